@@ -1,0 +1,1 @@
+"""Taskreel: a serverless backend for AI media generation."""

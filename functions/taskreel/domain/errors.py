@@ -9,6 +9,7 @@ TaskreelError
     ├── PermanentError        never again
     └── LeaseLostError        another run, a cancellation or a deadline took the job away
 StoreError                    the store refused or could not be reached
+QueueError                    the task queue refused or could not be reached
 """
 
 from __future__ import annotations
@@ -161,3 +162,9 @@ class StoreAbsentError(StoreError):
     """A document that must exist does not."""
 
     code = "store_absent"
+
+
+class QueueError(TaskreelError):
+    """The task queue could not be reached or refused; the sweep will send the task."""
+
+    code = "queue_unavailable"

@@ -1,0 +1,183 @@
+"""A job and its life: the one table of statuses, and the only function that changes one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import Field
+
+from taskreel.domain.artifact import Artifact
+from taskreel.domain.errors import Category
+from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.value import Value
+
+
+class Status(StrEnum):
+    """Where a job is; the last four are final."""
+
+    SCHEDULED = "SCHEDULED"
+    BLOCKED = "BLOCKED"
+    THROTTLED = "THROTTLED"
+    QUEUED = "QUEUED"
+    PROCESSING = "PROCESSING"
+    RETRYING = "RETRYING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing follows."""
+        return not NEXT[self]
+
+
+_ENDED_EARLY = frozenset({Status.CANCELLED, Status.EXPIRED})
+
+NEXT: Mapping[Status, frozenset[Status]] = {
+    Status.SCHEDULED: frozenset({Status.QUEUED, Status.THROTTLED, Status.PROCESSING}) | _ENDED_EARLY,
+    Status.BLOCKED: frozenset({Status.QUEUED, Status.SCHEDULED, Status.THROTTLED, Status.FAILED}) | _ENDED_EARLY,
+    Status.THROTTLED: frozenset({Status.QUEUED}) | _ENDED_EARLY,
+    Status.QUEUED: frozenset({Status.PROCESSING, Status.THROTTLED}) | _ENDED_EARLY,
+    # Back to QUEUED: a stopping processor gives its lease back; that run was not an attempt.
+    Status.PROCESSING: frozenset(
+        {Status.QUEUED, Status.RETRYING, Status.COMPLETED, Status.FAILED, Status.CANCELLED}
+    ),
+    Status.RETRYING: frozenset({Status.PROCESSING, Status.FAILED, Status.CANCELLED}),
+    Status.COMPLETED: frozenset(),
+    Status.FAILED: frozenset(),
+    Status.CANCELLED: frozenset(),
+    Status.EXPIRED: frozenset(),
+}
+
+
+class Priority(StrEnum):
+    """Which of its type's three lanes a job takes."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+class JobError(Value):
+    """Why the last attempt failed, in words fit for the user."""
+
+    code: str
+    category: Category
+    message: str
+
+
+class JobCredits(Value):
+    """What the job holds now, and what its settlement captured and released."""
+
+    held: int = 0
+    captured: int = 0
+    released: int = 0
+
+
+class UnitState(StrEnum):
+    """Where one unit of a job's work is."""
+
+    TODO = "todo"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class UnitRun(Value):
+    """One provider call of a job: what it costs and how far it is.
+
+    `operation` is the provider's run of it, kept before the first poll so that no retry buys it again.
+    """
+
+    state: UnitState = UnitState.TODO
+    credits: int
+    provider: str
+    operation: dict[str, Any] | None = None
+    poll_at: datetime | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    data: dict[str, Any] | None = None
+    error: JobError | None = None
+    waits: int = 0
+
+
+class IllegalTransitionError(Exception):
+    """A bug: the table does not allow this change of status."""
+
+
+class Job(Value):
+    """What a caller asked for, and everything known of it. Frozen: each change is a new value."""
+
+    job_id: str
+    job_type: str
+    status: Status
+    priority: Priority = Priority.NORMAL
+    user_id: str
+    project_id: str | None = None
+    payload: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    status_at: dict[Status, datetime]
+    #: Whole percent, and a word on what is being done.
+    progress: int = Field(default=0, ge=0, le=100)
+    progress_message: str | None = None
+    #: Counted runs so far; 0 until the first claim. A poll or a repeated delivery is not one.
+    attempt: int = 0
+    retry: RetryPolicy = RetryPolicy()
+    next_attempt_at: datetime | None = None
+    error: JobError | None = None
+    credits: JobCredits = JobCredits()
+    served_by: str | None = None
+    result: dict[str, Any] | None = None
+    units: tuple[UnitRun, ...] = ()
+
+    #: From 1; a retry by the user opens the next round, with a hold and a settlement of its own.
+    round: int = 1
+    #: The number of the newest task sent for this job; an older one is stale.
+    delivery: int = 1
+    #: Grows with every claim, cancellation and release: a run may write only while its number stands.
+    fence: int = 0
+    lease_until: datetime | None = None
+    #: By when something must have happened to the job; None once it has ended.
+    wake_at: datetime | None = None
+    #: 0…7, drawn at submit: spreads the index on `wake_at`.
+    wake_shard: int = 0
+    start_by: datetime | None = None
+    finish_by: datetime | None = None
+    #: Digest of the request body, to tell a repeated idempotency key from a reused one.
+    request_hash: str | None = None
+
+    def to(self, status: Status, at: datetime, **changes: Any) -> Self:
+        """The job in `status`, entered at `at`, with `changes` to other fields.
+
+        Raises IllegalTransitionError when the table does not allow it. A final status drops the lease and the alarm.
+        """
+        if status not in NEXT[self.status]:
+            raise IllegalTransitionError(f"{self.job_id}: {self.status} may not become {status}")
+        ended = {"wake_at": None, "lease_until": None, "next_attempt_at": None} if not NEXT[status] else {}
+        entered = {"status": status, "updated_at": at, "status_at": {**self.status_at, status: at}}
+        return self.model_copy(update={**entered, **changes, **ended})
+
+    def with_(self, at: datetime, **changes: Any) -> Self:
+        """The job with other fields changed and its status as it is."""
+        if "status" in changes:
+            raise IllegalTransitionError("only `to` changes a status")
+        return self.model_copy(update={"updated_at": at, **changes})
+
+    @property
+    def lane(self) -> str:
+        """The queue of its type and priority."""
+        return f"{self.job_type}-{self.priority}"
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """All finished files, in the order of the units."""
+        return tuple(artifact for unit in self.units for artifact in unit.artifacts)
+
+    @property
+    def awaits_provider(self) -> bool:
+        """Whether the job is between two polls: nobody holds it, and the next delivery is no new attempt."""
+        return self.status is Status.PROCESSING and self.lease_until is None

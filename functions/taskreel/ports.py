@@ -1,0 +1,302 @@
+"""What the use cases need from the world: five narrow protocols and the values that cross them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+T = TypeVar("T")
+
+# ── Store ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A stored document: JSON types and aware datetimes, and the version it was read at."""
+
+    collection: str
+    id: str
+    data: dict[str, Any]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """As a field's value in `update`: add to what is there (0 when absent), unread."""
+
+    by: int | float
+
+
+Operator = Literal["==", "in", "<", "<=", ">", ">=", "array-contains"]
+Direction = Literal["asc", "desc"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Documents of one collection. Ties are ordered by id, in the last order's direction.
+
+    `after` resumes behind a row: the values of its `order` fields, then its id.
+    """
+
+    collection: str
+    where: tuple[tuple[str, Operator, Any], ...] = ()
+    order: tuple[tuple[str, Direction], ...] = ()
+    limit: int | None = None
+    after: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The composite index that a query shape needs: equality fields first, then the ordered one."""
+
+    collection: str
+    fields: tuple[tuple[str, Direction], ...]
+
+
+class Transaction(Protocol):
+    """Reads, then buffered writes, committed together or not at all.
+
+    A document that was read here is written only if it is still as read. `version` makes a write conditional on an
+    earlier reading; without either, `update` only requires that the document exists.
+    """
+
+    async def get(self, collection: str, id_: str, /) -> Document | None:
+        """The document now, or None."""
+
+    def create(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
+        """Write a document that must not exist."""
+
+    def set(self, collection: str, id_: str, data: Mapping[str, Any], /, *, version: str | None = None) -> None:
+        """Write the whole document, replacing what was there."""
+
+    def update(self, collection: str, id_: str, changes: Mapping[str, Any], /, *, version: str | None = None) -> None:
+        """Change some top-level fields of a document that must exist; a value may be an Increment."""
+
+    def delete(self, collection: str, id_: str, /) -> None:
+        """Remove the document; absent is fine."""
+
+
+class Store(Protocol):
+    """Documents with optimistic transactions, in Firestore's shape reduced to what is used.
+
+    Every method raises StoreError when the store cannot be reached.
+    """
+
+    async def get(self, collection: str, id_: str, /) -> Document | None:
+        """One document, or None. One read."""
+
+    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
+        """Run `fn` and commit its writes; what `fn` returns.
+
+        `fn` may run several times: it awaits nothing but its transaction and has no other effect. When a document
+        that it read changes, it runs again; a failed `create` or `version` raises StoreConflictError, a missing
+        document to update StoreAbsentError; its own exceptions pass, with nothing written.
+        """
+
+    async def query(self, query: Query, /) -> list[Document]:
+        """The matching documents in order. One read a row."""
+
+    async def aggregate(self, query: Query, /, *, total: Sequence[str] = ()) -> dict[str, int | float]:
+        """`{"count": n, field: sum, …}` over the query, without reading the documents."""
+
+    def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
+        """The document now, then again after each change (changes close together come as one)."""
+
+    async def close(self) -> None:
+        """Finish what was begun and let go of the store."""
+
+
+# ── TaskQueue ────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One message that points at a job. The same job and delivery twice is one task."""
+
+    lane: str
+    job_id: str
+    delivery: int
+    at: datetime | None = None
+    deadline: timedelta = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneStats:
+    """A lane now; `depth` counts tasks waiting or running."""
+
+    lane: str
+    paused: bool
+    depth: int
+    oldest_at: datetime | None
+
+
+class TaskQueue(Protocol):
+    """Queues that call the task processor back. Raises QueueError when they cannot be reached."""
+
+    async def enqueue(self, task: Task, /) -> None:
+        """Put one task on its lane; repeating it is harmless."""
+
+    async def enqueue_many(self, tasks: Sequence[Task], /) -> None:
+        """Put many, in as few calls as the queue allows."""
+
+    async def pause(self, lane: str, /) -> None:
+        """Stop dispatching; tasks may still be added."""
+
+    async def resume(self, lane: str, /) -> None:
+        """Dispatch again."""
+
+    async def purge(self, lane: str, /) -> None:
+        """Delete all tasks created before now."""
+
+    async def stats(self, lane: str, /) -> LaneStats:
+        """How much waits on the lane."""
+
+
+# ── Blobs ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    """An object's size and type."""
+
+    path: str
+    bytes: int
+    content_type: str
+
+
+class Blobs(Protocol):
+    """Files in a bucket."""
+
+    async def put(self, path: str, source: Path | bytes, /, *, content_type: str, if_absent: bool = False) -> bool:
+        """Store a file whole or not at all; False when `if_absent` and it was there."""
+
+    def read(self, path: str, /) -> AsyncIterator[bytes]:
+        """The content in chunks; NotFoundError when there is none."""
+
+    async def info(self, path: str, /) -> BlobInfo | None:
+        """Size and type, or None."""
+
+    async def signed_url(self, path: str, /, *, expires_in: timedelta, download_as: str | None = None) -> str:
+        """A URL that anyone can GET until it expires."""
+
+    async def delete(self, prefix: str, /) -> int:
+        """Remove every object under `prefix`; how many there were."""
+
+
+# ── Provider ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class Capability(StrEnum):
+    """What a provider can be asked for."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    UPSCALE = "upscale"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file that the work starts from: fetched to `path`, and where a remote provider may fetch it itself."""
+
+    path: Path
+    url: str
+    content_type: str
+
+
+def _silent(_fraction: float) -> None:
+    """Report to nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One unit of work for a provider: what to make (`params`, camelCase, as validated), from what, and where to put it."""
+
+    capability: Capability
+    model: str
+    params: Mapping[str, Any]
+    inputs: tuple[Input, ...] = ()
+    #: An empty folder of this unit's own, removed when its outputs are stored.
+    folder: Path
+    #: Counted from 1; a provider that misbehaves on request looks at it.
+    attempt: int = 1
+    #: Waits for a rate limit so far.
+    waits: int = 0
+    report: Callable[[float], None] = field(default=_silent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """One file that a provider made: on disk, or at a URL to copy before it expires (without any key)."""
+
+    name: str
+    content_type: str
+    path: Path | None = None
+    url: str | None = None
+    width: int | None = None
+    height: int | None = None
+    duration_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The work is finished. `data` is structured output; `cost_usd` what the provider says it took."""
+
+    outputs: tuple[Output, ...] = ()
+    data: Mapping[str, Any] | None = None
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """The provider has accepted: ask again with `operation` (JSON) after the wait."""
+
+    operation: Mapping[str, Any]
+    poll_after: timedelta
+    progress: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One model a provider offers: the names by which callers ask for it, and what it does."""
+
+    name: str
+    capability: Capability
+    aliases: tuple[str, ...] = ()
+
+
+class Provider(Protocol):
+    """A generation service. `start`, `poll` and `cancel` raise RunErrors only."""
+
+    name: str
+
+    async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
+        """Begin the work; Pending when it goes on elsewhere."""
+
+    async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
+        """How the operation is now."""
+
+    async def cancel(self, operation: Mapping[str, Any], /) -> None:
+        """Stop it if it can be stopped; harmless when it has ended."""
+
+    def models(self) -> Sequence[Model]:
+        """What it offers."""
+
+    async def close(self) -> None:
+        """Let go of connections and workers."""
+
+
+# ── Clock ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Clock(Protocol):
+    """The time, so that tests can own it."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+
+    async def sleep(self, seconds: float, /) -> None:
+        """Wait that long."""
