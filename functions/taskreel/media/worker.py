@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import pickle
 import resource
 import signal
 import struct
 import sys
+import threading
 import traceback
 from dataclasses import dataclass
+from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NICENESS = 5
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _FRACTION = struct.Struct("d")
 
 
@@ -62,8 +62,8 @@ def begin(memory_mb: int) -> None:
     """Bind this process to its limits; every worker starts with it."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler in Python would wait for a codec that hangs in C
     os.nice(NICENESS)  # the server that waits for us answers its callers first
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # no orphans after a kill -9 of the server
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("500")  # out of memory: us before the server
         limit = _data_bytes() + memory_mb * 2**20
@@ -88,6 +88,14 @@ def read_progress(path: Path) -> float:
     """The fraction done that the worker wrote last, 0 before the first."""
     data = path.read_bytes()
     return float(_FRACTION.unpack(data)[0]) if len(data) == _FRACTION.size else 0.0
+
+
+def _die_with_parent() -> None:
+    """No orphan goes on encoding after a kill -9 of the server."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _write_progress(path: Path, fraction: float) -> None:

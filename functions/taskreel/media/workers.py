@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from concurrent.futures import Future, InvalidStateError
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Future, InvalidStateError
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -79,7 +78,7 @@ class Workers:
                 future.set_exception(_closed())
         pools, self._started, self._idle = self._started, set(), []
         for pool in pools:
-            pool.stop()
+            _stop(pool)
         for pool in pools:
             pool.join()
 
@@ -101,7 +100,7 @@ class Workers:
             raise TemporaryError(message, code="worker_timeout") from None
         except MemoryError:
             raise out_of_memory() from None
-        except (BrokenProcessPool, OSError) as exc:  # pebble's ProcessExpired is an OSError
+        except (BrokenExecutor, OSError) as exc:  # pebble's ProcessExpired is an OSError
             message = "The worker process died while doing the work; another attempt gets a fresh one."
             raise TemporaryError(message, code="worker_crashed", exit_code=getattr(exc, "exitcode", None)) from exc
         finally:
@@ -119,7 +118,7 @@ class Workers:
                     self._idle.append(worker)
                 elif worker in self._started:
                     self._started.discard(worker)
-                    worker.stop()
+                    _stop(worker)
 
     async def _take(self) -> ProcessPool:
         if self._closed:
@@ -146,6 +145,10 @@ def _closed() -> TemporaryError:
     return TemporaryError("The workers are shut down; the work can be done again elsewhere.", code="workers_closed")
 
 
+def _stop(pool: ProcessPool) -> None:
+    pool.stop()  # type: ignore[no-untyped-call]
+
+
 def _new_worker(tasks: int, memory_mb: int) -> ProcessPool:
     from pebble import ProcessPool  # noqa: PLC0415  # on first use: cold start
 
@@ -155,7 +158,7 @@ def _new_worker(tasks: int, memory_mb: int) -> ProcessPool:
 
 
 def _context() -> BaseContext:
-    """Forked from a server that has the heavy imports: a new worker is ready in milliseconds, and shares their memory."""
+    """Forked from a server that has the heavy imports: a new worker is ready in milliseconds and shares their memory."""
     import multiprocessing  # noqa: PLC0415  # on first use: cold start
 
     if "forkserver" not in multiprocessing.get_all_start_methods():

@@ -1,0 +1,111 @@
+"""What a finished or foreign media file is: type, size, checksum, dimensions, duration."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import av
+from PIL import ExifTags
+
+from taskreel.media.opening import image_header, open_stream
+from taskreel.media.sniff import sniff
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from av.container import InputContainer
+
+SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaInfo:
+    """Facts of one file; what does not apply is None. Sizes are as displayed, in pixels."""
+
+    content_type: str
+    bytes: int
+    sha256: str
+    width: int | None = None
+    height: int | None = None
+    duration_seconds: float | None = None
+    fps: float | None = None
+    codecs: tuple[str, ...] = ()
+    has_video: bool = False
+    has_audio: bool = False
+    sample_rate: int | None = None
+    channels: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Streams:
+    width: int | None = None
+    height: int | None = None
+    duration_seconds: float | None = None
+    fps: float | None = None
+    codecs: tuple[str, ...] = ()
+    has_video: bool = False
+    has_audio: bool = False
+    sample_rate: int | None = None
+    channels: int | None = None
+
+
+def probe(path: Path) -> MediaInfo:
+    """Facts by content, never by name. Raises PermanentError for what cannot be read."""
+    kind = sniff(path)
+    content_type = kind.content_type
+    match kind.family:
+        case "image":
+            streams = _image(path)
+        case "stream":
+            streams = _stream(path)
+            if not streams.has_video:
+                content_type = {"video/mp4": "audio/mp4", "video/webm": "audio/webm"}.get(content_type, content_type)
+        case "text":
+            streams = _Streams()
+    facts = {name: getattr(streams, name) for name in _Streams.__slots__}
+    return MediaInfo(content_type=content_type, bytes=path.stat().st_size, sha256=_sha256(path), **facts)
+
+
+def duration_of(container: InputContainer) -> float | None:
+    """Seconds from the header, or counted from the packets where the header does not say (live WebM, raw AAC)."""
+    if container.duration:
+        return container.duration / av.time_base
+    ends = [
+        float((packet.pts + (packet.duration or 0)) * packet.time_base)
+        for packet in container.demux()
+        if packet.pts is not None
+    ]
+    return max(ends, default=None)
+
+
+def _image(path: Path) -> _Streams:
+    with image_header(path) as image:
+        width, height = image.size
+        if image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS:
+            width, height = height, width
+        return _Streams(width=width, height=height, codecs=((image.format or "").lower(),))
+
+
+def _stream(path: Path) -> _Streams:
+    with open_stream(path) as container:
+        video = next((stream for stream in container.streams.video if stream.width), None)
+        audio = next(iter(container.streams.audio), None)
+        return _Streams(
+            width=video.width if video else None,
+            height=video.height if video else None,
+            fps=float(video.average_rate) if video and video.average_rate else None,
+            has_video=video is not None,
+            has_audio=audio is not None,
+            sample_rate=audio.rate if audio else None,
+            channels=audio.channels if audio else None,
+            codecs=tuple(stream.codec_context.name for stream in (video, audio) if stream),
+            duration_seconds=duration_of(container),
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,121 @@
+"""What a file is, from its first bytes.
+
+libav and Pillow are told which reader to use and never guess: guessing lets a text file that calls itself a video
+be read as a playlist, which makes libav open other files and addresses.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from taskreel.domain.errors import PermanentError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Family = Literal["image", "stream", "text"]
+
+HEAD_BYTES = 4096
+TS_PACKET_BYTES = 188
+TS_SYNC = b"G"
+MPEG_AUDIO_FRAME = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]")  # sync word, then a valid version and layer
+PARSED_AS_TEXT = "text/plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`reader` is Pillow's name of an image format, or libav's of a container."""
+
+    family: Family
+    content_type: str
+    reader: str = ""
+
+
+JPEG = Kind("image", "image/jpeg", "JPEG")
+MOV = Kind("stream", "video/quicktime", "mov")
+MP4 = Kind("stream", "video/mp4", "mov")
+MP3 = Kind("stream", "audio/mpeg", "mp3")
+
+STARTS: tuple[tuple[bytes, Kind], ...] = (
+    (b"\x89PNG\r\n\x1a\n", Kind("image", "image/png", "PNG")),
+    (b"\xff\xd8\xff", JPEG),
+    (b"GIF8", Kind("image", "image/gif", "GIF")),
+    (b"BM", Kind("image", "image/bmp", "BMP")),
+    (b"II*\0", Kind("image", "image/tiff", "TIFF")),
+    (b"MM\0*", Kind("image", "image/tiff", "TIFF")),
+    (b"OggS", Kind("stream", "audio/ogg", "ogg")),
+    (b"fLaC", Kind("stream", "audio/flac", "flac")),
+    (b"FLV\x01", Kind("stream", "video/x-flv", "flv")),
+    (b"ID3", MP3),
+    (b"\xff\xf1", Kind("stream", "audio/aac", "aac")),
+    (b"\xff\xf9", Kind("stream", "audio/aac", "aac")),
+)
+RIFF = {
+    b"WEBP": Kind("image", "image/webp", "WEBP"),
+    b"WAVE": Kind("stream", "audio/wav", "wav"),
+    b"AVI ": Kind("stream", "video/x-msvideo", "avi"),
+}
+BRANDS = {
+    b"avif": Kind("image", "image/avif", "AVIF"),
+    b"avis": Kind("image", "image/avif", "AVIF"),
+    b"qt  ": MOV,
+}
+OLD_MOV_ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip")
+
+
+def sniff(path: Path) -> Kind:
+    """The kind of file at `path`; raises PermanentError when there is none, it is empty, or nothing we can read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except (FileNotFoundError, IsADirectoryError):
+        raise PermanentError(f"There is no file {path.name}.", code="missing_media") from None
+    if not head:
+        message = f"{path.name} is empty (0 bytes); upload or create it again."
+        raise PermanentError(message, code="empty_media", file=path.name)
+    kind = _boxed(head) or _by_start(head) or _text(head)
+    if kind is None:
+        message = (
+            f"{path.name} is no image, video, sound or text that can be read here; "
+            "send PNG, JPEG, WebP, GIF, AVIF, MP4, MOV, WebM, MKV, AVI, MP3, WAV, OGG, FLAC, AAC or UTF-8 text."
+        )
+        raise PermanentError(message, code="unsupported_media", file=path.name)
+    return kind
+
+
+def _by_start(head: bytes) -> Kind | None:
+    for start, kind in STARTS:
+        if head.startswith(start):
+            return kind
+    if MPEG_AUDIO_FRAME.match(head):
+        return MP3
+    if head[:1] == head[TS_PACKET_BYTES : TS_PACKET_BYTES + 1] == TS_SYNC:
+        return Kind("stream", "video/mp2t", "mpegts")
+    return None
+
+
+def _boxed(head: bytes) -> Kind | None:
+    """Containers whose type stands behind their first word: RIFF, ISO base media, Matroska."""
+    if head.startswith(b"RIFF"):
+        return RIFF.get(head[8:12])
+    if head[4:8] == b"ftyp":
+        return BRANDS.get(head[8:12], MP4)
+    if head[4:8] in OLD_MOV_ATOMS:
+        return MOV
+    if head.startswith(b"\x1aE\xdf\xa3"):
+        return Kind("stream", "video/webm" if b"webm" in head[:64] else "video/x-matroska", "matroska")
+    return None
+
+
+def _text(head: bytes) -> Kind | None:
+    try:
+        text = head.decode()
+    except UnicodeDecodeError as exc:
+        if len(head) < HEAD_BYTES or exc.start < HEAD_BYTES - 3:  # a character may be cut at the end
+            return None
+        text = head[: exc.start].decode()
+    if "\0" in text:
+        return None
+    return Kind("text", "application/json" if text.lstrip()[:1] in ("{", "[") else PARSED_AS_TEXT)
