@@ -196,6 +196,9 @@ class Capability(StrEnum):
     IMAGE = "image"
     VIDEO = "video"
     UPSCALE = "upscale"
+    TEXT = "text"
+    SPEECH = "speech"
+    MUSIC = "music"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,435 @@
+"""The store in one SQLite file: write-ahead log, one commit for all transactions that wait, several processes.
+
+A transaction's function runs inside SQLite's own write transaction, so it never meets a conflict: its reads are
+synchronous, and its coroutine is stepped to its end without leaving the event loop. Running SQLite on the loop's own
+thread is on purpose: a statement takes microseconds, a hand-over to another thread and back a hundred.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import sqlite3
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
+from taskreel.ports import Document, Increment, Index, Query, Transaction
+
+try:
+    import fcntl
+except ImportError:  # Windows: SQLite's own busy handler arbitrates, less fairly
+    fcntl = None  # type: ignore[assignment]
+
+T = TypeVar("T")
+
+#: Firestore reserves field names of this form, so no document of ours can hold one.
+_TIME = "__time__"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_WATCH_SECONDS = 0.02
+
+
+def _time_text(value: datetime) -> str:
+    """Fixed-width UTC text: it sorts as the time does."""
+    if value.tzinfo is None:
+        raise TypeError(f"a stored time must be aware: {value!r}")
+    return value.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return {_TIME: _time_text(value)}
+    raise TypeError(f"a document cannot hold {type(value).__name__}")
+
+
+def _decode(value: dict[str, Any]) -> Any:
+    text = value.get(_TIME)
+    return value if text is None else datetime.fromisoformat(text)
+
+
+_dumps = json.JSONEncoder(default=_encode, ensure_ascii=False, separators=(",", ":")).encode
+_loads = json.JSONDecoder(object_hook=_decode).decode
+
+
+def _column_value(value: Any) -> Any:
+    """A field as its index column holds it."""
+    if isinstance(value, datetime):
+        return _time_text(value)
+    return value if isinstance(value, str | int | float | None) else _dumps(value)
+
+
+def _json_value(value: Any) -> Any:
+    """A field as `json_extract` gives it."""
+    return _dumps(value) if isinstance(value, datetime | dict | list) else value
+
+
+class _Table:
+    """A collection's table: each indexed field is a column beside the document."""
+
+    def __init__(self, collection: str, fields: Sequence[str]) -> None:
+        if not _NAME.fullmatch(collection):
+            raise ValueError(f"not a collection name: {collection!r}")
+        self.name = f'"{collection}"'
+        self.fields = tuple(fields)
+        self._positions = {field: f'"f_{field}"' for field in fields}
+
+    def expression(self, field: str) -> str:
+        """The SQL that reads a field."""
+        if field == "__id__":
+            return "id"
+        if field in self._positions:
+            return self._positions[field]
+        if not all(_NAME.fullmatch(part) for part in field.split(".")):
+            raise ValueError(f"not a field name: {field!r}")
+        return f"json_extract(data, '$.{field}')"
+
+    def value(self, field: str, value: Any) -> Any:
+        """A value to compare with `expression(field)`."""
+        return _column_value(value) if field in self._positions else _json_value(value)
+
+    def write(self, id_: str, data: Mapping[str, Any], before: _Row | None) -> tuple[str, tuple[Any, ...]]:
+        """The statement that stores a document; an update leaves unchanged columns, and so their indexes, alone."""
+        text = _dumps(data)
+        version = max(time.time_ns(), before.version + 1 if before else 0)
+        if before is None:
+            columns = [_column_value(data.get(field)) for field in self.fields]
+            names = "".join(f", {self._positions[field]}" for field in self.fields)
+            marks = ", ?" * len(columns)
+            return f"INSERT INTO {self.name} (id, version, data{names}) VALUES (?, ?, ?{marks})", (id_, version, text, *columns)  # noqa: S608 - names are ours
+        changed = [field for field in self.fields if data.get(field) != before.data.get(field)]
+        sets = "".join(f", {self._positions[field]} = ?" for field in changed)
+        values = [_column_value(data.get(field)) for field in changed]
+        return f"UPDATE {self.name} SET version = ?, data = ?{sets} WHERE id = ?", (version, text, *values, id_)  # noqa: S608 - names are ours
+
+
+class _Row:
+    """A document as read inside a transaction."""
+
+    __slots__ = ("data", "version")
+
+    def __init__(self, version: int, text: str) -> None:
+        self.version = version
+        self.data: dict[str, Any] = _loads(text)
+
+
+class _Transaction:
+    """One caller's reads and buffered writes, inside SQLite's write lock."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self._read: dict[tuple[str, str], _Row | None] = {}
+        self._written: dict[tuple[str, str], dict[str, Any] | None] = {}
+
+    async def get(self, collection: str, id_: str, /) -> Document | None:
+        row = self._row(collection, id_)
+        return row and Document(collection, id_, row.data, str(row.version))
+
+    def create(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
+        if self._now(collection, id_) is not None:
+            raise StoreConflictError(f"{collection}/{id_} exists")
+        self._written[collection, id_] = dict(data)
+
+    def set(self, collection: str, id_: str, data: Mapping[str, Any], /, *, version: str | None = None) -> None:
+        self._require(collection, id_, version)
+        self._written[collection, id_] = dict(data)
+
+    def update(self, collection: str, id_: str, changes: Mapping[str, Any], /, *, version: str | None = None) -> None:
+        self._require(collection, id_, version)
+        now = self._now(collection, id_)
+        if now is None:
+            raise StoreAbsentError(f"{collection}/{id_} does not exist")
+        self._written[collection, id_] = {**now, **{name: _changed(now.get(name), to) for name, to in changes.items()}}
+
+    def delete(self, collection: str, id_: str, /) -> None:
+        self._now(collection, id_)
+        self._written[collection, id_] = None
+
+    def statements(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """The writes, as SQL and its values."""
+        for (collection, id_), data in self._written.items():
+            table = self._store.table(collection)
+            before = self._read[collection, id_]
+            if data is not None:
+                yield table.write(id_, data, before)
+            elif before is not None:
+                yield f"DELETE FROM {table.name} WHERE id = ?", (id_,)  # noqa: S608 - the name is ours
+
+    def _row(self, collection: str, id_: str) -> _Row | None:
+        key = (collection, id_)
+        if key not in self._read:
+            self._read[key] = self._store.row(collection, id_)
+        return self._read[key]
+
+    def _now(self, collection: str, id_: str) -> dict[str, Any] | None:
+        """The document as this transaction has left it."""
+        row = self._row(collection, id_)
+        return self._written.get((collection, id_), row.data if row else None)
+
+    def _require(self, collection: str, id_: str, version: str | None) -> None:
+        row = self._row(collection, id_)
+        if version is not None and (row is None or str(row.version) != version):
+            raise StoreConflictError(f"{collection}/{id_} has changed since it was read")
+
+
+def _changed(now: Any, to: Any) -> Any:
+    return (now or 0) + to.by if isinstance(to, Increment) else to
+
+
+class SqliteStore:
+    """`Store` over one file, or `:memory:`. `durable` waits for the disk at each commit.
+
+    Without `durable` a commit survives the death of the process at any point, not the loss of power.
+    """
+
+    def __init__(self, path: Path | str, indexes: Sequence[Index] = (), *, durable: bool = False) -> None:
+        self._path = path
+        self._indexes = tuple(indexes)
+        self._durable = durable
+        self._tables: dict[str, _Table] = {}
+        self._connection: sqlite3.Connection | None = None
+        self._lock_file: Any = None
+        self._waiting: list[tuple[Callable[[Transaction], Awaitable[Any]], asyncio.Future[Any]]] = []
+        self._commits = 0
+
+    async def get(self, collection: str, id_: str, /) -> Document | None:
+        with _translated():
+            row = self.row(collection, id_)
+        return row and Document(collection, id_, row.data, str(row.version))
+
+    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.append((fn, future))
+        if len(self._waiting) == 1:
+            loop.call_soon(self._flush)
+        return await future
+
+    async def query(self, query: Query, /) -> list[Document]:
+        table = self.table(query.collection)
+        where, values = _where(table, query)
+        direction = query.order[-1][1] if query.order else "asc"
+        order = ", ".join(f"{table.expression(field)} {way}" for field, way in (*query.order, ("__id__", direction)))
+        limit = "" if query.limit is None else f" LIMIT {int(query.limit)}"
+        sql = f"SELECT id, version, data FROM {table.name}{where} ORDER BY {order}{limit}"  # noqa: S608 - names are ours
+        with _translated():
+            rows = self._open().execute(sql, values).fetchall()
+        return [Document(query.collection, id_, _loads(text), str(version)) for id_, version, text in rows]
+
+    async def aggregate(self, query: Query, /, *, total: Sequence[str] = ()) -> dict[str, int | float]:
+        table = self.table(query.collection)
+        where, values = _where(table, query)
+        sums = "".join(f", coalesce(sum({table.expression(field)}), 0)" for field in total)
+        with _translated():
+            row = self._open().execute(f"SELECT count(*){sums} FROM {table.name}{where}", values).fetchone()  # noqa: S608 - names are ours
+        return dict(zip(("count", *total), row, strict=True))
+
+    async def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
+        seen: int | None = -1
+        mark: tuple[int, int] | None = None
+        while True:
+            now = self._mark()
+            if now != mark:
+                mark = now
+                row = self.row(collection, id_)
+                version = row.version if row else None
+                if version != seen:
+                    seen = version
+                    yield row and Document(collection, id_, row.data, str(row.version))
+                    continue
+            await asyncio.sleep(_WATCH_SECONDS)
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._lock_file is not None:
+            self._lock_file.close()
+            self._lock_file = None
+
+    def table(self, collection: str) -> _Table:
+        """The collection's table, made when it is first named."""
+        if collection not in self._tables:
+            with _translated():
+                self._make(collection)
+        return self._tables[collection]
+
+    def row(self, collection: str, id_: str) -> _Row | None:
+        """One document as it is now."""
+        table = self.table(collection)
+        found = self._open().execute(f"SELECT version, data FROM {table.name} WHERE id = ?", (id_,)).fetchone()  # noqa: S608 - the name is ours
+        return found and _Row(*found)
+
+    def _flush(self) -> None:
+        """Run every waiting transaction and commit them as one."""
+        batch, self._waiting = self._waiting, []
+        answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        try:
+            with _translated(), self._writing() as connection:
+                for fn, future in batch:
+                    answers.append((future, *self._run(connection, fn)))
+        except StoreError as error:
+            self._tables.clear()  # a table made in this commit is gone with it
+            answers = [(future, None, error) for _, future in batch]
+        self._commits += 1
+        for future, result, failure in answers:
+            if future.done():
+                continue
+            if failure is None:
+                future.set_result(result)
+            else:
+                future.set_exception(failure)
+
+    def _run(self, connection: sqlite3.Connection, fn: Callable[[Transaction], Awaitable[T]]) -> tuple[T | None, Exception | None]:
+        """One transaction's result, or why nothing of it was written."""
+        transaction = _Transaction(self)
+        try:
+            result = _step(fn(transaction))
+            statements = list(transaction.statements())
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for this transaction
+            return None, error
+        for statement, values in statements:
+            connection.execute(statement, values)
+        return result, None
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """SQLite's write lock, waited for in the kernel: its own busy handler sleeps in steps of up to 100 ms."""
+        connection = self._open()
+        if connection.in_transaction:
+            yield connection
+            return
+        with self._turn():
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        if fcntl is None or self._lock_file is None:
+            yield
+            return
+        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+
+    def _mark(self) -> tuple[int, int]:
+        """Changes whenever any process has committed."""
+        (version,) = self._open().execute("PRAGMA data_version").fetchone()
+        return version, self._commits
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        if str(self._path) != ":memory:":
+            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+            self._lock_file = Path(f"{self._path}.lock").open("a")  # noqa: SIM115 - held as long as the connection
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=20, cached_statements=512)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
+        connection.execute("PRAGMA wal_autocheckpoint = 8000")
+        connection.execute("PRAGMA cache_size = -32000")
+        return connection
+
+    def _make(self, collection: str) -> None:
+        indexes = [index for index in self._indexes if index.collection == collection]
+        fields = tuple(dict.fromkeys(name for index in indexes for name, _ in index.fields))
+        table = _Table(collection, fields)
+        connection = self._open()
+        found = {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")}
+        missing = [field for field in fields if f"f_{field}" not in found]
+        if not found or missing:
+            with self._writing():
+                self._create(connection, table, missing)
+        for index in indexes:
+            columns = ", ".join(f"{table.expression(field)} {way}" for field, way in index.fields)
+            name = "_".join([collection, *(f"{field}_{way}" for field, way in index.fields)])
+            connection.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON {table.name} ({columns}, id)')
+        self._tables[collection] = table
+
+    @staticmethod
+    def _create(connection: sqlite3.Connection, table: _Table, missing: Sequence[str]) -> None:
+        """Make the table, or give an older one the columns that its indexes have come to need."""
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {table.name} (id TEXT PRIMARY KEY, version INTEGER NOT NULL, data TEXT NOT NULL)")
+        there = {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")}
+        for field in missing:
+            if f"f_{field}" in there:
+                continue
+            connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {table.expression(field)}")
+            value = f"coalesce(json_extract(data, '$.{field}.{_TIME}'), json_extract(data, '$.{field}'))"
+            connection.execute(f"UPDATE {table.name} SET {table.expression(field)} = {value}")  # noqa: S608 - names are ours
+
+
+def _step(awaitable: Awaitable[T]) -> T:
+    """Run a coroutine that never waits to its end, here and now."""
+    steps = awaitable.__await__()
+    try:
+        next(steps)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]  # a StopIteration carries the coroutine's own result
+    raise RuntimeError("a transaction may await nothing but its own reads")
+
+
+_SQL = {"==": "IS", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+
+
+def _where(table: _Table, query: Query) -> tuple[str, list[Any]]:
+    """The WHERE clause and its values: the filters, then what lies behind the cursor."""
+    clauses: list[str] = []
+    values: list[Any] = []
+    for field, operator, value in query.where:
+        clause, added = _filter(table, field, operator, value)
+        clauses.append(clause)
+        values += added
+    if query.after is not None:
+        clause, added = _behind(table, query)
+        clauses.append(clause)
+        values += added
+    return (f" WHERE {' AND '.join(clauses)}" if clauses else ""), values
+
+
+def _filter(table: _Table, field: str, operator: str, value: Any) -> tuple[str, list[Any]]:
+    if operator == "in":
+        return f"{table.expression(field)} IN ({', '.join('?' * len(value))})", [table.value(field, one) for one in value]
+    if operator == "array-contains":
+        return f"EXISTS (SELECT 1 FROM json_each(data, '$.{field}') WHERE value = ?)", [_json_value(value)]
+    return f"{table.expression(field)} {_SQL[operator]} ?", [table.value(field, value)]
+
+
+def _behind(table: _Table, query: Query) -> tuple[str, list[Any]]:
+    """Rows after the cursor: a later first field, or the same and a later second one, and so on to the id."""
+    direction = query.order[-1][1] if query.order else "asc"
+    order = [*query.order, ("__id__", direction)]
+    after = list(query.after or ())
+    if len(after) != len(order):
+        raise ValueError(f"a cursor of {len(order)} values is needed, not {len(after)}")
+    branches: dict[int, str] = defaultdict(str)
+    values: list[Any] = []
+    for depth, (field, way) in enumerate(order):
+        same = [f"{table.expression(name)} IS ?" for name, _ in order[:depth]]
+        values += [table.value(name, value) for (name, _), value in zip(order[:depth], after, strict=False)]
+        values.append(table.value(field, after[depth]))
+        branches[depth] = " AND ".join([*same, f"{table.expression(field)} {'>' if way == 'asc' else '<'} ?"])
+    return f"({' OR '.join(f'({branch})' for branch in branches.values())})", values
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"The local store failed: {error}. Is the disk full, or the data folder gone?") from error
