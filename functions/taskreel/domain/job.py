@@ -41,7 +41,8 @@ NEXT: Mapping[Status, frozenset[Status]] = {
     Status.SCHEDULED: frozenset({Status.QUEUED, Status.THROTTLED, Status.PROCESSING}) | _ENDED_EARLY,
     Status.BLOCKED: frozenset({Status.QUEUED, Status.SCHEDULED, Status.THROTTLED, Status.FAILED}) | _ENDED_EARLY,
     Status.THROTTLED: frozenset({Status.QUEUED}) | _ENDED_EARLY,
-    Status.QUEUED: frozenset({Status.PROCESSING, Status.THROTTLED}) | _ENDED_EARLY,
+    # To FAILED: a run was given back, and the deadline passed before the next.
+    Status.QUEUED: frozenset({Status.PROCESSING, Status.THROTTLED, Status.FAILED}) | _ENDED_EARLY,
     # Back to QUEUED: a stopping processor gives its lease back; that run was not an attempt.
     Status.PROCESSING: frozenset(
         {Status.QUEUED, Status.RETRYING, Status.COMPLETED, Status.FAILED, Status.CANCELLED}
@@ -167,10 +168,43 @@ class Job(Value):
             raise IllegalTransitionError("only `to` changes a status")
         return self.model_copy(update={"updated_at": at, **changes})
 
+    def reopened(self, at: datetime, held: int, wake_at: datetime) -> Self:
+        """A failed job's next round, at the user's wish: new attempts and a new hold under the same id.
+
+        Not a change of status but a new life of the job; units that were paid for and done are not done again.
+        Raises IllegalTransitionError unless the job has failed.
+        """
+        if self.status is not Status.FAILED:
+            raise IllegalTransitionError(f"{self.job_id}: only a failed job can be retried, this one is {self.status}")
+        fresh = {"state": UnitState.TODO, "operation": None, "poll_at": None, "error": None, "waits": 0}
+        return self.model_copy(
+            update={
+                "status": Status.QUEUED,
+                "status_at": {Status.QUEUED: at},
+                "updated_at": at,
+                "round": self.round + 1,
+                "delivery": self.delivery + 1,
+                "attempt": 0,
+                "progress": 0,
+                "progress_message": None,
+                "error": None,
+                "credits": JobCredits(held=held),
+                "units": tuple(u if u.state is UnitState.DONE else u.model_copy(update=fresh) for u in self.units),
+                "finish_by": self.finish_by and at + (self.finish_by - self.created_at),
+                "start_by": None,
+                "wake_at": wake_at,
+            }
+        )
+
     @property
     def lane(self) -> str:
         """The queue of its type and priority."""
         return f"{self.job_type}-{self.priority}"
+
+    @property
+    def started(self) -> bool:
+        """Whether any run has begun in this round."""
+        return Status.PROCESSING in self.status_at
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:

@@ -1,0 +1,34 @@
+"""Open a failed job's next round: new attempts and a new hold, under the same id."""
+
+from __future__ import annotations
+
+from taskreel.app.read import Caller, as_job, find_job, open_account
+from taskreel.app.services import Services
+from taskreel.app.submit import send
+from taskreel.domain.credits import hold
+from taskreel.domain.errors import ConflictError, NotFoundError
+from taskreel.domain.job import Job, Status
+from taskreel.ports import Transaction
+
+
+async def retry(services: Services, caller: Caller, job_id: str, job_type: str) -> Job:
+    """The job, queued again. Raises ConflictError unless it has failed, TooFewCreditsError."""
+    await find_job(services, caller, job_id, job_type)
+    job = await services.store.transaction(lambda tx: _reopen(services, tx, job_id))
+    await send(services, job)
+    return job
+
+
+async def _reopen(services: Services, tx: Transaction, job_id: str) -> Job:
+    job = as_job(await tx.get("jobs", job_id))
+    if job is None:
+        raise NotFoundError(f"There is no job {job_id}.")
+    if job.status is not Status.FAILED:
+        raise ConflictError(f"Only a failed job can be retried; this one is {job.status}.", status=job.status)
+    now = services.clock.now()
+    account = open_account(services, job.user_id, await tx.get("accounts", job.user_id))
+    cost = sum(unit.credits for unit in job.units)
+    tx.set("accounts", job.user_id, account.after(hold(account, cost)).document())
+    reopened = job.reopened(now, cost, now + services.rules.rescue_after)
+    tx.set("jobs", job_id, reopened.document())
+    return reopened

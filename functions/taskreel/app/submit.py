@@ -1,0 +1,180 @@
+"""Create a job: hold its credits and store it in one transaction, then put its first task on its lane."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from taskreel.app.read import Caller, as_job, open_account
+from taskreel.app.services import WAKE_SHARDS, Services
+from taskreel.domain.claim import alarm
+from taskreel.domain.credits import Account, EntryKind, LedgerEntry, hold
+from taskreel.domain.errors import (
+    ForbiddenError,
+    IdempotencyMismatchError,
+    QueueError,
+    StoreConflictError,
+    TooFewCreditsError,
+)
+from taskreel.domain.ids import keyed_job_id, random_job_id
+from taskreel.domain.job import Job, JobCredits, Status, UnitRun
+from taskreel.domain.retry import RetryPolicy
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes.job_type import JobType, RetryOptions, Submission
+from taskreel.ports import Task, Transaction
+
+log = logging.getLogger(__name__)
+
+#: Cloud Tasks takes tasks up to 30 days ahead; the sweep sends those that are due later.
+FARTHEST = timedelta(days=29)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A submission as it came: its type, its validated body, and how a repetition of it would be known."""
+
+    job_type: JobType[Any]
+    submission: Submission
+    body_hash: str
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The job, and whether it had been created before by the same request."""
+
+    job: Job
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a submission would cost, with nothing created."""
+
+    cost: int
+    account: Account
+    served_by: str
+
+
+async def quote(services: Services, caller: Caller, request: Request) -> Quote:
+    """Everything that `submit` checks, without doing it."""
+    _check_project(caller, request.submission)
+    served_by = services.providers.choose(request.submission.provider)
+    document = await services.store.get("accounts", caller.user_id)
+    return Quote(request.job_type.cost(request.submission), open_account(services, caller.user_id, document), served_by)
+
+
+async def submit(services: Services, caller: Caller, request: Request) -> Submitted:
+    """The new job, or the one that the same idempotency key has made.
+
+    Raises TooFewCreditsError, InvalidError (provider), ForbiddenError (project), IdempotencyMismatchError.
+    """
+    _check_project(caller, request.submission)
+    job = _new_job(services, caller, request)
+    try:
+        await services.store.transaction(lambda tx: _store(services, tx, job))
+    except (StoreConflictError, TooFewCreditsError):
+        existing = as_job(await services.store.get("jobs", job.job_id)) if request.idempotency_key else None
+        if existing is None:
+            raise
+        return _replay(existing, request)
+    await send(services, job)
+    return Submitted(job, replayed=False)
+
+
+async def send(services: Services, job: Job) -> None:
+    """Put the job's current delivery on its lane; if that fails, the sweep will."""
+    at = job.next_attempt_at
+    if at is not None and at > services.clock.now() + FARTHEST:
+        return
+    try:
+        await services.tasks.enqueue(task_for(job, at))
+    except QueueError as error:
+        log.warning("task not sent, the sweep will", extra={"action": "enqueue_failed", "job_id": job.job_id, "error": str(error)})
+
+
+def task_for(job: Job, at: datetime | None) -> Task:
+    """The task of the job's current delivery."""
+    return Task(lane=job.lane, job_id=job.job_id, delivery=job.delivery, at=at, deadline=JOB_TYPES[job.job_type].timeout)
+
+
+def _new_job(services: Services, caller: Caller, request: Request) -> Job:
+    now = services.clock.now()
+    submission, job_type = request.submission, request.job_type
+    served_by = services.providers.choose(submission.provider)
+    units = tuple(UnitRun(credits=unit.credits, provider=served_by) for unit in job_type.units(submission))
+    scheduled = submission.schedule_at if submission.schedule_at and submission.schedule_at > now else None
+    status = Status.SCHEDULED if scheduled else Status.QUEUED
+    start = scheduled or now
+    key = request.idempotency_key
+    job = Job(
+        job_id=keyed_job_id(caller.user_id, key) if key else random_job_id(services.random),
+        job_type=job_type.name,
+        status=status,
+        priority=submission.priority,
+        user_id=caller.user_id,
+        project_id=submission.project_id,
+        payload=submission.model_dump(by_alias=True, mode="json", exclude_defaults=True),
+        created_at=now,
+        updated_at=now,
+        status_at={status: now},
+        retry=_retry(job_type.retry, submission.retry),
+        next_attempt_at=scheduled,
+        credits=JobCredits(held=sum(unit.credits for unit in units)),
+        served_by=served_by,
+        units=units,
+        wake_shard=services.random.randrange(WAKE_SHARDS),
+        start_by=_after(start, submission.start_within_seconds),
+        finish_by=_after(start, submission.deadline_seconds) or start + job_type.deadline,
+        request_hash=request.body_hash if key else None,
+    )
+    return job.with_(now, wake_at=alarm(job, start + services.rules.rescue_after))
+
+
+async def _store(services: Services, tx: Transaction, job: Job) -> None:
+    document = await tx.get("accounts", job.user_id)
+    account = open_account(services, job.user_id, document)
+    after = account.after(hold(account, job.credits.held))
+    tx.set("accounts", job.user_id, after.document())
+    if document is None and account.granted:
+        entry = initial_grant(account, job.created_at)
+        tx.create("ledger", entry.entry_id, entry.document())
+    tx.create("jobs", job.job_id, job.document())
+
+
+def initial_grant(account: Account, at: datetime) -> LedgerEntry:
+    """The ledger's record of what a new user starts with."""
+    return LedgerEntry(
+        entry_id=f"initial.{account.user_id}",
+        user_id=account.user_id,
+        kind=EntryKind.GRANT,
+        amount=account.granted,
+        reason="initial credits",
+        created_at=at,
+    )
+
+
+def _replay(existing: Job, request: Request) -> Submitted:
+    if existing.request_hash != request.body_hash or existing.job_type != request.job_type.name:
+        raise IdempotencyMismatchError(
+            "This Idempotency-Key was used before with another request. Use a new key for a new request.",
+            jobId=existing.job_id,
+        )
+    return Submitted(existing, replayed=True)
+
+
+def _check_project(caller: Caller, submission: Submission) -> None:
+    project = submission.project_id
+    if project is not None and caller.projects is not None and project not in caller.projects:
+        raise ForbiddenError(f"Your token does not include project {project!r}.")
+
+
+def _retry(default: RetryPolicy, wanted: RetryOptions | None) -> RetryPolicy:
+    changes = wanted.model_dump(exclude_none=True) if wanted else {}
+    return RetryPolicy.model_validate({**default.model_dump(), **changes}) if changes else default
+
+
+def _after(start: datetime, seconds: int | None) -> datetime | None:
+    return None if seconds is None else start + timedelta(seconds=seconds)

@@ -1,0 +1,69 @@
+"""The one sweep: whatever should have happened to a job by now and has not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from datetime import datetime, timedelta
+
+from taskreel.app.read import as_job
+from taskreel.app.services import WAKE_SHARDS, Services
+from taskreel.app.settle import end
+from taskreel.app.submit import FARTHEST, send
+from taskreel.domain.claim import alarm, overdue
+from taskreel.domain.job import Job
+from taskreel.ports import Query, Transaction
+
+log = logging.getLogger(__name__)
+
+_PAGE = 200
+_LONGEST_RESCUE = timedelta(hours=1)
+
+
+async def sweep(services: Services) -> dict[str, int]:
+    """Rescue lost tasks and dead leases, send what has come near, end what is overdue; how many of each."""
+    now = services.clock.now()
+    counts: Counter[str] = Counter()
+    query = Query(
+        collection="jobs",
+        where=(("wakeShard", "in", list(range(WAKE_SHARDS))), ("wakeAt", "<=", now)),
+        order=(("wakeAt", "asc"),),
+        limit=_PAGE,
+    )
+    while True:
+        rows = await services.store.query(query)
+        counts.update(await asyncio.gather(*(_wake(services, row.id, now) for row in rows)))
+        if len(rows) < _PAGE:
+            return dict(counts)
+
+
+async def _wake(services: Services, job_id: str, now: datetime) -> str:
+    what, job = await services.store.transaction(lambda tx: _decide(services, tx, job_id, now))
+    if job is not None:
+        await send(services, job)
+    if what != "asleep":
+        log.info("swept", extra={"action": f"sweep_{what}", "job_id": job_id})
+    return what
+
+
+async def _decide(services: Services, tx: Transaction, job_id: str, now: datetime) -> tuple[str, Job | None]:
+    """What happened to the job, and the job if it needs a task."""
+    job = as_job(await tx.get("jobs", job_id))
+    if job is None or job.wake_at is None or job.wake_at > now:
+        return "asleep", None
+    ending = overdue(job, now)
+    if ending is not None and ending.status is not None:
+        end(tx, job, ending.status, now, error=ending.error)
+        return "ended", None
+    rescued = job.with_(now, delivery=job.delivery + 1, wake_at=alarm(job, _next_alarm(services, job, now)))
+    tx.set("jobs", job_id, rescued.document())
+    return "rescued", rescued
+
+
+def _next_alarm(services: Services, job: Job, now: datetime) -> datetime:
+    """Later each time, so that a long backlog is not sent again and again."""
+    if job.next_attempt_at is not None and job.next_attempt_at > now + FARTHEST:
+        return job.next_attempt_at - FARTHEST
+    wait = min(services.rules.rescue_after * 2 ** min(job.delivery, 10), _LONGEST_RESCUE)
+    return max(now, job.next_attempt_at or now) + wait

@@ -1,0 +1,44 @@
+"""Up to a hundred images, one a prompt; what fails costs nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import Field
+
+from taskreel.jobtypes.image_generation import ImageOptions, image_unit
+from taskreel.jobtypes.job_type import JobType, Prompt, Submission, Unit
+from taskreel.ports import Capability
+
+
+class BatchGeneration(Submission):
+    """`{prompts[1–100], model, provider, batchSize, options}`; `batchSize` images are made at a time."""
+
+    prompts: list[Prompt] = Field(min_length=1, max_length=100)
+    batch_size: int = Field(default=4, ge=1, le=20)
+    options: ImageOptions = ImageOptions()
+
+
+def _units(job: BatchGeneration) -> tuple[Unit, ...]:
+    seed = job.options.seed
+    return tuple(
+        image_unit(
+            prompt,
+            job.options if seed is None else job.options.model_copy(update={"seed": (seed + index) % 2**32}),
+            f"image-{index + 1:03d}",
+        )
+        for index, prompt in enumerate(job.prompts)
+    )
+
+
+BATCH_GENERATION = JobType(
+    name="batch-generation",
+    summary="Up to 100 images from as many prompts",
+    submission=BatchGeneration,
+    capability=Capability.IMAGE,
+    price="1 credit an image; only images that succeed are charged",
+    units=_units,
+    concurrency=lambda job: job.batch_size,
+    timeout=timedelta(minutes=30),
+    example={"prompts": ["A red kite", "A blue kite", "A paper boat"], "batchSize": 3, "options": {"width": 512, "height": 512}},
+)

@@ -1,0 +1,57 @@
+"""An image from a prompt."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from taskreel.jobtypes.job_type import JobType, Options, Prompt, Submission, Unit
+from taskreel.ports import Capability
+
+CREDITS = 1
+
+
+class ImageOptions(Options):
+    """Size in pixels, and what image models commonly take."""
+
+    width: int = Field(default=1024, ge=64, le=4096)
+    height: int = Field(default=1024, ge=64, le=4096)
+    output_format: Literal["png", "jpeg", "webp"] = "png"
+    quality: Literal["low", "medium", "high"] | None = None
+    aspect_ratio: str | None = Field(default=None, pattern=r"^\d{1,2}:\d{1,2}$")
+    negative_prompt: str | None = Field(default=None, max_length=10_000)
+    style: str | None = Field(default=None, max_length=100)
+    steps: int | None = Field(default=None, ge=1, le=150)
+    guidance: float | None = Field(default=None, ge=0, le=30)
+    prompt_upsampling: bool | None = None
+    safety_tolerance: int | None = Field(default=None, ge=0, le=6)
+
+
+class ImageGeneration(Submission):
+    """`{prompt, model, provider, options{width, height, …}}`."""
+
+    prompt: Prompt
+    options: ImageOptions = ImageOptions()
+
+
+def image_unit(prompt: str, options: ImageOptions, name: str) -> Unit:
+    """The one call that makes one image."""
+    params = {"prompt": prompt, **options.model_dump(by_alias=True, exclude_none=True, mode="json")}
+    return Unit(capability=Capability.IMAGE, params=params, credits=CREDITS, name=name)
+
+
+IMAGE_GENERATION = JobType(
+    name="image-generation",
+    summary="An image from a prompt",
+    submission=ImageGeneration,
+    capability=Capability.IMAGE,
+    price="1 credit",
+    units=lambda job: (image_unit(job.prompt, job.options, "image"),),
+    example={
+        "prompt": "A lighthouse in a storm",
+        "model": "flux-1.1-pro",
+        "provider": "bfl",
+        "options": {"width": 1024, "height": 768},
+    },
+)

@@ -1,0 +1,47 @@
+"""A larger image of the same picture."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from taskreel.jobtypes.job_type import JobType, MediaUrl, Options, Submission, Unit
+from taskreel.ports import Capability
+
+CREDITS = 2
+
+
+class UpscaleOptions(Options):
+    """How the result is written, and what upscalers commonly take."""
+
+    output_format: Literal["png", "jpeg", "webp"] = "png"
+    face_enhance: bool | None = None
+    creativity: float | None = Field(default=None, ge=0, le=1)
+    prompt: str | None = Field(default=None, max_length=10_000)
+
+
+class ImageUpscale(Submission):
+    """`{imageUrl, model, provider, scale, options}`."""
+
+    image_url: MediaUrl
+    scale: float = Field(default=2, gt=1, le=8)
+    options: UpscaleOptions = UpscaleOptions()
+
+
+def _units(job: ImageUpscale) -> tuple[Unit, ...]:
+    params = {"scale": job.scale, **job.options.model_dump(by_alias=True, exclude_none=True, mode="json")}
+    return (
+        Unit(capability=Capability.UPSCALE, params=params, credits=CREDITS, input_urls=(job.image_url,), name="upscaled"),
+    )
+
+
+IMAGE_UPSCALE = JobType(
+    name="image-upscale",
+    summary="A larger image of the same picture",
+    submission=ImageUpscale,
+    capability=Capability.UPSCALE,
+    price="2 credits",
+    units=_units,
+    example={"imageUrl": "https://example.com/small.png", "model": "real-esrgan", "provider": "upscale", "scale": 4},
+)
