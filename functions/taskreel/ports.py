@@ -187,6 +187,13 @@ class Blobs(Protocol):
         """Remove every object under `prefix`; how many there were."""
 
 
+class Fetch(Protocol):
+    """Brings a URL that a user named to a file; raises RunErrors."""
+
+    async def __call__(self, url: str, target: Path, /, *, max_bytes: int, seconds: float) -> str:
+        """Download `url` to `target`; its content type."""
+
+
 # ── Provider ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -222,8 +229,9 @@ class Generation:
     model: str
     params: Mapping[str, Any]
     inputs: tuple[Input, ...] = ()
-    #: An empty folder of this unit's own, removed when its outputs are stored.
+    #: A folder to write into, shared by the run's units and removed when it ends; `name` is this unit's own there.
     folder: Path
+    name: str
     #: Counted from 1; a provider that misbehaves on request looks at it.
     attempt: int = 1
     #: Waits for a rate limit so far.
@@ -233,15 +241,13 @@ class Generation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """One file that a provider made: on disk, or at a URL to copy before it expires (without any key)."""
+    """One file that a provider made: on disk, or at a URL to copy before it expires (without any key).
 
-    name: str
-    content_type: str
+    What it is (type, size, duration) is read from its content, not taken from the provider.
+    """
+
     path: Path | None = None
     url: str | None = None
-    width: int | None = None
-    height: int | None = None
-    duration_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

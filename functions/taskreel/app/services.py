@@ -10,7 +10,7 @@ from random import Random, SystemRandom
 
 from taskreel.domain.errors import InvalidError
 from taskreel.media.workers import Workers
-from taskreel.ports import Blobs, Clock, Provider, Store, TaskQueue
+from taskreel.ports import Blobs, Clock, Fetch, Provider, Store, TaskQueue
 
 WAKE_SHARDS = 8
 
@@ -91,6 +91,7 @@ class Services:
     blobs: Blobs
     providers: Providers
     workers: Workers
+    fetch: Fetch
     clock: Clock
     rules: Rules
     scratch: Path

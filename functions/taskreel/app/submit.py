@@ -130,7 +130,12 @@ def _new_job(services: Services, caller: Caller, request: Request) -> Job:
         finish_by=_after(start, submission.deadline_seconds) or start + job_type.deadline,
         request_hash=request.body_hash if key else None,
     )
-    return job.with_(now, wake_at=alarm(job, start + services.rules.rescue_after))
+    return job.with_(now, wake_at=alarm(job, first_alarm(services, start, now)))
+
+
+def first_alarm(services: Services, start: datetime, now: datetime) -> datetime:
+    """When a task that should run at `start` is missed, or has come near enough to be sent."""
+    return start - FARTHEST if start > now + FARTHEST else start + services.rules.rescue_after
 
 
 async def _store(services: Services, tx: Transaction, job: Job) -> None:

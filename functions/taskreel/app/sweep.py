@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from taskreel.app.read import as_job
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.app.settle import end
-from taskreel.app.submit import FARTHEST, send
+from taskreel.app.submit import first_alarm, send
 from taskreel.domain.claim import alarm, overdue
 from taskreel.domain.job import Job
 from taskreel.ports import Query, Transaction
@@ -63,7 +63,6 @@ async def _decide(services: Services, tx: Transaction, job_id: str, now: datetim
 
 def _next_alarm(services: Services, job: Job, now: datetime) -> datetime:
     """Later each time, so that a long backlog is not sent again and again."""
-    if job.next_attempt_at is not None and job.next_attempt_at > now + FARTHEST:
-        return job.next_attempt_at - FARTHEST
-    wait = min(services.rules.rescue_after * 2 ** min(job.delivery, 10), _LONGEST_RESCUE)
-    return max(now, job.next_attempt_at or now) + wait
+    start = max(now, job.next_attempt_at or now)
+    wait = min(services.rules.rescue_after * (2 ** min(job.delivery, 10) - 1), _LONGEST_RESCUE)
+    return first_alarm(services, start, now) + wait

@@ -18,6 +18,6 @@ class Artifact(Value):
     duration_seconds: float | None = None
 
 
-def artifact_path(job_id: str, round_: int, name: str) -> str:
-    """One object a job, round and name: writing it twice is writing it once."""
-    return f"artifacts/{job_id}/{round_}/{name}"
+def artifact_path(job_id: str, fence: int, name: str) -> str:
+    """One object a run: a run that has lost its lease cannot touch what its successor stored."""
+    return f"artifacts/{job_id}/{fence}/{name}"

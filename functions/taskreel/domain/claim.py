@@ -88,7 +88,7 @@ def alarm(job: Job, at: datetime) -> datetime:
 def _due(job: Job) -> datetime:
     """When the job's next step may begin."""
     if job.awaits_provider:
-        polls = [unit.poll_at for unit in job.units if unit.poll_at is not None]
+        polls = [unit.due_at for unit in job.units if unit.due_at is not None]
         return min(polls, default=job.updated_at)
     return job.next_attempt_at or job.created_at
 

@@ -98,7 +98,8 @@ class UnitRun(Value):
     credits: int
     provider: str
     operation: dict[str, Any] | None = None
-    poll_at: datetime | None = None
+    #: When to poll, or to try again after a rate limit.
+    due_at: datetime | None = None
     artifacts: tuple[Artifact, ...] = ()
     data: dict[str, Any] | None = None
     error: JobError | None = None
@@ -176,7 +177,7 @@ class Job(Value):
         """
         if self.status is not Status.FAILED:
             raise IllegalTransitionError(f"{self.job_id}: only a failed job can be retried, this one is {self.status}")
-        fresh = {"state": UnitState.TODO, "operation": None, "poll_at": None, "error": None, "waits": 0}
+        fresh = {"state": UnitState.TODO, "operation": None, "due_at": None, "error": None, "waits": 0}
         return self.model_copy(
             update={
                 "status": Status.QUEUED,

@@ -1,0 +1,77 @@
+"""The files that a job starts from, brought to disk with limits and checked."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import mimetypes
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+from taskreel.app.read import Caller, find_job
+from taskreel.app.services import Services
+from taskreel.domain.errors import NotFoundError, PermanentError
+from taskreel.domain.job import Job
+from taskreel.ports import Input
+
+
+async def bring(services: Services, job: Job, urls: tuple[str, ...], folder: Path) -> tuple[Input, ...]:
+    """Every input on disk, in order."""
+    return tuple([await _bring(services, job, url, folder / f"input-{index}") for index, url in enumerate(urls)])
+
+
+async def _bring(services: Services, job: Job, url: str, target: Path) -> Input:
+    if url.startswith("data:"):
+        return _inline(url, target)
+    if url.startswith("job:"):
+        return await _copy(services, await _artifact(services, job, url), target)
+    rules = services.rules
+    seconds = rules.input_timeout.total_seconds()
+    content_type = await services.fetch(url, target, max_bytes=rules.max_input_bytes, seconds=seconds)
+    return Input(target, url, content_type)
+
+
+async def _artifact(services: Services, job: Job, reference: str) -> str:
+    """The path of `job:{jobId}/{artifact}`, a file of the same user's."""
+    job_id, _, name = reference.removeprefix("job:").partition("/")
+    try:
+        source = await find_job(services, Caller(user_id=job.user_id), job_id)
+    except NotFoundError as error:
+        raise PermanentError(f"{reference}: you have no job {job_id}.", code="input_not_found") from error
+    for artifact in source.artifacts:
+        if artifact.name == name or not name:
+            return artifact.path
+    names = ", ".join(artifact.name for artifact in source.artifacts) or "none yet"
+    raise PermanentError(f"{reference}: that job's artifacts are: {names}.", code="input_not_found")
+
+
+async def _copy(services: Services, path: str, target: Path) -> Input:
+    info = await services.blobs.info(path)
+    if info is None:
+        raise PermanentError(f"The file {path} no longer exists.", code="input_not_found")
+    with target.open("wb") as file:
+        async for chunk in services.blobs.read(path):
+            file.write(chunk)
+    url = await services.blobs.signed_url(path, expires_in=services.rules.signed_url_lifetime)
+    return Input(target, url, info.content_type)
+
+
+def _inline(url: str, target: Path) -> Input:
+    """A data: URL (RFC 2397)."""
+    head, comma, body = url.removeprefix("data:").partition(",")
+    if not comma:
+        raise PermanentError("A data: URL needs a comma before its data.", code="input_invalid")
+    try:
+        data = base64.b64decode(body, validate=True) if head.endswith(";base64") else unquote_to_bytes(body)
+    except binascii.Error as error:
+        raise PermanentError("A data: URL's base64 is broken.", code="input_invalid") from error
+    target.write_bytes(data)
+    content_type = head.split(";")[0] or "text/plain"
+    return Input(target, url, content_type)
+
+
+def suffix_of(content_type: str) -> str:
+    """`.png` for image/png; `.bin` for what is not known."""
+    return {"image/jpeg": ".jpg", "audio/wav": ".wav", "audio/x-wav": ".wav"}.get(content_type) or (
+        mimetypes.guess_extension(content_type) or ".bin"
+    )

@@ -1,0 +1,247 @@
+"""Run a job: claim it in a transaction, work under a lease, settle in one more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from datetime import datetime
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any
+
+from taskreel.app.read import as_job
+from taskreel.app.services import Services
+from taskreel.app.settle import end
+from taskreel.app.submit import send
+from taskreel.app.work import Work
+from taskreel.domain.claim import Claim, Verdict, alarm, claimed, decide
+from taskreel.domain.errors import LeaseLostError
+from taskreel.domain.job import Job, Status, UnitState
+from taskreel.domain.outcome import Again, Completed, Failed, Outcome, decide_outcome
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.ports import Transaction
+
+log = logging.getLogger(__name__)
+
+#: A document takes about one write a second.
+_TICK_SECONDS = 1.0
+
+
+class Answer(Enum):
+    """What the queue is told."""
+
+    #: Done, duplicate, ended, or a new task is scheduled: this task is finished.
+    FINISHED = auto()
+    #: Another run holds the lease, or this instance is stopping: ask again.
+    BUSY = auto()
+
+
+class Processor:
+    """Runs jobs; `stop` gives every lease back."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._running: set[asyncio.Task[Any]] = set()
+        self._stopping = False
+
+    async def process(self, job_id: str) -> Answer:
+        """One delivery. Safe to repeat, at any time, in any order."""
+        if self._stopping:
+            return Answer.BUSY
+        job, verdict = await self._services.store.transaction(lambda tx: _claim(self._services, tx, job_id))
+        match verdict:
+            case Verdict.BUSY:
+                return Answer.BUSY
+            case Verdict.CLEAN_UP if job is not None:
+                await _cancel_at_provider(self._services, job)
+            case Verdict.RUN if job is not None:
+                return await self._run(job)
+            case _:
+                pass
+        return Answer.FINISHED
+
+    async def stop(self) -> None:
+        """Give every lease back, so that the next delivery of each job may run at once."""
+        self._stopping = True
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _run(self, job: Job) -> Answer:
+        run = asyncio.ensure_future(_Run(self._services, job).go())
+        self._running.add(run)
+        try:
+            await run
+        except LeaseLostError:
+            log.info("lease lost", extra={"action": "lease_lost", "job_id": job.job_id})
+        except asyncio.CancelledError:
+            await _give_back(self._services, job)
+            if not self._stopping:
+                raise
+            return Answer.BUSY
+        finally:
+            self._running.discard(run)
+        return Answer.FINISHED
+
+
+async def _claim(services: Services, tx: Transaction, job_id: str) -> tuple[Job | None, Verdict]:
+    job = as_job(await tx.get("jobs", job_id))
+    if job is None:
+        return None, Verdict.IGNORE
+    now = services.clock.now()
+    claim = decide(job, now)
+    match claim:
+        case Claim(Verdict.END, Status() as status, error):
+            end(tx, job, status, now, error=error)
+        case Claim(Verdict.RUN):
+            job = claimed(job, now, services.rules.lease)
+            tx.set("jobs", job_id, job.document())
+        case Claim(Verdict.CLEAN_UP):
+            tx.set("jobs", job_id, _without_operations(job, now).document())
+        case _:
+            pass
+    return job, claim.verdict
+
+
+def _without_operations(job: Job, now: datetime) -> Job:
+    """Only the delivery that takes the operations out of a cancelled job cancels them."""
+    units = tuple(
+        unit.model_copy(update={"state": UnitState.FAILED, "operation": None}) if unit.operation else unit
+        for unit in job.units
+    )
+    return job.with_(now, units=units)
+
+
+async def _cancel_at_provider(services: Services, job: Job) -> None:
+    for unit in job.units:
+        if unit.operation is not None:
+            await services.providers.get(unit.provider).cancel(unit.operation)
+
+
+async def _give_back(services: Services, job: Job) -> None:
+    """End a run as if it had not begun: its attempt does not count, and nobody holds the job."""
+
+    async def release(tx: Transaction) -> None:
+        held = as_job(await tx.get("jobs", job.job_id))
+        if held is None or held.fence != job.fence:
+            return
+        now = services.clock.now()
+        freed = {"attempt": max(0, held.attempt - 1), "fence": held.fence + 1, "lease_until": None}
+        wake_at = alarm(held, now + services.rules.rescue_after)
+        tx.set("jobs", job.job_id, held.to(Status.QUEUED, now, **freed, wake_at=wake_at).document())
+
+    await services.store.transaction(release)
+
+
+class _Run:
+    """One claimed run of one job. Every write of it requires its fencing token."""
+
+    def __init__(self, services: Services, job: Job) -> None:
+        self._services = services
+        self._job = job
+        self._type = JOB_TYPES[job.job_type]
+        self._folder = services.scratch / f"{job.job_id}.{job.fence}"
+        self._work = Work(services, job, self._type, self._folder)
+
+    async def go(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        keeper = asyncio.create_task(self._keep())
+        working = asyncio.create_task(self._work.run(self._save))
+        try:
+            await asyncio.wait(
+                {keeper, working}, timeout=self._type.timeout.total_seconds(), return_when=asyncio.FIRST_COMPLETED
+            )
+            if keeper.done():
+                keeper.result()
+            if working.done():
+                working.result()
+            else:
+                self._work.time_out(self._type.timeout)
+        finally:
+            await _stop(keeper, working)
+            await _remove(self._folder)
+        await self._settle()
+
+    async def _keep(self) -> None:
+        """Hold the lease and write progress, at most once a second; ends only when the lease is lost."""
+        clock = self._services.clock
+        renewed, shown = clock.now(), self._work.progress
+        while True:
+            await clock.sleep(_TICK_SECONDS)
+            if self._work.progress != shown or clock.now() - renewed >= self._services.rules.heartbeat:
+                renewed, shown = clock.now(), self._work.progress
+                await self._save()
+
+    async def _save(self) -> None:
+        """Renew the lease and keep what the units have become."""
+
+        def held(job: Job, now: datetime) -> Job:
+            until = now + self._services.rules.lease
+            kept = {"units": self._work.units, "progress": self._work.progress}
+            return job.with_(now, lease_until=until, wake_at=alarm(job, until), **kept)
+
+        async def write(tx: Transaction) -> None:
+            job = await self._held(tx)
+            tx.set("jobs", job.job_id, held(job, self._services.clock.now()).document())
+
+        await self._services.store.transaction(write)
+
+    async def _settle(self) -> None:
+        """Write what came of the run, once; then send the task that follows, if one does."""
+        fraction = self._services.random.random()
+        outcome = decide_outcome(self._job, self._work.units, self._services.clock.now(), fraction)
+        following = await self._services.store.transaction(lambda tx: self._write(tx, outcome))
+        if following is not None:
+            await send(self._services, following)
+
+    async def _write(self, tx: Transaction, outcome: Outcome) -> Job | None:
+        job = await self._held(tx)
+        now = self._services.clock.now()
+        match outcome:
+            case Completed(units, captured):
+                end(tx, job, Status.COMPLETED, now, captured=captured, units=units, progress=100, error=None)
+                return None
+            case Failed(units, error):
+                end(tx, job, Status.FAILED, now, units=units, error=error)
+                return None
+            case Again():
+                following = self._following(job, outcome, now)
+                tx.set("jobs", job.job_id, following.document())
+                return following
+
+    def _following(self, job: Job, again: Again, now: datetime) -> Job:
+        changes: dict[str, Any] = {
+            "units": again.units,
+            "progress": self._work.progress,
+            "error": again.error,
+            "attempt": job.attempt if again.counted else max(0, job.attempt - 1),
+            "delivery": job.delivery + 1,
+            "fence": job.fence + 1,
+            "lease_until": None,
+            "next_attempt_at": again.at,
+            "wake_at": alarm(job, again.at + self._services.rules.rescue_after),
+        }
+        if again.why == "poll":
+            return job.with_(now, **changes)
+        return job.to(Status.RETRYING, now, **changes)
+
+    async def _held(self, tx: Transaction) -> Job:
+        job = as_job(await tx.get("jobs", self._job.job_id))
+        if job is None or job.fence != self._job.fence:
+            raise LeaseLostError("another run, a cancellation or a deadline took the job")
+        return job
+
+
+async def _stop(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _remove(folder: Path) -> None:
+    """An empty folder at once; a full one off the event loop."""
+    try:
+        folder.rmdir()
+    except OSError:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

@@ -1,0 +1,69 @@
+"""Settings, read once from the environment and checked; every other module is given values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+
+from taskreel.domain.value import Value
+
+
+class ConfigurationError(Exception):
+    """A setting is missing or wrong; the message names the variable."""
+
+
+class Settings(Value):
+    """One field a variable of the same name in capitals."""
+
+    store_url: str = "sqlite:///.taskreel/store.db"
+    tasks_url: str = "embedded:http://127.0.0.1:8123"
+    blobs_url: str = "file:///.taskreel/files"
+    api_base_url: str = "http://127.0.0.1:8080"
+    #: Where Cloud Tasks finds the task processor.
+    processor_url: str = "http://127.0.0.1:8080"
+    #: Two, separated by a comma, while the key is being rotated; tasks carry the first.
+    internal_api_key: SecretStr = SecretStr("")
+    jwt_secret: SecretStr | None = None
+    jwt_public_key: str | None = None
+    jwt_jwks_url: str | None = None
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    jwt_leeway_seconds: int = Field(default=30, ge=0, le=600)
+    #: Signs the embedded files' URLs.
+    files_secret: SecretStr = SecretStr("")
+    invoker_service_account: str | None = None
+    initial_credits: int = Field(default=0, ge=0)
+    #: The provider that serves jobs whose provider has no key here; absent: such jobs are refused.
+    stand_in_provider: str | None = None
+    lease_seconds: float = Field(default=30, ge=1)
+    heartbeat_seconds: float = Field(default=5, ge=0.1)
+    rescue_after_seconds: float = Field(default=120, ge=1)
+    signed_url_seconds: int = Field(default=3600, ge=60, le=604_800)
+    scratch_dir: Path = Path("/tmp/taskreel")  # noqa: S108 - Cloud Run's only writable place
+    worker_processes: int | None = Field(default=None, ge=1, le=64)
+    worker_memory_mb: int = Field(default=1024, ge=64)
+    log_level: str = "INFO"
+    #: `json` for Cloud Logging, `text` for people.
+    log_format: str = "json"
+    provider_keys: dict[str, SecretStr] = Field(default_factory=dict)
+
+    @field_validator("internal_api_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if any(len(key) < 16 for key in value.get_secret_value().split(",")):
+            raise ValueError("INTERNAL_API_KEY must have at least 16 characters (openssl rand -hex 32 makes one)")
+        return value
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str], key_names: Mapping[str, str]) -> Self:
+        """The settings in `environ`; `key_names` says which variable holds each provider's key."""
+        given = {name: environ[name.upper()] for name in cls.model_fields if environ.get(name.upper())}
+        keys = {provider: environ[name] for provider, name in key_names.items() if environ.get(name)}
+        try:
+            return cls.model_validate({**given, "provider_keys": keys})
+        except ValidationError as error:
+            lines = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors() if e["loc"])
+            raise ConfigurationError(lines or str(error)) from None
