@@ -12,7 +12,6 @@ import sys
 import threading
 import traceback
 from dataclasses import dataclass
-from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -92,6 +91,8 @@ def read_progress(path: Path) -> float:
 
 def _die_with_parent() -> None:
     """No orphan goes on encoding after a kill -9 of the server."""
+    from multiprocessing import connection, parent_process  # noqa: PLC0415  # the server imports this module: cold start
+
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

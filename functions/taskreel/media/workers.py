@@ -158,7 +158,7 @@ def _new_worker(tasks: int, memory_mb: int) -> ProcessPool:
 
 
 def _context() -> BaseContext:
-    """Forked from a server that has the heavy imports: a new worker is ready in milliseconds and shares their memory."""
+    """Forked from a server that has the heavy imports: a new worker is ready in milliseconds, sharing their memory."""
     import multiprocessing  # noqa: PLC0415  # on first use: cold start
 
     if "forkserver" not in multiprocessing.get_all_start_methods():

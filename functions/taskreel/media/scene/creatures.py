@@ -1,0 +1,234 @@
+"""People and animals, drawn from their outlines."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from taskreel.media.scene.body import backlit
+from taskreel.media.scene.canvas import Point, Stencil
+from taskreel.media.scene.landmarks import LAMP, ground_at
+from taskreel.media.scene.noise import ramp, sample
+from taskreel.media.scene.palette import invented, mix, rgb
+from taskreel.media.scene.sky import Scene
+
+FACING = 0.5
+
+
+def _place(scene: Scene, share: float, deep: float = 0.06) -> Point:
+    """Where something stands in the foreground, on the lamp's other side."""
+    x = scene.canvas.width * (share if scene.lamp[0] < scene.canvas.width / 2 else 1 - share)
+    foot = ground_at(scene, x)
+    return x, min(foot + scene.unit * deep, scene.canvas.height * 0.96)
+
+
+def paint_figure(scene: Scene) -> None:
+    """Somebody seen from behind, cloak moving, a lantern in hand."""
+    unit = scene.unit
+    x, foot = _place(scene, 0.36)
+    height = unit * 0.26
+    shape = scene.canvas.stencil(x - height * 0.5, foot - height * 1.15, x + height * 0.5, foot + 2)
+    _person(shape, x, foot, height)
+    backlit(scene, shape, scene.palette.land * 0.75, rim=0.85)
+    if scene.palette.dark or scene.plan.mood in ("dusk", "fog", "storm"):
+        lantern = (x + height * 0.3, foot - height * 0.4)
+        scene.canvas.glow(lantern, unit * 0.09, rgb("ffb54a"), 0.5)
+        scene.canvas.glow(lantern, unit * 0.011, LAMP, 1.2)
+
+
+def _person(shape: Stencil, x: float, foot: float, h: float) -> None:
+    def at(u: float, v: float) -> Point:
+        return x + u * h, foot - v * h
+
+    shape.ellipse(at(0, 0.905), h * 0.062, h * 0.078)
+    shape.curve([at(-0.05, 0.84), at(0.05, 0.84), at(0.15, 0.76), at(0.16, 0.5), at(0.2, 0.2), at(0.06, 0.17), at(-0.06, 0.17), at(-0.24, 0.22), at(-0.17, 0.5), at(-0.15, 0.76)])
+    shape.curve([at(0.1, 0.74), at(0.17, 0.72), at(0.27, 0.5), at(0.32, 0.44), at(0.28, 0.42), at(0.2, 0.5), at(0.1, 0.6)])
+    for side in (-1, 1):
+        shape.curve([at(side * 0.015, 0.3), at(side * 0.105, 0.3), at(side * 0.085, 0.02), at(side * 0.12, 0.0), at(side * 0.03, 0.0)])
+    shape.curve([at(-0.1, 0.965), at(0.1, 0.965), at(0.075, 0.925), at(-0.075, 0.925)])
+    shape.curve([at(-0.058, 0.95), at(-0.05, 1.03), at(0.05, 1.03), at(0.058, 0.95)])
+    shape.line([at(0.3, 0.44), at(0.3, 0.41)], h * 0.012)
+
+
+def paint_cat(scene: Scene) -> None:
+    """A cat that sits and looks at you."""
+    x, foot = _place(scene, 0.36, 0.1)
+    h = scene.unit * 0.3
+
+    def at(u: float, v: float) -> Point:
+        return x + u * h, foot - v * h
+
+    shape = scene.canvas.stencil(x - h * 0.6, foot - h * 1.1, x + h * 0.75, foot + h * 0.08)
+    shape.curve([at(-0.1, 0.68), at(0.1, 0.68), at(0.2, 0.45), at(0.3, 0.18), at(0.27, 0.0), at(0, -0.02), at(-0.27, 0.0), at(-0.3, 0.18), at(-0.2, 0.45)])
+    shape.ellipse(at(0, 0.76), h * 0.18, h * 0.155)
+    for side in (-1, 1):
+        shape.polygon([at(side * 0.175, 0.78), at(side * 0.175, 1.0), at(side * 0.04, 0.89)])
+        shape.ellipse(at(side * 0.1, 0.01), h * 0.085, h * 0.035)
+    tail = [at(0.24 + 0.26 * float(np.sin(t * 2.4)), 0.05 + 0.42 * t) for t in np.linspace(0, 1, 16)]
+    for i in range(15):
+        shape.line(tail[i : i + 2], h * 0.075 * (1 - i / 40))
+        shape.ellipse(tail[i], h * 0.037 * (1 - i / 40), h * 0.037 * (1 - i / 40))
+    fur = mix(scene.palette.land, rgb("2a1a14"), 0.4) * 0.8
+    backlit(scene, shape, fur, rim=0.9)
+    _eyes(scene, [at(-0.075, 0.775), at(0.075, 0.775)], h * 0.038, "b8ff5a")
+
+
+def _eyes(scene: Scene, eyes: list[Point], size: float, colour: str) -> None:
+    for eye in eyes:
+        iris = scene.canvas.stencil(eye[0] - size * 2, eye[1] - size * 2, eye[0] + size * 2, eye[1] + size * 2)
+        iris.ellipse(eye, size, size * 0.8)
+        scene.canvas.cut(iris, rgb(colour) * 1.1)
+        pupil = scene.canvas.stencil(eye[0] - size, eye[1] - size, eye[0] + size, eye[1] + size)
+        pupil.ellipse(eye, size * 0.26, size * 0.7)
+        scene.canvas.cut(pupil, rgb("080808"))
+        scene.canvas.glow(eye, size * 1.6, rgb(colour), 0.25)
+
+
+def paint_wolf(scene: Scene) -> None:
+    """A wolf howling on its rise."""
+    x, foot = _place(scene, 0.38, 0.05)
+    h = scene.unit * 0.27
+
+    def at(u: float, v: float) -> Point:
+        return x + u * h, foot - v * h
+
+    shape = scene.canvas.stencil(x - h * 0.8, foot - h * 1.2, x + h * 0.7, foot + h * 0.05)
+    shape.curve([at(-0.42, 0.56), at(-0.1, 0.6), at(0.12, 0.72), at(0.24, 0.62), at(0.2, 0.36), at(-0.05, 0.3), at(-0.3, 0.32), at(-0.46, 0.4)])
+    shape.curve([at(0.02, 0.66), at(0.16, 0.88), at(0.28, 0.9), at(0.27, 0.66), at(0.2, 0.5)])
+    shape.polygon([at(0.15, 0.86), at(0.24, 1.0), at(0.37, 1.17), at(0.41, 1.14), at(0.33, 0.98), at(0.36, 0.96), at(0.3, 0.84)])
+    shape.polygon([at(0.17, 0.86), at(0.06, 0.97), at(0.2, 0.95)])
+    for u, lean in ((0.16, 0.03), (0.07, -0.02), (-0.3, -0.06), (-0.38, 0.02)):
+        shape.curve([at(u - 0.06, 0.42), at(u + 0.06, 0.42), at(u + lean + 0.035, 0.02), at(u + lean + 0.07, 0.0), at(u + lean - 0.03, 0.0)])
+    shape.curve([at(-0.4, 0.54), at(-0.52, 0.5), at(-0.64, 0.26), at(-0.6, 0.2), at(-0.5, 0.32), at(-0.4, 0.4)])
+    backlit(scene, shape, scene.palette.land * 0.7, rim=0.85)
+
+
+def paint_whale(scene: Scene) -> None:
+    """A whale's back and fluke, or the whole animal under water."""
+    x, y = scene.canvas.width * 0.46, scene.canvas.height * 0.42
+    h = scene.unit * 0.5
+    if scene.plan.place != "underwater":
+        y, h = scene.horizon + scene.unit * 0.12, scene.unit * 0.42
+
+    def at(u: float, v: float) -> Point:
+        return x + u * h, y - v * h
+
+    shape = scene.canvas.stencil(x - h, y - h, x + h, y + h)
+    shape.curve([at(-0.62, 0.02), at(-0.5, 0.17), at(-0.15, 0.22), at(0.3, 0.1), at(0.58, 0.05), at(0.62, 0.0), at(0.3, -0.03), at(-0.1, -0.14), at(-0.45, -0.13)])
+    shape.curve([at(0.5, 0.06), at(0.7, 0.24), at(0.86, 0.28), at(0.72, 0.08), at(0.82, -0.06), at(0.66, -0.04), at(0.54, 0.0)])
+    shape.curve([at(-0.2, -0.08), at(-0.1, -0.32), at(0.02, -0.36), at(-0.03, -0.14)])
+    colour = mix(mix(scene.palette.land, scene.palette.haze, 0.35), rgb("28405a"), 0.4)
+    backlit(scene, shape, colour, rim=0.5)
+
+
+def paint_fish(scene: Scene) -> None:
+    """A shoal of bright fish."""
+    rng, unit = scene.chance("fish"), scene.unit
+    hues = invented(rng)
+    for _ in range(24):
+        x, y = scene.canvas.width * rng.uniform(0.05, 0.95), scene.canvas.height * rng.normal(0.5, 0.14)
+        h, turn = unit * rng.uniform(0.018, 0.05), -1 if rng.random() < 0.25 else 1  # noqa: PLR2004
+        shape = scene.canvas.stencil(x - h * 1.8, y - h, x + h * 1.8, y + h)
+        shape.curve([(x + turn * u * h, y + v * h) for u, v in ((1, 0), (0.4, -0.42), (-0.5, -0.26), (-0.95, 0), (-0.5, 0.26), (0.4, 0.42))])
+        shape.polygon([(x + turn * u * h, y + v * h) for u, v in ((-0.7, 0), (-1.45, -0.5), (-1.2, 0), (-1.45, 0.5))])
+        colour = mix(hues[int(rng.integers(2, 5))], scene.palette.haze, float(rng.uniform(0.05, 0.5)))
+        backlit(scene, shape, colour, rim=0.5)
+
+
+def paint_robot(scene: Scene) -> None:
+    """A friendly robot with glowing eyes."""
+    x, foot = _place(scene, 0.38, 0.12)
+    h = scene.unit * 0.42
+
+    def box(shape: Stencil, u0: float, v0: float, u1: float, v1: float) -> None:
+        shape.curve([(x + u * h, foot - v * h) for u, v in ((u0, v0), (u0, v1), (u1, v1), (u1, v0)) for _ in range(3)])
+
+    body = scene.canvas.stencil(x - h * 0.5, foot - h * 1.15, x + h * 0.5, foot + 2)
+    for part in ((-0.17, 0.74, 0.17, 1.0), (-0.2, 0.34, 0.2, 0.71), (-0.15, 0.0, -0.04, 0.36), (0.04, 0.0, 0.15, 0.36), (-0.31, 0.36, -0.22, 0.68), (0.22, 0.36, 0.31, 0.68)):
+        box(body, *part)
+    body.line([(x, foot - h * 1.0), (x, foot - h * 1.09)], h * 0.012)
+    body.ellipse((x, foot - h * 1.1), h * 0.022, h * 0.022)
+    body.box(x - h * 0.05, foot - h * 0.76, x + h * 0.05, foot - h * 0.68)
+    u = (scene.canvas.x[:, body.left : body.left + body.width] - x) / h
+    v = scene.canvas.y[body.top : body.top + body.height] / h
+    metal = mix(rgb("8d9aa8"), scene.palette.land, 0.55 if scene.palette.dark else 0.2)
+    sheen = 0.7 + 0.5 * ramp(u * np.sign(scene.lamp[0] - x), -0.3, 0.3) + 0.1 * sample(scene.dice.grain, u, v)
+    scene.canvas.paint(body.mask(), metal[:, None, None] * sheen, top=body.top, left=body.left)
+    eye = rgb("6ff6ff")
+    for side in (-0.075, 0.075):
+        at = (x + side * h, foot - h * 0.88)
+        scene.canvas.glow(at, h * 0.028, eye, 1.3)
+        scene.canvas.glow(at, h * 0.09, eye, 0.3)
+    scene.canvas.glow((x, foot - h * 0.55), h * 0.04, rgb("ff9a4a"), 0.9)
+
+
+def paint_birds(scene: Scene) -> None:
+    """A loose flock against the sky."""
+    rng, canvas, unit = scene.chance("birds"), scene.canvas, scene.unit
+    centre = (canvas.width * rng.uniform(0.3, 0.7), scene.horizon * rng.uniform(0.3, 0.6))
+    flock = canvas.stencil(0, 0, canvas.width, scene.horizon)
+    for _ in range(13):
+        x, y = centre[0] + rng.normal(0, 0.16) * unit, centre[1] + rng.normal(0, 0.07) * unit
+        size, lift = unit * rng.uniform(0.012, 0.03), rng.uniform(0.2, 0.6)
+        for side in (-1, 1):
+            wing = [(x, y), (x + side * size * 0.45, y - size * lift), (x + side * size, y - size * lift * 0.45), (x + side * size * 0.5, y - size * lift * 0.55)]
+            flock.polygon(wing)
+        flock.ellipse((x, y), size * 0.16, size * 0.09)
+    canvas.cut(flock, mix(scene.palette.land, scene.palette.haze, 0.12))
+
+
+def paint_portrait(scene: Scene) -> None:
+    """A head and shoulders in profile light before lights out of focus."""
+    canvas, rng, unit = scene.canvas, scene.chance("portrait"), scene.unit
+    canvas.rgb[:] = scene.palette.sky_at(canvas.y[:, 0] / canvas.height)[:, :, None] * 0.55
+    for _ in range(46):
+        at = (rng.random() * canvas.width, rng.random() * canvas.height)
+        r = unit * rng.uniform(0.02, 0.085)
+        disc = canvas.stencil(at[0] - r - 2, at[1] - r - 2, at[0] + r + 2, at[1] + r + 2)
+        disc.ellipse(at, r, r)
+        colour = mix(scene.palette.sky[int(rng.integers(1, 4))], scene.palette.light, float(rng.random() * 0.6))
+        canvas.light(disc.mask(unit * 0.003) * rng.uniform(0.08, 0.32), colour, top=disc.top, left=disc.left)
+    x, foot, h = canvas.width * 0.5, canvas.height * 1.02, unit * 0.82
+
+    def at_(u: float, v: float) -> Point:
+        return x + u * h, foot - v * h
+
+    bust = canvas.stencil(0, 0, canvas.width, canvas.height)
+    bust.curve([at_(-0.12, 0.3), at_(0.12, 0.3), at_(0.2, 0.26), at_(0.46, 0.18), at_(0.56, -0.1), at_(-0.56, -0.1), at_(-0.46, 0.18), at_(-0.2, 0.26)])
+    bust.box(x - h * 0.085, foot - h * 0.5, x + h * 0.085, foot - h * 0.2)
+    bust.curve([at_(-0.14, 0.78), at_(0, 0.86), at_(0.14, 0.78), at_(0.165, 0.62), at_(0.13, 0.48), at_(0.05, 0.385), at_(-0.05, 0.385), at_(-0.13, 0.48), at_(-0.165, 0.62)])
+    hair = [at_(-0.19, 0.45), at_(-0.2, 0.72), at_(-0.12, 0.87), at_(0.02, 0.9), at_(0.15, 0.85), at_(0.2, 0.7), at_(0.19, 0.42), at_(0.13, 0.56), at_(0.09, 0.74), at_(-0.07, 0.76), at_(-0.13, 0.6)]
+    skin = mix(rgb(str(rng.choice(["e8b896", "b97f5a", "7c4f37", "f0cdb4"]))), scene.palette.haze, 0.12)
+    side = np.sign(scene.lamp[0] - x) or 1.0
+    turn = (canvas.x - x) / h * side
+    shade = 0.2 + 0.95 * ramp(turn + 0.04 * np.sin(canvas.y / unit * 9), -0.16, 0.2)
+    canvas.paint(bust.mask(), skin[:, None, None] * shade)
+    coat = canvas.whole()
+    coat.curve([at_(-0.1, 0.25), at_(0, 0.12), at_(0.1, 0.25), at_(0.22, 0.27), at_(0.48, 0.18), at_(0.6, -0.1), at_(-0.6, -0.1), at_(-0.48, 0.18), at_(-0.22, 0.27)])
+    backlit(scene, coat, mix(invented(rng)[1], scene.palette.land, 0.4), rim=0.7)
+    locks = canvas.whole()
+    locks.curve(hair)
+    backlit(scene, locks, mix(rgb(str(rng.choice(["2a1a12", "5a3218", "120c0c", "8d6a3a"]))), scene.palette.land, 0.2), rim=0.8)
+    _face(scene, at_, h, skin)
+
+
+def _face(scene: Scene, at: object, h: float, skin: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
+    place = at
+    for u in (-0.062, 0.062):
+        eye: Point = place(u, 0.625)  # type: ignore[operator]
+        white = scene.canvas.stencil(eye[0] - h * 0.05, eye[1] - h * 0.04, eye[0] + h * 0.05, eye[1] + h * 0.04)
+        white.ellipse(eye, h * 0.03, h * 0.014)
+        scene.canvas.cut(white, rgb("d9d6d0") * 0.7)
+        iris = scene.canvas.stencil(eye[0] - h * 0.03, eye[1] - h * 0.03, eye[0] + h * 0.03, eye[1] + h * 0.03)
+        iris.ellipse(eye, h * 0.0125, h * 0.0135)
+        scene.canvas.cut(iris, rgb("1c2a30"))
+        brow = scene.canvas.stencil(eye[0] - h * 0.06, eye[1] - h * 0.07, eye[0] + h * 0.06, eye[1])
+        brow.curve([(eye[0] - h * 0.042, eye[1] - h * 0.026), (eye[0], eye[1] - h * 0.043), (eye[0] + h * 0.042, eye[1] - h * 0.028), (eye[0], eye[1] - h * 0.03)])
+        scene.canvas.cut(brow, skin * 0.25)
+    mouth: Point = place(0, 0.462)  # type: ignore[operator]
+    lips = scene.canvas.stencil(mouth[0] - h * 0.07, mouth[1] - h * 0.03, mouth[0] + h * 0.07, mouth[1] + h * 0.03)
+    lips.curve([(mouth[0] - h * 0.05, mouth[1]), (mouth[0], mouth[1] - h * 0.016), (mouth[0] + h * 0.05, mouth[1]), (mouth[0], mouth[1] + h * 0.018)])
+    scene.canvas.cut(lips, skin * np.array([0.62, 0.36, 0.36], np.float32))
+    nose: Point = place(0.012, 0.54)  # type: ignore[operator]
+    shadow = scene.canvas.stencil(nose[0] - h * 0.06, nose[1] - h * 0.09, nose[0] + h * 0.06, nose[1] + h * 0.05)
+    shadow.curve([(nose[0] - h * 0.012, nose[1] - h * 0.07), (nose[0] + h * 0.016, nose[1] + h * 0.01), (nose[0] - h * 0.026, nose[1] + h * 0.02), (nose[0] - h * 0.02, nose[1])])
+    scene.canvas.paint(shadow.mask(h * 0.006) * 0.55, skin * 0.35, top=shadow.top, left=shadow.left)

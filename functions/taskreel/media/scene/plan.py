@@ -1,0 +1,135 @@
+"""What a prompt asks to see: its hour, weather, place and things."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+# Each row: what it is → the beginnings of words that say so ("$" ends a word that must stand alone).
+MOOD_WORDS = {
+    "underwater": "underwater|under the sea|reef|coral|jellyfish|deep sea|seabed|submarine|mermaid|abyss",
+    "mars": "mars$|martian|red planet|canyon",
+    "space": "space$|spaceship|spacecraft|galax|nebul|cosmos|cosmic|universe|planet|asteroid|orbit|milky way|interstellar",
+    "neon": "neon|cyber|synthwave|vaporwave|hologra|arcade|blade runner|futurist",
+    "fire": "fire$|flame|burning|volcan|lava|inferno|hell|blaze|ember|dragon",
+    "storm": "storm|thunder|lightning|tempest|hurricane|gale|rain$|rainy|raining|shipwreck",
+    "noir": "noir|monochrome|black and white|detective",
+    "sunset": "sunset|evening|golden hour|golden light",
+    "dawn": "dawn|sunrise|morning|daybreak",
+    "dusk": "dusk|twilight|blue hour|nightfall",
+    "night": "night|midnight|moon|starry|stars$|starlight|dark|aurora|northern lights|lantern|firefl",
+    "fog": "fog|mist|haze$|hazy|gloom|grey|gray|ghost",
+    "snow": "snow|winter|ice$|icy|frozen|arctic|glacier|polar|christmas|blizzard",
+    "desert": "desert|dune|sahara|sand$|camel|oasis|pyramid",
+    "autumn": "autumn|fall leaves|harvest|october",
+    "spring": "spring$|blossom|cherry|flower|tulip|poppy|meadow|garden",
+    "dream": "dream|magic|fairy|fantas|enchant|mystic|surreal|unicorn|wonder",
+    "forest": "forest|jungle|wood$|woods$|rainforest|moss",
+    "day": "day$|sunny|summer|noon|blue sky|sunlight|bright",
+}
+PLACE_WORDS = {
+    "space": MOOD_WORDS["space"],
+    "underwater": MOOD_WORDS["underwater"],
+    "city": "city|cities|skyline|street|urban|downtown|tokyo|new york|london|paris|skyscraper|metropolis|rooftop|town|neon|cyber",
+    "sea": "sea$|seas$|seaside|ocean|coast|wave|harbor|harbour|beach|shore|island|bay$|port$|sailor|pirate|gull|surf|lagoon",
+    "lake": "lake|river|pond|fjord|water$|waters|reflection|canal|swamp|waterfall",
+    "mountains": "mountain|alps|alpine|peak|summit|himalaya|cliff|volcan|glacier|fjord|canyon|valley",
+    "desert": "desert|dune|sahara|sand$|oasis|camel|pyramid|mars$|martian",
+    "forest": "forest|jungle|wood$|woods$|trees$|pine|rainforest|grove",
+    "hills": "hill|meadow|field|farm|countryside|village|prairie|grass|garden|vineyard|pasture|landscape|valley",
+}
+THING_WORDS = {
+    "lighthouse": "lighthouse|light house",
+    "boat": "boat|ship$|ships|sail|vessel|yacht|ferry|fisherman|pirate|galleon",
+    "castle": "castle|fortress|palace|citadel|kingdom|ruin",
+    "house": "house$|cottage|cabin|hut$|barn|farm$|home$|village|mill$|temple|church|inn$",
+    "windmill": "windmill|wind turbine",
+    "bridge": "bridge",
+    "pyramid": "pyramid",
+    "rocket": "rocket|spaceship|spacecraft|starship|shuttle",
+    "planet": "planet|saturn|jupiter|orbit|space$|cosmos|galax|interstellar",
+    "balloon": "balloon|airship|zeppelin",
+    "cat": "cat$|cats$|kitten|kitty|panther",
+    "wolf": "wolf|wolves|dog$|fox|coyote|hound",
+    "whale": "whale|dolphin|orca",
+    "fish": "fish$|reef|coral|shark|turtle|aquarium",
+    "robot": "robot|android$|cyborg|mech$|automaton",
+    "figure": "person|man$|woman|girl|boy|child|keeper|knight|wizard|witch|king$|queen|prince|samurai|astronaut|travel"
+    "|wander|hero|soldier|sailor|monk|explorer|detective|figure|someone|stranger|old man|fisherman|hiker|dancer|lover|couple",
+    "portrait": "portrait|face$|headshot|close-up|closeup|selfie",
+    "tree": "tree$|oak|willow|baobab|bonsai|blossom|cherry",
+    "flowers": "flower|poppy|poppies|tulip|rose$|roses|lavender|sunflower|daisy|meadow|blossom",
+    "bottle": "bottle|message",
+    "birds": "bird|gull|crow|raven|eagle|swan|geese|dove|owl",
+    "sun": "sun$|sunset|sunrise|sunny|sunlight",
+    "moon": "moon|lunar|night",
+    "aurora": "aurora|northern lights",
+    "rainbow": "rainbow",
+    "lightning": "lightning|thunder|storm|tempest",
+    "rain": "rain$|rainy|raining|downpour|storm|tempest|umbrella",
+    "snowfall": "snow|blizzard|winter|christmas",
+    "fireflies": "firefl|magic|fairy|enchant|dream|spark|lantern",
+    "embers": "fire$|flame|volcan|lava|burning|ember|dragon|inferno",
+    "volcano": "volcan|lava|erupt",
+}
+HOME = {  # where a thing stands when the prompt names no place
+    "lighthouse": "sea",
+    "boat": "sea",
+    "whale": "sea",
+    "bottle": "sea",
+    "castle": "mountains",
+    "volcano": "mountains",
+    "balloon": "mountains",
+    "bridge": "lake",
+    "pyramid": "desert",
+    "planet": "space",
+    "fish": "underwater",
+    "robot": "city",
+}
+USUAL_MOODS = {"sea": "sunset", "city": "dusk", "lake": "dawn", "hills": "day", "mountains": "dawn", "forest": "forest"}
+WEATHERS = ("storm", "fog", "snow", "noir")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`place` is None for a prompt that names nothing that can be seen: it gets an abstract picture."""
+
+    mood: str
+    place: str | None
+    things: frozenset[str]
+
+    def has(self, *things: str) -> bool:
+        """Is any of these in the picture?"""
+        return not self.things.isdisjoint(things)
+
+
+def read(prompt: str, rng: np.random.Generator) -> Plan:
+    """The plan of a prompt; chance decides what it leaves open."""
+    text = prompt.lower()
+    things = frozenset(thing for thing, words in THING_WORDS.items() if _says(text, words))
+    moods = [mood for mood, words in MOOD_WORDS.items() if _says(text, words)]
+    place = _place(text, things, moods)
+    if "portrait" in things:
+        place = "portrait"
+    mood = moods[0] if moods else USUAL_MOODS.get(place or "", str(rng.choice(["day", "sunset", "dawn", "dusk"])))
+    if place in ("desert", "space", "underwater") and mood not in moods:
+        mood = place
+    return Plan(mood=mood, place=place, things=things)
+
+
+def _place(text: str, things: frozenset[str], moods: list[str]) -> str | None:
+    for place, words in PLACE_WORDS.items():
+        if _says(text, words):
+            return place
+    for thing, place in HOME.items():
+        if thing in things:
+            return place
+    seen = things - {"fireflies"}
+    return "hills" if seen or set(moods) - {"dream", "noir"} else None
+
+
+def _says(text: str, words: str) -> bool:
+    pattern = words.replace("$", r"(?!\w)")
+    return re.search(rf"\b(?:{pattern})", text) is not None
