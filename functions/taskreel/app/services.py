@@ -40,11 +40,13 @@ class Providers:
         configured: Mapping[str, Callable[[], Provider]],
         *,
         key_names: Mapping[str, str],
+        aliases: Mapping[str, str] | None = None,
         stand_in: str | None = None,
         default: str = "studio",
     ) -> None:
         self._configured = configured
         self._key_names = key_names
+        self._aliases = aliases or {}
         self._stand_in = stand_in
         self._default = default
         self._built: dict[str, Provider] = {}
@@ -53,6 +55,7 @@ class Providers:
         """Who serves a job that names `wanted`; InvalidError says what is missing."""
         if wanted is None:
             return self._default
+        wanted = self._aliases.get(wanted, wanted)
         if wanted in self._configured:
             return wanted
         if wanted not in self._key_names:

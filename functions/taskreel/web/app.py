@@ -1,0 +1,69 @@
+"""The web applications, one a function."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.requests import Request
+from fastapi.responses import Response
+
+from taskreel.app.process import Processor
+from taskreel.app.services import Services
+from taskreel.config import Settings
+from taskreel.domain.errors import InvalidError
+from taskreel.web import credits, jobs, problems, tasks
+from taskreel.web.auth import Authenticator, InternalKeys
+
+_DESCRIPTION = "Create media generation jobs, follow them, and read what they made."
+
+
+def api_app(services: Services, settings: Settings) -> FastAPI:
+    """`/api`: what callers with a token may do."""
+    app = FastAPI(
+        title="Taskreel",
+        description=_DESCRIPTION,
+        openapi_url="/api/openapi.json",
+        docs_url="/api/docs",
+        redoc_url=None,
+    )
+    app.state.authenticator = Authenticator(settings)
+    app.state.base_url = settings.api_base_url.rstrip("/")
+    app.include_router(jobs.router)
+    app.include_router(credits.router)
+    return _finish(app, services)
+
+
+def processor_app(services: Services, settings: Settings, processor: Processor) -> FastAPI:
+    """`/tasks/process`: what Cloud Tasks calls."""
+    app = _internal(settings)
+    app.state.processor = processor
+    app.include_router(tasks.processing)
+    return _finish(app, services)
+
+
+def maintenance_app(services: Services, settings: Settings) -> FastAPI:
+    """`/tasks/sweep`: what Cloud Scheduler calls."""
+    app = _internal(settings)
+    app.include_router(tasks.maintenance)
+    return _finish(app, services)
+
+
+def _internal(settings: Settings) -> FastAPI:
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.state.internal_keys = InternalKeys(settings)
+    return app
+
+
+def _finish(app: FastAPI, services: Services) -> FastAPI:
+    app.state.services = services
+    problems.install(app)
+    app.add_exception_handler(RequestValidationError, _bad_parameter)
+    return app
+
+
+async def _bad_parameter(request: Request, error: Exception) -> Response:
+    """A query parameter that FastAPI refused, in the same shape as a field that we did."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for these alone
+    found = [{"path": ".".join(map(str, e["loc"][1:])), "message": e["msg"]} for e in error.errors()]
+    text = "; ".join(f"{e['path']}: {e['message']}" for e in found)
+    return await problems.answer_error(request, InvalidError(text, errors=found))

@@ -1,0 +1,264 @@
+"""The jobs API."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.sse import KEEPALIVE_COMMENT
+from pydantic_core import to_json
+from starlette.responses import StreamingResponse
+
+from taskreel.app.cancel import cancel
+from taskreel.app.read import Caller, Filters, as_job, find_job, list_jobs
+from taskreel.app.retry import retry
+from taskreel.app.services import Services
+from taskreel.app.submit import Request as SubmitRequest
+from taskreel.app.submit import quote, submit
+from taskreel.domain.errors import ConflictError, NotFoundError
+from taskreel.domain.job import Job, Status
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes.job_type import JobType
+from taskreel.web.request import answer, idempotency_key, read_model, services_of, wait_seconds
+from taskreel.web.views import job_view, progress_view, result_view
+
+router = APIRouter(prefix="/api/jobs", tags=["jobs"])
+
+_KEEP_ALIVE_SECONDS = 15.0
+
+
+async def caller_of(request: Request) -> Caller:
+    """Who calls; every handler that shows or changes anything asks."""
+    caller: Caller = await request.app.state.authenticator.caller(request.headers.get("authorization"))
+    return caller
+
+
+# ── Submit ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _submit_route(job_type: JobType[Any]) -> None:
+    async def endpoint(request: Request) -> Response:
+        return await _submit(request, job_type)
+
+    schema = job_type.submission.model_json_schema(by_alias=True, ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    router.add_api_route(
+        f"/{job_type.name}",
+        endpoint,
+        methods=["POST"],
+        status_code=202,
+        name=f"submit_{job_type.name.replace('-', '_')}",
+        summary=job_type.summary,
+        description=f"{job_type.submission.__doc__} Price: {job_type.price}.",
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": schema, "example": dict(job_type.example)}},
+            },
+            "parameters": _SUBMIT_PARAMETERS,
+        },
+    )
+
+
+_SUBMIT_PARAMETERS = [
+    {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}},
+    {"name": "Prefer", "in": "header", "schema": {"type": "string"}, "example": "wait=30"},
+    {"name": "validateOnly", "in": "query", "schema": {"type": "boolean"}},
+]
+
+
+async def _submit(request: Request, job_type: JobType[Any]) -> Response:
+    services, caller = services_of(request), await caller_of(request)
+    submission = await read_model(request, job_type.submission)
+    wanted = SubmitRequest(
+        job_type=job_type,
+        submission=submission,
+        body_hash=hashlib.sha256(submission.model_dump_json().encode()).hexdigest(),
+        idempotency_key=idempotency_key(request),
+    )
+    if request.query_params.get("validateOnly", "").lower() in {"true", "1"}:
+        return await _quote(services, caller, wanted)
+    submitted = await submit(services, caller, wanted)
+    job = await _ended_within(services, submitted.job, wait_seconds(request))
+    view = await job_view(services, job, request.app.state.base_url)
+    headers = {"Location": view["urls"]["self"]}
+    if submitted.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    if "prefer" in request.headers:
+        headers["Preference-Applied"] = f"wait={wait_seconds(request):g}"
+    return answer(view, HTTPStatus.OK if job.status.final else HTTPStatus.ACCEPTED, headers)
+
+
+async def _quote(services: Services, caller: Caller, wanted: SubmitRequest) -> Response:
+    found = await quote(services, caller, wanted)
+    affordable = found.cost <= found.account.available
+    balance = {"available": found.account.available, "sufficient": affordable}
+    return answer({"valid": True, "cost": found.cost, "credits": balance, "servedBy": found.served_by})
+
+
+for _job_type in JOB_TYPES.values():
+    _submit_route(_job_type)
+
+
+@router.post("/{job_type}", include_in_schema=False)
+async def submit_unknown(job_type: str) -> Response:
+    """Name what there is."""
+    raise NotFoundError(f"There is no job type {job_type!r}. There are: {', '.join(JOB_TYPES)}.", jobTypes=list(JOB_TYPES))
+
+
+# ── Read ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@router.get("/types", summary="Every job type: its request, price and an example")
+async def types() -> Response:
+    """No token is needed."""
+    return answer({"jobTypes": [_type_view(job_type) for job_type in JOB_TYPES.values()]})
+
+
+def _type_view(job_type: JobType[Any]) -> dict[str, Any]:
+    return {
+        "jobType": job_type.name,
+        "summary": job_type.summary,
+        "price": job_type.price,
+        "capability": job_type.capability,
+        "maxAttempts": job_type.retry.max_attempts,
+        "timeoutSeconds": job_type.timeout.total_seconds(),
+        "schema": job_type.submission.model_json_schema(by_alias=True),
+        "example": dict(job_type.example),
+    }
+
+
+@router.get("/health", summary="Whether the service and its store answer")
+async def health(request: Request) -> Response:
+    """One read of the store; no token is needed."""
+    await services_of(request).store.get("health", "probe")
+    return answer({"status": "ok", "store": "ok"})
+
+
+@router.get("", summary="Your jobs, newest first")
+async def jobs(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: str | None = None,
+    status: Status | None = None,
+    job_type: Annotated[str | None, Query(alias="jobType")] = None,
+    project_id: Annotated[str | None, Query(alias="projectId")] = None,
+    user_id: Annotated[str | None, Query(alias="userId", description="admins only")] = None,
+) -> Response:
+    """A page, and `nextCursor` for the one after it."""
+    services, caller = services_of(request), await caller_of(request)
+    filters = Filters(status=status, job_type=job_type, project_id=project_id, user_id=user_id)
+    page = await list_jobs(services, caller, filters, limit=limit, cursor=cursor)
+    views = [await job_view(services, job, request.app.state.base_url, sign=False) for job in page.rows]
+    return answer({"jobs": views, "nextCursor": page.cursor})
+
+
+async def _show_job(request: Request, job: Job) -> Response:
+    services = services_of(request)
+    job = await _ended_within(services, job, wait_seconds(request))
+    return answer(await job_view(services, job, request.app.state.base_url))
+
+
+async def _show_progress(_request: Request, job: Job) -> Response:
+    return answer(progress_view(job))
+
+
+async def _show_result(request: Request, job: Job) -> Response:
+    services = services_of(request)
+    job = await _ended_within(services, job, wait_seconds(request))
+    if job.status is Status.COMPLETED:
+        return answer(await result_view(services, job))
+    error = job.error.model_dump(by_alias=True, mode="json") if job.error else None
+    text = "ended without a result" if job.status.final else "has no result yet; follow its events, or ask with Prefer: wait=30"
+    raise ConflictError(f"The job is {job.status} and {text}.", code="no_result", status=job.status, error=error)
+
+
+async def _show_events(request: Request, job: Job) -> Response:
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    events = _events(services_of(request), job, request.app.state.base_url)
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+
+def _read_routes(suffix: str, show: Callable[[Request, Job], Awaitable[Response]], summary: str) -> None:
+    """The same under the job's id alone and under its type."""
+
+    async def by_id(request: Request, job_id: str) -> Response:
+        return await show(request, await find_job(services_of(request), await caller_of(request), job_id))
+
+    async def by_type(request: Request, job_type: str, job_id: str) -> Response:
+        return await show(request, await find_job(services_of(request), await caller_of(request), job_id, job_type))
+
+    router.add_api_route(f"/{{job_id}}{suffix}", by_id, methods=["GET"], summary=summary, name=f"job{suffix}")
+    router.add_api_route(f"/{{job_type}}/{{job_id}}{suffix}", by_type, methods=["GET"], summary=summary, name=f"typed_job{suffix}")
+
+
+for _suffix, _show, _summary in (
+    ("/progress", _show_progress, "How far the job is"),
+    ("/result", _show_result, "What the job made, under fresh URLs"),
+    ("/events", _show_events, "The job's changes as server-sent events, until it ends"),
+    ("", _show_job, "The job"),
+):
+    _read_routes(_suffix, _show, _summary)
+
+
+async def _events(services: Services, job: Job, base_url: str) -> AsyncIterator[bytes]:
+    """`status` on a change of status, else `progress`; each carries the whole job, so that none is needed twice."""
+    status: Status | None = None
+    changes = aiter(services.store.watch("jobs", job.job_id))
+    following = asyncio.ensure_future(anext(changes))
+    try:
+        while True:
+            done, _ = await asyncio.wait({following}, timeout=_KEEP_ALIVE_SECONDS)
+            if not done:
+                yield KEEPALIVE_COMMENT
+                continue
+            current = as_job(following.result())
+            if current is None:
+                return
+            kind = "progress" if current.status is status else "status"
+            status = current.status
+            view = await job_view(services, current, base_url)
+            yield f"event: {kind}\ndata: ".encode() + to_json(view) + b"\n\n"
+            if current.status.final:
+                return
+            following = asyncio.ensure_future(anext(changes))
+    finally:
+        following.cancel()
+
+
+async def _ended_within(services: Services, job: Job, seconds: float) -> Job:
+    """The job as soon as it has ended, or as it is when the time is up."""
+    if seconds <= 0 or job.status.final:
+        return job
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timedelta(seconds=seconds).total_seconds()):
+            async for document in services.store.watch("jobs", job.job_id):
+                job = as_job(document) or job
+                if job.status.final:
+                    break
+    return job
+
+
+# ── Change ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@router.delete("/{job_type}/{job_id}", summary="Cancel the job and release its hold")
+async def cancel_job(request: Request, job_type: str, job_id: str) -> Response:
+    """A second call is harmless."""
+    services = services_of(request)
+    job = await cancel(services, await caller_of(request), job_id, job_type)
+    return answer(await job_view(services, job, request.app.state.base_url))
+
+
+@router.post("/{job_type}/{job_id}/retry", status_code=202, summary="Try a failed job again, under the same id")
+async def retry_job(request: Request, job_type: str, job_id: str) -> Response:
+    """New attempts, and a new hold."""
+    services = services_of(request)
+    job = await retry(services, await caller_of(request), job_id, job_type)
+    return answer(await job_view(services, job, request.app.state.base_url), HTTPStatus.ACCEPTED)

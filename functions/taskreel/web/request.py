@@ -1,0 +1,88 @@
+"""What every handler reads from a request: the caller, a bounded JSON body, and standard headers."""
+
+from __future__ import annotations
+
+import json
+import re
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from fastapi import Request, Response
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
+
+from taskreel.app.services import Services
+from taskreel.domain.errors import InvalidError, MalformedError, TooLargeError
+from taskreel.web.problems import invalid
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_BODY_BYTES = 1 << 20
+MAX_WAIT_SECONDS = 60.0
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d+(?:\.\d+)?)\"?", re.IGNORECASE)
+
+
+def answer(body: Any, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
+    """A JSON response."""
+    return Response(to_json(body), status.value, headers, media_type="application/json")
+
+
+async def read_model(request: Request, model: type[M]) -> M:
+    """The body as `model`; TooLargeError over 1 MiB, MalformedError for what is not JSON, InvalidError with paths."""
+    raw = await _body(request)
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            raise MalformedError(f"The body is not JSON: {first['ctx']['error']}.") from None
+        raise invalid(error) from None
+
+
+async def _body(request: Request) -> bytes:
+    declared = request.headers.get("content-length", "")
+    chunks: list[bytes] = []
+    size = int(declared) if declared.isdecimal() else 0
+    received = 0
+    while size <= MAX_BODY_BYTES and received <= MAX_BODY_BYTES:
+        message = await request.receive()
+        chunk = message.get("body", b"")
+        received += len(chunk)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            break
+    if max(size, received) > MAX_BODY_BYTES:
+        raise TooLargeError("The body is over 1 MiB; give large files by URL.")
+    return b"".join(chunks)
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The Idempotency-Key header (draft-ietf-httpapi-idempotency-key-header): a quoted string, or bare."""
+    given = request.headers.get("idempotency-key")
+    if given is None:
+        return None
+    key = given.strip()
+    if key.startswith('"'):
+        try:
+            key = json.loads(key)
+        except ValueError:
+            key = ""
+    if not key or len(key) > 255:
+        raise _header("Idempotency-Key", "must have 1 to 255 characters")
+    return key
+
+
+def wait_seconds(request: Request) -> float:
+    """`Prefer: wait=N` (RFC 7240), at most a minute."""
+    found = _WAIT.search(request.headers.get("prefer", ""))
+    return min(float(found[1]), MAX_WAIT_SECONDS) if found else 0.0
+
+
+def _header(name: str, message: str) -> InvalidError:
+    return InvalidError(f"{name} {message}", errors=[{"path": name, "message": message}])
+
+
+def services_of(request: Request) -> Services:
+    """The services that the app was built with."""
+    services: Services = request.app.state.services
+    return services

@@ -1,0 +1,89 @@
+"""How jobs read on the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskreel.app.services import Services
+from taskreel.domain.artifact import Artifact
+from taskreel.domain.job import Job, Status, UnitRun
+
+
+async def job_view(services: Services, job: Job, base_url: str, *, sign: bool = True) -> dict[str, Any]:
+    """The whole job. `sign` gives its artifacts fresh URLs; a list leaves them out."""
+    urls = job_urls(job, base_url)
+    completed = job.status is Status.COMPLETED
+    return {
+        "jobId": job.job_id,
+        "jobType": job.job_type,
+        "status": job.status,
+        "progress": job.progress,
+        "priority": job.priority,
+        "userId": job.user_id,
+        "projectId": job.project_id,
+        "payload": job.payload,
+        "createdAt": job.created_at,
+        "updatedAt": job.updated_at,
+        "statusAt": job.status_at,
+        "attempt": job.attempt,
+        "maxAttempts": job.retry.max_attempts,
+        "nextAttemptAt": job.next_attempt_at,
+        "error": job.error and job.error.model_dump(by_alias=True),
+        "credits": {"held": job.credits.held, "captured": job.credits.captured, "released": job.credits.released},
+        "result": await result_view(services, job, sign=sign) if completed else None,
+        "resultUrl": urls["result"] if completed else None,
+        "servedBy": job.served_by,
+        "urls": urls,
+    }
+
+
+async def result_view(services: Services, job: Job, *, sign: bool = True) -> dict[str, Any]:
+    """What the job made: its artifacts, each unit's own facts, and for several units how each went."""
+    artifacts = [await _artifact_view(services, artifact, sign=sign) for artifact in job.artifacts]
+    if len(job.units) == 1:
+        return {"artifacts": artifacts, **(job.units[0].data or {})}
+    return {"artifacts": artifacts, "items": [_item_view(index, unit) for index, unit in enumerate(job.units)]}
+
+
+def job_urls(job: Job, base_url: str) -> dict[str, str]:
+    """Where to follow the job."""
+    self_url = f"{base_url}/api/jobs/{job.job_type}/{job.job_id}"
+    return {
+        "self": self_url,
+        "progress": f"{self_url}/progress",
+        "result": f"{self_url}/result",
+        "events": f"{self_url}/events",
+        "cancel": self_url,
+        "retry": f"{self_url}/retry",
+    }
+
+
+def progress_view(job: Job) -> dict[str, Any]:
+    """The few facts that a progress bar needs."""
+    return {
+        "jobId": job.job_id,
+        "status": job.status,
+        "progress": job.progress,
+        "attempt": job.attempt,
+        "nextAttemptAt": job.next_attempt_at,
+        "error": job.error and job.error.model_dump(by_alias=True),
+        "updatedAt": job.updated_at,
+    }
+
+
+async def _artifact_view(services: Services, artifact: Artifact, *, sign: bool) -> dict[str, Any]:
+    view = artifact.model_dump(by_alias=True, exclude={"path"}, exclude_none=True)
+    if sign:
+        expires_in = services.rules.signed_url_lifetime
+        view["url"] = await services.blobs.signed_url(artifact.path, expires_in=expires_in)
+    return view
+
+
+def _item_view(index: int, unit: UnitRun) -> dict[str, Any]:
+    return {
+        "index": index,
+        "status": unit.state,
+        "artifacts": [artifact.name for artifact in unit.artifacts],
+        "error": unit.error and unit.error.model_dump(by_alias=True),
+        **(unit.data or {}),
+    }

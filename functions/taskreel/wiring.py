@@ -1,0 +1,200 @@
+"""The one place that reads the environment and chooses adapters, by URL. Everything is built on first use."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+
+from taskreel import log
+from taskreel.adapters import providers
+from taskreel.adapters.fetch import Fetcher
+from taskreel.app.indexes import INDEXES
+from taskreel.app.process import Processor
+from taskreel.app.services import Providers, Rules, Services
+from taskreel.config import ConfigurationError, Settings
+from taskreel.media.workers import Workers
+from taskreel.ports import Blobs, Clock, Provider, Store, TaskQueue
+from taskreel.web.app import api_app, maintenance_app, processor_app
+
+#: Which variable holds each provider's key.
+KEY_NAMES: Mapping[str, str] = {
+    "bfl": "BFL_API_KEY",
+    "runway": "RUNWAY_API_KEY",
+    "stability": "STABILITY_API_KEY",
+    "openai": "OPENAI_API_KEY",
+    "google": "GOOGLE_API_KEY",
+    "elevenlabs": "ELEVENLABS_API_KEY",
+    "replicate": "REPLICATE_API_TOKEN",
+    "fal": "FAL_KEY",
+}
+
+#: Other names under which guides ask for a provider.
+ALIASES: Mapping[str, str] = {"upscale": "replicate", "local": "studio"}
+
+
+class SystemClock:
+    """`Clock` as the machine has it."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float, /) -> None:
+        await asyncio.sleep(seconds)
+
+
+@functools.cache
+def settings() -> Settings:
+    """The environment, checked; logging is set up with it."""
+    found = Settings.read(os.environ, KEY_NAMES)
+    log.set_up(level=found.log_level, style=found.log_format)
+    return found
+
+
+@functools.cache
+def services() -> Services:
+    """Every port, by this process's settings."""
+    return build(settings(), SystemClock())
+
+
+@functools.cache
+def api() -> FastAPI:
+    """The jobs API."""
+    return api_app(services(), settings())
+
+
+@functools.cache
+def processor() -> FastAPI:
+    """The task processor; it gives its leases back when the instance is stopped."""
+    running = Processor(services())
+    _before_stopping(running.stop)
+    return processor_app(services(), settings(), running)
+
+
+@functools.cache
+def maintenance() -> FastAPI:
+    """The sweep."""
+    return maintenance_app(services(), settings())
+
+
+def build(chosen: Settings, clock: Clock) -> Services:
+    """The services that `chosen` describes. Nothing is connected yet."""
+    workers = Workers(max_workers=chosen.worker_processes, memory_mb=chosen.worker_memory_mb)
+    chosen.scratch_dir.mkdir(parents=True, exist_ok=True)
+    return Services(
+        store=_store(chosen.store_url),
+        tasks=_tasks(chosen),
+        blobs=_blobs(chosen, clock),
+        providers=_providers(chosen, workers, clock),
+        workers=workers,
+        fetch=Fetcher(own=(chosen.api_base_url,)),
+        clock=clock,
+        rules=_rules(chosen),
+        scratch=chosen.scratch_dir,
+    )
+
+
+def _rules(chosen: Settings) -> Rules:
+    return Rules(
+        initial_credits=chosen.initial_credits,
+        lease=timedelta(seconds=chosen.lease_seconds),
+        heartbeat=timedelta(seconds=chosen.heartbeat_seconds),
+        rescue_after=timedelta(seconds=chosen.rescue_after_seconds),
+        signed_url_lifetime=timedelta(seconds=chosen.signed_url_seconds),
+    )
+
+
+def _store(url: str) -> Store:
+    match urlsplit(url).scheme:
+        case "sqlite":
+            from taskreel.adapters.local.sqlite import SqliteStore  # noqa: PLC0415 - only what is chosen is imported
+
+            return SqliteStore(_path(url), INDEXES, durable="durable" in urlsplit(url).query)
+        case "firestore":
+            from taskreel.adapters.gcp.firestore import FirestoreStore  # noqa: PLC0415
+
+            parts = urlsplit(url)
+            return FirestoreStore(parts.netloc, parts.path.strip("/") or "(default)")
+        case _:
+            raise ConfigurationError(f"STORE_URL: {url!r} is neither sqlite:///… nor firestore://PROJECT/DATABASE")
+
+
+def _tasks(chosen: Settings) -> TaskQueue:
+    url = chosen.tasks_url
+    key = chosen.internal_api_key.get_secret_value().split(",")[0].strip()
+    match urlsplit(url).scheme:
+        case "embedded":
+            from taskreel.adapters.local.tasks import EmbeddedTasks  # noqa: PLC0415
+
+            door = url.removeprefix("embedded:")
+            return EmbeddedTasks(door, target_url=chosen.processor_url, internal_key=key)
+        case "cloudtasks":
+            from taskreel.adapters.gcp.cloud_tasks import CloudTasks  # noqa: PLC0415
+
+            parts = urlsplit(url)
+            return CloudTasks(
+                project=parts.netloc,
+                location=parts.path.strip("/"),
+                target_url=chosen.processor_url,
+                internal_key=key,
+                invoker=chosen.invoker_service_account,
+            )
+        case _:
+            raise ConfigurationError(f"TASKS_URL: {url!r} is neither embedded:http://… nor cloudtasks://PROJECT/LOCATION")
+
+
+def _blobs(chosen: Settings, clock: Clock) -> Blobs:
+    url = chosen.blobs_url
+    match urlsplit(url).scheme:
+        case "file":
+            from taskreel.adapters.local.files import FileBlobs  # noqa: PLC0415
+
+            secret = chosen.files_secret.get_secret_value().encode()
+            if not secret:
+                raise ConfigurationError("FILES_SECRET: file:/// needs one to sign URLs")
+            return FileBlobs(_path(url), base_url=chosen.api_base_url, secret=secret, clock=clock)
+        case "gs":
+            from taskreel.adapters.gcp.gcs import CloudStorage  # noqa: PLC0415
+
+            return CloudStorage(urlsplit(url).netloc)
+        case _:
+            raise ConfigurationError(f"BLOBS_URL: {url!r} is neither file:///… nor gs://BUCKET")
+
+
+def _path(url: str) -> Path:
+    """`sqlite:///data/x.db` is relative, `sqlite:////data/x.db` absolute, as SQLAlchemy has it."""
+    return Path(urlsplit(url).path.removeprefix("/"))
+
+
+def _providers(chosen: Settings, workers: Workers, clock: Clock) -> Providers:
+    def with_key(name: str, key: str) -> Callable[[], Provider]:
+        return lambda: providers.load(name)(key)
+
+    configured = {name: with_key(name, key.get_secret_value()) for name, key in chosen.provider_keys.items()}
+    configured["studio"] = lambda: providers.load("studio")(workers, clock)
+    return Providers(configured, key_names=KEY_NAMES, aliases=ALIASES, stand_in=chosen.stand_in_provider)
+
+
+def _before_stopping(stop: Callable[[], object]) -> None:
+    """Run `stop` on SIGTERM and SIGINT, ahead of the server's own handler (functions_framework runs no lifespan)."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+
+        def handler(signum: int, frame: FrameType | None, before: object = before) -> None:
+            loop.call_soon_threadsafe(lambda: asyncio.ensure_future(stop()))  # type: ignore[arg-type]  # a coroutine
+            if callable(before):
+                before(signum, frame)
+
+        signal.signal(number, handler)
