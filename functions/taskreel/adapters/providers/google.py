@@ -1,0 +1,159 @@
+"""Google: Gemini pictures and text, and Veo video. Source: google-genai 3.4's captures, docs.cloud.google.com.
+
+Two ways in. A Developer API key with the default base URL; or Vertex (now Gemini Enterprise Agent Platform), when the
+base URL names a project: `https://us-central1-aiplatform.googleapis.com/v1beta1/projects/p/locations/us-central1`.
+There the key is a bearer token, or a function that returns a fresh one. A shape becomes the nearest ratio, a size 1K,
+2K or 4K, a duration 4, 6 or 8 s; frame rates are Veo's own. Two pictures are a clip's first and last frame. No cancel,
+no idempotency key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from taskreel.adapters.providers import models, wire
+from taskreel.adapters.providers.http import Http, OperationFailedError, moderated, no_output, presentable
+from taskreel.adapters.providers.models import ModelRow
+from taskreel.ports import Capability, Done, Generation, Input, Model, Output, Pending
+
+POLL_AFTER = timedelta(seconds=10)
+MOST_SEED, MOST_VIDEO_SEED = 2**31 - 1, 2**32 - 1  # int32; uint32
+BLOCKED = frozenset(
+    {"SAFETY", "IMAGE_SAFETY", "PROHIBITED_CONTENT", "IMAGE_PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION"}
+)
+
+
+class Google:
+    """Gemini and Veo, by the Developer API or by Vertex."""
+
+    name = "google"
+
+    def __init__(
+        self,
+        key: str | Callable[[], Awaitable[str]],
+        *,
+        base_url: str = "https://generativelanguage.googleapis.com/v1beta",
+        hosts: tuple[str, ...] = ("generativelanguage.googleapis.com",),
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._key = key
+        self._vertex = "/projects/" in base_url
+        self._http = Http(
+            self.name, base_url=base_url, hosts=hosts, headers={}, transport=transport, read_seconds=180.0
+        )
+
+    def models(self) -> Sequence[Model]:
+        """What it offers."""
+        return models.offered(self.name)
+
+    async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
+        """Buy a picture or a text, or begin a video."""
+        del idempotency_key  # Google takes none
+        row = models.requested(self.name, request)
+        if request.capability is Capability.VIDEO:
+            reply = await self._call(row.path, "predictLongRunning", _video_body(row, request), creates=row.path)
+            operation = {"name": self._http.accepted(reply, "name", row.path), "model": row.path}
+            return Pending(operation=operation, poll_after=POLL_AFTER)
+        reply = await self._call(row.path, "generateContent", _content_body(row, request), creates=row.path)
+        return await self._content(row, reply, request)
+
+    async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
+        """How a video is now."""
+        if self._vertex:
+            asked = {"operationName": operation["name"]}
+            reply = await self._call(operation["model"], "fetchPredictOperation", asked)
+        else:
+            reply = await self._http.call("GET", f"/{operation['name']}", headers=await self._auth())
+        if not reply.get("done"):
+            return Pending(operation=operation, poll_after=POLL_AFTER)
+        if error := reply.get("error"):
+            raise OperationFailedError(f"google failed: {presentable(str(error.get('message') or 'no reason given'))}")
+        response = reply.get("response") or {}
+        return Done(outputs=await self._videos(response.get("generateVideoResponse") or response, request))
+
+    async def cancel(self, operation: Mapping[str, Any], /) -> None:
+        """Google cannot stop a video; it runs on, unread."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._http.close()
+
+    async def _auth(self) -> dict[str, str]:
+        key = self._key if isinstance(self._key, str) else await self._key()
+        return {"authorization": f"Bearer {key}"} if self._vertex else {"x-goog-api-key": key}
+
+    async def _call(self, model: str, verb: str, body: dict[str, Any], creates: str | None = None) -> dict[str, Any]:
+        path = f"/publishers/google/models/{model}:{verb}" if self._vertex else f"/models/{model}:{verb}"
+        return await self._http.call("POST", path, creates=creates, json=body, headers=await self._auth())
+
+    async def _content(self, row: ModelRow, reply: Mapping[str, Any], request: Generation) -> Done:
+        candidate = (reply.get("candidates") or [{}])[0]
+        if (reply.get("promptFeedback") or {}).get("blockReason") or candidate.get("finishReason") in BLOCKED:
+            raise moderated(self.name)
+        parts = (candidate.get("content") or {}).get("parts") or ()
+        if request.capability is Capability.TEXT:
+            usage = reply.get("usageMetadata") or {}
+            text = "".join(part.get("text", "") for part in parts if not part.get("thought"))
+            cost = models.token_cost(row, usage.get("promptTokenCount"), usage.get("candidatesTokenCount"))
+            return Done(data=wire.structured(self.name, text, request), cost_usd=cost)
+        pictures = [part["inlineData"] for part in parts if "inlineData" in part and not part.get("thought")]
+        if not pictures:
+            raise no_output(self.name)
+        return Done(
+            outputs=tuple([await wire.kept_base64(request, item["data"], n) for n, item in enumerate(pictures, 1)])
+        )
+
+    async def _videos(self, response: Mapping[str, Any], request: Generation) -> tuple[Output, ...]:
+        samples = response.get("videos") or [sample["video"] for sample in response.get("generatedSamples") or ()]
+        if not samples:
+            raise moderated(self.name) if response.get("raiMediaFilteredCount") else no_output(self.name)
+        return tuple([await self._video(sample, request, n) for n, sample in enumerate(samples, 1)])
+
+    async def _video(self, sample: Mapping[str, Any], request: Generation, number: int) -> Output:
+        if content := sample.get("bytesBase64Encoded"):
+            return await wire.kept_base64(request, content, number)
+        # The Developer API's files open with the key only, so nobody but this adapter can copy them.
+        answer = await self._http.send("GET", sample["uri"], headers=await self._auth())
+        return await wire.kept(request, answer.content, number)
+
+
+def _content_body(row: ModelRow, request: Generation) -> dict[str, Any]:
+    params = request.params
+    parts = [{"inlineData": {"mimeType": item.content_type, "data": wire.inline(item)}} for item in request.inputs]
+    body: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": params.get("prompt") or ""}, *parts]}]}
+    if params.get("instructions"):
+        body["systemInstruction"] = {"parts": [{"text": params["instructions"]}]}
+    config: dict[str, Any] = dict(wire.seed(params, MOST_SEED))
+    if request.capability is Capability.IMAGE:
+        config |= {"responseModalities": ["TEXT", "IMAGE"], "imageConfig": _image_config(row, params)}
+    elif params.get("schema"):
+        config |= {"responseMimeType": "application/json", "responseSchema": wire.open_api_schema(params["schema"])}
+    return body | {"generationConfig": config} | wire.options(params)
+
+
+def _image_config(row: ModelRow, params: Mapping[str, Any]) -> dict[str, str]:
+    ratio = wire.nearest_ratio(params, row.ratios)
+    longest = max(params.get("width") or 1024, params.get("height") or 1024)
+    size = "1K" if longest <= 1440 else "2K" if longest <= 2880 else "4K"
+    return {"imageSize": size} | ({"aspectRatio": ratio} if ratio else {})
+
+
+def _video_body(row: ModelRow, request: Generation) -> dict[str, Any]:
+    params = request.params
+    instance = {"prompt": params.get("prompt") or ""}
+    frames = dict(zip(("image", "lastFrame"), map(_frame, request.inputs), strict=False))
+    asked = wire.picked(params, {"negativePrompt": "negativePrompt", "audio": "generateAudio"})
+    asked |= wire.seed(params, MOST_VIDEO_SEED)
+    asked["durationSeconds"] = wire.nearest(params.get("duration") or 8, row.durations)
+    asked["aspectRatio"] = wire.nearest_ratio(params, row.ratios) or row.ratios[0]
+    if params.get("height") and params.get("width"):
+        asked["resolution"] = "1080p" if min(params["width"], params["height"]) > 720 else "720p"
+    return {"instances": [instance | frames], "parameters": asked | wire.options(params)}
+
+
+def _frame(item: Input) -> dict[str, str]:
+    return {"bytesBase64Encoded": wire.inline(item), "mimeType": item.content_type}

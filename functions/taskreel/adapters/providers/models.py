@@ -1,0 +1,180 @@
+"""Models by the names callers use: which row is meant, whether it can do what is asked, and about what it costs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from taskreel.adapters.providers.model_table import REAL_ESRGAN, ROWS, ModelRow, Unit
+from taskreel.domain.errors import PermanentError
+from taskreel.ports import Capability, Generation, Model
+
+__all__ = [
+    "REAL_ESRGAN",
+    "ROWS",
+    "ModelRow",
+    "Unit",
+    "estimate",
+    "find",
+    "offered",
+    "provider_name",
+    "requested",
+    "rows",
+]
+
+#: Other names for providers: the guides' words, and whoever does "upscale".
+PROVIDER_ALIASES = {
+    "upscale": "replicate",
+    "black-forest-labs": "bfl",
+    "flux": "bfl",
+    "runwayml": "runway",
+    "stability-ai": "stability",
+    "stabilityai": "stability",
+    "gemini": "google",
+    "vertex": "google",
+    "vertex-ai": "google",
+    "veo": "google",
+    "fal-ai": "fal",
+}
+#: These run any model by its owner's name; one that the table does not list is passed on, its price unknown.
+OPEN = frozenset({"replicate", "fal"})
+#: It goes into a URL's path, so no dots alone, no query, no escapes.
+OWNED_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)+(:[0-9a-f]{64})?", re.ASCII)
+
+
+#: List prices of the gpt-image line in US dollars a million tokens: text in, picture in, picture out.
+USD_TEXT_IN, USD_PICTURE_IN, USD_PICTURE_OUT = 5.0, 8.0, 30.0
+
+
+def provider_name(name: str) -> str:
+    """The provider that a caller's word means."""
+    return PROVIDER_ALIASES.get(name.lower(), name.lower())
+
+
+def rows(provider: str | None = None, capability: Capability | None = None) -> Iterator[ModelRow]:
+    """The table, or a provider's or capability's part of it, retired rows too."""
+    for row in ROWS:
+        if provider in {None, row.provider} and capability in {None, row.capability}:
+            yield row
+
+
+def offered(provider: str, on: date | None = None) -> Sequence[Model]:
+    """What a provider can be asked for on a day (today when none is given), as the port lists it."""
+    day = on or today()
+    return [
+        Model(name=row.name, capability=row.capability, aliases=row.aliases)
+        for row in rows(provider)
+        if row.current(day)
+    ]
+
+
+def find(provider: str, model: str, capability: Capability, on: date) -> ModelRow:
+    """The row that a caller's words mean on a day; "" is the provider's default.
+
+    Raises PermanentError, with what exists in its text: unknown_provider, unknown_model, or model_retired with its
+    successor.
+    """
+    provider = provider_name(provider)
+    known = list(rows(provider, capability))
+    current = [row for row in known if row.current(on)]
+    if not current and provider not in OPEN and not any(_is_called(row, model) for row in known):
+        raise PermanentError(_none_of(provider, capability), code="unknown_provider")
+    if current and not model:
+        return current[0]
+    row = next((row for row in known if _is_called(row, model)), None) or _unlisted(provider, model, capability)
+    if row is None:
+        names = ", ".join(row.name for row in current) or "none"
+        raise PermanentError(f"{provider} has no {capability} model {model!r}; it has: {names}", code="unknown_model")
+    if not row.current(on):
+        message = f"{row.name} was retired on {row.retires_on}; use {row.replaced_by} instead"
+        raise PermanentError(message, code="model_retired")
+    return row
+
+
+def requested(provider: str, request: Generation) -> ModelRow:
+    """The row of a request, today, once it is plain that the model can take it.
+
+    Only what would be dropped without a word is refused here; the rest is the provider's to refuse.
+    """
+    row = find(provider, request.model, request.capability, today())
+    wanted = request.params.get("numImages") or 1
+    if wanted > row.max_results:
+        message = f"{row.name} at {provider} makes {row.max_results} at a time, not {wanted}"
+        raise PermanentError(message, code="unsupported_parameter")
+    if row.needs_input and not request.inputs:
+        raise PermanentError(f"{row.name} at {provider} starts from a picture; give one", code="input_required")
+    if len(request.inputs) > row.max_inputs:
+        message = f"{row.name} at {provider} takes {row.max_inputs} pictures to start from, not {len(request.inputs)}"
+        raise PermanentError(message, code="unsupported_parameter")
+    return row
+
+
+def estimate(row: ModelRow, params: Mapping[str, Any]) -> float | None:
+    """About what a request costs in US dollars, from its parameters; None when the price is not known."""
+    if row.usd is None:
+        return None
+    price = row.usd_by_quality.get(params.get("quality") or "", row.usd)
+    count = params.get("numImages") or 1
+    match row.unit:
+        case Unit.MEGAPIXEL:
+            pixels = (params.get("width") or 1024) * (params.get("height") or 1024)
+            further = price if row.usd_further is None else row.usd_further
+            return count * (price + max(pixels / 2**20 - 1, 0) * further)
+        case Unit.SECOND:
+            return price * (params.get("duration") or (row.durations or (5,))[0])
+        case Unit.CHARACTERS:
+            return price * len(params.get("text") or "") / 1000
+        case Unit.TOKENS:
+            # About four characters a token in, and a script's length out.
+            words_in = len(params.get("prompt") or "") + len(params.get("instructions") or "")
+            return (words_in / 4 * row.usd_input + 2000 * price) / 1e6
+        case Unit.IMAGE | Unit.RUN:
+            return price * count
+
+
+def token_cost(row: ModelRow, tokens_in: int | None, tokens_out: int | None) -> float | None:
+    """What the tokens that a provider counted cost in US dollars; None when it counted none."""
+    if row.usd is None or tokens_in is None or tokens_out is None:
+        return None
+    return (tokens_in * row.usd_input + tokens_out * row.usd) / 1e6
+
+
+def picture_cost(usage: Mapping[str, Any]) -> float | None:
+    """What the tokens of a gpt-image answer cost in US dollars; None when it counts none."""
+    if not isinstance(usage.get("output_tokens"), int):
+        return None
+    details = usage.get("input_tokens_details") or {}
+    text, pictures = details.get("text_tokens", 0), details.get("image_tokens", 0)
+    return float(text * USD_TEXT_IN + pictures * USD_PICTURE_IN + usage["output_tokens"] * USD_PICTURE_OUT) / 1e6
+
+
+def today() -> date:
+    """The day by UTC."""
+    return datetime.now(UTC).date()
+
+
+def _is_called(row: ModelRow, name: str) -> bool:
+    return name.lower() in {row.name.lower(), row.path.lower(), *row.aliases}
+
+
+def _unlisted(provider: str, model: str, capability: Capability) -> ModelRow | None:
+    """A model of an open provider by its owner's name; whether it exists is the provider's to say."""
+    if provider not in OPEN or not OWNED_NAME.fullmatch(model):
+        return None
+    return ModelRow(
+        name=model,
+        provider=provider,
+        path=model,
+        capability=capability,
+        usd=None,
+        unit=Unit.RUN,
+        max_inputs=1,
+        max_results=10,
+    )
+
+
+def _none_of(provider: str, capability: Capability) -> str:
+    able = sorted({row.provider for row in rows(capability=capability)})
+    return f"{provider!r} does not make {capability}; these do: {', '.join(able)}"
