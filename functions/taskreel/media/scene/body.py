@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from taskreel.media.scene.canvas import Colour, Point, Stencil
-from taskreel.media.scene.noise import Field, line, ramp
+from taskreel.media.scene.noise import Field, line, ramp, sample
 from taskreel.media.scene.palette import mix
 from taskreel.media.scene.sky import Scene
 
@@ -61,16 +61,14 @@ def rocks(scene: Scene, left: float, right: float, peak: Point, foot: float, par
     stencil.polygon([(left, foot + scene.unit * 0.03), *((float(a), float(b)) for a, b in zip(x, top, strict=True)), (right, foot + scene.unit * 0.03)])
     u = canvas.x[:, stencil.left : stencil.left + stencil.width] / scene.unit
     v = canvas.y[stencil.top : stencil.top + stencil.height] / scene.unit
-    facets = np.clip((scene_facets(scene, u, v) - 0.45) * 1.7, -0.35, 0.8)
+    facets = np.clip((_facets(scene, u, v) - 0.45) * 1.7, -0.35, 0.8)
     dark = mix(scene.palette.land, scene.palette.haze, 0.1)
     bright = mix(dark, mix(scene.palette.haze, scene.palette.light, 0.4), 0.55)
     tones = dark[:, None, None] + (bright - dark)[:, None, None] * facets
     canvas.paint(stencil.mask(), tones, top=stencil.top, left=stencil.left)
 
 
-def scene_facets(scene: Scene, u: Field, v: Field) -> Field:
+def _facets(scene: Scene, u: Field, v: Field) -> Field:
     """Blocky light and shade of rock, 0…1."""
-    from taskreel.media.scene.noise import sample  # noqa: PLC0415
-
     broad = sample(scene.dice.clouds, u * 0.9, v * 1.3 + u * 0.3)
     return np.asarray(0.6 * sample(scene.dice.grain, u * 0.55 + broad * 0.1, v * 0.8) + 0.4 * broad, np.float32)

@@ -37,7 +37,7 @@ def _tower(
     body = canvas.stencil(left - 1, top - scene.unit * 0.12, right + 1, street + 2)
     body.box(left, top, right, street + 2)
     width = right - left
-    match rng.integers(0, 5):
+    match int(rng.integers(0, 5)):
         case 0:
             body.box(left + width * 0.2, top - height * 0.06, right - width * 0.2, top + 1)
             body.line([(left + width / 2, top), (left + width / 2, top - height * 0.22)], scene.unit * 0.0025)
@@ -47,6 +47,8 @@ def _tower(
             body.polygon([(left, top), (right, top), (right, top - width * 0.35)])
         case 3:
             body.box(left + width * 0.12, top - scene.unit * 0.012, left + width * 0.4, top + 1)
+        case _:
+            pass  # a flat roof
     wall = palette.far(0.25 + 0.75 * near)
     lamp_side = float(np.clip((scene.lamp[0] - left) / canvas.width, -1, 1))
     canvas.cut(body, mix(wall, palette.light, 0.05 + 0.04 * lamp_side * (1 - near)))

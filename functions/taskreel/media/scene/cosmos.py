@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from taskreel.media.scene.canvas import Canvas, Point
+from taskreel.media.scene.canvas import Canvas, Point, Stencil
 from taskreel.media.scene.noise import Field, line, ramp, resize, sample, smooth, spread
 from taskreel.media.scene.palette import blend_stops, invented, mix, rgb
 from taskreel.media.scene.sky import Scene
@@ -34,7 +34,7 @@ def _nebula(scene: Scene) -> None:
     stops = invented(rng)
     stops[0] = scene.palette.sky[0]
     hue = resize(spread(q + 0.6 * r), canvas.width, canvas.height)
-    canvas.rgb[:] += (blend_stops(stops, 0.3 + 0.45 * hue) * glow * (0.25 + 0.75 * lanes))
+    canvas.rgb[:] += blend_stops(stops, 0.3 + 0.45 * hue) * glow * (0.25 + 0.75 * lanes)
     core = resize((band**3 * ramp(dust * r, 0.3, 0.75)).astype(np.float32), canvas.width, canvas.height)
     canvas.light(core * 0.5, mix(stops[3], rgb("ffffff"), 0.5))
 
@@ -135,7 +135,7 @@ def _seabed(scene: Scene) -> None:
             _corals(scene, top, rng)
 
 
-def _plant(stencil: object, foot: Point, height: float, rng: np.random.Generator) -> None:
+def _plant(stencil: Stencil, foot: Point, height: float, rng: np.random.Generator) -> None:
     sway, phase = rng.uniform(0.08, 0.2) * height, rng.random() * 6
     for shift in (-0.12, 0.0, 0.14):
         points = [
@@ -143,7 +143,7 @@ def _plant(stencil: object, foot: Point, height: float, rng: np.random.Generator
             for t in np.linspace(0, 1, 12)
         ]
         for i in range(11):
-            stencil.line(points[i : i + 2], height * 0.045 * (1 - i / 12))  # type: ignore[attr-defined]
+            stencil.line(points[i : i + 2], height * 0.045 * (1 - i / 12))
 
 
 def _corals(scene: Scene, top: Field, rng: np.random.Generator) -> None:
@@ -157,9 +157,9 @@ def _corals(scene: Scene, top: Field, rng: np.random.Generator) -> None:
         canvas.cut(part, mix(rgb(colour), scene.palette.haze, 0.25))
 
 
-def _branch(part: object, at: Point, angle: float, length: float, rng: np.random.Generator, depth: int) -> None:
+def _branch(part: Stencil, at: Point, angle: float, length: float, rng: np.random.Generator, depth: int) -> None:
     end = (at[0] + length * float(np.cos(angle)), at[1] + length * float(np.sin(angle)))
-    part.line([at, end], length * 0.3)  # type: ignore[attr-defined]
+    part.line([at, end], length * 0.3)
     if depth > 0:
         for turn in (-0.5, 0.45):
             _branch(part, end, angle + turn * rng.uniform(0.5, 1.3), length * rng.uniform(0.66, 0.84), rng, depth - 1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from taskreel.media.scene.body import backlit
-from taskreel.media.scene.canvas import Point, Stencil
+from taskreel.media.scene.canvas import Colour, Point, Stencil
 from taskreel.media.scene.landmarks import LAMP, ground_at
 from taskreel.media.scene.noise import ramp, sample
 from taskreel.media.scene.palette import invented, mix, rgb
@@ -211,10 +213,9 @@ def paint_portrait(scene: Scene) -> None:
     _face(scene, at_, h, skin)
 
 
-def _face(scene: Scene, at: object, h: float, skin: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
-    place = at
+def _face(scene: Scene, place: Callable[[float, float], Point], h: float, skin: Colour) -> None:
     for u in (-0.062, 0.062):
-        eye: Point = place(u, 0.625)  # type: ignore[operator]
+        eye: Point = place(u, 0.625)
         white = scene.canvas.stencil(eye[0] - h * 0.05, eye[1] - h * 0.04, eye[0] + h * 0.05, eye[1] + h * 0.04)
         white.ellipse(eye, h * 0.03, h * 0.014)
         scene.canvas.cut(white, rgb("d9d6d0") * 0.7)
@@ -224,11 +225,11 @@ def _face(scene: Scene, at: object, h: float, skin: np.ndarray[tuple[int, ...], 
         brow = scene.canvas.stencil(eye[0] - h * 0.06, eye[1] - h * 0.07, eye[0] + h * 0.06, eye[1])
         brow.curve([(eye[0] - h * 0.042, eye[1] - h * 0.026), (eye[0], eye[1] - h * 0.043), (eye[0] + h * 0.042, eye[1] - h * 0.028), (eye[0], eye[1] - h * 0.03)])
         scene.canvas.cut(brow, skin * 0.25)
-    mouth: Point = place(0, 0.462)  # type: ignore[operator]
+    mouth: Point = place(0, 0.462)
     lips = scene.canvas.stencil(mouth[0] - h * 0.07, mouth[1] - h * 0.03, mouth[0] + h * 0.07, mouth[1] + h * 0.03)
     lips.curve([(mouth[0] - h * 0.05, mouth[1]), (mouth[0], mouth[1] - h * 0.016), (mouth[0] + h * 0.05, mouth[1]), (mouth[0], mouth[1] + h * 0.018)])
     scene.canvas.cut(lips, skin * np.array([0.62, 0.36, 0.36], np.float32))
-    nose: Point = place(0.012, 0.54)  # type: ignore[operator]
+    nose: Point = place(0.012, 0.54)
     shadow = scene.canvas.stencil(nose[0] - h * 0.06, nose[1] - h * 0.09, nose[0] + h * 0.06, nose[1] + h * 0.05)
     shadow.curve([(nose[0] - h * 0.012, nose[1] - h * 0.07), (nose[0] + h * 0.016, nose[1] + h * 0.01), (nose[0] - h * 0.026, nose[1] + h * 0.02), (nose[0] - h * 0.02, nose[1])])
     scene.canvas.paint(shadow.mask(h * 0.006) * 0.55, skin * 0.35, top=shadow.top, left=shadow.left)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Field: TypeAlias = npt.NDArray[np.float32]
+Field: TypeAlias = npt.NDArray[np.floating[Any]]
 
 TILE = 512
 
@@ -46,7 +46,7 @@ def resize(field: Field, width: int, height: int) -> Field:
 
 def tile(rng: np.random.Generator, *, cells: int, octaves: int, gain: float = 0.5, size: int = TILE) -> Field:
     """Fractal noise in 0…1 on a square that repeats seamlessly: octaves of `cells`, 2 `cells`, 4 `cells` … a side."""
-    total = np.zeros((size, size), np.float32)
+    total: Field = np.zeros((size, size), np.float32)
     amplitude = 1.0
     for octave in range(octaves):
         count = cells << octave
@@ -68,7 +68,7 @@ def _tile_octave(rng: np.random.Generator, count: int, size: int) -> Field:
 def spread(field: Field) -> Field:
     """The field stretched so that nearly all of it spans 0…1."""
     low, high = np.percentile(field[::3, ::3], (1, 99))
-    return np.clip((field - low) / max(high - low, 1e-6), 0, 1, dtype=np.float32)
+    return np.asarray(np.clip((field - low) / max(high - low, 1e-6), 0, 1), np.float32)
 
 
 def sample(texture: Field, x: Field, y: Field) -> Field:

@@ -8,7 +8,7 @@ from taskreel.media.scene.body import backlit
 from taskreel.media.scene.canvas import Point, Stencil
 from taskreel.media.scene.landmarks import ground_at
 from taskreel.media.scene.noise import Field, ramp, smooth
-from taskreel.media.scene.palette import blend_stops, invented, mix, rgb
+from taskreel.media.scene.palette import invented, mix, rgb
 from taskreel.media.scene.sky import Scene
 
 FLOWERS = ("e8413a", "f6c945", "d978d8", "f4f1ea", "8a6be0", "ff8fa3")
@@ -91,10 +91,10 @@ def paint_rocket(scene: Scene) -> None:
     def at(u: float, v: float) -> Point:
         return x + u * h, y + v * h
 
-    for spread, strength, colour in ((0.13, 0.8, "ff7a2a"), (0.07, 1.0, "ffd27a")):
+    for spread, strength, fire in ((0.13, 0.8, "ff7a2a"), (0.07, 1.0, "ffd27a")):
         flame = canvas.stencil(x - h, y, x + h, canvas.height)
         flame.polygon([at(-spread, 0.5), at(spread, 0.5), at(spread * 0.6, 1.2), at(0, 1.75), at(-spread * 0.6, 1.2)])
-        canvas.shine(flame, rgb(colour) * strength, blur=unit * 0.018)
+        canvas.shine(flame, rgb(fire) * strength, blur=unit * 0.018)
     canvas.glow(at(0, 0.62), unit * 0.1, rgb("ffb45a"), 0.8)
     body = canvas.stencil(x - h * 0.4, y - h * 0.7, x + h * 0.4, y + h * 0.7)
     body.curve([at(0, -0.62), at(0.1, -0.4), at(0.145, -0.1), at(0.13, 0.25), at(0.1, 0.5), at(-0.1, 0.5), at(-0.13, 0.25), at(-0.145, -0.1), at(-0.1, -0.4)])
@@ -211,8 +211,3 @@ def paint_bottle(scene: Scene) -> None:
     cork = canvas.stencil(x - h, y - h * 0.6, x + h, y + h * 0.6)
     cork.polygon([at(0.42, -0.034), at(0.54, -0.034), at(0.54, 0.034), at(0.42, 0.034)])
     canvas.cut(cork, rgb("a9764a") * (0.6 if scene.palette.dark else 1.0))
-
-
-def sunset_stops(scene: Scene, t: Field) -> Field:
-    """The sky's own colours, for things that mirror it."""
-    return blend_stops(scene.palette.sky, t)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,7 +98,7 @@ def blend_stops(stops: Field, t: Field) -> Field:
     position = np.clip(t, 0, 1) * last
     index = np.minimum(position.astype(np.int32), last - 1)
     share = smooth(position - index)[..., None]
-    return np.moveaxis(stops[index] * (1 - share) + stops[index + 1] * share, -1, 0).astype(np.float32)
+    return np.asarray(np.moveaxis(stops[index] * (1 - share) + stops[index + 1] * share, -1, 0), np.float32)
 
 
 def luminance(colours: Field) -> Field:
@@ -127,5 +127,5 @@ def _turned(mood: Mood, hue: float, saturation: float) -> Mood:
         turned = colorsys.hsv_to_rgb((h + hue) % 1, min(s * saturation, 1), v)
         return "".join(f"{round(part * 255):02x}" for part in turned)
 
-    changed = {field.name: turn(getattr(mood, field.name)) for field in fields(mood) if field.name not in ("sky", "dark")}
-    return replace(mood, sky=tuple(turn(stop) for stop in mood.sky), **changed)
+    sky = tuple(turn(stop) for stop in mood.sky)
+    return Mood(sky, turn(mood.light), turn(mood.land), turn(mood.haze), turn(mood.water), mood.dark)
