@@ -1,0 +1,89 @@
+# shellcheck shell=bash
+# The parts of the cloud in the order in which they stand on each other: provision makes them so,
+# doctor compares them. Each line reads with gcloud; lib/plan says what is missing.
+# shellcheck disable=SC2154  # the variables are common.sh's
+
+ensure_queues() {
+  ensure queues -- gcloud tasks queues list --location="$location" --format=json
+}
+
+# ensure_accounts: service accounts, and what each may do, except on secrets and services.
+ensure_accounts() {
+  local account
+  ensure accounts -- gcloud iam service-accounts list --format=json
+  ensure role -- gcloud iam roles describe taskreelLaneOperator --project="$project" --format=json
+  ensure project-policy -- gcloud projects get-iam-policy "$project" --format=json
+  ensure bucket-policy -- gcloud storage buckets get-iam-policy "gs://$BUCKET" --format=json
+  for account in $(plan list-accounts </dev/null); do
+    ensure account-policy "$account" -- gcloud iam service-accounts get-iam-policy \
+      "$(plan value-email "$account" </dev/null)" --format=json
+  done
+}
+
+ensure_bucket() {
+  ensure bucket -- gcloud storage buckets describe "gs://$BUCKET" --format=json
+}
+
+ensure_firestore() {
+  ensure database -- gcloud firestore databases list --format=json
+  ensure indexes -- gcloud firestore indexes composite list --database="$DATABASE" --format=json
+  ensure fields -- gcloud firestore indexes fields list --database="$DATABASE" --format=json
+  ensure_rules
+}
+
+# The one thing that gcloud cannot do: security rules, through the Firebase Rules API.
+ensure_rules() {
+  local token answer why
+  read_state gcloud auth print-access-token >"$scratch/token"
+  token=$(<"$scratch/token")
+  answer=$(rules show "$token") || die "the security rules cannot be read; to mend: scripts/doctor"
+  case $answer in
+    same) [[ $mode != check ]] || say "ok      rules" ;;
+    *)
+      why="publish infra/firestore.rules (in force now: $answer)"
+      changes=$((changes + 1))
+      case $mode in
+        check) say "differs $why" ;;
+        dry) say "would $why" ;;
+        apply)
+          say "$why"
+          rules publish "$token" || die "the security rules were not published; run this script again"
+          ;;
+      esac
+      ;;
+  esac
+}
+
+rules() {
+  TOKEN=$2 PYTHONPATH=$root/scripts/lib "$python" -m plan.rules "$1" "$project" "$DATABASE" "${TASKREEL_INFRA:-infra}/firestore.rules"
+}
+
+ensure_secrets() {
+  local secret
+  ensure secrets -- gcloud secrets list --format=json
+  plan list-secrets <"$scratch/found" >"$scratch/secrets"
+  for secret in $(<"$scratch/secrets"); do
+    ensure secret-policy "$secret" -- gcloud secrets get-iam-policy "$secret" --format=json
+  done
+}
+
+ensure_scheduler() {
+  KEY_IN_USE=$(internal_key)
+  export KEY_IN_USE
+  ensure scheduler -- gcloud scheduler jobs list --location="$location" --format=json
+}
+
+# ensure_services SECRETS: the functions. Needs the names of the secrets that exist.
+ensure_services() {
+  read_state gcloud run services list --region="$location" --format=json >"$scratch/services"
+  read_state gcloud secrets list --format=json >"$scratch/secrets"
+  printf '{"services": %s, "secrets": %s}' "$(<"$scratch/services")" "$(<"$scratch/secrets")" >"$scratch/found"
+  carry_out services "" <"$scratch/found"
+}
+
+ensure_callers() {
+  local service
+  for service in $(plan list-called </dev/null); do
+    ensure service-policy "$service" -- gcloud run services get-iam-policy "$service" --region="$location" --format=json
+  done
+}

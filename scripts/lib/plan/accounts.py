@@ -1,0 +1,134 @@
+"""Service accounts, our own role, and the bindings that infra/iam.yaml lists: added where missing, never removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from plan.step import Step, run
+from plan.target import Target
+
+Policy = Mapping[str, Any] | None
+
+
+def declared_accounts(target: Target, *, local: bool) -> dict[str, dict[str, Any]]:
+    """The accounts of the functions, or those of local development."""
+    declared = target.declared("iam.yaml")
+    accounts: dict[str, dict[str, Any]] = declared["local" if local else "accounts"]
+    return accounts
+
+
+def roles(target: Target, found: Mapping[str, Any] | None) -> Iterator[Step]:
+    """Our one role."""
+    ((name, role),) = target.declared("iam.yaml")["roles"].items()
+    permissions = ",".join(sorted(role["permissions"]))
+    if found is None:
+        verb = "create"
+    elif ",".join(sorted(found.get("includedPermissions", []))) != permissions:
+        verb = "update"
+    else:
+        return
+    flags = (f"--title={role['title']}", f"--permissions={permissions}", f"--project={target.project}")
+    yield run(f"{verb} role {name}", "iam", "roles", verb, name, *flags)
+
+
+def accounts(target: Target, found: list[dict[str, Any]], *, local: bool) -> Iterator[Step]:
+    """Accounts that do not exist yet."""
+    existing = {account["email"] for account in found}
+    for name, account in declared_accounts(target, local=local).items():
+        if target.email(name) not in existing:
+            flags = (f"--display-name={account['title']}", f"--project={target.project}")
+            yield run(f"create service account {name}", "iam", "service-accounts", "create", name, *flags)
+
+
+def project_bindings(target: Target, policy: Policy, *, local: bool) -> Iterator[Step]:
+    """Roles on the project."""
+    for name, account in declared_accounts(target, local=local).items():
+        for role in account.get("project", ()):
+            if not _bound(policy, target.role(role), target.member(name)):
+                yield run(
+                    f"grant {role} on the project to {name}",
+                    *("projects", "add-iam-policy-binding", target.project),
+                    *_binding(target, role, name),
+                    "--condition=None",
+                )
+
+
+def bucket_bindings(target: Target, policy: Policy, *, local: bool) -> Iterator[Step]:
+    """Roles on the bucket."""
+    for name, account in declared_accounts(target, local=local).items():
+        for role in account.get("bucket", ()):
+            if not _bound(policy, target.role(role), target.member(name)):
+                yield run(
+                    f"grant {role} on the bucket to {name}",
+                    *("storage", "buckets", "add-iam-policy-binding", f"gs://{target.bucket}"),
+                    *_binding(target, role, name),
+                )
+
+
+def account_bindings(target: Target, policy: Policy, on: str, *, local: bool) -> Iterator[Step]:
+    """Roles on the service account `on`."""
+    for name, account in declared_accounts(target, local=local).items():
+        for role in account.get("accounts", {}).get(on, ()):
+            if not _bound(policy, role, target.member(name)):
+                yield run(
+                    f"grant {role} on {on} to {name}",
+                    *("iam", "service-accounts", "add-iam-policy-binding", target.email(on)),
+                    *_binding(target, role, name),
+                    f"--project={target.project}",
+                )
+
+
+def accounts_with_policy(target: Target, *, local: bool) -> list[str]:
+    """Accounts on which somebody has a role."""
+    every = declared_accounts(target, local=local).values()
+    return sorted({on for account in every for on in account.get("accounts", {})})
+
+
+def secret_readers(target: Target) -> dict[str, list[str]]:
+    """A secret's name → the accounts whose services read it."""
+    names = {env: secret["name"] for env, secret in target.declared("secrets.yaml")["secrets"].items()}
+    readers: dict[str, list[str]] = {name: [] for name in names.values()}
+    for service in target.declared("services.yaml")["services"].values():
+        for env in service.get("secrets", ()):
+            readers[names[env]].append(service["account"])
+    return readers
+
+
+def secret_bindings(target: Target, policy: Policy, secret: str) -> Iterator[Step]:
+    """Who may read one secret."""
+    role = "roles/secretmanager.secretAccessor"
+    for name in secret_readers(target)[secret]:
+        if not _bound(policy, role, target.member(name)):
+            yield run(
+                f"let {name} read secret {secret}",
+                *("secrets", "add-iam-policy-binding", secret),
+                *_binding(target, role, name),
+                f"--project={target.project}",
+            )
+
+
+def service_bindings(target: Target, policy: Policy, service: str) -> Iterator[Step]:
+    """Who may call one Cloud Run service."""
+    for name, account in declared_accounts(target, local=False).items():
+        for role in account.get("services", {}).get(service, ()):
+            if not _bound(policy, role, target.member(name)):
+                yield run(
+                    f"grant {role} on {service} to {name}",
+                    *("run", "services", "add-iam-policy-binding", service),
+                    *_binding(target, role, name),
+                    *(f"--region={target.location}", f"--project={target.project}"),
+                )
+
+
+def _binding(target: Target, role: str, account: str) -> tuple[str, str]:
+    """The two flags that all these commands share."""
+    return f"--member={target.member(account)}", f"--role={target.role(role)}"
+
+
+def _bound(policy: Policy, role: str, member: str) -> bool:
+    """Whether the policy grants it without a condition."""
+    return any(
+        binding["role"] == role and member in binding.get("members", ()) and "condition" not in binding
+        for binding in (policy or {}).get("bindings", ())
+    )

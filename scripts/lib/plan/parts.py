@@ -1,0 +1,108 @@
+"""The rest, a function each: APIs, bucket, secrets, scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from plan.step import Kind, Step, fail, run
+from plan.target import Target
+
+
+def apis(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
+    """Switch on what is off, in one call."""
+    enabled = {service["config"]["name"] for service in found}
+    if missing := [api for api in target.declared("apis.yaml")["apis"] if api not in enabled]:
+        yield run(f"enable {len(missing)} APIs", "services", "enable", *missing, f"--project={target.project}")
+
+
+def bucket(target: Target, found: Mapping[str, Any] | None) -> Iterator[Step]:
+    """A private bucket whose objects end by themselves."""
+    declared = target.declared("bucket.yaml")
+    url = f"gs://{target.bucket}"
+    lifecycle = f"--lifecycle-file={target.infra / declared['lifecycle']}"
+    soft_delete = f"--soft-delete-duration={declared['softDeleteDuration']}"
+    private = ("--uniform-bucket-level-access", "--public-access-prevention")
+    project = f"--project={target.project}"
+    if found is None:
+        yield run(
+            f"create bucket {url} in {target.location}",
+            *("storage", "buckets", "create", url, f"--location={target.location}", *private),
+            *(f"--default-storage-class={declared['storageClass']}", soft_delete, lifecycle, project),
+        )
+        return
+    if found["location"].lower() != target.location.lower():
+        yield fail(
+            f"bucket {url} lies in {found['location']}, not in {target.location}; a bucket cannot move. "
+            "Name another: BUCKET=… scripts/provision"
+        )
+    if found.get("lifecycle_config") != target.declared(declared["lifecycle"]):
+        yield run(f"set the lifecycle of {url}", "storage", "buckets", "update", url, lifecycle, project)
+    if not found.get("uniform_bucket_level_access") or found.get("public_access_prevention") != "enforced":
+        yield run(f"close {url} to the public", "storage", "buckets", "update", url, *private, project)
+    kept = int(found.get("soft_delete_policy", {}).get("retentionDurationSeconds", 0))
+    if f"{kept}s" != declared["softDeleteDuration"]:
+        yield run(f"let deleted objects of {url} go at once", "storage", "buckets", "update", url, soft_delete, project)
+
+
+def secrets(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
+    """Secrets that are generated, or whose value is in the caller's environment."""
+    existing = secret_names(found)
+    for env, secret in target.declared("secrets.yaml")["secrets"].items():
+        given = bool(target.variables.get(env))
+        if secret["name"] in existing or not (given or secret.get("generate")):
+            continue
+        source = f"from ${env}" if given else "32 random bytes"
+        words = ("gcloud", "secrets", "create", secret["name"], "--data-file=-", "--replication-policy=user-managed")
+        flags = (f"--locations={target.location}", f"--project={target.project}")
+        yield Step(Kind.SECRET, f"create secret {secret['name']}, {source}", (env, *words, *flags))
+
+
+def secret_names(found: list[dict[str, Any]]) -> set[str]:
+    """The secrets of a listing."""
+    return {secret["name"].rpartition("/")[2] for secret in found}
+
+
+def scheduler(target: Target, found: list[dict[str, Any]], key: str) -> Iterator[Step]:
+    """Scheduled calls. `key` is the internal key now in use, empty when it is not known yet."""
+    declared = target.declared("scheduler.yaml")
+    existing = {job["name"].rpartition("/")[2]: job for job in found}
+    for name, job in declared["jobs"].items():
+        wanted = {
+            "schedule": job["schedule"],
+            "time-zone": declared["timeZone"],
+            "uri": target.url(job["service"]) + job["path"],
+            "http-method": "POST",
+            "oidc-service-account-email": target.email("taskreel-invoker"),
+            "oidc-token-audience": target.url(job["service"]),
+            "attempt-deadline": job["attemptDeadline"],
+            "max-retry-attempts": str(job["maxRetryAttempts"]),
+        }
+        common = (*(f"--{flag}={value}" for flag, value in wanted.items()), *target.here)
+        if name not in existing:
+            words = ("--headers", "gcloud", "scheduler", "jobs", "create", "http", name, *common)
+            yield Step(Kind.HEADER, f"schedule {name}: {job['schedule']}", words)
+        elif different := _differences(existing[name], wanted, key):
+            words = ("--update-headers", "gcloud", "scheduler", "jobs", "update", "http", name, *common)
+            why = f"reschedule {name}: {', '.join(different)} changed"
+            yield Step(Kind.HEADER, why, words)
+
+
+def _differences(job: Mapping[str, Any], wanted: Mapping[str, str], key: str) -> list[str]:
+    """Which settings are not as wanted; the key is compared, never shown."""
+    http = job.get("httpTarget", {})
+    token = http.get("oidcToken", {})
+    found = {
+        "schedule": job.get("schedule"),
+        "time-zone": job.get("timeZone"),
+        "uri": http.get("uri"),
+        "http-method": http.get("httpMethod"),
+        "oidc-service-account-email": token.get("serviceAccountEmail"),
+        "oidc-token-audience": token.get("audience"),
+        "attempt-deadline": job.get("attemptDeadline"),
+        "max-retry-attempts": str(job.get("retryConfig", {}).get("retryCount", 0)),
+    }
+    different = [name for name, value in wanted.items() if found[name] != value]
+    if key and http.get("headers", {}).get("X-Internal-Api-Key") != key.partition(",")[0]:
+        different.append("internal key")
+    return different

@@ -1,0 +1,92 @@
+"""The functions: deployed when their source or their settings have changed since the last deployment."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from plan.step import Kind, Step, fail
+from plan.target import Target
+
+#: On each service: a digest of what it was deployed from.
+LABEL = "taskreel-digest"
+
+
+def services(target: Target, found: list[dict[str, Any]], secrets: set[str], *, force: bool) -> Iterator[Step]:
+    """Deploy what changed, in the order of the file. `secrets` are those that exist."""
+    for secret in target.declared("secrets.yaml")["secrets"].values():
+        if secret.get("generate") and secret["name"] not in secrets:
+            yield fail(f"secret {secret['name']} does not exist; run scripts/provision first")
+    existing = {service["metadata"]["name"]: service for service in found}
+    source = source_digest(target.source)
+    for name, service in declared(target).items():
+        words = command(target, name, service, _environment(existing.get(name)), secrets)
+        digest = hashlib.sha256("\0".join((source, *words)).encode()).hexdigest()[:16]
+        deployed = existing.get(name, {}).get("metadata", {}).get("labels", {}).get(LABEL)
+        if force or digest != deployed:
+            why = f"deploy {name}" if deployed is None else f"deploy {name} again"
+            yield Step(Kind.SHOW, why, (*words, f"--update-labels={LABEL}={digest}"))
+
+
+def declared(target: Target) -> dict[str, dict[str, Any]]:
+    """The services with the defaults filled in."""
+    file = target.declared("services.yaml")
+    defaults = file["defaults"]
+    return {
+        name: {**defaults, **own, "env": {**defaults["env"], **own.get("env", {})}}
+        for name, own in file["services"].items()
+    }
+
+
+def command(
+    target: Target, name: str, service: Mapping[str, Any], deployed: Mapping[str, str], secrets: set[str]
+) -> tuple[str, ...]:
+    """`gcloud run deploy` for one service."""
+    env = {key: target.fill(value) for key, value in service["env"].items()}
+    for key in service.get("passed", ()):
+        if value := target.variables.get(key) or deployed.get(key):
+            env[key] = value
+    bindings = _secrets(target, service, env, secrets)
+    # "^|^" makes | the separator: a value may contain commas.
+    variables = "^|^" + "|".join(f"{key}={value}" for key, value in env.items())
+    return (
+        *("gcloud", "run", "deploy", name, f"--source={target.source}", f"--function={service['function']}"),
+        *(f"--base-image={service['baseImage']}", f"--region={target.location}", f"--project={target.project}"),
+        f"--service-account={target.email(service['account'])}",
+        f"--build-service-account=projects/{target.project}/serviceAccounts/{target.email('taskreel-build')}",
+        *(f"--cpu={service['cpu']}", f"--memory={service['memory']}", f"--concurrency={service['concurrency']}"),
+        *(f"--min-instances={service['minInstances']}", f"--max-instances={service['maxInstances']}"),
+        *(f"--timeout={service['timeout'].removesuffix('s')}", "--execution-environment=gen2", "--cpu-boost"),
+        "--allow-unauthenticated" if service["public"] else "--no-allow-unauthenticated",
+        *(f"--set-env-vars={variables}", f"--set-secrets={bindings}"),
+    )
+
+
+def _secrets(target: Target, service: Mapping[str, Any], env: Mapping[str, str], secrets: set[str]) -> str:
+    """`VARIABLE=secret:latest,…` for the secrets that exist and are wanted."""
+    file = target.declared("secrets.yaml")["secrets"]
+    return ",".join(
+        f"{key}={file[key]['name']}:latest"
+        for key in service.get("secrets", ())
+        if file[key]["name"] in secrets and not any(other in env for other in file[key].get("unless", ()))
+    )
+
+
+def _environment(service: Mapping[str, Any] | None) -> dict[str, str]:
+    """The plain variables that a deployed service has."""
+    if service is None:
+        return {}
+    containers = service["spec"]["template"]["spec"]["containers"]
+    return {each["name"]: each["value"] for each in containers[0].get("env", ()) if "value" in each}
+
+
+def source_digest(source: Path) -> str:
+    """A digest of every file that would be uploaded."""
+    digest = hashlib.sha256()
+    for path in sorted(source.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):
+            digest.update(f"{path.relative_to(source)}\0{path.stat().st_size}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

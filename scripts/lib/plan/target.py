@@ -1,0 +1,72 @@
+"""Where to: the project and everything whose name follows from it, and the declarations in infra/."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One deployment. `variables` is the caller's environment, where common.sh has set BUCKET and DATABASE."""
+
+    project: str
+    location: str
+    #: The project's number; the default URLs of its services contain it.
+    number: str = "PROJECT_NUMBER"
+    infra: Path
+    source: Path
+    variables: Mapping[str, str]
+
+    @property
+    def bucket(self) -> str:
+        """The bucket of artifacts."""
+        return self.variables["BUCKET"]
+
+    @property
+    def database(self) -> str:
+        """The Firestore database."""
+        return self.variables["DATABASE"]
+
+    @property
+    def here(self) -> tuple[str, str]:
+        """The flags of a command on something that has a location."""
+        return f"--location={self.location}", f"--project={self.project}"
+
+    def email(self, account: str) -> str:
+        """A service account's address."""
+        return f"{account}@{self.project}.iam.gserviceaccount.com"
+
+    def member(self, account: str) -> str:
+        """A service account in a policy."""
+        return f"serviceAccount:{self.email(account)}"
+
+    def url(self, service: str) -> str:
+        """Where Cloud Run serves it: known before the first deployment."""
+        return f"https://{service}-{self.number}.{self.location}.run.app"
+
+    def role(self, role: str) -> str:
+        """A role's full name; one of ours belongs to the project."""
+        return role if role.startswith("roles/") else f"projects/{self.project}/roles/{role}"
+
+    def fill(self, text: str) -> str:
+        """`text` with ${…} filled in."""
+        return Template(text).substitute(
+            PROJECT=self.project,
+            LOCATION=self.location,
+            BUCKET=self.bucket,
+            DATABASE=self.database,
+            API_BASE_URL=self.variables.get("API_BASE_URL") or self.url("jobs-api"),
+            PROCESSOR_URL=self.variables.get("PROCESSOR_URL") or self.url("task-processor"),
+        )
+
+    def declared(self, name: str) -> Any:
+        """A file of infra/."""
+        text = (self.infra / name).read_text("utf-8")
+        return json.loads(text) if name.endswith(".json") else yaml.safe_load(text)

@@ -1,0 +1,174 @@
+"""Google's REST APIs as far as the scripts use them: small, stateful, on one port, for the real gcloud.
+
+It is an HTTP proxy that answers every request itself: gcloud is told to find each service at
+`http://{service}.fake/` through this proxy. (Cloud Run's commands put the region before the host name; behind a
+proxy that name need not resolve.) `writes` keeps every request that changes something, so that a test can say that
+a second run changed nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+PROJECT = "demo-project"
+NUMBER = "123456789012"
+LOCATION = "europe-central2"
+
+Body = dict[str, Any]
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not a failure of the fake
+    """An error in Google's form."""
+
+    def __init__(self, code: int, status: str, message: str, **more: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.body = {"error": {"code": code, "status": status, "message": message, **more}}
+
+
+def absent(what: str) -> Refusal:
+    return Refusal(404, "NOT_FOUND", f"{what} was not found.")
+
+
+@dataclass
+class Request:
+    method: str
+    service: str
+    path: str
+    query: dict[str, str]
+    raw: bytes
+    headers: dict[str, str]
+
+    @property
+    def body(self) -> Body:
+        return json.loads(self.raw) if self.raw else {}  # type: ignore[no-any-return]
+
+
+Handler = Callable[..., Any]
+
+
+@dataclass
+class FakeGoogle:
+    """The state of one project, and the routes to it."""
+
+    #: Any resource by its full name, within its service.
+    things: dict[str, dict[str, Body]] = field(default_factory=dict)
+    policies: dict[str, Body] = field(default_factory=dict)
+    writes: list[str] = field(default_factory=list)
+    tokens: set[str] = field(default_factory=set)
+    #: A service that answers everything with an error.
+    faults: dict[str, Refusal] = field(default_factory=dict)
+    #: A service that lives elsewhere: its base URL.
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def of(self, service: str) -> dict[str, Body]:
+        return self.things.setdefault(service, {})
+
+    def under(self, service: str, prefix: str) -> list[Body]:
+        return [thing for name, thing in sorted(self.of(service).items()) if name.startswith(prefix)]
+
+    def get(self, service: str, name: str) -> Body:
+        if name not in self.of(service):
+            raise absent(name)
+        return self.of(service)[name]
+
+    def create(self, service: str, name: str, thing: Body) -> Body:
+        if name in self.of(service):
+            raise Refusal(409, "ALREADY_EXISTS", f"{name} already exists.")
+        self.of(service)[name] = {**thing, "name": name}
+        return self.of(service)[name]
+
+    def policy(self, request: Request, name: str) -> Body:
+        """getIamPolicy and setIamPolicy, with the etag that makes lost updates impossible."""
+        current = self.policies.get(name, {"version": 1, "etag": "MAo="})
+        if "set" not in request.path.rpartition(":")[2].lower() and request.method != "PUT":
+            return current
+        wanted = request.body.get("policy", request.body)
+        if wanted.get("etag") not in (None, current["etag"]):
+            raise Refusal(409, "ABORTED", "There were concurrent policy changes.")
+        etag = base64.b64encode(str(len(self.writes)).encode()).decode()
+        self.policies[name] = {"version": 1, **wanted, "etag": etag}
+        return self.policies[name]
+
+    def answer(self, request: Request) -> Any:
+        self.tokens.add(request.headers.get("authorization", ""))
+        if fault := self.faults.get(request.service):
+            raise fault
+        for method, service, pattern, handler in ROUTES:
+            if service == request.service and method in (request.method, "ANY"):
+                if match := re.fullmatch(pattern, request.path):
+                    with self.lock:
+                        return handler(self, request, *match.groups())
+        raise Refusal(400, "INVALID_ARGUMENT", f"the fake has no {request.method} {request.service} {request.path}")
+
+
+ROUTES: list[tuple[str, str, str, Handler]] = []
+
+
+def route(method: str, service: str, pattern: str) -> Callable[[Handler], Handler]:
+    def register(handler: Handler) -> Handler:
+        ROUTES.append((method, service, pattern, handler))
+        return handler
+
+    return register
+
+
+def reads(request: Request) -> bool:
+    """Whether a request changes nothing."""
+    return request.method == "GET" or request.path.endswith((":getIamPolicy", ":access", ":testIamPermissions", ":queryTestablePermissions"))
+
+
+class Door(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    google: FakeGoogle
+
+    def log_message(self, *_: Any) -> None:
+        """Quiet."""
+
+    def handle_any(self) -> None:
+        url = urlsplit(self.path)
+        host = (url.hostname or "firebaserules").removesuffix(".fake")
+        request = Request(
+            method=self.command,
+            service=host.removeprefix(f"{LOCATION}-"),
+            path=unquote(url.path),
+            query={key: values[-1] for key, values in parse_qs(url.query).items()},
+            raw=self.rfile.read(int(self.headers.get("Content-Length") or 0)),
+            headers={key.lower(): value for key, value in self.headers.items()},
+        )
+        if not reads(request):
+            self.google.writes.append(f"{request.method} {request.service} {request.path}")
+        try:
+            self._send(200, self.google.answer(request))
+        except Refusal as refusal:
+            self._send(refusal.code, refusal.body)
+        except Exception as error:  # noqa: BLE001 - the test must see what the fake could not do
+            self._send(500, {"error": {"code": 500, "status": "INTERNAL", "message": f"fake: {error!r}"}})
+
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any
+
+    def _send(self, code: int, answer: Any) -> None:
+        data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json; charset=UTF-8")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+def serve(google: FakeGoogle) -> ThreadingHTTPServer:
+    """A running server; its port is `server_address[1]`."""
+    door = type("BoundDoor", (Door,), {"google": google})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), door)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server

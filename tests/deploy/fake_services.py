@@ -1,0 +1,365 @@
+"""The routes of the fake Google, a section each service. Importing it fills `fake_google.ROUTES`."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from typing import Any
+
+from deploy.fake_google import NUMBER, PROJECT, Body, FakeGoogle, Refusal, Request, absent, route
+
+DONE = {"done": True}
+
+# ── Projects, APIs ───────────────────────────────────────────────────────────────────────────────
+
+
+@route("GET", "cloudresourcemanager", r"/v1/projects/([^/:]+)")
+def get_project(_: FakeGoogle, __: Request, project: str) -> Body:
+    if project != PROJECT:
+        raise Refusal(403, "PERMISSION_DENIED", f"[{project}] not found or permission denied")
+    return {"projectId": PROJECT, "projectNumber": NUMBER, "lifecycleState": "ACTIVE"}
+
+
+@route("POST", "cloudresourcemanager", r"/v1/(projects/[^/:]+):[gs]etIamPolicy")
+def project_policy(google: FakeGoogle, request: Request, project: str) -> Body:
+    return google.policy(request, project)
+
+
+@route("GET", "serviceusage", r"/v1/projects/[^/]+/services")
+def list_services(google: FakeGoogle, _: Request) -> Body:
+    return {"services": list(google.of("serviceusage").values())}
+
+
+@route("GET", "serviceusage", r"/v1/projects/([^/]+)/services/([^/]+)")
+def get_service(google: FakeGoogle, _: Request, project: str, name: str) -> Body:
+    state = "ENABLED" if name in google.of("serviceusage") else "DISABLED"
+    return {"name": f"projects/{project}/services/{name}", "config": {"name": name}, "state": state}
+
+
+@route("POST", "serviceusage", r"/v1/projects/[^/]+/services:batchEnable")
+def enable_services(google: FakeGoogle, request: Request) -> Body:
+    for name in request.body["serviceIds"]:
+        google.of("serviceusage")[name] = {"name": name, "config": {"name": name}, "state": "ENABLED"}
+    return {"name": "operations/acat.p2-1-2", **DONE, "response": {}}
+
+
+@route("POST", "serviceusage", r"/v1/projects/([^/]+)/services/([^/:]+):enable")
+def enable_service(google: FakeGoogle, _: Request, __: str, name: str) -> Body:
+    google.of("serviceusage")[name] = {"name": name, "config": {"name": name}, "state": "ENABLED"}
+    return {"name": "operations/acat.p2-1-2", **DONE, "response": {}}
+
+
+# ── Service accounts and roles ───────────────────────────────────────────────────────────────────
+
+
+@route("GET", "iam", r"/v1/(projects/[^/]+/serviceAccounts)")
+def list_accounts(google: FakeGoogle, _: Request, parent: str) -> Body:
+    return {"accounts": google.under("iam", parent + "/")}
+
+
+@route("POST", "iam", r"/v1/(projects/[^/]+/serviceAccounts)")
+def create_account(google: FakeGoogle, request: Request, parent: str) -> Body:
+    email = f"{request.body['accountId']}@{PROJECT}.iam.gserviceaccount.com"
+    return google.create("iam", f"{parent}/{email}", {"email": email, **request.body.get("serviceAccount", {})})
+
+
+@route("POST", "iam", r"/v1/projects/[^/]+/serviceAccounts/([^/:]+):[gs]etIamPolicy")
+def account_policy(google: FakeGoogle, request: Request, email: str) -> Body:
+    google.get("iam", f"projects/{PROJECT}/serviceAccounts/{email}")
+    return google.policy(request, f"account {email}")
+
+
+@route("GET", "iam", r"/v1/projects/[^/]+/serviceAccounts/([^/:]+)/keys")
+def list_keys(google: FakeGoogle, _: Request, email: str) -> Body:
+    return {"keys": google.under("keys", f"projects/{PROJECT}/serviceAccounts/{email}/keys/")}
+
+
+@route("POST", "iam", r"/v1/projects/[^/]+/serviceAccounts/([^/:]+)/keys")
+def create_key(google: FakeGoogle, _: Request, email: str) -> Body:
+    google.get("iam", f"projects/{PROJECT}/serviceAccounts/{email}")
+    identity = hashlib.sha1(f"{email}{len(google.writes)}".encode()).hexdigest()  # noqa: S324 - an id
+    name = f"projects/{PROJECT}/serviceAccounts/{email}/keys/{identity}"
+    key = {"type": "service_account", "client_email": email, "private_key_id": identity, "private_key": "not a key"}
+    data = base64.b64encode(json.dumps(key).encode()).decode()
+    google.create("keys", name, {"keyType": "USER_MANAGED"})
+    return {"name": name, "privateKeyData": data, "privateKeyType": "TYPE_GOOGLE_CREDENTIALS_FILE"}
+
+
+@route("POST", "iam", r"/v1/permissions:queryTestablePermissions")
+def testable_permissions(_: FakeGoogle, __: Request) -> Body:
+    verbs = ("get", "list", "pause", "purge", "resume")
+    names = [*(f"cloudtasks.queues.{verb}" for verb in verbs), "cloudtasks.tasks.list"]
+    return {"permissions": [{"name": name, "stage": "GA"} for name in names]}
+
+
+@route("GET", "iam", r"/v1/(projects/[^/]+/roles/[^/]+)")
+def get_role(google: FakeGoogle, _: Request, name: str) -> Body:
+    return google.get("roles", name)
+
+
+@route("POST", "iam", r"/v1/(projects/[^/]+/roles)")
+def create_role(google: FakeGoogle, request: Request, parent: str) -> Body:
+    return google.create("roles", f"{parent}/{request.body['roleId']}", request.body["role"])
+
+
+# ── Firestore, and its rules ─────────────────────────────────────────────────────────────────────
+
+
+@route("GET", "firestore", r"/v1/(projects/[^/]+/databases)")
+def list_databases(google: FakeGoogle, _: Request, parent: str) -> Body:
+    return {"databases": [each for each in google.under("firestore", parent + "/") if each["name"].count("/") == 3]}
+
+
+@route("POST", "firestore", r"/v1/(projects/[^/]+/databases)")
+def create_database(google: FakeGoogle, request: Request, parent: str) -> Body:
+    name = f"{parent}/{request.query['databaseId']}"
+    database = google.create("firestore", name, request.body)
+    return {"name": f"{name}/operations/create", **DONE, "response": database}
+
+
+@route("GET", "firestore", r"/v1/(projects/[^/]+/databases/[^/]+)/collectionGroups/-/indexes")
+def list_indexes(google: FakeGoogle, _: Request, database: str) -> Body:
+    google.get("firestore", database)
+    return {"indexes": google.under("indexes", database + "/")}
+
+
+@route("POST", "firestore", r"/v1/(projects/[^/]+/databases/[^/]+/collectionGroups/[^/]+)/indexes")
+def create_index(google: FakeGoogle, request: Request, group: str) -> Body:
+    fields = [*request.body["fields"], {"fieldPath": "__name__", "order": request.body["fields"][-1]["order"]}]
+    if any(index["fields"] == fields for index in google.under("indexes", group + "/")):
+        raise Refusal(409, "ALREADY_EXISTS", "index already exists")
+    name = f"{group}/indexes/{len(google.writes)}"
+    google.create("indexes", name, {**request.body, "fields": fields, "state": "READY"})
+    return {"name": f"{group.partition('/collectionGroups')[0]}/operations/index", "metadata": {}}
+
+
+@route("GET", "firestore", r"/v1/(projects/[^/]+/databases/[^/]+)/collectionGroups/-/fields")
+def list_fields(google: FakeGoogle, _: Request, database: str) -> Body:
+    google.get("firestore", database)
+    return {"fields": google.under("fields", database + "/")}
+
+
+@route("PATCH", "firestore", r"/v1/((projects/[^/]+/databases/[^/]+)/collectionGroups/[^/]+/fields/[^/]+)")
+def update_field(google: FakeGoogle, request: Request, name: str, database: str) -> Body:
+    stored = google.of("fields").setdefault(name, {"name": name})
+    if "indexConfig" in request.query["updateMask"]:
+        stored["indexConfig"] = request.body.get("indexConfig", {})
+    if "ttlConfig" in request.query["updateMask"]:
+        stored["ttlConfig"] = {"state": "ACTIVE"}
+    return {"name": f"{database}/operations/field", "metadata": {}}
+
+
+@route("POST", "firestore", r"/v1/(projects/[^/]+/databases/[^/]+):bulkDeleteDocuments")
+def bulk_delete(_: FakeGoogle, __: Request, database: str) -> Body:
+    return {"name": f"{database}/operations/delete", "metadata": {}}
+
+
+@route("GET", "firebaserules", r"/v1/(projects/[^/]+/r(?:eleases|ulesets)/.+)")
+def get_rules(google: FakeGoogle, _: Request, name: str) -> Body:
+    return google.get("firebaserules", name)
+
+
+@route("POST", "firebaserules", r"/v1/(projects/[^/]+/rulesets)")
+def create_ruleset(google: FakeGoogle, request: Request, parent: str) -> Body:
+    return google.create("firebaserules", f"{parent}/{len(google.writes)}", request.body)
+
+
+@route("PATCH", "firebaserules", r"/v1/(projects/[^/]+/releases/.+)")
+def update_release(google: FakeGoogle, request: Request, name: str) -> Body:
+    google.get("firebaserules", name)
+    google.of("firebaserules")[name] = request.body["release"]
+    return request.body["release"]  # type: ignore[no-any-return]
+
+
+@route("POST", "firebaserules", r"/v1/projects/[^/]+/releases")
+def create_release(google: FakeGoogle, request: Request) -> Body:
+    return google.create("firebaserules", request.body["name"], request.body)
+
+
+# ── Cloud Storage ────────────────────────────────────────────────────────────────────────────────
+
+
+@route("GET", "storage", r"/storage/v1/b/([^/]+)")
+def get_bucket(google: FakeGoogle, _: Request, bucket: str) -> Body:
+    return google.get("storage", bucket)
+
+
+@route("POST", "storage", r"/storage/v1/b")
+def create_bucket(google: FakeGoogle, request: Request) -> Body:
+    body = {**request.body, "location": request.body["location"].upper(), "projectNumber": NUMBER}
+    return google.create("storage", request.body["name"], body)
+
+
+@route("PATCH", "storage", r"/storage/v1/b/([^/]+)")
+def update_bucket(google: FakeGoogle, request: Request, bucket: str) -> Body:
+    google.get("storage", bucket).update(request.body)
+    return google.get("storage", bucket)
+
+
+@route("DELETE", "storage", r"/storage/v1/b/([^/]+)")
+def delete_bucket(google: FakeGoogle, _: Request, bucket: str) -> Body:
+    google.of("storage").pop(bucket)
+    return {}
+
+
+@route("GET", "storage", r"/storage/v1/b/([^/]+)/o")
+def list_objects(_: FakeGoogle, __: Request, ___: str) -> Body:
+    return {"kind": "storage#objects", "items": []}
+
+
+@route("ANY", "storage", r"/storage/v1/b/([^/]+)/iam")
+def bucket_policy(google: FakeGoogle, request: Request, bucket: str) -> Body:
+    google.get("storage", bucket)
+    return google.policy(request, f"bucket {bucket}")
+
+
+@route("POST", "storage", r"/upload/storage/v1/b/([^/]+)/o")
+def upload(_: FakeGoogle, request: Request, bucket: str) -> Body:
+    found = re.search(rb'"name":\s*"([^"]+)"', request.raw)
+    name = found[1].decode() if found else request.query.get("name", "object")
+    size = str(len(request.raw))
+    return {"name": name, "bucket": bucket, "generation": "1", "size": size, "metageneration": "1"}
+
+
+# ── Secret Manager ───────────────────────────────────────────────────────────────────────────────
+
+
+@route("GET", "secretmanager", r"/v1/(projects/[^/]+/secrets)")
+def list_secrets(google: FakeGoogle, _: Request, parent: str) -> Body:
+    return {"secrets": google.under("secretmanager", parent + "/")}
+
+
+@route("POST", "secretmanager", r"/v1/(projects/[^/]+/secrets)")
+def create_secret(google: FakeGoogle, request: Request, parent: str) -> Body:
+    return google.create("secretmanager", f"{parent}/{request.query['secretId']}", request.body)
+
+
+@route("GET", "secretmanager", r"/v1/(projects/[^/]+/secrets/[^/:]+)")
+def get_secret(google: FakeGoogle, _: Request, name: str) -> Body:
+    return google.get("secretmanager", name)
+
+
+@route("POST", "secretmanager", r"/v1/(projects/[^/]+/secrets/[^/]+):addVersion")
+def add_version(google: FakeGoogle, request: Request, secret: str) -> Body:
+    versions = google.under("versions", f"{secret}/")
+    version = {"state": "ENABLED", "payload": request.body["payload"]}
+    return google.create("versions", f"{secret}/versions/{len(versions) + 1}", version)
+
+
+@route("GET", "secretmanager", r"/v1/(projects/[^/]+/secrets/[^/]+)/versions")
+def list_versions(google: FakeGoogle, _: Request, secret: str) -> Body:
+    return {"versions": [{"name": each["name"], "state": "ENABLED"} for each in google.under("versions", secret + "/")]}
+
+
+@route("GET", "secretmanager", r"/v1/(projects/[^/]+/secrets/[^/]+)/versions/latest:access")
+def access_version(google: FakeGoogle, _: Request, secret: str) -> Body:
+    versions = google.under("versions", f"{secret}/")
+    if not versions:
+        raise absent(f"{secret}/versions/latest")
+    return versions[-1]
+
+
+@route("ANY", "secretmanager", r"/v1/(projects/[^/]+/secrets/[^/:]+):[gs]etIamPolicy")
+def secret_policy(google: FakeGoogle, request: Request, secret: str) -> Body:
+    google.get("secretmanager", secret)
+    return google.policy(request, secret)
+
+
+# ── Cloud Scheduler ──────────────────────────────────────────────────────────────────────────────
+
+
+@route("GET", "cloudscheduler", r"/v1/(projects/[^/]+/locations/[^/]+/jobs)")
+def list_schedules(google: FakeGoogle, _: Request, parent: str) -> Body:
+    return {"jobs": google.under("cloudscheduler", parent + "/")}
+
+
+@route("POST", "cloudscheduler", r"/v1/(projects/[^/]+/locations/[^/]+)/jobs")
+def create_schedule(google: FakeGoogle, request: Request, parent: str) -> Body:
+    name = request.body["name"]
+    if not name.startswith(parent):
+        raise Refusal(400, "INVALID_ARGUMENT", "Job name must be under its parent.")
+    return google.create("cloudscheduler", name, {**request.body, "state": "ENABLED"})
+
+
+@route("GET", "cloudscheduler", r"/v1/(projects/[^/]+/locations/[^/]+/jobs/[^/]+)")
+def get_schedule(google: FakeGoogle, _: Request, name: str) -> Body:
+    return google.get("cloudscheduler", name)
+
+
+@route("PATCH", "cloudscheduler", r"/v1/(projects/[^/]+/locations/[^/]+/jobs/[^/]+)")
+def update_schedule(google: FakeGoogle, request: Request, name: str) -> Body:
+    job = google.get("cloudscheduler", name)
+    job.update({key: value for key, value in request.body.items() if key != "httpTarget"})
+    job.setdefault("httpTarget", {}).update(request.body.get("httpTarget", {}))
+    return job
+
+
+@route("DELETE", "cloudscheduler", r"/v1/(projects/[^/]+/locations/[^/]+/jobs/[^/]+)")
+def delete_schedule(google: FakeGoogle, _: Request, name: str) -> Body:
+    google.get("cloudscheduler", name)
+    google.of("cloudscheduler").pop(name)
+    return {}
+
+
+# ── Cloud Run, and what `run deploy --source` calls ──────────────────────────────────────────────
+
+KNATIVE = r"/apis/serving.knative.dev/v1/namespaces/[^/]+"
+
+
+@route("GET", "run", KNATIVE + "/services")
+def list_run(google: FakeGoogle, _: Request) -> Body:
+    return {"items": list(google.of("run").values()), "kind": "ServiceList", "apiVersion": "serving.knative.dev/v1"}
+
+
+@route("GET", "run", KNATIVE + "/services/([^/]+)")
+def get_run(google: FakeGoogle, _: Request, name: str) -> Body:
+    return google.get("run", name)
+
+
+@route("ANY", "run", KNATIVE + "/services(?:/([^/]+))?")
+def write_run(google: FakeGoogle, request: Request, name: str | None) -> Body:
+    if request.method == "DELETE":
+        google.get("run", str(name))
+        google.of("run").pop(str(name))
+        return {"status": "Success"}
+    service = request.body
+    name = service["metadata"]["name"]
+    generation = google.of("run").get(name, {}).get("metadata", {}).get("generation", 0) + 1
+    revision = f"{name}-{generation:05}"
+    service["metadata"].update(generation=generation, resourceVersion=str(generation), uid="1", selfLink=name)
+    url = f"https://{name}-{NUMBER}.europe-central2.run.app"
+    service["status"] = {
+        "observedGeneration": generation,
+        "conditions": [{"type": kind, "status": "True"} for kind in ("Ready", "ConfigurationsReady", "RoutesReady")],
+        "latestCreatedRevisionName": revision,
+        "latestReadyRevisionName": revision,
+        "traffic": [{"revisionName": revision, "percent": 100, "latestRevision": True}],
+        "url": url,
+        "address": {"url": url},
+    }
+    google.of("run")[name] = {**service, "name": name}
+    return service
+
+
+@route("ANY", "run", r"/v1/projects/[^/]+/locations/[^/]+/services/([^/:]+):[gs]etIamPolicy")
+def run_policy(google: FakeGoogle, request: Request, service: str) -> Body:
+    google.get("run", service)
+    return google.policy(request, f"service {service}")
+
+
+@route("GET", "artifactregistry", r"/v1/(projects/[^/]+/locations/[^/]+/repositories/[^/]+)")
+def get_repository(_: FakeGoogle, __: Request, name: str) -> Body:
+    return {"name": name, "format": "DOCKER", "mode": "STANDARD_REPOSITORY"}
+
+
+@route("GET", "cloudbuild", r"/v1/(projects/[^/]+)/locations/[^/]+/defaultServiceAccount")
+def build_account(_: FakeGoogle, __: Request, project: str) -> Body:
+    account = f"{project}/serviceAccounts/{NUMBER}-compute@developer.gserviceaccount.com"
+    return {"name": f"{project}/defaultServiceAccount", "serviceAccountEmail": account}
+
+
+def summary(google: FakeGoogle) -> dict[str, Any]:
+    """How much of everything there is: equal before and after a run that changes nothing."""
+    return {"things": google.things, "policies": google.policies}
