@@ -56,16 +56,35 @@ def rocks(scene: Scene, left: float, right: float, peak: Point, foot: float, par
     x = np.linspace(left, right, 90)
     share = np.where(x < peak[0], (x - left) / max(peak[0] - left, 1), (right - x) / max(right - peak[0], 1))
     rough = line(rng, 90, cells=7, octaves=4, gain=0.55)
-    top = foot - (foot - peak[1]) * np.clip(share * 1.25, 0, 1) ** 0.75 + rough * (foot - peak[1]) * 0.2 * (1 - np.clip(share * 1.25 - 0.25, 0, 1))
-    stencil = canvas.stencil(left, float(top.min()) - 4, right, foot + scene.unit * 0.03)
-    stencil.polygon([(left, foot + scene.unit * 0.03), *((float(a), float(b)) for a, b in zip(x, top, strict=True)), (right, foot + scene.unit * 0.03)])
+    rise = foot - peak[1]
+    steep = np.clip(share * 1.25, 0, 1)
+    top = foot - rise * steep**0.6 + rough * rise * 0.3 * (1 - np.clip(steep * 1.4 - 0.4, 0, 1))
+    bottom = foot + rise * (0.1 + 0.22 * steep**0.5 + 0.16 * line(rng, 90, cells=9, octaves=5))
+    stencil = canvas.stencil(left, float(top.min()) - 4, right, float(bottom.max()) + 2)
+    stencil.polygon([(float(a), float(b)) for a, b in [*zip(x, top, strict=True), *zip(x[::-1], bottom[::-1], strict=True)]])
     u = canvas.x[:, stencil.left : stencil.left + stencil.width] / scene.unit
     v = canvas.y[stencil.top : stencil.top + stencil.height] / scene.unit
-    facets = np.clip((_facets(scene, u, v) - 0.45) * 1.7, -0.35, 0.8)
+    side = np.sign(scene.lamp[0] - peak[0]) or 1.0
+    facets = np.clip((_facets(scene, u, v) - _facets(scene, u + 0.02 * side, v - 0.012)) * 2.6 + 0.22, -0.2, 1)
     dark = mix(scene.palette.land, scene.palette.haze, 0.1)
     bright = mix(dark, mix(scene.palette.haze, scene.palette.light, 0.4), 0.55)
     tones = dark[:, None, None] + (bright - dark)[:, None, None] * facets
     canvas.paint(stencil.mask(), tones, top=stencil.top, left=stencil.left)
+    _foot(scene, stencil, x, bottom)
+
+
+def _foot(scene: Scene, stencil: Stencil, x: Field, bottom: Field) -> None:
+    """Foam where rock meets water, mist where it meets land."""
+    canvas = scene.canvas
+    depth = scene.unit * (0.014 if scene.plan.place in ("sea", "lake") else 0.05)
+    columns = np.arange(stencil.left, stencil.left + stencil.width)
+    edge = np.interp(columns, x, bottom)[None, :]
+    rows = canvas.y[stencil.top : stencil.top + stencil.height + int(depth)]
+    lace = sample(scene.dice.grain, columns[None, :] / scene.unit * 1.3, rows / scene.unit * 2.2)
+    band = np.exp(-(((rows - edge) / depth) ** 2)) * ramp(lace, 0.15, 0.7) * 0.85
+    ends = np.clip(np.minimum(columns - x[0], x[-1] - columns) / (0.05 * scene.unit), 0, 1)
+    white = mix(scene.palette.haze, scene.palette.light, 0.6 if scene.plan.place == "sea" else 0.1)
+    canvas.paint(band * ends, white, top=stencil.top, left=stencil.left)
 
 
 def _facets(scene: Scene, u: Field, v: Field) -> Field:

@@ -56,6 +56,11 @@ class Canvas:
         squared = (self.x[:, left:right] - at[0]) ** 2 + (self.y[top:bottom] - at[1]) ** 2
         self.light(np.exp(squared / (-2 * (radius * 0.8) ** 2)) * strength, colour, top=top, left=left)
 
+    def halo(self, at: Point, radius: float, colour: Colour, strength: float) -> None:
+        """A soft round veil of a colour: brightens towards it, never past it."""
+        away = np.hypot(self.x - at[0], self.y - at[1]) / radius
+        self.paint(np.exp(-away * 1.1) * strength, colour)
+
     def stencil(self, left: float, top: float, right: float, bottom: float) -> Stencil:
         """An empty stencil for a part of the canvas, clipped to it; never smaller than a pixel."""
         x0, y0 = (min(max(int(value), 0), size - 1) for value, size in ((left, self.width), (top, self.height)))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from taskreel.media.scene.body import backlit
-from taskreel.media.scene.canvas import Colour, Point, Stencil
+from taskreel.media.scene.canvas import Point, Stencil
 from taskreel.media.scene.landmarks import LAMP, ground_at
 from taskreel.media.scene.noise import ramp, sample
 from taskreel.media.scene.palette import invented, mix, rgb
@@ -176,60 +174,3 @@ def paint_birds(scene: Scene) -> None:
             flock.polygon(wing)
         flock.ellipse((x, y), size * 0.16, size * 0.09)
     canvas.cut(flock, mix(scene.palette.land, scene.palette.haze, 0.12))
-
-
-def paint_portrait(scene: Scene) -> None:
-    """A head and shoulders in profile light before lights out of focus."""
-    canvas, rng, unit = scene.canvas, scene.chance("portrait"), scene.unit
-    canvas.rgb[:] = scene.palette.sky_at(canvas.y[:, 0] / canvas.height)[:, :, None] * 0.55
-    for _ in range(46):
-        at = (rng.random() * canvas.width, rng.random() * canvas.height)
-        r = unit * rng.uniform(0.02, 0.085)
-        disc = canvas.stencil(at[0] - r - 2, at[1] - r - 2, at[0] + r + 2, at[1] + r + 2)
-        disc.ellipse(at, r, r)
-        colour = mix(scene.palette.sky[int(rng.integers(1, 4))], scene.palette.light, float(rng.random() * 0.6))
-        canvas.light(disc.mask(unit * 0.003) * rng.uniform(0.08, 0.32), colour, top=disc.top, left=disc.left)
-    x, foot, h = canvas.width * 0.5, canvas.height * 1.02, unit * 0.82
-
-    def at_(u: float, v: float) -> Point:
-        return x + u * h, foot - v * h
-
-    bust = canvas.stencil(0, 0, canvas.width, canvas.height)
-    bust.curve([at_(-0.12, 0.3), at_(0.12, 0.3), at_(0.2, 0.26), at_(0.46, 0.18), at_(0.56, -0.1), at_(-0.56, -0.1), at_(-0.46, 0.18), at_(-0.2, 0.26)])
-    bust.box(x - h * 0.085, foot - h * 0.5, x + h * 0.085, foot - h * 0.2)
-    bust.curve([at_(-0.14, 0.78), at_(0, 0.86), at_(0.14, 0.78), at_(0.165, 0.62), at_(0.13, 0.48), at_(0.05, 0.385), at_(-0.05, 0.385), at_(-0.13, 0.48), at_(-0.165, 0.62)])
-    hair = [at_(-0.19, 0.45), at_(-0.2, 0.72), at_(-0.12, 0.87), at_(0.02, 0.9), at_(0.15, 0.85), at_(0.2, 0.7), at_(0.19, 0.42), at_(0.13, 0.56), at_(0.09, 0.74), at_(-0.07, 0.76), at_(-0.13, 0.6)]
-    skin = mix(rgb(str(rng.choice(["e8b896", "b97f5a", "7c4f37", "f0cdb4"]))), scene.palette.haze, 0.12)
-    side = np.sign(scene.lamp[0] - x) or 1.0
-    turn = (canvas.x - x) / h * side
-    shade = 0.2 + 0.95 * ramp(turn + 0.04 * np.sin(canvas.y / unit * 9), -0.16, 0.2)
-    canvas.paint(bust.mask(), skin[:, None, None] * shade)
-    coat = canvas.whole()
-    coat.curve([at_(-0.1, 0.25), at_(0, 0.12), at_(0.1, 0.25), at_(0.22, 0.27), at_(0.48, 0.18), at_(0.6, -0.1), at_(-0.6, -0.1), at_(-0.48, 0.18), at_(-0.22, 0.27)])
-    backlit(scene, coat, mix(invented(rng)[1], scene.palette.land, 0.4), rim=0.7)
-    locks = canvas.whole()
-    locks.curve(hair)
-    backlit(scene, locks, mix(rgb(str(rng.choice(["2a1a12", "5a3218", "120c0c", "8d6a3a"]))), scene.palette.land, 0.2), rim=0.8)
-    _face(scene, at_, h, skin)
-
-
-def _face(scene: Scene, place: Callable[[float, float], Point], h: float, skin: Colour) -> None:
-    for u in (-0.062, 0.062):
-        eye: Point = place(u, 0.625)
-        white = scene.canvas.stencil(eye[0] - h * 0.05, eye[1] - h * 0.04, eye[0] + h * 0.05, eye[1] + h * 0.04)
-        white.ellipse(eye, h * 0.03, h * 0.014)
-        scene.canvas.cut(white, rgb("d9d6d0") * 0.7)
-        iris = scene.canvas.stencil(eye[0] - h * 0.03, eye[1] - h * 0.03, eye[0] + h * 0.03, eye[1] + h * 0.03)
-        iris.ellipse(eye, h * 0.0125, h * 0.0135)
-        scene.canvas.cut(iris, rgb("1c2a30"))
-        brow = scene.canvas.stencil(eye[0] - h * 0.06, eye[1] - h * 0.07, eye[0] + h * 0.06, eye[1])
-        brow.curve([(eye[0] - h * 0.042, eye[1] - h * 0.026), (eye[0], eye[1] - h * 0.043), (eye[0] + h * 0.042, eye[1] - h * 0.028), (eye[0], eye[1] - h * 0.03)])
-        scene.canvas.cut(brow, skin * 0.25)
-    mouth: Point = place(0, 0.462)
-    lips = scene.canvas.stencil(mouth[0] - h * 0.07, mouth[1] - h * 0.03, mouth[0] + h * 0.07, mouth[1] + h * 0.03)
-    lips.curve([(mouth[0] - h * 0.05, mouth[1]), (mouth[0], mouth[1] - h * 0.016), (mouth[0] + h * 0.05, mouth[1]), (mouth[0], mouth[1] + h * 0.018)])
-    scene.canvas.cut(lips, skin * np.array([0.62, 0.36, 0.36], np.float32))
-    nose: Point = place(0.012, 0.54)
-    shadow = scene.canvas.stencil(nose[0] - h * 0.06, nose[1] - h * 0.09, nose[0] + h * 0.06, nose[1] + h * 0.05)
-    shadow.curve([(nose[0] - h * 0.012, nose[1] - h * 0.07), (nose[0] + h * 0.016, nose[1] + h * 0.01), (nose[0] - h * 0.026, nose[1] + h * 0.02), (nose[0] - h * 0.02, nose[1])])
-    scene.canvas.paint(shadow.mask(h * 0.006) * 0.55, skin * 0.35, top=shadow.top, left=shadow.left)

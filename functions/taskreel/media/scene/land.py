@@ -32,20 +32,32 @@ def _range(scene: Scene, top: Field, near: float, *, snow: bool) -> None:
     side = np.sign(scene.lamp[0] - canvas.width / 2) or 1.0
     x = canvas.x[:, ::2] / canvas.unit
     reach = below[::2, ::2]
-    folds = sample(scene.dice.grain, x * 0.34 + near, reach * 0.5 - side * x * 0.05)
-    crags = sample(scene.dice.clouds, x * 1.1 - side * reach * 0.85 + near, reach * 0.38)
-    lit = np.clip((crags - 0.46) * 2.2 + (folds - 0.5) * 0.9, -0.5, 1)
-    lit = resize(lit.astype(np.float32), below.shape[1], below.shape[0])
-    land = palette.far(0.22 + 0.72 * near)
-    shade = mix(land, palette.light, 0.32 * (1 - 0.35 * near))
-    colour = land[:, None, None] + (shade - land)[:, None, None] * np.clip(lit, 0, 1) + np.minimum(lit, 0) * 0.12
+    lit = resize(_relief(scene, x + near * 3, reach, side), below.shape[1], below.shape[0])
+    land = palette.far(0.3 + 0.55 * near)
+    shade, dark = mix(land, palette.light, 0.4 - 0.12 * near), land * 0.72
+    colour = dark[:, None, None] + (shade - dark)[:, None, None] * np.clip(lit, 0, 1)
     if snow:
-        cap = ramp(0.17 - 0.1 * near - below + (lit - 0.2) * 0.11, 0, 0.045) * (0.85 if not palette.dark else 0.35)
-        white = mix(SNOW, palette.haze, 0.3)[:, None, None] * (0.62 + 0.38 * np.clip(lit + 0.35, 0, 1))
-        colour += (white - colour) * cap
+        cap = ramp(0.15 - 0.07 * near - below + (lit - 0.5) * 0.16, 0, 0.03)
+        shadow = mix(mix(palette.sky[1], SNOW, 0.35), palette.haze, 0.25)
+        bright = mix(SNOW, palette.light, 0.5) * (0.55 if palette.dark else 0.98)
+        tone = ramp(lit, 0.2, 0.75)
+        white = shadow[:, None, None] + (bright - shadow)[:, None, None] * tone
+        colour += (white - colour) * cap * (0.8 if palette.dark else 0.92)
     mist = ramp(below, 0.05, 0.3) * (1 - near) * 0.85
     colour += (palette.haze[:, None, None] - colour) * mist
     canvas.paint(np.clip(below * scene.unit + 0.5, 0, 1), colour, top=first)
+
+
+def _relief(scene: Scene, x: Field, depth: Field, side: float) -> Field:
+    """Light and shade of ravines that run down from the crest, 0…1: a bump map lit from one side."""
+    bend = sample(scene.dice.clouds, x * 0.3, depth * 0.4) - 0.5
+    u, v = x * 0.62 + bend * 0.3 + depth * 0.2, depth * 0.33 + bend * 0.15
+
+    def height(du: float, dv: float) -> Field:
+        crest = 1 - np.abs(2 * sample(scene.dice.clouds, u + du, v + dv) - 1)
+        return np.asarray(crest + 0.4 * sample(scene.dice.grain, u * 0.8 + du, v * 0.9 + dv), np.float32)
+
+    return np.clip(0.5 + (height(0, 0) - height(0.012 * side, -0.006)) * 3.4, 0, 1)
 
 
 def paint_hills(scene: Scene, *, layers: int = 4) -> None:
@@ -74,7 +86,9 @@ GRASS = {
     "fog": "6f8078",
     "dream": "7a55a8",
     "mars": "9a4526",
-    "dusk": "2b3350",
+    "dusk": "3a4468",
+    "night": "2a4a5c",
+    "storm": "33443c",
 }
 
 
@@ -86,7 +100,7 @@ def _rolling(scene: Scene, top: Field, near: float, land: Colour) -> None:
     blades = sample(scene.dice.grain, x * (1.2 - 0.5 * near), canvas.y[first:] / canvas.unit * (2.4 - near) + near)
     slope = np.clip(-np.gradient(top) * np.sign(scene.lamp[0] - canvas.width / 2) * 2.5 + 0.5, 0, 1).astype(np.float32)
     colour = palette.far(0.3 + 0.7 * near, land)
-    bright = mix(colour, palette.light, 0.1 if palette.dark else 0.3)
+    bright = mix(colour, palette.light, 0.25 if palette.dark else 0.3)
     lit = np.clip(slope[None, :] * np.exp(-below * 4) + (blades - 0.5) * 0.75 * near, -0.4, 1)
     tones = colour[:, None, None] + (bright - colour)[:, None, None] * lit
     tones *= 1 - 0.5 * near * ramp(below, 0.1, 0.7)
@@ -111,7 +125,7 @@ def paint_forest(scene: Scene, *, layers: int = 5) -> None:
     canvas, rng = scene.canvas, scene.chance("forest")
     for i in range(layers):
         near = (i + 1) / layers
-        base = scene.horizon + scene.unit * 0.45 * near**1.6
+        base = scene.horizon + (scene.canvas.height - scene.horizon) * 0.74 * near**1.5
         top = base - scene.unit * 0.05 * line(rng, canvas.width, cells=2, octaves=4)
         height = scene.unit * (0.06 + 0.2 * near**1.4)
         stencil = canvas.stencil(0, float(top.min()) - height * 1.6, canvas.width, canvas.height)

@@ -70,7 +70,7 @@ def _lantern(scene: Scene, lamp: Point) -> None:
 
 def _beams(scene: Scene, lamp: Point, *, left: bool) -> None:
     tilt = 0.05
-    strong = 0.95 if scene.palette.dark else 0.4
+    strong = 0.85 if scene.palette.dark else 0.4
     _beam(scene, lamp, np.pi + tilt if left else -tilt, strong)
     _beam(scene, lamp, tilt if left else np.pi - tilt, strong * 0.7)
 

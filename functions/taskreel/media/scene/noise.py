@@ -14,6 +14,7 @@ from PIL import Image
 Field: TypeAlias = npt.NDArray[np.floating[Any]]
 
 TILE = 512
+ROUGH_OCTAVES = 5  # lines of fewer octaves are rolling ones, without a kink
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def line(rng: np.random.Generator, count: int, *, cells: float, octaves: int = 7
         knots = rng.uniform(-1, 1, int(span) + 3)
         position = x * span + rng.random()
         whole = position.astype(np.int32)
-        blend = smooth(position - whole) if octave == 0 else position - whole
+        blend = smooth(position - whole) if octaves < ROUGH_OCTAVES else position - whole
         total += amplitude * (knots[whole] * (1 - blend) + knots[whole + 1] * blend).astype(np.float32)
         amplitude *= gain
     return total / max(float(np.abs(total).max()), 1e-6)

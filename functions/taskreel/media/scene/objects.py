@@ -11,6 +11,17 @@ from taskreel.media.scene.noise import Field, ramp, smooth
 from taskreel.media.scene.palette import invented, mix, rgb
 from taskreel.media.scene.sky import Scene
 
+BY_NAME = {
+    "poppy": ("e0301e", "f04a2a", "c8201c"),
+    "poppies": ("e0301e", "f04a2a", "c8201c"),
+    "lavender": ("8a6be0", "a58af0", "6f52c4"),
+    "sunflower": ("f7c52d", "f2a81d", "ffd75a"),
+    "rose": ("d42a4a", "f08aa5", "b01838"),
+    "daisy": ("fbf8ee", "f4f1ea", "fff3b8"),
+    "daisies": ("fbf8ee", "f4f1ea", "fff3b8"),
+    "tulip": ("e8413a", "f6c945", "d95fa8"),
+    "bluebell": ("5a78e0", "7a90f0", "4a5fc8"),
+}
 FLOWERS = ("e8413a", "f6c945", "d978d8", "f4f1ea", "8a6be0", "ff8fa3")
 
 
@@ -158,7 +169,8 @@ def paint_flowers(scene: Scene) -> None:
     """Flowers towards the viewer, small and dense behind, large and few in front."""
     canvas, rng, unit = scene.canvas, scene.chance("flowers"), scene.unit
     start = min(float(scene.ground.min()) if scene.ground.size else scene.horizon, canvas.height * 0.8)
-    hues = [rgb(str(rng.choice(FLOWERS))) for _ in range(3)]
+    named = [hues for word, hues in BY_NAME.items() if word in scene.plan.text]
+    hues = [rgb(str(rng.choice(named[0] if named else FLOWERS))) for _ in range(3)]
     for near in np.linspace(0, 1, 9):
         y = start + (canvas.height * 1.03 - start) * near**1.3
         count = int(260 * (1 - 0.84 * near) * canvas.width / unit)

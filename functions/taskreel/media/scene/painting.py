@@ -15,13 +15,14 @@ from taskreel.media.scene.land import paint_dunes, paint_forest, paint_hills, pa
 from taskreel.media.scene.noise import Dice, resize
 from taskreel.media.scene.palette import luminance, palette
 from taskreel.media.scene.plan import Plan, read
+from taskreel.media.scene.portrait import paint_portrait
 from taskreel.media.scene.sky import Scene, bloom, paint_sky
 from taskreel.media.scene.water import mirror_ground, paint_swell, paint_water
 from taskreel.media.scene.weather import paint_lightning, paint_weather
 
 Painter = Callable[[Scene], None]
 
-HORIZONS = {"sea": 0.62, "lake": 0.6, "city": 0.78, "desert": 0.56, "hills": 0.55, "mountains": 0.66, "forest": 0.55}
+HORIZONS = {"sea": 0.62, "lake": 0.6, "city": 0.66, "desert": 0.56, "hills": 0.55, "mountains": 0.66, "forest": 0.55}
 ON_THE_HORIZON: dict[str, Painter] = {
     "volcano": landmarks.paint_volcano,
     "pyramid": landmarks.paint_pyramids,
@@ -137,13 +138,13 @@ PLACES: dict[str, Painter] = {
     "hills": _with_sky(_hills),
     "space": paint_space,
     "underwater": paint_underwater,
-    "portrait": creatures.paint_portrait,
+    "portrait": paint_portrait,
 }
 
 
 def _finish(canvas: Canvas, dice: Dice, *, grade: bool) -> None:
     """Bloom, contrast, vignette and a little film grain."""
-    bloom(canvas, 0.55)
+    bloom(canvas, 0.6)
     colours = canvas.rgb
     grey = luminance(colours)
     np.clip(grey + (colours - grey) * (0.0 if grade else 1.08), 0, None, out=colours)
@@ -152,6 +153,6 @@ def _finish(canvas: Canvas, dice: Dice, *, grade: bool) -> None:
     colours[:] = shoulder + 0.07 * (shoulder - 0.5) * (1 - np.abs(2 * shoulder - 1))
     x, y = canvas.x / canvas.width - 0.5, canvas.y / canvas.height - 0.5
     colours *= 1 - 0.62 * np.clip(x * x + y * y - 0.12, 0, 1)
-    grain = dice.of("film").normal(0, 0.011, (canvas.height // 2 + 1, canvas.width // 2 + 1)).astype(np.float32)
+    grain = dice.of("film").normal(0, 0.0075, (canvas.height // 2 + 1, canvas.width // 2 + 1)).astype(np.float32)
     colours += resize(grain, canvas.width, canvas.height)
     np.clip(colours, 0, 1, out=colours)

@@ -98,6 +98,7 @@ class Plan:
 
     mood: str
     place: str | None
+    text: str
     things: frozenset[str]
 
     def has(self, *things: str) -> bool:
@@ -116,7 +117,7 @@ def read(prompt: str, rng: np.random.Generator) -> Plan:
     mood = moods[0] if moods else USUAL_MOODS.get(place or "", str(rng.choice(["day", "sunset", "dawn", "dusk"])))
     if place in ("desert", "space", "underwater") and mood not in moods:
         mood = place
-    return Plan(mood=mood, place=place, things=things)
+    return Plan(mood=mood, place=place, text=text, things=things)
 
 
 def _place(text: str, things: frozenset[str], moods: list[str]) -> str | None:

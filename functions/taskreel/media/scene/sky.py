@@ -59,15 +59,15 @@ def _gradient(scene: Scene) -> None:
     canvas.rgb[:] = palette.sky_at(height**0.9)[:, :, None]
     x, y = scene.lamp
     wide = np.exp(-(((canvas.x - x) / (0.55 * canvas.width)) ** 2)) * np.exp(-(((canvas.y - y) / (0.32 * scene.unit)) ** 2))
-    strength = {"storm": 0.16, "fog": 0.25}.get(scene.plan.mood, 0.2 if palette.dark else 0.5)
+    strength = {"storm": 0.16, "fog": 0.25}.get(scene.plan.mood, 0.2 if palette.dark else 0.34)
     canvas.paint((wide * strength).astype(np.float32), mix(palette.sky[-1], palette.light, 0.55))
 
 
 def _sun(scene: Scene) -> None:
     canvas, light = scene.canvas, scene.palette.light
     radius = scene.unit * scene.chance("sun").uniform(0.035, 0.06)
-    canvas.glow(scene.lamp, radius * 5.5, light, 0.28)
-    canvas.glow(scene.lamp, radius * 2.2, light, 0.5)
+    canvas.halo(scene.lamp, radius * 4.5, light, 0.55)
+    canvas.halo(scene.lamp, radius * 1.6, light, 0.75)
     disc = canvas.stencil(*_around(scene.lamp, radius))
     disc.ellipse(scene.lamp, radius, radius)
     canvas.cut(disc, light * 1.25)
@@ -77,7 +77,7 @@ def _moon(scene: Scene) -> None:
     canvas, rng = scene.canvas, scene.chance("moon")
     radius = scene.unit * rng.uniform(0.045, 0.07)
     x, y = scene.lamp
-    canvas.glow(scene.lamp, radius * 4.2, scene.palette.light, 0.3)
+    canvas.halo(scene.lamp, radius * 3.4, mix(scene.palette.sky[-1], scene.palette.light, 0.6), 0.6)
     disc = canvas.stencil(*_around(scene.lamp, radius))
     disc.ellipse(scene.lamp, radius, radius)
     mask = disc.mask()
@@ -122,12 +122,12 @@ def _milky_way(scene: Scene, strength: float) -> None:
 
 def _aurora(scene: Scene) -> None:
     canvas, rng = scene.canvas, scene.chance("aurora")
-    for colour, reach in ((rgb("38ffab"), 0.5), (rgb("6fe7ff"), 0.36), (rgb("c05cff"), 0.62)):
+    for colour, reach in ((rgb("2dff9c"), 0.62), (rgb("3df0c8"), 0.4), (rgb("a24dff"), 0.55)):
         foot = scene.horizon * (0.72 + 0.2 * line(rng, canvas.width, cells=2.2, octaves=3))
         rays = 0.55 + 0.45 * line(rng, canvas.width, cells=60, octaves=3)
         above = (foot[None, :] - canvas.y) / (scene.horizon * reach)
         curtain = np.where(above > 0, np.exp(-above * 3.2) * smooth(above * 12), 0) * rays[None, :]
-        canvas.light((curtain * 0.55).astype(np.float32), colour)
+        canvas.light((curtain * 0.75).astype(np.float32), colour)
 
 
 def _rainbow(scene: Scene) -> None:
@@ -200,6 +200,6 @@ def veil(scene: Scene, strength: float, *, top: float, bottom: float) -> None:
 
 def bloom(canvas: Canvas, strength: float) -> None:
     """Bright parts spill light around them."""
-    bright = np.clip(canvas.rgb - 0.72, 0, 1)
+    bright = np.clip(canvas.rgb - 0.86, 0, 1)
     for channel in range(3):
         canvas.rgb[channel] += strength * soften(bright[channel], canvas.unit * 0.028)

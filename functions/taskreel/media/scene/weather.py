@@ -27,7 +27,7 @@ def paint_weather(scene: Scene) -> None:
 def paint_lightning(scene: Scene) -> None:
     """A branching bolt from the clouds, and the clouds lit by it."""
     rng = scene.chance("lightning")
-    away = 0.22 if scene.lamp[0] > scene.canvas.width / 2 else 0.78
+    away = 0.76 if scene.lamp[0] > scene.canvas.width / 2 else 0.24  # of what stands on the other side
     start = (scene.canvas.width * (away + rng.uniform(-0.08, 0.08)), scene.horizon * rng.uniform(0.02, 0.12))
     end = (start[0] + scene.unit * rng.uniform(-0.16, 0.16), scene.horizon * rng.uniform(0.86, 0.98))
     white = rgb("e8eeff")
