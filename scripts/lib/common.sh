@@ -61,7 +61,7 @@ common_option() {
 # Checks what every script stands on, and makes a private folder that goes when the script ends.
 begin() {
   command -v gcloud >/dev/null || die "gcloud is not installed; see https://cloud.google.com/sdk/docs/install"
-  [[ -x $python ]] || die "there is no virtual environment yet; run scripts/bootstrap"
+  [[ -x $python ]] || "$root/scripts/bootstrap"
   [[ -n $project ]] || die "which project? Give --project ID or set GOOGLE_CLOUD_PROJECT"
   umask 077
   cd "$root"

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 from deploy import fake_services  # noqa: F401 - its import registers the routes
 from deploy.fake_google import LOCATION, PROJECT, FakeGoogle, serve
+
+from taskreel_local.cloudtasks.service import LocalCloudTasks, ServiceConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,13 +97,60 @@ def environment(port: int, home: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="session")
-def cloud(gcloud: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """An empty project. Shared by the session: gcloud takes a second a call."""
-    del gcloud
+def small_infra(folder: Path) -> Path:
+    """infra/ with one or two of everything: gcloud takes a second for each."""
+    shutil.copytree(ROOT / "infra", folder, ignore=shutil.ignore_patterns("local", "*.md"))
+
+    def edit(name: str, **changes: object) -> None:
+        path = folder / name
+        load, dump = (json.loads, json.dumps) if name.endswith(".json") else (yaml.safe_load, yaml.safe_dump)
+        path.write_text(dump(load(path.read_text()) | changes))
+
+    queues = yaml.safe_load((folder / "queues.yaml").read_text())["queues"]
+    edit("queues.yaml", queues={name: queues[name] for name in ("image-upscale-high", "image-generation-normal")})
+    iam = yaml.safe_load((folder / "iam.yaml").read_text())["accounts"]
+    api = {**iam["taskreel-api"], "project": ["roles/datastore.user", "taskreelLaneOperator"]}
+    edit("iam.yaml", accounts={"taskreel-invoker": iam["taskreel-invoker"], "taskreel-api": api})
+    declared = json.loads((folder / "firestore.indexes.json").read_text())
+    overrides = [each for each in declared["fieldOverrides"] if each["fieldPath"] in {"payload", "expireAt"}]
+    edit("firestore.indexes.json", indexes=declared["indexes"][-1:], fieldOverrides=overrides)
+    return folder
+
+
+@contextmanager
+def local_cloud_tasks() -> Iterator[str]:
+    """The local Cloud Tasks on a thread of its own; its REST address."""
+    loop = asyncio.new_event_loop()
+    service = LocalCloudTasks(ServiceConfig(rest_port=0))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(service.__aenter__(), loop).result(timeout=30)
+    try:
+        yield f"http://127.0.0.1:{service.rest_port}"
+    finally:
+        asyncio.run_coroutine_threadsafe(service.__aexit__(None, None, None), loop).result(timeout=30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout=30)
+        loop.close()
+
+
+@contextmanager
+def project(folder: Path) -> Iterator[Cloud]:
+    """An empty project, with the declarations cut down to what a test can wait for."""
     google = FakeGoogle()
     server = serve(google)
-    home = tmp_path_factory.mktemp("home")
-    yield Cloud(google, environment(server.server_address[1], home))
+    with local_cloud_tasks() as cloudtasks:
+        google.elsewhere["cloudtasks"] = cloudtasks
+        (folder / "home").mkdir()
+        env = environment(server.server_address[1], folder / "home")
+        yield Cloud(google, {**env, "TASKREEL_INFRA": str(small_infra(folder / "infra"))})
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="session")
+def cloud(gcloud: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """One project, which the tests of the scripts take through its life in order."""
+    del gcloud
+    with project(tmp_path_factory.mktemp("cloud")) as cloud:
+        yield cloud

@@ -18,11 +18,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import httpx
+
 PROJECT = "demo-project"
 NUMBER = "123456789012"
 LOCATION = "europe-central2"
 
 Body = dict[str, Any]
+CONTENT = {"Content-Type": "application/json"}
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a failure of the fake
@@ -31,7 +34,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a failure of the fake
     def __init__(self, code: int, status: str, message: str, **more: Any) -> None:
         super().__init__(message)
         self.code = code
-        self.body = {"error": {"code": code, "status": status, "message": message, **more}}
+        self.body = {"error": {"code": code, "status": status, "message": message} | more}
 
 
 def absent(what: str) -> Refusal:
@@ -53,6 +56,16 @@ class Request:
 
 
 Handler = Callable[..., Any]
+
+
+def forward(base: str, request: Request) -> Any:
+    """Let a real local service answer; this one keeps no state of it."""
+    answer = httpx.request(
+        request.method, base + request.path, params=request.query, content=request.raw, headers=CONTENT, trust_env=False
+    )
+    if answer.is_error:
+        raise Refusal(answer.status_code, "", "", **answer.json()["error"])
+    return answer.json()
 
 
 @dataclass
@@ -103,6 +116,8 @@ class FakeGoogle:
         self.tokens.add(request.headers.get("authorization", ""))
         if fault := self.faults.get(request.service):
             raise fault
+        if base := self.elsewhere.get(request.service):
+            return forward(base, request)
         for method, service, pattern, handler in ROUTES:
             if service == request.service and method in (request.method, "ANY"):
                 if match := re.fullmatch(pattern, request.path):

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plan import accounts, firestore, parts, queues, services
-from plan.step import Step
-from plan.target import Target
+from . import accounts, firestore, parts, queues, services
+from .step import Step
+from .target import Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from plan.step import Step, run
-from plan.target import Target
+from .step import Step, run
+from .target import Target
 
 Policy = Mapping[str, Any] | None
 

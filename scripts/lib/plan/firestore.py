@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from plan.step import Step, fail, run, warn
-from plan.target import Target
+from .step import Step, fail, run, warn
+from .target import Target
 
 Fields = tuple[tuple[str, str], ...]
 

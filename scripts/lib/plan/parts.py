@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from plan.step import Kind, Step, fail, run
-from plan.target import Target
+from .step import Kind, Step, fail, run
+from .target import Target
 
 
 def apis(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:

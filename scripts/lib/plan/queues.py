@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from plan.step import Step, run, warn
-from plan.target import Target
+from .step import Step, run, warn
+from .target import Target
 
 #: Section and field of the API → gcloud's flag.
 FLAGS: Mapping[tuple[str, str], str] = {

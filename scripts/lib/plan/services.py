@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from plan.step import Kind, Step, fail
-from plan.target import Target
+from .step import Kind, Step, fail
+from .target import Target
 
 #: On each service: a digest of what it was deployed from.
 LABEL = "taskreel-digest"
