@@ -1,0 +1,41 @@
+"""The names of tasks that ended, remembered for the de-duplication window."""
+
+from __future__ import annotations
+
+_MAX_NAMED = 1_000_000
+_MAX_RANDOM = 10_000
+
+
+class Tombstones:
+    """A name given by a caller is kept the whole window, a random one only among the last 10,000.
+
+    Google's window is "up to" 24 hours: an upper bound, so forgetting early is allowed (quotas page, 2026-04-08).
+    """
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._named: dict[str, int] = {}
+        self._random: dict[str, int] = {}
+
+    def bury(self, task_id: str, now: int, *, named: bool) -> int | None:
+        """Remember a name; the result says until when, if that is worth writing down."""
+        until = now + self._window
+        table, limit = (self._named, _MAX_NAMED) if named else (self._random, _MAX_RANDOM)
+        table[task_id] = until
+        while table and (len(table) > limit or next(iter(table.values())) <= now):
+            del table[next(iter(table))]
+        return until if named and self._window else None
+
+    def restore(self, task_id: str, until: int) -> None:
+        """Take back a name from the journal."""
+        self._named[task_id] = until
+
+    def holds(self, task_id: str, now: int) -> bool:
+        """Whether the name was in use recently."""
+        until = self._named.get(task_id) or self._random.get(task_id) or 0
+        return until > now
+
+    def clear(self) -> None:
+        """Forget all names."""
+        self._named.clear()
+        self._random.clear()

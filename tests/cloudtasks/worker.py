@@ -1,0 +1,143 @@
+"""What tasks are delivered to in these tests: a real HTTP server, or a function under virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from aiohttp import web
+
+from taskreel_local.cloudtasks.clock import SECOND, VirtualClock
+from taskreel_local.cloudtasks.engine import Engine, EngineConfig
+from taskreel_local.cloudtasks.http1 import SendError
+from taskreel_local.cloudtasks.journal import Journal
+from taskreel_local.cloudtasks.messages import HttpRequest, Queue, Task
+from taskreel_local.cloudtasks.records import Outgoing, Reply
+
+LOCATION = "projects/demo/locations/us-central1"
+QUEUE = f"{LOCATION}/queues/jobs"
+
+
+def http_task(**fields: object) -> Task:
+    """A task that posts to nowhere in particular."""
+    fields.setdefault("http_request", HttpRequest(url="http://worker.test/run", body=b"{}"))
+    return Task(**fields)  # type: ignore[arg-type]
+
+
+@dataclass
+class Scripted:
+    """A sender that answers by a script, in no time, and notes when each request came."""
+
+    clock: VirtualClock
+    answers: deque[int | Reply | SendError] = field(default_factory=deque)
+    otherwise: int = 200
+    sent: list[tuple[float, Outgoing]] = field(default_factory=list)
+    hold: asyncio.Event | None = None
+    """While set but not signalled, requests stay unanswered."""
+    running: int = 0
+    most_running: int = 0
+
+    async def send(self, request: Outgoing) -> Reply:
+        self.sent.append((self.clock.now() / SECOND, request))
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            if self.hold is not None:
+                await self.hold.wait()
+        finally:
+            self.running -= 1
+        answer = self.answers.popleft() if self.answers else self.otherwise
+        if isinstance(answer, SendError):
+            raise answer
+        return answer if isinstance(answer, Reply) else Reply(answer, {})
+
+    def times(self) -> list[float]:
+        """When requests came, in seconds since the first."""
+        first = self.sent[0][0]
+        return [round(at - first, 6) for at, _ in self.sent]
+
+    def header(self, name: str) -> list[str | None]:
+        """What each request said under a header."""
+        return [dict(request.headers).get(name) for _, request in self.sent]
+
+
+@dataclass
+class Bench:
+    """An engine under virtual time with one queue and a scripted worker."""
+
+    engine: Engine
+    worker: Scripted
+
+    async def create(self, **fields: object) -> str:
+        entry = await self.engine.create_task(QUEUE, http_task(**fields))
+        return f"{QUEUE}/tasks/{entry.id}"
+
+    async def advance(self, seconds: float) -> None:
+        await self.engine.advance(timedelta(seconds=seconds), grace_s=0.02)
+
+
+async def make_bench(config: EngineConfig | None = None, journal: Journal | None = None) -> Bench:
+    clock = VirtualClock()
+    worker = Scripted(clock)
+    engine = Engine(config, clock=clock, journal=journal, sender=worker)
+    engine.start()
+    if QUEUE not in {queue.name for queue in engine.list_queues(LOCATION)}:
+        await engine.create_queue(LOCATION, Queue(name=QUEUE))
+    return Bench(engine, worker)
+
+
+@dataclass
+class Seen:
+    """A request as a real worker saw it."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Worker:
+    """A real HTTP server that answers by a script."""
+
+    url: str = ""
+    answers: deque[Callable[[], web.Response] | int] = field(default_factory=deque)
+    seen: list[Seen] = field(default_factory=list)
+    _waiters: list[tuple[int, asyncio.Future[None]]] = field(default_factory=list)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.seen.append(Seen(request.method, request.path_qs, dict(request.headers), await request.read()))
+        for count, waiter in self._waiters:
+            if len(self.seen) >= count and not waiter.done():
+                waiter.set_result(None)
+        answer = self.answers.popleft() if self.answers else 200
+        return web.Response(status=answer) if isinstance(answer, int) else answer()
+
+    async def received(self, count: int) -> list[Seen]:
+        """The requests, once there are `count`."""
+        if len(self.seen) < count:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append((count, waiter))
+            await asyncio.wait_for(waiter, 20)
+        return self.seen
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[Worker]:
+    worker = Worker()
+    app = web.Application(client_max_size=4 << 20)
+    app.router.add_route("*", "/{path:.*}", worker.handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    worker.url = f"http://127.0.0.1:{port}"
+    try:
+        yield worker
+    finally:
+        await runner.cleanup()
