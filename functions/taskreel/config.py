@@ -57,6 +57,11 @@ class Settings(Value):
             raise ValueError("INTERNAL_API_KEY must have at least 16 characters (openssl rand -hex 32 makes one)")
         return value
 
+    @property
+    def internal_keys(self) -> list[str]:
+        """The processor's keys; tasks carry the first."""
+        return [key.strip() for key in self.internal_api_key.get_secret_value().split(",")]
+
     @classmethod
     def read(cls, environ: Mapping[str, str], key_names: Mapping[str, str]) -> Self:
         """The settings in `environ`; `key_names` says which variable holds each provider's key."""

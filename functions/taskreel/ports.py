@@ -223,7 +223,7 @@ def _silent(_fraction: float) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """One unit of work for a provider: what to make (`params`, camelCase, as validated), from what, and where to put it."""
+    """One unit of work: what to make (`params`, camelCase, as validated), from what, and where to put it."""
 
     capability: Capability
     model: str

@@ -7,10 +7,11 @@ import functools
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -25,6 +26,7 @@ from taskreel.config import ConfigurationError, Settings
 from taskreel.media.workers import Workers
 from taskreel.ports import Blobs, Clock, Provider, Store, TaskQueue
 from taskreel.web.app import api_app, maintenance_app, processor_app
+from taskreel.web.auth import InternalKeys, TokenRules
 
 #: Which variable holds each provider's key.
 KEY_NAMES: Mapping[str, str] = {
@@ -46,9 +48,11 @@ class SystemClock:
     """`Clock` as the machine has it."""
 
     def now(self) -> datetime:
+        """Aware UTC."""
         return datetime.now(UTC)
 
     async def sleep(self, seconds: float, /) -> None:
+        """Wait that long."""
         await asyncio.sleep(seconds)
 
 
@@ -69,7 +73,8 @@ def services() -> Services:
 @functools.cache
 def api() -> FastAPI:
     """The jobs API."""
-    return api_app(services(), settings())
+    chosen = settings()
+    return api_app(services(), _token_rules(chosen), base_url=chosen.api_base_url)
 
 
 @functools.cache
@@ -77,13 +82,13 @@ def processor() -> FastAPI:
     """The task processor; it gives its leases back when the instance is stopped."""
     running = Processor(services())
     _before_stopping(running.stop)
-    return processor_app(services(), settings(), running)
+    return processor_app(services(), InternalKeys(settings().internal_keys), running)
 
 
 @functools.cache
 def maintenance() -> FastAPI:
     """The sweep."""
-    return maintenance_app(services(), settings())
+    return maintenance_app(services(), InternalKeys(settings().internal_keys))
 
 
 def build(chosen: Settings, clock: Clock) -> Services:
@@ -100,6 +105,21 @@ def build(chosen: Settings, clock: Clock) -> Services:
         clock=clock,
         rules=_rules(chosen),
         scratch=chosen.scratch_dir,
+    )
+
+
+def _token_rules(chosen: Settings) -> TokenRules:
+    if not (chosen.jwt_jwks_url or chosen.jwt_public_key or chosen.jwt_secret):
+        raise ConfigurationError("set JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL: without one no token can be checked")
+    if chosen.jwt_jwks_url and not (chosen.jwt_issuer and chosen.jwt_audience):
+        raise ConfigurationError("JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE: its keys sign for others too")
+    return TokenRules(
+        secret=chosen.jwt_secret and chosen.jwt_secret.get_secret_value(),
+        public_key=chosen.jwt_public_key,
+        jwks_url=chosen.jwt_jwks_url,
+        issuer=chosen.jwt_issuer,
+        audience=chosen.jwt_audience,
+        leeway_seconds=chosen.jwt_leeway_seconds,
     )
 
 
@@ -130,7 +150,7 @@ def _store(url: str) -> Store:
 
 def _tasks(chosen: Settings) -> TaskQueue:
     url = chosen.tasks_url
-    key = chosen.internal_api_key.get_secret_value().split(",")[0].strip()
+    key = chosen.internal_keys[0]
     match urlsplit(url).scheme:
         case "embedded":
             from taskreel.adapters.local.tasks import EmbeddedTasks  # noqa: PLC0415
@@ -149,7 +169,9 @@ def _tasks(chosen: Settings) -> TaskQueue:
                 invoker=chosen.invoker_service_account,
             )
         case _:
-            raise ConfigurationError(f"TASKS_URL: {url!r} is neither embedded:http://… nor cloudtasks://PROJECT/LOCATION")
+            raise ConfigurationError(
+                f"TASKS_URL: {url!r} is neither embedded:http://… nor cloudtasks://PROJECT/LOCATION"
+            )
 
 
 def _blobs(chosen: Settings, clock: Clock) -> Blobs:
@@ -184,7 +206,7 @@ def _providers(chosen: Settings, workers: Workers, clock: Clock) -> Providers:
     return Providers(configured, key_names=KEY_NAMES, aliases=ALIASES, stand_in=chosen.stand_in_provider)
 
 
-def _before_stopping(stop: Callable[[], object]) -> None:
+def _before_stopping(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run `stop` on SIGTERM and SIGINT, ahead of the server's own handler (functions_framework runs no lifespan)."""
     if threading.current_thread() is not threading.main_thread():
         return
@@ -193,7 +215,7 @@ def _before_stopping(stop: Callable[[], object]) -> None:
         before = signal.getsignal(number)
 
         def handler(signum: int, frame: FrameType | None, before: object = before) -> None:
-            loop.call_soon_threadsafe(lambda: asyncio.ensure_future(stop()))  # type: ignore[arg-type]  # a coroutine
+            loop.call_soon_threadsafe(lambda: asyncio.ensure_future(stop()))
             if callable(before):
                 before(signum, frame)
 

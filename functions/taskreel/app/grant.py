@@ -10,7 +10,9 @@ from taskreel.domain.ids import random_id
 from taskreel.ports import Transaction
 
 
-async def grant_credits(services: Services, user_id: str, amount: int, *, reason: str | None, granted_by: str) -> Account:
+async def grant_credits(
+    services: Services, user_id: str, amount: int, *, reason: str | None, granted_by: str
+) -> Account:
     """The account with `amount` more credits, and a ledger entry that says who gave them and why."""
     entry = LedgerEntry(
         entry_id=f"grant.{random_id(services.random)}",

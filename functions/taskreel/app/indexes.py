@@ -1,4 +1,6 @@
-"""The composite indexes that the use cases' queries need: the SQLite store, Firestore's declarations and a test read them.
+"""The composite indexes that the use cases' queries need.
+
+The SQLite store makes them, Firestore's declarations repeat them, a test compares both with the queries sent.
 
 Firestore merges two indexes that end in the same order, so filters on status, type and project need no index for each
 combination. No index starts with a time: that would cap the collection at about 500 writes a second.
@@ -10,7 +12,7 @@ from taskreel.ports import Direction, Index
 
 
 def _index(collection: str, *fields: str, then: tuple[str, Direction]) -> Index:
-    return Index(collection, (*((field, "asc") for field in fields), then))  # type: ignore[arg-type]  # "asc" is a Direction
+    return Index(collection, (*((field, "asc") for field in fields), then))
 
 
 INDEXES: tuple[Index, ...] = (

@@ -145,7 +145,7 @@ class _Run:
         self._work = Work(services, job, self._type, self._folder)
 
     async def go(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - takes microseconds
         keeper = asyncio.create_task(self._keep())
         working = asyncio.create_task(self._work.run(self._save))
         try:

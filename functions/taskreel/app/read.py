@@ -67,7 +67,9 @@ def as_job(document: Document | None) -> Job | None:
     return None if document is None else Job.model_validate(document.data)
 
 
-async def list_jobs(services: Services, caller: Caller, filters: Filters, *, limit: int, cursor: str | None) -> Page[Job]:
+async def list_jobs(
+    services: Services, caller: Caller, filters: Filters, *, limit: int, cursor: str | None
+) -> Page[Job]:
     """The caller's jobs; an admin sees everybody's unless a user is named."""
     everybody = caller.admin and filters.user_id is None
     where: list[tuple[str, Any, Any]] = []
@@ -101,7 +103,7 @@ async def list_ledger(services: Services, user_id: str, *, limit: int, cursor: s
     return await _page(services, "ledger", (("userId", "==", user_id),), LedgerEntry, limit=limit, cursor=cursor)
 
 
-async def _page(  # noqa: PLR0913 - a page is what it is
+async def _page(
     services: Services,
     collection: str,
     where: tuple[tuple[str, Any, Any], ...],

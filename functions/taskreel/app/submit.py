@@ -92,12 +92,17 @@ async def send(services: Services, job: Job) -> None:
     try:
         await services.tasks.enqueue(task_for(job, at))
     except QueueError as error:
-        log.warning("task not sent, the sweep will", extra={"action": "enqueue_failed", "job_id": job.job_id, "error": str(error)})
+        log.warning(
+            "task not sent, the sweep will",
+            extra={"action": "enqueue_failed", "job_id": job.job_id, "error": str(error)},
+        )
 
 
 def task_for(job: Job, at: datetime | None) -> Task:
     """The task of the job's current delivery."""
-    return Task(lane=job.lane, job_id=job.job_id, delivery=job.delivery, at=at, deadline=JOB_TYPES[job.job_type].timeout)
+    return Task(
+        lane=job.lane, job_id=job.job_id, delivery=job.delivery, at=at, deadline=JOB_TYPES[job.job_type].timeout
+    )
 
 
 def _new_job(services: Services, caller: Caller, request: Request) -> Job:

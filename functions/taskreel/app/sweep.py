@@ -64,5 +64,6 @@ async def _decide(services: Services, tx: Transaction, job_id: str, now: datetim
 def _next_alarm(services: Services, job: Job, now: datetime) -> datetime:
     """Later each time, so that a long backlog is not sent again and again."""
     start = max(now, job.next_attempt_at or now)
-    wait = min(services.rules.rescue_after * (2 ** min(job.delivery, 10) - 1), _LONGEST_RESCUE)
+    times: int = 2 ** min(job.delivery, 10) - 1
+    wait = min(services.rules.rescue_after * times, _LONGEST_RESCUE)
     return first_alarm(services, start, now) + wait

@@ -130,10 +130,12 @@ class Work:
 
     async def _done(self, index: int, answer: Done, folder: Path) -> None:
         several = len(answer.outputs) > 1
-        artifacts = tuple([
-            await self._store(output, self._plan[index].name + (f"-{number}" if several else ""), folder)
-            for number, output in enumerate(answer.outputs, start=1)
-        ])
+        artifacts = tuple(
+            [
+                await self._store(output, self._plan[index].name + (f"-{number}" if several else ""), folder)
+                for number, output in enumerate(answer.outputs, start=1)
+            ]
+        )
         data = dict(answer.data) if answer.data else None
         self._set(index, state=UnitState.DONE, operation=None, due_at=None, error=None, artifacts=artifacts, data=data)
         self._fractions[index] = 1.0

@@ -83,7 +83,8 @@ def hold(account: Account, cost: int) -> Movement:
     """Set `cost` aside; raises TooFewCreditsError when the balance does not cover it."""
     if cost > account.available:
         raise TooFewCreditsError(
-            f"This job costs {cost} credits and {account.available} are available. Ask for a grant, or choose a cheaper job.",
+            f"This job costs {cost} credits and {account.available} are available. "
+            "Ask for a grant, or choose a cheaper job.",
             available=account.available,
             cost=cost,
         )

@@ -44,9 +44,7 @@ NEXT: Mapping[Status, frozenset[Status]] = {
     # To FAILED: a run was given back, and the deadline passed before the next.
     Status.QUEUED: frozenset({Status.PROCESSING, Status.THROTTLED, Status.FAILED}) | _ENDED_EARLY,
     # Back to QUEUED: a stopping processor gives its lease back; that run was not an attempt.
-    Status.PROCESSING: frozenset(
-        {Status.QUEUED, Status.RETRYING, Status.COMPLETED, Status.FAILED, Status.CANCELLED}
-    ),
+    Status.PROCESSING: frozenset({Status.QUEUED, Status.RETRYING, Status.COMPLETED, Status.FAILED, Status.CANCELLED}),
     Status.RETRYING: frozenset({Status.PROCESSING, Status.FAILED, Status.CANCELLED}),
     Status.COMPLETED: frozenset(),
     Status.FAILED: frozenset(),

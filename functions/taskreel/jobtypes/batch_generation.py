@@ -40,5 +40,9 @@ BATCH_GENERATION = JobType(
     units=_units,
     concurrency=lambda job: job.batch_size,
     timeout=timedelta(minutes=30),
-    example={"prompts": ["A red kite", "A blue kite", "A paper boat"], "batchSize": 3, "options": {"width": 512, "height": 512}},
+    example={
+        "prompts": ["A red kite", "A blue kite", "A paper boat"],
+        "batchSize": 3,
+        "options": {"width": 512, "height": 512},
+    },
 )

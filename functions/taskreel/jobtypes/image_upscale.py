@@ -32,7 +32,9 @@ class ImageUpscale(Submission):
 def _units(job: ImageUpscale) -> tuple[Unit, ...]:
     params = {"scale": job.scale, **job.options.model_dump(by_alias=True, exclude_none=True, mode="json")}
     return (
-        Unit(capability=Capability.UPSCALE, params=params, credits=CREDITS, input_urls=(job.image_url,), name="upscaled"),
+        Unit(
+            capability=Capability.UPSCALE, params=params, credits=CREDITS, input_urls=(job.image_url,), name="upscaled"
+        ),
     )
 
 

@@ -9,15 +9,14 @@ from fastapi.responses import Response
 
 from taskreel.app.process import Processor
 from taskreel.app.services import Services
-from taskreel.config import Settings
 from taskreel.domain.errors import InvalidError
-from taskreel.web import credits, jobs, problems, tasks
-from taskreel.web.auth import Authenticator, InternalKeys
+from taskreel.web import balances, jobs, problems, tasks
+from taskreel.web.auth import Authenticator, InternalKeys, TokenRules
 
 _DESCRIPTION = "Create media generation jobs, follow them, and read what they made."
 
 
-def api_app(services: Services, settings: Settings) -> FastAPI:
+def api_app(services: Services, rules: TokenRules, *, base_url: str) -> FastAPI:
     """`/api`: what callers with a token may do."""
     app = FastAPI(
         title="Taskreel",
@@ -26,31 +25,31 @@ def api_app(services: Services, settings: Settings) -> FastAPI:
         docs_url="/api/docs",
         redoc_url=None,
     )
-    app.state.authenticator = Authenticator(settings)
-    app.state.base_url = settings.api_base_url.rstrip("/")
+    app.state.authenticator = Authenticator(rules)
+    app.state.base_url = base_url.rstrip("/")
     app.include_router(jobs.router)
-    app.include_router(credits.router)
+    app.include_router(balances.router)
     return _finish(app, services)
 
 
-def processor_app(services: Services, settings: Settings, processor: Processor) -> FastAPI:
+def processor_app(services: Services, keys: InternalKeys, processor: Processor) -> FastAPI:
     """`/tasks/process`: what Cloud Tasks calls."""
-    app = _internal(settings)
+    app = _internal(keys)
     app.state.processor = processor
     app.include_router(tasks.processing)
     return _finish(app, services)
 
 
-def maintenance_app(services: Services, settings: Settings) -> FastAPI:
+def maintenance_app(services: Services, keys: InternalKeys) -> FastAPI:
     """`/tasks/sweep`: what Cloud Scheduler calls."""
-    app = _internal(settings)
+    app = _internal(keys)
     app.include_router(tasks.maintenance)
     return _finish(app, services)
 
 
-def _internal(settings: Settings) -> FastAPI:
+def _internal(keys: InternalKeys) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.internal_keys = InternalKeys(settings)
+    app.state.internal_keys = keys
     return app
 
 

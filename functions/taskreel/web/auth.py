@@ -1,30 +1,44 @@
-"""Who calls: a JWT, by a shared secret, a public key, or an issuer's key set; algorithms pinned by which of them is set."""
+"""Who calls: a JWT, by a shared secret, a public key, or an issuer's key set; which of them pins the algorithms."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jwt
 
 from taskreel.app.read import Caller
-from taskreel.config import ConfigurationError, Settings
 from taskreel.domain.errors import ForbiddenError, UnauthenticatedError
 
 _ASYMMETRIC = ["RS256", "ES256"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRules:
+    """Which tokens hold. One of `jwks_url`, `public_key` (PEM) and `secret` is set; the first that is, counts."""
+
+    secret: str | None = None
+    public_key: str | None = None
+    jwks_url: str | None = None
+    issuer: str | None = None
+    audience: str | None = None
+    leeway_seconds: int = 30
+
+
 class Authenticator:
     """Turns an Authorization header into a Caller."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._issuer = settings.jwt_issuer
-        self._audience = settings.jwt_audience
-        self._leeway = settings.jwt_leeway_seconds
-        self._jwks = jwt.PyJWKClient(settings.jwt_jwks_url, cache_keys=True) if settings.jwt_jwks_url else None
-        self._key, self._algorithms = _key(settings)
+    def __init__(self, rules: TokenRules) -> None:
+        self._issuer = rules.issuer
+        self._audience = rules.audience
+        self._leeway = rules.leeway_seconds
+        self._jwks = jwt.PyJWKClient(rules.jwks_url, cache_keys=True) if rules.jwks_url else None
+        self._key = rules.public_key or rules.secret
+        # A public key can never be taken for a shared secret.
+        self._algorithms = _ASYMMETRIC if rules.jwks_url or rules.public_key else ["HS256"]
         self._require = ["exp", "sub", *(["iss"] if self._issuer else []), *(["aud"] if self._audience else [])]
 
     async def caller(self, authorization: str | None) -> Caller:
@@ -40,7 +54,7 @@ class Authenticator:
             raise UnauthenticatedError(f"This token does not hold: {error}.") from None
 
     async def _claims(self, token: str) -> dict[str, Any]:
-        key = self._key
+        key: Any = self._key
         if self._jwks is not None:
             key = (await asyncio.to_thread(self._jwks.get_signing_key_from_jwt, token)).key
         claims: dict[str, Any] = jwt.decode(
@@ -53,19 +67,6 @@ class Authenticator:
             options={"require": self._require, "verify_aud": self._audience is not None},
         )
         return claims
-
-
-def _key(settings: Settings) -> tuple[Any, list[str]]:
-    """The key and the algorithms it allows; a public key can never be taken for a shared secret."""
-    if settings.jwt_jwks_url:
-        if not (settings.jwt_issuer and settings.jwt_audience):
-            raise ConfigurationError("JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE: its keys sign for others too")
-        return None, _ASYMMETRIC
-    if settings.jwt_public_key:
-        return settings.jwt_public_key, _ASYMMETRIC
-    if settings.jwt_secret:
-        return settings.jwt_secret.get_secret_value(), ["HS256"]
-    raise ConfigurationError("set JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL: without one no token can be checked")
 
 
 def _caller(claims: Mapping[str, Any]) -> Caller:
@@ -87,8 +88,8 @@ def require_admin(caller: Caller) -> None:
 class InternalKeys:
     """The processor's own callers: one key, or two while it is being rotated."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._keys = [key.strip().encode() for key in settings.internal_api_key.get_secret_value().split(",")]
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._keys = [key.encode() for key in keys]
 
     def check(self, given: str | None) -> None:
         """Raises UnauthenticatedError unless the key is one of ours; takes the same time for any wrong one."""

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT
+from pydantic import Field
 from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
@@ -23,6 +24,7 @@ from taskreel.app.submit import Request as SubmitRequest
 from taskreel.app.submit import quote, submit
 from taskreel.domain.errors import ConflictError, NotFoundError
 from taskreel.domain.job import Job, Status
+from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType
 from taskreel.web.request import answer, idempotency_key, read_model, services_of, wait_seconds
@@ -109,7 +111,9 @@ for _job_type in JOB_TYPES.values():
 @router.post("/{job_type}", include_in_schema=False)
 async def submit_unknown(job_type: str) -> Response:
     """Name what there is."""
-    raise NotFoundError(f"There is no job type {job_type!r}. There are: {', '.join(JOB_TYPES)}.", jobTypes=list(JOB_TYPES))
+    raise NotFoundError(
+        f"There is no job type {job_type!r}. There are: {', '.join(JOB_TYPES)}.", jobTypes=list(JOB_TYPES)
+    )
 
 
 # ── Read ─────────────────────────────────────────────────────────────────────────────────────────
@@ -141,20 +145,25 @@ async def health(request: Request) -> Response:
     return answer({"status": "ok", "store": "ok"})
 
 
+class JobsQuery(Value):
+    """How `GET /api/jobs` is narrowed and paged; `userId` is for admins."""
+
+    limit: int = Field(default=20, ge=1, le=100)
+    cursor: str | None = None
+    status: Status | None = None
+    job_type: str | None = None
+    project_id: str | None = None
+    user_id: str | None = None
+
+
 @router.get("", summary="Your jobs, newest first")
-async def jobs(
-    request: Request,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: str | None = None,
-    status: Status | None = None,
-    job_type: Annotated[str | None, Query(alias="jobType")] = None,
-    project_id: Annotated[str | None, Query(alias="projectId")] = None,
-    user_id: Annotated[str | None, Query(alias="userId", description="admins only")] = None,
-) -> Response:
+async def jobs(request: Request, wanted: Annotated[JobsQuery, Query()]) -> Response:
     """A page, and `nextCursor` for the one after it."""
     services, caller = services_of(request), await caller_of(request)
-    filters = Filters(status=status, job_type=job_type, project_id=project_id, user_id=user_id)
-    page = await list_jobs(services, caller, filters, limit=limit, cursor=cursor)
+    filters = Filters(
+        status=wanted.status, job_type=wanted.job_type, project_id=wanted.project_id, user_id=wanted.user_id
+    )
+    page = await list_jobs(services, caller, filters, limit=wanted.limit, cursor=wanted.cursor)
     views = [await job_view(services, job, request.app.state.base_url, sign=False) for job in page.rows]
     return answer({"jobs": views, "nextCursor": page.cursor})
 
@@ -175,7 +184,11 @@ async def _show_result(request: Request, job: Job) -> Response:
     if job.status is Status.COMPLETED:
         return answer(await result_view(services, job))
     error = job.error.model_dump(by_alias=True, mode="json") if job.error else None
-    text = "ended without a result" if job.status.final else "has no result yet; follow its events, or ask with Prefer: wait=30"
+    text = (
+        "ended without a result"
+        if job.status.final
+        else "has no result yet; follow its events, or ask with Prefer: wait=30"
+    )
     raise ConflictError(f"The job is {job.status} and {text}.", code="no_result", status=job.status, error=error)
 
 
@@ -195,7 +208,9 @@ def _read_routes(suffix: str, show: Callable[[Request, Job], Awaitable[Response]
         return await show(request, await find_job(services_of(request), await caller_of(request), job_id, job_type))
 
     router.add_api_route(f"/{{job_id}}{suffix}", by_id, methods=["GET"], summary=summary, name=f"job{suffix}")
-    router.add_api_route(f"/{{job_type}}/{{job_id}}{suffix}", by_type, methods=["GET"], summary=summary, name=f"typed_job{suffix}")
+    router.add_api_route(
+        f"/{{job_type}}/{{job_id}}{suffix}", by_type, methods=["GET"], summary=summary, name=f"typed_job{suffix}"
+    )
 
 
 for _suffix, _show, _summary in (

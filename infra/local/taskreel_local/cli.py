@@ -120,7 +120,9 @@ def jobs(limit: int, status: str | None, user: str, data: Path) -> None:
     async def work(client: Client) -> None:
         query = httpx.QueryParams({"limit": limit, **({"status": status} if status else {})})
         for job in (await client.call("GET", f"/api/jobs?{query}"))["jobs"]:
-            click.echo(f"{job['jobId']}  {job['status']:<10} {job['progress']:>3}%  {job['jobType']:<18} {job['createdAt']}")
+            click.echo(
+                f"{job['jobId']}  {job['status']:<10} {job['progress']:>3}%  {job['jobType']:<18} {job['createdAt']}"
+            )
 
     _with_client(data, user, work)
 

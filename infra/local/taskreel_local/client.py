@@ -47,7 +47,9 @@ class Client:
 
     async def submit(self, job_type: str, body: Mapping[str, Any], *, key: str | None = None) -> dict[str, Any]:
         """The new job."""
-        job: dict[str, Any] = await self.call("POST", f"/api/jobs/{job_type}", body, {"Idempotency-Key": key} if key else None)
+        job: dict[str, Any] = await self.call(
+            "POST", f"/api/jobs/{job_type}", body, {"Idempotency-Key": key} if key else None
+        )
         return job
 
     async def follow(self, job_id: str) -> AsyncIterator[dict[str, Any]]:

@@ -77,7 +77,9 @@ class _Demo:
         submitted = await self._client.submit(job_type, body)
         job = await self._watch(submitted["jobId"], bar)
         if job["status"] != "COMPLETED":
-            raise DemoError(f"{job_type} ended {job['status']}: {(job['error'] or {}).get('message', 'no reason given')}")
+            raise DemoError(
+                f"{job_type} ended {job['status']}: {(job['error'] or {}).get('message', 'no reason given')}"
+            )
         for artifact in job["result"]["artifacts"]:
             file = await self._client.download(artifact["url"], self._out / artifact["name"])
             self._rows.append((job_type, artifact, file))

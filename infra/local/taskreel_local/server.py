@@ -42,6 +42,7 @@ class Gateway:
         self._files = Starlette(routes=[Route("/files/{path:path}", _file, methods=["GET", "HEAD"])])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
         path: str = scope.get("path", "")
         app = self._files if path.startswith("/files/") else self._routes.get(path, self._api)
         await app(scope, receive, send)
@@ -54,7 +55,9 @@ async def _file(request: Request) -> Response:
     assert isinstance(blobs, FileBlobs)  # noqa: S101 - this process was given file:///
     try:
         download_as = query.get("download")
-        blobs.check(path, expires=query.get("expires", ""), signature=query.get("signature", ""), download_as=download_as)
+        blobs.check(
+            path, expires=query.get("expires", ""), signature=query.get("signature", ""), download_as=download_as
+        )
     except TaskreelError as error:
         return problem(status_of(error), error.code, error.message)
     file = blobs.locate(path)
@@ -81,7 +84,7 @@ def main() -> None:
     wiring.settings()
     listener = socket.socket(fileno=descriptor)
     config = uvicorn.Config(
-        Gateway(source),  # type: ignore[arg-type]  # an ASGI application
+        Gateway(source),
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -111,7 +111,9 @@ class Stack:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise StackError(f"Another stack runs on {self.data.root}. Stop it, or choose another folder: --data DIR") from None
+            raise StackError(
+                f"Another stack runs on {self.data.root}. Stop it, or choose another folder: --data DIR"
+            ) from None
 
     def _queues(self) -> ServiceConfig:
         return ServiceConfig(
@@ -137,7 +139,11 @@ class Stack:
             "LOG_FORMAT": self.config.log_format,
             "PYTHONPATH": os.pathsep.join([str(ROOT / "functions"), str(ROOT / "infra" / "local")]),
         }
-        return {**own, **{k: v for k, v in os.environ.items() if k not in own or k in _OVERRIDABLE}, **self.config.environ}
+        return {
+            **own,
+            **{k: v for k, v in os.environ.items() if k not in own or k in _OVERRIDABLE},
+            **self.config.environ,
+        }
 
     async def _ready(self) -> None:
         """Wait until the API answers."""
@@ -228,8 +234,10 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), backlog=1024)
     except OSError as error:
-        raise StackError(f"Cannot listen on {host}:{port} ({error.strerror}). Choose another port: --port 8081") from None
-    listener.set_inheritable(True)  # noqa: FBT003 - the standard library's signature
+        raise StackError(
+            f"Cannot listen on {host}:{port} ({error.strerror}). Choose another port: --port 8081"
+        ) from None
+    listener.set_inheritable(True)
     return listener
 
 

@@ -10,7 +10,7 @@ import jwt
 from taskreel_local.data import DataFolder
 
 
-def make_token(  # noqa: PLR0913 - a token's claims
+def make_token(
     data: DataFolder,
     *,
     user: str,

@@ -101,11 +101,16 @@ class _Table:
             columns = [_column_value(data.get(field)) for field in self.fields]
             names = "".join(f", {self._positions[field]}" for field in self.fields)
             marks = ", ?" * len(columns)
-            return f"INSERT INTO {self.name} (id, version, data{names}) VALUES (?, ?, ?{marks})", (id_, version, text, *columns)  # noqa: S608 - names are ours
+            return f"INSERT INTO {self.name} (id, version, data{names}) VALUES (?, ?, ?{marks})", (
+                id_,
+                version,
+                text,
+                *columns,
+            )
         changed = [field for field in self.fields if data.get(field) != before.data.get(field)]
         sets = "".join(f", {self._positions[field]} = ?" for field in changed)
         values = [_column_value(data.get(field)) for field in changed]
-        return f"UPDATE {self.name} SET version = ?, data = ?{sets} WHERE id = ?", (version, text, *values, id_)  # noqa: S608 - names are ours
+        return f"UPDATE {self.name} SET version = ?, data = ?{sets} WHERE id = ?", (version, text, *values, id_)
 
 
 class _Row:
@@ -118,6 +123,10 @@ class _Row:
         self.data: dict[str, Any] = _loads(text)
 
 
+def _document(collection: str, id_: str, row: _Row | None) -> Document | None:
+    return None if row is None else Document(collection, id_, row.data, str(row.version))
+
+
 class _Transaction:
     """One caller's reads and buffered writes, inside SQLite's write lock."""
 
@@ -128,7 +137,7 @@ class _Transaction:
 
     async def get(self, collection: str, id_: str, /) -> Document | None:
         row = self._row(collection, id_)
-        return row and Document(collection, id_, row.data, str(row.version))
+        return _document(collection, id_, row)
 
     def create(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
         if self._now(collection, id_) is not None:
@@ -158,7 +167,7 @@ class _Transaction:
             if data is not None:
                 yield table.write(id_, data, before)
             elif before is not None:
-                yield f"DELETE FROM {table.name} WHERE id = ?", (id_,)  # noqa: S608 - the name is ours
+                yield f"DELETE FROM {table.name} WHERE id = ?", (id_,)
 
     def _row(self, collection: str, id_: str) -> _Row | None:
         key = (collection, id_)
@@ -200,7 +209,7 @@ class SqliteStore:
     async def get(self, collection: str, id_: str, /) -> Document | None:
         with _translated():
             row = self.row(collection, id_)
-        return row and Document(collection, id_, row.data, str(row.version))
+        return _document(collection, id_, row)
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         loop = asyncio.get_running_loop()
@@ -216,7 +225,7 @@ class SqliteStore:
         direction = query.order[-1][1] if query.order else "asc"
         order = ", ".join(f"{table.expression(field)} {way}" for field, way in (*query.order, ("__id__", direction)))
         limit = "" if query.limit is None else f" LIMIT {int(query.limit)}"
-        sql = f"SELECT id, version, data FROM {table.name}{where} ORDER BY {order}{limit}"  # noqa: S608 - names are ours
+        sql = f"SELECT id, version, data FROM {table.name}{where} ORDER BY {order}{limit}"
         with _translated():
             rows = self._open().execute(sql, values).fetchall()
         return [Document(query.collection, id_, _loads(text), str(version)) for id_, version, text in rows]
@@ -226,7 +235,7 @@ class SqliteStore:
         where, values = _where(table, query)
         sums = "".join(f", coalesce(sum({table.expression(field)}), 0)" for field in total)
         with _translated():
-            row = self._open().execute(f"SELECT count(*){sums} FROM {table.name}{where}", values).fetchone()  # noqa: S608 - names are ours
+            row = self._open().execute(f"SELECT count(*){sums} FROM {table.name}{where}", values).fetchone()
         return dict(zip(("count", *total), row, strict=True))
 
     async def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
@@ -240,7 +249,7 @@ class SqliteStore:
                 version = row.version if row else None
                 if version != seen:
                     seen = version
-                    yield row and Document(collection, id_, row.data, str(row.version))
+                    yield _document(collection, id_, row)
                     continue
             await asyncio.sleep(_WATCH_SECONDS)
 
@@ -262,7 +271,7 @@ class SqliteStore:
     def row(self, collection: str, id_: str) -> _Row | None:
         """One document as it is now."""
         table = self.table(collection)
-        found = self._open().execute(f"SELECT version, data FROM {table.name} WHERE id = ?", (id_,)).fetchone()  # noqa: S608 - the name is ours
+        found = self._open().execute(f"SELECT version, data FROM {table.name} WHERE id = ?", (id_,)).fetchone()
         return found and _Row(*found)
 
     def _flush(self) -> None:
@@ -285,7 +294,9 @@ class SqliteStore:
             else:
                 future.set_exception(failure)
 
-    def _run(self, connection: sqlite3.Connection, fn: Callable[[Transaction], Awaitable[T]]) -> tuple[T | None, Exception | None]:
+    def _run(
+        self, connection: sqlite3.Connection, fn: Callable[[Transaction], Awaitable[T]]
+    ) -> tuple[T | None, Exception | None]:
         """One transaction's result, or why nothing of it was written."""
         transaction = _Transaction(self)
         try:
@@ -315,7 +326,7 @@ class SqliteStore:
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
-        if fcntl is None or self._lock_file is None:
+        if self._lock_file is None or not fcntl:
             yield
             return
         fcntl.flock(self._lock_file, fcntl.LOCK_EX)
@@ -364,14 +375,17 @@ class SqliteStore:
     @staticmethod
     def _create(connection: sqlite3.Connection, table: _Table, missing: Sequence[str]) -> None:
         """Make the table, or give an older one the columns that its indexes have come to need."""
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {table.name} (id TEXT PRIMARY KEY, version INTEGER NOT NULL, data TEXT NOT NULL)")
+        connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {table.name} "
+            "(id TEXT PRIMARY KEY, version INTEGER NOT NULL, data TEXT NOT NULL)"
+        )
         there = {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")}
         for field in missing:
             if f"f_{field}" in there:
                 continue
             connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {table.expression(field)}")
             value = f"coalesce(json_extract(data, '$.{field}.{_TIME}'), json_extract(data, '$.{field}'))"
-            connection.execute(f"UPDATE {table.name} SET {table.expression(field)} = {value}")  # noqa: S608 - names are ours
+            connection.execute(f"UPDATE {table.name} SET {table.expression(field)} = {value}")
 
 
 def _step(awaitable: Awaitable[T]) -> T:
@@ -404,7 +418,9 @@ def _where(table: _Table, query: Query) -> tuple[str, list[Any]]:
 
 def _filter(table: _Table, field: str, operator: str, value: Any) -> tuple[str, list[Any]]:
     if operator == "in":
-        return f"{table.expression(field)} IN ({', '.join('?' * len(value))})", [table.value(field, one) for one in value]
+        return f"{table.expression(field)} IN ({', '.join('?' * len(value))})", [
+            table.value(field, one) for one in value
+        ]
     if operator == "array-contains":
         return f"EXISTS (SELECT 1 FROM json_each(data, '$.{field}') WHERE value = ?)", [_json_value(value)]
     return f"{table.expression(field)} {_SQL[operator]} ?", [table.value(field, value)]

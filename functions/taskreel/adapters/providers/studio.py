@@ -32,7 +32,7 @@ class Studio:
         self._clock = clock
 
     def models(self) -> Sequence[Model]:
-        return tuple(Model(f"studio-{capability}", capability) for capability in _MAKERS)
+        return tuple(Model(name=f"studio-{capability}", capability=capability) for capability in _MAKERS)
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
         del idempotency_key  # the same request draws the same picture
@@ -67,7 +67,9 @@ class Studio:
             case "fail-temporary" if early:
                 raise TemporaryError("The studio was told to fail this time.", code="studio_failed")
             case "rate-limit" if request.waits < times:
-                raise RateLimitedError("The studio was told to ask for patience.", retry_after=timedelta(seconds=seconds))
+                raise RateLimitedError(
+                    "The studio was told to ask for patience.", retry_after=timedelta(seconds=seconds)
+                )
             case "crash" if early:
                 await self._workers.run(_die, timeout_seconds=_IMAGE_SECONDS)
             case "slow" if early:

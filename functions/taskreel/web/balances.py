@@ -27,7 +27,7 @@ class Grant(Value):
 
 
 @router.get("", summary="Your balance")
-async def credits(request: Request) -> Response:
+async def balance(request: Request) -> Response:
     """Whole credits; granted = available + held + captured."""
     caller = await caller_of(request)
     return answer(_account_view(await get_account(services_of(request), caller.user_id)))
