@@ -15,12 +15,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from taskreel import log
 from taskreel.adapters import providers
 from taskreel.adapters.fetch import Fetcher
 from taskreel.app.indexes import INDEXES
 from taskreel.app.process import Processor
+from taskreel.app.scratch import Scratch
 from taskreel.app.services import Providers, Rules, Services
 from taskreel.config import ConfigurationError, Settings
 from taskreel.media.workers import Workers
@@ -78,7 +80,7 @@ def api() -> FastAPI:
 
 
 @functools.cache
-def processor() -> FastAPI:
+def processor() -> Starlette:
     """The task processor; it gives its leases back when the instance is stopped."""
     running = Processor(services())
     _before_stopping(running.stop)
@@ -86,7 +88,7 @@ def processor() -> FastAPI:
 
 
 @functools.cache
-def maintenance() -> FastAPI:
+def maintenance() -> Starlette:
     """The sweep."""
     return maintenance_app(services(), InternalKeys(settings().internal_keys))
 
@@ -94,7 +96,6 @@ def maintenance() -> FastAPI:
 def build(chosen: Settings, clock: Clock) -> Services:
     """The services that `chosen` describes. Nothing is connected yet."""
     workers = Workers(max_workers=chosen.worker_processes, memory_mb=chosen.worker_memory_mb)
-    chosen.scratch_dir.mkdir(parents=True, exist_ok=True)
     return Services(
         store=_store(chosen.store_url),
         tasks=_tasks(chosen),
@@ -104,7 +105,7 @@ def build(chosen: Settings, clock: Clock) -> Services:
         fetch=Fetcher(own=(chosen.api_base_url,)),
         clock=clock,
         rules=_rules(chosen),
-        scratch=chosen.scratch_dir,
+        scratch=Scratch(chosen.scratch_dir),
     )
 
 
@@ -114,7 +115,7 @@ def _token_rules(chosen: Settings) -> TokenRules:
     if chosen.jwt_jwks_url and not (chosen.jwt_issuer and chosen.jwt_audience):
         raise ConfigurationError("JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE: its keys sign for others too")
     return TokenRules(
-        secret=chosen.jwt_secret and chosen.jwt_secret.get_secret_value(),
+        secret=chosen.jwt_secret.get_secret_value() if chosen.jwt_secret else None,
         public_key=chosen.jwt_public_key,
         jwks_url=chosen.jwt_jwks_url,
         issuer=chosen.jwt_issuer,

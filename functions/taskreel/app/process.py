@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from datetime import datetime
 from enum import Enum, auto
-from pathlib import Path
 from typing import Any
 
 from taskreel.app.read import as_job
@@ -141,11 +139,10 @@ class _Run:
         self._services = services
         self._job = job
         self._type = JOB_TYPES[job.job_type]
-        self._folder = services.scratch / f"{job.job_id}.{job.fence}"
+        self._folder = services.scratch.take()
         self._work = Work(services, job, self._type, self._folder)
 
     async def go(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - takes microseconds
         keeper = asyncio.create_task(self._keep())
         working = asyncio.create_task(self._work.run(self._save))
         try:
@@ -160,7 +157,7 @@ class _Run:
                 self._work.time_out(self._type.timeout)
         finally:
             await _stop(keeper, working)
-            await _remove(self._folder)
+            await self._services.scratch.give_back(self._folder)
         await self._settle()
 
     async def _keep(self) -> None:
@@ -237,11 +234,3 @@ async def _stop(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _remove(folder: Path) -> None:
-    """An empty folder at once; a full one off the event loop."""
-    try:
-        folder.rmdir()
-    except OSError:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

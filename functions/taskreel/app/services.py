@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from random import Random, SystemRandom
 
+from taskreel.app.scratch import Scratch
 from taskreel.domain.errors import InvalidError
 from taskreel.media.workers import Workers
 from taskreel.ports import Blobs, Clock, Fetch, Provider, Store, TaskQueue
@@ -97,5 +97,5 @@ class Services:
     fetch: Fetch
     clock: Clock
     rules: Rules
-    scratch: Path
+    scratch: Scratch
     random: Random = field(default_factory=SystemRandom)

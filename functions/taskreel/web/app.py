@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.requests import Request
 from fastapi.responses import Response
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from taskreel.app.process import Processor
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError
 from taskreel.web import balances, jobs, problems, tasks
 from taskreel.web.auth import Authenticator, InternalKeys, TokenRules
+
+A = TypeVar("A", bound=Starlette)
 
 _DESCRIPTION = "Create media generation jobs, follow them, and read what they made."
 
@@ -29,34 +35,28 @@ def api_app(services: Services, rules: TokenRules, *, base_url: str) -> FastAPI:
     app.state.base_url = base_url.rstrip("/")
     app.include_router(jobs.router)
     app.include_router(balances.router)
+    app.add_exception_handler(RequestValidationError, _bad_parameter)
     return _finish(app, services)
 
 
-def processor_app(services: Services, keys: InternalKeys, processor: Processor) -> FastAPI:
-    """`/tasks/process`: what Cloud Tasks calls."""
-    app = _internal(keys)
-    app.state.processor = processor
-    app.include_router(tasks.processing)
-    return _finish(app, services)
-
-
-def maintenance_app(services: Services, keys: InternalKeys) -> FastAPI:
-    """`/tasks/sweep`: what Cloud Scheduler calls."""
-    app = _internal(keys)
-    app.include_router(tasks.maintenance)
-    return _finish(app, services)
-
-
-def _internal(keys: InternalKeys) -> FastAPI:
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+def processor_app(services: Services, keys: InternalKeys, processor: Processor) -> Starlette:
+    """`/tasks/process`: what Cloud Tasks calls. Not for the public, so it needs no OpenAPI."""
+    app = Starlette(routes=[Route("/tasks/process", tasks.process, methods=["POST"])])
     app.state.internal_keys = keys
-    return app
+    app.state.processor = processor
+    return _finish(app, services)
 
 
-def _finish(app: FastAPI, services: Services) -> FastAPI:
+def maintenance_app(services: Services, keys: InternalKeys) -> Starlette:
+    """`/tasks/sweep`: what Cloud Scheduler calls."""
+    app = Starlette(routes=[Route("/tasks/sweep", tasks.run_sweep, methods=["POST"])])
+    app.state.internal_keys = keys
+    return _finish(app, services)
+
+
+def _finish(app: A, services: Services) -> A:
     app.state.services = services
     problems.install(app)
-    app.add_exception_handler(RequestValidationError, _bad_parameter)
     return app
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from taskreel.app.read import Caller
 from taskreel.domain.errors import ForbiddenError, UnauthenticatedError
 
 _ASYMMETRIC = ["RS256", "ES256"]
+_KNOWN = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,8 @@ class Authenticator:
     """Turns an Authorization header into a Caller."""
 
     def __init__(self, rules: TokenRules) -> None:
+        #: Tokens that were checked, with their expiry: a client sends the same one many times.
+        self._known: dict[str, tuple[float, Caller]] = {}
         self._issuer = rules.issuer
         self._audience = rules.audience
         self._leeway = rules.leeway_seconds
@@ -46,12 +50,20 @@ class Authenticator:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise UnauthenticatedError("Send a token: `Authorization: Bearer …`.")
+        known = self._known.get(token)
+        if known is not None and time.time() < known[0] + self._leeway:
+            return known[1]
         try:
-            return _caller(await self._claims(token.strip()))
+            claims = await self._claims(token.strip())
+            caller = _caller(claims)
         except jwt.PyJWKClientConnectionError:
             raise UnauthenticatedError("The issuer's keys cannot be reached to check this token.") from None
         except jwt.PyJWTError as error:
             raise UnauthenticatedError(f"This token does not hold: {error}.") from None
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        self._known[token] = (float(claims["exp"]), caller)
+        return caller
 
     async def _claims(self, token: str) -> dict[str, Any]:
         key: Any = self._key

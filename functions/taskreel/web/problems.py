@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
 from pydantic import ValidationError
 from pydantic_core import to_json
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
 from taskreel.domain import errors
 
@@ -54,7 +56,7 @@ def status_of(error: errors.TaskreelError) -> HTTPStatus:
     return next((STATUS[cls] for cls in type(error).__mro__ if cls in STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def install(app: FastAPI) -> None:
+def install(app: Starlette) -> None:
     """Answer every error of the app as a problem."""
     app.add_exception_handler(errors.TaskreelError, answer_error)
     app.add_exception_handler(HTTPException, _theirs)

@@ -7,9 +7,10 @@ import re
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
 
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError, MalformedError, TooLargeError

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from fastapi import APIRouter, Request, Response
 from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
 
 from taskreel.app.process import Answer, Processor
 from taskreel.app.sweep import sweep
 from taskreel.domain.value import Value
 from taskreel.web.auth import InternalKeys
 from taskreel.web.request import answer, read_model, services_of
-
-processing = APIRouter()
-maintenance = APIRouter()
 
 #: Anything but 2xx is asked again; never 429 or 503, which slow the whole queue.
 _STATUS = {Answer.FINISHED: HTTPStatus.OK, Answer.BUSY: HTTPStatus.CONFLICT}
@@ -27,7 +25,6 @@ class TaskBody(Value):
     delivery: int = 1
 
 
-@processing.post("/tasks/process")
 async def process(request: Request) -> Response:
     """One delivery of a job's task."""
     _check(request)
@@ -37,7 +34,6 @@ async def process(request: Request) -> Response:
     return answer({"answer": outcome.name.lower()}, _STATUS[outcome])
 
 
-@maintenance.post("/tasks/sweep")
 async def run_sweep(request: Request) -> Response:
     """Wake every job whose time has come."""
     _check(request)
