@@ -8,13 +8,14 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.requests import Request
 from fastapi.responses import Response
+from fastapi_offline import FastAPIOffline
 from starlette.applications import Starlette
 from starlette.routing import Route
 
 from taskreel.app.process import Processor
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError
-from taskreel.web import balances, jobs, problems, tasks
+from taskreel.web import balances, jobs, openapi, problems, tasks
 from taskreel.web.auth import Authenticator, InternalKeys, TokenRules
 
 A = TypeVar("A", bound=Starlette)
@@ -24,18 +25,21 @@ _DESCRIPTION = "Create media generation jobs, follow them, and read what they ma
 
 def api_app(services: Services, rules: TokenRules, *, base_url: str) -> FastAPI:
     """`/api`: what callers with a token may do."""
-    app = FastAPI(
+    app = FastAPIOffline(
+        docs_url="/api/docs",
+        redoc_url=None,
         title="Taskreel",
         description=_DESCRIPTION,
         openapi_url="/api/openapi.json",
-        docs_url="/api/docs",
-        redoc_url=None,
+        swagger_ui_oauth2_redirect_url="/api/docs/oauth2-redirect",
+        static_url="/api/docs/static",
     )
     app.state.authenticator = Authenticator(rules)
     app.state.base_url = base_url.rstrip("/")
     app.include_router(jobs.router)
     app.include_router(balances.router)
     app.add_exception_handler(RequestValidationError, _bad_parameter)
+    openapi.complete(app, balances.Grant)
     return _finish(app, services)
 
 

@@ -14,6 +14,7 @@ from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.value import Value
 from taskreel.web.auth import require_admin
 from taskreel.web.jobs import caller_of
+from taskreel.web.openapi import body
 from taskreel.web.request import answer, read_model, services_of
 
 router = APIRouter(prefix="/api/credits", tags=["credits"])
@@ -26,7 +27,7 @@ class Grant(Value):
     reason: str | None = Field(default=None, max_length=500)
 
 
-@router.get("", summary="Your balance")
+@router.get("", summary="Your balance", responses={200: {"model": Account}})
 async def balance(request: Request) -> Response:
     """Whole credits; granted = available + held + captured."""
     caller = await caller_of(request)
@@ -47,12 +48,8 @@ async def ledger(
     "/{user_id}/grants",
     status_code=201,
     summary="Give a user credits (admin)",
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": Grant.model_json_schema(by_alias=True)}},
-        }
-    },
+    openapi_extra=body(Grant),
+    responses={201: {"model": Account}},
 )
 async def grant(request: Request, user_id: str) -> Response:
     """The user's balance after it."""

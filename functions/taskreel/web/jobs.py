@@ -27,12 +27,16 @@ from taskreel.domain.job import Job, Status
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType
+from taskreel.web.openapi import body
 from taskreel.web.request import answer, idempotency_key, read_model, services_of, wait_seconds
+from taskreel.web.schemas import JobsPage, JobView, Problem, ProgressView, ResultView
 from taskreel.web.views import job_view, progress_view, result_view
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
 _KEEP_ALIVE_SECONDS = 15.0
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem, "description": "Why it cannot be done"}}
 
 
 async def caller_of(request: Request) -> Caller:
@@ -48,8 +52,6 @@ def _submit_route(job_type: JobType[Any]) -> None:
     async def endpoint(request: Request) -> Response:
         return await _submit(request, job_type)
 
-    schema = job_type.submission.model_json_schema(by_alias=True, ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
     router.add_api_route(
         f"/{job_type.name}",
         endpoint,
@@ -58,13 +60,12 @@ def _submit_route(job_type: JobType[Any]) -> None:
         name=f"submit_{job_type.name.replace('-', '_')}",
         summary=job_type.summary,
         description=f"{job_type.submission.__doc__} Price: {job_type.price}.",
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": schema, "example": dict(job_type.example)}},
-            },
-            "parameters": _SUBMIT_PARAMETERS,
+        responses={
+            202: {"model": JobView},
+            200: {"model": JobView, "description": "ended within Prefer: wait"},
+            **PROBLEMS,
         },
+        openapi_extra={**body(job_type.submission, dict(job_type.example)), "parameters": _SUBMIT_PARAMETERS},
     )
 
 
@@ -156,7 +157,7 @@ class JobsQuery(Value):
     user_id: str | None = None
 
 
-@router.get("", summary="Your jobs, newest first")
+@router.get("", summary="Your jobs, newest first", responses={200: {"model": JobsPage}, **PROBLEMS})
 async def jobs(request: Request, wanted: Annotated[JobsQuery, Query()]) -> Response:
     """A page, and `nextCursor` for the one after it."""
     services, caller = services_of(request), await caller_of(request)
@@ -198,7 +199,9 @@ async def _show_events(request: Request, job: Job) -> Response:
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
-def _read_routes(suffix: str, show: Callable[[Request, Job], Awaitable[Response]], summary: str) -> None:
+def _read_routes(
+    suffix: str, show: Callable[[Request, Job], Awaitable[Response]], summary: str, model: type[Value] | None
+) -> None:
     """The same under the job's id alone and under its type."""
 
     async def by_id(request: Request, job_id: str) -> Response:
@@ -207,19 +210,19 @@ def _read_routes(suffix: str, show: Callable[[Request, Job], Awaitable[Response]
     async def by_type(request: Request, job_type: str, job_id: str) -> Response:
         return await show(request, await find_job(services_of(request), await caller_of(request), job_id, job_type))
 
-    router.add_api_route(f"/{{job_id}}{suffix}", by_id, methods=["GET"], summary=summary, name=f"job{suffix}")
-    router.add_api_route(
-        f"/{{job_type}}/{{job_id}}{suffix}", by_type, methods=["GET"], summary=summary, name=f"typed_job{suffix}"
-    )
+    answers: dict[int | str, dict[str, Any]] = {200: {"model": model}} if model else {}
+    responses = {**answers, **PROBLEMS}
+    for path, endpoint in (("/{job_id}", by_id), ("/{job_type}/{job_id}", by_type)):
+        router.add_api_route(path + suffix, endpoint, methods=["GET"], summary=summary, responses=responses)
 
 
-for _suffix, _show, _summary in (
-    ("/progress", _show_progress, "How far the job is"),
-    ("/result", _show_result, "What the job made, under fresh URLs"),
-    ("/events", _show_events, "The job's changes as server-sent events, until it ends"),
-    ("", _show_job, "The job"),
+for _suffix, _show, _summary, _model in (
+    ("/progress", _show_progress, "How far the job is", ProgressView),
+    ("/result", _show_result, "What the job made, under fresh URLs", ResultView),
+    ("/events", _show_events, "The job's changes as server-sent events, until it ends", None),
+    ("", _show_job, "The job", JobView),
 ):
-    _read_routes(_suffix, _show, _summary)
+    _read_routes(_suffix, _show, _summary, _model)
 
 
 async def _events(services: Services, job: Job, base_url: str) -> AsyncIterator[bytes]:
@@ -263,7 +266,9 @@ async def _ended_within(services: Services, job: Job, seconds: float) -> Job:
 # ── Change ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@router.delete("/{job_type}/{job_id}", summary="Cancel the job and release its hold")
+@router.delete(
+    "/{job_type}/{job_id}", summary="Cancel the job and release its hold", responses={200: {"model": JobView}}
+)
 async def cancel_job(request: Request, job_type: str, job_id: str) -> Response:
     """A second call is harmless."""
     services = services_of(request)
@@ -271,7 +276,12 @@ async def cancel_job(request: Request, job_type: str, job_id: str) -> Response:
     return answer(await job_view(services, job, request.app.state.base_url))
 
 
-@router.post("/{job_type}/{job_id}/retry", status_code=202, summary="Try a failed job again, under the same id")
+@router.post(
+    "/{job_type}/{job_id}/retry",
+    status_code=202,
+    summary="Try a failed job again, under the same id",
+    responses={202: {"model": JobView}},
+)
 async def retry_job(request: Request, job_type: str, job_id: str) -> Response:
     """New attempts, and a new hold."""
     services = services_of(request)
