@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskreel.domain.errors import PermanentError
+from taskreel.media.ahead import ahead
 from taskreel.media.moves import Move, Still, blend, choose_moves
 from taskreel.media.opening import open_picture
 from taskreel.media.probe import MediaInfo, probe
@@ -43,7 +44,7 @@ def animate(
     size = even_size(width, height)
     with Film(out, size=size, fps=fps, quality=quality, sound=False) as film:
         shots = zip(images, choose_moves(prompt, seed, len(images)), strict=True)
-        for number, picture in enumerate(_pictures(list(shots), size, frames, fps), 1):
+        for number, picture in enumerate(ahead(_pictures(list(shots), size, frames, fps)), 1):
             film.picture(picture)
             if on_progress and number % fps == 0:
                 on_progress(number / frames)

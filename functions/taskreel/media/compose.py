@@ -1,0 +1,231 @@
+"""A film from scenes: pictures or clips, narration, music, transitions, titles and captions."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taskreel.domain.errors import PermanentError
+from taskreel.media.ahead import ahead
+from taskreel.media.frames import Shape
+from taskreel.media.loudness import TARGET_LUFS
+from taskreel.media.mixing import Bed, Clip, mix
+from taskreel.media.moves import DRIFT, PUSH_IN, choose_moves
+from taskreel.media.overlay import FADE_SECONDS, Showing, captions, credits_roll, title
+from taskreel.media.probe import MediaInfo, probe
+from taskreel.media.shots import Shot, Transition, card_shot, clip_shot, joined, still_shot
+from taskreel.media.sniff import sniff
+from taskreel.media.sound import Reader
+from taskreel.media.writing import SOUND_RATE, Film, Picture, Quality, Size, even_size, sound_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+STILL_SECONDS = 5.0  # of a picture without narration or a length of its own
+LEAD_SECONDS, TAIL_SECONDS = 0.5, 0.7  # around a narration
+CARD_SECONDS = 3.5
+SHORTEST_SECONDS, LONGEST_SECONDS = 0.2, 4 * 3600
+CLIP_GAIN = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """One scene. `visual` is a picture or a clip; without one it is a card with its title.
+
+    `seconds` None: as long as the narration, else the clip, else 5 s; never shorter than the narration.
+    `narrated` is what the captions show; `move` names a camera move ("zoom out", "pan left", "static").
+    """
+
+    visual: Path | None = None
+    seconds: float | None = None
+    narration: Path | None = None
+    narrated: str = ""
+    title: str = ""
+    subtitle: str = ""
+    move: str = ""
+    keep_sound: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How a film is made; its container follows the output's suffix."""
+
+    width: int = 1280
+    height: int = 720
+    fps: int = 30
+    quality: Quality = "standard"
+    transition: Transition = "fade"
+    transition_seconds: float = 0.6
+    captions: bool = True
+    fill: bool = True  # clips of another shape are cropped, not set in bars
+    music_gain_db: float = -9.0
+    target_lufs: float = TARGET_LUFS
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composition:
+    """The film, and where each scene (with cards, if any) begins and how long it is seen, in seconds."""
+
+    info: MediaInfo
+    scenes: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """A scene with its facts: length, and what its files have."""
+
+    scene: Scene
+    frames: int
+    is_clip: bool
+    has_sound: bool
+    narration_seconds: float
+
+
+def compose(
+    scenes: Sequence[Scene],
+    *,
+    out: Path,
+    look: Look | None = None,
+    music: Path | None = None,
+    heading: str = "",
+    subheading: str = "",
+    closing: Sequence[str] = (),
+    on_progress: Callable[[float], None] | None = None,
+) -> Composition:
+    """Make a film as .mp4, .webm or .mov; `heading` adds a title card before it, `closing` lines a card after it.
+
+    Works as a stream: memory does not grow with the length. Raises PermanentError for no scenes, for unreadable media
+    and for lengths out of range.
+    """
+    look = look or Look()
+    size = even_size(look.width, look.height)
+    parts = [_part(scene, look.fps) for scene in _with_cards(scenes, heading, subheading, closing)]
+    overlaps = _overlaps(parts, look)
+    starts = [0, *accumulate(part.frames - over for part, over in zip(parts, [*overlaps, 0], strict=True))]
+    total, starts = starts[-1], starts[:-1]
+    with tempfile.TemporaryDirectory(prefix="taskreel-compose-") as folder:
+        sound = _soundtrack(parts, starts, total, look, music, Path(folder))
+        if on_progress:
+            on_progress(0.1)
+        with Film(out, size=size, fps=look.fps, quality=look.quality, sound=sound is not None) as film:
+            reader = Reader.of(sound) if sound else None
+            shots = _shots(parts, look, size)
+            showings = _showings(parts, starts, look, size, closing)
+            for number, picture in enumerate(ahead(_pictures(shots, overlaps, look, showings)), 1):
+                film.picture(picture)
+                if number % look.fps == 0 or number == total:
+                    _sound_until(film, reader)
+                    if on_progress:
+                        on_progress(0.1 + 0.9 * number / total)
+    spans = tuple((start / look.fps, part.frames / look.fps) for start, part in zip(starts, parts, strict=True))
+    return Composition(info=probe(out), scenes=spans)
+
+
+def _with_cards(scenes: Sequence[Scene], heading: str, subheading: str, closing: Sequence[str]) -> list[Scene]:
+    if not scenes:
+        raise PermanentError("At least one scene is needed to compose a film.", code="no_scenes")
+    opening = [Scene(title=heading, subtitle=subheading, seconds=CARD_SECONDS)] if heading else []
+    ending = [Scene(seconds=CARD_SECONDS)] if closing else []
+    return [*opening, *scenes, *ending]
+
+
+def _part(scene: Scene, fps: int) -> _Part:
+    is_clip = scene.visual is not None and sniff(scene.visual).family == "stream"
+    visual = probe(scene.visual) if scene.visual and is_clip else None
+    narration = (probe(scene.narration).duration_seconds or 0.0) if scene.narration else 0.0
+    needed = LEAD_SECONDS + narration + TAIL_SECONDS if scene.narration else 0.0
+    own = scene.seconds or (needed or (visual.duration_seconds if visual else None) or STILL_SECONDS)
+    seconds = max(own, needed)
+    if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+        message = f"A scene is {SHORTEST_SECONDS:g} to {LONGEST_SECONDS} s long, not {seconds:g} s."
+        raise PermanentError(message, code="bad_duration")
+    return _Part(
+        scene=scene,
+        frames=max(1, round(seconds * fps)),
+        is_clip=is_clip,
+        has_sound=bool(visual and visual.has_audio and scene.keep_sound),
+        narration_seconds=narration,
+    )
+
+
+def _overlaps(parts: Sequence[_Part], look: Look) -> list[int]:
+    if look.transition == "cut":
+        return [0] * (len(parts) - 1)
+    wanted = round(look.transition_seconds * look.fps)
+    return [min(wanted, one.frames // 3, other.frames // 3) for one, other in pairwise(parts)]
+
+
+def _soundtrack(
+    parts: Sequence[_Part], starts: Sequence[int], total: int, look: Look, music: Path | None, folder: Path
+) -> Path | None:
+    clips: list[Clip] = []
+    for part, start in zip(parts, starts, strict=True):
+        at = start / look.fps
+        if part.scene.narration:
+            clips.append(Clip(path=part.scene.narration, start_seconds=at + LEAD_SECONDS))
+        if part.has_sound and part.scene.visual:
+            seconds, gain = part.frames / look.fps, CLIP_GAIN * (0.35 if part.scene.narration else 1)
+            clips.append(Clip(path=part.scene.visual, start_seconds=at, seconds=seconds, gain=gain, ducks=False))
+    if not clips and music is None:
+        return None
+    bed = Bed(path=music, gain_db=look.music_gain_db) if music else None
+    out = folder / "sound.flac"
+    mix(clips, bed, seconds=total / look.fps, out=out, target_lufs=look.target_lufs)
+    return out
+
+
+def _shots(parts: Sequence[_Part], look: Look, size: Size) -> list[Shot]:
+    shots = []
+    backgrounds = [part.scene.visual for part in parts if part.scene.visual and not part.is_clip]
+    for index, part in enumerate(parts):
+        scene = part.scene
+        if scene.visual is None:
+            ground = backgrounds[0 if index == 0 else -1] if backgrounds else None
+            shots.append(card_shot(ground, DRIFT if index else PUSH_IN, part.frames, size))
+        elif part.is_clip:
+            shots.append(clip_shot(scene.visual, part.frames, Shape(size, look.fps, look.fill)))
+        else:
+            move = choose_moves(scene.move, look.seed + index, 1)[0]
+            shots.append(still_shot(scene.visual, move, part.frames, size))
+    return shots
+
+
+def _showings(
+    parts: Sequence[_Part], starts: Sequence[int], look: Look, size: Size, closing: Sequence[str]
+) -> list[Showing]:
+    shown: list[Showing] = []
+    for part, start in zip(parts, starts, strict=True):
+        scene, end = part.scene, start + part.frames
+        if scene.title:
+            most = end if scene.visual is None else start + min(part.frames, round(CARD_SECONDS * look.fps))
+            shown.append(Showing(title(scene.title, scene.subtitle, size), start + look.fps // 4, most - look.fps // 4))
+        if scene.narrated and look.captions:
+            first = start + round(LEAD_SECONDS * look.fps)
+            spoken = round(part.narration_seconds * look.fps) or part.frames - 2 * round(LEAD_SECONDS * look.fps)
+            shown += captions(scene.narrated, size, first, max(first + 1, first + spoken))
+    if closing:
+        shown.append(Showing(credits_roll(closing, size), starts[-1] + look.fps // 4, starts[-1] + parts[-1].frames))
+    return shown
+
+
+def _pictures(
+    shots: Sequence[Shot], overlaps: Sequence[int], look: Look, showings: Sequence[Showing]
+) -> Iterator[Picture]:
+    fade = max(1, round(FADE_SECONDS * look.fps))
+    for number, picture in enumerate(joined(shots, overlaps, look.transition)):
+        seen = [(showing, showing.opacity(number, fade)) for showing in showings]
+        visible = [(showing, opacity) for showing, opacity in seen if opacity > 0]
+        canvas = picture if picture.flags.writeable or not visible else picture.copy()
+        for showing, opacity in visible:
+            showing.overlay.lay(canvas, opacity)
+        yield canvas
+
+
+def _sound_until(film: Film, reader: Reader | None) -> None:
+    missing = round(film.seconds * SOUND_RATE) - round(film.sound_seconds * SOUND_RATE)
+    if reader is not None and missing > 0:
+        film.sound([sound_frame(reader.read(missing))])
