@@ -17,7 +17,7 @@ from taskreel_local.cloudtasks.service import LocalCloudTasks, ServiceConfig
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-class DurationType(click.ParamType):
+class DurationType(click.ParamType[timedelta]):
     """`90s`, `10m`, `24h`, `3d`."""
 
     name = "duration"

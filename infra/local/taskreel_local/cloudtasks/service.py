@@ -128,7 +128,7 @@ class RestDoor:
 
     async def open(self) -> int:
         """Listen; the result is the port."""
-        listener = socket.create_server((self._host, self._port), backlog=1024, family=_family(self._host))
+        listener = _listen(self._host, self._port)
         port: int = listener.getsockname()[1]
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         while not self._server.started:
@@ -151,5 +151,15 @@ class _QuietServer(uvicorn.Server):
         yield
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket that says it is TCP: else asyncio leaves Nagle on, and each answer takes 40 ms more."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener

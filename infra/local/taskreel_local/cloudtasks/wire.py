@@ -96,6 +96,11 @@ def _camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in rest)
 
 
+def field(message: type, attr: str) -> Field:
+    """One of them."""
+    return next(field for field in fields(message) if field.attr == attr)
+
+
 def from_json(message: type[M], data: Any) -> M:
     """Read a message as strictly as Google does: an unknown field is an error. Raises WireError."""
     if not isinstance(data, dict):
