@@ -1,0 +1,139 @@
+"""One fixture a port: each test runs over every adapter of it.
+
+An emulator that cannot be started skips its tests at home and fails them where CI is set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from taskreel.adapters.gcp.firestore import FirestoreStore
+from taskreel.adapters.gcp.gcs import CloudStorage
+from taskreel.adapters.local.files import FileBlobs
+from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.ports import Blobs, Index, Store
+from taskreel_local.emulators import (
+    EmulatorMissingError,
+    LocalStorage,
+    firestore_emulator,
+    free_port,
+    storage_emulator,
+)
+
+INDEXES = (
+    Index("rows", (("owner", "asc"), ("at", "desc"))),
+    Index("rows", (("shard", "asc"), ("at", "asc"))),
+)
+
+
+@dataclass
+class StoreMaker:
+    """Stores over the same documents; a second one stands for a second process."""
+
+    path: Path
+    emulator: str | None
+    project: str = field(default_factory=lambda: f"test-{uuid4().hex}")
+    opened: list[Store] = field(default_factory=list)
+
+    @property
+    def source(self) -> str:
+        """A Python expression that makes one."""
+        if self.emulator is None:
+            return f"SqliteStore({str(self.path)!r})"
+        return f"FirestoreStore({self.project!r}, emulator={self.emulator!r})"
+
+    def open(self) -> Store:
+        """One more store."""
+        self.opened.append(
+            SqliteStore(self.path, INDEXES)
+            if self.emulator is None
+            else FirestoreStore(self.project, emulator=self.emulator)
+        )
+        return self.opened[-1]
+
+    def unreachable(self) -> Store:
+        """A store that is not there: a folder where its file should be, a port that nobody listens on."""
+        folder = self.path.with_suffix(".folder")
+        folder.mkdir()
+        self.opened.append(
+            SqliteStore(folder)
+            if self.emulator is None
+            else FirestoreStore(self.project, emulator=f"127.0.0.1:{free_port()}")
+        )
+        return self.opened[-1]
+
+
+@pytest.fixture(scope="session")
+def firestore_address() -> Iterator[str]:
+    try:
+        with firestore_emulator() as address:
+            yield address
+    except EmulatorMissingError as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(params=["sqlite", pytest.param("firestore", marks=pytest.mark.emulator)])
+async def store_maker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreMaker]:
+    emulator = request.getfixturevalue("firestore_address") if request.param == "firestore" else None
+    maker = StoreMaker(tmp_path / "store.db", emulator)
+    yield maker
+    await asyncio.gather(*(store.close() for store in maker.opened))
+
+
+@pytest.fixture
+def store(store_maker: StoreMaker) -> Store:
+    return store_maker.open()
+
+
+@pytest.fixture
+def open_store(store_maker: StoreMaker) -> Callable[[], Store]:
+    return store_maker.open
+
+
+@pytest.fixture
+def store_source(store_maker: StoreMaker) -> str:
+    return store_maker.source
+
+
+@pytest.fixture
+def unreachable_store(store_maker: StoreMaker) -> Store:
+    return store_maker.unreachable()
+
+
+class MachineClock:
+    """The time as the machine has it."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float, /) -> None:
+        await asyncio.sleep(seconds)
+
+
+@pytest.fixture(scope="session")
+def local_storage() -> Iterator[LocalStorage]:
+    with storage_emulator() as local:
+        yield local
+
+
+@pytest.fixture(params=["files", "gcs"])
+async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Blobs]:
+    if request.param == "files":
+        yield FileBlobs(tmp_path / "bucket", base_url="http://127.0.0.1:1", secret=b"secret", clock=MachineClock())
+        return
+    local: LocalStorage = request.getfixturevalue("local_storage")
+    bucket = f"test-{uuid4().hex}"
+    local.server.buckets.create_bucket(bucket, {})
+    cloud = CloudStorage(bucket, emulator=local.url, signing_key=local.signing_key)
+    yield cloud
+    await cloud.close()

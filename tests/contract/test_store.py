@@ -1,0 +1,307 @@
+"""What every Store does with documents: the same promises over SQLite and over Firestore."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from taskreel.domain.errors import StoreAbsentError, StoreConflictError
+from taskreel.ports import Document, Increment, Query, Store, Transaction
+
+from .rows import NOON, create, put, read, remove, update, version
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        0,
+        -(2**63),
+        2**63 - 1,
+        0.1,
+        1e300,
+        "",
+        "grüße 👋 \U0001f1fa\U0001f1e6 \n\t\x00 \\ \" '",
+        "2026-11-22T12:00:00+00:00",
+        NOON,
+        {},
+        [],
+        [None, True, 1, 1.5, "x", NOON, {"a": []}],
+        [[1, [2, [], {}]], [[{"x": [[3]]}]]],
+        {"deep": {"er": {"est": [{"at": NOON}]}}},
+        {"a.b": 1, "with `tick`": 2, "ключ": 3, "0": 4, "back\\slash": 5, "~": 6, "~[]": 7, "[]": 8},
+        {"": 1, "__name__": 2, "__time__": "not a time", "__x__": {"__y__": None}},
+    ],
+    ids=repr,
+)
+async def test_a_value_reads_back_as_it_was_written(store: Store, value: object) -> None:
+    await create(store, "a", {"value": value, "other": [value]})
+    data = await read(store)
+    assert data == {"value": value, "other": [value]}
+    assert type(data["value"]) is type(value)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8"), max_size=20)
+    | st.datetimes(timezones=st.just(UTC), min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)),  # noqa: DTZ001
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=JSON)
+async def test_any_json_with_times_reads_back_as_it_was_written(store: Store, value: object) -> None:
+    await put(store, "a", {"value": value})
+    assert await read(store) == {"value": value}
+
+
+async def test_a_document_carries_where_it_is_and_a_version(store: Store) -> None:
+    await create(store, "a", {"n": 1})
+    assert await store.get("rows", "a") == Document("rows", "a", {"n": 1}, await version(store))
+
+
+async def test_a_document_that_was_never_written_is_none(store: Store) -> None:
+    assert await store.get("rows", "nobody") is None
+
+
+async def test_a_time_in_another_zone_reads_back_as_the_same_moment_in_utc(store: Store) -> None:
+    await create(store, "a", {"at": NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))})
+    at = (await read(store))["at"]
+    assert (at, at.tzinfo) == (NOON, UTC)
+
+
+async def test_a_naive_time_is_refused(store: Store) -> None:
+    with pytest.raises(TypeError, match="aware"):
+        await create(store, "a", {"at": datetime(2026, 1, 1)})  # noqa: DTZ001
+    assert await store.get("rows", "a") is None
+
+
+async def test_tuples_and_string_enums_are_stored_as_json(store: Store) -> None:
+    class Colour(StrEnum):
+        RED = "red"
+
+    await create(store, "a", {"of": (Colour.RED, ()), "by": {Colour.RED: 1}})
+    assert await read(store) == {"of": ["red", []], "by": {"red": 1}}
+
+
+async def test_a_document_of_most_of_a_megabyte_reads_back(store: Store) -> None:
+    data = {"text": "é" * 200_000, "items": [{"n": n, "at": NOON} for n in range(5_000)]}
+    await create(store, "a", data)
+    assert await read(store) == data
+
+
+@pytest.mark.parametrize(
+    "id_", ["a/b", ".", "..", "__x__", "100%", "a%2Fb", "auth0|7", "ключ 🔑", "https://id.example/u/1", "A", "a"]
+)
+async def test_any_id_can_be_written_read_and_found(store: Store, id_: str) -> None:
+    await create(store, id_, {"n": 1})
+    document = await store.get("rows", id_)
+    assert document is not None
+    assert document.id == id_
+    assert await store.query(Query(collection="rows")) == [document]
+
+
+async def test_documents_of_two_collections_do_not_meet(store: Store) -> None:
+    await create(store, "a", {"n": 1})
+    await create(store, "a", {"n": 2}, collection="others")
+    assert await read(store) == {"n": 1}
+
+
+# ── Writes ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_transaction_returns_what_its_function_returns(store: Store) -> None:
+    async def nothing_written(tx: Transaction) -> str:
+        return str(await tx.get("rows", "a"))
+
+    assert await store.transaction(nothing_written) == "None"
+
+
+async def test_set_replaces_the_document_and_update_changes_what_it_names(store: Store) -> None:
+    await put(store, "a", {"x": 1, "y": 1})
+    await update(store, "a", {"y": 2, "z": None})
+    assert await read(store) == {"x": 1, "y": 2, "z": None}
+    await put(store, "a", {"only": 1})
+    assert await read(store) == {"only": 1}
+
+
+async def test_update_replaces_a_nested_value_whole(store: Store) -> None:
+    await create(store, "a", {"nested": {"x": 1, "y": 1}, "a.b": 1})
+    await update(store, "a", {"nested": {"z": 1}, "a.b": 2})
+    assert await read(store) == {"nested": {"z": 1}, "a.b": 2}
+
+
+async def test_creating_what_exists_is_a_conflict_and_writes_nothing(store: Store) -> None:
+    await create(store, "a", {"n": 1})
+
+    async def both(tx: Transaction) -> None:
+        tx.set("rows", "b", {"n": 2})
+        tx.create("rows", "a", {"n": 2})
+
+    with pytest.raises(StoreConflictError, match="rows/a"):
+        await store.transaction(both)
+    assert await read(store) == {"n": 1}
+    assert await store.get("rows", "b") is None
+
+
+async def test_updating_what_is_absent_writes_nothing(store: Store) -> None:
+    async def both(tx: Transaction) -> None:
+        tx.create("rows", "b", {"n": 2})
+        tx.update("rows", "a", {"n": Increment(1)})
+
+    with pytest.raises(StoreAbsentError, match="rows/a"):
+        await store.transaction(both)
+    assert await store.query(Query(collection="rows")) == []
+
+
+async def test_updating_what_was_read_as_absent_says_so_too(store: Store) -> None:
+    async def change(tx: Transaction) -> None:
+        assert await tx.get("rows", "a") is None
+        tx.update("rows", "a", {"n": 1})
+
+    with pytest.raises(StoreAbsentError, match="rows/a"):
+        await store.transaction(change)
+
+
+async def test_its_own_exception_passes_and_nothing_is_written(store: Store) -> None:
+    async def fail(tx: Transaction) -> None:
+        tx.create("rows", "a", {"n": 1})
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        await store.transaction(fail)
+    assert await store.get("rows", "a") is None
+
+
+async def test_every_write_gives_the_document_another_version(store: Store) -> None:
+    await create(store, "a", {"n": 0})
+    versions = [await version(store)]
+    for n in range(5):
+        await update(store, "a", {"n": Increment(n + 1)})
+        versions.append(await version(store))
+    assert len(set(versions)) == 6
+
+
+async def test_a_write_with_the_present_version_is_taken(store: Store) -> None:
+    await create(store, "a", {"n": 1})
+    await update(store, "a", {"n": 2}, version=await version(store))
+    await put(store, "a", {"n": 3}, version=await version(store))
+    assert await read(store) == {"n": 3}
+
+
+@pytest.mark.parametrize("write", [put, update])
+async def test_a_write_with_an_older_version_is_a_conflict(store: Store, write: Any) -> None:
+    await create(store, "a", {"n": 1})
+    older = await version(store)
+    await update(store, "a", {"n": 2})
+    with pytest.raises(StoreConflictError, match="rows/a"):
+        await write(store, "a", {"n": 3}, version=older)
+    assert await read(store) == {"n": 2}
+
+
+@pytest.mark.parametrize("write", [put, update])
+async def test_a_write_with_the_version_of_a_deleted_document_is_a_conflict(store: Store, write: Any) -> None:
+    await create(store, "a", {"n": 1})
+    older = await version(store)
+    await remove(store, "a")
+    with pytest.raises(StoreConflictError, match="rows/a"):
+        await write(store, "a", {"n": 3}, version=older)
+    assert await store.get("rows", "a") is None
+
+
+async def test_an_older_version_of_what_the_transaction_itself_read_is_a_conflict(store: Store) -> None:
+    await create(store, "a", {"n": 1})
+    older = await version(store)
+    await update(store, "a", {"n": 2})
+
+    async def stale(tx: Transaction) -> None:
+        await tx.get("rows", "a")
+        tx.update("rows", "a", {"n": 3}, version=older)
+
+    with pytest.raises(StoreConflictError, match="rows/a"):
+        await store.transaction(stale)
+
+
+async def test_one_stale_version_keeps_all_other_writes_out(store: Store) -> None:
+    await create(store, "a", {"n": 1})
+    older = await version(store)
+    await update(store, "a", {"n": 2})
+
+    async def many(tx: Transaction) -> None:
+        tx.create("rows", "b", {})
+        tx.update("rows", "a", {"n": 3}, version=older)
+        tx.set("rows", "c", {})
+
+    with pytest.raises(StoreConflictError):
+        await store.transaction(many)
+    assert [row.id for row in await store.query(Query(collection="rows"))] == ["a"]
+
+
+async def test_delete_removes_and_deleting_nothing_is_fine(store: Store) -> None:
+    await create(store, "a", {"n": 1})
+    await remove(store, "a")
+    await remove(store, "a")
+    assert await store.get("rows", "a") is None
+
+
+async def test_deleting_what_was_read_as_absent_is_fine(store: Store) -> None:
+    async def forget(tx: Transaction) -> None:
+        await tx.get("rows", "a")
+        tx.delete("rows", "a")
+        tx.create("rows", "b", {"n": 1})
+
+    await store.transaction(forget)
+    assert await read(store, "b") == {"n": 1}
+
+
+async def test_an_increment_adds_to_what_is_there_and_absent_counts_as_nothing(store: Store) -> None:
+    await create(store, "a", {"n": 5, "f": 0.5, "keep": "x"})
+    await update(store, "a", {"n": Increment(-2), "f": Increment(0.25), "new": Increment(7), "odd.name": Increment(1)})
+    assert await read(store) == {"n": 3, "f": 0.75, "new": 7, "odd.name": 1, "keep": "x"}
+
+
+async def test_several_writes_of_one_document_are_one_after_the_other(store: Store) -> None:
+    async def many(tx: Transaction) -> None:
+        tx.create("rows", "a", {"n": 1, "x": 1})
+        tx.update("rows", "a", {"n": Increment(1), "y": 2, "new": Increment(3)})
+        tx.update("rows", "a", {"n": Increment(1), "y": Increment(1)})
+        tx.set("rows", "b", {"n": 1})
+        tx.delete("rows", "b")
+
+    await store.transaction(many)
+    assert await read(store) == {"n": 3, "x": 1, "y": 3, "new": 3}
+    assert await store.get("rows", "b") is None
+
+
+async def test_two_unread_increments_in_one_transaction_add_up(store: Store) -> None:
+    await create(store, "a", {"n": 1})
+
+    async def twice(tx: Transaction) -> None:
+        tx.update("rows", "a", {"n": Increment(2)})
+        tx.update("rows", "a", {"n": Increment(3), "x": 1})
+
+    await store.transaction(twice)
+    assert await read(store) == {"n": 6, "x": 1}
+
+
+async def test_a_transaction_of_several_hundred_documents_is_one_commit(store: Store) -> None:
+    async def many(tx: Transaction) -> None:
+        for n in range(400):
+            tx.create("rows", f"{n:03}", {"n": n})
+
+    await store.transaction(many)
+    assert await store.aggregate(Query(collection="rows"), total=["n"]) == {"count": 400, "n": sum(range(400))}

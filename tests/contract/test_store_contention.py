@@ -1,0 +1,124 @@
+"""What every Store keeps when many write at once, and says when it is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from taskreel.domain.errors import StoreConflictError, StoreError
+from taskreel.ports import Increment, Query, Store, Transaction
+
+from .rows import create, read, update, version, watching
+
+
+async def hold(store: Store, account: str, cost: int, job: str) -> bool:
+    """Take credits as a submit does: read the account, refuse when it does not cover the cost."""
+
+    async def take(tx: Transaction) -> bool:
+        document = await tx.get("rows", account)
+        assert document is not None
+        if document.data["available"] < cost:
+            return False
+        tx.update("rows", account, {"available": document.data["available"] - cost, "held": Increment(cost)})
+        tx.create("rows", job, {"cost": cost})
+        return True
+
+    return await store.transaction(take)
+
+
+async def test_of_fifty_that_read_and_write_one_account_none_is_lost(store: Store) -> None:
+    await create(store, "a", {"available": 100, "held": 0})
+    taken = await asyncio.gather(*(hold(store, "a", 2, f"job{n}") for n in range(50)))
+    assert all(taken)
+    assert await read(store) == {"available": 0, "held": 100}
+
+
+async def test_of_thirty_that_want_the_last_three_credits_exactly_one_gets_them(store: Store) -> None:
+    await create(store, "a", {"available": 3, "held": 0})
+    taken = await asyncio.gather(*(hold(store, "a", 3, f"job{n}") for n in range(30)))
+    assert sum(taken) == 1
+    assert await read(store) == {"available": 0, "held": 3}
+
+
+async def test_unread_increments_of_many_writers_all_count(open_store: Callable[[], Store]) -> None:
+    first, second = open_store(), open_store()
+    await create(first, "a", {"n": 0})
+    await asyncio.gather(*(update(store, "a", {"n": Increment(1)}) for store in (first, second) for _ in range(40)))
+    assert await read(first) == {"n": 80}
+
+
+async def test_of_many_that_create_the_same_document_one_wins(open_store: Callable[[], Store]) -> None:
+    every = [open_store() for _ in range(4)]
+    creations = [create(every[n % 4], "a", {"n": n}) for n in range(20)]
+    answers = await asyncio.gather(*creations, return_exceptions=True)
+    conflicts = [answer for answer in answers if isinstance(answer, StoreConflictError)]
+    assert (answers.count(None), len(conflicts)) == (1, 19)
+    assert answers[(await read(every[0]))["n"]] is None
+
+
+async def test_of_many_that_claim_with_the_same_version_one_wins(store: Store) -> None:
+    await create(store, "a", {"fence": 0})
+    seen = await version(store)
+    claims = [update(store, "a", {"fence": 1, "by": n}, version=seen) for n in range(20)]
+    answers = await asyncio.gather(*claims, return_exceptions=True)
+    assert sum(isinstance(answer, StoreConflictError) for answer in answers) == 19
+    assert answers[(await read(store))["by"]] is None
+
+
+async def test_a_repeated_creation_finds_the_first_one(store: Store) -> None:
+    async def once(tx: Transaction) -> int:
+        there = await tx.get("rows", "a")
+        if there is None:
+            tx.create("rows", "a", {"n": 7})
+            return 7
+        return int(there.data["n"])
+
+    assert await asyncio.gather(*(store.transaction(once) for _ in range(15))) == [7] * 15
+
+
+WORKER = """
+import asyncio, sys
+from taskreel.adapters.gcp.firestore import FirestoreStore
+from taskreel.adapters.local.sqlite import SqliteStore
+
+async def main():
+    store = {source}
+    async def step(tx):
+        document = await tx.get("rows", "a")
+        tx.update("rows", "a", {{"n": document.data["n"] + 1}})
+    for _ in range(15):
+        await store.transaction(step)
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_several_processes_that_read_and_write_one_document_lose_nothing(store: Store, store_source: str) -> None:
+    await create(store, "a", {"n": 0})
+    script = WORKER.format(source=store_source)
+    workers = [await asyncio.create_subprocess_exec(sys.executable, "-c", script) for _ in range(3)]
+    assert [await worker.wait() for worker in workers] == [0, 0, 0]
+    assert await read(store) == {"n": 45}
+
+
+async def test_a_store_that_is_not_there_says_so_soon(unreachable_store: Store) -> None:
+    begun = time.perf_counter()
+    for call in (
+        unreachable_store.get("rows", "a"),
+        unreachable_store.query(Query(collection="rows")),
+        create(unreachable_store, "a", {}),
+    ):
+        with pytest.raises(StoreError):
+            await call
+    assert time.perf_counter() - begun < 10
+
+
+async def test_watching_a_store_that_is_not_there_says_so(unreachable_store: Store) -> None:
+    async with watching(unreachable_store) as changes:
+        with pytest.raises(StoreError):
+            await asyncio.wait_for(anext(changes), timeout=20)
