@@ -21,7 +21,14 @@ def random_job_id(random: Random) -> str:
     return f"job_{random_id(random)}"
 
 
+def child_job_id(parent_id: str, round_: int, step: str, index: int) -> str:
+    """The one id of a pipeline's job, so that creating it twice is creating it once."""
+    return keyed_job_id(parent_id, f"{round_}.{step}.{index}")
+
+
 def keyed_job_id(user_id: str, idempotency_key: str) -> str:
     """The one job id of a user's idempotency key, so that the job itself is the record of the key."""
-    digest = hashlib.sha256(f"{user_id}\n{idempotency_key}".encode()).digest()
+    # Each part hashed alone: no character in one can move the border between the two.
+    parts = [hashlib.sha256(part.encode()).digest() for part in (user_id, idempotency_key)]
+    digest = hashlib.sha256(b"".join(parts)).digest()
     return f"job_{_text(digest[:16])}"
