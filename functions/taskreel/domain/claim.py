@@ -47,7 +47,7 @@ def decide(job: Job, now: datetime) -> Claim:
         return ending
     if job.status in {Status.BLOCKED, Status.THROTTLED} or now < _due(job) - EARLY:
         return Claim(Verdict.IGNORE)
-    if job.lease_until is not None and not job.retry.allows_another(job.attempt):
+    if job.lease_until is not None and not job.awaits_provider and not job.retry.allows_another(job.attempt):
         return _ended(Status.FAILED, "worker_lost", "The worker died during the last attempt this job may have.")
     return Claim(Verdict.RUN)
 

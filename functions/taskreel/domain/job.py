@@ -11,6 +11,7 @@ from pydantic import Field
 
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.errors import Category
+from taskreel.domain.pipeline import StepRun
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import Value
 
@@ -134,6 +135,19 @@ class Job(Value):
     result: dict[str, Any] | None = None
     units: tuple[UnitRun, ...] = ()
 
+    #: A pipeline's steps, and for one of its jobs which place it has there.
+    steps: dict[str, StepRun] = Field(default_factory=dict)
+    parent_id: str | None = None
+    parent_lane: str | None = None
+    step: str | None = None
+    index: int = 0
+    #: The credits that its work took, whoever holds them: a pipeline pays for its jobs.
+    spent: int = 0
+    #: The jobs that this one replays, the newest first; what they had done is not bought again…
+    lineage: tuple[str, ...] = ()
+    #: …except in these steps.
+    redo: tuple[str, ...] = ()
+
     #: From 1; a retry by the user opens the next round, with a hold and a settlement of its own.
     round: int = 1
     #: The number of the newest task sent for this job; an older one is stale.
@@ -189,9 +203,10 @@ class Job(Value):
                 "error": None,
                 "credits": JobCredits(held=held),
                 "units": tuple(u if u.state is UnitState.DONE else u.model_copy(update=fresh) for u in self.units),
-                "finish_by": self.finish_by and at + (self.finish_by - self.created_at),
+                "finish_by": self.finish_by and at + (self.finish_by - min(self.status_at.values())),
                 "start_by": None,
                 "wake_at": wake_at,
+                "steps": {},
             }
         )
 
@@ -212,5 +227,9 @@ class Job(Value):
 
     @property
     def awaits_provider(self) -> bool:
-        """Whether the job is between two polls: nobody holds it, and the next delivery is no new attempt."""
-        return self.status is Status.PROCESSING and self.lease_until is None
+        """Whether a provider works on all that is left: the next run only polls, which is no new attempt.
+
+        It is so between two polls, and when the run that polled has died.
+        """
+        states = {unit.state for unit in self.units}
+        return self.status is Status.PROCESSING and UnitState.RUNNING in states and UnitState.TODO not in states

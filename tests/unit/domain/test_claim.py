@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskreel.domain.claim import EARLY, Claim, Verdict, alarm, claimed, decide, overdue
+from taskreel.domain.job import NEXT, Job, Status, UnitState
+from taskreel.domain.retry import RetryPolicy
+from unit.domain.making import LEASE, NOW, SECOND, job, statuses, times, unit, unit_runs
+
+maybe = st.none() | times
+
+
+@st.composite
+def any_jobs(draw: st.DrawFn) -> Job:
+    """A job as a delivery may find it."""
+    status = draw(statuses)
+    started = draw(st.booleans()) or status in {Status.PROCESSING, Status.RETRYING, Status.COMPLETED}
+    return job(
+        status,
+        status_at={status: NOW, **({Status.PROCESSING: NOW} if started else {})},
+        attempt=draw(st.integers(0, 4)),
+        units=tuple(draw(st.lists(unit_runs(), min_size=1, max_size=3))),
+        lease_until=draw(maybe) if status is Status.PROCESSING else None,
+        next_attempt_at=draw(maybe),
+        start_by=draw(maybe),
+        finish_by=draw(maybe),
+    )
+
+
+@given(any_jobs(), times)
+def test_an_ended_job_is_never_touched_but_to_cancel_at_its_provider(found: Job, now: datetime) -> None:
+    verdict = decide(found, now).verdict
+    if found.status.final:
+        left = found.status is Status.CANCELLED and any(one.state is UnitState.RUNNING for one in found.units)
+        assert verdict is (Verdict.CLEAN_UP if left else Verdict.IGNORE)
+
+
+@given(any_jobs(), times)
+def test_a_job_is_run_only_when_nobody_holds_it_and_it_is_due(found: Job, now: datetime) -> None:
+    if decide(found, now).verdict is Verdict.RUN:
+        assert found.status in {Status.SCHEDULED, Status.QUEUED, Status.PROCESSING, Status.RETRYING}
+        assert found.lease_until is None or found.lease_until <= now
+        assert overdue(found, now) is None
+        if found.next_attempt_at is not None and not found.awaits_provider:
+            assert now >= found.next_attempt_at - EARLY
+
+
+@given(any_jobs(), times)
+def test_an_ending_is_one_that_the_table_allows(found: Job, now: datetime) -> None:
+    claim = decide(found, now)
+    if claim.verdict is Verdict.END and found.status is not Status.THROTTLED:
+        assert claim.status in NEXT[found.status]
+        assert claim.error is not None
+
+
+@given(any_jobs(), times)
+def test_whoever_claims_a_job_holds_it_alone(found: Job, now: datetime) -> None:
+    if decide(found, now).verdict is not Verdict.RUN:
+        return
+    mine = claimed(found, now, LEASE)
+    assert (mine.status, mine.fence) == (Status.PROCESSING, found.fence + 1)
+    assert decide(mine, now) == Claim(Verdict.BUSY)
+    assert decide(mine, now + LEASE).verdict is not Verdict.BUSY
+
+
+@given(any_jobs(), times)
+def test_a_claim_counts_as_an_attempt_unless_it_only_polls(found: Job, now: datetime) -> None:
+    if decide(found, now).verdict is Verdict.RUN:
+        assert claimed(found, now, LEASE).attempt == found.attempt + (0 if found.awaits_provider else 1)
+
+
+@given(any_jobs(), times)
+def test_the_alarm_never_comes_after_a_deadline(found: Job, at: datetime) -> None:
+    deadlines = [found.finish_by, None if found.started else found.start_by]
+    assert alarm(found, at) == min(time for time in (at, *deadlines) if time is not None)
+
+
+@pytest.mark.parametrize("status", [Status.BLOCKED, Status.THROTTLED])
+def test_a_job_that_may_not_run_yet_is_left_alone(status: Status) -> None:
+    assert decide(job(status), NOW) == Claim(Verdict.IGNORE)
+
+
+def test_a_scheduled_job_waits_for_its_time_give_or_take_a_second() -> None:
+    waiting = job(Status.SCHEDULED, next_attempt_at=NOW + timedelta(hours=1))
+    assert decide(waiting, NOW).verdict is Verdict.IGNORE
+    assert decide(waiting, NOW + timedelta(hours=1) - EARLY).verdict is Verdict.RUN
+
+
+def test_a_dead_run_may_be_followed_by_another_while_attempts_are_left() -> None:
+    dead = job(Status.PROCESSING, attempt=1, lease_until=NOW, retry=RetryPolicy(max_attempts=2))
+    assert decide(dead, NOW).verdict is Verdict.RUN
+
+
+def test_a_run_that_died_in_its_last_attempt_fails_the_job() -> None:
+    dead = job(Status.PROCESSING, attempt=2, lease_until=NOW, retry=RetryPolicy(max_attempts=2))
+    claim = decide(dead, NOW)
+    assert (claim.verdict, claim.status) == (Verdict.END, Status.FAILED)
+    assert claim.error is not None
+    assert claim.error.code == "worker_lost"
+
+
+def test_a_poll_that_died_is_no_attempt_and_its_operation_is_asked_again() -> None:
+    polled = unit(UnitState.RUNNING, operation={"id": "op"}, due_at=NOW)
+    dead = job(Status.PROCESSING, attempt=1, lease_until=NOW, retry=RetryPolicy(max_attempts=1), units=(polled,))
+    assert decide(dead, NOW).verdict is Verdict.RUN
+    assert claimed(dead, NOW, LEASE).attempt == 1
+
+
+def test_a_job_that_never_started_expires() -> None:
+    claim = decide(job(start_by=NOW), NOW)
+    assert (claim.verdict, claim.status) == (Verdict.END, Status.EXPIRED)
+
+
+def test_a_job_that_started_in_time_may_take_longer_than_its_start_deadline() -> None:
+    started = job(start_by=NOW + SECOND).to(Status.PROCESSING, NOW).to(Status.QUEUED, NOW)
+    assert decide(started, NOW + 2 * SECOND).verdict is Verdict.RUN
+
+
+def test_a_job_that_started_and_did_not_finish_in_time_fails() -> None:
+    late = job(finish_by=NOW + SECOND).to(Status.PROCESSING, NOW).to(Status.RETRYING, NOW)
+    claim = decide(late, NOW + SECOND)
+    assert (claim.verdict, claim.status) == (Verdict.END, Status.FAILED)

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import ast
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+import taskreel
+from taskreel.domain.job import NEXT, IllegalTransitionError, Job, JobCredits, Status, UnitState
+from unit.domain.making import NOW, SECOND, error, job, statuses, times, unit, unit_runs
+
+FINAL = {Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
+
+
+def test_the_table_names_every_status() -> None:
+    assert set(NEXT) == set(Status)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_four_statuses_are_final(status: Status) -> None:
+    assert status.final is (status in FINAL)
+
+
+@pytest.mark.parametrize("status", [one for one in Status if one not in FINAL])
+def test_every_other_status_can_be_cancelled(status: Status) -> None:
+    assert job(status).to(Status.CANCELLED, NOW).status is Status.CANCELLED
+
+
+@given(st.lists(statuses, max_size=20))
+def test_no_path_leaves_a_final_status(path: list[Status]) -> None:
+    current, ended = job(), False
+    for step, wanted in enumerate(path):
+        at = NOW + step * SECOND
+        if wanted in NEXT[current.status]:
+            assert not ended
+            current = current.to(wanted, at)
+            ended = wanted.final
+        else:
+            with pytest.raises(IllegalTransitionError, match=current.job_id):
+                current.to(wanted, at)
+
+
+@given(statuses, statuses, times)
+def test_a_status_keeps_the_time_it_was_entered(before: Status, after: Status, at: object) -> None:
+    start = job(before)
+    if after in NEXT[before]:
+        changed = start.to(after, at)  # type: ignore[arg-type]
+        assert changed.status_at == {**start.status_at, after: at}
+        assert changed.updated_at == at
+
+
+@pytest.mark.parametrize("status", sorted(FINAL - {Status.EXPIRED}))
+def test_an_ended_job_has_neither_lease_nor_alarm(status: Status) -> None:
+    ended = job(Status.PROCESSING, lease_until=NOW, next_attempt_at=NOW).to(status, NOW, wake_at=NOW, lease_until=NOW)
+    assert (ended.wake_at, ended.lease_until, ended.next_attempt_at) == (None, None, None)
+
+
+def test_only_to_changes_a_status() -> None:
+    with pytest.raises(IllegalTransitionError, match="only `to`"):
+        job().with_(NOW, status=Status.COMPLETED)
+    with pytest.raises(ValidationError, match="frozen"):
+        job().status = Status.COMPLETED  # type: ignore[misc]
+
+
+def test_no_code_beside_the_table_copies_a_job_into_another_status() -> None:
+    package = Path(taskreel.__file__).parent
+    guilty = [
+        file.relative_to(package).as_posix()
+        for file in package.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "model_copy"
+        if any(isinstance(key, ast.Constant) and key.value == "status" for key in ast.walk(node))
+    ]
+    assert set(guilty) <= {"domain/job.py"}
+
+
+def test_a_job_survives_its_document() -> None:
+    before = job(Status.FAILED, units=(unit(UnitState.DONE), unit(error=error())), error=error())
+    assert Job.model_validate(before.document()) == before
+
+
+def test_a_document_is_camel_case() -> None:
+    assert {"jobId", "statusAt", "wakeAt", "leaseUntil"} <= set(job().document())
+
+
+@given(st.lists(unit_runs(), min_size=1, max_size=5).map(tuple), statuses)
+def test_only_a_failed_job_is_reopened(units: tuple[object, ...], status: Status) -> None:
+    before = job(status, units=units)
+    if status is not Status.FAILED:
+        with pytest.raises(IllegalTransitionError, match="only a failed job"):
+            before.reopened(NOW, 3, NOW)
+        return
+    after = before.reopened(NOW + SECOND, 3, NOW + 2 * SECOND)
+    assert (after.status, after.attempt, after.error, after.credits) == (Status.QUEUED, 0, None, JobCredits(held=3))
+    assert (after.round, after.delivery) == (before.round + 1, before.delivery + 1)
+    assert not after.started
+
+
+@given(st.lists(unit_runs(), min_size=1, max_size=5).map(tuple))
+def test_a_reopened_job_does_again_only_what_was_not_done(units: tuple[object, ...]) -> None:
+    before = job(Status.FAILED, units=units)
+    after = before.reopened(NOW, 3, NOW)
+    for old, new in zip(before.units, after.units, strict=True):
+        assert new == old if old.state is UnitState.DONE else new.state is UnitState.TODO
+        assert new.operation is None or old.state is UnitState.DONE
+
+
+def test_a_reopened_job_has_its_whole_deadline_again_and_no_more() -> None:
+    day = timedelta(days=1)
+    once = job(finish_by=NOW + day).to(Status.PROCESSING, NOW).to(Status.FAILED, NOW).reopened(NOW + day, 1, NOW + day)
+    twice = once.to(Status.PROCESSING, NOW + day).to(Status.FAILED, NOW + day).reopened(NOW + 3 * day, 1, NOW)
+    assert (once.finish_by, twice.finish_by) == (NOW + 2 * day, NOW + 4 * day)
+
+
+def test_a_lane_is_a_type_and_a_priority() -> None:
+    assert job().lane == "batch-generation-normal"
