@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.local.tasks import PARENT, EmbeddedTasks
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task, TaskQueue
@@ -58,12 +59,27 @@ async def embedded(service: LocalCloudTasks) -> AsyncIterator[TaskQueue]:
         yield EmbeddedTasks("http://local.test", target_url=TARGET, internal_key="key", client=client)
 
 
-@pytest.fixture(params=[embedded], ids=["embedded"])
+@asynccontextmanager
+async def cloud(service: LocalCloudTasks) -> AsyncIterator[TaskQueue]:
+    """The adapter of production, over gRPC."""
+    _, project, _, location = PARENT.split("/")
+    queue = CloudTasks(
+        project=project,
+        location=location,
+        target_url=TARGET,
+        internal_key="key",
+        emulator=f"127.0.0.1:{service.grpc_port}",
+    )
+    yield queue
+    await queue.close()
+
+
+@pytest.fixture(params=[embedded, cloud], ids=["embedded", "cloud"])
 async def lanes(request: pytest.FixtureRequest) -> AsyncIterator[Lanes]:
     processor = Processor([])
     retry = RetryConfig(max_attempts=3, min_backoff=SECOND)
     queues = [Queue(name=f"{PARENT}/queues/{lane}", retry_config=retry) for lane in (LANE, "script-low")]
-    config = ServiceConfig(virtual_clock=True, rest_port=None, queues=queues, sender=processor)
+    config = ServiceConfig(virtual_clock=True, rest_port=None, grpc_port=0, queues=queues, sender=processor)
     async with LocalCloudTasks(config) as service, request.param(service) as queue:
         yield Lanes(queue, service, processor)
 

@@ -6,8 +6,11 @@ repeated by default, a timeout does not bound them), so the adapters speak over 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import google.auth
@@ -18,6 +21,8 @@ from google.auth.exceptions import DefaultCredentialsError
 from taskreel.adapters.gcp.mending import Service, advice, without_credentials
 from taskreel.domain.errors import TaskreelError
 
+T = TypeVar("T")
+
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),
@@ -26,6 +31,9 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
+
+#: Full-jitter waits, in seconds, between the tries of one call.
+WAITS = (0.1, 0.3, 0.9)
 
 #: Answers that another try may change; whether it is allowed is the caller's to know.
 PASSING = frozenset(
@@ -65,6 +73,18 @@ class GoogleChannel:
         return self._channel.stream_stream(
             method, request_serializer=request.SerializeToString, response_deserializer=response.FromString
         )
+
+    async def repeated(self, call: Callable[[], Awaitable[T]], *, within_seconds: float) -> T:
+        """What `call` gives, tried again while the fault may pass. `call` must be safe to repeat."""
+        until = time.monotonic() + within_seconds
+        for wait in (*WAITS, None):
+            try:
+                return await call()
+            except grpc.aio.AioRpcError as error:
+                if wait is None or error.code() not in PASSING or time.monotonic() > until:
+                    raise self.translated(error) from error
+            await asyncio.sleep(random.uniform(0, wait))  # noqa: S311 - jitter
+        raise AssertionError("unreachable")
 
     def translated(self, error: grpc.aio.AioRpcError) -> TaskreelError:
         """A refusal in our own words."""

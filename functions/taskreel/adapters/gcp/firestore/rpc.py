@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import grpc
 from google.cloud.firestore_v1.types import firestore
 
-from taskreel.adapters.gcp.channel import PASSING, GoogleChannel, never_sent, routed
+from taskreel.adapters.gcp.channel import PASSING, WAITS, GoogleChannel, never_sent, routed
 from taskreel.adapters.gcp.firestore.buffer import Key, Write
 from taskreel.adapters.gcp.firestore.codec import (
     document_name,
@@ -33,8 +32,6 @@ _RunAggregation = firestore.RunAggregationQueryRequest.pb()
 _Listen = firestore.ListenRequest.pb()
 
 _CALL_SECONDS = 10.0
-#: Full-jitter waits between the tries of one call.
-_WAITS = (0.1, 0.3, 0.9)
 
 #: A condition of the commit did not hold, or others were writing the same documents. Nothing was written.
 _REFUSED = frozenset(
@@ -119,7 +116,7 @@ class FirestoreRpc:
         request = _Commit(database=self._database, writes=[encode_write(self.root, write) for write in writes])
         repeatable = any(_holds_once(write) for write in writes) or not any(write.increments for write in writes)
         unanswered = False
-        for wait in (*_WAITS, None):
+        for wait in (*WAITS, None):
             try:
                 await self._commit(request, timeout=_CALL_SECONDS, metadata=self._metadata)
             except grpc.aio.AioRpcError as error:
@@ -156,16 +153,7 @@ class FirestoreRpc:
         await self._channel.close()
 
     async def _repeated(self, read: Callable[[], Awaitable[T]]) -> T:
-        """A reading, tried again while the fault may pass, for two calls' time at most."""
-        until = time.monotonic() + _CALL_SECONDS
-        for wait in (*_WAITS, None):
-            try:
-                return await read()
-            except grpc.aio.AioRpcError as error:
-                if wait is None or error.code() not in PASSING or time.monotonic() > until:
-                    raise self._channel.translated(error) from error
-            await asyncio.sleep(random.uniform(0, wait))  # noqa: S311 - jitter
-        raise AssertionError("unreachable")
+        return await self._channel.repeated(read, within_seconds=_CALL_SECONDS)
 
     def _headers(self, project: str, database: str, *, emulated: bool) -> tuple[tuple[str, str], ...]:
         headers = (("google-cloud-resource-prefix", self._database), *routed(project_id=project, database_id=database))
