@@ -17,7 +17,7 @@ from taskreel_local.cloudtasks.faults import Faults
 from taskreel_local.cloudtasks.kinds import Duration, Timestamp
 from taskreel_local.cloudtasks.records import Delivery, Event, Reply
 
-_FAULTS = {field.name: field for field in dataclasses.fields(Faults)}
+_FAULTS = frozenset(field.name for field in dataclasses.fields(Faults))
 
 Query = dict[str, str]
 Handler = Callable[[Query, dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -81,9 +81,12 @@ class Control:
 
     async def _wait_empty(self, _query: Query, body: dict[str, Any]) -> dict[str, Any]:
         timeout_s = _duration("timeout", body.get("timeout", "60s")) / 1_000_000
+        queue = body.get("queue")
+        if queue is not None:
+            self._engine.get_queue(str(queue))
         try:
             async with asyncio.timeout(timeout_s):
-                await self._engine.wait_idle(body.get("queue"))
+                await self._engine.wait_idle(queue)
         except TimeoutError:
             raise ApiError(Code.DEADLINE_EXCEEDED, f"Tasks are still there after {timeout_s:g} s.") from None
         return {}
@@ -92,10 +95,13 @@ class Control:
         return dataclasses.asdict(self._engine.faults)
 
     async def _set_faults(self, query: Query, body: dict[str, Any]) -> dict[str, Any]:
-        for name, value in body.items():
-            if name not in _FAULTS or isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise invalid(f"Unknown fault or not a number: '{name}'; there are {', '.join(_FAULTS)}.")
-        self._engine.faults = Faults(**{name: int(value) if name == "seed" else value for name, value in body.items()})
+        unknown = body.keys() - _FAULTS
+        if unknown:
+            raise invalid(f"Unknown faults: {', '.join(sorted(unknown))}; there are {', '.join(sorted(_FAULTS))}.")
+        try:
+            self._engine.faults = Faults(**body)
+        except (TypeError, ValueError) as error:
+            raise invalid(f"A fault is wrong: {error}.") from None
         return await self._faults(query, body)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+_DAY_S = 86_400
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
@@ -25,6 +27,14 @@ class Faults:
     """The connection is lost before the handler sees the request."""
     lose_after: float = 0.0
     """The connection is lost after the handler ran, before its answer arrives."""
+
+    def __post_init__(self) -> None:
+        for name in ("duplicate", "delay", "reorder", "create_deadline", "lose_before", "lose_after"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"the probability '{name}' must be between 0 and 1")
+        for name in ("delay_s", "reorder_s"):
+            if not 0 <= getattr(self, name) <= _DAY_S:
+                raise ValueError(f"'{name}' must be between 0 and a day, in seconds")
 
     def hits(self, name: str, number: int, attempt: int = 0) -> bool:
         """Whether the fault `name` strikes."""

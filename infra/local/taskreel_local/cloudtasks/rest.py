@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from taskreel_local.cloudtasks.requests import (
 )
 from taskreel_local.cloudtasks.tokens import Tokens
 from taskreel_local.cloudtasks.wire import WireError
+
+_log = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -125,6 +128,9 @@ class RestApp:
             return _refusal(error.api_error())
         except ApiError as error:
             return _refusal(error)
+        except Exception:  # noqa: BLE001 - the last place before the caller
+            _log.exception("a call failed")
+            return _refusal(ApiError(Code.INTERNAL, "Internal error encountered."))
 
     async def _dispatch(self, verb: str, path: str, query: dict[str, str], body: bytes, scope: Scope) -> Answer:
         if path.startswith("/control/"):

@@ -1,0 +1,156 @@
+"""What the SQLite file keeps, over a close and over kill -9."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from cloudtasks.worker import LOCATION, QUEUE, Bench, Worker, http_task, make_bench
+from taskreel_local.cloudtasks.clock import SECOND
+from taskreel_local.cloudtasks.engine import Engine
+from taskreel_local.cloudtasks.errors import ApiError
+from taskreel_local.cloudtasks.journal import SqliteJournal
+from taskreel_local.cloudtasks.messages import HttpRequest, OidcToken, Queue, RetryConfig, State
+
+ROOT = Path(__file__).parents[2]
+
+
+async def reopened(bench: Bench, path: Path) -> Bench:
+    """The same file in a new engine, at the same virtual time."""
+    at = bench.engine.clock.now()
+    await bench.engine.close(0)
+    again = await make_bench(journal=SqliteJournal(path))
+    await again.advance((at - again.engine.clock.now()) / SECOND)
+    return again
+
+
+@pytest.fixture
+async def kept(tmp_path: Path) -> Bench:
+    return await make_bench(journal=SqliteJournal(tmp_path / "tasks.db"))
+
+
+async def test_queues_tasks_counters_and_names_are_kept(kept: Bench, tmp_path: Path) -> None:
+    engine = kept.engine
+    await engine.update_queue(Queue(name=QUEUE, retry_config=RetryConfig(min_backoff=60 * SECOND)))
+    request = HttpRequest(
+        url="http://worker.test/", body=b"\x00\xff", oidc_token=OidcToken(service_account_email="a@b")
+    )
+    kept.worker.answers.append(404)
+    name = await kept.create(http_request=request, retry_config=RetryConfig(max_attempts=7, min_backoff=60 * SECOND))
+    await kept.create(name=f"{QUEUE}/tasks/done")
+    await kept.advance(1)
+    await engine.pause_queue(QUEUE)
+    before = engine.get_task(name)
+    again = await reopened(kept, tmp_path / "tasks.db")
+    after = again.engine.get_task(name)
+    assert again.engine.get_queue(QUEUE) == engine.get_queue(QUEUE)
+    assert again.engine.get_queue(QUEUE).state is State.PAUSED
+    for field in ("request", "retry", "dispatches", "executions", "failures", "previous", "first", "last_status"):
+        assert getattr(after, field) == getattr(before, field)
+    with pytest.raises(ApiError, match="already exists"):
+        await again.create(name=f"{QUEUE}/tasks/done")
+    await again.engine.close(0)
+
+
+async def test_what_was_deleted_or_finished_does_not_come_back(kept: Bench, tmp_path: Path) -> None:
+    await kept.create()
+    await kept.advance(1)
+    later = kept.engine.clock.now() + 3600 * SECOND
+    await kept.engine.delete_task(await kept.create(schedule_time=later))
+    await kept.engine.create_queue(LOCATION, Queue(name=f"{QUEUE}2"))
+    await kept.engine.delete_queue(f"{QUEUE}2")
+    again = await reopened(kept, tmp_path / "tasks.db")
+    assert again.engine.is_idle()
+    assert [queue.name for queue in again.engine.list_queues(LOCATION)] == [QUEUE]
+    with pytest.raises(ApiError, match="existed too recently"):
+        await again.engine.create_queue(LOCATION, Queue(name=f"{QUEUE}2"))
+    await again.engine.close(0)
+
+
+async def test_a_dispatch_cut_off_is_made_again_as_the_same_attempt(kept: Bench, tmp_path: Path) -> None:
+    kept.worker.hold = asyncio.Event()
+    await kept.create()
+    await kept.advance(0)
+    assert kept.worker.running == 1
+    again = await reopened(kept, tmp_path / "tasks.db")
+    await again.advance(0)
+    assert again.worker.header("X-CloudTasks-TaskRetryCount") == ["0"]
+    await again.engine.close(0)
+
+
+async def test_a_reset_empties_the_file_too(kept: Bench, tmp_path: Path) -> None:
+    await kept.engine.pause_queue(QUEUE)
+    await kept.create()
+    await kept.engine.reset()
+    await kept.engine.close(0)
+    saved = SqliteJournal(tmp_path / "tasks.db").load(0)
+    assert (saved.queues, saved.tasks, saved.tombstones) == ({}, [], {})
+
+
+async def test_many_creates_at_once_share_a_commit(kept: Bench) -> None:
+    await kept.engine.pause_queue(QUEUE)
+    commits = 0
+    journal = kept.engine.journal
+    assert isinstance(journal, SqliteJournal)
+
+    def count(statement: str) -> None:
+        nonlocal commits
+        commits += statement == "COMMIT"
+
+    journal._db.set_trace_callback(count)
+    await asyncio.gather(*(kept.engine.create_task(QUEUE, http_task()) for _ in range(500)))
+    assert commits == 1
+    await kept.engine.close(0)
+
+
+@asynccontextmanager
+async def process(data: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    code = "from taskreel_local.cloudtasks.command import cloud_tasks; cloud_tasks()"
+    options = ["--data", str(data), "--rest-port", str(port), "--grpc-port", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "infra/local"), "PYTHONUNBUFFERED": "1"}
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, *options, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    assert running.stdout is not None
+    assert b"Cloud Tasks is at" in await running.stdout.readline()
+    yield running
+    if running.returncode is None:
+        running.send_signal(signal.SIGTERM)
+    await running.wait()
+
+
+async def test_after_kill_9_the_command_goes_on_where_it_stopped(
+    tmp_path: Path, worker: Worker, unused_tcp_port: int
+) -> None:
+    data, base = tmp_path / "data" / "tasks.db", f"http://127.0.0.1:{unused_tcp_port}/v2"
+    body = {"task": {"httpRequest": {"url": f"{worker.url}/run"}}}
+    async with httpx.AsyncClient() as client:
+        async with process(data, unused_tcp_port) as first:
+            await client.post(f"{base}/{LOCATION}/queues", json={"name": QUEUE})
+            await client.post(f"{base}/{QUEUE}:pause")
+            for _ in range(20):
+                assert (await client.post(f"{base}/{QUEUE}/tasks", json=body)).status_code == 200
+            first.kill()
+        async with process(data, unused_tcp_port) as second:
+            await client.post(f"{base}/{QUEUE}:resume")
+            await worker.received(20)
+            empty = await client.post(f"http://127.0.0.1:{unused_tcp_port}/control/wait-empty")
+            assert empty.status_code == 200
+    assert second.returncode == 0
+
+
+async def test_the_signing_key_outlives_the_process(tmp_path: Path) -> None:
+    tokens = []
+    for _ in range(2):
+        engine = Engine(journal=SqliteJournal(tmp_path / "tasks.db"))
+        tokens.append(engine.tokens.oidc("a@b.test", "aud").split(".")[0])
+        await engine.close()
+    assert tokens[0] == tokens[1]
