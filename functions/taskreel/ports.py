@@ -206,6 +206,8 @@ class Capability(StrEnum):
     TEXT = "text"
     SPEECH = "speech"
     MUSIC = "music"
+    #: Made of other jobs; no provider is asked.
+    PIPELINE = "pipeline"
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,13 @@ def api() -> FastAPI:
 def processor() -> Starlette:
     """The task processor; it gives its leases back when the instance is stopped."""
     running = Processor(services())
-    _before_stopping(running.stop)
+
+    async def stop() -> None:
+        await running.stop()
+        services().workers.close()
+        services().scratch.clear()
+
+    _before_stopping(stop)
     return processor_app(services(), InternalKeys(settings().internal_keys), running)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from taskreel.app.children import after_end
 from taskreel.app.read import Caller, as_job, find_job
 from taskreel.app.services import Services
 from taskreel.app.settle import end
-from taskreel.app.submit import send
 from taskreel.domain.errors import NotFoundError
-from taskreel.domain.job import Job, Status, UnitState
+from taskreel.domain.job import Job, Status
 from taskreel.ports import Transaction
 
 
@@ -18,8 +18,7 @@ async def cancel(services: Services, caller: Caller, job_id: str, job_type: str)
     """
     await find_job(services, caller, job_id, job_type)
     job = await services.store.transaction(lambda tx: _cancel(services, tx, job_id))
-    if job.status is Status.CANCELLED and any(unit.state is UnitState.RUNNING for unit in job.units):
-        await send(services, job)
+    await after_end(services, job)
     return job
 
 

@@ -8,6 +8,9 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
+from taskreel.app.advance import Advance
+from taskreel.app.children import after_end
+from taskreel.app.lease import still_held
 from taskreel.app.read import as_job
 from taskreel.app.services import Services
 from taskreel.app.settle import end
@@ -51,6 +54,8 @@ class Processor:
         match verdict:
             case Verdict.BUSY:
                 return Answer.BUSY
+            case Verdict.END if job is not None:
+                await after_end(self._services, job)
             case Verdict.CLEAN_UP if job is not None:
                 await _cancel_at_provider(self._services, job)
             case Verdict.RUN if job is not None:
@@ -67,7 +72,8 @@ class Processor:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _run(self, job: Job) -> Answer:
-        run = asyncio.ensure_future(_Run(self._services, job).go())
+        pipeline = JOB_TYPES[job.job_type].pipeline is not None
+        run = asyncio.ensure_future((Advance if pipeline else _Run)(self._services, job).go())
         self._running.add(run)
         try:
             await run
@@ -91,7 +97,7 @@ async def _claim(services: Services, tx: Transaction, job_id: str) -> tuple[Job 
     claim = decide(job, now)
     match claim:
         case Claim(Verdict.END, Status() as status, error):
-            end(tx, job, status, now, error=error)
+            job = end(tx, job, status, now, error=error)
         case Claim(Verdict.RUN):
             job = claimed(job, now, services.rules.lease)
             tx.set("jobs", job_id, job.document())
@@ -179,7 +185,7 @@ class _Run:
             return job.with_(now, lease_until=until, wake_at=alarm(job, until), **kept)
 
         async def write(tx: Transaction) -> None:
-            job = await self._held(tx)
+            job = await still_held(tx, self._job)
             tx.set("jobs", job.job_id, held(job, self._services.clock.now()).document())
 
         await self._services.store.transaction(write)
@@ -188,20 +194,20 @@ class _Run:
         """Write what came of the run, once; then send the task that follows, if one does."""
         fraction = self._services.random.random()
         outcome = decide_outcome(self._job, self._work.units, self._services.clock.now(), fraction)
-        following = await self._services.store.transaction(lambda tx: self._write(tx, outcome))
-        if following is not None:
-            await send(self._services, following)
+        job = await self._services.store.transaction(lambda tx: self._write(tx, outcome))
+        if job.status.final:
+            await after_end(self._services, job)
+        else:
+            await send(self._services, job)
 
-    async def _write(self, tx: Transaction, outcome: Outcome) -> Job | None:
-        job = await self._held(tx)
+    async def _write(self, tx: Transaction, outcome: Outcome) -> Job:
+        job = await still_held(tx, self._job)
         now = self._services.clock.now()
         match outcome:
             case Completed(units, captured):
-                end(tx, job, Status.COMPLETED, now, captured=captured, units=units, progress=100, error=None)
-                return None
+                return end(tx, job, Status.COMPLETED, now, captured=captured, units=units, progress=100, error=None)
             case Failed(units, error):
-                end(tx, job, Status.FAILED, now, units=units, error=error)
-                return None
+                return end(tx, job, Status.FAILED, now, units=units, error=error)
             case Again():
                 following = self._following(job, outcome, now)
                 tx.set("jobs", job.job_id, following.document())
@@ -222,12 +228,6 @@ class _Run:
         if again.why == "poll":
             return job.with_(now, **changes)
         return job.to(Status.RETRYING, now, **changes)
-
-    async def _held(self, tx: Transaction) -> Job:
-        job = as_job(await tx.get("jobs", self._job.job_id))
-        if job is None or job.fence != self._job.fence:
-            raise LeaseLostError("another run, a cancellation or a deadline took the job")
-        return job
 
 
 async def _stop(*tasks: asyncio.Task[Any]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from taskreel.app.cost import cost
 from taskreel.app.read import Caller, as_job, find_job, open_account
 from taskreel.app.services import Services
 from taskreel.app.submit import send
 from taskreel.domain.credits import hold
 from taskreel.domain.errors import ConflictError, NotFoundError
 from taskreel.domain.job import Job, Status
+from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Transaction
 
 
@@ -23,12 +25,15 @@ async def _reopen(services: Services, tx: Transaction, job_id: str) -> Job:
     job = as_job(await tx.get("jobs", job_id))
     if job is None:
         raise NotFoundError(f"There is no job {job_id}.")
+    if job.parent_id is not None:
+        raise ConflictError(f"This job is a part of {job.parent_id}: retry that one.", parentId=job.parent_id)
     if job.status is not Status.FAILED:
         raise ConflictError(f"Only a failed job can be retried; this one is {job.status}.", status=job.status)
     now = services.clock.now()
     account = open_account(services, job.user_id, await tx.get("accounts", job.user_id))
-    cost = sum(unit.credits for unit in job.units)
-    tx.set("accounts", job.user_id, account.after(hold(account, cost)).document())
-    reopened = job.reopened(now, cost, now + services.rules.rescue_after)
+    job_type = JOB_TYPES[job.job_type]
+    needed = cost(job_type, job_type.submission.model_validate(job.payload))
+    tx.set("accounts", job.user_id, account.after(hold(account, needed)).document())
+    reopened = job.reopened(now, needed, now + services.rules.rescue_after)
     tx.set("jobs", job_id, reopened.document())
     return reopened

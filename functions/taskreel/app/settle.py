@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from taskreel.domain.credits import EntryKind, LedgerEntry, settle
-from taskreel.domain.job import Job, JobCredits, Status
+from taskreel.domain.job import Job, JobCredits, Status, UnitState
 from taskreel.ports import Increment, Transaction
 
 
@@ -14,8 +14,20 @@ def end(tx: Transaction, job: Job, status: Status, at: datetime, *, captured: in
     """Put `job`, as read in `tx`, into a final status and settle its hold.
 
     The fencing token grows, so that no run that still goes on can write; the ledger entry is create-only, one a round.
+    A pipeline's job holds nothing: the pipeline settles once for all of them.
     """
     held = job.credits.held
+    spent = sum(unit.credits for unit in changes.get("units", job.units) if unit.state is UnitState.DONE)
+    paid = captured if job.parent_id is None else 0
+    moved = JobCredits(captured=paid, released=held - paid)
+    ended = job.to(status, at, **{"spent": captured or spent, "credits": moved, "fence": job.fence + 1, **changes})
+    tx.set("jobs", job.job_id, ended.document())
+    if job.parent_id is None:
+        _settle(tx, ended, held, captured, at)
+    return ended
+
+
+def _settle(tx: Transaction, job: Job, held: int, captured: int, at: datetime) -> None:
     entry = LedgerEntry(
         entry_id=f"{job.job_id}.{job.round}",
         user_id=job.user_id,
@@ -25,16 +37,7 @@ def end(tx: Transaction, job: Job, status: Status, at: datetime, *, captured: in
         job_id=job.job_id,
         created_at=at,
     )
-    ended = job.to(
-        status,
-        at,
-        credits=JobCredits(captured=captured, released=held - captured),
-        fence=job.fence + 1,
-        **changes,
-    )
-    tx.set("jobs", job.job_id, ended.document())
     tx.create("ledger", entry.entry_id, entry.document())
     movement = settle(held, captured).increments()
     if movement:
         tx.update("accounts", job.user_id, {name: Increment(amount) for name, amount in movement.items()})
-    return ended

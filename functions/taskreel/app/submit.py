@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from taskreel.app.cost import cost
 from taskreel.app.read import Caller, as_job, open_account
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.domain.claim import alarm
@@ -63,7 +64,9 @@ async def quote(services: Services, caller: Caller, request: Request) -> Quote:
     _check_project(caller, request.submission)
     served_by = services.providers.choose(request.submission.provider)
     document = await services.store.get("accounts", caller.user_id)
-    return Quote(request.job_type.cost(request.submission), open_account(services, caller.user_id, document), served_by)
+    return Quote(
+        cost(request.job_type, request.submission), open_account(services, caller.user_id, document), served_by
+    )
 
 
 async def submit(services: Services, caller: Caller, request: Request) -> Submitted:
@@ -127,8 +130,8 @@ def _new_job(services: Services, caller: Caller, request: Request) -> Job:
         status_at={status: now},
         retry=_retry(job_type.retry, submission.retry),
         next_attempt_at=scheduled,
-        credits=JobCredits(held=sum(unit.credits for unit in units)),
-        served_by=served_by,
+        credits=JobCredits(held=cost(job_type, submission)),
+        served_by=None if job_type.pipeline else served_by,
         units=units,
         wake_shard=services.random.randrange(WAKE_SHARDS),
         start_by=_after(start, submission.start_within_seconds),

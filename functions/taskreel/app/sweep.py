@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from datetime import datetime, timedelta
 
+from taskreel.app.children import after_end
 from taskreel.app.read import as_job
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.app.settle import end
@@ -40,7 +41,9 @@ async def sweep(services: Services) -> dict[str, int]:
 
 async def _wake(services: Services, job_id: str, now: datetime) -> str:
     what, job = await services.store.transaction(lambda tx: _decide(services, tx, job_id, now))
-    if job is not None:
+    if job is not None and job.status.final:
+        await after_end(services, job)
+    elif job is not None:
         await send(services, job)
     if what != "asleep":
         log.info("swept", extra={"action": f"sweep_{what}", "job_id": job_id})
@@ -48,14 +51,13 @@ async def _wake(services: Services, job_id: str, now: datetime) -> str:
 
 
 async def _decide(services: Services, tx: Transaction, job_id: str, now: datetime) -> tuple[str, Job | None]:
-    """What happened to the job, and the job if it needs a task."""
+    """What happened to the job, and the job if anything did."""
     job = as_job(await tx.get("jobs", job_id))
     if job is None or job.wake_at is None or job.wake_at > now:
         return "asleep", None
     ending = overdue(job, now)
     if ending is not None and ending.status is not None:
-        end(tx, job, ending.status, now, error=ending.error)
-        return "ended", None
+        return "ended", end(tx, job, ending.status, now, error=ending.error)
     rescued = job.with_(now, delivery=job.delivery + 1, wake_at=alarm(job, _next_alarm(services, job, now)))
     tx.set("jobs", job_id, rescued.document())
     return "rescued", rescued

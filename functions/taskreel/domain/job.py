@@ -139,6 +139,7 @@ class Job(Value):
     steps: dict[str, StepRun] = Field(default_factory=dict)
     parent_id: str | None = None
     parent_lane: str | None = None
+    parent_round: int | None = None
     step: str | None = None
     index: int = 0
     #: The credits that its work took, whoever holds them: a pipeline pays for its jobs.

@@ -21,4 +21,4 @@ class Value(BaseModel):
 
     def document(self) -> dict[str, Any]:
         """The value as the store keeps it: JSON types and aware datetimes."""
-        return self.model_dump(by_alias=True, mode="python")
+        return self.model_dump(by_alias=True, mode="python", exclude_none=True)

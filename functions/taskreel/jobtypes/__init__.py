@@ -9,6 +9,7 @@ from taskreel.jobtypes.batch_generation import BATCH_GENERATION
 from taskreel.jobtypes.image_generation import IMAGE_GENERATION
 from taskreel.jobtypes.image_upscale import IMAGE_UPSCALE
 from taskreel.jobtypes.job_type import JobType
+from taskreel.jobtypes.pipeline import PIPELINE
 from taskreel.jobtypes.video_generation import VIDEO_GENERATION
 
 JOB_TYPES: Mapping[str, JobType[Any]] = {
@@ -18,5 +19,6 @@ JOB_TYPES: Mapping[str, JobType[Any]] = {
         VIDEO_GENERATION,
         IMAGE_UPSCALE,
         BATCH_GENERATION,
+        PIPELINE,
     )
 }

@@ -37,6 +37,7 @@ BATCH_GENERATION = JobType(
     submission=BatchGeneration,
     capability=Capability.IMAGE,
     price="1 credit an image; only images that succeed are charged",
+    credits=10,
     units=_units,
     concurrency=lambda job: job.batch_size,
     timeout=timedelta(minutes=30),

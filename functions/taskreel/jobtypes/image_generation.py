@@ -47,6 +47,7 @@ IMAGE_GENERATION = JobType(
     submission=ImageGeneration,
     capability=Capability.IMAGE,
     price="1 credit",
+    credits=CREDITS,
     units=lambda job: (image_unit(job.prompt, job.options, "image"),),
     example={
         "prompt": "A lighthouse in a storm",

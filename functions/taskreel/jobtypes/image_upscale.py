@@ -44,6 +44,7 @@ IMAGE_UPSCALE = JobType(
     submission=ImageUpscale,
     capability=Capability.UPSCALE,
     price="2 credits",
+    credits=CREDITS,
     units=_units,
     example={"imageUrl": "https://example.com/small.png", "model": "real-esrgan", "provider": "upscale", "scale": 4},
 )

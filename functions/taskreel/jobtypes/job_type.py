@@ -10,6 +10,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
 
 from taskreel.domain.job import Priority
+from taskreel.domain.pipeline import Pipeline
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import Value
 from taskreel.ports import Capability
@@ -91,17 +92,16 @@ class JobType(Generic[P]):
     summary: str
     submission: type[P]
     capability: Capability
-    #: Credits for one unit, and what a unit is.
     price: str
-    units: Callable[[P], tuple[Unit, ...]]
+    #: What one job commonly costs; a pipeline reckons with it where the real payload is not known yet.
+    credits: int
     example: Mapping[str, Any]
+    #: A job is made of provider calls, or it is a pipeline of other jobs.
+    units: Callable[[P], tuple[Unit, ...]] = lambda _submission: ()
+    pipeline: Callable[[P], Pipeline] | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     #: How long one delivery may run; also the task's dispatch deadline.
     timeout: timedelta = timedelta(minutes=10)
     #: How long a job may take from submission to its end.
     deadline: timedelta = timedelta(hours=24)
     concurrency: Callable[[P], int] = lambda _submission: 1
-
-    def cost(self, submission: P) -> int:
-        """The credits a job holds."""
-        return sum(unit.credits for unit in self.units(submission))

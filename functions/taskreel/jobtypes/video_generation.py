@@ -53,6 +53,7 @@ VIDEO_GENERATION = JobType(
     submission=VideoGeneration,
     capability=Capability.VIDEO,
     price="5 credits",
+    credits=CREDITS,
     units=_units,
     timeout=timedelta(minutes=30),
     example={

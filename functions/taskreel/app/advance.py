@@ -1,0 +1,206 @@
+"""Move a pipeline on: see what its steps' jobs have become, start the steps that may start, settle at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskreel.app import children
+from taskreel.app.cost import budget_of
+from taskreel.app.lease import still_held
+from taskreel.app.services import Services
+from taskreel.app.settle import end
+from taskreel.domain.claim import alarm
+from taskreel.domain.errors import Category, InvalidError, PermanentError
+from taskreel.domain.job import Job, JobError, Status, UnitRun, UnitState
+from taskreel.domain.pipeline import MOST_CHILDREN, Pipeline, Step, StepRun, StepState, items_of, resolve
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.ports import Transaction
+
+
+class Advance:
+    """One look at a pipeline, under its lease. It reads its jobs by queries; they never write to it."""
+
+    def __init__(self, services: Services, job: Job) -> None:
+        job_type = JOB_TYPES[job.job_type]
+        submission = job_type.submission.model_validate(job.payload)
+        assert job_type.pipeline is not None  # noqa: S101 - the caller looked
+        self._services = services
+        self._job = job
+        self._pipeline: Pipeline = job_type.pipeline(submission)
+        self._steps = {name: job.steps.get(name, StepRun()) for name in self._pipeline.order()}
+        self._results: dict[str, list[Job]] = {}
+
+    async def go(self) -> None:
+        """Advance as far as possible, and write the pipeline once."""
+        error: JobError | None = None
+        try:
+            for name in self._pipeline.order():
+                self._steps[name] = await self._step(name, self._pipeline.steps[name], self._steps[name])
+        except (PermanentError, InvalidError) as failure:
+            error = JobError(code=failure.code, category=Category.PERMANENT, message=failure.message)
+        error = error or await self._failure()
+        units: tuple[UnitRun, ...] = ()
+        if error is None and self._all(StepState.DONE):
+            units = await self._outputs()
+        if error is not None:
+            await self._count_what_succeeded()
+        ended = await self._services.store.transaction(lambda tx: self._write(tx, error, units))
+        if ended.status.final:
+            await children.after_end(self._services, ended)
+
+    async def _step(self, name: str, step: Step, run: StepRun) -> StepRun:
+        match run.state:
+            case StepState.RUNNING:
+                return await self._look(name, step, run)
+            case StepState.WAITING if all(self._steps[need].state is StepState.DONE for need in step.needs):
+                return await self._start(name, step, run)
+            case _:
+                return run
+
+    async def _look(self, name: str, step: Step, run: StepRun) -> StepRun:
+        ended, failed = await children.count(self._services, self._job, name, run)
+        run = run.model_copy(update={"ended": ended, "failed": failed})
+        if failed and step.on_failure == "fail":
+            return run.model_copy(update={"state": StepState.FAILED})
+        if ended >= (run.width or 0) or (failed and step.on_failure == "continue"):
+            return run.model_copy(update={"state": StepState.DONE, "spent": await self._spent(name)})
+        return run
+
+    async def _start(self, name: str, step: Step, run: StepRun) -> StepRun:
+        context = await self._context(step)
+        job_type = JOB_TYPES[step.type]
+        places = items_of(step, context)
+        if len(places) > MOST_CHILDREN:
+            raise PermanentError(
+                f"Step {name} would make {len(places)} jobs; {MOST_CHILDREN} is the most.", code="too_wide"
+            )
+        known = {job.index: job for job in await self._children(name)}
+        made: list[Job] = []
+        adopted = 0
+        for index, place in enumerate(places):
+            payload = resolve(step.payload, {**context, **place})
+            job = children.child(
+                self._services, self._job, name, index, children.validated(payload, job_type, name), job_type
+            )
+            before = known.get(index)
+            if before is not None and before.status is Status.COMPLETED and before.payload == job.payload:
+                adopted += 1
+            else:
+                made.append(job)
+        cost = sum(children.cost_of(job) for job in made)
+        self._check_budget(name, cost)
+        await children.create(self._services, made)
+        self._results.pop(name, None)
+        started = run.model_copy(
+            update={
+                "state": StepState.RUNNING,
+                "width": len(places),
+                "adopted": adopted,
+                "ended": adopted,
+                "cost": cost,
+            }
+        )
+        return started if made else started.model_copy(update={"state": StepState.DONE})
+
+    def _check_budget(self, name: str, cost: int) -> None:
+        """A fan-out wider than was reckoned with must not be started."""
+        taken = sum(run.spent if run.state is StepState.DONE else run.cost for run in self._steps.values())
+        left = self._job.credits.held - taken
+        if self._job.parent_id is None and cost > left:
+            message = (
+                f"Step {name} would cost {cost} credits, and {left} of the {self._job.credits.held} held are left."
+            )
+            raise PermanentError(message, code="budget_exceeded")
+
+    async def _context(self, step: Step) -> dict[str, Any]:
+        """What the step's templates may refer to."""
+        steps = {name: _step_view(await self._children(name)) for name in step.needs}
+        return {"payload": self._job.payload, "steps": steps}
+
+    async def _children(self, name: str) -> list[Job]:
+        if name not in self._results:
+            self._results[name] = await children.of_step(self._services, self._job, name)
+        return self._results[name]
+
+    async def _spent(self, name: str) -> int:
+        """The credits of this round's jobs that succeeded; what was adopted has been paid for."""
+        self._results.pop(name, None)
+        mine = (job for job in await self._children(name) if job.parent_id == self._job.job_id)
+        return sum(job.spent for job in mine if job.status is Status.COMPLETED and job.parent_round == self._job.round)
+
+    async def _count_what_succeeded(self) -> None:
+        for name, run in self._steps.items():
+            if run.state in {StepState.RUNNING, StepState.FAILED}:
+                self._steps[name] = run.model_copy(update={"spent": await self._spent(name)})
+
+    async def _failure(self) -> JobError | None:
+        """The error of the job whose failure ends the pipeline."""
+        for name, run in self._steps.items():
+            if run.state is not StepState.FAILED:
+                continue
+            for job in await children.of_step(self._services, self._job, name):
+                if job.status.final and job.status is not Status.COMPLETED:
+                    reason = job.error.message if job.error else f"it was {job.status.lower()}"
+                    code = job.error.code if job.error else "step_failed"
+                    message = f"Step {name} failed: {reason}"
+                    return JobError(code=code, category=Category.PERMANENT, message=message)
+        return None
+
+    async def _outputs(self) -> tuple[UnitRun, ...]:
+        """What the last steps made is what the pipeline made."""
+        units: list[UnitRun] = []
+        for name in self._pipeline.last():
+            done = [job for job in await self._children(name) if job.status is Status.COMPLETED]
+            several = len(done) > 1 or len(self._pipeline.last()) > 1
+            units += [_as_unit(job, f"{name}-{job.index + 1:03d}-" if several else "") for job in done]
+        return tuple(units)
+
+    async def _write(self, tx: Transaction, error: JobError | None, units: tuple[UnitRun, ...]) -> Job:
+        job = await still_held(tx, self._job)
+        now = self._services.clock.now()
+        captured = min(sum(run.spent for run in self._steps.values()), job.credits.held)
+        spent = sum(run.spent for run in self._steps.values())
+        if error is not None:
+            return end(tx, job, Status.FAILED, now, captured=captured, error=error, steps=self._steps, spent=spent)
+        if self._all(StepState.DONE):
+            changes: dict[str, Any] = {"units": units, "steps": self._steps, "progress": 100, "spent": spent}
+            return end(tx, job, Status.COMPLETED, now, captured=captured, **changes)
+        wake_at = alarm(job, now + self._services.rules.rescue_after)
+        waiting = {"lease_until": None, "fence": job.fence + 1, "wake_at": wake_at}
+        following = job.with_(now, steps=self._steps, progress=self._progress(), **waiting)
+        tx.set("jobs", job.job_id, following.document())
+        return following
+
+    def _progress(self) -> int:
+        weights = {name: max(weight, 1) for name, weight in budget_of(self._pipeline).items()}
+        done = sum(weights[name] * run.fraction for name, run in self._steps.items())
+        return min(99, int(100 * done / sum(weights.values())))
+
+    def _all(self, state: StepState) -> bool:
+        return all(run.state is state for run in self._steps.values())
+
+
+def _step_view(jobs: list[Job]) -> dict[str, Any]:
+    """A step in templates: `results` and `artifacts` of all its jobs, `result` of the first."""
+    done = [job for job in jobs if job.status is Status.COMPLETED]
+    results = [_result_view(job) for job in done]
+    artifacts = [artifact for result in results for artifact in result["artifacts"]]
+    return {"result": results[0] if results else None, "results": results, "artifacts": artifacts}
+
+
+def _result_view(job: Job) -> dict[str, Any]:
+    """`artifacts[].ref` is how another job's payload names the file."""
+    artifacts = [
+        {"ref": f"job:{job.job_id}/{artifact.name}", **artifact.model_dump(by_alias=True, exclude={"path"})}
+        for artifact in job.artifacts
+    ]
+    data = {name: value for unit in job.units for name, value in (unit.data or {}).items()}
+    return {**data, "jobId": job.job_id, "artifacts": artifacts}
+
+
+def _as_unit(job: Job, prefix: str) -> UnitRun:
+    artifacts = tuple(artifact.model_copy(update={"name": f"{prefix}{artifact.name}"}) for artifact in job.artifacts)
+    data = {name: value for unit in job.units for name, value in (unit.data or {}).items()}
+    return UnitRun(
+        state=UnitState.DONE, credits=0, provider=job.served_by or job.job_type, artifacts=artifacts, data=data
+    )

@@ -1,0 +1,177 @@
+"""A pipeline's jobs: made, found, counted, and cancelled with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from taskreel.app.cost import cost
+from taskreel.app.services import WAKE_SHARDS, Services
+from taskreel.app.settle import end
+from taskreel.domain.claim import alarm
+from taskreel.domain.errors import PermanentError, QueueError
+from taskreel.domain.ids import child_job_id
+from taskreel.domain.job import Job, Status, UnitRun, UnitState
+from taskreel.domain.pipeline import StepRun
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes.job_type import JobType, Submission
+from taskreel.ports import Operator, Query, Task, Transaction
+
+FINAL = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED)
+_AT_ONCE = 100
+
+
+async def of_step(services: Services, parent: Job, step: str) -> list[Job]:
+    """The step's jobs in order: at each place what is completed, or else the newest round's.
+
+    Those of the jobs that this pipeline replays count too, except in the steps that it does again.
+    """
+    parents = [parent.job_id] if step in parent.redo else [parent.job_id, *parent.lineage]
+    query = Query(collection="jobs", where=(("parentId", "in", parents), ("step", "==", step)))
+    found: dict[int, Job] = {}
+    for row in await services.store.query(query):
+        job = Job.model_validate(row.data)
+        before = found.get(job.index)
+        if before is None or _rank(job, parent) > _rank(before, parent):
+            found[job.index] = job
+    return [found[index] for index in sorted(found)]
+
+
+def _rank(job: Job, parent: Job) -> tuple[bool, bool, int]:
+    return job.status is Status.COMPLETED, job.parent_id == parent.job_id, job.round
+
+
+async def count(services: Services, parent: Job, step: str, run: StepRun) -> tuple[int, int]:
+    """How many of the step's jobs have ended, and how many of these failed; no document is read."""
+    mine: tuple[tuple[str, Operator, Any], ...] = (
+        ("parentId", "==", parent.job_id),
+        ("step", "==", step),
+        ("parentRound", "==", parent.round),
+    )
+    ended = await services.store.aggregate(
+        Query(collection="jobs", where=(*mine, ("status", "in", [str(status) for status in FINAL])))
+    )
+    completed = await services.store.aggregate(
+        Query(collection="jobs", where=(*mine, ("status", "==", str(Status.COMPLETED))))
+    )
+    total = int(ended["count"])
+    return run.adopted + total, total - int(completed["count"])
+
+
+def child(
+    services: Services, parent: Job, step: str, index: int, submission: Submission, job_type: JobType[Any]
+) -> Job:
+    """One job of a step. It holds no credits: the pipeline has."""
+    now = services.clock.now()
+    served_by = services.providers.choose(submission.provider)
+    job = Job(
+        job_id=child_job_id(parent.job_id, parent.round, step, index),
+        job_type=job_type.name,
+        status=Status.QUEUED,
+        priority=parent.priority,
+        user_id=parent.user_id,
+        project_id=parent.project_id,
+        payload=submission.model_dump(by_alias=True, mode="json", exclude_defaults=True),
+        created_at=now,
+        updated_at=now,
+        status_at={Status.QUEUED: now},
+        retry=job_type.retry,
+        served_by=None if job_type.pipeline else served_by,
+        units=tuple(UnitRun(credits=unit.credits, provider=served_by) for unit in job_type.units(submission)),
+        wake_shard=services.random.randrange(WAKE_SHARDS),
+        finish_by=parent.finish_by,
+        parent_id=parent.job_id,
+        parent_lane=parent.lane,
+        parent_round=parent.round,
+        step=step,
+        index=index,
+        lineage=tuple(child_job_id(one, 1, step, index) for one in parent.lineage),
+    )
+    return job.with_(now, wake_at=alarm(job, now + services.rules.rescue_after))
+
+
+def cost_of(job: Job) -> int:
+    """The credits that a pipeline must have for this job of its own."""
+    job_type = JOB_TYPES[job.job_type]
+    return cost(job_type, job_type.submission.model_validate(job.payload))
+
+
+def validated(payload: Any, job_type: JobType[Any], step: str) -> Submission:
+    """The step's payload, now that everything in it is known."""
+    try:
+        submission: Submission = job_type.submission.model_validate(payload)
+    except ValueError as error:
+        raise PermanentError(
+            f"Step {step}: its payload does not fit {job_type.name}: {error}", code="bad_payload"
+        ) from None
+    return submission
+
+
+async def create(services: Services, jobs: Sequence[Job]) -> None:
+    """Store the jobs that are not there yet, a hundred a commit, and put them on their lanes."""
+
+    async def store(tx: Transaction, some: Sequence[Job]) -> None:
+        there = [await tx.get("jobs", job.job_id) for job in some]
+        for job, document in zip(some, there, strict=True):
+            if document is None:
+                tx.create("jobs", job.job_id, job.document())
+
+    for start in range(0, len(jobs), _AT_ONCE):
+        some = jobs[start : start + _AT_ONCE]
+        await services.store.transaction(lambda tx, some=some: store(tx, some))  # type: ignore[misc]  # bound now
+    try:
+        await services.tasks.enqueue_many([_task(job) for job in jobs])
+    except QueueError:
+        return  # the sweep sends them
+
+
+async def cancel_all(services: Services, parent: Job) -> None:
+    """Cancel what of the pipeline has not ended, down to the last level."""
+    query = Query(collection="jobs", where=(("parentId", "==", parent.job_id),))
+    for row in await services.store.query(query):
+        job = Job.model_validate(row.data)
+        if job.status.final:
+            continue
+        cancelled = await services.store.transaction(lambda tx, id_=job.job_id: _cancel(services, tx, id_))  # type: ignore[misc]  # bound now
+        if cancelled is not None:
+            await after_end(services, cancelled)
+
+
+async def _cancel(services: Services, tx: Transaction, job_id: str) -> Job | None:
+    document = await tx.get("jobs", job_id)
+    job = None if document is None else Job.model_validate(document.data)
+    if job is None or job.status.final:
+        return None
+    return end(tx, job, Status.CANCELLED, services.clock.now(), delivery=job.delivery + 1)
+
+
+async def after_end(services: Services, job: Job) -> None:
+    """What an end means for others: a pipeline's jobs end with it, and a pipeline looks at what its job has become.
+
+    A provider that still works on a cancelled job is told by one more delivery.
+    """
+    if job.status is Status.CANCELLED and any(unit.state is UnitState.RUNNING for unit in job.units):
+        await _send(services, _task(job))
+    if job.steps and job.status is not Status.COMPLETED:
+        await cancel_all(services, job)
+    if job.parent_id is not None and job.parent_lane is not None:
+        await tell(services, job.parent_id, job.parent_lane)
+
+
+async def tell(services: Services, parent_id: str, lane: str) -> None:
+    """Have the pipeline looked at within two seconds: however many jobs end together, one task a second."""
+    second = int(services.clock.now().timestamp()) + 1
+    at = datetime.fromtimestamp(second, UTC)
+    await _send(services, Task(lane=lane, job_id=parent_id, delivery=second, at=at))
+
+
+async def _send(services: Services, task: Task) -> None:
+    try:
+        await services.tasks.enqueue(task)
+    except QueueError:
+        return  # the sweep finds it
+
+
+def _task(job: Job) -> Task:
+    return Task(lane=job.lane, job_id=job.job_id, delivery=job.delivery, deadline=JOB_TYPES[job.job_type].timeout)

@@ -1,0 +1,52 @@
+"""Jobs in order, as the caller draws it: steps that use what earlier ones made."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import Field, model_validator
+
+from taskreel.domain import pipeline
+from taskreel.jobtypes.job_type import JobType, Submission
+from taskreel.ports import Capability
+
+
+class PipelineRequest(Submission):
+    """`{steps: {name: {type, payload, after, forEach, maxItems, onFailure}}, budget}`.
+
+    A payload may hold `{{steps.name.result.…}}`, `{{item.…}}` and `{{index}}` (JMESPath). `budget` is the most credits
+    that may be held; without one it is reckoned from the steps.
+    """
+
+    steps: dict[str, pipeline.Step] = Field(min_length=1, max_length=50)
+    budget: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _sound(self) -> PipelineRequest:
+        pipeline.Pipeline(steps=self.steps)
+        return self
+
+
+PIPELINE = JobType(
+    name="pipeline",
+    summary="Several jobs in order, each using what earlier ones made",
+    submission=PipelineRequest,
+    capability=Capability.PIPELINE,
+    price="the sum of its jobs; only those that succeed are charged",
+    credits=10,
+    pipeline=lambda job: pipeline.Pipeline(steps=job.steps),
+    deadline=timedelta(days=2),
+    example={
+        "steps": {
+            "picture": {
+                "type": "image-generation",
+                "forEach": ["at sunset", "at night"],
+                "payload": {"prompt": "A lighthouse {{item}}", "options": {"width": 1280, "height": 720}},
+            },
+            "video": {
+                "type": "video-generation",
+                "payload": {"imageUrls": "{{steps.picture.artifacts[*].ref}}", "options": {"duration": 6}},
+            },
+        }
+    },
+)
