@@ -23,8 +23,7 @@ LONGEST_SECONDS = 4 * 3600
 def convert_audio(source: Path, *, out: Path, bit_rate: int | None = None) -> MediaInfo:
     """The first audio track of any file as .wav, .mp3, .opus, .ogg, .m4a or .flac, 48 kHz stereo."""
     with SoundFile(out, bit_rate=bit_rate) as file:
-        for frame in read_frames(source):
-            file.frame(frame)
+        file.frames(read_frames(source))
     return probe(out)
 
 
@@ -57,10 +56,12 @@ def stitch_audio(
     held: Samples = np.zeros((2, 0), np.float32)
     with SoundFile(out) as file:
         for index, source in enumerate(sources):
-            reader = Reader.of(source)
             if index and gap_seconds:
                 file.write(np.zeros((2, round(gap_seconds * SOUND_RATE)), np.float32))
-            held = _append(file, reader, held, overlap)
+            if overlap:
+                held = _append(file, Reader.of(source), held, overlap)
+            else:
+                file.frames(read_frames(source))
             if on_progress:
                 on_progress((index + 1) / len(sources))
         file.write(held)

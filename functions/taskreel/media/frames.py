@@ -16,7 +16,7 @@ from taskreel.domain.errors import PermanentError
 from taskreel.media.opening import open_stream
 from taskreel.media.pictures import save_picture
 from taskreel.media.probe import MediaInfo, probe
-from taskreel.media.writing import Picture, Size
+from taskreel.media.writing import THREADS, Picture, Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,6 +127,7 @@ def clip_pictures(path: Path, shape: Shape) -> Iterator[Picture]:
 def _normaliser(stream: VideoStream, first: av.VideoFrame, shape: Shape) -> av.filter.Graph:
     width, height = shape.size
     graph = av.filter.Graph()
+    graph.threads = THREADS
     source = graph.add_buffer(
         width=first.width, height=first.height, format=first.format, time_base=stream.time_base, name="in"
     )

@@ -70,10 +70,8 @@ def louden(source: Path, out: Path, *, gain: float) -> None:
     limiter = Limiter()
     with SoundFile(out) as file:
         for frame in read_frames(source):
-            for ready in limiter.limit(samples_of(frame) * np.float32(gain)):
-                file.frame(ready)
-        for ready in limiter.rest():
-            file.frame(ready)
+            file.frames(limiter.limit(samples_of(frame) * np.float32(gain)))
+        file.frames(limiter.rest())
 
 
 def _mixed(clips: Sequence[Clip], bed: Bed | None, seconds: float) -> Iterator[tuple[int, Samples]]:

@@ -76,10 +76,8 @@ def compose_music(
         for start, count in pieces(seconds):
             part = np.take(piece, range(start, start + count), axis=1, mode="wrap")
             envelope = fade_gain(start, count, total, min(fade_in_seconds, seconds / 4), min(fade_out_seconds, seconds / 3))
-            for frame in limiter.limit(part * (envelope * gain)):
-                file.frame(frame)
-        for frame in limiter.rest():
-            file.frame(frame)
+            file.frames(limiter.limit(part * (envelope * gain)))
+        file.frames(limiter.rest())
     return probe(out)
 
 

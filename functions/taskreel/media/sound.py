@@ -14,7 +14,7 @@ from taskreel.media.opening import open_stream
 from taskreel.media.writing import SOUND_RATE, SoundTrack, sound_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -147,9 +147,10 @@ class SoundFile:
         if samples.shape[1]:
             self._track.append(sound_frame(np.clip(samples, -1, 1)))
 
-    def frame(self, frame: av.AudioFrame) -> None:
-        """Append a 48 kHz stereo float frame."""
-        self._track.append(frame)
+    def frames(self, frames: Iterable[av.AudioFrame]) -> None:
+        """Append 48 kHz stereo float frames."""
+        for frame in frames:
+            self._track.append(frame)
 
 
 def sound_format(out: Path) -> SoundFormat:

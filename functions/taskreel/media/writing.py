@@ -45,6 +45,8 @@ VP9 = {
     "high": {**_VP9, "cpu-used": "4", "crf": "26", "deadline": "good"},
 }
 
+ENCODER_OPTIONS = {"libmp3lame": {"compression_level": "7"}}  # this LAME has no assembler code: its default takes twice as long
+
 
 @dataclass(frozen=True, slots=True)
 class Format:
@@ -150,7 +152,8 @@ class SoundTrack:
 
     def __init__(self, container: OutputContainer, codec: str, bit_rate: int | None, rate: int = SOUND_RATE) -> None:
         self._container = container
-        self._stream = cast("AudioStream", container.add_stream(codec, rate=rate, layout="stereo"))
+        options = ENCODER_OPTIONS.get(codec, {})
+        self._stream = cast("AudioStream", container.add_stream(codec, rate=rate, layout="stereo", options=options))
         if bit_rate:
             self._stream.bit_rate = bit_rate
         self._rate = rate
