@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from taskreel.adapters.providers import load
+from taskreel.domain.errors import TemporaryError
 from taskreel.ports import Capability, Done, Generation, Input, Pending, Provider
 
 from .fakes import FAKES, Fake, Mischief
@@ -36,17 +40,20 @@ class Case:
 
     def adapter(self, fake: Fake, **settings: Any) -> Provider:
         settings = {"transport": fake.transport(), "key": fake.key, **settings}
-        if self.name == "veo on vertex":
-            settings.setdefault("base_url", "https://us-central1-aiplatform.googleapis.com" + VERTEX_PATH)
+        settings.setdefault("base_url", self.base_url)
         provider: Provider = load(self.provider)(settings.pop("key"), **settings)
         return provider
+
+    @property
+    def base_url(self) -> str:
+        return VERTEX_URL if self.name == "veo on vertex" else FAKES[self.provider].base_url
 
     def request(self, folder: Path, **params: Any) -> Generation:
         model = params.pop("model", self.model)
         return generation(folder, self.capability, model, {**self.params, **params}, self.pictures)
 
 
-VERTEX_PATH = "/v1beta1/projects/p1/locations/us-central1"
+VERTEX_URL = "https://us-central1-aiplatform.googleapis.com/v1beta1/projects/p1/locations/us-central1"
 IMAGE = {"prompt": "A lighthouse in a storm", "width": 1024, "height": 768, "seed": 7}
 VIDEO = {"prompt": "Waves breaking", "width": 1280, "height": 720, "duration": 5.0, "fps": 30, "seed": 7}
 WORDS = {"prompt": "A script about a lamp", "schema": {"type": "object", "properties": {"title": {"type": "string"}}}}
@@ -120,20 +127,36 @@ def generation(
     )
 
 
-async def run(provider: Provider, request: Generation) -> Done:
+async def run(provider: Provider, request: Generation, *, patience: int = 10) -> Done:
     """Start and poll until it is done; every operation must survive being stored."""
     answer = await provider.start(request, idempotency_key="job-1.0.0")
-    for _ in range(10):
+    for _ in range(patience):
         if isinstance(answer, Done):
             return answer
         assert answer.poll_after.total_seconds() > 0
         answer = await provider.poll(json.loads(json.dumps(answer.operation)), request)
-    raise AssertionError("it never ends")
+    raise TemporaryError("it never ends")
 
 
 async def begun(provider: Provider, request: Generation) -> Pending:
     answer = await provider.start(request, idempotency_key="job-1.0.0")
     assert isinstance(answer, Pending)
+    return answer
+
+
+def live_key(variable: str) -> str:
+    """The key for a test that calls the real service, or a reason not to."""
+    return os.environ.get(variable) or pytest.skip(f"set {variable} to call the real service")
+
+
+async def bought_live(provider: Provider, request: Generation) -> Done:
+    """Really buy it, and wait as long as it takes."""
+    answer = await provider.start(request, idempotency_key="live")
+    while isinstance(answer, Pending):
+        await asyncio.sleep(answer.poll_after.total_seconds())
+        answer = await provider.poll(answer.operation, request)
+    await provider.close()
+    assert answer.outputs or answer.data
     return answer
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -62,8 +61,8 @@ class FakeBfl(Fake):
     def routes(self) -> list[Route]:
         return [Route("/v1/get_result", self._poll), Route("/v1/{model}", self._create, methods=["POST"])]
 
-    def authorised(self, headers: Mapping[str, str]) -> bool:
-        return headers.get("x-key") == self.key
+    def authorised(self, request: Request) -> bool:
+        return request.headers.get("x-key") == self.key
 
     def refusal(self, status: int, word: str, text: str) -> Response:
         if status == 422:

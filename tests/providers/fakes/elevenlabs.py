@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -36,8 +34,8 @@ class FakeElevenLabs(Fake):
             Route("/v1/music", self._compose, methods=["POST"]),
         ]
 
-    def authorised(self, headers: Mapping[str, str]) -> bool:
-        return headers.get("xi-api-key") == self.key
+    def authorised(self, request: Request) -> bool:
+        return request.headers.get("xi-api-key") == self.key
 
     def refusal(self, status: int, word: str, text: str) -> Response:
         if status == 422:

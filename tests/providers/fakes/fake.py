@@ -7,9 +7,8 @@ real port. Misbehaviour is an attribute, so that it can change between two calls
 from __future__ import annotations
 
 import contextlib
-import email.parser
-import email.policy
 import io
+import re
 import socket
 import struct
 import threading
@@ -148,7 +147,7 @@ class Fake:
     def routes(self) -> list[Route]:
         raise NotImplementedError
 
-    def authorised(self, headers: Mapping[str, str]) -> bool:
+    def authorised(self, request: Request) -> bool:
         raise NotImplementedError
 
     def refusal(self, status: int, word: str, text: str) -> Response:
@@ -183,7 +182,7 @@ class Fake:
 
     def enter(self, request: Request) -> None:
         """Refuse who is not authorised; be broken when told to."""
-        if not self.authorised(request.headers):
+        if not self.authorised(request):
             # The real ones echo the key.
             raise Refused(self.refusal(401, "invalid_api_key", f"Incorrect API key provided: {self.key}"))
         if self.mischief is Mischief.BROKEN:
@@ -275,15 +274,14 @@ _ENDS = {Mischief.MODERATION: Step.MODERATED, Mischief.FAILED: Step.FAILED, Misc
 
 
 def form(content_type: str, body: bytes) -> dict[str, list[str | bytes]]:
-    """A multipart/form-data body: text fields as text, files as bytes; repeated fields in order."""
-    head = f"content-type: {content_type}\r\n\r\n".encode()
-    message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
+    """A multipart/form-data body (RFC 7578): text fields as text, files as bytes; repeated fields in order."""
+    boundary = content_type.partition("boundary=")[2].encode()
     fields: dict[str, list[str | bytes]] = {}
-    for part in message.iter_parts():
-        content = part.get_payload(decode=True)
-        assert isinstance(content, bytes)
-        name = str(part.get_param("name", header="content-disposition"))
-        fields.setdefault(name, []).append(content if part.get_filename() is not None else content.decode())
+    for part in (b"\r\n" + body).split(b"\r\n--" + boundary)[1:-1]:
+        head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        described = re.search(rb'name="([^"]*)"(; filename=)?', head)
+        assert described is not None
+        fields.setdefault(described[1].decode(), []).append(content if described[2] else content.decode())
     return fields
 
 

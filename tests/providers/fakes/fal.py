@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -57,8 +56,8 @@ class FakeFal(Fake):
             Route("/{model:path}", self._create, methods=["POST"]),
         ]
 
-    def authorised(self, headers: Mapping[str, str]) -> bool:
-        return headers.get("authorization") == f"Key {self.key}"
+    def authorised(self, request: Request) -> bool:
+        return request.headers.get("authorization") == f"Key {self.key}"
 
     def refusal(self, status: int, word: str, text: str) -> Response:
         detail: Any = [{"loc": ["body"], "msg": text, "type": word}] if status == 422 else text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -59,8 +58,9 @@ class FakeGoogle(Fake):
             Route(f"{VERTEX}/publishers/google/models/{{model}}:{{verb}}", self._call, methods=["POST"]),
         ]
 
-    def authorised(self, headers: Mapping[str, str]) -> bool:
-        if "aiplatform" in headers.get("host", ""):
+    def authorised(self, request: Request) -> bool:
+        headers = request.headers
+        if "/projects/" in request.url.path:
             return headers.get("authorization") == f"Bearer {self.key}" and "x-goog-api-key" not in headers
         return headers.get("x-goog-api-key") == self.key and "authorization" not in headers
 

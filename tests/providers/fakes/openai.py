@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -67,8 +66,8 @@ class FakeOpenAI(Fake):
             Route("/v1/responses/{id}/cancel", self._cancel, methods=["POST"]),
         ]
 
-    def authorised(self, headers: Mapping[str, str]) -> bool:
-        return headers.get("authorization") == f"Bearer {self.key}"
+    def authorised(self, request: Request) -> bool:
+        return request.headers.get("authorization") == f"Bearer {self.key}"
 
     def refusal(self, status: int, word: str, text: str) -> Response:
         status = {402: 429, 422: 400}.get(status, status)

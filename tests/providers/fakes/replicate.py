@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -59,8 +58,8 @@ class FakeReplicate(Fake):
             Route("/v1/webhooks/default/secret", self._secret),
         ]
 
-    def authorised(self, headers: Mapping[str, str]) -> bool:
-        return headers.get("authorization") == f"Bearer {self.key}"
+    def authorised(self, request: Request) -> bool:
+        return request.headers.get("authorization") == f"Bearer {self.key}"
 
     def refusal(self, status: int, word: str, text: str) -> Response:
         if self.mischief is Mischief.TOO_FAST_BARE and status == 429:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -75,8 +74,8 @@ class FakeRunway(Fake):
             Route("/v1/{path}", self._create, methods=["POST"]),
         ]
 
-    def authorised(self, headers: Mapping[str, str]) -> bool:
-        return headers.get("authorization") == f"Bearer {self.key}"
+    def authorised(self, request: Request) -> bool:
+        return request.headers.get("authorization") == f"Bearer {self.key}"
 
     def refusal(self, status: int, word: str, text: str) -> Response:
         if status == 422:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -56,8 +56,8 @@ class FakeStability(Fake):
             Route("/v2beta/results/{id}", self._result),
         ]
 
-    def authorised(self, headers: Mapping[str, str]) -> bool:
-        return headers.get("authorization") == f"Bearer {self.key}"
+    def authorised(self, request: Request) -> bool:
+        return request.headers.get("authorization") == f"Bearer {self.key}"
 
     def refusal(self, status: int, word: str, text: str) -> Response:
         return JSONResponse({"id": "f00", "name": NAMES.get(status, word), "errors": [text]}, status_code=status)

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from taskreel.adapters.providers import models, wire
-from taskreel.adapters.providers.http import Http, OperationFailedError, moderated, no_output, presentable
+from taskreel.adapters.providers.http import Http, failed, moderated, no_output
 from taskreel.adapters.providers.models import ModelRow
 from taskreel.adapters.providers.webhooks import Webhook, header, operation_id, refuse
 from taskreel.domain.errors import PermanentError
@@ -74,17 +74,20 @@ class BlackForestLabs:
         """How it is now; the result's address holds for ten minutes."""
         del request  # the operation says it all
         reply = await self._http.call("GET", operation["url"])
-        match reply.get("status"):
-            case "Ready":
-                return self._done(operation, reply)
-            case "Request Moderated" | "Content Moderated" as status:
-                raise moderated(self.name, stage=status.split()[0].lower())
-            case "Task not found":
-                raise PermanentError("bfl does not know the operation (any more)", code="operation_unknown")
-            case "Error":
-                raise OperationFailedError(f"bfl failed: {presentable(str(reply.get('details') or 'no reason given'))}")
-            case _:  # Pending, and the words that new models bring
-                return Pending(operation=operation, poll_after=POLL_AFTER, progress=reply.get("progress"))
+        with self._http.reading():
+            match reply.get("status"):
+                case "Ready":
+                    return self._done(operation, reply)
+                case "Request Moderated" | "Content Moderated" as status:
+                    raise moderated(self.name, stage=status.split()[0].lower())
+                case "Task not found":
+                    raise PermanentError("bfl does not know the operation (any more)", code="operation_unknown")
+                case "Error":
+                    raise failed(self.name, reply.get("details"))
+                case _:  # Pending, and the words that new models bring
+                    return Pending(
+                        operation=operation, poll_after=POLL_AFTER, progress=wire.fraction(reply.get("progress"))
+                    )
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
         """BFL cannot stop a task; it runs on, unread."""

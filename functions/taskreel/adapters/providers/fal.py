@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from taskreel.adapters.providers import models, wire
-from taskreel.adapters.providers.http import MODERATION, Http, OperationFailedError, moderated, no_output, presentable
+from taskreel.adapters.providers.http import MODERATION, Http, failed, moderated, no_output
 from taskreel.adapters.providers.models import ModelRow
 from taskreel.adapters.providers.webhooks import Webhook, check_time, header, operation_id, refuse
 from taskreel.ports import Capability, Done, Generation, Model, Pending
@@ -69,8 +69,8 @@ class Fal:
         body = _body(row, request)
         reply = await self._http.call("POST", f"/{row.path}", creates=row.name, json=body, params=self._webhook)
         # The addresses it returns are shorter than the model's; they cannot be built here.
-        operation = {name: self._http.accepted(reply, name, row.name) for name in ("request_id", "status_url")}
-        operation |= {name: reply[name] for name in ("response_url", "cancel_url") if name in reply}
+        named = ("request_id", "status_url", "response_url", "cancel_url")
+        operation = {name: self._http.accepted(reply, name, row.name) for name in named}
         return Pending(operation=operation, poll_after=POLL_AFTER)
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
@@ -81,21 +81,21 @@ class Fal:
         if status.get("error"):
             raise self._failure(str(status["error"]), str(status.get("error_type") or ""))
         result = await self._http.call("GET", operation["response_url"])
-        if request.capability is Capability.TEXT:
-            return Done(data=wire.structured(self.name, str(result.get("output") or ""), request))
-        flagged = result.get("has_nsfw_concepts") or ()
-        if flagged and all(flagged):  # the pictures come all the same, black
-            raise moderated(self.name)
-        found = (item.get("url") for place in PLACES for item in _listed(result.get(place)))
-        outputs = tuple(wire.linked(url) for url in found if url)
-        if not outputs:
-            raise no_output(self.name)
-        return Done(outputs=outputs)
+        with self._http.reading():
+            if request.capability is Capability.TEXT:
+                return Done(data=wire.structured(self.name, str(result.get("output") or ""), request))
+            flagged = result.get("has_nsfw_concepts") or ()
+            if flagged and all(flagged):  # the pictures come all the same, black
+                raise moderated(self.name)
+            found = (item.get("url") for place in PLACES for item in _listed(result.get(place)))
+            outputs = tuple(wire.linked(url) for url in found if url)
+            if not outputs:
+                raise no_output(self.name)
+            return Done(outputs=outputs)
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
         """Take it off the queue, or ask its runner to stop."""
-        if "cancel_url" in operation:
-            await self._http.send("PUT", operation["cancel_url"], fine=(400, 404))
+        await self._http.send("PUT", operation["cancel_url"], fine=(400, 404))
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -104,7 +104,7 @@ class Fal:
     def _failure(self, said: str, kind: str) -> Exception:
         if kind in MODERATION or "content policy" in said.lower():
             return moderated(self.name)
-        return OperationFailedError(f"fal failed: {presentable(said)}", failure=kind)
+        return failed(self.name, said, failure=kind)
 
 
 def verify_webhook(headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from taskreel.adapters.providers import models, wire
-from taskreel.adapters.providers.http import Http, OperationFailedError, moderated, no_output, presentable
+from taskreel.adapters.providers.http import Http, failed, moderated, no_output
 from taskreel.adapters.providers.models import ModelRow
 from taskreel.ports import Capability, Done, Generation, Input, Model, Output, Pending
 
@@ -59,7 +59,8 @@ class Google:
             operation = {"name": self._http.accepted(reply, "name", row.path), "model": row.path}
             return Pending(operation=operation, poll_after=POLL_AFTER)
         reply = await self._call(row.path, "generateContent", _content_body(row, request), creates=row.path)
-        return await self._content(row, reply, request)
+        with self._http.reading(row.path):
+            return await self._content(row, reply, request)
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
         """How a video is now."""
@@ -70,10 +71,11 @@ class Google:
             reply = await self._http.call("GET", f"/{operation['name']}", headers=await self._auth())
         if not reply.get("done"):
             return Pending(operation=operation, poll_after=POLL_AFTER)
-        if error := reply.get("error"):
-            raise OperationFailedError(f"google failed: {presentable(str(error.get('message') or 'no reason given'))}")
-        response = reply.get("response") or {}
-        return Done(outputs=await self._videos(response.get("generateVideoResponse") or response, request))
+        with self._http.reading():
+            if error := reply.get("error"):
+                raise failed(self.name, error.get("message"))
+            response = reply.get("response") or {}
+            return Done(outputs=await self._videos(response.get("generateVideoResponse") or response, request))
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
         """Google cannot stop a video; it runs on, unread."""
@@ -100,25 +102,20 @@ class Google:
             text = "".join(part.get("text", "") for part in parts if not part.get("thought"))
             cost = models.token_cost(row, usage.get("promptTokenCount"), usage.get("candidatesTokenCount"))
             return Done(data=wire.structured(self.name, text, request), cost_usd=cost)
-        pictures = [part["inlineData"] for part in parts if "inlineData" in part and not part.get("thought")]
+        pictures = [part["inlineData"]["data"] for part in parts if "inlineData" in part and not part.get("thought")]
         if not pictures:
             raise no_output(self.name)
-        return Done(
-            outputs=tuple([await wire.kept_base64(request, item["data"], n) for n, item in enumerate(pictures, 1)])
-        )
+        return Done(outputs=await wire.kept_all(request, pictures))
 
     async def _videos(self, response: Mapping[str, Any], request: Generation) -> tuple[Output, ...]:
         samples = response.get("videos") or [sample["video"] for sample in response.get("generatedSamples") or ()]
         if not samples:
             raise moderated(self.name) if response.get("raiMediaFilteredCount") else no_output(self.name)
-        return tuple([await self._video(sample, request, n) for n, sample in enumerate(samples, 1)])
-
-    async def _video(self, sample: Mapping[str, Any], request: Generation, number: int) -> Output:
-        if content := sample.get("bytesBase64Encoded"):
-            return await wire.kept_base64(request, content, number)
+        if "bytesBase64Encoded" in samples[0]:
+            return await wire.kept_all(request, [sample["bytesBase64Encoded"] for sample in samples])
         # The Developer API's files open with the key only, so nobody but this adapter can copy them.
-        answer = await self._http.send("GET", sample["uri"], headers=await self._auth())
-        return await wire.kept(request, answer.content, number)
+        answers = [await self._http.send("GET", sample["uri"], headers=await self._auth()) for sample in samples]
+        return tuple([await wire.kept(request, answer.content, n) for n, answer in enumerate(answers, 1)])
 
 
 def _content_body(row: ModelRow, request: Generation) -> dict[str, Any]:

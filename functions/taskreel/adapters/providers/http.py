@@ -19,10 +19,11 @@ What a failed request becomes (`domain.errors`):
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email.utils
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -48,10 +49,12 @@ WAIT_IN_TEXT = re.compile(
 )
 #: What a user must not be shown: addresses, keys and account names, long opaque words.
 UNFIT = re.compile(
-    r"""https?://\S+ | data:\S+ | [\w.+-]+@[\w-]+\.[\w.-]+ | \b(?:Bearer|Basic|Key)\s+\S+
+    r"""https?://\S+ | data:\S+ | [\w.+-]+@[\w-]+\.[\w.-]+ | \b(?:Bearer|Basic)\s+\S+
     | \b(?:sk|pk|key|r8|org|proj|user|acct|req)[-_][\w*.-]{4,} | [\w+/=*-]{28,} | \b\d{1,3}(?:\.\d{1,3}){3}\b""",
     re.VERBOSE | re.IGNORECASE,
 )
+#: What taking apart a JSON value of another shape raises.
+NOT_AS_DOCUMENTED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
 class AmbiguousError(PermanentError):
@@ -72,6 +75,12 @@ class OperationFailedError(TemporaryError):
 def moderated(provider: str, **details: Any) -> PermanentError:
     """What a provider's moderation held back; no retry and no other account helps."""
     return PermanentError(f"{provider} refused the request: its moderation objects", code="moderation", **details)
+
+
+def failed(provider: str, said: Any, **details: Any) -> OperationFailedError:
+    """What the provider gave up on, with its words if it has any."""
+    words = presentable(str(said or "no reason given"))
+    return OperationFailedError(f"{provider} failed: {words}", provider=provider, **details)
 
 
 def no_output(provider: str) -> OperationFailedError:
@@ -159,7 +168,7 @@ class Http:
         `content` is httpx's: json, data, files, params, headers.
         """
         try:
-            request = self._client.build_request(method, url, **content)
+            request = self._client.build_request(method, str(url), **content)
             self._guard(request.url)
             async with asyncio.timeout(self._read_seconds + 10):  # httpx's own limits are per read, not in all
                 response = await self._client.send(request)
@@ -190,6 +199,15 @@ class Http:
         if isinstance(value, str) and value:
             return value
         raise self._unclear(creates, f"answered without {field!r}")
+
+    @contextlib.contextmanager
+    def reading(self, creates: str | None = None) -> Iterator[None]:
+        """Around what takes an answer apart: one that is not as documented is the provider's trouble, not a crash."""
+        try:
+            yield
+        except NOT_AS_DOCUMENTED as error:
+            log.exception("provider answered in another shape", extra={"provider": self.provider})
+            raise self._unclear(creates, "answered in a shape that is not documented") from error
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -326,6 +344,7 @@ def _text(body: Any) -> str:
     if not isinstance(body, dict):
         return ""
     if "msg" in body:  # pydantic's shape
-        return f"{'.'.join(str(part) for part in body.get('loc', ()))}: {body['msg']}"
+        place = body.get("loc")
+        return f"{'.'.join(map(str, place)) if isinstance(place, list) else ''}: {body['msg']}"
     parts = [_text(body[key]) for key in ("error", "detail", "message", "errors", "issues") if key in body]
     return "; ".join(filter(None, parts))

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from taskreel.adapters.providers import models, wire
-from taskreel.adapters.providers.http import Http, OperationFailedError, moderated, no_output, presentable
+from taskreel.adapters.providers.http import Http, failed, moderated, no_output
 from taskreel.adapters.providers.models import ModelRow
 from taskreel.adapters.providers.webhooks import operation_id, verify_standard
 from taskreel.domain.errors import PermanentError
@@ -58,7 +58,8 @@ class OpenAI:
             case Capability.TEXT:
                 reply = await self._http.call("POST", "/responses", creates=row.path, json=_text_body(row, request))
                 self._http.accepted(reply, "id", row.path)
-                return self._text(reply, request)
+                with self._http.reading(row.path):
+                    return self._text(reply, request)
             case Capability.SPEECH:
                 return await self._speech(row, request)
             case _:
@@ -66,7 +67,9 @@ class OpenAI:
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
         """How a text is now."""
-        return self._text(await self._http.call("GET", f"/responses/{operation['id']}"), request)
+        reply = await self._http.call("GET", f"/responses/{operation['id']}")
+        with self._http.reading():
+            return self._text(reply, request)
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
         """Stop a text."""
@@ -79,18 +82,18 @@ class OpenAI:
     async def _pictures(self, row: ModelRow, request: Generation) -> Done:
         body = _picture_body(row, request)
         if request.inputs:
-            files = [
-                ("image[]", (item.path.name, item.path.read_bytes(), item.content_type)) for item in request.inputs
-            ]
+            files = [("image[]", wire.part(item)) for item in request.inputs]
             form = {name: str(value) for name, value in body.items()}
             reply = await self._http.call("POST", "/images/edits", creates=row.path, data=form, files=files)
         else:
             reply = await self._http.call("POST", "/images/generations", creates=row.path, json=body)
-        found = [item["b64_json"] for item in reply.get("data") or () if item.get("b64_json")]
-        if not found:
+        with self._http.reading(row.path):
+            contents = [item["b64_json"] for item in reply.get("data") or () if item.get("b64_json")]
+            outputs = await wire.kept_all(request, contents)
+            cost = models.picture_cost(reply.get("usage") or {})
+        if not outputs:
             raise no_output(self.name)
-        outputs = [await wire.kept_base64(request, content, number) for number, content in enumerate(found, 1)]
-        return Done(outputs=tuple(outputs), cost_usd=models.picture_cost(reply.get("usage") or {}))
+        return Done(outputs=outputs, cost_usd=cost)
 
     async def _speech(self, row: ModelRow, request: Generation) -> Done:
         body = {"model": row.path, "voice": request.params.get("voice") or "coral"}
@@ -106,8 +109,7 @@ class OpenAI:
             case "completed":
                 return self._completed(reply, request)
             case "failed":
-                error = reply.get("error") or {}
-                raise OperationFailedError(f"openai failed: {presentable(str(error.get('message') or 'no reason'))}")
+                raise failed(self.name, (reply.get("error") or {}).get("message"))
             case "cancelled":
                 raise PermanentError("the text was cancelled at openai", code="provider_cancelled")
             case "incomplete":
@@ -115,7 +117,7 @@ class OpenAI:
                     raise moderated(self.name)
                 raise PermanentError("openai's text was cut off at its length limit", code="output_truncated")
             case _:
-                return Pending(operation={"id": reply["id"]}, poll_after=POLL_AFTER)
+                return Pending(operation={"id": str(reply["id"])}, poll_after=POLL_AFTER)
 
     def _completed(self, reply: Mapping[str, Any], request: Generation) -> Done:
         parts = [part for item in reply.get("output") or () for part in item.get("content") or ()]

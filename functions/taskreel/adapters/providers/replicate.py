@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from taskreel.adapters.providers import models, wire
-from taskreel.adapters.providers.http import Http, OperationFailedError, moderated, no_output, presentable
+from taskreel.adapters.providers.http import Http, failed, moderated, no_output
 from taskreel.adapters.providers.models import REAL_ESRGAN, ModelRow
 from taskreel.adapters.providers.webhooks import Webhook, operation_id, verify_standard
 from taskreel.domain.errors import PermanentError
@@ -35,10 +35,7 @@ FIELDS = {
     REAL_ESRGAN: {"scale": "scale", "faceEnhance": "face_enhance"},
 }
 #: The field for the picture to start from, where it is not `image`.
-PICTURE_FIELD = {
-    "black-forest-labs/flux-1.1-pro": "image_prompt",
-    "black-forest-labs/flux-kontext-pro": "input_image",
-}
+PICTURE = {"black-forest-labs/flux-1.1-pro": "image_prompt", "black-forest-labs/flux-kontext-pro": "input_image"}
 OBJECTIONS = ("nsfw", "sensitive", "moderat", "safety", "content policy")
 
 
@@ -74,21 +71,23 @@ class Replicate:
         limit = {"cancel-after": CANCEL_AFTER.get(request.capability, "600s")}
         reply = await self._http.call("POST", path, creates=row.name, json=body, headers=limit)
         id_ = self._http.accepted(reply, "id", row.name)
-        return Pending(operation={"id": id_, "urls": reply.get("urls") or {}}, poll_after=POLL_AFTER)
+        urls = reply.get("urls")
+        return Pending(operation={"id": id_, "urls": urls if isinstance(urls, dict) else {}}, poll_after=POLL_AFTER)
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
         """How the prediction is now."""
         url = operation["urls"].get("get") or f"/v1/predictions/{operation['id']}"
         reply = await self._http.call("GET", url)
-        match reply.get("status"):
-            case "succeeded":
-                return self._done(reply, request)
-            case "failed":
-                raise self._failure(str(reply.get("error") or "no reason given"))
-            case "canceled" | "aborted" as status:
-                raise PermanentError(f"the prediction was {status} at replicate", code="provider_cancelled")
-            case _:
-                return Pending(operation=operation, poll_after=POLL_AFTER)
+        with self._http.reading():
+            match reply.get("status"):
+                case "succeeded":
+                    return self._done(reply, request)
+                case "failed":
+                    raise self._failure(str(reply.get("error") or ""))
+                case "canceled" | "aborted" as status:
+                    raise PermanentError(f"the prediction was {status} at replicate", code="provider_cancelled")
+                case _:
+                    return Pending(operation=operation, poll_after=POLL_AFTER)
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
         """Stop the prediction."""
@@ -117,7 +116,7 @@ class Replicate:
     def _failure(self, said: str) -> Exception:
         if any(word in said.lower() for word in OBJECTIONS):
             return moderated(self.name)
-        return OperationFailedError(f"replicate failed: {presentable(said)}")
+        return failed(self.name, said)
 
 
 def verify_webhook(headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> str:
@@ -133,7 +132,7 @@ def _input(row: ModelRow, request: Generation) -> dict[str, Any]:
     if row.ratios and (shape := wire.nearest_ratio(request.params, row.ratios)):
         body["aspect_ratio"] = shape
     if request.inputs:
-        body[PICTURE_FIELD.get(row.path, "image")] = wire.data_uri(request.inputs[0], INLINE_BYTES)
+        body[PICTURE.get(row.path, "image")] = wire.data_uri(request.inputs[0], INLINE_BYTES)
     return body | wire.options(request.params)
 
 

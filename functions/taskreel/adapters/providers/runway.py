@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from taskreel.adapters.providers import models, wire
-from taskreel.adapters.providers.http import Http, OperationFailedError, moderated, no_output, presentable
+from taskreel.adapters.providers.http import Http, failed, moderated, no_output, presentable
 from taskreel.adapters.providers.models import ModelRow
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Done, Generation, Model, Pending
@@ -56,15 +56,18 @@ class Runway:
         """How it is now; asking again after success gives fresh addresses of the results."""
         del request  # the operation says it all
         reply = await self._http.call("GET", f"/v1/tasks/{operation['id']}")
-        match reply.get("status"):
-            case "SUCCEEDED":
-                return self._done(reply)
-            case "FAILED":
-                raise self._failure(reply)
-            case "CANCELLED":
-                raise PermanentError("the task was cancelled at runway", code="provider_cancelled")
-            case _:
-                return Pending(operation=operation, poll_after=POLL_AFTER, progress=reply.get("progress"))
+        with self._http.reading():
+            match reply.get("status"):
+                case "SUCCEEDED":
+                    return self._done(reply)
+                case "FAILED":
+                    raise self._failure(reply)
+                case "CANCELLED":
+                    raise PermanentError("the task was cancelled at runway", code="provider_cancelled")
+                case _:
+                    return Pending(
+                        operation=operation, poll_after=POLL_AFTER, progress=wire.fraction(reply.get("progress"))
+                    )
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
         """Stop and forget the task; what it has used is not refunded."""
@@ -83,12 +86,12 @@ class Runway:
 
     def _failure(self, reply: Mapping[str, Any]) -> Exception:
         code = str(reply.get("failureCode") or "")
-        said = presentable(str(reply.get("failure") or "no reason given"))
         if code.startswith("SAFETY"):
             return moderated(self.name, failure=code)
         if code.startswith("ASSET"):
+            said = presentable(str(reply.get("failure") or "no reason given"))
             return PermanentError(f"runway cannot use the given file: {said}", code="provider_rejected", failure=code)
-        return OperationFailedError(f"runway failed: {said}", failure=code)
+        return failed(self.name, reply.get("failure"), failure=code)
 
 
 def _asked(row: ModelRow, request: Generation) -> tuple[str, dict[str, Any]]:

@@ -106,7 +106,7 @@ class Stability:
 def _fields(row: ModelRow, request: Generation) -> dict[str, str]:
     fields = wire.picked(request.params, FIELDS[row.path])
     if row.path != "upscale/fast":
-        fields |= wire.seed(request.params, MOST_SEED)
+        fields |= {name: value or 1 for name, value in wire.seed(request.params, MOST_SEED).items()}  # 0 is none
     if row.variant:
         fields["model"] = row.variant
     if row.path == "generate/sd3" and request.inputs:
@@ -123,5 +123,4 @@ def _fields(row: ModelRow, request: Generation) -> dict[str, str]:
 def _files(request: Generation) -> dict[str, Any]:
     if not request.inputs:
         return {"none": ""}  # makes httpx send multipart although there is no file
-    item = request.inputs[0]
-    return {"image": (item.path.name, item.path.read_bytes(), item.content_type)}
+    return {"image": wire.part(request.inputs[0])}

@@ -32,7 +32,9 @@ def options(params: Mapping[str, Any]) -> dict[str, Any]:
 def ratio(text: str) -> float:
     """`16:9`, or `1280:720`, as a number."""
     width, _, height = text.partition(":")
-    return float(width) / float(height)
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise PermanentError(f"the aspect ratio {text!r} is not like 16:9", code="invalid_parameter")
+    return int(width) / int(height)
 
 
 def nearest_ratio(params: Mapping[str, Any], allowed: Sequence[str]) -> str | None:
@@ -86,6 +88,11 @@ def inline(item: Input) -> str:
     return base64.b64encode(item.path.read_bytes()).decode("ascii")
 
 
+def part(item: Input) -> tuple[str, bytes, str]:
+    """A file as a part of a form."""
+    return item.path.name, item.path.read_bytes(), item.content_type
+
+
 def data_uri(item: Input, most_bytes: int) -> str:
     """A file as a data URI, or its address where it is larger than the provider takes inline."""
     if item.url and item.path.stat().st_size > most_bytes:
@@ -127,17 +134,26 @@ async def kept(request: Generation, content: bytes, number: int = 1) -> Output:
     return Output(path=path)
 
 
-async def kept_base64(request: Generation, content: str, number: int = 1) -> Output:
-    """The same, from base64."""
-    return await kept(request, await asyncio.to_thread(base64.b64decode, content), number)
+async def kept_all(request: Generation, contents: Sequence[str]) -> tuple[Output, ...]:
+    """Results that came as base64."""
+    decoded = [await asyncio.to_thread(base64.b64decode, content) for content in contents]
+    return tuple([await kept(request, content, number) for number, content in enumerate(decoded, 1)])
 
 
 def linked(url: str) -> Output:
     """A result that the provider left at an address; who copies it guards against private ones."""
-    address = httpx.URL(url)
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        address = httpx.URL()
     if address.scheme not in {"https", "http"} or not address.host:
         raise PermanentError("the provider named a result at no web address", code="untrusted_host")
     return Output(url=url)
+
+
+def fraction(value: Any) -> float | None:
+    """Progress, where the provider tells it."""
+    return min(max(float(value), 0.0), 1.0) if isinstance(value, int | float) else None
 
 
 def _shape(params: Mapping[str, Any]) -> float | None:

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskreel.adapters.providers import PROVIDERS, load
+from taskreel.adapters.providers.models import OPEN, ROWS, ModelRow, Unit, estimate, find, offered, provider_name, rows
+from taskreel.domain.errors import PermanentError
+from taskreel.ports import Capability
+
+IMAGE, VIDEO, UPSCALE = Capability.IMAGE, Capability.VIDEO, Capability.UPSCALE
+DAY = date(2026, 11, 22)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "capability", "path"),
+    [
+        ("bfl", "flux-1.1-pro", IMAGE, "flux-pro-1.1"),
+        ("bfl", "flux-pro-1.1", IMAGE, "flux-pro-1.1"),
+        ("replicate", "flux-dev", IMAGE, "black-forest-labs/flux-dev"),
+        ("replicate", "flux-schnell", IMAGE, "black-forest-labs/flux-schnell"),
+        ("fal", "flux-dev", IMAGE, "fal-ai/flux/dev"),
+        ("fal", "flux-schnell", IMAGE, "fal-ai/flux/schnell"),
+        ("runway", "runway-gen4", VIDEO, "gen4_turbo"),
+        ("runway", "gen4_turbo", VIDEO, "gen4_turbo"),
+        ("stability", "stable-diffusion-xl", IMAGE, "generate/sd3"),
+        ("stability", "sd3", IMAGE, "generate/sd3"),
+        ("google", "veo-3", VIDEO, "veo-3.1-generate-001"),
+        ("veo", "veo-3", VIDEO, "veo-3.1-generate-001"),
+        ("openai", "gpt-image", IMAGE, "gpt-image-2"),
+    ],
+)
+def test_the_guides_names_still_mean_something(provider: str, model: str, capability: Capability, path: str) -> None:
+    assert find(provider, model, capability, DAY).path == path
+
+
+def test_upscale_as_a_provider_is_whoever_upscales() -> None:
+    row = find("upscale", "real-esrgan", UPSCALE, DAY)
+    assert (row.provider, row.path.partition(":")[0]) == ("replicate", "nightmareai/real-esrgan")
+    assert find("upscale", "", UPSCALE, DAY) is row
+
+
+@pytest.mark.parametrize(
+    ("model", "capability", "successor"),
+    [
+        ("dall-e-3", IMAGE, "gpt-image-2"),
+        ("dalle-3", IMAGE, "gpt-image-2"),
+        ("gpt-image-1", IMAGE, "gpt-image-2"),
+        ("sora", VIDEO, "veo-3.1"),
+    ],
+)
+def test_a_retired_model_names_its_successor(model: str, capability: Capability, successor: str) -> None:
+    with pytest.raises(PermanentError, match=successor) as caught:
+        find("openai", model, capability, DAY)
+    assert caught.value.code == "model_retired"
+
+
+def test_a_model_is_there_until_the_day_it_retires() -> None:
+    assert find("openai", "gpt-image-1.5", IMAGE, date(2026, 11, 30)).name == "gpt-image-1.5"
+    with pytest.raises(PermanentError):
+        find("openai", "gpt-image-1.5", IMAGE, date(2026, 12, 1))
+
+
+def test_an_unknown_model_is_told_what_exists() -> None:
+    with pytest.raises(PermanentError, match=r"it has: flux-2-pro, .*flux-kontext-max") as caught:
+        find("bfl", "flux-9", IMAGE, DAY)
+    assert caught.value.code == "unknown_model"
+
+
+@pytest.mark.parametrize("provider", ["bfl", "nobody"])
+def test_a_provider_that_cannot_is_told_who_can(provider: str) -> None:
+    with pytest.raises(PermanentError, match="these do: google, openai, runway") as caught:
+        find(provider, "veo-3", VIDEO, DAY)
+    assert caught.value.code == "unknown_provider"
+
+
+def test_open_providers_take_any_model_at_an_unknown_price() -> None:
+    row = find("replicate", "someone/their-model", VIDEO, DAY)
+    assert row.path == "someone/their-model"
+    assert estimate(row, {}) is None
+
+
+def test_an_open_provider_without_a_model_says_what_it_has() -> None:
+    with pytest.raises(PermanentError, match="it has: none"):
+        find("fal", "", VIDEO, DAY)
+
+
+def test_what_is_offered_excludes_what_is_retired() -> None:
+    names = {model.name for model in offered("openai", DAY)}
+    assert "gpt-image-2" in names
+    assert not names & {"dall-e-3", "sora-2", "gpt-image-1"}
+
+
+def test_each_name_means_one_row_of_a_provider_and_capability() -> None:
+    for row in ROWS:
+        for name in {row.name, row.path if not row.variant else row.name, *row.aliases}:
+            found = [
+                other
+                for other in rows(row.provider, row.capability)
+                if name in {other.name, other.path, *other.aliases}
+            ]
+            assert found == [row], name
+
+
+def test_every_row_belongs_to_a_provider_in_the_table_and_each_provider_has_rows() -> None:
+    assert {row.provider for row in ROWS} == set(PROVIDERS) - {"studio"}
+
+
+@pytest.mark.parametrize("name", sorted(set(PROVIDERS) - {"studio"}))
+def test_the_table_leads_to_the_class_of_that_name(name: str) -> None:
+    assert load(name).name == name
+
+
+def test_a_retiring_row_has_a_successor_and_the_successor_exists() -> None:
+    for row in ROWS:
+        assert bool(row.retires_on) is bool(row.replaced_by)
+        if row.retires_on and row.capability is IMAGE:
+            assert find(row.provider, row.replaced_by, IMAGE, DAY).current(row.retires_on)
+
+
+def test_limits_are_in_order() -> None:
+    for row in ROWS:
+        assert list(row.durations) == sorted(row.durations)
+        assert list(row.scales) == sorted(row.scales)
+        assert not row.needs_input or row.max_inputs
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "capability", "params", "usd"),
+    [
+        ("bfl", "flux-2-pro", IMAGE, {"width": 1024, "height": 1024}, 0.03),
+        ("bfl", "flux-2-pro", IMAGE, {"width": 2048, "height": 2048}, 0.03 + 3 * 0.015),
+        ("openai", "gpt-image-2", IMAGE, {"quality": "high", "numImages": 2}, 0.422),
+        ("runway", "gen4_turbo", VIDEO, {"duration": 5.0}, 0.25),
+        ("google", "veo-3", VIDEO, {}, 1.6),
+        ("stability", "conservative", UPSCALE, {}, 0.40),
+        ("elevenlabs", "", Capability.SPEECH, {"text": "x" * 500}, 0.09),
+        ("openai", "", Capability.TEXT, {"prompt": "x" * 400}, (100 * 0.75 + 2000 * 4.5) / 1e6),
+    ],
+)
+def test_an_estimate_follows_the_price_table(
+    provider: str, model: str, capability: Capability, params: dict[str, object], usd: float
+) -> None:
+    assert estimate(find(provider, model, capability, DAY), params) == pytest.approx(usd)
+
+
+@given(row=st.sampled_from(ROWS), days=st.integers(0, 2000), case=st.sampled_from([str.lower, str.upper]))
+def test_a_name_finds_its_row_while_it_is_current_and_never_after(row: ModelRow, days: int, case: type[str]) -> None:
+    day = date(2026, 1, 1) + timedelta(days=days)
+    try:
+        assert find(row.provider, case(row.name), row.capability, day) == row
+        assert row.current(day)
+    except PermanentError as error:
+        assert not row.current(day)
+        assert error.code == "model_retired"  # noqa: PT017  # either of two answers is right
+
+
+@given(pixels=st.tuples(st.integers(64, 4096), st.integers(64, 4096)), row=st.sampled_from([r for r in ROWS if r.usd]))
+def test_an_estimate_is_never_negative(row: ModelRow, pixels: tuple[int, int]) -> None:
+    usd = estimate(row, {"width": pixels[0], "height": pixels[1], "text": "x", "prompt": "x"})
+    assert usd is not None
+    assert usd > 0
+    assert row.unit in Unit
+
+
+def test_names_of_providers_are_folded() -> None:
+    assert provider_name("Vertex-AI") == "google"
+    assert provider_name("bfl") == "bfl"
+    assert set(PROVIDERS) >= OPEN
