@@ -47,7 +47,7 @@ def decide(job: Job, now: datetime) -> Claim:
         return ending
     if job.status in {Status.BLOCKED, Status.THROTTLED} or now < _due(job) - EARLY:
         return Claim(Verdict.IGNORE)
-    if job.lease_until is not None and not job.awaits_provider and not job.retry.allows_another(job.attempt):
+    if job.lease_until is not None and not job.resumes and not job.retry.allows_another(job.attempt):
         return _ended(Status.FAILED, "worker_lost", "The worker died during the last attempt this job may have.")
     return Claim(Verdict.RUN)
 
@@ -68,7 +68,7 @@ def _ended(status: Status, code: str, message: str) -> Claim:
 def claimed(job: Job, now: datetime, lease: timedelta) -> Job:
     """The job once a run holds it: a new fencing token, and a counted attempt unless the run only polls."""
     changes = {
-        "attempt": job.attempt if job.awaits_provider else job.attempt + 1,
+        "attempt": job.attempt if job.resumes else job.attempt + 1,
         "fence": job.fence + 1,
         "lease_until": now + lease,
         "wake_at": alarm(job, now + lease),
@@ -87,7 +87,7 @@ def alarm(job: Job, at: datetime) -> datetime:
 
 def _due(job: Job) -> datetime:
     """When the job's next step may begin."""
-    if job.awaits_provider:
+    if job.resumes:
         polls = [unit.due_at for unit in job.units if unit.due_at is not None]
         return min(polls, default=job.updated_at)
     return job.next_attempt_at or job.created_at

@@ -227,10 +227,11 @@ class Job(Value):
         return tuple(artifact for unit in self.units for artifact in unit.artifacts)
 
     @property
-    def awaits_provider(self) -> bool:
-        """Whether a provider works on all that is left: the next run only polls, which is no new attempt.
+    def resumes(self) -> bool:
+        """Whether all that is left goes on elsewhere, at a provider or in a pipeline's jobs: the next run is no attempt.
 
-        It is so between two polls, and when the run that polled has died.
+        It is so between two looks, and when the run that looked has died.
         """
         states = {unit.state for unit in self.units}
-        return self.status is Status.PROCESSING and UnitState.RUNNING in states and UnitState.TODO not in states
+        elsewhere = not states or (UnitState.RUNNING in states and UnitState.TODO not in states)
+        return self.status is Status.PROCESSING and elsewhere

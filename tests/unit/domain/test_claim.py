@@ -46,7 +46,7 @@ def test_a_job_is_run_only_when_nobody_holds_it_and_it_is_due(found: Job, now: d
         assert found.status in {Status.SCHEDULED, Status.QUEUED, Status.PROCESSING, Status.RETRYING}
         assert found.lease_until is None or found.lease_until <= now
         assert overdue(found, now) is None
-        if found.next_attempt_at is not None and not found.awaits_provider:
+        if found.next_attempt_at is not None and not found.resumes:
             assert now >= found.next_attempt_at - EARLY
 
 
@@ -71,7 +71,7 @@ def test_whoever_claims_a_job_holds_it_alone(found: Job, now: datetime) -> None:
 @given(any_jobs(), times)
 def test_a_claim_counts_as_an_attempt_unless_it_only_polls(found: Job, now: datetime) -> None:
     if decide(found, now).verdict is Verdict.RUN:
-        assert claimed(found, now, LEASE).attempt == found.attempt + (0 if found.awaits_provider else 1)
+        assert claimed(found, now, LEASE).attempt == found.attempt + (0 if found.resumes else 1)
 
 
 @given(any_jobs(), times)
