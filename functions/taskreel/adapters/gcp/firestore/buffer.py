@@ -91,10 +91,6 @@ class BufferedTransaction:
         """Whether the function has based anything on this document."""
         return key in self._documents
 
-    def is_as_read(self, key: Key, now: Document | None) -> bool:
-        """Whether a document that was read is still the same."""
-        return version_of(self._documents[key]) == version_of(now)
-
     def _condition(self, key: Key, version: str | None) -> Condition:
         if key not in self._documents:
             return version

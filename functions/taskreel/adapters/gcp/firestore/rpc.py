@@ -72,6 +72,8 @@ class FirestoreRpc:
 
     async def get(self, keys: Sequence[Key]) -> dict[Key, Document]:
         """The documents that exist, in one call. One read a key."""
+        if not keys:
+            return {}
         request = _BatchGet(database=self._database, documents=[document_name(self.root, key) for key in keys])
 
         async def read() -> dict[Key, Document]:

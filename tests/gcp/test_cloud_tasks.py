@@ -1,0 +1,165 @@
+"""What only Cloud Tasks can do to a queue: lose an answer, create half of a batch, refuse with a reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import pytest
+
+from taskreel.adapters.gcp import cloud_tasks
+from taskreel.adapters.gcp.cloud_tasks import CloudTasks
+from taskreel.adapters.local import tasks as local_tasks
+from taskreel.domain.errors import QueueError
+from taskreel.ports import Task
+from taskreel_local.cloudtasks.messages import Queue
+from taskreel_local.cloudtasks.records import Outgoing, Reply
+from taskreel_local.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_local.emulators import free_port
+
+from .calls import CountedAnswers, Losing
+
+PARENT = "projects/demo/locations/europe-central2"
+LANE = "image-generation-normal"
+
+
+class Deliveries:
+    def __init__(self) -> None:
+        self.requests: list[Outgoing] = []
+
+    async def send(self, request: Outgoing) -> Reply:
+        self.requests.append(request)
+        return Reply(200, {})
+
+
+@pytest.fixture
+def deliveries() -> Deliveries:
+    return Deliveries()
+
+
+@pytest.fixture
+async def service(deliveries: Deliveries) -> AsyncIterator[LocalCloudTasks]:
+    queues = [Queue(name=f"{PARENT}/queues/{LANE}")]
+    config = ServiceConfig(virtual_clock=True, rest_port=None, grpc_port=0, queues=queues, sender=deliveries)
+    async with LocalCloudTasks(config) as running:
+        yield running
+
+
+@asynccontextmanager
+async def connected(address: str, interceptors: Sequence[Any] = (), **options: Any) -> AsyncIterator[CloudTasks]:
+    queue = CloudTasks(
+        project="demo",
+        location="europe-central2",
+        target_url="https://processor.example/",
+        internal_key="secret-key",
+        emulator=address,
+        interceptors=interceptors,
+        **options,
+    )
+    yield queue
+    await queue.close()
+
+
+def at(service: LocalCloudTasks) -> str:
+    return f"127.0.0.1:{service.grpc_port}"
+
+
+def task(job_id: str = "job-1", **fields: Any) -> Task:
+    return Task(**{"lane": LANE, "job_id": job_id, "delivery": 1, **fields})
+
+
+async def test_a_task_carries_ids_the_internal_key_and_a_token_for_the_invoker(service: LocalCloudTasks) -> None:
+    counted = CountedAnswers()
+    async with connected(at(service), [counted], invoker="invoker@demo.iam.gserviceaccount.com") as queue:
+        await queue.enqueue(task(delivery=3))
+    ((method, request),) = counted.calls
+    sent = request.task
+    assert method == "CreateTask"
+    assert sent.http_request.url == "https://processor.example/tasks/process"
+    assert json.loads(sent.http_request.body) == {"jobId": "job-1", "delivery": 3}
+    assert sent.http_request.headers["X-Internal-Api-Key"] == "secret-key"
+    assert sent.http_request.oidc_token.service_account_email == "invoker@demo.iam.gserviceaccount.com"
+    assert sent.http_request.oidc_token.audience == "https://processor.example"
+    assert sent.name == f"{PARENT}/queues/{LANE}/tasks/{cloud_tasks.task_id(task(delivery=3))}"
+
+
+@pytest.mark.parametrize(("asked", "sent"), [(1, 15), (600, 600), (7200, 1800)])
+async def test_a_dispatch_deadline_is_kept_within_what_cloud_tasks_allows(
+    service: LocalCloudTasks, asked: int, sent: int
+) -> None:
+    counted = CountedAnswers()
+    async with connected(at(service), [counted]) as queue:
+        await queue.enqueue(task(deadline=timedelta(seconds=asked)))
+    assert counted.calls[0][1].task.dispatch_deadline.seconds == sent
+
+
+def test_both_adapters_give_a_task_the_same_name() -> None:
+    assert cloud_tasks.task_id(task()) == local_tasks.task_id(task())
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE])
+@pytest.mark.parametrize("carried_out", [True, False])
+async def test_a_lost_answer_is_asked_for_again_and_makes_one_task(
+    service: LocalCloudTasks, deliveries: Deliveries, code: grpc.StatusCode, *, carried_out: bool
+) -> None:
+    losing = Losing("CreateTask", code, times=2, carried_out=carried_out)
+    async with connected(at(service), [losing]) as queue:
+        await queue.enqueue(task())
+    await service.engine.advance(timedelta(seconds=1))
+    assert (losing.seen, len(deliveries.requests)) == (2 if carried_out else 3, 1)
+
+
+async def test_tries_are_bounded(service: LocalCloudTasks) -> None:
+    losing = Losing("CreateTask", grpc.StatusCode.UNAVAILABLE, times=99, carried_out=False)
+    async with connected(at(service), [losing]) as queue:
+        with pytest.raises(QueueError, match="Start it"):
+            await queue.enqueue(task())
+    assert losing.seen == 4
+
+
+async def test_a_fan_out_is_one_call_for_a_hundred_tasks(service: LocalCloudTasks, deliveries: Deliveries) -> None:
+    counted = CountedAnswers()
+    async with connected(at(service), [counted]) as queue:
+        await queue.enqueue_many([task(f"job-{n}") for n in range(201)])
+    await service.engine.advance(timedelta(seconds=5))
+    assert sorted(name for name, _ in counted.calls) == ["BatchCreateTasks", "BatchCreateTasks", "CreateTask"]
+    assert len(deliveries.requests) == 201
+
+
+async def test_a_fan_out_whose_answer_was_lost_makes_each_task_once(
+    service: LocalCloudTasks, deliveries: Deliveries
+) -> None:
+    losing = Losing("BatchCreateTasks", grpc.StatusCode.DEADLINE_EXCEEDED, times=1, carried_out=True)
+    async with connected(at(service), [losing]) as queue:
+        await queue.enqueue_many([task(f"job-{n}") for n in range(20)])
+    await service.engine.advance(timedelta(seconds=5))
+    assert (losing.seen, len(deliveries.requests)) == (2, 20)
+
+
+async def test_a_missing_queue_names_the_script_that_makes_it(service: LocalCloudTasks) -> None:
+    async with connected(at(service)) as queue:
+        for call in (
+            queue.enqueue(task(lane="nope")),
+            queue.enqueue_many([task("a", lane="nope"), task("b", lane="nope")]),
+        ):
+            with pytest.raises(QueueError, match=r"scripts/setup-cloud-tasks-queues\.sh"):
+                await call
+
+
+async def test_a_refused_permission_names_the_roles(service: LocalCloudTasks) -> None:
+    refusing = Losing("CreateTask", grpc.StatusCode.PERMISSION_DENIED, times=9, carried_out=False)
+    async with connected(at(service), [refusing]) as queue:
+        with pytest.raises(QueueError, match=r"roles/cloudtasks\.enqueuer.*scripts/provision"):
+            await queue.enqueue(task())
+    assert refusing.seen == 1
+
+
+async def test_a_queue_that_cannot_be_reached_says_so_soon() -> None:
+    async with connected(f"127.0.0.1:{free_port()}") as queue:
+        for call in (queue.enqueue(task()), queue.stats(LANE)):
+            with pytest.raises(QueueError, match="No Cloud Tasks emulator answers"):
+                await call

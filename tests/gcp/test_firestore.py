@@ -1,0 +1,352 @@
+"""What only Firestore can do to a store: change under a transaction, lose an answer, refuse with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+import pytest
+from google.cloud.firestore_v1.types import document
+
+from taskreel.adapters.gcp.firestore import FirestoreStore
+from taskreel.adapters.gcp.firestore.codec import decode_fields, encode_fields
+from taskreel.adapters.gcp.mending import Service, advice
+from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
+from taskreel.ports import Document, Increment, Query, Transaction
+from taskreel_local.emulators import firestore_emulator, free_port
+
+from .calls import CountedAnswers, CountedStreams, Losing
+
+pytestmark = pytest.mark.emulator
+
+NewStore = Callable[..., FirestoreStore]
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+
+
+async def put(store: FirestoreStore, id_: str, data: dict[str, Any]) -> None:
+    async def write(tx: Transaction) -> None:
+        tx.set("rows", id_, data)
+
+    await store.transaction(write)
+
+
+async def read(store: FirestoreStore, id_: str) -> dict[str, Any] | None:
+    document = await store.get("rows", id_)
+    return document.data if document else None
+
+
+# ── Conflicts ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_transaction_runs_again_when_what_it_read_has_changed(new_store: NewStore) -> None:
+    store, other = new_store(), new_store()
+    await put(store, "a", {"n": 1})
+    seen = []
+
+    async def add(tx: Transaction) -> None:
+        document = await tx.get("rows", "a")
+        assert document is not None
+        seen.append(document.data["n"])
+        if len(seen) == 1:
+            await put(other, "a", {"n": 10})
+        tx.update("rows", "a", {"n": document.data["n"] + 1})
+
+    await store.transaction(add)
+    assert (seen, await read(store, "a")) == ([1, 10], {"n": 11})
+
+
+async def test_it_runs_again_when_a_document_read_as_absent_has_come_to_be(new_store: NewStore) -> None:
+    store, other = new_store(), new_store()
+    seen = []
+
+    async def create_once(tx: Transaction) -> str:
+        there = await tx.get("rows", "a")
+        seen.append(there is not None)
+        if there is not None:
+            return "found"
+        await put(other, "a", {"by": "other"})
+        tx.create("rows", "a", {"by": "me"})
+        return "created"
+
+    assert await store.transaction(create_once) == "found"
+    assert seen == [False, True]
+
+
+async def test_a_document_read_and_not_written_does_not_run_it_again(new_store: NewStore) -> None:
+    store, other = new_store(), new_store()
+    await put(store, "rule", {"n": 1})
+    runs = []
+
+    async def copy(tx: Transaction) -> None:
+        runs.append(await tx.get("rows", "rule"))
+        await put(other, "rule", {"n": 2})
+        tx.set("rows", "copy", {"n": 1})
+
+    await store.transaction(copy)
+    assert len(runs) == 1
+
+
+async def test_reading_a_document_twice_in_a_transaction_gives_the_same(new_store: NewStore) -> None:
+    store, other = new_store(), new_store()
+    await put(store, "a", {"n": 1})
+
+    async def twice(tx: Transaction) -> bool:
+        first = await tx.get("rows", "a")
+        await put(other, "a", {"n": 2})
+        return first == await tx.get("rows", "a")
+
+    assert await store.transaction(twice)
+
+
+async def test_an_endless_conflict_is_given_up(new_store: NewStore) -> None:
+    store, other = new_store(conflict_seconds=0.3), new_store()
+    await put(store, "a", {"n": 1})
+
+    async def always_late(tx: Transaction) -> None:
+        await tx.get("rows", "a")
+        await put(other, "a", {"at": time.monotonic()})
+        tx.update("rows", "a", {"n": 2})
+
+    with pytest.raises(StoreConflictError, match="Others kept changing"):
+        await store.transaction(always_late)
+
+
+async def test_of_a_stale_version_and_a_changed_reading_the_reading_decides_first(new_store: NewStore) -> None:
+    store, other = new_store(), new_store()
+    await put(store, "a", {"n": 1})
+    await put(store, "b", {"n": 1})
+    stale = (await store.get("rows", "b")).version  # type: ignore[union-attr]  # it was written just now
+    await put(store, "b", {"n": 2})
+    runs = []
+
+    async def both(tx: Transaction) -> None:
+        runs.append(await tx.get("rows", "a"))
+        if len(runs) == 1:
+            await put(other, "a", {"n": 5})
+        tx.update("rows", "a", {"n": 3})
+        tx.update("rows", "b", {"n": 3}, version=stale)
+
+    with pytest.raises(StoreConflictError, match="rows/b"):
+        await store.transaction(both)
+    assert len(runs) == 2
+
+
+# ── Lost answers ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+async def test_a_creation_whose_answer_was_lost_is_not_mistaken_for_a_conflict(
+    new_store: NewStore, *, carried_out: bool
+) -> None:
+    losing = Losing("Commit", UNAVAILABLE, times=1, carried_out=carried_out)
+    store = new_store([losing])
+    account = new_store()
+    await put(account, "account", {"held": 0})
+
+    async def submit(tx: Transaction) -> None:
+        tx.create("rows", "job", {"cost": 3, "tags": ("x",)})
+        tx.update("rows", "account", {"held": Increment(3)})
+
+    await store.transaction(submit)
+    assert (losing.seen, await read(account, "account")) == (2, {"held": 3})
+
+
+async def test_a_versioned_write_whose_answer_was_lost_is_not_mistaken_for_a_conflict(new_store: NewStore) -> None:
+    losing = Losing("Commit", UNAVAILABLE, times=1, carried_out=True)
+    store, plain = new_store([losing]), new_store()
+    await put(plain, "a", {"fence": 1})
+    version = (await plain.get("rows", "a")).version  # type: ignore[union-attr]  # it was written just now
+
+    async def beat(tx: Transaction) -> None:
+        tx.update("rows", "a", {"fence": 2}, version=version)
+
+    await store.transaction(beat)
+    assert await read(plain, "a") == {"fence": 2}
+
+
+async def test_somebody_else_s_document_is_still_a_conflict_after_a_lost_answer(new_store: NewStore) -> None:
+    store = new_store([Losing("Commit", UNAVAILABLE, times=1, carried_out=False)])
+    await put(new_store(), "job", {"by": "other"})
+
+    async def create(tx: Transaction) -> None:
+        tx.create("rows", "job", {"by": "me"})
+
+    with pytest.raises(StoreConflictError, match="rows/job exists"):
+        await store.transaction(create)
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+async def test_increments_alone_are_never_sent_twice(new_store: NewStore, *, carried_out: bool) -> None:
+    losing = Losing("Commit", UNAVAILABLE, times=1, carried_out=carried_out)
+    store, plain = new_store([losing]), new_store()
+    await put(plain, "a", {"n": 0})
+
+    async def add(tx: Transaction) -> None:
+        tx.update("rows", "a", {"n": Increment(1)})
+
+    with pytest.raises(StoreError):
+        await store.transaction(add)
+    assert (losing.seen, await read(plain, "a")) == (1, {"n": int(carried_out)})
+
+
+async def test_a_contended_commit_is_tried_again(new_store: NewStore) -> None:
+    losing = Losing("Commit", grpc.StatusCode.ABORTED, times=3, carried_out=False)
+    await put(new_store([losing]), "a", {"n": 1})
+    assert losing.seen == 4
+
+
+async def test_a_missing_document_is_told_apart_from_a_missing_database(new_store: NewStore) -> None:
+    store = new_store()
+
+    async def update(tx: Transaction) -> None:
+        tx.update("rows", "nobody", {"n": 1})
+
+    with pytest.raises(StoreAbsentError, match="rows/nobody"):
+        await store.transaction(update)
+
+
+async def test_a_plain_write_that_was_lost_and_then_contended_is_still_written(new_store: NewStore) -> None:
+    lost = Losing("Commit", UNAVAILABLE, times=1, carried_out=False)
+    contended = Losing("Commit", grpc.StatusCode.ABORTED, times=1, carried_out=False)
+    store = new_store([lost, contended])
+    await put(store, "a", {"n": 1})
+    assert await read(store, "a") == {"n": 1}
+
+
+# ── What it costs ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_transaction_is_one_read_a_document_and_one_commit(new_store: NewStore) -> None:
+    answers, streams = CountedAnswers(), CountedStreams()
+    store = new_store([answers, streams])
+
+    async def move(tx: Transaction) -> None:
+        await tx.get("rows", "a")
+        await tx.get("rows", "b")
+        tx.create("rows", "a", {})
+        tx.create("rows", "b", {})
+        tx.create("rows", "c", {})
+
+    await store.transaction(move)
+    assert [name for name, _ in streams.calls] == ["BatchGetDocuments"] * 2
+    assert [(name, len(request.writes)) for name, request in answers.calls] == [("Commit", 3)]
+
+
+async def test_a_transaction_that_writes_nothing_commits_nothing(new_store: NewStore) -> None:
+    answers = CountedAnswers()
+    store = new_store([answers])
+
+    async def look(tx: Transaction) -> None:
+        await tx.get("rows", "a")
+
+    await store.transaction(look)
+    assert answers.calls == []
+
+
+async def test_fifty_that_race_for_one_document_read_it_three_times_each_at_most(new_store: NewStore) -> None:
+    answers, streams = CountedAnswers(), CountedStreams()
+    store = new_store([answers, streams])
+    await put(store, "a", {"n": 0})
+
+    async def add(tx: Transaction) -> None:
+        document = await tx.get("rows", "a")
+        assert document is not None
+        tx.update("rows", "a", {"n": document.data["n"] + 1})
+
+    await asyncio.gather(*(store.transaction(add) for _ in range(50)))
+    assert await read(store, "a") == {"n": 50}
+    assert len(streams.calls) <= 151
+    assert len(answers.calls) <= 101
+
+
+# ── Watching ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def heard(changes: AsyncIterator[Document | None]) -> dict[str, Any]:
+    """The next state in which the document exists: a new emulator is empty at first."""
+    while (document := await asyncio.wait_for(anext(changes), 20)) is None:
+        pass
+    return document.data
+
+
+async def test_a_watch_goes_on_over_a_restart_of_firestore() -> None:
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    watched, writing = FirestoreStore("p", emulator=address), FirestoreStore("p", emulator=address)
+    async with aclosing(watched.watch("rows", "a")) as changes:  # type: ignore[type-var]  # an async generator
+        with firestore_emulator(port):
+            await put(writing, "a", {"n": 1})
+            assert await heard(changes) == {"n": 1}
+        with firestore_emulator(port):
+            await put(writing, "a", {"n": 2})
+            assert await heard(changes) == {"n": 2}
+    await watched.close()
+    await writing.close()
+
+
+async def test_closing_the_store_ends_its_watches(new_store: NewStore) -> None:
+    store = new_store()
+    async with aclosing(store.watch("rows", "a")) as changes:  # type: ignore[type-var]  # an async generator
+        assert await asyncio.wait_for(anext(changes), 10) is None
+        await store.close()
+        with pytest.raises(StoreError, match="closed"):
+            await asyncio.wait_for(anext(changes), 10)
+
+
+# ── Reasons ──────────────────────────────────────────────────────────────────────────────────────
+
+FIRESTORE = Service(
+    name="Firestore",
+    api="firestore.googleapis.com",
+    role="roles/datastore.user",
+    provision="scripts/provision",
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "command"),
+    [
+        ("FAILED_PRECONDITION", "The query requires an index. You can create it here: https://c", "scripts/provision"),
+        ("PERMISSION_DENIED", "Cloud Firestore API has not been used in project 1 before or it is disabled.", "enable"),
+        ("PERMISSION_DENIED", "Missing or insufficient permissions.", "roles/datastore.user"),
+        ("NOT_FOUND", "The database (default) does not exist for project p.", "scripts/provision"),
+        ("UNAUTHENTICATED", "Request had invalid authentication credentials.", "scripts/setup-local-auth.sh"),
+        ("UNAVAILABLE", "Getting metadata from plugin failed with error: invalid_grant", "scripts/setup-local-auth.sh"),
+        ("RESOURCE_EXHAUSTED", "Quota exceeded.", "scripts/doctor"),
+        ("UNAVAILABLE", "failed to connect to all addresses", "scripts/doctor"),
+    ],
+)
+def test_a_refusal_names_the_command_that_mends_it(code: str, details: str, command: str) -> None:
+    told = advice(FIRESTORE, code, details)
+    assert command in told
+    assert details in told
+
+
+async def test_an_emulator_that_is_down_says_how_to_start_it() -> None:
+    store = FirestoreStore("p", emulator=f"127.0.0.1:{free_port()}")
+    with pytest.raises(StoreError, match="scripts/dev --google-emulators"):
+        await store.get("rows", "a")
+    await store.close()
+
+
+async def test_without_credentials_the_answer_is_how_to_get_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent/key.json")
+    with pytest.raises(StoreError, match=r"scripts/setup-local-auth\.sh"):
+        await FirestoreStore("p").get("rows", "a")
+
+
+async def test_a_request_that_firestore_refuses_is_a_store_error(new_store: NewStore) -> None:
+    with pytest.raises(StoreError, match="INVALID_ARGUMENT"):
+        await new_store().query(Query(collection="rows", where=(("n", "in", list(range(40))),)))
+
+
+def test_what_firestore_cannot_hold_is_escaped_and_comes_back() -> None:
+    message = document.Document.pb()()
+    data = {"": 1, "__x__": 2, "~": 3, "~[]": [[4]], "[]": [[]], "plain": [[1, [2]], {"__y__": []}]}
+    encode_fields(data, message.fields)
+    assert decode_fields(message.fields) == data
+    assert not any(name == "" or name.startswith("__") for name in message.fields)
