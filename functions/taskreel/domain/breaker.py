@@ -121,18 +121,21 @@ class Breaker(Value):
         recent = {step.index: step for step in self.steps if index - STEPS < step.index <= index}
         step = recent.get(index, Step(index=index))
         recent[index] = Step(index=index, succeeded=step.succeeded + (not failed), failed=step.failed + failed)
-        counted = self.model_copy(update={"steps": tuple(recent.values())})
-        return counted._opened(now, rule) if failed and counted._fails(rule) else counted
-
-    def _fails(self, rule: BreakerRule) -> bool:
-        failed = sum(step.failed for step in self.steps)
-        calls = failed + sum(step.succeeded for step in self.steps)
-        return calls >= rule.min_calls and failed >= rule.failure_rate * calls
+        steps = tuple(recent.values())
+        return (
+            self._opened(now, rule) if failed and _too_many(steps, rule) else self.model_copy(update={"steps": steps})
+        )
 
     def _opened(self, now: datetime, rule: BreakerRule) -> Breaker:
         doublings = min(self.openings, 32)
         seconds = min(rule.open_seconds * 2.0**doublings, rule.max_open_seconds)
         return Breaker(probe_at=now + timedelta(seconds=seconds), openings=self.openings + 1, since=now)
+
+
+def _too_many(steps: tuple[Step, ...], rule: BreakerRule) -> bool:
+    failed = sum(step.failed for step in steps)
+    calls = failed + sum(step.succeeded for step in steps)
+    return calls >= rule.min_calls and failed >= rule.failure_rate * calls
 
 
 def blames(error: RunError) -> bool:
