@@ -15,6 +15,7 @@ from taskreel.domain.credits import Account, EntryKind, LedgerEntry, hold
 from taskreel.domain.errors import (
     ForbiddenError,
     IdempotencyMismatchError,
+    InvalidError,
     QueueError,
     StoreConflictError,
     TooFewCreditsError,
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 #: Cloud Tasks takes tasks up to 30 days ahead; the sweep sends those that are due later.
 FARTHEST = timedelta(days=29)
+_LONGEST_SCHEDULE = timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ class Quote:
 async def quote(services: Services, caller: Caller, request: Request) -> Quote:
     """Everything that `submit` checks, without doing it."""
     _check_project(caller, request.submission)
+    _check_schedule(services, request.submission)
     served_by = services.providers.choose(request.submission.provider)
     document = await services.store.get("accounts", caller.user_id)
     return Quote(
@@ -72,9 +75,10 @@ async def quote(services: Services, caller: Caller, request: Request) -> Quote:
 async def submit(services: Services, caller: Caller, request: Request) -> Submitted:
     """The new job, or the one that the same idempotency key has made.
 
-    Raises TooFewCreditsError, InvalidError (provider), ForbiddenError (project), IdempotencyMismatchError.
+    Raises TooFewCreditsError, InvalidError (provider, scheduleAt), ForbiddenError (project), IdempotencyMismatchError.
     """
     _check_project(caller, request.submission)
+    _check_schedule(services, request.submission)
     job = _new_job(services, caller, request)
     try:
         await services.store.transaction(lambda tx: _store(services, tx, job))
@@ -182,6 +186,13 @@ def _check_project(caller: Caller, submission: Submission) -> None:
     project = submission.project_id
     if project is not None and caller.projects is not None and project not in caller.projects:
         raise ForbiddenError(f"Your token does not include project {project!r}.")
+
+
+def _check_schedule(services: Services, submission: Submission) -> None:
+    at = submission.schedule_at
+    if at is not None and at > services.clock.now() + _LONGEST_SCHEDULE:
+        message = "must be at most a year ahead"
+        raise InvalidError(f"scheduleAt {message}", errors=[{"path": "scheduleAt", "message": message}])
 
 
 def _retry(default: RetryPolicy, wanted: RetryOptions | None) -> RetryPolicy:
