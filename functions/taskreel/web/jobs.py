@@ -88,13 +88,14 @@ async def _submit(request: Request, job_type: JobType[Any]) -> Response:
     if request.query_params.get("validateOnly", "").lower() in {"true", "1"}:
         return await _quote(services, caller, wanted)
     submitted = await submit(services, caller, wanted)
-    job = await _ended_within(services, submitted.job, wait_seconds(request))
+    wait = wait_seconds(request)
+    job = await _ended_within(services, submitted.job, wait)
     view = await job_view(services, job, request.app.state.base_url)
     headers = {"Location": view["urls"]["self"]}
     if submitted.replayed:
         headers["Idempotency-Replayed"] = "true"
-    if "prefer" in request.headers:
-        headers["Preference-Applied"] = f"wait={wait_seconds(request):g}"
+    if wait:
+        headers["Preference-Applied"] = f"wait={wait:g}"
     return answer(view, HTTPStatus.OK if job.status.final else HTTPStatus.ACCEPTED, headers)
 
 

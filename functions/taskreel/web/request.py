@@ -68,8 +68,8 @@ def idempotency_key(request: Request) -> str | None:
             key = json.loads(key)
         except ValueError:
             key = ""
-    if not key or len(key) > 255:
-        raise _header("Idempotency-Key", "must have 1 to 255 characters")
+    if not key or len(key) > 255 or not key.isprintable():
+        raise _header("Idempotency-Key", "must have 1 to 255 characters that can be printed")
     return key
 
 
