@@ -1,0 +1,62 @@
+"""What these tests ask for, in few words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+IMAGE = "/api/jobs/image-generation"
+VIDEO = "/api/jobs/video-generation"
+UPSCALE = "/api/jobs/image-upscale"
+BATCH = "/api/jobs/batch-generation"
+
+
+def studio(mode: str, **how: Any) -> dict[str, Any]:
+    """An image for which the local provider (mis)behaves; what it makes in the end is small."""
+    return {"prompt": "a kite", "options": {"width": 64, "height": 64, "studio": {"mode": mode, **how}}}
+
+
+NOOP = studio("noop")
+
+
+def batch(count: int = 3, **fields: Any) -> dict[str, Any]:
+    return {"prompts": [f"kite {n}" for n in range(count)], "options": {"studio": {"mode": "noop"}}, **fields}
+
+
+async def submitted(client: httpx.AsyncClient, body: dict[str, Any] | None = None, path: str = IMAGE) -> dict[str, Any]:
+    """The new job."""
+    answer = await client.post(path, json=body or NOOP)
+    assert answer.status_code == 202, answer.text
+    job: dict[str, Any] = answer.json()
+    return job
+
+
+async def read(client: httpx.AsyncClient, job: dict[str, Any]) -> dict[str, Any]:
+    """The job as it is now."""
+    answer = await client.get(f"/api/jobs/{job['jobId']}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def balance(client: httpx.AsyncClient) -> dict[str, int]:
+    found: dict[str, int] = (await client.get("/api/credits")).json()
+    assert found["granted"] == found["available"] + found["held"] + found["captured"]
+    return found
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The answer's body, once it is a problem of that kind (RFC 9457)."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert (body["status"], body["code"], body["type"]) == (status, code, f"urn:taskreel:problem:{code}")
+    assert body["detail"]
+    assert body["title"]
+    return body
+
+
+def paths(answer: httpx.Response) -> set[str]:
+    """The fields that a refusal names."""
+    return {error["path"] for error in problem(answer, 422, "invalid_request")["errors"]}

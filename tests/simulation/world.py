@@ -1,0 +1,268 @@
+"""The whole cloud in one process and in virtual time: the deployed entry points, the queue engine, the embedded stores.
+
+Nothing waits on a real clock but work in worker processes. `advance` moves time from event to event, and lets
+everything that is due come to rest before it goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from functions_framework.aio import create_asgi_app
+
+from taskreel import wiring
+from taskreel.adapters.local.tasks import EmbeddedTasks
+from taskreel.app.services import Services
+from taskreel.config import Settings
+from taskreel.domain.job import Job
+from taskreel.ports import Store
+from taskreel_local.cloudtasks.api import Api
+from taskreel_local.cloudtasks.clock import SECOND, VirtualClock
+from taskreel_local.cloudtasks.engine import Engine
+from taskreel_local.cloudtasks.http1 import SendError
+from taskreel_local.cloudtasks.queues_file import DEFAULT_PARENT, apply_queues, load_queues
+from taskreel_local.cloudtasks.records import Outgoing, Reply
+from taskreel_local.cloudtasks.rest import RestApp
+
+ROOT = Path(__file__).resolve().parents[2]
+MAIN = ROOT / "functions" / "main.py"
+QUEUES = load_queues(ROOT / "infra" / "queues.yaml", DEFAULT_PARENT)
+
+KEY = "the-internal-key-of-these-tests"
+JWT_SECRET = "the-jwt-secret-of-these-tests-is-long"
+BASE = "http://api.test"
+
+
+class VirtualTime:
+    """`Clock` of the services over the engine's virtual clock."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.clock = clock
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.clock.now() / SECOND, UTC)
+
+    async def sleep(self, seconds: float, /) -> None:
+        woken = asyncio.get_running_loop().create_future()
+
+        def wake() -> None:
+            if not woken.done():
+                woken.set_result(None)
+
+        timer = self.clock.call_at(self.clock.now() + round(seconds * SECOND), wake)
+        try:
+            await woken
+        finally:
+            timer.cancel()
+
+
+class Inline(ThreadPoolExecutor):
+    """Runs what is sent to a thread at once, so that no thread is ever waited for."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
+            future.set_exception(error)
+        return future
+
+
+def settings(folder: Path, **changes: Any) -> Settings:
+    given = {
+        "store_url": "sqlite:///:memory:",
+        "tasks_url": "embedded:http://tasks.test",
+        "blobs_url": f"file:///{folder}/files",
+        "api_base_url": BASE,
+        "processor_url": BASE,
+        "internal_api_key": KEY,
+        "jwt_secret": JWT_SECRET,
+        "files_secret": "the-files-secret",
+        "initial_credits": 100,
+        "stand_in_provider": "studio",
+        "scratch_dir": folder / "scratch",
+        "worker_processes": 1,
+        **changes,
+    }
+    return Settings(**given)
+
+
+@dataclass
+class World:
+    """One running system. `api` has no token; `as_user` makes clients that have one."""
+
+    settings: Settings
+    services: Services
+    engine: Engine
+    clock: VirtualClock
+    api: httpx.AsyncClient
+    processor: httpx.AsyncClient
+    maintenance: httpx.AsyncClient
+    #: The deliveries that the queues have made, and what was answered.
+    delivered: list[tuple[str, int]] = field(default_factory=list)
+    #: While set, deliveries are lost before they arrive.
+    cut_off: bool = False
+    #: Deliveries begin only while time passes: between two calls of `advance` nothing moves by itself.
+    _passing: asyncio.Event = field(default_factory=asyncio.Event)
+    _open: list[httpx.AsyncClient] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        return self.services.clock.now()
+
+    def as_user(self, user: str = "ada", **claims: Any) -> httpx.AsyncClient:
+        client = httpx.AsyncClient(transport=self.api._transport, base_url=BASE)
+        client.headers["authorization"] = f"Bearer {token(user, **claims)}"
+        self._open.append(client)
+        return client
+
+    async def job(self, job_id: str) -> Job:
+        """As it is stored."""
+        document = await self.services.store.get("jobs", job_id)
+        assert document is not None
+        return Job.model_validate(document.data)
+
+    async def put(self, job: Job) -> None:
+        """Store a job as it is, past every rule."""
+        await self.services.store.transaction(lambda tx: _set(tx, job))
+
+    async def process(self, job_id: str, key: str | None = KEY) -> httpx.Response:
+        """One delivery, by hand."""
+        headers = {} if key is None else {"X-Internal-Api-Key": key}
+        return await self.processor.post("/tasks/process", json={"jobId": job_id, "delivery": 1}, headers=headers)
+
+    async def sweep(self) -> Mapping[str, int]:
+        answer = await self.maintenance.post("/tasks/sweep", headers={"X-Internal-Api-Key": KEY})
+        assert answer.status_code == 200, answer.text
+        swept: Mapping[str, int] = answer.json()["swept"]
+        return swept
+
+    async def advance(self, seconds: float) -> None:
+        """Let that much time pass, with all that happens in it."""
+        until = self.clock.now() + round(seconds * SECOND)
+        self._passing.set()
+        await self.rest()
+        while self.clock.run_next(until):
+            await self.rest()
+        self._passing.clear()
+
+    async def settle(self) -> None:
+        """Let everything that is due now happen."""
+        await self.advance(0.1)
+
+    async def rest(self) -> None:
+        """Return when nothing can happen before time goes on: nobody is ready to run, no worker works."""
+        loop: Any = asyncio.get_running_loop()
+        quiet = 0
+        while quiet < 3:
+            await asyncio.sleep(0)
+            busy = self.services.workers._running
+            if busy:
+                await _any_done(busy)
+            quiet = 0 if busy or loop._ready else quiet + 1
+
+    async def send(self, request: Outgoing) -> Reply:
+        """The engine's deliveries go straight to the task processor."""
+        await self._passing.wait()
+        if self.cut_off:
+            raise SendError("the connection was lost")
+        answer = await self.processor.request(
+            request.method, request.url, headers=list(request.headers), content=request.body
+        )
+        self.delivered.append((json.loads(request.body)["jobId"], answer.status_code))
+        return Reply(answer.status_code, dict(answer.headers), answer.content)
+
+
+async def _set(tx: Any, job: Job) -> None:
+    tx.set("jobs", job.job_id, job.document())
+
+
+async def _any_done(futures: set[Future[Any]]) -> None:
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    for future in tuple(futures):
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(done.set))
+    await done.wait()
+
+
+def token(user: str = "ada", *, key: str = JWT_SECRET, algorithm: str = "HS256", **claims: Any) -> str:
+    """A token that holds for an hour, or with other claims; a claim of None is left out."""
+    now = int(datetime.now(UTC).timestamp())
+    given = {"sub": user, "iat": now, "exp": now + 3600, **claims}
+    return jwt.encode({name: value for name, value in given.items() if value is not None}, key, algorithm=algorithm)
+
+
+@asynccontextmanager
+async def running(
+    folder: Path,
+    patch: pytest.MonkeyPatch,
+    *,
+    wrap: Callable[[Store], Store] = lambda store: store,
+    change: Callable[[Services], Services] = lambda services: services,
+    **changes: Any,
+) -> AsyncIterator[World]:
+    """A world for the time of the block; `wrap` may stand before its store, `changes` are settings."""
+    asyncio.get_running_loop().set_default_executor(Inline())
+    chosen = settings(folder, **changes)
+    clock = VirtualClock()
+    async with AsyncExitStack() as stack:
+        made: list[World] = []
+        engine = Engine(clock=clock, sender=_Sender(made))
+        engine.start()
+        await apply_queues(engine, QUEUES)
+        queue = await stack.enter_async_context(httpx.AsyncClient(transport=_asgi(RestApp(Api(engine)))))
+        services = _services(chosen, VirtualTime(clock), queue)
+        services = change(replace(services, store=wrap(services.store)))
+        stack.push_async_callback(services.store.close)
+        stack.callback(services.workers.close)
+        _wire(patch, chosen, services)
+        clients = [
+            await stack.enter_async_context(_client(name)) for name in ("jobs_api", "task_processor", "maintenance")
+        ]
+        world = World(chosen, services, engine, clock, *clients)
+        made.append(world)
+        stack.push_async_callback(engine.close, 0)
+        yield world
+        for client in world._open:
+            await client.aclose()
+
+
+@dataclass(frozen=True)
+class _Sender:
+    made: list[World]
+
+    async def send(self, request: Outgoing) -> Reply:
+        return await self.made[0].send(request)
+
+
+def _services(chosen: Settings, clock: VirtualTime, queue: httpx.AsyncClient) -> Services:
+    tasks = EmbeddedTasks("http://tasks.test", target_url=BASE, internal_key=chosen.internal_keys[0], client=queue)
+    return replace(wiring.build(chosen, clock), tasks=tasks, random=Random(7))
+
+
+def _wire(patch: pytest.MonkeyPatch, chosen: Settings, services: Services) -> None:
+    """`main.py` asks wiring for its applications; here they are made of these services."""
+    patch.setattr(wiring, "settings", lambda: chosen)
+    patch.setattr(wiring, "services", lambda: services)
+    patch.setattr(signal, "signal", lambda *_: None)  # the test runner's own handlers stay
+    for app in (wiring.api, wiring.processor, wiring.maintenance):
+        app.cache_clear()
+
+
+def _client(function: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=_asgi(create_asgi_app(function, str(MAIN))), base_url=BASE)
+
+
+def _asgi(app: Any) -> httpx.ASGITransport:
+    return httpx.ASGITransport(app, raise_app_exceptions=False)
