@@ -97,7 +97,7 @@ ensure() {
     shift
   fi
   shift
-  read_state "$@" >"$scratch/found"
+  read_state "$@" >"$scratch/found" || return 0
   carry_out "$part" "$name" <"$scratch/found"
 }
 
@@ -131,7 +131,7 @@ take() {
   changes=$((changes + 1))
   case $mode in
     check)
-      say "differs $why"
+      say "DIFFERS $why"
       return
       ;;
     dry)
@@ -231,7 +231,7 @@ quietly() {
   done
 }
 
-# explain ERRORS COMMAND…: what failed, and which command mends it.
+# explain ERRORS COMMAND…: what failed, and which command mends it. Ends the script; the doctor goes on.
 explain() {
   local errors=$1 text mend=
   shift
@@ -253,6 +253,11 @@ explain() {
       mend='check the network, and that no CLOUDSDK_API_ENDPOINT_OVERRIDES_… points at a server that is down' ;;
     *) mend="scripts/doctor --project $project --location $location" ;;
   esac
+  if [[ $mode == check ]]; then
+    problem "$(quoted "${@:1:4}"): $(head -n 1 <<<"$text")"
+    say "        to mend: $mend"
+    return 1
+  fi
   printf '%s: this failed: %s\n%s\n  to mend: %s\n' "$(basename "$0")" "$(quoted "${@:1:4}") …" "$text" "$mend" >&2
   exit 1
 }

@@ -34,20 +34,23 @@ ensure_firestore() {
 # The one thing that gcloud cannot do: security rules, through the Firebase Rules API.
 ensure_rules() {
   local token answer why
-  read_state gcloud auth print-access-token >"$scratch/token"
+  read_state gcloud auth print-access-token >"$scratch/token" || return 0
   token=$(<"$scratch/token")
-  answer=$(rules show "$token") || die "the security rules cannot be read; to mend: scripts/doctor"
+  if ! rules show "$token" >"$scratch/rules" 2>"$scratch/errors"; then
+    explain "$scratch/errors" firebaserules releases get cloud.firestore || return 0
+  fi
+  answer=$(<"$scratch/rules")
   case $answer in
     same) [[ $mode != check ]] || say "ok      rules" ;;
     *)
       why="publish infra/firestore.rules (in force now: $answer)"
       changes=$((changes + 1))
       case $mode in
-        check) say "differs $why" ;;
+        check) say "DIFFERS $why" ;;
         dry) say "would $why" ;;
         apply)
           say "$why"
-          rules publish "$token" || die "the security rules were not published; run this script again"
+          rules publish "$token" 2>"$scratch/errors" || explain "$scratch/errors" firebaserules rulesets create firestore.rules
           ;;
       esac
       ;;
@@ -75,8 +78,8 @@ ensure_scheduler() {
 
 # ensure_services SECRETS: the functions. Needs the names of the secrets that exist.
 ensure_services() {
-  read_state gcloud run services list --region="$location" --format=json >"$scratch/services"
-  read_state gcloud secrets list --format=json >"$scratch/secrets"
+  read_state gcloud run services list --region="$location" --format=json >"$scratch/services" || return 0
+  read_state gcloud secrets list --format=json >"$scratch/secrets" || return 0
   printf '{"services": %s, "secrets": %s}' "$(<"$scratch/services")" "$(<"$scratch/secrets")" >"$scratch/found"
   carry_out services "" <"$scratch/found"
 }

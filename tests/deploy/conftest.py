@@ -16,10 +16,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from deploy import fake_services  # noqa: F401 - its import registers the routes
-from deploy.fake_google import LOCATION, PROJECT, FakeGoogle, serve
 
+from taskreel_local.cloudtasks.engine import EngineConfig
 from taskreel_local.cloudtasks.service import LocalCloudTasks, ServiceConfig
+
+from . import fake_services  # noqa: F401 - its import registers the routes
+from .fake_google import LOCATION, PROJECT, FakeGoogle, serve
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,6 +56,11 @@ class Cloud:
         done = self.run(script, *args, **env)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def gcloud(self, *args: str) -> None:
+        """What a person changes by hand."""
+        flags = (f"--location={LOCATION}", f"--project={PROJECT}", "--quiet")
+        subprocess.run(["gcloud", *args, *flags], env=dict(self.env), check=True, capture_output=True, timeout=60)
 
     def writes(self) -> list[str]:
         """What was changed since the last call."""
@@ -110,7 +117,10 @@ def small_infra(folder: Path) -> Path:
     edit("queues.yaml", queues={name: queues[name] for name in ("image-upscale-high", "image-generation-normal")})
     iam = yaml.safe_load((folder / "iam.yaml").read_text())["accounts"]
     api = {**iam["taskreel-api"], "project": ["roles/datastore.user", "taskreelLaneOperator"]}
-    edit("iam.yaml", accounts={"taskreel-invoker": iam["taskreel-invoker"], "taskreel-api": api})
+    edit(
+        "iam.yaml",
+        accounts={**{name: iam[name] for name in ("taskreel-invoker", "taskreel-build")}, "taskreel-api": api},
+    )
     declared = json.loads((folder / "firestore.indexes.json").read_text())
     overrides = [each for each in declared["fieldOverrides"] if each["fieldPath"] in {"payload", "expireAt"}]
     edit("firestore.indexes.json", indexes=declared["indexes"][-1:], fieldOverrides=overrides)
@@ -121,7 +131,7 @@ def small_infra(folder: Path) -> Path:
 def local_cloud_tasks() -> Iterator[str]:
     """The local Cloud Tasks on a thread of its own; its REST address."""
     loop = asyncio.new_event_loop()
-    service = LocalCloudTasks(ServiceConfig(rest_port=0))
+    service = LocalCloudTasks(ServiceConfig(rest_port=0, engine=EngineConfig(locations=(LOCATION,))))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     asyncio.run_coroutine_threadsafe(service.__aenter__(), loop).result(timeout=30)
@@ -142,8 +152,11 @@ def project(folder: Path) -> Iterator[Cloud]:
     with local_cloud_tasks() as cloudtasks:
         google.elsewhere["cloudtasks"] = cloudtasks
         (folder / "home").mkdir()
+        (folder / "functions").mkdir()
+        (folder / "functions" / "main.py").write_text("def jobs_api(request): return 'not the real one'\n")
         env = environment(server.server_address[1], folder / "home")
-        yield Cloud(google, {**env, "TASKREEL_INFRA": str(small_infra(folder / "infra"))})
+        infra = small_infra(folder / "infra")
+        yield Cloud(google, {**env, "TASKREEL_INFRA": str(infra), "TASKREEL_SOURCE": str(folder / "functions")})
     server.shutdown()
     server.server_close()
 

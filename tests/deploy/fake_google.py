@@ -52,7 +52,7 @@ class Request:
 
     @property
     def body(self) -> Body:
-        return json.loads(self.raw) if self.raw else {}  # type: ignore[no-any-return]
+        return json.loads(self.raw) if self.raw else {}
 
 
 Handler = Callable[..., Any]
@@ -119,10 +119,10 @@ class FakeGoogle:
         if base := self.elsewhere.get(request.service):
             return forward(base, request)
         for method, service, pattern, handler in ROUTES:
-            if service == request.service and method in (request.method, "ANY"):
-                if match := re.fullmatch(pattern, request.path):
-                    with self.lock:
-                        return handler(self, request, *match.groups())
+            meant = service == request.service and method in (request.method, "ANY")
+            if meant and (match := re.fullmatch(pattern, request.path)):
+                with self.lock:
+                    return handler(self, request, *match.groups())
         raise Refusal(400, "INVALID_ARGUMENT", f"the fake has no {request.method} {request.service} {request.path}")
 
 
@@ -139,7 +139,9 @@ def route(method: str, service: str, pattern: str) -> Callable[[Handler], Handle
 
 def reads(request: Request) -> bool:
     """Whether a request changes nothing."""
-    return request.method == "GET" or request.path.endswith((":getIamPolicy", ":access", ":testIamPermissions", ":queryTestablePermissions"))
+    return request.method == "GET" or request.path.endswith(
+        (":getIamPolicy", ":access", ":testIamPermissions", ":queryTestablePermissions")
+    )
 
 
 class Door(BaseHTTPRequestHandler):
@@ -169,7 +171,7 @@ class Door(BaseHTTPRequestHandler):
         except Exception as error:  # noqa: BLE001 - the test must see what the fake could not do
             self._send(500, {"error": {"code": 500, "status": "INTERNAL", "message": f"fake: {error!r}"}})
 
-    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any  # noqa: N815 - http.server's names
 
     def _send(self, code: int, answer: Any) -> None:
         data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()

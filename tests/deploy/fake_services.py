@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from typing import Any
 
-from deploy.fake_google import NUMBER, PROJECT, Body, FakeGoogle, Refusal, Request, absent, route
+from .fake_google import NUMBER, PROJECT, Body, FakeGoogle, Refusal, Request, absent, route
 
 DONE = {"done": True}
 
@@ -63,6 +62,11 @@ def list_accounts(google: FakeGoogle, _: Request, parent: str) -> Body:
 def create_account(google: FakeGoogle, request: Request, parent: str) -> Body:
     email = f"{request.body['accountId']}@{PROJECT}.iam.gserviceaccount.com"
     return google.create("iam", f"{parent}/{email}", {"email": email, **request.body.get("serviceAccount", {})})
+
+
+@route("GET", "iam", r"/v1/projects/[^/]+/serviceAccounts/([^/:]+)")
+def get_account(google: FakeGoogle, _: Request, email: str) -> Body:
+    return google.get("iam", f"projects/{PROJECT}/serviceAccounts/{email}")
 
 
 @route("POST", "iam", r"/v1/projects/[^/]+/serviceAccounts/([^/:]+):[gs]etIamPolicy")
@@ -156,6 +160,11 @@ def bulk_delete(_: FakeGoogle, __: Request, database: str) -> Body:
     return {"name": f"{database}/operations/delete", "metadata": {}}
 
 
+@route("GET", "firestore", r"/v1/(projects/[^/]+/databases/[^/]+/operations/.+)")
+def finished(_: FakeGoogle, __: Request, name: str) -> Body:
+    return {"name": name, **DONE, "metadata": {}, "response": {}}
+
+
 @route("GET", "firebaserules", r"/v1/(projects/[^/]+/r(?:eleases|ulesets)/.+)")
 def get_rules(google: FakeGoogle, _: Request, name: str) -> Body:
     return google.get("firebaserules", name)
@@ -181,6 +190,11 @@ def create_release(google: FakeGoogle, request: Request) -> Body:
 # ── Cloud Storage ────────────────────────────────────────────────────────────────────────────────
 
 
+@route("GET", "storage", r"/storage/v1/b")
+def list_buckets(google: FakeGoogle, request: Request) -> Body:
+    return {"items": google.under("storage", request.query.get("prefix", ""))}
+
+
 @route("GET", "storage", r"/storage/v1/b/([^/]+)")
 def get_bucket(google: FakeGoogle, _: Request, bucket: str) -> Body:
     return google.get("storage", bucket)
@@ -188,7 +202,12 @@ def get_bucket(google: FakeGoogle, _: Request, bucket: str) -> Body:
 
 @route("POST", "storage", r"/storage/v1/b")
 def create_bucket(google: FakeGoogle, request: Request) -> Body:
-    body = {**request.body, "location": request.body["location"].upper(), "projectNumber": NUMBER}
+    body = {
+        **request.body,
+        "location": request.body["location"].upper(),
+        "projectNumber": NUMBER,
+        "id": request.body["name"],
+    }
     return google.create("storage", request.body["name"], body)
 
 
@@ -204,6 +223,16 @@ def delete_bucket(google: FakeGoogle, _: Request, bucket: str) -> Body:
     return {}
 
 
+@route("GET", "storage", r"/storage/v1/b/([^/]+)/storageLayout")
+def storage_layout(_: FakeGoogle, __: Request, bucket: str) -> Body:
+    return {"bucket": bucket, "hierarchicalNamespace": {"enabled": False}}
+
+
+@route("GET", "storage", r"/storage/v1/b/([^/]+)/managedFolders")
+def list_folders(_: FakeGoogle, __: Request, ___: str) -> Body:
+    return {"items": []}
+
+
 @route("GET", "storage", r"/storage/v1/b/([^/]+)/o")
 def list_objects(_: FakeGoogle, __: Request, ___: str) -> Body:
     return {"kind": "storage#objects", "items": []}
@@ -216,11 +245,12 @@ def bucket_policy(google: FakeGoogle, request: Request, bucket: str) -> Body:
 
 
 @route("POST", "storage", r"/upload/storage/v1/b/([^/]+)/o")
-def upload(_: FakeGoogle, request: Request, bucket: str) -> Body:
-    found = re.search(rb'"name":\s*"([^"]+)"', request.raw)
-    name = found[1].decode() if found else request.query.get("name", "object")
-    size = str(len(request.raw))
-    return {"name": name, "bucket": bucket, "generation": "1", "size": size, "metageneration": "1"}
+def upload(google: FakeGoogle, request: Request, bucket: str) -> Body:
+    boundary = request.headers["content-type"].partition("boundary=")[2].strip("'\"").encode()
+    content = request.raw.split(b"--" + boundary)[2].partition(b"\n\n")[2].removesuffix(b"\n")
+    name = request.query["name"]
+    google.create("objects", f"{bucket}/{name}", {"size": str(len(content)), "content": content})
+    return {"name": name, "bucket": bucket, "generation": "1", "size": str(len(content)), "metageneration": "1"}
 
 
 # ── Secret Manager ───────────────────────────────────────────────────────────────────────────────
@@ -347,6 +377,27 @@ def write_run(google: FakeGoogle, request: Request, name: str | None) -> Body:
 def run_policy(google: FakeGoogle, request: Request, service: str) -> Body:
     google.get("run", service)
     return google.policy(request, f"service {service}")
+
+
+@route("POST", "run", r"/v2/(projects/[^/]+/locations/[^/]+)/builds:submit")
+def submit_build(google: FakeGoogle, request: Request, parent: str) -> Body:
+    source = request.body["storageSource"]
+    google.get("objects", f"{source['bucket']}/{source['object']}")
+    google.create("builds", f"{parent}/builds/{len(google.writes)}", request.body)
+    build = {"id": "b1", "name": f"{parent}/builds/b1", "projectId": PROJECT, "logUrl": "http://logs.fake/b1"}
+    kind = "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata"
+    operation = {"name": f"{parent}/operations/b1", "metadata": {"@type": kind, "build": build}}
+    return {
+        "buildOperation": operation,
+        "baseImageUri": f"europe-docker.pkg.dev/runtimes/{request.body['imageUri'][-3:]}",
+    }
+
+
+@route("GET", "cloudbuild", r"/v1/(projects/[^/]+/locations/[^/]+)/operations/b1")
+def finished_build(_: FakeGoogle, __: Request, parent: str) -> Body:
+    images = [{"name": "image", "digest": "sha256:" + "0" * 64}]
+    build = {"id": "b1", "name": f"{parent}/builds/b1", "status": "SUCCESS", "results": {"images": images}}
+    return {"name": f"{parent}/operations/b1", **DONE, "response": build}
 
 
 @route("GET", "artifactregistry", r"/v1/(projects/[^/]+/locations/[^/]+/repositories/[^/]+)")

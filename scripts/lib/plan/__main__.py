@@ -59,6 +59,7 @@ PLANS: Mapping[str, Callable[[Asked], Iterable[Step]]] = {
     "accounts": lambda asked: accounts.accounts(asked.target, asked.rows, local=asked.local),
     "project-policy": lambda asked: accounts.project_bindings(asked.target, asked.found, local=asked.local),
     "account-policy": lambda asked: accounts.account_bindings(asked.target, asked.found, asked.name, local=asked.local),
+    "impersonation": lambda asked: accounts.impersonation(asked.target, asked.found, asked.name),
     "bucket": lambda asked: parts.bucket(asked.target, asked.found),
     "bucket-policy": lambda asked: accounts.bucket_bindings(asked.target, asked.found, local=asked.local),
     "database": lambda asked: firestore.database(asked.target, asked.rows),

@@ -79,6 +79,18 @@ def account_bindings(target: Target, policy: Policy, on: str, *, local: bool) ->
                 )
 
 
+def impersonation(target: Target, policy: Policy, member: str) -> Iterator[Step]:
+    """A person who may act as each account of local development."""
+    role = "roles/iam.serviceAccountTokenCreator"
+    for name in declared_accounts(target, local=True):
+        if not _bound(policy, role, member):
+            yield run(
+                f"let {member} impersonate {name}",
+                *("iam", "service-accounts", "add-iam-policy-binding", target.email(name)),
+                *(f"--member={member}", f"--role={role}", f"--project={target.project}"),
+            )
+
+
 def accounts_with_policy(target: Target, *, local: bool) -> list[str]:
     """Accounts on which somebody has a role."""
     every = declared_accounts(target, local=local).values()
@@ -86,12 +98,12 @@ def accounts_with_policy(target: Target, *, local: bool) -> list[str]:
 
 
 def secret_readers(target: Target) -> dict[str, list[str]]:
-    """A secret's name → the accounts whose services read it."""
-    names = {env: secret["name"] for env, secret in target.declared("secrets.yaml")["secrets"].items()}
-    readers: dict[str, list[str]] = {name: [] for name in names.values()}
+    """A secret's name → the accounts whose services read it, and those that it names itself."""
+    secrets = target.declared("secrets.yaml")["secrets"]
+    readers = {secret["name"]: list(secret.get("readers", ())) for secret in secrets.values()}
     for service in target.declared("services.yaml")["services"].values():
         for env in service.get("secrets", ()):
-            readers[names[env]].append(service["account"])
+            readers[secrets[env]["name"]].append(service["account"])
     return readers
 
 

@@ -48,6 +48,8 @@ def command(
     for key in service.get("passed", ()):
         if value := target.variables.get(key) or deployed.get(key):
             env[key] = value
+    if variable := service.get("announces"):
+        env[variable] = ",".join(_providers(target, secrets))
     bindings = _secrets(target, service, env, secrets)
     # "^|^" makes | the separator: a value may contain commas.
     variables = "^|^" + "|".join(f"{key}={value}" for key, value in env.items())
@@ -72,6 +74,12 @@ def _secrets(target: Target, service: Mapping[str, Any], env: Mapping[str, str],
         for key in service.get("secrets", ())
         if file[key]["name"] in secrets and not any(other in env for other in file[key].get("unless", ()))
     )
+
+
+def _providers(target: Target, secrets: set[str]) -> list[str]:
+    """The providers whose secrets exist."""
+    declared = target.declared("secrets.yaml")["secrets"].values()
+    return [secret["provider"] for secret in declared if "provider" in secret and secret["name"] in secrets]
 
 
 def _environment(service: Mapping[str, Any] | None) -> dict[str, str]:

@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Let the stack on this machine use a Google Cloud project: a service account for local development, the roles
+# it needs, and a file of settings to run with.
+#
+#   scripts/setup-local-auth.sh --project my-project [--dry-run]
+#   set -a; source .taskreel/cloud.env; set +a
+#
+# By default you impersonate the account and no key file exists. Safe to run again. Needs what
+# scripts/provision makes.
+#
+#   --key            make a key file instead (0600, beside the settings); where impersonation is not possible
+#   --env-file FILE  where the settings go (else .taskreel/cloud.env); always 0600
+#   --member NAME    who may impersonate, e.g. group:devs@example.com (else your own account)
+#
+# INTERNAL_API_KEY and JWT_SECRET, when set, are written too; else those of the file are kept, or made.
+set -euo pipefail
+# shellcheck source=lib/common.sh
+source "$(dirname "$0")/lib/common.sh"
+# shellcheck source=lib/parts.sh
+source "$(dirname "$0")/lib/parts.sh"
+
+env_file=$root/.taskreel/cloud.env way=impersonate member=
+while (($#)); do
+  case $1 in
+    --key) way=key && shift ;;
+    --env-file) env_file=$(realpath -m "${2:?--env-file needs a path}") && shift 2 ;;
+    --member) member=${2:?--member needs a value} && shift 2 ;;
+    *) common_option "$@" && shift "$taken" ;;
+  esac
+done
+begin
+find_number
+plan_flags+=(--local)
+account=$(plan value-email taskreel-dev </dev/null)
+key_file=$(dirname "$env_file")/taskreel-dev-key.json
+
+# Who runs this: the one who will impersonate.
+find_member() {
+  [[ -z $member ]] || return 0
+  local me
+  me=$(gcloud config get-value account 2>/dev/null || true)
+  [[ -n $me && $me != '(unset)' ]] || die "who shall impersonate $account? Log in with gcloud auth login, or give --member user:YOU"
+  if [[ $me == *.gserviceaccount.com ]]; then member=serviceAccount:$me; else member=user:$me; fi
+}
+
+ensure_impersonation() {
+  find_member
+  ensure impersonation "$member" -- gcloud iam service-accounts get-iam-policy "$account" --format=json
+}
+
+# A key that Google no longer knows is worth nothing: then a new one is made.
+ensure_key() {
+  local id
+  if [[ -f $key_file ]]; then
+    id=$("$python" -c 'import json, sys; print(json.load(sys.stdin)["private_key_id"])' <"$key_file")
+    read_state gcloud iam service-accounts keys list --iam-account="$account" --managed-by=user --format=json >"$scratch/keys"
+    if grep -q "/keys/$id\"" "$scratch/keys"; then return; fi
+  fi
+  take run "make a key of taskreel-dev in $key_file" gcloud iam service-accounts keys create "$scratch/key.json" \
+    --iam-account="$account" --project="$project"
+  if [[ $mode == apply ]]; then
+    mkdir -p "$(dirname "$key_file")"
+    mv "$scratch/key.json" "$key_file"
+  fi
+}
+
+# kept NAME: from the environment, else as the settings have it, else new.
+kept() {
+  local value=${!1:-}
+  if [[ -z $value && -f $env_file ]]; then value=$(sed -n "s/^$1=//p" "$env_file"); fi
+  printf '%s' "${value:-$(secret_value "$1")}"
+}
+
+settings() {
+  cat <<TEXT
+# Written by scripts/setup-local-auth.sh; holds secrets. set -a; source this file; set +a
+GOOGLE_CLOUD_PROJECT=$project
+GOOGLE_CLOUD_LOCATION=$location
+STORE_URL='firestore://$project/$DATABASE'
+TASKS_URL=cloudtasks://$project/$location
+BLOBS_URL=gs://$BUCKET
+PROCESSOR_URL=${PROCESSOR_URL:-$(plan value-url task-processor </dev/null)}
+API_BASE_URL=${API_BASE_URL:-http://127.0.0.1:8080}
+INVOKER_SERVICE_ACCOUNT=$(plan value-email taskreel-invoker </dev/null)
+INTERNAL_API_KEY=$(kept INTERNAL_API_KEY)
+JWT_SECRET=$(kept JWT_SECRET)
+TEXT
+  if [[ $way == key ]]; then say "GOOGLE_APPLICATION_CREDENTIALS='$key_file'"; fi
+}
+
+ensure_settings() {
+  settings >"$scratch/settings"
+  if [[ -f $env_file ]] && cmp -s "$scratch/settings" "$env_file"; then
+    chmod 0600 "$env_file"
+    return
+  fi
+  changes=$((changes + 1))
+  if [[ $mode == dry ]]; then
+    say "would write $env_file (0600): $(sed -n 's/^\([A-Z_]*\)=.*/\1/p' "$scratch/settings" | paste -sd' ')"
+    return
+  fi
+  say "write $env_file (0600)"
+  mkdir -p "$(dirname "$env_file")"
+  cp "$scratch/settings" "$env_file"
+  chmod 0600 "$env_file"
+}
+
+ensure_accounts
+if [[ $way == key ]]; then ensure_key; else ensure_impersonation; fi
+ensure_settings
+finish
+if [[ $mode == apply && $way == impersonate ]]; then
+  say "Once, so that the client libraries find you:"
+  say "  gcloud auth application-default login --impersonate-service-account=$account"
+fi

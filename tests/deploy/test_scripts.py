@@ -1,0 +1,235 @@
+"""The cloud scripts, run by the real gcloud against a fake Google: one project, from nothing to nothing.
+
+The order of the tests is the life of the project; every script runs at least twice, and the second time it must
+change nothing and say so.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import Cloud
+from .fake_google import LOCATION, PROJECT, Refusal
+
+pytestmark = pytest.mark.emulator
+
+QUEUE = f"projects/{PROJECT}/locations/{LOCATION}/queues"
+
+
+@pytest.fixture(scope="module")
+def empty(cloud: Cloud) -> Cloud:
+    """The project before anything."""
+    return cloud
+
+
+@pytest.fixture(scope="module")
+def provisioned(empty: Cloud) -> Cloud:
+    """After the first `provision`, its output kept in `first`."""
+    first = empty.ok("provision", BFL_API_KEY="key-of-a-provider")
+    assert "Made " in first
+    assert empty.writes()
+    return empty
+
+
+@pytest.fixture(scope="module")
+def deployed(provisioned: Cloud) -> Cloud:
+    """After the first `deploy`."""
+    assert "Made 5 changes." in provisioned.ok("deploy")
+    provisioned.writes()
+    return provisioned
+
+
+def test_a_dry_run_writes_nothing_and_prints_whole_commands(empty: Cloud) -> None:
+    printed = empty.ok("setup-cloud-tasks-queues.sh", "--dry-run")
+    assert empty.writes() == []
+    assert "gcloud tasks queues create image-upscale-high --max-dispatches-per-second=20" in printed
+    assert printed.endswith("Would make 2 changes. Nothing was written.\n")
+
+
+def test_provisioning_again_changes_nothing(provisioned: Cloud) -> None:
+    assert provisioned.ok("provision").strip() == "Nothing to change."
+    assert provisioned.writes() == []
+
+
+def test_secrets_are_made_once_and_never_shown(provisioned: Cloud) -> None:
+    versions = provisioned.google.of("versions")
+    assert sorted(name.split("/")[3] for name in versions) == [
+        "taskreel-bfl-api-key",
+        "taskreel-internal-api-key",
+        "taskreel-jwt-secret",
+    ]
+
+
+def test_every_request_carried_the_callers_credentials(provisioned: Cloud) -> None:
+    assert provisioned.google.tokens == {"Bearer fake-access-token"}
+
+
+def test_the_schedule_calls_the_sweep_with_token_and_key(provisioned: Cloud) -> None:
+    (job,) = provisioned.google.of("cloudscheduler").values()
+    target = job["httpTarget"]
+    assert target["uri"] == f"https://maintenance-123456789012.{LOCATION}.run.app/tasks/sweep"
+    assert target["oidcToken"]["serviceAccountEmail"] == f"taskreel-invoker@{PROJECT}.iam.gserviceaccount.com"
+    assert len(target["headers"]["X-Internal-Api-Key"]) >= 32
+
+
+def test_the_bucket_is_private_and_forgets(provisioned: Cloud) -> None:
+    bucket = provisioned.google.of("storage")[f"{PROJECT}-taskreel"]
+    assert bucket["iamConfiguration"]["publicAccessPrevention"] == "enforced"
+    assert bucket["lifecycle"]["rule"][0]["action"] == {"type": "Delete"}
+
+
+def test_rules_in_force_are_those_of_the_file(provisioned: Cloud) -> None:
+    rules = provisioned.google.of("firebaserules")
+    release = rules[f"projects/{PROJECT}/releases/cloud.firestore"]
+    (file,) = rules[release["rulesetName"]]["source"]["files"]
+    assert "allow read: if owned();" in file["content"]
+
+
+def test_settings_changed_by_hand_are_named_and_put_back(provisioned: Cloud) -> None:
+    provisioned.gcloud("tasks", "queues", "update", "image-generation-normal", "--max-attempts=9", "--min-backoff=5s")
+    provisioned.gcloud("tasks", "queues", "create", "a-stranger")
+    done = provisioned.run("setup-cloud-tasks-queues.sh")
+    assert "update queue image-generation-normal: maxAttempts 9 → 3, minBackoff 5s → 1s" in done.stdout
+    assert "queue a-stranger exists in europe-central2 and not in infra/queues.yaml; left alone" in done.stderr
+    provisioned.writes()
+    again = provisioned.run("setup-cloud-tasks-queues.sh")
+    assert again.stdout == "Nothing to change.\n"
+    assert provisioned.writes() == []
+
+
+def test_deploying_again_changes_nothing(deployed: Cloud) -> None:
+    assert "Nothing to change." in deployed.ok("deploy")
+    assert deployed.writes() == []
+
+
+def test_a_setting_given_once_is_kept(deployed: Cloud) -> None:
+    assert "deploy jobs-api again" in deployed.ok("deploy", JWT_ISSUER="https://issuer.example")
+    deployed.writes()
+    assert "Nothing to change." in deployed.ok("deploy")
+    assert deployed.writes() == []
+
+
+def test_only_the_processor_is_given_provider_keys(deployed: Cloud) -> None:
+    def variables(service: str) -> dict[str, object]:
+        containers = deployed.google.of("run")[service]["spec"]["template"]["spec"]["containers"]
+        return {each["name"]: each.get("value", "a secret") for each in containers[0]["env"]}
+
+    assert variables("task-processor")["BFL_API_KEY"] == "a secret"
+    assert "BFL_API_KEY" not in variables("jobs-api")
+    assert variables("jobs-api")["CONFIGURED_PROVIDERS"] == "bfl"
+    assert variables("jobs-api")["TASKS_URL"] == f"cloudtasks://{PROJECT}/{LOCATION}"
+
+
+def test_the_processor_lets_in_the_invoker_alone(deployed: Cloud) -> None:
+    def callers(service: str) -> list[str]:
+        bindings = deployed.google.policies[f"service {service}"]["bindings"]
+        return [member for binding in bindings for member in binding["members"]]
+
+    assert callers("task-processor") == [f"serviceAccount:taskreel-invoker@{PROJECT}.iam.gserviceaccount.com"]
+    assert callers("jobs-api") == ["allUsers"]
+
+
+def test_the_doctor_finds_nothing_in_a_healthy_project(deployed: Cloud) -> None:
+    # The stranger of an earlier test is the one thing that is not as declared.
+    done = deployed.run("doctor")
+    told = [line for line in done.stdout.splitlines() if not line.startswith("ok ")]
+    assert told[0].startswith("PROBLEM queue a-stranger exists")
+    assert told[1].startswith("1 problems, 0 differences")
+    assert done.returncode == 1
+    assert deployed.writes() == []
+
+
+@pytest.fixture
+def fault(cloud: Cloud) -> Iterator[Cloud]:
+    """A project whose faults end with the test."""
+    yield cloud
+    cloud.google.faults.clear()
+
+
+DISABLED = Refusal(
+    403,
+    "PERMISSION_DENIED",
+    "Cloud Tasks API has not been used in project demo-project before or it is disabled.",
+    details=[{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED"}],
+)
+FORBIDDEN = Refusal(403, "PERMISSION_DENIED", "The principal lacks IAM permission cloudtasks.queues.list.")
+EXPIRED = Refusal(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")
+NOWHERE = Refusal(400, "INVALID_ARGUMENT", "Location 'atlantis-north1' is not a valid location.")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "mend"),
+    [
+        (DISABLED, "scripts/provision --project demo-project"),
+        (FORBIDDEN, "--role=roles/cloudtasks.admin"),
+        (EXPIRED, "gcloud auth login"),
+        (NOWHERE, "gcloud tasks locations list"),
+    ],
+    ids=["api-off", "no-permission", "expired", "no-such-location"],
+)
+def test_a_failure_names_the_command_that_mends_it(fault: Cloud, refusal: Refusal, mend: str) -> None:
+    fault.google.faults["cloudtasks"] = refusal
+    done = fault.run("setup-cloud-tasks-queues.sh")
+    assert done.returncode == 1
+    assert mend in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_project_that_is_not_there(cloud: Cloud) -> None:
+    done = cloud.run("deploy", "--project", "someone-elses")
+    assert done.returncode == 1
+    assert "to mend: gcloud projects add-iam-policy-binding someone-elses" in done.stderr
+
+
+@pytest.mark.parametrize("way", [["--member", "user:dev@example.com"], ["--key"]], ids=["impersonate", "key"])
+def test_local_auth_twice(provisioned: Cloud, tmp_path: Path, way: list[str]) -> None:
+    env_file = tmp_path / "cloud.env"
+    first = provisioned.ok("setup-local-auth.sh", "--env-file", str(env_file), *way)
+    assert "(0600)" in first
+    assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
+    written = env_file.read_text()
+    assert f"STORE_URL='firestore://{PROJECT}/(default)'" in written
+    provisioned.writes()
+    second = provisioned.ok("setup-local-auth.sh", "--env-file", str(env_file), *way)
+    assert second.startswith("Nothing to change.")
+    assert provisioned.writes() == []
+    assert env_file.read_text() == written
+    if "--key" in way:
+        key_file = tmp_path / "taskreel-dev-key.json"
+        assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+        assert json.loads(key_file.read_text())["client_email"] == f"taskreel-dev@{PROJECT}.iam.gserviceaccount.com"
+
+
+def test_destroy_asks(deployed: Cloud) -> None:
+    done = deployed.run("destroy", stdin="not-this-one\n")
+    assert done.returncode == 1
+    assert "not confirmed; nothing was touched" in done.stderr
+    assert deployed.writes() == []
+
+
+def test_destroy_empties_queues_and_keeps_them(deployed: Cloud) -> None:
+    done = deployed.run("destroy", stdin=f"{PROJECT}\n")
+    assert done.returncode == 0, done.stderr
+    assert deployed.google.of("run") == {}
+    assert deployed.google.of("cloudscheduler") == {}
+    changed = deployed.writes()
+    assert f"POST cloudtasks /v2/{QUEUE}/image-upscale-high:purge" in changed
+    assert not any("DELETE cloudtasks" in write or "a-stranger" in write for write in changed)
+    again = deployed.run("destroy", "--yes")
+    assert again.stdout == "Nothing to change.\n"
+    assert deployed.writes() == []
+
+
+def test_queues_that_destroy_paused_are_resumed_on_request(deployed: Cloud) -> None:
+    assert "resume queue image-upscale-high" in deployed.ok("setup-cloud-tasks-queues.sh", "--resume")
+
+
+def test_destroying_the_data_too(deployed: Cloud) -> None:
+    printed = deployed.ok("destroy", "--yes", "--data")
+    assert "delete jobs, accounts and the ledger" in printed
+    assert f"{PROJECT}-taskreel" not in deployed.google.of("storage")
