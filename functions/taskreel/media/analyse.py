@@ -137,7 +137,7 @@ def measure_video(path: Path, info: MediaInfo) -> VideoFacts:
             changes.append(float(np.abs(now - before).mean()) / 255)
         before = now
         light += float(look[: look.shape[0] * 2 // 3].mean())
-        if seen % (LOOK_FPS * 2) == 0 and len(kept) < 60:  # noqa: PLR2004  # enough for the colours of an hour
+        if seen % (LOOK_FPS * 2) == 0 and len(kept) < 60:  # enough for the colours of an hour
             kept.append(look)
         seen += 1
     if seen == 0:
@@ -187,7 +187,7 @@ def _sharpness(image: Image.Image) -> float:
     grey = image.convert("L")
     grey.thumbnail((1024, 1024), Image.Resampling.BOX)
     edges = np.asarray(grey.filter(ImageFilter.Kernel((3, 3), (0, 1, 0, 1, -4, 1, 0, 1, 0), 1, 128)), np.float32)
-    spread = float(edges[1:-1, 1:-1].std()) if min(edges.shape) > 2 else 0.0  # noqa: PLR2004
+    spread = float(edges[1:-1, 1:-1].std()) if min(edges.shape) > 2 else 0.0
     return spread / (spread + 12)
 
 
@@ -214,7 +214,9 @@ def _sheet(looks: list[npt.NDArray[np.uint8]]) -> Image.Image:
     import av  # noqa: PLC0415  # only for its conversion of colours
 
     parts = [
-        av.VideoFrame.from_ndarray(look, format="yuv420p").reformat(format="rgb24", src_colorspace="ITU709").to_ndarray()
+        av.VideoFrame.from_ndarray(look, format="yuv420p")
+        .reformat(format="rgb24", src_colorspace="ITU709")
+        .to_ndarray()
         for look in looks
     ]
     return Image.fromarray(np.concatenate(parts, axis=1).astype(np.uint8))

@@ -20,7 +20,7 @@ MAX_SECONDS = 600
 MAX_FPS = 60
 
 
-def animate(
+def animate(  # noqa: PLR0913  # the options of one piece of work
     images: Sequence[Path],
     *,
     prompt: str = "",
@@ -59,9 +59,7 @@ def frame_count(seconds: float, fps: int) -> int:
     return max(1, round(seconds * fps))
 
 
-def _pictures(
-    shots: list[tuple[Path, Move]], size: tuple[int, int], frames: int, fps: int
-) -> Iterator[Picture]:
+def _pictures(shots: list[tuple[Path, Move]], size: tuple[int, int], frames: int, fps: int) -> Iterator[Picture]:
     """All frames; at most two stills are in memory at a time."""
     each = frames / len(shots)
     fade = min(LONGEST_FADE_SECONDS * fps, each / 3) if len(shots) > 1 else 0.0

@@ -1,9 +1,10 @@
-"""Scene videos and one master sound into finished films in several formats, without encoding twice what can be copied."""
+"""Scene videos and one master sound into films in several formats; what can be copied is not encoded again."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 SOUND_FADE_SECONDS = 1.5  # where the master sound is longer than the pictures
 
 
-def assemble(
+def assemble(  # noqa: PLR0913  # the options of one piece of work
     scene_videos: Sequence[Path],
     master_audio: Path | None,
     *,
@@ -101,28 +102,20 @@ def _alike(clips: Sequence[Path]) -> bool:
 
 
 def _copy_pictures(clips: Sequence[Path], audio: Path, out: Path) -> None:
-    reader = Reader.of(audio)
     total = round(sum(_picture_seconds(clip) for clip in clips) * SOUND_RATE)
     with av.open(str(out), "w", options={"movflags": "+faststart"}) as target:
         with open_stream(clips[0]) as first:
             stream = target.add_stream_from_template(first.streams.video[0])
         track = SoundTrack(target, "aac", 160_000)
+        sound = _Sound(track, Reader.of(audio), total)
         offset = Fraction(0)
         for clip in clips:
-            offset = _copy(clip, target, stream, offset, track, reader, total)
-        _sound_until(track, reader, total, total)
+            offset = _copy(clip, target, stream, offset, sound)
+        sound.until(total)
         track.finish()
 
 
-def _copy(
-    clip: Path,
-    target: OutputContainer,
-    stream: VideoStream,
-    offset: Fraction,
-    track: SoundTrack,
-    reader: Reader,
-    total: int,
-) -> Fraction:
+def _copy(clip: Path, target: OutputContainer, stream: VideoStream, offset: Fraction, sound: _Sound) -> Fraction:
     """Copy one clip's packets `offset` seconds later, and the sound beside them; returns the next clip's offset."""
     end = offset
     for packet in _packets(clip):
@@ -132,8 +125,27 @@ def _copy(
         end = max(end, (packet.pts + (packet.duration or 0)) * base)
         packet.stream = stream
         target.mux(packet)
-        _sound_until(track, reader, min(round(end * SOUND_RATE), total), total)
+        sound.until(round(end * SOUND_RATE))
     return end
+
+
+@dataclass(frozen=True)
+class _Sound:
+    """The master sound on its way into the film: as long as the pictures, faded out where it would go on."""
+
+    track: SoundTrack
+    reader: Reader
+    total: int  # samples
+
+    def until(self, sample: int) -> None:
+        start, end = round(self.track.seconds * SOUND_RATE), min(sample, self.total)
+        while start < end:
+            count = min(end - start, SOUND_RATE // 2)
+            piece = self.reader.read(count)
+            if start + count > self.total - SOUND_FADE_SECONDS * SOUND_RATE and not self.reader.ended:
+                piece = piece * fade_gain(start, count, self.total, 0, SOUND_FADE_SECONDS)
+            self.track.append(sound_frame(piece))
+            start += count
 
 
 def _packets(clip: Path) -> Iterator[av.Packet[VideoStream]]:
@@ -149,17 +161,6 @@ def _picture_seconds(clip: Path) -> Fraction:
         if stream.duration and stream.time_base:
             return stream.duration * stream.time_base
     return Fraction(probe(clip).duration_seconds or 0).limit_denominator(SOUND_RATE)
-
-
-def _sound_until(track: SoundTrack, reader: Reader, until: int, total: int) -> None:
-    start = round(track.seconds * SOUND_RATE)
-    while start < until:
-        count = min(until - start, SOUND_RATE // 2)
-        piece = reader.read(count)
-        if start + count > total - SOUND_FADE_SECONDS * SOUND_RATE and not reader.ended:
-            piece = piece * fade_gain(start, count, total, 0, SOUND_FADE_SECONDS)
-        track.append(sound_frame(piece))
-        start += count
 
 
 def _deliver(master: Path, out: Path, fps: int, quality: Quality) -> None:

@@ -81,7 +81,7 @@ def _append(file: SoundFile, reader: Reader, held: Samples, overlap: int) -> Sam
     return waiting
 
 
-def mix_music(
+def mix_music(  # noqa: PLR0913  # the options of one piece of work
     voice: Path,
     music: Path,
     *,
@@ -93,7 +93,7 @@ def mix_music(
     target_lufs: float = TARGET_LUFS,
     on_progress: Callable[[float], None] | None = None,
 ) -> MediaInfo:
-    """A voice over music: the music begins `lead_seconds` before, steps back while the voice speaks, fades at the end."""
+    """A voice over music: the music begins before it, steps back while it speaks, fades after it."""
     seconds = lead_seconds + _seconds(voice) + tail_seconds
     if seconds > LONGEST_SECONDS:
         raise PermanentError("The voice is longer than 4 hours; cut it into parts.", code="media_too_large")

@@ -24,10 +24,25 @@ from taskreel.media.stitch import stitch_videos
 
 TARGET_RATIO = 1.3
 PROMPTS = ("a lighthouse in a storm", "sunset over the ocean", "a neon city in the rain", "snowy mountains", "a galaxy")
-H264 = "-c:v libx264 -preset veryfast -crf 21 -pix_fmt yuv420p -movflags +faststart".split()
-AAC = "-c:a aac -b:a 160k -ar 48000 -ac 2".split()
-VP9 = "-c:v libvpx-vp9 -deadline realtime -cpu-used 7 -row-mt 1 -tile-columns 2 -crf 33 -b:v 0".split()
-OPUS = "-c:a libopus -b:a 112k".split()
+H264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+AAC = ["-c:a", "aac", "-b:a", "160k", "-ar", "48000", "-ac", "2"]
+VP9 = [
+    "-c:v",
+    "libvpx-vp9",
+    "-deadline",
+    "realtime",
+    "-cpu-used",
+    "7",
+    "-row-mt",
+    "1",
+    "-tile-columns",
+    "2",
+    "-crf",
+    "33",
+    "-b:v",
+    "0",
+]
+OPUS = ["-c:a", "libopus", "-b:a", "112k"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +139,14 @@ def _tasks(folder: Path, material: _Material) -> list[Task]:
         Task(
             "three sounds to one mp3",
             lambda: stitch_audio([material.music, material.voice, film], out=folder / "st.mp3"),
-            [*_inputs([material.music, material.voice, film]), "-filter_complex", "[0:a][1:a][2:a]concat=n=3:v=0:a=1", "-b:a", "192k", theirs["st.mp3"]],
+            [
+                *_inputs([material.music, material.voice, film]),
+                "-filter_complex",
+                "[0:a][1:a][2:a]concat=n=3:v=0:a=1",
+                "-b:a",
+                "192k",
+                theirs["st.mp3"],
+            ],
         ),
         Task(
             "voice over ducked music, -16 LUFS",
@@ -146,7 +168,7 @@ def _inputs(paths: list[Path]) -> list[str]:
 
 
 def _slideshow(images: list[Path], sound: Path) -> list[str]:
-    """zoompan over pictures scaled up, so that it jitters less, then a chain of cross-fades."""
+    """Zoompan over pictures scaled up, so that it jitters less, then a chain of cross-fades."""
     frames, step = 75, 1.9
     chains = [
         f"[{i}:v]scale=2560:1440:out_range=tv,setsar=1,format=yuv420p,"
@@ -178,12 +200,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    print(f"{'work':<36}{'ours':>8}{'ffmpeg':>9}{'ratio':>8}   target <= {TARGET_RATIO}")  # noqa: T201
+    print(f"{'work':<36}{'ours':>8}{'ffmpeg':>9}{'ratio':>8}   target <= {TARGET_RATIO}")
     for row in compare(rounds=arguments.rounds):
         theirs = f"{row.theirs:8.2f}s" if row.theirs else "   absent"
         ratio = f"{row.ratio:7.2f}x" if row.ratio else "       -"
-        print(f"{row.name:<36}{row.ours:7.2f}s{theirs}{ratio}")  # noqa: T201
-    print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")  # noqa: T201
+        print(f"{row.name:<36}{row.ours:7.2f}s{theirs}{ratio}")
+    print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
 if __name__ == "__main__":

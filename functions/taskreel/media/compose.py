@@ -85,7 +85,7 @@ class _Part:
     narration_seconds: float
 
 
-def compose(
+def compose(  # noqa: PLR0913  # the options of one piece of work
     scenes: Sequence[Scene],
     *,
     out: Path,

@@ -133,7 +133,9 @@ def _normaliser(stream: VideoStream, first: av.VideoFrame, shape: Shape) -> av.f
     )
     turns = [graph.add("transpose", turn) for turn in TURNS.get(first.rotation % 360, ())]
     fit = "increase" if shape.fill else "decrease"
-    scale = f"{width}:{height}:force_original_aspect_ratio={fit}:force_divisible_by=2:out_range=tv:out_color_matrix=bt709"
+    scale = (
+        f"{width}:{height}:force_original_aspect_ratio={fit}:force_divisible_by=2:out_range=tv:out_color_matrix=bt709"
+    )
     place = ("crop", f"{width}:{height}") if shape.fill else ("pad", f"{width}:{height}:(ow-iw)/2:(oh-ih)/2")
     nodes = [
         graph.add("scale", scale + ":flags=bicubic"),

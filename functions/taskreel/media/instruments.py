@@ -63,7 +63,9 @@ def pluck(note: int, seconds: float, brightness: float) -> Samples:
     """A harp-like pluck."""
     t = _time(seconds)
     phase = _phase(note, t)
-    sound = sum(np.sin(phase * k) * np.exp(-t * (2.6 + 1.9 * k)) * (0.45 + 0.25 * brightness) ** (k - 1) for k in range(1, 7))
+    sound = sum(
+        np.sin(phase * k) * np.exp(-t * (2.6 + 1.9 * k)) * (0.45 + 0.25 * brightness) ** (k - 1) for k in range(1, 7)
+    )
     return _shaped(np.asarray(sound), t, attack=0.004, release=0.1)
 
 
@@ -107,7 +109,11 @@ def strings(note: int, seconds: float, brightness: float) -> Samples:
     sound = np.zeros_like(t)
     for detune in (-0.05, 0.05):
         for k in range(1, 9):
-            sound += (0.6 + 0.2 * brightness) ** (k - 1) / k * np.sin((_phase(note + detune, t) + vibrato) * k + k * detune * 30)
+            sound += (
+                (0.6 + 0.2 * brightness) ** (k - 1)
+                / k
+                * np.sin((_phase(note + detune, t) + vibrato) * k + k * detune * 30)
+            )
     return _shaped(sound / 3, t, attack=0.12, release=0.35)
 
 

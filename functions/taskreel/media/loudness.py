@@ -127,4 +127,4 @@ def _graph(name: str, arguments: str) -> av.filter.Graph:
 def decibels(samples: Samples) -> float:
     """RMS level in dBFS, -120 for silence."""
     power = float(np.mean(np.square(samples, dtype=np.float64))) if samples.size else 0.0
-    return 10 * math.log10(power) if power > 1e-12 else -120.0  # noqa: PLR2004
+    return 10 * math.log10(power) if power > 1e-12 else -120.0

@@ -49,7 +49,8 @@ class Move:
             self.start.y + (self.end.y - self.start.y) * s,
             # The eye reads zoom by ratio: a steady pace is a geometric one.
             self.start.zoom * (self.end.zoom / self.start.zoom) ** s,
-            (self.start.lean + (self.end.lean - self.start.lean) * s) or (self.start.lean and 1e-9),  # one sampler a move
+            (self.start.lean + (self.end.lean - self.start.lean) * s)
+            or (self.start.lean and 1e-9),  # one sampler a move
         )
 
 

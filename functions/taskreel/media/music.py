@@ -29,7 +29,12 @@ BEATS_A_BAR = 4
 BARS = 16
 FFT_UNIT = 38_400  # samples: 2^9 x 3 x 5^2
 
-MAJOR, MINOR, DORIAN, LYDIAN = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 3, 5, 7, 9, 10), (0, 2, 4, 6, 7, 9, 11)
+MAJOR, MINOR, DORIAN, LYDIAN = (
+    (0, 2, 4, 5, 7, 9, 11),
+    (0, 2, 3, 5, 7, 8, 10),
+    (0, 2, 3, 5, 7, 9, 10),
+    (0, 2, 4, 6, 7, 9, 11),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +52,86 @@ class Mood:
 
 
 MOODS: tuple[Mood, ...] = (
-    Mood("horror|dark|fear|haunt|ghost|thriller|crime|noir|sinister|nightmare", MINOR, (58, 68), ((0, 5, 3, 0), (0, 1, 0, 5)), "bell", 0.15, 0.4, 0.5),
-    Mood("storm|epic|battle|war|action|adventure|hero|chase|dragon|pirate", MINOR, (92, 112), ((0, 5, 2, 6), (0, 3, 5, 6)), "strings", 0.95, 0.7, 0.9),
-    Mood("sad|loss|lonel|melanchol|grief|rain|farewell|drama|tragic|winter", MINOR, (60, 72), ((0, 5, 3, 4), (0, 2, 5, 3)), "piano", 0.1, 0.75, 0.6),
-    Mood("space|cosmos|galax|sci-fi|science fiction|robot|future|cyber|neon|alien", DORIAN, (74, 90), ((0, 3, 0, 6), (0, 5, 3, 6)), "glass", 0.5, 0.5, 1.0),
-    Mood("fantasy|magic|fairy|dream|enchant|wonder|myst|forest|aurora", LYDIAN, (72, 86), ((0, 1, 0, 4), (0, 4, 5, 1)), "bell", 0.2, 0.8, 0.9),
-    Mood("comedy|funny|happy|kids|child|party|joy|playful|cat|summer|dance", MAJOR, (104, 122), ((0, 4, 5, 3), (0, 3, 0, 4)), "pluck", 0.8, 0.95, 1.0),
-    Mood("romance|love|wedding|sunset|tender|family|nostalg", MAJOR, (70, 82), ((0, 5, 3, 4), (3, 4, 2, 5)), "piano", 0.25, 0.85, 0.7),
-    Mood("documentary|corporate|hope|inspir|morning|dawn|sunrise|travel|nature", MAJOR, (84, 98), ((0, 4, 5, 3), (5, 3, 0, 4)), "pluck", 0.45, 0.7, 0.9),
+    Mood(
+        "horror|dark|fear|haunt|ghost|thriller|crime|noir|sinister|nightmare",
+        MINOR,
+        (58, 68),
+        ((0, 5, 3, 0), (0, 1, 0, 5)),
+        "bell",
+        0.15,
+        0.4,
+        0.5,
+    ),
+    Mood(
+        "storm|epic|battle|war|action|adventure|hero|chase|dragon|pirate",
+        MINOR,
+        (92, 112),
+        ((0, 5, 2, 6), (0, 3, 5, 6)),
+        "strings",
+        0.95,
+        0.7,
+        0.9,
+    ),
+    Mood(
+        "sad|loss|lonel|melanchol|grief|rain|farewell|drama|tragic|winter",
+        MINOR,
+        (60, 72),
+        ((0, 5, 3, 4), (0, 2, 5, 3)),
+        "piano",
+        0.1,
+        0.75,
+        0.6,
+    ),
+    Mood(
+        "space|cosmos|galax|sci-fi|science fiction|robot|future|cyber|neon|alien",
+        DORIAN,
+        (74, 90),
+        ((0, 3, 0, 6), (0, 5, 3, 6)),
+        "glass",
+        0.5,
+        0.5,
+        1.0,
+    ),
+    Mood(
+        "fantasy|magic|fairy|dream|enchant|wonder|myst|forest|aurora",
+        LYDIAN,
+        (72, 86),
+        ((0, 1, 0, 4), (0, 4, 5, 1)),
+        "bell",
+        0.2,
+        0.8,
+        0.9,
+    ),
+    Mood(
+        "comedy|funny|happy|kids|child|party|joy|playful|cat|summer|dance",
+        MAJOR,
+        (104, 122),
+        ((0, 4, 5, 3), (0, 3, 0, 4)),
+        "pluck",
+        0.8,
+        0.95,
+        1.0,
+    ),
+    Mood(
+        "romance|love|wedding|sunset|tender|family|nostalg",
+        MAJOR,
+        (70, 82),
+        ((0, 5, 3, 4), (3, 4, 2, 5)),
+        "piano",
+        0.25,
+        0.85,
+        0.7,
+    ),
+    Mood(
+        "documentary|corporate|hope|inspir|morning|dawn|sunrise|travel|nature",
+        MAJOR,
+        (84, 98),
+        ((0, 4, 5, 3), (5, 3, 0, 4)),
+        "pluck",
+        0.45,
+        0.7,
+        0.9,
+    ),
 )
 CALM = Mood("", DORIAN, (66, 78), ((0, 3, 5, 4), (0, 5, 3, 6)), "piano", 0.2, 0.7, 0.7)
 
@@ -62,7 +139,7 @@ CALM = Mood("", DORIAN, (66, 78), ((0, 3, 5, 4), (0, 5, 3, 6)), "piano", 0.2, 0.
 def compose_music(
     prompt: str, *, seed: int, seconds: float, out: Path, fade_in_seconds: float = 1.0, fade_out_seconds: float = 3.0
 ) -> MediaInfo:
-    """Music of exactly `seconds` into a .wav, .mp3, .opus, .ogg, .m4a or .flac file at -18 LUFS; the same again for the same seed."""
+    """Music of exactly `seconds` into a sound file at -18 LUFS; the same prompt and seed give the same music."""
     if not 0 < seconds <= MAX_SECONDS:
         message = f"Music is up to {MAX_SECONDS} s long, not {seconds:g} s."
         raise PermanentError(message, code="bad_duration")
@@ -75,7 +152,9 @@ def compose_music(
     with SoundFile(out) as file:
         for start, count in pieces(seconds):
             part = np.take(piece, range(start, start + count), axis=1, mode="wrap")
-            envelope = fade_gain(start, count, total, min(fade_in_seconds, seconds / 4), min(fade_out_seconds, seconds / 3))
+            envelope = fade_gain(
+                start, count, total, min(fade_in_seconds, seconds / 4), min(fade_out_seconds, seconds / 3)
+            )
             file.frames(limiter.limit(part * (envelope * gain)))
         file.frames(limiter.rest())
     return probe(out)
@@ -143,20 +222,20 @@ def _pads(score: _Score, tape: instruments.Tape) -> None:
 def _bass(score: _Score, tape: instruments.Tape) -> None:
     for bar, degree in enumerate(score.degrees):
         for beat, length in ((0, 2.0), (2, 1.0), (3, 1.0)):
-            if beat and score.mood.drums < 0.3:  # noqa: PLR2004  # quiet pieces hold one note
+            if beat and score.mood.drums < 0.3:  # quiet pieces hold one note
                 continue
-            held = length if score.mood.drums >= 0.3 else 4.0  # noqa: PLR2004
-            sound = instruments.bass(score.note(degree, -1) - (12 if score.root > 48 else 0), held * score.beat)  # noqa: PLR2004
+            held = length if score.mood.drums >= 0.3 else 4.0
+            sound = instruments.bass(score.note(degree, -1) - (12 if score.root > 48 else 0), held * score.beat)
             tape.lay(sound * 0.3, (bar * BEATS_A_BAR + beat) * score.beat, 0)
 
 
 def _arpeggio(score: _Score, tape: instruments.Tape, rng: np.random.Generator) -> None:
     pattern = rng.permutation([0, 2, 4, 7, 4, 2, 9, 7])
     for bar, degree in enumerate(score.degrees):
-        if bar < BARS // 4 and score.mood.drums < 0.6:  # noqa: PLR2004  # lets the piece begin with the pads alone
+        if bar < BARS // 4 and score.mood.drums < 0.6:  # lets the piece begin with the pads alone
             continue
         for step in range(8):
-            if rng.random() < 0.8:  # noqa: PLR2004
+            if rng.random() < 0.8:
                 at = (bar * BEATS_A_BAR + step / 2) * score.beat
                 sound = instruments.pluck(score.note(degree + int(pattern[step]), 1), 1.1, score.mood.brightness)
                 tape.lay(sound * rng.uniform(0.05, 0.09), at, float(np.sin(step * 1.7) * 0.6))
@@ -175,7 +254,7 @@ def _melody(score: _Score, tape: instruments.Tape, rng: np.random.Generator) -> 
             strong = at % 2 == 0
             tone = degree + shift
             if strong:  # on a strong beat, the nearest tone of the chord
-                tone = min((score.degrees[bar] + third for third in (0, 2, 4, 7, -3)), key=lambda t: abs(t - tone))  # noqa: B023
+                tone = min((score.degrees[bar] + third for third in (0, 2, 4, 7, -3)), key=lambda t: abs(t - tone))
             start = (phrase * 2 * BEATS_A_BAR + at) * score.beat
             tape.lay(play(score.note(tone, 1), length * score.beat * 1.4, score.mood.brightness) * 0.17, start, 0.12)
 
@@ -184,7 +263,7 @@ def _motif(rng: np.random.Generator) -> list[tuple[float, float, int]]:
     """(beat, length in beats, scale degree) of two bars: small steps, now and then a leap, a rest at the end."""
     notes: list[tuple[float, float, int]] = []
     at, degree = 0.0, int(rng.choice([2, 4, 7]))
-    while at < 6.5:  # noqa: PLR2004  # beats; then it breathes
+    while at < 6.5:  # beats; then it breathes
         length = float(rng.choice([0.5, 1.0, 1.0, 1.5, 2.0]))
         notes.append((at, length, degree))
         step = int(rng.choice([-2, -1, -1, 1, 1, 2, 4, -3]))
@@ -196,10 +275,10 @@ def _motif(rng: np.random.Generator) -> list[tuple[float, float, int]]:
 def _drums(score: _Score, tape: instruments.Tape, rng: np.random.Generator) -> None:
     level = score.mood.drums
     for bar in range(BARS):
-        if bar < 2 or level < 0.2:  # noqa: PLR2004
+        if bar < 2 or level < 0.2:
             continue
         start = bar * BEATS_A_BAR * score.beat
-        for beat in (0, 2.5) if level > 0.6 else (0,):  # noqa: PLR2004
+        for beat in (0, 2.5) if level > 0.6 else (0,):
             tape.lay(instruments.kick() * 0.5 * level, start + beat * score.beat, 0)
         for beat in (1, 3):
             tape.lay(instruments.brush(rng) * 0.16 * level, start + beat * score.beat, 0.1)

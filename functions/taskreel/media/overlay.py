@@ -90,9 +90,15 @@ def title(text: str, subtitle: str, size: Size) -> Overlay:
     box = draw.multiline_textbbox(middle, lines, font=big, anchor="mm", align="center", spacing=unit * 0.02)
     if subtitle:
         y = box[3] + unit * 0.05
-        draw.line((size[0] / 2 - unit * 0.09, y, size[0] / 2 + unit * 0.09, y), fill=(255, 255, 255, 200), width=max(1, unit // 300))
+        draw.line(
+            (size[0] / 2 - unit * 0.09, y, size[0] / 2 + unit * 0.09, y),
+            fill=(255, 255, 255, 200),
+            width=max(1, unit // 300),
+        )
         rest = "\n".join(wrapped(subtitle, small, size[0] * 0.8)[:3])
-        draw.multiline_text((size[0] / 2, y + unit * 0.04), rest, font=small, anchor="ma", align="center", fill=(255, 255, 255, 225))
+        draw.multiline_text(
+            (size[0] / 2, y + unit * 0.04), rest, font=small, anchor="ma", align="center", fill=(255, 255, 255, 225)
+        )
     return _overlay(_shadowed(sheet, unit))
 
 
@@ -162,7 +168,7 @@ def _greedy(words: list[str], font: Font, width: float) -> list[str]:
 
 def _fitting(text: str, size: Size, largest: float, smallest: float) -> Font:
     pixels = largest
-    while pixels > smallest and len(wrapped(text, _font(round(pixels)), size[0] * 0.84)) > 2:  # noqa: PLR2004
+    while pixels > smallest and len(wrapped(text, _font(round(pixels)), size[0] * 0.84)) > 2:
         pixels *= 0.88
     return _font(max(10, round(pixels)))
 

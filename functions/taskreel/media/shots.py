@@ -79,7 +79,9 @@ def _moved(image: Image.Image, move: Move, count: int, size: Size) -> Iterator[P
 def _ground(background: Path | None, size: Size) -> Image.Image:
     if background is None:
         ramp = np.linspace(0, 1, 64)[:, None, None] * np.array([14, 12, 26]) + np.array([10, 12, 20])
-        return Image.fromarray(np.broadcast_to(ramp, (64, 64, 3)).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+        return Image.fromarray(np.broadcast_to(ramp, (64, 64, 3)).astype(np.uint8)).resize(
+            size, Image.Resampling.BICUBIC
+        )
     image = open_picture(background)
     image.thumbnail((size[0], size[1]))
     image = image.filter(ImageFilter.GaussianBlur(min(image.size) * 0.018))
@@ -92,7 +94,7 @@ def _fade(one: Picture, other: Picture, share: float) -> Picture:
 
 def _dip(one: Picture, other: Picture, share: float) -> Picture:
     """Through black."""
-    if share < 0.5:  # noqa: PLR2004
+    if share < 0.5:
         return blend(one, black(one.shape), share * 2)
     return blend(black(one.shape), other, share * 2 - 1)
 
@@ -106,7 +108,7 @@ def _wipe(one: Picture, other: Picture, share: float) -> Picture:
 
 
 def _cut(one: Picture, other: Picture, share: float) -> Picture:
-    return one if share < 0.5 else other  # noqa: PLR2004
+    return one if share < 0.5 else other
 
 
 def _beside(one: Picture, other: Picture, share: float, *, moving: bool) -> Picture:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import av
 import numpy as np
@@ -125,10 +125,12 @@ class SoundFile:
         self._container = av.open(str(out), "w", format=form.container)
         self._track = SoundTrack(self._container, form.codec, bit_rate if form.bit_rate and bit_rate else form.bit_rate)
 
-    def __enter__(self) -> SoundFile:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if error is None:
                 self._track.finish()

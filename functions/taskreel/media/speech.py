@@ -83,14 +83,16 @@ def _check(text: str, words_per_minute: int, pitch: int | None) -> None:
     if not SLOWEST_WPM <= words_per_minute <= FASTEST_WPM:
         message = f"The pace is {SLOWEST_WPM} to {FASTEST_WPM} words a minute, not {words_per_minute}."
         raise PermanentError(message, code="bad_parameters")
-    if pitch is not None and not 0 <= pitch <= 99:  # noqa: PLR2004  # espeak's own range
+    if pitch is not None and not 0 <= pitch <= 99:  # espeak's own range
         raise PermanentError(f"The pitch is 0 to 99, not {pitch}.", code="bad_parameters")
 
 
 def _speak(text: str, voice: str, settings: dict[int, int], out: Path) -> None:
     library, rate = _engine()
     if library.espeak_SetVoiceByName(voice.encode()) != OK:
-        message = f"There is no voice or language {voice!r}; voices: {', '.join(VOICES)}, languages like en, de, fr, es."
+        message = (
+            f"There is no voice or language {voice!r}; voices: {', '.join(VOICES)}, languages like en, de, fr, es."
+        )
         raise PermanentError(message, code="unknown_voice")
     for setting, value in settings.items():
         library.espeak_SetParameter(setting, value, 0)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def stitch_videos(
+def stitch_videos(  # noqa: PLR0913  # the options of one piece of work
     clips: Sequence[Path],
     *,
     out: Path,

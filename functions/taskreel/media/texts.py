@@ -19,15 +19,15 @@ EASY_TO_HARD = (
     (30, "difficult"),
 )
 COMMON = frozenset(
-    "a about after all also an and are as at be because been but by can could did do does for from had has have he her him his "
-    "how i if in into is it its just me more my no not of on one or our out she so some than that the their them then there "
-    "these they this to up us was we were what when where which who will with would you your".split()
+    """a about after all also an and are as at be because been but by can could did do does for from had has have he her him
+    his how i if in into is it its just me more my no not of on one or our out she so some than that the their them then
+    there these they this to up us was we were what when where which who will with would you your""".split()  # noqa: SIM905
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextFacts:
-    """Times in seconds; `reading_ease` is Flesch's 0 (hard) … 100 (easy), `grade` the US school year (Flesch-Kincaid)."""
+    """`reading_ease` is Flesch's 0 (hard) … 100 (easy), `grade` the US school year (Flesch-Kincaid)."""
 
     characters: int
     words: int
@@ -44,14 +44,14 @@ class TextFacts:
 
 def measure_text(text: str) -> TextFacts:
     """The facts of a text; raises PermanentError for one without a word."""
-    words = re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|\d+", text)  # noqa: RUF001  # a typographic apostrophe
+    words = re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|\d+", text)  # a typographic apostrophe
     if not words:
         raise PermanentError("The text has no word to measure.", code="empty_text")
-    sentences = max(1, len(re.findall(r"[.!?…。！？]+(?=\s|$|[^\x00-\x7f])", text)))  # noqa: RUF001
+    sentences = max(1, len(re.findall(r"[.!?…。！？]+(?=\s|$|[^\x00-\x7f])", text)))
     syllables = sum(_syllables(word) for word in words)
     a_sentence, a_word = len(words) / sentences, syllables / len(words)
     ease = 206.835 - 1.015 * a_sentence - 84.6 * a_word  # Flesch 1948
-    counted = Counter(word.lower() for word in words if len(word) > 2 and word.lower() not in COMMON)  # noqa: PLR2004
+    counted = Counter(word.lower() for word in words if len(word) > 2 and word.lower() not in COMMON)
     return TextFacts(
         characters=len(text),
         words=len(words),

@@ -56,8 +56,8 @@ def _size(picture: Image.Image, scale: float) -> tuple[int, int]:
     if width * height > MAX_PIXELS:
         most = (MAX_PIXELS / (picture.width * picture.height)) ** 0.5
         message = (
-            f"{picture.width} x {picture.height} enlarged {scale:g} times has {width * height / 1e6:.0f} million pixels; "
-            f"at most {MAX_PIXELS // 1_000_000} are made. Choose a scale up to {most:.2f}."
+            f"{picture.width} x {picture.height} enlarged {scale:g} times has {width * height / 1e6:.0f} million "
+            f"pixels; at most {MAX_PIXELS // 1_000_000} are made. Choose a scale up to {most:.2f}."
         )
         raise PermanentError(message, code="media_too_large")
     return width, height
@@ -79,9 +79,7 @@ def _sharpened(image: Image.Image, strength: float) -> Image.Image:
     for top in range(0, image.height, BAND_ROWS):
         bottom = min(top + BAND_ROWS, image.height)
         above, below = int(top > 0), int(bottom < image.height)
-        sharp, blurred = (
-            np.asarray(part.crop((0, top - above, image.width, bottom + below))) for part in (luma, soft)
-        )
+        sharp, blurred = (np.asarray(part.crop((0, top - above, image.width, bottom + below))) for part in (luma, soft))
         crisp[top:bottom] = _within(sharp, blurred, strength)[above : above + bottom - top]
     return Image.merge("YCbCr", (Image.fromarray(crisp), cb, cr)).convert("RGB")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias, cast
 
 import av
 import numpy as np
@@ -45,7 +45,9 @@ VP9 = {
     "high": {**_VP9, "cpu-used": "4", "crf": "26", "deadline": "good"},
 }
 
-ENCODER_OPTIONS = {"libmp3lame": {"compression_level": "7"}}  # this LAME has no assembler code: its default takes twice as long
+ENCODER_OPTIONS = {
+    "libmp3lame": {"compression_level": "7"}
+}  # this LAME has no assembler code: its default takes twice as long
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +102,12 @@ class Film:
         self._sound = SoundTrack(self._container, form.audio, form.audio_bit_rate) if sound else None
         self._pictures = 0
 
-    def __enter__(self) -> Film:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if error is None:
                 self._container.mux(self._video.encode(None))

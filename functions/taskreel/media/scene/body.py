@@ -37,7 +37,7 @@ def column(scene: Scene, stencil: Stencil, colour: Field, centre: float, half: f
     x = (scene.canvas.x[:, stencil.left : stencil.left + stencil.width] - centre) / max(half, 1e-3)
     side = np.sign(scene.lamp[0] - centre) or 1.0
     shade = 0.5 + 0.62 * ramp(x * side, -1.0, 0.9) - 0.18 * ramp(x * side, 0.75, 1.1)
-    tones = (colour if colour.ndim == 3 else colour[:, None, None]) * shade  # noqa: PLR2004
+    tones = (colour if colour.ndim == 3 else colour[:, None, None]) * shade
     scene.canvas.paint(stencil.mask(), tones, top=stencil.top, left=stencil.left)
 
 
@@ -61,7 +61,9 @@ def rocks(scene: Scene, left: float, right: float, peak: Point, foot: float, par
     top = foot - rise * steep**0.6 + rough * rise * 0.3 * (1 - np.clip(steep * 1.4 - 0.4, 0, 1))
     bottom = foot + rise * (0.1 + 0.22 * steep**0.5 + 0.16 * line(rng, 90, cells=9, octaves=5))
     stencil = canvas.stencil(left, float(top.min()) - 4, right, float(bottom.max()) + 2)
-    stencil.polygon([(float(a), float(b)) for a, b in [*zip(x, top, strict=True), *zip(x[::-1], bottom[::-1], strict=True)]])
+    stencil.polygon(
+        [(float(a), float(b)) for a, b in [*zip(x, top, strict=True), *zip(x[::-1], bottom[::-1], strict=True)]]
+    )
     u = canvas.x[:, stencil.left : stencil.left + stencil.width] / scene.unit
     v = canvas.y[stencil.top : stencil.top + stencil.height] / scene.unit
     side = np.sign(scene.lamp[0] - peak[0]) or 1.0

@@ -123,7 +123,7 @@ class Stencil:
         """A line through the points, at least a hair thick."""
         width = max(1, round(thickness * OVERSAMPLE))
         scaled = [self._scaled(point) for point in points]
-        self._draw.line(scaled, fill=round(value * 255), width=width, joint="curve" if width > 2 else None)  # noqa: PLR2004
+        self._draw.line(scaled, fill=round(value * 255), width=width, joint="curve" if width > 2 else None)
 
     def mask(self, blur: float = 0) -> Field:
         """The shapes as a mask of the stencil's size, 0…1."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, dataclass
+
 import numpy as np
 
 from taskreel.media.scene.canvas import Colour
@@ -23,17 +25,27 @@ def paint_city(scene: Scene, *, layers: int = 4) -> None:
             width = scene.unit * rng.uniform(0.045, 0.1) * (0.55 + 0.75 * near)
             middle = 1 - 0.45 * abs(x / scene.canvas.width - 0.5)
             height = scene.unit * (0.1 + rng.gamma(2.0, 0.075)) * middle * (0.85 + 0.45 * near)
-            _tower(scene, x, min(x + width, scene.canvas.width + width), street, height, near, rng)
+            _tower(scene, Block(x, street - height, x + width, street, near), rng)
             x += width * rng.uniform(0.9, 1.35)
         _street_haze(scene, street, near)
     scene.ground = np.full(scene.canvas.width, street, np.float32)
 
 
-def _tower(
-    scene: Scene, left: float, right: float, street: float, height: float, near: float, rng: np.random.Generator
-) -> None:
+@dataclass(frozen=True)
+class Block:
+    """A tower's place: its edges, the street's row, and its nearness 0…1."""
+
+    left: float
+    top: float
+    right: float
+    street: float
+    near: float
+
+
+def _tower(scene: Scene, block: Block, rng: np.random.Generator) -> None:
     canvas, palette = scene.canvas, scene.palette
-    top = street - height
+    left, top, right, street, near = astuple(block)
+    height = street - top
     body = canvas.stencil(left - 1, top - scene.unit * 0.12, right + 1, street + 2)
     body.box(left, top, right, street + 2)
     width = right - left
@@ -52,15 +64,14 @@ def _tower(
     wall = palette.far(0.25 + 0.75 * near)
     lamp_side = float(np.clip((scene.lamp[0] - left) / canvas.width, -1, 1))
     canvas.cut(body, mix(wall, palette.light, 0.05 + 0.04 * lamp_side * (1 - near)))
-    if near > 0.3:  # noqa: PLR2004  # farther windows are lost in the haze
-        _windows(scene, left, top, right, street, near, rng)
-    if scene.plan.mood == "neon" and near > 0.45 and rng.random() < 0.55:  # noqa: PLR2004
-        _sign(scene, left, top, right, street, rng)
+    if near > 0.3:  # farther windows are lost in the haze
+        _windows(scene, block, rng)
+    if scene.plan.mood == "neon" and near > 0.45 and rng.random() < 0.55:
+        _sign(scene, block, rng)
 
 
-def _windows(
-    scene: Scene, left: float, top: float, right: float, street: float, near: float, rng: np.random.Generator
-) -> None:
+def _windows(scene: Scene, block: Block, rng: np.random.Generator) -> None:
+    left, top, right, street, near = astuple(block)
     pitch = max(scene.unit * 0.0085 * (0.6 + near), 2.5)
     columns, rows = int((right - left) / pitch) - 1, int((street - top) / (pitch * 1.25)) - 1
     if columns < 1 or rows < 1:
@@ -79,13 +90,16 @@ def _window_colour(scene: Scene, rng: np.random.Generator) -> Colour:
     return rgb(str(rng.choice(SIGNS if scene.plan.mood == "neon" and rng.random() < 0.5 else WINDOWS)))
 
 
-def _sign(scene: Scene, left: float, top: float, right: float, street: float, rng: np.random.Generator) -> None:
+def _sign(scene: Scene, block: Block, rng: np.random.Generator) -> None:
+    left, top, right, street, _ = astuple(block)
     canvas, colour = scene.canvas, rgb(str(rng.choice(SIGNS)))
     x = left + (right - left) * rng.uniform(0.15, 0.7)
     y0 = top + (street - top) * rng.uniform(0.1, 0.4)
     y1 = y0 + (street - top) * rng.uniform(0.15, 0.4)
     thickness = scene.unit * rng.uniform(0.004, 0.012)
-    stencil = canvas.stencil(x - scene.unit * 0.06, y0 - scene.unit * 0.06, x + scene.unit * 0.06, y1 + scene.unit * 0.06)
+    stencil = canvas.stencil(
+        x - scene.unit * 0.06, y0 - scene.unit * 0.06, x + scene.unit * 0.06, y1 + scene.unit * 0.06
+    )
     stencil.line([(x, y0), (x, y1)], thickness)
     canvas.shine(stencil, colour * 1.4, blur=scene.unit * 0.012)
     canvas.cut(stencil, mix(colour, rgb("ffffff"), 0.45) * 1.2)

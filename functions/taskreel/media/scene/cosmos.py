@@ -27,9 +27,13 @@ def _nebula(scene: Scene) -> None:
     r = sample(texture, x * 0.33 + 0.22 * q + 0.4, y * 0.33 + 0.3 * q + 0.1)
     dust = sample(texture, x * 0.5 + 0.35 * r, y * 0.5 + 0.25 * q)
     slope = rng.uniform(-0.9, 0.9)
-    across = (y - 0.5 * canvas.height / canvas.unit - slope * (x - 0.5 * canvas.width / canvas.unit)) / np.hypot(1, slope)
+    across = (y - 0.5 * canvas.height / canvas.unit - slope * (x - 0.5 * canvas.width / canvas.unit)) / np.hypot(
+        1, slope
+    )
     band = np.exp(-((across / 0.33) ** 2))
-    glow = resize(np.clip((0.25 + 0.75 * band) * ramp(r, 0.25, 0.95), 0, 1).astype(np.float32), canvas.width, canvas.height)
+    glow = resize(
+        np.clip((0.25 + 0.75 * band) * ramp(r, 0.25, 0.95), 0, 1).astype(np.float32), canvas.width, canvas.height
+    )
     lanes = resize(ramp(dust, 0.35, 0.85), canvas.width, canvas.height)
     stops = invented(rng)
     stops[0] = scene.palette.sky[0]
@@ -54,11 +58,11 @@ def _starfield(scene: Scene) -> None:
 
 def _planets(scene: Scene) -> None:
     rng, canvas = scene.chance("planet"), scene.canvas
-    left = rng.random() < 0.5  # noqa: PLR2004
+    left = rng.random() < 0.5
     radius = scene.unit * rng.uniform(0.2, 0.3)
     centre = (canvas.width * (0.3 if left else 0.7), canvas.height * rng.uniform(0.4, 0.62))
     light = (-0.75 if left else 0.75, -0.45)
-    rings = rng.random() < 0.6 or scene.plan.has("planet")  # noqa: PLR2004
+    rings = rng.random() < 0.6 or scene.plan.has("planet")
     tilt = rng.uniform(0.18, 0.32)
     if rings:
         _ring(scene, centre, radius, tilt, back=True)
@@ -72,7 +76,9 @@ def _planets(scene: Scene) -> None:
 def _planet(scene: Scene, centre: Point, radius: float, light: Point, stops: Field) -> None:
     canvas = scene.canvas
     canvas.glow(centre, radius * 0.62, mix(stops[-2], rgb("ffffff"), 0.3), 0.28)
-    disc = canvas.stencil(centre[0] - radius - 2, centre[1] - radius - 2, centre[0] + radius + 2, centre[1] + radius + 2)
+    disc = canvas.stencil(
+        centre[0] - radius - 2, centre[1] - radius - 2, centre[0] + radius + 2, centre[1] + radius + 2
+    )
     disc.ellipse(centre, radius, radius)
     u = (canvas.x[:, disc.left : disc.left + disc.width] - centre[0]) / radius
     v = (canvas.y[disc.top : disc.top + disc.height] - centre[1]) / radius
@@ -123,11 +129,20 @@ def paint_underwater(scene: Scene) -> None:
 def _seabed(scene: Scene) -> None:
     canvas, rng = scene.canvas, scene.chance("seabed")
     for near in (0.35, 0.65, 1.0):
-        top = canvas.height - canvas.unit * (0.2 - 0.13 * near) - canvas.unit * 0.05 * line(rng, canvas.width, cells=2, octaves=4)
+        top = (
+            canvas.height
+            - canvas.unit * (0.2 - 0.13 * near)
+            - canvas.unit * 0.05 * line(rng, canvas.width, cells=2, octaves=4)
+        )
         colour = mix(scene.palette.haze, scene.palette.land, 0.35 + 0.6 * near)
         plants = canvas.stencil(0, float(top.min()) - canvas.unit * 0.35, canvas.width, canvas.height)
         for x in rng.random(int(12 * canvas.width / canvas.unit)) * canvas.width:
-            _plant(plants, (x, float(top[int(x)]) + canvas.unit * 0.02), canvas.unit * rng.uniform(0.06, 0.2) * (0.5 + near), rng)
+            _plant(
+                plants,
+                (x, float(top[int(x)]) + canvas.unit * 0.02),
+                canvas.unit * rng.uniform(0.06, 0.2) * (0.5 + near),
+                rng,
+            )
         edge = [(float(x), float(top[int(x)])) for x in np.linspace(0, canvas.width - 1, 80)]
         plants.polygon([(0, canvas.height), *edge, (canvas.width, canvas.height)])
         canvas.cut(plants, colour)
@@ -139,7 +154,10 @@ def _plant(stencil: Stencil, foot: Point, height: float, rng: np.random.Generato
     sway, phase = rng.uniform(0.08, 0.2) * height, rng.random() * 6
     for shift in (-0.12, 0.0, 0.14):
         points = [
-            (foot[0] + shift * height * t + sway * t * float(np.sin(phase + 4 * t + shift * 9)), foot[1] - height * t * (1 - abs(shift)))
+            (
+                foot[0] + shift * height * t + sway * t * float(np.sin(phase + 4 * t + shift * 9)),
+                foot[1] - height * t * (1 - abs(shift)),
+            )
             for t in np.linspace(0, 1, 12)
         ]
         for i in range(11):
@@ -175,5 +193,7 @@ def _bubbles(canvas: Canvas, rng: np.random.Generator) -> None:
         top, bottom = max(int(at[1] - r * 1.5), 0), int(at[1] + r * 1.5) + 1
         away = np.hypot(u[:, left:right], v[top:bottom])
         if away.size:
-            ring = np.exp(-(((away - 0.9) / 0.16) ** 2)) * 0.5 + smooth(1 - np.hypot(u[:, left:right] + 0.35, v[top:bottom] + 0.35) * 3)
+            ring = np.exp(-(((away - 0.9) / 0.16) ** 2)) * 0.5 + smooth(
+                1 - np.hypot(u[:, left:right] + 0.35, v[top:bottom] + 0.35) * 3
+            )
             canvas.light(np.clip(ring, 0, 1).astype(np.float32), rgb("dffcff"), top=top, left=left)

@@ -40,10 +40,33 @@ def _person(shape: Stencil, x: float, foot: float, h: float) -> None:
         return x + u * h, foot - v * h
 
     shape.ellipse(at(0, 0.905), h * 0.062, h * 0.078)
-    shape.curve([at(-0.05, 0.84), at(0.05, 0.84), at(0.15, 0.76), at(0.16, 0.5), at(0.2, 0.2), at(0.06, 0.17), at(-0.06, 0.17), at(-0.24, 0.22), at(-0.17, 0.5), at(-0.15, 0.76)])
-    shape.curve([at(0.1, 0.74), at(0.17, 0.72), at(0.27, 0.5), at(0.32, 0.44), at(0.28, 0.42), at(0.2, 0.5), at(0.1, 0.6)])
+    shape.curve(
+        [
+            at(-0.05, 0.84),
+            at(0.05, 0.84),
+            at(0.15, 0.76),
+            at(0.16, 0.5),
+            at(0.2, 0.2),
+            at(0.06, 0.17),
+            at(-0.06, 0.17),
+            at(-0.24, 0.22),
+            at(-0.17, 0.5),
+            at(-0.15, 0.76),
+        ]
+    )
+    shape.curve(
+        [at(0.1, 0.74), at(0.17, 0.72), at(0.27, 0.5), at(0.32, 0.44), at(0.28, 0.42), at(0.2, 0.5), at(0.1, 0.6)]
+    )
     for side in (-1, 1):
-        shape.curve([at(side * 0.015, 0.3), at(side * 0.105, 0.3), at(side * 0.085, 0.02), at(side * 0.12, 0.0), at(side * 0.03, 0.0)])
+        shape.curve(
+            [
+                at(side * 0.015, 0.3),
+                at(side * 0.105, 0.3),
+                at(side * 0.085, 0.02),
+                at(side * 0.12, 0.0),
+                at(side * 0.03, 0.0),
+            ]
+        )
     shape.curve([at(-0.1, 0.965), at(0.1, 0.965), at(0.075, 0.925), at(-0.075, 0.925)])
     shape.curve([at(-0.058, 0.95), at(-0.05, 1.03), at(0.05, 1.03), at(0.058, 0.95)])
     shape.line([at(0.3, 0.44), at(0.3, 0.41)], h * 0.012)
@@ -58,7 +81,19 @@ def paint_cat(scene: Scene) -> None:
         return x + u * h, foot - v * h
 
     shape = scene.canvas.stencil(x - h * 0.6, foot - h * 1.1, x + h * 0.75, foot + h * 0.08)
-    shape.curve([at(-0.1, 0.68), at(0.1, 0.68), at(0.2, 0.45), at(0.3, 0.18), at(0.27, 0.0), at(0, -0.02), at(-0.27, 0.0), at(-0.3, 0.18), at(-0.2, 0.45)])
+    shape.curve(
+        [
+            at(-0.1, 0.68),
+            at(0.1, 0.68),
+            at(0.2, 0.45),
+            at(0.3, 0.18),
+            at(0.27, 0.0),
+            at(0, -0.02),
+            at(-0.27, 0.0),
+            at(-0.3, 0.18),
+            at(-0.2, 0.45),
+        ]
+    )
     shape.ellipse(at(0, 0.76), h * 0.18, h * 0.155)
     for side in (-1, 1):
         shape.polygon([at(side * 0.175, 0.78), at(side * 0.175, 1.0), at(side * 0.04, 0.89)])
@@ -92,12 +127,33 @@ def paint_wolf(scene: Scene) -> None:
         return x + u * h, foot - v * h
 
     shape = scene.canvas.stencil(x - h * 0.8, foot - h * 1.2, x + h * 0.7, foot + h * 0.05)
-    shape.curve([at(-0.42, 0.56), at(-0.1, 0.6), at(0.12, 0.72), at(0.24, 0.62), at(0.2, 0.36), at(-0.05, 0.3), at(-0.3, 0.32), at(-0.46, 0.4)])
+    shape.curve(
+        [
+            at(-0.42, 0.56),
+            at(-0.1, 0.6),
+            at(0.12, 0.72),
+            at(0.24, 0.62),
+            at(0.2, 0.36),
+            at(-0.05, 0.3),
+            at(-0.3, 0.32),
+            at(-0.46, 0.4),
+        ]
+    )
     shape.curve([at(0.02, 0.66), at(0.16, 0.88), at(0.28, 0.9), at(0.27, 0.66), at(0.2, 0.5)])
-    shape.polygon([at(0.15, 0.86), at(0.24, 1.0), at(0.37, 1.17), at(0.41, 1.14), at(0.33, 0.98), at(0.36, 0.96), at(0.3, 0.84)])
+    shape.polygon(
+        [at(0.15, 0.86), at(0.24, 1.0), at(0.37, 1.17), at(0.41, 1.14), at(0.33, 0.98), at(0.36, 0.96), at(0.3, 0.84)]
+    )
     shape.polygon([at(0.17, 0.86), at(0.06, 0.97), at(0.2, 0.95)])
     for u, lean in ((0.16, 0.03), (0.07, -0.02), (-0.3, -0.06), (-0.38, 0.02)):
-        shape.curve([at(u - 0.06, 0.42), at(u + 0.06, 0.42), at(u + lean + 0.035, 0.02), at(u + lean + 0.07, 0.0), at(u + lean - 0.03, 0.0)])
+        shape.curve(
+            [
+                at(u - 0.06, 0.42),
+                at(u + 0.06, 0.42),
+                at(u + lean + 0.035, 0.02),
+                at(u + lean + 0.07, 0.0),
+                at(u + lean - 0.03, 0.0),
+            ]
+        )
     shape.curve([at(-0.4, 0.54), at(-0.52, 0.5), at(-0.64, 0.26), at(-0.6, 0.2), at(-0.5, 0.32), at(-0.4, 0.4)])
     backlit(scene, shape, scene.palette.land * 0.7, rim=0.85)
 
@@ -113,8 +169,22 @@ def paint_whale(scene: Scene) -> None:
         return x + u * h, y - v * h
 
     shape = scene.canvas.stencil(x - h, y - h, x + h, y + h)
-    shape.curve([at(-0.62, 0.02), at(-0.5, 0.17), at(-0.15, 0.22), at(0.3, 0.1), at(0.58, 0.05), at(0.62, 0.0), at(0.3, -0.03), at(-0.1, -0.14), at(-0.45, -0.13)])
-    shape.curve([at(0.5, 0.06), at(0.7, 0.24), at(0.86, 0.28), at(0.72, 0.08), at(0.82, -0.06), at(0.66, -0.04), at(0.54, 0.0)])
+    shape.curve(
+        [
+            at(-0.62, 0.02),
+            at(-0.5, 0.17),
+            at(-0.15, 0.22),
+            at(0.3, 0.1),
+            at(0.58, 0.05),
+            at(0.62, 0.0),
+            at(0.3, -0.03),
+            at(-0.1, -0.14),
+            at(-0.45, -0.13),
+        ]
+    )
+    shape.curve(
+        [at(0.5, 0.06), at(0.7, 0.24), at(0.86, 0.28), at(0.72, 0.08), at(0.82, -0.06), at(0.66, -0.04), at(0.54, 0.0)]
+    )
     shape.curve([at(-0.2, -0.08), at(-0.1, -0.32), at(0.02, -0.36), at(-0.03, -0.14)])
     colour = mix(mix(scene.palette.land, scene.palette.haze, 0.35), rgb("28405a"), 0.4)
     backlit(scene, shape, colour, rim=0.5)
@@ -126,9 +196,14 @@ def paint_fish(scene: Scene) -> None:
     hues = invented(rng)
     for _ in range(24):
         x, y = scene.canvas.width * rng.uniform(0.05, 0.95), scene.canvas.height * rng.normal(0.5, 0.14)
-        h, turn = unit * rng.uniform(0.018, 0.05), -1 if rng.random() < 0.25 else 1  # noqa: PLR2004
+        h, turn = unit * rng.uniform(0.018, 0.05), -1 if rng.random() < 0.25 else 1
         shape = scene.canvas.stencil(x - h * 1.8, y - h, x + h * 1.8, y + h)
-        shape.curve([(x + turn * u * h, y + v * h) for u, v in ((1, 0), (0.4, -0.42), (-0.5, -0.26), (-0.95, 0), (-0.5, 0.26), (0.4, 0.42))])
+        shape.curve(
+            [
+                (x + turn * u * h, y + v * h)
+                for u, v in ((1, 0), (0.4, -0.42), (-0.5, -0.26), (-0.95, 0), (-0.5, 0.26), (0.4, 0.42))
+            ]
+        )
         shape.polygon([(x + turn * u * h, y + v * h) for u, v in ((-0.7, 0), (-1.45, -0.5), (-1.2, 0), (-1.45, 0.5))])
         colour = mix(hues[int(rng.integers(2, 5))], scene.palette.haze, float(rng.uniform(0.05, 0.5)))
         backlit(scene, shape, colour, rim=0.5)
@@ -143,7 +218,14 @@ def paint_robot(scene: Scene) -> None:
         shape.curve([(x + u * h, foot - v * h) for u, v in ((u0, v0), (u0, v1), (u1, v1), (u1, v0)) for _ in range(3)])
 
     body = scene.canvas.stencil(x - h * 0.5, foot - h * 1.15, x + h * 0.5, foot + 2)
-    for part in ((-0.17, 0.74, 0.17, 1.0), (-0.2, 0.34, 0.2, 0.71), (-0.15, 0.0, -0.04, 0.36), (0.04, 0.0, 0.15, 0.36), (-0.31, 0.36, -0.22, 0.68), (0.22, 0.36, 0.31, 0.68)):
+    for part in (
+        (-0.17, 0.74, 0.17, 1.0),
+        (-0.2, 0.34, 0.2, 0.71),
+        (-0.15, 0.0, -0.04, 0.36),
+        (0.04, 0.0, 0.15, 0.36),
+        (-0.31, 0.36, -0.22, 0.68),
+        (0.22, 0.36, 0.31, 0.68),
+    ):
         box(body, *part)
     body.line([(x, foot - h * 1.0), (x, foot - h * 1.09)], h * 0.012)
     body.ellipse((x, foot - h * 1.1), h * 0.022, h * 0.022)
@@ -170,7 +252,12 @@ def paint_birds(scene: Scene) -> None:
         x, y = centre[0] + rng.normal(0, 0.16) * unit, centre[1] + rng.normal(0, 0.07) * unit
         size, lift = unit * rng.uniform(0.012, 0.03), rng.uniform(0.2, 0.6)
         for side in (-1, 1):
-            wing = [(x, y), (x + side * size * 0.45, y - size * lift), (x + side * size, y - size * lift * 0.45), (x + side * size * 0.5, y - size * lift * 0.55)]
+            wing = [
+                (x, y),
+                (x + side * size * 0.45, y - size * lift),
+                (x + side * size, y - size * lift * 0.45),
+                (x + side * size * 0.5, y - size * lift * 0.55),
+            ]
             flock.polygon(wing)
         flock.ellipse((x, y), size * 0.16, size * 0.09)
     canvas.cut(flock, mix(scene.palette.land, scene.palette.haze, 0.12))

@@ -68,7 +68,9 @@ def paint_hills(scene: Scene, *, layers: int = 4) -> None:
     for i in range(layers):
         near = (i + 1) / layers
         base = scene.horizon + scene.unit * 0.42 * (near - 1 / layers) ** 1.3
-        top = base - scene.unit * (0.035 + 0.05 * near) * (0.6 + line(rng, canvas.width, cells=1.2 + near, octaves=3, gain=0.3))
+        top = base - scene.unit * (0.035 + 0.05 * near) * (
+            0.6 + line(rng, canvas.width, cells=1.2 + near, octaves=3, gain=0.3)
+        )
         _rolling(scene, top, near, land)
         if i < layers - 1:
             _far_trees(scene, top, near, land)
@@ -179,7 +181,7 @@ def _crests(rng: np.random.Generator, canvas: Canvas, cells: float) -> Field:
     phase = bend % 1
     rise = np.sin(np.clip(phase / 0.7, 0, 1) * np.pi / 2) ** 1.6
     fall = np.clip(np.cos(np.clip((phase - 0.7) / 0.3, 0, 1) * np.pi / 2), 0, 1) ** 1.3
-    wave = np.where(phase < 0.7, rise, fall)  # noqa: PLR2004
+    wave = np.where(phase < 0.7, rise, fall)
     return np.asarray(wave * (0.6 + 0.4 * np.sin(x * 1.3 + rng.random() * 6)), np.float32)
 
 

@@ -57,7 +57,14 @@ def _lantern(scene: Scene, lamp: Point) -> None:
     gallery.box(x - unit * 0.044, y + unit * 0.004, x + unit * 0.044, y + unit * 0.007)
     for post in np.linspace(-0.043, 0.043, 7):
         gallery.line([(x + post * unit, y + unit * 0.005), (x + post * unit, y + unit * 0.024)], unit * 0.002)
-    gallery.curve([(x - unit * 0.034, y - unit * 0.022), (x - unit * 0.02, y - unit * 0.05), (x + unit * 0.02, y - unit * 0.05), (x + unit * 0.034, y - unit * 0.022)])
+    gallery.curve(
+        [
+            (x - unit * 0.034, y - unit * 0.022),
+            (x - unit * 0.02, y - unit * 0.05),
+            (x + unit * 0.02, y - unit * 0.05),
+            (x + unit * 0.034, y - unit * 0.022),
+        ]
+    )
     gallery.box(x - unit * 0.03, y - unit * 0.027, x + unit * 0.03, y - unit * 0.02)
     gallery.line([(x, y - unit * 0.045), (x, y - unit * 0.07)], unit * 0.004)
     canvas.cut(gallery, mix(dark, rgb("5a1d1d"), 0.4))
@@ -95,7 +102,14 @@ def _keepers_house(scene: Scene, x: float, foot: float) -> None:
     walls.box(x - unit * 0.05, foot - unit * 0.052, x + unit * 0.05, foot + 2)
     column(scene, walls, mix(rgb("d8d2c6"), scene.palette.land, 0.45), x, unit * 0.08)
     roof = canvas.stencil(x - unit * 0.08, foot - unit * 0.12, x + unit * 0.08, foot)
-    roof.polygon([(x - unit * 0.06, foot - unit * 0.048), (x - unit * 0.034, foot - unit * 0.09), (x + unit * 0.034, foot - unit * 0.09), (x + unit * 0.06, foot - unit * 0.048)])
+    roof.polygon(
+        [
+            (x - unit * 0.06, foot - unit * 0.048),
+            (x - unit * 0.034, foot - unit * 0.09),
+            (x + unit * 0.034, foot - unit * 0.09),
+            (x + unit * 0.06, foot - unit * 0.048),
+        ]
+    )
     roof.box(x + unit * 0.015, foot - unit * 0.11, x + unit * 0.028, foot - unit * 0.08)
     backlit(scene, roof, mix(rgb("5a2622"), scene.palette.land, 0.5), rim=0.35)
     for shift in (-0.024, 0.02):
@@ -113,7 +127,12 @@ def _breakers(scene: Scene, left: float, right: float, shore: float) -> None:
         for _ in range(150):
             reach, turn = rng.random() ** 0.6 * height, rng.normal(-np.pi / 2, 0.55)
             size = unit * 0.0035 * rng.uniform(0.3, 1.4) * (1.25 - reach / height)
-            burst.ellipse((x + reach * float(np.cos(turn)), shore + reach * float(np.sin(turn))), size, size, rng.uniform(0.3, 0.95))
+            burst.ellipse(
+                (x + reach * float(np.cos(turn)), shore + reach * float(np.sin(turn))),
+                size,
+                size,
+                rng.uniform(0.3, 0.95),
+            )
         canvas.paint(burst.mask(unit * 0.0012) * 0.85, white, top=burst.top, left=burst.left)
         canvas.paint(burst.mask(unit * 0.012) * 0.6, white, top=burst.top, left=burst.left)
 
@@ -139,7 +158,7 @@ def paint_castle(scene: Scene) -> None:
     backlit(scene, shape, stone, rim=0.5)
     for shift, _, height in towers:
         for share in (0.35, 0.62):
-            if rng.random() < 0.75:  # noqa: PLR2004
+            if rng.random() < 0.75:
                 lit_window(scene, (x + shift * unit, foot - height * unit * share), unit * 0.008, unit * 0.016, WINDOW)
 
 
@@ -149,7 +168,9 @@ def _castle_tower(shape: Stencil, x: float, foot: float, half: float, height: fl
     for notch in np.linspace(-1.05, 1.05, 5):
         shape.box(x + (notch - 0.14) * half, foot - height - unit * 0.024, x + (notch + 0.14) * half, foot - height)
     peak = foot - height - half * 3.1
-    shape.polygon([(x - half * 1.05, foot - height - unit * 0.01), (x, peak), (x + half * 1.05, foot - height - unit * 0.01)])
+    shape.polygon(
+        [(x - half * 1.05, foot - height - unit * 0.01), (x, peak), (x + half * 1.05, foot - height - unit * 0.01)]
+    )
     shape.line([(x, peak), (x, peak - unit * 0.03)], unit * 0.002)
     shape.polygon([(x, peak - unit * 0.03), (x + unit * 0.025, peak - unit * 0.023), (x, peak - unit * 0.015)])
 
@@ -167,9 +188,20 @@ def paint_house(scene: Scene) -> None:
     walls.box(x - w, foot - h, x + w, foot)
     column(scene, walls, mix(rgb("b98f62"), scene.palette.land, 0.5 if scene.palette.dark else 0.2), x, w * 1.3)
     roof = canvas.stencil(x - w * 1.4, foot - h * 2.4, x + w * 1.4, foot)
-    roof.polygon([(x - w * 1.22, foot - h * 0.93), (x - w * 0.62, foot - h * 1.85), (x + w * 0.62, foot - h * 1.85), (x + w * 1.22, foot - h * 0.93)])
+    roof.polygon(
+        [
+            (x - w * 1.22, foot - h * 0.93),
+            (x - w * 0.62, foot - h * 1.85),
+            (x + w * 0.62, foot - h * 1.85),
+            (x + w * 1.22, foot - h * 0.93),
+        ]
+    )
     roof.box(x + w * 0.3, foot - h * 2.25, x + w * 0.5, foot - h * 1.7)
-    top = mix(rgb("eef3f8"), scene.palette.haze, 0.3) if scene.plan.mood == "snow" else mix(rgb("5b2f22"), scene.palette.land, 0.4)
+    top = (
+        mix(rgb("eef3f8"), scene.palette.haze, 0.3)
+        if scene.plan.mood == "snow"
+        else mix(rgb("5b2f22"), scene.palette.land, 0.4)
+    )
     backlit(scene, roof, top, rim=0.45)
     for shift in (-0.55, 0.55):
         lit_window(scene, (x + w * shift, foot - h * 0.5), w * 0.3, h * 0.36, WINDOW)
@@ -186,7 +218,9 @@ def _smoke(scene: Scene, at: Point) -> None:
         x = at[0] + unit * (0.03 * float(np.sin(t * 5)) + 0.1 * t**1.5) + rng.normal(0, 0.003) * unit
         puff = (x, at[1] - unit * 0.24 * t)
         radius = unit * (0.006 + 0.026 * t)
-        part = scene.canvas.stencil(puff[0] - radius * 2, puff[1] - radius * 2, puff[0] + radius * 2, puff[1] + radius * 2)
+        part = scene.canvas.stencil(
+            puff[0] - radius * 2, puff[1] - radius * 2, puff[0] + radius * 2, puff[1] + radius * 2
+        )
         part.ellipse(puff, radius, radius * 0.8)
         scene.canvas.paint(part.mask(radius * 0.5) * 0.2 * (1 - t), scene.palette.haze, top=part.top, left=part.left)
 
@@ -198,8 +232,17 @@ def paint_windmill(scene: Scene) -> None:
     foot = min(ground_at(scene, x), scene.horizon + unit * 0.25) + unit * 0.03
     head = (x, foot - unit * 0.3)
     shape = canvas.stencil(x - unit * 0.26, head[1] - unit * 0.26, x + unit * 0.26, foot + 2)
-    shape.polygon([(x - unit * 0.04, head[1]), (x + unit * 0.04, head[1]), (x + unit * 0.065, foot), (x - unit * 0.065, foot)])
-    shape.curve([(x - unit * 0.046, head[1] + 3), (x - unit * 0.03, head[1] - unit * 0.05), (x + unit * 0.03, head[1] - unit * 0.05), (x + unit * 0.046, head[1] + 3)])
+    shape.polygon(
+        [(x - unit * 0.04, head[1]), (x + unit * 0.04, head[1]), (x + unit * 0.065, foot), (x - unit * 0.065, foot)]
+    )
+    shape.curve(
+        [
+            (x - unit * 0.046, head[1] + 3),
+            (x - unit * 0.03, head[1] - unit * 0.05),
+            (x + unit * 0.03, head[1] - unit * 0.05),
+            (x + unit * 0.046, head[1] + 3),
+        ]
+    )
     for quarter in range(4):
         angle = 0.4 + quarter * np.pi / 2
         along, side = (float(np.cos(angle)), float(np.sin(angle))), (float(-np.sin(angle)), float(np.cos(angle)))
@@ -272,7 +315,10 @@ def paint_volcano(scene: Scene) -> None:
     glow = np.exp(-up * 5)[None] * rgb("ff6a1f")[:, None, None]
     canvas.paint(plume * 0.92, rgb("1a1214")[:, None, None] * (0.6 + 0.9 * billow) + glow * billow)
     cone = canvas.stencil(x - unit * 0.62, peak - 4, x + unit * 0.62, foot + 2)
-    slope = [(x + side * (0.05 + 0.55 * t**1.5) * unit, peak + height * t) for side, t in [(-1, t) for t in np.linspace(1, 0, 14)] + [(1, t) for t in np.linspace(0, 1, 14)]]
+    slope = [
+        (x + side * (0.05 + 0.55 * t**1.5) * unit, peak + height * t)
+        for side, t in [(-1, t) for t in np.linspace(1, 0, 14)] + [(1, t) for t in np.linspace(0, 1, 14)]
+    ]
     cone.polygon([(float(a), float(b)) for a, b in slope])
     canvas.cut(cone, mix(scene.palette.land, scene.palette.haze, 0.15))
     canvas.glow((x, peak), unit * 0.16, rgb("ff7a2a"), 0.85)

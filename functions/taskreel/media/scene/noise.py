@@ -19,7 +19,7 @@ ROUGH_OCTAVES = 5  # lines of fewer octaves are rolling ones, without a kink
 
 @dataclass(frozen=True)
 class Dice:
-    """Randomness by name: each part of a picture has its own, so that one part's change leaves the others as they are."""
+    """Randomness by name: each part of a picture has its own, so that changing one leaves the others."""
 
     key: str
 
@@ -73,7 +73,7 @@ def spread(field: Field) -> Field:
 
 
 def sample(texture: Field, x: Field, y: Field) -> Field:
-    """The repeating texture at positions counted in tiles, linear between its points; shape of `x` and `y` broadcast."""
+    """The repeating texture at positions counted in tiles, linear between its points; `x` and `y` broadcast."""
     size = texture.shape[0]
     px, py = x * size, y * size
     x0, y0 = np.floor(px), np.floor(py)

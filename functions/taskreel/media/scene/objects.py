@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from taskreel.media.scene.body import backlit
@@ -40,9 +42,23 @@ def paint_boat(scene: Scene) -> None:
         return x + (u + v * heel) * h, foot - (v - u * heel) * h
 
     sails = canvas.stencil(x - h * 0.7, foot - h * 1.2, x + h * 0.8, foot + h * 0.2)
-    sails.polygon([at(0.03, 0.14), at(0.03, 1.0), *(at(0.03 + 0.4 * float(np.sin(t * np.pi / 2)) ** 1.1, 1.0 - 0.86 * t) for t in np.linspace(0.1, 1, 9))])
-    sails.polygon([at(-0.02, 0.14), at(-0.02, 0.92), *(at(-0.02 - 0.36 * t**0.8, 0.92 - 0.76 * t) for t in np.linspace(0.1, 1, 9))])
-    cloth = mix(mix(rgb("f3e7d2"), scene.palette.sky[-1], 0.35), scene.palette.land, 0.35 if scene.palette.dark else 0.08)
+    sails.polygon(
+        [
+            at(0.03, 0.14),
+            at(0.03, 1.0),
+            *(at(0.03 + 0.4 * float(np.sin(t * np.pi / 2)) ** 1.1, 1.0 - 0.86 * t) for t in np.linspace(0.1, 1, 9)),
+        ]
+    )
+    sails.polygon(
+        [
+            at(-0.02, 0.14),
+            at(-0.02, 0.92),
+            *(at(-0.02 - 0.36 * t**0.8, 0.92 - 0.76 * t) for t in np.linspace(0.1, 1, 9)),
+        ]
+    )
+    cloth = mix(
+        mix(rgb("f3e7d2"), scene.palette.sky[-1], 0.35), scene.palette.land, 0.35 if scene.palette.dark else 0.08
+    )
     backlit(scene, sails, cloth, rim=0.5)
     hull = canvas.stencil(x - h * 0.7, foot - h * 1.2, x + h * 0.8, foot + h * 0.2)
     hull.curve([at(-0.46, 0.12), at(-0.46, 0.13), at(0.5, 0.15), at(0.5, 0.14), at(0.34, -0.03), at(-0.32, -0.03)])
@@ -108,7 +124,19 @@ def paint_rocket(scene: Scene) -> None:
         canvas.shine(flame, rgb(fire) * strength, blur=unit * 0.018)
     canvas.glow(at(0, 0.62), unit * 0.1, rgb("ffb45a"), 0.8)
     body = canvas.stencil(x - h * 0.4, y - h * 0.7, x + h * 0.4, y + h * 0.7)
-    body.curve([at(0, -0.62), at(0.1, -0.4), at(0.145, -0.1), at(0.13, 0.25), at(0.1, 0.5), at(-0.1, 0.5), at(-0.13, 0.25), at(-0.145, -0.1), at(-0.1, -0.4)])
+    body.curve(
+        [
+            at(0, -0.62),
+            at(0.1, -0.4),
+            at(0.145, -0.1),
+            at(0.13, 0.25),
+            at(0.1, 0.5),
+            at(-0.1, 0.5),
+            at(-0.13, 0.25),
+            at(-0.145, -0.1),
+            at(-0.1, -0.4),
+        ]
+    )
     u = (canvas.x[:, body.left : body.left + body.width] - x) / h
     v = (canvas.y[body.top : body.top + body.height] - y) / h
     nose = smooth((-0.28 - v) * 60)
@@ -133,12 +161,16 @@ def paint_tree(scene: Scene) -> None:
     x = canvas.width * (0.68 if scene.lamp[0] < canvas.width / 2 else 0.32)
     foot = min(ground_at(scene, x), scene.horizon + unit * 0.28) + unit * 0.03
     wood = canvas.stencil(x - unit * 0.4, foot - unit * 0.6, x + unit * 0.4, foot + unit * 0.03)
-    tips: list[Point] = []
-    _bough(wood, (x, foot + unit * 0.02), -np.pi / 2, unit * 0.15, unit * 0.036, rng, 7, tips)
+    trunk = Bough((x, foot + unit * 0.02), -np.pi / 2, unit * 0.15, unit * 0.042)
+    tips = _grown(wood, trunk, rng, 7)
     backlit(scene, wood, scene.palette.land * 0.7, rim=0.4)
     if scene.plan.mood == "snow":
         return
-    leaf = rgb({"autumn": "d9792b", "spring": "f4b6cf", "dream": "c58cf0", "sunset": "5a2f34", "night": "12241f"}.get(scene.plan.mood, "3f7d34"))
+    leaf = rgb(
+        {"autumn": "d9792b", "spring": "f4b6cf", "dream": "c58cf0", "sunset": "5a2f34", "night": "12241f"}.get(
+            scene.plan.mood, "3f7d34"
+        )
+    )
     for depth, lift in ((0.0, 0.0), (0.45, -0.012), (0.85, -0.024)):
         crown = canvas.stencil(x - unit * 0.45, foot - unit * 0.72, x + unit * 0.45, foot)
         for tip in tips:
@@ -150,19 +182,29 @@ def paint_tree(scene: Scene) -> None:
         canvas.paint(crown.mask() * (0.92 - 0.25 * depth), shade, top=crown.top, left=crown.left)
 
 
-def _bough(
-    wood: Stencil, at: Point, angle: float, length: float, thick: float, rng: np.random.Generator, depth: int, tips: list[Point]
-) -> None:
-    end = (at[0] + length * float(np.cos(angle)), at[1] + length * float(np.sin(angle)))
-    wood.line([at, end], thick)
-    wood.ellipse(end, thick / 2, thick / 2)
-    if depth <= 3:  # noqa: PLR2004
-        tips.append(end)
-    if depth == 0:
-        return
-    for turn in (-0.42, 0.42):
-        bent = angle + turn * rng.uniform(0.5, 1.35) + 0.06 * float(np.cos(angle))
-        _bough(wood, end, bent, length * rng.uniform(0.7, 0.86), thick * 0.68, rng, depth - 1, tips)
+@dataclass(frozen=True)
+class Bough:
+    """Where a bough begins and how it grows, in pixels and radians."""
+
+    at: Point
+    angle: float
+    length: float
+    thick: float
+
+
+def _grown(wood: Stencil, bough: Bough, rng: np.random.Generator, depth: int) -> list[Point]:
+    """Draw a bough and all that grows from it; returns where leaves stand."""
+    x, y = bough.at
+    end = (x + bough.length * float(np.cos(bough.angle)), y + bough.length * float(np.sin(bough.angle)))
+    wood.line([bough.at, end], bough.thick)
+    wood.ellipse(end, bough.thick / 2, bough.thick / 2)
+    tips = [end] if depth <= 3 else []
+    if depth > 0:
+        for turn in (-0.42, 0.42):
+            angle = bough.angle + turn * rng.uniform(0.5, 1.35) + 0.06 * float(np.cos(bough.angle))
+            child = Bough(end, angle, bough.length * rng.uniform(0.7, 0.86), bough.thick * 0.68)
+            tips += _grown(wood, child, rng, depth - 1)
+    return tips
 
 
 def paint_flowers(scene: Scene) -> None:
@@ -182,20 +224,24 @@ def paint_flowers(scene: Scene) -> None:
                 at = (float(x), float(y + rng.normal(0, 1.6) * size))
                 stems.line([at, (at[0] + rng.normal(0, 0.6) * size, at[1] + size * 5)], size * 0.16)
                 _blossom(bed, at, size * rng.uniform(0.7, 1.15), rng)
-            if near > 0.35:  # noqa: PLR2004
+            if near > 0.35:
                 canvas.cut(stems, mix(scene.palette.land, rgb("2f5a24"), 0.5))
             lit = mix(hue, scene.palette.light, 0.12) * (0.5 if scene.palette.dark else 1.0)
             canvas.cut(bed, mix(mix(scene.palette.haze, hue, 0.75), lit, float(near)))
 
 
 def _blossom(bed: Stencil, at: Point, size: float, rng: np.random.Generator) -> None:
-    if size < 3:  # noqa: PLR2004  # pixels
+    if size < 3:  # pixels
         bed.ellipse(at, size, size * 0.8)
         return
     turn = rng.random() * 6
     for petal in range(5):
         angle = turn + petal * 2 * np.pi / 5
-        bed.ellipse((at[0] + size * 0.62 * float(np.cos(angle)), at[1] + size * 0.5 * float(np.sin(angle))), size * 0.5, size * 0.42)
+        bed.ellipse(
+            (at[0] + size * 0.62 * float(np.cos(angle)), at[1] + size * 0.5 * float(np.sin(angle))),
+            size * 0.5,
+            size * 0.42,
+        )
     bed.ellipse(at, size * 0.24, size * 0.2, 0.35)
 
 
@@ -206,12 +252,30 @@ def paint_bottle(scene: Scene) -> None:
     turn = -0.28
 
     def at(u: float, v: float) -> Point:
-        return x + (u * float(np.cos(turn)) - v * float(np.sin(turn))) * h, y + (u * float(np.sin(turn)) + v * float(np.cos(turn))) * h
+        return x + (u * float(np.cos(turn)) - v * float(np.sin(turn))) * h, y + (
+            u * float(np.sin(turn)) + v * float(np.cos(turn))
+        ) * h
 
     glass = canvas.stencil(x - h, y - h * 0.6, x + h, y + h * 0.6)
-    glass.curve([at(-0.5, -0.12), at(-0.52, 0.0), at(-0.5, 0.12), at(0.0, 0.13), at(0.14, 0.1), at(0.22, 0.045), at(0.46, 0.042), at(0.46, -0.042), at(0.22, -0.045), at(0.14, -0.1), at(0.0, -0.13)])
+    glass.curve(
+        [
+            at(-0.5, -0.12),
+            at(-0.52, 0.0),
+            at(-0.5, 0.12),
+            at(0.0, 0.13),
+            at(0.14, 0.1),
+            at(0.22, 0.045),
+            at(0.46, 0.042),
+            at(0.46, -0.042),
+            at(0.22, -0.045),
+            at(0.14, -0.1),
+            at(0.0, -0.13),
+        ]
+    )
     shadow = glass.mask(unit * 0.012) * 0.5
-    canvas.paint(shadow, scene.palette.land * 0.6, top=glass.top + round(unit * 0.012), left=glass.left) if glass.top + glass.height + round(unit * 0.012) < canvas.height else None
+    canvas.paint(
+        shadow, scene.palette.land * 0.6, top=glass.top + round(unit * 0.012), left=glass.left
+    ) if glass.top + glass.height + round(unit * 0.012) < canvas.height else None
     letter = canvas.stencil(x - h, y - h * 0.6, x + h, y + h * 0.6)
     letter.polygon([at(-0.4, -0.05), at(0.04, -0.06), at(0.04, 0.05), at(-0.4, 0.06)])
     canvas.paint(glass.mask() * 0.5, mix(rgb("6fae94"), scene.palette.haze, 0.3), top=glass.top, left=glass.left)

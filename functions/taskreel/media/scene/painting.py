@@ -103,7 +103,7 @@ def _sea(scene: Scene) -> None:
         paint_water(scene, calm=0.1)
         paint_swell(scene)
         return
-    if scene.chance("coast").random() < 0.6 and not scene.plan.has("bridge"):  # noqa: PLR2004  # a coast in the distance
+    if scene.chance("coast").random() < 0.6 and not scene.plan.has("bridge"):  # a coast in the distance
         paint_mountains(scene, layers=2, lift=0.075)
     paint_water(scene, calm=0.45)
 
@@ -123,7 +123,7 @@ def _mountains(scene: Scene) -> None:
 
 
 def _hills(scene: Scene) -> None:
-    if scene.chance("range").random() < 0.5 or scene.plan.mood == "snow":  # noqa: PLR2004
+    if scene.chance("range").random() < 0.5 or scene.plan.mood == "snow":
         paint_mountains(scene, layers=2, lift=0.08)
     paint_hills(scene)
 
@@ -149,7 +149,7 @@ def _finish(canvas: Canvas, dice: Dice, *, grade: bool) -> None:
     grey = luminance(colours)
     np.clip(grey + (colours - grey) * (0.0 if grade else 1.08), 0, None, out=colours)
     np.clip(colours, 0, 1.6, out=colours)
-    shoulder = np.where(colours > 0.8, 0.8 + 0.2 * np.tanh((colours - 0.8) / 0.28), colours)  # noqa: PLR2004  # highlights roll off
+    shoulder = np.where(colours > 0.8, 0.8 + 0.2 * np.tanh((colours - 0.8) / 0.28), colours)  # highlights roll off
     colours[:] = shoulder + 0.07 * (shoulder - 0.5) * (1 - np.abs(2 * shoulder - 1))
     x, y = canvas.x / canvas.width - 0.5, canvas.y / canvas.height - 0.5
     colours *= 1 - 0.62 * np.clip(x * x + y * y - 0.12, 0, 1)

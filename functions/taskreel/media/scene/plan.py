@@ -11,7 +11,8 @@ import numpy as np
 MOOD_WORDS = {
     "underwater": "underwater|under the sea|reef|coral|jellyfish|deep sea|seabed|submarine|mermaid|abyss",
     "mars": "mars$|martian|red planet|canyon",
-    "space": "space$|spaceship|spacecraft|galax|nebul|cosmos|cosmic|universe|planet|asteroid|orbit|milky way|interstellar",
+    "space": "space$|spaceship|spacecraft|galax|nebul|cosmos|cosmic|universe|planet|asteroid|orbit|milky way"
+    "|interstellar",
     "neon": "neon|cyber|synthwave|vaporwave|hologra|arcade|blade runner|futurist",
     "fire": "fire$|flame|burning|volcan|lava|inferno|hell|blaze|ember|dragon",
     "storm": "storm|thunder|lightning|tempest|hurricane|gale|rain$|rainy|raining|shipwreck",
@@ -32,8 +33,10 @@ MOOD_WORDS = {
 PLACE_WORDS = {
     "space": MOOD_WORDS["space"],
     "underwater": MOOD_WORDS["underwater"],
-    "city": "city|cities|skyline|street|urban|downtown|tokyo|new york|london|paris|skyscraper|metropolis|rooftop|town|neon|cyber",
-    "sea": "sea$|seas$|seaside|ocean|coast|wave|harbor|harbour|beach|shore|island|bay$|port$|sailor|pirate|gull|surf|lagoon",
+    "city": "city|cities|skyline|street|urban|downtown|tokyo|new york|london|paris|skyscraper|metropolis"
+    "|rooftop|town|neon|cyber",
+    "sea": "sea$|seas$|seaside|ocean|coast|wave|harbor|harbour|beach|shore|island|bay$|port$|sailor|pirate"
+    "|gull|surf|lagoon",
     "lake": "lake|river|pond|fjord|water$|waters|reflection|canal|swamp|waterfall",
     "mountains": "mountain|alps|alpine|peak|summit|himalaya|cliff|volcan|glacier|fjord|canyon|valley",
     "desert": "desert|dune|sahara|sand$|oasis|camel|pyramid|mars$|martian",

@@ -11,7 +11,16 @@ from taskreel.media.scene.noise import Dice, Field, line, ramp, resize, sample, 
 from taskreel.media.scene.palette import Palette, mix, rgb
 from taskreel.media.scene.plan import Plan
 
-CLOUD_COVER = {"storm": 0.86, "noir": 0.6, "fog": 0.5, "snow": 0.62, "night": 0.34, "space": 0.0, "desert": 0.22, "neon": 0.4}
+CLOUD_COVER = {
+    "storm": 0.86,
+    "noir": 0.6,
+    "fog": 0.5,
+    "snow": 0.62,
+    "night": 0.34,
+    "space": 0.0,
+    "desert": 0.22,
+    "neon": 0.4,
+}
 USUAL_COVER = 0.46
 REDUCED = 2  # clouds are soft: half the points will do
 
@@ -58,7 +67,9 @@ def _gradient(scene: Scene) -> None:
     height = canvas.y[:, 0] / scene.horizon
     canvas.rgb[:] = palette.sky_at(height**0.9)[:, :, None]
     x, y = scene.lamp
-    wide = np.exp(-(((canvas.x - x) / (0.55 * canvas.width)) ** 2)) * np.exp(-(((canvas.y - y) / (0.32 * scene.unit)) ** 2))
+    wide = np.exp(-(((canvas.x - x) / (0.55 * canvas.width)) ** 2)) * np.exp(
+        -(((canvas.y - y) / (0.32 * scene.unit)) ** 2)
+    )
     strength = {"storm": 0.16, "fog": 0.25}.get(scene.plan.mood, 0.2 if palette.dark else 0.34)
     canvas.paint((wide * strength).astype(np.float32), mix(palette.sky[-1], palette.light, 0.55))
 
@@ -102,7 +113,9 @@ def _stars(scene: Scene, share: float) -> None:
     tint = np.stack([0.86 + 0.14 * rng.random(count), np.full(count, 0.92), 0.88 + 0.12 * rng.random(count)])
     fade = np.clip(1.25 - y / scene.horizon, 0, 1)
     columns, rows = x.astype(int), np.minimum(y.astype(int), canvas.height - 1)
-    canvas.rgb[:, rows, columns] += (tint * (0.12 + 0.9 * power) * fade * min(1.0, canvas.unit / 400)).astype(np.float32)
+    canvas.rgb[:, rows, columns] += (tint * (0.12 + 0.9 * power) * fade * min(1.0, canvas.unit / 400)).astype(
+        np.float32
+    )
     for i in np.flatnonzero(power > 0.55)[:60]:
         canvas.glow((x[i], y[i]), scene.unit * 0.0022 * (0.5 + power[i]), tint[:, i].astype(np.float32), 0.8 * fade[i])
     _milky_way(scene, share * 0.55)
@@ -114,7 +127,11 @@ def _milky_way(scene: Scene, strength: float) -> None:
     u, v = canvas.x[:, ::REDUCED] / canvas.unit, canvas.y[::REDUCED] / canvas.unit
     across = (v - offset - slope * (u - 0.5 * canvas.width / canvas.unit)) / np.hypot(1, slope)
     clumps = sample(scene.dice.clouds, u * 0.5, v * 0.5)
-    band = np.exp(-((across / 0.13) ** 2)) * (0.25 + clumps) * (1 - 0.75 * np.exp(-(((across + 0.1 * (clumps - 0.5)) / 0.025) ** 2)))
+    band = (
+        np.exp(-((across / 0.13) ** 2))
+        * (0.25 + clumps)
+        * (1 - 0.75 * np.exp(-(((across + 0.1 * (clumps - 0.5)) / 0.025) ** 2)))
+    )
     whole = resize((band * strength * 0.34).astype(np.float32), canvas.width, canvas.height)
     whole *= np.clip(1.1 - canvas.y / scene.horizon, 0, 1)
     canvas.light(np.clip(whole, 0, 1), mix(scene.palette.haze, scene.palette.light, 0.5))
@@ -193,7 +210,9 @@ def veil(scene: Scene, strength: float, *, top: float, bottom: float) -> None:
     canvas, rng = scene.canvas, scene.chance("veil")
     u, v = canvas.x[:, ::4] / canvas.unit, canvas.y[::4] / canvas.unit
     drift = sample(scene.dice.clouds, u * 0.22 + rng.random(), v * 0.9 + rng.random())
-    band = ramp(canvas.y[::4], top, top + 0.3 * (bottom - top)) * (1 - ramp(canvas.y[::4], bottom - 0.3 * (bottom - top), bottom))
+    band = ramp(canvas.y[::4], top, top + 0.3 * (bottom - top)) * (
+        1 - ramp(canvas.y[::4], bottom - 0.3 * (bottom - top), bottom)
+    )
     mask = resize((ramp(drift, 0.25, 0.95) * band * strength).astype(np.float32), canvas.width, canvas.height)
     canvas.paint(np.clip(mask, 0, 1), scene.palette.haze)
 

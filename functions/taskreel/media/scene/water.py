@@ -102,7 +102,7 @@ def _trochoid(rng: np.random.Generator, count: int, cells: float) -> Field:
 def _spray(scene: Scene, top: Field, height: float, lifted: Field, rng: np.random.Generator) -> None:
     canvas = scene.canvas
     crests = np.flatnonzero(lifted > 0.62)
-    if crests.size == 0 or height < 3:  # noqa: PLR2004  # pixels: too small to see
+    if crests.size == 0 or height < 3:  # pixels: too small to see
         return
     stencil = canvas.stencil(0, float(top.min()) - height, canvas.width, float(top.max()) + height)
     for column in rng.choice(crests, 90):
