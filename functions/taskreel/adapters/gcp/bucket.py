@@ -33,7 +33,7 @@ _DELETES_AT_ONCE = 8
 #: Connect and read, for one try; all tries of a call together take at most the retry's own time. Every call here may
 #: be repeated: an upload replaces the object by the same bytes, or asks that there be none.
 _TIMEOUT = (5, 60)
-_RETRY = DEFAULT_RETRY.with_timeout(15).with_delay(initial=0.2, maximum=3)
+_RETRY = DEFAULT_RETRY.with_timeout(10).with_delay(initial=0.2, maximum=3)
 
 
 class Bucket:

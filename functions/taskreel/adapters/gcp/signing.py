@@ -12,7 +12,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from taskreel.domain.errors import StoreError
 
 _TIMEOUT = (5, 20)
-_RETRY = DEFAULT_RETRY.with_timeout(30)
+_RETRY = DEFAULT_RETRY.with_timeout(10)
 
 
 class IamSigner(Signing):

@@ -1,0 +1,195 @@
+"""What only Cloud Storage can do to blobs: serve a signed URL, damage a byte, refuse with a reason."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from google.auth.credentials import Credentials
+
+from taskreel.adapters.gcp.gcs import CloudStorage
+from taskreel.adapters.gcp.signing import IamSigner
+from taskreel.domain.errors import NotFoundError, StoreError
+from taskreel_local.emulators import LocalStorage, free_port
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+async def blobs(local_storage: LocalStorage, bucket: str) -> AsyncIterator[CloudStorage]:
+    cloud = CloudStorage(bucket, emulator=local_storage.url, signing_key=local_storage.signing_key)
+    await cloud.put("a b/ü.png", b"picture", content_type="image/png")
+    yield cloud
+    await cloud.close()
+
+
+async def fetch(url: str, method: str = "GET", **options: Any) -> httpx.Response:
+    async with httpx.AsyncClient() as client:
+        return await client.request(method, url, **options)
+
+
+async def test_anyone_may_get_a_signed_url(blobs: CloudStorage) -> None:
+    answer = await fetch(await blobs.signed_url("a b/ü.png", expires_in=HOUR))
+    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"picture", "image/png")
+    assert "content-disposition" not in answer.headers
+
+
+async def test_a_signed_url_may_name_the_file_to_save(blobs: CloudStorage) -> None:
+    url = await blobs.signed_url("a b/ü.png", expires_in=HOUR, download_as='my "ü".png')
+    said = (await fetch(url)).headers["content-disposition"]
+    assert said == "attachment; filename=\"my ___.png\"; filename*=UTF-8''my%20%22%C3%BC%22.png"
+
+
+async def test_a_signed_url_serves_ranges_so_that_players_can_seek(blobs: CloudStorage) -> None:
+    url = await blobs.signed_url("a b/ü.png", expires_in=HOUR)
+    answer = await fetch(url, headers={"Range": "bytes=2-4"})
+    assert (answer.status_code, answer.content, answer.headers["content-range"]) == (206, b"ctu", "bytes 2-4/7")
+
+
+async def test_a_signed_url_is_for_one_object_and_one_method(blobs: CloudStorage) -> None:
+    await blobs.put("other", b"secret", content_type="text/plain")
+    url = await blobs.signed_url("a b/ü.png", expires_in=HOUR)
+    assert (await fetch(url.replace("a%20b/%C3%BC.png", "other"))).status_code == 403
+    assert (await fetch(url, "PUT", content=b"mine")).status_code == 403
+    assert (await fetch(url, "DELETE")).status_code == 403
+
+
+async def test_a_signed_url_expires(blobs: CloudStorage) -> None:
+    answer = await fetch(await blobs.signed_url("a b/ü.png", expires_in=timedelta(0)))
+    assert answer.status_code == 400
+    assert "ExpiredToken" in answer.text
+
+
+async def test_a_signed_url_lasts_seven_days_at_most(blobs: CloudStorage) -> None:
+    url = await blobs.signed_url("a b/ü.png", expires_in=timedelta(days=30))
+    assert "X-Goog-Expires=604800" in url
+    assert (await fetch(url)).status_code == 200
+
+
+async def test_an_upload_of_a_file_is_resumable_when_it_is_large(blobs: CloudStorage, tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(bytes(range(256)) * 40_000)
+    await blobs.put("film.mp4", film, content_type="video/mp4")
+    assert b"".join([chunk async for chunk in blobs.read("film.mp4")]) == film.read_bytes()
+
+
+async def test_a_damaged_object_is_refused_at_its_end(
+    blobs: CloudStorage, local_storage: LocalStorage, bucket: str
+) -> None:
+    buckets = local_storage.server.buckets
+    buckets._shelf.keep(buckets.find(bucket, "a b/ü.png"), b"pictrue")
+    with pytest.raises(StoreError, match="damaged"):
+        _ = [chunk async for chunk in blobs.read("a b/ü.png")]
+
+
+async def test_an_object_deleted_while_it_is_read_is_not_found(blobs: CloudStorage) -> None:
+    await blobs.put("large", bytes(9 << 20), content_type="text/plain")
+    reading = blobs.read("large")
+    await anext(reading)
+    await blobs.delete("large")
+    with pytest.raises(NotFoundError, match="deleted while"):
+        _ = [chunk async for chunk in reading]
+
+
+async def test_a_missing_bucket_names_the_script_that_makes_it(local_storage: LocalStorage) -> None:
+    cloud = CloudStorage("no-such-bucket", emulator=local_storage.url)
+    with pytest.raises(StoreError, match="scripts/provision"):
+        await cloud.put("a", b"x", content_type="text/plain")
+    await cloud.close()
+
+
+async def test_without_credentials_the_answer_is_how_to_get_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent/key.json")
+    with pytest.raises(StoreError, match=r"scripts/setup-local-auth\.sh"):
+        await CloudStorage("bucket").info("a")
+
+
+# ── Signing by IAM ───────────────────────────────────────────────────────────────────────────────
+
+
+class RunningAs(Credentials):
+    """The service account of a Cloud Run instance: its address comes with the first token."""
+
+    def __init__(self, given: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # the library is untyped
+        self._given = given
+        self.service_account_email = "default"
+
+    def refresh(self, _: object) -> None:
+        self.token = self._given
+        self.service_account_email = "signer@demo.iam.gserviceaccount.com"
+
+
+@pytest.fixture
+def iam(local_storage: LocalStorage) -> Iterator[str]:
+    """IAM's signBlob, signing with the key that the local Cloud Storage checks by."""
+    key = load_pem_private_key(local_storage.signing_key["private_key"].encode(), None)
+    assert isinstance(key, RSAPrivateKey)
+    private: RSAPrivateKey = key
+
+    class SignBlob(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            wanted = "/v1/projects/-/serviceAccounts/signer@demo.iam.gserviceaccount.com:signBlob"
+            allowed = self.path == wanted and self.headers["Authorization"] == "Bearer token"
+            self.send_response(200 if allowed else 403)
+            self.end_headers()
+            signature = private.sign(base64.b64decode(body["payload"]), PKCS1v15(), SHA256())
+            self.wfile.write(json.dumps({"signedBlob": base64.b64encode(signature).decode()}).encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", free_port()), SignBlob)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+async def test_without_a_key_file_urls_are_signed_by_iam(local_storage: LocalStorage, bucket: str, iam: str) -> None:
+    cloud = CloudStorage(bucket, emulator=local_storage.url)
+    await cloud.put("a.png", b"picture", content_type="image/png")
+    assert cloud._bucket is not None
+    cloud._bucket._signer = IamSigner(RunningAs("token"), iam)
+    url = await cloud.signed_url("a.png", expires_in=HOUR)
+    assert "signer%40demo.iam.gserviceaccount.com" in url
+    assert (await fetch(url)).content == b"picture"
+    await cloud.close()
+
+
+async def test_an_account_that_iam_does_not_let_sign_is_told_its_roles(
+    local_storage: LocalStorage, bucket: str, iam: str
+) -> None:
+    cloud = CloudStorage(bucket, emulator=local_storage.url)
+    await cloud.info("a")
+    assert cloud._bucket is not None
+    cloud._bucket._signer = IamSigner(RunningAs("another's token"), iam)
+    with pytest.raises(StoreError, match=r"serviceAccountTokenCreator.*scripts/provision"):
+        await cloud.signed_url("a", expires_in=HOUR)
+    await cloud.close()
+
+
+class Person(Credentials):
+    """Somebody's own login, which no service account stands behind."""
+
+    def refresh(self, _: object) -> None:
+        self.token = "token"
+
+
+def test_a_person_s_own_credentials_cannot_sign_and_say_what_can() -> None:
+    with pytest.raises(StoreError, match="Only a service account"):
+        _ = IamSigner(Person()).signer_email  # type: ignore[no-untyped-call]  # the library is untyped
