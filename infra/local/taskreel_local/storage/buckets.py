@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -211,5 +210,5 @@ def _token(last: str) -> str:
 def _untoken(token: str) -> str:
     try:
         return base64.urlsafe_b64decode(token).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         raise StorageError(400, "Invalid page token.") from None
