@@ -95,6 +95,7 @@ class Api:
         self._routes = [(re.compile(methods), re.compile(path), handler) for methods, path, handler in routes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         request = Request(scope, receive)
         response = self._answer(request, await request.body())
         await response(scope, receive, send)

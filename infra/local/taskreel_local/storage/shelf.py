@@ -1,4 +1,5 @@
 """Where contents lie: in memory, or in a folder that a later server opens again."""
+# ruff: noqa: D102 - the protocol states each method's contract, once
 
 from __future__ import annotations
 
