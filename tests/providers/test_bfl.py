@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from taskreel.adapters.providers.bfl import BlackForestLabs, verify_webhook
@@ -120,6 +121,15 @@ def test_a_webhook_that_does_not_hold_is_refused(change: str) -> None:
     body = body.replace(b"task-1", b"task-2") if change == "body" else body
     with pytest.raises(UnauthenticatedError):
         verify_webhook({} if change == "no header" else headers, body, "s3cret", NOW)
+
+
+async def test_a_task_that_is_not_found_is_lost_with_status_200_too(tmp_path: Path) -> None:
+    answer = httpx.Response(200, json={"id": "x", "status": "Task not found"})
+    provider = BlackForestLabs("k", transport=httpx.MockTransport(lambda _: answer))
+    request = generation(tmp_path, Capability.IMAGE, "", {"prompt": "Rain"})
+    with pytest.raises(PermanentError) as caught:
+        await provider.poll({"id": "x", "url": "/v1/get_result?id=x"}, request)
+    assert caught.value.code == "operation_unknown"
 
 
 @pytest.mark.live

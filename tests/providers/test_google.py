@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import pytest
 
 from taskreel.adapters.providers.google import Google
-from taskreel.domain.errors import PermanentError
+from taskreel.adapters.providers.google_token import MetadataToken
+from taskreel.domain.errors import PermanentError, ProviderDownError
 from taskreel.ports import Capability
 
 from .cases import VERTEX_URL, bought_live, generation, live_key, run
@@ -92,6 +94,27 @@ async def test_what_the_model_thinks_is_not_the_result(tmp_path: Path, monkeypat
 async def test_retired_models_name_their_successors(model: str, capability: Capability, tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match=r"use (gemini-3.1-flash-image|veo-3.1) instead"):
         await run(adapter(FakeGoogle()), generation(tmp_path, capability, model, CLIP))
+
+
+async def test_a_token_from_the_metadata_server_is_kept_until_shortly_before_its_end() -> None:
+    calls, clock = [], [0.0]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        calls.append(request)
+        assert request.headers["metadata-flavor"] == "Google"
+        return httpx.Response(200, json={"access_token": f"t{len(calls)}", "expires_in": 3600, "token_type": "Bearer"})
+
+    token = MetadataToken(transport=httpx.MockTransport(answer), monotonic=lambda: clock[0])
+    assert [await token(), await token()] == ["t1", "t1"]
+    clock[0] = 3500.0
+    assert await token() == "t2"
+    assert calls[0].url.path == "/computeMetadata/v1/instance/service-accounts/default/token"
+
+
+async def test_a_metadata_server_that_answers_something_else_is_no_token() -> None:
+    token = MetadataToken(transport=httpx.MockTransport(lambda _: httpx.Response(200, json={})))
+    with pytest.raises(ProviderDownError):
+        await token()
 
 
 @pytest.mark.live

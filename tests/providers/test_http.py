@@ -153,6 +153,19 @@ async def test_a_refusal_is_told_by_status_and_word(status: int, body: Any, kind
     assert error.code == code
 
 
+async def test_a_key_with_a_line_end_is_sent_without_it() -> None:
+    def echo(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"key": request.headers["x-key"]})
+
+    assert await client(echo, headers={"x-key": "our-secret-key\n"}).call("GET", "/v1/x") == {"key": "our-secret-key"}
+
+
+async def test_an_address_that_is_none_is_never_called() -> None:
+    with pytest.raises(PermanentError) as caught:
+        await client(says(200, {})).send("GET", "https://x\x00.bfl.ai/")
+    assert caught.value.code == "untrusted_host"
+
+
 async def test_a_gateway_timeout_is_ambiguous_only_where_something_was_bought() -> None:
     assert isinstance(await refused(says(504), creates="a picture"), AmbiguousError)
     assert isinstance(await refused(says(504)), ProviderDownError)

@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskreel.adapters.providers import PROVIDERS, load
-from taskreel.adapters.providers.models import OPEN, ROWS, ModelRow, Unit, estimate, find, offered, provider_name, rows
+from taskreel.adapters.providers.models import (
+    OPEN,
+    ROWS,
+    ModelRow,
+    Unit,
+    estimate,
+    find,
+    lacks,
+    offered,
+    provider_name,
+    rows,
+)
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability
 
@@ -164,6 +175,35 @@ def test_an_estimate_is_never_negative(row: ModelRow, pixels: tuple[int, int]) -
     assert usd is not None
     assert usd > 0
     assert row.unit in Unit
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "capability", "params", "pictures", "lacking"),
+    [
+        ("bfl", "flux-2-pro", IMAGE, {"width": 1024, "height": 1024}, 8, ()),
+        (
+            "bfl",
+            "flux-2-pro",
+            IMAGE,
+            {"width": 4096, "height": 4096},
+            9,
+            ("9 pictures to start from", "4096×4096 pixels"),
+        ),
+        ("bfl", "flux-2-pro", IMAGE, {"numImages": 4}, 0, ("4 results at a time",)),
+        ("runway", "gen4_turbo", VIDEO, {"duration": 60.0}, 0, ("words alone", "60 s")),
+        ("google", "veo-3", VIDEO, {"duration": 8}, 2, ()),
+        ("fal", "esrgan", UPSCALE, {"scale": 10.0}, 1, ("10 times the size",)),
+    ],
+)
+def test_what_a_model_cannot_do_whole_is_said_in_words(
+    provider: str,
+    model: str,
+    capability: Capability,
+    params: dict[str, object],
+    pictures: int,
+    lacking: tuple[str, ...],
+) -> None:
+    assert lacks(find(provider, model, capability, DAY), params, pictures) == lacking
 
 
 def test_names_of_providers_are_folded() -> None:

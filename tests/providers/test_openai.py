@@ -13,6 +13,7 @@ from taskreel.ports import Capability, Done
 from .cases import bought_live, generation, live_key, run
 from .fakes import FakeOpenAI, Mischief
 from .fakes.openai import signed
+from .fakes.standard_webhooks import standard_signature
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 SECRET = "whsec_c2VjcmV0IG9mIG91cnM="
@@ -153,6 +154,20 @@ def test_a_webhook_that_does_not_hold_is_refused(headers: dict[str, str], body: 
     secret = SECRET if headers or body else "whsec_b3RoZXI="
     with pytest.raises(UnauthenticatedError):
         verify_webhook({**good, **headers}, body or text, secret, NOW)
+
+
+@pytest.mark.parametrize("secret", ["whsec_not base64!", "whsec_a"])
+def test_a_secret_of_ours_that_is_none_verifies_nothing(secret: str) -> None:
+    headers, body = signed("resp_1", SECRET, int(NOW.timestamp()))
+    with pytest.raises(UnauthenticatedError):
+        verify_webhook(headers, body, secret, NOW)
+
+
+@pytest.mark.parametrize("body", [b"not json", b"[]", b'{"data": {}}', b'{"data": {"id": ""}}', b'{"data": {"id": 7}}'])
+def test_a_genuine_webhook_about_nothing_is_refused(body: bytes) -> None:
+    headers = standard_signature("wh_1", int(NOW.timestamp()), body, SECRET)
+    with pytest.raises(UnauthenticatedError, match=r"no data\.id"):
+        verify_webhook(headers, body, SECRET, NOW)
 
 
 @pytest.mark.live

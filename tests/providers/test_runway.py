@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from taskreel.adapters.providers.runway import Runway
@@ -111,6 +112,14 @@ async def test_each_kind_of_failure_has_its_own_answer(
     with pytest.raises(RunError) as caught:
         await provider.poll(pending.operation, request)
     assert caught.value.code == code
+
+
+async def test_a_task_cancelled_elsewhere_is_over(tmp_path: Path) -> None:
+    answer = httpx.Response(200, json={"id": "x", "status": "CANCELLED", "cost": {"credits": 0}})
+    provider = Runway("k", transport=httpx.MockTransport(lambda _: answer))
+    with pytest.raises(PermanentError) as caught:
+        await provider.poll({"id": "x"}, generation(tmp_path, Capability.VIDEO, "", CLIP))
+    assert caught.value.code == "provider_cancelled"
 
 
 @pytest.mark.live

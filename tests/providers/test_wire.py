@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskreel.adapters.providers import wire
-from taskreel.domain.errors import TemporaryError
+from taskreel.domain.errors import PermanentError, TemporaryError
 from taskreel.ports import Capability
 
 from .cases import generation
@@ -74,6 +74,35 @@ def test_structured_text_that_is_no_object_may_be_tried_again(text: str, tmp_pat
     with pytest.raises(TemporaryError) as caught:
         wire.structured("openai", text, request)
     assert caught.value.details["ended"]
+
+
+def test_a_file_too_large_for_any_request_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    request = generation(tmp_path, Capability.IMAGE, "", {}, 1)
+    with request.inputs[0].path.open("wb") as file:
+        file.truncate(wire.MOST_BYTES + 1)
+    for way in (wire.inline, wire.part):
+        with pytest.raises(PermanentError) as caught:
+            way(request.inputs[0])
+        assert caught.value.code == "input_too_large"
+
+
+@pytest.mark.parametrize("text", ["wide", "16:0", "0:9", "16:9:1", "-1:2", ""])
+def test_a_ratio_that_is_none_is_the_callers_mistake(text: str) -> None:
+    with pytest.raises(PermanentError, match="not like 16:9"):
+        wire.ratio(text)
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "https://", "https://x\x00.example/a", "ftp://x.example/a", "picture.png"]
+)
+def test_a_result_is_at_a_web_address_or_nowhere(url: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        wire.linked(url)
+    assert caught.value.code == "untrusted_host"
+
+
+def test_progress_is_a_fraction_or_nothing() -> None:
+    assert [wire.fraction(value) for value in (0.4, 7, -1, None, "half")] == [0.4, 1.0, 0.0, None, None]
 
 
 def test_names_of_properties_survive_the_dialect_although_they_are_words_of_it() -> None:

@@ -36,7 +36,14 @@ from taskreel.domain.errors import PermanentError, ProviderDownError, RateLimite
 log = logging.getLogger(__name__)
 
 #: Raised before a byte of the request left, so nothing can have been bought.
-NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.LocalProtocolError,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
 OUT_OF_CREDIT = frozenset({"insufficient_quota", "quota_exceeded", "payment_required", "billing_hard_limit_reached"})
 NO_CREDIT_TEXT = re.compile(r"(insufficient|out of|exhausted|not enough)\s+(credit|balance|fund)", re.IGNORECASE)
 MODERATION = frozenset(
@@ -140,7 +147,7 @@ class Http:
         self._origins = tuple(host for host in (base_url, *hosts) if "://" in host)
         self._domains = tuple(host for host in hosts if "://" not in host)
         self._base_url = base_url
-        self._headers = headers
+        self._headers = {name: value.strip() for name, value in headers.items()}  # secrets love to end in a newline
         self._transport = transport
         self._read_seconds = read_seconds
         self._patience = patience

@@ -128,10 +128,15 @@ ROWS: tuple[ModelRow, ...] = (
         max_pixels=FOUR_MEGAPIXELS,
         aliases=("flux-pro", "flux"),
     ),
-    _bfl("flux-2-max", 0.07, unit=Unit.MEGAPIXEL, max_inputs=8, max_pixels=FOUR_MEGAPIXELS),
-    _bfl("flux-2-flex", 0.06, unit=Unit.MEGAPIXEL, max_inputs=8, max_pixels=FOUR_MEGAPIXELS),
-    _bfl("flux-2-klein-4b", 0.014, unit=Unit.MEGAPIXEL, max_inputs=4, max_pixels=FOUR_MEGAPIXELS),
-    _bfl("flux-2-klein-9b", 0.015, unit=Unit.MEGAPIXEL, max_inputs=4, max_pixels=FOUR_MEGAPIXELS),
+    *(
+        _bfl(name, usd, unit=Unit.MEGAPIXEL, max_inputs=pictures, max_pixels=FOUR_MEGAPIXELS)
+        for name, usd, pictures in (
+            ("flux-2-max", 0.07, 8),
+            ("flux-2-flex", 0.06, 8),
+            ("flux-2-klein-4b", 0.014, 4),
+            ("flux-2-klein-9b", 0.015, 4),
+        )
+    ),
     _bfl("flux-1.1-pro", 0.04, path="flux-pro-1.1", max_inputs=1, max_pixels=1440 * 1440, aliases=("flux-pro-1.1",)),
     _bfl(
         "flux-1.1-pro-ultra",
@@ -203,11 +208,10 @@ ROWS: tuple[ModelRow, ...] = (
         # SDXL is no longer behind this API; Stability names SD 3.5 its successor.
         aliases=("sd3", "sd3.5", "stable-diffusion-3", "stable-diffusion-xl", "stable-diffusion", "sdxl"),
     ),
-    _stability(
-        "sd3.5-large-turbo", "generate/sd3", 0.04, variant="sd3.5-large-turbo", ratios=STABILITY_RATIOS, max_inputs=1
+    *(
+        _stability(name, "generate/sd3", usd, variant=name, ratios=STABILITY_RATIOS, max_inputs=1)
+        for name, usd in (("sd3.5-large-turbo", 0.04), ("sd3.5-medium", 0.035), ("sd3.5-flash", 0.025))
     ),
-    _stability("sd3.5-medium", "generate/sd3", 0.035, variant="sd3.5-medium", ratios=STABILITY_RATIOS, max_inputs=1),
-    _stability("sd3.5-flash", "generate/sd3", 0.025, variant="sd3.5-flash", ratios=STABILITY_RATIOS, max_inputs=1),
     _stability(
         "upscale-fast",
         "upscale/fast",
@@ -302,9 +306,10 @@ ROWS: tuple[ModelRow, ...] = (
     _openai("gpt-5.4-mini", TEXT, 4.50, Unit.TOKENS, usd_input=0.75, aliases=("gpt", "gpt-5-mini")),
     _openai("gpt-5.4", TEXT, 15.0, Unit.TOKENS, usd_input=2.50, aliases=("gpt-5",)),
     _openai("gpt-5.4-nano", TEXT, 1.25, Unit.TOKENS, usd_input=0.20),
-    _openai("gpt-4o-mini-tts", SPEECH, 0.015, Unit.CHARACTERS, retires_on=date(2027, 1, 6), replaced_by="elevenlabs"),
-    _openai("tts-1", SPEECH, 0.015, Unit.CHARACTERS, retires_on=date(2027, 1, 6), replaced_by="elevenlabs"),
-    _openai("tts-1-hd", SPEECH, 0.030, Unit.CHARACTERS, retires_on=date(2027, 1, 6), replaced_by="elevenlabs"),
+    *(
+        _openai(name, SPEECH, usd, Unit.CHARACTERS, retires_on=date(2027, 1, 6), replaced_by="elevenlabs")
+        for name, usd in (("gpt-4o-mini-tts", 0.015), ("tts-1", 0.015), ("tts-1-hd", 0.030))
+    ),
     # Google
     _google(
         "gemini-3.1-flash-image",

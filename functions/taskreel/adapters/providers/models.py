@@ -111,6 +111,21 @@ def requested(provider: str, request: Generation) -> ModelRow:
     return row
 
 
+def lacks(row: ModelRow, params: Mapping[str, Any], pictures: int) -> tuple[str, ...]:
+    """What of a request a model cannot do whole, in words; `choice.Offer.lacks` keeps it from being chosen for less."""
+    count, seconds, scale = params.get("numImages") or 1, params.get("duration") or 0, params.get("scale") or 0
+    width, height = params.get("width") or 0, params.get("height") or 0
+    checks = (
+        (count > row.max_results, f"{count} results at a time"),
+        (pictures > row.max_inputs, f"{pictures} pictures to start from"),
+        (row.needs_input and not pictures, "words alone"),
+        (bool(row.durations) and seconds > row.durations[-1], f"{seconds:g} s"),
+        (bool(row.scales) and scale > row.scales[-1], f"{scale:g} times the size"),
+        (row.max_pixels is not None and width * height > row.max_pixels, f"{width}×{height} pixels"),
+    )
+    return tuple(words for lacking, words in checks if lacking)
+
+
 def estimate(row: ModelRow, params: Mapping[str, Any]) -> float | None:
     """About what a request costs in US dollars, from its parameters; None when the price is not known."""
     if row.usd is None:

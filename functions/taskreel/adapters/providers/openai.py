@@ -7,7 +7,7 @@ start from go to the edit path. Text is structured when a schema is given. Seed 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -124,7 +124,7 @@ class OpenAI:
         if any(part.get("type") == "refusal" for part in parts):
             raise moderated(self.name)
         text = "".join(part.get("text", "") for part in parts if part.get("type") == "output_text")
-        row = models.find(self.name, request.model, Capability.TEXT, models.today())
+        row = models.find(self.name, request.model, Capability.TEXT, date.min)  # it may have retired meanwhile
         usage = reply.get("usage") or {}
         cost = models.token_cost(row, usage.get("input_tokens"), usage.get("output_tokens"))
         return Done(data=wire.structured(self.name, text, request), cost_usd=cost)
@@ -145,8 +145,8 @@ def _picture_body(row: ModelRow, request: Generation) -> dict[str, Any]:
 
 
 def _text_body(row: ModelRow, request: Generation) -> dict[str, Any]:
-    body = {"model": row.path, "background": True, "store": True}  # what runs in the background must be stored
-    body |= wire.picked(request.params, {"prompt": "input", "instructions": "instructions"})
+    body = wire.picked(request.params, {"prompt": "input", "instructions": "instructions"})
+    body |= {"model": row.path, "background": True, "store": True}  # what runs in the background must be stored
     if schema := request.params.get("schema"):
         body["text"] = {"format": {"type": "json_schema", "name": "result", "strict": True, "schema": schema}}
     return body | wire.options(request.params)

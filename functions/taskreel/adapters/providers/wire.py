@@ -15,6 +15,8 @@ from taskreel.adapters.providers.http import OperationFailedError, no_output
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Generation, Input, Output
 
+#: No provider takes more in a request, and it is held in memory.
+MOST_BYTES = 20 << 20
 #: JSON Schema's words that OpenAPI's schema dialect does not know.
 NOT_IN_SCHEMA = frozenset({"additionalProperties", "$schema", "$id", "title", "default", "examples"})
 
@@ -85,12 +87,12 @@ def nearest(value: float | None, allowed: Sequence[int]) -> int | None:
 
 def inline(item: Input) -> str:
     """A file as base64."""
-    return base64.b64encode(item.path.read_bytes()).decode("ascii")
+    return base64.b64encode(_content(item)).decode("ascii")
 
 
 def part(item: Input) -> tuple[str, bytes, str]:
     """A file as a part of a form."""
-    return item.path.name, item.path.read_bytes(), item.content_type
+    return item.path.name, _content(item), item.content_type
 
 
 def data_uri(item: Input, most_bytes: int) -> str:
@@ -154,6 +156,12 @@ def linked(url: str) -> Output:
 def fraction(value: Any) -> float | None:
     """Progress, where the provider tells it."""
     return min(max(float(value), 0.0), 1.0) if isinstance(value, int | float) else None
+
+
+def _content(item: Input) -> bytes:
+    if item.path.stat().st_size > MOST_BYTES:
+        raise PermanentError(f"a file to start from is larger than {MOST_BYTES >> 20} MiB", code="input_too_large")
+    return item.path.read_bytes()
 
 
 def _shape(params: Mapping[str, Any]) -> float | None:
