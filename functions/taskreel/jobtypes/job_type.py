@@ -15,6 +15,9 @@ from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import Value
 from taskreel.ports import Capability
 
+_DEPTH = 10
+_LARGEST = 2**63
+
 
 def _fetchable(url: str) -> str:
     if url.startswith(("https://", "http://", "job:", "data:")):
@@ -22,9 +25,26 @@ def _fetchable(url: str) -> str:
     raise ValueError("give an http(s) URL, a data: URL, or job:{jobId}/{artifact} for a file of your own job")
 
 
+def _storable(value: Any, depth: int = 0) -> Any:
+    """`value`, once it holds only what every store can keep."""
+    if depth > _DEPTH:
+        raise ValueError(f"must not be nested deeper than {_DEPTH} levels")
+    if isinstance(value, dict):
+        for name in value:
+            if not name or (name.startswith("__") and name.endswith("__")):
+                raise ValueError(f"{name!r} is not a name that can be stored")
+    elif isinstance(value, int | float) and not abs(value) < _LARGEST:  # a NaN is less than nothing
+        raise ValueError("a number must be finite and fit into 64 bits")
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for one in inner:
+        _storable(one, depth + 1)
+    return value
+
+
 MediaUrl = Annotated[str, Field(min_length=5, max_length=900_000), AfterValidator(_fetchable)]
 Prompt = Annotated[str, Field(min_length=1, max_length=10_000, pattern=r"\S")]
 Seed = Annotated[int, Field(ge=0, le=4_294_967_295)]
+ProviderOptions = Annotated[dict[str, Any], AfterValidator(_storable)]
 
 
 class StudioOptions(Value):
@@ -42,7 +62,7 @@ class Options(Value):
     """Options that every provider call may carry. `providerOptions` goes to the provider as it stands."""
 
     seed: Seed | None = None
-    provider_options: dict[str, Any] = Field(default_factory=dict)
+    provider_options: ProviderOptions = Field(default_factory=dict)
     studio: StudioOptions | None = None
 
 
