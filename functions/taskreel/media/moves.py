@@ -124,7 +124,8 @@ def _look(plane: Image.Image, view: View, size: Size) -> Image.Image:
     width, height = plane.width / zoom, plane.height / zoom
     left, top = (plane.width - width) * view.x, (plane.height - height) * view.y
     if view.lean == 0:
-        return plane.resize(size, Image.Resampling.BILINEAR, box=(left, top, left + width, top + height))
+        box = (left, top, min(left + width, plane.width), min(top + height, plane.height))
+        return plane.resize(size, Image.Resampling.BILINEAR, box=box)
     # Rows nearer to the viewer's feet run ahead of the far ones: the slant that a moving camera sees.
     reach = min(left, plane.width - width - left, plane.width * 0.013)
     slant = view.lean * reach
@@ -168,6 +169,6 @@ def _planes(image: Image.Image) -> Sequence[Image.Image]:
 def _cover(image: Image.Image, width: int, height: int) -> Image.Image:
     scale = max(width / image.width, height / image.height)
     across, down = width / scale, height / scale
-    left, top = (image.width - across) / 2, (image.height - down) / 2
-    image = image.convert("RGB")
-    return image.resize((width, height), Image.Resampling.LANCZOS, box=(left, top, left + across, top + down))
+    left, top = max((image.width - across) / 2, 0.0), max((image.height - down) / 2, 0.0)
+    box = (left, top, min(left + across, image.width), min(top + down, image.height))
+    return image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS, box=box)

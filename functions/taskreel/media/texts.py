@@ -19,15 +19,15 @@ EASY_TO_HARD = (
     (30, "difficult"),
 )
 COMMON = frozenset(
-    """a about after all also an and are as at be because been but by can could did do does for from had has have he her him
-    his how i if in into is it its just me more my no not of on one or our out she so some than that the their them then
+    """a about after all also an and are as at be because been but by can could did do does for from had has have he her
+    him his how i if in into is it its just me more my no not of on one or our out she so some than that the their them then
     there these they this to up us was we were what when where which who will with would you your""".split()  # noqa: SIM905
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextFacts:
-    """`reading_ease` is Flesch's 0 (hard) … 100 (easy), `grade` the US school year (Flesch-Kincaid)."""
+    """`reading_ease` is Flesch's 0 (hard) … 100 (easy), `grade` the US school year (Kincaid)."""
 
     characters: int
     words: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from concurrent.futures import BrokenExecutor, Future, InvalidStateError
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,7 +41,7 @@ class Workers:
         self._memory_mb = memory_mb
         self._idle: list[ProcessPool] = []
         self._started: set[ProcessPool] = set()
-        self._running: set[Future[Any]] = set()
+        self._stops: set[asyncio.Future[None]] = set()  # of what runs; done when it must end
         self._closed = False
 
     async def run(
@@ -73,9 +73,10 @@ class Workers:
     def close(self) -> None:
         """Kill all workers within about a second; what still runs ends with TemporaryError."""
         self._closed = True
-        for future in tuple(self._running):
-            with suppress(InvalidStateError):
-                future.set_exception(_closed())
+        for stop in self._stops:
+            if not stop.done():
+                with suppress(RuntimeError):  # its event loop has ended, and the waiting with it
+                    stop.set_result(None)
         pools, self._started, self._idle = self._started, set(), []
         for pool in pools:
             _stop(pool)
@@ -89,11 +90,13 @@ class Workers:
         progress: Path | None,
         on_progress: Callable[[float], None] | None,
     ) -> Returned[T] | Raised:
-        self._running.add(future)
         wrapped = asyncio.wrap_future(future)
+        stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stops.add(stop)
         try:
-            if progress and on_progress:
-                await _watch(wrapped, progress, on_progress)
+            await _watch(wrapped, stop, progress, on_progress)
+            if not wrapped.done():
+                raise _closed()
             return await wrapped
         except TimeoutError:
             message = f"The work took longer than {timeout_seconds:g} s and was stopped; try again, or ask for less."
@@ -104,7 +107,7 @@ class Workers:
             message = "The worker process died while doing the work; another attempt gets a fresh one."
             raise TemporaryError(message, code="worker_crashed", exit_code=getattr(exc, "exitcode", None)) from exc
         finally:
-            self._running.discard(future)
+            self._stops.discard(stop)
             wrapped.cancel()
 
     @asynccontextmanager
@@ -173,14 +176,21 @@ def _start(worker: ProcessPool, function: Callable[..., Any], *args: Any) -> Fut
     return worker.schedule(function, args=given, timeout=timeout_seconds)
 
 
-async def _watch(wrapped: asyncio.Future[Any], progress: Path, on_progress: Callable[[float], None]) -> None:
-    seen = 0.0
-    while not wrapped.done():
-        await asyncio.wait([wrapped], timeout=PROGRESS_EVERY_SECONDS)
-        now = read_progress(progress)
-        if now > seen:
-            seen = now
-            on_progress(now)
+async def _watch(
+    wrapped: asyncio.Future[Any],
+    stop: asyncio.Future[None],
+    progress: Path | None,
+    on_progress: Callable[[float], None] | None,
+) -> None:
+    """Wait for the answer or the pool's end, and tell the progress meanwhile."""
+    seen, every = 0.0, PROGRESS_EVERY_SECONDS if progress else None
+    while not (wrapped.done() or stop.done()):
+        await asyncio.wait([wrapped, stop], timeout=every, return_when=asyncio.FIRST_COMPLETED)
+        if progress and on_progress:
+            now = read_progress(progress)
+            if now > seen:
+                seen = now
+                on_progress(now)
 
 
 @contextmanager

@@ -162,13 +162,14 @@ def paint_whale(scene: Scene) -> None:
     """A whale's back and fluke, or the whole animal under water."""
     x, y = scene.canvas.width * 0.46, scene.canvas.height * 0.42
     h = scene.unit * 0.5
-    if scene.plan.place != "underwater":
-        y, h = scene.horizon + scene.unit * 0.12, scene.unit * 0.42
+    if scene.plan.place != "underwater":  # only what rises over the water
+        y, h = scene.horizon + scene.unit * 0.14, scene.unit * 0.46
 
     def at(u: float, v: float) -> Point:
         return x + u * h, y - v * h
 
-    shape = scene.canvas.stencil(x - h, y - h, x + h, y + h)
+    swimming = scene.plan.place == "underwater"
+    shape = scene.canvas.stencil(x - h, y - h, x + h, y + (h if swimming else -0.03 * h))
     shape.curve(
         [
             at(-0.62, 0.02),

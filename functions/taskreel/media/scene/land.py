@@ -174,6 +174,18 @@ def paint_dunes(scene: Scene, *, layers: int = 5) -> None:
     scene.ground = top
 
 
+def paint_shore(scene: Scene) -> None:
+    """Dark sand and stones at the water's edge, for what stands in front."""
+    canvas, rng = scene.canvas, scene.chance("shore")
+    top = canvas.height - scene.unit * (0.15 + 0.035 * line(rng, canvas.width, cells=1.6, octaves=3))
+    wash = np.exp(-np.abs((canvas.y - top[None, :]) / (0.012 * scene.unit)))
+    lace = sample(scene.dice.grain, canvas.x / scene.unit * 1.2, canvas.y / scene.unit * 2)
+    sand = mix(mix(rgb("8a6f52"), scene.palette.land, 0.62), scene.palette.haze, 0.12)
+    _rolling(scene, top, 1.0, sand)
+    canvas.paint(wash * ramp(lace, 0.2, 0.6) * 0.7, mix(scene.palette.haze, scene.palette.light, 0.5))
+    scene.ground = top
+
+
 def _crests(rng: np.random.Generator, canvas: Canvas, cells: float) -> Field:
     """Asymmetric waves: a long rise and a short fall."""
     x = np.linspace(0, cells * max(1.0, canvas.width / canvas.unit), canvas.width) + rng.random() * 3

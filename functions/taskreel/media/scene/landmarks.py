@@ -306,7 +306,7 @@ def paint_pyramids(scene: Scene) -> None:
 def paint_volcano(scene: Scene) -> None:
     """A cone with a glowing crater, lava running down and a column of ash."""
     canvas, unit, rng = scene.canvas, scene.unit, scene.chance("volcano")
-    x, foot, height = canvas.width * 0.5, scene.horizon + unit * 0.12, unit * 0.46
+    x, foot, height = canvas.width * 0.5, scene.horizon + unit * 0.3, unit * 0.62
     peak = foot - height
     u, v = canvas.x / unit, canvas.y[: int(foot)] / unit
     billow = sample(scene.dice.clouds, u * 0.9, v * 0.9 + 0.3)

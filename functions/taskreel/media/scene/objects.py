@@ -248,7 +248,8 @@ def _blossom(bed: Stencil, at: Point, size: float, rng: np.random.Generator) -> 
 def paint_bottle(scene: Scene) -> None:
     """A bottle on the shore with a rolled letter in it."""
     canvas, unit = scene.canvas, scene.unit
-    x, y, h = canvas.width * 0.5, canvas.height * 0.9, unit * 0.3
+    share = 0.68 if scene.lamp[0] < canvas.width / 2 else 0.32
+    x, y, h = canvas.width * share, canvas.height * 0.93, unit * 0.22
     turn = -0.28
 
     def at(u: float, v: float) -> Point:

@@ -11,7 +11,7 @@ from taskreel.media.scene.abstract import paint_abstract
 from taskreel.media.scene.canvas import Canvas
 from taskreel.media.scene.city import paint_city
 from taskreel.media.scene.cosmos import paint_space, paint_underwater
-from taskreel.media.scene.land import paint_dunes, paint_forest, paint_hills, paint_mountains
+from taskreel.media.scene.land import paint_dunes, paint_forest, paint_hills, paint_mountains, paint_shore
 from taskreel.media.scene.noise import Dice, resize
 from taskreel.media.scene.palette import luminance, palette
 from taskreel.media.scene.plan import Plan, read
@@ -78,10 +78,17 @@ def _paint_scene(scene: Scene) -> None:
     plan = scene.plan
     PLACES[plan.place or "hills"](scene)
     if plan.place != "portrait":
-        for thing, painter in {**STANDING, **IN_FRONT}.items():
-            if plan.has(thing):
-                painter(scene)
+        _paint_things(scene, STANDING)
+        if plan.place in ("sea", "lake") and plan.has(*IN_FRONT):
+            paint_shore(scene)
+        _paint_things(scene, IN_FRONT)
     paint_weather(scene)
+
+
+def _paint_things(scene: Scene, painters: dict[str, Painter]) -> None:
+    for thing, painter in painters.items():
+        if scene.plan.has(thing):
+            painter(scene)
 
 
 def _with_sky(*painters: Painter) -> Painter:
@@ -89,9 +96,7 @@ def _with_sky(*painters: Painter) -> Painter:
         paint_sky(scene)
         if scene.plan.has("lightning"):
             paint_lightning(scene)
-        for thing, painter in ON_THE_HORIZON.items():
-            if scene.plan.has(thing):
-                painter(scene)
+        _paint_things(scene, ON_THE_HORIZON)
         for painter in painters:
             painter(scene)
 
@@ -119,7 +124,10 @@ def _city(scene: Scene) -> None:
 
 
 def _mountains(scene: Scene) -> None:
-    paint_mountains(scene, layers=5, lift=-0.02)
+    if scene.plan.has("volcano"):  # its foot stays in sight
+        paint_mountains(scene, layers=2, lift=-0.12)
+    else:
+        paint_mountains(scene, layers=5, lift=-0.02)
 
 
 def _hills(scene: Scene) -> None:

@@ -60,7 +60,8 @@ THING_WORDS = {
     "fish": "fish$|reef|coral|shark|turtle|aquarium",
     "robot": "robot|android$|cyborg|mech$|automaton",
     "figure": "person|man$|woman|girl|boy|child|keeper|knight|wizard|witch|king$|queen|prince|samurai|astronaut|travel"
-    "|wander|hero|soldier|sailor|monk|explorer|detective|figure|someone|stranger|old man|fisherman|hiker|dancer|lover|couple",
+    "|wander|hero|soldier|sailor|monk|explorer|detective|figure|someone|stranger|old man|fisherman|hiker|dancer|lover"
+    "|couple",
     "portrait": "portrait|face$|headshot|close-up|closeup|selfie",
     "tree": "tree$|oak|willow|baobab|bonsai|blossom|cherry",
     "flowers": "flower|poppy|poppies|tulip|rose$|roses|lavender|sunflower|daisy|meadow|blossom",

@@ -1,0 +1,39 @@
+"""Opening results as a viewer would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from taskreel.media.sound import read_frames, samples_of
+
+
+def frames_of(path: Path) -> list[npt.NDArray[np.uint8]]:
+    """All frames as RGB."""
+    with av.open(str(path)) as container:
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
+
+
+def pixels_of(path: Path) -> npt.NDArray[np.uint8]:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def sound_of(path: Path) -> npt.NDArray[np.float32]:
+    """All of the sound, (2, n) at 48 kHz."""
+    return np.concatenate([samples_of(frame) for frame in read_frames(path)], axis=1)
+
+
+def level(samples: npt.NDArray[np.float32]) -> float:
+    """RMS, 0…1."""
+    return float(np.sqrt(np.mean(np.square(samples))))
+
+
+def near(frame: npt.NDArray[np.uint8], colour: tuple[int, int, int], within: int = 14) -> bool:
+    """Is the frame's middle of this colour?"""
+    height, width, _ = frame.shape
+    middle = frame[height // 2 - 4 : height // 2 + 4, width // 2 - 4 : width // 2 + 4].reshape(-1, 3).mean(0)
+    return bool(np.all(np.abs(middle - np.array(colour)) <= within))

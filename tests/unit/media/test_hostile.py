@@ -1,0 +1,147 @@
+"""Files that lie, break off or want to hurt: a clear permanent error for each, and soon."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from taskreel.domain.errors import PermanentError
+from taskreel.media.analyse import analyse
+from taskreel.media.animate import animate
+from taskreel.media.audio import convert_audio, mix_music, stitch_audio
+from taskreel.media.compose import Scene, compose
+from taskreel.media.frames import extract_frame
+from taskreel.media.loudness import measure_loudness
+from taskreel.media.opening import open_picture
+from taskreel.media.probe import probe
+from taskreel.media.stitch import stitch_videos
+from taskreel.media.upscale import upscale
+
+
+def refused(work: Callable[[], object]) -> PermanentError:
+    with pytest.raises(PermanentError) as caught:
+        work()
+    return caught.value
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out.mp4"
+
+
+def works(path: Path, out: Path) -> list[Callable[[], object]]:
+    """All that takes a foreign file."""
+    return [
+        lambda: upscale(path, scale=2, out=out.with_suffix(".png")),
+        lambda: animate([path], seconds=1, width=64, height=64, out=out),
+        lambda: compose([Scene(visual=path, seconds=1)], out=out),
+        lambda: stitch_videos([path], out=out),
+        lambda: extract_frame(path, out=out.with_suffix(".png")),
+        lambda: convert_audio(path, out=out.with_suffix(".mp3")),
+        lambda: stitch_audio([path], out=out.with_suffix(".mp3")),
+        lambda: mix_music(path, path, out=out.with_suffix(".mp3")),
+        lambda: measure_loudness(path),
+        lambda: analyse(path),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [
+        ("gone.png", None, "missing_media"),
+        ("empty.mp4", b"", "empty_media"),
+        ("noise.bin", bytes(range(128, 255)) * 40, "unsupported_media"),
+        ("cut.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", None),
+        ("cut.mp4", b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41", None),
+        ("cut.webm", b"\x1aE\xdf\xa3\x01\0\0\0\0\0\0\x1f\x42\x86webm", None),
+        ("cut.wav", b"RIFF\x24\0\0\0WAVEfmt ", None),
+        ("cut.mp3", b"ID3\x04\0\0\0\0\0\0", None),
+    ],
+)
+def test_every_work_refuses_files_that_are_absent_empty_or_broken(
+    tmp_path: Path, out: Path, name: str, content: bytes | None, code: str | None
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    for work in works(path, out):
+        error = refused(work)
+        assert name in error.message
+        assert code is None or error.code == code
+    assert not [left for left in tmp_path.iterdir() if left != path], "a refused work leaves no half-made file"
+
+
+def test_a_text_named_like_a_picture_is_refused_as_a_text(tmp_path: Path, out: Path) -> None:
+    path = tmp_path / "holiday.png"
+    path.write_text("I am no picture.")
+    assert refused(lambda: animate([path], seconds=1, width=64, height=64, out=out)).code == "not_an_image"
+    assert refused(lambda: stitch_videos([path], out=out)).code == "not_a_recording"
+
+
+def test_a_playlist_named_like_a_video_is_never_followed(tmp_path: Path, out: Path, tone: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{tone}\n#EXT-X-ENDLIST\n")
+    assert refused(lambda: convert_audio(path, out=out.with_suffix(".wav"))).code == "not_a_recording"
+
+
+def test_a_picture_that_claims_a_huge_size_is_refused_by_its_header(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))
+    path = tmp_path / "bomb.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b""))
+    for work in (lambda: probe(path), lambda: open_picture(path)):
+        assert refused(work).code == "media_too_large"
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_truncated_picture_is_refused_and_not_half_shown(detailed: Path, tmp_path: Path, share: float) -> None:
+    path = tmp_path / "cut.png"
+    data = detailed.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    assert refused(lambda: open_picture(path)).code == "unreadable_media"
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_a_truncated_clip_is_refused_or_ends_early_but_never_hangs(
+    sounding_clip: Path, tmp_path: Path, out: Path, share: float
+) -> None:
+    path = tmp_path / "cut.webm"
+    data = sounding_clip.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    try:
+        info = stitch_videos([path], out=out)
+    except PermanentError as error:
+        assert error.code in {"unreadable_media", "no_video"}
+    else:
+        assert (info.duration_seconds or 0) <= 1.5
+
+
+def test_sound_where_pictures_are_needed_and_the_reverse(tone: Path, silent_clip: Path, out: Path) -> None:
+    assert refused(lambda: stitch_videos([tone], out=out)).code == "no_video"
+    assert refused(lambda: extract_frame(tone, out=out.with_suffix(".png"))).code == "no_video"
+    assert refused(lambda: convert_audio(silent_clip, out=out.with_suffix(".mp3"))).code == "no_audio"
+    assert refused(lambda: measure_loudness(silent_clip)).code == "no_audio"
+
+
+def test_nothing_to_work_on_and_senseless_wishes_are_refused(red: Path, silent_clip: Path, out: Path) -> None:
+    wishes = [
+        lambda: animate([], seconds=1, width=64, height=64, out=out),
+        lambda: animate([red], seconds=0, width=64, height=64, out=out),
+        lambda: animate([red], seconds=1, width=8, height=64, out=out),
+        lambda: animate([red], seconds=1, width=64, height=64, out=out.with_suffix(".avi")),
+        lambda: stitch_videos([], out=out),
+        lambda: stitch_audio([], out=out.with_suffix(".mp3")),
+        lambda: compose([], out=out),
+        lambda: extract_frame(silent_clip, out=out.with_suffix(".png"), at_seconds=99),
+        lambda: extract_frame(silent_clip, out=out.with_suffix(".png"), at_seconds=-1),
+        lambda: upscale(red, scale=1, out=out.with_suffix(".png")),
+        lambda: upscale(red, scale=2, out=out.with_suffix(".xyz")),
+    ]
+    for wish in wishes:
+        refused(wish)
+    assert not out.exists()

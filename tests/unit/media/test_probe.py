@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from taskreel.media.audio import convert_audio
+from taskreel.media.probe import probe
+from taskreel.media.sniff import sniff
+
+
+def test_a_picture_is_known_by_its_content_whatever_its_name(red: Path, tmp_path: Path) -> None:
+    disguised = tmp_path / "red.mp4"
+    shutil.copy(red, disguised)
+    info = probe(disguised)
+    assert (info.content_type, info.width, info.height) == ("image/png", 160, 90)
+    assert info.sha256 == hashlib.sha256(red.read_bytes()).hexdigest()
+    assert info.bytes == red.stat().st_size
+    assert info.duration_seconds is None
+
+
+def test_a_picture_on_its_side_is_measured_as_it_is_shown(red: Path, tmp_path: Path) -> None:
+    turned = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.open(red).save(turned, exif=exif)
+    info = probe(turned)
+    assert (info.width, info.height) == (90, 160)
+
+
+def test_a_clip_tells_size_rate_codecs_and_length(silent_clip: Path) -> None:
+    info = probe(silent_clip)
+    assert (info.content_type, info.width, info.height, info.fps) == ("video/mp4", 160, 90, 15)
+    assert info.codecs == ("h264",)
+    assert info.has_video
+    assert not info.has_audio
+    assert info.duration_seconds == pytest.approx(1.0, abs=0.07)
+
+
+def test_a_webm_with_sound_has_both_codecs(sounding_clip: Path) -> None:
+    info = probe(sounding_clip)
+    assert info.content_type == "video/webm"
+    assert info.codecs == ("vp9", "opus")
+    assert info.has_audio
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content_type"),
+    [
+        (".wav", "audio/wav"),
+        (".mp3", "audio/mpeg"),
+        (".opus", "audio/ogg"),
+        (".m4a", "audio/mp4"),
+        (".flac", "audio/flac"),
+    ],
+)
+def test_sounds_of_all_formats_are_told_apart(tone: Path, tmp_path: Path, suffix: str, content_type: str) -> None:
+    info = convert_audio(tone, out=tmp_path / f"sound{suffix}")
+    assert info.content_type == content_type
+    assert info.duration_seconds == pytest.approx(3.0, abs=0.08)
+    assert (info.sample_rate, info.channels, info.has_video) == (48_000, 2, False)
+
+
+def test_text_and_json_are_texts(tmp_path: Path) -> None:
+    note, data = tmp_path / "a", tmp_path / "b"
+    note.write_text("Es war einmal … " * 400, encoding="utf-8")
+    data.write_text('{"scenes": []}')
+    assert (sniff(note).content_type, sniff(data).content_type) == ("text/plain", "application/json")
