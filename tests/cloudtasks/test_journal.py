@@ -16,9 +16,10 @@ import pytest
 from cloudtasks.worker import LOCATION, QUEUE, Bench, Worker, http_task, make_bench
 from taskreel_local.cloudtasks.clock import SECOND
 from taskreel_local.cloudtasks.engine import Engine
-from taskreel_local.cloudtasks.errors import ApiError
+from taskreel_local.cloudtasks.errors import ApiError, Code
 from taskreel_local.cloudtasks.journal import SqliteJournal
 from taskreel_local.cloudtasks.messages import HttpRequest, OidcToken, Queue, RetryConfig, State
+from taskreel_local.cloudtasks.tombstones import Tombstones
 
 ROOT = Path(__file__).parents[2]
 
@@ -154,3 +155,48 @@ async def test_the_signing_key_outlives_the_process(tmp_path: Path) -> None:
         tokens.append(engine.tokens.oidc("a@b.test", "aud").split(".")[0])
         await engine.close()
     assert tokens[0] == tokens[1]
+
+
+async def test_a_file_is_for_one_service_at_a_time(tmp_path: Path) -> None:
+    first = SqliteJournal(tmp_path / "tasks.db")
+    with pytest.raises(OSError, match="is another Cloud Tasks using it"):
+        SqliteJournal(tmp_path / "tasks.db")
+    first.close()
+
+
+async def test_a_full_disk_refuses_the_create_and_what_was_staged_is_written_later(kept: Bench, tmp_path: Path) -> None:
+    await kept.engine.pause_queue(QUEUE)
+    journal = kept.engine.journal
+    assert isinstance(journal, SqliteJournal)
+    journal._db.execute("PRAGMA max_page_count = 10")
+    body = HttpRequest(url="http://worker.test/", body=b"x" * 100_000)
+    with pytest.raises(ApiError, match="The change is not on disk") as full:
+        await kept.create(http_request=body)
+    assert full.value.code is Code.UNAVAILABLE
+    journal._db.execute("PRAGMA max_page_count = 100000")
+    await kept.create()
+    again = await reopened(kept, tmp_path / "tasks.db")
+    assert len(list(again.engine.list_tasks(QUEUE))) == 2
+    await again.engine.close(0)
+
+
+async def test_names_whose_window_is_over_leave_the_file(kept: Bench, tmp_path: Path) -> None:
+    for number in range(3):
+        await kept.create(name=f"{QUEUE}/tasks/n{number}")
+        await kept.advance(20 * 3600)
+    at = kept.engine.clock.now()
+    await kept.engine.close(0)
+    journal = SqliteJournal(tmp_path / "tasks.db")
+    rows = journal._db.execute("SELECT name FROM tombstone ORDER BY name").fetchall()
+    assert [name.rpartition("/")[2] for (name,) in rows] == ["n1", "n2"]
+    assert list(journal.load(at).tombstones) == [f"{QUEUE}/tasks/n2"]
+    journal.close()
+
+
+def test_no_more_names_are_remembered_than_there_is_room_for() -> None:
+    forgotten: list[str] = []
+    tombstones = Tombstones(SECOND, forgotten.append, most=2)
+    for task_id in ("a", "b", "c"):
+        tombstones.bury(task_id, 0, named=True)
+    assert forgotten == ["a"]
+    assert (tombstones.holds("a", 0), tombstones.holds("c", 0), tombstones.holds("c", SECOND)) == (False, True, False)

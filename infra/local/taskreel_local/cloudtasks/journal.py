@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from taskreel_local.cloudtasks.entry import Entry, restored
+from taskreel_local.cloudtasks.errors import ApiError, Code
+
+_log = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS queue (name TEXT PRIMARY KEY, saved TEXT NOT NULL) WITHOUT ROWID;
@@ -47,8 +50,8 @@ class Journal(Protocol):
     def drop_task(self, queue: str, entry: Entry, until: int | None) -> None:
         """Stage a task's removal and, with `until`, its name's tombstone; may be written a little later."""
 
-    def put_tombstone(self, name: str, until: int) -> None:
-        """Stage the name of a deleted queue."""
+    def put_tombstone(self, name: str, until: int | None) -> None:
+        """Stage the name of a deleted queue; None forgets a name."""
 
     def note(self, name: str, value: str | None = None) -> str | None:
         """Write at once, or read, a small text."""
@@ -60,7 +63,7 @@ class Journal(Protocol):
         """Write what is staged, and wake those who wait for it."""
 
     async def written(self) -> None:
-        """Return when everything staged so far is written."""
+        """Return when everything staged so far is written. Raises ApiError when it cannot be."""
 
     def close(self) -> None:
         """Write the rest and let go of the file."""
@@ -78,7 +81,7 @@ class MemoryJournal:
     def put_queue(self, name: str, saved: dict[str, Any] | None) -> None: ...
     def put_task(self, queue: str, entry: Entry) -> None: ...
     def drop_task(self, queue: str, entry: Entry, until: int | None) -> None: ...
-    def put_tombstone(self, name: str, until: int) -> None: ...
+    def put_tombstone(self, name: str, until: int | None) -> None: ...
 
     def note(self, name: str, value: str | None = None) -> str | None:
         if value is not None:
@@ -98,18 +101,14 @@ class SqliteJournal:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.executescript(_SCHEMA)
+        self._db = _opened(path)
         self._queues: dict[str, dict[str, Any] | None] = {}
         self._tasks: dict[int, tuple[str, Entry | None]] = {}
-        self._tombstones: dict[str, int] = {}
+        self._tombstones: dict[str, int | None] = {}
         self._waiters: list[asyncio.Future[None]] = []
         self._timer: asyncio.Handle | None = None
         self._lazy = False
-        self._saved_numbers: set[int] = set()
+        self._known: set[int] = set()
 
     def load(self, now: int) -> Saved:
         saved = Saved()
@@ -118,7 +117,7 @@ class SqliteJournal:
             saved.queues[name] = json.loads(text)
         for number, queue, text in self._db.execute("SELECT number, queue, saved FROM task ORDER BY number"):
             saved.tasks.append((queue, restored(number, json.loads(text))))
-        self._saved_numbers = {entry.number for _, entry in saved.tasks}
+        self._known = {entry.number for _, entry in saved.tasks}
         saved.tombstones = dict(self._db.execute("SELECT name, until FROM tombstone ORDER BY until"))
         return saved
 
@@ -136,9 +135,9 @@ class SqliteJournal:
             self._tombstones[f"{queue}/tasks/{entry.id}"] = until
         self._flush_lazily()
 
-    def put_tombstone(self, name: str, until: int) -> None:
+    def put_tombstone(self, name: str, until: int | None) -> None:
         self._tombstones[name] = until
-        self._flush_soon()
+        self._flush_lazily() if until is None else self._flush_soon()
 
     def note(self, name: str, value: str | None = None) -> str | None:
         if value is not None:
@@ -147,20 +146,21 @@ class SqliteJournal:
         return row[0] if row else None
 
     def clear(self) -> None:
-        self._queues.clear()
-        self._tasks.clear()
-        self._tombstones.clear()
-        self._saved_numbers.clear()
+        self._forget_staged()
+        self._known.clear()
         self._db.executescript("BEGIN; DELETE FROM queue; DELETE FROM task; DELETE FROM tombstone; COMMIT;")
 
     def flush(self) -> None:
         self._cancel_timer()
-        if self._queues or self._tasks or self._tombstones:
-            self._commit()
+        refusal = self._try_commit() if self._queues or self._tasks or self._tombstones else None
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            if not waiter.done():
+            if waiter.done():
+                continue
+            if refusal is None:
                 waiter.set_result(None)
+            else:
+                waiter.set_exception(refusal)
 
     async def written(self) -> None:
         if self._timer is None:
@@ -189,34 +189,56 @@ class SqliteJournal:
             self._timer.cancel()
         self._timer, self._lazy = None, False
 
+    def _try_commit(self) -> ApiError | None:
+        """Write the batch; if that fails it stays staged for the next try, and who waits hears of it."""
+        try:
+            self._commit()
+        except sqlite3.Error as error:
+            _log.exception("the journal cannot be written")
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            return ApiError(Code.UNAVAILABLE, f"The change is not on disk: {error}.")
+        return None
+
     def _commit(self) -> None:
+        fresh = [(number, *saved) for number, saved in self._tasks.items() if saved[1] is not None]
+        # One that came and went within a batch was never written and leaves no trace.
+        dead = [number for number, (_, entry) in self._tasks.items() if entry is None and number in self._known]
         db = self._db
         db.execute("BEGIN IMMEDIATE")
-        self._write_queues()
-        db.executemany("INSERT OR REPLACE INTO task VALUES (?, ?, ?)", self._fresh_rows())
-        db.executemany("DELETE FROM task WHERE number = ?", self._dead_numbers())
-        if self._tombstones:
-            db.executemany("INSERT OR REPLACE INTO tombstone VALUES (?, ?)", self._tombstones.items())
+        for name, saved in self._queues.items():
+            self._write("queue", name, json.dumps(saved) if saved is not None else None)
+        rows = ((number, queue, json.dumps(entry.saved())) for number, queue, entry in fresh if entry is not None)
+        db.executemany("INSERT OR REPLACE INTO task VALUES (?, ?, ?)", rows)
+        db.executemany("DELETE FROM task WHERE number = ?", ((number,) for number in dead))
+        for name, until in self._tombstones.items():
+            self._write("tombstone", name, until)
         db.execute("COMMIT")
+        self._known.update(item[0] for item in fresh)
+        self._known.difference_update(dead)
+        self._forget_staged()
+
+    def _write(self, table: str, name: str, value: str | int | None) -> None:
+        if value is None:
+            self._db.execute(f"DELETE FROM {table} WHERE name = ?", (name,))  # noqa: S608 (names of our own)
+        else:
+            self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (name, value))  # noqa: S608
+
+    def _forget_staged(self) -> None:
+        self._queues.clear()
         self._tasks.clear()
         self._tombstones.clear()
 
-    def _write_queues(self) -> None:
-        for name, saved in self._queues.items():
-            self._db.execute("DELETE FROM queue WHERE name = ?", (name,))
-            if saved is not None:
-                self._db.execute("INSERT INTO queue VALUES (?, ?)", (name, json.dumps(saved)))
-        self._queues.clear()
 
-    def _fresh_rows(self) -> Iterator[tuple[int, str, str]]:
-        for number, (queue, entry) in self._tasks.items():
-            if entry is not None:
-                self._saved_numbers.add(number)
-                yield number, queue, json.dumps(entry.saved())
-
-    def _dead_numbers(self) -> Iterator[tuple[int]]:
-        """Only of tasks that were written at all: one that came and went within a batch leaves no trace."""
-        for number, (_, entry) in self._tasks.items():
-            if entry is None and number in self._saved_numbers:
-                self._saved_numbers.discard(number)
-                yield (number,)
+def _opened(path: Path) -> sqlite3.Connection:
+    """The file, for this process alone: two services on one file would dispatch every task twice."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1)
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+        db.executescript(_SCHEMA)
+    except (sqlite3.Error, OSError) as error:
+        raise OSError(f"{path} cannot be used: {error}; is another Cloud Tasks using it?") from None
+    return db

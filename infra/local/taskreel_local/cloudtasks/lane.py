@@ -72,7 +72,7 @@ class Lane:
         self.queue = queue
         self.shared = shared
         self.tasks: dict[str, Entry] = {}
-        self.tombstones = Tombstones(int(shared.dedup_window.total_seconds() * SECOND))
+        self.tombstones = Tombstones(int(shared.dedup_window.total_seconds() * SECOND), self._forget_name)
         self.runs: set[Run] = set()
         self._heap: list[tuple[int, int, int, Entry]] = []
         self._dead = 0
@@ -176,6 +176,9 @@ class Lane:
             self._soon.cancel()
         self._timer = self._soon = None
         self.tombstones.clear()
+
+    def _forget_name(self, task_id: str) -> None:
+        self.shared.journal.put_tombstone(f"{self.queue.name}/tasks/{task_id}", None)
 
     # ── waiting ──────────────────────────────────────────────────────────────────────────────
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -123,32 +121,25 @@ class RestDoor:
             timeout_keep_alive=75,  # longer than any client keeps its side: none meets the closing
             timeout_graceful_shutdown=2,
         )
-        self._server = _QuietServer(config)
-        self._serving: asyncio.Task[None] | None = None
+        self._server = uvicorn.Server(config)
+        self._listener: socket.socket | None = None
 
     async def open(self) -> int:
-        """Listen; the result is the port."""
-        listener = _listen(self._host, self._port)
-        port: int = listener.getsockname()[1]
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
-        while not self._server.started:
-            if self._serving.done():
-                self._serving.result()
-            await asyncio.sleep(0.001)
+        """Listen; the result is the port.
+
+        Uvicorn's own `serve` would take the process's signals and look ten times a second whether it should end.
+        """
+        self._listener = _listen(self._host, self._port)
+        port: int = self._listener.getsockname()[1]
+        self._server.config.load()
+        self._server.lifespan = self._server.config.lifespan_class(self._server.config)
+        await self._server.startup(sockets=[self._listener])
         return port
 
     async def close(self) -> None:
         """Stop listening, finish what is being answered."""
-        self._server.should_exit = True
-        if self._serving is not None:
-            await self._serving
-
-
-class _QuietServer(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals belong to whoever embeds the service."""
-        yield
+        if self._listener is not None:
+            await self._server.shutdown(sockets=[self._listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 _MAX_NAMED = 1_000_000
 _MAX_RANDOM = 10_000
 
@@ -12,19 +14,33 @@ class Tombstones:
     Google's window is "up to" 24 hours: an upper bound, so forgetting early is allowed (quotas page, 2026-04-08).
     """
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, forget: Callable[[str], None], most: int = _MAX_NAMED) -> None:
         self._window = window
+        self._forget = forget
+        self._most = most
         self._named: dict[str, int] = {}
         self._random: dict[str, int] = {}
 
     def bury(self, task_id: str, now: int, *, named: bool) -> int | None:
         """Remember a name; the result says until when, if that is worth writing down."""
         until = now + self._window
-        table, limit = (self._named, _MAX_NAMED) if named else (self._random, _MAX_RANDOM)
-        table[task_id] = until
-        while table and (len(table) > limit or next(iter(table.values())) <= now):
-            del table[next(iter(table))]
-        return until if named and self._window else None
+        if not named:
+            self._random[task_id] = until
+            if len(self._random) > _MAX_RANDOM:
+                del self._random[next(iter(self._random))]
+            return None
+        self._named[task_id] = until
+        self._drop_oldest(now)
+        return until if self._window else None
+
+    def _drop_oldest(self, now: int) -> None:
+        """Entries are in the order of their end; what ran out or is too much is forgotten on disk, too."""
+        while self._named:
+            oldest = next(iter(self._named))
+            if len(self._named) <= self._most and self._named[oldest] > now:
+                return
+            del self._named[oldest]
+            self._forget(oldest)
 
     def restore(self, task_id: str, until: int) -> None:
         """Take back a name from the journal."""
