@@ -1,0 +1,1 @@
+"""Benchmarks: `scripts/bench`. Only the ratios of one run mean anything; the machine decides the rest."""

@@ -1,0 +1,164 @@
+"""Who is measured: Taskreel and its peers, each behind the same public API, each in processes of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from taskreel_local.bench.http import Connection, answers
+from taskreel_local.bench.processes import Tree, clean_environ, free_port, wait_for
+from taskreel_local.bench.tools import need, node_modules, peer_python
+from taskreel_local.data import DataFolder
+from taskreel_local.stack import ROOT
+from taskreel_local.tokens import make_token
+
+PEERS = Path(__file__).parent / "peers"
+SUBMIT = "/api/jobs/image-generation"
+
+_USER = "bench"
+_GRANT = 1_000_000
+_START_SECONDS = 60.0
+#: The one request of the run. Taskreel's carries the wish to generate nothing besides.
+_BODY: Mapping[str, Any] = {
+    "prompt": "A lighthouse in a storm, the lamp lit, waves over the rocks",
+    "model": "flux-1.1-pro",
+    "provider": "bfl",
+    "options": {"width": 1024, "height": 1024},
+}
+_NOOP = {"studio": {"mode": "noop"}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A contender that answers."""
+
+    url: str
+    token: str
+    body: Mapping[str, Any]
+    tree: Tree
+    #: How many jobs have been completed since the start.
+    completed: Callable[[], int]
+
+
+Contender = Callable[[Path], AbstractContextManager[Running]]
+
+
+@contextmanager
+def taskreel(folder: Path) -> Iterator[Running]:
+    """The stack as `taskreel dev` runs it, without rate limits: the queues' process and two servers."""
+    data = DataFolder(folder)
+    with start_stack(folder, "--servers", "2") as (url, tree):
+        token = make_token(data, user=_USER)
+        with Connection(url, make_token(data, user="bench-admin", role="admin")) as admin:
+            admin.call("POST", f"/api/credits/{_USER}/grants", {"amount": _GRANT})
+        with Connection(url, token) as user:
+            body = {**_BODY, "options": {**_BODY["options"], **_NOOP}}
+            yield Running(
+                url=url,
+                token=token,
+                body=body,
+                tree=tree,
+                completed=lambda: int(user.call("GET", "/api/credits")["captured"]),
+            )
+
+
+@contextmanager
+def start_stack(folder: Path, *options: str) -> Iterator[tuple[str, Tree]]:
+    """The dev stack on `folder`, in a process of its own: its URL and its processes."""
+    data = DataFolder(folder)
+    path = f"{ROOT / 'functions'}:{ROOT / 'infra' / 'local'}"
+    common = ["--port", "0", "--data", str(folder), "--unthrottled", "--log-format", "json"]
+    with Tree(folder / "bench.log") as tree:
+        command = [sys.executable, "-m", "taskreel_local.cli", "dev", *common, *options]
+        tree.start(command, environ=clean_environ(PYTHONPATH=path))
+        for _ in wait_for(_START_SECONDS, "starting the stack", tree):
+            url = data.url()
+            if url is not None:
+                yield url, tree
+                return
+
+
+@contextmanager
+def express_bullmq(folder: Path) -> Iterator[Running]:
+    """The architecture that the project's documents began from."""
+    with _node("express_bullmq.js", folder) as running:
+        yield running
+
+
+@contextmanager
+def express_bee(folder: Path) -> Iterator[Running]:
+    """The same on bee-queue."""
+    with _node("express_bee.js", folder) as running:
+        yield running
+
+
+@contextmanager
+def _node(script: str, folder: Path) -> Iterator[Running]:
+    modules = node_modules()
+    environ = {"NODE_ENV": "production", "NODE_PATH": str(modules)}
+    roles = [["node", str(PEERS / script), role] for role in ("api", "worker")]
+    with _on_redis(folder, environ, lambda _port: roles) as running:
+        yield running
+
+
+@contextmanager
+def fastapi_celery(folder: Path) -> Iterator[Running]:
+    """The usual Python choice: one API process, a worker with two."""
+    python = peer_python()
+    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "ERROR"]
+
+    def commands(port: int) -> list[list[str]]:
+        api = ["uvicorn", "celery_api:api", "--port", str(port), "--no-access-log", "--log-level", "warning"]
+        worker = ["celery", "-A", "celery_tasks", "worker", "--concurrency", "2", *quiet]
+        return [[python, "-m", *api], [python, "-m", *worker]]
+
+    with _on_redis(folder, {"PYTHONPATH": str(PEERS)}, commands) as running:
+        yield running
+
+
+@contextmanager
+def _on_redis(
+    folder: Path, environ: Mapping[str, str], commands: Callable[[int], list[list[str]]]
+) -> Iterator[Running]:
+    """A Redis of the peer's own that keeps what it was told, and the peer's processes on it."""
+    need("redis-server")
+    redis, port = free_port(), free_port()
+    url = f"http://127.0.0.1:{port}"
+    data = DataFolder(folder)
+    secret = data.secrets().jwt
+    settings = clean_environ(**environ, PORT=str(port), REDIS_PORT=str(redis), JWT_SECRET=secret)
+    durable = ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"]
+    with Tree(folder / "bench.log") as tree:
+        server = ["redis-server", "--port", str(redis), "--bind", "127.0.0.1", "--dir", str(folder), *durable]
+        tree.start(server, environ=clean_environ())
+        for command in commands(port):
+            tree.start(command, folder=folder, environ=settings)
+        for _ in wait_for(_START_SECONDS, "starting the peer", tree):
+            if answers(url, "/completed"):
+                break
+        with Connection(url) as plain:
+            yield Running(
+                url=url,
+                token=make_token(data, user=_USER),
+                body=_BODY,
+                tree=tree,
+                completed=lambda: int(plain.call("GET", "/completed")["completed"]),
+            )
+
+
+CONTENDERS: Mapping[str, Contender] = {
+    "taskreel": taskreel,
+    "express-bullmq": express_bullmq,
+    "express-bee": express_bee,
+    "fastapi-celery": fastapi_celery,
+}
+LABELS: Mapping[str, str] = {
+    "taskreel": "Taskreel",
+    "express-bullmq": "Express + BullMQ + Redis",
+    "express-bee": "Express + bee-queue + Redis",
+    "fastapi-celery": "FastAPI + Celery + Redis",
+}

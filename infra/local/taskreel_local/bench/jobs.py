@@ -1,0 +1,141 @@
+"""The main job beside its peers: submissions over HTTP, timed until the last job is completed."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from taskreel_local.bench.contenders import CONTENDERS, LABELS, SUBMIT, Running
+from taskreel_local.bench.load import Load
+from taskreel_local.bench.processes import BenchError, Peak
+from taskreel_local.bench.table import table, told, told_ratio
+
+BASE = "express-bullmq"
+_WARM_UP = 300
+_STUCK_SECONDS = 20.0
+_POLL_SECONDS = 0.02
+
+_HEAD = ("", "jobs/s", "ratio", "CPU-ms/job", "ratio", "peak MB", "submit p50 ms", "p99 ms", "not 2xx", "kept")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One contender in one run."""
+
+    jobs_per_second: float
+    cpu_ms: float
+    peak_mb: float
+    p50_ms: float
+    p99_ms: float
+    refused: int
+    kept: float
+
+
+@dataclass(slots=True)
+class Results:
+    """Each contender's samples, or why it has none."""
+
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def run_jobs(load: Load, names: Sequence[str], repeat: int) -> None:
+    """Measure `names` in turn, `repeat` times, every other time backwards; then print the table."""
+    results = Results()
+    for round_ in range(repeat):
+        for name in names if round_ % 2 == 0 else reversed(names):
+            if name not in results.failures:
+                _add(results, name, load)
+    print(_title(load, repeat))
+    print(table(_HEAD, [_row(name, results) for name in names]))
+    for name, why in results.failures.items():
+        if name in results.samples:
+            print(f"{LABELS[name]}: a run failed: {why}")
+
+
+def _add(results: Results, name: str, load: Load) -> None:
+    try:
+        sample = _measure(name, load)
+    except BenchError as error:
+        results.failures[name] = str(error)
+    else:
+        results.samples.setdefault(name, []).append(sample)
+
+
+def _measure(name: str, load: Load) -> Sample:
+    with tempfile.TemporaryDirectory(prefix="taskreel-bench-") as text:
+        folder = Path(text)
+        with CONTENDERS[name](folder) as running:
+            load.send(running.url + SUBMIT, running.body, running.token, folder, jobs=_WARM_UP)
+            _until_completed(running, _WARM_UP)
+            return _timed(running, load, folder)
+
+
+def _timed(running: Running, load: Load, folder: Path) -> Sample:
+    before, cpu = running.completed(), running.tree.cpu_seconds()
+    with Peak(running.tree) as peak:
+        began = time.perf_counter()
+        sent = load.send(running.url + SUBMIT, running.body, running.token, folder)
+        _until_completed(running, before + load.jobs - sent.refused)
+        seconds = time.perf_counter() - began
+    done = running.completed() - before
+    return Sample(
+        jobs_per_second=done / seconds,
+        cpu_ms=(running.tree.cpu_seconds() - cpu) * 1000 / max(done, 1),
+        peak_mb=peak.megabytes,
+        p50_ms=sent.p50_ms,
+        p99_ms=sent.p99_ms,
+        refused=sent.refused,
+        kept=sent.kept,
+    )
+
+
+def _until_completed(running: Running, wanted: int) -> None:
+    """BenchError when nothing is completed any more."""
+    done, moved = -1, time.monotonic()
+    while (now := running.completed()) < wanted:
+        running.tree.check()
+        if now != done:
+            done, moved = now, time.monotonic()
+        if time.monotonic() - moved > _STUCK_SECONDS:
+            raise BenchError(f"stuck: {now} of {wanted} jobs completed, none for {_STUCK_SECONDS:.0f} s")
+        time.sleep(_POLL_SECONDS)
+
+
+def _title(load: Load, repeat: int) -> str:
+    runs = "one run" if repeat == 1 else f"{repeat} runs in alternating order, median (least–most)"
+    return f"\nJobs: {load.jobs} submissions, {load.concurrency} at a time by {load.generator}; {runs}"
+
+
+def _row(name: str, results: Results) -> list[str]:
+    samples = results.samples.get(name)
+    if not samples:
+        return [LABELS[name], results.failures[name]]
+    base = results.samples.get(BASE, [])
+    columns = _columns(samples)
+    against = _columns(base[: len(samples)]) if len(base) >= len(samples) else None
+    return [
+        LABELS[name],
+        told(columns["rate"]),
+        told_ratio(columns["rate"], against["rate"]) if against else "–",
+        told(columns["cpu"], ".2f"),
+        told_ratio(columns["cpu"], against["cpu"]) if against else "–",
+        told(columns["peak"]),
+        told(columns["p50"]),
+        told(columns["p99"]),
+        str(sum(sample.refused for sample in samples)),
+        f"{min(sample.kept for sample in samples):.0%}",
+    ]
+
+
+def _columns(samples: Sequence[Sample]) -> Mapping[str, list[float]]:
+    return {
+        "rate": [sample.jobs_per_second for sample in samples],
+        "cpu": [sample.cpu_ms for sample in samples],
+        "peak": [sample.peak_mb for sample in samples],
+        "p50": [sample.p50_ms for sample in samples],
+        "p99": [sample.p99_ms for sample in samples],
+    }

@@ -1,0 +1,67 @@
+"""What the peers need: programs that the machine has or lacks, and packages put into the ignored `.taskreel/bench`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from taskreel_local.bench.processes import BenchError
+from taskreel_local.stack import ROOT
+
+CACHE = ROOT / ".taskreel" / "bench"
+
+_INSTALL = {
+    "ab": "apt-get install -y apache2-utils",
+    "hey": "apt-get install -y hey",
+    "redis-server": "apt-get install -y redis-server",
+    "node": "apt-get install -y nodejs npm",
+    "npm": "apt-get install -y nodejs npm",
+}
+_NODE = ("express@5", "bullmq@6", "ioredis@5", "bee-queue@2", "jsonwebtoken@9", "zod@4")
+_PYTHON = ("fastapi", "uvicorn[standard]", "celery", "packaging", "redis", "pyjwt")
+
+
+def need(*programs: str) -> None:
+    """Raises BenchError that names what is missing, and how to install it."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        commands = dict.fromkeys(_INSTALL[program] for program in missing)
+        raise BenchError(f"not run: {' and '.join(missing)} missing; {'; '.join(commands)}")
+
+
+def node_modules() -> Path:
+    """The Node.js peers' packages, installed when first asked for."""
+    need("node", "npm")
+    folder = CACHE / "node"
+    words = ["npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--loglevel", "error", *_NODE]
+    _once(folder, "node packages", [words])
+    return folder / "node_modules"
+
+
+def peer_python() -> str:
+    """A Python with the Celery peer's packages, made when first asked for."""
+    folder = CACHE / "python"
+    python = folder / "bin" / "python"
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *_PYTHON]
+    _once(folder, "Python packages", [[sys.executable, "-m", "venv", str(folder)], install])
+    return str(python)
+
+
+def _once(folder: Path, what: str, commands: Sequence[Sequence[str]]) -> None:
+    """Do `commands` unless just these have been done; a half-made folder is made again."""
+    done, wanted = folder / ".complete", repr(commands)
+    if done.exists() and done.read_text() == wanted:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    print(f"Installing the peers' {what} in {folder.relative_to(ROOT)} (once)…", file=sys.stderr)
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    for command in commands:
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)  # noqa: S603 - our own words
+        if ended.returncode:
+            raise BenchError(f"not run: {what} could not be installed: {ended.stderr.strip()[-300:]}")
+    done.write_text(wanted)
