@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -59,3 +61,59 @@ class Losing(UnaryUnaryClientInterceptor):  # type: ignore[misc]  # gRPC is unty
         if self._carried_out:
             await (await continuation(details, request))
         raise rpc_error(self._code)
+
+
+class _Rows(UnaryStreamClientInterceptor):  # type: ignore[misc]  # gRPC is untyped
+    """Counts the reads of answers that come as streams, as Firestore bills them."""
+
+    def __init__(self, bill: Bill) -> None:
+        self._bill = bill
+
+    async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
+        answers = [answer async for answer in await continuation(details, request)]
+        name = method(details)
+        if name == "BatchGetDocuments":
+            self._bill.reads += len(request.documents)
+        elif name == "RunQuery":
+            self._bill.reads += max(1, sum(answer.HasField("document") for answer in answers))
+        else:  # an aggregation: one for up to a thousand index entries
+            self._bill.reads += 1
+        return _replayed(answers)
+
+
+class _Writes(UnaryUnaryClientInterceptor):  # type: ignore[misc]  # gRPC is untyped
+    def __init__(self, bill: Bill) -> None:
+        self._bill = bill
+
+    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        match method(details):
+            case "Commit":
+                self._bill.writes += len(request.writes)
+            case "CreateTask":
+                self._bill.task_creations += 1
+            case "BatchCreateTasks":
+                self._bill.task_creations += len(request.requests)
+            case _:
+                pass
+        return await continuation(details, request)
+
+
+@dataclass
+class Bill:
+    """Billed operations: document reads, document writes, tasks created."""
+
+    reads: int = 0
+    writes: int = 0
+    task_creations: int = 0
+
+    @property
+    def interceptors(self) -> list[Any]:
+        return [_Rows(self), _Writes(self)]
+
+    def clear(self) -> None:
+        self.reads = self.writes = self.task_creations = 0
+
+
+async def _replayed(answers: list[Any]) -> AsyncIterator[Any]:
+    for answer in answers:
+        yield answer

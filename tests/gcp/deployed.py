@@ -1,0 +1,108 @@
+"""The deployed functions over Google's adapters: Firestore's emulator, local Cloud Tasks over gRPC, a local bucket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from simulation.world import BASE, KEY, QUEUES, _client, _wire, settings, token
+from taskreel import wiring
+from taskreel.adapters.gcp.cloud_tasks import CloudTasks
+from taskreel.adapters.gcp.firestore import FirestoreStore
+from taskreel.adapters.gcp.gcs import CloudStorage
+from taskreel_local.cloudtasks.queues_file import DEFAULT_PARENT
+from taskreel_local.cloudtasks.records import Outgoing, Reply
+from taskreel_local.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_local.emulators import LocalStorage
+
+
+@dataclass
+class Deployed:
+    """A running system; the queue delivers as soon as it may."""
+
+    api: httpx.AsyncClient
+    processor: httpx.AsyncClient
+    maintenance: httpx.AsyncClient
+    #: The jobs whose tasks were delivered, with the answers.
+    delivered: list[tuple[str, int]] = field(default_factory=list)
+    _news: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def send(self, request: Outgoing) -> Reply:
+        """A delivery from the queue to the task processor."""
+        answer = await self.processor.request(
+            request.method, request.url, headers=list(request.headers), content=request.body
+        )
+        async with self._news:
+            self.delivered.append((json.loads(request.body)["jobId"], answer.status_code))
+            self._news.notify_all()
+        return Reply(answer.status_code, dict(answer.headers), answer.content)
+
+    async def deliveries(self, count: int) -> None:
+        """Wait until that many were answered."""
+        async with self._news, asyncio.timeout(30):
+            await self._news.wait_for(lambda: len(self.delivered) >= count)
+
+    async def sweep(self) -> None:
+        answer = await self.maintenance.post("/tasks/sweep", headers={"X-Internal-Api-Key": KEY})
+        assert answer.status_code == 200, answer.text
+
+
+@dataclass(frozen=True)
+class _Sender:
+    made: list[Deployed]
+
+    async def send(self, request: Outgoing) -> Reply:
+        return await self.made[0].send(request)
+
+
+@asynccontextmanager
+async def deployed(
+    folder: Path,
+    patch: pytest.MonkeyPatch,
+    firestore: str,
+    storage: LocalStorage,
+    interceptors: Sequence[Any] = (),
+) -> AsyncIterator[Deployed]:
+    """The system for the time of the block, with a fresh project and bucket."""
+    bucket, project = f"test-{uuid4().hex}", f"test-{uuid4().hex}"
+    storage.server.buckets.create_bucket(bucket, {})
+    made: list[Deployed] = []
+    config = ServiceConfig(rest_port=None, grpc_port=0, queues=QUEUES, sender=_Sender(made))
+    async with AsyncExitStack() as stack:
+        queue = await stack.enter_async_context(LocalCloudTasks(config))
+        store = FirestoreStore(project, emulator=firestore, interceptors=interceptors)
+        tasks = _cloud_tasks(f"127.0.0.1:{queue.grpc_port}", interceptors)
+        blobs = CloudStorage(bucket, emulator=storage.url, signing_key=storage.signing_key)
+        for adapter in (store, tasks, blobs):
+            stack.push_async_callback(adapter.close)
+        chosen = settings(folder)
+        services = replace(wiring.build(chosen, wiring.SystemClock()), store=store, tasks=tasks, blobs=blobs)
+        stack.callback(services.workers.close)
+        _wire(patch, chosen, services)
+        api, processor, maintenance = map(_client, ("jobs_api", "task_processor", "maintenance"))
+        for client in (api, processor, maintenance):
+            await stack.enter_async_context(client)
+        api.headers["authorization"] = f"Bearer {token()}"
+        made.append(Deployed(api, processor, maintenance))
+        yield made[0]
+
+
+def _cloud_tasks(emulator: str, interceptors: Sequence[Any]) -> CloudTasks:
+    _, project, _, location = DEFAULT_PARENT.split("/")
+    return CloudTasks(
+        project=project,
+        location=location,
+        target_url=BASE,
+        internal_key=KEY,
+        emulator=emulator,
+        interceptors=interceptors,
+    )

@@ -1,0 +1,113 @@
+"""What a job costs on Google Cloud: operations counted at the gRPC channels, as the bill counts them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from taskreel_local.emulators import LocalStorage
+
+from .calls import Bill
+from .deployed import Deployed, deployed
+
+pytestmark = pytest.mark.emulator
+
+PLAIN = {"prompt": "a kite", "options": {"width": 64, "height": 64, "studio": {"mode": "noop"}}}
+
+
+@pytest.fixture
+def bill() -> Bill:
+    return Bill()
+
+
+@pytest.fixture
+async def cloud(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    firestore_address: str,
+    local_storage: LocalStorage,
+    bill: Bill,
+) -> AsyncIterator[Deployed]:
+    async with deployed(tmp_path, monkeypatch, firestore_address, local_storage, bill.interceptors) as running:
+        yield running
+
+
+async def finished(cloud: Deployed, count: int = 1) -> list[str]:
+    """Submit that many plain jobs and wait for their deliveries."""
+    before = len(cloud.delivered)
+    ids = []
+    for _ in range(count):
+        answer = await cloud.api.post("/api/jobs/image-generation", json=PLAIN)
+        assert answer.status_code == 202, answer.text
+        ids.append(answer.json()["jobId"])
+    await cloud.deliveries(before + count)
+    return ids
+
+
+async def test_a_plain_job_is_four_reads_six_writes_and_two_task_operations(cloud: Deployed, bill: Bill) -> None:
+    await finished(cloud)  # the user's first job also opens the account
+    bill.clear()
+    (job_id,) = await finished(cloud)
+    counted = replace(bill)
+    assert (await cloud.api.get(f"/api/jobs/{job_id}")).json()["status"] == "COMPLETED"
+    assert counted.reads <= 4
+    assert counted.writes <= 6
+    assert counted.task_creations == 1  # and its dispatch is the second operation
+
+
+async def test_reading_a_status_is_one_read(cloud: Deployed, bill: Bill) -> None:
+    (job_id,) = await finished(cloud)
+    bill.clear()
+    assert (await cloud.api.get(f"/api/jobs/{job_id}")).status_code == 200
+    assert (bill.reads, bill.writes) == (1, 0)
+
+
+async def test_reading_a_result_is_one_read(cloud: Deployed, bill: Bill) -> None:
+    (job_id,) = await finished(cloud)
+    bill.clear()
+    assert (await cloud.api.get(f"/api/jobs/{job_id}/result")).status_code == 200
+    assert (bill.reads, bill.writes) == (1, 0)
+
+
+async def test_a_page_of_jobs_is_its_rows(cloud: Deployed, bill: Bill) -> None:
+    await finished(cloud, 5)
+    for limit in (2, 20):
+        bill.clear()
+        rows = (await cloud.api.get(f"/api/jobs?limit={limit}")).json()["jobs"]
+        assert (bill.reads, bill.writes) == (len(rows), 0) == (min(limit, 5), 0)
+
+
+async def test_a_balance_is_one_read(cloud: Deployed, bill: Bill) -> None:
+    await finished(cloud)
+    bill.clear()
+    assert (await cloud.api.get("/api/credits")).status_code == 200
+    assert (bill.reads, bill.writes) == (1, 0)
+
+
+async def test_cancelling_reads_the_job_once_and_commits_once(cloud: Deployed, bill: Bill) -> None:
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    answer = await cloud.api.post("/api/jobs/image-generation", json={**PLAIN, "scheduleAt": tomorrow})
+    bill.clear()
+    assert (await cloud.api.delete(f"/api/jobs/image-generation/{answer.json()['jobId']}")).is_success
+    assert bill.reads <= 2
+    assert bill.writes <= 3
+
+
+async def test_a_sweep_that_finds_nothing_is_one_read(cloud: Deployed, bill: Bill) -> None:
+    await finished(cloud)
+    bill.clear()
+    await cloud.sweep()
+    assert (bill.reads, bill.writes, bill.task_creations) == (1, 0, 0)
+
+
+async def test_a_repeated_delivery_is_one_read(cloud: Deployed, bill: Bill) -> None:
+    (job_id,) = await finished(cloud)
+    bill.clear()
+    key = {"X-Internal-Api-Key": "the-internal-key-of-these-tests"}
+    answer = await cloud.processor.post("/tasks/process", json={"jobId": job_id, "delivery": 1}, headers=key)
+    assert answer.is_success
+    assert (bill.reads, bill.writes) == (1, 0)
