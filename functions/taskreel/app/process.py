@@ -147,27 +147,30 @@ class _Run:
         self._type = JOB_TYPES[job.job_type]
         self._folder = services.scratch.take()
         self._work = Work(services, job, self._type, self._folder)
+        self._working = True
 
     async def go(self) -> None:
+        run = asyncio.current_task()
+        assert run is not None  # noqa: S101 - a coroutine runs in a task
         keeper = asyncio.create_task(self._keep())
-        working = asyncio.create_task(self._work.run(self._save))
+        keeper.add_done_callback(lambda _: run.cancel() if self._working else None)
         try:
-            await asyncio.wait(
-                {keeper, working}, timeout=self._type.timeout.total_seconds(), return_when=asyncio.FIRST_COMPLETED
-            )
+            async with asyncio.timeout(self._type.timeout.total_seconds()):
+                await self._work.run(self._save)
+        except TimeoutError:
+            self._work.time_out(self._type.timeout)
+        except asyncio.CancelledError:
             if keeper.done():
                 keeper.result()
-            if working.done():
-                working.result()
-            else:
-                self._work.time_out(self._type.timeout)
+            raise
         finally:
-            await _stop(keeper, working)
+            self._working = False
+            keeper.cancel()
             await self._services.scratch.give_back(self._folder)
         await self._settle()
 
     async def _keep(self) -> None:
-        """Hold the lease and write progress, at most once a second; ends only when the lease is lost."""
+        """Hold the lease and write progress, at most once a second; ends only with the reason why it cannot."""
         clock = self._services.clock
         renewed, shown = clock.now(), self._work.progress
         while True:
@@ -228,9 +231,3 @@ class _Run:
         if again.why == "poll":
             return job.with_(now, **changes)
         return job.to(Status.RETRYING, now, **changes)
-
-
-async def _stop(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

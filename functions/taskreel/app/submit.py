@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -40,8 +41,12 @@ class Request:
 
     job_type: JobType[Any]
     submission: Submission
-    body_hash: str
     idempotency_key: str | None = None
+
+    @property
+    def body_hash(self) -> str:
+        """Equal for equal requests, whatever their order of fields and white space."""
+        return hashlib.sha256(self.submission.model_dump_json().encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,7 +228,7 @@ class Job(Value):
 
     @property
     def resumes(self) -> bool:
-        """Whether all that is left goes on elsewhere, at a provider or in a pipeline's jobs: the next run is no attempt.
+        """Whether all that is left goes on elsewhere, at a provider or in a pipeline's jobs: no new attempt.
 
         It is so between two looks, and when the run that looked has died.
         """

@@ -33,6 +33,8 @@ def api_app(services: Services, rules: TokenRules, *, base_url: str) -> FastAPI:
         openapi_url="/api/openapi.json",
         swagger_ui_oauth2_redirect_url="/api/docs/oauth2-redirect",
         static_url="/api/docs/static",
+        # Cloud Run traces, measures and logs requests already.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.authenticator = Authenticator(rules)
     app.state.base_url = base_url.rstrip("/")

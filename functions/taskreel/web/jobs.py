@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from http import HTTPStatus
@@ -82,7 +81,6 @@ async def _submit(request: Request, job_type: JobType[Any]) -> Response:
     wanted = SubmitRequest(
         job_type=job_type,
         submission=submission,
-        body_hash=hashlib.sha256(submission.model_dump_json().encode()).hexdigest(),
         idempotency_key=idempotency_key(request),
     )
     if request.query_params.get("validateOnly", "").lower() in {"true", "1"}:

@@ -1,6 +1,6 @@
-"""One server process of the stack: the deployed entry points and the files, behind one port.
+"""One server process of the stack: what the functions serve, and the files, behind one port.
 
-Each path goes to the function that serves it in the cloud, hosted by functions_framework as there.
+Each path goes to the application that `main.py` hands to functions_framework in the cloud.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import os
 import socket
 import sys
 import threading
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
-from functions_framework.aio import create_asgi_app
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from taskreel import wiring
 from taskreel.adapters.local.files import FileBlobs
@@ -31,21 +31,32 @@ _GRACE_SECONDS = 3
 
 
 class Gateway:
-    """Sends each request to its function; anything else is the API's to refuse."""
+    """Sends each request to the application that its function serves; anything else is the API's to refuse."""
 
-    def __init__(self, main: Path) -> None:
-        self._api: ASGIApp = create_asgi_app("jobs_api", str(main))
-        self._routes: dict[str, ASGIApp] = {
-            "/tasks/process": create_asgi_app("task_processor", str(main)),
-            "/tasks/sweep": create_asgi_app("maintenance", str(main)),
-        }
+    def __init__(self) -> None:
         self._files = Starlette(routes=[Route("/files/{path:path}", _file, methods=["GET", "HEAD"])])
+        self._functions: dict[str, Callable[[], ASGIApp]] = {
+            "/tasks/process": wiring.processor,
+            "/tasks/sweep": wiring.maintenance,
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         path: str = scope.get("path", "")
-        app = self._files if path.startswith("/files/") else self._routes.get(path, self._api)
+        app = self._files if path.startswith("/files/") else self._functions.get(path, wiring.api)()
         await app(scope, receive, send)
+
+
+class Protocol(HttpToolsProtocol):
+    """Keeps an HTTP/1.0 connection whose client asks for it, as `ab` and some proxies do; uvicorn closes those."""
+
+    def on_headers_complete(self) -> None:
+        """The request is known now."""
+        super().on_headers_complete()
+        cycle = self.cycle
+        if self.scope["http_version"] == "1.0" and self.parser.should_keep_alive():
+            cycle.keep_alive = True
+            cycle.default_headers = [*cycle.default_headers, (b"connection", b"keep-alive")]
 
 
 async def _file(request: Request) -> Response:
@@ -79,12 +90,14 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     """Serve on the listening socket whose descriptor is the argument."""
-    descriptor, source = int(sys.argv[1]), Path(sys.argv[2])
+    descriptor = int(sys.argv[1])
     _end_with_parent()
     wiring.settings()
     listener = socket.socket(fileno=descriptor)
     config = uvicorn.Config(
-        Gateway(source),
+        Gateway(),
+        http=Protocol,
+        proxy_headers=False,
         lifespan="off",
         log_config=None,
         access_log=False,

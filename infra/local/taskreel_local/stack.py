@@ -216,7 +216,6 @@ class _Server:
             "-m",
             "taskreel_local.server",
             str(descriptor),
-            str(MAIN),
             env=dict(self._environ),
             stdin=asyncio.subprocess.PIPE,  # its end tells the process that the stack is gone
             pass_fds=(descriptor,),

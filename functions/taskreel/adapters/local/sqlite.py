@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
 import sqlite3
 import time
@@ -18,6 +17,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+
+import orjson
 
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
 from taskreel.ports import Document, Increment, Index, Query, Transaction
@@ -29,8 +30,8 @@ except ImportError:  # Windows: SQLite's own busy handler arbitrates, less fairl
 
 T = TypeVar("T")
 
-#: Firestore reserves field names of this form, so no document of ours can hold one.
-_TIME = "__time__"
+#: Marks a time in the JSON. A private-use character: nobody's field has this name.
+_TIME = "\ue000"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _WATCH_SECONDS = 0.02
 
@@ -39,7 +40,7 @@ def _time_text(value: datetime) -> str:
     """Fixed-width UTC text: it sorts as the time does."""
     if value.tzinfo is None:
         raise TypeError(f"a stored time must be aware: {value!r}")
-    return value.astimezone(UTC).isoformat(timespec="microseconds")
+    return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat(timespec="microseconds")
 
 
 def _encode(value: Any) -> Any:
@@ -48,13 +49,32 @@ def _encode(value: Any) -> Any:
     raise TypeError(f"a document cannot hold {type(value).__name__}")
 
 
-def _decode(value: dict[str, Any]) -> Any:
-    text = value.get(_TIME)
-    return value if text is None else datetime.fromisoformat(text)
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS  # a status is a key, and a string of our own
 
 
-_dumps = json.JSONEncoder(default=_encode, ensure_ascii=False, separators=(",", ":")).encode
-_loads = json.JSONDecoder(object_hook=_decode).decode
+def _dumps(value: Any) -> str:
+    try:
+        return orjson.dumps(value, _encode, _OPTIONS).decode()
+    except TypeError as error:
+        raise (error.__cause__ or error) from None
+
+
+def _loads(text: str) -> Any:
+    return _restored(orjson.loads(text))
+
+
+def _restored(value: Any) -> Any:
+    """`value` with its times as times again."""
+    if isinstance(value, dict):
+        if _TIME in value:
+            with contextlib.suppress(ValueError, TypeError):
+                return datetime.fromisoformat(value[_TIME])
+        for name, inner in value.items():
+            if isinstance(inner, dict | list):
+                value[name] = _restored(inner)
+    elif isinstance(value, list):
+        value[:] = [_restored(inner) if isinstance(inner, dict | list) else inner for inner in value]
+    return value
 
 
 def _column_value(value: Any) -> Any:
@@ -342,12 +362,14 @@ class SqliteStore:
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = self._connect()
+            with _translated():
+                self._connection = self._connect()
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
         if str(self._path) != ":memory:":
-            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):  # SQLite's own error says it better
+                Path(self._path).parent.mkdir(parents=True, exist_ok=True)
             self._lock_file = Path(f"{self._path}.lock").open("a")  # noqa: SIM115 - held as long as the connection
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=20, cached_statements=512)
         connection.execute("PRAGMA journal_mode = WAL")
@@ -369,7 +391,9 @@ class SqliteStore:
         for index in indexes:
             columns = ", ".join(f"{table.expression(field)} {way}" for field, way in index.fields)
             name = "_".join([collection, *(f"{field}_{way}" for field, way in index.fields)])
-            connection.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON {table.name} ({columns}, id)')
+            # A document that lacks a field is never asked for by it, and need not be in the index.
+            present = " AND ".join(f"{table.expression(field)} IS NOT NULL" for field, _ in index.fields[:-1])
+            connection.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON {table.name} ({columns}, id) WHERE {present}')
         self._tables[collection] = table
 
     @staticmethod
@@ -384,7 +408,7 @@ class SqliteStore:
             if f"f_{field}" in there:
                 continue
             connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {table.expression(field)}")
-            value = f"coalesce(json_extract(data, '$.{field}.{_TIME}'), json_extract(data, '$.{field}'))"
+            value = f"coalesce(json_extract(data, '$.{field}.\"{_TIME}\"'), json_extract(data, '$.{field}'))"
             connection.execute(f"UPDATE {table.name} SET {table.expression(field)} = {value}")
 
 
@@ -398,7 +422,7 @@ def _step(awaitable: Awaitable[T]) -> T:
     raise RuntimeError("a transaction may await nothing but its own reads")
 
 
-_SQL = {"==": "IS", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_SQL = {"==": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
 def _where(table: _Table, query: Query) -> tuple[str, list[Any]]:
@@ -417,6 +441,8 @@ def _where(table: _Table, query: Query) -> tuple[str, list[Any]]:
 
 
 def _filter(table: _Table, field: str, operator: str, value: Any) -> tuple[str, list[Any]]:
+    if operator == "==" and value is None:
+        return f"{table.expression(field)} IS NULL", []
     if operator == "in":
         return f"{table.expression(field)} IN ({', '.join('?' * len(value))})", [
             table.value(field, one) for one in value
