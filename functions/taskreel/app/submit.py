@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from taskreel.app.cost import cost
+from pydantic import ValidationError
+
 from taskreel.app.read import Caller, as_job, open_account
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.domain.claim import alarm
@@ -202,7 +204,11 @@ def _check_schedule(services: Services, submission: Submission) -> None:
 
 def _retry(default: RetryPolicy, wanted: RetryOptions | None) -> RetryPolicy:
     changes = wanted.model_dump(exclude_none=True) if wanted else {}
-    return RetryPolicy.model_validate({**default.model_dump(), **changes}) if changes else default
+    try:
+        return RetryPolicy.model_validate({**default.model_dump(), **changes}) if changes else default
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InvalidError(f"retry: {message}", errors=[{"path": "retry", "message": message}]) from None
 
 
 def _after(start: datetime, seconds: int | None) -> datetime | None:
