@@ -28,7 +28,7 @@ async def _reopen(services: Services, tx: Transaction, job_id: str) -> Job:
     if job.parent_id is not None:
         raise ConflictError(f"This job is a part of {job.parent_id}: retry that one.", parentId=job.parent_id)
     if job.status is not Status.FAILED:
-        raise ConflictError(f"Only a failed job can be retried; this one is {job.status}.", status=job.status)
+        raise ConflictError(f"Only a failed job can be retried; this one is {job.status}.", jobStatus=job.status)
     now = services.clock.now()
     account = open_account(services, job.user_id, await tx.get("accounts", job.user_id))
     job_type = JOB_TYPES[job.job_type]

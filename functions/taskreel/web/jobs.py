@@ -189,7 +189,7 @@ async def _show_result(request: Request, job: Job) -> Response:
         if job.status.final
         else "has no result yet; follow its events, or ask with Prefer: wait=30"
     )
-    raise ConflictError(f"The job is {job.status} and {text}.", code="no_result", status=job.status, error=error)
+    raise ConflictError(f"The job is {job.status} and {text}.", code="no_result", jobStatus=job.status, error=error)
 
 
 async def _show_events(request: Request, job: Job) -> Response:

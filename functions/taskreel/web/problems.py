@@ -41,12 +41,12 @@ _HEADERS: Mapping[HTTPStatus, dict[str, str]] = {
 def problem(status: HTTPStatus, code: str, detail: str, more: Mapping[str, Any] | None = None) -> Response:
     """One problem; `more` are extension members."""
     body = {
+        **(more or {}),
         "type": f"urn:taskreel:problem:{code}",
         "title": status.phrase,
         "status": status.value,
         "detail": detail,
         "code": code,
-        **(more or {}),
     }
     return Response(to_json(body), status.value, _HEADERS.get(status), media_type="application/problem+json")
 
