@@ -7,7 +7,7 @@ import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from taskreel.app.services import Services
@@ -129,7 +129,7 @@ def _write_cursor(row: Document) -> str:
 def _read_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         time, id_ = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return datetime.fromisoformat(time), str(id_)
-    except (ValueError, TypeError, binascii.Error):
+        return datetime.fromisoformat(time).astimezone(UTC), str(id_)
+    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
         message = "not a cursor of ours: pass `nextCursor` of the page before as it stands"
         raise InvalidError(f"cursor: {message}", errors=[{"path": "cursor", "message": message}]) from None
