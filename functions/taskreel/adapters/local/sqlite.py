@@ -473,5 +473,5 @@ def _behind(table: _Table, query: Query) -> tuple[str, list[Any]]:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise StoreError(f"The local store failed: {error}. Is the disk full, or the data folder gone?") from error
