@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from cloudtasks.worker import QUEUE, Worker
 from taskreel_local.cloudtasks.engine import Engine
@@ -84,8 +83,8 @@ async def test_a_retry_tells_the_last_answer(engine: Engine, worker: Worker) -> 
 
 
 async def test_a_redirect_is_followed_as_the_same_attempt_with_the_same_body(engine: Engine, worker: Worker) -> None:
-    worker.answers.append(lambda: web.Response(status=307, headers={"Location": "/moved"}))
-    worker.answers.append(lambda: web.Response(status=303, headers={"Location": "/see"}))
+    worker.answers.append((307, {"Location": "/moved"}))
+    worker.answers.append((303, {"Location": "/see"}))
     await send(engine, f"{worker.url}/start", body=b"hello")
     await engine.wait_idle()
     assert [(seen.method, seen.path, seen.body) for seen in worker.seen] == [
@@ -98,7 +97,7 @@ async def test_a_redirect_is_followed_as_the_same_attempt_with_the_same_body(eng
 
 async def test_a_redirect_to_nowhere_ends_and_is_retried(engine: Engine, worker: Worker) -> None:
     for _ in range(6):
-        worker.answers.append(lambda: web.Response(status=302, headers={"Location": "/again"}))
+        worker.answers.append((302, {"Location": "/again"}))
     await send(engine, worker.url)
     assert (await worker.received(7))[6].headers["X-CloudTasks-TaskPreviousResponse"] == "302"
     await engine.wait_idle()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
-from aiohttp import web
+import httptools
 
 from taskreel_local.cloudtasks.clock import SECOND, VirtualClock
 from taskreel_local.cloudtasks.engine import Engine, EngineConfig
@@ -92,30 +93,36 @@ async def make_bench(config: EngineConfig | None = None, journal: Journal | None
 
 @dataclass
 class Seen:
-    """A request as a real worker saw it."""
+    """A request as a real worker saw it, header names as they were written."""
 
     method: str
     path: str
-    headers: dict[str, str]
-    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
 
 @dataclass
 class Worker:
-    """A real HTTP server that answers by a script."""
+    """A real HTTP server that answers by a script: a status, or a status and headers."""
 
     url: str = ""
-    answers: deque[Callable[[], web.Response] | int] = field(default_factory=deque)
+    answers: deque[int | tuple[int, dict[str, str]]] = field(default_factory=deque)
     seen: list[Seen] = field(default_factory=list)
     _waiters: list[tuple[int, asyncio.Future[None]]] = field(default_factory=list)
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.seen.append(Seen(request.method, request.path_qs, dict(request.headers), await request.read()))
+    def answer(self, request: Seen) -> bytes:
+        self.seen.append(request)
         for count, waiter in self._waiters:
             if len(self.seen) >= count and not waiter.done():
                 waiter.set_result(None)
         answer = self.answers.popleft() if self.answers else 200
-        return web.Response(status=answer) if isinstance(answer, int) else answer()
+        status, headers = answer if isinstance(answer, tuple) else (answer, {})
+        lines = [
+            f"HTTP/1.1 {status} Scripted",
+            "Content-Length: 0",
+            *(f"{key}: {value}" for key, value in headers.items()),
+        ]
+        return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
     async def received(self, count: int) -> list[Seen]:
         """The requests, once there are `count`."""
@@ -126,18 +133,38 @@ class Worker:
         return self.seen
 
 
+class Connection(asyncio.Protocol):
+    """One client of the worker's; the parser calls the `on_…` methods."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._parser: Any = httptools.HttpRequestParser(self)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def on_url(self, url: bytes) -> None:
+        self._seen = Seen(self._parser.get_method().decode(), url.decode())
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._seen.headers[name.decode()] = value.decode()
+
+    def on_body(self, body: bytes) -> None:
+        self._seen.body += body
+
+    def on_message_complete(self) -> None:
+        self._transport.write(self._worker.answer(self._seen))
+
+
 @asynccontextmanager
 async def serving() -> AsyncIterator[Worker]:
     worker = Worker()
-    app = web.Application(client_max_size=4 << 20)
-    app.router.add_route("*", "/{path:.*}", worker.handle)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    worker.url = f"http://127.0.0.1:{port}"
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(worker), "127.0.0.1", 0)
+    worker.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield worker
     finally:
-        await runner.cleanup()
+        server.close()
