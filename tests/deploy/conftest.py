@@ -117,8 +117,10 @@ def small_infra(folder: Path) -> Path:
     edit("queues.yaml", queues={name: queues[name] for name in ("image-upscale-high", "image-generation-normal")})
     iam = yaml.safe_load((folder / "iam.yaml").read_text())["accounts"]
     api = {**iam["taskreel-api"], "project": ["roles/datastore.user", "taskreelLaneOperator"]}
+    dev = {"title": "dev", "project": ["roles/datastore.user"]}
     edit(
         "iam.yaml",
+        local={"taskreel-dev": dev},
         accounts={**{name: iam[name] for name in ("taskreel-invoker", "taskreel-build")}, "taskreel-api": api},
     )
     declared = json.loads((folder / "firestore.indexes.json").read_text())

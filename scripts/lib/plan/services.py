@@ -56,12 +56,12 @@ def command(
     return (
         *("gcloud", "run", "deploy", name, f"--source={target.source}", f"--function={service['function']}"),
         *(f"--base-image={service['baseImage']}", f"--region={target.location}", f"--project={target.project}"),
+        "--allow-unauthenticated" if service["public"] else "--no-allow-unauthenticated",
         f"--service-account={target.email(service['account'])}",
         f"--build-service-account=projects/{target.project}/serviceAccounts/{target.email('taskreel-build')}",
         *(f"--cpu={service['cpu']}", f"--memory={service['memory']}", f"--concurrency={service['concurrency']}"),
         *(f"--min-instances={service['minInstances']}", f"--max-instances={service['maxInstances']}"),
-        *(f"--timeout={service['timeout'].removesuffix('s')}", "--execution-environment=gen2", "--cpu-boost"),
-        "--allow-unauthenticated" if service["public"] else "--no-allow-unauthenticated",
+        *("--cpu-boost", "--execution-environment=gen2", f"--timeout={service['timeout'].removesuffix('s')}"),
         *(f"--set-env-vars={variables}", f"--set-secrets={bindings}"),
     )
 

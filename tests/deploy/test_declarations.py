@@ -1,0 +1,181 @@
+"""infra/ says one thing once: what it declares agrees with the code, and each file with the others."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from taskreel.app.indexes import INDEXES
+from taskreel.config import Settings
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.wiring import KEY_NAMES
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ("deploy", "destroy", "doctor", "provision", "setup-cloud-tasks-queues.sh", "setup-local-auth.sh", "smoke")
+
+
+def declared(name: str) -> Any:
+    text = (ROOT / "infra" / name).read_text("utf-8")
+    return json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
+
+
+def planned(part: str, *args: str, found: str = "null", **env: str) -> list[list[str]]:
+    """The steps of one part for an empty project: kind, why, words."""
+    done = subprocess.run(
+        [sys.executable, "-m", "plan", part, *args, "--project=demo-project", "--location=europe-central2"],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT / "scripts/lib"),
+            "BUCKET": "demo-project-taskreel",
+            "DATABASE": "(default)",
+            **env,
+        },
+        cwd=ROOT,
+        input=found,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return [record.split("\x1f") for record in done.stdout.split("\x1e")[:-1]]
+
+
+def test_every_job_type_has_its_three_lanes() -> None:
+    lanes = {f"{name}-{priority}" for name in JOB_TYPES for priority in ("high", "normal", "low")}
+    assert lanes <= declared("queues.yaml")["queues"].keys()
+
+
+def test_every_queue_is_a_lane_of_a_whole_type() -> None:
+    names = [re.fullmatch(r"(.+)-(high|normal|low)", name) for name in declared("queues.yaml")["queues"]]
+    types = {name[1] for name in names if name}
+    assert len(names) == 3 * len(types)
+
+
+def test_the_high_lane_is_twice_as_fast_as_normal_and_low_half() -> None:
+    file = declared("queues.yaml")
+    rates = {
+        name: (own.get("rateLimits") or {}).get("maxDispatchesPerSecond", 10) for name, own in file["queues"].items()
+    }
+    for name, rate in rates.items():
+        if name.endswith("-normal"):
+            stem = name.removesuffix("normal")
+            assert (rates[stem + "high"], rates[stem + "low"]) == (rate * 2, rate / 2)
+
+
+def test_a_setting_that_no_queue_has_is_refused(tmp_path: Path) -> None:
+    text = (ROOT / "infra/queues.yaml").read_text("utf-8").replace("maxAttempts", "maxTries")
+    (tmp_path / "queues.yaml").write_text(text)
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        planned("queues", TASKREEL_INFRA=str(tmp_path))
+    assert "retryConfig.maxTries is no setting of a queue" in refused.value.stderr
+
+
+def test_composite_indexes_are_those_that_the_queries_need() -> None:
+    words = {"asc": "ASCENDING", "desc": "DESCENDING"}
+    needed = {(index.collection, tuple((name, words[order]) for name, order in index.fields)) for index in INDEXES}
+    found = [
+        (index["collectionGroup"], tuple((field["fieldPath"], field["order"]) for field in index["fields"]))
+        for index in declared("firestore.indexes.json")["indexes"]
+    ]
+    assert sorted(found) == sorted(needed)
+
+
+def test_no_time_is_indexed_by_itself() -> None:
+    """Such an index caps its collection at about 500 writes a second."""
+    exempt = {
+        (each["collectionGroup"], each["fieldPath"])
+        for each in declared("firestore.indexes.json")["fieldOverrides"]
+        if each["indexes"] == []
+    }
+    ordered = {(index.collection, name) for index in INDEXES for name, _ in index.fields if name.endswith("At")}
+    assert ordered <= exempt
+
+
+def test_every_service_is_an_entry_point_and_has_its_account() -> None:
+    tree = ast.parse((ROOT / "functions/main.py").read_text("utf-8"))
+    entry_points = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    services = declared("services.yaml")["services"].values()
+    assert {service["function"] for service in services} <= entry_points
+    assert {service["account"] for service in services} <= declared("iam.yaml")["accounts"].keys()
+
+
+def test_every_variable_is_a_setting() -> None:
+    known = {name.upper() for name in Settings.model_fields} | set(KEY_NAMES.values())
+    file = declared("services.yaml")
+    for service in [file["defaults"], *file["services"].values()]:
+        assert service.get("env", {}).keys() <= known
+        assert set(service.get("passed", ())) <= known
+        assert set(service.get("secrets", ())) <= known & declared("secrets.yaml")["secrets"].keys()
+
+
+def test_every_provider_has_its_secret_and_the_processor_alone_reads_it() -> None:
+    secrets = declared("secrets.yaml")["secrets"]
+    providers = {secret["provider"]: env for env, secret in secrets.items() if "provider" in secret}
+    assert providers == KEY_NAMES
+    services = declared("services.yaml")["services"]
+    readers = {name for name, service in services.items() if set(KEY_NAMES.values()) & set(service["secrets"])}
+    assert readers == {"task-processor"}
+
+
+def test_keys_stay_out_of_what_is_printed() -> None:
+    """A secret's value and the scheduler's header are added by the shell, to a command that is already printed."""
+    steps = planned("secrets", INTERNAL_API_KEY="k" * 32, BFL_API_KEY="b" * 32) + planned(
+        "scheduler", KEY_IN_USE="k" * 32
+    )
+    assert [step[0] for step in steps] == ["secret", "secret", "secret", "header"]
+    assert "kkkk" not in str(steps)
+    assert "bbbb" not in str(steps)
+
+
+def test_a_source_that_changed_is_deployed_again(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("one")
+    secrets = [{"name": secret["name"]} for secret in declared("secrets.yaml")["secrets"].values()]
+
+    def deployments(services: list[dict[str, Any]]) -> list[list[str]]:
+        found = json.dumps({"services": services, "secrets": secrets})
+        return planned("services", found=found, TASKREEL_SOURCE=str(tmp_path))
+
+    def as_deployed(step: list[str]) -> dict[str, Any]:
+        label, _, digest = step[-1].removeprefix("--update-labels=").partition("=")
+        spec = {"template": {"spec": {"containers": [dict[str, Any]()]}}}
+        return {"metadata": {"name": step[5], "labels": {label: digest}}, "spec": spec}
+
+    first = deployments([])
+    assert [step[5] for step in first] == ["task-processor", "maintenance", "jobs-api"]
+    deployed = [as_deployed(step) for step in first]
+    assert deployments(deployed) == []
+    (tmp_path / "main.py").write_text("two")
+    assert len(deployments(deployed)) == 3
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_and_unknown_options_need_nothing(script: str) -> None:
+    def run(option: str) -> subprocess.CompletedProcess[str]:
+        env = {"PATH": "/usr/bin:/bin"}
+        return subprocess.run(
+            [ROOT / "scripts" / script, option], env=env, capture_output=True, text=True, check=False, timeout=30
+        )
+
+    assert "--project ID" in run("--help").stdout
+    refused = run("--frobnicate")
+    assert refused.returncode == 1
+    assert "unknown option --frobnicate" in refused.stderr
+
+
+def test_cloudbuild_is_valid_and_runs_scripts_in_order() -> None:
+    file = ROOT / "cloudbuild.yaml"
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.cloudbuild", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout
+    steps = yaml.safe_load(file.read_text("utf-8"))["steps"]
+    assert [step["entrypoint"] for step in steps] == [f"scripts/{step['id']}" for step in steps]
+    assert [step["id"] for step in steps] == ["check", "test", "deploy", "smoke"]

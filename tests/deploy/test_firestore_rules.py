@@ -1,0 +1,96 @@
+"""The security rules, enforced by Google's own emulator: a client reads its own documents, and writes none."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from taskreel_local.emulators import EmulatorMissingError, firestore_emulator
+
+from .test_declarations import ROOT
+
+pytestmark = pytest.mark.emulator
+
+#: Collection → the document of ada, and the document of bob.
+DOCUMENTS = {"jobs": ("job-a", "job-b"), "ledger": ("entry-a", "entry-b"), "accounts": ("ada", "bob")}
+
+
+def token(user: str) -> dict[str, str]:
+    """What a Firebase client would send; the emulator checks no signature."""
+
+    def part(value: dict[str, Any]) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    claims = {"sub": user, "user_id": user, "iss": "https://securetoken.google.com/rules", "aud": "rules"}
+    return {"Authorization": f"Bearer {part({'alg': 'none', 'typ': 'JWT'})}.{part(claims)}."}
+
+
+OWNER = {"Authorization": "Bearer owner"}
+
+
+@pytest.fixture(scope="module")
+def documents() -> Iterator[httpx.Client]:
+    """The emulator with our rules and a document of each kind for two users."""
+    try:
+        with firestore_emulator() as address, httpx.Client(base_url=f"http://{address}", timeout=30) as client:
+            rules = {"name": "firestore.rules", "content": (ROOT / "infra/firestore.rules").read_text("utf-8")}
+            body = {"rules": {"files": [rules]}}
+            assert client.put("/emulator/v1/projects/rules:securityRules", json=body).is_success
+            client.base_url = httpx.URL(f"http://{address}/v1/projects/rules/databases/(default)/documents")
+            for collection, names in DOCUMENTS.items():
+                for user, name in zip(("ada", "bob"), names, strict=True):
+                    fields = {"fields": {"userId": {"stringValue": user}}}
+                    assert client.patch(f"/{collection}/{name}", json=fields, headers=OWNER).is_success
+            yield client
+    except EmulatorMissingError as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))
+
+
+def owned_query(collection: str, user: str | None) -> dict[str, Any]:
+    query: dict[str, Any] = {"from": [{"collectionId": collection}]}
+    if user:
+        field = {"field": {"fieldPath": "userId"}, "op": "EQUAL", "value": {"stringValue": user}}
+        query["where"] = {"fieldFilter": field}
+    return {"structuredQuery": query}
+
+
+@pytest.mark.parametrize("collection", DOCUMENTS)
+def test_one_reads_ones_own_and_nobody_elses(documents: httpx.Client, collection: str) -> None:
+    own, other = DOCUMENTS[collection]
+    assert documents.get(f"/{collection}/{own}", headers=token("ada")).status_code == 200
+    assert documents.get(f"/{collection}/{other}", headers=token("ada")).status_code == 403
+    assert documents.get(f"/{collection}/{own}").status_code == 403
+
+
+@pytest.mark.parametrize("collection", ["jobs", "ledger"])
+def test_a_list_must_ask_for_ones_own(documents: httpx.Client, collection: str) -> None:
+    def ask(user: str | None) -> httpx.Response:
+        url = f"{str(documents.base_url).rstrip('/')}:runQuery"
+        return documents.post(url, json=owned_query(collection, user), headers=token("ada"))
+
+    own = ask("ada")
+    assert own.status_code == 200
+    assert [row["document"]["name"].rpartition("/")[2] for row in own.json()] == [DOCUMENTS[collection][0]]
+    assert ask("bob").status_code == 403
+    assert ask(None).status_code == 403
+
+
+@pytest.mark.parametrize("collection", [*DOCUMENTS, "anything"])
+def test_nobody_writes(documents: httpx.Client, collection: str) -> None:
+    own = DOCUMENTS.get(collection, ("new", ""))[0]
+    fields = {"fields": {"userId": {"stringValue": "ada"}, "available": {"integerValue": "1000000"}}}
+    assert documents.patch(f"/{collection}/{own}", json=fields, headers=token("ada")).status_code == 403
+    assert documents.post(f"/{collection}", json=fields, headers=token("ada")).status_code == 403
+    assert documents.delete(f"/{collection}/{own}", headers=token("ada")).status_code == 403
+
+
+def test_other_collections_are_closed(documents: httpx.Client) -> None:
+    assert documents.get("/anything/at-all", headers=token("ada")).status_code == 403

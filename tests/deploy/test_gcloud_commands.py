@@ -1,0 +1,106 @@
+"""Every gcloud command in the scripts, in what they would run, and in the pages, is one that gcloud knows."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .test_declarations import ROOT, declared, planned
+
+pytestmark = pytest.mark.emulator
+
+#: What ends a command on a line of shell.
+END = re.compile(r"""[,:]\s|\s(?:[0-9&]?>{1,2}|<|\||&&|\#)|;|\)(?=[\s"'`>]|$)|`""")
+
+
+#: What follows the word in a sentence.
+PROSE = r"(?:is|has|would|cannot|takes|command|sets?)\b"
+
+
+def commands_in(text: str) -> Iterator[str]:
+    """The commands written out in a script or a page, variables and placeholders filled with a word."""
+    text = re.sub(r"\\\n\s*", " ", text)
+    text = text.replace("$account", "dev@demo-project.iam.gserviceaccount.com")
+    text = re.sub(r"\$\(plan value-email[^)]*\)", "dev@demo-project.iam.gserviceaccount.com", text)
+    for match in re.finditer(rf"(?<![\w/.-])gcloud (?=[a-z])(?!{PROSE})(.+)", text):
+        rest = re.sub(r'"?\$\([^()]*(?:\([^()]*\)[^()]*)*\)"?|\$\{?\w+\}?|\b[A-Z][A-Z_]+\b', "x", match[1])
+        command = END.split(rest, maxsplit=1)[0].strip().rstrip(".,:'\"")
+        if command.count('"') % 2:
+            command += '"'
+        if len(command.split()) > 1 and "…" not in command:
+            yield f"gcloud {command}"
+
+
+def written() -> Iterator[tuple[str, str]]:
+    """Where → command."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "infra").glob("*.md"))]
+    scripts = [path for path in sorted((ROOT / "scripts").rglob("*")) if path.is_file() and path.suffix in {"", ".sh"}]
+    for path in (*pages, *scripts, ROOT / "cloudbuild.yaml"):
+        for command in commands_in(path.read_text("utf-8")):
+            yield str(path.relative_to(ROOT)), command
+
+
+def run_for_an_empty_project() -> Iterator[tuple[str, str]]:
+    """Everything that the scripts would do in an empty project, as the planner says it."""
+    secrets = declared("secrets.yaml")["secrets"]
+    existing = [{"name": secret["name"]} for secret in secrets.values()]
+    plans = {
+        **{name: planned(name) for name in ("apis", "database", "indexes", "fields", "bucket", "accounts", "role")},
+        **{name: planned(name) for name in ("project-policy", "bucket-policy", "queues", "scheduler")},
+        "local accounts": planned("accounts", "--local"),
+        "impersonation": planned("impersonation", "user:dev@example.com"),
+        "secrets": planned("secrets", **dict.fromkeys(secrets, "given")),
+        "account-policy": planned("account-policy", "taskreel-invoker"),
+        "secret-policy": planned("secret-policy", "taskreel-internal-api-key"),
+        "service-policy": planned("service-policy", "task-processor"),
+        "services": planned("services", found=json.dumps({"services": [], "secrets": existing})),
+    }
+    for part, steps in plans.items():
+        assert steps, part
+        for step in steps:
+            yield part, shlex.join(step[step.index("gcloud") :])
+
+
+def shape(command: str) -> tuple[str, ...]:
+    """The command without what changes from one resource to the next: its own words, and the names of its flags."""
+    words, flags = [], set()
+    for word in shlex.split(command):
+        (flags.add(word.partition("=")[0]) if word.startswith("-") else words.append(word))
+    return (*words[:5], str(len(words)), *sorted(flags))
+
+
+def lint(commands: list[str], folder: Path) -> dict[str, str]:
+    """Command → what gcloud has against it."""
+    file = folder / "commands.json"
+    file.write_text(json.dumps([{"id": str(at), "command_string": command} for at, command in enumerate(commands)]))
+    done = subprocess.run(
+        ["gcloud", "meta", "lint-gcloud-commands", f"--commands-file={file}", "--serialize"],
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "CLOUDSDK_CONFIG": str(folder), "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    told = {commands[int(at)]: results[0] for at, results in json.loads(done.stdout).items()}
+    return {command: result["error_message"] for command, result in told.items() if not result["success"]}
+
+
+def test_every_command_is_one_that_gcloud_knows(gcloud: str, tmp_path: Path) -> None:
+    del gcloud
+    where = {command: place for place, command in (*written(), *run_for_an_empty_project())}
+    assert len(where) > 150
+    # 51 queues are made by one shape of command: looking at one is looking at all.
+    where = {command: where[command] for command in {shape(command): command for command in where}.values()}
+    wrong = lint(sorted(where), tmp_path)
+    assert [f"{where[command]}: {command}: {error}" for command, error in wrong.items()] == []
+
+
+def test_the_lint_finds_a_flag_that_does_not_exist(gcloud: str, tmp_path: Path) -> None:
+    del gcloud
+    assert "--max-retries" in str(lint(["gcloud tasks queues create q --max-retries=5"], tmp_path))
