@@ -11,7 +11,7 @@ from simulation.world import World
 KEY = {"Idempotency-Key": "order-7"}
 
 
-async def test_the_same_request_again_gets_the_same_job(world: World, ada: httpx.AsyncClient) -> None:
+async def test_the_same_request_again_gets_the_same_job(ada: httpx.AsyncClient) -> None:
     first = await ada.post(IMAGE, json=NOOP, headers=KEY)
     again = await ada.post(IMAGE, json=NOOP, headers=KEY)
     assert "idempotency-replayed" not in first.headers
@@ -46,7 +46,7 @@ async def test_a_repetition_is_answered_when_the_balance_no_longer_covers_it(ada
     assert again.json()["jobId"] == first.json()["jobId"]
 
 
-async def test_a_refusal_for_credits_is_not_remembered(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_refusal_for_credits_is_not_remembered(ada: httpx.AsyncClient) -> None:
     blocking = await submitted(ada, batch(100), BATCH)
     problem(await ada.post(IMAGE, json=NOOP, headers=KEY), 402, "insufficient_credits")
     await ada.delete(blocking["urls"]["cancel"])

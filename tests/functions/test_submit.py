@@ -11,7 +11,7 @@ from functions.asking import BATCH, IMAGE, NOOP, UPSCALE, VIDEO, balance, batch,
 from simulation.world import BASE, World, running
 
 
-async def test_a_new_job_is_accepted_with_its_location_and_urls(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_new_job_is_accepted_with_its_location_and_urls(ada: httpx.AsyncClient) -> None:
     answer = await ada.post(IMAGE, json={**NOOP, "projectId": "p1", "priority": "high"})
     job = answer.json()
     assert answer.status_code == 202
@@ -107,7 +107,7 @@ async def test_too_few_credits_say_balance_and_cost_and_create_nothing(ada: http
     assert (await balance(ada))["held"] == 98
 
 
-async def test_submissions_at_once_never_hold_more_than_there_is(world: World, ada: httpx.AsyncClient) -> None:
+async def test_submissions_at_once_never_hold_more_than_there_is(ada: httpx.AsyncClient) -> None:
     answers = await asyncio.gather(*(ada.post(BATCH, json=batch(30)) for _ in range(10)))
     assert sorted(answer.status_code for answer in answers) == [202] * 3 + [402] * 7
     assert await balance(ada) == {"userId": "ada", "available": 10, "held": 90, "captured": 0, "granted": 100}
@@ -177,7 +177,7 @@ async def test_a_schedule_beyond_reason_is_refused(ada: httpx.AsyncClient, when:
     assert paths(await ada.post(IMAGE, json={**NOOP, "scheduleAt": when})) == {"scheduleAt"}
 
 
-async def test_a_schedule_in_the_past_is_now(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_schedule_in_the_past_is_now(ada: httpx.AsyncClient) -> None:
     job = await submitted(ada, {**NOOP, "scheduleAt": "2020-01-01T00:00:00Z"})
     assert job["status"] == "QUEUED"
 

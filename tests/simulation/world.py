@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import httpx
 import jwt
@@ -28,6 +28,7 @@ from taskreel.adapters.local.tasks import EmbeddedTasks
 from taskreel.app.services import Services
 from taskreel.config import Settings
 from taskreel.domain.job import Job
+from taskreel.media.workers import Workers
 from taskreel.ports import Store
 from taskreel_local.cloudtasks.api import Api
 from taskreel_local.cloudtasks.clock import SECOND, VirtualClock
@@ -39,6 +40,7 @@ from taskreel_local.cloudtasks.rest import RestApp
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ROOT / "functions" / "main.py"
+T = TypeVar("T")
 QUEUES = load_queues(ROOT / "infra" / "queues.yaml", DEFAULT_PARENT)
 
 KEY = "the-internal-key-of-these-tests"
@@ -67,6 +69,26 @@ class VirtualTime:
             await woken
         finally:
             timer.cancel()
+
+
+class WatchedWorkers(Workers):
+    """Worker processes as they are, and whether any works: the one thing that time waits for."""
+
+    busy = 0
+    _done: asyncio.Event | None = None
+
+    async def run(self, function: Callable[..., T], /, *args: Any, **options: Any) -> T:
+        self.busy += 1
+        try:
+            return await super().run(function, *args, **options)
+        finally:
+            self.busy -= 1
+            if self._done is not None:
+                self._done.set()
+
+    async def one_done(self) -> None:
+        self._done = asyncio.Event()
+        await self._done.wait()
 
 
 class Inline(ThreadPoolExecutor):
@@ -119,6 +141,10 @@ class World:
     _passing: asyncio.Event = field(default_factory=asyncio.Event)
     _open: list[httpx.AsyncClient] = field(default_factory=list)
 
+    @property
+    def workers(self) -> WatchedWorkers:
+        return cast(WatchedWorkers, self.services.workers)
+
     def now(self) -> datetime:
         return self.services.clock.now()
 
@@ -168,10 +194,10 @@ class World:
         quiet = 0
         while quiet < 3:
             await asyncio.sleep(0)
-            busy = self.services.workers._running
-            if busy:
-                await _any_done(busy)
-            quiet = 0 if busy or loop._ready else quiet + 1
+            if self.workers.busy:
+                await self.workers.one_done()
+                quiet = 0
+            quiet = 0 if loop._ready else quiet + 1
 
     async def send(self, request: Outgoing) -> Reply:
         """The engine's deliveries go straight to the task processor."""
@@ -187,13 +213,6 @@ class World:
 
 async def _set(tx: Any, job: Job) -> None:
     tx.set("jobs", job.job_id, job.document())
-
-
-async def _any_done(futures: set[Future[Any]]) -> None:
-    loop, done = asyncio.get_running_loop(), asyncio.Event()
-    for future in tuple(futures):
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(done.set))
-    await done.wait()
 
 
 def token(user: str = "ada", *, key: str = JWT_SECRET, algorithm: str = "HS256", **claims: Any) -> str:
@@ -222,15 +241,16 @@ async def running(
         engine.start()
         await apply_queues(engine, QUEUES)
         queue = await stack.enter_async_context(httpx.AsyncClient(transport=_asgi(RestApp(Api(engine)))))
+        patch.setattr(wiring, "Workers", WatchedWorkers)
         services = _services(chosen, VirtualTime(clock), queue)
         services = change(replace(services, store=wrap(services.store)))
         stack.push_async_callback(services.store.close)
         stack.callback(services.workers.close)
         _wire(patch, chosen, services)
-        clients = [
-            await stack.enter_async_context(_client(name)) for name in ("jobs_api", "task_processor", "maintenance")
-        ]
-        world = World(chosen, services, engine, clock, *clients)
+        api, processor, maintenance = map(_client, ("jobs_api", "task_processor", "maintenance"))
+        for client in (api, processor, maintenance):
+            await stack.enter_async_context(client)
+        world = World(chosen, services, engine, clock, api, processor, maintenance)
         made.append(world)
         stack.push_async_callback(engine.close, 0)
         yield world

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from functions.asking import BATCH, balance, batch, paths, problem, studio, submitted
+from simulation.world import World, running
+
+GRANTS = "/api/credits/ada/grants"
+
+
+async def test_a_new_user_has_the_initial_credits(ada: httpx.AsyncClient) -> None:
+    assert await balance(ada) == {"userId": "ada", "available": 100, "held": 0, "captured": 0, "granted": 100}
+
+
+async def test_in_production_a_new_user_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(tmp_path, monkeypatch, initial_credits=0) as world:
+        ada = world.as_user("ada")
+        assert (await balance(ada))["available"] == 0
+        assert (await world.as_user("root", role="admin").post(GRANTS, json={"amount": 3})).json()["available"] == 3
+        await submitted(ada, batch(3), BATCH)
+
+
+async def test_an_admin_grants_credits(ada: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
+    answer = await admin.post(GRANTS, json={"amount": 20, "reason": "a present"})
+    assert (answer.status_code, answer.json()["available"], answer.json()["granted"]) == (201, 120, 120)
+    entries = {entry["reason"]: entry for entry in (await ada.get("/api/credits/ledger")).json()["entries"]}
+    assert set(entries) == {"initial credits", "a present"}
+    present = entries["a present"]
+    assert (present["kind"], present["amount"], present["grantedBy"]) == ("grant", 20, "root")
+
+
+async def test_nobody_else_does(ada: httpx.AsyncClient) -> None:
+    problem(await ada.post(GRANTS, json={"amount": 20}), 403, "forbidden")
+    assert (await balance(ada))["granted"] == 100
+
+
+@pytest.mark.parametrize("body", [{"amount": 0}, {"amount": -5}, {"amount": 1.5}, {"amount": 10**10}])
+async def test_a_grant_is_a_whole_number_of_credits(admin: httpx.AsyncClient, body: dict[str, Any]) -> None:
+    assert paths(await admin.post(GRANTS, json=body)) == {"amount"}
+
+
+async def test_the_ledger_adds_up_to_the_balance(world: World, ada: httpx.AsyncClient) -> None:
+    for body in (studio("noop"), studio("fail-permanent"), studio("noop")):
+        await submitted(ada, body)
+        await world.advance(1)
+    await submitted(ada, batch(4), BATCH)
+    found = await balance(ada)
+    entries = (await ada.get("/api/credits/ledger?limit=100")).json()["entries"]
+    totals = {kind: sum(e["amount"] for e in entries if e["kind"] == kind) for kind in ("grant", "capture", "release")}
+    assert totals == {"grant": found["granted"], "capture": found["captured"], "release": 1}
+    assert found["held"] == 4
+
+
+async def test_the_ledger_has_pages(world: World, ada: httpx.AsyncClient) -> None:
+    for _ in range(4):
+        await submitted(ada)
+        await world.advance(1)
+    first = (await ada.get("/api/credits/ledger?limit=3")).json()
+    second = (await ada.get(f"/api/credits/ledger?limit=3&cursor={first['nextCursor']}")).json()
+    ids = [entry["entryId"] for page in (first, second) for entry in page["entries"]]
+    assert (len(first["entries"]), len(set(ids)), second["nextCursor"]) == (3, 5, None)
+
+
+async def test_a_user_sees_only_their_own_ledger(world: World, ada: httpx.AsyncClient) -> None:
+    await submitted(ada)
+    assert (await world.as_user("bob").get("/api/credits/ledger")).json()["entries"] == []

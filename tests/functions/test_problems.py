@@ -1,0 +1,177 @@
+"""Whatever is wrong with a request, the answer is a problem (RFC 9457) that says what and where."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from functions.asking import BATCH, IMAGE, NOOP, UPSCALE, VIDEO, paths, problem, submitted
+from simulation.world import World
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.web.problems import invalid
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "wrong"),
+    [
+        (IMAGE, {}, {"prompt"}),
+        (IMAGE, {"prompt": ""}, {"prompt"}),
+        (IMAGE, {"prompt": "   "}, {"prompt"}),
+        (IMAGE, {"prompt": "x" * 10_001}, {"prompt"}),
+        (IMAGE, {"prompt": "x", "colour": "red"}, {"colour"}),
+        (IMAGE, {"prompt": "x", "options": {"width": 5000, "height": 1}}, {"options.width", "options.height"}),
+        (IMAGE, {"prompt": "x", "options": {"studio": {"mode": "sing"}}}, {"options.studio.mode"}),
+        (IMAGE, {"prompt": "x", "priority": "urgent"}, {"priority"}),
+        (IMAGE, {"prompt": "x", "scheduleAt": "2026-01-01T00:00:00"}, {"scheduleAt"}),
+        (IMAGE, {"prompt": "x", "retry": {"maxAttempts": 0}}, {"retry.maxAttempts"}),
+        (IMAGE, {"prompt": "x", "retry": {"minBackoffSeconds": 400}}, {"retry"}),
+        (BATCH, {"prompts": []}, {"prompts"}),
+        (BATCH, {"prompts": ["x"] * 101}, {"prompts"}),
+        (BATCH, {"prompts": ["x", ""]}, {"prompts[1]"}),
+        (UPSCALE, {"imageUrl": "ftp://example.com/a.png"}, {"imageUrl"}),
+        (UPSCALE, {"imageUrl": "https://example.com/a.png", "scale": 1}, {"scale"}),
+        (VIDEO, {"options": {"duration": 5}}, {""}),
+        (VIDEO, {"prompt": "x", "imageUrls": ["https://a.b/c.png", "nope"]}, {"imageUrls[1]"}),
+        (IMAGE, ["x"], {""}),
+    ],
+)
+async def test_what_is_wrong_is_named_by_its_path(
+    ada: httpx.AsyncClient, path: str, body: Any, wrong: set[str]
+) -> None:
+    assert paths(await ada.post(path, json=body)) == wrong
+    assert (await ada.get("/api/jobs")).json()["jobs"] == []
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"{'a': 1}", b"\xff", b'{"prompt": "\\ud800"}', b"[" * 5000])
+async def test_what_is_not_json_is_malformed(ada: httpx.AsyncClient, body: bytes) -> None:
+    problem(await ada.post(IMAGE, content=body), 400, "malformed_json")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        '{"__time__": "boo"}',
+        '{"deep": [{"__time__": 1}]}',
+        '{"__name__": "x"}',
+        '{"": 1}',
+        '{"a": NaN}',
+        '{"a": [1e999]}',
+        '{"a": 99999999999999999999999999}',
+    ],
+)
+async def test_provider_options_that_no_store_can_keep_are_refused(ada: httpx.AsyncClient, options: str) -> None:
+    body = f'{{"prompt": "x", "options": {{"providerOptions": {options}}}}}'
+    assert paths(await ada.post(IMAGE, content=body)) == {"options.providerOptions"}
+    assert (await ada.get("/api/jobs")).status_code == 200
+
+
+async def test_a_body_over_one_mebibyte_is_too_large(ada: httpx.AsyncClient) -> None:
+    body = b'{"prompt": "' + b"x" * (1 << 20) + b'"}'
+    problem(await ada.post(IMAGE, content=body), 413, "too_large")
+
+
+async def test_a_body_over_one_mebibyte_that_does_not_say_so_is_too_large(ada: httpx.AsyncClient) -> None:
+    async def chunks() -> Any:
+        for _ in range(40):
+            yield b"x" * 32_768
+
+    problem(await ada.post(IMAGE, content=chunks()), 413, "too_large")
+
+
+@pytest.mark.parametrize("job_type", ["sculpture", "image", "types"])
+async def test_an_unknown_type_lists_those_there_are(ada: httpx.AsyncClient, job_type: str) -> None:
+    refused = problem(await ada.post(f"/api/jobs/{job_type}", json=NOOP), 404, "not_found")
+    assert "image-generation" in refused["jobTypes"]
+    assert "image-generation" in refused["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", IMAGE),
+        ("GET", "/api/jobs"),
+        ("GET", "/api/jobs/job_1"),
+        ("GET", f"{IMAGE}/job_1/progress"),
+        ("GET", f"{IMAGE}/job_1/result"),
+        ("GET", f"{IMAGE}/job_1/events"),
+        ("DELETE", f"{IMAGE}/job_1"),
+        ("POST", f"{IMAGE}/job_1/retry"),
+        ("GET", "/api/credits"),
+        ("GET", "/api/credits/ledger"),
+        ("POST", "/api/credits/ada/grants"),
+    ],
+)
+async def test_without_a_token_nothing_is_shown_or_done(world: World, method: str, path: str) -> None:
+    answer = await world.api.request(method, path, json=NOOP)
+    problem(answer, 401, "unauthenticated")
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_wrong_token_is_refused(world: World) -> None:
+    wrong = await world.api.get("/api/jobs", headers={"Authorization": "Bearer nonsense"})
+    assert "does not hold" in problem(wrong, 401, "unauthenticated")["detail"]
+
+
+async def test_an_unknown_path_is_a_problem_too(world: World) -> None:
+    problem(await world.api.get("/api/nothing/here/at/all"), 404, "not_found")
+
+
+async def test_a_method_that_is_not_there_names_those_that_are(world: World) -> None:
+    answer = await world.api.put("/api/credits")
+    problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET"
+
+
+async def test_a_crash_is_a_problem_that_tells_nothing(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(world.services.store, "get", None)
+    crashed = problem(await ada.get("/api/jobs/job_1"), 500, "internal_error")
+    assert "NoneType" not in str(crashed)
+    assert "request crashed" in caplog.text
+
+
+async def test_a_store_that_is_away_asks_to_come_again(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.services.store.close()
+    monkeypatch.setattr(world.services.store, "_path", "/dev/null/store.db")
+    answer = await ada.get("/api/jobs/job_1")
+    problem(answer, 503, "store_unavailable")
+    assert answer.headers["retry-after"]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+known = st.sampled_from(["prompt", "prompts", "imageUrl", "imageUrls", "options", "priority", "retry", "scheduleAt"])
+
+
+def read_back(model: Any, body: bytes) -> Any:
+    """What becomes of an accepted body in the store; the problems of a refused one."""
+    try:
+        found = model.model_validate_json(body)
+    except ValidationError as error:
+        return invalid(error).details["errors"]
+    assert model.model_validate(found.model_dump(by_alias=True, mode="json", exclude_defaults=True)) == found
+    return found
+
+
+@given(st.sampled_from(sorted(JOB_TYPES)), st.dictionaries(known, json_values, max_size=4))
+def test_any_json_is_accepted_or_refused_with_reasons(job_type: str, body: dict[str, Any]) -> None:
+    assert read_back(JOB_TYPES[job_type].submission, to_json(body))
+
+
+async def test_the_database_of_a_user_survives_strange_names(world: World) -> None:
+    strange = world.as_user("ünïcode / ../ 'quotes' \" --")
+    job = await submitted(strange, {**NOOP, "projectId": "'; DROP TABLE jobs; --"})
+    listed = await strange.get("/api/jobs", params={"projectId": "'; DROP TABLE jobs; --"})
+    assert [one["jobId"] for one in listed.json()["jobs"]] == [job["jobId"]]
