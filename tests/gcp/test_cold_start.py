@@ -1,0 +1,86 @@
+"""A cold start pays for what it uses: no Google library without a Google adapter, no gRPC before the first call."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FUNCTIONS = ROOT / "functions"
+
+#: The framework's own package lies under the same name; namespaces that the installation makes come before any code.
+WATCHED = """
+import json, sys
+own = lambda name: name.startswith("google.cloud.functions") or name in {"google", "google.cloud"}
+print(json.dumps([name for name in sys.modules if name.split(".")[0] in {"google", "grpc", "proto"} and not own(name)]))
+"""
+
+FIRST_REQUEST = """
+import asyncio, httpx
+from functions_framework.aio import create_asgi_app
+
+async def ask():
+    app = httpx.ASGITransport(create_asgi_app("{function}", "{main}"))
+    async with httpx.AsyncClient(transport=app, base_url="http://test") as client:
+        answer = await client.{request}
+        assert answer.status_code == {status}, answer.text
+
+asyncio.run(ask())
+"""
+
+
+def loaded_by(code: str, folder: Path) -> list[str]:
+    """The modules of Google's libraries that a fresh process has after running `code`."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(FUNCTIONS),
+        "STORE_URL": f"sqlite:///{folder}/store.db",
+        "BLOBS_URL": f"file:///{folder}/files",
+        "INTERNAL_API_KEY": "an-internal-key-of-this-test",
+        "JWT_SECRET": "a-jwt-secret-of-this-test-is-long",
+        "FILES_SECRET": "a-files-secret",
+        "SCRATCH_DIR": str(folder / "scratch"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code + WATCHED], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    modules: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return modules
+
+
+@pytest.mark.parametrize(
+    ("function", "request_", "status"),
+    [
+        ("jobs_api", 'get("/api/jobs/health")', 200),
+        ("jobs_api", 'get("/api/jobs/types")', 200),
+        ("task_processor", 'post("/tasks/process")', 401),
+        ("maintenance", 'post("/tasks/sweep")', 401),
+    ],
+)
+def test_the_first_answer_on_the_embedded_adapters_loads_no_google_library(
+    tmp_path: Path, function: str, request_: str, status: int
+) -> None:
+    code = FIRST_REQUEST.format(function=function, main=FUNCTIONS / "main.py", request=request_, status=status)
+    assert loaded_by(code, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "making",
+    [
+        "from taskreel.adapters.gcp.firestore import FirestoreStore as It; It('project')",
+        (
+            "from taskreel.adapters.gcp.cloud_tasks import CloudTasks as It; "
+            "It(project='p', location='l', target_url='http://x', internal_key='k')"
+        ),
+        "from taskreel.adapters.gcp.gcs import CloudStorage as It; It('bucket')",
+    ],
+    ids=["firestore", "cloud_tasks", "gcs"],
+)
+def test_making_a_google_adapter_loads_nothing_before_its_first_call(tmp_path: Path, making: str) -> None:
+    assert loaded_by(making, tmp_path) == []

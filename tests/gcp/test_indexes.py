@@ -1,0 +1,184 @@
+"""Firestore answers every query that the use cases send from the declared indexes, and none is declared in vain.
+
+The emulator needs no index, so the rules of the service are applied here: a query's equality filters may be spread over
+several indexes that end in its order (they are merged), and single fields are indexed unless they are exempted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from simulation.world import ROOT, World, running
+from taskreel.ports import Document, Query, Store
+
+Order = tuple[tuple[str, str], ...]
+
+_EQUALITIES = {"==", "in", "array-contains"}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What of a query matters to an index."""
+
+    collection: str
+    equal: frozenset[str]
+    order: Order
+
+    @classmethod
+    def of(cls, query: Query, total: Sequence[str] = ()) -> Shape:
+        equal = frozenset(name for name, operator, _ in query.where if operator in _EQUALITIES)
+        ranged = [name for name, operator, _ in query.where if operator not in _EQUALITIES]
+        last = query.order[-1][1] if query.order else "asc"
+        order = {**dict(query.order), **{name: last for name in (*ranged, *total) if name not in dict(query.order)}}
+        return cls(query.collection, equal, tuple((name, way) for name, way in order.items() if name not in equal))
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The indexes of `infra/firestore.indexes.json`."""
+
+    composites: frozenset[tuple[str, Order]]
+    exempted: frozenset[tuple[str, str]]
+
+    @classmethod
+    def read(cls) -> Declared:
+        declared = json.loads((ROOT / "infra" / "firestore.indexes.json").read_text())
+        ways = {"ASCENDING": "asc", "DESCENDING": "desc"}
+        composites = {
+            (index["collectionGroup"], tuple((one["fieldPath"], ways[one["order"]]) for one in index["fields"]))
+            for index in declared["indexes"]
+        }
+        exempted = {
+            (one["collectionGroup"], one["fieldPath"]) for one in declared["fieldOverrides"] if not one["indexes"]
+        }
+        return cls(frozenset(composites), frozenset(exempted))
+
+    def usable(self, shape: Shape) -> list[tuple[str, Order]]:
+        """The composite indexes that may take part in answering."""
+        return [index for index in self.composites if index[0] == shape.collection and _fits(index[1], shape)]
+
+    def serve(self, shape: Shape) -> bool:
+        """Whether indexes for all of the query's filters end in its order."""
+        singles = {name for name in shape.equal if (shape.collection, name) not in self.exempted}
+        if not shape.order:
+            return shape.equal <= singles | self._covered(shape)
+        if not shape.equal and len(shape.order) == 1:
+            return (shape.collection, shape.order[0][0]) not in self.exempted
+        return bool(self.usable(shape)) and shape.equal <= self._covered(shape)
+
+    def _covered(self, shape: Shape) -> frozenset[str]:
+        return frozenset(name for _, index in self.usable(shape) for name, _ in index) & shape.equal
+
+
+def _fits(index: Order, shape: Shape) -> bool:
+    """Equality fields in any order, then exactly the query's order, forwards or backwards."""
+    head, tail = index[: len(index) - len(shape.order)], index[len(index) - len(shape.order) :]
+    backwards = tuple((name, "desc" if way == "asc" else "asc") for name, way in shape.order)
+    return {name for name, _ in head} <= shape.equal and tail in {shape.order, backwards}
+
+
+@dataclass
+class Recorded:
+    """A store that remembers the shapes of the queries that pass through it."""
+
+    store: Store
+    shapes: set[Shape] = field(default_factory=set)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    async def query(self, query: Query, /) -> list[Document]:
+        self.shapes.add(Shape.of(query))
+        return await self.store.query(query)
+
+    async def aggregate(self, query: Query, /, *, total: Sequence[str] = ()) -> dict[str, int | float]:
+        self.shapes.add(Shape.of(query, total))
+        return await self.store.aggregate(query, total=total)
+
+
+@pytest.fixture
+async def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[World, set[Shape]]]:
+    shapes: set[Shape] = set()
+    async with running(tmp_path, monkeypatch, wrap=lambda store: Recorded(store, shapes)) as world:
+        yield world, shapes
+
+
+PLAIN = {"type": "image-generation", "payload": {"prompt": "a kite", "options": {"studio": {"mode": "noop"}}}}
+PIPELINE = {
+    "steps": {
+        "first": {**PLAIN, "forEach": ["a", "b"]},
+        "second": {**PLAIN, "after": ["first"]},
+    }
+}
+
+
+async def every_query(world: World) -> None:
+    """Ask for everything that the API can ask for."""
+    user, admin = world.as_user("ada"), world.as_user("root", role="admin")
+    made = await user.post("/api/jobs/pipeline", json=PIPELINE)
+    assert made.status_code == 202, made.text
+    for _ in range(5):
+        await world.advance(5)
+        await world.sweep()
+    await lists(user, {})
+    await lists(admin, {})
+    await lists(admin, {"userId": "ada"})
+    assert (await user.get("/api/credits/ledger")).is_success
+    assert (await user.get("/api/jobs/health")).is_success
+    assert (await user.delete(f"/api/jobs/pipeline/{made.json()['jobId']}")).status_code < 500
+
+
+async def lists(client: httpx.AsyncClient, fixed: dict[str, str]) -> None:
+    narrow = {"status": "COMPLETED", "jobType": "image-generation", "projectId": "p"}
+    for some in itertools.chain.from_iterable(itertools.combinations(narrow.items(), n) for n in range(4)):
+        answer = await client.get("/api/jobs", params={**dict(some), **fixed, "limit": 1})
+        assert answer.is_success, answer.text
+
+
+async def test_every_query_is_served_by_the_declared_indexes(recorded: tuple[World, set[Shape]]) -> None:
+    world, shapes = recorded
+    await every_query(world)
+    declared = Declared.read()
+    assert [shape for shape in shapes if not declared.serve(shape)] == []
+
+
+async def test_every_declared_index_serves_some_query(recorded: tuple[World, set[Shape]]) -> None:
+    world, shapes = recorded
+    await every_query(world)
+    declared = Declared.read()
+    used = {index for shape in shapes for index in declared.usable(shape)}
+    assert declared.composites - used == set()
+
+
+def test_no_index_of_several_fields_starts_with_a_time() -> None:
+    assert [index for index in Declared.read().composites if index[1][0][0].endswith("At")] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "served"),
+    [
+        (Query(collection="jobs", where=(("userId", "==", "a"),), order=(("createdAt", "desc"),)), True),
+        (Query(collection="jobs", where=(("userId", "==", "a"),), order=(("createdAt", "asc"),)), True),
+        (Query(collection="jobs", order=(("createdAt", "desc"),)), False),
+        (Query(collection="jobs", where=(("wakeAt", "<=", 1),), order=(("wakeAt", "asc"),)), False),
+        (Query(collection="jobs", where=(("userId", "==", "a"),), order=(("updatedAt", "desc"),)), False),
+        (Query(collection="jobs", where=(("userId", "==", "a"), ("status", "==", "b"))), True),
+        (Query(collection="jobs", where=(("payload", "==", "a"),)), False),
+        (
+            Query(
+                collection="ledger", where=(("userId", "==", "a"), ("kind", "==", "b")), order=(("createdAt", "desc"),)
+            ),
+            False,
+        ),
+    ],
+)
+def test_the_rules_tell_served_from_unserved(query: Query, *, served: bool) -> None:
+    assert Declared.read().serve(Shape.of(query)) is served
