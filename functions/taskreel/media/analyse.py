@@ -120,8 +120,9 @@ def measure_audio(path: Path) -> AudioFacts:
     for frame in read_frames(path):
         samples = samples_of(frame)
         meter.hear(samples)
-        total += 1
-        quiet += int(float(np.sqrt(np.mean(samples**2))) < limit)
+        count = samples.shape[1]
+        total += count
+        quiet += count if float(np.sqrt(np.mean(samples**2))) < limit else 0
     return AudioFacts(loudness=meter.result(), silent_share=round(quiet / max(total, 1), 3))
 
 

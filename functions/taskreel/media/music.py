@@ -143,7 +143,7 @@ def compose_music(
     if not 0 < seconds <= MAX_SECONDS:
         message = f"Music is up to {MAX_SECONDS} s long, not {seconds:g} s."
         raise PermanentError(message, code="bad_duration")
-    piece = _round(prompt, seed)
+    piece = _round(prompt, seed, seconds)
     meter = Meter()
     meter.hear(piece)
     gain = meter.result().gain_to(MUSIC_LUFS)
@@ -181,18 +181,24 @@ class _Score:
         return self.root + 12 * (octave + degree // len(scale)) + scale[degree % len(scale)]
 
     @property
+    def bars(self) -> int:
+        return len(self.degrees)
+
+    @property
     def seconds(self) -> float:
-        return BARS * BEATS_A_BAR * self.beat
+        return self.bars * BEATS_A_BAR * self.beat
 
 
-def _round(prompt: str, seed: int) -> Samples:
-    """One turn of the piece, `(2, n)`, at any loudness."""
+def _round(prompt: str, seed: int, seconds: float) -> Samples:
+    """One turn of the piece, or as many pairs of bars as `seconds` need; `(2, n)`, at any loudness."""
     digest = hashlib.sha256(f"{prompt.strip().lower()}|{seed}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     mood = mood_of(prompt)
     lines = [mood.progressions[i] for i in rng.permutation(len(mood.progressions))]
     degrees = tuple(degree for line in (lines[0], lines[0], lines[1], lines[0]) for degree in line)
-    score = _Score(mood, int(rng.integers(45, 53)), _beat(int(rng.integers(*mood.tempo))), degrees)
+    root, beat = int(rng.integers(45, 53)), _beat(int(rng.integers(*mood.tempo)))
+    pairs = min(BARS // 2, int(seconds / (2 * BEATS_A_BAR * beat)) + 1)
+    score = _Score(mood, root, beat, degrees[: 2 * pairs])
     dry = instruments.Tape(score.seconds)
     wet = instruments.Tape(score.seconds)
     _pads(score, wet)
@@ -245,7 +251,7 @@ def _melody(score: _Score, tape: instruments.Tape, rng: np.random.Generator) -> 
     """A motif of two bars, repeated over the changing chords and bent to them: that is what makes it a tune."""
     motif = _motif(rng)
     play = instruments.LEADS[score.mood.lead]
-    for phrase in range(BARS // 2):
+    for phrase in range(score.bars // 2):
         if phrase % 4 == 0 or rng.random() > score.mood.melody:
             continue
         shift = int(rng.choice([0, 0, 0, 1, -1]))
@@ -274,7 +280,7 @@ def _motif(rng: np.random.Generator) -> list[tuple[float, float, int]]:
 
 def _drums(score: _Score, tape: instruments.Tape, rng: np.random.Generator) -> None:
     level = score.mood.drums
-    for bar in range(BARS):
+    for bar in range(score.bars):
         if bar < 2 or level < 0.2:
             continue
         start = bar * BEATS_A_BAR * score.beat

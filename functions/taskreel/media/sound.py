@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 import av
@@ -46,11 +47,18 @@ def read_frames(path: Path) -> Iterator[av.AudioFrame]:
     """The first audio track as 48 kHz stereo float frames; raises PermanentError where there is none."""
     with open_stream(path, need="audio") as container:
         stream = container.streams.audio[0]
-        convert = av.AudioResampler(format="fltp", layout="stereo", rate=SOUND_RATE)
-        for frame in container.decode(stream):
-            frame.pts = None
-            yield from convert.resample(frame)
-        yield from convert.resample(None)
+        mono = stream.channels == 1
+        convert = av.AudioResampler(format="fltp", layout="mono" if mono else "stereo", rate=SOUND_RATE)
+        for frame in chain(container.decode(stream), [None]):  # None: what the converter still holds
+            if frame is not None:
+                frame.pts = None
+            for ready in convert.resample(frame):
+                yield _doubled(ready) if mono else ready
+
+
+def _doubled(frame: av.AudioFrame) -> av.AudioFrame:
+    """One channel on both sides at full level; libav's own matrix would take 3 dB off."""
+    return sound_frame(np.repeat(samples_of(frame), 2, axis=0))
 
 
 def samples_of(frame: av.AudioFrame) -> Samples:

@@ -20,8 +20,8 @@ EASY_TO_HARD = (
 )
 COMMON = frozenset(
     """a about after all also an and are as at be because been but by can could did do does for from had has have he her
-    him his how i if in into is it its just me more my no not of on one or our out she so some than that the their them then
-    there these they this to up us was we were what when where which who will with would you your""".split()  # noqa: SIM905
+    him his how i if in into is it its just me more my no not of on one or our out she so some than that the their them
+    then there these they this to up us was we were what when where which who will with would you your""".split()  # noqa: SIM905
 )
 
 

@@ -95,7 +95,7 @@ class Workers:
         self._stops.add(stop)
         try:
             await _watch(wrapped, stop, progress, on_progress)
-            if not wrapped.done():
+            if stop.done():
                 raise _closed()
             return await wrapped
         except TimeoutError:

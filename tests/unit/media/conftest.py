@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from taskreel.media.animate import animate
 from taskreel.media.compose import Look, Scene, compose
 

@@ -8,6 +8,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
 from taskreel.media.sound import read_frames, samples_of
 
 

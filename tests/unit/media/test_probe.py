@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
 from taskreel.media.audio import convert_audio
 from taskreel.media.probe import probe
 from taskreel.media.sniff import sniff

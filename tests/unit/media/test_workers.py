@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+
 from taskreel.domain.errors import PermanentError, RateLimitedError, TemporaryError
 from taskreel.media.animate import animate
 from taskreel.media.probe import probe

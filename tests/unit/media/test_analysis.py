@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from taskreel.domain.errors import PermanentError
+from taskreel.media.analyse import analyse, aspect
+from taskreel.media.compose import Look, Scene, compose
+from taskreel.media.texts import measure_text
+
+
+def test_a_pictures_colours_light_and_shape_are_measured(red: Path, detailed: Path) -> None:
+    plain, busy = analyse(red).image, analyse(detailed).image
+    assert plain is not None
+    assert busy is not None
+    assert (plain.colours[0].hex, plain.colours[0].share) == ("#dc1e1e", 1.0)
+    assert plain.aspect == "16:9"
+    assert busy.sharpness > plain.sharpness
+    assert busy.contrast > plain.contrast
+
+
+def test_cuts_are_found_where_they_are(red: Path, blue: Path, detailed: Path, tone: Path, tmp_path: Path) -> None:
+    scenes = [Scene(visual=red, seconds=2), Scene(visual=blue, seconds=1.5), Scene(visual=detailed, seconds=2)]
+    film = tmp_path / "a.mp4"
+    compose(scenes, out=film, music=tone, look=Look(width=160, height=90, fps=24, transition="cut"))
+    found = analyse(film)
+    assert found.video is not None
+    assert found.audio is not None
+    assert [start for start, _ in found.video.shots] == pytest.approx([0, 2, 3.5], abs=0.13)
+    assert sum(length for _, length in found.video.shots) == pytest.approx(5.5, abs=0.1)
+    assert found.audio.loudness.integrated_lufs == pytest.approx(-16, abs=1)
+
+
+def test_silence_counts_as_silence(voice: Path) -> None:
+    found = analyse(voice).audio
+    assert found is not None
+    assert found.silent_share == pytest.approx(0.5, abs=0.05)
+    assert analyse(voice).video is None
+
+
+def test_a_text_is_counted_and_graded() -> None:
+    easy = measure_text("The cat sat. The dog ran. We had fun.")
+    hard = measure_text(
+        "Notwithstanding organisational considerations, interdisciplinary methodologies necessitate evaluation."
+    )
+    assert (easy.words, easy.sentences, easy.paragraphs) == (9, 3, 1)
+    assert easy.level == "very easy"
+    assert hard.level == "very difficult"
+    assert hard.grade > easy.grade
+    assert easy.reading_seconds == pytest.approx(2.3, abs=0.1)
+
+
+def test_a_text_file_is_measured_and_an_empty_story_refused(tmp_path: Path) -> None:
+    story = tmp_path / "story.txt"
+    story.write_text("The keeper found a bottle.\n\nThe bottle held a message.")
+    facts = analyse(story).text
+    assert facts is not None
+    assert dict(facts.frequent_words)["bottle"] == 2
+    assert facts.paragraphs == 2
+    story.write_text(" … ")
+    with pytest.raises(PermanentError):
+        analyse(story)
+
+
+@pytest.mark.parametrize(("size", "named"), [((1920, 1080), "16:9"), ((720, 1280), "9:16"), ((500, 123), "4.07:1")])
+def test_shapes_have_the_names_people_use(size: tuple[int, int], named: str) -> None:
+    assert aspect(*size) == named

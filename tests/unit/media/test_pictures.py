@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from taskreel.domain.errors import PermanentError
+from taskreel.media.draw import draw
+from taskreel.media.scene.noise import Dice
+from taskreel.media.scene.plan import read
+from taskreel.media.upscale import upscale
+from unit.media.looking import pixels_of
+
+PROMPTS = [
+    "a lighthouse in a storm",
+    "sunset over the ocean with a sailing boat",
+    "a neon city in the rain",
+    "snowy mountains at dawn with hot air balloons",
+    "a cabin in the forest",
+    "pyramids in the desert",
+    "a castle at night with fireflies",
+    "a galaxy with a ringed planet and a rocket",
+    "underwater coral reef with a whale and fish",
+    "portrait of a woman",
+    "a field of poppies, a windmill and a rainbow",
+    "a cat, a wolf and a robot by an oak tree",
+    "erupting volcano",
+    "a bridge over a lake with birds and the northern lights",
+    "a lighthouse keeper finds a message in a bottle",
+    "quarterly figures",
+    "ändere das Wetter 雨",
+]
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_every_kind_of_prompt_gives_a_picture_with_light_and_dark(prompt: str, tmp_path: Path) -> None:
+    info = draw(prompt, seed=3, width=160, height=96, out=tmp_path / "a.png")
+    assert (info.width, info.height, info.content_type) == (160, 96, "image/png")
+    pixels = pixels_of(tmp_path / "a.png").astype(float)
+    assert pixels.std() > 12
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 500
+
+
+def test_the_same_prompt_and_seed_give_the_same_pixels_and_another_seed_others(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        draw("a boat at sunset", seed=seed, width=96, height=96, out=tmp_path / f"{name}.png")
+    a, b, c = (pixels_of(tmp_path / f"{name}.png") for name in "abc")
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (512, 64), (64, 300), (333, 257)])
+def test_any_size_and_shape_can_be_drawn(size: tuple[int, int], tmp_path: Path) -> None:
+    for prompt in ("a lighthouse in a storm", "portrait", "planet", "quarterly figures"):
+        info = draw(prompt, seed=1, width=size[0], height=size[1], out=tmp_path / "a.png")
+        assert (info.width, info.height) == size
+
+
+def test_a_large_picture_shows_the_same_scene_as_a_small_one(tmp_path: Path) -> None:
+    draw("sunset over the ocean", seed=5, width=128, height=96, out=tmp_path / "small.png")
+    draw("sunset over the ocean", seed=5, width=1024, height=768, out=tmp_path / "large.png")
+    with Image.open(tmp_path / "large.png") as large:
+        reduced = np.asarray(large.convert("RGB").resize((128, 96), Image.Resampling.BOX)).astype(float)
+    assert np.abs(reduced - pixels_of(tmp_path / "small.png")).mean() < 16
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_a_drawn_picture_says_that_the_local_studio_made_it(suffix: str, tmp_path: Path) -> None:
+    out = tmp_path / f"a{suffix}"
+    draw("hills", seed=1, width=80, height=64, out=out)
+    with Image.open(out) as image:
+        said = image.info.get("Software") or image.getexif().get(305)
+    assert said == "Taskreel studio (local, no AI model)"
+
+
+def test_a_storm_by_the_lighthouse_is_read_as_sea_storm_lightning_and_rain() -> None:
+    plan = read("A lighthouse in a storm", Dice("x").of("plan"))
+    assert (plan.mood, plan.place) == ("storm", "sea")
+    assert plan.things >= {"lighthouse", "lightning", "rain"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "place"),
+    [
+        ("a fisherman in his boat", "sea"),
+        ("a quiet pond", "lake"),
+        ("Tokyo", "city"),
+        ("an astronaut on Mars", "desert"),
+        ("a dog", "hills"),
+        ("a jellyfish", "underwater"),
+        ("justice", None),
+    ],
+)
+def test_words_choose_the_place(prompt: str, place: str | None) -> None:
+    assert read(prompt, Dice("x").of("plan")).place == place
+
+
+@pytest.mark.parametrize(("scale", "size"), [(2, (320, 240)), (4, (640, 480)), (1.5, (240, 180)), (3.3, (528, 396))])
+def test_enlarging_gives_exactly_the_scaled_size(
+    detailed: Path, tmp_path: Path, scale: float, size: tuple[int, int]
+) -> None:
+    info = upscale(detailed, scale=scale, out=tmp_path / "a.png")
+    assert (info.width, info.height) == size
+
+
+def test_enlarging_keeps_the_picture_and_sharpens_edges_without_halos(detailed: Path, tmp_path: Path) -> None:
+    upscale(detailed, scale=4, out=tmp_path / "sharp.png")
+    upscale(detailed, scale=4, out=tmp_path / "plain.png", sharpen=0, denoise=0)
+    sharp, plain = (pixels_of(tmp_path / f"{name}.png").astype(float) for name in ("sharp", "plain"))
+    original = pixels_of(detailed).astype(float)
+    reduced = sharp.reshape(120, 4, 160, 4, 3).mean((1, 3))
+    assert np.abs(reduced - original).mean() < 8
+    assert np.abs(np.diff(sharp, axis=1)).max() > np.abs(np.diff(plain, axis=1)).max()
+    assert sharp.max() <= plain.max() + 12
+
+
+def test_enlarging_keeps_transparency(tmp_path: Path) -> None:
+    source = tmp_path / "glass.png"
+    Image.new("RGBA", (20, 20), (200, 0, 0, 90)).save(source)
+    upscale(source, scale=2, out=tmp_path / "a.webp")
+    with Image.open(tmp_path / "a.webp") as image:
+        alpha = image.convert("RGBA").getchannel("A").getextrema()
+    assert alpha[0] == pytest.approx(90, abs=6)
+
+
+def test_a_result_over_the_limit_is_refused_with_the_scale_that_would_do(tmp_path: Path) -> None:
+    source = tmp_path / "wide.png"
+    Image.new("RGB", (4000, 3000)).save(source)
+    with pytest.raises(PermanentError, match=r"a scale up to 2\.31") as caught:
+        upscale(source, scale=4, out=tmp_path / "a.png")
+    assert caught.value.code == "media_too_large"

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from taskreel.domain.errors import PermanentError
+from taskreel.media import speech
+from taskreel.media.audio import convert_audio, mix_music, normalise_audio, stitch_audio
+from taskreel.media.loudness import Limiter, measure_loudness
+from taskreel.media.mixing import Bed, Clip, mix
+from taskreel.media.music import compose_music, mood_of
+from taskreel.media.sound import samples_of
+from taskreel.media.speech import speak
+from unit.media.looking import level, sound_of
+
+
+def test_sounds_follow_one_another_whatever_their_rates(voice: Path, tone: Path, tmp_path: Path) -> None:
+    info = stitch_audio([voice, tone], out=tmp_path / "a.mp3")
+    assert info.duration_seconds == pytest.approx(5.0, abs=0.08)
+    sound = sound_of(tmp_path / "a.mp3")
+    assert level(sound[:, :40_000]) < 0.01
+    assert level(sound[:, 60_000:90_000]) > 0.3
+    assert level(sound[:, 120_000:200_000]) == pytest.approx(0.177, abs=0.02)
+
+
+def test_a_pause_lengthens_and_a_cross_fade_shortens(tone: Path, tmp_path: Path) -> None:
+    paused = stitch_audio([tone, tone], out=tmp_path / "a.wav", gap_seconds=0.5)
+    faded = stitch_audio([tone, tone], out=tmp_path / "b.wav", crossfade_seconds=0.5)
+    assert paused.duration_seconds == pytest.approx(6.5, abs=0.02)
+    assert faded.duration_seconds == pytest.approx(5.5, abs=0.02)
+    with pytest.raises(PermanentError):
+        stitch_audio([tone, tone], out=tmp_path / "c.wav", gap_seconds=1, crossfade_seconds=1)
+
+
+def test_a_tone_has_the_loudness_the_standard_says(tone: Path) -> None:
+    # EBU Tech 3341: a 1 kHz stereo sine of -23 dBFS reads -23 LUFS; at 440 Hz the weighting takes about 0.6 dB more.
+    measured = measure_loudness(tone)
+    assert measured.integrated_lufs == pytest.approx(-12.7, abs=0.4)
+    assert measured.true_peak_db == pytest.approx(-12.04, abs=0.2)
+
+
+def test_a_sound_is_brought_to_a_loudness_and_silence_stays_silent(voice: Path, tmp_path: Path) -> None:
+    normalise_audio(voice, out=tmp_path / "a.wav", target_lufs=-20)
+    assert measure_loudness(tmp_path / "a.wav").integrated_lufs == pytest.approx(-20, abs=0.6)
+    mix([], None, seconds=1.5, out=tmp_path / "silence.wav")
+    normalise_audio(tmp_path / "silence.wav", out=tmp_path / "b.wav")
+    assert level(sound_of(tmp_path / "b.wav")) == 0
+
+
+def test_music_steps_back_while_the_voice_speaks_and_fades_at_the_end(voice: Path, tone: Path, tmp_path: Path) -> None:
+    bed = Bed(path=tone, gain_db=0, duck_db=-12, fade_in_seconds=0, fade_out_seconds=0.5)
+    quiet_voice = Clip(path=voice, start_seconds=2.0, gain=0.05)
+    mix([quiet_voice], bed, seconds=6, out=tmp_path / "a.flac")
+    sound = sound_of(tmp_path / "a.flac")
+    assert sound.shape[1] == 6 * 48_000
+    alone, under, after = (level(sound[:, a * 4800 : b * 4800]) for a, b in ((5, 25), (36, 39), (53, 55)))
+    assert 20 * np.log10(under / alone) == pytest.approx(-11, abs=2.5)
+    assert after > under * 2
+    assert level(sound[:, -200:]) < alone * 0.02
+
+
+def test_a_voice_over_music_is_as_long_as_lead_voice_and_tail_at_the_target(
+    voice: Path, tone: Path, tmp_path: Path
+) -> None:
+    info = mix_music(voice, tone, out=tmp_path / "a.m4a", lead_seconds=0.5, tail_seconds=1.0)
+    assert info.duration_seconds == pytest.approx(3.5, abs=0.06)
+    measured = measure_loudness(tmp_path / "a.m4a")
+    assert measured.integrated_lufs == pytest.approx(-16, abs=1)
+    assert measured.true_peak_db < -0.8
+
+
+@settings(max_examples=8)
+@given(st.lists(st.floats(-4, 4), min_size=1, max_size=6))
+def test_the_limiter_lets_nothing_over_the_ceiling_and_loses_no_sample(levels: list[float]) -> None:
+    limiter = Limiter()
+    frames = []
+    for height in levels:
+        frames += list(limiter.limit(np.full((2, 4800), height, np.float32)))
+    frames += list(limiter.rest())
+    sound = np.concatenate([samples_of(frame) for frame in frames], axis=1)
+    assert sound.shape[1] == 4800 * len(levels)
+    assert np.abs(sound).max() <= 10 ** (-1.5 / 20) + 0.01
+
+
+@pytest.mark.parametrize("seconds", [0.7, 4.0, 95.3])
+def test_music_has_exactly_its_length_fades_and_is_neither_silent_nor_clipped(seconds: float, tmp_path: Path) -> None:
+    info = compose_music("a calm evening by the sea", seed=4, seconds=seconds, out=tmp_path / "a.flac")
+    assert info.duration_seconds == pytest.approx(seconds, abs=0.001)
+    sound = sound_of(tmp_path / "a.flac")
+    assert level(sound) > 0.02
+    assert np.abs(sound).max() < 0.9
+    assert level(sound[:, -100:]) < 0.002
+    if seconds > 2:
+        assert np.abs(np.diff(sound)).max() < 0.35, "no clicks"
+
+
+def test_the_same_seed_plays_the_same_and_another_mood_another(tmp_path: Path) -> None:
+    for name, prompt, seed in (("a", "storm", 1), ("b", "storm", 1), ("c", "storm", 2), ("d", "wedding", 1)):
+        compose_music(prompt, seed=seed, seconds=2, out=tmp_path / f"{name}.wav")
+    a, b, c, d = (sound_of(tmp_path / f"{name}.wav") for name in "abcd")
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+    assert not np.array_equal(a, d)
+    assert mood_of("a tragic farewell").lead == "piano"
+
+
+def test_speech_is_spoken_at_its_loudness_and_faster_when_asked(tmp_path: Path) -> None:
+    pytest.importorskip("espeakng_loader")
+    slow = speak("The keeper climbs the stairs, and lights the lamp.", out=tmp_path / "a.wav", words_per_minute=120)
+    fast = speak("The keeper climbs the stairs, and lights the lamp.", out=tmp_path / "b.opus", words_per_minute=240)
+    assert slow.duration_seconds is not None
+    assert fast.duration_seconds is not None
+    assert 1.4 < slow.duration_seconds / fast.duration_seconds < 2.6
+    assert measure_loudness(tmp_path / "a.wav").integrated_lufs == pytest.approx(-16, abs=1.5)
+
+
+@pytest.mark.parametrize("voice_name", sorted(speech.VOICES))
+def test_every_voice_speaks_other_languages_too(voice_name: str, tmp_path: Path) -> None:
+    pytest.importorskip("espeakng_loader")
+    info = speak("Guten Morgen, lieber Leuchtturm.", out=tmp_path / "a.wav", voice=voice_name, language="de")
+    assert (info.duration_seconds or 0) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "code"),
+    [
+        ("…!", {}, "empty_text"),
+        ("hello", {"language": "klingonese"}, "unknown_voice"),
+        ("hello", {"words_per_minute": 5}, "bad_parameters"),
+        ("hello", {"pitch": 120}, "bad_parameters"),
+        ("word " * 20_000, {}, "text_too_long"),
+    ],
+)
+def test_what_cannot_be_spoken_is_refused(text: str, options: dict[str, object], code: str, tmp_path: Path) -> None:
+    pytest.importorskip("espeakng_loader")
+    with pytest.raises(PermanentError) as caught:
+        speak(text, out=tmp_path / "a.wav", **options)  # type: ignore[arg-type]
+    assert caught.value.code == code
+
+
+def test_without_the_extra_speech_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    speech._engine.cache_clear()
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    with pytest.raises(PermanentError, match="uv sync --extra speech"):
+        speak("hello", out=tmp_path / "a.wav")
+    assert not speech.available()
+
+
+def test_an_unknown_sound_format_is_refused(tone: Path, tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match=r"\.wav"):
+        convert_audio(tone, out=tmp_path / "a.xyz")
