@@ -6,6 +6,7 @@ from taskreel.app.cost import cost
 from taskreel.app.read import Caller, as_job, find_job, open_account
 from taskreel.app.services import Services
 from taskreel.app.submit import send
+from taskreel.domain.claim import alarm
 from taskreel.domain.credits import hold
 from taskreel.domain.errors import ConflictError, NotFoundError
 from taskreel.domain.job import Job, Status
@@ -34,6 +35,7 @@ async def _reopen(services: Services, tx: Transaction, job_id: str) -> Job:
     job_type = JOB_TYPES[job.job_type]
     needed = cost(job_type, job_type.submission.model_validate(job.payload))
     tx.set("accounts", job.user_id, account.after(hold(account, needed)).document())
-    reopened = job.reopened(now, needed, now + services.rules.rescue_after)
+    reopened = job.reopened(now, needed, now)
+    reopened = reopened.with_(now, wake_at=alarm(reopened, now + services.rules.rescue_after))
     tx.set("jobs", job_id, reopened.document())
     return reopened
