@@ -1,0 +1,79 @@
+"""The bill is arithmetic on a declared table, so it is checked by hand-made sums."""
+
+from __future__ import annotations
+
+import click
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskreel_local.cost import JOBS, PRICES, Bill, cost, monthly_bill, parse_mix
+
+MIX = {"image": 70.0, "video": 20.0, "upscale": 10.0}
+
+
+def line(bill: Bill, item: str) -> float:
+    return next(each.dollars for each in bill.control if each.item == item)
+
+
+def test_a_million_plain_jobs_cost_at_most_ten_dollars() -> None:
+    assert monthly_bill(1_000_000, {"image": 1}).control_dollars <= 10
+
+
+def test_idle_costs_nothing() -> None:
+    assert monthly_bill(0, MIX).dollars == 0
+
+
+def test_writes_are_counted_above_the_free_tier() -> None:
+    # 6 a job, 20,000 a day free, $0.09 for 100,000.
+    assert line(monthly_bill(1_000_000, {"image": 1}), "Firestore writes") == pytest.approx(
+        (6_000_000 - 600_000) * 0.9e-6
+    )
+
+
+def test_a_task_that_runs_once_is_two_operations() -> None:
+    assert line(monthly_bill(1_000_000, {"text": 1}), "Cloud Tasks") == pytest.approx(0.40)
+
+
+def test_a_video_is_polled_by_tasks_of_its_own() -> None:
+    assert JOBS["video"].task_operations == JOBS["image"].task_operations + 4 * 2
+
+
+def test_a_free_tier_is_given_once() -> None:
+    bill = monthly_bill(1_000_000, MIX)
+    used = sum(each.used for each in (*bill.control, *bill.work) if each.item == "Cloud Run CPU")
+    billed = sum(each.billed for each in (*bill.control, *bill.work) if each.item == "Cloud Run CPU")
+    assert used - billed == pytest.approx(PRICES["Cloud Run CPU"].free)
+
+
+@given(st.integers(0, 10**8), st.integers(0, 10**6))
+def test_more_jobs_never_cost_less(jobs: int, more: int) -> None:
+    assert monthly_bill(jobs, MIX).dollars <= monthly_bill(jobs + more, MIX).dollars
+
+
+@given(st.floats(0.1, 1000))
+def test_the_mix_is_a_proportion(scale: float) -> None:
+    scaled = {kind: share * scale for kind, share in MIX.items()}
+    assert monthly_bill(10**6, scaled).dollars == pytest.approx(monthly_bill(10**6, MIX).dollars)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("sculpture=1", "there is no kind 'sculpture'; there are image"),
+        ("image", "'image' should read image=70"),
+        ("image=-1", "cannot have a share below nothing"),
+        ("image=0", "add up to nothing"),
+    ],
+)
+def test_a_mix_that_cannot_be_read(text: str, wrong: str) -> None:
+    with pytest.raises(click.BadParameter, match=wrong):
+        parse_mix(text)
+
+
+def test_the_command_prints_the_bill_and_its_sources() -> None:
+    result = CliRunner().invoke(cost, ["--jobs", "1000000", "--mix", "image=70,video=20,upscale=10", "--sources"])
+    assert result.exit_code == 0
+    assert "Control plane, each million of these jobs" in result.output
+    assert "cloud.google.com/tasks/pricing" in result.output
