@@ -35,6 +35,8 @@ class Settings(Value):
     #: Signs the embedded files' URLs.
     files_secret: SecretStr = SecretStr("")
     invoker_service_account: str | None = None
+    #: A service account's key that signs Cloud Storage URLs; on Cloud Run none is needed.
+    signing_key_file: Path | None = None
     initial_credits: int = Field(default=0, ge=0)
     #: The provider that serves jobs whose provider has no key here; absent: such jobs are refused.
     stand_in_provider: str | None = None

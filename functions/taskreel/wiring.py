@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import os
 import signal
 import threading
@@ -12,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
@@ -108,7 +109,7 @@ def build(chosen: Settings, clock: Clock) -> Services:
         blobs=_blobs(chosen, clock),
         providers=_providers(chosen, workers, clock),
         workers=workers,
-        fetch=Fetcher(own=(chosen.api_base_url,)),
+        fetch=Fetcher(own=(chosen.api_base_url, _emulator(chosen.blobs_url) or "")),
         clock=clock,
         rules=_rules(chosen),
         scratch=Scratch(chosen.scratch_dir),
@@ -150,7 +151,7 @@ def _store(url: str) -> Store:
             from taskreel.adapters.gcp.firestore import FirestoreStore  # noqa: PLC0415
 
             parts = urlsplit(url)
-            return FirestoreStore(parts.netloc, parts.path.strip("/") or "(default)")
+            return FirestoreStore(parts.netloc, parts.path.strip("/") or "(default)", emulator=_emulator(url))
         case _:
             raise ConfigurationError(f"STORE_URL: {url!r} is neither sqlite:///… nor firestore://PROJECT/DATABASE")
 
@@ -174,6 +175,7 @@ def _tasks(chosen: Settings) -> TaskQueue:
                 target_url=chosen.processor_url,
                 internal_key=key,
                 invoker=chosen.invoker_service_account,
+                emulator=_emulator(url),
             )
         case _:
             raise ConfigurationError(
@@ -194,9 +196,15 @@ def _blobs(chosen: Settings, clock: Clock) -> Blobs:
         case "gs":
             from taskreel.adapters.gcp.gcs import CloudStorage  # noqa: PLC0415
 
-            return CloudStorage(urlsplit(url).netloc)
+            key = json.loads(chosen.signing_key_file.read_text()) if chosen.signing_key_file else None
+            return CloudStorage(urlsplit(url).netloc, emulator=_emulator(url), signing_key=key)
         case _:
             raise ConfigurationError(f"BLOBS_URL: {url!r} is neither file:///… nor gs://BUCKET")
+
+
+def _emulator(url: str) -> str | None:
+    """`?emulator=host:port` in a URL sends a Google client to an emulator."""
+    return next(iter(parse_qs(urlsplit(url).query).get("emulator", [])), None)
 
 
 def _path(url: str) -> Path:

@@ -15,6 +15,7 @@ import httpx
 from rich.console import Console
 
 from taskreel_local.client import ApiError, Client
+from taskreel_local.cloudtasks.command import cloud_tasks
 from taskreel_local.data import DEFAULT, DataFolder
 from taskreel_local.tokens import make_token
 
@@ -37,6 +38,8 @@ def main() -> None:
 @click.option("--servers", default=2, show_default=True, type=click.IntRange(1, 64), help="Server processes.")
 @click.option("--reload", is_flag=True, help="Restart the servers when the code changes.")
 @click.option("--unthrottled", is_flag=True, help="Queues without rate limits, for benchmarks.")
+@click.option("--cloud-tasks", is_flag=True, help="Queues through Google's client, over gRPC.")
+@click.option("--google-emulators", is_flag=True, help="Firestore's emulator and a local Cloud Storage too.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def dev(**options: Any) -> None:
     """Run the whole stack in the foreground: API, task processor, queues, files."""
@@ -48,12 +51,14 @@ def dev(**options: Any) -> None:
 @main.command()
 @click.argument("prompt", default="a lighthouse in a storm")
 @click.option("--data", type=click.Path(path_type=Path), default=DEFAULT / "demo", show_default=True)
-def demo(prompt: str, data: Path) -> None:
+@click.option("--cloud-tasks", is_flag=True, help="Queues through Google's client, over gRPC.")
+@click.option("--google-emulators", is_flag=True, help="Firestore's emulator and a local Cloud Storage too.")
+def demo(prompt: str, **options: Any) -> None:
     """Make an image, a larger one, three more, and a video; then stop."""
     from taskreel_local.demo import DemoError, run_demo  # noqa: PLC0415 - the other commands need no stack
 
     try:
-        _run(lambda: run_demo(prompt, data, Console()))
+        _run(lambda: run_demo(Console(), prompt, **options))
     except DemoError as error:
         raise click.ClickException(str(error)) from None
 
@@ -137,6 +142,9 @@ def credits_(user: str, data: Path) -> None:
         _print(await client.call("GET", "/api/credits"))
 
     _with_client(data, user, work)
+
+
+main.add_command(cloud_tasks)
 
 
 async def _follow(client: Client, job_id: str) -> dict[str, Any]:

@@ -20,12 +20,12 @@ class DemoError(Exception):
     """A job of the demo did not complete."""
 
 
-async def run_demo(prompt: str, data: Path, console: Console) -> None:
+async def run_demo(console: Console, prompt: str, *, data: Path, **options: Any) -> None:
     """Start the stack on a free port, make the four things, print where they are, and stop."""
     out = data / "output" / re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60]
     out.mkdir(parents=True, exist_ok=True)
     with console.status("Starting the stack…"):
-        stack = await Stack(StackConfig(data=data, environ={"LOG_LEVEL": "ERROR"})).__aenter__()
+        stack = await Stack(StackConfig(data=data, environ={"LOG_LEVEL": "ERROR"}, **options)).__aenter__()
     try:
         console.print(f"The stack answers at [bold]{stack.url}[/] (API documentation: {stack.url}/api/docs)\n")
         token = make_token(stack.data, user="demo", tier="pro")
@@ -104,7 +104,7 @@ class _Demo:
                 _near(file),
             )
         self._console.print()
-        self._console.print(table)
+        self._console.print(table, soft_wrap=True)
         spent = before["available"] - after["available"]
         self._console.print(f"\nCredits: {before['available']} before, {after['available']} after ({spent} spent).")
 

@@ -30,7 +30,7 @@ async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> 
     """Start, say where, and run until cancelled."""
     async with Stack(StackConfig(**options)) as stack:
         token = make_token(stack.data, user="dev", tier="pro")
-        console.print(_WELCOME.format(url=stack.url, data=stack.data.root))
+        console.print(_WELCOME.format(url=stack.url, data=stack.data.root), soft_wrap=True)
         console.print(_CURL.format(url=stack.url, token=token), soft_wrap=True, highlight=False, markup=False)
         console.print("[dim]Ctrl-C stops it; the next start goes on where it stopped.[/]\n")
         if not reload:

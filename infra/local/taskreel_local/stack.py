@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
 import socket
 import sys
@@ -46,6 +47,10 @@ class StackConfig:
     servers: int = 2
     #: Queues without rate limits, for benchmarks.
     unthrottled: bool = False
+    #: Speak to the local Cloud Tasks through Google's client over gRPC.
+    cloud_tasks: bool = False
+    #: Firestore's emulator and the local Cloud Storage instead of the embedded store and files; implies cloud_tasks.
+    google_emulators: bool = False
     log_format: str = "text"
     #: Settings of the servers that win over the stack's own.
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -93,7 +98,8 @@ class Stack:
         port = self._listener.getsockname()[1]
         self.url = f"http://{self.config.host}:{port}"
         self._tasks = await self._exit.enter_async_context(LocalCloudTasks(self._queues()))
-        self._servers = [_Server(self._listener, self._environ()) for _ in range(self.config.servers)]
+        environ = {**self._environ(), **self._google()}
+        self._servers = [_Server(self._listener, environ) for _ in range(self.config.servers)]
         for server in self._servers:
             await server.start()
             self._exit.push_async_callback(server.stop)
@@ -118,6 +124,7 @@ class Stack:
     def _queues(self) -> ServiceConfig:
         return ServiceConfig(
             rest_port=0,
+            grpc_port=0 if self._over_grpc else None,
             data=self.data.tasks,
             queues=load_queues(QUEUES, PARENT),
             engine=EngineConfig(unthrottled=self.config.unthrottled),
@@ -144,6 +151,29 @@ class Stack:
             **{k: v for k, v in os.environ.items() if k not in own or k in _OVERRIDABLE},
             **self.config.environ,
         }
+
+    @property
+    def _over_grpc(self) -> bool:
+        return self.config.cloud_tasks or self.config.google_emulators
+
+    def _google(self) -> dict[str, str]:
+        """The settings that send Google's own clients to this machine."""
+        found: dict[str, str] = {}
+        if self._over_grpc:
+            _, project, _, location = PARENT.split("/")
+            found["TASKS_URL"] = f"cloudtasks://{project}/{location}?emulator=127.0.0.1:{self._tasks.grpc_port}"
+        if self.config.google_emulators:
+            from taskreel_local.emulators import firestore_emulator, storage_emulator  # noqa: PLC0415 - rarely wanted
+
+            firestore = self._exit.enter_context(firestore_emulator())
+            storage = self._exit.enter_context(storage_emulator([BUCKET], folder=self.data.files))
+            key = self.data.root / "signing-key.json"
+            key.touch(mode=0o600)
+            key.write_text(json.dumps(storage.signing_key))
+            found["STORE_URL"] = f"firestore://{project}?emulator={firestore}"
+            found["BLOBS_URL"] = f"gs://{BUCKET}?emulator={storage.url}"
+            found["SIGNING_KEY_FILE"] = str(key)
+        return found
 
     async def _ready(self) -> None:
         """Wait until the API answers."""
@@ -173,6 +203,7 @@ class Stack:
 #: What a developer may set in the environment to change the stack.
 _OVERRIDABLE = frozenset({"INITIAL_CREDITS", "STAND_IN_PROVIDER", "LOG_FORMAT"})
 PARENT = "projects/taskreel-local/locations/us-central1"
+BUCKET = "taskreel-local"
 
 
 class _Server:
