@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from cloudtasks.worker import LOCATION, QUEUE, Bench, Worker, http_task, make_bench
-from taskreel_local.cloudtasks.clock import SECOND
+from taskreel_local.cloudtasks.clock import SECOND, VirtualClock
 from taskreel_local.cloudtasks.engine import Engine
 from taskreel_local.cloudtasks.errors import ApiError, Code
 from taskreel_local.cloudtasks.journal import SqliteJournal
@@ -26,11 +26,8 @@ ROOT = Path(__file__).parents[2]
 
 async def reopened(bench: Bench, path: Path) -> Bench:
     """The same file in a new engine, at the same virtual time."""
-    at = bench.engine.clock.now()
     await bench.engine.close(0)
-    again = await make_bench(journal=SqliteJournal(path))
-    await again.advance((at - again.engine.clock.now()) / SECOND)
-    return again
+    return await make_bench(journal=SqliteJournal(path), clock=VirtualClock(bench.engine.clock.now()))
 
 
 @pytest.fixture

@@ -81,8 +81,10 @@ class Bench:
         await self.engine.advance(timedelta(seconds=seconds), grace_s=0.02)
 
 
-async def make_bench(config: EngineConfig | None = None, journal: Journal | None = None) -> Bench:
-    clock = VirtualClock()
+async def make_bench(
+    config: EngineConfig | None = None, journal: Journal | None = None, clock: VirtualClock | None = None
+) -> Bench:
+    clock = clock or VirtualClock()
     worker = Scripted(clock)
     engine = Engine(config, clock=clock, journal=journal, sender=worker)
     engine.start()

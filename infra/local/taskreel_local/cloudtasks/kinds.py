@@ -130,7 +130,7 @@ class Double(Scalar):
             raise misfit("TYPE_DOUBLE", raw) from None
 
     def to_json(self, value: float, _enum_ints: bool) -> float:  # noqa: FBT001
-        return int(value) if value.is_integer() else value
+        return int(value) if float(value).is_integer() else value
 
     def from_pb(self, raw: float) -> float:
         if not math.isfinite(raw):

@@ -42,7 +42,7 @@ class TokenBucket:
 
     def take(self, now: int) -> bool:
         """Take a token if there is one."""
-        self._saved = min(self._saved + (now - self._at), self._full)
+        self._saved = min(self._saved + max(0, now - self._at), self._full)  # the machine's clock may be set back
         self._at = now
         if self._saved < self._step:
             return False
