@@ -135,6 +135,10 @@ async def test_a_wait_in_the_text_is_understood(body: dict[str, Any], seconds: f
         (403, {"detail": "User is locked. Reason: Exhausted balance."}, PermanentError, "provider_out_of_credit"),
         (401, {"detail": {"status": "quota_exceeded"}}, PermanentError, "provider_out_of_credit"),
         (402, None, PermanentError, "provider_out_of_credit"),
+        (400, {"error": "You do not have enough credits to run this task."}, PermanentError, "provider_out_of_credit"),
+        (400, {"error": {"message": "API key not valid. Please pass one."}}, PermanentError, "provider_auth"),
+        (400, {"error": {"message": "seed: not valid"}}, PermanentError, "provider_rejected"),
+        (429, {"detail": "You have 24 active tasks"}, RateLimitedError, "provider_busy"),
         (403, {"name": "content_moderation", "errors": ["flagged"]}, PermanentError, "moderation"),
         (422, {"detail": [{"loc": [], "msg": "x", "type": "content_policy_violation"}]}, PermanentError, "moderation"),
         (403, {"detail": "Not authenticated"}, PermanentError, "provider_auth"),
@@ -164,6 +168,13 @@ async def test_an_address_that_is_none_is_never_called() -> None:
     with pytest.raises(PermanentError) as caught:
         await client(says(200, {})).send("GET", "https://x\x00.bfl.ai/")
     assert caught.value.code == "untrusted_host"
+
+
+@pytest.mark.parametrize(("status", "word"), [(404, ""), (403, "model_not_found"), (400, "voice_not_found")])
+async def test_a_create_of_what_is_gone_says_so_whatever_the_status(status: int, word: str) -> None:
+    error = await refused(says(status, {"error": {"code": word, "message": "no"}}), creates="the model x")
+    assert error.code == "model_retired"
+    assert "does not have the model x" in error.message
 
 
 async def test_a_gateway_timeout_is_ambiguous_only_where_something_was_bought() -> None:

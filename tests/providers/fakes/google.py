@@ -65,6 +65,8 @@ class FakeGoogle(Fake):
         return headers.get("x-goog-api-key") == self.key and "authorization" not in headers
 
     def refusal(self, status: int, word: str, text: str) -> Response:
+        if status == 401 and "/projects/" not in self.calls[-1].path:  # the Developer API's way
+            status, text = 400, "API key not valid. Please pass a valid API key."
         status = {422: 400}.get(status, status)
         error = {"code": status, "message": text, "status": STATUS.get(status, word.upper()), "details": []}
         return JSONResponse([{"error": error}] if status == 429 else {"error": error}, status_code=status)

@@ -78,6 +78,8 @@ class FakeRunway(Fake):
         return request.headers.get("authorization") == f"Bearer {self.key}"
 
     def refusal(self, status: int, word: str, text: str) -> Response:
+        if status == 402:
+            return JSONResponse({"error": "You do not have enough credits to run this task."}, status_code=400)
         if status == 422:
             issues = [{"code": word, "path": ["promptText"], "message": text}]
             return JSONResponse({"error": "Validation of body failed", "issues": issues}, status_code=400)

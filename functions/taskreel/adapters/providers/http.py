@@ -5,10 +5,10 @@ What a failed request becomes (`domain.errors`):
     not sent: no connection          ProviderDownError
     sent, no answer, a paid create   AmbiguousError: it may have been bought, so it is never sent again
     sent, no answer, anything else   ProviderDownError
-    401, 403                         PermanentError provider_auth
-    402, or a word for "no credit"   PermanentError provider_out_of_credit
+    402, or words for "no credit"    PermanentError provider_out_of_credit
     moderation's words               PermanentError moderation
-    404                              PermanentError model_retired (a create), operation_unknown (anything else)
+    404, or words for "no model"     PermanentError model_retired (a create), operation_unknown (anything else)
+    401, 403, or "key not valid"     PermanentError provider_auth
     408, 409, 425                    TemporaryError
     429                              RateLimitedError rate_limited, provider_busy (concurrency), daily_limit
     504 to a create                  AmbiguousError: the gateway gave up, what is behind it may not have
@@ -45,7 +45,10 @@ NOT_SENT = (
     httpx.UnsupportedProtocol,
 )
 OUT_OF_CREDIT = frozenset({"insufficient_quota", "quota_exceeded", "payment_required", "billing_hard_limit_reached"})
-NO_CREDIT_TEXT = re.compile(r"(insufficient|out of|exhausted|not enough)\s+(credit|balance|fund)", re.IGNORECASE)
+NO_CREDIT_TEXT = re.compile(r"(insufficient|out of|exhausted|enough)\s+(credit|balance|fund)", re.IGNORECASE)
+#: Google answers a wrong key with 400.
+BAD_KEY_TEXT = re.compile(r"api key (not valid|expired|not found)", re.IGNORECASE)
+MISSING = frozenset({"model_not_found", "voice_not_found"})
 MODERATION = frozenset(
     {"content_moderation", "moderation_blocked", "content_policy_violation", "content_filter", "invalid_prompt"}
 )
@@ -272,10 +275,10 @@ class Http:
             verdict = "provider_out_of_credit", "has no credit left on our account"
         elif complaint.words & MODERATION:
             verdict = "moderation", "refused the request: its moderation objects"
-        elif status in {401, 403}:
-            verdict = "provider_auth", "does not accept our key"
-        elif status == 404 and creates:
+        elif creates and (status == 404 or complaint.words & MISSING):
             verdict = self._missing, f"does not have {creates} (any more)"
+        elif status in {401, 403} or (status == 400 and BAD_KEY_TEXT.search(complaint.text)):
+            verdict = "provider_auth", "does not accept our key"
         elif status == 404:
             verdict = "operation_unknown", "does not know the operation (any more)"
         elif status < 500 and status not in {408, 409, 425, 429}:
@@ -285,7 +288,7 @@ class Http:
     def _too_many(self, response: httpx.Response, complaint: Complaint) -> RateLimitedError:
         said = f"{' '.join(complaint.words)} {complaint.text}".lower()
         code, wait, what = "rate_limited", self._patience, "is called too often"
-        if "concurren" in said:
+        if "concurren" in said or "active task" in said:
             code, what = "provider_busy", "runs as much for us at once as it allows"
         elif "daily" in said:
             code, wait, what = "daily_limit", timedelta(hours=1), "has reached its daily limit for us"
