@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,12 @@ def test_structured_text_that_is_no_object_may_be_tried_again(text: str, tmp_pat
     with pytest.raises(TemporaryError) as caught:
         wire.structured("openai", text, request)
     assert caught.value.details["ended"]
+
+
+def test_a_part_is_named_by_its_type(tmp_path: Path) -> None:
+    given_ = generation(tmp_path, Capability.IMAGE, "", {}, 1).inputs[0]
+    bare = replace(given_, path=given_.path.rename(tmp_path / "input-0"), content_type="image/webp")
+    assert wire.part(bare)[0] == "input-0.webp"
 
 
 def test_a_file_too_large_for_any_request_is_refused_before_it_is_read(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import math
+import mimetypes
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -91,8 +92,8 @@ def inline(item: Input) -> str:
 
 
 def part(item: Input) -> tuple[str, bytes, str]:
-    """A file as a part of a form."""
-    return item.path.name, _content(item), item.content_type
+    """A file as a part of a form; its name ends as its type wants it, which some services go by."""
+    return item.path.stem + (mimetypes.guess_extension(item.content_type) or ""), _content(item), item.content_type
 
 
 def data_uri(item: Input, most_bytes: int) -> str:
