@@ -55,7 +55,7 @@ class Settings(Value):
     @field_validator("internal_api_key")
     @classmethod
     def _long_enough(cls, value: SecretStr) -> SecretStr:
-        if any(len(key) < 16 for key in value.get_secret_value().split(",")):
+        if any(len(key.strip()) < 16 for key in value.get_secret_value().split(",")):
             raise ValueError("INTERNAL_API_KEY must have at least 16 characters (openssl rand -hex 32 makes one)")
         return value
 

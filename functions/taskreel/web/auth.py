@@ -101,7 +101,8 @@ class InternalKeys:
     """The processor's own callers: one key, or two while it is being rotated."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        self._keys = [key.encode() for key in keys]
+        # An empty key would be matched by a request without the header.
+        self._keys = [key.encode() for key in keys if key]
 
     def check(self, given: str | None) -> None:
         """Raises UnauthenticatedError unless the key is one of ours; takes the same time for any wrong one."""
