@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from taskreel.app.process import Processor
 from taskreel.app.services import Services
-from taskreel.domain.errors import InvalidError
+from taskreel.domain.errors import InvalidError, QueueError, StoreError
 from taskreel.web import balances, jobs, openapi, problems, tasks
 from taskreel.web.auth import Authenticator, InternalKeys, TokenRules
 
@@ -47,17 +47,22 @@ def api_app(services: Services, rules: TokenRules, *, base_url: str) -> FastAPI:
 
 def processor_app(services: Services, keys: InternalKeys, processor: Processor) -> Starlette:
     """`/tasks/process`: what Cloud Tasks calls. Not for the public, so it needs no OpenAPI."""
-    app = Starlette(routes=[Route("/tasks/process", tasks.process, methods=["POST"])])
-    app.state.internal_keys = keys
+    app = _internal(Route("/tasks/process", tasks.process, methods=["POST"]), keys)
     app.state.processor = processor
     return _finish(app, services)
 
 
 def maintenance_app(services: Services, keys: InternalKeys) -> Starlette:
     """`/tasks/sweep`: what Cloud Scheduler calls."""
-    app = Starlette(routes=[Route("/tasks/sweep", tasks.run_sweep, methods=["POST"])])
+    return _finish(_internal(Route("/tasks/sweep", tasks.run_sweep, methods=["POST"]), keys), services)
+
+
+def _internal(route: Route, keys: InternalKeys) -> Starlette:
+    app = Starlette(routes=[route])
     app.state.internal_keys = keys
-    return _finish(app, services)
+    for error in (StoreError, QueueError):
+        app.add_exception_handler(error, tasks.unavailable)
+    return app
 
 
 def _finish(app: A, services: Services) -> A:

@@ -12,6 +12,7 @@ from taskreel.app.process import Answer, Processor
 from taskreel.app.sweep import sweep
 from taskreel.domain.value import Value
 from taskreel.web.auth import InternalKeys
+from taskreel.web.problems import answer_error
 from taskreel.web.request import answer, read_model, services_of
 
 #: Anything but 2xx is asked again; never 429 or 503, which slow the whole queue.
@@ -38,6 +39,13 @@ async def run_sweep(request: Request) -> Response:
     """Wake every job whose time has come."""
     _check(request)
     return answer({"swept": await sweep(services_of(request))})
+
+
+async def unavailable(request: Request, error: Exception) -> Response:
+    """What a caller would be told with 503."""
+    told = await answer_error(request, error)
+    told.status_code = HTTPStatus.INTERNAL_SERVER_ERROR
+    return told
 
 
 def _check(request: Request) -> None:
