@@ -12,6 +12,7 @@ from taskreel.adapters.providers.models import (
     ROWS,
     ModelRow,
     Unit,
+    candidates,
     estimate,
     find,
     lacks,
@@ -204,6 +205,19 @@ def test_what_a_model_cannot_do_whole_is_said_in_words(
     lacking: tuple[str, ...],
 ) -> None:
     assert lacks(find(provider, model, capability, DAY), params, pictures) == lacking
+
+
+def test_candidates_are_those_who_have_the_model() -> None:
+    found = candidates(["bfl", "replicate", "openai", "fal"], "flux-1.1-pro", IMAGE, DAY)
+    assert [row.provider for row in found] == ["bfl", "replicate", "fal"]
+
+
+def test_without_a_model_each_gives_its_default_or_everything() -> None:
+    defaults = candidates(["google", "runway", "bfl"], "", VIDEO, DAY)
+    assert [row.name for row in defaults] == ["veo-3.1", "gen4.5"]
+    every = candidates(["google", "runway", "bfl"], "", VIDEO, DAY, every=True)
+    assert {row.name for row in every} > {"veo-3.1", "veo-3.1-lite", "gen4_turbo"}
+    assert all(row.current(DAY) for row in every)
 
 
 def test_names_of_providers_are_folded() -> None:

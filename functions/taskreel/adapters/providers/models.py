@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -12,16 +13,23 @@ from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Generation, Model
 
 __all__ = [
+    "OPEN",
+    "PROVIDER_ALIASES",
     "REAL_ESRGAN",
     "ROWS",
     "ModelRow",
     "Unit",
+    "candidates",
     "estimate",
     "find",
+    "lacks",
     "offered",
+    "picture_cost",
     "provider_name",
     "requested",
     "rows",
+    "today",
+    "token_cost",
 ]
 
 #: Other names for providers: the guides' words, and whoever does "upscale".
@@ -91,6 +99,23 @@ def find(provider: str, model: str, capability: Capability, on: date) -> ModelRo
         message = f"{row.name} was retired on {row.retires_on}; use {row.replaced_by} instead"
         raise PermanentError(message, code="model_retired")
     return row
+
+
+def candidates(
+    providers: Iterable[str], model: str, capability: Capability, on: date, *, every: bool = False
+) -> list[ModelRow]:
+    """The row by which each provider would serve a request, in their order; those that cannot are left out.
+
+    Without a model that is each one's default, or with `every` all it has: for "auto", which takes the cheapest.
+    """
+    found: list[ModelRow] = []
+    for provider in providers:
+        if every and not model:
+            found += [row for row in rows(provider_name(provider), capability) if row.current(on)]
+            continue
+        with contextlib.suppress(PermanentError):
+            found.append(find(provider, model, capability, on))
+    return found
 
 
 def requested(provider: str, request: Generation) -> ModelRow:
