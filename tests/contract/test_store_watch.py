@@ -13,7 +13,7 @@ from .rows import create, put, remove, update, watching
 
 
 async def following(changes: AsyncIterator[Document | None]) -> dict[str, Any] | None:
-    document = await asyncio.wait_for(anext(changes), timeout=5)
+    document = await asyncio.wait_for(anext(changes), timeout=20)
     return None if document is None else document.data
 
 
