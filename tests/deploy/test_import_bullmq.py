@@ -1,0 +1,276 @@
+"""`taskreel import bullmq` from a real Redis into a real stack: jobs written by BullMQ itself where npm has it, and the
+same jobs as BullMQ 5.81.5 wrote them once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from taskreel_local.bullmq import import_
+from taskreel_local.bullmq_jobs import OldJob, Rule, translate
+from taskreel_local.data import DataFolder
+from taskreel_local.resp import Redis, RedisError
+from taskreel_local.stack import Stack, StackConfig
+
+HERE = Path(__file__).parent
+MAP = {
+    "render/clip": {
+        "jobType": "video-generation",
+        "fields": {"text": "prompt", "refs": "imageUrls", "seconds": "options.duration"},
+        "drop": ["callback"],
+        "set": {"provider": "studio"},
+    }
+}
+
+
+def needed(program: str, install: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{program} is not installed; CI must have it: {install}")
+        pytest.skip(f"{program} is not installed: {install}")
+    return found
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[int]:
+    """A Redis of its own; the port."""
+    program = needed("redis-server", "apt install redis-server")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [program, "--port", str(port), "--save", "", "--dir", str(folder), "--requirepass", "secret"],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(port)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def wait_for(port: int) -> None:
+    for _ in range(100):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail("redis-server does not answer")
+
+
+def written_by_bullmq(port: int, folder: Path) -> None:
+    """The application's own code, run with the newest BullMQ 5."""
+    needed("node", "apt install nodejs npm")
+    install = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts", "bullmq@5"]
+    (folder / "package.json").write_text("{}")
+    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    if done.returncode:
+        pytest.skip(f"npm cannot install bullmq here: {done.stderr.strip()[-200:]}")
+    script = ["node", str(HERE / "write_bullmq_jobs.mjs"), str(folder)]
+    subprocess.run(script, env={**os.environ, "REDIS_PORT": str(port)}, check=True, timeout=60)
+
+
+def as_recorded(port: int, _folder: Path) -> None:
+    """Key by key, with the delayed job put off from now."""
+    with Redis(f"redis://:secret@127.0.0.1:{port}/0") as redis:
+        for command in json.loads((HERE / "recorded/bullmq-5.81.5.json").read_text()):
+            redis.call(*command)
+        redis.call("HSET", "bull:image-generation:3", "timestamp", int(time.time() * 1000))
+
+
+@dataclass(frozen=True)
+class World:
+    """An old queue, and a stack to import into."""
+
+    redis: str
+    api: str
+    secret: str
+    rules: Path
+
+    def run(self, *options: str, **env: str) -> Result:
+        command = ["bullmq", "--redis", self.redis, "--map", str(self.rules), "--api", self.api, *options]
+        return CliRunner(env={"JWT_SECRET": self.secret, "TASKREEL_TOKEN": self.token("carol"), **env}).invoke(
+            import_, command
+        )
+
+    def token(self, user: str) -> str:
+        return jwt.encode({"sub": user, "exp": int(time.time()) + 600}, self.secret, algorithm="HS256")
+
+    def jobs(self, user: str) -> list[dict[str, Any]]:
+        headers = {"Authorization": f"Bearer {self.token(user)}"}
+        answer = httpx.get(f"{self.api}/api/jobs", params={"limit": 100}, headers=headers)
+        found: list[dict[str, Any]] = answer.raise_for_status().json()["jobs"]
+        return found
+
+
+@contextmanager
+def running_stack(data: Path) -> Iterator[str]:
+    """The whole of Taskreel on a loop of its own; its URL."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    stack = Stack(StackConfig(data=data, servers=1))
+    asyncio.run_coroutine_threadsafe(stack.__aenter__(), loop).result(timeout=90)
+    try:
+        yield stack.url
+    finally:
+        asyncio.run_coroutine_threadsafe(stack.__aexit__(None, None, None), loop).result(timeout=60)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout=30)
+        loop.close()
+
+
+@pytest.fixture(params=[as_recorded, written_by_bullmq], ids=["recorded", "bullmq"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    rules = tmp_path / "map.yaml"
+    rules.write_text(yaml.safe_dump(MAP))
+    with redis_server(tmp_path) as port:
+        request.param(port, tmp_path)
+        with running_stack(tmp_path / "data") as url:
+            secret = DataFolder(tmp_path / "data").secrets().jwt
+            yield World(f"redis://:secret@127.0.0.1:{port}/0", url, secret, rules)
+
+
+@pytest.mark.emulator
+def test_every_waiting_job_comes_over_once(world: World) -> None:
+    dry = world.run("--dry-run")
+    assert "7 would be submitted, for 12 credits" in dry.output
+    assert world.jobs("ada") == []
+
+    first = world.run()
+    lines = first.output.splitlines()
+    assert lines[0].split() == ["7", "submitted"]
+    assert "1 left where they are: waiting-children: a parent of a flow" in first.output
+    assert "1 left where they are: repeat: a repeating schedule" in first.output
+    assert "image-generation/5 (draw): 422: frobnicate" in first.output
+    assert (
+        "render/2 (mystery): neither 'mystery' nor 'render' is a job type; say with --map which it is" in first.output
+    )
+    assert first.exit_code == 1
+
+    again = world.run()
+    assert again.output.splitlines()[0].split(maxsplit=1) == ["7", "had been submitted before"]
+    ada, bob = world.jobs("ada"), world.jobs("bob")
+    assert len(ada) == 4
+    assert sorted(job["payload"].get("prompt", "") for job in bob) == ["", "child", "second"]
+
+    by_prompt = {job["payload"]["prompt"]: job for job in ada}
+    assert by_prompt["first"]["maxAttempts"] == 5
+    assert by_prompt["tomorrow"]["status"] == "SCHEDULED"
+    assert by_prompt["urgent"]["priority"] == "low"
+    assert by_prompt["waves"]["jobType"] == "video-generation"
+
+
+def old(**changes: Any) -> OldJob:
+    values: dict[str, Any] = {
+        "prefix": "bull",
+        "queue": "q",
+        "id": "1",
+        "state": "wait",
+        "name": "n",
+        "data": {"prompt": "p"},
+        "opts": {},
+        "timestamp_ms": 1_700_000_000_000,
+        "delay_ms": 0,
+        "priority": 0,
+        **changes,
+    }
+    return OldJob(**values)
+
+
+RULES = {"q": Rule(job_type="image-generation", high_up_to=5)}
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("opts", "retry"),
+    [
+        ({}, None),
+        ({"attempts": 4}, {"maxAttempts": 4}),
+        ({"attempts": 99}, {"maxAttempts": 20}),
+        ({"backoff": 500}, {"minBackoffSeconds": 0.5, "maxBackoffSeconds": 0.5}),
+        ({"backoff": {"type": "fixed", "delay": 3000}}, {"minBackoffSeconds": 3, "maxBackoffSeconds": 3}),
+        ({"backoff": {"type": "exponential", "delay": 1000}}, {"minBackoffSeconds": 1}),
+        ({"backoff": {"type": "custom"}}, None),
+    ],
+)
+def test_attempts_and_backoff(opts: Mapping[str, Any], retry: Mapping[str, float] | None) -> None:
+    assert translate(old(opts=opts), RULES, NOW).body.get("retry") == retry
+
+
+def test_a_delay_becomes_the_time_it_meant() -> None:
+    later = NOW + timedelta(hours=2)
+    added_ms = int(NOW.timestamp() * 1000) - 3_600_000
+    job = old(state="delayed", timestamp_ms=added_ms, delay_ms=3 * 3_600_000)
+    assert translate(job, RULES, NOW).body["scheduleAt"] == later.isoformat()
+    assert "scheduleAt" not in translate(job, RULES, later).body
+
+
+@pytest.mark.parametrize(("priority", "lane"), [(0, None), (1, "high"), (5, "high"), (6, "low")])
+def test_priority_numbers_become_lanes(priority: int, lane: str | None) -> None:
+    assert translate(old(priority=priority), RULES, NOW).body.get("priority") == lane
+
+
+def test_the_key_is_the_jobs_own_even_when_ids_begin_again() -> None:
+    assert old().key == old(data={}).key
+    assert old().key != old(timestamp_ms=1_700_000_000_001).key
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("q: {jobType: sculpture}", "there is no job type 'sculpture'"),
+        ("q: {jobtype: image-generation}", "a rule has jobType"),
+    ],
+)
+def test_a_map_that_is_wrong_is_refused_before_anything_is_read(tmp_path: Path, text: str, wrong: str) -> None:
+    rules = tmp_path / "map.yaml"
+    rules.write_text(text)
+    result = CliRunner().invoke(import_, ["bullmq", "--redis", "redis://127.0.0.1:1", "--map", str(rules)])
+    assert result.exit_code == 2
+    assert wrong in result.output
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1", "http://127.0.0.1"])
+def test_a_redis_that_is_not_there(url: str) -> None:
+    result = CliRunner().invoke(import_, ["bullmq", "--redis", url])
+    assert result.exit_code == 1
+    assert "cannot be reached" in result.output or "should read redis://" in result.output
+
+
+def test_an_answer_that_is_not_redis() -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        connection, _ = server.accept()
+        connection.recv(100)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        connection.close()
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    with Redis(f"redis://127.0.0.1:{server.getsockname()[1]}") as redis, pytest.raises(RedisError, match="not Redis"):
+        redis.call("PING")
+    thread.join()
+    server.close()
