@@ -206,6 +206,12 @@ class Capability(StrEnum):
     TEXT = "text"
     SPEECH = "speech"
     MUSIC = "music"
+    #: Work on files, which is done here and not by a service.
+    COMPOSE = "compose"
+    ASSEMBLE = "assemble"
+    PROCESS = "process"
+    ANALYSE = "analyse"
+    PERSONALIZE = "personalize"
     #: Made of other jobs; no provider is asked.
     PIPELINE = "pipeline"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field
 
 from taskreel.domain.job import Priority
 from taskreel.domain.pipeline import Pipeline
@@ -47,6 +47,30 @@ Seed = Annotated[int, Field(ge=0, le=4_294_967_295)]
 ProviderOptions = Annotated[dict[str, Any], AfterValidator(_storable)]
 
 
+#: Who does the work on files, whatever provider a job names.
+LOCAL = "studio"
+
+FilmFormat = Literal["mp4", "webm", "mov"]
+SoundFormat = Literal["mp3", "wav", "opus", "m4a", "flac"]
+FilmQuality = Annotated[
+    Literal["draft", "standard", "high"],
+    BeforeValidator(lambda given: {"low": "draft", "medium": "standard", "best": "high"}.get(given, given)),
+]
+RESOLUTIONS: Mapping[str, tuple[int, int]] = {
+    "360p": (640, 360),
+    "480p": (854, 480),
+    "720p": (1280, 720),
+    "1080p": (1920, 1080),
+    "1440p": (2560, 1440),
+    "4k": (3840, 2160),
+    "square": (1080, 1080),
+    "vertical": (1080, 1920),
+}
+Language = Annotated[str, Field(min_length=2, max_length=20, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")]
+FPS = Annotated[int, Field(ge=8, le=60)]
+Side = Annotated[int, Field(ge=64, le=3840, multiple_of=2)]
+
+
 class StudioOptions(Value):
     """How the local provider should (mis)behave, for benchmarks and rehearsals.
 
@@ -64,6 +88,33 @@ class Options(Value):
     seed: Seed | None = None
     provider_options: ProviderOptions = Field(default_factory=dict)
     studio: StudioOptions | None = None
+
+
+class FilmOptions(Options):
+    """How a film is written. `resolution` is a name ("720p", "4k", "vertical") or `1280x720`; a size wins over it."""
+
+    resolution: str | None = Field(default=None, pattern=rf"^({'|'.join(RESOLUTIONS)}|\d{{2,4}}x\d{{2,4}})$")
+    width: Side | None = None
+    height: Side | None = None
+    fps: FPS = 30
+    quality: FilmQuality = "standard"
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height, when any were given."""
+        if self.width and self.height:
+            return self.width, self.height
+        if self.resolution is None:
+            return None
+        wide, _, high = self.resolution.partition("x")
+        width, height = RESOLUTIONS.get(self.resolution) or (int(wide), int(high))
+        return width - width % 2, height - height % 2
+
+    def look(self) -> dict[str, Any]:
+        """As a provider call carries it."""
+        size = self.size
+        sides = {"width": size[0], "height": size[1]} if size else {}
+        return {**params_of(self, "resolution", "width", "height"), **sides}
 
 
 class RetryOptions(Value):
@@ -102,6 +153,36 @@ class Unit:
     input_urls: tuple[str, ...] = ()
     #: The artifact's name without suffix.
     name: str = "result"
+    #: Who does it, where that is not the job's to choose.
+    provider: str | None = None
+
+
+class Inputs:
+    """The files that one provider call starts from, each once; a call names them by their place."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+
+    def place(self, url: str) -> int:
+        """Where the file is among the inputs."""
+        return self._places.setdefault(url, len(self._places))
+
+    def places(self, urls: Iterable[str]) -> list[int]:
+        """Where the files are, in order."""
+        return [self.place(url) for url in urls]
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(self._places)
+
+
+def params_of(options: Value, *without: str, **more: Any) -> dict[str, Any]:
+    """What a provider call carries: the options that were given, and `more` that is not None."""
+    given = options.model_dump(by_alias=True, exclude_none=True, exclude=set(without), mode="json")
+    if not given.get("providerOptions"):
+        given.pop("providerOptions", None)
+    return {**given, **{name: value for name, value in more.items() if value is not None}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

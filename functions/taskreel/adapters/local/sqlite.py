@@ -14,6 +14,7 @@ import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from typing import Any, TypeVar
 import orjson
 
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
-from taskreel.ports import Document, Increment, Index, Query, Transaction
+from taskreel.ports import Document, Increment, Index, Operator, Query, Transaction
 
 try:
     import fcntl
@@ -240,12 +241,7 @@ class SqliteStore:
         return await future
 
     async def query(self, query: Query, /) -> list[Document]:
-        table = self.table(query.collection)
-        where, values = _where(table, query)
-        direction = query.order[-1][1] if query.order else "asc"
-        order = ", ".join(f"{table.expression(field)} {way}" for field, way in (*query.order, ("__id__", direction)))
-        limit = "" if query.limit is None else f" LIMIT {int(query.limit)}"
-        sql = f"SELECT id, version, data FROM {table.name}{where} ORDER BY {order}{limit}"
+        sql, values = _select(self.table(query.collection), query)
         with _translated():
             rows = self._open().execute(sql, values).fetchall()
         return [Document(query.collection, id_, _loads(text), str(version)) for id_, version, text in rows]
@@ -393,7 +389,7 @@ class SqliteStore:
             name = "_".join([collection, *(f"{field}_{way}" for field, way in index.fields)])
             # A document that lacks a field is never asked for by it, and need not be in the index.
             present = " AND ".join(f"{table.expression(field)} IS NOT NULL" for field, _ in index.fields[:-1])
-            connection.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON {table.name} ({columns}, id) WHERE {present}')
+            connection.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON {table.name} ({columns}, id {index.fields[-1][1]}) WHERE {present}')
         self._tables[collection] = table
 
     @staticmethod
@@ -425,6 +421,36 @@ def _step(awaitable: Awaitable[T]) -> T:
 _SQL = {"==": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
+def _select(table: _Table, query: Query) -> tuple[str, list[Any]]:
+    """The statement and its values. Each value of an `in` walks the index by itself, no further than the limit."""
+    limit = "" if query.limit is None else f" LIMIT {int(query.limit)}"
+    order = _order(query)
+    columns = ", ".join(f"{table.expression(field)} AS o{place}" for place, (field, _) in enumerate(order))
+    by = ", ".join(f"o{place} {way}" for place, (_, way) in enumerate(order))
+    walks: list[str] = []
+    values: list[Any] = []
+    for filters in _alternatives(query):
+        where, added = _where(table, replace(query, where=filters))
+        walks.append(f"SELECT id, version, data, {columns} FROM {table.name}{where} ORDER BY {by}{limit}")
+        values += added
+    merged = walks[0] if len(walks) == 1 else " UNION ALL ".join(f"SELECT * FROM ({walk})" for walk in walks)
+    return f"SELECT id, version, data FROM ({merged}) ORDER BY {by}{limit}", values
+
+
+def _order(query: Query) -> list[tuple[str, str]]:
+    """By the fields that are asked for, then by id in the direction of the last."""
+    return [*query.order, ("__id__", query.order[-1][1] if query.order else "asc")]
+
+
+def _alternatives(query: Query) -> list[tuple[tuple[str, Operator, Any], ...]]:
+    """The filters, once for each value of an `in`."""
+    for place, (field, operator, value) in enumerate(query.where):
+        if operator == "in" and value and query.limit is not None:
+            before, behind = query.where[:place], query.where[place + 1 :]
+            return [(*before, (field, "==", one), *behind) for one in dict.fromkeys(value)]
+    return [query.where]
+
+
 def _where(table: _Table, query: Query) -> tuple[str, list[Any]]:
     """The WHERE clause and its values: the filters, then what lies behind the cursor."""
     clauses: list[str] = []
@@ -454,8 +480,7 @@ def _filter(table: _Table, field: str, operator: str, value: Any) -> tuple[str, 
 
 def _behind(table: _Table, query: Query) -> tuple[str, list[Any]]:
     """Rows after the cursor: a later first field, or the same and a later second one, and so on to the id."""
-    direction = query.order[-1][1] if query.order else "asc"
-    order = [*query.order, ("__id__", direction)]
+    order = _order(query)
     after = list(query.after or ())
     if len(after) != len(order):
         raise ValueError(f"a cursor of {len(order)} values is needed, not {len(after)}")
@@ -466,7 +491,13 @@ def _behind(table: _Table, query: Query) -> tuple[str, list[Any]]:
         values += [table.value(name, value) for (name, _), value in zip(order[:depth], after, strict=False)]
         values.append(table.value(field, after[depth]))
         branches[depth] = " AND ".join([*same, f"{table.expression(field)} {'>' if way == 'asc' else '<'} ?"])
-    return f"({' OR '.join(f'({branch})' for branch in branches.values())})", values
+    behind = f"({' OR '.join(f'({branch})' for branch in branches.values())})"
+    if after[0] is None:
+        return behind, values
+    # Said once more for the first field alone: from an OR, SQLite does not see where in the index to begin.
+    field, way = order[0]
+    bound = f"{table.expression(field)} {'>=' if way == 'asc' else '<='} ?"
+    return f"{bound} AND {behind}", [table.value(field, after[0]), *values]
 
 
 @contextlib.contextmanager

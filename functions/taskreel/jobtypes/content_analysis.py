@@ -1,0 +1,77 @@
+"""What a script, text, picture, sound or video is: measured always, and a model's insights where a provider is named."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BeforeValidator, Field, model_validator
+
+from taskreel.jobtypes.job_type import LOCAL, JobType, MediaUrl, Options, Submission, Unit, params_of
+from taskreel.jobtypes.writing import INSIGHTS
+from taskreel.jobtypes.writing import CREDITS as WRITING_CREDITS
+from taskreel.ports import Capability
+
+CREDITS = 1
+_URLS = ("url", "contentUrl", "content_url", "mediaUrl", "imageUrl", "videoUrl", "audioUrl", "fileUrl")
+_TASK = "Analyse what the user gives: what it is about, its themes and mood, what works, and what could be better."
+
+
+def _as_text(given: Any) -> Any:
+    """A script as an object is read as JSON."""
+    return json.dumps(given, ensure_ascii=False) if isinstance(given, dict | list) else given
+
+
+class ContentAnalysis(Submission):
+    """`{content | url, contentType, insights, aspects[]}`; `insights` asks the provider that the job names."""
+
+    content: Annotated[str | None, BeforeValidator(_as_text)] = Field(
+        default=None, min_length=1, max_length=500_000, validation_alias=AliasChoices("content", "text", "script")
+    )
+    url: MediaUrl | None = Field(default=None, validation_alias=AliasChoices(*_URLS))
+    content_type: Literal["script", "image", "video", "audio", "text"] | None = Field(
+        default=None, validation_alias=AliasChoices("contentType", "content_type", "type")
+    )
+    insights: bool = True
+    aspects: list[Annotated[str, Field(max_length=100)]] = Field(
+        default_factory=list, max_length=20, validation_alias=AliasChoices("aspects", "analysisTypes", "analysisType")
+    )
+    options: Options = Options()
+
+    @model_validator(mode="after")
+    def _of_something(self) -> ContentAnalysis:
+        if (self.content is None) == (self.url is None):
+            raise ValueError("give either content (a text or script) or url (a file)")
+        return self
+
+
+def _units(job: ContentAnalysis) -> tuple[Unit, ...]:
+    urls = (job.url,) if job.url else ()
+    measure = Unit(
+        capability=Capability.ANALYSE,
+        params=params_of(job.options, text=job.content),
+        credits=CREDITS,
+        input_urls=urls,
+        name="measurements",
+        provider=LOCAL,
+    )
+    if not job.insights or job.provider in {None, LOCAL, "local"}:
+        return (measure,)
+    task = f"{_TASK} Look at: {', '.join(job.aspects)}." if job.aspects else _TASK
+    params = params_of(job.options, kind="insights", prompt=job.content or task, instructions=task, schema=INSIGHTS)
+    asked = {"capability": Capability.TEXT, "params": params, "credits": WRITING_CREDITS, "input_urls": urls}
+    return measure, Unit(name="insights", **asked)  # type: ignore[arg-type]  # one dictionary of kinds
+
+
+CONTENT_ANALYSIS = JobType(
+    name="content-analysis",
+    summary="Measurements of a script, text, picture, sound or video, and a model's insights",
+    submission=ContentAnalysis,
+    capability=Capability.ANALYSE,
+    price="1 credit; 1 more for the insights of the provider that the job names",
+    credits=CREDITS,
+    units=_units,
+    timeout=timedelta(minutes=15),
+    example={"url": "https://example.com/film.mp4", "contentType": "video"},
+)

@@ -1,0 +1,85 @@
+"""User-specific aspects applied to existing content at an intensity."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BeforeValidator, Field, model_validator
+
+from taskreel.domain.value import Value
+from taskreel.jobtypes.job_type import LOCAL, JobType, Language, MediaUrl, Options, Submission, Unit, params_of
+from taskreel.ports import Capability
+
+CREDITS = 1
+_URLS = ("contentUrl", "content_url", "url", "imageUrl", "videoUrl", "mediaUrl", "baseContentUrl")
+
+
+def _as_names(given: Any) -> Any:
+    """A single name stands for whoever the content speaks to."""
+    return {"{name}": given} if isinstance(given, str) else given
+
+
+class Aspects(Value):
+    """`names` maps what the text says to what it should say; `palette` is #rrggbb or a word (warm, cool, sepia, …)."""
+
+    names: Annotated[dict[str, Annotated[str, Field(min_length=1, max_length=100)]], BeforeValidator(_as_names)] = (
+        Field(default_factory=dict, max_length=50, validation_alias=AliasChoices("names", "name"))
+    )
+    caption: str | None = Field(
+        default=None, max_length=500, validation_alias=AliasChoices("caption", "captions", "greeting", "message")
+    )
+    palette: str | None = Field(default=None, max_length=20, validation_alias=AliasChoices("palette", "color", "colour"))
+    voice: str | None = Field(default=None, max_length=100)
+    language: Language | None = None
+
+
+class Personalization(Submission):
+    """`{content | contentUrl, aspects{names, caption, palette, voice, language}, intensity 0…1}`."""
+
+    content: str | None = Field(
+        default=None, min_length=1, max_length=200_000, validation_alias=AliasChoices("content", "text")
+    )
+    content_url: MediaUrl | None = Field(default=None, validation_alias=AliasChoices(*_URLS))
+    aspects: Aspects = Field(validation_alias=AliasChoices("aspects", "userAspects", "personalization", "userData"))
+    intensity: float = Field(default=1.0, ge=0, le=1)
+    options: Options = Options()
+
+    @model_validator(mode="after")
+    def _of_something(self) -> Personalization:
+        if (self.content is None) == (self.content_url is None):
+            raise ValueError("give either content (a text) or contentUrl (a picture or a video)")
+        if self.aspects == Aspects():
+            raise ValueError("aspects: give at least one of names, caption, palette, voice, language")
+        return self
+
+
+def _units(job: Personalization) -> tuple[Unit, ...]:
+    params = params_of(job.options, text=job.content, intensity=job.intensity, **params_of(job.aspects))
+    return (
+        Unit(
+            capability=Capability.PERSONALIZE,
+            params=params,
+            credits=CREDITS,
+            input_urls=(job.content_url,) if job.content_url else (),
+            name="personalized",
+            provider=LOCAL,
+        ),
+    )
+
+
+PERSONALIZATION = JobType(
+    name="personalization",
+    summary="Existing text, pictures or videos made personal",
+    submission=Personalization,
+    capability=Capability.PERSONALIZE,
+    price="1 credit",
+    credits=CREDITS,
+    units=_units,
+    timeout=timedelta(minutes=30),
+    example={
+        "contentUrl": "https://example.com/card.png",
+        "aspects": {"caption": "For Ada, with love", "palette": "warm"},
+        "intensity": 0.8,
+    },
+)

@@ -1,0 +1,38 @@
+"""A story as scenes, from a prompt: the first step of a movie."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from taskreel.jobtypes.job_type import JobType, Prompt, Seed, Submission, Unit
+from taskreel.jobtypes.writing import CREDITS, STORY, WritingOptions, scenes_field, text_unit
+from taskreel.ports import Capability
+
+_TASK = "Write a story in scenes that can be painted, spoken and cut into a short film, from the user's prompt."
+
+
+class StoryGeneration(Submission):
+    """`{prompt, genre, numSequences, seed, options{style, tone, audience, language}}`."""
+
+    prompt: Prompt
+    genre: str | None = Field(default=None, max_length=100)
+    num_sequences: int = scenes_field(5)
+    seed: Seed | None = None
+    options: WritingOptions = WritingOptions()
+
+
+def _units(job: StoryGeneration) -> tuple[Unit, ...]:
+    fields = {"genre": job.genre, "sceneCount": job.num_sequences, "seed": job.seed, "options": job.options}
+    return (text_unit("story", job.prompt, _TASK, STORY, **fields),)
+
+
+STORY_GENERATION = JobType(
+    name="story-generation",
+    summary="A story as scenes, each with a description, narration, dialogue and length",
+    submission=StoryGeneration,
+    capability=Capability.TEXT,
+    price="1 credit",
+    credits=CREDITS,
+    units=_units,
+    example={"prompt": "A lighthouse keeper finds a message", "genre": "adventure", "num_sequences": 4, "seed": 7},
+)

@@ -1,0 +1,63 @@
+"""Scene videos under one master sound, in one or several formats."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from taskreel.jobtypes.job_type import LOCAL, FilmFormat, FilmOptions, JobType, MediaUrl, Submission, Unit
+from taskreel.ports import Capability
+
+CREDITS = 2
+
+
+def _bare_url(given: Any) -> Any:
+    """A scene as the older guides have it: an object with its URL and its order."""
+    return given["url"] if isinstance(given, dict) and set(given) <= {"url", "sceneId", "order", "duration"} else given
+
+
+Video = Annotated[MediaUrl, BeforeValidator(_bare_url)]
+
+
+class VideoAssembly(Submission):
+    """`{sceneVideos[], masterAudio, outputFormats[mp4, webm, mov], options{resolution, fps, quality}}`."""
+
+    scene_videos: list[Video] = Field(min_length=1, max_length=100)
+    master_audio: Annotated[MediaUrl, BeforeValidator(_bare_url)] | None = None
+    output_formats: list[FilmFormat] = Field(default=["mp4"], min_length=1, max_length=3)
+    options: FilmOptions = FilmOptions()
+
+
+def _units(job: VideoAssembly) -> tuple[Unit, ...]:
+    urls = (*job.scene_videos, *([job.master_audio] if job.master_audio else []))
+    formats = list(dict.fromkeys(job.output_formats))
+    params = {**job.options.look(), "videos": len(job.scene_videos), "outputFormats": formats}
+    return (
+        Unit(
+            capability=Capability.ASSEMBLE,
+            params=params,
+            credits=CREDITS,
+            input_urls=urls,
+            name="film",
+            provider=LOCAL,
+        ),
+    )
+
+
+VIDEO_ASSEMBLY = JobType(
+    name="video-assembly",
+    summary="Scene videos and a master sound to one film, in several formats",
+    submission=VideoAssembly,
+    capability=Capability.ASSEMBLE,
+    price="2 credits",
+    credits=CREDITS,
+    units=_units,
+    timeout=timedelta(minutes=30),
+    example={
+        "sceneVideos": ["https://example.com/scene1.mp4", "https://example.com/scene2.mp4"],
+        "masterAudio": "https://example.com/narration.mp3",
+        "outputFormats": ["mp4", "webm"],
+    },
+)

@@ -1,0 +1,190 @@
+"""A film from scenes, assets and sound."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BeforeValidator, Field, model_validator
+
+from taskreel.domain.value import Value
+from taskreel.jobtypes.job_type import (
+    LOCAL,
+    FilmFormat,
+    FilmOptions,
+    Inputs,
+    JobType,
+    MediaUrl,
+    Submission,
+    Unit,
+)
+from taskreel.ports import Capability
+
+CREDITS = 2
+_VISUAL = ("visual", "url", "imageUrl", "image_url", "videoUrl", "video_url", "image", "video", "clip", "asset")
+
+
+def _listed(given: Any) -> Any:
+    """One is a list of one."""
+    return given if isinstance(given, list) else [] if given is None else [given]
+
+
+def _first(given: Any) -> Any:
+    return (given[0] if given else None) if isinstance(given, list) else given
+
+
+class CompositionOptions(FilmOptions):
+    """`sceneTitles` shows each scene's title over its beginning; a title card shows the film's."""
+
+    output_format: FilmFormat = Field(
+        default="mp4", validation_alias=AliasChoices("outputFormat", "output_format", "format")
+    )
+    transition: Literal["fade", "dip", "slide", "wipe", "cut"] = "fade"
+    transition_seconds: float | None = Field(default=None, gt=0, le=5)
+    captions: bool = True
+    scene_titles: bool = True
+    music_gain_db: float | None = Field(default=None, ge=-40, le=6)
+
+
+class SceneInput(Value):
+    """One scene. What a story's scene carries besides (`description`, `dialogue`, `heading`) is taken and not shown."""
+
+    visual: Annotated[list[MediaUrl], BeforeValidator(_listed)] = Field(
+        default_factory=list, max_length=10, validation_alias=AliasChoices(*_VISUAL, "visuals", "images", "imageUrls")
+    )
+    audio: MediaUrl | None = Field(
+        default=None, validation_alias=AliasChoices("audio", "audioUrl", "audio_url", "narrationUrl", "narrationAudio")
+    )
+    narration: str | None = Field(
+        default=None, max_length=5000, validation_alias=AliasChoices("narration", "caption", "text", "subtitles")
+    )
+    title: str | None = Field(default=None, max_length=200)
+    subtitle: str | None = Field(default=None, max_length=300)
+    duration_seconds: float | None = Field(
+        default=None, gt=0, le=3600, validation_alias=AliasChoices("durationSeconds", "duration_seconds", "duration")
+    )
+    move: str | None = Field(default=None, max_length=100)
+    id: str | int | None = Field(default=None, validation_alias=AliasChoices("id", "sceneId", "scene_id"))
+    description: str | None = Field(default=None, max_length=10_000)
+    dialogue: list[Any] = Field(default_factory=list, max_length=200)
+    heading: str | None = Field(default=None, max_length=300)
+
+
+class AudioTrack(Value):
+    """A sound: the narration of the scene at `scene` (from 0), or without one the sound under the whole film."""
+
+    url: MediaUrl
+    scene: int | None = Field(default=None, ge=0)
+
+
+class Asset(Value):
+    """A picture or clip; the first is for the first scene that has none of its own."""
+
+    url: MediaUrl
+    id: str | int | None = None
+    type: str | None = Field(default=None, max_length=50)
+
+
+def _as_scene(given: Any) -> Any:
+    return {"visual": given} if isinstance(given, str) else given
+
+
+def _as_url(given: Any) -> Any:
+    return {"url": given} if isinstance(given, str) else given
+
+
+class VideoComposition(Submission):
+    """`{scenes[], assets[], audio, music, title, subtitle, credits[], options{outputFormat, resolution, …}}`.
+
+    A scene is an object or just a URL. `audio` is one sound for all, or `[{url, scene}]`.
+    """
+
+    scenes: list[Annotated[SceneInput, BeforeValidator(_as_scene)]] = Field(min_length=1, max_length=200)
+    assets: list[Annotated[Asset, BeforeValidator(_as_url)]] = Field(default_factory=list, max_length=200)
+    audio: Annotated[list[Annotated[AudioTrack, BeforeValidator(_as_url)]], BeforeValidator(_listed)] = Field(
+        default_factory=list, max_length=200, validation_alias=AliasChoices("audio", "audioTracks", "audioUrl")
+    )
+    music: Annotated[MediaUrl | None, BeforeValidator(_first)] = Field(
+        default=None, validation_alias=AliasChoices("music", "musicUrl", "backgroundMusic")
+    )
+    title: str | None = Field(default=None, max_length=200)
+    subtitle: str | None = Field(default=None, max_length=300)
+    credits: list[Annotated[str, Field(max_length=200)]] = Field(default_factory=list, max_length=20)
+    spoken: bool = Field(default=False, description="Speech was wanted: the result says so when captions stand in")
+    options: CompositionOptions = CompositionOptions()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, given: Any) -> Any:
+        """The older guides have the options beside the scenes."""
+        if not isinstance(given, dict):
+            return given
+        names = ("outputFormat", "output_format", "format", "quality", "resolution", "fps", "transition", "captions")
+        moved = {name: given[name] for name in names if name in given}
+        if not moved or not isinstance(given.get("options", {}), dict):
+            return given
+        kept = {name: value for name, value in given.items() if name not in moved}
+        return {**kept, "options": {**moved, **given.get("options", {})}}
+
+    @model_validator(mode="after")
+    def _places(self) -> VideoComposition:
+        wrong = [track.scene for track in self.audio if track.scene is not None and track.scene >= len(self.scenes)]
+        if wrong:
+            raise ValueError(f"audio: there is no scene {wrong[0]}; there are {len(self.scenes)}, from 0")
+        return self
+
+
+def _units(job: VideoComposition) -> tuple[Unit, ...]:
+    inputs = Inputs()
+    spoken = {track.scene: track.url for track in job.audio}
+    assets = iter(asset.url for asset in job.assets)
+    scenes = [_scene(job, scene, inputs, assets, spoken.get(index)) for index, scene in enumerate(job.scenes)]
+    master = spoken.get(None)
+    params = {
+        **job.options.look(),
+        "scenes": scenes,
+        "title": job.title,
+        "subtitle": job.subtitle,
+        "credits": list(job.credits),
+        "spoken": job.spoken,
+        "music": None if job.music is None else inputs.place(job.music),
+        "master": None if master is None else inputs.place(master),
+    }
+    given = {"capability": Capability.COMPOSE, "credits": CREDITS, "name": "film", "provider": LOCAL}
+    return (Unit(params=params, input_urls=inputs.urls, **given),)  # type: ignore[arg-type]  # one dictionary of kinds
+
+
+def _scene(job: VideoComposition, scene: SceneInput, inputs: Inputs, assets: Any, spoken: str | None) -> dict[str, Any]:
+    asset = None if scene.visual else next(assets, None)
+    sound = scene.audio or spoken
+    return {
+        "visuals": inputs.places(scene.visual or ([asset] if asset else [])),
+        "narration": None if sound is None else inputs.place(sound),
+        "text": scene.narration,
+        "name": scene.title,
+        "title": scene.title if job.options.scene_titles else None,
+        "subtitle": scene.subtitle if job.options.scene_titles else None,
+        "seconds": scene.duration_seconds if sound is None else None,
+        "move": scene.move,
+    }
+
+
+VIDEO_COMPOSITION = JobType(
+    name="video-composition",
+    summary="A film from scenes, assets and sound, with transitions, titles and captions",
+    submission=VideoComposition,
+    capability=Capability.COMPOSE,
+    price="2 credits",
+    credits=CREDITS,
+    units=_units,
+    timeout=timedelta(minutes=30),
+    example={
+        "title": "The Message",
+        "scenes": [
+            {"imageUrl": "https://example.com/1.png", "narration": "It began with a bottle.", "duration": 4},
+            {"videoUrl": "https://example.com/2.mp4", "title": "The Storm"},
+        ],
+        "music": "https://example.com/music.mp3",
+        "options": {"outputFormat": "mp4", "resolution": "720p", "transition": "fade"},
+    },
+)
