@@ -207,22 +207,20 @@ class SqliteJournal:
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         for name, saved in self._queues.items():
-            self._write("queue", name, json.dumps(saved) if saved is not None else None)
+            db.execute("DELETE FROM queue WHERE name = ?", (name,))
+            if saved is not None:
+                db.execute("INSERT INTO queue VALUES (?, ?)", (name, json.dumps(saved)))
         rows = ((number, queue, json.dumps(entry.saved())) for number, queue, entry in fresh if entry is not None)
         db.executemany("INSERT OR REPLACE INTO task VALUES (?, ?, ?)", rows)
         db.executemany("DELETE FROM task WHERE number = ?", ((number,) for number in dead))
-        for name, until in self._tombstones.items():
-            self._write("tombstone", name, until)
+        kept = [item for item in self._tombstones.items() if item[1] is not None]
+        db.executemany("INSERT OR REPLACE INTO tombstone VALUES (?, ?)", kept)
+        gone = [(name,) for name, until in self._tombstones.items() if until is None]
+        db.executemany("DELETE FROM tombstone WHERE name = ?", gone)
         db.execute("COMMIT")
         self._known.update(item[0] for item in fresh)
         self._known.difference_update(dead)
         self._forget_staged()
-
-    def _write(self, table: str, name: str, value: str | int | None) -> None:
-        if value is None:
-            self._db.execute(f"DELETE FROM {table} WHERE name = ?", (name,))  # noqa: S608 (names of our own)
-        else:
-            self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (name, value))  # noqa: S608
 
     def _forget_staged(self) -> None:
         self._queues.clear()
@@ -234,7 +232,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     """The file, for this process alone: two services on one file would dispatch every task twice."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1)
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.1)
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")

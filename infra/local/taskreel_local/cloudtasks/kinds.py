@@ -9,6 +9,7 @@ import math
 import re
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, Protocol
 
 from taskreel_local.cloudtasks.wire import WireError
@@ -223,8 +224,7 @@ class Timestamp(Scalar):
 
     def to_json(self, value: int, _enum_ints: bool) -> str:  # noqa: FBT001
         seconds, fraction = divmod(value, 1_000_000)
-        moment = _EPOCH + timedelta(seconds=seconds)
-        return f"{moment.isoformat()[:19]}{_fraction(fraction)}Z"
+        return f"{_second(seconds)}{_fraction(fraction)}Z"
 
     def from_pb(self, raw: Any) -> int:
         if not _MIN_TIMESTAMP_S <= raw.seconds <= _MAX_TIMESTAMP_S or not 0 <= raw.nanos < 1_000_000_000:
@@ -274,6 +274,12 @@ def whole(raw: Any) -> int | None:
         return int(number) if not isinstance(number, float) or number.is_integer() else None
     except (ValueError, OverflowError):
         return None
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    """Tasks come in bursts: many times are of the same second."""
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 
 def _fraction(micros: int) -> str:
