@@ -77,7 +77,7 @@ def _document(job_id: str, began: datetime, number: int) -> dict[str, Any]:
         job_type="image-generation",
         status=status,
         user_id=_USER,
-        project_id=f"project-{number % 10}",
+        project_id=f"project-{number % 4}",
         payload={"prompt": "A lighthouse in a storm", "options": {"width": 1024, "height": 1024}},
         created_at=at,
         updated_at=at,
