@@ -244,7 +244,7 @@ class SqliteStore:
         sql, values = _select(self.table(query.collection), query)
         with _translated():
             rows = self._open().execute(sql, values).fetchall()
-        return [Document(query.collection, id_, _loads(text), str(version)) for id_, version, text in rows]
+        return [Document(query.collection, id_, _loads(text), str(version)) for id_, version, text, *_ in rows]
 
     async def aggregate(self, query: Query, /, *, total: Sequence[str] = ()) -> dict[str, int | float]:
         table = self.table(query.collection)
@@ -389,7 +389,8 @@ class SqliteStore:
             name = "_".join([collection, *(f"{field}_{way}" for field, way in index.fields)])
             # A document that lacks a field is never asked for by it, and need not be in the index.
             present = " AND ".join(f"{table.expression(field)} IS NOT NULL" for field, _ in index.fields[:-1])
-            connection.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON {table.name} ({columns}, id {index.fields[-1][1]}) WHERE {present}')
+            columns += f", id {index.fields[-1][1]}"
+            connection.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON {table.name} ({columns}) WHERE {present}')
         self._tables[collection] = table
 
     @staticmethod
@@ -433,8 +434,10 @@ def _select(table: _Table, query: Query) -> tuple[str, list[Any]]:
         where, added = _where(table, replace(query, where=filters))
         walks.append(f"SELECT id, version, data, {columns} FROM {table.name}{where} ORDER BY {by}{limit}")
         values += added
-    merged = walks[0] if len(walks) == 1 else " UNION ALL ".join(f"SELECT * FROM ({walk})" for walk in walks)
-    return f"SELECT id, version, data FROM ({merged}) ORDER BY {by}{limit}", values
+    if len(walks) == 1:
+        return walks[0], values
+    merged = " UNION ALL ".join(f"SELECT * FROM ({walk})" for walk in walks)
+    return f"SELECT * FROM ({merged}) ORDER BY {by}{limit}", values
 
 
 def _order(query: Query) -> list[tuple[str, str]]:
