@@ -1,0 +1,258 @@
+"""What a job costs in the cloud: store reads and writes and task operations are counted, and stay as they are."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import httpx
+import pytest
+
+from functions.asking import NOOP, read, submitted
+from simulation.world import World, running
+from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.ports import Document, Query, Store, Transaction
+
+T = TypeVar("T")
+
+
+@dataclass
+class Counting:
+    """A store that counts as Firestore bills: a read for each document looked at, a write for each one written."""
+
+    store: Store
+    reads: int = 0
+    writes: int = 0
+
+    async def get(self, collection: str, id_: str, /) -> Document | None:
+        self.reads += 1
+        return await self.store.get(collection, id_)
+
+    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
+        return await self.store.transaction(lambda tx: fn(cast(Transaction, CountingTransaction(self, tx))))
+
+    async def query(self, query: Query, /) -> list[Document]:
+        rows = await self.store.query(query)
+        self.reads += len(rows)
+        return rows
+
+    async def aggregate(self, query: Query, /, *, total: Sequence[str] = ()) -> dict[str, int | float]:
+        self.reads += 1
+        return await self.store.aggregate(query, total=total)
+
+    def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
+        self.reads += 1
+        return self.store.watch(collection, id_)
+
+    async def close(self) -> None:
+        await self.store.close()
+
+    def taken(self) -> tuple[int, int]:
+        """Reads and writes since this was last asked."""
+        counted = (self.reads, self.writes)
+        self.reads = self.writes = 0
+        return counted
+
+
+@dataclass
+class CountingTransaction:
+    counts: Counting
+    tx: Transaction
+
+    async def get(self, collection: str, id_: str, /) -> Document | None:
+        self.counts.reads += 1
+        return await self.tx.get(collection, id_)
+
+    def create(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
+        self.counts.writes += 1
+        self.tx.create(collection, id_, data)
+
+    def set(self, collection: str, id_: str, data: Mapping[str, Any], /, *, version: str | None = None) -> None:
+        self.counts.writes += 1
+        self.tx.set(collection, id_, data, version=version)
+
+    def update(self, collection: str, id_: str, changes: Mapping[str, Any], /, *, version: str | None = None) -> None:
+        self.counts.writes += 1
+        self.tx.update(collection, id_, changes, version=version)
+
+    def delete(self, collection: str, id_: str, /) -> None:
+        self.counts.writes += 1
+        self.tx.delete(collection, id_)
+
+
+@pytest.fixture
+async def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[World, Counting]]:
+    """A world whose user has had a job before."""
+    async with running(tmp_path, monkeypatch, wrap=lambda store: cast(Store, Counting(store))) as world:
+        await submitted(world.as_user("ada"))
+        await world.settle()
+        counts = cast(Counting, world.services.store)
+        counts.taken()
+        world.delivered.clear()
+        yield world, counts
+
+
+async def test_a_plain_job_takes_at_most_four_reads_six_writes_and_two_task_operations(
+    counted: tuple[World, Counting],
+) -> None:
+    world, counts = counted
+    job = await submitted(world.as_user("ada"))
+    created = sum(len(lane.tasks) for lane in world.engine.lanes())
+    await world.settle()
+    reads, writes = counts.taken()
+    assert reads <= 4
+    assert writes <= 6
+    assert (created, world.delivered) == (1, [(job["jobId"], 200)])
+    assert (await read(world.as_user("ada"), job))["status"] == "COMPLETED"
+
+
+async def test_an_attempt_more_takes_two_reads_and_two_writes_more(counted: tuple[World, Counting]) -> None:
+    world, counts = counted
+    await submitted(world.as_user("ada"), {**NOOP, "options": {"studio": {"mode": "rate-limit", "seconds": 5}}})
+    await world.settle()
+    before = counts.taken()
+    await world.advance(10)
+    reads, writes = counts.taken()
+    assert (before[0] + reads, before[1] + writes) <= (6, 8)
+
+
+@pytest.mark.parametrize("suffix", ["", "/progress", "/result"])
+async def test_a_status_read_is_one_read(counted: tuple[World, Counting], suffix: str) -> None:
+    world, counts = counted
+    (job,) = (await world.as_user("ada").get("/api/jobs")).json()["jobs"]
+    counts.taken()
+    await world.as_user("ada").get(f"/api/jobs/{job['jobId']}{suffix}")
+    assert counts.taken() == (1, 0)
+
+
+async def test_a_list_is_one_read_a_row(counted: tuple[World, Counting]) -> None:
+    world, counts = counted
+    for _ in range(7):
+        await submitted(world.as_user("ada"))
+    counts.taken()
+    listed = (await world.as_user("ada").get("/api/jobs?limit=5")).json()["jobs"]
+    assert (len(listed), counts.taken()) == (5, (5, 0))
+
+
+async def test_a_repeated_delivery_is_one_read(counted: tuple[World, Counting]) -> None:
+    world, counts = counted
+    (job,) = (await world.as_user("ada").get("/api/jobs")).json()["jobs"]
+    counts.taken()
+    await world.process(job["jobId"])
+    assert counts.taken() == (1, 0)
+
+
+async def test_a_sweep_with_nothing_to_do_reads_nothing(counted: tuple[World, Counting]) -> None:
+    world, counts = counted
+    await world.sweep()
+    assert counts.taken() == (0, 0)
+
+
+# ── With many jobs ───────────────────────────────────────────────────────────────────────────────
+
+REQUESTS = {
+    "status": "/api/jobs/{job}",
+    "list": "/api/jobs",
+    "by status": "/api/jobs?status=COMPLETED",
+    "by type": "/api/jobs?jobType=image-generation",
+    "by project": "/api/jobs?projectId=p1",
+    "by all": "/api/jobs?status=COMPLETED&jobType=image-generation&projectId=p1",
+    "next page": "/api/jobs?cursor={cursor}",
+    "ledger": "/api/credits/ledger",
+    "health": "/api/jobs/health",
+    "an admin's list of a type": "/api/jobs?jobType=image-generation",
+    "an admin's list": "/api/jobs",
+}
+
+
+@dataclass
+class Watched:
+    """What SQLite does: its statements, and how many steps of its machine they take."""
+
+    connection: sqlite3.Connection
+    statements: list[str]
+    steps: int = 0
+
+    def start(self) -> None:
+        self.statements.clear()
+        self.steps = 0
+        self.connection.set_trace_callback(self.statements.append)
+        self.connection.set_progress_handler(self._step, 1)
+
+    def stop(self) -> None:
+        self.connection.set_trace_callback(None)
+        self.connection.set_progress_handler(None, 0)
+
+    def plans(self) -> list[str]:
+        """How each query of the stored documents was answered."""
+        asked = [text for text in self.statements if text.startswith("SELECT") and "FROM" in text]
+        return [row[3] for text in asked for row in self.connection.execute(f"EXPLAIN QUERY PLAN {text}")]
+
+    def _step(self) -> int:
+        self.steps += 1
+        return 0
+
+
+async def fill(world: World, count: int) -> str:
+    """As many finished jobs of ada's, a second apart, as copies of one; the middle one's id."""
+    job = await submitted(world.as_user("ada"), {**NOOP, "projectId": "p1"})
+    await world.settle()
+    base = await world.job(job["jobId"])
+
+    async def copy(tx: Transaction) -> None:
+        for number in range(count):
+            at = base.created_at + timedelta(seconds=number + 1)
+            one = base.model_copy(update={"job_id": f"job_{number:06d}", "created_at": at})
+            tx.set("jobs", one.job_id, one.document())
+
+    await world.services.store.transaction(copy)
+    return f"job_{count // 2:06d}"
+
+
+async def measured(folder: Path, patch: pytest.MonkeyPatch, count: int) -> dict[str, Watched]:
+    """Every request's work with so many jobs in the store."""
+    found = {}
+    async with running(folder, patch, store_url=f"sqlite:////{folder}/store{count}.db") as world:
+        job = await fill(world, count)
+        users = {"a": world.as_user("root", role="admin"), "": world.as_user("ada")}
+        cursor = (await users[""].get(f"/api/jobs?limit={min(100, count // 2)}")).json()["nextCursor"]
+        cursor = await deep(users[""], cursor, count)
+        connection = cast(SqliteStore, world.services.store)._open()
+        for name, path in REQUESTS.items():
+            watched = found[name] = Watched(connection, [])
+            client = users["a" if name.startswith("an admin") else ""]
+            await client.get(path.format(job=job, cursor=cursor))  # what is made once, is made
+            watched.start()
+            answer = await client.get(path.format(job=job, cursor=cursor))
+            watched.stop()
+            assert answer.status_code == 200
+            watched.statements = watched.plans()
+    return found
+
+
+async def deep(client: httpx.AsyncClient, cursor: str, count: int) -> str:
+    """A cursor of about the middle."""
+    for _ in range(count // 200):
+        cursor = (await client.get(f"/api/jobs?limit=100&cursor={cursor}")).json()["nextCursor"]
+    return cursor
+
+
+async def test_reads_cost_the_same_with_a_hundred_times_as_many_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = await measured(tmp_path, monkeypatch, 100)
+    many = await measured(tmp_path, monkeypatch, 10_000)
+    grown = {name: (few[name].steps, many[name].steps) for name in REQUESTS if many[name].steps > few[name].steps * 1.3}
+    assert grown == {}
+
+
+async def test_every_query_is_answered_by_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An admin's list of all types merges one walk a type; the others sort nothing."""
+    found = await measured(tmp_path, monkeypatch, 100)
+    steps = {name: watched.statements for name, watched in found.items()}
+    assert [step for step in steps.pop("an admin's list") if step.startswith("SCAN jobs")] == []
+    assert [(name, step) for name, plan in steps.items() for step in plan if not step.startswith("SEARCH")] == []

@@ -1,0 +1,348 @@
+"""The task processor: whoever holds the key may deliver a job, any number of times, at any time."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from functions.asking import BATCH, IMAGE, balance, batch, problem, read, studio, submitted
+from simulation.world import KEY, World, running
+from taskreel import wiring
+from taskreel.domain.job import Job, Status, UnitState
+from taskreel.web.auth import InternalKeys
+
+SLOW = studio("slow", seconds=20, times=5)
+
+
+@pytest.fixture
+async def running_job(world: World, ada: httpx.AsyncClient) -> dict[str, Any]:
+    """A job that is being worked on, ten seconds before its end."""
+    job = await submitted(ada, SLOW)
+    await world.advance(10)
+    assert (await read(ada, job))["status"] == "PROCESSING"
+    return job
+
+
+@pytest.mark.parametrize("key", [None, "", "wrong", KEY + "x", KEY[:-1]])
+async def test_without_the_key_nothing_is_touched(world: World, ada: httpx.AsyncClient, key: str | None) -> None:
+    job = await submitted(ada)
+    problem(await world.process(job["jobId"], key), 401, "unauthenticated")
+    headers = {} if key is None else {"X-Internal-Api-Key": key}
+    problem(await world.maintenance.post("/tasks/sweep", headers=headers), 401, "unauthenticated")
+    assert await read(ada, job) == job
+
+
+async def test_a_users_token_does_not_open_the_processor(world: World, ada: httpx.AsyncClient) -> None:
+    job = await submitted(ada)
+    answer = await world.processor.post(
+        "/tasks/process", json={"jobId": job["jobId"]}, headers={"Authorization": ada.headers["authorization"]}
+    )
+    problem(answer, 401, "unauthenticated")
+
+
+async def test_while_the_key_is_rotated_both_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = "the-old-key-of-these-tests", "the-new-key-of-these-tests"
+    async with running(tmp_path, monkeypatch, internal_api_key=f"{new}, {old}") as world:
+        assert [(await world.process("job_1", key)).status_code for key in (old, new, KEY)] == [200, 200, 401]
+
+
+async def test_without_any_key_configured_the_processor_stays_shut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskreel.wiring.InternalKeys", lambda _: InternalKeys([""]))
+    async with running(tmp_path, monkeypatch) as world:
+        for key in (None, ""):
+            problem(await world.process("job_1", key), 401, "unauthenticated")
+
+
+async def test_a_task_of_an_unknown_job_is_done(world: World) -> None:
+    answer = await world.process("job_unknown")
+    assert (answer.status_code, answer.json()) == (200, {"answer": "finished"})
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b"nonsense", b'{"jobId": ""}'])
+async def test_a_task_that_is_none_of_ours_is_refused(world: World, body: bytes) -> None:
+    answer = await world.processor.post("/tasks/process", content=body, headers={"X-Internal-Api-Key": KEY})
+    assert answer.status_code in {400, 422}
+
+
+async def test_a_repeated_delivery_of_a_finished_job_changes_nothing(world: World, ada: httpx.AsyncClient) -> None:
+    job = await submitted(ada)
+    await world.settle()
+    done = await world.job(job["jobId"])
+    for _ in range(3):
+        assert (await world.process(job["jobId"])).status_code == 200
+    assert await world.job(job["jobId"]) == done
+    assert (await balance(ada))["captured"] == 1
+
+
+async def test_deliveries_at_once_run_the_job_once(world: World, ada: httpx.AsyncClient) -> None:
+    job = await submitted(ada, SLOW)
+    asking = [asyncio.create_task(world.process(job["jobId"])) for _ in range(5)]
+    await world.advance(30)
+    answers = [answer.status_code for answer in await asyncio.gather(*asking)]
+    answers += [status for _, status in world.delivered]
+    assert set(answers) == {200, 409}
+    assert (await read(ada, job))["attempt"] == 1
+    assert (await balance(ada))["captured"] == 1
+
+
+async def test_while_a_run_holds_the_lease_others_are_asked_to_come_again(
+    world: World, running_job: dict[str, Any]
+) -> None:
+    before = await world.job(running_job["jobId"])
+    answer = await world.process(running_job["jobId"])
+    assert (answer.status_code, answer.json()) == (409, {"answer": "busy"})
+    assert await world.job(running_job["jobId"]) == before
+
+
+async def test_the_lease_is_held_as_long_as_the_run_lives(world: World, ada: httpx.AsyncClient) -> None:
+    """Ninety seconds of work under a lease of thirty."""
+    job = await submitted(ada, studio("slow", seconds=90))
+    for _ in range(8):
+        await world.advance(10)
+        held = await world.job(job["jobId"])
+        assert held.lease_until is not None
+        assert 20 < (held.lease_until - world.now()).total_seconds() <= 30
+        assert held.wake_at == held.lease_until
+    await world.advance(20)
+    done = await read(ada, job)
+    assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
+
+
+async def test_progress_is_written_once_a_second_at_most(world: World, running_job: dict[str, Any]) -> None:
+    seen: list[Job] = []
+    for _ in range(40):
+        await world.advance(0.1)
+        job = await world.job(running_job["jobId"])
+        if not seen or job != seen[-1]:
+            seen.append(job)
+    gaps = [(later.updated_at - sooner.updated_at).total_seconds() for sooner, later in pairwise(seen)]
+    assert gaps
+    assert min(gaps) >= 1
+    assert [job.progress for job in seen] == sorted({job.progress for job in seen})
+
+
+async def dead(world: World, job: dict[str, Any]) -> Job:
+    """Make the stored job one whose run has died: its lease passes and nobody renews it."""
+    stored = (await world.job(job["jobId"])).with_(world.now(), lease_until=world.now())
+    await world.put(stored)
+    return stored
+
+
+async def test_a_dead_runs_job_is_taken_over_and_the_old_run_writes_nothing_more(
+    world: World, ada: httpx.AsyncClient, running_job: dict[str, Any]
+) -> None:
+    before = await dead(world, running_job)
+    taken = asyncio.create_task(world.process(running_job["jobId"]))
+    await world.rest()
+    assert (await world.job(running_job["jobId"])).fence == before.fence + 1
+    await world.advance(60)
+    assert (await taken).status_code == 200
+    done = await world.job(running_job["jobId"])
+    assert (done.status, done.attempt, done.fence) == (Status.COMPLETED, 2, before.fence + 2)
+    assert all(f"/{before.fence + 1}/" in artifact.path for artifact in done.artifacts)
+    assert (await balance(ada))["captured"] == 1
+
+
+async def test_a_dead_runs_job_is_rescued_by_the_sweep(world: World, running_job: dict[str, Any]) -> None:
+    stored = await dead(world, running_job)
+    await world.put(stored.with_(world.now(), wake_at=world.now(), fence=stored.fence + 1))
+    assert await world.sweep() == {"rescued": 1}
+    await world.advance(60)
+    assert (await world.job(running_job["jobId"])).status is Status.COMPLETED
+
+
+async def test_a_run_sees_that_its_job_was_cancelled_and_stops(
+    world: World, ada: httpx.AsyncClient, running_job: dict[str, Any]
+) -> None:
+    assert (await ada.delete(running_job["urls"]["cancel"])).json()["status"] == "CANCELLED"
+    cancelled = await world.job(running_job["jobId"])
+    await world.advance(6)
+    assert world.delivered[-1] == (running_job["jobId"], 200)
+    await world.advance(60)
+    assert await world.job(running_job["jobId"]) == cancelled
+    assert (await balance(ada))["available"] == 100
+
+
+async def test_a_stopping_processor_gives_its_leases_back(world: World, running_job: dict[str, Any]) -> None:
+    await wiring.processor().state.processor.stop()
+    await world.rest()
+    back = await world.job(running_job["jobId"])
+    assert (back.status, back.attempt, back.lease_until) == (Status.QUEUED, 0, None)
+    assert world.delivered[-1] == (running_job["jobId"], 409)
+    assert back.wake_at is not None
+    assert (await world.process(running_job["jobId"])).status_code == 409
+
+
+async def test_a_start_deadline_that_has_passed_expires_the_job(world: World, ada: httpx.AsyncClient) -> None:
+    job = await submitted(ada, {**studio("noop"), "startWithinSeconds": 60})
+    world.cut_off = True
+    await world.advance(61)
+    assert await world.sweep() == {"ended": 1}
+    expired = await read(ada, job)
+    assert (expired["status"], expired["error"]["code"]) == ("EXPIRED", "start_deadline_passed")
+    assert (await balance(ada))["available"] == 100
+
+
+async def test_a_late_delivery_finds_its_job_expired(world: World, ada: httpx.AsyncClient) -> None:
+    job = await submitted(ada, {**studio("noop"), "startWithinSeconds": 60})
+    stored = await world.job(job["jobId"])
+    await world.put(stored.with_(world.now(), start_by=world.now()))
+    assert (await world.process(job["jobId"])).status_code == 200
+    assert (await read(ada, job))["status"] == "EXPIRED"
+
+
+async def test_a_deadline_ends_a_job_between_two_attempts(world: World, ada: httpx.AsyncClient) -> None:
+    job = await submitted(
+        ada, {**studio("fail-temporary", times=20), "deadlineSeconds": 40, "retry": {"minBackoffSeconds": 30}}
+    )
+    await world.advance(41)
+    await world.sweep()
+    failed = await read(ada, job)
+    assert (failed["status"], failed["error"]["code"]) == ("FAILED", "deadline_passed")
+
+
+# ── What the provider may do ─────────────────────────────────────────────────────────────────────
+
+
+async def test_a_temporary_failure_is_tried_again_later(world: World, ada: httpx.AsyncClient) -> None:
+    job = await submitted(ada, studio("fail-temporary", times=2))
+    await world.settle()
+    retrying = await read(ada, job)
+    assert (retrying["status"], retrying["attempt"]) == ("RETRYING", 1)
+    assert retrying["error"]["category"] == "temporary"
+    assert retrying["nextAttemptAt"] is not None
+    await world.advance(15)
+    done = await read(ada, job)
+    assert (done["status"], done["attempt"], done["error"]) == ("COMPLETED", 3, None)
+
+
+async def test_out_of_attempts_a_job_fails_and_costs_nothing(world: World, ada: httpx.AsyncClient) -> None:
+    job = await submitted(ada, {**studio("fail-temporary", times=9), "retry": {"maxAttempts": 2}})
+    await world.advance(60)
+    failed = await read(ada, job)
+    assert (failed["status"], failed["attempt"], failed["credits"]["released"]) == ("FAILED", 2, 1)
+    assert (await balance(ada))["available"] == 100
+
+
+async def test_a_permanent_failure_is_not_tried_again(world: World, ada: httpx.AsyncClient) -> None:
+    job = await submitted(ada, studio("fail-permanent"))
+    await world.advance(600)
+    failed = await read(ada, job)
+    assert (failed["status"], failed["attempt"], failed["error"]["category"]) == ("FAILED", 1, "permanent")
+    assert len(world.delivered) == 1
+
+
+async def test_waiting_for_a_rate_limit_is_no_attempt(world: World, ada: httpx.AsyncClient) -> None:
+    job = await submitted(ada, {**studio("rate-limit", times=5, seconds=30), "retry": {"maxAttempts": 1}})
+    await world.advance(1)
+    waiting = await read(ada, job)
+    assert (waiting["status"], waiting["attempt"], waiting["error"]["category"]) == ("RETRYING", 0, "rate_limited")
+    await world.advance(160)
+    done = await read(ada, job)
+    assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
+    assert len(world.delivered) == 6
+
+
+async def test_pending_work_is_polled_by_tasks_and_holds_no_request(world: World, ada: httpx.AsyncClient) -> None:
+    job = await submitted(ada, {**studio("pending", times=3, seconds=60), "retry": {"maxAttempts": 1}})
+    await world.settle()
+    assert world.delivered == [(job["jobId"], 200)]
+    waiting = await world.job(job["jobId"])
+    assert (waiting.status, waiting.lease_until) == (Status.PROCESSING, None)
+    assert waiting.units[0].state is UnitState.RUNNING
+    await world.advance(200)
+    done = await read(ada, job)
+    assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
+    assert len(world.delivered) == 4
+
+
+async def test_a_delivery_before_its_time_does_not_poll(world: World, ada: httpx.AsyncClient) -> None:
+    job = await submitted(ada, studio("pending", times=1, seconds=60))
+    await world.settle()
+    before = await world.job(job["jobId"])
+    assert (await world.process(job["jobId"])).status_code == 200
+    assert await world.job(job["jobId"]) == before
+
+
+async def test_work_at_a_provider_is_cancelled_there_with_the_job(world: World, ada: httpx.AsyncClient) -> None:
+    job = await submitted(ada, studio("pending", times=3, seconds=60))
+    await world.settle()
+    await ada.delete(job["urls"]["cancel"])
+    await world.settle()
+    cancelled = await world.job(job["jobId"])
+    assert cancelled.status is Status.CANCELLED
+    assert cancelled.units[0].operation is None
+
+
+async def test_a_crash_of_the_worker_costs_one_attempt_and_not_the_server(world: World, ada: httpx.AsyncClient) -> None:
+    job = await submitted(ada, studio("crash"))
+    await world.settle()
+    crashed = await read(ada, job)
+    assert (crashed["status"], crashed["attempt"], crashed["error"]["code"]) == ("RETRYING", 1, "worker_crashed")
+    await world.advance(10)
+    done = await read(ada, job)
+    assert (done["status"], done["attempt"]) == ("COMPLETED", 2)
+
+
+async def test_a_batch_captures_what_succeeded(world: World, ada: httpx.AsyncClient) -> None:
+    job = await submitted(ada, batch(4), BATCH)
+    stored = await world.job(job["jobId"])
+    broken = stored.units[1].model_copy(update={"state": UnitState.FAILED})
+    await world.put(stored.with_(world.now(), units=(stored.units[0], broken, *stored.units[2:])))
+    await world.settle()
+    done = await read(ada, job)
+    assert (done["status"], done["credits"]) == ("COMPLETED", {"held": 0, "captured": 3, "released": 1})
+    assert (await balance(ada))["available"] == 97
+
+
+async def test_a_missing_input_fails_the_job_with_its_reason(world: World, ada: httpx.AsyncClient) -> None:
+    job = await submitted(ada, {"imageUrl": "job:job_nobodys/image.png"}, "/api/jobs/image-upscale")
+    await world.settle()
+    failed = await read(ada, job)
+    assert (failed["status"], failed["error"]["code"]) == ("FAILED", "input_not_found")
+
+
+async def test_a_job_starts_from_a_file_of_another_job_of_the_same_user(world: World, ada: httpx.AsyncClient) -> None:
+    image = await submitted(ada, {"prompt": "x", "options": {"width": 64, "height": 64}})
+    await world.settle()
+    body = {"imageUrl": f"job:{image['jobId']}/image.png", "scale": 2}
+    mine = await submitted(ada, body, "/api/jobs/image-upscale")
+    theirs = await submitted(world.as_user("bob"), body, "/api/jobs/image-upscale")
+    await world.settle()
+    (artifact,) = (await read(ada, mine))["result"]["artifacts"]
+    assert (artifact["width"], artifact["height"]) == (128, 128)
+    assert (await world.job(theirs["jobId"])).status is Status.FAILED
+
+
+async def test_a_store_that_is_away_is_answered_500_and_never_503(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 503 would slow the whole queue."""
+    job = await submitted(ada)
+    await world.services.store.close()
+    monkeypatch.setattr(world.services.store, "_path", "/dev/null/store.db")
+    assert (await world.process(job["jobId"])).status_code == 500
+
+
+async def test_the_sweep_leaves_alone_what_is_well(world: World, ada: httpx.AsyncClient) -> None:
+    await submitted(ada, SLOW)
+    await submitted(ada, studio("pending", times=2, seconds=100))
+    await submitted(ada)
+    await world.advance(5)
+    assert await world.sweep() == {}
+
+
+async def test_every_task_names_its_job_only(world: World, ada: httpx.AsyncClient) -> None:
+    world.cut_off = True
+    job = await submitted(ada, {**studio("noop"), "prompt": "a secret"})
+    (entry,) = [entry for lane in world.engine.lanes() for entry in lane.tasks.values()]
+    assert job["jobId"].encode() in entry.request.body
+    assert b"secret" not in entry.request.body
+    assert IMAGE.rpartition("/")[2] in job["jobType"]
