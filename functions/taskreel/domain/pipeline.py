@@ -42,6 +42,8 @@ class Step(Value):
     #: The widest a fan-out of unknown width may be; what is held at the start depends on it.
     max_items: int = Field(default=10, ge=1, le=MOST_CHILDREN)
     on_failure: OnFailure = "fail"
+    #: Its results are part of the pipeline's, under its name, though other steps use them too.
+    keep: bool = False
 
     @property
     def needs(self) -> frozenset[str]:

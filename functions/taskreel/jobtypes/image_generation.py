@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from taskreel.jobtypes.job_type import JobType, Options, Prompt, Submission, Unit
 from taskreel.ports import Capability
@@ -23,7 +23,10 @@ class ImageOptions(Options):
     negative_prompt: str | None = Field(default=None, max_length=10_000)
     style: str | None = Field(default=None, max_length=100)
     steps: int | None = Field(default=None, ge=1, le=150)
-    guidance: float | None = Field(default=None, ge=0, le=30)
+    guidance: float | None = Field(
+        default=None, ge=0, le=30, validation_alias=AliasChoices("guidance", "cfgScale", "cfg_scale")
+    )
+    sampler: str | None = Field(default=None, max_length=100)
     prompt_upsampling: bool | None = None
     safety_tolerance: int | None = Field(default=None, ge=0, le=6)
 

@@ -1,0 +1,65 @@
+"""Measurements of a file or a text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from taskreel.domain.errors import PermanentError
+from taskreel.media.workers import Workers
+from taskreel.ports import Done, Generation
+
+_SECONDS = 600.0
+
+
+async def analyse_content(workers: Workers, request: Generation) -> Done:
+    """What the content is, measured; scripts also by their scenes and speakers."""
+    from taskreel.media.analyse import analyse  # noqa: PLC0415 - libav and Pillow, in the workers only
+
+    text = request.params.get("text")
+    if text is None:
+        found = await workers.run(analyse, request.inputs[0].path, timeout_seconds=_SECONDS)
+        return Done(data={"measured": _plain(asdict(found))})
+    file = request.folder / f"{request.name}.txt"
+    file.write_text(text, "utf-8")
+    found = await workers.run(analyse, file, timeout_seconds=_SECONDS)
+    measured = _plain(asdict(found))
+    return Done(data={"measured": measured, **_script_facts(text)})
+
+
+def _plain(value: Any) -> Any:
+    """Without what does not apply."""
+    if isinstance(value, dict):
+        return {_camel(name): _plain(one) for name, one in value.items() if one is not None and name != "sha256"}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
+def _script_facts(text: str) -> dict[str, Any]:
+    """Scenes and speakers, where the text is a script: ours as JSON, or one with INT./EXT. headings."""
+    try:
+        script = json.loads(text)
+    except ValueError:
+        script = None
+    if isinstance(script, dict) and isinstance(script.get("scenes"), list):
+        return {"script": _of_json(script["scenes"])}
+    headings = [line.strip() for line in text.splitlines() if line.strip().startswith(("INT.", "EXT.", "INT/EXT"))]
+    return {"script": {"scenes": len(headings), "headings": headings}} if headings else {}
+
+
+def _of_json(scenes: list[Any]) -> dict[str, Any]:
+    if not all(isinstance(scene, dict) for scene in scenes):
+        raise PermanentError("Each of a script's scenes must be an object.", code="bad_parameters")
+    spoken = [line for scene in scenes for line in scene.get("dialogue") or () if isinstance(line, dict)]
+    lines: dict[str, int] = {}
+    for line in spoken:
+        speaker = str(line.get("speaker") or "unknown")
+        lines[speaker] = lines.get(speaker, 0) + 1
+    seconds = [scene.get("durationSeconds") or scene.get("duration") for scene in scenes]
+    known = [one for one in seconds if isinstance(one, int | float)]
+    return {"scenes": len(scenes), "linesBySpeaker": lines, "durationSeconds": round(sum(known), 1) if known else None}

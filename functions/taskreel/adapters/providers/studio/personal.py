@@ -1,0 +1,257 @@
+"""Existing content made personal: names in a text, a palette and a caption on pictures, a spoken greeting in a film."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from taskreel.domain.errors import PermanentError
+from taskreel.media.workers import Workers
+from taskreel.ports import Done, Generation, Output
+
+_SECONDS = 1500.0
+_STRONGEST_TINT = 0.85
+PALETTES = {
+    "warm": "#d9862b",
+    "cool": "#2b6cd9",
+    "sepia": "#a07040",
+    "noir": "#808080",
+    "forest": "#3f7a4a",
+    "rose": "#d96a8c",
+    "night": "#27348b",
+    "gold": "#c9a227",
+}
+
+
+async def personalize(workers: Workers, request: Generation) -> Done:
+    """Apply the aspects that the content can take; what was applied and what was not is in the data."""
+    params = request.params
+    if params.get("text") is not None:
+        return _of_text(params)
+    out = request.folder / f"{request.name}.bin"
+    made, applied, skipped = await workers.run(
+        _of_file,
+        request.inputs[0].path,
+        dict(params),
+        out,
+        on_progress=request.report,
+        timeout_seconds=_SECONDS,
+    )
+    return Done(outputs=(Output(path=made),), data=_report(params, applied, skipped))
+
+
+def _of_text(params: Mapping[str, Any]) -> Done:
+    """Names replaced, the first ones first: as many as the intensity says."""
+    text, applied, skipped = str(params["text"]), [], {}
+    for old, new in (params.get("names") or {}).items():
+        text, count = _renamed(text, old, new, params["intensity"])
+        if count:
+            applied.append(f"names: {old} → {new} ({count}×)")
+        else:
+            skipped[f"names: {old}"] = "the text does not have it"
+    if params.get("caption"):
+        text = f"{text.rstrip()}\n\n{params['caption']}"
+        applied.append("caption")
+    skipped |= {
+        aspect: "a text has none" for aspect in ("palette", "voice") if params.get(aspect)
+    } | _language(params)
+    return Done(data={"text": text, **_report(params, applied, skipped)})
+
+
+def _renamed(text: str, old: str, new: str, intensity: float) -> tuple[str, int]:
+    pattern = re.compile(rf"(?<!\w){re.escape(old)}(?!\w)", re.IGNORECASE)
+    most = math.ceil(intensity * len(pattern.findall(text)))
+    if not most:
+        return text, 0
+
+    def put(found: re.Match[str]) -> str:
+        return new.upper() if found[0].isupper() and len(found[0]) > 1 else new
+
+    return pattern.subn(put, text, count=most)
+
+
+def _of_file(
+    source: Path, params: Mapping[str, Any], out: Path, on_progress: Any
+) -> tuple[Path, list[str], dict[str, str]]:
+    """In a worker: a picture or a film, changed."""
+    from taskreel.media.probe import probe  # noqa: PLC0415
+
+    info = probe(source)
+    if info.content_type.startswith("image/"):
+        return _of_picture(source, params, out)
+    if info.has_video:
+        return _of_film(source, params, out, on_progress)
+    raise PermanentError(
+        f"Personalization works on texts, pictures and videos, not on {info.content_type}.", code="unsupported_media"
+    )
+
+
+def _of_picture(source: Path, params: Mapping[str, Any], out: Path) -> tuple[Path, list[str], dict[str, str]]:
+    from PIL import Image  # noqa: PLC0415
+
+    from taskreel.media.opening import open_picture  # noqa: PLC0415
+    from taskreel.media.pictures import save_picture  # noqa: PLC0415
+
+    image, applied, skipped = open_picture(source), [], _language(params)
+    if params.get("palette"):
+        pixels = np.asarray(image.convert("RGB"), np.float32)
+        image = Image.fromarray(_tinted(pixels, _colour(params["palette"]), params["intensity"]))
+        applied.append("palette")
+    words = _caption(params)
+    if words:
+        image = _captioned(image, words, params["intensity"])
+        applied.append("caption")
+    if params.get("voice"):
+        skipped["voice"] = "a picture has none"
+    made = out.with_suffix(".png")
+    save_picture(image, made, note="personalized")
+    return made, applied, skipped
+
+
+def _of_film(
+    source: Path, params: Mapping[str, Any], out: Path, on_progress: Any
+) -> tuple[Path, list[str], dict[str, str]]:
+    """Tinted frame by frame, then captioned and spoken over as one scene of a composition."""
+    from taskreel.media.compose import Look, Scene, compose  # noqa: PLC0415
+    from taskreel.media.probe import probe  # noqa: PLC0415
+
+    made, applied, skipped = source, [], _language(params)
+    if params.get("palette"):
+        made = out.with_name(f"{out.stem}-tinted.mp4")
+        _tint_film(source, made, _colour(params["palette"]), params["intensity"])
+        applied.append("palette")
+    words = _caption(params)
+    speech = _greeting(words, params, out, skipped)
+    if words:
+        info = probe(made)
+        scene = Scene(visual=made, narration=speech, narrated=words, seconds=info.duration_seconds)
+        look = Look(width=info.width or 1280, height=info.height or 720, fps=round(info.fps or 30))
+        made = out.with_suffix(".mp4")
+        compose([scene], out=made, look=look, on_progress=on_progress)
+        applied += ["caption", *(["voice"] if speech else [])]
+    if made == source:
+        raise PermanentError("None of the aspects applies to a video: give a palette, a caption or names.", code="bad_parameters")
+    return made, applied, skipped
+
+
+def _greeting(words: str, params: Mapping[str, Any], out: Path, skipped: dict[str, str]) -> Path | None:
+    from taskreel.media.speech import VOICES, available, speak  # noqa: PLC0415
+
+    voice = params.get("voice")
+    if not voice:
+        return None
+    if not words or not available():
+        skipped["voice"] = "speech needs the optional extra" if words else "there is nothing to say: give a caption"
+        return None
+    target = out.with_name(f"{out.stem}-voice.wav")
+    language = (params.get("language") or "en").lower()
+    speak(words, out=target, voice=voice if voice in VOICES else "narrator", language=language)
+    return target
+
+
+def _tint_film(source: Path, out: Path, colour: tuple[int, int, int], intensity: float) -> None:
+    from taskreel.media.frames import Shape, clip_pictures  # noqa: PLC0415
+    from taskreel.media.probe import probe  # noqa: PLC0415
+    from taskreel.media.sound import Reader  # noqa: PLC0415
+    from taskreel.media.writing import SOUND_RATE, Film, even_size, sound_frame  # noqa: PLC0415
+
+    info = probe(source)
+    size, fps = even_size(info.width or 1280, info.height or 720), round(info.fps or 30)
+    reader = Reader.of(source) if info.has_audio else None
+    rows = size[1]
+    u, v = _chroma(colour)
+    strength = _STRONGEST_TINT * intensity
+    with Film(out, size=size, fps=fps, sound=reader is not None) as film:
+        for picture in clip_pictures(source, Shape(size, fps)):
+            planes = picture.copy()
+            middle = rows + rows // 4
+            for start, end, target in ((rows, middle, u), (middle, rows + rows // 2, v)):
+                part = planes[start:end].astype(np.float32)
+                planes[start:end] = (part + (target - part) * strength).astype(np.uint8)
+            film.picture(planes)
+            missing = round(film.seconds * SOUND_RATE) - round(film.sound_seconds * SOUND_RATE)
+            if reader is not None and missing > 0:
+                film.sound([sound_frame(reader.read(missing))])
+
+
+def _chroma(colour: tuple[int, int, int]) -> tuple[float, float]:
+    """BT.709 colour difference, limited range."""
+    r, g, b = (value / 255 for value in colour)
+    light = 0.2126 * r + 0.7152 * g + 0.0722 * b
+    return 128 + 224 * (b - light) / 1.8556, 128 + 224 * (r - light) / 1.5748
+
+
+def _tinted(
+    pixels: npt.NDArray[np.float32], colour: tuple[int, int, int], intensity: float
+) -> npt.NDArray[np.uint8]:
+    """The picture in shades of a colour, as far as the intensity says; its light stays."""
+    light = pixels @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    tone = np.array(colour, np.float32)
+    own = max(1.0, float(tone @ np.array([0.2126, 0.7152, 0.0722], np.float32)))
+    shaded = np.clip(light[..., None] * (tone / own), 0, 255)
+    mixed = pixels + (shaded - pixels) * (_STRONGEST_TINT * intensity)
+    return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+
+
+def _captioned(image: Any, words: str, intensity: float) -> Any:
+    from PIL import Image, ImageDraw, ImageFont  # noqa: PLC0415
+
+    width, height = image.size
+    font = ImageFont.load_default(max(12, height // 16))
+    sheet = Image.new("RGBA", image.size, (0, 0, 0, 0))
+    pen = ImageDraw.Draw(sheet)
+    alpha = round(255 * (0.4 + 0.6 * intensity))
+    pen.multiline_text(
+        (width / 2, height * 0.93),
+        _lines(words, font, width * 0.9),
+        font=font,
+        fill=(255, 255, 255, alpha),
+        stroke_width=max(1, height // 240),
+        stroke_fill=(0, 0, 0, alpha),
+        anchor="md",
+        align="center",
+    )
+    return Image.alpha_composite(image.convert("RGBA"), sheet).convert("RGB")
+
+
+def _lines(words: str, font: Any, width: float) -> str:
+    lines = [""]
+    for word in words.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
+
+
+def _caption(params: Mapping[str, Any]) -> str:
+    """The caption asked for, or a dedication to the names."""
+    if params.get("caption"):
+        return str(params["caption"])
+    names = list((params.get("names") or {}).values())
+    return f"For {' and '.join(names)}" if names else ""
+
+
+def _colour(palette: str) -> tuple[int, int, int]:
+    value = PALETTES.get(palette.lower(), palette).lstrip("#")
+    if not re.fullmatch(r"[0-9a-fA-F]{6}", value):
+        known = ", ".join(PALETTES)
+        raise PermanentError(f"The palette is #rrggbb or one of {known}, not {palette!r}.", code="bad_parameters")
+    return int(value[:2], 16), int(value[2:4], 16), int(value[4:], 16)
+
+
+def _language(params: Mapping[str, Any]) -> dict[str, str]:
+    if not params.get("language") or params["language"].lower().startswith("en") or params.get("voice"):
+        return {}
+    return {"language": "the local provider does not translate; name a text provider"}
+
+
+def _report(params: Mapping[str, Any], applied: list[str], skipped: Mapping[str, str]) -> dict[str, Any]:
+    return {"applied": applied, "skipped": dict(skipped), "intensity": params["intensity"]}

@@ -1,0 +1,179 @@
+"""A provider call by its task: whatever any configured provider can do, with the parameters as they stand."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from taskreel.domain.value import Value
+from taskreel.jobtypes.image_generation import CREDITS as IMAGE_CREDITS
+from taskreel.jobtypes.image_generation import ImageOptions
+from taskreel.jobtypes.image_upscale import CREDITS as UPSCALE_CREDITS
+from taskreel.jobtypes.image_upscale import UpscaleOptions
+from taskreel.jobtypes.job_type import JobType, Language, MediaUrl, Options, SoundFormat, Submission, Unit, params_of
+from taskreel.jobtypes.video_generation import CREDITS as VIDEO_CREDITS
+from taskreel.jobtypes.video_generation import VideoOptions
+from taskreel.jobtypes.writing import WritingOptions
+from taskreel.ports import Capability
+
+_TASKS: dict[str, Capability] = {
+    "text": Capability.TEXT,
+    "text-generation": Capability.TEXT,
+    "chat": Capability.TEXT,
+    "completion": Capability.TEXT,
+    "image": Capability.IMAGE,
+    "image-generation": Capability.IMAGE,
+    "text-to-image": Capability.IMAGE,
+    "image-to-image": Capability.IMAGE,
+    "video": Capability.VIDEO,
+    "video-generation": Capability.VIDEO,
+    "text-to-video": Capability.VIDEO,
+    "image-to-video": Capability.VIDEO,
+    "upscale": Capability.UPSCALE,
+    "image-upscale": Capability.UPSCALE,
+    "speech": Capability.SPEECH,
+    "text-to-speech": Capability.SPEECH,
+    "tts": Capability.SPEECH,
+    "music": Capability.MUSIC,
+    "music-generation": Capability.MUSIC,
+    "text-to-music": Capability.MUSIC,
+}
+
+
+class TextParameters(WritingOptions):
+    """`schema` (JSON Schema) asks a model for an object. `kind` and the counts are for the local grammar."""
+
+    instructions: str | None = Field(default=None, max_length=50_000)
+    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+    kind: Literal["text", "story", "script", "scene", "world"] = "text"
+    genre: str | None = Field(default=None, max_length=100)
+    scene_count: int | None = Field(default=None, ge=1, le=30)
+    place_count: int | None = Field(default=None, ge=1, le=20)
+    character_count: int | None = Field(default=None, ge=1, le=20)
+
+
+class UpscaleParameters(UpscaleOptions):
+    """With the factor."""
+
+    scale: float = Field(default=2, gt=1, le=8)
+
+
+class SpeechParameters(Options):
+    """How it is spoken."""
+
+    voice: str | None = Field(default=None, max_length=100)
+    language: Language = "en"
+    output_format: SoundFormat = "mp3"
+    speed: float | None = Field(default=None, ge=0.5, le=2.5)
+    pitch: int | None = Field(default=None, ge=0, le=99)
+
+
+class MusicParameters(Options):
+    """Length in seconds."""
+
+    duration: float = Field(default=30, ge=2, le=3600)
+    output_format: SoundFormat = "mp3"
+
+
+_PARAMETERS: dict[Capability, tuple[type[Options], int]] = {
+    Capability.TEXT: (TextParameters, 1),
+    Capability.IMAGE: (ImageOptions, IMAGE_CREDITS),
+    Capability.VIDEO: (VideoOptions, VIDEO_CREDITS),
+    Capability.UPSCALE: (UpscaleParameters, UPSCALE_CREDITS),
+    Capability.SPEECH: (SpeechParameters, 1),
+    Capability.MUSIC: (MusicParameters, 1),
+}
+
+
+def _listed(given: Any) -> Any:
+    return [given] if isinstance(given, str) else given
+
+
+class Material(Value):
+    """What to start from: words, files, or both."""
+
+    prompt: str | None = Field(default=None, max_length=500_000, validation_alias=AliasChoices("prompt", "text"))
+    files: Annotated[list[MediaUrl], BeforeValidator(_listed)] = Field(
+        default_factory=list,
+        max_length=20,
+        validation_alias=AliasChoices("files", "urls", "imageUrls", "imageUrl", "image_url", "url", "image"),
+    )
+
+
+def _as_material(given: Any) -> Any:
+    return {"prompt": given} if isinstance(given, str) else given
+
+
+class AiProcessing(Submission):
+    """`{task, input, parameters, provider, model}`; a parameter that we do not know goes to the provider as it stands."""
+
+    task: str = Field(max_length=50, json_schema_extra={"enum": list(_TASKS)})
+    input: Annotated[Material, BeforeValidator(_as_material)]
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _known(self) -> AiProcessing:
+        if self.task.lower() not in _TASKS:
+            raise ValueError(f"task: there is no {self.task!r}; there are: {', '.join(_TASKS)}")
+        capability = _TASKS[self.task.lower()]
+        if capability is Capability.UPSCALE and not self.input.files:
+            raise ValueError("input: give the picture to enlarge, as files or imageUrl")
+        if capability is not Capability.UPSCALE and not (self.input.prompt or self.input.files):
+            raise ValueError("input: give a prompt, files, or both")
+        try:
+            _options(self)
+        except ValidationError as error:
+            raise _under("parameters", error) from None
+        return self
+
+
+def _under(field: str, error: ValidationError) -> ValidationError:
+    """The same refusals, each with the path that the caller knows."""
+    rows = [
+        InitErrorDetails(
+            type=PydanticCustomError("parameter", "{reason}", {"reason": row["msg"]}),
+            loc=(field, *row["loc"]),
+            input=row["input"],
+        )
+        for row in error.errors()
+    ]
+    return ValidationError.from_exception_data(error.title, rows)
+
+
+def _options(job: AiProcessing) -> Options:
+    model, _ = _PARAMETERS[_TASKS[job.task.lower()]]
+    names = {*model.model_fields, *(field.alias for field in model.model_fields.values())}
+    known = {name: value for name, value in job.parameters.items() if name in names}
+    others = {name: value for name, value in job.parameters.items() if name not in names}
+    options = model.model_validate(known)
+    return options.model_copy(update={"provider_options": {**options.provider_options, **others}})
+
+
+def _units(job: AiProcessing) -> tuple[Unit, ...]:
+    capability = _TASKS[job.task.lower()]
+    word = "text" if capability is Capability.SPEECH else "prompt"
+    return (
+        Unit(
+            capability=capability,
+            params=params_of(_options(job), **{word: job.input.prompt or ""}),
+            credits=_PARAMETERS[capability][1],
+            input_urls=tuple(job.input.files),
+            name=str(capability),
+        ),
+    )
+
+
+AI_PROCESSING = JobType(
+    name="ai-processing",
+    summary="A provider call by its task, with the parameters as they stand",
+    submission=AiProcessing,
+    capability=Capability.TEXT,
+    price="text, image, speech and music 1 credit, upscale 2, video 5",
+    credits=1,
+    units=_units,
+    timeout=timedelta(minutes=30),
+    example={"task": "text-to-music", "input": "A calm morning at the harbour", "parameters": {"duration": 20}},
+)

@@ -1,0 +1,101 @@
+"""One scene: pictures, given or made, and narration, given or spoken, to a clip."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from pydantic import AliasChoices, Field, model_validator
+
+from taskreel.domain.pipeline import Pipeline, Step
+from taskreel.jobtypes.job_type import JobType, Language, MediaUrl, Submission, params_of
+from taskreel.jobtypes.video_composition import CompositionOptions
+from taskreel.ports import Capability
+
+
+class SceneCreation(Submission):
+    """`{prompt | imageUrls[], narration | audioUrl, title, voice, options{transition, captions, resolution, …}}`."""
+
+    prompt: str | None = Field(
+        default=None, min_length=1, max_length=10_000, validation_alias=AliasChoices("prompt", "description")
+    )
+    image_urls: list[MediaUrl] = Field(
+        default_factory=list, max_length=10, validation_alias=AliasChoices("imageUrls", "image_urls", "images")
+    )
+    narration: str | None = Field(
+        default=None, max_length=5000, validation_alias=AliasChoices("narration", "narrationText", "text")
+    )
+    audio_url: MediaUrl | None = Field(
+        default=None, validation_alias=AliasChoices("audioUrl", "audio_url", "audio", "narrationAudio")
+    )
+    title: str | None = Field(default=None, max_length=200)
+    voice: str | None = Field(default=None, max_length=100)
+    language: Language = "en"
+    duration_seconds: float | None = Field(
+        default=None, gt=0, le=600, validation_alias=AliasChoices("durationSeconds", "duration_seconds", "duration")
+    )
+    move: str | None = Field(default=None, max_length=100)
+    music: MediaUrl | None = None
+    budget: int | None = Field(default=None, ge=1)
+    options: CompositionOptions = CompositionOptions()
+
+    @model_validator(mode="after")
+    def _from_something(self) -> SceneCreation:
+        if self.prompt is None and not self.image_urls:
+            raise ValueError("give a prompt for the picture, or imageUrls")
+        return self
+
+
+def _pipeline(job: SceneCreation) -> Pipeline:
+    steps: dict[str, Step] = {}
+    studio = params_of(job.options).get("studio")
+    behave = {"studio": studio} if studio else {}
+    scene: dict[str, Any] = {"visual": list(job.image_urls), "narration": job.narration, "title": job.title}
+    if not job.image_urls:
+        width, height = job.options.size or (1280, 720)
+        picture = {"prompt": job.prompt, "options": {"width": width, "height": height, **_seed(job), **behave}}
+        steps["picture"] = Step(type="image-generation", payload={**picture, **_provider(job)})
+        scene["visual"] = "{{steps.picture.artifacts[0].ref}}"
+    audio: Any = [job.audio_url] if job.audio_url else []
+    if job.narration and not job.audio_url:
+        spoken = {"text": job.narration, "language": job.language, "options": behave}
+        payload = {**spoken, **({"voice": job.voice} if job.voice else {})}
+        steps["voice"] = Step(type="audio-synthesis", payload=payload, on_failure="ignore")
+        audio = "{{steps.voice.results[*].{scene: index, url: artifacts[0].ref} }}"
+    elif job.audio_url:
+        scene["audio"], audio = job.audio_url, []
+    wanted = {"durationSeconds": job.duration_seconds, "move": job.move}
+    scene |= {name: value for name, value in wanted.items() if value is not None}
+    film = {"scenes": [scene], "audio": audio, "spoken": bool(job.narration), "options": _film(job)}
+    steps["clip"] = Step(type="video-composition", payload={**film, **({"music": job.music} if job.music else {})})
+    return Pipeline(steps=steps)
+
+
+def _film(job: SceneCreation) -> dict[str, Any]:
+    return job.options.model_dump(by_alias=True, exclude_defaults=True, mode="json")
+
+
+def _seed(job: SceneCreation) -> dict[str, Any]:
+    return {} if job.options.seed is None else {"seed": job.options.seed}
+
+
+def _provider(job: SceneCreation) -> dict[str, Any]:
+    return {name: value for name, value in (("provider", job.provider), ("model", job.model)) if value}
+
+
+SCENE_CREATION = JobType(
+    name="scene-creation",
+    summary="One scene: pictures and narration to a clip",
+    submission=SceneCreation,
+    capability=Capability.PIPELINE,
+    price="2 credits for the clip, 1 for a picture that is made, 1 for narration that is spoken",
+    credits=4,
+    pipeline=_pipeline,
+    timeout=timedelta(minutes=10),
+    deadline=timedelta(hours=24),
+    example={
+        "prompt": "A lighthouse keeper on a cliff at dusk",
+        "narration": "Every evening, at the same hour, the lamp was lit.",
+        "options": {"resolution": "720p", "transition": "fade"},
+    },
+)

@@ -1,0 +1,70 @@
+"""A world from a prompt: places, characters, palette and rules, and pictures of its places if they are wanted."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from pydantic import AliasChoices, Field
+
+from taskreel.domain.pipeline import Pipeline, Step
+from taskreel.jobtypes.job_type import JobType, Prompt, Seed, Submission, params_of
+from taskreel.jobtypes.writing import WORLD, WritingOptions
+from taskreel.ports import Capability
+
+_TASK = "Invent a world from the user's prompt: a concept, places, characters, a palette and the rules it lives by."
+
+
+class WorldBuilding(Submission):
+    """`{prompt, genre, places 1–10, characters 1–10, conceptPictures 0–10, options{style, tone, language}}`."""
+
+    prompt: Prompt = Field(validation_alias=AliasChoices("prompt", "concept", "description"))
+    genre: str | None = Field(default=None, max_length=100)
+    places: int = Field(default=4, ge=1, le=10)
+    characters: int = Field(default=4, ge=1, le=10)
+    concept_pictures: int = Field(
+        default=0, ge=0, le=10, validation_alias=AliasChoices("conceptPictures", "concept_pictures", "conceptArt")
+    )
+    seed: Seed | None = None
+    budget: int | None = Field(default=None, ge=1)
+    options: WritingOptions = WritingOptions()
+
+
+def _pipeline(job: WorldBuilding) -> Pipeline:
+    given = {"genre": job.genre, "seed": job.seed}
+    parameters = params_of(
+        job.options,
+        kind="world",
+        placeCount=job.places,
+        characterCount=job.characters,
+        schema=WORLD,
+        instructions=f"{_TASK} Give {job.places} places and {job.characters} characters.",
+        **given,
+    )
+    provider = {name: value for name, value in (("provider", job.provider), ("model", job.model)) if value}
+    world: dict[str, Any] = {"task": "text", "input": job.prompt, "parameters": parameters, **provider}
+    steps = {"world": Step(type="ai-processing", payload=world, keep=True)}
+    if job.concept_pictures:
+        studio = params_of(job.options).get("studio")
+        options = {"width": 1280, "height": 720, **({"studio": studio} if studio else {})}
+        steps["pictures"] = Step(
+            type="image-generation",
+            for_each=f"{{{{steps.world.result.places[:{job.concept_pictures}]}}}}",
+            payload={"prompt": "{{item.picture}}", "options": options},
+            max_items=job.concept_pictures,
+            on_failure="ignore",
+        )
+    return Pipeline(steps=steps)
+
+
+WORLD_BUILDING = JobType(
+    name="world-building",
+    summary="A world: places, characters, palette, rules, and concept pictures",
+    submission=WorldBuilding,
+    capability=Capability.PIPELINE,
+    price="1 credit, and 1 for each concept picture",
+    credits=2,
+    pipeline=_pipeline,
+    timeout=timedelta(minutes=10),
+    example={"prompt": "A floating city of glass above endless storms", "genre": "fantasy", "conceptPictures": 2},
+)
