@@ -366,12 +366,13 @@ class SqliteStore:
         if str(self._path) != ":memory:":
             with contextlib.suppress(OSError):  # SQLite's own error says it better
                 Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-            self._lock_file = Path(f"{self._path}.lock").open("a")  # noqa: SIM115 - held as long as the connection
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=20, cached_statements=512)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
         connection.execute("PRAGMA wal_autocheckpoint = 8000")
         connection.execute("PRAGMA cache_size = -32000")
+        if str(self._path) != ":memory:":
+            self._lock_file = Path(f"{self._path}.lock").open("a")  # noqa: SIM115 - held as long as the connection
         return connection
 
     def _make(self, collection: str) -> None:
