@@ -115,7 +115,7 @@ def measure_image(image: Image.Image) -> ImageFacts:
 
 def measure_audio(path: Path) -> AudioFacts:
     """Loudness (EBU R 128) and silence of a file's first audio track."""
-    meter, quiet, total = Meter(), 0, 0
+    meter, quiet, total = Meter(peaks=True), 0, 0
     limit = 10 ** (QUIET_DB / 20)
     for frame in read_frames(path):
         samples = samples_of(frame)

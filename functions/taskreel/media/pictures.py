@@ -23,7 +23,8 @@ def save_picture(image: Image.Image, out: Path, *, quality: int = 92, note: str 
             tags.add_itxt("Description", note)
             image.save(out, pnginfo=tags, compress_level=1 if image.width * image.height > 2**20 else 4)
         case ".jpg" | ".jpeg":
-            image.convert("RGB").save(out, quality=quality, subsampling=0, exif=_exif(note))
+            opaque = image if image.mode == "RGB" else image.convert("RGB")
+            opaque.save(out, quality=quality, subsampling=0, exif=_exif(note))
         case ".webp":
             image.save(out, quality=quality, method=2, exif=_exif(note))
         case suffix:

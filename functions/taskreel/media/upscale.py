@@ -21,7 +21,8 @@ Grey: TypeAlias = npt.NDArray[np.uint8]
 MAX_SCALE = 8
 MAX_PIXELS = 64_000_000
 STEP = 2.0  # one resampling at most doubles, so that each sharpening works on its own scale
-BAND_ROWS = 512  # the sharpening works in bands: memory does not grow with the picture
+BAND_ROWS = 512
+MARGIN_ROWS = 14  # reach of a Lanczos kernel over two enlarged pixels, and of the sharpening
 
 
 def upscale(image: Path, *, scale: float, out: Path, denoise: float = 0.35, sharpen: float = 0.7) -> MediaInfo:
@@ -39,9 +40,7 @@ def upscale(image: Path, *, scale: float, out: Path, denoise: float = 0.35, shar
         step = min(STEP, width / colours.width)
         last = step * colours.width >= width - 1
         size = (width, height) if last else (round(colours.width * step), round(colours.height * step))
-        colours = colours.resize(size, Image.Resampling.LANCZOS)
-        if sharpen > 0:
-            colours = _sharpened(colours, sharpen * (step - 1))
+        colours = _enlarged(colours, size, sharpen * (step - 1))
     if picture.mode == "RGBA" and out.suffix.lower() in (".png", ".webp"):
         colours.putalpha(picture.getchannel("A").resize((width, height), Image.Resampling.LANCZOS))
     save_picture(colours, out, note=f"enlarged {scale:g} times")
@@ -71,16 +70,27 @@ def _calmed(image: Image.Image, strength: float) -> Image.Image:
     return Image.composite(calm, image, mask)
 
 
+def _enlarged(image: Image.Image, size: tuple[int, int], sharpen: float) -> Image.Image:
+    """Resampled and sharpened band by band, each with a margin that is cut off again: no seams, little memory."""
+    width, height = size
+    rows = image.height / height
+    result = Image.new("RGB", size)
+    for top in range(0, height, BAND_ROWS):
+        bottom = min(top + BAND_ROWS, height)
+        begin, end = max(top - MARGIN_ROWS, 0), min(bottom + MARGIN_ROWS, height)
+        box = (0, begin * rows, image.width, min(end * rows, image.height))
+        band = image.resize((width, end - begin), Image.Resampling.LANCZOS, box=box)
+        if sharpen > 0:
+            band = _sharpened(band, sharpen)
+        result.paste(band.crop((0, top - begin, width, bottom - begin)), (0, top))
+    return result
+
+
 def _sharpened(image: Image.Image, strength: float) -> Image.Image:
     """Unsharp masking of the brightness, kept within the neighbourhood's range: no halos (as in FidelityFX CAS)."""
     luma, cb, cr = image.convert("YCbCr").split()
     soft = luma.filter(ImageFilter.GaussianBlur(1.1))
-    crisp = np.empty((image.height, image.width), np.uint8)
-    for top in range(0, image.height, BAND_ROWS):
-        bottom = min(top + BAND_ROWS, image.height)
-        above, below = int(top > 0), int(bottom < image.height)
-        sharp, blurred = (np.asarray(part.crop((0, top - above, image.width, bottom + below))) for part in (luma, soft))
-        crisp[top:bottom] = _within(sharp, blurred, strength)[above : above + bottom - top]
+    crisp = _within(np.asarray(luma), np.asarray(soft), strength)
     return Image.merge("YCbCr", (Image.fromarray(crisp), cb, cr)).convert("RGB")
 
 

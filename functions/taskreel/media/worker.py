@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-NICENESS = 5
+NICENESS = 3
 _FRACTION = struct.Struct("d")
 
 

@@ -116,6 +116,17 @@ def test_enlarging_keeps_the_picture_and_sharpens_edges_without_halos(detailed: 
     assert sharp.max() <= plain.max() + 12
 
 
+def test_a_tall_picture_is_enlarged_in_bands_without_a_seam(tmp_path: Path) -> None:
+    source = tmp_path / "tall.png"
+    y, x = np.mgrid[0:700, 0:40]
+    Image.fromarray(((np.sin(y / 9) + np.cos(x / 5)) * 60 + 127).astype(np.uint8)).save(source)
+    upscale(source, scale=2, out=tmp_path / "a.png", denoise=0)
+    rows = pixels_of(tmp_path / "a.png").astype(float)[:, :, 0]
+    steps = np.abs(np.diff(rows, axis=0)).mean(1)
+    assert steps[509:515].max() <= steps.max()
+    assert np.abs(np.diff(rows, 2, axis=0)).mean(1)[505:518].max() < 3
+
+
 def test_enlarging_keeps_transparency(tmp_path: Path) -> None:
     source = tmp_path / "glass.png"
     Image.new("RGBA", (20, 20), (200, 0, 0, 90)).save(source)
