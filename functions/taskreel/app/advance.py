@@ -6,6 +6,7 @@ from typing import Any
 
 from taskreel.app import children
 from taskreel.app.cost import budget_of
+from taskreel.app.cost import cost as cost_of
 from taskreel.app.lease import still_held
 from taskreel.app.services import Services
 from taskreel.app.settle import end
@@ -27,6 +28,8 @@ class Advance:
         self._services = services
         self._job = job
         self._pipeline: Pipeline = job_type.pipeline(submission)
+        # A pipeline within a pipeline holds nothing itself: the outer one holds what this one was reckoned at.
+        self._budget = job.credits.held if job.parent_id is None else cost_of(job_type, submission)
         self._steps = {name: job.steps.get(name, StepRun()) for name in self._pipeline.order()}
         self._results: dict[str, list[Job]] = {}
 
@@ -39,12 +42,12 @@ class Advance:
         except (PermanentError, InvalidError) as failure:
             error = JobError(code=failure.code, category=Category.PERMANENT, message=failure.message)
         error = error or await self._failure()
-        units: tuple[UnitRun, ...] = ()
+        made: dict[str, Any] = {}
         if error is None and self._all(StepState.DONE):
-            units = await self._outputs()
+            made = {"units": await self._outputs(), "result": await self._kept()}
         if error is not None:
             await self._count_what_succeeded()
-        ended = await self._services.store.transaction(lambda tx: self._write(tx, error, units))
+        ended = await self._services.store.transaction(lambda tx: self._write(tx, error, made))
         if ended.status.final:
             await children.after_end(self._services, ended)
 
@@ -70,9 +73,10 @@ class Advance:
         context = await self._context(step)
         job_type = JOB_TYPES[step.type]
         places = items_of(step, context)
-        if len(places) > MOST_CHILDREN:
+        most = MOST_CHILDREN if isinstance(step.for_each, list) else step.max_items
+        if len(places) > most:
             raise PermanentError(
-                f"Step {name} would make {len(places)} jobs; {MOST_CHILDREN} is the most.", code="too_wide"
+                f"Step {name} would make {len(places)} jobs; its maxItems allows {most}.", code="too_wide"
             )
         known = {job.index: job for job in await self._children(name)}
         made: list[Job] = []
@@ -105,11 +109,9 @@ class Advance:
     def _check_budget(self, name: str, cost: int) -> None:
         """A fan-out wider than was reckoned with must not be started."""
         taken = sum(run.spent if run.state is StepState.DONE else run.cost for run in self._steps.values())
-        left = self._job.credits.held - taken
-        if self._job.parent_id is None and cost > left:
-            message = (
-                f"Step {name} would cost {cost} credits, and {left} of the {self._job.credits.held} held are left."
-            )
+        left = self._budget - taken
+        if cost > left:
+            message = f"Step {name} would cost {cost} credits, and {left} of the {self._budget} held are left."
             raise PermanentError(message, code="budget_exceeded")
 
     async def _context(self, step: Step) -> dict[str, Any]:
@@ -155,7 +157,16 @@ class Advance:
             units += [_as_unit(job, f"{name}-{job.index + 1:03d}-" if several else "") for job in done]
         return tuple(units)
 
-    async def _write(self, tx: Transaction, error: JobError | None, units: tuple[UnitRun, ...]) -> Job:
+    async def _kept(self) -> dict[str, Any] | None:
+        """What earlier steps say, where it is part of the result: one job's data, or a list of each job's."""
+        found: dict[str, Any] = {}
+        for name, step in self._pipeline.steps.items():
+            if step.keep and name not in self._pipeline.last():
+                rows = [_data(job) for job in await self._children(name) if job.status is Status.COMPLETED]
+                found[name] = rows if step.for_each is not None else rows[0] if rows else None
+        return found or None
+
+    async def _write(self, tx: Transaction, error: JobError | None, made: dict[str, Any]) -> Job:
         job = await still_held(tx, self._job)
         now = self._services.clock.now()
         captured = min(sum(run.spent for run in self._steps.values()), job.credits.held)
@@ -163,7 +174,7 @@ class Advance:
         if error is not None:
             return end(tx, job, Status.FAILED, now, captured=captured, error=error, steps=self._steps, spent=spent)
         if self._all(StepState.DONE):
-            changes: dict[str, Any] = {"units": units, "steps": self._steps, "progress": 100, "spent": spent}
+            changes: dict[str, Any] = {**made, "steps": self._steps, "progress": 100, "spent": spent}
             return end(tx, job, Status.COMPLETED, now, captured=captured, **changes)
         wake_at = alarm(job, now + self._services.rules.rescue_after)
         waiting = {"lease_until": None, "fence": job.fence + 1, "wake_at": wake_at}
@@ -181,7 +192,10 @@ class Advance:
 
 
 def _step_view(jobs: list[Job]) -> dict[str, Any]:
-    """A step in templates: `results` and `artifacts` of all its jobs, `result` of the first."""
+    """A step in templates: `results` and `artifacts` of the jobs that succeeded, `result` of the first.
+
+    `results[].index` is the place in the fan-out, for what belongs together when some have failed.
+    """
     done = [job for job in jobs if job.status is Status.COMPLETED]
     results = [_result_view(job) for job in done]
     artifacts = [artifact for result in results for artifact in result["artifacts"]]
@@ -194,13 +208,16 @@ def _result_view(job: Job) -> dict[str, Any]:
         {"ref": f"job:{job.job_id}/{artifact.name}", **artifact.model_dump(by_alias=True, exclude={"path"})}
         for artifact in job.artifacts
     ]
-    data = {name: value for unit in job.units for name, value in (unit.data or {}).items()}
-    return {**data, "jobId": job.job_id, "artifacts": artifacts}
+    return {**_data(job), "jobId": job.job_id, "index": job.index, "artifacts": artifacts}
+
+
+def _data(job: Job) -> dict[str, Any]:
+    units = {name: value for unit in job.units for name, value in (unit.data or {}).items()}
+    return {**units, **(job.result or {})}
 
 
 def _as_unit(job: Job, prefix: str) -> UnitRun:
     artifacts = tuple(artifact.model_copy(update={"name": f"{prefix}{artifact.name}"}) for artifact in job.artifacts)
-    data = {name: value for unit in job.units for name, value in (unit.data or {}).items()}
     return UnitRun(
-        state=UnitState.DONE, credits=0, provider=job.served_by or job.job_type, artifacts=artifacts, data=data
+        state=UnitState.DONE, credits=0, provider=job.served_by or job.job_type, artifacts=artifacts, data=_data(job)
     )

@@ -15,9 +15,10 @@ from taskreel.domain.job import Job
 from taskreel.ports import Input
 
 
-async def bring(services: Services, job: Job, urls: tuple[str, ...], folder: Path) -> tuple[Input, ...]:
-    """Every input on disk, in order."""
-    return tuple([await _bring(services, job, url, folder / f"input-{index}") for index, url in enumerate(urls)])
+async def bring(services: Services, job: Job, urls: tuple[str, ...], folder: Path, name: str) -> tuple[Input, ...]:
+    """Every input on disk, in order; `name` sets them apart from those of the job's other units."""
+    places = [folder / f"{name}-input-{index}" for index in range(len(urls))]
+    return tuple([await _bring(services, job, url, place) for url, place in zip(urls, places, strict=True)])
 
 
 async def _bring(services: Services, job: Job, url: str, target: Path) -> Input:

@@ -24,7 +24,7 @@ from taskreel.domain.errors import (
     TooFewCreditsError,
 )
 from taskreel.domain.ids import keyed_job_id, random_job_id
-from taskreel.domain.job import Job, JobCredits, Status, UnitRun
+from taskreel.domain.job import Job, JobCredits, Status
 from taskreel.domain.retry import RetryPolicy
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, RetryOptions, Submission
@@ -123,7 +123,7 @@ def _new_job(services: Services, caller: Caller, request: Request) -> Job:
     now = services.clock.now()
     submission, job_type = request.submission, request.job_type
     served_by = services.providers.choose(submission.provider)
-    units = tuple(UnitRun(credits=unit.credits, provider=served_by) for unit in job_type.units(submission))
+    units = job_type.unit_runs(submission, served_by)
     scheduled = submission.schedule_at if submission.schedule_at and submission.schedule_at > now else None
     status = Status.SCHEDULED if scheduled else Status.QUEUED
     start = scheduled or now
@@ -142,7 +142,7 @@ def _new_job(services: Services, caller: Caller, request: Request) -> Job:
         retry=_retry(job_type.retry, submission.retry),
         next_attempt_at=scheduled,
         credits=JobCredits(held=cost(job_type, submission)),
-        served_by=None if job_type.pipeline else served_by,
+        served_by=units[0].provider if units else None,
         units=units,
         wake_shard=services.random.randrange(WAKE_SHARDS),
         start_by=_after(start, submission.start_within_seconds),

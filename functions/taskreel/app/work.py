@@ -17,7 +17,7 @@ from taskreel.domain.errors import Category, PermanentError, RateLimitedError, R
 from taskreel.domain.job import Job, JobError, UnitRun, UnitState
 from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.media.probe import probe
-from taskreel.ports import Done, Generation, Output, Pending
+from taskreel.ports import Done, Generation, Input, Output, Pending
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Work:
         if unit.operation is not None:
             answer = await provider.poll(unit.operation, request)
         else:
-            request = replace(request, inputs=await self._inputs(index, request.folder))
+            request = replace(request, inputs=await self._inputs(index, request))
             key = f"{self._job.job_id}.{self._job.round}.{index}"
             answer = await provider.start(request, idempotency_key=key)
         if isinstance(answer, Pending):
@@ -118,9 +118,9 @@ class Work:
         """The same job's unit is always drawn the same, whoever asks for no seed of their own."""
         return int.from_bytes(f"{self._job.job_id}.{index}".encode(), "big") % 2**32
 
-    async def _inputs(self, index: int, folder: Path) -> tuple[Any, ...]:
+    async def _inputs(self, index: int, request: Generation) -> tuple[Input, ...]:
         urls = self._plan[index].input_urls
-        return await bring(self._services, self._job, urls, folder) if urls else ()
+        return await bring(self._services, self._job, urls, request.folder, request.name) if urls else ()
 
     def _pending(self, index: int, answer: Pending) -> None:
         if answer.progress is not None:

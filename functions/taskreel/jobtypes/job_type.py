@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field
 
-from taskreel.domain.job import Priority
+from taskreel.domain.job import Priority, UnitRun
 from taskreel.domain.pipeline import Pipeline
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import Value
@@ -206,3 +206,8 @@ class JobType(Generic[P]):
     #: How long a job may take from submission to its end.
     deadline: timedelta = timedelta(hours=24)
     concurrency: Callable[[P], int] = lambda _submission: 1
+
+    def unit_runs(self, submission: P, served_by: str) -> tuple[UnitRun, ...]:
+        """The units of a new job for which `served_by` was chosen."""
+        units = self.units(submission)
+        return tuple(UnitRun(credits=unit.credits, provider=unit.provider or served_by) for unit in units)

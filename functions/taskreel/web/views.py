@@ -40,9 +40,10 @@ async def job_view(services: Services, job: Job, base_url: str, *, sign: bool = 
 async def result_view(services: Services, job: Job, *, sign: bool = True) -> dict[str, Any]:
     """What the job made: its artifacts, each unit's own facts, and for several units how each went."""
     artifacts = [await _artifact_view(services, artifact, sign=sign) for artifact in job.artifacts]
+    kept = job.result or {}
     if len(job.units) == 1:
-        return {"artifacts": artifacts, **(job.units[0].data or {})}
-    return {"artifacts": artifacts, "items": [_item_view(index, unit) for index, unit in enumerate(job.units)]}
+        return {"artifacts": artifacts, **kept, **(job.units[0].data or {})}
+    return {"artifacts": artifacts, **kept, "items": [_item_view(index, unit) for index, unit in enumerate(job.units)]}
 
 
 def job_urls(job: Job, base_url: str) -> dict[str, str]:
