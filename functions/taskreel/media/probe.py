@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
 CHUNK_BYTES = 1 << 20
@@ -93,9 +94,10 @@ def _stream(path: Path) -> _Streams:
     with open_stream(path) as container:
         video = next((stream for stream in container.streams.video if stream.width), None)
         audio = next(iter(container.streams.audio), None)
+        width, height = _shown_size(container, video) if video else (None, None)
         return _Streams(
-            width=video.width if video else None,
-            height=video.height if video else None,
+            width=width,
+            height=height,
             fps=float(video.average_rate) if video and video.average_rate else None,
             has_video=video is not None,
             has_audio=audio is not None,
@@ -104,6 +106,14 @@ def _stream(path: Path) -> _Streams:
             codecs=tuple(stream.codec_context.name for stream in (video, audio) if stream),
             duration_seconds=duration_of(container),
         )
+
+
+def _shown_size(container: InputContainer, video: VideoStream) -> tuple[int, int]:
+    """Telephones film sideways and say so with the first frame."""
+    frame = next(container.decode(video), None)
+    container.seek(0)
+    sideways = frame is not None and frame.rotation % 180 != 0
+    return (video.height, video.width) if sideways else (video.width, video.height)
 
 
 def _sha256(path: Path) -> str:

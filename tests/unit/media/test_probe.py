@@ -4,12 +4,15 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import av
 import pytest
 from PIL import Image
 
 from taskreel.media.audio import convert_audio
+from taskreel.media.frames import extract_frame
 from taskreel.media.probe import probe
 from taskreel.media.sniff import sniff
+from taskreel.media.stitch import stitch_videos
 
 
 def test_a_picture_is_known_by_its_content_whatever_its_name(red: Path, tmp_path: Path) -> None:
@@ -38,6 +41,22 @@ def test_a_clip_tells_size_rate_codecs_and_length(silent_clip: Path) -> None:
     assert info.has_video
     assert not info.has_audio
     assert info.duration_seconds == pytest.approx(1.0, abs=0.07)
+
+
+def test_a_clip_filmed_sideways_is_measured_and_shown_upright(silent_clip: Path, tmp_path: Path) -> None:
+    turned = tmp_path / "turned.mp4"
+    with av.open(str(silent_clip)) as source, av.open(str(turned), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        stream.set_display_rotation(90)
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    info = probe(turned)
+    assert (info.width, info.height) == (90, 160)
+    still = extract_frame(turned, out=tmp_path / "still.png")
+    film = stitch_videos([turned], out=tmp_path / "film.mp4")
+    assert (still.width, still.height) == (film.width, film.height) == (90, 160)
 
 
 def test_a_webm_with_sound_has_both_codecs(sounding_clip: Path) -> None:
