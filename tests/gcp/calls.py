@@ -47,7 +47,7 @@ class Losing(UnaryUnaryClientInterceptor):  # type: ignore[misc]  # gRPC is unty
     def __init__(self, name: str, code: grpc.StatusCode, *, times: int, carried_out: bool) -> None:
         self._name = name
         self._code = code
-        self._left = times
+        self.left = times
         self._carried_out = carried_out
         self.seen = 0
 
@@ -55,9 +55,9 @@ class Losing(UnaryUnaryClientInterceptor):  # type: ignore[misc]  # gRPC is unty
         if method(details) != self._name:
             return await continuation(details, request)
         self.seen += 1
-        if self._left == 0:
+        if self.left == 0:
             return await continuation(details, request)
-        self._left -= 1
+        self.left -= 1
         if self._carried_out:
             await (await continuation(details, request))
         raise rpc_error(self._code)

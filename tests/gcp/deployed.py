@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,6 +26,16 @@ from taskreel_local.cloudtasks.service import LocalCloudTasks, ServiceConfig
 from taskreel_local.emulators import LocalStorage
 
 
+class ShiftedClock(wiring.SystemClock):
+    """The machine's time and more."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
 @dataclass
 class Deployed:
     """A running system; the queue delivers as soon as it may."""
@@ -32,6 +43,7 @@ class Deployed:
     api: httpx.AsyncClient
     processor: httpx.AsyncClient
     maintenance: httpx.AsyncClient
+    clock: ShiftedClock
     #: The jobs whose tasks were delivered, with the answers.
     delivered: list[tuple[str, int]] = field(default_factory=list)
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -85,14 +97,15 @@ async def deployed(
         for adapter in (store, tasks, blobs):
             stack.push_async_callback(adapter.close)
         chosen = settings(folder)
-        services = replace(wiring.build(chosen, wiring.SystemClock()), store=store, tasks=tasks, blobs=blobs)
+        clock = ShiftedClock()
+        services = replace(wiring.build(chosen, clock), store=store, tasks=tasks, blobs=blobs)
         stack.callback(services.workers.close)
         _wire(patch, chosen, services)
         api, processor, maintenance = map(_client, ("jobs_api", "task_processor", "maintenance"))
         for client in (api, processor, maintenance):
             await stack.enter_async_context(client)
         api.headers["authorization"] = f"Bearer {token()}"
-        made.append(Deployed(api, processor, maintenance))
+        made.append(Deployed(api, processor, maintenance, clock))
         yield made[0]
 
 
