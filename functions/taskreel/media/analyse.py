@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+import av
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
@@ -212,8 +213,6 @@ def _shots(changes: list[float], length: float) -> tuple[tuple[float, float], ..
 
 def _sheet(looks: list[npt.NDArray[np.uint8]]) -> Image.Image:
     """The looks' colours side by side as one RGB picture."""
-    import av  # noqa: PLC0415  # only for its conversion of colours
-
     parts = [
         av.VideoFrame.from_ndarray(look, format="yuv420p")
         .reformat(format="rgb24", src_colorspace="ITU709")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import av
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
-CHUNK_BYTES = 1 << 20
+SOUND_ONLY = {"video/mp4": "audio/mp4", "video/webm": "audio/webm"}  # what the containers are called without pictures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,34 +40,17 @@ class MediaInfo:
     channels: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Streams:
-    width: int | None = None
-    height: int | None = None
-    duration_seconds: float | None = None
-    fps: float | None = None
-    codecs: tuple[str, ...] = ()
-    has_video: bool = False
-    has_audio: bool = False
-    sample_rate: int | None = None
-    channels: int | None = None
-
-
 def probe(path: Path) -> MediaInfo:
     """Facts by content, never by name. Raises PermanentError for what cannot be read."""
     kind = sniff(path)
-    content_type = kind.content_type
+    file = MediaInfo(content_type=kind.content_type, bytes=path.stat().st_size, sha256=_sha256(path))
     match kind.family:
         case "image":
-            streams = _image(path)
+            return _image(path, file)
         case "stream":
-            streams = _stream(path)
-            if not streams.has_video:
-                content_type = {"video/mp4": "audio/mp4", "video/webm": "audio/webm"}.get(content_type, content_type)
+            return _stream(path, file)
         case "text":
-            streams = _Streams()
-    facts = {name: getattr(streams, name) for name in _Streams.__slots__}
-    return MediaInfo(content_type=content_type, bytes=path.stat().st_size, sha256=_sha256(path), **facts)
+            return file
 
 
 def duration_of(container: InputContainer) -> float | None:
@@ -82,20 +65,22 @@ def duration_of(container: InputContainer) -> float | None:
     return max(ends, default=None)
 
 
-def _image(path: Path) -> _Streams:
+def _image(path: Path, file: MediaInfo) -> MediaInfo:
     with image_header(path) as image:
         width, height = image.size
         if image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS:
             width, height = height, width
-        return _Streams(width=width, height=height, codecs=((image.format or "").lower(),))
+        return replace(file, width=width, height=height, codecs=((image.format or "").lower(),))
 
 
-def _stream(path: Path) -> _Streams:
+def _stream(path: Path, file: MediaInfo) -> MediaInfo:
     with open_stream(path) as container:
         video = next((stream for stream in container.streams.video if stream.width), None)
         audio = next(iter(container.streams.audio), None)
         width, height = _shown_size(container, video) if video else (None, None)
-        return _Streams(
+        return replace(
+            file,
+            content_type=file.content_type if video else SOUND_ONLY.get(file.content_type, file.content_type),
             width=width,
             height=height,
             fps=float(video.average_rate) if video and video.average_rate else None,
