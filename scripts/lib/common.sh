@@ -150,7 +150,7 @@ take() {
       rm -f "$scratch/value"
       ;;
     header)
-      printf '%s:\n  X-Internal-Api-Key: "%s"\n' "$1" "$(internal_key | cut -d, -f1)" >"$scratch/flags"
+      printf '%s:\n  X-Internal-Api-Key: "%s"\n' "$1" "${KEY_IN_USE%%,*}" >"$scratch/flags"
       quietly "${@:2}" "--flags-file=$scratch/flags" </dev/null
       rm -f "$scratch/flags"
       ;;
@@ -196,7 +196,7 @@ secret_value() {
   if [[ -n ${!1:-} ]]; then printf '%s' "${!1}"; else "$python" -c 'import secrets; print(secrets.token_urlsafe(32), end="")'; fi
 }
 
-# The internal key in use: the secret's newest version. Empty when there is none yet.
+# The internal key in use: the secret's newest version, of which the first is sent. Empty when there is none yet.
 internal_key() {
   gcloud secrets versions access latest --secret=taskreel-internal-api-key 2>/dev/null || true
 }

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import yaml
 
 from taskreel_local.cloudtasks.engine import EngineConfig
 from taskreel_local.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_local.stack import Stack, StackConfig
 
 from . import fake_services  # noqa: F401 - its import registers the routes
 from .fake_google import LOCATION, PROJECT, FakeGoogle, serve
@@ -116,13 +117,17 @@ def small_infra(folder: Path) -> Path:
     queues = yaml.safe_load((folder / "queues.yaml").read_text())["queues"]
     edit("queues.yaml", queues={name: queues[name] for name in ("image-upscale-high", "image-generation-normal")})
     iam = yaml.safe_load((folder / "iam.yaml").read_text())["accounts"]
-    api = {**iam["taskreel-api"], "project": ["roles/datastore.user", "taskreelLaneOperator"]}
-    dev = {"title": "dev", "project": ["roles/datastore.user"]}
-    edit(
-        "iam.yaml",
-        local={"taskreel-dev": dev},
-        accounts={**{name: iam[name] for name in ("taskreel-invoker", "taskreel-build")}, "taskreel-api": api},
-    )
+    accounts = {
+        "taskreel-invoker": {**iam["taskreel-invoker"], "services": {"task-processor": ["roles/run.invoker"]}},
+        "taskreel-build": {"title": "Builds"},
+        "taskreel-api": {**iam["taskreel-api"], "project": ["taskreelLaneOperator"]},
+    }
+    edit("iam.yaml", accounts=accounts, local={"taskreel-dev": {"title": "dev", "project": ["roles/datastore.user"]}})
+    services = yaml.safe_load((folder / "services.yaml").read_text())["services"]
+    edit("services.yaml", services={name: services[name] for name in ("task-processor", "jobs-api")})
+    secrets = yaml.safe_load((folder / "secrets.yaml").read_text())["secrets"]
+    del secrets["JWT_SECRET"]["readers"]
+    edit("secrets.yaml", secrets=secrets)
     declared = json.loads((folder / "firestore.indexes.json").read_text())
     overrides = [each for each in declared["fieldOverrides"] if each["fieldPath"] in {"payload", "expireAt"}]
     edit("firestore.indexes.json", indexes=declared["indexes"][-1:], fieldOverrides=overrides)
@@ -130,20 +135,43 @@ def small_infra(folder: Path) -> Path:
 
 
 @contextmanager
-def local_cloud_tasks() -> Iterator[str]:
-    """The local Cloud Tasks on a thread of its own; its REST address."""
+def running(service: AbstractAsyncContextManager[object]) -> Iterator[None]:
+    """Something asynchronous, on a thread and a loop of its own."""
     loop = asyncio.new_event_loop()
-    service = LocalCloudTasks(ServiceConfig(rest_port=0, engine=EngineConfig(locations=(LOCATION,))))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    asyncio.run_coroutine_threadsafe(service.__aenter__(), loop).result(timeout=30)
+    asyncio.run_coroutine_threadsafe(_enter(service), loop).result(timeout=90)
     try:
-        yield f"http://127.0.0.1:{service.rest_port}"
+        yield
     finally:
-        asyncio.run_coroutine_threadsafe(service.__aexit__(None, None, None), loop).result(timeout=30)
+        asyncio.run_coroutine_threadsafe(_leave(service), loop).result(timeout=60)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(timeout=30)
         loop.close()
+
+
+async def _enter(service: AbstractAsyncContextManager[object]) -> None:
+    await service.__aenter__()
+
+
+async def _leave(service: AbstractAsyncContextManager[object]) -> None:
+    await service.__aexit__(None, None, None)
+
+
+@contextmanager
+def local_cloud_tasks() -> Iterator[str]:
+    """The local Cloud Tasks; its REST address."""
+    service = LocalCloudTasks(ServiceConfig(rest_port=0, engine=EngineConfig(locations=(LOCATION,))))
+    with running(service):
+        yield f"http://127.0.0.1:{service.rest_port}"
+
+
+@contextmanager
+def running_stack(data: Path, **environ: str) -> Iterator[str]:
+    """The whole of Taskreel; its URL."""
+    stack = Stack(StackConfig(data=data, servers=1, environ=environ))
+    with running(stack):
+        yield stack.url
 
 
 @contextmanager

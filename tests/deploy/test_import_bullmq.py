@@ -3,7 +3,6 @@ same jobs as BullMQ 5.81.5 wrote them once."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
@@ -28,7 +27,8 @@ from taskreel_local.bullmq import import_
 from taskreel_local.bullmq_jobs import OldJob, Rule, translate
 from taskreel_local.data import DataFolder
 from taskreel_local.resp import Redis, RedisError
-from taskreel_local.stack import Stack, StackConfig
+
+from .conftest import running_stack
 
 HERE = Path(__file__).parent
 MAP = {
@@ -122,23 +122,6 @@ class World:
         answer = httpx.get(f"{self.api}/api/jobs", params={"limit": 100}, headers=headers)
         found: list[dict[str, Any]] = answer.raise_for_status().json()["jobs"]
         return found
-
-
-@contextmanager
-def running_stack(data: Path) -> Iterator[str]:
-    """The whole of Taskreel on a loop of its own; its URL."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    stack = Stack(StackConfig(data=data, servers=1))
-    asyncio.run_coroutine_threadsafe(stack.__aenter__(), loop).result(timeout=90)
-    try:
-        yield stack.url
-    finally:
-        asyncio.run_coroutine_threadsafe(stack.__aexit__(None, None, None), loop).result(timeout=60)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=30)
-        loop.close()
 
 
 @pytest.fixture(params=[as_recorded, written_by_bullmq], ids=["recorded", "bullmq"])

@@ -6,6 +6,7 @@ change nothing and say so.
 
 from __future__ import annotations
 
+import base64
 import json
 import stat
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Cloud
+from .conftest import Cloud, running_stack
 from .fake_google import LOCATION, PROJECT, Refusal
 
 pytestmark = pytest.mark.emulator
@@ -39,7 +40,7 @@ def provisioned(empty: Cloud) -> Cloud:
 @pytest.fixture(scope="module")
 def deployed(provisioned: Cloud) -> Cloud:
     """After the first `deploy`."""
-    assert "Made 5 changes." in provisioned.ok("deploy")
+    assert "Made 3 changes." in provisioned.ok("deploy")
     provisioned.writes()
     return provisioned
 
@@ -142,6 +143,19 @@ def test_the_doctor_finds_nothing_in_a_healthy_project(deployed: Cloud) -> None:
     assert told[1].startswith("1 problems, 0 differences")
     assert done.returncode == 1
     assert deployed.writes() == []
+
+
+def test_smoke_sends_a_job_through_a_deployment(provisioned: Cloud, tmp_path: Path) -> None:
+    """The deployment is the stack on this machine; token and project come from the cloud."""
+    (version,) = (each for name, each in provisioned.google.of("versions").items() if "taskreel-jwt-secret" in name)
+    secret = base64.b64decode(version["payload"]["data"]).decode()
+    with running_stack(tmp_path, JWT_SECRET=secret, INITIAL_CREDITS="0") as url:
+        printed = provisioned.ok("smoke", API_BASE_URL=url)
+    assert printed.count("ok ") == 5
+    assert "completed in 1 attempt, 1 credit captured" in printed
+    refused = provisioned.run("smoke", API_BASE_URL=url)
+    assert refused.returncode == 1
+    assert "does not answer" in refused.stderr
 
 
 @pytest.fixture
