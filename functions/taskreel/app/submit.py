@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from taskreel.app.cost import cost
 from pydantic import ValidationError
 
+from taskreel.app.cost import cost
 from taskreel.app.read import Caller, as_job, open_account
 from taskreel.app.services import WAKE_SHARDS, Services
+from taskreel.app.serving import served_by, unit_runs
 from taskreel.domain.claim import alarm
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry, hold
 from taskreel.domain.errors import (
@@ -65,28 +66,28 @@ class Quote:
 
     cost: int
     account: Account
-    served_by: str
+    served_by: str | None
 
 
 async def quote(services: Services, caller: Caller, request: Request) -> Quote:
     """Everything that `submit` checks, without doing it."""
     _check_project(caller, request.submission)
     _check_schedule(services, request.submission)
-    served_by = services.providers.choose(request.submission.provider)
+    units, _ = await unit_runs(services, request.job_type, request.submission)
     document = await services.store.get("accounts", caller.user_id)
     return Quote(
-        cost(request.job_type, request.submission), open_account(services, caller.user_id, document), served_by
+        cost(request.job_type, request.submission), open_account(services, caller.user_id, document), served_by(units)
     )
 
 
 async def submit(services: Services, caller: Caller, request: Request) -> Submitted:
     """The new job, or the one that the same idempotency key has made.
 
-    Raises TooFewCreditsError, InvalidError (provider, scheduleAt), ForbiddenError (project), IdempotencyMismatchError.
+    Raises TooFewCreditsError, InvalidError (provider, model, scheduleAt), ForbiddenError (project), IdempotencyMismatchError.
     """
     _check_project(caller, request.submission)
     _check_schedule(services, request.submission)
-    job = _new_job(services, caller, request)
+    job = await _new_job(services, caller, request)
     try:
         await services.store.transaction(lambda tx: _store(services, tx, job))
     except (StoreConflictError, TooFewCreditsError):
@@ -119,14 +120,13 @@ def task_for(job: Job, at: datetime | None) -> Task:
     )
 
 
-def _new_job(services: Services, caller: Caller, request: Request) -> Job:
+async def _new_job(services: Services, caller: Caller, request: Request) -> Job:
     now = services.clock.now()
     submission, job_type = request.submission, request.job_type
-    served_by = services.providers.choose(submission.provider)
-    units = job_type.unit_runs(submission, served_by)
+    units, not_before = await unit_runs(services, job_type, submission)
     scheduled = submission.schedule_at if submission.schedule_at and submission.schedule_at > now else None
     status = Status.SCHEDULED if scheduled else Status.QUEUED
-    start = scheduled or now
+    start = scheduled or not_before or now
     key = request.idempotency_key
     job = Job(
         job_id=keyed_job_id(caller.user_id, key) if key else random_job_id(services.random),
@@ -140,9 +140,9 @@ def _new_job(services: Services, caller: Caller, request: Request) -> Job:
         updated_at=now,
         status_at={status: now},
         retry=_retry(job_type.retry, submission.retry),
-        next_attempt_at=scheduled,
+        next_attempt_at=scheduled or not_before,
         credits=JobCredits(held=cost(job_type, submission)),
-        served_by=units[0].provider if units else None,
+        served_by=served_by(units),
         units=units,
         wake_shard=services.random.randrange(WAKE_SHARDS),
         start_by=_after(start, submission.start_within_seconds),

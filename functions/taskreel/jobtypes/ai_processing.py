@@ -108,7 +108,7 @@ def _as_material(given: Any) -> Any:
 
 
 class AiProcessing(Submission):
-    """`{task, input, parameters, provider, model}`; a parameter that we do not know goes to the provider as it stands."""
+    """`{task, input, parameters, provider, model}`; parameters that we do not know go to the provider as they stand."""
 
     task: str = Field(max_length=50, json_schema_extra={"enum": list(_TASKS)})
     input: Annotated[Material, BeforeValidator(_as_material)]

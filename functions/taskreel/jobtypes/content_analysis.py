@@ -1,4 +1,4 @@
-"""What a script, text, picture, sound or video is: measured always, and a model's insights where a provider is named."""
+"""What a script, text, picture, sound or video is: measured, and a model's insights where a provider is named."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from taskreel.jobtypes.job_type import LOCAL, JobType, MediaUrl, Options, Submission, Unit, params_of
-from taskreel.jobtypes.writing import INSIGHTS
 from taskreel.jobtypes.writing import CREDITS as WRITING_CREDITS
+from taskreel.jobtypes.writing import INSIGHTS
 from taskreel.ports import Capability
 
 CREDITS = 1

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field
 
-from taskreel.domain.job import Priority, UnitRun
+from taskreel.domain.job import Priority
 from taskreel.domain.pipeline import Pipeline
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import Value
@@ -117,6 +117,10 @@ class FilmOptions(Options):
         return {**params_of(self, "resolution", "width", "height"), **sides}
 
 
+#: A provider as a caller calls it.
+Wished = Annotated[str, Field(min_length=1, max_length=100)]
+
+
 class RetryOptions(Value):
     """A job's own retry settings; what is absent is the job type's."""
 
@@ -133,7 +137,10 @@ class Submission(Value):
     project_id: str | None = Field(default=None, min_length=1, max_length=128)
     priority: Priority = Priority.NORMAL
     model: str | None = Field(default=None, min_length=1, max_length=200)
-    provider: str | None = Field(default=None, min_length=1, max_length=100)
+    #: A name, names in order of preference, or "auto": the cheapest that can do it and is well.
+    provider: Wished | Annotated[list[Wished], Field(min_length=1, max_length=10)] | None = None
+    #: The most that the job's provider calls may cost together, in US dollars, by the model table.
+    max_usd: float | None = Field(default=None, gt=0, le=100_000)
     schedule_at: AwareDatetime | None = None
     start_within_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)
     deadline_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)
@@ -206,8 +213,3 @@ class JobType(Generic[P]):
     #: How long a job may take from submission to its end.
     deadline: timedelta = timedelta(hours=24)
     concurrency: Callable[[P], int] = lambda _submission: 1
-
-    def unit_runs(self, submission: P, served_by: str) -> tuple[UnitRun, ...]:
-        """The units of a new job for which `served_by` was chosen."""
-        units = self.units(submission)
-        return tuple(UnitRun(credits=unit.credits, provider=unit.provider or served_by) for unit in units)

@@ -29,7 +29,7 @@ class Makers(Value):
 
 
 class MovieCreation(Submission):
-    """`{prompt, genre, num_sequences, seed, sampler, steps, cfg_scale, style, narration, voice, music, clips, options}`.
+    """`{prompt, genre, num_sequences, seed, sampler, steps, cfg_scale, style, narration, music, clips, options}`.
 
     `narration` speech falls back to captions where no speech can be had, and the result says so. `clips` has each
     picture animated by a video provider; without it the composition moves the camera over the pictures.

@@ -29,7 +29,9 @@ class Aspects(Value):
     caption: str | None = Field(
         default=None, max_length=500, validation_alias=AliasChoices("caption", "captions", "greeting", "message")
     )
-    palette: str | None = Field(default=None, max_length=20, validation_alias=AliasChoices("palette", "color", "colour"))
+    palette: str | None = Field(
+        default=None, max_length=20, validation_alias=AliasChoices("palette", "color", "colour")
+    )
     voice: str | None = Field(default=None, max_length=100)
     language: Language | None = None
 

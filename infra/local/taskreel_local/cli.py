@@ -50,6 +50,7 @@ def dev(**options: Any) -> None:
 
 @main.command()
 @click.argument("prompt", default="a lighthouse in a storm")
+@click.option("--movie", is_flag=True, help="Make a whole movie of the prompt instead.")
 @click.option("--data", type=click.Path(path_type=Path), default=DEFAULT / "demo", show_default=True)
 @click.option("--cloud-tasks", is_flag=True, help="Queues through Google's client, over gRPC.")
 @click.option("--google-emulators", is_flag=True, help="Firestore's emulator and a local Cloud Storage too.")

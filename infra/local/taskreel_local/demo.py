@@ -1,4 +1,4 @@
-"""What a newcomer sees first: four jobs through the public API, and the files they made."""
+"""What a newcomer sees first: four jobs through the public API, or a whole movie, and the files they made."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from taskreel_local.client import Client
 from taskreel_local.stack import Stack, StackConfig
 from taskreel_local.tokens import make_token
 
+#: Half a minute of film, in well under ninety seconds on two cores.
+_SCENES = 3
+
 
 class DemoError(Exception):
     """A job of the demo did not complete."""
 
 
-async def run_demo(console: Console, prompt: str, *, data: Path, **options: Any) -> None:
-    """Start the stack on a free port, make the four things, print where they are, and stop."""
+async def run_demo(console: Console, prompt: str, *, data: Path, movie: bool, **options: Any) -> None:
+    """Start the stack on a free port, make the four things or the movie, print where they are, and stop."""
     out = data / "output" / re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:60]
     out.mkdir(parents=True, exist_ok=True)
     with console.status("Starting the stack…"):
@@ -30,7 +33,8 @@ async def run_demo(console: Console, prompt: str, *, data: Path, **options: Any)
         console.print(f"The stack answers at [bold]{stack.url}[/] (API documentation: {stack.url}/api/docs)\n")
         token = make_token(stack.data, user="demo", tier="pro")
         async with Client(stack.url, token) as client:
-            await _Demo(client, prompt, out, console).run()
+            demo = _Demo(client, prompt, out, console)
+            await (demo.film() if movie else demo.run())
     finally:
         with console.status("Stopping the stack…"):
             await stack.__aexit__(None, None, None)
@@ -62,6 +66,20 @@ class _Demo:
                 self._make("batch-generation", self._batch()),
                 self._make("video-generation", {**self._words(), "imageUrls": [source], "options": {"duration": 5}}),
             )
+        self._report(before, await self._client.call("GET", "/api/credits"))
+
+    async def film(self) -> None:
+        """From one line to a film, with the words it tells."""
+        before = await self._client.call("GET", "/api/credits")
+        with self._bars:
+            body = {"prompt": self._prompt, "num_sequences": _SCENES, "options": {"resolution": "720p", "fps": 24}}
+            movie = await self._make("movie-creation", body)
+        result = movie["result"]
+        self._console.print(f"\n[bold]{result['title']}[/]  {result['story']['logline']}\n")
+        for scene in result["story"]["scenes"]:
+            self._console.print(f"  {scene['narration']}")
+        if result.get("note"):
+            self._console.print(f"\n{result['note']}")
         self._report(before, await self._client.call("GET", "/api/credits"))
 
     def _words(self) -> dict[str, Any]:

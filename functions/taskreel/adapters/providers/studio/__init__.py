@@ -1,6 +1,7 @@
 """The local provider: every capability on this machine, from the prompt and a seed, with no network.
 
-Pictures are drawn, films composed, texts come from a grammar, speech from espeak-ng. It can be told to misbehave (`options.studio`), so that every path of a job can be rehearsed.
+Pictures are drawn, films composed, texts come from a grammar, speech from espeak-ng. It can be told to misbehave
+(`options.studio`), so that every path of a job can be rehearsed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What may happen in a scene, by its place in the story.
 
-Braces are filled in: {Name}, {hero} ("the lighthouse keeper"), {a_hero}, {thing} ("the message"), {a_thing}, {deed}
-("finds a message"), {friend}, {foe}, {the_place}, {feeling}, {she}/{She}/{her}/{his}, {it_is} and {it_obj} (the pronoun of the thing).
+Braces are filled in: {Name}, {hero} ("the lighthouse keeper"), {a_hero}, {thing} ("the message"), {a_thing},
+{name_deed} ("Mara finds a message"), {friend}, {foe}, {the_place}, {feeling}, {end}, the pronouns {she}, {her}, {his},
+and the thing's: {it_is}, {it_obj}. With a capital: {Hero}, {The_thing}, {Friend}, {Foe}, {She}.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """`first` and `second` are the narration's sentences; `poses` what the hero is seen doing; `light` a key of LIGHTS."""
+    """`first` and `second` are the narration's sentences; `poses` what the hero is seen doing; `light` is of LIGHTS."""
 
     titles: tuple[str, ...]
     light: str
@@ -28,7 +29,7 @@ OPENING = Beat(
     (
         "Every day begins the same way for {Name}, {hero}.",
         "{Name} had been {a_hero} for as long as anyone could remember.",
-        "Nobody in {the_place} thought much about {hero}, and that suited {Name}.",
+        "Nobody gave much thought to {hero}, and that suited {Name}.",
         "This is the story of {Name}, {a_hero} who believed that nothing would ever change.",
     ),
     (

@@ -91,7 +91,7 @@ async def _scene(workers: Workers, request: Generation, index: int, given: Mappi
     )
 
 
-async def _several(  # noqa: PLR0913  # what one scene is made from
+async def _several(  # what one scene is made from
     workers: Workers,
     request: Generation,
     index: int,
@@ -106,7 +106,9 @@ async def _several(  # noqa: PLR0913  # what one scene is made from
     return out
 
 
-def _join(visuals: Sequence[Path], sound: Path | None, params: Mapping[str, Any], seconds: float | None, out: Path) -> None:
+def _join(
+    visuals: Sequence[Path], sound: Path | None, params: Mapping[str, Any], seconds: float | None, out: Path
+) -> None:
     from taskreel.media.animate import animate  # noqa: PLC0415
     from taskreel.media.probe import probe  # noqa: PLC0415
     from taskreel.media.stitch import stitch_videos  # noqa: PLC0415

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 SHE, HE = ("she", "her", "her"), ("he", "him", "his")
 NAMES = {
     SHE: (
@@ -13,48 +18,51 @@ NAMES = {
         "Elias", "Tomas", "Oren", "Anton", "Idris", "Rafe", "Mikko", "Jonah", "Silas", "Bram", "Caspar", "Ravi",
     ),
 }  # fmt: skip
-HER_WORDS = frozenset(
-    "woman girl queen princess mother grandmother daughter sister witch widow aunt lady actress nun bride".split()
+HER_WORDS = _words(
+    "woman girl queen princess mother grandmother daughter sister witch widow aunt lady actress nun bride"
 )
-HIS_WORDS = frozenset("man boy king prince father grandfather son brother wizard uncle monk groom fisherman".split())
+HIS_WORDS = _words("man boy king prince father grandfather son brother wizard uncle monk groom fisherman")
 
-AGENTS = frozenset(
-    "astronaut pilot robot android cat dog fox wolf bear whale dragon ghost child kid boy girl man woman king queen"
-    " prince princess knight wizard witch monk thief detective sailor captain pirate fisherman chef cook scientist"
-    " doctor nurse student hero heroine soldier samurai cowboy alien mermaid giant elf dwarf fairy vampire zombie"
-    " orphan twin friend family couple mother father grandmother grandfather sister brother daughter son stranger"
-    " bird owl crow rabbit mouse elephant lion tiger horse turtle penguin bee ant spider snail squirrel goblin troll"
-    " nomad monkey ape gorilla guard spy poet musician violinist pianist botanist mechanic apprentice nun librarian"
-    " smith queen explorer keeper wanderer villager tailor clown ninja angel demon god goddess snowman unicorn".split()
+AGENTS = _words(
+    "astronaut pilot robot android cat dog fox wolf bear whale dragon ghost child kid boy girl man woman king "
+    "queen prince princess knight wizard witch monk thief detective sailor captain pirate fisherman chef cook "
+    "scientist doctor nurse student hero heroine soldier samurai cowboy alien mermaid giant elf dwarf fairy "
+    "vampire zombie orphan twin friend family couple mother father grandmother grandfather sister brother "
+    "daughter son stranger bird owl crow rabbit mouse elephant lion tiger horse turtle penguin bee ant spider "
+    "snail squirrel goblin troll nomad monkey ape gorilla guard spy poet musician violinist pianist botanist "
+    "mechanic apprentice nun librarian smith queen explorer keeper wanderer villager tailor clown ninja angel "
+    "demon god goddess snowman unicorn"
 )
 AGENT_ENDINGS = ("er", "or", "ist", "ian", "man", "woman", "eer", "smith", "wright", "herd", "naut")
-NOT_AGENTS = frozenset(
-    "water river tower flower winter summer weather power matter paper letter number corner border harbor harbour"
-    " theater theatre center silver copper feather leather thunder wonder door floor color mirror error motor future"
-    " shower chapter monster danger anger desert order murder computer glacier crater answer dinner laser razor forever"
-    " fever flavor honor horror humor labor tractor sensor elevator escalator generator reactor meteor mayor".split()
+NOT_AGENTS = _words(
+    "water river tower flower winter summer weather power matter paper letter number corner border harbor harbour "
+    "theater theatre center silver copper feather leather thunder wonder door floor color mirror error motor "
+    "future shower chapter monster danger anger desert order murder computer glacier crater answer dinner laser "
+    "razor forever fever flavor honor horror humor labor tractor sensor elevator escalator generator reactor "
+    "meteor mayor"
 ) - {"mayor", "monster"}
 
-VERBS = frozenset(
-    "find discover meet lose build save steal chase follow seek search travel learn teach fight face fall grow hear"
-    " see watch open close send receive write read paint draw play sing dance cook bake eat drink plant raise rescue"
-    " help hunt hide escape return leave reach cross climb sail fly dive swim walk run drive ride wait want need love"
-    " hate remember forget dream wake sleep become turn make take give bring carry keep break fix repair mend invent"
-    " solve uncover befriend betray protect guard defend attack conquer explore enter survive win try decide refuse"
-    " promise inherit buy sell catch trap free heal visit live work wander dig cut burn drown crash land launch"
-    " awaken summon speak talk whisper tell ask answer call sign count collect deliver trade hold look listen arrive"
-    " begin start stop end finish change switch stumble race compete challenge defeat destroy create discover haunt"
-    " hatch adopt mourn unlock decode translate photograph film map sew knit weave forge tame train share remembers"
-    " bury swallow plan plot marry divorce raise pack ship feed nurse befriends go come get put set stand sit".split()
+VERBS = _words(
+    "find discover meet lose build save steal chase follow seek search travel learn teach fight face fall grow "
+    "hear see watch open close send receive write read paint draw play sing dance cook bake eat drink plant raise "
+    "rescue help hunt hide escape return leave reach cross climb sail fly dive swim walk run drive ride wait want "
+    "need love hate remember forget dream wake sleep become turn make take give bring carry keep break fix repair "
+    "mend invent solve uncover befriend betray protect guard defend attack conquer explore enter survive win try "
+    "decide refuse promise inherit buy sell catch trap free heal visit live work wander dig cut burn drown crash "
+    "land launch awaken summon speak talk whisper tell ask answer call sign count collect deliver trade hold look "
+    "listen arrive begin start stop end finish change switch stumble race compete challenge defeat destroy create "
+    "discover haunt hatch adopt mourn unlock decode translate photograph film map sew knit weave forge tame train "
+    "share remembers bury swallow plan plot marry divorce raise pack ship feed nurse befriends go come get put "
+    "set stand sit"
 )
-DETERMINERS = frozenset("a an the his her their its my our your this that these those some any every".split())
-NUMBERS = frozenset("one two three four five six seven eight nine ten several many".split())
-PREPOSITIONS = frozenset(
-    "in on at by near under over inside beneath beyond across through between among behind above below during after"
-    " before with without from into onto to for about against along around towards toward within aboard amid until"
-    " who that which when where while because as but and or of".split()
+DETERMINERS = _words("a an the his her their its my our your this that these those some any every")
+NUMBERS = _words("one two three four five six seven eight nine ten several many")
+PREPOSITIONS = _words(
+    "in on at by near under over inside beneath beyond across through between among behind above below during "
+    "after before with without from into onto to for about against along around towards toward within aboard amid "
+    "until who that which when where while because as but and or of"
 )
-STOP_WORDS = DETERMINERS | NUMBERS | PREPOSITIONS | frozenset("is are was were be been being has have had it".split())
+STOP_WORDS = DETERMINERS | NUMBERS | PREPOSITIONS | _words("is are was were be been being has have had it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +103,7 @@ GENRES: dict[str, Genre] = {
         "fantasy wonder",
     ),
     "sci-fi": Genre(
-        "sci-fi|science fiction|scifi|robot|android|space|planet|mars|alien|cyber|future|starship|galax|astronaut|orbit",
+        "sci-fi|science fiction|scifi|robot|android|space|planet|mars|alien|cyber|future|starship|galax|astronaut",
         "space",
         "clean science-fiction design, sharp detail",
         ("curious", "off course", "unsure what counted as alive", "very far from home"),
@@ -167,7 +175,7 @@ GENRES: dict[str, Genre] = {
         ("patient", "attentive", "used to waiting", "grateful for small signs"),
         ("a season that came too early", "time", "the numbers, which kept falling"),
         ("forty years of notebooks", "a single surviving specimen", "a tape recorded in 1961"),
-        ("What happens next is, for once, up to us.", "The record continues.", "It takes someone to look. Someone did."),
+        ("What happens next is, for once, up to us.", "The record continues.", "Someone has to look. Someone did."),
         "documentary nature",
     ),
     "children": Genre(
@@ -263,7 +271,7 @@ PLACE_WORDS: dict[str, str] = {
     "space": "space|planet|orbit|galax|star$|stars$|moon base|starship|asteroid|mars$|astronaut|rocket",
     "sea": "sea$|ocean|coast|island|harbou?r|lighthouse|ship$|ships$|boat|beach|pirate|sailor|whale|wave|port$",
     "desert": "desert|dune|sahara|oasis|camel|pyramid",
-    "city": "city|robot|android|town|street|subway|metro|rooftop|apartment|office|bakery|cafe|restaurant|museum|neon|taxi|library",
+    "city": "city|robot|android|town|street|subway|metro|rooftop|apartment|office|bakery|cafe|museum|neon|taxi|library",
     "forest": "forest|wood$|woods$|jungle|tree$|trees$|fairy|elf$|elves$",
     "mountains": "mountain|peak|summit|alps|cliff|glacier|dragon|castle|monastery|valley",
     "lake": "lake|river|pond|canal|swamp|fjord",
@@ -277,7 +285,7 @@ LIGHTS: dict[str, tuple[tuple[str, str], ...]] = {
     "open": (("on a sunny day", "DAY"), ("in clear weather at noon", "DAY"), ("at sunrise", "SUNRISE")),
     "hard": (("in a storm", "STORM"), ("in thick fog", "FOG"), ("in driving rain", "RAIN")),
     "dark": (("at night under the moon", "NIGHT"), ("after midnight", "NIGHT"), ("by starlight", "NIGHT")),
-    "warm": (("at sunset", "SUNSET"), ("in golden light", "EVENING"), ("at sunrise", "SUNRISE")),
+    "warm": (("at sunset", "SUNSET"), ("in golden evening light", "EVENING")),
 }
 LIGHTS_OF: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
     "space": {

@@ -58,9 +58,7 @@ def _of_text(params: Mapping[str, Any]) -> Done:
     if params.get("caption"):
         text = f"{text.rstrip()}\n\n{params['caption']}"
         applied.append("caption")
-    skipped |= {
-        aspect: "a text has none" for aspect in ("palette", "voice") if params.get(aspect)
-    } | _language(params)
+    skipped |= {aspect: "a text has none" for aspect in ("palette", "voice") if params.get(aspect)} | _language(params)
     return Done(data={"text": text, **_report(params, applied, skipped)})
 
 
@@ -136,7 +134,8 @@ def _of_film(
         compose([scene], out=made, look=look, on_progress=on_progress)
         applied += ["caption", *(["voice"] if speech else [])]
     if made == source:
-        raise PermanentError("None of the aspects applies to a video: give a palette, a caption or names.", code="bad_parameters")
+        message = "None of the aspects applies to a video: give a palette, a caption or names."
+        raise PermanentError(message, code="bad_parameters")
     return made, applied, skipped
 
 
@@ -187,9 +186,7 @@ def _chroma(colour: tuple[int, int, int]) -> tuple[float, float]:
     return 128 + 224 * (b - light) / 1.8556, 128 + 224 * (r - light) / 1.5748
 
 
-def _tinted(
-    pixels: npt.NDArray[np.float32], colour: tuple[int, int, int], intensity: float
-) -> npt.NDArray[np.uint8]:
+def _tinted(pixels: npt.NDArray[np.float32], colour: tuple[int, int, int], intensity: float) -> npt.NDArray[np.uint8]:
     """The picture in shades of a colour, as far as the intensity says; its light stays."""
     light = pixels @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     tone = np.array(colour, np.float32)

@@ -1,4 +1,4 @@
-"""What a prompt says: who, does what, with what, where. Heuristics over English words; chance fills what it leaves open."""
+"""What a prompt says: who does what, with what, where. Heuristics over English words; chance fills the gaps."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def _hero(subject: list[str], rest: list[str], random: Random) -> _Hero:
         role = " ".join(low) or (subject[0].lower() if subject[0].lower() in AGENTS else "wanderer")
         return _Hero(role, name, plural=False, pronouns=_pronouns(f"{role} {name}", random))
     phrase = " ".join(subject) or "stranger"
-    several = " and " in phrase or subject[:1] and subject[0].lower() in NUMBERS or is_plural(head_of(phrase))
+    several = " and " in phrase or (subject[:1] and subject[0].lower() in NUMBERS) or is_plural(head_of(phrase))
     kept = phrase if " and " in phrase else bare(phrase)
     return _Hero(_lowered(kept), "", bool(several), THEY if several else _pronouns(phrase, random))
 
@@ -218,7 +218,8 @@ def _is_agent(subject: list[str]) -> bool:
     single = head[:-1] if is_plural(head) else head
     known = {head, single} & AGENTS
     ending = single.endswith(AGENT_ENDINGS) and single not in NOT_AGENTS
-    return bool(known or ending) or (subject[0][0].isupper() and subject[0].lower() not in DETERMINERS and len(subject) < 3)
+    name = subject[0][0].isupper() and subject[0].lower() not in DETERMINERS and len(subject) < 3
+    return bool(known or ending or name)
 
 
 def _name_in(subject: list[str]) -> str:
