@@ -336,3 +336,15 @@ async def test_a_real_clock_cannot_be_advanced() -> None:
         await engine.advance(timedelta(seconds=1))
     assert not isinstance(engine.clock, VirtualClock)
     await engine.close()
+
+
+async def test_after_a_reset_nothing_is_heard_of_what_was_under_way(bench: Bench) -> None:
+    bench.worker.hold = asyncio.Event()
+    await bench.create()
+    await bench.advance(0)
+    await bench.engine.reset(keep_queues=True)
+    bench.worker.hold.set()
+    await bench.advance(60)
+    assert not bench.engine.records.deliveries
+    assert bench.engine.is_idle()
+    assert bench.worker.running == 0

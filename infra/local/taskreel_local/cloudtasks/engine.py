@@ -321,7 +321,7 @@ class Engine:
         queues = [lane.queue for lane in self._lanes.values()] if keep_queues else []
         for lane in self._lanes.values():
             lane.purge()
-            lane.close()
+            lane.abandon()
         self._lanes.clear()
         self._deleted.clear()
         self.journal.clear()

@@ -177,6 +177,14 @@ class Lane:
         self._timer = self._soon = None
         self.tombstones.clear()
 
+    def abandon(self) -> None:
+        """Close, and cut off what is under way as if it had never been."""
+        self.close()
+        for run in self.runs:
+            if run.task is not None:
+                run.task.cancel()
+        self.runs.clear()
+
     def _forget_name(self, task_id: str) -> None:
         self.shared.journal.put_tombstone(f"{self.queue.name}/tasks/{task_id}", None)
 
