@@ -90,6 +90,8 @@ def submit(job_type: str, prompt: str | None, body: str, **options: Any) -> None
         fields = json.loads(sys.stdin.read() if body == "-" else body)
     except ValueError as error:
         raise click.UsageError(f"--json is not JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise click.UsageError("--json must be an object: {…}")
     if prompt is not None:
         fields["prompt"] = prompt
 
