@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import FastAPI
-from starlette.applications import Starlette
 
 from taskreel import log
 from taskreel.adapters import providers
@@ -28,7 +27,8 @@ from taskreel.app.services import Providers, Rules, Services
 from taskreel.config import ConfigurationError, Settings
 from taskreel.media.workers import Workers
 from taskreel.ports import Blobs, Clock, Provider, Store, TaskQueue
-from taskreel.web.app import api_app, maintenance_app, processor_app
+from taskreel.web import tasks as internal
+from taskreel.web.app import api_app
 from taskreel.web.auth import InternalKeys, TokenRules
 
 #: Which variable holds each provider's key.
@@ -81,7 +81,7 @@ def api() -> FastAPI:
 
 
 @functools.cache
-def processor() -> Starlette:
+def processor() -> internal.InternalApp:
     """The task processor; it gives its leases back when the instance is stopped."""
     running = Processor(services())
 
@@ -91,13 +91,13 @@ def processor() -> Starlette:
         services().scratch.clear()
 
     _before_stopping(stop)
-    return processor_app(services(), InternalKeys(settings().internal_keys), running)
+    return internal.processing(InternalKeys(settings().internal_keys), running)
 
 
 @functools.cache
-def maintenance() -> Starlette:
+def maintenance() -> internal.InternalApp:
     """The sweep."""
-    return maintenance_app(services(), InternalKeys(settings().internal_keys))
+    return internal.maintenance(InternalKeys(settings().internal_keys), services())
 
 
 def build(chosen: Settings, clock: Clock) -> Services:
@@ -146,7 +146,8 @@ def _store(url: str) -> Store:
         case "sqlite":
             from taskreel.adapters.local.sqlite import SqliteStore  # noqa: PLC0415 - only what is chosen is imported
 
-            return SqliteStore(_path(url), INDEXES, durable="durable" in urlsplit(url).query)
+            durable = "durable" in urlsplit(url).query
+            return SqliteStore(_path(url), INDEXES, durable=durable, gather_seconds=0.005)
         case "firestore":
             from taskreel.adapters.gcp.firestore import FirestoreStore  # noqa: PLC0415
 

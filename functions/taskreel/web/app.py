@@ -1,24 +1,17 @@
-"""The web applications, one a function."""
+"""The public API's application."""
 
 from __future__ import annotations
-
-from typing import TypeVar
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.requests import Request
 from fastapi.responses import Response
 from fastapi_offline import FastAPIOffline
-from starlette.applications import Starlette
-from starlette.routing import Route
 
-from taskreel.app.process import Processor
 from taskreel.app.services import Services
-from taskreel.domain.errors import InvalidError, QueueError, StoreError
-from taskreel.web import balances, jobs, openapi, problems, tasks
-from taskreel.web.auth import Authenticator, InternalKeys, TokenRules
-
-A = TypeVar("A", bound=Starlette)
+from taskreel.domain.errors import InvalidError
+from taskreel.web import balances, jobs, openapi, problems
+from taskreel.web.auth import Authenticator, TokenRules
 
 _DESCRIPTION = "Create media generation jobs, follow them, and read what they made."
 
@@ -42,30 +35,6 @@ def api_app(services: Services, rules: TokenRules, *, base_url: str) -> FastAPI:
     app.include_router(balances.router)
     app.add_exception_handler(RequestValidationError, _bad_parameter)
     openapi.complete(app, balances.Grant)
-    return _finish(app, services)
-
-
-def processor_app(services: Services, keys: InternalKeys, processor: Processor) -> Starlette:
-    """`/tasks/process`: what Cloud Tasks calls. Not for the public, so it needs no OpenAPI."""
-    app = _internal(Route("/tasks/process", tasks.process, methods=["POST"]), keys)
-    app.state.processor = processor
-    return _finish(app, services)
-
-
-def maintenance_app(services: Services, keys: InternalKeys) -> Starlette:
-    """`/tasks/sweep`: what Cloud Scheduler calls."""
-    return _finish(_internal(Route("/tasks/sweep", tasks.run_sweep, methods=["POST"]), keys), services)
-
-
-def _internal(route: Route, keys: InternalKeys) -> Starlette:
-    app = Starlette(routes=[route])
-    app.state.internal_keys = keys
-    for error in (StoreError, QueueError):
-        app.add_exception_handler(error, tasks.unavailable)
-    return app
-
-
-def _finish(app: A, services: Services) -> A:
     app.state.services = services
     problems.install(app)
     return app
