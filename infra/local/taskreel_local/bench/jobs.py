@@ -69,8 +69,8 @@ def _measure(name: str, load: Load) -> Sample:
     with tempfile.TemporaryDirectory(prefix="taskreel-bench-") as text:
         folder = Path(text)
         with CONTENDERS[name](folder) as running:
-            load.send(running.url + SUBMIT, running.body, running.token, folder, jobs=_WARM_UP)
-            _until_completed(running, _WARM_UP)
+            warm = load.send(running.url + SUBMIT, running.body, running.token, folder, jobs=_WARM_UP)
+            _until_completed(running, warm.accepted)
             return _timed(running, load, folder)
 
 
@@ -79,7 +79,7 @@ def _timed(running: Running, load: Load, folder: Path) -> Sample:
     with Peak(running.tree) as peak:
         began = time.perf_counter()
         sent = load.send(running.url + SUBMIT, running.body, running.token, folder)
-        _until_completed(running, before + load.jobs - sent.refused)
+        _until_completed(running, before + sent.accepted)
         seconds = time.perf_counter() - began
     done = running.completed() - before
     return Sample(

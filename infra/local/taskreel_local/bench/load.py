@@ -22,6 +22,8 @@ class Sent:
     """What the generator saw."""
 
     seconds: float
+    #: Answers that were 2xx: so many jobs there are.
+    accepted: int
     #: Answers that were not 2xx, and requests without an answer.
     refused: int
     p50_ms: float
@@ -43,8 +45,10 @@ class Load:
         need(self.generator)
         file = folder / "body.json"
         file.write_text(json.dumps(body))
-        count = jobs or self.jobs
-        command = _COMMANDS[self.generator](count, min(self.concurrency, count), file, token, url)
+        wanted = jobs or self.jobs
+        concurrency = min(self.concurrency, wanted)
+        count = wanted - wanted % concurrency  # the same number over each connection: hey sends no other
+        command = _COMMANDS[self.generator](count, concurrency, file, token, url)
         began = time.perf_counter()
         ended = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603 - our own words
         seconds = time.perf_counter() - began
@@ -71,9 +75,11 @@ def _hey(count: int, concurrency: int, file: Path, token: str, url: str) -> list
 
 def read_ab(text: str, seconds: float, count: int) -> Sent:
     """The report of `ab`."""
+    refused = int(_number(r"Non-2xx responses:\s+(\d+)", text)) + int(_number(r"Failed requests:\s+(\d+)", text))
     return Sent(
         seconds=seconds,
-        refused=int(_number(r"Non-2xx responses:\s+(\d+)", text)) + int(_number(r"Failed requests:\s+(\d+)", text)),
+        accepted=count - refused,
+        refused=refused,
         p50_ms=_number(r"\n\s+50%\s+(\d+)", text),
         p99_ms=_number(r"\n\s+99%\s+(\d+)", text),
         kept=_number(r"Keep-Alive requests:\s+(\d+)", text) / count,
@@ -85,6 +91,7 @@ def read_hey(text: str, seconds: float, count: int) -> Sent:
     accepted = sum(int(number) for number in re.findall(r"\[2\d\d]\s+(\d+) responses", text))
     return Sent(
         seconds=seconds,
+        accepted=accepted,
         refused=count - accepted,
         p50_ms=_number(r"50%+ in ([\d.]+) secs", text) * 1000,
         p99_ms=_number(r"99%+ in ([\d.]+) secs", text) * 1000,

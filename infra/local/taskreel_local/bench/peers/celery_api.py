@@ -6,7 +6,7 @@ import os
 from typing import Annotated, Any
 
 import jwt
-import redis.asyncio  # type: ignore[import-not-found]  # the peer's own environment has it
+import redis.asyncio  # type: ignore[import-not-found, unused-ignore]  # the peer's own environment has it
 from celery_tasks import BROKER, COMPLETED, app, generate  # type: ignore[import-not-found]  # beside this file
 from fastapi import Depends, FastAPI, Header, HTTPException
 from pydantic import BaseModel, Field

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import redis  # type: ignore[import-not-found]  # the peer's own environment has it
-from celery import Celery  # type: ignore[import-not-found]  # the peer's own environment has it
+import redis  # type: ignore[import-not-found, unused-ignore]  # the peer's own environment has it
+from celery import Celery  # type: ignore[import-not-found, unused-ignore]  # the peer's own environment has it
 
 BROKER = f"redis://127.0.0.1:{os.environ['REDIS_PORT']}/0"
 COMPLETED = "completed"
