@@ -193,8 +193,11 @@ async def test_increments_alone_are_never_sent_twice(new_store: NewStore, *, car
     assert (losing.seen, await read(plain, "a")) == (1, {"n": int(carried_out)})
 
 
-async def test_a_contended_commit_is_tried_again(new_store: NewStore) -> None:
-    losing = Losing("Commit", grpc.StatusCode.ABORTED, times=3, carried_out=False)
+@pytest.mark.parametrize(
+    "code", [grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED]
+)
+async def test_a_commit_that_the_server_gave_up_is_tried_again(new_store: NewStore, code: grpc.StatusCode) -> None:
+    losing = Losing("Commit", code, times=3, carried_out=False)
     await put(new_store([losing]), "a", {"n": 1})
     assert losing.seen == 4
 

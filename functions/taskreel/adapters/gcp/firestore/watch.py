@@ -27,7 +27,7 @@ _Change = firestore.TargetChange.TargetChangeType
 #: A stream that breaks is opened again after these waits (with jitter); an answer starts them anew.
 _WAITS = (0.1, 0.3, 1.0, 2.0, 4.0)
 #: Also how long-lived streams end in health: an expired token, a server that moves its connections.
-_REOPENED = PASSING | {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.CANCELLED, grpc.StatusCode.OUT_OF_RANGE}
+_REOPENED = PASSING | {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.OUT_OF_RANGE}
 
 
 class _Target:
