@@ -21,7 +21,7 @@ from taskreel_local.cloudtasks.engine import EngineConfig
 from taskreel_local.cloudtasks.service import LocalCloudTasks, ServiceConfig
 from taskreel_local.stack import Stack, StackConfig
 
-from . import fake_services  # noqa: F401 - its import registers the routes
+from . import fake_run, fake_services  # noqa: F401 - their import registers the routes
 from .fake_google import LOCATION, PROJECT, FakeGoogle, serve
 
 ROOT = Path(__file__).parents[2]

@@ -22,7 +22,7 @@ WAITING: Mapping[str, str] = {"wait": "list", "paused": "list", "prioritized": "
 #: States whose jobs are counted and left: what to do about them.
 LEFT: Mapping[str, str] = {
     "active": "running; let the old workers finish them",
-    "waiting-children": "a parent of a flow; submit it when its children have ended",
+    "waiting-children": "a parent of a flow; submit it as a pipeline",
     "repeat": "a repeating schedule; make a Cloud Scheduler job that submits",
 }
 
