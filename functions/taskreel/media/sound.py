@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 import av
+import av.error
 import numpy as np
 import numpy.typing as npt
 
@@ -139,13 +141,15 @@ class SoundFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            with suppress(av.error.FFmpegError):  # the first error tells more than what follows from it
+                self._container.close()
+            self._out.unlink(missing_ok=True)
+            return
         try:
-            if error is None:
-                self._track.finish()
+            self._track.finish()
         finally:
             self._container.close()
-            if error is not None:
-                self._out.unlink(missing_ok=True)
 
     @property
     def seconds(self) -> float:

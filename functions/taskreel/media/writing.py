@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias, cast
 
 import av
+import av.error
 import numpy as np
 import numpy.typing as npt
 
@@ -109,15 +111,17 @@ class Film:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            with suppress(av.error.FFmpegError):  # the first error tells more than what follows from it
+                self._container.close()
+            self._out.unlink(missing_ok=True)
+            return
         try:
-            if error is None:
-                self._container.mux(self._video.encode(None))
-                if self._sound:
-                    self._sound.finish()
+            self._container.mux(self._video.encode(None))
+            if self._sound:
+                self._sound.finish()
         finally:
             self._container.close()
-            if error is not None:
-                self._out.unlink(missing_ok=True)
 
     @property
     def seconds(self) -> float:
