@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 
@@ -51,6 +52,20 @@ class Settings(Value):
     #: `json` for Cloud Logging, `text` for people.
     log_format: str = "json"
     provider_keys: dict[str, SecretStr] = Field(default_factory=dict)
+    #: Providers whose keys other services hold: their jobs are taken here, and run there. Separated by commas.
+    configured_providers: str = ""
+    #: JSON `{provider: URL}`, where a provider is not at its own address.
+    provider_base_urls: dict[str, str] = Field(default_factory=dict)
+    #: JSON `{provider: secret}` of the providers that may call `/api/webhooks/{provider}` (bfl: any secret of ours).
+    webhook_secrets: dict[str, SecretStr] = Field(default_factory=dict)
+    #: Google by Vertex, as the service account that runs this, instead of by GOOGLE_API_KEY.
+    google_vertex_project: str | None = None
+    google_vertex_location: str = "us-central1"
+
+    @field_validator("provider_base_urls", "webhook_secrets", mode="before")
+    @classmethod
+    def _json(cls, value: Any) -> Any:
+        return json.loads(value) if isinstance(value, str) else value
 
     @field_validator("internal_api_key")
     @classmethod

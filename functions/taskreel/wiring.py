@@ -10,16 +10,20 @@ import signal
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from taskreel import log
 from taskreel.adapters import providers
 from taskreel.adapters.fetch import Fetcher
+from taskreel.adapters.providers.catalogue import ModelTable
+from taskreel.adapters.providers.webhooks import Webhook
 from taskreel.app.indexes import INDEXES
 from taskreel.app.process import Processor
 from taskreel.app.scratch import Scratch
@@ -43,8 +47,10 @@ KEY_NAMES: Mapping[str, str] = {
     "fal": "FAL_KEY",
 }
 
-#: Other names under which guides ask for a provider.
-ALIASES: Mapping[str, str] = {"upscale": "replicate", "local": "studio"}
+#: These are told in each request where to call; others have it in their own settings.
+WEBHOOKS = frozenset({"bfl", "fal", "replicate"})
+
+SIGNING = WEBHOOKS | {"openai"}
 
 
 class SystemClock:
@@ -109,11 +115,16 @@ def build(chosen: Settings, clock: Clock) -> Services:
         blobs=_blobs(chosen, clock),
         providers=_providers(chosen, workers, clock),
         workers=workers,
-        fetch=Fetcher(own=(chosen.api_base_url, _emulator(chosen.blobs_url) or "")),
+        fetch=Fetcher(own=_own_addresses(chosen)),
         clock=clock,
         rules=_rules(chosen),
         scratch=Scratch(chosen.scratch_dir),
     )
+
+
+def _own_addresses(chosen: Settings) -> list[str]:
+    """Where files may come from although the address is private: ourselves, and providers put there by a setting."""
+    return [chosen.api_base_url, _emulator(chosen.blobs_url) or "", *chosen.provider_base_urls.values()]
 
 
 def _token_rules(chosen: Settings) -> TokenRules:
@@ -214,12 +225,48 @@ def _path(url: str) -> Path:
 
 
 def _providers(chosen: Settings, workers: Workers, clock: Clock) -> Providers:
-    def with_key(name: str, key: str) -> Callable[[], Provider]:
-        return lambda: providers.load(name)(key)
-
-    configured = {name: with_key(name, key.get_secret_value()) for name, key in chosen.provider_keys.items()}
+    elsewhere = {name.strip() for name in chosen.configured_providers.split(",")} & KEY_NAMES.keys()
+    names = elsewhere | chosen.provider_keys.keys() | ({"google"} if chosen.google_vertex_project else set())
+    configured: dict[str, Callable[[], Provider]] = {name: partial(_provider, chosen, name) for name in names}
     configured["studio"] = lambda: providers.load("studio")(workers, clock)
-    return Providers(configured, key_names=KEY_NAMES, aliases=ALIASES, stand_in=chosen.stand_in_provider)
+    if unsigned := chosen.webhook_secrets.keys() - SIGNING:
+        raise ConfigurationError(f"WEBHOOK_SECRETS: {', '.join(sorted(unsigned))} signs no webhooks")
+    verifiers = {name: partial(_verify, name, secret) for name, secret in chosen.webhook_secrets.items()}
+    return Providers(
+        configured,
+        key_names=KEY_NAMES,
+        catalogue=ModelTable(),
+        stand_in=chosen.stand_in_provider,
+        webhooks=verifiers,
+    )
+
+
+def _provider(chosen: Settings, name: str) -> Provider:
+    """One real provider. Its module is imported now, when it is first used."""
+    options: dict[str, Any] = {}
+    if name in WEBHOOKS and name in chosen.webhook_secrets:
+        url = f"{chosen.api_base_url.rstrip('/')}/api/webhooks/{name}"
+        options["webhook"] = Webhook(url, chosen.webhook_secrets[name].get_secret_value())
+    key: Any = chosen.provider_keys[name].get_secret_value() if name in chosen.provider_keys else None
+    if name == "google" and chosen.google_vertex_project:
+        from taskreel.adapters.providers.google_token import MetadataToken  # noqa: PLC0415
+
+        location = chosen.google_vertex_location
+        host = "aiplatform.googleapis.com" if location == "global" else f"{location}-aiplatform.googleapis.com"
+        options["base_url"] = f"https://{host}/v1beta1/projects/{chosen.google_vertex_project}/locations/{location}"
+        options["hosts"] = (host,)
+        key = MetadataToken()
+    if key is None:
+        raise ConfigurationError(f"{KEY_NAMES[name]} is not set in this service, and a job needs {name}")
+    if name in chosen.provider_base_urls:
+        options["base_url"] = chosen.provider_base_urls[name]
+    made: Provider = providers.load(name)(key, **options)
+    return made
+
+
+def _verify(name: str, secret: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime) -> str:
+    """The operation that a genuine webhook names."""
+    return providers.webhook_operation(name, headers, body, secret.get_secret_value(), now)
 
 
 def _before_stopping(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -13,7 +13,7 @@ from taskreel.app.settle import end
 from taskreel.domain.claim import alarm
 from taskreel.domain.errors import Category, InvalidError, PermanentError
 from taskreel.domain.job import Job, JobError, Status, UnitRun, UnitState
-from taskreel.domain.pipeline import MOST_CHILDREN, Pipeline, Step, StepRun, StepState, items_of, resolve
+from taskreel.domain.pipeline import MOST_CHILDREN, Pipeline, Step, StepRun, StepState, items_of
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Transaction
 
@@ -82,8 +82,8 @@ class Advance:
         made: list[Job] = []
         adopted = 0
         for index, place in enumerate(places):
-            payload = resolve(step.payload, {**context, **place})
-            job = children.child(
+            payload = step.filled({**context, **place})
+            job = await children.child(
                 self._services, self._job, name, index, children.validated(payload, job_type, name), job_type
             )
             before = known.get(index)

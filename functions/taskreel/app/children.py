@@ -8,6 +8,7 @@ from typing import Any
 
 from taskreel.app.cost import cost
 from taskreel.app.services import WAKE_SHARDS, Services
+from taskreel.app.serving import served_by, unit_runs
 from taskreel.app.settle import end
 from taskreel.domain.claim import alarm
 from taskreel.domain.errors import PermanentError, QueueError
@@ -59,12 +60,12 @@ async def count(services: Services, parent: Job, step: str, run: StepRun) -> tup
     return run.adopted + int(failed["count"]) + int(completed["count"]), int(failed["count"])
 
 
-def child(
+async def child(
     services: Services, parent: Job, step: str, index: int, submission: Submission, job_type: JobType[Any]
 ) -> Job:
     """One job of a step. It holds no credits: the pipeline has."""
     now = services.clock.now()
-    units = job_type.unit_runs(submission, services.providers.choose(submission.provider))
+    units, not_before = await unit_runs(services, job_type, submission)
     job = Job(
         job_id=child_job_id(parent.job_id, parent.round, step, index),
         job_type=job_type.name,
@@ -77,7 +78,8 @@ def child(
         updated_at=now,
         status_at={Status.QUEUED: now},
         retry=job_type.retry,
-        served_by=units[0].provider if units else None,
+        next_attempt_at=not_before,
+        served_by=served_by(units),
         units=units,
         wake_shard=services.random.randrange(WAKE_SHARDS),
         finish_by=parent.finish_by,
@@ -88,7 +90,7 @@ def child(
         index=index,
         lineage=tuple(child_job_id(one, 1, step, index) for one in parent.lineage),
     )
-    return job.with_(now, wake_at=alarm(job, now + services.rules.rescue_after))
+    return job.with_(now, wake_at=alarm(job, (not_before or now) + services.rules.rescue_after))
 
 
 def cost_of(job: Job) -> int:
@@ -174,4 +176,5 @@ async def _send(services: Services, task: Task) -> None:
 
 
 def _task(job: Job) -> Task:
-    return Task(lane=job.lane, job_id=job.job_id, delivery=job.delivery, deadline=JOB_TYPES[job.job_type].timeout)
+    deadline = JOB_TYPES[job.job_type].timeout
+    return Task(lane=job.lane, job_id=job.job_id, delivery=job.delivery, at=job.next_attempt_at, deadline=deadline)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random, SystemRandom
+from typing import Any, Protocol
 
+from taskreel.app.breakers import Breakers
 from taskreel.app.scratch import Scratch
+from taskreel.domain.choice import Offer
 from taskreel.domain.errors import InvalidError
 from taskreel.media.workers import Workers
-from taskreel.ports import Blobs, Clock, Fetch, Provider, Store, TaskQueue
+from taskreel.ports import Blobs, Capability, Clock, Fetch, Provider, Store, TaskQueue
 
 WAKE_SHARDS = 8
 
@@ -29,6 +32,45 @@ class Rules:
     input_timeout: timedelta = timedelta(minutes=2)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One unit's work, as a provider is looked for that can do it."""
+
+    capability: Capability
+    #: As the caller called it; "" is any.
+    model: str
+    params: Mapping[str, Any]
+    #: How many files it starts from.
+    inputs: int
+    now: datetime
+
+
+class Catalogue(Protocol):
+    """What the real providers can be asked for: the model table, as the use cases see it."""
+
+    def provider_name(self, word: str, /) -> str:
+        """The provider that a caller's word means."""
+
+    def makes(self, provider: str, capability: Capability, /) -> bool:
+        """Whether it has any model for that."""
+
+    def offers(self, provider: str, asked: Asked, /, *, every: bool = False) -> list[Offer]:
+        """How it would serve the work: by the model asked for, else its default, else with `every` by all it has.
+
+        Raises InvalidError for a model that it does not have, or no longer has.
+        """
+
+    def estimate(self, provider: str, asked: Asked, /) -> float | None:
+        """About what it costs in US dollars there."""
+
+    def models(self, provider: str, on: datetime, /) -> Sequence[Mapping[str, Any]]:
+        """Every model, as callers may see it; `name` is what its breaker is called by."""
+
+
+#: Raises UnauthenticatedError for a webhook that does not hold; the operation's id of one that does.
+VerifyWebhook = Callable[[Mapping[str, str], bytes, datetime], str]
+
+
 class Providers:
     """The generation services: which exist, which are configured, and who stands in for the others.
 
@@ -40,29 +82,45 @@ class Providers:
         configured: Mapping[str, Callable[[], Provider]],
         *,
         key_names: Mapping[str, str],
-        aliases: Mapping[str, str] | None = None,
+        catalogue: Catalogue,
         stand_in: str | None = None,
-        default: str = "studio",
+        webhooks: Mapping[str, VerifyWebhook] | None = None,
     ) -> None:
         self._configured = configured
         self._key_names = key_names
-        self._aliases = aliases or {}
-        self._stand_in = stand_in
-        self._default = default
+        self.catalogue = catalogue
+        self.stand_in = stand_in
+        self.webhooks = webhooks or {}
         self._built: dict[str, Provider] = {}
 
-    def choose(self, wanted: str | None) -> str:
+    @property
+    def real(self) -> list[str]:
+        """Those configured here whose work is paid for."""
+        return [name for name in self._key_names if name in self._configured]
+
+    @property
+    def names(self) -> list[str]:
+        """All there are."""
+        return [*self._key_names, *(name for name in self._configured if name not in self._key_names)]
+
+    def configured(self, name: str) -> bool:
+        """Whether it can serve here."""
+        return name in self._configured
+
+    def buys(self, name: str) -> bool:
+        """Whether its work is paid for: never begun twice, and watched by a breaker."""
+        return name in self._key_names
+
+    def choose(self, wanted: str) -> str:
         """Who serves a job that names `wanted`; InvalidError says what is missing."""
-        if wanted is None:
-            return self._default
-        wanted = self._aliases.get(wanted, wanted)
+        wanted = self.catalogue.provider_name(wanted)
         if wanted in self._configured:
             return wanted
         if wanted not in self._key_names:
-            names = ", ".join(sorted({*self._key_names, *self._configured}))
+            names = ", ".join(sorted(self.names))
             raise InvalidError(_unknown(wanted, names), errors=[{"path": "provider", "message": f"one of: {names}"}])
-        if self._stand_in is not None:
-            return self._stand_in
+        if self.stand_in is not None:
+            return self.stand_in
         message = (
             f"Provider {wanted} is not configured here: set {self._key_names[wanted]}, "
             f'or use "provider": "studio", the local provider.'
@@ -98,4 +156,5 @@ class Services:
     clock: Clock
     rules: Rules
     scratch: Scratch
+    breakers: Breakers = field(default_factory=Breakers)
     random: Random = field(default_factory=SystemRandom)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from taskreel.domain.errors import Category
+from taskreel.domain.errors import AMBIGUOUS, UNSURE, Category
 from taskreel.domain.job import Job, JobError, Status, UnitState
 
 #: A task may come this much before its time and still be taken: clocks differ.
@@ -48,7 +48,8 @@ def decide(job: Job, now: datetime) -> Claim:
     if job.status in {Status.BLOCKED, Status.THROTTLED} or now < _due(job) - EARLY:
         return Claim(Verdict.IGNORE)
     if job.lease_until is not None and not job.resumes and not job.retry.allows_another(job.attempt):
-        return _ended(Status.FAILED, "worker_lost", "The worker died during the last attempt this job may have.")
+        lost = "worker_lost", "The worker died during the last attempt this job may have."
+        return _ended(Status.FAILED, *((AMBIGUOUS, UNSURE) if job.unsure else lost))
     return Claim(Verdict.RUN)
 
 

@@ -18,6 +18,13 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar
 
+#: The code of work that may have been bought without our knowing; and what has to be done about it.
+AMBIGUOUS = "ambiguous_create"
+UNSURE = (
+    "The provider may have accepted this work without our knowing, so it was not sent again. "
+    "An operator must look for it at the provider, and may then retry the job."
+)
+
 
 class Category(StrEnum):
     """Is it worth another try? The four answers, as a job's `error.category` reads."""

@@ -96,13 +96,35 @@ class UnitRun(Value):
     state: UnitState = UnitState.TODO
     credits: int
     provider: str
+    #: The provider's model; None is what the payload names, or the provider's default.
+    model: str | None = None
     operation: dict[str, Any] | None = None
+    #: When a provider that is paid was asked to begin, kept before it is asked.
+    begun_at: datetime | None = None
     #: When to poll, or to try again after a rate limit.
     due_at: datetime | None = None
     artifacts: tuple[Artifact, ...] = ()
     data: dict[str, Any] | None = None
     error: JobError | None = None
     waits: int = 0
+    #: How often its finished result could not be fetched.
+    unfetched: int = 0
+    #: What the provider says it cost in US dollars, or else what the model table says.
+    cost_usd: float | None = None
+    cost_estimated: bool = False
+
+    @property
+    def unsure(self) -> bool:
+        """Whether a run died between asking a provider to begin and keeping its answer: it may have been bought."""
+        return self.state is UnitState.TODO and self.begun_at is not None
+
+
+class Tried(Value):
+    """A provider's model that could not do a job's work, and why."""
+
+    provider: str
+    model: str | None = None
+    code: str
 
 
 class IllegalTransitionError(Exception):
@@ -132,6 +154,8 @@ class Job(Value):
     error: JobError | None = None
     credits: JobCredits = JobCredits()
     served_by: str | None = None
+    #: Who failed it, in order.
+    tried: tuple[Tried, ...] = ()
     result: dict[str, Any] | None = None
     units: tuple[UnitRun, ...] = ()
 
@@ -190,7 +214,8 @@ class Job(Value):
         """
         if self.status is not Status.FAILED:
             raise IllegalTransitionError(f"{self.job_id}: only a failed job can be retried, this one is {self.status}")
-        fresh = {"state": UnitState.TODO, "operation": None, "due_at": None, "error": None, "waits": 0}
+        none = dict.fromkeys(("operation", "due_at", "error", "begun_at"))
+        fresh = {"state": UnitState.TODO, **none, "waits": 0, "unfetched": 0}
         return self.model_copy(
             update={
                 "status": Status.QUEUED,
@@ -202,6 +227,7 @@ class Job(Value):
                 "progress": 0,
                 "progress_message": None,
                 "error": None,
+                "tried": (),
                 "credits": JobCredits(held=held),
                 "units": tuple(u if u.state is UnitState.DONE else u.model_copy(update=fresh) for u in self.units),
                 "finish_by": self.finish_by and at + (self.finish_by - min(self.status_at.values())),
@@ -225,6 +251,17 @@ class Job(Value):
     def artifacts(self) -> tuple[Artifact, ...]:
         """All finished files, in the order of the units."""
         return tuple(artifact for unit in self.units for artifact in unit.artifacts)
+
+    @property
+    def unsure(self) -> bool:
+        """Whether anything may have been bought without our knowing."""
+        return any(unit.unsure for unit in self.units)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What its providers took, as far as it is known."""
+        known = [unit.cost_usd for unit in self.units if unit.cost_usd is not None]
+        return round(sum(known), 6) if known else None
 
     @property
     def resumes(self) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 #: name → "module:Class"
@@ -17,6 +19,13 @@ PROVIDERS = {
     "replicate": "taskreel.adapters.providers.replicate:Replicate",
     "fal": "taskreel.adapters.providers.fal:Fal",
 }
+
+
+def webhook_operation(name: str, headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> str:
+    """The operation that a webhook names, once the provider's signature holds; UnauthenticatedError otherwise."""
+    module, _, _ = PROVIDERS[name].partition(":")
+    verified: str = importlib.import_module(module).verify_webhook(headers, body, secret, now)
+    return verified
 
 
 def load(name: str) -> Any:
