@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -12,13 +13,15 @@ from taskreel.ports import Capability
 
 
 class PipelineRequest(Submission):
-    """`{steps: {name: {type, payload, after, forEach, maxItems, onFailure}}, budget}`.
+    """`{steps: {name: {type, payload, after, forEach, maxItems, onFailure, keep}}, input, budget}`.
 
-    A payload may hold `{{steps.name.result.…}}`, `{{item.…}}` and `{{index}}` (JMESPath). `budget` is the most credits
-    that may be held; without one it is reckoned from the steps.
+    A payload may hold `{{steps.name.result.…}}`, `{{payload.input.…}}`, `{{item.…}}` and `{{index}}` (JMESPath).
+    `input` is how a pipeline within another gets its values: the references in its steps are its own. `budget` is the
+    most credits that may be held; without one it is reckoned from the steps.
     """
 
     steps: dict[str, pipeline.Step] = Field(min_length=1, max_length=50)
+    input: dict[str, Any] = Field(default_factory=dict)
     budget: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")

@@ -1,0 +1,298 @@
+"""Pipelines: steps in order, fan-outs, failures, one budget, cancellation, nesting, a second round."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import httpx
+import pytest
+
+from functions.asking import balance, problem, read, submitted
+from simulation.world import World, running
+from taskreel.domain.job import Job, Status
+from taskreel.ports import Query, Store, Transaction
+
+T = TypeVar("T")
+PIPELINE = "/api/jobs/pipeline"
+
+
+def image(mode: str = "noop", **how: Any) -> dict[str, Any]:
+    return {"prompt": "a kite", "options": {"width": 64, "height": 64, "studio": {"mode": mode, **how}}}
+
+
+def step(mode: str = "noop", **fields: Any) -> dict[str, Any]:
+    return {"type": "image-generation", "payload": image(mode), **fields}
+
+
+def fan(*modes: str, **fields: Any) -> dict[str, Any]:
+    """A step with a job for each mode."""
+    return {"type": "image-generation", "payload": image("{{item}}"), "forEach": list(modes), **fields}
+
+
+STORY = {"type": "story-generation", "payload": {"prompt": "a fox builds a boat", "numSequences": 3}}
+PICTURES = {
+    "type": "image-generation",
+    "forEach": "{{steps.story.result.scenes}}",
+    "payload": {**image(), "prompt": "{{item.description}}"},
+}
+
+
+async def start(client: httpx.AsyncClient, **steps: Any) -> dict[str, Any]:
+    return await submitted(client, {"steps": steps}, PIPELINE)
+
+
+async def ended(
+    world: World, client: httpx.AsyncClient, job: dict[str, Any], status: str, seconds: float = 60
+) -> dict[str, Any]:
+    """The job, once it has come to that end."""
+    for _ in range(round(seconds / 2)):
+        await world.advance(2)
+        job = await read(client, job)
+        if job["status"] in {"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"}:
+            break
+    assert job["status"] == status, job["error"]
+    return job
+
+
+async def jobs_of(world: World, parent: str, step_name: str | None = None) -> list[Job]:
+    rows = await world.services.store.query(Query(collection="jobs", where=(("parentId", "==", parent),)))
+    found = [Job.model_validate(row.data) for row in rows]
+    return sorted(
+        (job for job in found if step_name in {None, job.step}), key=lambda job: (job.parent_round or 0, job.index)
+    )
+
+
+def statuses(jobs: list[Job]) -> list[str]:
+    return [str(job.status) for job in jobs]
+
+
+async def test_a_fan_out_is_as_wide_as_what_the_step_before_made(world: World, ada: httpx.AsyncClient) -> None:
+    job = await ended(world, ada, await start(ada, story=STORY, pictures=PICTURES), "COMPLETED")
+    drawn = await jobs_of(world, job["jobId"], "pictures")
+    (story,) = await jobs_of(world, job["jobId"], "story")
+    assert [one.payload["prompt"] for one in drawn] == [
+        scene["description"] for scene in (story.units[0].data or {})["scenes"]
+    ]
+    assert len(job["result"]["items"]) == 3
+
+
+async def test_a_step_may_use_all_that_another_made(world: World, ada: httpx.AsyncClient) -> None:
+    script = {"scenes": "{{steps.pictures.results[*].{description: note} }}"}
+    join = {"type": "content-analysis", "payload": {"script": script}}
+    pictures = fan("noop", "noop")
+    job = await ended(world, ada, await start(ada, pictures=pictures, join=join), "COMPLETED")
+    assert job["result"]["script"]["scenes"] == 2
+
+
+async def test_lists_are_walked_together(world: World, ada: httpx.AsyncClient) -> None:
+    both = {**step(), "forEach": {"a": ["x", "y"], "b": [1, 2]}}
+    both["payload"] = {**image(), "prompt": "{{item.a}} {{item.b}} {{index}}"}
+    job = await ended(world, ada, await start(ada, both=both), "COMPLETED")
+    assert [one.payload["prompt"] for one in await jobs_of(world, job["jobId"])] == ["x 1 0", "y 2 1"]
+
+
+async def test_a_failure_ends_the_pipeline_and_what_still_runs(world: World, ada: httpx.AsyncClient) -> None:
+    steps = {"many": fan("noop", "fail-permanent", "slow"), "after": step(after=["many"])}
+    steps["many"]["payload"]["options"]["studio"]["seconds"] = 30
+    job = await ended(world, ada, await start(ada, **steps), "FAILED")
+    assert job["error"]["message"].startswith("Step many failed: ")
+    assert job["credits"] == {"held": 0, "captured": 1, "released": 3}
+    await world.settle()
+    assert statuses(await jobs_of(world, job["jobId"])) == ["COMPLETED", "FAILED", "CANCELLED"]
+
+
+async def test_an_ignored_failure_leaves_the_others(world: World, ada: httpx.AsyncClient) -> None:
+    many = fan("noop", "fail-permanent", "noop", onFailure="ignore")
+    after = {"type": "content-analysis", "payload": {"script": {"scenes": "{{steps.many.results[*].{n: index} }}"}}}
+    job = await ended(world, ada, await start(ada, many=many, after=after), "COMPLETED")
+    assert job["result"]["script"]["scenes"] == 2
+    assert job["credits"] == {"held": 0, "captured": 3, "released": 1}
+
+
+async def test_continue_goes_on_as_soon_as_anything_has_failed(world: World, ada: httpx.AsyncClient) -> None:
+    many = fan("slow", "fail-permanent", onFailure="continue")
+    many["payload"]["options"]["studio"]["seconds"] = 3000
+    job = await start(ada, many=many, after=step(after=["many"]))
+    await world.advance(10)
+    assert statuses(await jobs_of(world, job["jobId"], "after")) == ["COMPLETED"]
+
+
+async def test_one_hold_and_one_settlement(world: World, ada: httpx.AsyncClient) -> None:
+    job = await start(ada, story=STORY, pictures={**PICTURES, "maxItems": 5})
+    assert (await balance(ada))["held"] == 6
+    await ended(world, ada, job, "COMPLETED")
+    assert (await balance(ada))["captured"] == 4
+    entries = (await ada.get("/api/credits/ledger")).json()["entries"]
+    assert [entry["kind"] for entry in entries if entry.get("jobId")] == ["capture"]
+
+
+async def test_a_fan_out_over_the_budget_is_not_begun(world: World, ada: httpx.AsyncClient) -> None:
+    body = {"steps": {"story": STORY, "pictures": PICTURES}, "budget": 3}
+    job = await ended(world, ada, await submitted(ada, body, PIPELINE), "FAILED")
+    assert job["error"]["code"] == "budget_exceeded"
+    assert "3 credits, and 2 of the 3" in job["error"]["message"]
+    assert job["credits"] == {"held": 0, "captured": 1, "released": 2}
+    assert await jobs_of(world, job["jobId"], "pictures") == []
+
+
+async def test_a_fan_out_keeps_to_its_most_items(world: World, ada: httpx.AsyncClient) -> None:
+    job = await ended(world, ada, await start(ada, story=STORY, pictures={**PICTURES, "maxItems": 2}), "FAILED")
+    assert job["error"]["code"] == "too_wide"
+
+
+async def test_a_pipeline_within_a_pipeline_keeps_to_what_it_was_reckoned_at(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    inner = {"type": "pipeline", "payload": {"steps": {"story": STORY, "pictures": PICTURES}, "budget": 2}}
+    job = await ended(world, ada, await start(ada, inner=inner, other=fan(*["noop"] * 5)), "FAILED")
+    assert job["error"]["code"] == "budget_exceeded"
+
+
+async def test_cancelling_the_pipeline_cancels_the_tree(world: World, ada: httpx.AsyncClient) -> None:
+    slow = step("slow")
+    slow["payload"]["options"]["studio"]["seconds"] = 3000
+    inner = {"type": "pipeline", "payload": {"steps": {"deep": slow}}}
+    job = await start(ada, inner=inner, beside=slow)
+    await world.advance(5)
+    answer = await ada.delete(f"{PIPELINE}/{job['jobId']}")
+    assert answer.json()["status"] == "CANCELLED"
+    await world.settle()
+    below = await jobs_of(world, job["jobId"])
+    deep = [one for parent in below for one in await jobs_of(world, parent.job_id)]
+    assert statuses([*below, *deep]) == ["CANCELLED"] * 3
+    assert (await balance(ada))["available"] == 100
+
+
+async def test_progress_is_weighted_and_never_falls(world: World, ada: httpx.AsyncClient) -> None:
+    video = {"type": "video-generation", "payload": {"prompt": "x", "options": {"studio": {"mode": "noop"}}}}
+    last = step("slow", after=["clip"])
+    last["payload"]["options"]["studio"]["seconds"] = 6
+    job = await start(ada, first=fan("noop", "noop", "noop"), clip={**video, "after": ["first"]}, last=last)
+    seen: list[int] = []
+    while "COMPLETED" not in (found := await read(ada, job))["status"]:
+        seen.append(found["progress"])
+        await world.advance(0.5)
+    assert seen == sorted(seen)
+    assert {33, 88} <= set(seen)  # 3 of 9 credits, then 8
+
+
+async def test_a_movie_is_a_step_like_any_other(world: World, ada: httpx.AsyncClient) -> None:
+    film = {"width": 96, "height": 64, "fps": 8, "quality": "draft", "captions": False}
+    movie = {"prompt": "a kite", "numSequences": 1, "narration": "none", "music": False, "options": film}
+    steps = {
+        "movie": {"type": "movie-creation", "payload": movie},
+        "frame": {
+            "type": "media-processing",
+            "payload": {"operation": "frame-extract", "inputFiles": ["{{steps.movie.artifacts[0].ref}}"]},
+        },
+    }
+    job = await ended(world, ada, await start(ada, **steps), "COMPLETED", 200)
+    assert job["result"]["artifacts"][0]["width"] == 96
+    assert job["credits"] == {"held": 0, "captured": 5, "released": 0}
+
+
+async def test_a_second_round_keeps_what_was_done(world: World, ada: httpx.AsyncClient) -> None:
+    slow = step("slow", after=["first"])
+    slow["payload"]["options"]["studio"]["seconds"] = 5
+    job = await start(ada, first=fan("noop", "noop"), second=slow)
+    await world.advance(4)
+    (child,) = await jobs_of(world, job["jobId"], "second")
+    await ada.delete(f"/api/jobs/image-generation/{child.job_id}")
+    await ended(world, ada, job, "FAILED")
+    before = await jobs_of(world, job["jobId"], "first")
+    assert (await ada.post(f"{PIPELINE}/{job['jobId']}/retry")).status_code == 202
+    await ended(world, ada, job, "COMPLETED")
+    assert await jobs_of(world, job["jobId"], "first") == before
+    assert [one.parent_round for one in before] == [1, 1]
+    assert statuses(await jobs_of(world, job["jobId"], "second")) == ["CANCELLED", "COMPLETED"]
+    # 2 in the first round; in the second only what had been missing.
+    assert (await balance(ada))["captured"] == 3
+
+
+async def test_a_part_of_a_pipeline_is_not_retried_alone(world: World, ada: httpx.AsyncClient) -> None:
+    job = await ended(world, ada, await start(ada, one=step("fail-permanent")), "FAILED")
+    (child,) = await jobs_of(world, job["jobId"])
+    refused = problem(await ada.post(f"/api/jobs/image-generation/{child.job_id}/retry"), 409, "conflict")
+    assert refused["parentId"] == job["jobId"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "path", "says"),
+    [
+        ({"a": step(after=["b"]), "b": step(after=["a"])}, "", "cycle: "),
+        ({"a": step(after=["nobody"])}, "", "nobody"),
+        ({"a": {"type": "nothing"}}, "steps.a.type", "there is no job type"),
+        ({"a": {"type": "image-generation", "payload": {"prompt": ""}}}, "steps.a.payload.prompt", "at least 1"),
+        ({"a": {**step(), "payload": {"prompt": "{{steps.a..b}}"}}}, "", "not an expression"),
+    ],
+)
+async def test_a_pipeline_that_cannot_work_costs_nothing(
+    steps: dict[str, Any], path: str, says: str, ada: httpx.AsyncClient
+) -> None:
+    refused = problem(await ada.post(PIPELINE, json={"steps": steps}), 422, "invalid_request")
+    assert says in refused["detail"]
+    assert path in refused["errors"][0]["path"]
+    assert (await balance(ada))["held"] == 0
+
+
+async def test_a_reference_to_nothing_names_itself(world: World, ada: httpx.AsyncClient) -> None:
+    lost = {"type": "image-generation", "payload": {"prompt": "{{steps.first.result.title}}"}}
+    job = await ended(world, ada, await start(ada, first=step(), lost=lost), "FAILED")
+    assert "{{steps.first.result.title}} names nothing" in job["error"]["message"]
+
+
+# ── Many ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class Writes:
+    """A store that counts the writes of each document."""
+
+    store: Store
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
+        return await self.store.transaction(lambda tx: fn(cast(Transaction, _Counted(tx, self.counts))))
+
+
+@dataclass
+class _Counted:
+    tx: Transaction
+    counts: Counter[str]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.tx, name)
+
+    def set(self, collection: str, id_: str, data: Any, /, **how: Any) -> None:
+        self.counts[id_] += 1
+        self.tx.set(collection, id_, data, **how)
+
+    def update(self, collection: str, id_: str, data: Any, /, **how: Any) -> None:
+        self.counts[id_] += 1
+        self.tx.update(collection, id_, data, **how)
+
+
+async def test_a_thousand_jobs_leave_their_pipeline_in_peace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Writes] = []
+
+    def wrap(store: Store) -> Store:
+        made.append(Writes(store))
+        return cast(Store, made[0])
+
+    async with running(tmp_path, monkeypatch, wrap=wrap, initial_credits=2000) as world:
+        ada = world.as_user("ada")
+        job = await start(ada, many=fan(*["noop"] * 1000))
+        began = world.now()
+        job = await ended(world, ada, job, "COMPLETED", 600)
+        seconds = (world.now() - began).total_seconds()
+        assert job["credits"]["captured"] == 1000
+        # A look is two writes: the lease, and what it saw.
+        assert made[0].counts[job["jobId"]] <= 2 * seconds + 5
+        assert (await world.job(job["jobId"])).status is Status.COMPLETED
