@@ -1,0 +1,153 @@
+"""The `taskreel` command as a user runs it: real processes, real HTTP, a data folder of the test's own."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO, Any
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+TASKREEL = Path(sys.executable).with_name("taskreel")
+START_SECONDS = 60.0
+
+
+def environment(**more: str) -> dict[str, str]:
+    """A clean one, with settings."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH") if name in os.environ}
+    return {**kept, "COLUMNS": "200", **more}
+
+
+def taskreel(*arguments: str, seconds: float = 60, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [str(TASKREEL), *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        input=stdin,
+        env=environment(),
+    )
+
+
+@dataclass
+class Stack:
+    """A stack in its own process."""
+
+    data: Path
+    process: subprocess.Popen[str]
+    url: str
+
+    def token(self, user: str = "dev", **options: str) -> str:
+        more = [text for name, value in options.items() for text in (f"--{name}", value)]
+        return taskreel("token", "--user", user, "--data", str(self.data), *more).stdout.strip()
+
+    def client(self, user: str = "dev", **options: str) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.token(user, **options)}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+
+    def kill(self) -> None:
+        """As the machine's memory killer does it."""
+        self.process.kill()
+        self.process.wait(20)
+
+    def interrupt(self) -> int:
+        """Ctrl-C; the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(30)
+
+
+@contextmanager
+def stack(
+    data: Path, *options: str, port: int = 0, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Stack]:
+    """`taskreel dev` until the end of the block; whoever has ended it by then is fine."""
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / "log.txt").open("a") as log:
+        process = _start(data, log, options, port, settings)
+        try:
+            yield Stack(data, process, _url(process, data))
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                process.wait(30)
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def _start(
+    data: Path, log: IO[str], options: tuple[str, ...], port: int, settings: Mapping[str, str]
+) -> subprocess.Popen[str]:
+    command = [str(TASKREEL), "dev", "--port", str(port), "--data", str(data), *options]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        env=environment(**settings),
+        cwd=data,
+        start_new_session=True,
+    )
+
+
+def _url(process: subprocess.Popen[str], data: Path) -> str:
+    """What the welcome says, once it does."""
+    assert process.stdout is not None
+    while select.select([process.stdout], [], [], START_SECONDS)[0]:
+        line = process.stdout.readline()
+        if "runs at " in line:
+            return line.partition("runs at ")[2].split()[0]
+        if not line:
+            break
+    process.kill()
+    process.wait()
+    raise AssertionError(f"the stack did not start:\n{(data / 'log.txt').read_text()[-4000:]}")
+
+
+def of_folder(data: Path) -> list[int]:
+    """Every process whose command or environment names the data folder."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdecimal() or int(folder.name) == os.getpid():
+            continue
+        try:
+            text = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue  # it has just ended, or is not ours
+        if os.fsencode(data) in text and state != "Z":
+            found.append(int(folder.name))
+    return found
+
+
+def all_ended(data: Path, seconds: float = 10) -> bool:
+    """Whether every process of the folder ends within so many seconds."""
+    for process in of_folder(data):
+        try:
+            descriptor = os.pidfd_open(process)
+        except ProcessLookupError:
+            continue
+        ended = select.select([descriptor], [], [], seconds)[0]
+        os.close(descriptor)
+        if not ended:
+            return False
+    return not of_folder(data)
+
+
+def finished(client: httpx.Client, job_id: str) -> dict[str, Any]:
+    """The job, once it has ended."""
+    for _ in range(10):
+        job: dict[str, Any] = client.get(f"/api/jobs/{job_id}", headers={"Prefer": "wait=10"}).json()
+        if job["status"] in {"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"}:
+            return job
+    raise AssertionError(f"not finished: {job}")

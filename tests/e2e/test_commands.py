@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import jwt
+import pytest
+
+from e2e.processes import ROOT, TASKREEL, Stack, environment, finished, stack, taskreel
+
+NOOP = {"prompt": "x", "options": {"studio": {"mode": "noop"}}}
+
+
+@pytest.fixture
+def at(running: Stack) -> list[str]:
+    return ["--data", str(running.data)]
+
+
+def test_a_token_says_who_calls(running: Stack, at: list[str]) -> None:
+    options = ["--tier", "pro", "--role", "admin", "--project", "p1", "--project", "p2", "--ttl", "60"]
+    token = taskreel("token", "--user", "ada", *options, *at).stdout.strip()
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert (claims["sub"], claims["tier"], claims["role"], claims["projects"]) == ("ada", "pro", "admin", ["p1", "p2"])
+    assert claims["exp"] - claims["iat"] == 60
+    answer = httpx.get(f"{running.url}/api/credits", headers={"Authorization": f"Bearer {token}"})
+    assert answer.json()["userId"] == "ada"
+
+
+def test_a_job_is_submitted_followed_listed_and_paid(at: list[str]) -> None:
+    done = taskreel("submit", "image-generation", "--json", json.dumps(NOOP), "--user", "eve", "--follow", *at)
+    assert done.returncode == 0, done.stderr
+    job = json.loads(done.stdout)
+    assert job["status"] == "COMPLETED"
+    assert "COMPLETED" in done.stderr
+    assert job["jobId"] in taskreel("jobs", "--user", "eve", *at).stdout
+    assert json.loads(taskreel("credits", "--user", "eve", *at).stdout)["captured"] == 1
+
+
+def test_a_prompt_alone_is_enough(at: list[str]) -> None:
+    submitted = taskreel("submit", "image-generation", "--prompt", "a kite", *at)
+    assert json.loads(submitted.stdout)["payload"] == {"prompt": "a kite"}
+
+
+def test_a_request_is_read_from_standard_input(at: list[str]) -> None:
+    submitted = taskreel("submit", "image-generation", "--json", "-", *at, stdin=json.dumps(NOOP))
+    job = json.loads(submitted.stdout)
+    watched = taskreel("watch", job["jobId"], *at)
+    assert json.loads(watched.stdout)["status"] == "COMPLETED"
+
+
+def test_the_same_key_submits_once(at: list[str]) -> None:
+    jobs = [taskreel("submit", "image-generation", "--prompt", "x", "--key", "k1", *at).stdout for _ in range(2)]
+    assert json.loads(jobs[0])["jobId"] == json.loads(jobs[1])["jobId"]
+
+
+def test_jobs_are_listed_by_status(at: list[str]) -> None:
+    assert taskreel("jobs", "--status", "EXPIRED", *at).stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["submit", "sculpture", "--prompt", "x"], "There are: image-generation"),
+        (["submit", "image-generation", "--json", "{"], "--json is not JSON"),
+        (["submit", "image-generation", "--json", "[1]", "--prompt", "x"], "must be an object"),
+        (["submit", "image-generation"], "prompt"),
+        (["watch", "job_none"], "There is no job job_none"),
+        (["jobs", "--status", "DONE"], "status"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(at: list[str], arguments: list[str], message: str) -> None:
+    refused = taskreel(*arguments, *at)
+    assert refused.returncode != 0
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_without_a_stack_the_command_to_start_one_is_named(tmp_path: Path) -> None:
+    for command in (["jobs"], ["credits"], ["watch", "job_1"], ["submit", "image-generation", "--prompt", "x"]):
+        refused = taskreel(*command, "--data", str(tmp_path))
+        assert refused.returncode == 1
+        assert f"scripts/dev --data {tmp_path}" in refused.stderr
+
+
+def test_a_wrong_token_is_refused(running: Stack) -> None:
+    answer = httpx.get(f"{running.url}/api/jobs", headers={"Authorization": "Bearer nonsense"})
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+
+
+def test_the_processor_is_shut_to_strangers(running: Stack) -> None:
+    for path in ("/tasks/process", "/tasks/sweep"):
+        assert httpx.post(f"{running.url}{path}", json={"jobId": "job_1"}).status_code == 401
+
+
+def test_a_second_stack_on_the_same_folder_is_refused(running: Stack, at: list[str]) -> None:
+    refused = taskreel("dev", "--port", "0", *at)
+    assert refused.returncode == 1
+    assert f"Another stack runs on {running.data}" in refused.stderr
+
+
+def test_a_port_in_use_is_named_with_the_option_to_choose_another(running: Stack, tmp_path: Path) -> None:
+    port = str(urlsplit(running.url).port)
+    refused = taskreel("dev", "--port", port, "--data", str(tmp_path))
+    assert refused.returncode == 1
+    assert f":{port}" in refused.stderr
+    assert "--port" in refused.stderr
+
+
+def test_the_curl_that_is_printed_works(tmp_path: Path) -> None:
+    with stack(tmp_path) as found:
+        assert found.process.stdout is not None
+        lines: list[str] = []
+        while "Ctrl-C" not in (line := found.process.stdout.readline()):
+            lines.append(line)
+        command = "".join(lines)[len("".join(lines).partition("curl")[0]) :]
+        answer = subprocess.run(["bash", "-c", command], check=True, capture_output=True, text=True, timeout=60)
+        assert json.loads(answer.stdout)["status"] == "COMPLETED"
+
+
+def test_files_are_served_under_signed_urls_only(running: Stack) -> None:
+    with running.client() as client:
+        small = {"prompt": "a kite", "options": {"width": 64, "height": 64}}
+        job = finished(client, client.post("/api/jobs/image-generation", json=small).json()["jobId"])
+        url = job["result"]["artifacts"][0]["url"]
+    assert httpx.get(url).headers["content-type"] == "image/png"
+    assert httpx.get(url.partition("?")[0]).status_code == 403
+    assert httpx.get(url[:-1] + ("0" if url[-1] != "0" else "1")).status_code == 403
+    assert httpx.get(url.replace("image.png", "../../../secrets.json")).status_code in {403, 404}
+
+
+def scripts() -> Iterator[str]:
+    for path in sorted((ROOT / "scripts").iterdir()):
+        if path.is_file() and not path.suffix and not path.name.startswith(".") and os.access(path, os.X_OK):
+            yield path.name
+
+
+@pytest.mark.parametrize("script", list(scripts()))
+def test_every_script_says_how_it_is_used(script: str) -> None:
+    told = subprocess.run(
+        [str(ROOT / "scripts" / script), "--help"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(),
+    )
+    assert told.returncode == 0, told.stderr
+    assert f"scripts/{script}" in told.stdout
+
+
+@pytest.mark.parametrize("command", ["", "dev", "demo", "token", "submit", "watch", "jobs", "credits"])
+def test_every_command_says_how_it_is_used(command: str) -> None:
+    told = subprocess.run(
+        [str(TASKREEL), *command.split(), "--help"], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert told.stdout.startswith("Usage: taskreel")
