@@ -65,6 +65,8 @@ begin() {
   [[ -n $project ]] || die "which project? Give --project ID or set GOOGLE_CLOUD_PROJECT"
   umask 077
   cd "$root"
+  # The reader, for what must be said while the output of a reading command is on its way into a file.
+  exec 5>&1
   scratch=$(mktemp -d)
   trap 'rm -rf "$scratch"' EXIT
   # gcloud would ask questions; a script answers them by its own options.
@@ -97,7 +99,10 @@ ensure() {
     shift
   fi
   shift
-  read_state "$@" >"$scratch/found" || return 0
+  if ! read_state "$@" >"$scratch/found"; then
+    say null >"$scratch/found"
+    return 0
+  fi
   carry_out "$part" "$name" <"$scratch/found"
 }
 
@@ -159,7 +164,7 @@ take() {
 
 problem() {
   problems=$((problems + 1))
-  say "PROBLEM $*"
+  say "PROBLEM $*" >&5
 }
 
 # A step as a reader could run it, without its secret.
@@ -255,7 +260,7 @@ explain() {
   esac
   if [[ $mode == check ]]; then
     problem "$(quoted "${@:1:4}"): $(head -n 1 <<<"$text")"
-    say "        to mend: $mend"
+    say "        to mend: $mend" >&5
     return 1
   fi
   printf '%s: this failed: %s\n%s\n  to mend: %s\n' "$(basename "$0")" "$(quoted "${@:1:4}") …" "$text" "$mend" >&2

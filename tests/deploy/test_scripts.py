@@ -194,6 +194,17 @@ def test_a_failure_names_the_command_that_mends_it(fault: Cloud, refusal: Refusa
     assert "Traceback" not in done.stderr
 
 
+def test_the_doctor_goes_on_where_it_may_not_look(fault: Cloud) -> None:
+    fault.google.faults |= {"cloudtasks": FORBIDDEN, "firestore": DISABLED, "firebaserules": FORBIDDEN}
+    done = fault.run("doctor")
+    assert done.returncode == 1
+    assert "PROBLEM gcloud tasks queues list: ERROR: (gcloud.tasks.queues.list) PERMISSION_DENIED" in done.stdout
+    assert "--role=roles/cloudtasks.admin" in done.stdout
+    assert "--role=roles/firebaserules.admin" in done.stdout
+    assert "PROBLEM gcloud firestore databases list" in done.stdout
+    assert "ok      bucket" in done.stdout
+
+
 def test_a_project_that_is_not_there(cloud: Cloud) -> None:
     done = cloud.run("deploy", "--project", "someone-elses")
     assert done.returncode == 1
