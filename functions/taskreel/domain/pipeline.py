@@ -50,17 +50,17 @@ class Step(Value):
     @property
     def needs(self) -> frozenset[str]:
         """The steps before this one: those named, and those referred to."""
-        return frozenset(self.after) | _referred(self._template) | _referred(self.for_each)
+        return frozenset(self.after) | _referred(self.template) | _referred(self.for_each)
 
     @property
-    def _template(self) -> dict[str, Any]:
+    def template(self) -> dict[str, Any]:
         """What of the payload is filled in here: the steps of a pipeline within have references of their own."""
         inner = self.type == PIPELINE
         return {name: value for name, value in self.payload.items() if not (inner and name == "steps")}
 
     def filled(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """The payload of one of its jobs."""
-        return {**self.payload, **resolve(self._template, context)}
+        return {**self.payload, **resolve(self.template, context)}
 
 
 class Pipeline(Value):
@@ -203,7 +203,7 @@ def _referred(template: Any) -> frozenset[str]:
 
 
 def _check_references(name: str, step: Step) -> None:
-    for expression in [*_expressions(step._template), *_expressions(step.for_each)]:
+    for expression in [*_expressions(step.template), *_expressions(step.for_each)]:
         try:
             _compiled(expression.strip())
         except JMESPathError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -25,7 +25,7 @@ from taskreel.domain.errors import ConflictError, NotFoundError
 from taskreel.domain.job import Job, Status
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import JobType
+from taskreel.jobtypes.job_type import JobType, Submission
 from taskreel.web.openapi import body
 from taskreel.web.request import answer, idempotency_key, read_model, services_of, wait_seconds
 from taskreel.web.schemas import JobsPage, JobView, Problem, ProgressView, ResultView
@@ -76,8 +76,17 @@ _SUBMIT_PARAMETERS = [
 
 
 async def _submit(request: Request, job_type: JobType[Any]) -> Response:
+    return await submit_as(request, job_type, await read_model(request, job_type.submission))
+
+
+async def submit_as(
+    request: Request,
+    job_type: JobType[Any],
+    submission: Submission,
+    more: Callable[[Job], Mapping[str, Any]] = lambda _job: {},
+) -> Response:
+    """Submit what was read of the request. `more` adds what another route's answer names differently."""
     services, caller = services_of(request), await caller_of(request)
-    submission = await read_model(request, job_type.submission)
     wanted = SubmitRequest(
         job_type=job_type,
         submission=submission,
@@ -89,6 +98,7 @@ async def _submit(request: Request, job_type: JobType[Any]) -> Response:
     wait = wait_seconds(request)
     job = await _ended_within(services, submitted.job, wait)
     view = await job_view(services, job, request.app.state.base_url)
+    view |= more(job)
     headers = {"Location": view["urls"]["self"]}
     if submitted.replayed:
         headers["Idempotency-Replayed"] = "true"
