@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,13 +104,14 @@ def _start(
 def _url(process: subprocess.Popen[str], data: Path) -> str:
     """What the welcome says, once it does."""
     assert process.stdout is not None
-    while select.select([process.stdout], [], [], START_SECONDS)[0]:
-        line = process.stdout.readline()
-        if "runs at " in line:
-            return line.partition("runs at ")[2].split()[0]
-        if not line:
-            break
-    process.kill()
+    too_late = threading.Timer(START_SECONDS, process.kill)
+    too_late.start()
+    try:
+        for line in iter(process.stdout.readline, ""):
+            if "runs at " in line:
+                return line.partition("runs at ")[2].split()[0]
+    finally:
+        too_late.cancel()
     process.wait()
     raise AssertionError(f"the stack did not start:\n{(data / 'log.txt').read_text()[-4000:]}")
 
