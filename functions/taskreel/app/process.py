@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
 from taskreel.app.advance import Advance
 from taskreel.app.children import after_end
-from taskreel.app.lease import still_held
+from taskreel.app.lease import Together, still_held
 from taskreel.app.read import as_job
 from taskreel.app.services import Services
+from taskreel.app.serving import served_by
 from taskreel.app.settle import end
 from taskreel.app.submit import send
 from taskreel.app.work import Work
 from taskreel.domain.claim import Claim, Verdict, alarm, claimed, decide
-from taskreel.domain.errors import LeaseLostError
-from taskreel.domain.job import Job, Status, UnitState
+from taskreel.domain.errors import LeaseLostError, RunError
+from taskreel.domain.job import Job, Status, UnitRun, UnitState
 from taskreel.domain.outcome import Again, Completed, Failed, Outcome, decide_outcome
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Transaction
@@ -73,12 +75,15 @@ class Processor:
 
     async def _run(self, job: Job) -> Answer:
         pipeline = JOB_TYPES[job.job_type].pipeline is not None
-        run = asyncio.ensure_future((Advance if pipeline else _Run)(self._services, job).go())
+        runner: Advance | _Run = (Advance if pipeline else _Run)(self._services, job)
+        run = asyncio.ensure_future(runner.go())
         self._running.add(run)
         try:
             await run
         except LeaseLostError:
             log.info("lease lost", extra={"action": "lease_lost", "job_id": job.job_id})
+            if isinstance(runner, _Run):
+                await runner.abandon()
         except asyncio.CancelledError:
             await _give_back(self._services, job)
             if not self._stopping:
@@ -120,7 +125,15 @@ def _without_operations(job: Job, now: datetime) -> Job:
 async def _cancel_at_provider(services: Services, job: Job) -> None:
     for unit in job.units:
         if unit.operation is not None:
-            await services.providers.get(unit.provider).cancel(unit.operation)
+            await _stop(services, job, unit)
+
+
+async def _stop(services: Services, job: Job, unit: UnitRun) -> None:
+    """Cancel a unit's operation. One that cannot be reached runs on, unread."""
+    try:
+        await services.providers.get(unit.provider).cancel(unit.operation or {})
+    except RunError as error:
+        log.warning("not cancelled", extra={"action": "cancel_failed", "job_id": job.job_id, "code": error.code})
 
 
 async def _give_back(services: Services, job: Job) -> None:
@@ -148,6 +161,7 @@ class _Run:
         self._folder = services.scratch.take()
         self._work = Work(services, job, self._type, self._folder)
         self._working = True
+        self._save = Together(self._write_down)
 
     async def go(self) -> None:
         run = asyncio.current_task()
@@ -179,12 +193,21 @@ class _Run:
                 renewed, shown = clock.now(), self._work.progress
                 await self._save()
 
-    async def _save(self) -> None:
+    async def abandon(self) -> None:
+        """The job was taken away: stop at its provider what this run began and nobody knows of."""
+        job = as_job(await self._services.store.get("jobs", self._job.job_id))
+        known = [unit.operation for unit in job.units] if job else []
+        for unit in self._work.units:
+            if unit.operation is not None and unit.operation not in known:
+                await _stop(self._services, self._job, unit)
+
+    async def _write_down(self) -> None:
         """Renew the lease and keep what the units have become."""
 
         def held(job: Job, now: datetime) -> Job:
             until = now + self._services.rules.lease
-            kept = {"units": self._work.units, "progress": self._work.progress}
+            units = self._work.units
+            kept = {"units": units, "progress": self._work.progress, **self._who(units)}
             return job.with_(now, lease_until=until, wake_at=alarm(job, until), **kept)
 
         async def write(tx: Transaction) -> None:
@@ -208,17 +231,22 @@ class _Run:
         now = self._services.clock.now()
         match outcome:
             case Completed(units, captured):
-                return end(tx, job, Status.COMPLETED, now, captured=captured, units=units, progress=100, error=None)
+                done: dict[str, Any] = {"units": units, "progress": 100, "error": None, **self._who(units)}
+                return end(tx, job, Status.COMPLETED, now, captured=captured, **done)
             case Failed(units, error):
-                return end(tx, job, Status.FAILED, now, units=units, error=error)
+                return end(tx, job, Status.FAILED, now, units=units, error=error, **self._who(units))
             case Again():
                 following = self._following(job, outcome, now)
                 tx.set("jobs", job.job_id, following.document())
                 return following
 
+    def _who(self, units: Sequence[UnitRun]) -> dict[str, Any]:
+        return {"served_by": served_by(units), "tried": self._work.tried}
+
     def _following(self, job: Job, again: Again, now: datetime) -> Job:
         changes: dict[str, Any] = {
             "units": again.units,
+            **self._who(again.units),
             "progress": self._work.progress,
             "error": again.error,
             "attempt": job.attempt if again.counted else max(0, job.attempt - 1),

@@ -83,7 +83,8 @@ async def quote(services: Services, caller: Caller, request: Request) -> Quote:
 async def submit(services: Services, caller: Caller, request: Request) -> Submitted:
     """The new job, or the one that the same idempotency key has made.
 
-    Raises TooFewCreditsError, InvalidError (provider, model, scheduleAt), ForbiddenError (project), IdempotencyMismatchError.
+    Raises TooFewCreditsError, InvalidError (provider, model, scheduleAt), ForbiddenError (project) and
+    IdempotencyMismatchError.
     """
     _check_project(caller, request.submission)
     _check_schedule(services, request.submission)

@@ -10,18 +10,28 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from taskreel.app.inputs import bring, suffix_of
+from taskreel.app.failover import Failover
+from taskreel.app.inputs import bring
+from taskreel.app.keep import keep
 from taskreel.app.services import Services
-from taskreel.domain.artifact import Artifact, artifact_path
-from taskreel.domain.errors import Category, PermanentError, RateLimitedError, RunError, TemporaryError
-from taskreel.domain.job import Job, JobError, UnitRun, UnitState
+from taskreel.domain.errors import (
+    AMBIGUOUS,
+    UNSURE,
+    Category,
+    LeaseLostError,
+    PermanentError,
+    RateLimitedError,
+    RunError,
+    TemporaryError,
+)
+from taskreel.domain.job import Job, JobError, Tried, UnitRun, UnitState
 from taskreel.jobtypes.job_type import JobType, Unit
-from taskreel.media.probe import probe
-from taskreel.ports import Done, Generation, Input, Output, Pending
+from taskreel.ports import Done, Generation, Input, Pending
 
 log = logging.getLogger(__name__)
 
-_PROBE_SECONDS = 60.0
+#: How often a finished result is fetched, each time from the address that a new poll gives.
+_FETCHES = 3
 _OPEN = frozenset({UnitState.TODO, UnitState.RUNNING})
 
 
@@ -37,11 +47,18 @@ class Work:
         self._folder = folder
         self._fractions = [1.0 if unit.state not in _OPEN else 0.0 for unit in job.units]
         self._units = list(job.units)
+        self._failover = Failover(services, job, submission, self._plan)
+        self._save: Callable[[], Awaitable[None]] = _nothing
 
     @property
     def units(self) -> tuple[UnitRun, ...]:
         """Every unit as it is now."""
         return tuple(self._units)
+
+    @property
+    def tried(self) -> tuple[Tried, ...]:
+        """Who has failed the job so far."""
+        return self._failover.tried
 
     @property
     def progress(self) -> int:
@@ -50,6 +67,7 @@ class Work:
 
     async def run(self, save: Callable[[], Awaitable[None]]) -> None:
         """Do what is open. Whatever happens to a unit is in its state; `save` stores what must not be lost."""
+        self._save = save
         todo = [index for index, unit in enumerate(self._units) if unit.state in _OPEN]
         if len(todo) == 1:
             await self._one(todo[0])
@@ -65,47 +83,95 @@ class Work:
         await asyncio.gather(*(each(index) for index in todo))
 
     def time_out(self, limit: timedelta) -> None:
-        """The run's time is up: what had not ended may be tried again."""
-        error = TemporaryError(f"The attempt took longer than {limit.total_seconds():.0f} s.", code="attempt_timeout")
+        """The run's time is up: what had not ended may be tried again, except where a purchase may be under way."""
+        late = TemporaryError(f"The attempt took longer than {limit.total_seconds():.0f} s.", code="attempt_timeout")
         for index, unit in enumerate(self._units):
-            if unit.state is UnitState.TODO:
-                self._set(index, error=_shown(error))
+            if unit.unsure:
+                self._set(index, state=UnitState.FAILED, error=_shown(_unsure()))
+            elif unit.state is UnitState.TODO:
+                self._set(index, error=_shown(late))
 
     async def _one(self, index: int) -> None:
-        unit = self._units[index]
-        try:
-            if unit.due_at is not None and unit.due_at > self._services.clock.now():
+        """Do the unit: with another provider when one fails before anything was bought."""
+        if self._units[index].unsure:
+            self._failed(index, self._units[index], _unsure())
+            return
+        while self._is_due(index):
+            called_at = self._services.clock.now()
+            failure = await self._attempt(index)
+            if failure is None:
                 return
-            await self._call(index, unit)
+            unit = self._units[index]
+            if self._buys(unit):
+                await self._failover.failed(unit, failure, called_at)
+                other = await self._failover.instead(unit, self._plan[index], failure)
+                if other is not None:
+                    self._units[index] = other
+                    continue
+            self._failed(index, unit, failure)
+            return
+
+    def _is_due(self, index: int) -> bool:
+        due_at = self._units[index].due_at
+        return due_at is None or due_at <= self._services.clock.now()
+
+    async def _attempt(self, index: int) -> RunError | None:
+        try:
+            await self._call(index)
+        except LeaseLostError:
+            raise
         except RunError as error:
-            self._failed(index, unit, error)
+            return error
         except Exception:
             log.exception("unit crashed", extra={"action": "unit_crashed", "job_id": self._job.job_id})
-            self._failed(index, unit, TemporaryError("Something went wrong on our side.", code="internal_error"))
+            return TemporaryError("Something went wrong on our side.", code="internal_error")
+        return None
 
-    async def _call(self, index: int, unit: UnitRun) -> None:
-        provider = self._services.providers.get(unit.provider)
-        request = self._request(index, unit)
+    async def _call(self, index: int) -> None:
+        unit, request = self._units[index], self._request(index)
         if unit.operation is not None:
-            answer = await provider.poll(unit.operation, request)
+            answer = await self._services.providers.get(unit.provider).poll(unit.operation, request)
         else:
-            request = replace(request, inputs=await self._inputs(index, request))
-            key = f"{self._job.job_id}.{self._job.round}.{index}"
-            answer = await provider.start(request, idempotency_key=key)
+            answer = await self._start(index, replace(request, inputs=await self._inputs(index, request)))
         if isinstance(answer, Pending):
             self._pending(index, answer)
         else:
-            await self._done(index, answer, request.folder)
+            await self._done(index, answer)
 
-    def _request(self, index: int, unit: UnitRun) -> Generation:
-        plan = self._plan[index]
+    async def _start(self, index: int, request: Generation) -> Done | Pending:
+        """Begin. What is paid for is stored as begun first: a run that dies here must not buy it twice."""
+        unit = self._units[index]
+        if buys := self._buys(unit):
+            unit = await self._failover.admit(unit, self._plan[index])
+        provider = self._services.providers.get(unit.provider)
+        if buys:
+            self._units[index] = unit.model_copy(update={"begun_at": self._services.clock.now()})
+            await self._save()
+        try:
+            key = f"{self._job.job_id}.{self._job.round}.{index}"
+            return await provider.start(replace(request, model=self._model(unit)), idempotency_key=key)
+        except RunError as error:
+            if error.code != AMBIGUOUS:
+                self._set(index, begun_at=None)
+            raise
+        except Exception as error:
+            if not buys:
+                raise
+            log.exception("start crashed", extra={"action": "start_crashed", "job_id": self._job.job_id})
+            raise _unsure() from error
+
+    def _buys(self, unit: UnitRun) -> bool:
+        return self._services.providers.buys(unit.provider)
+
+    def _request(self, index: int) -> Generation:
+        plan, unit = self._plan[index], self._units[index]
 
         def report(fraction: float) -> None:
             self._fractions[index] = max(self._fractions[index], min(fraction, 1.0))
 
         return Generation(
             capability=plan.capability,
-            model=str(self._job.payload.get("model") or ""),
+            model=self._model(unit),
             params={"seed": self._seed(index), **plan.params},
             folder=self._folder,
             name=f"unit-{index}",
@@ -113,6 +179,9 @@ class Work:
             waits=unit.waits,
             report=report,
         )
+
+    def _model(self, unit: UnitRun) -> str:
+        return unit.model or str(self._job.payload.get("model") or "")
 
     def _seed(self, index: int) -> int:
         """The same job's unit is always drawn the same, whoever asks for no seed of their own."""
@@ -128,43 +197,35 @@ class Work:
         due = self._services.clock.now() + answer.poll_after
         self._set(index, state=UnitState.RUNNING, operation=dict(answer.operation), due_at=due, error=None)
 
-    async def _done(self, index: int, answer: Done, folder: Path) -> None:
-        several = len(answer.outputs) > 1
-        artifacts = tuple(
-            [
-                await self._store(output, self._plan[index].name + (f"-{number}" if several else ""), folder)
-                for number, output in enumerate(answer.outputs, start=1)
-            ]
-        )
+    async def _done(self, index: int, answer: Done) -> None:
+        unit, plan, began = self._units[index], self._plan[index], self._services.clock.now()
+        try:
+            artifacts = await keep(self._services, self._job, answer.outputs, plan.name, self._folder)
+        except RunError as error:
+            raise self._unkept(index, error) from error
+        cost: dict[str, Any] = {}
+        if self._buys(unit):
+            await self._failover.succeeded(unit, began)
+            known = answer.cost_usd
+            estimate = self._failover.estimate(unit, plan) if known is None else None
+            cost = {"cost_usd": estimate if known is None else known, "cost_estimated": estimate is not None}
         data = dict(answer.data) if answer.data else None
-        self._set(index, state=UnitState.DONE, operation=None, due_at=None, error=None, artifacts=artifacts, data=data)
+        ended = dict.fromkeys(("operation", "begun_at", "due_at", "error"))
+        self._set(index, state=UnitState.DONE, **ended, artifacts=artifacts, data=data, **cost)
         self._fractions[index] = 1.0
 
-    async def _store(self, output: Output, stem: str, folder: Path) -> Artifact:
-        """Copy an output into our bucket, checked by its content, before the job may complete."""
-        file = output.path or await self._download(output, folder / f"{stem}.download")
-        info = await self._services.workers.run(probe, file, timeout_seconds=_PROBE_SECONDS)
-        name = stem + suffix_of(info.content_type)
-        path = artifact_path(self._job.job_id, self._job.fence, name)
-        await self._services.blobs.put(path, file, content_type=info.content_type)
-        return Artifact(
-            name=name,
-            path=path,
-            content_type=info.content_type,
-            bytes=info.bytes,
-            sha256=info.sha256,
-            width=info.width,
-            height=info.height,
-            duration_seconds=info.duration_seconds,
-        )
-
-    async def _download(self, output: Output, target: Path) -> Path:
-        if output.url is None:
-            raise PermanentError("The provider named no file.", code="no_output")
-        rules = self._services.rules
-        seconds = rules.input_timeout.total_seconds()
-        await self._services.fetch(output.url, target, max_bytes=rules.max_input_bytes, seconds=seconds)
-        return target
+    def _unkept(self, index: int, error: RunError) -> RunError:
+        """What a result that could not be fetched means: a poll gives a new address, but nothing is bought again."""
+        unit = self._units[index]
+        lost = error.category is not Category.PERMANENT or error.code == "input_unreachable"
+        if not lost or not self._buys(unit):
+            return error
+        tries = unit.unfetched + 1
+        self._set(index, unfetched=tries)
+        message = f"{unit.provider} has finished, but its result cannot be fetched: its address may have expired."
+        if unit.operation is None or tries >= _FETCHES:
+            return PermanentError(message, code="result_unreachable")
+        return TemporaryError(message, code="result_unreachable")
 
     def _failed(self, index: int, unit: UnitRun, error: RunError) -> None:
         """A failed poll is asked again; a failed start waits for the next run; a permanent error ends the unit."""
@@ -172,6 +233,10 @@ class Work:
         log.warning("unit failed", extra={"action": "unit_failed", "job_id": self._job.job_id, "code": error.code})
         if error.category is Category.PERMANENT:
             self._set(index, state=UnitState.FAILED, operation=None, due_at=None, error=shown)
+            return
+        if error.details.get("ended"):
+            anew = dict.fromkeys(("operation", "begun_at", "due_at"))
+            self._set(index, state=UnitState.TODO, **anew, error=shown)
             return
         wait = error.retry_after if isinstance(error, RateLimitedError) else None
         if unit.operation is not None:
@@ -184,5 +249,16 @@ class Work:
         self._units[index] = self._units[index].model_copy(update=changes)
 
 
+async def _nothing() -> None:
+    """Before `run` there is nothing to save."""
+
+
+def _unsure() -> PermanentError:
+    return PermanentError(UNSURE, code=AMBIGUOUS)
+
+
 def _shown(error: RunError) -> JobError:
-    return JobError(code=error.code, category=error.category, message=error.message)
+    message = error.message
+    if error.code == AMBIGUOUS and message != UNSURE:
+        message = f"{message.rstrip('.')}. {UNSURE}"
+    return JobError(code=error.code, category=error.category, message=message)
