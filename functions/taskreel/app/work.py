@@ -80,7 +80,12 @@ class Work:
                 # Before anything else can happen: a lost operation would be bought again.
                 await save()
 
-        await asyncio.gather(*(each(index) for index in todo))
+        running = [asyncio.ensure_future(each(index)) for index in todo]
+        try:
+            await asyncio.gather(*running)
+        finally:
+            for one in running:
+                one.cancel()
 
     def time_out(self, limit: timedelta) -> None:
         """The run's time is up: what had not ended may be tried again, except where a purchase may be under way."""
