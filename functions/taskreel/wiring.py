@@ -47,10 +47,9 @@ KEY_NAMES: Mapping[str, str] = {
     "fal": "FAL_KEY",
 }
 
-#: These are told in each request where to call; others have it in their own settings.
+#: Who signs webhooks and is told in each request where to call, so that the address can name the job.
 WEBHOOKS = frozenset({"bfl", "fal", "replicate"})
 
-SIGNING = WEBHOOKS | {"openai"}
 
 
 class SystemClock:
@@ -229,8 +228,8 @@ def _providers(chosen: Settings, workers: Workers, clock: Clock) -> Providers:
     names = elsewhere | chosen.provider_keys.keys() | ({"google"} if chosen.google_vertex_project else set())
     configured: dict[str, Callable[[], Provider]] = {name: partial(_provider, chosen, name) for name in names}
     configured["studio"] = lambda: providers.load("studio")(workers, clock)
-    if unsigned := chosen.webhook_secrets.keys() - SIGNING:
-        raise ConfigurationError(f"WEBHOOK_SECRETS: {', '.join(sorted(unsigned))} signs no webhooks")
+    if unsigned := chosen.webhook_secrets.keys() - WEBHOOKS:
+        raise ConfigurationError(f"WEBHOOK_SECRETS: {', '.join(sorted(unsigned))} cannot be told where to call")
     verifiers = {name: partial(_verify, name, secret) for name, secret in chosen.webhook_secrets.items()}
     return Providers(
         configured,

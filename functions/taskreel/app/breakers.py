@@ -92,12 +92,13 @@ class Breakers:
         if changed or (failed and now - self._written_at.get(id_, _NEVER) >= _WRITE_EVERY):
             await self._write(store, now, id_)
 
-    def by_hand(self, tx: Transaction, now: datetime, id_: str, state: BreakerState | None) -> None:
+    def by_hand(self, tx: Transaction, now: datetime, id_: str, state: BreakerState | None) -> Breaker:
         """In a transaction: an admin keeps it open or closed, or takes that back."""
         breaker = Breaker().by_hand(state, now)
         tx.set("breakers", id_, breaker.document())
         self._seen.pop(id_, None)
         self._views[id_] = breaker
+        return breaker
 
     async def _write(self, store: Store, now: datetime, id_: str) -> None:
         async def write(tx: Transaction) -> Breaker:

@@ -30,7 +30,7 @@ def answer(body: Any, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str
 
 async def read_model(request: Request, model: type[M]) -> M:
     """The body as `model`; TooLargeError over 1 MiB, MalformedError for what is not JSON, InvalidError with paths."""
-    raw = await _body(request)
+    raw = await read_body(request)
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
@@ -40,7 +40,8 @@ async def read_model(request: Request, model: type[M]) -> M:
         raise invalid(error) from None
 
 
-async def _body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """The body; TooLargeError over 1 MiB."""
     declared = request.headers.get("content-length", "")
     chunks: list[bytes] = []
     size = int(declared) if declared.isdecimal() else 0

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from taskreel.domain.job import JobCredits, JobError, Priority, Status
+from taskreel.domain.job import JobCredits, JobError, Priority, Status, Tried
 from taskreel.domain.value import Value
 
 
@@ -65,6 +65,11 @@ class JobView(Value):
     result: ResultView | None
     result_url: str | None
     served_by: str | None
+    #: Who failed it before.
+    tried: list[Tried]
+    #: What its providers took in US dollars; estimated where they did not say.
+    cost_usd: float | None
+    cost_estimated: bool
     urls: JobUrls
 
 

@@ -33,6 +33,9 @@ async def job_view(services: Services, job: Job, base_url: str, *, sign: bool = 
         "result": await result_view(services, job, sign=sign) if completed else None,
         "resultUrl": urls["result"] if completed else None,
         "servedBy": job.served_by,
+        "tried": [one.model_dump(by_alias=True) for one in job.tried],
+        "costUsd": job.cost_usd,
+        "costEstimated": any(unit.cost_estimated for unit in job.units),
         "urls": urls,
     }
 

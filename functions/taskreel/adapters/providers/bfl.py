@@ -53,7 +53,7 @@ class BlackForestLabs:
         webhook: Webhook | None = None,
     ) -> None:
         self._http = Http(self.name, base_url=base_url, hosts=hosts, headers={"x-key": key}, transport=transport)
-        self._webhook = {"webhook_url": webhook.url, "webhook_secret": webhook.secret} if webhook else {}
+        self._webhook = webhook
 
     def models(self) -> Sequence[Model]:
         """What it offers."""
@@ -61,9 +61,10 @@ class BlackForestLabs:
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Pending:
         """Buy one picture."""
-        del idempotency_key  # BFL takes none
         row = models.requested(self.name, request)
-        body = {**_body(row, request), **self._webhook, **wire.options(request.params)}
+        body = {**_body(row, request), **wire.options(request.params)}
+        if hook := self._webhook:  # BFL takes no idempotency key; it names the unit here
+            body |= {"webhook_url": hook.of(idempotency_key), "webhook_secret": hook.secret}
         reply = await self._http.call("POST", f"/v1/{row.path}", creates=row.path, json=body)
         id_ = self._http.accepted(reply, "id", row.path)
         # With a webhook there is no polling_url; with one, the regional host it names must be used.

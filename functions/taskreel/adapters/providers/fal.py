@@ -56,7 +56,7 @@ class Fal:
     ) -> None:
         headers = {"authorization": f"Key {key}"}
         self._http = Http(self.name, base_url=base_url, hosts=hosts, headers=headers, transport=transport)
-        self._webhook = {"fal_webhook": webhook.url} if webhook else None
+        self._webhook = webhook
 
     def models(self) -> Sequence[Model]:
         """What the table lists; any other is asked for by its endpoint, `fal-ai/…`."""
@@ -64,10 +64,11 @@ class Fal:
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Pending:
         """Put one request on the queue."""
-        del idempotency_key  # fal takes none
         row = models.requested(self.name, request)
         body = _body(row, request)
-        reply = await self._http.call("POST", f"/{row.path}", creates=row.name, json=body, params=self._webhook)
+        # fal takes no idempotency key; it names the unit here
+        hook = {"fal_webhook": self._webhook.of(idempotency_key)} if self._webhook else None
+        reply = await self._http.call("POST", f"/{row.path}", creates=row.name, json=body, params=hook)
         # The addresses it returns are shorter than the model's; they cannot be built here.
         named = ("request_id", "status_url", "response_url", "cancel_url")
         operation = {name: self._http.accepted(reply, name, row.name) for name in named}

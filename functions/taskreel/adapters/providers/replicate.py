@@ -55,7 +55,7 @@ class Replicate:
     ) -> None:
         headers = {"authorization": f"Bearer {key}"}
         self._http = Http(self.name, base_url=base_url, hosts=hosts, headers=headers, transport=transport)
-        self._webhook = {"webhook": webhook.url, "webhook_events_filter": ["completed"]} if webhook else {}
+        self._webhook = webhook
 
     def models(self) -> Sequence[Model]:
         """What the table lists; any other is asked for as `owner/name`."""
@@ -63,11 +63,12 @@ class Replicate:
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Pending:
         """Buy one prediction."""
-        del idempotency_key  # Replicate takes none
         row = models.requested(self.name, request)
         name, _, version = row.path.partition(":")
         path = "/v1/predictions" if version else f"/v1/models/{name}/predictions"
-        body = ({"version": version} if version else {}) | {"input": _input(row, request)} | self._webhook
+        body: dict[str, Any] = ({"version": version} if version else {}) | {"input": _input(row, request)}
+        if hook := self._webhook:  # Replicate takes no idempotency key; it names the unit here
+            body |= {"webhook": hook.of(idempotency_key), "webhook_events_filter": ["completed"]}
         limit = {"cancel-after": CANCEL_AFTER.get(request.capability, "600s")}
         reply = await self._http.call("POST", path, creates=row.name, json=body, headers=limit)
         id_ = self._http.accepted(reply, "id", row.name)

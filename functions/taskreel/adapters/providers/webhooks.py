@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import quote
 
 from taskreel.domain.errors import UnauthenticatedError
 
@@ -25,6 +26,10 @@ class Webhook:
 
     url: str
     secret: str = ""
+
+    def of(self, idempotency_key: str) -> str:
+        """The URL for one unit of work: it names the job, so that nobody has to look it up."""
+        return f"{self.url}?job={quote(idempotency_key)}"
 
 
 def refuse(why: str) -> UnauthenticatedError:
