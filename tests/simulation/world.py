@@ -23,6 +23,7 @@ import jwt
 import pytest
 from functions_framework.aio import create_asgi_app
 
+from doors import door_through
 from taskreel import wiring
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.adapters.local.tasks import EmbeddedTasks
@@ -268,7 +269,9 @@ class _Sender:
 
 
 def _services(chosen: Settings, clock: VirtualTime, queue: httpx.AsyncClient) -> Services:
-    tasks = EmbeddedTasks("http://tasks.test", target_url=BASE, internal_key=chosen.internal_keys[0], client=queue)
+    tasks = EmbeddedTasks(
+        "http://tasks.test", target_url=BASE, internal_key=chosen.internal_keys[0], through=door_through(queue)
+    )
     built = wiring.build(chosen, clock)
     if isinstance(built.store, SqliteStore):
         built.store._gather_seconds = 0.0  # it would pause on the real clock
@@ -280,7 +283,7 @@ def _wire(patch: pytest.MonkeyPatch, chosen: Settings, services: Services) -> No
     patch.setattr(wiring, "settings", lambda: chosen)
     patch.setattr(wiring, "services", lambda: services)
     patch.setattr(signal, "signal", lambda *_: None)  # the test runner's own handlers stay
-    for app in (wiring.api, wiring.processor, wiring.maintenance):
+    for app in (wiring.api, wiring.running, wiring.processor, wiring.maintenance):
         app.cache_clear()
 
 

@@ -1,0 +1,280 @@
+"""A world whose every movement is made by hand: which task arrives when, how often, at whom, and who dies over it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+
+from simulation.world import VirtualTime, settings
+from taskreel import wiring
+from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.app.indexes import INDEXES
+from taskreel.app.process import Answer, Processor
+from taskreel.app.services import Services
+from taskreel.domain.credits import Account, EntryKind, LedgerEntry
+from taskreel.domain.errors import PermanentError, QueueError, RateLimitedError, TemporaryError
+from taskreel.domain.job import Job
+from taskreel.ports import Clock, Document, Done, Generation, LaneStats, Model, Pending, Query, Store, Task, Transaction
+from taskreel_local.cloudtasks.clock import SECOND, VirtualClock
+
+T = TypeVar("T")
+
+
+@dataclass
+class HandQueue:
+    """Tasks wait here until somebody delivers them, or loses them."""
+
+    waiting: list[Task] = field(default_factory=list)
+    away: bool = False
+
+    async def enqueue(self, task: Task, /) -> None:
+        if self.away:
+            raise QueueError("the queue is away")
+        self.waiting.append(task)
+
+    async def enqueue_many(self, tasks: Sequence[Task], /) -> None:
+        for task in tasks:
+            await self.enqueue(task)
+
+    async def pause(self, lane: str, /) -> None:
+        raise NotImplementedError(lane)
+
+    async def resume(self, lane: str, /) -> None:
+        raise NotImplementedError(lane)
+
+    async def purge(self, lane: str, /) -> None:
+        raise NotImplementedError(lane)
+
+    async def stats(self, lane: str, /) -> LaneStats:
+        raise NotImplementedError(lane)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@dataclass
+class Scripted:
+    """A provider that does with each unit what its request says: `providerOptions.script`, a step a call, then done.
+
+    It honours idempotency keys, as good services do.
+    """
+
+    clock: Clock
+    name: str = "studio"
+    calls: Counter[str] = field(default_factory=Counter)
+    accepted: dict[str, str] = field(default_factory=dict)
+
+    async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
+        if idempotency_key in self.accepted:
+            return _pending(idempotency_key, 0)
+        match self._step(request, idempotency_key):
+            case "temporary":
+                raise TemporaryError("not now")
+            case "permanent":
+                raise PermanentError("never")
+            case "limited":
+                raise RateLimitedError("patience", retry_after=timedelta(seconds=20))
+            case "pending":
+                self.accepted[idempotency_key] = "running"
+                return _pending(idempotency_key, 2)
+            case "slow":
+                await self.clock.sleep(12)
+            case _:
+                pass
+        return Done()
+
+    async def poll(self, operation: Mapping[str, Any], _request: Generation, /) -> Done | Pending:
+        left = int(operation["left"])
+        return Done() if left <= 0 else _pending(str(operation["key"]), left - 1)
+
+    async def cancel(self, operation: Mapping[str, Any], /) -> None:
+        self.accepted[str(operation["key"])] = "cancelled"
+
+    def models(self) -> Sequence[Model]:
+        return ()
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _step(self, request: Generation, key: str) -> str:
+        script = request.params.get("providerOptions", {}).get("script", [])
+        place = self.calls[key]
+        self.calls[key] += 1
+        return str(script[place]) if place < len(script) else "done"
+
+
+def _pending(key: str, left: int) -> Pending:
+    return Pending(operation={"key": key, "left": left}, poll_after=timedelta(seconds=15))
+
+
+class GoneError(Exception):
+    """What a dead instance's coroutines end with when the world is cleared up."""
+
+
+@dataclass
+class Mortal:
+    """The store as one instance has it: once the instance is dead, no call returns."""
+
+    store: Store
+    dead: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def get(self, collection: str, id_: str, /) -> Document | None:
+        return await self._alive(lambda: self.store.get(collection, id_))
+
+    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
+        return await self._alive(lambda: self.store.transaction(fn))
+
+    async def query(self, query: Query, /) -> list[Document]:
+        return await self._alive(lambda: self.store.query(query))
+
+    async def aggregate(self, query: Query, /, *, total: Sequence[str] = ()) -> dict[str, int | float]:
+        return await self._alive(lambda: self.store.aggregate(query, total=total))
+
+    def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
+        return self.store.watch(collection, id_)
+
+    async def close(self) -> None:
+        """The file is the world's."""
+
+    async def _alive(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Death comes before the call or after it: what was written stays, but nobody hears of it."""
+        await self._breathe()
+        answer = await call()
+        await self._breathe()
+        return answer
+
+    async def _breathe(self) -> None:
+        if self.dead:
+            await self.over.wait()
+            raise GoneError
+
+
+@dataclass
+class Instance:
+    """One processor with its own grip on the store."""
+
+    services: Services
+    mortal: Mortal
+    processor: Processor
+    running: set[asyncio.Task[Answer]] = field(default_factory=set)
+
+
+class Chaos:
+    """The system, to be driven from outside an event loop, one movement at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.engine_clock = VirtualClock()
+        self.clock = VirtualTime(self.engine_clock)
+        self.store = SqliteStore(":memory:", INDEXES)
+        self.queue = HandQueue()
+        self.provider = Scripted(self.clock)
+        self._base = self._services(folder)
+        self.instances: list[Instance] = []
+        self._graves: list[Instance] = []
+        self.replace(None)
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do it, and whatever follows from it before time goes on."""
+
+        async def and_rest() -> T:
+            try:
+                return await work
+            finally:
+                await self._rest()
+
+        return self.loop.run_until_complete(and_rest())
+
+    @property
+    def services(self) -> Services:
+        """As the API has them."""
+        return self._base
+
+    def replace(self, old: Instance | None) -> None:
+        """A fresh instance, in the place of one that is gone."""
+        if old is not None:
+            self.instances.remove(old)
+            self._graves.append(old)
+        mortal = Mortal(self.store)
+        services = replace(self._base, store=mortal)
+        self.instances.append(Instance(services, mortal, Processor(services)))
+
+    def deliver(self, task: Task) -> asyncio.Task[Answer]:
+        """Begin a delivery at the newest instance; it may go on while other things happen."""
+        instance = self.instances[-1]
+
+        async def begin() -> asyncio.Task[Answer]:
+            running = asyncio.ensure_future(instance.processor.process(task.job_id))
+            instance.running.add(running)
+            return running
+
+        return self.do(begin())
+
+    def crash(self) -> None:
+        """kill -9."""
+        self.instances[-1].mortal.dead = True
+        self.replace(self.instances[-1])
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        self.do(self.instances[-1].processor.stop())
+        self.replace(self.instances[-1])
+
+    def advance(self, seconds: float) -> None:
+        until = self.engine_clock.now() + round(seconds * SECOND)
+        self.do(_nothing())
+        while self.engine_clock.run_next(until):
+            self.do(_nothing())
+
+    def jobs(self) -> list[Job]:
+        rows = self.do(self.store.query(Query(collection="jobs")))
+        return [Job.model_validate(row.data) for row in rows]
+
+    def accounts(self) -> list[Account]:
+        return [Account.model_validate(row.data) for row in self.do(self.store.query(Query(collection="accounts")))]
+
+    def ledger(self, kind: EntryKind) -> list[LedgerEntry]:
+        rows = self.do(self.store.query(Query(collection="ledger", where=(("kind", "==", str(kind)),))))
+        return [LedgerEntry.model_validate(row.data) for row in rows]
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def close(self) -> None:
+        """Let the dead go, and end what still runs."""
+        self.loop.run_until_complete(self._bury())
+        self._base.workers.close()
+        self.loop.close()
+
+    async def _bury(self) -> None:
+        for instance in [*self.instances, *self._graves]:
+            instance.mortal.dead = True
+            instance.mortal.over.set()
+        pending = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        await self.store.close()
+
+    async def _rest(self) -> None:
+        loop: Any = self.loop
+        quiet = 0
+        while quiet < 3:
+            await asyncio.sleep(0)
+            quiet = 0 if loop._ready else quiet + 1
+
+    def _services(self, folder: Path) -> Services:
+        built = wiring.build(settings(folder, initial_credits=30), self.clock)
+        built.providers._built["studio"] = self.provider
+        return replace(built, store=self.store, tasks=self.queue, random=Random(7))
+
+
+async def _nothing() -> None:
+    """Let what is ready run."""
