@@ -87,7 +87,7 @@ class Advance:
                 self._services, self._job, name, index, children.validated(payload, job_type, name), job_type
             )
             before = known.get(index)
-            if before is not None and before.status is Status.COMPLETED and before.payload == job.payload:
+            if before is not None and self._adopts(before, job):
                 adopted += 1
             else:
                 made.append(job)
@@ -105,6 +105,11 @@ class Advance:
             }
         )
         return started if made else started.model_copy(update={"state": StepState.DONE})
+
+    def _adopts(self, before: Job, job: Job) -> bool:
+        """Whether the job need not be done: an earlier round, or what this one replays, has done the same."""
+        done = before.status is Status.COMPLETED and not children.of_this_round(before, self._job)
+        return done and before.payload == job.payload
 
     def _check_budget(self, name: str, cost: int) -> None:
         """A fan-out wider than was reckoned with must not be started."""

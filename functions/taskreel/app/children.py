@@ -24,7 +24,7 @@ _AT_ONCE = 100
 
 
 async def of_step(services: Services, parent: Job, step: str) -> list[Job]:
-    """The step's jobs in order: at each place what is completed, or else the newest round's.
+    """The step's jobs in order: at each place this round's, or else what was completed before, the newest first.
 
     Those of the jobs that this pipeline replays count too, except in the steps that it does again.
     """
@@ -34,13 +34,19 @@ async def of_step(services: Services, parent: Job, step: str) -> list[Job]:
     for row in await services.store.query(query):
         job = Job.model_validate(row.data)
         before = found.get(job.index)
-        if before is None or _rank(job, parent) > _rank(before, parent):
+        if before is None or _rank(job, parents, parent) > _rank(before, parents, parent):
             found[job.index] = job
     return [found[index] for index in sorted(found)]
 
 
-def _rank(job: Job, parent: Job) -> tuple[bool, bool, int]:
-    return job.status is Status.COMPLETED, job.parent_id == parent.job_id, job.round
+def of_this_round(job: Job, parent: Job) -> bool:
+    """Whether the pipeline has made the job since it was last begun."""
+    return job.parent_id == parent.job_id and job.parent_round == parent.round
+
+
+def _rank(job: Job, parents: list[str], parent: Job) -> tuple[bool, bool, int, int]:
+    distance = parents.index(job.parent_id or "")
+    return of_this_round(job, parent), job.status is Status.COMPLETED, -distance, job.parent_round or 0
 
 
 async def count(services: Services, parent: Job, step: str, run: StepRun) -> tuple[int, int]:

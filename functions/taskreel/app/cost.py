@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,13 +13,14 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission
 
 
-def cost(job_type: JobType[Any], submission: Submission) -> int:
+def cost(job_type: JobType[Any], submission: Submission, *, without: Collection[int] = ()) -> int:
     """The credits to hold. For a pipeline, what its steps come to at their widest, or the budget it was given.
 
-    Raises InvalidError, with paths, for a pipeline of which a step could never run.
+    `without` are the places of units that need not be done. Raises InvalidError, with paths, for a pipeline of which a
+    step could never run.
     """
     if job_type.pipeline is None:
-        return sum(unit.credits for unit in job_type.units(submission))
+        return sum(unit.credits for place, unit in enumerate(job_type.units(submission)) if place not in without)
     steps = job_type.pipeline(submission)
     total = sum(_step_cost(name, step) for name, step in steps.steps.items())
     budget: int | None = getattr(submission, "budget", None)

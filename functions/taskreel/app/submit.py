@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,7 +26,7 @@ from taskreel.domain.errors import (
     TooFewCreditsError,
 )
 from taskreel.domain.ids import keyed_job_id, random_job_id
-from taskreel.domain.job import Job, JobCredits, Status
+from taskreel.domain.job import Job, JobCredits, Status, UnitRun
 from taskreel.domain.retry import RetryPolicy
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, RetryOptions, Submission
@@ -45,11 +46,22 @@ class Request:
     job_type: JobType[Any]
     submission: Submission
     idempotency_key: str | None = None
+    #: The jobs that it replays, the newest first; the steps that it does again though they were done; and the units,
+    #: by their place, that are taken over.
+    lineage: tuple[str, ...] = ()
+    redo: tuple[str, ...] = ()
+    kept: Mapping[int, UnitRun] = field(default_factory=dict)
 
     @property
     def body_hash(self) -> str:
         """Equal for equal requests, whatever their order of fields and white space."""
-        return hashlib.sha256(self.submission.model_dump_json().encode()).hexdigest()
+        text = "\n".join([self.submission.model_dump_json(), *self.lineage[:1], *self.redo])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def held(self) -> int:
+        """The credits to hold: what is taken over has been paid for."""
+        return cost(self.job_type, self.submission, without=self.kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +87,7 @@ async def quote(services: Services, caller: Caller, request: Request) -> Quote:
     _check_schedule(services, request.submission)
     units, _ = await unit_runs(services, request.job_type, request.submission)
     document = await services.store.get("accounts", caller.user_id)
-    return Quote(
-        cost(request.job_type, request.submission), open_account(services, caller.user_id, document), served_by(units)
-    )
+    return Quote(request.held, open_account(services, caller.user_id, document), served_by(units))
 
 
 async def submit(services: Services, caller: Caller, request: Request) -> Submitted:
@@ -125,6 +135,7 @@ async def _new_job(services: Services, caller: Caller, request: Request) -> Job:
     now = services.clock.now()
     submission, job_type = request.submission, request.job_type
     units, not_before = await unit_runs(services, job_type, submission)
+    units = tuple(request.kept.get(place, unit) for place, unit in enumerate(units))
     scheduled = submission.schedule_at if submission.schedule_at and submission.schedule_at > now else None
     status = Status.SCHEDULED if scheduled else Status.QUEUED
     start = scheduled or not_before or now
@@ -142,13 +153,15 @@ async def _new_job(services: Services, caller: Caller, request: Request) -> Job:
         status_at={status: now},
         retry=_retry(job_type.retry, submission.retry),
         next_attempt_at=scheduled or not_before,
-        credits=JobCredits(held=cost(job_type, submission)),
+        credits=JobCredits(held=request.held),
         served_by=served_by(units),
         units=units,
         wake_shard=services.random.randrange(WAKE_SHARDS),
         start_by=_after(start, submission.start_within_seconds),
         finish_by=_after(start, submission.deadline_seconds) or start + job_type.deadline,
         request_hash=request.body_hash if key else None,
+        lineage=request.lineage,
+        redo=request.redo,
     )
     return job.with_(now, wake_at=alarm(job, first_alarm(services, start, now)))
 

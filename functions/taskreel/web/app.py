@@ -10,7 +10,7 @@ from fastapi_offline import FastAPIOffline
 
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError
-from taskreel.web import aliases, balances, jobs, openapi, problems, providers
+from taskreel.web import aliases, balances, jobs, openapi, problems, providers, replays
 from taskreel.web.auth import Authenticator, TokenRules
 
 _DESCRIPTION = "Create media generation jobs, follow them, and read what they made."
@@ -34,10 +34,11 @@ def api_app(services: Services, rules: TokenRules, *, base_url: str) -> FastAPI:
     # Before the jobs: their last route refuses every type that it does not know.
     app.include_router(aliases.router)
     app.include_router(jobs.router)
+    app.include_router(replays.router)
     app.include_router(balances.router)
     app.include_router(providers.router)
     app.add_exception_handler(RequestValidationError, _bad_parameter)
-    openapi.complete(app, balances.Grant, providers.BreakerOrder, aliases.AiGeneration)
+    openapi.complete(app, balances.Grant, providers.BreakerOrder, aliases.AiGeneration, replays.Replay)
     app.state.services = services
     problems.install(app)
     return app

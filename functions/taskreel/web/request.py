@@ -28,9 +28,12 @@ def answer(body: Any, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str
     return Response(to_json(body), status.value, headers, media_type="application/json")
 
 
-async def read_model(request: Request, model: type[M]) -> M:
-    """The body as `model`; TooLargeError over 1 MiB, MalformedError for what is not JSON, InvalidError with paths."""
-    raw = await read_body(request)
+async def read_model(request: Request, model: type[M], *, absent: bytes = b"") -> M:
+    """The body as `model`, `absent` where there is none.
+
+    TooLargeError over 1 MiB, MalformedError for what is not JSON, InvalidError with paths.
+    """
+    raw = await read_body(request) or absent
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:

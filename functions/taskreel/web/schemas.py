@@ -33,7 +33,7 @@ class ResultView(Value):
 
 
 class JobUrls(Value):
-    """Where to follow the job; `cancel` takes DELETE, `retry` POST."""
+    """Where to follow the job; `cancel` takes DELETE, `retry` and `replay` POST."""
 
     self: str
     progress: str
@@ -41,6 +41,7 @@ class JobUrls(Value):
     events: str
     cancel: str
     retry: str
+    replay: str
 
 
 class JobView(Value):
@@ -65,6 +66,7 @@ class JobView(Value):
     result: ResultView | None
     result_url: str | None
     served_by: str | None
+    replay_of: str | None
     #: Who failed it before.
     tried: list[Tried]
     #: What its providers took in US dollars; estimated where they did not say.

@@ -33,6 +33,7 @@ async def job_view(services: Services, job: Job, base_url: str, *, sign: bool = 
         "result": await result_view(services, job, sign=sign) if completed else None,
         "resultUrl": urls["result"] if completed else None,
         "servedBy": job.served_by,
+        "replayOf": job.lineage[0] if job.lineage and job.parent_id is None else None,
         "tried": [one.model_dump(by_alias=True) for one in job.tried],
         "costUsd": job.cost_usd,
         "costEstimated": any(unit.cost_estimated for unit in job.units),
@@ -59,6 +60,7 @@ def job_urls(job: Job, base_url: str) -> dict[str, str]:
         "events": f"{self_url}/events",
         "cancel": self_url,
         "retry": f"{self_url}/retry",
+        "replay": f"{self_url}/replay",
     }
 
 

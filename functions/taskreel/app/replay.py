@@ -1,0 +1,90 @@
+"""A new job from one that has ended: changed where the user says so, and without doing again what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import Field
+
+from taskreel.app.read import Caller, find_job
+from taskreel.app.services import Services
+from taskreel.app.submit import Request, submit
+from taskreel.domain.errors import ConflictError, InvalidError
+from taskreel.domain.job import Job, UnitRun, UnitState
+from taskreel.domain.value import Value
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes.job_type import JobType, Submission
+
+
+class Replay(Value):
+    """`{fromStep?, edit?, provider?}`."""
+
+    from_step: str | None = Field(default=None, max_length=64)
+    edit: dict[str, Any] | None = None
+    provider: str | None = Field(default=None, min_length=1, max_length=100)
+
+
+async def replay(services: Services, caller: Caller, named: tuple[str, str], wanted: Replay, key: str | None) -> Job:
+    """The new job, whose lineage begins with the job `named` (its type and id).
+
+    Raises ConflictError unless that has ended, InvalidError for a step that it does not have, ValidationError when the
+    edited payload does not fit, and what `submit` raises.
+    """
+    job_type, job_id = named
+    original = await find_job(services, caller, job_id, job_type)
+    if original.parent_id is not None:
+        raise ConflictError(f"This job is a part of {original.parent_id}: replay that.", parentId=original.parent_id)
+    if not original.status.final:
+        raise ConflictError(f"Only a job that has ended can be replayed; this one is {original.status}.")
+    kind = JOB_TYPES[original.job_type]
+    changes = {**(wanted.edit or {}), **({"provider": wanted.provider} if wanted.provider else {})}
+    submission = kind.submission.model_validate(merged(original.payload, changes))
+    request = Request(
+        job_type=kind,
+        submission=submission,
+        idempotency_key=key,
+        lineage=(original.job_id, *original.lineage),
+        redo=_redo(kind, submission, wanted.from_step),
+        kept=_kept(kind, submission, original),
+    )
+    # As a retry does: the job stays its owner's, whoever asked.
+    owner = caller if caller.user_id == original.user_id else replace(caller, user_id=original.user_id, projects=None)
+    return (await submit(services, owner, request)).job
+
+
+def merged(target: Any, patch: Any) -> Any:
+    """JSON merge patch (RFC 7396): null removes a member, an object changes one, anything else replaces."""
+    if not isinstance(patch, Mapping):
+        return patch
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merged(result.get(name), value)
+    return result
+
+
+def _redo(kind: JobType[Any], submission: Submission, first: str | None) -> tuple[str, ...]:
+    if first is None:
+        return ()
+    steps = kind.pipeline(submission) if kind.pipeline else None
+    if steps is None or first not in steps.steps:
+        known = f"its steps are: {', '.join(steps.order())}" if steps else "it has no steps"
+        message = f"a {kind.name} has no step {first!r}; {known}"
+        raise InvalidError(f"fromStep: {message}", errors=[{"path": "fromStep", "message": message}])
+    return tuple(sorted(steps.following(first)))
+
+
+def _kept(kind: JobType[Any], submission: Submission, original: Job) -> dict[int, UnitRun]:
+    """Of a job that did a part of its units, those that are still asked for in the same words; they cost nothing."""
+    if all(unit.state is UnitState.DONE for unit in original.units):
+        return {}
+    before = kind.units(kind.submission.model_validate(original.payload))
+    return {
+        place: run.model_copy(update={"credits": 0})
+        for place, (unit, old, run) in enumerate(zip(kind.units(submission), before, original.units, strict=False))
+        if run.state is UnitState.DONE and unit == old
+    }
