@@ -155,6 +155,9 @@ class TaskQueue(Protocol):
     async def stats(self, lane: str, /) -> LaneStats:
         """How much waits on the lane."""
 
+    async def close(self) -> None:
+        """Let go of connections."""
+
 
 # ── Blobs ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -185,6 +188,9 @@ class Blobs(Protocol):
 
     async def delete(self, prefix: str, /) -> int:
         """Remove every object under `prefix`; how many there were."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
 
 
 class Fetch(Protocol):

@@ -8,32 +8,33 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from fastapi import FastAPI
 from pydantic import SecretStr
 
 from taskreel import log
 from taskreel.adapters import providers
-from taskreel.adapters.fetch import Fetcher
 from taskreel.adapters.providers.catalogue import ModelTable
 from taskreel.adapters.providers.webhooks import Webhook
 from taskreel.app.indexes import INDEXES
-from taskreel.app.process import Processor
 from taskreel.app.scratch import Scratch
 from taskreel.app.services import Providers, Rules, Services
 from taskreel.config import ConfigurationError, Settings
 from taskreel.media.workers import Workers
-from taskreel.ports import Blobs, Clock, Provider, Store, TaskQueue
-from taskreel.web import tasks as internal
-from taskreel.web.app import api_app
+from taskreel.ports import Blobs, Clock, Fetch, Provider, Store, TaskQueue
 from taskreel.web.auth import InternalKeys, TokenRules
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from taskreel.app.process import Processor
+    from taskreel.web.tasks import InternalApp
 
 #: Which variable holds each provider's key.
 KEY_NAMES: Mapping[str, str] = {
@@ -49,7 +50,6 @@ KEY_NAMES: Mapping[str, str] = {
 
 #: Who signs webhooks and is told in each request where to call, so that the address can name the job.
 WEBHOOKS = frozenset({"bfl", "fal", "replicate"})
-
 
 
 class SystemClock:
@@ -81,28 +81,43 @@ def services() -> Services:
 @functools.cache
 def api() -> FastAPI:
     """The jobs API."""
+    from taskreel.web.app import api_app  # noqa: PLC0415 - each function imports what it serves
+
     chosen = settings()
     return api_app(services(), _token_rules(chosen), base_url=chosen.api_base_url)
 
 
 @functools.cache
-def processor() -> internal.InternalApp:
-    """The task processor; it gives its leases back when the instance is stopped."""
-    running = Processor(services())
+def running() -> Processor:
+    """What runs jobs in this process."""
+    from taskreel.app.process import Processor  # noqa: PLC0415 - each function imports what it serves
 
-    async def stop() -> None:
-        await running.stop()
-        services().workers.close()
-        services().scratch.clear()
-
-    _before_stopping(stop)
-    return internal.processing(InternalKeys(settings().internal_keys), running)
+    return Processor(services())
 
 
 @functools.cache
-def maintenance() -> internal.InternalApp:
+def processor() -> InternalApp:
+    """The task processor; it gives its leases back when the instance is stopped."""
+    from taskreel.web.tasks import processing  # noqa: PLC0415 - each function imports what it serves
+
+    _before_stopping(_stop)
+    return processing(InternalKeys(settings().internal_keys), running())
+
+
+async def _stop() -> None:
+    await running().stop()
+    built = services()
+    built.workers.close()
+    built.scratch.clear()
+    await built.tasks.close()
+
+
+@functools.cache
+def maintenance() -> InternalApp:
     """The sweep."""
-    return internal.maintenance(InternalKeys(settings().internal_keys), services())
+    from taskreel.web import tasks  # noqa: PLC0415 - each function imports what it serves
+
+    return tasks.maintenance(InternalKeys(settings().internal_keys), services())
 
 
 def build(chosen: Settings, clock: Clock) -> Services:
@@ -114,7 +129,7 @@ def build(chosen: Settings, clock: Clock) -> Services:
         blobs=_blobs(chosen, clock),
         providers=_providers(chosen, workers, clock),
         workers=workers,
-        fetch=Fetcher(own=_own_addresses(chosen)),
+        fetch=_fetch(_own_addresses(chosen)),
         clock=clock,
         rules=_rules(chosen),
         scratch=Scratch(chosen.scratch_dir),
@@ -139,6 +154,21 @@ def _token_rules(chosen: Settings) -> TokenRules:
         audience=chosen.jwt_audience,
         leeway_seconds=chosen.jwt_leeway_seconds,
     )
+
+
+def _fetch(own: Sequence[str]) -> Fetch:
+    """The fetcher, made when the first input is."""
+
+    @functools.cache
+    def made() -> Fetch:
+        from taskreel.adapters.fetch import Fetcher  # noqa: PLC0415 - httpx, for those who fetch
+
+        return Fetcher(own)
+
+    async def fetch(url: str, target: Path, /, *, max_bytes: int, seconds: float) -> str:
+        return await made()(url, target, max_bytes=max_bytes, seconds=seconds)
+
+    return fetch
 
 
 def _rules(chosen: Settings) -> Rules:
@@ -229,7 +259,7 @@ def _providers(chosen: Settings, workers: Workers, clock: Clock) -> Providers:
     configured: dict[str, Callable[[], Provider]] = {name: partial(_provider, chosen, name) for name in names}
     configured["studio"] = lambda: providers.load("studio")(workers, clock)
     if unsigned := chosen.webhook_secrets.keys() - WEBHOOKS:
-        raise ConfigurationError(f"WEBHOOK_SECRETS: {', '.join(sorted(unsigned))} cannot be told where to call")
+        raise ConfigurationError(f"WEBHOOK_SECRETS: {', '.join(sorted(unsigned))} signs no webhooks")
     verifiers = {name: partial(_verify, name, secret) for name, secret in chosen.webhook_secrets.items()}
     return Providers(
         configured,

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from doors import door_through
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.local.tasks import PARENT, EmbeddedTasks
 from taskreel.domain.errors import QueueError
@@ -56,7 +57,7 @@ class Lanes:
 @asynccontextmanager
 async def embedded(service: LocalCloudTasks) -> AsyncIterator[TaskQueue]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(service.rest_app)) as client:
-        yield EmbeddedTasks("http://local.test", target_url=TARGET, internal_key="key", client=client)
+        yield EmbeddedTasks("http://local.test", target_url=TARGET, internal_key="key", through=door_through(client))
 
 
 @asynccontextmanager
@@ -174,7 +175,7 @@ async def test_a_door_that_cannot_be_reached_is_a_queue_error() -> None:
         raise httpx.ConnectError("refused")
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(refuse)) as client:
-        queue = EmbeddedTasks("http://local.test", target_url=TARGET, internal_key="key", client=client)
+        queue = EmbeddedTasks("http://local.test", target_url=TARGET, internal_key="key", through=door_through(client))
         with pytest.raises(QueueError, match="cannot be reached"):
             await queue.enqueue(task("job-1"))
 
@@ -188,6 +189,6 @@ async def test_under_load_the_embedded_adapter_sends_a_hundred_tasks_a_call() ->
         return httpx.Response(200, json={"name": "operation", "done": True})
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(counting)) as client:
-        queue = EmbeddedTasks("http://local.test", target_url=TARGET, internal_key="key", client=client)
+        queue = EmbeddedTasks("http://local.test", target_url=TARGET, internal_key="key", through=door_through(client))
         await asyncio.gather(*(queue.enqueue(task(f"job-{i}")) for i in range(250)))
     assert calls == [100, 100, 50]

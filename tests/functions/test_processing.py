@@ -171,7 +171,7 @@ async def test_a_run_sees_that_its_job_was_cancelled_and_stops(
 
 
 async def test_a_stopping_processor_gives_its_leases_back(world: World, running_job: dict[str, Any]) -> None:
-    await wiring.processor().state.processor.stop()
+    await wiring.running().stop()
     await world.rest()
     back = await world.job(running_job["jobId"])
     assert (back.status, back.attempt, back.lease_until) == (Status.QUEUED, 0, None)

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from doors import door_through
 from functions.asking import BATCH, IMAGE, NOOP, UPSCALE, VIDEO, balance, batch, paths, problem, read, submitted
 from simulation.world import BASE, World, running
 
@@ -193,7 +194,7 @@ async def test_a_queue_that_cannot_be_reached_does_not_stop_a_submission(
 ) -> None:
     with monkeypatch.context() as cut:
         out_of_order = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(500)))
-        cut.setattr(world.services.tasks, "_client", out_of_order)
+        cut.setattr(world.services.tasks, "_through", door_through(out_of_order))
         job = await submitted(ada)
     await world.settle()
     assert (await read(ada, job))["status"] == "QUEUED"

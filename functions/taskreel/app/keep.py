@@ -10,7 +10,6 @@ from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact, artifact_path
 from taskreel.domain.errors import PermanentError
 from taskreel.domain.job import Job
-from taskreel.media.probe import probe
 from taskreel.ports import Output
 
 _PROBE_SECONDS = 60.0
@@ -31,6 +30,8 @@ async def keep(
 
 async def _keep(services: Services, job: Job, output: Output, stem: str, folder: Path) -> Artifact:
     file = output.path or await _download(services, output, folder / f"{stem}.download")
+    from taskreel.media.probe import probe  # noqa: PLC0415 - libav and Pillow: 0.2 s, for those who keep files
+
     info = await services.workers.run(probe, file, timeout_seconds=_PROBE_SECONDS)
     name = stem + suffix_of(info.content_type)
     path = artifact_path(job.job_id, job.fence, name)

@@ -17,6 +17,7 @@ class Value(BaseModel):
         alias_generator=to_camel,
         populate_by_name=True,
         ser_json_inf_nan="null",
+        defer_build=True,  # a function that starts builds the models that it uses
     )
 
     def document(self) -> dict[str, Any]:

@@ -7,12 +7,13 @@ import hmac
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import jwt
+from typing import TYPE_CHECKING, Any
 
 from taskreel.app.read import Caller
 from taskreel.domain.errors import ForbiddenError, UnauthenticatedError
+
+if TYPE_CHECKING:
+    from jwt import PyJWKClient
 
 _ASYMMETRIC = ["RS256", "ES256"]
 _KNOWN = 2048
@@ -39,7 +40,8 @@ class Authenticator:
         self._issuer = rules.issuer
         self._audience = rules.audience
         self._leeway = rules.leeway_seconds
-        self._jwks = jwt.PyJWKClient(rules.jwks_url, cache_keys=True) if rules.jwks_url else None
+        self._jwks_url = rules.jwks_url
+        self._jwks: PyJWKClient | None = None
         self._key = rules.public_key or rules.secret
         # A public key can never be taken for a shared secret.
         self._algorithms = _ASYMMETRIC if rules.jwks_url or rules.public_key else ["HS256"]
@@ -53,32 +55,40 @@ class Authenticator:
         known = self._known.get(token)
         if known is not None and time.time() < known[0] + self._leeway:
             return known[1]
-        try:
-            claims = await self._claims(token.strip())
-            caller = _caller(claims)
-        except jwt.PyJWKClientConnectionError:
-            raise UnauthenticatedError("The issuer's keys cannot be reached to check this token.") from None
-        except jwt.PyJWTError as error:
-            raise UnauthenticatedError(f"This token does not hold: {error}.") from None
+        claims = await self._claims(token.strip())
+        caller = _caller(claims)
         if len(self._known) >= _KNOWN:
             self._known.clear()
         self._known[token] = (float(claims["exp"]), caller)
         return caller
 
     async def _claims(self, token: str) -> dict[str, Any]:
-        key: Any = self._key
-        if self._jwks is not None:
-            key = (await asyncio.to_thread(self._jwks.get_signing_key_from_jwt, token)).key
-        claims: dict[str, Any] = jwt.decode(
-            token,
-            key,
-            algorithms=self._algorithms,
-            issuer=self._issuer,
-            audience=self._audience,
-            leeway=self._leeway,
-            options={"require": self._require, "verify_aud": self._audience is not None},
-        )
+        import jwt  # noqa: PLC0415 - a function that starts answers its first health check without
+
+        try:
+            key: Any = self._key if self._jwks_url is None else await self._published_key(token)
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=self._algorithms,
+                issuer=self._issuer,
+                audience=self._audience,
+                leeway=self._leeway,
+                options={"require": self._require, "verify_aud": self._audience is not None},
+            )
+        except jwt.PyJWKClientConnectionError:
+            raise UnauthenticatedError("The issuer's keys cannot be reached to check this token.") from None
+        except jwt.PyJWTError as error:
+            raise UnauthenticatedError(f"This token does not hold: {error}.") from None
         return claims
+
+    async def _published_key(self, token: str) -> Any:
+        """The issuer's key that the token names; the set is fetched once, and again for a new name."""
+        import jwt  # noqa: PLC0415 - see above
+
+        if self._jwks is None:
+            self._jwks = jwt.PyJWKClient(self._jwks_url or "", cache_keys=True)
+        return (await asyncio.to_thread(self._jwks.get_signing_key_from_jwt, token)).key
 
 
 def _caller(claims: Mapping[str, Any]) -> Caller:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
@@ -47,36 +47,18 @@ async def caller_of(request: Request) -> Caller:
 # ── Submit ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def _submit_route(job_type: JobType[Any]) -> None:
-    async def endpoint(request: Request) -> Response:
-        return await _submit(request, job_type)
-
-    router.add_api_route(
-        f"/{job_type.name}",
-        endpoint,
-        methods=["POST"],
-        status_code=202,
-        name=f"submit_{job_type.name.replace('-', '_')}",
-        summary=job_type.summary,
-        description=f"{job_type.submission.__doc__} Price: {job_type.price}.",
-        responses={
-            202: {"model": JobView},
-            200: {"model": JobView, "description": "ended within Prefer: wait"},
-            **PROBLEMS,
-        },
-        openapi_extra={**body(job_type.submission, dict(job_type.example)), "parameters": _SUBMIT_PARAMETERS},
-    )
-
-
-_SUBMIT_PARAMETERS = [
-    {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}},
-    {"name": "Prefer", "in": "header", "schema": {"type": "string"}, "example": "wait=30"},
-    {"name": "validateOnly", "in": "query", "schema": {"type": "boolean"}},
-]
-
-
-async def _submit(request: Request, job_type: JobType[Any]) -> Response:
+async def submit_job(request: Request) -> Response:
+    """`POST /api/jobs/{job_type}`. A plain route: it reads its own body, and every job passes here."""
+    name = request.path_params["job_type"]
+    job_type = JOB_TYPES.get(name)
+    if job_type is None:
+        raise NotFoundError(
+            f"There is no job type {name!r}. There are: {', '.join(JOB_TYPES)}.", jobTypes=list(JOB_TYPES)
+        )
     return await submit_as(request, job_type, await read_model(request, job_type.submission))
+
+
+router.add_route("/api/jobs/{job_type}", submit_job, methods=["POST"], include_in_schema=False)
 
 
 async def submit_as(
@@ -114,18 +96,6 @@ async def _quote(services: Services, caller: Caller, wanted: SubmitRequest) -> R
     return answer({"valid": True, "cost": found.cost, "credits": balance, "servedBy": found.served_by})
 
 
-for _job_type in JOB_TYPES.values():
-    _submit_route(_job_type)
-
-
-@router.post("/{job_type}", include_in_schema=False)
-async def submit_unknown(job_type: str) -> Response:
-    """Name what there is."""
-    raise NotFoundError(
-        f"There is no job type {job_type!r}. There are: {', '.join(JOB_TYPES)}.", jobTypes=list(JOB_TYPES)
-    )
-
-
 # ── Read ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -157,6 +127,8 @@ async def health(request: Request) -> Response:
 
 class JobsQuery(Value):
     """How `GET /api/jobs` is narrowed and paged; `userId` is for admins."""
+
+    model_config = ConfigDict(defer_build=False)  # FastAPI builds none of its own
 
     limit: int = Field(default=20, ge=1, le=100)
     cursor: str | None = None

@@ -9,8 +9,15 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes.job_type import JobType
 
 _REFERENCE = "#/components/schemas/{model}"
+
+_SUBMIT_PARAMETERS = [
+    {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}},
+    {"name": "Prefer", "in": "header", "schema": {"type": "string"}, "example": "wait=30"},
+    {"name": "validateOnly", "in": "query", "schema": {"type": "boolean"}},
+]
 
 
 def body(model: type[Any], example: Any = None) -> dict[str, Any]:
@@ -19,6 +26,28 @@ def body(model: type[Any], example: Any = None) -> dict[str, Any]:
     if example is not None:
         content["example"] = example
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def _submit(job_type: JobType[Any]) -> dict[str, Any]:
+    """The operation that creates a job of the type."""
+    return {
+        "tags": ["jobs"],
+        "summary": job_type.summary,
+        "description": f"{job_type.submission.__doc__} Price: {job_type.price}.",
+        "operationId": f"submit_{job_type.name.replace('-', '_')}",
+        **body(job_type.submission, dict(job_type.example)),
+        "parameters": _SUBMIT_PARAMETERS,
+        "responses": {
+            "202": _answer("JobView", "created"),
+            "200": _answer("JobView", "ended within `Prefer: wait`"),
+            "4XX": _answer("Problem", "why it cannot be done"),
+        },
+    }
+
+
+def _answer(model: str, description: str) -> dict[str, Any]:
+    schema = {"$ref": _REFERENCE.format(model=model)}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
 def complete(app: FastAPI, *models: type[Any]) -> None:
@@ -34,6 +63,8 @@ def complete(app: FastAPI, *models: type[Any]) -> None:
             components.setdefault("schemas", {}).update(schemas["$defs"])
             components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
             document["security"] = [{"token": []}]
+            submits = {f"/api/jobs/{name}": {"post": _submit(job_type)} for name, job_type in JOB_TYPES.items()}
+            document["paths"] = {**submits, **document["paths"]}
         return found()
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

@@ -59,6 +59,9 @@ class FileBlobs:
     async def delete(self, prefix: str, /) -> int:
         return await asyncio.to_thread(self._delete, prefix)
 
+    async def close(self) -> None:
+        """There is nothing to let go of."""
+
     def check(self, path: str, *, expires: str, signature: str, download_as: str | None) -> None:
         """Raises ForbiddenError unless a URL's signature is ours and its time has not passed."""
         until = int(expires) if expires.isdecimal() else 0
