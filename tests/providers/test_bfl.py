@@ -91,7 +91,7 @@ async def test_with_a_webhook_there_is_no_polling_address_and_polling_still_work
     fake = FakeBfl()
     provider = adapter(fake, Webhook(url="https://ours.example.org/hooks/bfl", secret="s3cret"))
     done = await run(provider, generation(tmp_path, Capability.IMAGE, "flux-2-pro", {"prompt": "Rain"}))
-    assert fake.calls[0].body["webhook_url"] == "https://ours.example.org/hooks/bfl"
+    assert fake.calls[0].body["webhook_url"] == "https://ours.example.org/hooks/bfl?job=job-1.0.0"
     assert fake.calls[1].path == "/v1/get_result"
     assert done.outputs
 

@@ -89,7 +89,7 @@ async def test_a_webhook_is_asked_for_in_the_query(tmp_path: Path) -> None:
     fake = FakeFal()
     provider = adapter(fake, Webhook(url="https://ours.example.org/hooks/fal"))
     await run(provider, generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"}))
-    assert fake.calls[0].query == {"fal_webhook": "https://ours.example.org/hooks/fal"}
+    assert fake.calls[0].query == {"fal_webhook": "https://ours.example.org/hooks/fal?job=job-1.0.0"}
 
 
 def test_a_webhook_signed_by_any_of_fals_keys_names_its_request() -> None:

@@ -124,7 +124,7 @@ async def test_a_webhook_is_asked_for_and_its_secret_can_be_had(tmp_path: Path) 
     fake = FakeReplicate()
     provider = adapter(fake, Webhook(url="https://ours.example.org/hooks/replicate"))
     await run(provider, generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"}))
-    assert fake.calls[0].body["webhook"] == "https://ours.example.org/hooks/replicate"
+    assert fake.calls[0].body["webhook"] == "https://ours.example.org/hooks/replicate?job=job-1.0.0"
     assert await provider.webhook_secret() == "whsec_c2VjcmV0"
 
 

@@ -8,18 +8,30 @@ from taskreel.app.services import Services
 from taskreel.app.submit import send
 from taskreel.domain.claim import alarm
 from taskreel.domain.credits import hold
-from taskreel.domain.errors import ConflictError, NotFoundError
+from taskreel.domain.errors import AMBIGUOUS, UNSURE, ConflictError, ForbiddenError, NotFoundError
 from taskreel.domain.job import Job, Status
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Transaction
 
 
 async def retry(services: Services, caller: Caller, job_id: str, job_type: str) -> Job:
-    """The job, queued again. Raises ConflictError unless it has failed, TooFewCreditsError."""
-    await find_job(services, caller, job_id, job_type)
+    """The job, queued again.
+
+    Raises ConflictError unless it has failed, TooFewCreditsError, and for work that may have been bought ForbiddenError
+    unless an admin asks.
+    """
+    found = await find_job(services, caller, job_id, job_type)
+    if _ambiguous(found) and not caller.admin:
+        raise ForbiddenError(f"Only an admin may retry this job. {UNSURE}")
     job = await services.store.transaction(lambda tx: _reopen(services, tx, job_id))
     await send(services, job)
     return job
+
+
+def _ambiguous(job: Job) -> bool:
+    """Whether somebody must first find out at the provider what became of it."""
+    errors = [job.error, *(unit.error for unit in job.units)]
+    return job.status is Status.FAILED and any(error is not None and error.code == AMBIGUOUS for error in errors)
 
 
 async def _reopen(services: Services, tx: Transaction, job_id: str) -> Job:

@@ -1,0 +1,157 @@
+"""Who serves a job, what it cost, and where providers are."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.asking import IMAGE, VIDEO, balance, problem, read, submitted
+from functions.market import CLIP, KITE, Stalls
+from providers.fakes import FAKES, served
+from providers.fakes.fake import picture
+from simulation.world import running
+from taskreel import wiring
+from taskreel.config import ConfigurationError, Settings
+from taskreel.domain.job import Status, UnitState
+
+# ── Choice ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("body", "served_by"),
+    [
+        ({}, "replicate"),
+        ({"provider": "auto"}, "replicate"),
+        ({"provider": "auto", "maxUsd": 0.01}, "replicate"),
+        ({"model": "flux-kontext-pro"}, "bfl"),
+        ({"provider": "black-forest-labs"}, "bfl"),
+        ({"provider": ["stability", "bfl", "replicate"]}, "bfl"),
+        ({"provider": "local"}, "studio"),
+    ],
+)
+async def test_who_serves(stalls: Stalls, body: dict[str, Any], served_by: str) -> None:
+    """stability has no key here, and nobody stands in for it."""
+    shop = await stalls("bfl", "replicate", "openai", stand_in_provider=None)
+    checked = await shop.user().post(f"{IMAGE}?validateOnly=true", json={"prompt": "x", **body})
+    assert checked.json()["servedBy"] == served_by
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code", "words"),
+    [
+        (IMAGE, {"provider": "auto", "maxUsd": 0.001}, "no_provider", "for $0.001: bfl/"),
+        (IMAGE, {"provider": "bfl", "model": "dall-e-9"}, "unknown_model", "it has: flux-2-pro"),
+        (VIDEO, {"provider": "bfl"}, "unknown_provider", "these do:"),
+        (VIDEO, {"provider": "runway", "options": {"duration": 40}}, "no_provider", "cannot do 40 s"),
+        (VIDEO, {"provider": "runway", "model": "gen4_turbo"}, "no_provider", "cannot do words alone"),
+        (IMAGE, {"provider": ["stability", "fal"]}, "provider_not_configured", "STABILITY_API_KEY"),
+    ],
+)
+async def test_what_nobody_can_do_is_refused_with_the_reasons(
+    stalls: Stalls, path: str, body: dict[str, Any], code: str, words: str
+) -> None:
+    shop = await stalls("bfl", "openai", "runway", stand_in_provider=None)
+    refused = problem(await shop.user().post(path, json={"prompt": "x", **body}), 422, code)
+    assert words in refused["detail"]
+    assert (await balance(shop.user()))["available"] == 100
+
+
+async def test_a_retired_model_names_its_successor(stalls: Stalls) -> None:
+    shop = await stalls("openai")
+    body = {"prompt": "x", "provider": "openai", "model": "dall-e-3"}
+    await shop.world.advance(200 * 86_400)
+    assert (
+        "use gpt-image-2 instead" in problem(await shop.user().post(IMAGE, json=body), 422, "model_retired")["detail"]
+    )
+    shown = {one["provider"]: one for one in (await shop.user().get("/api/providers")).json()["providers"]}
+    retired = {model["name"]: model["replacedBy"] for model in shown["openai"]["models"] if model["retired"]}
+    assert retired["dall-e-3"] == "gpt-image-2"
+
+
+async def test_without_any_key_the_local_provider_serves(stalls: Stalls) -> None:
+    shop = await stalls(stand_in_provider=None)
+    checked = await shop.user().post(f"{IMAGE}?validateOnly=true", json={"prompt": "x"})
+    assert checked.json()["servedBy"] == "studio"
+
+
+async def test_a_stand_in_says_that_it_is_one(stalls: Stalls) -> None:
+    shop = await stalls("fal")
+    checked = await shop.user().post(f"{IMAGE}?validateOnly=true", json=KITE)
+    assert checked.json()["servedBy"] == "studio"
+
+
+# ── What it costs ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_providers_own_price_is_kept_or_else_the_tables(stalls: Stalls) -> None:
+    shop = await stalls("bfl", "fal")
+    said = await shop.ended(KITE)
+    assert (said["costUsd"], said["costEstimated"]) == (0.04, False)
+    reckoned = await shop.ended({"prompt": "x", "provider": "fal", "model": "flux-1.1-pro"})
+    assert (reckoned["costUsd"], reckoned["costEstimated"]) == (0.04, True)
+    local = await shop.ended({"prompt": "x", "provider": "studio", "options": {"width": 64, "height": 64}})
+    assert (local["costUsd"], local["costEstimated"]) == (None, False)
+
+
+async def test_ten_minutes_at_a_provider_cost_less_than_a_second_here(stalls: Stalls) -> None:
+    shop = await stalls("google")
+    shop.fakes["google"].polls = 60  # every ten seconds
+    shop.fakes["google"].files["mp4"] = picture()
+    job = await submitted(shop.user(), CLIP, VIDEO)
+    before, began = time.process_time(), shop.world.now()
+    await shop.world.advance(590)
+    assert time.process_time() - before < 1
+    held = await shop.world.job(job["jobId"])
+    assert (held.status, held.lease_until, held.units[0].state) == (Status.PROCESSING, None, UnitState.RUNNING)
+    await shop.world.advance(60)
+    done = await read(shop.user(), job)
+    assert (done["status"], done["attempt"]) == ("COMPLETED", 1), done["error"]
+    assert (datetime.fromisoformat(done["statusAt"]["COMPLETED"]) - began) >= timedelta(minutes=10)
+    assert len(shop.world.delivered) == 62
+
+
+# ── On a real port ───────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_setting_puts_a_provider_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FAKES["replicate"]()
+    with served(fake) as url:
+        settings: dict[str, Any] = {"provider_keys": {"replicate": fake.key}, "provider_base_urls": {"replicate": url}}
+        async with running(tmp_path, monkeypatch, **settings) as world:
+            ada = world.as_user("ada")
+            job = await submitted(ada, {"prompt": "x", "provider": "replicate"})
+            for _ in range(100):
+                await world.advance(1)
+                await asyncio.sleep(0.02)
+                if (await read(ada, job))["status"] == "COMPLETED":
+                    break
+            assert (await read(ada, job))["servedBy"] == "replicate"
+            assert (await read(ada, job))["status"] == "COMPLETED"
+            await world.services.providers.close()
+    assert fake.creates == 1
+
+
+def test_settings_of_providers_are_read_from_the_environment() -> None:
+    environ = {
+        "INTERNAL_API_KEY": "k" * 16,
+        "FILES_SECRET": "f",
+        "BFL_API_KEY": "b",
+        "CONFIGURED_PROVIDERS": "fal,runway",
+        "PROVIDER_BASE_URLS": '{"bfl": "http://127.0.0.1:1"}',
+        "GOOGLE_VERTEX_PROJECT": "p1",
+    }
+    found = wiring.build(Settings.read(environ, wiring.KEY_NAMES), wiring.SystemClock()).providers
+    assert found.real == ["bfl", "runway", "google", "fal"]
+
+
+def test_a_webhook_secret_of_a_provider_that_cannot_call_is_refused() -> None:
+    chosen = Settings.read(
+        {"INTERNAL_API_KEY": "k" * 16, "FILES_SECRET": "f", "WEBHOOK_SECRETS": '{"runway": "x"}'}, {}
+    )
+    with pytest.raises(ConfigurationError, match="runway"):
+        wiring.build(chosen, wiring.SystemClock())

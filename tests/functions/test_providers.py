@@ -1,0 +1,268 @@
+"""What a provider does, right or wrong, and what job, purse and fake show of it."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from functions.asking import BATCH, IMAGE, UPSCALE, balance, problem, read, submitted
+from functions.market import KITE, Stalls
+from providers.fakes import RETRY_AFTER, SECRETS, Mischief
+from providers.fakes.fake import picture
+from taskreel.domain.job import Job
+
+TEXT = "/api/jobs/ai-processing"
+
+
+# ── Happy paths ──────────────────────────────────────────────────────────────────────────────────
+
+SOUND = "/api/jobs/audio-synthesis"
+SAID = {"text": "The lamp is lit."}
+INLINE = "data:image/png;base64," + base64.b64encode(picture()).decode()
+
+
+@pytest.mark.parametrize(
+    ("provider", "path", "body", "kind"),
+    [
+        ("bfl", IMAGE, {"prompt": "x", "model": "flux-1.1-pro"}, "image/png"),
+        ("stability", IMAGE, {"prompt": "x", "model": "core"}, "image/png"),
+        ("openai", IMAGE, {"prompt": "x", "model": "gpt-image-2"}, "image/png"),
+        ("google", IMAGE, {"prompt": "x", "model": "nano-banana"}, "image/png"),
+        ("fal", IMAGE, {"prompt": "x", "model": "flux-dev"}, "image/png"),
+        ("replicate", IMAGE, {"prompt": "x", "model": "flux-schnell"}, "image/png"),
+        ("runway", IMAGE, {"prompt": "x", "model": "gen4_image"}, "image/png"),
+        ("stability", UPSCALE, {"imageUrl": INLINE, "model": "creative"}, "image/png"),
+        ("replicate", UPSCALE, {"imageUrl": INLINE, "model": "real-esrgan"}, "image/png"),
+        ("elevenlabs", SOUND, SAID, "audio/"),
+    ],
+)
+async def test_each_provider_serves_a_job(
+    stalls: Stalls, provider: str, path: str, body: dict[str, Any], kind: str
+) -> None:
+    shop = await stalls(provider)
+    shop.fakes[provider].files["mp4"] = picture()  # what a file is, its content says
+    done = await shop.ended({**body, "provider": provider}, path)
+    assert (done["status"], done["servedBy"], done["tried"]) == ("COMPLETED", provider, []), done["error"]
+    (artifact,) = done["result"]["artifacts"]
+    assert artifact["contentType"].startswith(kind)
+    assert artifact["sha256"]
+    assert shop.fakes[provider].creates == 1
+    assert (await balance(shop.user()))["held"] == 0
+
+
+async def test_a_text_comes_as_the_jobs_result(stalls: Stalls) -> None:
+    shop = await stalls("openai")
+    done = await shop.ended({"task": "text", "input": "A lamp", "provider": "openai"}, TEXT)
+    assert (done["status"], done["servedBy"]) == ("COMPLETED", "openai"), done["error"]
+    assert done["costUsd"] > 0
+
+
+# ── What providers do wrong ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("provider", ["bfl", "stability", "openai", "google", "replicate"])
+async def test_what_moderation_holds_back_fails_for_good_and_costs_nothing(stalls: Stalls, provider: str) -> None:
+    shop = await stalls(provider, "fal")
+    shop.fakes[provider].mischief = Mischief.MODERATION
+    failed = await shop.ended({"prompt": "x", "provider": [provider, "fal"]})
+    assert (failed["status"], failed["attempt"]) == ("FAILED", 1)
+    assert (failed["error"]["code"], failed["error"]["category"]) == ("moderation", "permanent")
+    assert failed["error"]["message"] == f"{provider} refused the request: its moderation objects"
+    assert shop.fakes["fal"].creates == 0
+    assert (await balance(shop.user()))["available"] == 100
+
+
+@pytest.mark.parametrize(("mischief", "seconds"), [(Mischief.TOO_FAST, RETRY_AFTER), (Mischief.TOO_FAST_BARE, 30)])
+async def test_a_rate_limit_is_a_wait_and_no_attempt(stalls: Stalls, mischief: Mischief, seconds: int) -> None:
+    shop = await stalls("bfl")
+    shop.fakes["bfl"].mischief = mischief
+    began = shop.world.now()
+    waiting = await shop.ended(KITE, seconds=1)
+    assert (waiting["status"], waiting["attempt"], waiting["error"]["code"]) == ("RETRYING", 0, "rate_limited")
+    assert abs((datetime.fromisoformat(waiting["nextAttemptAt"]) - began).total_seconds() - seconds) < 1
+    shop.fakes["bfl"].mischief = None
+    await shop.world.advance(60)
+    done = await read(shop.user(), waiting)
+    assert (done["status"], done["attempt"], done["tried"]) == ("COMPLETED", 1, [])
+
+
+async def test_without_credit_elsewhere_goes_on_and_alone_fails(stalls: Stalls) -> None:
+    shop = await stalls("bfl", "fal")
+    shop.fakes["bfl"].mischief = Mischief.NO_CREDIT
+    done = await shop.ended({"prompt": "x", "provider": ["bfl", "fal"], "model": "flux-1.1-pro"})
+    assert (done["status"], done["servedBy"], done["attempt"]) == ("COMPLETED", "fal", 1)
+    assert done["tried"] == [{"provider": "bfl", "model": "flux-1.1-pro", "code": "provider_out_of_credit"}]
+    failed = await shop.ended(KITE)
+    assert (failed["status"], failed["error"]["code"]) == ("FAILED", "provider_out_of_credit")
+    assert shop.fakes["bfl"].creates == 0
+
+
+async def test_a_provider_that_is_down_is_left_before_anything_was_bought(stalls: Stalls) -> None:
+    shop = await stalls("bfl", "fal")
+    shop.fakes["bfl"].mischief = Mischief.BROKEN
+    done = await shop.ended({"prompt": "x", "provider": ["bfl", "fal"]})
+    assert (done["status"], done["servedBy"]) == ("COMPLETED", "fal")
+    assert [one["code"] for one in done["tried"]] == ["provider_down"]
+
+
+async def test_work_that_was_bought_is_never_bought_elsewhere(stalls: Stalls) -> None:
+    shop = await stalls("bfl", "fal")
+    shop.fakes["bfl"].polls = 3
+    ada = shop.user()
+    job = await submitted(ada, {"prompt": "x", "provider": ["bfl", "fal"]})
+    await shop.world.settle()
+    shop.fakes["bfl"].mischief = Mischief.BROKEN  # while it runs there
+    await shop.world.advance(60)
+    assert (await read(ada, job))["status"] == "PROCESSING"
+    shop.fakes["bfl"].mischief = None
+    await shop.world.advance(60)
+    done = await read(ada, job)
+    assert (done["status"], done["servedBy"], done["attempt"]) == ("COMPLETED", "bfl", 1)
+    assert (shop.fakes["bfl"].creates, shop.fakes["fal"].creates) == (1, 0)
+
+
+async def test_a_batch_goes_on_where_it_can(stalls: Stalls) -> None:
+    shop = await stalls("bfl", "fal")
+    shop.fakes["bfl"].mischief = Mischief.NO_CREDIT
+    body = {"prompts": ["a", "b", "c"], "provider": ["bfl", "fal"], "batchSize": 2}
+    done = await shop.ended(body, BATCH)
+    assert (done["status"], done["servedBy"], done["credits"]["captured"]) == ("COMPLETED", "fal", 3)
+    assert shop.fakes["fal"].creates == 3
+
+
+async def test_a_connection_lost_after_a_create_is_left_to_an_operator(stalls: Stalls) -> None:
+    shop = await stalls("bfl", "fal")
+    shop.fakes["bfl"].mischief = Mischief.DROP
+    failed = await shop.ended({"prompt": "x", "provider": ["bfl", "fal"]}, seconds=3600)
+    assert (failed["status"], failed["error"]["code"]) == ("FAILED", "ambiguous_create")
+    assert "operator" in failed["error"]["message"]
+    assert (shop.fakes["bfl"].creates, shop.fakes["fal"].creates) == (1, 0)
+    assert (await balance(shop.user()))["available"] == 100
+    problem(await shop.user().post(failed["urls"]["retry"]), 403, "forbidden")
+    shop.fakes["bfl"].mischief = None
+    assert (await shop.user("root", role="admin").post(failed["urls"]["retry"])).status_code == 202
+    await shop.world.advance(60)
+    assert (await read(shop.user(), failed))["status"] == "COMPLETED"
+    assert shop.fakes["bfl"].creates == 2
+
+
+@pytest.mark.parametrize("mischief", [Mischief.GATEWAY_TIMEOUT, Mischief.NO_ID])
+async def test_an_answer_that_does_not_say_what_was_bought_is_not_sent_again(
+    stalls: Stalls, mischief: Mischief
+) -> None:
+    shop = await stalls("bfl")
+    shop.fakes["bfl"].mischief = mischief
+    failed = await shop.ended(KITE, seconds=3600)
+    assert (failed["status"], failed["error"]["code"]) == ("FAILED", "ambiguous_create")
+    assert len([call for call in shop.fakes["bfl"].calls if call.method == "POST"]) == 1
+
+
+async def test_a_run_that_died_while_it_bought_is_not_repeated(stalls: Stalls) -> None:
+    shop = await stalls("bfl")
+    job = await submitted(shop.user(), KITE)
+    stored = await shop.world.job(job["jobId"])
+    begun = stored.units[0].model_copy(update={"begun_at": shop.world.now()})
+    await shop.world.put(stored.with_(shop.world.now(), units=(begun,)))
+    await shop.world.advance(600)
+    failed = await read(shop.user(), job)
+    assert (failed["status"], failed["error"]["code"]) == ("FAILED", "ambiguous_create")
+    assert shop.fakes["bfl"].creates == 0
+
+
+async def test_a_purchase_is_stored_before_it_is_made(stalls: Stalls, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = await stalls("bfl")
+    provider = shop.world.services.providers.get("bfl")
+    stored: list[Job] = []
+    start = provider.start
+
+    async def watched(request: Any, **more: Any) -> Any:
+        stored.append(await shop.world.job(job["jobId"]))
+        return await start(request, **more)
+
+    monkeypatch.setattr(provider, "start", watched)
+    job = await submitted(shop.user(), KITE)
+    await shop.world.settle()
+    assert [one.unsure for one in stored] == [True]
+    assert not (await shop.world.job(job["jobId"])).unsure
+
+
+@pytest.mark.parametrize("provider", ["bfl", "fal", "replicate"])
+async def test_a_word_that_nobody_knows_means_that_it_runs(stalls: Stalls, provider: str) -> None:
+    shop = await stalls(provider)
+    shop.fakes[provider].mischief = Mischief.STRANGE_STATUS
+    done = await shop.ended({"prompt": "x", "provider": provider})
+    assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
+
+
+async def test_an_expired_address_is_asked_for_anew_and_the_work_not_bought_again(stalls: Stalls) -> None:
+    shop = await stalls("bfl")
+    shop.fakes["bfl"].mischief = Mischief.EXPIRED
+    failed = await shop.ended(KITE, seconds=600)
+    assert (failed["status"], failed["error"]["code"]) == ("FAILED", "result_unreachable")
+    assert shop.fakes["bfl"].creates == 1
+    assert len([call for call in shop.fakes["bfl"].calls if call.path.startswith("/files")]) == 3
+
+
+async def test_an_address_that_works_the_second_time_completes_the_job(stalls: Stalls) -> None:
+    shop = await stalls("bfl")
+    shop.fakes["bfl"].mischief = Mischief.EXPIRED
+    job = await submitted(shop.user(), KITE)
+    await shop.world.advance(4.5)
+    shop.fakes["bfl"].mischief = None
+    await shop.world.advance(60)
+    done = await read(shop.user(), job)
+    assert (done["status"], done["attempt"], shop.fakes["bfl"].creates) == ("COMPLETED", 1, 1)
+
+
+@pytest.mark.parametrize(("mischief", "code"), [(Mischief.EMPTY, "no_output"), (Mischief.FAILED, "operation_failed")])
+async def test_work_that_ended_in_nothing_is_begun_anew(stalls: Stalls, mischief: Mischief, code: str) -> None:
+    shop = await stalls("bfl", "fal")
+    shop.fakes["bfl"].mischief = mischief
+    body = {**KITE, "provider": ["bfl", "fal"], "retry": {"maxAttempts": 2}}
+    failed = await shop.ended(body)
+    assert (failed["status"], failed["error"]["code"], failed["attempt"]) == ("FAILED", code, 2)
+    assert (shop.fakes["bfl"].creates, shop.fakes["fal"].creates) == (2, 0)
+    assert (await balance(shop.user()))["available"] == 100
+
+
+async def test_a_providers_words_are_made_fit_for_users(stalls: Stalls) -> None:
+    shop = await stalls("bfl")
+    shop.fakes["bfl"].mischief = Mischief.CHATTY
+    failed = await shop.ended(KITE)
+    assert failed["error"]["code"] == "provider_rejected"
+    assert not any(secret in str(failed) for secret in SECRETS)
+
+
+@pytest.mark.parametrize("provider", ["fal", "replicate"])
+async def test_cancelling_reaches_the_provider(stalls: Stalls, provider: str) -> None:
+    shop = await stalls(provider)
+    shop.fakes[provider].polls = 50
+    ada = shop.user()
+    job = await submitted(ada, {"prompt": "x", "provider": provider})
+    await shop.world.settle()
+    assert (await ada.delete(job["urls"]["cancel"])).json()["status"] == "CANCELLED"
+    await shop.world.settle()
+    assert shop.fakes[provider].cancelled == set(shop.fakes[provider].operations)
+    assert (await balance(ada))["available"] == 100
+
+
+async def test_what_a_cancelled_run_has_just_bought_is_cancelled_too(
+    stalls: Stalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = await stalls("fal")
+    provider, ada = shop.world.services.providers.get("fal"), shop.user()
+    start = provider.start
+
+    async def slow(request: Any, **more: Any) -> Any:
+        answer = await start(request, **more)
+        await ada.delete(job["urls"]["cancel"])
+        return answer
+
+    monkeypatch.setattr(provider, "start", slow)
+    job = await submitted(ada, {"prompt": "x", "provider": "fal"})
+    await shop.world.settle()
+    assert (await read(ada, job))["status"] == "CANCELLED"
+    assert len(shop.fakes["fal"].cancelled) == 1
