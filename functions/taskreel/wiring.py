@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import SecretStr
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from taskreel.app.process import Processor
     from taskreel.web.tasks import InternalApp
+
+T = TypeVar("T")
 
 #: Which variable holds each provider's key.
 KEY_NAMES: Mapping[str, str] = {
@@ -84,7 +87,7 @@ def api() -> FastAPI:
     from taskreel.web.app import api_app  # noqa: PLC0415 - each function imports what it serves
 
     chosen = settings()
-    return api_app(services(), _token_rules(chosen), base_url=chosen.api_base_url)
+    return _built(api_app(services(), _token_rules(chosen), base_url=chosen.api_base_url))
 
 
 @functools.cache
@@ -101,7 +104,7 @@ def processor() -> InternalApp:
     from taskreel.web.tasks import processing  # noqa: PLC0415 - each function imports what it serves
 
     _before_stopping(_stop)
-    return processing(InternalKeys(settings().internal_keys), running())
+    return _built(processing(InternalKeys(settings().internal_keys), running()))
 
 
 async def _stop() -> None:
@@ -117,7 +120,14 @@ def maintenance() -> InternalApp:
     """The sweep."""
     from taskreel.web import tasks  # noqa: PLC0415 - each function imports what it serves
 
-    return tasks.maintenance(InternalKeys(settings().internal_keys), services())
+    return _built(tasks.maintenance(InternalKeys(settings().internal_keys), services()))
+
+
+def _built(app: T) -> T:
+    """What has been imported stays; the collector, off since `main`, need never look at it."""
+    gc.freeze()
+    gc.enable()
+    return app
 
 
 def build(chosen: Settings, clock: Clock) -> Services:

@@ -40,7 +40,7 @@ class AudioSynthesis(Submission):
         default=VoiceSettings(), validation_alias=AliasChoices("settings", "voiceSettings", "voice_settings")
     )
     instructions: str | None = Field(default=None, max_length=2000)
-    options: Options = Options()
+    options: Options = Field(default_factory=Options)
 
 
 def _units(job: AudioSynthesis) -> tuple[Unit, ...]:

@@ -16,7 +16,7 @@ class BatchGeneration(Submission):
 
     prompts: list[Prompt] = Field(min_length=1, max_length=100)
     batch_size: int = Field(default=4, ge=1, le=20)
-    options: ImageOptions = ImageOptions()
+    options: ImageOptions = Field(default_factory=ImageOptions)
 
 
 def _units(job: BatchGeneration) -> tuple[Unit, ...]:

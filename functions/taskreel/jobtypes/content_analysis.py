@@ -37,7 +37,7 @@ class ContentAnalysis(Submission):
     aspects: list[Annotated[str, Field(max_length=100)]] = Field(
         default_factory=list, max_length=20, validation_alias=AliasChoices("aspects", "analysisTypes", "analysisType")
     )
-    options: Options = Options()
+    options: Options = Field(default_factory=Options)
 
     @model_validator(mode="after")
     def _of_something(self) -> ContentAnalysis:
@@ -56,7 +56,7 @@ def _units(job: ContentAnalysis) -> tuple[Unit, ...]:
         name="measurements",
         provider=LOCAL,
     )
-    if not job.insights or job.provider in {None, LOCAL, "local"}:
+    if not job.insights or job.provider in (None, LOCAL, "local"):
         return (measure,)
     task = f"{_TASK} Look at: {', '.join(job.aspects)}." if job.aspects else _TASK
     params = params_of(job.options, kind="insights", prompt=job.content or task, instructions=task, schema=INSIGHTS)

@@ -35,7 +35,7 @@ class ImageGeneration(Submission):
     """`{prompt, model, provider, options{width, height, …}}`."""
 
     prompt: Prompt
-    options: ImageOptions = ImageOptions()
+    options: ImageOptions = Field(default_factory=ImageOptions)
 
 
 def image_unit(prompt: str, options: ImageOptions, name: str) -> Unit:

@@ -26,7 +26,7 @@ class ImageUpscale(Submission):
 
     image_url: MediaUrl
     scale: float = Field(default=2, gt=1, le=8)
-    options: UpscaleOptions = UpscaleOptions()
+    options: UpscaleOptions = Field(default_factory=UpscaleOptions)
 
 
 def _units(job: ImageUpscale) -> tuple[Unit, ...]:

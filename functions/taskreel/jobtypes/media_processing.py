@@ -75,8 +75,8 @@ class MediaProcessing(Submission):
         validation_alias=AliasChoices("operation", "type", "task", "processingType", "processing_type")
     )
     input_files: list[Annotated[MediaUrl, BeforeValidator(_bare_url)]] = Field(min_length=1, max_length=100)
-    parameters: Parameters = Parameters()
-    options: Options = Options()
+    parameters: Parameters = Field(default_factory=Parameters)
+    options: Options = Field(default_factory=Options)
 
     @model_validator(mode="after")
     def _fits(self) -> MediaProcessing:

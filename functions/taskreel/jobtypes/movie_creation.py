@@ -50,9 +50,9 @@ class MovieCreation(Submission):
     voice: str | None = Field(default=None, max_length=100)
     music: bool = True
     clips: bool = False
-    providers: Makers = Makers()
+    providers: Makers = Field(default_factory=Makers)
     budget: int | None = Field(default=None, ge=1)
-    options: CompositionOptions = CompositionOptions()
+    options: CompositionOptions = Field(default_factory=CompositionOptions)
 
 
 def _pipeline(job: MovieCreation) -> Pipeline:

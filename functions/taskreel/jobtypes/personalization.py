@@ -45,7 +45,7 @@ class Personalization(Submission):
     content_url: MediaUrl | None = Field(default=None, validation_alias=AliasChoices(*_URLS))
     aspects: Aspects = Field(validation_alias=AliasChoices("aspects", "userAspects", "personalization", "userData"))
     intensity: float = Field(default=1.0, ge=0, le=1)
-    options: Options = Options()
+    options: Options = Field(default_factory=Options)
 
     @model_validator(mode="after")
     def _of_something(self) -> Personalization:

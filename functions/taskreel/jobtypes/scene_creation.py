@@ -37,7 +37,7 @@ class SceneCreation(Submission):
     move: str | None = Field(default=None, max_length=100)
     music: MediaUrl | None = None
     budget: int | None = Field(default=None, ge=1)
-    options: CompositionOptions = CompositionOptions()
+    options: CompositionOptions = Field(default_factory=CompositionOptions)
 
     @model_validator(mode="after")
     def _from_something(self) -> SceneCreation:

@@ -30,7 +30,7 @@ class ScriptGeneration(Submission):
     )
     num_sequences: int | None = scenes_field(None)
     seed: Seed | None = None
-    options: WritingOptions = WritingOptions()
+    options: WritingOptions = Field(default_factory=WritingOptions)
 
     @property
     def scene_count(self) -> int:

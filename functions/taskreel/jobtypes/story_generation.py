@@ -18,7 +18,7 @@ class StoryGeneration(Submission):
     genre: str | None = Field(default=None, max_length=100)
     num_sequences: int = scenes_field(5)
     seed: Seed | None = None
-    options: WritingOptions = WritingOptions()
+    options: WritingOptions = Field(default_factory=WritingOptions)
 
 
 def _units(job: StoryGeneration) -> tuple[Unit, ...]:

@@ -27,7 +27,7 @@ class VideoAssembly(Submission):
     scene_videos: list[Video] = Field(min_length=1, max_length=100)
     master_audio: Annotated[MediaUrl, BeforeValidator(_bare_url)] | None = None
     output_formats: list[FilmFormat] = Field(default=["mp4"], min_length=1, max_length=3)
-    options: FilmOptions = FilmOptions()
+    options: FilmOptions = Field(default_factory=FilmOptions)
 
 
 def _units(job: VideoAssembly) -> tuple[Unit, ...]:

@@ -111,7 +111,7 @@ class VideoComposition(Submission):
     subtitle: str | None = Field(default=None, max_length=300)
     credits: list[Annotated[str, Field(max_length=200)]] = Field(default_factory=list, max_length=20)
     spoken: bool = Field(default=False, description="Speech was wanted: the result says so when captions stand in")
-    options: CompositionOptions = CompositionOptions()
+    options: CompositionOptions = Field(default_factory=CompositionOptions)
 
     @model_validator(mode="before")
     @classmethod

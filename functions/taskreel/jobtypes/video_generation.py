@@ -29,7 +29,7 @@ class VideoGeneration(Submission):
 
     prompt: Prompt | None = None
     image_urls: list[MediaUrl] = Field(default_factory=list, max_length=10)
-    options: VideoOptions = VideoOptions()
+    options: VideoOptions = Field(default_factory=VideoOptions)
 
     @model_validator(mode="after")
     def _from_something(self) -> VideoGeneration:

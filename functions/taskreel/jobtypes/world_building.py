@@ -27,7 +27,7 @@ class WorldBuilding(Submission):
     )
     seed: Seed | None = None
     budget: int | None = Field(default=None, ge=1)
-    options: WritingOptions = WritingOptions()
+    options: WritingOptions = Field(default_factory=WritingOptions)
 
 
 def _pipeline(job: WorldBuilding) -> Pipeline:
