@@ -17,7 +17,7 @@ async def test_a_new_job_is_accepted_with_its_location_and_urls(ada: httpx.Async
     job = answer.json()
     assert answer.status_code == 202
     assert answer.headers["location"] == job["urls"]["self"] == f"{BASE}{IMAGE}/{job['jobId']}"
-    assert set(job["urls"]) == {"self", "progress", "result", "events", "cancel", "retry"}
+    assert set(job["urls"]) == {"self", "progress", "result", "events", "cancel", "retry", "replay"}
     assert (job["status"], job["priority"], job["projectId"], job["userId"]) == ("QUEUED", "high", "p1", "ada")
     assert job["credits"] == {"held": 1, "captured": 0, "released": 0}
 

@@ -8,6 +8,7 @@ from taskreel.app import children
 from taskreel.app.cost import budget_of
 from taskreel.app.cost import cost as cost_of
 from taskreel.app.lease import still_held
+from taskreel.app.results import data_of, step_view
 from taskreel.app.services import Services
 from taskreel.app.settle import end
 from taskreel.domain.claim import alarm
@@ -121,7 +122,7 @@ class Advance:
 
     async def _context(self, step: Step) -> dict[str, Any]:
         """What the step's templates may refer to."""
-        steps = {name: _step_view(await self._children(name)) for name in step.needs}
+        steps = {name: step_view(await self._children(name)) for name in step.needs}
         return {"payload": self._job.payload, "steps": steps}
 
     async def _children(self, name: str) -> list[Job]:
@@ -167,7 +168,7 @@ class Advance:
         found: dict[str, Any] = {}
         for name, step in self._pipeline.steps.items():
             if step.keep and name not in self._pipeline.last():
-                rows = [_data(job) for job in await self._children(name) if job.status is Status.COMPLETED]
+                rows = [data_of(job) for job in await self._children(name) if job.status is Status.COMPLETED]
                 found[name] = rows if step.for_each is not None else rows[0] if rows else None
         return found or None
 
@@ -196,33 +197,8 @@ class Advance:
         return all(run.state is state for run in self._steps.values())
 
 
-def _step_view(jobs: list[Job]) -> dict[str, Any]:
-    """A step in templates: `results` and `artifacts` of the jobs that succeeded, `result` of the first.
-
-    `results[].index` is the place in the fan-out, for what belongs together when some have failed.
-    """
-    done = [job for job in jobs if job.status is Status.COMPLETED]
-    results = [_result_view(job) for job in done]
-    artifacts = [artifact for result in results for artifact in result["artifacts"]]
-    return {"result": results[0] if results else None, "results": results, "artifacts": artifacts}
-
-
-def _result_view(job: Job) -> dict[str, Any]:
-    """`artifacts[].ref` is how another job's payload names the file."""
-    artifacts = [
-        {"ref": f"job:{job.job_id}/{artifact.name}", **artifact.model_dump(by_alias=True, exclude={"path"})}
-        for artifact in job.artifacts
-    ]
-    return {**_data(job), "jobId": job.job_id, "index": job.index, "artifacts": artifacts}
-
-
-def _data(job: Job) -> dict[str, Any]:
-    units = {name: value for unit in job.units for name, value in (unit.data or {}).items()}
-    return {**units, **(job.result or {})}
-
-
 def _as_unit(job: Job, prefix: str) -> UnitRun:
     artifacts = tuple(artifact.model_copy(update={"name": f"{prefix}{artifact.name}"}) for artifact in job.artifacts)
     return UnitRun(
-        state=UnitState.DONE, credits=0, provider=job.served_by or job.job_type, artifacts=artifacts, data=_data(job)
+        state=UnitState.DONE, credits=0, provider=job.served_by or job.job_type, artifacts=artifacts, data=data_of(job)
     )

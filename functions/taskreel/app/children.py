@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from taskreel.app.cost import cost
+from taskreel.app.depend import wake
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.app.serving import served_by, unit_runs
 from taskreel.app.settle import end
@@ -79,7 +80,7 @@ async def child(
         priority=parent.priority,
         user_id=parent.user_id,
         project_id=parent.project_id,
-        payload=submission.model_dump(by_alias=True, mode="json", exclude_defaults=True),
+        payload=submission.model_dump(by_alias=True, mode="json", exclude_unset=True),
         created_at=now,
         updated_at=now,
         status_at={Status.QUEUED: now},
@@ -113,6 +114,8 @@ def validated(payload: Any, job_type: JobType[Any], step: str) -> Submission:
         raise PermanentError(
             f"Step {step}: its payload does not fit {job_type.name}: {error}", code="bad_payload"
         ) from None
+    if submission.depends_on:
+        raise PermanentError(f"Step {step}: a step waits for others by `after`, not by dependsOn.", code="bad_payload")
     return submission
 
 
@@ -163,6 +166,8 @@ async def after_end(services: Services, job: Job) -> None:
         await _send(services, _task(job))
     if job.steps and job.status is not Status.COMPLETED:
         await cancel_all(services, job)
+    for waiter in job.waiters:
+        await wake(services, waiter)
     if job.parent_id is not None and job.parent_lane is not None:
         await tell(services, job.parent_id, job.parent_lane)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.pipeline import Pipeline, Step
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import JobType, Submission
+from taskreel.jobtypes.job_type import JobType, Submission, Waiting
 
 
 def cost(job_type: JobType[Any], submission: Submission, *, without: Collection[int] = ()) -> int:
@@ -19,6 +19,8 @@ def cost(job_type: JobType[Any], submission: Submission, *, without: Collection[
     `without` are the places of units that need not be done. Raises InvalidError, with paths, for a pipeline of which a
     step could never run.
     """
+    if isinstance(submission, Waiting):
+        return _one(job_type, submission.model_dump(by_alias=True, mode="json", exclude_defaults=True), "")
     if job_type.pipeline is None:
         return sum(unit.credits for place, unit in enumerate(job_type.units(submission)) if place not in without)
     steps = job_type.pipeline(submission)
@@ -34,20 +36,17 @@ def _step_cost(name: str, step: Step) -> int:
         message = f"there is no job type {step.type!r}; there are: {', '.join(JOB_TYPES)}"
         raise InvalidError(f"{path}.type: {message}", errors=[{"path": f"{path}.type", "message": message}])
     width = len(step.for_each) if isinstance(step.for_each, list) else 1 if step.for_each is None else step.max_items
-    return width * _one(job_type, step, path)
+    return width * _one(job_type, step.payload, f"{path}.payload.")
 
 
-def _one(job_type: JobType[Any], step: Step, path: str) -> int:
-    """One of the step's jobs: exactly where its payload is known, else what such a job commonly costs."""
+def _one(job_type: JobType[Any], payload: Mapping[str, Any], path: str) -> int:
+    """One job: exactly where its payload is known, else what such a job commonly costs."""
     try:
-        return cost(job_type, job_type.submission.model_validate(step.payload))
+        return cost(job_type, job_type.submission.model_validate(payload))
     except ValidationError as error:
-        wrong = [found for found in error.errors() if not _templated(step.payload, found["loc"])]
+        wrong = [found for found in error.errors() if not _templated(payload, found["loc"])]
         if wrong:
-            errors = [
-                {"path": ".".join([path, "payload", *map(str, found["loc"])]), "message": found["msg"]}
-                for found in wrong
-            ]
+            errors = [{"path": path + ".".join(map(str, found["loc"])), "message": found["msg"]} for found in wrong]
             text = "; ".join(f"{one['path']}: {one['message']}" for one in errors)
             raise InvalidError(text, errors=errors) from None
         return job_type.credits

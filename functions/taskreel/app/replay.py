@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from taskreel.app.depend import read_submission
 from taskreel.app.read import Caller, find_job
 from taskreel.app.services import Services
 from taskreel.app.submit import Request, submit
@@ -15,7 +16,7 @@ from taskreel.domain.errors import ConflictError, InvalidError
 from taskreel.domain.job import Job, UnitRun, UnitState
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import JobType, Submission
+from taskreel.jobtypes.job_type import JobType, Submission, Waiting
 
 
 class Replay(Value):
@@ -40,7 +41,7 @@ async def replay(services: Services, caller: Caller, named: tuple[str, str], wan
         raise ConflictError(f"Only a job that has ended can be replayed; this one is {original.status}.")
     kind = JOB_TYPES[original.job_type]
     changes = {**(wanted.edit or {}), **({"provider": wanted.provider} if wanted.provider else {})}
-    submission = kind.submission.model_validate(merged(original.payload, changes))
+    submission = read_submission(kind, merged(original.payload, changes))
     request = Request(
         job_type=kind,
         submission=submission,
@@ -68,7 +69,7 @@ def merged(target: Any, patch: Any) -> Any:
 
 
 def _redo(kind: JobType[Any], submission: Submission, first: str | None) -> tuple[str, ...]:
-    if first is None:
+    if first is None or isinstance(submission, Waiting):
         return ()
     steps = kind.pipeline(submission) if kind.pipeline else None
     if steps is None or first not in steps.steps:
@@ -80,7 +81,7 @@ def _redo(kind: JobType[Any], submission: Submission, first: str | None) -> tupl
 
 def _kept(kind: JobType[Any], submission: Submission, original: Job) -> dict[int, UnitRun]:
     """Of a job that did a part of its units, those that are still asked for in the same words; they cost nothing."""
-    if all(unit.state is UnitState.DONE for unit in original.units):
+    if isinstance(submission, Waiting) or all(unit.state is UnitState.DONE for unit in original.units):
         return {}
     before = kind.units(kind.submission.model_validate(original.payload))
     return {

@@ -42,6 +42,8 @@ async def _reopen(services: Services, tx: Transaction, job_id: str) -> Job:
         raise ConflictError(f"This job is a part of {job.parent_id}: retry that one.", parentId=job.parent_id)
     if job.status is not Status.FAILED:
         raise ConflictError(f"Only a failed job can be retried; this one is {job.status}.", jobStatus=job.status)
+    if Status.BLOCKED in job.status_at and not job.started and not job.units and job.payload.get("dependsOn"):
+        raise ConflictError("This job never began: a job that it depends on failed. Retry that one, then replay this.")
     now = services.clock.now()
     account = open_account(services, job.user_id, await tx.get("accounts", job.user_id))
     job_type = JOB_TYPES[job.job_type]

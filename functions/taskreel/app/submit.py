@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from taskreel.app.cost import cost
+from taskreel.app.depend import dependencies, mark, wake
 from taskreel.app.read import Caller, as_job, open_account
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.app.serving import served_by, unit_runs
@@ -29,7 +30,7 @@ from taskreel.domain.ids import keyed_job_id, random_job_id
 from taskreel.domain.job import Job, JobCredits, Status, UnitRun
 from taskreel.domain.retry import RetryPolicy
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import JobType, RetryOptions, Submission
+from taskreel.jobtypes.job_type import JobType, RetryOptions, Submission, Waiting
 from taskreel.ports import Task, Transaction
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,8 @@ async def quote(services: Services, caller: Caller, request: Request) -> Quote:
     """Everything that `submit` checks, without doing it."""
     _check_project(caller, request.submission)
     _check_schedule(services, request.submission)
-    units, _ = await unit_runs(services, request.job_type, request.submission)
+    await dependencies(services.store.get, caller.user_id, request.submission)
+    units, _ = await _units(services, request)
     document = await services.store.get("accounts", caller.user_id)
     return Quote(request.held, open_account(services, caller.user_id, document), served_by(units))
 
@@ -106,6 +108,8 @@ async def submit(services: Services, caller: Caller, request: Request) -> Submit
         if existing is None:
             raise
         return _replay(existing, request)
+    if job.status is Status.BLOCKED:
+        return Submitted(await wake(services, job.job_id) or job, replayed=False)
     await send(services, job)
     return Submitted(job, replayed=False)
 
@@ -134,10 +138,10 @@ def task_for(job: Job, at: datetime | None) -> Task:
 async def _new_job(services: Services, caller: Caller, request: Request) -> Job:
     now = services.clock.now()
     submission, job_type = request.submission, request.job_type
-    units, not_before = await unit_runs(services, job_type, submission)
-    units = tuple(request.kept.get(place, unit) for place, unit in enumerate(units))
+    units, not_before = await _units(services, request)
+    blocked = bool(submission.depends_on)
     scheduled = submission.schedule_at if submission.schedule_at and submission.schedule_at > now else None
-    status = Status.SCHEDULED if scheduled else Status.QUEUED
+    status = Status.BLOCKED if blocked else Status.SCHEDULED if scheduled else Status.QUEUED
     start = scheduled or not_before or now
     key = request.idempotency_key
     job = Job(
@@ -147,23 +151,32 @@ async def _new_job(services: Services, caller: Caller, request: Request) -> Job:
         priority=submission.priority,
         user_id=caller.user_id,
         project_id=submission.project_id,
-        payload=submission.model_dump(by_alias=True, mode="json", exclude_defaults=True),
+        payload=submission.model_dump(by_alias=True, mode="json", exclude_unset=True),
         created_at=now,
         updated_at=now,
         status_at={status: now},
         retry=_retry(job_type.retry, submission.retry),
         next_attempt_at=scheduled or not_before,
         credits=JobCredits(held=request.held),
-        served_by=served_by(units),
-        units=units,
+        served_by=None if blocked else served_by(units),
+        # A blocked job gets its units, and the time it may take, when it is set free.
+        units=() if blocked else units,
         wake_shard=services.random.randrange(WAKE_SHARDS),
         start_by=_after(start, submission.start_within_seconds),
-        finish_by=_after(start, submission.deadline_seconds) or start + job_type.deadline,
+        finish_by=_after(start, submission.deadline_seconds) or (None if blocked else start + job_type.deadline),
         request_hash=request.body_hash if key else None,
         lineage=request.lineage,
         redo=request.redo,
     )
     return job.with_(now, wake_at=alarm(job, first_alarm(services, start, now)))
+
+
+async def _units(services: Services, request: Request) -> tuple[tuple[UnitRun, ...], datetime | None]:
+    """The units, as far as they are known, and until when all must wait."""
+    if isinstance(request.submission, Waiting):
+        return (), None
+    units, not_before = await unit_runs(services, request.job_type, request.submission)
+    return tuple(request.kept.get(place, unit) for place, unit in enumerate(units)), not_before
 
 
 def first_alarm(services: Services, start: datetime, now: datetime) -> datetime:
@@ -179,6 +192,8 @@ async def _store(services: Services, tx: Transaction, job: Job) -> None:
     if document is None and account.granted:
         entry = initial_grant(account, job.created_at)
         tx.create("ledger", entry.entry_id, entry.document())
+    if job.status is Status.BLOCKED:
+        await mark(tx, job)
     tx.create("jobs", job.job_id, job.document())
 
 

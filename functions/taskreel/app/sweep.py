@@ -8,12 +8,13 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 from taskreel.app.children import after_end
+from taskreel.app.depend import wake
 from taskreel.app.read import as_job
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.app.settle import end
 from taskreel.app.submit import first_alarm, send
 from taskreel.domain.claim import alarm, overdue
-from taskreel.domain.job import Job
+from taskreel.domain.job import Job, Status
 from taskreel.ports import Query, Transaction
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ async def _wake(services: Services, job_id: str, now: datetime) -> str:
     what, job = await services.store.transaction(lambda tx: _decide(services, tx, job_id, now))
     if job is not None and job.status.final:
         await after_end(services, job)
+    elif job is not None and job.status is Status.BLOCKED:
+        await wake(services, job_id)
     elif job is not None:
         await send(services, job)
     if what != "asleep":

@@ -173,6 +173,9 @@ class Job(Value):
     #: …except in these steps.
     redo: tuple[str, ...] = ()
 
+    #: The jobs that wait for this one to end, to be told; the sweep finds those that are not here.
+    waiters: tuple[str, ...] = ()
+
     #: From 1; a retry by the user opens the next round, with a hold and a settlement of its own.
     round: int = 1
     #: The number of the newest task sent for this job; an older one is stale.

@@ -23,6 +23,7 @@ PIPELINE = "pipeline"
 
 _REFERENCE = re.compile(r"\{\{(.+?)\}\}", re.DOTALL)
 _STEP = re.compile(r"\bsteps\.(?:\"([^\"]+)\"|([A-Za-z_][A-Za-z0-9_]*))")
+_JOB = re.compile(r"\bjobs\.([A-Za-z0-9_]+)")
 _NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 
 OnFailure = Literal["fail", "ignore", "continue"]
@@ -146,22 +147,33 @@ def items_of(step: Step, context: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"item": item, "index": index} for index, item in enumerate(_list(given, "forEach"))]
 
 
-def resolve(template: Any, context: Mapping[str, Any]) -> Any:
-    """The template with its references replaced: alone in a string a value of any type, among words its text."""
+def resolve(template: Any, context: Mapping[str, Any], *, only: str = "") -> Any:
+    """The template with its references replaced: alone in a string a value of any type, among words its text.
+
+    With `only`, a reference that does not speak of that member of the context stays as it is.
+    """
     if isinstance(template, str):
-        return _resolve_text(template, context)
+        return _resolve_text(template, context, only)
     if isinstance(template, Mapping):
-        return {name: resolve(value, context) for name, value in template.items()}
+        return {name: resolve(value, context, only=only) for name, value in template.items()}
     if isinstance(template, Sequence):
-        return [resolve(value, context) for value in template]
+        return [resolve(value, context, only=only) for value in template]
     return template
 
 
-def _resolve_text(text: str, context: Mapping[str, Any]) -> Any:
+def job_references(template: Any) -> frozenset[str]:
+    """The jobs that a payload speaks of, as `{{jobs.<jobId>.…}}`."""
+    return frozenset(found for expression in _expressions(template) for found in _JOB.findall(expression))
+
+
+def _resolve_text(text: str, context: Mapping[str, Any], only: str) -> Any:
+    def meant(expression: str) -> bool:
+        return re.search(rf"\b{only}\.", expression) is not None if only else True
+
     whole = _REFERENCE.fullmatch(text.strip())
     if whole and "{{" not in whole[1]:
-        return _value(whole[1], context)
-    return _REFERENCE.sub(lambda found: str(_value(found[1], context)), text)
+        return _value(whole[1], context) if meant(whole[1]) else text
+    return _REFERENCE.sub(lambda found: str(_value(found[1], context)) if meant(found[1]) else found[0], text)
 
 
 def _value(expression: str, context: Mapping[str, Any]) -> Any:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field
 
 from taskreel.domain.job import Priority
-from taskreel.domain.pipeline import Pipeline
+from taskreel.domain.pipeline import OnFailure, Pipeline
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import Value
 from taskreel.ports import Capability
@@ -129,6 +129,17 @@ class RetryOptions(Value):
     max_backoff_seconds: float | None = Field(default=None, gt=0, le=86_400)
 
 
+class Dependency(Value):
+    """A job that must end first.
+
+    When it fails: `fail` fails this one too, `ignore` does without it once all others have ended, `continue` begins at
+    once, whatever the others do.
+    """
+
+    job_id: str = Field(min_length=1, max_length=64)
+    on_failure: OnFailure = "fail"
+
+
 class Submission(Value):
     """What every job type's request has in common. Unknown fields are refused."""
 
@@ -145,6 +156,14 @@ class Submission(Value):
     start_within_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)
     deadline_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)
     retry: RetryOptions | None = None
+    #: While they have not ended the job is BLOCKED; then `{{jobs.<jobId>.result.…}}` in its payload is filled in.
+    depends_on: list[Dependency] = Field(default_factory=list, max_length=20)
+
+
+class Waiting(Submission):
+    """A request that refers to jobs that it depends on: its own fields are checked once those have ended."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 P = TypeVar("P", bound=Submission)

@@ -8,6 +8,7 @@ from fastapi.requests import Request
 from fastapi.responses import Response
 from fastapi_offline import FastAPIOffline
 
+from taskreel.app.replay import Replay
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError
 from taskreel.web import aliases, balances, jobs, openapi, problems, providers, replays
@@ -38,7 +39,7 @@ def api_app(services: Services, rules: TokenRules, *, base_url: str) -> FastAPI:
     app.include_router(balances.router)
     app.include_router(providers.router)
     app.add_exception_handler(RequestValidationError, _bad_parameter)
-    openapi.complete(app, balances.Grant, providers.BreakerOrder, aliases.AiGeneration, replays.Replay)
+    openapi.complete(app, balances.Grant, providers.BreakerOrder, aliases.AiGeneration, Replay)
     app.state.services = services
     problems.install(app)
     return app

@@ -26,8 +26,7 @@ from taskreel.domain.job import Job, Status
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission
-from taskreel.web.openapi import body
-from taskreel.web.request import answer, idempotency_key, read_model, services_of, wait_seconds
+from taskreel.web.request import answer, idempotency_key, read_submission, services_of, wait_seconds
 from taskreel.web.schemas import JobsPage, JobView, Problem, ProgressView, ResultView
 from taskreel.web.views import job_view, progress_view, result_view
 
@@ -55,7 +54,7 @@ async def submit_job(request: Request) -> Response:
         raise NotFoundError(
             f"There is no job type {name!r}. There are: {', '.join(JOB_TYPES)}.", jobTypes=list(JOB_TYPES)
         )
-    return await submit_as(request, job_type, await read_model(request, job_type.submission))
+    return await submit_as(request, job_type, await read_submission(request, job_type))
 
 
 router.add_route("/api/jobs/{job_type}", submit_job, methods=["POST"], include_in_schema=False)

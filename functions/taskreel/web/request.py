@@ -14,10 +14,12 @@ from starlette.responses import Response
 
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError, MalformedError, TooLargeError
+from taskreel.jobtypes.job_type import JobType, Submission, Waiting
 from taskreel.web.problems import invalid
 
 M = TypeVar("M", bound=BaseModel)
 
+_DEPENDS, _REFERS = re.compile(rb'"depends(On|_on)"'), re.compile(rb"\{\{[^}]*\bjobs\.")
 MAX_BODY_BYTES = 1 << 20
 MAX_WAIT_SECONDS = 60.0
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d+(?:\.\d+)?)\"?", re.IGNORECASE)
@@ -33,7 +35,18 @@ async def read_model(request: Request, model: type[M], *, absent: bytes = b"") -
 
     TooLargeError over 1 MiB, MalformedError for what is not JSON, InvalidError with paths.
     """
-    raw = await read_body(request) or absent
+    return _parsed(await read_body(request) or absent, model)
+
+
+async def read_submission(request: Request, job_type: JobType[Any]) -> Submission:
+    """The body as the type's request; as Waiting where it refers to jobs that it depends on."""
+    raw = await read_body(request)
+    waits = _DEPENDS.search(raw) is not None and _REFERS.search(raw) is not None
+    submission: Submission = _parsed(raw, Waiting if waits else job_type.submission)
+    return submission
+
+
+def _parsed(raw: bytes, model: type[M]) -> M:
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:

@@ -1,0 +1,178 @@
+"""Jobs that depend on jobs: blocked until those end, filled in with what they made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from functions.asking import IMAGE, balance, paths, problem, read, studio, submitted
+from simulation.world import World
+
+STORY = "/api/jobs/story-generation"
+SLOW = studio("slow", seconds=20)
+
+
+def after(*jobs: dict[str, Any], on_failure: str = "fail", **fields: Any) -> dict[str, Any]:
+    """An image that depends on the jobs."""
+    wanted = [{"jobId": job["jobId"], "onFailure": on_failure} for job in jobs]
+    return {**studio("noop"), "dependsOn": wanted, **fields}
+
+
+async def status(client: httpx.AsyncClient, job: dict[str, Any]) -> str:
+    found: str = (await read(client, job))["status"]
+    return found
+
+
+async def test_a_job_waits_until_the_others_have_ended(world: World, ada: httpx.AsyncClient) -> None:
+    first, second = await submitted(ada, SLOW), await submitted(ada, studio("noop"))
+    job = await submitted(ada, after(first, second))
+    assert job["status"] == "BLOCKED"
+    assert job["credits"]["held"] == 1
+    await world.advance(10)
+    assert await status(ada, job) == "BLOCKED"
+    await world.advance(12)
+    assert await status(ada, job) == "COMPLETED"
+
+
+async def test_what_they_made_is_filled_in(world: World, ada: httpx.AsyncClient) -> None:
+    story = await submitted(ada, {"prompt": "a fox builds a boat", "numSequences": 2}, STORY)
+    words = f"{{{{jobs.{story['jobId']}.result.scenes[0].description}}}}"
+    job = await submitted(ada, after(story, prompt=words))
+    assert job["payload"]["prompt"] == words
+    await world.advance(3)
+    job, story = await read(ada, job), await read(ada, story)
+    assert job["status"] == "COMPLETED"
+    assert job["payload"]["prompt"] == story["result"]["scenes"][0]["description"]
+
+
+async def test_a_whole_list_may_be_filled_in(world: World, ada: httpx.AsyncClient) -> None:
+    story = await submitted(ada, {"prompt": "a fox builds a boat", "numSequences": 2}, STORY)
+    prompts = f"{{{{jobs.{story['jobId']}.result.scenes[*].description}}}}"
+    body = {"prompts": prompts, "dependsOn": [{"jobId": story["jobId"]}], "options": {"studio": {"mode": "noop"}}}
+    job = await submitted(ada, body, "/api/jobs/batch-generation")
+    assert job["credits"]["held"] == 10  # what a batch commonly costs
+    await world.advance(5)
+    assert (await read(ada, job))["credits"] == {"held": 0, "captured": 2, "released": 8}
+
+
+async def test_a_pipeline_keeps_its_own_references(world: World, ada: httpx.AsyncClient) -> None:
+    story = await submitted(ada, {"prompt": "a fox", "numSequences": 2}, STORY)
+    steps = {
+        "many": {
+            "type": "image-generation",
+            "forEach": f"{{{{jobs.{story['jobId']}.result.scenes}}}}",
+            "payload": {**studio("noop"), "prompt": "{{item.title}}"},
+        }
+    }
+    body = {"steps": steps, "dependsOn": [{"jobId": story["jobId"]}]}
+    job = await submitted(ada, body, "/api/jobs/pipeline")
+    await world.advance(8)
+    assert (await read(ada, job))["credits"]["captured"] == 2
+
+
+async def test_a_job_that_depends_on_ended_ones_begins_at_once(world: World, ada: httpx.AsyncClient) -> None:
+    first = await submitted(ada, studio("noop"))
+    await world.settle()
+    assert (await submitted(ada, after(first)))["status"] == "QUEUED"
+
+
+@pytest.mark.parametrize(
+    ("on_failure", "ends"), [("fail", "FAILED"), ("ignore", "COMPLETED"), ("continue", "COMPLETED")]
+)
+async def test_a_failure_means_what_the_edge_says(
+    on_failure: str, ends: str, world: World, ada: httpx.AsyncClient
+) -> None:
+    first = await submitted(ada, studio("fail-permanent"))
+    job = await submitted(ada, after(first, on_failure=on_failure))
+    await world.advance(3)
+    found = await read(ada, job)
+    assert found["status"] == ends
+    if ends == "FAILED":
+        assert found["error"]["code"] == "dependency_failed"
+        assert first["jobId"] in found["error"]["message"]
+        assert found["credits"] == {"held": 0, "captured": 0, "released": 1}
+
+
+async def test_ignore_waits_for_the_others_and_continue_does_not(world: World, ada: httpx.AsyncClient) -> None:
+    slow, bad = await submitted(ada, SLOW), await submitted(ada, studio("fail-permanent"))
+    patient = await submitted(ada, after(slow, bad, on_failure="ignore"))
+    eager = await submitted(ada, after(slow, bad, on_failure="continue"))
+    await world.advance(5)
+    assert (await status(ada, patient), await status(ada, eager)) == ("BLOCKED", "COMPLETED")
+
+
+async def test_a_failure_goes_down_the_chain(world: World, ada: httpx.AsyncClient) -> None:
+    first = await submitted(ada, studio("fail-permanent"))
+    second = await submitted(ada, after(first))
+    third = await submitted(ada, after(second))
+    await world.advance(3)
+    assert (await status(ada, second), await status(ada, third)) == ("FAILED", "FAILED")
+    assert (await balance(ada))["available"] == 100
+
+
+async def test_cancelling_frees_or_fails_those_that_wait(world: World, ada: httpx.AsyncClient) -> None:
+    first = await submitted(ada, SLOW)
+    hard, soft = await submitted(ada, after(first)), await submitted(ada, after(first, on_failure="ignore"))
+    blocked = await submitted(ada, after(first))
+    await ada.delete(f"{IMAGE}/{blocked['jobId']}")
+    await ada.delete(f"{IMAGE}/{first['jobId']}")
+    await world.advance(3)
+    assert [await status(ada, job) for job in (hard, soft, blocked)] == ["FAILED", "COMPLETED", "CANCELLED"]
+
+
+async def test_a_blocked_job_expires_when_its_time_to_start_has_passed(world: World, ada: httpx.AsyncClient) -> None:
+    first = await submitted(ada, studio("slow", seconds=100))
+    job = await submitted(ada, after(first, startWithinSeconds=30))
+    await world.advance(31)
+    await world.sweep()
+    assert await status(ada, job) == "EXPIRED"
+    await world.advance(100)
+    assert await status(ada, job) == "EXPIRED"
+
+
+async def test_the_sweep_wakes_a_job_that_nobody_told(world: World, ada: httpx.AsyncClient) -> None:
+    first = await submitted(ada, SLOW)
+    job = await submitted(ada, after(first))
+    stored = await world.job(first["jobId"])
+    await world.put(stored.model_copy(update={"waiters": ()}))
+    await world.advance(60)
+    assert await status(ada, job) == "BLOCKED"
+    await world.advance(100)
+    await world.sweep()
+    await world.settle()
+    assert await status(ada, job) == "COMPLETED"
+
+
+async def test_what_does_not_fit_once_it_is_known_fails_the_job(world: World, ada: httpx.AsyncClient) -> None:
+    story = await submitted(ada, {"prompt": "a fox", "numSequences": 2}, STORY)
+    made = [
+        await submitted(ada, after(story, prompt=f"{{{{jobs.{story['jobId']}.{words}}}}}"))
+        for words in ("result.nothing", "result.scenes")
+    ]
+    await world.advance(3)
+    codes = [(await read(ada, job))["error"]["code"] for job in made]
+    assert codes == ["bad_reference", "bad_payload"]
+
+
+async def test_what_cannot_be_depended_on_is_refused(world: World, ada: httpx.AsyncClient) -> None:
+    theirs = await submitted(world.as_user("bob"), studio("noop"))
+    for job in (theirs, {"jobId": "job_unknown"}):
+        assert paths(await ada.post(IMAGE, json=after(job))) == {"dependsOn[0].jobId"}
+        assert paths(await ada.post(f"{IMAGE}?validateOnly=true", json=after(job))) == {"dependsOn[0].jobId"}
+    mine = await submitted(ada, SLOW)
+    stranger = after(mine, prompt="{{jobs.job_other.result.title}}")
+    assert paths(await ada.post(IMAGE, json=stranger)) == {"dependsOn"}
+    wrong = after(mine, prompt=f"{{{{jobs.{mine['jobId']}.result.title}}}}", options={"width": 1})
+    assert paths(await ada.post(IMAGE, json=wrong)) == {"options.width"}
+
+
+async def test_a_job_that_never_began_is_replayed_and_not_retried(world: World, ada: httpx.AsyncClient) -> None:
+    first = await submitted(ada, studio("fail-permanent"))
+    job = await submitted(ada, after(first))
+    await world.advance(3)
+    problem(await ada.post(f"{IMAGE}/{job['jobId']}/retry"), 409, "conflict")
+    again = await ada.post(f"{IMAGE}/{job['jobId']}/replay", json={"edit": {"dependsOn": None}})
+    await world.settle()
+    assert await status(ada, again.json()) == "COMPLETED"
