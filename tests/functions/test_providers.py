@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,9 @@ from functions.asking import BATCH, IMAGE, UPSCALE, balance, problem, read, subm
 from functions.market import KITE, Stalls
 from providers.fakes import RETRY_AFTER, SECRETS, Mischief
 from providers.fakes.fake import picture
-from taskreel.domain.job import Job
+from taskreel import wiring
+from taskreel.app.process import Processor
+from taskreel.domain.job import Job, Status, UnitState
 
 TEXT = "/api/jobs/ai-processing"
 
@@ -247,6 +250,37 @@ async def test_cancelling_reaches_the_provider(stalls: Stalls, provider: str) ->
     await shop.world.settle()
     assert shop.fakes[provider].cancelled == set(shop.fakes[provider].operations)
     assert (await balance(ada))["available"] == 100
+
+
+async def test_a_stopping_instance_keeps_what_it_is_just_buying(
+    stalls: Stalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = await stalls("bfl")
+    provider, asked, may_answer = shop.world.services.providers.get("bfl"), asyncio.Event(), asyncio.Event()
+    start = provider.start
+
+    async def slow(request: Any, **more: Any) -> Any:
+        answer = await start(request, **more)
+        asked.set()
+        await may_answer.wait()
+        return answer
+
+    monkeypatch.setattr(provider, "start", slow)
+    job = await submitted(shop.user(), KITE)
+    await shop.world.settle()
+    assert asked.is_set()
+    stopping = asyncio.create_task(wiring.running().stop())
+    await shop.world.rest()
+    may_answer.set()
+    await stopping
+    back = await shop.world.job(job["jobId"])
+    assert (back.status, back.attempt, back.units[0].state) == (Status.QUEUED, 0, UnitState.RUNNING)
+    wiring.running.cache_clear()
+    wiring.processor.cache_clear()
+    await Processor(shop.world.services).process(job["jobId"])
+    await shop.world.advance(60)
+    done = await read(shop.user(), job)
+    assert (done["status"], done["attempt"], shop.fakes["bfl"].creates) == ("COMPLETED", 1, 1)
 
 
 async def test_what_a_cancelled_run_has_just_bought_is_cancelled_too(

@@ -85,7 +85,7 @@ class Processor:
             if isinstance(runner, _Run):
                 await runner.abandon()
         except asyncio.CancelledError:
-            await _give_back(self._services, job)
+            await _give_back(self._services, job, runner.units if isinstance(runner, _Run) else job.units)
             if not self._stopping:
                 raise
             return Answer.BUSY
@@ -136,15 +136,15 @@ async def _stop(services: Services, job: Job, unit: UnitRun) -> None:
         log.warning("not cancelled", extra={"action": "cancel_failed", "job_id": job.job_id, "code": error.code})
 
 
-async def _give_back(services: Services, job: Job) -> None:
-    """End a run as if it had not begun: its attempt does not count, and nobody holds the job."""
+async def _give_back(services: Services, job: Job, units: Sequence[UnitRun]) -> None:
+    """End a run as if it had not begun: no attempt, and nobody holds the job. What it bought is kept."""
 
     async def release(tx: Transaction) -> None:
         held = as_job(await tx.get("jobs", job.job_id))
         if held is None or held.fence != job.fence:
             return
         now = services.clock.now()
-        freed = {"attempt": max(0, held.attempt - 1), "fence": held.fence + 1, "lease_until": None}
+        freed = {"attempt": max(0, held.attempt - 1), "fence": held.fence + 1, "lease_until": None, "units": units}
         wake_at = alarm(held, now + services.rules.rescue_after)
         tx.set("jobs", job.job_id, held.to(Status.QUEUED, now, **freed, wake_at=wake_at).document())
 
@@ -162,6 +162,11 @@ class _Run:
         self._work = Work(services, job, self._type, self._folder)
         self._working = True
         self._save = Together(self._write_down)
+
+    @property
+    def units(self) -> tuple[UnitRun, ...]:
+        """What has become of the units."""
+        return self._work.units
 
     async def go(self) -> None:
         run = asyncio.current_task()

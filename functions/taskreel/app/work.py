@@ -152,9 +152,14 @@ class Work:
         if buys:
             self._units[index] = unit.model_copy(update={"begun_at": self._services.clock.now()})
             await self._save()
+        key = f"{self._job.job_id}.{self._job.round}.{index}"
+        asked = asyncio.ensure_future(provider.start(replace(request, model=self._model(unit)), idempotency_key=key))
         try:
-            key = f"{self._job.job_id}.{self._job.round}.{index}"
-            return await provider.start(replace(request, model=self._model(unit)), idempotency_key=key)
+            return await (asyncio.shield(asked) if buys else asked)
+        except asyncio.CancelledError:
+            if buys:
+                await self._late(index, asked)
+            raise
         except RunError as error:
             if error.code != AMBIGUOUS:
                 self._set(index, begun_at=None)
@@ -164,6 +169,19 @@ class Work:
                 raise
             log.exception("start crashed", extra={"action": "start_crashed", "job_id": self._job.job_id})
             raise _unsure() from error
+
+    async def _late(self, index: int, asked: asyncio.Future[Done | Pending]) -> None:
+        """The run was cancelled while it bought: the answer is waited for, to be kept or cancelled there."""
+        try:
+            answer = await asyncio.shield(asked)
+        except RunError as error:
+            if error.code != AMBIGUOUS:
+                self._set(index, begun_at=None)
+        except Exception:
+            log.exception("start crashed", extra={"action": "start_crashed", "job_id": self._job.job_id})
+        else:
+            if isinstance(answer, Pending):
+                self._pending(index, answer)
 
     def _buys(self, unit: UnitRun) -> bool:
         return self._services.providers.buys(unit.provider)
