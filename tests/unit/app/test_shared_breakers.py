@@ -1,0 +1,125 @@
+"""Breakers of two instances over one store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.app.breakers import FRESH, Breakers, breaker_id
+from taskreel.domain.breaker import Breaker, BreakerRule, BreakerState
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+RULE = BreakerRule(
+    window_seconds=60, min_calls=4, failure_rate=0.5, open_seconds=10, max_open_seconds=60, probe_seconds=20
+)
+ID = breaker_id("fal", "owner/name")
+
+
+class Counted(SqliteStore):
+    """Counts what it is asked for."""
+
+    queries = 0
+    transactions = 0
+
+    async def query(self, query: Any, /) -> Any:
+        self.queries += 1
+        return await super().query(query)
+
+    async def transaction(self, fn: Any, /) -> Any:
+        self.transactions += 1
+        return await super().transaction(fn)
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[Counted]:
+    made = Counted(":memory:")
+    yield made
+    await made.close()
+
+
+def at(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+async def fail(breakers: Breakers, store: Counted, second: float, times: int = 1) -> None:
+    for number in range(times):
+        now = at(second + number)
+        await breakers.ended(store, now, ID, failed=True, begun_at=now)
+
+
+async def seen(breakers: Breakers, store: Counted, second: float) -> BreakerState:
+    found = await breakers.all(store, at(second))
+    return found.get(ID, Breaker()).state(at(second))
+
+
+async def test_successes_are_not_written_and_looked_for_once_in_five_seconds(store: Counted) -> None:
+    breakers = Breakers(RULE)
+    for tenth in range(40):
+        now = at(tenth / 10)
+        assert await breakers.begin(store, now, ID) == now
+        await breakers.ended(store, now, ID, failed=False, begun_at=now)
+    assert (store.queries, store.transactions) == (1, 0)
+
+
+async def test_failures_are_written_once_a_second_at_most(store: Counted) -> None:
+    breakers = Breakers(BreakerRule(min_calls=100))
+    for tenth in range(30):
+        now = at(tenth / 10)
+        await breakers.ended(store, now, ID, failed=True, begun_at=now)
+    assert store.transactions == 3
+
+
+async def test_what_one_has_seen_the_other_knows_soon(store: Counted) -> None:
+    one, other = Breakers(RULE), Breakers(RULE)
+    assert await seen(other, store, 0) is BreakerState.CLOSED
+    await fail(one, store, 0, times=4)
+    assert await seen(one, store, 4) is BreakerState.OPEN
+    assert await seen(other, store, 4) is BreakerState.CLOSED
+    assert await seen(other, store, FRESH.total_seconds()) is BreakerState.OPEN
+
+
+async def test_failures_of_several_instances_count_together(store: Counted) -> None:
+    one, other = Breakers(RULE), Breakers(RULE)
+    await fail(one, store, 0, times=2)
+    await fail(other, store, 2, times=2)
+    assert await seen(other, store, 4) is BreakerState.OPEN
+
+
+async def test_one_of_all_instances_may_probe(store: Counted) -> None:
+    instances = [Breakers(RULE) for _ in range(3)]
+    await fail(instances[0], store, 0, times=4)
+    now = at(20)
+    admitted = [await each.begin(store, now, ID) for each in instances]
+    assert [when for when in admitted if when == now] == [now]
+    assert {when for when in admitted if when != now} == {now + timedelta(seconds=RULE.probe_seconds)}
+
+
+async def test_a_probe_that_succeeds_closes_it_for_all(store: Counted) -> None:
+    one, other = Breakers(RULE), Breakers(RULE)
+    await fail(one, store, 0, times=4)
+    assert await one.begin(store, at(20), ID) == at(20)
+    await one.ended(store, at(22), ID, failed=False, begun_at=at(20))
+    assert await seen(one, store, 22) is BreakerState.CLOSED
+    assert await other.begin(store, at(22), ID) == at(22)
+
+
+async def test_by_hand_goes_before_what_was_seen(store: Counted) -> None:
+    breakers, other = Breakers(RULE), Breakers(RULE)
+    await fail(breakers, store, 0, times=4)
+
+    async def write(tx: Any) -> Breaker:
+        return breakers.by_hand(tx, at(5), ID, BreakerState.CLOSED)
+
+    await store.transaction(write)
+    await fail(breakers, store, 6, times=4)
+    assert await seen(breakers, store, 11) is BreakerState.CLOSED
+    assert await seen(other, store, 11) is BreakerState.CLOSED
+
+
+def test_ids_hold_no_slash() -> None:
+    assert breaker_id("fal", "a/b") != breaker_id("fal", "a_b")
+    assert "/" not in breaker_id("fal", "fal-ai/flux/dev")
