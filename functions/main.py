@@ -5,6 +5,10 @@ from __future__ import annotations
 import gc
 from typing import Any
 
+from pydantic import BaseModel
+
+# Models that nobody has asked for yet, FastAPI's own too, need not be built while the first request waits.
+BaseModel.model_config["defer_build"] = True
 # Imports make no garbage: a function starts sooner without the collector; wiring turns it on again.
 gc.disable()
 
