@@ -94,7 +94,7 @@ def _voices(job: MovieCreation) -> Step:
     payload = {
         "text": "{{item.narration}}",
         "language": language,
-        **_known(voice=job.voice or "story", provider=job.providers.voice),
+        **_known(voice=job.voice, provider=job.providers.voice),
         "options": _known(studio=_studio(job)),
     }
     return _each(job, "audio-synthesis", payload, _SCENES, on_failure="ignore")

@@ -1,0 +1,141 @@
+"""Pipelines as values: what is refused whole, what a step needs, what a template becomes."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from taskreel.domain.errors import PermanentError
+from taskreel.domain.pipeline import Pipeline, Step, StepRun, StepState, items_of, job_references, resolve
+
+CONTEXT: dict[str, Any] = {
+    "steps": {"story": {"result": {"title": "The Boat", "scenes": [{"n": 1}, {"n": 2}]}, "results": []}},
+    "payload": {"style": "ink"},
+    "item": {"n": 7},
+    "index": 3,
+}
+
+
+def pipeline(**after: str) -> Pipeline:
+    """Each step, and those it comes after."""
+    return Pipeline(steps={name: Step(type="x", after=tuple(before.split())) for name, before in after.items()})
+
+
+@given(st.dictionaries(st.sampled_from("abcdefgh"), st.frozensets(st.sampled_from("abcdefgh")), min_size=1))
+def test_the_order_puts_every_step_behind_what_it_needs_or_names_the_cycle(needs: dict[str, frozenset[str]]) -> None:
+    steps = {name: {"type": "x", "after": [*(before & needs.keys())]} for name, before in needs.items()}
+    try:
+        made = Pipeline.model_validate({"steps": steps})
+    except ValidationError as error:
+        cycle = str(error).split("cycle: ")[1].split(" [")[0].split(" → ")
+        assert cycle[0] == cycle[-1]
+        assert all(one in steps[other]["after"] for one, other in itertools.pairwise(cycle))
+        return
+    order = made.order()
+    assert sorted(order) == sorted(steps)
+    for name, step in made.steps.items():
+        assert all(order.index(need) < order.index(name) for need in step.needs)
+
+
+def test_what_follows_a_step_is_all_that_needs_it_however_far_down() -> None:
+    assert pipeline(a="", b="a", c="b", d="a", e="").following("b") == {"b", "c"}
+    assert pipeline(a="", b="a", c="b", d="a", e="").following("a") == {"a", "b", "c", "d"}
+
+
+def test_the_last_steps_are_those_that_nobody_needs() -> None:
+    assert set(pipeline(a="", b="a", c="a").last()) == {"b", "c"}
+
+
+@pytest.mark.parametrize(
+    ("steps", "says"),
+    [
+        ({"a": {"type": "x", "after": ["b"]}}, "step 'a' needs b, which is not there"),
+        ({"a": {"type": "x", "payload": {"p": "{{steps.b.result}}"}}}, "needs b"),
+        ({"a b": {"type": "x"}}, "a name has letters"),
+        ({"a": {"type": "x", "payload": {"p": "{{steps.}}"}}}, "is not an expression"),
+        ({"a": {"type": "x", "payload": {"p": "{{steps.a.result}}"}}}, "cycle: a → a"),
+    ],
+)
+def test_a_pipeline_is_refused_whole_with_the_reason(steps: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        Pipeline.model_validate({"steps": steps})
+
+
+def test_a_step_that_is_referred_to_comes_before() -> None:
+    step = Step(type="x", payload={"a": ["{{steps.one.result}}"]}, for_each='{{steps."two".results}}', after=("three",))
+    assert step.needs == {"one", "two", "three"}
+
+
+def test_a_pipeline_within_keeps_its_references_and_takes_its_input_from_outside() -> None:
+    payload = {
+        "steps": {"b": {"type": "x", "payload": {"p": "{{steps.c.result}}"}}},
+        "input": "{{steps.story.result.title}}",
+    }
+    step = Step(type="pipeline", payload=payload)
+    assert step.needs == {"story"}
+    assert step.filled(CONTEXT) == {**payload, "input": "The Boat"}
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ("{{steps.story.result.title}}", "The Boat"),
+        ("“{{ steps.story.result.title }}” in {{payload.style}}", "“The Boat” in ink"),
+        ("{{steps.story.result.scenes[*].n}}", [1, 2]),
+        ("{{steps.story.result.scenes[*].{number: n} }}", [{"number": 1}, {"number": 2}]),
+        ("{{sum(steps.story.result.scenes[*].n)}}", 3),
+        ({"a": ["{{index}}", {"b": "{{item.n}}"}]}, {"a": [3, {"b": 7}]}),
+        ("{{steps.story.results[*].x}}", []),
+        ("plain {braces}", "plain {braces}"),
+        (5, 5),
+        (None, None),
+    ],
+)
+def test_a_template_becomes_what_it_refers_to(template: Any, value: Any) -> None:
+    assert resolve(template, CONTEXT) == value
+
+
+@pytest.mark.parametrize("template", ["{{steps.story.result.nothing}}", "{{item.n.m}}", "{{sum(payload.style)}}"])
+def test_a_reference_to_nothing_is_named(template: str) -> None:
+    with pytest.raises(PermanentError) as raised:
+        resolve(template, CONTEXT)
+    assert raised.value.code == "bad_reference"
+    assert template.strip("{}") in raised.value.message
+
+
+def test_only_what_is_meant_is_filled_in() -> None:
+    template = {"a": "{{jobs.j1.result.t}} and {{steps.x.result}}", "b": "{{item}}", "c": "{{jobs.j1.result.t}}"}
+    context = {"jobs": {"j1": {"result": {"t": "T"}}}}
+    assert resolve(template, context, only="jobs") == {"a": "T and {{steps.x.result}}", "b": "{{item}}", "c": "T"}
+    assert job_references(template) == {"j1"}
+
+
+def test_a_fan_out_walks_a_list_or_several_together() -> None:
+    def items(for_each: Any) -> list[dict[str, Any]]:
+        return items_of(Step(type="x", for_each=for_each), CONTEXT)
+
+    assert items(None) == [{}]
+    assert items(["a", "b"]) == [{"item": "a", "index": 0}, {"item": "b", "index": 1}]
+    assert [row["item"] for row in items("{{steps.story.result.scenes}}")] == [{"n": 1}, {"n": 2}]
+    together = items({"scene": "{{steps.story.result.scenes}}", "word": ["x", "y"]})
+    assert together[1]["item"] == {"scene": {"n": 2}, "word": "y"}
+
+
+@pytest.mark.parametrize("for_each", ["{{payload.style}}", {"a": [1], "b": [1, 2]}])
+def test_a_fan_out_of_no_list_or_of_unlike_ones_fails(for_each: Any) -> None:
+    with pytest.raises(PermanentError) as raised:
+        items_of(Step(type="x", for_each=for_each), CONTEXT)
+    assert raised.value.code == "bad_fan_out"
+
+
+@given(st.integers(0, 50), st.integers(0, 50))
+def test_a_step_is_done_between_nothing_and_all(width: int, ended: int) -> None:
+    run = StepRun(state=StepState.RUNNING, width=max(width, ended), ended=min(width, ended))
+    assert 0 <= run.fraction <= 1
+    assert StepRun(state=StepState.DONE).fraction == 1
+    assert StepRun().fraction == 0

@@ -1,0 +1,123 @@
+"""The local grammar: readable stories that keep to their prompt."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskreel.adapters.providers.studio.lexicon import GENRES
+from taskreel.adapters.providers.studio.reading import definite, indefinite, read_premise
+from taskreel.adapters.providers.studio.stories import FORMATS, dream_world, tell_story, write_script
+
+PROMPTS = (
+    "a lighthouse keeper finds a message",
+    "neon city at night",
+    "an astronaut growing tomatoes on Mars",
+    "Create a short film about a robot who learns to paint",
+    "A fox and a rabbit build a boat",
+    "Captain Orlov searches for the lost island in a storm",
+    "dragons",
+)
+
+
+def told(prompt: str, seed: int = 1, **fields: Any) -> dict[str, Any]:
+    return tell_story({"subject": prompt, "seed": seed, "sceneCount": 5, **fields})
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_a_story_keeps_to_the_nouns_of_its_prompt(prompt: str) -> None:
+    story = told(prompt)
+    words = " ".join([story["logline"], *(scene["description"] for scene in story["scenes"])]).lower()
+    nouns = [
+        word for word in re.findall(r"[a-z]{4,}", prompt.lower()) if word not in {"create", "short", "film", "about"}
+    ]
+    assert sum(noun in words for noun in nouns) >= 0.8 * len(nouns)
+
+
+def test_two_prompts_give_two_stories_and_the_same_one_the_same() -> None:
+    stories = [told(prompt) for prompt in PROMPTS]
+    assert stories[0] == told(PROMPTS[0])
+    assert len({story["title"] for story in stories}) == len(PROMPTS)
+    narrations = [{scene["narration"] for scene in story["scenes"]} for story in stories]
+    assert not narrations[0] & narrations[1]
+    assert told(PROMPTS[0], seed=2) != stories[0]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 10, 17, 30])
+def test_a_story_has_as_many_scenes_as_asked_for_and_repeats_none_in_a_row(count: int) -> None:
+    scenes = told(PROMPTS[0], sceneCount=count)["scenes"]
+    assert len(scenes) == count
+    pairs = itertools.pairwise(scenes)
+    assert all(one["narration"] != other["narration"] for one, other in pairs)
+
+
+@given(st.text(min_size=1, max_size=200).filter(str.strip), st.integers(0, 2**32 - 1))
+def test_any_prompt_gives_whole_sentences(prompt: str, seed: int) -> None:
+    for scene in told(prompt, seed)["scenes"]:
+        assert scene["narration"][-1] in ".?!"
+        assert "{" not in scene["narration"].replace(prompt, "") or "{" in prompt
+        assert scene["durationSeconds"] >= 4
+
+
+@pytest.mark.parametrize("genre", GENRES)
+def test_each_genre_has_its_own_tone(genre: str) -> None:
+    story = told("a keeper finds a key", genre=genre)
+    assert story["genre"] == genre
+    assert GENRES[genre].look in story["scenes"][0]["description"]
+
+
+def test_another_language_is_not_pretended() -> None:
+    story = told(PROMPTS[0], language="de")
+    assert story["language"] == "en"
+    assert "English only" in story["note"]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_tells_the_whole_story(form: str) -> None:
+    script = write_script({"subject": PROMPTS[0], "seed": 3, "sceneCount": 3, "format": form})
+    assert all(scene["narration"] in script["text"] for scene in script["scenes"])
+
+
+def test_a_world_has_as_many_places_and_people_as_asked_for() -> None:
+    world = dream_world({"subject": "a city of glass", "seed": 1, "placeCount": 7, "characterCount": 6})
+    assert len(world["places"]) == 7
+    assert len({person["name"] for person in world["characters"]}) == 6
+    assert "city of glass" in world["concept"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "hero", "thing", "family"),
+    [
+        ("a lighthouse keeper finds a message in a bottle", "lighthouse keeper", "message", "sea"),
+        ("Two friends race across the desert", "two friends", "", "desert"),
+        ("The clockmaker's daughter steals time from the king", "clockmaker's daughter", "time", ""),
+        ("Luna the cat opens a bakery", "cat", "bakery", "city"),
+        ("an old robot who repairs clocks", "old robot", "clocks", "city"),
+    ],
+)
+def test_a_prompt_is_read(prompt: str, hero: str, thing: str, family: str) -> None:
+    premise = read_premise(prompt, None, Random(1))
+    assert premise.hero == hero
+    assert premise.thing == thing or not thing
+    assert premise.family == family or not family
+
+
+@pytest.mark.parametrize(
+    ("phrase", "a", "the"),
+    [
+        ("old map", "an old map", "the old map"),
+        ("unicorn", "a unicorn", "the unicorn"),
+        ("a fox and a rabbit", "a fox and a rabbit", "the fox and the rabbit"),
+        ("tomatoes", "tomatoes", "the tomatoes"),
+        ("her brother", "her brother", "her brother"),
+        ("seed that hums", "a seed that hums", "the seed that hums"),
+    ],
+)
+def test_articles(phrase: str, a: str, the: str) -> None:
+    assert (indefinite(phrase), definite(phrase)) == (a, the)
