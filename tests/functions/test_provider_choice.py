@@ -98,6 +98,13 @@ async def test_the_providers_own_price_is_kept_or_else_the_tables(stalls: Stalls
     assert (local["costUsd"], local["costEstimated"]) == (None, False)
 
 
+async def test_a_pipeline_says_what_its_jobs_took(stalls: Stalls) -> None:
+    shop = await stalls("bfl")
+    picture = {"type": "image-generation", "forEach": ["a", "b"], "payload": KITE}
+    done = await shop.ended({"steps": {"pictures": picture}}, "/api/jobs/pipeline")
+    assert (done["status"], done["costUsd"], done["costEstimated"]) == ("COMPLETED", 0.08, False), done["error"]
+
+
 async def test_ten_minutes_at_a_provider_cost_less_than_a_second_here(stalls: Stalls) -> None:
     shop = await stalls("google")
     shop.fakes["google"].polls = 60  # every ten seconds

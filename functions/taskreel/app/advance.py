@@ -67,7 +67,7 @@ class Advance:
         if failed and step.on_failure == "fail":
             return run.model_copy(update={"state": StepState.FAILED})
         if ended >= (run.width or 0) or (failed and step.on_failure == "continue"):
-            return run.model_copy(update={"state": StepState.DONE, "spent": await self._spent(name)})
+            return run.model_copy(update={"state": StepState.DONE, **await self._spent(name)})
         return run
 
     async def _start(self, name: str, step: Step, run: StepRun) -> StepRun:
@@ -130,16 +130,22 @@ class Advance:
             self._results[name] = await children.of_step(self._services, self._job, name)
         return self._results[name]
 
-    async def _spent(self, name: str) -> int:
-        """The credits of this round's jobs that succeeded; what was adopted has been paid for."""
+    async def _spent(self, name: str) -> dict[str, Any]:
+        """The credits of this round's jobs that succeeded, and what all took; what was adopted has been paid for."""
         self._results.pop(name, None)
-        mine = (job for job in await self._children(name) if job.parent_id == self._job.job_id)
-        return sum(job.spent for job in mine if job.status is Status.COMPLETED and job.parent_round == self._job.round)
+        found = (job for job in await self._children(name) if job.parent_id == self._job.job_id)
+        mine = [job for job in found if job.parent_round == self._job.round]
+        bought = [job.cost_usd for job in mine if job.cost_usd is not None]
+        return {
+            "spent": sum(job.spent for job in mine if job.status is Status.COMPLETED),
+            "cost_usd": round(sum(bought), 6) if bought else None,
+            "cost_estimated": any(job.cost_estimated for job in mine),
+        }
 
     async def _count_what_succeeded(self) -> None:
         for name, run in self._steps.items():
             if run.state in {StepState.RUNNING, StepState.FAILED}:
-                self._steps[name] = run.model_copy(update={"spent": await self._spent(name)})
+                self._steps[name] = run.model_copy(update=await self._spent(name))
 
     async def _failure(self) -> JobError | None:
         """The error of the job whose failure ends the pipeline."""

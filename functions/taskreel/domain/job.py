@@ -262,9 +262,16 @@ class Job(Value):
 
     @property
     def cost_usd(self) -> float | None:
-        """What its providers took, as far as it is known."""
-        known = [unit.cost_usd for unit in self.units if unit.cost_usd is not None]
+        """What its providers took, and those of a pipeline's jobs, as far as it is known."""
+        parts: list[UnitRun | StepRun] = [*self.units, *self.steps.values()]
+        known = [part.cost_usd for part in parts if part.cost_usd is not None]
         return round(sum(known), 6) if known else None
+
+    @property
+    def cost_estimated(self) -> bool:
+        """Whether any of that is from the model table."""
+        parts: list[UnitRun | StepRun] = [*self.units, *self.steps.values()]
+        return any(part.cost_estimated for part in parts)
 
     @property
     def resumes(self) -> bool:

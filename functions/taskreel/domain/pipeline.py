@@ -124,6 +124,9 @@ class StepRun(Value):
     failed: int = 0
     cost: int = 0
     spent: int = 0
+    #: What its jobs' providers took in US dollars; None where nothing was bought.
+    cost_usd: float | None = None
+    cost_estimated: bool = False
 
     @property
     def fraction(self) -> float:

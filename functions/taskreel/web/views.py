@@ -36,7 +36,7 @@ async def job_view(services: Services, job: Job, base_url: str, *, sign: bool = 
         "replayOf": job.lineage[0] if job.lineage and job.parent_id is None else None,
         "tried": [one.model_dump(by_alias=True) for one in job.tried],
         "costUsd": job.cost_usd,
-        "costEstimated": any(unit.cost_estimated for unit in job.units),
+        "costEstimated": job.cost_estimated,
         "urls": urls,
     }
 
