@@ -113,6 +113,7 @@ async def _stop() -> None:
     built.workers.close()
     built.scratch.clear()
     await built.tasks.close()
+    await built.providers.close()
 
 
 @functools.cache

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from functions.asking import IMAGE, VIDEO, balance, problem, read, submitted
+from functions.asking import IMAGE, VIDEO, balance, paths, problem, read, submitted
 from functions.market import CLIP, KITE, Stalls
 from providers.fakes import FAKES, served
 from providers.fakes.fake import picture
@@ -59,6 +60,11 @@ async def test_what_nobody_can_do_is_refused_with_the_reasons(
     refused = problem(await shop.user().post(path, json={"prompt": "x", **body}), 422, code)
     assert words in refused["detail"]
     assert (await balance(shop.user()))["available"] == 100
+
+
+@pytest.mark.parametrize("wanted", ["", [], [""], ["bfl"] * 11, "x" * 101])
+async def test_a_wish_must_name_somebody(ada: httpx.AsyncClient, wanted: Any) -> None:
+    assert paths(await ada.post(IMAGE, json={"prompt": "x", "provider": wanted})) == {"provider"}
 
 
 async def test_a_retired_model_names_its_successor(stalls: Stalls) -> None:

@@ -117,8 +117,11 @@ class FilmOptions(Options):
         return {**params_of(self, "resolution", "width", "height"), **sides}
 
 
-#: A provider as a caller calls it.
-Wished = Annotated[str, Field(min_length=1, max_length=100)]
+def _names(wanted: str | list[str]) -> str | list[str]:
+    names = [wanted] if isinstance(wanted, str) else wanted
+    if not 1 <= len(names) <= 10 or not all(1 <= len(name) <= 100 for name in names):
+        raise ValueError('must be a provider, a list of one to ten of them, or "auto"')
+    return wanted
 
 
 class RetryOptions(Value):
@@ -149,7 +152,7 @@ class Submission(Value):
     priority: Priority = Priority.NORMAL
     model: str | None = Field(default=None, min_length=1, max_length=200)
     #: A name, names in order of preference, or "auto": the cheapest that can do it and is well.
-    provider: Wished | Annotated[list[Wished], Field(min_length=1, max_length=10)] | None = None
+    provider: Annotated[str | list[str], AfterValidator(_names)] | None = None
     #: The most that the job's provider calls may cost together, in US dollars, by the model table.
     max_usd: float | None = Field(default=None, gt=0, le=100_000)
     schedule_at: AwareDatetime | None = None
