@@ -124,6 +124,8 @@ class Mortal:
     store: Store
     dead: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Not set while the instance is frozen: its calls return when it thaws, however late that is.
+    awake: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def get(self, collection: str, id_: str, /) -> Document | None:
         return await self._alive(lambda: self.store.get(collection, id_))
@@ -151,6 +153,7 @@ class Mortal:
         return answer
 
     async def _breathe(self) -> None:
+        await self.awake.wait()
         if self.dead:
             await self.over.wait()
             raise GoneError
@@ -203,6 +206,7 @@ class Chaos:
             self.instances.remove(old)
             self._graves.append(old)
         mortal = Mortal(self.store)
+        mortal.awake.set()
         services = replace(self._base, store=mortal)
         self.instances.append(Instance(services, mortal, Processor(services)))
 
@@ -217,6 +221,10 @@ class Chaos:
 
         return self.do(begin())
 
+    def works(self) -> bool:
+        """Whether the newest instance is in the middle of something."""
+        return any(not task.done() for task in self.instances[-1].running)
+
     def crash(self) -> None:
         """kill -9."""
         self.instances[-1].mortal.dead = True
@@ -226,6 +234,23 @@ class Chaos:
         """SIGTERM."""
         self.do(self.instances[-1].processor.stop())
         self.replace(self.instances[-1])
+
+    def freeze(self) -> None:
+        """The newest instance stands still in the middle of what it does; another takes over."""
+        self.instances[-1].mortal.awake.clear()
+        self.replace(None)
+
+    def thaw(self) -> None:
+        """All that stood still go on, and do not know how long it was."""
+        for instance in self.instances:
+            instance.mortal.awake.set()
+        self.do(_nothing())
+
+    def crashes(self) -> list[BaseException]:
+        """What deliveries ended with that no delivery should end with."""
+        ended = [task for one in [*self.instances, *self._graves] for task in one.running if task.done()]
+        found = [task.exception() for task in ended if not task.cancelled()]
+        return [error for error in found if error is not None and not isinstance(error, GoneError)]
 
     def advance(self, seconds: float) -> None:
         until = self.engine_clock.now() + round(seconds * SECOND)
@@ -257,6 +282,7 @@ class Chaos:
         for instance in [*self.instances, *self._graves]:
             instance.mortal.dead = True
             instance.mortal.over.set()
+            instance.mortal.awake.set()
         pending = asyncio.all_tasks() - {asyncio.current_task()}
         for task in pending:
             task.cancel()
