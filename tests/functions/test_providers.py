@@ -127,6 +127,18 @@ async def test_work_that_was_bought_is_never_bought_elsewhere(stalls: Stalls) ->
     assert (shop.fakes["bfl"].creates, shop.fakes["fal"].creates) == (1, 0)
 
 
+async def test_work_at_a_provider_that_is_away_is_asked_for_less_and_less_often(stalls: Stalls) -> None:
+    shop = await stalls("bfl")
+    job = await submitted(shop.user(), KITE)
+    await shop.world.settle()
+    shop.fakes["bfl"].mischief = Mischief.BROKEN
+    await shop.world.advance(3600)
+    assert len(shop.fakes["bfl"].calls) < 30
+    shop.fakes["bfl"].mischief = None
+    await shop.world.advance(600)
+    assert (await read(shop.user(), job))["status"] == "COMPLETED"
+
+
 async def test_a_batch_goes_on_where_it_can(stalls: Stalls) -> None:
     shop = await stalls("bfl", "fal")
     shop.fakes["bfl"].mischief = Mischief.NO_CREDIT

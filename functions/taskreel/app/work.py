@@ -218,7 +218,8 @@ class Work:
         if answer.progress is not None:
             self._fractions[index] = answer.progress
         due = self._services.clock.now() + answer.poll_after
-        self._set(index, state=UnitState.RUNNING, operation=dict(answer.operation), due_at=due, error=None)
+        operation = dict(answer.operation)
+        self._set(index, state=UnitState.RUNNING, operation=operation, due_at=due, error=None, waits=0)
 
     async def _done(self, index: int, answer: Done) -> None:
         unit, plan, began = self._units[index], self._plan[index], self._services.clock.now()
@@ -262,9 +263,9 @@ class Work:
             self._set(index, state=UnitState.TODO, **anew, error=shown)
             return
         wait = error.retry_after if isinstance(error, RateLimitedError) else None
+        waits = unit.waits + (1 if wait or unit.operation else 0)
         if unit.operation is not None:
-            wait = wait or self._job.retry.wait(1, self._services.random.random())
-        waits = unit.waits + (1 if isinstance(error, RateLimitedError) else 0)
+            wait = wait or self._job.retry.wait(waits, self._services.random.random())
         due = None if wait is None else self._services.clock.now() + wait
         self._set(index, error=shown, due_at=due, waits=waits)
 

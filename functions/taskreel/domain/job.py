@@ -106,6 +106,7 @@ class UnitRun(Value):
     artifacts: tuple[Artifact, ...] = ()
     data: dict[str, Any] | None = None
     error: JobError | None = None
+    #: Rate limits and failed polls since it was last heard of.
     waits: int = 0
     #: How often its finished result could not be fetched.
     unfetched: int = 0
@@ -188,6 +189,8 @@ class Job(Value):
     #: 0…7, drawn at submit: spreads the index on `wake_at`.
     wake_shard: int = 0
     start_by: datetime | None = None
+    #: When an ended job may be removed.
+    expire_at: datetime | None = None
     finish_by: datetime | None = None
     #: Digest of the request body, to tell a repeated idempotency key from a reused one.
     request_hash: str | None = None
@@ -237,6 +240,7 @@ class Job(Value):
                 "start_by": None,
                 "wake_at": wake_at,
                 "steps": {},
+                "expire_at": None,
             }
         )
 
