@@ -26,7 +26,7 @@ from click.testing import CliRunner, Result
 from taskreel_local.bullmq import import_
 from taskreel_local.bullmq_jobs import OldJob, Rule, translate
 from taskreel_local.data import DataFolder
-from taskreel_local.resp import Redis, RedisError
+from taskreel_local.redis_reader import Redis, RedisError
 
 from .conftest import running_stack
 

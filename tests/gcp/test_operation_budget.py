@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from taskreel_local.cost import PLAIN_JOB
 from taskreel_local.emulators import LocalStorage
 
 from .calls import Bill
@@ -57,6 +58,8 @@ async def test_a_plain_job_is_four_reads_six_writes_and_two_task_operations(clou
     assert counted.reads <= 4
     assert counted.writes <= 6
     assert counted.task_creations == 1  # and its dispatch is the second operation
+    priced = (PLAIN_JOB.reads, PLAIN_JOB.writes, PLAIN_JOB.task_operations)
+    assert (counted.reads, counted.writes, 2 * counted.task_creations) == priced, "`taskreel cost` counts otherwise"
 
 
 async def test_reading_a_status_is_one_read(cloud: Deployed, bill: Bill) -> None:

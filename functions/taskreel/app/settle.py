@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from taskreel.domain.credits import EntryKind, LedgerEntry, settle
 from taskreel.domain.job import Job, JobCredits, Status, UnitState
 from taskreel.ports import Increment, Transaction
+
+
+#: How long an ended job stays; the store's TTL policy on `expireAt` removes it then. The ledger stays.
+KEPT = timedelta(days=90)
 
 
 def end(tx: Transaction, job: Job, status: Status, at: datetime, *, captured: int = 0, **changes: Any) -> Job:
@@ -20,7 +24,8 @@ def end(tx: Transaction, job: Job, status: Status, at: datetime, *, captured: in
     spent = sum(unit.credits for unit in changes.get("units", job.units) if unit.state is UnitState.DONE)
     paid = captured if job.parent_id is None else 0
     moved = JobCredits(captured=paid, released=held - paid)
-    ended = job.to(status, at, **{"spent": captured or spent, "credits": moved, "fence": job.fence + 1, **changes})
+    ending = {"spent": captured or spent, "credits": moved, "fence": job.fence + 1, "expire_at": at + KEPT}
+    ended = job.to(status, at, **{**ending, **changes})
     tx.set("jobs", job.job_id, ended.document())
     if job.parent_id is None:
         _settle(tx, ended, held, captured, at)

@@ -31,7 +31,7 @@ from taskreel_local.bullmq_jobs import (
     translate,
     waiting_jobs,
 )
-from taskreel_local.resp import Redis, RedisError
+from taskreel_local.redis_reader import Redis, RedisError
 
 CONCURRENT = 16
 TRIES = 3

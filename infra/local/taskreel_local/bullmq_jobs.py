@@ -15,7 +15,7 @@ import click
 import yaml
 
 from taskreel.jobtypes import JOB_TYPES
-from taskreel_local.resp import Redis
+from taskreel_local.redis_reader import Redis
 
 #: Where BullMQ keeps jobs that have not run: the state → how the key is read.
 WAITING: Mapping[str, str] = {"wait": "list", "paused": "list", "prioritized": "zset", "delayed": "zset"}

@@ -15,7 +15,9 @@ import httpx
 from rich.console import Console
 
 from taskreel_local.client import ApiError, Client
+from taskreel_local.bullmq import import_
 from taskreel_local.cloudtasks.command import cloud_tasks
+from taskreel_local.cost import cost
 from taskreel_local.data import DEFAULT, DataFolder
 from taskreel_local.tokens import make_token
 
@@ -147,7 +149,8 @@ def credits_(user: str, data: Path) -> None:
     _with_client(data, user, work)
 
 
-main.add_command(cloud_tasks)
+for _command in (cloud_tasks, cost, import_):
+    main.add_command(_command)
 
 
 async def _follow(client: Client, job_id: str) -> dict[str, Any]:

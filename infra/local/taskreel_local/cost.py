@@ -46,7 +46,7 @@ class Operations:
 
 #: Submission, one delivery, settlement. The operation-budget test counts the same on the Google adapters.
 PLAIN_JOB = Operations(
-    reads=2, writes=6, deletes=2, task_operations=2, requests=2, api_seconds=0.1, processor_seconds=1.5, stored_kib=6
+    reads=3, writes=6, deletes=2, task_operations=2, requests=2, api_seconds=0.1, processor_seconds=1.5, stored_kib=6
 )
 #: One look at a provider that is still busy: a task of its own, a claim, the new time.
 POLL = Operations(reads=1, writes=2, task_operations=2, requests=1, processor_seconds=0.3)

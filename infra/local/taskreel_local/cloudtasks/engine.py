@@ -33,7 +33,7 @@ from taskreel_local.cloudtasks.tokens import Tokens
 
 LOCATIONS = (
     *("asia-east1", "asia-northeast1", "asia-south1", "asia-southeast1", "australia-southeast1"),
-    *("europe-west1", "europe-west2", "europe-west3", "europe-west6", "northamerica-northeast1"),
+    *("europe-central2", "europe-west1", "europe-west2", "europe-west3", "europe-west6", "northamerica-northeast1"),
     *("southamerica-east1", "us-central1", "us-east1", "us-east4", "us-west1", "us-west2"),
 )
 """What ListLocations names unless told; without a choice of yours any location is accepted."""
