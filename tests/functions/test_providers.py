@@ -175,12 +175,15 @@ async def test_an_answer_that_does_not_say_what_was_bought_is_not_sent_again(
     assert len([call for call in shop.fakes["bfl"].calls if call.method == "POST"]) == 1
 
 
-async def test_a_run_that_died_while_it_bought_is_not_repeated(stalls: Stalls) -> None:
+@pytest.mark.parametrize("attempts", [1, 3])
+async def test_a_run_that_died_while_it_bought_is_not_repeated(stalls: Stalls, attempts: int) -> None:
     shop = await stalls("bfl")
-    job = await submitted(shop.user(), KITE)
+    job = await submitted(shop.user(), {**KITE, "retry": {"maxAttempts": attempts}})
+    now = shop.world.now()
     stored = await shop.world.job(job["jobId"])
-    begun = stored.units[0].model_copy(update={"begun_at": shop.world.now()})
-    await shop.world.put(stored.with_(shop.world.now(), units=(begun,)))
+    begun = stored.units[0].model_copy(update={"begun_at": now})
+    dead = {"units": (begun,), "attempt": 1, "fence": 1, "lease_until": now}
+    await shop.world.put(stored.to(Status.PROCESSING, now, **dead))
     await shop.world.advance(600)
     failed = await read(shop.user(), job)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "ambiguous_create")
