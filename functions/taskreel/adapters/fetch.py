@@ -14,6 +14,7 @@ import httpx
 from taskreel.domain.errors import PermanentError, TemporaryError
 
 _REDIRECTS = 3
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _FINAL = frozenset({400, 401, 403, 404, 405, 406, 410, 415, 451})
 
 
@@ -33,6 +34,8 @@ class Fetcher:
                 return await self._follow(url, target, max_bytes)
         except TimeoutError:
             raise TemporaryError(f"{_shown(url)} took longer than {seconds:.0f} s.", code="input_timeout") from None
+        except (httpx.InvalidURL, ValueError) as error:  # a ValueError from the names' encoding, or from urllib
+            raise PermanentError("This is no URL that can be fetched.", code="input_invalid") from error
         except httpx.HTTPError as error:
             raise TemporaryError(f"{_shown(url)} could not be fetched.", code="input_unreachable") from error
 
@@ -70,7 +73,7 @@ class Fetcher:
         except OSError as error:
             raise TemporaryError(f"{parts.host} has no address.", code="input_unreachable") from error
         addresses = [str(entry[4][0]) for entry in found]
-        if _origin(url) not in self._own and not all(ipaddress.ip_address(one).is_global for one in addresses):
+        if _origin(url) not in self._own and not all(map(_public, addresses)):
             raise PermanentError(f"{parts.host} is a private address; inputs must be public.", code="input_forbidden")
         return addresses[0]
 
@@ -89,6 +92,17 @@ async def _save(response: httpx.Response, url: str, target: Path, max_bytes: int
                 raise PermanentError(f"{_shown(url)} is larger than {max_bytes >> 20} MiB.", code="input_too_large")
             file.write(chunk)
     return response.headers.get("content-type", "").split(";")[0].strip() or "application/octet-stream"
+
+
+def _public(address: str) -> bool:
+    """Whether everybody can reach it; of an IPv6 address that stands for an IPv4 one, whether everybody can that."""
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address):
+        teredo = ip.teredo[1] if ip.teredo else None
+        nat64 = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None
+        if any(inner is not None and not inner.is_global for inner in (ip.ipv4_mapped, ip.sixtofour, teredo, nat64)):
+            return False
+    return ip.is_global and not ip.is_multicast
 
 
 def _origin(url: str) -> tuple[str, str]:
