@@ -92,6 +92,8 @@ class Authenticator:
 
 
 def _caller(claims: Mapping[str, Any]) -> Caller:
+    if not claims["sub"]:
+        raise jwt.InvalidSubjectError("its subject is empty")
     projects = claims.get("projects")
     return Caller(
         user_id=str(claims["sub"]),
