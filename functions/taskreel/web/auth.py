@@ -93,7 +93,7 @@ class Authenticator:
 
 def _caller(claims: Mapping[str, Any]) -> Caller:
     if not claims["sub"]:
-        raise jwt.InvalidSubjectError("its subject is empty")
+        raise UnauthenticatedError("This token does not hold: its subject is empty.")
     projects = claims.get("projects")
     return Caller(
         user_id=str(claims["sub"]),
