@@ -14,8 +14,8 @@ import click
 import httpx
 from rich.console import Console
 
-from taskreel_local.client import ApiError, Client
 from taskreel_local.bullmq import import_
+from taskreel_local.client import ApiError, Client
 from taskreel_local.cloudtasks.command import cloud_tasks
 from taskreel_local.cost import cost
 from taskreel_local.data import DEFAULT, DataFolder
