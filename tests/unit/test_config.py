@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from taskreel.config import ConfigurationError, Settings
+from taskreel.wiring import KEY_NAMES
+
+KEY = "an-internal-key-that-is-long"
+
+
+def read(**environ: str) -> Settings:
+    return Settings.read({"INTERNAL_API_KEY": KEY, **environ}, KEY_NAMES)
+
+
+def test_each_setting_is_the_variable_of_its_name() -> None:
+    found = read(STORE_URL="sqlite:///x.db", LEASE_SECONDS="12.5", INITIAL_CREDITS="7", UNRELATED="x")
+    assert (found.store_url, found.lease_seconds, found.initial_credits) == ("sqlite:///x.db", 12.5, 7)
+
+
+def test_an_empty_variable_is_one_that_is_not_set() -> None:
+    assert read(JWT_SECRET="", LEASE_SECONDS="") == read()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("LEASE_SECONDS", "0"), ("LEASE_SECONDS", "soon"), ("INITIAL_CREDITS", "-1"), ("WORKER_PROCESSES", "0")],
+)
+def test_a_wrong_value_is_named_by_its_variable(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name}: "):
+        read(**{name: value})
+
+
+@pytest.mark.parametrize("key", ["short", f"{KEY},short", f"{KEY},", " " * 20, f"{KEY},{' ' * 20}"])
+def test_an_internal_key_that_could_be_guessed_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="at least 16 characters") as refused:
+        read(INTERNAL_API_KEY=key)
+    assert key not in str(refused.value)
+
+
+def test_two_internal_keys_hold_and_tasks_carry_the_first() -> None:
+    assert read(INTERNAL_API_KEY=f"{KEY}-new, {KEY}").internal_keys == [f"{KEY}-new", KEY]
+
+
+def test_a_providers_key_is_found_under_its_own_name() -> None:
+    found = read(BFL_API_KEY="secret", REPLICATE_API_TOKEN="")
+    assert {name: key.get_secret_value() for name, key in found.provider_keys.items()} == {"bfl": "secret"}
+
+
+def test_no_secret_is_printed() -> None:
+    shown = repr(read(JWT_SECRET="the-jwt-secret", BFL_API_KEY="the-bfl-key", FILES_SECRET="the-files-secret"))
+    assert not any(secret in shown for secret in (KEY, "the-jwt-secret", "the-bfl-key", "the-files-secret"))

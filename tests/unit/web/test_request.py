@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from taskreel.domain.errors import InvalidError
+from taskreel.web.request import idempotency_key, wait_seconds
+
+
+def request(**headers: str) -> Request:
+    pairs = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
+    return Request({"type": "http", "headers": pairs})
+
+
+@pytest.mark.parametrize(
+    ("prefer", "seconds"),
+    [
+        ("wait=10", 10),
+        ("wait = 2.5", 2.5),
+        ('Wait="7"', 7),
+        ("respond-async, wait=5", 5),
+        ("wait=3; strict", 3),
+        ("wait=600", 60),
+        ("wait=-1", 0),
+        ("await=5", 0),
+        ("wait=soon", 0),
+        ("respond-async", 0),
+    ],
+)
+def test_a_wait_is_at_most_a_minute(prefer: str, seconds: float) -> None:
+    assert wait_seconds(request(prefer=prefer)) == seconds
+
+
+def test_nobody_waits_unasked() -> None:
+    assert wait_seconds(request()) == 0
+
+
+@pytest.mark.parametrize(
+    ("header", "key"), [("abc", "abc"), (" abc ", "abc"), ('"abc"', "abc"), (r'"a\"b"', 'a"b'), ("ä b", "ä b")]
+)
+def test_a_key_is_quoted_or_bare(header: str, key: str) -> None:
+    assert idempotency_key(request(idempotency_key=header)) == key
+
+
+def test_no_header_is_no_key() -> None:
+    assert idempotency_key(request()) is None
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=255), max_size=300))
+def test_any_header_is_a_key_or_refused(text: str) -> None:
+    try:
+        key = idempotency_key(request(idempotency_key=text))
+    except InvalidError as error:
+        assert error.details["errors"][0]["path"] == "Idempotency-Key"  # noqa: PT017 - either outcome is fine
+    else:
+        assert key
+        assert len(key.encode()) <= 4 * 255
