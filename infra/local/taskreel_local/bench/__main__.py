@@ -85,4 +85,4 @@ def _machine() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="scripts/bench")
