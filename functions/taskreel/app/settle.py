@@ -9,7 +9,6 @@ from taskreel.domain.credits import EntryKind, LedgerEntry, settle
 from taskreel.domain.job import Job, JobCredits, Status, UnitState
 from taskreel.ports import Increment, Transaction
 
-
 #: How long an ended job stays; the store's TTL policy on `expireAt` removes it then. The ledger stays.
 KEPT = timedelta(days=90)
 
