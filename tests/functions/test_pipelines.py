@@ -213,6 +213,23 @@ async def test_a_second_round_keeps_what_was_done(world: World, ada: httpx.Async
     assert (await balance(ada))["captured"] == 3
 
 
+async def test_a_second_round_keeps_what_a_pipeline_within_had_done(world: World, ada: httpx.AsyncClient) -> None:
+    slow = step("slow", after=["first"])
+    slow["payload"]["options"]["studio"]["seconds"] = 5
+    inner = {"type": "pipeline", "payload": {"steps": {"first": fan("noop", "noop"), "second": slow}}}
+    job = await start(ada, inner=inner)
+    await world.advance(5)
+    (middle,) = await jobs_of(world, job["jobId"])
+    (child,) = await jobs_of(world, middle.job_id, "second")
+    await ada.delete(f"/api/jobs/image-generation/{child.job_id}")
+    await ended(world, ada, job, "FAILED")
+    await ada.post(f"{PIPELINE}/{job['jobId']}/retry")
+    await ended(world, ada, job, "COMPLETED")
+    again = (await jobs_of(world, job["jobId"]))[-1]
+    assert [one.step for one in await jobs_of(world, again.job_id)] == ["second"]
+    assert (await balance(ada))["captured"] == 3
+
+
 async def test_a_part_of_a_pipeline_is_not_retried_alone(world: World, ada: httpx.AsyncClient) -> None:
     job = await ended(world, ada, await start(ada, one=step("fail-permanent")), "FAILED")
     (child,) = await jobs_of(world, job["jobId"])

@@ -91,7 +91,7 @@ class Advance:
             if before is not None and self._adopts(before, job):
                 adopted += 1
             else:
-                made.append(job)
+                made.append(job if before is None else self._after(before, job))
         cost = sum(children.cost_of(job) for job in made)
         self._check_budget(name, cost)
         await children.create(self._services, made)
@@ -112,6 +112,11 @@ class Advance:
         done = before.status is Status.COMPLETED and not children.of_this_round(before, self._job)
         return done and before.payload == job.payload
 
+    def _after(self, before: Job, job: Job) -> Job:
+        """The job with the one in whose place it comes as its lineage: a pipeline adopts what that one had done."""
+        own = children.of_this_round(before, self._job)
+        return job.model_copy(update={"lineage": before.lineage if own else (before.job_id, *before.lineage)})
+
     def _check_budget(self, name: str, cost: int) -> None:
         """A fan-out wider than was reckoned with must not be started."""
         taken = sum(run.spent if run.state is StepState.DONE else run.cost for run in self._steps.values())
@@ -131,16 +136,15 @@ class Advance:
         return self._results[name]
 
     async def _spent(self, name: str) -> dict[str, Any]:
-        """The credits of this round's jobs that succeeded, and what all took; what was adopted has been paid for."""
+        """The credits of this round's jobs that succeeded; what was adopted has been paid for.
+
+        Of a pipeline within that failed, what succeeded there.
+        """
         self._results.pop(name, None)
-        found = (job for job in await self._children(name) if job.parent_id == self._job.job_id)
-        mine = [job for job in found if job.parent_round == self._job.round]
-        bought = [job.cost_usd for job in mine if job.cost_usd is not None]
-        return {
-            "spent": sum(job.spent for job in mine if job.status is Status.COMPLETED),
-            "cost_usd": round(sum(bought), 6) if bought else None,
-            "cost_estimated": any(job.cost_estimated for job in mine),
-        }
+        mine = [job for job in await self._children(name) if children.of_this_round(job, self._job)]
+        return sum(
+            job.spent for job in mine if job.status is Status.COMPLETED or (job.status is Status.FAILED and job.steps)
+        )
 
     async def _count_what_succeeded(self) -> None:
         for name, run in self._steps.items():

@@ -95,7 +95,6 @@ async def child(
         parent_round=parent.round,
         step=step,
         index=index,
-        lineage=tuple(child_job_id(one, 1, step, index) for one in parent.lineage),
     )
     return job.with_(now, wake_at=alarm(job, (not_before or now) + services.rules.rescue_after))
 

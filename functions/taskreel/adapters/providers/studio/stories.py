@@ -170,7 +170,8 @@ def _scene(
     light, hour = _light(beat, premise, random)
     narration = " ".join(_fill(_fresh(choices, random, taken), words) for choices in (beat.first, beat.second))
     pose = _fill(random.choice(beat.poses), words)
-    seen = _sentence(f"{premise.a_hero} {pose} {place} {light}; {_detail(premise)}").rstrip(".")
+    told = _detail(premise, shown="thing}" in "".join((*beat.poses, *beat.first)))
+    seen = _sentence(f"{premise.a_hero} {pose} {place} {light}{told}").rstrip(".")
     return {
         "title": _fresh(beat.titles, random, taken),
         "heading": f"EXT. {heading.upper()} - {hour}",
@@ -191,10 +192,11 @@ def _light(beat: Beat, premise: Premise, random: Random) -> tuple[str, str]:
     return random.choice(LIGHTS_OF.get(premise.family, LIGHTS)[beat.light])
 
 
-def _detail(premise: Premise) -> str:
-    """What else of the prompt belongs into the picture."""
-    shown = [word for word in premise.keywords if word not in premise.hero.lower()][:4]
-    return ", ".join(shown) or premise.thing
+def _detail(premise: Premise, *, shown: bool) -> str:
+    """What else of the prompt belongs into the picture; the thing itself only where the story speaks of it."""
+    hidden = set() if shown else set(premise.thing.lower().split())
+    words = [word for word in premise.keywords if word not in premise.hero.lower() and word not in hidden]
+    return f"; {', '.join(words[:4])}" if words else f"; {premise.thing}" if shown else ""
 
 
 def _fresh(choices: tuple[str, ...], random: Random, taken: set[str]) -> str:
