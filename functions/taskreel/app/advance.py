@@ -136,15 +136,19 @@ class Advance:
         return self._results[name]
 
     async def _spent(self, name: str) -> dict[str, Any]:
-        """The credits of this round's jobs that succeeded; what was adopted has been paid for.
+        """The credits of this round's jobs that succeeded, and what all took; what was adopted has been paid for.
 
         Of a pipeline within that failed, what succeeded there.
         """
         self._results.pop(name, None)
         mine = [job for job in await self._children(name) if children.of_this_round(job, self._job)]
-        return sum(
-            job.spent for job in mine if job.status is Status.COMPLETED or (job.status is Status.FAILED and job.steps)
-        )
+        paid = [job for job in mine if job.status is Status.COMPLETED or (job.status is Status.FAILED and job.steps)]
+        bought = [job.cost_usd for job in mine if job.cost_usd is not None]
+        return {
+            "spent": sum(job.spent for job in paid),
+            "cost_usd": round(sum(bought), 6) if bought else None,
+            "cost_estimated": any(job.cost_estimated for job in mine),
+        }
 
     async def _count_what_succeeded(self) -> None:
         for name, run in self._steps.items():
