@@ -43,6 +43,8 @@ from taskreel_local.cloudtasks.rest import RestApp
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ROOT / "functions" / "main.py"
 T = TypeVar("T")
+#: No work in these tests takes that long; a worker that hangs fails the test instead of stopping it.
+WORKER_SECONDS = 120.0
 QUEUES = load_queues(ROOT / "infra" / "queues.yaml", DEFAULT_PARENT)
 
 KEY = "the-internal-key-of-these-tests"
@@ -90,7 +92,8 @@ class WatchedWorkers(Workers):
 
     async def one_done(self) -> None:
         self._done = asyncio.Event()
-        await self._done.wait()
+        async with asyncio.timeout(WORKER_SECONDS):
+            await self._done.wait()
 
 
 class Inline(ThreadPoolExecutor):
