@@ -1,48 +1,55 @@
-"""Every job type there is, by name."""
+"""Every job type there is, by name; its module is imported when it is first asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
-from taskreel.jobtypes.ai_processing import AI_PROCESSING
-from taskreel.jobtypes.audio_synthesis import AUDIO_SYNTHESIS
-from taskreel.jobtypes.batch_generation import BATCH_GENERATION
-from taskreel.jobtypes.content_analysis import CONTENT_ANALYSIS
-from taskreel.jobtypes.image_generation import IMAGE_GENERATION
-from taskreel.jobtypes.image_upscale import IMAGE_UPSCALE
 from taskreel.jobtypes.job_type import JobType
-from taskreel.jobtypes.media_processing import MEDIA_PROCESSING
-from taskreel.jobtypes.movie_creation import MOVIE_CREATION
-from taskreel.jobtypes.personalization import PERSONALIZATION
-from taskreel.jobtypes.pipeline import PIPELINE
-from taskreel.jobtypes.scene_creation import SCENE_CREATION
-from taskreel.jobtypes.script_generation import SCRIPT_GENERATION
-from taskreel.jobtypes.story_generation import STORY_GENERATION
-from taskreel.jobtypes.video_assembly import VIDEO_ASSEMBLY
-from taskreel.jobtypes.video_composition import VIDEO_COMPOSITION
-from taskreel.jobtypes.video_generation import VIDEO_GENERATION
-from taskreel.jobtypes.world_building import WORLD_BUILDING
 
-JOB_TYPES: Mapping[str, JobType[Any]] = {
-    job_type.name: job_type
-    for job_type in (
-        IMAGE_GENERATION,
-        VIDEO_GENERATION,
-        IMAGE_UPSCALE,
-        BATCH_GENERATION,
-        SCRIPT_GENERATION,
-        STORY_GENERATION,
-        SCENE_CREATION,
-        AUDIO_SYNTHESIS,
-        WORLD_BUILDING,
-        CONTENT_ANALYSIS,
-        VIDEO_COMPOSITION,
-        VIDEO_ASSEMBLY,
-        MEDIA_PROCESSING,
-        PERSONALIZATION,
-        AI_PROCESSING,
-        MOVIE_CREATION,
-        PIPELINE,
-    )
+#: name → "module:CONSTANT"
+_TABLE: Mapping[str, str] = {
+    "image-generation": "image_generation:IMAGE_GENERATION",
+    "video-generation": "video_generation:VIDEO_GENERATION",
+    "image-upscale": "image_upscale:IMAGE_UPSCALE",
+    "batch-generation": "batch_generation:BATCH_GENERATION",
+    "script-generation": "script_generation:SCRIPT_GENERATION",
+    "story-generation": "story_generation:STORY_GENERATION",
+    "scene-creation": "scene_creation:SCENE_CREATION",
+    "audio-synthesis": "audio_synthesis:AUDIO_SYNTHESIS",
+    "world-building": "world_building:WORLD_BUILDING",
+    "content-analysis": "content_analysis:CONTENT_ANALYSIS",
+    "video-composition": "video_composition:VIDEO_COMPOSITION",
+    "video-assembly": "video_assembly:VIDEO_ASSEMBLY",
+    "media-processing": "media_processing:MEDIA_PROCESSING",
+    "personalization": "personalization:PERSONALIZATION",
+    "ai-processing": "ai_processing:AI_PROCESSING",
+    "movie-creation": "movie_creation:MOVIE_CREATION",
+    "pipeline": "pipeline:PIPELINE",
 }
+
+
+class _JobTypes(Mapping[str, JobType[Any]]):
+    """The table, as if all of it were there."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, JobType[Any]] = {}
+
+    def __getitem__(self, name: str) -> JobType[Any]:
+        if name not in self._known:
+            module, _, constant = _TABLE[name].partition(":")
+            self._known[name] = getattr(import_module(f"{__name__}.{module}"), constant)
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_TABLE)
+
+    def __len__(self) -> int:
+        return len(_TABLE)
+
+    def __contains__(self, name: object) -> bool:
+        return name in _TABLE
+
+
+JOB_TYPES: Mapping[str, JobType[Any]] = _JobTypes()

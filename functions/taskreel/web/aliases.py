@@ -15,7 +15,6 @@ from taskreel.domain.pipeline import Pipeline, StepRun, StepState
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission
-from taskreel.jobtypes.writing import SCENE
 from taskreel.web.jobs import PROBLEMS, caller_of, submit_as
 from taskreel.web.openapi import body
 from taskreel.web.problems import invalid
@@ -25,7 +24,7 @@ from taskreel.web.views import job_view, result_view
 
 router = APIRouter(tags=["older routes"])
 
-MOVIE, SCRIPT = JOB_TYPES["movie-creation"], JOB_TYPES["script-generation"]
+MOVIE, SCRIPT = "movie-creation", "script-generation"
 _SCENE_TASK = "Describe one scene for the user's prompt: what is seen, what a narrator says, and how long it takes."
 _ANSWERS: dict[int | str, dict[str, Any]] = {202: {"model": JobView}, **PROBLEMS}
 
@@ -69,17 +68,18 @@ class MovieStatus(Value):
     status_code=202,
     summary="A whole movie from a prompt",
     responses=_ANSWERS,
-    openapi_extra=body(MOVIE.submission, dict(MOVIE.example)),
+    openapi_extra=body("MovieCreation"),
 )
 async def create_movie(request: Request) -> Response:
     """The same as a movie-creation job; `movieId` is its id."""
-    submission = await read_model(request, MOVIE.submission)
+    movie = JOB_TYPES[MOVIE]
+    submission = await read_model(request, movie.submission)
     base = request.app.state.base_url
 
     def more(job: Job) -> dict[str, Any]:
         return {"movieId": job.job_id, "statusUrl": f"{base}/api/movies/{job.job_id}/status"}
 
-    return await submit_as(request, MOVIE, submission, more)
+    return await submit_as(request, movie, submission, more)
 
 
 @router.get(
@@ -90,7 +90,7 @@ async def create_movie(request: Request) -> Response:
 async def movie_status(request: Request, movie_id: str) -> Response:
     """One read."""
     services = services_of(request)
-    job = await find_job(services, await caller_of(request), movie_id, MOVIE.name)
+    job = await find_job(services, await caller_of(request), movie_id, MOVIE)
     steps = _steps(job)
     current = next((step.name for step in steps if step.status is StepState.RUNNING), None)
     status = MovieStatus(
@@ -107,8 +107,9 @@ async def movie_status(request: Request, movie_id: str) -> Response:
 
 
 def _steps(job: Job) -> list[StepView]:
-    assert MOVIE.pipeline is not None  # noqa: S101 - a movie is one
-    pipeline: Pipeline = MOVIE.pipeline(MOVIE.submission.model_validate(job.payload))
+    movie = JOB_TYPES[MOVIE]
+    assert movie.pipeline is not None  # noqa: S101 - a movie is one
+    pipeline: Pipeline = movie.pipeline(movie.submission.model_validate(job.payload))
     known = budget_of(pipeline)
     return [_step(name, job.steps.get(name, StepRun()), pipeline.steps[name].max_items) for name in known]
 
@@ -124,11 +125,12 @@ def _step(name: str, run: StepRun, most: int) -> StepView:
     status_code=202,
     summary="A script from a prompt",
     responses=_ANSWERS,
-    openapi_extra=body(SCRIPT.submission, dict(SCRIPT.example)),
+    openapi_extra=body("ScriptGeneration"),
 )
 async def generate_script(request: Request) -> Response:
     """The same as a script-generation job."""
-    return await submit_as(request, SCRIPT, await read_model(request, SCRIPT.submission), _status_url(request))
+    script = JOB_TYPES[SCRIPT]
+    return await submit_as(request, script, await read_model(request, script.submission), _status_url(request))
 
 
 @router.get("/v1/jobs/{job_id}/status", summary="A job's status", responses={200: {"model": JobView}, **PROBLEMS})
@@ -162,9 +164,12 @@ def _mapped(given: AiGeneration) -> tuple[JobType[Any], dict[str, Any]]:
     fields = {"prompt": given.prompt, **(given.model_extra or {})}
     match given.type:
         case "script":
-            own, options = _sorted(SCRIPT, given.parameters)
-            return SCRIPT, {**fields, **own, **({"options": options} if options else {})}
+            script = JOB_TYPES[SCRIPT]
+            own, options = _sorted(script, given.parameters)
+            return script, {**fields, **own, **({"options": options} if options else {})}
         case "scene-description":
+            from taskreel.jobtypes.writing import SCENE  # noqa: PLC0415 - with the job types that write
+
             prompt = fields.pop("prompt")
             writing = {"kind": "scene", "instructions": _SCENE_TASK, "schema": SCENE}
             parameters = {**writing, **given.parameters}

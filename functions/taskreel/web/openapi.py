@@ -20,9 +20,10 @@ _SUBMIT_PARAMETERS = [
 ]
 
 
-def body(model: type[Any], example: Any = None) -> dict[str, Any]:
-    """A route's `openapi_extra` for a body that the handler reads itself."""
-    content: dict[str, Any] = {"schema": {"$ref": _REFERENCE.format(model=model.__name__)}}
+def body(model: type[Any] | str, example: Any = None) -> dict[str, Any]:
+    """A route's `openapi_extra` for a body that the handler reads itself; a model, or the name of one."""
+    name = model if isinstance(model, str) else model.__name__
+    content: dict[str, Any] = {"schema": {"$ref": _REFERENCE.format(model=name)}}
     if example is not None:
         content["example"] = example
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
