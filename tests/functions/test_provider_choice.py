@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from functions.asking import IMAGE, VIDEO, balance, paths, problem, read, submitted
-from functions.market import CLIP, KITE, Stalls
+from functions.market import CLIP, KITE, Market, Stalls
 from providers.fakes import FAKES, served
 from providers.fakes.fake import picture
 from simulation.world import running
@@ -111,21 +111,28 @@ async def test_a_pipeline_says_what_its_jobs_took(stalls: Stalls) -> None:
     assert (done["status"], done["costUsd"], done["costEstimated"]) == ("COMPLETED", 0.08, False), done["error"]
 
 
-async def test_ten_minutes_at_a_provider_cost_less_than_a_second_here(stalls: Stalls) -> None:
-    shop = await stalls("google")
-    shop.fakes["google"].polls = 60  # every ten seconds
-    shop.fakes["google"].files["mp4"] = picture()
+async def ten_minutes(shop: Market) -> float:
+    """The processor time that a clip of ten minutes costs here."""
     job = await submitted(shop.user(), CLIP, VIDEO)
-    before, began = time.process_time(), shop.world.now()
+    before, began, sent = time.process_time(), shop.world.now(), len(shop.world.delivered)
     await shop.world.advance(590)
-    assert time.process_time() - before < 1
+    spent = time.process_time() - before
     held = await shop.world.job(job["jobId"])
     assert (held.status, held.lease_until, held.units[0].state) == (Status.PROCESSING, None, UnitState.RUNNING)
     await shop.world.advance(60)
     done = await read(shop.user(), job)
     assert (done["status"], done["attempt"]) == ("COMPLETED", 1), done["error"]
     assert (datetime.fromisoformat(done["statusAt"]["COMPLETED"]) - began) >= timedelta(minutes=10)
-    assert len(shop.world.delivered) == 62
+    assert len(shop.world.delivered) - sent == 62
+    return spent
+
+
+async def test_ten_minutes_at_a_provider_cost_less_than_a_second_here(stalls: Stalls) -> None:
+    shop = await stalls("google")
+    shop.fakes["google"].polls = 60  # every ten seconds
+    shop.fakes["google"].files["mp4"] = picture()
+    # The least of three: what else runs on the machine makes processor time dearer, never cheaper.
+    assert min([await ten_minutes(shop) for _ in range(3)]) < 1
 
 
 # ── On a real port ───────────────────────────────────────────────────────────────────────────────
