@@ -1,16 +1,31 @@
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import av
+import pytest
 from PIL import Image
 
 from e2e.processes import all_ended, taskreel
+from taskreel_local.emulators import EmulatorMissingError, firestore_emulator
 
 
-def test_the_demo_makes_real_files_and_tells_what_they_cost(tmp_path: Path) -> None:
-    told = taskreel("demo", "a lighthouse in a storm", "--data", str(tmp_path), seconds=150)
+def needs_the_firestore_emulator() -> None:
+    """On a stranger's machine a missing emulator is a skip."""
+    try:
+        with firestore_emulator():
+            pass
+    except EmulatorMissingError as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.mark.parametrize("stack", [[], pytest.param(["--google-emulators"], marks=pytest.mark.emulator)], ids=str)
+def test_the_demo_makes_real_files_and_tells_what_they_cost(tmp_path: Path, stack: list[str]) -> None:
+    if stack and not os.environ.get("CI"):
+        needs_the_firestore_emulator()
+    told = taskreel("demo", "a lighthouse in a storm", "--data", str(tmp_path), *stack, seconds=150)
     assert told.returncode == 0, told.stderr
     out = tmp_path / "output" / "a-lighthouse-in-a-storm"
     for name, size in {"image.png": (1024, 768), "upscaled.png": (2048, 1536), "image-001.jpg": (768, 512)}.items():

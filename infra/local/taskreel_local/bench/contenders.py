@@ -50,8 +50,21 @@ Contender = Callable[[Path], AbstractContextManager[Running]]
 @contextmanager
 def taskreel(folder: Path) -> Iterator[Running]:
     """The stack as `taskreel dev` runs it, without rate limits: the queues' process and two servers."""
+    with _taskreel(folder) as running:
+        yield running
+
+
+@contextmanager
+def taskreel_on_google(folder: Path) -> Iterator[Running]:
+    """The same through Google's clients: the Firestore emulator, Cloud Tasks over gRPC. The emulator is not counted."""
+    with _taskreel(folder, "--google-emulators") as running:
+        yield running
+
+
+@contextmanager
+def _taskreel(folder: Path, *options: str) -> Iterator[Running]:
     data = DataFolder(folder)
-    with start_stack(folder, "--servers", "2") as (url, tree):
+    with start_stack(folder, "--servers", "2", *options) as (url, tree):
         token = make_token(data, user=_USER)
         with Connection(url, make_token(data, user="bench-admin", role="admin")) as admin:
             admin.call("POST", f"/api/credits/{_USER}/grants", {"amount": _GRANT})
@@ -152,12 +165,14 @@ def _on_redis(
 
 CONTENDERS: Mapping[str, Contender] = {
     "taskreel": taskreel,
+    "taskreel-on-google": taskreel_on_google,
     "express-bullmq": express_bullmq,
     "express-bee": express_bee,
     "fastapi-celery": fastapi_celery,
 }
 LABELS: Mapping[str, str] = {
     "taskreel": "Taskreel",
+    "taskreel-on-google": "Taskreel, Google's clients",
     "express-bullmq": "Express + BullMQ + Redis",
     "express-bee": "Express + bee-queue + Redis",
     "fastapi-celery": "FastAPI + Celery + Redis",
