@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import click
 
-from taskreel_local.bench.cold_start import RUNS, run_cold_start
+from taskreel_local.bench.cold_start import RUNS, run_cold_start, run_cold_start_google
 from taskreel_local.bench.contenders import CONTENDERS
 from taskreel_local.bench.jobs import run_jobs
 from taskreel_local.bench.load import GENERATORS, Load
@@ -23,7 +23,7 @@ from taskreel_local.bench.scale import MANY, run_scale
 #: Measured by modules of their own, which print their own tables.
 _ELSEWHERE: Mapping[str, str] = {"cloud-tasks": "taskreel_local.cloudtasks.bench", "media": "taskreel.media.bench"}
 _PEERS = tuple(name for name in CONTENDERS if name != "taskreel")
-_WHAT = ("jobs", "cold-start", "scale", *_ELSEWHERE)
+_WHAT = ("jobs", "cold-start", "cold-start-google", "scale", *_ELSEWHERE)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,6 +42,7 @@ def main(what: str, **options: int | str) -> None:
     steps: Mapping[str, Callable[[], None]] = {
         "jobs": lambda: run_jobs(load, names, int(options["repeat"])),
         "cold-start": lambda: run_cold_start(int(options["runs"])),
+        "cold-start-google": lambda: run_cold_start_google(int(options["runs"])),
         "scale": lambda: run_scale(int(options["rows"])),
         **{name: functools.partial(_elsewhere, module) for name, module in _ELSEWHERE.items()},
     }
