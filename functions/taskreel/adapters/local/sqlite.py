@@ -9,20 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import sqlite3
-import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
-
+from taskreel.adapters.local.sqlite_tables import TIME, Row, Table, conditions, loads, select
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
-from taskreel.ports import Document, Increment, Index, Operator, Query, Transaction
+from taskreel.ports import Document, Increment, Index, Query, Transaction
 
 try:
     import fcntl
@@ -31,120 +25,10 @@ except ImportError:  # Windows: SQLite's own busy handler arbitrates, less fairl
 
 T = TypeVar("T")
 
-#: Marks a time in the JSON. A private-use character: nobody's field has this name.
-_TIME = "\ue000"
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _WATCH_SECONDS = 0.02
 
 
-def _time_text(value: datetime) -> str:
-    """Fixed-width UTC text: it sorts as the time does."""
-    if value.tzinfo is None:
-        raise TypeError(f"a stored time must be aware: {value!r}")
-    return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat(timespec="microseconds")
-
-
-def _encode(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return {_TIME: _time_text(value)}
-    raise TypeError(f"a document cannot hold {type(value).__name__}")
-
-
-_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS  # a status is a key, and a string of our own
-
-
-def _dumps(value: Any) -> str:
-    try:
-        return orjson.dumps(value, _encode, _OPTIONS).decode()
-    except TypeError as error:
-        raise (error.__cause__ or error) from None
-
-
-def _loads(text: str) -> Any:
-    return _restored(orjson.loads(text))
-
-
-def _restored(value: Any) -> Any:
-    """`value` with its times as times again."""
-    if isinstance(value, dict):
-        if _TIME in value:
-            with contextlib.suppress(ValueError, TypeError):
-                return datetime.fromisoformat(value[_TIME])
-        for name, inner in value.items():
-            if isinstance(inner, dict | list):
-                value[name] = _restored(inner)
-    elif isinstance(value, list):
-        value[:] = [_restored(inner) if isinstance(inner, dict | list) else inner for inner in value]
-    return value
-
-
-def _column_value(value: Any) -> Any:
-    """A field as its index column holds it."""
-    if isinstance(value, datetime):
-        return _time_text(value)
-    return value if isinstance(value, str | int | float | None) else _dumps(value)
-
-
-def _json_value(value: Any) -> Any:
-    """A field as `json_extract` gives it."""
-    return _dumps(value) if isinstance(value, datetime | dict | list) else value
-
-
-class _Table:
-    """A collection's table: each indexed field is a column beside the document."""
-
-    def __init__(self, collection: str, fields: Sequence[str]) -> None:
-        if not _NAME.fullmatch(collection):
-            raise ValueError(f"not a collection name: {collection!r}")
-        self.name = f'"{collection}"'
-        self.fields = tuple(fields)
-        self._positions = {field: f'"f_{field}"' for field in fields}
-
-    def expression(self, field: str) -> str:
-        """The SQL that reads a field."""
-        if field == "__id__":
-            return "id"
-        if field in self._positions:
-            return self._positions[field]
-        if not all(_NAME.fullmatch(part) for part in field.split(".")):
-            raise ValueError(f"not a field name: {field!r}")
-        return f"json_extract(data, '$.{field}')"
-
-    def value(self, field: str, value: Any) -> Any:
-        """A value to compare with `expression(field)`."""
-        return _column_value(value) if field in self._positions else _json_value(value)
-
-    def write(self, id_: str, data: Mapping[str, Any], before: _Row | None) -> tuple[str, tuple[Any, ...]]:
-        """The statement that stores a document; an update leaves unchanged columns, and so their indexes, alone."""
-        text = _dumps(data)
-        version = max(time.time_ns(), before.version + 1 if before else 0)
-        if before is None:
-            columns = [_column_value(data.get(field)) for field in self.fields]
-            names = "".join(f", {self._positions[field]}" for field in self.fields)
-            marks = ", ?" * len(columns)
-            return f"INSERT INTO {self.name} (id, version, data{names}) VALUES (?, ?, ?{marks})", (
-                id_,
-                version,
-                text,
-                *columns,
-            )
-        changed = [field for field in self.fields if data.get(field) != before.data.get(field)]
-        sets = "".join(f", {self._positions[field]} = ?" for field in changed)
-        values = [_column_value(data.get(field)) for field in changed]
-        return f"UPDATE {self.name} SET version = ?, data = ?{sets} WHERE id = ?", (version, text, *values, id_)
-
-
-class _Row:
-    """A document as read inside a transaction."""
-
-    __slots__ = ("data", "version")
-
-    def __init__(self, version: int, text: str) -> None:
-        self.version = version
-        self.data: dict[str, Any] = _loads(text)
-
-
-def _document(collection: str, id_: str, row: _Row | None) -> Document | None:
+def _document(collection: str, id_: str, row: Row | None) -> Document | None:
     return None if row is None else Document(collection, id_, row.data, str(row.version))
 
 
@@ -153,7 +37,7 @@ class _Transaction:
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
-        self._read: dict[tuple[str, str], _Row | None] = {}
+        self._read: dict[tuple[str, str], Row | None] = {}
         self._written: dict[tuple[str, str], dict[str, Any] | None] = {}
 
     async def get(self, collection: str, id_: str, /) -> Document | None:
@@ -190,7 +74,7 @@ class _Transaction:
             elif before is not None:
                 yield f"DELETE FROM {table.name} WHERE id = ?", (id_,)
 
-    def _row(self, collection: str, id_: str) -> _Row | None:
+    def _row(self, collection: str, id_: str) -> Row | None:
         key = (collection, id_)
         if key not in self._read:
             self._read[key] = self._store.row(collection, id_)
@@ -230,7 +114,7 @@ class SqliteStore:
         self._indexes = tuple(indexes)
         self._durable = durable
         self._gather_seconds = gather_seconds
-        self._tables: dict[str, _Table] = {}
+        self._tables: dict[str, Table] = {}
         self._connection: sqlite3.Connection | None = None
         self._lock_file: Any = None
         self._waiting: list[tuple[Callable[[Transaction], Awaitable[Any]], asyncio.Future[Any]]] = []
@@ -252,14 +136,14 @@ class SqliteStore:
         return await future
 
     async def query(self, query: Query, /) -> list[Document]:
-        sql, values = _select(self.table(query.collection), query)
+        sql, values = select(self.table(query.collection), query)
         with _translated():
             rows = self._open().execute(sql, values).fetchall()
-        return [Document(query.collection, id_, _loads(text), str(version)) for id_, version, text, *_ in rows]
+        return [Document(query.collection, id_, loads(text), str(version)) for id_, version, text, *_ in rows]
 
     async def aggregate(self, query: Query, /, *, total: Sequence[str] = ()) -> dict[str, int | float]:
         table = self.table(query.collection)
-        where, values = _where(table, query)
+        where, values = conditions(table, query)
         sums = "".join(f", coalesce(sum({table.expression(field)}), 0)" for field in total)
         with _translated():
             row = self._open().execute(f"SELECT count(*){sums} FROM {table.name}{where}", values).fetchone()
@@ -288,18 +172,18 @@ class SqliteStore:
             self._lock_file.close()
             self._lock_file = None
 
-    def table(self, collection: str) -> _Table:
+    def table(self, collection: str) -> Table:
         """The collection's table, made when it is first named."""
         if collection not in self._tables:
             with _translated():
                 self._make(collection)
         return self._tables[collection]
 
-    def row(self, collection: str, id_: str) -> _Row | None:
+    def row(self, collection: str, id_: str) -> Row | None:
         """One document as it is now."""
         table = self.table(collection)
         found = self._open().execute(f"SELECT version, data FROM {table.name} WHERE id = ?", (id_,)).fetchone()
-        return found and _Row(*found)
+        return found and Row(*found)
 
     def _flush(self) -> None:
         """Run every waiting transaction and commit them as one."""
@@ -390,7 +274,7 @@ class SqliteStore:
     def _make(self, collection: str) -> None:
         indexes = [index for index in self._indexes if index.collection == collection]
         fields = tuple(dict.fromkeys(name for index in indexes for name, _ in index.fields))
-        table = _Table(collection, fields)
+        table = Table(collection, fields)
         connection = self._open()
         found = {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")}
         missing = [field for field in fields if f"f_{field}" not in found]
@@ -407,7 +291,7 @@ class SqliteStore:
         self._tables[collection] = table
 
     @staticmethod
-    def _create(connection: sqlite3.Connection, table: _Table, missing: Sequence[str]) -> None:
+    def _create(connection: sqlite3.Connection, table: Table, missing: Sequence[str]) -> None:
         """Make the table, or give an older one the columns that its indexes have come to need."""
         connection.execute(
             f"CREATE TABLE IF NOT EXISTS {table.name} "
@@ -418,7 +302,7 @@ class SqliteStore:
             if f"f_{field}" in there:
                 continue
             connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {table.expression(field)}")
-            value = f"coalesce(json_extract(data, '$.{field}.\"{_TIME}\"'), json_extract(data, '$.{field}'))"
+            value = f"coalesce(json_extract(data, '$.{field}.\"{TIME}\"'), json_extract(data, '$.{field}'))"
             connection.execute(f"UPDATE {table.name} SET {table.expression(field)} = {value}")
 
 
@@ -430,90 +314,6 @@ def _step(awaitable: Awaitable[T]) -> T:
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]  # a StopIteration carries the coroutine's own result
     raise RuntimeError("a transaction may await nothing but its own reads")
-
-
-_SQL = {"==": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-
-
-def _select(table: _Table, query: Query) -> tuple[str, list[Any]]:
-    """The statement and its values. Each value of an `in` walks the index by itself, no further than the limit."""
-    limit = "" if query.limit is None else f" LIMIT {int(query.limit)}"
-    order = _order(query)
-    columns = ", ".join(f"{table.expression(field)} AS o{place}" for place, (field, _) in enumerate(order))
-    by = ", ".join(f"o{place} {way}" for place, (_, way) in enumerate(order))
-    walks: list[str] = []
-    values: list[Any] = []
-    for filters in _alternatives(query):
-        where, added = _where(table, replace(query, where=filters))
-        walks.append(f"SELECT id, version, data, {columns} FROM {table.name}{where} ORDER BY {by}{limit}")
-        values += added
-    if len(walks) == 1:
-        return walks[0], values
-    merged = " UNION ALL ".join(f"SELECT * FROM ({walk})" for walk in walks)
-    return f"SELECT * FROM ({merged}) ORDER BY {by}{limit}", values
-
-
-def _order(query: Query) -> list[tuple[str, str]]:
-    """By the fields that are asked for, then by id in the direction of the last."""
-    return [*query.order, ("__id__", query.order[-1][1] if query.order else "asc")]
-
-
-def _alternatives(query: Query) -> list[tuple[tuple[str, Operator, Any], ...]]:
-    """The filters, once for each value of an `in`."""
-    for place, (field, operator, value) in enumerate(query.where):
-        if operator == "in" and value and query.limit is not None:
-            before, behind = query.where[:place], query.where[place + 1 :]
-            return [(*before, (field, "==", one), *behind) for one in dict.fromkeys(value)]
-    return [query.where]
-
-
-def _where(table: _Table, query: Query) -> tuple[str, list[Any]]:
-    """The WHERE clause and its values: the filters, then what lies behind the cursor."""
-    clauses: list[str] = []
-    values: list[Any] = []
-    for field, operator, value in query.where:
-        clause, added = _filter(table, field, operator, value)
-        clauses.append(clause)
-        values += added
-    if query.after is not None:
-        clause, added = _behind(table, query)
-        clauses.append(clause)
-        values += added
-    return (f" WHERE {' AND '.join(clauses)}" if clauses else ""), values
-
-
-def _filter(table: _Table, field: str, operator: str, value: Any) -> tuple[str, list[Any]]:
-    if operator == "==" and value is None:
-        return f"{table.expression(field)} IS NULL", []
-    if operator == "in":
-        return f"{table.expression(field)} IN ({', '.join('?' * len(value))})", [
-            table.value(field, one) for one in value
-        ]
-    if operator == "array-contains":
-        return f"EXISTS (SELECT 1 FROM json_each(data, '$.{field}') WHERE value = ?)", [_json_value(value)]
-    return f"{table.expression(field)} {_SQL[operator]} ?", [table.value(field, value)]
-
-
-def _behind(table: _Table, query: Query) -> tuple[str, list[Any]]:
-    """Rows after the cursor: a later first field, or the same and a later second one, and so on to the id."""
-    order = _order(query)
-    after = list(query.after or ())
-    if len(after) != len(order):
-        raise ValueError(f"a cursor of {len(order)} values is needed, not {len(after)}")
-    branches: dict[int, str] = defaultdict(str)
-    values: list[Any] = []
-    for depth, (field, way) in enumerate(order):
-        same = [f"{table.expression(name)} IS ?" for name, _ in order[:depth]]
-        values += [table.value(name, value) for (name, _), value in zip(order[:depth], after, strict=False)]
-        values.append(table.value(field, after[depth]))
-        branches[depth] = " AND ".join([*same, f"{table.expression(field)} {'>' if way == 'asc' else '<'} ?"])
-    behind = f"({' OR '.join(f'({branch})' for branch in branches.values())})"
-    if after[0] is None:
-        return behind, values
-    # Said once more for the first field alone: from an OR, SQLite does not see where in the index to begin.
-    field, way = order[0]
-    bound = f"{table.expression(field)} {'>=' if way == 'asc' else '<='} ?"
-    return f"{bound} AND {behind}", [table.value(field, after[0]), *values]
 
 
 @contextlib.contextmanager
