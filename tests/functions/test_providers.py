@@ -267,6 +267,36 @@ async def test_cancelling_reaches_the_provider(stalls: Stalls, provider: str) ->
     assert (await balance(ada))["available"] == 100
 
 
+async def test_a_job_that_runs_out_of_time_is_stopped_at_its_provider(stalls: Stalls) -> None:
+    shop = await stalls("replicate")
+    fake = shop.fakes["replicate"]
+    fake.polls = 500
+    late = await shop.ended({"prompt": "x", "provider": "replicate", "deadlineSeconds": 60})
+    assert (late["status"], late["error"]["code"]) == ("FAILED", "deadline_passed")
+    await shop.world.settle()
+    assert fake.cancelled == set(fake.operations)
+    stored = await shop.world.job(late["jobId"])
+    assert (stored.operations, stored.wake_at) == ((), None)
+
+
+async def test_a_provider_that_cannot_be_told_to_stop_is_told_again(stalls: Stalls) -> None:
+    shop = await stalls("fal")
+    fake, ada = shop.fakes["fal"], shop.user()
+    fake.polls = 500
+    job = await submitted(ada, {"prompt": "x", "provider": "fal"})
+    await shop.world.settle()
+    fake.mischief = Mischief.BROKEN
+    await ada.delete(job["urls"]["cancel"])
+    await shop.world.settle()
+    assert (fake.cancelled, (await read(ada, job))["status"]) == (set(), "CANCELLED")
+    fake.mischief = None
+    await shop.world.advance(130)
+    await shop.world.sweep()
+    await shop.world.settle()
+    assert fake.cancelled == set(fake.operations)
+    assert (await shop.world.job(job["jobId"])).wake_at is None
+
+
 async def test_a_stopping_instance_keeps_what_it_is_just_buying(
     stalls: Stalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from taskreel.app.indexes import INDEXES
 from taskreel.app.process import Answer, Processor
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
-from taskreel.domain.errors import PermanentError, QueueError, RateLimitedError, TemporaryError
+from taskreel.domain.errors import PermanentError, ProviderDownError, QueueError, RateLimitedError, TemporaryError
 from taskreel.domain.job import Job
 from taskreel.ports import Clock, Document, Done, Generation, LaneStats, Model, Pending, Query, Store, Task, Transaction
 from taskreel_local.cloudtasks.clock import SECOND, VirtualClock
@@ -69,6 +69,8 @@ class Scripted:
     name: str = "studio"
     calls: Counter[str] = field(default_factory=Counter)
     accepted: dict[str, str] = field(default_factory=dict)
+    #: While set, it cannot be told to stop anything.
+    deaf: bool = False
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
         if idempotency_key in self.accepted:
@@ -90,10 +92,15 @@ class Scripted:
         return Done()
 
     async def poll(self, operation: Mapping[str, Any], _request: Generation, /) -> Done | Pending:
-        left = int(operation["left"])
-        return Done() if left <= 0 else _pending(str(operation["key"]), left - 1)
+        key, left = str(operation["key"]), int(operation["left"])
+        if left > 0:
+            return _pending(key, left - 1)
+        self.accepted[key] = "done"
+        return Done()
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
+        if self.deaf:
+            raise ProviderDownError("say that again?")
         self.accepted[str(operation["key"])] = "cancelled"
 
     def models(self) -> Sequence[Model]:

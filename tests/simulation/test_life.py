@@ -21,7 +21,7 @@ from taskreel.app.retry import retry
 from taskreel.app.submit import Request, submit
 from taskreel.app.sweep import sweep
 from taskreel.domain.credits import EntryKind
-from taskreel.domain.errors import TooFewCreditsError
+from taskreel.domain.errors import ConflictError, TooFewCreditsError
 from taskreel.domain.job import Job, Status
 from taskreel.jobtypes import JOB_TYPES
 
@@ -40,6 +40,7 @@ class Life(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.world = Chaos(self.folder)
         self.ended: dict[tuple[str, int], Job] = {}
+        self.operations: set[str] = set()
 
     # ── What may happen ──────────────────────────────────────────────────────────────────────────
 
@@ -80,6 +81,10 @@ class Life(RuleBasedStateMachine):
     def queue_goes_or_comes_back(self, away: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
         self.world.queue.away = away
 
+    @rule(deaf=st.booleans())
+    def provider_goes_deaf_or_listens(self, deaf: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
+        self.world.provider.deaf = deaf
+
     @rule(seconds=st.sampled_from([0.5, 2, 5, 14, 31, 130, 4000]))
     def pass_time(self, seconds: float) -> None:
         self.world.advance(seconds)
@@ -96,6 +101,8 @@ class Life(RuleBasedStateMachine):
         job = self.failed_jobs()[which % len(self.failed_jobs())]
         try:
             self.world.do(retry(self.world.services, Caller(user_id=job.user_id), job.job_id, job.job_type))
+        except ConflictError:
+            assert job.left_at_provider
         except TooFewCreditsError:
             assert any(one.available < job.units[0].credits * len(job.units) for one in self.world.accounts())
 
@@ -133,7 +140,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def every_job_has_ended_or_will_be_woken(self) -> None:
         for job in self.world.jobs():
-            assert job.status.final is (job.wake_at is None)
+            assert (job.status.final and not job.left_at_provider) is (job.wake_at is None)
 
     @invariant()
     def what_has_ended_stays_as_it_ended(self) -> None:
@@ -144,6 +151,10 @@ class Life(RuleBasedStateMachine):
                 assert (job.status, job.credits, job.attempt) == (before.status, before.credits, before.attempt)
             if job.status.final:
                 self.ended[job.job_id, job.round] = job
+
+    @invariant()
+    def operations_are_remembered(self) -> None:
+        self.operations |= {one["key"] for job in self.world.jobs() for one in job.operations}
 
     @invariant()
     def accounts_add_up_to_the_ledger_and_the_holds(self) -> None:
@@ -181,12 +192,14 @@ class Life(RuleBasedStateMachine):
             return
         try:
             self.world.queue.away = False
+            self.world.provider.deaf = False
             self.world.thaw()
             for _ in range(200):
                 if not self.calm_down():
                     break
-            left = [job for job in self.world.jobs() if not job.status.final]
+            left = [job for job in self.world.jobs() if not job.status.final or job.left_at_provider]
             assert left == []
+            assert [key for key in self.operations if self.world.provider.accepted[key] == "running"] == []
             assert all(account.held == 0 for account in self.world.accounts())
             self.accounts_add_up_to_the_ledger_and_the_holds()
             self.every_round_that_ended_is_settled_exactly_once()

@@ -14,7 +14,7 @@ from taskreel.ports import Transaction
 async def cancel(services: Services, caller: Caller, job_id: str, job_type: str) -> Job:
     """The job, cancelled; one that has ended already stays as it is.
 
-    A run in progress loses its fence and stops; work at a provider is cancelled by one more delivery.
+    A run in progress loses its fence and stops; work at a provider is stopped by one more delivery.
     """
     await find_job(services, caller, job_id, job_type)
     job = await services.store.transaction(lambda tx: _cancel(services, tx, job_id))
@@ -28,4 +28,4 @@ async def _cancel(services: Services, tx: Transaction, job_id: str) -> Job:
         raise NotFoundError(f"There is no job {job_id}.")
     if job.status.final:
         return job
-    return end(tx, job, Status.CANCELLED, services.clock.now(), delivery=job.delivery + 1)
+    return end(tx, job, Status.CANCELLED, services.clock.now())

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from taskreel.app.cost import cost
 from taskreel.app.depend import wake
+from taskreel.app.sending import send, tell
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.app.serving import served_by, unit_runs
 from taskreel.app.settle import end
 from taskreel.domain.claim import alarm
-from taskreel.domain.errors import PermanentError, QueueError
+from taskreel.domain.errors import PermanentError
 from taskreel.domain.ids import child_job_id
-from taskreel.domain.job import Job, Status, UnitState
+from taskreel.domain.job import Job, Status
 from taskreel.domain.pipeline import StepRun
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission
-from taskreel.ports import Operator, Query, Task, Transaction
+from taskreel.ports import Operator, Query, Transaction
 
 FAILED = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
 _AT_ONCE = 100
@@ -130,10 +130,7 @@ async def create(services: Services, jobs: Sequence[Job]) -> None:
     for start in range(0, len(jobs), _AT_ONCE):
         some = jobs[start : start + _AT_ONCE]
         await services.store.transaction(lambda tx, some=some: store(tx, some))  # type: ignore[misc]  # bound now
-    try:
-        await services.tasks.enqueue_many([_task(job) for job in jobs])
-    except QueueError:
-        return  # the sweep sends them
+    await send(services, *jobs)
 
 
 async def cancel_all(services: Services, parent: Job) -> None:
@@ -153,38 +150,19 @@ async def _cancel(services: Services, tx: Transaction, job_id: str) -> Job | Non
     job = None if document is None else Job.model_validate(document.data)
     if job is None or job.status.final:
         return None
-    return end(tx, job, Status.CANCELLED, services.clock.now(), delivery=job.delivery + 1)
+    return end(tx, job, Status.CANCELLED, services.clock.now())
 
 
 async def after_end(services: Services, job: Job) -> None:
     """What an end means for others: a pipeline's jobs end with it, and a pipeline looks at what its job has become.
 
-    A provider that still works on a cancelled job is told by one more delivery.
+    A provider that still works for it is told by one more delivery.
     """
-    if job.status is Status.CANCELLED and any(unit.state is UnitState.RUNNING for unit in job.units):
-        await _send(services, _task(job))
+    if job.left_at_provider:
+        await send(services, job)
     if job.steps and job.status is not Status.COMPLETED:
         await cancel_all(services, job)
     for waiter in job.waiters:
         await wake(services, waiter)
     if job.parent_id is not None and job.parent_lane is not None:
         await tell(services, job.parent_id, job.parent_lane)
-
-
-async def tell(services: Services, parent_id: str, lane: str) -> None:
-    """Have the pipeline looked at within two seconds: however many jobs end together, one task a second."""
-    second = int(services.clock.now().timestamp()) + 1
-    at = datetime.fromtimestamp(second, UTC)
-    await _send(services, Task(lane=lane, job_id=parent_id, delivery=second, at=at))
-
-
-async def _send(services: Services, task: Task) -> None:
-    try:
-        await services.tasks.enqueue(task)
-    except QueueError:
-        return  # the sweep finds it
-
-
-def _task(job: Job) -> Task:
-    deadline = JOB_TYPES[job.job_type].timeout
-    return Task(lane=job.lane, job_id=job.job_id, delivery=job.delivery, at=job.next_attempt_at, deadline=deadline)

@@ -5,7 +5,6 @@ A job that is waited for carries the ids of its waiters, written when these are 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -14,18 +13,17 @@ from pydantic import ValidationError
 from taskreel.app.cost import cost
 from taskreel.app.read import as_job
 from taskreel.app.results import step_view
+from taskreel.app.sending import send
 from taskreel.app.services import Services
 from taskreel.app.serving import served_by, unit_runs
 from taskreel.app.settle import end
 from taskreel.domain.claim import alarm
-from taskreel.domain.errors import Category, InvalidError, PermanentError, QueueError, TaskreelError
+from taskreel.domain.errors import Category, InvalidError, PermanentError, TaskreelError
 from taskreel.domain.job import Job, JobError, Status
 from taskreel.domain.pipeline import job_references, resolve
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import Dependency, JobType, Submission, Waiting
-from taskreel.ports import Document, Task, Transaction
-
-log = logging.getLogger(__name__)
+from taskreel.ports import Document, Transaction
 
 #: Waiters that a job's document carries; the sweep wakes those beyond.
 _MOST_WAITERS = 200
@@ -78,7 +76,7 @@ async def wake(services: Services, job_id: str) -> Job | None:
         return job
     job = await services.store.transaction(lambda tx: _set_free(tx, freed))
     if not job.status.final:
-        await _send(services, job)
+        await send(services, job)
     return job
 
 
@@ -149,15 +147,6 @@ def _has_failed(job: Job) -> bool:
 
 def _waiting(job: Job) -> Waiting:
     return Waiting.model_validate(job.payload)
-
-
-async def _send(services: Services, job: Job) -> None:
-    deadline = JOB_TYPES[job.job_type].timeout
-    task = Task(lane=job.lane, job_id=job.job_id, delivery=job.delivery, at=job.next_attempt_at, deadline=deadline)
-    try:
-        await services.tasks.enqueue(task)
-    except QueueError:
-        log.warning("task not sent, the sweep will", extra={"action": "enqueue_failed", "job_id": job.job_id})
 
 
 def _refused(path: str, message: str) -> InvalidError:

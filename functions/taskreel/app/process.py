@@ -13,14 +13,14 @@ from taskreel.app.advance import Advance
 from taskreel.app.children import after_end
 from taskreel.app.lease import Together, still_held
 from taskreel.app.read import as_job
+from taskreel.app.sending import send
 from taskreel.app.services import Services
 from taskreel.app.serving import served_by
 from taskreel.app.settle import end
-from taskreel.app.submit import send
 from taskreel.app.work import Work
 from taskreel.domain.claim import Claim, Verdict, alarm, claimed, decide
-from taskreel.domain.errors import LeaseLostError, RunError
-from taskreel.domain.job import Job, Status, UnitRun, UnitState
+from taskreel.domain.errors import Category, LeaseLostError, RunError
+from taskreel.domain.job import Job, Status, UnitRun
 from taskreel.domain.outcome import Again, Completed, Failed, Outcome, decide_outcome
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Transaction
@@ -59,7 +59,7 @@ class Processor:
             case Verdict.END if job is not None:
                 await after_end(self._services, job)
             case Verdict.CLEAN_UP if job is not None:
-                await _cancel_at_provider(self._services, job)
+                await _clean_up(self._services, job)
             case Verdict.RUN if job is not None:
                 return await self._run(job)
             case _:
@@ -106,34 +106,32 @@ async def _claim(services: Services, tx: Transaction, job_id: str) -> tuple[Job 
         case Claim(Verdict.RUN):
             job = claimed(job, now, services.rules.lease)
             tx.set("jobs", job_id, job.document())
-        case Claim(Verdict.CLEAN_UP):
-            tx.set("jobs", job_id, _without_operations(job, now).document())
         case _:
             pass
     return job, claim.verdict
 
 
-def _without_operations(job: Job, now: datetime) -> Job:
-    """Only the delivery that takes the operations out of a cancelled job cancels them."""
-    units = tuple(
-        unit.model_copy(update={"state": UnitState.FAILED, "operation": None}) if unit.operation else unit
-        for unit in job.units
-    )
-    return job.with_(now, units=units)
+async def _clean_up(services: Services, job: Job) -> None:
+    """Stop what an ended job has left at its providers; the sweep comes back for what they could not be told."""
+    stopped = [unit.operation for unit in job.units if unit.operation is not None and await _stop(services, job, unit)]
+
+    async def write(tx: Transaction) -> None:
+        ended = as_job(await tx.get("jobs", job.job_id))
+        if ended is not None and ended.left_at_provider:
+            tx.set("jobs", job.job_id, ended.stopped(services.clock.now(), stopped).document())
+
+    if stopped:
+        await services.store.transaction(write)
 
 
-async def _cancel_at_provider(services: Services, job: Job) -> None:
-    for unit in job.units:
-        if unit.operation is not None:
-            await _stop(services, job, unit)
-
-
-async def _stop(services: Services, job: Job, unit: UnitRun) -> None:
-    """Cancel a unit's operation. One that cannot be reached runs on, unread."""
+async def _stop(services: Services, job: Job, unit: UnitRun) -> bool:
+    """Cancel a unit's operation: whether there is nothing more to be told."""
     try:
         await services.providers.get(unit.provider).cancel(unit.operation or {})
     except RunError as error:
         log.warning("not cancelled", extra={"action": "cancel_failed", "job_id": job.job_id, "code": error.code})
+        return error.category is Category.PERMANENT
+    return True
 
 
 async def _give_back(services: Services, job: Job, units: Sequence[UnitRun]) -> None:
@@ -201,7 +199,7 @@ class _Run:
     async def abandon(self) -> None:
         """The job was taken away: stop at its provider what this run began and nobody knows of."""
         job = as_job(await self._services.store.get("jobs", self._job.job_id))
-        known = [unit.operation for unit in job.units] if job else []
+        known = job.operations if job else ()
         for unit in self._work.units:
             if unit.operation is not None and unit.operation not in known:
                 await _stop(self._services, self._job, unit)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from taskreel.app.cost import cost
 from taskreel.app.read import Caller, as_job, find_job, open_account
+from taskreel.app.sending import send
 from taskreel.app.services import Services
-from taskreel.app.submit import send
 from taskreel.domain.claim import alarm
 from taskreel.domain.credits import hold
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, ConflictError, ForbiddenError, NotFoundError
@@ -44,6 +44,8 @@ async def _reopen(services: Services, tx: Transaction, job_id: str) -> Job:
         raise ConflictError(f"Only a failed job can be retried; this one is {job.status}.", jobStatus=job.status)
     if Status.BLOCKED in job.status_at and not job.started and not job.units and job.payload.get("dependsOn"):
         raise ConflictError("This job never began: a job that it depends on failed. Retry that one, then replay this.")
+    if job.left_at_provider:
+        raise ConflictError("What this job had begun at its provider is still being stopped. Try again in a minute.")
     now = services.clock.now()
     account = open_account(services, job.user_id, await tx.get("accounts", job.user_id))
     job_type = JOB_TYPES[job.job_type]

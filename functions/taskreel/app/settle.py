@@ -9,6 +9,9 @@ from taskreel.domain.credits import EntryKind, LedgerEntry, settle
 from taskreel.domain.job import Job, JobCredits, Status, UnitState
 from taskreel.ports import Increment, Transaction
 
+#: When the provider of a job that has ended is told again to stop, should the first time have come to nothing.
+STOPPED_WITHIN = timedelta(minutes=2)
+
 #: How long an ended job stays; the store's TTL policy on `expireAt` removes it then. The ledger stays.
 KEPT = timedelta(days=90)
 
@@ -17,7 +20,8 @@ def end(tx: Transaction, job: Job, status: Status, at: datetime, *, captured: in
     """Put `job`, as read in `tx`, into a final status and settle its hold.
 
     The fencing token grows, so that no run that still goes on can write; the ledger entry is create-only, one a round.
-    A pipeline's job holds nothing: the pipeline settles once for all of them.
+    A pipeline's job holds nothing: the pipeline settles once for all of them. What is left at a provider is stopped by
+    one more delivery, which is the caller's to send.
     """
     held = job.credits.held
     spent = sum(unit.credits for unit in changes.get("units", job.units) if unit.state is UnitState.DONE)
@@ -25,6 +29,8 @@ def end(tx: Transaction, job: Job, status: Status, at: datetime, *, captured: in
     moved = JobCredits(captured=paid, released=held - paid)
     ending = {"spent": captured or spent, "credits": moved, "fence": job.fence + 1, "expire_at": at + KEPT}
     ended = job.to(status, at, **{**ending, **changes})
+    if ended.left_at_provider:
+        ended = ended.with_(at, delivery=ended.delivery + 1, wake_at=at + STOPPED_WITHIN)
     tx.set("jobs", job.job_id, ended.document())
     if job.parent_id is None:
         _settle(tx, ended, held, captured, at)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 from taskreel.app.cost import cost
 from taskreel.app.depend import dependencies, mark, wake
 from taskreel.app.read import Caller, as_job, open_account
+from taskreel.app.sending import FARTHEST, send
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.app.serving import served_by, unit_runs
 from taskreel.domain.claim import alarm
@@ -22,21 +22,15 @@ from taskreel.domain.errors import (
     ForbiddenError,
     IdempotencyMismatchError,
     InvalidError,
-    QueueError,
     StoreConflictError,
     TooFewCreditsError,
 )
 from taskreel.domain.ids import keyed_job_id, random_job_id
 from taskreel.domain.job import Job, JobCredits, Status, UnitRun
 from taskreel.domain.retry import RetryPolicy
-from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, RetryOptions, Submission, Waiting
-from taskreel.ports import Task, Transaction
+from taskreel.ports import Transaction
 
-log = logging.getLogger(__name__)
-
-#: Cloud Tasks takes tasks up to 30 days ahead; the sweep sends those that are due later.
-FARTHEST = timedelta(days=29)
 _LONGEST_SCHEDULE = timedelta(days=366)
 
 
@@ -112,27 +106,6 @@ async def submit(services: Services, caller: Caller, request: Request) -> Submit
         return Submitted(await wake(services, job.job_id) or job, replayed=False)
     await send(services, job)
     return Submitted(job, replayed=False)
-
-
-async def send(services: Services, job: Job) -> None:
-    """Put the job's current delivery on its lane; if that fails, the sweep will."""
-    at = job.next_attempt_at
-    if at is not None and at > services.clock.now() + FARTHEST:
-        return
-    try:
-        await services.tasks.enqueue(task_for(job, at))
-    except QueueError as error:
-        log.warning(
-            "task not sent, the sweep will",
-            extra={"action": "enqueue_failed", "job_id": job.job_id, "error": str(error)},
-        )
-
-
-def task_for(job: Job, at: datetime | None) -> Task:
-    """The task of the job's current delivery."""
-    return Task(
-        lane=job.lane, job_id=job.job_id, delivery=job.delivery, at=at, deadline=JOB_TYPES[job.job_type].timeout
-    )
 
 
 async def _new_job(services: Services, caller: Caller, request: Request) -> Job:

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from taskreel.app.children import after_end
 from taskreel.app.depend import wake
 from taskreel.app.read import as_job
+from taskreel.app.sending import send
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.app.settle import end
-from taskreel.app.submit import first_alarm, send
+from taskreel.app.submit import first_alarm
 from taskreel.domain.claim import alarm, overdue
 from taskreel.domain.job import Job, Status
 from taskreel.ports import Query, Transaction
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 _PAGE = 200
 _LONGEST_RESCUE = timedelta(hours=1)
+#: What a provider could not be told for so long, it is not told any more.
+_GIVEN_UP = timedelta(hours=6)
 
 
 async def sweep(services: Services) -> dict[str, int]:
@@ -42,7 +45,7 @@ async def sweep(services: Services) -> dict[str, int]:
 
 async def _wake(services: Services, job_id: str, now: datetime) -> str:
     what, job = await services.store.transaction(lambda tx: _decide(services, tx, job_id, now))
-    if job is not None and job.status.final:
+    if job is not None and job.status.final and what == "ended":
         await after_end(services, job)
     elif job is not None and job.status is Status.BLOCKED:
         await wake(services, job_id)
@@ -58,6 +61,10 @@ async def _decide(services: Services, tx: Transaction, job_id: str, now: datetim
     job = as_job(await tx.get("jobs", job_id))
     if job is None or job.wake_at is None or job.wake_at > now:
         return "asleep", None
+    if job.status.final and now > job.status_at[job.status] + _GIVEN_UP:
+        log.error("left at a provider", extra={"action": "given_up", "job_id": job_id, "operations": job.operations})
+        tx.set("jobs", job_id, job.stopped(now, job.operations).document())
+        return "given_up", None
     ending = overdue(job, now)
     if ending is not None and ending.status is not None:
         return "ended", end(tx, job, ending.status, now, error=ending.error)

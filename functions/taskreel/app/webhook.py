@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from taskreel.app.read import as_job
+from taskreel.app.sending import send
 from taskreel.app.services import Services
-from taskreel.app.submit import send
 from taskreel.domain.claim import alarm
 from taskreel.domain.errors import NotFoundError
 from taskreel.domain.job import Job, Status, UnitRun, UnitState

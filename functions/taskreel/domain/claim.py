@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, Category
-from taskreel.domain.job import Job, JobError, Status, UnitState
+from taskreel.domain.job import Job, JobError, Status
 
 #: A task may come this much before its time and still be taken: clocks differ.
 EARLY = timedelta(seconds=1)
@@ -21,7 +21,7 @@ class Verdict(Enum):
     BUSY = auto()
     #: Nothing to do, now or for this delivery.
     IGNORE = auto()
-    #: The job was cancelled while a provider worked on it: tell the provider.
+    #: The job has ended while a provider worked on it: tell the provider.
     CLEAN_UP = auto()
     #: The job ends here, as `status` with `error`.
     END = auto()
@@ -39,7 +39,7 @@ class Claim:
 def decide(job: Job, now: datetime) -> Claim:
     """The one rule by which deliveries, repeated or not, may touch a job."""
     if job.status.final:
-        return Claim(Verdict.CLEAN_UP if _left_at_provider(job) else Verdict.IGNORE)
+        return Claim(Verdict.CLEAN_UP if job.left_at_provider else Verdict.IGNORE)
     if job.lease_until is not None and job.lease_until > now:
         return Claim(Verdict.BUSY)
     ending = overdue(job, now)
@@ -54,7 +54,9 @@ def decide(job: Job, now: datetime) -> Claim:
 
 
 def overdue(job: Job, now: datetime) -> Claim | None:
-    """How a job ends whose time has passed; None while it has time."""
+    """How a job ends whose time has passed; None while it has time, or has ended before."""
+    if job.status.final:
+        return None
     if not job.started and any(time is not None and time <= now for time in (job.start_by, job.finish_by)):
         return _ended(Status.EXPIRED, "start_deadline_passed", "The job did not start in the time it was given.")
     if job.finish_by is not None and job.finish_by <= now:
@@ -81,7 +83,9 @@ def claimed(job: Job, now: datetime, lease: timedelta) -> Job:
 
 
 def alarm(job: Job, at: datetime) -> datetime:
-    """`wake_at`: the given time, or a deadline of the job if that comes first."""
+    """`wake_at`: the given time, or a deadline of the job if that comes first; an ended one has none left."""
+    if job.status.final:
+        return at
     starting = None if job.started else job.start_by
     return min(time for time in (at, starting, job.finish_by) if time is not None)
 
@@ -92,7 +96,3 @@ def _due(job: Job) -> datetime:
         polls = [unit.due_at for unit in job.units if unit.due_at is not None]
         return min(polls, default=job.updated_at)
     return job.next_attempt_at or job.created_at
-
-
-def _left_at_provider(job: Job) -> bool:
-    return job.status is Status.CANCELLED and any(unit.state is UnitState.RUNNING for unit in job.units)

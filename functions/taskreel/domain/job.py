@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -184,7 +184,7 @@ class Job(Value):
     #: Grows with every claim, cancellation and release: a run may write only while its number stands.
     fence: int = 0
     lease_until: datetime | None = None
-    #: By when something must have happened to the job; None once it has ended.
+    #: By when something must have happened to the job; None once it has ended and nothing is left at a provider.
     wake_at: datetime | None = None
     #: 0…7, drawn at submit: spreads the index on `wake_at`.
     wake_shard: int = 0
@@ -244,6 +244,13 @@ class Job(Value):
             }
         )
 
+    def stopped(self, at: datetime, operations: Sequence[Mapping[str, Any]]) -> Self:
+        """The ended job without these operations; with none left there is nothing to wake it for."""
+        over = {"state": UnitState.FAILED, "operation": None}
+        units = tuple(unit.model_copy(update=over) if unit.operation in operations else unit for unit in self.units)
+        clean = self.with_(at, units=units)
+        return clean if clean.left_at_provider else clean.with_(at, wake_at=None)
+
     @property
     def lane(self) -> str:
         """The queue of its type and priority."""
@@ -263,6 +270,16 @@ class Job(Value):
     def unsure(self) -> bool:
         """Whether anything may have been bought without our knowing."""
         return any(unit.unsure for unit in self.units)
+
+    @property
+    def operations(self) -> tuple[dict[str, Any], ...]:
+        """What providers are doing for it."""
+        return tuple(unit.operation for unit in self.units if unit.operation is not None)
+
+    @property
+    def left_at_provider(self) -> bool:
+        """Whether it has ended and a provider still works for it."""
+        return self.status.final and bool(self.operations)
 
     @property
     def cost_usd(self) -> float | None:

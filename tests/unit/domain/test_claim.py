@@ -33,11 +33,12 @@ def any_jobs(draw: st.DrawFn) -> Job:
 
 
 @given(any_jobs(), times)
-def test_an_ended_job_is_never_touched_but_to_cancel_at_its_provider(found: Job, now: datetime) -> None:
+def test_an_ended_job_is_never_touched_but_to_stop_its_provider(found: Job, now: datetime) -> None:
     verdict = decide(found, now).verdict
     if found.status.final:
-        left = found.status is Status.CANCELLED and any(one.state is UnitState.RUNNING for one in found.units)
+        left = any(one.operation is not None for one in found.units)
         assert verdict is (Verdict.CLEAN_UP if left else Verdict.IGNORE)
+        assert overdue(found, now) is None
 
 
 @given(any_jobs(), times)
@@ -75,8 +76,8 @@ def test_a_claim_counts_as_an_attempt_unless_it_only_polls(found: Job, now: date
 
 
 @given(any_jobs(), times)
-def test_the_alarm_never_comes_after_a_deadline(found: Job, at: datetime) -> None:
-    deadlines = [found.finish_by, None if found.started else found.start_by]
+def test_the_alarm_never_comes_after_a_deadline_that_still_counts(found: Job, at: datetime) -> None:
+    deadlines = [] if found.status.final else [found.finish_by, None if found.started else found.start_by]
     assert alarm(found, at) == min(time for time in (at, *deadlines) if time is not None)
 
 
