@@ -156,7 +156,8 @@ async def test_a_connection_lost_after_a_create_is_left_to_an_operator(stalls: S
     assert "operator" in failed["error"]["message"]
     assert (shop.fakes["bfl"].creates, shop.fakes["fal"].creates) == (1, 0)
     assert (await balance(shop.user()))["available"] == 100
-    problem(await shop.user().post(failed["urls"]["retry"]), 403, "forbidden")
+    for anew in ("retry", "replay"):
+        problem(await shop.user().post(failed["urls"][anew]), 403, "forbidden")
     shop.fakes["bfl"].mischief = None
     assert (await shop.user("root", role="admin").post(failed["urls"]["retry"])).status_code == 202
     await shop.world.advance(60)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from functions.asking import BATCH, IMAGE, NOOP, balance, paths, problem, read, submitted
-from functions.test_pipelines import PICTURES, PIPELINE, STORY, ended, fan, jobs_of, start, step
+from functions.test_pipelines import PICTURES, PIPELINE, STORY, ended, fan, image, jobs_of, start, step
 from simulation.world import World
 from taskreel.app.replay import merged
 from taskreel.domain.job import UnitState
@@ -41,7 +41,7 @@ async def test_a_replay_begins_at_the_step_that_failed(world: World, ada: httpx.
     again = await ended(world, ada, again, "COMPLETED")
     assert await jobs_of(world, again["jobId"], "first") == []
     assert len(await jobs_of(world, again["jobId"], "last")) == 1
-    assert again["credits"] == {"held": 0, "captured": 1, "released": 2}
+    assert again["credits"] == {"held": 0, "captured": 1, "released": 0}
 
 
 async def test_a_replay_from_a_step_does_it_and_all_behind_it_again(world: World, ada: httpx.AsyncClient) -> None:
@@ -62,6 +62,19 @@ async def test_what_is_edited_is_done_again_and_no_more(world: World, ada: httpx
     again = await replayed(ada, job, edit={"steps": {"two": {"payload": {"prompt": "another"}}}})
     again = await ended(world, ada, again, "COMPLETED")
     assert [one.step for one in await jobs_of(world, again["jobId"])] == ["two"]
+    assert again["credits"] == {"held": 0, "captured": 1, "released": 0}
+
+
+async def test_a_replay_holds_only_what_is_left_to_do(world: World, ada: httpx.AsyncClient) -> None:
+    first = {**fan("noop", "noop"), "payload": {**image(), "prompt": "of {{payload.budget}}"}}
+    steps = {"first": first, "last": _failing()}
+    job = await ended(world, ada, await submitted(ada, {"steps": steps, "budget": 9}, PIPELINE), "FAILED")
+    unchanged = await replayed(ada, job)
+    assert unchanged["credits"]["held"] == 1
+    # What a step reads of the pipeline's own payload may have changed with it.
+    assert (await replayed(ada, job, edit={"budget": 8}))["credits"]["held"] == 3
+    retried = await ada.post(f"{PIPELINE}/{job['jobId']}/retry")
+    assert retried.json()["credits"]["held"] == 1
 
 
 async def test_a_pipeline_within_a_pipeline_is_replayed_from_its_own_failure(

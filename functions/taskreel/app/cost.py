@@ -13,18 +13,18 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission, Waiting
 
 
-def cost(job_type: JobType[Any], submission: Submission, *, without: Collection[int] = ()) -> int:
+def cost(job_type: JobType[Any], submission: Submission, *, without: Collection[int | str] = ()) -> int:
     """The credits to hold. For a pipeline, what its steps come to at their widest, or the budget it was given.
 
-    `without` are the places of units that need not be done. Raises InvalidError, with paths, for a pipeline of which a
-    step could never run.
+    `without` are the places of units, or the names of steps, that need not be done. Raises InvalidError, with paths,
+    for a pipeline of which a step could never run.
     """
     if isinstance(submission, Waiting):
         return _one(job_type, submission.model_dump(by_alias=True, mode="json", exclude_defaults=True), "")
     if job_type.pipeline is None:
         return sum(unit.credits for place, unit in enumerate(job_type.units(submission)) if place not in without)
     steps = job_type.pipeline(submission)
-    total = sum(_step_cost(name, step) for name, step in steps.steps.items())
+    total = sum(_step_cost(name, step) for name, step in steps.steps.items() if name not in without)
     budget: int | None = getattr(submission, "budget", None)
     return total if budget is None else min(budget, total)
 

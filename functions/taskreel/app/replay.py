@@ -10,6 +10,7 @@ from pydantic import Field
 
 from taskreel.app.depend import read_submission
 from taskreel.app.read import Caller, find_job
+from taskreel.app.retry import check_unambiguous
 from taskreel.app.services import Services
 from taskreel.app.submit import Request, submit
 from taskreel.domain.errors import ConflictError, InvalidError
@@ -30,8 +31,9 @@ class Replay(Value):
 async def replay(services: Services, caller: Caller, named: tuple[str, str], wanted: Replay, key: str | None) -> Job:
     """The new job, whose lineage begins with the job `named` (its type and id).
 
-    Raises ConflictError unless that has ended, InvalidError for a step that it does not have, ValidationError when the
-    edited payload does not fit, and what `submit` raises.
+    Raises ConflictError unless that has ended, ForbiddenError where work may have been bought unless an admin asks,
+    InvalidError for a step that it does not have, ValidationError when the edited payload does not fit, and what
+    `submit` raises.
     """
     job_type, job_id = named
     original = await find_job(services, caller, job_id, job_type)
@@ -39,16 +41,19 @@ async def replay(services: Services, caller: Caller, named: tuple[str, str], wan
         raise ConflictError(f"This job is a part of {original.parent_id}: replay that.", parentId=original.parent_id)
     if not original.status.final:
         raise ConflictError(f"Only a job that has ended can be replayed; this one is {original.status}.")
+    check_unambiguous(original, caller)
     kind = JOB_TYPES[original.job_type]
     changes = {**(wanted.edit or {}), **({"provider": wanted.provider} if wanted.provider else {})}
     submission = read_submission(kind, merged(original.payload, changes))
+    redo = _redo(kind, submission, wanted.from_step)
     request = Request(
         job_type=kind,
         submission=submission,
         idempotency_key=key,
         lineage=(original.job_id, *original.lineage),
-        redo=_redo(kind, submission, wanted.from_step),
+        redo=redo,
         kept=_kept(kind, submission, original),
+        finished=_finished(kind, submission, original, redo),
     )
     # As a retry does: the job stays its owner's, whoever asked.
     owner = caller if caller.user_id == original.user_id else replace(caller, user_id=original.user_id, projects=None)
@@ -77,6 +82,21 @@ def _redo(kind: JobType[Any], submission: Submission, first: str | None) -> tupl
         message = f"a {kind.name} has no step {first!r}; {known}"
         raise InvalidError(f"fromStep: {message}", errors=[{"path": "fromStep", "message": message}])
     return tuple(sorted(steps.following(first)))
+
+
+def _finished(kind: JobType[Any], submission: Submission, original: Job, redo: tuple[str, ...]) -> frozenset[str]:
+    """The steps that were done and would come out the same: their jobs will be found, and need no credits."""
+    if isinstance(submission, Waiting) or kind.pipeline is None or not original.finished_steps:
+        return frozenset()
+    former = kind.submission.model_validate(original.payload)
+    steps, before = kind.pipeline(submission), kind.pipeline(former).steps
+    finished: set[str] = set()
+    for name in steps.order():
+        step = steps.steps[name]
+        same = step == before.get(name) and step.needs <= finished and (submission == former or not step.reads_payload)
+        if same and name in original.finished_steps and name not in redo:
+            finished.add(name)
+    return frozenset(finished)
 
 
 def _kept(kind: JobType[Any], submission: Submission, original: Job) -> dict[int, UnitRun]:

@@ -20,18 +20,17 @@ async def retry(services: Services, caller: Caller, job_id: str, job_type: str) 
     Raises ConflictError unless it has failed, TooFewCreditsError, and for work that may have been bought ForbiddenError
     unless an admin asks.
     """
-    found = await find_job(services, caller, job_id, job_type)
-    if _ambiguous(found) and not caller.admin:
-        raise ForbiddenError(f"Only an admin may retry this job. {UNSURE}")
+    check_unambiguous(await find_job(services, caller, job_id, job_type), caller)
     job = await services.store.transaction(lambda tx: _reopen(services, tx, job_id))
     await send(services, job)
     return job
 
 
-def _ambiguous(job: Job) -> bool:
-    """Whether somebody must first find out at the provider what became of it."""
+def check_unambiguous(job: Job, caller: Caller) -> None:
+    """ForbiddenError when somebody must first find out at the provider what became of the job's work."""
     errors = [job.error, *(unit.error for unit in job.units)]
-    return job.status is Status.FAILED and any(error is not None and error.code == AMBIGUOUS for error in errors)
+    if any(error is not None and error.code == AMBIGUOUS for error in errors) and not caller.admin:
+        raise ForbiddenError(f"Only an admin may have this job's work done again. {UNSURE}")
 
 
 async def _reopen(services: Services, tx: Transaction, job_id: str) -> Job:
@@ -49,7 +48,7 @@ async def _reopen(services: Services, tx: Transaction, job_id: str) -> Job:
     now = services.clock.now()
     account = open_account(services, job.user_id, await tx.get("accounts", job.user_id))
     job_type = JOB_TYPES[job.job_type]
-    needed = cost(job_type, job_type.submission.model_validate(job.payload))
+    needed = cost(job_type, job_type.submission.model_validate(job.payload), without=job.finished_steps)
     tx.set("accounts", job.user_id, account.after(hold(account, needed)).document())
     reopened = job.reopened(now, needed, now)
     reopened = reopened.with_(now, wake_at=alarm(reopened, now + services.rules.rescue_after))

@@ -42,10 +42,11 @@ class Request:
     submission: Submission
     idempotency_key: str | None = None
     #: The jobs that it replays, the newest first; the steps that it does again though they were done; and the units,
-    #: by their place, that are taken over.
+    #: by their place, and the steps that are taken over.
     lineage: tuple[str, ...] = ()
     redo: tuple[str, ...] = ()
     kept: Mapping[int, UnitRun] = field(default_factory=dict)
+    finished: frozenset[str] = frozenset()
 
     @property
     def body_hash(self) -> str:
@@ -56,7 +57,7 @@ class Request:
     @property
     def held(self) -> int:
         """The credits to hold: what is taken over has been paid for."""
-        return cost(self.job_type, self.submission, without=self.kept)
+        return cost(self.job_type, self.submission, without=[*self.kept, *self.finished])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.errors import Category
-from taskreel.domain.pipeline import StepRun
+from taskreel.domain.pipeline import StepRun, StepState
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import Value
 
@@ -270,6 +270,11 @@ class Job(Value):
     def unsure(self) -> bool:
         """Whether anything may have been bought without our knowing."""
         return any(unit.unsure for unit in self.units)
+
+    @property
+    def finished_steps(self) -> frozenset[str]:
+        """The steps of which nothing has to be done again."""
+        return frozenset(name for name, run in self.steps.items() if run.state is StepState.DONE and not run.failed)
 
     @property
     def operations(self) -> tuple[dict[str, Any], ...]:

@@ -24,6 +24,7 @@ PIPELINE = "pipeline"
 _REFERENCE = re.compile(r"\{\{(.+?)\}\}", re.DOTALL)
 _STEP = re.compile(r"\bsteps\.(?:\"([^\"]+)\"|([A-Za-z_][A-Za-z0-9_]*))")
 _JOB = re.compile(r"\bjobs\.([A-Za-z0-9_]+)")
+_PAYLOAD = re.compile(r"\bpayload\b")
 _NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 
 OnFailure = Literal["fail", "ignore", "continue"]
@@ -52,6 +53,11 @@ class Step(Value):
     def needs(self) -> frozenset[str]:
         """The steps before this one: those named, and those referred to."""
         return frozenset(self.after) | _referred(self.template) | _referred(self.for_each)
+
+    @property
+    def reads_payload(self) -> bool:
+        """Whether it refers to the pipeline's own payload."""
+        return any(_PAYLOAD.search(found) for found in _expressions([self.template, self.for_each]))
 
     @property
     def template(self) -> dict[str, Any]:
