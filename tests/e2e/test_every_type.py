@@ -159,10 +159,9 @@ def opens(artifact: Mapping[str, Any], content: bytes) -> None:
                 picture.load()
                 assert picture.size == (artifact["width"], artifact["height"])
         case "video" | "audio":
-            with av.open(io.BytesIO(content)) as media:
+            with av.open(io.BytesIO(content), mode="r") as media:
                 assert media.duration is not None
-                assert media.duration / av.time_base == pytest.approx(artifact["durationSeconds"], abs=0.2)
-                streams = media.streams.video if kind == "video" else media.streams.audio
-                assert sum(1 for _ in media.decode(streams[0])) > 1
+                assert abs(media.duration / av.time_base - artifact["durationSeconds"]) < 0.2
+                assert len(list(media.decode(**{kind: 0}))) > 1
         case _:
             assert content.decode()

@@ -126,7 +126,7 @@ def _engine() -> tuple[ctypes.CDLL, int]:
     try:
         import espeakng_loader  # noqa: PLC0415  # an optional extra
     except ModuleNotFoundError:
-        message = "Speech needs the optional extra: uv sync --extra speech (or pip install espeakng-loader)."
+        message = "Speech needs the optional extra: scripts/bootstrap --speech (or pip install espeakng-loader)."
         raise PermanentError(message, code="speech_not_installed") from None
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     data = str(espeakng_loader.get_data_path()).encode()

@@ -161,7 +161,7 @@ def _facts(params: Mapping[str, Any], scenes: Sequence[Scene], made: Composition
         "narration": "speech" if "speech" in told else "captions" if "captions" in told else "none",
     }
     if params.get("spoken") and "captions" in told:
-        found["note"] = "Without speech, captions tell the story: uv sync --extra speech adds a voice."
+        found["note"] = "Without speech, captions tell the story: scripts/bootstrap --speech adds a voice."
     return found
 
 
