@@ -137,14 +137,22 @@ async def test_a_crash_is_a_problem_that_tells_nothing(
     assert "request crashed" in caplog.text
 
 
-async def test_a_store_that_is_away_asks_to_come_again(
-    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+async def test_a_store_that_is_away_asks_to_come_again_and_tells_the_log_alone_why(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     await world.services.store.close()
     monkeypatch.setattr(world.services.store, "_path", "/dev/null/store.db")
-    answer = await ada.get("/api/jobs/job_1")
-    problem(answer, 503, "store_unavailable")
-    assert answer.headers["retry-after"]
+    for caller, path in ((ada, "/api/jobs/job_1"), (world.api, "/api/jobs/health")):
+        caplog.clear()
+        answer = await caller.get(path)
+        told = problem(answer, 503, "store_unavailable")
+        assert told["detail"] == (
+            "A service that this one needs cannot be reached; nothing was lost. Try again in 5 seconds."
+        )
+        assert answer.headers["retry-after"] == "5"
+        (record,) = caplog.records
+        assert "Is the disk full" in vars(record)["advice"]
+        assert record.exc_info is None
 
 
 json_values = st.recursive(

@@ -37,6 +37,14 @@ _HEADERS: Mapping[HTTPStatus, dict[str, str]] = {
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "5"},
 }
 
+#: What callers are told of faults that are ours. What happened, and what mends it, is in the log alone.
+_OURS: Mapping[HTTPStatus, str] = {
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong on our side; nothing about your request needs to change.",
+    HTTPStatus.SERVICE_UNAVAILABLE: (
+        "A service that this one needs cannot be reached; nothing was lost. Try again in 5 seconds."
+    ),
+}
+
 
 def problem(status: HTTPStatus, code: str, detail: str, more: Mapping[str, Any] | None = None) -> Response:
     """One problem; `more` are extension members."""
@@ -82,9 +90,13 @@ async def answer_error(_request: Request, error: Exception) -> Response:
     """One of our errors, as its problem."""
     assert isinstance(error, errors.TaskreelError)  # noqa: S101 - it is registered for these alone
     status = status_of(error)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("request failed", exc_info=error, extra={"action": "request_failed", "code": error.code})
-    return problem(status, error.code, error.message, error.details)
+    if status not in _OURS:
+        return problem(status, error.code, error.message, error.details)
+    # Where an outage struck is the same for every request, and long; the advice says what it was.
+    where = None if status is HTTPStatus.SERVICE_UNAVAILABLE else error
+    known = {"action": "request_failed", "code": error.code, "advice": error.message}
+    log.error("request failed", exc_info=where, extra=known)
+    return problem(status, error.code, _OURS[status])
 
 
 async def _theirs(_request: Request, error: Exception) -> Response:
@@ -97,5 +109,5 @@ async def _theirs(_request: Request, error: Exception) -> Response:
 
 async def _unknown(_request: Request, error: Exception) -> Response:
     log.error("request crashed", exc_info=error, extra={"action": "request_crashed"})
-    detail = "Something went wrong on our side; nothing about your request needs to change."
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return problem(status, "internal_error", _OURS[status])
