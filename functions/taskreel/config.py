@@ -12,6 +12,10 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from taskreel.domain.value import Value
 
 
+#: RFC 7518, 3.2: a key for HS256 is at least as long as the hash.
+_HS256_BYTES = 32
+
+
 class ConfigurationError(Exception):
     """A setting is missing or wrong; the message names the variable."""
 
@@ -74,9 +78,18 @@ class Settings(Value):
             raise ValueError("INTERNAL_API_KEY must have at least 16 characters (openssl rand -hex 32 makes one)")
         return value
 
+    @field_validator("jwt_secret")
+    @classmethod
+    def _strong_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value().encode()) < _HS256_BYTES:
+            raise ValueError(f"JWT_SECRET must have at least {_HS256_BYTES} bytes (openssl rand -hex 32 makes one)")
+        return value
+
     @property
     def internal_keys(self) -> list[str]:
-        """The processor's keys; tasks carry the first."""
+        """The processor's keys; tasks carry the first. Raises ConfigurationError where none is set."""
+        if not self.internal_api_key.get_secret_value():
+            raise ConfigurationError("INTERNAL_API_KEY is not set: without one no task is let in. openssl rand -hex 32")
         return [key.strip() for key in self.internal_api_key.get_secret_value().split(",")]
 
     @classmethod

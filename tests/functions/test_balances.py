@@ -43,6 +43,10 @@ async def test_a_grant_is_a_whole_number_of_credits(admin: httpx.AsyncClient, bo
     assert paths(await admin.post(GRANTS, json=body)) == {"amount"}
 
 
+async def test_nobody_is_granted_credits_under_a_name_that_no_token_can_have(admin: httpx.AsyncClient) -> None:
+    assert paths(await admin.post("/api/credits/__ada__/grants", json={"amount": 1})) == {"userId"}
+
+
 async def test_the_ledger_adds_up_to_the_balance(world: World, ada: httpx.AsyncClient) -> None:
     for body in (studio("noop"), studio("fail-permanent"), studio("noop")):
         await submitted(ada, body)

@@ -6,6 +6,7 @@ from taskreel.config import ConfigurationError, Settings
 from taskreel.wiring import KEY_NAMES
 
 KEY = "an-internal-key-that-is-long"
+JWT = "the-jwt-secret-that-is-long-enough"
 
 
 def read(**environ: str) -> Settings:
@@ -37,6 +38,18 @@ def test_an_internal_key_that_could_be_guessed_is_refused_and_not_shown(key: str
     assert key not in str(refused.value)
 
 
+def test_without_an_internal_key_nothing_that_needs_one_is_built() -> None:
+    with pytest.raises(ConfigurationError, match="INTERNAL_API_KEY is not set"):
+        _ = Settings.read({}, KEY_NAMES).internal_keys
+
+
+@pytest.mark.parametrize("secret", ["secret", "x" * 31])
+def test_a_jwt_secret_shorter_than_its_hash_is_refused_and_not_shown(secret: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^JWT_SECRET: .*at least 32 bytes") as refused:
+        read(JWT_SECRET=secret)
+    assert secret not in str(refused.value)
+
+
 def test_two_internal_keys_hold_and_tasks_carry_the_first() -> None:
     assert read(INTERNAL_API_KEY=f"{KEY}-new, {KEY}").internal_keys == [f"{KEY}-new", KEY]
 
@@ -47,5 +60,5 @@ def test_a_providers_key_is_found_under_its_own_name() -> None:
 
 
 def test_no_secret_is_printed() -> None:
-    shown = repr(read(JWT_SECRET="the-jwt-secret", BFL_API_KEY="the-bfl-key", FILES_SECRET="the-files-secret"))
-    assert not any(secret in shown for secret in (KEY, "the-jwt-secret", "the-bfl-key", "the-files-secret"))
+    shown = repr(read(JWT_SECRET=JWT, BFL_API_KEY="the-bfl-key", FILES_SECRET="the-files-secret"))
+    assert not any(secret in shown for secret in (KEY, JWT, "the-bfl-key", "the-files-secret"))

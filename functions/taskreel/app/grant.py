@@ -6,14 +6,21 @@ from taskreel.app.read import open_account
 from taskreel.app.services import Services
 from taskreel.app.submit import initial_grant
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry, grant
-from taskreel.domain.ids import random_id
+from taskreel.domain.errors import InvalidError
+from taskreel.domain.ids import USER_ID, is_user_id, random_id
 from taskreel.ports import Transaction
 
 
 async def grant_credits(
     services: Services, user_id: str, amount: int, *, reason: str | None, granted_by: str
 ) -> Account:
-    """The account with `amount` more credits, and a ledger entry that says who gave them and why."""
+    """The account with `amount` more credits, and a ledger entry that says who gave them and why.
+
+    Raises InvalidError for what cannot be a user's id.
+    """
+    if not is_user_id(user_id):
+        message = f"must be {USER_ID}"
+        raise InvalidError(f"userId {message}", errors=[{"path": "userId", "message": message}])
     entry = LedgerEntry(
         entry_id=f"grant.{random_id(services.random)}",
         user_id=user_id,

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from random import Random
+
+
+#: What `is_user_id` asks, in words.
+USER_ID = "1 to 256 characters without a slash, other than `.`, `..` and `__…__`"
+
+
+def is_user_id(text: str) -> bool:
+    """Whether the text may be a user's: it names a document, so Firestore's rules for ids hold everywhere."""
+    return re.fullmatch(r"(?!\.\.?$|__.*__$)[^/]{1,256}", text, re.DOTALL) is not None
 
 
 def _text(data: bytes) -> str:

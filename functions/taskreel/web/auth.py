@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskreel.app.read import Caller
 from taskreel.domain.errors import ForbiddenError, UnauthenticatedError
+from taskreel.domain.ids import USER_ID, is_user_id
 
 if TYPE_CHECKING:
     from jwt import PyJWKClient
@@ -92,11 +93,12 @@ class Authenticator:
 
 
 def _caller(claims: Mapping[str, Any]) -> Caller:
-    if not claims["sub"]:
-        raise UnauthenticatedError("This token does not hold: its subject is empty.")
+    subject = str(claims["sub"])
+    if not is_user_id(subject):
+        raise UnauthenticatedError(f"This token does not hold: its subject must be {USER_ID}.")
     projects = claims.get("projects")
     return Caller(
-        user_id=str(claims["sub"]),
+        user_id=subject,
         tier=str(claims.get("tier", "free")),
         admin=claims.get("role") == "admin",
         projects=None if projects is None else frozenset(map(str, projects)),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,14 +57,15 @@ class DataFolder:
         """The folder's secrets, made when first asked for."""
         path = self.root / "secrets.json"
         self.root.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return Secrets(**json.loads(path.read_text()))
-        made = {name: secrets.token_hex(32) for name in ("jwt", "internal", "files")}
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(made, file)
-        return Secrets(**made)
+        if not path.exists():
+            made = {name: secrets.token_hex(32) for name in ("jwt", "internal", "files")}
+            # Linked when whole, so that nobody reads half of it; readable by the owner alone.
+            with tempfile.NamedTemporaryFile("w", dir=self.root, prefix="secrets-") as file:
+                json.dump(made, file)
+                file.flush()
+                with contextlib.suppress(FileExistsError):
+                    os.link(file.name, path)
+        return Secrets(**json.loads(path.read_text()))
 
     def announce(self, url: str) -> None:
         """Tell the other commands where the stack listens."""

@@ -113,8 +113,8 @@ async def test_a_token_without_an_end_or_a_user_is_refused(missing: str) -> None
     assert missing in await refusal(HS256, token(**{missing: None}))  # type: ignore[arg-type]  # a claim
 
 
-@pytest.mark.parametrize("subject", ["", 7, ["ada"]])
-async def test_a_user_is_a_name(subject: Any) -> None:
+@pytest.mark.parametrize("subject", ["", 7, ["ada"], "a/b", "..", "__ada__", "a" * 257])
+async def test_a_user_is_a_name_that_can_name_a_document(subject: Any) -> None:
     await refusal(HS256, token(sub=subject))
 
 
