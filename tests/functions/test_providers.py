@@ -298,11 +298,12 @@ async def test_a_provider_that_cannot_be_told_to_stop_is_told_again(stalls: Stal
     assert (await shop.world.job(job["jobId"])).wake_at is None
 
 
+@pytest.mark.parametrize(("name", "state"), [("bfl", UnitState.RUNNING), ("openai", UnitState.DONE)])
 async def test_a_stopping_instance_keeps_what_it_is_just_buying(
-    stalls: Stalls, monkeypatch: pytest.MonkeyPatch
+    stalls: Stalls, monkeypatch: pytest.MonkeyPatch, name: str, state: UnitState
 ) -> None:
-    shop = await stalls("bfl")
-    provider, asked, may_answer = shop.world.services.providers.get("bfl"), asyncio.Event(), asyncio.Event()
+    shop = await stalls(name)
+    provider, asked, may_answer = shop.world.services.providers.get(name), asyncio.Event(), asyncio.Event()
     start = provider.start
 
     async def slow(request: Any, **more: Any) -> Any:
@@ -312,7 +313,7 @@ async def test_a_stopping_instance_keeps_what_it_is_just_buying(
         return answer
 
     monkeypatch.setattr(provider, "start", slow)
-    job = await submitted(shop.user(), KITE)
+    job = await submitted(shop.user(), {"prompt": "x", "provider": name})
     await shop.world.settle()
     assert asked.is_set()
     stopping = asyncio.create_task(wiring.running().stop())
@@ -320,13 +321,36 @@ async def test_a_stopping_instance_keeps_what_it_is_just_buying(
     may_answer.set()
     await stopping
     back = await shop.world.job(job["jobId"])
-    assert (back.status, back.attempt, back.units[0].state) == (Status.QUEUED, 0, UnitState.RUNNING)
+    assert (back.status, back.attempt, back.units[0].state) == (Status.QUEUED, 0, state)
     wiring.running.cache_clear()
     wiring.processor.cache_clear()
     await Processor(shop.world.services).process(job["jobId"])
     await shop.world.advance(60)
     done = await read(shop.user(), job)
-    assert (done["status"], done["attempt"], shop.fakes["bfl"].creates) == ("COMPLETED", 1, 1)
+    assert (done["status"], done["attempt"], shop.fakes[name].creates) == ("COMPLETED", 1, 1)
+
+
+async def test_a_stopping_instance_keeps_a_result_that_it_is_just_storing(
+    stalls: Stalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = await stalls("openai")
+    blobs, storing, may_store = shop.world.services.blobs, asyncio.Event(), asyncio.Event()
+    put = blobs.put
+
+    async def slow(*args: Any, **more: Any) -> bool:
+        storing.set()
+        await may_store.wait()
+        return await put(*args, **more)
+
+    monkeypatch.setattr(blobs, "put", slow)
+    job = await submitted(shop.user(), {"prompt": "x", "provider": "openai"})
+    await shop.world.settle()
+    assert storing.is_set()
+    stopping = asyncio.create_task(wiring.running().stop())
+    await shop.world.rest()
+    may_store.set()
+    await stopping
+    assert (await shop.world.job(job["jobId"])).units[0].state is UnitState.DONE
 
 
 async def test_what_a_cancelled_run_has_just_bought_is_cancelled_too(

@@ -103,7 +103,7 @@ class Work:
             return
         while self._is_due(index):
             called_at = self._services.clock.now()
-            failure = await self._attempt(index)
+            failure = await self._attempt(self._call(index))
             if failure is None:
                 return
             unit = self._units[index]
@@ -120,9 +120,9 @@ class Work:
         due_at = self._units[index].due_at
         return due_at is None or due_at <= self._services.clock.now()
 
-    async def _attempt(self, index: int) -> RunError | None:
+    async def _attempt(self, work: Awaitable[None]) -> RunError | None:
         try:
-            await self._call(index)
+            await work
         except LeaseLostError:
             raise
         except RunError as error:
@@ -135,53 +135,52 @@ class Work:
     async def _call(self, index: int) -> None:
         unit, request = self._units[index], self._request(index)
         if unit.operation is not None:
-            answer = await self._services.providers.get(unit.provider).poll(unit.operation, request)
+            provider = self._services.providers.get(unit.provider)
+            await self._take(index, await provider.poll(unit.operation, request))
+            return
+        request = replace(request, inputs=await self._inputs(index, request))
+        if self._buys(unit):
+            await self._buy(index, request)
         else:
-            answer = await self._start(index, replace(request, inputs=await self._inputs(index, request)))
-        if isinstance(answer, Pending):
-            self._pending(index, answer)
-        else:
-            await self._done(index, answer)
+            await self._take(index, await self._start(index, request))
 
-    async def _start(self, index: int, request: Generation) -> Done | Pending:
-        """Begin. What is paid for is stored as begun first: a run that dies here must not buy it twice."""
-        unit = self._units[index]
-        if buys := self._buys(unit):
-            unit = await self._failover.admit(unit, self._plan[index])
-        provider = self._services.providers.get(unit.provider)
-        if buys:
-            self._units[index] = unit.model_copy(update={"begun_at": self._services.clock.now()})
-            await self._save()
-        key = f"{self._job.job_id}.{self._job.round}.{index}"
-        asked = asyncio.ensure_future(provider.start(replace(request, model=self._model(unit)), idempotency_key=key))
+    async def _buy(self, index: int, request: Generation) -> None:
+        """Begin what is paid for. It is stored as begun first: a run that dies here must not buy it twice."""
+        unit = await self._failover.admit(self._units[index], self._plan[index])
+        self._units[index] = unit.model_copy(update={"begun_at": self._services.clock.now()})
+        await self._save()
+        buying = asyncio.ensure_future(self._bought(index, request))
         try:
-            return await (asyncio.shield(asked) if buys else asked)
+            await asyncio.shield(buying)
         except asyncio.CancelledError:
-            if buys:
-                await self._late(index, asked)
+            # The run is over, the purchase is not: its answer is waited for, and what it brings is kept.
+            error = await self._attempt(asyncio.shield(buying))
+            if error is not None:
+                self._failed(index, self._units[index], error)
             raise
+
+    async def _bought(self, index: int, request: Generation) -> None:
+        try:
+            answer = await self._start(index, request)
         except RunError as error:
             if error.code != AMBIGUOUS:
                 self._set(index, begun_at=None)
             raise
         except Exception as error:
-            if not buys:
-                raise
             log.exception("start crashed", extra={"action": "start_crashed", "job_id": self._job.job_id})
             raise _unsure() from error
+        await self._take(index, answer)
 
-    async def _late(self, index: int, asked: asyncio.Future[Done | Pending]) -> None:
-        """The run was cancelled while it bought: the answer is waited for, to be kept or cancelled there."""
-        try:
-            answer = await asyncio.shield(asked)
-        except RunError as error:
-            if error.code != AMBIGUOUS:
-                self._set(index, begun_at=None)
-        except Exception:
-            log.exception("start crashed", extra={"action": "start_crashed", "job_id": self._job.job_id})
+    async def _start(self, index: int, request: Generation) -> Done | Pending:
+        unit, key = self._units[index], f"{self._job.job_id}.{self._job.round}.{index}"
+        provider = self._services.providers.get(unit.provider)
+        return await provider.start(replace(request, model=self._model(unit)), idempotency_key=key)
+
+    async def _take(self, index: int, answer: Done | Pending) -> None:
+        if isinstance(answer, Pending):
+            self._pending(index, answer)
         else:
-            if isinstance(answer, Pending):
-                self._pending(index, answer)
+            await self._done(index, answer)
 
     def _buys(self, unit: UnitRun) -> bool:
         return self._services.providers.buys(unit.provider)
