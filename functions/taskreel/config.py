@@ -11,7 +11,6 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from taskreel.domain.value import Value
 
-
 #: RFC 7518, 3.2: a key for HS256 is at least as long as the hash.
 _HS256_BYTES = 32
 

@@ -7,7 +7,6 @@ import hashlib
 import re
 from random import Random
 
-
 #: What `is_user_id` asks, in words.
 USER_ID = "1 to 256 characters without a slash, other than `.`, `..` and `__…__`"
 
