@@ -13,11 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taskreel.adapters.providers.http import AmbiguousError
+from taskreel.adapters.providers.models import offered as offered_by
 from taskreel.domain.errors import PermanentError, ProviderDownError, RateLimitedError, RunError, TemporaryError
 from taskreel.ports import Capability
+from taskreel.wiring import KEY_NAMES
 
 from .cases import CASES, Case, begun, fetched, run
-from .fakes import RETRY_AFTER, SECRETS, Mischief, served
+from .fakes import FAKES, RETRY_AFTER, SECRETS, Mischief, served
 
 
 def but(*names: str, polled: bool = False) -> pytest.MarkDecorator:
@@ -36,6 +38,12 @@ BEGUN = {"id": "i", "name": "n", "request_id": "r", "status_url": "/s", "respons
 STATUS_WORDS = ["Ready", "SUCCEEDED", "succeeded", "COMPLETED", "completed", "FAILED", "failed", "incomplete", "x", 7]
 every = but()
 every_polled = but(polled=True)
+
+
+def test_no_provider_and_no_capability_is_left_out() -> None:
+    offered = {(name, model.capability) for name in KEY_NAMES for model in offered_by(name)}
+    assert offered == {(case.provider, case.capability) for case in CASES}
+    assert KEY_NAMES.keys() == FAKES.keys()
 
 
 @every
