@@ -1,8 +1,10 @@
-"""Interceptors that count what goes over a channel, or lose some of it."""
+"""Interceptors that count what goes over a channel, or lose some of it; and a server that says nothing."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,3 +119,25 @@ class Bill:
 async def _replayed(answers: list[Any]) -> AsyncIterator[Any]:
     for answer in answers:
         yield answer
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[tuple[str, list[str]]]:
+    """A gRPC server that takes every call and answers none: its address, and the methods that were called."""
+    heard: list[str] = []
+
+    class Silent(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC is untyped
+        def service(self, details: Any) -> Any:
+            heard.append(details.method)
+            return grpc.stream_stream_rpc_method_handler(self._wait)
+
+        async def _wait(self, _requests: Any, _context: Any) -> None:
+            await asyncio.Event().wait()
+
+    server = grpc.aio.server(handlers=[Silent()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}", heard
+    finally:
+        await server.stop(None)

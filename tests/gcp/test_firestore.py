@@ -12,6 +12,7 @@ import grpc
 import pytest
 from google.cloud.firestore_v1.types import document
 
+from taskreel.adapters.gcp import channel
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.gcp.firestore.codec import decode_fields, encode_fields
 from taskreel.adapters.gcp.mending import Service, advice
@@ -19,7 +20,7 @@ from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreEr
 from taskreel.ports import Document, Increment, Query, Transaction
 from taskreel_local.emulators import firestore_emulator, free_port
 
-from .calls import CountedAnswers, CountedStreams, Losing
+from .calls import CountedAnswers, CountedStreams, Losing, silent_server
 
 pytestmark = pytest.mark.emulator
 
@@ -334,6 +335,21 @@ async def test_an_emulator_that_is_down_says_how_to_start_it() -> None:
     with pytest.raises(StoreError, match="scripts/dev --google-emulators"):
         await store.get("rows", "a")
     await store.close()
+
+
+async def test_a_firestore_that_hangs_is_given_up_within_the_time_of_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "TRY_SECONDS", 0.4)
+    monkeypatch.setattr(channel, "CALL_SECONDS", 1.0)
+    async with silent_server() as (address, heard):
+        store = FirestoreStore("p", emulator=address)
+        for call in (store.get("rows", "a"), store.query(Query(collection="rows")), put(store, "a", {"n": 1})):
+            heard.clear()
+            began = time.monotonic()
+            with pytest.raises(StoreError, match="DEADLINE_EXCEEDED"):
+                await call
+            assert time.monotonic() - began < 2
+            assert len(heard) >= 2
+        await store.close()
 
 
 async def test_without_credentials_the_answer_is_how_to_get_some(monkeypatch: pytest.MonkeyPatch) -> None:

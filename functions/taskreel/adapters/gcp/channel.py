@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import google.auth
@@ -22,6 +22,7 @@ from taskreel.adapters.gcp.mending import Service, advice, without_credentials
 from taskreel.domain.errors import TaskreelError
 
 T = TypeVar("T")
+E = TypeVar("E", bound=TaskreelError)
 
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 _OPTIONS = (
@@ -32,10 +33,14 @@ _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
 
+#: For one try, and for all tries of a call together with the waits between them. An answer normally takes tens of
+#: milliseconds; now and then a service loses one, and the next try is quick again.
+TRY_SECONDS = 5.0
+CALL_SECONDS = 10.0
+
 #: Full-jitter waits, in seconds, between the tries of one call.
 WAITS = (0.1, 0.3, 0.9)
 
-#: Answers that another try may change; whether it is allowed is the caller's to know.
 PASSING = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -51,10 +56,15 @@ PASSING = frozenset(
 )
 
 
-class GoogleChannel:
+def passes(error: grpc.aio.AioRpcError) -> bool:
+    """Whether another try may change the answer; whether it is allowed is the caller's to know."""
+    return error.code() in PASSING
+
+
+class GoogleChannel(Generic[E]):
     """One channel, opened in the running loop. `error` is what its users' errors are raised as."""
 
-    def __init__(self, service: Service, error: type[TaskreelError], interceptors: Sequence[Any] = ()) -> None:
+    def __init__(self, service: Service, error: type[E], interceptors: Sequence[Any] = ()) -> None:
         self.service = service
         self._error = error
         self._channel = self._open(list(interceptors))
@@ -77,19 +87,25 @@ class GoogleChannel:
             method, request_serializer=request.SerializeToString, response_deserializer=response.FromString
         )
 
-    async def repeated(self, call: Callable[[], Awaitable[T]], *, within_seconds: float) -> T:
-        """What `call` gives, tried again while the fault may pass. `call` must be safe to repeat."""
-        until = time.monotonic() + within_seconds
-        for wait in (*WAITS, None):
+    async def repeated(
+        self,
+        call: Callable[[float], Awaitable[T]],
+        *,
+        again: Callable[[grpc.aio.AioRpcError], bool] = passes,
+        waits: Sequence[float] = WAITS,
+    ) -> T:
+        """What `call` gives; it is told how many seconds it may take, and called again while `again` says so."""
+        until = time.monotonic() + CALL_SECONDS
+        for wait in (*waits, None):
             try:
-                return await call()
+                return await call(min(TRY_SECONDS, until - time.monotonic()))
             except grpc.aio.AioRpcError as error:
-                if wait is None or error.code() not in PASSING or time.monotonic() > until:
+                if wait is None or not again(error) or time.monotonic() + wait > until:
                     raise self.translated(error) from error
             await asyncio.sleep(random.uniform(0, wait))  # noqa: S311 - jitter
         raise AssertionError("unreachable")
 
-    def translated(self, error: grpc.aio.AioRpcError) -> TaskreelError:
+    def translated(self, error: grpc.aio.AioRpcError) -> E:
         """A refusal in our own words."""
         return self._error(advice(self.service, error.code().name, error.details() or ""))
 

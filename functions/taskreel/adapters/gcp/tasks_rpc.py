@@ -37,8 +37,6 @@ _CHANGES = {
 _ALREADY_EXISTS = grpc.StatusCode.ALREADY_EXISTS
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
-#: Creation normally takes tens of milliseconds; now and then the service loses one, and the next try is quick again.
-_CALL_SECONDS = 5.0
 _OPERATION_SECONDS = 20.0
 _POLL_SECONDS = 0.2
 
@@ -136,15 +134,15 @@ class TasksRpc:
         return operation
 
     async def _call(self, stub: Any, request: Any, metadata: Any, *, fine: grpc.StatusCode | None = None) -> Any:
-        async def call() -> Any:
+        async def call(seconds: float) -> Any:
             try:
-                return await stub(request, timeout=_CALL_SECONDS, metadata=metadata)
+                return await stub(request, timeout=seconds, metadata=metadata)
             except grpc.aio.AioRpcError as error:
                 if error.code() is not fine:
                     raise
                 return None
 
-        return await self._channel.repeated(call, within_seconds=2 * _CALL_SECONDS)
+        return await self._channel.repeated(call)
 
 
 def _failed(operation: Any) -> set[int]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 from google.cloud.firestore_v1.types import firestore
 
-from taskreel.adapters.gcp.channel import PASSING, WAITS, GoogleChannel, never_sent, routed
+from taskreel.adapters.gcp.channel import PASSING, GoogleChannel, never_sent, passes, routed
 from taskreel.adapters.gcp.firestore.buffer import Key, Write
 from taskreel.adapters.gcp.firestore.codec import (
     document_name,
@@ -23,15 +21,11 @@ from taskreel.adapters.gcp.mending import Service
 from taskreel.domain.errors import StoreError
 from taskreel.ports import Document, Query
 
-T = TypeVar("T")
-
 _Commit = firestore.CommitRequest.pb()
 _BatchGet = firestore.BatchGetDocumentsRequest.pb()
 _RunQuery = firestore.RunQueryRequest.pb()
 _RunAggregation = firestore.RunAggregationQueryRequest.pb()
 _Listen = firestore.ListenRequest.pb()
-
-_CALL_SECONDS = 10.0
 
 #: A condition of the commit did not hold, or others were writing the same documents. Nothing was written.
 _REFUSED = frozenset(
@@ -42,6 +36,11 @@ _REFUSED = frozenset(
         grpc.StatusCode.ABORTED,
     }
 )
+
+#: How long-lived streams end in health, too: an expired token, a server that moves its connections.
+ENDS_A_STREAM = PASSING | {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.OUT_OF_RANGE}
+#: Nobody waits for a stream, so it may outlast a restart of Firestore.
+_STREAM_WAITS = (0.1, 0.3, 1.0, 2.0, 4.0)
 
 
 class CommitRefusedError(Exception):
@@ -76,22 +75,22 @@ class FirestoreRpc:
             return {}
         request = _BatchGet(database=self._database, documents=[document_name(self.root, key) for key in keys])
 
-        async def read() -> dict[Key, Document]:
-            answers = self._get(request, timeout=_CALL_SECONDS, metadata=self._metadata)
+        async def read(seconds: float) -> dict[Key, Document]:
+            answers = self._get(request, timeout=seconds, metadata=self._metadata)
             found = [read_document(answer.found) async for answer in answers if answer.HasField("found")]
             return {(document.collection, document.id): document for document in found}
 
-        return await self._repeated(read)
+        return await self._channel.repeated(read)
 
     async def query(self, query: Query) -> list[Document]:
         """The matching documents. One read a row."""
         request = _RunQuery(parent=self.root, structured_query=encode_query(self.root, query))
 
-        async def read() -> list[Document]:
-            answers = self._query(request, timeout=_CALL_SECONDS, metadata=self._metadata)
+        async def read(seconds: float) -> list[Document]:
+            answers = self._query(request, timeout=seconds, metadata=self._metadata)
             return [read_document(answer.document) async for answer in answers if answer.HasField("document")]
 
-        return await self._repeated(read)
+        return await self._channel.repeated(read)
 
     async def aggregate(self, query: Query, total: Sequence[str]) -> dict[str, int | float]:
         """The count of the matching documents and the sums of some fields."""
@@ -101,13 +100,13 @@ class FirestoreRpc:
         for position, field in enumerate(total):
             request.structured_aggregation_query.aggregations.add(alias=f"s{position}").sum.field.field_path = field
 
-        async def read() -> dict[str, int | float]:
-            answers = self._aggregate(request, timeout=_CALL_SECONDS, metadata=self._metadata)
+        async def read(seconds: float) -> dict[str, int | float]:
+            answers = self._aggregate(request, timeout=seconds, metadata=self._metadata)
             fields = {name: value async for answer in answers for name, value in answer.result.aggregate_fields.items()}
             names = {"n": "count", **{f"s{position}": field for position, field in enumerate(total)}}
             return {ours: _number(fields[alias]) for alias, ours in names.items()}
 
-        return await self._repeated(read)
+        return await self._channel.repeated(read)
 
     async def commit(self, writes: Sequence[Write]) -> None:
         """All writes or none; CommitRefusedError when a condition does not hold.
@@ -118,18 +117,18 @@ class FirestoreRpc:
         request = _Commit(database=self._database, writes=[encode_write(self.root, write) for write in writes])
         repeatable = any(_holds_once(write) for write in writes) or not any(write.increments for write in writes)
         unanswered = False
-        for wait in (*WAITS, None):
+
+        async def write(seconds: float) -> None:
+            nonlocal unanswered
             try:
-                await self._commit(request, timeout=_CALL_SECONDS, metadata=self._metadata)
+                await self._commit(request, timeout=seconds, metadata=self._metadata)
             except grpc.aio.AioRpcError as error:
                 if error.code() in _REFUSED and not _names_database(error):
                     raise CommitRefusedError(perhaps_ours=unanswered) from error
-                if wait is None or error.code() not in PASSING or not (repeatable or never_sent(error)):
-                    raise self._channel.translated(error) from error
                 unanswered = unanswered or not never_sent(error)
-            else:
-                return
-            await asyncio.sleep(random.uniform(0, wait))  # noqa: S311 - jitter
+                raise
+
+        await self._channel.repeated(write, again=lambda error: passes(error) and (repeatable or never_sent(error)))
 
     def listen(self, requests: AsyncIterator[Any]) -> Any:
         """A Listen stream; it lasts until it is cancelled or breaks."""
@@ -146,16 +145,13 @@ class FirestoreRpc:
         """The request that ends it."""
         return _Listen(database=self._database, remove_target=target)
 
-    def translated(self, error: grpc.aio.AioRpcError) -> StoreError:
-        """A refusal as a StoreError that says what mends it."""
-        return self._channel.translated(error)  # type: ignore[return-value]  # the channel was given StoreError
+    async def reopened(self, follow: Callable[[float], Awaitable[None]]) -> None:
+        """Follow a Listen stream; when it breaks before it has said a word, open another, five times at most."""
+        await self._channel.repeated(follow, again=lambda error: error.code() in ENDS_A_STREAM, waits=_STREAM_WAITS)
 
     async def close(self) -> None:
         """End what is under way and let the connection go."""
         await self._channel.close()
-
-    async def _repeated(self, read: Callable[[], Awaitable[T]]) -> T:
-        return await self._channel.repeated(read, within_seconds=_CALL_SECONDS)
 
     def _headers(self, project: str, database: str, *, emulated: bool) -> tuple[tuple[str, str], ...]:
         headers = (("google-cloud-resource-prefix", self._database), *routed(project_id=project, database_id=database))

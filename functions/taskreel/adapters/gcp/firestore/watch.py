@@ -16,18 +16,15 @@ import grpc
 from google.cloud.firestore_v1.types import firestore
 from google.protobuf.message import DecodeError
 
-from taskreel.adapters.gcp.channel import PASSING
 from taskreel.adapters.gcp.firestore.buffer import Key, version_of
 from taskreel.adapters.gcp.firestore.codec import key_of, read_document
-from taskreel.adapters.gcp.firestore.rpc import FirestoreRpc
+from taskreel.adapters.gcp.firestore.rpc import ENDS_A_STREAM, FirestoreRpc
 from taskreel.domain.errors import StoreError
 from taskreel.ports import Document
 
 _Change = firestore.TargetChange.TargetChangeType
-#: A stream that breaks is opened again after these waits (with jitter); an answer starts them anew.
-_WAITS = (0.1, 0.3, 1.0, 2.0, 4.0)
-#: Also how long-lived streams end in health: an expired token, a server that moves its connections.
-_REOPENED = PASSING | {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.OUT_OF_RANGE}
+#: Between two streams, so that one which ends at once is not opened without end.
+_PAUSE_SECONDS = 0.1
 
 
 class _Target:
@@ -125,35 +122,31 @@ class Listener:
 
     async def _run(self) -> None:
         """Keep a stream open; give up when several in a row do not say a word."""
-        waits = iter(_WAITS)
         try:
             while True:
-                heard, error = await self._follow()
-                if heard:
-                    waits = iter(_WAITS)
-                wait = next(waits, None) if error is None or error.code() in _REOPENED else None
-                if wait is None:
-                    return self._end(
-                        self._rpc.translated(error) if error else StoreError("Firestore ends every watch.")
-                    )
-                await asyncio.sleep(random.uniform(0, wait))  # noqa: S311 - jitter
+                await self._rpc.reopened(self._follow)
+                await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311 - jitter
+        except StoreError as error:
+            self._end(error)
         except Exception:
             self._end(StoreError("Watching broke; the log of this process says why."))
             raise
 
-    async def _follow(self) -> tuple[bool, grpc.aio.AioRpcError | None]:
-        """Follow one stream to its end: whether it said anything, and what broke it."""
+    async def _follow(self, _seconds: float) -> None:
+        """Follow one stream to its end; raises what broke it before it had said anything."""
         heard = False
         try:
             async for answer in self._answers():
                 heard = True
                 self._take(answer)
         except grpc.aio.AioRpcError as error:
-            return heard, error
+            if not heard or error.code() not in ENDS_A_STREAM:
+                raise
         except DecodeError:
             # Google's emulator garbles a message now and then when several documents change at once.
-            return heard, None
-        return heard, None
+            return
+        if not heard:
+            raise StoreError("Firestore ends every watch.")
 
     async def _answers(self) -> AsyncIterator[Any]:
         """One stream's answers. It begins by naming everything that is watched now."""
