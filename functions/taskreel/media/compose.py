@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskreel.domain.errors import PermanentError
 from taskreel.media.ahead import ahead
+from taskreel.media.fonts import undrawable
 from taskreel.media.frames import Shape
 from taskreel.media.loudness import TARGET_LUFS
 from taskreel.media.mixing import Bed, Clip, mix
@@ -68,10 +69,14 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composition:
-    """The film, and where each scene (with cards, if any) begins and how long it is seen, in seconds."""
+    """The film, and where each scene (with cards, if any) begins and how long it is seen, in seconds.
+
+    `undrawn` has the characters of titles and captions that no font here can draw: they were left out.
+    """
 
     info: MediaInfo
     scenes: tuple[tuple[float, float], ...]
+    undrawn: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +127,7 @@ def compose(  # noqa: PLR0913  # the options of one piece of work
                     if on_progress:
                         on_progress(0.1 + 0.9 * number / total)
     spans = tuple((start / look.fps, part.frames / look.fps) for start, part in zip(starts, parts, strict=True))
-    return Composition(info=probe(out), scenes=spans)
+    return Composition(info=probe(out), scenes=spans, undrawn=undrawable(_words(parts, look, closing)))
 
 
 def _with_cards(scenes: Sequence[Scene], heading: str, subheading: str, closing: Sequence[str]) -> list[Scene]:
@@ -192,6 +197,12 @@ def _shots(parts: Sequence[_Part], look: Look, size: Size) -> list[Shot]:
             move = choose_moves(scene.move, look.seed + index, 1)[0]
             shots.append(still_shot(scene.visual, move, part.frames, size))
     return shots
+
+
+def _words(parts: Sequence[_Part], look: Look, closing: Sequence[str]) -> list[str]:
+    """All that is written on the film."""
+    shown = [(part.scene.title, part.scene.subtitle, part.scene.narrated if look.captions else "") for part in parts]
+    return [*chain.from_iterable(shown), *closing]
 
 
 def _showings(

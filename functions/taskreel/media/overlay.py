@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFilter
+from PIL.ImageFont import FreeTypeFont
 
+from taskreel.media.fonts import drawable, font
 from taskreel.media.moves import to_picture
 from taskreel.media.writing import Picture, Size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
+    from collections.abc import Callable, Sequence
 
 CAPTION_LINES = 2
 CAPTION_LETTERS = 42  # a line; what subtitlers use
+CAPTION_WIDTH = 0.84  # of the picture
 FADE_SECONDS = 0.25
 
 
@@ -63,25 +64,26 @@ class Showing:
 
 
 def caption(text: str, size: Size) -> Overlay:
-    """One or two lines near the foot on a dark band."""
+    """A phrase near the foot, in lines of about equal length on a dark band."""
     unit = min(size)
-    font = _font(max(10, round(unit * 0.042)))
+    face = _caption_font(text, size)
     sheet = Image.new("RGBA", size)
     draw = ImageDraw.Draw(sheet)
-    lines = "\n".join(wrapped(text, font, size[0] * 0.84)[:CAPTION_LINES])
+    lines = "\n".join(wrapped(text, face, size[0] * CAPTION_WIDTH))
     place = (size[0] / 2, size[1] * 0.945)
-    box = draw.multiline_textbbox(place, lines, font=font, anchor="md", align="center", spacing=unit * 0.012)
+    box = draw.multiline_textbbox(place, lines, font=face, anchor="md", align="center", spacing=unit * 0.012)
     pad = unit * 0.018
     draw.rounded_rectangle((box[0] - pad, box[1] - pad, box[2] + pad, box[3] + pad), unit * 0.014, fill=(8, 8, 10, 150))
-    draw.multiline_text(place, lines, font=font, anchor="md", align="center", spacing=unit * 0.012, fill="white")
+    draw.multiline_text(place, lines, font=face, anchor="md", align="center", spacing=unit * 0.012, fill="white")
     return _overlay(sheet)
 
 
 def title(text: str, subtitle: str, size: Size) -> Overlay:
     """A large title in the middle, a line, a subtitle; softly shadowed."""
+    text, subtitle = drawable(text), drawable(subtitle)
     unit = min(size)
     big = _fitting(text, size, unit * 0.115, unit * 0.06)
-    small = _font(max(9, round(unit * 0.042)))
+    small = font(max(9, round(unit * 0.042)), subtitle)
     sheet = Image.new("RGBA", size)
     draw = ImageDraw.Draw(sheet)
     lines = "\n".join(wrapped(text, big, size[0] * 0.84)[:3])
@@ -105,35 +107,28 @@ def title(text: str, subtitle: str, size: Size) -> Overlay:
 def credits_roll(lines: Sequence[str], size: Size) -> Overlay:
     """Closing lines, centred one under another."""
     unit = min(size)
-    font = _font(max(9, round(unit * 0.046)))
+    shown = [drawable(line) for line in lines]
+    face = font(max(9, round(unit * 0.046)), "\n".join(shown))
     sheet = Image.new("RGBA", size)
-    text = "\n".join(part for line in lines for part in wrapped(line, font, size[0] * 0.8))
+    text = "\n".join(part for line in shown for part in wrapped(line, face, size[0] * 0.8))
     ImageDraw.Draw(sheet).multiline_text(
-        (size[0] / 2, size[1] / 2), text, font=font, anchor="mm", align="center", spacing=unit * 0.03, fill="white"
+        (size[0] / 2, size[1] / 2), text, font=face, anchor="mm", align="center", spacing=unit * 0.03, fill="white"
     )
     return _overlay(_shadowed(sheet, unit))
 
 
-def phrases(text: str) -> list[str]:
-    """A text cut where one breathes, each part short enough for one caption."""
-    most = CAPTION_LINES * CAPTION_LETTERS
-    parts: list[str] = []
-    for sentence in re.split(r"(?<=[.!?…;:])\s+", " ".join(text.split())):
-        words, line = sentence.split(" "), ""
-        for word in words:
-            if line and len(line) + 1 + len(word) > most:
-                parts.append(line)
-                line = word
-            else:
-                line = f"{line} {word}".strip()
-        if line:
-            parts.append(line)
-    return parts
+def phrases(text: str, most: float = CAPTION_LINES * CAPTION_LETTERS) -> list[str]:
+    """A text cut where one breathes, into parts of at most `most` letters and about equal length."""
+    sentences = re.split(r"(?<=[.!?…;:])\s+", " ".join(text.split()))
+    return [part for sentence in sentences for part in balanced(sentence, most, len)]
 
 
 def captions(text: str, size: Size, first: int, last: int) -> list[Showing]:
     """The phrases of a text over a span of frames, each for as long as its share of the letters."""
-    parts = phrases(text)
+    text = drawable(text)
+    pixels = _caption_font(text, size).getlength(text) or 1
+    fitting = 0.9 * CAPTION_LINES * CAPTION_WIDTH * size[0] * len(text) / pixels  # letters; lines never fill up wholly
+    parts = phrases(text, min(fitting, CAPTION_LINES * CAPTION_LETTERS))
     total = sum(len(part) + 8 for part in parts)  # 8: even a short word needs a moment
     showings, at = [], float(first)
     for part in parts:
@@ -143,38 +138,55 @@ def captions(text: str, size: Size, first: int, last: int) -> list[Showing]:
     return showings
 
 
-def wrapped(text: str, font: Font, width: float) -> list[str]:
-    """The text in lines no wider than `width` pixels where words allow, of about equal length."""
-    words = text.split()
-    lines = _greedy(words, font, width)
-    if len(lines) > 1:  # a narrower column with as many lines looks balanced
-        for share in (0.6, 0.7, 0.8, 0.9):
-            even = _greedy(words, font, width * share)
-            if len(even) == len(lines):
-                return even
+def wrapped(text: str, face: FreeTypeFont, width: float) -> list[str]:
+    """The text in lines of about equal length, no wider than `width` pixels."""
+    return balanced(text, width, face.getlength)
+
+
+def balanced(text: str, most: float, measure: Callable[[str], float]) -> list[str]:
+    """As few lines as `most` allows, then as narrow as that number of lines can be; too long words are cut."""
+    words = [piece for word in text.split() for piece in _cut(word, most, measure)]
+    lines = _greedy(words, most, measure)
+    narrow, wide = most / max(len(lines), 1) / 2, most
+    for _ in range(10):  # halving: to a thousandth of the width
+        middle = (narrow + wide) / 2
+        even = _greedy(words, middle, measure)
+        if len(even) == len(lines) and all(measure(line) <= middle for line in even):
+            lines, wide = even, middle
+        else:
+            narrow = middle
     return lines
 
 
-def _greedy(words: list[str], font: Font, width: float) -> list[str]:
+def _cut(word: str, most: float, measure: Callable[[str], float]) -> list[str]:
+    pieces = [""]
+    for letter in word:
+        if pieces[-1] and measure(pieces[-1] + letter) > most:
+            pieces.append("")
+        pieces[-1] += letter
+    return pieces
+
+
+def _greedy(words: list[str], most: float, measure: Callable[[str], float]) -> list[str]:
     lines: list[str] = []
     for word in words:
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and font.getlength(longer) <= width:
+        if lines and measure(longer) <= most:
             lines[-1] = longer
         else:
             lines.append(word)
     return lines
 
 
-def _fitting(text: str, size: Size, largest: float, smallest: float) -> Font:
+def _caption_font(text: str, size: Size) -> FreeTypeFont:
+    return font(max(10, round(min(size) * 0.046)), text)
+
+
+def _fitting(text: str, size: Size, largest: float, smallest: float) -> FreeTypeFont:
     pixels = largest
-    while pixels > smallest and len(wrapped(text, _font(round(pixels)), size[0] * 0.84)) > 2:
+    while pixels > smallest and len(wrapped(text, font(round(pixels), text), size[0] * 0.84)) > 2:
         pixels *= 0.88
-    return _font(max(10, round(pixels)))
-
-
-def _font(pixels: int) -> Font:
-    return ImageFont.load_default(pixels)
+    return font(max(10, round(pixels)), text)
 
 
 def _shadowed(sheet: Image.Image, unit: int) -> Image.Image:

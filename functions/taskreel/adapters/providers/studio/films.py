@@ -160,9 +160,12 @@ def _facts(params: Mapping[str, Any], scenes: Sequence[Scene], made: Composition
         "scenes": rows,
         "narration": "speech" if "speech" in told else "captions" if "captions" in told else "none",
     }
+    notes = []
     if params.get("spoken") and "captions" in told:
-        found["note"] = "Without speech, captions tell the story: scripts/bootstrap --speech adds a voice."
-    return found
+        notes.append("Without speech, captions tell the story: scripts/bootstrap --speech adds a voice.")
+    if made.undrawn:
+        notes.append(f"No font here can draw {made.undrawn[:40]}: left out. Install one that can, such as Noto.")
+    return {**found, "note": " ".join(notes)} if notes else found
 
 
 def _given(params: Mapping[str, Any], *names: str) -> dict[str, Any]:

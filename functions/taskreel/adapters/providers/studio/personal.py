@@ -105,6 +105,7 @@ def _of_picture(source: Path, params: Mapping[str, Any], out: Path) -> tuple[Pat
     if words:
         image = _captioned(image, words, params["intensity"])
         applied.append("caption")
+        skipped |= _unwritten(words)
     if params.get("voice"):
         skipped["voice"] = "a picture has none"
     made = out.with_suffix(".png")
@@ -133,6 +134,7 @@ def _of_film(
         made = out.with_suffix(".mp4")
         compose([scene], out=made, look=look, on_progress=on_progress)
         applied += ["caption", *(["voice"] if speech else [])]
+        skipped |= _unwritten(words)
     if made == source:
         message = "None of the aspects applies to a video: give a palette, a caption or names."
         raise PermanentError(message, code="bad_parameters")
@@ -197,17 +199,20 @@ def _tinted(pixels: npt.NDArray[np.float32], colour: tuple[int, int, int], inten
 
 
 def _captioned(image: Any, words: str, intensity: float) -> Any:
-    from PIL import Image, ImageDraw, ImageFont  # noqa: PLC0415
+    from PIL import Image, ImageDraw  # noqa: PLC0415
+
+    from taskreel.media.fonts import drawable, font  # noqa: PLC0415
+    from taskreel.media.overlay import wrapped  # noqa: PLC0415
 
     width, height = image.size
-    font = ImageFont.load_default(max(12, height // 16))
+    face = font(max(12, height // 16), words)
     sheet = Image.new("RGBA", image.size, (0, 0, 0, 0))
     pen = ImageDraw.Draw(sheet)
     alpha = round(255 * (0.4 + 0.6 * intensity))
     pen.multiline_text(
         (width / 2, height * 0.93),
-        _lines(words, font, width * 0.9),
-        font=font,
+        "\n".join(wrapped(drawable(words), face, width * 0.9)),
+        font=face,
         fill=(255, 255, 255, alpha),
         stroke_width=max(1, height // 240),
         stroke_fill=(0, 0, 0, alpha),
@@ -217,15 +222,11 @@ def _captioned(image: Any, words: str, intensity: float) -> Any:
     return Image.alpha_composite(image.convert("RGBA"), sheet).convert("RGB")
 
 
-def _lines(words: str, font: Any, width: float) -> str:
-    lines = [""]
-    for word in words.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return "\n".join(lines)
+def _unwritten(words: str) -> dict[str, str]:
+    from taskreel.media.fonts import undrawable  # noqa: PLC0415
+
+    lacking = undrawable([words])
+    return {"characters": f"no font here can draw {lacking}"} if lacking else {}
 
 
 def _caption(params: Mapping[str, Any]) -> str:

@@ -1,0 +1,132 @@
+"""Words on pictures: every European language is drawn, and what cannot be is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskreel.media import fonts
+from taskreel.media.compose import Look, Scene, compose
+from taskreel.media.fonts import drawable, font, undrawable
+from taskreel.media.overlay import balanced, caption, captions, phrases, title
+
+SAMPLES = {
+    "Bosnian, Croatian": "Gojazni đačić s biciklom drži hmelj i finu vatu u džepu nošnje",
+    "Bulgarian": "Ах чудна българска земьо, полюшвай цъфтящи жита",
+    "Czech": "Příliš žluťoučký kůň úpěl ďábelské ódy",
+    "Danish": "Quizdeltagerne spiste jordbær med fløde, mens cirkusklovnen Walther spillede på xylofon. Å!",
+    "French": "Dès Noël où un zéphyr haï me vêt de glaçons würmiens, je dîne d’exquis rôtis de bœuf. Ÿ",
+    "German": "Falsches Üben von Xylophonmusik quält jeden größeren Zwerg – „so“, für 5 €. ẞ",
+    "Greek": "Ξεσκεπάζω την ψυχοφθόρα βδελυγμία ΐ ΰ ώ",
+    "Hungarian": "Árvíztűrő tükörfúrógép",
+    "Icelandic": "Kæmi ný öxi hér, ykist þjófum nú bæði víl og ádrepa",
+    "Irish": "Ċuaiġ bé ṁórṡáċ le dlúṫspád fíorḟinn",
+    "Latvian": "Glāžšķūņa rūķīši dzērumā čiepj Baha koncertflīģeļu vākus",
+    "Lithuanian": "Įlinkdama fechtuotojo špaga sublykčiojusi pragręžė apvalų arbūzą",
+    "Macedonian": "Ѕидарски пејзаж: шугав билмез со чудење ги држи ѓ и ќ",
+    "Maltese": "Għandek ħafna żmien ċar ġdid",
+    "Polish": "Pchnąć w tę łódź jeża lub ośm skrzyń fig",
+    "Portuguese": "À noite, vovô Kowalsky vê o ímã cair no pé do pinguim: ações, informações",
+    "Romanian": "Gheorghe a reușit să obțină jucându-se un flux în Quebec",
+    "Russian": "Съешь же ещё этих мягких французских булок, да выпей чаю № 5",
+    "Sami": "Vuol Ruoŧa geđggiid leat máŋga luosa ja čuovžža",
+    "Serbian": "Љубазни фењерџија чађавог лица хоће да ми покаже штос",
+    "Spanish": "¿Quién? ¡El pingüino Wenceslao hizo kilómetros!",
+    "Swedish": "Flygande bäckasiner söka hwila på mjuka tuvor",
+    "Turkish": "Pijamalı hasta yağız şoföre çabucak güvendi. İı",
+    "Ukrainian": "Чуєш їх, доцю, га? Кумедна ж ти, прощайся без ґольфів!",
+    "Welsh": "Parciais fy jac codi baw hud llawn dŵr ger tŷ Mabon. Ŵ ŷ",
+    "signs": "“a” ‘b’ ‹c› «d» … — – • × ÷ ± ° £ ¥ € ¢ © ® ™ § ¶ † ½ → ← − ≤ ≥ ≠ ≈ ∞ ‰ ′ ″ ₂ ²",
+}
+
+
+@pytest.mark.parametrize("language", SAMPLES)
+def test_our_own_face_draws_every_european_language(language: str) -> None:
+    face = font(32, SAMPLES[language])
+    box = bytes(face.getmask("\U0010ffff"))
+    assert face.path == fonts.OWN
+    assert [letter for letter in SAMPLES[language] if bytes(face.getmask(letter)) == box] == []
+
+
+def test_an_accent_that_stands_apart_is_joined_to_its_letter() -> None:
+    assert drawable("Cafe\N{COMBINING ACUTE ACCENT}") == "Café"
+
+
+@pytest.fixture(autouse=True)
+def forget_which_face_was_best() -> Iterator[None]:
+    yield
+    for known in (fonts._best, fonts._draws, fonts._system_fonts):
+        known.cache_clear()
+
+
+@pytest.fixture
+def no_system_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fonts, "SYSTEM_FOLDERS", ())
+
+
+def test_what_no_font_can_draw_is_left_out_and_named(no_system_fonts: None) -> None:
+    del no_system_fonts
+    assert drawable("Tokyo 東京 € 1") == "Tokyo  € 1"
+    assert undrawable(["Tokyo 東京", "fine", "東"]) == "東京"
+
+
+def test_a_film_says_what_its_words_lack_and_shows_the_rest(no_system_fonts: None, red: Path, tmp_path: Path) -> None:
+    del no_system_fonts
+    look = Look(width=160, height=90, fps=10)
+    scenes = [Scene(visual=red, seconds=1, narrated="東京 is far"), Scene(visual=red, seconds=1, narrated="東京")]
+    assert compose(scenes, out=tmp_path / "a.mp4", look=look).undrawn == "東京"
+    assert compose(scenes[:1], out=tmp_path / "a.mp4", look=Look(fps=10, captions=False)).undrawn == ""
+
+
+def test_a_face_of_the_machine_draws_what_ours_lacks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Ours, under another name, stands for the machine's, and ours is made to lack Greek."""
+    (tmp_path / "Broken-Regular.ttf").write_bytes(b"no font")
+    theirs = tmp_path / "Theirs-Regular.ttf"
+    theirs.write_bytes(fonts.OWN.read_bytes())
+    monkeypatch.setattr(fonts, "SYSTEM_FOLDERS", (str(tmp_path),))
+    draws = fonts._draws.__wrapped__
+    monkeypatch.setattr(fonts, "_draws", lambda path, one: draws(path, one) and (one.isascii() or path != fonts.OWN))
+    assert font(20, "Ωmega").path == theirs
+    assert font(20, "Omega").path == fonts.OWN
+    assert undrawable(["Ωmega"]) == ""
+
+
+WORDS = st.lists(st.text("abcdefghij", min_size=1, max_size=12), min_size=1, max_size=30).map(" ".join)
+
+
+@given(WORDS, st.integers(14, 60))
+def test_lines_are_as_few_as_fit_and_as_even_as_can_be(text: str, most: int) -> None:
+    lines = balanced(text, most, len)
+    assert " ".join(lines) == text
+    assert max(map(len, lines)) <= most
+    if len(lines) == 2:
+        narrowest = min(max(len(text[:at]), len(text[at + 1 :])) for at, letter in enumerate(text) if letter == " ")
+        assert max(map(len, lines)) <= narrowest + 1
+
+
+def test_no_word_is_left_alone_on_a_line() -> None:
+    face = font(30, "")
+    text = "The answer had been written on the message from the first day."
+    lines = balanced(text, face.getlength(text) * 0.95, face.getlength)
+    assert [len(line.split()) > 3 for line in lines] == [True, True]
+
+
+def test_a_word_longer_than_the_line_is_cut_and_not_lost() -> None:
+    assert balanced("a" + "b" * 25, 10, len) == ["a" + "b" * 9, "b" * 10, "b" * 6]
+
+
+@pytest.mark.parametrize("size", [(640, 360), (360, 640), (360, 360)])
+def test_words_stay_within_the_picture_whatever_its_shape(size: tuple[int, int]) -> None:
+    text = "Whoever speaks of the long, long winter after dark has to tell the whole of the story to the very end."
+    for overlay in [*(shown.overlay for shown in captions(text, size, 0, 90)), title(text, text, size)]:
+        height, width = overlay.planes[0].shape
+        assert overlay.left > 0
+        assert overlay.left + width < size[0]
+        assert overlay.top + height < size[1]
+    assert caption(phrases(text)[0], size).top > size[1] * 0.6
+    assert np.max(caption("A word", size).alphas[0]) == 1
