@@ -15,18 +15,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import jwt
 import pytest
+import redis
 import yaml
 from click.testing import CliRunner, Result
 
 from taskreel_local.bullmq import import_
-from taskreel_local.bullmq_jobs import OldJob, Rule, translate
+from taskreel_local.bullmq_jobs import OldJob, Rule, UnmappableError, translate
 from taskreel_local.data import DataFolder
-from taskreel_local.redis_reader import Redis, RedisError
 
 from .conftest import running_stack
 
@@ -41,13 +41,15 @@ MAP = {
 }
 
 
+def unavailable(reason: str) -> NoReturn:
+    """CI must have what a laptop may lack."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 def needed(program: str, install: str) -> str:
-    found = shutil.which(program)
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{program} is not installed; CI must have it: {install}")
-        pytest.skip(f"{program} is not installed: {install}")
-    return found
+    return shutil.which(program) or unavailable(f"{program} is not installed: {install}")
 
 
 @contextmanager
@@ -86,17 +88,20 @@ def written_by_bullmq(port: int, folder: Path) -> None:
     (folder / "package.json").write_text("{}")
     done = subprocess.run(install, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
     if done.returncode:
-        pytest.skip(f"npm cannot install bullmq here: {done.stderr.strip()[-200:]}")
+        unavailable(f"npm cannot install bullmq here: {done.stderr.strip()[-200:]}")
     script = ["node", str(HERE / "write_bullmq_jobs.mjs"), str(folder)]
     subprocess.run(script, env={**os.environ, "REDIS_PORT": str(port)}, check=True, timeout=60)
 
 
 def as_recorded(port: int, _folder: Path) -> None:
-    """Key by key, with the delayed job put off from now."""
-    with Redis(f"redis://:secret@127.0.0.1:{port}/0") as redis:
+    """Key by key, with the delayed jobs put off from now."""
+    with redis.Redis(port=port, password="secret") as old:
         for command in json.loads((HERE / "recorded/bullmq-5.81.5.json").read_text()):
-            redis.call(*command)
-        redis.call("HSET", "bull:image-generation:3", "timestamp", int(time.time() * 1000))
+            old.execute_command(*command)
+        since_ms = int(time.time() * 1000) - int(old.hget("bull:image-generation:1", "timestamp"))
+        for key in ("bull:image-generation:delayed", "bull:image_generation:delayed"):
+            for job, score in old.zrange(key, 0, -1, withscores=True):
+                old.zadd(key, {job: score + since_ms * 4096})
 
 
 @dataclass(frozen=True)
@@ -138,12 +143,12 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 @pytest.mark.emulator
 def test_every_waiting_job_comes_over_once(world: World) -> None:
     dry = world.run("--dry-run")
-    assert "7 would be submitted, for 12 credits" in dry.output
+    assert "9 would be submitted, for 14 credits" in dry.output
     assert world.jobs("ada") == []
 
     first = world.run()
     lines = first.output.splitlines()
-    assert lines[0].split() == ["7", "submitted"]
+    assert lines[0].split() == ["9", "submitted"]
     assert "1 left where they are: waiting-children: a parent of a flow" in first.output
     assert "1 left where they are: repeat: a repeating schedule" in first.output
     assert "image-generation/5 (draw): 422: frobnicate" in first.output
@@ -153,16 +158,22 @@ def test_every_waiting_job_comes_over_once(world: World) -> None:
     assert first.exit_code == 1
 
     again = world.run()
-    assert again.output.splitlines()[0].split(maxsplit=1) == ["7", "had been submitted before"]
+    assert again.output.splitlines()[0].split(maxsplit=1) == ["9", "had been submitted before"]
     ada, bob = world.jobs("ada"), world.jobs("bob")
     assert len(ada) == 4
-    assert sorted(job["payload"].get("prompt", "") for job in bob) == ["", "child", "second"]
+    prompts = sorted(job["payload"].get("prompt", "") for job in bob)
+    assert prompts == ["", "again", "child", "postponed", "second"]
 
-    by_prompt = {job["payload"]["prompt"]: job for job in ada}
+    by_prompt = {job["payload"].get("prompt", ""): job for job in ada + bob}
     assert by_prompt["first"]["maxAttempts"] == 5
-    assert by_prompt["tomorrow"]["status"] == "SCHEDULED"
+    due = {job["payload"]["prompt"]: round(hours_from_now(job)) for job in ada + bob if job["status"] == "SCHEDULED"}
+    assert due == {"tomorrow": 24, "postponed": 48, "again": 1}
     assert by_prompt["urgent"]["priority"] == "low"
     assert by_prompt["waves"]["jobType"] == "video-generation"
+
+
+def hours_from_now(job: Mapping[str, Any]) -> float:
+    return (datetime.fromisoformat(job["nextAttemptAt"]) - datetime.now(UTC)).total_seconds() / 3600
 
 
 def old(**changes: Any) -> OldJob:
@@ -170,16 +181,46 @@ def old(**changes: Any) -> OldJob:
         "prefix": "bull",
         "queue": "q",
         "id": "1",
-        "state": "wait",
         "name": "n",
         "data": {"prompt": "p"},
         "opts": {},
         "timestamp_ms": 1_700_000_000_000,
-        "delay_ms": 0,
         "priority": 0,
+        "due_ms": None,
         **changes,
     }
     return OldJob(**values)
+
+
+def renamed(data: Mapping[str, Any], **rule: Any) -> Mapping[str, Any]:
+    return translate(old(data=data), {"q": Rule(job_type="image-generation", **rule)}, NOW).body
+
+
+def test_what_is_moved_or_set_joins_what_is_there() -> None:
+    data = {"options": {"resolution": "720p"}, "seconds": 5}
+    moved = renamed(data, fields={"seconds": "options.duration"}, set={"options": {"ratio": "16:9"}})
+    assert moved == {"options": {"resolution": "720p", "duration": 5, "ratio": "16:9"}}
+    assert data == {"options": {"resolution": "720p"}, "seconds": 5}
+
+
+def test_fields_may_change_places() -> None:
+    assert renamed({"a": 1, "b": {"c": 2}}, fields={"a": "b.c", "b.c": "a"}) == {"a": 2, "b": {"c": 1}}
+
+
+def test_parts_of_objects_can_be_dropped() -> None:
+    assert renamed({"a": {"b": 1, "c": 2}}, drop=("a.b", "nothing.here")) == {"a": {"c": 2}}
+
+
+@pytest.mark.parametrize(
+    ("data", "wrong"),
+    [
+        ({"seconds": 5, "options": "fast"}, "options.duration: options is no object in its data"),
+        ({"seconds": 5, "options": {"duration": 6}}, "options.duration: its data has one already"),
+    ],
+)
+def test_a_rename_that_would_lose_something_is_refused(data: Mapping[str, Any], wrong: str) -> None:
+    with pytest.raises(UnmappableError, match=wrong):
+        renamed(data, fields={"seconds": "options.duration"})
 
 
 RULES = {"q": Rule(job_type="image-generation", high_up_to=5)}
@@ -204,8 +245,7 @@ def test_attempts_and_backoff(opts: Mapping[str, Any], retry: Mapping[str, float
 
 def test_a_delay_becomes_the_time_it_meant() -> None:
     later = NOW + timedelta(hours=2)
-    added_ms = int(NOW.timestamp() * 1000) - 3_600_000
-    job = old(state="delayed", timestamp_ms=added_ms, delay_ms=3 * 3_600_000)
+    job = old(due_ms=int(later.timestamp() * 1000))
     assert translate(job, RULES, NOW).body["scheduleAt"] == later.isoformat()
     assert "scheduleAt" not in translate(job, RULES, later).body
 
@@ -224,7 +264,8 @@ def test_the_key_is_the_jobs_own_even_when_ids_begin_again() -> None:
     ("text", "wrong"),
     [
         ("q: {jobType: sculpture}", "there is no job type 'sculpture'"),
-        ("q: {jobtype: image-generation}", "a rule has jobType"),
+        ("q: {jobtype: image-generation}", "jobtype: Extra inputs are not permitted"),
+        ("q: {jobType: image-generation, fields: [text]}", "q: fields: Input should be a valid dictionary"),
     ],
 )
 def test_a_map_that_is_wrong_is_refused_before_anything_is_read(tmp_path: Path, text: str, wrong: str) -> None:
@@ -235,11 +276,14 @@ def test_a_map_that_is_wrong_is_refused_before_anything_is_read(tmp_path: Path, 
     assert wrong in result.output
 
 
-@pytest.mark.parametrize("url", ["redis://127.0.0.1:1", "http://127.0.0.1"])
-def test_a_redis_that_is_not_there(url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [("redis://127.0.0.1:1", "Error: Redis: "), ("http://127.0.0.1", "Invalid value for --redis")],
+)
+def test_a_redis_that_is_not_there(url: str, told: str) -> None:
     result = CliRunner().invoke(import_, ["bullmq", "--redis", url])
-    assert result.exit_code == 1
-    assert "cannot be reached" in result.output or "should read redis://" in result.output
+    assert result.exit_code > 0
+    assert told in result.output
 
 
 def test_an_answer_that_is_not_redis() -> None:
@@ -253,7 +297,8 @@ def test_an_answer_that_is_not_redis() -> None:
 
     thread = threading.Thread(target=answer)
     thread.start()
-    with Redis(f"redis://127.0.0.1:{server.getsockname()[1]}") as redis, pytest.raises(RedisError, match="not Redis"):
-        redis.call("PING")
+    result = CliRunner().invoke(import_, ["bullmq", "--redis", f"redis://127.0.0.1:{server.getsockname()[1]}"])
+    assert result.exit_code == 1
+    assert "Error: Redis: " in result.output
     thread.join()
     server.close()

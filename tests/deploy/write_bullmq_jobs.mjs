@@ -1,7 +1,7 @@
 // Jobs as an application on BullMQ leaves them: run with REDIS_PORT and a folder where bullmq is installed.
 import { createRequire } from "node:module";
 
-const { FlowProducer, Queue } = createRequire(`${process.argv[2]}/`)("bullmq");
+const { FlowProducer, Queue, Worker } = createRequire(`${process.argv[2]}/`)("bullmq");
 const connection = { host: "127.0.0.1", port: Number(process.env.REDIS_PORT), password: "secret" };
 const open = [];
 const queue = (name) => {
@@ -18,6 +18,18 @@ await images.add("draw", { prompt: "tomorrow", userId: "ada" }, { delay: 86_400_
 await images.add("draw", { prompt: "urgent", userId: "ada" }, { priority: 3, attempts: 2, backoff: 1500 });
 await images.add("draw", { prompt: "odd", userId: "ada", frobnicate: true });
 await images.upsertJobScheduler("nightly", { every: 3_600_000 }, { name: "draw", data: { prompt: "nightly" } });
+
+const postponed = await images.add("draw", { prompt: "postponed", userId: "bob" }, { delay: 60_000 });
+await postponed.changeDelay(172_800_000);
+
+// A job that has failed once and waits to be tried again.
+const flaky = queue("image_generation");
+const hourly = { attempts: 3, backoff: { type: "fixed", delay: 3_600_000 } };
+await flaky.add("draw", { prompt: "again", userId: "bob" }, hourly);
+const fails = () => Promise.reject(new Error("busy"));
+const worker = new Worker("image_generation", fails, { connection });
+await new Promise((resolve) => worker.once("failed", resolve));
+await worker.close();
 
 const render = queue("render");
 await render.add("clip", { text: "waves", userId: "ada", refs: [], seconds: 2, callback: "http://old.example" });

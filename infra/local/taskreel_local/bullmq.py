@@ -19,6 +19,7 @@ from typing import Any
 import click
 import httpx
 import jwt
+import redis
 
 from taskreel_local.bullmq_jobs import (
     LEFT,
@@ -31,7 +32,6 @@ from taskreel_local.bullmq_jobs import (
     translate,
     waiting_jobs,
 )
-from taskreel_local.redis_reader import Redis, RedisError
 
 CONCURRENT = 16
 TRIES = 3
@@ -120,13 +120,13 @@ async def submit_all(jobs: Iterator[NewJob], api: Api, report: Report) -> None:
 
 
 def translated(
-    redis: Redis, prefix: str, names: list[str], rules: Mapping[str, Rule], report: Report
+    old: redis.Redis, prefix: str, names: list[str], rules: Mapping[str, Rule], report: Report
 ) -> Iterator[NewJob]:
     """Every waiting job of these queues in our words; the report has those that cannot be said in them."""
     now = datetime.now(UTC)
     for name in names:
-        report.left.update(left_behind(redis, prefix, name))
-        for job in waiting_jobs(redis, prefix, name):
+        report.left.update(left_behind(old, prefix, name))
+        for job in waiting_jobs(old, prefix, name):
             try:
                 yield translate(job, rules, now)
             except UnmappableError as error:
@@ -163,20 +163,25 @@ def bullmq(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Submit BullMQ's waiting, delayed, prioritized and paused jobs once each. Stop its workers first."""
     rules, report = load_rules(map_file), Report()
+    try:
+        # Bytes that are no UTF-8 are somebody else's; they must not end the import.
+        client = redis.Redis.from_url(redis_url, decode_responses=True, encoding_errors="replace", socket_timeout=30)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--redis") from None
 
     async def run() -> None:
-        with Redis(redis_url) as redis:
-            names = list(chosen) or queues(redis, prefix)
+        with client as old:
+            names = list(chosen) or queues(old, prefix)
             if not names:
                 raise click.ClickException(f"no BullMQ queue under {prefix!r} there; see --prefix")
             async with httpx.AsyncClient(base_url=api_url, timeout=60) as http:
                 api = Api(http, token, jwt_secret, dry_run)
-                await submit_all(translated(redis, prefix, names, rules, report), api, report)
+                await submit_all(translated(old, prefix, names, rules, report), api, report)
 
     try:
         asyncio.run(run())
-    except RedisError as error:
-        raise click.ClickException(str(error)) from None
+    except redis.RedisError as error:
+        raise click.ClickException(f"Redis: {error}") from None
     _show(report, dry_run=dry_run)
 
 

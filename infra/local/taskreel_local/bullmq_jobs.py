@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 import yaml
+from pydantic import Field, ValidationError, field_validator
+from redis import Redis
 
+from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
-from taskreel_local.redis_reader import Redis
 
-#: Where BullMQ keeps jobs that have not run: the state → how the key is read.
-WAITING: Mapping[str, str] = {"wait": "list", "paused": "list", "prioritized": "zset", "delayed": "zset"}
 #: States whose jobs are counted and left: what to do about them.
 LEFT: Mapping[str, str] = {
     "active": "running; let the old workers finish them",
@@ -34,13 +35,13 @@ class OldJob:
     prefix: str
     queue: str
     id: str
-    state: str
     name: str
     data: Any
     opts: Mapping[str, Any]
     timestamp_ms: int
-    delay_ms: int
     priority: int
+    #: When BullMQ would run it; None for at once.
+    due_ms: int | None
 
     @property
     def label(self) -> str:
@@ -73,52 +74,60 @@ class UnmappableError(Exception):
 
 def queues(redis: Redis, prefix: str) -> list[str]:
     """Every queue that BullMQ has made under the prefix."""
-    names = (key[len(prefix) + 1 : -len(":meta")] for key in redis.scan(f"{prefix}:*:meta"))
+    names = {key[len(prefix) + 1 : -len(":meta")] for key in redis.scan_iter(f"{prefix}:*:meta", count=1000)}
     return sorted(name for name in names if ":" not in name)
 
 
 def waiting_jobs(redis: Redis, prefix: str, queue: str) -> Iterator[OldJob]:
     """Its jobs that have not run, oldest first within a state."""
-    for state, kind in WAITING.items():
-        key = f"{prefix}:{queue}:{state}"
-        ids = redis.call("LRANGE", key, 0, -1)[::-1] if kind == "list" else redis.call("ZRANGE", key, 0, -1)
-        for id_ in ids:
-            # A list may hold a marker that wakes a worker, e.g. "0:1700000000000"; the next run of a schedule is
-            # the schedule's.
-            if not id_.startswith(("0:", "repeat:")) and (job := _read(redis, prefix, queue, id_, state)):
-                yield job
+    due: dict[str, int | None] = {}
+    for state in ("wait", "paused"):
+        due |= dict.fromkeys(_answer(redis.lrange(f"{prefix}:{queue}:{state}", 0, -1))[::-1])
+    due |= dict.fromkeys(_answer(redis.zrange(f"{prefix}:{queue}:prioritized", 0, -1)))
+    # The score is the time, in milliseconds, before 12 bits that keep jobs of one time in order.
+    for id_, score in _answer(redis.zrange(f"{prefix}:{queue}:delayed", 0, -1, withscores=True)):
+        due[id_] = int(score) // 4096
+    for id_, due_ms in due.items():
+        # A list may hold a marker that wakes a worker, e.g. "0:1700000000000"; the next run of a schedule is
+        # the schedule's.
+        if not id_.startswith(("0:", "repeat:")) and (job := _read(redis, prefix, queue, id_, due_ms)):
+            yield job
 
 
 def left_behind(redis: Redis, prefix: str, queue: str) -> dict[str, int]:
     """How many jobs are in states that are not imported."""
     counts = {
-        "active": redis.call("LLEN", f"{prefix}:{queue}:active"),
-        "waiting-children": redis.call("ZCARD", f"{prefix}:{queue}:waiting-children"),
-        "repeat": redis.call("ZCARD", f"{prefix}:{queue}:repeat"),
+        "active": redis.llen(f"{prefix}:{queue}:active"),
+        "waiting-children": redis.zcard(f"{prefix}:{queue}:waiting-children"),
+        "repeat": redis.zcard(f"{prefix}:{queue}:repeat"),
     }
-    return {state: count for state, count in counts.items() if count}
+    return {state: _answer(count) for state, count in counts.items() if count}
 
 
-_FIELDS = ("name", "data", "opts", "timestamp", "delay", "priority")
+_FIELDS = ("name", "data", "opts", "timestamp", "priority")
 
 
-def _read(redis: Redis, prefix: str, queue: str, id_: str, state: str) -> OldJob | None:
+def _read(redis: Redis, prefix: str, queue: str, id_: str, due_ms: int | None) -> OldJob | None:
     """One job's hash; None when a worker took it away since."""
-    name, data, opts, timestamp, delay, priority = redis.call("HMGET", f"{prefix}:{queue}:{id_}", *_FIELDS)
+    name, data, opts, timestamp, priority = _answer(redis.hmget(f"{prefix}:{queue}:{id_}", _FIELDS))
     if name is None and data is None:
         return None
     return OldJob(
         prefix=prefix,
         queue=queue,
         id=id_,
-        state=state,
         name=name or "",
         data=_json(data),
         opts=_json(opts) or {},
         timestamp_ms=int(float(timestamp or 0)),
-        delay_ms=int(float(delay or 0)),
         priority=int(float(priority or 0)),
+        due_ms=due_ms,
     )
+
+
+def _answer(given: Any) -> Any:
+    """What redis-py types as perhaps awaitable."""
+    return given
 
 
 def _json(text: str | None) -> Any:
@@ -131,21 +140,24 @@ def _json(text: str | None) -> Any:
 # ── Mapping ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Value):
     """How one queue's, or one queue's job name's, data becomes a request."""
 
     job_type: str
     #: Old field → new field; dots reach into objects, on both sides.
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: dict[str, str] = Field(default_factory=dict)
     drop: tuple[str, ...] = ()
-    set: Mapping[str, Any] = field(default_factory=dict)
+    set: dict[str, Any] = Field(default_factory=dict)
     user_field: str = "userId"
     #: BullMQ runs jobs without a priority first, then 1, 2, …: numbers up to this one take the high lane even so.
     high_up_to: int = 0
 
-
-_RULE_KEYS = {"jobType", "fields", "drop", "set", "userField", "highUpTo"}
+    @field_validator("job_type")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in JOB_TYPES:
+            raise ValueError(f"there is no job type {value!r}: {', '.join(JOB_TYPES)}")
+        return value
 
 
 def load_rules(path: Path | None) -> dict[str, Rule]:
@@ -154,18 +166,11 @@ def load_rules(path: Path | None) -> dict[str, Rule]:
     if path is None:
         return rules
     for name, given in (yaml.safe_load(path.read_text("utf-8")) or {}).items():
-        if not isinstance(given, dict) or "jobType" not in given or given.keys() - _RULE_KEYS:
-            raise click.BadParameter(f"{name}: a rule has jobType, and may have {', '.join(sorted(_RULE_KEYS))}")
-        if given["jobType"] not in JOB_TYPES:
-            raise click.BadParameter(f"{name}: there is no job type {given['jobType']!r}: {', '.join(JOB_TYPES)}")
-        rules[name] = Rule(
-            job_type=given["jobType"],
-            fields=given.get("fields", {}),
-            drop=tuple(given.get("drop", ())),
-            set=given.get("set", {}),
-            user_field=given.get("userField", "userId"),
-            high_up_to=given.get("highUpTo", 0),
-        )
+        try:
+            rules[name] = Rule.model_validate(given)
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+            raise click.BadParameter(f"{name}: {wrong}") from None
     return rules
 
 
@@ -185,23 +190,26 @@ def translate(job: OldJob, rules: Mapping[str, Rule], now: datetime) -> NewJob:
     rule = rule_for(job, rules)
     if not isinstance(job.data, dict):
         raise UnmappableError("its data is no JSON object")
-    data = dict(job.data)
-    user = data.pop(rule.user_field, None)
-    body: dict[str, Any] = {}
-    for old, new in rule.fields.items():
-        if (value := _take(data, old.split("."))) is not None:
-            _put(body, new.split("."), value)
-    body = {name: value for name, value in data.items() if name not in rule.drop} | body | dict(rule.set)
-    body |= _timing(job, rule, now)
+    body = copy.deepcopy(job.data)
+    user = body.pop(rule.user_field, None)
+    for path in rule.drop:
+        _take(body, path.split("."))
+    moved = [(new, _take(body, old.split("."))) for old, new in rule.fields.items()]
+    for new, value in moved:
+        if value is not None:
+            _put(body, new, value)
+    _merge(body, _timing(job, rule, now))
+    _merge(body, rule.set)
     return NewJob(old=job, job_type=rule.job_type, body=body, user=None if user is None else str(user))
 
 
 def _timing(job: OldJob, rule: Rule, now: datetime) -> dict[str, Any]:
     """Delay, attempts, backoff and priority in our words."""
     timing: dict[str, Any] = {}
-    due = datetime.fromtimestamp((job.timestamp_ms + job.delay_ms) / 1000, UTC)
-    if job.state == "delayed" and due > now + timedelta(seconds=1):
-        timing["scheduleAt"] = due.isoformat()
+    if job.due_ms is not None:
+        due = datetime.fromtimestamp(job.due_ms / 1000, UTC)
+        if due > now + timedelta(seconds=1):
+            timing["scheduleAt"] = due.isoformat()
     retry: dict[str, Any] = {}
     if attempts := job.opts.get("attempts"):
         retry["maxAttempts"] = min(max(int(attempts), 1), 20)
@@ -218,19 +226,34 @@ def _timing(job: OldJob, rule: Rule, now: datetime) -> dict[str, Any]:
     return timing
 
 
-def _take(data: dict[str, Any], path: list[str]) -> Any:
+def _take(body: dict[str, Any], path: list[str]) -> Any:
     """The value at the path, removed; None when there is none."""
     *outer, last = path
     for name in outer:
-        inside = data.get(name)
+        inside = body.get(name)
         if not isinstance(inside, dict):
             return None
-        data[name] = data = dict(inside)
-    return data.pop(last, None)
+        body = inside
+    return body.pop(last, None)
 
 
-def _put(body: dict[str, Any], path: list[str], value: Any) -> None:
-    *outer, last = path
+def _put(body: dict[str, Any], path: str, value: Any) -> None:
+    """Nothing that is there is lost: raises UnmappableError."""
+    *outer, last = path.split(".")
     for name in outer:
         body = body.setdefault(name, {})
+        if not isinstance(body, dict):
+            raise UnmappableError(f"{path}: {name} is no object in its data; drop or rename it in the rule")
+    if last in body:
+        raise UnmappableError(f"{path}: its data has one already; drop or rename it in the rule")
     body[last] = value
+
+
+def _merge(body: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Put `more` into `body`, object by object; of two values `more`'s wins."""
+    for name, value in more.items():
+        inside = body.get(name)
+        if isinstance(inside, dict) and isinstance(value, dict):
+            _merge(inside, value)
+        else:
+            body[name] = copy.deepcopy(value)
