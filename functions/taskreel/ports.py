@@ -33,13 +33,15 @@ class Increment:
 
 Operator = Literal["==", "in", "<", "<=", ">", ">=", "array-contains"]
 Direction = Literal["asc", "desc"]
+#: Firestore takes no more values for an `in`.
+MOST_IN = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """Documents of one collection. Ties are ordered by id, in the last order's direction.
 
-    `after` resumes behind a row: the values of its `order` fields, then its id.
+    `after` resumes behind a row: the values of its `order` fields, then its id. An `in` takes at most MOST_IN values.
     """
 
     collection: str
@@ -47,6 +49,10 @@ class Query:
     order: tuple[tuple[str, Direction], ...] = ()
     limit: int | None = None
     after: tuple[Any, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if any(operator == "in" and len(value) > MOST_IN for _, operator, value in self.where):
+            raise ValueError(f"an `in` takes at most {MOST_IN} values")
 
 
 @dataclass(frozen=True, slots=True)

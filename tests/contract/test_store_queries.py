@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from taskreel.ports import Document, Query, Store, Transaction
+from taskreel.ports import MOST_IN, Document, Query, Store, Transaction
 
 from .rows import NOON, create, remove
 
@@ -67,6 +67,7 @@ async def rows(store: Store) -> Store:
         ([("kind", "in", ["video", "audio", "never"])], "bd"),
         ([("at", "in", [NOON])], "a"),
         ([("kind", "in", [])], ""),
+        ([("n", "in", list(range(MOST_IN)))], "abcd"),
         ([("n", "<", 2)], "ae"),
         ([("n", "<=", 2)], "abce"),
         ([("n", ">", 2)], "d"),
@@ -87,6 +88,11 @@ async def test_filters_find_the_rows_that_match_all_of_them(rows: Store, where: 
     documents = await rows.query(Query(collection="rows", where=tuple(where)))
     assert "".join(sorted(document.id for document in documents)) == found
     assert {document.id: document.data for document in documents} == {id_: ROWS[id_] for id_ in found}
+
+
+def test_a_query_for_more_values_than_firestore_takes_is_refused() -> None:
+    with pytest.raises(ValueError, match="at most 30"):
+        Query(collection="rows", where=(("n", "in", list(range(MOST_IN + 1))),))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from taskreel.domain.job import Job, Status
 from taskreel.domain.pipeline import StepRun
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission
-from taskreel.ports import Operator, Query, Transaction
+from taskreel.ports import MOST_IN, Operator, Query, Transaction
 
 FAILED = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
 _AT_ONCE = 100
@@ -30,13 +30,15 @@ async def of_step(services: Services, parent: Job, step: str) -> list[Job]:
     Those of the jobs that this pipeline replays count too, except in the steps that it does again.
     """
     parents = [parent.job_id] if step in parent.redo else [parent.job_id, *parent.lineage]
-    query = Query(collection="jobs", where=(("parentId", "in", parents), ("step", "==", step)))
     found: dict[int, Job] = {}
-    for row in await services.store.query(query):
-        job = Job.model_validate(row.data)
-        before = found.get(job.index)
-        if before is None or _rank(job, parents, parent) > _rank(before, parents, parent):
-            found[job.index] = job
+    for start in range(0, len(parents), MOST_IN):
+        some = parents[start : start + MOST_IN]
+        query = Query(collection="jobs", where=(("parentId", "in", some), ("step", "==", step)))
+        for row in await services.store.query(query):
+            job = Job.model_validate(row.data)
+            before = found.get(job.index)
+            if before is None or _rank(job, parents, parent) > _rank(before, parents, parent):
+                found[job.index] = job
     return [found[index] for index in sorted(found)]
 
 
