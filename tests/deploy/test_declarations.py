@@ -172,11 +172,14 @@ def test_help_and_unknown_options_need_nothing(script: str) -> None:
     assert "unknown option --frobnicate" in refused.stderr
 
 
-def test_cloudbuild_is_valid_and_runs_scripts_in_order() -> None:
+def test_cloudbuild_is_valid_runs_scripts_in_order_and_hands_on_what_they_read() -> None:
     file = ROOT / "cloudbuild.yaml"
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.cloudbuild", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout
-    steps = yaml.safe_load(file.read_text("utf-8"))["steps"]
-    assert [step["entrypoint"] for step in steps] == [f"scripts/{step['id']}" for step in steps]
-    assert [step["id"] for step in steps] == ["check", "test", "deploy", "smoke"]
+    build = yaml.safe_load(file.read_text("utf-8"))
+    steps = [(step["id"], step["entrypoint"]) for step in build["steps"]]
+    assert steps == [("check-and-test", ".ci/run"), ("deploy", "scripts/deploy"), ("smoke", "scripts/smoke")]
+    assert all(os.access(ROOT / script, os.X_OK) for _, script in steps)
+    given = dict(line.split("=") for line in build["options"]["env"])
+    assert {"API_BASE_URL", "BUCKET", "DATABASE"} <= given.keys()
