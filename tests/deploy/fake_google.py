@@ -8,11 +8,11 @@ a second run changed nothing.
 
 from __future__ import annotations
 
-import base64
+import itertools
 import json
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -64,7 +64,7 @@ def forward(base: str, request: Request) -> Any:
         request.method, base + request.path, params=request.query, content=request.raw, headers=CONTENT, trust_env=False
     )
     if answer.is_error:
-        raise Refusal(answer.status_code, "", "", **answer.json()["error"])
+        raise Refusal(**answer.json()["error"])
     return answer.json()
 
 
@@ -81,6 +81,8 @@ class FakeGoogle:
     faults: dict[str, Refusal] = field(default_factory=dict)
     #: A service that lives elsewhere: its base URL.
     elsewhere: dict[str, str] = field(default_factory=dict)
+    #: For names and etags that Google would make up.
+    serial: Iterator[int] = field(default_factory=itertools.count)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def of(self, service: str) -> dict[str, Body]:
@@ -108,8 +110,7 @@ class FakeGoogle:
         wanted = request.body.get("policy", request.body)
         if wanted.get("etag") not in (None, current["etag"]):
             raise Refusal(409, "ABORTED", "There were concurrent policy changes.")
-        etag = base64.b64encode(str(len(self.writes)).encode()).decode()
-        self.policies[name] = {"version": 1, **wanted, "etag": etag}
+        self.policies[name] = {"version": 1, **wanted, "etag": f"{next(self.serial):08}"}
         return self.policies[name]
 
     def answer(self, request: Request) -> Any:

@@ -52,7 +52,7 @@ def run_policy(google: FakeGoogle, request: Request, service: str) -> Body:
 def submit_build(google: FakeGoogle, request: Request, parent: str) -> Body:
     source = request.body["storageSource"]
     google.get("objects", f"{source['bucket']}/{source['object']}")
-    google.create("builds", f"{parent}/builds/{len(google.writes)}", request.body)
+    google.create("builds", f"{parent}/builds/{next(google.serial)}", request.body)
     build = {"id": "b1", "name": f"{parent}/builds/b1", "projectId": PROJECT, "logUrl": "http://logs.fake/b1"}
     kind = "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata"
     operation = {"name": f"{parent}/operations/b1", "metadata": {"@type": kind, "build": build}}

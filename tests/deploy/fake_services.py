@@ -82,7 +82,7 @@ def list_keys(google: FakeGoogle, _: Request, email: str) -> Body:
 @route("POST", "iam", r"/v1/projects/[^/]+/serviceAccounts/([^/:]+)/keys")
 def create_key(google: FakeGoogle, _: Request, email: str) -> Body:
     google.get("iam", f"projects/{PROJECT}/serviceAccounts/{email}")
-    identity = hashlib.sha1(f"{email}{len(google.writes)}".encode()).hexdigest()  # noqa: S324 - an id
+    identity = hashlib.sha1(f"{email}{next(google.serial)}".encode()).hexdigest()  # noqa: S324 - an id
     name = f"projects/{PROJECT}/serviceAccounts/{email}/keys/{identity}"
     key = {"type": "service_account", "client_email": email, "private_key_id": identity, "private_key": "not a key"}
     data = base64.b64encode(json.dumps(key).encode()).decode()
@@ -133,7 +133,7 @@ def create_index(google: FakeGoogle, request: Request, group: str) -> Body:
     fields = [*request.body["fields"], {"fieldPath": "__name__", "order": request.body["fields"][-1]["order"]}]
     if any(index["fields"] == fields for index in google.under("indexes", group + "/")):
         raise Refusal(409, "ALREADY_EXISTS", "index already exists")
-    name = f"{group}/indexes/{len(google.writes)}"
+    name = f"{group}/indexes/{next(google.serial)}"
     google.create("indexes", name, {**request.body, "fields": fields, "state": "READY"})
     return {"name": f"{group.partition('/collectionGroups')[0]}/operations/index", "metadata": {}}
 
@@ -171,7 +171,7 @@ def get_rules(google: FakeGoogle, _: Request, name: str) -> Body:
 
 @route("POST", "firebaserules", r"/v1/(projects/[^/]+/rulesets)")
 def create_ruleset(google: FakeGoogle, request: Request, parent: str) -> Body:
-    return google.create("firebaserules", f"{parent}/{len(google.writes)}", request.body)
+    return google.create("firebaserules", f"{parent}/{next(google.serial)}", request.body)
 
 
 @route("PATCH", "firebaserules", r"/v1/(projects/[^/]+/releases/.+)")

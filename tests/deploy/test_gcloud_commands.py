@@ -82,6 +82,7 @@ def lint(commands: list[str], folder: Path) -> dict[str, str]:
     done = subprocess.run(
         ["gcloud", "meta", "lint-gcloud-commands", f"--commands-file={file}", "--serialize"],
         env={"PATH": "/usr/local/bin:/usr/bin:/bin", "CLOUDSDK_CONFIG": str(folder), "HOME": str(folder)},
+        cwd=folder,  # the lint opens the files that a command writes
         capture_output=True,
         text=True,
         check=True,

@@ -21,24 +21,27 @@ class Service:
     emulator: str | None = None
 
 
-def advice(service: Service, code: str, details: str) -> str:
-    """What happened and what to do about it. `code` is a gRPC status name or an HTTP status number."""
+def advice(service: Service, what: str, code: str, details: str) -> str:
+    """What happened and what to do about it.
+
+    `what` is the queue, database or bucket that was asked for, `code` a gRPC status name or an HTTP status number.
+    """
     text = details.strip().split("\n", maxsplit=1)[0]
-    return f"{_advice(service, code, details)} ({service.name} said {code}: {text[:500]})"
+    return f"{_advice(service, what, code, details)} ({service.name} said {code}: {text[:500]})"
 
 
-def _advice(service: Service, code: str, details: str) -> str:  # noqa: PLR0911 - one return a cause
+def _advice(service: Service, what: str, code: str, details: str) -> str:  # noqa: PLR0911 - one return a cause
     said = details.lower()
     if "requires an index" in said or "matching index" in said:
         return "A composite index is missing. Run `scripts/provision`, or open the URL below to create it."
     if "getting metadata from plugin failed" in said or code in {"UNAUTHENTICATED", "401"}:
         return f"{service.name} does not accept these credentials; they may have expired. {_CREDENTIALS}"
-    if "disabled" in said or "has not been used in project" in said:
+    if "has not been used in project" in said or "service_disabled" in said:
         return f"The API is not enabled. Run `scripts/provision`, or `gcloud services enable {service.api}`."
     if code in {"PERMISSION_DENIED", "403"}:
         return f"This account may not do that: it needs {service.role}. Run `scripts/provision`, then `scripts/doctor`."
-    if code in {"NOT_FOUND", "404"}:
-        return f"{service.name} does not have it, or not in this project and location. Run `{service.provision}`."
+    if code in {"NOT_FOUND", "404"} or "not a valid location" in said:
+        return f"There is no {what}. If its project and location are right, run `{service.provision}`."
     if code in {"RESOURCE_EXHAUSTED", "429"}:
         return f"A quota of {service.name} is used up. See `scripts/doctor` for the quotas; retry later."
     if code in {"UNAVAILABLE", "DEADLINE_EXCEEDED", "503", "unreachable"}:
