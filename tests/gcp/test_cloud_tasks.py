@@ -51,14 +51,9 @@ async def service(deliveries: Deliveries) -> AsyncIterator[LocalCloudTasks]:
 
 @asynccontextmanager
 async def connected(address: str, interceptors: Sequence[Any] = (), **options: Any) -> AsyncIterator[CloudTasks]:
+    given = {"project": "demo", "location": "europe-central2", "emulator": address, **options}
     queue = CloudTasks(
-        project="demo",
-        location="europe-central2",
-        target_url="https://processor.example/",
-        internal_key="secret-key",
-        emulator=address,
-        interceptors=interceptors,
-        **options,
+        target_url="https://processor.example/", internal_key="secret-key", interceptors=interceptors, **given
     )
     yield queue
     await queue.close()
@@ -140,13 +135,17 @@ async def test_a_fan_out_whose_answer_was_lost_makes_each_task_once(
     assert (losing.seen, len(deliveries.requests)) == (2, 20)
 
 
-async def test_a_missing_queue_names_the_script_that_makes_it(service: LocalCloudTasks) -> None:
-    async with connected(at(service)) as queue:
+@pytest.mark.parametrize(("lane", "location"), [("nope", "europe-central2"), (LANE, "europe-west9")])
+async def test_a_missing_queue_is_named_with_its_location_and_the_script_that_makes_it(
+    service: LocalCloudTasks, lane: str, location: str
+) -> None:
+    async with connected(at(service), location=location) as queue:
         for call in (
-            queue.enqueue(task(lane="nope")),
-            queue.enqueue_many([task("a", lane="nope"), task("b", lane="nope")]),
+            queue.enqueue(task(lane=lane)),
+            queue.enqueue_many([task("a", lane=lane), task("b", lane=lane)]),
         ):
-            with pytest.raises(QueueError, match=r"scripts/setup-cloud-tasks-queues\.sh"):
+            missing = f"There is no projects/demo/locations/{location}/queues/{lane}"
+            with pytest.raises(QueueError, match=rf"{missing}.*scripts/setup-cloud-tasks-queues\.sh"):
                 await call
 
 

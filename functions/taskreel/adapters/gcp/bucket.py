@@ -49,6 +49,7 @@ class Bucket:
             provision="scripts/provision",
             emulator=emulator,
         )
+        self._name = name
         self._emulator = emulator
         with self._translated():
             credentials = _credentials(emulator, signing_key)
@@ -152,6 +153,9 @@ class Bucket:
         with suppress(NotFound):  # somebody else was faster, or our first try was
             self._bucket.blob(name).delete(timeout=_TIMEOUT, retry=_RETRY)
 
+    def _advice(self, code: str, said: str) -> str:
+        return advice(self._service, f"gs://{self._name}", code, said)
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         """Refusals in our own words; a failed condition and a missing object pass as they are."""
@@ -162,18 +166,18 @@ class Bucket:
         except NotFound as error:
             if "bucket" not in error.message.lower():
                 raise
-            raise StoreError(advice(self._service, "404", error.message)) from error
+            raise StoreError(self._advice("404", error.message)) from error
         except GoogleAPICallError as error:
-            raise StoreError(advice(self._service, str(int(error.code or 500)), error.message)) from error
+            raise StoreError(self._advice(str(int(error.code or 500)), error.message)) from error
         except DefaultCredentialsError as error:
             raise StoreError(without_credentials(self._service)) from error
         except GoogleAuthError as error:
-            raise StoreError(advice(self._service, "UNAUTHENTICATED", str(error))) from error
+            raise StoreError(self._advice("UNAUTHENTICATED", str(error))) from error
         except requests.HTTPError as error:
             status = "unreachable" if error.response is None else str(error.response.status_code)
-            raise StoreError(advice(self._service, status, str(error))) from error
+            raise StoreError(self._advice(status, str(error))) from error
         except (requests.RequestException, RetryError) as error:
-            raise StoreError(advice(self._service, "unreachable", str(error))) from error
+            raise StoreError(self._advice("unreachable", str(error))) from error
 
 
 def _credentials(emulator: str | None, signing_key: Mapping[str, Any] | None) -> Any:

@@ -89,25 +89,26 @@ class GoogleChannel(Generic[E]):
 
     async def repeated(
         self,
+        what: str,
         call: Callable[[float], Awaitable[T]],
         *,
         again: Callable[[grpc.aio.AioRpcError], bool] = passes,
         waits: Sequence[float] = WAITS,
     ) -> T:
-        """What `call` gives; it is told how many seconds it may take, and called again while `again` says so."""
+        """What `call` gives; it is told how many seconds it may take, and called again while `again` says so.
+
+        `what` is the resource asked for, as an error names it.
+        """
         until = time.monotonic() + CALL_SECONDS
         for wait in (*waits, None):
             try:
                 return await call(min(TRY_SECONDS, until - time.monotonic()))
             except grpc.aio.AioRpcError as error:
                 if wait is None or not again(error) or time.monotonic() + wait > until:
-                    raise self.translated(error) from error
+                    details = error.details() or ""
+                    raise self._error(advice(self.service, what, error.code().name, details)) from error
             await asyncio.sleep(random.uniform(0, wait))  # noqa: S311 - jitter
         raise AssertionError("unreachable")
-
-    def translated(self, error: grpc.aio.AioRpcError) -> E:
-        """A refusal in our own words."""
-        return self._error(advice(self.service, error.code().name, error.details() or ""))
 
     async def close(self) -> None:
         """End what is under way and let the connection go."""

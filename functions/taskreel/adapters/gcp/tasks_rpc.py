@@ -61,7 +61,7 @@ class TasksRpc:
     async def create(self, queue_name: str, id_: str, task: Task) -> None:
         """Create a task; one of that name is the same task."""
         request = self._request(queue_name, id_, task)
-        await self._call(self._create, request, routed(parent=queue_name), fine=_ALREADY_EXISTS)
+        await self._call(self._create, request, parent=queue_name, fine=_ALREADY_EXISTS)
 
     async def create_many(self, queue_name: str, tasks: Mapping[str, Task]) -> None:
         """Create up to a hundred tasks of one queue in one call, by their ids.
@@ -70,11 +70,12 @@ class TasksRpc:
         """
         requests = [self._request(queue_name, id_, task) for id_, task in tasks.items()]
         request = _CreateMany(parent=queue_name, requests=requests, request_id=str(uuid.uuid4()))
-        operation = await self._call(self._create_many, request, routed(parent=queue_name))
+        operation = await self._call(self._create_many, request, parent=queue_name)
         operation = await self._finished(operation)
         failed = _failed(operation)
         if operation.error.code and not failed:
-            raise QueueError(advice(self._channel.service, _CODES[operation.error.code].name, operation.error.message))
+            code = _CODES[operation.error.code].name
+            raise QueueError(advice(self._channel.service, queue_name, code, operation.error.message))
         again = [
             self.create(queue_name, id_, task) for place, (id_, task) in enumerate(tasks.items()) if place in failed
         ]
@@ -84,7 +85,7 @@ class TasksRpc:
 
     async def change(self, method: str, queue_name: str) -> None:
         """Pause, resume or purge a queue."""
-        await self._call(self._changes[method], _CHANGES[method](name=queue_name), routed(name=queue_name))
+        await self._call(self._changes[method], _CHANGES[method](name=queue_name), name=queue_name)
 
     async def stats(self, lane: str, queue_name: str) -> LaneStats:
         """State and statistics in one call: v2 has no statistics, and listing tasks is billed by the task."""
@@ -97,7 +98,7 @@ class TasksRpc:
         )
         request = request_type(name=queue_name)
         request.read_mask.paths.extend(["state", "stats"])
-        found = await self._call(get, request, routed(name=queue_name))
+        found = await self._call(get, request, name=queue_name)
         stats = found.stats
         oldest = stats.oldest_estimated_arrival_time.ToDatetime(tzinfo=UTC) if stats.tasks_count else None
         paused = found.state == beta_queue.Queue.State.PAUSED
@@ -130,19 +131,21 @@ class TasksRpc:
                 raise QueueError("Cloud Tasks has not finished creating a batch of tasks; the sweep will send them.")
             await asyncio.sleep(_POLL_SECONDS)
             request = operations_pb2.GetOperationRequest(name=operation.name)
-            operation = await self._call(self._operation, request, routed(name=operation.name))
+            operation = await self._call(self._operation, request, name=operation.name)
         return operation
 
-    async def _call(self, stub: Any, request: Any, metadata: Any, *, fine: grpc.StatusCode | None = None) -> Any:
+    async def _call(self, stub: Any, request: Any, *, fine: grpc.StatusCode | None = None, **what: str) -> Any:
+        """The answer; None when it is `fine`. `what` is the resource, under the name of the request's field for it."""
+
         async def call(seconds: float) -> Any:
             try:
-                return await stub(request, timeout=seconds, metadata=metadata)
+                return await stub(request, timeout=seconds, metadata=routed(**what))
             except grpc.aio.AioRpcError as error:
                 if error.code() is not fine:
                     raise
                 return None
 
-        return await self._channel.repeated(call)
+        return await self._channel.repeated(next(iter(what.values())), call)
 
 
 def _failed(operation: Any) -> set[int]:

@@ -80,7 +80,7 @@ class FirestoreRpc:
             found = [read_document(answer.found) async for answer in answers if answer.HasField("found")]
             return {(document.collection, document.id): document for document in found}
 
-        return await self._channel.repeated(read)
+        return await self._channel.repeated(self._database, read)
 
     async def query(self, query: Query) -> list[Document]:
         """The matching documents. One read a row."""
@@ -90,7 +90,7 @@ class FirestoreRpc:
             answers = self._query(request, timeout=seconds, metadata=self._metadata)
             return [read_document(answer.document) async for answer in answers if answer.HasField("document")]
 
-        return await self._channel.repeated(read)
+        return await self._channel.repeated(self._database, read)
 
     async def aggregate(self, query: Query, total: Sequence[str]) -> dict[str, int | float]:
         """The count of the matching documents and the sums of some fields."""
@@ -106,7 +106,7 @@ class FirestoreRpc:
             names = {"n": "count", **{f"s{position}": field for position, field in enumerate(total)}}
             return {ours: _number(fields[alias]) for alias, ours in names.items()}
 
-        return await self._channel.repeated(read)
+        return await self._channel.repeated(self._database, read)
 
     async def commit(self, writes: Sequence[Write]) -> None:
         """All writes or none; CommitRefusedError when a condition does not hold.
@@ -128,7 +128,10 @@ class FirestoreRpc:
                 unanswered = unanswered or not never_sent(error)
                 raise
 
-        await self._channel.repeated(write, again=lambda error: passes(error) and (repeatable or never_sent(error)))
+        def again(error: grpc.aio.AioRpcError) -> bool:
+            return passes(error) and (repeatable or never_sent(error))
+
+        await self._channel.repeated(self._database, write, again=again)
 
     def listen(self, requests: AsyncIterator[Any]) -> Any:
         """A Listen stream; it lasts until it is cancelled or breaks."""
@@ -147,7 +150,11 @@ class FirestoreRpc:
 
     async def reopened(self, follow: Callable[[float], Awaitable[None]]) -> None:
         """Follow a Listen stream; when it breaks before it has said a word, open another, five times at most."""
-        await self._channel.repeated(follow, again=lambda error: error.code() in ENDS_A_STREAM, waits=_STREAM_WAITS)
+
+        def again(error: grpc.aio.AioRpcError) -> bool:
+            return error.code() in ENDS_A_STREAM
+
+        await self._channel.repeated(self._database, follow, again=again, waits=_STREAM_WAITS)
 
     async def close(self) -> None:
         """End what is under way and let the connection go."""
