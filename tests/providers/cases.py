@@ -112,14 +112,23 @@ CASES = (
     ),
     Case(name="fal", provider="fal", capability=Capability.IMAGE, model="flux-dev", params=IMAGE, cancels=True),
     *(
-        Case(name=f"{provider} {capability}", provider=provider, capability=capability, model="", **more)
-        for provider, capability, more in (
-            ("runway", Capability.IMAGE, {"params": IMAGE, "cancels": True}),
-            ("runway", Capability.SPEECH, {"params": SAID, "cancels": True}),
-            ("runway", Capability.UPSCALE, {"params": {"scale": 4.0}, "pictures": 1, "cancels": True}),
-            ("elevenlabs", Capability.MUSIC, {"params": {"prompt": "calm sea", "duration": 5.0}, "pending": False}),
-            ("replicate", Capability.IMAGE, {"params": IMAGE, "cancels": True}),
-            ("fal", Capability.UPSCALE, {"params": {"scale": 4.0}, "pictures": 1, "cancels": True}),
+        Case(
+            name=f"{provider} {capability}",
+            provider=provider,
+            capability=capability,
+            model="",
+            params=params,
+            pictures=int(capability is Capability.UPSCALE),
+            pending=provider != "elevenlabs",
+            cancels=provider != "elevenlabs",
+        )
+        for provider, capability, params in (
+            ("runway", Capability.IMAGE, IMAGE),
+            ("runway", Capability.SPEECH, SAID),
+            ("runway", Capability.UPSCALE, {"scale": 4.0}),
+            ("elevenlabs", Capability.MUSIC, {"prompt": "calm sea", "duration": 5.0}),
+            ("replicate", Capability.IMAGE, IMAGE),
+            ("fal", Capability.UPSCALE, {"scale": 4.0}),
         )
     ),
 )

@@ -34,6 +34,11 @@ class Advance:
         self._steps = {name: job.steps.get(name, StepRun()) for name in self._pipeline.order()}
         self._results: dict[str, list[Job]] = {}
 
+    @property
+    def units(self) -> tuple[UnitRun, ...]:
+        """A pipeline has none until it has ended."""
+        return self._job.units
+
     async def go(self) -> None:
         """Advance as far as possible, and write the pipeline once."""
         error: JobError | None = None
