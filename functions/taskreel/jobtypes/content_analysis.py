@@ -43,6 +43,8 @@ class ContentAnalysis(Submission):
     def _of_something(self) -> ContentAnalysis:
         if (self.content is None) == (self.url is None):
             raise ValueError("give either content (a text or script) or url (a file)")
+        if self.content is not None and self.content_type not in (None, "script", "text"):
+            raise ValueError(f"content is a text: give the {self.content_type}'s url")
         return self
 
 
@@ -50,7 +52,7 @@ def _units(job: ContentAnalysis) -> tuple[Unit, ...]:
     urls = (job.url,) if job.url else ()
     measure = Unit(
         capability=Capability.ANALYSE,
-        params=params_of(job.options, text=job.content),
+        params=params_of(job.options, text=job.content, contentType=job.content_type),
         credits=CREDITS,
         input_urls=urls,
         name="measurements",
@@ -60,8 +62,10 @@ def _units(job: ContentAnalysis) -> tuple[Unit, ...]:
         return (measure,)
     task = f"{_TASK} Look at: {', '.join(job.aspects)}." if job.aspects else _TASK
     params = params_of(job.options, kind="insights", prompt=job.content or task, instructions=task, schema=INSIGHTS)
-    asked = {"capability": Capability.TEXT, "params": params, "credits": WRITING_CREDITS, "input_urls": urls}
-    return measure, Unit(name="insights", **asked)  # type: ignore[arg-type]  # one dictionary of kinds
+    insights = Unit(
+        capability=Capability.TEXT, params=params, credits=WRITING_CREDITS, input_urls=urls, name="insights"
+    )
+    return measure, insights
 
 
 CONTENT_ANALYSIS = JobType(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import av
 import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+Expected = Literal["script", "image", "video", "audio", "text"]
 Grey: TypeAlias = npt.NDArray[np.float32]
 
 LOOK_SIDE = 160  # pixels: colours and cuts show at this size
@@ -83,9 +84,15 @@ class Analysis:
     text: TextFacts | None = None
 
 
-def analyse(path: Path) -> Analysis:
-    """Measure a file by what it contains. Streams: any length. Raises PermanentError for what cannot be read."""
+def analyse(path: Path, *, expected: Expected | None = None) -> Analysis:
+    """Measure a file by what it contains. Streams: any length.
+
+    Raises PermanentError for what cannot be read and for what is not as `expected`.
+    """
     info = probe(path)
+    if expected is not None and not _is(info, expected):
+        message = f"{path.name} is {info.content_type}; contentType says {expected}. Leave it out or say what it is."
+        raise PermanentError(message, code="unexpected_media", file=path.name)
     if info.content_type.startswith(("text/", "application/json")):
         return Analysis(info=info, text=measure_text(_text(path, info.bytes)))
     if info.content_type.startswith("image/"):
@@ -95,6 +102,18 @@ def analyse(path: Path) -> Analysis:
         video=measure_video(path, info) if info.has_video else None,
         audio=measure_audio(path) if info.has_audio else None,
     )
+
+
+def _is(info: MediaInfo, expected: Expected) -> bool:
+    match expected:
+        case "image":
+            return info.content_type.startswith("image/")
+        case "video":
+            return info.has_video
+        case "audio":
+            return info.has_audio
+        case "text" | "script":
+            return info.content_type.startswith(("text/", "application/json"))
 
 
 def measure_image(image: Image.Image) -> ImageFacts:

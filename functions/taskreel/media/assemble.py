@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import av
 
 from taskreel.domain.errors import PermanentError
+from taskreel.media.ending import to_the_end
 from taskreel.media.opening import open_stream
 from taskreel.media.probe import MediaInfo, probe
 from taskreel.media.sound import Reader, fade_gain
@@ -150,7 +151,8 @@ class _Sound:
 
 def _packets(clip: Path) -> Iterator[av.Packet[VideoStream]]:
     with open_stream(clip, need="video") as container:
-        for packet in container.demux(container.streams.video[0]):
+        stream = container.streams.video[0]
+        for packet in to_the_end(clip, container, stream, container.demux(stream)):
             if packet.dts is not None:
                 yield packet
 

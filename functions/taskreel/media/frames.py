@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.opening import open_stream
+from taskreel.media.ending import to_the_end
+from taskreel.media.opening import open_stream, picture_stream
 from taskreel.media.pictures import save_picture
 from taskreel.media.probe import MediaInfo, probe
 from taskreel.media.writing import THREADS, Picture, Size
@@ -51,7 +52,7 @@ def _last(video: Path) -> av.VideoFrame:
                 if not container.duration:
                     continue
                 container.seek(max(0, container.duration - int(back * av.time_base)))
-            for frame in container.decode(stream):
+            for frame in to_the_end(video, container, stream, container.decode(stream)):
                 last = frame
         if last is not None:
             return last
@@ -66,7 +67,7 @@ def _at(video: Path, seconds: float) -> av.VideoFrame:
         stream = _video(container)
         begin = float((stream.start_time or 0) * (stream.time_base or Fraction(1)))
         container.seek(int((seconds + begin) * av.time_base))
-        for frame in container.decode(stream):
+        for frame in to_the_end(video, container, stream, container.decode(stream)):
             if shown is not None and (frame.time or 0.0) - begin > seconds + 1e-6:
                 return shown
             shown = frame
@@ -83,7 +84,8 @@ def _no_frames(video: Path) -> PermanentError:
 
 
 def _video(container: InputContainer) -> VideoStream:
-    stream = next(stream for stream in container.streams.video if stream.width)
+    stream = picture_stream(container)
+    assert stream is not None  # `need` has seen to it  # noqa: S101
     stream.thread_type = "AUTO"
     return stream
 
@@ -103,7 +105,7 @@ def clip_frames(path: Path, shape: Shape) -> Iterator[av.VideoFrame]:
     with open_stream(path, need="video") as container:
         stream = _video(container)
         graph: av.filter.Graph | None = None
-        for frame in container.decode(stream):
+        for frame in to_the_end(path, container, stream, container.decode(stream)):
             graph = graph or _normaliser(stream, frame, shape)
             graph.push(frame)
             for ready in _pulled(graph):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import av
 import av.error
+from av.stream import Disposition
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from taskreel.domain.errors import PermanentError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 MAX_IMAGE_PIXELS = 8192 * 8192
 MAX_VIDEO_PIXELS = 8192 * 4320
@@ -70,15 +72,25 @@ def open_stream(path: Path, *, need: Need | None = None) -> Iterator[InputContai
         yield container
 
 
+def picture_stream(container: InputContainer) -> VideoStream | None:
+    """The track of moving pictures; a song's cover is none."""
+    shown = (stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic)
+    return next((stream for stream in shown if stream.width), None)
+
+
 def _container(path: Path, kind: Kind) -> InputContainer:
     return av.open(str(path), format=kind.reader, options={"protocol_whitelist": "file"})
 
 
 def _refuse_lacking(path: Path, container: InputContainer, need: Need | None) -> None:
-    if need == "video" and not any(stream.width for stream in container.streams.video):
+    pictures, sound = picture_stream(container) is not None, bool(container.streams.audio)
+    if not pictures and not sound:
+        message = f"{path.name} has neither picture nor sound; export or upload it again."
+        raise PermanentError(message, code="no_streams", file=path.name)
+    if need == "video" and not pictures:
         message = f"{path.name} has no picture; a video is needed here."
         raise PermanentError(message, code="no_video", file=path.name)
-    if need == "audio" and not container.streams.audio:
+    if need == "audio" and not sound:
         message = f"{path.name} has no sound; a file with an audio track is needed here."
         raise PermanentError(message, code="no_audio", file=path.name)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import av
 from PIL import ExifTags
 
-from taskreel.media.opening import image_header, open_stream
+from taskreel.media.opening import image_header, open_stream, picture_stream
 from taskreel.media.sniff import sniff
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _image(path: Path, file: MediaInfo) -> MediaInfo:
 
 def _stream(path: Path, file: MediaInfo) -> MediaInfo:
     with open_stream(path) as container:
-        video = next((stream for stream in container.streams.video if stream.width), None)
+        video = picture_stream(container)
         audio = next(iter(container.streams.audio), None)
         width, height = _shown_size(container, video) if video else (None, None)
         return replace(
@@ -96,7 +96,6 @@ def _stream(path: Path, file: MediaInfo) -> MediaInfo:
 def _shown_size(container: InputContainer, video: VideoStream) -> tuple[int, int]:
     """Telephones film sideways and say so with the first frame."""
     frame = next(container.decode(video), None)
-    container.seek(0)
     sideways = frame is not None and frame.rotation % 180 != 0
     return (video.height, video.width) if sideways else (video.width, video.height)
 

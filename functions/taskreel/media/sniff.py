@@ -6,6 +6,7 @@ be read as a playlist, which makes libav open other files and addresses.
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +23,24 @@ TS_PACKET_BYTES = 188
 TS_SYNC = b"G"
 MPEG_AUDIO_FRAME = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]")  # sync word, then a valid version and layer
 PARSED_AS_TEXT = "text/plain"
+#: Documents and lists that are made of letters but are no text to be read: (beginning, what they are).
+NO_TEXT: tuple[tuple[bytes, str], ...] = (
+    (b"%pdf-", "a PDF document"),
+    (b"pk\x03\x04", "a ZIP archive"),
+    (b"#extm3u", "a playlist"),
+    (b"ffconcat", "a playlist"),
+    (b"[playlist]", "a playlist"),
+    (b"v=0\r\n", "a session description (SDP)"),
+    (b"v=0\n", "a session description (SDP)"),
+    (b"{\\rtf", "an RTF document"),
+    (b"%!ps", "a PostScript document"),
+    (b"<?xml", "an XML document"),
+    (b"<svg", "an SVG drawing"),
+    (b"<mpd", "a playlist"),
+    (b"<!doctype html", "a web page"),
+    (b"<html", "a web page"),
+)
+READABLE = "PNG, JPEG, WebP, GIF, AVIF, MP4, MOV, WebM, MKV, AVI, MP3, WAV, OGG, FLAC, AAC or UTF-8 text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +94,18 @@ def sniff(path: Path) -> Kind:
     if not head:
         message = f"{path.name} is empty (0 bytes); upload or create it again."
         raise PermanentError(message, code="empty_media", file=path.name)
-    kind = _boxed(head) or _by_start(head) or _text(head)
+    foreign = _foreign(head)
+    kind = None if foreign else _boxed(head) or _by_start(head) or _text(head)
     if kind is None:
-        message = (
-            f"{path.name} is no image, video, sound or text that can be read here; "
-            "send PNG, JPEG, WebP, GIF, AVIF, MP4, MOV, WebM, MKV, AVI, MP3, WAV, OGG, FLAC, AAC or UTF-8 text."
-        )
+        what = f"is {foreign}, which is not read here" if foreign else "is nothing that can be read here"
+        message = f"{path.name} {what}; send {READABLE}."
         raise PermanentError(message, code="unsupported_media", file=path.name)
     return kind
+
+
+def _foreign(head: bytes) -> str | None:
+    start = head.removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    return next((name for beginning, name in NO_TEXT if start.startswith(beginning)), None)
 
 
 def _by_start(head: bytes) -> Kind | None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from taskreel.domain.errors import PermanentError
+from taskreel.media.ending import to_the_end
 from taskreel.media.opening import open_stream
 from taskreel.media.writing import SOUND_RATE, SoundTrack, sound_frame
 
@@ -51,11 +52,16 @@ def read_frames(path: Path) -> Iterator[av.AudioFrame]:
         stream = container.streams.audio[0]
         mono = stream.channels == 1
         convert = av.AudioResampler(format="fltp", layout="mono" if mono else "stereo", rate=SOUND_RATE)
-        for frame in chain(container.decode(stream), [None]):  # None: what the converter still holds
+        heard = False
+        decoded = to_the_end(path, container, stream, container.decode(stream))
+        for frame in chain(decoded, [None]):  # None: what the converter still holds
             if frame is not None:
-                frame.pts = None
+                frame.pts, heard = None, True
             for ready in convert.resample(frame):
                 yield _doubled(ready) if mono else ready
+        if not heard:
+            message = f"{path.name} has no sound in its audio track; choose another file."
+            raise PermanentError(message, code="no_audio", file=path.name)
 
 
 def _doubled(frame: av.AudioFrame) -> av.AudioFrame:
@@ -117,13 +123,7 @@ class Reader:
 
 def _again(path: Path) -> Iterator[av.AudioFrame]:
     while True:
-        heard = False
-        for frame in read_frames(path):
-            heard = True
-            yield frame
-        if not heard:
-            message = f"{path.name} has no sound in its audio track; choose another file."
-            raise PermanentError(message, code="no_audio", file=path.name)
+        yield from read_frames(path)
 
 
 class SoundFile:

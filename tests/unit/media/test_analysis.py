@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.analyse import analyse, aspect
+from taskreel.media.analyse import Expected, analyse, aspect
 from taskreel.media.compose import Look, Scene, compose
 from taskreel.media.texts import measure_text
 
@@ -61,6 +61,16 @@ def test_a_text_file_is_measured_and_an_empty_story_refused(tmp_path: Path) -> N
     story.write_text(" … ")
     with pytest.raises(PermanentError):
         analyse(story)
+
+
+def test_a_file_that_is_not_what_it_is_said_to_be_is_refused(red: Path, sounding_clip: Path, tone: Path) -> None:
+    right: list[tuple[Path, Expected]] = [(red, "image"), (sounding_clip, "video"), (tone, "audio")]
+    wrong: list[tuple[Path, Expected]] = [(red, "video"), (tone, "video"), (sounding_clip, "image"), (red, "text")]
+    for path, expected in right:
+        analyse(path, expected=expected)
+    for path, expected in wrong:
+        with pytest.raises(PermanentError, match=f"contentType says {expected}"):
+            analyse(path, expected=expected)
 
 
 @pytest.mark.parametrize(("size", "named"), [((1920, 1080), "16:9"), ((720, 1280), "9:16"), ((500, 123), "4.07:1")])

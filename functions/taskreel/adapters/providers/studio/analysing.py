@@ -19,7 +19,8 @@ async def analyse_content(workers: Workers, request: Generation) -> Done:
 
     text = request.params.get("text")
     if text is None:
-        found = await workers.run(analyse, request.inputs[0].path, timeout_seconds=_SECONDS)
+        expected = request.params.get("contentType")
+        found = await workers.run(analyse, request.inputs[0].path, expected=expected, timeout_seconds=_SECONDS)
         return Done(data={"measured": _plain(asdict(found))})
     file = request.folder / f"{request.name}.txt"
     file.write_text(text, "utf-8")
