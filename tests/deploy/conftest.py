@@ -28,7 +28,15 @@ ROOT = Path(__file__).parents[2]
 
 #: gcloud's own names of the services, for its endpoint overrides.
 SERVICES = (
-    *("artifactregistry", "cloudbuild", "cloudresourcemanager", "cloudscheduler", "cloudtasks", "firestore"),
+    *(
+        "artifactregistry",
+        "cloudbuild",
+        "cloudquotas",
+        "cloudresourcemanager",
+        "cloudscheduler",
+        "cloudtasks",
+        "firestore",
+    ),
     *("iam", "run", "secretmanager", "serviceusage"),
 )
 
@@ -120,7 +128,7 @@ def small_infra(folder: Path) -> Path:
     accounts = {
         "taskreel-invoker": {**iam["taskreel-invoker"], "services": {"task-processor": ["roles/run.invoker"]}},
         "taskreel-build": {"title": "Builds"},
-        "taskreel-api": {**iam["taskreel-api"], "project": ["taskreelLaneOperator"]},
+        "taskreel-api": {**iam["taskreel-api"], "project": ["taskreelLaneReader"]},
     }
     edit("iam.yaml", accounts=accounts, local={"taskreel-dev": {"title": "dev", "project": ["roles/datastore.user"]}})
     services = yaml.safe_load((folder / "services.yaml").read_text())["services"]

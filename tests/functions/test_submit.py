@@ -202,3 +202,30 @@ async def test_a_queue_that_cannot_be_reached_does_not_stop_a_submission(
     assert await world.sweep() == {"rescued": 1}
     await world.settle()
     assert (await read(ada, job))["status"] == "COMPLETED"
+
+
+async def test_a_paused_lane_is_told_to_the_operator_once_a_sweep(
+    world: World, ada: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    lane = "image-generation-normal"
+    await world.services.tasks.pause(lane)
+    jobs = [await submitted(ada) for _ in range(3)]
+    await world.advance(121)
+    assert await world.sweep() == {"rescued": 3}
+    told = [vars(record) for record in caplog.records if vars(record).get("action") == "lane_paused"]
+    assert [(each["lane"], "setup-cloud-tasks-queues.sh --resume" in each["advice"]) for each in told] == [(lane, True)]
+    await world.services.tasks.resume(lane)
+    await world.settle()
+    assert {(await read(ada, job))["status"] for job in jobs} == {"COMPLETED"}
+
+
+async def test_a_sweep_goes_on_when_it_may_not_look_at_a_lane(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.services.tasks.pause("image-generation-normal")
+    await submitted(ada)
+    await world.advance(121)
+    refusing = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(403)))
+    monkeypatch.setattr(world.services.tasks, "_through", door_through(refusing))
+    assert await world.sweep() == {"rescued": 1}
+    assert "a lane cannot be seen" in caplog.text

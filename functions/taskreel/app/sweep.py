@@ -15,6 +15,7 @@ from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.app.settle import end
 from taskreel.app.submit import first_alarm
 from taskreel.domain.claim import alarm, overdue
+from taskreel.domain.errors import QueueError
 from taskreel.domain.job import Job, Status
 from taskreel.ports import Query, Transaction
 
@@ -30,6 +31,7 @@ async def sweep(services: Services) -> dict[str, int]:
     """Rescue lost tasks and dead leases, send what has come near, end what is overdue; how many of each."""
     now = services.clock.now()
     counts: Counter[str] = Counter()
+    lanes: set[str] = set()
     query = Query(
         collection="jobs",
         where=(("wakeShard", "in", list(range(WAKE_SHARDS))), ("wakeAt", "<=", now)),
@@ -38,12 +40,28 @@ async def sweep(services: Services) -> dict[str, int]:
     )
     while True:
         rows = await services.store.query(query)
-        counts.update(await asyncio.gather(*(_wake(services, row.id, now) for row in rows)))
+        woken = await asyncio.gather(*(_wake(services, row.id, now) for row in rows))
+        counts.update(what for what, _ in woken)
+        lanes.update(job.lane for what, job in woken if what == "rescued" and job is not None)
         if len(rows) < _PAGE:
+            await asyncio.gather(*(_look_at(services, lane) for lane in lanes))
             return dict(counts)
 
 
-async def _wake(services: Services, job_id: str, now: datetime) -> str:
+async def _look_at(services: Services, lane: str) -> None:
+    """A job of the lane had to be rescued: an operator must know if that is because the lane stands still."""
+    try:
+        stats = await services.tasks.stats(lane)
+    except QueueError as error:
+        log.warning("a lane cannot be seen", extra={"action": "lane_unseen", "lane": lane, "advice": error.message})
+        return
+    if stats.paused:
+        advice = "Nothing on it runs until `scripts/setup-cloud-tasks-queues.sh --resume`."
+        known = {"action": "lane_paused", "lane": lane, "depth": stats.depth, "advice": advice}
+        log.warning("a lane is paused", extra=known)
+
+
+async def _wake(services: Services, job_id: str, now: datetime) -> tuple[str, Job | None]:
     what, job = await services.store.transaction(lambda tx: _decide(services, tx, job_id, now))
     if job is not None and job.status.final and what == "ended":
         await after_end(services, job)
@@ -53,7 +71,7 @@ async def _wake(services: Services, job_id: str, now: datetime) -> str:
         await send(services, job)
     if what != "asleep":
         log.info("swept", extra={"action": f"sweep_{what}", "job_id": job_id})
-    return what
+    return what, job
 
 
 async def _decide(services: Services, tx: Transaction, job_id: str, now: datetime) -> tuple[str, Job | None]:
