@@ -11,7 +11,7 @@ ensure_queues() {
 ensure_accounts() {
   local account
   ensure accounts -- gcloud iam service-accounts list --format=json
-  ensure role -- gcloud iam roles describe taskreelLaneOperator --project="$project" --format=json
+  ensure role -- gcloud iam roles describe taskreelLaneReader --project="$project" --format=json
   ensure project-policy -- gcloud projects get-iam-policy "$project" --format=json
   ensure bucket-policy -- gcloud storage buckets get-iam-policy "gs://$BUCKET" --format=json
   for account in $(plan list-accounts </dev/null); do
