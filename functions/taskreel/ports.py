@@ -230,11 +230,15 @@ class Capability(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A file that the work starts from: fetched to `path`, and where a remote provider may fetch it itself."""
+    """A file that the work starts from: fetched to `path`, and where a remote provider may fetch it itself.
+
+    `label` is what its owner knows it by.
+    """
 
     path: Path
     url: str
     content_type: str
+    label: str
 
 
 def _silent(_fraction: float) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import httpx
 import pytest
 from PIL import Image
@@ -24,10 +25,23 @@ def png() -> bytes:
     return file.getvalue()
 
 
+def mp4() -> bytes:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for _ in range(10):
+            container.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
 def served(request: httpx.Request) -> httpx.Response:
     """A web server with one picture."""
     if request.url.path == "/a.png":
         return httpx.Response(200, content=png(), headers={"content-type": "image/png"})
+    if request.url.path.endswith("/a.txt"):
+        return httpx.Response(200, content=b"A text.", headers={"content-type": "image/png"})
     return httpx.Response(404)
 
 
@@ -71,9 +85,31 @@ async def test_an_input_that_cannot_be_had_fails_the_job_at_once_and_says_why(we
     assert failed["credits"]["released"] == 2
 
 
-async def test_what_is_no_picture_fails_the_job(web: World) -> None:
-    failed = await upscaled(web, "data:image/png,just%20text")
+@pytest.mark.parametrize(
+    ("url", "label"),
+    [
+        ("data:image/png,just%20text", "imageUrl"),
+        ("http://93.184.216.34/a.txt?signature=secret#top", "http://93.184.216.34/a.txt"),
+        (f"http://93.184.216.34/{'folder/' * 30}a.txt", "http://93.184.216.34/folder/fo…/folder/folder/"),
+    ],
+)
+async def test_what_is_no_picture_fails_the_job_which_calls_it_what_its_owner_does(
+    web: World, url: str, label: str
+) -> None:
+    failed = await upscaled(web, url)
     assert (failed["status"], failed["error"]["category"]) == ("FAILED", "permanent")
+    assert failed["error"]["message"].startswith(label)
+    assert "secret" not in failed["error"]["message"]
+    assert "input-0" not in failed["error"]["message"]
+
+
+async def test_of_several_inputs_the_one_that_is_wrong_is_named(web: World) -> None:
+    clip = "data:video/mp4;base64," + base64.b64encode(mp4()).decode()
+    body = {"operation": "video-stitch", "inputFiles": [clip, "data:text/plain,a%20text"]}
+    job = await submitted(web.as_user("ada"), body, "/api/jobs/media-processing")
+    await web.settle()
+    failed = await read(web.as_user("ada"), job)
+    assert failed["error"]["message"].startswith("inputFiles[1] is text/plain")
 
 
 async def test_an_unknown_file_of_a_job_lists_those_it_has(web: World) -> None:

@@ -141,7 +141,8 @@ def generation(
     for number in range(pictures):
         path = folder / f"given-{number}.png"
         path.write_bytes(picture())
-        inputs.append(Input(path=path, url=f"https://ours.example.org/{path.name}", content_type="image/png"))
+        url = f"https://ours.example.org/{path.name}"
+        inputs.append(Input(path=path, url=url, content_type="image/png", label=url))
     return Generation(
         capability=capability, model=model, params=params, inputs=tuple(inputs), folder=folder, name="unit-0"
     )

@@ -21,7 +21,7 @@ from taskreel.adapters.providers.studio.sound import compose_tune, speak_text
 from taskreel.adapters.providers.studio.text import write_text
 from taskreel.domain.errors import PermanentError, RateLimitedError, TemporaryError
 from taskreel.media.workers import Workers
-from taskreel.ports import Capability, Clock, Done, Generation, Model, Pending
+from taskreel.ports import Capability, Clock, Done, Generation, Input, Model, Pending
 
 _CRASH_SECONDS = 120.0
 
@@ -95,8 +95,21 @@ class Studio:
         maker = _MAKERS.get(request.capability)
         if maker is None:
             raise PermanentError(f"The studio makes no {request.capability}.", code="not_offered")
-        done = await maker(self._workers, request)
+        try:
+            done = await maker(self._workers, request)
+        except PermanentError as error:
+            raise _labelled(error, request.inputs) from error
         return replace(done, data={**(done.data or {}), "generator": LABEL, "seed": request.params["seed"]})
+
+
+def _labelled(error: PermanentError, inputs: Sequence[Input]) -> PermanentError:
+    """The error with each input called what its owner knows it by."""
+    message, details = error.message, dict(error.details)
+    for given in inputs:
+        message = message.replace(given.path.name, given.label)
+        if details.get("file") == given.path.name:
+            details["file"] = given.label
+    return PermanentError(message, code=error.code, **details)
 
 
 def _pending(left: int, operation: Mapping[str, Any]) -> Pending:
