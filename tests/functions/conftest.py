@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,27 @@ import httpx
 import pytest
 
 from functions.market import Market, Stalls, market
+from indexes import Declared, Shape
 from simulation.world import World, running
+from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.ports import Document, Query
+
+
+@pytest.fixture(autouse=True)
+def every_query_is_served_by_the_declared_indexes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Firestore would refuse it otherwise; SQLite answers anything."""
+    declared, query, aggregate = Declared.read(), SqliteStore.query, SqliteStore.aggregate
+
+    async def checked(store: SqliteStore, asked: Query, /) -> list[Document]:
+        assert declared.serve(Shape.of(asked)), f"infra/firestore.indexes.json has no index for {asked}"
+        return await query(store, asked)
+
+    async def summed(store: SqliteStore, asked: Query, /, *, total: Sequence[str] = ()) -> dict[str, int | float]:
+        assert declared.serve(Shape.of(asked, total)), f"infra/firestore.indexes.json has no index for {asked}"
+        return await aggregate(store, asked, total=total)
+
+    monkeypatch.setattr(SqliteStore, "query", checked)
+    monkeypatch.setattr(SqliteStore, "aggregate", summed)
 
 
 @pytest.fixture

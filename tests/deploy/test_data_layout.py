@@ -1,0 +1,77 @@
+"""The data as documented, exempted from indexes and removed is the data as the code writes it."""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from indexes import Declared
+from taskreel.app.oversee import AuditEntry
+from taskreel.domain.breaker import Breaker
+from taskreel.domain.credits import Account, LedgerEntry
+from taskreel.domain.job import Job
+from taskreel.domain.value import Value
+
+from .test_declarations import ROOT
+
+MODELS: dict[str, type[Value]] = {
+    "jobs": Job,
+    "accounts": Account,
+    "ledger": LedgerEntry,
+    "breakers": Breaker,
+    "audit": AuditEntry,
+}
+_ROW = re.compile(r"^\| `(\w+)/\{[\w.]+\}` \| (.+) \| [^|]+ \|$", re.MULTILINE)
+_NAMED = re.compile(
+    r'(?:(?:tx|store)\.(?:get|create|set|update|delete|watch)\(\s*|collection=|_page\(services, )"(\w+)"'
+)
+
+
+def documented() -> dict[str, set[str]]:
+    """Collection → the fields that infra/README.md names."""
+    rows = _ROW.findall((ROOT / "infra/README.md").read_text("utf-8"))
+    return {collection: set(re.findall(r"`(\w+)`", fields)) for collection, fields in rows}
+
+
+def named_in_code() -> Iterator[str]:
+    for layer in ("app", "web"):
+        for path in (ROOT / "functions/taskreel" / layer).rglob("*.py"):
+            yield from _NAMED.findall(path.read_text("utf-8"))
+
+
+def test_the_collections_of_the_code_are_those_documented() -> None:
+    # The health check asks for a document that never is.
+    assert set(named_in_code()) - {"health"} == documented().keys() == MODELS.keys()
+
+
+@pytest.mark.parametrize("collection", MODELS)
+def test_the_documented_fields_are_those_stored(collection: str) -> None:
+    stored = {field.alias for field in MODELS[collection].model_fields.values()}
+    assert documented()[collection] == stored
+
+
+def test_destroying_the_data_takes_every_collection() -> None:
+    (ids,) = re.findall(r"--collection-ids=([\w,]+)", (ROOT / "scripts/destroy").read_text("utf-8"))
+    assert set(ids.split(",")) == documented().keys()
+
+
+@pytest.mark.parametrize("collection", MODELS)
+def test_lists_maps_and_times_are_exempted_from_single_field_indexes(collection: str) -> None:
+    """Each entry of a list or map would be indexed and paid for; an index on a time caps a collection's writes."""
+    exempted = {name for kind, name in Declared.read().exempted if kind == collection}
+    dear = {field.alias for field in MODELS[collection].model_fields.values() if _is_dear(field.annotation)}
+    assert dear - exempted == set()
+
+
+def _is_dear(kind: Any) -> bool:
+    if typing.get_origin(kind) in {types.UnionType, typing.Union}:
+        return any(map(_is_dear, typing.get_args(kind)))
+    if typing.get_origin(kind) is not None:
+        return typing.get_origin(kind) in {tuple, list, dict}
+    return isinstance(kind, type) and issubclass(kind, datetime | Value)
