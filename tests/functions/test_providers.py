@@ -63,6 +63,53 @@ async def test_a_text_comes_as_the_jobs_result(stalls: Stalls) -> None:
     assert done["costUsd"] > 0
 
 
+# ── What a model does not take ───────────────────────────────────────────────────────────────────
+
+
+async def test_what_a_model_does_not_take_is_in_the_result_and_defaults_are_not(stalls: Stalls) -> None:
+    shop = await stalls("openai")
+    options = {"quality": "low", "negativePrompt": "rain", "seed": 7}
+    done = await shop.ended({"prompt": "x", "provider": "openai", "options": options})
+    missing = "gpt-image-2 at openai has no such option"
+    assert done["result"]["ignoredOptions"] == {"negativePrompt": missing, "seed": missing}
+    plain = await shop.ended({"prompt": "x", "provider": "openai"})
+    assert "ignoredOptions" not in plain["result"]
+
+
+async def test_a_voices_settings_reach_its_provider(stalls: Stalls) -> None:
+    shop = await stalls("elevenlabs")
+    settings = {"speed": 1.1, "stability": 0.4, "pitch": 60}
+    done = await shop.ended({**SAID, "provider": "elevenlabs", "settings": settings}, SOUND)
+    assert shop.fakes["elevenlabs"].calls[0].body["voice_settings"] == {"speed": 1.1, "stability": 0.4}
+    assert set(done["result"]["ignoredOptions"]) == {"pitch"}
+
+
+async def test_the_local_provider_does_not_pass_over_an_option_in_silence(stalls: Stalls) -> None:
+    shop = await stalls()
+    options = {"width": 64, "height": 64, "sampler": "euler", "providerOptions": {"logo": True}}
+    done = await shop.ended({"prompt": "x", "provider": "studio", "options": options})
+    assert set(done["result"]["ignoredOptions"]) == {"sampler", "logo"}
+
+
+async def test_a_format_that_a_model_does_not_write_is_refused_at_once(stalls: Stalls) -> None:
+    shop = await stalls("elevenlabs", stand_in_provider=None)
+    body = {**SAID, "provider": "elevenlabs", "outputFormat": "flac"}
+    refused = problem(await shop.user().post(SOUND, json=body), 422, "no_provider")
+    assert "eleven_multilingual_v2 cannot do flac files" in refused["detail"]
+
+
+async def test_a_world_is_told_the_service_in_all_its_wishes(stalls: Stalls) -> None:
+    shop = await stalls("openai")
+    wishes = {"style": "baroque", "tone": "calm", "language": "fr"}
+    body = {"prompt": "islands", "genre": "fantasy", "places": 3, "provider": "openai", "options": wishes}
+    done = await shop.ended(body, "/api/jobs/world-building")
+    assert done["status"] == "COMPLETED", done["error"]
+    told = shop.fakes["openai"].calls[0].body["instructions"]
+    assert {"Genre: fantasy", "Number of places: 3", "Style: baroque", "Tone: calm", "Language: fr"} <= set(
+        told.splitlines()
+    )
+
+
 # ── What providers do wrong ──────────────────────────────────────────────────────────────────────
 
 

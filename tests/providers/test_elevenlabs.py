@@ -18,7 +18,8 @@ def adapter(fake: FakeElevenLabs) -> ElevenLabs:
 
 async def test_speech_in_a_voice_language_and_format(tmp_path: Path) -> None:
     fake = FakeElevenLabs()
-    params = {"text": "Guten Abend", "voice": "voice1", "language": "de", "outputFormat": "wav", "seed": 7}
+    params = {"text": "Guten Abend", "voice": "voice1", "language": "de-AT", "outputFormat": "wav", "seed": 7}
+    params |= {"stability": 0.4, "similarityBoost": 0.7, "style": 0.2, "speed": 1.1}
     done = await run(adapter(fake), generation(tmp_path, Capability.SPEECH, "", params))
     assert fake.calls[0].path == "/v1/text-to-speech/voice1"
     assert fake.calls[0].query == {"output_format": "wav_44100"}
@@ -27,6 +28,7 @@ async def test_speech_in_a_voice_language_and_format(tmp_path: Path) -> None:
         "text": "Guten Abend",
         "language_code": "de",
         "seed": 7,
+        "voice_settings": {"stability": 0.4, "similarity_boost": 0.7, "style": 0.2, "speed": 1.1},
     }
     assert done.cost_usd == pytest.approx(11 * 0.18 / 1000)
 

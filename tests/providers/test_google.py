@@ -42,14 +42,24 @@ async def test_a_schema_is_put_in_googles_dialect(tmp_path: Path) -> None:
             "tags": {"type": "array", "items": {"title": "t"}},
         },
     }
-    params = {"prompt": "A title", "instructions": "Be brief.", "schema": schema}
+    params = {"prompt": "A title", "instructions": "Be brief.", "schema": schema, "temperature": 0.2, "maxTokens": 400}
     done = await run(adapter(fake), generation(tmp_path, Capability.TEXT, "", params))
-    assert fake.calls[0].body["generationConfig"]["responseSchema"] == {
+    config = fake.calls[0].body["generationConfig"]
+    assert (config["temperature"], config["maxOutputTokens"]) == (0.2, 400)
+    assert config["responseSchema"] == {
         "type": "object",
         "properties": {"title": {"type": "string"}, "tags": {"type": "array", "items": {}}},
     }
     assert fake.calls[0].body["systemInstruction"] == {"parts": [{"text": "Be brief."}]}
     assert done.cost_usd == pytest.approx((100 * 0.75 + 200 * 3.75) / 1e6)
+
+
+async def test_a_text_that_is_cut_off_is_not_bought_again(tmp_path: Path) -> None:
+    fake = FakeGoogle()
+    fake.answer, fake.finish = '{"titl', "MAX_TOKENS"
+    with pytest.raises(PermanentError) as caught:
+        await run(adapter(fake), generation(tmp_path, Capability.TEXT, "", {"prompt": "A title", "maxTokens": 16}))
+    assert caught.value.code == "output_truncated"
 
 
 async def test_a_video_is_snapped_to_what_veo_makes(tmp_path: Path) -> None:

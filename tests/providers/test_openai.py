@@ -52,7 +52,7 @@ async def test_the_cost_of_pictures_is_counted_from_their_tokens(tmp_path: Path)
 
 async def test_speech_has_voice_and_instructions(tmp_path: Path) -> None:
     fake = FakeOpenAI()
-    params = {"text": "Hello", "instructions": "whisper", "outputFormat": "wav"}
+    params = {"text": "Hello", "instructions": "whisper", "outputFormat": "wav", "speed": 1.5}
     done = await run(adapter(fake), generation(tmp_path, Capability.SPEECH, "gpt-4o-mini-tts", params))
     assert fake.calls[0].body == {
         "model": "gpt-4o-mini-tts",
@@ -60,16 +60,18 @@ async def test_speech_has_voice_and_instructions(tmp_path: Path) -> None:
         "input": "Hello",
         "instructions": "whisper",
         "response_format": "wav",
+        "speed": 1.5,
     }
     assert done.cost_usd == pytest.approx(0.015 * 5 / 1000)
 
 
 async def test_text_runs_in_the_background_with_its_schema(tmp_path: Path) -> None:
     fake = FakeOpenAI()
-    params = {"prompt": "A title", "instructions": "Be brief.", "schema": SCHEMA}
+    params = {"prompt": "A title", "instructions": "Be brief.", "schema": SCHEMA, "temperature": 0.2, "maxTokens": 400}
     done = await run(adapter(fake), generation(tmp_path, Capability.TEXT, "", params))
     body = fake.calls[0].body
     assert body["background"] is True
+    assert (body["temperature"], body["max_output_tokens"]) == (0.2, 400)
     assert body["text"]["format"] == {"type": "json_schema", "name": "result", "strict": True, "schema": SCHEMA}
     assert done.data == {"title": "The lamp"}
     assert done.cost_usd == pytest.approx((100 * 0.75 + 200 * 4.5) / 1e6)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from taskreel.app.breakers import breaker_id
-from taskreel.app.services import Asked, Services
+from taskreel.app.services import Services
 from taskreel.app.serving import Wanted, choice_for
 from taskreel.domain.breaker import blames
 from taskreel.domain.choice import ELSEWHERE, Choice, next_offer
@@ -71,11 +71,6 @@ class Failover:
     async def succeeded(self, run: UnitRun, called_at: datetime) -> None:
         """Tell the breaker of finished work."""
         await self._ended(run, failed=False, begun_at=run.begun_at or called_at)
-
-    def estimate(self, run: UnitRun, unit: Unit) -> float | None:
-        """About what the unit costs with its provider."""
-        asked = Asked(unit.capability, run.model or "", unit.params, len(unit.input_urls), self._services.clock.now())
-        return self._services.providers.catalogue.estimate(run.provider, asked)
 
     async def _ended(self, run: UnitRun, *, failed: bool, begun_at: datetime) -> None:
         id_, now = breaker_id(run.provider, run.model), self._services.clock.now()

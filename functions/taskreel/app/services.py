@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random, SystemRandom
@@ -62,6 +62,9 @@ class Catalogue(Protocol):
 
     def estimate(self, provider: str, asked: Asked, /) -> float | None:
         """About what it costs in US dollars there."""
+
+    def ignored(self, provider: str, asked: Asked, given: Collection[str], /) -> Mapping[str, str]:
+        """Which of the options `given` it does not take as they are, and why."""
 
     def models(self, provider: str, on: datetime, /) -> Sequence[Mapping[str, Any]]:
         """Every model, as callers may see it; `name` is what its breaker is called by."""

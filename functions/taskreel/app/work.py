@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+
 from taskreel.app.failover import Failover
 from taskreel.app.inputs import bring
 from taskreel.app.keep import keep
-from taskreel.app.services import Services
+from taskreel.app.services import Asked, Services
 from taskreel.domain.errors import (
     AMBIGUOUS,
     UNSURE,
@@ -222,6 +224,8 @@ class Work:
 
     async def _done(self, index: int, answer: Done) -> None:
         unit, plan, began = self._units[index], self._plan[index], self._services.clock.now()
+        catalogue = self._services.providers.catalogue
+        asked = Asked(plan.capability, unit.model or "", plan.params, len(plan.input_urls), began)
         try:
             artifacts = await keep(self._services, self._job, answer.outputs, plan.name, self._folder)
         except RunError as error:
@@ -230,11 +234,13 @@ class Work:
         if self._buys(unit):
             await self._failover.succeeded(unit, began)
             known = answer.cost_usd
-            estimate = self._failover.estimate(unit, plan) if known is None else None
+            estimate = catalogue.estimate(unit.provider, asked) if known is None else None
             cost = {"cost_usd": estimate if known is None else known, "cost_estimated": estimate is not None}
-        data = dict(answer.data) if answer.data else None
+        data = dict(answer.data or {})
+        if ignored := catalogue.ignored(unit.provider, asked, options_given(self._job.payload)):
+            data["ignoredOptions"] = dict(ignored)
         ended = dict.fromkeys(("operation", "begun_at", "due_at", "error"))
-        self._set(index, state=UnitState.DONE, **ended, artifacts=artifacts, data=data, **cost)
+        self._set(index, state=UnitState.DONE, **ended, artifacts=artifacts, data=data or None, **cost)
         self._fractions[index] = 1.0
 
     def _unkept(self, index: int, error: RunError) -> RunError:
@@ -270,6 +276,15 @@ class Work:
 
     def _set(self, index: int, **changes: Any) -> None:
         self._units[index] = self._units[index].model_copy(update=changes)
+
+
+def options_given(payload: Mapping[str, Any]) -> set[str]:
+    """The names, as provider calls carry them, of all that a caller has set; what is only a default is not there."""
+    found = {to_camel(name) for name in payload}
+    for name, value in payload.items():
+        if isinstance(value, Mapping) and name not in {"providerOptions", "studio"}:
+            found |= options_given(value)
+    return found
 
 
 async def _nothing() -> None:

@@ -9,6 +9,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, mode
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from taskreel.domain.value import Value
+from taskreel.jobtypes.audio_synthesis import VoiceSettings
 from taskreel.jobtypes.image_generation import CREDITS as IMAGE_CREDITS
 from taskreel.jobtypes.image_generation import ImageOptions
 from taskreel.jobtypes.image_upscale import CREDITS as UPSCALE_CREDITS
@@ -16,7 +17,7 @@ from taskreel.jobtypes.image_upscale import UpscaleOptions
 from taskreel.jobtypes.job_type import JobType, Language, MediaUrl, Options, SoundFormat, Submission, Unit, params_of
 from taskreel.jobtypes.video_generation import CREDITS as VIDEO_CREDITS
 from taskreel.jobtypes.video_generation import VideoOptions
-from taskreel.jobtypes.writing import WritingOptions
+from taskreel.jobtypes.writing import WritingOptions, told
 from taskreel.ports import Capability
 
 _TASKS: dict[str, Capability] = {
@@ -44,7 +45,7 @@ _TASKS: dict[str, Capability] = {
 
 
 class TextParameters(WritingOptions):
-    """`schema` (JSON Schema) asks a model for an object. `kind` and the counts are for the local grammar."""
+    """`schema` (JSON Schema) asks a model for an object. `kind` and the counts go to a model as instructions."""
 
     instructions: str | None = Field(default=None, max_length=50_000)
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
@@ -61,14 +62,13 @@ class UpscaleParameters(UpscaleOptions):
     scale: float = Field(default=2, gt=1, le=8)
 
 
-class SpeechParameters(Options):
+class SpeechParameters(VoiceSettings, Options):
     """How it is spoken."""
 
     voice: str | None = Field(default=None, max_length=100)
-    language: Language = "en"
+    language: Language | None = None
     output_format: SoundFormat = "mp3"
-    speed: float | None = Field(default=None, ge=0.5, le=2.5)
-    pitch: int | None = Field(default=None, ge=0, le=99)
+    instructions: str | None = Field(default=None, max_length=2000)
 
 
 class MusicParameters(Options):
@@ -155,10 +155,11 @@ def _options(job: AiProcessing) -> Options:
 def _units(job: AiProcessing) -> tuple[Unit, ...]:
     capability = _TASKS[job.task.lower()]
     word = "text" if capability is Capability.SPEECH else "prompt"
+    params = params_of(_options(job), **{word: job.input.prompt or ""})
     return (
         Unit(
             capability=capability,
-            params=params_of(_options(job), **{word: job.input.prompt or ""}),
+            params=told(params) if capability is Capability.TEXT else params,
             credits=_PARAMETERS[capability][1],
             input_urls=tuple(job.input.files),
             name=str(capability),

@@ -24,7 +24,7 @@ class VoiceSettings(Value):
 
 
 class AudioSynthesis(Submission):
-    """`{text, voice, language, outputFormat, settings{speed, pitch}, instructions}`."""
+    """`{text, voice, language, outputFormat, settings{speed, pitch, stability, …}, instructions}`."""
 
     text: str = Field(
         min_length=1, max_length=50_000, pattern=r"\w", validation_alias=AliasChoices("text", "input", "script")
@@ -32,7 +32,8 @@ class AudioSynthesis(Submission):
     voice: str | None = Field(
         default=None, max_length=100, validation_alias=AliasChoices("voice", "voiceId", "voice_id")
     )
-    language: Language = "en"
+    #: That of the text, where the provider can tell.
+    language: Language | None = None
     output_format: SoundFormat = Field(
         default="mp3", validation_alias=AliasChoices("outputFormat", "output_format", "format")
     )

@@ -45,9 +45,8 @@ class ScriptGeneration(Submission):
 def _units(job: ScriptGeneration) -> tuple[Unit, ...]:
     own = {"style": job.style, "tone": job.tone, "language": job.language}
     options = job.options.model_copy(update={name: value for name, value in own.items() if value is not None})
-    task = f"{_TASK} Its title is {job.title!r}." if job.title else _TASK
     fields = {"genre": job.genre, "format": job.format, "title": job.title, "seed": job.seed, "options": options}
-    return (text_unit("script", job.prompt, task, SCRIPT, sceneCount=job.scene_count, **fields),)
+    return (text_unit("script", job.prompt, _TASK, SCRIPT, sceneCount=job.scene_count, **fields),)
 
 
 SCRIPT_GENERATION = JobType(

@@ -38,7 +38,7 @@ def _pipeline(job: WorldBuilding) -> Pipeline:
         placeCount=job.places,
         characterCount=job.characters,
         schema=WORLD,
-        instructions=f"{_TASK} Give {job.places} places and {job.characters} characters.",
+        instructions=_TASK,
         **given,
     )
     provider = {name: value for name, value in (("provider", job.provider), ("model", job.model)) if value}

@@ -14,6 +14,19 @@ from taskreel.jobtypes.job_type import Language, Options, Unit, params_of
 from taskreel.ports import Capability
 
 CREDITS = 1
+#: What a service is told in words, and the local grammar reads as fields.
+_WISHES = {
+    "title": "Title",
+    "genre": "Genre",
+    "format": "Format",
+    "sceneCount": "Number of scenes",
+    "placeCount": "Number of places",
+    "characterCount": "Number of characters",
+    "style": "Style",
+    "tone": "Tone",
+    "audience": "Audience",
+    "language": "Language",
+}
 
 
 class WritingOptions(Options):
@@ -36,17 +49,19 @@ def scenes_field(default: int | None) -> Any:
 def text_unit(kind: str, prompt: str, task: str, schema: Mapping[str, Any] | None, **more: Any) -> Unit:
     """The call that writes: services get `instructions` and `schema`, the local grammar `kind` and the fields."""
     options: WritingOptions = more.pop("options", WritingOptions())
-    wishes = [f"{name}: {value}" for name, value in _wishes(options, more).items()]
-    instructions = "\n".join([task, *wishes, "Answer with the JSON object alone." if schema else ""]).strip()
-    params = params_of(options, kind=kind, prompt=prompt, instructions=instructions, schema=schema, **more)
-    return Unit(capability=Capability.TEXT, params=params, credits=CREDITS, name=kind)
+    params = params_of(options, kind=kind, prompt=prompt, instructions=task, schema=schema, **more)
+    return Unit(capability=Capability.TEXT, params=told(params), credits=CREDITS, name=kind)
 
 
-def _wishes(options: WritingOptions, more: Mapping[str, Any]) -> dict[str, Any]:
-    told = {"Genre": more.get("genre"), "Format": more.get("format"), "Number of scenes": more.get("sceneCount")}
-    told |= {"Style": options.style, "Tone": options.tone, "Audience": options.audience}
-    told |= {"Language": options.language or "that of the prompt"}
-    return {name: value for name, value in told.items() if value is not None}
+def told(params: Mapping[str, Any]) -> dict[str, Any]:
+    """`params` with all that is wished for in the instructions too."""
+    kind = params.get("kind", "text")
+    written = {} if kind == "text" else {"language": "that of the prompt"}
+    task = params.get("instructions") or ("" if kind == "text" else f"Write a {kind} from the user's prompt.")
+    wishes = [f"{word}: {value}" for name, word in _WISHES.items() if (value := {**written, **params}.get(name))]
+    lines = [task, *wishes, "Answer with the JSON object alone." if params.get("schema") else ""]
+    instructions = "\n".join(filter(None, lines))
+    return {**params, **({"instructions": instructions} if instructions else {})}
 
 
 def _object(**properties: Any) -> dict[str, Any]:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .fake import Check, Fake, Mischief, Refused, between
 
+SETTINGS: dict[str, Callable[[Any], bool]] = {
+    "stability": between(0, 1),
+    "similarity_boost": between(0, 1),
+    "style": between(0, 1),
+    "speed": between(0.7, 1.2),
+}
 SPEECH: dict[str, Check] = {
     "text": str,
     "model_id": str,
-    "language_code": str,
-    "voice_settings": dict,
+    "language_code": lambda value: len(value) == 2,
+    "voice_settings": lambda value: all(name in SETTINGS and SETTINGS[name](number) for name, number in value.items()),
     "seed": between(0, 2**32 - 1),
     "previous_text": str,
     "next_text": str,

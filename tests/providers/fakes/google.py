@@ -24,7 +24,8 @@ CONFIG: dict[str, Check] = {
     "imageConfig": dict,
     "responseMimeType": among("application/json"),
     "responseSchema": dict,
-    "temperature": float,
+    "temperature": between(0, 2),
+    "maxOutputTokens": int,
 }
 IMAGE_CONFIG: dict[str, Check] = {"aspectRatio": RATIOS, "imageSize": among("1K", "2K", "4K")}
 INSTANCE: dict[str, Check] = {"prompt": str, "image": dict, "lastFrame": dict, "referenceImages": list, "video": dict}
@@ -49,6 +50,7 @@ class FakeGoogle(Fake):
     vertex_url = f"https://us-central1-aiplatform.googleapis.com{VERTEX}"
     key = "AIzaSy0123456789abcdefghijklmnop"
     answer: str = '{"title": "The lamp"}'
+    finish: str = "STOP"
 
     def routes(self) -> list[Route]:
         return [
@@ -96,7 +98,7 @@ class FakeGoogle(Fake):
             return JSONResponse({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}})
         parts = self._picture() if "IMAGE" in config.get("responseModalities", ()) else [{"text": self.answer}]
         parts = [] if self.mischief is Mischief.EMPTY else parts
-        candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}
+        candidate = {"content": {"role": "model", "parts": parts}, "finishReason": self.finish}
         usage = {"promptTokenCount": 100, "candidatesTokenCount": 200}
         return JSONResponse({"candidates": [candidate], "usageMetadata": usage})
 

@@ -40,7 +40,8 @@ TEXT: dict[str, Check] = {
     "instructions": str,
     "background": bool,
     "store": bool,
-    "max_output_tokens": int,
+    "max_output_tokens": between(16, 200_000, multiple=1),
+    "temperature": between(0, 2),
     "text": lambda value: set(value) == {"format"} and _is_format(value["format"]),
 }
 MODELS = {"gpt-image-2", "gpt-image-2.6-flare", "gpt-4o-mini-tts", "tts-1", "gpt-5.4-mini", "gpt-5.4"}

@@ -22,20 +22,6 @@ from taskreel.domain.errors import PermanentError
 from taskreel.ports import Done, Generation, Model, Pending
 
 POLL_AFTER = timedelta(seconds=2)
-COMMON = {
-    "prompt": "prompt",
-    "seed": "seed",
-    "outputFormat": "output_format",
-    "safetyTolerance": "safety_tolerance",
-}
-UPSAMPLED = COMMON | {"promptUpsampling": "prompt_upsampling"}
-#: What each path knows of our parameters, where it is not COMMON.
-FIELDS = {
-    "flux-2-flex": UPSAMPLED | {"steps": "steps", "guidance": "guidance"},
-    "flux-pro-1.1": UPSAMPLED,
-    "flux-kontext-pro": UPSAMPLED,
-    "flux-kontext-max": UPSAMPLED,
-}
 
 
 class BlackForestLabs:
@@ -121,8 +107,7 @@ def verify_webhook(headers: Mapping[str, str], body: bytes, secret: str, now: da
 
 
 def _body(row: ModelRow, request: Generation) -> dict[str, Any]:
-    fields = wire.picked(request.params, FIELDS.get(row.path, COMMON))
-    return fields | _shape(row, request) | _pictures(row, request)
+    return wire.picked(request.params, row.fields) | _shape(row, request) | _pictures(row, request)
 
 
 def _shape(row: ModelRow, request: Generation) -> dict[str, Any]:

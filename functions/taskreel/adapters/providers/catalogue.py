@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -40,6 +40,15 @@ class ModelTable:
             return models.estimate(_row(provider, asked), asked.params)
         except InvalidError:
             return None
+
+    def ignored(self, provider: str, asked: Asked, given: Collection[str], /) -> Mapping[str, str]:
+        """Which of the options `given` it does not take as they are, and why."""
+        if provider == "studio":
+            return models.studio_ignores(asked.capability, asked.params, given)
+        try:
+            return models.ignored(_row(provider, asked), asked.params, given)
+        except InvalidError:  # retired since
+            return {}
 
     def models(self, provider: str, on: datetime, /) -> Sequence[Mapping[str, Any]]:
         """Every model, retired ones too."""
@@ -81,4 +90,6 @@ def _view(row: ModelRow, on: datetime) -> dict[str, Any]:
         "maxPixels": row.max_pixels,
         "maxInputs": row.max_inputs,
         "maxResults": row.max_results,
+        "formats": row.formats,
+        "options": sorted(row.options),
     }

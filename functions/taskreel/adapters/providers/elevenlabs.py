@@ -1,11 +1,12 @@
 """ElevenLabs: speech and music, in the answer. Source: elevenlabs 2.78's captures.
 
-`voice` is a voice id; `language` an ISO 639-1 code; the format becomes the line's usual quality. No cancel, no
-idempotency key. A voice that does not exist is `voice_unknown`; no credit comes as a 401 there.
+`voice` is a voice id; of `language` its ISO 639-1 code goes along; the format becomes the line's usual quality. No
+cancel, no idempotency key. A voice that does not exist is `voice_unknown`; no credit comes as a 401 there.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ import httpx
 
 from taskreel.adapters.providers import models, wire
 from taskreel.adapters.providers.http import Http, no_output
+from taskreel.adapters.providers.model_table import VOICE_SETTINGS
 from taskreel.adapters.providers.models import ModelRow
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Done, Generation, Model, Pending
@@ -24,7 +26,6 @@ FORMATS = {
     "opus": "opus_48000_128",
     "pcm": "pcm_24000",
 }
-SPOKEN = {"text": "text", "language": "language_code", "seed": "seed"}
 
 
 class ElevenLabs:
@@ -89,11 +90,17 @@ def _asked(row: ModelRow, request: Generation) -> tuple[str, dict[str, Any]]:
     params = request.params
     if request.capability is Capability.MUSIC:
         length_ms = int((params.get("duration") or 30) * 1000)
-        return "/v1/music", {"prompt": params.get("prompt"), "music_length_ms": length_ms, "model_id": row.path}
+        body = wire.picked(params, row.fields) | {"music_length_ms": length_ms, "model_id": row.path}
+        return "/v1/music", body
     voice = params.get("voice") or RACHEL
     if not voice.isalnum():  # it goes into the path
         raise PermanentError(f"elevenlabs has no voice {voice!r}; give a voice id", code="voice_unknown")
-    return f"/v1/text-to-speech/{voice}", {"model_id": row.path, **wire.picked(params, SPOKEN)}
+    body = {"model_id": row.path, **wire.picked(params, row.fields)}
+    if language := params.get("language"):
+        body["language_code"] = re.split("[-_]", language)[0].lower()
+    if settings := wire.picked(params, VOICE_SETTINGS):
+        body["voice_settings"] = settings
+    return f"/v1/text-to-speech/{voice}", body
 
 
 def _cost(row: ModelRow, request: Generation, answer: httpx.Response) -> float | None:

@@ -25,17 +25,6 @@ from taskreel.ports import Capability, Done, Generation, Model, Pending
 
 POLL_AFTER = timedelta(seconds=3)
 INLINE_BYTES = 5_000_000
-ANY = {"prompt": "prompt", "seed": "seed"}
-FLUX = ANY | {"numImages": "num_images", "outputFormat": "output_format"}
-OPEN_FLUX = FLUX | {"steps": "num_inference_steps", "guidance": "guidance_scale"}
-#: Our parameters under the model's names.
-FIELDS = {
-    "fal-ai/flux/schnell": OPEN_FLUX,
-    "fal-ai/flux/dev": OPEN_FLUX,
-    "fal-ai/flux-pro/v1.1": FLUX,
-    "fal-ai/flux-pro/kontext": FLUX | {"guidance": "guidance_scale"},
-    "fal-ai/esrgan": {"scale": "scale", "faceEnhance": "face"},
-}
 #: Where models put their files: a list, or one.
 PLACES = ("images", "image", "video", "audio", "audio_file")
 
@@ -136,10 +125,10 @@ def _signed_by(key: Mapping[str, str], signature: bytes, signed: bytes) -> bool:
 
 def _body(row: ModelRow, request: Generation) -> dict[str, Any]:
     params = request.params
-    body = wire.picked(params, FIELDS.get(row.path, ANY))
+    body = wire.picked(params, row.fields)
     if row.ratios and (shape := wire.nearest_ratio(params, row.ratios)):
         body["aspect_ratio"] = shape
-    elif row.path in FIELDS and request.capability is Capability.IMAGE:
+    elif "width" in row.options:
         size = wire.size(params, multiple=8, least=64, most=4096, max_pixels=2**24)
         body |= {"image_size": {"width": size[0], "height": size[1]}} if size else {}
     if request.inputs:

@@ -18,6 +18,7 @@ import httpx
 from taskreel.adapters.providers import models, wire
 from taskreel.adapters.providers.http import Http, failed, moderated, no_output
 from taskreel.adapters.providers.models import ModelRow
+from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Done, Generation, Input, Model, Output, Pending
 
 POLL_AFTER = timedelta(seconds=10)
@@ -96,6 +97,8 @@ class Google:
         candidate = (reply.get("candidates") or [{}])[0]
         if (reply.get("promptFeedback") or {}).get("blockReason") or candidate.get("finishReason") in BLOCKED:
             raise moderated(self.name)
+        if candidate.get("finishReason") == "MAX_TOKENS":
+            raise PermanentError("google's text was cut off at its length limit", code="output_truncated")
         parts = (candidate.get("content") or {}).get("parts") or ()
         if request.capability is Capability.TEXT:
             usage = reply.get("usageMetadata") or {}
@@ -124,7 +127,7 @@ def _content_body(row: ModelRow, request: Generation) -> dict[str, Any]:
     body: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": params.get("prompt") or ""}, *parts]}]}
     if params.get("instructions"):
         body["systemInstruction"] = {"parts": [{"text": params["instructions"]}]}
-    config: dict[str, Any] = dict(wire.seed(params, MOST_SEED))
+    config: dict[str, Any] = wire.picked(params, row.fields) | wire.seed(params, MOST_SEED)
     if request.capability is Capability.IMAGE:
         config |= {"responseModalities": ["TEXT", "IMAGE"], "imageConfig": _image_config(row, params)}
     elif params.get("schema"):
@@ -143,7 +146,7 @@ def _video_body(row: ModelRow, request: Generation) -> dict[str, Any]:
     params = request.params
     instance = {"prompt": params.get("prompt") or ""}
     frames = dict(zip(("image", "lastFrame"), map(_frame, request.inputs), strict=False))
-    asked = wire.picked(params, {"negativePrompt": "negativePrompt", "audio": "generateAudio"})
+    asked = wire.picked(params, row.fields)
     asked |= wire.seed(params, MOST_VIDEO_SEED)
     asked["durationSeconds"] = wire.nearest(params.get("duration") or 8, row.durations)
     asked["aspectRatio"] = wire.nearest_ratio(params, row.ratios) or row.ratios[0]

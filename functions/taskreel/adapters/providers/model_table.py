@@ -63,6 +63,18 @@ class ModelRow:
     needs_input: bool = False
     #: How many results one request can ask for.
     max_results: int = 1
+    #: How long a text it speaks.
+    max_characters: int | None = None
+    #: What it writes, where that is less than we know.
+    formats: tuple[str, ...] = ()
+    #: Our options that it takes: those that go to it under a name of its own, and those that its adapter works out.
+    fields: Mapping[str, str] = field(default_factory=dict)
+    computed: frozenset[str] = frozenset()
+
+    @property
+    def options(self) -> frozenset[str]:
+        """Every option of ours that it takes; what it is sent word for word, all take."""
+        return self.computed | self.fields.keys() | {"providerOptions"}
 
     def current(self, on: date) -> bool:
         """Whether the provider still has it on a day."""
@@ -79,41 +91,120 @@ FOUR_MEGAPIXELS = 4_194_304
 REAL_ESRGAN = "nightmareai/real-esrgan:f121d640bd286e1fdc67f9799164c1d5be36ff74576ee11c803ae5b665dd46aa"
 
 
+#: A size, or a ratio, which each adapter makes the nearest that the model has.
+SHAPE = frozenset({"width", "height", "aspectRatio"})
+#: `jobtypes.writing` tells all of these in the instructions.
+TOLD = frozenset(
+    {"kind", "genre", "format", "title", "sceneCount", "placeCount", "characterCount", "style", "tone", "audience"}
+    | {"language", "schema"}
+)
+ANY = {"prompt": "prompt", "seed": "seed"}
+FLUX = ANY | {"outputFormat": "output_format"}
+BFL = FLUX | {"safetyTolerance": "safety_tolerance"}
+BFL_UPSAMPLED = BFL | {"promptUpsampling": "prompt_upsampling"}
+FAL_FLUX = FLUX | {"numImages": "num_images"}
+FAL_OPEN_FLUX = FAL_FLUX | {"steps": "num_inference_steps", "guidance": "guidance_scale"}
+REPLICATE_OPEN_FLUX = FLUX | {"numImages": "num_outputs", "steps": "num_inference_steps"}
+RUNWAY = {"prompt": "promptText", "seed": "seed"}
+RUNWAY_VEO = {"prompt": "promptText", "negativePrompt": "negativePrompt", "audio": "audio"}
+STABILITY_UPSCALE = {"prompt": "prompt", "outputFormat": "output_format", "negativePrompt": "negative_prompt"}
+STABILITY = STABILITY_UPSCALE | {"style": "style_preset"}
+OPENAI_PICTURE = {"prompt": "prompt", "numImages": "n", "quality": "quality", "outputFormat": "output_format"}
+OPENAI_TEXT = {
+    "prompt": "input",
+    "instructions": "instructions",
+    "temperature": "temperature",
+    "maxTokens": "max_output_tokens",
+}
+OPENAI_SPEECH = {"text": "input", "outputFormat": "response_format", "speed": "speed"}
+GEMINI_TEXT = {"temperature": "temperature", "maxTokens": "maxOutputTokens"}
+#: ElevenLabs' names, all under `voice_settings`.
+VOICE_SETTINGS = {
+    "stability": "stability",
+    "similarityBoost": "similarity_boost",
+    "style": "style",
+    "speed": "speed",
+}
+VEO = {"negativePrompt": "negativePrompt", "audio": "generateAudio"}
+
+#: What the local provider takes, by capability; it makes them itself, so there is no row of it.
+STUDIO: Mapping[Capability, frozenset[str]] = {
+    IMAGE: frozenset({"prompt", "seed", "width", "height", "outputFormat"}),
+    VIDEO: frozenset({"prompt", "seed", "width", "height", "fps", "duration"}),
+    UPSCALE: frozenset({"scale", "outputFormat"}),
+    TEXT: (TOLD - {"tone", "audience"}) | {"prompt", "seed"},
+    SPEECH: frozenset({"text", "voice", "language", "outputFormat", "speed", "pitch"}),
+    MUSIC: frozenset({"prompt", "seed", "duration", "outputFormat"}),
+}
+
+
 def _bfl(name: str, usd: float, *, path: str = "", unit: Unit = Unit.IMAGE, **more: Any) -> ModelRow:
-    return ModelRow(name=name, provider="bfl", path=path or name, capability=IMAGE, usd=usd, unit=unit, **more)
+    takes = {"fields": BFL, "computed": SHAPE, **more}
+    return ModelRow(name=name, provider="bfl", path=path or name, capability=IMAGE, usd=usd, unit=unit, **takes)
 
 
 def _runway(name: str, capability: Capability, usd: float, unit: Unit, **more: Any) -> ModelRow:
-    return ModelRow(name=name, provider="runway", path=name, capability=capability, usd=usd, unit=unit, **more)
+    computed = {IMAGE: SHAPE, VIDEO: SHAPE | {"duration"}, UPSCALE: frozenset({"scale"}), SPEECH: frozenset({"voice"})}
+    takes = {"computed": computed[capability], **more}
+    return ModelRow(name=name, provider="runway", path=name, capability=capability, usd=usd, unit=unit, **takes)
 
 
 def _stability(name: str, path: str, usd: float, *, capability: Capability = IMAGE, **more: Any) -> ModelRow:
-    return ModelRow(name=name, provider="stability", path=path, capability=capability, usd=usd, unit=Unit.IMAGE, **more)
+    takes = {"fields": STABILITY, "computed": SHAPE | {"seed"} if capability is IMAGE else frozenset({"seed"}), **more}
+    return ModelRow(
+        name=name, provider="stability", path=path, capability=capability, usd=usd, unit=Unit.IMAGE, **takes
+    )
 
 
 def _openai(name: str, capability: Capability, usd: float, unit: Unit, **more: Any) -> ModelRow:
+    takes: dict[Capability, dict[str, Any]] = {
+        IMAGE: {"fields": OPENAI_PICTURE, "computed": SHAPE},
+        VIDEO: {},
+        TEXT: {"fields": OPENAI_TEXT, "computed": TOLD},
+        SPEECH: {"computed": frozenset({"voice"}), "formats": ("mp3", "wav", "opus", "flac"), "max_characters": 4096},
+    }
+    more = {**takes[capability], **more}
     return ModelRow(name=name, provider="openai", path=name, capability=capability, usd=usd, unit=unit, **more)
 
 
 def _google(name: str, capability: Capability, usd: float, unit: Unit, **more: Any) -> ModelRow:
-    more = {"path": name, **more}
+    takes: dict[Capability, dict[str, Any]] = {
+        IMAGE: {"computed": SHAPE | {"prompt", "seed"}},
+        VIDEO: {"fields": VEO, "computed": SHAPE | {"prompt", "seed", "duration"}},
+        TEXT: {"fields": GEMINI_TEXT, "computed": TOLD | {"prompt", "instructions", "seed"}},
+    }
+    more = {"path": name, **takes[capability], **more}
     return ModelRow(name=name, provider="google", capability=capability, usd=usd, unit=unit, **more)
 
 
 def _eleven(name: str, usd: float, *, capability: Capability = SPEECH, unit: Unit, **more: Any) -> ModelRow:
-    return ModelRow(name=name, provider="elevenlabs", path=name, capability=capability, usd=usd, unit=unit, **more)
+    return ModelRow(
+        name=name,
+        provider="elevenlabs",
+        path=name,
+        capability=capability,
+        usd=usd,
+        unit=unit,
+        formats=("mp3", "wav", "opus"),
+        **more,
+    )
 
 
 def _replicate(name: str, path: str, usd: float, *, capability: Capability = IMAGE, **more: Any) -> ModelRow:
-    unit = more.pop("unit", Unit.IMAGE)
-    return ModelRow(name=name, provider="replicate", path=path, capability=capability, usd=usd, unit=unit, **more)
+    more = {"unit": Unit.IMAGE, "fields": FLUX, "computed": SHAPE, **more}
+    return ModelRow(name=name, provider="replicate", path=path, capability=capability, usd=usd, **more)
 
 
 def _fal(name: str, path: str, usd: float, *, capability: Capability = IMAGE, **more: Any) -> ModelRow:
-    unit = more.pop("unit", Unit.MEGAPIXEL)
-    return ModelRow(name=name, provider="fal", path=path, capability=capability, usd=usd, unit=unit, **more)
+    more = {"unit": Unit.MEGAPIXEL, "fields": FAL_FLUX, "computed": SHAPE, **more}
+    return ModelRow(name=name, provider="fal", path=path, capability=capability, usd=usd, **more)
 
 
+SD3: dict[str, Any] = {"fields": STABILITY | {"guidance": "cfg_scale"}, "formats": ("png", "jpeg")}
+ELEVEN_SPEECH: dict[str, Any] = {
+    "fields": {"text": "text", "seed": "seed"},
+    "computed": frozenset({"voice", "language", "outputFormat", *VOICE_SETTINGS}),
+}
 GPT_IMAGE_2 = {"low": 0.006, "medium": 0.053, "high": 0.211}
 
 #: The first row of a provider and capability is its default.
@@ -129,15 +220,23 @@ ROWS: tuple[ModelRow, ...] = (
         aliases=("flux-pro", "flux"),
     ),
     *(
-        _bfl(name, usd, unit=Unit.MEGAPIXEL, max_inputs=pictures, max_pixels=FOUR_MEGAPIXELS)
-        for name, usd, pictures in (
-            ("flux-2-max", 0.07, 8),
-            ("flux-2-flex", 0.06, 8),
-            ("flux-2-klein-4b", 0.014, 4),
-            ("flux-2-klein-9b", 0.015, 4),
+        _bfl(name, usd, unit=Unit.MEGAPIXEL, max_inputs=pictures, max_pixels=FOUR_MEGAPIXELS, fields=fields)
+        for name, usd, pictures, fields in (
+            ("flux-2-max", 0.07, 8, BFL),
+            ("flux-2-flex", 0.06, 8, BFL_UPSAMPLED | {"steps": "steps", "guidance": "guidance"}),
+            ("flux-2-klein-4b", 0.014, 4, BFL),
+            ("flux-2-klein-9b", 0.015, 4, BFL),
         )
     ),
-    _bfl("flux-1.1-pro", 0.04, path="flux-pro-1.1", max_inputs=1, max_pixels=1440 * 1440, aliases=("flux-pro-1.1",)),
+    _bfl(
+        "flux-1.1-pro",
+        0.04,
+        path="flux-pro-1.1",
+        max_inputs=1,
+        max_pixels=1440 * 1440,
+        fields=BFL_UPSAMPLED,
+        aliases=("flux-pro-1.1",),
+    ),
     _bfl(
         "flux-1.1-pro-ultra",
         0.06,
@@ -146,8 +245,8 @@ ROWS: tuple[ModelRow, ...] = (
         ratios=WIDE,
         aliases=("flux-pro-1.1-ultra",),
     ),
-    _bfl("flux-kontext-pro", 0.04, max_inputs=4, ratios=WIDE, aliases=("flux-kontext",)),
-    _bfl("flux-kontext-max", 0.08, max_inputs=4, ratios=WIDE),
+    _bfl("flux-kontext-pro", 0.04, max_inputs=4, ratios=WIDE, fields=BFL_UPSAMPLED, aliases=("flux-kontext",)),
+    _bfl("flux-kontext-max", 0.08, max_inputs=4, ratios=WIDE, fields=BFL_UPSAMPLED),
     # Runway
     _runway(
         "gen4.5",
@@ -157,6 +256,7 @@ ROWS: tuple[ModelRow, ...] = (
         ratios=GEN4_TURBO,
         durations=tuple(range(2, 11)),
         max_inputs=1,
+        fields=RUNWAY,
         aliases=("runway-gen4.5",),
     ),
     _runway(
@@ -168,14 +268,26 @@ ROWS: tuple[ModelRow, ...] = (
         durations=tuple(range(2, 11)),
         max_inputs=1,
         needs_input=True,
+        fields=RUNWAY,
         aliases=("runway-gen4", "gen4", "gen-4", "runway-gen4-turbo", "gen4-turbo"),
     ),
-    _runway("veo3.1", VIDEO, 0.40, Unit.SECOND, ratios=("1280:720", "720:1280"), durations=(4, 6, 8), max_inputs=2),
-    _runway(
-        "veo3.1_fast", VIDEO, 0.15, Unit.SECOND, ratios=("1280:720", "720:1280"), durations=(4, 6, 8), max_inputs=2
+    *(
+        _runway(
+            name,
+            VIDEO,
+            usd,
+            Unit.SECOND,
+            ratios=("1280:720", "720:1280"),
+            durations=(4, 6, 8),
+            max_inputs=2,
+            fields=RUNWAY_VEO,
+        )
+        for name, usd in (("veo3.1", 0.40), ("veo3.1_fast", 0.15))
     ),
-    _runway("gen4_image", IMAGE, 0.08, Unit.IMAGE, ratios=GEN4_IMAGE, max_inputs=3),
-    _runway("gen4_image_turbo", IMAGE, 0.02, Unit.IMAGE, ratios=GEN4_IMAGE, max_inputs=3, needs_input=True),
+    _runway("gen4_image", IMAGE, 0.08, Unit.IMAGE, ratios=GEN4_IMAGE, max_inputs=3, fields=RUNWAY),
+    _runway(
+        "gen4_image_turbo", IMAGE, 0.02, Unit.IMAGE, ratios=GEN4_IMAGE, max_inputs=3, needs_input=True, fields=RUNWAY
+    ),
     _runway(
         "magnific_precision_upscaler_v2",
         UPSCALE,
@@ -187,7 +299,9 @@ ROWS: tuple[ModelRow, ...] = (
         max_pixels=25_300_000,
         aliases=("magnific",),
     ),
-    _runway("eleven_multilingual_v2", SPEECH, 0.20, Unit.CHARACTERS),
+    _runway(
+        "eleven_multilingual_v2", SPEECH, 0.20, Unit.CHARACTERS, fields={"text": "promptText"}, max_characters=1000
+    ),
     # Stability AI
     _stability("stable-image-core", "generate/core", 0.03, ratios=STABILITY_RATIOS, aliases=("core", "stable-core")),
     _stability(
@@ -205,11 +319,12 @@ ROWS: tuple[ModelRow, ...] = (
         variant="sd3.5-large",
         ratios=STABILITY_RATIOS,
         max_inputs=1,
+        **SD3,
         # SDXL is no longer behind this API; Stability names SD 3.5 its successor.
         aliases=("sd3", "sd3.5", "stable-diffusion-3", "stable-diffusion-xl", "stable-diffusion", "sdxl"),
     ),
     *(
-        _stability(name, "generate/sd3", usd, variant=name, ratios=STABILITY_RATIOS, max_inputs=1)
+        _stability(name, "generate/sd3", usd, variant=name, ratios=STABILITY_RATIOS, max_inputs=1, **SD3)
         for name, usd in (("sd3.5-large-turbo", 0.04), ("sd3.5-medium", 0.035), ("sd3.5-flash", 0.025))
     ),
     _stability(
@@ -220,6 +335,8 @@ ROWS: tuple[ModelRow, ...] = (
         scales=(4,),
         max_inputs=1,
         needs_input=True,
+        fields={"outputFormat": "output_format"},
+        computed=frozenset({"scale"}),
         aliases=("fast",),
     ),
     _stability(
@@ -230,6 +347,7 @@ ROWS: tuple[ModelRow, ...] = (
         max_inputs=1,
         needs_input=True,
         max_pixels=FOUR_MEGAPIXELS,
+        fields=STABILITY_UPSCALE | {"creativity": "creativity"},
         aliases=("conservative",),
     ),
     _stability(
@@ -239,6 +357,7 @@ ROWS: tuple[ModelRow, ...] = (
         capability=UPSCALE,
         max_inputs=1,
         needs_input=True,
+        fields=STABILITY | {"creativity": "creativity"},
         aliases=("creative",),
     ),
     # OpenAI
@@ -307,8 +426,14 @@ ROWS: tuple[ModelRow, ...] = (
     _openai("gpt-5.4", TEXT, 15.0, Unit.TOKENS, usd_input=2.50, aliases=("gpt-5",)),
     _openai("gpt-5.4-nano", TEXT, 1.25, Unit.TOKENS, usd_input=0.20),
     *(
-        _openai(name, SPEECH, usd, Unit.CHARACTERS, retires_on=date(2027, 1, 6), replaced_by="elevenlabs")
-        for name, usd in (("gpt-4o-mini-tts", 0.015), ("tts-1", 0.015), ("tts-1-hd", 0.030))
+        _openai(
+            name, SPEECH, usd, Unit.CHARACTERS, retires_on=date(2027, 1, 6), replaced_by="elevenlabs", fields=fields
+        )
+        for name, usd, fields in (
+            ("gpt-4o-mini-tts", 0.015, OPENAI_SPEECH | {"instructions": "instructions"}),
+            ("tts-1", 0.015, OPENAI_SPEECH),
+            ("tts-1-hd", 0.030, OPENAI_SPEECH),
+        )
     ),
     # Google
     _google(
@@ -381,12 +506,32 @@ ROWS: tuple[ModelRow, ...] = (
     _google("gemini-3.7-flash", TEXT, 3.75, Unit.TOKENS, usd_input=0.75, max_inputs=14, aliases=("gemini-flash",)),
     _google("gemini-3.5-flash", TEXT, 9.0, Unit.TOKENS, usd_input=1.50, max_inputs=14),
     # ElevenLabs
-    _eleven("eleven_multilingual_v2", 0.18, unit=Unit.CHARACTERS, aliases=("elevenlabs", "multilingual-v2")),
-    _eleven("eleven_v3", 0.18, unit=Unit.CHARACTERS),
-    _eleven("music_v1", 0.80 / 60, capability=MUSIC, unit=Unit.SECOND, aliases=("music", "eleven-music")),
+    _eleven(
+        "eleven_multilingual_v2", 0.18, unit=Unit.CHARACTERS, **ELEVEN_SPEECH, aliases=("elevenlabs", "multilingual-v2")
+    ),
+    _eleven("eleven_v3", 0.18, unit=Unit.CHARACTERS, **ELEVEN_SPEECH),
+    _eleven(
+        "music_v1",
+        0.80 / 60,
+        capability=MUSIC,
+        unit=Unit.SECOND,
+        fields={"prompt": "prompt"},
+        computed=frozenset({"duration", "outputFormat"}),
+        aliases=("music", "eleven-music"),
+    ),
     # Replicate
-    _replicate("flux-schnell", "black-forest-labs/flux-schnell", 0.003, ratios=WIDE, max_results=4),
-    _replicate("flux-dev", "black-forest-labs/flux-dev", 0.025, ratios=WIDE, max_inputs=1, max_results=4),
+    _replicate(
+        "flux-schnell", "black-forest-labs/flux-schnell", 0.003, ratios=WIDE, max_results=4, fields=REPLICATE_OPEN_FLUX
+    ),
+    _replicate(
+        "flux-dev",
+        "black-forest-labs/flux-dev",
+        0.025,
+        ratios=WIDE,
+        max_inputs=1,
+        max_results=4,
+        fields=REPLICATE_OPEN_FLUX | {"guidance": "guidance"},
+    ),
     _replicate("flux-1.1-pro", "black-forest-labs/flux-1.1-pro", 0.04, ratios=WIDE, max_inputs=1),
     _replicate("flux-kontext-pro", "black-forest-labs/flux-kontext-pro", 0.04, ratios=WIDE, max_inputs=1),
     _replicate(
@@ -398,11 +543,13 @@ ROWS: tuple[ModelRow, ...] = (
         scales=tuple(range(1, 11)),
         max_inputs=1,
         needs_input=True,
+        fields={"scale": "scale", "faceEnhance": "face_enhance"},
+        computed=frozenset(),
         aliases=("realesrgan", "real-esrgan-x4", "esrgan", "nightmareai/real-esrgan"),
     ),
     # fal
-    _fal("flux-schnell", "fal-ai/flux/schnell", 0.003, max_results=4),
-    _fal("flux-dev", "fal-ai/flux/dev", 0.025, max_results=4),
+    _fal("flux-schnell", "fal-ai/flux/schnell", 0.003, max_results=4, fields=FAL_OPEN_FLUX),
+    _fal("flux-dev", "fal-ai/flux/dev", 0.025, max_results=4, fields=FAL_OPEN_FLUX),
     _fal("flux-1.1-pro", "fal-ai/flux-pro/v1.1", 0.04, max_results=4),
     _fal(
         "flux-kontext-pro",
@@ -412,6 +559,7 @@ ROWS: tuple[ModelRow, ...] = (
         ratios=WIDE,
         max_inputs=1,
         needs_input=True,
+        fields=FAL_FLUX | {"guidance": "guidance_scale"},
     ),
     _fal(
         "esrgan",
@@ -422,6 +570,8 @@ ROWS: tuple[ModelRow, ...] = (
         scales=tuple(range(1, 9)),
         max_inputs=1,
         needs_input=True,
+        fields={"scale": "scale", "faceEnhance": "face"},
+        computed=frozenset(),
         aliases=("real-esrgan",),
     ),
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from taskreel.adapters.providers.model_table import REAL_ESRGAN, ROWS, ModelRow, Unit
+from taskreel.adapters.providers.model_table import ANY, REAL_ESRGAN, ROWS, STUDIO, ModelRow, Unit
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Generation, Model
 
@@ -22,12 +22,14 @@ __all__ = [
     "candidates",
     "estimate",
     "find",
+    "ignored",
     "lacks",
     "offered",
     "picture_cost",
     "provider_name",
     "requested",
     "rows",
+    "studio_ignores",
     "today",
     "token_cost",
 ]
@@ -140,6 +142,7 @@ def lacks(row: ModelRow, params: Mapping[str, Any], pictures: int) -> tuple[str,
     """What of a request a model cannot do whole, in words; `choice.Offer.lacks` keeps it from being chosen for less."""
     count, seconds, scale = params.get("numImages") or 1, params.get("duration") or 0, params.get("scale") or 0
     width, height = params.get("width") or 0, params.get("height") or 0
+    written, characters = params.get("outputFormat"), len(params.get("text") or "")
     checks = (
         (count > row.max_results, f"{count} results at a time"),
         (pictures > row.max_inputs, f"{pictures} pictures to start from"),
@@ -147,8 +150,29 @@ def lacks(row: ModelRow, params: Mapping[str, Any], pictures: int) -> tuple[str,
         (bool(row.durations) and seconds > row.durations[-1], f"{seconds:g} s"),
         (bool(row.scales) and scale > row.scales[-1], f"{scale:g} times the size"),
         (row.max_pixels is not None and width * height > row.max_pixels, f"{width}×{height} pixels"),
+        (bool(row.formats) and written is not None and written not in row.formats, f"{written} files"),
+        (row.max_characters is not None and characters > row.max_characters, f"{characters} characters"),
     )
     return tuple(words for lacking, words in checks if lacking)
+
+
+def ignored(row: ModelRow, params: Mapping[str, Any], given: Iterable[str]) -> dict[str, str]:
+    """The options that a caller has `given` and that a model does not take as they are: each with the reason."""
+    who = f"{row.name} at {row.provider}"
+    set_ = [name for name in given if name in params]
+    found = {name: f"{who} has no such option" for name in set_ if name not in row.options}
+    for name, able in (("duration", row.durations), ("scale", row.scales)):
+        if name in set_ and name in row.options and able and params[name] not in able:
+            found[name] = f"{who} makes the nearest of {', '.join(map(str, able))}"
+    return found
+
+
+def studio_ignores(capability: Capability, params: Mapping[str, Any], given: Iterable[str]) -> dict[str, str]:
+    """`ignored` of the local provider; what is its own work, not a service's, it takes whole."""
+    able = STUDIO.get(capability, frozenset(params)) | {"studio", "providerOptions"}
+    found = {name: "the local provider has no such option" for name in given if name in params and name not in able}
+    sent = params.get("providerOptions") or {}
+    return found | dict.fromkeys(sent, "the local provider sends nothing to a service")
 
 
 def estimate(row: ModelRow, params: Mapping[str, Any]) -> float | None:
@@ -208,6 +232,7 @@ def _unlisted(provider: str, model: str, capability: Capability) -> ModelRow | N
         provider=provider,
         path=model,
         capability=capability,
+        fields=ANY,
         usd=None,
         unit=Unit.RUN,
         max_inputs=1,

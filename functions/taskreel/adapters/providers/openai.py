@@ -1,7 +1,7 @@
 """OpenAI: pictures and speech, which come in the answer, and text, which runs in the background.
 
 Source: the openai 2.54 types and captures, openai/openai-openapi. A size is snapped to multiples of 16. Pictures to
-start from go to the edit path. Text is structured when a schema is given. Seed and style have no field there.
+start from go to the edit path. Text is structured when a schema is given.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Done, Generation, Model, Pending
 
 POLL_AFTER = timedelta(seconds=3)
-PICTURE = {"prompt": "prompt", "numImages": "n", "quality": "quality", "outputFormat": "output_format"}
-SPOKEN = {"text": "input", "instructions": "instructions", "outputFormat": "response_format"}
 
 
 class OpenAI:
@@ -97,7 +95,7 @@ class OpenAI:
 
     async def _speech(self, row: ModelRow, request: Generation) -> Done:
         body = {"model": row.path, "voice": request.params.get("voice") or "coral"}
-        body |= wire.picked(request.params, SPOKEN) | wire.options(request.params)
+        body |= wire.picked(request.params, row.fields) | wire.options(request.params)
         answer = await self._http.send("POST", "/audio/speech", creates=row.path, json=body)
         if not answer.content:
             raise no_output(self.name)
@@ -137,7 +135,7 @@ def verify_webhook(headers: Mapping[str, str], body: bytes, secret: str, now: da
 
 
 def _picture_body(row: ModelRow, request: Generation) -> dict[str, Any]:
-    body = {"model": row.path, **wire.picked(request.params, PICTURE)}
+    body = {"model": row.path, **wire.picked(request.params, row.fields)}
     pixels = row.max_pixels or 1536 * 1024
     if size := wire.size(request.params, multiple=16, least=256, most=3840, max_pixels=pixels):
         body["size"] = f"{size[0]}x{size[1]}"
@@ -145,7 +143,7 @@ def _picture_body(row: ModelRow, request: Generation) -> dict[str, Any]:
 
 
 def _text_body(row: ModelRow, request: Generation) -> dict[str, Any]:
-    body = wire.picked(request.params, {"prompt": "input", "instructions": "instructions"})
+    body = wire.picked(request.params, row.fields)
     body |= {"model": row.path, "background": True, "store": True}  # what runs in the background must be stored
     if schema := request.params.get("schema"):
         body["text"] = {"format": {"type": "json_schema", "name": "result", "strict": True, "schema": schema}}

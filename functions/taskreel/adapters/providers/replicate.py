@@ -14,7 +14,7 @@ import httpx
 
 from taskreel.adapters.providers import models, wire
 from taskreel.adapters.providers.http import Http, failed, moderated, no_output
-from taskreel.adapters.providers.models import REAL_ESRGAN, ModelRow
+from taskreel.adapters.providers.models import ModelRow
 from taskreel.adapters.providers.webhooks import Webhook, operation_id, verify_standard
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Done, Generation, Model, Pending
@@ -23,17 +23,6 @@ POLL_AFTER = timedelta(seconds=3)
 INLINE_BYTES = 190_000  # 256 kB as base64
 #: Replicate stops the run itself after this long, so that what nobody asks about any more costs no more.
 CANCEL_AFTER = {Capability.VIDEO: "1800s"}
-ANY = {"prompt": "prompt", "seed": "seed"}
-FLUX = ANY | {"outputFormat": "output_format"}
-OPEN_FLUX = FLUX | {"numImages": "num_outputs", "steps": "num_inference_steps"}
-#: Our parameters under the model's names.
-FIELDS = {
-    "black-forest-labs/flux-schnell": OPEN_FLUX,
-    "black-forest-labs/flux-dev": OPEN_FLUX | {"guidance": "guidance"},
-    "black-forest-labs/flux-1.1-pro": FLUX,
-    "black-forest-labs/flux-kontext-pro": FLUX,
-    REAL_ESRGAN: {"scale": "scale", "faceEnhance": "face_enhance"},
-}
 #: The field for the picture to start from, where it is not `image`.
 PICTURE = {"black-forest-labs/flux-1.1-pro": "image_prompt", "black-forest-labs/flux-kontext-pro": "input_image"}
 OBJECTIONS = ("nsfw", "sensitive", "moderat", "safety", "content policy")
@@ -127,7 +116,7 @@ def verify_webhook(headers: Mapping[str, str], body: bytes, secret: str, now: da
 
 
 def _input(row: ModelRow, request: Generation) -> dict[str, Any]:
-    body = wire.picked(request.params, FIELDS.get(row.path, ANY))
+    body = wire.picked(request.params, row.fields)
     if body.get("output_format") == "jpeg":
         body["output_format"] = "jpg"
     if row.ratios and (shape := wire.nearest_ratio(request.params, row.ratios)):

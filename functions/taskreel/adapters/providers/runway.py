@@ -105,19 +105,16 @@ def _asked(row: ModelRow, request: Generation) -> tuple[str, dict[str, Any]]:
             return "image_upscale", body | ({"scaleFactor": scale} if scale else {})
         case Capability.SPEECH:
             voice = {"type": "runway-preset", "presetId": request.params.get("voice") or "Maya"}
-            return "text_to_speech", {"promptText": request.params.get("text"), "voice": voice}
+            return "text_to_speech", wire.picked(request.params, row.fields) | {"voice": voice}
         case _:
-            body = wire.picked(request.params, {"prompt": "promptText", "seed": "seed"}) | _ratio(row, request)
+            body = wire.picked(request.params, row.fields) | _ratio(row, request)
             tags = [{"uri": _uri(request, n), "tag": f"image{n + 1}"} for n in range(len(request.inputs))]
             return "text_to_image", body | ({"referenceImages": tags} if tags else {})
 
 
 def _video(row: ModelRow, request: Generation) -> tuple[str, dict[str, Any]]:
-    body = wire.picked(request.params, {"prompt": "promptText", "seed": "seed"}) | _ratio(row, request)
+    body = wire.picked(request.params, row.fields) | _ratio(row, request)
     body["duration"] = wire.nearest(request.params.get("duration") or 5, row.durations)
-    if row.path.startswith("veo"):
-        body |= wire.picked(request.params, {"negativePrompt": "negativePrompt", "audio": "audio"})
-        body.pop("seed", None)
     if not request.inputs:
         return "text_to_video", body
     frames = [{"uri": _uri(request, n), "position": place} for n, place in _places(request)]

@@ -21,18 +21,7 @@ from taskreel.ports import Capability, Done, Generation, Model, Pending
 POLL_AFTER = timedelta(seconds=10)
 CREATIVE = "upscale/creative"
 NEUTRAL_PROMPT = "a faithful, sharp and detailed photograph"
-COMMON = {"prompt": "prompt", "outputFormat": "output_format"}
-NEGATIVE = {"negativePrompt": "negative_prompt"}
 MOST_SEED = 4_294_967_294
-#: What each path knows of our parameters.
-FIELDS = {
-    "generate/core": COMMON | NEGATIVE | {"style": "style_preset"},
-    "generate/ultra": COMMON | NEGATIVE | {"style": "style_preset"},
-    "generate/sd3": COMMON | NEGATIVE | {"style": "style_preset", "guidance": "cfg_scale"},
-    "upscale/fast": {"outputFormat": "output_format"},
-    "upscale/conservative": COMMON | NEGATIVE | {"creativity": "creativity"},
-    CREATIVE: COMMON | NEGATIVE | {"style": "style_preset", "creativity": "creativity"},
-}
 
 
 class Stability:
@@ -104,7 +93,7 @@ class Stability:
 
 
 def _fields(row: ModelRow, request: Generation) -> dict[str, str]:
-    fields = wire.picked(request.params, FIELDS[row.path])
+    fields = wire.picked(request.params, row.fields)
     if row.path != "upscale/fast":
         fields |= {name: value or 1 for name, value in wire.seed(request.params, MOST_SEED).items()}  # 0 is none
     if row.variant:

@@ -1,0 +1,177 @@
+"""Every option of every job type at every model: sent, or known not to be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskreel.adapters.providers import load
+from taskreel.adapters.providers.model_table import ROWS, STUDIO, ModelRow
+from taskreel.adapters.providers.models import ignored, studio_ignores, today
+from taskreel.app.work import options_given
+from taskreel.domain.errors import RunError
+from taskreel.jobtypes.ai_processing import (
+    MusicParameters,
+    SpeechParameters,
+    TextParameters,
+    UpscaleParameters,
+)
+from taskreel.jobtypes.image_generation import ImageOptions
+from taskreel.jobtypes.job_type import Options
+from taskreel.jobtypes.video_generation import VideoOptions
+from taskreel.jobtypes.writing import told
+from taskreel.ports import Capability
+
+from .cases import generation
+from .fakes import FAKES
+
+#: What each capability is asked for, and every option of it with another value than there.
+BASE: dict[Capability, dict[str, Any]] = {
+    Capability.IMAGE: {"prompt": "x", "width": 1024, "height": 1024},
+    Capability.VIDEO: {"prompt": "x", "width": 1280, "height": 720, "duration": 4},
+    Capability.UPSCALE: {"scale": 2},
+    Capability.TEXT: {"prompt": "x"},
+    Capability.SPEECH: {"text": "x"},
+    Capability.MUSIC: {"prompt": "x", "duration": 10},
+}
+CHANGES: dict[Capability, dict[str, Any]] = {
+    Capability.IMAGE: {
+        "seed": 7,
+        "width": 512,
+        "height": 512,
+        "aspectRatio": "9:16",
+        "outputFormat": "jpeg",
+        "quality": "low",
+        "negativePrompt": "rain",
+        "style": "anime",
+        "steps": 20,
+        "guidance": 3.5,
+        "sampler": "euler",
+        "promptUpsampling": True,
+        "safetyTolerance": 1,
+    },
+    Capability.VIDEO: {
+        "seed": 7,
+        "duration": 8,
+        "width": 320,
+        "height": 1920,
+        "aspectRatio": "9:16",
+        "fps": 24,
+        "negativePrompt": "rain",
+        "audio": False,
+    },
+    Capability.UPSCALE: {
+        "seed": 7,
+        "scale": 4,
+        "outputFormat": "jpeg",
+        "faceEnhance": True,
+        "creativity": 0.3,
+        "prompt": "rain",
+    },
+    Capability.TEXT: {
+        "seed": 7,
+        "temperature": 0.3,
+        "maxTokens": 500,
+        "instructions": "Be brief.",
+        "schema": {"type": "object"},
+        "kind": "story",
+        "genre": "noir",
+        "sceneCount": 2,
+        "placeCount": 2,
+        "characterCount": 2,
+        "style": "dry",
+        "tone": "calm",
+        "audience": "children",
+        "language": "fr",
+    },
+    Capability.SPEECH: {
+        "seed": 7,
+        "voice": "nova",
+        "language": "de-AT",
+        "outputFormat": "wav",
+        "instructions": "whisper",
+        "speed": 1.1,
+        "pitch": 60,
+        "stability": 0.4,
+        "similarityBoost": 0.7,
+        "style": 0.2,
+    },
+    Capability.MUSIC: {"seed": 7, "duration": 20, "outputFormat": "wav"},
+}
+MODELS: dict[Capability, type[Options]] = {
+    Capability.IMAGE: ImageOptions,
+    Capability.VIDEO: VideoOptions,
+    Capability.UPSCALE: UpscaleParameters,
+    Capability.TEXT: TextParameters,
+    Capability.SPEECH: SpeechParameters,
+    Capability.MUSIC: MusicParameters,
+}
+CURRENT = [row for row in ROWS if row.current(today())]
+
+
+async def sent(row: ModelRow, folder: Path, params: dict[str, Any]) -> Any:
+    """What the strict fake was asked, which must not find anything wrong with it."""
+    fake = FAKES[row.provider]()
+    provider = load(row.provider)(fake.key, transport=fake.transport())
+    params = told(params) if row.capability is Capability.TEXT else params
+    request = generation(folder, row.capability, row.name, params, 1 if row.needs_input else 0)
+    try:
+        await provider.start(request, idempotency_key="k")
+    except RunError as error:
+        assert error.code in {"model_retired", "voice_unknown"}, error.message  # noqa: PT017  # not every model has a fake
+    await provider.close()
+    call = fake.calls[0]
+    return call.path, call.query, call.body
+
+
+@pytest.mark.parametrize("capability", MODELS, ids=str)
+def test_every_option_of_the_job_types_is_tried_here(capability: Capability) -> None:
+    fields = MODELS[capability].model_fields.values()
+    names = {field.serialization_alias or field.alias for field in fields}
+    assert set(CHANGES[capability]) == names - {"providerOptions", "studio"}
+
+
+@pytest.mark.parametrize("row", CURRENT, ids=lambda row: f"{row.provider} {row.name} {row.capability}")
+async def test_an_option_is_sent_or_listed_as_ignored(row: ModelRow, tmp_path: Path) -> None:
+    base = BASE[row.capability]
+    plain = await sent(row, tmp_path, base)
+    for name, value in CHANGES[row.capability].items():
+        params = {**base, name: value}
+        missing = ignored(row, params, [name])
+        if row.scales == (4,) and name == "scale":  # it makes four times the size unasked
+            assert not missing
+            continue
+        assert (await sent(row, tmp_path, params) == plain) is (name in missing), name
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "params", "words"),
+    [
+        ("google", "veo-3.1", {"duration": 5.0}, "veo-3.1 at google makes the nearest of 4, 6, 8"),
+        ("stability", "upscale-fast", {"scale": 2.0}, "upscale-fast at stability makes the nearest of 4"),
+    ],
+)
+def test_a_number_that_becomes_another_is_said(provider: str, model: str, params: dict[str, Any], words: str) -> None:
+    (row,) = [row for row in ROWS if (row.provider, row.name) == (provider, model)]
+    assert list(ignored(row, params, params).values()) == [words]
+    assert not ignored(row, params, [])
+
+
+@pytest.mark.parametrize("capability", STUDIO, ids=str)
+def test_the_local_provider_says_what_it_ignores(capability: Capability) -> None:
+    params = {**BASE[capability], **CHANGES[capability], "providerOptions": {"logo": True}}
+    others = params.keys() - STUDIO[capability] - {"providerOptions"}
+    assert studio_ignores(capability, params, params).keys() == others | {"logo"}
+
+
+def test_only_what_a_caller_has_set_counts() -> None:
+    payload = {
+        "imageUrl": "https://example.com/x.png",
+        "options": {"outputFormat": "png", "providerOptions": {"fps": 3}},
+        "settings": {"speed": 1},
+        "parameters": {"max_tokens": 16},
+    }
+    named = {"imageUrl", "options", "outputFormat", "providerOptions", "settings", "speed", "parameters", "maxTokens"}
+    assert options_given(payload) == named
