@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo, field_validator
 
 from taskreel.domain.value import Value
 from taskreel.jobtypes.job_type import (
     FPS,
     LOCAL,
+    FilmFormat,
     FilmQuality,
     JobType,
     MediaUrl,
     Options,
     Side,
+    SoundFormat,
     Submission,
     Unit,
     params_of,
@@ -23,42 +26,75 @@ from taskreel.jobtypes.job_type import (
 from taskreel.ports import Capability
 
 CREDITS = 1
-FORMATS = {
-    "video-stitch": ("mp4", "webm", "mov"),
-    "audio-stitch": ("mp3", "wav", "opus", "m4a", "flac"),
-    "music-mix": ("mp3", "wav", "opus", "m4a", "flac"),
-    "frame-extract": ("png", "jpg", "webp"),
-}
+_FORMAT = AliasChoices("outputFormat", "output_format", "format")
+
+
+class VideoStitch(Value):
+    """Clips one after another. Without a size it is the first clip's; `fill` crops other shapes instead of bars."""
+
+    output_format: FilmFormat = Field(default="mp4", validation_alias=_FORMAT)
+    width: Side | None = None
+    height: Side | None = None
+    fps: FPS | None = None
+    quality: FilmQuality | None = None
+    fill: bool | None = None
+
+
+class AudioStitch(Value):
+    """Sounds one after another, with a pause or a cross-fade between them."""
+
+    output_format: SoundFormat = Field(default="mp3", validation_alias=_FORMAT)
+    gap_seconds: float | None = Field(default=None, ge=0, le=60)
+    crossfade_seconds: float | None = Field(default=None, ge=0, le=30)
+
+    @field_validator("crossfade_seconds")
+    @classmethod
+    def _not_both(cls, given: float | None, info: ValidationInfo) -> float | None:
+        if given and info.data.get("gap_seconds"):
+            raise ValueError("give either gapSeconds or crossfadeSeconds")
+        return given
+
+
+class MusicMix(Value):
+    """A voice over music, which begins `leadSeconds` before it and steps back by `duckDb` while it speaks."""
+
+    output_format: SoundFormat = Field(default="mp3", validation_alias=_FORMAT)
+    lead_seconds: float | None = Field(default=None, ge=0, le=60)
+    tail_seconds: float | None = Field(default=None, ge=0, le=60)
+    music_gain_db: float | None = Field(default=None, ge=-60, le=12)
+    duck_db: float | None = Field(default=None, ge=-60, le=0)
+    target_lufs: float | None = Field(default=None, ge=-40, le=-8)
 
 
 def _last_is_none(given: Any) -> Any:
     return None if given == "last" else given
 
 
-class Parameters(Value):
-    """What the operations take; each reads its own. `atSeconds` absent or "last" takes the last frame."""
+class FrameExtract(Value):
+    """The frame at `atSeconds`; absent or "last" takes the last one."""
 
-    output_format: str | None = Field(
-        default=None, validation_alias=AliasChoices("outputFormat", "output_format", "format")
-    )
-    width: Side | None = None
-    height: Side | None = None
-    fps: FPS | None = None
-    quality: FilmQuality | None = None
-    fill: bool | None = None
-    gap_seconds: float | None = Field(default=None, ge=0, le=60)
-    crossfade_seconds: float | None = Field(default=None, ge=0, le=30)
+    output_format: Literal["png", "jpg", "webp"] = Field(default="png", validation_alias=_FORMAT)
     at_seconds: Annotated[float | None, BeforeValidator(_last_is_none)] = Field(
         default=None,
         ge=0,
         le=86_400,
         validation_alias=AliasChoices("atSeconds", "at_seconds", "timestamp", "time", "position"),
     )
-    lead_seconds: float | None = Field(default=None, ge=0, le=60)
-    tail_seconds: float | None = Field(default=None, ge=0, le=60)
-    music_gain_db: float | None = Field(default=None, ge=-60, le=12)
-    duck_db: float | None = Field(default=None, ge=-60, le=0)
-    target_lufs: float | None = Field(default=None, ge=-40, le=-8)
+
+
+Parameters = VideoStitch | AudioStitch | MusicMix | FrameExtract
+PARAMETERS: Mapping[str, type[Parameters]] = {
+    "video-stitch": VideoStitch,
+    "audio-stitch": AudioStitch,
+    "music-mix": MusicMix,
+    "frame-extract": FrameExtract,
+}
+_FILES = {"music-mix": (2, "two files: the voice, then the music"), "frame-extract": (1, "one file")}
+
+
+def _of_operation(given: Any, info: ValidationInfo) -> Any:
+    """Read as what the operation takes; where that is wrong itself, it alone is complained about."""
+    return PARAMETERS[info.data["operation"]].model_validate(given) if "operation" in info.data else VideoStitch()
 
 
 def _bare_url(given: Any) -> Any:
@@ -68,29 +104,27 @@ def _bare_url(given: Any) -> Any:
 class MediaProcessing(Submission):
     """`{operation: video-stitch | audio-stitch | music-mix | frame-extract, inputFiles[], parameters{}}`.
 
-    `music-mix` takes two files: the voice, then the music.
+    `music-mix` takes two files, the voice and then the music; `frame-extract` one.
     """
 
     operation: Literal["video-stitch", "audio-stitch", "music-mix", "frame-extract"] = Field(
         validation_alias=AliasChoices("operation", "type", "task", "processingType", "processing_type")
     )
     input_files: list[Annotated[MediaUrl, BeforeValidator(_bare_url)]] = Field(min_length=1, max_length=100)
-    parameters: Parameters = Field(default_factory=Parameters)
+    parameters: Annotated[Parameters, BeforeValidator(_of_operation)] = Field(default={}, validate_default=True)
     options: Options = Field(default_factory=Options)
 
-    @model_validator(mode="after")
-    def _fits(self) -> MediaProcessing:
-        wanted, known = self.parameters.output_format, FORMATS[self.operation]
-        if wanted is not None and wanted not in known:
-            raise ValueError(f"parameters.outputFormat: {self.operation} writes {', '.join(known)}, not {wanted}")
-        if self.operation == "music-mix" and len(self.input_files) != 2:
-            raise ValueError("inputFiles: music-mix takes two, the voice and then the music")
-        return self
+    @field_validator("input_files")
+    @classmethod
+    def _as_many_as_it_takes(cls, given: list[str], info: ValidationInfo) -> list[str]:
+        count, wanted = _FILES.get(info.data.get("operation", ""), (len(given), ""))
+        if len(given) != count:
+            raise ValueError(f"{info.data['operation']} takes {wanted}, not {len(given)}")
+        return given
 
 
 def _units(job: MediaProcessing) -> tuple[Unit, ...]:
-    form = job.parameters.output_format or FORMATS[job.operation][0]
-    params = params_of(job.options, operation=job.operation, **{**params_of(job.parameters), "outputFormat": form})
+    params = params_of(job.options, operation=job.operation, **params_of(job.parameters))
     return (
         Unit(
             capability=Capability.PROCESS,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
 from taskreel.domain.value import Value
 from taskreel.jobtypes.job_type import LOCAL, JobType, Language, MediaUrl, Options, Submission, Unit, params_of
@@ -13,6 +15,26 @@ from taskreel.ports import Capability
 
 CREDITS = 1
 _URLS = ("contentUrl", "content_url", "url", "imageUrl", "videoUrl", "mediaUrl", "baseContentUrl")
+
+
+PALETTES: Mapping[str, str] = {
+    "warm": "#d9862b",
+    "cool": "#2b6cd9",
+    "sepia": "#a07040",
+    "noir": "#808080",
+    "forest": "#3f7a4a",
+    "rose": "#d96a8c",
+    "night": "#27348b",
+    "gold": "#c9a227",
+}
+
+
+def _as_colour(palette: str) -> str:
+    """`#rrggbb` of a palette's name or of a colour."""
+    colour = PALETTES.get(palette.lower(), palette).lower()
+    if not re.fullmatch("#?[0-9a-f]{6}", colour):
+        raise ValueError(f"give #rrggbb or one of {', '.join(PALETTES)}")
+    return f"#{colour.lstrip('#')}"
 
 
 def _as_names(given: Any) -> Any:
@@ -29,7 +51,7 @@ class Aspects(Value):
     caption: str | None = Field(
         default=None, max_length=500, validation_alias=AliasChoices("caption", "captions", "greeting", "message")
     )
-    palette: str | None = Field(
+    palette: Annotated[str, AfterValidator(_as_colour)] | None = Field(
         default=None, max_length=20, validation_alias=AliasChoices("palette", "color", "colour")
     )
     voice: str | None = Field(default=None, max_length=100)

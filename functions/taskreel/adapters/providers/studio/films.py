@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskreel.domain.errors import PermanentError
 from taskreel.media.workers import Workers
 from taskreel.ports import Done, Generation, Output
 
@@ -192,8 +191,7 @@ def _audio_stitch(files: Sequence[Path], params: Mapping[str, Any], out: Path) -
 def _music_mix(files: Sequence[Path], params: Mapping[str, Any], out: Path) -> None:
     from taskreel.media.audio import mix_music  # noqa: PLC0415
 
-    if len(files) != 2:
-        raise PermanentError("music-mix takes two inputFiles: the voice, then the music.", code="bad_parameters")
+    voice, music = files
     names = {
         "lead_seconds": "leadSeconds",
         "tail_seconds": "tailSeconds",
@@ -202,13 +200,14 @@ def _music_mix(files: Sequence[Path], params: Mapping[str, Any], out: Path) -> N
         "target_lufs": "targetLufs",
     }
     chosen = {ours: params[theirs] for ours, theirs in names.items() if params.get(theirs) is not None}
-    mix_music(files[0], files[1], out=out, **chosen)
+    mix_music(voice, music, out=out, **chosen)
 
 
 def _frame_extract(files: Sequence[Path], params: Mapping[str, Any], out: Path) -> None:
     from taskreel.media.frames import extract_frame  # noqa: PLC0415
 
-    extract_frame(files[0], out=out, at_seconds=params.get("atSeconds"))
+    (video,) = files
+    extract_frame(video, out=out, at_seconds=params.get("atSeconds"))
 
 
 _OPERATIONS = {

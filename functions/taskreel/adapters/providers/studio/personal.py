@@ -17,16 +17,6 @@ from taskreel.ports import Done, Generation, Output
 
 _SECONDS = 1500.0
 _STRONGEST_TINT = 0.85
-PALETTES = {
-    "warm": "#d9862b",
-    "cool": "#2b6cd9",
-    "sepia": "#a07040",
-    "noir": "#808080",
-    "forest": "#3f7a4a",
-    "rose": "#d96a8c",
-    "night": "#27348b",
-    "gold": "#c9a227",
-}
 
 
 async def personalize(workers: Workers, request: Generation) -> Done:
@@ -99,7 +89,7 @@ def _of_picture(source: Path, params: Mapping[str, Any], out: Path) -> tuple[Pat
     image, applied, skipped = open_picture(source), [], _language(params)
     if params.get("palette"):
         pixels = np.asarray(image.convert("RGB"), np.float32)
-        image = Image.fromarray(_tinted(pixels, _colour(params["palette"]), params["intensity"]))
+        image = Image.fromarray(_tinted(pixels, _rgb(params["palette"]), params["intensity"]))
         applied.append("palette")
     words = _caption(params)
     if words:
@@ -123,7 +113,7 @@ def _of_film(
     made, applied, skipped = source, [], _language(params)
     if params.get("palette"):
         made = out.with_name(f"{out.stem}-tinted.mp4")
-        _tint_film(source, made, _colour(params["palette"]), params["intensity"])
+        _tint_film(source, made, _rgb(params["palette"]), params["intensity"])
         applied.append("palette")
     words = _caption(params)
     speech = _greeting(words, params, out, skipped)
@@ -237,12 +227,8 @@ def _caption(params: Mapping[str, Any]) -> str:
     return f"For {' and '.join(names)}" if names else ""
 
 
-def _colour(palette: str) -> tuple[int, int, int]:
-    value = PALETTES.get(palette.lower(), palette).lstrip("#")
-    if not re.fullmatch(r"[0-9a-fA-F]{6}", value):
-        known = ", ".join(PALETTES)
-        raise PermanentError(f"The palette is #rrggbb or one of {known}, not {palette!r}.", code="bad_parameters")
-    return int(value[:2], 16), int(value[2:4], 16), int(value[4:], 16)
+def _rgb(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
 def _language(params: Mapping[str, Any]) -> dict[str, str]:
