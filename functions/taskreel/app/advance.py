@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from taskreel.app import children
 from taskreel.app.cost import budget_of
 from taskreel.app.cost import cost as cost_of
+from taskreel.app.inherit import with_provider
 from taskreel.app.lease import still_held
+from taskreel.app.price_cap import PriceCap, usd_of
 from taskreel.app.results import data_of, step_view
 from taskreel.app.services import Services
 from taskreel.app.settle import end
 from taskreel.domain.claim import alarm
 from taskreel.domain.errors import Category, InvalidError, PermanentError
-from taskreel.domain.job import Job, JobError, Status, UnitRun, UnitState
+from taskreel.domain.job import MOST_TRIED, Job, JobError, Status, UnitRun, UnitState
 from taskreel.domain.pipeline import MOST_CHILDREN, Pipeline, Step, StepRun, StepState, items_of
 from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes.job_type import Submission
 from taskreel.ports import Transaction
 
 
@@ -24,15 +29,17 @@ class Advance:
 
     def __init__(self, services: Services, job: Job) -> None:
         job_type = JOB_TYPES[job.job_type]
-        submission = job_type.submission.model_validate(job.payload)
+        submission: Submission = job_type.submission.model_validate(job.payload)
         assert job_type.pipeline is not None  # noqa: S101 - the caller looked
         self._services = services
         self._job = job
+        self._submission = submission
         self._pipeline: Pipeline = job_type.pipeline(submission)
         # A pipeline within a pipeline holds nothing itself: the outer one holds what this one was reckoned at.
         self._budget = job.credits.held if job.parent_id is None else cost_of(job_type, submission)
         self._steps = {name: job.steps.get(name, StepRun()) for name in self._pipeline.order()}
-        self._results: dict[str, list[Job]] = {}
+        self._tried = job.tried
+        self._found: dict[str, list[Job]] = {}
 
     @property
     def units(self) -> tuple[UnitRun, ...]:
@@ -41,21 +48,27 @@ class Advance:
 
     async def go(self) -> None:
         """Advance as far as possible, and write the pipeline once."""
-        error: JobError | None = None
-        try:
-            for name in self._pipeline.order():
-                self._steps[name] = await self._step(name, self._pipeline.steps[name], self._steps[name])
-        except (PermanentError, InvalidError) as failure:
-            error = JobError(code=failure.code, category=Category.PERMANENT, message=failure.message)
-        error = error or await self._failure()
+        error = await self._move()
         made: dict[str, Any] = {}
-        if error is None and self._all(StepState.DONE):
-            made = {"units": await self._outputs(), "result": await self._kept()}
         if error is not None:
             await self._count_what_succeeded()
+        elif self._all(StepState.DONE):
+            made = {"units": await self._outputs(), "result": await self._kept(), "progress": 100}
         ended = await self._services.store.transaction(lambda tx: self._write(tx, error, made))
         if ended.status.final:
             await children.after_end(self._services, ended)
+
+    async def _move(self) -> JobError | None:
+        """Each step in order, as far as it may go now; the error that ends the pipeline, if one does."""
+        for name, step in self._in_order():
+            try:
+                run = self._steps[name] = await self._step(name, step, self._steps[name])
+            except (PermanentError, InvalidError) as failure:
+                category = Category.PERMANENT
+                return JobError(code=failure.code, category=category, message=failure.message, step=name)
+            if run.state is StepState.FAILED:
+                return await self._failure(name)
+        return None
 
     async def _step(self, name: str, step: Step, run: StepRun) -> StepRun:
         match run.state:
@@ -70,57 +83,74 @@ class Advance:
         ended, failed = await children.count(self._services, self._job, name, run)
         run = run.model_copy(update={"ended": ended, "failed": failed})
         if failed and step.on_failure == "fail":
-            return run.model_copy(update={"state": StepState.FAILED})
-        if ended >= (run.width or 0) or (failed and step.on_failure == "continue"):
-            return run.model_copy(update={"state": StepState.DONE, **await self._spent(name)})
-        return run
+            state = StepState.FAILED
+        elif ended >= (run.width or 0) or (failed and step.on_failure == "continue"):
+            state = StepState.DONE
+        else:
+            return run
+        return run.model_copy(update={"state": state, **await self._reckoned(name)})
+
+    # ── Start ────────────────────────────────────────────────────────────────────────────────────
 
     async def _start(self, name: str, step: Step, run: StepRun) -> StepRun:
+        """Make the step's jobs, but for those that were done before: all of them, or none that cannot be paid for."""
+        wanted = await self._wanted(name, step)
+        known = {job.index: job for job in await self._children(name)}
+        done = {place for place, one in enumerate(wanted) if self._did(known.get(place), step, one)}
+        todo = {place: one for place, one in enumerate(wanted) if place not in done}
+        cost = sum(cost_of(JOB_TYPES[step.type], one) for one in todo.values())
+        self._check_budget(name, cost)
+        made = await self._jobs(name, step, todo, known)
+        await children.create(self._services, made)
+        jobs = [*(known[place] for place in done), *made]
+        begun = {"width": len(wanted), "adopted": len(done), "ended": len(done), "cost": cost}
+        run = run.model_copy(update={"state": StepState.RUNNING, **begun, **self._shared(jobs)})
+        return run if made else run.model_copy(update={"state": StepState.DONE, **await self._reckoned(name)})
+
+    async def _wanted(self, name: str, step: Step) -> list[Submission]:
+        """What the step's jobs are to do, in order."""
         context = await self._context(step)
-        job_type = JOB_TYPES[step.type]
         places = items_of(step, context)
         most = MOST_CHILDREN if isinstance(step.for_each, list) else step.max_items
         if len(places) > most:
             raise PermanentError(
                 f"Step {name} would make {len(places)} jobs; its maxItems allows {most}.", code="too_wide"
             )
-        known = {job.index: job for job in await self._children(name)}
-        made: list[Job] = []
-        adopted = 0
-        for index, place in enumerate(places):
-            payload = step.filled({**context, **place})
-            job = await children.child(
-                self._services, self._job, name, index, children.validated(payload, job_type, name), job_type
+        job_type = JOB_TYPES[step.type]
+        return [children.validated(step.filled({**context, **place}), job_type, name) for place in places]
+
+    def _did(self, before: Job | None, step: Step, wanted: Submission) -> bool:
+        """Whether an earlier round, or what this one replays, has done the same, whoever was to do it."""
+        if before is None or before.status is not Status.COMPLETED or children.of_this_round(before, self._job):
+            return False
+        inherited = {"maxUsd", "provider"} if "provider" not in step.payload else {"maxUsd"}
+        return _without(children.payload_of(wanted), inherited) == _without(before.payload, inherited)
+
+    async def _jobs(
+        self, name: str, step: Step, wanted: Mapping[int, Submission], known: Mapping[int, Job]
+    ) -> list[Job]:
+        """The step's jobs that are to be made."""
+        job_type, provider = JOB_TYPES[step.type], self._submission.provider
+        waiting = [other for other, run in self._steps.items() if run.state is StepState.WAITING]
+        cap = PriceCap(self._services, self._job, self._usd_left(), sum(self._weights[other] for other in waiting))
+        return [
+            await cap.job(
+                children.Place(name, index, self._lineage(known.get(index))),
+                job_type,
+                with_provider(self._services, provider, job_type, one),
             )
-            before = known.get(index)
-            if before is not None and self._adopts(before, job):
-                adopted += 1
-            else:
-                made.append(job if before is None else self._after(before, job))
-        cost = sum(children.cost_of(job) for job in made)
-        self._check_budget(name, cost)
-        await children.create(self._services, made)
-        self._results.pop(name, None)
-        started = run.model_copy(
-            update={
-                "state": StepState.RUNNING,
-                "width": len(places),
-                "adopted": adopted,
-                "ended": adopted,
-                "cost": cost,
-            }
-        )
-        return started if made else started.model_copy(update={"state": StepState.DONE})
+            for index, one in wanted.items()
+        ]
 
-    def _adopts(self, before: Job, job: Job) -> bool:
-        """Whether the job need not be done: an earlier round, or what this one replays, has done the same."""
-        done = before.status is Status.COMPLETED and not children.of_this_round(before, self._job)
-        return done and before.payload == job.payload
+    def _usd_left(self) -> float | None:
+        cap = self._submission.max_usd
+        return None if cap is None else max(0.0, round(cap - sum(run.usd for run in self._steps.values()), 6))
 
-    def _after(self, before: Job, job: Job) -> Job:
-        """The job with the one in whose place it comes as its lineage: a pipeline adopts what that one had done."""
-        own = children.of_this_round(before, self._job)
-        return job.model_copy(update={"lineage": before.lineage if own else (before.job_id, *before.lineage)})
+    def _lineage(self, before: Job | None) -> tuple[str, ...]:
+        """Of the job that comes in the place of this one: a pipeline adopts what that one had done."""
+        if before is None:
+            return ()
+        return before.lineage if children.of_this_round(before, self._job) else (before.job_id, *before.lineage)
 
     def _check_budget(self, name: str, cost: int) -> None:
         """A fan-out wider than was reckoned with must not be started."""
@@ -135,43 +165,56 @@ class Advance:
         steps = {name: step_view(await self._children(name)) for name in step.needs}
         return {"payload": self._job.payload, "steps": steps}
 
+    # ── End ──────────────────────────────────────────────────────────────────────────────────────
+
     async def _children(self, name: str) -> list[Job]:
-        if name not in self._results:
-            self._results[name] = await children.of_step(self._services, self._job, name)
-        return self._results[name]
+        if name not in self._found:
+            self._found[name] = await children.of_step(self._services, self._job, name)
+        return self._found[name]
 
-    async def _spent(self, name: str) -> dict[str, Any]:
-        """The credits of this round's jobs that succeeded, and what all took; what was adopted has been paid for.
+    async def _reckoned(self, name: str) -> dict[str, Any]:
+        """What has become of the step's jobs: the credits of this round's that succeeded, and what all took.
 
-        Of a pipeline within that failed, what succeeded there.
+        What was adopted has been paid for; of a pipeline within that failed, what succeeded there is paid.
         """
-        self._results.pop(name, None)
-        mine = [job for job in await self._children(name) if children.of_this_round(job, self._job)]
+        self._found.pop(name, None)
+        jobs = await self._children(name)
+        mine = [job for job in jobs if children.of_this_round(job, self._job)]
         paid = [job for job in mine if job.status is Status.COMPLETED or (job.status is Status.FAILED and job.steps)]
-        bought = [job.cost_usd for job in mine if job.cost_usd is not None]
+        bought = [job.cost_usd for job in self._own(jobs) if job.cost_usd is not None]
         return {
             "spent": sum(job.spent for job in paid),
             "cost_usd": round(sum(bought), 6) if bought else None,
-            "cost_estimated": any(job.cost_estimated for job in mine),
+            "cost_estimated": any(job.cost_estimated for job in self._own(jobs)),
+            "failed_job": next((job.job_id for job in mine if job.status in children.FAILED), None),
+            **self._shared(jobs),
         }
+
+    def _shared(self, jobs: Sequence[Job]) -> dict[str, Any]:
+        """What is known of a step's jobs while they run, and better when they have ended."""
+        self._tried = tuple(dict.fromkeys([*self._tried, *(one for job in jobs for one in job.tried)]))[-MOST_TRIED:]
+        done = [job for job in jobs if job.status is Status.COMPLETED]
+        return {
+            "usd": round(sum(usd_of(job) for job in self._own(jobs)), 6),
+            "served_by": _names(job.served_by for job in done or jobs),
+        }
+
+    def _own(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those that this pipeline has made itself, in whatever round."""
+        return [job for job in jobs if job.parent_id == self._job.job_id]
 
     async def _count_what_succeeded(self) -> None:
         for name, run in self._steps.items():
-            if run.state in {StepState.RUNNING, StepState.FAILED}:
-                self._steps[name] = run.model_copy(update=await self._spent(name))
+            if run.state is StepState.RUNNING:
+                self._steps[name] = run.model_copy(update=await self._reckoned(name))
 
-    async def _failure(self) -> JobError | None:
+    async def _failure(self, name: str) -> JobError:
         """The error of the job whose failure ends the pipeline."""
-        for name, run in self._steps.items():
-            if run.state is not StepState.FAILED:
-                continue
-            for job in await children.of_step(self._services, self._job, name):
-                if job.status.final and job.status is not Status.COMPLETED:
-                    reason = job.error.message if job.error else f"it was {job.status.lower()}"
-                    code = job.error.code if job.error else "step_failed"
-                    message = f"Step {name} failed: {reason}"
-                    return JobError(code=code, category=Category.PERMANENT, message=message)
-        return None
+        job = next(job for job in await self._children(name) if job.job_id == self._steps[name].failed_job)
+        code = job.error.code if job.error else "step_failed"
+        reason = job.error.message if job.error else f"it was {job.status.lower()}"
+        message = f"Step {name} failed: {reason}"
+        return JobError(code=code, category=Category.PERMANENT, message=message, step=name, job_id=job.job_id)
 
     async def _outputs(self) -> tuple[UnitRun, ...]:
         """What the last steps made is what the pipeline made."""
@@ -194,26 +237,43 @@ class Advance:
     async def _write(self, tx: Transaction, error: JobError | None, made: dict[str, Any]) -> Job:
         job = await still_held(tx, self._job)
         now = self._services.clock.now()
-        captured = min(sum(run.spent for run in self._steps.values()), job.credits.held)
         spent = sum(run.spent for run in self._steps.values())
-        if error is not None:
-            return end(tx, job, Status.FAILED, now, captured=captured, error=error, steps=self._steps, spent=spent)
-        if self._all(StepState.DONE):
-            changes: dict[str, Any] = {**made, "steps": self._steps, "progress": 100, "spent": spent}
-            return end(tx, job, Status.COMPLETED, now, captured=captured, **changes)
+        served_by = _names(run.served_by for run in self._steps.values())
+        known: dict[str, Any] = {"steps": self._steps, "served_by": served_by, "tried": self._tried}
+        if error is not None or made:
+            status = Status.COMPLETED if error is None else Status.FAILED
+            captured = min(spent, job.credits.held)
+            return end(tx, job, status, now, captured=captured, spent=spent, error=error, **known, **made)
         wake_at = alarm(job, now + self._services.rules.rescue_after)
         waiting = {"lease_until": None, "fence": job.fence + 1, "wake_at": wake_at}
-        following = job.with_(now, steps=self._steps, progress=self._progress(), **waiting)
+        following = job.with_(now, progress=self._progress(), **known, **waiting)
         tx.set("jobs", job.job_id, following.document())
         return following
 
     def _progress(self) -> int:
-        weights = {name: max(weight, 1) for name, weight in budget_of(self._pipeline).items()}
+        weights = {name: max(weight, 1) for name, weight in self._weights.items()}
         done = sum(weights[name] * run.fraction for name, run in self._steps.items())
         return min(99, int(100 * done / sum(weights.values())))
 
+    @cached_property
+    def _weights(self) -> Mapping[str, int]:
+        """What each step may cost at its widest, in credits."""
+        return budget_of(self._pipeline)
+
+    def _in_order(self) -> list[tuple[str, Step]]:
+        return [(name, self._pipeline.steps[name]) for name in self._pipeline.order()]
+
     def _all(self, state: StepState) -> bool:
         return all(run.state is state for run in self._steps.values())
+
+
+def _names(served_by: Iterable[str | None]) -> str | None:
+    """Each name in them once."""
+    return ", ".join(dict.fromkeys(name for names in served_by if names for name in names.split(", "))) or None
+
+
+def _without(payload: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in payload.items() if name not in names}
 
 
 def _as_unit(job: Job, prefix: str) -> UnitRun:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from taskreel.app.cost import cost
 from taskreel.app.depend import wake
 from taskreel.app.sending import send, tell
-from taskreel.app.services import WAKE_SHARDS, Services
+from taskreel.app.services import WAKE_SHARDS, Asked, Services
 from taskreel.app.serving import served_by, unit_runs
 from taskreel.app.settle import end
 from taskreel.domain.claim import alarm
 from taskreel.domain.errors import PermanentError
 from taskreel.domain.ids import child_job_id
-from taskreel.domain.job import Job, Status
+from taskreel.domain.job import Job, Status, UnitRun
 from taskreel.domain.pipeline import StepRun
-from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import JobType, Submission
+from taskreel.jobtypes.job_type import JobType, Submission, Unit
 from taskreel.ports import MOST_IN, Operator, Query, Transaction
 
 FAILED = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
@@ -69,20 +68,41 @@ async def count(services: Services, parent: Job, step: str, run: StepRun) -> tup
     return run.adopted + int(failed["count"]) + int(completed["count"]), int(failed["count"])
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in its pipeline a job belongs, and the jobs that it replays there, the newest first."""
+
+    step: str
+    index: int
+    lineage: tuple[str, ...] = ()
+
+
 async def child(
-    services: Services, parent: Job, step: str, index: int, submission: Submission, job_type: JobType[Any]
+    services: Services,
+    parent: Job,
+    place: Place,
+    job_type: JobType[Any],
+    submission: Submission,
+    most_usd: float | None,
 ) -> Job:
-    """One job of a step. It holds no credits: the pipeline has."""
+    """One job of a step. It holds no credits, for the pipeline has; of `most_usd` it may take what it is reckoned at.
+
+    Raises InvalidError when nobody can do it, or nobody for so much.
+    """
     now = services.clock.now()
+    if most_usd is not None:
+        submission = _capped(submission, most_usd)
     units, not_before = await unit_runs(services, job_type, submission)
+    if most_usd is not None and units:
+        submission = _capped(submission, _reckoned_usd(services, job_type.units(submission), units))
     job = Job(
-        job_id=child_job_id(parent.job_id, parent.round, step, index),
+        job_id=child_job_id(parent.job_id, parent.round, place.step, place.index),
         job_type=job_type.name,
         status=Status.QUEUED,
         priority=parent.priority,
         user_id=parent.user_id,
         project_id=parent.project_id,
-        payload=submission.model_dump(by_alias=True, mode="json", exclude_unset=True),
+        payload=payload_of(submission),
         created_at=now,
         updated_at=now,
         status_at={Status.QUEUED: now},
@@ -95,16 +115,32 @@ async def child(
         parent_id=parent.job_id,
         parent_lane=parent.lane,
         parent_round=parent.round,
-        step=step,
-        index=index,
+        step=place.step,
+        index=place.index,
+        lineage=place.lineage,
     )
     return job.with_(now, wake_at=alarm(job, (not_before or now) + services.rules.rescue_after))
 
 
-def cost_of(job: Job) -> int:
-    """The credits that a pipeline must have for this job of its own."""
-    job_type = JOB_TYPES[job.job_type]
-    return cost(job_type, job_type.submission.model_validate(job.payload))
+def _capped(submission: Submission, usd: float) -> Submission:
+    own = submission.max_usd
+    return submission.model_copy(update={"max_usd": usd if own is None else min(own, usd)})
+
+
+def _reckoned_usd(services: Services, plan: Sequence[Unit], units: Sequence[UnitRun]) -> float:
+    """What the units cost with the providers chosen for them; all prices are known where there is a cap."""
+    providers, now, total = services.providers, services.clock.now(), 0.0
+    for unit, run in zip(plan, units, strict=True):
+        if providers.buys(run.provider):
+            asked = Asked(unit.capability, run.model or "", unit.params, len(unit.input_urls), now)
+            total += providers.catalogue.estimate(run.provider, asked) or 0.0
+    return round(total, 6)
+
+
+def payload_of(submission: Submission) -> dict[str, Any]:
+    """The request as a job keeps it: what was given, and no defaults."""
+    payload: dict[str, Any] = submission.model_dump(by_alias=True, mode="json", exclude_unset=True)
+    return payload
 
 
 def validated(payload: Any, job_type: JobType[Any], step: str) -> Submission:

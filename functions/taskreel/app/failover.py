@@ -11,12 +11,11 @@ from taskreel.app.serving import Wanted, choice_for
 from taskreel.domain.breaker import blames
 from taskreel.domain.choice import ELSEWHERE, Choice, next_offer
 from taskreel.domain.errors import AMBIGUOUS, Category, InvalidError, RateLimitedError, RunError
-from taskreel.domain.job import Job, Tried, UnitRun
+from taskreel.domain.job import MOST_TRIED, Job, Tried, UnitRun
 from taskreel.jobtypes.job_type import Submission, Unit
 
 #: When to look again whether an admin has closed what an admin has opened.
 _SWITCHED_OFF = timedelta(minutes=5)
-_MOST_TRIED = 20
 
 
 class Failover:
@@ -93,7 +92,7 @@ class Failover:
     def _note(self, run: UnitRun, code: str) -> None:
         one = Tried(provider=run.provider, model=run.model, code=code)
         if one not in self.tried:
-            self.tried = (*self.tried, one)[-_MOST_TRIED:]
+            self.tried = (*self.tried, one)[-MOST_TRIED:]
 
 
 def _resting(run: UnitRun, until: datetime | None, now: datetime) -> RateLimitedError:

@@ -17,15 +17,15 @@ from taskreel.domain.errors import ConflictError, InvalidError
 from taskreel.domain.job import Job, UnitRun, UnitState
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import JobType, Submission, Waiting
+from taskreel.jobtypes.job_type import JobType, ProviderWish, Submission, Waiting
 
 
 class Replay(Value):
-    """`{fromStep?, edit?, provider?}`."""
+    """`{fromStep?, edit?, provider?}`; `provider` is for what is done again."""
 
     from_step: str | None = Field(default=None, max_length=64)
     edit: dict[str, Any] | None = None
-    provider: str | None = Field(default=None, min_length=1, max_length=100)
+    provider: ProviderWish | None = None
 
 
 async def replay(services: Services, caller: Caller, named: tuple[str, str], wanted: Replay, key: str | None) -> Job:

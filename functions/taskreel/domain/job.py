@@ -63,11 +63,13 @@ class Priority(StrEnum):
 
 
 class JobError(Value):
-    """Why the last attempt failed, in words fit for the user."""
+    """Why the last attempt failed, in words fit for the user; of a pipeline, in which step and which of its jobs."""
 
     code: str
     category: Category
     message: str
+    step: str | None = None
+    job_id: str | None = None
 
 
 class JobCredits(Value):
@@ -118,6 +120,10 @@ class UnitRun(Value):
     def unsure(self) -> bool:
         """Whether a run died between asking a provider to begin and keeping its answer: it may have been bought."""
         return self.state is UnitState.TODO and self.begun_at is not None
+
+
+#: How many of those that could not do its work a job names; the last ones.
+MOST_TRIED = 20
 
 
 class Tried(Value):

@@ -133,6 +133,12 @@ class StepRun(Value):
     #: What its jobs' providers took in US dollars; None where nothing was bought.
     cost_usd: float | None = None
     cost_estimated: bool = False
+    #: What of the pipeline's price cap its jobs have taken, or may take while they run.
+    usd: float = 0
+    #: Who serves its jobs, each name once.
+    served_by: str | None = None
+    #: The first of its jobs that failed.
+    failed_job: str | None = None
 
     @property
     def fraction(self) -> float:

@@ -124,6 +124,9 @@ def _names(wanted: str | list[str]) -> str | list[str]:
     return wanted
 
 
+ProviderWish = Annotated[str | list[str], AfterValidator(_names)]
+
+
 class RetryOptions(Value):
     """A job's own retry settings; what is absent is the job type's."""
 
@@ -152,9 +155,9 @@ class Submission(Value):
     priority: Priority = Priority.NORMAL
     model: str | None = Field(default=None, min_length=1, max_length=200)
     #: A name, names in order of preference, or "auto": the cheapest that can do it and is well.
-    provider: Annotated[str | list[str], AfterValidator(_names)] | None = None
-    #: The most that the job's provider calls may cost together, in US dollars, by the model table.
-    max_usd: float | None = Field(default=None, gt=0, le=100_000)
+    provider: ProviderWish | None = None
+    #: The most that the job's provider calls may cost together, in US dollars, by the model table; 0 buys nothing.
+    max_usd: float | None = Field(default=None, ge=0, le=100_000)
     schedule_at: AwareDatetime | None = None
     start_within_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)
     deadline_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)

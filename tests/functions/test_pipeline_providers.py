@@ -1,0 +1,148 @@
+"""A pipeline's own provider and price cap, as its jobs have them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from functions.asking import balance, read
+from functions.market import KITE, Market, Stalls
+from functions.test_pipelines import PIPELINE, jobs_of
+from functions.test_replay import replayed
+
+FLUX = {name: value for name, value in KITE.items() if name != "provider"}
+
+
+def pictures(count: int = 3, **fields: Any) -> dict[str, Any]:
+    """A step of as many pictures at $0.04."""
+    return {"type": "image-generation", "forEach": ["a kite"] * count, "payload": KITE, **fields}
+
+
+async def done(shop: Market, steps: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return await shop.ended({"steps": steps, **fields}, PIPELINE)
+
+
+# ── Price ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("max_usd", "status", "cost", "bought"), [(0.2, "COMPLETED", 0.2, 5), (0.19, "FAILED", None, 0)]
+)
+async def test_a_fan_out_that_would_cost_more_than_its_cap_is_not_begun(
+    stalls: Stalls, max_usd: float, status: str, cost: float | None, bought: int
+) -> None:
+    shop = await stalls("bfl")
+    job = await done(shop, {"pictures": pictures(5)}, maxUsd=max_usd)
+    assert (job["status"], job["costUsd"], shop.fakes["bfl"].creates) == (status, cost, bought)
+    assert len(await jobs_of(shop.world, job["jobId"])) == bought
+    assert job["credits"] == {"held": 0, "captured": bought, "released": 5 - bought}
+
+
+async def test_a_refusal_says_what_is_left_and_what_it_would_cost(stalls: Stalls) -> None:
+    shop = await stalls("bfl")
+    job = await done(shop, {"first": pictures(3), "second": pictures(3, after=["first"])}, maxUsd=0.2)
+    assert (job["error"]["code"], job["error"]["step"]) == ("price_cap_exceeded", "second")
+    assert "maxUsd leaves, $0.000. " in job["error"]["message"]
+    assert "costs about $0.040" in job["error"]["message"]
+    assert (job["costUsd"], job["credits"]["captured"]) == (0.12, 3)
+    assert (await balance(shop.user()))["held"] == 0
+
+
+async def test_what_is_under_way_counts_as_what_it_is_reckoned_at(stalls: Stalls) -> None:
+    shop = await stalls("bfl")
+    shop.fakes["bfl"].polls = 5
+    job = await done(shop, {"one": pictures(3), "two": pictures(2), "three": pictures(1)}, maxUsd=0.2)
+    assert (job["status"], job["error"]["step"]) == ("FAILED", "three")
+    assert shop.fakes["bfl"].creates <= 5
+
+
+async def test_pipelines_within_share_what_is_left_by_their_credits(stalls: Stalls) -> None:
+    shop = await stalls("bfl")
+    inner = {"large": _inner(4), "small": _inner(1)}
+    assert (await done(shop, inner, maxUsd=0.2))["costUsd"] == 0.2
+    short = await done(shop, inner, maxUsd=0.19)
+    assert (short["status"], short["error"]["code"]) == ("FAILED", "price_cap_exceeded")
+
+
+def _inner(count: int) -> dict[str, Any]:
+    return {"type": "pipeline", "payload": {"steps": {"pictures": pictures(count)}}}
+
+
+async def test_a_second_round_counts_what_the_first_has_taken(stalls: Stalls) -> None:
+    shop = await stalls("bfl")
+    job = await done(shop, {"first": pictures(3), "second": pictures(3, after=["first"])}, maxUsd=0.2)
+    ada = shop.user()
+    assert (await ada.post(f"{PIPELINE}/{job['jobId']}/retry")).status_code == 202
+    await shop.world.advance(60)
+    again = await read(ada, job)
+    assert (again["status"], again["error"]["code"], again["costUsd"]) == ("FAILED", "price_cap_exceeded", 0.12)
+
+
+async def test_a_step_nobody_can_do_says_so_whatever_the_cap(stalls: Stalls) -> None:
+    shop = await stalls("runway", stand_in_provider=None)
+    clip = {
+        "prompt": "waves {{steps.first.artifacts[0].contentType}}",
+        "provider": "runway",
+        "options": {"duration": 40},
+    }
+    first = {"type": "image-generation", "payload": {"prompt": "x", "provider": "studio"}}
+    job = await done(shop, {"first": first, "clip": {"type": "video-generation", "payload": clip}}, maxUsd=5)
+    assert job["error"]["code"] == "no_provider", job["error"]
+    assert "cannot do 40 s" in job["error"]["message"]
+
+
+async def test_a_cap_of_nothing_lets_the_local_provider_work(stalls: Stalls) -> None:
+    shop = await stalls("bfl")
+    free = {"type": "image-generation", "payload": {**FLUX, "model": None, "provider": "studio"}}
+    assert (await done(shop, {"free": free}, maxUsd=0))["status"] == "COMPLETED"
+
+
+# ── Provider ─────────────────────────────────────────────────────────────────────────────────────
+
+STORY = {"type": "story-generation", "payload": {"prompt": "a fox builds a boat", "numSequences": 2}}
+
+
+async def test_a_pipelines_provider_serves_the_steps_that_it_can_do_and_that_name_none(stalls: Stalls) -> None:
+    shop = await stalls("bfl", "replicate", stand_in_provider=None)
+    picture = {"type": "image-generation", "payload": {"prompt": "a kite"}}
+    own = {**picture, "payload": {"prompt": "a kite", "provider": "replicate"}}
+    job = await done(shop, {"story": STORY, "picture": picture, "own": own}, provider="bfl")
+    assert job["status"] == "COMPLETED", job["error"]
+    served = {one.step: one.served_by for one in await jobs_of(shop.world, job["jobId"])}
+    assert served == {"story": "studio", "picture": "bfl", "own": "replicate"}
+
+
+async def test_a_pipelines_provider_reaches_the_pipelines_within_and_may_be_a_list(stalls: Stalls) -> None:
+    shop = await stalls("bfl", "openai", stand_in_provider=None)
+    inner = {
+        "type": "pipeline",
+        "payload": {"steps": {"picture": {"type": "image-generation", "payload": {"prompt": "a"}}}},
+    }
+    job = await done(shop, {"inner": inner}, provider=["openai", "bfl"])
+    (middle,) = await jobs_of(shop.world, job["jobId"])
+    (picture,) = await jobs_of(shop.world, middle.job_id)
+    assert (picture.served_by, picture.payload["provider"]) == ("openai", ["openai", "bfl"])
+
+
+async def test_what_its_provider_does_but_not_like_this_goes_to_nobody_else(stalls: Stalls) -> None:
+    shop = await stalls("runway", "google", stand_in_provider=None)
+    clip = {
+        "type": "video-generation",
+        "payload": {"prompt": "{{steps.story.result.title}}", "options": {"duration": 40}},
+    }
+    job = await done(shop, {"story": STORY, "clip": clip}, provider="runway")
+    assert job["error"]["code"] == "no_provider", job["error"]
+    assert "google" not in job["error"]["message"]
+
+
+async def test_a_replay_with_another_provider_keeps_what_was_done(stalls: Stalls) -> None:
+    shop = await stalls("bfl", "replicate", stand_in_provider=None)
+    picture = {"type": "image-generation", "payload": {"prompt": "a kite"}}
+    job = await done(shop, {"first": picture, "second": {**picture, "after": ["first"]}}, provider="bfl")
+    ada = shop.user()
+    again = await replayed(ada, job, provider=["replicate", "bfl"], fromStep="second")
+    await shop.world.advance(120)
+    assert (await read(ada, again))["status"] == "COMPLETED"
+    (made,) = await jobs_of(shop.world, again["jobId"])
+    assert (made.step, made.served_by) == ("second", "replicate")
