@@ -239,11 +239,11 @@ async def test_a_permanent_failure_is_not_tried_again(world: World, ada: httpx.A
     assert len(world.delivered) == 1
 
 
-async def test_waiting_for_a_rate_limit_is_no_attempt(world: World, ada: httpx.AsyncClient) -> None:
+async def test_waiting_for_a_rate_limit_is_no_attempt_more(world: World, ada: httpx.AsyncClient) -> None:
     job = await submitted(ada, {**studio("rate-limit", times=5, seconds=30), "retry": {"maxAttempts": 1}})
     await world.advance(1)
     waiting = await read(ada, job)
-    assert (waiting["status"], waiting["attempt"], waiting["error"]["category"]) == ("RETRYING", 0, "rate_limited")
+    assert (waiting["status"], waiting["attempt"], waiting["error"]["category"]) == ("RETRYING", 1, "rate_limited")
     await world.advance(160)
     done = await read(ada, job)
     assert (done["status"], done["attempt"]) == ("COMPLETED", 1)

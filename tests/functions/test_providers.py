@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +15,8 @@ from providers.fakes import RETRY_AFTER, SECRETS, Mischief
 from providers.fakes.fake import picture
 from taskreel import wiring
 from taskreel.app.process import Processor
-from taskreel.domain.job import Job, Status, UnitState
+from taskreel.domain.errors import Category
+from taskreel.domain.job import Job, JobError, Status, UnitState
 
 TEXT = "/api/jobs/ai-processing"
 
@@ -126,12 +127,12 @@ async def test_what_moderation_holds_back_fails_for_good_and_costs_nothing(stall
 
 
 @pytest.mark.parametrize(("mischief", "seconds"), [(Mischief.TOO_FAST, RETRY_AFTER), (Mischief.TOO_FAST_BARE, 30)])
-async def test_a_rate_limit_is_a_wait_and_no_attempt(stalls: Stalls, mischief: Mischief, seconds: int) -> None:
+async def test_a_rate_limit_is_a_wait_and_no_attempt_more(stalls: Stalls, mischief: Mischief, seconds: int) -> None:
     shop = await stalls("bfl")
     shop.fakes["bfl"].mischief = mischief
     began = shop.world.now()
     waiting = await shop.ended(KITE, seconds=1)
-    assert (waiting["status"], waiting["attempt"], waiting["error"]["code"]) == ("RETRYING", 0, "rate_limited")
+    assert (waiting["status"], waiting["attempt"], waiting["error"]["code"]) == ("RETRYING", 1, "rate_limited")
     assert abs((datetime.fromisoformat(waiting["nextAttemptAt"]) - began).total_seconds() - seconds) < 1
     shop.fakes["bfl"].mischief = None
     await shop.world.advance(60)
@@ -368,7 +369,7 @@ async def test_a_stopping_instance_keeps_what_it_is_just_buying(
     may_answer.set()
     await stopping
     back = await shop.world.job(job["jobId"])
-    assert (back.status, back.attempt, back.units[0].state) == (Status.QUEUED, 0, state)
+    assert (back.status, back.attempt, back.units[0].state) == (Status.QUEUED, 1, state)
     wiring.running.cache_clear()
     wiring.processor.cache_clear()
     await Processor(shop.world.services).process(job["jobId"])
@@ -417,3 +418,26 @@ async def test_what_a_cancelled_run_has_just_bought_is_cancelled_too(
     await shop.world.settle()
     assert (await read(ada, job))["status"] == "CANCELLED"
     assert len(shop.fakes["fal"].cancelled) == 1
+
+
+async def test_what_failed_in_a_batch_waits_for_its_own_time_while_the_rest_is_polled(stalls: Stalls) -> None:
+    shop = await stalls("bfl")
+    fake, ada = shop.fakes["bfl"], shop.user()
+    fake.polls = 20
+    body = {
+        "prompts": ["a", "b"],
+        "provider": "bfl",
+        "batchSize": 1,
+        "retry": {"maxAttempts": 3, "minBackoffSeconds": 60},
+    }
+    job = await submitted(ada, body, BATCH)
+    stored = await shop.world.job(job["jobId"])
+    error = JobError(code="provider_error", category=Category.TEMPORARY, message="not now")
+    later = stored.units[0].model_copy(update={"error": error, "due_at": shop.world.now() + timedelta(minutes=1)})
+    await shop.world.put(stored.with_(shop.world.now(), units=(later, stored.units[1])))
+    await shop.world.advance(30)
+    polled = await shop.world.job(job["jobId"])
+    assert (polled.attempt, fake.creates, polled.units[0]) == (1, 1, later)
+    await shop.world.advance(300)
+    done = await read(ada, job)
+    assert (done["status"], done["attempt"], fake.creates, done["credits"]["captured"]) == ("COMPLETED", 2, 2, 2)

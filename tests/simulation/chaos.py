@@ -52,7 +52,9 @@ class HandQueue:
         raise NotImplementedError(lane)
 
     async def stats(self, lane: str, /) -> LaneStats:
-        raise NotImplementedError(lane)
+        if self.away:
+            raise QueueError("the queue is away")
+        return LaneStats(lane=lane, paused=False, depth=len(self.waiting), oldest_at=None)
 
     async def close(self) -> None:
         """Nothing is open."""

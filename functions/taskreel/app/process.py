@@ -45,17 +45,19 @@ class Processor:
         """One delivery. Safe to repeat, at any time, in any order."""
         if self._stopping:
             return Answer.BUSY
-        job, verdict = await self._services.store.transaction(lambda tx: _claim(self._services, tx, job_id))
+        before, job, verdict = await self._services.store.transaction(lambda tx: _claim(self._services, tx, job_id))
+        if before is None or job is None:
+            return Answer.FINISHED
         match verdict:
             case Verdict.BUSY:
                 return Answer.BUSY
-            case Verdict.END if job is not None:
+            case Verdict.END:
                 await after_end(self._services, job)
-            case Verdict.CLEAN_UP if job is not None:
+            case Verdict.CLEAN_UP:
                 await clean_up(self._services, job)
-            case Verdict.RUN if job is not None:
-                return await self._run(job)
-            case _:
+            case Verdict.RUN:
+                return await self._run(before, job)
+            case Verdict.IGNORE:
                 pass
         return Answer.FINISHED
 
@@ -66,7 +68,7 @@ class Processor:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _run(self, job: Job) -> Answer:
+    async def _run(self, before: Job, job: Job) -> Answer:
         pipeline = JOB_TYPES[job.job_type].pipeline is not None
         runner: Advance | Run = (Advance if pipeline else Run)(self._services, job)
         run = asyncio.ensure_future(runner.go())
@@ -76,7 +78,7 @@ class Processor:
         except LeaseLostError:
             log.info("lease lost", extra={"action": "lease_lost", "job_id": job.job_id})
         except asyncio.CancelledError:
-            await _give_back(self._services, job, runner.units)
+            await _give_back(self._services, before, job, runner.units)
             if not self._stopping:
                 raise
             return Answer.BUSY
@@ -85,32 +87,34 @@ class Processor:
         return Answer.FINISHED
 
 
-async def _claim(services: Services, tx: Transaction, job_id: str) -> tuple[Job | None, Verdict]:
-    job = as_job(await tx.get("jobs", job_id))
-    if job is None:
-        return None, Verdict.IGNORE
+async def _claim(services: Services, tx: Transaction, job_id: str) -> tuple[Job | None, Job | None, Verdict]:
+    """The job as it was, as it is now, and what that means for the delivery."""
+    before = as_job(await tx.get("jobs", job_id))
+    if before is None:
+        return None, None, Verdict.IGNORE
     now = services.clock.now()
-    claim = decide(job, now)
+    claim = decide(before, now)
     match claim:
         case Claim(Verdict.END, Status() as status, error):
-            job = end(tx, job, status, now, error=error)
+            return before, end(tx, before, status, now, error=error), claim.verdict
         case Claim(Verdict.RUN):
-            job = claimed(job, now, services.rules.lease)
+            job = claimed(before, now, services.rules.lease)
             tx.set("jobs", job_id, job.document())
+            return before, job, claim.verdict
         case _:
-            pass
-    return job, claim.verdict
+            return before, before, claim.verdict
 
 
-async def _give_back(services: Services, job: Job, units: Sequence[UnitRun]) -> None:
-    """End a run as if it had not begun: no attempt, and nobody holds the job. What it bought is kept."""
+async def _give_back(services: Services, before: Job, job: Job, units: Sequence[UnitRun]) -> None:
+    """End a run: nobody holds the job, what was bought is kept, and a run that came to nothing was no attempt."""
 
     async def release(tx: Transaction) -> None:
         held = as_job(await tx.get("jobs", job.job_id))
         if held is None or held.fence != job.fence:
             return
         now = services.clock.now()
-        freed = {"attempt": max(0, held.attempt - 1), "fence": held.fence + 1, "lease_until": None, "units": units}
+        attempt = before.attempt if tuple(units) == job.units else job.attempt
+        freed = {"attempt": attempt, "fence": held.fence + 1, "lease_until": None, "units": units}
         wake_at = alarm(held, now + services.rules.rescue_after)
         tx.set("jobs", job.job_id, held.to(Status.QUEUED, now, **freed, wake_at=wake_at).document())
 

@@ -138,7 +138,6 @@ class Run:
             **self._who(again.units),
             "progress": self._work.progress,
             "error": again.error,
-            "attempt": job.attempt if again.counted else max(0, job.attempt - 1),
             "delivery": job.delivery + 1,
             "fence": job.fence + 1,
             "lease_until": None,

@@ -119,8 +119,7 @@ class Work:
             return
 
     def _is_due(self, index: int) -> bool:
-        due_at = self._units[index].due_at
-        return due_at is None or due_at <= self._services.clock.now()
+        return self._units[index].is_due(self._services.clock.now())
 
     async def _attempt(self, work: Awaitable[None]) -> RunError | None:
         try:

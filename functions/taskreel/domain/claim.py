@@ -7,10 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, Category
-from taskreel.domain.job import Job, JobError, Status
-
-#: A task may come this much before its time and still be taken: clocks differ.
-EARLY = timedelta(seconds=1)
+from taskreel.domain.job import EARLY, Job, JobError, Status, UnitState
 
 
 class Verdict(Enum):
@@ -47,7 +44,7 @@ def decide(job: Job, now: datetime) -> Claim:
         return ending
     if job.status in {Status.BLOCKED, Status.THROTTLED} or now < _due(job) - EARLY:
         return Claim(Verdict.IGNORE)
-    if job.lease_until is not None and not job.resumes and not job.retry.allows_another(job.attempt):
+    if job.lease_until is not None and job.attempts(now) and not job.retry.allows_another(job.attempt):
         lost = "worker_lost", "The worker died during the last attempt this job may have."
         return _ended(Status.FAILED, *((AMBIGUOUS, UNSURE) if job.unsure else lost))
     return Claim(Verdict.RUN)
@@ -69,9 +66,9 @@ def _ended(status: Status, code: str, message: str) -> Claim:
 
 
 def claimed(job: Job, now: datetime, lease: timedelta) -> Job:
-    """The job once a run holds it: a new fencing token, and a counted attempt unless the run only polls."""
+    """The job once a run holds it: a new fencing token, and an attempt more if the run is one."""
     changes = {
-        "attempt": job.attempt if job.resumes else job.attempt + 1,
+        "attempt": job.attempt + job.attempts(now),
         "fence": job.fence + 1,
         "lease_until": now + lease,
         "wake_at": alarm(job, now + lease),
@@ -92,7 +89,7 @@ def alarm(job: Job, at: datetime) -> datetime:
 
 def _due(job: Job) -> datetime:
     """When the job's next step may begin."""
-    if job.resumes:
+    if job.status is Status.PROCESSING and all(unit.state is not UnitState.TODO for unit in job.units):
         polls = [unit.due_at for unit in job.units if unit.due_at is not None]
         return min(polls, default=job.updated_at)
     return job.next_attempt_at or job.created_at

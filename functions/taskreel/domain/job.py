@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
@@ -14,6 +14,9 @@ from taskreel.domain.errors import Category
 from taskreel.domain.pipeline import StepRun, StepState
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import Value
+
+#: A task may come this much before its time and still be taken: clocks differ.
+EARLY = timedelta(seconds=1)
 
 
 class Status(StrEnum):
@@ -103,7 +106,7 @@ class UnitRun(Value):
     operation: dict[str, Any] | None = None
     #: When a provider that is paid was asked to begin, kept before it is asked.
     begun_at: datetime | None = None
-    #: When to poll, or to try again after a rate limit.
+    #: When to poll, or to try again.
     due_at: datetime | None = None
     artifacts: tuple[Artifact, ...] = ()
     data: dict[str, Any] | None = None
@@ -115,6 +118,15 @@ class UnitRun(Value):
     #: What the provider says it cost in US dollars, or else what the model table says.
     cost_usd: float | None = None
     cost_estimated: bool = False
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether it may be polled, or tried, now; a task may come a little before its time."""
+        return self.due_at is None or self.due_at <= now + EARLY
+
+    @property
+    def limited(self) -> bool:
+        """Whether it only waits until it may ask again."""
+        return self.error is not None and self.error.category is Category.RATE_LIMITED
 
     @property
     def unsure(self) -> bool:
@@ -154,7 +166,8 @@ class Job(Value):
     #: Whole percent, and a word on what is being done.
     progress: int = Field(default=0, ge=0, le=100)
     progress_message: str | None = None
-    #: Counted runs so far; 0 until the first claim. A poll or a repeated delivery is not one.
+    #: Counted runs so far; 0 until the first claim. A poll or a repeated delivery is not one, nor is what goes on when
+    #: a rate limit is over.
     attempt: int = 0
     retry: RetryPolicy = RetryPolicy()
     next_attempt_at: datetime | None = None
@@ -305,12 +318,13 @@ class Job(Value):
         parts: list[UnitRun | StepRun] = [*self.units, *self.steps.values()]
         return any(part.cost_estimated for part in parts)
 
-    @property
-    def resumes(self) -> bool:
-        """Whether all that is left goes on elsewhere, at a provider or in a pipeline's jobs: no new attempt.
+    def attempts(self, now: datetime) -> bool:
+        """Whether a run that begins now is an attempt: something is tried that no rate limit has put off.
 
-        It is so between two looks, and when the run that looked has died.
+        After a run that died even that counts. A pipeline's first look is its one attempt.
         """
-        states = {unit.state for unit in self.units}
-        elsewhere = not states or (UnitState.RUNNING in states and UnitState.TODO not in states)
-        return self.status is Status.PROCESSING and elsewhere
+        if not self.units:
+            return self.status is not Status.PROCESSING
+        died = self.lease_until is not None
+        todo = [unit for unit in self.units if unit.state is UnitState.TODO and unit.is_due(now)]
+        return any(died or not unit.limited for unit in todo)

@@ -29,15 +29,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Another delivery is needed at `at`: to try again, or (`why` = "poll") to ask the provider.
-
-    `counted` tells whether the run that has just ended was an attempt.
-    """
+    """Another delivery is needed at `at`: to try again, or (`why` = "poll") to ask the provider."""
 
     units: tuple[UnitRun, ...]
     at: datetime
     why: Literal["retry", "poll"]
-    counted: bool
     error: JobError | None
 
 
@@ -45,24 +41,41 @@ Outcome = Completed | Failed | Again
 
 
 def decide_outcome(job: Job, units: Sequence[UnitRun], now: datetime, fraction: float) -> Outcome:
-    """The rule. A unit that is TODO with an error wants another try; out of attempts, its error is final."""
-    open_again = [unit for unit in units if unit.state is UnitState.TODO]
-    waits_only = all(unit.error is not None and unit.error.category is Category.RATE_LIMITED for unit in open_again)
-    if open_again and not waits_only and not job.retry.allows_another(job.attempt):
-        units = [_given_up(unit) for unit in units]
-        open_again = []
+    """The rule. A unit that is TODO wants another try; out of attempts its error is final, unless it is a rate limit.
+
+    What is tried again is tried together, after the backoff: a poll in between neither hastens it nor counts.
+    """
+    if not job.retry.allows_another(job.attempt):
+        units = [_given_up(unit) if _to_try(unit) and not unit.limited else unit for unit in units]
+    then = now + job.retry.wait(job.attempt, fraction)
+    failed_now = any(_to_try(unit) and not unit.limited and unit.is_due(now) for unit in units)
+    units = [_put_off(unit, then) if _waits(unit, now, failed_now=failed_now) else unit for unit in units]
+    open_again = [unit for unit in units if _to_try(unit)]
     polls = [unit.due_at or now for unit in units if unit.state is UnitState.RUNNING]
     if open_again:
-        times = [unit.due_at or now + job.retry.wait(job.attempt, fraction) for unit in open_again]
-        at = max(times) if waits_only else min(times)
-        return Again(tuple(units), min([at, *polls]), "retry", not waits_only, open_again[0].error)
+        times = [unit.due_at or then for unit in open_again]
+        at = max(times) if all(unit.limited for unit in open_again) else min(times)
+        return Again(tuple(units), min([at, *polls]), "retry", open_again[0].error)
     if polls:
-        return Again(tuple(units), min(polls), "poll", True, None)
+        return Again(tuple(units), min(polls), "poll", None)
     return _ended(units)
 
 
+def _to_try(unit: UnitRun) -> bool:
+    return unit.state is UnitState.TODO
+
+
+def _waits(unit: UnitRun, now: datetime, *, failed_now: bool) -> bool:
+    """Whether the unit is to be tried when those are that have failed now."""
+    return _to_try(unit) and (unit.is_due(now) or (failed_now and not unit.limited))
+
+
+def _put_off(unit: UnitRun, then: datetime) -> UnitRun:
+    return unit.model_copy(update={"due_at": then})
+
+
 def _given_up(unit: UnitRun) -> UnitRun:
-    return unit.model_copy(update={"state": UnitState.FAILED}) if unit.state is UnitState.TODO else unit
+    return unit.model_copy(update={"state": UnitState.FAILED})
 
 
 def _ended(units: Sequence[UnitRun]) -> Completed | Failed:

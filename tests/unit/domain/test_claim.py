@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel.domain.claim import EARLY, Claim, Verdict, alarm, claimed, decide, overdue
-from taskreel.domain.job import NEXT, Job, Status, UnitState
+from taskreel.domain.claim import Claim, Verdict, alarm, claimed, decide, overdue
+from taskreel.domain.errors import Category
+from taskreel.domain.job import EARLY, NEXT, Job, Status, UnitState
 from taskreel.domain.retry import RetryPolicy
-from unit.domain.making import LEASE, NOW, SECOND, job, statuses, times, unit, unit_runs
+from unit.domain.making import LEASE, NOW, SECOND, error, job, statuses, times, unit, unit_runs
 
 maybe = st.none() | times
 
@@ -47,7 +48,7 @@ def test_a_job_is_run_only_when_nobody_holds_it_and_it_is_due(found: Job, now: d
         assert found.status in {Status.SCHEDULED, Status.QUEUED, Status.PROCESSING, Status.RETRYING}
         assert found.lease_until is None or found.lease_until <= now
         assert overdue(found, now) is None
-        if found.next_attempt_at is not None and not found.resumes:
+        if found.next_attempt_at is not None and found.status is not Status.PROCESSING:
             assert now >= found.next_attempt_at - EARLY
 
 
@@ -70,9 +71,10 @@ def test_whoever_claims_a_job_holds_it_alone(found: Job, now: datetime) -> None:
 
 
 @given(any_jobs(), times)
-def test_a_claim_counts_as_an_attempt_unless_it_only_polls(found: Job, now: datetime) -> None:
+def test_a_claim_counts_as_an_attempt_only_when_something_is_due_to_be_tried(found: Job, now: datetime) -> None:
     if decide(found, now).verdict is Verdict.RUN:
-        assert claimed(found, now, LEASE).attempt == found.attempt + (0 if found.resumes else 1)
+        to_try = [one for one in found.units if one.state is UnitState.TODO and one.is_due(now)]
+        assert found.attempt <= claimed(found, now, LEASE).attempt <= found.attempt + bool(to_try)
 
 
 @given(any_jobs(), times)
@@ -110,6 +112,22 @@ def test_a_poll_that_died_is_no_attempt_and_its_operation_is_asked_again() -> No
     dead = job(Status.PROCESSING, attempt=1, lease_until=NOW, retry=RetryPolicy(max_attempts=1), units=(polled,))
     assert decide(dead, NOW).verdict is Verdict.RUN
     assert claimed(dead, NOW, LEASE).attempt == 1
+
+
+def test_what_goes_on_after_a_rate_limit_is_the_same_attempt_unless_its_run_died() -> None:
+    limited = unit(error=error(Category.RATE_LIMITED), due_at=NOW)
+    waiting = job(Status.RETRYING, attempt=2, next_attempt_at=NOW, units=(limited,))
+    assert claimed(waiting, NOW, LEASE).attempt == 2
+    died = claimed(waiting, NOW, SECOND)
+    assert claimed(died, NOW + 2 * SECOND, LEASE).attempt == 3
+
+
+def test_a_poll_is_no_attempt_of_what_waits_for_its_own_time() -> None:
+    polled = unit(UnitState.RUNNING, operation={"id": "op"}, due_at=NOW)
+    later = unit(error=error(Category.TEMPORARY), due_at=NOW + timedelta(minutes=1))
+    mixed = job(Status.RETRYING, attempt=1, next_attempt_at=NOW, units=(polled, later))
+    assert claimed(mixed, NOW, LEASE).attempt == 1
+    assert claimed(mixed, NOW + timedelta(minutes=1), LEASE).attempt == 2
 
 
 def test_a_job_that_never_started_expires() -> None:

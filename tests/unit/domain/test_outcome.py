@@ -69,9 +69,10 @@ def test_a_job_of_which_nothing_succeeded_fails_with_its_first_error() -> None:
     assert found.error.code == "broken"
 
 
-def test_a_temporary_error_is_tried_again_after_the_backoff_and_counts() -> None:
+def test_a_temporary_error_is_tried_again_after_the_backoff() -> None:
     found = outcome(TEMPORARY, DONE, attempt=2)
-    assert found == Again((TEMPORARY, DONE), NOW + timedelta(seconds=4), "retry", True, TEMPORARY.error)
+    then = NOW + timedelta(seconds=4)
+    assert found == Again((TEMPORARY.model_copy(update={"due_at": then}), DONE), then, "retry", TEMPORARY.error)
 
 
 def test_out_of_attempts_what_is_open_has_failed_and_what_is_done_is_paid() -> None:
@@ -83,13 +84,33 @@ def test_out_of_attempts_what_is_open_has_failed_and_what_is_done_is_paid() -> N
 def test_waiting_for_a_rate_limit_is_no_attempt_even_when_none_is_left() -> None:
     found = outcome(limited(60), limited(30), attempt=3)
     assert isinstance(found, Again)
-    assert (found.at, found.why, found.counted) == (NOW + MINUTE, "retry", False)
+    assert (found.at, found.why) == (NOW + MINUTE, "retry")
 
 
-def test_an_attempt_counts_when_one_unit_failed_beside_the_rate_limited() -> None:
+def test_one_that_failed_beside_the_rate_limited_does_not_wait_for_them() -> None:
     found = outcome(limited(60), TEMPORARY)
     assert isinstance(found, Again)
-    assert (found.at, found.counted) == (NOW + timedelta(seconds=2), True)
+    assert found.at == NOW + timedelta(seconds=2)
+
+
+def test_out_of_attempts_a_rate_limited_unit_still_waits() -> None:
+    found = outcome(limited(60), TEMPORARY, attempt=3)
+    assert isinstance(found, Again)
+    assert ([one.state for one in found.units], found.at) == ([UnitState.TODO, UnitState.FAILED], NOW + MINUTE)
+
+
+def test_a_poll_neither_hastens_nor_spends_what_waits_to_be_tried_again() -> None:
+    waiting = TEMPORARY.model_copy(update={"due_at": NOW + MINUTE})
+    found = outcome(waiting, pending(5))
+    assert isinstance(found, Again)
+    assert (found.units[0], found.at) == (waiting, NOW + timedelta(seconds=5))
+
+
+def test_what_is_tried_again_is_tried_together() -> None:
+    earlier = TEMPORARY.model_copy(update={"due_at": NOW + timedelta(seconds=1.5)})
+    found = outcome(earlier, TEMPORARY)
+    assert isinstance(found, Again)
+    assert {one.due_at for one in found.units} == {NOW + timedelta(seconds=2)}
 
 
 def test_what_a_provider_works_on_is_asked_for_at_its_time() -> None:

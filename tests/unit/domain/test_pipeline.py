@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from taskreel.domain.errors import PermanentError
-from taskreel.domain.pipeline import Pipeline, Step, StepRun, StepState, items_of, job_references, resolve
+from taskreel.domain.pipeline import Pipeline, Step, StepRun, StepState, items_of
 
 CONTEXT: dict[str, Any] = {
     "steps": {"story": {"result": {"title": "The Boat", "scenes": [{"n": 1}, {"n": 2}]}, "results": []}},
@@ -57,6 +57,25 @@ def test_the_last_steps_are_those_that_nobody_needs() -> None:
         ({"a": {"type": "x", "after": ["b"]}}, "step 'a' needs b, which is not there"),
         ({"a": {"type": "x", "payload": {"p": "{{steps.b.result}}"}}}, "needs b"),
         ({"a b": {"type": "x"}}, "a name has letters"),
+        ({"a": {"type": "x", "payload": {"p": "{{" + "!" * 600 + "payload.x}}"}}}, "nested too deeply"),
+        ({"a": {"type": "x", "payload": {"p": "{{" + "a" * 1001 + "}}"}}}, "1,001 characters"),
+        ({"a": {"type": "x", "payload": {"p": ["{{index}}"] * 501}, "forEach": [1]}}, "501 references"),
+        ({"a": {"type": "x", "payload": {"p": '{{steps."\\ud800".result}}'}}}, "is not an expression"),
+        ({"a": {"type": "x", "payload": {"p": "{{item}}"}}}, "for a step with forEach: without it there is no item"),
+        ({"a": {"type": "x", "payload": {"p": "{{index}}"}}}, "without it there is no index"),
+        ({"a": {"type": "x", "forEach": "{{item.parts}}"}}, "forEach says what item is"),
+        ({"a": {"type": "x", "payload": {"p": "{{nobody.x}}"}}}, "names nobody: there are steps, payload"),
+        ({"a": {"type": "x", "payload": {"p": "{{@}}"}}}, "names everything"),
+        ({"a": {"type": "x", "payload": {"p": "{{steps.*.result}}"}}}, "must name one step"),
+        ({"b": {"type": "x"}, "a": {"type": "x", "payload": {"p": "{{steps.b.output}}"}}}, "names no part of a step"),
+        ({"a": {"type": "x", "payload": {"p": "{{[jobs.j.result, payload]}}"}}}, "not known at the same time"),
+        ({"a": {"type": "x", "forEach": "hello"}}, "must be a list"),
+        ({"a": {"type": "x", "forEach": "{{payload.a}} and {{payload.b}}"}}, "must be a list"),
+        ({"a": {"type": "x", "forEach": {"word": "hello"}}}, "word must be a list"),
+        ({"a": {"type": "x", "forEach": {}}}, "names no list"),
+        ({"a": {"type": "x", "forEach": {"n": [1], "m": [1, 2]}}}, "same length: n has 1, m has 2"),
+        ({"a": {"type": "x", "forEach": [0] * 1001}}, "would make 1,001 jobs; at most 1,000"),
+        ({"a": {"type": "x", "forEach": {"n": [0] * 11}}}, "would make 11 jobs; at most 10"),
         ({"a": {"type": "x", "payload": {"p": "{{steps.}}"}}}, "is not an expression"),
         ({"a": {"type": "x", "payload": {"p": "{{steps.a.result}}"}}}, "cycle: a → a"),
     ],
@@ -64,6 +83,14 @@ def test_the_last_steps_are_those_that_nobody_needs() -> None:
 def test_a_pipeline_is_refused_whole_with_the_reason(steps: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         Pipeline.model_validate({"steps": steps})
+
+
+def test_what_is_wrong_is_named_where_it_stands() -> None:
+    steps = {"a": {"type": "x", "after": ["b"], "payload": {"p": ["{{steps.c.result}}"]}, "forEach": "{{payload..}}"}}
+    with pytest.raises(ValidationError) as raised:
+        Pipeline.model_validate({"steps": steps})
+    found = {error["loc"] for error in raised.value.errors()}
+    assert found == {("steps", "a", "after", 0), ("steps", "a", "payload", "p", 0), ("steps", "a", "forEach")}
 
 
 def test_a_step_that_is_referred_to_comes_before() -> None:
@@ -79,40 +106,6 @@ def test_a_pipeline_within_keeps_its_references_and_takes_its_input_from_outside
     step = Step(type="pipeline", payload=payload)
     assert step.needs == {"story"}
     assert step.filled(CONTEXT) == {**payload, "input": "The Boat"}
-
-
-@pytest.mark.parametrize(
-    ("template", "value"),
-    [
-        ("{{steps.story.result.title}}", "The Boat"),
-        ("“{{ steps.story.result.title }}” in {{payload.style}}", "“The Boat” in ink"),
-        ("{{steps.story.result.scenes[*].n}}", [1, 2]),
-        ("{{steps.story.result.scenes[*].{number: n} }}", [{"number": 1}, {"number": 2}]),
-        ("{{sum(steps.story.result.scenes[*].n)}}", 3),
-        ({"a": ["{{index}}", {"b": "{{item.n}}"}]}, {"a": [3, {"b": 7}]}),
-        ("{{steps.story.results[*].x}}", []),
-        ("plain {braces}", "plain {braces}"),
-        (5, 5),
-        (None, None),
-    ],
-)
-def test_a_template_becomes_what_it_refers_to(template: Any, value: Any) -> None:
-    assert resolve(template, CONTEXT) == value
-
-
-@pytest.mark.parametrize("template", ["{{steps.story.result.nothing}}", "{{item.n.m}}", "{{sum(payload.style)}}"])
-def test_a_reference_to_nothing_is_named(template: str) -> None:
-    with pytest.raises(PermanentError) as raised:
-        resolve(template, CONTEXT)
-    assert raised.value.code == "bad_reference"
-    assert template.strip("{}") in raised.value.message
-
-
-def test_only_what_is_meant_is_filled_in() -> None:
-    template = {"a": "{{jobs.j1.result.t}} and {{steps.x.result}}", "b": "{{item}}", "c": "{{jobs.j1.result.t}}"}
-    context = {"jobs": {"j1": {"result": {"t": "T"}}}}
-    assert resolve(template, context, only="jobs") == {"a": "T and {{steps.x.result}}", "b": "{{item}}", "c": "T"}
-    assert job_references(template) == {"j1"}
 
 
 def test_a_fan_out_walks_a_list_or_several_together() -> None:
