@@ -15,12 +15,13 @@ from taskreel.app.read import as_job
 from taskreel.app.results import step_view
 from taskreel.app.sending import send
 from taskreel.app.services import Services
-from taskreel.app.serving import served_by, unit_runs
+from taskreel.app.serving import plan_of, served_by
 from taskreel.app.settle import end
 from taskreel.domain.claim import alarm
 from taskreel.domain.errors import Category, InvalidError, PermanentError, TaskreelError
 from taskreel.domain.job import Job, JobError, Status
-from taskreel.domain.pipeline import job_references, resolve
+from taskreel.domain.template import job_references, quoted, read, references, resolve
+from taskreel.domain.value import path_of
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import Dependency, JobType, Submission, Waiting
 from taskreel.ports import Document, Transaction
@@ -31,26 +32,48 @@ _MOST_WAITERS = 200
 Get = Callable[[str, str], Awaitable[Document | None]]
 
 
+_MOST_REFERENCES = 500
+
+
+def waits(payload: Mapping[str, Any]) -> bool:
+    """Whether it refers to jobs that it depends on: its own fields cannot be checked yet."""
+    depends = payload.get("dependsOn") or payload.get("depends_on")
+    return bool(depends) and next(job_references(payload), None) is not None
+
+
 def read_submission(job_type: JobType[Any], payload: Mapping[str, Any]) -> Submission:
     """The request in a payload; Waiting when it refers to other jobs. Raises ValidationError."""
-    model = Waiting if job_references(payload) and payload.get("dependsOn") else job_type.submission
+    model = Waiting if waits(payload) else job_type.submission
     submission: Submission = model.model_validate(payload)
     return submission
 
 
 async def dependencies(get: Get, user_id: str, submission: Submission) -> list[Job]:
-    """The jobs that it depends on, in order. InvalidError for one that is not the user's, or is not named there."""
-    payload = submission.model_dump(by_alias=True, mode="json")
-    named = {one.job_id for one in submission.depends_on}
+    """The jobs that it depends on, in order. InvalidError for one that is not the user's."""
     found: list[Job] = []
     for place, one in enumerate(submission.depends_on):
         job = as_job(await get("jobs", one.job_id))
         if job is None or job.user_id != user_id:
             raise _refused(f"dependsOn[{place}].jobId", f"there is no job {one.job_id} of yours")
         found.append(job)
-    for stranger in sorted(job_references(payload) - named) if named else ():
-        raise _refused("dependsOn", f"the payload refers to job {stranger}, which must be named here")
     return found
+
+
+def check_references(submission: Submission) -> None:
+    """InvalidError for a reference to a job that could never be filled in."""
+    named = {one.job_id for one in submission.depends_on}
+    payload = submission.model_dump(by_alias=True, mode="json", exclude_unset=True)
+    for count, (at, job_id) in enumerate(job_references(payload)):
+        if job_id not in named:
+            raise _refused("dependsOn", f"{path_of(at)} refers to job {job_id}: name it in dependsOn")
+        if count >= _MOST_REFERENCES:
+            raise _refused(path_of(at), f"there may be {_MOST_REFERENCES} references to jobs")
+    for at, text in references(payload) if named else ():
+        if text.startswith("jobs."):
+            try:
+                read(text)
+            except ValueError as error:
+                raise _refused(path_of(at), f"{quoted(text)} is not an expression: {error}") from None
 
 
 async def mark(tx: Transaction, job: Job) -> None:
@@ -90,14 +113,15 @@ async def _freed(services: Services, job: Job, others: list[tuple[Dependency, Jo
     if open_ and not any(one.on_failure == "continue" for one in failed):
         return None
     jobs = {other.job_id: step_view([other]) for _, other in others if other is not None}
-    payload = resolve(job.payload, {"jobs": jobs}, only="jobs")
+    payload = resolve(job.payload, {"jobs": jobs}, only={"jobs"})
     job_type = JOB_TYPES[job.job_type]
     submission: Submission = job_type.submission.model_validate(payload)
     needed = cost(job_type, submission)
     if needed > job.credits.held:
         message = f"It would cost {needed} credits now that its payload is known, and {job.credits.held} are held."
         raise PermanentError(message, code="budget_exceeded")
-    units, not_before = await unit_runs(services, job_type, submission)
+    plan = await plan_of(services, job_type, submission)
+    units, not_before = plan.units, plan.not_before
     now = services.clock.now()
     scheduled = submission.schedule_at if submission.schedule_at and submission.schedule_at > now else None
     start = scheduled or not_before or now

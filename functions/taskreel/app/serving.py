@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from taskreel.app.breakers import breaker_id
+from taskreel.app.cost import foreseen, step_type, steps_of
 from taskreel.app.services import Asked, Providers, Services
 from taskreel.domain.choice import AUTO, Choice, Offer, choose
-from taskreel.domain.errors import InvalidError
+from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.job import UnitRun, UnitState
+from taskreel.domain.pipeline import PIPELINE, Step, items_of
+from taskreel.domain.template import resolve
 from taskreel.jobtypes.job_type import LOCAL, JobType, Submission, Unit
 
 
@@ -30,6 +34,25 @@ class Wanted:
         return cls(submission.provider, submission.model or "", None if cap is None else cap / max(units, 1))
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A new job's units, each with who serves it; until when all must wait, if they must; and about what it costs.
+
+    `usd` is None where the model table does not say. A pipeline has no units; `steps` has a plan for each step.
+    """
+
+    units: tuple[UnitRun, ...] = ()
+    not_before: datetime | None = None
+    usd: float | None = 0.0
+    steps: Mapping[str, Plan] = field(default_factory=dict)
+
+    @property
+    def served_by(self) -> str | None:
+        """Who is to do it, as far as that is known: each name once."""
+        names = [served_by(self.units), *(plan.served_by for plan in self.steps.values())]
+        return ", ".join(dict.fromkeys(one for name in names if name for one in name.split(", "))) or None
+
+
 async def unit_runs(
     services: Services, job_type: JobType[Any], submission: Submission
 ) -> tuple[tuple[UnitRun, ...], datetime | None]:
@@ -37,20 +60,107 @@ async def unit_runs(
 
     Raises InvalidError, with every reason, when nobody can do one of them.
     """
-    plan = job_type.units(submission)
-    wanted = Wanted.of(submission, len(plan))
-    if not plan:
+    plan = await _unit_plan(services, job_type, submission)
+    return plan.units, plan.not_before
+
+
+async def plan_of(services: Services, job_type: JobType[Any], submission: Submission, *, whole: bool = True) -> Plan:
+    """What a submission comes to, down to the last step of a pipeline; not `whole` when some of its fields are missing.
+
+    Raises InvalidError, with paths, when nobody can do a part of it.
+    """
+    plan = await _unit_plan(services, job_type, submission)
+    if job_type.pipeline is None:
+        return plan
+    payload = submission.model_dump(by_alias=True, mode="json", exclude_unset=True)
+    templated = "{{" in str({name: value for name, value in payload.items() if name != "steps"})
+    known = {} if templated or not whole else {"payload": payload}
+    steps: dict[str, Plan] = {}
+    for name, step in steps_of(job_type, submission).steps.items():
+        kind = step_type(name, step)
+        try:
+            steps[name] = await _step_plan(services, kind, step, known)
+        except (InvalidError, PermanentError) as error:
+            raise _within(job_type, submission, name, error) from None
+    return Plan(usd=_sum(one.usd for one in steps.values()), steps=steps)
+
+
+async def _unit_plan(services: Services, job_type: JobType[Any], submission: Submission) -> Plan:
+    units = job_type.units(submission)
+    wanted = Wanted.of(submission, len(units))
+    if not units:
         _names(services.providers, wanted)
     chosen: dict[str, Choice] = {}
     runs: list[UnitRun] = []
-    for unit in plan:
+    prices: list[float | None] = []
+    for unit in units:
         alike = _alike(unit)
         if alike not in chosen:
             chosen[alike] = await choice_for(services, unit, wanted)
         offer = chosen[alike].offers[0]
         runs.append(UnitRun(credits=unit.credits, provider=offer.provider, model=offer.model or None))
+        prices.append(offer.usd)
     waits = [choice.not_before for choice in chosen.values()]
-    return tuple(runs), min((at for at in waits if at is not None), default=None) if all(waits) else None
+    not_before = min((at for at in waits if at is not None), default=None) if all(waits) else None
+    return Plan(tuple(runs), not_before, _sum(prices))
+
+
+async def _step_plan(services: Services, kind: JobType[Any], step: Step, known: Mapping[str, Any]) -> Plan:
+    plans: list[Plan] = []
+    for payload in _payloads(step, known):
+        plans.append(await _job_plan(services, kind, payload))
+        await asyncio.sleep(0)  # a thousand of them must not keep everybody else waiting
+    units = tuple(unit for plan in plans for unit in plan.units)
+    times = step.width if len(plans) == 1 else 1
+    usd = _sum(None if plan.usd is None else times * plan.usd for plan in plans)
+    return Plan(units, usd=usd, steps=plans[0].steps if plans else {})
+
+
+def _payloads(step: Step, known: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The payloads of its jobs as far as they are known; one, when they do not differ or their number is not known."""
+    listed = step.for_each is not None and not isinstance(step.for_each, str) and "{{" not in str(step.for_each)
+    for item in items_of(step, {}) if listed and step.reads("item", "index") else [{}]:
+        given = {**known, **item}
+        yield {**step.payload, **resolve(step.template, given, only=given)} if given else step.payload
+
+
+async def _job_plan(services: Services, kind: JobType[Any], payload: Mapping[str, Any]) -> Plan:
+    """The plan for one job of a step; what of its payload is not known yet is not looked at."""
+    submission, whole = foreseen(kind, payload, ())
+    if any("{{" in str(payload.get(name)) for name in ("provider", "model")):
+        return Plan(usd=None)
+    if submission is not None and (whole or kind.pipeline):
+        return await plan_of(services, kind, submission, whole=whole)
+    wanted = Wanted(payload.get("provider"), payload.get("model") or "", None)
+    units = kind.units(submission) if submission else ()
+    if not units or units[0].provider is not None:
+        _names(services.providers, wanted)
+        return Plan(usd=None)
+    now = services.clock.now()
+    names, offers = _offers(services.providers, wanted, Asked(units[0].capability, wanted.model, {}, 0, now))
+    if not offers:
+        choose(names, offers, now=now)
+    return Plan(usd=None)
+
+
+def _within(
+    job_type: JobType[Any], submission: Submission, step: str, error: InvalidError | PermanentError
+) -> InvalidError:
+    """The refusal of a step, with paths as the caller of the whole knows them."""
+    found = error.details.get("errors") or [{"path": "", "message": error.message}]
+    if job_type.name == PIPELINE:
+        errors = [{**one, "path": f"steps.{step}.payload.{one['path']}".rstrip(".")} for one in found]
+    else:
+        maker = job_type.maker(submission, step)
+        errors = [{**one, "path": maker if one["path"] == "provider" else one["path"]} for one in found]
+    message = f"{errors[0]['path'] or step}: {error.message}" if len(errors) == 1 else error.message
+    return InvalidError(message, code=error.code, errors=errors)
+
+
+def _sum(prices: Iterable[float | None]) -> float | None:
+    """What all cost together, when each is known."""
+    known = list(prices)
+    return None if None in known else sum(price for price in known if price is not None)
 
 
 async def choice_for(services: Services, unit: Unit, wanted: Wanted) -> Choice:

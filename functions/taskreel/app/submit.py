@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
 
 from taskreel.app.cost import cost
-from taskreel.app.depend import dependencies, mark, wake
+from taskreel.app.depend import check_references, dependencies, mark, wake
 from taskreel.app.read import Caller, as_job, open_account
 from taskreel.app.sending import FARTHEST, send
 from taskreel.app.services import WAKE_SHARDS, Services
-from taskreel.app.serving import served_by, unit_runs
+from taskreel.app.serving import Plan, plan_of, served_by
 from taskreel.domain.claim import alarm
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry, hold
 from taskreel.domain.errors import (
@@ -74,17 +74,18 @@ class Quote:
 
     cost: int
     account: Account
-    served_by: str | None
+    plan: Plan
 
 
 async def quote(services: Services, caller: Caller, request: Request) -> Quote:
     """Everything that `submit` checks, without doing it."""
     _check_project(caller, request.submission)
     _check_schedule(services, request.submission)
+    check_references(request.submission)
     await dependencies(services.store.get, caller.user_id, request.submission)
-    units, _ = await _units(services, request)
+    plan = await _plan(services, request)
     document = await services.store.get("accounts", caller.user_id)
-    return Quote(request.held, open_account(services, caller.user_id, document), served_by(units))
+    return Quote(request.held, open_account(services, caller.user_id, document), plan)
 
 
 async def submit(services: Services, caller: Caller, request: Request) -> Submitted:
@@ -95,6 +96,7 @@ async def submit(services: Services, caller: Caller, request: Request) -> Submit
     """
     _check_project(caller, request.submission)
     _check_schedule(services, request.submission)
+    check_references(request.submission)
     job = await _new_job(services, caller, request)
     try:
         await services.store.transaction(lambda tx: _store(services, tx, job))
@@ -112,7 +114,8 @@ async def submit(services: Services, caller: Caller, request: Request) -> Submit
 async def _new_job(services: Services, caller: Caller, request: Request) -> Job:
     now = services.clock.now()
     submission, job_type = request.submission, request.job_type
-    units, not_before = await _units(services, request)
+    plan = await _plan(services, request)
+    units, not_before = plan.units, plan.not_before
     blocked = bool(submission.depends_on)
     scheduled = submission.schedule_at if submission.schedule_at and submission.schedule_at > now else None
     status = Status.BLOCKED if blocked else Status.SCHEDULED if scheduled else Status.QUEUED
@@ -145,12 +148,13 @@ async def _new_job(services: Services, caller: Caller, request: Request) -> Job:
     return job.with_(now, wake_at=alarm(job, first_alarm(services, start, now)))
 
 
-async def _units(services: Services, request: Request) -> tuple[tuple[UnitRun, ...], datetime | None]:
-    """The units, as far as they are known, and until when all must wait."""
+async def _plan(services: Services, request: Request) -> Plan:
+    """What it comes to, as far as that is known; what is taken over need not be planned."""
     if isinstance(request.submission, Waiting):
-        return (), None
-    units, not_before = await unit_runs(services, request.job_type, request.submission)
-    return tuple(request.kept.get(place, unit) for place, unit in enumerate(units)), not_before
+        return Plan()
+    plan = await plan_of(services, request.job_type, request.submission)
+    units = tuple(request.kept.get(place, unit) for place, unit in enumerate(plan.units))
+    return replace(plan, units=units)
 
 
 def first_alarm(services: Services, start: datetime, now: datetime) -> datetime:

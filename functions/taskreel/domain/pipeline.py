@@ -1,31 +1,27 @@
-"""Pipelines: steps in order, fan-outs whose width is known only when a step has run, and their templates. Pure."""
+"""Pipelines: steps in order, and fan-outs whose width is known only when a step has run. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal
 
-import jmespath
-from jmespath.exceptions import JMESPathError
-from jmespath.parser import ParsedResult
 from pydantic import Field, model_validator
 
 from taskreel.domain.errors import PermanentError
-from taskreel.domain.value import Value
+from taskreel.domain.template import is_reference, quoted, read, references, resolve, roots_of
+from taskreel.domain.value import Location, Value, refusal
 
 MOST_CHILDREN = 1000
 #: The job type whose payload holds steps itself.
 PIPELINE = "pipeline"
 
-_REFERENCE = re.compile(r"\{\{(.+?)\}\}", re.DOTALL)
-_STEP = re.compile(r"\bsteps\.(?:\"([^\"]+)\"|([A-Za-z_][A-Za-z0-9_]*))")
-_JOB = re.compile(r"\bjobs\.([A-Za-z0-9_]+)")
-_PAYLOAD = re.compile(r"\bpayload\b")
-_NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+_MOST_REFERENCES = 500
+_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
+#: What a step has for those behind it (`app.results.step_view`).
+_MEMBERS = ("result", "results", "artifacts")
 
 OnFailure = Literal["fail", "ignore", "continue"]
 
@@ -52,12 +48,20 @@ class Step(Value):
     @property
     def needs(self) -> frozenset[str]:
         """The steps before this one: those named, and those referred to."""
-        return frozenset(self.after) | _referred(self.template) | _referred(self.for_each)
+        referred = {root[1] for root in self._roots() if root[:1] == ("steps",) and len(root) > 1}
+        return frozenset(self.after) | referred
 
     @property
     def reads_payload(self) -> bool:
         """Whether it refers to the pipeline's own payload."""
-        return any(_PAYLOAD.search(found) for found in _expressions([self.template, self.for_each]))
+        return self.reads("payload")
+
+    @property
+    def width(self) -> int:
+        """The most jobs that it may make."""
+        if self.for_each is None:
+            return 1
+        return len(self.for_each) if isinstance(self.for_each, list) else self.max_items
 
     @property
     def template(self) -> dict[str, Any]:
@@ -65,9 +69,17 @@ class Step(Value):
         inner = self.type == PIPELINE
         return {name: value for name, value in self.payload.items() if not (inner and name == "steps")}
 
+    def reads(self, *members: str) -> bool:
+        """Whether it refers to one of these members of the context."""
+        return any(root[:1] == (member,) for root in self._roots() for member in members)
+
     def filled(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """The payload of one of its jobs."""
         return {**self.payload, **resolve(self.template, context)}
+
+    def _roots(self) -> Iterator[tuple[str, ...]]:
+        for _, text in references([self.template, self.for_each]):
+            yield from roots_of(text)
 
 
 class Pipeline(Value):
@@ -77,17 +89,14 @@ class Pipeline(Value):
 
     @model_validator(mode="after")
     def _sound(self) -> Pipeline:
-        for name, step in self.steps.items():
-            if not re.fullmatch(_NAME, name):
-                raise ValueError(f"step {name!r}: a name has letters, digits and _, and starts with no digit")
-            missing = sorted(step.needs - self.steps.keys())
-            if missing:
-                raise ValueError(f"step {name!r} needs {', '.join(missing)}, which is not there")
-            _check_references(name, step)
+        found = [(("steps", *at), message) for at, message in _faults(self.steps)]
+        if found:
+            raise refusal("Pipeline", found)
         try:
             self.order()
         except CycleError as error:
-            raise ValueError(f"the steps form a cycle: {' → '.join(error.args[1])}") from None
+            message = f"the steps form a cycle: {' → '.join(error.args[1])}"
+            raise refusal("Pipeline", [(("steps",), message)]) from None
         return self
 
     def order(self) -> list[str]:
@@ -156,56 +165,10 @@ def items_of(step: Step, context: Mapping[str, Any]) -> list[dict[str, Any]]:
     if isinstance(given, dict):
         lists = {name: _list(value, name) for name, value in given.items()}
         if len({len(value) for value in lists.values()}) != 1:
-            widths = ", ".join(f"{name} has {len(value)}" for name, value in lists.items())
+            widths = _of_widths({name: len(value) for name, value in lists.items()})
             raise PermanentError(f"forEach walks lists of the same length together: {widths}.", code="bad_fan_out")
         given = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
     return [{"item": item, "index": index} for index, item in enumerate(_list(given, "forEach"))]
-
-
-def resolve(template: Any, context: Mapping[str, Any], *, only: str = "") -> Any:
-    """The template with its references replaced: alone in a string a value of any type, among words its text.
-
-    With `only`, a reference that does not speak of that member of the context stays as it is.
-    """
-    if isinstance(template, str):
-        return _resolve_text(template, context, only)
-    if isinstance(template, Mapping):
-        return {name: resolve(value, context, only=only) for name, value in template.items()}
-    if isinstance(template, Sequence):
-        return [resolve(value, context, only=only) for value in template]
-    return template
-
-
-def job_references(template: Any) -> frozenset[str]:
-    """The jobs that a payload speaks of, as `{{jobs.<jobId>.…}}`."""
-    return frozenset(found for expression in _expressions(template) for found in _JOB.findall(expression))
-
-
-def _resolve_text(text: str, context: Mapping[str, Any], only: str) -> Any:
-    def meant(expression: str) -> bool:
-        return re.search(rf"\b{only}\.", expression) is not None if only else True
-
-    whole = _REFERENCE.fullmatch(text.strip())
-    if whole and "{{" not in whole[1]:
-        return _value(whole[1], context) if meant(whole[1]) else text
-    return _REFERENCE.sub(lambda found: str(_value(found[1], context)) if meant(found[1]) else found[0], text)
-
-
-def _value(expression: str, context: Mapping[str, Any]) -> Any:
-    try:
-        value = _compiled(expression.strip()).search(context)
-    except JMESPathError as error:
-        raise PermanentError(f"{{{{{expression}}}}} cannot be read: {error}", code="bad_reference") from None
-    if value is None:
-        raise PermanentError(
-            f"{{{{{expression}}}}} names nothing: the step before has no such result.", code="bad_reference"
-        )
-    return value
-
-
-@lru_cache(maxsize=1024)
-def _compiled(expression: str) -> ParsedResult:
-    return jmespath.compile(expression)
 
 
 def _list(value: Any, name: str) -> list[Any]:
@@ -214,24 +177,81 @@ def _list(value: Any, name: str) -> list[Any]:
     return value
 
 
-def _expressions(template: Any) -> list[str]:
-    if isinstance(template, str):
-        return _REFERENCE.findall(template)
-    if isinstance(template, Mapping):
-        return [found for value in template.values() for found in _expressions(value)]
-    if isinstance(template, list | tuple):
-        return [found for value in template for found in _expressions(value)]
-    return []
+# ── What is refused ──────────────────────────────────────────────────────────────────────────────
 
 
-def _referred(template: Any) -> frozenset[str]:
-    found = [match for expression in _expressions(template) for match in _STEP.findall(expression)]
-    return frozenset(quoted or plain for quoted, plain in found)
+def _faults(steps: Mapping[str, Step]) -> Iterator[tuple[Location, str]]:
+    """What can be seen to be wrong before anything has run, and in which step."""
+    written = {name: [*_written(step)] for name, step in steps.items()}
+    count = sum(map(len, written.values()))
+    if count > _MOST_REFERENCES:
+        yield (), f"they have {count:,} references, and may have {_MOST_REFERENCES}"
+        return
+    for name, step in steps.items():
+        if not re.fullmatch(_NAME, name):
+            yield (), f"step {name!r}: a name has letters, digits and _, and starts with no digit"
+        for place, other in enumerate(step.after):
+            if other not in steps:
+                yield (name, "after", place), f"step {name!r} needs {other}, which is not there"
+        yield from (((name, "forEach"), message) for message in _fan_out_faults(step))
+        for at, text in written[name]:
+            yield from (((name, *at), f"{quoted(text)} {fault}") for fault in _reference_faults(text, at, step, steps))
 
 
-def _check_references(name: str, step: Step) -> None:
-    for expression in [*_expressions(step.template), *_expressions(step.for_each)]:
-        try:
-            _compiled(expression.strip())
-        except JMESPathError as error:
-            raise ValueError(f"step {name!r}: {{{{{expression}}}}} is not an expression: {error}") from None
+def _written(step: Step) -> Iterator[tuple[Location, str]]:
+    yield from references(step.template, ("payload",))
+    yield from references(step.for_each, ("forEach",))
+
+
+def _reference_faults(text: str, at: Location, step: Step, steps: Mapping[str, Step]) -> Iterator[str]:
+    try:
+        roots = read(text).roots
+    except ValueError as error:
+        yield f"is not an expression: {error}"
+        return
+    if len(roots) > 1 and any(root[:1] == ("jobs",) for root in roots):
+        yield "speaks of jobs and of something else, which are not known at the same time"
+    for root in sorted(roots):
+        match root:
+            case ("item" | "index", *_) if step.for_each is None:
+                yield f"is for a step with forEach: without it there is no {root[0]}"
+            case ("item" | "index", *_) if at[0] == "forEach":
+                yield f"cannot be here: forEach says what {root[0]} is"
+            case ("item" | "index" | "payload" | "jobs", *_):
+                pass
+            case ("steps", *path):
+                yield from _path_faults(path, steps)
+            case _:
+                named = root[0] if root else "everything"
+                yield f"names {named}: there are steps, payload, and with forEach item and index"
+
+
+def _path_faults(path: Sequence[str], steps: Mapping[str, Step]) -> Iterator[str]:
+    """Of what follows `steps`."""
+    if not path:
+        yield "must name one step, as in steps.story.result"
+    elif path[0] not in steps:
+        yield f"needs {path[0]}, which is not there"
+    elif len(path) > 1 and path[1] not in _MEMBERS:
+        yield f"names no part of a step: there are {', '.join(_MEMBERS)}"
+
+
+def _fan_out_faults(step: Step) -> Iterator[str]:
+    """Of forEach, what no step's result can mend."""
+    given = step.for_each
+    lists = {"": given} if isinstance(given, list | str) else given or {}
+    for name, value in lists.items():
+        if not isinstance(value, list) and not is_reference(value):
+            yield f"{name or 'it'} must be a list, or a reference to one: {{{{steps.story.result.scenes}}}}"
+    widths = {name: len(value) for name, value in lists.items() if isinstance(value, list)}
+    if given == {}:
+        yield "it names no list"
+    if len(set(widths.values())) > 1:
+        yield f"lists that are walked together have the same length: {_of_widths(widths)}"
+    most = MOST_CHILDREN if isinstance(given, list) else step.max_items
+    if any(width > most for width in widths.values()):
+        yield f"it would make {max(widths.values()):,} jobs; at most {most:,} are allowed here"
+
+
+def _of_widths(widths: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} has {width}" for name, width in widths.items())

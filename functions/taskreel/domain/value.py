@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+#: Where in a value: names and places in lists, from the outside in.
+Location = tuple[str | int, ...]
 
 
 class Value(BaseModel):
@@ -23,3 +28,20 @@ class Value(BaseModel):
     def document(self) -> dict[str, Any]:
         """The value as the store keeps it: JSON types and aware datetimes."""
         return self.model_dump(by_alias=True, mode="python", exclude_none=True)
+
+
+def refusal(title: str, found: Iterable[tuple[Location, str]]) -> ValidationError:
+    """What a validator raises to say where in its value something is wrong, and what."""
+    rows = [
+        InitErrorDetails(type=PydanticCustomError("refused", "{reason}", {"reason": reason}), loc=at, input=None)
+        for at, reason in found
+    ]
+    return ValidationError.from_exception_data(title, rows)
+
+
+def path_of(location: Location) -> str:
+    """`options.width`, `prompts[3]`."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path.removeprefix(".")

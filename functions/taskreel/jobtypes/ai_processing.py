@@ -6,9 +6,8 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from taskreel.domain.value import Value
+from taskreel.domain.value import Value, refusal
 from taskreel.jobtypes.audio_synthesis import VoiceSettings
 from taskreel.jobtypes.image_generation import CREDITS as IMAGE_CREDITS
 from taskreel.jobtypes.image_generation import ImageOptions
@@ -126,21 +125,9 @@ class AiProcessing(Submission):
         try:
             _options(self)
         except ValidationError as error:
-            raise _under("parameters", error) from None
+            found = [(("parameters", *row["loc"]), row["msg"]) for row in error.errors()]
+            raise refusal("AiProcessing", found) from None
         return self
-
-
-def _under(field: str, error: ValidationError) -> ValidationError:
-    """The same refusals, each with the path that the caller knows."""
-    rows = [
-        InitErrorDetails(
-            type=PydanticCustomError("parameter", "{reason}", {"reason": row["msg"]}),
-            loc=(field, *row["loc"]),
-            input=row["input"],
-        )
-        for row in error.errors()
-    ]
-    return ValidationError.from_exception_data(error.title, rows)
 
 
 def _options(job: AiProcessing) -> Options:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from itertools import islice
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar, cast
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
 
 from taskreel.domain.job import Priority
 from taskreel.domain.pipeline import OnFailure, Pipeline
 from taskreel.domain.retry import RetryPolicy
-from taskreel.domain.value import Value
+from taskreel.domain.value import Location, Value, refusal
 from taskreel.ports import Capability
 
-_DEPTH = 10
+#: A store keeps twenty levels, of which the job itself is one; an array in an array takes two.
+_DEEPEST = 18
 _LARGEST = 2**63
+_LONGEST_NAME_BYTES = 1000
+_BRACES = re.compile(r"\{{2,}")
 
 
 def _fetchable(url: str) -> str:
@@ -25,26 +31,51 @@ def _fetchable(url: str) -> str:
     raise ValueError("give an http(s) URL, a data: URL, or job:{jobId}/{artifact} for a file of your own job")
 
 
-def _storable(value: Any, depth: int = 0) -> Any:
-    """`value`, once it holds only what every store can keep."""
-    if depth > _DEPTH:
-        raise ValueError(f"must not be nested deeper than {_DEPTH} levels")
-    if isinstance(value, dict):
-        for name in value:
-            if not name or (name.startswith("__") and name.endswith("__")):
-                raise ValueError(f"{name!r} is not a name that can be stored")
-    elif isinstance(value, int | float) and not abs(value) < _LARGEST:  # a NaN is less than nothing
-        raise ValueError("a number must be finite and fit into 64 bits")
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for one in inner:
-        _storable(one, depth + 1)
-    return value
+def _unstorable(value: Any, at: Location = (), depth: int = 0) -> Iterator[tuple[Location, str]]:
+    """What of it no store can keep, and where."""
+    if depth > _DEEPEST:
+        yield at, f"must not be nested deeper than {_DEEPEST} levels"
+        return
+    if isinstance(value, int | float) and not abs(value) < _LARGEST:  # a NaN is less than nothing
+        yield at, "a number must be finite and fit into 64 bits"
+    elif isinstance(value, str) and value and not _bytes(value):
+        yield at, "half a surrogate pair is no character"
+    listed = isinstance(value, list | tuple)
+    for name, inner in _members(value):
+        if isinstance(name, str) and not _is_name(name):
+            yield at, f"{name[:100]!r} is not a name that can be stored"
+        else:
+            yield from _unstorable(inner, (*at, name), depth + (2 if listed and isinstance(inner, list | tuple) else 1))
+
+
+def _members(value: Any) -> Iterable[tuple[str | int, Any]]:
+    match value:
+        case BaseModel():
+            fields = ((to_camel(name), inner) for name, inner in vars(value).items())
+            return (*fields, *(value.model_extra or {}).items())
+        case dict():
+            return value.items()
+        case list() | tuple():
+            return enumerate(value)
+        case _:
+            return ()
+
+
+def _is_name(text: str) -> bool:
+    return 0 < _bytes(text) <= _LONGEST_NAME_BYTES and not (text.startswith("__") and text.endswith("__"))
+
+
+def _bytes(text: str) -> int:
+    """Its length in UTF-8; 0 for what cannot be written in it."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        return 0
 
 
 MediaUrl = Annotated[str, Field(min_length=5, max_length=900_000), AfterValidator(_fetchable)]
 Prompt = Annotated[str, Field(min_length=1, max_length=10_000, pattern=r"\S")]
 Seed = Annotated[int, Field(ge=0, le=4_294_967_295)]
-ProviderOptions = Annotated[dict[str, Any], AfterValidator(_storable)]
 
 
 #: Who does the work on files, whatever provider a job names.
@@ -66,9 +97,46 @@ RESOLUTIONS: Mapping[str, tuple[int, int]] = {
     "square": (1080, 1080),
     "vertical": (1080, 1920),
 }
-Language = Annotated[str, Field(min_length=2, max_length=20, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")]
+#: ISO 639-1, all there are.
+_LANGUAGES = frozenset(
+    """aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de
+    dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id
+    ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu
+    lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu
+    rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr
+    ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu""".split()  # noqa: SIM905
+)
+
+
+def _known_language(code: str) -> str:
+    name = re.split("[-_]", code)[0].lower()
+    if len(name) == 2 and name not in _LANGUAGES:
+        raise ValueError(f"{name!r} is no language; give an ISO 639 code like en, de or pt-BR")
+    return code
+
+
+Language = Annotated[
+    str,
+    Field(min_length=2, max_length=20, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$"),
+    AfterValidator(_known_language),
+]
 FPS = Annotated[int, Field(ge=8, le=60)]
-Side = Annotated[int, Field(ge=64, le=3840, multiple_of=2)]
+SMALLEST_SIDE, LARGEST_SIDE = 64, 3840
+Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE, multiple_of=2)]
+#: A film's scene; shorter ones are not seen.
+SHORTEST_SCENE_SECONDS = 0.2
+
+
+def _within_sides(resolution: str) -> str:
+    sides = [int(side) for side in resolution.split("x")] if "x" in resolution else []
+    if any(not SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides):
+        raise ValueError(f"each side must have {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
+    return resolution
+
+
+Resolution = Annotated[
+    str, Field(pattern=rf"^({'|'.join(RESOLUTIONS)}|\d{{2,4}}x\d{{2,4}})$"), AfterValidator(_within_sides)
+]
 
 
 class StudioOptions(Value):
@@ -86,14 +154,14 @@ class Options(Value):
     """Options that every provider call may carry. `providerOptions` goes to the provider as it stands."""
 
     seed: Seed | None = None
-    provider_options: ProviderOptions = Field(default_factory=dict)
+    provider_options: dict[str, Any] = Field(default_factory=dict)
     studio: StudioOptions | None = None
 
 
 class FilmOptions(Options):
     """How a film is written. `resolution` is a name ("720p", "4k", "vertical") or `1280x720`; a size wins over it."""
 
-    resolution: str | None = Field(default=None, pattern=rf"^({'|'.join(RESOLUTIONS)}|\d{{2,4}}x\d{{2,4}})$")
+    resolution: Resolution | None = None
     width: Side | None = None
     height: Side | None = None
     fps: FPS = 30
@@ -165,6 +233,13 @@ class Submission(Value):
     #: While they have not ended the job is BLOCKED; then `{{jobs.<jobId>.result.…}}` in its payload is filled in.
     depends_on: list[Dependency] = Field(default_factory=list, max_length=20)
 
+    @model_validator(mode="after")
+    def _can_be_stored(self) -> Self:
+        found = [*islice(_unstorable(self), 20)]
+        if found:
+            raise refusal(type(self).__name__, found)
+        return self
+
 
 class Waiting(Submission):
     """A request that refers to jobs that it depends on: its own fields are checked once those have ended."""
@@ -173,6 +248,7 @@ class Waiting(Submission):
 
 
 P = TypeVar("P", bound=Submission)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,12 +285,33 @@ class Inputs:
         return tuple(self._places)
 
 
+def literal(value: T) -> T:
+    """The same, with texts that stand for themselves in a step's payload, whatever braces they have."""
+    changed: Any = value
+    if isinstance(value, str):
+        changed = _BRACES.sub(lambda braces: f"{{{{'{braces[0]}'}}}}", value)
+    elif isinstance(value, BaseModel):
+        changed = value.model_copy(
+            update={name: literal(inner) for name, inner in value if name in value.model_fields_set}
+        )
+    elif isinstance(value, dict):
+        changed = {name: literal(inner) for name, inner in value.items()}
+    elif isinstance(value, list):
+        changed = [literal(inner) for inner in value]
+    return cast(T, changed)
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Those that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def params_of(options: Value, *without: str, **more: Any) -> dict[str, Any]:
     """What a provider call carries: the options that were given, and `more` that is not None."""
-    given = options.model_dump(by_alias=True, exclude_none=True, exclude=set(without), mode="json")
-    if not given.get("providerOptions"):
-        given.pop("providerOptions", None)
-    return {**given, **{name: value for name, value in more.items() if value is not None}}
+    params = options.model_dump(by_alias=True, exclude_none=True, exclude=set(without), mode="json")
+    if not params.get("providerOptions"):
+        params.pop("providerOptions", None)
+    return {**params, **given(**more)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +329,8 @@ class JobType(Generic[P]):
     #: A job is made of provider calls, or it is a pipeline of other jobs.
     units: Callable[[P], tuple[Unit, ...]] = lambda _submission: ()
     pipeline: Callable[[P], Pipeline] | None = None
+    #: Of a pipeline whose steps the type makes itself: the request's field that says who does a step.
+    maker: Callable[[P, str], str] = lambda _submission, _step: "provider"
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     #: How long one delivery may run; also the task's dispatch deadline.
     timeout: timedelta = timedelta(minutes=10)

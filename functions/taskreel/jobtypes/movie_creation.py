@@ -9,7 +9,7 @@ from pydantic import AliasChoices, Field
 
 from taskreel.domain.pipeline import Pipeline, Step
 from taskreel.domain.value import Value
-from taskreel.jobtypes.job_type import JobType, Prompt, Seed, Submission, params_of
+from taskreel.jobtypes.job_type import JobType, Prompt, Seed, Submission, given, literal, params_of
 from taskreel.jobtypes.video_composition import CompositionOptions
 from taskreel.jobtypes.writing import scenes_field
 from taskreel.ports import Capability
@@ -56,6 +56,7 @@ class MovieCreation(Submission):
 
 
 def _pipeline(job: MovieCreation) -> Pipeline:
+    job = literal(job)
     steps = {"story": _story(job), "pictures": _pictures(job)}
     if job.narration == "speech":
         steps["voices"] = _voices(job)
@@ -71,19 +72,19 @@ def _story(job: MovieCreation) -> Step:
     payload = {
         "prompt": job.prompt,
         "numSequences": job.num_sequences,
-        **_known(genre=job.genre, seed=job.seed, provider=job.providers.story),
-        "options": _known(style=job.style, studio=_studio(job)),
+        **given(genre=job.genre, seed=job.seed, provider=job.providers.story),
+        "options": given(style=job.style, studio=_studio(job)),
     }
     return Step(type="story-generation", payload=payload, keep=True)
 
 
 def _pictures(job: MovieCreation) -> Step:
     width, height = job.options.size or (1280, 720)
-    drawing = _known(steps=job.steps, guidance=job.cfg_scale, sampler=job.sampler, seed=job.seed)
+    drawing = given(steps=job.steps, guidance=job.cfg_scale, sampler=job.sampler, seed=job.seed)
     payload = {
         "prompt": "{{item.description}}",
-        "options": {"width": width, "height": height, **drawing, **_known(studio=_studio(job))},
-        **_known(provider=job.providers.pictures or job.provider, model=None if job.clips else job.model),
+        "options": {"width": width, "height": height, **drawing, **given(studio=_studio(job))},
+        **given(provider=job.providers.pictures or job.provider, model=None if job.clips else job.model),
     }
     return _each(job, "image-generation", payload, _SCENES)
 
@@ -94,20 +95,20 @@ def _voices(job: MovieCreation) -> Step:
     payload = {
         "text": "{{item.narration}}",
         "language": language,
-        **_known(voice=job.voice, provider=job.providers.voice),
-        "options": _known(studio=_studio(job)),
+        **given(voice=job.voice, provider=job.providers.voice),
+        "options": given(studio=_studio(job)),
     }
     return _each(job, "audio-synthesis", payload, _SCENES, on_failure="ignore")
 
 
 def _music(job: MovieCreation) -> Step:
     seconds = "{{sum(steps.story.result.scenes[*].durationSeconds)}}"
-    parameters = {"duration": seconds, **_known(seed=job.seed, studio=_studio(job))}
+    parameters = {"duration": seconds, **given(seed=job.seed, studio=_studio(job))}
     payload = {
         "task": "music",
         "input": f"{job.genre or ''} {{{{steps.story.result.music}}}}".strip(),
         "parameters": parameters,
-        **_known(provider=job.providers.music),
+        **given(provider=job.providers.music),
     }
     return Step(type="ai-processing", payload=payload, on_failure="ignore")
 
@@ -117,8 +118,8 @@ def _clips(job: MovieCreation) -> Step:
     payload = {
         "prompt": "{{item.scene.description}}",
         "imageUrls": ["{{item.picture.ref}}"],
-        "options": {"width": width, "height": height, "duration": 5, **_known(seed=job.seed, studio=_studio(job))},
-        **_known(provider=job.providers.clips or job.provider, model=job.model),
+        "options": {"width": width, "height": height, "duration": 5, **given(seed=job.seed, studio=_studio(job))},
+        **given(provider=job.providers.clips or job.provider, model=job.model),
     }
     both = {"scene": _SCENES, "picture": "{{steps.pictures.artifacts}}"}
     return _each(job, "video-generation", payload, both)
@@ -145,8 +146,9 @@ def _each(job: MovieCreation, type_: str, payload: dict[str, Any], for_each: Any
     return Step(type=type_, payload=payload, for_each=for_each, max_items=job.num_sequences, **more)
 
 
-def _known(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+def _maker(job: MovieCreation, step: str) -> str:
+    part = {"voices": "voice"}.get(step, step)
+    return f"providers.{part}" if getattr(job.providers, part, None) else "provider"
 
 
 def _studio(job: MovieCreation) -> Any:
@@ -161,6 +163,7 @@ MOVIE_CREATION = JobType(
     price="1 credit for the story, 1 a picture, 1 a narration, 1 for music, 2 for the film, 5 a clip",
     credits=14,
     pipeline=_pipeline,
+    maker=_maker,
     timeout=timedelta(minutes=10),
     deadline=timedelta(days=2),
     example={

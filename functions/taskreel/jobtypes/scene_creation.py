@@ -8,7 +8,16 @@ from typing import Any
 from pydantic import AliasChoices, Field, model_validator
 
 from taskreel.domain.pipeline import Pipeline, Step
-from taskreel.jobtypes.job_type import JobType, Language, MediaUrl, Submission, params_of
+from taskreel.jobtypes.job_type import (
+    SHORTEST_SCENE_SECONDS,
+    JobType,
+    Language,
+    MediaUrl,
+    Submission,
+    given,
+    literal,
+    params_of,
+)
 from taskreel.jobtypes.video_composition import CompositionOptions
 from taskreel.ports import Capability
 
@@ -32,7 +41,10 @@ class SceneCreation(Submission):
     voice: str | None = Field(default=None, max_length=100)
     language: Language = "en"
     duration_seconds: float | None = Field(
-        default=None, gt=0, le=600, validation_alias=AliasChoices("durationSeconds", "duration_seconds", "duration")
+        default=None,
+        ge=SHORTEST_SCENE_SECONDS,
+        le=600,
+        validation_alias=AliasChoices("durationSeconds", "duration_seconds", "duration"),
     )
     move: str | None = Field(default=None, max_length=100)
     music: MediaUrl | None = None
@@ -47,40 +59,31 @@ class SceneCreation(Submission):
 
 
 def _pipeline(job: SceneCreation) -> Pipeline:
+    job = literal(job)
     steps: dict[str, Step] = {}
-    studio = params_of(job.options).get("studio")
-    behave = {"studio": studio} if studio else {}
+    behave = given(studio=params_of(job.options).get("studio"))
     scene: dict[str, Any] = {"visual": list(job.image_urls), "narration": job.narration, "title": job.title}
     if not job.image_urls:
         width, height = job.options.size or (1280, 720)
-        picture = {"prompt": job.prompt, "options": {"width": width, "height": height, **_seed(job), **behave}}
-        steps["picture"] = Step(type="image-generation", payload={**picture, **_provider(job)})
+        options = {"width": width, "height": height, **given(seed=job.options.seed), **behave}
+        picture = {"prompt": job.prompt, "options": options, **given(provider=job.provider, model=job.model)}
+        steps["picture"] = Step(type="image-generation", payload=picture)
         scene["visual"] = "{{steps.picture.artifacts[0].ref}}"
     audio: Any = [job.audio_url] if job.audio_url else []
     if job.narration and not job.audio_url:
-        spoken = {"text": job.narration, "language": job.language, "options": behave}
-        payload = {**spoken, **({"voice": job.voice} if job.voice else {})}
-        steps["voice"] = Step(type="audio-synthesis", payload=payload, on_failure="ignore")
+        spoken = {"text": job.narration, "language": job.language, "options": behave, **given(voice=job.voice)}
+        steps["voice"] = Step(type="audio-synthesis", payload=spoken, on_failure="ignore")
         audio = "{{steps.voice.results[*].{scene: index, url: artifacts[0].ref} }}"
     elif job.audio_url:
         scene["audio"], audio = job.audio_url, []
-    wanted = {"durationSeconds": job.duration_seconds, "move": job.move}
-    scene |= {name: value for name, value in wanted.items() if value is not None}
+    scene |= given(durationSeconds=job.duration_seconds, move=job.move)
     film = {"scenes": [scene], "audio": audio, "spoken": bool(job.narration), "options": _film(job)}
-    steps["clip"] = Step(type="video-composition", payload={**film, **({"music": job.music} if job.music else {})})
+    steps["clip"] = Step(type="video-composition", payload={**film, **given(music=job.music)})
     return Pipeline(steps=steps)
 
 
 def _film(job: SceneCreation) -> dict[str, Any]:
     return job.options.model_dump(by_alias=True, exclude_defaults=True, mode="json")
-
-
-def _seed(job: SceneCreation) -> dict[str, Any]:
-    return {} if job.options.seed is None else {"seed": job.options.seed}
-
-
-def _provider(job: SceneCreation) -> dict[str, Any]:
-    return {name: value for name, value in (("provider", job.provider), ("model", job.model)) if value}
 
 
 SCENE_CREATION = JobType(

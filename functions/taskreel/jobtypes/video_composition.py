@@ -10,6 +10,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 from taskreel.domain.value import Value
 from taskreel.jobtypes.job_type import (
     LOCAL,
+    SHORTEST_SCENE_SECONDS,
     FilmFormat,
     FilmOptions,
     Inputs,
@@ -61,7 +62,10 @@ class SceneInput(Value):
     title: str | None = Field(default=None, max_length=200)
     subtitle: str | None = Field(default=None, max_length=300)
     duration_seconds: float | None = Field(
-        default=None, gt=0, le=3600, validation_alias=AliasChoices("durationSeconds", "duration_seconds", "duration")
+        default=None,
+        ge=SHORTEST_SCENE_SECONDS,
+        le=3600,
+        validation_alias=AliasChoices("durationSeconds", "duration_seconds", "duration"),
     )
     move: str | None = Field(default=None, max_length=100)
     id: str | int | None = Field(default=None, validation_alias=AliasChoices("id", "sceneId", "scene_id"))
@@ -150,8 +154,16 @@ def _units(job: VideoComposition) -> tuple[Unit, ...]:
         "music": None if job.music is None else inputs.place(job.music),
         "master": None if master is None else inputs.place(master),
     }
-    given = {"capability": Capability.COMPOSE, "credits": CREDITS, "name": "film", "provider": LOCAL}
-    return (Unit(params=params, input_urls=inputs.urls, **given),)  # type: ignore[arg-type]  # one dictionary of kinds
+    return (
+        Unit(
+            capability=Capability.COMPOSE,
+            params=params,
+            credits=CREDITS,
+            input_urls=inputs.urls,
+            name="film",
+            provider=LOCAL,
+        ),
+    )
 
 
 def _scene(job: VideoComposition, scene: SceneInput, inputs: Inputs, assets: Any, spoken: str | None) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from pydantic import AliasChoices, Field
 
 from taskreel.domain.pipeline import Pipeline, Step
-from taskreel.jobtypes.job_type import JobType, Prompt, Seed, Submission, params_of
+from taskreel.jobtypes.job_type import JobType, Prompt, Seed, Submission, given, literal, params_of
 from taskreel.jobtypes.writing import WORLD, WritingOptions
 from taskreel.ports import Capability
 
@@ -31,7 +30,7 @@ class WorldBuilding(Submission):
 
 
 def _pipeline(job: WorldBuilding) -> Pipeline:
-    given = {"genre": job.genre, "seed": job.seed}
+    job = literal(job)
     parameters = params_of(
         job.options,
         kind="world",
@@ -39,14 +38,14 @@ def _pipeline(job: WorldBuilding) -> Pipeline:
         characterCount=job.characters,
         schema=WORLD,
         instructions=_TASK,
-        **given,
+        genre=job.genre,
+        seed=job.seed,
     )
-    provider = {name: value for name, value in (("provider", job.provider), ("model", job.model)) if value}
-    world: dict[str, Any] = {"task": "text", "input": job.prompt, "parameters": parameters, **provider}
+    text = {"task": "text", "input": job.prompt, "parameters": parameters}
+    world = {**text, **given(provider=job.provider, model=job.model)}
     steps = {"world": Step(type="ai-processing", payload=world, keep=True)}
     if job.concept_pictures:
-        studio = params_of(job.options).get("studio")
-        options = {"width": 1280, "height": 720, **({"studio": studio} if studio else {})}
+        options = {"width": 1280, "height": 720, **given(studio=params_of(job.options).get("studio"))}
         steps["pictures"] = Step(
             type="image-generation",
             for_each=f"{{{{steps.world.result.places[:{job.concept_pictures}]}}}}",

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
@@ -92,7 +92,9 @@ async def _quote(services: Services, caller: Caller, wanted: SubmitRequest) -> R
     found = await quote(services, caller, wanted)
     affordable = found.cost <= found.account.available
     balance = {"available": found.account.available, "sufficient": affordable}
-    return answer({"valid": True, "cost": found.cost, "credits": balance, "servedBy": found.served_by})
+    steps = {name: {"servedBy": plan.served_by, "usd": plan.usd} for name, plan in found.plan.steps.items()}
+    plan = {"servedBy": found.plan.served_by, "usd": found.plan.usd, **({"steps": steps} if steps else {})}
+    return answer({"valid": True, "cost": found.cost, "credits": balance, **plan})
 
 
 # ── Read ─────────────────────────────────────────────────────────────────────────────────────────
@@ -124,6 +126,12 @@ async def health(request: Request) -> Response:
     return answer({"status": "ok", "store": "ok"})
 
 
+def _known_type(name: str) -> str:
+    if name not in JOB_TYPES:
+        raise ValueError(f"there is no job type {name!r}; there are: {', '.join(JOB_TYPES)}")
+    return name
+
+
 class JobsQuery(Value):
     """How `GET /api/jobs` is narrowed and paged; `userId` is for admins."""
 
@@ -132,7 +140,7 @@ class JobsQuery(Value):
     limit: int = Field(default=20, ge=1, le=100)
     cursor: str | None = None
     status: Status | None = None
-    job_type: str | None = None
+    job_type: Annotated[str, AfterValidator(_known_type)] | None = None
     project_id: str | None = None
     user_id: str | None = None
 

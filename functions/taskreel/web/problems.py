@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from taskreel.domain import errors
+from taskreel.domain.value import path_of
 
 log = logging.getLogger(__name__)
 
@@ -73,17 +74,9 @@ def install(app: Starlette) -> None:
 
 def invalid(error: ValidationError) -> errors.InvalidError:
     """What pydantic found, with each field's path as the caller wrote it."""
-    found = [{"path": _path(e["loc"]), "message": e["msg"].removeprefix("Value error, ")} for e in error.errors()]
+    found = [{"path": path_of(e["loc"]), "message": e["msg"].removeprefix("Value error, ")} for e in error.errors()]
     text = "; ".join(f"{e['path']}: {e['message']}" if e["path"] else e["message"] for e in found)
     return errors.InvalidError(text, errors=found)
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    """`options.width`, `prompts[3]`."""
-    path = ""
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return path.removeprefix(".")
 
 
 async def answer_error(_request: Request, error: Exception) -> Response:

@@ -8,10 +8,11 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from taskreel.app.depend import waits
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError, MalformedError, TooLargeError
 from taskreel.jobtypes.job_type import JobType, Submission, Waiting
@@ -19,7 +20,6 @@ from taskreel.web.problems import invalid
 
 M = TypeVar("M", bound=BaseModel)
 
-_DEPENDS, _REFERS = re.compile(rb'"depends(On|_on)"'), re.compile(rb"\{\{[^}]*\bjobs\.")
 MAX_BODY_BYTES = 1 << 20
 MAX_WAIT_SECONDS = 60.0
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d+(?:\.\d+)?)\"?", re.IGNORECASE)
@@ -41,9 +41,18 @@ async def read_model(request: Request, model: type[M], *, absent: bytes = b"") -
 async def read_submission(request: Request, job_type: JobType[Any]) -> Submission:
     """The body as the type's request; as Waiting where it refers to jobs that it depends on."""
     raw = await read_body(request)
-    waits = _DEPENDS.search(raw) is not None and _REFERS.search(raw) is not None
-    submission: Submission = _parsed(raw, Waiting if waits else job_type.submission)
+    submission: Submission = _parsed(raw, Waiting if _waits(raw) else job_type.submission)
     return submission
+
+
+def _waits(raw: bytes) -> bool:
+    if b"{{" not in raw or b"depends" not in raw:
+        return False
+    try:
+        payload = from_json(raw)
+    except ValueError:
+        return False
+    return isinstance(payload, dict) and waits(payload)
 
 
 def _parsed(raw: bytes, model: type[M]) -> M:
