@@ -239,7 +239,7 @@ async def test_one_line_becomes_a_movie(world: World, ada: httpx.AsyncClient) ->
 async def test_what_cannot_be_spoken_is_told_by_captions_which_the_result_says(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    body = {"imageUrls": [await picture(world, ada)], "narration": "It was late.", "language": "xq", "options": FILM}
+    body = {"imageUrls": [await picture(world, ada)], "narration": "It was late.", "language": "sux", "options": FILM}
     job = await done(world, ada, "scene-creation", body)
     assert job["result"]["narration"] == "captions"
     assert "speech" in job["result"]["note"]
