@@ -1,8 +1,9 @@
-"""For every test: no network but loopback, no settings from outside, Hypothesis without a clock."""
+"""For every test: no network but loopback, no settings from outside, Hypothesis without a clock; and the emulators."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 import pytest_socket
@@ -10,6 +11,7 @@ from hypothesis import settings
 
 from taskreel.config import Settings
 from taskreel.wiring import KEY_NAMES
+from taskreel_local.emulators import EmulatorMissingError, LocalStorage, firestore_emulator, storage_emulator
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
@@ -24,3 +26,21 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("live") is None:
         pytest_socket.socket_allow_hosts(LOOPBACK, allow_unix_socket=True)
+
+
+@pytest.fixture(scope="session")
+def firestore_address() -> Iterator[str]:
+    """Google's emulator. Where it cannot be started its tests are skipped at home and fail in CI."""
+    try:
+        with firestore_emulator() as address:
+            yield address
+    except EmulatorMissingError as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def local_storage() -> Iterator[LocalStorage]:
+    with storage_emulator() as local:
+        yield local

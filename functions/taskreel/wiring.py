@@ -112,8 +112,7 @@ async def _stop() -> None:
     built = services()
     built.workers.close()
     built.scratch.clear()
-    await built.tasks.close()
-    await built.providers.close()
+    await asyncio.gather(*(port.close() for port in (built.tasks, built.providers, built.blobs, built.store)))
 
 
 @functools.cache

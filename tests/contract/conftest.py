@@ -1,13 +1,9 @@
-"""One fixture a port: each test runs over every adapter of it.
-
-An emulator that cannot be started skips its tests at home and fails them where CI is set.
-"""
+"""One fixture a port: each test runs over every adapter of it."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,13 +16,7 @@ from taskreel.adapters.gcp.gcs import CloudStorage
 from taskreel.adapters.local.files import FileBlobs
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.ports import Blobs, Index, Store
-from taskreel_local.emulators import (
-    EmulatorMissingError,
-    LocalStorage,
-    firestore_emulator,
-    free_port,
-    storage_emulator,
-)
+from taskreel_local.emulators import LocalStorage, free_port
 
 INDEXES = (
     Index("rows", (("owner", "asc"), ("at", "desc"))),
@@ -71,17 +61,6 @@ class StoreMaker:
         return self.opened[-1]
 
 
-@pytest.fixture(scope="session")
-def firestore_address() -> Iterator[str]:
-    try:
-        with firestore_emulator() as address:
-            yield address
-    except EmulatorMissingError as missing:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(missing))
-
-
 @pytest.fixture(params=["sqlite", pytest.param("firestore", marks=pytest.mark.emulator)])
 async def store_maker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreMaker]:
     emulator = request.getfixturevalue("firestore_address") if request.param == "firestore" else None
@@ -118,12 +97,6 @@ class MachineClock:
 
     async def sleep(self, seconds: float, /) -> None:
         await asyncio.sleep(seconds)
-
-
-@pytest.fixture(scope="session")
-def local_storage() -> Iterator[LocalStorage]:
-    with storage_emulator() as local:
-        yield local
 
 
 @pytest.fixture(params=["files", "gcs"])

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-
-from taskreel_local.emulators import EmulatorMissingError, firestore_emulator
 
 from .test_declarations import ROOT
 
@@ -35,23 +32,18 @@ OWNER = {"Authorization": "Bearer owner"}
 
 
 @pytest.fixture(scope="module")
-def documents() -> Iterator[httpx.Client]:
-    """The emulator with our rules and a document of each kind for two users."""
-    try:
-        with firestore_emulator() as address, httpx.Client(base_url=f"http://{address}", timeout=30) as client:
-            rules = {"name": "firestore.rules", "content": (ROOT / "infra/firestore.rules").read_text("utf-8")}
-            body = {"rules": {"files": [rules]}}
-            assert client.put("/emulator/v1/projects/rules:securityRules", json=body).is_success
-            client.base_url = httpx.URL(f"http://{address}/v1/projects/rules/databases/(default)/documents")
-            for collection, names in DOCUMENTS.items():
-                for user, name in zip(("ada", "bob"), names, strict=True):
-                    fields = {"fields": {"userId": {"stringValue": user}}}
-                    assert client.patch(f"/{collection}/{name}", json=fields, headers=OWNER).is_success
-            yield client
-    except EmulatorMissingError as missing:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(missing))
+def documents(firestore_address: str) -> Iterator[httpx.Client]:
+    """A project with our rules and a document of each kind for two users."""
+    with httpx.Client(base_url=f"http://{firestore_address}", timeout=30) as client:
+        rules = {"name": "firestore.rules", "content": (ROOT / "infra/firestore.rules").read_text("utf-8")}
+        body = {"rules": {"files": [rules]}}
+        assert client.put("/emulator/v1/projects/rules:securityRules", json=body).is_success
+        client.base_url = httpx.URL(f"http://{firestore_address}/v1/projects/rules/databases/(default)/documents")
+        for collection, names in DOCUMENTS.items():
+            for user, name in zip(("ada", "bob"), names, strict=True):
+                fields = {"fields": {"userId": {"stringValue": user}}}
+                assert client.patch(f"/{collection}/{name}", json=fields, headers=OWNER).is_success
+        yield client
 
 
 def owned_query(collection: str, user: str | None) -> dict[str, Any]:

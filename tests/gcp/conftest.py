@@ -1,31 +1,13 @@
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from taskreel.adapters.gcp.firestore import FirestoreStore
-from taskreel_local.emulators import EmulatorMissingError, LocalStorage, firestore_emulator, storage_emulator
-
-
-@pytest.fixture(scope="session")
-def firestore_address() -> Iterator[str]:
-    try:
-        with firestore_emulator() as address:
-            yield address
-    except EmulatorMissingError as missing:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(missing))
-
-
-@pytest.fixture(scope="session")
-def local_storage() -> Iterator[LocalStorage]:
-    with storage_emulator() as local:
-        yield local
+from taskreel_local.emulators import LocalStorage
 
 
 @pytest.fixture
