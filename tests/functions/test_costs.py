@@ -161,6 +161,8 @@ REQUESTS = {
     "by type": "/api/jobs?jobType=image-generation",
     "by project": "/api/jobs?projectId=p1",
     "by all": "/api/jobs?status=COMPLETED&jobType=image-generation&projectId=p1",
+    "a pipeline's jobs": "/api/jobs?parentId={job}",
+    "a pipeline's failed jobs": "/api/jobs?parentId={job}&status=FAILED",
     "next page": "/api/jobs?cursor={cursor}",
     "ledger": "/api/credits/ledger",
     "health": "/api/jobs/health",

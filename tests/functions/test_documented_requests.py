@@ -147,7 +147,7 @@ async def test_a_movie_says_which_step_it_is_at(world: World, ada: httpx.AsyncCl
     await world.advance(20)
     after = (await ada.get(url)).json()
     assert (after["status"], after["currentStep"], after["percent"]) == ("COMPLETED", None, 100)
-    assert [step["jobs"] for step in after["steps"]] == [1, 2, 1]
+    assert [step["width"] for step in after["steps"]] == [1, 2, 1]
     assert after["result"]["artifacts"][0]["url"]
 
 

@@ -71,8 +71,8 @@ async def every_query(world: World) -> None:
 
 
 async def lists(client: httpx.AsyncClient, fixed: dict[str, str]) -> None:
-    narrow = {"status": "COMPLETED", "jobType": "image-generation", "projectId": "p"}
-    for some in itertools.chain.from_iterable(itertools.combinations(narrow.items(), n) for n in range(4)):
+    narrow = {"status": "COMPLETED", "jobType": "image-generation", "projectId": "p", "parentId": "job_1"}
+    for some in itertools.chain.from_iterable(itertools.combinations(narrow.items(), n) for n in range(5)):
         answer = await client.get("/api/jobs", params={**dict(some), **fixed, "limit": 1})
         assert answer.is_success, answer.text
 

@@ -23,6 +23,7 @@ INDEXES: tuple[Index, ...] = (
     _index("jobs", "jobType", then=("createdAt", "desc")),
     _index("jobs", "jobType", "status", then=("createdAt", "desc")),
     _index("jobs", "wakeShard", then=("wakeAt", "asc")),
+    _index("jobs", "parentId", then=("createdAt", "desc")),
     _index("jobs", "parentId", then=("step", "asc")),
     _index("ledger", "userId", then=("createdAt", "desc")),
 )

@@ -42,6 +42,7 @@ class Filters:
     status: Status | None = None
     job_type: str | None = None
     project_id: str | None = None
+    parent_id: str | None = None
     user_id: str | None = None
 
 
@@ -78,9 +79,13 @@ async def list_jobs(
     elif filters.job_type is None:
         # No index starts with a time (DESIGN.md, law 6): all types are named instead.
         where.append(("jobType", "in", sorted(JOB_TYPES)))
-    for field, value in (("status", filters.status), ("jobType", filters.job_type), ("projectId", filters.project_id)):
-        if value is not None:
-            where.append((field, "==", str(value)))
+    named = {
+        "status": filters.status,
+        "jobType": filters.job_type,
+        "projectId": filters.project_id,
+        "parentId": filters.parent_id,
+    }
+    where += [(field, "==", str(value)) for field, value in named.items() if value is not None]
     return await _page(services, "jobs", tuple(where), Job, limit=limit, cursor=cursor)
 
 

@@ -101,7 +101,7 @@ class Pipeline(Value):
 
     def order(self) -> list[str]:
         """The steps so that each comes after what it needs."""
-        return list(TopologicalSorter({name: step.needs for name, step in self.steps.items()}).static_order())
+        return list(TopologicalSorter({name: sorted(step.needs) for name, step in self.steps.items()}).static_order())
 
     def following(self, first: str) -> frozenset[str]:
         """`first` and every step that needs it, however far down."""

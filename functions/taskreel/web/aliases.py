@@ -8,10 +8,8 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import ConfigDict, Field, ValidationError
 
-from taskreel.app.cost import budget_of
 from taskreel.app.read import find_job
 from taskreel.domain.job import Job, Status
-from taskreel.domain.pipeline import Pipeline, StepRun, StepState
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission
@@ -19,8 +17,8 @@ from taskreel.web.jobs import PROBLEMS, caller_of, submit_as
 from taskreel.web.openapi import body
 from taskreel.web.problems import invalid
 from taskreel.web.request import answer, read_model, services_of
-from taskreel.web.schemas import JobView
-from taskreel.web.views import job_view, result_view
+from taskreel.web.schemas import JobView, StepView
+from taskreel.web.views import current_step, error_view, job_view, result_view, step_views
 
 router = APIRouter(tags=["older routes"])
 
@@ -39,19 +37,8 @@ class AiGeneration(Value):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-class StepView(Value):
-    """A step of a movie: its status in a word, and how many of its jobs have ended."""
-
-    name: str
-    status: StepState
-    percent: int
-    jobs: int
-    ended: int
-    failed: int
-
-
 class MovieStatus(Value):
-    """How far a movie is. `currentStep` is the first one that runs; `result` is there when it is done."""
+    """How far a movie is. `currentStep` is the first that runs; `result` is there when it is done."""
 
     movie_id: str
     job_id: str
@@ -91,33 +78,18 @@ async def movie_status(request: Request, movie_id: str) -> Response:
     """One read."""
     services = services_of(request)
     job = await find_job(services, await caller_of(request), movie_id, MOVIE)
-    steps = _steps(job)
-    current = next((step.name for step in steps if step.status is StepState.RUNNING), None)
+    steps = step_views(job)
     status = MovieStatus(
         movie_id=job.job_id,
         job_id=job.job_id,
         status=job.status,
-        current_step=None if job.status.final else current or steps[0].name,
+        current_step=current_step(job, steps),
         percent=job.progress,
         steps=steps,
-        error=job.error and job.error.model_dump(by_alias=True, mode="json"),
+        error=error_view(job),
         result=await result_view(services, job) if job.status is Status.COMPLETED else None,
     )
     return answer(status.model_dump(by_alias=True))
-
-
-def _steps(job: Job) -> list[StepView]:
-    movie = JOB_TYPES[MOVIE]
-    assert movie.pipeline is not None  # noqa: S101 - a movie is one
-    pipeline: Pipeline = movie.pipeline(movie.submission.model_validate(job.payload))
-    known = budget_of(pipeline)
-    return [_step(name, job.steps.get(name, StepRun()), pipeline.steps[name].max_items) for name in known]
-
-
-def _step(name: str, run: StepRun, most: int) -> StepView:
-    jobs = run.width if run.width is not None else most
-    percent = int(100 * run.fraction)
-    return StepView(name=name, status=run.state, percent=percent, jobs=jobs, ended=run.ended, failed=run.failed)
 
 
 @router.post(

@@ -28,7 +28,7 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission
 from taskreel.web.request import answer, idempotency_key, read_submission, services_of, wait_seconds
 from taskreel.web.schemas import JobsPage, JobView, Problem, ProgressView, ResultView
-from taskreel.web.views import job_view, progress_view, result_view
+from taskreel.web.views import error_view, job_view, progress_view, result_view
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
@@ -133,7 +133,7 @@ def _known_type(name: str) -> str:
 
 
 class JobsQuery(Value):
-    """How `GET /api/jobs` is narrowed and paged; `userId` is for admins."""
+    """How `GET /api/jobs` is narrowed and paged; `parentId` is a pipeline's jobs, `userId` for admins."""
 
     model_config = ConfigDict(defer_build=False)  # FastAPI builds none of its own
 
@@ -142,6 +142,7 @@ class JobsQuery(Value):
     status: Status | None = None
     job_type: Annotated[str, AfterValidator(_known_type)] | None = None
     project_id: str | None = None
+    parent_id: str | None = None
     user_id: str | None = None
 
 
@@ -149,9 +150,7 @@ class JobsQuery(Value):
 async def jobs(request: Request, wanted: Annotated[JobsQuery, Query()]) -> Response:
     """A page, and `nextCursor` for the one after it."""
     services, caller = services_of(request), await caller_of(request)
-    filters = Filters(
-        status=wanted.status, job_type=wanted.job_type, project_id=wanted.project_id, user_id=wanted.user_id
-    )
+    filters = Filters(**wanted.model_dump(exclude={"limit", "cursor"}))
     page = await list_jobs(services, caller, filters, limit=wanted.limit, cursor=wanted.cursor)
     views = [await job_view(services, job, request.app.state.base_url, sign=False) for job in page.rows]
     return answer({"jobs": views, "nextCursor": page.cursor})
@@ -172,13 +171,14 @@ async def _show_result(request: Request, job: Job) -> Response:
     job = await _ended_within(services, job, wait_seconds(request))
     if job.status is Status.COMPLETED:
         return answer(await result_view(services, job))
-    error = job.error.model_dump(by_alias=True, mode="json") if job.error else None
     text = (
         "ended without a result"
         if job.status.final
         else "has no result yet; follow its events, or ask with Prefer: wait=30"
     )
-    raise ConflictError(f"The job is {job.status} and {text}.", code="no_result", jobStatus=job.status, error=error)
+    raise ConflictError(
+        f"The job is {job.status} and {text}.", code="no_result", jobStatus=job.status, error=error_view(job)
+    )
 
 
 async def _show_events(request: Request, job: Job) -> Response:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ConfigDict
 
 from taskreel.domain.job import JobCredits, JobError, Priority, Status, Tried
+from taskreel.domain.pipeline import StepState
 from taskreel.domain.value import Value
 
 
@@ -44,8 +45,29 @@ class JobUrls(Value):
     replay: str
 
 
+class StepView(Value):
+    """A step of a pipeline; `GET /api/jobs?parentId=` lists its jobs.
+
+    `width` is how many they are, once that is known; `credits` what they came to, when the step has ended.
+    """
+
+    name: str
+    type: str
+    status: StepState
+    width: int | None
+    ended: int
+    failed: int
+    percent: int
+    credits: int
+    served_by: str | None
+    failed_job_id: str | None
+
+
 class JobView(Value):
-    """A job. `progress` is whole percent; `statusAt` keeps when each status was entered."""
+    """A job. `progress` is whole percent; `statusAt` keeps when each status was entered.
+
+    A job made of others has `steps`; one of these has its `parentId`, its `step` and its place in it, from 0.
+    """
 
     job_id: str
     job_type: str
@@ -66,6 +88,11 @@ class JobView(Value):
     result: ResultView | None
     result_url: str | None
     served_by: str | None
+    parent_id: str | None
+    step: str | None
+    index: int | None
+    steps: list[StepView]
+    current_step: str | None
     replay_of: str | None
     #: Who failed it before.
     tried: list[Tried]

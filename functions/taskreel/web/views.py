@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import ValidationError
+
 from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.job import Job, Status, UnitRun
+from taskreel.domain.pipeline import StepRun, StepState
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.web.schemas import StepView
 
 
 async def job_view(services: Services, job: Job, base_url: str, *, sign: bool = True) -> dict[str, Any]:
     """The whole job. `sign` gives its artifacts fresh URLs; a list leaves them out."""
     urls = job_urls(job, base_url)
     completed = job.status is Status.COMPLETED
+    steps = step_views(job)
     return {
         "jobId": job.job_id,
         "jobType": job.job_type,
@@ -28,17 +34,62 @@ async def job_view(services: Services, job: Job, base_url: str, *, sign: bool = 
         "attempt": job.attempt,
         "maxAttempts": job.retry.max_attempts,
         "nextAttemptAt": job.next_attempt_at,
-        "error": job.error and job.error.model_dump(by_alias=True),
+        "error": error_view(job),
         "credits": {"held": job.credits.held, "captured": job.credits.captured, "released": job.credits.released},
         "result": await result_view(services, job, sign=sign) if completed else None,
         "resultUrl": urls["result"] if completed else None,
         "servedBy": job.served_by,
+        "parentId": job.parent_id,
+        "step": job.step,
+        "index": job.index if job.parent_id else None,
+        "steps": [step.model_dump(by_alias=True) for step in steps],
+        "currentStep": current_step(job, steps),
         "replayOf": job.lineage[0] if job.lineage and job.parent_id is None else None,
         "tried": [one.model_dump(by_alias=True) for one in job.tried],
         "costUsd": job.cost_usd,
         "costEstimated": job.cost_estimated,
         "urls": urls,
     }
+
+
+def error_view(job: Job) -> dict[str, Any] | None:
+    """Why it failed; of a pipeline, with the step and the job that failed in it."""
+    return None if job.error is None else job.error.model_dump(by_alias=True, mode="json", exclude_none=True)
+
+
+def step_views(job: Job) -> list[StepView]:
+    """A pipeline's steps in order; none while its payload waits for other jobs."""
+    job_type = JOB_TYPES[job.job_type]
+    if job_type.pipeline is None:
+        return []
+    try:
+        pipeline = job_type.pipeline(job_type.submission.model_validate(job.payload))
+    except ValidationError:
+        return []
+    return [_step_view(name, pipeline.steps[name].type, job.steps.get(name, StepRun())) for name in pipeline.order()]
+
+
+def _step_view(name: str, job_type: str, run: StepRun) -> StepView:
+    return StepView(
+        name=name,
+        type=job_type,
+        status=run.state,
+        width=run.width,
+        ended=run.ended,
+        failed=run.failed,
+        percent=int(100 * run.fraction),
+        credits=run.spent,
+        served_by=run.served_by,
+        failed_job_id=run.failed_job,
+    )
+
+
+def current_step(job: Job, steps: list[StepView]) -> str | None:
+    """The first that runs, or else that waits; None when the job has ended."""
+    if job.status.final:
+        return None
+    running = [step.name for step in steps if step.status is StepState.RUNNING]
+    return next(iter([*running, *(step.name for step in steps if step.status is StepState.WAITING)]), None)
 
 
 async def result_view(services: Services, job: Job, *, sign: bool = True) -> dict[str, Any]:
@@ -72,7 +123,7 @@ def progress_view(job: Job) -> dict[str, Any]:
         "progress": job.progress,
         "attempt": job.attempt,
         "nextAttemptAt": job.next_attempt_at,
-        "error": job.error and job.error.model_dump(by_alias=True),
+        "error": error_view(job),
         "updatedAt": job.updated_at,
     }
 
