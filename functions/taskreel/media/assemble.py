@@ -6,18 +6,21 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
 
 from taskreel.domain.errors import PermanentError
+from taskreel.media.animate import animate
 from taskreel.media.ending import to_the_end
+from taskreel.media.frames import extract_frame
 from taskreel.media.opening import open_stream
 from taskreel.media.probe import MediaInfo, probe
-from taskreel.media.sound import Reader, fade_gain
+from taskreel.media.sound import Reader, fade_gain, sound_seconds
 from taskreel.media.stitch import stitch_videos
-from taskreel.media.writing import SOUND_RATE, Quality, SoundTrack, format_of, sound_frame
+from taskreel.media.writing import SMALLEST_SIDE, SOUND_RATE, Quality, SoundTrack, format_of, sound_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +28,17 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
-SOUND_FADE_SECONDS = 1.5  # where the master sound is longer than the pictures
+SOUND_FADE_SECONDS = 1.5  # where the master sound is much longer than the pictures
+LONGEST_HOLD_SECONDS = 15.0  # of the last picture, for a voice to finish; music without an end fades out instead
+TOLD_SECONDS = 0.3  # a smaller difference is not worth a word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """One film an output; `note` says what was done where sound and pictures are not equally long."""
+
+    films: tuple[MediaInfo, ...]
+    note: str
 
 
 def assemble(  # noqa: PLR0913  # the options of one piece of work
@@ -38,11 +51,12 @@ def assemble(  # noqa: PLR0913  # the options of one piece of work
     fps: int = 30,
     quality: Quality = "standard",
     on_progress: Callable[[float], None] | None = None,
-) -> tuple[MediaInfo, ...]:
+) -> Assembly:
     """One film a path in `outs` (.mp4, .mov, .webm): the scenes in turn, under the master sound instead of their own.
 
-    The pictures decide the length: a shorter sound is followed by silence, a longer one fades out. H.264 scenes that
-    are alike are copied, not encoded again. Raises PermanentError for nothing to assemble or no output.
+    A shorter sound is followed by silence; for one up to 15 s longer the last picture is held, a still longer one fades
+    out. H.264 scenes that are alike are copied, not encoded again. Raises PermanentError for nothing to assemble or no
+    output.
     """
     if not scene_videos or not outs:
         raise PermanentError("At least one scene video and one output format are needed.", code="no_inputs")
@@ -50,12 +64,57 @@ def assemble(  # noqa: PLR0913  # the options of one piece of work
         format_of(out)
     with tempfile.TemporaryDirectory(prefix="taskreel-assemble-") as folder:
         master = Path(folder) / "master.mp4"
-        _master(scene_videos, master_audio, master, (width, height), fps, quality)
+        more = _longer_by(master_audio, scene_videos) if master_audio else 0.0
+        clips = list(scene_videos)
+        if TOLD_SECONDS < more <= LONGEST_HOLD_SECONDS:
+            clips.append(_held(clips[-1], more, Path(folder), fps, quality))
+        stitch = partial(stitch_videos, width=width, height=height, fps=fps, quality=quality)
+        if master_audio is None:
+            stitch(clips, out=master)
+        else:
+            if width or height or not _alike(clips):
+                stitch(clips, out=Path(folder) / "pictures.mp4")
+                clips = [Path(folder) / "pictures.mp4"]
+            _copy_pictures(clips, master_audio, master, fades=more > LONGEST_HOLD_SECONDS)
         for index, out in enumerate(outs):
             _deliver(master, out, fps, quality)
             if on_progress:
                 on_progress((index + 1) / len(outs))
-    return tuple(probe(out) for out in outs)
+    return Assembly(films=tuple(probe(out) for out in outs), note=_note(more))
+
+
+def _longer_by(sound: Path, clips: Sequence[Path]) -> float:
+    """How many seconds the sound goes on after the last picture; negative where it ends before."""
+    return float(sound_seconds(sound) - sum(_picture_seconds(clip) for clip in clips))
+
+
+def _note(more: float) -> str:
+    if more > LONGEST_HOLD_SECONDS:
+        return f"The sound is {more:.1f} s longer than the pictures: it fades out with the last one."
+    if more > TOLD_SECONDS:
+        return f"The sound is {more:.1f} s longer than the pictures: the last one is held until it ends."
+    if more < -TOLD_SECONDS:
+        return f"The sound ends {-more:.1f} s before the pictures: silence follows."
+    return ""
+
+
+def _held(clip: Path, seconds: float, folder: Path, fps: int, quality: Quality) -> Path:
+    """The clip's last picture for some time."""
+    picture, still = folder / "last.png", folder / "held.mp4"
+    size = extract_frame(clip, out=picture)
+    width, height = (max(side or 0, SMALLEST_SIDE) for side in (size.width, size.height))
+    rate = probe(clip).fps or fps
+    animate(
+        [picture],
+        prompt="static",
+        seconds=seconds,
+        width=width,
+        height=height,
+        fps=round(rate),
+        out=still,
+        quality=quality,
+    )
+    return still
 
 
 def remux(source: Path, out: Path) -> MediaInfo:
@@ -72,25 +131,6 @@ def remux(source: Path, out: Path) -> MediaInfo:
     return probe(out)
 
 
-def _master(
-    clips: Sequence[Path],
-    audio: Path | None,
-    out: Path,
-    size: tuple[int | None, int | None],
-    fps: int,
-    quality: Quality,
-) -> None:
-    if audio is None:
-        stitch_videos(clips, out=out, width=size[0], height=size[1], fps=fps, quality=quality)
-        return
-    if size == (None, None) and _alike(clips):
-        _copy_pictures(clips, audio, out)
-        return
-    silent = out.with_name("pictures.mp4")
-    stitch_videos(clips, out=silent, width=size[0], height=size[1], fps=fps, quality=quality)
-    _copy_pictures([silent], audio, out)
-
-
 def _alike(clips: Sequence[Path]) -> bool:
     """Can the clips' packets follow one another in one H.264 stream? Only with the same parameter sets."""
     marks = set()
@@ -102,13 +142,13 @@ def _alike(clips: Sequence[Path]) -> bool:
     return len(marks) == 1 and next(iter(marks))[0] == "h264"
 
 
-def _copy_pictures(clips: Sequence[Path], audio: Path, out: Path) -> None:
+def _copy_pictures(clips: Sequence[Path], audio: Path, out: Path, *, fades: bool) -> None:
     total = round(sum(_picture_seconds(clip) for clip in clips) * SOUND_RATE)
     with av.open(str(out), "w", options={"movflags": "+faststart"}) as target:
         with open_stream(clips[0]) as first:
             stream = target.add_stream_from_template(first.streams.video[0])
         track = SoundTrack(target, "aac", 160_000)
-        sound = _Sound(track, Reader.of(audio), total)
+        sound = _Sound(track, Reader.of(audio), total, fades)
         offset = Fraction(0)
         for clip in clips:
             offset = _copy(clip, target, stream, offset, sound)
@@ -132,18 +172,19 @@ def _copy(clip: Path, target: OutputContainer, stream: VideoStream, offset: Frac
 
 @dataclass(frozen=True)
 class _Sound:
-    """The master sound on its way into the film: as long as the pictures, faded out where it would go on."""
+    """The master sound on its way into the film: as long as the pictures, faded out if it `fades`."""
 
     track: SoundTrack
     reader: Reader
     total: int  # samples
+    fades: bool
 
     def until(self, sample: int) -> None:
         start, end = round(self.track.seconds * SOUND_RATE), min(sample, self.total)
         while start < end:
             count = min(end - start, SOUND_RATE // 2)
             piece = self.reader.read(count)
-            if start + count > self.total - SOUND_FADE_SECONDS * SOUND_RATE and not self.reader.ended:
+            if self.fades and start + count > self.total - SOUND_FADE_SECONDS * SOUND_RATE:
                 piece = piece * fade_gain(start, count, self.total, 0, SOUND_FADE_SECONDS)
             self.track.append(sound_frame(piece))
             start += count

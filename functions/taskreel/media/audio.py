@@ -10,7 +10,7 @@ from taskreel.domain.errors import PermanentError
 from taskreel.media.loudness import TARGET_LUFS, Meter
 from taskreel.media.mixing import Bed, Clip, louden, mix
 from taskreel.media.probe import MediaInfo, probe
-from taskreel.media.sound import Reader, Samples, SoundFile, read_frames, samples_of
+from taskreel.media.sound import Reader, Samples, SoundFile, read_frames, samples_of, sound_seconds
 from taskreel.media.writing import SOUND_RATE
 
 if TYPE_CHECKING:
@@ -94,15 +94,10 @@ def mix_music(  # noqa: PLR0913  # the options of one piece of work
     on_progress: Callable[[float], None] | None = None,
 ) -> MediaInfo:
     """A voice over music: the music begins before it, steps back while it speaks, fades after it."""
-    seconds = lead_seconds + _seconds(voice) + tail_seconds
+    seconds = lead_seconds + sound_seconds(voice) + tail_seconds
     if seconds > LONGEST_SECONDS:
         raise PermanentError("The voice is longer than 4 hours; cut it into parts.", code="media_too_large")
     bed = Bed(path=music, gain_db=music_gain_db, duck_db=duck_db, fade_out_seconds=max(tail_seconds, 0.05))
     clip = Clip(path=voice, start_seconds=lead_seconds)
     mix([clip], bed, seconds=seconds, out=out, target_lufs=target_lufs, on_progress=on_progress)
     return probe(out)
-
-
-def _seconds(path: Path) -> float:
-    """The length by decoding: headers of compressed sound only estimate it."""
-    return sum(frame.samples for frame in read_frames(path)) / SOUND_RATE

@@ -64,6 +64,11 @@ def read_frames(path: Path) -> Iterator[av.AudioFrame]:
             raise PermanentError(message, code="no_audio", file=path.name)
 
 
+def sound_seconds(path: Path) -> float:
+    """The length by decoding: headers of compressed sound only estimate it."""
+    return sum(frame.samples for frame in read_frames(path)) / SOUND_RATE
+
+
 def _doubled(frame: av.AudioFrame) -> av.AudioFrame:
     """One channel on both sides at full level; libav's own matrix would take 3 dB off."""
     return sound_frame(np.repeat(samples_of(frame), 2, axis=0))

@@ -156,21 +156,53 @@ def test_alike_scenes_are_assembled_under_a_master_sound_in_every_format(
     silent_clip: Path, tone: Path, tmp_path: Path
 ) -> None:
     outs = [tmp_path / f"film{suffix}" for suffix in (".mp4", ".mov", ".webm")]
-    infos = assemble([silent_clip, silent_clip], tone, outs=outs)
+    infos = assemble([silent_clip] * 3, tone, outs=outs).films
     assert [info.content_type for info in infos] == ["video/mp4", "video/quicktime", "video/webm"]
     for out, info in zip(outs, infos, strict=True):
-        assert info.duration_seconds == pytest.approx(2.0, abs=0.12)
+        assert info.duration_seconds == pytest.approx(3.0, abs=0.12)
         assert level(sound_of(out)[:, 9600:30_000]) > 0.1
-    assert len(frames_of(outs[0])) == 30
+    assert len(frames_of(outs[0])) == 45
     assert frames_of(outs[0])[20].tolist() == frames_of(silent_clip)[5].tolist(), "copied, not encoded again"
 
 
 def test_scenes_that_differ_are_brought_to_the_first_ones_shape(
     silent_clip: Path, sounding_clip: Path, voice: Path, tmp_path: Path
 ) -> None:
-    (info,) = assemble([silent_clip, sounding_clip], voice, outs=[tmp_path / "film.mp4"])
+    (info,) = assemble([silent_clip, sounding_clip], voice, outs=[tmp_path / "film.mp4"]).films
     assert (info.width, info.height) == (160, 90)
     assert info.duration_seconds == pytest.approx(2.2, abs=0.12)
+
+
+def test_a_voice_that_goes_on_after_the_last_picture_is_heard_to_its_end_under_it(
+    silent_clip: Path, tone: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "film.mp4"
+    made = assemble([silent_clip], tone, outs=[out])
+    assert made.note == "The sound is 2.0 s longer than the pictures: the last one is held until it ends."
+    frames = frames_of(out)
+    assert len(frames) == 45
+    assert near(frames[-1], RED)
+    assert level(sound_of(out)[:, -24_000:-4_800]) > 0.1
+
+
+def test_music_much_longer_than_the_pictures_fades_out_with_them(
+    silent_clip: Path, tone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskreel.media.assemble.LONGEST_HOLD_SECONDS", 0.5)
+    out = tmp_path / "film.mp4"
+    made = assemble([silent_clip], tone, outs=[out])
+    assert made.note == "The sound is 2.0 s longer than the pictures: it fades out with the last one."
+    assert len(frames_of(out)) == 15
+    assert level(sound_of(out)[:, -2_400:]) < 0.02
+
+
+def test_a_sound_that_ends_early_is_followed_by_silence_which_is_said(
+    silent_clip: Path, tone: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "film.mp4"
+    made = assemble([silent_clip] * 5, tone, outs=[out])
+    assert made.note == "The sound ends 2.0 s before the pictures: silence follows."
+    assert level(sound_of(out)[:, 160_000:]) < 0.001
 
 
 def test_changing_the_container_changes_nothing_else(silent_clip: Path, tmp_path: Path) -> None:

@@ -38,9 +38,11 @@ async def compose_film(workers: Workers, request: Generation) -> Done:
         on_progress=lambda fraction: request.report(0.05 + 0.9 * fraction),
         timeout_seconds=_FILM_SECONDS,
     )
+    notes = _notes(params, scenes, made)
     if master is not None:
-        await workers.run(_lay_sound, film, _paths(request, master, music), out=out, timeout_seconds=_FILM_SECONDS)
-    return Done(outputs=(Output(path=out),), data=_facts(params, scenes, made))
+        sounds = _paths(request, master, music)
+        notes.append(await workers.run(_lay_sound, film, sounds, out=out, timeout_seconds=_FILM_SECONDS))
+    return Done(outputs=(Output(path=out),), data={**_facts(params, scenes, made), **_noted(notes)})
 
 
 async def assemble_films(workers: Workers, request: Generation) -> Done:
@@ -50,7 +52,7 @@ async def assemble_films(workers: Workers, request: Generation) -> Done:
     params = request.params
     outs = [request.folder / f"{request.name}.{form}" for form in params["outputFormats"]]
     paths = [given.path for given in request.inputs]
-    await workers.run(
+    made = await workers.run(
         assemble,
         paths[: params["videos"]],
         paths[params["videos"]] if len(paths) > params["videos"] else None,
@@ -59,7 +61,8 @@ async def assemble_films(workers: Workers, request: Generation) -> Done:
         on_progress=request.report,
         timeout_seconds=_FILM_SECONDS,
     )
-    return Done(outputs=tuple(Output(path=out) for out in outs), data={"formats": list(params["outputFormats"])})
+    data = {"formats": list(params["outputFormats"]), **_noted([made.note])}
+    return Done(outputs=tuple(Output(path=out) for out in outs), data=data)
 
 
 async def process_media(workers: Workers, request: Generation) -> Done:
@@ -121,16 +124,18 @@ def _join(
     animate(visuals, seed=params["seed"], seconds=length, out=out, **shape)
 
 
-def _lay_sound(film: Path, sounds: Sequence[Path], out: Path) -> None:
-    """One sound, over music if there is any, under the whole film instead of its own."""
+def _lay_sound(film: Path, sounds: Sequence[Path], out: Path) -> str:
+    """One sound, over music if there is any, under the whole film instead of its own; returns what there is to say."""
     from taskreel.media.assemble import assemble  # noqa: PLC0415
     from taskreel.media.mixing import Bed, Clip, mix  # noqa: PLC0415
     from taskreel.media.probe import probe  # noqa: PLC0415
+    from taskreel.media.sound import sound_seconds  # noqa: PLC0415
 
     mixed = film.with_suffix(".flac")
     bed = Bed(path=sounds[1]) if len(sounds) > 1 else None
-    mix([Clip(path=sounds[0])], bed, seconds=probe(film).duration_seconds or 0.0, out=mixed)
-    assemble([film], mixed, outs=[out])
+    seconds = max(sound_seconds(sounds[0]), (probe(film).duration_seconds or 0.0) if bed else 0.0)
+    mix([Clip(path=sounds[0])], bed, seconds=seconds, out=mixed)
+    return assemble([film], mixed, outs=[out]).note
 
 
 def _look(params: Mapping[str, Any]) -> Any:
@@ -154,17 +159,26 @@ def _facts(params: Mapping[str, Any], scenes: Sequence[Scene], made: Composition
         for scene, given, (start, length) in zip(scenes, params["scenes"], spans, strict=False)
     ]
     told = {row["narration"] for row in rows}
-    found: dict[str, Any] = {
+    return {
         "title": params.get("title"),
         "scenes": rows,
         "narration": "speech" if "speech" in told else "captions" if "captions" in told else "none",
     }
+
+
+def _notes(params: Mapping[str, Any], scenes: Sequence[Scene], made: Composition) -> list[str]:
+    """What the caller may not expect."""
     notes = []
-    if params.get("spoken") and "captions" in told:
+    if params.get("spoken") and any(scene.narrated and not scene.narration for scene in scenes):
         notes.append("Without speech, captions tell the story: scripts/bootstrap --speech adds a voice.")
     if made.undrawn:
         notes.append(f"No font here can draw {made.undrawn[:40]}: left out. Install one that can, such as Noto.")
-    return {**found, "note": " ".join(notes)} if notes else found
+    return notes
+
+
+def _noted(notes: Sequence[str]) -> dict[str, str]:
+    text = " ".join(filter(None, notes))
+    return {"note": text} if text else {}
 
 
 def _given(params: Mapping[str, Any], *names: str) -> dict[str, Any]:
