@@ -1,18 +1,22 @@
 #!/usr/bin/env bash
-# Let the stack on this machine use a Google Cloud project: a service account for local development, the roles
+# Let the API on this machine use a Google Cloud project: a service account for local development, the roles
 # it needs, and a file of settings to run with.
 #
 #   scripts/setup-local-auth.sh --project my-project [--dry-run]
-#   set -a; source .taskreel/cloud.env; set +a
+#   scripts/dev --cloud
+#
+# The API of your working tree then runs here; its jobs go to the project's Firestore, Cloud Tasks and bucket, and
+# the deployed task-processor runs them.
 #
 # By default you impersonate the account and no key file exists. Safe to run again. Needs what
 # scripts/provision makes.
 #
 #   --key            make a key file instead (0600, beside the settings); where impersonation is not possible
-#   --env-file FILE  where the settings go (else .taskreel/cloud.env); always 0600
+#   --env-file FILE  where the settings go (else .taskreel/cloud.env); always 0600; then: scripts/dev --cloud FILE
 #   --member NAME    who may impersonate, e.g. group:devs@example.com (else your own account)
 #
-# INTERNAL_API_KEY and JWT_SECRET, when set, are written too; else those of the file are kept, or made.
+# INTERNAL_API_KEY is the deployed one, out of Secret Manager, unless it is set. INITIAL_CREDITS (else 100) is what
+# a new user of your API starts with.
 set -euo pipefail
 # shellcheck source=lib/common.sh
 source "$(dirname "$0")/lib/common.sh"
@@ -30,6 +34,7 @@ while (($#)); do
 done
 begin
 find_number
+find_settings
 plan_flags+=(--local)
 account=$(plan value-email taskreel-dev </dev/null)
 key_file=$(dirname "$env_file")/taskreel-dev-key.json
@@ -39,6 +44,7 @@ find_member() {
   [[ -z $member ]] || return 0
   local me
   me=$(gcloud config get-value account 2>/dev/null || true)
+  if [[ $mode == dry && (-z $me || $me == '(unset)') ]]; then me=YOU; fi
   [[ -n $me && $me != '(unset)' ]] || die "who shall impersonate $account? Log in with gcloud auth login, or give --member user:YOU"
   if [[ $me == *.gserviceaccount.com ]]; then member=serviceAccount:$me; else member=user:$me; fi
 }
@@ -64,28 +70,33 @@ ensure_key() {
   fi
 }
 
-# kept NAME: from the environment, else as the settings have it, else new.
-kept() {
-  local value=${!1:-}
-  if [[ -z $value && -f $env_file ]]; then value=$(sed -n "s/^$1=//p" "$env_file"); fi
-  printf '%s' "${value:-$(secret_value "$1")}"
+# The deployed processor's key: another would be refused.
+find_key() {
+  if [[ -z ${INTERNAL_API_KEY:-} ]]; then
+    read_state gcloud secrets versions access latest --secret=taskreel-internal-api-key >"$scratch/value"
+    INTERNAL_API_KEY=$(<"$scratch/value")
+  fi
+  if [[ $INTERNAL_API_KEY == null ]]; then
+    [[ $mode == dry ]] || die "there is no secret taskreel-internal-api-key in $project; run scripts/provision first"
+  fi
 }
 
 settings() {
   cat <<TEXT
-# Written by scripts/setup-local-auth.sh; holds secrets. set -a; source this file; set +a
-GOOGLE_CLOUD_PROJECT=$project
-GOOGLE_CLOUD_LOCATION=$location
+# Written by scripts/setup-local-auth.sh for scripts/dev --cloud; holds secrets.
 STORE_URL='firestore://$project/$DATABASE'
 TASKS_URL=cloudtasks://$project/$location
 BLOBS_URL=gs://$BUCKET
 PROCESSOR_URL=${PROCESSOR_URL:-$(plan value-url task-processor </dev/null)}
-API_BASE_URL=${API_BASE_URL:-http://127.0.0.1:8080}
 INVOKER_SERVICE_ACCOUNT=$(plan value-email taskreel-invoker </dev/null)
-INTERNAL_API_KEY=$(kept INTERNAL_API_KEY)
-JWT_SECRET=$(kept JWT_SECRET)
+INTERNAL_API_KEY='$INTERNAL_API_KEY'
+INITIAL_CREDITS=${INITIAL_CREDITS:-100}
+CONFIGURED_PROVIDERS='${CONFIGURED_PROVIDERS:-}'
 TEXT
-  if [[ $way == key ]]; then say "GOOGLE_APPLICATION_CREDENTIALS='$key_file'"; fi
+  if [[ $way == key ]]; then
+    say "GOOGLE_APPLICATION_CREDENTIALS='$key_file'"
+    say "SIGNING_KEY_FILE='$key_file'"
+  fi
 }
 
 ensure_settings() {
@@ -107,6 +118,7 @@ ensure_settings() {
 
 ensure_accounts
 if [[ $way == key ]]; then ensure_key; else ensure_impersonation; fi
+find_key
 ensure_settings
 finish
 if [[ $mode == apply && $way == impersonate ]]; then

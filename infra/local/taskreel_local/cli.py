@@ -42,11 +42,21 @@ def main() -> None:
 @click.option("--unthrottled", is_flag=True, help="Queues without rate limits, for benchmarks.")
 @click.option("--cloud-tasks", is_flag=True, help="Queues through Google's client, over gRPC.")
 @click.option("--google-emulators", is_flag=True, help="Firestore's emulator and a local Cloud Storage too.")
+@click.option(
+    "--cloud",
+    metavar="[FILE]",
+    type=click.Path(path_type=Path),
+    is_flag=False,
+    flag_value=DEFAULT / "cloud.env",
+    help=f"The API alone, on the Google Cloud project of scripts/setup-local-auth.sh.  [{DEFAULT / 'cloud.env'}]",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def dev(**options: Any) -> None:
     """Run the whole stack in the foreground: API, task processor, queues, files."""
     from taskreel_local.dev import run_dev  # noqa: PLC0415 - the other commands need no stack
 
+    if options["cloud"] and any(options[name] for name in ("unthrottled", "cloud_tasks", "google_emulators")):
+        raise click.UsageError("--cloud has no queues here: it goes without --unthrottled and the emulators")
     _run(lambda: run_dev(Console(), **options))
 
 

@@ -13,6 +13,12 @@ from pathlib import Path
 DEFAULT = Path(".taskreel")
 
 
+def near(path: Path) -> str:
+    """The path as a person in this folder would type it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 @dataclass(frozen=True, slots=True)
 class Secrets:
     """Made at random once a data folder; they never leave it."""

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from taskreel_local.client import Client
+from taskreel_local.data import near
 from taskreel_local.stack import Stack, StackConfig
 from taskreel_local.tokens import make_token
 
@@ -112,22 +113,16 @@ class _Demo:
     def _report(self, before: dict[str, Any], after: dict[str, Any]) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in ("job", "size", "length", "file"):
-            table.add_column(column, overflow="fold")
+            table.add_column(column, no_wrap=True)
         for job_type, artifact, file in sorted(self._rows, key=lambda row: row[0]):
             length = artifact.get("durationSeconds")
             table.add_row(
                 job_type,
                 f"{artifact.get('width')}×{artifact.get('height')}",
                 f"{length:.1f} s" if length else "",
-                _near(file),
+                file.name,
             )
-        self._console.print()
+        self._console.print(f"\nThe files are in {near(self._out)}:\n", soft_wrap=True)
         self._console.print(table, soft_wrap=True)
         spent = before["available"] - after["available"]
         self._console.print(f"\nCredits: {before['available']} before, {after['available']} after ({spent} spent).")
-
-
-def _near(file: Path) -> str:
-    """The path as a person in this folder would type it."""
-    here = Path.cwd()
-    return str(file.relative_to(here) if file.is_relative_to(here) else file)

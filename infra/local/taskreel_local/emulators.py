@@ -69,10 +69,14 @@ class LocalStorage:
 
 @contextmanager
 def storage_emulator(
-    buckets: Sequence[str] = (), *, folder: Path | None = None, port: int | None = None
+    buckets: Sequence[str] = (),
+    *,
+    folder: Path | None = None,
+    port: int | None = None,
+    key: tuple[dict[str, Any], bytes] | None = None,
 ) -> Iterator[LocalStorage]:
-    """The local Cloud Storage on a thread of this process, for the time of the block."""
-    signing_key, public_key = throwaway_key()
+    """The local Cloud Storage on a thread of this process, for the time of the block; `key` as by throwaway_key."""
+    signing_key, public_key = key or throwaway_key()
     storage = StorageServer(buckets=buckets, folder=folder, public_key=public_key)
     chosen = port or free_port()
     config = uvicorn.Config(

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -51,6 +52,8 @@ class StackConfig:
     cloud_tasks: bool = False
     #: Firestore's emulator and the local Cloud Storage instead of the embedded store and files; implies cloud_tasks.
     google_emulators: bool = False
+    #: A file of settings, `NAME=value` a line: the API alone runs here, on the project that the file names.
+    cloud: Path | None = None
     log_format: str = "text"
     #: Settings of the servers that win over the stack's own.
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -68,7 +71,6 @@ class Stack:
         self._listener: socket.socket | None = None
         self._servers: list[_Server] = []
         self._tasks: LocalCloudTasks
-        self._sweeping: asyncio.Task[None] | None = None
         self._exit = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -97,15 +99,22 @@ class Stack:
         self._exit.callback(self._listener.close)
         port = self._listener.getsockname()[1]
         self.url = f"http://{self.config.host}:{port}"
-        self._tasks = await self._exit.enter_async_context(LocalCloudTasks(self._queues()))
-        environ = {**self._environ(), **self._google()}
+        if self._over_grpc:
+            # The servers are forked to run another program: gRPC has nothing to save, and need not say so.
+            os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+        if self.config.cloud is None:
+            self._tasks = await self._exit.enter_async_context(LocalCloudTasks(self._queues()))
+            environ = self._environ({**self._local(), **self._google()})
+        else:
+            environ = self._environ(read_settings(self.config.cloud))
         self._servers = [_Server(self._listener, environ) for _ in range(self.config.servers)]
         for server in self._servers:
             await server.start()
             self._exit.push_async_callback(server.stop)
         await self._ready()
-        self._sweeping = asyncio.create_task(self._sweep())
-        self._exit.callback(self._sweeping.cancel)
+        if self.config.cloud is None:
+            sweeping = asyncio.create_task(self._sweep())
+            self._exit.callback(sweeping.cancel)
         # Leaves first: no new deliveries while the servers give their leases back.
         self._exit.push_async_callback(self._stop_servers)
         self.data.announce(self.url)
@@ -130,26 +139,33 @@ class Stack:
             engine=EngineConfig(unthrottled=self.config.unthrottled),
         )
 
-    def _environ(self) -> dict[str, str]:
+    def _environ(self, where: Mapping[str, str]) -> dict[str, str]:
+        """The servers' environment: `where` the jobs, tasks and files are, and what holds wherever they are."""
         own = {
-            "STORE_URL": f"sqlite:///{self.data.store}",
-            "TASKS_URL": f"embedded:http://127.0.0.1:{self._tasks.rest_port}",
-            "BLOBS_URL": f"file:///{self.data.files}",
             "SCRATCH_DIR": str(self.data.scratch),
             "API_BASE_URL": self.url,
-            "PROCESSOR_URL": self.url,
-            "INTERNAL_API_KEY": self._secrets.internal,
             "JWT_SECRET": self._secrets.jwt,
-            "FILES_SECRET": self._secrets.files,
-            "STAND_IN_PROVIDER": "studio",
-            "INITIAL_CREDITS": "100",
             "LOG_FORMAT": self.config.log_format,
             "PYTHONPATH": os.pathsep.join([str(ROOT / "functions"), str(ROOT / "infra" / "local")]),
+            **where,
         }
         return {
             **own,
             **{k: v for k, v in os.environ.items() if k not in own or k in _OVERRIDABLE},
             **self.config.environ,
+        }
+
+    def _local(self) -> dict[str, str]:
+        """Everything on this machine."""
+        return {
+            "STORE_URL": f"sqlite:///{self.data.store}",
+            "TASKS_URL": f"embedded:http://127.0.0.1:{self._tasks.rest_port}",
+            "BLOBS_URL": f"file:///{self.data.files}",
+            "PROCESSOR_URL": self.url,
+            "INTERNAL_API_KEY": self._secrets.internal,
+            "FILES_SECRET": self._secrets.files,
+            "STAND_IN_PROVIDER": "studio",
+            "INITIAL_CREDITS": "100",
         }
 
     @property
@@ -269,6 +285,15 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
     listener.set_inheritable(True)
     return listener
+
+
+def read_settings(path: Path) -> dict[str, str]:
+    """The settings of a file that a shell could source; raises StackError."""
+    try:
+        words = shlex.split(path.read_text("utf-8"), comments=True)
+    except FileNotFoundError:
+        raise StackError(f"There is no {path}. scripts/setup-local-auth.sh writes it.") from None
+    return dict(word.split("=", 1) for word in words if "=" in word)  # `export` may stand before
 
 
 async def sources_changed() -> AsyncIterator[None]:
