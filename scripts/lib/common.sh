@@ -71,7 +71,6 @@ begin() {
   trap 'rm -rf "$scratch"' EXIT
   # gcloud would ask questions; a script answers them by its own options.
   export CLOUDSDK_CORE_PROJECT=$project CLOUDSDK_CORE_DISABLE_PROMPTS=1
-  export BUCKET=${BUCKET:-$project-taskreel} DATABASE=${DATABASE:-(default)}
 }
 
 # The default URLs of the services contain the project's number.
@@ -79,6 +78,20 @@ find_number() {
   read_state gcloud projects describe "$project" --format=json >"$scratch/project"
   number=$("$python" -c 'import json, sys; print((json.load(sys.stdin) or {}).get("projectNumber", ""))' <"$scratch/project")
   [[ -n $number ]] || die "there is no project $project, or your account may not see it; check --project, or: gcloud auth login"
+}
+
+# What the caller's environment does not say is as it is deployed, else the default.
+find_settings() {
+  local name value
+  # An API that is off has nothing deployed.
+  if [[ $mode == apply ]]; then local mode=dry; fi
+  if read_state gcloud run services list --region="$location" --format=json >"$scratch/services"; then
+    plan list-settings <"$scratch/services" >"$scratch/deployed"
+    while IFS='=' read -r name value; do
+      if [[ -z ${!name:-} ]]; then export "$name=$value"; fi
+    done <"$scratch/deployed"
+  fi
+  export BUCKET=${BUCKET:-$project-taskreel} DATABASE=${DATABASE:-(default)}
 }
 
 finish() {
@@ -216,7 +229,7 @@ read_state() {
   fi
   if grep -qE 'NOT_FOUND|not found|does not exist|HTTPError 404' "$errors"; then
     say null
-  elif [[ $mode == dry ]] && grep -qE 'SERVICE_DISABLED|it is disabled' "$errors"; then
+  elif [[ $mode == dry ]] && grep -qE 'SERVICE_DISABLED|it is disabled|not enabled on project' "$errors"; then
     warn "the API behind '$2 $3' is off yet; taken as empty"
     say null
   else
@@ -244,7 +257,7 @@ explain() {
   case $text in
     *'active account'* | *Reauthentication* | *invalid_grant* | *'refreshing your current auth tokens'* | *UNAUTHENTICATED* | *'invalid authentication credentials'*)
       mend='gcloud auth login' ;;
-    *SERVICE_DISABLED* | *'it is disabled'*)
+    *SERVICE_DISABLED* | *'it is disabled'* | *'not enabled on project'*)
       mend="scripts/provision --project $project --location $location   # enables the APIs; a new one takes a minute" ;;
     *[Bb]illing*)
       mend="gcloud billing projects link $project --billing-account=ACCOUNT_ID" ;;

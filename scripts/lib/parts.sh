@@ -90,3 +90,12 @@ ensure_callers() {
     ensure service-policy "$service" -- gcloud run services get-iam-policy "$service" --region="$location" --format=json
   done
 }
+
+# ensure_quotas: what Cloud Run gives the project in the region, against what infra/services.yaml may take.
+ensure_quotas() {
+  local quota
+  for quota in CpuAllocPerProjectRegion MemAllocPerProjectRegion; do
+    ensure quota "$quota" -- gcloud beta quotas info describe "$quota" --service=run.googleapis.com \
+      --project="$project" --format=json
+  done
+}

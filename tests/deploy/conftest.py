@@ -18,8 +18,10 @@ import pytest
 import yaml
 
 from taskreel_local.cloudtasks.engine import EngineConfig
+from taskreel_local.cloudtasks.queues_file import load_queues
 from taskreel_local.cloudtasks.service import LocalCloudTasks, ServiceConfig
-from taskreel_local.stack import Stack, StackConfig
+from taskreel_local.emulators import firestore_emulator, storage_emulator
+from taskreel_local.stack import QUEUES, Stack, StackConfig
 
 from . import fake_run, fake_services  # noqa: F401 - their import registers the routes
 from .fake_google import LOCATION, PROJECT, FakeGoogle, serve
@@ -180,6 +182,27 @@ def running_stack(data: Path, **environ: str) -> Iterator[str]:
     stack = Stack(StackConfig(data=data, servers=1, environ=environ))
     with running(stack):
         yield stack.url
+
+
+@contextmanager
+def emulated(settings: Mapping[str, str], public_key: bytes) -> Iterator[dict[str, str]]:
+    """The settings with a stand-in on this machine for each of Google's services that they name."""
+    project, location = settings["TASKS_URL"].removeprefix("cloudtasks://").split("/")
+    queues = load_queues(QUEUES, f"projects/{project}/locations/{location}")
+    tasks = LocalCloudTasks(ServiceConfig(grpc_port=0, queues=queues, engine=EngineConfig(locations=(location,))))
+    bucket = settings["BLOBS_URL"].removeprefix("gs://")
+    key = json.loads(Path(settings["SIGNING_KEY_FILE"]).read_text())
+    with (
+        firestore_emulator() as firestore,
+        storage_emulator([bucket], key=(key, public_key)) as storage,
+        running(tasks),
+    ):
+        yield {
+            **settings,
+            "STORE_URL": f"{settings['STORE_URL']}?emulator={firestore}",
+            "TASKS_URL": f"{settings['TASKS_URL']}?emulator=127.0.0.1:{tasks.grpc_port}",
+            "BLOBS_URL": f"{settings['BLOBS_URL']}?emulator={storage.url}",
+        }
 
 
 @contextmanager

@@ -6,7 +6,9 @@ import base64
 import hashlib
 import json
 
-from .fake_google import NUMBER, PROJECT, Body, FakeGoogle, Refusal, Request, absent, route
+from taskreel_local.storage import throwaway_key
+
+from .fake_google import LOCATION, NUMBER, PROJECT, Body, FakeGoogle, Refusal, Request, absent, route
 
 DONE = {"done": True}
 
@@ -49,6 +51,19 @@ def enable_service(google: FakeGoogle, _: Request, __: str, name: str) -> Body:
     return {"name": "operations/acat.p2-1-2", **DONE, "response": {}}
 
 
+@route(
+    "GET", "cloudquotas", r"/v1beta/(projects/[^/]+/locations/global/services/run\.googleapis\.com/quotaInfos/(\w+))"
+)
+def get_quota(google: FakeGoogle, _: Request, name: str, quota: str) -> Body:
+    """What a new project is given: 20 CPUs and 40 GiB, unless a test says otherwise."""
+    value = google.of("cloudquotas").get(quota, {}).get("value", "20000" if quota.startswith("Cpu") else str(40 << 30))
+    regions = [
+        {"dimensions": {"region": region}, "details": {"value": value}, "applicableLocations": [region]}
+        for region in ("us-central1", LOCATION)
+    ]
+    return {"name": name, "quotaId": quota, "dimensionsInfos": regions, "containerType": "PROJECT"}
+
+
 # ── Service accounts and roles ───────────────────────────────────────────────────────────────────
 
 
@@ -84,9 +99,11 @@ def create_key(google: FakeGoogle, _: Request, email: str) -> Body:
     google.get("iam", f"projects/{PROJECT}/serviceAccounts/{email}")
     identity = hashlib.sha1(f"{email}{next(google.serial)}".encode()).hexdigest()  # noqa: S324 - an id
     name = f"projects/{PROJECT}/serviceAccounts/{email}/keys/{identity}"
-    key = {"type": "service_account", "client_email": email, "private_key_id": identity, "private_key": "not a key"}
-    data = base64.b64encode(json.dumps(key).encode()).decode()
-    google.create("keys", name, {"keyType": "USER_MANAGED"})
+    private, public = throwaway_key()
+    data = base64.b64encode(
+        json.dumps({**private, "client_email": email, "private_key_id": identity}).encode()
+    ).decode()
+    google.create("keys", name, {"keyType": "USER_MANAGED", "publicKeyData": base64.b64encode(public).decode()})
     return {"name": name, "privateKeyData": data, "privateKeyType": "TYPE_GOOGLE_CREDENTIALS_FILE"}
 
 

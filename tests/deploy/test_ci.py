@@ -9,8 +9,8 @@ from pathlib import Path
 
 from .test_declarations import ROOT
 
-#: What the image of cloudbuild.yaml brings.
-BROUGHT = {"gcloud"}
+#: What the image of cloudbuild.yaml brings, and what we make.
+BROUGHT = {"gcloud", "taskreel"}
 PACKAGES = {"java": "default-jre-headless", "redis-server": "redis-server", "node": "nodejs", "npm": "npm"}
 
 

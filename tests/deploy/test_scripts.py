@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import httpx
 import pytest
 
-from .conftest import Cloud, running_stack
-from .fake_google import LOCATION, PROJECT, Refusal
+from e2e.processes import finished, stack
+from taskreel_local.emulators import free_port
+from taskreel_local.stack import read_settings
+
+from .conftest import Cloud, emulated, running_stack
+from .fake_google import LOCATION, NUMBER, PROJECT, Refusal
 
 pytestmark = pytest.mark.emulator
 
@@ -116,6 +122,18 @@ def test_a_setting_given_once_is_kept(deployed: Cloud) -> None:
     assert deployed.writes() == []
 
 
+def test_a_domain_a_bucket_and_a_database_of_ones_own_are_kept(deployed: Cloud) -> None:
+    own = {"API_BASE_URL": "https://api.example", "BUCKET": "my-bucket", "DATABASE": "my-database"}
+    assert "deploy task-processor again" in deployed.ok("deploy", **own)
+    deployed.writes()
+    again = deployed.ok("deploy")
+    assert again.splitlines()[:2] == ["Nothing to change.", "The API: https://api.example"]
+    assert deployed.writes() == []
+    usual = {"API_BASE_URL": f"https://jobs-api-{NUMBER}.{LOCATION}.run.app", "BUCKET": f"{PROJECT}-taskreel"}
+    deployed.ok("deploy", **usual, DATABASE="(default)")
+    deployed.writes()
+
+
 def test_only_the_processor_is_given_provider_keys(deployed: Cloud) -> None:
     def variables(service: str) -> dict[str, object]:
         containers = deployed.google.of("run")[service]["spec"]["template"]["spec"]["containers"]
@@ -143,11 +161,15 @@ def test_the_doctor_finds_nothing_in_a_healthy_project(deployed: Cloud) -> None:
     assert deployed.writes() == []
 
 
+def secret(cloud: Cloud, name: str) -> str:
+    (version,) = (each for path, each in cloud.google.of("versions").items() if f"/{name}/" in path)
+    return base64.b64decode(version["payload"]["data"]).decode()
+
+
 def test_smoke_sends_a_job_through_a_deployment(provisioned: Cloud, tmp_path: Path) -> None:
     """The deployment is the stack on this machine; token and project come from the cloud."""
-    (version,) = (each for name, each in provisioned.google.of("versions").items() if "taskreel-jwt-secret" in name)
-    secret = base64.b64decode(version["payload"]["data"]).decode()
-    with running_stack(tmp_path, JWT_SECRET=secret, INITIAL_CREDITS="0") as url:
+    jwt_secret = secret(provisioned, "taskreel-jwt-secret")
+    with running_stack(tmp_path, JWT_SECRET=jwt_secret, INITIAL_CREDITS="0") as url:
         printed = provisioned.ok("smoke", API_BASE_URL=url)
     assert printed.count("ok ") == 5
     assert "completed in 1 attempt, 1 credit captured" in printed
@@ -198,21 +220,33 @@ def test_a_location_where_cloud_tasks_is_not(cloud: Cloud) -> None:
     assert "gcloud tasks locations list" in done.stderr.splitlines()[-1]
 
 
-def test_the_doctor_goes_on_where_it_may_not_look(fault: Cloud) -> None:
+def test_the_doctor_goes_on_where_it_may_not_look(deployed: Cloud, fault: Cloud) -> None:
+    del deployed
     fault.google.faults |= {"cloudtasks": FORBIDDEN, "firestore": DISABLED, "firebaserules": FORBIDDEN}
+    fault.google.of("cloudquotas")["CpuAllocPerProjectRegion"] = {"value": "9000"}
     done = fault.run("doctor")
+    fault.google.of("cloudquotas").clear()
     assert done.returncode == 1
     assert "PROBLEM gcloud tasks queues list: ERROR: (gcloud.tasks.queues.list) PERMISSION_DENIED" in done.stdout
     assert "--role=roles/cloudtasks.admin" in done.stdout
     assert "--role=roles/firebaserules.admin" in done.stdout
     assert "PROBLEM gcloud firestore databases list" in done.stdout
     assert "ok      bucket" in done.stdout
+    assert "PROBLEM task-processor: 10 instances of 2 CPUs are more than the 9 that europe-central2" in done.stdout
+    assert "ok      quota MemAllocPerProjectRegion" in done.stdout
+    assert done.stdout.splitlines()[-1].endswith(" problems, 0 differences.")
 
 
 def test_a_project_that_is_not_there(cloud: Cloud) -> None:
     done = cloud.run("deploy", "--project", "someone-elses")
     assert done.returncode == 1
     assert "there is no project someone-elses" in done.stderr
+
+
+def test_local_auth_can_be_looked_at_before_logging_in(provisioned: Cloud) -> None:
+    printed = provisioned.ok("setup-local-auth.sh", "--dry-run")
+    assert "would let user:YOU impersonate taskreel-dev" in printed
+    assert printed.endswith("Nothing was written.\n")
 
 
 @pytest.mark.parametrize("way", [["--member", "user:dev@example.com"], ["--key"]], ids=["impersonate", "key"])
@@ -232,6 +266,38 @@ def test_local_auth_twice(provisioned: Cloud, tmp_path: Path, way: list[str]) ->
         key_file = tmp_path / "taskreel-dev-key.json"
         assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
         assert json.loads(key_file.read_text())["client_email"] == f"taskreel-dev@{PROJECT}.iam.gserviceaccount.com"
+
+
+def test_a_job_of_the_api_here_runs_in_the_cloud(provisioned: Cloud, tmp_path: Path) -> None:
+    """The settings as the script wrote them. Only the addresses of Google's services are put on this machine, and the
+    deployed processor is another process, with the key out of Secret Manager.
+    """
+    env_file, port = tmp_path / "cloud.env", free_port()
+    there = {"PROCESSOR_URL": f"http://127.0.0.1:{port}"}
+    provisioned.ok("setup-local-auth.sh", "--env-file", str(env_file), "--key", **there)
+    key = list(provisioned.google.of("keys").values())[-1]
+    with emulated(read_settings(env_file), base64.b64decode(key["publicKeyData"])) as settings:
+        write(tmp_path / "here.env", settings)
+        write(
+            tmp_path / "there.env", {**settings, "INTERNAL_API_KEY": secret(provisioned, "taskreel-internal-api-key")}
+        )
+        with (
+            stack(tmp_path / "there", "--cloud", str(tmp_path / "there.env"), port=port),
+            stack(tmp_path / "here", "--cloud", str(tmp_path / "here.env")) as here,
+            here.client() as api,
+        ):
+            job = {"prompt": "over there", "provider": "studio", "options": {"width": 64, "height": 64}}
+            submitted = api.post("/api/jobs/image-generation", json=job)
+            assert submitted.status_code == 202, submitted.text
+            done = finished(api, submitted.json()["jobId"])
+            assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
+            (picture,) = api.get(f"/api/jobs/{done['jobId']}/result").json()["artifacts"]
+            assert f"taskreel-dev%40{PROJECT}" in picture["url"]
+            assert len(httpx.get(picture["url"]).raise_for_status().content) == picture["bytes"]
+
+
+def write(path: Path, settings: Mapping[str, str]) -> None:
+    path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()))
 
 
 def test_destroy_asks(deployed: Cloud) -> None:

@@ -70,6 +70,7 @@ PLANS: Mapping[str, Callable[[Asked], Iterable[Step]]] = {
     "queues": _queues,
     "scheduler": _scheduler,
     "services": _services,
+    "quota": lambda asked: services.quota(asked.target, asked.found, asked.name),
     "service-policy": lambda asked: accounts.service_bindings(asked.target, asked.found, asked.name),
 }
 
@@ -94,6 +95,7 @@ LISTS: Mapping[str, Callable[[Asked], Iterable[str]]] = {
             for service in account.get("services", {})
         }
     ),
+    "list-settings": lambda asked: services.settings(asked.rows),
     "list-services": lambda asked: services.declared(asked.target),
     "list-schedules": lambda asked: asked.target.declared("scheduler.yaml")["jobs"],
     "value-url": lambda asked: [asked.target.url(asked.name)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .step import Step, fail, run, warn
+from .step import Step, fail, near, run, warn
 from .target import Target
 
 Fields = tuple[tuple[str, str], ...]
@@ -32,6 +32,7 @@ def database(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
             f"every read travels. Use --location {existing['locationId']}, or another database: "
             "DATABASE=taskreel scripts/provision"
         )
+    yield from near(len(found), 100, "Firestore databases")
 
 
 def indexes(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .step import Step, run, warn
+from .step import Step, near, run, warn
 from .target import Target
 
 #: Section and field of the API → gcloud's flag.
@@ -57,6 +57,7 @@ def steps(target: Target, found: list[dict[str, Any]], declared: Mapping[str, An
             yield _paused(target, name, resume=resume)
     for name in sorted(cloud.keys() - wanted.keys()):
         yield warn(f"queue {name} exists in {target.location} and not in infra/queues.yaml; left alone")
+    yield from near(len(cloud.keys() | wanted.keys()), 1000, f"queues in {target.location}")
 
 
 def _command(target: Target, verb: str, name: str, why: str, fields: Mapping[tuple[str, str], Any]) -> Step:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .step import Kind, Step, fail
+from .step import Kind, Step, fail, warn
 from .target import Target
 
 #: On each service: a digest of what it was deployed from.
@@ -28,6 +28,19 @@ def services(target: Target, found: list[dict[str, Any]], secrets: set[str], *, 
         if force or digest != deployed:
             why = f"deploy {name}" if deployed is None else f"deploy {name} again"
             yield Step(Kind.SHOW, why, (*words, f"--update-labels={LABEL}={digest}"))
+
+
+def settings(found: list[dict[str, Any]]) -> Iterator[str]:
+    """`NAME=value`: what `deploy` was told and would otherwise forget, as the API is deployed."""
+    deployed = {service["metadata"]["name"]: _environment(service) for service in found}
+    env = deployed.get("jobs-api", {})
+    named = {
+        "API_BASE_URL": env.get("API_BASE_URL"),
+        "BUCKET": env.get("BLOBS_URL", "").removeprefix("gs://"),
+        "DATABASE": env.get("STORE_URL", "").rpartition("/")[2],
+        "CONFIGURED_PROVIDERS": env.get("CONFIGURED_PROVIDERS"),
+    }
+    return (f"{name}={value}" for name, value in named.items() if value)
 
 
 def declared(target: Target) -> dict[str, dict[str, Any]]:
@@ -64,6 +77,35 @@ def command(
         *("--cpu-boost", "--execution-environment=gen2", f"--timeout={service['timeout'].removesuffix('s')}"),
         *(f"--set-env-vars={variables}", f"--set-secrets={bindings}"),
     )
+
+
+#: Cloud Run's quota → a service's setting, what it counts, and the quota's units in one of these.
+_QUOTAS = {"CpuAllocPerProjectRegion": ("cpu", "CPUs", 1000), "MemAllocPerProjectRegion": ("memory", "MiB", 2**20)}
+
+
+def quota(target: Target, found: Mapping[str, Any] | None, name: str) -> Iterator[Step]:
+    """Cloud Run refuses a service whose instances could take more than the region allows the project."""
+    values = [
+        int(each["details"]["value"])
+        for each in (found or {}).get("dimensionsInfos", ())
+        if target.location in each.get("applicableLocations", ())
+    ]
+    setting, unit, scale = _QUOTAS[name]
+    for service, own in declared(target).items():
+        size, count = _amount(own[setting]), own["maxInstances"]
+        # -1 is no limit.
+        if values and -1 < min(values) < size * count * scale:
+            yield warn(
+                f"{service}: {count} instances of {size:g} {unit} are more than the {min(values) / scale:g} that "
+                f"{target.location} allows this project; lower its maxInstances in infra/services.yaml, or ask for "
+                f"more of {name}: https://console.cloud.google.com/iam-admin/quotas"
+            )
+
+
+def _amount(text: str | float) -> float:
+    """CPUs, or mebibytes."""
+    number = str(text).removesuffix("i")
+    return float(number.removesuffix("G")) * 1024 if number.endswith("G") else float(number.removesuffix("M"))
 
 
 def _secrets(target: Target, service: Mapping[str, Any], env: Mapping[str, str], secrets: set[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -53,3 +54,9 @@ def warn(text: str) -> Step:
 def fail(text: str) -> Step:
     """Something only the reader can mend."""
     return Step(Kind.FAIL, text)
+
+
+def near(count: int, limit: int, what: str) -> Iterator[Step]:
+    """A limit of Google's that the project is about to reach."""
+    if count * 10 > limit * 9:
+        yield warn(f"{count} of at most {limit} {what}; more: https://console.cloud.google.com/iam-admin/quotas")

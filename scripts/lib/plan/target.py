@@ -14,7 +14,7 @@ import yaml
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One deployment. `variables` is the caller's environment, where common.sh has set BUCKET and DATABASE."""
+    """One deployment. `variables` is the caller's environment, to which common.sh adds what is deployed."""
 
     project: str
     location: str
