@@ -107,7 +107,8 @@ async def test_a_failure_ends_the_pipeline_and_what_still_runs(world: World, ada
 
 async def test_an_ignored_failure_leaves_the_others(world: World, ada: httpx.AsyncClient) -> None:
     many = fan("noop", "fail-permanent", "noop", onFailure="ignore")
-    after = {"type": "content-analysis", "payload": {"script": {"scenes": "{{steps.many.results[*].{n: index} }}"}}}
+    script = {"scenes": "{{steps.many.results[*].{n: index} }}"}
+    after = {"type": "content-analysis", "payload": {"script": script, "insights": False}}
     job = await ended(world, ada, await start(ada, many=many, after=after), "COMPLETED")
     assert job["result"]["script"]["scenes"] == 2
     assert job["credits"] == {"held": 0, "captured": 3, "released": 1}

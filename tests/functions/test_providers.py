@@ -111,6 +111,45 @@ async def test_a_world_is_told_the_service_in_all_its_wishes(stalls: Stalls) -> 
     )
 
 
+# ── Insights ─────────────────────────────────────────────────────────────────────────────────────
+
+ANALYSE = "/api/jobs/content-analysis"
+INSIGHTS = '{"insights": {"summary": "A boat.", "themes": [], "mood": "", "strengths": [], "suggestions": []}}'
+
+
+async def test_insights_come_from_the_cheapest_that_is_configured(stalls: Stalls) -> None:
+    shop = await stalls("openai", "google")
+    for fake in shop.fakes.values():
+        fake.answer = INSIGHTS  # type: ignore[attr-defined]  # both have one
+    done = await shop.ended({"content": "A boat. It was early."}, ANALYSE)
+    assert done["result"]["insights"]["summary"] == "A boat."
+    assert done["result"]["measured"]["text"]["words"] == 5
+    assert [item["servedBy"] for item in done["result"]["items"]] == ["studio", "openai"]
+    assert (done["servedBy"], done["credits"]["captured"]) == ("studio, openai", 2)
+
+
+@pytest.mark.parametrize(
+    ("names", "body"),
+    [
+        ((), {"content": "A boat."}),
+        (("bfl", "openai"), {"url": INLINE}),
+        (("openai",), {"content": "A boat.", "maxUsd": 0.000001}),
+        (("openai",), {"content": "A boat.", "insights": False}),
+        (("openai",), {"content": "A boat.", "provider": "studio"}),
+    ],
+    ids=["no key", "nobody looks at pictures", "too dear", "not wanted", "kept here"],
+)
+async def test_without_anybody_to_give_insights_there_are_measurements_alone(
+    stalls: Stalls, names: tuple[str, ...], body: dict[str, Any]
+) -> None:
+    shop = await stalls(*names)
+    done = await shop.ended(body, ANALYSE)
+    assert done["status"] == "COMPLETED", done["error"]
+    assert done["result"]["measured"]
+    assert not {"insights", "items"} & done["result"].keys()
+    assert (done["servedBy"], done["credits"]["captured"], done["costUsd"]) == ("studio", 1, None)
+
+
 # ── What providers do wrong ──────────────────────────────────────────────────────────────────────
 
 

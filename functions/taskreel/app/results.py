@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from taskreel.domain.job import Job, Status
@@ -28,6 +29,7 @@ def result_of(job: Job) -> dict[str, Any]:
 
 
 def data_of(job: Job) -> dict[str, Any]:
-    """All that the job says besides its files."""
-    units = {name: value for unit in job.units for name, value in (unit.data or {}).items()}
+    """All that the job says besides its files: of what several units say, each its own, nothing."""
+    said = Counter(name for unit in job.units for name in unit.data or {})
+    units = {name: value for unit in job.units for name, value in (unit.data or {}).items() if said[name] == 1}
     return {**units, **(job.result or {})}

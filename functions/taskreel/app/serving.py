@@ -90,17 +90,18 @@ async def _unit_plan(services: Services, job_type: JobType[Any], submission: Sub
     wanted = Wanted.of(submission, len(units))
     if not units:
         _names(services.providers, wanted)
-    chosen: dict[str, Choice] = {}
+    chosen: dict[str, Choice | None] = {}
     runs: list[UnitRun] = []
     prices: list[float | None] = []
     for unit in units:
         alike = _alike(unit)
         if alike not in chosen:
-            chosen[alike] = await choice_for(services, unit, wanted)
-        offer = chosen[alike].offers[0]
-        runs.append(UnitRun(credits=unit.credits, provider=offer.provider, model=offer.model or None))
-        prices.append(offer.usd)
-    waits = [choice.not_before for choice in chosen.values()]
+            chosen[alike] = await _choice(services, unit, wanted)
+        if choice := chosen[alike]:
+            offer = choice.offers[0]
+            runs.append(UnitRun(credits=unit.credits, provider=offer.provider, model=offer.model or None))
+            prices.append(offer.usd)
+    waits = [choice.not_before for choice in chosen.values() if choice]
     not_before = min((at for at in waits if at is not None), default=None) if all(waits) else None
     return Plan(tuple(runs), not_before, _sum(prices))
 
@@ -161,6 +162,17 @@ def _sum(prices: Iterable[float | None]) -> float | None:
     """What all cost together, when each is known."""
     known = list(prices)
     return None if None in known else sum(price for price in known if price is not None)
+
+
+async def _choice(services: Services, unit: Unit, wanted: Wanted) -> Choice | None:
+    """`choice_for`; None leaves an optional unit out."""
+    if not unit.optional:
+        return await choice_for(services, unit, wanted)
+    try:
+        choice = await choice_for(services, unit, wanted)
+    except InvalidError:
+        return None
+    return None if choice.offers[0].stand_in else choice
 
 
 async def choice_for(services: Services, unit: Unit, wanted: Wanted) -> Choice:

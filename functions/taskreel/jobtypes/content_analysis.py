@@ -1,4 +1,4 @@
-"""What a script, text, picture, sound or video is: measured, and a model's insights where a provider is named."""
+"""What a script, text, picture, sound or video is: measured, and a model's insights where one is configured."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def _as_text(given: Any) -> Any:
 
 
 class ContentAnalysis(Submission):
-    """`{content | url, contentType, insights, aspects[]}`; `insights` asks the provider that the job names."""
+    """`{content | url, contentType, insights, aspects[]}`; `insights` asks the provider that the job names.
+
+    Without a name it is the cheapest that is configured here and takes such content; without any there are none.
+    """
 
     content: Annotated[str | None, BeforeValidator(_as_text)] = Field(
         default=None, min_length=1, max_length=500_000, validation_alias=AliasChoices("content", "text", "script")
@@ -58,12 +61,17 @@ def _units(job: ContentAnalysis) -> tuple[Unit, ...]:
         name="measurements",
         provider=LOCAL,
     )
-    if not job.insights or job.provider in (None, LOCAL, "local"):
+    if not job.insights or job.provider in (LOCAL, "local"):
         return (measure,)
     task = f"{_TASK} Look at: {', '.join(job.aspects)}." if job.aspects else _TASK
     params = params_of(job.options, kind="insights", prompt=job.content or task, instructions=task, schema=INSIGHTS)
     insights = Unit(
-        capability=Capability.TEXT, params=params, credits=WRITING_CREDITS, input_urls=urls, name="insights"
+        capability=Capability.TEXT,
+        params=params,
+        credits=WRITING_CREDITS,
+        input_urls=urls,
+        name="insights",
+        optional=job.provider in (None, "auto"),
     )
     return measure, insights
 
@@ -73,7 +81,7 @@ CONTENT_ANALYSIS = JobType(
     summary="Measurements of a script, text, picture, sound or video, and a model's insights",
     submission=ContentAnalysis,
     capability=Capability.ANALYSE,
-    price="1 credit; 1 more for the insights of the provider that the job names",
+    price="1 credit; 1 more for insights, where there are any",
     credits=CREDITS,
     units=_units,
     timeout=timedelta(minutes=15),

@@ -263,6 +263,8 @@ class Unit:
     name: str = "result"
     #: Who does it, where that is not the job's to choose.
     provider: str | None = None
+    #: Left out where no service can do it, and not charged; the last of a job's units may be so.
+    optional: bool = False
 
 
 class Inputs:

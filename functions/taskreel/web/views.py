@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from taskreel.app.results import data_of
 from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.job import Job, Status, UnitRun
@@ -95,10 +96,8 @@ def current_step(job: Job, steps: list[StepView]) -> str | None:
 async def result_view(services: Services, job: Job, *, sign: bool = True) -> dict[str, Any]:
     """What the job made: its artifacts, each unit's own facts, and for several units how each went."""
     artifacts = [await _artifact_view(services, artifact, sign=sign) for artifact in job.artifacts]
-    kept = job.result or {}
-    if len(job.units) == 1:
-        return {"artifacts": artifacts, **kept, **(job.units[0].data or {})}
-    return {"artifacts": artifacts, **kept, "items": [_item_view(index, unit) for index, unit in enumerate(job.units)]}
+    items = {"items": [_item_view(index, unit) for index, unit in enumerate(job.units)]}
+    return {"artifacts": artifacts, **data_of(job), **(items if len(job.units) != 1 else {})}
 
 
 def job_urls(job: Job, base_url: str) -> dict[str, str]:
@@ -140,6 +139,7 @@ def _item_view(index: int, unit: UnitRun) -> dict[str, Any]:
     return {
         "index": index,
         "status": unit.state,
+        "servedBy": unit.provider,
         "artifacts": [artifact.name for artifact in unit.artifacts],
         "error": unit.error and unit.error.model_dump(by_alias=True),
         **(unit.data or {}),

@@ -44,7 +44,7 @@ TEXT: dict[str, Check] = {
     "temperature": between(0, 2),
     "text": lambda value: set(value) == {"format"} and _is_format(value["format"]),
 }
-MODELS = {"gpt-image-2", "gpt-image-2.6-flare", "gpt-4o-mini-tts", "tts-1", "gpt-5.4-mini", "gpt-5.4"}
+MODELS = {"gpt-image-2", "gpt-image-2.6-flare", "gpt-4o-mini-tts", "tts-1", "gpt-5.4-mini", "gpt-5.4", "gpt-5.4-nano"}
 
 
 def _is_format(value: Any) -> bool:
