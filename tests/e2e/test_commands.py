@@ -111,15 +111,19 @@ def test_a_port_in_use_is_named_with_the_option_to_choose_another(running: Stack
     assert "--port" in refused.stderr
 
 
-def test_the_curl_that_is_printed_works(tmp_path: Path) -> None:
+def test_the_commands_that_are_printed_work(tmp_path: Path) -> None:
     with stack(tmp_path) as found:
         assert found.process.stdout is not None
-        lines: list[str] = []
+        printed = ""
         while "Ctrl-C" not in (line := found.process.stdout.readline()):
-            lines.append(line)
-        command = "".join(lines)[len("".join(lines).partition("curl")[0]) :]
-        answer = subprocess.run(["bash", "-c", command], check=True, capture_output=True, text=True, timeout=60)
-        assert json.loads(answer.stdout)["status"] == "COMPLETED"
+            printed += line
+        submit = printed.partition("make a picture")[2].partition("\n")[0]
+        curl = "curl" + printed.partition("curl")[2]
+        for command in (submit, curl):
+            answer = subprocess.run(
+                ["bash", "-c", command], check=True, capture_output=True, text=True, timeout=60, cwd=tmp_path
+            )
+            assert json.loads(answer.stdout)["status"] == "COMPLETED"
 
 
 def test_files_are_served_under_signed_urls_only(running: Stack) -> None:

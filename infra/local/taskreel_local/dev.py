@@ -13,7 +13,7 @@ from rich.console import Console
 from taskreel.domain.job import Priority
 from taskreel.jobtypes import JOB_TYPES
 from taskreel_local.cloudtasks.queues_file import load_queues
-from taskreel_local.data import near
+from taskreel_local.data import DEFAULT, DataFolder, near
 from taskreel_local.stack import QUEUES, Stack, StackConfig, sources_changed
 from taskreel_local.tokens import make_token
 
@@ -21,7 +21,7 @@ _WELCOME = """
 [bold green]Taskreel runs at {url}[/]   ({where})
 
   API documentation  {url}/api/docs
-  make a picture     {taskreel} submit image-generation --prompt "a lighthouse in a storm" --follow
+  make a picture     {submit} --prompt "a lighthouse in a storm" --follow
 
 [dim]or, with any HTTP client (the token is user dev's, for 30 days):[/]
 """
@@ -41,7 +41,7 @@ async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> 
     async with Stack(config) as stack:
         token = make_token(stack.data, user="dev", tier="pro")
         where = f"on the cloud of {near(config.cloud)}" if config.cloud else f"data in {near(stack.data.root)}"
-        console.print(_WELCOME.format(url=stack.url, where=where, taskreel=_command()), soft_wrap=True)
+        console.print(_WELCOME.format(url=stack.url, where=where, submit=_submit(stack.data)), soft_wrap=True)
         console.print(_CURL.format(url=stack.url, token=token), soft_wrap=True, highlight=False, markup=False)
         console.print("[dim]Ctrl-C stops it; the next start goes on where it stopped.[/]\n")
         if not reload:
@@ -57,8 +57,10 @@ def without_lanes(queues: Path) -> list[str]:
     return [name for name in JOB_TYPES if not {f"{name}-{priority}" for priority in Priority} <= lanes]
 
 
-def _command() -> str:
-    """What to type for `taskreel`: a virtual environment's programs need not be on the PATH."""
+def _submit(data: DataFolder) -> str:
+    """What to type from this folder: a virtual environment's programs need not be on the PATH."""
     own = Path(sys.executable).with_name("taskreel")
     found = shutil.which("taskreel")
-    return "taskreel" if found and Path(found).resolve() == own.resolve() else near(own)
+    command = "taskreel" if found and Path(found).resolve() == own.resolve() else near(own)
+    where = "" if data.root == DEFAULT.absolute() else f" --data {near(data.root)}"
+    return f"{command} submit image-generation{where}"
