@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from functions.asking import balance, read
+from functions.asking import balance, problem, read
 from functions.market import KITE, Market, Stalls
 from functions.test_pipelines import PIPELINE, jobs_of
 from functions.test_replay import replayed
@@ -81,13 +81,7 @@ async def test_a_second_round_counts_what_the_first_has_taken(stalls: Stalls) ->
 
 async def test_a_step_nobody_can_do_says_so_whatever_the_cap(stalls: Stalls) -> None:
     shop = await stalls("runway", stand_in_provider=None)
-    clip = {
-        "prompt": "waves {{steps.first.artifacts[0].contentType}}",
-        "provider": "runway",
-        "options": {"duration": 40},
-    }
-    first = {"type": "image-generation", "payload": {"prompt": "x", "provider": "studio"}}
-    job = await done(shop, {"first": first, "clip": {"type": "video-generation", "payload": clip}}, maxUsd=5)
+    job = await done(shop, {"story": STORY, "clip": long_clip(provider="runway")}, maxUsd=5)
     assert job["error"]["code"] == "no_provider", job["error"]
     assert "cannot do 40 s" in job["error"]["message"]
 
@@ -100,14 +94,18 @@ async def test_a_cap_of_nothing_lets_the_local_provider_work(stalls: Stalls) -> 
 
 # ── Provider ─────────────────────────────────────────────────────────────────────────────────────
 
-STORY = {"type": "story-generation", "payload": {"prompt": "a fox builds a boat", "numSequences": 2}}
+STORY = {
+    "type": "story-generation",
+    "payload": {"prompt": "a fox builds a boat", "numSequences": 2, "provider": "studio"},
+}
 
 
 async def test_a_pipelines_provider_serves_the_steps_that_it_can_do_and_that_name_none(stalls: Stalls) -> None:
     shop = await stalls("bfl", "replicate", stand_in_provider=None)
     picture = {"type": "image-generation", "payload": {"prompt": "a kite"}}
     own = {**picture, "payload": {"prompt": "a kite", "provider": "replicate"}}
-    job = await done(shop, {"story": STORY, "picture": picture, "own": own}, provider="bfl")
+    story = {"type": "story-generation", "payload": {"prompt": "a fox builds a boat", "numSequences": 2}}
+    job = await done(shop, {"story": story, "picture": picture, "own": own}, provider="bfl")
     assert job["status"] == "COMPLETED", job["error"]
     served = {one.step: one.served_by for one in await jobs_of(shop.world, job["jobId"])}
     assert served == {"story": "studio", "picture": "bfl", "own": "replicate"}
@@ -125,15 +123,39 @@ async def test_a_pipelines_provider_reaches_the_pipelines_within_and_may_be_a_li
     assert (picture.served_by, picture.payload["provider"]) == ("openai", ["openai", "bfl"])
 
 
+def long_clip(**fields: Any) -> dict[str, Any]:
+    """A step that nobody can do, which is seen when the story is there."""
+    payload = {"prompt": "waves", "options": {"duration": "{{steps.story.result.scenes && `40`}}"}, **fields}
+    return {"type": "video-generation", "payload": payload}
+
+
 async def test_what_its_provider_does_but_not_like_this_goes_to_nobody_else(stalls: Stalls) -> None:
     shop = await stalls("runway", "google", stand_in_provider=None)
-    clip = {
-        "type": "video-generation",
-        "payload": {"prompt": "{{steps.story.result.title}}", "options": {"duration": 40}},
-    }
-    job = await done(shop, {"story": STORY, "clip": clip}, provider="runway")
+    job = await done(shop, {"story": STORY, "clip": long_clip()}, provider="runway")
     assert job["error"]["code"] == "no_provider", job["error"]
     assert "google" not in job["error"]["message"]
+    clip = {"type": "video-generation", "payload": {"prompt": "waves", "options": {"duration": 40}}}
+    refused = await shop.user().post(PIPELINE, json={"steps": {"clip": clip}, "provider": "runway"})
+    assert "runway/gen4.5 cannot do 40 s" in problem(refused, 422, "no_provider")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "served"),
+    [
+        ("movie-creation", {"numSequences": 1, "narration": "none"}, {"story": "openai"}),
+        ("world-building", {"conceptPictures": 1}, {"world": "openai"}),
+        ("scene-creation", {"narration": "It rained."}, {"picture": "openai", "voice": "openai"}),
+    ],
+)
+async def test_the_provider_of_a_movie_a_world_or_a_scene_does_all_that_it_can(
+    stalls: Stalls, path: str, body: dict[str, Any], served: dict[str, str]
+) -> None:
+    """The cheapest would be another."""
+    shop = await stalls("openai", "replicate", "google", "elevenlabs", stand_in_provider=None)
+    asked = {"prompt": "a kite", "provider": "openai", **body}
+    answer = await shop.user().post(f"/api/jobs/{path}?validateOnly=true", json=asked)
+    steps = answer.json()["steps"]
+    assert {name: steps[name]["servedBy"] for name in served} == served
 
 
 async def test_a_replay_with_another_provider_keeps_what_was_done(stalls: Stalls) -> None:

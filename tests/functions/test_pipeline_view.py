@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import pytest
 
-from functions.asking import read
+from functions.asking import paths, read
 from functions.test_pipelines import PICTURES, STORY, ended, fan, jobs_of, start, step
 from functions.test_replay import replayed
 from simulation.world import World
@@ -122,3 +123,30 @@ async def test_forty_replays_in_a_row_find_what_the_first_job_made(world: World,
         job = await ended(world, ada, await replayed(ada, job), "COMPLETED")
     assert job["credits"]["captured"] == 0
     assert len(job["result"]["items"]) == 2
+
+
+async def test_a_replay_is_quoted_before_it_is_bought(world: World, ada: httpx.AsyncClient) -> None:
+    steps = {"first": fan("noop", "noop"), "last": step(after=["first"])}
+    job = await ended(world, ada, await start(ada, **steps), "COMPLETED")
+    before = await listed(ada, "")
+    path = f"/api/jobs/pipeline/{job['jobId']}/replay"
+    quoted = (await ada.post(f"{path}?validateOnly=true", json={"fromStep": "last"})).json()
+    assert (quoted["valid"], quoted["cost"], quoted["credits"]["sufficient"]) == (True, 1, True)
+    assert quoted["steps"].keys() == {"last"}
+    assert await listed(ada, "") == before
+
+
+@pytest.mark.parametrize(
+    ("query", "path"), [("validateonly=true", "validateonly"), ("validateOnly=yes", "validateOnly"), ("x", "x")]
+)
+async def test_a_slip_in_the_query_buys_nothing(world: World, ada: httpx.AsyncClient, query: str, path: str) -> None:
+    job = await ended(world, ada, await start(ada, one=step("fail-permanent")), "FAILED")
+    url = "/api/jobs/pipeline"
+    assert paths(await ada.post(f"{url}?{query}", json={"steps": {"one": step()}})) == {path}
+    assert paths(await ada.post(f"{url}/{job['jobId']}/replay?{query}")) == {path}
+    assert len(await listed(ada, "jobType=pipeline")) == 1
+
+
+async def test_a_retry_cannot_be_validated_only_and_says_so(world: World, ada: httpx.AsyncClient) -> None:
+    job = await ended(world, ada, await start(ada, one=step("fail-permanent")), "FAILED")
+    assert paths(await ada.post(f"/api/jobs/pipeline/{job['jobId']}/retry?validateOnly=true")) == {"validateOnly"}

@@ -8,15 +8,15 @@ from typing import Any
 
 from taskreel.app.depend import wake
 from taskreel.app.sending import send, tell
-from taskreel.app.services import WAKE_SHARDS, Asked, Services
-from taskreel.app.serving import served_by, unit_runs
+from taskreel.app.services import WAKE_SHARDS, Services
+from taskreel.app.serving import unit_plan
 from taskreel.app.settle import end
 from taskreel.domain.claim import alarm
 from taskreel.domain.errors import PermanentError
 from taskreel.domain.ids import child_job_id
-from taskreel.domain.job import Job, Status, UnitRun
+from taskreel.domain.job import Job, Status
 from taskreel.domain.pipeline import StepRun
-from taskreel.jobtypes.job_type import JobType, Submission, Unit
+from taskreel.jobtypes.job_type import JobType, Submission
 from taskreel.ports import MOST_IN, Operator, Query, Transaction
 
 FAILED = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
@@ -92,9 +92,9 @@ async def child(
     now = services.clock.now()
     if most_usd is not None:
         submission = _capped(submission, most_usd)
-    units, not_before = await unit_runs(services, job_type, submission)
-    if most_usd is not None and units:
-        submission = _capped(submission, _reckoned_usd(services, job_type.units(submission), units))
+    plan = await unit_plan(services, job_type, submission)
+    if most_usd is not None and plan.units:
+        submission = _capped(submission, round(plan.usd or 0.0, 6))
     job = Job(
         job_id=child_job_id(parent.job_id, parent.round, place.step, place.index),
         job_type=job_type.name,
@@ -107,9 +107,9 @@ async def child(
         updated_at=now,
         status_at={Status.QUEUED: now},
         retry=job_type.retry,
-        next_attempt_at=not_before,
-        served_by=served_by(units),
-        units=units,
+        next_attempt_at=plan.not_before,
+        served_by=plan.served_by,
+        units=plan.units,
         wake_shard=services.random.randrange(WAKE_SHARDS),
         finish_by=parent.finish_by,
         parent_id=parent.job_id,
@@ -119,22 +119,12 @@ async def child(
         index=place.index,
         lineage=place.lineage,
     )
-    return job.with_(now, wake_at=alarm(job, (not_before or now) + services.rules.rescue_after))
+    return job.with_(now, wake_at=alarm(job, (plan.not_before or now) + services.rules.rescue_after))
 
 
 def _capped(submission: Submission, usd: float) -> Submission:
     own = submission.max_usd
     return submission.model_copy(update={"max_usd": usd if own is None else min(own, usd)})
-
-
-def _reckoned_usd(services: Services, plan: Sequence[Unit], units: Sequence[UnitRun]) -> float:
-    """What the units cost with the providers chosen for them; all prices are known where there is a cap."""
-    providers, now, total = services.providers, services.clock.now(), 0.0
-    for unit, run in zip(plan, units, strict=True):
-        if providers.buys(run.provider):
-            asked = Asked(unit.capability, run.model or "", unit.params, len(unit.input_urls), now)
-            total += providers.catalogue.estimate(run.provider, asked) or 0.0
-    return round(total, 6)
 
 
 def payload_of(submission: Submission) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from taskreel.app.children import Place, child
 from taskreel.app.cost import cost
 from taskreel.app.services import Services
-from taskreel.app.serving import unit_runs
+from taskreel.app.serving import unit_plan
 from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.job import Job
 from taskreel.jobtypes.job_type import JobType, Submission
@@ -38,7 +38,7 @@ class PriceCap:
         try:
             job = await child(self._services, self._parent, place, job_type, submission, most)
         except InvalidError as error:
-            await unit_runs(self._services, job_type, submission)  # says what is wrong whatever it costs
+            await unit_plan(self._services, job_type, submission)  # says what is wrong whatever it costs
             message = (
                 f"Step {place.step} would cost more than the pipeline's maxUsd leaves, ${most:.3f}. {error.message}"
             )

@@ -12,7 +12,7 @@ from taskreel.app.depend import read_submission
 from taskreel.app.read import Caller, find_job
 from taskreel.app.retry import check_unambiguous
 from taskreel.app.services import Services
-from taskreel.app.submit import Request, submit
+from taskreel.app.submit import Request
 from taskreel.domain.errors import ConflictError, InvalidError
 from taskreel.domain.job import Job, UnitRun, UnitState
 from taskreel.domain.value import Value
@@ -28,12 +28,13 @@ class Replay(Value):
     provider: ProviderWish | None = None
 
 
-async def replay(services: Services, caller: Caller, named: tuple[str, str], wanted: Replay, key: str | None) -> Job:
-    """The new job, whose lineage begins with the job `named` (its type and id).
+async def replay(
+    services: Services, caller: Caller, named: tuple[str, str], wanted: Replay, key: str | None
+) -> tuple[Caller, Request]:
+    """What is to be submitted, and for whom: a job whose lineage begins with the job `named` (its type and id).
 
     Raises ConflictError unless that has ended, ForbiddenError where work may have been bought unless an admin asks,
-    InvalidError for a step that it does not have, ValidationError when the edited payload does not fit, and what
-    `submit` raises.
+    InvalidError for a step that it does not have, and ValidationError when the edited payload does not fit.
     """
     job_type, job_id = named
     original = await find_job(services, caller, job_id, job_type)
@@ -57,7 +58,7 @@ async def replay(services: Services, caller: Caller, named: tuple[str, str], wan
     )
     # As a retry does: the job stays its owner's, whoever asked.
     owner = caller if caller.user_id == original.user_id else replace(caller, user_id=original.user_id, projects=None)
-    return (await submit(services, owner, request)).job
+    return owner, request
 
 
 def merged(target: Any, patch: Any) -> Any:

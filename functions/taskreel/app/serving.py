@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from taskreel.app.breakers import breaker_id
 from taskreel.app.cost import foreseen, step_type, steps_of
+from taskreel.app.inherit import with_provider
 from taskreel.app.services import Asked, Providers, Services
 from taskreel.domain.choice import AUTO, Choice, Offer, choose
 from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.job import UnitRun, UnitState
 from taskreel.domain.pipeline import PIPELINE, Step, items_of
 from taskreel.domain.template import resolve
-from taskreel.jobtypes.job_type import LOCAL, JobType, Submission, Unit
+from taskreel.jobtypes.job_type import LOCAL, JobType, ProviderWish, Submission, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +54,19 @@ class Plan:
         return ", ".join(dict.fromkeys(one for name in names if name for one in name.split(", "))) or None
 
 
-async def unit_runs(
-    services: Services, job_type: JobType[Any], submission: Submission
-) -> tuple[tuple[UnitRun, ...], datetime | None]:
-    """A new job's units, each with who serves it; and until when all must wait, if they must.
-
-    Raises InvalidError, with every reason, when nobody can do one of them.
-    """
-    plan = await _unit_plan(services, job_type, submission)
-    return plan.units, plan.not_before
-
-
-async def plan_of(services: Services, job_type: JobType[Any], submission: Submission, *, whole: bool = True) -> Plan:
+async def plan_of(
+    services: Services,
+    job_type: JobType[Any],
+    submission: Submission,
+    *,
+    whole: bool = True,
+    without: Collection[str] = (),
+) -> Plan:
     """What a submission comes to, down to the last step of a pipeline; not `whole` when some of its fields are missing.
 
-    Raises InvalidError, with paths, when nobody can do a part of it.
+    `without` are steps that need not be done. Raises InvalidError, with paths, when nobody can do a part of it.
     """
-    plan = await _unit_plan(services, job_type, submission)
+    plan = await unit_plan(services, job_type, submission)
     if job_type.pipeline is None:
         return plan
     payload = submission.model_dump(by_alias=True, mode="json", exclude_unset=True)
@@ -77,15 +74,18 @@ async def plan_of(services: Services, job_type: JobType[Any], submission: Submis
     known = {} if templated or not whole else {"payload": payload}
     steps: dict[str, Plan] = {}
     for name, step in steps_of(job_type, submission).steps.items():
+        if name in without:
+            continue
         kind = step_type(name, step)
         try:
-            steps[name] = await _step_plan(services, kind, step, known)
+            steps[name] = await _step_plan(services, submission.provider, kind, step, known)
         except (InvalidError, PermanentError) as error:
             raise _within(job_type, submission, name, error) from None
     return Plan(usd=_sum(one.usd for one in steps.values()), steps=steps)
 
 
-async def _unit_plan(services: Services, job_type: JobType[Any], submission: Submission) -> Plan:
+async def unit_plan(services: Services, job_type: JobType[Any], submission: Submission) -> Plan:
+    """A new job's own units. Raises InvalidError, with every reason, when nobody can do one of them."""
     units = job_type.units(submission)
     wanted = Wanted.of(submission, len(units))
     if not units:
@@ -106,10 +106,12 @@ async def _unit_plan(services: Services, job_type: JobType[Any], submission: Sub
     return Plan(tuple(runs), not_before, _sum(prices))
 
 
-async def _step_plan(services: Services, kind: JobType[Any], step: Step, known: Mapping[str, Any]) -> Plan:
+async def _step_plan(
+    services: Services, provider: ProviderWish | None, kind: JobType[Any], step: Step, known: Mapping[str, Any]
+) -> Plan:
     plans: list[Plan] = []
     for payload in _payloads(step, known):
-        plans.append(await _job_plan(services, kind, payload))
+        plans.append(await _job_plan(services, provider, kind, payload))
         await asyncio.sleep(0)  # a thousand of them must not keep everybody else waiting
     units = tuple(unit for plan in plans for unit in plan.units)
     times = step.width if len(plans) == 1 else 1
@@ -125,14 +127,19 @@ def _payloads(step: Step, known: Mapping[str, Any]) -> Iterator[Mapping[str, Any
         yield {**step.payload, **resolve(step.template, given, only=given)} if given else step.payload
 
 
-async def _job_plan(services: Services, kind: JobType[Any], payload: Mapping[str, Any]) -> Plan:
+async def _job_plan(
+    services: Services, provider: ProviderWish | None, kind: JobType[Any], payload: Mapping[str, Any]
+) -> Plan:
     """The plan for one job of a step; what of its payload is not known yet is not looked at."""
     submission, whole = foreseen(kind, payload, ())
     if any("{{" in str(payload.get(name)) for name in ("provider", "model")):
         return Plan(usd=None)
-    if submission is not None and (whole or kind.pipeline):
-        return await plan_of(services, kind, submission, whole=whole)
-    wanted = Wanted(payload.get("provider"), payload.get("model") or "", None)
+    if submission is not None:
+        submission = with_provider(services, provider, kind, submission)
+        if whole or kind.pipeline:
+            return await plan_of(services, kind, submission, whole=whole)
+    asked = submission.provider if submission else payload.get("provider")
+    wanted = Wanted(asked, payload.get("model") or "", None)
     units = kind.units(submission) if submission else ()
     if not units or units[0].provider is not None:
         _names(services.providers, wanted)

@@ -152,7 +152,7 @@ async def _plan(services: Services, request: Request) -> Plan:
     """What it comes to, as far as that is known; what is taken over need not be planned."""
     if isinstance(request.submission, Waiting):
         return Plan()
-    plan = await plan_of(services, request.job_type, request.submission)
+    plan = await plan_of(services, request.job_type, request.submission, without=request.finished)
     units = tuple(request.kept.get(place, unit) for place, unit in enumerate(plan.units))
     return replace(plan, units=units)
 

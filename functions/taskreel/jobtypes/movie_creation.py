@@ -19,7 +19,7 @@ _CREDITS = ("Made with Taskreel", "{{steps.story.result.logline}}")
 
 
 class Makers(Value):
-    """Who makes which part, where it is not the job's `provider` (pictures and clips) or the default."""
+    """Who makes which part, where it is not the job's `provider`, or whoever can."""
 
     story: str | None = Field(default=None, max_length=100)
     pictures: str | None = Field(default=None, max_length=100)
@@ -84,7 +84,7 @@ def _pictures(job: MovieCreation) -> Step:
     payload = {
         "prompt": "{{item.description}}",
         "options": {"width": width, "height": height, **drawing, **given(studio=_studio(job))},
-        **given(provider=job.providers.pictures or job.provider, model=None if job.clips else job.model),
+        **given(provider=job.providers.pictures, model=None if job.clips else job.model),
     }
     return _each(job, "image-generation", payload, _SCENES)
 
@@ -119,7 +119,7 @@ def _clips(job: MovieCreation) -> Step:
         "prompt": "{{item.scene.description}}",
         "imageUrls": ["{{item.picture.ref}}"],
         "options": {"width": width, "height": height, "duration": 5, **given(seed=job.seed, studio=_studio(job))},
-        **given(provider=job.providers.clips or job.provider, model=job.model),
+        **given(provider=job.providers.clips, model=job.model),
     }
     both = {"scene": _SCENES, "picture": "{{steps.pictures.artifacts}}"}
     return _each(job, "video-generation", payload, both)

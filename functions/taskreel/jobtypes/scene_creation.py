@@ -66,7 +66,7 @@ def _pipeline(job: SceneCreation) -> Pipeline:
     if not job.image_urls:
         width, height = job.options.size or (1280, 720)
         options = {"width": width, "height": height, **given(seed=job.options.seed), **behave}
-        picture = {"prompt": job.prompt, "options": options, **given(provider=job.provider, model=job.model)}
+        picture = {"prompt": job.prompt, "options": options, **given(model=job.model)}
         steps["picture"] = Step(type="image-generation", payload=picture)
         scene["visual"] = "{{steps.picture.artifacts[0].ref}}"
     audio: Any = [job.audio_url] if job.audio_url else []

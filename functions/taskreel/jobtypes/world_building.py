@@ -42,7 +42,7 @@ def _pipeline(job: WorldBuilding) -> Pipeline:
         seed=job.seed,
     )
     text = {"task": "text", "input": job.prompt, "parameters": parameters}
-    world = {**text, **given(provider=job.provider, model=job.model)}
+    world = {**text, **given(model=job.model)}
     steps = {"world": Step(type="ai-processing", payload=world, keep=True)}
     if job.concept_pictures:
         options = {"width": 1280, "height": 720, **given(studio=params_of(job.options).get("studio"))}

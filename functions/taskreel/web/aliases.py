@@ -13,8 +13,8 @@ from taskreel.domain.job import Job, Status
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission
+from taskreel.web import openapi
 from taskreel.web.jobs import PROBLEMS, caller_of, submit_as
-from taskreel.web.openapi import body
 from taskreel.web.problems import invalid
 from taskreel.web.request import answer, read_model, services_of
 from taskreel.web.schemas import JobView, StepView
@@ -55,7 +55,7 @@ class MovieStatus(Value):
     status_code=202,
     summary="A whole movie from a prompt",
     responses=_ANSWERS,
-    openapi_extra=body("MovieCreation"),
+    openapi_extra=openapi.submission("MovieCreation"),
 )
 async def create_movie(request: Request) -> Response:
     """The same as a movie-creation job; `movieId` is its id."""
@@ -97,7 +97,7 @@ async def movie_status(request: Request, movie_id: str) -> Response:
     status_code=202,
     summary="A script from a prompt",
     responses=_ANSWERS,
-    openapi_extra=body("ScriptGeneration"),
+    openapi_extra=openapi.submission("ScriptGeneration"),
 )
 async def generate_script(request: Request) -> Response:
     """The same as a script-generation job."""
@@ -118,7 +118,9 @@ async def job_status(request: Request, job_id: str) -> Response:
     status_code=202,
     summary="A script, a scene's description, an image or a video, by `type`",
     responses=_ANSWERS,
-    openapi_extra=body(AiGeneration, {"type": "image", "prompt": "A red kite", "parameters": {"width": 512}}),
+    openapi_extra=openapi.submission(
+        AiGeneration, {"type": "image", "prompt": "A red kite", "parameters": {"width": 512}}
+    ),
 )
 async def generate(request: Request) -> Response:
     """A job of the type that does it; its answer says which."""

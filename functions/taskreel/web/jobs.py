@@ -26,7 +26,15 @@ from taskreel.domain.job import Job, Status
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission
-from taskreel.web.request import answer, idempotency_key, read_submission, services_of, wait_seconds
+from taskreel.web.request import (
+    answer,
+    check_query,
+    idempotency_key,
+    read_submission,
+    services_of,
+    validate_only,
+    wait_seconds,
+)
 from taskreel.web.schemas import JobsPage, JobView, Problem, ProgressView, ResultView
 from taskreel.web.views import error_view, job_view, progress_view, result_view
 
@@ -67,15 +75,21 @@ async def submit_as(
     more: Callable[[Job], Mapping[str, Any]] = lambda _job: {},
 ) -> Response:
     """Submit what was read of the request. `more` adds what another route's answer names differently."""
-    services, caller = services_of(request), await caller_of(request)
-    wanted = SubmitRequest(
-        job_type=job_type,
-        submission=submission,
-        idempotency_key=idempotency_key(request),
-    )
-    if request.query_params.get("validateOnly", "").lower() in {"true", "1"}:
-        return await _quote(services, caller, wanted)
-    submitted = await submit(services, caller, wanted)
+    wanted = SubmitRequest(job_type=job_type, submission=submission, idempotency_key=idempotency_key(request))
+    return await create(request, await caller_of(request), wanted, more)
+
+
+async def create(
+    request: Request,
+    owner: Caller,
+    wanted: SubmitRequest,
+    more: Callable[[Job], Mapping[str, Any]] = lambda _job: {},
+) -> Response:
+    """The new job, or with `validateOnly` what it would cost."""
+    services = services_of(request)
+    if validate_only(request):
+        return await _quote(services, owner, wanted)
+    submitted = await submit(services, owner, wanted)
     wait = wait_seconds(request)
     job = await _ended_within(services, submitted.job, wait)
     view = await job_view(services, job, request.app.state.base_url)
@@ -272,6 +286,7 @@ async def cancel_job(request: Request, job_type: str, job_id: str) -> Response:
 )
 async def retry_job(request: Request, job_type: str, job_id: str) -> Response:
     """New attempts, and a new hold."""
+    check_query(request)
     services = services_of(request)
     job = await retry(services, await caller_of(request), job_id, job_type)
     return answer(await job_view(services, job, request.app.state.base_url), HTTPStatus.ACCEPTED)

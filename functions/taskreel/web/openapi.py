@@ -29,6 +29,11 @@ def body(model: type[Any] | str, example: Any = None) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
+def submission(model: type[Any] | str, example: Any = None) -> dict[str, Any]:
+    """The same for a route that makes a job."""
+    return {**body(model, example), "parameters": _SUBMIT_PARAMETERS}
+
+
 def _submit(job_type: JobType[Any]) -> dict[str, Any]:
     """The operation that creates a job of the type."""
     return {
@@ -36,8 +41,7 @@ def _submit(job_type: JobType[Any]) -> dict[str, Any]:
         "summary": job_type.summary,
         "description": f"{job_type.submission.__doc__} Price: {job_type.price}.",
         "operationId": f"submit_{job_type.name.replace('-', '_')}",
-        **body(job_type.submission, dict(job_type.example)),
-        "parameters": _SUBMIT_PARAMETERS,
+        **submission(job_type.submission, dict(job_type.example)),
         "responses": {
             "202": _answer("JobView", "created"),
             "200": _answer("JobView", "ended within `Prefer: wait`"),

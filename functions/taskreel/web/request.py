@@ -105,6 +105,27 @@ def wait_seconds(request: Request) -> float:
     return min(float(found[1]), MAX_WAIT_SECONDS) if found else 0.0
 
 
+def validate_only(request: Request) -> bool:
+    """`?validateOnly=true`; InvalidError for another word or parameter, so that no slip of the pen buys anything."""
+    check_query(request, "validateOnly")
+    given = request.query_params.get("validateOnly", "false").lower()
+    if given not in {"true", "1", "false", "0"}:
+        raise _parameter("validateOnly", "must be true or false")
+    return given in {"true", "1"}
+
+
+def check_query(request: Request, *known: str) -> None:
+    """InvalidError for a query parameter that the route does not have."""
+    for name in request.query_params:
+        if name not in known:
+            has = f"it has: {', '.join(known)}" if known else "it has none"
+            raise _parameter(name, f"this route has no such parameter; {has}")
+
+
+def _parameter(name: str, message: str) -> InvalidError:
+    return InvalidError(f"{name}: {message}", errors=[{"path": name, "message": message}])
+
+
 def _header(name: str, message: str) -> InvalidError:
     return InvalidError(f"{name} {message}", errors=[{"path": name, "message": message}])
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from simulation.world import settings as world_settings
 from taskreel import wiring
 from taskreel.app.failover import Failover
-from taskreel.app.serving import unit_runs
+from taskreel.app.serving import unit_plan
 from taskreel.domain.choice import ELSEWHERE
 from taskreel.domain.errors import (
     AMBIGUOUS,
@@ -46,7 +46,7 @@ async def test_no_provider_twice_and_nobody_after_a_purchase(
     chosen = world_settings(tmp_path, provider_keys=dict.fromkeys(NAMES, "key"))
     services = wiring.build(chosen, wiring.SystemClock())
     asked = IMAGE.submission.model_validate({"prompt": "x", "provider": wanted})
-    (run,), _ = await unit_runs(services, IMAGE, asked)
+    (run,) = (await unit_plan(services, IMAGE, asked)).units
     (unit,) = IMAGE.units(asked)
     now = services.clock.now()
     job = Job(
