@@ -192,6 +192,29 @@ async def test_names_in_a_text_change_as_far_as_the_intensity_says(world: World,
     assert job["result"]["applied"] == ["names: Mara → Ada (2×)"]
 
 
+async def test_what_takes_none_of_the_aspects_fails_with_the_reasons_and_costs_nothing(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    body = {"content": "Dear Ada", "aspects": {"names": {"Mara": "Eve"}, "palette": "warm"}}
+    job = (await ada.post("/api/jobs/personalization", json=body)).json()
+    await world.advance(60)
+    failed = (await ada.get(job["urls"]["self"])).json()
+    assert (failed["status"], failed["error"]["code"], failed["credits"]["captured"]) == (
+        "FAILED",
+        "nothing_applied",
+        0,
+    )
+    assert "names: Mara: the words do not have it; palette: a text has none" in failed["error"]["message"]
+
+
+async def test_a_caption_speaks_to_whom_it_is_for_and_says_what_it_is_not(world: World, ada: httpx.AsyncClient) -> None:
+    aspects = {"caption": "For {name}", "names": {"{name}": "Ada", "Mara": "Eve"}, "language": "fr", "voice": "low"}
+    body = {"imageUrl": await picture(world, ada), "aspects": aspects}
+    job = await done(world, ada, "personalization", body)
+    assert job["result"]["applied"] == ["names: {name} → Ada (1×)", "caption"]
+    assert set(job["result"]["skipped"]) == {"names: Mara", "language", "voice"}
+
+
 async def test_pictures_and_films_become_personal(world: World, ada: httpx.AsyncClient) -> None:
     aspects = {"palette": "sepia", "caption": "For Ada"}
     before = await picture(world, ada)

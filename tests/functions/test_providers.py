@@ -150,6 +150,41 @@ async def test_without_anybody_to_give_insights_there_are_measurements_alone(
     assert (done["servedBy"], done["credits"]["captured"], done["costUsd"]) == ("studio", 1, None)
 
 
+# ── Translation ──────────────────────────────────────────────────────────────────────────────────
+
+PERSONAL = "/api/jobs/personalization"
+LETTER = {"content": "Dear Mara, good night.", "aspects": {"names": {"Mara": "Ada"}, "language": "fr", "voice": "low"}}
+
+
+async def test_a_text_is_translated_by_a_service_once_it_is_personal(stalls: Stalls) -> None:
+    shop = await stalls("openai")
+    shop.fakes["openai"].answer = '{"text": "Chère Ada, bonne nuit."}'  # type: ignore[attr-defined]  # it has one
+    done = await shop.ended(LETTER, PERSONAL)
+    asked = shop.fakes["openai"].calls[0].body
+    assert asked["input"] == "Dear Ada, good night."
+    assert "into fr" in asked["instructions"]
+    assert done["result"]["text"] == "Chère Ada, bonne nuit."
+    assert done["result"]["applied"] == ["names: Mara → Ada (1×)", "language: fr"]
+    assert done["result"]["skipped"] == {"voice": "a text has none"}
+    assert (done["servedBy"], done["credits"]["captured"]) == ("openai", 1)
+
+
+@pytest.mark.parametrize("named", [{}, {"provider": "studio"}, {"provider": "openai"}, {"provider": "bfl"}])
+async def test_without_a_service_that_translates_the_key_to_set_is_named(stalls: Stalls, named: dict[str, str]) -> None:
+    shop = await stalls()
+    refused = problem(await shop.user().post(PERSONAL, json={**LETTER, **named}), 422, "provider_not_configured")
+    assert "set OPENAI_API_KEY or GOOGLE_API_KEY" in refused["detail"]
+    assert (await balance(shop.user()))["available"] == 100
+
+
+async def test_work_that_is_done_here_takes_no_key_but_a_provider_that_exists(stalls: Stalls) -> None:
+    shop = await stalls(stand_in_provider=None)
+    body = {"content": "Dear Mara", "aspects": {"names": {"Mara": "Ada"}}}
+    assert (await shop.ended({**body, "provider": "openai"}, PERSONAL))["result"]["text"] == "Dear Ada"
+    refused = problem(await shop.user().post(PERSONAL, json={**body, "provider": "nobody"}), 422, "invalid_request")
+    assert "There is no provider 'nobody'" in refused["detail"]
+
+
 # ── What providers do wrong ──────────────────────────────────────────────────────────────────────
 
 

@@ -114,6 +114,10 @@ class Providers:
         """Whether its work is paid for: never begun twice, and watched by a breaker."""
         return name in self._key_names
 
+    def keys_for(self, capability: Capability) -> list[str]:
+        """The variables of which any one would configure a service for that."""
+        return [key for name, key in self._key_names.items() if self.catalogue.makes(name, capability)]
+
     def choose(self, wanted: str) -> str:
         """Who serves a job that names `wanted`; InvalidError says what is missing."""
         wanted = self.catalogue.provider_name(wanted)

@@ -88,8 +88,11 @@ async def unit_plan(services: Services, job_type: JobType[Any], submission: Subm
     """A new job's own units. Raises InvalidError, with every reason, when nobody can do one of them."""
     units = job_type.units(submission)
     wanted = Wanted.of(submission, len(units))
-    if not units:
+    try:
         _names(services.providers, wanted)
+    except InvalidError as error:
+        if not units or error.code != "provider_not_configured":  # what is done here needs no key
+            raise
     chosen: dict[str, Choice | None] = {}
     runs: list[UnitRun] = []
     prices: list[float | None] = []
@@ -172,14 +175,20 @@ def _sum(prices: Iterable[float | None]) -> float | None:
 
 
 async def _choice(services: Services, unit: Unit, wanted: Wanted) -> Choice | None:
-    """`choice_for`; None leaves an optional unit out."""
-    if not unit.optional:
-        return await choice_for(services, unit, wanted)
+    """`choice_for` at submit; None leaves the unit out."""
     try:
         choice = await choice_for(services, unit, wanted)
     except InvalidError:
+        if unit.without_service == "leave out":
+            return None
+        raise
+    if unit.without_service == "local" or not choice.offers[0].stand_in:
+        return choice
+    if unit.without_service == "leave out":
         return None
-    return None if choice.offers[0].stand_in else choice
+    keys = " or ".join(services.providers.keys_for(unit.capability))
+    message = f"This takes a {unit.capability} service, which the local provider is not: set {keys}."
+    raise InvalidError(message, code="provider_not_configured", errors=[{"path": "provider", "message": message}])
 
 
 async def choice_for(services: Services, unit: Unit, wanted: Wanted) -> Choice:

@@ -235,7 +235,7 @@ class Work:
             known = answer.cost_usd
             estimate = catalogue.estimate(unit.provider, asked) if known is None else None
             cost = {"cost_usd": estimate if known is None else known, "cost_estimated": estimate is not None}
-        data = dict(answer.data or {})
+        data = {**(answer.data or {}), **plan.facts}
         if ignored := catalogue.ignored(unit.provider, asked, options_given(self._job.payload)):
             data["ignoredOptions"] = dict(ignored)
         ended = dict.fromkeys(("operation", "begun_at", "due_at", "error"))

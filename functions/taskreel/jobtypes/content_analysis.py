@@ -71,7 +71,7 @@ def _units(job: ContentAnalysis) -> tuple[Unit, ...]:
         credits=WRITING_CREDITS,
         input_urls=urls,
         name="insights",
-        optional=job.provider in (None, "auto"),
+        without_service="leave out" if job.provider in (None, "auto") else "local",
     )
     return measure, insights
 

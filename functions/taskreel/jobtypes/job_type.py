@@ -263,8 +263,10 @@ class Unit:
     name: str = "result"
     #: Who does it, where that is not the job's to choose.
     provider: str | None = None
-    #: Left out where no service can do it, and not charged; the last of a job's units may be so.
-    optional: bool = False
+    #: Where no service can do it: done here, refused, or left out and not charged, as the last of a job's units may be.
+    without_service: Literal["local", "refuse", "leave out"] = "local"
+    #: What its result says besides what is made.
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Inputs:

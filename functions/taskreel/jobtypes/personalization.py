@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
 from taskreel.domain.value import Value
 from taskreel.jobtypes.job_type import LOCAL, JobType, Language, MediaUrl, Options, Submission, Unit, params_of
+from taskreel.jobtypes.writing import TRANSLATION
 from taskreel.ports import Capability
 
 CREDITS = 1
@@ -59,7 +62,10 @@ class Aspects(Value):
 
 
 class Personalization(Submission):
-    """`{content | contentUrl, aspects{names, caption, palette, voice, language}, intensity 0…1}`."""
+    """`{content | contentUrl, aspects{names, caption, palette, voice, language}, intensity 0…1}`.
+
+    A text is translated into the `language` by a service; what is spoken over a film is only spoken in it.
+    """
 
     content: str | None = Field(
         default=None, min_length=1, max_length=200_000, validation_alias=AliasChoices("content", "text")
@@ -78,8 +84,37 @@ class Personalization(Submission):
         return self
 
 
+def renamed(text: str, names: Mapping[str, str], intensity: float) -> tuple[str, list[str], dict[str, str]]:
+    """A text with its names replaced, the first ones first, as many as the intensity says; what was, what was not."""
+    applied, skipped = [], {}
+    for old, new in names.items():
+        pattern = re.compile(rf"(?<!\w){re.escape(old)}(?!\w)", re.IGNORECASE)
+        found = len(pattern.findall(text))
+        if count := math.ceil(intensity * found):
+            text = pattern.sub(partial(_as_loud, new), text, count=count)
+            applied.append(f"names: {old} → {new} ({count}×)")
+        else:
+            skipped[f"names: {old}"] = "the intensity is 0" if found else "the words do not have it"
+    return text, applied, skipped
+
+
+def _as_loud(new: str, found: re.Match[str]) -> str:
+    return new.upper() if found[0].isupper() and len(found[0]) > 1 else new
+
+
+def personal_text(params: Mapping[str, Any]) -> tuple[str, list[str], dict[str, str]]:
+    """The text of `params` with the aspects that need no model; what was applied, and what was not."""
+    text, applied, skipped = renamed(str(params["text"]), params.get("names") or {}, params["intensity"])
+    if params.get("caption"):
+        text = f"{text.rstrip()}\n\n{params['caption']}"
+        applied.append("caption")
+    return text, applied, skipped | {name: "a text has none" for name in ("palette", "voice") if params.get(name)}
+
+
 def _units(job: Personalization) -> tuple[Unit, ...]:
     params = params_of(job.options, text=job.content, intensity=job.intensity, **params_of(job.aspects))
+    if job.content is not None and job.aspects.language:
+        return (_translation(job, job.aspects.language, params),)
     return (
         Unit(
             capability=Capability.PERSONALIZE,
@@ -89,6 +124,20 @@ def _units(job: Personalization) -> tuple[Unit, ...]:
             name="personalized",
             provider=LOCAL,
         ),
+    )
+
+
+def _translation(job: Personalization, language: str, params: Mapping[str, Any]) -> Unit:
+    """The text, already personal in all else, put into another language: that takes a model."""
+    text, applied, skipped = personal_text(params)
+    task = f"Translate the user's text into {language}, whatever it says. Keep its names, lines and mark-up."
+    return Unit(
+        capability=Capability.TEXT,
+        params=params_of(job.options, kind="translation", prompt=text, instructions=task, schema=TRANSLATION),
+        credits=CREDITS,
+        name="personalized",
+        without_service="refuse",
+        facts={"applied": [*applied, f"language: {language}"], "skipped": skipped, "intensity": job.intensity},
     )
 
 

@@ -117,6 +117,7 @@ WORLD = _object(
     palette=_list(_object(name=_text("The colour's name"), hex=_text("#rrggbb"))),
     rules=_list(_text("A rule of the world")),
 )
+TRANSLATION = _object(text=_text("The whole text in the other language"))
 INSIGHTS = _object(
     insights=_object(
         summary=_text("What it is about, in two sentences"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from taskreel.domain.errors import PermanentError
+from taskreel.jobtypes.personalization import personal_text, renamed
 from taskreel.media.workers import Workers
 from taskreel.ports import Done, Generation, Output
 
@@ -23,7 +22,8 @@ async def personalize(workers: Workers, request: Generation) -> Done:
     """Apply the aspects that the content can take; what was applied and what was not is in the data."""
     params = request.params
     if params.get("text") is not None:
-        return _of_text(params)
+        text, applied, skipped = personal_text(params)
+        return Done(data={"text": text, **_report(params, applied, skipped)})
     out = request.folder / f"{request.name}.bin"
     made, applied, skipped = await workers.run(
         _of_file,
@@ -34,34 +34,6 @@ async def personalize(workers: Workers, request: Generation) -> Done:
         timeout_seconds=_SECONDS,
     )
     return Done(outputs=(Output(path=made),), data=_report(params, applied, skipped))
-
-
-def _of_text(params: Mapping[str, Any]) -> Done:
-    """Names replaced, the first ones first: as many as the intensity says."""
-    text, applied, skipped = str(params["text"]), [], {}
-    for old, new in (params.get("names") or {}).items():
-        text, count = _renamed(text, old, new, params["intensity"])
-        if count:
-            applied.append(f"names: {old} → {new} ({count}×)")
-        else:
-            skipped[f"names: {old}"] = "the text does not have it"
-    if params.get("caption"):
-        text = f"{text.rstrip()}\n\n{params['caption']}"
-        applied.append("caption")
-    skipped |= {aspect: "a text has none" for aspect in ("palette", "voice") if params.get(aspect)} | _language(params)
-    return Done(data={"text": text, **_report(params, applied, skipped)})
-
-
-def _renamed(text: str, old: str, new: str, intensity: float) -> tuple[str, int]:
-    pattern = re.compile(rf"(?<!\w){re.escape(old)}(?!\w)", re.IGNORECASE)
-    most = math.ceil(intensity * len(pattern.findall(text)))
-    if not most:
-        return text, 0
-
-    def put(found: re.Match[str]) -> str:
-        return new.upper() if found[0].isupper() and len(found[0]) > 1 else new
-
-    return pattern.subn(put, text, count=most)
 
 
 def _of_file(
@@ -86,15 +58,16 @@ def _of_picture(source: Path, params: Mapping[str, Any], out: Path) -> tuple[Pat
     from taskreel.media.opening import open_picture  # noqa: PLC0415
     from taskreel.media.pictures import save_picture  # noqa: PLC0415
 
-    image, applied, skipped = open_picture(source), [], _language(params)
+    image, applied, skipped = open_picture(source), [], _unspoken(params)
     if params.get("palette"):
         pixels = np.asarray(image.convert("RGB"), np.float32)
         image = Image.fromarray(_tinted(pixels, _rgb(params["palette"]), params["intensity"]))
         applied.append("palette")
-    words = _caption(params)
+    words, named, lost = _caption(params)
+    skipped |= lost
     if words:
         image = _captioned(image, words, params["intensity"])
-        applied.append("caption")
+        applied += [*named, "caption"]
         skipped |= _unwritten(words)
     if params.get("voice"):
         skipped["voice"] = "a picture has none"
@@ -110,12 +83,13 @@ def _of_film(
     from taskreel.media.compose import Look, Scene, compose  # noqa: PLC0415
     from taskreel.media.probe import probe  # noqa: PLC0415
 
-    made, applied, skipped = source, [], _language(params)
+    made, applied, skipped = source, [], _unspoken(params)
     if params.get("palette"):
         made = out.with_name(f"{out.stem}-tinted.mp4")
         _tint_film(source, made, _rgb(params["palette"]), params["intensity"])
         applied.append("palette")
-    words = _caption(params)
+    words, named, lost = _caption(params)
+    skipped |= lost
     speech = _greeting(words, params, out, skipped)
     if words:
         info = probe(made)
@@ -123,11 +97,11 @@ def _of_film(
         look = Look(width=info.width or 1280, height=info.height or 720, fps=round(info.fps or 30))
         made = out.with_suffix(".mp4")
         compose([scene], out=made, look=look, on_progress=on_progress)
-        applied += ["caption", *(["voice"] if speech else [])]
+        applied += [*named, "caption", *(["voice"] if speech else [])]
         skipped |= _unwritten(words)
-    if made == source:
-        message = "None of the aspects applies to a video: give a palette, a caption or names."
-        raise PermanentError(message, code="bad_parameters")
+    if speech and params.get("language"):
+        applied.append(f"language: {params['language']}")
+        del skipped["language"]
     return made, applied, skipped
 
 
@@ -219,23 +193,26 @@ def _unwritten(words: str) -> dict[str, str]:
     return {"characters": f"no font here can draw {lacking}"} if lacking else {}
 
 
-def _caption(params: Mapping[str, Any]) -> str:
-    """The caption asked for, or a dedication to the names."""
+def _caption(params: Mapping[str, Any]) -> tuple[str, list[str], dict[str, str]]:
+    """The caption asked for with its names replaced, or a dedication to them; which names it took, and which not."""
+    names = params.get("names") or {}
     if params.get("caption"):
-        return str(params["caption"])
-    names = list((params.get("names") or {}).values())
-    return f"For {' and '.join(names)}" if names else ""
+        return renamed(str(params["caption"]), names, params["intensity"])
+    return (f"For {' and '.join(names.values())}", ["names"], {}) if names else ("", [], {})
+
+
+def _unspoken(params: Mapping[str, Any]) -> dict[str, str]:
+    """The language, unless something comes to be spoken in it."""
+    why = "a caption stands as it is given; only a text can be translated"
+    return {"language": why} if params.get("language") else {}
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
-def _language(params: Mapping[str, Any]) -> dict[str, str]:
-    if not params.get("language") or params["language"].lower().startswith("en") or params.get("voice"):
-        return {}
-    return {"language": "the local provider does not translate; name a text provider"}
-
-
 def _report(params: Mapping[str, Any], applied: list[str], skipped: Mapping[str, str]) -> dict[str, Any]:
+    if not applied:
+        reasons = "; ".join(f"{aspect}: {reason}" for aspect, reason in skipped.items())
+        raise PermanentError(f"None of the aspects could be applied: {reasons}.", code="nothing_applied")
     return {"applied": applied, "skipped": dict(skipped), "intensity": params["intensity"]}
