@@ -230,6 +230,32 @@ async def test_the_types_say_what_can_be_asked_for(world: World) -> None:
     assert "imageUrl" in by_name["image-upscale"]["schema"]["properties"]
 
 
+def texts(node: Any, name: str) -> list[str]:
+    """Every text under that name in a JSON document, but for those of examples and defaults."""
+    if isinstance(node, list):
+        return [text for value in node for text in texts(value, name)]
+    if not isinstance(node, dict):
+        return []
+    data = {"example", "default", "info"}
+    own = [node[name]] if isinstance(node.get(name), str) else []
+    return own + [text for key, value in node.items() if key not in data for text in texts(value, name)]
+
+
+@pytest.mark.parametrize("path", ["/api/jobs/types", "/api/openapi.json"])
+async def test_descriptions_have_no_hard_line_breaks_and_fields_no_made_up_titles(world: World, path: str) -> None:
+    found = (await world.api.get(path)).json()
+    described = texts(found, "description")
+    assert [text for text in described if re.search(r"[^\n]\n[^\n]|  ", text)] == []
+    assert texts(found, "title") == []
+    assert len(described) > 20
+
+
+async def test_a_field_called_title_is_described(world: World) -> None:
+    types = {one["jobType"]: one for one in (await world.api.get("/api/jobs/types")).json()["jobTypes"]}
+    assert "title" in types["video-composition"]["schema"]["properties"]
+    assert types["video-composition"]["example"]["title"] == "The Message"
+
+
 async def test_health_needs_no_token(world: World) -> None:
     answer = await world.api.get("/api/jobs/health")
     assert (answer.status_code, answer.json()["status"]) == (200, "ok")

@@ -26,6 +26,7 @@ from taskreel.domain.job import Job, Status
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission
+from taskreel.web.openapi import plain
 from taskreel.web.request import (
     answer,
     check_query,
@@ -128,7 +129,7 @@ def _type_view(job_type: JobType[Any]) -> dict[str, Any]:
         "capability": job_type.capability,
         "maxAttempts": job_type.retry.max_attempts,
         "timeoutSeconds": job_type.timeout.total_seconds(),
-        "schema": job_type.submission.model_json_schema(by_alias=True),
+        "schema": plain(job_type.submission.model_json_schema(by_alias=True)),
         "example": dict(job_type.example),
     }
 

@@ -20,6 +20,30 @@ _SUBMIT_PARAMETERS = [
 ]
 
 
+#: What in a schema is the caller's data, not words about it.
+_DATA = frozenset({"const", "default", "enum", "example", "examples"})
+
+
+def plain(schema: Any) -> Any:
+    """A schema as callers read it: each paragraph of a description in one line, and no titles made of our names."""
+    if isinstance(schema, list):
+        return [plain(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: value if name in _DATA else _in_lines(value) if name == "description" else plain(value)
+        for name, value in schema.items()
+        if not (name == "title" and isinstance(value, str))
+    }
+
+
+def _in_lines(description: Any) -> Any:
+    """A text's paragraphs; a property of that name is a schema like any other."""
+    if not isinstance(description, str):
+        return plain(description)
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in description.split("\n\n"))
+
+
 def body(model: type[Any] | str, example: Any = None) -> dict[str, Any]:
     """A route's `openapi_extra` for a body that the handler reads itself; a model, or the name of one."""
     name = model if isinstance(model, str) else model.__name__
@@ -69,7 +93,8 @@ def complete(app: FastAPI, *models: type[Any]) -> None:
             components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
             document["security"] = [{"token": []}]
             submits = {f"/api/jobs/{name}": {"post": _submit(job_type)} for name, job_type in JOB_TYPES.items()}
-            document["paths"] = {**submits, **document["paths"]}
+            document["paths"] = plain({**submits, **document["paths"]})
+            document["components"] = plain(components)
         return found()
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
