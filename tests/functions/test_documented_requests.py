@@ -1,14 +1,15 @@
-"""Every request body that the guides of the older services show is accepted as it stands."""
+"""Every request body that the guides of the older services show is accepted as it stands; README names every route."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
 import pytest
 
 from functions.asking import problem, read
-from simulation.world import World
+from simulation.world import ROOT, World
 from taskreel.jobtypes import JOB_TYPES
 
 PNG, MP4, MP3 = "https://example.com/a.png", "https://example.com/a.mp4", "https://example.com/a.mp3"
@@ -188,3 +189,21 @@ async def test_a_generation_of_another_type_is_refused(ada: httpx.AsyncClient) -
         await ada.post("/api/jobs/ai-generation", json={"type": "song", "prompt": "x"}), 422, "invalid_request"
     )
     assert refused["errors"][0]["path"] == "type"
+
+
+def named_in_readme() -> set[str]:
+    """The paths of README's table of calls, without their parameters' names; `…/x` is below the path before."""
+    table = (ROOT / "README.md").read_text().split("| call | does |")[1].split("\n\n")[0]
+    found: list[str] = []
+    for row in table.splitlines():
+        for path in re.findall(r"`(?:[A-Z]+ )?((?:/|…)[^`?]*)", row.rpartition(" | ")[0]):
+            found.append(path.replace("…", found[-1].partition("/{")[0] + "/{}") if path[0] == "…" else path)
+    return {re.sub(r"{[^}]*}", "{}", path) for path in found}
+
+
+async def test_readme_names_every_route_and_no_other(world: World) -> None:
+    document = (await world.api.get("/api/openapi.json")).json()
+    types = {f"/api/jobs/{name}" for name in JOB_TYPES}
+    routes = {re.sub(r"{[^}]*}", "{}", path) for path in document["paths"] if path not in types}
+    below_type = {f"/api/jobs/{{}}/{{}}{suffix}" for suffix in ("/progress", "/result", "/events")}
+    assert named_in_readme() - {"/api/docs", "/api/openapi.json"} == (routes | {"/api/jobs/{}"}) - below_type
