@@ -146,6 +146,15 @@ def command(process: int) -> bytes:
     return Path(f"/proc/{process}/cmdline").read_bytes()
 
 
+def test_a_stack_on_any_port_takes_its_last_one_again_so_that_waiting_tasks_arrive(tmp_path: Path) -> None:
+    pending = {"prompt": "a kite", "options": {"studio": {"mode": "pending", "seconds": 3, "times": 1}}}
+    with stack(tmp_path) as first, first.client() as client:
+        job = client.post("/api/jobs/image-generation", json=pending).json()
+    with stack(tmp_path) as second, second.client() as client:
+        assert second.url == first.url
+        assert finished(client, job["jobId"])["status"] == "COMPLETED"
+
+
 def test_ten_submissions_at_once_on_credits_for_one_start_exactly_one(tmp_path: Path) -> None:
     three = {"prompts": ["a", "b", "c"], "options": {"studio": {"mode": "noop"}}}
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -95,7 +96,7 @@ class Stack:
 
     async def _start(self) -> None:
         self._take_folder()
-        self._listener = _listen(self.config.host, self.config.port)
+        self._listener = self._listen()
         self._exit.callback(self._listener.close)
         port = self._listener.getsockname()[1]
         self.url = f"http://{self.config.host}:{port}"
@@ -118,6 +119,14 @@ class Stack:
         # Leaves first: no new deliveries while the servers give their leases back.
         self._exit.push_async_callback(self._stop_servers)
         self.data.announce(self.url)
+
+    def _listen(self) -> socket.socket:
+        """On the port that is asked for; where any will do, on the one of last time, which waiting tasks name."""
+        before = urlsplit(self.data.url() or "").port
+        if self.config.port == 0 and before is not None:
+            with contextlib.suppress(StackError):
+                return _listen(self.config.host, before)
+        return _listen(self.config.host, self.config.port)
 
     def _take_folder(self) -> None:
         """One stack a data folder: two would dispatch each task twice."""
