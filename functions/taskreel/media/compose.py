@@ -113,7 +113,7 @@ def compose(  # noqa: PLR0913  # the options of one piece of work
     starts = [0, *accumulate(part.frames - over for part, over in zip(parts, [*overlaps, 0], strict=True))]
     total, starts = starts[-1], starts[:-1]
     with tempfile.TemporaryDirectory(prefix="taskreel-compose-") as folder:
-        sound = _soundtrack(parts, starts, total, look, music, Path(folder))
+        sound = _soundtrack(parts, starts, look, music, out=Path(folder) / "sound.flac", film=out)
         if on_progress:
             on_progress(0.1)
         with Film(out, size=size, fps=look.fps, quality=look.quality, sound=sound is not None) as film:
@@ -165,7 +165,7 @@ def _overlaps(parts: Sequence[_Part], look: Look) -> list[int]:
 
 
 def _soundtrack(
-    parts: Sequence[_Part], starts: Sequence[int], total: int, look: Look, music: Path | None, folder: Path
+    parts: Sequence[_Part], starts: Sequence[int], look: Look, music: Path | None, *, out: Path, film: Path
 ) -> Path | None:
     clips: list[Clip] = []
     for part, start in zip(parts, starts, strict=True):
@@ -178,8 +178,9 @@ def _soundtrack(
     if not clips and music is None:
         return None
     bed = Bed(path=music, gain_db=look.music_gain_db) if music else None
-    out = folder / "sound.flac"
-    mix(clips, bed, seconds=total / look.fps, out=out, target_lufs=look.target_lufs)
+    seconds = (starts[-1] + parts[-1].frames) / look.fps
+    played_as = ".opus" if film.suffix.lower() == ".webm" else ".m4a"
+    mix(clips, bed, seconds=seconds, out=out, target_lufs=look.target_lufs, played_as=played_as)
     return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import av
@@ -27,19 +28,19 @@ ENDLESS = {0, 2**32 - 1}  # a RIFF file that was streamed
 
 def to_the_end(path: Path, container: InputContainer, stream: Stream, parts: Iterable[Part]) -> Iterator[Part]:
     """The same frames or packets; raises PermanentError when they end half a second before what the header says."""
-    end: float | None = None
-    begin = float(stream.start_time * stream.time_base) if stream.start_time and stream.time_base else 0.0
+    base, begin = stream.time_base or Fraction(0), stream.start_time or 0
     stated = _stated_seconds(path, container, stream)
+    end: int | None = None
     try:
         for part in parts:
             stamp = part.dts if part.pts is None else part.pts
-            if stamp is not None and part.time_base:
-                end = max(end or 0.0, float((stamp + (part.duration or 0)) * part.time_base) - begin)
+            if stamp is not None:
+                end = max(end or 0, stamp + (part.duration or 0))
             yield part
     except av.error.InvalidDataError:  # the half of a packet
-        _refuse_early(path, end, stated)
+        _refuse_early(path, end and float((end - begin) * base), stated)
         raise
-    _refuse_early(path, end, stated)
+    _refuse_early(path, end and float((end - begin) * base), stated)
 
 
 def _refuse_early(path: Path, end: float | None, stated: float | None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from taskreel.media.loudness import TARGET_LUFS, Limiter, Meter
+from taskreel.media.loudness import CEILING_DB, TARGET_LUFS, Limiter, Meter, measure_loudness
 from taskreel.media.sound import Reader, Samples, SoundFile, fade_gain, pieces, read_frames, samples_of
 from taskreel.media.writing import SOUND_RATE
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 BLOCK = SOUND_RATE // 100  # samples: the ducking looks at 10 ms at a time
+HEADROOM_DB = 0.4  # what common encoders add to a peak
+TRIES = 4
 SPEECH_DB = -42.0  # a voice is heard above this
 ATTACK_SECONDS, RELEASE_SECONDS, HOLD_SECONDS = 0.12, 0.7, 0.25
 
@@ -43,16 +45,20 @@ class Bed:
     fade_out_seconds: float = 2.0
 
 
-def mix(
+def mix(  # noqa: PLR0913  # the options of one piece of work
     clips: Sequence[Clip],
     bed: Bed | None,
     *,
     seconds: float,
     out: Path,
     target_lufs: float = TARGET_LUFS,
+    played_as: str | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Mix to a sound file of exactly `seconds` at a loudness; peaks stay under -1.5 dB. Streams: any length."""
+    """Mix to a sound file of exactly `seconds` at a loudness, true peaks under -1.5 dB. Streams: any length.
+
+    `played_as` is the suffix of the format that `out` will be encoded to, if it will be.
+    """
     with tempfile.TemporaryDirectory(prefix="taskreel-mix-") as folder:
         rough = Path(folder) / "rough.flac"
         meter = Meter()
@@ -62,16 +68,39 @@ def mix(
                 file.write(piece * 0.5)  # headroom: sums may pass 1
                 if on_progress:
                     on_progress(0.7 * start / (seconds * SOUND_RATE))
-        louden(rough, out, gain=2 * meter.result().gain_to(target_lufs))
+        louden(rough, out, gain=2 * meter.result().gain_to(target_lufs), played_as=played_as)
 
 
-def louden(source: Path, out: Path, *, gain: float) -> None:
-    """Write `source` multiplied by `gain`, peaks limited."""
-    limiter = Limiter()
+def louden(source: Path, out: Path, *, gain: float, played_as: str | None = None) -> None:
+    """Write `source` multiplied by `gain`, its true peaks under -1.5 dB as they are played.
+
+    Encoders and loudspeakers overshoot what a limiter lets through: what is written is measured, in the format that
+    the suffix `played_as` names where `out` is encoded once more, and limited lower by what was too much.
+    """
+    ceiling = CEILING_DB - HEADROOM_DB
+    for _ in range(TRIES):
+        _limited(source, out, gain, ceiling)
+        excess = _true_peak_db(out, played_as) - CEILING_DB
+        if excess <= 0:
+            return
+        ceiling -= excess + 0.05
+
+
+def _limited(source: Path, out: Path, gain: float, ceiling_db: float) -> None:
+    limiter = Limiter(ceiling_db)
     with SoundFile(out) as file:
         for frame in read_frames(source):
             file.frames(limiter.limit(samples_of(frame) * np.float32(gain)))
         file.frames(limiter.rest())
+
+
+def _true_peak_db(sound: Path, played_as: str | None) -> float:
+    if played_as is None:
+        return measure_loudness(sound).true_peak_db
+    played = sound.with_name(f"{sound.stem}-played{played_as}")
+    with SoundFile(played) as file:
+        file.frames(read_frames(sound))
+    return measure_loudness(played).true_peak_db
 
 
 def _mixed(clips: Sequence[Clip], bed: Bed | None, seconds: float) -> Iterator[tuple[int, Samples]]:

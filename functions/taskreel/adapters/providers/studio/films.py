@@ -134,7 +134,7 @@ def _lay_sound(film: Path, sounds: Sequence[Path], out: Path) -> str:
     mixed = film.with_suffix(".flac")
     bed = Bed(path=sounds[1]) if len(sounds) > 1 else None
     seconds = max(sound_seconds(sounds[0]), (probe(film).duration_seconds or 0.0) if bed else 0.0)
-    mix([Clip(path=sounds[0])], bed, seconds=seconds, out=mixed)
+    mix([Clip(path=sounds[0])], bed, seconds=seconds, out=mixed, played_as=".m4a")
     return assemble([film], mixed, outs=[out]).note
 
 
