@@ -52,9 +52,17 @@ class _ByHost(httpx.AsyncBaseTransport):
         return await self._of[host].transport().handle_async_request(request)
 
 
-@asynccontextmanager
-async def market(folder: Path, patch: pytest.MonkeyPatch, *names: str, **settings: Any) -> AsyncIterator[Market]:
-    """A world where these providers have keys and are the fakes."""
+@dataclass
+class Fakes:
+    """The fakes in the providers' places: the settings that give them keys, and what fetches their results."""
+
+    fakes: dict[str, Fake]
+    settings: dict[str, Any]
+    fetch: Fetcher
+
+
+def in_place_of_providers(patch: pytest.MonkeyPatch, *names: str) -> Fakes:
+    """These providers are fakes from now on."""
     fakes = {name: FAKES[name]() for name in names}
     load = providers.load
 
@@ -62,16 +70,31 @@ async def market(folder: Path, patch: pytest.MonkeyPatch, *names: str, **setting
         return partial(load(name), transport=fakes[name].transport()) if name in fakes else load(name)
 
     patch.setattr(providers, "load", with_fake)
-    address = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 443))]
-    patch.setattr(socket, "getaddrinfo", lambda *_, **__: address)
+    resolve = socket.getaddrinfo
+
+    def public(host: Any, *rest: Any, **options: Any) -> Any:
+        """An address that one may fetch from; this machine's own stays."""
+        at = host if host in {"127.0.0.1", "localhost"} else "93.184.216.34"
+        return resolve(at, *rest, **options)
+
+    patch.setattr(socket, "getaddrinfo", public)
     keys = {"provider_keys": {name: fake.key for name, fake in fakes.items()}}
-    fetch = Fetcher(transport=_ByHost(fakes))
+    return Fakes(fakes, keys, Fetcher(transport=_ByHost(fakes)))
+
+
+@asynccontextmanager
+async def market(folder: Path, patch: pytest.MonkeyPatch, *names: str, **settings: Any) -> AsyncIterator[Market]:
+    """A world where these providers have keys and are the fakes."""
+    stand_ins = in_place_of_providers(patch, *names)
     async with running(
-        folder, patch, change=lambda services: replace(services, fetch=fetch), **{**keys, **settings}
+        folder,
+        patch,
+        change=lambda services: replace(services, fetch=stand_ins.fetch),
+        **{**stand_ins.settings, **settings},
     ) as world:
-        yield Market(world, fakes)
+        yield Market(world, stand_ins.fakes)
         await world.services.providers.close()
-        await fetch.close()
+        await stand_ins.fetch.close()
 
 
 Stalls = Callable[..., Awaitable[Market]]

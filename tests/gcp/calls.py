@@ -76,6 +76,8 @@ class _Rows(UnaryStreamClientInterceptor):  # type: ignore[misc]  # gRPC is unty
         name = method(details)
         if name == "BatchGetDocuments":
             self._bill.reads += len(request.documents)
+        elif name == "RunQuery" and request.structured_query.from_[0].collection_id == "breakers":
+            self._bill.looks += max(1, sum(answer.HasField("document") for answer in answers))
         elif name == "RunQuery":
             self._bill.reads += max(1, sum(answer.HasField("document") for answer in answers))
         else:  # an aggregation: one for up to a thousand index entries
@@ -102,9 +104,10 @@ class _Writes(UnaryUnaryClientInterceptor):  # type: ignore[misc]  # gRPC is unt
 
 @dataclass
 class Bill:
-    """Billed operations: document reads, document writes, tasks created."""
+    """Billed operations: document reads (of the breakers: `looks`), document writes, tasks created."""
 
     reads: int = 0
+    looks: int = 0
     writes: int = 0
     task_creations: int = 0
 
@@ -113,7 +116,7 @@ class Bill:
         return [_Rows(self), _Writes(self)]
 
     def clear(self) -> None:
-        self.reads = self.writes = self.task_creations = 0
+        self.reads = self.looks = self.writes = self.task_creations = 0
 
 
 async def _replayed(answers: list[Any]) -> AsyncIterator[Any]:

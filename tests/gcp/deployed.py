@@ -15,6 +15,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from functions.market import Fakes
 from simulation.world import BASE, KEY, QUEUES, _client, _wire, settings, token
 from taskreel import wiring
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
@@ -83,8 +84,9 @@ async def deployed(
     firestore: str,
     storage: LocalStorage,
     interceptors: Sequence[Any] = (),
+    stand_ins: Fakes | None = None,
 ) -> AsyncIterator[Deployed]:
-    """The system for the time of the block, with a fresh project and bucket."""
+    """The system for the time of the block, with a fresh project and bucket; `stand_ins` are its providers."""
     bucket, project = f"test-{uuid4().hex}", f"test-{uuid4().hex}"
     storage.server.buckets.create_bucket(bucket, {})
     made: list[Deployed] = []
@@ -96,10 +98,14 @@ async def deployed(
         blobs = CloudStorage(bucket, emulator=storage.url, signing_key=storage.signing_key)
         for adapter in (store, tasks, blobs):
             stack.push_async_callback(adapter.close)
-        chosen = settings(folder)
+        chosen = settings(folder, **(stand_ins.settings if stand_ins else {}))
         clock = ShiftedClock()
         services = replace(wiring.build(chosen, clock), store=store, tasks=tasks, blobs=blobs)
         stack.callback(services.workers.close)
+        if stand_ins is not None:
+            services = replace(services, fetch=stand_ins.fetch)
+            stack.push_async_callback(stand_ins.fetch.close)
+            stack.push_async_callback(services.providers.close)
         _wire(patch, chosen, services)
         api, processor, maintenance = map(_client, ("jobs_api", "task_processor", "maintenance"))
         for client in (api, processor, maintenance):

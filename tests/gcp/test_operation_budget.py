@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from taskreel_local.cost import PLAIN_JOB
+from functions.market import KITE, in_place_of_providers
+from taskreel_local.cost import BOUGHT, LOOKS, PLAIN_JOB, POLL, STATUS_READ, SWEEP, Operations
 from taskreel_local.emulators import LocalStorage
 
 from .calls import Bill
@@ -17,7 +19,9 @@ from .deployed import Deployed, deployed
 
 pytestmark = pytest.mark.emulator
 
-PLAIN = {"prompt": "a kite", "options": {"width": 64, "height": 64, "studio": {"mode": "noop"}}}
+PLAIN = {"prompt": "a kite", "provider": "studio", "options": {"width": 64, "height": 64, "studio": {"mode": "noop"}}}
+
+SAID = {"text": "Hello.", "provider": "elevenlabs"}
 
 
 @pytest.fixture
@@ -49,6 +53,12 @@ async def finished(cloud: Deployed, count: int = 1) -> list[str]:
     return ids
 
 
+def as_priced(counted: Bill, priced: Operations) -> None:
+    """A dispatch is an operation too."""
+    found = (counted.reads, counted.writes, 2 * counted.task_creations)
+    assert found == (priced.reads, priced.writes, priced.task_operations), "`taskreel cost` counts otherwise"
+
+
 async def test_a_plain_job_is_four_reads_six_writes_and_two_task_operations(cloud: Deployed, bill: Bill) -> None:
     await finished(cloud)  # the user's first job also opens the account
     bill.clear()
@@ -58,8 +68,33 @@ async def test_a_plain_job_is_four_reads_six_writes_and_two_task_operations(clou
     assert counted.reads <= 4
     assert counted.writes <= 6
     assert counted.task_creations == 1  # and its dispatch is the second operation
-    priced = (PLAIN_JOB.reads, PLAIN_JOB.writes, PLAIN_JOB.task_operations)
-    assert (counted.reads, counted.writes, 2 * counted.task_creations) == priced, "`taskreel cost` counts otherwise"
+    assert counted.looks == 0
+    as_priced(counted, PLAIN_JOB)
+
+
+@pytest.mark.parametrize("case", [("bfl", KITE, "image-generation", 2), ("elevenlabs", SAID, "audio-synthesis", 0)])
+async def test_a_job_at_a_provider_costs_what_is_priced(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    firestore_address: str,
+    local_storage: LocalStorage,
+    bill: Bill,
+    case: tuple[str, dict[str, Any], str, int],
+) -> None:
+    provider, body, job_type, polls = case
+    stand_ins = in_place_of_providers(monkeypatch, provider)
+    stand_ins.fakes[provider].polls = polls - 1  # then it is ready
+    async with deployed(tmp_path, monkeypatch, firestore_address, local_storage, bill.interceptors, stand_ins) as cloud:
+        await finished(cloud)
+        bill.clear()
+        answer = await cloud.api.post(f"/api/jobs/{job_type}", json=body)
+        assert answer.status_code == 202, answer.text
+        await cloud.deliveries(1 + 1 + polls)
+        counted = replace(bill)
+        done = (await cloud.api.get(f"/api/jobs/{answer.json()['jobId']}")).json()
+    assert (done["status"], done["servedBy"]) == ("COMPLETED", provider), done["error"]
+    assert 1 <= counted.looks <= LOOKS.reads
+    as_priced(counted, PLAIN_JOB + BOUGHT + POLL * polls)
 
 
 async def test_reading_a_status_is_one_read(cloud: Deployed, bill: Bill) -> None:
@@ -67,6 +102,7 @@ async def test_reading_a_status_is_one_read(cloud: Deployed, bill: Bill) -> None
     bill.clear()
     assert (await cloud.api.get(f"/api/jobs/{job_id}")).status_code == 200
     assert (bill.reads, bill.writes) == (1, 0)
+    as_priced(bill, STATUS_READ)
 
 
 async def test_reading_a_result_is_one_read(cloud: Deployed, bill: Bill) -> None:
@@ -105,6 +141,7 @@ async def test_a_sweep_that_finds_nothing_is_one_read(cloud: Deployed, bill: Bil
     bill.clear()
     await cloud.sweep()
     assert (bill.reads, bill.writes, bill.task_creations) == (1, 0, 0)
+    as_priced(bill, SWEEP)
 
 
 async def test_a_repeated_delivery_is_one_read(cloud: Deployed, bill: Bill) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import click
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel_local.cost import JOBS, PRICES, Bill, cost, monthly_bill, parse_mix
+from taskreel.adapters.providers import bfl, google, replicate
+from taskreel_local.cost import JOBS, POLL, Bill, cost, monthly_bill, parse_mix, prices
 
 MIX = {"image": 70.0, "video": 20.0, "upscale": 10.0}
 
@@ -17,8 +20,9 @@ def line(bill: Bill, item: str) -> float:
     return next(each.dollars for each in bill.control if each.item == item)
 
 
-def test_a_million_plain_jobs_cost_at_most_ten_dollars() -> None:
-    assert monthly_bill(1_000_000, {"image": 1}).control_dollars <= 10
+@pytest.mark.parametrize("location", ["europe-central2", "us-central1"])
+def test_a_million_plain_jobs_cost_at_most_ten_dollars(location: str) -> None:
+    assert monthly_bill(1_000_000, {"plain": 1}, location=location, status_reads=0).control_dollars <= 10
 
 
 def test_idle_costs_nothing() -> None:
@@ -27,24 +31,34 @@ def test_idle_costs_nothing() -> None:
 
 def test_writes_are_counted_above_the_free_tier() -> None:
     # 6 a job, 20,000 a day free, $0.09 for 100,000.
-    assert line(monthly_bill(1_000_000, {"image": 1}), "Firestore writes") == pytest.approx(
-        (6_000_000 - 600_000) * 0.9e-6
-    )
+    bill = monthly_bill(1_000_000, {"plain": 1}, location="us-central1")
+    assert line(bill, "Firestore writes") == pytest.approx((6_000_000 - 600_000) * 0.9e-6)
+
+
+def test_a_region_of_the_second_tier_is_dearer_and_its_free_seconds_fewer() -> None:
+    first, second = prices("us-central1")["Cloud Run CPU"], prices("europe-central2")["Cloud Run CPU"]
+    assert second.dollars == pytest.approx(0.0000336)
+    assert second.free * second.dollars == pytest.approx(first.free * first.dollars)
 
 
 def test_a_task_that_runs_once_is_two_operations() -> None:
-    assert line(monthly_bill(1_000_000, {"text": 1}), "Cloud Tasks") == pytest.approx(0.40)
+    assert line(monthly_bill(1_000_000, {"plain": 1}), "Cloud Tasks") == pytest.approx(0.40)
 
 
-def test_a_video_is_polled_by_tasks_of_its_own() -> None:
-    assert JOBS["video"].task_operations == JOBS["image"].task_operations + 4 * 2
+@pytest.mark.parametrize(
+    ("kind", "seconds", "every"),
+    [("image", 10, bfl.POLL_AFTER), ("upscale", 9, replicate.POLL_AFTER), ("video", 120, google.POLL_AFTER)],
+)
+def test_a_kind_is_polled_as_often_as_its_adapter_asks(kind: str, seconds: int, every: timedelta) -> None:
+    polls = (JOBS[kind].task_operations - JOBS["text"].task_operations) / POLL.task_operations
+    assert polls == timedelta(seconds=seconds) / every
 
 
 def test_a_free_tier_is_given_once() -> None:
     bill = monthly_bill(1_000_000, MIX)
     used = sum(each.used for each in (*bill.control, *bill.work) if each.item == "Cloud Run CPU")
     billed = sum(each.billed for each in (*bill.control, *bill.work) if each.item == "Cloud Run CPU")
-    assert used - billed == pytest.approx(PRICES["Cloud Run CPU"].free)
+    assert used - billed == pytest.approx(prices("europe-central2")["Cloud Run CPU"].free)
 
 
 @given(st.integers(0, 10**8), st.integers(0, 10**6))
@@ -61,7 +75,7 @@ def test_the_mix_is_a_proportion(scale: float) -> None:
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
-        ("sculpture=1", "there is no kind 'sculpture'; there are image"),
+        ("sculpture=1", "there is no kind 'sculpture'; there are plain"),
         ("image", "'image' should read image=70"),
         ("image=-1", "cannot have a share below nothing"),
         ("image=0", "add up to nothing"),
@@ -77,3 +91,4 @@ def test_the_command_prints_the_bill_and_its_sources() -> None:
     assert result.exit_code == 0
     assert "Control plane, each million of these jobs" in result.output
     assert "cloud.google.com/tasks/pricing" in result.output
+    assert "1.3 times Oregon's is assumed" in result.output
