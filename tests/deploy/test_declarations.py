@@ -127,6 +127,15 @@ def test_every_provider_has_its_secret_and_the_processor_alone_reads_it() -> Non
     assert keys <= set(services["task-processor"]["secrets"])
 
 
+def test_who_checks_webhooks_and_who_asks_for_them_have_their_secrets() -> None:
+    services = declared("services.yaml")["services"]
+    bound = {name for name, service in services.items() if "WEBHOOK_SECRETS" in service["secrets"]}
+    assert bound == {"jobs-api", "task-processor"}
+    (step,) = [step for step in planned("secrets", WEBHOOK_SECRETS='{"bfl": "xxxx"}') if "WEBHOOK_SECRETS" in step]
+    assert "taskreel-webhook-secrets" in step
+    assert "xxxx" not in str(step)
+
+
 def test_keys_stay_out_of_what_is_printed() -> None:
     """A secret's value and the scheduler's header are added by the shell, to a command that is already printed."""
     steps = planned("secrets", INTERNAL_API_KEY="k" * 32, BFL_API_KEY="b" * 32) + planned(

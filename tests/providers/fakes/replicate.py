@@ -55,7 +55,6 @@ class FakeReplicate(Fake):
             Route("/v1/models/{owner}/{name}/predictions", self._create, methods=["POST"]),
             Route("/v1/predictions/{id}", self._poll),
             Route("/v1/predictions/{id}/cancel", self._cancel, methods=["POST"]),
-            Route("/v1/webhooks/default/secret", self._secret),
         ]
 
     def authorised(self, request: Request) -> bool:
@@ -103,10 +102,6 @@ class FakeReplicate(Fake):
             return self.refusal(404, "Not found", "The requested resource could not be found.")
         self.cancelled.add(id_)
         return JSONResponse(self._prediction(request, id_, "canceled"))
-
-    async def _secret(self, request: Request) -> Response:
-        self.enter(request)
-        return JSONResponse({"key": "whsec_c2VjcmV0"})
 
     def _prediction(self, request: Request, id_: str, status: str) -> dict[str, Any]:
         get = self.own(request, f"/v1/predictions/{id_}")

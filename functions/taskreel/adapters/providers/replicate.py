@@ -88,10 +88,6 @@ class Replicate:
         """Let go of connections."""
         await self._http.close()
 
-    async def webhook_secret(self) -> str:
-        """The secret that `verify_webhook` needs."""
-        return str((await self._http.call("GET", "/v1/webhooks/default/secret")).get("key", ""))
-
     def _done(self, reply: Mapping[str, Any], request: Generation) -> Done:
         if reply.get("data_removed"):
             raise PermanentError("replicate has removed the result, an hour after it was made", code="result_expired")
