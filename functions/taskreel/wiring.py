@@ -51,8 +51,10 @@ KEY_NAMES: Mapping[str, str] = {
     "fal": "FAL_KEY",
 }
 
-#: Who signs webhooks and is told in each request where to call, so that the address can name the job.
-WEBHOOKS = frozenset({"bfl", "fal", "replicate"})
+#: Who signs webhooks and is told in each request where to call, so that the address can name the job…
+TOLD_WHERE_TO_CALL = frozenset({"bfl", "fal", "replicate"})
+#: …and who calls for a whole account, at an address that is set there.
+WEBHOOKS = TOLD_WHERE_TO_CALL | {"openai"}
 
 
 class SystemClock:
@@ -283,7 +285,7 @@ def _providers(chosen: Settings, workers: Workers, clock: Clock) -> Providers:
 def _provider(chosen: Settings, name: str) -> Provider:
     """One real provider. Its module is imported now, when it is first used."""
     options: dict[str, Any] = {}
-    if name in WEBHOOKS and name in chosen.webhook_secrets:
+    if name in TOLD_WHERE_TO_CALL and name in chosen.webhook_secrets:
         url = f"{chosen.api_base_url.rstrip('/')}/api/webhooks/{name}"
         options["webhook"] = Webhook(url, chosen.webhook_secrets[name].get_secret_value())
     key: Any = chosen.provider_keys[name].get_secret_value() if name in chosen.provider_keys else None

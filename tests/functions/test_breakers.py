@@ -11,6 +11,7 @@ from functions.asking import IMAGE, problem, read, submitted
 from functions.market import KITE, Market, Stalls
 from providers.fakes import Mischief
 from providers.fakes.bfl import signed
+from providers.fakes.openai import signed as response_signed
 from taskreel.ports import Query
 
 # ── Circuit breakers ─────────────────────────────────────────────────────────────────────────────
@@ -161,6 +162,7 @@ async def test_the_list_of_providers_shows_models_and_prices_and_no_key(stalls: 
 # ── Webhooks ─────────────────────────────────────────────────────────────────────────────────────
 
 SECRET = "a-secret-of-ours"
+STANDARD_SECRET = "whsec_c2VjcmV0IG9mIG91cnM="
 
 
 async def test_a_webhook_brings_the_poll_forward(stalls: Stalls) -> None:
@@ -179,6 +181,25 @@ async def test_a_webhook_brings_the_poll_forward(stalls: Stalls) -> None:
     assert (await read(ada, job))["status"] == "COMPLETED"
     again = await shop.world.api.post(url, content=body, headers=headers)
     assert (again.status_code, again.json()) == (202, {"hastened": False})
+
+
+async def test_a_webhook_for_a_whole_account_finds_the_job_by_its_operation(stalls: Stalls) -> None:
+    shop = await stalls("openai", webhook_secrets={"openai": STANDARD_SECRET})
+    ada, path = shop.user(), "/api/webhooks/openai"
+    job = await submitted(ada, {"task": "text", "input": "A lamp", "provider": "openai"}, "/api/jobs/ai-processing")
+    await shop.world.settle()
+    (operation,) = shop.fakes["openai"].operations
+    shop.fakes["openai"].operations[operation] = 0
+    now = int(shop.world.now().timestamp())
+    headers, body = response_signed("resp_of_somebody_else", STANDARD_SECRET, now)
+    assert (await shop.world.api.post(path, content=body, headers=headers)).json() == {"hastened": False}
+    headers, body = response_signed(operation, STANDARD_SECRET, now)
+    problem(await shop.world.api.post(path, content=body + b" ", headers=headers), 401, "bad_webhook")
+    answer = await shop.world.api.post(path, content=body, headers=headers)
+    assert (answer.status_code, answer.json()) == (202, {"hastened": True})
+    await shop.world.settle()
+    assert (await read(ada, job))["status"] == "COMPLETED"
+    assert (await shop.world.job(job["jobId"])).document()["operationIds"] == ()
 
 
 async def test_a_webhook_that_does_not_hold_does_nothing(stalls: Stalls) -> None:

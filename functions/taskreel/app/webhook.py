@@ -10,22 +10,33 @@ from taskreel.app.services import Services
 from taskreel.domain.claim import alarm
 from taskreel.domain.errors import NotFoundError
 from taskreel.domain.job import Job, Status, UnitRun, UnitState
-from taskreel.ports import Transaction
+from taskreel.ports import Query, Transaction
 
 
 async def hear(services: Services, provider: str, job_id: str, headers: Mapping[str, str], body: bytes) -> bool:
     """Whether the job's poll was brought forward. A webhook that holds may name what is over, or unknown to us.
 
+    `job_id` is "" where the provider calls for its whole account: then the operation leads to the job.
     Raises NotFoundError for a provider that may not call, UnauthenticatedError for a signature that does not hold.
     """
     verify = services.providers.webhooks.get(provider)
     if verify is None:
         raise NotFoundError(f"No webhooks of {provider!r} are expected here.")
     operation_id = verify(headers, body, services.clock.now())
+    job_id = job_id or await _whose(services, operation_id)
+    if not job_id:
+        return False
     job = await services.store.transaction(lambda tx: _hasten(services, tx, provider, job_id, operation_id))
     if job is not None:
         await send(services, job)
     return job is not None
+
+
+async def _whose(services: Services, operation_id: str) -> str:
+    """The job that has such an operation; "" when none has."""
+    of_it = Query(collection="jobs", where=(("operationIds", "array-contains", operation_id),), limit=1)
+    found = await services.store.query(of_it)
+    return found[0].id if found else ""
 
 
 async def _hasten(services: Services, tx: Transaction, provider: str, job_id: str, operation_id: str) -> Job | None:

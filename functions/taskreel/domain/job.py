@@ -193,6 +193,9 @@ class Job(Value):
     #: …except in these steps.
     redo: tuple[str, ...] = ()
 
+    #: As stored: the ids of what runs elsewhere, by which a call from there finds the job; `document` sets them.
+    operation_ids: tuple[str, ...] = ()
+
     #: The jobs that wait for this one to end, to be told; the sweep finds those that are not here.
     waiters: tuple[str, ...] = ()
 
@@ -294,6 +297,11 @@ class Job(Value):
     def finished_steps(self) -> frozenset[str]:
         """The steps of which nothing has to be done again."""
         return frozenset(name for name, run in self.steps.items() if run.state is StepState.DONE and not run.failed)
+
+    def document(self) -> dict[str, Any]:
+        """The job as the store keeps it."""
+        ids = tuple(str(operation["id"]) for operation in self.operations if "id" in operation)
+        return super(Job, self.model_copy(update={"operation_ids": ids})).document()
 
     @property
     def operations(self) -> tuple[dict[str, Any], ...]:

@@ -1,6 +1,10 @@
 """Provider webhooks: what is sent along so that one comes, and whether one that came is genuine.
 
 A webhook only says "look now": the state is read by `poll`, so a lost, late or doubled one does no harm.
+
+BFL, fal and Replicate are told in each request where to call. OpenAI calls one address for all of an account's texts;
+its pictures and speech come in the answer. Runway and Stability have no webhooks, ElevenLabs none for speech or music,
+Google none for Gemini's answers or Veo.
 """
 
 from __future__ import annotations
