@@ -9,7 +9,7 @@ from PIL import Image
 from taskreel.domain.errors import PermanentError
 from taskreel.media.draw import draw
 from taskreel.media.scene.noise import Dice
-from taskreel.media.scene.plan import read
+from taskreel.media.scene.plan import COLOUR_WORDS, read
 from taskreel.media.upscale import upscale
 from unit.media.looking import pixels_of
 
@@ -79,6 +79,37 @@ def test_a_storm_by_the_lighthouse_is_read_as_sea_storm_lightning_and_rain() -> 
     plan = read("A lighthouse in a storm", Dice("x").of("plan"))
     assert (plan.mood, plan.place) == ("storm", "sea")
     assert plan.things >= {"lighthouse", "lightning", "rain"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "colours"),
+    [
+        ("a red fox in the snow", {"fox": "red"}),
+        ("a small blue sailing boat and a white cat", {"boat": "blue", "cat": "white"}),
+        ("a cat under a red sky", {}),
+        ("a fox", {}),
+    ],
+)
+def test_colours_belong_to_the_thing_that_they_stand_before(prompt: str, colours: dict[str, str]) -> None:
+    plan = read(prompt, Dice("x").of("plan"))
+    assert plan.colours == {thing: COLOUR_WORDS[word] for thing, word in colours.items()}
+
+
+def test_a_boat_has_the_colour_that_the_prompt_names(tmp_path: Path) -> None:
+    def blueness(colour: str) -> float:
+        draw(f"a {colour} boat on the sea", seed=5, width=160, height=90, out=tmp_path / "a.png")
+        hull = pixels_of(tmp_path / "a.png").astype(float)
+        return float((hull[..., 2] - hull[..., 0]).max())
+
+    assert blueness("blue") > blueness("red") + 60
+
+
+def test_a_fox_is_drawn_as_a_fox_in_rust_red(tmp_path: Path) -> None:
+    draw("a red fox in the snow", seed=5, width=320, height=180, out=tmp_path / "a.png")
+    pixels = pixels_of(tmp_path / "a.png").astype(int)
+    rust = (pixels[..., 0] > pixels[..., 1] + 60) & (pixels[..., 1] > pixels[..., 2] + 15)
+    assert 0.005 < rust.mean() < 0.1
+    assert read("a red fox", Dice("x").of("plan")).things == {"fox"}
 
 
 @pytest.mark.parametrize(

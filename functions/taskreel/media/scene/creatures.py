@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from taskreel.media.scene.body import backlit
-from taskreel.media.scene.canvas import Point, Stencil
+from taskreel.media.scene.canvas import Colour, Point, Stencil
 from taskreel.media.scene.landmarks import LAMP, ground_at
 from taskreel.media.scene.noise import ramp, sample
 from taskreel.media.scene.palette import invented, mix, rgb
+from taskreel.media.scene.plan import COLOUR_WORDS
 from taskreel.media.scene.sky import Scene
 
 FACING = 0.5
@@ -28,7 +29,7 @@ def paint_figure(scene: Scene) -> None:
     height = unit * 0.26
     shape = scene.canvas.stencil(x - height * 0.5, foot - height * 1.15, x + height * 0.5, foot + 2)
     _person(shape, x, foot, height)
-    backlit(scene, shape, scene.palette.land * 0.75, rim=0.85)
+    backlit(scene, shape, scene.tint("figure", scene.palette.land * 0.75), rim=0.85)
     if scene.palette.dark or scene.plan.mood in ("dusk", "fog", "storm"):
         lantern = (x + height * 0.3, foot - height * 0.4)
         scene.canvas.glow(lantern, unit * 0.09, rgb("ffb54a"), 0.5)
@@ -103,7 +104,7 @@ def paint_cat(scene: Scene) -> None:
         shape.line(tail[i : i + 2], h * 0.075 * (1 - i / 40))
         shape.ellipse(tail[i], h * 0.037 * (1 - i / 40), h * 0.037 * (1 - i / 40))
     fur = mix(scene.palette.land, rgb("2a1a14"), 0.4) * 0.8
-    backlit(scene, shape, fur, rim=0.9)
+    backlit(scene, shape, scene.tint("cat", fur), rim=0.9)
     _eyes(scene, [at(-0.075, 0.775), at(0.075, 0.775)], h * 0.038, "b8ff5a")
 
 
@@ -116,6 +117,56 @@ def _eyes(scene: Scene, eyes: list[Point], size: float, colour: str) -> None:
         pupil.ellipse(eye, size * 0.26, size * 0.7)
         scene.canvas.cut(pupil, rgb("080808"))
         scene.canvas.glow(eye, size * 1.6, rgb(colour), 0.25)
+
+
+def paint_fox(scene: Scene) -> None:
+    """A fox that stands and listens: rust-red, with a white throat and tip of the tail, and dark legs."""
+    x, foot = _place(scene, 0.36, 0.08)
+    h = scene.unit * 0.27
+    facing = 1 if x < scene.canvas.width / 2 else -1
+    rust = mix(rgb("c4581f"), scene.palette.land, 0.4 if scene.palette.dark else 0.1)
+    fur = rust if scene.plan.colours.get("fox") == COLOUR_WORDS["red"] else scene.tint("fox", rust)
+    white, dark = mix(rgb("f2e8da"), fur, 0.15), mix(fur, rgb("120c0a"), 0.78)
+
+    def part(colour: Colour, *outlines: list[Point], rim: float = 0.0) -> None:
+        shape = scene.canvas.stencil(x - h * 1.3, foot - h * 1.1, x + h * 1.1, foot + h * 0.05)
+        for outline in outlines:
+            shape.curve([(x + facing * u * h, foot - v * h) for u, v in outline])
+        backlit(scene, shape, colour, rim=rim)
+
+    def leg(u: float, lean: float) -> list[Point]:
+        return [
+            (u - 0.06, 0.36),
+            (u + 0.06, 0.36),
+            (u + lean + 0.035, 0.02),
+            (u + lean + 0.08, 0),
+            (u + lean - 0.03, 0),
+        ]
+
+    part(dark, leg(0.3, 0.03), leg(-0.28, 0.04))
+    part(
+        fur,
+        [(-0.36, 0.5), (-0.6, 0.5), (-0.95, 0.3), (-1.12, 0.2), (-0.95, 0.13), (-0.66, 0.22), (-0.36, 0.4)],
+        rim=0.6,
+    )
+    part(white, [(-0.93, 0.3), (-1.2, 0.2), (-0.93, 0.13), (-0.98, 0.21)])
+    body = [(-0.42, 0.52), (-0.1, 0.56), (0.2, 0.6), (0.36, 0.58), (0.4, 0.44), (0.28, 0.3), (0, 0.32), (-0.34, 0.3)]
+    part(fur, body, [(0.18, 0.5), (0.24, 0.66), (0.4, 0.78), (0.52, 0.66), (0.42, 0.5), (0.34, 0.4)], rim=0.7)
+    part(dark, leg(0.2, -0.02), leg(-0.36, -0.03), rim=0.3)
+    part(fur, [(-0.46, 0.44), (-0.3, 0.5), (-0.22, 0.34), (-0.32, 0.2), (-0.42, 0.24)])
+    part(white, [(0.3, 0.44), (0.38, 0.62), (0.46, 0.64), (0.44, 0.52), (0.37, 0.36)])
+    for back, tip in ((0.34, 0.36), (0.45, 0.49)):
+        part(dark, [(back - 0.05, 0.8), (tip - 0.02, 1.03), (tip + 0.02, 1.03), (back + 0.1, 0.82)], rim=0.5)
+    head = [(0.28, 0.74), (0.34, 0.86), (0.46, 0.88), (0.56, 0.8), (0.74, 0.7), (0.76, 0.66), (0.66, 0.63), (0.44, 0.6)]
+    part(fur, head, rim=0.7)
+    part(white, [(0.38, 0.64), (0.52, 0.72), (0.7, 0.69), (0.72, 0.655), (0.64, 0.63), (0.46, 0.6)])
+    part(rgb("0a0808"), *[_dot(u, v, r) for u, v, r in ((0.755, 0.685, 0.024), (0.535, 0.765, 0.018))])
+
+
+def _dot(u: float, v: float, radius: float) -> list[Point]:
+    return [
+        (u + radius * float(np.cos(turn)), v + radius * float(np.sin(turn))) for turn in np.linspace(0, 2 * np.pi, 12)
+    ]
 
 
 def paint_wolf(scene: Scene) -> None:
@@ -155,7 +206,7 @@ def paint_wolf(scene: Scene) -> None:
             ]
         )
     shape.curve([at(-0.4, 0.54), at(-0.52, 0.5), at(-0.64, 0.26), at(-0.6, 0.2), at(-0.5, 0.32), at(-0.4, 0.4)])
-    backlit(scene, shape, scene.palette.land * 0.7, rim=0.85)
+    backlit(scene, shape, scene.tint("wolf", scene.palette.land * 0.7), rim=0.85)
 
 
 def paint_whale(scene: Scene) -> None:
@@ -188,7 +239,7 @@ def paint_whale(scene: Scene) -> None:
     )
     shape.curve([at(-0.2, -0.08), at(-0.1, -0.32), at(0.02, -0.36), at(-0.03, -0.14)])
     colour = mix(mix(scene.palette.land, scene.palette.haze, 0.35), rgb("28405a"), 0.4)
-    backlit(scene, shape, colour, rim=0.5)
+    backlit(scene, shape, scene.tint("whale", colour), rim=0.5)
 
 
 def paint_fish(scene: Scene) -> None:
@@ -206,7 +257,9 @@ def paint_fish(scene: Scene) -> None:
             ]
         )
         shape.polygon([(x + turn * u * h, y + v * h) for u, v in ((-0.7, 0), (-1.45, -0.5), (-1.2, 0), (-1.45, 0.5))])
-        colour = mix(hues[int(rng.integers(2, 5))], scene.palette.haze, float(rng.uniform(0.05, 0.5)))
+        colour = mix(
+            scene.tint("fish", hues[int(rng.integers(2, 5))]), scene.palette.haze, float(rng.uniform(0.05, 0.5))
+        )
         backlit(scene, shape, colour, rim=0.5)
 
 
@@ -233,7 +286,7 @@ def paint_robot(scene: Scene) -> None:
     body.box(x - h * 0.05, foot - h * 0.76, x + h * 0.05, foot - h * 0.68)
     u = (scene.canvas.x[:, body.left : body.left + body.width] - x) / h
     v = scene.canvas.y[body.top : body.top + body.height] / h
-    metal = mix(rgb("8d9aa8"), scene.palette.land, 0.55 if scene.palette.dark else 0.2)
+    metal = mix(scene.tint("robot", rgb("8d9aa8")), scene.palette.land, 0.55 if scene.palette.dark else 0.2)
     sheen = 0.7 + 0.5 * ramp(u * np.sign(scene.lamp[0] - x), -0.3, 0.3) + 0.1 * sample(scene.dice.grain, u, v)
     scene.canvas.paint(body.mask(), metal[:, None, None] * sheen, top=body.top, left=body.left)
     eye = rgb("6ff6ff")
@@ -261,4 +314,4 @@ def paint_birds(scene: Scene) -> None:
             ]
             flock.polygon(wing)
         flock.ellipse((x, y), size * 0.16, size * 0.09)
-    canvas.cut(flock, mix(scene.palette.land, scene.palette.haze, 0.12))
+    canvas.cut(flock, scene.tint("birds", mix(scene.palette.land, scene.palette.haze, 0.12)))

@@ -43,7 +43,8 @@ def _tower(scene: Scene, x: float, foot: float, lamp: Point) -> None:
     share = (y - head) / (foot - head)
     red = (np.floor(share * 6.2) % 2 == 0)[None].astype(np.float32)
     dim = 0.62 if scene.palette.dark else 0.95
-    colours = (rgb("f4efe6")[:, None, None] * (1 - red) + rgb("c0322f")[:, None, None] * red) * dim
+    stripe = scene.tint("lighthouse", rgb("c0322f"))
+    colours = (rgb("f4efe6")[:, None, None] * (1 - red) + stripe[:, None, None] * red) * dim
     column(scene, shape, colours, x, bottom)
     for share_up in (0.28, 0.55, 0.8):
         lit_window(scene, (x, foot - (foot - head) * share_up), unit * 0.009, unit * 0.02, WINDOW)
@@ -186,7 +187,8 @@ def paint_house(scene: Scene) -> None:
     w, h = unit * 0.12, unit * 0.105
     walls = canvas.stencil(x - w * 1.3, foot - h * 2.2, x + w * 1.3, foot + 2)
     walls.box(x - w, foot - h, x + w, foot)
-    column(scene, walls, mix(rgb("b98f62"), scene.palette.land, 0.5 if scene.palette.dark else 0.2), x, w * 1.3)
+    wood = scene.tint("house", mix(rgb("b98f62"), scene.palette.land, 0.5 if scene.palette.dark else 0.2))
+    column(scene, walls, wood, x, w * 1.3)
     roof = canvas.stencil(x - w * 1.4, foot - h * 2.4, x + w * 1.4, foot)
     roof.polygon(
         [

@@ -63,7 +63,7 @@ def paint_boat(scene: Scene) -> None:
     hull = canvas.stencil(x - h * 0.7, foot - h * 1.2, x + h * 0.8, foot + h * 0.2)
     hull.curve([at(-0.46, 0.12), at(-0.46, 0.13), at(0.5, 0.15), at(0.5, 0.14), at(0.34, -0.03), at(-0.32, -0.03)])
     hull.line([at(0, 0.1), at(0, 1.06)], h * 0.016)
-    backlit(scene, hull, mix(scene.palette.land, rgb("4a1f18"), 0.4), rim=0.6)
+    backlit(scene, hull, scene.tint("boat", mix(scene.palette.land, rgb("4a1f18"), 0.4)), rim=0.6)
     _wake(scene, (x, foot), h)
 
 
@@ -96,7 +96,9 @@ def _balloon(scene: Scene, at: Point, r: float, near: float, rng: np.random.Gene
     gore = np.arcsin(np.clip(u / width, -1, 1)) / np.pi * 10
     hues = invented(rng)
     stripes: Field = (np.floor(gore) % 2).astype(np.float32)
-    colour = hues[2][:, None, None] * (1 - stripes) + hues[3][:, None, None] * stripes
+    named = scene.tint("balloon", hues[2])
+    other = hues[3] if named is hues[2] else named * 0.8
+    colour = named[:, None, None] * (1 - stripes) + other[:, None, None] * stripes
     side = np.sign(scene.lamp[0] - x) or 1.0
     shade = 0.55 + 0.55 * ramp(u / width * side, -0.9, 0.8)
     tones = colour * shade
@@ -171,6 +173,7 @@ def paint_tree(scene: Scene) -> None:
             scene.plan.mood, "3f7d34"
         )
     )
+    leaf = scene.tint("tree", leaf)
     for depth, lift in ((0.0, 0.0), (0.45, -0.012), (0.85, -0.024)):
         crown = canvas.stencil(x - unit * 0.45, foot - unit * 0.72, x + unit * 0.45, foot)
         for tip in tips:
@@ -212,7 +215,7 @@ def paint_flowers(scene: Scene) -> None:
     canvas, rng, unit = scene.canvas, scene.chance("flowers"), scene.unit
     start = min(float(scene.ground.min()) if scene.ground.size else scene.horizon, canvas.height * 0.8)
     named = [hues for word, hues in BY_NAME.items() if word in scene.plan.text]
-    hues = [rgb(str(rng.choice(named[0] if named else FLOWERS))) for _ in range(3)]
+    hues = [scene.tint("flowers", rgb(str(rng.choice(named[0] if named else FLOWERS)))) for _ in range(3)]
     for near in np.linspace(0, 1, 9):
         y = start + (canvas.height * 1.03 - start) * near**1.3
         count = int(260 * (1 - 0.84 * near) * canvas.width / unit)

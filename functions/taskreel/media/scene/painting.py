@@ -43,6 +43,7 @@ STANDING: dict[str, Painter] = {
 }
 IN_FRONT: dict[str, Painter] = {
     "flowers": objects.paint_flowers,
+    "fox": creatures.paint_fox,
     "wolf": creatures.paint_wolf,
     "robot": creatures.paint_robot,
     "cat": creatures.paint_cat,

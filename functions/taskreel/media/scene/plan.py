@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +56,8 @@ THING_WORDS = {
     "planet": "planet|saturn|jupiter|orbit|space$|cosmos|galax|interstellar",
     "balloon": "balloon|airship|zeppelin",
     "cat": "cat$|cats$|kitten|kitty|panther",
-    "wolf": "wolf|wolves|dog$|fox|coyote|hound",
+    "fox": "fox$|foxes|vixen",
+    "wolf": "wolf|wolves|dog$|coyote|hound",
     "whale": "whale|dolphin|orca",
     "fish": "fish$|reef|coral|shark|turtle|aquarium",
     "robot": "robot|android$|cyborg|mech$|automaton",
@@ -92,18 +94,45 @@ HOME = {  # where a thing stands when the prompt names no place
     "fish": "underwater",
     "robot": "city",
 }
+COLOUR_WORDS = {
+    "red": "c2362b",
+    "scarlet": "d0301f",
+    "crimson": "a51c30",
+    "orange": "e07b26",
+    "golden": "d9a521",
+    "gold": "d9a521",
+    "yellow": "e8c83a",
+    "green": "3f8f46",
+    "emerald": "1f9d68",
+    "turquoise": "30b8b0",
+    "teal": "1f7f80",
+    "blue": "2f63b8",
+    "purple": "7a3fa0",
+    "violet": "7a4fc0",
+    "pink": "e58aa8",
+    "brown": "7a4b2a",
+    "white": "f0ece4",
+    "silver": "b9c0c8",
+    "grey": "83888d",
+    "gray": "83888d",
+    "black": "141416",
+}
 USUAL_MOODS = {"sea": "sunset", "city": "dusk", "lake": "dawn", "hills": "day", "mountains": "dawn", "forest": "forest"}
 WEATHERS = ("storm", "fog", "snow", "noir")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`place` is None for a prompt that names nothing that can be seen: it gets an abstract picture."""
+    """`place` is None for a prompt that names nothing that can be seen: it gets an abstract picture.
+
+    `colours` has the hex digits of those things whose colour the prompt names.
+    """
 
     mood: str
     place: str | None
     text: str
     things: frozenset[str]
+    colours: Mapping[str, str]
 
     def has(self, *things: str) -> bool:
         """Is any of these in the picture?"""
@@ -121,7 +150,7 @@ def read(prompt: str, rng: np.random.Generator) -> Plan:
     mood = moods[0] if moods else USUAL_MOODS.get(place or "", str(rng.choice(["day", "sunset", "dawn", "dusk"])))
     if place in ("desert", "space", "underwater") and mood not in moods:
         mood = place
-    return Plan(mood=mood, place=place, text=text, things=things)
+    return Plan(mood=mood, place=place, text=text, things=things, colours=_colours(text, things))
 
 
 def _place(text: str, things: frozenset[str], moods: list[str]) -> str | None:
@@ -133,6 +162,17 @@ def _place(text: str, things: frozenset[str], moods: list[str]) -> str | None:
             return place
     seen = things - {"fireflies"}
     return "hills" if seen or set(moods) - {"dream", "noir"} else None
+
+
+def _colours(text: str, things: frozenset[str]) -> dict[str, str]:
+    """What the prompt names within two words before the thing: "a red fox", "the blue sailing boat"."""
+    found = {}
+    for thing in things:
+        words = THING_WORDS[thing].replace("$", r"(?!\w)")
+        named = re.search(rf"\b({'|'.join(COLOUR_WORDS)})\s+(?:[\w'-]+\s+){{0,2}}?(?:{words})", text)
+        if named:
+            found[thing] = COLOUR_WORDS[named[1]]
+    return found
 
 
 def _says(text: str, words: str) -> bool:

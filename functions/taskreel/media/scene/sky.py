@@ -42,6 +42,11 @@ class Scene:
         """A part's own randomness."""
         return self.dice.of(part)
 
+    def tint(self, thing: str, otherwise: Colour) -> Colour:
+        """The colour that the prompt names for a thing, in this light; else the other."""
+        named = self.plan.colours.get(thing)
+        return otherwise if named is None else mix(rgb(named), self.palette.land, 0.4 if self.palette.dark else 0.1)
+
     @property
     def unit(self) -> int:
         """Pixels of the shorter side."""
