@@ -312,5 +312,5 @@ async def test_a_thousand_jobs_leave_their_pipeline_in_peace(tmp_path: Path, mon
         seconds = (world.now() - began).total_seconds()
         assert job["credits"]["captured"] == 1000
         # A look is two writes: the lease, and what it saw.
-        assert made[0].counts[job["jobId"]] <= 2 * seconds + 5
+        assert made[0].counts[job["jobId"]] <= seconds + 5
         assert (await world.job(job["jobId"])).status is Status.COMPLETED
