@@ -66,14 +66,16 @@ class Api:
         answer = await self._send(f"/api/jobs/{job.job_type}", job.body, headers, params)
         if answer.status_code in {401, 403}:
             raise click.ClickException(f"the API does not accept the token: {_reason(answer)}")
-        if answer.is_error:
+        if answer.headers.get("Idempotency-Replayed") == "true" or _code(answer) == "idempotency_key_reused":
+            # The second: its time has come since, or its rule has changed.
+            report.done["had been submitted before"] += 1
+        elif answer.is_error:
             report.refused.append((job.old.label, _reason(answer)))
         elif self.dry_run:
             report.done["would be submitted"] += 1
             report.credits += answer.json()["cost"]
         else:
-            again = answer.headers.get("Idempotency-Replayed") == "true"
-            report.done["had been submitted before" if again else "submitted"] += 1
+            report.done["submitted"] += 1
 
     def _token(self, job: NewJob) -> str:
         if self.jwt_secret and job.user:
@@ -98,6 +100,12 @@ class Api:
                     return answer
             await asyncio.sleep(attempt)
         raise AssertionError("unreachable")
+
+
+def _code(answer: httpx.Response) -> str | None:
+    """A problem's code."""
+    is_problem = answer.headers.get("Content-Type", "").startswith("application/problem+json")
+    return answer.json().get("code") if is_problem else None
 
 
 def _reason(answer: httpx.Response) -> str:
