@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -166,6 +167,41 @@ async def test_what_cannot_be_depended_on_is_refused(world: World, ada: httpx.As
     assert paths(await ada.post(IMAGE, json=stranger)) == {"dependsOn"}
     wrong = after(mine, prompt=f"{{{{jobs.{mine['jobId']}.result.title}}}}", options={"width": 1})
     assert paths(await ada.post(IMAGE, json=wrong)) == {"options.width"}
+
+
+@pytest.mark.parametrize("query", ["", "?validateOnly=true"])
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"prompt": "{{jobs.job_1.result.title}}"}, "prompt refers to job job_1: name it in dependsOn"),
+        ({"prompt": "x", "options": {"providerOptions": {"a": ["{{ jobs.job_1.x }}"]}}}, "providerOptions.a[0] refers"),
+        ({"prompt": "\\u007b{jobs.job_1.result.title}}"}, "name it in dependsOn"),
+    ],
+)
+async def test_a_reference_to_a_job_that_is_not_depended_on_is_refused(
+    query: str, body: dict[str, Any], says: str, ada: httpx.AsyncClient
+) -> None:
+    content = json.dumps(body).replace("\\\\u", "\\u")
+    refused = problem(await ada.post(f"{IMAGE}{query}", content=content), 422, "invalid_request")
+    assert refused["errors"][0]["path"] == "dependsOn"
+    assert says in refused["detail"]
+    assert (await balance(ada))["held"] == 0
+
+
+async def test_a_reference_that_can_never_be_read_is_refused(ada: httpx.AsyncClient) -> None:
+    story = await submitted(ada, {"prompt": "a fox", "numSequences": 2}, STORY)
+    unread = f"{{{{jobs.{story['jobId']}..title}}}}"
+    assert paths(await ada.post(IMAGE, json=after(story, prompt=unread))) == {"prompt"}
+    many = [f"{{{{jobs.{story['jobId']}.result.title}}}}"] * 502
+    body = {"prompts": many[:90], "dependsOn": [{"jobId": story["jobId"]}]}
+    body["options"] = {"providerOptions": {"all": many}}
+    assert paths(await ada.post("/api/jobs/batch-generation", json=body)) == {"options.providerOptions.all[410]"}
+
+
+async def test_braces_that_name_no_job_are_only_words(world: World, ada: httpx.AsyncClient) -> None:
+    job = await submitted(ada, {**studio("noop"), "prompt": "{{jobs}} {{ jobs, many }} {{steps.a.result}} {{x"})
+    await world.settle()
+    assert await status(ada, job) == "COMPLETED"
 
 
 async def test_a_job_that_never_began_is_replayed_and_not_retried(world: World, ada: httpx.AsyncClient) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import httpx
 import pytest
 
-from functions.asking import balance, problem, read, submitted
+from functions.asking import balance, paths, problem, read, submitted
 from simulation.world import World, running
 from taskreel.domain.job import Job, Status
 from taskreel.ports import Query, Store, Transaction
@@ -238,23 +238,122 @@ async def test_a_part_of_a_pipeline_is_not_retried_alone(world: World, ada: http
     assert refused["parentId"] == job["jobId"]
 
 
+def spoken(**fields: Any) -> dict[str, Any]:
+    return {"type": "audio-synthesis", "payload": {"text": "Once.", **fields}}
+
+
 @pytest.mark.parametrize(
     ("steps", "path", "says"),
     [
-        ({"a": step(after=["b"]), "b": step(after=["a"])}, "", "cycle: "),
-        ({"a": step(after=["nobody"])}, "", "nobody"),
+        ({"a": step(after=["b"]), "b": step(after=["a"])}, "steps", "cycle: "),
+        ({"a": step(after=["nobody"])}, "steps.a.after[0]", "nobody"),
         ({"a": {"type": "nothing"}}, "steps.a.type", "there is no job type"),
         ({"a": {"type": "image-generation", "payload": {"prompt": ""}}}, "steps.a.payload.prompt", "at least 1"),
-        ({"a": {**step(), "payload": {"prompt": "{{steps.a..b}}"}}}, "", "not an expression"),
+        ({"a": {**step(), "payload": {"prompt": "{{steps.a..b}}"}}}, "steps.a.payload.prompt", "not an expression"),
+        ({"a": {**step(), "payload": {"prompt": "{" * 40_000 + "}}"}}}, "steps.a.payload.prompt", "39,998 characters"),
+        ({"a": {**step(), "payload": {"prompt": "{{" + "(" * 300 + "}}"}}}, "steps.a.payload.prompt", "expression"),
+        ({"a": {**step(), "payload": {"prompt": "{{item}}"}}}, "steps.a.payload.prompt", "without it there is no item"),
+        ({"a": {**step(), "payload": {"prompt": "{{payload.input.x}}"}}}, "steps.a.payload", "names nothing"),
+        ({"a": step(forEach="hello")}, "steps.a.forEach", "must be a list"),
+        ({"a": step(forEach=[0] * 1001)}, "steps.a.forEach", "1,001 jobs"),
+        ({"a": step(forEach=[10**30])}, "steps.a.forEach[0]", "64 bits"),
+        ({"a": {**step(), "payload": {**image(), "__a__": 1}}}, "steps.a.payload", "'__a__' is not a name"),
+        ({"": step()}, "steps", "is not a name"),
+        ({"a": step(), "b": spoken(provider="nobody")}, "steps.b.payload.provider", "There is no provider 'nobody'"),
+        ({"a": step(), "b": spoken(provider=["nobody", "x"])}, "steps.b.payload.provider", "no provider 'nobody'"),
+        (
+            {"b": {**spoken(provider="nobody", language="{{item}}"), "forEach": "{{payload.input}}"}},
+            "steps.b.payload.provider",
+            "no provider 'nobody'",
+        ),
+        (
+            {"a": STORY, "b": {**spoken(provider="nobody"), "payload": "{{steps.a.result}}"}},
+            "steps.b.payload",
+            "should be an object",
+        ),
+        (
+            {"a": {**spoken(provider="{{item}}"), "forEach": ["studio", "nobody"]}},
+            "steps.a.payload.provider",
+            "no provider 'nobody'",
+        ),
+        (
+            {"a": {**fan("noop"), "payload": {"prompt": "x", "options": {"width": "{{item}}"}}, "forEach": [512, 1]}},
+            "steps.a.payload.options.width",
+            "greater than or equal to 64",
+        ),
+        (
+            {"a": {"type": "pipeline", "payload": {"steps": {"b": spoken(provider="nobody")}}}},
+            "steps.a.payload.steps.b.payload.provider",
+            "no provider 'nobody'",
+        ),
+        (
+            {
+                "s": STORY,
+                "a": {
+                    "type": "pipeline",
+                    "payload": {
+                        "input": "{{steps.s.result}}",
+                        "steps": {"b": {**spoken(provider="nobody"), "forEach": "{{payload.input.scenes}}"}},
+                    },
+                },
+            },
+            "steps.a.payload.steps.b.payload.provider",
+            "no provider 'nobody'",
+        ),
+        (
+            {"a": {"type": "movie-creation", "payload": {"prompt": "x", "providers": {"music": "nobody"}}}},
+            "steps.a.payload.providers.music",
+            "no provider 'nobody'",
+        ),
     ],
 )
 async def test_a_pipeline_that_cannot_work_costs_nothing(
     steps: dict[str, Any], path: str, says: str, ada: httpx.AsyncClient
 ) -> None:
-    refused = problem(await ada.post(PIPELINE, json={"steps": steps}), 422, "invalid_request")
-    assert says in refused["detail"]
-    assert path in refused["errors"][0]["path"]
+    for query in ("", "?validateOnly=true"):
+        refused = problem(await ada.post(f"{PIPELINE}{query}", json={"steps": steps}), 422, "invalid_request")
+        assert says in refused["detail"]
+        assert path == refused["errors"][0]["path"]
     assert (await balance(ada))["held"] == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("movie-creation", {"prompt": "x", "providers": {"voice": "nobody"}}, "providers.voice"),
+        (
+            "movie-creation",
+            {"prompt": "x", "providers": {"clips": "nobody"}, "clips": True},
+            "providers.clips",
+        ),
+        ("movie-creation", {"prompt": "x", "provider": "nobody"}, "provider"),
+        ("scene-creation", {"prompt": "x", "provider": "nobody"}, "provider"),
+        ("world-building", {"prompt": "x", "provider": "nobody"}, "provider"),
+    ],
+)
+async def test_who_cannot_do_a_part_is_refused_where_it_was_named(
+    path: str, body: dict[str, Any], field: str, ada: httpx.AsyncClient
+) -> None:
+    assert paths(await ada.post(f"/api/jobs/{path}", json=body)) == {field}
+    assert (await balance(ada))["held"] == 0
+
+
+async def test_words_in_braces_are_only_words_to_a_movie(world: World, ada: httpx.AsyncClient) -> None:
+    prompt = "a {{kite}} for {{steps.story.result}}, {{{{item}}}} and {{"
+    movie = {"prompt": prompt, "numSequences": 1, "narration": "none", "music": False}
+    job = await submitted(ada, movie, "/api/jobs/movie-creation")
+    await world.advance(1)
+    (story,) = await jobs_of(world, job["jobId"], "story")
+    assert story.payload["prompt"] == prompt
+
+
+async def test_a_pipeline_is_quoted_step_by_step(ada: httpx.AsyncClient) -> None:
+    steps = {"story": STORY, "pictures": {**PICTURES, "maxItems": 4}}
+    quoted = (await ada.post(f"{PIPELINE}?validateOnly=true", json={"steps": steps})).json()
+    assert quoted["cost"] == 5
+    assert quoted["servedBy"] == "studio"
+    assert quoted["steps"] == {name: {"servedBy": "studio", "usd": 0} for name in steps}
+    assert quoted["usd"] == 0
 
 
 async def test_a_reference_to_nothing_names_itself(world: World, ada: httpx.AsyncClient) -> None:

@@ -73,6 +73,29 @@ async def test_what_no_store_can_keep_is_refused(ada: httpx.AsyncClient, options
     assert (await ada.get("/api/jobs")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("job_type", "body", "wrong"),
+    [
+        ("pipeline", {"steps": {"a": {"type": "image-upscale"}}, "input": {"y": 10**23}}, {"input.y"}),
+        ("pipeline", {"steps": {"a": {"type": "x", "payload": {"": 1}}}}, {"steps.a.payload"}),
+        ("ai-processing", {"task": "text", "input": "x", "parameters": {"x": 10**23}}, {"parameters.x"}),
+        (
+            "ai-processing",
+            {"task": "text", "input": "x", "parameters": {"schema": {"a": 2**63}}},
+            {"parameters.schema.a"},
+        ),
+        ("video-composition", {"scenes": [{"dialogue": [{"n": 10**23}]}]}, {"scenes[0].dialogue[0].n"}),
+        ("video-composition", {"scenes": [{"id": 10**23}]}, {"scenes[0].id"}),
+        ("movie-creation", {"prompt": "x", "budget": 10**23}, {"budget"}),
+        ("video-assembly", {"sceneVideos": [{"order": 1}]}, {"sceneVideos[0]"}),
+    ],
+)
+async def test_no_field_holds_what_no_store_can_keep(
+    ada: httpx.AsyncClient, job_type: str, body: Any, wrong: set[str]
+) -> None:
+    assert paths(await ada.post(f"/api/jobs/{job_type}", json=body)) == wrong
+
+
 async def test_a_body_over_one_mebibyte_is_too_large(ada: httpx.AsyncClient) -> None:
     body = b'{"prompt": "' + b"x" * (1 << 20) + b'"}'
     problem(await ada.post(IMAGE, content=body), 413, "too_large")

@@ -188,6 +188,13 @@ async def test_lists_are_narrowed(world: World, ada: httpx.AsyncClient, query: s
     assert len((await ada.get(f"/api/jobs?{query}")).json()["jobs"]) == count
 
 
+@pytest.mark.parametrize("query", ["jobType=nope", "status=nope"])
+async def test_a_list_of_what_there_is_not_says_what_there_is(ada: httpx.AsyncClient, query: str) -> None:
+    refused = problem(await ada.get(f"/api/jobs?{query}"), 422, "invalid_request")
+    assert [error["path"] for error in refused["errors"]] == [query.partition("=")[0]]
+    assert ("image-generation" if "Type" in query else "COMPLETED") in refused["detail"]
+
+
 async def test_a_user_lists_only_their_own_jobs(world: World, ada: httpx.AsyncClient) -> None:
     await submitted(ada)
     bob = world.as_user("bob")

@@ -122,6 +122,7 @@ async def test_validate_only_tells_the_cost_and_creates_nothing(world: World, ad
         "cost": 5,
         "credits": {"available": 100, "sufficient": True},
         "servedBy": "studio",
+        "usd": 0,
     }
     assert (await ada.get("/api/jobs")).json()["jobs"] == []
     assert (await world.services.store.get("accounts", "ada")) is None

@@ -165,7 +165,8 @@ def _within(
         maker = job_type.maker(submission, step)
         errors = [{**one, "path": maker if one["path"] == "provider" else one["path"]} for one in found]
     message = f"{errors[0]['path'] or step}: {error.message}" if len(errors) == 1 else error.message
-    return InvalidError(message, code=error.code, errors=errors)
+    code = error.code if isinstance(error, InvalidError) else None
+    return InvalidError(message, code=code, errors=errors)
 
 
 def _sum(prices: Iterable[float | None]) -> float | None:

@@ -151,7 +151,7 @@ async def _new_job(services: Services, caller: Caller, request: Request) -> Job:
 async def _plan(services: Services, request: Request) -> Plan:
     """What it comes to, as far as that is known; what is taken over need not be planned."""
     if isinstance(request.submission, Waiting):
-        return Plan()
+        return Plan(usd=None)
     plan = await plan_of(services, request.job_type, request.submission, without=request.finished)
     units = tuple(request.kept.get(place, unit) for place, unit in enumerate(plan.units))
     return replace(plan, units=units)

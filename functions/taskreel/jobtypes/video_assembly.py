@@ -15,7 +15,8 @@ CREDITS = 2
 
 def _bare_url(given: Any) -> Any:
     """A scene as the older guides have it: an object with its URL and its order."""
-    return given["url"] if isinstance(given, dict) and set(given) <= {"url", "sceneId", "order", "duration"} else given
+    known = isinstance(given, dict) and "url" in given and set(given) <= {"url", "sceneId", "order", "duration"}
+    return given["url"] if known else given
 
 
 Video = Annotated[MediaUrl, BeforeValidator(_bare_url)]
