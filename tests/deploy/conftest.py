@@ -58,7 +58,7 @@ class Cloud:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=900,
             check=False,
         )
 
@@ -206,8 +206,8 @@ def emulated(settings: Mapping[str, str], public_key: bytes) -> Iterator[dict[st
 
 
 @contextmanager
-def project(folder: Path) -> Iterator[Cloud]:
-    """An empty project, with the declarations cut down to what a test can wait for."""
+def project(folder: Path, infra: Path) -> Iterator[Cloud]:
+    """An empty project, and what is declared for it."""
     google = FakeGoogle()
     server = serve(google)
     with local_cloud_tasks() as cloudtasks:
@@ -216,7 +216,6 @@ def project(folder: Path) -> Iterator[Cloud]:
         (folder / "functions").mkdir()
         (folder / "functions" / "main.py").write_text("def jobs_api(request): return 'not the real one'\n")
         env = environment(server.server_address[1], folder / "home")
-        infra = small_infra(folder / "infra")
         yield Cloud(google, {**env, "TASKREEL_INFRA": str(infra), "TASKREEL_SOURCE": str(folder / "functions")})
     server.shutdown()
     server.server_close()
@@ -226,5 +225,6 @@ def project(folder: Path) -> Iterator[Cloud]:
 def cloud(gcloud: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """One project, which the tests of the scripts take through its life in order."""
     del gcloud
-    with project(tmp_path_factory.mktemp("cloud")) as cloud:
+    folder = tmp_path_factory.mktemp("cloud")
+    with project(folder, small_infra(folder / "infra")) as cloud:
         yield cloud

@@ -1,0 +1,34 @@
+"""All that infra/ declares, made once and found again: no queue, index, role or secret is left out of the scripts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT, project
+from .test_declarations import declared
+
+pytestmark = [
+    pytest.mark.emulator,
+    pytest.mark.skipif(not os.environ.get("CI"), reason="five minutes of gcloud: CI=1 runs it"),
+]
+
+
+def test_everything_declared_is_made_once_and_found_again(gcloud: str, tmp_path: Path) -> None:
+    del gcloud
+    with project(tmp_path, ROOT / "infra") as cloud:
+        cloud.ok("provision")
+        cloud.ok("deploy")
+        google = cloud.google
+        assert len(google.of("run")) == len(declared("services.yaml")["services"])
+        assert len(google.of("indexes")) == len(declared("firestore.indexes.json")["indexes"])
+        assert len(google.of("fields")) == len(declared("firestore.indexes.json")["fieldOverrides"])
+        assert len(google.of("iam")) == len(declared("iam.yaml")["accounts"])
+        cloud.writes()
+        told = [line for line in cloud.ok("doctor").splitlines() if not line.startswith("ok ")]
+        assert told == ["All is as declared."]
+        assert cloud.ok("provision") == "Nothing to change.\n"
+        assert cloud.ok("deploy").startswith("Nothing to change.")
+        assert cloud.writes() == []
