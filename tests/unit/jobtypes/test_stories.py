@@ -57,6 +57,40 @@ def test_a_story_has_as_many_scenes_as_asked_for_and_repeats_none_in_a_row(count
     assert all(one["narration"] != other["narration"] for one, other in pairs)
 
 
+@pytest.mark.parametrize("prompt", ["A floating city", "The drowned kingdom", "Neon city at night"])
+def test_a_capital_of_the_prompts_beginning_does_not_stand_within_a_sentence(prompt: str) -> None:
+    world = dream_world({"subject": prompt, "seed": 1, "placeCount": 3, "characterCount": 3})
+    texts = [world["concept"], told(prompt)["logline"], *(scene["narration"] for scene in told(prompt)["scenes"])]
+    begins = prompt.split(maxsplit=1)[0]
+    assert not any(re.search(rf"[a-z,] {begins}\b", text) for text in texts), texts
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Zwei Bäcker teilen einen Ofen",
+        "Une renarde cherche sa maison",
+        "Un faro en la tormenta",
+        "Två vänner",
+        "灯台守",
+    ],
+)
+def test_a_prompt_in_another_language_is_quoted_and_the_result_says_that_english_is_written(prompt: str) -> None:
+    story = told(prompt)
+    assert "English only" in story["note"]
+    assert f"“{prompt}”" in story["logline"]
+    assert not re.search(rf"\b(?:an?|the) {re.escape(prompt)}", str(story))
+    world = dream_world({"subject": prompt, "seed": 1, "placeCount": 3, "characterCount": 3})
+    assert f"the world of “{prompt}”" in world["concept"]
+
+
+@pytest.mark.parametrize(
+    "prompt", [*PROMPTS, "a café in Los Angeles", "El Niño and the sea", "UN peacekeepers", "Red van"]
+)
+def test_an_english_prompt_is_known_as_one(prompt: str) -> None:
+    assert "note" not in told(prompt)
+
+
 @given(st.text(min_size=1, max_size=200).filter(str.strip), st.integers(0, 2**32 - 1))
 def test_any_prompt_gives_whole_sentences(prompt: str, seed: int) -> None:
     for scene in told(prompt, seed)["scenes"]:

@@ -62,6 +62,17 @@ PREPOSITIONS = _words(
     "after before with without from into onto to for about against along around towards toward within aboard amid "
     "until who that which when where while because as but and or of"
 )
+#: Little words of other languages that no English sentence has.
+FOREIGN_WORDS = _words(
+    "der das ein eine einen einem einer eines und ist mit im zwei drei dem zu nicht von für auf aus wird sich "
+    "les une des du et est dans avec sur aux qui sa leur dans cherche il elle "
+    "los las una un por que del el su y es está "
+    "gli di che della nel alla uno sono cerca "
+    "um uma com ao pelo não "
+    "het een voor zijn "
+    "och ett att det som på är jag og til "
+    "w z jest się nie jego"
+)
 STOP_WORDS = DETERMINERS | NUMBERS | PREPOSITIONS | _words("is are was were be been being has have had it")
 
 

@@ -10,6 +10,7 @@ from taskreel.adapters.providers.studio.lexicon import (
     AGENT_ENDINGS,
     AGENTS,
     DETERMINERS,
+    FOREIGN_WORDS,
     GENRES,
     HE,
     HER_WORDS,
@@ -42,6 +43,7 @@ class Premise:
     """`hero` and `thing` are noun phrases without an article ("lighthouse keeper"); `deed` a verb and what follows."""
 
     text: str
+    english: bool
     hero: str
     named: bool
     plural: bool
@@ -81,23 +83,33 @@ class _Hero:
 
 def read_premise(prompt: str, genre: str | None, random: Random) -> Premise:
     """The premise of a prompt. Two prompts with other words give other premises."""
-    text = _WISH.sub("", " ".join(prompt.split())).strip(" .!?\"'") or prompt.strip()
+    text = _within_a_sentence(_WISH.sub("", " ".join(prompt.split())).strip(" .!?\"'") or prompt.strip())
+    english = is_english(text)
     words = [word for word in _WORD.findall(text) if word[0].isalnum()] or ["something"]
-    at = _verb(words)
+    at = _verb(words) if english else 0
     subject, place = _split_place(words[:at] if at else words)
     rest = words[at:] if at else []
     genre_name = _genre(genre, text)
     kind = GENRES[genre_name]
-    hero = _hero(subject, rest, random)
-    thing = _object(rest) if hero.acts else "" if _family_of(" ".join(subject)) else " ".join(subject)
+    hero = _hero(subject if english else [], rest, random)
+    thing = (
+        "note"
+        if not english
+        else _object(rest)
+        if hero.acts
+        else ""
+        if _family_of(" ".join(subject))
+        else " ".join(subject)
+    )
     given = thing or random.choice(kind.things)
     name, friend = _names(hero, random)
     return Premise(
         text=text,
+        english=english,
         hero=hero.phrase,
         named=hero.name != "",
         plural=hero.plural,
-        deed=_deed(rest, given, plural=hero.plural) if hero.acts else f"comes upon {indefinite(text)}",
+        deed=_deed(rest, given, plural=hero.plural) if hero.acts else f"comes upon {_met(text, english=english)}",
         thing=bare(given),
         setting=_place_in(rest) or place,
         family=_family_of(text) or kind.home,
@@ -115,6 +127,14 @@ def keywords(text: str) -> tuple[str, ...]:
     """The words that carry the meaning, in order, each once."""
     found = (word.lower() for word in _WORD.findall(text) if len(word) > 2)
     return tuple(dict.fromkeys(word for word in found if word not in STOP_WORDS and not _is_verb(word)))
+
+
+def is_english(text: str) -> bool:
+    """Whether it looks so: an English little word, or no letter or little word of another language."""
+    words = {word.lower() for word in _WORD.findall(text) if not word.isupper()}
+    if words & (STOP_WORDS - FOREIGN_WORDS):
+        return True
+    return text.isascii() and not words & FOREIGN_WORDS
 
 
 def definite(phrase: str) -> str:
@@ -199,6 +219,18 @@ def _hero(subject: list[str], rest: list[str], random: Random) -> _Hero:
     several = " and " in phrase or (subject[:1] and subject[0].lower() in NUMBERS) or is_plural(head_of(phrase))
     kept = phrase if " and " in phrase else bare(phrase)
     return _Hero(_lowered(kept), "", bool(several), THEY if several else _pronouns(phrase, random))
+
+
+def _within_a_sentence(text: str) -> str:
+    """Without the capital of its beginning, unless that may be a name's."""
+    first, _, others = text.partition(" ")
+    low = first.lower()
+    common = low in AGENTS | STOP_WORDS or _family_of(low)
+    return low + text[len(first) :] if common and not others[:1].isupper() else text
+
+
+def _met(text: str, *, english: bool) -> str:
+    return indefinite(text) if english else f"a note that reads “{text}”"
 
 
 def _lowered(phrase: str) -> str:

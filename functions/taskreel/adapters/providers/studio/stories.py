@@ -15,6 +15,7 @@ from taskreel.adapters.providers.studio.reading import (
     definite,
     head_of,
     indefinite,
+    is_english,
     is_plural,
     keywords,
     read_premise,
@@ -104,7 +105,7 @@ def _dice(params: Mapping[str, Any]) -> Random:
 
 def _about_language(params: Mapping[str, Any]) -> dict[str, Any]:
     wanted = str(params.get("language") or "en").lower()
-    return {} if wanted.startswith("en") else {"note": ENGLISH_ONLY}
+    return {} if wanted.startswith("en") and is_english(str(params["subject"])) else {"note": ENGLISH_ONLY}
 
 
 # ── Words ────────────────────────────────────────────────────────────────────────────────────────
@@ -312,6 +313,8 @@ def _world_name(premise: Premise, random: Random) -> str:
 
 def _what(premise: Premise) -> str:
     acted = premise.deed in premise.text
+    if not premise.english:
+        return f"the world of “{premise.text}”"
     return f"the world in which {premise.text}" if acted else indefinite(premise.text)
 
 
