@@ -119,7 +119,7 @@ def read_premise(prompt: str, genre: str | None, random: Random) -> Premise:
         friend=friend,
         genre_name=genre_name,
         genre=kind,
-        keywords=keywords(text),
+        keywords=keywords(text) if english else (),
     )
 
 

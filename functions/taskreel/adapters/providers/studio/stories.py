@@ -315,7 +315,9 @@ def _what(premise: Premise) -> str:
     acted = premise.deed in premise.text
     if not premise.english:
         return f"the world of “{premise.text}”"
-    return f"the world in which {premise.text}" if acted else indefinite(premise.text)
+    if acted:
+        return f"the world in which {premise.text}"
+    return f"the world of {indefinite(premise.text)}" if premise.hero in premise.text else indefinite(premise.text)
 
 
 def _world_place(premise: Premise, vista: tuple[str, str], random: Random, world: str) -> dict[str, str]:
