@@ -43,7 +43,7 @@ async def test_a_refusal_says_what_is_left_and_what_it_would_cost(stalls: Stalls
     shop = await stalls("bfl")
     job = await done(shop, {"first": pictures(3), "second": pictures(3, after=["first"])}, maxUsd=0.2)
     assert (job["error"]["code"], job["error"]["step"]) == ("price_cap_exceeded", "second")
-    assert "maxUsd leaves, $0.000. " in job["error"]["message"]
+    assert "Step second: $0.000 of the pipeline's maxUsd are left for job 2. " in job["error"]["message"]
     assert "costs about $0.040" in job["error"]["message"]
     assert (job["costUsd"], job["credits"]["captured"]) == (0.12, 3)
     assert (await balance(shop.user()))["held"] == 0

@@ -37,7 +37,7 @@ class Advance:
         self._pipeline: Pipeline = job_type.pipeline(submission)
         # A pipeline within a pipeline holds nothing itself: the outer one holds what this one was reckoned at.
         self._budget = job.credits.held if job.parent_id is None else cost_of(job_type, submission)
-        self._steps = {name: job.steps.get(name, StepRun()) for name in self._pipeline.order()}
+        self._steps = {**self._pipeline.unbegun(), **job.steps}
         self._tried = job.tried
         self._found: dict[str, list[Job]] = {}
 
@@ -65,9 +65,9 @@ class Advance:
 
     async def _move(self) -> JobError | None:
         """Each step in order, as far as it may go now; the error that ends the pipeline, if one does."""
-        for name, step in self._in_order():
+        for name, before in self._steps.items():
             try:
-                run = self._steps[name] = await self._step(name, step, self._steps[name])
+                run = self._steps[name] = await self._step(name, self._pipeline.steps[name], before)
             except (PermanentError, InvalidError) as failure:
                 category = Category.PERMANENT
                 return JobError(code=failure.code, category=category, message=failure.message, step=name)
@@ -264,9 +264,6 @@ class Advance:
     def _weights(self) -> Mapping[str, int]:
         """What each step may cost at its widest, in credits."""
         return budget_of(self._pipeline)
-
-    def _in_order(self) -> list[tuple[str, Step]]:
-        return [(name, self._pipeline.steps[name]) for name in self._pipeline.order()]
 
     def _all(self, state: StepState) -> bool:
         return all(run.state is state for run in self._steps.values())

@@ -39,10 +39,8 @@ class PriceCap:
             job = await child(self._services, self._parent, place, job_type, submission, most)
         except InvalidError as error:
             await unit_plan(self._services, job_type, submission)  # says what is wrong whatever it costs
-            message = (
-                f"Step {place.step} would cost more than the pipeline's maxUsd leaves, ${most:.3f}. {error.message}"
-            )
-            raise PermanentError(message, code="price_cap_exceeded") from None
+            message = f"Step {place.step}: ${most:.3f} of the pipeline's maxUsd are left for job {place.index}"
+            raise PermanentError(f"{message}. {error.message}", code="price_cap_exceeded") from None
         self._left = max(0.0, round(self._left - usd_of(job), 6))
         return job
 

@@ -103,6 +103,10 @@ class Pipeline(Value):
         """The steps so that each comes after what it needs."""
         return list(TopologicalSorter({name: sorted(step.needs) for name, step in self.steps.items()}).static_order())
 
+    def unbegun(self) -> dict[str, StepRun]:
+        """Every step before anything has happened, in order."""
+        return {name: StepRun(type=self.steps[name].type, place=place) for place, name in enumerate(self.order())}
+
     def following(self, first: str) -> frozenset[str]:
         """`first` and every step that needs it, however far down."""
         found = {first}
@@ -127,11 +131,14 @@ class StepState(StrEnum):
 
 
 class StepRun(Value):
-    """How far a step is. `width` and `cost` are known when it starts; `spent` is the credits of what succeeded.
+    """How far the step at `place` (from 0) is.
 
-    `adopted` counts the jobs that an earlier round, or the pipeline that this one replays, had done already.
+    `width` and `cost` are known when it starts; `spent` is the credits of what succeeded. `adopted` counts the jobs
+    that an earlier round, or the pipeline that this one replays, had done already.
     """
 
+    type: str
+    place: int
     state: StepState = StepState.WAITING
     width: int | None = None
     adopted: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -60,20 +61,24 @@ def error_view(job: Job) -> dict[str, Any] | None:
 
 def step_views(job: Job) -> list[StepView]:
     """A pipeline's steps in order; none while its payload waits for other jobs."""
+    steps = job.steps or _unbegun(job)
+    return [_step_view(name, run) for name, run in sorted(steps.items(), key=lambda step: step[1].place)]
+
+
+def _unbegun(job: Job) -> Mapping[str, StepRun]:
     job_type = JOB_TYPES[job.job_type]
     if job_type.pipeline is None:
-        return []
+        return {}
     try:
-        pipeline = job_type.pipeline(job_type.submission.model_validate(job.payload))
+        return job_type.pipeline(job_type.submission.model_validate(job.payload)).unbegun()
     except ValidationError:
-        return []
-    return [_step_view(name, pipeline.steps[name].type, job.steps.get(name, StepRun())) for name in pipeline.order()]
+        return {}
 
 
-def _step_view(name: str, job_type: str, run: StepRun) -> StepView:
+def _step_view(name: str, run: StepRun) -> StepView:
     return StepView(
         name=name,
-        type=job_type,
+        type=run.type,
         status=run.state,
         width=run.width,
         ended=run.ended,

@@ -128,7 +128,7 @@ def test_a_fan_out_of_no_list_or_of_unlike_ones_fails(for_each: Any) -> None:
 
 @given(st.integers(0, 50), st.integers(0, 50))
 def test_a_step_is_done_between_nothing_and_all(width: int, ended: int) -> None:
-    run = StepRun(state=StepState.RUNNING, width=max(width, ended), ended=min(width, ended))
+    run = StepRun(type="t", place=0, state=StepState.RUNNING, width=max(width, ended), ended=min(width, ended))
     assert 0 <= run.fraction <= 1
-    assert StepRun(state=StepState.DONE).fraction == 1
-    assert StepRun().fraction == 0
+    assert StepRun(type="t", place=0, state=StepState.DONE).fraction == 1
+    assert StepRun(type="t", place=0).fraction == 0

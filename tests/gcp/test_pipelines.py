@@ -1,4 +1,4 @@
-"""Replays of replays on Firestore, whose queries take at most thirty values of a field."""
+"""Pipelines on Firestore, whose maps have no order and whose queries take at most thirty values of a field."""
 
 from __future__ import annotations
 
@@ -30,3 +30,15 @@ async def test_forty_replays_in_a_row_find_what_the_first_job_made(
             assert job["status"] == "COMPLETED", job["error"]
         assert job["credits"]["captured"] == 0
         assert [item["status"] for item in job["result"]["items"]] == ["done", "done"]
+
+
+async def test_a_pipeline_shows_its_steps_in_order_and_lists_its_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, firestore_address: str, local_storage: LocalStorage
+) -> None:
+    async with deployed(tmp_path, monkeypatch, firestore_address, local_storage) as cloud:
+        steps = {"zebra": STEP, "ape": {**STEP, "after": ["zebra"]}}
+        job = (await cloud.api.post("/api/jobs/pipeline", json={"steps": steps}, headers=WAIT)).json()
+        assert [(step["name"], step["status"]) for step in job["steps"]] == [("zebra", "done"), ("ape", "done")]
+        listed = (await cloud.api.get("/api/jobs", params={"parentId": job["jobId"]})).json()["jobs"]
+        places = sorted((one["step"], one["index"]) for one in listed)
+        assert places == [("ape", 0), ("ape", 1), ("zebra", 0), ("zebra", 1)]
