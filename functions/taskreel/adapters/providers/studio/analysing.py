@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +12,9 @@ from taskreel.media.workers import Workers
 from taskreel.ports import Done, Generation
 
 _SECONDS = 600.0
+_LONGEST_SCENE_SECONDS = 86_400
+_MOST_SPEAKERS = 100
+_MOST_HEADINGS = 1000
 
 
 async def analyse_content(workers: Workers, request: Generation) -> Done:
@@ -45,22 +49,30 @@ def _script_facts(text: str) -> dict[str, Any]:
     """Scenes and speakers, where the text is a script: ours as JSON, or one with INT./EXT. headings."""
     try:
         script = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         script = None
     if isinstance(script, dict) and isinstance(script.get("scenes"), list):
         return {"script": _of_json(script["scenes"])}
     headings = [line.strip() for line in text.splitlines() if line.strip().startswith(("INT.", "EXT.", "INT/EXT"))]
-    return {"script": {"scenes": len(headings), "headings": headings}} if headings else {}
+    return {"script": {"scenes": len(headings), "headings": headings[:_MOST_HEADINGS]}} if headings else {}
 
 
 def _of_json(scenes: list[Any]) -> dict[str, Any]:
     if not all(isinstance(scene, dict) for scene in scenes):
         raise PermanentError("Each of a script's scenes must be an object.", code="bad_parameters")
-    spoken = [line for scene in scenes for line in scene.get("dialogue") or () if isinstance(line, dict)]
-    lines: dict[str, int] = {}
-    for line in spoken:
-        speaker = str(line.get("speaker") or "unknown")
-        lines[speaker] = lines.get(speaker, 0) + 1
+    dialogues = [scene["dialogue"] for scene in scenes if isinstance(scene.get("dialogue"), list)]
+    spoken = [line for dialogue in dialogues for line in dialogue if isinstance(line, dict)]
+    lines = Counter(_speaker(line) for line in spoken)
     seconds = [scene.get("durationSeconds") or scene.get("duration") for scene in scenes]
-    known = [one for one in seconds if isinstance(one, int | float)]
-    return {"scenes": len(scenes), "linesBySpeaker": lines, "durationSeconds": round(sum(known), 1) if known else None}
+    known = [one for one in seconds if isinstance(one, int | float) and 0 < one < _LONGEST_SCENE_SECONDS]
+    return {
+        "scenes": len(scenes),
+        "linesBySpeaker": dict(lines.most_common(_MOST_SPEAKERS)),
+        "durationSeconds": round(sum(known), 1) if known else None,
+    }
+
+
+def _speaker(line: dict[str, Any]) -> str:
+    """The name, as a document's field may be called."""
+    name = str(line.get("speaker") or "").encode(errors="replace").decode()
+    return name.strip("_ ")[:100] or "unknown"
