@@ -1,4 +1,4 @@
-"""Every adapter of the TaskQueue port does this: the embedded one, and Google's client."""
+"""Every adapter of the TaskQueue port does this: the embedded one, and the one over Google's gRPC API."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ BODIES: Mapping[str, Callable[[Studio], dict[str, Any]]] = {
     ids=["embedded", "google"],
 )
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The embedded stack, and the one over Google's clients."""
+    """The embedded stack, and the one on the Google adapters."""
     if request.param and not os.environ.get("CI"):
         needs_the_firestore_emulator()
     with stack(tmp_path_factory.mktemp("data"), *request.param) as found:

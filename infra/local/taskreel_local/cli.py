@@ -40,7 +40,7 @@ def main() -> None:
 @click.option("--servers", default=2, show_default=True, type=click.IntRange(1, 64), help="Server processes.")
 @click.option("--reload", is_flag=True, help="Restart the servers when the code changes.")
 @click.option("--unthrottled", is_flag=True, help="Queues without rate limits, for benchmarks.")
-@click.option("--cloud-tasks", is_flag=True, help="Queues through Google's client, over gRPC.")
+@click.option("--cloud-tasks", is_flag=True, help="Queues over Google's gRPC API, as in the cloud.")
 @click.option("--google-emulators", is_flag=True, help="Firestore's emulator and a local Cloud Storage too.")
 @click.option(
     "--cloud",
@@ -64,7 +64,7 @@ def dev(**options: Any) -> None:
 @click.argument("prompt", default="a lighthouse in a storm")
 @click.option("--movie", is_flag=True, help="Make a whole movie of the prompt instead.")
 @click.option("--data", type=click.Path(path_type=Path), default=DEFAULT / "demo", show_default=True)
-@click.option("--cloud-tasks", is_flag=True, help="Queues through Google's client, over gRPC.")
+@click.option("--cloud-tasks", is_flag=True, help="Queues over Google's gRPC API, as in the cloud.")
 @click.option("--google-emulators", is_flag=True, help="Firestore's emulator and a local Cloud Storage too.")
 def demo(prompt: str, **options: Any) -> None:
     """Make an image, a larger one, three more, and a video; then stop."""

@@ -49,7 +49,7 @@ class StackConfig:
     servers: int = 2
     #: Queues without rate limits, for benchmarks.
     unthrottled: bool = False
-    #: Speak to the local Cloud Tasks through Google's client over gRPC.
+    #: Speak to the local Cloud Tasks over Google's gRPC API, as in the cloud.
     cloud_tasks: bool = False
     #: Firestore's emulator and the local Cloud Storage instead of the embedded store and files; implies cloud_tasks.
     google_emulators: bool = False

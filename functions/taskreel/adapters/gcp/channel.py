@@ -1,7 +1,8 @@
 """gRPC channels to Google's services and their emulators.
 
-The client libraries cost twice the CPU of a bare stub a call and bring retries of their own (a commit is
-repeated by default, a timeout does not bound them), so the adapters speak over the channel: one call, one deadline.
+The adapters use Google's messages, credentials and channels, but call bare stubs: the client libraries bring retries of
+their own (a commit is repeated by default, a timeout does not bound them), cannot watch asynchronously, and take more
+processor time (2026-11, a read 0.61 instead of 0.50 ms, a commit 0.70 instead of 0.40, a task 0.40 instead of 0.31).
 """
 
 from __future__ import annotations

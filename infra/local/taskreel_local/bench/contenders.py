@@ -56,7 +56,7 @@ def taskreel(folder: Path) -> Iterator[Running]:
 
 @contextmanager
 def taskreel_on_google(folder: Path) -> Iterator[Running]:
-    """The same through Google's clients: the Firestore emulator, Cloud Tasks over gRPC. The emulator is not counted."""
+    """The same on the Google adapters: the Firestore emulator, Cloud Tasks over gRPC. The emulator is not counted."""
     with _taskreel(folder, "--google-emulators") as running:
         yield running
 
@@ -172,7 +172,7 @@ CONTENDERS: Mapping[str, Contender] = {
 }
 LABELS: Mapping[str, str] = {
     "taskreel": "Taskreel",
-    "taskreel-on-google": "Taskreel, Google's clients",
+    "taskreel-on-google": "Taskreel, Google adapters",
     "express-bullmq": "Express + BullMQ + Redis",
     "express-bee": "Express + bee-queue + Redis",
     "fastapi-celery": "FastAPI + Celery + Redis",
