@@ -74,6 +74,18 @@ def test_a_voice_over_music_is_as_long_as_lead_voice_and_tail_at_the_target(
     assert measured.true_peak_db <= -1.5
 
 
+@pytest.mark.parametrize("samples", [144_000, 144_001, 50_000, 5_000])
+def test_an_mp3_is_exactly_as_long_as_its_sound_and_begins_with_it(samples: int, tmp_path: Path) -> None:
+    sound = np.zeros((2, samples), np.float32)
+    sound[:, 500:510] = 0.8
+    with SoundFile(tmp_path / "a.mp3") as file:
+        for start in range(0, samples, 24_000):
+            file.write(sound[:, start : start + 24_000])
+    heard = sound_of(tmp_path / "a.mp3")
+    assert heard.shape == sound.shape
+    assert int(np.abs(heard[0]).argmax()) == pytest.approx(505, abs=12)
+
+
 @pytest.mark.parametrize("suffix", [".wav", ".m4a", ".mp3", ".opus"])
 @pytest.mark.parametrize("shape", ["noise", "square"])
 def test_no_true_peak_passes_the_ceiling_once_encoded_even_of_what_overshoots_most(
