@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.pipeline import Pipeline, Step
+from taskreel.domain.template import templated
 from taskreel.domain.value import Location, path_of
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission, Waiting
@@ -92,7 +93,7 @@ def _templated(payload: Any, location: Location) -> bool:
             payload = payload[part]
         except (KeyError, IndexError, TypeError):
             break
-    return "{{" in str(payload)
+    return templated(payload)
 
 
 def _refused(found: list[tuple[Location, str]]) -> InvalidError:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from taskreel.app.breakers import breaker_id
@@ -16,8 +17,11 @@ from taskreel.domain.choice import AUTO, Choice, Offer, choose
 from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.job import UnitRun, UnitState
 from taskreel.domain.pipeline import PIPELINE, Step, items_of
-from taskreel.domain.template import resolve
+from taskreel.domain.template import references, resolve, templated
 from taskreel.jobtypes.job_type import LOCAL, JobType, ProviderWish, Submission, Unit
+
+#: How much of a fan-out's jobs is looked at before anything is made, in letters; a reference takes as long as 1,000.
+_MOST_LOOKED_AT = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,8 @@ async def plan_of(
     if job_type.pipeline is None:
         return plan
     payload = submission.model_dump(by_alias=True, mode="json", exclude_unset=True)
-    templated = "{{" in str({name: value for name, value in payload.items() if name != "steps"})
-    known = {} if templated or not whole else {"payload": payload}
+    fixed = not templated([value for name, value in payload.items() if name != "steps"])
+    known = {"payload": payload} if whole and fixed else {}
     steps: dict[str, Plan] = {}
     for name, step in steps_of(job_type, submission).steps.items():
         if name in without:
@@ -112,19 +116,20 @@ async def unit_plan(services: Services, job_type: JobType[Any], submission: Subm
 async def _step_plan(
     services: Services, provider: ProviderWish | None, kind: JobType[Any], step: Step, known: Mapping[str, Any]
 ) -> Plan:
+    weight = 1000 * sum(1 for _ in references(step.template)) + len(str(step.template))
     plans: list[Plan] = []
-    for payload in _payloads(step, known):
+    for payload in islice(_payloads(step, known), max(1, _MOST_LOOKED_AT // weight)):
         plans.append(await _job_plan(services, provider, kind, payload))
         await asyncio.sleep(0)  # a thousand of them must not keep everybody else waiting
+    seen = _sum(plan.usd for plan in plans)
+    usd = None if seen is None else seen * step.width / max(len(plans), 1)
     units = tuple(unit for plan in plans for unit in plan.units)
-    times = step.width if len(plans) == 1 else 1
-    usd = _sum(None if plan.usd is None else times * plan.usd for plan in plans)
     return Plan(units, usd=usd, steps=plans[0].steps if plans else {})
 
 
 def _payloads(step: Step, known: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The payloads of its jobs as far as they are known; one, when they do not differ or their number is not known."""
-    listed = step.for_each is not None and not isinstance(step.for_each, str) and "{{" not in str(step.for_each)
+    listed = step.for_each is not None and not isinstance(step.for_each, str) and not templated(step.for_each)
     for item in items_of(step, {}) if listed and step.reads("item", "index") else [{}]:
         given = {**known, **item}
         yield {**step.payload, **resolve(step.template, given, only=given)} if given else step.payload
@@ -135,7 +140,7 @@ async def _job_plan(
 ) -> Plan:
     """The plan for one job of a step; what of its payload is not known yet is not looked at."""
     submission, whole = foreseen(kind, payload, ())
-    if any("{{" in str(payload.get(name)) for name in ("provider", "model")):
+    if templated([payload.get("provider"), payload.get("model")]):
         return Plan(usd=None)
     if submission is not None:
         submission = with_provider(services, provider, kind, submission)
@@ -172,7 +177,7 @@ def _within(
 def _sum(prices: Iterable[float | None]) -> float | None:
     """What all cost together, when each is known."""
     known = list(prices)
-    return None if None in known else sum(price for price in known if price is not None)
+    return None if None in known else sum(price or 0.0 for price in known)
 
 
 async def _choice(services: Services, unit: Unit, wanted: Wanted) -> Choice | None:

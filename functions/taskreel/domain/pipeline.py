@@ -11,14 +11,14 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from taskreel.domain.errors import PermanentError
-from taskreel.domain.template import is_reference, quoted, read, references, resolve, roots_of
+from taskreel.domain.template import LONGEST, MOST_REFERENCES, is_reference, quoted, read, references, resolve, roots_of
 from taskreel.domain.value import Location, Value, refusal
 
 MOST_CHILDREN = 1000
 #: The job type whose payload holds steps itself.
 PIPELINE = "pipeline"
 
-_MOST_REFERENCES = 500
+_MOST_CHARACTERS = 50_000
 _NAME = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
 #: What a step has for those behind it (`app.results.step_view`).
 _MEMBERS = ("result", "results", "artifacts")
@@ -190,9 +190,10 @@ def _list(value: Any, name: str) -> list[Any]:
 def _faults(steps: Mapping[str, Step]) -> Iterator[tuple[Location, str]]:
     """What can be seen to be wrong before anything has run, and in which step."""
     written = {name: [*_written(step)] for name, step in steps.items()}
-    count = sum(map(len, written.values()))
-    if count > _MOST_REFERENCES:
-        yield (), f"they have {count:,} references, and may have {_MOST_REFERENCES}"
+    lengths = [min(len(text), LONGEST) for found in written.values() for _, text in found]
+    if len(lengths) > MOST_REFERENCES or sum(lengths) > _MOST_CHARACTERS:
+        most = f"{MOST_REFERENCES} of {_MOST_CHARACTERS:,} characters together"
+        yield (), f"they have {len(lengths):,} references of {sum(lengths):,} characters, and may have {most}"
         return
     for name, step in steps.items():
         if not re.fullmatch(_NAME, name):

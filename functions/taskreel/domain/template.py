@@ -16,11 +16,12 @@ from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
 from jmespath.visitor import TreeInterpreter
 
-from taskreel.domain.errors import PermanentError
-from taskreel.domain.value import Location
+from taskreel.domain.errors import InvalidError, PermanentError
+from taskreel.domain.value import Location, path_of
 
-_LONGEST = 1000
+LONGEST = 1000
 _LARGEST = 1 << 20
+MOST_REFERENCES = 500
 _DEEPEST = 64
 #: What an expression can make jmespath raise: ``contains('a', `1`)`` is a TypeError, `[::0]` a ValueError.
 _BREAKS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -40,8 +41,8 @@ class Expression:
 @lru_cache(maxsize=1024)
 def read(text: str) -> Expression:
     """ValueError, with the reason, for what is no expression, or longer or deeper than anybody needs."""
-    if len(text) > _LONGEST:
-        raise ValueError(f"it has {len(text):,} characters, and may have {_LONGEST:,}")
+    if len(text) > LONGEST:
+        raise ValueError(f"it has {len(text):,} characters, and may have {LONGEST:,}")
     try:
         tree = jmespath.compile(text).parsed
         roots = frozenset(_roots(tree))
@@ -71,13 +72,21 @@ def is_reference(template: Any) -> bool:
     return isinstance(template, str) and [*_spans(template.strip())] == [(0, len(template.strip()))]
 
 
+def templated(value: Any) -> bool:
+    """Whether anything in it is to be filled in."""
+    return next(references(value), None) is not None
+
+
 def job_references(template: Any) -> Iterator[tuple[Location, str]]:
-    """Where it speaks of a job, as `{{jobs.<jobId>.…}}`, and the job's id."""
-    for at, text in references(template):
-        if "jobs" in text:  # most braces in a text are not ours, and are not read
-            for root in sorted(roots_of(text)):
-                if root[:1] == ("jobs",) and len(root) > 1:
-                    yield at, root[1]
+    """Where it speaks of a job, as `{{jobs.<jobId>.…}}`, and the job's id. InvalidError for more than anybody needs."""
+    spoken = ((at, text) for at, text in references(template) if "jobs" in text)  # other braces are seldom ours
+    for count, (at, text) in enumerate(spoken):
+        if count == MOST_REFERENCES:
+            message, path = f"there may be {MOST_REFERENCES} references to jobs", path_of(at)
+            raise InvalidError(f"{path}: {message}", errors=[{"path": path, "message": message}])
+        for root in sorted(roots_of(text)):
+            if root[:1] == ("jobs",) and len(root) > 1:
+                yield at, root[1]
 
 
 def roots_of(text: str) -> frozenset[tuple[str, ...]]:

@@ -60,6 +60,7 @@ def test_the_last_steps_are_those_that_nobody_needs() -> None:
         ({"a": {"type": "x", "payload": {"p": "{{" + "!" * 600 + "payload.x}}"}}}, "nested too deeply"),
         ({"a": {"type": "x", "payload": {"p": "{{" + "a" * 1001 + "}}"}}}, "1,001 characters"),
         ({"a": {"type": "x", "payload": {"p": ["{{index}}"] * 501}, "forEach": [1]}}, "501 references"),
+        ({"a": {"type": "x", "payload": {"p": ["{{" + "a" * 999 + "}}"] * 51}}}, "of 50,949 characters"),
         ({"a": {"type": "x", "payload": {"p": '{{steps."\\ud800".result}}'}}}, "is not an expression"),
         ({"a": {"type": "x", "payload": {"p": "{{item}}"}}}, "for a step with forEach: without it there is no item"),
         ({"a": {"type": "x", "payload": {"p": "{{index}}"}}}, "without it there is no index"),
