@@ -10,6 +10,7 @@ from functions.asking import balance, problem, read
 from functions.market import KITE, Market, Stalls
 from functions.test_pipelines import PIPELINE, jobs_of
 from functions.test_replay import replayed
+from providers.fakes import Mischief
 
 FLUX = {name: value for name, value in KITE.items() if name != "provider"}
 
@@ -77,6 +78,36 @@ async def test_a_second_round_counts_what_the_first_has_taken(stalls: Stalls) ->
     await shop.world.advance(60)
     again = await read(ada, job)
     assert (again["status"], again["error"]["code"], again["costUsd"]) == ("FAILED", "price_cap_exceeded", 0.12)
+
+
+@pytest.mark.parametrize(
+    ("other", "model", "cap", "status", "served"),
+    [
+        ("fal", {"model": "flux-1.1-pro"}, {"maxUsd": 5}, "COMPLETED", "fal"),
+        ("openai", {}, {"maxUsd": 5}, "FAILED", "bfl"),
+        ("openai", {}, {}, "COMPLETED", "openai"),
+    ],
+)
+async def test_under_a_cap_nobody_dearer_takes_over(
+    stalls: Stalls, other: str, model: dict[str, Any], cap: dict[str, Any], status: str, served: str
+) -> None:
+    """At fal the model costs the same, and what openai makes more."""
+    shop = await stalls("bfl", other, stand_in_provider=None)
+    shop.fakes["bfl"].mischief = Mischief.NO_CREDIT
+    wanted = {"prompt": "x", "provider": ["bfl", other], **model}
+    job = await done(shop, {"one": {"type": "image-generation", "payload": wanted}}, **cap)
+    assert (job["status"], job["servedBy"]) == (status, served)
+
+
+async def test_a_pipeline_says_who_could_not_do_its_jobs(stalls: Stalls) -> None:
+    shop = await stalls("bfl", "fal", stand_in_provider=None)
+    shop.fakes["bfl"].mischief = Mischief.NO_CREDIT
+    wanted = {"prompt": "x", "provider": ["bfl", "fal"], "model": "flux-1.1-pro"}
+    free = {"type": "image-generation", "payload": {"prompt": "x", "provider": "studio"}}
+    steps = {"bought": {"type": "image-generation", "forEach": [1, 2], "payload": wanted}, "free": free}
+    job = await done(shop, steps)
+    assert (job["status"], job["servedBy"]) == ("COMPLETED", "fal, studio")
+    assert job["tried"] == [{"provider": "bfl", "model": "flux-1.1-pro", "code": "provider_out_of_credit"}]
 
 
 async def test_a_step_nobody_can_do_says_so_whatever_the_cap(stalls: Stalls) -> None:

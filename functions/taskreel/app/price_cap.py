@@ -16,8 +16,8 @@ from taskreel.jobtypes.job_type import JobType, Submission
 class PriceCap:
     """Makes the jobs of a step that starts; `left` US dollars (None: any number) are for it and what is to follow.
 
-    A job of provider calls may take what they are reckoned at, a pipeline within its part of what is left by credits:
-    `credits_left` are what all that has not started comes to.
+    A job of provider calls may take what they are reckoned at, so nobody dearer takes over from its provider; a
+    pipeline within gets its part of what is left by credits: `credits_left` are what all that has not started comes to.
     """
 
     def __init__(self, services: Services, parent: Job, left: float | None, credits_left: int) -> None:
