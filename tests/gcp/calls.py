@@ -21,7 +21,7 @@ def method(details: Any) -> str:
     return (name.decode() if isinstance(name, bytes) else name).rpartition("/")[2]
 
 
-class CountedAnswers(UnaryUnaryClientInterceptor):  # type: ignore[misc]  # gRPC is untyped
+class CountedAnswers(UnaryUnaryClientInterceptor):
     """Every call that is answered once: its method and its request."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class CountedAnswers(UnaryUnaryClientInterceptor):  # type: ignore[misc]  # gRPC
         return await continuation(details, request)
 
 
-class CountedStreams(UnaryStreamClientInterceptor):  # type: ignore[misc]  # gRPC is untyped
+class CountedStreams(UnaryStreamClientInterceptor):
     """Every call that is answered by a stream: its method and its request."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class CountedStreams(UnaryStreamClientInterceptor):  # type: ignore[misc]  # gRP
         return await continuation(details, request)
 
 
-class Losing(UnaryUnaryClientInterceptor):  # type: ignore[misc]  # gRPC is untyped
+class Losing(UnaryUnaryClientInterceptor):
     """The first `times` calls of a method end with `code`: after they were carried out, or instead of it."""
 
     def __init__(self, name: str, code: grpc.StatusCode, *, times: int, carried_out: bool) -> None:
@@ -65,7 +65,7 @@ class Losing(UnaryUnaryClientInterceptor):  # type: ignore[misc]  # gRPC is unty
         raise rpc_error(self._code)
 
 
-class _Rows(UnaryStreamClientInterceptor):  # type: ignore[misc]  # gRPC is untyped
+class _Rows(UnaryStreamClientInterceptor):
     """Counts the reads of answers that come as streams, as Firestore bills them."""
 
     def __init__(self, bill: Bill) -> None:
@@ -85,7 +85,7 @@ class _Rows(UnaryStreamClientInterceptor):  # type: ignore[misc]  # gRPC is unty
         return _replayed(answers)
 
 
-class _Writes(UnaryUnaryClientInterceptor):  # type: ignore[misc]  # gRPC is untyped
+class _Writes(UnaryUnaryClientInterceptor):
     def __init__(self, bill: Bill) -> None:
         self._bill = bill
 
@@ -129,7 +129,7 @@ async def silent_server() -> AsyncIterator[tuple[str, list[str]]]:
     """A gRPC server that takes every call and answers none: its address, and the methods that were called."""
     heard: list[str] = []
 
-    class Silent(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC is untyped
+    class Silent(grpc.GenericRpcHandler):
         def service(self, details: Any) -> Any:
             heard.append(details.method)
             return grpc.stream_stream_rpc_method_handler(self._wait)

@@ -65,24 +65,26 @@ def passes(error: grpc.aio.AioRpcError) -> bool:
 class GoogleChannel(Generic[E]):
     """One channel, opened in the running loop. `error` is what its users' errors are raised as."""
 
-    def __init__(self, service: Service, error: type[E], interceptors: Sequence[Any] = ()) -> None:
+    def __init__(
+        self, service: Service, error: type[E], interceptors: Sequence[grpc.aio.ClientInterceptor] = ()
+    ) -> None:
         self.service = service
         self._error = error
-        self._channel = self._open(list(interceptors))
+        self._channel = self._open(interceptors)
 
-    def unary(self, method: str, request: Any, response: Any) -> Any:
+    def unary(self, method: str, request: Any, response: Any) -> grpc.aio.UnaryUnaryMultiCallable[Any, Any]:
         """The stub of a method that answers once."""
         return self._channel.unary_unary(
             method, request_serializer=request.SerializeToString, response_deserializer=response.FromString
         )
 
-    def answers(self, method: str, request: Any, response: Any) -> Any:
+    def answers(self, method: str, request: Any, response: Any) -> grpc.aio.UnaryStreamMultiCallable[Any, Any]:
         """The stub of a method that answers with a stream."""
         return self._channel.unary_stream(
             method, request_serializer=request.SerializeToString, response_deserializer=response.FromString
         )
 
-    def talk(self, method: str, request: Any, response: Any) -> Any:
+    def talk(self, method: str, request: Any, response: Any) -> grpc.aio.StreamStreamMultiCallable[Any, Any]:
         """The stub of a method that streams both ways."""
         return self._channel.stream_stream(
             method, request_serializer=request.SerializeToString, response_deserializer=response.FromString
@@ -115,16 +117,17 @@ class GoogleChannel(Generic[E]):
         """End what is under way and let the connection go."""
         await self._channel.close()
 
-    def _open(self, interceptors: list[Any]) -> Any:
+    def _open(self, interceptors: Sequence[grpc.aio.ClientInterceptor]) -> grpc.aio.Channel:
         if self.service.emulator is not None:
             return grpc.aio.insecure_channel(self.service.emulator, options=_OPTIONS, interceptors=interceptors)
         try:
             credentials, _ = google.auth.default(scopes=_SCOPES)
         except DefaultCredentialsError as error:
             raise self._error(without_credentials(self.service)) from error
-        return grpc_helpers_async.create_channel(
+        channel: grpc.aio.Channel = grpc_helpers_async.create_channel(
             f"{self.service.api}:443", credentials=credentials, options=_OPTIONS, interceptors=interceptors
         )
+        return channel
 
 
 def routed(**params: str) -> tuple[tuple[str, str], ...]:

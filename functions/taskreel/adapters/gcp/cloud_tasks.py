@@ -9,12 +9,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from taskreel.adapters.gcp.mending import Service
 from taskreel.ports import LaneStats, Task
 
 if TYPE_CHECKING:
+    from grpc.aio import ClientInterceptor
+
     from taskreel.adapters.gcp.tasks_rpc import TasksRpc
 
 _MOST_AT_ONCE = 100
@@ -59,7 +61,7 @@ class CloudTasks:
         internal_key: str,
         invoker: str | None = None,
         emulator: str | None = None,
-        interceptors: Sequence[Any] = (),
+        interceptors: Sequence[ClientInterceptor] = (),
     ) -> None:
         base = target_url.rstrip("/")
         self._parent = f"projects/{project}/locations/{location}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ from taskreel.ports import LaneStats, Task
 
 if TYPE_CHECKING:
     from taskreel.adapters.gcp.cloud_tasks import Target
+
+_Stub = Callable[..., Awaitable[Any]]
 
 _Create = cloudtasks.CreateTaskRequest.pb()
 _CreateMany = cloudtasks.BatchCreateTasksRequest.pb()
@@ -44,7 +46,9 @@ _POLL_SECONDS = 0.2
 class TasksRpc:
     """One channel; built in the loop that uses it. Raises QueueError with what mends it."""
 
-    def __init__(self, service: Service, target: Target, interceptors: Sequence[Any] = ()) -> None:
+    def __init__(
+        self, service: Service, target: Target, interceptors: Sequence[grpc.aio.ClientInterceptor] = ()
+    ) -> None:
         self._target = target
         self._channel = GoogleChannel(service, QueueError, interceptors)
         prefix = "/google.cloud.tasks.v2.CloudTasks"
@@ -134,7 +138,7 @@ class TasksRpc:
             operation = await self._call(self._operation, request, name=operation.name)
         return operation
 
-    async def _call(self, stub: Any, request: Any, *, fine: grpc.StatusCode | None = None, **what: str) -> Any:
+    async def _call(self, stub: _Stub, request: Any, *, fine: grpc.StatusCode | None = None, **what: str) -> Any:
         """The answer; None when it is `fine`. `what` is the resource, under the name of the request's field for it."""
 
         async def call(seconds: float) -> Any:

@@ -121,7 +121,7 @@ class GrpcDoor:
 
     def _offer(self, service: str, behaviours: Mapping[str, Behaviour]) -> None:
         """Requests arrive as bytes: what cannot be parsed is refused by us, not by a stack trace of gRPC's."""
-        handlers = {
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             name: grpc.unary_unary_rpc_method_handler(
                 _guarded(behaviour), response_serializer=lambda message: message.SerializeToString()
             )

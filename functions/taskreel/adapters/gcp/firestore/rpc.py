@@ -54,7 +54,9 @@ class CommitRefusedError(Exception):
 class FirestoreRpc:
     """One database over one channel; built in the loop that uses it. Raises StoreError with what mends it."""
 
-    def __init__(self, service: Service, project: str, database: str, interceptors: Sequence[Any] = ()) -> None:
+    def __init__(
+        self, service: Service, project: str, database: str, interceptors: Sequence[grpc.aio.ClientInterceptor] = ()
+    ) -> None:
         self._database = f"projects/{project}/databases/{database}"
         self.root = f"{self._database}/documents"
         self._channel = GoogleChannel(service, StoreError, interceptors)
@@ -133,7 +135,7 @@ class FirestoreRpc:
 
         await self._channel.repeated(self._database, write, again=again)
 
-    def listen(self, requests: AsyncIterator[Any]) -> Any:
+    def listen(self, requests: AsyncIterator[Any]) -> grpc.aio.StreamStreamCall[Any, Any]:
         """A Listen stream; it lasts until it is cancelled or breaks."""
         return self._listen(requests, metadata=self._metadata)
 

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakValueDictionary
 
 from taskreel.adapters.gcp.firestore.buffer import BufferedTransaction, Key, Write, version_of
@@ -17,6 +17,8 @@ from taskreel.domain.errors import StoreAbsentError, StoreConflictError
 from taskreel.ports import Document, Increment, Query, Transaction
 
 if TYPE_CHECKING:
+    from grpc.aio import ClientInterceptor
+
     from taskreel.adapters.gcp.firestore.rpc import FirestoreRpc
     from taskreel.adapters.gcp.firestore.watch import Listener
 
@@ -40,7 +42,7 @@ class FirestoreStore:
         *,
         emulator: str | None = None,
         conflict_seconds: float = 20.0,
-        interceptors: Sequence[Any] = (),
+        interceptors: Sequence[ClientInterceptor] = (),
     ) -> None:
         self._project = project
         self._database = database
