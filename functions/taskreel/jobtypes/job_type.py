@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from itertools import islice
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar, cast
 
@@ -22,6 +23,7 @@ from taskreel.ports import Capability
 _DEEPEST = 18
 _LARGEST = 2**63
 _LONGEST_NAME_BYTES = 1000
+_camel = lru_cache(maxsize=1024)(to_camel)
 _BRACES = re.compile(r"\{{2,}")
 
 
@@ -51,8 +53,9 @@ def _unstorable(value: Any, at: Location = (), depth: int = 0) -> Iterator[tuple
 def _members(value: Any) -> Iterable[tuple[str | int, Any]]:
     match value:
         case BaseModel():
-            fields = ((to_camel(name), inner) for name, inner in vars(value).items())
-            return (*fields, *(value.model_extra or {}).items())
+            given = value.model_fields_set  # defaults are ours
+            fields = [(_camel(name), inner) for name, inner in vars(value).items() if name in given]
+            return [*fields, *(value.model_extra or {}).items()]
         case dict():
             return value.items()
         case list() | tuple():
