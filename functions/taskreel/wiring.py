@@ -295,7 +295,6 @@ def _provider(chosen: Settings, name: str) -> Provider:
         location = chosen.google_vertex_location
         host = "aiplatform.googleapis.com" if location == "global" else f"{location}-aiplatform.googleapis.com"
         options["base_url"] = f"https://{host}/v1beta1/projects/{chosen.google_vertex_project}/locations/{location}"
-        options["hosts"] = (host,)
         key = MetadataToken()
     if key is None:
         raise ConfigurationError(f"{KEY_NAMES[name]} is not set in this service, and a job needs {name}")

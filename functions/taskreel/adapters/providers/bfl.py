@@ -34,11 +34,10 @@ class BlackForestLabs:
         key: str,
         *,
         base_url: str = "https://api.bfl.ai",
-        hosts: tuple[str, ...] = ("bfl.ai",),
         transport: httpx.AsyncBaseTransport | None = None,
         webhook: Webhook | None = None,
     ) -> None:
-        self._http = Http(self.name, base_url=base_url, hosts=hosts, headers={"x-key": key}, transport=transport)
+        self._http = Http(self.name, base_url=base_url, hosts=("bfl.ai",), headers={"x-key": key}, transport=transport)
         self._webhook = webhook
 
     def models(self) -> Sequence[Model]:

@@ -38,13 +38,12 @@ class ElevenLabs:
         key: str,
         *,
         base_url: str = "https://api.elevenlabs.io",
-        hosts: tuple[str, ...] = ("elevenlabs.io",),
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._http = Http(
             self.name,
             base_url=base_url,
-            hosts=hosts,
+            hosts=("elevenlabs.io",),
             headers={"xi-api-key": key},
             transport=transport,
             read_seconds=120.0,

@@ -39,12 +39,11 @@ class Fal:
         key: str,
         *,
         base_url: str = "https://queue.fal.run",
-        hosts: tuple[str, ...] = ("queue.fal.run",),
         transport: httpx.AsyncBaseTransport | None = None,
         webhook: Webhook | None = None,
     ) -> None:
         headers = {"authorization": f"Key {key}"}
-        self._http = Http(self.name, base_url=base_url, hosts=hosts, headers=headers, transport=transport)
+        self._http = Http(self.name, base_url=base_url, hosts=("queue.fal.run",), headers=headers, transport=transport)
         self._webhook = webhook
 
     def models(self) -> Sequence[Model]:

@@ -38,13 +38,17 @@ class Google:
         key: str | Callable[[], Awaitable[str]],
         *,
         base_url: str = "https://generativelanguage.googleapis.com/v1beta",
-        hosts: tuple[str, ...] = ("generativelanguage.googleapis.com",),
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._key = key
         self._vertex = "/projects/" in base_url
         self._http = Http(
-            self.name, base_url=base_url, hosts=hosts, headers={}, transport=transport, read_seconds=180.0
+            self.name,
+            base_url=base_url,
+            hosts=("generativelanguage.googleapis.com",),
+            headers={},
+            transport=transport,
+            read_seconds=180.0,
         )
 
     def models(self) -> Sequence[Model]:

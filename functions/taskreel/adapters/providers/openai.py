@@ -32,13 +32,12 @@ class OpenAI:
         key: str,
         *,
         base_url: str = "https://api.openai.com/v1",
-        hosts: tuple[str, ...] = ("api.openai.com",),
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._http = Http(
             self.name,
             base_url=base_url,
-            hosts=hosts,
+            hosts=("api.openai.com",),
             headers={"authorization": f"Bearer {key}"},
             transport=transport,
             read_seconds=300.0,  # a picture in high quality takes minutes, and there is no other way to get it

@@ -38,12 +38,13 @@ class Replicate:
         key: str,
         *,
         base_url: str = "https://api.replicate.com",
-        hosts: tuple[str, ...] = ("api.replicate.com",),
         transport: httpx.AsyncBaseTransport | None = None,
         webhook: Webhook | None = None,
     ) -> None:
         headers = {"authorization": f"Bearer {key}"}
-        self._http = Http(self.name, base_url=base_url, hosts=hosts, headers=headers, transport=transport)
+        self._http = Http(
+            self.name, base_url=base_url, hosts=("api.replicate.com",), headers=headers, transport=transport
+        )
         self._webhook = webhook
 
     def models(self) -> Sequence[Model]:

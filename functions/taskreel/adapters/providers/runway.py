@@ -33,11 +33,12 @@ class Runway:
         key: str,
         *,
         base_url: str = "https://api.dev.runwayml.com",
-        hosts: tuple[str, ...] = ("api.dev.runwayml.com",),
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         headers = {"authorization": f"Bearer {key}", "x-runway-version": VERSION}
-        self._http = Http(self.name, base_url=base_url, hosts=hosts, headers=headers, transport=transport)
+        self._http = Http(
+            self.name, base_url=base_url, hosts=("api.dev.runwayml.com",), headers=headers, transport=transport
+        )
 
     def models(self) -> Sequence[Model]:
         """What it offers."""

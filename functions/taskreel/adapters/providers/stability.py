@@ -34,13 +34,12 @@ class Stability:
         key: str,
         *,
         base_url: str = "https://api.stability.ai",
-        hosts: tuple[str, ...] = ("api.stability.ai",),
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._http = Http(
             self.name,
             base_url=base_url,
-            hosts=hosts,
+            hosts=("api.stability.ai",),
             headers={"authorization": f"Bearer {key}"},
             transport=transport,
             read_seconds=120.0,
