@@ -15,13 +15,17 @@ from providers.fakes import Mischief
 FLUX = {name: value for name, value in KITE.items() if name != "provider"}
 
 
+KITES = {"kites": ["a", "b", "c", "d", "e"]}
+
+
 def pictures(count: int = 3, **fields: Any) -> dict[str, Any]:
-    """A step of as many pictures at $0.04."""
-    return {"type": "image-generation", "forEach": ["a kite"] * count, "payload": KITE, **fields}
+    """A step of as many pictures at $0.04, whose number is known only when it starts."""
+    wanted = f"{{{{payload.input.kites[:{count}]}}}}"
+    return {"type": "image-generation", "forEach": wanted, "payload": KITE, **fields}
 
 
 async def done(shop: Market, steps: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    return await shop.ended({"steps": steps, **fields}, PIPELINE)
+    return await shop.ended({"steps": steps, "input": KITES, **fields}, PIPELINE)
 
 
 # ── Price ────────────────────────────────────────────────────────────────────────────────────────
@@ -37,7 +41,18 @@ async def test_a_fan_out_that_would_cost_more_than_its_cap_is_not_begun(
     job = await done(shop, {"pictures": pictures(5)}, maxUsd=max_usd)
     assert (job["status"], job["costUsd"], shop.fakes["bfl"].creates) == (status, cost, bought)
     assert len(await jobs_of(shop.world, job["jobId"])) == bought
-    assert job["credits"] == {"held": 0, "captured": bought, "released": 5 - bought}
+    assert job["credits"] == {"held": 0, "captured": bought, "released": 10 - bought}
+
+
+async def test_a_cap_that_does_not_cover_what_is_known_is_refused(stalls: Stalls) -> None:
+    shop = await stalls("bfl")
+    five = {"type": "image-generation", "forEach": ["a kite"] * 5, "payload": KITE}
+    steps = {"first": pictures(1), "five": {**five, "after": ["first"]}}
+    answer = await shop.user().post(PIPELINE, json={"steps": steps, "input": KITES, "maxUsd": 0.19})
+    refused = problem(answer, 422, "price_cap_exceeded")
+    assert (refused["errors"][0]["path"], "$0.200" in refused["detail"]) == ("maxUsd", True)
+    enough = await shop.user().post(PIPELINE, json={"steps": steps, "input": KITES, "maxUsd": 0.2})
+    assert enough.status_code == 202
 
 
 async def test_a_refusal_says_what_is_left_and_what_it_would_cost(stalls: Stalls) -> None:
@@ -67,7 +82,7 @@ async def test_pipelines_within_share_what_is_left_by_their_credits(stalls: Stal
 
 
 def _inner(count: int) -> dict[str, Any]:
-    return {"type": "pipeline", "payload": {"steps": {"pictures": pictures(count)}}}
+    return {"type": "pipeline", "payload": {"steps": {"pictures": pictures(count)}, "input": KITES, "budget": count}}
 
 
 async def test_a_second_round_counts_what_the_first_has_taken(stalls: Stalls) -> None:

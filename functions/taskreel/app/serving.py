@@ -77,7 +77,8 @@ async def plan_of(
     fixed = not templated([value for name, value in payload.items() if name != "steps"])
     known = {"payload": payload} if whole and fixed else {}
     steps: dict[str, Plan] = {}
-    for name, step in steps_of(job_type, submission).steps.items():
+    pipeline = steps_of(job_type, submission)
+    for name, step in pipeline.steps.items():
         if name in without:
             continue
         kind = step_type(name, step)
@@ -85,7 +86,19 @@ async def plan_of(
             steps[name] = await _step_plan(services, submission.provider, kind, step, known)
         except (InvalidError, PermanentError) as error:
             raise _within(job_type, submission, name, error) from None
+    counted = [plan for name, plan in steps.items() if not isinstance(pipeline.steps[name].for_each, str | dict)]
+    _check_price(submission.max_usd, counted)
     return Plan(usd=_sum(one.usd for one in steps.values()), steps=steps)
+
+
+def _check_price(max_usd: float | None, plans: Iterable[Plan]) -> None:
+    """Refuse a pipeline whose cap does not cover what it is sure to buy; the rest is seen as its steps start."""
+    usd = round(sum(plan.usd or 0.0 for plan in plans if not plan.steps), 6)
+    if max_usd is not None and usd > max_usd:
+        message = f"${max_usd:.3f} do not cover the ${usd:.3f} that its steps are reckoned at"
+        raise InvalidError(
+            f"maxUsd: {message}", code="price_cap_exceeded", errors=[{"path": "maxUsd", "message": message}]
+        )
 
 
 async def unit_plan(services: Services, job_type: JobType[Any], submission: Submission) -> Plan:
