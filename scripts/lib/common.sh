@@ -289,6 +289,7 @@ role_for() {
     secrets*) say roles/secretmanager.admin ;;
     scheduler*) say roles/cloudscheduler.admin ;;
     run*) say roles/run.admin ;;
+    'beta quotas') say roles/cloudquotas.viewer ;;
     releases* | rulesets*) say roles/firebaserules.admin ;;
     services*) say roles/serviceusage.serviceUsageAdmin ;;
     'iam roles') say roles/iam.roleAdmin ;;

@@ -86,7 +86,7 @@ def lint(commands: list[str], folder: Path) -> dict[str, str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=400,
     )
     told = {commands[int(at)]: results[0] for at, results in json.loads(done.stdout).items()}
     return {command: result["error_message"] for command, result in told.items() if not result["success"]}

@@ -29,7 +29,7 @@ _WELCOME = """
 _CURL = """curl -s {url}/api/jobs/image-generation \\
   -H "Authorization: Bearer {token}" \\
   -H "Content-Type: application/json" -H "Prefer: wait=30" \\
-  -d '{{"prompt": "a lighthouse in a storm", "model": "flux-1.1-pro", "provider": "bfl"}}'
+  -d '{{"prompt": "a lighthouse in a storm"}}'
 """
 
 
