@@ -192,6 +192,10 @@ async def test_a_reference_that_can_never_be_read_is_refused(ada: httpx.AsyncCli
     story = await submitted(ada, {"prompt": "a fox", "numSequences": 2}, STORY)
     unread = f"{{{{jobs.{story['jobId']}..title}}}}"
     assert paths(await ada.post(IMAGE, json=after(story, prompt=unread))) == {"prompt"}
+    mixed = f"{{{{[jobs.{story['jobId']}.result.title, item]}}}}"
+    assert paths(await ada.post(IMAGE, json=after(story, prompt=mixed))) == {"prompt"}
+    twice = f"{{{{join('', [jobs.{story['jobId']}.result.title, jobs.{story['jobId']}.result.genre])}}}}"
+    assert (await submitted(ada, after(story, prompt=twice)))["status"] == "BLOCKED"
     many = [f"{{{{jobs.{story['jobId']}.result.title}}}}"] * 502
     body = {"prompts": many[:90], "dependsOn": [{"jobId": story["jobId"]}]}
     body["options"] = {"providerOptions": {"all": many}}

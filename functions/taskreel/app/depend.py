@@ -64,11 +64,19 @@ def check_references(submission: Submission) -> None:
         if job_id not in named:
             raise _refused("dependsOn", f"{path_of(at)} refers to job {job_id}: name it in dependsOn")
     for at, text in references(payload) if named else ():
-        if text.startswith("jobs."):
-            try:
-                read(text)
-            except ValueError as error:
-                raise _refused(path_of(at), f"{quoted(text)} is not an expression: {error}") from None
+        fault = _fault(text) if "jobs" in text else None
+        if fault is not None:
+            raise _refused(path_of(at), f"{quoted(text)} {fault}")
+
+
+def _fault(text: str) -> str | None:
+    """Why an expression that speaks of jobs would never be filled in."""
+    try:
+        members = {root[:1] for root in read(text).roots}
+    except ValueError as error:
+        return f"is not an expression: {error}" if text.startswith("jobs.") else None
+    mixed = ("jobs",) in members and len(members) > 1
+    return "speaks of jobs and of what is not known at the same time" if mixed else None
 
 
 async def mark(tx: Transaction, job: Job) -> None:

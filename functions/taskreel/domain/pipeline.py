@@ -217,8 +217,6 @@ def _reference_faults(text: str, at: Location, step: Step, steps: Mapping[str, S
     except ValueError as error:
         yield f"is not an expression: {error}"
         return
-    if len(roots) > 1 and any(root[:1] == ("jobs",) for root in roots):
-        yield "speaks of jobs and of something else, which are not known at the same time"
     for root in sorted(roots):
         match root:
             case ("item" | "index", *_) if step.for_each is None:

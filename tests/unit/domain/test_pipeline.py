@@ -69,7 +69,6 @@ def test_the_last_steps_are_those_that_nobody_needs() -> None:
         ({"a": {"type": "x", "payload": {"p": "{{@}}"}}}, "names everything"),
         ({"a": {"type": "x", "payload": {"p": "{{steps.*.result}}"}}}, "must name one step"),
         ({"b": {"type": "x"}, "a": {"type": "x", "payload": {"p": "{{steps.b.output}}"}}}, "names no part of a step"),
-        ({"a": {"type": "x", "payload": {"p": "{{[jobs.j.result, payload]}}"}}}, "not known at the same time"),
         ({"a": {"type": "x", "forEach": "hello"}}, "must be a list"),
         ({"a": {"type": "x", "forEach": "{{payload.a}} and {{payload.b}}"}}, "must be a list"),
         ({"a": {"type": "x", "forEach": {"word": "hello"}}}, "word must be a list"),
