@@ -54,7 +54,7 @@ async def test_a_job_that_was_chosen_for_before_waits_as_well(stalls: Stalls) ->
     await broken(shop)
     await shop.world.advance(6)
     waiting = await read(shop.user(), later)
-    assert (waiting["status"], waiting["attempt"], waiting["error"]["code"]) == ("RETRYING", 0, "provider_resting")
+    assert (waiting["status"], waiting["attempt"], waiting["error"]["code"]) == ("RETRYING", 1, "provider_resting")
     assert waiting["nextAttemptAt"] == (await breaker(shop))["admitsAt"]
 
 

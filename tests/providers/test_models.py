@@ -23,7 +23,7 @@ from taskreel.adapters.providers.models import (
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability
 
-IMAGE, VIDEO, UPSCALE = Capability.IMAGE, Capability.VIDEO, Capability.UPSCALE
+IMAGE, VIDEO, UPSCALE, SPEECH = Capability.IMAGE, Capability.VIDEO, Capability.UPSCALE, Capability.SPEECH
 DAY = date(2026, 11, 22)
 
 
@@ -149,7 +149,7 @@ def test_limits_are_in_order() -> None:
         ("runway", "gen4_turbo", VIDEO, {"duration": 5.0}, 0.25),
         ("google", "veo-3", VIDEO, {}, 1.6),
         ("stability", "conservative", UPSCALE, {}, 0.40),
-        ("elevenlabs", "", Capability.SPEECH, {"text": "x" * 500}, 0.09),
+        ("elevenlabs", "", SPEECH, {"text": "x" * 500}, 0.09),
         ("openai", "", Capability.TEXT, {"prompt": "x" * 400}, (100 * 0.75 + 2000 * 4.5) / 1e6),
     ],
 )
@@ -194,6 +194,8 @@ def test_an_estimate_is_never_negative(row: ModelRow, pixels: tuple[int, int]) -
         ("runway", "gen4_turbo", VIDEO, {"duration": 60.0}, 0, ("words alone", "60 s")),
         ("google", "veo-3", VIDEO, {"duration": 8}, 2, ()),
         ("fal", "esrgan", UPSCALE, {"scale": 10.0}, 1, ("10 times the size",)),
+        ("openai", "tts-1", SPEECH, {"text": "x" * 4096, "outputFormat": "wav"}, 0, ()),
+        ("openai", "tts-1", SPEECH, {"text": "x" * 4097, "outputFormat": "m4a"}, 0, ("m4a files", "4097 characters")),
     ],
 )
 def test_what_a_model_cannot_do_whole_is_said_in_words(
