@@ -62,7 +62,7 @@ class Look:
     transition_seconds: float = 0.6
     captions: bool = True
     fill: bool = True  # clips of another shape are cropped, not set in bars
-    music_gain_db: float = -9.0
+    music_gain_db: float = -5.0
     target_lufs: float = TARGET_LUFS
     seed: int = 0
 

@@ -6,20 +6,18 @@ import numpy as np
 
 from taskreel.media.scene.body import backlit
 from taskreel.media.scene.canvas import Colour, Point, Stencil
-from taskreel.media.scene.landmarks import LAMP, ground_at
+from taskreel.media.scene.landmarks import LAMP, LOWEST, ground_at
 from taskreel.media.scene.noise import ramp, sample
 from taskreel.media.scene.palette import invented, mix, rgb
 from taskreel.media.scene.plan import COLOUR_WORDS
 from taskreel.media.scene.sky import Scene
-
-FACING = 0.5
 
 
 def _place(scene: Scene, share: float, deep: float = 0.06) -> Point:
     """Where something stands in the foreground, on the lamp's other side."""
     x = scene.canvas.width * (share if scene.lamp[0] < scene.canvas.width / 2 else 1 - share)
     foot = ground_at(scene, x)
-    return x, min(foot + scene.unit * deep, scene.canvas.height * 0.96)
+    return x, min(foot + scene.unit * deep, scene.canvas.height * LOWEST)
 
 
 def paint_figure(scene: Scene) -> None:

@@ -10,6 +10,7 @@ from taskreel.media.scene.noise import Field, ramp, sample
 from taskreel.media.scene.palette import mix, rgb
 from taskreel.media.scene.sky import Scene
 
+LOWEST = 0.85  # of the picture's height, for what stands in front: captions are below
 LAMP = rgb("fff3c4")
 WINDOW = rgb("ffc860")
 

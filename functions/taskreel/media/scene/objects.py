@@ -1,4 +1,4 @@
-"""Boats, balloons, rockets, trees, flowers, and a bottle with a message."""
+"""Boats, balloons, rockets, trees, flowers, lanterns, and a bottle with a message."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from taskreel.media.scene.body import backlit
 from taskreel.media.scene.canvas import Point, Stencil
-from taskreel.media.scene.landmarks import ground_at
+from taskreel.media.scene.landmarks import LOWEST, ground_at
 from taskreel.media.scene.noise import Field, ramp, smooth
 from taskreel.media.scene.palette import invented, mix, rgb
 from taskreel.media.scene.sky import Scene
@@ -25,6 +25,7 @@ BY_NAME = {
     "bluebell": ("5a78e0", "7a90f0", "4a5fc8"),
 }
 FLOWERS = ("e8413a", "f6c945", "d978d8", "f4f1ea", "8a6be0", "ff8fa3")
+ARC = np.linspace(0, np.pi, 12)
 
 
 def paint_boat(scene: Scene) -> None:
@@ -246,6 +247,25 @@ def _blossom(bed: Stencil, at: Point, size: float, rng: np.random.Generator) -> 
             size * 0.42,
         )
     bed.ellipse(at, size * 0.24, size * 0.2, 0.35)
+
+
+def paint_lantern(scene: Scene) -> None:
+    """A lantern that burns on the ground."""
+    canvas, unit = scene.canvas, scene.unit
+    x = canvas.width * (0.52 if scene.lamp[0] < canvas.width / 2 else 0.48)
+    foot, h = min(ground_at(scene, x) + unit * 0.12, canvas.height * LOWEST), unit * 0.13
+    frame = canvas.stencil(x - h, foot - h * 1.6, x + h, foot + 2)
+    frame.box(x - h * 0.3, foot - h * 0.12, x + h * 0.3, foot)
+    frame.polygon([(x + u * h, foot - v * h) for u, v in ((-0.32, 0.82), (0.32, 0.82), (0.1, 1.05), (-0.1, 1.05))])
+    for u in (-0.25, 0.0, 0.25):
+        frame.line([(x + u * h, foot - h * 0.1), (x + u * h, foot - h * 0.85)], h * 0.035)
+    frame.line([(x + h * 0.2 * float(np.cos(a)), foot - h * (1.05 + 0.24 * float(np.sin(a)))) for a in ARC], h * 0.03)
+    glass = canvas.stencil(x - h, foot - h * 1.6, x + h, foot + 2)
+    glass.box(x - h * 0.25, foot - h * 0.82, x + h * 0.25, foot - h * 0.12)
+    canvas.glow((x, foot - h * 0.45), unit * 0.2, rgb("ffb54a"), 0.45)
+    canvas.cut(glass, scene.tint("lantern", rgb("ffcf70")) * 1.1)
+    canvas.glow((x, foot - h * 0.42), h * 0.22, rgb("fff6d8"), 1.2)
+    backlit(scene, frame, mix(scene.palette.land, rgb("1a1410"), 0.7), rim=0.3)
 
 
 def paint_bottle(scene: Scene) -> None:

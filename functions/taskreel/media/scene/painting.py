@@ -49,6 +49,7 @@ IN_FRONT: dict[str, Painter] = {
     "cat": creatures.paint_cat,
     "figure": creatures.paint_figure,
     "bottle": objects.paint_bottle,
+    "lantern": objects.paint_lantern,
 }
 
 

@@ -68,6 +68,7 @@ THING_WORDS = {
     "tree": "tree$|oak|willow|baobab|bonsai|blossom|cherry",
     "flowers": "flower|poppy|poppies|tulip|rose$|roses|lavender|sunflower|daisy|meadow|blossom",
     "bottle": "bottle|message",
+    "lantern": "lantern|candle",
     "birds": "bird|gull|crow|raven|eagle|swan|geese|dove|owl",
     "sun": "sun$|sunset|sunrise|sunny|sunlight",
     "moon": "moon|lunar|night",
