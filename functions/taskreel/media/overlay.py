@@ -69,7 +69,7 @@ def caption(text: str, size: Size) -> Overlay:
     face = _caption_font(text, size)
     sheet = Image.new("RGBA", size)
     draw = ImageDraw.Draw(sheet)
-    lines = "\n".join(wrapped(text, face, size[0] * CAPTION_WIDTH))
+    lines = "\n".join(wrapped(text, face, _caption_width(face, size)))
     place = (size[0] / 2, size[1] * 0.945)
     box = draw.multiline_textbbox(place, lines, font=face, anchor="md", align="center", spacing=unit * 0.012)
     pad = unit * 0.018
@@ -126,8 +126,9 @@ def phrases(text: str, most: float = CAPTION_LINES * CAPTION_LETTERS) -> list[st
 def captions(text: str, size: Size, first: int, last: int) -> list[Showing]:
     """The phrases of a text over a span of frames, each for as long as its share of the letters."""
     text = drawable(text)
-    pixels = _caption_font(text, size).getlength(text) or 1
-    fitting = 0.9 * CAPTION_LINES * CAPTION_WIDTH * size[0] * len(text) / pixels  # letters; lines never fill up wholly
+    face = _caption_font(text, size)
+    letter = face.getlength(text) / max(len(text), 1) or 1
+    fitting = 0.9 * CAPTION_LINES * _caption_width(face, size) / letter  # lines never fill up wholly
     parts = phrases(text, min(fitting, CAPTION_LINES * CAPTION_LETTERS))
     total = sum(len(part) + 8 for part in parts)  # 8: even a short word needs a moment
     showings, at = [], float(first)
@@ -180,6 +181,10 @@ def _greedy(words: list[str], most: float, measure: Callable[[str], float]) -> l
 
 def _caption_font(text: str, size: Size) -> FreeTypeFont:
     return font(max(10, round(min(size) * 0.046)), text)
+
+
+def _caption_width(face: FreeTypeFont, size: Size) -> float:
+    return min(size[0] * CAPTION_WIDTH, CAPTION_LETTERS * face.getlength("n"))
 
 
 def _fitting(text: str, size: Size, largest: float, smallest: float) -> FreeTypeFont:

@@ -116,6 +116,12 @@ def test_no_word_is_left_alone_on_a_line() -> None:
     assert [len(line.split()) > 3 for line in lines] == [True, True]
 
 
+def test_a_caption_of_more_than_a_line_of_subtitles_has_two_lines_and_a_shorter_one_has_one() -> None:
+    long, short = "The red fox had never been so out of rope and of reasons, nor so sure.", "Every map has an edge."
+    heights = [caption(text, (1280, 720)).planes[0].shape[0] for text in (long, short)]
+    assert heights[0] > 1.5 * heights[1]
+
+
 def test_a_word_longer_than_the_line_is_cut_and_not_lost() -> None:
     assert balanced("a" + "b" * 25, 10, len) == ["a" + "b" * 9, "b" * 10, "b" * 6]
 
