@@ -329,5 +329,5 @@ def test_queues_that_destroy_paused_are_resumed_on_request(deployed: Cloud) -> N
 
 def test_destroying_the_data_too(deployed: Cloud) -> None:
     printed = deployed.ok("destroy", "--yes", "--data")
-    assert "delete jobs, accounts and the ledger" in printed
+    assert "delete every job, account, ledger entry, breaker and audit entry" in printed
     assert f"{PROJECT}-taskreel" not in deployed.google.of("storage")
