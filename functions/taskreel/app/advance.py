@@ -46,11 +46,6 @@ class Advance:
         """A pipeline has none until it has ended."""
         return self._job.units
 
-    @property
-    def fence(self) -> int:
-        """Its fencing token."""
-        return self._job.fence
-
     async def go(self) -> None:
         """Advance as far as possible, and write the pipeline once."""
         error = await self._move()

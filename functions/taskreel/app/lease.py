@@ -26,18 +26,12 @@ class Together:
         self._write = write
         self._one_at_a_time = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
-        self._last: asyncio.Task[None] | None = None
 
     async def __call__(self) -> None:
         """Return when a write that began after the call has ended."""
         if self._next is None:
-            self._next = self._last = asyncio.create_task(self._go())
+            self._next = asyncio.create_task(self._go())
         await asyncio.shield(self._next)
-
-    async def ended(self) -> None:
-        """Return when none is under way."""
-        if self._last is not None:
-            await asyncio.gather(self._last, return_exceptions=True)
 
     async def _go(self) -> None:
         async with self._one_at_a_time:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any
 
@@ -16,7 +17,7 @@ from taskreel.app.services import Services
 from taskreel.app.settle import end
 from taskreel.domain.claim import Claim, Verdict, alarm, claimed, decide
 from taskreel.domain.errors import LeaseLostError
-from taskreel.domain.job import Job, Status
+from taskreel.domain.job import Job, Status, UnitRun
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Transaction
 
@@ -77,7 +78,7 @@ class Processor:
         except LeaseLostError:
             log.info("lease lost", extra={"action": "lease_lost", "job_id": job.job_id})
         except asyncio.CancelledError:
-            await _give_back(self._services, before, job, runner)
+            await _give_back(self._services, before, job, runner.units)
             if not self._stopping:
                 raise
             return Answer.BUSY
@@ -96,7 +97,7 @@ async def _claim(services: Services, tx: Transaction, job_id: str) -> tuple[Job 
     match claim:
         case Claim(Verdict.END, Status() as status, error):
             return before, end(tx, before, status, now, error=error), claim.verdict
-        case Claim(Verdict.RUN) if not before.only_looks:
+        case Claim(Verdict.RUN):
             job = claimed(before, now, services.rules.lease)
             tx.set("jobs", job_id, job.document())
             return before, job, claim.verdict
@@ -104,13 +105,12 @@ async def _claim(services: Services, tx: Transaction, job_id: str) -> tuple[Job 
             return before, before, claim.verdict
 
 
-async def _give_back(services: Services, before: Job, job: Job, runner: Advance | Run) -> None:
+async def _give_back(services: Services, before: Job, job: Job, units: Sequence[UnitRun]) -> None:
     """End a run: nobody holds the job, what was bought is kept, and a run that came to nothing was no attempt."""
-    units = runner.units
 
     async def release(tx: Transaction) -> None:
         held = as_job(await tx.get("jobs", job.job_id))
-        if held is None or held.fence != runner.fence:
+        if held is None or held.fence != job.fence:
             return
         now = services.clock.now()
         attempt = before.attempt if tuple(units) == job.units else job.attempt

@@ -16,7 +16,7 @@ from taskreel.app.services import Services
 from taskreel.app.serving import served_by
 from taskreel.app.settle import end
 from taskreel.app.work import Work
-from taskreel.domain.claim import alarm, claimed
+from taskreel.domain.claim import alarm
 from taskreel.domain.errors import LeaseLostError
 from taskreel.domain.job import Job, Status, UnitRun
 from taskreel.domain.outcome import Again, Completed, Failed, Outcome, decide_outcome
@@ -28,10 +28,7 @@ _TICK_SECONDS = 1.0
 
 
 class Run:
-    """Every write of it requires its fencing token.
-
-    One that only looks at providers claims the job with its first write: most looks end with none but the next time.
-    """
+    """Every write of it requires its fencing token."""
 
     def __init__(self, services: Services, job: Job) -> None:
         self._services = services
@@ -46,11 +43,6 @@ class Run:
     def units(self) -> tuple[UnitRun, ...]:
         """What has become of the units."""
         return self._work.units
-
-    @property
-    def fence(self) -> int:
-        """Its fencing token."""
-        return self._job.fence
 
     async def go(self) -> None:
         """Do what is open, and write what came of it, once. Raises LeaseLostError when the job was taken away."""
@@ -77,7 +69,6 @@ class Run:
         finally:
             self._working = False
             keeper.cancel()
-            await self._save.ended()
             await self._services.scratch.give_back(self._folder)
         await self._settle()
 
@@ -103,19 +94,16 @@ class Run:
         """Renew the lease and keep what the units have become."""
 
         def held(job: Job, now: datetime) -> Job:
-            if self._job.lease_until is None:
-                job = claimed(job, now, self._services.rules.lease)
             until = now + self._services.rules.lease
             units = self._work.units
             kept = {"units": units, "progress": self._work.progress, **self._who(units)}
             return job.with_(now, lease_until=until, wake_at=alarm(job, until), **kept)
 
-        async def write(tx: Transaction) -> Job:
-            job = held(await still_held(tx, self._job), self._services.clock.now())
-            tx.set("jobs", job.job_id, job.document())
-            return job
+        async def write(tx: Transaction) -> None:
+            job = await still_held(tx, self._job)
+            tx.set("jobs", job.job_id, held(job, self._services.clock.now()).document())
 
-        self._job = await self._services.store.transaction(write)
+        await self._services.store.transaction(write)
 
     async def _settle(self) -> None:
         """Write what came of the run, once; then send the task that follows, if one does."""

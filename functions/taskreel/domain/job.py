@@ -326,12 +326,6 @@ class Job(Value):
         parts: list[UnitRun | StepRun] = [*self.units, *self.steps.values()]
         return any(part.cost_estimated for part in parts)
 
-    @property
-    def only_looks(self) -> bool:
-        """Whether a run has nothing to do but to ask providers how far they are; nobody holds the job then."""
-        open_ = {unit.state for unit in self.units} - {UnitState.DONE, UnitState.FAILED}
-        return self.status is Status.PROCESSING and self.lease_until is None and open_ == {UnitState.RUNNING}
-
     def attempts(self, now: datetime) -> bool:
         """Whether a run that begins now is an attempt: something is tried that no rate limit has put off.
 

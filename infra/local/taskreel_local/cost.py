@@ -55,8 +55,8 @@ PLAIN_JOB = Operations(
 #: it is submitted, begun and done (an instance remembers them for five seconds, which helps when there is traffic).
 BOUGHT = Operations(reads=1, writes=1)
 LOOKS = Operations(reads=3)
-#: One look at a provider that has not answered at once: a task of its own, the job, and what came of it.
-POLL = Operations(reads=2, writes=1, task_operations=2, requests=1, processor_seconds=0.3)
+#: One look at a provider that has not answered at once: a task of its own, a claim, what came of it.
+POLL = Operations(reads=2, writes=2, task_operations=2, requests=1, processor_seconds=0.3)
 #: A client's look at a job; `Prefer: wait` makes one enough.
 STATUS_READ = Operations(reads=1, requests=1, api_seconds=0.1)
 #: A minute of nothing: one sweep, whose empty query is billed as one read.
