@@ -125,16 +125,22 @@ async def _replayed(answers: list[Any]) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def silent_server() -> AsyncIterator[tuple[str, list[str]]]:
-    """A gRPC server that takes every call and answers none: its address, and the methods that were called."""
+async def silent_server(*said: bytes) -> AsyncIterator[tuple[str, list[str]]]:
+    """A gRPC server that takes every call and answers none: its address, and the methods that were called.
+
+    Before it falls silent, it says a word of `said` to each call in turn.
+    """
     heard: list[str] = []
+    words = iter(said)
 
     class Silent(grpc.GenericRpcHandler):
         def service(self, details: Any) -> Any:
             heard.append(details.method)
             return grpc.stream_stream_rpc_method_handler(self._wait)
 
-        async def _wait(self, _requests: Any, _context: Any) -> None:
+        async def _wait(self, _requests: Any, context: Any) -> None:
+            if (word := next(words, None)) is not None:
+                await context.write(word)
             await asyncio.Event().wait()
 
     server = grpc.aio.server(handlers=[Silent()])

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.cloud.firestore_v1.types import document
+from google.cloud.firestore_v1.types import document, firestore, write
 
 from taskreel.adapters.gcp import channel
 from taskreel.adapters.gcp.firestore import FirestoreStore
@@ -290,6 +290,20 @@ async def test_a_watch_goes_on_over_a_restart_of_firestore() -> None:
             assert await heard(changes) == {"n": 2}
     await watched.close()
     await writing.close()
+
+
+async def test_a_watch_goes_on_after_a_message_that_cannot_be_read() -> None:
+    change = write.DocumentChange(
+        document=document.Document(name="projects/p/databases/(default)/documents/rows/a", fields={}),
+        target_ids=[1],
+    )
+    readable = firestore.ListenResponse.serialize(firestore.ListenResponse(document_change=change))
+    async with silent_server(b"\xff", readable) as (address, calls):
+        store = FirestoreStore("p", emulator=address)
+        async with aclosing(store.watch("rows", "a")) as changes:  # type: ignore[type-var]  # an async generator
+            assert await heard(changes) == {}
+        assert len(calls) == 2
+        await store.close()
 
 
 async def test_closing_the_store_ends_its_watches(new_store: NewStore) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 import grpc
 from google.cloud.firestore_v1.types import firestore
-from google.protobuf.message import DecodeError
 
 from taskreel.adapters.gcp.firestore.buffer import Key, version_of
 from taskreel.adapters.gcp.firestore.codec import key_of, read_document
@@ -138,13 +137,13 @@ class Listener:
         try:
             async for answer in self._answers():
                 heard = True
+                if answer is None:
+                    # What gRPC gives for a message that cannot be read: Google's emulator garbles one now and then.
+                    return
                 self._take(answer)
         except grpc.aio.AioRpcError as error:
             if not heard or error.code() not in ENDS_A_STREAM:
                 raise
-        except DecodeError:
-            # Google's emulator garbles a message now and then when several documents change at once.
-            return
         if not heard:
             raise StoreError("Firestore ends every watch.")
 
