@@ -14,7 +14,7 @@ from taskreel.media.writing import SOUND_RATE, Film, sound_frame
 SHORT_SECONDS, LONG_SECONDS = 5, 125
 GROWTH_MB = 25  # two more minutes of sound, held, are 46 MB; of the pictures 53 MB
 CODE = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from taskreel.media import analyse, audio, stitch
 work, film, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
@@ -24,7 +24,8 @@ work, film, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     "music-mix": lambda: audio.mix_music(film, film, out=out / "o.mp3"),
     "content-analysis": lambda: analyse.analyse(film),
 }[work]()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+# Not ru_maxrss: that begins with the most that the process had which started this one.
+print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024)
 """
 
 
