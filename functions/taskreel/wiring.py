@@ -21,11 +21,10 @@ from pydantic import SecretStr
 
 from taskreel import log
 from taskreel.adapters import providers
-from taskreel.adapters.providers.catalogue import ModelTable
 from taskreel.adapters.providers.webhooks import Webhook
 from taskreel.app.indexes import INDEXES
 from taskreel.app.scratch import Scratch
-from taskreel.app.services import Providers, Rules, Services
+from taskreel.app.services import Catalogue, Providers, Rules, Services
 from taskreel.config import ConfigurationError, Settings
 from taskreel.media.workers import Workers
 from taskreel.ports import Blobs, Clock, Fetch, Provider, Store, TaskQueue
@@ -276,10 +275,16 @@ def _providers(chosen: Settings, workers: Workers, clock: Clock) -> Providers:
     return Providers(
         configured,
         key_names=KEY_NAMES,
-        catalogue=ModelTable(),
+        catalogue=_catalogue,
         stand_in=chosen.stand_in_provider,
         webhooks=verifiers,
     )
+
+
+def _catalogue() -> Catalogue:
+    from taskreel.adapters.providers.catalogue import ModelTable  # noqa: PLC0415 - a hundred models, for those who ask
+
+    return ModelTable()
 
 
 def _provider(chosen: Settings, name: str) -> Provider:

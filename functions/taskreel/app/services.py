@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from random import Random, SystemRandom
 from typing import Any, Protocol
 
@@ -77,7 +78,7 @@ VerifyWebhook = Callable[[Mapping[str, str], bytes, datetime], str]
 class Providers:
     """The generation services: which exist, which are configured, and who stands in for the others.
 
-    A provider is built when it is first used.
+    A provider is built when it is first used, and so is the catalogue.
     """
 
     def __init__(
@@ -85,16 +86,21 @@ class Providers:
         configured: Mapping[str, Callable[[], Provider]],
         *,
         key_names: Mapping[str, str],
-        catalogue: Catalogue,
+        catalogue: Callable[[], Catalogue],
         stand_in: str | None = None,
         webhooks: Mapping[str, VerifyWebhook] | None = None,
     ) -> None:
         self._configured = configured
         self._key_names = key_names
-        self.catalogue = catalogue
+        self._catalogue = catalogue
         self.stand_in = stand_in
         self.webhooks = webhooks or {}
         self._built: dict[str, Provider] = {}
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """What they offer."""
+        return self._catalogue()
 
     @property
     def real(self) -> list[str]:
