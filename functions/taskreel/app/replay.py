@@ -17,7 +17,8 @@ from taskreel.domain.errors import ConflictError, InvalidError
 from taskreel.domain.job import Job, UnitRun, UnitState
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import JobType, ProviderWish, Submission, Waiting
+from taskreel.jobtypes.fields import ProviderWish
+from taskreel.jobtypes.job_type import JobType, Submission, Waiting
 
 
 class Replay(Value):

@@ -18,7 +18,8 @@ from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.job import UnitRun, UnitState
 from taskreel.domain.pipeline import PIPELINE, Step, items_of
 from taskreel.domain.template import references, resolve, templated
-from taskreel.jobtypes.job_type import LOCAL, JobType, ProviderWish, Submission, Unit
+from taskreel.jobtypes.fields import ProviderWish
+from taskreel.jobtypes.job_type import LOCAL, JobType, Submission, Unit
 
 #: How much of a fan-out's jobs is looked at before anything is made, in letters; a reference takes as long as 1,000.
 _MOST_LOOKED_AT = 50_000_000

@@ -9,11 +9,12 @@ from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, mode
 
 from taskreel.domain.value import Value, refusal
 from taskreel.jobtypes.audio_synthesis import VoiceSettings
+from taskreel.jobtypes.fields import Language, MediaUrl, SoundFormat
 from taskreel.jobtypes.image_generation import CREDITS as IMAGE_CREDITS
 from taskreel.jobtypes.image_generation import ImageOptions
 from taskreel.jobtypes.image_upscale import CREDITS as UPSCALE_CREDITS
 from taskreel.jobtypes.image_upscale import UpscaleOptions
-from taskreel.jobtypes.job_type import JobType, Language, MediaUrl, Options, SoundFormat, Submission, Unit, params_of
+from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit, params_of
 from taskreel.jobtypes.video_generation import CREDITS as VIDEO_CREDITS
 from taskreel.jobtypes.video_generation import VideoOptions
 from taskreel.jobtypes.writing import WritingOptions, told

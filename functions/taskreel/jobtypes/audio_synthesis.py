@@ -7,7 +7,8 @@ from datetime import timedelta
 from pydantic import AliasChoices, Field
 
 from taskreel.domain.value import Value
-from taskreel.jobtypes.job_type import JobType, Language, Options, SoundFormat, Submission, Unit, params_of
+from taskreel.jobtypes.fields import Language, SoundFormat
+from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit, params_of
 from taskreel.ports import Capability
 
 CREDITS = 1

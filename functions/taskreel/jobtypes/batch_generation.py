@@ -6,8 +6,9 @@ from datetime import timedelta
 
 from pydantic import Field
 
+from taskreel.jobtypes.fields import Prompt
 from taskreel.jobtypes.image_generation import ImageOptions, image_unit
-from taskreel.jobtypes.job_type import JobType, Prompt, Submission, Unit
+from taskreel.jobtypes.job_type import JobType, Submission, Unit
 from taskreel.ports import Capability
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
-from taskreel.jobtypes.job_type import LOCAL, JobType, MediaUrl, Options, Submission, Unit, params_of
+from taskreel.jobtypes.fields import MediaUrl
+from taskreel.jobtypes.job_type import LOCAL, JobType, Options, Submission, Unit, params_of
 from taskreel.jobtypes.writing import CREDITS as WRITING_CREDITS
 from taskreel.jobtypes.writing import INSIGHTS
 from taskreel.ports import Capability

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import AliasChoices, Field
 
-from taskreel.jobtypes.job_type import JobType, Options, Prompt, Submission, Unit
+from taskreel.jobtypes.fields import Prompt
+from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit
 from taskreel.ports import Capability
 
 CREDITS = 1

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from taskreel.jobtypes.job_type import JobType, MediaUrl, Options, Submission, Unit
+from taskreel.jobtypes.fields import MediaUrl
+from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit
 from taskreel.ports import Capability
 
 CREDITS = 2

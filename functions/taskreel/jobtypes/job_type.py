@@ -3,143 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import lru_cache
 from itertools import islice
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar, cast
+from typing import Any, Generic, Literal, Self, TypeVar, cast
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from taskreel.domain.job import Priority
 from taskreel.domain.pipeline import OnFailure, Pipeline
 from taskreel.domain.retry import RetryPolicy
-from taskreel.domain.value import Location, Value, refusal
+from taskreel.domain.value import Value, refusal
+from taskreel.jobtypes.fields import FPS, RESOLUTIONS, FilmQuality, ProviderWish, Resolution, Seed, Side
+from taskreel.jobtypes.storable import unstorable
 from taskreel.ports import Capability
 
-#: A store keeps twenty levels, of which the job itself is one; an array in an array takes two.
-_DEEPEST = 18
-_LARGEST = 2**63
-_LONGEST_NAME_BYTES = 1000
-_camel = lru_cache(maxsize=1024)(to_camel)
 _BRACES = re.compile(r"\{{2,}")
-
-
-def _fetchable(url: str) -> str:
-    if url.startswith(("https://", "http://", "job:", "data:")):
-        return url
-    raise ValueError("give an http(s) URL, a data: URL, or job:{jobId}/{artifact} for a file of your own job")
-
-
-def _unstorable(value: Any, at: Location = (), depth: int = 0) -> Iterator[tuple[Location, str]]:
-    """What of it no store can keep, and where."""
-    if depth > _DEEPEST:
-        yield at, f"must not be nested deeper than {_DEEPEST} levels"
-        return
-    if isinstance(value, int | float) and not abs(value) < _LARGEST:  # a NaN is less than nothing
-        yield at, "a number must be finite and fit into 64 bits"
-    elif isinstance(value, str) and value and not _bytes(value):
-        yield at, "half a surrogate pair is no character"
-    listed = isinstance(value, list | tuple)
-    for name, inner in _members(value):
-        if isinstance(name, str) and not _is_name(name):
-            yield at, f"{name[:100]!r} is not a name that can be stored"
-        else:
-            yield from _unstorable(inner, (*at, name), depth + (2 if listed and isinstance(inner, list | tuple) else 1))
-
-
-def _members(value: Any) -> Iterable[tuple[str | int, Any]]:
-    match value:
-        case BaseModel():
-            given = value.model_fields_set  # defaults are ours
-            fields = [(_camel(name), inner) for name, inner in vars(value).items() if name in given]
-            return [*fields, *(value.model_extra or {}).items()]
-        case dict():
-            return value.items()
-        case list() | tuple():
-            return enumerate(value)
-        case _:
-            return ()
-
-
-def _is_name(text: str) -> bool:
-    return 0 < _bytes(text) <= _LONGEST_NAME_BYTES and not (text.startswith("__") and text.endswith("__"))
-
-
-def _bytes(text: str) -> int:
-    """Its length in UTF-8; 0 for what cannot be written in it."""
-    try:
-        return len(text.encode())
-    except UnicodeEncodeError:
-        return 0
-
-
-MediaUrl = Annotated[str, Field(min_length=5, max_length=900_000), AfterValidator(_fetchable)]
-Prompt = Annotated[str, Field(min_length=1, max_length=10_000, pattern=r"\S")]
-Seed = Annotated[int, Field(ge=0, le=4_294_967_295)]
 
 
 #: Who does the work on files, whatever provider a job names.
 LOCAL = "studio"
-
-FilmFormat = Literal["mp4", "webm", "mov"]
-SoundFormat = Literal["mp3", "wav", "opus", "m4a", "flac"]
-FilmQuality = Annotated[
-    Literal["draft", "standard", "high"],
-    BeforeValidator(lambda given: {"low": "draft", "medium": "standard", "best": "high"}.get(given, given)),
-]
-RESOLUTIONS: Mapping[str, tuple[int, int]] = {
-    "360p": (640, 360),
-    "480p": (854, 480),
-    "720p": (1280, 720),
-    "1080p": (1920, 1080),
-    "1440p": (2560, 1440),
-    "4k": (3840, 2160),
-    "square": (1080, 1080),
-    "vertical": (1080, 1920),
-}
-#: ISO 639-1, all there are.
-_LANGUAGES = frozenset(
-    """aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de
-    dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id
-    ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu
-    lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu
-    rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr
-    ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu""".split()  # noqa: SIM905
-)
-
-
-def _known_language(code: str) -> str:
-    name = re.split("[-_]", code)[0].lower()
-    if len(name) == 2 and name not in _LANGUAGES:
-        raise ValueError(f"{name!r} is no language; give an ISO 639 code like en, de or pt-BR")
-    return code
-
-
-Language = Annotated[
-    str,
-    Field(min_length=2, max_length=20, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$"),
-    AfterValidator(_known_language),
-]
-FPS = Annotated[int, Field(ge=8, le=60)]
-SMALLEST_SIDE, LARGEST_SIDE = 64, 3840
-Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE, multiple_of=2)]
-#: A film's scene; shorter ones are not seen.
-SHORTEST_SCENE_SECONDS = 0.2
-
-
-def _within_sides(resolution: str) -> str:
-    sides = [int(side) for side in resolution.split("x")] if "x" in resolution else []
-    if any(not SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides):
-        raise ValueError(f"each side must have {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
-    return resolution
-
-
-Resolution = Annotated[
-    str, Field(pattern=rf"^({'|'.join(RESOLUTIONS)}|\d{{2,4}}x\d{{2,4}})$"), AfterValidator(_within_sides)
-]
 
 
 class StudioOptions(Value):
@@ -188,16 +72,6 @@ class FilmOptions(Options):
         return {**params_of(self, "resolution", "width", "height"), **sides}
 
 
-def _names(wanted: str | list[str]) -> str | list[str]:
-    names = [wanted] if isinstance(wanted, str) else wanted
-    if not 1 <= len(names) <= 10 or not all(1 <= len(name) <= 100 for name in names):
-        raise ValueError('must be a provider, a list of one to ten of them, or "auto"')
-    return wanted
-
-
-ProviderWish = Annotated[str | list[str], AfterValidator(_names)]
-
-
 class RetryOptions(Value):
     """A job's own retry settings; what is absent is the job type's."""
 
@@ -238,7 +112,7 @@ class Submission(Value):
 
     @model_validator(mode="after")
     def _can_be_stored(self) -> Self:
-        found = [*islice(_unstorable(self), 20)]
+        found = [*islice(unstorable(self), 20)]
         if found:
             raise refusal(type(self).__name__, found)
         return self

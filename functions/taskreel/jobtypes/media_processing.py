@@ -9,20 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo, field_validator
 
 from taskreel.domain.value import Value
-from taskreel.jobtypes.job_type import (
-    FPS,
-    LOCAL,
-    FilmFormat,
-    FilmQuality,
-    JobType,
-    MediaUrl,
-    Options,
-    Side,
-    SoundFormat,
-    Submission,
-    Unit,
-    params_of,
-)
+from taskreel.jobtypes.fields import FPS, FilmFormat, FilmQuality, MediaUrl, Side, SoundFormat
+from taskreel.jobtypes.job_type import LOCAL, JobType, Options, Submission, Unit, params_of
 from taskreel.ports import Capability
 
 CREDITS = 1

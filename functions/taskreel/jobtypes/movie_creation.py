@@ -9,7 +9,8 @@ from pydantic import AliasChoices, Field
 
 from taskreel.domain.pipeline import Pipeline, Step
 from taskreel.domain.value import Value
-from taskreel.jobtypes.job_type import JobType, Prompt, Seed, Submission, given, literal, params_of
+from taskreel.jobtypes.fields import Prompt, Seed
+from taskreel.jobtypes.job_type import JobType, Submission, given, literal, params_of
 from taskreel.jobtypes.video_composition import CompositionOptions
 from taskreel.jobtypes.writing import scenes_field
 from taskreel.ports import Capability

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
 from taskreel.domain.value import Value
-from taskreel.jobtypes.job_type import LOCAL, JobType, Language, MediaUrl, Options, Submission, Unit, params_of
+from taskreel.jobtypes.fields import Language, MediaUrl
+from taskreel.jobtypes.job_type import LOCAL, JobType, Options, Submission, Unit, params_of
 from taskreel.jobtypes.writing import TRANSLATION
 from taskreel.ports import Capability
 

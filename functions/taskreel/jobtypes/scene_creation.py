@@ -8,16 +8,8 @@ from typing import Any
 from pydantic import AliasChoices, Field, model_validator
 
 from taskreel.domain.pipeline import Pipeline, Step
-from taskreel.jobtypes.job_type import (
-    SHORTEST_SCENE_SECONDS,
-    JobType,
-    Language,
-    MediaUrl,
-    Submission,
-    given,
-    literal,
-    params_of,
-)
+from taskreel.jobtypes.fields import SHORTEST_SCENE_SECONDS, Language, MediaUrl
+from taskreel.jobtypes.job_type import JobType, Submission, given, literal, params_of
 from taskreel.jobtypes.video_composition import CompositionOptions
 from taskreel.ports import Capability
 

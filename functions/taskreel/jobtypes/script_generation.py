@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import AliasChoices, Field
 
-from taskreel.jobtypes.job_type import JobType, Prompt, Seed, Submission, Unit
+from taskreel.jobtypes.fields import Prompt, Seed
+from taskreel.jobtypes.job_type import JobType, Submission, Unit
 from taskreel.jobtypes.writing import CREDITS, SCRIPT, WritingOptions, scenes_field, text_unit
 from taskreel.ports import Capability
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from taskreel.jobtypes.job_type import JobType, Prompt, Seed, Submission, Unit
+from taskreel.jobtypes.fields import Prompt, Seed
+from taskreel.jobtypes.job_type import JobType, Submission, Unit
 from taskreel.jobtypes.writing import CREDITS, STORY, WritingOptions, scenes_field, text_unit
 from taskreel.ports import Capability
 

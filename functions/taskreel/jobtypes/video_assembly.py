@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from taskreel.jobtypes.job_type import LOCAL, FilmFormat, FilmOptions, JobType, MediaUrl, Submission, Unit
+from taskreel.jobtypes.fields import FilmFormat, MediaUrl
+from taskreel.jobtypes.job_type import LOCAL, FilmOptions, JobType, Submission, Unit
 from taskreel.ports import Capability
 
 CREDITS = 2

@@ -8,17 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from taskreel.domain.value import Value
-from taskreel.jobtypes.job_type import (
-    LOCAL,
-    SHORTEST_SCENE_SECONDS,
-    FilmFormat,
-    FilmOptions,
-    Inputs,
-    JobType,
-    MediaUrl,
-    Submission,
-    Unit,
-)
+from taskreel.jobtypes.fields import SHORTEST_SCENE_SECONDS, FilmFormat, MediaUrl
+from taskreel.jobtypes.job_type import LOCAL, FilmOptions, Inputs, JobType, Submission, Unit
 from taskreel.ports import Capability
 
 CREDITS = 2

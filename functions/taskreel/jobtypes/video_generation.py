@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from pydantic import Field, model_validator
 
-from taskreel.jobtypes.job_type import JobType, MediaUrl, Options, Prompt, Submission, Unit
+from taskreel.jobtypes.fields import MediaUrl, Prompt
+from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit
 from taskreel.ports import Capability
 
 CREDITS = 5

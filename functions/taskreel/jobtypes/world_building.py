@@ -7,7 +7,8 @@ from datetime import timedelta
 from pydantic import AliasChoices, Field
 
 from taskreel.domain.pipeline import Pipeline, Step
-from taskreel.jobtypes.job_type import JobType, Prompt, Seed, Submission, given, literal, params_of
+from taskreel.jobtypes.fields import Prompt, Seed
+from taskreel.jobtypes.job_type import JobType, Submission, given, literal, params_of
 from taskreel.jobtypes.writing import WORLD, WritingOptions
 from taskreel.ports import Capability
 

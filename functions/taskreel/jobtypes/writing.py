@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import AliasChoices, Field
 
-from taskreel.jobtypes.job_type import Language, Options, Unit, params_of
+from taskreel.jobtypes.fields import Language
+from taskreel.jobtypes.job_type import Options, Unit, params_of
 from taskreel.ports import Capability
 
 CREDITS = 1

@@ -1,0 +1,87 @@
+"""Fields that several job types share, with their limits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+
+def _fetchable(url: str) -> str:
+    if url.startswith(("https://", "http://", "job:", "data:")):
+        return url
+    raise ValueError("give an http(s) URL, a data: URL, or job:{jobId}/{artifact} for a file of your own job")
+
+
+MediaUrl = Annotated[str, Field(min_length=5, max_length=900_000), AfterValidator(_fetchable)]
+Prompt = Annotated[str, Field(min_length=1, max_length=10_000, pattern=r"\S")]
+Seed = Annotated[int, Field(ge=0, le=4_294_967_295)]
+
+FilmFormat = Literal["mp4", "webm", "mov"]
+SoundFormat = Literal["mp3", "wav", "opus", "m4a", "flac"]
+FilmQuality = Annotated[
+    Literal["draft", "standard", "high"],
+    BeforeValidator(lambda given: {"low": "draft", "medium": "standard", "best": "high"}.get(given, given)),
+]
+RESOLUTIONS: Mapping[str, tuple[int, int]] = {
+    "360p": (640, 360),
+    "480p": (854, 480),
+    "720p": (1280, 720),
+    "1080p": (1920, 1080),
+    "1440p": (2560, 1440),
+    "4k": (3840, 2160),
+    "square": (1080, 1080),
+    "vertical": (1080, 1920),
+}
+#: ISO 639-1, all there are.
+_LANGUAGES = frozenset(
+    """aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de
+    dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id
+    ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu
+    lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu
+    rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr
+    ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu""".split()  # noqa: SIM905
+)
+
+
+def _known_language(code: str) -> str:
+    name = re.split("[-_]", code)[0].lower()
+    if len(name) == 2 and name not in _LANGUAGES:
+        raise ValueError(f"{name!r} is no language; give an ISO 639 code like en, de or pt-BR")
+    return code
+
+
+Language = Annotated[
+    str,
+    Field(min_length=2, max_length=20, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$"),
+    AfterValidator(_known_language),
+]
+FPS = Annotated[int, Field(ge=8, le=60)]
+SMALLEST_SIDE, LARGEST_SIDE = 64, 3840
+Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE, multiple_of=2)]
+#: A film's scene; shorter ones are not seen.
+SHORTEST_SCENE_SECONDS = 0.2
+
+
+def _within_sides(resolution: str) -> str:
+    sides = [int(side) for side in resolution.split("x")] if "x" in resolution else []
+    if any(not SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides):
+        raise ValueError(f"each side must have {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
+    return resolution
+
+
+Resolution = Annotated[
+    str, Field(pattern=rf"^({'|'.join(RESOLUTIONS)}|\d{{2,4}}x\d{{2,4}})$"), AfterValidator(_within_sides)
+]
+
+
+def _names(wanted: str | list[str]) -> str | list[str]:
+    names = [wanted] if isinstance(wanted, str) else wanted
+    if not 1 <= len(names) <= 10 or not all(1 <= len(name) <= 100 for name in names):
+        raise ValueError('must be a provider, a list of one to ten of them, or "auto"')
+    return wanted
+
+
+ProviderWish = Annotated[str | list[str], AfterValidator(_names)]
