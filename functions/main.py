@@ -18,6 +18,9 @@ from starlette.requests import Request  # noqa: E402
 from taskreel import wiring  # noqa: E402
 
 
+# The framework calls what a handler returns as Starlette does a response: an ASGI application, too, is called so.
+
+
 @functions_framework.aio.http
 async def jobs_api(_request: Request) -> Any:
     """The public API."""

@@ -70,7 +70,7 @@ class Run:
             self._working = False
             keeper.cancel()
             await self._services.scratch.give_back(self._folder)
-        await self._settle()
+        await self._conclude()
 
     async def _keep(self) -> None:
         """Hold the lease and write progress, at most once a second; ends only with the reason why it cannot."""
@@ -105,7 +105,7 @@ class Run:
 
         await self._services.store.transaction(write)
 
-    async def _settle(self) -> None:
+    async def _conclude(self) -> None:
         """Write what came of the run, once; then send the task that follows, if one does."""
         fraction = self._services.random.random()
         outcome = decide_outcome(self._job, self._work.units, self._services.clock.now(), fraction)

@@ -104,7 +104,7 @@ async def submit(services: Services, caller: Caller, request: Request) -> Submit
         existing = as_job(await services.store.get("jobs", job.job_id)) if request.idempotency_key else None
         if existing is None:
             raise
-        return _replay(existing, request)
+        return _repeated(existing, request)
     if job.status is Status.BLOCKED:
         return Submitted(await wake(services, job.job_id) or job, replayed=False)
     await send(services, job)
@@ -187,7 +187,7 @@ def initial_grant(account: Account, at: datetime) -> LedgerEntry:
     )
 
 
-def _replay(existing: Job, request: Request) -> Submitted:
+def _repeated(existing: Job, request: Request) -> Submitted:
     if existing.request_hash != request.body_hash or existing.job_type != request.job_type.name:
         raise IdempotencyMismatchError(
             "This Idempotency-Key was used before with another request. Use a new key for a new request.",
