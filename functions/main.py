@@ -17,7 +17,6 @@ from starlette.requests import Request  # noqa: E402
 
 from taskreel import wiring  # noqa: E402
 
-
 # The framework calls what a handler returns as Starlette does a response: an ASGI application, too, is called so.
 
 
