@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskreel.app.depend import wake
+from taskreel.app.plan import unit_plan
 from taskreel.app.sending import send, tell
 from taskreel.app.services import WAKE_SHARDS, Services
-from taskreel.app.serving import unit_plan
 from taskreel.app.settle import end
 from taskreel.domain.claim import alarm
 from taskreel.domain.errors import PermanentError

@@ -11,11 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from taskreel.app.cost import cost
+from taskreel.app.plan import plan_of
 from taskreel.app.read import as_job
 from taskreel.app.results import step_view
 from taskreel.app.sending import send
 from taskreel.app.services import Services
-from taskreel.app.serving import plan_of, served_by
+from taskreel.app.serving import served_by
 from taskreel.app.settle import end
 from taskreel.domain.claim import alarm
 from taskreel.domain.errors import Category, InvalidError, PermanentError, TaskreelError

@@ -6,8 +6,8 @@ from typing import Any
 
 from taskreel.app.children import Place, child
 from taskreel.app.cost import cost
+from taskreel.app.plan import unit_plan
 from taskreel.app.services import Services
-from taskreel.app.serving import unit_plan
 from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.job import Job
 from taskreel.jobtypes.job_type import JobType, Submission

@@ -12,10 +12,11 @@ from pydantic import ValidationError
 
 from taskreel.app.cost import cost
 from taskreel.app.depend import check_references, dependencies, mark, wake
+from taskreel.app.plan import Plan, plan_of
 from taskreel.app.read import Caller, as_job, open_account
 from taskreel.app.sending import FARTHEST, send
 from taskreel.app.services import WAKE_SHARDS, Services
-from taskreel.app.serving import Plan, plan_of, served_by
+from taskreel.app.serving import served_by
 from taskreel.domain.claim import alarm
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry, hold
 from taskreel.domain.errors import (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from simulation.world import settings as world_settings
 from taskreel import wiring
 from taskreel.app.failover import Failover
-from taskreel.app.serving import unit_plan
+from taskreel.app.plan import unit_plan
 from taskreel.domain.choice import ELSEWHERE
 from taskreel.domain.errors import (
     AMBIGUOUS,
