@@ -182,7 +182,7 @@ class Stack:
         return self.config.cloud_tasks or self.config.google_emulators
 
     def _google(self) -> dict[str, str]:
-        """The settings that send Google's own clients to this machine."""
+        """The settings that send the Google adapters to this machine."""
         found: dict[str, str] = {}
         if self._over_grpc:
             _, project, _, location = PARENT.split("/")
