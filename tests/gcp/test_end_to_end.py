@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -33,15 +32,8 @@ def outage() -> Losing:
 
 
 @pytest.fixture
-async def cloud(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    firestore_address: str,
-    local_storage: LocalStorage,
-    outage: Losing,
-) -> AsyncIterator[Deployed]:
-    async with deployed(tmp_path, monkeypatch, firestore_address, local_storage, [outage]) as running:
-        yield running
+def interceptors(outage: Losing) -> list[Any]:
+    return [outage]
 
 
 async def read(cloud: Deployed, job: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,15 +29,8 @@ def bill() -> Bill:
 
 
 @pytest.fixture
-async def cloud(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    firestore_address: str,
-    local_storage: LocalStorage,
-    bill: Bill,
-) -> AsyncIterator[Deployed]:
-    async with deployed(tmp_path, monkeypatch, firestore_address, local_storage, bill.interceptors) as running:
-        yield running
+def interceptors(bill: Bill) -> list[Any]:
+    return bill.interceptors
 
 
 async def finished(cloud: Deployed, count: int = 1) -> list[str]:

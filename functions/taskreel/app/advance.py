@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from taskreel.app.lease import still_held
 from taskreel.app.price_cap import PriceCap, usd_of
 from taskreel.app.results import data_of, step_view
 from taskreel.app.services import Services
+from taskreel.app.serving import together
 from taskreel.app.settle import end
 from taskreel.domain.claim import alarm
 from taskreel.domain.errors import Category, InvalidError, PermanentError
@@ -124,7 +125,7 @@ class Advance:
         if before is None or before.status is not Status.COMPLETED or children.of_this_round(before, self._job):
             return False
         inherited = {"maxUsd", "provider"} if "provider" not in step.payload else {"maxUsd"}
-        return _without(children.payload_of(wanted), inherited) == _without(before.payload, inherited)
+        return _without(wanted.payload(), inherited) == _without(before.payload, inherited)
 
     async def _jobs(
         self, name: str, step: Step, wanted: Mapping[int, Submission], known: Mapping[int, Job]
@@ -196,7 +197,7 @@ class Advance:
         done = [job for job in jobs if job.status is Status.COMPLETED]
         return {
             "usd": round(sum(usd_of(job) for job in self._own(jobs)), 6),
-            "served_by": _names(job.served_by for job in done or jobs),
+            "served_by": together(job.served_by for job in done or jobs),
         }
 
     def _own(self, jobs: Sequence[Job]) -> list[Job]:
@@ -238,7 +239,7 @@ class Advance:
         job = await still_held(tx, self._job)
         now = self._services.clock.now()
         spent = sum(run.spent for run in self._steps.values())
-        served_by = _names(run.served_by for run in self._steps.values())
+        served_by = together(run.served_by for run in self._steps.values())
         known: dict[str, Any] = {"steps": self._steps, "served_by": served_by, "tried": self._tried}
         if error is not None or made:
             status = Status.COMPLETED if error is None else Status.FAILED
@@ -262,11 +263,6 @@ class Advance:
 
     def _all(self, state: StepState) -> bool:
         return all(run.state is state for run in self._steps.values())
-
-
-def _names(served_by: Iterable[str | None]) -> str | None:
-    """Each name in them once."""
-    return ", ".join(dict.fromkeys(name for names in served_by if names for name in names.split(", "))) or None
 
 
 def _without(payload: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

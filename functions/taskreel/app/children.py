@@ -8,6 +8,7 @@ from typing import Any
 
 from taskreel.app.depend import wake
 from taskreel.app.plan import unit_plan
+from taskreel.app.read import as_job
 from taskreel.app.sending import send, tell
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.app.settle import end
@@ -102,7 +103,7 @@ async def child(
         priority=parent.priority,
         user_id=parent.user_id,
         project_id=parent.project_id,
-        payload=payload_of(submission),
+        payload=submission.payload(),
         created_at=now,
         updated_at=now,
         status_at={Status.QUEUED: now},
@@ -125,12 +126,6 @@ async def child(
 def _capped(submission: Submission, usd: float) -> Submission:
     own = submission.max_usd
     return submission.model_copy(update={"max_usd": usd if own is None else min(own, usd)})
-
-
-def payload_of(submission: Submission) -> dict[str, Any]:
-    """The request as a job keeps it: what was given, and no defaults."""
-    payload: dict[str, Any] = submission.model_dump(by_alias=True, mode="json", exclude_unset=True)
-    return payload
 
 
 def validated(payload: Any, job_type: JobType[Any], step: str) -> Submission:
@@ -174,8 +169,7 @@ async def cancel_all(services: Services, parent: Job) -> None:
 
 
 async def _cancel(services: Services, tx: Transaction, job_id: str) -> Job | None:
-    document = await tx.get("jobs", job_id)
-    job = None if document is None else Job.model_validate(document.data)
+    job = as_job(await tx.get("jobs", job_id))
     if job is None or job.status.final:
         return None
     return end(tx, job, Status.CANCELLED, services.clock.now())

@@ -52,22 +52,21 @@ async def dependencies(get: Get, user_id: str, submission: Submission) -> list[J
     for place, one in enumerate(submission.depends_on):
         job = as_job(await get("jobs", one.job_id))
         if job is None or job.user_id != user_id:
-            raise _refused(f"dependsOn[{place}].jobId", f"there is no job {one.job_id} of yours")
+            raise InvalidError.at(f"dependsOn[{place}].jobId", f"there is no job {one.job_id} of yours")
         found.append(job)
     return found
 
 
-def check_references(submission: Submission) -> None:
-    """InvalidError for a reference to a job that could never be filled in."""
+def check_references(submission: Submission, payload: Mapping[str, Any]) -> None:
+    """InvalidError for a reference to a job, in the submission's payload, that could never be filled in."""
     named = {one.job_id for one in submission.depends_on}
-    payload = submission.model_dump(by_alias=True, mode="json", exclude_unset=True)
     for at, job_id in job_references(payload):
         if job_id not in named:
-            raise _refused("dependsOn", f"{path_of(at)} refers to job {job_id}: name it in dependsOn")
+            raise InvalidError.at("dependsOn", f"{path_of(at)} refers to job {job_id}: name it in dependsOn")
     for at, text in references(payload) if named else ():
         fault = _fault(text) if "jobs" in text else None
         if fault is not None:
-            raise _refused(path_of(at), f"{quoted(text)} {fault}")
+            raise InvalidError.at(path_of(at), f"{quoted(text)} {fault}")
 
 
 def _fault(text: str) -> str | None:
@@ -175,7 +174,3 @@ def _has_failed(job: Job) -> bool:
 
 def _waiting(job: Job) -> Waiting:
     return Waiting.model_validate(job.payload)
-
-
-def _refused(path: str, message: str) -> InvalidError:
-    return InvalidError(f"{path}: {message}", errors=[{"path": path, "message": message}])

@@ -20,7 +20,7 @@ async def grant_credits(
     """
     if not is_user_id(user_id):
         message = f"must be {USER_ID}"
-        raise InvalidError(f"userId {message}", errors=[{"path": "userId", "message": message}])
+        raise InvalidError.at("userId", message, text=f"userId {message}")
     entry = LedgerEntry(
         entry_id=f"grant.{random_id(services.random)}",
         user_id=user_id,

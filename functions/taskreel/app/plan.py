@@ -12,7 +12,7 @@ from typing import Any
 from taskreel.app.cost import foreseen, step_type, steps_of
 from taskreel.app.inherit import with_provider
 from taskreel.app.services import Asked, Services
-from taskreel.app.serving import Wanted, choice_for, names_meant, offers_for, served_by
+from taskreel.app.serving import Wanted, choice_for, names_meant, offers_for, served_by, together
 from taskreel.domain.choice import Choice, choose
 from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.job import UnitRun
@@ -40,8 +40,7 @@ class Plan:
     @property
     def served_by(self) -> str | None:
         """Who is to do it, as far as that is known: each name once."""
-        names = [served_by(self.units), *(plan.served_by for plan in self.steps.values())]
-        return ", ".join(dict.fromkeys(one for name in names if name for one in name.split(", "))) or None
+        return together([served_by(self.units), *(plan.served_by for plan in self.steps.values())])
 
 
 async def plan_of(
@@ -59,7 +58,7 @@ async def plan_of(
     plan = await unit_plan(services, job_type, submission)
     if job_type.pipeline is None:
         return plan
-    payload = submission.model_dump(by_alias=True, mode="json", exclude_unset=True)
+    payload = submission.payload()
     fixed = not templated([value for name, value in payload.items() if name != "steps"])
     known = {"payload": payload} if whole and fixed else {}
     steps: dict[str, Plan] = {}
@@ -82,9 +81,7 @@ def _check_price(max_usd: float | None, plans: Iterable[Plan]) -> None:
     usd = round(sum(plan.usd or 0.0 for plan in plans if not plan.steps), 6)
     if max_usd is not None and usd > max_usd:
         message = f"${max_usd:.3f} do not cover the ${usd:.3f} that its steps are reckoned at"
-        raise InvalidError(
-            f"maxUsd: {message}", code="price_cap_exceeded", errors=[{"path": "maxUsd", "message": message}]
-        )
+        raise InvalidError.at("maxUsd", message, code="price_cap_exceeded")
 
 
 async def unit_plan(services: Services, job_type: JobType[Any], submission: Submission) -> Plan:
@@ -193,7 +190,7 @@ async def _choice(services: Services, unit: Unit, wanted: Wanted) -> Choice | No
         return None
     keys = " or ".join(services.providers.keys_for(unit.capability))
     message = f"This takes a {unit.capability} service, which the local provider is not: set {keys}."
-    raise InvalidError(message, code="provider_not_configured", errors=[{"path": "provider", "message": message}])
+    raise InvalidError.at("provider", message, text=message, code="provider_not_configured")
 
 
 def _alike(unit: Unit) -> str:

@@ -137,4 +137,4 @@ def _read_cursor(cursor: str) -> tuple[datetime, str]:
         return datetime.fromisoformat(time).astimezone(UTC), str(id_)
     except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
         message = "not a cursor of ours: pass `nextCursor` of the page before as it stands"
-        raise InvalidError(f"cursor: {message}", errors=[{"path": "cursor", "message": message}]) from None
+        raise InvalidError.at("cursor", message) from None

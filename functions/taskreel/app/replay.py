@@ -82,7 +82,7 @@ def _redo(kind: JobType[Any], submission: Submission, first: str | None) -> tupl
     if steps is None or first not in steps.steps:
         known = f"its steps are: {', '.join(steps.order())}" if steps else "it has no steps"
         message = f"a {kind.name} has no step {first!r}; {known}"
-        raise InvalidError(f"fromStep: {message}", errors=[{"path": "fromStep", "message": message}])
+        raise InvalidError.at("fromStep", message)
     return tuple(sorted(steps.following(first)))
 
 

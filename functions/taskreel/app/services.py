@@ -131,14 +131,15 @@ class Providers:
             return wanted
         if wanted not in self._key_names:
             names = ", ".join(sorted(self.names))
-            raise InvalidError(_unknown(wanted, names), errors=[{"path": "provider", "message": f"one of: {names}"}])
+            text = f"There is no provider {wanted!r}. There are: {names}."
+            raise InvalidError.at("provider", f"one of: {names}", text=text)
         if self.stand_in is not None:
             return self.stand_in
         message = (
             f"Provider {wanted} is not configured here: set {self._key_names[wanted]}, "
             f'or use "provider": "studio", the local provider.'
         )
-        raise InvalidError(message, code="provider_not_configured", errors=[{"path": "provider", "message": message}])
+        raise InvalidError.at("provider", message, text=message, code="provider_not_configured")
 
     def get(self, name: str) -> Provider:
         """The provider that serves."""
@@ -150,10 +151,6 @@ class Providers:
         """Let go of all that were built."""
         for provider in self._built.values():
             await provider.close()
-
-
-def _unknown(wanted: str, names: str) -> str:
-    return f"There is no provider {wanted!r}. There are: {names}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

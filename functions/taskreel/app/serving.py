@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,7 +49,12 @@ async def choice_for(services: Services, unit: Unit, wanted: Wanted) -> Choice:
 def served_by(units: Sequence[UnitRun]) -> str | None:
     """Who has done them, or while none is done who is to: each name once."""
     done = [unit for unit in units if unit.state is UnitState.DONE]
-    return ", ".join(dict.fromkeys(unit.provider for unit in done or units)) or None
+    return together(unit.provider for unit in done or units)
+
+
+def together(served_by: Iterable[str | None]) -> str | None:
+    """All that are named, each once; None when nobody is."""
+    return ", ".join(dict.fromkeys(name for names in served_by if names for name in names.split(", "))) or None
 
 
 def offers_for(providers: Providers, wanted: Wanted, asked: Asked) -> tuple[str | list[str], list[Offer]]:

@@ -82,7 +82,7 @@ async def quote(services: Services, caller: Caller, request: Request) -> Quote:
     """Everything that `submit` checks, without doing it."""
     _check_project(caller, request.submission)
     _check_schedule(services, request.submission)
-    check_references(request.submission)
+    check_references(request.submission, request.submission.payload())
     await dependencies(services.store.get, caller.user_id, request.submission)
     plan = await _plan(services, request)
     document = await services.store.get("accounts", caller.user_id)
@@ -97,8 +97,9 @@ async def submit(services: Services, caller: Caller, request: Request) -> Submit
     """
     _check_project(caller, request.submission)
     _check_schedule(services, request.submission)
-    check_references(request.submission)
-    job = await _new_job(services, caller, request)
+    payload = request.submission.payload()
+    check_references(request.submission, payload)
+    job = await _new_job(services, caller, request, payload)
     try:
         await services.store.transaction(lambda tx: _store(services, tx, job))
     except (StoreConflictError, TooFewCreditsError):
@@ -112,7 +113,7 @@ async def submit(services: Services, caller: Caller, request: Request) -> Submit
     return Submitted(job, replayed=False)
 
 
-async def _new_job(services: Services, caller: Caller, request: Request) -> Job:
+async def _new_job(services: Services, caller: Caller, request: Request, payload: dict[str, Any]) -> Job:
     now = services.clock.now()
     submission, job_type = request.submission, request.job_type
     plan = await _plan(services, request)
@@ -129,7 +130,7 @@ async def _new_job(services: Services, caller: Caller, request: Request) -> Job:
         priority=submission.priority,
         user_id=caller.user_id,
         project_id=submission.project_id,
-        payload=submission.model_dump(by_alias=True, mode="json", exclude_unset=True),
+        payload=payload,
         created_at=now,
         updated_at=now,
         status_at={status: now},
@@ -207,7 +208,7 @@ def _check_schedule(services: Services, submission: Submission) -> None:
     at = submission.schedule_at
     if at is not None and at > services.clock.now() + _LONGEST_SCHEDULE:
         message = "must be at most a year ahead"
-        raise InvalidError(f"scheduleAt {message}", errors=[{"path": "scheduleAt", "message": message}])
+        raise InvalidError.at("scheduleAt", message, text=f"scheduleAt {message}")
 
 
 def _retry(default: RetryPolicy, wanted: RetryOptions | None) -> RetryPolicy:
@@ -216,7 +217,7 @@ def _retry(default: RetryPolicy, wanted: RetryOptions | None) -> RetryPolicy:
         return RetryPolicy.model_validate({**default.model_dump(), **changes}) if changes else default
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise InvalidError(f"retry: {message}", errors=[{"path": "retry", "message": message}]) from None
+        raise InvalidError.at("retry", message) from None
 
 
 def _after(start: datetime, seconds: int | None) -> datetime | None:

@@ -91,4 +91,4 @@ def _nobody(names: list[str], listed: list[Offer], max_usd: float | None, *, aut
         reasons += [f"{name} does not offer it or is not configured" for name in names if name not in offering]
     cap = "" if max_usd is None else f" for ${max_usd:.3f}"
     message = f"No provider can do this{cap}: {'; '.join(reasons) or 'none is configured'}."
-    return InvalidError(message, code="no_provider", errors=[{"path": "provider", "message": message}])
+    return InvalidError.at("provider", message, text=message, code="no_provider")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 #: The code of work that may have been bought without our knowing; and what has to be done about it.
 AMBIGUOUS = "ambiguous_create"
@@ -58,6 +58,11 @@ class InvalidError(RequestError):
     """A field is wrong; `details["errors"]` lists `{path, message}`."""
 
     code = "invalid_request"
+
+    @classmethod
+    def at(cls, path: str, message: str, *, text: str | None = None, code: str | None = None) -> Self:
+        """Of one field; the whole reads `text`, or else `path: message`."""
+        return cls(text or f"{path}: {message}", code=code, errors=[{"path": path, "message": message}])
 
 
 class UnauthenticatedError(RequestError):

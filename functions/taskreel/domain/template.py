@@ -82,8 +82,7 @@ def job_references(template: Any) -> Iterator[tuple[Location, str]]:
     spoken = ((at, text) for at, text in references(template) if "jobs" in text)  # other braces are seldom ours
     for count, (at, text) in enumerate(spoken):
         if count == MOST_REFERENCES:
-            message, path = f"there may be {MOST_REFERENCES} references to jobs", path_of(at)
-            raise InvalidError(f"{path}: {message}", errors=[{"path": path, "message": message}])
+            raise InvalidError.at(path_of(at), f"there may be {MOST_REFERENCES} references to jobs")
         for root in sorted(roots_of(text)):
             if root[:1] == ("jobs",) and len(root) > 1:
                 yield at, root[1]

@@ -110,6 +110,10 @@ class Submission(Value):
     #: While they have not ended the job is BLOCKED; then `{{jobs.<jobId>.result.…}}` in its payload is filled in.
     depends_on: list[Dependency] = Field(default_factory=list, max_length=20)
 
+    def payload(self) -> dict[str, Any]:
+        """As a job keeps it: what was given, and no defaults."""
+        return self.model_dump(by_alias=True, mode="json", exclude_unset=True)
+
     @model_validator(mode="after")
     def _can_be_stored(self) -> Self:
         found = [*islice(unstorable(self), 20)]

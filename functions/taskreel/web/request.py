@@ -110,7 +110,7 @@ def validate_only(request: Request) -> bool:
     check_query(request, "validateOnly")
     given = request.query_params.get("validateOnly", "false").lower()
     if given not in {"true", "1", "false", "0"}:
-        raise _parameter("validateOnly", "must be true or false")
+        raise InvalidError.at("validateOnly", "must be true or false")
     return given in {"true", "1"}
 
 
@@ -119,15 +119,11 @@ def check_query(request: Request, *known: str) -> None:
     for name in request.query_params:
         if name not in known:
             has = f"it has: {', '.join(known)}" if known else "it has none"
-            raise _parameter(name, f"this route has no such parameter; {has}")
-
-
-def _parameter(name: str, message: str) -> InvalidError:
-    return InvalidError(f"{name}: {message}", errors=[{"path": name, "message": message}])
+            raise InvalidError.at(name, f"this route has no such parameter; {has}")
 
 
 def _header(name: str, message: str) -> InvalidError:
-    return InvalidError(f"{name} {message}", errors=[{"path": name, "message": message}])
+    return InvalidError.at(name, message, text=f"{name} {message}")
 
 
 def services_of(request: Request) -> Services:
