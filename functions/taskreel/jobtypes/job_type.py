@@ -44,6 +44,11 @@ class Options(Value):
     provider_options: dict[str, Any] = Field(default_factory=dict)
     studio: StudioOptions | None = None
 
+    @property
+    def rehearsal(self) -> dict[str, Any]:
+        """`{studio}` for the options of the jobs that a pipeline makes, where it was given."""
+        return {"studio": params_of(self.studio)} if self.studio else {}
+
 
 class FilmOptions(Options):
     """How a film is written. `resolution` is a name ("720p", "4k", "vertical") or `1280x720`; a size wins over it."""

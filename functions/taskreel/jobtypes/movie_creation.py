@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field
 from taskreel.domain.pipeline import Pipeline, Step
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import Prompt, Seed
-from taskreel.jobtypes.job_type import JobType, Submission, given, literal, params_of
+from taskreel.jobtypes.job_type import JobType, Submission, given, literal
 from taskreel.jobtypes.video_composition import CompositionOptions
 from taskreel.jobtypes.writing import scenes_field
 from taskreel.ports import Capability
@@ -74,7 +74,7 @@ def _story(job: MovieCreation) -> Step:
         "prompt": job.prompt,
         "numSequences": job.num_sequences,
         **given(genre=job.genre, seed=job.seed, provider=job.providers.story),
-        "options": given(style=job.style, studio=_studio(job)),
+        "options": {**given(style=job.style), **job.options.rehearsal},
     }
     return Step(type="story-generation", payload=payload, keep=True)
 
@@ -84,7 +84,7 @@ def _pictures(job: MovieCreation) -> Step:
     drawing = given(steps=job.steps, guidance=job.cfg_scale, sampler=job.sampler, seed=job.seed)
     payload = {
         "prompt": "{{item.description}}",
-        "options": {"width": width, "height": height, **drawing, **given(studio=_studio(job))},
+        "options": {"width": width, "height": height, **drawing, **job.options.rehearsal},
         **given(provider=job.providers.pictures, model=None if job.clips else job.model),
     }
     return _each(job, "image-generation", payload, _SCENES)
@@ -97,14 +97,14 @@ def _voices(job: MovieCreation) -> Step:
         "text": "{{item.narration}}",
         "language": language,
         **given(voice=job.voice, provider=job.providers.voice),
-        "options": given(studio=_studio(job)),
+        "options": job.options.rehearsal,
     }
     return _each(job, "audio-synthesis", payload, _SCENES, on_failure="ignore")
 
 
 def _music(job: MovieCreation) -> Step:
     seconds = "{{sum(steps.story.result.scenes[*].durationSeconds)}}"
-    parameters = {"duration": seconds, **given(seed=job.seed, studio=_studio(job))}
+    parameters = {"duration": seconds, **given(seed=job.seed), **job.options.rehearsal}
     payload = {
         "task": "music",
         "input": f"{job.genre or ''} {{{{steps.story.result.music}}}}".strip(),
@@ -119,7 +119,7 @@ def _clips(job: MovieCreation) -> Step:
     payload = {
         "prompt": "{{item.scene.description}}",
         "imageUrls": ["{{item.picture.ref}}"],
-        "options": {"width": width, "height": height, "duration": 5, **given(seed=job.seed, studio=_studio(job))},
+        "options": {"width": width, "height": height, "duration": 5, **given(seed=job.seed), **job.options.rehearsal},
         **given(provider=job.providers.clips, model=job.model),
     }
     both = {"scene": _SCENES, "picture": "{{steps.pictures.artifacts}}"}
@@ -150,10 +150,6 @@ def _each(job: MovieCreation, type_: str, payload: dict[str, Any], for_each: Any
 def _maker(job: MovieCreation, step: str) -> str:
     part = {"voices": "voice"}.get(step, step)
     return f"providers.{part}" if getattr(job.providers, part, None) else "provider"
-
-
-def _studio(job: MovieCreation) -> Any:
-    return params_of(job.options).get("studio")
 
 
 MOVIE_CREATION = JobType(

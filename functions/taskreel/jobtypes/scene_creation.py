@@ -9,7 +9,7 @@ from pydantic import AliasChoices, Field, model_validator
 
 from taskreel.domain.pipeline import Pipeline, Step
 from taskreel.jobtypes.fields import SHORTEST_SCENE_SECONDS, Language, MediaUrl
-from taskreel.jobtypes.job_type import JobType, Submission, given, literal, params_of
+from taskreel.jobtypes.job_type import JobType, Submission, given, literal
 from taskreel.jobtypes.video_composition import CompositionOptions
 from taskreel.ports import Capability
 
@@ -53,7 +53,7 @@ class SceneCreation(Submission):
 def _pipeline(job: SceneCreation) -> Pipeline:
     job = literal(job)
     steps: dict[str, Step] = {}
-    behave = given(studio=params_of(job.options).get("studio"))
+    behave = job.options.rehearsal
     scene: dict[str, Any] = {"visual": list(job.image_urls), "narration": job.narration, "title": job.title}
     if not job.image_urls:
         width, height = job.options.size or (1280, 720)
