@@ -7,19 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskreel.adapters.providers import PROVIDERS, load
-from taskreel.adapters.providers.models import (
-    OPEN,
-    ROWS,
-    ModelRow,
-    Unit,
-    candidates,
-    estimate,
-    find,
-    lacks,
-    offered,
-    provider_name,
-    rows,
-)
+from taskreel.adapters.providers.model_table import ROWS, ModelRow, Unit
+from taskreel.adapters.providers.models import OPEN, candidates, estimate, find, lacks, offered, provider_name, rows
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from taskreel.adapters.providers import models
-from taskreel.adapters.providers.models import ModelRow
+from taskreel.adapters.providers.model_table import ModelRow
 from taskreel.app.services import Asked
 from taskreel.domain.choice import Offer
 from taskreel.domain.errors import InvalidError, PermanentError
@@ -15,7 +15,7 @@ from taskreel.ports import Capability
 
 
 class ModelTable:
-    """`Catalogue` over `models.ROWS`."""
+    """`Catalogue` over `ROWS`."""
 
     def provider_name(self, word: str, /) -> str:
         """The provider that a caller's word means."""

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from taskreel.adapters.providers import models, wire
 from taskreel.adapters.providers.http import MODERATION, Http, failed, moderated, no_output
-from taskreel.adapters.providers.models import ModelRow
+from taskreel.adapters.providers.model_table import ModelRow
 from taskreel.adapters.providers.webhooks import Webhook, check_time, header, operation_id, refuse
 from taskreel.ports import Capability, Done, Generation, Model, Pending
 

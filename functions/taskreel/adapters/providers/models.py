@@ -8,31 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from taskreel.adapters.providers.model_table import ANY, REAL_ESRGAN, ROWS, STUDIO, ModelRow, Unit
+from taskreel.adapters.providers.model_table import ANY, ROWS, STUDIO, ModelRow, Unit
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Generation, Model
-
-__all__ = [
-    "OPEN",
-    "PROVIDER_ALIASES",
-    "REAL_ESRGAN",
-    "ROWS",
-    "ModelRow",
-    "Unit",
-    "candidates",
-    "estimate",
-    "find",
-    "ignored",
-    "lacks",
-    "offered",
-    "picture_cost",
-    "provider_name",
-    "requested",
-    "rows",
-    "studio_ignores",
-    "today",
-    "token_cost",
-]
 
 #: Other names for providers: the guides' words, and whoever does "upscale".
 PROVIDER_ALIASES = {

@@ -14,7 +14,7 @@ import httpx
 
 from taskreel.adapters.providers import models, wire
 from taskreel.adapters.providers.http import Http, failed, moderated, no_output
-from taskreel.adapters.providers.models import ModelRow
+from taskreel.adapters.providers.model_table import ModelRow
 from taskreel.adapters.providers.webhooks import Webhook, operation_id, verify_standard
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Done, Generation, Model, Pending

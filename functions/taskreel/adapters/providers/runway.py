@@ -14,7 +14,7 @@ import httpx
 
 from taskreel.adapters.providers import models, wire
 from taskreel.adapters.providers.http import Http, failed, moderated, no_output, presentable
-from taskreel.adapters.providers.models import ModelRow
+from taskreel.adapters.providers.model_table import ModelRow
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability, Done, Generation, Model, Pending
 

@@ -15,7 +15,7 @@ import httpx
 
 from taskreel.adapters.providers import models, wire
 from taskreel.adapters.providers.http import Http, moderated, no_output
-from taskreel.adapters.providers.models import ModelRow
+from taskreel.adapters.providers.model_table import ModelRow
 from taskreel.ports import Capability, Done, Generation, Model, Pending
 
 POLL_AFTER = timedelta(seconds=10)
