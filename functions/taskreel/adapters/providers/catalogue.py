@@ -15,7 +15,7 @@ from taskreel.ports import Capability
 
 
 class ModelTable:
-    """`Catalogue` over `ROWS`."""
+    """`Catalogue` over the model table."""
 
     def provider_name(self, word: str, /) -> str:
         """The provider that a caller's word means."""
