@@ -11,7 +11,12 @@ from hypothesis import settings
 
 from taskreel.config import Settings
 from taskreel.wiring import KEY_NAMES
-from taskreel_local.emulators import EmulatorMissingError, LocalStorage, firestore_emulator, storage_emulator
+from taskreel_local.emulators.firestore import (
+    EmulatorMissingError,
+    LocalStorage,
+    firestore_emulator,
+    storage_emulator,
+)
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 

@@ -33,8 +33,15 @@ class Shape:
         equal = frozenset(name for name, operator, _ in query.where if operator in _EQUALITIES)
         ranged = [name for name, operator, _ in query.where if operator not in _EQUALITIES]
         last = query.order[-1][1] if query.order else "asc"
-        order = {**dict(query.order), **{name: last for name in (*ranged, *total) if name not in dict(query.order)}}
-        return cls(query.collection, equal, tuple((name, way) for name, way in order.items() if name not in equal))
+        order = {
+            **dict(query.order),
+            **{name: last for name in (*ranged, *total) if name not in dict(query.order)},
+        }
+        return cls(
+            query.collection,
+            equal,
+            tuple((name, way) for name, way in order.items() if name not in equal),
+        )
 
 
 @dataclass(frozen=True)
@@ -49,17 +56,26 @@ class Declared:
         declared = json.loads(_FILE.read_text())
         ways = {"ASCENDING": "asc", "DESCENDING": "desc"}
         composites = {
-            (index["collectionGroup"], tuple((one["fieldPath"], ways[one["order"]]) for one in index["fields"]))
+            (
+                index["collectionGroup"],
+                tuple((one["fieldPath"], ways[one["order"]]) for one in index["fields"]),
+            )
             for index in declared["indexes"]
         }
         exempted = {
-            (one["collectionGroup"], one["fieldPath"]) for one in declared["fieldOverrides"] if not one["indexes"]
+            (one["collectionGroup"], one["fieldPath"])
+            for one in declared["fieldOverrides"]
+            if not one["indexes"]
         }
         return cls(frozenset(composites), frozenset(exempted))
 
     def usable(self, shape: Shape) -> list[tuple[str, Order]]:
         """The composite indexes that may take part in answering."""
-        return [index for index in self.composites if index[0] == shape.collection and _fits(index[1], shape)]
+        return [
+            index
+            for index in self.composites
+            if index[0] == shape.collection and _fits(index[1], shape)
+        ]
 
     def serve(self, shape: Shape) -> bool:
         """Whether indexes for all of the query's filters end in its order."""

@@ -74,30 +74,42 @@ class Settings(Value):
     @classmethod
     def _long_enough(cls, value: SecretStr) -> SecretStr:
         if any(len(key.strip()) < 16 for key in value.get_secret_value().split(",")):
-            raise ValueError("INTERNAL_API_KEY must have at least 16 characters (openssl rand -hex 32 makes one)")
+            raise ValueError(
+                "INTERNAL_API_KEY must have at least 16 characters (openssl rand -hex 32 makes one)"
+            )
         return value
 
     @field_validator("jwt_secret")
     @classmethod
     def _strong_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value().encode()) < _HS256_BYTES:
-            raise ValueError(f"JWT_SECRET must have at least {_HS256_BYTES} bytes (openssl rand -hex 32 makes one)")
+            raise ValueError(
+                f"JWT_SECRET must have at least {_HS256_BYTES} bytes (openssl rand -hex 32 makes one)"
+            )
         return value
 
     @property
     def internal_keys(self) -> list[str]:
         """The processor's keys; tasks carry the first. Raises ConfigurationError where none is set."""
         if not self.internal_api_key.get_secret_value():
-            raise ConfigurationError("INTERNAL_API_KEY is not set: without one no task is let in. openssl rand -hex 32")
+            raise ConfigurationError(
+                "INTERNAL_API_KEY is not set: without one no task is let in. openssl rand -hex 32"
+            )
         return [key.strip() for key in self.internal_api_key.get_secret_value().split(",")]
 
     @classmethod
     def read(cls, environ: Mapping[str, str], key_names: Mapping[str, str]) -> Self:
         """The settings in `environ`; `key_names` says which variable holds each provider's key."""
-        given = {name: environ[name.upper()] for name in cls.model_fields if environ.get(name.upper())}
-        keys = {provider: environ[name] for provider, name in key_names.items() if environ.get(name)}
+        given = {
+            name: environ[name.upper()] for name in cls.model_fields if environ.get(name.upper())
+        }
+        keys = {
+            provider: environ[name] for provider, name in key_names.items() if environ.get(name)
+        }
         try:
             return cls.model_validate({**given, "provider_keys": keys})
         except ValidationError as error:
-            lines = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors() if e["loc"])
+            lines = "; ".join(
+                f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors() if e["loc"]
+            )
             raise ConfigurationError(lines or str(error)) from None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
+
+from taskreel.domain.provider_choice import Offer
 
 T = TypeVar("T")
 
@@ -76,10 +78,20 @@ class Transaction(Protocol):
     def create(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
         """Write a document that must not exist."""
 
-    def set(self, collection: str, id_: str, data: Mapping[str, Any], /, *, version: str | None = None) -> None:
+    def set(
+        self, collection: str, id_: str, data: Mapping[str, Any], /, *, version: str | None = None
+    ) -> None:
         """Write the whole document, replacing what was there."""
 
-    def update(self, collection: str, id_: str, changes: Mapping[str, Any], /, *, version: str | None = None) -> None:
+    def update(
+        self,
+        collection: str,
+        id_: str,
+        changes: Mapping[str, Any],
+        /,
+        *,
+        version: str | None = None,
+    ) -> None:
         """Change some top-level fields of a document that must exist; a value may be an Increment."""
 
     def delete(self, collection: str, id_: str, /) -> None:
@@ -106,7 +118,9 @@ class Store(Protocol):
     async def query(self, query: Query, /) -> list[Document]:
         """The matching documents in order. One read a row."""
 
-    async def aggregate(self, query: Query, /, *, total: Sequence[str] = ()) -> dict[str, int | float]:
+    async def aggregate(
+        self, query: Query, /, *, total: Sequence[str] = ()
+    ) -> dict[str, int | float]:
         """`{"count": n, field: sum, …}` over the query, without reading the documents."""
 
     def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
@@ -180,7 +194,9 @@ class BlobInfo:
 class Blobs(Protocol):
     """Files in a bucket."""
 
-    async def put(self, path: str, source: Path | bytes, /, *, content_type: str, if_absent: bool = False) -> bool:
+    async def put(
+        self, path: str, source: Path | bytes, /, *, content_type: str, if_absent: bool = False
+    ) -> bool:
         """Store a file whole or not at all; False when `if_absent` and it was there."""
 
     def read(self, path: str, /) -> AsyncIterator[bytes]:
@@ -189,7 +205,9 @@ class Blobs(Protocol):
     async def info(self, path: str, /) -> BlobInfo | None:
         """Size and type, or None."""
 
-    async def signed_url(self, path: str, /, *, expires_in: timedelta, download_as: str | None = None) -> str:
+    async def signed_url(
+        self, path: str, /, *, expires_in: timedelta, download_as: str | None = None
+    ) -> str:
         """A URL that anyone can GET until it expires."""
 
     async def delete(self, prefix: str, /) -> int:
@@ -320,6 +338,50 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Let go of connections and workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkRequest:
+    """One unit's work, as a provider is looked for that can do it."""
+
+    capability: Capability
+    #: As the caller called it; "" is any.
+    model: str
+    params: Mapping[str, Any]
+    #: How many files it starts from.
+    inputs: int
+    now: datetime
+
+
+class ProviderCatalogue(Protocol):
+    """What the real providers can be asked for: the model table, as the use cases see it."""
+
+    def provider_name(self, word: str, /) -> str:
+        """The provider that a caller's word means."""
+
+    def makes(self, provider: str, capability: Capability, /) -> bool:
+        """Whether it has any model for that."""
+
+    def offers(self, provider: str, asked: WorkRequest, /, *, every: bool = False) -> list[Offer]:
+        """How it would serve the work: by the model asked for, else its default, else with `every` by all it has.
+
+        Raises InvalidError for a model that it does not have, or no longer has.
+        """
+
+    def estimate(self, provider: str, asked: WorkRequest, /) -> float | None:
+        """About what it costs in US dollars there."""
+
+    def ignored(
+        self, provider: str, asked: WorkRequest, given: Collection[str], /
+    ) -> Mapping[str, str]:
+        """Which of the options `given` it does not take as they are, and why."""
+
+    def models(self, provider: str, on: datetime, /) -> Sequence[Mapping[str, Any]]:
+        """Every model, as callers may see it; `name` is what its breaker is called by."""
+
+
+#: Raises UnauthenticatedError for a webhook that does not hold; the operation's id of one that does.
+VerifyWebhook = Callable[[Mapping[str, str], bytes, datetime], str]
 
 
 # ── Clock ────────────────────────────────────────────────────────────────────────────────────────

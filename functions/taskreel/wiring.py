@@ -22,18 +22,19 @@ from pydantic import SecretStr
 from taskreel import log
 from taskreel.adapters import providers
 from taskreel.adapters.providers.webhooks import Webhook
+from taskreel.adapters.work_dirs import Scratch
 from taskreel.app.indexes import INDEXES
-from taskreel.app.scratch import Scratch
-from taskreel.app.services import Catalogue, Providers, Rules, Services
+from taskreel.app.providers.registry import Providers
+from taskreel.app.services import Rules, Services
 from taskreel.config import ConfigurationError, Settings
 from taskreel.media.workers import Workers
-from taskreel.ports import Blobs, Clock, Fetch, Provider, Store, TaskQueue
+from taskreel.ports import Blobs, Clock, Fetch, Provider, ProviderCatalogue, Store, TaskQueue
 from taskreel.web.auth import InternalKeys, TokenRules
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from taskreel.app.process import Processor
+    from taskreel.app.worker.processor import Processor
     from taskreel.web.tasks import InternalApp
 
 T = TypeVar("T")
@@ -85,7 +86,7 @@ def services() -> Services:
 @functools.cache
 def api() -> FastAPI:
     """The jobs API."""
-    from taskreel.web.app import api_app  # noqa: PLC0415 - each function imports what it serves
+    from taskreel.web.app import api_app
 
     chosen = settings()
     return _built(api_app(services(), _token_rules(chosen), base_url=chosen.api_base_url))
@@ -94,7 +95,7 @@ def api() -> FastAPI:
 @functools.cache
 def running() -> Processor:
     """What runs jobs in this process."""
-    from taskreel.app.process import Processor  # noqa: PLC0415 - each function imports what it serves
+    from taskreel.app.worker.processor import Processor
 
     return Processor(services())
 
@@ -102,7 +103,7 @@ def running() -> Processor:
 @functools.cache
 def processor() -> InternalApp:
     """The task processor; it gives its leases back when the instance is stopped."""
-    from taskreel.web.tasks import processing  # noqa: PLC0415 - each function imports what it serves
+    from taskreel.web.tasks import processing
 
     _before_stopping(_stop)
     return _built(processing(InternalKeys(settings().internal_keys), running()))
@@ -113,13 +114,15 @@ async def _stop() -> None:
     built = services()
     built.workers.close()
     built.scratch.clear()
-    await asyncio.gather(*(port.close() for port in (built.tasks, built.providers, built.blobs, built.store)))
+    await asyncio.gather(
+        *(port.close() for port in (built.tasks, built.providers, built.blobs, built.store))
+    )
 
 
 @functools.cache
 def maintenance() -> InternalApp:
     """The sweep."""
-    from taskreel.web import tasks  # noqa: PLC0415 - each function imports what it serves
+    from taskreel.web import tasks
 
     return _built(tasks.maintenance(InternalKeys(settings().internal_keys), services()))
 
@@ -149,14 +152,22 @@ def build(chosen: Settings, clock: Clock) -> Services:
 
 def _own_addresses(chosen: Settings) -> list[str]:
     """Where files may come from although the address is private: ourselves, and providers put there by a setting."""
-    return [chosen.api_base_url, _emulator(chosen.blobs_url) or "", *chosen.provider_base_urls.values()]
+    return [
+        chosen.api_base_url,
+        _emulator(chosen.blobs_url) or "",
+        *chosen.provider_base_urls.values(),
+    ]
 
 
 def _token_rules(chosen: Settings) -> TokenRules:
     if not (chosen.jwt_jwks_url or chosen.jwt_public_key or chosen.jwt_secret):
-        raise ConfigurationError("set JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL: without one no token can be checked")
+        raise ConfigurationError(
+            "set JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL: without one no token can be checked"
+        )
     if chosen.jwt_jwks_url and not (chosen.jwt_issuer and chosen.jwt_audience):
-        raise ConfigurationError("JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE: its keys sign for others too")
+        raise ConfigurationError(
+            "JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE: its keys sign for others too"
+        )
     return TokenRules(
         secret=chosen.jwt_secret.get_secret_value() if chosen.jwt_secret else None,
         public_key=chosen.jwt_public_key,
@@ -172,7 +183,7 @@ def _fetch(own: Sequence[str]) -> Fetch:
 
     @functools.cache
     def made() -> Fetch:
-        from taskreel.adapters.fetch import Fetcher  # noqa: PLC0415 - httpx, for those who fetch
+        from taskreel.adapters.fetch import Fetcher
 
         return Fetcher(own)
 
@@ -195,17 +206,21 @@ def _rules(chosen: Settings) -> Rules:
 def _store(url: str) -> Store:
     match urlsplit(url).scheme:
         case "sqlite":
-            from taskreel.adapters.local.sqlite import SqliteStore  # noqa: PLC0415 - only what is chosen is imported
+            from taskreel.adapters.local.sqlite import SqliteStore
 
             durable = "durable" in urlsplit(url).query
             return SqliteStore(_path(url), INDEXES, durable=durable, gather_seconds=0.005)
         case "firestore":
-            from taskreel.adapters.gcp.firestore import FirestoreStore  # noqa: PLC0415
+            from taskreel.adapters.gcp.firestore import FirestoreStore
 
             parts = urlsplit(url)
-            return FirestoreStore(parts.netloc, parts.path.strip("/") or "(default)", emulator=_emulator(url))
+            return FirestoreStore(
+                parts.netloc, parts.path.strip("/") or "(default)", emulator=_emulator(url)
+            )
         case _:
-            raise ConfigurationError(f"STORE_URL: {url!r} is neither sqlite:///… nor firestore://PROJECT/DATABASE")
+            raise ConfigurationError(
+                f"STORE_URL: {url!r} is neither sqlite:///… nor firestore://PROJECT/DATABASE"
+            )
 
 
 def _tasks(chosen: Settings) -> TaskQueue:
@@ -213,12 +228,12 @@ def _tasks(chosen: Settings) -> TaskQueue:
     key = chosen.internal_keys[0]
     match urlsplit(url).scheme:
         case "embedded":
-            from taskreel.adapters.local.tasks import EmbeddedTasks  # noqa: PLC0415
+            from taskreel.adapters.local.tasks import EmbeddedTasks
 
             door = url.removeprefix("embedded:")
             return EmbeddedTasks(door, target_url=chosen.processor_url, internal_key=key)
         case "cloudtasks":
-            from taskreel.adapters.gcp.cloud_tasks import CloudTasks  # noqa: PLC0415
+            from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 
             parts = urlsplit(url)
             return CloudTasks(
@@ -239,16 +254,18 @@ def _blobs(chosen: Settings, clock: Clock) -> Blobs:
     url = chosen.blobs_url
     match urlsplit(url).scheme:
         case "file":
-            from taskreel.adapters.local.files import FileBlobs  # noqa: PLC0415
+            from taskreel.adapters.local.files import FileBlobs
 
             secret = chosen.files_secret.get_secret_value().encode()
             if not secret:
                 raise ConfigurationError("FILES_SECRET: file:/// needs one to sign URLs")
             return FileBlobs(_path(url), base_url=chosen.api_base_url, secret=secret, clock=clock)
         case "gs":
-            from taskreel.adapters.gcp.gcs import CloudStorage  # noqa: PLC0415
+            from taskreel.adapters.gcp.gcs import CloudStorage
 
-            key = json.loads(chosen.signing_key_file.read_text()) if chosen.signing_key_file else None
+            key = (
+                json.loads(chosen.signing_key_file.read_text()) if chosen.signing_key_file else None
+            )
             return CloudStorage(urlsplit(url).netloc, emulator=_emulator(url), signing_key=key)
         case _:
             raise ConfigurationError(f"BLOBS_URL: {url!r} is neither file:///… nor gs://BUCKET")
@@ -266,12 +283,22 @@ def _path(url: str) -> Path:
 
 def _providers(chosen: Settings, workers: Workers, clock: Clock) -> Providers:
     elsewhere = {name.strip() for name in chosen.configured_providers.split(",")} & KEY_NAMES.keys()
-    names = elsewhere | chosen.provider_keys.keys() | ({"google"} if chosen.google_vertex_project else set())
-    configured: dict[str, Callable[[], Provider]] = {name: partial(_provider, chosen, name) for name in names}
+    names = (
+        elsewhere
+        | chosen.provider_keys.keys()
+        | ({"google"} if chosen.google_vertex_project else set())
+    )
+    configured: dict[str, Callable[[], Provider]] = {
+        name: partial(_provider, chosen, name) for name in names
+    }
     configured["studio"] = lambda: providers.load("studio")(workers, clock)
     if unsigned := chosen.webhook_secrets.keys() - WEBHOOKS:
-        raise ConfigurationError(f"WEBHOOK_SECRETS: {', '.join(sorted(unsigned))} signs no webhooks")
-    verifiers = {name: partial(_verify, name, secret) for name, secret in chosen.webhook_secrets.items()}
+        raise ConfigurationError(
+            f"WEBHOOK_SECRETS: {', '.join(sorted(unsigned))} signs no webhooks"
+        )
+    verifiers = {
+        name: partial(_verify, name, secret) for name, secret in chosen.webhook_secrets.items()
+    }
     return Providers(
         configured,
         key_names=KEY_NAMES,
@@ -281,8 +308,8 @@ def _providers(chosen: Settings, workers: Workers, clock: Clock) -> Providers:
     )
 
 
-def _catalogue() -> Catalogue:
-    from taskreel.adapters.providers.catalogue import ModelTable  # noqa: PLC0415 - a hundred models, for those who ask
+def _catalogue() -> ProviderCatalogue:
+    from taskreel.adapters.providers.catalogue import ModelTable
 
     return ModelTable()
 
@@ -293,23 +320,35 @@ def _provider(chosen: Settings, name: str) -> Provider:
     if name in TOLD_WHERE_TO_CALL and name in chosen.webhook_secrets:
         url = f"{chosen.api_base_url.rstrip('/')}/api/webhooks/{name}"
         options["webhook"] = Webhook(url, chosen.webhook_secrets[name].get_secret_value())
-    key: Any = chosen.provider_keys[name].get_secret_value() if name in chosen.provider_keys else None
+    key: Any = (
+        chosen.provider_keys[name].get_secret_value() if name in chosen.provider_keys else None
+    )
     if name == "google" and chosen.google_vertex_project:
-        from taskreel.adapters.providers.google_token import MetadataToken  # noqa: PLC0415
+        from taskreel.adapters.providers.google_token import MetadataToken
 
         location = chosen.google_vertex_location
-        host = "aiplatform.googleapis.com" if location == "global" else f"{location}-aiplatform.googleapis.com"
-        options["base_url"] = f"https://{host}/v1beta1/projects/{chosen.google_vertex_project}/locations/{location}"
+        host = (
+            "aiplatform.googleapis.com"
+            if location == "global"
+            else f"{location}-aiplatform.googleapis.com"
+        )
+        options["base_url"] = (
+            f"https://{host}/v1beta1/projects/{chosen.google_vertex_project}/locations/{location}"
+        )
         key = MetadataToken()
     if key is None:
-        raise ConfigurationError(f"{KEY_NAMES[name]} is not set in this service, and a job needs {name}")
+        raise ConfigurationError(
+            f"{KEY_NAMES[name]} is not set in this service, and a job needs {name}"
+        )
     if name in chosen.provider_base_urls:
         options["base_url"] = chosen.provider_base_urls[name]
     made: Provider = providers.load(name)(key, **options)
     return made
 
 
-def _verify(name: str, secret: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime) -> str:
+def _verify(
+    name: str, secret: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime
+) -> str:
     """The operation that a genuine webhook names."""
     return providers.webhook_operation(name, headers, body, secret.get_secret_value(), now)
 

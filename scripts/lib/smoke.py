@@ -14,7 +14,11 @@ import httpx
 import jwt
 
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"})
-JOB = {"prompt": "smoke test", "provider": "studio", "options": {"width": 64, "height": 64, "seed": 1}}
+JOB = {
+    "prompt": "smoke test",
+    "provider": "studio",
+    "options": {"width": 64, "height": 64, "seed": 1},
+}
 
 
 def give_up(text: str) -> NoReturn:
@@ -39,7 +43,9 @@ def say(text: str) -> None:
 def expect(answer: httpx.Response, *statuses: int) -> Any:
     """The JSON of an answer with one of these statuses."""
     if answer.status_code not in statuses:
-        give_up(f"{answer.request.method} {answer.request.url} answered {answer.status_code}: {answer.text[:300]}")
+        give_up(
+            f"{answer.request.method} {answer.request.url} answered {answer.status_code}: {answer.text[:300]}"
+        )
     return answer.json()
 
 
@@ -50,7 +56,9 @@ def have_a_credit(api: httpx.Client) -> None:
         grant = {"amount": 1, "reason": "smoke test"}
         answer = api.post(f"/api/credits/{balance['userId']}/grants", json=grant)
         if answer.status_code == HTTPStatus.FORBIDDEN:
-            give_up(f"{balance['userId']} has no credits and is no admin; grant one, or give an admin's TASKREEL_TOKEN")
+            give_up(
+                f"{balance['userId']} has no credits and is no admin; grant one, or give an admin's TASKREEL_TOKEN"
+            )
         expect(answer, HTTPStatus.CREATED)
 
 
@@ -67,9 +75,15 @@ def run(api: httpx.Client, seconds: float) -> None:
     have_a_credit(api)
     key = {"Idempotency-Key": f"smoke-{uuid.uuid4()}"}
     submitted = expect(
-        api.post("/api/jobs/image-generation", json=JOB, headers=key), HTTPStatus.ACCEPTED, HTTPStatus.OK
+        api.post("/api/jobs/image-generation", json=JOB, headers=key),
+        HTTPStatus.ACCEPTED,
+        HTTPStatus.OK,
     )
-    again = expect(api.post("/api/jobs/image-generation", json=JOB, headers=key), HTTPStatus.ACCEPTED, HTTPStatus.OK)
+    again = expect(
+        api.post("/api/jobs/image-generation", json=JOB, headers=key),
+        HTTPStatus.ACCEPTED,
+        HTTPStatus.OK,
+    )
     if again["jobId"] != submitted["jobId"]:
         give_up("the same Idempotency-Key made two jobs")
     say(f"job {submitted['jobId']} accepted once")
@@ -82,7 +96,9 @@ def run(api: httpx.Client, seconds: float) -> None:
     # Its URL is signed: a token is neither needed nor to be shown to the bucket.
     content = httpx.get(artifact["url"], timeout=30, follow_redirects=True)
     if content.status_code != HTTPStatus.OK or len(content.content) != artifact["bytes"]:
-        give_up(f"the artifact's URL answered {content.status_code} with {len(content.content)} bytes")
+        give_up(
+            f"the artifact's URL answered {content.status_code} with {len(content.content)} bytes"
+        )
     say(f"{artifact['name']}: {artifact['bytes']} bytes of {artifact['contentType']}")
 
 
@@ -94,7 +110,9 @@ def wait(api: httpx.Client, job_id: str, seconds: float) -> Any:
         if job["status"] in FINAL:
             return job
         if time.monotonic() > until:
-            give_up(f"the job is still {job['status']} after {seconds:g} s; scripts/doctor says what may hold it up")
+            give_up(
+                f"the job is still {job['status']} after {seconds:g} s; scripts/doctor says what may hold it up"
+            )
         time.sleep(1)
 
 

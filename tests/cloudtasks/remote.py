@@ -19,7 +19,7 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import (
     CloudTasksRestTransport,
 )
 
-from taskreel_local.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
 
 T = TypeVar("T")
 
@@ -99,7 +99,9 @@ class AsyncClient:
 
     async def _connect(self, port: int) -> tasks_v2.CloudTasksAsyncClient:
         self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
-        return tasks_v2.CloudTasksAsyncClient(transport=CloudTasksGrpcAsyncIOTransport(channel=self._channel))
+        return tasks_v2.CloudTasksAsyncClient(
+            transport=CloudTasksGrpcAsyncIOTransport(channel=self._channel)
+        )
 
     def close(self) -> None:
         self._thread.run(self._channel.close())
@@ -124,6 +126,8 @@ def connect(kind: str, remote: Remote) -> Any:
         client = tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
         return SyncClient(client, channel.close)
     transport = CloudTasksRestTransport(
-        host=f"127.0.0.1:{remote.service.rest_port}", url_scheme="http", credentials=AnonymousCredentials()
+        host=f"127.0.0.1:{remote.service.rest_port}",
+        url_scheme="http",
+        credentials=AnonymousCredentials(),
     )
     return SyncClient(tasks_v2.CloudTasksClient(transport=transport), transport.close)

@@ -6,9 +6,23 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from taskreel_local.cloudtasks import wire
-from taskreel_local.cloudtasks.composites import FieldMask, Message, MessageMap, Repeated, StringMap
-from taskreel_local.cloudtasks.kinds import Bytes, Double, Duration, Enum, Int, String, Timestamp
+from taskreel_local.emulators.cloudtasks import codec
+from taskreel_local.emulators.cloudtasks.codec_messages import (
+    FieldMask,
+    Message,
+    MessageMap,
+    Repeated,
+    StringMap,
+)
+from taskreel_local.emulators.cloudtasks.codec_scalars import (
+    Bytes,
+    Double,
+    Duration,
+    Enum,
+    Int,
+    String,
+    Timestamp,
+)
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 
@@ -32,7 +46,9 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
         case Enum():
             return st.sampled_from(list(kind._members))
         case MessageMap():
-            return st.dictionaries(st.integers(0, 2**31 - 1), messages_of(kind._item._message), min_size=1, max_size=3)
+            return st.dictionaries(
+                st.integers(0, 2**31 - 1), messages_of(kind._item._message), min_size=1, max_size=3
+            )
         case Message():
             return messages_of(kind._message)
         case Repeated():
@@ -46,12 +62,12 @@ def messages_of(message: type) -> st.SearchStrategy[Any]:
 
     def made(picked: dict[str, Any]) -> Any:
         taken: set[str] = set()
-        for field in wire.fields(message):
+        for field in codec.fields(message):
             if field.attr in picked and field.oneof:
                 if field.oneof in taken:
                     del picked[field.attr]
                 taken.add(field.oneof)
         return message(**picked)
 
-    fields = {field.attr: values(field.kind) for field in wire.fields(message)}
+    fields = {field.attr: values(field.kind) for field in codec.fields(message)}
     return st.fixed_dictionaries({}, optional=fields).map(made)

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from cloudtasks.worker import QUEUE, Worker
-from taskreel_local.cloudtasks.engine import Engine
-from taskreel_local.cloudtasks.http1 import HttpClient, SendError
-from taskreel_local.cloudtasks.messages import (
+from taskreel_local.emulators.cloudtasks.engine import Engine
+from taskreel_local.emulators.cloudtasks.history import Outgoing
+from taskreel_local.emulators.cloudtasks.http_client import HttpClient, SendError
+from taskreel_local.emulators.cloudtasks.http_request import encoded, overridden
+from taskreel_local.emulators.cloudtasks.messages import (
     AppEngineHttpRequest,
     EnforceMode,
     Header,
@@ -32,9 +34,7 @@ from taskreel_local.cloudtasks.messages import (
     Task,
     UriOverride,
 )
-from taskreel_local.cloudtasks.outgoing import encoded, overridden
-from taskreel_local.cloudtasks.records import Outgoing
-from taskreel_local.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
 
 EMAIL = "runner@demo.test"
 
@@ -54,7 +54,13 @@ async def send(engine: Engine, url: str, **fields: Any) -> str:
 
 
 async def test_the_headers_of_a_first_attempt(engine: Engine, worker: Worker) -> None:
-    headers = {"Content-Type": "text/plain", "X-Mine": "ä", "user-agent": "mine", "Host": "evil", "X-Google-Y": "1"}
+    headers = {
+        "Content-Type": "text/plain",
+        "X-Mine": "ä",
+        "user-agent": "mine",
+        "Host": "evil",
+        "X-Google-Y": "1",
+    }
     name = await send(engine, f"{worker.url}/run?x=%zz&y=a b", headers=headers, body=b"hello")
     (seen,) = await worker.received(1)
     assert (seen.method, seen.path, seen.body) == ("POST", "/run?x=%zz&y=a%20b", b"hello")
@@ -82,7 +88,9 @@ async def test_a_retry_tells_the_last_answer(engine: Engine, worker: Worker) -> 
     await engine.wait_idle()
 
 
-async def test_a_redirect_is_followed_as_the_same_attempt_with_the_same_body(engine: Engine, worker: Worker) -> None:
+async def test_a_redirect_is_followed_as_the_same_attempt_with_the_same_body(
+    engine: Engine, worker: Worker
+) -> None:
     worker.answers.append((307, {"Location": "/moved"}))
     worker.answers.append((303, {"Location": "/see"}))
     await send(engine, f"{worker.url}/start", body=b"hello")
@@ -109,7 +117,9 @@ def claims(header: str) -> dict[str, Any]:
     return decoded
 
 
-async def test_an_oidc_token_is_for_the_url_unless_an_audience_is_named(engine: Engine, worker: Worker) -> None:
+async def test_an_oidc_token_is_for_the_url_unless_an_audience_is_named(
+    engine: Engine, worker: Worker
+) -> None:
     token = OidcToken(service_account_email=EMAIL)
     await send(engine, f"{worker.url}/a", oidc_token=token, headers={"authorization": "mine"})
     await worker.received(1)
@@ -126,7 +136,9 @@ async def test_an_oauth_token_is_opaque(engine: Engine, worker: Worker) -> None:
     assert seen.headers["Authorization"].startswith("Bearer ya29.")
 
 
-async def test_the_queues_http_target_decides_over_the_tasks(engine: Engine, worker: Worker) -> None:
+async def test_the_queues_http_target_decides_over_the_tasks(
+    engine: Engine, worker: Worker
+) -> None:
     port = int(worker.url.rpartition(":")[2])
     target = HttpTarget(
         uri_override=UriOverride(
@@ -141,7 +153,12 @@ async def test_the_queues_http_target_decides_over_the_tasks(engine: Engine, wor
         oidc_token=OidcToken(service_account_email=EMAIL, audience="queue-aud"),
     )
     await engine.update_queue(Queue(name=QUEUE, http_target=target))
-    await send(engine, "https://elsewhere.test/path?z=2", headers={"X-Mine": "task's"}, body=b"ignored with GET")
+    await send(
+        engine,
+        "https://elsewhere.test/path?z=2",
+        headers={"X-Mine": "task's"},
+        body=b"ignored with GET",
+    )
     (seen,) = await worker.received(1)
     assert (seen.method, seen.path, seen.body) == ("GET", "/forced?q=1", b"")
     assert seen.headers["x-mine"] == "queue's"
@@ -161,7 +178,11 @@ async def test_the_queues_http_target_decides_over_the_tasks(engine: Engine, wor
             UriOverride(path_override=PathOverride(), query_override=QueryOverride()),
             "http://a.test",
         ),
-        ("", UriOverride(host="b.test", path_override=PathOverride(path="run")), "https://b.test/run"),
+        (
+            "",
+            UriOverride(host="b.test", path_override=PathOverride(path="run")),
+            "https://b.test/run",
+        ),
         (
             "http://a.test",
             UriOverride(
@@ -181,19 +202,27 @@ def test_a_url_is_encoded_where_it_must_be_and_a_bad_escape_stays() -> None:
     assert encoded("http://a/ü b%zz%20?q=[1]") == "http://a/%C3%BC%20b%zz%20?q=[1]"
 
 
-async def test_an_app_engine_task_goes_to_the_configured_address(engine: Engine, worker: Worker) -> None:
-    request = AppEngineHttpRequest(relative_uri="/work?x=1", body=b"b", headers={"User-Agent": "mine"})
+async def test_an_app_engine_task_goes_to_the_configured_address(
+    engine: Engine, worker: Worker
+) -> None:
+    request = AppEngineHttpRequest(
+        relative_uri="/work?x=1", body=b"b", headers={"User-Agent": "mine"}
+    )
     await engine.create_task(QUEUE, Task(app_engine_http_request=request))
     (seen,) = await worker.received(1)
     assert (seen.path, seen.headers["X-AppEngine-QueueName"]) == ("/work?x=1", "jobs")
-    assert seen.headers["User-Agent"] == "mine AppEngine-Google; (+http://code.google.com/appengine)"
+    assert (
+        seen.headers["User-Agent"] == "mine AppEngine-Google; (+http://code.google.com/appengine)"
+    )
     assert seen.headers["Content-Type"] == "application/octet-stream"
 
 
 @pytest.mark.parametrize(
     "url", ["http://[::1", "http://host:99999/", "http:///nohost", "http://a b/", "http://\u2100/"]
 )
-async def test_a_url_that_leads_nowhere_fails_like_a_lost_connection(engine: Engine, url: str) -> None:
+async def test_a_url_that_leads_nowhere_fails_like_a_lost_connection(
+    engine: Engine, url: str
+) -> None:
     await engine.update_queue(Queue(name=QUEUE, retry_config=RetryConfig(max_attempts=1)))
     await send(engine, url)
     await engine.wait_idle()
@@ -249,12 +278,20 @@ async def test_a_connection_is_kept_and_used_again() -> None:
     [
         (b"HTTP/1.1 100 Continue\r\n\r\n" + OK, (200, b"ok")),
         (b"HTTP/1.1 204 No Content\r\n\r\n", (204, b"")),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", (200, b"ok")),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            (200, b"ok"),
+        ),
         (b"HTTP/1.0 200 OK\r\n\r\nuntil the end", (200, b"until the end")),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000, (200, b"x" * 65_536)),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000,
+            (200, b"x" * 65_536),
+        ),
     ],
 )
-async def test_every_framing_of_an_answer_is_understood(answer: bytes, expected: tuple[int, bytes]) -> None:
+async def test_every_framing_of_an_answer_is_understood(
+    answer: bytes, expected: tuple[int, bytes]
+) -> None:
     assert await exchange(Raw(answer, hang_up=True)) == [expected]
 
 
@@ -264,7 +301,13 @@ async def test_head_waits_for_no_body() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [b"", b"HTTP/1.1 200 OK\r\nContent-Len", b"SSH-2.0-OpenSSH\r\n", OK[:-1], b"HTTP/1.1 101 S\r\nUpgrade: x\r\n\r\n"],
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Len",
+        b"SSH-2.0-OpenSSH\r\n",
+        OK[:-1],
+        b"HTTP/1.1 101 S\r\nUpgrade: x\r\n\r\n",
+    ],
 )
 async def test_an_answer_cut_short_or_no_http_is_a_send_error(answer: bytes) -> None:
     with pytest.raises(SendError):

@@ -9,13 +9,21 @@ from datetime import timedelta
 import pytest
 
 from cloudtasks.worker import LOCATION, QUEUE, Bench, http_task, make_bench
-from taskreel_local.cloudtasks.clock import SECOND, VirtualClock
-from taskreel_local.cloudtasks.engine import Engine, EngineConfig
-from taskreel_local.cloudtasks.errors import ApiError, Code
-from taskreel_local.cloudtasks.faults import NO_FAULTS, Faults
-from taskreel_local.cloudtasks.http1 import SendError
-from taskreel_local.cloudtasks.messages import HttpRequest, Queue, RateLimits, RetryConfig, State, Status, View
-from taskreel_local.cloudtasks.records import Kind, Reply
+from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
+from taskreel_local.emulators.cloudtasks.engine import Engine, EngineConfig
+from taskreel_local.emulators.cloudtasks.errors import ApiError, Code
+from taskreel_local.emulators.cloudtasks.faults import NO_FAULTS, Faults
+from taskreel_local.emulators.cloudtasks.history import Kind, Reply
+from taskreel_local.emulators.cloudtasks.http_client import SendError
+from taskreel_local.emulators.cloudtasks.messages import (
+    HttpRequest,
+    Queue,
+    RateLimits,
+    RetryConfig,
+    State,
+    Status,
+    View,
+)
 
 NAMED = f"{QUEUE}/tasks/named"
 
@@ -64,7 +72,9 @@ async def test_an_exhausted_task_is_deleted_silently_with_an_event(bench: Bench)
     assert gone.value.code is Code.NOT_FOUND
 
 
-async def test_with_both_limits_set_attempts_go_on_until_the_duration_has_passed(bench: Bench) -> None:
+async def test_with_both_limits_set_attempts_go_on_until_the_duration_has_passed(
+    bench: Bench,
+) -> None:
     await retrying(bench, max_attempts=2, max_retry_duration=10 * SECOND, max_backoff=2 * SECOND)
     bench.worker.otherwise = 500
     await bench.create()
@@ -98,7 +108,9 @@ async def test_a_task_waits_for_its_schedule_time(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("end", ["live", "executed", "deleted", "purged"])
-async def test_a_name_collides_with_a_live_or_recent_task_and_is_free_after_the_window(bench: Bench, end: str) -> None:
+async def test_a_name_collides_with_a_live_or_recent_task_and_is_free_after_the_window(
+    bench: Bench, end: str
+) -> None:
     later = bench.engine.clock.now() + 48 * 3600 * SECOND
     await bench.create(name=NAMED, schedule_time=later if end != "executed" else None)
     if end == "deleted":
@@ -290,7 +302,9 @@ async def test_create_can_answer_deadline_exceeded_after_storing_the_task(bench:
 
 
 @pytest.mark.parametrize(("fault", "requests"), [("lose_before", 0), ("lose_after", 1)])
-async def test_a_connection_lost_before_the_handler_ran_or_after(bench: Bench, fault: str, requests: int) -> None:
+async def test_a_connection_lost_before_the_handler_ran_or_after(
+    bench: Bench, fault: str, requests: int
+) -> None:
     bench.engine.faults = replace(NO_FAULTS, **{fault: 1.0})  # type: ignore[arg-type]  # a name from the table above
     name = await bench.create()
     await bench.advance(0)
@@ -307,7 +321,9 @@ async def test_the_same_seed_gives_the_same_faults() -> None:
         for _ in range(50):
             await made.create()
         await made.advance(1000)
-        runs.append(list(zip(made.worker.times(), made.worker.header("X-CloudTasks-TaskName"), strict=True)))
+        runs.append(
+            list(zip(made.worker.times(), made.worker.header("X-CloudTasks-TaskName"), strict=True))
+        )
         await made.engine.close(0)
     assert runs[0] == runs[1]
 

@@ -17,19 +17,26 @@ from hypothesis import strategies as st
 from cloudtasks.remote import Remote
 from cloudtasks.strategies import TEXT, messages_of
 from cloudtasks.worker import LOCATION, QUEUE, make_bench
-from taskreel_local.cloudtasks import wire
-from taskreel_local.cloudtasks.api import Api
-from taskreel_local.cloudtasks.errors import ApiError
-from taskreel_local.cloudtasks.grpc_door import _SERVICES
-from taskreel_local.cloudtasks.messages import HttpRequest, Queue, Task
-from taskreel_local.cloudtasks.requests import CreateTaskRequest
+from taskreel_local.emulators.cloudtasks import codec
+from taskreel_local.emulators.cloudtasks.api import Api
+from taskreel_local.emulators.cloudtasks.errors import ApiError
+from taskreel_local.emulators.cloudtasks.grpc_server import _SERVICES
+from taskreel_local.emulators.cloudtasks.messages import HttpRequest, Queue, Task
+from taskreel_local.emulators.cloudtasks.requests import CreateTaskRequest
 
 FUZZ = settings(
     max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-RESOURCES = [QUEUE, f"{QUEUE}/tasks/t", LOCATION, f"{LOCATION}/cmekConfig", f"{LOCATION}/operations/o", "projects/demo"]
+RESOURCES = [
+    QUEUE,
+    f"{QUEUE}/tasks/t",
+    LOCATION,
+    f"{LOCATION}/cmekConfig",
+    f"{LOCATION}/operations/o",
+    "projects/demo",
+]
 NAMES = st.sampled_from(RESOURCES) | TEXT
 RPCS = [f"/{service}/{name}" for service, methods in _SERVICES.items() for name in methods]
 FAULTS_OF_OURS = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNAVAILABLE}
@@ -43,7 +50,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 def likely(data: st.DataObject, request: type) -> Any:
     """A request whose names often are those of things that exist, and whose other fields are anything."""
     drawn = data.draw(messages_of(request))
-    named = {"name", "parent", "resource"} & {field.attr for field in wire.fields(request)}
+    named = {"name", "parent", "resource"} & {field.attr for field in codec.fields(request)}
     return dataclasses.replace(drawn, **{name: data.draw(NAMES) for name in named})
 
 
@@ -70,13 +77,20 @@ def test_any_message_is_answered_or_refused(path: str, data: st.DataObject) -> N
 
 @FUZZ
 @given(request=messages_of(HttpRequest), target=messages_of(Queue), task=messages_of(Task))
-def test_any_task_that_is_let_in_can_be_dispatched(request: HttpRequest, target: Queue, task: Task) -> None:
+def test_any_task_that_is_let_in_can_be_dispatched(
+    request: HttpRequest, target: Queue, task: Task
+) -> None:
     async def run() -> None:
         made = await make_bench()
         api = Api(made.engine)
         request_ = dataclasses.replace(request, url="http://a.test/" + request.url[:50])
         wanted = dataclasses.replace(
-            task, http_request=request_, app_engine_http_request=None, schedule_time=None, name="", retry_config=None
+            task,
+            http_request=request_,
+            app_engine_http_request=None,
+            schedule_time=None,
+            name="",
+            retry_config=None,
         )
         try:
             await made.engine.update_queue(Queue(name=QUEUE, http_target=target.http_target))
@@ -99,7 +113,9 @@ def channel(running: Remote) -> Any:
 
 @FUZZ
 @given(path=st.sampled_from(RPCS), data=st.binary(max_size=300))
-def test_random_bytes_as_a_grpc_message_are_answered_or_refused(channel: Any, path: str, data: bytes) -> None:
+def test_random_bytes_as_a_grpc_message_are_answered_or_refused(
+    channel: Any, path: str, data: bytes
+) -> None:
     call = channel.unary_unary(path, request_serializer=None, response_deserializer=None)
     answered = call.future(data, timeout=10)
     assert answered.code() not in FAULTS_OF_OURS
@@ -118,7 +134,11 @@ PATHS = [f"/v2/{name}" for name in RESOURCES] + [
 
 
 @FUZZ
-@given(verb=st.sampled_from(["GET", "POST", "PATCH", "PUT", "DELETE"]), path=st.sampled_from(PATHS), body=JSON)
+@given(
+    verb=st.sampled_from(["GET", "POST", "PATCH", "PUT", "DELETE"]),
+    path=st.sampled_from(PATHS),
+    body=JSON,
+)
 def test_any_json_is_answered_or_refused(running: Remote, verb: str, path: str, body: Any) -> None:
     answer = running.control.request(verb, path, content=json.dumps(body).encode())
     assert answer.status_code < 500, answer.text

@@ -38,7 +38,9 @@ class Gcloud:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(GCLOUD), "tasks", *arguments, "--location=us-central1", "--format=json"]
-        return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, env=self._environment, capture_output=True, text=True, check=False
+        )
 
     def __call__(self, *arguments: str) -> Any:
         done = self.run(*arguments)
@@ -51,18 +53,37 @@ def gcloud(remote: Remote, tmp_path: Path) -> Gcloud:
     return Gcloud(remote, tmp_path)
 
 
-def test_queues_are_created_updated_described_listed_paused_resumed_purged_and_deleted(gcloud: Gcloud) -> None:
-    gcloud("queues", "create", "q1", "--max-attempts=5", "--max-dispatches-per-second=7", "--min-backoff=2s")
+def test_queues_are_created_updated_described_listed_paused_resumed_purged_and_deleted(
+    gcloud: Gcloud,
+) -> None:
+    gcloud(
+        "queues",
+        "create",
+        "q1",
+        "--max-attempts=5",
+        "--max-dispatches-per-second=7",
+        "--min-backoff=2s",
+    )
     settings = ("--max-concurrent-dispatches=3", "--clear-max-attempts", "--max-retry-duration=60s")
     gcloud("queues", "update", "q1", *settings)
     shown = gcloud("queues", "describe", "q1")
-    assert shown["rateLimits"] == {"maxBurstSize": 10, "maxConcurrentDispatches": 3, "maxDispatchesPerSecond": 7.0}
+    assert shown["rateLimits"] == {
+        "maxBurstSize": 10,
+        "maxConcurrentDispatches": 3,
+        "maxDispatchesPerSecond": 7.0,
+    }
     assert (shown["retryConfig"]["maxAttempts"], shown["retryConfig"]["minBackoff"]) == (100, "2s")
     gcloud("queues", "pause", "q1")
     assert [queue["state"] for queue in gcloud("queues", "list")] == ["PAUSED"]
     gcloud("queues", "resume", "q1")
-    role = ("--member=serviceAccount:api@demo.iam.gserviceaccount.com", "--role=roles/cloudtasks.enqueuer")
-    assert gcloud("queues", "add-iam-policy-binding", "q1", *role)["bindings"][0]["role"] == "roles/cloudtasks.enqueuer"
+    role = (
+        "--member=serviceAccount:api@demo.iam.gserviceaccount.com",
+        "--role=roles/cloudtasks.enqueuer",
+    )
+    assert (
+        gcloud("queues", "add-iam-policy-binding", "q1", *role)["bindings"][0]["role"]
+        == "roles/cloudtasks.enqueuer"
+    )
     gcloud("queues", "purge", "q1")
     assert "purgeTime" in gcloud("queues", "describe", "q1")
     gcloud("queues", "delete", "q1")

@@ -14,12 +14,18 @@ import httpx
 import pytest
 
 from cloudtasks.worker import LOCATION, QUEUE, Bench, Worker, http_task, make_bench
-from taskreel_local.cloudtasks.clock import SECOND, VirtualClock
-from taskreel_local.cloudtasks.engine import Engine
-from taskreel_local.cloudtasks.errors import ApiError, Code
-from taskreel_local.cloudtasks.journal import SqliteJournal
-from taskreel_local.cloudtasks.messages import HttpRequest, OidcToken, Queue, RetryConfig, State
-from taskreel_local.cloudtasks.tombstones import Tombstones
+from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
+from taskreel_local.emulators.cloudtasks.engine import Engine
+from taskreel_local.emulators.cloudtasks.errors import ApiError, Code
+from taskreel_local.emulators.cloudtasks.journal import SqliteJournal
+from taskreel_local.emulators.cloudtasks.messages import (
+    HttpRequest,
+    OidcToken,
+    Queue,
+    RetryConfig,
+    State,
+)
+from taskreel_local.emulators.cloudtasks.tombstones import Tombstones
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +33,9 @@ ROOT = Path(__file__).parents[2]
 async def reopened(bench: Bench, path: Path) -> Bench:
     """The same file in a new engine, at the same virtual time."""
     await bench.engine.close(0)
-    return await make_bench(journal=SqliteJournal(path), clock=VirtualClock(bench.engine.clock.now()))
+    return await make_bench(
+        journal=SqliteJournal(path), clock=VirtualClock(bench.engine.clock.now())
+    )
 
 
 @pytest.fixture
@@ -39,10 +47,14 @@ async def test_queues_tasks_counters_and_names_are_kept(kept: Bench, tmp_path: P
     engine = kept.engine
     await engine.update_queue(Queue(name=QUEUE, retry_config=RetryConfig(min_backoff=60 * SECOND)))
     request = HttpRequest(
-        url="http://worker.test/", body=b"\x00\xff", oidc_token=OidcToken(service_account_email="a@b")
+        url="http://worker.test/",
+        body=b"\x00\xff",
+        oidc_token=OidcToken(service_account_email="a@b"),
     )
     kept.worker.answers.append(404)
-    name = await kept.create(http_request=request, retry_config=RetryConfig(max_attempts=7, min_backoff=60 * SECOND))
+    name = await kept.create(
+        http_request=request, retry_config=RetryConfig(max_attempts=7, min_backoff=60 * SECOND)
+    )
     await kept.create(name=f"{QUEUE}/tasks/done")
     await kept.advance(1)
     await engine.pause_queue(QUEUE)
@@ -51,7 +63,16 @@ async def test_queues_tasks_counters_and_names_are_kept(kept: Bench, tmp_path: P
     after = again.engine.get_task(name)
     assert again.engine.get_queue(QUEUE) == engine.get_queue(QUEUE)
     assert again.engine.get_queue(QUEUE).state is State.PAUSED
-    for field in ("request", "retry", "dispatches", "executions", "failures", "previous", "first", "last_status"):
+    for field in (
+        "request",
+        "retry",
+        "dispatches",
+        "executions",
+        "failures",
+        "previous",
+        "first",
+        "last_status",
+    ):
         assert getattr(after, field) == getattr(before, field)
     with pytest.raises(ApiError, match="already exists"):
         await again.create(name=f"{QUEUE}/tasks/done")
@@ -73,7 +94,9 @@ async def test_what_was_deleted_or_finished_does_not_come_back(kept: Bench, tmp_
     await again.engine.close(0)
 
 
-async def test_a_dispatch_cut_off_is_made_again_as_the_same_attempt(kept: Bench, tmp_path: Path) -> None:
+async def test_a_dispatch_cut_off_is_made_again_as_the_same_attempt(
+    kept: Bench, tmp_path: Path
+) -> None:
     kept.worker.hold = asyncio.Event()
     await kept.create()
     await kept.advance(0)
@@ -111,7 +134,7 @@ async def test_many_creates_at_once_share_a_commit(kept: Bench) -> None:
 
 @asynccontextmanager
 async def process(data: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    code = "from taskreel_local.cloudtasks.command import cloud_tasks; cloud_tasks()"
+    code = "from taskreel_local.emulators.cloudtasks.command import cloud_tasks; cloud_tasks()"
     options = ["--data", str(data), "--rest-port", str(port), "--grpc-port", "0"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "infra/local"), "PYTHONUNBUFFERED": "1"}
     running = await asyncio.create_subprocess_exec(
@@ -161,7 +184,9 @@ async def test_a_file_is_for_one_service_at_a_time(tmp_path: Path) -> None:
     first.close()
 
 
-async def test_a_full_disk_refuses_the_create_and_what_was_staged_is_written_later(kept: Bench, tmp_path: Path) -> None:
+async def test_a_full_disk_refuses_the_create_and_what_was_staged_is_written_later(
+    kept: Bench, tmp_path: Path
+) -> None:
     await kept.engine.pause_queue(QUEUE)
     journal = kept.engine.journal
     assert isinstance(journal, SqliteJournal)
@@ -196,4 +221,8 @@ def test_no_more_names_are_remembered_than_there_is_room_for() -> None:
     for task_id in ("a", "b", "c"):
         tombstones.bury(task_id, 0, named=True)
     assert forgotten == ["a"]
-    assert (tombstones.holds("a", 0), tombstones.holds("c", 0), tombstones.holds("c", SECOND)) == (False, True, False)
+    assert (tombstones.holds("a", 0), tombstones.holds("c", 0), tombstones.holds("c", SECOND)) == (
+        False,
+        True,
+        False,
+    )

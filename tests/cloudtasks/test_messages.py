@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloudtasks.strategies import messages_of
-from taskreel_local.cloudtasks import messages, requests, wire
+from taskreel_local.emulators.cloudtasks import codec, messages, requests
 
 PAIRS: list[tuple[type, Any]] = [
     (messages.Queue, tasks_v2.Queue),
@@ -44,13 +44,15 @@ PAIRS: list[tuple[type, Any]] = [
     (requests.CmekConfig, tasks_v2.CmekConfig),
     (requests.UpdateCmekConfigRequest, tasks_v2.UpdateCmekConfigRequest),
 ]
-BY_NAME = pytest.mark.parametrize(("ours", "googles"), PAIRS, ids=[pair[1].__name__ for pair in PAIRS])
+BY_NAME = pytest.mark.parametrize(
+    ("ours", "googles"), PAIRS, ids=[pair[1].__name__ for pair in PAIRS]
+)
 
 
 @BY_NAME
 def test_no_field_of_the_installed_client_is_missing(ours: type, googles: Any) -> None:
     theirs = {(field.name, field.number) for field in googles.pb().DESCRIPTOR.fields}
-    assert {(field.attr, field.number) for field in wire.fields(ours)} == theirs
+    assert {(field.attr, field.number) for field in codec.fields(ours)} == theirs
 
 
 FEW = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow], deadline=None)
@@ -59,11 +61,13 @@ FEW = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow], de
 @BY_NAME
 @FEW
 @given(data=st.data())
-def test_a_message_survives_protobuf_and_has_the_size_we_say(ours: type, googles: Any, data: st.DataObject) -> None:
+def test_a_message_survives_protobuf_and_has_the_size_we_say(
+    ours: type, googles: Any, data: st.DataObject
+) -> None:
     value = data.draw(messages_of(ours))
-    pb = wire.into_pb(value, googles.pb()())
-    assert wire.from_pb(ours, googles.pb().FromString(pb.SerializeToString())) == value
-    assert wire.size(value) == pb.ByteSize()
+    pb = codec.into_pb(value, googles.pb()())
+    assert codec.from_pb(ours, googles.pb().FromString(pb.SerializeToString())) == value
+    assert codec.size(value) == pb.ByteSize()
 
 
 @BY_NAME
@@ -71,13 +75,15 @@ def test_a_message_survives_protobuf_and_has_the_size_we_say(ours: type, googles
 @given(data=st.data())
 def test_our_json_is_googles_json(ours: type, googles: Any, data: st.DataObject) -> None:
     value = data.draw(messages_of(ours))
-    shown = wire.to_json(value)
+    shown = codec.to_json(value)
     parsed = json_format.ParseDict(shown, googles.pb()())
-    assert wire.from_pb(ours, parsed) == value
+    assert codec.from_pb(ours, parsed) == value
     printed = json.loads(json_format.MessageToJson(parsed))
-    assert wire.from_json(ours, printed) == value
+    assert codec.from_json(ours, printed) == value
     in_ints = json.loads(json_format.MessageToJson(parsed, use_integers_for_enums=True))
-    assert wire.to_json(value, enum_ints=True) == wire.to_json(wire.from_json(ours, in_ints), enum_ints=True)
+    assert codec.to_json(value, enum_ints=True) == codec.to_json(
+        codec.from_json(ours, in_ints), enum_ints=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,13 +110,16 @@ def test_our_json_is_googles_json(ours: type, googles: Any, data: st.DataObject)
         ({"rateLimits": {"maxConcurrentDispatches": 2**31}}, "(TYPE_INT32), 2147483648"),
         ({"rateLimits": {"maxConcurrentDispatches": True}}, "(TYPE_INT32), True"),
         ({"name": 5}, "Invalid value at 'name' (TYPE_STRING), 5"),
-        ({"httpTarget": {"oauthToken": {}, "oidcToken": {}}}, "oneof field 'authorization_header' is already set."),
+        (
+            {"httpTarget": {"oauthToken": {}, "oidcToken": {}}},
+            "oneof field 'authorization_header' is already set.",
+        ),
         ([], "(MessageType), []"),
     ],
 )
 def test_json_that_does_not_fit_is_refused_with_the_place(data: Any, message: str) -> None:
-    with pytest.raises(wire.WireError) as error:
-        wire.from_json(messages.Queue, data)
+    with pytest.raises(codec.WireError) as error:
+        codec.from_json(messages.Queue, data)
     refusal = error.value.api_error()
     assert refusal.message.endswith(message)
     assert refusal.details[0]["fieldViolations"][0]["description"] == refusal.message
@@ -118,10 +127,10 @@ def test_json_that_does_not_fit_is_refused_with_the_place(data: Any, message: st
 
 @pytest.mark.parametrize("text", ["aGk_", "aGk/", "aGk=", "aGk"])
 def test_both_base64_alphabets_are_read_padded_or_not(text: str) -> None:
-    assert wire.from_json(messages.HttpRequest, {"body": text}).body.startswith(b"hi")
+    assert codec.from_json(messages.HttpRequest, {"body": text}).body.startswith(b"hi")
 
 
 def test_original_field_names_numbers_as_text_and_null_are_read() -> None:
     data = {"max_attempts": "7", "min_backoff": "1.5s", "max_backoff": None, "maxDoublings": 3.0}
-    read = wire.from_json(messages.RetryConfig, data)
+    read = codec.from_json(messages.RetryConfig, data)
     assert read == messages.RetryConfig(max_attempts=7, min_backoff=1_500_000, max_doublings=3)

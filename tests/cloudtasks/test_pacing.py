@@ -7,13 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudtasks.worker import QUEUE, Bench, make_bench
-from taskreel_local.cloudtasks.clock import SECOND
-from taskreel_local.cloudtasks.engine import EngineConfig
-from taskreel_local.cloudtasks.messages import Queue, RateLimits, RetryConfig
-from taskreel_local.cloudtasks.pacing import TokenBucket, backoff, burst_size, gives_up
-from taskreel_local.cloudtasks.settings import DEFAULT_RETRY
+from taskreel_local.emulators.cloudtasks.clock import SECOND
+from taskreel_local.emulators.cloudtasks.engine import EngineConfig
+from taskreel_local.emulators.cloudtasks.messages import Queue, RateLimits, RetryConfig
+from taskreel_local.emulators.cloudtasks.pacing import TokenBucket, backoff, burst_size, gives_up
+from taskreel_local.emulators.cloudtasks.settings import DEFAULT_RETRY
 
-EXAMPLE = RetryConfig(min_backoff=10 * SECOND, max_backoff=300 * SECOND, max_doublings=3, max_attempts=100)
+EXAMPLE = RetryConfig(
+    min_backoff=10 * SECOND, max_backoff=300 * SECOND, max_doublings=3, max_attempts=100
+)
 
 
 def test_googles_example_doubles_then_grows_linearly_then_stays_level() -> None:
@@ -52,12 +54,16 @@ def test_a_wait_never_shrinks_and_never_exceeds_the_longest(
         (5, 60, 9, 60, True),
     ],
 )
-def test_the_stop_rule_table(attempts: int, seconds: int, made: int, passed: int, *, ends: bool) -> None:
+def test_the_stop_rule_table(
+    attempts: int, seconds: int, made: int, passed: int, *, ends: bool
+) -> None:
     config = RetryConfig(max_attempts=attempts, max_retry_duration=seconds * SECOND)
     assert gives_up(config, made, passed * SECOND) is ends
 
 
-@pytest.mark.parametrize(("rate", "burst"), [(500.0, 100), (1.0, 10), (0.5, 10), (5.0, 10), (51.0, 11)])
+@pytest.mark.parametrize(
+    ("rate", "burst"), [(500.0, 100), (1.0, 10), (0.5, 10), (5.0, 10), (51.0, 11)]
+)
 def test_the_burst_size_of_a_rate(rate: float, burst: int) -> None:
     assert burst_size(rate) == burst
 
@@ -67,7 +73,9 @@ def test_the_burst_size_of_a_rate(rate: float, burst: int) -> None:
     burst=st.integers(1, 100),
     waits=st.lists(st.integers(0, 5 * SECOND), min_size=1, max_size=60),
 )
-def test_a_bucket_gives_no_more_than_burst_and_rate_allow(rate: float, burst: int, waits: list[int]) -> None:
+def test_a_bucket_gives_no_more_than_burst_and_rate_allow(
+    rate: float, burst: int, waits: list[int]
+) -> None:
     bucket = TokenBucket(rate, burst, 0)
     now = given_out = 0
     for wait in waits:
@@ -94,7 +102,9 @@ async def limited(rate: float) -> Bench:
 
 
 @pytest.mark.parametrize("rate", [5.0, 0.5, 500.0])
-async def test_a_full_queue_is_dispatched_at_its_rate_within_five_percent_over_30_s(rate: float) -> None:
+async def test_a_full_queue_is_dispatched_at_its_rate_within_five_percent_over_30_s(
+    rate: float,
+) -> None:
     made = await limited(rate)
     burst = burst_size(rate)
     for _ in range(int(burst + rate * 31) + 1):

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from cloudtasks.worker import QUEUE, Bench, make_bench
-from taskreel_local.cloudtasks.clock import SECOND, VirtualClock
-from taskreel_local.cloudtasks.engine import EngineConfig
-from taskreel_local.cloudtasks.errors import ApiError
-from taskreel_local.cloudtasks.journal import SqliteJournal
-from taskreel_local.cloudtasks.messages import Queue, RateLimits, RetryConfig, State
+from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
+from taskreel_local.emulators.cloudtasks.engine import EngineConfig
+from taskreel_local.emulators.cloudtasks.errors import ApiError
+from taskreel_local.emulators.cloudtasks.journal import SqliteJournal
+from taskreel_local.emulators.cloudtasks.messages import Queue, RateLimits, RetryConfig, State
 
 T = TypeVar("T")
 
@@ -52,7 +52,9 @@ class Life(RuleBasedStateMachine):
     async def opened(self, clock: VirtualClock) -> Bench:
         made = await make_bench(CONFIG, SqliteJournal(Path(self.folder.name) / "tasks.db"), clock)
         if made.engine.get_queue(QUEUE).rate_limits != LIMITS:
-            await made.engine.update_queue(Queue(name=QUEUE, rate_limits=LIMITS, retry_config=RETRY))
+            await made.engine.update_queue(
+                Queue(name=QUEUE, rate_limits=LIMITS, retry_config=RETRY)
+            )
         return made
 
     def now(self) -> float:
@@ -155,5 +157,8 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(
-    max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=20,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )

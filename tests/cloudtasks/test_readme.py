@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from cloudtasks.remote import Remote
-from taskreel_local.cloudtasks.control import Control
-from taskreel_local.cloudtasks.faults import Faults
+from taskreel_local.emulators.cloudtasks.control import Control
+from taskreel_local.emulators.cloudtasks.faults import Faults
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "infra/local/README.md").read_text()
@@ -20,7 +20,11 @@ def test_the_python_examples_run(remote: Remote) -> None:
     examples = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     code = re.sub("8123|8124", lambda match: ports[match[0]], "\n".join(examples))
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT / "infra/local", capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=ROOT / "infra/local",
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "projects/demo/locations/us-central1/queues/emails" in done.stdout

@@ -14,7 +14,9 @@ from cloudtasks.worker import LOCATION, QUEUE
 TASK = {"httpRequest": {"url": "http://worker.test/run", "body": "e30="}}
 
 
-def call(remote: Remote, verb: str, path: str, body: Any = None, status: int = 200, **query: str) -> Any:
+def call(
+    remote: Remote, verb: str, path: str, body: Any = None, status: int = 200, **query: str
+) -> Any:
     answer = remote.control.request(verb, path, json=body, params=query)
     assert answer.status_code == status, answer.text
     return answer.json()
@@ -30,8 +32,17 @@ def queue(remote: Remote) -> str:
 def test_a_queue_is_shown_as_google_shows_it(remote: Remote, queue: str) -> None:
     assert call(remote, "GET", queue) == {
         "name": QUEUE,
-        "rateLimits": {"maxDispatchesPerSecond": 500, "maxBurstSize": 100, "maxConcurrentDispatches": 1000},
-        "retryConfig": {"maxAttempts": 100, "minBackoff": "0.100s", "maxBackoff": "3600s", "maxDoublings": 16},
+        "rateLimits": {
+            "maxDispatchesPerSecond": 500,
+            "maxBurstSize": 100,
+            "maxConcurrentDispatches": 1000,
+        },
+        "retryConfig": {
+            "maxAttempts": 100,
+            "minBackoff": "0.100s",
+            "maxBackoff": "3600s",
+            "maxDoublings": 16,
+        },
         "state": "PAUSED",
     }
 
@@ -42,7 +53,13 @@ def test_enums_are_numbers_for_who_asks(remote: Remote, queue: str) -> None:
 
 
 def test_an_update_mask_may_be_in_camel_case(remote: Remote, queue: str) -> None:
-    changed = call(remote, "PATCH", queue, {"retryConfig": {"maxAttempts": 5}}, updateMask="retryConfig.maxAttempts")
+    changed = call(
+        remote,
+        "PATCH",
+        queue,
+        {"retryConfig": {"maxAttempts": 5}},
+        updateMask="retryConfig.maxAttempts",
+    )
     assert changed["retryConfig"]["maxAttempts"] == 5
     cleared = call(remote, "PATCH", queue, {}, updateMask="retryConfig.maxAttempts")
     assert cleared["retryConfig"]["maxAttempts"] == 100
@@ -58,7 +75,14 @@ def test_tasks_come_in_pages(remote: Remote, queue: str) -> None:
     for _ in range(3):
         call(remote, "POST", f"{queue}/tasks", {"task": TASK})
     first = call(remote, "GET", f"{queue}/tasks", pageSize="2")
-    rest = call(remote, "GET", f"{queue}/tasks", pageSize="2", pageToken=first["nextPageToken"], responseView="FULL")
+    rest = call(
+        remote,
+        "GET",
+        f"{queue}/tasks",
+        pageSize="2",
+        pageToken=first["nextPageToken"],
+        responseView="FULL",
+    )
     assert (len(first["tasks"]), len(rest["tasks"]), "nextPageToken" in rest) == (2, 1, False)
     assert rest["tasks"][0]["httpRequest"]["body"] == "e30="
     remote.advance(7201)
@@ -70,27 +94,39 @@ def test_a_page_token_is_good_for_its_own_list_only(remote: Remote, queue: str) 
     call(remote, "POST", f"/v2/{LOCATION}/queues", {"name": f"{QUEUE}2"})
     first = call(remote, "GET", f"/v2/{LOCATION}/queues", pageSize="1")
     token = first["nextPageToken"]
-    other = call(remote, "GET", f"/v2/{LOCATION}/queues", status=400, pageToken=token, filter="state:PAUSED")
+    other = call(
+        remote, "GET", f"/v2/{LOCATION}/queues", status=400, pageToken=token, filter="state:PAUSED"
+    )
     assert "must stay the same" in other["error"]["message"]
     call(remote, "GET", f"{queue}/tasks", status=400, pageToken=token)
 
 
-def test_buffered_bytes_become_a_tasks_body_for_the_queues_own_target(remote: Remote, queue: str) -> None:
+def test_buffered_bytes_become_a_tasks_body_for_the_queues_own_target(
+    remote: Remote, queue: str
+) -> None:
     refused = call(remote, "POST", f"{queue}/tasks:buffer", {"a": 1}, status=400)
     assert refused["error"]["status"] == "FAILED_PRECONDITION"
     target = {"uriOverride": {"scheme": "HTTP", "host": "worker.test"}, "httpMethod": "PUT"}
     call(remote, "PATCH", queue, {"httpTarget": target}, updateMask="httpTarget")
-    answer = remote.control.post(f"{queue}/tasks/mine:buffer", content=b"\x00raw", headers={"Content-Type": "x/y"})
+    answer = remote.control.post(
+        f"{queue}/tasks/mine:buffer", content=b"\x00raw", headers={"Content-Type": "x/y"}
+    )
     assert answer.json()["task"]["name"] == f"{QUEUE}/tasks/mine"
     stored = call(remote, "GET", f"{queue}/tasks/mine", responseView="FULL")["httpRequest"]
-    assert (stored["body"], stored["httpMethod"], stored["headers"]["Content-Type"]) == ("AHJhdw==", "PUT", "x/y")
+    assert (stored["body"], stored["httpMethod"], stored["headers"]["Content-Type"]) == (
+        "AHJhdw==",
+        "PUT",
+        "x/y",
+    )
 
 
 def test_v2beta3_tells_how_much_waits(remote: Remote, queue: str) -> None:
     call(remote, "POST", f"{queue}/tasks", {"task": TASK})
     shown = call(remote, "GET", f"/v2beta3/{QUEUE}", readMask="state,stats")
     assert shown["stats"]["tasksCount"] == "1"
-    assert shown["stats"]["oldestEstimatedArrivalTime"] == call(remote, "GET", "/control/time")["now"]
+    assert (
+        shown["stats"]["oldestEstimatedArrivalTime"] == call(remote, "GET", "/control/time")["now"]
+    )
     assert "stats" not in call(remote, "GET", f"/v2beta3/{QUEUE}")
 
 
@@ -118,7 +154,10 @@ def test_nonsense_is_refused_in_words(
 
 def test_a_path_without_a_method_is_not_found(remote: Remote) -> None:
     assert call(remote, "GET", "/v1/projects", status=404)["error"]["status"] == "NOT_FOUND"
-    assert "there are POST /control/reset" in call(remote, "GET", "/control/nothing", status=404)["error"]["message"]
+    assert (
+        "there are POST /control/reset"
+        in call(remote, "GET", "/control/nothing", status=404)["error"]["message"]
+    )
 
 
 def test_the_control_door_resets_and_may_keep_the_queues(remote: Remote, queue: str) -> None:
@@ -131,12 +170,21 @@ def test_the_control_door_resets_and_may_keep_the_queues(remote: Remote, queue: 
     assert remote.ask("GET", "queues")["queues"] == []
 
 
-def test_the_control_door_shows_deliveries_and_events_and_waits_for_empty(remote: Remote, queue: str) -> None:
+def test_the_control_door_shows_deliveries_and_events_and_waits_for_empty(
+    remote: Remote, queue: str
+) -> None:
     url = "http://127.0.0.1:1/nobody"
     settings = {"retryConfig": {"maxAttempts": 1}}
     call(remote, "PATCH", queue, settings, updateMask="retryConfig")
-    call(remote, "POST", f"{queue}/tasks", {"task": {"name": f"{QUEUE}/tasks/t", "httpRequest": {"url": url}}})
-    late = call(remote, "POST", "/control/wait-empty", {"queue": QUEUE, "timeout": "0.01s"}, status=504)
+    call(
+        remote,
+        "POST",
+        f"{queue}/tasks",
+        {"task": {"name": f"{QUEUE}/tasks/t", "httpRequest": {"url": url}}},
+    )
+    late = call(
+        remote, "POST", "/control/wait-empty", {"queue": QUEUE, "timeout": "0.01s"}, status=504
+    )
     assert "Tasks are still there" in late["error"]["message"]
     call(remote, "POST", f"{queue}:resume", {})
     remote.advance(0)
@@ -163,7 +211,9 @@ def test_an_oidc_token_verifies_against_the_doors_own_keys(remote: Remote) -> No
     token = remote.service.engine.tokens.oidc("api@demo.test", "https://service.test")
     discovery = call(remote, "GET", "/.well-known/openid-configuration")
     key = PyJWKClient(discovery["jwks_uri"]).get_signing_key_from_jwt(token)
-    claims = decode_token(token, key.key, ["RS256"], audience="https://service.test", issuer=discovery["issuer"])
+    claims = decode_token(
+        token, key.key, ["RS256"], audience="https://service.test", issuer=discovery["issuer"]
+    )
     assert (claims["email"], claims["email_verified"]) == ("api@demo.test", True)
     assert {"sub", "iat", "exp", "azp"} <= claims.keys()
     assert discovery["issuer"] == remote.service.rest_url

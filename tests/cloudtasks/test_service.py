@@ -15,13 +15,19 @@ from google.cloud import tasks_v2, tasks_v2beta3
 
 from cloudtasks.remote import Remote
 from cloudtasks.worker import LOCATION, QUEUE, Worker, http_task
-from taskreel_local.cloudtasks.clock import SECOND
-from taskreel_local.cloudtasks.command import cloud_tasks
-from taskreel_local.cloudtasks.engine import EngineConfig
-from taskreel_local.cloudtasks.messages import HttpRequest, Queue, RateLimits, RetryConfig, State
-from taskreel_local.cloudtasks.queues_file import load_queues
-from taskreel_local.cloudtasks.records import Kind, Outgoing, Reply
-from taskreel_local.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_local.emulators.cloudtasks.clock import SECOND
+from taskreel_local.emulators.cloudtasks.command import cloud_tasks
+from taskreel_local.emulators.cloudtasks.engine import EngineConfig
+from taskreel_local.emulators.cloudtasks.history import Kind, Outgoing, Reply
+from taskreel_local.emulators.cloudtasks.messages import (
+    HttpRequest,
+    Queue,
+    RateLimits,
+    RetryConfig,
+    State,
+)
+from taskreel_local.emulators.cloudtasks.queues_file import load_queues
+from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,9 +43,13 @@ queues:
 
 def test_the_rest_door_starts_without_grpc_or_googles_client() -> None:
     modules = "'grpc', 'google.protobuf', 'google.cloud.tasks_v2'"
-    code = f"import taskreel_local.cloudtasks.service, sys; print([m for m in ({modules}) if m in sys.modules])"
+    code = f"import taskreel_local.emulators.cloudtasks.service, sys; print([m for m in ({modules}) if m in sys.modules])"
     shown = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT / "infra/local", capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=ROOT / "infra/local",
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert shown.stdout.strip() == "[]"
 
@@ -52,8 +62,13 @@ def test_a_queue_takes_the_defaults_and_overrides_single_fields(tmp_path: Path) 
     assert plain.rate_limits is not None
     assert plain.rate_limits.max_concurrent_dispatches == 100
     assert slow.rate_limits is not None
-    assert (slow.rate_limits.max_concurrent_dispatches, slow.rate_limits.max_dispatches_per_second) == (2, 10)
-    assert slow.retry_config == RetryConfig(max_attempts=3, min_backoff=SECOND, max_retry_duration=3600 * SECOND)
+    assert (
+        slow.rate_limits.max_concurrent_dispatches,
+        slow.rate_limits.max_dispatches_per_second,
+    ) == (2, 10)
+    assert slow.retry_config == RetryConfig(
+        max_attempts=3, min_backoff=SECOND, max_retry_duration=3600 * SECOND
+    )
 
 
 def test_a_mistake_in_the_file_is_named(tmp_path: Path) -> None:
@@ -65,7 +80,9 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path) -> None:
 
 async def test_queues_of_the_file_are_created_or_updated_and_stay_paused(tmp_path: Path) -> None:
     data, queue = tmp_path / "tasks.db", Queue(name=QUEUE, retry_config=RetryConfig(max_attempts=3))
-    async with LocalCloudTasks(ServiceConfig(rest_port=None, data=data, queues=[Queue(name=QUEUE)])) as service:
+    async with LocalCloudTasks(
+        ServiceConfig(rest_port=None, data=data, queues=[Queue(name=QUEUE)])
+    ) as service:
         await service.engine.pause_queue(QUEUE)
     async with LocalCloudTasks(ServiceConfig(rest_port=None, data=data, queues=[queue])) as service:
         now = service.engine.get_queue(QUEUE)
@@ -86,7 +103,9 @@ async def test_a_port_that_is_taken_is_an_os_error() -> None:
         with pytest.raises(OSError, match="in use"):
             await LocalCloudTasks(ServiceConfig(rest_port=first.rest_port)).__aenter__()
         with pytest.raises(OSError, match="cannot listen"):
-            await LocalCloudTasks(ServiceConfig(rest_port=None, grpc_port=first.grpc_port)).__aenter__()
+            await LocalCloudTasks(
+                ServiceConfig(rest_port=None, grpc_port=first.grpc_port)
+            ).__aenter__()
 
 
 class Stuck:
@@ -119,10 +138,15 @@ async def test_without_throttling_rates_are_ignored_but_concurrency_is_not() -> 
 
 async def test_a_thousand_tasks_over_real_http_are_each_delivered_once(worker: Worker) -> None:
     config = ServiceConfig(queues=[Queue(name=QUEUE)], engine=EngineConfig(unthrottled=True))
-    async with LocalCloudTasks(config) as service, httpx.AsyncClient(base_url=service.rest_url) as client:
+    async with (
+        LocalCloudTasks(config) as service,
+        httpx.AsyncClient(base_url=service.rest_url) as client,
+    ):
         request = {"parent": QUEUE, "task": {"httpRequest": {"url": worker.url}}}
         batch = {"requests": [request] * 100}
-        answers = await asyncio.gather(*(client.post(f"/v2/{QUEUE}/tasks:batchCreate", json=batch) for _ in range(10)))
+        answers = await asyncio.gather(
+            *(client.post(f"/v2/{QUEUE}/tasks:batchCreate", json=batch) for _ in range(10))
+        )
         assert {answer.status_code for answer in answers} == {200}
         await asyncio.wait_for(service.engine.wait_idle(), 30)
     names = [seen.headers["X-CloudTasks-TaskName"] for seen in worker.seen]
@@ -130,7 +154,9 @@ async def test_a_thousand_tasks_over_real_http_are_each_delivered_once(worker: W
 
 
 async def test_tasks_due_among_many_that_are_not_start_within_50_ms(worker: Worker) -> None:
-    async with LocalCloudTasks(ServiceConfig(rest_port=None, queues=[Queue(name=QUEUE)])) as service:
+    async with LocalCloudTasks(
+        ServiceConfig(rest_port=None, queues=[Queue(name=QUEUE)])
+    ) as service:
         engine = service.engine
         request = HttpRequest(url=worker.url)
         later = engine.clock.now() + 3600 * SECOND
@@ -138,11 +164,15 @@ async def test_tasks_due_among_many_that_are_not_start_within_50_ms(worker: Work
             engine.admit(QUEUE, http_task(http_request=request, schedule_time=later))
         first = engine.clock.now() + SECOND // 4
         due = {
-            engine.admit(QUEUE, http_task(http_request=request, schedule_time=first + i * 20_000)).id: i
+            engine.admit(
+                QUEUE, http_task(http_request=request, schedule_time=first + i * 20_000)
+            ).id: i
             for i in range(20)
         }
         await worker.received(20)
-        started = {event.task: event.at for event in engine.records.events if event.kind is Kind.DISPATCHED}
+        started = {
+            event.task: event.at for event in engine.records.events if event.kind is Kind.DISPATCHED
+        }
     late = sorted(started[task] - first - place * 20_000 for task, place in due.items())
     assert late[0] >= 0
     assert late[10] <= 50_000  # the median: the machine may be busy with other tests
@@ -168,19 +198,25 @@ def test_a_deadline_of_more_than_30_s_is_refused(channel: grpc.Channel) -> None:
     with channel, pytest.raises(grpc.RpcError) as error:
         call(request, timeout=60)
     assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert (error.value.details() or "").endswith("The deadline cannot be more than 30s in the future.")
+    assert (error.value.details() or "").endswith(
+        "The deadline cannot be more than 30s in the future."
+    )
 
 
 def test_v2beta3_tells_how_much_waits(channel: grpc.Channel, remote: Remote) -> None:
     remote.control.post(f"/v2/{QUEUE}:pause")
-    remote.control.post(f"/v2/{QUEUE}/tasks", json={"task": {"httpRequest": {"url": "http://worker.test"}}})
+    remote.control.post(
+        f"/v2/{QUEUE}/tasks", json={"task": {"httpRequest": {"url": "http://worker.test"}}}
+    )
     call = channel.unary_unary(
         "/google.cloud.tasks.v2beta3.CloudTasks/GetQueue",
         request_serializer=tasks_v2beta3.GetQueueRequest.serialize,
         response_deserializer=tasks_v2beta3.Queue.deserialize,
     )
     with channel:
-        shown = call(tasks_v2beta3.GetQueueRequest(name=QUEUE, read_mask={"paths": ["stats"]}), timeout=5)
+        shown = call(
+            tasks_v2beta3.GetQueueRequest(name=QUEUE, read_mask={"paths": ["stats"]}), timeout=5
+        )
     assert shown.stats.tasks_count == 1
     assert shown.state is tasks_v2beta3.Queue.State.PAUSED
     assert shown.rate_limits.max_dispatches_per_second == 500

@@ -12,12 +12,12 @@ from typing import Any
 
 import httptools
 
-from taskreel_local.cloudtasks.clock import SECOND, VirtualClock
-from taskreel_local.cloudtasks.engine import Engine, EngineConfig
-from taskreel_local.cloudtasks.http1 import SendError
-from taskreel_local.cloudtasks.journal import Journal
-from taskreel_local.cloudtasks.messages import HttpRequest, Queue, Task
-from taskreel_local.cloudtasks.records import Outgoing, Reply
+from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
+from taskreel_local.emulators.cloudtasks.engine import Engine, EngineConfig
+from taskreel_local.emulators.cloudtasks.history import Outgoing, Reply
+from taskreel_local.emulators.cloudtasks.http_client import SendError
+from taskreel_local.emulators.cloudtasks.journal import Journal
+from taskreel_local.emulators.cloudtasks.messages import HttpRequest, Queue, Task
 
 LOCATION = "projects/demo/locations/us-central1"
 QUEUE = f"{LOCATION}/queues/jobs"
@@ -82,7 +82,9 @@ class Bench:
 
 
 async def make_bench(
-    config: EngineConfig | None = None, journal: Journal | None = None, clock: VirtualClock | None = None
+    config: EngineConfig | None = None,
+    journal: Journal | None = None,
+    clock: VirtualClock | None = None,
 ) -> Bench:
     clock = clock or VirtualClock()
     worker = Scripted(clock)
@@ -164,7 +166,9 @@ class Connection(asyncio.Protocol):
 @asynccontextmanager
 async def serving() -> AsyncIterator[Worker]:
     worker = Worker()
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(worker), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Connection(worker), "127.0.0.1", 0
+    )
     worker.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield worker

@@ -16,7 +16,7 @@ from taskreel.adapters.gcp.gcs import CloudStorage
 from taskreel.adapters.local.files import FileBlobs
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.ports import Blobs, Index, Store
-from taskreel_local.emulators import LocalStorage, free_port
+from taskreel_local.emulators.firestore import LocalStorage, free_port
 
 INDEXES = (
     Index("rows", (("owner", "asc"), ("at", "desc"))),
@@ -63,7 +63,9 @@ class StoreMaker:
 
 @pytest.fixture(params=["sqlite", pytest.param("firestore", marks=pytest.mark.emulator)])
 async def store_maker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreMaker]:
-    emulator = request.getfixturevalue("firestore_address") if request.param == "firestore" else None
+    emulator = (
+        request.getfixturevalue("firestore_address") if request.param == "firestore" else None
+    )
     maker = StoreMaker(tmp_path / "store.db", emulator)
     yield maker
     await asyncio.gather(*(store.close() for store in maker.opened))
@@ -102,7 +104,12 @@ class MachineClock:
 @pytest.fixture(params=["files", "gcs"])
 async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Blobs]:
     if request.param == "files":
-        yield FileBlobs(tmp_path / "bucket", base_url="http://127.0.0.1:1", secret=b"secret", clock=MachineClock())
+        yield FileBlobs(
+            tmp_path / "bucket",
+            base_url="http://127.0.0.1:1",
+            secret=b"secret",
+            clock=MachineClock(),
+        )
         return
     local: LocalStorage = request.getfixturevalue("local_storage")
     bucket = f"test-{uuid4().hex}"

@@ -19,14 +19,18 @@ async def create(store: Store, id_: str, data: Mapping[str, Any], collection: st
     await store.transaction(write)
 
 
-async def update(store: Store, id_: str, changes: Mapping[str, Any], *, version: str | None = None) -> None:
+async def update(
+    store: Store, id_: str, changes: Mapping[str, Any], *, version: str | None = None
+) -> None:
     async def write(tx: Transaction) -> None:
         tx.update("rows", id_, changes, version=version)
 
     await store.transaction(write)
 
 
-async def put(store: Store, id_: str, data: Mapping[str, Any], *, version: str | None = None) -> None:
+async def put(
+    store: Store, id_: str, data: Mapping[str, Any], *, version: str | None = None
+) -> None:
     async def write(tx: Transaction) -> None:
         tx.set("rows", id_, data, version=version)
 

@@ -46,7 +46,9 @@ async def test_a_large_object_comes_in_chunks(blobs: Blobs) -> None:
     assert (sum(sizes), max(sizes) < 9 << 20) == (9 << 20, True)
 
 
-@pytest.mark.parametrize("path", ["with space.txt", "ü/ß.txt", "100%.txt", "a+b&c=d?.txt", "q#f.txt", "tab\tname"])
+@pytest.mark.parametrize(
+    "path", ["with space.txt", "ü/ß.txt", "100%.txt", "a+b&c=d?.txt", "q#f.txt", "tab\tname"]
+)
 async def test_any_name_can_be_put_found_and_deleted(blobs: Blobs, path: str) -> None:
     await put(blobs, path, b"here")
     assert await content(blobs, path) == b"here"
@@ -69,7 +71,10 @@ async def test_putting_if_absent_leaves_what_is_there(blobs: Blobs) -> None:
 
 
 async def test_of_many_that_put_if_absent_one_wins(blobs: Blobs) -> None:
-    puts = [blobs.put("a", f"{n}".encode(), content_type="text/plain", if_absent=True) for n in range(16)]
+    puts = [
+        blobs.put("a", f"{n}".encode(), content_type="text/plain", if_absent=True)
+        for n in range(16)
+    ]
     won = await asyncio.gather(*puts)
     assert won.count(True) == 1
     assert await content(blobs, "a") == f"{won.index(True)}".encode()

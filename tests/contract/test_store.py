@@ -35,7 +35,16 @@ from .rows import NOON, create, put, read, remove, update, version
         [None, True, 1, 1.5, "x", NOON, {"a": []}],
         [[1, [2, [], {}]], [[{"x": [[3]]}]]],
         {"deep": {"er": {"est": [{"at": NOON}]}}},
-        {"a.b": 1, "with `tick`": 2, "ключ": 3, "0": 4, "back\\slash": 5, "~": 6, "~[]": 7, "[]": 8},
+        {
+            "a.b": 1,
+            "with `tick`": 2,
+            "ключ": 3,
+            "0": 4,
+            "back\\slash": 5,
+            "~": 6,
+            "~[]": 7,
+            "[]": 8,
+        },
         {"": 1, "__name__": 2, "__time__": "not a time", "__x__": {"__y__": None}},
     ],
     ids=repr,
@@ -53,7 +62,11 @@ JSON = st.recursive(
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(codec="utf-8"), max_size=20)
-    | st.datetimes(timezones=st.just(UTC), min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)),  # noqa: DTZ001
+    | st.datetimes(
+        timezones=st.just(UTC),
+        min_value=datetime(1, 1, 2),  # noqa: DTZ001 - Hypothesis wants naive bounds
+        max_value=datetime(9999, 12, 30),  # noqa: DTZ001 - Hypothesis wants naive bounds
+    ),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=8), inner, max_size=3)
@@ -62,9 +75,13 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(value=JSON)
-async def test_any_json_with_times_reads_back_as_it_was_written(store: Store, value: object) -> None:
+async def test_any_json_with_times_reads_back_as_it_was_written(
+    store: Store, value: object
+) -> None:
     await put(store, "a", {"value": value})
     assert await read(store) == {"value": value}
 
@@ -86,7 +103,7 @@ async def test_a_time_in_another_zone_reads_back_as_the_same_moment_in_utc(store
 
 async def test_a_naive_time_is_refused(store: Store) -> None:
     with pytest.raises(TypeError, match="aware"):
-        await create(store, "a", {"at": datetime(2026, 1, 1)})  # noqa: DTZ001
+        await create(store, "a", {"at": datetime(2026, 1, 1)})  # noqa: DTZ001 - Hypothesis wants naive bounds
     assert await store.get("rows", "a") is None
 
 
@@ -105,7 +122,20 @@ async def test_a_document_of_most_of_a_megabyte_reads_back(store: Store) -> None
 
 
 @pytest.mark.parametrize(
-    "id_", ["a/b", ".", "..", "__x__", "100%", "a%2Fb", "auth0|7", "ключ 🔑", "https://id.example/u/1", "A", "a"]
+    "id_",
+    [
+        "a/b",
+        ".",
+        "..",
+        "__x__",
+        "100%",
+        "a%2Fb",
+        "auth0|7",
+        "ключ 🔑",
+        "https://id.example/u/1",
+        "A",
+        "a",
+    ],
 )
 async def test_any_id_can_be_written_read_and_found(store: Store, id_: str) -> None:
     await create(store, id_, {"n": 1})
@@ -214,7 +244,9 @@ async def test_a_write_with_an_older_version_is_a_conflict(store: Store, write: 
 
 
 @pytest.mark.parametrize("write", [put, update])
-async def test_a_write_with_the_version_of_a_deleted_document_is_a_conflict(store: Store, write: Any) -> None:
+async def test_a_write_with_the_version_of_a_deleted_document_is_a_conflict(
+    store: Store, write: Any
+) -> None:
     await create(store, "a", {"n": 1})
     older = await version(store)
     await remove(store, "a")
@@ -223,7 +255,9 @@ async def test_a_write_with_the_version_of_a_deleted_document_is_a_conflict(stor
     assert await store.get("rows", "a") is None
 
 
-async def test_an_older_version_of_what_the_transaction_itself_read_is_a_conflict(store: Store) -> None:
+async def test_an_older_version_of_what_the_transaction_itself_read_is_a_conflict(
+    store: Store,
+) -> None:
     await create(store, "a", {"n": 1})
     older = await version(store)
     await update(store, "a", {"n": 2})
@@ -268,9 +302,15 @@ async def test_deleting_what_was_read_as_absent_is_fine(store: Store) -> None:
     assert await read(store, "b") == {"n": 1}
 
 
-async def test_an_increment_adds_to_what_is_there_and_absent_counts_as_nothing(store: Store) -> None:
+async def test_an_increment_adds_to_what_is_there_and_absent_counts_as_nothing(
+    store: Store,
+) -> None:
     await create(store, "a", {"n": 5, "f": 0.5, "keep": "x"})
-    await update(store, "a", {"n": Increment(-2), "f": Increment(0.25), "new": Increment(7), "odd.name": Increment(1)})
+    await update(
+        store,
+        "a",
+        {"n": Increment(-2), "f": Increment(0.25), "new": Increment(7), "odd.name": Increment(1)},
+    )
     assert await read(store) == {"n": 3, "f": 0.75, "new": 7, "odd.name": 1, "keep": "x"}
 
 
@@ -304,4 +344,7 @@ async def test_a_transaction_of_several_hundred_documents_is_one_commit(store: S
             tx.create("rows", f"{n:03}", {"n": n})
 
     await store.transaction(many)
-    assert await store.aggregate(Query(collection="rows"), total=["n"]) == {"count": 400, "n": sum(range(400))}
+    assert await store.aggregate(Query(collection="rows"), total=["n"]) == {
+        "count": 400,
+        "n": sum(range(400)),
+    }

@@ -23,7 +23,11 @@ async def hold(store: Store, account: str, cost: int, job: str) -> bool:
         assert document is not None
         if document.data["available"] < cost:
             return False
-        tx.update("rows", account, {"available": document.data["available"] - cost, "held": Increment(cost)})
+        tx.update(
+            "rows",
+            account,
+            {"available": document.data["available"] - cost, "held": Increment(cost)},
+        )
         tx.create("rows", job, {"cost": cost})
         return True
 
@@ -37,7 +41,9 @@ async def test_of_fifty_that_read_and_write_one_account_none_is_lost(store: Stor
     assert await read(store) == {"available": 0, "held": 100}
 
 
-async def test_of_thirty_that_want_the_last_three_credits_exactly_one_gets_them(store: Store) -> None:
+async def test_of_thirty_that_want_the_last_three_credits_exactly_one_gets_them(
+    store: Store,
+) -> None:
     await create(store, "a", {"available": 3, "held": 0})
     taken = await asyncio.gather(*(hold(store, "a", 3, f"job{n}") for n in range(30)))
     assert sum(taken) == 1
@@ -47,11 +53,15 @@ async def test_of_thirty_that_want_the_last_three_credits_exactly_one_gets_them(
 async def test_unread_increments_of_many_writers_all_count(open_store: Callable[[], Store]) -> None:
     first, second = open_store(), open_store()
     await create(first, "a", {"n": 0})
-    await asyncio.gather(*(update(store, "a", {"n": Increment(1)}) for store in (first, second) for _ in range(40)))
+    await asyncio.gather(
+        *(update(store, "a", {"n": Increment(1)}) for store in (first, second) for _ in range(40))
+    )
     assert await read(first) == {"n": 80}
 
 
-async def test_of_many_that_create_the_same_document_one_wins(open_store: Callable[[], Store]) -> None:
+async def test_of_many_that_create_the_same_document_one_wins(
+    open_store: Callable[[], Store],
+) -> None:
     every = [open_store() for _ in range(4)]
     creations = [create(every[n % 4], "a", {"n": n}) for n in range(20)]
     answers = await asyncio.gather(*creations, return_exceptions=True)
@@ -98,7 +108,9 @@ asyncio.run(main())
 """
 
 
-async def test_several_processes_that_read_and_write_one_document_lose_nothing(store: Store, store_source: str) -> None:
+async def test_several_processes_that_read_and_write_one_document_lose_nothing(
+    store: Store, store_source: str
+) -> None:
     await create(store, "a", {"n": 0})
     script = WORKER.format(source=store_source)
     workers = [await asyncio.create_subprocess_exec(sys.executable, "-c", script) for _ in range(3)]

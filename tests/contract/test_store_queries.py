@@ -13,7 +13,15 @@ from taskreel.ports import MOST_IN, Document, Query, Store, Transaction
 from .rows import NOON, create, remove
 
 ROWS: dict[str, dict[str, Any]] = {
-    "a": {"owner": "ann", "kind": "image", "n": 1, "at": NOON, "tags": ["x", "y"], "gone": None, "in": {"side": 1}},
+    "a": {
+        "owner": "ann",
+        "kind": "image",
+        "n": 1,
+        "at": NOON,
+        "tags": ["x", "y"],
+        "gone": None,
+        "in": {"side": 1},
+    },
     "b": {
         "owner": "ann",
         "kind": "video",
@@ -32,7 +40,15 @@ ROWS: dict[str, dict[str, Any]] = {
         "gone": NOON,
         "in": {"side": 2},
     },
-    "d": {"owner": "ann", "kind": "audio", "n": 3, "at": None, "tags": ["x"], "gone": None, "in": {"side": 3}},
+    "d": {
+        "owner": "ann",
+        "kind": "audio",
+        "n": 3,
+        "at": None,
+        "tags": ["x"],
+        "gone": None,
+        "in": {"side": 3},
+    },
     "e": {
         "owner": "cat",
         "kind": "image",
@@ -84,10 +100,14 @@ async def rows(store: Store) -> Store:
     ],
     ids=str,
 )
-async def test_filters_find_the_rows_that_match_all_of_them(rows: Store, where: Any, found: str) -> None:
+async def test_filters_find_the_rows_that_match_all_of_them(
+    rows: Store, where: Any, found: str
+) -> None:
     documents = await rows.query(Query(collection="rows", where=tuple(where)))
     assert "".join(sorted(document.id for document in documents)) == found
-    assert {document.id: document.data for document in documents} == {id_: ROWS[id_] for id_ in found}
+    assert {document.id: document.data for document in documents} == {
+        id_: ROWS[id_] for id_ in found
+    }
 
 
 def test_a_query_for_more_values_than_firestore_takes_is_refused() -> None:
@@ -108,14 +128,22 @@ def test_a_query_for_more_values_than_firestore_takes_is_refused() -> None:
     ],
     ids=str,
 )
-async def test_rows_come_in_order_and_ties_by_id_in_the_last_direction(rows: Store, order: Any, found: str) -> None:
+async def test_rows_come_in_order_and_ties_by_id_in_the_last_direction(
+    rows: Store, order: Any, found: str
+) -> None:
     documents = await rows.query(Query(collection="rows", order=tuple(order)))
     assert "".join(document.id for document in documents) == found
 
 
 @pytest.mark.parametrize(
     "order",
-    [(), (("n", "asc"),), (("n", "desc"),), (("kind", "asc"), ("n", "desc")), (("kind", "desc"), ("n", "asc"))],
+    [
+        (),
+        (("n", "asc"),),
+        (("n", "desc"),),
+        (("kind", "asc"), ("n", "desc")),
+        (("kind", "desc"), ("n", "asc")),
+    ],
     ids=str,
 )
 async def test_pages_of_one_row_show_each_row_once_in_order(rows: Store, order: Any) -> None:
@@ -140,11 +168,15 @@ async def test_a_cursor_stands_where_it_is_while_rows_are_added_around_it(store:
         await create(store, f"old{n}", {"owner": "ann", "at": NOON + timedelta(seconds=n)})
     seen: list[str] = []
     after: tuple[Any, ...] | None = None
-    newest = Query(collection="rows", where=(("owner", "==", "ann"),), order=(("at", "desc"),), limit=3)
+    newest = Query(
+        collection="rows", where=(("owner", "==", "ann"),), order=(("at", "desc"),), limit=3
+    )
     while page := await store.query(replace(newest, after=after)):
         seen += [row.id for row in page]
         after = (page[-1].data["at"], page[-1].id)
-        await create(store, f"new{len(seen)}", {"owner": "ann", "at": NOON + timedelta(minutes=len(seen))})
+        await create(
+            store, f"new{len(seen)}", {"owner": "ann", "at": NOON + timedelta(minutes=len(seen))}
+        )
         await create(store, f"tie{len(seen)}", {"owner": "bob", "at": page[-1].data["at"]})
     assert seen == [f"old{n}" for n in reversed(range(10))]
 
@@ -152,25 +184,37 @@ async def test_a_cursor_stands_where_it_is_while_rows_are_added_around_it(store:
 async def test_a_cursor_survives_the_row_it_was_taken_from(rows: Store) -> None:
     (first,) = await rows.query(Query(collection="rows", order=(("n", "asc"),), limit=1))
     await remove(rows, first.id)
-    rest = await rows.query(Query(collection="rows", order=(("n", "asc"),), after=(first.data["n"], first.id)))
+    rest = await rows.query(
+        Query(collection="rows", order=(("n", "asc"),), after=(first.data["n"], first.id))
+    )
     assert [row.id for row in rest] == ["a", "b", "c", "d"]
 
 
 async def test_a_query_sees_what_was_committed_before_it(store: Store) -> None:
     for n in range(20):
         await create(store, f"{n:02}", {"owner": "ann"})
-        assert len(await store.query(Query(collection="rows", where=(("owner", "==", "ann"),)))) == n + 1
+        assert (
+            len(await store.query(Query(collection="rows", where=(("owner", "==", "ann"),))))
+            == n + 1
+        )
 
 
 async def test_aggregates_count_and_add_without_reading_rows(rows: Store) -> None:
     assert await rows.aggregate(Query(collection="rows")) == {"count": 5}
     images = Query(collection="rows", where=(("kind", "==", "image"),))
     assert await rows.aggregate(images, total=["n"]) == {"count": 3, "n": 2}
-    assert await rows.aggregate(Query(collection="rows", where=(("n", ">", 1),)), total=["n"]) == {"count": 3, "n": 7}
+    assert await rows.aggregate(Query(collection="rows", where=(("n", ">", 1),)), total=["n"]) == {
+        "count": 3,
+        "n": 7,
+    }
 
 
 async def test_aggregates_over_nothing_are_zero(rows: Store) -> None:
     nobody = Query(collection="rows", where=(("owner", "==", "nobody"),))
-    assert await rows.aggregate(nobody, total=["n", "missing"]) == {"count": 0, "n": 0, "missing": 0}
+    assert await rows.aggregate(nobody, total=["n", "missing"]) == {
+        "count": 0,
+        "n": 0,
+        "missing": 0,
+    }
     nothing = Query(collection="rows", where=(("kind", "in", []),))
     assert await rows.aggregate(nothing, total=["n"]) == {"count": 0, "n": 0}

@@ -46,7 +46,9 @@ async def test_a_watcher_who_was_away_gets_the_newest_state(store: Store) -> Non
     assert len(heard) <= 10
 
 
-async def test_many_watch_many_documents_and_each_hears_of_its_own(open_store: Callable[[], Store]) -> None:
+async def test_many_watch_many_documents_and_each_hears_of_its_own(
+    open_store: Callable[[], Store],
+) -> None:
     watched, writing = open_store(), open_store()
     for n in range(5):
         await create(writing, f"doc{n}", {"n": n})
@@ -63,7 +65,9 @@ async def test_many_watch_many_documents_and_each_hears_of_its_own(open_store: C
         await ready.acquire()
     for n in range(5):
         await update(writing, f"doc{n}", {"n": n + 100})
-    assert [await follower for follower in followers] == [[{"n": n % 5}, {"n": n % 5 + 100}] for n in range(20)]
+    assert [await follower for follower in followers] == [
+        [{"n": n % 5}, {"n": n % 5 + 100}] for n in range(20)
+    ]
 
 
 async def test_a_watch_can_begin_again_after_the_last_watcher_left(store: Store) -> None:

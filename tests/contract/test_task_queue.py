@@ -17,10 +17,10 @@ from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.local.tasks import PARENT, EmbeddedTasks
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task, TaskQueue
-from taskreel_local.cloudtasks.clock import SECOND
-from taskreel_local.cloudtasks.messages import Queue, RetryConfig
-from taskreel_local.cloudtasks.records import Outgoing, Reply
-from taskreel_local.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_local.emulators.cloudtasks.clock import SECOND
+from taskreel_local.emulators.cloudtasks.history import Outgoing, Reply
+from taskreel_local.emulators.cloudtasks.messages import Queue, RetryConfig
+from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
 
 LANE = "image-generation-normal"
 TARGET = "http://processor.test"
@@ -57,7 +57,9 @@ class Lanes:
 @asynccontextmanager
 async def embedded(service: LocalCloudTasks) -> AsyncIterator[TaskQueue]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(service.rest_app)) as client:
-        yield EmbeddedTasks("http://local.test", target_url=TARGET, internal_key="key", through=door_through(client))
+        yield EmbeddedTasks(
+            "http://local.test", target_url=TARGET, internal_key="key", through=door_through(client)
+        )
 
 
 @asynccontextmanager
@@ -79,8 +81,12 @@ async def cloud(service: LocalCloudTasks) -> AsyncIterator[TaskQueue]:
 async def lanes(request: pytest.FixtureRequest) -> AsyncIterator[Lanes]:
     processor = Processor([])
     retry = RetryConfig(max_attempts=3, min_backoff=SECOND)
-    queues = [Queue(name=f"{PARENT}/queues/{lane}", retry_config=retry) for lane in (LANE, "script-low")]
-    config = ServiceConfig(virtual_clock=True, rest_port=None, grpc_port=0, queues=queues, sender=processor)
+    queues = [
+        Queue(name=f"{PARENT}/queues/{lane}", retry_config=retry) for lane in (LANE, "script-low")
+    ]
+    config = ServiceConfig(
+        virtual_clock=True, rest_port=None, grpc_port=0, queues=queues, sender=processor
+    )
     async with LocalCloudTasks(config) as service, request.param(service) as queue:
         yield Lanes(queue, service, processor)
 
@@ -89,7 +95,9 @@ def task(job_id: str, **fields: object) -> Task:
     return Task(**{"lane": LANE, "job_id": job_id, "delivery": 1, **fields})  # type: ignore[arg-type]
 
 
-async def test_a_task_is_one_post_to_the_processor_with_ids_only_and_the_internal_key(lanes: Lanes) -> None:
+async def test_a_task_is_one_post_to_the_processor_with_ids_only_and_the_internal_key(
+    lanes: Lanes,
+) -> None:
     await lanes.queue.enqueue(task("job-1", delivery=7))
     (request,) = await lanes.advance(0)
     headers = {key.lower(): value for key, value in request.headers}
@@ -100,7 +108,9 @@ async def test_a_task_is_one_post_to_the_processor_with_ids_only_and_the_interna
     assert headers["x-cloudtasks-queuename"] == LANE
 
 
-async def test_the_same_job_and_delivery_is_one_task_and_a_new_delivery_another(lanes: Lanes) -> None:
+async def test_the_same_job_and_delivery_is_one_task_and_a_new_delivery_another(
+    lanes: Lanes,
+) -> None:
     await lanes.queue.enqueue(task("job-1"))
     await lanes.queue.enqueue(task("job-1"))
     await lanes.advance(0)
@@ -139,7 +149,9 @@ async def test_a_paused_lane_keeps_its_tasks_until_it_is_resumed(lanes: Lanes) -
 
 async def test_purging_a_lane_empties_it_and_no_other(lanes: Lanes) -> None:
     later = lanes.now() + timedelta(hours=1)
-    await lanes.queue.enqueue_many([task("job-1", at=later), task("job-2", at=later, lane="script-low")])
+    await lanes.queue.enqueue_many(
+        [task("job-1", at=later), task("job-2", at=later, lane="script-low")]
+    )
     await lanes.queue.purge(LANE)
     assert (await lanes.queue.stats(LANE)).depth == 0
     assert (await lanes.queue.stats("script-low")).depth == 1
@@ -158,7 +170,11 @@ async def test_stats_count_what_waits_and_know_the_oldest(lanes: Lanes) -> None:
 
 
 async def test_a_lane_that_does_not_exist_is_a_queue_error(lanes: Lanes) -> None:
-    for call in (lanes.queue.enqueue(task("job-1", lane="nope")), lanes.queue.pause("nope"), lanes.queue.stats("nope")):
+    for call in (
+        lanes.queue.enqueue(task("job-1", lane="nope")),
+        lanes.queue.pause("nope"),
+        lanes.queue.stats("nope"),
+    ):
         with pytest.raises(QueueError, match="Queue does not exist"):
             await call
 
@@ -175,7 +191,9 @@ async def test_a_door_that_cannot_be_reached_is_a_queue_error() -> None:
         raise httpx.ConnectError("refused")
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(refuse)) as client:
-        queue = EmbeddedTasks("http://local.test", target_url=TARGET, internal_key="key", through=door_through(client))
+        queue = EmbeddedTasks(
+            "http://local.test", target_url=TARGET, internal_key="key", through=door_through(client)
+        )
         with pytest.raises(QueueError, match="cannot be reached"):
             await queue.enqueue(task("job-1"))
 
@@ -189,6 +207,8 @@ async def test_under_load_the_embedded_adapter_sends_a_hundred_tasks_a_call() ->
         return httpx.Response(200, json={"name": "operation", "done": True})
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(counting)) as client:
-        queue = EmbeddedTasks("http://local.test", target_url=TARGET, internal_key="key", through=door_through(client))
+        queue = EmbeddedTasks(
+            "http://local.test", target_url=TARGET, internal_key="key", through=door_through(client)
+        )
         await asyncio.gather(*(queue.enqueue(task(f"job-{i}")) for i in range(250)))
     assert calls == [100, 100, 50]

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from taskreel_local.cloudtasks.engine import EngineConfig
-from taskreel_local.cloudtasks.queues_file import load_queues
-from taskreel_local.cloudtasks.service import LocalCloudTasks, ServiceConfig
-from taskreel_local.emulators import firestore_emulator, storage_emulator
-from taskreel_local.stack import QUEUES, Stack, StackConfig
+from taskreel_local.emulators.cloudtasks.engine import EngineConfig
+from taskreel_local.emulators.cloudtasks.queues_file import load_queues
+from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_local.emulators.firestore import firestore_emulator, storage_emulator
+from taskreel_local.stack.stack import QUEUES, Stack, StackConfig
 
 from . import fake_run, fake_services  # noqa: F401 - their import registers the routes
 from .fake_google import LOCATION, PROJECT, FakeGoogle, serve
@@ -50,7 +50,9 @@ class Cloud:
     google: FakeGoogle
     env: Mapping[str, str]
 
-    def run(self, script: str, *args: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, script: str, *args: str, stdin: str = "", **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """A script's outcome, whatever it is."""
         return subprocess.run(
             [str(ROOT / "scripts" / script), *args],
@@ -71,7 +73,13 @@ class Cloud:
     def gcloud(self, *args: str) -> None:
         """What a person changes by hand."""
         flags = (f"--location={LOCATION}", f"--project={PROJECT}", "--quiet")
-        subprocess.run(["gcloud", *args, *flags], env=dict(self.env), check=True, capture_output=True, timeout=60)
+        subprocess.run(
+            ["gcloud", *args, *flags],
+            env=dict(self.env),
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
 
     def writes(self) -> list[str]:
         """What was changed since the last call."""
@@ -105,7 +113,10 @@ def environment(port: int, home: Path) -> dict[str, str]:
         "CLOUDSDK_PROXY_TYPE": "http",
         "CLOUDSDK_PROXY_ADDRESS": "127.0.0.1",
         "CLOUDSDK_PROXY_PORT": str(port),
-        **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name.upper()}": f"http://{name}.fake/" for name in SERVICES},
+        **{
+            f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{name.upper()}": f"http://{name}.fake/"
+            for name in SERVICES
+        },
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": "http://storage.fake/storage/v1/",
         "FIREBASE_RULES_ENDPOINT": f"http://127.0.0.1:{port}",
         "TASKREEL_PYTHON": sys.executable,
@@ -121,25 +132,41 @@ def small_infra(folder: Path) -> Path:
 
     def edit(name: str, **changes: object) -> None:
         path = folder / name
-        load, dump = (json.loads, json.dumps) if name.endswith(".json") else (yaml.safe_load, yaml.safe_dump)
+        load, dump = (
+            (json.loads, json.dumps) if name.endswith(".json") else (yaml.safe_load, yaml.safe_dump)
+        )
         path.write_text(dump(load(path.read_text()) | changes))
 
     queues = yaml.safe_load((folder / "queues.yaml").read_text())["queues"]
-    edit("queues.yaml", queues={name: queues[name] for name in ("image-upscale-high", "image-generation-normal")})
+    edit(
+        "queues.yaml",
+        queues={name: queues[name] for name in ("image-upscale-high", "image-generation-normal")},
+    )
     iam = yaml.safe_load((folder / "iam.yaml").read_text())["accounts"]
     accounts = {
-        "taskreel-invoker": {**iam["taskreel-invoker"], "services": {"task-processor": ["roles/run.invoker"]}},
+        "taskreel-invoker": {
+            **iam["taskreel-invoker"],
+            "services": {"task-processor": ["roles/run.invoker"]},
+        },
         "taskreel-build": {"title": "Builds"},
         "taskreel-api": {**iam["taskreel-api"], "project": ["taskreelLaneReader"]},
     }
-    edit("iam.yaml", accounts=accounts, local={"taskreel-dev": {"title": "dev", "project": ["roles/datastore.user"]}})
+    edit(
+        "iam.yaml",
+        accounts=accounts,
+        local={"taskreel-dev": {"title": "dev", "project": ["roles/datastore.user"]}},
+    )
     services = yaml.safe_load((folder / "services.yaml").read_text())["services"]
-    edit("services.yaml", services={name: services[name] for name in ("task-processor", "jobs-api")})
+    edit(
+        "services.yaml", services={name: services[name] for name in ("task-processor", "jobs-api")}
+    )
     secrets = yaml.safe_load((folder / "secrets.yaml").read_text())["secrets"]
     del secrets["JWT_SECRET"]["readers"]
     edit("secrets.yaml", secrets=secrets)
     declared = json.loads((folder / "firestore.indexes.json").read_text())
-    overrides = [each for each in declared["fieldOverrides"] if each["fieldPath"] in {"payload", "expireAt"}]
+    overrides = [
+        each for each in declared["fieldOverrides"] if each["fieldPath"] in {"payload", "expireAt"}
+    ]
     edit("firestore.indexes.json", indexes=declared["indexes"][-1:], fieldOverrides=overrides)
     return folder
 
@@ -171,7 +198,9 @@ async def _leave(service: AbstractAsyncContextManager[object]) -> None:
 @contextmanager
 def local_cloud_tasks() -> Iterator[str]:
     """The local Cloud Tasks; its REST address."""
-    service = LocalCloudTasks(ServiceConfig(rest_port=0, engine=EngineConfig(locations=(LOCATION,))))
+    service = LocalCloudTasks(
+        ServiceConfig(rest_port=0, engine=EngineConfig(locations=(LOCATION,)))
+    )
     with running(service):
         yield f"http://127.0.0.1:{service.rest_port}"
 
@@ -189,7 +218,9 @@ def emulated(settings: Mapping[str, str], public_key: bytes) -> Iterator[dict[st
     """The settings with a stand-in on this machine for each of Google's services that they name."""
     project, location = settings["TASKS_URL"].removeprefix("cloudtasks://").split("/")
     queues = load_queues(QUEUES, f"projects/{project}/locations/{location}")
-    tasks = LocalCloudTasks(ServiceConfig(grpc_port=0, queues=queues, engine=EngineConfig(locations=(location,))))
+    tasks = LocalCloudTasks(
+        ServiceConfig(grpc_port=0, queues=queues, engine=EngineConfig(locations=(location,)))
+    )
     bucket = settings["BLOBS_URL"].removeprefix("gs://")
     key = json.loads(Path(settings["SIGNING_KEY_FILE"]).read_text())
     with (
@@ -214,9 +245,14 @@ def project(folder: Path, infra: Path) -> Iterator[Cloud]:
         google.elsewhere["cloudtasks"] = cloudtasks
         (folder / "home").mkdir()
         (folder / "functions").mkdir()
-        (folder / "functions" / "main.py").write_text("def jobs_api(request): return 'not the real one'\n")
+        (folder / "functions" / "main.py").write_text(
+            "def jobs_api(request): return 'not the real one'\n"
+        )
         env = environment(server.server_address[1], folder / "home")
-        yield Cloud(google, {**env, "TASKREEL_INFRA": str(infra), "TASKREEL_SOURCE": str(folder / "functions")})
+        yield Cloud(
+            google,
+            {**env, "TASKREEL_INFRA": str(infra), "TASKREEL_SOURCE": str(folder / "functions")},
+        )
     server.shutdown()
     server.server_close()
 

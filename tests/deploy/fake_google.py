@@ -61,7 +61,12 @@ Handler = Callable[..., Any]
 def forward(base: str, request: Request) -> Any:
     """Let a real local service answer; this one keeps no state of it."""
     answer = httpx.request(
-        request.method, base + request.path, params=request.query, content=request.raw, headers=CONTENT, trust_env=False
+        request.method,
+        base + request.path,
+        params=request.query,
+        content=request.raw,
+        headers=CONTENT,
+        trust_env=False,
     )
     if answer.is_error:
         raise Refusal(**answer.json()["error"])
@@ -89,7 +94,9 @@ class FakeGoogle:
         return self.things.setdefault(service, {})
 
     def under(self, service: str, prefix: str) -> list[Body]:
-        return [thing for name, thing in sorted(self.of(service).items()) if name.startswith(prefix)]
+        return [
+            thing for name, thing in sorted(self.of(service).items()) if name.startswith(prefix)
+        ]
 
     def get(self, service: str, name: str) -> Body:
         if name not in self.of(service):
@@ -124,7 +131,11 @@ class FakeGoogle:
             if meant and (match := re.fullmatch(pattern, request.path)):
                 with self.lock:
                     return handler(self, request, *match.groups())
-        raise Refusal(400, "INVALID_ARGUMENT", f"the fake has no {request.method} {request.service} {request.path}")
+        raise Refusal(
+            400,
+            "INVALID_ARGUMENT",
+            f"the fake has no {request.method} {request.service} {request.path}",
+        )
 
 
 ROUTES: list[tuple[str, str, str, Handler]] = []
@@ -170,7 +181,9 @@ class Door(BaseHTTPRequestHandler):
         except Refusal as refusal:
             self._send(refusal.code, refusal.body)
         except Exception as error:  # noqa: BLE001 - the test must see what the fake could not do
-            self._send(500, {"error": {"code": 500, "status": "INTERNAL", "message": f"fake: {error!r}"}})
+            self._send(
+                500, {"error": {"code": 500, "status": "INTERNAL", "message": f"fake: {error!r}"}}
+            )
 
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any  # noqa: N815 - http.server's names
 

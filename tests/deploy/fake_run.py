@@ -9,7 +9,11 @@ KNATIVE = r"/apis/serving.knative.dev/v1/namespaces/[^/]+"
 
 @route("GET", "run", KNATIVE + "/services")
 def list_run(google: FakeGoogle, _: Request) -> Body:
-    return {"items": list(google.of("run").values()), "kind": "ServiceList", "apiVersion": "serving.knative.dev/v1"}
+    return {
+        "items": list(google.of("run").values()),
+        "kind": "ServiceList",
+        "apiVersion": "serving.knative.dev/v1",
+    }
 
 
 @route("GET", "run", KNATIVE + "/services/([^/]+)")
@@ -27,11 +31,16 @@ def write_run(google: FakeGoogle, request: Request, name: str | None) -> Body:
     name = service["metadata"]["name"]
     generation = google.of("run").get(name, {}).get("metadata", {}).get("generation", 0) + 1
     revision = f"{name}-{generation:05}"
-    service["metadata"].update(generation=generation, resourceVersion=str(generation), uid="1", selfLink=name)
+    service["metadata"].update(
+        generation=generation, resourceVersion=str(generation), uid="1", selfLink=name
+    )
     url = f"https://{name}-{NUMBER}.europe-central2.run.app"
     service["status"] = {
         "observedGeneration": generation,
-        "conditions": [{"type": kind, "status": "True"} for kind in ("Ready", "ConfigurationsReady", "RoutesReady")],
+        "conditions": [
+            {"type": kind, "status": "True"}
+            for kind in ("Ready", "ConfigurationsReady", "RoutesReady")
+        ],
         "latestCreatedRevisionName": revision,
         "latestReadyRevisionName": revision,
         "traffic": [{"revisionName": revision, "percent": 100, "latestRevision": True}],
@@ -53,7 +62,12 @@ def submit_build(google: FakeGoogle, request: Request, parent: str) -> Body:
     source = request.body["storageSource"]
     google.get("objects", f"{source['bucket']}/{source['object']}")
     google.create("builds", f"{parent}/builds/{next(google.serial)}", request.body)
-    build = {"id": "b1", "name": f"{parent}/builds/b1", "projectId": PROJECT, "logUrl": "http://logs.fake/b1"}
+    build = {
+        "id": "b1",
+        "name": f"{parent}/builds/b1",
+        "projectId": PROJECT,
+        "logUrl": "http://logs.fake/b1",
+    }
     kind = "type.googleapis.com/google.devtools.cloudbuild.v1.BuildOperationMetadata"
     operation = {"name": f"{parent}/operations/b1", "metadata": {"@type": kind, "build": build}}
     return {
@@ -65,7 +79,12 @@ def submit_build(google: FakeGoogle, request: Request, parent: str) -> Body:
 @route("GET", "cloudbuild", r"/v1/(projects/[^/]+/locations/[^/]+)/operations/b1")
 def finished_build(_: FakeGoogle, __: Request, parent: str) -> Body:
     images = [{"name": "image", "digest": "sha256:" + "0" * 64}]
-    build = {"id": "b1", "name": f"{parent}/builds/b1", "status": "SUCCESS", "results": {"images": images}}
+    build = {
+        "id": "b1",
+        "name": f"{parent}/builds/b1",
+        "status": "SUCCESS",
+        "results": {"images": images},
+    }
     return {"name": f"{parent}/operations/b1", "done": True, "response": build}
 
 

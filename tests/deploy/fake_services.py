@@ -6,9 +6,19 @@ import base64
 import hashlib
 import json
 
-from taskreel_local.storage import throwaway_key
+from taskreel_local.emulators.storage import throwaway_key
 
-from .fake_google import LOCATION, NUMBER, PROJECT, Body, FakeGoogle, Refusal, Request, absent, route
+from .fake_google import (
+    LOCATION,
+    NUMBER,
+    PROJECT,
+    Body,
+    FakeGoogle,
+    Refusal,
+    Request,
+    absent,
+    route,
+)
 
 DONE = {"done": True}
 
@@ -41,7 +51,11 @@ def get_service(google: FakeGoogle, _: Request, project: str, name: str) -> Body
 @route("POST", "serviceusage", r"/v1/projects/[^/]+/services:batchEnable")
 def enable_services(google: FakeGoogle, request: Request) -> Body:
     for name in request.body["serviceIds"]:
-        google.of("serviceusage")[name] = {"name": name, "config": {"name": name}, "state": "ENABLED"}
+        google.of("serviceusage")[name] = {
+            "name": name,
+            "config": {"name": name},
+            "state": "ENABLED",
+        }
     return {"name": "operations/acat.p2-1-2", **DONE, "response": {}}
 
 
@@ -52,13 +66,23 @@ def enable_service(google: FakeGoogle, _: Request, __: str, name: str) -> Body:
 
 
 @route(
-    "GET", "cloudquotas", r"/v1beta/(projects/[^/]+/locations/global/services/run\.googleapis\.com/quotaInfos/(\w+))"
+    "GET",
+    "cloudquotas",
+    r"/v1beta/(projects/[^/]+/locations/global/services/run\.googleapis\.com/quotaInfos/(\w+))",
 )
 def get_quota(google: FakeGoogle, _: Request, name: str, quota: str) -> Body:
     """What a new project is given: 20 CPUs and 40 GiB, unless a test says otherwise."""
-    value = google.of("cloudquotas").get(quota, {}).get("value", "20000" if quota.startswith("Cpu") else str(40 << 30))
+    value = (
+        google.of("cloudquotas")
+        .get(quota, {})
+        .get("value", "20000" if quota.startswith("Cpu") else str(40 << 30))
+    )
     regions = [
-        {"dimensions": {"region": region}, "details": {"value": value}, "applicableLocations": [region]}
+        {
+            "dimensions": {"region": region},
+            "details": {"value": value},
+            "applicableLocations": [region],
+        }
         for region in ("us-central1", LOCATION)
     ]
     return {"name": name, "quotaId": quota, "dimensionsInfos": regions, "containerType": "PROJECT"}
@@ -75,7 +99,9 @@ def list_accounts(google: FakeGoogle, _: Request, parent: str) -> Body:
 @route("POST", "iam", r"/v1/(projects/[^/]+/serviceAccounts)")
 def create_account(google: FakeGoogle, request: Request, parent: str) -> Body:
     email = f"{request.body['accountId']}@{PROJECT}.iam.gserviceaccount.com"
-    return google.create("iam", f"{parent}/{email}", {"email": email, **request.body.get("serviceAccount", {})})
+    return google.create(
+        "iam", f"{parent}/{email}", {"email": email, **request.body.get("serviceAccount", {})}
+    )
 
 
 @route("GET", "iam", r"/v1/projects/[^/]+/serviceAccounts/([^/:]+)")
@@ -103,7 +129,11 @@ def create_key(google: FakeGoogle, _: Request, email: str) -> Body:
     data = base64.b64encode(
         json.dumps({**private, "client_email": email, "private_key_id": identity}).encode()
     ).decode()
-    google.create("keys", name, {"keyType": "USER_MANAGED", "publicKeyData": base64.b64encode(public).decode()})
+    google.create(
+        "keys",
+        name,
+        {"keyType": "USER_MANAGED", "publicKeyData": base64.b64encode(public).decode()},
+    )
     return {"name": name, "privateKeyData": data, "privateKeyType": "TYPE_GOOGLE_CREDENTIALS_FILE"}
 
 
@@ -129,7 +159,11 @@ def create_role(google: FakeGoogle, request: Request, parent: str) -> Body:
 
 @route("GET", "firestore", r"/v1/(projects/[^/]+/databases)")
 def list_databases(google: FakeGoogle, _: Request, parent: str) -> Body:
-    return {"databases": [each for each in google.under("firestore", parent + "/") if each["name"].count("/") == 3]}
+    return {
+        "databases": [
+            each for each in google.under("firestore", parent + "/") if each["name"].count("/") == 3
+        ]
+    }
 
 
 @route("POST", "firestore", r"/v1/(projects/[^/]+/databases)")
@@ -147,7 +181,10 @@ def list_indexes(google: FakeGoogle, _: Request, database: str) -> Body:
 
 @route("POST", "firestore", r"/v1/(projects/[^/]+/databases/[^/]+/collectionGroups/[^/]+)/indexes")
 def create_index(google: FakeGoogle, request: Request, group: str) -> Body:
-    fields = [*request.body["fields"], {"fieldPath": "__name__", "order": request.body["fields"][-1]["order"]}]
+    fields = [
+        *request.body["fields"],
+        {"fieldPath": "__name__", "order": request.body["fields"][-1]["order"]},
+    ]
     if any(index["fields"] == fields for index in google.under("indexes", group + "/")):
         raise Refusal(409, "ALREADY_EXISTS", "index already exists")
     name = f"{group}/indexes/{next(google.serial)}"
@@ -161,7 +198,11 @@ def list_fields(google: FakeGoogle, _: Request, database: str) -> Body:
     return {"fields": google.under("fields", database + "/")}
 
 
-@route("PATCH", "firestore", r"/v1/((projects/[^/]+/databases/[^/]+)/collectionGroups/[^/]+/fields/[^/]+)")
+@route(
+    "PATCH",
+    "firestore",
+    r"/v1/((projects/[^/]+/databases/[^/]+)/collectionGroups/[^/]+/fields/[^/]+)",
+)
 def update_field(google: FakeGoogle, request: Request, name: str, database: str) -> Body:
     stored = google.of("fields").setdefault(name, {"name": name})
     if "indexConfig" in request.query["updateMask"]:
@@ -266,7 +307,13 @@ def upload(google: FakeGoogle, request: Request, bucket: str) -> Body:
     content = request.raw.split(b"--" + boundary)[2].partition(b"\n\n")[2].removesuffix(b"\n")
     name = request.query["name"]
     google.create("objects", f"{bucket}/{name}", {"size": str(len(content)), "content": content})
-    return {"name": name, "bucket": bucket, "generation": "1", "size": str(len(content)), "metageneration": "1"}
+    return {
+        "name": name,
+        "bucket": bucket,
+        "generation": "1",
+        "size": str(len(content)),
+        "metageneration": "1",
+    }
 
 
 # ── Secret Manager ───────────────────────────────────────────────────────────────────────────────
@@ -296,7 +343,12 @@ def add_version(google: FakeGoogle, request: Request, secret: str) -> Body:
 
 @route("GET", "secretmanager", r"/v1/(projects/[^/]+/secrets/[^/]+)/versions")
 def list_versions(google: FakeGoogle, _: Request, secret: str) -> Body:
-    return {"versions": [{"name": each["name"], "state": "ENABLED"} for each in google.under("versions", secret + "/")]}
+    return {
+        "versions": [
+            {"name": each["name"], "state": "ENABLED"}
+            for each in google.under("versions", secret + "/")
+        ]
+    }
 
 
 @route("GET", "secretmanager", r"/v1/(projects/[^/]+/secrets/[^/]+)/versions/latest:access")

@@ -11,7 +11,12 @@ from .test_declarations import ROOT
 
 #: What the image of cloudbuild.yaml brings, and what we make.
 BROUGHT = {"gcloud", "taskreel"}
-PACKAGES = {"java": "default-jre-headless", "redis-server": "redis-server", "node": "nodejs", "npm": "npm"}
+PACKAGES = {
+    "java": "default-jre-headless",
+    "redis-server": "redis-server",
+    "node": "nodejs",
+    "npm": "npm",
+}
 
 
 def asked_of_apt(folder: Path, *present: str) -> str:
@@ -20,13 +25,20 @@ def asked_of_apt(folder: Path, *present: str) -> str:
         (folder / name).symlink_to(shutil.which(name) or "")
     for name in present:
         (folder / name).write_text("#!/bin/bash\nexit 0\n")
-    (folder / "apt-get").write_text('#!/bin/bash\n[[ $1 == update ]] || { echo "$*" >&2; exit 7; }\n')
+    (folder / "apt-get").write_text(
+        '#!/bin/bash\n[[ $1 == update ]] || { echo "$*" >&2; exit 7; }\n'
+    )
     for path in folder.iterdir():
         if not path.is_symlink():
             path.chmod(0o755)
     bash = str(folder / "bash")
     done = subprocess.run(
-        [bash, ROOT / ".ci/run"], env={"PATH": str(folder)}, capture_output=True, text=True, check=False, timeout=30
+        [bash, ROOT / ".ci/run"],
+        env={"PATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
     assert done.returncode == 7, done.stderr
     return done.stderr
@@ -42,7 +54,11 @@ def test_what_is_there_is_not_asked_for(tmp_path: Path) -> None:
 
 
 def test_every_program_that_a_test_looks_for_is_there_in_ci() -> None:
-    code = [path.read_text("utf-8") for folder in ("tests", "infra/local") for path in (ROOT / folder).rglob("*.py")]
+    code = [
+        path.read_text("utf-8")
+        for folder in ("tests", "infra/local")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
     sought = {name for text in code for name in re.findall(r'(?:which|needed)\("([\w-]+)"', text)}
     assert sought >= {"java", "redis-server", "node"}
     assert sought <= BROUGHT | PACKAGES.keys()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from indexes import Declared
-from taskreel.app.oversee import AuditEntry
+from taskreel.app.providers.admin import AuditEntry
 from taskreel.domain.breaker import Breaker
 from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.job import Job
@@ -40,7 +40,11 @@ def documented() -> dict[str, set[str]]:
 
 
 def found_in_code(what: re.Pattern[str]) -> set[str]:
-    paths = [path for layer in ("app", "web") for path in (ROOT / "functions/taskreel" / layer).rglob("*.py")]
+    paths = [
+        path
+        for layer in ("app", "web")
+        for path in (ROOT / "functions/taskreel" / layer).rglob("*.py")
+    ]
     return {name for path in paths for name in what.findall(path.read_text("utf-8"))}
 
 
@@ -64,7 +68,11 @@ def test_destroying_the_data_takes_every_collection() -> None:
 def test_lists_maps_and_times_are_exempted_from_single_field_indexes(collection: str) -> None:
     """Each entry of a list or map would be indexed and paid for; an index on a time caps a collection's writes."""
     exempted = {name for kind, name in Declared.read().exempted if kind == collection}
-    dear = {field.alias for field in MODELS[collection].model_fields.values() if _is_dear(field.annotation)}
+    dear = {
+        field.alias
+        for field in MODELS[collection].model_fields.values()
+        if _is_dear(field.annotation)
+    }
     assert dear - exempted == dear & found_in_code(_SEARCHED)
 
 

@@ -20,7 +20,15 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel.wiring import KEY_NAMES
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ("deploy", "destroy", "doctor", "provision", "setup-cloud-tasks-queues.sh", "setup-local-auth.sh", "smoke")
+SCRIPTS = (
+    "deploy",
+    "destroy",
+    "doctor",
+    "provision",
+    "setup-cloud-tasks-queues.sh",
+    "setup-local-auth.sh",
+    "smoke",
+)
 
 
 def declared(name: str) -> Any:
@@ -31,7 +39,15 @@ def declared(name: str) -> Any:
 def planned(part: str, *args: str, found: str = "null", **env: str) -> list[list[str]]:
     """The steps of one part for an empty project: kind, why, words."""
     done = subprocess.run(
-        [sys.executable, "-m", "plan", part, *args, "--project=demo-project", "--location=europe-central2"],
+        [
+            sys.executable,
+            "-m",
+            "plan",
+            part,
+            *args,
+            "--project=demo-project",
+            "--location=europe-central2",
+        ],
         env={
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT / "scripts/lib"),
@@ -55,7 +71,9 @@ def test_every_job_type_has_its_three_lanes() -> None:
 
 
 def test_every_queue_is_a_lane_of_a_whole_type() -> None:
-    names = [re.fullmatch(r"(.+)-(high|normal|low)", name) for name in declared("queues.yaml")["queues"]]
+    names = [
+        re.fullmatch(r"(.+)-(high|normal|low)", name) for name in declared("queues.yaml")["queues"]
+    ]
     types = {name[1] for name in names if name}
     assert len(names) == 3 * len(types)
 
@@ -63,7 +81,8 @@ def test_every_queue_is_a_lane_of_a_whole_type() -> None:
 def test_the_high_lane_is_twice_as_fast_as_normal_and_low_half() -> None:
     file = declared("queues.yaml")
     rates = {
-        name: (own.get("rateLimits") or {}).get("maxDispatchesPerSecond", 10) for name, own in file["queues"].items()
+        name: (own.get("rateLimits") or {}).get("maxDispatchesPerSecond", 10)
+        for name, own in file["queues"].items()
     }
     for name, rate in rates.items():
         if name.endswith("-normal"):
@@ -81,9 +100,15 @@ def test_a_setting_that_no_queue_has_is_refused(tmp_path: Path) -> None:
 
 def test_composite_indexes_are_those_that_the_queries_need() -> None:
     words = {"asc": "ASCENDING", "desc": "DESCENDING"}
-    needed = {(index.collection, tuple((name, words[order]) for name, order in index.fields)) for index in INDEXES}
+    needed = {
+        (index.collection, tuple((name, words[order]) for name, order in index.fields))
+        for index in INDEXES
+    }
     found = [
-        (index["collectionGroup"], tuple((field["fieldPath"], field["order"]) for field in index["fields"]))
+        (
+            index["collectionGroup"],
+            tuple((field["fieldPath"], field["order"]) for field in index["fields"]),
+        )
         for index in declared("firestore.indexes.json")["indexes"]
     ]
     assert sorted(found) == sorted(needed)
@@ -96,13 +121,20 @@ def test_no_time_is_indexed_by_itself() -> None:
         for each in declared("firestore.indexes.json")["fieldOverrides"]
         if each["indexes"] == []
     }
-    ordered = {(index.collection, name) for index in INDEXES for name, _ in index.fields if name.endswith("At")}
+    ordered = {
+        (index.collection, name)
+        for index in INDEXES
+        for name, _ in index.fields
+        if name.endswith("At")
+    }
     assert ordered <= exempt
 
 
 def test_every_service_is_an_entry_point_and_has_its_account() -> None:
     tree = ast.parse((ROOT / "functions/main.py").read_text("utf-8"))
-    entry_points = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    entry_points = {
+        node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
     services = declared("services.yaml")["services"].values()
     assert {service["function"] for service in services} <= entry_points
     assert {service["account"] for service in services} <= declared("iam.yaml")["accounts"].keys()
@@ -123,7 +155,9 @@ def test_every_provider_has_its_secret_and_the_processor_alone_reads_it() -> Non
     assert providers == KEY_NAMES
     services = declared("services.yaml")["services"]
     keys = set(KEY_NAMES.values())
-    assert {name for name, service in services.items() if keys & set(service["secrets"])} == {"task-processor"}
+    assert {name for name, service in services.items() if keys & set(service["secrets"])} == {
+        "task-processor"
+    }
     assert keys <= set(services["task-processor"]["secrets"])
 
 
@@ -131,7 +165,11 @@ def test_who_checks_webhooks_and_who_asks_for_them_have_their_secrets() -> None:
     services = declared("services.yaml")["services"]
     bound = {name for name, service in services.items() if "WEBHOOK_SECRETS" in service["secrets"]}
     assert bound == {"jobs-api", "task-processor"}
-    (step,) = [step for step in planned("secrets", WEBHOOK_SECRETS='{"bfl": "xxxx"}') if "WEBHOOK_SECRETS" in step]
+    (step,) = [
+        step
+        for step in planned("secrets", WEBHOOK_SECRETS='{"bfl": "xxxx"}')
+        if "WEBHOOK_SECRETS" in step
+    ]
     assert "taskreel-webhook-secrets" in step
     assert "xxxx" not in str(step)
 
@@ -172,7 +210,12 @@ def test_help_and_unknown_options_need_nothing(script: str) -> None:
     def run(option: str) -> subprocess.CompletedProcess[str]:
         env = {"PATH": "/usr/bin:/bin"}
         return subprocess.run(
-            [ROOT / "scripts" / script, option], env=env, capture_output=True, text=True, check=False, timeout=30
+            [ROOT / "scripts" / script, option],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
         )
 
     assert "--project ID" in run("--help").stdout
@@ -183,12 +226,23 @@ def test_help_and_unknown_options_need_nothing(script: str) -> None:
 
 def test_cloudbuild_is_valid_runs_scripts_in_order_and_hands_on_what_they_read() -> None:
     file = ROOT / "cloudbuild.yaml"
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.cloudbuild", str(file)]
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.cloudbuild",
+        str(file),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout
     build = yaml.safe_load(file.read_text("utf-8"))
     steps = [(step["id"], step["entrypoint"]) for step in build["steps"]]
-    assert steps == [("check-and-test", ".ci/run"), ("deploy", "scripts/deploy"), ("smoke", "scripts/smoke")]
+    assert steps == [
+        ("check-and-test", ".ci/run"),
+        ("deploy", "scripts/deploy"),
+        ("smoke", "scripts/smoke"),
+    ]
     assert all(os.access(ROOT / script, os.X_OK) for _, script in steps)
     given = dict(line.split("=") for line in build["options"]["env"])
     assert {"API_BASE_URL", "BUCKET", "DATABASE"} <= given.keys()

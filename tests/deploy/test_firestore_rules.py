@@ -15,7 +15,11 @@ from .test_declarations import ROOT
 pytestmark = pytest.mark.emulator
 
 #: Collection → the document of ada, and the document of bob.
-DOCUMENTS = {"jobs": ("job-a", "job-b"), "ledger": ("entry-a", "entry-b"), "accounts": ("ada", "bob")}
+DOCUMENTS = {
+    "jobs": ("job-a", "job-b"),
+    "ledger": ("entry-a", "entry-b"),
+    "accounts": ("ada", "bob"),
+}
 
 
 def token(user: str) -> dict[str, str]:
@@ -24,7 +28,12 @@ def token(user: str) -> dict[str, str]:
     def part(value: dict[str, Any]) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
-    claims = {"sub": user, "user_id": user, "iss": "https://securetoken.google.com/rules", "aud": "rules"}
+    claims = {
+        "sub": user,
+        "user_id": user,
+        "iss": "https://securetoken.google.com/rules",
+        "aud": "rules",
+    }
     return {"Authorization": f"Bearer {part({'alg': 'none', 'typ': 'JWT'})}.{part(claims)}."}
 
 
@@ -35,10 +44,15 @@ OWNER = {"Authorization": "Bearer owner"}
 def documents(firestore_address: str) -> Iterator[httpx.Client]:
     """A project with our rules and a document of each kind for two users."""
     with httpx.Client(base_url=f"http://{firestore_address}", timeout=30) as client:
-        rules = {"name": "firestore.rules", "content": (ROOT / "infra/firestore.rules").read_text("utf-8")}
+        rules = {
+            "name": "firestore.rules",
+            "content": (ROOT / "infra/firestore.rules").read_text("utf-8"),
+        }
         body = {"rules": {"files": [rules]}}
         assert client.put("/emulator/v1/projects/rules:securityRules", json=body).is_success
-        client.base_url = httpx.URL(f"http://{firestore_address}/v1/projects/rules/databases/(default)/documents")
+        client.base_url = httpx.URL(
+            f"http://{firestore_address}/v1/projects/rules/databases/(default)/documents"
+        )
         for collection, names in DOCUMENTS.items():
             for user, name in zip(("ada", "bob"), names, strict=True):
                 fields = {"fields": {"userId": {"stringValue": user}}}
@@ -70,7 +84,9 @@ def test_a_list_must_ask_for_ones_own(documents: httpx.Client, collection: str) 
 
     own = ask("ada")
     assert own.status_code == 200
-    assert [row["document"]["name"].rpartition("/")[2] for row in own.json()] == [DOCUMENTS[collection][0]]
+    assert [row["document"]["name"].rpartition("/")[2] for row in own.json()] == [
+        DOCUMENTS[collection][0]
+    ]
     assert ask("bob").status_code == 403
     assert ask(None).status_code == 403
 
@@ -78,8 +94,13 @@ def test_a_list_must_ask_for_ones_own(documents: httpx.Client, collection: str) 
 @pytest.mark.parametrize("collection", [*DOCUMENTS, "anything"])
 def test_nobody_writes(documents: httpx.Client, collection: str) -> None:
     own = DOCUMENTS.get(collection, ("new", ""))[0]
-    fields = {"fields": {"userId": {"stringValue": "ada"}, "available": {"integerValue": "1000000"}}}
-    assert documents.patch(f"/{collection}/{own}", json=fields, headers=token("ada")).status_code == 403
+    fields = {
+        "fields": {"userId": {"stringValue": "ada"}, "available": {"integerValue": "1000000"}}
+    }
+    assert (
+        documents.patch(f"/{collection}/{own}", json=fields, headers=token("ada")).status_code
+        == 403
+    )
     assert documents.post(f"/{collection}", json=fields, headers=token("ada")).status_code == 403
     assert documents.delete(f"/{collection}/{own}", headers=token("ada")).status_code == 403
 

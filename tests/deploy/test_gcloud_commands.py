@@ -29,7 +29,9 @@ def commands_in(text: str) -> Iterator[str]:
     text = text.replace("$account", "dev@demo-project.iam.gserviceaccount.com")
     text = re.sub(r"\$\(plan value-email[^)]*\)", "dev@demo-project.iam.gserviceaccount.com", text)
     for match in re.finditer(rf"(?<![\w/.-])gcloud (?=[a-z])(?!{PROSE})(.+)", text):
-        rest = re.sub(r'"?\$\([^()]*(?:\([^()]*\)[^()]*)*\)"?|\$\{?\w+\}?|\b[A-Z][A-Z_]+\b', "x", match[1])
+        rest = re.sub(
+            r'"?\$\([^()]*(?:\([^()]*\)[^()]*)*\)"?|\$\{?\w+\}?|\b[A-Z][A-Z_]+\b', "x", match[1]
+        )
         command = END.split(rest, maxsplit=1)[0].strip().rstrip(".,:'\"")
         if command.count('"') % 2:
             command += '"'
@@ -40,7 +42,11 @@ def commands_in(text: str) -> Iterator[str]:
 def written() -> Iterator[tuple[str, str]]:
     """Where → command."""
     pages = [ROOT / "README.md", *sorted((ROOT / "infra").glob("*.md"))]
-    scripts = [path for path in sorted((ROOT / "scripts").rglob("*")) if path.is_file() and path.suffix in {"", ".sh"}]
+    scripts = [
+        path
+        for path in sorted((ROOT / "scripts").rglob("*"))
+        if path.is_file() and path.suffix in {"", ".sh"}
+    ]
     for path in (*pages, *scripts, ROOT / "cloudbuild.yaml"):
         for command in commands_in(path.read_text("utf-8")):
             yield str(path.relative_to(ROOT)), command
@@ -51,8 +57,14 @@ def run_for_an_empty_project() -> Iterator[tuple[str, str]]:
     secrets = declared("secrets.yaml")["secrets"]
     existing = [{"name": secret["name"]} for secret in secrets.values()]
     plans = {
-        **{name: planned(name) for name in ("apis", "database", "indexes", "fields", "bucket", "accounts", "role")},
-        **{name: planned(name) for name in ("project-policy", "bucket-policy", "queues", "scheduler")},
+        **{
+            name: planned(name)
+            for name in ("apis", "database", "indexes", "fields", "bucket", "accounts", "role")
+        },
+        **{
+            name: planned(name)
+            for name in ("project-policy", "bucket-policy", "queues", "scheduler")
+        },
         "local accounts": planned("accounts", "--local"),
         "impersonation": planned("impersonation", "user:dev@example.com"),
         "secrets": planned("secrets", **dict.fromkeys(secrets, "given")),
@@ -78,10 +90,18 @@ def shape(command: str) -> tuple[str, ...]:
 def lint(commands: list[str], folder: Path) -> dict[str, str]:
     """Command → what gcloud has against it."""
     file = folder / "commands.json"
-    file.write_text(json.dumps([{"id": str(at), "command_string": command} for at, command in enumerate(commands)]))
+    file.write_text(
+        json.dumps(
+            [{"id": str(at), "command_string": command} for at, command in enumerate(commands)]
+        )
+    )
     done = subprocess.run(
         ["gcloud", "meta", "lint-gcloud-commands", f"--commands-file={file}", "--serialize"],
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "CLOUDSDK_CONFIG": str(folder), "HOME": str(folder)},
+        env={
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "CLOUDSDK_CONFIG": str(folder),
+            "HOME": str(folder),
+        },
         cwd=folder,  # the lint opens the files that a command writes
         capture_output=True,
         text=True,
@@ -89,7 +109,11 @@ def lint(commands: list[str], folder: Path) -> dict[str, str]:
         timeout=400,
     )
     told = {commands[int(at)]: results[0] for at, results in json.loads(done.stdout).items()}
-    return {command: result["error_message"] for command, result in told.items() if not result["success"]}
+    return {
+        command: result["error_message"]
+        for command, result in told.items()
+        if not result["success"]
+    }
 
 
 def test_every_command_is_one_that_gcloud_knows(gcloud: str, tmp_path: Path) -> None:
@@ -97,7 +121,10 @@ def test_every_command_is_one_that_gcloud_knows(gcloud: str, tmp_path: Path) -> 
     where = {command: place for place, command in (*written(), *run_for_an_empty_project())}
     assert len(where) > 150
     # 51 queues are made by one shape of command: looking at one is looking at all.
-    where = {command: where[command] for command in {shape(command): command for command in where}.values()}
+    where = {
+        command: where[command]
+        for command in {shape(command): command for command in where}.values()
+    }
     wrong = lint(sorted(where), tmp_path)
     assert [f"{where[command]}: {command}: {error}" for command, error in wrong.items()] == []
 

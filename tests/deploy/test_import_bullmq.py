@@ -24,9 +24,9 @@ import redis
 import yaml
 from click.testing import CliRunner, Result
 
-from taskreel_local.bullmq import import_
-from taskreel_local.bullmq_jobs import OldJob, Rule, UnmappableError, translate
-from taskreel_local.data import DataFolder
+from taskreel_local.migrate.bullmq import import_
+from taskreel_local.migrate.bullmq_jobs import OldJob, Rule, UnmappableError, translate
+from taskreel_local.stack.data_folder import DataFolder
 
 from .conftest import running_stack
 
@@ -59,7 +59,17 @@ def redis_server(folder: Path) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
     process = subprocess.Popen(
-        [program, "--port", str(port), "--save", "", "--dir", str(folder), "--requirepass", "secret"],
+        [
+            program,
+            "--port",
+            str(port),
+            "--save",
+            "",
+            "--dir",
+            str(folder),
+            "--requirepass",
+            "secret",
+        ],
         stdout=subprocess.DEVNULL,
     )
     try:
@@ -84,9 +94,19 @@ def wait_for(port: int) -> None:
 def written_by_bullmq(port: int, folder: Path) -> None:
     """The application's own code, run with the newest BullMQ 5."""
     needed("node", "apt install nodejs npm")
-    install = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts", "bullmq@5"]
+    install = [
+        "npm",
+        "install",
+        "--silent",
+        "--no-fund",
+        "--no-audit",
+        "--ignore-scripts",
+        "bullmq@5",
+    ]
     (folder / "package.json").write_text("{}")
-    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        install, cwd=folder, capture_output=True, text=True, check=False, timeout=120
+    )
     if done.returncode:
         unavailable(f"npm cannot install bullmq here: {done.stderr.strip()[-200:]}")
     script = ["node", str(HERE / "write_bullmq_jobs.mjs"), str(folder)]
@@ -114,13 +134,24 @@ class World:
     rules: Path
 
     def run(self, *options: str, **env: str) -> Result:
-        command = ["bullmq", "--redis", self.redis, "--map", str(self.rules), "--api", self.api, *options]
-        return CliRunner(env={"JWT_SECRET": self.secret, "TASKREEL_TOKEN": self.token("carol"), **env}).invoke(
-            import_, command
-        )
+        command = [
+            "bullmq",
+            "--redis",
+            self.redis,
+            "--map",
+            str(self.rules),
+            "--api",
+            self.api,
+            *options,
+        ]
+        return CliRunner(
+            env={"JWT_SECRET": self.secret, "TASKREEL_TOKEN": self.token("carol"), **env}
+        ).invoke(import_, command)
 
     def token(self, user: str) -> str:
-        return jwt.encode({"sub": user, "exp": int(time.time()) + 600}, self.secret, algorithm="HS256")
+        return jwt.encode(
+            {"sub": user, "exp": int(time.time()) + 600}, self.secret, algorithm="HS256"
+        )
 
     def jobs(self, user: str) -> list[dict[str, Any]]:
         headers = {"Authorization": f"Bearer {self.token(user)}"}
@@ -153,7 +184,8 @@ def test_every_waiting_job_comes_over_once(world: World) -> None:
     assert "1 left where they are: repeat: a repeating schedule" in first.output
     assert "image-generation/5 (draw): 422: frobnicate" in first.output
     assert (
-        "render/2 (mystery): neither 'mystery' nor 'render' is a job type; say with --map which it is" in first.output
+        "render/2 (mystery): neither 'mystery' nor 'render' is a job type; say with --map which it is"
+        in first.output
     )
     assert first.exit_code == 1
 
@@ -168,7 +200,11 @@ def test_every_waiting_job_comes_over_once(world: World) -> None:
 
     by_prompt = {job["payload"].get("prompt", ""): job for job in ada + bob}
     assert by_prompt["first"]["maxAttempts"] == 5
-    due = {job["payload"]["prompt"]: round(hours_from_now(job)) for job in ada + bob if job["status"] == "SCHEDULED"}
+    due = {
+        job["payload"]["prompt"]: round(hours_from_now(job))
+        for job in ada + bob
+        if job["status"] == "SCHEDULED"
+    }
     assert due == {"tomorrow": 24, "postponed": 48, "again": 1}
     assert by_prompt["urgent"]["priority"] == "low"
     assert by_prompt["waves"]["jobType"] == "video-generation"
@@ -200,13 +236,18 @@ def renamed(data: Mapping[str, Any], **rule: Any) -> Mapping[str, Any]:
 
 def test_what_is_moved_or_set_joins_what_is_there() -> None:
     data = {"options": {"resolution": "720p"}, "seconds": 5}
-    moved = renamed(data, fields={"seconds": "options.duration"}, set={"options": {"ratio": "16:9"}})
+    moved = renamed(
+        data, fields={"seconds": "options.duration"}, set={"options": {"ratio": "16:9"}}
+    )
     assert moved == {"options": {"resolution": "720p", "duration": 5, "ratio": "16:9"}}
     assert data == {"options": {"resolution": "720p"}, "seconds": 5}
 
 
 def test_fields_may_change_places() -> None:
-    assert renamed({"a": 1, "b": {"c": 2}}, fields={"a": "b.c", "b.c": "a"}) == {"a": 2, "b": {"c": 1}}
+    assert renamed({"a": 1, "b": {"c": 2}}, fields={"a": "b.c", "b.c": "a"}) == {
+        "a": 2,
+        "b": {"c": 1},
+    }
 
 
 def test_parts_of_objects_can_be_dropped() -> None:
@@ -236,7 +277,10 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
         ({"attempts": 4}, {"maxAttempts": 4}),
         ({"attempts": 99}, {"maxAttempts": 20}),
         ({"backoff": 500}, {"minBackoffSeconds": 0.5, "maxBackoffSeconds": 0.5}),
-        ({"backoff": {"type": "fixed", "delay": 3000}}, {"minBackoffSeconds": 3, "maxBackoffSeconds": 3}),
+        (
+            {"backoff": {"type": "fixed", "delay": 3000}},
+            {"minBackoffSeconds": 3, "maxBackoffSeconds": 3},
+        ),
         ({"backoff": {"type": "exponential", "delay": 1000}}, {"minBackoffSeconds": 1}),
         ({"backoff": {"type": "custom"}}, None),
     ],
@@ -267,13 +311,20 @@ def test_the_key_is_the_jobs_own_even_when_ids_begin_again() -> None:
     [
         ("q: {jobType: sculpture}", "there is no job type 'sculpture'"),
         ("q: {jobtype: image-generation}", "jobtype: Extra inputs are not permitted"),
-        ("q: {jobType: image-generation, fields: [text]}", "q: fields: Input should be a valid dictionary"),
+        (
+            "q: {jobType: image-generation, fields: [text]}",
+            "q: fields: Input should be a valid dictionary",
+        ),
     ],
 )
-def test_a_map_that_is_wrong_is_refused_before_anything_is_read(tmp_path: Path, text: str, wrong: str) -> None:
+def test_a_map_that_is_wrong_is_refused_before_anything_is_read(
+    tmp_path: Path, text: str, wrong: str
+) -> None:
     rules = tmp_path / "map.yaml"
     rules.write_text(text)
-    result = CliRunner().invoke(import_, ["bullmq", "--redis", "redis://127.0.0.1:1", "--map", str(rules)])
+    result = CliRunner().invoke(
+        import_, ["bullmq", "--redis", "redis://127.0.0.1:1", "--map", str(rules)]
+    )
     assert result.exit_code == 2
     assert wrong in result.output
 
@@ -299,7 +350,9 @@ def test_an_answer_that_is_not_redis() -> None:
 
     thread = threading.Thread(target=answer)
     thread.start()
-    result = CliRunner().invoke(import_, ["bullmq", "--redis", f"redis://127.0.0.1:{server.getsockname()[1]}"])
+    result = CliRunner().invoke(
+        import_, ["bullmq", "--redis", f"redis://127.0.0.1:{server.getsockname()[1]}"]
+    )
     assert result.exit_code == 1
     assert "Error: Redis: " in result.output
     thread.join()

@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from e2e.processes import finished, stack
-from taskreel_local.emulators import free_port
-from taskreel_local.stack import read_settings
+from taskreel_local.emulators.firestore import free_port
+from taskreel_local.stack.stack import read_settings
 
 from .conftest import Cloud, emulated, running_stack
 from .fake_google import LOCATION, NUMBER, PROJECT, Refusal
@@ -80,7 +80,10 @@ def test_the_schedule_calls_the_sweep_with_token_and_key(provisioned: Cloud) -> 
     (job,) = provisioned.google.of("cloudscheduler").values()
     target = job["httpTarget"]
     assert target["uri"] == f"https://maintenance-123456789012.{LOCATION}.run.app/tasks/sweep"
-    assert target["oidcToken"]["serviceAccountEmail"] == f"taskreel-invoker@{PROJECT}.iam.gserviceaccount.com"
+    assert (
+        target["oidcToken"]["serviceAccountEmail"]
+        == f"taskreel-invoker@{PROJECT}.iam.gserviceaccount.com"
+    )
     assert len(target["headers"]["X-Internal-Api-Key"]) >= 32
 
 
@@ -98,11 +101,23 @@ def test_rules_in_force_are_those_of_the_file(provisioned: Cloud) -> None:
 
 
 def test_settings_changed_by_hand_are_named_and_put_back(provisioned: Cloud) -> None:
-    provisioned.gcloud("tasks", "queues", "update", "image-generation-normal", "--max-attempts=9", "--min-backoff=5s")
+    provisioned.gcloud(
+        "tasks",
+        "queues",
+        "update",
+        "image-generation-normal",
+        "--max-attempts=9",
+        "--min-backoff=5s",
+    )
     provisioned.gcloud("tasks", "queues", "create", "a-stranger")
     done = provisioned.run("setup-cloud-tasks-queues.sh")
-    assert "update queue image-generation-normal: maxAttempts 9 → 3, minBackoff 5s → 1s" in done.stdout
-    assert "queue a-stranger exists in europe-central2 and not in infra/queues.yaml; left alone" in done.stderr
+    assert (
+        "update queue image-generation-normal: maxAttempts 9 → 3, minBackoff 5s → 1s" in done.stdout
+    )
+    assert (
+        "queue a-stranger exists in europe-central2 and not in infra/queues.yaml; left alone"
+        in done.stderr
+    )
     provisioned.writes()
     again = provisioned.run("setup-cloud-tasks-queues.sh")
     assert again.stdout == "Nothing to change.\n"
@@ -129,7 +144,10 @@ def test_a_domain_a_bucket_and_a_database_of_ones_own_are_kept(deployed: Cloud) 
     again = deployed.ok("deploy")
     assert again.splitlines()[:2] == ["Nothing to change.", "The API: https://api.example"]
     assert deployed.writes() == []
-    usual = {"API_BASE_URL": f"https://jobs-api-{NUMBER}.{LOCATION}.run.app", "BUCKET": f"{PROJECT}-taskreel"}
+    usual = {
+        "API_BASE_URL": f"https://jobs-api-{NUMBER}.{LOCATION}.run.app",
+        "BUCKET": f"{PROJECT}-taskreel",
+    }
     deployed.ok("deploy", **usual, DATABASE="(default)")
     deployed.writes()
 
@@ -150,7 +168,9 @@ def test_the_processor_lets_in_the_invoker_alone(deployed: Cloud) -> None:
         bindings = deployed.google.policies[f"service {service}"]["bindings"]
         return [member for binding in bindings for member in binding["members"]]
 
-    assert callers("task-processor") == [f"serviceAccount:taskreel-invoker@{PROJECT}.iam.gserviceaccount.com"]
+    assert callers("task-processor") == [
+        f"serviceAccount:taskreel-invoker@{PROJECT}.iam.gserviceaccount.com"
+    ]
     assert callers("jobs-api") == ["allUsers"]
 
 
@@ -191,7 +211,9 @@ DISABLED = Refusal(
     "Cloud Tasks API has not been used in project demo-project before or it is disabled.",
     details=[{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED"}],
 )
-FORBIDDEN = Refusal(403, "PERMISSION_DENIED", "The principal lacks IAM permission cloudtasks.queues.list.")
+FORBIDDEN = Refusal(
+    403, "PERMISSION_DENIED", "The principal lacks IAM permission cloudtasks.queues.list."
+)
 EXPIRED = Refusal(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")
 
 
@@ -204,7 +226,9 @@ EXPIRED = Refusal(401, "UNAUTHENTICATED", "Request had invalid authentication cr
     ],
     ids=["api-off", "no-permission", "expired"],
 )
-def test_a_failure_names_the_command_that_mends_it(fault: Cloud, refusal: Refusal, mend: str) -> None:
+def test_a_failure_names_the_command_that_mends_it(
+    fault: Cloud, refusal: Refusal, mend: str
+) -> None:
     fault.google.faults["cloudtasks"] = refusal
     done = fault.run("setup-cloud-tasks-queues.sh")
     assert done.returncode == 1
@@ -222,17 +246,27 @@ def test_a_location_where_cloud_tasks_is_not(cloud: Cloud) -> None:
 
 def test_the_doctor_goes_on_where_it_may_not_look(deployed: Cloud, fault: Cloud) -> None:
     del deployed
-    fault.google.faults |= {"cloudtasks": FORBIDDEN, "firestore": DISABLED, "firebaserules": FORBIDDEN}
+    fault.google.faults |= {
+        "cloudtasks": FORBIDDEN,
+        "firestore": DISABLED,
+        "firebaserules": FORBIDDEN,
+    }
     fault.google.of("cloudquotas")["CpuAllocPerProjectRegion"] = {"value": "9000"}
     done = fault.run("doctor")
     fault.google.of("cloudquotas").clear()
     assert done.returncode == 1
-    assert "PROBLEM gcloud tasks queues list: ERROR: (gcloud.tasks.queues.list) PERMISSION_DENIED" in done.stdout
+    assert (
+        "PROBLEM gcloud tasks queues list: ERROR: (gcloud.tasks.queues.list) PERMISSION_DENIED"
+        in done.stdout
+    )
     assert "--role=roles/cloudtasks.admin" in done.stdout
     assert "--role=roles/firebaserules.admin" in done.stdout
     assert "PROBLEM gcloud firestore databases list" in done.stdout
     assert "ok      bucket" in done.stdout
-    assert "PROBLEM task-processor: 10 instances of 2 CPUs are more than the 9 that europe-central2" in done.stdout
+    assert (
+        "PROBLEM task-processor: 10 instances of 2 CPUs are more than the 9 that europe-central2"
+        in done.stdout
+    )
     assert "ok      quota MemAllocPerProjectRegion" in done.stdout
     assert done.stdout.splitlines()[-1].endswith(" problems, 0 differences.")
 
@@ -249,7 +283,9 @@ def test_local_auth_can_be_looked_at_before_logging_in(provisioned: Cloud) -> No
     assert printed.endswith("Nothing was written.\n")
 
 
-@pytest.mark.parametrize("way", [["--member", "user:dev@example.com"], ["--key"]], ids=["impersonate", "key"])
+@pytest.mark.parametrize(
+    "way", [["--member", "user:dev@example.com"], ["--key"]], ids=["impersonate", "key"]
+)
 def test_local_auth_twice(provisioned: Cloud, tmp_path: Path, way: list[str]) -> None:
     env_file = tmp_path / "cloud.env"
     first = provisioned.ok("setup-local-auth.sh", "--env-file", str(env_file), *way)
@@ -265,7 +301,10 @@ def test_local_auth_twice(provisioned: Cloud, tmp_path: Path, way: list[str]) ->
     if "--key" in way:
         key_file = tmp_path / "taskreel-dev-key.json"
         assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
-        assert json.loads(key_file.read_text())["client_email"] == f"taskreel-dev@{PROJECT}.iam.gserviceaccount.com"
+        assert (
+            json.loads(key_file.read_text())["client_email"]
+            == f"taskreel-dev@{PROJECT}.iam.gserviceaccount.com"
+        )
 
 
 def test_a_job_of_the_api_here_runs_in_the_cloud(provisioned: Cloud, tmp_path: Path) -> None:
@@ -279,14 +318,19 @@ def test_a_job_of_the_api_here_runs_in_the_cloud(provisioned: Cloud, tmp_path: P
     with emulated(read_settings(env_file), base64.b64decode(key["publicKeyData"])) as settings:
         write(tmp_path / "here.env", settings)
         write(
-            tmp_path / "there.env", {**settings, "INTERNAL_API_KEY": secret(provisioned, "taskreel-internal-api-key")}
+            tmp_path / "there.env",
+            {**settings, "INTERNAL_API_KEY": secret(provisioned, "taskreel-internal-api-key")},
         )
         with (
             stack(tmp_path / "there", "--cloud", str(tmp_path / "there.env"), port=port),
             stack(tmp_path / "here", "--cloud", str(tmp_path / "here.env")) as here,
             here.client() as api,
         ):
-            job = {"prompt": "over there", "provider": "studio", "options": {"width": 64, "height": 64}}
+            job = {
+                "prompt": "over there",
+                "provider": "studio",
+                "options": {"width": 64, "height": 64},
+            }
             submitted = api.post("/api/jobs/image-generation", json=job)
             assert submitted.status_code == 202, submitted.text
             done = finished(api, submitted.json()["jobId"])
@@ -324,7 +368,9 @@ def test_destroy_empties_queues_and_keeps_them(deployed: Cloud) -> None:
 
 
 def test_queues_that_destroy_paused_are_resumed_on_request(deployed: Cloud) -> None:
-    assert "resume queue image-upscale-high" in deployed.ok("setup-cloud-tasks-queues.sh", "--resume")
+    assert "resume queue image-upscale-high" in deployed.ok(
+        "setup-cloud-tasks-queues.sh", "--resume"
+    )
 
 
 def test_destroying_the_data_too(deployed: Cloud) -> None:

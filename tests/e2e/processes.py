@@ -24,11 +24,17 @@ START_SECONDS = 60.0
 
 def environment(**more: str) -> dict[str, str]:
     """A clean one, with settings."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH") if name in os.environ}
+    kept = {
+        name: os.environ[name]
+        for name in ("PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH")
+        if name in os.environ
+    }
     return {**kept, "COLUMNS": "200", **more}
 
 
-def taskreel(*arguments: str, seconds: float = 60, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def taskreel(
+    *arguments: str, seconds: float = 60, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
         [str(TASKREEL), *arguments],
@@ -149,7 +155,9 @@ def all_ended(data: Path, seconds: float = 10) -> bool:
 def finished(client: httpx.Client, job_id: str) -> dict[str, Any]:
     """The job, once it has ended."""
     for _ in range(10):
-        job: dict[str, Any] = client.get(f"/api/jobs/{job_id}", headers={"Prefer": "wait=10"}).json()
+        job: dict[str, Any] = client.get(
+            f"/api/jobs/{job_id}", headers={"Prefer": "wait=10"}
+        ).json()
         if job["status"] in {"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"}:
             return job
     raise AssertionError(f"not finished: {job}")

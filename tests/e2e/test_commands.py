@@ -22,17 +22,35 @@ def at(running: Stack) -> list[str]:
 
 
 def test_a_token_says_who_calls(running: Stack, at: list[str]) -> None:
-    options = ["--tier", "pro", "--role", "admin", "--project", "p1", "--project", "p2", "--ttl", "60"]
+    options = [
+        "--tier",
+        "pro",
+        "--role",
+        "admin",
+        "--project",
+        "p1",
+        "--project",
+        "p2",
+        "--ttl",
+        "60",
+    ]
     token = taskreel("token", "--user", "ada", *options, *at).stdout.strip()
     claims = jwt.decode(token, options={"verify_signature": False})
-    assert (claims["sub"], claims["tier"], claims["role"], claims["projects"]) == ("ada", "pro", "admin", ["p1", "p2"])
+    assert (claims["sub"], claims["tier"], claims["role"], claims["projects"]) == (
+        "ada",
+        "pro",
+        "admin",
+        ["p1", "p2"],
+    )
     assert claims["exp"] - claims["iat"] == 60
     answer = httpx.get(f"{running.url}/api/credits", headers={"Authorization": f"Bearer {token}"})
     assert answer.json()["userId"] == "ada"
 
 
 def test_a_job_is_submitted_followed_listed_and_paid(at: list[str]) -> None:
-    done = taskreel("submit", "image-generation", "--json", json.dumps(NOOP), "--user", "eve", "--follow", *at)
+    done = taskreel(
+        "submit", "image-generation", "--json", json.dumps(NOOP), "--user", "eve", "--follow", *at
+    )
     assert done.returncode == 0, done.stderr
     job = json.loads(done.stdout)
     assert job["status"] == "COMPLETED"
@@ -54,7 +72,10 @@ def test_a_request_is_read_from_standard_input(at: list[str]) -> None:
 
 
 def test_the_same_key_submits_once(at: list[str]) -> None:
-    jobs = [taskreel("submit", "image-generation", "--prompt", "x", "--key", "k1", *at).stdout for _ in range(2)]
+    jobs = [
+        taskreel("submit", "image-generation", "--prompt", "x", "--key", "k1", *at).stdout
+        for _ in range(2)
+    ]
     assert json.loads(jobs[0])["jobId"] == json.loads(jobs[1])["jobId"]
 
 
@@ -81,7 +102,12 @@ def test_what_is_wrong_is_said_in_a_line(at: list[str], arguments: list[str], me
 
 
 def test_without_a_stack_the_command_to_start_one_is_named(tmp_path: Path) -> None:
-    for command in (["jobs"], ["credits"], ["watch", "job_1"], ["submit", "image-generation", "--prompt", "x"]):
+    for command in (
+        ["jobs"],
+        ["credits"],
+        ["watch", "job_1"],
+        ["submit", "image-generation", "--prompt", "x"],
+    ):
         refused = taskreel(*command, "--data", str(tmp_path))
         assert refused.returncode == 1
         assert f"scripts/dev --data {tmp_path}" in refused.stderr
@@ -103,7 +129,9 @@ def test_a_second_stack_on_the_same_folder_is_refused(running: Stack, at: list[s
     assert f"Another stack runs on {running.data}" in refused.stderr
 
 
-def test_a_port_in_use_is_named_with_the_option_to_choose_another(running: Stack, tmp_path: Path) -> None:
+def test_a_port_in_use_is_named_with_the_option_to_choose_another(
+    running: Stack, tmp_path: Path
+) -> None:
     port = str(urlsplit(running.url).port)
     refused = taskreel("dev", "--port", port, "--data", str(tmp_path))
     assert refused.returncode == 1
@@ -121,7 +149,12 @@ def test_the_commands_that_are_printed_work(tmp_path: Path) -> None:
         curl = "curl" + printed.partition("curl")[2]
         for command in (submit, curl):
             answer = subprocess.run(
-                ["bash", "-c", command], check=True, capture_output=True, text=True, timeout=60, cwd=tmp_path
+                ["bash", "-c", command],
+                check=True,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                cwd=tmp_path,
             )
             assert json.loads(answer.stdout)["status"] == "COMPLETED"
 
@@ -129,7 +162,9 @@ def test_the_commands_that_are_printed_work(tmp_path: Path) -> None:
 def test_files_are_served_under_signed_urls_only(running: Stack) -> None:
     with running.client() as client:
         small = {"prompt": "a kite", "options": {"width": 64, "height": 64}}
-        job = finished(client, client.post("/api/jobs/image-generation", json=small).json()["jobId"])
+        job = finished(
+            client, client.post("/api/jobs/image-generation", json=small).json()["jobId"]
+        )
         url = job["result"]["artifacts"][0]["url"]
     assert httpx.get(url).headers["content-type"] == "image/png"
     assert httpx.get(url.partition("?")[0]).status_code == 403
@@ -139,7 +174,12 @@ def test_files_are_served_under_signed_urls_only(running: Stack) -> None:
 
 def scripts() -> Iterator[str]:
     for path in sorted((ROOT / "scripts").iterdir()):
-        if path.is_file() and not path.suffix and not path.name.startswith(".") and os.access(path, os.X_OK):
+        if (
+            path.is_file()
+            and not path.suffix
+            and not path.name.startswith(".")
+            and os.access(path, os.X_OK)
+        ):
             yield path.name
 
 
@@ -157,9 +197,15 @@ def test_every_script_says_how_it_is_used(script: str) -> None:
     assert f"scripts/{script}" in told.stdout
 
 
-@pytest.mark.parametrize("command", ["", "dev", "demo", "token", "submit", "watch", "jobs", "credits"])
+@pytest.mark.parametrize(
+    "command", ["", "dev", "demo", "token", "submit", "watch", "jobs", "credits"]
+)
 def test_every_command_says_how_it_is_used(command: str) -> None:
     told = subprocess.run(
-        [str(TASKREEL), *command.split(), "--help"], check=True, capture_output=True, text=True, timeout=60
+        [str(TASKREEL), *command.split(), "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert told.stdout.startswith("Usage: taskreel")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from e2e.processes import all_ended, taskreel
-from taskreel_local.emulators import EmulatorMissingError, firestore_emulator
+from taskreel_local.emulators.firestore import EmulatorMissingError, firestore_emulator
 
 
 def needs_the_firestore_emulator() -> None:
@@ -21,14 +21,22 @@ def needs_the_firestore_emulator() -> None:
         pytest.skip(str(missing))
 
 
-@pytest.mark.parametrize("stack", [[], pytest.param(["--google-emulators"], marks=pytest.mark.emulator)], ids=str)
-def test_the_demo_makes_real_files_and_tells_what_they_cost(tmp_path: Path, stack: list[str]) -> None:
+@pytest.mark.parametrize(
+    "stack", [[], pytest.param(["--google-emulators"], marks=pytest.mark.emulator)], ids=str
+)
+def test_the_demo_makes_real_files_and_tells_what_they_cost(
+    tmp_path: Path, stack: list[str]
+) -> None:
     if stack and not os.environ.get("CI"):
         needs_the_firestore_emulator()
     told = taskreel("demo", "a lighthouse in a storm", "--data", str(tmp_path), *stack, seconds=150)
     assert told.returncode == 0, told.stderr
     out = tmp_path / "output" / "a-lighthouse-in-a-storm"
-    for name, size in {"image.png": (1024, 768), "upscaled.png": (2048, 1536), "image-001.jpg": (768, 512)}.items():
+    for name, size in {
+        "image.png": (1024, 768),
+        "upscaled.png": (2048, 1536),
+        "image-001.jpg": (768, 512),
+    }.items():
         with Image.open(out / name) as picture:
             picture.load()
             assert picture.size == size
@@ -36,6 +44,8 @@ def test_the_demo_makes_real_files_and_tells_what_they_cost(tmp_path: Path, stac
         assert video.duration is not None
         assert abs(video.duration / av.time_base - 5) < 0.2
         assert sum(1 for _ in video.decode(video=0)) == 5 * 30
-    assert set(re.findall(r"[\w-]+\.(?:png|jpg|mp4)", told.stdout)) == {file.name for file in out.iterdir()}
+    assert set(re.findall(r"[\w-]+\.(?:png|jpg|mp4)", told.stdout)) == {
+        file.name for file in out.iterdir()
+    }
     assert re.search(r"Credits: 100 before, 89 after \(11 spent\)", told.stdout)
     assert all_ended(tmp_path)

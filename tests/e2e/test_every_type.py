@@ -52,21 +52,32 @@ class Studio:
 
     @property
     def clip(self) -> str:
-        return self.made("video-composition", scenes=[{"visual": self.picture, "duration": 1}], options=FILM)
+        return self.made(
+            "video-composition", scenes=[{"visual": self.picture, "duration": 1}], options=FILM
+        )
 
     @property
     def music(self) -> str:
-        return self.made("ai-processing", task="music", input="calm sea", parameters={"duration": 2})
+        return self.made(
+            "ai-processing", task="music", input="calm sea", parameters={"duration": 2}
+        )
 
 
 BODIES: Mapping[str, Callable[[Studio], dict[str, Any]]] = {
     "image-generation": lambda _: {"prompt": "a red boat", "options": SMALL},
-    "video-generation": lambda made: {"imageUrls": [made.picture], "options": {"duration": 1, **SMALL}},
+    "video-generation": lambda made: {
+        "imageUrls": [made.picture],
+        "options": {"duration": 1, **SMALL},
+    },
     "image-upscale": lambda made: {"imageUrl": made.picture, "scale": 2},
     "batch-generation": lambda _: {"prompts": ["a kite", "a boat"], "options": SMALL},
     "script-generation": lambda _: {"prompt": "two bakers share an oven", "format": "screenplay"},
     "story-generation": lambda _: {"prompt": "a keeper finds a message", "num_sequences": 3},
-    "scene-creation": lambda made: {"imageUrls": [made.picture], "durationSeconds": 1, "options": FILM},
+    "scene-creation": lambda made: {
+        "imageUrls": [made.picture],
+        "durationSeconds": 1,
+        "options": FILM,
+    },
     "audio-synthesis": lambda _: {"text": "The lamp is lit.", "format": "wav"},
     "world-building": lambda _: {"prompt": "a city of glass", "conceptPictures": 1},
     "content-analysis": lambda made: {"videoUrl": made.clip},
@@ -81,10 +92,24 @@ BODIES: Mapping[str, Callable[[Studio], dict[str, Any]]] = {
         "masterAudio": made.music,
         "outputFormats": ["mp4", "webm", "mov"],
     },
-    "media-processing": lambda made: {"operation": "video-stitch", "inputFiles": [made.clip, made.clip]},
-    "personalization": lambda made: {"imageUrl": made.picture, "aspects": {"palette": "warm", "caption": "For Ada"}},
-    "ai-processing": lambda _: {"task": "music", "input": "a calm morning", "parameters": {"duration": 2}},
-    "movie-creation": lambda _: {"prompt": "a fox builds a boat", "num_sequences": 2, "options": FILM},
+    "media-processing": lambda made: {
+        "operation": "video-stitch",
+        "inputFiles": [made.clip, made.clip],
+    },
+    "personalization": lambda made: {
+        "imageUrl": made.picture,
+        "aspects": {"palette": "warm", "caption": "For Ada"},
+    },
+    "ai-processing": lambda _: {
+        "task": "music",
+        "input": "a calm morning",
+        "parameters": {"duration": 2},
+    },
+    "movie-creation": lambda _: {
+        "prompt": "a fox builds a boat",
+        "num_sequences": 2,
+        "options": FILM,
+    },
     "pipeline": lambda _: {
         "steps": {
             "pictures": {
@@ -110,7 +135,9 @@ BODIES: Mapping[str, Callable[[Studio], dict[str, Any]]] = {
     params=[[], pytest.param(["--google-emulators"], marks=pytest.mark.emulator)],
     ids=["embedded", "google"],
 )
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     """The embedded stack, and the one on the Google adapters."""
     if request.param and not os.environ.get("CI"):
         needs_the_firestore_emulator()

@@ -15,11 +15,16 @@ from typing import Any
 import httpx
 
 from e2e.processes import Stack, all_ended, finished, of_folder, stack
-from taskreel_local.emulators import free_port
+from taskreel_local.emulators.firestore import free_port
 
 JOBS, KILLS = 200, 6
 #: A lost run is found at once, not after half a minute.
-HASTE = {"LEASE_SECONDS": "2", "HEARTBEAT_SECONDS": "0.5", "RESCUE_AFTER_SECONDS": "2", "LOG_LEVEL": "ERROR"}
+HASTE = {
+    "LEASE_SECONDS": "2",
+    "HEARTBEAT_SECONDS": "0.5",
+    "RESCUE_AFTER_SECONDS": "2",
+    "LOG_LEVEL": "ERROR",
+}
 
 
 def body(number: int) -> dict[str, Any]:
@@ -27,7 +32,11 @@ def body(number: int) -> dict[str, Any]:
     mode = "slow" if number % 10 == 0 else "pending" if number % 10 == 1 else "noop"
     studio = {"mode": mode, "seconds": 0.3, "times": 1}
     options = {"width": 64, "height": 64, "studio": studio}
-    return {"prompt": "a kite", "options": options, "retry": {"maxAttempts": 20, "minBackoffSeconds": 0.5}}
+    return {
+        "prompt": "a kite",
+        "options": options,
+        "retry": {"maxAttempts": 20, "minBackoffSeconds": 0.5},
+    }
 
 
 class Submitting(threading.Thread):
@@ -41,7 +50,9 @@ class Submitting(threading.Thread):
         self.enough = threading.Event()
 
     def run(self) -> None:
-        with httpx.Client(base_url=self._url, headers={"Authorization": f"Bearer {self._token}"}) as client:
+        with httpx.Client(
+            base_url=self._url, headers={"Authorization": f"Bearer {self._token}"}
+        ) as client:
             for number in range(JOBS):
                 while number not in self.jobs and not self.enough.is_set():
                     self._submit(client, number)
@@ -81,7 +92,9 @@ def entries(client: httpx.Client) -> list[dict[str, Any]]:
         cursor = f"&cursor={page['nextCursor']}"
 
 
-def test_killed_at_any_point_and_started_again_no_job_is_lost_and_none_is_paid_twice(tmp_path: Path) -> None:
+def test_killed_at_any_point_and_started_again_no_job_is_lost_and_none_is_paid_twice(
+    tmp_path: Path,
+) -> None:
     draw = random.Random(20_260_101)
     port = free_port()
     settings = {**HASTE, "INITIAL_CREDITS": str(JOBS)}
@@ -111,11 +124,20 @@ def check(last: Stack, jobs: dict[int, str]) -> None:
         captures = [entry["jobId"] for entry in entries(client) if entry["kind"] == "capture"]
     assert [job for job in ended if job["status"] != "COMPLETED"] == []
     assert sorted(captures) == sorted(jobs.values())
-    assert account == {"userId": "dev", "available": 0, "held": 0, "captured": JOBS, "granted": JOBS}
+    assert account == {
+        "userId": "dev",
+        "available": 0,
+        "held": 0,
+        "captured": JOBS,
+        "granted": JOBS,
+    }
 
 
 def test_ctrl_c_gives_leases_back_and_the_next_start_goes_on(tmp_path: Path) -> None:
-    slow = {"prompt": "a kite", "options": {"width": 64, "height": 64, "studio": {"mode": "slow", "seconds": 3}}}
+    slow = {
+        "prompt": "a kite",
+        "options": {"width": 64, "height": 64, "studio": {"mode": "slow", "seconds": 3}},
+    }
     port = free_port()
     with stack(tmp_path, port=port) as first, first.client() as client:
         job = client.post("/api/jobs/image-generation", json=slow).json()
@@ -131,7 +153,9 @@ def test_ctrl_c_gives_leases_back_and_the_next_start_goes_on(tmp_path: Path) -> 
 
 def test_a_server_that_dies_is_started_again(tmp_path: Path) -> None:
     with stack(tmp_path, "--servers", "1", settings=HASTE) as found, found.client() as client:
-        (server,) = [pid for pid in of_folder(tmp_path) if b"taskreel_local.server" in command(pid)]
+        (server,) = [
+            pid for pid in of_folder(tmp_path) if b"taskreel_local.stack.server" in command(pid)
+        ]
         os.kill(server, signal.SIGKILL)
         job = None
         while job is None:
@@ -146,8 +170,13 @@ def command(process: int) -> bytes:
     return Path(f"/proc/{process}/cmdline").read_bytes()
 
 
-def test_a_stack_on_any_port_takes_its_last_one_again_so_that_waiting_tasks_arrive(tmp_path: Path) -> None:
-    pending = {"prompt": "a kite", "options": {"studio": {"mode": "pending", "seconds": 3, "times": 1}}}
+def test_a_stack_on_any_port_takes_its_last_one_again_so_that_waiting_tasks_arrive(
+    tmp_path: Path,
+) -> None:
+    pending = {
+        "prompt": "a kite",
+        "options": {"studio": {"mode": "pending", "seconds": 3, "times": 1}},
+    }
     with stack(tmp_path) as first, first.client() as client:
         job = client.post("/api/jobs/image-generation", json=pending).json()
     with stack(tmp_path) as second, second.client() as client:
@@ -159,8 +188,12 @@ def test_ten_submissions_at_once_on_credits_for_one_start_exactly_one(tmp_path: 
     three = {"prompts": ["a", "b", "c"], "options": {"studio": {"mode": "noop"}}}
 
     async def submit_all(url: str, token: str) -> list[int]:
-        async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"}) as client:
-            answers = await asyncio.gather(*(client.post("/api/jobs/batch-generation", json=three) for _ in range(10)))
+        async with httpx.AsyncClient(
+            base_url=url, headers={"Authorization": f"Bearer {token}"}
+        ) as client:
+            answers = await asyncio.gather(
+                *(client.post("/api/jobs/batch-generation", json=three) for _ in range(10))
+            )
         return sorted(answer.status_code for answer in answers)
 
     with stack(tmp_path, settings={"INITIAL_CREDITS": "3"}) as found:

@@ -14,17 +14,26 @@ BATCH = "/api/jobs/batch-generation"
 
 def studio(mode: str, **how: Any) -> dict[str, Any]:
     """An image for which the local provider (mis)behaves; what it makes in the end is small."""
-    return {"prompt": "a kite", "options": {"width": 64, "height": 64, "studio": {"mode": mode, **how}}}
+    return {
+        "prompt": "a kite",
+        "options": {"width": 64, "height": 64, "studio": {"mode": mode, **how}},
+    }
 
 
 NOOP = studio("noop")
 
 
 def batch(count: int = 3, **fields: Any) -> dict[str, Any]:
-    return {"prompts": [f"kite {n}" for n in range(count)], "options": {"studio": {"mode": "noop"}}, **fields}
+    return {
+        "prompts": [f"kite {n}" for n in range(count)],
+        "options": {"studio": {"mode": "noop"}},
+        **fields,
+    }
 
 
-async def submitted(client: httpx.AsyncClient, body: dict[str, Any] | None = None, path: str = IMAGE) -> dict[str, Any]:
+async def submitted(
+    client: httpx.AsyncClient, body: dict[str, Any] | None = None, path: str = IMAGE
+) -> dict[str, Any]:
     """The new job."""
     answer = await client.post(path, json=body or NOOP)
     assert answer.status_code == 202, answer.text
@@ -51,7 +60,11 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = answer.json()
-    assert (body["status"], body["code"], body["type"]) == (status, code, f"urn:taskreel:problem:{code}")
+    assert (body["status"], body["code"], body["type"]) == (
+        status,
+        code,
+        f"urn:taskreel:problem:{code}",
+    )
     assert body["detail"]
     assert body["title"]
     return body

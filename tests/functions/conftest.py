@@ -21,11 +21,17 @@ def every_query_is_served_by_the_declared_indexes(monkeypatch: pytest.MonkeyPatc
     declared, query, aggregate = Declared.read(), SqliteStore.query, SqliteStore.aggregate
 
     async def checked(store: SqliteStore, asked: Query, /) -> list[Document]:
-        assert declared.serve(Shape.of(asked)), f"infra/firestore.indexes.json has no index for {asked}"
+        assert declared.serve(Shape.of(asked)), (
+            f"infra/firestore.indexes.json has no index for {asked}"
+        )
         return await query(store, asked)
 
-    async def summed(store: SqliteStore, asked: Query, /, *, total: Sequence[str] = ()) -> dict[str, int | float]:
-        assert declared.serve(Shape.of(asked, total)), f"infra/firestore.indexes.json has no index for {asked}"
+    async def summed(
+        store: SqliteStore, asked: Query, /, *, total: Sequence[str] = ()
+    ) -> dict[str, int | float]:
+        assert declared.serve(Shape.of(asked, total)), (
+            f"infra/firestore.indexes.json has no index for {asked}"
+        )
         return await aggregate(store, asked, total=total)
 
     monkeypatch.setattr(SqliteStore, "query", checked)
@@ -44,7 +50,9 @@ async def stalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     async with AsyncExitStack() as stack:
 
         async def make(*names: str, **settings: Any) -> Market:
-            return await stack.enter_async_context(market(tmp_path, monkeypatch, *names, **settings))
+            return await stack.enter_async_context(
+                market(tmp_path, monkeypatch, *names, **settings)
+            )
 
         yield make
 

@@ -19,7 +19,12 @@ from simulation.world import World, running
 from taskreel.adapters import providers
 from taskreel.adapters.fetch import Fetcher
 
-KITE = {"prompt": "a kite", "provider": "bfl", "model": "flux-1.1-pro", "options": {"width": 1024, "height": 768}}
+KITE = {
+    "prompt": "a kite",
+    "provider": "bfl",
+    "model": "flux-1.1-pro",
+    "options": {"width": 1024, "height": 768},
+}
 CLIP = {"prompt": "waves", "provider": "google", "model": "veo-3", "options": {"duration": 4}}
 
 
@@ -33,7 +38,9 @@ class Market:
     def user(self, name: str = "ada", **claims: Any) -> httpx.AsyncClient:
         return self.world.as_user(name, **claims)
 
-    async def ended(self, body: Mapping[str, Any], path: str = IMAGE, seconds: float = 120) -> dict[str, Any]:
+    async def ended(
+        self, body: Mapping[str, Any], path: str = IMAGE, seconds: float = 120
+    ) -> dict[str, Any]:
         """The job, once that much time has passed."""
         ada = self.user()
         job = await submitted(ada, dict(body), path)
@@ -45,7 +52,11 @@ class _ByHost(httpx.AsyncBaseTransport):
     """Results: whichever fake has such an address."""
 
     def __init__(self, fakes: Mapping[str, Fake]) -> None:
-        self._of = {httpx.URL(url).host: fake for fake in fakes.values() for url in (fake.delivery, fake.base_url)}
+        self._of = {
+            httpx.URL(url).host: fake
+            for fake in fakes.values()
+            for url in (fake.delivery, fake.base_url)
+        }
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         host = request.headers["host"].partition(":")[0]
@@ -67,7 +78,9 @@ def in_place_of_providers(patch: pytest.MonkeyPatch, *names: str) -> Fakes:
     load = providers.load
 
     def with_fake(name: str) -> Callable[..., Any]:
-        return partial(load(name), transport=fakes[name].transport()) if name in fakes else load(name)
+        return (
+            partial(load(name), transport=fakes[name].transport()) if name in fakes else load(name)
+        )
 
     patch.setattr(providers, "load", with_fake)
     resolve = socket.getaddrinfo
@@ -83,7 +96,9 @@ def in_place_of_providers(patch: pytest.MonkeyPatch, *names: str) -> Fakes:
 
 
 @asynccontextmanager
-async def market(folder: Path, patch: pytest.MonkeyPatch, *names: str, **settings: Any) -> AsyncIterator[Market]:
+async def market(
+    folder: Path, patch: pytest.MonkeyPatch, *names: str, **settings: Any
+) -> AsyncIterator[Market]:
     """A world where these providers have keys and are the fakes."""
     stand_ins = in_place_of_providers(patch, *names)
     async with running(

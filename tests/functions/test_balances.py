@@ -13,21 +13,37 @@ GRANTS = "/api/credits/ada/grants"
 
 
 async def test_a_new_user_has_the_initial_credits(ada: httpx.AsyncClient) -> None:
-    assert await balance(ada) == {"userId": "ada", "available": 100, "held": 0, "captured": 0, "granted": 100}
+    assert await balance(ada) == {
+        "userId": "ada",
+        "available": 100,
+        "held": 0,
+        "captured": 0,
+        "granted": 100,
+    }
 
 
-async def test_in_production_a_new_user_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_in_production_a_new_user_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with running(tmp_path, monkeypatch, initial_credits=0) as world:
         ada = world.as_user("ada")
         assert (await balance(ada))["available"] == 0
-        assert (await world.as_user("root", role="admin").post(GRANTS, json={"amount": 3})).json()["available"] == 3
+        assert (await world.as_user("root", role="admin").post(GRANTS, json={"amount": 3})).json()[
+            "available"
+        ] == 3
         await submitted(ada, batch(3), BATCH)
 
 
 async def test_an_admin_grants_credits(ada: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
     answer = await admin.post(GRANTS, json={"amount": 20, "reason": "a present"})
-    assert (answer.status_code, answer.json()["available"], answer.json()["granted"]) == (201, 120, 120)
-    entries = {entry["reason"]: entry for entry in (await ada.get("/api/credits/ledger")).json()["entries"]}
+    assert (answer.status_code, answer.json()["available"], answer.json()["granted"]) == (
+        201,
+        120,
+        120,
+    )
+    entries = {
+        entry["reason"]: entry for entry in (await ada.get("/api/credits/ledger")).json()["entries"]
+    }
     assert set(entries) == {"initial credits", "a present"}
     present = entries["a present"]
     assert (present["kind"], present["amount"], present["grantedBy"]) == ("grant", 20, "root")
@@ -38,12 +54,18 @@ async def test_nobody_else_does(ada: httpx.AsyncClient) -> None:
     assert (await balance(ada))["granted"] == 100
 
 
-@pytest.mark.parametrize("body", [{"amount": 0}, {"amount": -5}, {"amount": 1.5}, {"amount": 10**10}])
-async def test_a_grant_is_a_whole_number_of_credits(admin: httpx.AsyncClient, body: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "body", [{"amount": 0}, {"amount": -5}, {"amount": 1.5}, {"amount": 10**10}]
+)
+async def test_a_grant_is_a_whole_number_of_credits(
+    admin: httpx.AsyncClient, body: dict[str, Any]
+) -> None:
     assert paths(await admin.post(GRANTS, json=body)) == {"amount"}
 
 
-async def test_nobody_is_granted_credits_under_a_name_that_no_token_can_have(admin: httpx.AsyncClient) -> None:
+async def test_nobody_is_granted_credits_under_a_name_that_no_token_can_have(
+    admin: httpx.AsyncClient,
+) -> None:
     assert paths(await admin.post("/api/credits/__ada__/grants", json={"amount": 1})) == {"userId"}
 
 
@@ -54,7 +76,10 @@ async def test_the_ledger_adds_up_to_the_balance(world: World, ada: httpx.AsyncC
     await submitted(ada, batch(4), BATCH)
     found = await balance(ada)
     entries = (await ada.get("/api/credits/ledger?limit=100")).json()["entries"]
-    totals = {kind: sum(e["amount"] for e in entries if e["kind"] == kind) for kind in ("grant", "capture", "release")}
+    totals = {
+        kind: sum(e["amount"] for e in entries if e["kind"] == kind)
+        for kind in ("grant", "capture", "release")
+    }
     assert totals == {"grant": found["granted"], "capture": found["captured"], "release": 1}
     assert found["held"] == 4
 

@@ -50,11 +50,17 @@ async def test_failures_open_the_breaker_and_jobs_wait_with_an_honest_time(stall
 
 async def test_a_job_that_was_chosen_for_before_waits_as_well(stalls: Stalls) -> None:
     shop = await stalls("bfl")
-    later = await submitted(shop.user(), {**KITE, "scheduleAt": (shop.world.now() + timedelta(seconds=5)).isoformat()})
+    later = await submitted(
+        shop.user(), {**KITE, "scheduleAt": (shop.world.now() + timedelta(seconds=5)).isoformat()}
+    )
     await broken(shop)
     await shop.world.advance(6)
     waiting = await read(shop.user(), later)
-    assert (waiting["status"], waiting["attempt"], waiting["error"]["code"]) == ("RETRYING", 1, "provider_resting")
+    assert (waiting["status"], waiting["attempt"], waiting["error"]["code"]) == (
+        "RETRYING",
+        1,
+        "provider_resting",
+    )
     assert waiting["nextAttemptAt"] == (await breaker(shop))["admitsAt"]
 
 
@@ -77,7 +83,9 @@ async def test_whoever_takes_anybody_does_not_wait_for_one(stalls: Stalls) -> No
 
 
 @pytest.mark.parametrize("mischief", [Mischief.TOO_FAST, Mischief.MODERATION, Mischief.CHATTY])
-async def test_what_is_not_the_providers_fault_does_not_open_it(stalls: Stalls, mischief: Mischief) -> None:
+async def test_what_is_not_the_providers_fault_does_not_open_it(
+    stalls: Stalls, mischief: Mischief
+) -> None:
     shop = await stalls("bfl")
     shop.fakes["bfl"].mischief = mischief
     for _ in range(8):
@@ -110,13 +118,22 @@ async def test_an_admin_opens_and_closes_by_hand_and_it_is_written_down(stalls: 
     shop = await stalls("bfl")
     root, url = shop.user("root", role="admin"), "/api/providers/bfl/flux-1.1-pro/breaker"
     opened = await root.post(url, json={"state": "open", "reason": "their outage"})
-    assert (opened.json()["state"], opened.json()["byHand"], opened.json()["admitsAt"]) == ("open", True, None)
+    assert (opened.json()["state"], opened.json()["byHand"], opened.json()["admitsAt"]) == (
+        "open",
+        True,
+        None,
+    )
     refused = problem(await shop.user().post(IMAGE, json=KITE), 422, "no_provider")
     assert "administrator" in refused["detail"]
-    assert (await root.post(url, json={"state": None, "reason": "over"})).json()["state"] == "closed"
+    assert (await root.post(url, json={"state": None, "reason": "over"})).json()[
+        "state"
+    ] == "closed"
     await submitted(shop.user(), KITE)
     written = await shop.world.services.store.query(Query(collection="audit"))
-    facts = sorted((row.data["action"], row.data["userId"], row.data["subject"], row.data["reason"]) for row in written)
+    facts = sorted(
+        (row.data["action"], row.data["userId"], row.data["subject"], row.data["reason"])
+        for row in written
+    )
     assert facts == [
         ("breaker automatic", "root", "bfl/flux-1.1-pro", "over"),
         ("breaker open", "root", "bfl/flux-1.1-pro", "their outage"),
@@ -143,7 +160,9 @@ async def test_the_breakers_are_an_admins(stalls: Stalls) -> None:
     problem(await shop.world.api.post(url, json=order), 401, "unauthenticated")
     root = shop.user("root", role="admin")
     problem(await root.post("/api/providers/bfl/acme/breaker", json=order), 404, "not_found")
-    problem(await root.post(url, json={"state": "half_open", "reason": "x"}), 422, "invalid_request")
+    problem(
+        await root.post(url, json={"state": "half_open", "reason": "x"}), 422, "invalid_request"
+    )
     problem(await root.post(url, json={"state": "open"}), 422, "invalid_request")
 
 
@@ -153,7 +172,9 @@ async def test_the_list_of_providers_shows_models_and_prices_and_no_key(stalls: 
     shown = {one["provider"]: one for one in answer.json()["providers"]}
     assert shown["bfl"]["configured"]
     assert (shown["runway"]["configured"], shown["runway"]["servedBy"]) == (False, "studio")
-    (ultra,) = [model for model in shown["stability"]["models"] if model["name"] == "stable-image-ultra"]
+    (ultra,) = [
+        model for model in shown["stability"]["models"] if model["name"] == "stable-image-ultra"
+    ]
     assert (ultra["usd"], ultra["unit"], ultra["breaker"]["state"]) == (0.08, "image", "closed")
     assert shop.fakes["bfl"].key not in answer.text
     problem(await shop.world.api.get("/api/providers"), 401, "unauthenticated")
@@ -186,15 +207,21 @@ async def test_a_webhook_brings_the_poll_forward(stalls: Stalls) -> None:
 async def test_a_webhook_for_a_whole_account_finds_the_job_by_its_operation(stalls: Stalls) -> None:
     shop = await stalls("openai", webhook_secrets={"openai": STANDARD_SECRET})
     ada, path = shop.user(), "/api/webhooks/openai"
-    job = await submitted(ada, {"task": "text", "input": "A lamp", "provider": "openai"}, "/api/jobs/ai-processing")
+    job = await submitted(
+        ada, {"task": "text", "input": "A lamp", "provider": "openai"}, "/api/jobs/ai-processing"
+    )
     await shop.world.settle()
     (operation,) = shop.fakes["openai"].operations
     shop.fakes["openai"].operations[operation] = 0
     now = int(shop.world.now().timestamp())
     headers, body = response_signed("resp_of_somebody_else", STANDARD_SECRET, now)
-    assert (await shop.world.api.post(path, content=body, headers=headers)).json() == {"hastened": False}
+    assert (await shop.world.api.post(path, content=body, headers=headers)).json() == {
+        "hastened": False
+    }
     headers, body = response_signed(operation, STANDARD_SECRET, now)
-    problem(await shop.world.api.post(path, content=body + b" ", headers=headers), 401, "bad_webhook")
+    problem(
+        await shop.world.api.post(path, content=body + b" ", headers=headers), 401, "bad_webhook"
+    )
     answer = await shop.world.api.post(path, content=body, headers=headers)
     assert (answer.status_code, answer.json()) == (202, {"hastened": True})
     await shop.world.settle()
@@ -212,7 +239,13 @@ async def test_a_webhook_that_does_not_hold_does_nothing(stalls: Stalls) -> None
     headers, body = signed(operation, "another secret")
     problem(await shop.world.api.post(url, content=body, headers=headers), 401, "bad_webhook")
     problem(await shop.world.api.post(url, content=body), 401, "bad_webhook")
-    problem(await shop.world.api.post("/api/webhooks/runway", content=body, headers=headers), 404, "not_found")
+    problem(
+        await shop.world.api.post("/api/webhooks/runway", content=body, headers=headers),
+        404,
+        "not_found",
+    )
     headers, body = signed("another-operation", SECRET)
-    assert (await shop.world.api.post(url, content=body, headers=headers)).json() == {"hastened": False}
+    assert (await shop.world.api.post(url, content=body, headers=headers)).json() == {
+        "hastened": False
+    }
     assert await shop.world.job(job["jobId"]) == before

@@ -13,7 +13,10 @@ from taskreel.domain.job import Status
 async def test_cancelling_releases_the_hold(ada: httpx.AsyncClient) -> None:
     job = await submitted(ada, batch(5), BATCH)
     cancelled = (await ada.delete(job["urls"]["cancel"])).json()
-    assert (cancelled["status"], cancelled["credits"]) == ("CANCELLED", {"held": 0, "captured": 0, "released": 5})
+    assert (cancelled["status"], cancelled["credits"]) == (
+        "CANCELLED",
+        {"held": 0, "captured": 0, "released": 5},
+    )
     assert (await balance(ada))["available"] == 100
 
 
@@ -42,7 +45,9 @@ async def test_a_finished_job_stays_as_it_is(world: World, ada: httpx.AsyncClien
 
 
 @pytest.mark.parametrize("waiting", ["SCHEDULED", "RETRYING"])
-async def test_a_waiting_job_can_be_cancelled(world: World, ada: httpx.AsyncClient, waiting: str) -> None:
+async def test_a_waiting_job_can_be_cancelled(
+    world: World, ada: httpx.AsyncClient, waiting: str
+) -> None:
     later = (world.now() + timedelta(hours=1)).isoformat()
     body = {**NOOP, "scheduleAt": later} if waiting == "SCHEDULED" else studio("fail-temporary")
     job = await submitted(ada, body)
@@ -53,7 +58,9 @@ async def test_a_waiting_job_can_be_cancelled(world: World, ada: httpx.AsyncClie
     assert (await read(ada, job))["status"] == "CANCELLED"
 
 
-async def test_a_failed_job_is_tried_again_under_the_same_id(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_failed_job_is_tried_again_under_the_same_id(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await submitted(ada, {**studio("fail-temporary", times=1), "retry": {"maxAttempts": 1}})
     await world.settle()
     failed = await read(ada, job)
@@ -63,7 +70,11 @@ async def test_a_failed_job_is_tried_again_under_the_same_id(world: World, ada: 
     stored.payload["options"]["studio"]["mode"] = "noop"
     await world.put(stored)
     again = await ada.post(job["urls"]["retry"])
-    assert (again.status_code, again.json()["status"], again.json()["credits"]["held"]) == (202, "QUEUED", 1)
+    assert (again.status_code, again.json()["status"], again.json()["credits"]["held"]) == (
+        202,
+        "QUEUED",
+        1,
+    )
     await world.settle()
     done = await read(ada, job)
     assert (done["jobId"], done["status"], done["error"]) == (job["jobId"], "COMPLETED", None)
@@ -82,7 +93,9 @@ async def test_every_round_is_settled_once(world: World, ada: httpx.AsyncClient)
 
 
 @pytest.mark.parametrize("status", ["QUEUED", "COMPLETED", "CANCELLED"])
-async def test_only_a_failed_job_can_be_retried(world: World, ada: httpx.AsyncClient, status: str) -> None:
+async def test_only_a_failed_job_can_be_retried(
+    world: World, ada: httpx.AsyncClient, status: str
+) -> None:
     job = await submitted(ada)
     if status == "COMPLETED":
         await world.settle()
@@ -93,7 +106,9 @@ async def test_only_a_failed_job_can_be_retried(world: World, ada: httpx.AsyncCl
     assert (await read(ada, job))["status"] == status
 
 
-async def test_a_retry_that_cannot_be_paid_changes_nothing(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_retry_that_cannot_be_paid_changes_nothing(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await submitted(ada, studio("fail-permanent"))
     await world.settle()
     await submitted(ada, batch(100), BATCH)

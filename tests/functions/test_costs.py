@@ -33,14 +33,18 @@ class Counting:
         return await self.store.get(collection, id_)
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
-        return await self.store.transaction(lambda tx: fn(cast(Transaction, CountingTransaction(self, tx))))
+        return await self.store.transaction(
+            lambda tx: fn(cast(Transaction, CountingTransaction(self, tx)))
+        )
 
     async def query(self, query: Query, /) -> list[Document]:
         rows = await self.store.query(query)
         self.reads += len(rows)
         return rows
 
-    async def aggregate(self, query: Query, /, *, total: Sequence[str] = ()) -> dict[str, int | float]:
+    async def aggregate(
+        self, query: Query, /, *, total: Sequence[str] = ()
+    ) -> dict[str, int | float]:
         self.reads += 1
         return await self.store.aggregate(query, total=total)
 
@@ -71,11 +75,21 @@ class CountingTransaction:
         self.counts.writes += 1
         self.tx.create(collection, id_, data)
 
-    def set(self, collection: str, id_: str, data: Mapping[str, Any], /, *, version: str | None = None) -> None:
+    def set(
+        self, collection: str, id_: str, data: Mapping[str, Any], /, *, version: str | None = None
+    ) -> None:
         self.counts.writes += 1
         self.tx.set(collection, id_, data, version=version)
 
-    def update(self, collection: str, id_: str, changes: Mapping[str, Any], /, *, version: str | None = None) -> None:
+    def update(
+        self,
+        collection: str,
+        id_: str,
+        changes: Mapping[str, Any],
+        /,
+        *,
+        version: str | None = None,
+    ) -> None:
         self.counts.writes += 1
         self.tx.update(collection, id_, changes, version=version)
 
@@ -85,9 +99,13 @@ class CountingTransaction:
 
 
 @pytest.fixture
-async def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[World, Counting]]:
+async def counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[World, Counting]]:
     """A world whose user has had a job before."""
-    async with running(tmp_path, monkeypatch, wrap=lambda store: cast(Store, Counting(store))) as world:
+    async with running(
+        tmp_path, monkeypatch, wrap=lambda store: cast(Store, Counting(store))
+    ) as world:
         await submitted(world.as_user("ada"))
         await world.settle()
         counts = cast(Counting, world.services.store)
@@ -110,9 +128,13 @@ async def test_a_plain_job_takes_at_most_four_reads_six_writes_and_two_task_oper
     assert (await read(world.as_user("ada"), job))["status"] == "COMPLETED"
 
 
-async def test_an_attempt_more_takes_two_reads_and_two_writes_more(counted: tuple[World, Counting]) -> None:
+async def test_an_attempt_more_takes_two_reads_and_two_writes_more(
+    counted: tuple[World, Counting],
+) -> None:
     world, counts = counted
-    await submitted(world.as_user("ada"), {**NOOP, "options": {"studio": {"mode": "rate-limit", "seconds": 5}}})
+    await submitted(
+        world.as_user("ada"), {**NOOP, "options": {"studio": {"mode": "rate-limit", "seconds": 5}}}
+    )
     await world.settle()
     before = counts.taken()
     await world.advance(10)
@@ -192,7 +214,11 @@ class Watched:
     def plans(self) -> list[str]:
         """How each query of the stored documents was answered."""
         asked = [text for text in self.statements if text.startswith("SELECT") and "FROM" in text]
-        return [row[3] for text in asked for row in self.connection.execute(f"EXPLAIN QUERY PLAN {text}")]
+        return [
+            row[3]
+            for text in asked
+            for row in self.connection.execute(f"EXPLAIN QUERY PLAN {text}")
+        ]
 
     def _step(self) -> int:
         self.steps += 1
@@ -221,7 +247,9 @@ async def measured(folder: Path, patch: pytest.MonkeyPatch, count: int) -> dict[
     async with running(folder, patch, store_url=f"sqlite:////{folder}/store{count}.db") as world:
         job = await fill(world, count)
         users = {"a": world.as_user("root", role="admin"), "": world.as_user("ada")}
-        cursor = (await users[""].get(f"/api/jobs?limit={min(100, count // 2)}")).json()["nextCursor"]
+        cursor = (await users[""].get(f"/api/jobs?limit={min(100, count // 2)}")).json()[
+            "nextCursor"
+        ]
         cursor = await deep(users[""], cursor, count)
         connection = cast(SqliteStore, world.services.store)._open()
         for name, path in REQUESTS.items():
@@ -248,13 +276,24 @@ async def test_reads_cost_the_same_with_a_hundred_times_as_many_jobs(
 ) -> None:
     few = await measured(tmp_path, monkeypatch, 100)
     many = await measured(tmp_path, monkeypatch, 10_000)
-    grown = {name: (few[name].steps, many[name].steps) for name in REQUESTS if many[name].steps > few[name].steps * 1.3}
+    grown = {
+        name: (few[name].steps, many[name].steps)
+        for name in REQUESTS
+        if many[name].steps > few[name].steps * 1.3
+    }
     assert grown == {}
 
 
-async def test_every_query_is_answered_by_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_query_is_answered_by_an_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An admin's list of all types merges one walk a type; the others sort nothing."""
     found = await measured(tmp_path, monkeypatch, 100)
     steps = {name: watched.statements for name, watched in found.items()}
     assert [step for step in steps.pop("an admin's list") if step.startswith("SCAN jobs")] == []
-    assert [(name, step) for name, plan in steps.items() for step in plan if not step.startswith("SEARCH")] == []
+    assert [
+        (name, step)
+        for name, plan in steps.items()
+        for step in plan
+        if not step.startswith("SEARCH")
+    ] == []

@@ -26,7 +26,9 @@ async def status(client: httpx.AsyncClient, job: dict[str, Any]) -> str:
     return found
 
 
-async def test_a_job_waits_until_the_others_have_ended(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_job_waits_until_the_others_have_ended(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     first, second = await submitted(ada, SLOW), await submitted(ada, studio("noop"))
     job = await submitted(ada, after(first, second))
     assert job["status"] == "BLOCKED"
@@ -51,7 +53,11 @@ async def test_what_they_made_is_filled_in(world: World, ada: httpx.AsyncClient)
 async def test_a_whole_list_may_be_filled_in(world: World, ada: httpx.AsyncClient) -> None:
     story = await submitted(ada, {"prompt": "a fox builds a boat", "numSequences": 2}, STORY)
     prompts = f"{{{{jobs.{story['jobId']}.result.scenes[*].description}}}}"
-    body = {"prompts": prompts, "dependsOn": [{"jobId": story["jobId"]}], "options": {"studio": {"mode": "noop"}}}
+    body = {
+        "prompts": prompts,
+        "dependsOn": [{"jobId": story["jobId"]}],
+        "options": {"studio": {"mode": "noop"}},
+    }
     job = await submitted(ada, body, "/api/jobs/batch-generation")
     assert job["credits"]["held"] == 10  # what a batch commonly costs
     await world.advance(5)
@@ -73,7 +79,9 @@ async def test_a_pipeline_keeps_its_own_references(world: World, ada: httpx.Asyn
     assert (await read(ada, job))["credits"]["captured"] == 2
 
 
-async def test_a_job_that_depends_on_ended_ones_begins_at_once(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_job_that_depends_on_ended_ones_begins_at_once(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     first = await submitted(ada, studio("noop"))
     await world.settle()
     assert (await submitted(ada, after(first)))["status"] == "QUEUED"
@@ -96,7 +104,9 @@ async def test_a_failure_means_what_the_edge_says(
         assert found["credits"] == {"held": 0, "captured": 0, "released": 1}
 
 
-async def test_ignore_waits_for_the_others_and_continue_does_not(world: World, ada: httpx.AsyncClient) -> None:
+async def test_ignore_waits_for_the_others_and_continue_does_not(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     slow, bad = await submitted(ada, SLOW), await submitted(ada, studio("fail-permanent"))
     patient = await submitted(ada, after(slow, bad, on_failure="ignore"))
     eager = await submitted(ada, after(slow, bad, on_failure="continue"))
@@ -113,17 +123,28 @@ async def test_a_failure_goes_down_the_chain(world: World, ada: httpx.AsyncClien
     assert (await balance(ada))["available"] == 100
 
 
-async def test_cancelling_frees_or_fails_those_that_wait(world: World, ada: httpx.AsyncClient) -> None:
+async def test_cancelling_frees_or_fails_those_that_wait(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     first = await submitted(ada, SLOW)
-    hard, soft = await submitted(ada, after(first)), await submitted(ada, after(first, on_failure="ignore"))
+    hard, soft = (
+        await submitted(ada, after(first)),
+        await submitted(ada, after(first, on_failure="ignore")),
+    )
     blocked = await submitted(ada, after(first))
     await ada.delete(f"{IMAGE}/{blocked['jobId']}")
     await ada.delete(f"{IMAGE}/{first['jobId']}")
     await world.advance(3)
-    assert [await status(ada, job) for job in (hard, soft, blocked)] == ["FAILED", "COMPLETED", "CANCELLED"]
+    assert [await status(ada, job) for job in (hard, soft, blocked)] == [
+        "FAILED",
+        "COMPLETED",
+        "CANCELLED",
+    ]
 
 
-async def test_a_blocked_job_expires_when_its_time_to_start_has_passed(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_blocked_job_expires_when_its_time_to_start_has_passed(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     first = await submitted(ada, studio("slow", seconds=100))
     job = await submitted(ada, after(first, startWithinSeconds=30))
     await world.advance(31)
@@ -146,7 +167,9 @@ async def test_the_sweep_wakes_a_job_that_nobody_told(world: World, ada: httpx.A
     assert await status(ada, job) == "COMPLETED"
 
 
-async def test_what_does_not_fit_once_it_is_known_fails_the_job(world: World, ada: httpx.AsyncClient) -> None:
+async def test_what_does_not_fit_once_it_is_known_fails_the_job(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     story = await submitted(ada, {"prompt": "a fox", "numSequences": 2}, STORY)
     made = [
         await submitted(ada, after(story, prompt=f"{{{{jobs.{story['jobId']}.{words}}}}}"))
@@ -161,7 +184,9 @@ async def test_what_cannot_be_depended_on_is_refused(world: World, ada: httpx.As
     theirs = await submitted(world.as_user("bob"), studio("noop"))
     for job in (theirs, {"jobId": "job_unknown"}):
         assert paths(await ada.post(IMAGE, json=after(job))) == {"dependsOn[0].jobId"}
-        assert paths(await ada.post(f"{IMAGE}?validateOnly=true", json=after(job))) == {"dependsOn[0].jobId"}
+        assert paths(await ada.post(f"{IMAGE}?validateOnly=true", json=after(job))) == {
+            "dependsOn[0].jobId"
+        }
     mine = await submitted(ada, SLOW)
     stranger = after(mine, prompt="{{jobs.job_other.result.title}}")
     assert paths(await ada.post(IMAGE, json=stranger)) == {"dependsOn"}
@@ -173,8 +198,14 @@ async def test_what_cannot_be_depended_on_is_refused(world: World, ada: httpx.As
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ({"prompt": "{{jobs.job_1.result.title}}"}, "prompt refers to job job_1: name it in dependsOn"),
-        ({"prompt": "x", "options": {"providerOptions": {"a": ["{{ jobs.job_1.x }}"]}}}, "providerOptions.a[0] refers"),
+        (
+            {"prompt": "{{jobs.job_1.result.title}}"},
+            "prompt refers to job job_1: name it in dependsOn",
+        ),
+        (
+            {"prompt": "x", "options": {"providerOptions": {"a": ["{{ jobs.job_1.x }}"]}}},
+            "providerOptions.a[0] refers",
+        ),
         ({"prompt": "\\u007b{jobs.job_1.result.title}}"}, "name it in dependsOn"),
     ],
 )
@@ -199,16 +230,22 @@ async def test_a_reference_that_can_never_be_read_is_refused(ada: httpx.AsyncCli
     many = [f"{{{{jobs.{story['jobId']}.result.title}}}}"] * 502
     body = {"prompts": many[:90], "dependsOn": [{"jobId": story["jobId"]}]}
     body["options"] = {"providerOptions": {"all": many}}
-    assert paths(await ada.post("/api/jobs/batch-generation", json=body)) == {"options.providerOptions.all[410]"}
+    assert paths(await ada.post("/api/jobs/batch-generation", json=body)) == {
+        "options.providerOptions.all[410]"
+    }
 
 
 async def test_braces_that_name_no_job_are_only_words(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada, {**studio("noop"), "prompt": "{{jobs}} {{ jobs, many }} {{steps.a.result}} {{x"})
+    job = await submitted(
+        ada, {**studio("noop"), "prompt": "{{jobs}} {{ jobs, many }} {{steps.a.result}} {{x"}
+    )
     await world.settle()
     assert await status(ada, job) == "COMPLETED"
 
 
-async def test_a_job_that_never_began_is_replayed_and_not_retried(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_job_that_never_began_is_replayed_and_not_retried(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     first = await submitted(ada, studio("fail-permanent"))
     job = await submitted(ada, after(first))
     await world.advance(3)

@@ -12,7 +12,11 @@ from functions.asking import problem, read
 from simulation.world import ROOT, World
 from taskreel.jobtypes import JOB_TYPES
 
-PNG, MP4, MP3 = "https://example.com/a.png", "https://example.com/a.mp4", "https://example.com/a.mp3"
+PNG, MP4, MP3 = (
+    "https://example.com/a.png",
+    "https://example.com/a.mp4",
+    "https://example.com/a.mp3",
+)
 
 DOCUMENTED: list[tuple[str, dict[str, Any]]] = [
     # Images, videos, batches: the names of models and providers as their guides have them.
@@ -45,24 +49,51 @@ DOCUMENTED: list[tuple[str, dict[str, Any]]] = [
         "/api/jobs/image-upscale",
         {"imageUrl": PNG, "model": "real-esrgan", "provider": "upscale", "scale": 4, "options": {}},
     ),
-    ("/api/jobs/batch-generation", {"prompts": ["one", "two"], "batchSize": 2, "options": {"width": 512}}),
+    (
+        "/api/jobs/batch-generation",
+        {"prompts": ["one", "two"], "batchSize": 2, "options": {"width": 512}},
+    ),
     # Texts.
-    ("/api/jobs/script-generation", {"prompt": "Two bakers", "style": "witty", "format": "screenplay"}),
-    ("/api/jobs/script-generation", {"prompt": "Two bakers", "genre": "comedy", "duration": 60, "language": "en"}),
+    (
+        "/api/jobs/script-generation",
+        {"prompt": "Two bakers", "style": "witty", "format": "screenplay"},
+    ),
+    (
+        "/api/jobs/script-generation",
+        {"prompt": "Two bakers", "genre": "comedy", "duration": 60, "language": "en"},
+    ),
     ("/api/jobs/story-generation", {"prompt": "A fox", "genre": "children", "num_sequences": 3}),
     ("/api/jobs/story-generation", {"prompt": "A fox", "numSequences": 3, "seed": 42}),
-    ("/api/jobs/world-building", {"prompt": "A floating city", "genre": "fantasy", "conceptPictures": 2}),
-    ("/v1/generate/script", {"prompt": "Two bakers", "genre": "comedy", "length": "short", "tone": "warm"}),
+    (
+        "/api/jobs/world-building",
+        {"prompt": "A floating city", "genre": "fantasy", "conceptPictures": 2},
+    ),
+    (
+        "/v1/generate/script",
+        {"prompt": "Two bakers", "genre": "comedy", "length": "short", "tone": "warm"},
+    ),
     # Sound.
-    ("/api/jobs/audio-synthesis", {"text": "Hello.", "voice": "narrator", "settings": {"speed": 1.1}}),
+    (
+        "/api/jobs/audio-synthesis",
+        {"text": "Hello.", "voice": "narrator", "settings": {"speed": 1.1}},
+    ),
     ("/api/jobs/audio-synthesis", {"text": "Hello.", "voice_id": "Rachel", "output_format": "wav"}),
     # Films.
-    ("/api/jobs/scene-creation", {"imageUrls": [PNG], "audioUrl": MP3, "options": {"transition": "fade"}}),
-    ("/api/jobs/scene-creation", {"description": "A pier at dusk", "narration": "It was late.", "duration": 4}),
+    (
+        "/api/jobs/scene-creation",
+        {"imageUrls": [PNG], "audioUrl": MP3, "options": {"transition": "fade"}},
+    ),
+    (
+        "/api/jobs/scene-creation",
+        {"description": "A pier at dusk", "narration": "It was late.", "duration": 4},
+    ),
     (
         "/api/jobs/video-composition",
         {
-            "scenes": [{"sceneId": "1", "videoUrl": MP4, "duration": 4}, {"imageUrl": PNG, "caption": "Then."}],
+            "scenes": [
+                {"sceneId": "1", "videoUrl": MP4, "duration": 4},
+                {"imageUrl": PNG, "caption": "Then."},
+            ],
             "assets": [{"id": "logo", "type": "image", "url": PNG}],
             "audio": {"url": MP3},
             "outputFormat": "mp4",
@@ -70,14 +101,20 @@ DOCUMENTED: list[tuple[str, dict[str, Any]]] = [
             "resolution": "1080p",
         },
     ),
-    ("/api/jobs/video-composition", {"scenes": [MP4, MP4], "audio": MP3, "options": {"resolution": "1280x720"}}),
+    (
+        "/api/jobs/video-composition",
+        {"scenes": [MP4, MP4], "audio": MP3, "options": {"resolution": "1280x720"}},
+    ),
     (
         "/api/jobs/video-assembly",
         {"sceneVideos": [MP4, MP4], "masterAudio": MP3, "outputFormats": ["mp4", "webm", "mov"]},
     ),
     ("/api/jobs/video-assembly", {"scene_videos": [{"url": MP4, "order": 1}], "master_audio": MP3}),
     *(
-        ("/api/jobs/media-processing", {"type": operation, "inputFiles": files, "parameters": parameters})
+        (
+            "/api/jobs/media-processing",
+            {"type": operation, "inputFiles": files, "parameters": parameters},
+        )
         for operation, files, parameters in (
             ("video-stitch", [MP4, MP4], {"format": "webm"}),
             ("audio-stitch", [MP3, MP3], {"crossfade_seconds": 1}),
@@ -89,16 +126,36 @@ DOCUMENTED: list[tuple[str, dict[str, Any]]] = [
     # Analysis, personalization, any provider.
     ("/api/jobs/content-analysis", {"content": "EXT. PIER - DUSK", "contentType": "script"}),
     ("/api/jobs/content-analysis", {"imageUrl": PNG, "type": "image"}),
-    ("/api/jobs/content-analysis", {"videoUrl": MP4, "analysisType": ["pace"], "provider": "google"}),
-    ("/api/jobs/personalization", {"content": "Dear {name}", "aspects": {"name": "Ada"}, "intensity": 0.7}),
-    ("/api/jobs/personalization", {"contentUrl": PNG, "userAspects": {"palette": "warm", "greeting": "Hello Ada"}}),
-    ("/api/jobs/ai-processing", {"task": "text-generation", "input": "A poem", "parameters": {"temperature": 0.7}}),
+    (
+        "/api/jobs/content-analysis",
+        {"videoUrl": MP4, "analysisType": ["pace"], "provider": "google"},
+    ),
+    (
+        "/api/jobs/personalization",
+        {"content": "Dear {name}", "aspects": {"name": "Ada"}, "intensity": 0.7},
+    ),
+    (
+        "/api/jobs/personalization",
+        {"contentUrl": PNG, "userAspects": {"palette": "warm", "greeting": "Hello Ada"}},
+    ),
     (
         "/api/jobs/ai-processing",
-        {"task": "text-to-image", "provider": "stability", "input": {"prompt": "A kite"}, "parameters": {"cfg": 7}},
+        {"task": "text-generation", "input": "A poem", "parameters": {"temperature": 0.7}},
+    ),
+    (
+        "/api/jobs/ai-processing",
+        {
+            "task": "text-to-image",
+            "provider": "stability",
+            "input": {"prompt": "A kite"},
+            "parameters": {"cfg": 7},
+        },
     ),
     *(
-        ("/api/jobs/ai-generation", {"type": type_, "prompt": "A pier at dusk", "parameters": parameters})
+        (
+            "/api/jobs/ai-generation",
+            {"type": type_, "prompt": "A pier at dusk", "parameters": parameters},
+        )
         for type_, parameters in (
             ("script", {"genre": "drama", "num_sequences": 2, "tone": "calm"}),
             ("scene-description", {}),
@@ -125,9 +182,13 @@ DOCUMENTED: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(
-    ("path", "body"), DOCUMENTED, ids=[f"{number}:{path}" for number, (path, _) in enumerate(DOCUMENTED)]
+    ("path", "body"),
+    DOCUMENTED,
+    ids=[f"{number}:{path}" for number, (path, _) in enumerate(DOCUMENTED)],
 )
-async def test_a_documented_request_is_accepted(path: str, body: dict[str, Any], ada: httpx.AsyncClient) -> None:
+async def test_a_documented_request_is_accepted(
+    path: str, body: dict[str, Any], ada: httpx.AsyncClient
+) -> None:
     answer = await ada.post(path, json=body)
     assert answer.status_code == 202, answer.text
     assert answer.json()["status"] == "QUEUED"
@@ -135,7 +196,13 @@ async def test_a_documented_request_is_accepted(path: str, body: dict[str, Any],
 
 async def test_a_movie_says_which_step_it_is_at(world: World, ada: httpx.AsyncClient) -> None:
     film = {"width": 96, "height": 64, "fps": 8, "quality": "draft", "captions": False}
-    body = {"prompt": "a kite", "num_sequences": 2, "narration": "none", "music": False, "options": film}
+    body = {
+        "prompt": "a kite",
+        "num_sequences": 2,
+        "narration": "none",
+        "music": False,
+        "options": film,
+    }
     movie = (await ada.post("/api/movies", json=body)).json()
     url = f"/api/movies/{movie['movieId']}/status"
     assert movie["statusUrl"].endswith(url)
@@ -154,7 +221,9 @@ async def test_a_movie_says_which_step_it_is_at(world: World, ada: httpx.AsyncCl
 
 async def test_a_movie_is_its_owners_alone(world: World, ada: httpx.AsyncClient) -> None:
     movie = (await ada.post("/api/movies", json={"prompt": "a kite"})).json()
-    problem(await world.as_user("bob").get(f"/api/movies/{movie['movieId']}/status"), 404, "not_found")
+    problem(
+        await world.as_user("bob").get(f"/api/movies/{movie['movieId']}/status"), 404, "not_found"
+    )
 
 
 async def test_a_job_is_found_under_the_older_route(world: World, ada: httpx.AsyncClient) -> None:
@@ -178,7 +247,9 @@ async def test_a_generation_becomes_a_job_of_the_type_that_does_it(
     type_: str, job_type: str, world: World, ada: httpx.AsyncClient
 ) -> None:
     parameters = {"studio": {"mode": "noop"}}
-    answer = await ada.post("/api/jobs/ai-generation", json={"type": type_, "prompt": "dusk", "parameters": parameters})
+    answer = await ada.post(
+        "/api/jobs/ai-generation", json={"type": type_, "prompt": "dusk", "parameters": parameters}
+    )
     assert answer.json()["jobType"] == job_type, answer.text
     await world.advance(2)
     assert (await read(ada, answer.json()))["status"] == "COMPLETED"
@@ -186,7 +257,9 @@ async def test_a_generation_becomes_a_job_of_the_type_that_does_it(
 
 async def test_a_generation_of_another_type_is_refused(ada: httpx.AsyncClient) -> None:
     refused = problem(
-        await ada.post("/api/jobs/ai-generation", json={"type": "song", "prompt": "x"}), 422, "invalid_request"
+        await ada.post("/api/jobs/ai-generation", json={"type": "song", "prompt": "x"}),
+        422,
+        "invalid_request",
     )
     assert refused["errors"][0]["path"] == "type"
 
@@ -197,7 +270,9 @@ def named_in_readme() -> set[str]:
     found: list[str] = []
     for row in table.splitlines():
         for path in re.findall(r"`(?:[A-Z]+ )?((?:/|…)[^`?]*)", row.rpartition(" | ")[0]):
-            found.append(path.replace("…", found[-1].partition("/{")[0] + "/{}") if path[0] == "…" else path)
+            found.append(
+                path.replace("…", found[-1].partition("/{")[0] + "/{}") if path[0] == "…" else path
+            )
     return {re.sub(r"{[^}]*}", "{}", path) for path in found}
 
 
@@ -206,4 +281,7 @@ async def test_readme_names_every_route_and_no_other(world: World) -> None:
     types = {f"/api/jobs/{name}" for name in JOB_TYPES}
     routes = {re.sub(r"{[^}]*}", "{}", path) for path in document["paths"] if path not in types}
     below_type = {f"/api/jobs/{{}}/{{}}{suffix}" for suffix in ("/progress", "/result", "/events")}
-    assert named_in_readme() - {"/api/docs", "/api/openapi.json"} == (routes | {"/api/jobs/{}"}) - below_type
+    assert (
+        named_in_readme() - {"/api/docs", "/api/openapi.json"}
+        == (routes | {"/api/jobs/{}"}) - below_type
+    )

@@ -17,7 +17,9 @@ def parsed(text: str) -> list[tuple[str, dict[str, Any]]]:
     return [(event["event"], json.loads(event["data"])) for event in lines]
 
 
-async def follow(world: World, client: httpx.AsyncClient, job: dict[str, Any], *steps: float) -> list[Any]:
+async def follow(
+    world: World, client: httpx.AsyncClient, job: dict[str, Any], *steps: float
+) -> list[Any]:
     """The events while time passes in `steps`, each followed by enough real time for the watch to look."""
     asking = asyncio.create_task(client.get(job["urls"]["events"]))
     for seconds in steps:
@@ -39,7 +41,11 @@ async def test_a_finished_job_has_one_event(world: World, ada: httpx.AsyncClient
 async def test_a_job_is_followed_to_its_end(world: World, ada: httpx.AsyncClient) -> None:
     job = await submitted(ada, studio("slow", seconds=4))
     events = await follow(world, ada, job, 0, 1.5, 1, 5)
-    assert [job["status"] for name, job in events if name == "status"] == ["QUEUED", "PROCESSING", "COMPLETED"]
+    assert [job["status"] for name, job in events if name == "status"] == [
+        "QUEUED",
+        "PROCESSING",
+        "COMPLETED",
+    ]
     progress = [job["progress"] for name, job in events if name == "progress"]
     assert progress
     assert progress == sorted(progress)
@@ -48,5 +54,7 @@ async def test_a_job_is_followed_to_its_end(world: World, ada: httpx.AsyncClient
 async def test_what_comes_again_is_a_status_event_too(world: World, ada: httpx.AsyncClient) -> None:
     job = await submitted(ada, studio("fail-temporary"))
     events = await follow(world, ada, job, 0.5, 5)
-    seen = [job["status"] for name, job in events if name == "status" and job["status"] != "PROCESSING"]
+    seen = [
+        job["status"] for name, job in events if name == "status" and job["status"] != "PROCESSING"
+    ]
     assert seen == ["QUEUED", "RETRYING", "COMPLETED"]

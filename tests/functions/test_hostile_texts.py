@@ -27,8 +27,12 @@ async def measured(world: World, client: httpx.AsyncClient, text: str) -> dict[s
     return found
 
 
-@pytest.mark.parametrize("text", ["." * 400_000 + "a", "[" * 100_000 + " a", "INT. " * 90_000, "a'" * 200_000])
-async def test_a_long_monotonous_text_is_measured(world: World, ada: httpx.AsyncClient, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["." * 400_000 + "a", "[" * 100_000 + " a", "INT. " * 90_000, "a'" * 200_000]
+)
+async def test_a_long_monotonous_text_is_measured(
+    world: World, ada: httpx.AsyncClient, text: str
+) -> None:
     assert (await measured(world, ada, text))["measured"]["text"]["words"] >= 1
 
 
@@ -39,7 +43,10 @@ async def test_a_long_monotonous_text_is_measured(world: World, ada: httpx.Async
         ({"durationSeconds": float("nan")}, {"durationSeconds": None}),
         ({"duration": float("inf")}, {"durationSeconds": None}),
         ({"duration": 5, "dialogue": 7}, {"durationSeconds": 5.0, "linesBySpeaker": {}}),
-        ({"dialogue": [{"speaker": "__a__"}, {"speaker": ""}]}, {"linesBySpeaker": {"a": 1, "unknown": 1}}),
+        (
+            {"dialogue": [{"speaker": "__a__"}, {"speaker": ""}]},
+            {"linesBySpeaker": {"a": 1, "unknown": 1}},
+        ),
         ({"dialogue": [{"speaker": "\ud800"}]}, {"linesBySpeaker": {"?": 1}}),
         ({"dialogue": [{"speaker": "x" * 2000}]}, {"linesBySpeaker": {"x" * 100: 1}}),
     ],
@@ -51,7 +58,9 @@ async def test_odd_scripts_are_measured_as_far_as_they_make_sense(
     assert found["script"] == found["script"] | says
 
 
-async def test_as_many_speakers_are_told_as_anybody_reads(world: World, ada: httpx.AsyncClient) -> None:
+async def test_as_many_speakers_are_told_as_anybody_reads(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     lines = [{"speaker": f"s{n}"} for n in range(5000)]
     found = await measured(world, ada, script({"dialogue": lines}))
     assert len(found["script"]["linesBySpeaker"]) == 100

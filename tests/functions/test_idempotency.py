@@ -28,7 +28,9 @@ async def test_the_order_of_fields_is_not_another_request(ada: httpx.AsyncClient
 
 
 @pytest.mark.parametrize("other", [{"prompt": "another"}, {**NOOP, "priority": "high"}])
-async def test_the_same_key_for_another_body_is_refused(ada: httpx.AsyncClient, other: dict[str, object]) -> None:
+async def test_the_same_key_for_another_body_is_refused(
+    ada: httpx.AsyncClient, other: dict[str, object]
+) -> None:
     first = await ada.post(IMAGE, json=NOOP, headers=KEY)
     refused = problem(await ada.post(IMAGE, json=other, headers=KEY), 422, "idempotency_key_reused")
     assert refused["jobId"] == first.json()["jobId"]
@@ -39,7 +41,9 @@ async def test_the_same_key_for_another_type_is_refused(ada: httpx.AsyncClient) 
     problem(await ada.post(BATCH, json=batch(), headers=KEY), 422, "idempotency_key_reused")
 
 
-async def test_a_repetition_is_answered_when_the_balance_no_longer_covers_it(ada: httpx.AsyncClient) -> None:
+async def test_a_repetition_is_answered_when_the_balance_no_longer_covers_it(
+    ada: httpx.AsyncClient,
+) -> None:
     first = await ada.post(BATCH, json=batch(60), headers=KEY)
     again = await ada.post(BATCH, json=batch(60), headers=KEY)
     assert (again.status_code, again.headers["idempotency-replayed"]) == (202, "true")
@@ -61,7 +65,9 @@ async def test_quoted_or_bare_it_is_the_same_key(ada: httpx.AsyncClient) -> None
 
 @pytest.mark.parametrize("key", ["", '""', '"open', "x" * 256, '"\\ud800"'])
 async def test_a_key_that_is_none_is_refused(ada: httpx.AsyncClient, key: str) -> None:
-    assert paths(await ada.post(IMAGE, json=NOOP, headers={"Idempotency-Key": key})) == {"Idempotency-Key"}
+    assert paths(await ada.post(IMAGE, json=NOOP, headers={"Idempotency-Key": key})) == {
+        "Idempotency-Key"
+    }
 
 
 async def test_two_users_may_have_the_same_key(world: World, ada: httpx.AsyncClient) -> None:
@@ -78,7 +84,9 @@ async def test_the_same_request_many_times_at_once_is_one_job(ada: httpx.AsyncCl
     assert (await balance(ada))["held"] == 3
 
 
-async def test_a_finished_job_is_replayed_as_it_is_now(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_finished_job_is_replayed_as_it_is_now(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     await ada.post(IMAGE, json=NOOP, headers=KEY)
     await world.settle()
     again = await ada.post(IMAGE, json=NOOP, headers=KEY)

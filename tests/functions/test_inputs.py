@@ -48,7 +48,9 @@ def served(request: httpx.Request) -> httpx.Response:
 @pytest.fixture
 async def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     fetch = Fetcher(transport=httpx.MockTransport(served))
-    async with running(tmp_path, monkeypatch, change=lambda services: replace(services, fetch=fetch)) as world:
+    async with running(
+        tmp_path, monkeypatch, change=lambda services: replace(services, fetch=fetch)
+    ) as world:
         yield world
 
 
@@ -79,7 +81,9 @@ async def test_a_picture_is_enlarged_wherever_it_comes_from(web: World, url: str
         ("job:job_none/image.png", "input_not_found"),
     ],
 )
-async def test_an_input_that_cannot_be_had_fails_the_job_at_once_and_says_why(web: World, url: str, code: str) -> None:
+async def test_an_input_that_cannot_be_had_fails_the_job_at_once_and_says_why(
+    web: World, url: str, code: str
+) -> None:
     failed = await upscaled(web, url)
     assert (failed["status"], failed["attempt"], failed["error"]["code"]) == ("FAILED", 1, code)
     assert failed["credits"]["released"] == 2
@@ -90,7 +94,10 @@ async def test_an_input_that_cannot_be_had_fails_the_job_at_once_and_says_why(we
     [
         ("data:image/png,just%20text", "imageUrl"),
         ("http://93.184.216.34/a.txt?signature=secret#top", "http://93.184.216.34/a.txt"),
-        (f"http://93.184.216.34/{'folder/' * 30}a.txt", "http://93.184.216.34/folder/fo…/folder/folder/"),
+        (
+            f"http://93.184.216.34/{'folder/' * 30}a.txt",
+            "http://93.184.216.34/folder/fo…/folder/folder/",
+        ),
     ],
 )
 async def test_what_is_no_picture_fails_the_job_which_calls_it_what_its_owner_does(

@@ -17,7 +17,9 @@ FILM = {"width": 96, "height": 64, "fps": 8, "quality": "draft"}
 needs_speech = pytest.mark.skipif(not available(), reason="the speech extra is not installed")
 
 
-async def done(world: World, client: httpx.AsyncClient, job_type: str, body: dict[str, Any]) -> dict[str, Any]:
+async def done(
+    world: World, client: httpx.AsyncClient, job_type: str, body: dict[str, Any]
+) -> dict[str, Any]:
     """The job, completed."""
     job = await submitted(client, body, f"/api/jobs/{job_type}")
     for _ in range(60):
@@ -35,19 +37,33 @@ async def picture(world: World, client: httpx.AsyncClient, prompt: str = "a red 
 
 
 async def clip(world: World, client: httpx.AsyncClient, **fields: Any) -> str:
-    body = {"scenes": [{"visual": await picture(world, client), "duration": 1, **fields}], "options": FILM}
+    body = {
+        "scenes": [{"visual": await picture(world, client), "duration": 1, **fields}],
+        "options": FILM,
+    }
     job = await done(world, client, "video-composition", body)
     return f"job:{job['jobId']}/film.mp4"
 
 
 async def music(world: World, client: httpx.AsyncClient, seconds: int = 2) -> str:
-    body = {"task": "music", "input": "calm sea", "parameters": {"duration": seconds, "outputFormat": "wav"}}
+    body = {
+        "task": "music",
+        "input": "calm sea",
+        "parameters": {"duration": seconds, "outputFormat": "wav"},
+    }
     job = await done(world, client, "ai-processing", body)
     return f"job:{job['jobId']}/{job['result']['artifacts'][0]['name']}"
 
 
-async def test_a_story_is_scenes_that_can_be_drawn_and_spoken(world: World, ada: httpx.AsyncClient) -> None:
-    body = {"prompt": "a lighthouse keeper finds a message", "genre": "drama", "num_sequences": 4, "seed": 3}
+async def test_a_story_is_scenes_that_can_be_drawn_and_spoken(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    body = {
+        "prompt": "a lighthouse keeper finds a message",
+        "genre": "drama",
+        "num_sequences": 4,
+        "seed": 3,
+    }
     job = await done(world, ada, "story-generation", body)
     story = job["result"]
     assert job["servedBy"] == "studio"
@@ -59,8 +75,12 @@ async def test_a_story_is_scenes_that_can_be_drawn_and_spoken(world: World, ada:
 
 
 @pytest.mark.parametrize("form", ["screenplay", "fountain", "prose", "outline"])
-async def test_a_script_is_laid_out_in_its_format(form: str, world: World, ada: httpx.AsyncClient) -> None:
-    job = await done(world, ada, "script-generation", {"prompt": "two bakers share an oven", "format": form})
+async def test_a_script_is_laid_out_in_its_format(
+    form: str, world: World, ada: httpx.AsyncClient
+) -> None:
+    job = await done(
+        world, ada, "script-generation", {"prompt": "two bakers share an oven", "format": form}
+    )
     script = job["result"]
     assert script["format"] == form
     assert script["title"].lower() in script["text"].lower()
@@ -69,8 +89,15 @@ async def test_a_script_is_laid_out_in_its_format(form: str, world: World, ada: 
 
 @needs_speech
 @pytest.mark.parametrize("form", ["mp3", "wav", "opus"])
-async def test_text_is_spoken_in_the_format_asked_for(form: str, world: World, ada: httpx.AsyncClient) -> None:
-    job = await done(world, ada, "audio-synthesis", {"text": "The lamp is lit.", "voice": "Rachel", "format": form})
+async def test_text_is_spoken_in_the_format_asked_for(
+    form: str, world: World, ada: httpx.AsyncClient
+) -> None:
+    job = await done(
+        world,
+        ada,
+        "audio-synthesis",
+        {"text": "The lamp is lit.", "voice": "Rachel", "format": form},
+    )
     (sound,) = job["result"]["artifacts"]
     assert sound["contentType"].startswith("audio/")
     assert sound["durationSeconds"] > 0.5
@@ -78,7 +105,9 @@ async def test_text_is_spoken_in_the_format_asked_for(form: str, world: World, a
 
 
 @needs_speech
-async def test_a_scene_is_a_picture_and_narration_as_a_clip(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_scene_is_a_picture_and_narration_as_a_clip(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     body = {"prompt": "a keeper at dusk", "narration": "It was late.", "options": FILM}
     job = await done(world, ada, "scene-creation", body)
     (film,) = job["result"]["artifacts"]
@@ -87,7 +116,9 @@ async def test_a_scene_is_a_picture_and_narration_as_a_clip(world: World, ada: h
     assert job["credits"]["captured"] == 4
 
 
-async def test_several_pictures_of_a_scene_share_its_length(world: World, ada: httpx.AsyncClient) -> None:
+async def test_several_pictures_of_a_scene_share_its_length(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     images = [await picture(world, ada), await picture(world, ada, "a blue kite")]
     body = {"imageUrls": images, "durationSeconds": 2, "options": FILM}
     job = await done(world, ada, "scene-creation", body)
@@ -95,8 +126,15 @@ async def test_several_pictures_of_a_scene_share_its_length(world: World, ada: h
     assert job["credits"]["captured"] == 2
 
 
-async def test_a_world_has_places_people_colours_and_rules(world: World, ada: httpx.AsyncClient) -> None:
-    body = {"prompt": "a floating city of glass", "places": 3, "characters": 2, "conceptPictures": 1}
+async def test_a_world_has_places_people_colours_and_rules(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    body = {
+        "prompt": "a floating city of glass",
+        "places": 3,
+        "characters": 2,
+        "conceptPictures": 1,
+    }
     job = await done(world, ada, "world-building", body)
     found = job["result"]["world"]
     assert (len(found["places"]), len(found["characters"])) == (3, 2)
@@ -105,7 +143,9 @@ async def test_a_world_has_places_people_colours_and_rules(world: World, ada: ht
     assert job["result"]["artifacts"][0]["contentType"] == "image/png"
 
 
-async def test_a_world_without_pictures_is_its_text_alone(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_world_without_pictures_is_its_text_alone(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await done(world, ada, "world-building", {"prompt": "an ocean under the ice"})
     assert job["result"]["artifacts"] == []
     assert job["result"]["name"]
@@ -116,22 +156,36 @@ async def test_media_are_measured(world: World, ada: httpx.AsyncClient) -> None:
     image = await done(world, ada, "content-analysis", {"imageUrl": await picture(world, ada)})
     assert image["result"]["measured"]["info"]["width"] == 64
     assert image["result"]["measured"]["image"]["colours"]
-    film = await done(world, ada, "content-analysis", {"videoUrl": await clip(world, ada), "contentType": "video"})
+    film = await done(
+        world, ada, "content-analysis", {"videoUrl": await clip(world, ada), "contentType": "video"}
+    )
     assert film["result"]["measured"]["video"]["shots"]
     sound = await done(world, ada, "content-analysis", {"audioUrl": await music(world, ada)})
     assert sound["result"]["measured"]["audio"]["loudness"]["integratedLufs"] < -10
 
 
-async def test_scripts_are_counted_by_scene_and_speaker(world: World, ada: httpx.AsyncClient) -> None:
-    script = {"scenes": [{"dialogue": [{"speaker": "Ada", "line": "Hello."}], "durationSeconds": 4}]}
+async def test_scripts_are_counted_by_scene_and_speaker(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    script = {
+        "scenes": [{"dialogue": [{"speaker": "Ada", "line": "Hello."}], "durationSeconds": 4}]
+    }
     job = await done(world, ada, "content-analysis", {"script": script})
-    assert job["result"]["script"] == {"scenes": 1, "linesBySpeaker": {"Ada": 1}, "durationSeconds": 4}
-    text = await done(world, ada, "content-analysis", {"text": "EXT. BEACH - DAWN\n\nA boat. It was early."})
+    assert job["result"]["script"] == {
+        "scenes": 1,
+        "linesBySpeaker": {"Ada": 1},
+        "durationSeconds": 4,
+    }
+    text = await done(
+        world, ada, "content-analysis", {"text": "EXT. BEACH - DAWN\n\nA boat. It was early."}
+    )
     assert text["result"]["script"]["scenes"] == 1
     assert text["result"]["measured"]["text"]["words"] >= 6
 
 
-async def test_insights_that_no_model_gives_are_not_charged(world: World, ada: httpx.AsyncClient) -> None:
+async def test_insights_that_no_model_gives_are_not_charged(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await done(world, ada, "content-analysis", {"content": "A boat.", "provider": "openai"})
     measured, insights = job["result"]["items"]
     assert measured["status"] == "done"
@@ -140,7 +194,9 @@ async def test_insights_that_no_model_gives_are_not_charged(world: World, ada: h
 
 
 @pytest.mark.parametrize("form", ["mp4", "webm", "mov"])
-async def test_a_composition_is_written_in_each_format(form: str, world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_composition_is_written_in_each_format(
+    form: str, world: World, ada: httpx.AsyncClient
+) -> None:
     body = {
         "title": "The Boat",
         "scenes": [{"narration": "A boat.", "duration": 1}, {"title": "Then", "duration": 1}],
@@ -156,17 +212,29 @@ async def test_a_composition_is_written_in_each_format(form: str, world: World, 
     assert [scene["narration"] for scene in job["result"]["scenes"]] == ["captions", "none"]
 
 
-async def test_one_sound_lies_under_the_whole_composition(world: World, ada: httpx.AsyncClient) -> None:
-    body = {"scenes": [await picture(world, ada)], "audio": await music(world, ada), "options": FILM}
+async def test_one_sound_lies_under_the_whole_composition(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    body = {
+        "scenes": [await picture(world, ada)],
+        "audio": await music(world, ada),
+        "options": FILM,
+    }
     job = await done(world, ada, "video-composition", body)
     film = f"job:{job['jobId']}/film.mp4"
     found = await done(world, ada, "content-analysis", {"url": film})
     assert found["result"]["measured"]["info"]["hasAudio"] is True
 
 
-async def test_clips_are_assembled_under_a_master_sound(world: World, ada: httpx.AsyncClient) -> None:
+async def test_clips_are_assembled_under_a_master_sound(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     scene = await clip(world, ada)
-    body = {"sceneVideos": [scene, scene], "masterAudio": await music(world, ada), "outputFormats": ["mp4", "webm"]}
+    body = {
+        "sceneVideos": [scene, scene],
+        "masterAudio": await music(world, ada),
+        "outputFormats": ["mp4", "webm"],
+    }
     job = await done(world, ada, "video-assembly", body)
     films = job["result"]["artifacts"]
     assert [film["contentType"] for film in films] == ["video/mp4", "video/webm"]
@@ -181,12 +249,20 @@ async def test_media_are_processed(world: World, ada: httpx.AsyncClient) -> None
         ("music-mix", [sound, sound], "audio/mpeg"),
         ("frame-extract", [scene], "image/png"),
     ):
-        job = await done(world, ada, "media-processing", {"operation": operation, "inputFiles": files})
+        job = await done(
+            world, ada, "media-processing", {"operation": operation, "inputFiles": files}
+        )
         assert job["result"]["artifacts"][0]["contentType"] == kind, operation
 
 
-async def test_names_in_a_text_change_as_far_as_the_intensity_says(world: World, ada: httpx.AsyncClient) -> None:
-    body = {"content": "Mara and MARA and Mara and Mara.", "aspects": {"names": {"Mara": "Ada"}}, "intensity": 0.5}
+async def test_names_in_a_text_change_as_far_as_the_intensity_says(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    body = {
+        "content": "Mara and MARA and Mara and Mara.",
+        "aspects": {"names": {"Mara": "Ada"}},
+        "intensity": 0.5,
+    }
     job = await done(world, ada, "personalization", body)
     assert job["result"]["text"] == "Ada and ADA and Mara and Mara."
     assert job["result"]["applied"] == ["names: Mara → Ada (2×)"]
@@ -204,11 +280,21 @@ async def test_what_takes_none_of_the_aspects_fails_with_the_reasons_and_costs_n
         "nothing_applied",
         0,
     )
-    assert "names: Mara: the words do not have it; palette: a text has none" in failed["error"]["message"]
+    assert (
+        "names: Mara: the words do not have it; palette: a text has none"
+        in failed["error"]["message"]
+    )
 
 
-async def test_a_caption_speaks_to_whom_it_is_for_and_says_what_it_is_not(world: World, ada: httpx.AsyncClient) -> None:
-    aspects = {"caption": "For {name}", "names": {"{name}": "Ada", "Mara": "Eve"}, "language": "fr", "voice": "low"}
+async def test_a_caption_speaks_to_whom_it_is_for_and_says_what_it_is_not(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    aspects = {
+        "caption": "For {name}",
+        "names": {"{name}": "Ada", "Mara": "Eve"},
+        "language": "fr",
+        "voice": "low",
+    }
     body = {"imageUrl": await picture(world, ada), "aspects": aspects}
     job = await done(world, ada, "personalization", body)
     assert job["result"]["applied"] == ["names: {name} → Ada (1×)", "caption"]
@@ -220,11 +306,15 @@ async def test_pictures_and_films_become_personal(world: World, ada: httpx.Async
     before = await picture(world, ada)
     job = await done(world, ada, "personalization", {"imageUrl": before, "aspects": aspects})
     assert job["result"]["applied"] == ["palette", "caption"]
-    tinted = await done(world, ada, "content-analysis", {"url": f"job:{job['jobId']}/personalized.png"})
+    tinted = await done(
+        world, ada, "content-analysis", {"url": f"job:{job['jobId']}/personalized.png"}
+    )
     colour = tinted["result"]["measured"]["image"]["colours"][0]["hex"]
     red, blue = int(colour[1:3], 16), int(colour[5:7], 16)
     assert red > blue
-    film = await done(world, ada, "personalization", {"videoUrl": await clip(world, ada), "aspects": aspects})
+    film = await done(
+        world, ada, "personalization", {"videoUrl": await clip(world, ada), "aspects": aspects}
+    )
     assert film["result"]["applied"] == ["palette", "caption"]
     assert film["result"]["artifacts"][0]["contentType"] == "video/mp4"
 
@@ -237,8 +327,12 @@ async def test_a_task_finds_its_capability(
     task: str, input_: Any, kind: str | None, world: World, ada: httpx.AsyncClient
 ) -> None:
     parameters = SMALL if kind else {}
-    job = await done(world, ada, "ai-processing", {"task": task, "input": input_, "parameters": parameters})
-    assert [artifact["contentType"] for artifact in job["result"]["artifacts"]] == ([kind] if kind else [])
+    job = await done(
+        world, ada, "ai-processing", {"task": task, "input": input_, "parameters": parameters}
+    )
+    assert [artifact["contentType"] for artifact in job["result"]["artifacts"]] == (
+        [kind] if kind else []
+    )
 
 
 async def test_a_parameter_that_does_not_fit_is_named_with_its_path(ada: httpx.AsyncClient) -> None:
@@ -249,7 +343,12 @@ async def test_a_parameter_that_does_not_fit_is_named_with_its_path(ada: httpx.A
 
 @needs_speech
 async def test_one_line_becomes_a_movie(world: World, ada: httpx.AsyncClient) -> None:
-    body = {"prompt": "a fox and a rabbit build a boat", "num_sequences": 2, "seed": 4, "options": FILM}
+    body = {
+        "prompt": "a fox and a rabbit build a boat",
+        "num_sequences": 2,
+        "seed": 4,
+        "options": FILM,
+    }
     job = await done(world, ada, "movie-creation", body)
     (film,) = job["result"]["artifacts"]
     assert film["durationSeconds"] > 10
@@ -262,7 +361,12 @@ async def test_one_line_becomes_a_movie(world: World, ada: httpx.AsyncClient) ->
 async def test_what_cannot_be_spoken_is_told_by_captions_which_the_result_says(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    body = {"imageUrls": [await picture(world, ada)], "narration": "It was late.", "language": "sux", "options": FILM}
+    body = {
+        "imageUrls": [await picture(world, ada)],
+        "narration": "It was late.",
+        "language": "sux",
+        "options": FILM,
+    }
     job = await done(world, ada, "scene-creation", body)
     assert job["result"]["narration"] == "captions"
     assert "speech" in job["result"]["note"]

@@ -57,9 +57,14 @@ async def test_a_cap_that_does_not_cover_what_is_known_is_refused(stalls: Stalls
 
 async def test_a_refusal_says_what_is_left_and_what_it_would_cost(stalls: Stalls) -> None:
     shop = await stalls("bfl")
-    job = await done(shop, {"first": pictures(3), "second": pictures(3, after=["first"])}, maxUsd=0.2)
+    job = await done(
+        shop, {"first": pictures(3), "second": pictures(3, after=["first"])}, maxUsd=0.2
+    )
     assert (job["error"]["code"], job["error"]["step"]) == ("price_cap_exceeded", "second")
-    assert "Step second: $0.000 of the pipeline's maxUsd are left for job 2. " in job["error"]["message"]
+    assert (
+        "Step second: $0.000 of the pipeline's maxUsd are left for job 2. "
+        in job["error"]["message"]
+    )
     assert "costs about $0.040" in job["error"]["message"]
     assert (job["costUsd"], job["credits"]["captured"]) == (0.12, 3)
     assert (await balance(shop.user()))["held"] == 0
@@ -68,7 +73,9 @@ async def test_a_refusal_says_what_is_left_and_what_it_would_cost(stalls: Stalls
 async def test_what_is_under_way_counts_as_what_it_is_reckoned_at(stalls: Stalls) -> None:
     shop = await stalls("bfl")
     shop.fakes["bfl"].polls = 5
-    job = await done(shop, {"one": pictures(3), "two": pictures(2), "three": pictures(1)}, maxUsd=0.2)
+    job = await done(
+        shop, {"one": pictures(3), "two": pictures(2), "three": pictures(1)}, maxUsd=0.2
+    )
     assert (job["status"], job["error"]["step"]) == ("FAILED", "three")
     assert shop.fakes["bfl"].creates <= 5
 
@@ -82,17 +89,26 @@ async def test_pipelines_within_share_what_is_left_by_their_credits(stalls: Stal
 
 
 def _inner(count: int) -> dict[str, Any]:
-    return {"type": "pipeline", "payload": {"steps": {"pictures": pictures(count)}, "input": KITES, "budget": count}}
+    return {
+        "type": "pipeline",
+        "payload": {"steps": {"pictures": pictures(count)}, "input": KITES, "budget": count},
+    }
 
 
 async def test_a_second_round_counts_what_the_first_has_taken(stalls: Stalls) -> None:
     shop = await stalls("bfl")
-    job = await done(shop, {"first": pictures(3), "second": pictures(3, after=["first"])}, maxUsd=0.2)
+    job = await done(
+        shop, {"first": pictures(3), "second": pictures(3, after=["first"])}, maxUsd=0.2
+    )
     ada = shop.user()
     assert (await ada.post(f"{PIPELINE}/{job['jobId']}/retry")).status_code == 202
     await shop.world.advance(60)
     again = await read(ada, job)
-    assert (again["status"], again["error"]["code"], again["costUsd"]) == ("FAILED", "price_cap_exceeded", 0.12)
+    assert (again["status"], again["error"]["code"], again["costUsd"]) == (
+        "FAILED",
+        "price_cap_exceeded",
+        0.12,
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,10 +135,15 @@ async def test_a_pipeline_says_who_could_not_do_its_jobs(stalls: Stalls) -> None
     shop.fakes["bfl"].mischief = Mischief.NO_CREDIT
     wanted = {"prompt": "x", "provider": ["bfl", "fal"], "model": "flux-1.1-pro"}
     free = {"type": "image-generation", "payload": {"prompt": "x", "provider": "studio"}}
-    steps = {"bought": {"type": "image-generation", "forEach": [1, 2], "payload": wanted}, "free": free}
+    steps = {
+        "bought": {"type": "image-generation", "forEach": [1, 2], "payload": wanted},
+        "free": free,
+    }
     job = await done(shop, steps)
     assert (job["status"], job["servedBy"]) == ("COMPLETED", "fal, studio")
-    assert job["tried"] == [{"provider": "bfl", "model": "flux-1.1-pro", "code": "provider_out_of_credit"}]
+    assert job["tried"] == [
+        {"provider": "bfl", "model": "flux-1.1-pro", "code": "provider_out_of_credit"}
+    ]
 
 
 async def test_a_step_nobody_can_do_says_so_whatever_the_cap(stalls: Stalls) -> None:
@@ -146,18 +167,25 @@ STORY = {
 }
 
 
-async def test_a_pipelines_provider_serves_the_steps_that_it_can_do_and_that_name_none(stalls: Stalls) -> None:
+async def test_a_pipelines_provider_serves_the_steps_that_it_can_do_and_that_name_none(
+    stalls: Stalls,
+) -> None:
     shop = await stalls("bfl", "replicate", stand_in_provider=None)
     picture = {"type": "image-generation", "payload": {"prompt": "a kite"}}
     own = {**picture, "payload": {"prompt": "a kite", "provider": "replicate"}}
-    story = {"type": "story-generation", "payload": {"prompt": "a fox builds a boat", "numSequences": 2}}
+    story = {
+        "type": "story-generation",
+        "payload": {"prompt": "a fox builds a boat", "numSequences": 2},
+    }
     job = await done(shop, {"story": story, "picture": picture, "own": own}, provider="bfl")
     assert job["status"] == "COMPLETED", job["error"]
     served = {one.step: one.served_by for one in await jobs_of(shop.world, job["jobId"])}
     assert served == {"story": "studio", "picture": "bfl", "own": "replicate"}
 
 
-async def test_a_pipelines_provider_reaches_the_pipelines_within_and_may_be_a_list(stalls: Stalls) -> None:
+async def test_a_pipelines_provider_reaches_the_pipelines_within_and_may_be_a_list(
+    stalls: Stalls,
+) -> None:
     shop = await stalls("bfl", "openai", stand_in_provider=None)
     inner = {
         "type": "pipeline",
@@ -171,7 +199,11 @@ async def test_a_pipelines_provider_reaches_the_pipelines_within_and_may_be_a_li
 
 def long_clip(**fields: Any) -> dict[str, Any]:
     """A step that nobody can do, which is seen when the story is there."""
-    payload = {"prompt": "waves", "options": {"duration": "{{steps.story.result.scenes && `40`}}"}, **fields}
+    payload = {
+        "prompt": "waves",
+        "options": {"duration": "{{steps.story.result.scenes && `40`}}"},
+        **fields,
+    }
     return {"type": "video-generation", "payload": payload}
 
 
@@ -207,7 +239,9 @@ async def test_the_provider_of_a_movie_a_world_or_a_scene_does_all_that_it_can(
 async def test_a_replay_with_another_provider_keeps_what_was_done(stalls: Stalls) -> None:
     shop = await stalls("bfl", "replicate", stand_in_provider=None)
     picture = {"type": "image-generation", "payload": {"prompt": "a kite"}}
-    job = await done(shop, {"first": picture, "second": {**picture, "after": ["first"]}}, provider="bfl")
+    job = await done(
+        shop, {"first": picture, "second": {**picture, "after": ["first"]}}, provider="bfl"
+    )
     ada = shop.user()
     again = await replayed(ada, job, provider=["replicate", "bfl"], fromStep="second")
     await shop.world.advance(120)

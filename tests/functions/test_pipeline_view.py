@@ -19,7 +19,9 @@ async def listed(client: httpx.AsyncClient, query: str) -> list[dict[str, Any]]:
     found: list[Any] = []
     cursor: str | None = ""
     while cursor is not None:
-        page = (await client.get(f"/api/jobs?{query}&limit=2{cursor and '&cursor='}{cursor}")).json()
+        page = (
+            await client.get(f"/api/jobs?{query}&limit=2{cursor and '&cursor='}{cursor}")
+        ).json()
         found += page["jobs"]
         cursor = page["nextCursor"]
     return found
@@ -33,7 +35,10 @@ def facts(job: dict[str, Any], *names: str) -> dict[str, Any]:
 async def test_a_pipeline_shows_its_steps_before_as_they_run_and_when_they_have_ended(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    drawn = {"prompt": "{{item.description}}", "options": {"studio": {"mode": "slow", "seconds": 20}}}
+    drawn = {
+        "prompt": "{{item.description}}",
+        "options": {"studio": {"mode": "slow", "seconds": 20}},
+    }
     slow = {**PICTURES, "payload": drawn}
     job = await start(ada, story=STORY, pictures=slow, last=step(after=["pictures"]))
     assert facts(job, "type", "status", "width") == {
@@ -44,8 +49,20 @@ async def test_a_pipeline_shows_its_steps_before_as_they_run_and_when_they_have_
     assert job["currentStep"] == "story"
     await world.advance(10)
     job = await read(ada, job)
-    assert facts(job, "status", "width", "ended", "percent", "credits")["story"] == ["done", 1, 1, 100, 1]
-    assert facts(job, "status", "width", "ended", "percent", "credits")["pictures"] == ["running", 3, 0, 0, 0]
+    assert facts(job, "status", "width", "ended", "percent", "credits")["story"] == [
+        "done",
+        1,
+        1,
+        100,
+        1,
+    ]
+    assert facts(job, "status", "width", "ended", "percent", "credits")["pictures"] == [
+        "running",
+        3,
+        0,
+        0,
+        0,
+    ]
     assert (job["currentStep"], job["servedBy"]) == ("pictures", "studio")
     job = await ended(world, ada, job, "COMPLETED", 200)
     assert facts(job, "status", "width", "credits", "servedBy", "failedJobId") == {
@@ -57,22 +74,34 @@ async def test_a_pipeline_shows_its_steps_before_as_they_run_and_when_they_have_
     assert (await listed(ada, "jobType=pipeline"))[0]["steps"] == job["steps"]
 
 
-async def test_a_failed_pipeline_names_the_step_and_the_job(world: World, ada: httpx.AsyncClient) -> None:
-    job = await ended(world, ada, await start(ada, many=fan("noop", "fail-permanent", "noop")), "FAILED")
+async def test_a_failed_pipeline_names_the_step_and_the_job(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    job = await ended(
+        world, ada, await start(ada, many=fan("noop", "fail-permanent", "noop")), "FAILED"
+    )
     (failed,) = [one for one in await jobs_of(world, job["jobId"]) if one.status == "FAILED"]
     assert (job["error"]["step"], job["error"]["jobId"]) == ("many", failed.job_id)
     assert facts(job, "status", "failed", "failedJobId") == {"many": ["failed", 1, failed.job_id]}
-    assert (await read(ada, {"jobId": failed.job_id}))["error"].keys() == {"code", "category", "message"}
+    assert (await read(ada, {"jobId": failed.job_id}))["error"].keys() == {
+        "code",
+        "category",
+        "message",
+    }
 
 
-async def test_an_ignored_failure_is_shown_with_its_step(world: World, ada: httpx.AsyncClient) -> None:
+async def test_an_ignored_failure_is_shown_with_its_step(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     many = fan("noop", "fail-permanent", onFailure="ignore")
     job = await ended(world, ada, await start(ada, many=many), "COMPLETED")
     (failed,) = [one for one in await jobs_of(world, job["jobId"]) if one.status == "FAILED"]
     assert facts(job, "status", "failed", "failedJobId") == {"many": ["done", 1, failed.job_id]}
 
 
-async def test_a_movie_whose_request_waits_for_another_job_has_no_steps_yet(ada: httpx.AsyncClient) -> None:
+async def test_a_movie_whose_request_waits_for_another_job_has_no_steps_yet(
+    ada: httpx.AsyncClient,
+) -> None:
     first = await start(ada, one=step())
     count = f"{{{{jobs.{first['jobId']}.result.index}}}}"
     body = {"prompt": "a kite", "numSequences": count, "dependsOn": [{"jobId": first["jobId"]}]}
@@ -81,9 +110,14 @@ async def test_a_movie_whose_request_waits_for_another_job_has_no_steps_yet(ada:
     assert (await ada.get(f"/api/movies/{movie['jobId']}/status")).json()["steps"] == []
 
 
-async def test_a_pipelines_jobs_are_listed_with_their_places(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_pipelines_jobs_are_listed_with_their_places(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await ended(
-        world, ada, await start(ada, many=fan("noop", "noop", "noop"), one=step(after=["many"])), "COMPLETED"
+        world,
+        ada,
+        await start(ada, many=fan("noop", "noop", "noop"), one=step(after=["many"])),
+        "COMPLETED",
     )
     await start(ada, other=step())
     await world.settle()
@@ -94,7 +128,9 @@ async def test_a_pipelines_jobs_are_listed_with_their_places(world: World, ada: 
         ("many", 2, job["jobId"]),
         ("one", 0, job["jobId"]),
     ]
-    assert [one["createdAt"] for one in found] == sorted((one["createdAt"] for one in found), reverse=True)
+    assert [one["createdAt"] for one in found] == sorted(
+        (one["createdAt"] for one in found), reverse=True
+    )
     assert len(await listed(ada, f"parentId={job['jobId']}&status=FAILED")) == 0
     assert len(await listed(world.as_user("root", role="admin"), f"parentId={job['jobId']}")) == 4
     assert await listed(world.as_user("bob"), f"parentId={job['jobId']}") == []
@@ -117,8 +153,12 @@ async def test_every_job_is_as_the_documentation_says(world: World, ada: httpx.A
         assert JobView.model_validate(one).model_dump(by_alias=True).keys() == one.keys()
 
 
-async def test_forty_replays_in_a_row_find_what_the_first_job_made(world: World, ada: httpx.AsyncClient) -> None:
-    job: dict[str, Any] = await ended(world, ada, await start(ada, many=fan("noop", "noop")), "COMPLETED")
+async def test_forty_replays_in_a_row_find_what_the_first_job_made(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    job: dict[str, Any] = await ended(
+        world, ada, await start(ada, many=fan("noop", "noop")), "COMPLETED"
+    )
     for _ in range(40):
         job = await ended(world, ada, await replayed(ada, job), "COMPLETED")
     assert job["credits"]["captured"] == 0
@@ -137,9 +177,12 @@ async def test_a_replay_is_quoted_before_it_is_bought(world: World, ada: httpx.A
 
 
 @pytest.mark.parametrize(
-    ("query", "path"), [("validateonly=true", "validateonly"), ("validateOnly=yes", "validateOnly"), ("x", "x")]
+    ("query", "path"),
+    [("validateonly=true", "validateonly"), ("validateOnly=yes", "validateOnly"), ("x", "x")],
 )
-async def test_a_slip_in_the_query_buys_nothing(world: World, ada: httpx.AsyncClient, query: str, path: str) -> None:
+async def test_a_slip_in_the_query_buys_nothing(
+    world: World, ada: httpx.AsyncClient, query: str, path: str
+) -> None:
     job = await ended(world, ada, await start(ada, one=step("fail-permanent")), "FAILED")
     url = "/api/jobs/pipeline"
     assert paths(await ada.post(f"{url}?{query}", json={"steps": {"one": step()}})) == {path}
@@ -147,6 +190,10 @@ async def test_a_slip_in_the_query_buys_nothing(world: World, ada: httpx.AsyncCl
     assert len(await listed(ada, "jobType=pipeline")) == 1
 
 
-async def test_a_retry_cannot_be_validated_only_and_says_so(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_retry_cannot_be_validated_only_and_says_so(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await ended(world, ada, await start(ada, one=step("fail-permanent")), "FAILED")
-    assert paths(await ada.post(f"/api/jobs/pipeline/{job['jobId']}/retry?validateOnly=true")) == {"validateOnly"}
+    assert paths(await ada.post(f"/api/jobs/pipeline/{job['jobId']}/retry?validateOnly=true")) == {
+        "validateOnly"
+    }

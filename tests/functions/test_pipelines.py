@@ -21,7 +21,10 @@ PIPELINE = "/api/jobs/pipeline"
 
 
 def image(mode: str = "noop", **how: Any) -> dict[str, Any]:
-    return {"prompt": "a kite", "options": {"width": 64, "height": 64, "studio": {"mode": mode, **how}}}
+    return {
+        "prompt": "a kite",
+        "options": {"width": 64, "height": 64, "studio": {"mode": mode, **how}},
+    }
 
 
 def step(mode: str = "noop", **fields: Any) -> dict[str, Any]:
@@ -30,10 +33,18 @@ def step(mode: str = "noop", **fields: Any) -> dict[str, Any]:
 
 def fan(*modes: str, **fields: Any) -> dict[str, Any]:
     """A step with a job for each mode."""
-    return {"type": "image-generation", "payload": image("{{item}}"), "forEach": list(modes), **fields}
+    return {
+        "type": "image-generation",
+        "payload": image("{{item}}"),
+        "forEach": list(modes),
+        **fields,
+    }
 
 
-STORY = {"type": "story-generation", "payload": {"prompt": "a fox builds a boat", "numSequences": 3}}
+STORY = {
+    "type": "story-generation",
+    "payload": {"prompt": "a fox builds a boat", "numSequences": 3},
+}
 PICTURES = {
     "type": "image-generation",
     "forEach": "{{steps.story.result.scenes}}",
@@ -59,10 +70,13 @@ async def ended(
 
 
 async def jobs_of(world: World, parent: str, step_name: str | None = None) -> list[Job]:
-    rows = await world.services.store.query(Query(collection="jobs", where=(("parentId", "==", parent),)))
+    rows = await world.services.store.query(
+        Query(collection="jobs", where=(("parentId", "==", parent),))
+    )
     found = [Job.model_validate(row.data) for row in rows]
     return sorted(
-        (job for job in found if step_name in {None, job.step}), key=lambda job: (job.parent_round or 0, job.index)
+        (job for job in found if step_name in {None, job.step}),
+        key=lambda job: (job.parent_round or 0, job.index),
     )
 
 
@@ -70,7 +84,9 @@ def statuses(jobs: list[Job]) -> list[str]:
     return [str(job.status) for job in jobs]
 
 
-async def test_a_fan_out_is_as_wide_as_what_the_step_before_made(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_fan_out_is_as_wide_as_what_the_step_before_made(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await ended(world, ada, await start(ada, story=STORY, pictures=PICTURES), "COMPLETED")
     drawn = await jobs_of(world, job["jobId"], "pictures")
     (story,) = await jobs_of(world, job["jobId"], "story")
@@ -92,10 +108,15 @@ async def test_lists_are_walked_together(world: World, ada: httpx.AsyncClient) -
     both = {**step(), "forEach": {"a": ["x", "y"], "b": [1, 2]}}
     both["payload"] = {**image(), "prompt": "{{item.a}} {{item.b}} {{index}}"}
     job = await ended(world, ada, await start(ada, both=both), "COMPLETED")
-    assert [one.payload["prompt"] for one in await jobs_of(world, job["jobId"])] == ["x 1 0", "y 2 1"]
+    assert [one.payload["prompt"] for one in await jobs_of(world, job["jobId"])] == [
+        "x 1 0",
+        "y 2 1",
+    ]
 
 
-async def test_a_failure_ends_the_pipeline_and_what_still_runs(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_failure_ends_the_pipeline_and_what_still_runs(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     steps = {"many": fan("noop", "fail-permanent", "slow"), "after": step(after=["many"])}
     steps["many"]["payload"]["options"]["studio"]["seconds"] = 30
     job = await ended(world, ada, await start(ada, **steps), "FAILED")
@@ -114,7 +135,9 @@ async def test_an_ignored_failure_leaves_the_others(world: World, ada: httpx.Asy
     assert job["credits"] == {"held": 0, "captured": 3, "released": 1}
 
 
-async def test_continue_goes_on_as_soon_as_anything_has_failed(world: World, ada: httpx.AsyncClient) -> None:
+async def test_continue_goes_on_as_soon_as_anything_has_failed(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     many = fan("slow", "fail-permanent", onFailure="continue")
     many["payload"]["options"]["studio"]["seconds"] = 3000
     job = await start(ada, many=many, after=step(after=["many"]))
@@ -141,19 +164,26 @@ async def test_a_fan_out_over_the_budget_is_not_begun(world: World, ada: httpx.A
 
 
 async def test_a_fan_out_keeps_to_its_most_items(world: World, ada: httpx.AsyncClient) -> None:
-    job = await ended(world, ada, await start(ada, story=STORY, pictures={**PICTURES, "maxItems": 2}), "FAILED")
+    job = await ended(
+        world, ada, await start(ada, story=STORY, pictures={**PICTURES, "maxItems": 2}), "FAILED"
+    )
     assert job["error"]["code"] == "too_wide"
 
 
 async def test_a_pipeline_within_a_pipeline_keeps_to_what_it_was_reckoned_at(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    inner = {"type": "pipeline", "payload": {"steps": {"story": STORY, "pictures": PICTURES}, "budget": 2}}
+    inner = {
+        "type": "pipeline",
+        "payload": {"steps": {"story": STORY, "pictures": PICTURES}, "budget": 2},
+    }
     job = await ended(world, ada, await start(ada, inner=inner, other=fan(*["noop"] * 5)), "FAILED")
     assert job["error"]["code"] == "budget_exceeded"
 
 
-async def test_cancelling_the_pipeline_cancels_the_tree(world: World, ada: httpx.AsyncClient) -> None:
+async def test_cancelling_the_pipeline_cancels_the_tree(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     slow = step("slow")
     slow["payload"]["options"]["studio"]["seconds"] = 3000
     inner = {"type": "pipeline", "payload": {"steps": {"deep": slow}}}
@@ -169,10 +199,15 @@ async def test_cancelling_the_pipeline_cancels_the_tree(world: World, ada: httpx
 
 
 async def test_progress_is_weighted_and_never_falls(world: World, ada: httpx.AsyncClient) -> None:
-    video = {"type": "video-generation", "payload": {"prompt": "x", "options": {"studio": {"mode": "noop"}}}}
+    video = {
+        "type": "video-generation",
+        "payload": {"prompt": "x", "options": {"studio": {"mode": "noop"}}},
+    }
     last = step("slow", after=["clip"])
     last["payload"]["options"]["studio"]["seconds"] = 6
-    job = await start(ada, first=fan("noop", "noop", "noop"), clip={**video, "after": ["first"]}, last=last)
+    job = await start(
+        ada, first=fan("noop", "noop", "noop"), clip={**video, "after": ["first"]}, last=last
+    )
     seen: list[int] = []
     while "COMPLETED" not in (found := await read(ada, job))["status"]:
         seen.append(found["progress"])
@@ -183,12 +218,21 @@ async def test_progress_is_weighted_and_never_falls(world: World, ada: httpx.Asy
 
 async def test_a_movie_is_a_step_like_any_other(world: World, ada: httpx.AsyncClient) -> None:
     film = {"width": 96, "height": 64, "fps": 8, "quality": "draft", "captions": False}
-    movie = {"prompt": "a kite", "numSequences": 1, "narration": "none", "music": False, "options": film}
+    movie = {
+        "prompt": "a kite",
+        "numSequences": 1,
+        "narration": "none",
+        "music": False,
+        "options": film,
+    }
     steps = {
         "movie": {"type": "movie-creation", "payload": movie},
         "frame": {
             "type": "media-processing",
-            "payload": {"operation": "frame-extract", "inputFiles": ["{{steps.movie.artifacts[0].ref}}"]},
+            "payload": {
+                "operation": "frame-extract",
+                "inputFiles": ["{{steps.movie.artifacts[0].ref}}"],
+            },
         },
     }
     job = await ended(world, ada, await start(ada, **steps), "COMPLETED", 200)
@@ -214,10 +258,15 @@ async def test_a_second_round_keeps_what_was_done(world: World, ada: httpx.Async
     assert (await balance(ada))["captured"] == 3
 
 
-async def test_a_second_round_keeps_what_a_pipeline_within_had_done(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_second_round_keeps_what_a_pipeline_within_had_done(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     slow = step("slow", after=["first"])
     slow["payload"]["options"]["studio"]["seconds"] = 5
-    inner = {"type": "pipeline", "payload": {"steps": {"first": fan("noop", "noop"), "second": slow}}}
+    inner = {
+        "type": "pipeline",
+        "payload": {"steps": {"first": fan("noop", "noop"), "second": slow}},
+    }
     job = await start(ada, inner=inner)
     await world.advance(5)
     (middle,) = await jobs_of(world, job["jobId"])
@@ -231,10 +280,14 @@ async def test_a_second_round_keeps_what_a_pipeline_within_had_done(world: World
     assert (await balance(ada))["captured"] == 3
 
 
-async def test_a_part_of_a_pipeline_is_not_retried_alone(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_part_of_a_pipeline_is_not_retried_alone(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await ended(world, ada, await start(ada, one=step("fail-permanent")), "FAILED")
     (child,) = await jobs_of(world, job["jobId"])
-    refused = problem(await ada.post(f"/api/jobs/image-generation/{child.job_id}/retry"), 409, "conflict")
+    refused = problem(
+        await ada.post(f"/api/jobs/image-generation/{child.job_id}/retry"), 409, "conflict"
+    )
     assert refused["parentId"] == job["jobId"]
 
 
@@ -248,21 +301,62 @@ def spoken(**fields: Any) -> dict[str, Any]:
         ({"a": step(after=["b"]), "b": step(after=["a"])}, "steps", "cycle: "),
         ({"a": step(after=["nobody"])}, "steps.a.after[0]", "nobody"),
         ({"a": {"type": "nothing"}}, "steps.a.type", "there is no job type"),
-        ({"a": {"type": "image-generation", "payload": {"prompt": ""}}}, "steps.a.payload.prompt", "at least 1"),
-        ({"a": {**step(), "payload": {"prompt": "{{steps.a..b}}"}}}, "steps.a.payload.prompt", "not an expression"),
-        ({"a": {**step(), "payload": {"prompt": "{" * 40_000 + "}}"}}}, "steps.a.payload.prompt", "39,998 characters"),
-        ({"a": {**step(), "payload": {"prompt": "{{" + "(" * 300 + "}}"}}}, "steps.a.payload.prompt", "expression"),
-        ({"a": {**step(), "payload": {"prompt": "{{item}}"}}}, "steps.a.payload.prompt", "without it there is no item"),
-        ({"a": {**step(), "payload": {"prompt": "{{payload.input.x}}"}}}, "steps.a.payload", "names nothing"),
+        (
+            {"a": {"type": "image-generation", "payload": {"prompt": ""}}},
+            "steps.a.payload.prompt",
+            "at least 1",
+        ),
+        (
+            {"a": {**step(), "payload": {"prompt": "{{steps.a..b}}"}}},
+            "steps.a.payload.prompt",
+            "not an expression",
+        ),
+        (
+            {"a": {**step(), "payload": {"prompt": "{" * 40_000 + "}}"}}},
+            "steps.a.payload.prompt",
+            "39,998 characters",
+        ),
+        (
+            {"a": {**step(), "payload": {"prompt": "{{" + "(" * 300 + "}}"}}},
+            "steps.a.payload.prompt",
+            "expression",
+        ),
+        (
+            {"a": {**step(), "payload": {"prompt": "{{item}}"}}},
+            "steps.a.payload.prompt",
+            "without it there is no item",
+        ),
+        (
+            {"a": {**step(), "payload": {"prompt": "{{payload.input.x}}"}}},
+            "steps.a.payload",
+            "names nothing",
+        ),
         ({"a": step(forEach="hello")}, "steps.a.forEach", "must be a list"),
         ({"a": step(forEach=[0] * 1001)}, "steps.a.forEach", "1,001 jobs"),
         ({"a": step(forEach=[10**30])}, "steps.a.forEach[0]", "64 bits"),
-        ({"a": {**step(), "payload": {**image(), "__a__": 1}}}, "steps.a.payload", "'__a__' is not a name"),
-        ({"": step()}, "steps", "is not a name"),
-        ({"a": step(), "b": spoken(provider="nobody")}, "steps.b.payload.provider", "There is no provider 'nobody'"),
-        ({"a": step(), "b": spoken(provider=["nobody", "x"])}, "steps.b.payload.provider", "no provider 'nobody'"),
         (
-            {"b": {**spoken(provider="nobody", language="{{item}}"), "forEach": "{{payload.input}}"}},
+            {"a": {**step(), "payload": {**image(), "__a__": 1}}},
+            "steps.a.payload",
+            "'__a__' is not a name",
+        ),
+        ({"": step()}, "steps", "is not a name"),
+        (
+            {"a": step(), "b": spoken(provider="nobody")},
+            "steps.b.payload.provider",
+            "There is no provider 'nobody'",
+        ),
+        (
+            {"a": step(), "b": spoken(provider=["nobody", "x"])},
+            "steps.b.payload.provider",
+            "no provider 'nobody'",
+        ),
+        (
+            {
+                "b": {
+                    **spoken(provider="nobody", language="{{item}}"),
+                    "forEach": "{{payload.input}}",
+                }
+            },
             "steps.b.payload.provider",
             "no provider 'nobody'",
         ),
@@ -277,7 +371,13 @@ def spoken(**fields: Any) -> dict[str, Any]:
             "no provider 'nobody'",
         ),
         (
-            {"a": {**fan("noop"), "payload": {"prompt": "x", "options": {"width": "{{item}}"}}, "forEach": [512, 1]}},
+            {
+                "a": {
+                    **fan("noop"),
+                    "payload": {"prompt": "x", "options": {"width": "{{item}}"}},
+                    "forEach": [512, 1],
+                }
+            },
             "steps.a.payload.options.width",
             "greater than or equal to 64",
         ),
@@ -293,7 +393,12 @@ def spoken(**fields: Any) -> dict[str, Any]:
                     "type": "pipeline",
                     "payload": {
                         "input": "{{steps.s.result}}",
-                        "steps": {"b": {**spoken(provider="nobody"), "forEach": "{{payload.input.scenes}}"}},
+                        "steps": {
+                            "b": {
+                                **spoken(provider="nobody"),
+                                "forEach": "{{payload.input.scenes}}",
+                            }
+                        },
                     },
                 },
             },
@@ -301,7 +406,12 @@ def spoken(**fields: Any) -> dict[str, Any]:
             "no provider 'nobody'",
         ),
         (
-            {"a": {"type": "movie-creation", "payload": {"prompt": "x", "providers": {"music": "nobody"}}}},
+            {
+                "a": {
+                    "type": "movie-creation",
+                    "payload": {"prompt": "x", "providers": {"music": "nobody"}},
+                }
+            },
             "steps.a.payload.providers.music",
             "no provider 'nobody'",
         ),
@@ -311,7 +421,9 @@ async def test_a_pipeline_that_cannot_work_costs_nothing(
     steps: dict[str, Any], path: str, says: str, ada: httpx.AsyncClient
 ) -> None:
     for query in ("", "?validateOnly=true"):
-        refused = problem(await ada.post(f"{PIPELINE}{query}", json={"steps": steps}), 422, "invalid_request")
+        refused = problem(
+            await ada.post(f"{PIPELINE}{query}", json={"steps": steps}), 422, "invalid_request"
+        )
         assert says in refused["detail"]
         assert path == refused["errors"][0]["path"]
     assert (await balance(ada))["held"] == 0
@@ -338,7 +450,9 @@ async def test_who_cannot_do_a_part_is_refused_where_it_was_named(
     assert (await balance(ada))["held"] == 0
 
 
-async def test_words_in_braces_are_only_words_to_a_movie(world: World, ada: httpx.AsyncClient) -> None:
+async def test_words_in_braces_are_only_words_to_a_movie(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     prompt = "a {{kite}} for {{steps.story.result}}, {{{{item}}}} and {{"
     movie = {"prompt": prompt, "numSequences": 1, "narration": "none", "music": False}
     job = await submitted(ada, movie, "/api/jobs/movie-creation")
@@ -376,7 +490,9 @@ class Writes:
         return getattr(self.store, name)
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
-        return await self.store.transaction(lambda tx: fn(cast(Transaction, _Counted(tx, self.counts))))
+        return await self.store.transaction(
+            lambda tx: fn(cast(Transaction, _Counted(tx, self.counts)))
+        )
 
 
 @dataclass
@@ -396,7 +512,9 @@ class _Counted:
         self.tx.update(collection, id_, data, **how)
 
 
-async def test_a_thousand_jobs_leave_their_pipeline_in_peace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_thousand_jobs_leave_their_pipeline_in_peace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[Writes] = []
 
     def wrap(store: Store) -> Store:

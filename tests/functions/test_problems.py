@@ -25,7 +25,11 @@ from taskreel.web.problems import invalid
         (IMAGE, {"prompt": "   "}, {"prompt"}),
         (IMAGE, {"prompt": "x" * 10_001}, {"prompt"}),
         (IMAGE, {"prompt": "x", "colour": "red"}, {"colour"}),
-        (IMAGE, {"prompt": "x", "options": {"width": 5000, "height": 1}}, {"options.width", "options.height"}),
+        (
+            IMAGE,
+            {"prompt": "x", "options": {"width": 5000, "height": 1}},
+            {"options.width", "options.height"},
+        ),
         (IMAGE, {"prompt": "x", "options": {"studio": {"mode": "sing"}}}, {"options.studio.mode"}),
         (IMAGE, {"prompt": "x", "priority": "urgent"}, {"priority"}),
         (IMAGE, {"prompt": "x", "scheduleAt": "2026-01-01T00:00:00"}, {"scheduleAt"}),
@@ -48,7 +52,9 @@ async def test_what_is_wrong_is_named_by_its_path(
     assert (await ada.get("/api/jobs")).json()["jobs"] == []
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"{'a': 1}", b"\xff", b'{"prompt": "\\ud800"}', b"[" * 5000])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"{'a': 1}", b"\xff", b'{"prompt": "\\ud800"}', b"[" * 5000]
+)
 async def test_what_is_not_json_is_malformed(ada: httpx.AsyncClient, body: bytes) -> None:
     problem(await ada.post(IMAGE, content=body), 400, "malformed_json")
 
@@ -67,7 +73,9 @@ async def test_what_is_not_json_is_malformed(ada: httpx.AsyncClient, body: bytes
         (f'{{"a": {"[" * 9}{"]" * 9}}}', f".a{'[0]' * 8}"),
     ],
 )
-async def test_what_no_store_can_keep_is_refused(ada: httpx.AsyncClient, options: str, where: str) -> None:
+async def test_what_no_store_can_keep_is_refused(
+    ada: httpx.AsyncClient, options: str, where: str
+) -> None:
     body = f'{{"prompt": "x", "options": {{"providerOptions": {options}}}}}'
     assert paths(await ada.post(IMAGE, content=body)) == {f"options.providerOptions{where}"}
     assert (await ada.get("/api/jobs")).status_code == 200
@@ -76,15 +84,27 @@ async def test_what_no_store_can_keep_is_refused(ada: httpx.AsyncClient, options
 @pytest.mark.parametrize(
     ("job_type", "body", "wrong"),
     [
-        ("pipeline", {"steps": {"a": {"type": "image-upscale"}}, "input": {"y": 10**23}}, {"input.y"}),
+        (
+            "pipeline",
+            {"steps": {"a": {"type": "image-upscale"}}, "input": {"y": 10**23}},
+            {"input.y"},
+        ),
         ("pipeline", {"steps": {"a": {"type": "x", "payload": {"": 1}}}}, {"steps.a.payload"}),
-        ("ai-processing", {"task": "text", "input": "x", "parameters": {"x": 10**23}}, {"parameters.x"}),
+        (
+            "ai-processing",
+            {"task": "text", "input": "x", "parameters": {"x": 10**23}},
+            {"parameters.x"},
+        ),
         (
             "ai-processing",
             {"task": "text", "input": "x", "parameters": {"schema": {"a": 2**63}}},
             {"parameters.schema.a"},
         ),
-        ("video-composition", {"scenes": [{"dialogue": [{"n": 10**23}]}]}, {"scenes[0].dialogue[0].n"}),
+        (
+            "video-composition",
+            {"scenes": [{"dialogue": [{"n": 10**23}]}]},
+            {"scenes[0].dialogue[0].n"},
+        ),
         ("video-composition", {"scenes": [{"id": 10**23}]}, {"scenes[0].id"}),
         ("movie-creation", {"prompt": "x", "budget": 10**23}, {"budget"}),
         ("video-assembly", {"sceneVideos": [{"order": 1}]}, {"sceneVideos[0]"}),
@@ -101,7 +121,9 @@ async def test_a_body_over_one_mebibyte_is_too_large(ada: httpx.AsyncClient) -> 
     problem(await ada.post(IMAGE, content=body), 413, "too_large")
 
 
-async def test_a_body_over_one_mebibyte_that_does_not_say_so_is_too_large(ada: httpx.AsyncClient) -> None:
+async def test_a_body_over_one_mebibyte_that_does_not_say_so_is_too_large(
+    ada: httpx.AsyncClient,
+) -> None:
     async def chunks() -> Any:
         for _ in range(40):
             yield b"x" * 32_768
@@ -132,7 +154,9 @@ async def test_an_unknown_type_lists_those_there_are(ada: httpx.AsyncClient, job
         ("POST", "/api/credits/ada/grants"),
     ],
 )
-async def test_without_a_token_nothing_is_shown_or_done(world: World, method: str, path: str) -> None:
+async def test_without_a_token_nothing_is_shown_or_done(
+    world: World, method: str, path: str
+) -> None:
     answer = await world.api.request(method, path, json=NOOP)
     problem(answer, 401, "unauthenticated")
     assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -154,7 +178,10 @@ async def test_a_method_that_is_not_there_names_those_that_are(world: World) -> 
 
 
 async def test_a_crash_is_a_problem_that_tells_nothing(
-    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    world: World,
+    ada: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(world.services.store, "get", None)
     crashed = problem(await ada.get("/api/jobs/job_1"), 500, "internal_error")
@@ -163,7 +190,10 @@ async def test_a_crash_is_a_problem_that_tells_nothing(
 
 
 async def test_a_store_that_is_away_asks_to_come_again_and_tells_the_log_alone_why(
-    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    world: World,
+    ada: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     await world.services.store.close()
     monkeypatch.setattr(world.services.store, "_path", "/dev/null/store.db")
@@ -182,10 +212,14 @@ async def test_a_store_that_is_away_asks_to_come_again_and_tells_the_log_alone_w
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=8,
 )
-known = st.sampled_from(["prompt", "prompts", "imageUrl", "imageUrls", "options", "priority", "retry", "scheduleAt"])
+known = st.sampled_from(
+    ["prompt", "prompts", "imageUrl", "imageUrls", "options", "priority", "retry", "scheduleAt"]
+)
 
 
 def read_back(model: Any, body: bytes) -> Any:
@@ -194,7 +228,10 @@ def read_back(model: Any, body: bytes) -> Any:
         found = model.model_validate_json(body)
     except ValidationError as error:
         return invalid(error).details["errors"]
-    assert model.model_validate(found.model_dump(by_alias=True, mode="json", exclude_defaults=True)) == found
+    assert (
+        model.model_validate(found.model_dump(by_alias=True, mode="json", exclude_defaults=True))
+        == found
+    )
     return found
 
 

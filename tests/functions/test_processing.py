@@ -29,7 +29,9 @@ async def running_job(world: World, ada: httpx.AsyncClient) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("key", [None, "", "wrong", KEY + "x", KEY[:-1]])
-async def test_without_the_key_nothing_is_touched(world: World, ada: httpx.AsyncClient, key: str | None) -> None:
+async def test_without_the_key_nothing_is_touched(
+    world: World, ada: httpx.AsyncClient, key: str | None
+) -> None:
     job = await submitted(ada)
     problem(await world.process(job["jobId"], key), 401, "unauthenticated")
     headers = {} if key is None else {"X-Internal-Api-Key": key}
@@ -37,18 +39,28 @@ async def test_without_the_key_nothing_is_touched(world: World, ada: httpx.Async
     assert await read(ada, job) == job
 
 
-async def test_a_users_token_does_not_open_the_processor(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_users_token_does_not_open_the_processor(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await submitted(ada)
     answer = await world.processor.post(
-        "/tasks/process", json={"jobId": job["jobId"]}, headers={"Authorization": ada.headers["authorization"]}
+        "/tasks/process",
+        json={"jobId": job["jobId"]},
+        headers={"Authorization": ada.headers["authorization"]},
     )
     problem(answer, 401, "unauthenticated")
 
 
-async def test_while_the_key_is_rotated_both_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_while_the_key_is_rotated_both_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old, new = "the-old-key-of-these-tests", "the-new-key-of-these-tests"
     async with running(tmp_path, monkeypatch, internal_api_key=f"{new}, {old}") as world:
-        assert [(await world.process("job_1", key)).status_code for key in (old, new, KEY)] == [200, 200, 401]
+        assert [(await world.process("job_1", key)).status_code for key in (old, new, KEY)] == [
+            200,
+            200,
+            401,
+        ]
 
 
 async def test_without_any_key_configured_the_processor_stays_shut(
@@ -67,11 +79,15 @@ async def test_a_task_of_an_unknown_job_is_done(world: World) -> None:
 
 @pytest.mark.parametrize("body", [b"{}", b"[]", b"nonsense", b'{"jobId": ""}'])
 async def test_a_task_that_is_none_of_ours_is_refused(world: World, body: bytes) -> None:
-    answer = await world.processor.post("/tasks/process", content=body, headers={"X-Internal-Api-Key": KEY})
+    answer = await world.processor.post(
+        "/tasks/process", content=body, headers={"X-Internal-Api-Key": KEY}
+    )
     assert answer.status_code in {400, 422}
 
 
-async def test_a_repeated_delivery_of_a_finished_job_changes_nothing(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_repeated_delivery_of_a_finished_job_changes_nothing(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await submitted(ada)
     await world.settle()
     done = await world.job(job["jobId"])
@@ -101,7 +117,9 @@ async def test_while_a_run_holds_the_lease_others_are_asked_to_come_again(
     assert await world.job(running_job["jobId"]) == before
 
 
-async def test_the_lease_is_held_as_long_as_the_run_lives(world: World, ada: httpx.AsyncClient) -> None:
+async def test_the_lease_is_held_as_long_as_the_run_lives(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     """Ninety seconds of work under a lease of thirty."""
     job = await submitted(ada, studio("slow", seconds=90))
     for _ in range(8):
@@ -115,14 +133,18 @@ async def test_the_lease_is_held_as_long_as_the_run_lives(world: World, ada: htt
     assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
 
 
-async def test_progress_is_written_once_a_second_at_most(world: World, running_job: dict[str, Any]) -> None:
+async def test_progress_is_written_once_a_second_at_most(
+    world: World, running_job: dict[str, Any]
+) -> None:
     seen: list[Job] = []
     for _ in range(40):
         await world.advance(0.1)
         job = await world.job(running_job["jobId"])
         if not seen or job != seen[-1]:
             seen.append(job)
-    gaps = [(later.updated_at - sooner.updated_at).total_seconds() for sooner, later in pairwise(seen)]
+    gaps = [
+        (later.updated_at - sooner.updated_at).total_seconds() for sooner, later in pairwise(seen)
+    ]
     assert gaps
     assert min(gaps) >= 1
     assert [job.progress for job in seen] == sorted({job.progress for job in seen})
@@ -150,7 +172,9 @@ async def test_a_dead_runs_job_is_taken_over_and_the_old_run_writes_nothing_more
     assert (await balance(ada))["captured"] == 1
 
 
-async def test_a_dead_runs_job_is_rescued_by_the_sweep(world: World, running_job: dict[str, Any]) -> None:
+async def test_a_dead_runs_job_is_rescued_by_the_sweep(
+    world: World, running_job: dict[str, Any]
+) -> None:
     stored = await dead(world, running_job)
     await world.put(stored.with_(world.now(), wake_at=world.now(), fence=stored.fence + 1))
     assert await world.sweep() == {"rescued": 1}
@@ -170,7 +194,9 @@ async def test_a_run_sees_that_its_job_was_cancelled_and_stops(
     assert (await balance(ada))["available"] == 100
 
 
-async def test_a_stopping_processor_gives_its_leases_back(world: World, running_job: dict[str, Any]) -> None:
+async def test_a_stopping_processor_gives_its_leases_back(
+    world: World, running_job: dict[str, Any]
+) -> None:
     await wiring.running().stop()
     await world.rest()
     back = await world.job(running_job["jobId"])
@@ -180,7 +206,9 @@ async def test_a_stopping_processor_gives_its_leases_back(world: World, running_
     assert (await world.process(running_job["jobId"])).status_code == 409
 
 
-async def test_a_start_deadline_that_has_passed_expires_the_job(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_start_deadline_that_has_passed_expires_the_job(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await submitted(ada, {**studio("noop"), "startWithinSeconds": 60})
     world.cut_off = True
     await world.advance(61)
@@ -198,9 +226,16 @@ async def test_a_late_delivery_finds_its_job_expired(world: World, ada: httpx.As
     assert (await read(ada, job))["status"] == "EXPIRED"
 
 
-async def test_a_deadline_ends_a_job_between_two_attempts(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_deadline_ends_a_job_between_two_attempts(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await submitted(
-        ada, {**studio("fail-temporary", times=20), "deadlineSeconds": 40, "retry": {"minBackoffSeconds": 30}}
+        ada,
+        {
+            **studio("fail-temporary", times=20),
+            "deadlineSeconds": 40,
+            "retry": {"minBackoffSeconds": 30},
+        },
     )
     await world.advance(41)
     await world.sweep()
@@ -211,7 +246,9 @@ async def test_a_deadline_ends_a_job_between_two_attempts(world: World, ada: htt
 # ── What the provider may do ─────────────────────────────────────────────────────────────────────
 
 
-async def test_a_temporary_failure_is_tried_again_later(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_temporary_failure_is_tried_again_later(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await submitted(ada, studio("fail-temporary", times=2))
     await world.settle()
     retrying = await read(ada, job)
@@ -223,7 +260,9 @@ async def test_a_temporary_failure_is_tried_again_later(world: World, ada: httpx
     assert (done["status"], done["attempt"], done["error"]) == ("COMPLETED", 3, None)
 
 
-async def test_out_of_attempts_a_job_fails_and_costs_nothing(world: World, ada: httpx.AsyncClient) -> None:
+async def test_out_of_attempts_a_job_fails_and_costs_nothing(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await submitted(ada, {**studio("fail-temporary", times=9), "retry": {"maxAttempts": 2}})
     await world.advance(60)
     failed = await read(ada, job)
@@ -235,23 +274,39 @@ async def test_a_permanent_failure_is_not_tried_again(world: World, ada: httpx.A
     job = await submitted(ada, studio("fail-permanent"))
     await world.advance(600)
     failed = await read(ada, job)
-    assert (failed["status"], failed["attempt"], failed["error"]["category"]) == ("FAILED", 1, "permanent")
+    assert (failed["status"], failed["attempt"], failed["error"]["category"]) == (
+        "FAILED",
+        1,
+        "permanent",
+    )
     assert len(world.delivered) == 1
 
 
-async def test_waiting_for_a_rate_limit_is_no_attempt_more(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada, {**studio("rate-limit", times=5, seconds=30), "retry": {"maxAttempts": 1}})
+async def test_waiting_for_a_rate_limit_is_no_attempt_more(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    job = await submitted(
+        ada, {**studio("rate-limit", times=5, seconds=30), "retry": {"maxAttempts": 1}}
+    )
     await world.advance(1)
     waiting = await read(ada, job)
-    assert (waiting["status"], waiting["attempt"], waiting["error"]["category"]) == ("RETRYING", 1, "rate_limited")
+    assert (waiting["status"], waiting["attempt"], waiting["error"]["category"]) == (
+        "RETRYING",
+        1,
+        "rate_limited",
+    )
     await world.advance(160)
     done = await read(ada, job)
     assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
     assert len(world.delivered) == 6
 
 
-async def test_pending_work_is_polled_by_tasks_and_holds_no_request(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada, {**studio("pending", times=3, seconds=60), "retry": {"maxAttempts": 1}})
+async def test_pending_work_is_polled_by_tasks_and_holds_no_request(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    job = await submitted(
+        ada, {**studio("pending", times=3, seconds=60), "retry": {"maxAttempts": 1}}
+    )
     await world.settle()
     assert world.delivered == [(job["jobId"], 200)]
     waiting = await world.job(job["jobId"])
@@ -263,7 +318,9 @@ async def test_pending_work_is_polled_by_tasks_and_holds_no_request(world: World
     assert len(world.delivered) == 4
 
 
-async def test_a_delivery_before_its_time_does_not_poll(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_delivery_before_its_time_does_not_poll(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await submitted(ada, studio("pending", times=1, seconds=60))
     await world.settle()
     before = await world.job(job["jobId"])
@@ -271,7 +328,9 @@ async def test_a_delivery_before_its_time_does_not_poll(world: World, ada: httpx
     assert await world.job(job["jobId"]) == before
 
 
-async def test_work_at_a_provider_is_cancelled_there_with_the_job(world: World, ada: httpx.AsyncClient) -> None:
+async def test_work_at_a_provider_is_cancelled_there_with_the_job(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await submitted(ada, studio("pending", times=3, seconds=60))
     await world.settle()
     await ada.delete(job["urls"]["cancel"])
@@ -281,11 +340,17 @@ async def test_work_at_a_provider_is_cancelled_there_with_the_job(world: World, 
     assert cancelled.units[0].operation is None
 
 
-async def test_a_crash_of_the_worker_costs_one_attempt_and_not_the_server(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_crash_of_the_worker_costs_one_attempt_and_not_the_server(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await submitted(ada, studio("crash"))
     await world.settle()
     crashed = await read(ada, job)
-    assert (crashed["status"], crashed["attempt"], crashed["error"]["code"]) == ("RETRYING", 1, "worker_crashed")
+    assert (crashed["status"], crashed["attempt"], crashed["error"]["code"]) == (
+        "RETRYING",
+        1,
+        "worker_crashed",
+    )
     await world.advance(10)
     done = await read(ada, job)
     assert (done["status"], done["attempt"]) == ("COMPLETED", 2)
@@ -298,18 +363,25 @@ async def test_a_batch_captures_what_succeeded(world: World, ada: httpx.AsyncCli
     await world.put(stored.with_(world.now(), units=(stored.units[0], broken, *stored.units[2:])))
     await world.settle()
     done = await read(ada, job)
-    assert (done["status"], done["credits"]) == ("COMPLETED", {"held": 0, "captured": 3, "released": 1})
+    assert (done["status"], done["credits"]) == (
+        "COMPLETED",
+        {"held": 0, "captured": 3, "released": 1},
+    )
     assert (await balance(ada))["available"] == 97
 
 
-async def test_a_missing_input_fails_the_job_with_its_reason(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_missing_input_fails_the_job_with_its_reason(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await submitted(ada, {"imageUrl": "job:job_nobodys/image.png"}, "/api/jobs/image-upscale")
     await world.settle()
     failed = await read(ada, job)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "input_not_found")
 
 
-async def test_a_job_starts_from_a_file_of_another_job_of_the_same_user(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_job_starts_from_a_file_of_another_job_of_the_same_user(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     image = await submitted(ada, {"prompt": "x", "options": {"width": 64, "height": 64}})
     await world.settle()
     body = {"imageUrl": f"job:{image['jobId']}/image.png", "scale": 2}

@@ -48,8 +48,18 @@ async def test_who_serves(stalls: Stalls, body: dict[str, Any], served_by: str) 
         (IMAGE, {"provider": "auto", "maxUsd": 0.001}, "no_provider", "for $0.001: bfl/"),
         (IMAGE, {"provider": "bfl", "model": "dall-e-9"}, "unknown_model", "it has: flux-2-pro"),
         (VIDEO, {"provider": "bfl"}, "unknown_provider", "these do:"),
-        (VIDEO, {"provider": "runway", "options": {"duration": 40}}, "no_provider", "cannot do 40 s"),
-        (VIDEO, {"provider": "runway", "model": "gen4_turbo"}, "no_provider", "cannot do words alone"),
+        (
+            VIDEO,
+            {"provider": "runway", "options": {"duration": 40}},
+            "no_provider",
+            "cannot do 40 s",
+        ),
+        (
+            VIDEO,
+            {"provider": "runway", "model": "gen4_turbo"},
+            "no_provider",
+            "cannot do words alone",
+        ),
         (IMAGE, {"provider": ["stability", "fal"]}, "provider_not_configured", "STABILITY_API_KEY"),
     ],
 )
@@ -72,10 +82,18 @@ async def test_a_retired_model_names_its_successor(stalls: Stalls) -> None:
     body = {"prompt": "x", "provider": "openai", "model": "dall-e-3"}
     await shop.world.advance(200 * 86_400)
     assert (
-        "use gpt-image-2 instead" in problem(await shop.user().post(IMAGE, json=body), 422, "model_retired")["detail"]
+        "use gpt-image-2 instead"
+        in problem(await shop.user().post(IMAGE, json=body), 422, "model_retired")["detail"]
     )
-    shown = {one["provider"]: one for one in (await shop.user().get("/api/providers")).json()["providers"]}
-    retired = {model["name"]: model["replacedBy"] for model in shown["openai"]["models"] if model["retired"]}
+    shown = {
+        one["provider"]: one
+        for one in (await shop.user().get("/api/providers")).json()["providers"]
+    }
+    retired = {
+        model["name"]: model["replacedBy"]
+        for model in shown["openai"]["models"]
+        if model["retired"]
+    }
     assert retired["dall-e-3"] == "gpt-image-2"
 
 
@@ -100,7 +118,9 @@ async def test_the_providers_own_price_is_kept_or_else_the_tables(stalls: Stalls
     assert (said["costUsd"], said["costEstimated"]) == (0.04, False)
     reckoned = await shop.ended({"prompt": "x", "provider": "fal", "model": "flux-1.1-pro"})
     assert (reckoned["costUsd"], reckoned["costEstimated"]) == (0.04, True)
-    local = await shop.ended({"prompt": "x", "provider": "studio", "options": {"width": 64, "height": 64}})
+    local = await shop.ended(
+        {"prompt": "x", "provider": "studio", "options": {"width": 64, "height": 64}}
+    )
     assert (local["costUsd"], local["costEstimated"]) == (None, False)
 
 
@@ -108,7 +128,9 @@ async def test_a_pipeline_says_what_its_jobs_took(stalls: Stalls) -> None:
     shop = await stalls("bfl")
     picture = {"type": "image-generation", "forEach": ["a", "b"], "payload": KITE}
     done = await shop.ended({"steps": {"pictures": picture}}, "/api/jobs/pipeline")
-    assert (done["status"], done["costUsd"], done["costEstimated"]) == ("COMPLETED", 0.08, False), done["error"]
+    assert (done["status"], done["costUsd"], done["costEstimated"]) == ("COMPLETED", 0.08, False), (
+        done["error"]
+    )
 
 
 async def ten_minutes(shop: Market) -> float:
@@ -118,7 +140,11 @@ async def ten_minutes(shop: Market) -> float:
     await shop.world.advance(590)
     spent = time.process_time() - before
     held = await shop.world.job(job["jobId"])
-    assert (held.status, held.lease_until, held.units[0].state) == (Status.PROCESSING, None, UnitState.RUNNING)
+    assert (held.status, held.lease_until, held.units[0].state) == (
+        Status.PROCESSING,
+        None,
+        UnitState.RUNNING,
+    )
     await shop.world.advance(60)
     done = await read(shop.user(), job)
     assert (done["status"], done["attempt"]) == ("COMPLETED", 1), done["error"]
@@ -136,7 +162,9 @@ async def plain_jobs(shop: Market, count: int) -> float:
     return time.process_time() - before
 
 
-async def test_ten_minutes_at_a_provider_cost_less_than_as_many_plain_jobs_as_polls(stalls: Stalls) -> None:
+async def test_ten_minutes_at_a_provider_cost_less_than_as_many_plain_jobs_as_polls(
+    stalls: Stalls,
+) -> None:
     """0.2 s on a quiet machine. A busy one makes processor time dearer, but for both: the least of three rounds."""
     shop = await stalls("google", initial_credits=1000)
     shop.fakes["google"].polls = 60  # every ten seconds
@@ -147,10 +175,15 @@ async def test_ten_minutes_at_a_provider_cost_less_than_as_many_plain_jobs_as_po
 # ── On a real port ───────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_setting_puts_a_provider_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_setting_puts_a_provider_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake = FAKES["replicate"]()
     with served(fake) as url:
-        settings: dict[str, Any] = {"provider_keys": {"replicate": fake.key}, "provider_base_urls": {"replicate": url}}
+        settings: dict[str, Any] = {
+            "provider_keys": {"replicate": fake.key},
+            "provider_base_urls": {"replicate": url},
+        }
         async with running(tmp_path, monkeypatch, **settings) as world:
             ada = world.as_user("ada")
             job = await submitted(ada, {"prompt": "x", "provider": "replicate"})
@@ -180,7 +213,8 @@ def test_settings_of_providers_are_read_from_the_environment() -> None:
 
 def test_a_webhook_secret_of_a_provider_that_cannot_call_is_refused() -> None:
     chosen = Settings.read(
-        {"INTERNAL_API_KEY": "k" * 16, "FILES_SECRET": "f", "WEBHOOK_SECRETS": '{"runway": "x"}'}, {}
+        {"INTERNAL_API_KEY": "k" * 16, "FILES_SECRET": "f", "WEBHOOK_SECRETS": '{"runway": "x"}'},
+        {},
     )
     with pytest.raises(ConfigurationError, match="runway"):
         wiring.build(chosen, wiring.SystemClock())

@@ -14,7 +14,7 @@ from functions.market import KITE, Stalls
 from providers.fakes import RETRY_AFTER, SECRETS, Mischief
 from providers.fakes.fake import picture
 from taskreel import wiring
-from taskreel.app.process import Processor
+from taskreel.app.worker.processor import Processor
 from taskreel.domain.errors import Category
 from taskreel.domain.job import Job, JobError, Status, UnitState
 
@@ -49,7 +49,9 @@ async def test_each_provider_serves_a_job(
     shop = await stalls(provider)
     shop.fakes[provider].files["mp4"] = picture()  # what a file is, its content says
     done = await shop.ended({**body, "provider": provider}, path)
-    assert (done["status"], done["servedBy"], done["tried"]) == ("COMPLETED", provider, []), done["error"]
+    assert (done["status"], done["servedBy"], done["tried"]) == ("COMPLETED", provider, []), done[
+        "error"
+    ]
     (artifact,) = done["result"]["artifacts"]
     assert artifact["contentType"].startswith(kind)
     assert artifact["sha256"]
@@ -67,7 +69,9 @@ async def test_a_text_comes_as_the_jobs_result(stalls: Stalls) -> None:
 # ── What a model does not take ───────────────────────────────────────────────────────────────────
 
 
-async def test_what_a_model_does_not_take_is_in_the_result_and_defaults_are_not(stalls: Stalls) -> None:
+async def test_what_a_model_does_not_take_is_in_the_result_and_defaults_are_not(
+    stalls: Stalls,
+) -> None:
     shop = await stalls("openai")
     options = {"quality": "low", "negativePrompt": "rain", "seed": 7}
     done = await shop.ended({"prompt": "x", "provider": "openai", "options": options})
@@ -81,7 +85,10 @@ async def test_a_voices_settings_reach_its_provider(stalls: Stalls) -> None:
     shop = await stalls("elevenlabs")
     settings = {"speed": 1.1, "stability": 0.4, "pitch": 60}
     done = await shop.ended({**SAID, "provider": "elevenlabs", "settings": settings}, SOUND)
-    assert shop.fakes["elevenlabs"].calls[0].body["voice_settings"] == {"speed": 1.1, "stability": 0.4}
+    assert shop.fakes["elevenlabs"].calls[0].body["voice_settings"] == {
+        "speed": 1.1,
+        "stability": 0.4,
+    }
     assert set(done["result"]["ignoredOptions"]) == {"pitch"}
 
 
@@ -102,13 +109,23 @@ async def test_a_format_that_a_model_does_not_write_is_refused_at_once(stalls: S
 async def test_a_world_is_told_the_service_in_all_its_wishes(stalls: Stalls) -> None:
     shop = await stalls("openai")
     wishes = {"style": "baroque", "tone": "calm", "language": "fr"}
-    body = {"prompt": "islands", "genre": "fantasy", "places": 3, "provider": "openai", "options": wishes}
+    body = {
+        "prompt": "islands",
+        "genre": "fantasy",
+        "places": 3,
+        "provider": "openai",
+        "options": wishes,
+    }
     done = await shop.ended(body, "/api/jobs/world-building")
     assert done["status"] == "COMPLETED", done["error"]
     told = shop.fakes["openai"].calls[0].body["instructions"]
-    assert {"Genre: fantasy", "Number of places: 3", "Style: baroque", "Tone: calm", "Language: fr"} <= set(
-        told.splitlines()
-    )
+    assert {
+        "Genre: fantasy",
+        "Number of places: 3",
+        "Style: baroque",
+        "Tone: calm",
+        "Language: fr",
+    } <= set(told.splitlines())
 
 
 # ── Insights ─────────────────────────────────────────────────────────────────────────────────────
@@ -153,7 +170,10 @@ async def test_without_anybody_to_give_insights_there_are_measurements_alone(
 # ── Translation ──────────────────────────────────────────────────────────────────────────────────
 
 PERSONAL = "/api/jobs/personalization"
-LETTER = {"content": "Dear Mara, good night.", "aspects": {"names": {"Mara": "Ada"}, "language": "fr", "voice": "low"}}
+LETTER = {
+    "content": "Dear Mara, good night.",
+    "aspects": {"names": {"Mara": "Ada"}, "language": "fr", "voice": "low"},
+}
 
 
 async def test_a_text_is_translated_by_a_service_once_it_is_personal(stalls: Stalls) -> None:
@@ -169,19 +189,33 @@ async def test_a_text_is_translated_by_a_service_once_it_is_personal(stalls: Sta
     assert (done["servedBy"], done["credits"]["captured"]) == ("openai", 1)
 
 
-@pytest.mark.parametrize("named", [{}, {"provider": "studio"}, {"provider": "openai"}, {"provider": "bfl"}])
-async def test_without_a_service_that_translates_the_key_to_set_is_named(stalls: Stalls, named: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "named", [{}, {"provider": "studio"}, {"provider": "openai"}, {"provider": "bfl"}]
+)
+async def test_without_a_service_that_translates_the_key_to_set_is_named(
+    stalls: Stalls, named: dict[str, str]
+) -> None:
     shop = await stalls()
-    refused = problem(await shop.user().post(PERSONAL, json={**LETTER, **named}), 422, "provider_not_configured")
+    refused = problem(
+        await shop.user().post(PERSONAL, json={**LETTER, **named}), 422, "provider_not_configured"
+    )
     assert "set OPENAI_API_KEY or GOOGLE_API_KEY" in refused["detail"]
     assert (await balance(shop.user()))["available"] == 100
 
 
-async def test_work_that_is_done_here_takes_no_key_but_a_provider_that_exists(stalls: Stalls) -> None:
+async def test_work_that_is_done_here_takes_no_key_but_a_provider_that_exists(
+    stalls: Stalls,
+) -> None:
     shop = await stalls(stand_in_provider=None)
     body = {"content": "Dear Mara", "aspects": {"names": {"Mara": "Ada"}}}
-    assert (await shop.ended({**body, "provider": "openai"}, PERSONAL))["result"]["text"] == "Dear Ada"
-    refused = problem(await shop.user().post(PERSONAL, json={**body, "provider": "nobody"}), 422, "invalid_request")
+    assert (await shop.ended({**body, "provider": "openai"}, PERSONAL))["result"][
+        "text"
+    ] == "Dear Ada"
+    refused = problem(
+        await shop.user().post(PERSONAL, json={**body, "provider": "nobody"}),
+        422,
+        "invalid_request",
+    )
     assert "There is no provider 'nobody'" in refused["detail"]
 
 
@@ -189,7 +223,9 @@ async def test_work_that_is_done_here_takes_no_key_but_a_provider_that_exists(st
 
 
 @pytest.mark.parametrize("provider", ["bfl", "stability", "openai", "google", "replicate"])
-async def test_what_moderation_holds_back_fails_for_good_and_costs_nothing(stalls: Stalls, provider: str) -> None:
+async def test_what_moderation_holds_back_fails_for_good_and_costs_nothing(
+    stalls: Stalls, provider: str
+) -> None:
     shop = await stalls(provider, "fal")
     shop.fakes[provider].mischief = Mischief.MODERATION
     failed = await shop.ended({"prompt": "x", "provider": [provider, "fal"]})
@@ -200,14 +236,25 @@ async def test_what_moderation_holds_back_fails_for_good_and_costs_nothing(stall
     assert (await balance(shop.user()))["available"] == 100
 
 
-@pytest.mark.parametrize(("mischief", "seconds"), [(Mischief.TOO_FAST, RETRY_AFTER), (Mischief.TOO_FAST_BARE, 30)])
-async def test_a_rate_limit_is_a_wait_and_no_attempt_more(stalls: Stalls, mischief: Mischief, seconds: int) -> None:
+@pytest.mark.parametrize(
+    ("mischief", "seconds"), [(Mischief.TOO_FAST, RETRY_AFTER), (Mischief.TOO_FAST_BARE, 30)]
+)
+async def test_a_rate_limit_is_a_wait_and_no_attempt_more(
+    stalls: Stalls, mischief: Mischief, seconds: int
+) -> None:
     shop = await stalls("bfl")
     shop.fakes["bfl"].mischief = mischief
     began = shop.world.now()
     waiting = await shop.ended(KITE, seconds=1)
-    assert (waiting["status"], waiting["attempt"], waiting["error"]["code"]) == ("RETRYING", 1, "rate_limited")
-    assert abs((datetime.fromisoformat(waiting["nextAttemptAt"]) - began).total_seconds() - seconds) < 1
+    assert (waiting["status"], waiting["attempt"], waiting["error"]["code"]) == (
+        "RETRYING",
+        1,
+        "rate_limited",
+    )
+    assert (
+        abs((datetime.fromisoformat(waiting["nextAttemptAt"]) - began).total_seconds() - seconds)
+        < 1
+    )
     shop.fakes["bfl"].mischief = None
     await shop.world.advance(60)
     done = await read(shop.user(), waiting)
@@ -219,7 +266,9 @@ async def test_without_credit_elsewhere_goes_on_and_alone_fails(stalls: Stalls) 
     shop.fakes["bfl"].mischief = Mischief.NO_CREDIT
     done = await shop.ended({"prompt": "x", "provider": ["bfl", "fal"], "model": "flux-1.1-pro"})
     assert (done["status"], done["servedBy"], done["attempt"]) == ("COMPLETED", "fal", 1)
-    assert done["tried"] == [{"provider": "bfl", "model": "flux-1.1-pro", "code": "provider_out_of_credit"}]
+    assert done["tried"] == [
+        {"provider": "bfl", "model": "flux-1.1-pro", "code": "provider_out_of_credit"}
+    ]
     failed = await shop.ended(KITE)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "provider_out_of_credit")
     assert shop.fakes["bfl"].creates == 0
@@ -249,7 +298,9 @@ async def test_work_that_was_bought_is_never_bought_elsewhere(stalls: Stalls) ->
     assert (shop.fakes["bfl"].creates, shop.fakes["fal"].creates) == (1, 0)
 
 
-async def test_work_at_a_provider_that_is_away_is_asked_for_less_and_less_often(stalls: Stalls) -> None:
+async def test_work_at_a_provider_that_is_away_is_asked_for_less_and_less_often(
+    stalls: Stalls,
+) -> None:
     shop = await stalls("bfl")
     job = await submitted(shop.user(), KITE)
     await shop.world.settle()
@@ -266,7 +317,11 @@ async def test_a_batch_goes_on_where_it_can(stalls: Stalls) -> None:
     shop.fakes["bfl"].mischief = Mischief.NO_CREDIT
     body = {"prompts": ["a", "b", "c"], "provider": ["bfl", "fal"], "batchSize": 2}
     done = await shop.ended(body, BATCH)
-    assert (done["status"], done["servedBy"], done["credits"]["captured"]) == ("COMPLETED", "fal", 3)
+    assert (done["status"], done["servedBy"], done["credits"]["captured"]) == (
+        "COMPLETED",
+        "fal",
+        3,
+    )
     assert shop.fakes["fal"].creates == 3
 
 
@@ -299,7 +354,9 @@ async def test_an_answer_that_does_not_say_what_was_bought_is_not_sent_again(
 
 
 @pytest.mark.parametrize("attempts", [1, 3])
-async def test_a_run_that_died_while_it_bought_is_not_repeated(stalls: Stalls, attempts: int) -> None:
+async def test_a_run_that_died_while_it_bought_is_not_repeated(
+    stalls: Stalls, attempts: int
+) -> None:
     shop = await stalls("bfl")
     job = await submitted(shop.user(), {**KITE, "retry": {"maxAttempts": attempts}})
     now = shop.world.now()
@@ -313,7 +370,9 @@ async def test_a_run_that_died_while_it_bought_is_not_repeated(stalls: Stalls, a
     assert shop.fakes["bfl"].creates == 0
 
 
-async def test_a_purchase_is_stored_before_it_is_made(stalls: Stalls, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_purchase_is_stored_before_it_is_made(
+    stalls: Stalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop = await stalls("bfl")
     provider = shop.world.services.providers.get("bfl")
     stored: list[Job] = []
@@ -338,7 +397,9 @@ async def test_a_word_that_nobody_knows_means_that_it_runs(stalls: Stalls, provi
     assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
 
 
-async def test_an_expired_address_is_asked_for_anew_and_the_work_not_bought_again(stalls: Stalls) -> None:
+async def test_an_expired_address_is_asked_for_anew_and_the_work_not_bought_again(
+    stalls: Stalls,
+) -> None:
     shop = await stalls("bfl")
     shop.fakes["bfl"].mischief = Mischief.EXPIRED
     failed = await shop.ended(KITE, seconds=600)
@@ -358,8 +419,12 @@ async def test_an_address_that_works_the_second_time_completes_the_job(stalls: S
     assert (done["status"], done["attempt"], shop.fakes["bfl"].creates) == ("COMPLETED", 1, 1)
 
 
-@pytest.mark.parametrize(("mischief", "code"), [(Mischief.EMPTY, "no_output"), (Mischief.FAILED, "operation_failed")])
-async def test_work_that_ended_in_nothing_is_begun_anew(stalls: Stalls, mischief: Mischief, code: str) -> None:
+@pytest.mark.parametrize(
+    ("mischief", "code"), [(Mischief.EMPTY, "no_output"), (Mischief.FAILED, "operation_failed")]
+)
+async def test_work_that_ended_in_nothing_is_begun_anew(
+    stalls: Stalls, mischief: Mischief, code: str
+) -> None:
     shop = await stalls("bfl", "fal")
     shop.fakes["bfl"].mischief = mischief
     body = {**KITE, "provider": ["bfl", "fal"], "retry": {"maxAttempts": 2}}
@@ -420,12 +485,18 @@ async def test_a_provider_that_cannot_be_told_to_stop_is_told_again(stalls: Stal
     assert (await shop.world.job(job["jobId"])).wake_at is None
 
 
-@pytest.mark.parametrize(("name", "state"), [("bfl", UnitState.RUNNING), ("openai", UnitState.DONE)])
+@pytest.mark.parametrize(
+    ("name", "state"), [("bfl", UnitState.RUNNING), ("openai", UnitState.DONE)]
+)
 async def test_a_stopping_instance_keeps_what_it_is_just_buying(
     stalls: Stalls, monkeypatch: pytest.MonkeyPatch, name: str, state: UnitState
 ) -> None:
     shop = await stalls(name)
-    provider, asked, may_answer = shop.world.services.providers.get(name), asyncio.Event(), asyncio.Event()
+    provider, asked, may_answer = (
+        shop.world.services.providers.get(name),
+        asyncio.Event(),
+        asyncio.Event(),
+    )
     start = provider.start
 
     async def slow(request: Any, **more: Any) -> Any:
@@ -494,7 +565,9 @@ async def test_what_a_cancelled_run_has_just_bought_is_cancelled_too(
     assert len(shop.fakes["fal"].cancelled) == 1
 
 
-async def test_what_failed_in_a_batch_waits_for_its_own_time_while_the_rest_is_polled(stalls: Stalls) -> None:
+async def test_what_failed_in_a_batch_waits_for_its_own_time_while_the_rest_is_polled(
+    stalls: Stalls,
+) -> None:
     shop = await stalls("bfl")
     fake, ada = shop.fakes["bfl"], shop.user()
     fake.polls = 20
@@ -507,11 +580,18 @@ async def test_what_failed_in_a_batch_waits_for_its_own_time_while_the_rest_is_p
     job = await submitted(ada, body, BATCH)
     stored = await shop.world.job(job["jobId"])
     error = JobError(code="provider_error", category=Category.TEMPORARY, message="not now")
-    later = stored.units[0].model_copy(update={"error": error, "due_at": shop.world.now() + timedelta(minutes=1)})
+    later = stored.units[0].model_copy(
+        update={"error": error, "due_at": shop.world.now() + timedelta(minutes=1)}
+    )
     await shop.world.put(stored.with_(shop.world.now(), units=(later, stored.units[1])))
     await shop.world.advance(30)
     polled = await shop.world.job(job["jobId"])
     assert (polled.attempt, fake.creates, polled.units[0]) == (1, 1, later)
     await shop.world.advance(300)
     done = await read(ada, job)
-    assert (done["status"], done["attempt"], fake.creates, done["credits"]["captured"]) == ("COMPLETED", 2, 2, 2)
+    assert (done["status"], done["attempt"], fake.creates, done["credits"]["captured"]) == (
+        "COMPLETED",
+        2,
+        2,
+        2,
+    )

@@ -9,7 +9,18 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
-from functions.asking import BATCH, IMAGE, NOOP, UPSCALE, batch, paths, problem, read, studio, submitted
+from functions.asking import (
+    BATCH,
+    IMAGE,
+    NOOP,
+    UPSCALE,
+    batch,
+    paths,
+    problem,
+    read,
+    studio,
+    submitted,
+)
 from simulation.world import World
 from taskreel.adapters.local.files import FileBlobs
 from taskreel.domain.errors import ForbiddenError
@@ -29,7 +40,9 @@ async def test_a_job_has_all_its_fields_at_every_time(world: World, ada: httpx.A
 
 
 @pytest.mark.parametrize("suffix", ["", "/progress", "/result", "/events"])
-async def test_a_job_is_read_by_id_and_by_type_and_id(world: World, ada: httpx.AsyncClient, suffix: str) -> None:
+async def test_a_job_is_read_by_id_and_by_type_and_id(
+    world: World, ada: httpx.AsyncClient, suffix: str
+) -> None:
     job = await submitted(ada)
     await world.settle()
     by_id = await ada.get(f"/api/jobs/{job['jobId']}{suffix}")
@@ -54,7 +67,9 @@ CALLS: list[Callable[[str], tuple[str, str]]] = [
 
 
 @pytest.mark.parametrize("call", range(len(CALLS)))
-async def test_to_another_user_the_job_does_not_exist(world: World, ada: httpx.AsyncClient, call: int) -> None:
+async def test_to_another_user_the_job_does_not_exist(
+    world: World, ada: httpx.AsyncClient, call: int
+) -> None:
     job = await submitted(ada)
     method, path = CALLS[call](job["jobId"])
     theirs = problem(await world.as_user("bob").request(method, path), 404, "not_found")
@@ -64,7 +79,9 @@ async def test_to_another_user_the_job_does_not_exist(world: World, ada: httpx.A
     assert (await read(ada, job))["status"] == "QUEUED"
 
 
-async def test_an_admin_reads_and_cancels_everybodys_jobs(ada: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
+async def test_an_admin_reads_and_cancels_everybodys_jobs(
+    ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
     job = await submitted(ada)
     assert (await read(admin, job))["userId"] == "ada"
     assert (await admin.delete(f"{IMAGE}/{job['jobId']}")).json()["status"] == "CANCELLED"
@@ -74,7 +91,10 @@ async def test_progress_is_the_few_facts_of_a_bar(ada: httpx.AsyncClient) -> Non
     job = await submitted(ada)
     progress = (await ada.get(job["urls"]["progress"])).json()
     assert progress == {
-        **{name: job[name] for name in ("jobId", "status", "progress", "attempt", "nextAttemptAt", "error")},
+        **{
+            name: job[name]
+            for name in ("jobId", "status", "progress", "attempt", "nextAttemptAt", "error")
+        },
         "updatedAt": job["updatedAt"],
     }
 
@@ -106,10 +126,14 @@ def check(world: World, url: str) -> None:
     assert isinstance(world.services.blobs, FileBlobs)
     query = dict(parse_qsl(urlsplit(url).query))
     path = urlsplit(url).path.removeprefix("/files/")
-    world.services.blobs.check(path, expires=query["expires"], signature=query["signature"], download_as=None)
+    world.services.blobs.check(
+        path, expires=query["expires"], signature=query["signature"], download_as=None
+    )
 
 
-async def test_result_urls_are_fresh_at_each_read_and_expire(world: World, ada: httpx.AsyncClient) -> None:
+async def test_result_urls_are_fresh_at_each_read_and_expire(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await submitted(ada, studio("slow", seconds=0))
     await world.settle()
     first = (await ada.get(job["urls"]["result"])).json()["artifacts"][0]["url"]
@@ -126,10 +150,16 @@ async def test_a_batch_tells_of_each_item(world: World, ada: httpx.AsyncClient) 
     job = await submitted(ada, batch(3), BATCH)
     await world.settle()
     items = (await ada.get(job["urls"]["result"])).json()["items"]
-    assert [(item["index"], item["status"]) for item in items] == [(0, "done"), (1, "done"), (2, "done")]
+    assert [(item["index"], item["status"]) for item in items] == [
+        (0, "done"),
+        (1, "done"),
+        (2, "done"),
+    ]
 
 
-async def test_a_list_has_the_newest_first_and_no_signed_urls(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_list_has_the_newest_first_and_no_signed_urls(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     made = []
     for _ in range(3):
         made.append((await submitted(ada, studio("slow", seconds=0)))["jobId"])
@@ -140,7 +170,9 @@ async def test_a_list_has_the_newest_first_and_no_signed_urls(world: World, ada:
     assert "url" not in listed["jobs"][0]["result"]["artifacts"][0]
 
 
-async def pages(client: httpx.AsyncClient, query: str, between: Callable[[], Any] | None = None) -> list[list[str]]:
+async def pages(
+    client: httpx.AsyncClient, query: str, between: Callable[[], Any] | None = None
+) -> list[list[str]]:
     """The ids of every page."""
     found: list[list[str]] = []
     cursor = ""
@@ -154,7 +186,9 @@ async def pages(client: httpx.AsyncClient, query: str, between: Callable[[], Any
             await between()
 
 
-async def test_pages_meet_every_job_once_while_new_ones_are_made(world: World, ada: httpx.AsyncClient) -> None:
+async def test_pages_meet_every_job_once_while_new_ones_are_made(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     """Some in the same microsecond, some later, some between two pages."""
     made = [(await submitted(ada))["jobId"] for _ in range(5)]
     await world.advance(1)
@@ -180,7 +214,9 @@ async def test_pages_meet_every_job_once_while_new_ones_are_made(world: World, a
         ("status=FAILED", 0),
     ],
 )
-async def test_lists_are_narrowed(world: World, ada: httpx.AsyncClient, query: str, count: int) -> None:
+async def test_lists_are_narrowed(
+    world: World, ada: httpx.AsyncClient, query: str, count: int
+) -> None:
     await submitted(ada, {**NOOP, "projectId": "p1"})
     await submitted(ada, batch(1, projectId="p1"), BATCH)
     await world.settle()
@@ -189,7 +225,9 @@ async def test_lists_are_narrowed(world: World, ada: httpx.AsyncClient, query: s
 
 
 @pytest.mark.parametrize("query", ["jobType=nope", "status=nope"])
-async def test_a_list_of_what_there_is_not_says_what_there_is(ada: httpx.AsyncClient, query: str) -> None:
+async def test_a_list_of_what_there_is_not_says_what_there_is(
+    ada: httpx.AsyncClient, query: str
+) -> None:
     refused = problem(await ada.get(f"/api/jobs?{query}"), 422, "invalid_request")
     assert [error["path"] for error in refused["errors"]] == [query.partition("=")[0]]
     assert ("image-generation" if "Type" in query else "COMPLETED") in refused["detail"]
@@ -225,14 +263,18 @@ async def test_an_admin_lists_everybodys_or_one_users(
         ("colour=red", "colour"),
     ],
 )
-async def test_a_query_that_is_wrong_names_its_parameter(ada: httpx.AsyncClient, query: str, path: str) -> None:
+async def test_a_query_that_is_wrong_names_its_parameter(
+    ada: httpx.AsyncClient, query: str, path: str
+) -> None:
     assert paths(await ada.get(f"/api/jobs?{query}")) == {path}
 
 
 async def test_the_types_say_what_can_be_asked_for(world: World) -> None:
     types = (await world.api.get("/api/jobs/types")).json()["jobTypes"]
     by_name = {one["jobType"]: one for one in types}
-    assert {"image-generation", "video-generation", "image-upscale", "batch-generation"} <= set(by_name)
+    assert {"image-generation", "video-generation", "image-upscale", "batch-generation"} <= set(
+        by_name
+    )
     assert by_name["image-upscale"]["price"] == "2 credits"
     assert "imageUrl" in by_name["image-upscale"]["schema"]["properties"]
 
@@ -245,11 +287,15 @@ def texts(node: Any, name: str) -> list[str]:
         return []
     data = {"example", "default", "info"}
     own = [node[name]] if isinstance(node.get(name), str) else []
-    return own + [text for key, value in node.items() if key not in data for text in texts(value, name)]
+    return own + [
+        text for key, value in node.items() if key not in data for text in texts(value, name)
+    ]
 
 
 @pytest.mark.parametrize("path", ["/api/jobs/types", "/api/openapi.json"])
-async def test_descriptions_have_no_hard_line_breaks_and_fields_no_made_up_titles(world: World, path: str) -> None:
+async def test_descriptions_have_no_hard_line_breaks_and_fields_no_made_up_titles(
+    world: World, path: str
+) -> None:
     found = (await world.api.get(path)).json()
     described = texts(found, "description")
     assert [text for text in described if re.search(r"[^\n]\n[^\n]|  ", text)] == []
@@ -258,7 +304,9 @@ async def test_descriptions_have_no_hard_line_breaks_and_fields_no_made_up_title
 
 
 async def test_a_field_called_title_is_described(world: World) -> None:
-    types = {one["jobType"]: one for one in (await world.api.get("/api/jobs/types")).json()["jobTypes"]}
+    types = {
+        one["jobType"]: one for one in (await world.api.get("/api/jobs/types")).json()["jobTypes"]
+    }
     assert "title" in types["video-composition"]["schema"]["properties"]
     assert types["video-composition"]["example"]["title"] == "The Message"
 
@@ -276,11 +324,17 @@ def references(node: Any) -> set[str]:
     return set().union(*(references(value) for value in node)) if isinstance(node, list) else set()
 
 
-async def test_openapi_describes_every_route_and_refers_to_nothing_that_is_not_there(world: World) -> None:
+async def test_openapi_describes_every_route_and_refers_to_nothing_that_is_not_there(
+    world: World,
+) -> None:
     document = (await world.api.get("/api/openapi.json")).json()
-    assert {IMAGE, UPSCALE, "/api/jobs/{job_id}", "/api/credits/ledger", "/api/jobs/{job_type}/{job_id}/retry"} <= set(
-        document["paths"]
-    )
+    assert {
+        IMAGE,
+        UPSCALE,
+        "/api/jobs/{job_id}",
+        "/api/credits/ledger",
+        "/api/jobs/{job_type}/{job_id}/retry",
+    } <= set(document["paths"])
     for reference in references(document):
         place = document
         for step in reference.removeprefix("#/").split("/"):

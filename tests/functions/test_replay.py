@@ -8,9 +8,19 @@ import httpx
 import pytest
 
 from functions.asking import BATCH, IMAGE, NOOP, balance, paths, problem, read, submitted
-from functions.test_pipelines import PICTURES, PIPELINE, STORY, ended, fan, image, jobs_of, start, step
+from functions.test_pipelines import (
+    PICTURES,
+    PIPELINE,
+    STORY,
+    ended,
+    fan,
+    image,
+    jobs_of,
+    start,
+    step,
+)
 from simulation.world import World
-from taskreel.app.replay import merged
+from taskreel.app.jobs.replay import merged
 from taskreel.domain.job import UnitState
 
 FIRST = {"prompt": "one", "options": {"width": 64, "height": 64, "studio": {"mode": "noop"}}}
@@ -25,14 +35,18 @@ async def replayed(client: httpx.AsyncClient, job: dict[str, Any], **wanted: Any
 
 async def failed(world: World, client: httpx.AsyncClient) -> dict[str, Any]:
     """A pipeline whose second step has failed."""
-    return await ended(world, client, await start(client, first=fan("noop", "noop"), last=_failing()), "FAILED")
+    return await ended(
+        world, client, await start(client, first=fan("noop", "noop"), last=_failing()), "FAILED"
+    )
 
 
 def _failing() -> dict[str, Any]:
     return {**step("fail-permanent"), "after": ["first"]}
 
 
-async def test_a_replay_begins_at_the_step_that_failed(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_replay_begins_at_the_step_that_failed(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await failed(world, ada)
     mended = {"steps": {"last": {"payload": {"options": {"studio": {"mode": "noop"}}}}}}
     again = await replayed(ada, job, edit=mended)
@@ -44,7 +58,9 @@ async def test_a_replay_begins_at_the_step_that_failed(world: World, ada: httpx.
     assert again["credits"] == {"held": 0, "captured": 1, "released": 0}
 
 
-async def test_a_replay_from_a_step_does_it_and_all_behind_it_again(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_replay_from_a_step_does_it_and_all_behind_it_again(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     steps = {"story": STORY, "pictures": PICTURES, "end": step(after=["pictures"])}
     job = await ended(world, ada, await start(ada, **steps), "COMPLETED")
     again = await ended(world, ada, await replayed(ada, job, fromStep="pictures"), "COMPLETED")
@@ -57,7 +73,9 @@ async def test_a_replay_from_a_step_does_it_and_all_behind_it_again(world: World
     assert third["credits"]["captured"] == 0
 
 
-async def test_what_is_edited_is_done_again_and_no_more(world: World, ada: httpx.AsyncClient) -> None:
+async def test_what_is_edited_is_done_again_and_no_more(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await ended(world, ada, await start(ada, one=step(), two=step()), "COMPLETED")
     again = await replayed(ada, job, edit={"steps": {"two": {"payload": {"prompt": "another"}}}})
     again = await ended(world, ada, again, "COMPLETED")
@@ -68,7 +86,9 @@ async def test_what_is_edited_is_done_again_and_no_more(world: World, ada: httpx
 async def test_a_replay_holds_only_what_is_left_to_do(world: World, ada: httpx.AsyncClient) -> None:
     first = {**fan("noop", "noop"), "payload": {**image(), "prompt": "of {{payload.budget}}"}}
     steps = {"first": first, "last": _failing()}
-    job = await ended(world, ada, await submitted(ada, {"steps": steps, "budget": 9}, PIPELINE), "FAILED")
+    job = await ended(
+        world, ada, await submitted(ada, {"steps": steps, "budget": 9}, PIPELINE), "FAILED"
+    )
     unchanged = await replayed(ada, job)
     assert unchanged["credits"]["held"] == 1
     # What a step reads of the pipeline's own payload may have changed with it.
@@ -80,7 +100,10 @@ async def test_a_replay_holds_only_what_is_left_to_do(world: World, ada: httpx.A
 async def test_a_pipeline_within_a_pipeline_is_replayed_from_its_own_failure(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    inner = {"type": "pipeline", "payload": {"steps": {"first": fan("noop", "noop"), "last": _failing()}}}
+    inner = {
+        "type": "pipeline",
+        "payload": {"steps": {"first": fan("noop", "noop"), "last": _failing()}},
+    }
     job = await ended(world, ada, await start(ada, inner=inner), "FAILED")
     mended = {"inner": {"payload": {"steps": {"last": {"payload": {"options": {"studio": None}}}}}}}
     again = await ended(world, ada, await replayed(ada, job, edit={"steps": mended}), "COMPLETED")
@@ -104,21 +127,30 @@ async def test_a_batch_makes_only_what_was_missing(world: World, ada: httpx.Asyn
     assert [item["status"] for item in again["result"]["items"]] == ["done", "done"]
 
 
-async def test_a_plain_job_is_simply_done_again_elsewhere(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_plain_job_is_simply_done_again_elsewhere(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await submitted(ada, FIRST)
     await world.settle()
-    again = await replayed(ada, job, provider="openai", edit={"prompt": "two", "options": {"height": None}})
+    again = await replayed(
+        ada, job, provider="openai", edit={"prompt": "two", "options": {"height": None}}
+    )
     assert again["payload"]["provider"] == "openai"
     assert again["payload"]["prompt"] == "two"
     assert "height" not in again["payload"]["options"]
     assert again["credits"]["held"] == 1
 
 
-async def test_a_replay_needs_no_body_and_may_have_a_key(world: World, ada: httpx.AsyncClient) -> None:
+async def test_a_replay_needs_no_body_and_may_have_a_key(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     job = await submitted(ada, FIRST)
     await world.settle()
     path = f"{IMAGE}/{job['jobId']}/replay"
-    twice = [(await ada.post(path, headers={"Idempotency-Key": "again"})).json()["jobId"] for _ in range(2)]
+    twice = [
+        (await ada.post(path, headers={"Idempotency-Key": "again"})).json()["jobId"]
+        for _ in range(2)
+    ]
     assert twice[0] == twice[1]
 
 
@@ -133,7 +165,9 @@ async def test_what_cannot_be_replayed_says_why(world: World, ada: httpx.AsyncCl
     job = await failed(world, ada)
     child = (await jobs_of(world, job["jobId"]))[0]
     problem(await ada.post(f"{IMAGE}/{child.job_id}/replay"), 409, "conflict")
-    assert paths(await ada.post(f"{PIPELINE}/{job['jobId']}/replay", json={"fromStep": "no"})) == {"fromStep"}
+    assert paths(await ada.post(f"{PIPELINE}/{job['jobId']}/replay", json={"fromStep": "no"})) == {
+        "fromStep"
+    }
     assert (await balance(ada))["held"] == 0
 
 

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from simulation.world import World, running
 from taskreel.jobtypes import JOB_TYPES
 
-pytestmark = pytest.mark.filterwarnings("ignore:deprecated string literal syntax")  # jmespath, of what it is given
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:deprecated string literal syntax"
+)  # jmespath, of what it is given
 
 
 def nested(depth: int, kind: type) -> Any:
@@ -26,7 +28,9 @@ def nested(depth: int, kind: type) -> Any:
     return value
 
 
-NAMES = st.sampled_from(["", "__a__", "a.b", "{{x}}", "x" * 1501, "\ud800", "\x00", "$ref"]) | st.text(max_size=5)
+NAMES = st.sampled_from(
+    ["", "__a__", "a.b", "{{x}}", "x" * 1501, "\ud800", "\x00", "$ref"]
+) | st.text(max_size=5)
 REFERENCES = st.sampled_from(
     [
         "{{payload.input.x}}",
@@ -46,12 +50,25 @@ PLAIN = (
     | st.integers()
     | st.sampled_from([2**63, -(2**63), 10**30, 1e308, float("nan"), float("inf"), -0.0])
     | st.text(max_size=20)
-    | st.sampled_from(["\ud800", "x\udfff", "\x00", "x" * 60_000, "NaN", "1e999", "2026-01-01T00:00:00Z", "job:a/b"])
+    | st.sampled_from(
+        [
+            "\ud800",
+            "x\udfff",
+            "\x00",
+            "x" * 60_000,
+            "NaN",
+            "1e999",
+            "2026-01-01T00:00:00Z",
+            "job:a/b",
+        ]
+    )
     | REFERENCES
     | st.builds(nested, st.integers(1, 150), st.sampled_from([list, dict]))
 )
 ODD = st.recursive(
-    PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=6
+    PLAIN,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=6,
 )
 
 
@@ -93,10 +110,16 @@ def client(rich: World) -> httpx.AsyncClient:
 @settings(
     max_examples=50,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+    ],
 )
 @given(data=st.data())
-async def test_an_odd_body_is_taken_or_refused(job_type: str, data: st.DataObject, client: httpx.AsyncClient) -> None:
+async def test_an_odd_body_is_taken_or_refused(
+    job_type: str, data: st.DataObject, client: httpx.AsyncClient
+) -> None:
     body = deepcopy(dict(JOB_TYPES[job_type].example))
     fields = fields_of(job_type)
     if "options" in fields:

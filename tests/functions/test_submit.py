@@ -8,7 +8,19 @@ import httpx
 import pytest
 
 from doors import door_through
-from functions.asking import BATCH, IMAGE, NOOP, UPSCALE, VIDEO, balance, batch, paths, problem, read, submitted
+from functions.asking import (
+    BATCH,
+    IMAGE,
+    NOOP,
+    UPSCALE,
+    VIDEO,
+    balance,
+    batch,
+    paths,
+    problem,
+    read,
+    submitted,
+)
 from simulation.world import BASE, World, running
 
 
@@ -18,7 +30,12 @@ async def test_a_new_job_is_accepted_with_its_location_and_urls(ada: httpx.Async
     assert answer.status_code == 202
     assert answer.headers["location"] == job["urls"]["self"] == f"{BASE}{IMAGE}/{job['jobId']}"
     assert set(job["urls"]) == {"self", "progress", "result", "events", "cancel", "retry", "replay"}
-    assert (job["status"], job["priority"], job["projectId"], job["userId"]) == ("QUEUED", "high", "p1", "ada")
+    assert (job["status"], job["priority"], job["projectId"], job["userId"]) == (
+        "QUEUED",
+        "high",
+        "p1",
+        "ada",
+    )
     assert job["credits"] == {"held": 1, "captured": 0, "released": 0}
 
 
@@ -30,7 +47,13 @@ async def test_a_job_goes_the_whole_way(world: World, ada: httpx.AsyncClient) ->
     (artifact,) = done["result"]["artifacts"]
     assert (artifact["name"], artifact["contentType"]) == ("image.png", "image/png")
     assert (artifact["width"], artifact["height"]) == (96, 64)
-    assert await balance(ada) == {"userId": "ada", "available": 99, "held": 0, "captured": 1, "granted": 100}
+    assert await balance(ada) == {
+        "userId": "ada",
+        "available": 99,
+        "held": 0,
+        "captured": 1,
+        "granted": 100,
+    }
 
 
 @pytest.mark.parametrize(
@@ -42,13 +65,23 @@ async def test_a_job_goes_the_whole_way(world: World, ada: httpx.AsyncClient) ->
         (BATCH, batch(7), 7),
     ],
 )
-async def test_each_type_holds_its_price(ada: httpx.AsyncClient, path: str, body: dict[str, Any], cost: int) -> None:
+async def test_each_type_holds_its_price(
+    ada: httpx.AsyncClient, path: str, body: dict[str, Any], cost: int
+) -> None:
     assert (await submitted(ada, body, path))["credits"]["held"] == cost
     assert (await balance(ada))["held"] == cost
 
 
 DOCUMENTED = [
-    (IMAGE, {"prompt": "x", "model": "flux-1.1-pro", "provider": "bfl", "options": {"width": 1024, "height": 768}}),
+    (
+        IMAGE,
+        {
+            "prompt": "x",
+            "model": "flux-1.1-pro",
+            "provider": "bfl",
+            "options": {"width": 1024, "height": 768},
+        },
+    ),
     (
         VIDEO,
         {
@@ -61,9 +94,23 @@ DOCUMENTED = [
     ),
     (
         UPSCALE,
-        {"imageUrl": "https://example.com/a.png", "model": "real-esrgan", "provider": "upscale", "scale": 4},
+        {
+            "imageUrl": "https://example.com/a.png",
+            "model": "real-esrgan",
+            "provider": "upscale",
+            "scale": 4,
+        },
     ),
-    (BATCH, {"prompts": ["x"], "model": "flux-1.1-pro", "provider": "bfl", "batchSize": 5, "options": {"width": 512}}),
+    (
+        BATCH,
+        {
+            "prompts": ["x"],
+            "model": "flux-1.1-pro",
+            "provider": "bfl",
+            "batchSize": 5,
+            "options": {"width": 512},
+        },
+    ),
 ]
 
 
@@ -81,7 +128,9 @@ async def test_without_a_stand_in_a_provider_without_key_is_refused_and_the_loca
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
 ) -> None:
     async with running(tmp_path, monkeypatch, stand_in_provider=None) as world:
-        refused = problem(await world.as_user().post(path, json=body), 422, "provider_not_configured")
+        refused = problem(
+            await world.as_user().post(path, json=body), 422, "provider_not_configured"
+        )
         assert "studio" in refused["detail"]
         assert refused["errors"][0]["path"] == "provider"
         local = {**body, "provider": "local"}
@@ -100,7 +149,9 @@ async def test_the_examples_of_the_types_are_accepted(ada: httpx.AsyncClient, ex
     await submitted(ada, job_type["example"], f"/api/jobs/{job_type['jobType']}")
 
 
-async def test_too_few_credits_say_balance_and_cost_and_create_nothing(ada: httpx.AsyncClient) -> None:
+async def test_too_few_credits_say_balance_and_cost_and_create_nothing(
+    ada: httpx.AsyncClient,
+) -> None:
     await submitted(ada, batch(98), BATCH)
     refused = problem(await ada.post(VIDEO, json={"prompt": "x"}), 402, "insufficient_credits")
     assert (refused["available"], refused["cost"]) == (2, 5)
@@ -111,10 +162,18 @@ async def test_too_few_credits_say_balance_and_cost_and_create_nothing(ada: http
 async def test_submissions_at_once_never_hold_more_than_there_is(ada: httpx.AsyncClient) -> None:
     answers = await asyncio.gather(*(ada.post(BATCH, json=batch(30)) for _ in range(10)))
     assert sorted(answer.status_code for answer in answers) == [202] * 3 + [402] * 7
-    assert await balance(ada) == {"userId": "ada", "available": 10, "held": 90, "captured": 0, "granted": 100}
+    assert await balance(ada) == {
+        "userId": "ada",
+        "available": 10,
+        "held": 90,
+        "captured": 0,
+        "granted": 100,
+    }
 
 
-async def test_validate_only_tells_the_cost_and_creates_nothing(world: World, ada: httpx.AsyncClient) -> None:
+async def test_validate_only_tells_the_cost_and_creates_nothing(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     answer = await ada.post(f"{VIDEO}?validateOnly=true", json={"prompt": "x"})
     assert answer.status_code == 200
     assert answer.json() == {
@@ -132,7 +191,9 @@ async def test_validate_only_refuses_what_submitting_would_refuse(ada: httpx.Asy
     assert paths(await ada.post(f"{IMAGE}?validateOnly=true", json={"prompt": ""})) == {"prompt"}
 
 
-async def test_prefer_wait_answers_with_the_finished_job(world: World, ada: httpx.AsyncClient) -> None:
+async def test_prefer_wait_answers_with_the_finished_job(
+    world: World, ada: httpx.AsyncClient
+) -> None:
     asking = asyncio.create_task(ada.post(IMAGE, json=NOOP, headers={"Prefer": "wait=20"}))
     await world.rest()
     await world.settle()
@@ -146,7 +207,9 @@ async def test_prefer_wait_ends_without_the_job(ada: httpx.AsyncClient) -> None:
     assert (answer.status_code, answer.json()["status"]) == (202, "QUEUED")
 
 
-async def test_a_preference_that_is_not_ours_is_not_said_to_be_applied(ada: httpx.AsyncClient) -> None:
+async def test_a_preference_that_is_not_ours_is_not_said_to_be_applied(
+    ada: httpx.AsyncClient,
+) -> None:
     answer = await ada.post(IMAGE, json=NOOP, headers={"Prefer": "respond-async"})
     assert "preference-applied" not in answer.headers
 
@@ -165,7 +228,9 @@ async def test_a_job_scheduled_beyond_what_the_queue_takes_is_sent_by_the_sweep(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     day = 86_400
-    job = await submitted(ada, {**NOOP, "scheduleAt": (world.now() + timedelta(days=40)).isoformat()})
+    job = await submitted(
+        ada, {**NOOP, "scheduleAt": (world.now() + timedelta(days=40)).isoformat()}
+    )
     await world.advance(11.5 * day)
     assert await world.sweep() == {"rescued": 1}
     await world.advance(28 * day)
@@ -194,7 +259,9 @@ async def test_a_queue_that_cannot_be_reached_does_not_stop_a_submission(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as cut:
-        out_of_order = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(500)))
+        out_of_order = httpx.AsyncClient(
+            transport=httpx.MockTransport(lambda _: httpx.Response(500))
+        )
         cut.setattr(world.services.tasks, "_through", door_through(out_of_order))
         job = await submitted(ada)
     await world.settle()
@@ -213,15 +280,22 @@ async def test_a_paused_lane_is_told_to_the_operator_once_a_sweep(
     jobs = [await submitted(ada) for _ in range(3)]
     await world.advance(121)
     assert await world.sweep() == {"rescued": 3}
-    told = [vars(record) for record in caplog.records if vars(record).get("action") == "lane_paused"]
-    assert [(each["lane"], "setup-cloud-tasks-queues.sh --resume" in each["advice"]) for each in told] == [(lane, True)]
+    told = [
+        vars(record) for record in caplog.records if vars(record).get("action") == "lane_paused"
+    ]
+    assert [
+        (each["lane"], "setup-cloud-tasks-queues.sh --resume" in each["advice"]) for each in told
+    ] == [(lane, True)]
     await world.services.tasks.resume(lane)
     await world.settle()
     assert {(await read(ada, job))["status"] for job in jobs} == {"COMPLETED"}
 
 
 async def test_a_sweep_goes_on_when_it_may_not_look_at_a_lane(
-    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    world: World,
+    ada: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     await world.services.tasks.pause("image-generation-normal")
     await submitted(ada)

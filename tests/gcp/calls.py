@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from grpc.aio import AioRpcError, Metadata, UnaryStreamClientInterceptor, UnaryUnaryClientInterceptor
+from grpc.aio import (
+    AioRpcError,
+    Metadata,
+    UnaryStreamClientInterceptor,
+    UnaryUnaryClientInterceptor,
+)
 
 
 def rpc_error(code: grpc.StatusCode, details: str = "lost") -> AioRpcError:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from taskreel.adapters.gcp.firestore import FirestoreStore
-from taskreel_local.emulators import LocalStorage
+from taskreel_local.emulators.firestore import LocalStorage
 
 from .deployed import Deployed, deployed
 
@@ -29,7 +29,9 @@ async def cloud(
     interceptors: list[Any],
 ) -> AsyncIterator[Deployed]:
     """The system on Google's adapters; a file of tests says by `interceptors` what stands in its channels."""
-    async with deployed(tmp_path, monkeypatch, firestore_address, local_storage, interceptors) as running:
+    async with deployed(
+        tmp_path, monkeypatch, firestore_address, local_storage, interceptors
+    ) as running:
         yield running
 
 
@@ -41,7 +43,10 @@ async def new_store(firestore_address: str) -> AsyncIterator[Callable[..., Fires
 
     def make(interceptors: Sequence[Any] = (), *, conflict_seconds: float = 20) -> FirestoreStore:
         store = FirestoreStore(
-            project, emulator=firestore_address, interceptors=interceptors, conflict_seconds=conflict_seconds
+            project,
+            emulator=firestore_address,
+            interceptors=interceptors,
+            conflict_seconds=conflict_seconds,
         )
         opened.append(store)
         return store

@@ -21,10 +21,10 @@ from taskreel import wiring
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.gcp.gcs import CloudStorage
-from taskreel_local.cloudtasks.queues_file import DEFAULT_PARENT
-from taskreel_local.cloudtasks.records import Outgoing, Reply
-from taskreel_local.cloudtasks.service import LocalCloudTasks, ServiceConfig
-from taskreel_local.emulators import LocalStorage
+from taskreel_local.emulators.cloudtasks.history import Outgoing, Reply
+from taskreel_local.emulators.cloudtasks.queues_file import DEFAULT_PARENT
+from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_local.emulators.firestore import LocalStorage
 
 
 class ShiftedClock(wiring.SystemClock):

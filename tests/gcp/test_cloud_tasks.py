@@ -16,10 +16,10 @@ from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.local import tasks as local_tasks
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task
-from taskreel_local.cloudtasks.messages import Queue
-from taskreel_local.cloudtasks.records import Outgoing, Reply
-from taskreel_local.cloudtasks.service import LocalCloudTasks, ServiceConfig
-from taskreel_local.emulators import free_port
+from taskreel_local.emulators.cloudtasks.history import Outgoing, Reply
+from taskreel_local.emulators.cloudtasks.messages import Queue
+from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_local.emulators.firestore import free_port
 
 from .calls import CountedAnswers, Losing
 
@@ -44,16 +44,23 @@ def deliveries() -> Deliveries:
 @pytest.fixture
 async def service(deliveries: Deliveries) -> AsyncIterator[LocalCloudTasks]:
     queues = [Queue(name=f"{PARENT}/queues/{LANE}")]
-    config = ServiceConfig(virtual_clock=True, rest_port=None, grpc_port=0, queues=queues, sender=deliveries)
+    config = ServiceConfig(
+        virtual_clock=True, rest_port=None, grpc_port=0, queues=queues, sender=deliveries
+    )
     async with LocalCloudTasks(config) as running:
         yield running
 
 
 @asynccontextmanager
-async def connected(address: str, interceptors: Sequence[Any] = (), **options: Any) -> AsyncIterator[CloudTasks]:
+async def connected(
+    address: str, interceptors: Sequence[Any] = (), **options: Any
+) -> AsyncIterator[CloudTasks]:
     given = {"project": "demo", "location": "europe-central2", "emulator": address, **options}
     queue = CloudTasks(
-        target_url="https://processor.example/", internal_key="secret-key", interceptors=interceptors, **given
+        target_url="https://processor.example/",
+        internal_key="secret-key",
+        interceptors=interceptors,
+        **given,
     )
     yield queue
     await queue.close()
@@ -67,9 +74,13 @@ def task(job_id: str = "job-1", **fields: Any) -> Task:
     return Task(**{"lane": LANE, "job_id": job_id, "delivery": 1, **fields})
 
 
-async def test_a_task_carries_ids_the_internal_key_and_a_token_for_the_invoker(service: LocalCloudTasks) -> None:
+async def test_a_task_carries_ids_the_internal_key_and_a_token_for_the_invoker(
+    service: LocalCloudTasks,
+) -> None:
     counted = CountedAnswers()
-    async with connected(at(service), [counted], invoker="invoker@demo.iam.gserviceaccount.com") as queue:
+    async with connected(
+        at(service), [counted], invoker="invoker@demo.iam.gserviceaccount.com"
+    ) as queue:
         await queue.enqueue(task(delivery=3))
     ((method, request),) = counted.calls
     sent = request.task
@@ -77,7 +88,9 @@ async def test_a_task_carries_ids_the_internal_key_and_a_token_for_the_invoker(s
     assert sent.http_request.url == "https://processor.example/tasks/process"
     assert json.loads(sent.http_request.body) == {"jobId": "job-1", "delivery": 3}
     assert sent.http_request.headers["X-Internal-Api-Key"] == "secret-key"
-    assert sent.http_request.oidc_token.service_account_email == "invoker@demo.iam.gserviceaccount.com"
+    assert (
+        sent.http_request.oidc_token.service_account_email == "invoker@demo.iam.gserviceaccount.com"
+    )
     assert sent.http_request.oidc_token.audience == "https://processor.example"
     assert sent.name == f"{PARENT}/queues/{LANE}/tasks/{cloud_tasks.task_id(task(delivery=3))}"
 
@@ -116,26 +129,36 @@ async def test_tries_are_bounded(service: LocalCloudTasks) -> None:
     assert losing.seen == 4
 
 
-async def test_a_fan_out_is_one_call_for_a_hundred_tasks(service: LocalCloudTasks, deliveries: Deliveries) -> None:
+async def test_a_fan_out_is_one_call_for_a_hundred_tasks(
+    service: LocalCloudTasks, deliveries: Deliveries
+) -> None:
     counted = CountedAnswers()
     async with connected(at(service), [counted]) as queue:
         await queue.enqueue_many([task(f"job-{n}") for n in range(201)])
     await service.engine.advance(timedelta(seconds=5))
-    assert sorted(name for name, _ in counted.calls) == ["BatchCreateTasks", "BatchCreateTasks", "CreateTask"]
+    assert sorted(name for name, _ in counted.calls) == [
+        "BatchCreateTasks",
+        "BatchCreateTasks",
+        "CreateTask",
+    ]
     assert len(deliveries.requests) == 201
 
 
 async def test_a_fan_out_whose_answer_was_lost_makes_each_task_once(
     service: LocalCloudTasks, deliveries: Deliveries
 ) -> None:
-    losing = Losing("BatchCreateTasks", grpc.StatusCode.DEADLINE_EXCEEDED, times=1, carried_out=True)
+    losing = Losing(
+        "BatchCreateTasks", grpc.StatusCode.DEADLINE_EXCEEDED, times=1, carried_out=True
+    )
     async with connected(at(service), [losing]) as queue:
         await queue.enqueue_many([task(f"job-{n}") for n in range(20)])
     await service.engine.advance(timedelta(seconds=5))
     assert (losing.seen, len(deliveries.requests)) == (2, 20)
 
 
-@pytest.mark.parametrize(("lane", "location"), [("nope", "europe-central2"), (LANE, "europe-west9")])
+@pytest.mark.parametrize(
+    ("lane", "location"), [("nope", "europe-central2"), (LANE, "europe-west9")]
+)
 async def test_a_missing_queue_is_named_with_its_location_and_the_script_that_makes_it(
     service: LocalCloudTasks, lane: str, location: str
 ) -> None:
@@ -145,7 +168,9 @@ async def test_a_missing_queue_is_named_with_its_location_and_the_script_that_ma
             queue.enqueue_many([task("a", lane=lane), task("b", lane=lane)]),
         ):
             missing = f"There is no projects/demo/locations/{location}/queues/{lane}"
-            with pytest.raises(QueueError, match=rf"{missing}.*scripts/setup-cloud-tasks-queues\.sh"):
+            with pytest.raises(
+                QueueError, match=rf"{missing}.*scripts/setup-cloud-tasks-queues\.sh"
+            ):
                 await call
 
 

@@ -47,7 +47,11 @@ def loaded_by(code: str, folder: Path) -> list[str]:
         "SCRATCH_DIR": str(folder / "scratch"),
     }
     done = subprocess.run(
-        [sys.executable, "-c", code + WATCHED], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code + WATCHED],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     modules: list[str] = json.loads(done.stdout.splitlines()[-1])
@@ -66,7 +70,9 @@ def loaded_by(code: str, folder: Path) -> list[str]:
 def test_the_first_answer_on_the_embedded_adapters_loads_no_google_library(
     tmp_path: Path, function: str, request_: str, status: int
 ) -> None:
-    code = FIRST_REQUEST.format(function=function, main=FUNCTIONS / "main.py", request=request_, status=status)
+    code = FIRST_REQUEST.format(
+        function=function, main=FUNCTIONS / "main.py", request=request_, status=status
+    )
     assert loaded_by(code, tmp_path) == []
 
 
@@ -82,5 +88,7 @@ def test_the_first_answer_on_the_embedded_adapters_loads_no_google_library(
     ],
     ids=["firestore", "cloud_tasks", "gcs"],
 )
-def test_making_a_google_adapter_loads_nothing_before_its_first_call(tmp_path: Path, making: str) -> None:
+def test_making_a_google_adapter_loads_nothing_before_its_first_call(
+    tmp_path: Path, making: str
+) -> None:
     assert loaded_by(making, tmp_path) == []

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from taskreel_local.emulators import LocalStorage, free_port
+from taskreel_local.emulators.firestore import LocalStorage, free_port
 
 from .calls import Losing
 from .deployed import Deployed, deployed
@@ -52,7 +52,10 @@ async def test_a_picture_is_made_stored_and_fetched_by_its_signed_url(cloud: Dep
     (artifact,) = done["result"]["artifacts"]
     async with httpx.AsyncClient() as anyone:
         fetched = await anyone.get(artifact["url"])
-    assert (len(fetched.content), fetched.headers["content-type"]) == (artifact["bytes"], artifact["contentType"])
+    assert (len(fetched.content), fetched.headers["content-type"]) == (
+        artifact["bytes"],
+        artifact["contentType"],
+    )
     assert Image.open(BytesIO(fetched.content)).size == (128, 64)
 
 
@@ -65,7 +68,9 @@ async def test_ten_that_want_the_last_credits_at_once_start_one_job(cloud: Deplo
     spent = {"prompts": ["x"] * 97, "options": {"studio": {"mode": "noop"}}}
     assert (await cloud.api.post("/api/jobs/batch-generation", json=spent)).status_code == 202
     three = {"prompts": ["x"] * 3, "options": {"studio": {"mode": "noop"}}}
-    answers = await asyncio.gather(*(cloud.api.post("/api/jobs/batch-generation", json=three) for _ in range(10)))
+    answers = await asyncio.gather(
+        *(cloud.api.post("/api/jobs/batch-generation", json=three) for _ in range(10))
+    )
     assert sorted(answer.status_code for answer in answers) == [202] + [402] * 9
     await cloud.deliveries(2)
     balance = (await cloud.api.get("/api/credits")).json()
@@ -74,14 +79,20 @@ async def test_ten_that_want_the_last_credits_at_once_start_one_job(cloud: Deplo
 
 async def test_one_idempotency_key_at_once_is_one_job(cloud: Deployed) -> None:
     headers = {"Idempotency-Key": '"once"'}
-    answers = await asyncio.gather(*(cloud.api.post(IMAGE, json=NOOP, headers=headers) for _ in range(8)))
+    answers = await asyncio.gather(
+        *(cloud.api.post(IMAGE, json=NOOP, headers=headers) for _ in range(8))
+    )
     assert all(answer.is_success for answer in answers)
     assert sum("idempotency-replayed" in answer.headers for answer in answers) == 7
     assert len({answer.json()["jobId"] for answer in answers}) == 1
-    assert (await cloud.api.get("/api/jobs")).json()["jobs"] == [await read(cloud, answers[0].json())]
+    assert (await cloud.api.get("/api/jobs")).json()["jobs"] == [
+        await read(cloud, answers[0].json())
+    ]
 
 
-async def test_a_submit_while_cloud_tasks_is_down_is_accepted_and_swept_later(cloud: Deployed, outage: Losing) -> None:
+async def test_a_submit_while_cloud_tasks_is_down_is_accepted_and_swept_later(
+    cloud: Deployed, outage: Losing
+) -> None:
     outage.left = 99
     answer = await cloud.api.post(IMAGE, json=NOOP)
     assert (answer.status_code, cloud.delivered) == (202, [])

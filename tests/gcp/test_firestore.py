@@ -13,12 +13,12 @@ import pytest
 from google.cloud.firestore_v1.types import document, firestore, write
 
 from taskreel.adapters.gcp import channel
+from taskreel.adapters.gcp.error_advice import Service, advice
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.gcp.firestore.codec import decode_fields, encode_fields
-from taskreel.adapters.gcp.mending import Service, advice
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
 from taskreel.ports import Document, Increment, Query, Transaction
-from taskreel_local.emulators import firestore_emulator, free_port
+from taskreel_local.emulators.firestore import firestore_emulator, free_port
 
 from .calls import CountedAnswers, CountedStreams, Losing, silent_server
 
@@ -60,7 +60,9 @@ async def test_a_transaction_runs_again_when_what_it_read_has_changed(new_store:
     assert (seen, await read(store, "a")) == ([1, 10], {"n": 11})
 
 
-async def test_it_runs_again_when_a_document_read_as_absent_has_come_to_be(new_store: NewStore) -> None:
+async def test_it_runs_again_when_a_document_read_as_absent_has_come_to_be(
+    new_store: NewStore,
+) -> None:
     store, other = new_store(), new_store()
     seen = []
 
@@ -91,7 +93,9 @@ async def test_a_document_read_and_not_written_does_not_run_it_again(new_store: 
     assert len(runs) == 1
 
 
-async def test_reading_a_document_twice_in_a_transaction_gives_the_same(new_store: NewStore) -> None:
+async def test_reading_a_document_twice_in_a_transaction_gives_the_same(
+    new_store: NewStore,
+) -> None:
     store, other = new_store(), new_store()
     await put(store, "a", {"n": 1})
 
@@ -116,7 +120,9 @@ async def test_an_endless_conflict_is_given_up(new_store: NewStore) -> None:
         await store.transaction(always_late)
 
 
-async def test_of_a_stale_version_and_a_changed_reading_the_reading_decides_first(new_store: NewStore) -> None:
+async def test_of_a_stale_version_and_a_changed_reading_the_reading_decides_first(
+    new_store: NewStore,
+) -> None:
     store, other = new_store(), new_store()
     await put(store, "a", {"n": 1})
     await put(store, "b", {"n": 1})
@@ -156,7 +162,9 @@ async def test_a_creation_whose_answer_was_lost_is_not_mistaken_for_a_conflict(
     assert (losing.seen, await read(account, "account")) == (2, {"held": 3})
 
 
-async def test_a_versioned_write_whose_answer_was_lost_is_not_mistaken_for_a_conflict(new_store: NewStore) -> None:
+async def test_a_versioned_write_whose_answer_was_lost_is_not_mistaken_for_a_conflict(
+    new_store: NewStore,
+) -> None:
     losing = Losing("Commit", UNAVAILABLE, times=1, carried_out=True)
     store, plain = new_store([losing]), new_store()
     await put(plain, "a", {"fence": 1})
@@ -169,7 +177,9 @@ async def test_a_versioned_write_whose_answer_was_lost_is_not_mistaken_for_a_con
     assert await read(plain, "a") == {"fence": 2}
 
 
-async def test_somebody_else_s_document_is_still_a_conflict_after_a_lost_answer(new_store: NewStore) -> None:
+async def test_somebody_else_s_document_is_still_a_conflict_after_a_lost_answer(
+    new_store: NewStore,
+) -> None:
     store = new_store([Losing("Commit", UNAVAILABLE, times=1, carried_out=False)])
     await put(new_store(), "job", {"by": "other"})
 
@@ -181,7 +191,9 @@ async def test_somebody_else_s_document_is_still_a_conflict_after_a_lost_answer(
 
 
 @pytest.mark.parametrize("carried_out", [True, False])
-async def test_increments_alone_are_never_sent_twice(new_store: NewStore, *, carried_out: bool) -> None:
+async def test_increments_alone_are_never_sent_twice(
+    new_store: NewStore, *, carried_out: bool
+) -> None:
     losing = Losing("Commit", UNAVAILABLE, times=1, carried_out=carried_out)
     store, plain = new_store([losing]), new_store()
     await put(plain, "a", {"n": 0})
@@ -197,13 +209,17 @@ async def test_increments_alone_are_never_sent_twice(new_store: NewStore, *, car
 @pytest.mark.parametrize(
     "code", [grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED]
 )
-async def test_a_commit_that_the_server_gave_up_is_tried_again(new_store: NewStore, code: grpc.StatusCode) -> None:
+async def test_a_commit_that_the_server_gave_up_is_tried_again(
+    new_store: NewStore, code: grpc.StatusCode
+) -> None:
     losing = Losing("Commit", code, times=3, carried_out=False)
     await put(new_store([losing]), "a", {"n": 1})
     assert losing.seen == 4
 
 
-async def test_a_missing_document_is_told_apart_from_a_missing_database(new_store: NewStore) -> None:
+async def test_a_missing_document_is_told_apart_from_a_missing_database(
+    new_store: NewStore,
+) -> None:
     store = new_store()
 
     async def update(tx: Transaction) -> None:
@@ -213,7 +229,9 @@ async def test_a_missing_document_is_told_apart_from_a_missing_database(new_stor
         await store.transaction(update)
 
 
-async def test_a_plain_write_that_was_lost_and_then_contended_is_still_written(new_store: NewStore) -> None:
+async def test_a_plain_write_that_was_lost_and_then_contended_is_still_written(
+    new_store: NewStore,
+) -> None:
     lost = Losing("Commit", UNAVAILABLE, times=1, carried_out=False)
     contended = Losing("Commit", grpc.StatusCode.ABORTED, times=1, carried_out=False)
     store = new_store([lost, contended])
@@ -251,7 +269,9 @@ async def test_a_transaction_that_writes_nothing_commits_nothing(new_store: NewS
     assert answers.calls == []
 
 
-async def test_fifty_that_race_for_one_document_read_it_three_times_each_at_most(new_store: NewStore) -> None:
+async def test_fifty_that_race_for_one_document_read_it_three_times_each_at_most(
+    new_store: NewStore,
+) -> None:
     answers, streams = CountedAnswers(), CountedStreams()
     store = new_store([answers, streams])
     await put(store, "a", {"n": 0})
@@ -294,7 +314,9 @@ async def test_a_watch_goes_on_over_a_restart_of_firestore() -> None:
 
 async def test_a_watch_goes_on_after_a_message_that_cannot_be_read() -> None:
     change = write.DocumentChange(
-        document=document.Document(name="projects/p/databases/(default)/documents/rows/a", fields={}),
+        document=document.Document(
+            name="projects/p/databases/(default)/documents/rows/a", fields={}
+        ),
         target_ids=[1],
     )
     readable = firestore.ListenResponse.serialize(firestore.ListenResponse(document_change=change))
@@ -328,12 +350,28 @@ FIRESTORE = Service(
 @pytest.mark.parametrize(
     ("code", "details", "command"),
     [
-        ("FAILED_PRECONDITION", "The query requires an index. You can create it here: https://c", "scripts/provision"),
-        ("PERMISSION_DENIED", "Cloud Firestore API has not been used in project 1 before or it is disabled.", "enable"),
+        (
+            "FAILED_PRECONDITION",
+            "The query requires an index. You can create it here: https://c",
+            "scripts/provision",
+        ),
+        (
+            "PERMISSION_DENIED",
+            "Cloud Firestore API has not been used in project 1 before or it is disabled.",
+            "enable",
+        ),
         ("PERMISSION_DENIED", "Missing or insufficient permissions.", "roles/datastore.user"),
         ("NOT_FOUND", "The database (default) does not exist for project p.", "scripts/provision"),
-        ("UNAUTHENTICATED", "Request had invalid authentication credentials.", "scripts/setup-local-auth.sh"),
-        ("UNAVAILABLE", "Getting metadata from plugin failed with error: invalid_grant", "scripts/setup-local-auth.sh"),
+        (
+            "UNAUTHENTICATED",
+            "Request had invalid authentication credentials.",
+            "scripts/setup-local-auth.sh",
+        ),
+        (
+            "UNAVAILABLE",
+            "Getting metadata from plugin failed with error: invalid_grant",
+            "scripts/setup-local-auth.sh",
+        ),
         ("RESOURCE_EXHAUSTED", "Quota exceeded.", "scripts/doctor"),
         ("UNAVAILABLE", "failed to connect to all addresses", "scripts/doctor"),
     ],
@@ -351,12 +389,18 @@ async def test_an_emulator_that_is_down_says_how_to_start_it() -> None:
     await store.close()
 
 
-async def test_a_firestore_that_hangs_is_given_up_within_the_time_of_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_firestore_that_hangs_is_given_up_within_the_time_of_one_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(channel, "TRY_SECONDS", 0.4)
     monkeypatch.setattr(channel, "CALL_SECONDS", 1.0)
     async with silent_server() as (address, heard):
         store = FirestoreStore("p", emulator=address)
-        for call in (store.get("rows", "a"), store.query(Query(collection="rows")), put(store, "a", {"n": 1})):
+        for call in (
+            store.get("rows", "a"),
+            store.query(Query(collection="rows")),
+            put(store, "a", {"n": 1}),
+        ):
             heard.clear()
             began = time.monotonic()
             with pytest.raises(StoreError, match="DEADLINE_EXCEEDED"):
@@ -366,7 +410,9 @@ async def test_a_firestore_that_hangs_is_given_up_within_the_time_of_one_call(mo
         await store.close()
 
 
-async def test_without_credentials_the_answer_is_how_to_get_some(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_credentials_the_answer_is_how_to_get_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent/key.json")
     with pytest.raises(StoreError, match=r"scripts/setup-local-auth\.sh"):
         await FirestoreStore("p").get("rows", "a")

@@ -22,7 +22,7 @@ from google.auth.credentials import Credentials
 from taskreel.adapters.gcp.gcs import CloudStorage
 from taskreel.adapters.gcp.signing import IamSigner
 from taskreel.domain.errors import NotFoundError, StoreError
-from taskreel_local.emulators import LocalStorage, free_port
+from taskreel_local.emulators.firestore import LocalStorage, free_port
 
 HOUR = timedelta(hours=1)
 
@@ -42,7 +42,11 @@ async def fetch(url: str, method: str = "GET", **options: Any) -> httpx.Response
 
 async def test_anyone_may_get_a_signed_url(blobs: CloudStorage) -> None:
     answer = await fetch(await blobs.signed_url("a b/ü.png", expires_in=HOUR))
-    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"picture", "image/png")
+    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (
+        200,
+        b"picture",
+        "image/png",
+    )
     assert "content-disposition" not in answer.headers
 
 
@@ -55,7 +59,11 @@ async def test_a_signed_url_may_name_the_file_to_save(blobs: CloudStorage) -> No
 async def test_a_signed_url_serves_ranges_so_that_players_can_seek(blobs: CloudStorage) -> None:
     url = await blobs.signed_url("a b/ü.png", expires_in=HOUR)
     answer = await fetch(url, headers={"Range": "bytes=2-4"})
-    assert (answer.status_code, answer.content, answer.headers["content-range"]) == (206, b"ctu", "bytes 2-4/7")
+    assert (answer.status_code, answer.content, answer.headers["content-range"]) == (
+        206,
+        b"ctu",
+        "bytes 2-4/7",
+    )
 
 
 async def test_a_signed_url_is_for_one_object_and_one_method(blobs: CloudStorage) -> None:
@@ -78,7 +86,9 @@ async def test_a_signed_url_lasts_seven_days_at_most(blobs: CloudStorage) -> Non
     assert (await fetch(url)).status_code == 200
 
 
-async def test_an_upload_of_a_file_is_resumable_when_it_is_large(blobs: CloudStorage, tmp_path: Path) -> None:
+async def test_an_upload_of_a_file_is_resumable_when_it_is_large(
+    blobs: CloudStorage, tmp_path: Path
+) -> None:
     film = tmp_path / "film.mp4"
     film.write_bytes(bytes(range(256)) * 40_000)
     await blobs.put("film.mp4", film, content_type="video/mp4")
@@ -110,7 +120,9 @@ async def test_a_missing_bucket_names_the_script_that_makes_it(local_storage: Lo
     await cloud.close()
 
 
-async def test_without_credentials_the_answer_is_how_to_get_some(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_credentials_the_answer_is_how_to_get_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent/key.json")
     with pytest.raises(StoreError, match=r"scripts/setup-local-auth\.sh"):
         await CloudStorage("bucket").info("a")
@@ -147,7 +159,9 @@ def iam(local_storage: LocalStorage) -> Iterator[str]:
             self.send_response(200 if allowed else 403)
             self.end_headers()
             signature = private.sign(base64.b64decode(body["payload"]), PKCS1v15(), SHA256())
-            self.wfile.write(json.dumps({"signedBlob": base64.b64encode(signature).decode()}).encode())
+            self.wfile.write(
+                json.dumps({"signedBlob": base64.b64encode(signature).decode()}).encode()
+            )
 
         def log_message(self, *_: object) -> None: ...
 
@@ -160,7 +174,9 @@ def iam(local_storage: LocalStorage) -> Iterator[str]:
     server.server_close()
 
 
-async def test_without_a_key_file_urls_are_signed_by_iam(local_storage: LocalStorage, bucket: str, iam: str) -> None:
+async def test_without_a_key_file_urls_are_signed_by_iam(
+    local_storage: LocalStorage, bucket: str, iam: str
+) -> None:
     cloud = CloudStorage(bucket, emulator=local_storage.url)
     await cloud.put("a.png", b"picture", content_type="image/png")
     assert cloud._bucket is not None

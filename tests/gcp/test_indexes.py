@@ -33,19 +33,26 @@ class Recorded:
         self.shapes.add(Shape.of(query))
         return await self.store.query(query)
 
-    async def aggregate(self, query: Query, /, *, total: Sequence[str] = ()) -> dict[str, int | float]:
+    async def aggregate(
+        self, query: Query, /, *, total: Sequence[str] = ()
+    ) -> dict[str, int | float]:
         self.shapes.add(Shape.of(query, total))
         return await self.store.aggregate(query, total=total)
 
 
 @pytest.fixture
-async def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[World, set[Shape]]]:
+async def recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[World, set[Shape]]]:
     shapes: set[Shape] = set()
     async with running(tmp_path, monkeypatch, wrap=lambda store: Recorded(store, shapes)) as world:
         yield world, shapes
 
 
-PLAIN = {"type": "image-generation", "payload": {"prompt": "a kite", "options": {"studio": {"mode": "noop"}}}}
+PLAIN = {
+    "type": "image-generation",
+    "payload": {"prompt": "a kite", "options": {"studio": {"mode": "noop"}}},
+}
 PIPELINE = {
     "steps": {
         "first": {**PLAIN, "forEach": ["a", "b"]},
@@ -71,13 +78,22 @@ async def every_query(world: World) -> None:
 
 
 async def lists(client: httpx.AsyncClient, fixed: dict[str, str]) -> None:
-    narrow = {"status": "COMPLETED", "jobType": "image-generation", "projectId": "p", "parentId": "job_1"}
-    for some in itertools.chain.from_iterable(itertools.combinations(narrow.items(), n) for n in range(5)):
+    narrow = {
+        "status": "COMPLETED",
+        "jobType": "image-generation",
+        "projectId": "p",
+        "parentId": "job_1",
+    }
+    for some in itertools.chain.from_iterable(
+        itertools.combinations(narrow.items(), n) for n in range(5)
+    ):
         answer = await client.get("/api/jobs", params={**dict(some), **fixed, "limit": 1})
         assert answer.is_success, answer.text
 
 
-async def test_every_query_is_served_by_the_declared_indexes(recorded: tuple[World, set[Shape]]) -> None:
+async def test_every_query_is_served_by_the_declared_indexes(
+    recorded: tuple[World, set[Shape]],
+) -> None:
     world, shapes = recorded
     await every_query(world)
     declared = Declared.read()
@@ -99,16 +115,31 @@ def test_no_index_of_several_fields_starts_with_a_time() -> None:
 @pytest.mark.parametrize(
     ("query", "served"),
     [
-        (Query(collection="jobs", where=(("userId", "==", "a"),), order=(("createdAt", "desc"),)), True),
-        (Query(collection="jobs", where=(("userId", "==", "a"),), order=(("createdAt", "asc"),)), True),
+        (
+            Query(
+                collection="jobs", where=(("userId", "==", "a"),), order=(("createdAt", "desc"),)
+            ),
+            True,
+        ),
+        (
+            Query(collection="jobs", where=(("userId", "==", "a"),), order=(("createdAt", "asc"),)),
+            True,
+        ),
         (Query(collection="jobs", order=(("createdAt", "desc"),)), False),
         (Query(collection="jobs", where=(("wakeAt", "<=", 1),), order=(("wakeAt", "asc"),)), False),
-        (Query(collection="jobs", where=(("userId", "==", "a"),), order=(("updatedAt", "desc"),)), False),
+        (
+            Query(
+                collection="jobs", where=(("userId", "==", "a"),), order=(("updatedAt", "desc"),)
+            ),
+            False,
+        ),
         (Query(collection="jobs", where=(("userId", "==", "a"), ("status", "==", "b"))), True),
         (Query(collection="jobs", where=(("payload", "==", "a"),)), False),
         (
             Query(
-                collection="ledger", where=(("userId", "==", "a"), ("kind", "==", "b")), order=(("createdAt", "desc"),)
+                collection="ledger",
+                where=(("userId", "==", "a"), ("kind", "==", "b")),
+                order=(("createdAt", "desc"),),
             ),
             False,
         ),

@@ -10,15 +10,19 @@ from typing import Any
 import pytest
 
 from functions.market import KITE, in_place_of_providers
-from taskreel_local.cost import BOUGHT, LOOKS, PLAIN_JOB, POLL, STATUS_READ, SWEEP, Operations
-from taskreel_local.emulators import LocalStorage
+from taskreel_local.cli.cost import BOUGHT, LOOKS, PLAIN_JOB, POLL, STATUS_READ, SWEEP, Operations
+from taskreel_local.emulators.firestore import LocalStorage
 
 from .calls import Bill
 from .deployed import Deployed, deployed
 
 pytestmark = pytest.mark.emulator
 
-PLAIN = {"prompt": "a kite", "provider": "studio", "options": {"width": 64, "height": 64, "studio": {"mode": "noop"}}}
+PLAIN = {
+    "prompt": "a kite",
+    "provider": "studio",
+    "options": {"width": 64, "height": 64, "studio": {"mode": "noop"}},
+}
 
 SAID = {"text": "Hello.", "provider": "elevenlabs"}
 
@@ -48,10 +52,14 @@ async def finished(cloud: Deployed, count: int = 1) -> list[str]:
 def as_priced(counted: Bill, priced: Operations) -> None:
     """A dispatch is an operation too."""
     found = (counted.reads, counted.writes, 2 * counted.task_creations)
-    assert found == (priced.reads, priced.writes, priced.task_operations), "`taskreel cost` counts otherwise"
+    assert found == (priced.reads, priced.writes, priced.task_operations), (
+        "`taskreel cost` counts otherwise"
+    )
 
 
-async def test_a_plain_job_is_four_reads_six_writes_and_two_task_operations(cloud: Deployed, bill: Bill) -> None:
+async def test_a_plain_job_is_four_reads_six_writes_and_two_task_operations(
+    cloud: Deployed, bill: Bill
+) -> None:
     await finished(cloud)  # the user's first job also opens the account
     bill.clear()
     (job_id,) = await finished(cloud)
@@ -64,7 +72,9 @@ async def test_a_plain_job_is_four_reads_six_writes_and_two_task_operations(clou
     as_priced(counted, PLAIN_JOB)
 
 
-@pytest.mark.parametrize("case", [("bfl", KITE, "image-generation", 2), ("elevenlabs", SAID, "audio-synthesis", 0)])
+@pytest.mark.parametrize(
+    "case", [("bfl", KITE, "image-generation", 2), ("elevenlabs", SAID, "audio-synthesis", 0)]
+)
 async def test_a_job_at_a_provider_costs_what_is_priced(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -76,7 +86,9 @@ async def test_a_job_at_a_provider_costs_what_is_priced(
     provider, body, job_type, polls = case
     stand_ins = in_place_of_providers(monkeypatch, provider)
     stand_ins.fakes[provider].polls = polls - 1  # then it is ready
-    async with deployed(tmp_path, monkeypatch, firestore_address, local_storage, bill.interceptors, stand_ins) as cloud:
+    async with deployed(
+        tmp_path, monkeypatch, firestore_address, local_storage, bill.interceptors, stand_ins
+    ) as cloud:
         await finished(cloud)
         bill.clear()
         answer = await cloud.api.post(f"/api/jobs/{job_type}", json=body)
@@ -121,9 +133,13 @@ async def test_a_balance_is_one_read(cloud: Deployed, bill: Bill) -> None:
 
 async def test_cancelling_reads_the_job_once_and_commits_once(cloud: Deployed, bill: Bill) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    answer = await cloud.api.post("/api/jobs/image-generation", json={**PLAIN, "scheduleAt": tomorrow})
+    answer = await cloud.api.post(
+        "/api/jobs/image-generation", json={**PLAIN, "scheduleAt": tomorrow}
+    )
     bill.clear()
-    assert (await cloud.api.delete(f"/api/jobs/image-generation/{answer.json()['jobId']}")).is_success
+    assert (
+        await cloud.api.delete(f"/api/jobs/image-generation/{answer.json()['jobId']}")
+    ).is_success
     assert bill.reads <= 2
     assert bill.writes <= 3
 
@@ -140,6 +156,8 @@ async def test_a_repeated_delivery_is_one_read(cloud: Deployed, bill: Bill) -> N
     (job_id,) = await finished(cloud)
     bill.clear()
     key = {"X-Internal-Api-Key": "the-internal-key-of-these-tests"}
-    answer = await cloud.processor.post("/tasks/process", json={"jobId": job_id, "delivery": 1}, headers=key)
+    answer = await cloud.processor.post(
+        "/tasks/process", json={"jobId": job_id, "delivery": 1}, headers=key
+    )
     assert answer.is_success
     assert (bill.reads, bill.writes) == (1, 0)

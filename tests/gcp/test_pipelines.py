@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from taskreel_local.emulators import LocalStorage
+from taskreel_local.emulators.firestore import LocalStorage
 
 from .deployed import Deployed, deployed
 
@@ -32,7 +32,10 @@ async def ended(cloud: Deployed, answer: httpx.Response) -> dict[str, Any]:
 
 
 async def test_forty_replays_in_a_row_find_what_the_first_job_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, firestore_address: str, local_storage: LocalStorage
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    firestore_address: str,
+    local_storage: LocalStorage,
 ) -> None:
     async with deployed(tmp_path, monkeypatch, firestore_address, local_storage) as cloud:
         job = await ended(cloud, await cloud.api.post(PIPELINE, json={"steps": {"one": STEP}}))
@@ -43,12 +46,20 @@ async def test_forty_replays_in_a_row_find_what_the_first_job_made(
 
 
 async def test_a_pipeline_shows_its_steps_in_order_and_lists_its_jobs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, firestore_address: str, local_storage: LocalStorage
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    firestore_address: str,
+    local_storage: LocalStorage,
 ) -> None:
     async with deployed(tmp_path, monkeypatch, firestore_address, local_storage) as cloud:
         steps = {"zebra": STEP, "ape": {**STEP, "after": ["zebra"]}}
         job = await ended(cloud, await cloud.api.post(PIPELINE, json={"steps": steps}))
-        assert [(step["name"], step["status"]) for step in job["steps"]] == [("zebra", "done"), ("ape", "done")]
-        listed = (await cloud.api.get("/api/jobs", params={"parentId": job["jobId"]})).json()["jobs"]
+        assert [(step["name"], step["status"]) for step in job["steps"]] == [
+            ("zebra", "done"),
+            ("ape", "done"),
+        ]
+        listed = (await cloud.api.get("/api/jobs", params={"parentId": job["jobId"]})).json()[
+            "jobs"
+        ]
         places = sorted((one["step"], one["index"]) for one in listed)
         assert places == [("ape", 0), ("ape", 1), ("zebra", 0), ("zebra", 1)]

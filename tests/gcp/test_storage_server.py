@@ -20,15 +20,19 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
 
 from taskreel.adapters.gcp.gcs import CloudStorage
-from taskreel_local.emulators import LocalStorage, storage_emulator
-from taskreel_local.storage import StorageServer
+from taskreel_local.emulators.firestore import LocalStorage, storage_emulator
+from taskreel_local.emulators.storage import StorageServer
 
 CHUNK = 256 * 1024
 
 
 @pytest.fixture
 def client(local_storage: LocalStorage) -> Client:
-    return Client("demo", credentials=AnonymousCredentials(), client_options={"api_endpoint": local_storage.url})
+    return Client(
+        "demo",
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": local_storage.url},
+    )
 
 
 @pytest.fixture
@@ -41,7 +45,9 @@ def google(client: Client, bucket: str) -> Any:
 async def http() -> AsyncIterator[httpx.AsyncClient]:
     """A server of its own with one bucket, without a port."""
     server = StorageServer(buckets=["b"])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(server.app()), base_url="http://storage.test") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(server.app()), base_url="http://storage.test"
+    ) as client:
         yield client
 
 
@@ -126,8 +132,16 @@ def test_a_listing_pages_through_names_and_folds_folders(google: Any) -> None:
         names += [blob.name for blob in page]
         folders += page.prefixes
     assert (names, folders) == (["a", "e"], ["b/", "d/"])
-    assert [blob.name for blob in google.list_blobs(prefix="b/", page_size=1)] == ["b/1", "b/2", "b/c/3"]
-    assert [blob.name for blob in google.list_blobs(start_offset="b/2", end_offset="e")] == ["b/2", "b/c/3", "d/4"]
+    assert [blob.name for blob in google.list_blobs(prefix="b/", page_size=1)] == [
+        "b/1",
+        "b/2",
+        "b/c/3",
+    ]
+    assert [blob.name for blob in google.list_blobs(start_offset="b/2", end_offset="e")] == [
+        "b/2",
+        "b/c/3",
+        "d/4",
+    ]
 
 
 def test_an_upload_in_chunks_of_unknown_length_arrives_whole(google: Any) -> None:
@@ -136,8 +150,14 @@ def test_an_upload_in_chunks_of_unknown_length_arrives_whole(google: Any) -> Non
     with blob.open("wb", ignore_flush=True) as file:
         for start in range(0, len(content), 100_000):
             file.write(content[start : start + 100_000])
-    assert google.blob("streamed").download_as_bytes(start=CHUNK, end=CHUNK + 9) == content[CHUNK : CHUNK + 10]
-    assert google.get_blob("streamed").md5_hash == base64.b64encode(hashlib.md5(content).digest()).decode()  # noqa: S324 - the service's own choice
+    assert (
+        google.blob("streamed").download_as_bytes(start=CHUNK, end=CHUNK + 9)
+        == content[CHUNK : CHUNK + 10]
+    )
+    assert (
+        google.get_blob("streamed").md5_hash
+        == base64.b64encode(hashlib.md5(content).digest()).decode()  # noqa: S324 - Cloud Storage's checksum, not a secret
+    )
 
 
 def test_an_upload_whose_checksum_is_wrong_is_refused(google: Any) -> None:
@@ -166,7 +186,9 @@ def test_a_bucket_is_made_changed_and_removed_only_when_empty(client: Client) ->
 
 
 async def begin(http: httpx.AsyncClient, name: str = "a", **params: str) -> str:
-    answer = await http.post("/upload/storage/v1/b/b/o", params={"uploadType": "resumable", "name": name, **params})
+    answer = await http.post(
+        "/upload/storage/v1/b/b/o", params={"uploadType": "resumable", "name": name, **params}
+    )
     assert answer.status_code == 200
     return answer.headers["location"]
 
@@ -174,7 +196,9 @@ async def begin(http: httpx.AsyncClient, name: str = "a", **params: str) -> str:
 async def test_an_interrupted_upload_goes_on_where_it_was(http: httpx.AsyncClient) -> None:
     session = await begin(http)
     content = bytes(CHUNK) + b"the rest"
-    part = await http.put(session, content=content[: CHUNK + 4], headers={"Content-Range": f"bytes 0-{CHUNK + 3}/*"})
+    part = await http.put(
+        session, content=content[: CHUNK + 4], headers={"Content-Range": f"bytes 0-{CHUNK + 3}/*"}
+    )
     assert (part.status_code, part.headers["range"]) == (308, f"bytes=0-{CHUNK - 1}")
     asked = await http.put(session, headers={"Content-Range": f"bytes */{len(content)}"})
     assert (asked.status_code, asked.headers["range"]) == (308, f"bytes=0-{CHUNK - 1}")
@@ -190,7 +214,9 @@ async def test_a_gap_in_an_upload_is_refused(http: httpx.AsyncClient) -> None:
     assert answer.status_code == 503
 
 
-async def test_the_conditions_of_an_upload_are_asked_again_at_its_end(http: httpx.AsyncClient) -> None:
+async def test_the_conditions_of_an_upload_are_asked_again_at_its_end(
+    http: httpx.AsyncClient,
+) -> None:
     session = await begin(http, ifGenerationMatch="0")
     await http.post("/upload/storage/v1/b/b/o?uploadType=media&name=a", content=b"faster")
     assert (await http.put(session, content=b"slow")).status_code == 412
@@ -204,7 +230,9 @@ async def test_a_cancelled_upload_is_gone(http: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"--edge\r\n", b"\r\n\r\n--edge", bytes(range(256))])
-async def test_a_multipart_upload_may_contain_anything(http: httpx.AsyncClient, content: bytes) -> None:
+async def test_a_multipart_upload_may_contain_anything(
+    http: httpx.AsyncClient, content: bytes
+) -> None:
     head = b'--edge\r\nContent-Type: application/json\r\n\r\n{"name": "a"}\r\n--edge\r\nContent-Type: image/png\r\n\r\n'
     answer = await http.post(
         "/upload/storage/v1/b/b/o?uploadType=multipart",
@@ -226,7 +254,9 @@ async def test_a_multipart_upload_may_contain_anything(http: httpx.AsyncClient, 
         ("lines=1-2", 200, b"0123456789"),
     ],
 )
-async def test_ranges(http: httpx.AsyncClient, wanted: str, status: int, content: bytes | None) -> None:
+async def test_ranges(
+    http: httpx.AsyncClient, wanted: str, status: int, content: bytes | None
+) -> None:
     await http.post("/upload/storage/v1/b/b/o?uploadType=media&name=a", content=b"0123456789")
     answer = await http.get("/storage/v1/b/b/o/a?alt=media", headers={"Range": wanted})
     assert answer.status_code == status
@@ -234,7 +264,9 @@ async def test_ranges(http: httpx.AsyncClient, wanted: str, status: int, content
 
 
 async def test_a_reader_who_has_the_newest_is_told_so(http: httpx.AsyncClient) -> None:
-    made = (await http.post("/upload/storage/v1/b/b/o?uploadType=media&name=a", content=b"x")).json()
+    made = (
+        await http.post("/upload/storage/v1/b/b/o?uploadType=media&name=a", content=b"x")
+    ).json()
     unchanged = await http.get(f"/storage/v1/b/b/o/a?ifGenerationNotMatch={made['generation']}")
     assert unchanged.status_code == 304
 
@@ -262,7 +294,9 @@ async def test_what_cannot_be_done_is_refused_as_the_service_does(
     assert answer.text
 
 
-async def test_a_url_with_unsigned_service_headers_is_refused(local_storage: LocalStorage, bucket: str) -> None:
+async def test_a_url_with_unsigned_service_headers_is_refused(
+    local_storage: LocalStorage, bucket: str
+) -> None:
     cloud = CloudStorage(bucket, emulator=local_storage.url, signing_key=local_storage.signing_key)
     await cloud.put("a", b"x", content_type="text/plain")
     url = await cloud.signed_url("a", expires_in=timedelta(minutes=1))
@@ -291,7 +325,9 @@ def test_a_folder_keeps_everything_over_a_restart(tmp_path: Path) -> None:
 
 
 @pytest.mark.emulator
-def test_gcloud_storage_works_against_it(local_storage: LocalStorage, bucket: str, tmp_path: Path) -> None:
+def test_gcloud_storage_works_against_it(
+    local_storage: LocalStorage, bucket: str, tmp_path: Path
+) -> None:
     if shutil.which("gcloud") is None:
         if os.environ.get("CI"):
             pytest.fail("gcloud is not installed")
@@ -308,7 +344,11 @@ def test_gcloud_storage_works_against_it(local_storage: LocalStorage, bucket: st
 
     def gcloud(*words: str) -> str:
         done = subprocess.run(
-            ["gcloud", "storage", *words], env=environment, capture_output=True, text=True, check=False
+            ["gcloud", "storage", *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

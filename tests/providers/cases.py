@@ -53,14 +53,28 @@ class Case:
         return generation(folder, self.capability, model, {**self.params, **params}, self.pictures)
 
 
-VERTEX_URL = "https://us-central1-aiplatform.googleapis.com/v1beta1/projects/p1/locations/us-central1"
+VERTEX_URL = (
+    "https://us-central1-aiplatform.googleapis.com/v1beta1/projects/p1/locations/us-central1"
+)
 IMAGE = {"prompt": "A lighthouse in a storm", "width": 1024, "height": 768, "seed": 7}
-VIDEO = {"prompt": "Waves breaking", "width": 1280, "height": 720, "duration": 5.0, "fps": 30, "seed": 7}
-WORDS = {"prompt": "A script about a lamp", "schema": {"type": "object", "properties": {"title": {"type": "string"}}}}
+VIDEO = {
+    "prompt": "Waves breaking",
+    "width": 1280,
+    "height": 720,
+    "duration": 5.0,
+    "fps": 30,
+    "seed": 7,
+}
+WORDS = {
+    "prompt": "A script about a lamp",
+    "schema": {"type": "object", "properties": {"title": {"type": "string"}}},
+}
 SAID = {"text": "The lamp is lit."}
 
 CASES = (
-    Case(name="bfl", provider="bfl", capability=Capability.IMAGE, model="flux-1.1-pro", params=IMAGE),
+    Case(
+        name="bfl", provider="bfl", capability=Capability.IMAGE, model="flux-1.1-pro", params=IMAGE
+    ),
     Case(
         name="runway",
         provider="runway",
@@ -71,7 +85,12 @@ CASES = (
         cancels=True,
     ),
     Case(
-        name="stability", provider="stability", capability=Capability.IMAGE, model="core", params=IMAGE, pending=False
+        name="stability",
+        provider="stability",
+        capability=Capability.IMAGE,
+        model="core",
+        params=IMAGE,
+        pending=False,
     ),
     Case(
         name="stability upscale",
@@ -82,11 +101,28 @@ CASES = (
         pictures=1,
     ),
     Case(
-        name="openai", provider="openai", capability=Capability.IMAGE, model="gpt-image-2", params=IMAGE, pending=False
+        name="openai",
+        provider="openai",
+        capability=Capability.IMAGE,
+        model="gpt-image-2",
+        params=IMAGE,
+        pending=False,
     ),
-    Case(name="openai text", provider="openai", capability=Capability.TEXT, model="gpt", params=WORDS, cancels=True),
     Case(
-        name="openai speech", provider="openai", capability=Capability.SPEECH, model="tts-1", params=SAID, pending=False
+        name="openai text",
+        provider="openai",
+        capability=Capability.TEXT,
+        model="gpt",
+        params=WORDS,
+        cancels=True,
+    ),
+    Case(
+        name="openai speech",
+        provider="openai",
+        capability=Capability.SPEECH,
+        model="tts-1",
+        params=SAID,
+        pending=False,
     ),
     Case(
         name="gemini",
@@ -97,10 +133,37 @@ CASES = (
         pictures=1,
         pending=False,
     ),
-    Case(name="gemini text", provider="google", capability=Capability.TEXT, model="", params=WORDS, pending=False),
-    Case(name="veo", provider="google", capability=Capability.VIDEO, model="veo-3", params=VIDEO, pictures=2),
-    Case(name="veo on vertex", provider="google", capability=Capability.VIDEO, model="veo-3", params=VIDEO),
-    Case(name="elevenlabs", provider="elevenlabs", capability=Capability.SPEECH, model="", params=SAID, pending=False),
+    Case(
+        name="gemini text",
+        provider="google",
+        capability=Capability.TEXT,
+        model="",
+        params=WORDS,
+        pending=False,
+    ),
+    Case(
+        name="veo",
+        provider="google",
+        capability=Capability.VIDEO,
+        model="veo-3",
+        params=VIDEO,
+        pictures=2,
+    ),
+    Case(
+        name="veo on vertex",
+        provider="google",
+        capability=Capability.VIDEO,
+        model="veo-3",
+        params=VIDEO,
+    ),
+    Case(
+        name="elevenlabs",
+        provider="elevenlabs",
+        capability=Capability.SPEECH,
+        model="",
+        params=SAID,
+        pending=False,
+    ),
     Case(
         name="replicate",
         provider="replicate",
@@ -110,7 +173,14 @@ CASES = (
         pictures=1,
         cancels=True,
     ),
-    Case(name="fal", provider="fal", capability=Capability.IMAGE, model="flux-dev", params=IMAGE, cancels=True),
+    Case(
+        name="fal",
+        provider="fal",
+        capability=Capability.IMAGE,
+        model="flux-dev",
+        params=IMAGE,
+        cancels=True,
+    ),
     *(
         Case(
             name=f"{provider} {capability}",
@@ -144,7 +214,12 @@ def generation(
         url = f"https://ours.example.org/{path.name}"
         inputs.append(Input(path=path, url=url, content_type="image/png", label=url))
     return Generation(
-        capability=capability, model=model, params=params, inputs=tuple(inputs), folder=folder, name="unit-0"
+        capability=capability,
+        model=model,
+        params=params,
+        inputs=tuple(inputs),
+        folder=folder,
+        name="unit-0",
     )
 
 

@@ -34,21 +34,36 @@ def adapter(fake: FakeBfl, webhook: Webhook | None = None) -> BlackForestLabs:
 async def test_a_size_is_snapped_to_what_the_path_takes(
     model: str, path: str, sent: dict[str, object], tmp_path: Path
 ) -> None:
-    fake, params = FakeBfl(), {"prompt": "Rain", "width": 2000, "height": 1125, "seed": 7, "outputFormat": "png"}
+    fake, params = (
+        FakeBfl(),
+        {"prompt": "Rain", "width": 2000, "height": 1125, "seed": 7, "outputFormat": "png"},
+    )
     await run(adapter(fake), generation(tmp_path, Capability.IMAGE, model, params))
     assert fake.calls[0].path == f"/v1/{path}"
     assert fake.calls[0].body == {"prompt": "Rain", "seed": 7, "output_format": "png", **sent}
 
 
 async def test_a_ratio_goes_before_a_size_that_the_job_type_filled_in(tmp_path: Path) -> None:
-    fake, params = FakeBfl(), {"prompt": "Rain", "width": 1024, "height": 1024, "aspectRatio": "16:9"}
+    fake, params = (
+        FakeBfl(),
+        {"prompt": "Rain", "width": 1024, "height": 1024, "aspectRatio": "16:9"},
+    )
     await run(adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-1.1-pro", params))
     assert (fake.calls[0].body["width"], fake.calls[0].body["height"]) == (1376, 768)
 
 
 async def test_flex_takes_steps_and_guidance_and_the_others_do_not(tmp_path: Path) -> None:
-    params = {"prompt": "Rain", "steps": 20, "guidance": 4.0, "promptUpsampling": False, "safetyTolerance": 3}
-    for model, known in (("flux-2-flex", {"steps", "guidance", "prompt_upsampling"}), ("flux-2-max", set[str]())):
+    params = {
+        "prompt": "Rain",
+        "steps": 20,
+        "guidance": 4.0,
+        "promptUpsampling": False,
+        "safetyTolerance": 3,
+    }
+    for model, known in (
+        ("flux-2-flex", {"steps", "guidance", "prompt_upsampling"}),
+        ("flux-2-max", set[str]()),
+    ):
         fake = FakeBfl()
         await run(adapter(fake), generation(tmp_path, Capability.IMAGE, model, params))
         assert set(fake.calls[0].body) == {"prompt", "safety_tolerance"} | known
@@ -56,25 +71,34 @@ async def test_flex_takes_steps_and_guidance_and_the_others_do_not(tmp_path: Pat
 
 async def test_pictures_to_start_from_go_inline_in_order(tmp_path: Path) -> None:
     fake = FakeBfl()
-    await run(adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-kontext-pro", {"prompt": "Rain"}, 3))
+    await run(
+        adapter(fake),
+        generation(tmp_path, Capability.IMAGE, "flux-kontext-pro", {"prompt": "Rain"}, 3),
+    )
     assert {name for name in fake.calls[0].body if name.startswith("input")} == {
         "input_image",
         "input_image_2",
         "input_image_3",
     }
     fake = FakeBfl()
-    await run(adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-1.1-pro", {"prompt": "Rain"}, 1))
+    await run(
+        adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-1.1-pro", {"prompt": "Rain"}, 1)
+    )
     assert "image_prompt" in fake.calls[0].body
 
 
 async def test_the_regional_host_of_the_answer_is_polled(tmp_path: Path) -> None:
     fake = FakeBfl()
-    await run(adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-2-pro", {"prompt": "Rain"}))
+    await run(
+        adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-2-pro", {"prompt": "Rain"})
+    )
     assert [call.host for call in fake.calls] == ["api.bfl.ai", "api.eu1.bfl.ai", "api.eu1.bfl.ai"]
 
 
 async def test_the_cost_is_what_the_create_said(tmp_path: Path) -> None:
-    done = await run(adapter(FakeBfl()), generation(tmp_path, Capability.IMAGE, "flux-2-pro", {"prompt": "Rain"}))
+    done = await run(
+        adapter(FakeBfl()), generation(tmp_path, Capability.IMAGE, "flux-2-pro", {"prompt": "Rain"})
+    )
     assert done.cost_usd == 0.04
 
 
@@ -87,10 +111,14 @@ async def test_progress_is_passed_on(tmp_path: Path) -> None:
     assert answer.progress == 0.5
 
 
-async def test_with_a_webhook_there_is_no_polling_address_and_polling_still_works(tmp_path: Path) -> None:
+async def test_with_a_webhook_there_is_no_polling_address_and_polling_still_works(
+    tmp_path: Path,
+) -> None:
     fake = FakeBfl()
     provider = adapter(fake, Webhook(url="https://ours.example.org/hooks/bfl", secret="s3cret"))
-    done = await run(provider, generation(tmp_path, Capability.IMAGE, "flux-2-pro", {"prompt": "Rain"}))
+    done = await run(
+        provider, generation(tmp_path, Capability.IMAGE, "flux-2-pro", {"prompt": "Rain"})
+    )
     assert fake.calls[0].body["webhook_url"] == "https://ours.example.org/hooks/bfl?job=job-1.0.0"
     assert fake.calls[1].path == "/v1/get_result"
     assert done.outputs
@@ -98,7 +126,9 @@ async def test_with_a_webhook_there_is_no_polling_address_and_polling_still_work
 
 async def test_a_result_that_has_expired_is_refused_by_its_host(tmp_path: Path) -> None:
     fake = FakeBfl(mischief=Mischief.EXPIRED)
-    done = await run(adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-2-pro", {"prompt": "Rain"}))
+    done = await run(
+        adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-2-pro", {"prompt": "Rain"})
+    )
     assert (await fetched(fake, done.outputs[0].url or "")).status_code == 403
 
 
@@ -106,7 +136,9 @@ async def test_what_is_no_web_address_is_no_result(tmp_path: Path) -> None:
     fake = FakeBfl()
     fake.delivery = "file:///etc/passwd?"  # type: ignore[misc]  # for this one
     with pytest.raises(PermanentError) as caught:
-        await run(adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-2-pro", {"prompt": "Rain"}))
+        await run(
+            adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-2-pro", {"prompt": "Rain"})
+        )
     assert caught.value.code == "untrusted_host"
 
 

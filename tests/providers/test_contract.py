@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from taskreel.adapters.providers.http import AmbiguousError
 from taskreel.adapters.providers.models import offered as offered_by
-from taskreel.domain.errors import PermanentError, ProviderDownError, RateLimitedError, RunError, TemporaryError
+from taskreel.domain.errors import (
+    PermanentError,
+    ProviderDownError,
+    RateLimitedError,
+    RunError,
+    TemporaryError,
+)
 from taskreel.ports import Capability
 from taskreel.wiring import KEY_NAMES
 
@@ -30,12 +36,63 @@ def but(*names: str, polled: bool = False) -> pytest.MarkDecorator:
 
 #: Names at which the providers' answers hold something.
 FIELDS = [
-    *("id", "name", "request_id", "status_url", "response_url", "urls", "get", "polling_url", "status", "result"),
-    *("sample", "output", "content", "text", "type", "data", "b64_json", "usage", "candidates", "parts", "response"),
-    *("inlineData", "done", "error", "videos", "generatedSamples", "images", "url", "progress", "incomplete_details"),
+    *(
+        "id",
+        "name",
+        "request_id",
+        "status_url",
+        "response_url",
+        "urls",
+        "get",
+        "polling_url",
+        "status",
+        "result",
+    ),
+    *(
+        "sample",
+        "output",
+        "content",
+        "text",
+        "type",
+        "data",
+        "b64_json",
+        "usage",
+        "candidates",
+        "parts",
+        "response",
+    ),
+    *(
+        "inlineData",
+        "done",
+        "error",
+        "videos",
+        "generatedSamples",
+        "images",
+        "url",
+        "progress",
+        "incomplete_details",
+    ),
 ]
-BEGUN = {"id": "i", "name": "n", "request_id": "r", "status_url": "/s", "response_url": "/r", "cancel_url": "/c"}
-STATUS_WORDS = ["Ready", "SUCCEEDED", "succeeded", "COMPLETED", "completed", "FAILED", "failed", "incomplete", "x", 7]
+BEGUN = {
+    "id": "i",
+    "name": "n",
+    "request_id": "r",
+    "status_url": "/s",
+    "response_url": "/r",
+    "cancel_url": "/c",
+}
+STATUS_WORDS = [
+    "Ready",
+    "SUCCEEDED",
+    "succeeded",
+    "COMPLETED",
+    "completed",
+    "FAILED",
+    "failed",
+    "incomplete",
+    "x",
+    7,
+]
 every = but()
 every_polled = but(polled=True)
 
@@ -86,7 +143,9 @@ async def test_too_fast_waits_as_long_as_the_provider_says(case: Case, tmp_path:
 
 
 @every
-async def test_too_fast_without_a_time_waits_half_a_minute_or_more(case: Case, tmp_path: Path) -> None:
+async def test_too_fast_without_a_time_waits_half_a_minute_or_more(
+    case: Case, tmp_path: Path
+) -> None:
     with pytest.raises(RateLimitedError) as caught:
         await run(case.adapter(case.fake(Mischief.TOO_FAST_BARE)), case.request(tmp_path))
     assert timedelta(seconds=30) <= caught.value.retry_after <= timedelta(seconds=60)
@@ -130,7 +189,9 @@ async def test_a_provider_that_breaks_while_work_goes_on_is_down_and_the_work_is
 
 
 @every
-async def test_a_create_whose_answer_is_lost_is_ambiguous_and_never_sent_again(case: Case, tmp_path: Path) -> None:
+async def test_a_create_whose_answer_is_lost_is_ambiguous_and_never_sent_again(
+    case: Case, tmp_path: Path
+) -> None:
     fake = case.fake(Mischief.DROP)
     with pytest.raises(AmbiguousError) as caught:
         await run(case.adapter(fake), case.request(tmp_path))
@@ -140,7 +201,9 @@ async def test_a_create_whose_answer_is_lost_is_ambiguous_and_never_sent_again(c
 
 
 @every
-async def test_a_gateway_that_gives_up_on_a_create_is_ambiguous_too(case: Case, tmp_path: Path) -> None:
+async def test_a_gateway_that_gives_up_on_a_create_is_ambiguous_too(
+    case: Case, tmp_path: Path
+) -> None:
     with pytest.raises(AmbiguousError):
         await run(case.adapter(case.fake(Mischief.GATEWAY_TIMEOUT)), case.request(tmp_path))
 
@@ -154,7 +217,9 @@ async def test_an_accepted_create_without_an_id_is_ambiguous(case: Case, tmp_pat
 
 
 @every
-async def test_a_provider_that_cannot_be_reached_has_sold_nothing(case: Case, tmp_path: Path) -> None:
+async def test_a_provider_that_cannot_be_reached_has_sold_nothing(
+    case: Case, tmp_path: Path
+) -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("connection refused", request=request)
 
@@ -178,7 +243,9 @@ async def test_moderation_ends_the_job(case: Case, tmp_path: Path) -> None:
 
 
 @but("stability upscale", polled=True)  # its failure looks like a broken provider
-async def test_an_operation_that_failed_is_over_and_may_be_bought_anew(case: Case, tmp_path: Path) -> None:
+async def test_an_operation_that_failed_is_over_and_may_be_bought_anew(
+    case: Case, tmp_path: Path
+) -> None:
     with pytest.raises(TemporaryError) as caught:
         await run(case.adapter(case.fake(Mischief.FAILED)), case.request(tmp_path))
     assert caught.value.code == "operation_failed"
@@ -202,7 +269,9 @@ async def test_a_model_that_is_gone_says_so(case: Case, tmp_path: Path) -> None:
 
 
 @every_polled
-async def test_an_operation_that_the_provider_has_forgotten_is_lost(case: Case, tmp_path: Path) -> None:
+async def test_an_operation_that_the_provider_has_forgotten_is_lost(
+    case: Case, tmp_path: Path
+) -> None:
     fake, request = case.fake(), case.request(tmp_path)
     provider = case.adapter(fake)
     pending = await begun(provider, request)
@@ -222,14 +291,18 @@ async def test_the_providers_words_reach_the_user_made_presentable_and_the_log_w
     assert caught.value.code == "provider_rejected"
     assert "Field 'seed' is wrong" in caught.value.message
     assert len(caught.value.message) < 300
-    assert not [secret for secret in (*SECRETS, "10.2.3.4", "6f1c2e9a") if secret in caught.value.message]
+    assert not [
+        secret for secret in (*SECRETS, "10.2.3.4", "6f1c2e9a") if secret in caught.value.message
+    ]
     logged = " ".join(str(record.__dict__.get("body")) for record in caplog.records)
     assert SECRETS[1] in logged
     assert fake.key not in logged
 
 
 @every
-async def test_an_echoed_key_stays_out_of_the_log(case: Case, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_echoed_key_stays_out_of_the_log(
+    case: Case, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     fake = case.fake()
     wrong = fake.key[:-1] + "X"
     fake.__class__ = type("Echo", (type(fake),), {"key": wrong, "authorised": lambda *_: False})
@@ -239,7 +312,9 @@ async def test_an_echoed_key_stays_out_of_the_log(case: Case, tmp_path: Path, ca
 
 
 @every_polled
-async def test_the_key_is_never_sent_to_a_host_that_a_reply_names(case: Case, tmp_path: Path) -> None:
+async def test_the_key_is_never_sent_to_a_host_that_a_reply_names(
+    case: Case, tmp_path: Path
+) -> None:
     fake, request = case.fake(Mischief.FOREIGN), case.request(tmp_path)
     try:
         await run(case.adapter(fake), request)
@@ -249,7 +324,9 @@ async def test_the_key_is_never_sent_to_a_host_that_a_reply_names(case: Case, tm
 
 
 @every_polled
-async def test_cancelling_stops_what_can_be_stopped_and_is_harmless_twice(case: Case, tmp_path: Path) -> None:
+async def test_cancelling_stops_what_can_be_stopped_and_is_harmless_twice(
+    case: Case, tmp_path: Path
+) -> None:
     fake, request = case.fake(polls=5), case.request(tmp_path)
     provider = case.adapter(fake)
     pending = await begun(provider, request)
@@ -291,7 +368,9 @@ async def test_a_model_that_does_not_exist_costs_no_call(case: Case, tmp_path: P
 
 
 @every
-async def test_more_results_than_a_model_makes_at_once_are_refused_not_forgotten(case: Case, tmp_path: Path) -> None:
+async def test_more_results_than_a_model_makes_at_once_are_refused_not_forgotten(
+    case: Case, tmp_path: Path
+) -> None:
     fake = case.fake()
     with pytest.raises(PermanentError) as caught:
         await run(case.adapter(fake), case.request(tmp_path, numImages=99))
@@ -303,7 +382,9 @@ async def test_more_results_than_a_model_makes_at_once_are_refused_not_forgotten
 async def test_it_works_over_a_real_port(case: Case, tmp_path: Path) -> None:
     fake = case.fake()
     with served(fake) as origin:
-        provider = case.adapter(fake, transport=None, base_url=origin + httpx.URL(case.base_url).path.rstrip("/"))
+        provider = case.adapter(
+            fake, transport=None, base_url=origin + httpx.URL(case.base_url).path.rstrip("/")
+        )
         done = await run(provider, case.request(tmp_path))
         await provider.close()
     assert fake.creates == 1
@@ -311,7 +392,9 @@ async def test_it_works_over_a_real_port(case: Case, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", CASES[:1], ids=lambda case: case.name)
-async def test_a_connection_lost_on_a_real_port_is_ambiguous_too(case: Case, tmp_path: Path) -> None:
+async def test_a_connection_lost_on_a_real_port_is_ambiguous_too(
+    case: Case, tmp_path: Path
+) -> None:
     fake = case.fake(Mischief.DROP)
     with served(fake) as origin:
         provider = case.adapter(fake, transport=None, base_url=origin)
@@ -323,7 +406,11 @@ async def test_a_connection_lost_on_a_real_port_is_ambiguous_too(case: Case, tmp
 
 @every
 async def test_what_it_offers_can_be_asked_for(case: Case) -> None:
-    offered = {model.name for model in case.adapter(case.fake()).models() if model.capability is case.capability}
+    offered = {
+        model.name
+        for model in case.adapter(case.fake()).models()
+        if model.capability is case.capability
+    }
     assert offered
 
 
@@ -337,25 +424,40 @@ async def test_closing_before_and_after_use_is_fine(case: Case, tmp_path: Path) 
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.just("https://x.example/y.png") | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just("https://x.example/y.png")
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=5)
+    ),
     max_leaves=15,
 )
 
 
 @every
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 async def test_an_answer_in_any_other_shape_is_an_error_of_the_tree(
     case: Case, tmp_path: Path, data: st.DataObject
 ) -> None:
     created = data.draw(st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=6))
     status = data.draw(st.sampled_from(STATUS_WORDS))
-    polled = {**data.draw(st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=6)), "status": status}
+    polled = {
+        **data.draw(st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=6)),
+        "status": status,
+    }
     answers = iter([{**BEGUN, **created}])
-    transport = httpx.MockTransport(lambda _request: httpx.Response(200, json=next(answers, polled)))
+    transport = httpx.MockTransport(
+        lambda _request: httpx.Response(200, json=next(answers, polled))
+    )
     with contextlib.suppress(RunError):
-        await run(case.adapter(case.fake(), transport=transport), case.request(tmp_path), patience=2)
+        await run(
+            case.adapter(case.fake(), transport=transport), case.request(tmp_path), patience=2
+        )
 
 
 def _httpx_errors() -> list[type[httpx.HTTPError]]:
@@ -369,7 +471,9 @@ def _httpx_errors() -> list[type[httpx.HTTPError]]:
 
 
 @pytest.mark.parametrize("kind", _httpx_errors())
-async def test_no_error_of_the_http_library_gets_through(kind: type[httpx.HTTPError], tmp_path: Path) -> None:
+async def test_no_error_of_the_http_library_gets_through(
+    kind: type[httpx.HTTPError], tmp_path: Path
+) -> None:
     def fail(_request: httpx.Request) -> httpx.Response:
         raise kind("boom")
 

@@ -18,7 +18,13 @@ def adapter(fake: FakeElevenLabs) -> ElevenLabs:
 
 async def test_speech_in_a_voice_language_and_format(tmp_path: Path) -> None:
     fake = FakeElevenLabs()
-    params = {"text": "Guten Abend", "voice": "voice1", "language": "de-AT", "outputFormat": "wav", "seed": 7}
+    params = {
+        "text": "Guten Abend",
+        "voice": "voice1",
+        "language": "de-AT",
+        "outputFormat": "wav",
+        "seed": 7,
+    }
     params |= {"stability": 0.4, "similarityBoost": 0.7, "style": 0.2, "speed": 1.1}
     done = await run(adapter(fake), generation(tmp_path, Capability.SPEECH, "", params))
     assert fake.calls[0].path == "/v1/text-to-speech/voice1"
@@ -35,7 +41,10 @@ async def test_speech_in_a_voice_language_and_format(tmp_path: Path) -> None:
 
 async def test_music_of_a_length(tmp_path: Path) -> None:
     fake = FakeElevenLabs()
-    await run(adapter(fake), generation(tmp_path, Capability.MUSIC, "", {"prompt": "A slow waltz", "duration": 20}))
+    await run(
+        adapter(fake),
+        generation(tmp_path, Capability.MUSIC, "", {"prompt": "A slow waltz", "duration": 20}),
+    )
     assert fake.calls[0].path == "/v1/music"
     assert fake.calls[0].body["music_length_ms"] == 20_000
 
@@ -43,7 +52,8 @@ async def test_music_of_a_length(tmp_path: Path) -> None:
 async def test_a_voice_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="nobody") as caught:
         await run(
-            adapter(FakeElevenLabs()), generation(tmp_path, Capability.SPEECH, "", {"text": "Hi", "voice": "nobody"})
+            adapter(FakeElevenLabs()),
+            generation(tmp_path, Capability.SPEECH, "", {"text": "Hi", "voice": "nobody"}),
         )
     assert caught.value.code == "voice_unknown"
 
@@ -51,7 +61,10 @@ async def test_a_voice_that_does_not_exist_is_named(tmp_path: Path) -> None:
 async def test_a_voice_cannot_lead_to_another_path(tmp_path: Path) -> None:
     fake = FakeElevenLabs()
     with pytest.raises(PermanentError) as caught:
-        await run(adapter(fake), generation(tmp_path, Capability.SPEECH, "", {"text": "Hi", "voice": "../user"}))
+        await run(
+            adapter(fake),
+            generation(tmp_path, Capability.SPEECH, "", {"text": "Hi", "voice": "../user"}),
+        )
     assert caught.value.code == "voice_unknown"
     assert not fake.calls
 
@@ -65,7 +78,10 @@ async def test_no_credit_comes_as_a_401_and_is_told_from_a_wrong_key(tmp_path: P
 
 
 async def test_there_is_nothing_to_poll_or_cancel(tmp_path: Path) -> None:
-    provider, request = adapter(FakeElevenLabs()), generation(tmp_path, Capability.SPEECH, "", {"text": "Hi"})
+    provider, request = (
+        adapter(FakeElevenLabs()),
+        generation(tmp_path, Capability.SPEECH, "", {"text": "Hi"}),
+    )
     await provider.cancel({})
     with pytest.raises(PermanentError):
         await provider.poll({}, request)

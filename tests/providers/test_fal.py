@@ -25,7 +25,14 @@ def adapter(fake: FakeFal, webhook: Webhook | None = None) -> Fal:
 
 async def test_a_picture_goes_through_the_queue_by_the_addresses_it_names(tmp_path: Path) -> None:
     fake = FakeFal()
-    params = {"prompt": "Rain", "width": 1023, "height": 769, "steps": 20, "guidance": 3.5, "outputFormat": "png"}
+    params = {
+        "prompt": "Rain",
+        "width": 1023,
+        "height": 769,
+        "steps": 20,
+        "guidance": 3.5,
+        "outputFormat": "png",
+    }
     await run(adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-dev", params))
     assert fake.calls[0].path == "/fal-ai/flux/dev"
     assert fake.calls[0].body == {
@@ -40,7 +47,9 @@ async def test_a_picture_goes_through_the_queue_by_the_addresses_it_names(tmp_pa
 
 async def test_an_upscale(tmp_path: Path) -> None:
     fake = FakeFal()
-    done = await run(adapter(fake), generation(tmp_path, Capability.UPSCALE, "real-esrgan", {"scale": 3.0}, 1))
+    done = await run(
+        adapter(fake), generation(tmp_path, Capability.UPSCALE, "real-esrgan", {"scale": 3.0}, 1)
+    )
     assert fake.calls[0].path == "/fal-ai/esrgan"
     assert len(done.outputs) == 1
 
@@ -61,7 +70,10 @@ async def test_any_other_model_by_its_endpoint(tmp_path: Path) -> None:
 
 
 async def test_words(tmp_path: Path) -> None:
-    done = await run(adapter(FakeFal()), generation(tmp_path, Capability.TEXT, "someone/words", {"prompt": "A tale"}))
+    done = await run(
+        adapter(FakeFal()),
+        generation(tmp_path, Capability.TEXT, "someone/words", {"prompt": "A tale"}),
+    )
     assert done.data == {"text": "Once upon a time."}
 
 
@@ -69,16 +81,23 @@ async def test_pictures_that_are_all_blacked_out_are_moderation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shape = {"images": [{"url": "https://v3.fal.media/black.png"}], "has_nsfw_concepts": [True]}
-    monkeypatch.setitem(__import__(FakeFal.__module__, fromlist=["_SHAPES"])._SHAPES, "fal-ai/flux", lambda _: shape)
+    monkeypatch.setitem(
+        __import__(FakeFal.__module__, fromlist=["_SHAPES"])._SHAPES, "fal-ai/flux", lambda _: shape
+    )
     with pytest.raises(PermanentError) as caught:
-        await run(adapter(FakeFal()), generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"}))
+        await run(
+            adapter(FakeFal()),
+            generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"}),
+        )
     assert caught.value.code == "moderation"
 
 
 async def test_cancelling_asks_at_the_address_it_named(tmp_path: Path) -> None:
     fake = FakeFal(polls=5)
     provider = adapter(fake)
-    pending = await begun(provider, generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"}))
+    pending = await begun(
+        provider, generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"})
+    )
     await provider.cancel(pending.operation)
     assert fake.calls[-1].method == "PUT"
     fake.operations.clear()
@@ -89,7 +108,9 @@ async def test_a_webhook_is_asked_for_in_the_query(tmp_path: Path) -> None:
     fake = FakeFal()
     provider = adapter(fake, Webhook(url="https://ours.example.org/hooks/fal"))
     await run(provider, generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"}))
-    assert fake.calls[0].query == {"fal_webhook": "https://ours.example.org/hooks/fal?job=job-1.0.0"}
+    assert fake.calls[0].query == {
+        "fal_webhook": "https://ours.example.org/hooks/fal?job=job-1.0.0"
+    }
 
 
 def test_a_webhook_signed_by_any_of_fals_keys_names_its_request() -> None:
@@ -114,4 +135,6 @@ def test_a_webhook_that_does_not_hold_is_refused(change: str) -> None:
 @pytest.mark.live
 async def test_live(tmp_path: Path) -> None:
     provider = Fal(live_key("FAL_KEY"))
-    await bought_live(provider, generation(tmp_path, Capability.IMAGE, "flux-schnell", {"prompt": "A grey stone"}))
+    await bought_live(
+        provider, generation(tmp_path, Capability.IMAGE, "flux-schnell", {"prompt": "A grey stone"})
+    )

@@ -13,7 +13,15 @@ from taskreel.ports import Capability
 from .cases import VERTEX_URL, bought_live, generation, live_key, run
 from .fakes import FakeGoogle
 
-CLIP = {"prompt": "Waves", "width": 1080, "height": 1920, "duration": 5.0, "fps": 30, "seed": 7, "audio": True}
+CLIP = {
+    "prompt": "Waves",
+    "width": 1080,
+    "height": 1920,
+    "duration": 5.0,
+    "fps": 30,
+    "seed": 7,
+    "audio": True,
+}
 
 
 def adapter(fake: FakeGoogle) -> Google:
@@ -21,7 +29,10 @@ def adapter(fake: FakeGoogle) -> Google:
 
 
 async def test_a_picture_has_the_nearest_shape_and_size(tmp_path: Path) -> None:
-    fake, params = FakeGoogle(), {"prompt": "Rain", "width": 2000, "height": 1130, "seed": 2**32 - 1}
+    fake, params = (
+        FakeGoogle(),
+        {"prompt": "Rain", "width": 2000, "height": 1130, "seed": 2**32 - 1},
+    )
     await run(adapter(fake), generation(tmp_path, Capability.IMAGE, "", params, 1))
     config = fake.calls[0].body["generationConfig"]
     assert config["imageConfig"] == {"aspectRatio": "16:9", "imageSize": "2K"}
@@ -42,7 +53,13 @@ async def test_a_schema_is_put_in_googles_dialect(tmp_path: Path) -> None:
             "tags": {"type": "array", "items": {"title": "t"}},
         },
     }
-    params = {"prompt": "A title", "instructions": "Be brief.", "schema": schema, "temperature": 0.2, "maxTokens": 400}
+    params = {
+        "prompt": "A title",
+        "instructions": "Be brief.",
+        "schema": schema,
+        "temperature": 0.2,
+        "maxTokens": 400,
+    }
     done = await run(adapter(fake), generation(tmp_path, Capability.TEXT, "", params))
     config = fake.calls[0].body["generationConfig"]
     assert (config["temperature"], config["maxOutputTokens"]) == (0.2, 400)
@@ -58,7 +75,10 @@ async def test_a_text_that_is_cut_off_is_not_bought_again(tmp_path: Path) -> Non
     fake = FakeGoogle()
     fake.answer, fake.finish = '{"titl', "MAX_TOKENS"
     with pytest.raises(PermanentError) as caught:
-        await run(adapter(fake), generation(tmp_path, Capability.TEXT, "", {"prompt": "A title", "maxTokens": 16}))
+        await run(
+            adapter(fake),
+            generation(tmp_path, Capability.TEXT, "", {"prompt": "A title", "maxTokens": 16}),
+        )
     assert caught.value.code == "output_truncated"
 
 
@@ -86,10 +106,14 @@ async def test_on_vertex_the_bearer_token_is_fetched_for_each_call(tmp_path: Pat
     provider = Google(token, base_url=VERTEX_URL, transport=fake.transport())
     await run(provider, generation(tmp_path, Capability.VIDEO, "veo-3", CLIP))
     assert len(asked) == len(fake.calls) == 3
-    assert fake.calls[1].path.endswith("/publishers/google/models/veo-3.1-generate-001:fetchPredictOperation")
+    assert fake.calls[1].path.endswith(
+        "/publishers/google/models/veo-3.1-generate-001:fetchPredictOperation"
+    )
 
 
-async def test_what_the_model_thinks_is_not_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_the_model_thinks_is_not_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake = FakeGoogle()
     draft = {"thought": True, "inlineData": {"mimeType": "image/png", "data": "AAAA"}}
     monkeypatch.setattr(fake, "_picture", lambda: [draft, *FakeGoogle._picture(fake)])
@@ -99,9 +123,15 @@ async def test_what_the_model_thinks_is_not_the_result(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize(
     ("model", "capability"),
-    [("imagen-4", Capability.IMAGE), ("veo-2", Capability.VIDEO), ("veo-3.0-generate-001", Capability.VIDEO)],
+    [
+        ("imagen-4", Capability.IMAGE),
+        ("veo-2", Capability.VIDEO),
+        ("veo-3.0-generate-001", Capability.VIDEO),
+    ],
 )
-async def test_retired_models_name_their_successors(model: str, capability: Capability, tmp_path: Path) -> None:
+async def test_retired_models_name_their_successors(
+    model: str, capability: Capability, tmp_path: Path
+) -> None:
     with pytest.raises(PermanentError, match=r"use (gemini-3.1-flash-image|veo-3.1) instead"):
         await run(adapter(FakeGoogle()), generation(tmp_path, capability, model, CLIP))
 
@@ -112,7 +142,9 @@ async def test_a_token_from_the_metadata_server_is_kept_until_shortly_before_its
     def answer(request: httpx.Request) -> httpx.Response:
         calls.append(request)
         assert request.headers["metadata-flavor"] == "Google"
-        return httpx.Response(200, json={"access_token": f"t{len(calls)}", "expires_in": 3600, "token_type": "Bearer"})
+        return httpx.Response(
+            200, json={"access_token": f"t{len(calls)}", "expires_in": 3600, "token_type": "Bearer"}
+        )
 
     token = MetadataToken(transport=httpx.MockTransport(answer), monotonic=lambda: clock[0])
     assert [await token(), await token()] == ["t1", "t1"]
@@ -129,5 +161,7 @@ async def test_a_metadata_server_that_answers_something_else_is_no_token() -> No
 
 @pytest.mark.live
 async def test_live(tmp_path: Path) -> None:
-    request = generation(tmp_path, Capability.TEXT, "gemini-flash", {"prompt": "A title for a film about a lamp"})
+    request = generation(
+        tmp_path, Capability.TEXT, "gemini-flash", {"prompt": "A title for a film about a lamp"}
+    )
     await bought_live(Google(live_key("GOOGLE_API_KEY")), request)

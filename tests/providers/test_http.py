@@ -12,7 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskreel.adapters.providers.http import AmbiguousError, Complaint, Http, presentable
-from taskreel.domain.errors import PermanentError, ProviderDownError, RateLimitedError, RunError, TemporaryError
+from taskreel.domain.errors import (
+    PermanentError,
+    ProviderDownError,
+    RateLimitedError,
+    RunError,
+    TemporaryError,
+)
 
 from .fakes import CHATTER, SECRETS
 
@@ -96,7 +102,8 @@ async def test_a_redirect_is_not_followed_with_the_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [("17", 17), ("0", 1), ("1.5", 1.5), ("999999999", 86_400), ("soon", 30), ("-5", 30)]
+    ("value", "seconds"),
+    [("17", 17), ("0", 1), ("1.5", 1.5), ("999999999", 86_400), ("soon", 30), ("-5", 30)],
 )
 async def test_retry_after_in_seconds_is_kept_within_a_day(value: str, seconds: float) -> None:
     error = await refused(says(429, {}, **{"retry-after": value}))
@@ -132,15 +139,35 @@ async def test_a_wait_in_the_text_is_understood(body: dict[str, Any], seconds: f
         (429, {"error": "You have reached your daily limit"}, RateLimitedError, "daily_limit"),
         (429, {"error": "Too many concurrent tasks"}, RateLimitedError, "provider_busy"),
         (429, {"error": {"code": "insufficient_quota"}}, PermanentError, "provider_out_of_credit"),
-        (403, {"detail": "User is locked. Reason: Exhausted balance."}, PermanentError, "provider_out_of_credit"),
+        (
+            403,
+            {"detail": "User is locked. Reason: Exhausted balance."},
+            PermanentError,
+            "provider_out_of_credit",
+        ),
         (401, {"detail": {"status": "quota_exceeded"}}, PermanentError, "provider_out_of_credit"),
         (402, None, PermanentError, "provider_out_of_credit"),
-        (400, {"error": "You do not have enough credits to run this task."}, PermanentError, "provider_out_of_credit"),
-        (400, {"error": {"message": "API key not valid. Please pass one."}}, PermanentError, "provider_auth"),
+        (
+            400,
+            {"error": "You do not have enough credits to run this task."},
+            PermanentError,
+            "provider_out_of_credit",
+        ),
+        (
+            400,
+            {"error": {"message": "API key not valid. Please pass one."}},
+            PermanentError,
+            "provider_auth",
+        ),
         (400, {"error": {"message": "seed: not valid"}}, PermanentError, "provider_rejected"),
         (429, {"detail": "You have 24 active tasks"}, RateLimitedError, "provider_busy"),
         (403, {"name": "content_moderation", "errors": ["flagged"]}, PermanentError, "moderation"),
-        (422, {"detail": [{"loc": [], "msg": "x", "type": "content_policy_violation"}]}, PermanentError, "moderation"),
+        (
+            422,
+            {"detail": [{"loc": [], "msg": "x", "type": "content_policy_violation"}]},
+            PermanentError,
+            "moderation",
+        ),
         (403, {"detail": "Not authenticated"}, PermanentError, "provider_auth"),
         (413, {"error": "too large"}, PermanentError, "provider_rejected"),
         (408, {}, TemporaryError, "temporary_failure"),
@@ -151,7 +178,9 @@ async def test_a_wait_in_the_text_is_understood(body: dict[str, Any], seconds: f
         (404, None, PermanentError, "operation_unknown"),
     ],
 )
-async def test_a_refusal_is_told_by_status_and_word(status: int, body: Any, kind: type[RunError], code: str) -> None:
+async def test_a_refusal_is_told_by_status_and_word(
+    status: int, body: Any, kind: type[RunError], code: str
+) -> None:
     error = await refused(says(status, body))
     assert isinstance(error, kind)
     assert error.code == code
@@ -161,7 +190,9 @@ async def test_a_key_with_a_line_end_is_sent_without_it() -> None:
     def echo(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"key": request.headers["x-key"]})
 
-    assert await client(echo, headers={"x-key": "our-secret-key\n"}).call("GET", "/v1/x") == {"key": "our-secret-key"}
+    assert await client(echo, headers={"x-key": "our-secret-key\n"}).call("GET", "/v1/x") == {
+        "key": "our-secret-key"
+    }
 
 
 async def test_an_address_that_is_none_is_never_called() -> None:
@@ -170,9 +201,13 @@ async def test_an_address_that_is_none_is_never_called() -> None:
     assert caught.value.code == "untrusted_host"
 
 
-@pytest.mark.parametrize(("status", "word"), [(404, ""), (403, "model_not_found"), (400, "voice_not_found")])
+@pytest.mark.parametrize(
+    ("status", "word"), [(404, ""), (403, "model_not_found"), (400, "voice_not_found")]
+)
 async def test_a_create_of_what_is_gone_says_so_whatever_the_status(status: int, word: str) -> None:
-    error = await refused(says(status, {"error": {"code": word, "message": "no"}}), creates="the model x")
+    error = await refused(
+        says(status, {"error": {"code": word, "message": "no"}}), creates="the model x"
+    )
     assert error.code == "model_retired"
     assert "does not have the model x" in error.message
 
@@ -195,7 +230,9 @@ async def test_an_answer_that_trickles_in_for_ever_is_cut_off() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    http = client(never, read_seconds=-9.95)  # the whole request may take ten seconds longer than one read
+    http = client(
+        never, read_seconds=-9.95
+    )  # the whole request may take ten seconds longer than one read
     with pytest.raises(AmbiguousError):
         await http.send("POST", "/v1/x", creates="a picture")
 
@@ -226,7 +263,9 @@ json_values = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["error", "detail", "message", "errors", "loc", "msg", "type"]), inner, max_size=4
+            st.sampled_from(["error", "detail", "message", "errors", "loc", "msg", "type"]),
+            inner,
+            max_size=4,
         )
     ),
     max_leaves=12,
@@ -240,7 +279,9 @@ def test_no_shape_of_complaint_is_an_error_of_ours(body: Any) -> None:
 
 
 @given(before=st.text(max_size=50), after=st.text(max_size=400), secret=st.sampled_from(SECRETS))
-def test_secrets_never_come_through_and_the_line_stays_short(before: str, after: str, secret: str) -> None:
+def test_secrets_never_come_through_and_the_line_stays_short(
+    before: str, after: str, secret: str
+) -> None:
     shown = presentable(f"{before} {secret} {after}")
     assert secret not in shown
     assert len(shown) <= 200
@@ -248,4 +289,6 @@ def test_secrets_never_come_through_and_the_line_stays_short(before: str, after:
 
 
 def test_what_is_left_still_reads() -> None:
-    assert presentable(CHATTER).startswith("Field 'seed' is wrong for … (…), key …, see … host …, trace …")
+    assert presentable(CHATTER).startswith(
+        "Field 'seed' is wrong for … (…), key …, see … host …, trace …"
+    )

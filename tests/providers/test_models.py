@@ -8,11 +8,25 @@ from hypothesis import strategies as st
 
 from taskreel.adapters.providers import PROVIDERS, load
 from taskreel.adapters.providers.model_table import ROWS, ModelRow, Unit
-from taskreel.adapters.providers.models import OPEN, candidates, estimate, find, lacks, offered, provider_name, rows
+from taskreel.adapters.providers.models import (
+    OPEN,
+    candidates,
+    estimate,
+    find,
+    lacks,
+    offered,
+    provider_name,
+    rows,
+)
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability
 
-IMAGE, VIDEO, UPSCALE, SPEECH = Capability.IMAGE, Capability.VIDEO, Capability.UPSCALE, Capability.SPEECH
+IMAGE, VIDEO, UPSCALE, SPEECH = (
+    Capability.IMAGE,
+    Capability.VIDEO,
+    Capability.UPSCALE,
+    Capability.SPEECH,
+)
 DAY = date(2026, 11, 22)
 
 
@@ -34,7 +48,9 @@ DAY = date(2026, 11, 22)
         ("openai", "gpt-image", IMAGE, "gpt-image-2"),
     ],
 )
-def test_the_guides_names_still_mean_something(provider: str, model: str, capability: Capability, path: str) -> None:
+def test_the_guides_names_still_mean_something(
+    provider: str, model: str, capability: Capability, path: str
+) -> None:
     assert find(provider, model, capability, DAY).path == path
 
 
@@ -53,7 +69,9 @@ def test_upscale_as_a_provider_is_whoever_upscales() -> None:
         ("sora", VIDEO, "veo-3.1"),
     ],
 )
-def test_a_retired_model_names_its_successor(model: str, capability: Capability, successor: str) -> None:
+def test_a_retired_model_names_its_successor(
+    model: str, capability: Capability, successor: str
+) -> None:
     with pytest.raises(PermanentError, match=successor) as caught:
         find("openai", model, capability, DAY)
     assert caught.value.code == "model_retired"
@@ -148,8 +166,14 @@ def test_an_estimate_follows_the_price_table(
     assert estimate(find(provider, model, capability, DAY), params) == pytest.approx(usd)
 
 
-@given(row=st.sampled_from(ROWS), days=st.integers(0, 2000), case=st.sampled_from([str.lower, str.upper]))
-def test_a_name_finds_its_row_while_it_is_current_and_never_after(row: ModelRow, days: int, case: type[str]) -> None:
+@given(
+    row=st.sampled_from(ROWS),
+    days=st.integers(0, 2000),
+    case=st.sampled_from([str.lower, str.upper]),
+)
+def test_a_name_finds_its_row_while_it_is_current_and_never_after(
+    row: ModelRow, days: int, case: type[str]
+) -> None:
     day = date(2026, 1, 1) + timedelta(days=days)
     try:
         assert find(row.provider, case(row.name), row.capability, day) == row
@@ -159,7 +183,10 @@ def test_a_name_finds_its_row_while_it_is_current_and_never_after(row: ModelRow,
         assert error.code == "model_retired"  # noqa: PT017  # either of two answers is right
 
 
-@given(pixels=st.tuples(st.integers(64, 4096), st.integers(64, 4096)), row=st.sampled_from([r for r in ROWS if r.usd]))
+@given(
+    pixels=st.tuples(st.integers(64, 4096), st.integers(64, 4096)),
+    row=st.sampled_from([r for r in ROWS if r.usd]),
+)
 def test_an_estimate_is_never_negative(row: ModelRow, pixels: tuple[int, int]) -> None:
     usd = estimate(row, {"width": pixels[0], "height": pixels[1], "text": "x", "prompt": "x"})
     assert usd is not None
@@ -184,7 +211,14 @@ def test_an_estimate_is_never_negative(row: ModelRow, pixels: tuple[int, int]) -
         ("google", "veo-3", VIDEO, {"duration": 8}, 2, ()),
         ("fal", "esrgan", UPSCALE, {"scale": 10.0}, 1, ("10 times the size",)),
         ("openai", "tts-1", SPEECH, {"text": "x" * 4096, "outputFormat": "wav"}, 0, ()),
-        ("openai", "tts-1", SPEECH, {"text": "x" * 4097, "outputFormat": "m4a"}, 0, ("m4a files", "4097 characters")),
+        (
+            "openai",
+            "tts-1",
+            SPEECH,
+            {"text": "x" * 4097, "outputFormat": "m4a"},
+            0,
+            ("m4a files", "4097 characters"),
+        ),
     ],
 )
 def test_what_a_model_cannot_do_whole_is_said_in_words(

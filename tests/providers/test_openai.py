@@ -17,7 +17,11 @@ from .fakes.standard_webhooks import standard_signature
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 SECRET = "whsec_c2VjcmV0IG9mIG91cnM="
-SCHEMA = {"type": "object", "properties": {"title": {"type": "string"}}, "additionalProperties": False}
+SCHEMA = {
+    "type": "object",
+    "properties": {"title": {"type": "string"}},
+    "additionalProperties": False,
+}
 
 
 def adapter(fake: FakeOpenAI) -> OpenAI:
@@ -26,7 +30,14 @@ def adapter(fake: FakeOpenAI) -> OpenAI:
 
 async def test_several_pictures_in_one_answer(tmp_path: Path) -> None:
     fake = FakeOpenAI()
-    params = {"prompt": "Rain", "width": 1000, "height": 700, "numImages": 3, "quality": "low", "seed": 7}
+    params = {
+        "prompt": "Rain",
+        "width": 1000,
+        "height": 700,
+        "numImages": 3,
+        "quality": "low",
+        "seed": 7,
+    }
     done = await run(adapter(fake), generation(tmp_path, Capability.IMAGE, "", params))
     assert fake.calls[0].body == {
         "model": "gpt-image-2",
@@ -35,25 +46,35 @@ async def test_several_pictures_in_one_answer(tmp_path: Path) -> None:
         "quality": "low",
         "size": "992x704",
     }
-    assert [output.path.name for output in done.outputs if output.path] == ["unit-0-1", "unit-0-2", "unit-0-3"]
+    assert [output.path.name for output in done.outputs if output.path] == [
+        "unit-0-1",
+        "unit-0-2",
+        "unit-0-3",
+    ]
 
 
 async def test_pictures_to_start_from_are_edited(tmp_path: Path) -> None:
     fake = FakeOpenAI()
-    await run(adapter(fake), generation(tmp_path, Capability.IMAGE, "gpt-image-2", {"prompt": "Rain"}, 2))
+    await run(
+        adapter(fake), generation(tmp_path, Capability.IMAGE, "gpt-image-2", {"prompt": "Rain"}, 2)
+    )
     assert fake.calls[0].path == "/v1/images/edits"
     assert len(fake.calls[0].body["image[]"]) == 2
 
 
 async def test_the_cost_of_pictures_is_counted_from_their_tokens(tmp_path: Path) -> None:
-    done = await run(adapter(FakeOpenAI()), generation(tmp_path, Capability.IMAGE, "", {"prompt": "Rain"}))
+    done = await run(
+        adapter(FakeOpenAI()), generation(tmp_path, Capability.IMAGE, "", {"prompt": "Rain"})
+    )
     assert done.cost_usd == pytest.approx((20 * 5 + 1000 * 30) / 1e6)
 
 
 async def test_speech_has_voice_and_instructions(tmp_path: Path) -> None:
     fake = FakeOpenAI()
     params = {"text": "Hello", "instructions": "whisper", "outputFormat": "wav", "speed": 1.5}
-    done = await run(adapter(fake), generation(tmp_path, Capability.SPEECH, "gpt-4o-mini-tts", params))
+    done = await run(
+        adapter(fake), generation(tmp_path, Capability.SPEECH, "gpt-4o-mini-tts", params)
+    )
     assert fake.calls[0].body == {
         "model": "gpt-4o-mini-tts",
         "voice": "coral",
@@ -67,12 +88,23 @@ async def test_speech_has_voice_and_instructions(tmp_path: Path) -> None:
 
 async def test_text_runs_in_the_background_with_its_schema(tmp_path: Path) -> None:
     fake = FakeOpenAI()
-    params = {"prompt": "A title", "instructions": "Be brief.", "schema": SCHEMA, "temperature": 0.2, "maxTokens": 400}
+    params = {
+        "prompt": "A title",
+        "instructions": "Be brief.",
+        "schema": SCHEMA,
+        "temperature": 0.2,
+        "maxTokens": 400,
+    }
     done = await run(adapter(fake), generation(tmp_path, Capability.TEXT, "", params))
     body = fake.calls[0].body
     assert body["background"] is True
     assert (body["temperature"], body["max_output_tokens"]) == (0.2, 400)
-    assert body["text"]["format"] == {"type": "json_schema", "name": "result", "strict": True, "schema": SCHEMA}
+    assert body["text"]["format"] == {
+        "type": "json_schema",
+        "name": "result",
+        "strict": True,
+        "schema": SCHEMA,
+    }
     assert done.data == {"title": "The lamp"}
     assert done.cost_usd == pytest.approx((100 * 0.75 + 200 * 4.5) / 1e6)
 
@@ -92,10 +124,20 @@ async def test_text_that_is_ready_at_once_is_done_at_once(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("more", "code"),
     [
-        ({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}, "output_truncated"),
-        ({"output": [{"type": "message", "content": [{"type": "refusal", "refusal": "No."}]}]}, "moderation"),
         (
-            {"output": [{"type": "message", "content": [{"type": "output_text", "text": '{"titl'}]}]},
+            {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+            "output_truncated",
+        ),
+        (
+            {"output": [{"type": "message", "content": [{"type": "refusal", "refusal": "No."}]}]},
+            "moderation",
+        ),
+        (
+            {
+                "output": [
+                    {"type": "message", "content": [{"type": "output_text", "text": '{"titl'}]}
+                ]
+            },
             "operation_failed",
         ),
     ],
@@ -107,14 +149,19 @@ async def test_an_answer_that_is_not_what_was_asked_for(
     real = fake._reply
     monkeypatch.setattr(fake, "_reply", lambda id_, step: {**real(id_, step), **more})
     with pytest.raises(RunError) as caught:
-        await run(adapter(fake), generation(tmp_path, Capability.TEXT, "", {"prompt": "x", "schema": SCHEMA}))
+        await run(
+            adapter(fake),
+            generation(tmp_path, Capability.TEXT, "", {"prompt": "x", "schema": SCHEMA}),
+        )
     assert caught.value.code == code
 
 
 @pytest.mark.parametrize("model", ["dall-e-3", "gpt-image-1"])
 async def test_a_retired_model_names_its_successor(model: str, tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="use gpt-image-2 instead") as caught:
-        await run(adapter(FakeOpenAI()), generation(tmp_path, Capability.IMAGE, model, {"prompt": "Rain"}))
+        await run(
+            adapter(FakeOpenAI()), generation(tmp_path, Capability.IMAGE, model, {"prompt": "Rain"})
+        )
     assert caught.value.code == "model_retired"
 
 
@@ -132,7 +179,9 @@ def test_a_signed_webhook_names_its_response() -> None:
 
 
 @pytest.mark.parametrize(
-    "when", [NOW + timedelta(minutes=6), NOW - timedelta(minutes=6)], ids=["too old", "from the future"]
+    "when",
+    [NOW + timedelta(minutes=6), NOW - timedelta(minutes=6)],
+    ids=["too old", "from the future"],
 )
 def test_a_webhook_signed_long_ago_is_refused(when: datetime) -> None:
     headers, body = signed("resp_1", SECRET, int(NOW.timestamp()))
@@ -151,7 +200,9 @@ def test_a_webhook_signed_long_ago_is_refused(when: datetime) -> None:
         ({}, b"not json"),
     ],
 )
-def test_a_webhook_that_does_not_hold_is_refused(headers: dict[str, str], body: bytes | None) -> None:
+def test_a_webhook_that_does_not_hold_is_refused(
+    headers: dict[str, str], body: bytes | None
+) -> None:
     good, text = signed("resp_1", SECRET, int(NOW.timestamp()))
     secret = SECRET if headers or body else "whsec_b3RoZXI="
     with pytest.raises(UnauthenticatedError):
@@ -165,7 +216,9 @@ def test_a_secret_of_ours_that_is_none_verifies_nothing(secret: str) -> None:
         verify_webhook(headers, body, secret, NOW)
 
 
-@pytest.mark.parametrize("body", [b"not json", b"[]", b'{"data": {}}', b'{"data": {"id": ""}}', b'{"data": {"id": 7}}'])
+@pytest.mark.parametrize(
+    "body", [b"not json", b"[]", b'{"data": {}}', b'{"data": {"id": ""}}', b'{"data": {"id": 7}}']
+)
 def test_a_genuine_webhook_about_nothing_is_refused(body: bytes) -> None:
     headers = standard_signature("wh_1", int(NOW.timestamp()), body, SECRET)
     with pytest.raises(UnauthenticatedError, match=r"no data\.id"):
@@ -174,5 +227,7 @@ def test_a_genuine_webhook_about_nothing_is_refused(body: bytes) -> None:
 
 @pytest.mark.live
 async def test_live(tmp_path: Path) -> None:
-    request = generation(tmp_path, Capability.TEXT, "gpt-5.4-nano", {"prompt": "A title", "schema": SCHEMA})
+    request = generation(
+        tmp_path, Capability.TEXT, "gpt-5.4-nano", {"prompt": "A title", "schema": SCHEMA}
+    )
     await bought_live(OpenAI(live_key("OPENAI_API_KEY")), request)

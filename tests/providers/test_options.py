@@ -10,7 +10,7 @@ import pytest
 from taskreel.adapters.providers import load
 from taskreel.adapters.providers.model_table import ROWS, STUDIO, ModelRow
 from taskreel.adapters.providers.models import ignored, studio_ignores, today
-from taskreel.app.work import options_given
+from taskreel.app.jobs.unit_runner import options_given
 from taskreel.domain.errors import RunError
 from taskreel.jobtypes.ai_processing import (
     MusicParameters,
@@ -20,8 +20,8 @@ from taskreel.jobtypes.ai_processing import (
 )
 from taskreel.jobtypes.image_generation import ImageOptions
 from taskreel.jobtypes.job_type import Options
+from taskreel.jobtypes.text_schemas import told
 from taskreel.jobtypes.video_generation import VideoOptions
-from taskreel.jobtypes.writing import told
 from taskreel.ports import Capability
 
 from .cases import generation
@@ -133,7 +133,9 @@ def test_every_option_of_the_job_types_is_tried_here(capability: Capability) -> 
     assert set(CHANGES[capability]) == names - {"providerOptions", "studio"}
 
 
-@pytest.mark.parametrize("row", CURRENT, ids=lambda row: f"{row.provider} {row.name} {row.capability}")
+@pytest.mark.parametrize(
+    "row", CURRENT, ids=lambda row: f"{row.provider} {row.name} {row.capability}"
+)
 async def test_an_option_is_sent_or_listed_as_ignored(row: ModelRow, tmp_path: Path) -> None:
     base = BASE[row.capability]
     plain = await sent(row, tmp_path, base)
@@ -150,10 +152,17 @@ async def test_an_option_is_sent_or_listed_as_ignored(row: ModelRow, tmp_path: P
     ("provider", "model", "params", "words"),
     [
         ("google", "veo-3.1", {"duration": 5.0}, "veo-3.1 at google makes the nearest of 4, 6, 8"),
-        ("stability", "upscale-fast", {"scale": 2.0}, "upscale-fast at stability makes the nearest of 4"),
+        (
+            "stability",
+            "upscale-fast",
+            {"scale": 2.0},
+            "upscale-fast at stability makes the nearest of 4",
+        ),
     ],
 )
-def test_a_number_that_becomes_another_is_said(provider: str, model: str, params: dict[str, Any], words: str) -> None:
+def test_a_number_that_becomes_another_is_said(
+    provider: str, model: str, params: dict[str, Any], words: str
+) -> None:
     (row,) = [row for row in ROWS if (row.provider, row.name) == (provider, model)]
     assert list(ignored(row, params, params).values()) == [words]
     assert not ignored(row, params, [])
@@ -173,5 +182,14 @@ def test_only_what_a_caller_has_set_counts() -> None:
         "settings": {"speed": 1},
         "parameters": {"max_tokens": 16},
     }
-    named = {"imageUrl", "options", "outputFormat", "providerOptions", "settings", "speed", "parameters", "maxTokens"}
+    named = {
+        "imageUrl",
+        "options",
+        "outputFormat",
+        "providerOptions",
+        "settings",
+        "speed",
+        "parameters",
+        "maxTokens",
+    }
     assert options_given(payload) == named

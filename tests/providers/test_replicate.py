@@ -24,7 +24,14 @@ def adapter(fake: FakeReplicate, webhook: Webhook | None = None) -> Replicate:
 
 async def test_an_official_model_goes_by_its_name(tmp_path: Path) -> None:
     fake = FakeReplicate()
-    params = {"prompt": "Rain", "width": 1280, "height": 720, "outputFormat": "jpeg", "steps": 4, "seed": 7}
+    params = {
+        "prompt": "Rain",
+        "width": 1280,
+        "height": 720,
+        "outputFormat": "jpeg",
+        "steps": 4,
+        "seed": 7,
+    }
     await run(adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-schnell", params))
     assert fake.calls[0].path == "/v1/models/black-forest-labs/flux-schnell/predictions"
     assert fake.calls[0].body == {
@@ -49,7 +56,9 @@ async def test_real_esrgan_goes_by_its_version(tmp_path: Path) -> None:
     assert body["input"] == {"scale": 2.5, "face_enhance": True}
 
 
-async def test_any_other_model_gets_the_prompt_and_the_providers_own_options(tmp_path: Path) -> None:
+async def test_any_other_model_gets_the_prompt_and_the_providers_own_options(
+    tmp_path: Path,
+) -> None:
     fake = FakeReplicate()
     params = {"prompt": "Rain", "width": 64, "height": 64, "providerOptions": {"cadence": "slow"}}
     await run(adapter(fake), generation(tmp_path, Capability.VIDEO, "someone/their-model", params))
@@ -87,35 +96,45 @@ async def test_results_are_found_in_whatever_shape_a_model_gives_them(
 ) -> None:
     fake = FakeReplicate()
     fake.answer = answer
-    done = await run(adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"}))
+    done = await run(
+        adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"})
+    )
     assert len(done.outputs) == count
 
 
 async def test_words_come_in_pieces(tmp_path: Path) -> None:
     fake = FakeReplicate()
     fake.answer = ["Once ", "upon ", "a time"]
-    done = await run(adapter(fake), generation(tmp_path, Capability.TEXT, "meta/some-llm", {"prompt": "A tale"}))
+    done = await run(
+        adapter(fake), generation(tmp_path, Capability.TEXT, "meta/some-llm", {"prompt": "A tale"})
+    )
     assert done.data == {"text": "Once upon a time"}
 
 
 async def test_a_result_that_replicate_has_removed_is_lost(tmp_path: Path) -> None:
     fake = FakeReplicate(mischief=Mischief.EXPIRED, polls=0)
     with pytest.raises(PermanentError) as caught:
-        await run(adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"}))
+        await run(
+            adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"})
+        )
     assert caught.value.code == "result_expired"
 
 
 async def test_a_wait_that_stands_in_the_text_is_kept(tmp_path: Path) -> None:
     fake = FakeReplicate(mischief=Mischief.TOO_FAST_BARE)
     with pytest.raises(RateLimitedError) as caught:
-        await run(adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"}))
+        await run(
+            adapter(fake), generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"})
+        )
     assert caught.value.retry_after == timedelta(seconds=30)
 
 
 async def test_cancelling_at_a_host_that_is_not_replicates_is_refused(tmp_path: Path) -> None:
     fake = FakeReplicate(mischief=Mischief.FOREIGN)
     provider = adapter(fake)
-    pending = await begun(provider, generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"}))
+    pending = await begun(
+        provider, generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"})
+    )
     with pytest.raises(PermanentError):
         await provider.cancel(pending.operation)
 
@@ -141,4 +160,6 @@ def test_a_webhook_with_another_body_is_refused() -> None:
 @pytest.mark.live
 async def test_live(tmp_path: Path) -> None:
     provider = Replicate(live_key("REPLICATE_API_TOKEN"))
-    await bought_live(provider, generation(tmp_path, Capability.IMAGE, "flux-schnell", {"prompt": "A grey stone"}))
+    await bought_live(
+        provider, generation(tmp_path, Capability.IMAGE, "flux-schnell", {"prompt": "A grey stone"})
+    )

@@ -16,9 +16,14 @@ from .fakes import FakeRunway
 CLIP = {"prompt": "Waves", "width": 1280, "height": 720, "duration": 5.0, "fps": 30, "seed": 7}
 
 
-async def sent(capability: Capability, model: str, params: dict[str, Any], pictures: int, folder: Path) -> Any:
+async def sent(
+    capability: Capability, model: str, params: dict[str, Any], pictures: int, folder: Path
+) -> Any:
     fake = FakeRunway()
-    await run(Runway(fake.key, transport=fake.transport()), generation(folder, capability, model, params, pictures))
+    await run(
+        Runway(fake.key, transport=fake.transport()),
+        generation(folder, capability, model, params, pictures),
+    )
     return fake.calls[0]
 
 
@@ -26,7 +31,13 @@ async def test_a_video_from_a_picture(tmp_path: Path) -> None:
     call = await sent(Capability.VIDEO, "runway-gen4", CLIP, 1, tmp_path)
     assert call.path == "/v1/image_to_video"
     assert call.body.pop("promptImage").startswith("data:image/png;base64,")
-    assert call.body == {"model": "gen4_turbo", "promptText": "Waves", "ratio": "1280:720", "duration": 5, "seed": 7}
+    assert call.body == {
+        "model": "gen4_turbo",
+        "promptText": "Waves",
+        "ratio": "1280:720",
+        "duration": 5,
+        "seed": 7,
+    }
 
 
 async def test_a_video_from_words_alone(tmp_path: Path) -> None:
@@ -35,18 +46,23 @@ async def test_a_video_from_words_alone(tmp_path: Path) -> None:
     assert call.body["model"] == "gen4.5"
 
 
-async def test_gen4_turbo_needs_a_picture_and_says_so_before_anything_is_sent(tmp_path: Path) -> None:
+async def test_gen4_turbo_needs_a_picture_and_says_so_before_anything_is_sent(
+    tmp_path: Path,
+) -> None:
     fake = FakeRunway()
     with pytest.raises(PermanentError) as caught:
         await run(
-            Runway(fake.key, transport=fake.transport()), generation(tmp_path, Capability.VIDEO, "gen4_turbo", CLIP)
+            Runway(fake.key, transport=fake.transport()),
+            generation(tmp_path, Capability.VIDEO, "gen4_turbo", CLIP),
         )
     assert caught.value.code == "input_required"
     assert not fake.calls
 
 
 async def test_two_pictures_are_the_first_and_the_last_frame(tmp_path: Path) -> None:
-    call = await sent(Capability.VIDEO, "veo3.1", CLIP | {"audio": True, "negativePrompt": "fog"}, 2, tmp_path)
+    call = await sent(
+        Capability.VIDEO, "veo3.1", CLIP | {"audio": True, "negativePrompt": "fog"}, 2, tmp_path
+    )
     assert [frame["position"] for frame in call.body["promptImage"]] == ["first", "last"]
     assert call.body["audio"] is True
     assert call.body["negativePrompt"] == "fog"
@@ -54,7 +70,11 @@ async def test_two_pictures_are_the_first_and_the_last_frame(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("asked", "seconds", "shape", "ratio"),
-    [(1, 2, (720, 1280), "720:1280"), (30, 10, (1920, 1920), "960:960"), (6.6, 7, (1600, 1200), "1104:832")],
+    [
+        (1, 2, (720, 1280), "720:1280"),
+        (30, 10, (1920, 1920), "960:960"),
+        (6.6, 7, (1600, 1200), "1104:832"),
+    ],
 )
 async def test_shape_and_duration_are_snapped(
     asked: float, seconds: int, shape: tuple[int, int], ratio: str, tmp_path: Path
@@ -79,7 +99,9 @@ async def test_an_upscale_by_the_nearest_factor(tmp_path: Path) -> None:
 
 
 async def test_speech_by_a_preset_voice(tmp_path: Path) -> None:
-    call = await sent(Capability.SPEECH, "", {"text": "The lamp is lit.", "voice": "Leslie"}, 0, tmp_path)
+    call = await sent(
+        Capability.SPEECH, "", {"text": "The lamp is lit.", "voice": "Leslie"}, 0, tmp_path
+    )
     assert call.body["voice"] == {"type": "runway-preset", "presetId": "Leslie"}
     assert call.body["promptText"] == "The lamp is lit."
 
@@ -99,7 +121,11 @@ async def test_the_cost_is_in_credits_of_a_cent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("failure", "code"),
-    [("SAFETY.OUTPUT.IMAGE", "moderation"), ("ASSET.INVALID", "provider_rejected"), ("INTERNAL", "operation_failed")],
+    [
+        ("SAFETY.OUTPUT.IMAGE", "moderation"),
+        ("ASSET.INVALID", "provider_rejected"),
+        ("INTERNAL", "operation_failed"),
+    ],
 )
 async def test_each_kind_of_failure_has_its_own_answer(
     failure: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -12,12 +12,24 @@ from taskreel.ports import Capability
 from .cases import bought_live, generation, live_key, run
 from .fakes import FakeStability, Mischief
 
-PARAMS = {"prompt": "Rain", "width": 1280, "height": 720, "seed": 4_294_967_295, "outputFormat": "png", "guidance": 5.0}
+PARAMS = {
+    "prompt": "Rain",
+    "width": 1280,
+    "height": 720,
+    "seed": 4_294_967_295,
+    "outputFormat": "png",
+    "guidance": 5.0,
+}
 
 
-async def sent(capability: Capability, model: str, params: dict[str, Any], pictures: int, folder: Path) -> Any:
+async def sent(
+    capability: Capability, model: str, params: dict[str, Any], pictures: int, folder: Path
+) -> Any:
     fake = FakeStability()
-    await run(Stability(fake.key, transport=fake.transport()), generation(folder, capability, model, params, pictures))
+    await run(
+        Stability(fake.key, transport=fake.transport()),
+        generation(folder, capability, model, params, pictures),
+    )
     return fake.calls[0]
 
 
@@ -51,12 +63,16 @@ async def test_ultra_blends_a_picture_in(tmp_path: Path) -> None:
 
 
 async def test_fast_upscale_is_bare(tmp_path: Path) -> None:
-    call = await sent(Capability.UPSCALE, "", {"scale": 4.0, "seed": 7, "outputFormat": "webp"}, 1, tmp_path)
+    call = await sent(
+        Capability.UPSCALE, "", {"scale": 4.0, "seed": 7, "outputFormat": "webp"}, 1, tmp_path
+    )
     assert set(call.body) == {"image", "output_format"}
 
 
 @pytest.mark.parametrize("model", ["conservative", "creative"])
-async def test_the_upscalers_that_demand_a_prompt_get_a_neutral_one(model: str, tmp_path: Path) -> None:
+async def test_the_upscalers_that_demand_a_prompt_get_a_neutral_one(
+    model: str, tmp_path: Path
+) -> None:
     call = await sent(Capability.UPSCALE, model, {"scale": 4.0, "creativity": 0.3}, 1, tmp_path)
     assert "faithful" in call.body["prompt"][0]
     assert call.body["creativity"] == ["0.3"]
@@ -73,7 +89,9 @@ async def test_moderation_may_also_come_as_a_403(tmp_path: Path) -> None:
 async def test_the_cost_is_the_list_price(tmp_path: Path) -> None:
     fake = FakeStability()
     provider = Stability(fake.key, transport=fake.transport())
-    assert (await run(provider, generation(tmp_path, Capability.IMAGE, "core", PARAMS))).cost_usd == 0.03
+    assert (
+        await run(provider, generation(tmp_path, Capability.IMAGE, "core", PARAMS))
+    ).cost_usd == 0.03
 
 
 @pytest.mark.live

@@ -15,13 +15,31 @@ from simulation.world import VirtualTime, settings
 from taskreel import wiring
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.app.indexes import INDEXES
-from taskreel.app.process import Answer, Processor
 from taskreel.app.services import Services
+from taskreel.app.worker.processor import Answer, Processor
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
-from taskreel.domain.errors import PermanentError, ProviderDownError, QueueError, RateLimitedError, TemporaryError
+from taskreel.domain.errors import (
+    PermanentError,
+    ProviderDownError,
+    QueueError,
+    RateLimitedError,
+    TemporaryError,
+)
 from taskreel.domain.job import Job
-from taskreel.ports import Clock, Document, Done, Generation, LaneStats, Model, Pending, Query, Store, Task, Transaction
-from taskreel_local.cloudtasks.clock import SECOND, VirtualClock
+from taskreel.ports import (
+    Clock,
+    Document,
+    Done,
+    Generation,
+    LaneStats,
+    Model,
+    Pending,
+    Query,
+    Store,
+    Task,
+    Transaction,
+)
+from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
 
 T = TypeVar("T")
 
@@ -145,7 +163,9 @@ class Mortal:
     async def query(self, query: Query, /) -> list[Document]:
         return await self._alive(lambda: self.store.query(query))
 
-    async def aggregate(self, query: Query, /, *, total: Sequence[str] = ()) -> dict[str, int | float]:
+    async def aggregate(
+        self, query: Query, /, *, total: Sequence[str] = ()
+    ) -> dict[str, int | float]:
         return await self._alive(lambda: self.store.aggregate(query, total=total))
 
     def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
@@ -257,7 +277,9 @@ class Chaos:
 
     def crashes(self) -> list[BaseException]:
         """What deliveries ended with that no delivery should end with."""
-        ended = [task for one in [*self.instances, *self._graves] for task in one.running if task.done()]
+        ended = [
+            task for one in [*self.instances, *self._graves] for task in one.running if task.done()
+        ]
         found = [task.exception() for task in ended if not task.cancelled()]
         return [error for error in found if error is not None and not isinstance(error, GoneError)]
 
@@ -272,10 +294,15 @@ class Chaos:
         return [Job.model_validate(row.data) for row in rows]
 
     def accounts(self) -> list[Account]:
-        return [Account.model_validate(row.data) for row in self.do(self.store.query(Query(collection="accounts")))]
+        return [
+            Account.model_validate(row.data)
+            for row in self.do(self.store.query(Query(collection="accounts")))
+        ]
 
     def ledger(self, kind: EntryKind) -> list[LedgerEntry]:
-        rows = self.do(self.store.query(Query(collection="ledger", where=(("kind", "==", str(kind)),))))
+        rows = self.do(
+            self.store.query(Query(collection="ledger", where=(("kind", "==", str(kind)),)))
+        )
         return [LedgerEntry.model_validate(row.data) for row in rows]
 
     def now(self) -> datetime:

@@ -13,20 +13,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from simulation.chaos import Chaos
-from taskreel.app.cancel import cancel
-from taskreel.app.grant import grant_credits
-from taskreel.app.process import Answer
-from taskreel.app.read import Caller
-from taskreel.app.retry import retry
-from taskreel.app.submit import Request, submit
-from taskreel.app.sweep import sweep
+from taskreel.app.caller import Caller
+from taskreel.app.credits.grants import grant_credits
+from taskreel.app.jobs.cancel import cancel
+from taskreel.app.jobs.retry import retry
+from taskreel.app.jobs.submit import Request, submit
+from taskreel.app.worker.processor import Answer
+from taskreel.app.worker.sweep import sweep
 from taskreel.domain.credits import EntryKind
 from taskreel.domain.errors import ConflictError, TooFewCreditsError
 from taskreel.domain.job import Job, Status
 from taskreel.jobtypes import JOB_TYPES
 
 BATCH = JOB_TYPES["batch-generation"]
-scripts = st.lists(st.sampled_from(["slow"] * 4 + ["temporary", "permanent", "limited", "pending"]), max_size=3)
+scripts = st.lists(
+    st.sampled_from(["slow"] * 4 + ["temporary", "permanent", "limited", "pending"]), max_size=3
+)
 deadlines = st.sampled_from([None, None, None, 40, 200])
 numbers = st.integers(0, 50)
 users = st.sampled_from(["ada", "bob"])
@@ -44,21 +46,42 @@ class Life(RuleBasedStateMachine):
 
     # ── What may happen ──────────────────────────────────────────────────────────────────────────
 
-    @rule(user=users, script=scripts, units=st.integers(1, 3), attempts=st.integers(1, 3), within=deadlines)
-    def submit(self, user: str, script: list[str], units: int, attempts: int, within: int | None) -> None:
-        self.send(user, script, {"retry": {"maxAttempts": attempts}, "deadlineSeconds": within}, units=units)
+    @rule(
+        user=users,
+        script=scripts,
+        units=st.integers(1, 3),
+        attempts=st.integers(1, 3),
+        within=deadlines,
+    )
+    def submit(
+        self, user: str, script: list[str], units: int, attempts: int, within: int | None
+    ) -> None:
+        self.send(
+            user,
+            script,
+            {"retry": {"maxAttempts": attempts}, "deadlineSeconds": within},
+            units=units,
+        )
 
     @rule(user=users, key=st.sampled_from(["k1", "k2"]))
     def submit_with_a_key(self, user: str, key: str) -> None:
         self.send(user, ["slow"], {}, key=key)
 
     def send(
-        self, user: str, script: list[str], fields: dict[str, Any], *, units: int = 1, key: str | None = None
+        self,
+        user: str,
+        script: list[str],
+        fields: dict[str, Any],
+        *,
+        units: int = 1,
+        key: str | None = None,
     ) -> None:
         """A batch whose units all go by the script."""
         prompts = [f"kite {number}" for number in range(units)]
         body = {"prompts": prompts, "options": {"providerOptions": {"script": script}}, **fields}
-        request = Request(job_type=BATCH, submission=BATCH.submission.model_validate(body), idempotency_key=key)
+        request = Request(
+            job_type=BATCH, submission=BATCH.submission.model_validate(body), idempotency_key=key
+        )
         try:
             self.world.do(submit(self.world.services, Caller(user_id=user), request))
         except TooFewCreditsError:
@@ -66,7 +89,9 @@ class Life(RuleBasedStateMachine):
 
     @rule(user=users, amount=st.integers(1, 20))
     def grant(self, user: str, amount: int) -> None:
-        self.world.do(grant_credits(self.world.services, user, amount, reason=None, granted_by="root"))
+        self.world.do(
+            grant_credits(self.world.services, user, amount, reason=None, granted_by="root")
+        )
 
     @precondition(lambda self: self.world.queue.waiting)
     @rule(which=numbers, often=st.sampled_from([0, 1, 1, 1, 2, 3]), gone=st.booleans())
@@ -93,18 +118,25 @@ class Life(RuleBasedStateMachine):
     @rule(which=numbers)
     def cancel(self, which: int) -> None:
         job = self.open_jobs()[which % len(self.open_jobs())]
-        self.world.do(cancel(self.world.services, Caller(user_id=job.user_id), job.job_id, job.job_type))
+        self.world.do(
+            cancel(self.world.services, Caller(user_id=job.user_id), job.job_id, job.job_type)
+        )
 
     @precondition(lambda self: self.failed_jobs())
     @rule(which=numbers)
     def retry(self, which: int) -> None:
         job = self.failed_jobs()[which % len(self.failed_jobs())]
         try:
-            self.world.do(retry(self.world.services, Caller(user_id=job.user_id), job.job_id, job.job_type))
+            self.world.do(
+                retry(self.world.services, Caller(user_id=job.user_id), job.job_id, job.job_type)
+            )
         except ConflictError:
             assert job.left_at_provider
         except TooFewCreditsError:
-            assert any(one.available < job.units[0].credits * len(job.units) for one in self.world.accounts())
+            assert any(
+                one.available < job.units[0].credits * len(job.units)
+                for one in self.world.accounts()
+            )
 
     @rule()
     def sweep(self) -> None:
@@ -148,7 +180,11 @@ class Life(RuleBasedStateMachine):
         for job in self.world.jobs():
             before = self.ended.get((job.job_id, job.round))
             if before is not None:
-                assert (job.status, job.credits, job.attempt) == (before.status, before.credits, before.attempt)
+                assert (job.status, job.credits, job.attempt) == (
+                    before.status,
+                    before.credits,
+                    before.attempt,
+                )
             if job.status.final:
                 self.ended[job.job_id, job.round] = job
 
@@ -162,7 +198,11 @@ class Life(RuleBasedStateMachine):
         for account in self.world.accounts():
             mine = [job for job in jobs if job.user_id == account.user_id]
             grants, captures = (
-                sum(entry.amount for entry in self.world.ledger(kind) if entry.user_id == account.user_id)
+                sum(
+                    entry.amount
+                    for entry in self.world.ledger(kind)
+                    if entry.user_id == account.user_id
+                )
                 for kind in (EntryKind.GRANT, EntryKind.CAPTURE)
             )
             assert account.granted == account.available + account.held + account.captured == grants
@@ -172,7 +212,9 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def every_round_that_ended_is_settled_exactly_once(self) -> None:
         entries = [*self.world.ledger(EntryKind.CAPTURE), *self.world.ledger(EntryKind.RELEASE)]
-        rounds = {f"{job.job_id}.{number}" for job in self.world.jobs() for number in range(1, job.round)}
+        rounds = {
+            f"{job.job_id}.{number}" for job in self.world.jobs() for number in range(1, job.round)
+        }
         rounds |= {f"{job.job_id}.{job.round}" for job in self.world.jobs() if job.status.final}
         assert sorted(entry.entry_id for entry in entries) == sorted(rounds)
         assert all(entry.amount <= entry.held for entry in entries)
@@ -197,9 +239,13 @@ class Life(RuleBasedStateMachine):
             for _ in range(200):
                 if not self.calm_down():
                     break
-            left = [job for job in self.world.jobs() if not job.status.final or job.left_at_provider]
+            left = [
+                job for job in self.world.jobs() if not job.status.final or job.left_at_provider
+            ]
             assert left == []
-            assert [key for key in self.operations if self.world.provider.accepted[key] == "running"] == []
+            assert [
+                key for key in self.operations if self.world.provider.accepted[key] == "running"
+            ] == []
             assert all(account.held == 0 for account in self.world.accounts())
             self.accounts_add_up_to_the_ledger_and_the_holds()
             self.every_round_that_ended_is_settled_exactly_once()
@@ -220,7 +266,11 @@ class Life(RuleBasedStateMachine):
         waiting[:] = [task for task in waiting if task not in due]
         answers = [self.world.deliver(task) for task in due]
         self.world.advance(13)
-        assert all(answer.result() in Answer for answer in answers if answer.done() and not answer.cancelled())
+        assert all(
+            answer.result() in Answer
+            for answer in answers
+            if answer.done() and not answer.cancelled()
+        )
         return True
 
 

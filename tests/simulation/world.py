@@ -32,13 +32,17 @@ from taskreel.config import Settings
 from taskreel.domain.job import Job
 from taskreel.media.workers import Workers
 from taskreel.ports import Store
-from taskreel_local.cloudtasks.api import Api
-from taskreel_local.cloudtasks.clock import SECOND, VirtualClock
-from taskreel_local.cloudtasks.engine import Engine
-from taskreel_local.cloudtasks.http1 import SendError
-from taskreel_local.cloudtasks.queues_file import DEFAULT_PARENT, apply_queues, load_queues
-from taskreel_local.cloudtasks.records import Outgoing, Reply
-from taskreel_local.cloudtasks.rest import RestApp
+from taskreel_local.emulators.cloudtasks.api import Api
+from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
+from taskreel_local.emulators.cloudtasks.engine import Engine
+from taskreel_local.emulators.cloudtasks.history import Outgoing, Reply
+from taskreel_local.emulators.cloudtasks.http_client import SendError
+from taskreel_local.emulators.cloudtasks.queues_file import (
+    DEFAULT_PARENT,
+    apply_queues,
+    load_queues,
+)
+from taskreel_local.emulators.cloudtasks.rest import RestApp
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ROOT / "functions" / "main.py"
@@ -172,7 +176,9 @@ class World:
     async def process(self, job_id: str, key: str | None = KEY) -> httpx.Response:
         """One delivery, by hand."""
         headers = {} if key is None else {"X-Internal-Api-Key": key}
-        return await self.processor.post("/tasks/process", json={"jobId": job_id, "delivery": 1}, headers=headers)
+        return await self.processor.post(
+            "/tasks/process", json={"jobId": job_id, "delivery": 1}, headers=headers
+        )
 
     async def sweep(self) -> Mapping[str, int]:
         answer = await self.maintenance.post("/tasks/sweep", headers={"X-Internal-Api-Key": KEY})
@@ -220,11 +226,17 @@ async def _set(tx: Any, job: Job) -> None:
     tx.set("jobs", job.job_id, job.document())
 
 
-def token(user: str = "ada", *, key: str = JWT_SECRET, algorithm: str = "HS256", **claims: Any) -> str:
+def token(
+    user: str = "ada", *, key: str = JWT_SECRET, algorithm: str = "HS256", **claims: Any
+) -> str:
     """A token that holds for an hour, or with other claims; a claim of None is left out."""
     now = int(datetime.now(UTC).timestamp())
     given = {"sub": user, "iat": now, "exp": now + 3600, **claims}
-    return jwt.encode({name: value for name, value in given.items() if value is not None}, key, algorithm=algorithm)
+    return jwt.encode(
+        {name: value for name, value in given.items() if value is not None},
+        key,
+        algorithm=algorithm,
+    )
 
 
 @asynccontextmanager
@@ -245,7 +257,9 @@ async def running(
         engine = Engine(clock=clock, sender=_Sender(made))
         engine.start()
         await apply_queues(engine, QUEUES)
-        queue = await stack.enter_async_context(httpx.AsyncClient(transport=_asgi(RestApp(Api(engine)))))
+        queue = await stack.enter_async_context(
+            httpx.AsyncClient(transport=_asgi(RestApp(Api(engine))))
+        )
         patch.setattr(wiring, "Workers", WatchedWorkers)
         services = _services(chosen, VirtualTime(clock), queue)
         services = change(replace(services, store=wrap(services.store)))
@@ -273,7 +287,10 @@ class _Sender:
 
 def _services(chosen: Settings, clock: VirtualTime, queue: httpx.AsyncClient) -> Services:
     tasks = EmbeddedTasks(
-        "http://tasks.test", target_url=BASE, internal_key=chosen.internal_keys[0], through=door_through(queue)
+        "http://tasks.test",
+        target_url=BASE,
+        internal_key=chosen.internal_keys[0],
+        through=door_through(queue),
     )
     built = wiring.build(chosen, clock)
     if isinstance(built.store, SqliteStore):

@@ -14,8 +14,14 @@ def read(**environ: str) -> Settings:
 
 
 def test_each_setting_is_the_variable_of_its_name() -> None:
-    found = read(STORE_URL="sqlite:///x.db", LEASE_SECONDS="12.5", INITIAL_CREDITS="7", UNRELATED="x")
-    assert (found.store_url, found.lease_seconds, found.initial_credits) == ("sqlite:///x.db", 12.5, 7)
+    found = read(
+        STORE_URL="sqlite:///x.db", LEASE_SECONDS="12.5", INITIAL_CREDITS="7", UNRELATED="x"
+    )
+    assert (found.store_url, found.lease_seconds, found.initial_credits) == (
+        "sqlite:///x.db",
+        12.5,
+        7,
+    )
 
 
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
@@ -24,7 +30,12 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("LEASE_SECONDS", "0"), ("LEASE_SECONDS", "soon"), ("INITIAL_CREDITS", "-1"), ("WORKER_PROCESSES", "0")],
+    [
+        ("LEASE_SECONDS", "0"),
+        ("LEASE_SECONDS", "soon"),
+        ("INITIAL_CREDITS", "-1"),
+        ("WORKER_PROCESSES", "0"),
+    ],
 )
 def test_a_wrong_value_is_named_by_its_variable(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^{name}: "):
@@ -56,7 +67,9 @@ def test_two_internal_keys_hold_and_tasks_carry_the_first() -> None:
 
 def test_a_providers_key_is_found_under_its_own_name() -> None:
     found = read(BFL_API_KEY="secret", REPLICATE_API_TOKEN="")
-    assert {name: key.get_secret_value() for name, key in found.provider_keys.items()} == {"bfl": "secret"}
+    assert {name: key.get_secret_value() for name, key in found.provider_keys.items()} == {
+        "bfl": "secret"
+    }
 
 
 def test_no_secret_is_printed() -> None:

@@ -24,11 +24,15 @@ def picture(_request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, content=b"a picture", headers={"content-type": "image/png; q=1"})
 
 
-async def fetch(handler: Handler, url: str, target: Path, *, max_bytes: int = 100, own: tuple[str, ...] = ()) -> str:
+async def fetch(
+    handler: Handler, url: str, target: Path, *, max_bytes: int = 100, own: tuple[str, ...] = ()
+) -> str:
     return await fetcher(handler, own)(url, target, max_bytes=max_bytes, seconds=5)
 
 
-async def code(handler: Handler, url: str, target: Path, kind: type[RunError] = PermanentError) -> str:
+async def code(
+    handler: Handler, url: str, target: Path, kind: type[RunError] = PermanentError
+) -> str:
     """Why the fetch fails."""
     with pytest.raises(kind) as failed:
         await fetch(handler, url, target)
@@ -60,11 +64,15 @@ async def test_a_file_is_brought_with_its_type(tmp_path: Path) -> None:
         "localhost",
     ],
 )
-async def test_a_private_address_is_refused_however_it_is_written(tmp_path: Path, host: str) -> None:
+async def test_a_private_address_is_refused_however_it_is_written(
+    tmp_path: Path, host: str
+) -> None:
     def reached(_request: httpx.Request) -> httpx.Response:
         raise AssertionError("it was called")
 
-    assert await code(reached, f"http://{host}/latest/meta-data", tmp_path / "a") == "input_forbidden"
+    assert (
+        await code(reached, f"http://{host}/latest/meta-data", tmp_path / "a") == "input_forbidden"
+    )
 
 
 async def test_a_redirect_to_a_private_address_is_refused(tmp_path: Path) -> None:
@@ -105,14 +113,21 @@ async def test_one_private_address_among_several_is_enough_to_refuse(
 
 async def test_our_own_files_may_be_at_a_private_address(tmp_path: Path) -> None:
     own = ("http://127.0.0.1:8080/",)
-    assert await fetch(picture, "http://127.0.0.1:8080/files/a.png", tmp_path / "a", own=own) == "image/png"
+    assert (
+        await fetch(picture, "http://127.0.0.1:8080/files/a.png", tmp_path / "a", own=own)
+        == "image/png"
+    )
     with pytest.raises(PermanentError, match="private address"):
         await fetch(picture, "http://127.0.0.1:8081/files/a.png", tmp_path / "a", own=own)
 
 
 async def test_redirects_are_followed_a_few_times(tmp_path: Path) -> None:
     def once(request: httpx.Request) -> httpx.Response:
-        return picture(request) if request.url.path == "/b" else httpx.Response(301, headers={"location": "/b"})
+        return (
+            picture(request)
+            if request.url.path == "/b"
+            else httpx.Response(301, headers={"location": "/b"})
+        )
 
     def forever(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(302, headers={"location": "/again"})
@@ -123,7 +138,9 @@ async def test_redirects_are_followed_a_few_times(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 async def test_what_is_not_there_is_not_asked_for_again(tmp_path: Path, status: int) -> None:
-    assert await code(lambda _: httpx.Response(status), PUBLIC, tmp_path / "a") == "input_unreachable"
+    assert (
+        await code(lambda _: httpx.Response(status), PUBLIC, tmp_path / "a") == "input_unreachable"
+    )
 
 
 @pytest.mark.parametrize("status", [429, 500, 503, 204])
@@ -137,7 +154,10 @@ async def test_a_file_over_the_limit_is_cut_off(tmp_path: Path) -> None:
         while True:
             yield b"x" * 40
 
-    assert await code(lambda _: httpx.Response(200, content=endless()), PUBLIC, tmp_path / "a") == "input_too_large"
+    assert (
+        await code(lambda _: httpx.Response(200, content=endless()), PUBLIC, tmp_path / "a")
+        == "input_too_large"
+    )
     assert (tmp_path / "a").stat().st_size <= 100
 
 

@@ -27,10 +27,16 @@ def lines(capsys: pytest.CaptureFixture[str], style: str) -> list[str]:
     return capsys.readouterr().err.splitlines()
 
 
-def test_json_is_a_line_an_event_as_cloud_logging_reads_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_a_line_an_event_as_cloud_logging_reads_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     warning, broken = map(json.loads, lines(capsys, "json"))
     assert (warning["severity"], warning["message"]) == ("WARNING", "careful, you")
-    assert (warning["action"], warning["job_id"], warning["logger"]) == ("care", "job_1", "taskreel.test")
+    assert (warning["action"], warning["job_id"], warning["logger"]) == (
+        "care",
+        "job_1",
+        "taskreel.test",
+    )
     assert broken["severity"] == "ERROR"
     assert "ValueError: oh" in broken["exception"]
 

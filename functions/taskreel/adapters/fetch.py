@@ -24,20 +24,33 @@ class Fetcher:
     The address that was checked is the address that is called: a name that changes its answer gains nothing.
     """
 
-    def __init__(self, own: Sequence[str] = (), transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, own: Sequence[str] = (), transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self._own = frozenset(_origin(url) for url in own)
-        self._client = httpx.AsyncClient(transport=transport, follow_redirects=False, trust_env=False)
+        self._client = httpx.AsyncClient(
+            transport=transport, follow_redirects=False, trust_env=False
+        )
 
     async def __call__(self, url: str, target: Path, /, *, max_bytes: int, seconds: float) -> str:
         try:
             async with asyncio.timeout(seconds):
                 return await self._follow(url, target, max_bytes)
         except TimeoutError:
-            raise TemporaryError(f"{_shown(url)} took longer than {seconds:.0f} s.", code="input_timeout") from None
-        except (httpx.InvalidURL, ValueError) as error:  # a ValueError from the names' encoding, or from urllib
-            raise PermanentError("This is no URL that can be fetched.", code="input_invalid") from error
+            raise TemporaryError(
+                f"{_shown(url)} took longer than {seconds:.0f} s.", code="input_timeout"
+            ) from None
+        except (
+            httpx.InvalidURL,
+            ValueError,
+        ) as error:  # a ValueError from the names' encoding, or from urllib
+            raise PermanentError(
+                "This is no URL that can be fetched.", code="input_invalid"
+            ) from error
         except httpx.HTTPError as error:
-            raise TemporaryError(f"{_shown(url)} could not be fetched.", code="input_unreachable") from error
+            raise TemporaryError(
+                f"{_shown(url)} could not be fetched.", code="input_unreachable"
+            ) from error
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -54,7 +67,9 @@ class Fetcher:
                 return await _save(response, url, target, max_bytes)
             finally:
                 await response.aclose()
-        raise PermanentError(f"{_shown(url)} redirects more than {_REDIRECTS} times.", code="input_unreachable")
+        raise PermanentError(
+            f"{_shown(url)} redirects more than {_REDIRECTS} times.", code="input_unreachable"
+        )
 
     async def _request(self, url: str) -> httpx.Request:
         """A request to the checked address, with the name where TLS and the server look for it."""
@@ -64,17 +79,25 @@ class Fetcher:
         address = await self._address(url, parts)
         headers = {"Host": parts.netloc.decode(), "User-Agent": "Taskreel"}
         extensions = {"sni_hostname": parts.host, "timeout": httpx.Timeout(30).as_dict()}
-        return httpx.Request("GET", parts.copy_with(host=address), headers=headers, extensions=extensions)
+        return httpx.Request(
+            "GET", parts.copy_with(host=address), headers=headers, extensions=extensions
+        )
 
     async def _address(self, url: str, parts: httpx.URL) -> str:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(parts.host, port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().getaddrinfo(
+                parts.host, port, type=socket.SOCK_STREAM
+            )
         except OSError as error:
-            raise TemporaryError(f"{parts.host} has no address.", code="input_unreachable") from error
+            raise TemporaryError(
+                f"{parts.host} has no address.", code="input_unreachable"
+            ) from error
         addresses = [str(entry[4][0]) for entry in found]
         if _origin(url) not in self._own and not all(map(_public, addresses)):
-            raise PermanentError(f"{parts.host} is a private address; inputs must be public.", code="input_forbidden")
+            raise PermanentError(
+                f"{parts.host} is a private address; inputs must be public.", code="input_forbidden"
+            )
         return addresses[0]
 
 
@@ -83,15 +106,21 @@ async def _save(response: httpx.Response, url: str, target: Path, max_bytes: int
         message = f"{_shown(url)} answered {response.status_code}; is it public, and still there?"
         raise PermanentError(message, code="input_unreachable")
     if response.status_code != httpx.codes.OK:
-        raise TemporaryError(f"{_shown(url)} answered {response.status_code}.", code="input_unreachable")
+        raise TemporaryError(
+            f"{_shown(url)} answered {response.status_code}.", code="input_unreachable"
+        )
     size = 0
     with target.open("wb") as file:
         async for chunk in response.aiter_bytes():
             size += len(chunk)
             if size > max_bytes:
-                raise PermanentError(f"{_shown(url)} is larger than {max_bytes >> 20} MiB.", code="input_too_large")
+                raise PermanentError(
+                    f"{_shown(url)} is larger than {max_bytes >> 20} MiB.", code="input_too_large"
+                )
             file.write(chunk)
-    return response.headers.get("content-type", "").split(";")[0].strip() or "application/octet-stream"
+    return (
+        response.headers.get("content-type", "").split(";")[0].strip() or "application/octet-stream"
+    )
 
 
 def _public(address: str) -> bool:
@@ -100,7 +129,10 @@ def _public(address: str) -> bool:
     if isinstance(ip, ipaddress.IPv6Address):
         teredo = ip.teredo[1] if ip.teredo else None
         nat64 = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None
-        if any(inner is not None and not inner.is_global for inner in (ip.ipv4_mapped, ip.sixtofour, teredo, nat64)):
+        if any(
+            inner is not None and not inner.is_global
+            for inner in (ip.ipv4_mapped, ip.sixtofour, teredo, nat64)
+        ):
             return False
     return ip.is_global and not ip.is_multicast
 

@@ -100,7 +100,9 @@ class Breaker(Value):
             return self
         return self.model_copy(update={"probe_until": now + timedelta(seconds=rule.probe_seconds)})
 
-    def ended(self, *, failed: bool, begun_at: datetime, now: datetime, rule: BreakerRule) -> Breaker:
+    def ended(
+        self, *, failed: bool, begun_at: datetime, now: datetime, rule: BreakerRule
+    ) -> Breaker:
         """Work that began at `begun_at` succeeded or failed by the provider's doing (see `blames`)."""
         if self.forced is not None or (self.since is not None and begun_at < self.since):
             return self
@@ -120,16 +122,22 @@ class Breaker(Value):
         index = int(now.timestamp() * STEPS // rule.window_seconds)
         recent = {step.index: step for step in self.steps if index - STEPS < step.index <= index}
         step = recent.get(index, Step(index=index))
-        recent[index] = Step(index=index, succeeded=step.succeeded + (not failed), failed=step.failed + failed)
+        recent[index] = Step(
+            index=index, succeeded=step.succeeded + (not failed), failed=step.failed + failed
+        )
         steps = tuple(recent.values())
         return (
-            self._opened(now, rule) if failed and _too_many(steps, rule) else self.model_copy(update={"steps": steps})
+            self._opened(now, rule)
+            if failed and _too_many(steps, rule)
+            else self.model_copy(update={"steps": steps})
         )
 
     def _opened(self, now: datetime, rule: BreakerRule) -> Breaker:
         doublings = min(self.openings, 32)
         seconds = min(rule.open_seconds * 2.0**doublings, rule.max_open_seconds)
-        return Breaker(probe_at=now + timedelta(seconds=seconds), openings=self.openings + 1, since=now)
+        return Breaker(
+            probe_at=now + timedelta(seconds=seconds), openings=self.openings + 1, since=now
+        )
 
 
 def _too_many(steps: tuple[Step, ...], rule: BreakerRule) -> bool:

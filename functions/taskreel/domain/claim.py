@@ -44,7 +44,11 @@ def decide(job: Job, now: datetime) -> Claim:
         return ending
     if job.status in {Status.BLOCKED, Status.THROTTLED} or now < _due(job) - EARLY:
         return Claim(Verdict.IGNORE)
-    if job.lease_until is not None and job.attempts(now) and not job.retry.allows_another(job.attempt):
+    if (
+        job.lease_until is not None
+        and job.attempts(now)
+        and not job.retry.allows_another(job.attempt)
+    ):
         lost = "worker_lost", "The worker died during the last attempt this job may have."
         return _ended(Status.FAILED, *((AMBIGUOUS, UNSURE) if job.unsure else lost))
     return Claim(Verdict.RUN)
@@ -54,15 +58,25 @@ def overdue(job: Job, now: datetime) -> Claim | None:
     """How a job ends whose time has passed; None while it has time, or has ended before."""
     if job.status.final:
         return None
-    if not job.started and any(time is not None and time <= now for time in (job.start_by, job.finish_by)):
-        return _ended(Status.EXPIRED, "start_deadline_passed", "The job did not start in the time it was given.")
+    if not job.started and any(
+        time is not None and time <= now for time in (job.start_by, job.finish_by)
+    ):
+        return _ended(
+            Status.EXPIRED,
+            "start_deadline_passed",
+            "The job did not start in the time it was given.",
+        )
     if job.finish_by is not None and job.finish_by <= now:
-        return _ended(Status.FAILED, "deadline_passed", "The job did not finish in the time it was given.")
+        return _ended(
+            Status.FAILED, "deadline_passed", "The job did not finish in the time it was given."
+        )
     return None
 
 
 def _ended(status: Status, code: str, message: str) -> Claim:
-    return Claim(Verdict.END, status, JobError(code=code, category=Category.PERMANENT, message=message))
+    return Claim(
+        Verdict.END, status, JobError(code=code, category=Category.PERMANENT, message=message)
+    )
 
 
 def claimed(job: Job, now: datetime, lease: timedelta) -> Job:
@@ -89,7 +103,9 @@ def alarm(job: Job, at: datetime) -> datetime:
 
 def _due(job: Job) -> datetime:
     """When the job's next step may begin."""
-    if job.status is Status.PROCESSING and all(unit.state is not UnitState.TODO for unit in job.units):
+    if job.status is Status.PROCESSING and all(
+        unit.state is not UnitState.TODO for unit in job.units
+    ):
         polls = [unit.due_at for unit in job.units if unit.due_at is not None]
         return min(polls, default=job.updated_at)
     return job.next_attempt_at or job.created_at

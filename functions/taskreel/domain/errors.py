@@ -60,9 +60,13 @@ class InvalidError(RequestError):
     code = "invalid_request"
 
     @classmethod
-    def at(cls, path: str, message: str, *, text: str | None = None, code: str | None = None) -> Self:
+    def at(
+        cls, path: str, message: str, *, text: str | None = None, code: str | None = None
+    ) -> Self:
         """Of one field; the whole reads `text`, or else `path: message`."""
-        return cls(text or f"{path}: {message}", code=code, errors=[{"path": path, "message": message}])
+        return cls(
+            text or f"{path}: {message}", code=code, errors=[{"path": path, "message": message}]
+        )
 
 
 class UnauthenticatedError(RequestError):
@@ -139,7 +143,9 @@ class RateLimitedError(RunError):
     code = "rate_limited"
     category = Category.RATE_LIMITED
 
-    def __init__(self, message: str, *, retry_after: timedelta, code: str | None = None, **details: Any) -> None:
+    def __init__(
+        self, message: str, *, retry_after: timedelta, code: str | None = None, **details: Any
+    ) -> None:
         super().__init__(message, code=code, **details)
         self.retry_after = retry_after
 

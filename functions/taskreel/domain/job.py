@@ -42,13 +42,17 @@ class Status(StrEnum):
 _ENDED_EARLY = frozenset({Status.CANCELLED, Status.EXPIRED})
 
 NEXT: Mapping[Status, frozenset[Status]] = {
-    Status.SCHEDULED: frozenset({Status.QUEUED, Status.THROTTLED, Status.PROCESSING}) | _ENDED_EARLY,
-    Status.BLOCKED: frozenset({Status.QUEUED, Status.SCHEDULED, Status.THROTTLED, Status.FAILED}) | _ENDED_EARLY,
+    Status.SCHEDULED: frozenset({Status.QUEUED, Status.THROTTLED, Status.PROCESSING})
+    | _ENDED_EARLY,
+    Status.BLOCKED: frozenset({Status.QUEUED, Status.SCHEDULED, Status.THROTTLED, Status.FAILED})
+    | _ENDED_EARLY,
     Status.THROTTLED: frozenset({Status.QUEUED}) | _ENDED_EARLY,
     # To FAILED: a run was given back, and the deadline passed before the next.
     Status.QUEUED: frozenset({Status.PROCESSING, Status.THROTTLED, Status.FAILED}) | _ENDED_EARLY,
     # Back to QUEUED: a stopping processor gives its lease back; that run was not an attempt.
-    Status.PROCESSING: frozenset({Status.QUEUED, Status.RETRYING, Status.COMPLETED, Status.FAILED, Status.CANCELLED}),
+    Status.PROCESSING: frozenset(
+        {Status.QUEUED, Status.RETRYING, Status.COMPLETED, Status.FAILED, Status.CANCELLED}
+    ),
     Status.RETRYING: frozenset({Status.PROCESSING, Status.FAILED, Status.CANCELLED}),
     Status.COMPLETED: frozenset(),
     Status.FAILED: frozenset(),
@@ -224,7 +228,11 @@ class Job(Value):
         """
         if status not in NEXT[self.status]:
             raise IllegalTransitionError(f"{self.job_id}: {self.status} may not become {status}")
-        ended = {"wake_at": None, "lease_until": None, "next_attempt_at": None} if not NEXT[status] else {}
+        ended = (
+            {"wake_at": None, "lease_until": None, "next_attempt_at": None}
+            if not NEXT[status]
+            else {}
+        )
         entered = {"status": status, "updated_at": at, "status_at": {**self.status_at, status: at}}
         return self.model_copy(update={**entered, **changes, **ended})
 
@@ -241,7 +249,9 @@ class Job(Value):
         Raises IllegalTransitionError unless the job has failed.
         """
         if self.status is not Status.FAILED:
-            raise IllegalTransitionError(f"{self.job_id}: only a failed job can be retried, this one is {self.status}")
+            raise IllegalTransitionError(
+                f"{self.job_id}: only a failed job can be retried, this one is {self.status}"
+            )
         none = dict.fromkeys(("operation", "due_at", "error", "begun_at"))
         fresh = {"state": UnitState.TODO, **none, "waits": 0, "unfetched": 0}
         return self.model_copy(
@@ -257,8 +267,12 @@ class Job(Value):
                 "error": None,
                 "tried": (),
                 "credits": JobCredits(held=held),
-                "units": tuple(u if u.state is UnitState.DONE else u.model_copy(update=fresh) for u in self.units),
-                "finish_by": self.finish_by and at + (self.finish_by - min(self.status_at.values())),
+                "units": tuple(
+                    u if u.state is UnitState.DONE else u.model_copy(update=fresh)
+                    for u in self.units
+                ),
+                "finish_by": self.finish_by
+                and at + (self.finish_by - min(self.status_at.values())),
                 "start_by": None,
                 "wake_at": wake_at,
                 "steps": {},
@@ -269,7 +283,10 @@ class Job(Value):
     def stopped(self, at: datetime, operations: Sequence[Mapping[str, Any]]) -> Self:
         """The ended job without these operations; with none left there is nothing to wake it for."""
         over = {"state": UnitState.FAILED, "operation": None}
-        units = tuple(unit.model_copy(update=over) if unit.operation in operations else unit for unit in self.units)
+        units = tuple(
+            unit.model_copy(update=over) if unit.operation in operations else unit
+            for unit in self.units
+        )
         clean = self.with_(at, units=units)
         return clean if clean.left_at_provider else clean.with_(at, wake_at=None)
 
@@ -296,7 +313,11 @@ class Job(Value):
     @property
     def finished_steps(self) -> frozenset[str]:
         """The steps of which nothing has to be done again."""
-        return frozenset(name for name, run in self.steps.items() if run.state is StepState.DONE and not run.failed)
+        return frozenset(
+            name
+            for name, run in self.steps.items()
+            if run.state is StepState.DONE and not run.failed
+        )
 
     def document(self) -> dict[str, Any]:
         """The job as the store keeps it."""

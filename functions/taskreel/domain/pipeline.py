@@ -11,7 +11,16 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from taskreel.domain.errors import PermanentError
-from taskreel.domain.template import LONGEST, MOST_REFERENCES, is_reference, quoted, read, references, resolve, roots_of
+from taskreel.domain.template import (
+    LONGEST,
+    MOST_REFERENCES,
+    is_reference,
+    quoted,
+    read,
+    references,
+    resolve,
+    roots_of,
+)
 from taskreel.domain.value import Location, Value, refusal
 
 MOST_CHILDREN = 1000
@@ -67,7 +76,9 @@ class Step(Value):
     def template(self) -> dict[str, Any]:
         """What of the payload is filled in here: the steps of a pipeline within have references of their own."""
         inner = self.type == PIPELINE
-        return {name: value for name, value in self.payload.items() if not (inner and name == "steps")}
+        return {
+            name: value for name, value in self.payload.items() if not (inner and name == "steps")
+        }
 
     def reads(self, *members: str) -> bool:
         """Whether it refers to one of these members of the context."""
@@ -101,11 +112,18 @@ class Pipeline(Value):
 
     def order(self) -> list[str]:
         """The steps so that each comes after what it needs."""
-        return list(TopologicalSorter({name: sorted(step.needs) for name, step in self.steps.items()}).static_order())
+        return list(
+            TopologicalSorter(
+                {name: sorted(step.needs) for name, step in self.steps.items()}
+            ).static_order()
+        )
 
     def unbegun(self) -> dict[str, StepRun]:
         """Every step before anything has happened, in order."""
-        return {name: StepRun(type=self.steps[name].type, place=place) for place, name in enumerate(self.order())}
+        return {
+            name: StepRun(type=self.steps[name].type, place=place)
+            for place, name in enumerate(self.order())
+        }
 
     def following(self, first: str) -> frozenset[str]:
         """`first` and every step that needs it, however far down."""
@@ -173,14 +191,18 @@ def items_of(step: Step, context: Mapping[str, Any]) -> list[dict[str, Any]]:
         lists = {name: _list(value, name) for name, value in given.items()}
         if len({len(value) for value in lists.values()}) != 1:
             widths = _of_widths({name: len(value) for name, value in lists.items()})
-            raise PermanentError(f"forEach walks lists of the same length together: {widths}.", code="bad_fan_out")
+            raise PermanentError(
+                f"forEach walks lists of the same length together: {widths}.", code="bad_fan_out"
+            )
         given = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
     return [{"item": item, "index": index} for index, item in enumerate(_list(given, "forEach"))]
 
 
 def _list(value: Any, name: str) -> list[Any]:
     if not isinstance(value, list):
-        raise PermanentError(f"{name} must be a list, not {type(value).__name__}.", code="bad_fan_out")
+        raise PermanentError(
+            f"{name} must be a list, not {type(value).__name__}.", code="bad_fan_out"
+        )
     return value
 
 
@@ -193,7 +215,10 @@ def _faults(steps: Mapping[str, Step]) -> Iterator[tuple[Location, str]]:
     lengths = [min(len(text), LONGEST) for found in written.values() for _, text in found]
     if len(lengths) > MOST_REFERENCES or sum(lengths) > _MOST_CHARACTERS:
         most = f"{MOST_REFERENCES} of {_MOST_CHARACTERS:,} characters together"
-        yield (), f"they have {len(lengths):,} references of {sum(lengths):,} characters, and may have {most}"
+        yield (
+            (),
+            f"they have {len(lengths):,} references of {sum(lengths):,} characters, and may have {most}",
+        )
         return
     for name, step in steps.items():
         if not re.fullmatch(_NAME, name):
@@ -203,7 +228,10 @@ def _faults(steps: Mapping[str, Step]) -> Iterator[tuple[Location, str]]:
                 yield (name, "after", place), f"step {name!r} needs {other}, which is not there"
         yield from (((name, "forEach"), message) for message in _fan_out_faults(step))
         for at, text in written[name]:
-            yield from (((name, *at), f"{quoted(text)} {fault}") for fault in _reference_faults(text, at, step, steps))
+            yield from (
+                ((name, *at), f"{quoted(text)} {fault}")
+                for fault in _reference_faults(text, at, step, steps)
+            )
 
 
 def _written(step: Step) -> Iterator[tuple[Location, str]]:
@@ -211,7 +239,9 @@ def _written(step: Step) -> Iterator[tuple[Location, str]]:
     yield from references(step.for_each, ("forEach",))
 
 
-def _reference_faults(text: str, at: Location, step: Step, steps: Mapping[str, Step]) -> Iterator[str]:
+def _reference_faults(
+    text: str, at: Location, step: Step, steps: Mapping[str, Step]
+) -> Iterator[str]:
     try:
         roots = read(text).roots
     except ValueError as error:

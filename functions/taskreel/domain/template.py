@@ -27,7 +27,9 @@ _DEEPEST = 64
 _BREAKS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _FUNCTIONS = Functions()
 #: Nodes whose first child alone is read from the context; the others are read from what it gives.
-_CHAINS = frozenset({"pipe", "index_expression", "projection", "value_projection", "filter_projection", "flatten"})
+_CHAINS = frozenset(
+    {"pipe", "index_expression", "projection", "value_projection", "filter_projection", "flatten"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,9 @@ def templated(value: Any) -> bool:
 
 def job_references(template: Any) -> Iterator[tuple[Location, str]]:
     """Where it speaks of a job, as `{{jobs.<jobId>.…}}`, and the job's id. InvalidError for more than anybody needs."""
-    spoken = ((at, text) for at, text in references(template) if "jobs" in text)  # other braces are seldom ours
+    spoken = (
+        (at, text) for at, text in references(template) if "jobs" in text
+    )  # other braces are seldom ours
     for count, (at, text) in enumerate(spoken):
         if count == MOST_REFERENCES:
             raise InvalidError.at(path_of(at), f"there may be {MOST_REFERENCES} references to jobs")
@@ -149,9 +153,13 @@ class _Filling(TreeInterpreter):
             value = self.visit(read(text).tree, self._context)
         except _BREAKS as error:
             reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-            raise PermanentError(f"{quoted(text)} cannot be read: {reason}", code="bad_reference") from None
+            raise PermanentError(
+                f"{quoted(text)} cannot be read: {reason}", code="bad_reference"
+            ) from None
         if value is None:
-            raise PermanentError(f"{quoted(text)} names nothing: there is no such value.", code="bad_reference")
+            raise PermanentError(
+                f"{quoted(text)} names nothing: there is no such value.", code="bad_reference"
+            )
         return self._counted(value)
 
     def _counted(self, made: Any) -> Any:
@@ -204,7 +212,9 @@ def _roots(node: Any) -> Iterator[tuple[str, ...]]:
     elif kind in {"current", "identity"}:
         yield ()
     elif kind == "subexpression" and children[0]["type"] == "field":
-        yield tuple(child["value"] for child in takewhile(lambda child: child["type"] == "field", children))
+        yield tuple(
+            child["value"] for child in takewhile(lambda child: child["type"] == "field", children)
+        )
     elif kind == "subexpression" or kind in _CHAINS:
         yield from _roots(children[0])
     elif kind not in {"literal", "expref", "slice", "index"}:
@@ -220,6 +230,10 @@ def _size(value: Any, most: int) -> int:
         total += sum(len(name) for one in level if isinstance(one, dict) for name in one)
         if total > most or not level:
             return total
-        inner = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
+        inner = (
+            one.values() if isinstance(one, dict) else one
+            for one in level
+            if isinstance(one, dict | list)
+        )
         level = [member for one in inner for member in one]
     return most + 1

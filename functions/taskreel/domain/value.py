@@ -33,7 +33,9 @@ class Value(BaseModel):
 def refusal(title: str, found: Iterable[tuple[Location, str]]) -> ValidationError:
     """What a validator raises to say where in its value something is wrong, and what."""
     rows = [
-        InitErrorDetails(type=PydanticCustomError("refused", "{reason}", {"reason": reason}), loc=at, input=None)
+        InitErrorDetails(
+            type=PydanticCustomError("refused", "{reason}", {"reason": reason}), loc=at, input=None
+        )
         for at, reason in found
     ]
     return ValidationError.from_exception_data(title, rows)

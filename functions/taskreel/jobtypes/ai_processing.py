@@ -15,9 +15,9 @@ from taskreel.jobtypes.image_generation import ImageOptions
 from taskreel.jobtypes.image_upscale import CREDITS as UPSCALE_CREDITS
 from taskreel.jobtypes.image_upscale import UpscaleOptions
 from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit, params_of
+from taskreel.jobtypes.text_schemas import WritingOptions, told
 from taskreel.jobtypes.video_generation import CREDITS as VIDEO_CREDITS
 from taskreel.jobtypes.video_generation import VideoOptions
-from taskreel.jobtypes.writing import WritingOptions, told
 from taskreel.ports import Capability
 
 _TASKS: dict[str, Capability] = {
@@ -95,11 +95,15 @@ def _listed(given: Any) -> Any:
 class Material(Value):
     """What to start from: words, files, or both."""
 
-    prompt: str | None = Field(default=None, max_length=500_000, validation_alias=AliasChoices("prompt", "text"))
+    prompt: str | None = Field(
+        default=None, max_length=500_000, validation_alias=AliasChoices("prompt", "text")
+    )
     files: Annotated[list[MediaUrl], BeforeValidator(_listed)] = Field(
         default_factory=list,
         max_length=20,
-        validation_alias=AliasChoices("files", "urls", "imageUrls", "imageUrl", "image_url", "url", "image"),
+        validation_alias=AliasChoices(
+            "files", "urls", "imageUrls", "imageUrl", "image_url", "url", "image"
+        ),
     )
 
 
@@ -164,5 +168,9 @@ AI_PROCESSING = JobType(
     credits=1,
     units=_units,
     timeout=timedelta(minutes=30),
-    example={"task": "text-to-music", "input": "A calm morning at the harbour", "parameters": {"duration": 20}},
+    example={
+        "task": "text-to-music",
+        "input": "A calm morning at the harbour",
+        "parameters": {"duration": 20},
+    },
 )

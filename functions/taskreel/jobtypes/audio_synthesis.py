@@ -28,7 +28,10 @@ class AudioSynthesis(Submission):
     """`{text, voice, language, outputFormat, settings{speed, pitch, stability, …}, instructions}`."""
 
     text: str = Field(
-        min_length=1, max_length=50_000, pattern=r"\w", validation_alias=AliasChoices("text", "input", "script")
+        min_length=1,
+        max_length=50_000,
+        pattern=r"\w",
+        validation_alias=AliasChoices("text", "input", "script"),
     )
     voice: str | None = Field(
         default=None, max_length=100, validation_alias=AliasChoices("voice", "voiceId", "voice_id")
@@ -39,7 +42,8 @@ class AudioSynthesis(Submission):
         default="mp3", validation_alias=AliasChoices("outputFormat", "output_format", "format")
     )
     settings: VoiceSettings = Field(
-        default=VoiceSettings(), validation_alias=AliasChoices("settings", "voiceSettings", "voice_settings")
+        default=VoiceSettings(),
+        validation_alias=AliasChoices("settings", "voiceSettings", "voice_settings"),
     )
     instructions: str | None = Field(default=None, max_length=2000)
     options: Options = Field(default_factory=Options)
@@ -67,5 +71,9 @@ AUDIO_SYNTHESIS = JobType(
     credits=CREDITS,
     units=_units,
     timeout=timedelta(minutes=10),
-    example={"text": "The lamp has not gone out in forty years.", "voice": "narrator", "outputFormat": "mp3"},
+    example={
+        "text": "The lamp has not gone out in forty years.",
+        "voice": "narrator",
+        "outputFormat": "mp3",
+    },
 )

@@ -25,7 +25,9 @@ def _units(job: BatchGeneration) -> tuple[Unit, ...]:
     return tuple(
         image_unit(
             prompt,
-            job.options if seed is None else job.options.model_copy(update={"seed": (seed + index) % 2**32}),
+            job.options
+            if seed is None
+            else job.options.model_copy(update={"seed": (seed + index) % 2**32}),
             f"image-{index + 1:03d}",
         )
         for index, prompt in enumerate(job.prompts)

@@ -10,12 +10,21 @@ from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from taskreel.jobtypes.fields import MediaUrl
 from taskreel.jobtypes.job_type import LOCAL, JobType, Options, Submission, Unit, params_of
-from taskreel.jobtypes.writing import CREDITS as WRITING_CREDITS
-from taskreel.jobtypes.writing import INSIGHTS
+from taskreel.jobtypes.text_schemas import CREDITS as WRITING_CREDITS
+from taskreel.jobtypes.text_schemas import INSIGHTS
 from taskreel.ports import Capability
 
 CREDITS = 1
-_URLS = ("url", "contentUrl", "content_url", "mediaUrl", "imageUrl", "videoUrl", "audioUrl", "fileUrl")
+_URLS = (
+    "url",
+    "contentUrl",
+    "content_url",
+    "mediaUrl",
+    "imageUrl",
+    "videoUrl",
+    "audioUrl",
+    "fileUrl",
+)
 _TASK = "Analyse what the user gives: what it is about, its themes and mood, what works, and what could be better."
 
 
@@ -31,7 +40,10 @@ class ContentAnalysis(Submission):
     """
 
     content: Annotated[str | None, BeforeValidator(_as_text)] = Field(
-        default=None, min_length=1, max_length=500_000, validation_alias=AliasChoices("content", "text", "script")
+        default=None,
+        min_length=1,
+        max_length=500_000,
+        validation_alias=AliasChoices("content", "text", "script"),
     )
     url: MediaUrl | None = Field(default=None, validation_alias=AliasChoices(*_URLS))
     content_type: Literal["script", "image", "video", "audio", "text"] | None = Field(
@@ -39,7 +51,9 @@ class ContentAnalysis(Submission):
     )
     insights: bool = True
     aspects: list[Annotated[str, Field(max_length=100)]] = Field(
-        default_factory=list, max_length=20, validation_alias=AliasChoices("aspects", "analysisTypes", "analysisType")
+        default_factory=list,
+        max_length=20,
+        validation_alias=AliasChoices("aspects", "analysisTypes", "analysisType"),
     )
     options: Options = Field(default_factory=Options)
 
@@ -65,7 +79,9 @@ def _units(job: ContentAnalysis) -> tuple[Unit, ...]:
     if not job.insights or job.provider in (LOCAL, "local"):
         return (measure,)
     task = f"{_TASK} Look at: {', '.join(job.aspects)}." if job.aspects else _TASK
-    params = params_of(job.options, kind="insights", prompt=job.content or task, instructions=task, schema=INSIGHTS)
+    params = params_of(
+        job.options, kind="insights", prompt=job.content or task, instructions=task, schema=INSIGHTS
+    )
     insights = Unit(
         capability=Capability.TEXT,
         params=params,

@@ -12,7 +12,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 def _fetchable(url: str) -> str:
     if url.startswith(("https://", "http://", "job:", "data:")):
         return url
-    raise ValueError("give an http(s) URL, a data: URL, or job:{jobId}/{artifact} for a file of your own job")
+    raise ValueError(
+        "give an http(s) URL, a data: URL, or job:{jobId}/{artifact} for a file of your own job"
+    )
 
 
 MediaUrl = Annotated[str, Field(min_length=5, max_length=900_000), AfterValidator(_fetchable)]
@@ -23,7 +25,9 @@ FilmFormat = Literal["mp4", "webm", "mov"]
 SoundFormat = Literal["mp3", "wav", "opus", "m4a", "flac"]
 FilmQuality = Annotated[
     Literal["draft", "standard", "high"],
-    BeforeValidator(lambda given: {"low": "draft", "medium": "standard", "best": "high"}.get(given, given)),
+    BeforeValidator(
+        lambda given: {"low": "draft", "medium": "standard", "best": "high"}.get(given, given)
+    ),
 ]
 RESOLUTIONS: Mapping[str, tuple[int, int]] = {
     "360p": (640, 360),
@@ -73,7 +77,9 @@ def _within_sides(resolution: str) -> str:
 
 
 Resolution = Annotated[
-    str, Field(pattern=rf"^({'|'.join(RESOLUTIONS)}|\d{{2,4}}x\d{{2,4}})$"), AfterValidator(_within_sides)
+    str,
+    Field(pattern=rf"^({'|'.join(RESOLUTIONS)}|\d{{2,4}}x\d{{2,4}})$"),
+    AfterValidator(_within_sides),
 ]
 
 

@@ -25,7 +25,10 @@ class ImageOptions(Options):
     style: str | None = Field(default=None, max_length=100)
     steps: int | None = Field(default=None, ge=1, le=150)
     guidance: float | None = Field(
-        default=None, ge=0, le=30, validation_alias=AliasChoices("guidance", "cfgScale", "cfg_scale")
+        default=None,
+        ge=0,
+        le=30,
+        validation_alias=AliasChoices("guidance", "cfgScale", "cfg_scale"),
     )
     sampler: str | None = Field(default=None, max_length=100)
     prompt_upsampling: bool | None = None

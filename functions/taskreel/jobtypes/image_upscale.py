@@ -31,10 +31,17 @@ class ImageUpscale(Submission):
 
 
 def _units(job: ImageUpscale) -> tuple[Unit, ...]:
-    params = {"scale": job.scale, **job.options.model_dump(by_alias=True, exclude_none=True, mode="json")}
+    params = {
+        "scale": job.scale,
+        **job.options.model_dump(by_alias=True, exclude_none=True, mode="json"),
+    }
     return (
         Unit(
-            capability=Capability.UPSCALE, params=params, credits=CREDITS, input_urls=(job.image_url,), name="upscaled"
+            capability=Capability.UPSCALE,
+            params=params,
+            credits=CREDITS,
+            input_urls=(job.image_url,),
+            name="upscaled",
         ),
     )
 
@@ -47,5 +54,10 @@ IMAGE_UPSCALE = JobType(
     price="2 credits",
     credits=CREDITS,
     units=_units,
-    example={"imageUrl": "https://example.com/small.png", "model": "real-esrgan", "provider": "upscale", "scale": 4},
+    example={
+        "imageUrl": "https://example.com/small.png",
+        "model": "real-esrgan",
+        "provider": "upscale",
+        "scale": 4,
+    },
 )

@@ -15,8 +15,16 @@ from taskreel.domain.job import Priority
 from taskreel.domain.pipeline import OnFailure, Pipeline
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import Value, refusal
-from taskreel.jobtypes.fields import FPS, RESOLUTIONS, FilmQuality, ProviderWish, Resolution, Seed, Side
-from taskreel.jobtypes.storable import unstorable
+from taskreel.jobtypes.fields import (
+    FPS,
+    RESOLUTIONS,
+    FilmQuality,
+    ProviderWish,
+    Resolution,
+    Seed,
+    Side,
+)
+from taskreel.jobtypes.storage_limits import unstorable
 from taskreel.ports import Capability
 
 _BRACES = re.compile(r"\{{2,}")
@@ -32,7 +40,9 @@ class StudioOptions(Value):
     It misbehaves on the first `times` attempts (`pending`: for `times` polls), then works.
     """
 
-    mode: Literal["noop", "slow", "fail-temporary", "fail-permanent", "rate-limit", "pending", "crash"]
+    mode: Literal[
+        "noop", "slow", "fail-temporary", "fail-permanent", "rate-limit", "pending", "crash"
+    ]
     times: int = Field(default=1, ge=1, le=1000)
     seconds: float = Field(default=1.0, ge=0, le=3600)
 

@@ -77,16 +77,27 @@ PARAMETERS: Mapping[str, type[Parameters]] = {
     "music-mix": MusicMix,
     "frame-extract": FrameExtract,
 }
-_FILES = {"music-mix": (2, "two files: the voice, then the music"), "frame-extract": (1, "one file")}
+_FILES = {
+    "music-mix": (2, "two files: the voice, then the music"),
+    "frame-extract": (1, "one file"),
+}
 
 
 def _of_operation(given: Any, info: ValidationInfo) -> Any:
     """Read as what the operation takes; where that is wrong itself, it alone is complained about."""
-    return PARAMETERS[info.data["operation"]].model_validate(given) if "operation" in info.data else VideoStitch()
+    return (
+        PARAMETERS[info.data["operation"]].model_validate(given)
+        if "operation" in info.data
+        else VideoStitch()
+    )
 
 
 def _bare_url(given: Any) -> Any:
-    return given.get("url") if isinstance(given, dict) and set(given) <= {"url", "type", "role", "order"} else given
+    return (
+        given.get("url")
+        if isinstance(given, dict) and set(given) <= {"url", "type", "role", "order"}
+        else given
+    )
 
 
 class MediaProcessing(Submission):
@@ -96,10 +107,16 @@ class MediaProcessing(Submission):
     """
 
     operation: Literal["video-stitch", "audio-stitch", "music-mix", "frame-extract"] = Field(
-        validation_alias=AliasChoices("operation", "type", "task", "processingType", "processing_type")
+        validation_alias=AliasChoices(
+            "operation", "type", "task", "processingType", "processing_type"
+        )
     )
-    input_files: list[Annotated[MediaUrl, BeforeValidator(_bare_url)]] = Field(min_length=1, max_length=100)
-    parameters: Annotated[Parameters, BeforeValidator(_of_operation)] = Field(default={}, validate_default=True)
+    input_files: list[Annotated[MediaUrl, BeforeValidator(_bare_url)]] = Field(
+        min_length=1, max_length=100
+    )
+    parameters: Annotated[Parameters, BeforeValidator(_of_operation)] = Field(
+        default={}, validate_default=True
+    )
     options: Options = Field(default_factory=Options)
 
     @field_validator("input_files")

@@ -11,8 +11,8 @@ from taskreel.domain.pipeline import Pipeline, Step
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import Prompt, Seed
 from taskreel.jobtypes.job_type import JobType, Submission, given, literal
+from taskreel.jobtypes.text_schemas import scenes_field
 from taskreel.jobtypes.video_composition import CompositionOptions
-from taskreel.jobtypes.writing import scenes_field
 from taskreel.ports import Capability
 
 _SCENES = "{{steps.story.result.scenes}}"
@@ -43,7 +43,10 @@ class MovieCreation(Submission):
     sampler: str | None = Field(default=None, max_length=100)
     steps: int | None = Field(default=None, ge=1, le=150)
     cfg_scale: float | None = Field(
-        default=None, ge=0, le=30, validation_alias=AliasChoices("cfgScale", "cfg_scale", "guidance")
+        default=None,
+        ge=0,
+        le=30,
+        validation_alias=AliasChoices("cfgScale", "cfg_scale", "guidance"),
     )
     title: str | None = Field(default=None, max_length=200)
     style: str | None = Field(default=None, max_length=200)
@@ -119,7 +122,13 @@ def _clips(job: MovieCreation) -> Step:
     payload = {
         "prompt": "{{item.scene.description}}",
         "imageUrls": ["{{item.picture.ref}}"],
-        "options": {"width": width, "height": height, "duration": 5, **given(seed=job.seed), **job.options.rehearsal},
+        "options": {
+            "width": width,
+            "height": height,
+            "duration": 5,
+            **given(seed=job.seed),
+            **job.options.rehearsal,
+        },
         **given(provider=job.providers.clips, model=job.model),
     }
     both = {"scene": _SCENES, "picture": "{{steps.pictures.artifacts}}"}
@@ -127,7 +136,10 @@ def _clips(job: MovieCreation) -> Step:
 
 
 def _film(job: MovieCreation) -> Step:
-    options = {**job.options.model_dump(by_alias=True, exclude_defaults=True, mode="json"), "sceneTitles": False}
+    options = {
+        **job.options.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
+        "sceneTitles": False,
+    }
     payload: dict[str, Any] = {
         "title": job.title or "{{steps.story.result.title}}",
         "scenes": _SCENES,
@@ -143,7 +155,9 @@ def _film(job: MovieCreation) -> Step:
     return Step(type="video-composition", payload=payload)
 
 
-def _each(job: MovieCreation, type_: str, payload: dict[str, Any], for_each: Any, **more: Any) -> Step:
+def _each(
+    job: MovieCreation, type_: str, payload: dict[str, Any], for_each: Any, **more: Any
+) -> Step:
     return Step(type=type_, payload=payload, for_each=for_each, max_items=job.num_sequences, **more)
 
 

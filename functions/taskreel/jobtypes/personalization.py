@@ -14,7 +14,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import Language, MediaUrl
 from taskreel.jobtypes.job_type import LOCAL, JobType, Options, Submission, Unit, params_of
-from taskreel.jobtypes.writing import TRANSLATION
+from taskreel.jobtypes.text_schemas import TRANSLATION
 from taskreel.ports import Capability
 
 CREDITS = 1
@@ -49,11 +49,13 @@ def _as_names(given: Any) -> Any:
 class Aspects(Value):
     """`names` maps what the text says to what it should say; `palette` is #rrggbb or a word (warm, cool, sepia, …)."""
 
-    names: Annotated[dict[str, Annotated[str, Field(min_length=1, max_length=100)]], BeforeValidator(_as_names)] = (
-        Field(default_factory=dict, max_length=50, validation_alias=AliasChoices("names", "name"))
-    )
+    names: Annotated[
+        dict[str, Annotated[str, Field(min_length=1, max_length=100)]], BeforeValidator(_as_names)
+    ] = Field(default_factory=dict, max_length=50, validation_alias=AliasChoices("names", "name"))
     caption: str | None = Field(
-        default=None, max_length=500, validation_alias=AliasChoices("caption", "captions", "greeting", "message")
+        default=None,
+        max_length=500,
+        validation_alias=AliasChoices("caption", "captions", "greeting", "message"),
     )
     palette: Annotated[str, AfterValidator(_as_colour)] | None = Field(
         default=None, max_length=20, validation_alias=AliasChoices("palette", "color", "colour")
@@ -69,10 +71,15 @@ class Personalization(Submission):
     """
 
     content: str | None = Field(
-        default=None, min_length=1, max_length=200_000, validation_alias=AliasChoices("content", "text")
+        default=None,
+        min_length=1,
+        max_length=200_000,
+        validation_alias=AliasChoices("content", "text"),
     )
     content_url: MediaUrl | None = Field(default=None, validation_alias=AliasChoices(*_URLS))
-    aspects: Aspects = Field(validation_alias=AliasChoices("aspects", "userAspects", "personalization", "userData"))
+    aspects: Aspects = Field(
+        validation_alias=AliasChoices("aspects", "userAspects", "personalization", "userData")
+    )
     intensity: float = Field(default=1.0, ge=0, le=1)
     options: Options = Field(default_factory=Options)
 
@@ -81,11 +88,15 @@ class Personalization(Submission):
         if (self.content is None) == (self.content_url is None):
             raise ValueError("give either content (a text) or contentUrl (a picture or a video)")
         if self.aspects == Aspects():
-            raise ValueError("aspects: give at least one of names, caption, palette, voice, language")
+            raise ValueError(
+                "aspects: give at least one of names, caption, palette, voice, language"
+            )
         return self
 
 
-def renamed(text: str, names: Mapping[str, str], intensity: float) -> tuple[str, list[str], dict[str, str]]:
+def renamed(
+    text: str, names: Mapping[str, str], intensity: float
+) -> tuple[str, list[str], dict[str, str]]:
     """A text with its names replaced, the first ones first, as many as the intensity says; what was, what was not."""
     applied, skipped = [], {}
     for old, new in names.items():
@@ -105,15 +116,23 @@ def _as_loud(new: str, found: re.Match[str]) -> str:
 
 def personal_text(params: Mapping[str, Any]) -> tuple[str, list[str], dict[str, str]]:
     """The text of `params` with the aspects that need no model; what was applied, and what was not."""
-    text, applied, skipped = renamed(str(params["text"]), params.get("names") or {}, params["intensity"])
+    text, applied, skipped = renamed(
+        str(params["text"]), params.get("names") or {}, params["intensity"]
+    )
     if params.get("caption"):
         text = f"{text.rstrip()}\n\n{params['caption']}"
         applied.append("caption")
-    return text, applied, skipped | {name: "a text has none" for name in ("palette", "voice") if params.get(name)}
+    return (
+        text,
+        applied,
+        skipped | {name: "a text has none" for name in ("palette", "voice") if params.get(name)},
+    )
 
 
 def _units(job: Personalization) -> tuple[Unit, ...]:
-    params = params_of(job.options, text=job.content, intensity=job.intensity, **params_of(job.aspects))
+    params = params_of(
+        job.options, text=job.content, intensity=job.intensity, **params_of(job.aspects)
+    )
     if job.content is not None and job.aspects.language:
         return (_translation(job, job.aspects.language, params),)
     return (
@@ -134,11 +153,17 @@ def _translation(job: Personalization, language: str, params: Mapping[str, Any])
     task = f"Translate the user's text into {language}, whatever it says. Keep its names, lines and mark-up."
     return Unit(
         capability=Capability.TEXT,
-        params=params_of(job.options, kind="translation", prompt=text, instructions=task, schema=TRANSLATION),
+        params=params_of(
+            job.options, kind="translation", prompt=text, instructions=task, schema=TRANSLATION
+        ),
         credits=CREDITS,
         name="personalized",
         without_service="refuse",
-        facts={"applied": [*applied, f"language: {language}"], "skipped": skipped, "intensity": job.intensity},
+        facts={
+            "applied": [*applied, f"language: {language}"],
+            "skipped": skipped,
+            "intensity": job.intensity,
+        },
     )
 
 

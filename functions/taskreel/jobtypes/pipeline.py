@@ -44,11 +44,17 @@ PIPELINE = JobType(
             "picture": {
                 "type": "image-generation",
                 "forEach": ["at sunset", "at night"],
-                "payload": {"prompt": "A lighthouse {{item}}", "options": {"width": 1280, "height": 720}},
+                "payload": {
+                    "prompt": "A lighthouse {{item}}",
+                    "options": {"width": 1280, "height": 720},
+                },
             },
             "video": {
                 "type": "video-generation",
-                "payload": {"imageUrls": "{{steps.picture.artifacts[*].ref}}", "options": {"duration": 6}},
+                "payload": {
+                    "imageUrls": "{{steps.picture.artifacts[*].ref}}",
+                    "options": {"duration": 6},
+                },
             },
         }
     },

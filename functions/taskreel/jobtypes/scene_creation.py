@@ -18,16 +18,24 @@ class SceneCreation(Submission):
     """`{prompt | imageUrls[], narration | audioUrl, title, voice, options{transition, captions, resolution, …}}`."""
 
     prompt: str | None = Field(
-        default=None, min_length=1, max_length=10_000, validation_alias=AliasChoices("prompt", "description")
+        default=None,
+        min_length=1,
+        max_length=10_000,
+        validation_alias=AliasChoices("prompt", "description"),
     )
     image_urls: list[MediaUrl] = Field(
-        default_factory=list, max_length=10, validation_alias=AliasChoices("imageUrls", "image_urls", "images")
+        default_factory=list,
+        max_length=10,
+        validation_alias=AliasChoices("imageUrls", "image_urls", "images"),
     )
     narration: str | None = Field(
-        default=None, max_length=5000, validation_alias=AliasChoices("narration", "narrationText", "text")
+        default=None,
+        max_length=5000,
+        validation_alias=AliasChoices("narration", "narrationText", "text"),
     )
     audio_url: MediaUrl | None = Field(
-        default=None, validation_alias=AliasChoices("audioUrl", "audio_url", "audio", "narrationAudio")
+        default=None,
+        validation_alias=AliasChoices("audioUrl", "audio_url", "audio", "narrationAudio"),
     )
     title: str | None = Field(default=None, max_length=200)
     voice: str | None = Field(default=None, max_length=100)
@@ -54,7 +62,11 @@ def _pipeline(job: SceneCreation) -> Pipeline:
     job = literal(job)
     steps: dict[str, Step] = {}
     behave = job.options.rehearsal
-    scene: dict[str, Any] = {"visual": list(job.image_urls), "narration": job.narration, "title": job.title}
+    scene: dict[str, Any] = {
+        "visual": list(job.image_urls),
+        "narration": job.narration,
+        "title": job.title,
+    }
     if not job.image_urls:
         width, height = job.options.size or (1280, 720)
         options = {"width": width, "height": height, **given(seed=job.options.seed), **behave}
@@ -63,7 +75,12 @@ def _pipeline(job: SceneCreation) -> Pipeline:
         scene["visual"] = "{{steps.picture.artifacts[0].ref}}"
     audio: Any = [job.audio_url] if job.audio_url else []
     if job.narration and not job.audio_url:
-        spoken = {"text": job.narration, "language": job.language, "options": behave, **given(voice=job.voice)}
+        spoken = {
+            "text": job.narration,
+            "language": job.language,
+            "options": behave,
+            **given(voice=job.voice),
+        }
         steps["voice"] = Step(type="audio-synthesis", payload=spoken, on_failure="ignore")
         audio = "{{steps.voice.results[*].{scene: index, url: artifacts[0].ref} }}"
     elif job.audio_url:

@@ -8,7 +8,7 @@ from pydantic import AliasChoices, Field
 
 from taskreel.jobtypes.fields import Prompt, Seed
 from taskreel.jobtypes.job_type import JobType, Submission, Unit
-from taskreel.jobtypes.writing import CREDITS, SCRIPT, WritingOptions, scenes_field, text_unit
+from taskreel.jobtypes.text_schemas import CREDITS, SCRIPT, WritingOptions, scenes_field, text_unit
 from taskreel.ports import Capability
 
 _TASK = "Write a script from the user's prompt: scenes with what is seen, what is said, and how long each takes."
@@ -27,7 +27,10 @@ class ScriptGeneration(Submission):
     language: str | None = Field(default=None, max_length=20)
     length: Literal["short", "medium", "long"] | None = None
     duration_seconds: float | None = Field(
-        default=None, gt=0, le=7200, validation_alias=AliasChoices("durationSeconds", "duration_seconds", "duration")
+        default=None,
+        gt=0,
+        le=7200,
+        validation_alias=AliasChoices("durationSeconds", "duration_seconds", "duration"),
     )
     num_sequences: int | None = scenes_field(None)
     seed: Seed | None = None
@@ -45,8 +48,16 @@ class ScriptGeneration(Submission):
 
 def _units(job: ScriptGeneration) -> tuple[Unit, ...]:
     own = {"style": job.style, "tone": job.tone, "language": job.language}
-    options = job.options.model_copy(update={name: value for name, value in own.items() if value is not None})
-    fields = {"genre": job.genre, "format": job.format, "title": job.title, "seed": job.seed, "options": options}
+    options = job.options.model_copy(
+        update={name: value for name, value in own.items() if value is not None}
+    )
+    fields = {
+        "genre": job.genre,
+        "format": job.format,
+        "title": job.title,
+        "seed": job.seed,
+        "options": options,
+    }
     return (text_unit("script", job.prompt, _TASK, SCRIPT, sceneCount=job.scene_count, **fields),)
 
 
@@ -58,5 +69,10 @@ SCRIPT_GENERATION = JobType(
     price="1 credit",
     credits=CREDITS,
     units=_units,
-    example={"prompt": "Two rival bakers share one oven", "genre": "comedy", "format": "screenplay", "length": "short"},
+    example={
+        "prompt": "Two rival bakers share one oven",
+        "genre": "comedy",
+        "format": "screenplay",
+        "length": "short",
+    },
 )

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from taskreel.jobtypes.fields import Prompt, Seed
 from taskreel.jobtypes.job_type import JobType, Submission, Unit
-from taskreel.jobtypes.writing import CREDITS, STORY, WritingOptions, scenes_field, text_unit
+from taskreel.jobtypes.text_schemas import CREDITS, STORY, WritingOptions, scenes_field, text_unit
 from taskreel.ports import Capability
 
 _TASK = "Write a story in scenes that can be painted, spoken and cut into a short film, from the user's prompt."
@@ -23,7 +23,12 @@ class StoryGeneration(Submission):
 
 
 def _units(job: StoryGeneration) -> tuple[Unit, ...]:
-    fields = {"genre": job.genre, "sceneCount": job.num_sequences, "seed": job.seed, "options": job.options}
+    fields = {
+        "genre": job.genre,
+        "sceneCount": job.num_sequences,
+        "seed": job.seed,
+        "options": job.options,
+    }
     return (text_unit("story", job.prompt, _TASK, STORY, **fields),)
 
 
@@ -35,5 +40,10 @@ STORY_GENERATION = JobType(
     price="1 credit",
     credits=CREDITS,
     units=_units,
-    example={"prompt": "A lighthouse keeper finds a message", "genre": "adventure", "num_sequences": 4, "seed": 7},
+    example={
+        "prompt": "A lighthouse keeper finds a message",
+        "genre": "adventure",
+        "num_sequences": 4,
+        "seed": 7,
+    },
 )

@@ -16,7 +16,11 @@ CREDITS = 2
 
 def _bare_url(given: Any) -> Any:
     """A scene as the older guides have it: an object with its URL and its order."""
-    known = isinstance(given, dict) and "url" in given and set(given) <= {"url", "sceneId", "order", "duration"}
+    known = (
+        isinstance(given, dict)
+        and "url" in given
+        and set(given) <= {"url", "sceneId", "order", "duration"}
+    )
     return given["url"] if known else given
 
 

@@ -13,7 +13,18 @@ from taskreel.jobtypes.job_type import LOCAL, FilmOptions, Inputs, JobType, Subm
 from taskreel.ports import Capability
 
 CREDITS = 2
-_VISUAL = ("visual", "url", "imageUrl", "image_url", "videoUrl", "video_url", "image", "video", "clip", "asset")
+_VISUAL = (
+    "visual",
+    "url",
+    "imageUrl",
+    "image_url",
+    "videoUrl",
+    "video_url",
+    "image",
+    "video",
+    "clip",
+    "asset",
+)
 
 
 def _listed(given: Any) -> Any:
@@ -42,13 +53,20 @@ class SceneInput(Value):
     """One scene. What a story's scene carries besides (`description`, `dialogue`, `heading`) is taken and not shown."""
 
     visual: Annotated[list[MediaUrl], BeforeValidator(_listed)] = Field(
-        default_factory=list, max_length=10, validation_alias=AliasChoices(*_VISUAL, "visuals", "images", "imageUrls")
+        default_factory=list,
+        max_length=10,
+        validation_alias=AliasChoices(*_VISUAL, "visuals", "images", "imageUrls"),
     )
     audio: MediaUrl | None = Field(
-        default=None, validation_alias=AliasChoices("audio", "audioUrl", "audio_url", "narrationUrl", "narrationAudio")
+        default=None,
+        validation_alias=AliasChoices(
+            "audio", "audioUrl", "audio_url", "narrationUrl", "narrationAudio"
+        ),
     )
     narration: str | None = Field(
-        default=None, max_length=5000, validation_alias=AliasChoices("narration", "caption", "text", "subtitles")
+        default=None,
+        max_length=5000,
+        validation_alias=AliasChoices("narration", "caption", "text", "subtitles"),
     )
     title: str | None = Field(default=None, max_length=200)
     subtitle: str | None = Field(default=None, max_length=300)
@@ -59,7 +77,9 @@ class SceneInput(Value):
         validation_alias=AliasChoices("durationSeconds", "duration_seconds", "duration"),
     )
     move: str | None = Field(default=None, max_length=100)
-    id: str | int | None = Field(default=None, validation_alias=AliasChoices("id", "sceneId", "scene_id"))
+    id: str | int | None = Field(
+        default=None, validation_alias=AliasChoices("id", "sceneId", "scene_id")
+    )
     description: str | None = Field(default=None, max_length=10_000)
     dialogue: list[Any] = Field(default_factory=list, max_length=200)
     heading: str | None = Field(default=None, max_length=300)
@@ -94,18 +114,30 @@ class VideoComposition(Submission):
     A scene is an object or just a URL. `audio` is one sound for all, or `[{url, scene}]`.
     """
 
-    scenes: list[Annotated[SceneInput, BeforeValidator(_as_scene)]] = Field(min_length=1, max_length=200)
-    assets: list[Annotated[Asset, BeforeValidator(_as_url)]] = Field(default_factory=list, max_length=200)
-    audio: Annotated[list[Annotated[AudioTrack, BeforeValidator(_as_url)]], BeforeValidator(_listed)] = Field(
-        default_factory=list, max_length=200, validation_alias=AliasChoices("audio", "audioTracks", "audioUrl")
+    scenes: list[Annotated[SceneInput, BeforeValidator(_as_scene)]] = Field(
+        min_length=1, max_length=200
+    )
+    assets: list[Annotated[Asset, BeforeValidator(_as_url)]] = Field(
+        default_factory=list, max_length=200
+    )
+    audio: Annotated[
+        list[Annotated[AudioTrack, BeforeValidator(_as_url)]], BeforeValidator(_listed)
+    ] = Field(
+        default_factory=list,
+        max_length=200,
+        validation_alias=AliasChoices("audio", "audioTracks", "audioUrl"),
     )
     music: Annotated[MediaUrl | None, BeforeValidator(_first)] = Field(
         default=None, validation_alias=AliasChoices("music", "musicUrl", "backgroundMusic")
     )
     title: str | None = Field(default=None, max_length=200)
     subtitle: str | None = Field(default=None, max_length=300)
-    credits: list[Annotated[str, Field(max_length=200)]] = Field(default_factory=list, max_length=20)
-    spoken: bool = Field(default=False, description="Speech was wanted: the result says so when captions stand in")
+    credits: list[Annotated[str, Field(max_length=200)]] = Field(
+        default_factory=list, max_length=20
+    )
+    spoken: bool = Field(
+        default=False, description="Speech was wanted: the result says so when captions stand in"
+    )
     options: CompositionOptions = Field(default_factory=CompositionOptions)
 
     @model_validator(mode="before")
@@ -114,7 +146,16 @@ class VideoComposition(Submission):
         """The older guides have the options beside the scenes."""
         if not isinstance(given, dict):
             return given
-        names = ("outputFormat", "output_format", "format", "quality", "resolution", "fps", "transition", "captions")
+        names = (
+            "outputFormat",
+            "output_format",
+            "format",
+            "quality",
+            "resolution",
+            "fps",
+            "transition",
+            "captions",
+        )
         moved = {name: given[name] for name in names if name in given}
         if not moved or not isinstance(given.get("options", {}), dict):
             return given
@@ -123,9 +164,15 @@ class VideoComposition(Submission):
 
     @model_validator(mode="after")
     def _places(self) -> VideoComposition:
-        wrong = [track.scene for track in self.audio if track.scene is not None and track.scene >= len(self.scenes)]
+        wrong = [
+            track.scene
+            for track in self.audio
+            if track.scene is not None and track.scene >= len(self.scenes)
+        ]
         if wrong:
-            raise ValueError(f"audio: there is no scene {wrong[0]}; there are {len(self.scenes)}, from 0")
+            raise ValueError(
+                f"audio: there is no scene {wrong[0]}; there are {len(self.scenes)}, from 0"
+            )
         return self
 
 
@@ -133,7 +180,10 @@ def _units(job: VideoComposition) -> tuple[Unit, ...]:
     inputs = Inputs()
     spoken = {track.scene: track.url for track in job.audio}
     assets = iter(asset.url for asset in job.assets)
-    scenes = [_scene(job, scene, inputs, assets, spoken.get(index)) for index, scene in enumerate(job.scenes)]
+    scenes = [
+        _scene(job, scene, inputs, assets, spoken.get(index))
+        for index, scene in enumerate(job.scenes)
+    ]
     master = spoken.get(None)
     params = {
         **job.options.look(),
@@ -157,7 +207,9 @@ def _units(job: VideoComposition) -> tuple[Unit, ...]:
     )
 
 
-def _scene(job: VideoComposition, scene: SceneInput, inputs: Inputs, assets: Any, spoken: str | None) -> dict[str, Any]:
+def _scene(
+    job: VideoComposition, scene: SceneInput, inputs: Inputs, assets: Any, spoken: str | None
+) -> dict[str, Any]:
     asset = None if scene.visual else next(assets, None)
     sound = scene.audio or spoken
     return {
@@ -184,7 +236,11 @@ VIDEO_COMPOSITION = JobType(
     example={
         "title": "The Message",
         "scenes": [
-            {"imageUrl": "https://example.com/1.png", "narration": "It began with a bottle.", "duration": 4},
+            {
+                "imageUrl": "https://example.com/1.png",
+                "narration": "It began with a bottle.",
+                "duration": 4,
+            },
             {"videoUrl": "https://example.com/2.mp4", "title": "The Storm"},
         ],
         "music": "https://example.com/music.mp3",

@@ -40,10 +40,17 @@ class VideoGeneration(Submission):
 
 
 def _units(job: VideoGeneration) -> tuple[Unit, ...]:
-    params = {"prompt": job.prompt or "", **job.options.model_dump(by_alias=True, exclude_none=True, mode="json")}
+    params = {
+        "prompt": job.prompt or "",
+        **job.options.model_dump(by_alias=True, exclude_none=True, mode="json"),
+    }
     return (
         Unit(
-            capability=Capability.VIDEO, params=params, credits=CREDITS, input_urls=tuple(job.image_urls), name="video"
+            capability=Capability.VIDEO,
+            params=params,
+            credits=CREDITS,
+            input_urls=tuple(job.image_urls),
+            name="video",
         ),
     )
 

@@ -9,7 +9,7 @@ from pydantic import AliasChoices, Field
 from taskreel.domain.pipeline import Pipeline, Step
 from taskreel.jobtypes.fields import Prompt, Seed
 from taskreel.jobtypes.job_type import JobType, Submission, given, literal, params_of
-from taskreel.jobtypes.writing import WORLD, WritingOptions
+from taskreel.jobtypes.text_schemas import WORLD, WritingOptions
 from taskreel.ports import Capability
 
 _TASK = "Invent a world from the user's prompt: a concept, places, characters, a palette and the rules it lives by."
@@ -23,7 +23,10 @@ class WorldBuilding(Submission):
     places: int = Field(default=4, ge=1, le=10)
     characters: int = Field(default=4, ge=1, le=10)
     concept_pictures: int = Field(
-        default=0, ge=0, le=10, validation_alias=AliasChoices("conceptPictures", "concept_pictures", "conceptArt")
+        default=0,
+        ge=0,
+        le=10,
+        validation_alias=AliasChoices("conceptPictures", "concept_pictures", "conceptArt"),
     )
     seed: Seed | None = None
     budget: int | None = Field(default=None, ge=1)
@@ -66,5 +69,9 @@ WORLD_BUILDING = JobType(
     credits=2,
     pipeline=_pipeline,
     timeout=timedelta(minutes=10),
-    example={"prompt": "A floating city of glass above endless storms", "genre": "fantasy", "conceptPictures": 2},
+    example={
+        "prompt": "A floating city of glass above endless storms",
+        "genre": "fantasy",
+        "conceptPictures": 2,
+    },
 )

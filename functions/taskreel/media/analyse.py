@@ -11,12 +11,12 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from taskreel.domain.errors import PermanentError
+from taskreel.media.audio_io import read_frames, samples_of
 from taskreel.media.frames import Shape, clip_pictures
 from taskreel.media.loudness import Loudness, Meter
-from taskreel.media.opening import open_picture
+from taskreel.media.open_media import open_picture
 from taskreel.media.probe import MediaInfo, probe
-from taskreel.media.sound import read_frames, samples_of
-from taskreel.media.texts import TextFacts, measure_text
+from taskreel.media.text_stats import TextFacts, measure_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,7 +162,9 @@ def measure_video(path: Path, info: MediaInfo) -> VideoFacts:
             kept.append(look)
         seen += 1
     if seen == 0:
-        raise PermanentError(f"{path.name} has no frame that can be decoded.", code="no_video", file=path.name)
+        raise PermanentError(
+            f"{path.name} has no frame that can be decoded.", code="no_video", file=path.name
+        )
     length = info.duration_seconds or seen / LOOK_FPS
     return VideoFacts(
         shots=_shots(changes, length),
@@ -177,19 +179,39 @@ def dominant_colours(image: Image.Image) -> tuple[Colour, ...]:
     """Up to six colours that stand for the picture, the largest share first (median cut, then k-means)."""
     small = image.convert("RGB")
     small.thumbnail((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX)
-    reduced = small.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
+    reduced = small.quantize(
+        COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE
+    )
     palette = reduced.getpalette() or []
-    counts = sorted(((int(count), index) for index, count in enumerate(reduced.histogram()) if count), reverse=True)
+    counts = sorted(
+        ((int(count), index) for index, count in enumerate(reduced.histogram()) if count),
+        reverse=True,
+    )
     total = small.width * small.height
     return tuple(
-        Colour(hex="#" + bytes(palette[3 * index : 3 * index + 3]).hex(), share=round(count / total, 3))
+        Colour(
+            hex="#" + bytes(palette[3 * index : 3 * index + 3]).hex(), share=round(count / total, 3)
+        )
         for count, index in counts
     )
 
 
 def aspect(width: int, height: int) -> str:
     """The shape as a ratio people know, like 16:9, else as reduced numbers to two places."""
-    known = ((1, 1), (16, 9), (9, 16), (4, 3), (3, 4), (3, 2), (2, 3), (21, 9), (5, 4), (4, 5), (2, 1), (1, 2))
+    known = (
+        (1, 1),
+        (16, 9),
+        (9, 16),
+        (4, 3),
+        (3, 4),
+        (3, 2),
+        (2, 3),
+        (21, 9),
+        (5, 4),
+        (4, 5),
+        (2, 1),
+        (1, 2),
+    )
     for across, down in known:
         if abs(width / height - across / down) < 0.01 * across / down:
             return f"{across}:{down}"
@@ -207,14 +229,18 @@ def _sharpness(image: Image.Image) -> float:
     """How much of the finest detail there is: the spread of the Laplacian, put on a scale that levels off."""
     grey = image.convert("L")
     grey.thumbnail((1024, 1024), Image.Resampling.BOX)
-    edges = np.asarray(grey.filter(ImageFilter.Kernel((3, 3), (0, 1, 0, 1, -4, 1, 0, 1, 0), 1, 128)), np.float32)
+    edges = np.asarray(
+        grey.filter(ImageFilter.Kernel((3, 3), (0, 1, 0, 1, -4, 1, 0, 1, 0), 1, 128)), np.float32
+    )
     spread = float(edges[1:-1, 1:-1].std()) if min(edges.shape) > 2 else 0.0
     return spread / (spread + 12)
 
 
 def _looks(path: Path, info: MediaInfo) -> Iterator[npt.NDArray[np.uint8]]:
     scale = LOOK_SIDE / max(info.width or 1, info.height or 1)
-    width, height = (max(16, round((side or 16) * scale / 2) * 2) for side in (info.width, info.height))
+    width, height = (
+        max(16, round((side or 16) * scale / 2) * 2) for side in (info.width, info.height)
+    )
     return clip_pictures(path, Shape((width, height), LOOK_FPS))
 
 
@@ -222,12 +248,17 @@ def _shots(changes: list[float], length: float) -> tuple[tuple[float, float], ..
     """Cuts are changes far above what is usual in the second around them."""
     cuts = [0.0]
     for index, change in enumerate(changes):
-        around = changes[max(0, index - LOOK_FPS) : index] + changes[index + 1 : index + 1 + LOOK_FPS]
+        around = (
+            changes[max(0, index - LOOK_FPS) : index] + changes[index + 1 : index + 1 + LOOK_FPS]
+        )
         usual = float(np.median(around)) if around else 0.0
         if change > CUT_DIFFERENCE and change > CUT_OVER_USUAL * usual:
             cuts.append((index + 1) / LOOK_FPS)
     ends = [*cuts[1:], length]
-    return tuple((round(start, 3), round(max(end - start, 0.0), 3)) for start, end in zip(cuts, ends, strict=True))
+    return tuple(
+        (round(start, 3), round(max(end - start, 0.0), 3))
+        for start, end in zip(cuts, ends, strict=True)
+    )
 
 
 def _sheet(looks: list[npt.NDArray[np.uint8]]) -> Image.Image:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.ahead import ahead
-from taskreel.media.moves import Move, Still, blend, choose_moves
-from taskreel.media.opening import open_picture
+from taskreel.media.camera import Move, Still, blend, choose_moves
+from taskreel.media.encode import Film, Picture, Quality, even_size
+from taskreel.media.open_media import open_picture
+from taskreel.media.prefetch import ahead
 from taskreel.media.probe import MediaInfo, probe
-from taskreel.media.writing import Film, Picture, Quality, even_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,7 +59,9 @@ def frame_count(seconds: float, fps: int) -> int:
     return max(1, round(seconds * fps))
 
 
-def _pictures(shots: list[tuple[Path, Move]], size: tuple[int, int], frames: int, fps: int) -> Iterator[Picture]:
+def _pictures(
+    shots: list[tuple[Path, Move]], size: tuple[int, int], frames: int, fps: int
+) -> Iterator[Picture]:
     """All frames; at most two stills are in memory at a time."""
     each = frames / len(shots)
     fade = min(LONGEST_FADE_SECONDS * fps, each / 3) if len(shots) > 1 else 0.0

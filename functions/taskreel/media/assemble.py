@@ -14,13 +14,20 @@ import av
 
 from taskreel.domain.errors import PermanentError
 from taskreel.media.animate import animate
-from taskreel.media.ending import to_the_end
+from taskreel.media.audio_io import Reader, fade_gain, sound_seconds
+from taskreel.media.encode import (
+    SMALLEST_SIDE,
+    SOUND_RATE,
+    Quality,
+    SoundTrack,
+    format_of,
+    sound_frame,
+)
 from taskreel.media.frames import extract_frame
-from taskreel.media.opening import open_stream
+from taskreel.media.open_media import open_stream
 from taskreel.media.probe import MediaInfo, probe
-from taskreel.media.sound import Reader, fade_gain, sound_seconds
 from taskreel.media.stitch import stitch_videos
-from taskreel.media.writing import SMALLEST_SIDE, SOUND_RATE, Quality, SoundTrack, format_of, sound_frame
+from taskreel.media.truncation import to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +36,9 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 SOUND_FADE_SECONDS = 1.5  # where the master sound is much longer than the pictures
-LONGEST_HOLD_SECONDS = 15.0  # of the last picture, for a voice to finish; music without an end fades out instead
+LONGEST_HOLD_SECONDS = (
+    15.0  # of the last picture, for a voice to finish; music without an end fades out instead
+)
 TOLD_SECONDS = 0.3  # a smaller difference is not worth a word
 
 
@@ -59,7 +68,9 @@ def assemble(  # noqa: PLR0913  # the options of one piece of work
     output.
     """
     if not scene_videos or not outs:
-        raise PermanentError("At least one scene video and one output format are needed.", code="no_inputs")
+        raise PermanentError(
+            "At least one scene video and one output format are needed.", code="no_inputs"
+        )
     for out in outs:
         format_of(out)
     with tempfile.TemporaryDirectory(prefix="taskreel-assemble-") as folder:
@@ -90,7 +101,9 @@ def _longer_by(sound: Path, clips: Sequence[Path]) -> float:
 
 def _note(more: float) -> str:
     if more > LONGEST_HOLD_SECONDS:
-        return f"The sound is {more:.1f} s longer than the pictures: it fades out with the last one."
+        return (
+            f"The sound is {more:.1f} s longer than the pictures: it fades out with the last one."
+        )
     if more > TOLD_SECONDS:
         return f"The sound is {more:.1f} s longer than the pictures: the last one is held until it ends."
     if more < -TOLD_SECONDS:
@@ -119,7 +132,10 @@ def _held(clip: Path, seconds: float, folder: Path, fps: int, quality: Quality) 
 
 def remux(source: Path, out: Path) -> MediaInfo:
     """The same streams in another container (.mp4 ↔ .mov), nothing encoded."""
-    with open_stream(source) as container, av.open(str(out), "w", options=format_of(out).options) as target:
+    with (
+        open_stream(source) as container,
+        av.open(str(out), "w", options=format_of(out).options) as target,
+    ):
         streams = {
             stream: target.add_stream_from_template(stream)
             for stream in (*container.streams.video[:1], *container.streams.audio[:1])
@@ -138,7 +154,9 @@ def _alike(clips: Sequence[Path]) -> bool:
         with open_stream(clip, need="video") as container:
             stream = container.streams.video[0]
             context = stream.codec_context
-            marks.add((context.name, context.extradata, stream.width, stream.height, stream.time_base))
+            marks.add(
+                (context.name, context.extradata, stream.width, stream.height, stream.time_base)
+            )
     return len(marks) == 1 and next(iter(marks))[0] == "h264"
 
 
@@ -156,7 +174,9 @@ def _copy_pictures(clips: Sequence[Path], audio: Path, out: Path, *, fades: bool
         track.finish()
 
 
-def _copy(clip: Path, target: OutputContainer, stream: VideoStream, offset: Fraction, sound: _Sound) -> Fraction:
+def _copy(
+    clip: Path, target: OutputContainer, stream: VideoStream, offset: Fraction, sound: _Sound
+) -> Fraction:
     """Copy one clip's packets `offset` seconds later, and the sound beside them; returns the next clip's offset."""
     end = offset
     for packet in _packets(clip):

@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from taskreel.domain.errors import PermanentError
+from taskreel.media.audio_io import (
+    Reader,
+    Samples,
+    SoundFile,
+    read_frames,
+    samples_of,
+    sound_seconds,
+)
+from taskreel.media.encode import SOUND_RATE
 from taskreel.media.loudness import TARGET_LUFS, Meter
-from taskreel.media.mixing import Bed, Clip, louden, mix
+from taskreel.media.mix import Bed, Clip, louden, mix
 from taskreel.media.probe import MediaInfo, probe
-from taskreel.media.sound import Reader, Samples, SoundFile, read_frames, samples_of, sound_seconds
-from taskreel.media.writing import SOUND_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,7 +58,9 @@ def stitch_audio(
     if not sources:
         raise PermanentError("At least one sound is needed to stitch.", code="no_inputs")
     if gap_seconds and crossfade_seconds:
-        raise PermanentError("Choose either gap_seconds or crossfade_seconds.", code="bad_parameters")
+        raise PermanentError(
+            "Choose either gap_seconds or crossfade_seconds.", code="bad_parameters"
+        )
     overlap = round(crossfade_seconds * SOUND_RATE)
     held: Samples = np.zeros((2, 0), np.float32)
     with SoundFile(out) as file:
@@ -96,8 +105,12 @@ def mix_music(  # noqa: PLR0913  # the options of one piece of work
     """A voice over music: the music begins before it, steps back while it speaks, fades after it."""
     seconds = lead_seconds + sound_seconds(voice) + tail_seconds
     if seconds > LONGEST_SECONDS:
-        raise PermanentError("The voice is longer than 4 hours; cut it into parts.", code="media_too_large")
-    bed = Bed(path=music, gain_db=music_gain_db, duck_db=duck_db, fade_out_seconds=max(tail_seconds, 0.05))
+        raise PermanentError(
+            "The voice is longer than 4 hours; cut it into parts.", code="media_too_large"
+        )
+    bed = Bed(
+        path=music, gain_db=music_gain_db, duck_db=duck_db, fade_out_seconds=max(tail_seconds, 0.05)
+    )
     clip = Clip(path=voice, start_seconds=lead_seconds)
     mix([clip], bed, seconds=seconds, out=out, target_lufs=target_lufs, on_progress=on_progress)
     return probe(out)

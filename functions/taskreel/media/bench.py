@@ -23,8 +23,25 @@ from taskreel.media.music import compose_music
 from taskreel.media.stitch import stitch_videos
 
 TARGET_RATIO = 1.3
-PROMPTS = ("a lighthouse in a storm", "sunset over the ocean", "a neon city in the rain", "snowy mountains", "a galaxy")
-H264 = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+PROMPTS = (
+    "a lighthouse in a storm",
+    "sunset over the ocean",
+    "a neon city in the rain",
+    "snowy mountains",
+    "a galaxy",
+)
+H264 = [
+    "-c:v",
+    "libx264",
+    "-preset",
+    "veryfast",
+    "-crf",
+    "21",
+    "-pix_fmt",
+    "yuv420p",
+    "-movflags",
+    "+faststart",
+]
 AAC = ["-c:a", "aac", "-b:a", "160k", "-ar", "48000", "-ac", "2"]
 VP9 = [
     "-c:v",
@@ -85,7 +102,7 @@ def _row(task: Task, rounds: int) -> Row:
         ours.append(_timed(task.ours))
         if ffmpeg:
             command = [ffmpeg, "-v", "error", "-y", *task.theirs]
-            theirs.append(_timed(lambda command=command: subprocess.run(command, check=True)))  # type: ignore[misc]  # noqa: S603
+            theirs.append(_timed(lambda command=command: subprocess.run(command, check=True)))  # type: ignore[misc]  # noqa: S603 - our own command
     return Row(task.name, min(ours), min(theirs) if theirs else None)
 
 
@@ -118,13 +135,21 @@ def _material(folder: Path) -> _Material:
     clips = [folder / "a.mp4", folder / "b.mp4", folder / "c.webm"]
     compose([Scene(visual=images[0], seconds=5)], out=clips[0], music=music)
     animate(images[1:2], seconds=5, width=854, height=480, fps=25, out=clips[1])
-    compose([Scene(visual=images[2], seconds=5)], out=clips[2], music=music, look=Look(width=720, height=1280))
+    compose(
+        [Scene(visual=images[2], seconds=5)],
+        out=clips[2],
+        music=music,
+        look=Look(width=720, height=1280),
+    )
     return _Material(images, clips, music, voice)
 
 
 def _tasks(folder: Path, material: _Material) -> list[Task]:
     slides, joined, webm = folder / "slides.mp4", folder / "joined.mp4", folder / "out.webm"
-    theirs = {name: str(folder / f"theirs-{name}") for name in ("s.mp4", "j.mp4", "w.webm", "st.mp3", "m.m4a")}
+    theirs = {
+        name: str(folder / f"theirs-{name}")
+        for name in ("s.mp4", "j.mp4", "w.webm", "st.mp3", "m.m4a")
+    }
     scenes = [Scene(visual=image, seconds=2.48) for image in material.images]
     look = Look(transition_seconds=0.6)
     film = material.clips[0]
@@ -159,7 +184,13 @@ def _tasks(folder: Path, material: _Material) -> list[Task]:
         Task(
             "voice over ducked music, -16 LUFS",
             lambda: mix_music(material.voice, material.music, out=folder / "m.m4a"),
-            [*_inputs([material.voice, material.music]), "-filter_complex", DUCK, *AAC, theirs["m.m4a"]],
+            [
+                *_inputs([material.voice, material.music]),
+                "-filter_complex",
+                DUCK,
+                *AAC,
+                theirs["m.m4a"],
+            ],
         ),
     ]
 
@@ -185,11 +216,23 @@ def _slideshow(images: list[Path], sound: Path) -> list[str]:
     ]
     last = "z0"
     for i in range(1, len(images)):
-        chains.append(f"[{last}][z{i}]xfade=transition=fade:duration=0.6:offset={i * step:.2f}[x{i}]")
+        chains.append(
+            f"[{last}][z{i}]xfade=transition=fade:duration=0.6:offset={i * step:.2f}[x{i}]"
+        )
         last = f"x{i}"
     sound_chain = f"[{len(images)}:a]apad=whole_dur=10,loudnorm=I=-16:TP=-1.5[a]"
     graph = ";".join([*chains, sound_chain])
-    return [*_inputs([*images, sound]), "-filter_complex", graph, "-map", f"[{last}]", "-map", "[a]", "-t", "10"]
+    return [
+        *_inputs([*images, sound]),
+        "-filter_complex",
+        graph,
+        "-map",
+        f"[{last}]",
+        "-map",
+        "[a]",
+        "-t",
+        "10",
+    ]
 
 
 def _joining(clips: list[Path]) -> list[str]:
@@ -198,7 +241,11 @@ def _joining(clips: list[Path]) -> list[str]:
         "pad=1280:720:(ow-iw)/2:(oh-ih)/2,setsar=1,fps=30,format=yuv420p"
     )
     chains = [f"[{i}:v]{shape}[v{i}]" for i in range(3)]
-    chains += ["[0:a]aresample=48000[a0]", "anullsrc=r=48000:cl=stereo,atrim=0:5[a1]", "[2:a]aresample=48000[a2]"]
+    chains += [
+        "[0:a]aresample=48000[a0]",
+        "anullsrc=r=48000:cl=stereo,atrim=0:5[a1]",
+        "[2:a]aresample=48000[a2]",
+    ]
     chains.append("[v0][a0][v1][a1][v2][a2]concat=n=3:v=1:a=1[v][a]")
     return [*_inputs(clips), "-filter_complex", ";".join(chains), "-map", "[v]", "-map", "[a]"]
 
@@ -213,13 +260,19 @@ def _line(row: Row) -> str:
 
 def main() -> None:
     """Print the comparisons and the memory that was needed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    print(f"{'work':<36}{'ours':>8}{'ffmpeg':>9}{'ratio':>8}{'cpu ratio':>11}   target <= {TARGET_RATIO}")
+    print(
+        f"{'work':<36}{'ours':>8}{'ffmpeg':>9}{'ratio':>8}{'cpu ratio':>11}   target <= {TARGET_RATIO}"
+    )
     for row in compare(rounds=arguments.rounds):
         print(_line(row))
-    print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+    print(
+        f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB"
+    )
 
 
 if __name__ == "__main__":

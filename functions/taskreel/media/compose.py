@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.ahead import ahead
+from taskreel.media.audio_io import Reader
+from taskreel.media.camera import DRIFT, PUSH_IN, choose_moves
+from taskreel.media.encode import SOUND_RATE, Film, Picture, Quality, Size, even_size, sound_frame
 from taskreel.media.fonts import undrawable
 from taskreel.media.frames import Shape
 from taskreel.media.loudness import TARGET_LUFS
-from taskreel.media.mixing import Bed, Clip, mix
-from taskreel.media.moves import DRIFT, PUSH_IN, choose_moves
+from taskreel.media.mix import Bed, Clip, mix
 from taskreel.media.overlay import FADE_SECONDS, Showing, captions, credits_roll, title
+from taskreel.media.prefetch import ahead
 from taskreel.media.probe import MediaInfo, probe
 from taskreel.media.shots import Shot, Transition, card_shot, clip_shot, joined, still_shot
 from taskreel.media.sniff import sniff
-from taskreel.media.sound import Reader
-from taskreel.media.writing import SOUND_RATE, Film, Picture, Quality, Size, even_size, sound_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -110,13 +110,18 @@ def compose(  # noqa: PLR0913  # the options of one piece of work
     size = even_size(look.width, look.height)
     parts = [_part(scene, look.fps) for scene in _with_cards(scenes, heading, subheading, closing)]
     overlaps = _overlaps(parts, look)
-    starts = [0, *accumulate(part.frames - over for part, over in zip(parts, [*overlaps, 0], strict=True))]
+    starts = [
+        0,
+        *accumulate(part.frames - over for part, over in zip(parts, [*overlaps, 0], strict=True)),
+    ]
     total, starts = starts[-1], starts[:-1]
     with tempfile.TemporaryDirectory(prefix="taskreel-compose-") as folder:
         sound = _soundtrack(parts, starts, look, music, out=Path(folder) / "sound.flac", film=out)
         if on_progress:
             on_progress(0.1)
-        with Film(out, size=size, fps=look.fps, quality=look.quality, sound=sound is not None) as film:
+        with Film(
+            out, size=size, fps=look.fps, quality=look.quality, sound=sound is not None
+        ) as film:
             reader = Reader.of(sound) if sound else None
             shots = _shots(parts, look, size)
             showings = _showings(parts, starts, look, size, closing)
@@ -126,11 +131,18 @@ def compose(  # noqa: PLR0913  # the options of one piece of work
                     _sound_until(film, reader)
                     if on_progress:
                         on_progress(0.1 + 0.9 * number / total)
-    spans = tuple((start / look.fps, part.frames / look.fps) for start, part in zip(starts, parts, strict=True))
-    return Composition(info=probe(out), scenes=spans, undrawn=undrawable(_words(parts, look, closing)))
+    spans = tuple(
+        (start / look.fps, part.frames / look.fps)
+        for start, part in zip(starts, parts, strict=True)
+    )
+    return Composition(
+        info=probe(out), scenes=spans, undrawn=undrawable(_words(parts, look, closing))
+    )
 
 
-def _with_cards(scenes: Sequence[Scene], heading: str, subheading: str, closing: Sequence[str]) -> list[Scene]:
+def _with_cards(
+    scenes: Sequence[Scene], heading: str, subheading: str, closing: Sequence[str]
+) -> list[Scene]:
     if not scenes:
         raise PermanentError("At least one scene is needed to compose a film.", code="no_scenes")
     opening = [Scene(title=heading, subtitle=subheading, seconds=CARD_SECONDS)] if heading else []
@@ -143,7 +155,9 @@ def _part(scene: Scene, fps: int) -> _Part:
     visual = probe(scene.visual) if scene.visual and is_clip else None
     narration = (probe(scene.narration).duration_seconds or 0.0) if scene.narration else 0.0
     needed = LEAD_SECONDS + narration + TAIL_SECONDS if scene.narration else 0.0
-    own = scene.seconds or (needed or (visual.duration_seconds if visual else None) or STILL_SECONDS)
+    own = scene.seconds or (
+        needed or (visual.duration_seconds if visual else None) or STILL_SECONDS
+    )
     seconds = max(own, needed)
     if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
         message = f"A scene is {SHORTEST_SECONDS:g} to {LONGEST_SECONDS} s long, not {seconds:g} s."
@@ -165,7 +179,13 @@ def _overlaps(parts: Sequence[_Part], look: Look) -> list[int]:
 
 
 def _soundtrack(
-    parts: Sequence[_Part], starts: Sequence[int], look: Look, music: Path | None, *, out: Path, film: Path
+    parts: Sequence[_Part],
+    starts: Sequence[int],
+    look: Look,
+    music: Path | None,
+    *,
+    out: Path,
+    film: Path,
 ) -> Path | None:
     clips: list[Clip] = []
     for part, start in zip(parts, starts, strict=True):
@@ -173,8 +193,19 @@ def _soundtrack(
         if part.scene.narration:
             clips.append(Clip(path=part.scene.narration, start_seconds=at + LEAD_SECONDS))
         if part.has_sound and part.scene.visual:
-            seconds, gain = part.frames / look.fps, CLIP_GAIN * (0.35 if part.scene.narration else 1)
-            clips.append(Clip(path=part.scene.visual, start_seconds=at, seconds=seconds, gain=gain, ducks=False))
+            seconds, gain = (
+                part.frames / look.fps,
+                CLIP_GAIN * (0.35 if part.scene.narration else 1),
+            )
+            clips.append(
+                Clip(
+                    path=part.scene.visual,
+                    start_seconds=at,
+                    seconds=seconds,
+                    gain=gain,
+                    ducks=False,
+                )
+            )
     if not clips and music is None:
         return None
     bed = Bed(path=music, gain_db=look.music_gain_db) if music else None
@@ -202,7 +233,10 @@ def _shots(parts: Sequence[_Part], look: Look, size: Size) -> list[Shot]:
 
 def _words(parts: Sequence[_Part], look: Look, closing: Sequence[str]) -> list[str]:
     """All that is written on the film."""
-    shown = [(part.scene.title, part.scene.subtitle, part.scene.narrated if look.captions else "") for part in parts]
+    shown = [
+        (part.scene.title, part.scene.subtitle, part.scene.narrated if look.captions else "")
+        for part in parts
+    ]
     return [*chain.from_iterable(shown), *closing]
 
 
@@ -213,14 +247,32 @@ def _showings(
     for part, start in zip(parts, starts, strict=True):
         scene, end = part.scene, start + part.frames
         if scene.title:
-            most = end if scene.visual is None else start + min(part.frames, round(CARD_SECONDS * look.fps))
-            shown.append(Showing(title(scene.title, scene.subtitle, size), start + look.fps // 4, most - look.fps // 4))
+            most = (
+                end
+                if scene.visual is None
+                else start + min(part.frames, round(CARD_SECONDS * look.fps))
+            )
+            shown.append(
+                Showing(
+                    title(scene.title, scene.subtitle, size),
+                    start + look.fps // 4,
+                    most - look.fps // 4,
+                )
+            )
         if scene.narrated and look.captions:
             first = start + round(LEAD_SECONDS * look.fps)
-            spoken = round(part.narration_seconds * look.fps) or part.frames - 2 * round(LEAD_SECONDS * look.fps)
+            spoken = round(part.narration_seconds * look.fps) or part.frames - 2 * round(
+                LEAD_SECONDS * look.fps
+            )
             shown += captions(scene.narrated, size, first, max(first + 1, first + spoken))
     if closing:
-        shown.append(Showing(credits_roll(closing, size), starts[-1] + look.fps // 4, starts[-1] + parts[-1].frames))
+        shown.append(
+            Showing(
+                credits_roll(closing, size),
+                starts[-1] + look.fps // 4,
+                starts[-1] + parts[-1].frames,
+            )
+        )
     return shown
 
 

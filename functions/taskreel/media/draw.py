@@ -7,20 +7,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from taskreel.media.pictures import save_picture
+from taskreel.media.image_output import save_picture
 from taskreel.media.probe import MediaInfo, probe
 from taskreel.media.scene.painting import paint
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PAINTED_PIXELS = 1600 * 1600  # larger pictures are painted at this size and enlarged: memory and time stay bounded
+PAINTED_PIXELS = (
+    1600 * 1600
+)  # larger pictures are painted at this size and enlarged: memory and time stay bounded
 
 
-def draw(prompt: str, *, seed: int, width: int, height: int, out: Path, quality: int = 92) -> MediaInfo:
+def draw(
+    prompt: str, *, seed: int, width: int, height: int, out: Path, quality: int = 92
+) -> MediaInfo:
     """Paint `prompt` as PNG, JPEG or WebP (by `out`'s suffix): the same prompt, seed and size give the same pixels."""
     scale = min(1.0, (PAINTED_PIXELS / (width * height)) ** 0.5)
-    canvas = paint(prompt, seed=seed, width=max(1, round(width * scale)), height=max(1, round(height * scale)))
+    canvas = paint(
+        prompt, seed=seed, width=max(1, round(width * scale)), height=max(1, round(height * scale))
+    )
     pixels = (np.moveaxis(canvas.rgb, 0, -1) * 255 + 0.5).astype(np.uint8)
     image = Image.fromarray(pixels)
     if image.size != (width, height):

@@ -13,7 +13,9 @@ from PIL import ImageFont, features
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-OWN = Path(fontpkg_source_sans_3.ROOT) / "files" / "SourceSans3[wght].ttf"  # Latin, Greek, Cyrillic; licence: OFL 1.1
+OWN = (
+    Path(fontpkg_source_sans_3.ROOT) / "files" / "SourceSans3[wght].ttf"
+)  # Latin, Greek, Cyrillic; licence: OFL 1.1
 WEIGHT = 500  # a little over regular: light letters on moving pictures
 SYSTEM_FOLDERS = (
     "/usr/share/fonts",
@@ -76,8 +78,12 @@ def _face(path: Path, pixels: int) -> ImageFont.FreeTypeFont:
 def _system_fonts() -> tuple[Path, ...]:
     """The upright scalable faces in the usual folders, those of regular weight first."""
     folders = (Path(folder).expanduser() for folder in SYSTEM_FOLDERS)
-    found = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
-    upright = (path for path in found if not any(slanted in path.stem for slanted in ("Italic", "Oblique")))
+    found = sorted(
+        path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES
+    )
+    upright = (
+        path for path in found if not any(slanted in path.stem for slanted in ("Italic", "Oblique"))
+    )
     return tuple(sorted(filter(_opens, upright), key=lambda path: "Regular" not in path.stem))
 
 

@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.ending import to_the_end
-from taskreel.media.opening import open_stream, picture_stream
-from taskreel.media.pictures import save_picture
+from taskreel.media.encode import THREADS, Picture, Size
+from taskreel.media.image_output import save_picture
+from taskreel.media.open_media import open_stream, picture_stream
 from taskreel.media.probe import MediaInfo, probe
-from taskreel.media.writing import THREADS, Picture, Size
+from taskreel.media.truncation import to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-LOOK_BACK_SECONDS = (1.0, 12.0)  # how far before the end the last frame is sought, before decoding everything
+LOOK_BACK_SECONDS = (
+    1.0,
+    12.0,
+)  # how far before the end the last frame is sought, before decoding everything
 TURNS = {90: ("cclock",), 180: ("clock", "clock"), 270: ("clock",)}
 
 
@@ -61,7 +64,9 @@ def _last(video: Path) -> av.VideoFrame:
 
 def _at(video: Path, seconds: float) -> av.VideoFrame:
     if seconds < 0:
-        raise PermanentError(f"The time must not be negative; it is {seconds:g} s.", code="bad_parameters")
+        raise PermanentError(
+            f"The time must not be negative; it is {seconds:g} s.", code="bad_parameters"
+        )
     shown: av.VideoFrame | None = None
     with open_stream(video, need="video") as container:
         stream = _video(container)
@@ -79,7 +84,9 @@ def _at(video: Path, seconds: float) -> av.VideoFrame:
 
 
 def _no_frames(video: Path) -> PermanentError:
-    message = f"{video.name} has a video track without a frame that can be decoded; export it again."
+    message = (
+        f"{video.name} has a video track without a frame that can be decoded; export it again."
+    )
     return PermanentError(message, code="no_video", file=video.name)
 
 
@@ -131,14 +138,20 @@ def _normaliser(stream: VideoStream, first: av.VideoFrame, shape: Shape) -> av.f
     graph = av.filter.Graph()
     graph.threads = THREADS
     source = graph.add_buffer(
-        width=first.width, height=first.height, format=first.format, time_base=stream.time_base, name="in"
+        width=first.width,
+        height=first.height,
+        format=first.format,
+        time_base=stream.time_base,
+        name="in",
     )
     turns = [graph.add("transpose", turn) for turn in TURNS.get(first.rotation % 360, ())]
     fit = "increase" if shape.fill else "decrease"
-    scale = (
-        f"{width}:{height}:force_original_aspect_ratio={fit}:force_divisible_by=2:out_range=tv:out_color_matrix=bt709"
+    scale = f"{width}:{height}:force_original_aspect_ratio={fit}:force_divisible_by=2:out_range=tv:out_color_matrix=bt709"
+    place = (
+        ("crop", f"{width}:{height}")
+        if shape.fill
+        else ("pad", f"{width}:{height}:(ow-iw)/2:(oh-ih)/2")
     )
-    place = ("crop", f"{width}:{height}") if shape.fill else ("pad", f"{width}:{height}:(ow-iw)/2:(oh-ih)/2")
     nodes = [
         graph.add("scale", scale + ":flags=bicubic"),
         graph.add(*place),

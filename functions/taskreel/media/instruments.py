@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from taskreel.media.sound import Samples
-from taskreel.media.writing import SOUND_RATE
+from taskreel.media.audio_io import Samples
+from taskreel.media.encode import SOUND_RATE
 
 Wave: TypeAlias = npt.NDArray[np.float64]
 
@@ -44,7 +44,9 @@ def pad(note: int, seconds: float, brightness: float) -> Samples:
     for detune in (-0.07, 0.0, 0.06):
         for partial in range(1, 6):
             strength = (0.5 + 0.3 * brightness) ** (partial - 1) / partial
-            sound += strength * np.sin(_phase(note + detune, t) * partial + partial * 1.3 + detune * 40)
+            sound += strength * np.sin(
+                _phase(note + detune, t) * partial + partial * 1.3 + detune * 40
+            )
     slow = 1 + 0.12 * np.sin(2 * np.pi * 0.23 * t + note)
     return _shaped(sound * slow / 5, t, attack=min(0.9, seconds / 3), release=min(1.4, seconds / 3))
 
@@ -54,7 +56,11 @@ def bass(note: int, seconds: float) -> Samples:
     """A round bass note."""
     t = _time(seconds)
     phase = _phase(note, t)
-    sound = np.sin(phase) + 0.35 * np.sin(2 * phase) * np.exp(-t * 2.5) + 0.12 * np.sin(3 * phase) * np.exp(-t * 5)
+    sound = (
+        np.sin(phase)
+        + 0.35 * np.sin(2 * phase) * np.exp(-t * 2.5)
+        + 0.12 * np.sin(3 * phase) * np.exp(-t * 5)
+    )
     return _shaped(sound * np.exp(-t * 0.55) / 1.3, t, attack=0.018, release=0.18)
 
 
@@ -64,7 +70,8 @@ def pluck(note: int, seconds: float, brightness: float) -> Samples:
     t = _time(seconds)
     phase = _phase(note, t)
     sound = sum(
-        np.sin(phase * k) * np.exp(-t * (2.6 + 1.9 * k)) * (0.45 + 0.25 * brightness) ** (k - 1) for k in range(1, 7)
+        np.sin(phase * k) * np.exp(-t * (2.6 + 1.9 * k)) * (0.45 + 0.25 * brightness) ** (k - 1)
+        for k in range(1, 7)
     )
     return _shaped(np.asarray(sound), t, attack=0.004, release=0.1)
 
@@ -78,7 +85,11 @@ def piano(note: int, seconds: float, brightness: float) -> Samples:
         stretch = k * np.sqrt(1 + 0.0004 * k * k)
         strength = (0.38 + 0.2 * brightness) ** (k - 1)
         for detune in (-0.012, 0.014):
-            sound += strength * np.sin(_phase(note + detune, t) * stretch) * np.exp(-t * (0.9 + 0.75 * k))
+            sound += (
+                strength
+                * np.sin(_phase(note + detune, t) * stretch)
+                * np.exp(-t * (0.9 + 0.75 * k))
+            )
     return _shaped(sound / 2.6, t, attack=0.006, release=0.3)
 
 
@@ -88,7 +99,9 @@ def bell(note: int, seconds: float, brightness: float) -> Samples:
     t = _time(seconds + 1.2)
     phase = _phase(note + 12, t)
     partials = ((1.0, 1.0, 2.2), (2.76, 0.4 * brightness, 4.5), (5.4, 0.18 * brightness, 8.0))
-    sound = sum(strength * np.sin(phase * ratio) * np.exp(-t * decay) for ratio, strength, decay in partials)
+    sound = sum(
+        strength * np.sin(phase * ratio) * np.exp(-t * decay) for ratio, strength, decay in partials
+    )
     return _shaped(np.asarray(sound) * 0.6, t, attack=0.003, release=0.3)
 
 
@@ -155,7 +168,9 @@ def reverberated(samples: Samples, rng: np.random.Generator) -> Samples:
     wet = np.empty_like(samples)
     for channel in (0, 1):
         tail = rng.normal(0, 1, t.size) * np.exp(-t * 2.9)
-        tail = np.convolve(tail, np.hanning(9) / np.hanning(9).sum(), "same")  # walls swallow the highest notes
+        tail = np.convolve(
+            tail, np.hanning(9) / np.hanning(9).sum(), "same"
+        )  # walls swallow the highest notes
         tail[: round(0.012 * SOUND_RATE)] = 0
         tail /= np.sqrt(np.sum(tail**2))
         spectrum = np.fft.rfft(samples[channel]) * np.fft.rfft(tail, length)

@@ -12,8 +12,8 @@ import av.error
 import av.filter
 import numpy as np
 
-from taskreel.media.sound import Samples, read_frames, samples_of
-from taskreel.media.writing import SOUND_RATE, sound_frame
+from taskreel.media.audio_io import Samples, read_frames, samples_of
+from taskreel.media.encode import SOUND_RATE, sound_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,9 @@ class Meter:
 
     def __init__(self, *, peaks: bool = False) -> None:
         """With `peaks`, true peaks too: they cost four times the rest."""
-        self._graph = _graph("ebur128", f"metadata=1:peak={'true' if peaks else 'none'}:framelog=quiet")
+        self._graph = _graph(
+            "ebur128", f"metadata=1:peak={'true' if peaks else 'none'}:framelog=quiet"
+        )
         self._last: dict[str, str] = {}
         self._samples = 0
 
@@ -61,7 +63,9 @@ class Meter:
         """The loudness of all that was heard."""
         self._graph.push(None)
         self._drain()
-        peaks = (float(self._last.get(f"lavfi.r128.true_peaks_ch{channel}", 0)) for channel in (0, 1))
+        peaks = (
+            float(self._last.get(f"lavfi.r128.true_peaks_ch{channel}", 0)) for channel in (0, 1)
+        )
         peak = max(peaks)
         return Loudness(
             integrated_lufs=max(float(self._last.get("lavfi.r128.I", SILENT_LUFS)), SILENT_LUFS),
@@ -87,7 +91,9 @@ class Limiter:
 
     def __init__(self, ceiling_db: float = CEILING_DB) -> None:
         ceiling = 10 ** (ceiling_db / 20)
-        self._graph = _graph("alimiter", f"limit={ceiling:.4f}:attack=5:release=60:level=0:latency=1")
+        self._graph = _graph(
+            "alimiter", f"limit={ceiling:.4f}:attack=5:release=60:level=0:latency=1"
+        )
         self._samples = 0
 
     def limit(self, samples: Samples) -> Iterator[av.AudioFrame]:
@@ -120,8 +126,12 @@ def _graph(name: str, arguments: str) -> av.filter.Graph:
     source = graph.add_abuffer(
         sample_rate=SOUND_RATE, format="fltp", layout="stereo", time_base=Fraction(1, SOUND_RATE)
     )
-    plain = graph.add("aformat", f"sample_fmts=fltp:channel_layouts=stereo:sample_rates={SOUND_RATE}")
-    graph.link_nodes(source, graph.add(name, arguments), plain, graph.add("abuffersink")).configure()
+    plain = graph.add(
+        "aformat", f"sample_fmts=fltp:channel_layouts=stereo:sample_rates={SOUND_RATE}"
+    )
+    graph.link_nodes(
+        source, graph.add(name, arguments), plain, graph.add("abuffersink")
+    ).configure()
     return graph
 
 

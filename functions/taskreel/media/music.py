@@ -15,10 +15,10 @@ import numpy as np
 
 from taskreel.domain.errors import PermanentError
 from taskreel.media import instruments
+from taskreel.media.audio_io import Samples, SoundFile, fade_gain, pieces
+from taskreel.media.encode import SOUND_RATE
 from taskreel.media.loudness import Limiter, Meter
 from taskreel.media.probe import MediaInfo, probe
-from taskreel.media.sound import Samples, SoundFile, fade_gain, pieces
-from taskreel.media.writing import SOUND_RATE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,7 +137,13 @@ CALM = Mood("", DORIAN, (66, 78), ((0, 3, 5, 4), (0, 5, 3, 6)), "piano", 0.2, 0.
 
 
 def compose_music(
-    prompt: str, *, seed: int, seconds: float, out: Path, fade_in_seconds: float = 1.0, fade_out_seconds: float = 3.0
+    prompt: str,
+    *,
+    seed: int,
+    seconds: float,
+    out: Path,
+    fade_in_seconds: float = 1.0,
+    fade_out_seconds: float = 3.0,
 ) -> MediaInfo:
     """Music of exactly `seconds` into a sound file at -18 LUFS; the same prompt and seed give the same music."""
     if not 0 < seconds <= MAX_SECONDS:
@@ -153,7 +159,11 @@ def compose_music(
         for start, count in pieces(seconds):
             part = np.take(piece, range(start, start + count), axis=1, mode="wrap")
             envelope = fade_gain(
-                start, count, total, min(fade_in_seconds, seconds / 4), min(fade_out_seconds, seconds / 3)
+                start,
+                count,
+                total,
+                min(fade_in_seconds, seconds / 4),
+                min(fade_out_seconds, seconds / 3),
             )
             file.frames(limiter.limit(part * (envelope * gain)))
         file.frames(limiter.rest())
@@ -231,7 +241,9 @@ def _bass(score: _Score, tape: instruments.Tape) -> None:
             if beat and score.mood.drums < 0.3:  # quiet pieces hold one note
                 continue
             held = length if score.mood.drums >= 0.3 else 4.0
-            sound = instruments.bass(score.note(degree, -1) - (12 if score.root > 48 else 0), held * score.beat)
+            sound = instruments.bass(
+                score.note(degree, -1) - (12 if score.root > 48 else 0), held * score.beat
+            )
             tape.lay(sound * 0.3, (bar * BEATS_A_BAR + beat) * score.beat, 0)
 
 
@@ -243,7 +255,9 @@ def _arpeggio(score: _Score, tape: instruments.Tape, rng: np.random.Generator) -
         for step in range(8):
             if rng.random() < 0.8:
                 at = (bar * BEATS_A_BAR + step / 2) * score.beat
-                sound = instruments.pluck(score.note(degree + int(pattern[step]), 1), 1.1, score.mood.brightness)
+                sound = instruments.pluck(
+                    score.note(degree + int(pattern[step]), 1), 1.1, score.mood.brightness
+                )
                 tape.lay(sound * rng.uniform(0.05, 0.09), at, float(np.sin(step * 1.7) * 0.6))
 
 
@@ -260,9 +274,16 @@ def _melody(score: _Score, tape: instruments.Tape, rng: np.random.Generator) -> 
             strong = at % 2 == 0
             tone = degree + shift
             if strong:  # on a strong beat, the nearest tone of the chord
-                tone = min((score.degrees[bar] + third for third in (0, 2, 4, 7, -3)), key=lambda t: abs(t - tone))
+                tone = min(
+                    (score.degrees[bar] + third for third in (0, 2, 4, 7, -3)),
+                    key=lambda t: abs(t - tone),
+                )
             start = (phrase * 2 * BEATS_A_BAR + at) * score.beat
-            tape.lay(play(score.note(tone, 1), length * score.beat * 1.4, score.mood.brightness) * 0.17, start, 0.12)
+            tape.lay(
+                play(score.note(tone, 1), length * score.beat * 1.4, score.mood.brightness) * 0.17,
+                start,
+                0.12,
+            )
 
 
 def _motif(rng: np.random.Generator) -> list[tuple[float, float, int]]:
@@ -289,4 +310,8 @@ def _drums(score: _Score, tape: instruments.Tape, rng: np.random.Generator) -> N
         for beat in (1, 3):
             tape.lay(instruments.brush(rng) * 0.16 * level, start + beat * score.beat, 0.1)
         for eighth in range(8):
-            tape.lay(instruments.shaker(rng) * rng.uniform(0.02, 0.06) * level, start + eighth / 2 * score.beat, -0.35)
+            tape.lay(
+                instruments.shaker(rng) * rng.uniform(0.02, 0.06) * level,
+                start + eighth / 2 * score.beat,
+                -0.35,
+            )

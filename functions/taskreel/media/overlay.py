@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from PIL.ImageFont import FreeTypeFont
 
+from taskreel.media.camera import to_picture
+from taskreel.media.encode import Picture, Size
 from taskreel.media.fonts import drawable, font
-from taskreel.media.moves import to_picture
-from taskreel.media.writing import Picture, Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,10 +71,16 @@ def caption(text: str, size: Size) -> Overlay:
     draw = ImageDraw.Draw(sheet)
     lines = "\n".join(wrapped(text, face, _caption_width(face, size)))
     place = (size[0] / 2, size[1] * 0.945)
-    box = draw.multiline_textbbox(place, lines, font=face, anchor="md", align="center", spacing=unit * 0.012)
+    box = draw.multiline_textbbox(
+        place, lines, font=face, anchor="md", align="center", spacing=unit * 0.012
+    )
     pad = unit * 0.018
-    draw.rounded_rectangle((box[0] - pad, box[1] - pad, box[2] + pad, box[3] + pad), unit * 0.014, fill=(8, 8, 10, 150))
-    draw.multiline_text(place, lines, font=face, anchor="md", align="center", spacing=unit * 0.012, fill="white")
+    draw.rounded_rectangle(
+        (box[0] - pad, box[1] - pad, box[2] + pad, box[3] + pad), unit * 0.014, fill=(8, 8, 10, 150)
+    )
+    draw.multiline_text(
+        place, lines, font=face, anchor="md", align="center", spacing=unit * 0.012, fill="white"
+    )
     return _overlay(sheet)
 
 
@@ -88,8 +94,12 @@ def title(text: str, subtitle: str, size: Size) -> Overlay:
     draw = ImageDraw.Draw(sheet)
     lines = "\n".join(wrapped(text, big, size[0] * 0.84)[:3])
     middle = (size[0] / 2, size[1] * (0.46 if subtitle else 0.5))
-    draw.multiline_text(middle, lines, font=big, anchor="mm", align="center", spacing=unit * 0.02, fill="white")
-    box = draw.multiline_textbbox(middle, lines, font=big, anchor="mm", align="center", spacing=unit * 0.02)
+    draw.multiline_text(
+        middle, lines, font=big, anchor="mm", align="center", spacing=unit * 0.02, fill="white"
+    )
+    box = draw.multiline_textbbox(
+        middle, lines, font=big, anchor="mm", align="center", spacing=unit * 0.02
+    )
     if subtitle:
         y = box[3] + unit * 0.05
         draw.line(
@@ -99,7 +109,12 @@ def title(text: str, subtitle: str, size: Size) -> Overlay:
         )
         rest = "\n".join(wrapped(subtitle, small, size[0] * 0.8)[:3])
         draw.multiline_text(
-            (size[0] / 2, y + unit * 0.04), rest, font=small, anchor="ma", align="center", fill=(255, 255, 255, 225)
+            (size[0] / 2, y + unit * 0.04),
+            rest,
+            font=small,
+            anchor="ma",
+            align="center",
+            fill=(255, 255, 255, 225),
         )
     return _overlay(_shadowed(sheet, unit))
 
@@ -112,7 +127,13 @@ def credits_roll(lines: Sequence[str], size: Size) -> Overlay:
     sheet = Image.new("RGBA", size)
     text = "\n".join(part for line in shown for part in wrapped(line, face, size[0] * 0.8))
     ImageDraw.Draw(sheet).multiline_text(
-        (size[0] / 2, size[1] / 2), text, font=face, anchor="mm", align="center", spacing=unit * 0.03, fill="white"
+        (size[0] / 2, size[1] / 2),
+        text,
+        font=face,
+        anchor="mm",
+        align="center",
+        spacing=unit * 0.03,
+        fill="white",
     )
     return _overlay(_shadowed(sheet, unit))
 
@@ -128,7 +149,9 @@ def captions(text: str, size: Size, first: int, last: int) -> list[Showing]:
     text = drawable(text)
     face = _caption_font(text, size)
     letter = face.getlength(text) / max(len(text), 1) or 1
-    fitting = 0.9 * CAPTION_LINES * _caption_width(face, size) / letter  # lines never fill up wholly
+    fitting = (
+        0.9 * CAPTION_LINES * _caption_width(face, size) / letter
+    )  # lines never fill up wholly
     parts = phrases(text, min(fitting, CAPTION_LINES * CAPTION_LETTERS))
     total = sum(len(part) + 8 for part in parts)  # 8: even a short word needs a moment
     showings, at = [], float(first)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import av
 from PIL import ExifTags
 
-from taskreel.media.opening import image_header, open_stream, picture_stream
+from taskreel.media.open_media import image_header, open_stream, picture_stream
 from taskreel.media.sniff import sniff
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
-SOUND_ONLY = {"video/mp4": "audio/mp4", "video/webm": "audio/webm"}  # what the containers are called without pictures
+SOUND_ONLY = {
+    "video/mp4": "audio/mp4",
+    "video/webm": "audio/webm",
+}  # what the containers are called without pictures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +46,9 @@ class MediaInfo:
 def probe(path: Path) -> MediaInfo:
     """Facts by content, never by name. Raises PermanentError for what cannot be read."""
     kind = sniff(path)
-    file = MediaInfo(content_type=kind.content_type, bytes=path.stat().st_size, sha256=_sha256(path))
+    file = MediaInfo(
+        content_type=kind.content_type, bytes=path.stat().st_size, sha256=_sha256(path)
+    )
     match kind.family:
         case "image":
             return _image(path, file)
@@ -80,7 +85,9 @@ def _stream(path: Path, file: MediaInfo) -> MediaInfo:
         width, height = _shown_size(container, video) if video else (None, None)
         return replace(
             file,
-            content_type=file.content_type if video else SOUND_ONLY.get(file.content_type, file.content_type),
+            content_type=file.content_type
+            if video
+            else SOUND_ONLY.get(file.content_type, file.content_type),
             width=width,
             height=height,
             fps=float(video.average_rate) if video and video.average_rate else None,

@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
+from taskreel.media.camera import Move, Still, blend
+from taskreel.media.encode import Picture, Size
 from taskreel.media.frames import Shape, clip_pictures
-from taskreel.media.moves import Move, Still, blend
-from taskreel.media.opening import open_picture
-from taskreel.media.writing import Picture, Size
+from taskreel.media.open_media import open_picture
 
 Transition = Literal["cut", "fade", "dip", "slide", "wipe"]
 
@@ -56,7 +56,9 @@ def card_shot(background: Path | None, move: Move, frames: int, size: Size) -> S
     return Shot(frames, lambda count: _moved(_ground(background, size), move, count, size))
 
 
-def joined(shots: Sequence[Shot], overlaps: Sequence[int], transition: Transition) -> Iterator[Picture]:
+def joined(
+    shots: Sequence[Shot], overlaps: Sequence[int], transition: Transition
+) -> Iterator[Picture]:
     """All pictures in turn; `overlaps[i]` frames of shot i run together with the beginning of the next."""
     before: Iterator[Picture] = iter(())
     overlap = 0
@@ -78,7 +80,9 @@ def _moved(image: Image.Image, move: Move, count: int, size: Size) -> Iterator[P
 
 def _ground(background: Path | None, size: Size) -> Image.Image:
     if background is None:
-        ramp = np.linspace(0, 1, 64)[:, None, None] * np.array([14, 12, 26]) + np.array([10, 12, 20])
+        ramp = np.linspace(0, 1, 64)[:, None, None] * np.array([14, 12, 26]) + np.array(
+            [10, 12, 20]
+        )
         return Image.fromarray(np.broadcast_to(ramp, (64, 64, 3)).astype(np.uint8)).resize(
             size, Image.Resampling.BICUBIC
         )
@@ -129,7 +133,11 @@ def _views(picture: Picture) -> tuple[Picture, Picture, Picture]:
     flat = picture.reshape(-1)
     y, u = width * height, width * height // 4
     half = (height // 2, width // 2)
-    return flat[:y].reshape(height, width), flat[y : y + u].reshape(half), flat[y + u :].reshape(half)
+    return (
+        flat[:y].reshape(height, width),
+        flat[y : y + u].reshape(half),
+        flat[y + u :].reshape(half),
+    )
 
 
 def black(shape: tuple[int, ...]) -> Picture:

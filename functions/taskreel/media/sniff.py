@@ -21,7 +21,9 @@ Family = Literal["image", "stream", "text"]
 HEAD_BYTES = 4096
 TS_PACKET_BYTES = 188
 TS_SYNC = b"G"
-MPEG_AUDIO_FRAME = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]")  # sync word, then a valid version and layer
+MPEG_AUDIO_FRAME = re.compile(
+    rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]"
+)  # sync word, then a valid version and layer
 PARSED_AS_TEXT = "text/plain"
 #: Documents and lists that are made of letters but are no text to be read: (beginning, what they are).
 NO_TEXT: tuple[tuple[bytes, str], ...] = (
@@ -40,7 +42,9 @@ NO_TEXT: tuple[tuple[bytes, str], ...] = (
     (b"<!doctype html", "a web page"),
     (b"<html", "a web page"),
 )
-READABLE = "PNG, JPEG, WebP, GIF, AVIF, MP4, MOV, WebM, MKV, AVI, MP3, WAV, OGG, FLAC, AAC or UTF-8 text"
+READABLE = (
+    "PNG, JPEG, WebP, GIF, AVIF, MP4, MOV, WebM, MKV, AVI, MP3, WAV, OGG, FLAC, AAC or UTF-8 text"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,11 @@ def sniff(path: Path) -> Kind:
     foreign = _foreign(head)
     kind = None if foreign else _boxed(head) or _by_start(head) or _text(head)
     if kind is None:
-        what = f"is {foreign}, which is not read here" if foreign else "is nothing that can be read here"
+        what = (
+            f"is {foreign}, which is not read here"
+            if foreign
+            else "is nothing that can be read here"
+        )
         message = f"{path.name} {what}; send {READABLE}."
         raise PermanentError(message, code="unsupported_media", file=path.name)
     return kind
@@ -128,7 +136,9 @@ def _boxed(head: bytes) -> Kind | None:
     if head[4:8] in OLD_MOV_ATOMS:
         return MOV
     if head.startswith(b"\x1aE\xdf\xa3"):
-        return Kind("stream", "video/webm" if b"webm" in head[:64] else "video/x-matroska", "matroska")
+        return Kind(
+            "stream", "video/webm" if b"webm" in head[:64] else "video/x-matroska", "matroska"
+        )
     return None
 
 
@@ -136,7 +146,9 @@ def _text(head: bytes) -> Kind | None:
     try:
         text = head.decode()
     except UnicodeDecodeError as exc:
-        if len(head) < HEAD_BYTES or exc.start < HEAD_BYTES - 3:  # a character may be cut at the end
+        if (
+            len(head) < HEAD_BYTES or exc.start < HEAD_BYTES - 3
+        ):  # a character may be cut at the end
             return None
         text = head[: exc.start].decode()
     if "\0" in text:

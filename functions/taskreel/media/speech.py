@@ -26,7 +26,9 @@ MAX_CHARACTERS = 50_000
 SLOWEST_WPM, FASTEST_WPM = 80, 400
 SPEECH_LUFS = -16.0
 
-VOICES: dict[str, tuple[str, int, int]] = {  # our name → espeak's variant, pitch, how lively the pitch moves
+VOICES: dict[
+    str, tuple[str, int, int]
+] = {  # our name → espeak's variant, pitch, how lively the pitch moves
     "narrator": ("", 42, 55),
     "calm": ("+m3", 36, 40),
     "deep": ("+m7", 22, 45),
@@ -37,7 +39,14 @@ VOICES: dict[str, tuple[str, int, int]] = {  # our name → espeak's variant, pi
     "child": ("+f5", 78, 75),
     "whisper": ("+whisper", 45, 40),
 }
-ACCENTS = {"en": "en-us", "en-us": "en-us", "en-gb": "en-gb", "pt": "pt-br", "zh": "cmn", "no": "nb"}
+ACCENTS = {
+    "en": "en-us",
+    "en-us": "en-us",
+    "en-gb": "en-gb",
+    "pt": "pt-br",
+    "zh": "cmn",
+    "no": "nb",
+}
 
 
 def speak(
@@ -59,7 +68,11 @@ def speak(
     name = voice if variant is None else ACCENTS.get(language.lower(), language.lower()) + variant
     with tempfile.TemporaryDirectory(prefix="taskreel-speech-") as folder:
         raw = Path(folder) / "speech.wav"
-        settings = {RATE: words_per_minute, PITCH: own_pitch if pitch is None else pitch, RANGE: liveliness}
+        settings = {
+            RATE: words_per_minute,
+            PITCH: own_pitch if pitch is None else pitch,
+            RANGE: liveliness,
+        }
         _speak(text, name, settings, raw)
         normalise_audio(raw, out=out, target_lufs=SPEECH_LUFS)
     return probe(out)
@@ -81,7 +94,9 @@ def _check(text: str, words_per_minute: int, pitch: int | None) -> None:
         message = f"The text has {len(text):,} characters; at most {MAX_CHARACTERS:,} are spoken at once. Split it."
         raise PermanentError(message, code="text_too_long")
     if not SLOWEST_WPM <= words_per_minute <= FASTEST_WPM:
-        message = f"The pace is {SLOWEST_WPM} to {FASTEST_WPM} words a minute, not {words_per_minute}."
+        message = (
+            f"The pace is {SLOWEST_WPM} to {FASTEST_WPM} words a minute, not {words_per_minute}."
+        )
         raise PermanentError(message, code="bad_parameters")
     if pitch is not None and not 0 <= pitch <= 99:  # espeak's own range
         raise PermanentError(f"The pitch is 0 to 99, not {pitch}.", code="bad_parameters")
@@ -90,9 +105,7 @@ def _check(text: str, words_per_minute: int, pitch: int | None) -> None:
 def _speak(text: str, voice: str, settings: dict[int, int], out: Path) -> None:
     library, rate = _engine()
     if library.espeak_SetVoiceByName(voice.encode()) != OK:
-        message = (
-            f"There is no voice or language {voice!r}; voices: {', '.join(VOICES)}, languages like en, de, fr, es."
-        )
+        message = f"There is no voice or language {voice!r}; voices: {', '.join(VOICES)}, languages like en, de, fr, es."
         raise PermanentError(message, code="unknown_voice")
     for setting, value in settings.items():
         library.espeak_SetParameter(setting, value, 0)
@@ -117,14 +130,16 @@ def _writer(file: wave.Wave_write) -> Callable[[Any, int, Any], int]:
 
 
 def _callback_type() -> Any:
-    return ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+    return ctypes.CFUNCTYPE(
+        ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
+    )
 
 
 @cache
 def _engine() -> tuple[ctypes.CDLL, int]:
     """The library, initialised once a process, and its sample rate."""
     try:
-        import espeakng_loader  # noqa: PLC0415  # an optional extra
+        import espeakng_loader  # an optional extra
     except ModuleNotFoundError:
         message = "Speech needs the optional extra: scripts/bootstrap --speech (or pip install espeakng-loader)."
         raise PermanentError(message, code="speech_not_installed") from None
@@ -132,5 +147,7 @@ def _engine() -> tuple[ctypes.CDLL, int]:
     data = str(espeakng_loader.get_data_path()).encode()
     rate = library.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, data, 0)
     if rate <= 0:
-        raise PermanentError("espeak-ng could not start: its data is missing.", code="speech_not_installed")
+        raise PermanentError(
+            "espeak-ng could not start: its data is missing.", code="speech_not_installed"
+        )
     return library, rate

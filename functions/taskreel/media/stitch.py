@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.ahead import ahead
+from taskreel.media.audio_io import Reader
+from taskreel.media.encode import SOUND_RATE, Film, Quality, even_size, sound_frame
 from taskreel.media.frames import Shape, clip_frames
-from taskreel.media.opening import open_stream
+from taskreel.media.open_media import open_stream
+from taskreel.media.prefetch import ahead
 from taskreel.media.probe import MediaInfo, probe
-from taskreel.media.sound import Reader
-from taskreel.media.writing import SOUND_RATE, Film, Quality, even_size, sound_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from PIL import Image, ImageChops, ImageFilter
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.opening import open_image
-from taskreel.media.pictures import save_picture
+from taskreel.media.image_output import save_picture
+from taskreel.media.open_media import open_image
 from taskreel.media.probe import MediaInfo, probe
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ BAND_ROWS = 512
 MARGIN_ROWS = 14  # reach of a Lanczos kernel over two enlarged pixels, and of the sharpening
 
 
-def upscale(image: Path, *, scale: float, out: Path, denoise: float = 0.35, sharpen: float = 0.7) -> MediaInfo:
+def upscale(
+    image: Path, *, scale: float, out: Path, denoise: float = 0.35, sharpen: float = 0.7
+) -> MediaInfo:
     """Enlarge `image` by 1 < `scale` ≤ 8 into `out`, .png, .jpg or .webp; transparency is kept where `out` can.
 
     `denoise` and `sharpen` go from 0 (plain Lanczos) to 1. Raises PermanentError when the result would be over
@@ -39,7 +41,9 @@ def upscale(image: Path, *, scale: float, out: Path, denoise: float = 0.35, shar
     while colours.width < width:
         step = min(STEP, width / colours.width)
         last = step * colours.width >= width - 1
-        size = (width, height) if last else (round(colours.width * step), round(colours.height * step))
+        size = (
+            (width, height) if last else (round(colours.width * step), round(colours.height * step))
+        )
         colours = _enlarged(colours, size, sharpen * (step - 1))
     if picture.mode == "RGBA" and out.suffix.lower() in (".png", ".webp"):
         colours.putalpha(picture.getchannel("A").resize((width, height), Image.Resampling.LANCZOS))
@@ -95,11 +99,15 @@ def _sharpened(image: Image.Image, strength: float) -> Image.Image:
 
 
 def _within(sharp: Grey, blurred: Grey, strength: float) -> Grey:
-    low, high = (_of_neighbours(sharp, choose).astype(np.float32) for choose in (np.minimum, np.maximum))
+    low, high = (
+        _of_neighbours(sharp, choose).astype(np.float32) for choose in (np.minimum, np.maximum)
+    )
     luma = sharp.astype(np.float32)
     edge = np.clip((high - low - 4) / 40, 0, 1)
     raised = luma + (luma - blurred) * (1.8 * strength * edge)
-    return (np.clip(raised, np.maximum(low - 3, 0), np.minimum(high + 3, 255)) + 0.5).astype(np.uint8)
+    return (np.clip(raised, np.maximum(low - 3, 0), np.minimum(high + 3, 255)) + 0.5).astype(
+        np.uint8
+    )
 
 
 def _of_neighbours(plane: Grey, choose: np.ufunc) -> Grey:

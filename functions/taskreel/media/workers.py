@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskreel.domain.errors import PermanentError, TemporaryError
-from taskreel.media.worker import Raised, Returned, begin, read_progress, work
+from taskreel.media.worker_process import Raised, Returned, begin, read_progress, work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PROGRESS_EVERY_SECONDS = 0.5
-PRELOAD = ["taskreel.media.worker", "av", "numpy", "PIL.Image", "PIL.ImageDraw", "PIL.ImageFilter", "PIL.ImageFont"]
+PRELOAD = [
+    "taskreel.media.worker_process",
+    "av",
+    "numpy",
+    "PIL.Image",
+    "PIL.ImageDraw",
+    "PIL.ImageFilter",
+    "PIL.ImageFont",
+]
 
 
 class Workers:
@@ -35,7 +43,9 @@ class Workers:
     it is replaced. Belongs to the event loop of its first `run`; whoever made it calls `close`.
     """
 
-    def __init__(self, *, max_workers: int | None = None, tasks_per_worker: int = 50, memory_mb: int = 1024) -> None:
+    def __init__(
+        self, *, max_workers: int | None = None, tasks_per_worker: int = 50, memory_mb: int = 1024
+    ) -> None:
         self._free = asyncio.Semaphore(max_workers or os.cpu_count() or 1)
         self._tasks_per_worker = tasks_per_worker
         self._memory_mb = memory_mb
@@ -104,8 +114,12 @@ class Workers:
         except MemoryError:
             raise out_of_memory() from None
         except (BrokenExecutor, OSError) as exc:  # pebble's ProcessExpired is an OSError
-            message = "The worker process died while doing the work; another attempt gets a fresh one."
-            raise TemporaryError(message, code="worker_crashed", exit_code=getattr(exc, "exitcode", None)) from exc
+            message = (
+                "The worker process died while doing the work; another attempt gets a fresh one."
+            )
+            raise TemporaryError(
+                message, code="worker_crashed", exit_code=getattr(exc, "exitcode", None)
+            ) from exc
         finally:
             self._stops.discard(stop)
             wrapped.cancel()
@@ -145,7 +159,9 @@ def out_of_memory() -> PermanentError:
 
 
 def _closed() -> TemporaryError:
-    return TemporaryError("The workers are shut down; the work can be done again elsewhere.", code="workers_closed")
+    return TemporaryError(
+        "The workers are shut down; the work can be done again elsewhere.", code="workers_closed"
+    )
 
 
 def _stop(pool: ProcessPool) -> None:
@@ -153,16 +169,18 @@ def _stop(pool: ProcessPool) -> None:
 
 
 def _new_worker(tasks: int, memory_mb: int) -> ProcessPool:
-    from pebble import ProcessPool  # noqa: PLC0415  # on first use: cold start
+    from pebble import ProcessPool  # on first use: cold start
 
-    pool = ProcessPool(max_workers=1, max_tasks=tasks, initializer=begin, initargs=(memory_mb,), context=_context())
+    pool = ProcessPool(
+        max_workers=1, max_tasks=tasks, initializer=begin, initargs=(memory_mb,), context=_context()
+    )
     assert pool.active  # asking starts it  # noqa: S101
     return pool
 
 
 def _context() -> BaseContext:
     """Forked from a server that has the heavy imports: a new worker is ready in milliseconds, sharing their memory."""
-    import multiprocessing  # noqa: PLC0415  # on first use: cold start
+    import multiprocessing  # on first use: cold start
 
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")

@@ -8,10 +8,11 @@ from fastapi.requests import Request
 from fastapi.responses import Response
 from fastapi_offline import FastAPIOffline
 
-from taskreel.app.replay import Replay
+from taskreel.app.jobs.replay import Replay
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError
-from taskreel.web import aliases, balances, jobs, openapi, problems, providers, replays
+from taskreel.web import credits as credits_routes
+from taskreel.web import jobs, legacy, openapi, problems, providers, replays
 from taskreel.web.auth import Authenticator, TokenRules
 
 _DESCRIPTION = "Create media generation jobs, follow them, and read what they made."
@@ -33,13 +34,13 @@ def api_app(services: Services, rules: TokenRules, *, base_url: str) -> FastAPI:
     app.state.authenticator = Authenticator(rules)
     app.state.base_url = base_url.rstrip("/")
     # Before the jobs: their last route refuses every type that it does not know.
-    app.include_router(aliases.router)
+    app.include_router(legacy.router)
     app.include_router(jobs.router)
     app.include_router(replays.router)
-    app.include_router(balances.router)
+    app.include_router(credits_routes.router)
     app.include_router(providers.router)
     app.add_exception_handler(RequestValidationError, _bad_parameter)
-    openapi.complete(app, balances.Grant, providers.BreakerOrder, aliases.AiGeneration, Replay)
+    openapi.complete(app, credits_routes.Grant, providers.BreakerOrder, legacy.AiGeneration, Replay)
     app.state.services = services
     problems.install(app)
     return app
@@ -48,6 +49,8 @@ def api_app(services: Services, rules: TokenRules, *, base_url: str) -> FastAPI:
 async def _bad_parameter(request: Request, error: Exception) -> Response:
     """A query parameter that FastAPI refused, in the same shape as a field that we did."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for these alone
-    found = [{"path": ".".join(map(str, e["loc"][1:])), "message": e["msg"]} for e in error.errors()]
+    found = [
+        {"path": ".".join(map(str, e["loc"][1:])), "message": e["msg"]} for e in error.errors()
+    ]
     text = "; ".join(f"{e['path']}: {e['message']}" for e in found)
     return await problems.answer_error(request, InvalidError(text, errors=found))

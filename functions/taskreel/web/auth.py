@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from taskreel.app.read import Caller
+from taskreel.app.caller import Caller
 from taskreel.domain.errors import ForbiddenError, UnauthenticatedError
 from taskreel.domain.ids import USER_ID, is_user_id
 
@@ -46,7 +46,12 @@ class Authenticator:
         self._key = rules.public_key or rules.secret
         # A public key can never be taken for a shared secret.
         self._algorithms = _ASYMMETRIC if rules.jwks_url or rules.public_key else ["HS256"]
-        self._require = ["exp", "sub", *(["iss"] if self._issuer else []), *(["aud"] if self._audience else [])]
+        self._require = [
+            "exp",
+            "sub",
+            *(["iss"] if self._issuer else []),
+            *(["aud"] if self._audience else []),
+        ]
 
     async def caller(self, authorization: str | None) -> Caller:
         """Raises UnauthenticatedError for a token that is absent, broken, expired, or not for us."""
@@ -64,7 +69,7 @@ class Authenticator:
         return caller
 
     async def _claims(self, token: str) -> dict[str, Any]:
-        import jwt  # noqa: PLC0415 - a function that starts answers its first health check without
+        import jwt
 
         try:
             key: Any = self._key if self._jwks_url is None else await self._published_key(token)
@@ -78,14 +83,16 @@ class Authenticator:
                 options={"require": self._require, "verify_aud": self._audience is not None},
             )
         except jwt.PyJWKClientConnectionError:
-            raise UnauthenticatedError("The issuer's keys cannot be reached to check this token.") from None
+            raise UnauthenticatedError(
+                "The issuer's keys cannot be reached to check this token."
+            ) from None
         except jwt.PyJWTError as error:
             raise UnauthenticatedError(f"This token does not hold: {error}.") from None
         return claims
 
     async def _published_key(self, token: str) -> Any:
         """The issuer's key that the token names; the set is fetched once, and again for a new name."""
-        import jwt  # noqa: PLC0415 - see above
+        import jwt
 
         if self._jwks is None:
             self._jwks = jwt.PyJWKClient(self._jwks_url or "", cache_keys=True)

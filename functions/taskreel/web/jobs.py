@@ -15,19 +15,19 @@ from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
-from taskreel.app.cancel import cancel
-from taskreel.app.read import Caller, Filters, as_job, find_job, list_jobs
-from taskreel.app.retry import retry
+from taskreel.app.caller import Caller
+from taskreel.app.jobs.cancel import cancel
+from taskreel.app.jobs.queries import Filters, as_job, find_job, list_jobs
+from taskreel.app.jobs.retry import retry
+from taskreel.app.jobs.submit import Request as SubmitRequest
+from taskreel.app.jobs.submit import quote, submit
 from taskreel.app.services import Services
-from taskreel.app.submit import Request as SubmitRequest
-from taskreel.app.submit import quote, submit
 from taskreel.domain.errors import ConflictError, NotFoundError
 from taskreel.domain.job import Job, Status
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission
-from taskreel.web.openapi import plain
-from taskreel.web.request import (
+from taskreel.web.http import (
     answer,
     check_query,
     idempotency_key,
@@ -36,6 +36,7 @@ from taskreel.web.request import (
     validate_only,
     wait_seconds,
 )
+from taskreel.web.openapi import plain
 from taskreel.web.schemas import JobsPage, JobView, Problem, ProgressView, ResultView
 from taskreel.web.views import error_view, job_view, progress_view, result_view
 
@@ -43,12 +44,16 @@ router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
 _KEEP_ALIVE_SECONDS = 15.0
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem, "description": "Why it cannot be done"}}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Problem, "description": "Why it cannot be done"}
+}
 
 
 async def caller_of(request: Request) -> Caller:
     """Who calls; every handler that shows or changes anything asks."""
-    caller: Caller = await request.app.state.authenticator.caller(request.headers.get("authorization"))
+    caller: Caller = await request.app.state.authenticator.caller(
+        request.headers.get("authorization")
+    )
     return caller
 
 
@@ -61,7 +66,8 @@ async def submit_job(request: Request) -> Response:
     job_type = JOB_TYPES.get(name)
     if job_type is None:
         raise NotFoundError(
-            f"There is no job type {name!r}. There are: {', '.join(JOB_TYPES)}.", jobTypes=list(JOB_TYPES)
+            f"There is no job type {name!r}. There are: {', '.join(JOB_TYPES)}.",
+            jobTypes=list(JOB_TYPES),
         )
     return await submit_as(request, job_type, await read_submission(request, job_type))
 
@@ -76,7 +82,9 @@ async def submit_as(
     more: Callable[[Job], Mapping[str, Any]] = lambda _job: {},
 ) -> Response:
     """Submit what was read of the request. `more` adds what another route's answer names differently."""
-    wanted = SubmitRequest(job_type=job_type, submission=submission, idempotency_key=idempotency_key(request))
+    wanted = SubmitRequest(
+        job_type=job_type, submission=submission, idempotency_key=idempotency_key(request)
+    )
     return await create(request, await caller_of(request), wanted, more)
 
 
@@ -107,8 +115,15 @@ async def _quote(services: Services, caller: Caller, wanted: SubmitRequest) -> R
     found = await quote(services, caller, wanted)
     affordable = found.cost <= found.account.available
     balance = {"available": found.account.available, "sufficient": affordable}
-    steps = {name: {"servedBy": plan.served_by, "usd": plan.usd} for name, plan in found.plan.steps.items()}
-    plan = {"servedBy": found.plan.served_by, "usd": found.plan.usd, **({"steps": steps} if steps else {})}
+    steps = {
+        name: {"servedBy": plan.served_by, "usd": plan.usd}
+        for name, plan in found.plan.steps.items()
+    }
+    plan = {
+        "servedBy": found.plan.served_by,
+        "usd": found.plan.usd,
+        **({"steps": steps} if steps else {}),
+    }
     return answer({"valid": True, "cost": found.cost, "credits": balance, **plan})
 
 
@@ -167,7 +182,9 @@ async def jobs(request: Request, wanted: Annotated[JobsQuery, Query()]) -> Respo
     services, caller = services_of(request), await caller_of(request)
     filters = Filters(**wanted.model_dump(exclude={"limit", "cursor"}))
     page = await list_jobs(services, caller, filters, limit=wanted.limit, cursor=wanted.cursor)
-    views = [await job_view(services, job, request.app.state.base_url, sign=False) for job in page.rows]
+    views = [
+        await job_view(services, job, request.app.state.base_url, sign=False) for job in page.rows
+    ]
     return answer({"jobs": views, "nextCursor": page.cursor})
 
 
@@ -192,7 +209,10 @@ async def _show_result(request: Request, job: Job) -> Response:
         else "has no result yet; follow its events, or ask with Prefer: wait=30"
     )
     raise ConflictError(
-        f"The job is {job.status} and {text}.", code="no_result", jobStatus=job.status, error=error_view(job)
+        f"The job is {job.status} and {text}.",
+        code="no_result",
+        jobStatus=job.status,
+        error=error_view(job),
     )
 
 
@@ -203,20 +223,30 @@ async def _show_events(request: Request, job: Job) -> Response:
 
 
 def _read_routes(
-    suffix: str, show: Callable[[Request, Job], Awaitable[Response]], summary: str, model: type[Value] | None
+    suffix: str,
+    show: Callable[[Request, Job], Awaitable[Response]],
+    summary: str,
+    model: type[Value] | None,
 ) -> None:
     """The same under the job's id alone and under its type."""
 
     async def by_id(request: Request, job_id: str) -> Response:
-        return await show(request, await find_job(services_of(request), await caller_of(request), job_id))
+        return await show(
+            request, await find_job(services_of(request), await caller_of(request), job_id)
+        )
 
     async def by_type(request: Request, job_type: str, job_id: str) -> Response:
-        return await show(request, await find_job(services_of(request), await caller_of(request), job_id, job_type))
+        return await show(
+            request,
+            await find_job(services_of(request), await caller_of(request), job_id, job_type),
+        )
 
     answers: dict[int | str, dict[str, Any]] = {200: {"model": model}} if model else {}
     responses = {**answers, **PROBLEMS}
     for path, endpoint in (("/{job_id}", by_id), ("/{job_type}/{job_id}", by_type)):
-        router.add_api_route(path + suffix, endpoint, methods=["GET"], summary=summary, responses=responses)
+        router.add_api_route(
+            path + suffix, endpoint, methods=["GET"], summary=summary, responses=responses
+        )
 
 
 for _suffix, _show, _summary, _model in (
@@ -270,7 +300,9 @@ async def _ended_within(services: Services, job: Job, seconds: float) -> Job:
 
 
 @router.delete(
-    "/{job_type}/{job_id}", summary="Cancel the job and release its hold", responses={200: {"model": JobView}}
+    "/{job_type}/{job_id}",
+    summary="Cancel the job and release its hold",
+    responses={200: {"model": JobView}},
 )
 async def cancel_job(request: Request, job_type: str, job_id: str) -> Response:
     """A second call is harmless."""

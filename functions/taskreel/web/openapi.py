@@ -31,7 +31,11 @@ def plain(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     return {
-        name: value if name in _DATA else _in_lines(value) if name == "description" else plain(value)
+        name: value
+        if name in _DATA
+        else _in_lines(value)
+        if name == "description"
+        else plain(value)
         for name, value in schema.items()
         if not (name == "title" and isinstance(value, str))
     }
@@ -87,12 +91,19 @@ def complete(app: FastAPI, *models: type[Any]) -> None:
         if app.openapi_schema is None:
             document = found()
             wanted = [*(job_type.submission for job_type in JOB_TYPES.values()), *models]
-            _, schemas = models_json_schema([(model, "validation") for model in wanted], ref_template=_REFERENCE)
+            _, schemas = models_json_schema(
+                [(model, "validation") for model in wanted], ref_template=_REFERENCE
+            )
             components = document.setdefault("components", {})
             components.setdefault("schemas", {}).update(schemas["$defs"])
-            components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+            components["securitySchemes"] = {
+                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+            }
             document["security"] = [{"token": []}]
-            submits = {f"/api/jobs/{name}": {"post": _submit(job_type)} for name, job_type in JOB_TYPES.items()}
+            submits = {
+                f"/api/jobs/{name}": {"post": _submit(job_type)}
+                for name, job_type in JOB_TYPES.items()
+            }
             document["paths"] = plain({**submits, **document["paths"]})
             document["components"] = plain(components)
         return found()

@@ -47,7 +47,9 @@ _OURS: Mapping[HTTPStatus, str] = {
 }
 
 
-def problem(status: HTTPStatus, code: str, detail: str, more: Mapping[str, Any] | None = None) -> Response:
+def problem(
+    status: HTTPStatus, code: str, detail: str, more: Mapping[str, Any] | None = None
+) -> Response:
     """One problem; `more` are extension members."""
     body = {
         **(more or {}),
@@ -57,12 +59,17 @@ def problem(status: HTTPStatus, code: str, detail: str, more: Mapping[str, Any] 
         "detail": detail,
         "code": code,
     }
-    return Response(to_json(body), status.value, _HEADERS.get(status), media_type="application/problem+json")
+    return Response(
+        to_json(body), status.value, _HEADERS.get(status), media_type="application/problem+json"
+    )
 
 
 def status_of(error: errors.TaskreelError) -> HTTPStatus:
     """The table, by the nearest class."""
-    return next((STATUS[cls] for cls in type(error).__mro__ if cls in STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
+    return next(
+        (STATUS[cls] for cls in type(error).__mro__ if cls in STATUS),
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
 
 
 def install(app: Starlette) -> None:
@@ -74,7 +81,10 @@ def install(app: Starlette) -> None:
 
 def invalid(error: ValidationError) -> errors.InvalidError:
     """What pydantic found, with each field's path as the caller wrote it."""
-    found = [{"path": path_of(e["loc"]), "message": e["msg"].removeprefix("Value error, ")} for e in error.errors()]
+    found = [
+        {"path": path_of(e["loc"]), "message": e["msg"].removeprefix("Value error, ")}
+        for e in error.errors()
+    ]
     text = "; ".join(f"{e['path']}: {e['message']}" if e["path"] else e["message"] for e in found)
     return errors.InvalidError(text, errors=found)
 
@@ -95,7 +105,9 @@ async def answer_error(_request: Request, error: Exception) -> Response:
 async def _theirs(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these alone
     status = HTTPStatus(error.status_code)
-    answer = problem(status, status.name.lower(), f"{error.detail}. See /api/docs for what there is.")
+    answer = problem(
+        status, status.name.lower(), f"{error.detail}. See /api/docs for what there is."
+    )
     answer.headers.update(error.headers or {})
     return answer
 

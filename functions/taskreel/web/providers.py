@@ -8,14 +8,14 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from taskreel.app.oversee import providers_view, set_breaker
-from taskreel.app.webhook import hear
+from taskreel.app.jobs.provider_webhook import hear
+from taskreel.app.providers.admin import providers_view, set_breaker
 from taskreel.domain.breaker import BreakerState
 from taskreel.domain.value import Value
 from taskreel.web.auth import require_admin
+from taskreel.web.http import answer, read_body, read_model, services_of
 from taskreel.web.jobs import caller_of
 from taskreel.web.openapi import body
-from taskreel.web.request import answer, read_body, read_model, services_of
 
 router = APIRouter(prefix="/api", tags=["providers"])
 
@@ -45,10 +45,14 @@ async def order_breaker(request: Request, provider: str, model: str) -> Response
     require_admin(caller)
     order = await read_model(request, BreakerOrder)
     state = None if order.state is None else BreakerState(order.state)
-    return answer(await set_breaker(services_of(request), caller, provider, model, state, order.reason))
+    return answer(
+        await set_breaker(services_of(request), caller, provider, model, state, order.reason)
+    )
 
 
-@router.post("/webhooks/{provider}", summary="A provider says that an operation has ended", status_code=202)
+@router.post(
+    "/webhooks/{provider}", summary="A provider says that an operation has ended", status_code=202
+)
 async def webhook(request: Request, provider: str) -> Response:
     """Signed by the provider, so no token is needed. The state is read by a poll, which this brings forward."""
     raw = await read_body(request)

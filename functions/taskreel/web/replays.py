@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from taskreel.app.replay import Replay, replay
+from taskreel.app.jobs.replay import Replay, replay
 from taskreel.web import openapi
+from taskreel.web.http import idempotency_key, read_model, services_of
 from taskreel.web.jobs import PROBLEMS, caller_of, create
 from taskreel.web.problems import invalid
-from taskreel.web.request import idempotency_key, read_model, services_of
 from taskreel.web.schemas import JobView
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
@@ -20,7 +20,9 @@ router = APIRouter(prefix="/api/jobs", tags=["jobs"])
     status_code=202,
     summary="A new job from an ended one, keeping what was paid for and done",
     responses={202: {"model": JobView}, **PROBLEMS},
-    openapi_extra=openapi.submission(Replay, {"fromStep": "pictures", "edit": {"style": "watercolour"}}),
+    openapi_extra=openapi.submission(
+        Replay, {"fromStep": "pictures", "edit": {"style": "watercolour"}}
+    ),
 )
 async def replay_job(request: Request, job_type: str, job_id: str) -> Response:
     """`fromStep` does a pipeline's step and all behind it again; `edit` is a JSON merge patch on the payload."""

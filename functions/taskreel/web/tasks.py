@@ -11,14 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from taskreel.app.process import Answer, Processor
 from taskreel.app.services import Services
-from taskreel.app.sweep import sweep
+from taskreel.app.worker.processor import Answer, Processor
+from taskreel.app.worker.sweep import sweep
 from taskreel.domain.errors import TaskreelError
 from taskreel.domain.value import Value
 from taskreel.web.auth import InternalKeys
+from taskreel.web.http import answer, read_model
 from taskreel.web.problems import answer_error, problem
-from taskreel.web.request import answer, read_model
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,9 @@ class InternalApp:
         if request.url.path != self._path:
             return problem(HTTPStatus.NOT_FOUND, "not_found", f"There is only {self._path} here.")
         if request.method != "POST":
-            return problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", f"{self._path} takes POST.")
+            return problem(
+                HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", f"{self._path} takes POST."
+            )
         try:
             self._keys.check(request.headers.get("x-internal-api-key"))
             return await self._handle(request)
@@ -64,7 +66,11 @@ class InternalApp:
             return await _told(request, error)
         except Exception:
             log.exception("task crashed", extra={"action": "task_crashed"})
-            return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "This delivery crashed; ask again.")
+            return problem(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "This delivery crashed; ask again.",
+            )
 
 
 def processing(keys: InternalKeys, processor: Processor) -> InternalApp:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from taskreel.app.results import data_of
+from taskreel.app.jobs.results import data_of
 from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.job import Job, Status, UnitRun
@@ -16,7 +16,9 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel.web.schemas import StepView
 
 
-async def job_view(services: Services, job: Job, base_url: str, *, sign: bool = True) -> dict[str, Any]:
+async def job_view(
+    services: Services, job: Job, base_url: str, *, sign: bool = True
+) -> dict[str, Any]:
     """The whole job. `sign` gives its artifacts fresh URLs; a list leaves them out."""
     urls = job_urls(job, base_url)
     completed = job.status is Status.COMPLETED
@@ -37,7 +39,11 @@ async def job_view(services: Services, job: Job, base_url: str, *, sign: bool = 
         "maxAttempts": job.retry.max_attempts,
         "nextAttemptAt": job.next_attempt_at,
         "error": error_view(job),
-        "credits": {"held": job.credits.held, "captured": job.credits.captured, "released": job.credits.released},
+        "credits": {
+            "held": job.credits.held,
+            "captured": job.credits.captured,
+            "released": job.credits.released,
+        },
         "result": await result_view(services, job, sign=sign) if completed else None,
         "resultUrl": urls["result"] if completed else None,
         "servedBy": job.served_by,
@@ -56,13 +62,19 @@ async def job_view(services: Services, job: Job, base_url: str, *, sign: bool = 
 
 def error_view(job: Job) -> dict[str, Any] | None:
     """Why it failed; of a pipeline, with the step and the job that failed in it."""
-    return None if job.error is None else job.error.model_dump(by_alias=True, mode="json", exclude_none=True)
+    return (
+        None
+        if job.error is None
+        else job.error.model_dump(by_alias=True, mode="json", exclude_none=True)
+    )
 
 
 def step_views(job: Job) -> list[StepView]:
     """A pipeline's steps in order; none while its payload waits for other jobs."""
     steps = job.steps or _unbegun(job)
-    return [_step_view(name, run) for name, run in sorted(steps.items(), key=lambda step: step[1].place)]
+    return [
+        _step_view(name, run) for name, run in sorted(steps.items(), key=lambda step: step[1].place)
+    ]
 
 
 def _unbegun(job: Job) -> Mapping[str, StepRun]:
@@ -95,7 +107,9 @@ def current_step(job: Job, steps: list[StepView]) -> str | None:
     if job.status.final:
         return None
     running = [step.name for step in steps if step.status is StepState.RUNNING]
-    return next(iter([*running, *(step.name for step in steps if step.status is StepState.WAITING)]), None)
+    return next(
+        iter([*running, *(step.name for step in steps if step.status is StepState.WAITING)]), None
+    )
 
 
 async def result_view(services: Services, job: Job, *, sign: bool = True) -> dict[str, Any]:

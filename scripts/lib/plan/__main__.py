@@ -37,13 +37,21 @@ class Asked:
 
 
 def _queues(asked: Asked) -> Iterable[Step]:
-    return queues.steps(asked.target, asked.rows, asked.target.declared("queues.yaml"), resume="resume" in asked.flags)
+    return queues.steps(
+        asked.target,
+        asked.rows,
+        asked.target.declared("queues.yaml"),
+        resume="resume" in asked.flags,
+    )
 
 
 def _services(asked: Asked) -> Iterable[Step]:
     found = asked.found or {}
     return services.services(
-        asked.target, found["services"] or [], parts.secret_names(found["secrets"] or []), force="force" in asked.flags
+        asked.target,
+        found["services"] or [],
+        parts.secret_names(found["secrets"] or []),
+        force="force" in asked.flags,
     )
 
 
@@ -57,11 +65,17 @@ PLANS: Mapping[str, Callable[[Asked], Iterable[Step]]] = {
     "apis": lambda asked: parts.apis(asked.target, asked.rows),
     "role": lambda asked: accounts.roles(asked.target, asked.found),
     "accounts": lambda asked: accounts.accounts(asked.target, asked.rows, local=asked.local),
-    "project-policy": lambda asked: accounts.project_bindings(asked.target, asked.found, local=asked.local),
-    "account-policy": lambda asked: accounts.account_bindings(asked.target, asked.found, asked.name, local=asked.local),
+    "project-policy": lambda asked: accounts.project_bindings(
+        asked.target, asked.found, local=asked.local
+    ),
+    "account-policy": lambda asked: accounts.account_bindings(
+        asked.target, asked.found, asked.name, local=asked.local
+    ),
     "impersonation": lambda asked: accounts.impersonation(asked.target, asked.found, asked.name),
     "bucket": lambda asked: parts.bucket(asked.target, asked.found),
-    "bucket-policy": lambda asked: accounts.bucket_bindings(asked.target, asked.found, local=asked.local),
+    "bucket-policy": lambda asked: accounts.bucket_bindings(
+        asked.target, asked.found, local=asked.local
+    ),
     "database": lambda asked: firestore.database(asked.target, asked.rows),
     "indexes": lambda asked: firestore.indexes(asked.target, asked.rows),
     "fields": lambda asked: firestore.fields(asked.target, asked.rows),
@@ -71,7 +85,9 @@ PLANS: Mapping[str, Callable[[Asked], Iterable[Step]]] = {
     "scheduler": _scheduler,
     "services": _services,
     "quota": lambda asked: services.quota(asked.target, asked.found, asked.name),
-    "service-policy": lambda asked: accounts.service_bindings(asked.target, asked.found, asked.name),
+    "service-policy": lambda asked: accounts.service_bindings(
+        asked.target, asked.found, asked.name
+    ),
 }
 
 

@@ -28,7 +28,11 @@ def roles(target: Target, found: Mapping[str, Any] | None) -> Iterator[Step]:
         verb = "update"
     else:
         return
-    flags = (f"--title={role['title']}", f"--permissions={permissions}", f"--project={target.project}")
+    flags = (
+        f"--title={role['title']}",
+        f"--permissions={permissions}",
+        f"--project={target.project}",
+    )
     yield run(f"{verb} role {name}", "iam", "roles", verb, name, *flags)
 
 
@@ -38,7 +42,9 @@ def accounts(target: Target, found: list[dict[str, Any]], *, local: bool) -> Ite
     for name, account in declared_accounts(target, local=local).items():
         if target.email(name) not in existing:
             flags = (f"--display-name={account['title']}", f"--project={target.project}")
-            yield run(f"create service account {name}", "iam", "service-accounts", "create", name, *flags)
+            yield run(
+                f"create service account {name}", "iam", "service-accounts", "create", name, *flags
+            )
 
 
 def project_bindings(target: Target, policy: Policy, *, local: bool) -> Iterator[Step]:
@@ -141,6 +147,8 @@ def _binding(target: Target, role: str, account: str) -> tuple[str, str]:
 def _bound(policy: Policy, role: str, member: str) -> bool:
     """Whether the policy grants it without a condition."""
     return any(
-        binding["role"] == role and member in binding.get("members", ()) and "condition" not in binding
+        binding["role"] == role
+        and member in binding.get("members", ())
+        and "condition" not in binding
         for binding in (policy or {}).get("bindings", ())
     )

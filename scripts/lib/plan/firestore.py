@@ -18,7 +18,13 @@ def database(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
     if existing is None:
         yield run(
             f"create Firestore database {target.database} in {target.location} (its location is for ever)",
-            *("firestore", "databases", "create", f"--database={target.database}", f"--location={target.location}"),
+            *(
+                "firestore",
+                "databases",
+                "create",
+                f"--database={target.database}",
+                f"--location={target.location}",
+            ),
             *("--type=firestore-native", "--delete-protection", f"--project={target.project}"),
         )
     elif existing.get("type", "FIRESTORE_NATIVE") != "FIRESTORE_NATIVE":
@@ -42,10 +48,19 @@ def indexes(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
     wanted = {(index["collectionGroup"], _fields(index["fields"])) for index in declared}
     for group, fields in sorted(wanted - existing.keys()):
         text = ", ".join(f"{path} {order.lower()}" for path, order in fields)
-        configs = [f"--field-config=field-path={path},order={order.lower()}" for path, order in fields]
+        configs = [
+            f"--field-config=field-path={path},order={order.lower()}" for path, order in fields
+        ]
         yield run(
             f"create index on {group}: {text} (Firestore builds it in the background)",
-            *("firestore", "indexes", "composite", "create", f"--collection-group={group}", "--query-scope=collection"),
+            *(
+                "firestore",
+                "indexes",
+                "composite",
+                "create",
+                f"--collection-group={group}",
+                "--query-scope=collection",
+            ),
             *(*configs, f"--database={target.database}", "--async", f"--project={target.project}"),
         )
     for (group, fields), index in sorted(existing.items()):
@@ -66,7 +81,9 @@ def fields(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
         field = existing.get((group, path), {})
         if not _exempt(field):
             why = f"exempt {group}.{path} from single-field indexing"
-            yield run(why, "firestore", "indexes", "fields", "update", path, "--disable-indexes", *common)
+            yield run(
+                why, "firestore", "indexes", "fields", "update", path, "--disable-indexes", *common
+            )
         if override.get("ttl") and "ttlConfig" not in field:
             why = f"delete documents of {group} when {path} has passed"
             yield run(why, "firestore", "fields", "ttls", "update", path, "--enable-ttl", *common)
@@ -85,4 +102,8 @@ def _group(name: str) -> str:
 
 def _fields(fields: list[dict[str, str]]) -> Fields:
     """Paths and orders; Google adds `__name__` at the end by itself."""
-    return tuple((field["fieldPath"], field.get("order", "")) for field in fields if field["fieldPath"] != "__name__")
+    return tuple(
+        (field["fieldPath"], field.get("order", ""))
+        for field in fields
+        if field["fieldPath"] != "__name__"
+    )

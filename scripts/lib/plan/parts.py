@@ -13,7 +13,13 @@ def apis(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
     """Switch on what is off, in one call."""
     enabled = {service["config"]["name"] for service in found}
     if missing := [api for api in target.declared("apis.yaml")["apis"] if api not in enabled]:
-        yield run(f"enable {len(missing)} APIs", "services", "enable", *missing, f"--project={target.project}")
+        yield run(
+            f"enable {len(missing)} APIs",
+            "services",
+            "enable",
+            *missing,
+            f"--project={target.project}",
+        )
 
 
 def bucket(target: Target, found: Mapping[str, Any] | None) -> Iterator[Step]:
@@ -28,7 +34,12 @@ def bucket(target: Target, found: Mapping[str, Any] | None) -> Iterator[Step]:
         yield run(
             f"create bucket {url} in {target.location}",
             *("storage", "buckets", "create", url, f"--location={target.location}", *private),
-            *(f"--default-storage-class={declared['storageClass']}", soft_delete, lifecycle, project),
+            *(
+                f"--default-storage-class={declared['storageClass']}",
+                soft_delete,
+                lifecycle,
+                project,
+            ),
         )
         return
     if found["location"].lower() != target.location.lower():
@@ -37,12 +48,27 @@ def bucket(target: Target, found: Mapping[str, Any] | None) -> Iterator[Step]:
             "Name another: BUCKET=… scripts/provision"
         )
     if found.get("lifecycle_config") != target.declared(declared["lifecycle"]):
-        yield run(f"set the lifecycle of {url}", "storage", "buckets", "update", url, lifecycle, project)
-    if not found.get("uniform_bucket_level_access") or found.get("public_access_prevention") != "enforced":
-        yield run(f"close {url} to the public", "storage", "buckets", "update", url, *private, project)
+        yield run(
+            f"set the lifecycle of {url}", "storage", "buckets", "update", url, lifecycle, project
+        )
+    if (
+        not found.get("uniform_bucket_level_access")
+        or found.get("public_access_prevention") != "enforced"
+    ):
+        yield run(
+            f"close {url} to the public", "storage", "buckets", "update", url, *private, project
+        )
     kept = int(found.get("soft_delete_policy", {}).get("retentionDurationSeconds", 0))
     if f"{kept}s" != declared["softDeleteDuration"]:
-        yield run(f"let deleted objects of {url} go at once", "storage", "buckets", "update", url, soft_delete, project)
+        yield run(
+            f"let deleted objects of {url} go at once",
+            "storage",
+            "buckets",
+            "update",
+            url,
+            soft_delete,
+            project,
+        )
 
 
 def secrets(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
@@ -53,7 +79,14 @@ def secrets(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
         if secret["name"] in existing or not (given or secret.get("generate")):
             continue
         source = f"from ${env}" if given else "32 random bytes"
-        words = ("gcloud", "secrets", "create", secret["name"], "--data-file=-", "--replication-policy=user-managed")
+        words = (
+            "gcloud",
+            "secrets",
+            "create",
+            secret["name"],
+            "--data-file=-",
+            "--replication-policy=user-managed",
+        )
         flags = (f"--locations={target.location}", f"--project={target.project}")
         yield Step(Kind.SECRET, f"create secret {secret['name']}, {source}", (env, *words, *flags))
 
@@ -83,7 +116,16 @@ def scheduler(target: Target, found: list[dict[str, Any]], key: str) -> Iterator
             words = ("--headers", "gcloud", "scheduler", "jobs", "create", "http", name, *common)
             yield Step(Kind.HEADER, f"schedule {name}: {job['schedule']}", words)
         elif different := _differences(existing[name], wanted, key):
-            words = ("--update-headers", "gcloud", "scheduler", "jobs", "update", "http", name, *common)
+            words = (
+                "--update-headers",
+                "gcloud",
+                "scheduler",
+                "jobs",
+                "update",
+                "http",
+                name,
+                *common,
+            )
             why = f"reschedule {name}: {', '.join(different)} changed"
             yield Step(Kind.HEADER, why, words)
 

@@ -27,22 +27,31 @@ class QueuesFileError(Exception):
 
 def settings(declared: Mapping[str, Any]) -> dict[str, dict[tuple[str, str], Any]]:
     """Each queue's settings, the defaults filled in."""
-    return {name: _merged(name, declared["defaults"], own or {}) for name, own in declared["queues"].items()}
+    return {
+        name: _merged(name, declared["defaults"], own or {})
+        for name, own in declared["queues"].items()
+    }
 
 
-def _merged(name: str, defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+def _merged(
+    name: str, defaults: Mapping[str, Any], own: Mapping[str, Any]
+) -> dict[tuple[str, str], Any]:
     """One queue's settings by section and field."""
     merged: dict[tuple[str, str], Any] = {}
     for source in (defaults, own):
         for section, fields in source.items():
             for field, value in fields.items():
                 if (section, field) not in FLAGS:
-                    raise QueuesFileError(f"{name}: {section}.{field} is no setting of a queue; see infra/queues.yaml")
+                    raise QueuesFileError(
+                        f"{name}: {section}.{field} is no setting of a queue; see infra/queues.yaml"
+                    )
                 merged[section, field] = value
     return merged
 
 
-def steps(target: Target, found: list[dict[str, Any]], declared: Mapping[str, Any], *, resume: bool) -> Iterator[Step]:
+def steps(
+    target: Target, found: list[dict[str, Any]], declared: Mapping[str, Any], *, resume: bool
+) -> Iterator[Step]:
     """Create what is missing, update what differs, tell of what is not in the file."""
     cloud = {queue["name"].rpartition("/")[2]: queue for queue in found}
     wanted = settings(declared)
@@ -50,17 +59,27 @@ def steps(target: Target, found: list[dict[str, Any]], declared: Mapping[str, An
         if name not in cloud:
             yield _command(target, "create", name, f"create queue {name}", fields)
             continue
-        if different := {key: value for key, value in fields.items() if not _same(value, _value(cloud[name], key))}:
-            changes = ", ".join(f"{key[1]} {_value(cloud[name], key)} → {value}" for key, value in different.items())
+        if different := {
+            key: value
+            for key, value in fields.items()
+            if not _same(value, _value(cloud[name], key))
+        }:
+            changes = ", ".join(
+                f"{key[1]} {_value(cloud[name], key)} → {value}" for key, value in different.items()
+            )
             yield _command(target, "update", name, f"update queue {name}: {changes}", different)
         if cloud[name].get("state") == "PAUSED":
             yield _paused(target, name, resume=resume)
     for name in sorted(cloud.keys() - wanted.keys()):
-        yield warn(f"queue {name} exists in {target.location} and not in infra/queues.yaml; left alone")
+        yield warn(
+            f"queue {name} exists in {target.location} and not in infra/queues.yaml; left alone"
+        )
     yield from near(len(cloud.keys() | wanted.keys()), 1000, f"queues in {target.location}")
 
 
-def _command(target: Target, verb: str, name: str, why: str, fields: Mapping[tuple[str, str], Any]) -> Step:
+def _command(
+    target: Target, verb: str, name: str, why: str, fields: Mapping[tuple[str, str], Any]
+) -> Step:
     """`gcloud tasks queues create|update`."""
     flags = [f"{FLAGS[key]}={value}" for key, value in fields.items()]
     return run(why, "tasks", "queues", verb, name, *flags, *target.here)

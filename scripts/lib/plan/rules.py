@@ -18,7 +18,9 @@ from typing import Any
 ENDPOINT = os.environ.get("FIREBASE_RULES_ENDPOINT", "https://firebaserules.googleapis.com")
 
 
-def call(method: str, path: str, project: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
+def call(
+    method: str, path: str, project: str, body: dict[str, Any] | None = None
+) -> dict[str, Any] | None:
     """One request; None when there is no such thing."""
     request = urllib.request.Request(  # noqa: S310 - the address is Google's, or a test's
         f"{ENDPOINT}/v1/{path}",
@@ -46,7 +48,9 @@ def call(method: str, path: str, project: str, body: dict[str, Any] | None = Non
 
 def release_name(project: str, database: str) -> str:
     """The release that Firestore enforces."""
-    return f"projects/{project}/releases/cloud.firestore" + ("" if database == "(default)" else f"/{database}")
+    return f"projects/{project}/releases/cloud.firestore" + (
+        "" if database == "(default)" else f"/{database}"
+    )
 
 
 def show(project: str, database: str, text: str) -> str:

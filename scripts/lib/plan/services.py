@@ -14,7 +14,9 @@ from .target import Target
 LABEL = "taskreel-digest"
 
 
-def services(target: Target, found: list[dict[str, Any]], secrets: set[str], *, force: bool) -> Iterator[Step]:
+def services(
+    target: Target, found: list[dict[str, Any]], secrets: set[str], *, force: bool
+) -> Iterator[Step]:
     """Deploy what changed, in the order of the file. `secrets` are those that exist."""
     for secret in target.declared("secrets.yaml")["secrets"].values():
         if secret.get("generate") and secret["name"] not in secrets:
@@ -54,7 +56,11 @@ def declared(target: Target) -> dict[str, dict[str, Any]]:
 
 
 def command(
-    target: Target, name: str, service: Mapping[str, Any], deployed: Mapping[str, str], secrets: set[str]
+    target: Target,
+    name: str,
+    service: Mapping[str, Any],
+    deployed: Mapping[str, str],
+    secrets: set[str],
 ) -> tuple[str, ...]:
     """`gcloud run deploy` for one service."""
     env = {key: target.fill(value) for key, value in service["env"].items()}
@@ -67,20 +73,45 @@ def command(
     # "^|^" makes | the separator: a value may contain commas.
     variables = "^|^" + "|".join(f"{key}={value}" for key, value in env.items())
     return (
-        *("gcloud", "run", "deploy", name, f"--source={target.source}", f"--function={service['function']}"),
-        *(f"--base-image={service['baseImage']}", f"--region={target.location}", f"--project={target.project}"),
+        *(
+            "gcloud",
+            "run",
+            "deploy",
+            name,
+            f"--source={target.source}",
+            f"--function={service['function']}",
+        ),
+        *(
+            f"--base-image={service['baseImage']}",
+            f"--region={target.location}",
+            f"--project={target.project}",
+        ),
         "--allow-unauthenticated" if service["public"] else "--no-allow-unauthenticated",
         f"--service-account={target.email(service['account'])}",
         f"--build-service-account=projects/{target.project}/serviceAccounts/{target.email('taskreel-build')}",
-        *(f"--cpu={service['cpu']}", f"--memory={service['memory']}", f"--concurrency={service['concurrency']}"),
-        *(f"--min-instances={service['minInstances']}", f"--max-instances={service['maxInstances']}"),
-        *("--cpu-boost", "--execution-environment=gen2", f"--timeout={service['timeout'].removesuffix('s')}"),
+        *(
+            f"--cpu={service['cpu']}",
+            f"--memory={service['memory']}",
+            f"--concurrency={service['concurrency']}",
+        ),
+        *(
+            f"--min-instances={service['minInstances']}",
+            f"--max-instances={service['maxInstances']}",
+        ),
+        *(
+            "--cpu-boost",
+            "--execution-environment=gen2",
+            f"--timeout={service['timeout'].removesuffix('s')}",
+        ),
         *(f"--set-env-vars={variables}", f"--set-secrets={bindings}"),
     )
 
 
 #: Cloud Run's quota → a service's setting, what it counts, and the quota's units in one of these.
-_QUOTAS = {"CpuAllocPerProjectRegion": ("cpu", "CPUs", 1000), "MemAllocPerProjectRegion": ("memory", "MiB", 2**20)}
+_QUOTAS = {
+    "CpuAllocPerProjectRegion": ("cpu", "CPUs", 1000),
+    "MemAllocPerProjectRegion": ("memory", "MiB", 2**20),
+}
 
 
 def quota(target: Target, found: Mapping[str, Any] | None, name: str) -> Iterator[Step]:
@@ -105,23 +136,34 @@ def quota(target: Target, found: Mapping[str, Any] | None, name: str) -> Iterato
 def _amount(text: str | float) -> float:
     """CPUs, or mebibytes."""
     number = str(text).removesuffix("i")
-    return float(number.removesuffix("G")) * 1024 if number.endswith("G") else float(number.removesuffix("M"))
+    return (
+        float(number.removesuffix("G")) * 1024
+        if number.endswith("G")
+        else float(number.removesuffix("M"))
+    )
 
 
-def _secrets(target: Target, service: Mapping[str, Any], env: Mapping[str, str], secrets: set[str]) -> str:
+def _secrets(
+    target: Target, service: Mapping[str, Any], env: Mapping[str, str], secrets: set[str]
+) -> str:
     """`VARIABLE=secret:latest,…` for the secrets that exist and are wanted."""
     file = target.declared("secrets.yaml")["secrets"]
     return ",".join(
         f"{key}={file[key]['name']}:latest"
         for key in service.get("secrets", ())
-        if file[key]["name"] in secrets and not any(other in env for other in file[key].get("unless", ()))
+        if file[key]["name"] in secrets
+        and not any(other in env for other in file[key].get("unless", ()))
     )
 
 
 def _providers(target: Target, secrets: set[str]) -> list[str]:
     """The providers whose secrets exist."""
     declared = target.declared("secrets.yaml")["secrets"].values()
-    return [secret["provider"] for secret in declared if "provider" in secret and secret["name"] in secrets]
+    return [
+        secret["provider"]
+        for secret in declared
+        if "provider" in secret and secret["name"] in secrets
+    ]
 
 
 def _environment(service: Mapping[str, Any] | None) -> dict[str, str]:

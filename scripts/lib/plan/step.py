@@ -59,4 +59,6 @@ def fail(text: str) -> Step:
 def near(count: int, limit: int, what: str) -> Iterator[Step]:
     """A limit of Google's that the project is about to reach."""
     if count * 10 > limit * 9:
-        yield warn(f"{count} of at most {limit} {what}; more: https://console.cloud.google.com/iam-admin/quotas")
+        yield warn(
+            f"{count} of at most {limit} {what}; more: https://console.cloud.google.com/iam-admin/quotas"
+        )

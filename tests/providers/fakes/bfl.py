@@ -21,8 +21,14 @@ COMMON: dict[str, Check] = {
     "webhook_secret": str,
 }
 RATIO: dict[str, Check] = {"aspect_ratio": lambda value: isinstance(value, str) and ":" in value}
-SIZE: dict[str, Check] = {"width": between(64, 4096, multiple=16), "height": between(64, 4096, multiple=16)}
-SIZE_11: dict[str, Check] = {"width": between(256, 1440, multiple=32), "height": between(256, 1440, multiple=32)}
+SIZE: dict[str, Check] = {
+    "width": between(64, 4096, multiple=16),
+    "height": between(64, 4096, multiple=16),
+}
+SIZE_11: dict[str, Check] = {
+    "width": between(256, 1440, multiple=32),
+    "height": between(256, 1440, multiple=32),
+}
 INPUTS = ("input_image", *(f"input_image_{n}" for n in range(2, 9)))
 
 
@@ -33,12 +39,18 @@ def _inputs(count: int) -> dict[str, Check]:
 UPSAMPLING: dict[str, Check] = {"prompt_upsampling": bool}
 PATHS: dict[str, dict[str, Check]] = {
     "flux-pro-1.1": COMMON | SIZE_11 | UPSAMPLING | {"image_prompt": str},
-    "flux-pro-1.1-ultra": COMMON | RATIO | {"raw": bool, "image_prompt": str, "image_prompt_strength": float},
+    "flux-pro-1.1-ultra": COMMON
+    | RATIO
+    | {"raw": bool, "image_prompt": str, "image_prompt_strength": float},
     "flux-kontext-pro": COMMON | RATIO | UPSAMPLING | _inputs(4),
     "flux-kontext-max": COMMON | RATIO | UPSAMPLING | _inputs(4),
     "flux-2-pro": COMMON | SIZE | _inputs(8),
     "flux-2-max": COMMON | SIZE | _inputs(8),
-    "flux-2-flex": COMMON | SIZE | UPSAMPLING | _inputs(8) | {"guidance": between(1.5, 10), "steps": between(1, 50)},
+    "flux-2-flex": COMMON
+    | SIZE
+    | UPSAMPLING
+    | _inputs(8)
+    | {"guidance": between(1.5, 10), "steps": between(1, 50)},
     "flux-2-klein-4b": COMMON | SIZE | _inputs(4),
     "flux-2-klein-9b": COMMON | SIZE | _inputs(4),
 }
@@ -59,14 +71,19 @@ class FakeBfl(Fake):
     delivery = "https://delivery-eu1.bfl.ai"
 
     def routes(self) -> list[Route]:
-        return [Route("/v1/get_result", self._poll), Route("/v1/{model}", self._create, methods=["POST"])]
+        return [
+            Route("/v1/get_result", self._poll),
+            Route("/v1/{model}", self._create, methods=["POST"]),
+        ]
 
     def authorised(self, request: Request) -> bool:
         return request.headers.get("x-key") == self.key
 
     def refusal(self, status: int, word: str, text: str) -> Response:
         if status == 422:
-            return JSONResponse({"detail": [{"loc": ["body"], "msg": text, "type": word}]}, status_code=422)
+            return JSONResponse(
+                {"detail": [{"loc": ["body"], "msg": text, "type": word}]}, status_code=422
+            )
         return JSONResponse({"detail": text}, status_code=403 if status == 401 else status)
 
     async def _create(self, request: Request) -> Response:
@@ -78,18 +95,32 @@ class FakeBfl(Fake):
         if self.mischief is Mischief.NO_ID:
             return JSONResponse({"cost": 4.0})
         if "webhook_url" in body:
-            return JSONResponse({"id": id_, "status": "Pending", "webhook_url": body["webhook_url"], "cost": 4.0})
-        polling_url = self.own(request, f"/v1/get_result?id={id_}").replace("//api.bfl.ai", "//api.eu1.bfl.ai")
+            return JSONResponse(
+                {"id": id_, "status": "Pending", "webhook_url": body["webhook_url"], "cost": 4.0}
+            )
+        polling_url = self.own(request, f"/v1/get_result?id={id_}").replace(
+            "//api.bfl.ai", "//api.eu1.bfl.ai"
+        )
         return JSONResponse({"id": id_, "polling_url": polling_url, "cost": 4.0, "output_mp": 1.0})
 
     async def _poll(self, request: Request) -> Response:
         self.enter(request)
         id_ = request.query_params["id"]
         step = self.step(id_)
-        result = {"sample": self.result(request, "sample.png"), "seed": 7} if step is Step.READY else None
+        result = (
+            {"sample": self.result(request, "sample.png"), "seed": 7}
+            if step is Step.READY
+            else None
+        )
         details = {"reason": "inference failed on 10.1.2.3"} if step is Step.FAILED else None
         progress = 0.5 if step is Step.WAITING else None
-        body = {"id": id_, "status": STATUS[step], "result": result, "progress": progress, "details": details}
+        body = {
+            "id": id_,
+            "status": STATUS[step],
+            "result": result,
+            "progress": progress,
+            "details": details,
+        }
         return JSONResponse(body, status_code=404 if step is Step.UNKNOWN else 200)
 
 
@@ -98,4 +129,6 @@ def signed(id_: str, secret: str) -> tuple[dict[str, str], bytes]:
     body = json.dumps(
         {"id": id_, "status": "Ready", "result": {"sample": "https://delivery-eu1.bfl.ai/x.png"}}
     ).encode()
-    return {"X-BFL-Signature": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}, body
+    return {
+        "X-BFL-Signature": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    }, body

@@ -21,12 +21,18 @@ SPEECH: dict[str, Check] = {
     "text": str,
     "model_id": str,
     "language_code": lambda value: len(value) == 2,
-    "voice_settings": lambda value: all(name in SETTINGS and SETTINGS[name](number) for name, number in value.items()),
+    "voice_settings": lambda value: all(
+        name in SETTINGS and SETTINGS[name](number) for name, number in value.items()
+    ),
     "seed": between(0, 2**32 - 1),
     "previous_text": str,
     "next_text": str,
 }
-MUSIC: dict[str, Check] = {"prompt": str, "music_length_ms": between(3000, 600_000), "model_id": str}
+MUSIC: dict[str, Check] = {
+    "prompt": str,
+    "music_length_ms": between(3000, 600_000),
+    "model_id": str,
+}
 FORMATS = {"mp3_44100_128", "wav_44100", "opus_48000_128", "pcm_24000"}
 VOICES = {"21m00Tcm4TlvDq8ikWAM", "voice1"}
 MODELS = {"eleven_multilingual_v2", "eleven_v3", "music_v1"}
@@ -48,7 +54,9 @@ class FakeElevenLabs(Fake):
 
     def refusal(self, status: int, word: str, text: str) -> Response:
         if status == 422:
-            return JSONResponse({"detail": [{"loc": ["body"], "msg": text, "type": word}]}, status_code=422)
+            return JSONResponse(
+                {"detail": [{"loc": ["body"], "msg": text, "type": word}]}, status_code=422
+            )
         if status == 402:  # no credit looks like a wrong key, but for the word
             status, word = 401, "quota_exceeded"
         return JSONResponse({"detail": {"status": word, "message": text}}, status_code=status)
@@ -71,7 +79,9 @@ class FakeElevenLabs(Fake):
             raise self.invalid("output_format has a wrong value")
         body = await self.json(request, fields, required)
         if self.mischief is Mischief.MODERATION:
-            raise Refused(self.refusal(400, "content_policy_violation", "The text is against our terms."))
+            raise Refused(
+                self.refusal(400, "content_policy_violation", "The text is against our terms.")
+            )
         return body
 
     def _sound(self, headers: dict[str, str]) -> Response:

@@ -103,11 +103,15 @@ def picture(width: int = 4, height: int = 4) -> bytes:
     """A grey PNG."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     rows = zlib.compress((b"\0" + b"\x80" * width) * height)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
 
 
 def sound(seconds: float = 0.1) -> bytes:
@@ -138,9 +142,18 @@ class Fake:
         self.calls: list[Call] = []
         self.operations: dict[str, int] = {}
         self.cancelled: set[str] = set()
-        self.files: dict[str, bytes] = {"png": picture(), "wav": sound(), "mp4": b"\0\0\0\x18ftypisom\0\0\0\0isommp42"}
+        self.files: dict[str, bytes] = {
+            "png": picture(),
+            "wav": sound(),
+            "mp4": b"\0\0\0\x18ftypisom\0\0\0\0isommp42",
+        }
         routes = [Route("/files/{name}", self._file), *self.routes()]
-        self._router = Router([Route(r.path, self._guarded(r.endpoint), methods=list(r.methods or ())) for r in routes])
+        self._router = Router(
+            [
+                Route(r.path, self._guarded(r.endpoint), methods=list(r.methods or ()))
+                for r in routes
+            ]
+        )
 
     # ── what a provider's fake says ──────────────────────────────────────────────────────────────
 
@@ -184,7 +197,9 @@ class Fake:
         """Refuse who is not authorised; be broken when told to."""
         if not self.authorised(request):
             # The real ones echo the key.
-            raise Refused(self.refusal(401, "invalid_api_key", f"Incorrect API key provided: {self.key}"))
+            raise Refused(
+                self.refusal(401, "invalid_api_key", f"Incorrect API key provided: {self.key}")
+            )
         if self.mischief is Mischief.BROKEN:
             raise Refused(self.refusal(500, "internal_error", "Something broke at 10.0.0.7"))
 
@@ -230,7 +245,9 @@ class Fake:
         self.strict(body, fields, required)
         return dict(body)
 
-    def strict(self, body: Any, fields: Mapping[str, Check], required: tuple[str, ...] = ()) -> None:
+    def strict(
+        self, body: Any, fields: Mapping[str, Check], required: tuple[str, ...] = ()
+    ) -> None:
         if not isinstance(body, dict):
             raise self.invalid("not an object")
         for name in required:
@@ -265,12 +282,20 @@ class Fake:
 _REFUSALS = {
     Mischief.TOO_FAST: (429, "rate_limit_exceeded", "Too many requests."),
     Mischief.TOO_FAST_BARE: (429, "rate_limit_exceeded", "Too many requests."),
-    Mischief.BUSY: (429, "too_many_concurrent_requests", "Concurrency limit reached: 24 active tasks."),
+    Mischief.BUSY: (
+        429,
+        "too_many_concurrent_requests",
+        "Concurrency limit reached: 24 active tasks.",
+    ),
     Mischief.NO_CREDIT: (402, "insufficient_quota", "Insufficient credits."),
     Mischief.CHATTY: (422, "invalid_request", CHATTER),
     Mischief.GATEWAY_TIMEOUT: (504, "gateway_timeout", "upstream request timeout"),
 }
-_ENDS = {Mischief.MODERATION: Step.MODERATED, Mischief.FAILED: Step.FAILED, Mischief.EMPTY: Step.EMPTY}
+_ENDS = {
+    Mischief.MODERATION: Step.MODERATED,
+    Mischief.FAILED: Step.FAILED,
+    Mischief.EMPTY: Step.EMPTY,
+}
 
 
 def form(content_type: str, body: bytes) -> dict[str, list[str | bytes]]:
@@ -281,7 +306,9 @@ def form(content_type: str, body: bytes) -> dict[str, list[str | bytes]]:
         head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
         described = re.search(rb'name="([^"]*)"(; filename=)?', head)
         assert described is not None
-        fields.setdefault(described[1].decode(), []).append(content if described[2] else content.decode())
+        fields.setdefault(described[1].decode(), []).append(
+            content if described[2] else content.decode()
+        )
     return fields
 
 
@@ -334,7 +361,9 @@ def _fits(value: Any, check: Check) -> bool:
     if isinstance(check, frozenset):
         return value in check
     if isinstance(check, type | tuple):
-        return isinstance(value, check) and not (isinstance(value, bool) and bool not in _kinds(check))
+        return isinstance(value, check) and not (
+            isinstance(value, bool) and bool not in _kinds(check)
+        )
     return check(value)
 
 

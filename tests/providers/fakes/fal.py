@@ -14,7 +14,9 @@ from starlette.routing import Route
 
 from .fake import Check, Fake, Mischief, Refused, Step, among, between
 
-SIZE: Check = lambda value: set(value) == {"width", "height"} and all(side % 8 == 0 for side in value.values())  # noqa: E731
+SIZE: Check = lambda value: (  # noqa: E731 - a row of a table
+    set(value) == {"width", "height"} and all(side % 8 == 0 for side in value.values())
+)
 FLUX: dict[str, Check] = {
     "prompt": str,
     "seed": int,
@@ -22,7 +24,10 @@ FLUX: dict[str, Check] = {
     "num_images": between(1, 4),
     "output_format": among("jpeg", "png"),
 }
-OPEN_FLUX: dict[str, Check] = FLUX | {"num_inference_steps": between(1, 50), "guidance_scale": between(1, 20)}
+OPEN_FLUX: dict[str, Check] = FLUX | {
+    "num_inference_steps": between(1, 50),
+    "guidance_scale": between(1, 20),
+}
 MODELS: dict[str, dict[str, Check]] = {
     "fal-ai/flux/schnell": OPEN_FLUX,
     "fal-ai/flux/dev": OPEN_FLUX,
@@ -63,7 +68,9 @@ class FakeFal(Fake):
         detail: Any = [{"loc": ["body"], "msg": text, "type": word}] if status == 422 else text
         if status == 402:
             status, detail = 403, "User is locked. Reason: Exhausted balance. Top up your balance."
-        return JSONResponse({"detail": detail}, status_code=status, headers={"x-fal-error-type": word})
+        return JSONResponse(
+            {"detail": detail}, status_code=status, headers={"x-fal-error-type": word}
+        )
 
     async def _create(self, request: Request) -> Response:
         self.enter(request)
@@ -73,7 +80,11 @@ class FakeFal(Fake):
         id_ = self.buy(known=model in MODELS)
         # As the real queue: the sub-path of the model is not part of the request's addresses.
         base = self.own(request, f"/{'/'.join(model.split('/')[:2])}/requests/{id_}")
-        urls = {"response_url": base, "status_url": f"{base}/status", "cancel_url": f"{base}/cancel"}
+        urls = {
+            "response_url": base,
+            "status_url": f"{base}/status",
+            "cancel_url": f"{base}/cancel",
+        }
         named = {} if self.mischief is Mischief.NO_ID else {"request_id": id_}
         return JSONResponse({**named, **urls, "status": "IN_QUEUE", "queue_position": 0})
 
@@ -85,7 +96,11 @@ class FakeFal(Fake):
             case Step.STRANGE:
                 body = {"status": "WARMING_UP"}
             case Step.FAILED:
-                body = {"status": "COMPLETED", "error": "Runner crashed at 10.9.8.7", "error_type": "runner_error"}
+                body = {
+                    "status": "COMPLETED",
+                    "error": "Runner crashed at 10.9.8.7",
+                    "error_type": "runner_error",
+                }
             case _:
                 body = {"status": "COMPLETED", "logs": None, "metrics": {"inference_time": 1.5}}
         return JSONResponse(body)
@@ -101,7 +116,9 @@ class FakeFal(Fake):
                 url = self.result(request, "out.png")
                 picture = {"url": url, "width": 4, "height": 4, "content_type": "image/png"}
                 model = "/".join([request.path_params["owner"], request.path_params["app"]])
-                return JSONResponse(_SHAPES.get(model, lambda item: {"images": [item], "seed": 7})(picture))
+                return JSONResponse(
+                    _SHAPES.get(model, lambda item: {"images": [item], "seed": 7})(picture)
+                )
 
     async def _cancel(self, request: Request) -> Response:
         self.enter(request)
@@ -130,7 +147,9 @@ _SHAPES: dict[str, Any] = {
 
 def signed(id_: str, key: Ed25519PrivateKey, seconds: int) -> tuple[dict[str, str], bytes]:
     """A webhook as fal sends it."""
-    body = json.dumps({"request_id": id_, "gateway_request_id": id_, "status": "OK", "payload": {}}).encode()
+    body = json.dumps(
+        {"request_id": id_, "gateway_request_id": id_, "status": "OK", "payload": {}}
+    ).encode()
     text = f"{id_}\nuser-1\n{seconds}\n{hashlib.sha256(body).hexdigest()}"
     headers = {
         "X-Fal-Webhook-Request-Id": id_,
@@ -143,5 +162,8 @@ def signed(id_: str, key: Ed25519PrivateKey, seconds: int) -> tuple[dict[str, st
 
 def jwks(*keys: Ed25519PrivateKey) -> str:
     """The document at rest.fal.ai/.well-known/jwks.json."""
-    texts = [base64.urlsafe_b64encode(key.public_key().public_bytes_raw()).decode().rstrip("=") for key in keys]
+    texts = [
+        base64.urlsafe_b64encode(key.public_key().public_bytes_raw()).decode().rstrip("=")
+        for key in keys
+    ]
     return json.dumps({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": text} for text in texts]})

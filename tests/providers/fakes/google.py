@@ -28,7 +28,13 @@ CONFIG: dict[str, Check] = {
     "maxOutputTokens": int,
 }
 IMAGE_CONFIG: dict[str, Check] = {"aspectRatio": RATIOS, "imageSize": among("1K", "2K", "4K")}
-INSTANCE: dict[str, Check] = {"prompt": str, "image": dict, "lastFrame": dict, "referenceImages": list, "video": dict}
+INSTANCE: dict[str, Check] = {
+    "prompt": str,
+    "image": dict,
+    "lastFrame": dict,
+    "referenceImages": list,
+    "video": dict,
+}
 PARAMETERS: dict[str, Check] = {
     "sampleCount": int,
     "durationSeconds": among(4, 6, 8),
@@ -39,8 +45,19 @@ PARAMETERS: dict[str, Check] = {
     "negativePrompt": str,
     "personGeneration": str,
 }
-MODELS = {"gemini-3.1-flash-image", "gemini-3-pro-image", "gemini-3.7-flash", "veo-3.1-generate-001"}
-STATUS = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED", 500: "INTERNAL"}
+MODELS = {
+    "gemini-3.1-flash-image",
+    "gemini-3-pro-image",
+    "gemini-3.7-flash",
+    "veo-3.1-generate-001",
+}
+STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+}
 VERTEX = "/v1beta1/projects/p1/locations/us-central1"
 
 
@@ -57,21 +74,35 @@ class FakeGoogle(Fake):
             Route("/v1beta/files/{name}:download", self._download),
             Route("/v1beta/models/{model}/operations/{id}", self._operation),
             Route("/v1beta/models/{model}:{verb}", self._call, methods=["POST"]),
-            Route(f"{VERTEX}/publishers/google/models/{{model}}:{{verb}}", self._call, methods=["POST"]),
+            Route(
+                f"{VERTEX}/publishers/google/models/{{model}}:{{verb}}",
+                self._call,
+                methods=["POST"],
+            ),
         ]
 
     def authorised(self, request: Request) -> bool:
         headers = request.headers
         if "/projects/" in request.url.path:
-            return headers.get("authorization") == f"Bearer {self.key}" and "x-goog-api-key" not in headers
+            return (
+                headers.get("authorization") == f"Bearer {self.key}"
+                and "x-goog-api-key" not in headers
+            )
         return headers.get("x-goog-api-key") == self.key and "authorization" not in headers
 
     def refusal(self, status: int, word: str, text: str) -> Response:
         if status == 401 and "/projects/" not in self.calls[-1].path:  # the Developer API's way
             status, text = 400, "API key not valid. Please pass a valid API key."
         status = {422: 400}.get(status, status)
-        error = {"code": status, "message": text, "status": STATUS.get(status, word.upper()), "details": []}
-        return JSONResponse([{"error": error}] if status == 429 else {"error": error}, status_code=status)
+        error = {
+            "code": status,
+            "message": text,
+            "status": STATUS.get(status, word.upper()),
+            "details": [],
+        }
+        return JSONResponse(
+            [{"error": error}] if status == 429 else {"error": error}, status_code=status
+        )
 
     async def _call(self, request: Request) -> Response:
         self.enter(request)
@@ -92,11 +123,17 @@ class FakeGoogle(Fake):
         self.strict(config, CONFIG)
         self.strict(config.get("imageConfig", {}), IMAGE_CONFIG)
         if "additionalProperties" in str(config.get("responseSchema")):
-            raise self.invalid('Unknown name "additionalProperties" at generation_config.response_schema')
+            raise self.invalid(
+                'Unknown name "additionalProperties" at generation_config.response_schema'
+            )
         self.buy(known=request.path_params["model"] in MODELS)
         if self.mischief is Mischief.MODERATION:
             return JSONResponse({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}})
-        parts = self._picture() if "IMAGE" in config.get("responseModalities", ()) else [{"text": self.answer}]
+        parts = (
+            self._picture()
+            if "IMAGE" in config.get("responseModalities", ())
+            else [{"text": self.answer}]
+        )
         parts = [] if self.mischief is Mischief.EMPTY else parts
         candidate = {"content": {"role": "model", "parts": parts}, "finishReason": self.finish}
         usage = {"promptTokenCount": 100, "candidatesTokenCount": 200}
@@ -114,12 +151,16 @@ class FakeGoogle(Fake):
         id_ = self.buy(known=model in MODELS)
         prefix = f"{VERTEX[9:]}/publishers/google/" if "projects" in request.url.path else ""
         return JSONResponse(
-            {} if self.mischief is Mischief.NO_ID else {"name": f"{prefix}models/{model}/operations/{id_}"}
+            {}
+            if self.mischief is Mischief.NO_ID
+            else {"name": f"{prefix}models/{model}/operations/{id_}"}
         )
 
     async def _operation(self, request: Request) -> Response:
         self.enter(request)
-        return self._state(request, f"models/{request.path_params['model']}/operations/{request.path_params['id']}")
+        return self._state(
+            request, f"models/{request.path_params['model']}/operations/{request.path_params['id']}"
+        )
 
     def _state(self, request: Request, name: str) -> Response:
         match self.step(name.rpartition("/")[2]):
@@ -130,9 +171,18 @@ class FakeGoogle(Fake):
             case Step.STRANGE:
                 return JSONResponse({"name": name, "metadata": {"state": "SIMMERING"}})
             case Step.FAILED:
-                return JSONResponse({"name": name, "done": True, "error": {"code": 13, "message": "Internal error."}})
+                return JSONResponse(
+                    {
+                        "name": name,
+                        "done": True,
+                        "error": {"code": 13, "message": "Internal error."},
+                    }
+                )
             case Step.MODERATED:
-                response: dict[str, Any] = {"raiMediaFilteredCount": 1, "raiMediaFilteredReasons": ["…"]}
+                response: dict[str, Any] = {
+                    "raiMediaFilteredCount": 1,
+                    "raiMediaFilteredReasons": ["…"],
+                }
             case Step.EMPTY:
                 response = {}
             case _:
@@ -145,7 +195,11 @@ class FakeGoogle(Fake):
         if "projects" in request.url.path:
             content = base64.b64encode(self.files["mp4"]).decode()
             return {"videos": [{"bytesBase64Encoded": content, "mimeType": "video/mp4"}]}
-        return {"generatedSamples": [{"video": {"uri": self.own(request, "/v1beta/files/clip:download?alt=media")}}]}
+        return {
+            "generatedSamples": [
+                {"video": {"uri": self.own(request, "/v1beta/files/clip:download?alt=media")}}
+            ]
+        }
 
     async def _download(self, request: Request) -> Response:
         self.enter(request)

@@ -13,7 +13,20 @@ from starlette.routing import Route
 from .fake import Check, Fake, Mischief, Step, among, between, form
 from .standard_webhooks import standard_signature
 
-VOICES = among("alloy", "ash", "ballad", "coral", "echo", "fable", "onyx", "nova", "sage", "shimmer", "verse", "marin")
+VOICES = among(
+    "alloy",
+    "ash",
+    "ballad",
+    "coral",
+    "echo",
+    "fable",
+    "onyx",
+    "nova",
+    "sage",
+    "shimmer",
+    "verse",
+    "marin",
+)
 PICTURE: dict[str, Check] = {
     "model": str,
     "prompt": str,
@@ -44,7 +57,15 @@ TEXT: dict[str, Check] = {
     "temperature": between(0, 2),
     "text": lambda value: set(value) == {"format"} and _is_format(value["format"]),
 }
-MODELS = {"gpt-image-2", "gpt-image-2.6-flare", "gpt-4o-mini-tts", "tts-1", "gpt-5.4-mini", "gpt-5.4", "gpt-5.4-nano"}
+MODELS = {
+    "gpt-image-2",
+    "gpt-image-2.6-flare",
+    "gpt-4o-mini-tts",
+    "tts-1",
+    "gpt-5.4-mini",
+    "gpt-5.4",
+    "gpt-5.4-nano",
+}
 
 
 def _is_format(value: Any) -> bool:
@@ -83,7 +104,9 @@ class FakeOpenAI(Fake):
     async def _edit(self, request: Request) -> Response:
         self.enter(request)
         fields = form(request.headers["content-type"], await request.body())
-        if not fields.get("image[]") or not all(isinstance(item, bytes) for item in fields["image[]"]):
+        if not fields.get("image[]") or not all(
+            isinstance(item, bytes) for item in fields["image[]"]
+        ):
             raise self.invalid("image[] is required")
         if unknown := fields.keys() - PICTURE.keys() - {"image[]", "mask"}:
             raise self.invalid(f"unknown parameter {unknown.pop()}")
@@ -91,19 +114,36 @@ class FakeOpenAI(Fake):
 
     def _pictures(self, model: str, count: int) -> Response:
         if self.mischief is Mischief.MODERATION:
-            return self.refusal(400, "moderation_blocked", "Your request was rejected by the safety system.")
+            return self.refusal(
+                400, "moderation_blocked", "Your request was rejected by the safety system."
+            )
         self.buy(known=model in MODELS)
         content = base64.b64encode(self.files["png"]).decode()
         data = [] if self.mischief is Mischief.EMPTY else [{"b64_json": content}] * count
         details = {"text_tokens": 20, "image_tokens": 0}
-        usage = {"input_tokens": 20, "output_tokens": 1000, "total_tokens": 1020, "input_tokens_details": details}
-        return JSONResponse({"created": 1, "data": data, "output_format": "png", "size": "1024x1024", "usage": usage})
+        usage = {
+            "input_tokens": 20,
+            "output_tokens": 1000,
+            "total_tokens": 1020,
+            "input_tokens_details": details,
+        }
+        return JSONResponse(
+            {
+                "created": 1,
+                "data": data,
+                "output_format": "png",
+                "size": "1024x1024",
+                "usage": usage,
+            }
+        )
 
     async def _speak(self, request: Request) -> Response:
         self.enter(request)
         body = await self.json(request, SPEECH, ("model", "input", "voice"))
         self.buy(known=body["model"] in MODELS)
-        return Response(b"" if self.mischief is Mischief.EMPTY else self.files["wav"], media_type="audio/wav")
+        return Response(
+            b"" if self.mischief is Mischief.EMPTY else self.files["wav"], media_type="audio/wav"
+        )
 
     async def _respond(self, request: Request) -> Response:
         self.enter(request)
@@ -113,7 +153,9 @@ class FakeOpenAI(Fake):
         id_ = self.buy(known=body["model"] in MODELS)
         status = "queued" if self.polls else "completed"
         reply = (
-            self._reply(id_, self.step(id_)) if status == "completed" else {"id": id_, "status": status, "output": []}
+            self._reply(id_, self.step(id_))
+            if status == "completed"
+            else {"id": id_, "status": status, "output": []}
         )
         if self.mischief is Mischief.NO_ID:
             reply.pop("id")
@@ -134,17 +176,35 @@ class FakeOpenAI(Fake):
 
     def _reply(self, id_: str, step: Step) -> dict[str, Any]:
         status, more = _STATES.get(step, ("completed", {}))
-        content = [] if step is Step.EMPTY else [{"type": "output_text", "text": self.answer, "annotations": []}]
-        output = [{"type": "reasoning"}, {"type": "message", "content": content}] if status == "completed" else []
+        content = (
+            []
+            if step is Step.EMPTY
+            else [{"type": "output_text", "text": self.answer, "annotations": []}]
+        )
+        output = (
+            [{"type": "reasoning"}, {"type": "message", "content": content}]
+            if status == "completed"
+            else []
+        )
         usage = {"input_tokens": 100, "output_tokens": 200}
-        return {"id": id_, "object": "response", "status": status, "output": output, "usage": usage, **more}
+        return {
+            "id": id_,
+            "object": "response",
+            "status": status,
+            "output": output,
+            "usage": usage,
+            **more,
+        }
 
 
 _STATES: dict[Step, tuple[str, dict[str, Any]]] = {
     Step.WAITING: ("in_progress", {}),
     Step.STRANGE: ("daydreaming", {}),
     Step.CANCELLED: ("cancelled", {}),
-    Step.FAILED: ("failed", {"error": {"code": "server_error", "message": "The model had an error."}}),
+    Step.FAILED: (
+        "failed",
+        {"error": {"code": "server_error", "message": "The model had an error."}},
+    ),
     Step.MODERATED: ("incomplete", {"incomplete_details": {"reason": "content_filter"}}),
 }
 

@@ -14,14 +14,18 @@ from .fake import Check, Fake, Mischief, Step, among, between
 from .standard_webhooks import standard_signature
 
 REAL_ESRGAN = "f121d640bd286e1fdc67f9799164c1d5be36ff74576ee11c803ae5b665dd46aa"
-RATIO: Check = lambda value: re.fullmatch(r"\d+:\d+", value) is not None  # noqa: E731
+RATIO: Check = lambda value: re.fullmatch(r"\d+:\d+", value) is not None  # noqa: E731 - a row of a table
 FLUX: dict[str, Check] = {
     "prompt": str,
     "seed": int,
     "aspect_ratio": RATIO,
     "output_format": among("webp", "jpg", "png"),
 }
-OPEN_FLUX: dict[str, Check] = FLUX | {"num_outputs": between(1, 4), "num_inference_steps": between(1, 50), "image": str}
+OPEN_FLUX: dict[str, Check] = FLUX | {
+    "num_outputs": between(1, 4),
+    "num_inference_steps": between(1, 50),
+    "image": str,
+}
 #: owner/name or version → input fields
 MODELS: dict[str, dict[str, Check]] = {
     "black-forest-labs/flux-schnell": OPEN_FLUX,
@@ -69,7 +73,9 @@ class FakeReplicate(Fake):
         self.enter(request)
         community = "owner" not in request.path_params
         outer: dict[str, Check] = {"input": dict, "webhook": str, "webhook_events_filter": list}
-        body = await self.json(request, outer | {"version": str} if community else outer, ("input",))
+        body = await self.json(
+            request, outer | {"version": str} if community else outer, ("input",)
+        )
         model = body["version"] if community else "{owner}/{name}".format(**request.path_params)
         if not re.fullmatch(r"\d+s", request.headers.get("cancel-after", "0s")):
             raise self.invalid("Cancel-After has a wrong value")
@@ -92,7 +98,9 @@ class FakeReplicate(Fake):
         if self.mischief is Mischief.EXPIRED:
             prediction |= {"output": None, "data_removed": True}
         if step in {Step.FAILED, Step.MODERATED}:
-            prediction["error"] = "CUDA out of memory" if step is Step.FAILED else "NSFW content detected. Try again."
+            prediction["error"] = (
+                "CUDA out of memory" if step is Step.FAILED else "NSFW content detected. Try again."
+            )
         return JSONResponse(prediction)
 
     async def _cancel(self, request: Request) -> Response:
@@ -106,7 +114,14 @@ class FakeReplicate(Fake):
     def _prediction(self, request: Request, id_: str, status: str) -> dict[str, Any]:
         get = self.own(request, f"/v1/predictions/{id_}")
         urls = {"get": get, "cancel": f"{get}/cancel", "web": f"https://replicate.com/p/{id_}"}
-        return {"id": id_, "status": status, "output": None, "error": None, "data_removed": False, "urls": urls}
+        return {
+            "id": id_,
+            "status": status,
+            "output": None,
+            "error": None,
+            "data_removed": False,
+            "urls": urls,
+        }
 
 
 def signed(id_: str, secret: str, seconds: int) -> tuple[dict[str, str], bytes]:

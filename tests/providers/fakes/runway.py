@@ -10,24 +10,41 @@ from starlette.routing import Route
 
 from .fake import Check, Fake, Mischief, Step, among, between
 
-URI: Check = lambda value: isinstance(value, str) and value.startswith(("https://", "data:image/", "runway://"))  # noqa: E731
+URI: Check = lambda value: (  # noqa: E731 - a row of a table
+    isinstance(value, str) and value.startswith(("https://", "data:image/", "runway://"))
+)
 TURBO = among("1280:720", "720:1280", "1104:832", "832:1104", "960:960", "1584:672")
 WIDE_TALL = among("1280:720", "720:1280")
 SEED = between(0, 2**32 - 1)
-PROMPT: Check = lambda value: isinstance(value, str) and 1 <= len(value.encode("utf-16-le")) // 2 <= 1000  # noqa: E731
+PROMPT: Check = lambda value: (  # noqa: E731 - a row of a table
+    isinstance(value, str) and 1 <= len(value.encode("utf-16-le")) // 2 <= 1000
+)
 
 
 def _frames(value: Any) -> bool:
     if isinstance(value, list):
-        return all(set(item) == {"uri", "position"} and item["position"] in {"first", "last"} for item in value)
+        return all(
+            set(item) == {"uri", "position"} and item["position"] in {"first", "last"}
+            for item in value
+        )
     return isinstance(value, str) and value.startswith(("https://", "data:image/", "runway://"))
 
 
 def _references(value: Any) -> bool:
-    return isinstance(value, list) and 1 <= len(value) <= 3 and all(set(item) <= {"uri", "tag"} for item in value)
+    return (
+        isinstance(value, list)
+        and 1 <= len(value) <= 3
+        and all(set(item) <= {"uri", "tag"} for item in value)
+    )
 
 
-GEN4 = {"promptText": PROMPT, "promptImage": _frames, "seed": SEED, "ratio": TURBO, "duration": between(2, 10)}
+GEN4 = {
+    "promptText": PROMPT,
+    "promptImage": _frames,
+    "seed": SEED,
+    "ratio": TURBO,
+    "duration": between(2, 10),
+}
 VEO = {
     "promptText": PROMPT,
     "promptImage": _frames,
@@ -36,8 +53,13 @@ VEO = {
     "audio": bool,
     "negativePrompt": str,
 }
-PICTURE: dict[str, Check] = {"promptText": PROMPT, "seed": SEED, "ratio": str, "referenceImages": _references}
-VOICE: Check = lambda value: isinstance(value, dict) and set(value) == {"type", "presetId"}  # noqa: E731
+PICTURE: dict[str, Check] = {
+    "promptText": PROMPT,
+    "seed": SEED,
+    "ratio": str,
+    "referenceImages": _references,
+}
+VOICE: Check = lambda value: isinstance(value, dict) and set(value) == {"type", "presetId"}  # noqa: E731 - a row of a table
 #: path → model → (fields, required)
 PATHS: dict[str, dict[str, tuple[dict[str, Check], tuple[str, ...]]]] = {
     "image_to_video": {
@@ -56,9 +78,14 @@ PATHS: dict[str, dict[str, tuple[dict[str, Check], tuple[str, ...]]]] = {
         "gen4_image_turbo": (PICTURE, ("promptText", "ratio", "referenceImages")),
     },
     "image_upscale": {
-        "magnific_precision_upscaler_v2": ({"imageUri": URI, "scaleFactor": among(2, 4, 8, 16)}, ("imageUri",))
+        "magnific_precision_upscaler_v2": (
+            {"imageUri": URI, "scaleFactor": among(2, 4, 8, 16)},
+            ("imageUri",),
+        )
     },
-    "text_to_speech": {"eleven_multilingual_v2": ({"promptText": PROMPT, "voice": VOICE}, ("promptText", "voice"))},
+    "text_to_speech": {
+        "eleven_multilingual_v2": ({"promptText": PROMPT, "voice": VOICE}, ("promptText", "voice"))
+    },
 }
 
 
@@ -79,10 +106,14 @@ class FakeRunway(Fake):
 
     def refusal(self, status: int, word: str, text: str) -> Response:
         if status == 402:
-            return JSONResponse({"error": "You do not have enough credits to run this task."}, status_code=400)
+            return JSONResponse(
+                {"error": "You do not have enough credits to run this task."}, status_code=400
+            )
         if status == 422:
             issues = [{"code": word, "path": ["promptText"], "message": text}]
-            return JSONResponse({"error": "Validation of body failed", "issues": issues}, status_code=400)
+            return JSONResponse(
+                {"error": "Validation of body failed", "issues": issues}, status_code=400
+            )
         return JSONResponse({"error": text}, status_code=status)
 
     async def _create(self, request: Request) -> Response:
@@ -97,7 +128,9 @@ class FakeRunway(Fake):
         id_ = self.buy(known=bool(fields))
         cost = {"credits": 25}
         return JSONResponse(
-            {"estimatedCost": cost} if self.mischief is Mischief.NO_ID else {"id": id_, "estimatedCost": cost}
+            {"estimatedCost": cost}
+            if self.mischief is Mischief.NO_ID
+            else {"id": id_, "estimatedCost": cost}
         )
 
     async def _task(self, request: Request) -> Response:
@@ -108,7 +141,9 @@ class FakeRunway(Fake):
         if request.method == "DELETE":
             self.cancelled.add(id_)
             return Response(status_code=204)
-        return JSONResponse({"id": id_, "createdAt": "2026-11-22T00:00:00Z", **self._state(request, self.step(id_))})
+        return JSONResponse(
+            {"id": id_, "createdAt": "2026-11-22T00:00:00Z", **self._state(request, self.step(id_))}
+        )
 
     def _state(self, request: Request, step: Step) -> dict[str, Any]:
         cost = {"cost": {"credits": 25}}
@@ -118,7 +153,12 @@ class FakeRunway(Fake):
             case Step.STRANGE:
                 return {"status": "THROTTLED"}
             case Step.MODERATED:
-                return {"status": "FAILED", "failure": "Unsafe.", "failureCode": "SAFETY.INPUT.TEXT", **cost}
+                return {
+                    "status": "FAILED",
+                    "failure": "Unsafe.",
+                    "failureCode": "SAFETY.INPUT.TEXT",
+                    **cost,
+                }
             case Step.FAILED:
                 return {
                     "status": "FAILED",
@@ -129,4 +169,8 @@ class FakeRunway(Fake):
             case Step.EMPTY:
                 return {"status": "SUCCEEDED", "output": [], **cost}
             case _:
-                return {"status": "SUCCEEDED", "output": [f"{self.result(request, 'clip.mp4')}?_jwt=e.y.z"], **cost}
+                return {
+                    "status": "SUCCEEDED",
+                    "output": [f"{self.result(request, 'clip.mp4')}?_jwt=e.y.z"],
+                    **cost,
+                }

@@ -18,7 +18,8 @@ PATHS = {
     "generate/core": (COMMON | {"aspect_ratio", "style_preset"}, {"prompt"}),
     "generate/ultra": (COMMON | {"aspect_ratio", "style_preset", "image", "strength"}, {"prompt"}),
     "generate/sd3": (
-        COMMON | {"aspect_ratio", "style_preset", "cfg_scale", "model", "mode", "image", "strength"},
+        COMMON
+        | {"aspect_ratio", "style_preset", "cfg_scale", "model", "mode", "image", "strength"},
         {"prompt", "model"},
     ),
     "upscale/fast": ({"image", "output_format"}, {"image"}),
@@ -60,7 +61,9 @@ class FakeStability(Fake):
         return request.headers.get("authorization") == f"Bearer {self.key}"
 
     def refusal(self, status: int, word: str, text: str) -> Response:
-        return JSONResponse({"id": "f00", "name": NAMES.get(status, word), "errors": [text]}, status_code=status)
+        return JSONResponse(
+            {"id": "f00", "name": NAMES.get(status, word), "errors": [text]}, status_code=status
+        )
 
     async def _create(self, request: Request) -> Response:
         self.enter(request)
@@ -72,7 +75,9 @@ class FakeStability(Fake):
         id_ = self.buy(known=path in PATHS)
         if path == "upscale/creative":
             return JSONResponse({} if self.mischief is Mischief.NO_ID else {"id": id_})
-        return self._picture("CONTENT_FILTERED" if self.mischief is Mischief.MODERATION else "SUCCESS")
+        return self._picture(
+            "CONTENT_FILTERED" if self.mischief is Mischief.MODERATION else "SUCCESS"
+        )
 
     async def _check(self, request: Request, fields: set[str], required: set[str]) -> None:
         content_type = request.headers.get("content-type", "")
@@ -80,11 +85,15 @@ class FakeStability(Fake):
             raise self.invalid("content-type: must be multipart/form-data")
         if request.headers.get("accept") not in {"image/*", "application/json"}:
             raise self.invalid("accept: must be image/* or application/json")
-        body: dict[str, Any] = {name: values[0] for name, values in form(content_type, await request.body()).items()}
+        body: dict[str, Any] = {
+            name: values[0] for name, values in form(content_type, await request.body()).items()
+        }
         body.pop("none", None)
         if problems := [*(required - body.keys()), *(body.keys() - fields)]:
             raise self.invalid(f"{problems[0]}: missing or unknown")
-        if problems := [name for name, value in body.items() if name in VALUES and not VALUES[name](value)]:
+        if problems := [
+            name for name, value in body.items() if name in VALUES and not VALUES[name](value)
+        ]:
             raise self.invalid(f"{problems[0]}: wrong value")
         if body.get("mode") == "image-to-image" and "aspect_ratio" in body:
             raise self.invalid("aspect_ratio: not with image-to-image")
@@ -108,4 +117,6 @@ class FakeStability(Fake):
 
     def _picture(self, reason: str) -> Response:
         content = b"" if self.mischief is Mischief.EMPTY else self.files["png"]
-        return Response(content, media_type="image/png", headers={"finish-reason": reason, "seed": "7"})
+        return Response(
+            content, media_type="image/png", headers={"finish-reason": reason, "seed": "7"}
+        )

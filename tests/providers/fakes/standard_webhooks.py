@@ -10,5 +10,7 @@ import hmac
 def standard_signature(id_: str, seconds: int, body: bytes, secret: str) -> dict[str, str]:
     key = base64.b64decode(secret.removeprefix("whsec_"))
     digest = hmac.new(key, f"{id_}.{seconds}.".encode() + body, hashlib.sha256).digest()
-    signature = f"v1,{base64.b64encode(b'of an older key').decode()} v1,{base64.b64encode(digest).decode()}"
+    signature = (
+        f"v1,{base64.b64encode(b'of an older key').decode()} v1,{base64.b64encode(digest).decode()}"
+    )
     return {"webhook-id": id_, "webhook-timestamp": str(seconds), "webhook-signature": signature}

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from simulation.world import settings as world_settings
 from taskreel import wiring
-from taskreel.app.failover import Failover
-from taskreel.app.plan import unit_plan
-from taskreel.domain.choice import ELSEWHERE
+from taskreel.app.pricing.quote import unit_plan
+from taskreel.app.providers.failover import Failover
 from taskreel.domain.errors import (
     AMBIGUOUS,
     Category,
@@ -23,6 +22,7 @@ from taskreel.domain.errors import (
     TemporaryError,
 )
 from taskreel.domain.job import Job, Status, UnitRun
+from taskreel.domain.provider_choice import ELSEWHERE
 from taskreel.jobtypes import JOB_TYPES
 
 NAMES = ("bfl", "fal", "replicate", "openai")

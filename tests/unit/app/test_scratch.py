@@ -5,10 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from taskreel.app.scratch import Scratch
+from taskreel.adapters.work_dirs import Scratch
 
 
-async def test_a_folder_that_is_left_empty_serves_the_next_run_and_a_full_one_goes(tmp_path: Path) -> None:
+async def test_a_folder_that_is_left_empty_serves_the_next_run_and_a_full_one_goes(
+    tmp_path: Path,
+) -> None:
     scratch = Scratch(tmp_path)
     empty, full = scratch.take(), scratch.take()
     (full / "half.mp4").touch()

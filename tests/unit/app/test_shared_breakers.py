@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 
 from taskreel.adapters.local.sqlite import SqliteStore
-from taskreel.app.breakers import FRESH, Breakers, breaker_id
+from taskreel.app.providers.circuit_breakers import FRESH, Breakers, breaker_id
 from taskreel.domain.breaker import Breaker, BreakerRule, BreakerState
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 RULE = BreakerRule(
-    window_seconds=60, min_calls=4, failure_rate=0.5, open_seconds=10, max_open_seconds=60, probe_seconds=20
+    window_seconds=60,
+    min_calls=4,
+    failure_rate=0.5,
+    open_seconds=10,
+    max_open_seconds=60,
+    probe_seconds=20,
 )
 ID = breaker_id("fal", "owner/name")
 
@@ -56,7 +61,9 @@ async def seen(breakers: Breakers, store: Counted, second: float) -> BreakerStat
     return found.get(ID, Breaker()).state(at(second))
 
 
-async def test_successes_are_not_written_and_looked_for_once_in_five_seconds(store: Counted) -> None:
+async def test_successes_are_not_written_and_looked_for_once_in_five_seconds(
+    store: Counted,
+) -> None:
     breakers = Breakers(RULE)
     for tenth in range(40):
         now = at(tenth / 10)
@@ -95,7 +102,9 @@ async def test_one_of_all_instances_may_probe(store: Counted) -> None:
     now = at(20)
     admitted = [await each.begin(store, now, ID) for each in instances]
     assert [when for when in admitted if when == now] == [now]
-    assert {when for when in admitted if when != now} == {now + timedelta(seconds=RULE.probe_seconds)}
+    assert {when for when in admitted if when != now} == {
+        now + timedelta(seconds=RULE.probe_seconds)
+    }
 
 
 async def test_a_probe_that_succeeds_closes_it_for_all(store: Counted) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from taskreel.app.lease import Together
+from taskreel.app.jobs.lease import Together
 
 
 async def test_those_who_ask_while_one_is_under_way_share_the_next() -> None:

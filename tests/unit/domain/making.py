@@ -56,7 +56,11 @@ def unit_runs(draw: st.DrawFn) -> UnitRun:
         state,
         credits=draw(st.integers(0, 5)),
         error=error(draw(st.sampled_from(Category))) if failed else None,
-        due_at=draw(times) if state is UnitState.RUNNING else draw(st.none() | times) if failed else None,
+        due_at=draw(times)
+        if state is UnitState.RUNNING
+        else draw(st.none() | times)
+        if failed
+        else None,
         operation={"id": "op"} if state is UnitState.RUNNING else None,
     )
 

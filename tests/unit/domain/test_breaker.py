@@ -18,7 +18,12 @@ from taskreel.domain.errors import (
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 RULE = BreakerRule(
-    window_seconds=60, min_calls=4, failure_rate=0.5, open_seconds=10, max_open_seconds=60, probe_seconds=20
+    window_seconds=60,
+    min_calls=4,
+    failure_rate=0.5,
+    open_seconds=10,
+    max_open_seconds=60,
+    probe_seconds=20,
 )
 #: What happens next: how many seconds later, and whether it fails.
 histories = st.lists(st.tuples(st.floats(0, 40), st.booleans()), max_size=60)
@@ -71,7 +76,11 @@ def test_half_open_lets_one_begin_and_the_next_when_that_one_is_given_up() -> No
 
 
 def test_a_probe_that_succeeds_closes_it_with_nothing_held_against_it() -> None:
-    breaker = after("xxxx").begun(at(13), RULE).ended(failed=False, begun_at=at(13), now=at(15), rule=RULE)
+    breaker = (
+        after("xxxx")
+        .begun(at(13), RULE)
+        .ended(failed=False, begun_at=at(13), now=at(15), rule=RULE)
+    )
     assert breaker.state(at(15)) is BreakerState.CLOSED
     assert after("xxx", start=16, breaker=breaker).state(at(20)) is BreakerState.CLOSED
 
@@ -117,18 +126,22 @@ def test_an_admins_word_stands_until_it_is_taken_back(state: BreakerState) -> No
         (LeaseLostError("x"), False),
     ],
 )
-def test_only_the_providers_own_faults_count(error: RunError, counts: bool) -> None:  # noqa: FBT001
+def test_only_the_providers_own_faults_count(error: RunError, counts: bool) -> None:  # noqa: FBT001 - a parameter of pytest's
     assert blames(error) is counts
 
 
-def lived(history: list[tuple[float, bool]]) -> tuple[Breaker, datetime, list[tuple[datetime, bool, BreakerState]]]:
+def lived(
+    history: list[tuple[float, bool]],
+) -> tuple[Breaker, datetime, list[tuple[datetime, bool, BreakerState]]]:
     """A breaker through a history in which work begins only when it is admitted."""
     breaker, now, calls = Breaker(), NOON, []
     for seconds, failed in history:
         now += timedelta(seconds=seconds)
         if breaker.admits_at(now) == now:
             calls.append((now, failed, breaker.state(now)))
-            breaker = breaker.begun(now, RULE).ended(failed=failed, begun_at=now, now=now, rule=RULE)
+            breaker = breaker.begun(now, RULE).ended(
+                failed=failed, begun_at=now, now=now, rule=RULE
+            )
     return breaker, now, calls
 
 
@@ -138,10 +151,14 @@ def test_it_is_open_only_after_enough_failures(history: list[tuple[float, bool]]
     if breaker.state(now) is BreakerState.OPEN:
         opened = breaker.since
         assert opened is not None
-        at_opening = [call for call in calls if call[0] <= opened and call[0] > opened - timedelta(seconds=60)]
+        at_opening = [
+            call for call in calls if call[0] <= opened and call[0] > opened - timedelta(seconds=60)
+        ]
         probe = at_opening[-1][2] is BreakerState.HALF_OPEN
         failures = sum(failed for _, failed, _ in at_opening)
-        assert probe or (len(at_opening) >= RULE.min_calls and failures >= RULE.failure_rate * RULE.min_calls)
+        assert probe or (
+            len(at_opening) >= RULE.min_calls and failures >= RULE.failure_rate * RULE.min_calls
+        )
 
 
 @given(history=histories, wait=st.floats(0, 200))
@@ -164,7 +181,9 @@ def test_success_never_opens_it(history: list[tuple[float, bool]]) -> None:
 
 
 @given(history=histories)
-def test_it_stays_a_small_document_and_survives_being_one(history: list[tuple[float, bool]]) -> None:
+def test_it_stays_a_small_document_and_survives_being_one(
+    history: list[tuple[float, bool]],
+) -> None:
     breaker, _, _ = lived(history)
     assert len(breaker.steps) <= STEPS
     assert Breaker.model_validate(breaker.document()) == breaker

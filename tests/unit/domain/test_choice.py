@@ -6,14 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel.domain.choice import Offer, choose, next_offer
-from taskreel.domain.errors import InvalidError, PermanentError, ProviderDownError, RateLimitedError, RunError
+from taskreel.domain.errors import (
+    InvalidError,
+    PermanentError,
+    ProviderDownError,
+    RateLimitedError,
+    RunError,
+)
+from taskreel.domain.provider_choice import Offer, choose, next_offer
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def offer(
-    provider: str, usd: float | None = 0.04, *, wait: float = 0, lacks: str = "", stand_in: bool = False
+    provider: str,
+    usd: float | None = 0.04,
+    *,
+    wait: float = 0,
+    lacks: str = "",
+    stand_in: bool = False,
 ) -> Offer:
     return Offer(
         provider=provider,
@@ -37,7 +48,11 @@ def test_a_name_means_that_provider_and_no_other() -> None:
 
 
 def test_a_list_keeps_its_order() -> None:
-    assert names(["bfl", "studio", "openai", "bfl"], OPENAI, BFL, STUDIO) == ["bfl", "studio", "openai"]
+    assert names(["bfl", "studio", "openai", "bfl"], OPENAI, BFL, STUDIO) == [
+        "bfl",
+        "studio",
+        "openai",
+    ]
 
 
 def test_auto_takes_the_cheapest_first() -> None:
@@ -90,7 +105,9 @@ def test_an_unknown_price_is_fine_for_a_name_but_not_for_auto_or_under_a_cap() -
         ("bfl", [BFL.model_copy(update={"admits_at": None})], "switched off by an administrator"),
     ],
 )
-def test_nobody_is_an_error_that_says_why(wanted: str | list[str], offers: list[Offer], reason: str) -> None:
+def test_nobody_is_an_error_that_says_why(
+    wanted: str | list[str], offers: list[Offer], reason: str
+) -> None:
     with pytest.raises(InvalidError, match=reason) as caught:
         choose(wanted, offers, now=NOW)
     assert caught.value.code == "no_provider"
@@ -110,7 +127,10 @@ def test_nobody_is_an_error_that_says_why(wanted: str | list[str], offers: list[
         (RateLimitedError("x", retry_after=timedelta(seconds=1)), False),
     ],
 )
-def test_another_takes_over_only_for_what_is_the_providers_fault(error: RunError, moves: bool) -> None:  # noqa: FBT001
+def test_another_takes_over_only_for_what_is_the_providers_fault(
+    error: RunError,
+    moves: bool,  # noqa: FBT001 - a parameter of pytest's
+) -> None:
     choice = choose(["bfl", "openai"], [BFL, OPENAI], now=NOW)
     assert next_offer(choice, {"bfl"}, error, bought=False) == (OPENAI if moves else None)
 
@@ -137,7 +157,9 @@ offers = st.lists(
     max_size=8,
 )
 wants = (
-    st.just("auto") | st.sampled_from(["bfl", "fal"]) | st.lists(st.sampled_from(["bfl", "openai", "fal"]), min_size=1)
+    st.just("auto")
+    | st.sampled_from(["bfl", "fal"])
+    | st.lists(st.sampled_from(["bfl", "openai", "fal"]), min_size=1)
 )
 
 

@@ -20,7 +20,9 @@ def any_jobs(draw: st.DrawFn) -> Job:
     """A job as a delivery may find it."""
     status = draw(statuses)
     ran = status in {Status.PROCESSING, Status.RETRYING, Status.COMPLETED}
-    started = ran or (draw(st.booleans()) and status not in {Status.SCHEDULED, Status.BLOCKED, Status.THROTTLED})
+    started = ran or (
+        draw(st.booleans()) and status not in {Status.SCHEDULED, Status.BLOCKED, Status.THROTTLED}
+    )
     return job(
         status,
         status_at={status: NOW, **({Status.PROCESSING: NOW} if started else {})},
@@ -71,7 +73,9 @@ def test_whoever_claims_a_job_holds_it_alone(found: Job, now: datetime) -> None:
 
 
 @given(any_jobs(), times)
-def test_a_claim_counts_as_an_attempt_only_when_something_is_due_to_be_tried(found: Job, now: datetime) -> None:
+def test_a_claim_counts_as_an_attempt_only_when_something_is_due_to_be_tried(
+    found: Job, now: datetime
+) -> None:
     if decide(found, now).verdict is Verdict.RUN:
         to_try = [one for one in found.units if one.state is UnitState.TODO and one.is_due(now)]
         assert found.attempt <= claimed(found, now, LEASE).attempt <= found.attempt + bool(to_try)
@@ -79,7 +83,9 @@ def test_a_claim_counts_as_an_attempt_only_when_something_is_due_to_be_tried(fou
 
 @given(any_jobs(), times)
 def test_the_alarm_never_comes_after_a_deadline_that_still_counts(found: Job, at: datetime) -> None:
-    deadlines = [] if found.status.final else [found.finish_by, None if found.started else found.start_by]
+    deadlines = (
+        [] if found.status.final else [found.finish_by, None if found.started else found.start_by]
+    )
     assert alarm(found, at) == min(time for time in (at, *deadlines) if time is not None)
 
 
@@ -109,7 +115,13 @@ def test_a_run_that_died_in_its_last_attempt_fails_the_job() -> None:
 
 def test_a_poll_that_died_is_no_attempt_and_its_operation_is_asked_again() -> None:
     polled = unit(UnitState.RUNNING, operation={"id": "op"}, due_at=NOW)
-    dead = job(Status.PROCESSING, attempt=1, lease_until=NOW, retry=RetryPolicy(max_attempts=1), units=(polled,))
+    dead = job(
+        Status.PROCESSING,
+        attempt=1,
+        lease_until=NOW,
+        retry=RetryPolicy(max_attempts=1),
+        units=(polled,),
+    )
     assert decide(dead, NOW).verdict is Verdict.RUN
     assert claimed(dead, NOW, LEASE).attempt == 1
 

@@ -50,7 +50,9 @@ TestLedger = Ledger.TestCase
 
 
 @given(st.integers(0, 100), st.integers(-50, 150))
-def test_no_more_than_the_hold_and_no_less_than_nothing_is_captured(held: int, captured: int) -> None:
+def test_no_more_than_the_hold_and_no_less_than_nothing_is_captured(
+    held: int, captured: int
+) -> None:
     if 0 <= captured <= held:
         movement = settle(held, captured)
         assert (movement.captured, movement.available) == (captured, held - captured)
@@ -59,7 +61,15 @@ def test_no_more_than_the_hold_and_no_less_than_nothing_is_captured(held: int, c
             settle(held, captured)
 
 
-@given(st.builds(Movement, available=st.integers(), held=st.integers(), captured=st.integers(), granted=st.integers()))
+@given(
+    st.builds(
+        Movement,
+        available=st.integers(),
+        held=st.integers(),
+        captured=st.integers(),
+        granted=st.integers(),
+    )
+)
 def test_increments_say_the_same_as_the_movement(movement: Movement) -> None:
     assert Movement(**movement.increments()) == movement
     assert 0 not in movement.increments().values()

@@ -55,7 +55,9 @@ def test_a_status_keeps_the_time_it_was_entered(before: Status, after: Status, a
 
 @pytest.mark.parametrize("status", sorted(FINAL - {Status.EXPIRED}))
 def test_an_ended_job_has_neither_lease_nor_alarm(status: Status) -> None:
-    ended = job(Status.PROCESSING, lease_until=NOW, next_attempt_at=NOW).to(status, NOW, wake_at=NOW, lease_until=NOW)
+    ended = job(Status.PROCESSING, lease_until=NOW, next_attempt_at=NOW).to(
+        status, NOW, wake_at=NOW, lease_until=NOW
+    )
     assert (ended.wake_at, ended.lease_until, ended.next_attempt_at) == (None, None, None)
 
 
@@ -95,7 +97,12 @@ def test_only_a_failed_job_is_reopened(units: tuple[object, ...], status: Status
             before.reopened(NOW, 3, NOW)
         return
     after = before.reopened(NOW + SECOND, 3, NOW + 2 * SECOND)
-    assert (after.status, after.attempt, after.error, after.credits) == (Status.QUEUED, 0, None, JobCredits(held=3))
+    assert (after.status, after.attempt, after.error, after.credits) == (
+        Status.QUEUED,
+        0,
+        None,
+        JobCredits(held=3),
+    )
     assert (after.round, after.delivery) == (before.round + 1, before.delivery + 1)
     assert not after.started
 
@@ -111,8 +118,17 @@ def test_a_reopened_job_does_again_only_what_was_not_done(units: tuple[object, .
 
 def test_a_reopened_job_has_its_whole_deadline_again_and_no_more() -> None:
     day = timedelta(days=1)
-    once = job(finish_by=NOW + day).to(Status.PROCESSING, NOW).to(Status.FAILED, NOW).reopened(NOW + day, 1, NOW + day)
-    twice = once.to(Status.PROCESSING, NOW + day).to(Status.FAILED, NOW + day).reopened(NOW + 3 * day, 1, NOW)
+    once = (
+        job(finish_by=NOW + day)
+        .to(Status.PROCESSING, NOW)
+        .to(Status.FAILED, NOW)
+        .reopened(NOW + day, 1, NOW + day)
+    )
+    twice = (
+        once.to(Status.PROCESSING, NOW + day)
+        .to(Status.FAILED, NOW + day)
+        .reopened(NOW + 3 * day, 1, NOW)
+    )
     assert (once.finish_by, twice.finish_by) == (NOW + 2 * day, NOW + 4 * day)
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from taskreel.domain.errors import Category
 from taskreel.domain.job import Status, UnitRun, UnitState
-from taskreel.domain.outcome import Again, Completed, Failed, decide_outcome
 from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.run_outcome import Again, Completed, Failed, decide_outcome
 from unit.domain.making import NOW, error, job, policies, unit, unit_runs
 
 DONE = unit(UnitState.DONE)
@@ -31,7 +31,9 @@ def outcome(*units: UnitRun, attempt: int = 1, max_attempts: int = 3) -> Complet
     return decide_outcome(running, units, NOW, 0.5)
 
 
-@given(st.lists(unit_runs(), min_size=1, max_size=6), policies, st.integers(1, 20), st.floats(0, 0.999))
+@given(
+    st.lists(unit_runs(), min_size=1, max_size=6), policies, st.integers(1, 20), st.floats(0, 0.999)
+)
 def test_a_job_ends_when_no_unit_is_open_and_goes_on_while_one_is(
     units: list[UnitRun], policy: RetryPolicy, attempt: int, fraction: float
 ) -> None:
@@ -39,12 +41,18 @@ def test_a_job_ends_when_no_unit_is_open_and_goes_on_while_one_is(
     found = decide_outcome(running, units, NOW, fraction)
     states = {one.state for one in found.units}
     assert isinstance(found, Again) is bool(states & {UnitState.TODO, UnitState.RUNNING})
-    assert isinstance(found, Completed) is (not isinstance(found, Again) and UnitState.DONE in states)
+    assert isinstance(found, Completed) is (
+        not isinstance(found, Again) and UnitState.DONE in states
+    )
 
 
 @given(st.lists(unit_runs(), min_size=1, max_size=6))
-def test_what_is_captured_is_what_was_done_and_never_more_than_the_hold(units: list[UnitRun]) -> None:
-    running = job(Status.PROCESSING, attempt=3, retry=RetryPolicy(max_attempts=3), units=tuple(units))
+def test_what_is_captured_is_what_was_done_and_never_more_than_the_hold(
+    units: list[UnitRun],
+) -> None:
+    running = job(
+        Status.PROCESSING, attempt=3, retry=RetryPolicy(max_attempts=3), units=tuple(units)
+    )
     found = decide_outcome(running, units, NOW, 0)
     if isinstance(found, Completed):
         assert found.captured == sum(one.credits for one in units if one.state is UnitState.DONE)
@@ -53,7 +61,9 @@ def test_what_is_captured_is_what_was_done_and_never_more_than_the_hold(units: l
 
 @given(st.lists(unit_runs(), min_size=1, max_size=6), st.integers(1, 5))
 def test_a_unit_that_ended_stays_as_it_is(units: list[UnitRun], attempt: int) -> None:
-    found = decide_outcome(job(Status.PROCESSING, attempt=attempt, units=tuple(units)), units, NOW, 0)
+    found = decide_outcome(
+        job(Status.PROCESSING, attempt=attempt, units=tuple(units)), units, NOW, 0
+    )
     for before, after in zip(units, found.units, strict=True):
         if before.state in {UnitState.DONE, UnitState.FAILED, UnitState.RUNNING}:
             assert after == before
@@ -72,7 +82,9 @@ def test_a_job_of_which_nothing_succeeded_fails_with_its_first_error() -> None:
 def test_a_temporary_error_is_tried_again_after_the_backoff() -> None:
     found = outcome(TEMPORARY, DONE, attempt=2)
     then = NOW + timedelta(seconds=4)
-    assert found == Again((TEMPORARY.model_copy(update={"due_at": then}), DONE), then, "retry", TEMPORARY.error)
+    assert found == Again(
+        (TEMPORARY.model_copy(update={"due_at": then}), DONE), then, "retry", TEMPORARY.error
+    )
 
 
 def test_out_of_attempts_what_is_open_has_failed_and_what_is_done_is_paid() -> None:
@@ -96,7 +108,10 @@ def test_one_that_failed_beside_the_rate_limited_does_not_wait_for_them() -> Non
 def test_out_of_attempts_a_rate_limited_unit_still_waits() -> None:
     found = outcome(limited(60), TEMPORARY, attempt=3)
     assert isinstance(found, Again)
-    assert ([one.state for one in found.units], found.at) == ([UnitState.TODO, UnitState.FAILED], NOW + MINUTE)
+    assert ([one.state for one in found.units], found.at) == (
+        [UnitState.TODO, UnitState.FAILED],
+        NOW + MINUTE,
+    )
 
 
 def test_a_poll_neither_hastens_nor_spends_what_waits_to_be_tried_again() -> None:

@@ -14,7 +14,9 @@ from taskreel.domain.errors import PermanentError
 from taskreel.domain.pipeline import Pipeline, Step, StepRun, StepState, items_of
 
 CONTEXT: dict[str, Any] = {
-    "steps": {"story": {"result": {"title": "The Boat", "scenes": [{"n": 1}, {"n": 2}]}, "results": []}},
+    "steps": {
+        "story": {"result": {"title": "The Boat", "scenes": [{"n": 1}, {"n": 2}]}, "results": []}
+    },
     "payload": {"style": "ink"},
     "item": {"n": 7},
     "index": 3,
@@ -23,12 +25,22 @@ CONTEXT: dict[str, Any] = {
 
 def pipeline(**after: str) -> Pipeline:
     """Each step, and those it comes after."""
-    return Pipeline(steps={name: Step(type="x", after=tuple(before.split())) for name, before in after.items()})
+    return Pipeline(
+        steps={name: Step(type="x", after=tuple(before.split())) for name, before in after.items()}
+    )
 
 
-@given(st.dictionaries(st.sampled_from("abcdefgh"), st.frozensets(st.sampled_from("abcdefgh")), min_size=1))
-def test_the_order_puts_every_step_behind_what_it_needs_or_names_the_cycle(needs: dict[str, frozenset[str]]) -> None:
-    steps = {name: {"type": "x", "after": [*(before & needs.keys())]} for name, before in needs.items()}
+@given(
+    st.dictionaries(
+        st.sampled_from("abcdefgh"), st.frozensets(st.sampled_from("abcdefgh")), min_size=1
+    )
+)
+def test_the_order_puts_every_step_behind_what_it_needs_or_names_the_cycle(
+    needs: dict[str, frozenset[str]],
+) -> None:
+    steps = {
+        name: {"type": "x", "after": [*(before & needs.keys())]} for name, before in needs.items()
+    }
     try:
         made = Pipeline.model_validate({"steps": steps})
     except ValidationError as error:
@@ -57,18 +69,39 @@ def test_the_last_steps_are_those_that_nobody_needs() -> None:
         ({"a": {"type": "x", "after": ["b"]}}, "step 'a' needs b, which is not there"),
         ({"a": {"type": "x", "payload": {"p": "{{steps.b.result}}"}}}, "needs b"),
         ({"a b": {"type": "x"}}, "a name has letters"),
-        ({"a": {"type": "x", "payload": {"p": "{{" + "!" * 600 + "payload.x}}"}}}, "nested too deeply"),
+        (
+            {"a": {"type": "x", "payload": {"p": "{{" + "!" * 600 + "payload.x}}"}}},
+            "nested too deeply",
+        ),
         ({"a": {"type": "x", "payload": {"p": "{{" + "a" * 1001 + "}}"}}}, "1,001 characters"),
-        ({"a": {"type": "x", "payload": {"p": ["{{index}}"] * 501}, "forEach": [1]}}, "501 references"),
-        ({"a": {"type": "x", "payload": {"p": ["{{" + "a" * 999 + "}}"] * 51}}}, "of 50,949 characters"),
-        ({"a": {"type": "x", "payload": {"p": '{{steps."\\ud800".result}}'}}}, "is not an expression"),
-        ({"a": {"type": "x", "payload": {"p": "{{item}}"}}}, "for a step with forEach: without it there is no item"),
+        (
+            {"a": {"type": "x", "payload": {"p": ["{{index}}"] * 501}, "forEach": [1]}},
+            "501 references",
+        ),
+        (
+            {"a": {"type": "x", "payload": {"p": ["{{" + "a" * 999 + "}}"] * 51}}},
+            "of 50,949 characters",
+        ),
+        (
+            {"a": {"type": "x", "payload": {"p": '{{steps."\\ud800".result}}'}}},
+            "is not an expression",
+        ),
+        (
+            {"a": {"type": "x", "payload": {"p": "{{item}}"}}},
+            "for a step with forEach: without it there is no item",
+        ),
         ({"a": {"type": "x", "payload": {"p": "{{index}}"}}}, "without it there is no index"),
         ({"a": {"type": "x", "forEach": "{{item.parts}}"}}, "forEach says what item is"),
-        ({"a": {"type": "x", "payload": {"p": "{{nobody.x}}"}}}, "names nobody: there are steps, payload"),
+        (
+            {"a": {"type": "x", "payload": {"p": "{{nobody.x}}"}}},
+            "names nobody: there are steps, payload",
+        ),
         ({"a": {"type": "x", "payload": {"p": "{{@}}"}}}, "names everything"),
         ({"a": {"type": "x", "payload": {"p": "{{steps.*.result}}"}}}, "must name one step"),
-        ({"b": {"type": "x"}, "a": {"type": "x", "payload": {"p": "{{steps.b.output}}"}}}, "names no part of a step"),
+        (
+            {"b": {"type": "x"}, "a": {"type": "x", "payload": {"p": "{{steps.b.output}}"}}},
+            "names no part of a step",
+        ),
         ({"a": {"type": "x", "forEach": "hello"}}, "must be a list"),
         ({"a": {"type": "x", "forEach": "{{payload.a}} and {{payload.b}}"}}, "must be a list"),
         ({"a": {"type": "x", "forEach": {"word": "hello"}}}, "word must be a list"),
@@ -86,15 +119,31 @@ def test_a_pipeline_is_refused_whole_with_the_reason(steps: dict[str, Any], says
 
 
 def test_what_is_wrong_is_named_where_it_stands() -> None:
-    steps = {"a": {"type": "x", "after": ["b"], "payload": {"p": ["{{steps.c.result}}"]}, "forEach": "{{payload..}}"}}
+    steps = {
+        "a": {
+            "type": "x",
+            "after": ["b"],
+            "payload": {"p": ["{{steps.c.result}}"]},
+            "forEach": "{{payload..}}",
+        }
+    }
     with pytest.raises(ValidationError) as raised:
         Pipeline.model_validate({"steps": steps})
     found = {error["loc"] for error in raised.value.errors()}
-    assert found == {("steps", "a", "after", 0), ("steps", "a", "payload", "p", 0), ("steps", "a", "forEach")}
+    assert found == {
+        ("steps", "a", "after", 0),
+        ("steps", "a", "payload", "p", 0),
+        ("steps", "a", "forEach"),
+    }
 
 
 def test_a_step_that_is_referred_to_comes_before() -> None:
-    step = Step(type="x", payload={"a": ["{{steps.one.result}}"]}, for_each='{{steps."two".results}}', after=("three",))
+    step = Step(
+        type="x",
+        payload={"a": ["{{steps.one.result}}"]},
+        for_each='{{steps."two".results}}',
+        after=("three",),
+    )
     assert step.needs == {"one", "two", "three"}
 
 
@@ -128,7 +177,9 @@ def test_a_fan_out_of_no_list_or_of_unlike_ones_fails(for_each: Any) -> None:
 
 @given(st.integers(0, 50), st.integers(0, 50))
 def test_a_step_is_done_between_nothing_and_all(width: int, ended: int) -> None:
-    run = StepRun(type="t", place=0, state=StepState.RUNNING, width=max(width, ended), ended=min(width, ended))
+    run = StepRun(
+        type="t", place=0, state=StepState.RUNNING, width=max(width, ended), ended=min(width, ended)
+    )
     assert 0 <= run.fraction <= 1
     assert StepRun(type="t", place=0, state=StepState.DONE).fraction == 1
     assert StepRun(type="t", place=0).fraction == 0

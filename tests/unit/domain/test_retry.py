@@ -22,13 +22,21 @@ def test_every_wait_is_between_the_least_and_the_most_give_or_take_the_jitter(
 
 
 @given(policies, st.integers(1, 100), fractions)
-def test_a_later_attempt_never_waits_less(policy: RetryPolicy, attempt: int, fraction: float) -> None:
+def test_a_later_attempt_never_waits_less(
+    policy: RetryPolicy, attempt: int, fraction: float
+) -> None:
     assert policy.wait(attempt + 1, fraction) >= policy.wait(attempt, fraction)
 
 
 def test_the_wait_doubles_until_the_most() -> None:
     policy = RetryPolicy(min_backoff_seconds=2, max_backoff_seconds=10, jitter=0)
-    assert [policy.wait(attempt, 0.7).total_seconds() for attempt in (1, 2, 3, 4, 5)] == [2, 4, 8, 10, 10]
+    assert [policy.wait(attempt, 0.7).total_seconds() for attempt in (1, 2, 3, 4, 5)] == [
+        2,
+        4,
+        8,
+        10,
+        10,
+    ]
 
 
 @given(policies, st.integers(1, 30))
@@ -37,5 +45,7 @@ def test_as_many_attempts_as_the_policy_says(policy: RetryPolicy, attempt: int) 
 
 
 def test_a_policy_whose_least_wait_exceeds_its_most_is_refused() -> None:
-    with pytest.raises(ValidationError, match="minBackoffSeconds must not exceed maxBackoffSeconds"):
+    with pytest.raises(
+        ValidationError, match="minBackoffSeconds must not exceed maxBackoffSeconds"
+    ):
         RetryPolicy(min_backoff_seconds=10, max_backoff_seconds=5)

@@ -13,10 +13,14 @@ from taskreel.domain import template as templates
 from taskreel.domain.errors import PermanentError
 from taskreel.domain.template import is_reference, job_references, read, references, resolve
 
-pytestmark = pytest.mark.filterwarnings("ignore:deprecated string literal syntax")  # jmespath, of what it is given
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:deprecated string literal syntax"
+)  # jmespath, of what it is given
 
 CONTEXT: dict[str, Any] = {
-    "steps": {"story": {"result": {"title": "The Boat", "scenes": [{"n": 1}, {"n": 2}]}, "results": []}},
+    "steps": {
+        "story": {"result": {"title": "The Boat", "scenes": [{"n": 1}, {"n": 2}]}, "results": []}
+    },
     "payload": {"style": "ink", "words": ["x" * 1000] * 1000, "far": "1e999"},
     "item": {"n": 7},
     "index": 3,
@@ -42,7 +46,9 @@ def test_a_template_becomes_what_it_refers_to(template: Any, value: Any) -> None
     assert resolve(template, CONTEXT) == value
 
 
-@pytest.mark.parametrize("template", ["{{steps.story.result.nothing}}", "{{item.n.m}}", "{{sum(payload.style)}}"])
+@pytest.mark.parametrize(
+    "template", ["{{steps.story.result.nothing}}", "{{item.n.m}}", "{{sum(payload.style)}}"]
+)
 def test_a_reference_to_nothing_is_named(template: str) -> None:
     with pytest.raises(PermanentError) as raised:
         resolve(template, CONTEXT)
@@ -51,9 +57,17 @@ def test_a_reference_to_nothing_is_named(template: str) -> None:
 
 
 def test_only_what_is_meant_is_filled_in() -> None:
-    template = {"a": "{{jobs.j1.result.t}} and {{steps.x.result}}", "b": "{{item}}", "c": "{{jobs.j1.result.t}}"}
+    template = {
+        "a": "{{jobs.j1.result.t}} and {{steps.x.result}}",
+        "b": "{{item}}",
+        "c": "{{jobs.j1.result.t}}",
+    }
     context = {"jobs": {"j1": {"result": {"t": "T"}}}}
-    assert resolve(template, context, only={"jobs"}) == {"a": "T and {{steps.x.result}}", "b": "{{item}}", "c": "T"}
+    assert resolve(template, context, only={"jobs"}) == {
+        "a": "T and {{steps.x.result}}",
+        "b": "{{item}}",
+        "c": "T",
+    }
     assert {job for _, job in job_references(template)} == {"j1"}
 
 
@@ -73,12 +87,18 @@ def test_only_what_is_meant_is_filled_in() -> None:
         ("'steps'", set()),
     ],
 )
-def test_an_expression_says_what_it_takes_from_its_context(expression: str, roots: set[tuple[str, ...]]) -> None:
+def test_an_expression_says_what_it_takes_from_its_context(
+    expression: str, roots: set[tuple[str, ...]]
+) -> None:
     assert read(expression).roots == roots
 
 
 def test_references_are_found_where_they_stand() -> None:
-    template = {"a": ["x {{ one }}{{two}}", {"b": "{{three}} }} {{"}], "c": "{{}} {{{four}}}", "d": 5}
+    template = {
+        "a": ["x {{ one }}{{two}}", {"b": "{{three}} }} {{"}],
+        "c": "{{}} {{{four}}}",
+        "d": 5,
+    }
     assert [*references(template)] == [
         (("a", 0), "one"),
         (("a", 0), "two"),

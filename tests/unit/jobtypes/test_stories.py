@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 
 from taskreel.adapters.providers.studio.lexicon import GENRES
 from taskreel.adapters.providers.studio.reading import definite, indefinite, read_premise
-from taskreel.adapters.providers.studio.stories import FORMATS, dream_world, tell_story, write_script
+from taskreel.adapters.providers.studio.stories import (
+    FORMATS,
+    dream_world,
+    tell_story,
+    write_script,
+)
 
 PROMPTS = (
     "a lighthouse keeper finds a message",
@@ -33,9 +38,13 @@ def told(prompt: str, seed: int = 1, **fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_a_story_keeps_to_the_nouns_of_its_prompt(prompt: str) -> None:
     story = told(prompt)
-    words = " ".join([story["logline"], *(scene["description"] for scene in story["scenes"])]).lower()
+    words = " ".join(
+        [story["logline"], *(scene["description"] for scene in story["scenes"])]
+    ).lower()
     nouns = [
-        word for word in re.findall(r"[a-z]{4,}", prompt.lower()) if word not in {"create", "short", "film", "about"}
+        word
+        for word in re.findall(r"[a-z]{4,}", prompt.lower())
+        if word not in {"create", "short", "film", "about"}
     ]
     assert sum(noun in words for noun in nouns) >= 0.8 * len(nouns)
 
@@ -60,7 +69,11 @@ def test_a_story_has_as_many_scenes_as_asked_for_and_repeats_none_in_a_row(count
 @pytest.mark.parametrize("prompt", ["A floating city", "The drowned kingdom", "Neon city at night"])
 def test_a_capital_of_the_prompts_beginning_does_not_stand_within_a_sentence(prompt: str) -> None:
     world = dream_world({"subject": prompt, "seed": 1, "placeCount": 3, "characterCount": 3})
-    texts = [world["concept"], told(prompt)["logline"], *(scene["narration"] for scene in told(prompt)["scenes"])]
+    texts = [
+        world["concept"],
+        told(prompt)["logline"],
+        *(scene["narration"] for scene in told(prompt)["scenes"]),
+    ]
     begins = prompt.split(maxsplit=1)[0]
     assert not any(re.search(rf"[a-z,] {begins}\b", text) for text in texts), texts
 
@@ -75,7 +88,9 @@ def test_a_capital_of_the_prompts_beginning_does_not_stand_within_a_sentence(pro
         "灯台守",
     ],
 )
-def test_a_prompt_in_another_language_is_quoted_and_the_result_says_that_english_is_written(prompt: str) -> None:
+def test_a_prompt_in_another_language_is_quoted_and_the_result_says_that_english_is_written(
+    prompt: str,
+) -> None:
     story = told(prompt)
     assert "English only" in story["note"]
     assert f"“{prompt}”" in story["logline"]
@@ -85,7 +100,8 @@ def test_a_prompt_in_another_language_is_quoted_and_the_result_says_that_english
 
 
 @pytest.mark.parametrize(
-    "prompt", [*PROMPTS, "a café in Los Angeles", "El Niño and the sea", "UN peacekeepers", "Red van"]
+    "prompt",
+    [*PROMPTS, "a café in Los Angeles", "El Niño and the sea", "UN peacekeepers", "Red van"],
 )
 def test_an_english_prompt_is_known_as_one(prompt: str) -> None:
     assert "note" not in told(prompt)
@@ -119,7 +135,9 @@ def test_every_format_tells_the_whole_story(form: str) -> None:
 
 
 def test_a_world_has_as_many_places_and_people_as_asked_for() -> None:
-    world = dream_world({"subject": "a city of glass", "seed": 1, "placeCount": 7, "characterCount": 6})
+    world = dream_world(
+        {"subject": "a city of glass", "seed": 1, "placeCount": 7, "characterCount": 6}
+    )
     assert len(world["places"]) == 7
     assert len({person["name"] for person in world["characters"]}) == 6
     assert "city of glass" in world["concept"]
@@ -130,7 +148,12 @@ def test_a_world_has_as_many_places_and_people_as_asked_for() -> None:
     [
         ("a lighthouse keeper finds a message in a bottle", "lighthouse keeper", "message", "sea"),
         ("Two friends race across the desert", "two friends", "", "desert"),
-        ("The clockmaker's daughter steals time from the king", "clockmaker's daughter", "time", ""),
+        (
+            "The clockmaker's daughter steals time from the king",
+            "clockmaker's daughter",
+            "time",
+            "",
+        ),
         ("Luna the cat opens a bakery", "cat", "bakery", "city"),
         ("an old robot who repairs clocks", "old robot", "clocks", "city"),
     ],

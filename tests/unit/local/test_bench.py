@@ -58,7 +58,9 @@ def test_ratios_are_of_the_same_run() -> None:
 
 
 def test_a_row_that_failed_runs_on() -> None:
-    lines = table(("", "a", "b"), [["x", "1", "22"], ["longer", "not run: nothing there"]]).splitlines()
+    lines = table(
+        ("", "a", "b"), [["x", "1", "22"], ["longer", "not run: nothing there"]]
+    ).splitlines()
     assert lines[2:] == ["x       1  22", "longer  not run: nothing there"]
 
 
@@ -90,6 +92,8 @@ def test_a_tree_counts_its_children_and_takes_them_with_it(tmp_path: Path) -> No
 
 def test_a_server_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
     with Tree(tmp_path / "log") as tree:
-        tree.start([sys.executable, "-c", "import sys; sys.exit('no licence')"], environ=dict(os.environ))
+        tree.start(
+            [sys.executable, "-c", "import sys; sys.exit('no licence')"], environ=dict(os.environ)
+        )
         with pytest.raises(BenchError, match="no licence"):
             list(wait_for(20, "starting", tree))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskreel.adapters.providers import bfl, google, replicate
-from taskreel_local.cost import JOBS, POLL, Bill, cost, monthly_bill, parse_mix, prices
+from taskreel_local.cli.cost import JOBS, POLL, Bill, cost, monthly_bill, parse_mix, prices
 
 MIX = {"image": 70.0, "video": 20.0, "upscale": 10.0}
 
@@ -22,7 +22,10 @@ def line(bill: Bill, item: str) -> float:
 
 @pytest.mark.parametrize("location", ["europe-central2", "us-central1"])
 def test_a_million_plain_jobs_cost_at_most_ten_dollars(location: str) -> None:
-    assert monthly_bill(1_000_000, {"plain": 1}, location=location, status_reads=0).control_dollars <= 10
+    assert (
+        monthly_bill(1_000_000, {"plain": 1}, location=location, status_reads=0).control_dollars
+        <= 10
+    )
 
 
 def test_idle_costs_nothing() -> None:
@@ -36,7 +39,10 @@ def test_writes_are_counted_above_the_free_tier() -> None:
 
 
 def test_a_region_of_the_second_tier_is_dearer_and_its_free_seconds_fewer() -> None:
-    first, second = prices("us-central1")["Cloud Run CPU"], prices("europe-central2")["Cloud Run CPU"]
+    first, second = (
+        prices("us-central1")["Cloud Run CPU"],
+        prices("europe-central2")["Cloud Run CPU"],
+    )
     assert second.dollars == pytest.approx(0.0000336)
     assert second.free * second.dollars == pytest.approx(first.free * first.dollars)
 
@@ -47,9 +53,15 @@ def test_a_task_that_runs_once_is_two_operations() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "seconds", "every"),
-    [("image", 10, bfl.POLL_AFTER), ("upscale", 9, replicate.POLL_AFTER), ("video", 120, google.POLL_AFTER)],
+    [
+        ("image", 10, bfl.POLL_AFTER),
+        ("upscale", 9, replicate.POLL_AFTER),
+        ("video", 120, google.POLL_AFTER),
+    ],
 )
-def test_a_kind_is_polled_as_often_as_its_adapter_asks(kind: str, seconds: int, every: timedelta) -> None:
+def test_a_kind_is_polled_as_often_as_its_adapter_asks(
+    kind: str, seconds: int, every: timedelta
+) -> None:
     polls = (JOBS[kind].task_operations - JOBS["text"].task_operations) / POLL.task_operations
     assert polls == timedelta(seconds=seconds) / every
 
@@ -57,7 +69,9 @@ def test_a_kind_is_polled_as_often_as_its_adapter_asks(kind: str, seconds: int, 
 def test_a_free_tier_is_given_once() -> None:
     bill = monthly_bill(1_000_000, MIX)
     used = sum(each.used for each in (*bill.control, *bill.work) if each.item == "Cloud Run CPU")
-    billed = sum(each.billed for each in (*bill.control, *bill.work) if each.item == "Cloud Run CPU")
+    billed = sum(
+        each.billed for each in (*bill.control, *bill.work) if each.item == "Cloud Run CPU"
+    )
     assert used - billed == pytest.approx(prices("europe-central2")["Cloud Run CPU"].free)
 
 
@@ -87,7 +101,9 @@ def test_a_mix_that_cannot_be_read(text: str, wrong: str) -> None:
 
 
 def test_the_command_prints_the_bill_and_its_sources() -> None:
-    result = CliRunner().invoke(cost, ["--jobs", "1000000", "--mix", "image=70,video=20,upscale=10", "--sources"])
+    result = CliRunner().invoke(
+        cost, ["--jobs", "1000000", "--mix", "image=70,video=20,upscale=10", "--sources"]
+    )
     assert result.exit_code == 0
     assert "Control plane, each million of these jobs" in result.output
     assert "cloud.google.com/tasks/pricing" in result.output

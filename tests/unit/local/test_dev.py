@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from taskreel_local.dev import without_lanes
-from taskreel_local.stack import QUEUES, StackError, read_settings
+from taskreel_local.cli.dev import without_lanes
+from taskreel_local.stack.stack import QUEUES, StackError, read_settings
 
 
 def test_a_job_type_that_lacks_a_lane_is_named(tmp_path: Path) -> None:
@@ -21,8 +21,13 @@ def test_a_job_type_that_lacks_a_lane_is_named(tmp_path: Path) -> None:
 
 def test_settings_are_read_as_a_shell_reads_them(tmp_path: Path) -> None:
     file = tmp_path / "cloud.env"
-    file.write_text("# a comment\nSTORE_URL='firestore://p/(default)'\nexport INTERNAL_API_KEY=a=b  # and another\n")
-    assert read_settings(file) == {"STORE_URL": "firestore://p/(default)", "INTERNAL_API_KEY": "a=b"}
+    file.write_text(
+        "# a comment\nSTORE_URL='firestore://p/(default)'\nexport INTERNAL_API_KEY=a=b  # and another\n"
+    )
+    assert read_settings(file) == {
+        "STORE_URL": "firestore://p/(default)",
+        "INTERNAL_API_KEY": "a=b",
+    }
 
 
 def test_settings_that_are_not_there_yet_name_the_script_that_writes_them(tmp_path: Path) -> None:

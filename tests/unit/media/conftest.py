@@ -69,7 +69,10 @@ def _plain(path: Path, colour: tuple[int, int, int]) -> Path:
 
 
 def _tone(path: Path, parts: list[tuple[float, float]], *, rate: int, channels: int) -> Path:
-    pieces = [np.sin(np.arange(round(seconds * rate)) * 2 * np.pi * 440 / rate) * level for seconds, level in parts]
+    pieces = [
+        np.sin(np.arange(round(seconds * rate)) * 2 * np.pi * 440 / rate) * level
+        for seconds, level in parts
+    ]
     samples = np.repeat((np.concatenate(pieces) * 32767).astype("<i2")[:, None], channels, axis=1)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(channels)

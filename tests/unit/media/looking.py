@@ -9,13 +9,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from taskreel.media.sound import read_frames, samples_of
+from taskreel.media.audio_io import read_frames, samples_of
 
 
 def frames_of(path: Path) -> list[npt.NDArray[np.uint8]]:
     """All frames as RGB."""
     with av.open(str(path)) as container:
-        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
+        return [
+            np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+            for frame in container.decode(video=0)
+        ]
 
 
 def pixels_of(path: Path) -> npt.NDArray[np.uint8]:
@@ -36,5 +39,9 @@ def level(samples: npt.NDArray[np.float32]) -> float:
 def near(frame: npt.NDArray[np.uint8], colour: tuple[int, int, int], within: int = 14) -> bool:
     """Is the frame's middle of this colour?"""
     height, width, _ = frame.shape
-    middle = frame[height // 2 - 4 : height // 2 + 4, width // 2 - 4 : width // 2 + 4].reshape(-1, 3).mean(0)
+    middle = (
+        frame[height // 2 - 4 : height // 2 + 4, width // 2 - 4 : width // 2 + 4]
+        .reshape(-1, 3)
+        .mean(0)
+    )
     return bool(np.all(np.abs(middle - np.array(colour)) <= within))

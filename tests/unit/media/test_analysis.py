@@ -7,7 +7,7 @@ import pytest
 from taskreel.domain.errors import PermanentError
 from taskreel.media.analyse import Expected, analyse, aspect
 from taskreel.media.compose import Look, Scene, compose
-from taskreel.media.texts import measure_text
+from taskreel.media.text_stats import measure_text
 
 
 def test_a_pictures_colours_light_and_shape_are_measured(red: Path, detailed: Path) -> None:
@@ -20,8 +20,14 @@ def test_a_pictures_colours_light_and_shape_are_measured(red: Path, detailed: Pa
     assert busy.contrast > plain.contrast
 
 
-def test_cuts_are_found_where_they_are(red: Path, blue: Path, detailed: Path, tone: Path, tmp_path: Path) -> None:
-    scenes = [Scene(visual=red, seconds=2), Scene(visual=blue, seconds=1.5), Scene(visual=detailed, seconds=2)]
+def test_cuts_are_found_where_they_are(
+    red: Path, blue: Path, detailed: Path, tone: Path, tmp_path: Path
+) -> None:
+    scenes = [
+        Scene(visual=red, seconds=2),
+        Scene(visual=blue, seconds=1.5),
+        Scene(visual=detailed, seconds=2),
+    ]
     film = tmp_path / "a.mp4"
     compose(scenes, out=film, music=tone, look=Look(width=160, height=90, fps=24, transition="cut"))
     found = analyse(film)
@@ -63,9 +69,16 @@ def test_a_text_file_is_measured_and_an_empty_story_refused(tmp_path: Path) -> N
         analyse(story)
 
 
-def test_a_file_that_is_not_what_it_is_said_to_be_is_refused(red: Path, sounding_clip: Path, tone: Path) -> None:
+def test_a_file_that_is_not_what_it_is_said_to_be_is_refused(
+    red: Path, sounding_clip: Path, tone: Path
+) -> None:
     right: list[tuple[Path, Expected]] = [(red, "image"), (sounding_clip, "video"), (tone, "audio")]
-    wrong: list[tuple[Path, Expected]] = [(red, "video"), (tone, "video"), (sounding_clip, "image"), (red, "text")]
+    wrong: list[tuple[Path, Expected]] = [
+        (red, "video"),
+        (tone, "video"),
+        (sounding_clip, "image"),
+        (red, "text"),
+    ]
     for path, expected in right:
         analyse(path, expected=expected)
     for path, expected in wrong:
@@ -73,6 +86,8 @@ def test_a_file_that_is_not_what_it_is_said_to_be_is_refused(red: Path, sounding
             analyse(path, expected=expected)
 
 
-@pytest.mark.parametrize(("size", "named"), [((1920, 1080), "16:9"), ((720, 1280), "9:16"), ((500, 123), "4.07:1")])
+@pytest.mark.parametrize(
+    ("size", "named"), [((1920, 1080), "16:9"), ((720, 1280), "9:16"), ((500, 123), "4.07:1")]
+)
 def test_shapes_have_the_names_people_use(size: tuple[int, int], named: str) -> None:
     assert aspect(*size) == named

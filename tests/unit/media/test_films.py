@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel.media.ahead import ahead
 from taskreel.media.animate import animate
 from taskreel.media.assemble import assemble, remux
+from taskreel.media.camera import IN_TURN, PULL_OUT, PUSH_IN, choose_moves, eased
 from taskreel.media.compose import Look, Scene, compose
 from taskreel.media.frames import extract_frame
-from taskreel.media.moves import IN_TURN, PULL_OUT, PUSH_IN, choose_moves, eased
 from taskreel.media.overlay import phrases
+from taskreel.media.prefetch import ahead
 from taskreel.media.probe import probe
 from taskreel.media.shots import Transition
 from taskreel.media.stitch import stitch_videos
@@ -24,7 +24,8 @@ RED, BLUE = (220, 30, 30), (30, 30, 220)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "fps", "frames"), [(1, 30, 30), (0.5, 24, 12), (1.02, 25, 26), (0.01, 10, 1), (2.5, 12, 30)]
+    ("seconds", "fps", "frames"),
+    [(1, 30, 30), (0.5, 24, 12), (1.02, 25, 26), (0.01, 10, 1), (2.5, 12, 30)],
 )
 def test_a_film_has_exactly_the_asked_frames_and_size(
     red: Path, tmp_path: Path, seconds: float, fps: int, frames: int
@@ -51,7 +52,15 @@ def test_pictures_cross_fade_without_a_jump(red: Path, blue: Path, tmp_path: Pat
 
 
 def test_a_move_is_smooth_and_never_goes_back(detailed: Path, tmp_path: Path) -> None:
-    animate([detailed], prompt="zoom in", seconds=1, width=160, height=120, fps=20, out=tmp_path / "a.mp4")
+    animate(
+        [detailed],
+        prompt="zoom in",
+        seconds=1,
+        width=160,
+        height=120,
+        fps=20,
+        out=tmp_path / "a.mp4",
+    )
     frames = [frame.astype(float) for frame in frames_of(tmp_path / "a.mp4")]
     changes = [np.abs(b - a).mean() for a, b in itertools.pairwise(frames)]
     assert max(changes[4:-4]) < 2.5 * min(changes[4:-4])
@@ -76,7 +85,9 @@ def test_clips_of_any_size_rate_and_sound_become_one_film(
     silent_clip: Path, sounding_clip: Path, tmp_path: Path, suffix: str
 ) -> None:
     out = tmp_path / f"all{suffix}"
-    info = stitch_videos([silent_clip, sounding_clip, silent_clip], out=out, width=160, height=90, fps=20)
+    info = stitch_videos(
+        [silent_clip, sounding_clip, silent_clip], out=out, width=160, height=90, fps=20
+    )
     assert (info.width, info.height, info.has_audio) == (160, 90, True)
     assert info.duration_seconds == pytest.approx(3.2, abs=0.12)
     frames = frames_of(out)
@@ -88,7 +99,9 @@ def test_clips_of_any_size_rate_and_sound_become_one_film(
     assert level(sound[:, 60_000:90_000]) > 0.02
 
 
-def test_clips_without_any_sound_make_a_film_without_a_sound_track(silent_clip: Path, tmp_path: Path) -> None:
+def test_clips_without_any_sound_make_a_film_without_a_sound_track(
+    silent_clip: Path, tmp_path: Path
+) -> None:
     assert not stitch_videos([silent_clip, silent_clip], out=tmp_path / "a.mp4").has_audio
 
 
@@ -144,7 +157,11 @@ def test_every_transition_leads_from_one_scene_to_the_next(
     red: Path, blue: Path, tmp_path: Path, transition: Transition
 ) -> None:
     look = Look(width=64, height=64, fps=10, transition=transition, transition_seconds=0.5)
-    made = compose([Scene(visual=red, seconds=2), Scene(visual=blue, seconds=2)], out=tmp_path / "a.mp4", look=look)
+    made = compose(
+        [Scene(visual=red, seconds=2), Scene(visual=blue, seconds=2)],
+        out=tmp_path / "a.mp4",
+        look=look,
+    )
     frames = frames_of(tmp_path / "a.mp4")
     assert len(frames) == (40 if transition == "cut" else 35)
     assert made.info.duration_seconds == pytest.approx(len(frames) / 10, abs=0.05)
@@ -162,7 +179,9 @@ def test_alike_scenes_are_assembled_under_a_master_sound_in_every_format(
         assert info.duration_seconds == pytest.approx(3.0, abs=0.12)
         assert level(sound_of(out)[:, 9600:30_000]) > 0.1
     assert len(frames_of(outs[0])) == 45
-    assert frames_of(outs[0])[20].tolist() == frames_of(silent_clip)[5].tolist(), "copied, not encoded again"
+    assert frames_of(outs[0])[20].tolist() == frames_of(silent_clip)[5].tolist(), (
+        "copied, not encoded again"
+    )
 
 
 def test_scenes_that_differ_are_brought_to_the_first_ones_shape(
@@ -178,7 +197,10 @@ def test_a_voice_that_goes_on_after_the_last_picture_is_heard_to_its_end_under_i
 ) -> None:
     out = tmp_path / "film.mp4"
     made = assemble([silent_clip], tone, outs=[out])
-    assert made.note == "The sound is 2.0 s longer than the pictures: the last one is held until it ends."
+    assert (
+        made.note
+        == "The sound is 2.0 s longer than the pictures: the last one is held until it ends."
+    )
     frames = frames_of(out)
     assert len(frames) == 45
     assert near(frames[-1], RED)
@@ -191,7 +213,9 @@ def test_music_much_longer_than_the_pictures_fades_out_with_them(
     monkeypatch.setattr("taskreel.media.assemble.LONGEST_HOLD_SECONDS", 0.5)
     out = tmp_path / "film.mp4"
     made = assemble([silent_clip], tone, outs=[out])
-    assert made.note == "The sound is 2.0 s longer than the pictures: it fades out with the last one."
+    assert (
+        made.note == "The sound is 2.0 s longer than the pictures: it fades out with the last one."
+    )
     assert len(frames_of(out)) == 15
     assert level(sound_of(out)[:, -2_400:]) < 0.02
 
@@ -211,7 +235,12 @@ def test_changing_the_container_changes_nothing_else(silent_clip: Path, tmp_path
     assert probe(tmp_path / "a.mov").fps == 15
 
 
-@given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["C", "Z"]) | st.just(" "), max_size=400))
+@given(
+    st.text(
+        alphabet=st.characters(codec="utf-8", exclude_categories=["C", "Z"]) | st.just(" "),
+        max_size=400,
+    )
+)
 def test_captions_lose_no_word(text: str) -> None:
     assert " ".join(phrases(text)).split() == text.split()
 

@@ -17,12 +17,12 @@ from taskreel.media.analyse import analyse
 from taskreel.media.animate import animate
 from taskreel.media.assemble import assemble
 from taskreel.media.audio import convert_audio, mix_music, stitch_audio
+from taskreel.media.audio_io import read_frames
 from taskreel.media.compose import Look, Scene, compose
 from taskreel.media.frames import extract_frame
 from taskreel.media.loudness import measure_loudness
-from taskreel.media.opening import open_picture
+from taskreel.media.open_media import open_picture
 from taskreel.media.probe import probe
-from taskreel.media.sound import read_frames
 from taskreel.media.stitch import stitch_videos
 from taskreel.media.upscale import upscale
 
@@ -77,47 +77,73 @@ def test_every_work_refuses_files_that_are_absent_empty_or_broken(
         error = refused(work)
         assert name in error.message
         assert code is None or error.code == code
-    assert not [left for left in tmp_path.iterdir() if left != path], "a refused work leaves no half-made file"
+    assert not [left for left in tmp_path.iterdir() if left != path], (
+        "a refused work leaves no half-made file"
+    )
 
 
 def test_a_text_named_like_a_picture_is_refused_as_a_text(tmp_path: Path, out: Path) -> None:
     path = tmp_path / "holiday.png"
     path.write_text("I am no picture.")
-    assert refused(lambda: animate([path], seconds=1, width=64, height=64, out=out)).code == "not_an_image"
+    assert (
+        refused(lambda: animate([path], seconds=1, width=64, height=64, out=out)).code
+        == "not_an_image"
+    )
     assert refused(lambda: stitch_videos([path], out=out)).code == "not_a_recording"
 
 
-def test_a_playlist_named_like_a_video_is_never_followed(tmp_path: Path, out: Path, tone: Path) -> None:
+def test_a_playlist_named_like_a_video_is_never_followed(
+    tmp_path: Path, out: Path, tone: Path
+) -> None:
     path = tmp_path / "clip.mp4"
     path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{tone}\n#EXT-X-ENDLIST\n")
-    assert refused(lambda: convert_audio(path, out=out.with_suffix(".wav"))).code == "unsupported_media"
+    assert (
+        refused(lambda: convert_audio(path, out=out.with_suffix(".wav"))).code
+        == "unsupported_media"
+    )
 
 
 def test_a_picture_that_claims_a_huge_size_is_refused_by_its_header(tmp_path: Path) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))
     path = tmp_path / "bomb.png"
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + header
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
     for work in (lambda: probe(path), lambda: open_picture(path)):
         assert refused(work).code == "media_too_large"
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_a_truncated_picture_is_refused_and_not_half_shown(detailed: Path, tmp_path: Path, share: float) -> None:
+def test_a_truncated_picture_is_refused_and_not_half_shown(
+    detailed: Path, tmp_path: Path, share: float
+) -> None:
     path = tmp_path / "cut.png"
     data = detailed.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     assert refused(lambda: open_picture(path)).code == "unreadable_media"
 
 
-@pytest.fixture(params=["whole.mp4", "whole.mov", "whole.webm", "whole.mp3", "whole.wav", "whole.flac"])
+@pytest.fixture(
+    params=["whole.mp4", "whole.mov", "whole.webm", "whole.mp3", "whole.wav", "whole.flac"]
+)
 def whole(request: pytest.FixtureRequest, red: Path, tone: Path, tmp_path: Path) -> Path:
     """Three seconds, with sound; films have their index in front, as the web wants it."""
     path = tmp_path / str(request.param)
     if path.suffix in (".mp4", ".mov", ".webm"):
-        compose([Scene(visual=red, seconds=3)], out=path, music=tone, look=Look(width=96, height=64, fps=12))
+        compose(
+            [Scene(visual=red, seconds=3)],
+            out=path,
+            music=tone,
+            look=Look(width=96, height=64, fps=12),
+        )
     else:
         convert_audio(tone, out=path)
     return path
@@ -128,7 +154,10 @@ def test_what_is_cut_off_is_refused_and_says_where(whole: Path, out: Path, share
     analyse(whole)
     cut = whole.with_name("cut" + whole.suffix)
     cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * share)])
-    works: list[Callable[[], object]] = [lambda: analyse(cut), lambda: convert_audio(cut, out=out.with_suffix(".wav"))]
+    works: list[Callable[[], object]] = [
+        lambda: analyse(cut),
+        lambda: convert_audio(cut, out=out.with_suffix(".wav")),
+    ]
     if whole.suffix in (".mp4", ".mov", ".webm"):
         works += [
             lambda: stitch_videos([whole, cut], out=out),
@@ -167,7 +196,11 @@ def test_a_song_with_a_cover_is_a_song(tone: Path, red: Path, tmp_path: Path, ou
             container.mux(sound.encode(samples))
         container.mux(sound.encode(None))
     found = analyse(song)
-    assert (found.info.content_type, found.info.has_video, found.video) == ("audio/mpeg", False, None)
+    assert (found.info.content_type, found.info.has_video, found.video) == (
+        "audio/mpeg",
+        False,
+        None,
+    )
     assert refused(lambda: stitch_videos([song], out=out)).code == "no_video"
 
 
@@ -193,14 +226,20 @@ def test_documents_and_lists_are_no_texts(content: bytes, named: str, tmp_path: 
     assert "UTF-8 text" in error.message
 
 
-def test_sound_where_pictures_are_needed_and_the_reverse(tone: Path, silent_clip: Path, out: Path) -> None:
+def test_sound_where_pictures_are_needed_and_the_reverse(
+    tone: Path, silent_clip: Path, out: Path
+) -> None:
     assert refused(lambda: stitch_videos([tone], out=out)).code == "no_video"
     assert refused(lambda: extract_frame(tone, out=out.with_suffix(".png"))).code == "no_video"
-    assert refused(lambda: convert_audio(silent_clip, out=out.with_suffix(".mp3"))).code == "no_audio"
+    assert (
+        refused(lambda: convert_audio(silent_clip, out=out.with_suffix(".mp3"))).code == "no_audio"
+    )
     assert refused(lambda: measure_loudness(silent_clip)).code == "no_audio"
 
 
-def test_nothing_to_work_on_and_senseless_wishes_are_refused(red: Path, silent_clip: Path, out: Path) -> None:
+def test_nothing_to_work_on_and_senseless_wishes_are_refused(
+    red: Path, silent_clip: Path, out: Path
+) -> None:
     wishes = [
         lambda: animate([], seconds=1, width=64, height=64, out=out),
         lambda: animate([red], seconds=0, width=64, height=64, out=out),

@@ -75,28 +75,41 @@ def test_what_no_font_can_draw_is_left_out_and_named(no_system_fonts: None) -> N
     assert undrawable(["Tokyo 東京", "fine", "東"]) == "東京"
 
 
-def test_a_film_says_what_its_words_lack_and_shows_the_rest(no_system_fonts: None, red: Path, tmp_path: Path) -> None:
+def test_a_film_says_what_its_words_lack_and_shows_the_rest(
+    no_system_fonts: None, red: Path, tmp_path: Path
+) -> None:
     del no_system_fonts
     look = Look(width=160, height=90, fps=10)
-    scenes = [Scene(visual=red, seconds=1, narrated="東京 is far"), Scene(visual=red, seconds=1, narrated="東京")]
+    scenes = [
+        Scene(visual=red, seconds=1, narrated="東京 is far"),
+        Scene(visual=red, seconds=1, narrated="東京"),
+    ]
     assert compose(scenes, out=tmp_path / "a.mp4", look=look).undrawn == "東京"
-    assert compose(scenes[:1], out=tmp_path / "a.mp4", look=Look(fps=10, captions=False)).undrawn == ""
+    assert (
+        compose(scenes[:1], out=tmp_path / "a.mp4", look=Look(fps=10, captions=False)).undrawn == ""
+    )
 
 
-def test_a_face_of_the_machine_draws_what_ours_lacks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_face_of_the_machine_draws_what_ours_lacks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Ours, under another name, stands for the machine's, and ours is made to lack Greek."""
     (tmp_path / "Broken-Regular.ttf").write_bytes(b"no font")
     theirs = tmp_path / "Theirs-Regular.ttf"
     theirs.write_bytes(fonts.OWN.read_bytes())
     monkeypatch.setattr(fonts, "SYSTEM_FOLDERS", (str(tmp_path),))
     draws = fonts._draws.__wrapped__
-    monkeypatch.setattr(fonts, "_draws", lambda path, one: draws(path, one) and (one.isascii() or path != fonts.OWN))
+    monkeypatch.setattr(
+        fonts, "_draws", lambda path, one: draws(path, one) and (one.isascii() or path != fonts.OWN)
+    )
     assert font(20, "Ωmega").path == theirs
     assert font(20, "Omega").path == fonts.OWN
     assert undrawable(["Ωmega"]) == ""
 
 
-WORDS = st.lists(st.text("abcdefghij", min_size=1, max_size=12), min_size=1, max_size=30).map(" ".join)
+WORDS = st.lists(st.text("abcdefghij", min_size=1, max_size=12), min_size=1, max_size=30).map(
+    " ".join
+)
 
 
 @given(WORDS, st.integers(14, 60))
@@ -105,7 +118,11 @@ def test_lines_are_as_few_as_fit_and_as_even_as_can_be(text: str, most: int) -> 
     assert " ".join(lines) == text
     assert max(map(len, lines)) <= most
     if len(lines) == 2:
-        narrowest = min(max(len(text[:at]), len(text[at + 1 :])) for at, letter in enumerate(text) if letter == " ")
+        narrowest = min(
+            max(len(text[:at]), len(text[at + 1 :]))
+            for at, letter in enumerate(text)
+            if letter == " "
+        )
         assert max(map(len, lines)) <= narrowest + 1
 
 
@@ -116,8 +133,13 @@ def test_no_word_is_left_alone_on_a_line() -> None:
     assert [len(line.split()) > 3 for line in lines] == [True, True]
 
 
-def test_a_caption_of_more_than_a_line_of_subtitles_has_two_lines_and_a_shorter_one_has_one() -> None:
-    long, short = "The red fox had never been so out of rope and of reasons, nor so sure.", "Every map has an edge."
+def test_a_caption_of_more_than_a_line_of_subtitles_has_two_lines_and_a_shorter_one_has_one() -> (
+    None
+):
+    long, short = (
+        "The red fox had never been so out of rope and of reasons, nor so sure.",
+        "Every map has an edge.",
+    )
     heights = [caption(text, (1280, 720)).planes[0].shape[0] for text in (long, short)]
     assert heights[0] > 1.5 * heights[1]
 
@@ -129,7 +151,10 @@ def test_a_word_longer_than_the_line_is_cut_and_not_lost() -> None:
 @pytest.mark.parametrize("size", [(640, 360), (360, 640), (360, 360)])
 def test_words_stay_within_the_picture_whatever_its_shape(size: tuple[int, int]) -> None:
     text = "Whoever speaks of the long, long winter after dark has to tell the whole of the story to the very end."
-    for overlay in [*(shown.overlay for shown in captions(text, size, 0, 90)), title(text, text, size)]:
+    for overlay in [
+        *(shown.overlay for shown in captions(text, size, 0, 90)),
+        title(text, text, size),
+    ]:
         height, width = overlay.planes[0].shape
         assert overlay.left > 0
         assert overlay.left + width < size[0]

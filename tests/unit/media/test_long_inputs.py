@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taskreel.media.writing import SOUND_RATE, Film, sound_frame
+from taskreel.media.encode import SOUND_RATE, Film, sound_frame
 
 SHORT_SECONDS, LONG_SECONDS = 5, 125
 GROWTH_MB = 25  # two more minutes of sound, held, are 46 MB; of the pictures 53 MB
@@ -37,7 +37,12 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def _film(path: Path, seconds: int) -> Path:
     picture = np.full((216, 256), 100, np.uint8)
-    tone = np.sin(np.arange(SOUND_RATE) * 2 * np.pi * 440 / SOUND_RATE).astype(np.float32)[None].repeat(2, 0) * 0.3
+    tone = (
+        np.sin(np.arange(SOUND_RATE) * 2 * np.pi * 440 / SOUND_RATE)
+        .astype(np.float32)[None]
+        .repeat(2, 0)
+        * 0.3
+    )
     with Film(path, size=(256, 144), fps=8, quality="draft") as film:
         for _ in range(seconds):
             for _ in range(8):
@@ -47,7 +52,9 @@ def _film(path: Path, seconds: int) -> Path:
 
 
 @pytest.mark.parametrize("work", ["video-stitch", "audio-stitch", "music-mix", "content-analysis"])
-def test_memory_does_not_grow_with_the_length(work: str, films: tuple[Path, Path], tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_length(
+    work: str, films: tuple[Path, Path], tmp_path: Path
+) -> None:
     short, long = (_peak_mb(work, film, tmp_path) for film in films)
     assert long - short < GROWTH_MB
     assert long < 400
@@ -55,7 +62,10 @@ def test_memory_does_not_grow_with_the_length(work: str, films: tuple[Path, Path
 
 def _peak_mb(work: str, film: Path, out: Path) -> int:
     done = subprocess.run(
-        [sys.executable, "-c", CODE, work, str(film), str(out)], check=True, capture_output=True, env=_environment()
+        [sys.executable, "-c", CODE, work, str(film), str(out)],
+        check=True,
+        capture_output=True,
+        env=_environment(),
     )
     return int(done.stdout)
 

@@ -35,7 +35,9 @@ PROMPTS = [
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_every_kind_of_prompt_gives_a_picture_with_light_and_dark(prompt: str, tmp_path: Path) -> None:
+def test_every_kind_of_prompt_gives_a_picture_with_light_and_dark(
+    prompt: str, tmp_path: Path
+) -> None:
     info = draw(prompt, seed=3, width=160, height=96, out=tmp_path / "a.png")
     assert (info.width, info.height, info.content_type) == (160, 96, "image/png")
     pixels = pixels_of(tmp_path / "a.png").astype(float)
@@ -43,7 +45,9 @@ def test_every_kind_of_prompt_gives_a_picture_with_light_and_dark(prompt: str, t
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 500
 
 
-def test_the_same_prompt_and_seed_give_the_same_pixels_and_another_seed_others(tmp_path: Path) -> None:
+def test_the_same_prompt_and_seed_give_the_same_pixels_and_another_seed_others(
+    tmp_path: Path,
+) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         draw("a boat at sunset", seed=seed, width=96, height=96, out=tmp_path / f"{name}.png")
     a, b, c = (pixels_of(tmp_path / f"{name}.png") for name in "abc")
@@ -62,7 +66,9 @@ def test_a_large_picture_shows_the_same_scene_as_a_small_one(tmp_path: Path) -> 
     draw("sunset over the ocean", seed=5, width=128, height=96, out=tmp_path / "small.png")
     draw("sunset over the ocean", seed=5, width=1024, height=768, out=tmp_path / "large.png")
     with Image.open(tmp_path / "large.png") as large:
-        reduced = np.asarray(large.convert("RGB").resize((128, 96), Image.Resampling.BOX)).astype(float)
+        reduced = np.asarray(large.convert("RGB").resize((128, 96), Image.Resampling.BOX)).astype(
+            float
+        )
     assert np.abs(reduced - pixels_of(tmp_path / "small.png")).mean() < 16
 
 
@@ -90,7 +96,9 @@ def test_a_storm_by_the_lighthouse_is_read_as_sea_storm_lightning_and_rain() -> 
         ("a fox", {}),
     ],
 )
-def test_colours_belong_to_the_thing_that_they_stand_before(prompt: str, colours: dict[str, str]) -> None:
+def test_colours_belong_to_the_thing_that_they_stand_before(
+    prompt: str, colours: dict[str, str]
+) -> None:
     plan = read(prompt, Dice("x").of("plan"))
     assert plan.colours == {thing: COLOUR_WORDS[word] for thing, word in colours.items()}
 
@@ -128,7 +136,9 @@ def test_words_choose_the_place(prompt: str, place: str | None) -> None:
     assert read(prompt, Dice("x").of("plan")).place == place
 
 
-@pytest.mark.parametrize(("scale", "size"), [(2, (320, 240)), (4, (640, 480)), (1.5, (240, 180)), (3.3, (528, 396))])
+@pytest.mark.parametrize(
+    ("scale", "size"), [(2, (320, 240)), (4, (640, 480)), (1.5, (240, 180)), (3.3, (528, 396))]
+)
 def test_enlarging_gives_exactly_the_scaled_size(
     detailed: Path, tmp_path: Path, scale: float, size: tuple[int, int]
 ) -> None:
@@ -136,10 +146,14 @@ def test_enlarging_gives_exactly_the_scaled_size(
     assert (info.width, info.height) == size
 
 
-def test_enlarging_keeps_the_picture_and_sharpens_edges_without_halos(detailed: Path, tmp_path: Path) -> None:
+def test_enlarging_keeps_the_picture_and_sharpens_edges_without_halos(
+    detailed: Path, tmp_path: Path
+) -> None:
     upscale(detailed, scale=4, out=tmp_path / "sharp.png")
     upscale(detailed, scale=4, out=tmp_path / "plain.png", sharpen=0, denoise=0)
-    sharp, plain = (pixels_of(tmp_path / f"{name}.png").astype(float) for name in ("sharp", "plain"))
+    sharp, plain = (
+        pixels_of(tmp_path / f"{name}.png").astype(float) for name in ("sharp", "plain")
+    )
     original = pixels_of(detailed).astype(float)
     reduced = sharp.reshape(120, 4, 160, 4, 3).mean((1, 3))
     assert np.abs(reduced - original).mean() < 8

@@ -43,7 +43,9 @@ def test_a_clip_tells_size_rate_codecs_and_length(silent_clip: Path) -> None:
     assert info.duration_seconds == pytest.approx(1.0, abs=0.07)
 
 
-def test_a_clip_filmed_sideways_is_measured_and_shown_upright(silent_clip: Path, tmp_path: Path) -> None:
+def test_a_clip_filmed_sideways_is_measured_and_shown_upright(
+    silent_clip: Path, tmp_path: Path
+) -> None:
     turned = tmp_path / "turned.mp4"
     with av.open(str(silent_clip)) as source, av.open(str(turned), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
@@ -76,7 +78,9 @@ def test_a_webm_with_sound_has_both_codecs(sounding_clip: Path) -> None:
         (".flac", "audio/flac"),
     ],
 )
-def test_sounds_of_all_formats_are_told_apart(tone: Path, tmp_path: Path, suffix: str, content_type: str) -> None:
+def test_sounds_of_all_formats_are_told_apart(
+    tone: Path, tmp_path: Path, suffix: str, content_type: str
+) -> None:
     info = convert_audio(tone, out=tmp_path / f"sound{suffix}")
     assert info.content_type == content_type
     assert info.duration_seconds == pytest.approx(3.0, abs=0.08)
@@ -87,4 +91,7 @@ def test_text_and_json_are_texts(tmp_path: Path) -> None:
     note, data = tmp_path / "a", tmp_path / "b"
     note.write_text("Es war einmal … " * 400, encoding="utf-8")
     data.write_text('{"scenes": []}')
-    assert (sniff(note).content_type, sniff(data).content_type) == ("text/plain", "application/json")
+    assert (sniff(note).content_type, sniff(data).content_type) == (
+        "text/plain",
+        "application/json",
+    )

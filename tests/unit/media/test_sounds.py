@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 from taskreel.domain.errors import PermanentError
 from taskreel.media import speech
 from taskreel.media.audio import convert_audio, mix_music, normalise_audio, stitch_audio
+from taskreel.media.audio_io import SoundFile, samples_of
 from taskreel.media.loudness import Limiter, measure_loudness
-from taskreel.media.mixing import Bed, Clip, louden, mix
+from taskreel.media.mix import Bed, Clip, louden, mix
 from taskreel.media.music import compose_music, mood_of
-from taskreel.media.sound import SoundFile, samples_of
 from taskreel.media.speech import speak
 from unit.media.looking import level, sound_of
 
 
-def test_sounds_follow_one_another_whatever_their_rates(voice: Path, tone: Path, tmp_path: Path) -> None:
+def test_sounds_follow_one_another_whatever_their_rates(
+    voice: Path, tone: Path, tmp_path: Path
+) -> None:
     info = stitch_audio([voice, tone], out=tmp_path / "a.mp3")
     assert info.duration_seconds == pytest.approx(5.0, abs=0.08)
     sound = sound_of(tmp_path / "a.mp3")
@@ -44,7 +46,9 @@ def test_a_tone_has_the_loudness_the_standard_says(tone: Path) -> None:
     assert measured.true_peak_db == pytest.approx(-12.04, abs=0.2)
 
 
-def test_a_sound_is_brought_to_a_loudness_and_silence_stays_silent(voice: Path, tmp_path: Path) -> None:
+def test_a_sound_is_brought_to_a_loudness_and_silence_stays_silent(
+    voice: Path, tmp_path: Path
+) -> None:
     normalise_audio(voice, out=tmp_path / "a.wav", target_lufs=-20)
     assert measure_loudness(tmp_path / "a.wav").integrated_lufs == pytest.approx(-20, abs=0.6)
     mix([], None, seconds=1.5, out=tmp_path / "silence.wav")
@@ -52,13 +56,17 @@ def test_a_sound_is_brought_to_a_loudness_and_silence_stays_silent(voice: Path, 
     assert level(sound_of(tmp_path / "b.wav")) == 0
 
 
-def test_music_steps_back_while_the_voice_speaks_and_fades_at_the_end(voice: Path, tone: Path, tmp_path: Path) -> None:
+def test_music_steps_back_while_the_voice_speaks_and_fades_at_the_end(
+    voice: Path, tone: Path, tmp_path: Path
+) -> None:
     bed = Bed(path=tone, gain_db=0, duck_db=-12, fade_in_seconds=0, fade_out_seconds=0.5)
     quiet_voice = Clip(path=voice, start_seconds=2.0, gain=0.05)
     mix([quiet_voice], bed, seconds=6, out=tmp_path / "a.flac")
     sound = sound_of(tmp_path / "a.flac")
     assert sound.shape[1] == 6 * 48_000
-    alone, under, after = (level(sound[:, a * 4800 : b * 4800]) for a, b in ((5, 25), (36, 39), (53, 55)))
+    alone, under, after = (
+        level(sound[:, a * 4800 : b * 4800]) for a, b in ((5, 25), (36, 39), (53, 55))
+    )
     assert 20 * np.log10(under / alone) == pytest.approx(-11, abs=2.5)
     assert after > under * 2
     assert level(sound[:, -200:]) < alone * 0.02
@@ -75,7 +83,9 @@ def test_a_voice_over_music_is_as_long_as_lead_voice_and_tail_at_the_target(
 
 
 @pytest.mark.parametrize("samples", [144_000, 144_001, 50_000, 5_000])
-def test_an_mp3_is_exactly_as_long_as_its_sound_and_begins_with_it(samples: int, tmp_path: Path) -> None:
+def test_an_mp3_is_exactly_as_long_as_its_sound_and_begins_with_it(
+    samples: int, tmp_path: Path
+) -> None:
     sound = np.zeros((2, samples), np.float32)
     sound[:, 500:510] = 0.8
     with SoundFile(tmp_path / "a.mp3") as file:
@@ -117,8 +127,12 @@ def test_the_limiter_lets_nothing_over_the_ceiling_and_loses_no_sample(levels: l
 
 
 @pytest.mark.parametrize("seconds", [0.7, 4.0, 95.3])
-def test_music_has_exactly_its_length_fades_and_is_neither_silent_nor_clipped(seconds: float, tmp_path: Path) -> None:
-    info = compose_music("a calm evening by the sea", seed=4, seconds=seconds, out=tmp_path / "a.flac")
+def test_music_has_exactly_its_length_fades_and_is_neither_silent_nor_clipped(
+    seconds: float, tmp_path: Path
+) -> None:
+    info = compose_music(
+        "a calm evening by the sea", seed=4, seconds=seconds, out=tmp_path / "a.flac"
+    )
     assert info.duration_seconds == pytest.approx(seconds, abs=0.001)
     sound = sound_of(tmp_path / "a.flac")
     assert level(sound) > 0.02
@@ -129,7 +143,12 @@ def test_music_has_exactly_its_length_fades_and_is_neither_silent_nor_clipped(se
 
 
 def test_the_same_seed_plays_the_same_and_another_mood_another(tmp_path: Path) -> None:
-    for name, prompt, seed in (("a", "storm", 1), ("b", "storm", 1), ("c", "storm", 2), ("d", "wedding", 1)):
+    for name, prompt, seed in (
+        ("a", "storm", 1),
+        ("b", "storm", 1),
+        ("c", "storm", 2),
+        ("d", "wedding", 1),
+    ):
         compose_music(prompt, seed=seed, seconds=2, out=tmp_path / f"{name}.wav")
     a, b, c, d = (sound_of(tmp_path / f"{name}.wav") for name in "abcd")
     assert np.array_equal(a, b)
@@ -140,8 +159,16 @@ def test_the_same_seed_plays_the_same_and_another_mood_another(tmp_path: Path) -
 
 def test_speech_is_spoken_at_its_loudness_and_faster_when_asked(tmp_path: Path) -> None:
     pytest.importorskip("espeakng_loader")
-    slow = speak("The keeper climbs the stairs, and lights the lamp.", out=tmp_path / "a.wav", words_per_minute=120)
-    fast = speak("The keeper climbs the stairs, and lights the lamp.", out=tmp_path / "b.opus", words_per_minute=240)
+    slow = speak(
+        "The keeper climbs the stairs, and lights the lamp.",
+        out=tmp_path / "a.wav",
+        words_per_minute=120,
+    )
+    fast = speak(
+        "The keeper climbs the stairs, and lights the lamp.",
+        out=tmp_path / "b.opus",
+        words_per_minute=240,
+    )
     assert slow.duration_seconds is not None
     assert fast.duration_seconds is not None
     assert 1.4 < slow.duration_seconds / fast.duration_seconds < 2.6
@@ -151,7 +178,9 @@ def test_speech_is_spoken_at_its_loudness_and_faster_when_asked(tmp_path: Path) 
 @pytest.mark.parametrize("voice_name", sorted(speech.VOICES))
 def test_every_voice_speaks_other_languages_too(voice_name: str, tmp_path: Path) -> None:
     pytest.importorskip("espeakng_loader")
-    info = speak("Guten Morgen, lieber Leuchtturm.", out=tmp_path / "a.wav", voice=voice_name, language="de")
+    info = speak(
+        "Guten Morgen, lieber Leuchtturm.", out=tmp_path / "a.wav", voice=voice_name, language="de"
+    )
     assert (info.duration_seconds or 0) > 0.8
 
 
@@ -165,14 +194,18 @@ def test_every_voice_speaks_other_languages_too(voice_name: str, tmp_path: Path)
         ("word " * 20_000, {}, "text_too_long"),
     ],
 )
-def test_what_cannot_be_spoken_is_refused(text: str, options: dict[str, object], code: str, tmp_path: Path) -> None:
+def test_what_cannot_be_spoken_is_refused(
+    text: str, options: dict[str, object], code: str, tmp_path: Path
+) -> None:
     pytest.importorskip("espeakng_loader")
     with pytest.raises(PermanentError) as caught:
         speak(text, out=tmp_path / "a.wav", **options)  # type: ignore[arg-type]
     assert caught.value.code == code
 
 
-def test_without_the_extra_speech_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_speech_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     speech._engine.cache_clear()
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(PermanentError, match="scripts/bootstrap --speech"):

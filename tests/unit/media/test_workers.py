@@ -16,7 +16,7 @@ import pytest_asyncio
 from taskreel.domain.errors import PermanentError, RateLimitedError, TemporaryError
 from taskreel.media.animate import animate
 from taskreel.media.probe import probe
-from taskreel.media.worker import Raised
+from taskreel.media.worker_process import Raised
 from taskreel.media.workers import Workers
 
 
@@ -27,7 +27,9 @@ async def workers() -> AsyncIterator[Workers]:
     pool.close()
 
 
-async def test_a_function_runs_in_another_process_and_its_result_comes_back(workers: Workers) -> None:
+async def test_a_function_runs_in_another_process_and_its_result_comes_back(
+    workers: Workers,
+) -> None:
     assert await workers.run(os.getpid, timeout_seconds=30) != os.getpid()
     assert await workers.run(divmod, 17, 5, timeout_seconds=5) == (3, 2)
 
@@ -43,7 +45,9 @@ async def test_work_over_its_time_is_killed_and_worth_another_try(workers: Worke
 @pytest.mark.parametrize("death", [os.abort, lambda: None])
 async def test_a_crash_costs_its_own_task_and_no_other(workers: Workers, death: object) -> None:
     crash = asyncio.create_task(
-        workers.run(os.abort, timeout_seconds=30) if death is os.abort else workers.run(os._exit, 3, timeout_seconds=30)
+        workers.run(os.abort, timeout_seconds=30)
+        if death is os.abort
+        else workers.run(os._exit, 3, timeout_seconds=30)
     )
     neighbour = asyncio.create_task(workers.run(sum, [1, 2, 3], timeout_seconds=30))
     with pytest.raises(TemporaryError) as caught:
@@ -59,7 +63,9 @@ async def test_more_memory_than_allowed_is_a_permanent_error_that_says_so(worker
     assert caught.value.code == "out_of_memory"
 
 
-async def test_a_run_error_comes_back_with_its_message_code_and_details(workers: Workers, tmp_path: Path) -> None:
+async def test_a_run_error_comes_back_with_its_message_code_and_details(
+    workers: Workers, tmp_path: Path
+) -> None:
     empty = tmp_path / "empty.png"
     empty.touch()
     with pytest.raises(PermanentError, match=r"empty\.png is empty") as caught:
@@ -69,7 +75,9 @@ async def test_a_run_error_comes_back_with_its_message_code_and_details(workers:
 
 
 def test_an_error_whose_constructor_wants_keywords_survives_the_way_back() -> None:
-    sent = Raised.of(RateLimitedError("Wait.", retry_after=timedelta(seconds=7), code="busy", model="m"))
+    sent = Raised.of(
+        RateLimitedError("Wait.", retry_after=timedelta(seconds=7), code="busy", model="m")
+    )
     error = pickle.loads(pickle.dumps(sent)).error()  # noqa: S301
     assert isinstance(error, RateLimitedError)
     assert (error.message, error.code, error.details) == ("Wait.", "busy", {"model": "m"})
@@ -103,7 +111,9 @@ async def test_closing_ends_what_still_runs_at_once() -> None:
         await pool.run(os.getpid, timeout_seconds=1)
 
 
-async def test_progress_travels_back_while_the_work_goes_on(workers: Workers, red: Path, tmp_path: Path) -> None:
+async def test_progress_travels_back_while_the_work_goes_on(
+    workers: Workers, red: Path, tmp_path: Path
+) -> None:
     seen: list[float] = []
     await workers.run(
         animate,

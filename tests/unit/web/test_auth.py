@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from taskreel.app.read import Caller
+from taskreel.app.caller import Caller
 from taskreel.domain.errors import UnauthenticatedError
 from taskreel.web.auth import Authenticator, InternalKeys, TokenRules
 
@@ -56,7 +56,9 @@ async def test_claims_become_a_caller() -> None:
 
 
 async def test_a_token_without_claims_is_a_plain_users() -> None:
-    assert await caller(HS256, token(role="editor")) == Caller(user_id="ada", tier="free", admin=False, projects=None)
+    assert await caller(HS256, token(role="editor")) == Caller(
+        user_id="ada", tier="free", admin=False, projects=None
+    )
 
 
 @pytest.mark.parametrize(("key", "algorithm"), [(RSA, "RS256"), (EC, "ES256")])
@@ -175,8 +177,18 @@ async def test_no_header_is_a_crash(text: str) -> None:
 def jwks() -> Iterator[str]:
     """An issuer's key set on this machine."""
     keys = [
-        {**RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True), "kid": "r1", "use": "sig", "alg": "RS256"},
-        {**ECAlgorithm.to_jwk(EC.public_key(), as_dict=True), "kid": "e1", "use": "sig", "alg": "ES256"},
+        {
+            **RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True),
+            "kid": "r1",
+            "use": "sig",
+            "alg": "RS256",
+        },
+        {
+            **ECAlgorithm.to_jwk(EC.public_key(), as_dict=True),
+            "kid": "e1",
+            "use": "sig",
+            "alg": "ES256",
+        },
     ]
 
     class Handler(BaseHTTPRequestHandler):
@@ -200,18 +212,24 @@ def jwks() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("key", "algorithm", "kid"), [(RSA, "RS256", "r1"), (EC, "ES256", "e1")])
-async def test_an_issuers_keys_are_found_by_their_id(jwks: str, key: Any, algorithm: str, kid: str) -> None:
+async def test_an_issuers_keys_are_found_by_their_id(
+    jwks: str, key: Any, algorithm: str, kid: str
+) -> None:
     rules = TokenRules(jwks_url=jwks, issuer="https://them", audience="taskreel")
     ours = {"iss": "https://them", "aud": "taskreel"}
     assert (await caller(rules, token(key, algorithm, {"kid": kid}, **ours))).user_id == "ada"
     await refusal(rules, token(key, algorithm, {"kid": "unknown"}, **ours))
-    await refusal(rules, token(key, algorithm, {"kid": kid}, iss="https://them", aud="another service"))
+    await refusal(
+        rules, token(key, algorithm, {"kid": kid}, iss="https://them", aud="another service")
+    )
     await refusal(rules, token(key, algorithm, **ours))
 
 
 async def test_a_key_set_that_cannot_be_reached_is_said() -> None:
     rules = TokenRules(jwks_url="http://127.0.0.1:9/keys", issuer="x", audience="y")
-    assert "cannot be reached" in await refusal(rules, token(RSA, "RS256", {"kid": "r1"}, iss="x", aud="y"))
+    assert "cannot be reached" in await refusal(
+        rules, token(RSA, "RS256", {"kid": "r1"}, iss="x", aud="y")
+    )
 
 
 # ── The internal key ─────────────────────────────────────────────────────────────────────────────

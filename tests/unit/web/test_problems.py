@@ -15,7 +15,9 @@ def kinds(root: type[errors.TaskreelError]) -> list[type[errors.TaskreelError]]:
     return [root, *(below for kind in root.__subclasses__() for below in kinds(kind))]
 
 
-@pytest.mark.parametrize("kind", [*kinds(errors.RequestError)[1:], *kinds(errors.StoreError), errors.QueueError])
+@pytest.mark.parametrize(
+    "kind", [*kinds(errors.RequestError)[1:], *kinds(errors.StoreError), errors.QueueError]
+)
 def test_every_error_that_a_caller_can_meet_has_a_status(kind: type[errors.TaskreelError]) -> None:
     status = status_of(kind("x"))
     assert status is not HTTPStatus.INTERNAL_SERVER_ERROR
@@ -30,7 +32,9 @@ def test_an_error_of_a_run_is_nobodys_to_see() -> None:
 @pytest.mark.parametrize("member", ["type", "title", "status", "detail", "code"])
 def test_no_extension_overwrites_what_the_standard_names(member: str) -> None:
     plain = json.loads(bytes(problem(HTTPStatus.CONFLICT, "conflict", "No.").body))
-    extended = json.loads(bytes(problem(HTTPStatus.CONFLICT, "conflict", "No.", {member: "mine", "more": 1}).body))
+    extended = json.loads(
+        bytes(problem(HTTPStatus.CONFLICT, "conflict", "No.", {member: "mine", "more": 1}).body)
+    )
     assert extended == {**plain, "more": 1}
 
 

@@ -6,11 +6,14 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from taskreel.domain.errors import InvalidError
-from taskreel.web.request import idempotency_key, wait_seconds
+from taskreel.web.http import idempotency_key, wait_seconds
 
 
 def request(**headers: str) -> Request:
-    pairs = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
+    pairs = [
+        (name.replace("_", "-").encode(), value.encode("latin-1"))
+        for name, value in headers.items()
+    ]
     return Request({"type": "http", "headers": pairs})
 
 
@@ -38,7 +41,8 @@ def test_nobody_waits_unasked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "key"), [("abc", "abc"), (" abc ", "abc"), ('"abc"', "abc"), (r'"a\"b"', 'a"b'), ("ä b", "ä b")]
+    ("header", "key"),
+    [("abc", "abc"), (" abc ", "abc"), ('"abc"', "abc"), (r'"a\"b"', 'a"b'), ("ä b", "ä b")],
 )
 def test_a_key_is_quoted_or_bare(header: str, key: str) -> None:
     assert idempotency_key(request(idempotency_key=header)) == key

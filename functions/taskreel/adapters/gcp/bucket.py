@@ -21,7 +21,7 @@ from google.cloud.storage import Client
 from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2.service_account import Credentials
 
-from taskreel.adapters.gcp.mending import Service, advice, without_credentials
+from taskreel.adapters.gcp.error_advice import Service, advice, without_credentials
 from taskreel.adapters.gcp.signing import IamSigner
 from taskreel.domain.errors import NotFoundError, StoreError
 from taskreel.ports import BlobInfo
@@ -40,7 +40,11 @@ class Bucket:
     """The calls that `CloudStorage` makes."""
 
     def __init__(
-        self, name: str, project: str | None, emulator: str | None, signing_key: Mapping[str, Any] | None
+        self,
+        name: str,
+        project: str | None,
+        emulator: str | None,
+        signing_key: Mapping[str, Any] | None,
     ) -> None:
         self._service = Service(
             name="Cloud Storage",
@@ -54,7 +58,9 @@ class Bucket:
         with self._translated():
             credentials = _credentials(emulator, signing_key)
             options = None if emulator is None else {"api_endpoint": emulator}
-            self._client = Client(project or "unused", credentials=credentials, client_options=options)
+            self._client = Client(
+                project or "unused", credentials=credentials, client_options=options
+            )
             self._signer = _key(signing_key) if signing_key else IamSigner(credentials)
         self._bucket = self._client.bucket(name)
 
@@ -108,7 +114,11 @@ class Bucket:
         """Remove what lies under `prefix` now."""
         with self._translated():
             listed = self._client.list_blobs(
-                self._bucket, prefix=prefix, fields="items(name),nextPageToken", timeout=_TIMEOUT, retry=_RETRY
+                self._bucket,
+                prefix=prefix,
+                fields="items(name),nextPageToken",
+                timeout=_TIMEOUT,
+                retry=_RETRY,
             )
             names = [blob.name for blob in listed]
             with ThreadPoolExecutor(_DELETES_AT_ONCE) as pool:
@@ -131,7 +141,9 @@ class Bucket:
             checksum = google_crc32c.extend(checksum, chunk)
             yield chunk
         if base64.b64encode(checksum.to_bytes(4)).decode() != blob.crc32c:
-            raise StoreError(f"{blob.name} was damaged on its way from Cloud Storage. Read it again.")
+            raise StoreError(
+                f"{blob.name} was damaged on its way from Cloud Storage. Read it again."
+            )
 
     def _range(self, blob: Any, start: int) -> bytes:
         try:

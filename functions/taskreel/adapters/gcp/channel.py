@@ -19,7 +19,7 @@ import grpc
 from google.api_core import grpc_helpers_async
 from google.auth.exceptions import DefaultCredentialsError
 
-from taskreel.adapters.gcp.mending import Service, advice, without_credentials
+from taskreel.adapters.gcp.error_advice import Service, advice, without_credentials
 from taskreel.domain.errors import TaskreelError
 
 T = TypeVar("T")
@@ -66,28 +66,43 @@ class GoogleChannel(Generic[E]):
     """One channel, opened in the running loop. `error` is what its users' errors are raised as."""
 
     def __init__(
-        self, service: Service, error: type[E], interceptors: Sequence[grpc.aio.ClientInterceptor] = ()
+        self,
+        service: Service,
+        error: type[E],
+        interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
     ) -> None:
         self.service = service
         self._error = error
         self._channel = self._open(interceptors)
 
-    def unary(self, method: str, request: Any, response: Any) -> grpc.aio.UnaryUnaryMultiCallable[Any, Any]:
+    def unary(
+        self, method: str, request: Any, response: Any
+    ) -> grpc.aio.UnaryUnaryMultiCallable[Any, Any]:
         """The stub of a method that answers once."""
         return self._channel.unary_unary(
-            method, request_serializer=request.SerializeToString, response_deserializer=response.FromString
+            method,
+            request_serializer=request.SerializeToString,
+            response_deserializer=response.FromString,
         )
 
-    def answers(self, method: str, request: Any, response: Any) -> grpc.aio.UnaryStreamMultiCallable[Any, Any]:
+    def answers(
+        self, method: str, request: Any, response: Any
+    ) -> grpc.aio.UnaryStreamMultiCallable[Any, Any]:
         """The stub of a method that answers with a stream."""
         return self._channel.unary_stream(
-            method, request_serializer=request.SerializeToString, response_deserializer=response.FromString
+            method,
+            request_serializer=request.SerializeToString,
+            response_deserializer=response.FromString,
         )
 
-    def talk(self, method: str, request: Any, response: Any) -> grpc.aio.StreamStreamMultiCallable[Any, Any]:
+    def talk(
+        self, method: str, request: Any, response: Any
+    ) -> grpc.aio.StreamStreamMultiCallable[Any, Any]:
         """The stub of a method that streams both ways."""
         return self._channel.stream_stream(
-            method, request_serializer=request.SerializeToString, response_deserializer=response.FromString
+            method,
+            request_serializer=request.SerializeToString,
+            response_deserializer=response.FromString,
         )
 
     async def repeated(
@@ -109,7 +124,9 @@ class GoogleChannel(Generic[E]):
             except grpc.aio.AioRpcError as error:
                 if wait is None or not again(error) or time.monotonic() + wait > until:
                     details = error.details() or ""
-                    raise self._error(advice(self.service, what, error.code().name, details)) from error
+                    raise self._error(
+                        advice(self.service, what, error.code().name, details)
+                    ) from error
             await asyncio.sleep(random.uniform(0, wait))  # noqa: S311 - jitter
         raise AssertionError("unreachable")
 
@@ -119,22 +136,34 @@ class GoogleChannel(Generic[E]):
 
     def _open(self, interceptors: Sequence[grpc.aio.ClientInterceptor]) -> grpc.aio.Channel:
         if self.service.emulator is not None:
-            return grpc.aio.insecure_channel(self.service.emulator, options=_OPTIONS, interceptors=interceptors)
+            return grpc.aio.insecure_channel(
+                self.service.emulator, options=_OPTIONS, interceptors=interceptors
+            )
         try:
             credentials, _ = google.auth.default(scopes=_SCOPES)
         except DefaultCredentialsError as error:
             raise self._error(without_credentials(self.service)) from error
         channel: grpc.aio.Channel = grpc_helpers_async.create_channel(
-            f"{self.service.api}:443", credentials=credentials, options=_OPTIONS, interceptors=interceptors
+            f"{self.service.api}:443",
+            credentials=credentials,
+            options=_OPTIONS,
+            interceptors=interceptors,
         )
         return channel
 
 
 def routed(**params: str) -> tuple[tuple[str, str], ...]:
     """The header by which Google's front ends find the right region."""
-    return (("x-goog-request-params", "&".join(f"{name}={quote(value, safe='')}" for name, value in params.items())),)
+    return (
+        (
+            "x-goog-request-params",
+            "&".join(f"{name}={quote(value, safe='')}" for name, value in params.items()),
+        ),
+    )
 
 
 def never_sent(error: grpc.aio.AioRpcError) -> bool:
     """Whether the server certainly saw nothing of the call."""
-    return error.code() is grpc.StatusCode.UNAVAILABLE and "failed to connect" in (error.details() or "")
+    return error.code() is grpc.StatusCode.UNAVAILABLE and "failed to connect" in (
+        error.details() or ""
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from taskreel.adapters.gcp.mending import Service
+from taskreel.adapters.gcp.error_advice import Service
 from taskreel.ports import LaneStats, Task
 
 if TYPE_CHECKING:
@@ -120,14 +120,16 @@ class CloudTasks:
         if len(batch) == 1:
             await self.enqueue(batch[0])
         else:
-            await self._rpc().create_many(self._queue(lane), {task_id(task): task for task in batch})
+            await self._rpc().create_many(
+                self._queue(lane), {task_id(task): task for task in batch}
+            )
 
     def _queue(self, lane: str) -> str:
         return f"{self._parent}/queues/{lane}"
 
     def _rpc(self) -> TasksRpc:
         if self._connected is None:
-            from taskreel.adapters.gcp.tasks_rpc import TasksRpc  # noqa: PLC0415 - loads gRPC: first use pays
+            from taskreel.adapters.gcp.tasks_rpc import TasksRpc
 
             self._connected = TasksRpc(self._service, self._target, self._interceptors)
         return self._connected

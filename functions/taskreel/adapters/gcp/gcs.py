@@ -36,7 +36,9 @@ class CloudStorage:
         self._bucket: Bucket | None = None
         self._opening = asyncio.Lock()
 
-    async def put(self, path: str, source: Path | bytes, /, *, content_type: str, if_absent: bool = False) -> bool:
+    async def put(
+        self, path: str, source: Path | bytes, /, *, content_type: str, if_absent: bool = False
+    ) -> bool:
         bucket = await self._open()
         return await asyncio.to_thread(bucket.put, path, source, content_type, if_absent=if_absent)
 
@@ -49,8 +51,12 @@ class CloudStorage:
     async def info(self, path: str, /) -> BlobInfo | None:
         return await asyncio.to_thread((await self._open()).info, path)
 
-    async def signed_url(self, path: str, /, *, expires_in: timedelta, download_as: str | None = None) -> str:
-        return await asyncio.to_thread((await self._open()).signed_url, path, expires_in, download_as)
+    async def signed_url(
+        self, path: str, /, *, expires_in: timedelta, download_as: str | None = None
+    ) -> str:
+        return await asyncio.to_thread(
+            (await self._open()).signed_url, path, expires_in, download_as
+        )
 
     async def delete(self, prefix: str, /) -> int:
         return await asyncio.to_thread((await self._open()).delete, prefix)
@@ -69,6 +75,6 @@ class CloudStorage:
             return self._bucket
 
     def _connect(self) -> Bucket:
-        from taskreel.adapters.gcp.bucket import Bucket  # noqa: PLC0415 - loads Google's library: first use pays
+        from taskreel.adapters.gcp.bucket import Bucket
 
         return Bucket(self._name, self._project, self._emulator, self._signing_key)

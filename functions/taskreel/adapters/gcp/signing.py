@@ -18,7 +18,9 @@ _RETRY = DEFAULT_RETRY.with_timeout(10)
 class IamSigner(Signing):
     """What `generate_signed_url` signs with. The account needs roles/iam.serviceAccountTokenCreator on itself."""
 
-    def __init__(self, credentials: Any, endpoint: str = "https://iamcredentials.googleapis.com") -> None:
+    def __init__(
+        self, credentials: Any, endpoint: str = "https://iamcredentials.googleapis.com"
+    ) -> None:
         self._credentials = credentials
         self._endpoint = endpoint
         self._session = AuthorizedSession(credentials, refresh_timeout=10)
@@ -43,7 +45,9 @@ class IamSigner(Signing):
             self._credentials.refresh(Request())
             email = self._credentials.service_account_email
         if email is None:
-            raise StoreError("Only a service account can sign URLs. Run `scripts/setup-local-auth.sh` and use its key.")
+            raise StoreError(
+                "Only a service account can sign URLs. Run `scripts/setup-local-auth.sh` and use its key."
+            )
         return str(email)
 
     @property

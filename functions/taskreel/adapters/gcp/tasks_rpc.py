@@ -19,7 +19,7 @@ from google.cloud.tasks_v2.types import task as task_types
 from google.longrunning import operations_pb2
 
 from taskreel.adapters.gcp.channel import GoogleChannel, routed
-from taskreel.adapters.gcp.mending import Service, advice
+from taskreel.adapters.gcp.error_advice import Service, advice
 from taskreel.domain.errors import QueueError
 from taskreel.ports import LaneStats, Task
 
@@ -47,19 +47,26 @@ class TasksRpc:
     """One channel; built in the loop that uses it. Raises QueueError with what mends it."""
 
     def __init__(
-        self, service: Service, target: Target, interceptors: Sequence[grpc.aio.ClientInterceptor] = ()
+        self,
+        service: Service,
+        target: Target,
+        interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
     ) -> None:
         self._target = target
         self._channel = GoogleChannel(service, QueueError, interceptors)
         prefix = "/google.cloud.tasks.v2.CloudTasks"
         self._create = self._channel.unary(f"{prefix}/CreateTask", _Create, task_types.Task.pb())
-        self._create_many = self._channel.unary(f"{prefix}/BatchCreateTasks", _CreateMany, operations_pb2.Operation)
+        self._create_many = self._channel.unary(
+            f"{prefix}/BatchCreateTasks", _CreateMany, operations_pb2.Operation
+        )
         self._changes = {
             name: self._channel.unary(f"{prefix}/{name}", request, queue.Queue.pb())
             for name, request in _CHANGES.items()
         }
         self._operation = self._channel.unary(
-            "/google.longrunning.Operations/GetOperation", operations_pb2.GetOperationRequest, operations_pb2.Operation
+            "/google.longrunning.Operations/GetOperation",
+            operations_pb2.GetOperationRequest,
+            operations_pb2.Operation,
         )
 
     async def create(self, queue_name: str, id_: str, task: Task) -> None:
@@ -79,9 +86,13 @@ class TasksRpc:
         failed = _failed(operation)
         if operation.error.code and not failed:
             code = _CODES[operation.error.code].name
-            raise QueueError(advice(self._channel.service, queue_name, code, operation.error.message))
+            raise QueueError(
+                advice(self._channel.service, queue_name, code, operation.error.message)
+            )
         again = [
-            self.create(queue_name, id_, task) for place, (id_, task) in enumerate(tasks.items()) if place in failed
+            self.create(queue_name, id_, task)
+            for place, (id_, task) in enumerate(tasks.items())
+            if place in failed
         ]
         for result in await asyncio.gather(*again, return_exceptions=True):
             if isinstance(result, BaseException):
@@ -93,8 +104,8 @@ class TasksRpc:
 
     async def stats(self, lane: str, queue_name: str) -> LaneStats:
         """State and statistics in one call: v2 has no statistics, and listing tasks is billed by the task."""
-        from google.cloud.tasks_v2beta3.types import cloudtasks as beta  # noqa: PLC0415 - for operators only
-        from google.cloud.tasks_v2beta3.types import queue as beta_queue  # noqa: PLC0415
+        from google.cloud.tasks_v2beta3.types import cloudtasks as beta
+        from google.cloud.tasks_v2beta3.types import queue as beta_queue
 
         request_type = beta.GetQueueRequest.pb()
         get = self._channel.unary(
@@ -104,7 +115,11 @@ class TasksRpc:
         request.read_mask.paths.extend(["state", "stats"])
         found = await self._call(get, request, name=queue_name)
         stats = found.stats
-        oldest = stats.oldest_estimated_arrival_time.ToDatetime(tzinfo=UTC) if stats.tasks_count else None
+        oldest = (
+            stats.oldest_estimated_arrival_time.ToDatetime(tzinfo=UTC)
+            if stats.tasks_count
+            else None
+        )
         paused = found.state == beta_queue.Queue.State.PAUSED
         return LaneStats(lane=lane, paused=paused, depth=stats.tasks_count, oldest_at=oldest)
 
@@ -132,13 +147,17 @@ class TasksRpc:
         until = time.monotonic() + _OPERATION_SECONDS
         while not operation.done:
             if time.monotonic() > until:
-                raise QueueError("Cloud Tasks has not finished creating a batch of tasks; the sweep will send them.")
+                raise QueueError(
+                    "Cloud Tasks has not finished creating a batch of tasks; the sweep will send them."
+                )
             await asyncio.sleep(_POLL_SECONDS)
             request = operations_pb2.GetOperationRequest(name=operation.name)
             operation = await self._call(self._operation, request, name=operation.name)
         return operation
 
-    async def _call(self, stub: _Stub, request: Any, *, fine: grpc.StatusCode | None = None, **what: str) -> Any:
+    async def _call(
+        self, stub: _Stub, request: Any, *, fine: grpc.StatusCode | None = None, **what: str
+    ) -> Any:
         """The answer; None when it is `fine`. `what` is the resource, under the name of the request's field for it."""
 
         async def call(seconds: float) -> Any:
@@ -157,5 +176,7 @@ def _failed(operation: Any) -> set[int]:
     metadata = _CreateManyMetadata()
     operation.metadata.Unpack(metadata)
     return {
-        place for place, status in metadata.failed_requests.items() if _CODES.get(status.code) is not _ALREADY_EXISTS
+        place
+        for place, status in metadata.failed_requests.items()
+        if _CODES.get(status.code) is not _ALREADY_EXISTS
     }

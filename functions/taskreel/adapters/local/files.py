@@ -31,7 +31,9 @@ class FileBlobs:
         self._secret = secret
         self._clock = clock
 
-    async def put(self, path: str, source: Path | bytes, /, *, content_type: str, if_absent: bool = False) -> bool:
+    async def put(
+        self, path: str, source: Path | bytes, /, *, content_type: str, if_absent: bool = False
+    ) -> bool:
         return await asyncio.to_thread(self._put, path, source, content_type, if_absent)
 
     async def read(self, path: str, /) -> AsyncIterator[bytes]:
@@ -49,7 +51,9 @@ class FileBlobs:
             return None
         return BlobInfo(path, file.stat().st_size, self.content_type(path))
 
-    async def signed_url(self, path: str, /, *, expires_in: timedelta, download_as: str | None = None) -> str:
+    async def signed_url(
+        self, path: str, /, *, expires_in: timedelta, download_as: str | None = None
+    ) -> str:
         expires = int((self._clock.now() + expires_in).timestamp())
         query = {"expires": str(expires), "signature": self._signature(path, expires, download_as)}
         if download_as is not None:
@@ -65,8 +69,12 @@ class FileBlobs:
     def check(self, path: str, *, expires: str, signature: str, download_as: str | None) -> None:
         """Raises ForbiddenError unless a URL's signature is ours and its time has not passed."""
         until = int(expires) if expires.isdecimal() else 0
-        if not hmac.compare_digest(signature.encode(), self._signature(path, until, download_as).encode()):
-            raise ForbiddenError("This URL's signature does not match. Read the job's result for a fresh URL.")
+        if not hmac.compare_digest(
+            signature.encode(), self._signature(path, until, download_as).encode()
+        ):
+            raise ForbiddenError(
+                "This URL's signature does not match. Read the job's result for a fresh URL."
+            )
         if self._clock.now().timestamp() >= until:
             raise ForbiddenError("This URL has expired. Read the job's result for a fresh one.")
 

@@ -49,16 +49,29 @@ class _Transaction:
             raise StoreConflictError(f"{collection}/{id_} exists")
         self._written[collection, id_] = dict(data)
 
-    def set(self, collection: str, id_: str, data: Mapping[str, Any], /, *, version: str | None = None) -> None:
+    def set(
+        self, collection: str, id_: str, data: Mapping[str, Any], /, *, version: str | None = None
+    ) -> None:
         self._require(collection, id_, version)
         self._written[collection, id_] = dict(data)
 
-    def update(self, collection: str, id_: str, changes: Mapping[str, Any], /, *, version: str | None = None) -> None:
+    def update(
+        self,
+        collection: str,
+        id_: str,
+        changes: Mapping[str, Any],
+        /,
+        *,
+        version: str | None = None,
+    ) -> None:
         self._require(collection, id_, version)
         now = self._now(collection, id_)
         if now is None:
             raise StoreAbsentError(f"{collection}/{id_} does not exist")
-        self._written[collection, id_] = {**now, **{name: _changed(now.get(name), to) for name, to in changes.items()}}
+        self._written[collection, id_] = {
+            **now,
+            **{name: _changed(now.get(name), to) for name, to in changes.items()},
+        }
 
     def delete(self, collection: str, id_: str, /) -> None:
         self._now(collection, id_)
@@ -117,7 +130,9 @@ class SqliteStore:
         self._tables: dict[str, Table] = {}
         self._connection: sqlite3.Connection | None = None
         self._lock_file: Any = None
-        self._waiting: list[tuple[Callable[[Transaction], Awaitable[Any]], asyncio.Future[Any]]] = []
+        self._waiting: list[
+            tuple[Callable[[Transaction], Awaitable[Any]], asyncio.Future[Any]]
+        ] = []
         self._commits = 0
         self._flushed = 0.0
 
@@ -139,14 +154,23 @@ class SqliteStore:
         sql, values = select(self.table(query.collection), query)
         with _translated():
             rows = self._open().execute(sql, values).fetchall()
-        return [Document(query.collection, id_, loads(text), str(version)) for id_, version, text, *_ in rows]
+        return [
+            Document(query.collection, id_, loads(text), str(version))
+            for id_, version, text, *_ in rows
+        ]
 
-    async def aggregate(self, query: Query, /, *, total: Sequence[str] = ()) -> dict[str, int | float]:
+    async def aggregate(
+        self, query: Query, /, *, total: Sequence[str] = ()
+    ) -> dict[str, int | float]:
         table = self.table(query.collection)
         where, values = conditions(table, query)
         sums = "".join(f", coalesce(sum({table.expression(field)}), 0)" for field in total)
         with _translated():
-            row = self._open().execute(f"SELECT count(*){sums} FROM {table.name}{where}", values).fetchone()
+            row = (
+                self._open()
+                .execute(f"SELECT count(*){sums} FROM {table.name}{where}", values)
+                .fetchone()
+            )
         return dict(zip(("count", *total), row, strict=True))
 
     async def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
@@ -182,7 +206,11 @@ class SqliteStore:
     def row(self, collection: str, id_: str) -> Row | None:
         """One document as it is now."""
         table = self.table(collection)
-        found = self._open().execute(f"SELECT version, data FROM {table.name} WHERE id = ?", (id_,)).fetchone()
+        found = (
+            self._open()
+            .execute(f"SELECT version, data FROM {table.name} WHERE id = ?", (id_,))
+            .fetchone()
+        )
         return found and Row(*found)
 
     def _flush(self) -> None:
@@ -262,7 +290,9 @@ class SqliteStore:
         if str(self._path) != ":memory:":
             with contextlib.suppress(OSError):  # SQLite's own error says it better
                 Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, isolation_level=None, timeout=20, cached_statements=512)
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, timeout=20, cached_statements=512
+        )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
         connection.execute("PRAGMA wal_autocheckpoint = 8000")
@@ -285,9 +315,13 @@ class SqliteStore:
             columns = ", ".join(f"{table.expression(field)} {way}" for field, way in index.fields)
             name = "_".join([collection, *(f"{field}_{way}" for field, way in index.fields)])
             # A document that lacks a field is never asked for by it, and need not be in the index.
-            present = " AND ".join(f"{table.expression(field)} IS NOT NULL" for field, _ in index.fields[:-1])
+            present = " AND ".join(
+                f"{table.expression(field)} IS NOT NULL" for field, _ in index.fields[:-1]
+            )
             columns += f", id {index.fields[-1][1]}"
-            connection.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON {table.name} ({columns}) WHERE {present}')
+            connection.execute(
+                f'CREATE INDEX IF NOT EXISTS "{name}" ON {table.name} ({columns}) WHERE {present}'
+            )
         self._tables[collection] = table
 
     @staticmethod
@@ -321,4 +355,6 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"The local store failed: {error}. Is the disk full, or the data folder gone?") from error
+        raise StoreError(
+            f"The local store failed: {error}. Is the disk full, or the data folder gone?"
+        ) from error

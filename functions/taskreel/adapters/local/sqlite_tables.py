@@ -24,7 +24,9 @@ def _time_text(value: datetime) -> str:
     """Fixed-width UTC text: it sorts as the time does."""
     if value.tzinfo is None:
         raise TypeError(f"a stored time must be aware: {value!r}")
-    return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat(timespec="microseconds")
+    return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat(
+        timespec="microseconds"
+    )
 
 
 def _encode(value: Any) -> Any:
@@ -33,7 +35,9 @@ def _encode(value: Any) -> Any:
     raise TypeError(f"a document cannot hold {type(value).__name__}")
 
 
-_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS  # a status is a key, and a string of our own
+_OPTIONS = (
+    orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
+)  # a status is a key, and a string of our own
 
 
 def _dumps(value: Any) -> str:
@@ -58,7 +62,9 @@ def _restored(value: Any) -> Any:
             if isinstance(inner, dict | list):
                 value[name] = _restored(inner)
     elif isinstance(value, list):
-        value[:] = [_restored(inner) if isinstance(inner, dict | list) else inner for inner in value]
+        value[:] = [
+            _restored(inner) if isinstance(inner, dict | list) else inner for inner in value
+        ]
     return value
 
 
@@ -98,7 +104,9 @@ class Table:
         """A value to compare with `expression(field)`."""
         return _column_value(value) if field in self._positions else _json_value(value)
 
-    def write(self, id_: str, data: Mapping[str, Any], before: Row | None) -> tuple[str, tuple[Any, ...]]:
+    def write(
+        self, id_: str, data: Mapping[str, Any], before: Row | None
+    ) -> tuple[str, tuple[Any, ...]]:
         """The statement that stores a document; an update leaves unchanged columns, and so their indexes, alone."""
         text = _dumps(data)
         version = max(time.time_ns(), before.version + 1 if before else 0)
@@ -115,7 +123,12 @@ class Table:
         changed = [field for field in self.fields if data.get(field) != before.data.get(field)]
         sets = "".join(f", {self._positions[field]} = ?" for field in changed)
         values = [_column_value(data.get(field)) for field in changed]
-        return f"UPDATE {self.name} SET version = ?, data = ?{sets} WHERE id = ?", (version, text, *values, id_)
+        return f"UPDATE {self.name} SET version = ?, data = ?{sets} WHERE id = ?", (
+            version,
+            text,
+            *values,
+            id_,
+        )
 
 
 class Row:
@@ -135,13 +148,17 @@ def select(table: Table, query: Query) -> tuple[str, list[Any]]:
     """The statement and its values. Each value of an `in` walks the index by itself, no further than the limit."""
     limit = "" if query.limit is None else f" LIMIT {int(query.limit)}"
     order = _order(query)
-    columns = ", ".join(f"{table.expression(field)} AS o{place}" for place, (field, _) in enumerate(order))
+    columns = ", ".join(
+        f"{table.expression(field)} AS o{place}" for place, (field, _) in enumerate(order)
+    )
     by = ", ".join(f"o{place} {way}" for place, (_, way) in enumerate(order))
     walks: list[str] = []
     values: list[Any] = []
     for filters in _alternatives(query):
         where, added = conditions(table, replace(query, where=filters))
-        walks.append(f"SELECT id, version, data, {columns} FROM {table.name}{where} ORDER BY {by}{limit}")
+        walks.append(
+            f"SELECT id, version, data, {columns} FROM {table.name}{where} ORDER BY {by}{limit}"
+        )
         values += added
     if len(walks) == 1:
         return walks[0], values
@@ -186,7 +203,9 @@ def _filter(table: Table, field: str, operator: str, value: Any) -> tuple[str, l
             table.value(field, one) for one in value
         ]
     if operator == "array-contains":
-        return f"EXISTS (SELECT 1 FROM json_each(data, '$.{field}') WHERE value = ?)", [_json_value(value)]
+        return f"EXISTS (SELECT 1 FROM json_each(data, '$.{field}') WHERE value = ?)", [
+            _json_value(value)
+        ]
     return f"{table.expression(field)} {_SQL[operator]} ?", [table.value(field, value)]
 
 
@@ -200,9 +219,13 @@ def _behind(table: Table, query: Query) -> tuple[str, list[Any]]:
     values: list[Any] = []
     for depth, (field, way) in enumerate(order):
         same = [f"{table.expression(name)} IS ?" for name, _ in order[:depth]]
-        values += [table.value(name, value) for (name, _), value in zip(order[:depth], after, strict=False)]
+        values += [
+            table.value(name, value) for (name, _), value in zip(order[:depth], after, strict=False)
+        ]
         values.append(table.value(field, after[depth]))
-        branches[depth] = " AND ".join([*same, f"{table.expression(field)} {'>' if way == 'asc' else '<'} ?"])
+        branches[depth] = " AND ".join(
+            [*same, f"{table.expression(field)} {'>' if way == 'asc' else '<'} ?"]
+        )
     behind = f"({' OR '.join(f'({branch})' for branch in branches.values())})"
     if after[0] is None:
         return behind, values

@@ -45,7 +45,9 @@ class EmbeddedTasks:
     `tasks:batchCreate`. So a busy server pays for a tenth of a call per task, and an idle one waits for nothing.
     """
 
-    def __init__(self, door: str, *, target_url: str, internal_key: str, through: Door | None = None) -> None:
+    def __init__(
+        self, door: str, *, target_url: str, internal_key: str, through: Door | None = None
+    ) -> None:
         parts = urlsplit(door)
         self._base = f"{parts.scheme}://{parts.netloc}"
         self._parent = parts.path.strip("/") or PARENT
@@ -106,12 +108,18 @@ class EmbeddedTasks:
         finally:
             lane.sender = None
 
-    async def _send_batch(self, name: str, batch: list[tuple[dict[str, Any], asyncio.Future[None]]]) -> None:
+    async def _send_batch(
+        self, name: str, batch: list[tuple[dict[str, Any], asyncio.Future[None]]]
+    ) -> None:
         path = f"/v2/{self._queue(name)}/tasks:batchCreate"
         try:
-            operation = await self._call("POST", path, {"requests": [request for request, _ in batch]})
+            operation = await self._call(
+                "POST", path, {"requests": [request for request, _ in batch]}
+            )
         except QueueError as error:
-            failed: Mapping[str, Any] = {str(place): {"message": error.message} for place in range(len(batch))}
+            failed: Mapping[str, Any] = {
+                str(place): {"message": error.message} for place in range(len(batch))
+            }
         else:
             failed = operation.get("metadata", {}).get("failedRequests", {})
         for place, (_, sent) in enumerate(batch):
@@ -122,21 +130,31 @@ class EmbeddedTasks:
         body = json.dumps({"jobId": task.job_id, "delivery": task.delivery}).encode()
         fields: dict[str, Any] = {
             "name": f"{queue}/tasks/{task_id(task)}",
-            "httpRequest": {"url": self._url, "headers": self._headers, "body": base64.b64encode(body).decode()},
+            "httpRequest": {
+                "url": self._url,
+                "headers": self._headers,
+                "body": base64.b64encode(body).decode(),
+            },
             "dispatchDeadline": f"{task.deadline.total_seconds():.3f}s",
         }
         if task.at is not None:
             fields["scheduleTime"] = task.at.isoformat()
         return {"parent": queue, "task": fields}
 
-    async def _call(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    async def _call(
+        self, verb: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         try:
             status, content = await self._door()(verb, f"{self._base}{path}", body)
             answer: dict[str, Any] = json.loads(content)
         except (OSError, TimeoutError, ValueError) as error:
-            raise QueueError(f"The local Cloud Tasks at {self._base} cannot be reached: {error!r}") from error
+            raise QueueError(
+                f"The local Cloud Tasks at {self._base} cannot be reached: {error!r}"
+            ) from error
         if status != HTTPStatus.OK:
-            raise QueueError(f"The local Cloud Tasks refused: {answer.get('error', {}).get('message')}")
+            raise QueueError(
+                f"The local Cloud Tasks refused: {answer.get('error', {}).get('message')}"
+            )
         return answer
 
     def _queue(self, lane: str) -> str:
@@ -156,7 +174,7 @@ class EmbeddedTasks:
 
 def _over_http() -> tuple[ClientSession, Door]:
     """aiohttp: a call costs a third of httpx's, and every job makes one."""
-    import aiohttp  # noqa: PLC0415 - a deployed function has none, and needs none
+    import aiohttp
 
     # The door keeps idle connections longer than we do.
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=5)

@@ -21,7 +21,9 @@ PROVIDERS = {
 }
 
 
-def webhook_operation(name: str, headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> str:
+def webhook_operation(
+    name: str, headers: Mapping[str, str], body: bytes, secret: str, now: datetime
+) -> str:
     """The operation that a webhook names, once the provider's signature holds; UnauthenticatedError otherwise."""
     module, _, _ = PROVIDERS[name].partition(":")
     verified: str = importlib.import_module(module).verify_webhook(headers, body, secret, now)

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from taskreel.adapters.providers import models, wire
+from taskreel.adapters.providers import models, payloads
 from taskreel.adapters.providers.http import Http, failed, moderated, no_output
 from taskreel.adapters.providers.model_table import ModelRow
 from taskreel.adapters.providers.webhooks import Webhook, header, operation_id, refuse
@@ -37,7 +37,13 @@ class BlackForestLabs:
         transport: httpx.AsyncBaseTransport | None = None,
         webhook: Webhook | None = None,
     ) -> None:
-        self._http = Http(self.name, base_url=base_url, hosts=("bfl.ai",), headers={"x-key": key}, transport=transport)
+        self._http = Http(
+            self.name,
+            base_url=base_url,
+            hosts=("bfl.ai",),
+            headers={"x-key": key},
+            transport=transport,
+        )
         self._webhook = webhook
 
     def models(self) -> Sequence[Model]:
@@ -47,14 +53,16 @@ class BlackForestLabs:
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Pending:
         """Buy one picture."""
         row = models.requested(self.name, request)
-        body = {**_body(row, request), **wire.options(request.params)}
+        body = {**_body(row, request), **payloads.options(request.params)}
         if hook := self._webhook:  # BFL takes no idempotency key; it names the unit here
             body |= {"webhook_url": hook.of(idempotency_key), "webhook_secret": hook.secret}
         reply = await self._http.call("POST", f"/v1/{row.path}", creates=row.path, json=body)
         id_ = self._http.accepted(reply, "id", row.path)
         # With a webhook there is no polling_url; with one, the regional host it names must be used.
         url = reply.get("polling_url") or f"/v1/get_result?id={id_}"
-        return Pending(operation={"id": id_, "url": url, "credits": reply.get("cost")}, poll_after=POLL_AFTER)
+        return Pending(
+            operation={"id": id_, "url": url, "credits": reply.get("cost")}, poll_after=POLL_AFTER
+        )
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
         """How it is now; the result's address holds for ten minutes."""
@@ -67,12 +75,16 @@ class BlackForestLabs:
                 case "Request Moderated" | "Content Moderated" as status:
                     raise moderated(self.name, stage=status.split()[0].lower())
                 case "Task not found":
-                    raise PermanentError("bfl does not know the operation (any more)", code="operation_unknown")
+                    raise PermanentError(
+                        "bfl does not know the operation (any more)", code="operation_unknown"
+                    )
                 case "Error":
                     raise failed(self.name, reply.get("details"))
                 case _:  # Pending, and the words that new models bring
                     return Pending(
-                        operation=operation, poll_after=POLL_AFTER, progress=wire.fraction(reply.get("progress"))
+                        operation=operation,
+                        poll_after=POLL_AFTER,
+                        progress=payloads.fraction(reply.get("progress")),
                     )
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
@@ -88,7 +100,7 @@ class BlackForestLabs:
             raise no_output(self.name)
         credits_ = operation.get("credits")
         return Done(
-            outputs=(wire.linked(url),),
+            outputs=(payloads.linked(url),),
             cost_usd=credits_ / 100 if isinstance(credits_, int | float) else None,
         )
 
@@ -106,21 +118,25 @@ def verify_webhook(headers: Mapping[str, str], body: bytes, secret: str, now: da
 
 
 def _body(row: ModelRow, request: Generation) -> dict[str, Any]:
-    return wire.picked(request.params, row.fields) | _shape(row, request) | _pictures(row, request)
+    return (
+        payloads.picked(request.params, row.fields) | _shape(row, request) | _pictures(row, request)
+    )
 
 
 def _shape(row: ModelRow, request: Generation) -> dict[str, Any]:
     if row.ratios:
-        wanted = wire.nearest_ratio(request.params, row.ratios)
+        wanted = payloads.nearest_ratio(request.params, row.ratios)
         return {"aspect_ratio": wanted} if wanted else {}
     multiple, least, most = (32, 256, 1440) if row.path == "flux-pro-1.1" else (16, 64, 4096)
     pixels = row.max_pixels or 2**22
-    size = wire.size(request.params, multiple=multiple, least=least, most=most, max_pixels=pixels)
+    size = payloads.size(
+        request.params, multiple=multiple, least=least, most=most, max_pixels=pixels
+    )
     return {"width": size[0], "height": size[1]} if size else {}
 
 
 def _pictures(row: ModelRow, request: Generation) -> dict[str, Any]:
     if row.path.startswith("flux-pro-1.1"):
-        return {"image_prompt": wire.inline(request.inputs[0])} if request.inputs else {}
+        return {"image_prompt": payloads.inline(request.inputs[0])} if request.inputs else {}
     names = ["input_image", *(f"input_image_{n}" for n in range(2, 9))]
-    return {name: wire.inline(item) for name, item in zip(names, request.inputs, strict=False)}
+    return {name: payloads.inline(item) for name, item in zip(names, request.inputs, strict=False)}

@@ -8,10 +8,9 @@ from typing import Any
 
 from taskreel.adapters.providers import models
 from taskreel.adapters.providers.model_table import ModelRow
-from taskreel.app.services import Asked
-from taskreel.domain.choice import Offer
 from taskreel.domain.errors import InvalidError, PermanentError
-from taskreel.ports import Capability
+from taskreel.domain.provider_choice import Offer
+from taskreel.ports import Capability, WorkRequest
 
 
 class ModelTable:
@@ -25,7 +24,7 @@ class ModelTable:
         """Whether it has any model for that."""
         return any(True for _ in models.rows(provider, capability))
 
-    def offers(self, provider: str, asked: Asked, /, *, every: bool = False) -> list[Offer]:
+    def offers(self, provider: str, asked: WorkRequest, /, *, every: bool = False) -> list[Offer]:
         """By the model asked for, else its default, else with `every` by all it has."""
         day = asked.now.date()
         if every:
@@ -34,14 +33,16 @@ class ModelTable:
             found = [_row(provider, asked)]
         return [_offer(row, asked) for row in found]
 
-    def estimate(self, provider: str, asked: Asked, /) -> float | None:
+    def estimate(self, provider: str, asked: WorkRequest, /) -> float | None:
         """About what it costs in US dollars; None when nobody knows."""
         try:
             return models.estimate(_row(provider, asked), asked.params)
         except InvalidError:
             return None
 
-    def ignored(self, provider: str, asked: Asked, given: Collection[str], /) -> Mapping[str, str]:
+    def ignored(
+        self, provider: str, asked: WorkRequest, given: Collection[str], /
+    ) -> Mapping[str, str]:
         """Which of the options `given` it does not take as they are, and why."""
         if provider == "studio":
             return models.studio_ignores(asked.capability, asked.params, given)
@@ -55,7 +56,7 @@ class ModelTable:
         return [_view(row, on) for row in models.rows(provider)]
 
 
-def _row(provider: str, asked: Asked) -> ModelRow:
+def _row(provider: str, asked: WorkRequest) -> ModelRow:
     try:
         return models.find(provider, asked.model, asked.capability, asked.now.date())
     except PermanentError as error:
@@ -64,7 +65,7 @@ def _row(provider: str, asked: Asked) -> ModelRow:
         raise InvalidError(error.message, code=error.code, errors=errors) from None
 
 
-def _offer(row: ModelRow, asked: Asked) -> Offer:
+def _offer(row: ModelRow, asked: WorkRequest) -> Offer:
     return Offer(
         provider=row.provider,
         model=row.name,

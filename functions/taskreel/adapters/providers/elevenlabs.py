@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from taskreel.adapters.providers import models, wire
+from taskreel.adapters.providers import models, payloads
 from taskreel.adapters.providers.http import Http, no_output
 from taskreel.adapters.providers.model_table import VOICE_SETTINGS, ModelRow
 from taskreel.domain.errors import PermanentError
@@ -64,11 +64,11 @@ class ElevenLabs:
             path,
             creates=f"the voice or model {path.rpartition('/')[2]!r}",
             params={"output_format": form},
-            json=body | wire.options(request.params),
+            json=body | payloads.options(request.params),
         )
         if not answer.content:
             raise no_output(self.name)
-        output = await wire.kept(request, answer.content)
+        output = await payloads.kept(request, answer.content)
         return Done(outputs=(output,), cost_usd=_cost(row, request, answer))
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
@@ -88,15 +88,20 @@ def _asked(row: ModelRow, request: Generation) -> tuple[str, dict[str, Any]]:
     params = request.params
     if request.capability is Capability.MUSIC:
         length_ms = int((params.get("duration") or 30) * 1000)
-        body = wire.picked(params, row.fields) | {"music_length_ms": length_ms, "model_id": row.path}
+        body = payloads.picked(params, row.fields) | {
+            "music_length_ms": length_ms,
+            "model_id": row.path,
+        }
         return "/v1/music", body
     voice = params.get("voice") or RACHEL
     if not voice.isalnum():  # it goes into the path
-        raise PermanentError(f"elevenlabs has no voice {voice!r}; give a voice id", code="voice_unknown")
-    body = {"model_id": row.path, **wire.picked(params, row.fields)}
+        raise PermanentError(
+            f"elevenlabs has no voice {voice!r}; give a voice id", code="voice_unknown"
+        )
+    body = {"model_id": row.path, **payloads.picked(params, row.fields)}
     if language := params.get("language"):
         body["language_code"] = re.split("[-_]", language)[0].lower()
-    if settings := wire.picked(params, VOICE_SETTINGS):
+    if settings := payloads.picked(params, VOICE_SETTINGS):
         body["voice_settings"] = settings
     return f"/v1/text-to-speech/{voice}", body
 

@@ -17,7 +17,7 @@ import httpx
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from taskreel.adapters.providers import models, wire
+from taskreel.adapters.providers import models, payloads
 from taskreel.adapters.providers.http import MODERATION, Http, failed, moderated, no_output
 from taskreel.adapters.providers.model_table import ModelRow
 from taskreel.adapters.providers.webhooks import Webhook, check_time, header, operation_id, refuse
@@ -43,7 +43,13 @@ class Fal:
         webhook: Webhook | None = None,
     ) -> None:
         headers = {"authorization": f"Key {key}"}
-        self._http = Http(self.name, base_url=base_url, hosts=("queue.fal.run",), headers=headers, transport=transport)
+        self._http = Http(
+            self.name,
+            base_url=base_url,
+            hosts=("queue.fal.run",),
+            headers=headers,
+            transport=transport,
+        )
         self._webhook = webhook
 
     def models(self) -> Sequence[Model]:
@@ -56,7 +62,9 @@ class Fal:
         body = _body(row, request)
         # fal takes no idempotency key; it names the unit here
         hook = {"fal_webhook": self._webhook.of(idempotency_key)} if self._webhook else None
-        reply = await self._http.call("POST", f"/{row.path}", creates=row.name, json=body, params=hook)
+        reply = await self._http.call(
+            "POST", f"/{row.path}", creates=row.name, json=body, params=hook
+        )
         # The addresses it returns are shorter than the model's; they cannot be built here.
         named = ("request_id", "status_url", "response_url", "cancel_url")
         operation = {name: self._http.accepted(reply, name, row.name) for name in named}
@@ -72,12 +80,14 @@ class Fal:
         result = await self._http.call("GET", operation["response_url"])
         with self._http.reading():
             if request.capability is Capability.TEXT:
-                return Done(data=wire.structured(self.name, str(result.get("output") or ""), request))
+                return Done(
+                    data=payloads.structured(self.name, str(result.get("output") or ""), request)
+                )
             flagged = result.get("has_nsfw_concepts") or ()
             if flagged and all(flagged):  # the pictures come all the same, black
                 raise moderated(self.name)
             found = (item.get("url") for place in PLACES for item in _listed(result.get(place)))
-            outputs = tuple(wire.linked(url) for url in found if url)
+            outputs = tuple(payloads.linked(url) for url in found if url)
             if not outputs:
                 raise no_output(self.name)
             return Done(outputs=outputs)
@@ -101,7 +111,9 @@ def verify_webhook(headers: Mapping[str, str], body: bytes, secret: str, now: da
 
     `secret` is the text of `https://rest.fal.ai/.well-known/jwks.json`; it may be cached for a day.
     """
-    id_, user, seconds = (header(headers, f"x-fal-webhook-{name}") for name in ("request-id", "user-id", "timestamp"))
+    id_, user, seconds = (
+        header(headers, f"x-fal-webhook-{name}") for name in ("request-id", "user-id", "timestamp")
+    )
     check_time(seconds, now)
     signed = "\n".join([id_, user, seconds, hashlib.sha256(body).hexdigest()]).encode()
     try:
@@ -124,16 +136,18 @@ def _signed_by(key: Mapping[str, str], signature: bytes, signed: bytes) -> bool:
 
 def _body(row: ModelRow, request: Generation) -> dict[str, Any]:
     params = request.params
-    body = wire.picked(params, row.fields)
-    if row.ratios and (shape := wire.nearest_ratio(params, row.ratios)):
+    body = payloads.picked(params, row.fields)
+    if row.ratios and (shape := payloads.nearest_ratio(params, row.ratios)):
         body["aspect_ratio"] = shape
     elif "width" in row.options:
-        size = wire.size(params, multiple=8, least=64, most=4096, max_pixels=2**24)
+        size = payloads.size(params, multiple=8, least=64, most=4096, max_pixels=2**24)
         body |= {"image_size": {"width": size[0], "height": size[1]}} if size else {}
     if request.inputs:
-        body["image_url"] = wire.data_uri(request.inputs[0], INLINE_BYTES)
-    return body | wire.options(params)
+        body["image_url"] = payloads.data_uri(request.inputs[0], INLINE_BYTES)
+    return body | payloads.options(params)
 
 
 def _listed(value: Any) -> list[dict[str, Any]]:
-    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
+    return [
+        item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)
+    ]

@@ -26,7 +26,14 @@ class MetadataToken:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         headers = {"metadata-flavor": "Google"}
-        self._http = Http("google", base_url=base_url, hosts=(), headers=headers, transport=transport, read_seconds=5.0)
+        self._http = Http(
+            "google",
+            base_url=base_url,
+            hosts=(),
+            headers=headers,
+            transport=transport,
+            read_seconds=5.0,
+        )
         self._monotonic = monotonic
         self._token = ""
         self._ends_at = 0.0

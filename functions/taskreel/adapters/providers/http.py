@@ -31,7 +31,13 @@ from typing import Any
 
 import httpx
 
-from taskreel.domain.errors import PermanentError, ProviderDownError, RateLimitedError, RunError, TemporaryError
+from taskreel.domain.errors import (
+    PermanentError,
+    ProviderDownError,
+    RateLimitedError,
+    RunError,
+    TemporaryError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +50,23 @@ NOT_SENT = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-OUT_OF_CREDIT = frozenset({"insufficient_quota", "quota_exceeded", "payment_required", "billing_hard_limit_reached"})
-NO_CREDIT_TEXT = re.compile(r"(insufficient|out of|exhausted|enough)\s+(credit|balance|fund)", re.IGNORECASE)
+OUT_OF_CREDIT = frozenset(
+    {"insufficient_quota", "quota_exceeded", "payment_required", "billing_hard_limit_reached"}
+)
+NO_CREDIT_TEXT = re.compile(
+    r"(insufficient|out of|exhausted|enough)\s+(credit|balance|fund)", re.IGNORECASE
+)
 #: Google answers a wrong key with 400.
 BAD_KEY_TEXT = re.compile(r"api key (not valid|expired|not found)", re.IGNORECASE)
 MISSING = frozenset({"model_not_found", "voice_not_found"})
 MODERATION = frozenset(
-    {"content_moderation", "moderation_blocked", "content_policy_violation", "content_filter", "invalid_prompt"}
+    {
+        "content_moderation",
+        "moderation_blocked",
+        "content_policy_violation",
+        "content_filter",
+        "invalid_prompt",
+    }
 )
 KEY_HEADERS = ("authorization", "x-key", "xi-api-key", "x-goog-api-key")
 #: A wait that the provider puts in words ("resets in ~30s") or in its body (google.rpc.RetryInfo).
@@ -84,7 +100,9 @@ class OperationFailedError(TemporaryError):
 
 def moderated(provider: str, **details: Any) -> PermanentError:
     """What a provider's moderation held back; no retry and no other account helps."""
-    return PermanentError(f"{provider} refused the request: its moderation objects", code="moderation", **details)
+    return PermanentError(
+        f"{provider} refused the request: its moderation objects", code="moderation", **details
+    )
 
 
 def failed(provider: str, said: Any, **details: Any) -> OperationFailedError:
@@ -95,7 +113,9 @@ def failed(provider: str, said: Any, **details: Any) -> OperationFailedError:
 
 def no_output(provider: str) -> OperationFailedError:
     """A success with nothing in it."""
-    return OperationFailedError(f"{provider} finished without a result", code="no_output", provider=provider)
+    return OperationFailedError(
+        f"{provider} finished without a result", code="no_output", provider=provider
+    )
 
 
 def presentable(text: str, limit: int = 200) -> str:
@@ -150,7 +170,9 @@ class Http:
         self._origins = tuple(host for host in (base_url, *hosts) if "://" in host)
         self._domains = tuple(host for host in hosts if "://" not in host)
         self._base_url = base_url
-        self._headers = {name: value.strip() for name, value in headers.items()}  # secrets love to end in a newline
+        self._headers = {
+            name: value.strip() for name, value in headers.items()
+        }  # secrets love to end in a newline
         self._transport = transport
         self._read_seconds = read_seconds
         self._patience = patience
@@ -170,7 +192,13 @@ class Http:
         )
 
     async def send(
-        self, method: str, url: str, *, creates: str | None = None, fine: Sequence[int] = (), **content: Any
+        self,
+        method: str,
+        url: str,
+        *,
+        creates: str | None = None,
+        fine: Sequence[int] = (),
+        **content: Any,
     ) -> httpx.Response:
         """One request, never repeated; its 2xx (or `fine`) answer, read whole, or a RunError.
 
@@ -180,7 +208,9 @@ class Http:
         try:
             request = self._client.build_request(method, str(url), **content)
             self._guard(request.url)
-            async with asyncio.timeout(self._read_seconds + 10):  # httpx's own limits are per read, not in all
+            async with asyncio.timeout(
+                self._read_seconds + 10
+            ):  # httpx's own limits are per read, not in all
                 response = await self._client.send(request)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise self._unreachable(error, creates) from error
@@ -188,7 +218,9 @@ class Http:
             return response
         raise self._refusal(response, creates)
 
-    async def call(self, method: str, url: str, *, creates: str | None = None, **content: Any) -> dict[str, Any]:
+    async def call(
+        self, method: str, url: str, *, creates: str | None = None, **content: Any
+    ) -> dict[str, Any]:
         """`send`, its answer read as a JSON object."""
         return self.read(await self.send(method, url, creates=creates, **content), creates=creates)
 
@@ -228,9 +260,13 @@ class Http:
         """Refuse to carry the key outside the provider's own hosts, whatever a reply says."""
         if any(_same_origin(url, httpx.URL(origin)) for origin in self._origins):
             return
-        if url.scheme == "https" and any(url.host == d or url.host.endswith(f".{d}") for d in self._domains):
+        if url.scheme == "https" and any(
+            url.host == d or url.host.endswith(f".{d}") for d in self._domains
+        ):
             return
-        log.error("provider named a foreign host", extra={"provider": self.provider, "host": url.host})
+        log.error(
+            "provider named a foreign host", extra={"provider": self.provider, "host": url.host}
+        )
         raise PermanentError(
             f"{self.provider} named an address outside its own domain; nothing was sent there",
             code="untrusted_host",
@@ -240,7 +276,9 @@ class Http:
     def _unreachable(self, error: Exception, creates: str | None) -> RunError:
         log.warning("provider not reached", extra={"provider": self.provider, "error": repr(error)})
         if isinstance(error, httpx.InvalidURL):
-            return PermanentError(f"{self.provider} named a malformed address", code="untrusted_host")
+            return PermanentError(
+                f"{self.provider} named a malformed address", code="untrusted_host"
+            )
         if isinstance(error, NOT_SENT):
             return ProviderDownError(f"{self.provider} cannot be reached", provider=self.provider)
         return self._unclear(creates, "did not answer")
@@ -258,17 +296,23 @@ class Http:
         status, complaint = response.status_code, Complaint.of(response)
         if verdict := self._verdict(status, complaint, creates):
             code, words = verdict
-            return PermanentError(f"{self.provider} {words}", code=code, provider=self.provider, status=status)
+            return PermanentError(
+                f"{self.provider} {words}", code=code, provider=self.provider, status=status
+            )
         if status == 429:
             return self._too_many(response, complaint)
         if status == 504:
             return self._unclear(creates, "timed out")
         if status >= 500:
-            return ProviderDownError(f"{self.provider} is having trouble", provider=self.provider, status=status)
+            return ProviderDownError(
+                f"{self.provider} is having trouble", provider=self.provider, status=status
+            )
         asks = f"{self.provider} asks to try again: {presentable(complaint.text)}"
         return TemporaryError(asks, provider=self.provider, status=status)
 
-    def _verdict(self, status: int, complaint: Complaint, creates: str | None) -> tuple[str, str] | None:
+    def _verdict(
+        self, status: int, complaint: Complaint, creates: str | None
+    ) -> tuple[str, str] | None:
         """Code and words of a refusal that no further try changes; None where one may."""
         verdict = None
         if status == 402 or complaint.no_credit:
@@ -291,9 +335,15 @@ class Http:
         if "concurren" in said or "active task" in said:
             code, what = "provider_busy", "runs as much for us at once as it allows"
         elif "daily" in said:
-            code, wait, what = "daily_limit", timedelta(hours=1), "has reached its daily limit for us"
+            code, wait, what = (
+                "daily_limit",
+                timedelta(hours=1),
+                "has reached its daily limit for us",
+            )
         wait = _retry_after(response) or wait
-        return RateLimitedError(f"{self.provider} {what}", code=code, retry_after=wait, provider=self.provider)
+        return RateLimitedError(
+            f"{self.provider} {what}", code=code, retry_after=wait, provider=self.provider
+        )
 
     def _log(self, event: str, response: httpx.Response) -> None:
         """The provider's whole text, for operators; our key, should it be echoed, is taken out."""
@@ -340,7 +390,9 @@ def _words(body: Any) -> set[str]:
     if not isinstance(body, dict):
         return set()
     own = {
-        body[field] for field in ("code", "type", "status", "name", "error_type") if isinstance(body.get(field), str)
+        body[field]
+        for field in ("code", "type", "status", "name", "error_type")
+        if isinstance(body.get(field), str)
     }
     return own | _words(body.get("error")) | _words(body.get("detail"))
 
@@ -356,5 +408,9 @@ def _text(body: Any) -> str:
     if "msg" in body:  # pydantic's shape
         place = body.get("loc")
         return f"{'.'.join(map(str, place)) if isinstance(place, list) else ''}: {body['msg']}"
-    parts = [_text(body[key]) for key in ("error", "detail", "message", "errors", "issues") if key in body]
+    parts = [
+        _text(body[key])
+        for key in ("error", "detail", "message", "errors", "issues")
+        if key in body
+    ]
     return "; ".join(filter(None, parts))

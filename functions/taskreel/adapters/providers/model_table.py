@@ -85,17 +85,39 @@ WIDE = ("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16",
 STABILITY_RATIOS = ("21:9", "16:9", "3:2", "5:4", "1:1", "4:5", "2:3", "9:16", "9:21")
 GEMINI_RATIOS = ("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16")
 GEN4_TURBO = ("1280:720", "720:1280", "1104:832", "832:1104", "960:960", "1584:672")
-GEN4_IMAGE = ("1920:1080", "1080:1920", "1024:1024", "1360:768", "1080:1080", "1440:1080", "1080:1440", "2112:912")
+GEN4_IMAGE = (
+    "1920:1080",
+    "1080:1920",
+    "1024:1024",
+    "1360:768",
+    "1080:1080",
+    "1440:1080",
+    "1080:1440",
+    "2112:912",
+)
 LANDSCAPE_PORTRAIT = ("16:9", "9:16")
 FOUR_MEGAPIXELS = 4_194_304
-REAL_ESRGAN = "nightmareai/real-esrgan:f121d640bd286e1fdc67f9799164c1d5be36ff74576ee11c803ae5b665dd46aa"
+REAL_ESRGAN = (
+    "nightmareai/real-esrgan:f121d640bd286e1fdc67f9799164c1d5be36ff74576ee11c803ae5b665dd46aa"
+)
 
 
 #: A size, or a ratio, which each adapter makes the nearest that the model has.
 SHAPE = frozenset({"width", "height", "aspectRatio"})
 #: `jobtypes.writing` tells all of these in the instructions.
 TOLD = frozenset(
-    {"kind", "genre", "format", "title", "sceneCount", "placeCount", "characterCount", "style", "tone", "audience"}
+    {
+        "kind",
+        "genre",
+        "format",
+        "title",
+        "sceneCount",
+        "placeCount",
+        "characterCount",
+        "style",
+        "tone",
+        "audience",
+    }
     | {"language", "schema"}
 )
 ANY = {"prompt": "prompt", "seed": "seed"}
@@ -107,9 +129,18 @@ FAL_OPEN_FLUX = FAL_FLUX | {"steps": "num_inference_steps", "guidance": "guidanc
 REPLICATE_OPEN_FLUX = FLUX | {"numImages": "num_outputs", "steps": "num_inference_steps"}
 RUNWAY = {"prompt": "promptText", "seed": "seed"}
 RUNWAY_VEO = {"prompt": "promptText", "negativePrompt": "negativePrompt", "audio": "audio"}
-STABILITY_UPSCALE = {"prompt": "prompt", "outputFormat": "output_format", "negativePrompt": "negative_prompt"}
+STABILITY_UPSCALE = {
+    "prompt": "prompt",
+    "outputFormat": "output_format",
+    "negativePrompt": "negative_prompt",
+}
 STABILITY = STABILITY_UPSCALE | {"style": "style_preset"}
-OPENAI_PICTURE = {"prompt": "prompt", "numImages": "n", "quality": "quality", "outputFormat": "output_format"}
+OPENAI_PICTURE = {
+    "prompt": "prompt",
+    "numImages": "n",
+    "quality": "quality",
+    "outputFormat": "output_format",
+}
 OPENAI_TEXT = {
     "prompt": "input",
     "instructions": "instructions",
@@ -138,21 +169,44 @@ STUDIO: Mapping[Capability, frozenset[str]] = {
 }
 
 
-def _bfl(name: str, usd: float, *, path: str = "", unit: Unit = Unit.IMAGE, **more: Any) -> ModelRow:
+def _bfl(
+    name: str, usd: float, *, path: str = "", unit: Unit = Unit.IMAGE, **more: Any
+) -> ModelRow:
     takes = {"fields": BFL, "computed": SHAPE, **more}
-    return ModelRow(name=name, provider="bfl", path=path or name, capability=IMAGE, usd=usd, unit=unit, **takes)
+    return ModelRow(
+        name=name, provider="bfl", path=path or name, capability=IMAGE, usd=usd, unit=unit, **takes
+    )
 
 
 def _runway(name: str, capability: Capability, usd: float, unit: Unit, **more: Any) -> ModelRow:
-    computed = {IMAGE: SHAPE, VIDEO: SHAPE | {"duration"}, UPSCALE: frozenset({"scale"}), SPEECH: frozenset({"voice"})}
+    computed = {
+        IMAGE: SHAPE,
+        VIDEO: SHAPE | {"duration"},
+        UPSCALE: frozenset({"scale"}),
+        SPEECH: frozenset({"voice"}),
+    }
     takes = {"computed": computed[capability], **more}
-    return ModelRow(name=name, provider="runway", path=name, capability=capability, usd=usd, unit=unit, **takes)
-
-
-def _stability(name: str, path: str, usd: float, *, capability: Capability = IMAGE, **more: Any) -> ModelRow:
-    takes = {"fields": STABILITY, "computed": SHAPE | {"seed"} if capability is IMAGE else frozenset({"seed"}), **more}
     return ModelRow(
-        name=name, provider="stability", path=path, capability=capability, usd=usd, unit=Unit.IMAGE, **takes
+        name=name, provider="runway", path=name, capability=capability, usd=usd, unit=unit, **takes
+    )
+
+
+def _stability(
+    name: str, path: str, usd: float, *, capability: Capability = IMAGE, **more: Any
+) -> ModelRow:
+    takes = {
+        "fields": STABILITY,
+        "computed": SHAPE | {"seed"} if capability is IMAGE else frozenset({"seed"}),
+        **more,
+    }
+    return ModelRow(
+        name=name,
+        provider="stability",
+        path=path,
+        capability=capability,
+        usd=usd,
+        unit=Unit.IMAGE,
+        **takes,
     )
 
 
@@ -161,10 +215,16 @@ def _openai(name: str, capability: Capability, usd: float, unit: Unit, **more: A
         IMAGE: {"fields": OPENAI_PICTURE, "computed": SHAPE},
         VIDEO: {},
         TEXT: {"fields": OPENAI_TEXT, "computed": TOLD},
-        SPEECH: {"computed": frozenset({"voice"}), "formats": ("mp3", "wav", "opus", "flac"), "max_characters": 4096},
+        SPEECH: {
+            "computed": frozenset({"voice"}),
+            "formats": ("mp3", "wav", "opus", "flac"),
+            "max_characters": 4096,
+        },
     }
     more = {**takes[capability], **more}
-    return ModelRow(name=name, provider="openai", path=name, capability=capability, usd=usd, unit=unit, **more)
+    return ModelRow(
+        name=name, provider="openai", path=name, capability=capability, usd=usd, unit=unit, **more
+    )
 
 
 def _google(name: str, capability: Capability, usd: float, unit: Unit, **more: Any) -> ModelRow:
@@ -177,7 +237,9 @@ def _google(name: str, capability: Capability, usd: float, unit: Unit, **more: A
     return ModelRow(name=name, provider="google", capability=capability, usd=usd, unit=unit, **more)
 
 
-def _eleven(name: str, usd: float, *, capability: Capability = SPEECH, unit: Unit, **more: Any) -> ModelRow:
+def _eleven(
+    name: str, usd: float, *, capability: Capability = SPEECH, unit: Unit, **more: Any
+) -> ModelRow:
     return ModelRow(
         name=name,
         provider="elevenlabs",
@@ -190,12 +252,18 @@ def _eleven(name: str, usd: float, *, capability: Capability = SPEECH, unit: Uni
     )
 
 
-def _replicate(name: str, path: str, usd: float, *, capability: Capability = IMAGE, **more: Any) -> ModelRow:
+def _replicate(
+    name: str, path: str, usd: float, *, capability: Capability = IMAGE, **more: Any
+) -> ModelRow:
     more = {"unit": Unit.IMAGE, "fields": FLUX, "computed": SHAPE, **more}
-    return ModelRow(name=name, provider="replicate", path=path, capability=capability, usd=usd, **more)
+    return ModelRow(
+        name=name, provider="replicate", path=path, capability=capability, usd=usd, **more
+    )
 
 
-def _fal(name: str, path: str, usd: float, *, capability: Capability = IMAGE, **more: Any) -> ModelRow:
+def _fal(
+    name: str, path: str, usd: float, *, capability: Capability = IMAGE, **more: Any
+) -> ModelRow:
     more = {"unit": Unit.MEGAPIXEL, "fields": FAL_FLUX, "computed": SHAPE, **more}
     return ModelRow(name=name, provider="fal", path=path, capability=capability, usd=usd, **more)
 
@@ -220,7 +288,14 @@ ROWS: tuple[ModelRow, ...] = (
         aliases=("flux-pro", "flux"),
     ),
     *(
-        _bfl(name, usd, unit=Unit.MEGAPIXEL, max_inputs=pictures, max_pixels=FOUR_MEGAPIXELS, fields=fields)
+        _bfl(
+            name,
+            usd,
+            unit=Unit.MEGAPIXEL,
+            max_inputs=pictures,
+            max_pixels=FOUR_MEGAPIXELS,
+            fields=fields,
+        )
         for name, usd, pictures, fields in (
             ("flux-2-max", 0.07, 8, BFL),
             ("flux-2-flex", 0.06, 8, BFL_UPSAMPLED | {"steps": "steps", "guidance": "guidance"}),
@@ -245,7 +320,14 @@ ROWS: tuple[ModelRow, ...] = (
         ratios=WIDE,
         aliases=("flux-pro-1.1-ultra",),
     ),
-    _bfl("flux-kontext-pro", 0.04, max_inputs=4, ratios=WIDE, fields=BFL_UPSAMPLED, aliases=("flux-kontext",)),
+    _bfl(
+        "flux-kontext-pro",
+        0.04,
+        max_inputs=4,
+        ratios=WIDE,
+        fields=BFL_UPSAMPLED,
+        aliases=("flux-kontext",),
+    ),
     _bfl("flux-kontext-max", 0.08, max_inputs=4, ratios=WIDE, fields=BFL_UPSAMPLED),
     # Runway
     _runway(
@@ -286,7 +368,14 @@ ROWS: tuple[ModelRow, ...] = (
     ),
     _runway("gen4_image", IMAGE, 0.08, Unit.IMAGE, ratios=GEN4_IMAGE, max_inputs=3, fields=RUNWAY),
     _runway(
-        "gen4_image_turbo", IMAGE, 0.02, Unit.IMAGE, ratios=GEN4_IMAGE, max_inputs=3, needs_input=True, fields=RUNWAY
+        "gen4_image_turbo",
+        IMAGE,
+        0.02,
+        Unit.IMAGE,
+        ratios=GEN4_IMAGE,
+        max_inputs=3,
+        needs_input=True,
+        fields=RUNWAY,
     ),
     _runway(
         "magnific_precision_upscaler_v2",
@@ -300,10 +389,21 @@ ROWS: tuple[ModelRow, ...] = (
         aliases=("magnific",),
     ),
     _runway(
-        "eleven_multilingual_v2", SPEECH, 0.20, Unit.CHARACTERS, fields={"text": "promptText"}, max_characters=1000
+        "eleven_multilingual_v2",
+        SPEECH,
+        0.20,
+        Unit.CHARACTERS,
+        fields={"text": "promptText"},
+        max_characters=1000,
     ),
     # Stability AI
-    _stability("stable-image-core", "generate/core", 0.03, ratios=STABILITY_RATIOS, aliases=("core", "stable-core")),
+    _stability(
+        "stable-image-core",
+        "generate/core",
+        0.03,
+        ratios=STABILITY_RATIOS,
+        aliases=("core", "stable-core"),
+    ),
     _stability(
         "stable-image-ultra",
         "generate/ultra",
@@ -321,11 +421,24 @@ ROWS: tuple[ModelRow, ...] = (
         max_inputs=1,
         **SD3,
         # SDXL is no longer behind this API; Stability names SD 3.5 its successor.
-        aliases=("sd3", "sd3.5", "stable-diffusion-3", "stable-diffusion-xl", "stable-diffusion", "sdxl"),
+        aliases=(
+            "sd3",
+            "sd3.5",
+            "stable-diffusion-3",
+            "stable-diffusion-xl",
+            "stable-diffusion",
+            "sdxl",
+        ),
     ),
     *(
-        _stability(name, "generate/sd3", usd, variant=name, ratios=STABILITY_RATIOS, max_inputs=1, **SD3)
-        for name, usd in (("sd3.5-large-turbo", 0.04), ("sd3.5-medium", 0.035), ("sd3.5-flash", 0.025))
+        _stability(
+            name, "generate/sd3", usd, variant=name, ratios=STABILITY_RATIOS, max_inputs=1, **SD3
+        )
+        for name, usd in (
+            ("sd3.5-large-turbo", 0.04),
+            ("sd3.5-medium", 0.035),
+            ("sd3.5-flash", 0.025),
+        )
     ),
     _stability(
         "upscale-fast",
@@ -385,7 +498,12 @@ ROWS: tuple[ModelRow, ...] = (
             max_results=10,
             max_pixels=3840 * 2160,
         )
-        for name in ("gpt-image-2.5-flare", "gpt-image-2.5-sunburst", "gpt-image-2.6-flare", "gpt-image-2.6-sunburst")
+        for name in (
+            "gpt-image-2.5-flare",
+            "gpt-image-2.5-sunburst",
+            "gpt-image-2.6-flare",
+            "gpt-image-2.6-sunburst",
+        )
     ),
     *(
         _openai(
@@ -400,7 +518,14 @@ ROWS: tuple[ModelRow, ...] = (
         )
         for name in ("gpt-image-1.5", "gpt-image-1-mini", "chatgpt-image-latest")
     ),
-    _openai("gpt-image-1", IMAGE, 0.04, Unit.IMAGE, retires_on=date(2026, 10, 23), replaced_by="gpt-image-2"),
+    _openai(
+        "gpt-image-1",
+        IMAGE,
+        0.04,
+        Unit.IMAGE,
+        retires_on=date(2026, 10, 23),
+        replaced_by="gpt-image-2",
+    ),
     *(
         _openai(
             name,
@@ -427,7 +552,13 @@ ROWS: tuple[ModelRow, ...] = (
     _openai("gpt-5.4-nano", TEXT, 1.25, Unit.TOKENS, usd_input=0.20),
     *(
         _openai(
-            name, SPEECH, usd, Unit.CHARACTERS, retires_on=date(2027, 1, 6), replaced_by="elevenlabs", fields=fields
+            name,
+            SPEECH,
+            usd,
+            Unit.CHARACTERS,
+            retires_on=date(2027, 1, 6),
+            replaced_by="elevenlabs",
+            fields=fields,
         )
         for name, usd, fields in (
             ("gpt-4o-mini-tts", 0.015, OPENAI_SPEECH | {"instructions": "instructions"}),
@@ -500,14 +631,37 @@ ROWS: tuple[ModelRow, ...] = (
         aliases=("veo-3.1-lite-generate-001",),
     ),
     *(
-        _google(name, VIDEO, 0.40, Unit.SECOND, retires_on=date(2026, 6, 30), replaced_by="veo-3.1", aliases=aliases)
-        for name, aliases in (("veo-3.0-generate-001", ("veo-3.0",)), ("veo-2.0-generate-001", ("veo-2", "veo2")))
+        _google(
+            name,
+            VIDEO,
+            0.40,
+            Unit.SECOND,
+            retires_on=date(2026, 6, 30),
+            replaced_by="veo-3.1",
+            aliases=aliases,
+        )
+        for name, aliases in (
+            ("veo-3.0-generate-001", ("veo-3.0",)),
+            ("veo-2.0-generate-001", ("veo-2", "veo2")),
+        )
     ),
-    _google("gemini-3.7-flash", TEXT, 3.75, Unit.TOKENS, usd_input=0.75, max_inputs=14, aliases=("gemini-flash",)),
+    _google(
+        "gemini-3.7-flash",
+        TEXT,
+        3.75,
+        Unit.TOKENS,
+        usd_input=0.75,
+        max_inputs=14,
+        aliases=("gemini-flash",),
+    ),
     _google("gemini-3.5-flash", TEXT, 9.0, Unit.TOKENS, usd_input=1.50, max_inputs=14),
     # ElevenLabs
     _eleven(
-        "eleven_multilingual_v2", 0.18, unit=Unit.CHARACTERS, **ELEVEN_SPEECH, aliases=("elevenlabs", "multilingual-v2")
+        "eleven_multilingual_v2",
+        0.18,
+        unit=Unit.CHARACTERS,
+        **ELEVEN_SPEECH,
+        aliases=("elevenlabs", "multilingual-v2"),
     ),
     _eleven("eleven_v3", 0.18, unit=Unit.CHARACTERS, **ELEVEN_SPEECH),
     _eleven(
@@ -521,7 +675,12 @@ ROWS: tuple[ModelRow, ...] = (
     ),
     # Replicate
     _replicate(
-        "flux-schnell", "black-forest-labs/flux-schnell", 0.003, ratios=WIDE, max_results=4, fields=REPLICATE_OPEN_FLUX
+        "flux-schnell",
+        "black-forest-labs/flux-schnell",
+        0.003,
+        ratios=WIDE,
+        max_results=4,
+        fields=REPLICATE_OPEN_FLUX,
     ),
     _replicate(
         "flux-dev",
@@ -533,7 +692,9 @@ ROWS: tuple[ModelRow, ...] = (
         fields=REPLICATE_OPEN_FLUX | {"guidance": "guidance"},
     ),
     _replicate("flux-1.1-pro", "black-forest-labs/flux-1.1-pro", 0.04, ratios=WIDE, max_inputs=1),
-    _replicate("flux-kontext-pro", "black-forest-labs/flux-kontext-pro", 0.04, ratios=WIDE, max_inputs=1),
+    _replicate(
+        "flux-kontext-pro", "black-forest-labs/flux-kontext-pro", 0.04, ratios=WIDE, max_inputs=1
+    ),
     _replicate(
         "real-esrgan",
         REAL_ESRGAN,

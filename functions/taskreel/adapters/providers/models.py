@@ -71,10 +71,14 @@ def find(provider: str, model: str, capability: Capability, on: date) -> ModelRo
         raise PermanentError(_none_of(provider, capability), code="unknown_provider")
     if current and not model:
         return current[0]
-    row = next((row for row in known if _is_called(row, model)), None) or _unlisted(provider, model, capability)
+    row = next((row for row in known if _is_called(row, model)), None) or _unlisted(
+        provider, model, capability
+    )
     if row is None:
         names = ", ".join(row.name for row in current) or "none"
-        raise PermanentError(f"{provider} has no {capability} model {model!r}; it has: {names}", code="unknown_model")
+        raise PermanentError(
+            f"{provider} has no {capability} model {model!r}; it has: {names}", code="unknown_model"
+        )
     if not row.current(on):
         message = f"{row.name} was retired on {row.retires_on}; use {row.replaced_by} instead"
         raise PermanentError(message, code="model_retired")
@@ -109,7 +113,9 @@ def requested(provider: str, request: Generation) -> ModelRow:
         message = f"{row.name} at {provider} makes {row.max_results} at a time, not {wanted}"
         raise PermanentError(message, code="unsupported_parameter")
     if row.needs_input and not request.inputs:
-        raise PermanentError(f"{row.name} at {provider} starts from a picture; give one", code="input_required")
+        raise PermanentError(
+            f"{row.name} at {provider} starts from a picture; give one", code="input_required"
+        )
     if len(request.inputs) > row.max_inputs:
         message = f"{row.name} at {provider} takes {row.max_inputs} pictures to start from, not {len(request.inputs)}"
         raise PermanentError(message, code="unsupported_parameter")
@@ -118,7 +124,11 @@ def requested(provider: str, request: Generation) -> ModelRow:
 
 def lacks(row: ModelRow, params: Mapping[str, Any], pictures: int) -> tuple[str, ...]:
     """What of a request a model cannot do whole, in words; `choice.Offer.lacks` keeps it from being chosen for less."""
-    count, seconds, scale = params.get("numImages") or 1, params.get("duration") or 0, params.get("scale") or 0
+    count, seconds, scale = (
+        params.get("numImages") or 1,
+        params.get("duration") or 0,
+        params.get("scale") or 0,
+    )
     width, height = params.get("width") or 0, params.get("height") or 0
     written, characters = params.get("outputFormat"), len(params.get("text") or "")
     checks = (
@@ -127,9 +137,18 @@ def lacks(row: ModelRow, params: Mapping[str, Any], pictures: int) -> tuple[str,
         (row.needs_input and not pictures, "words alone"),
         (bool(row.durations) and seconds > row.durations[-1], f"{seconds:g} s"),
         (bool(row.scales) and scale > row.scales[-1], f"{scale:g} times the size"),
-        (row.max_pixels is not None and width * height > row.max_pixels, f"{width}×{height} pixels"),
-        (bool(row.formats) and written is not None and written not in row.formats, f"{written} files"),
-        (row.max_characters is not None and characters > row.max_characters, f"{characters} characters"),
+        (
+            row.max_pixels is not None and width * height > row.max_pixels,
+            f"{width}×{height} pixels",
+        ),
+        (
+            bool(row.formats) and written is not None and written not in row.formats,
+            f"{written} files",
+        ),
+        (
+            row.max_characters is not None and characters > row.max_characters,
+            f"{characters} characters",
+        ),
     )
     return tuple(words for lacking, words in checks if lacking)
 
@@ -145,10 +164,16 @@ def ignored(row: ModelRow, params: Mapping[str, Any], given: Iterable[str]) -> d
     return found
 
 
-def studio_ignores(capability: Capability, params: Mapping[str, Any], given: Iterable[str]) -> dict[str, str]:
+def studio_ignores(
+    capability: Capability, params: Mapping[str, Any], given: Iterable[str]
+) -> dict[str, str]:
     """`ignored` of the local provider; what is its own work, not a service's, it takes whole."""
     able = STUDIO.get(capability, frozenset(params)) | {"studio", "providerOptions"}
-    found = {name: "the local provider has no such option" for name in given if name in params and name not in able}
+    found = {
+        name: "the local provider has no such option"
+        for name in given
+        if name in params and name not in able
+    }
     sent = params.get("providerOptions") or {}
     return found | dict.fromkeys(sent, "the local provider sends nothing to a service")
 
@@ -189,7 +214,14 @@ def picture_cost(usage: Mapping[str, Any]) -> float | None:
         return None
     details = usage.get("input_tokens_details") or {}
     text, pictures = details.get("text_tokens", 0), details.get("image_tokens", 0)
-    return float(text * USD_TEXT_IN + pictures * USD_PICTURE_IN + usage["output_tokens"] * USD_PICTURE_OUT) / 1e6
+    return (
+        float(
+            text * USD_TEXT_IN
+            + pictures * USD_PICTURE_IN
+            + usage["output_tokens"] * USD_PICTURE_OUT
+        )
+        / 1e6
+    )
 
 
 def today() -> date:

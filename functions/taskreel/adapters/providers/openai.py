@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from taskreel.adapters.providers import models, wire
+from taskreel.adapters.providers import models, payloads
 from taskreel.adapters.providers.http import Http, failed, moderated, no_output
 from taskreel.adapters.providers.model_table import ModelRow
 from taskreel.adapters.providers.webhooks import operation_id, verify_standard
@@ -53,7 +53,9 @@ class OpenAI:
         row = models.requested(self.name, request)
         match request.capability:
             case Capability.TEXT:
-                reply = await self._http.call("POST", "/responses", creates=row.path, json=_text_body(row, request))
+                reply = await self._http.call(
+                    "POST", "/responses", creates=row.path, json=_text_body(row, request)
+                )
                 self._http.accepted(reply, "id", row.path)
                 with self._http.reading(row.path):
                     return self._text(reply, request)
@@ -79,14 +81,20 @@ class OpenAI:
     async def _pictures(self, row: ModelRow, request: Generation) -> Done:
         body = _picture_body(row, request)
         if request.inputs:
-            files = [("image[]", wire.part(item)) for item in request.inputs]
+            files = [("image[]", payloads.part(item)) for item in request.inputs]
             form = {name: str(value) for name, value in body.items()}
-            reply = await self._http.call("POST", "/images/edits", creates=row.path, data=form, files=files)
+            reply = await self._http.call(
+                "POST", "/images/edits", creates=row.path, data=form, files=files
+            )
         else:
-            reply = await self._http.call("POST", "/images/generations", creates=row.path, json=body)
+            reply = await self._http.call(
+                "POST", "/images/generations", creates=row.path, json=body
+            )
         with self._http.reading(row.path):
-            contents = [item["b64_json"] for item in reply.get("data") or () if item.get("b64_json")]
-            outputs = await wire.kept_all(request, contents)
+            contents = [
+                item["b64_json"] for item in reply.get("data") or () if item.get("b64_json")
+            ]
+            outputs = await payloads.kept_all(request, contents)
             cost = models.picture_cost(reply.get("usage") or {})
         if not outputs:
             raise no_output(self.name)
@@ -94,11 +102,11 @@ class OpenAI:
 
     async def _speech(self, row: ModelRow, request: Generation) -> Done:
         body = {"model": row.path, "voice": request.params.get("voice") or "coral"}
-        body |= wire.picked(request.params, row.fields) | wire.options(request.params)
+        body |= payloads.picked(request.params, row.fields) | payloads.options(request.params)
         answer = await self._http.send("POST", "/audio/speech", creates=row.path, json=body)
         if not answer.content:
             raise no_output(self.name)
-        output = await wire.kept(request, answer.content)
+        output = await payloads.kept(request, answer.content)
         return Done(outputs=(output,), cost_usd=models.estimate(row, request.params))
 
     def _text(self, reply: Mapping[str, Any], request: Generation) -> Done | Pending:
@@ -112,7 +120,9 @@ class OpenAI:
             case "incomplete":
                 if (reply.get("incomplete_details") or {}).get("reason") == "content_filter":
                     raise moderated(self.name)
-                raise PermanentError("openai's text was cut off at its length limit", code="output_truncated")
+                raise PermanentError(
+                    "openai's text was cut off at its length limit", code="output_truncated"
+                )
             case _:
                 return Pending(operation={"id": str(reply["id"])}, poll_after=POLL_AFTER)
 
@@ -121,10 +131,12 @@ class OpenAI:
         if any(part.get("type") == "refusal" for part in parts):
             raise moderated(self.name)
         text = "".join(part.get("text", "") for part in parts if part.get("type") == "output_text")
-        row = models.find(self.name, request.model, Capability.TEXT, date.min)  # it may have retired meanwhile
+        row = models.find(
+            self.name, request.model, Capability.TEXT, date.min
+        )  # it may have retired meanwhile
         usage = reply.get("usage") or {}
         cost = models.token_cost(row, usage.get("input_tokens"), usage.get("output_tokens"))
-        return Done(data=wire.structured(self.name, text, request), cost_usd=cost)
+        return Done(data=payloads.structured(self.name, text, request), cost_usd=cost)
 
 
 def verify_webhook(headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> str:
@@ -134,16 +146,22 @@ def verify_webhook(headers: Mapping[str, str], body: bytes, secret: str, now: da
 
 
 def _picture_body(row: ModelRow, request: Generation) -> dict[str, Any]:
-    body = {"model": row.path, **wire.picked(request.params, row.fields)}
+    body = {"model": row.path, **payloads.picked(request.params, row.fields)}
     pixels = row.max_pixels or 1536 * 1024
-    if size := wire.size(request.params, multiple=16, least=256, most=3840, max_pixels=pixels):
+    if size := payloads.size(request.params, multiple=16, least=256, most=3840, max_pixels=pixels):
         body["size"] = f"{size[0]}x{size[1]}"
-    return body | wire.options(request.params)
+    return body | payloads.options(request.params)
 
 
 def _text_body(row: ModelRow, request: Generation) -> dict[str, Any]:
-    body = wire.picked(request.params, row.fields)
-    body |= {"model": row.path, "background": True, "store": True}  # what runs in the background must be stored
+    body = payloads.picked(request.params, row.fields)
+    body |= {
+        "model": row.path,
+        "background": True,
+        "store": True,
+    }  # what runs in the background must be stored
     if schema := request.params.get("schema"):
-        body["text"] = {"format": {"type": "json_schema", "name": "result", "strict": True, "schema": schema}}
-    return body | wire.options(request.params)
+        body["text"] = {
+            "format": {"type": "json_schema", "name": "result", "strict": True, "schema": schema}
+        }
+    return body | payloads.options(request.params)

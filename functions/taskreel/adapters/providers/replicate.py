@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from taskreel.adapters.providers import models, wire
+from taskreel.adapters.providers import models, payloads
 from taskreel.adapters.providers.http import Http, failed, moderated, no_output
 from taskreel.adapters.providers.model_table import ModelRow
 from taskreel.adapters.providers.webhooks import Webhook, operation_id, verify_standard
@@ -24,7 +24,10 @@ INLINE_BYTES = 190_000  # 256 kB as base64
 #: Replicate stops the run itself after this long, so that what nobody asks about any more costs no more.
 CANCEL_AFTER = {Capability.VIDEO: "1800s"}
 #: The field for the picture to start from, where it is not `image`.
-PICTURE = {"black-forest-labs/flux-1.1-pro": "image_prompt", "black-forest-labs/flux-kontext-pro": "input_image"}
+PICTURE = {
+    "black-forest-labs/flux-1.1-pro": "image_prompt",
+    "black-forest-labs/flux-kontext-pro": "input_image",
+}
 OBJECTIONS = ("nsfw", "sensitive", "moderat", "safety", "content policy")
 
 
@@ -43,7 +46,11 @@ class Replicate:
     ) -> None:
         headers = {"authorization": f"Bearer {key}"}
         self._http = Http(
-            self.name, base_url=base_url, hosts=("api.replicate.com",), headers=headers, transport=transport
+            self.name,
+            base_url=base_url,
+            hosts=("api.replicate.com",),
+            headers=headers,
+            transport=transport,
         )
         self._webhook = webhook
 
@@ -56,14 +63,19 @@ class Replicate:
         row = models.requested(self.name, request)
         name, _, version = row.path.partition(":")
         path = "/v1/predictions" if version else f"/v1/models/{name}/predictions"
-        body: dict[str, Any] = ({"version": version} if version else {}) | {"input": _input(row, request)}
+        body: dict[str, Any] = ({"version": version} if version else {}) | {
+            "input": _input(row, request)
+        }
         if hook := self._webhook:  # Replicate takes no idempotency key; it names the unit here
             body |= {"webhook": hook.of(idempotency_key), "webhook_events_filter": ["completed"]}
         limit = {"cancel-after": CANCEL_AFTER.get(request.capability, "600s")}
         reply = await self._http.call("POST", path, creates=row.name, json=body, headers=limit)
         id_ = self._http.accepted(reply, "id", row.name)
         urls = reply.get("urls")
-        return Pending(operation={"id": id_, "urls": urls if isinstance(urls, dict) else {}}, poll_after=POLL_AFTER)
+        return Pending(
+            operation={"id": id_, "urls": urls if isinstance(urls, dict) else {}},
+            poll_after=POLL_AFTER,
+        )
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
         """How the prediction is now."""
@@ -76,7 +88,9 @@ class Replicate:
                 case "failed":
                     raise self._failure(str(reply.get("error") or ""))
                 case "canceled" | "aborted" as status:
-                    raise PermanentError(f"the prediction was {status} at replicate", code="provider_cancelled")
+                    raise PermanentError(
+                        f"the prediction was {status} at replicate", code="provider_cancelled"
+                    )
                 case _:
                     return Pending(operation=operation, poll_after=POLL_AFTER)
 
@@ -91,11 +105,15 @@ class Replicate:
 
     def _done(self, reply: Mapping[str, Any], request: Generation) -> Done:
         if reply.get("data_removed"):
-            raise PermanentError("replicate has removed the result, an hour after it was made", code="result_expired")
+            raise PermanentError(
+                "replicate has removed the result, an hour after it was made", code="result_expired"
+            )
         found = [*_strings(reply.get("output"))]
         if request.capability is Capability.TEXT and found:
-            return Done(data=wire.structured(self.name, "".join(found), request))
-        outputs = tuple(wire.linked(text) for text in found if text.startswith(("https://", "http://")))
+            return Done(data=payloads.structured(self.name, "".join(found), request))
+        outputs = tuple(
+            payloads.linked(text) for text in found if text.startswith(("https://", "http://"))
+        )
         if not outputs:
             raise no_output(self.name)
         return Done(outputs=outputs)
@@ -113,14 +131,14 @@ def verify_webhook(headers: Mapping[str, str], body: bytes, secret: str, now: da
 
 
 def _input(row: ModelRow, request: Generation) -> dict[str, Any]:
-    body = wire.picked(request.params, row.fields)
+    body = payloads.picked(request.params, row.fields)
     if body.get("output_format") == "jpeg":
         body["output_format"] = "jpg"
-    if row.ratios and (shape := wire.nearest_ratio(request.params, row.ratios)):
+    if row.ratios and (shape := payloads.nearest_ratio(request.params, row.ratios)):
         body["aspect_ratio"] = shape
     if request.inputs:
-        body[PICTURE.get(row.path, "image")] = wire.data_uri(request.inputs[0], INLINE_BYTES)
-    return body | wire.options(request.params)
+        body[PICTURE.get(row.path, "image")] = payloads.data_uri(request.inputs[0], INLINE_BYTES)
+    return body | payloads.options(request.params)
 
 
 def _strings(output: Any) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from taskreel.adapters.providers import models, wire
+from taskreel.adapters.providers import models, payloads
 from taskreel.adapters.providers.http import Http, failed, moderated, no_output, presentable
 from taskreel.adapters.providers.model_table import ModelRow
 from taskreel.domain.errors import PermanentError
@@ -37,7 +37,11 @@ class Runway:
     ) -> None:
         headers = {"authorization": f"Bearer {key}", "x-runway-version": VERSION}
         self._http = Http(
-            self.name, base_url=base_url, hosts=("api.dev.runwayml.com",), headers=headers, transport=transport
+            self.name,
+            base_url=base_url,
+            hosts=("api.dev.runwayml.com",),
+            headers=headers,
+            transport=transport,
         )
 
     def models(self) -> Sequence[Model]:
@@ -49,9 +53,11 @@ class Runway:
         del idempotency_key  # Runway takes none
         row = models.requested(self.name, request)
         path, body = _asked(row, request)
-        body = {"model": row.path, **body, **wire.options(request.params)}
+        body = {"model": row.path, **body, **payloads.options(request.params)}
         reply = await self._http.call("POST", f"/v1/{path}", creates=row.path, json=body)
-        return Pending(operation={"id": self._http.accepted(reply, "id", row.path)}, poll_after=POLL_AFTER)
+        return Pending(
+            operation={"id": self._http.accepted(reply, "id", row.path)}, poll_after=POLL_AFTER
+        )
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
         """How it is now; asking again after success gives fresh addresses of the results."""
@@ -64,10 +70,14 @@ class Runway:
                 case "FAILED":
                     raise self._failure(reply)
                 case "CANCELLED":
-                    raise PermanentError("the task was cancelled at runway", code="provider_cancelled")
+                    raise PermanentError(
+                        "the task was cancelled at runway", code="provider_cancelled"
+                    )
                 case _:
                     return Pending(
-                        operation=operation, poll_after=POLL_AFTER, progress=wire.fraction(reply.get("progress"))
+                        operation=operation,
+                        poll_after=POLL_AFTER,
+                        progress=payloads.fraction(reply.get("progress")),
                     )
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
@@ -79,11 +89,13 @@ class Runway:
         await self._http.close()
 
     def _done(self, reply: Mapping[str, Any]) -> Done:
-        outputs = tuple(wire.linked(url) for url in reply.get("output") or ())
+        outputs = tuple(payloads.linked(url) for url in reply.get("output") or ())
         if not outputs:
             raise no_output(self.name)
         credits_ = (reply.get("cost") or {}).get("credits")
-        return Done(outputs=outputs, cost_usd=credits_ / 100 if isinstance(credits_, int | float) else None)
+        return Done(
+            outputs=outputs, cost_usd=credits_ / 100 if isinstance(credits_, int | float) else None
+        )
 
     def _failure(self, reply: Mapping[str, Any]) -> Exception:
         code = str(reply.get("failureCode") or "")
@@ -91,7 +103,9 @@ class Runway:
             return moderated(self.name, failure=code)
         if code.startswith("ASSET"):
             said = presentable(str(reply.get("failure") or "no reason given"))
-            return PermanentError(f"runway cannot use the given file: {said}", code="provider_rejected", failure=code)
+            return PermanentError(
+                f"runway cannot use the given file: {said}", code="provider_rejected", failure=code
+            )
         return failed(self.name, reply.get("failure"), failure=code)
 
 
@@ -101,21 +115,24 @@ def _asked(row: ModelRow, request: Generation) -> tuple[str, dict[str, Any]]:
         case Capability.VIDEO:
             return _video(row, request)
         case Capability.UPSCALE:
-            scale = wire.nearest(request.params.get("scale"), row.scales)
+            scale = payloads.nearest(request.params.get("scale"), row.scales)
             body = {"imageUri": _uri(request, 0)}
             return "image_upscale", body | ({"scaleFactor": scale} if scale else {})
         case Capability.SPEECH:
             voice = {"type": "runway-preset", "presetId": request.params.get("voice") or "Maya"}
-            return "text_to_speech", wire.picked(request.params, row.fields) | {"voice": voice}
+            return "text_to_speech", payloads.picked(request.params, row.fields) | {"voice": voice}
         case _:
-            body = wire.picked(request.params, row.fields) | _ratio(row, request)
-            tags = [{"uri": _uri(request, n), "tag": f"image{n + 1}"} for n in range(len(request.inputs))]
+            body = payloads.picked(request.params, row.fields) | _ratio(row, request)
+            tags = [
+                {"uri": _uri(request, n), "tag": f"image{n + 1}"}
+                for n in range(len(request.inputs))
+            ]
             return "text_to_image", body | ({"referenceImages": tags} if tags else {})
 
 
 def _video(row: ModelRow, request: Generation) -> tuple[str, dict[str, Any]]:
-    body = wire.picked(request.params, row.fields) | _ratio(row, request)
-    body["duration"] = wire.nearest(request.params.get("duration") or 5, row.durations)
+    body = payloads.picked(request.params, row.fields) | _ratio(row, request)
+    body["duration"] = payloads.nearest(request.params.get("duration") or 5, row.durations)
     if not request.inputs:
         return "text_to_video", body
     frames = [{"uri": _uri(request, n), "position": place} for n, place in _places(request)]
@@ -128,8 +145,8 @@ def _places(request: Generation) -> list[tuple[int, str]]:
 
 
 def _ratio(row: ModelRow, request: Generation) -> dict[str, Any]:
-    return {"ratio": wire.nearest_ratio(request.params, row.ratios) or row.ratios[0]}
+    return {"ratio": payloads.nearest_ratio(request.params, row.ratios) or row.ratios[0]}
 
 
 def _uri(request: Generation, index: int) -> str:
-    return wire.data_uri(request.inputs[index], INLINE_BYTES)
+    return payloads.data_uri(request.inputs[index], INLINE_BYTES)

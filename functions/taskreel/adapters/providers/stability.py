@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from taskreel.adapters.providers import models, wire
+from taskreel.adapters.providers import models, payloads
 from taskreel.adapters.providers.http import Http, moderated, no_output
 from taskreel.adapters.providers.model_table import ModelRow
 from taskreel.ports import Capability, Done, Generation, Model, Pending
@@ -69,7 +69,9 @@ class Stability:
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
         """How the creative upscale is now; its result is kept for a day."""
-        answer = await self._http.send("GET", f"/v2beta/results/{operation['id']}", headers={"accept": "*/*"})
+        answer = await self._http.send(
+            "GET", f"/v2beta/results/{operation['id']}", headers={"accept": "*/*"}
+        )
         if answer.status_code == 202:
             return Pending(operation=operation, poll_after=POLL_AFTER)
         return await self._done(request, answer, operation.get("usd"))
@@ -88,27 +90,29 @@ class Stability:
         content_type = answer.headers.get("content-type", "")
         if not answer.content or not content_type.startswith("image/"):
             raise no_output(self.name)
-        return Done(outputs=(await wire.kept(request, answer.content),), cost_usd=usd)
+        return Done(outputs=(await payloads.kept(request, answer.content),), cost_usd=usd)
 
 
 def _fields(row: ModelRow, request: Generation) -> dict[str, str]:
-    fields = wire.picked(request.params, row.fields)
+    fields = payloads.picked(request.params, row.fields)
     if row.path != "upscale/fast":
-        fields |= {name: value or 1 for name, value in wire.seed(request.params, MOST_SEED).items()}  # 0 is none
+        fields |= {
+            name: value or 1 for name, value in payloads.seed(request.params, MOST_SEED).items()
+        }  # 0 is none
     if row.variant:
         fields["model"] = row.variant
     if row.path == "generate/sd3" and request.inputs:
         fields |= {"mode": "image-to-image", "strength": 0.7}
     elif row.path == "generate/ultra" and request.inputs:
         fields["strength"] = 0.7
-    elif ratio := wire.nearest_ratio(request.params, row.ratios) if row.ratios else None:
+    elif ratio := payloads.nearest_ratio(request.params, row.ratios) if row.ratios else None:
         fields["aspect_ratio"] = ratio
     if request.capability is Capability.UPSCALE and row.path != "upscale/fast":
         fields.setdefault("prompt", NEUTRAL_PROMPT)
-    return {name: str(value) for name, value in (fields | wire.options(request.params)).items()}
+    return {name: str(value) for name, value in (fields | payloads.options(request.params)).items()}
 
 
 def _files(request: Generation) -> dict[str, Any]:
     if not request.inputs:
         return {"none": ""}  # makes httpx send multipart although there is no file
-    return {"image": wire.part(request.inputs[0])}
+    return {"image": payloads.part(request.inputs[0])}

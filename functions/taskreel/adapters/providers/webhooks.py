@@ -73,7 +73,9 @@ def operation_id(body: bytes, *fields: str) -> str:
 def verify_standard(headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> None:
     """Standard Webhooks (standardwebhooks.com): HMAC-SHA256 over `{id}.{timestamp}.{body}`, several allowed."""
     check_time(header(headers, "webhook-timestamp"), now)
-    signed = f"{header(headers, 'webhook-id')}.{header(headers, 'webhook-timestamp')}.".encode() + body
+    signed = (
+        f"{header(headers, 'webhook-id')}.{header(headers, 'webhook-timestamp')}.".encode() + body
+    )
     try:
         key = base64.b64decode(secret.removeprefix("whsec_"))
     except (binascii.Error, ValueError) as error:

@@ -27,7 +27,10 @@ def shifted(mask: Field, dx: int, dy: int) -> Field:
     moved = np.zeros_like(mask)
     height, width = mask.shape
     rows, columns = slice(max(dy, 0), height + min(dy, 0)), slice(max(dx, 0), width + min(dx, 0))
-    from_rows, from_columns = slice(max(-dy, 0), height - max(dy, 0)), slice(max(-dx, 0), width - max(dx, 0))
+    from_rows, from_columns = (
+        slice(max(-dy, 0), height - max(dy, 0)),
+        slice(max(-dx, 0), width - max(dx, 0)),
+    )
     moved[rows, columns] = mask[from_rows, from_columns]
     return moved
 
@@ -54,7 +57,9 @@ def rocks(scene: Scene, left: float, right: float, peak: Point, foot: float, par
     """A crag rising from `foot` to a flat `peak` between two columns, its facets lit."""
     canvas, rng = scene.canvas, scene.chance(part)
     x = np.linspace(left, right, 90)
-    share = np.where(x < peak[0], (x - left) / max(peak[0] - left, 1), (right - x) / max(right - peak[0], 1))
+    share = np.where(
+        x < peak[0], (x - left) / max(peak[0] - left, 1), (right - x) / max(right - peak[0], 1)
+    )
     rough = line(rng, 90, cells=7, octaves=4, gain=0.55)
     rise = foot - peak[1]
     steep = np.clip(share * 1.25, 0, 1)
@@ -62,12 +67,17 @@ def rocks(scene: Scene, left: float, right: float, peak: Point, foot: float, par
     bottom = foot + rise * (0.1 + 0.22 * steep**0.5 + 0.16 * line(rng, 90, cells=9, octaves=5))
     stencil = canvas.stencil(left, float(top.min()) - 4, right, float(bottom.max()) + 2)
     stencil.polygon(
-        [(float(a), float(b)) for a, b in [*zip(x, top, strict=True), *zip(x[::-1], bottom[::-1], strict=True)]]
+        [
+            (float(a), float(b))
+            for a, b in [*zip(x, top, strict=True), *zip(x[::-1], bottom[::-1], strict=True)]
+        ]
     )
     u = canvas.x[:, stencil.left : stencil.left + stencil.width] / scene.unit
     v = canvas.y[stencil.top : stencil.top + stencil.height] / scene.unit
     side = np.sign(scene.lamp[0] - peak[0]) or 1.0
-    facets = np.clip((_facets(scene, u, v) - _facets(scene, u + 0.02 * side, v - 0.012)) * 2.6 + 0.22, -0.2, 1)
+    facets = np.clip(
+        (_facets(scene, u, v) - _facets(scene, u + 0.02 * side, v - 0.012)) * 2.6 + 0.22, -0.2, 1
+    )
     dark = mix(scene.palette.land, scene.palette.haze, 0.1)
     bright = mix(dark, mix(scene.palette.haze, scene.palette.light, 0.4), 0.55)
     tones = dark[:, None, None] + (bright - dark)[:, None, None] * facets
@@ -92,4 +102,6 @@ def _foot(scene: Scene, stencil: Stencil, x: Field, bottom: Field) -> None:
 def _facets(scene: Scene, u: Field, v: Field) -> Field:
     """Blocky light and shade of rock, 0…1."""
     broad = sample(scene.dice.clouds, u * 0.9, v * 1.3 + u * 0.3)
-    return np.asarray(0.6 * sample(scene.dice.grain, u * 0.55 + broad * 0.1, v * 0.8) + 0.4 * broad, np.float32)
+    return np.asarray(
+        0.6 * sample(scene.dice.grain, u * 0.55 + broad * 0.1, v * 0.8) + 0.4 * broad, np.float32
+    )

@@ -54,7 +54,9 @@ class Canvas:
         if left >= right or top >= bottom:
             return
         squared = (self.x[:, left:right] - at[0]) ** 2 + (self.y[top:bottom] - at[1]) ** 2
-        self.light(np.exp(squared / (-2 * (radius * 0.8) ** 2)) * strength, colour, top=top, left=left)
+        self.light(
+            np.exp(squared / (-2 * (radius * 0.8) ** 2)) * strength, colour, top=top, left=left
+        )
 
     def halo(self, at: Point, radius: float, colour: Colour, strength: float) -> None:
         """A soft round veil of a colour: brightens towards it, never past it."""
@@ -63,7 +65,10 @@ class Canvas:
 
     def stencil(self, left: float, top: float, right: float, bottom: float) -> Stencil:
         """An empty stencil for a part of the canvas, clipped to it; never smaller than a pixel."""
-        x0, y0 = (min(max(int(value), 0), size - 1) for value, size in ((left, self.width), (top, self.height)))
+        x0, y0 = (
+            min(max(int(value), 0), size - 1)
+            for value, size in ((left, self.width), (top, self.height))
+        )
         x1 = min(max(int(np.ceil(right)), x0 + 1), self.width)
         y1 = min(max(int(np.ceil(bottom)), y0 + 1), self.height)
         return Stencil(x0, y0, x1 - x0, y1 - y0)
@@ -113,7 +118,9 @@ class Stencil:
     def ellipse(self, centre: Point, rx: float, ry: float, value: float = 1.0) -> None:
         """A filled ellipse."""
         (x, y), k = self._scaled(centre), OVERSAMPLE
-        self._draw.ellipse((x - rx * k, y - ry * k, x + rx * k, y + ry * k), fill=round(value * 255))
+        self._draw.ellipse(
+            (x - rx * k, y - ry * k, x + rx * k, y + ry * k), fill=round(value * 255)
+        )
 
     def box(self, left: float, top: float, right: float, bottom: float, value: float = 1.0) -> None:
         """A filled rectangle."""
@@ -123,7 +130,9 @@ class Stencil:
         """A line through the points, at least a hair thick."""
         width = max(1, round(thickness * OVERSAMPLE))
         scaled = [self._scaled(point) for point in points]
-        self._draw.line(scaled, fill=round(value * 255), width=width, joint="curve" if width > 2 else None)
+        self._draw.line(
+            scaled, fill=round(value * 255), width=width, joint="curve" if width > 2 else None
+        )
 
     def mask(self, blur: float = 0) -> Field:
         """The shapes as a mask of the stencil's size, 0…1."""
@@ -141,7 +150,9 @@ def rounded(points: Sequence[Point], times: int = 3) -> list[Point]:
     outline = np.array(points, np.float64)
     for _ in range(times):
         following = np.roll(outline, -1, axis=0)
-        outline = np.stack([0.75 * outline + 0.25 * following, 0.25 * outline + 0.75 * following], 1).reshape(-1, 2)
+        outline = np.stack(
+            [0.75 * outline + 0.25 * following, 0.25 * outline + 0.75 * following], 1
+        ).reshape(-1, 2)
     return [(float(x), float(y)) for x, y in outline]
 
 
@@ -149,12 +160,16 @@ def soften(field: Field, radius: float) -> Field:
     """The field blurred; wide blurs are made on a reduced copy."""
     height, width = field.shape
     step = max(1, int(radius / 2))
-    small = Image.fromarray(field).resize((max(1, width // step), max(1, height // step)), Image.Resampling.BOX)
+    small = Image.fromarray(field).resize(
+        (max(1, width // step), max(1, height // step)), Image.Resampling.BOX
+    )
     data = np.asarray(small, np.float32)
     top = max(float(data.max()), 1e-6)
     image = Image.fromarray(np.clip(data / top * 255, 0, 255).astype(np.uint8))
     blurred = image.filter(ImageFilter.GaussianBlur(radius / step))
-    back = np.asarray(blurred.convert("F").resize((width, height), Image.Resampling.BILINEAR), np.float32)
+    back = np.asarray(
+        blurred.convert("F").resize((width, height), Image.Resampling.BILINEAR), np.float32
+    )
     return back * (top / 255)
 
 

@@ -52,7 +52,10 @@ def _tower(scene: Scene, block: Block, rng: np.random.Generator) -> None:
     match int(rng.integers(0, 5)):
         case 0:
             body.box(left + width * 0.2, top - height * 0.06, right - width * 0.2, top + 1)
-            body.line([(left + width / 2, top), (left + width / 2, top - height * 0.22)], scene.unit * 0.0025)
+            body.line(
+                [(left + width / 2, top), (left + width / 2, top - height * 0.22)],
+                scene.unit * 0.0025,
+            )
         case 1:
             body.polygon([(left, top), (right, top), (left + width / 2, top - width * 0.55)])
         case 2:
@@ -83,11 +86,15 @@ def _windows(scene: Scene, block: Block, rng: np.random.Generator) -> None:
         x, y = left + (column + 0.8) * pitch, top + (row + 0.9) * pitch * 1.25
         stencil.box(x, y, x + pitch * 0.55, y + pitch * 0.7, rng.uniform(0.35, 1))
     colour = _window_colour(scene, rng)
-    scene.canvas.cut(stencil, mix(scene.palette.haze, colour, 0.35 + 0.65 * near) * (1.15 if night else 0.95))
+    scene.canvas.cut(
+        stencil, mix(scene.palette.haze, colour, 0.35 + 0.65 * near) * (1.15 if night else 0.95)
+    )
 
 
 def _window_colour(scene: Scene, rng: np.random.Generator) -> Colour:
-    return rgb(str(rng.choice(SIGNS if scene.plan.mood == "neon" and rng.random() < 0.5 else WINDOWS)))
+    return rgb(
+        str(rng.choice(SIGNS if scene.plan.mood == "neon" and rng.random() < 0.5 else WINDOWS))
+    )
 
 
 def _sign(scene: Scene, block: Block, rng: np.random.Generator) -> None:
@@ -107,5 +114,11 @@ def _sign(scene: Scene, block: Block, rng: np.random.Generator) -> None:
 
 def _street_haze(scene: Scene, street: float, near: float) -> None:
     canvas = scene.canvas
-    glow = np.exp(-(np.clip(street - canvas.y, 0, None) / (0.11 * scene.unit))) * 0.5 * (1 - near * 0.8)
-    canvas.paint(np.broadcast_to(glow, (canvas.height, canvas.width)).astype(np.float32), scene.palette.haze)
+    glow = (
+        np.exp(-(np.clip(street - canvas.y, 0, None) / (0.11 * scene.unit)))
+        * 0.5
+        * (1 - near * 0.8)
+    )
+    canvas.paint(
+        np.broadcast_to(glow, (canvas.height, canvas.width)).astype(np.float32), scene.palette.haze
+    )

@@ -27,29 +27,41 @@ def _nebula(scene: Scene) -> None:
     r = sample(texture, x * 0.33 + 0.22 * q + 0.4, y * 0.33 + 0.3 * q + 0.1)
     dust = sample(texture, x * 0.5 + 0.35 * r, y * 0.5 + 0.25 * q)
     slope = rng.uniform(-0.9, 0.9)
-    across = (y - 0.5 * canvas.height / canvas.unit - slope * (x - 0.5 * canvas.width / canvas.unit)) / np.hypot(
-        1, slope
-    )
+    across = (
+        y - 0.5 * canvas.height / canvas.unit - slope * (x - 0.5 * canvas.width / canvas.unit)
+    ) / np.hypot(1, slope)
     band = np.exp(-((across / 0.33) ** 2))
     glow = resize(
-        np.clip((0.25 + 0.75 * band) * ramp(r, 0.25, 0.95), 0, 1).astype(np.float32), canvas.width, canvas.height
+        np.clip((0.25 + 0.75 * band) * ramp(r, 0.25, 0.95), 0, 1).astype(np.float32),
+        canvas.width,
+        canvas.height,
     )
     lanes = resize(ramp(dust, 0.35, 0.85), canvas.width, canvas.height)
     stops = invented(rng)
     stops[0] = scene.palette.sky[0]
     hue = resize(spread(q + 0.6 * r), canvas.width, canvas.height)
     canvas.rgb[:] += blend_stops(stops, 0.3 + 0.45 * hue) * glow * (0.25 + 0.75 * lanes)
-    core = resize((band**3 * ramp(dust * r, 0.3, 0.75)).astype(np.float32), canvas.width, canvas.height)
+    core = resize(
+        (band**3 * ramp(dust * r, 0.3, 0.75)).astype(np.float32), canvas.width, canvas.height
+    )
     canvas.light(core * 0.5, mix(stops[3], rgb("ffffff"), 0.5))
 
 
 def _starfield(scene: Scene) -> None:
     canvas, rng = scene.canvas, scene.chance("stars")
     count = int(2600 * canvas.width * canvas.height / canvas.unit**2)
-    x, y, power = rng.random(count) * canvas.width, rng.random(count) * canvas.height, rng.random(count) ** 6
+    x, y, power = (
+        rng.random(count) * canvas.width,
+        rng.random(count) * canvas.height,
+        rng.random(count) ** 6,
+    )
     warmth = rng.random(count)
-    tint = np.stack([0.75 + 0.25 * warmth, np.full(count, 0.88), 1.0 - 0.3 * warmth]).astype(np.float32)
-    canvas.rgb[:, y.astype(int), x.astype(int)] += tint * (0.1 + 0.9 * power) * min(1.0, canvas.unit / 400)
+    tint = np.stack([0.75 + 0.25 * warmth, np.full(count, 0.88), 1.0 - 0.3 * warmth]).astype(
+        np.float32
+    )
+    canvas.rgb[:, y.astype(int), x.astype(int)] += (
+        tint * (0.1 + 0.9 * power) * min(1.0, canvas.unit / 400)
+    )
     for i in np.flatnonzero(power > 0.6)[:90]:
         size = scene.unit * 0.0028 * power[i]
         canvas.glow((x[i], y[i]), size * 3.5, tint[:, i], 0.25)
@@ -70,21 +82,28 @@ def _planets(scene: Scene) -> None:
     if rings:
         _ring(scene, centre, radius, tilt, back=False)
     moon = (canvas.width * (0.78 if left else 0.2), canvas.height * rng.uniform(0.16, 0.3))
-    _planet(scene, moon, radius * 0.22, light, np.stack([rgb("2a2a30"), rgb("8d8a88"), rgb("d9d5cc")]))
+    _planet(
+        scene, moon, radius * 0.22, light, np.stack([rgb("2a2a30"), rgb("8d8a88"), rgb("d9d5cc")])
+    )
 
 
 def _planet(scene: Scene, centre: Point, radius: float, light: Point, stops: Field) -> None:
     canvas = scene.canvas
     canvas.glow(centre, radius * 0.62, mix(stops[-2], rgb("ffffff"), 0.3), 0.28)
     disc = canvas.stencil(
-        centre[0] - radius - 2, centre[1] - radius - 2, centre[0] + radius + 2, centre[1] + radius + 2
+        centre[0] - radius - 2,
+        centre[1] - radius - 2,
+        centre[0] + radius + 2,
+        centre[1] + radius + 2,
     )
     disc.ellipse(centre, radius, radius)
     u = (canvas.x[:, disc.left : disc.left + disc.width] - centre[0]) / radius
     v = (canvas.y[disc.top : disc.top + disc.height] - centre[1]) / radius
     depth = np.sqrt(np.clip(1 - u * u - v * v, 0, 1))
     swirl = sample(scene.dice.clouds, u * 0.14 + 0.3, v * 0.3 + 0.2)
-    bands = sample(scene.dice.clouds, u * 0.03 + swirl * 0.12, v * 0.55 + swirl * 0.1 + u * u * 0.05)
+    bands = sample(
+        scene.dice.clouds, u * 0.03 + swirl * 0.12, v * 0.55 + swirl * 0.1 + u * u * 0.05
+    )
     day = ramp(u * light[0] + v * light[1] + depth * 0.55, -0.12, 0.95)
     rim = np.clip(1 - depth, 0, 1) ** 3 * day
     colour = blend_stops(stops, 0.25 + 0.65 * bands) * (0.02 + 1.05 * day)
@@ -95,7 +114,11 @@ def _planet(scene: Scene, centre: Point, radius: float, light: Point, stops: Fie
 def _ring(scene: Scene, centre: Point, radius: float, tilt: float, *, back: bool) -> None:
     canvas = scene.canvas
     reach = radius * 2.25
-    top, bottom = (centre[1] - reach * tilt - 2, centre[1]) if back else (centre[1], centre[1] + reach * tilt + 2)
+    top, bottom = (
+        (centre[1] - reach * tilt - 2, centre[1])
+        if back
+        else (centre[1], centre[1] + reach * tilt + 2)
+    )
     part = canvas.stencil(centre[0] - reach, top, centre[0] + reach, bottom)
     u = (canvas.x[:, part.left : part.left + part.width] - centre[0]) / radius
     v = (canvas.y[part.top : part.top + part.height] - centre[1]) / (radius * tilt)
@@ -103,7 +126,9 @@ def _ring(scene: Scene, centre: Point, radius: float, tilt: float, *, back: bool
     grooves = sample(scene.dice.grain, away * 0.7, np.zeros_like(away))
     mask = ramp(away, 1.28, 1.34) * (1 - ramp(away, 2.1, 2.22)) * (0.25 + 0.75 * grooves)
     mask *= 1 - 0.85 * np.exp(-(((away - 1.78) / 0.035) ** 2))
-    canvas.paint(np.clip(mask * 0.85, 0, 1).astype(np.float32), rgb("e9d8b8"), top=part.top, left=part.left)
+    canvas.paint(
+        np.clip(mask * 0.85, 0, 1).astype(np.float32), rgb("e9d8b8"), top=part.top, left=part.left
+    )
 
 
 def paint_underwater(scene: Scene) -> None:
@@ -135,7 +160,9 @@ def _seabed(scene: Scene) -> None:
             - canvas.unit * 0.05 * line(rng, canvas.width, cells=2, octaves=4)
         )
         colour = mix(scene.palette.haze, scene.palette.land, 0.35 + 0.6 * near)
-        plants = canvas.stencil(0, float(top.min()) - canvas.unit * 0.35, canvas.width, canvas.height)
+        plants = canvas.stencil(
+            0, float(top.min()) - canvas.unit * 0.35, canvas.width, canvas.height
+        )
         for x in rng.random(int(12 * canvas.width / canvas.unit)) * canvas.width:
             _plant(
                 plants,
@@ -170,23 +197,37 @@ def _corals(scene: Scene, top: Field, rng: np.random.Generator) -> None:
         x = rng.uniform(0.04, 0.96) * canvas.width
         foot = (x, float(top[int(x)]) + canvas.unit * 0.02)
         size = canvas.unit * rng.uniform(0.05, 0.1)
-        part = canvas.stencil(x - size * 1.4, foot[1] - size * 1.6, x + size * 1.4, foot[1] + size * 0.2)
+        part = canvas.stencil(
+            x - size * 1.4, foot[1] - size * 1.6, x + size * 1.4, foot[1] + size * 0.2
+        )
         _branch(part, foot, -np.pi / 2, size * 0.5, rng, 5)
         canvas.cut(part, mix(rgb(colour), scene.palette.haze, 0.25))
 
 
-def _branch(part: Stencil, at: Point, angle: float, length: float, rng: np.random.Generator, depth: int) -> None:
+def _branch(
+    part: Stencil, at: Point, angle: float, length: float, rng: np.random.Generator, depth: int
+) -> None:
     end = (at[0] + length * float(np.cos(angle)), at[1] + length * float(np.sin(angle)))
     part.line([at, end], length * 0.3)
     if depth > 0:
         for turn in (-0.5, 0.45):
-            _branch(part, end, angle + turn * rng.uniform(0.5, 1.3), length * rng.uniform(0.66, 0.84), rng, depth - 1)
+            _branch(
+                part,
+                end,
+                angle + turn * rng.uniform(0.5, 1.3),
+                length * rng.uniform(0.66, 0.84),
+                rng,
+                depth - 1,
+            )
 
 
 def _bubbles(canvas: Canvas, rng: np.random.Generator) -> None:
     for _ in range(26):
         x = canvas.width * rng.choice([0.18, 0.46, 0.8]) + rng.normal(0, 0.03) * canvas.unit
-        at, r = (float(x), canvas.height * rng.uniform(0.1, 0.9)), canvas.unit * rng.uniform(0.002, 0.008)
+        at, r = (
+            (float(x), canvas.height * rng.uniform(0.1, 0.9)),
+            canvas.unit * rng.uniform(0.002, 0.008),
+        )
         u = (canvas.x - at[0]) / r
         v = (canvas.y - at[1]) / r
         left, right = max(int(at[0] - r * 1.5), 0), int(at[0] + r * 1.5) + 1

@@ -54,7 +54,15 @@ def _person(shape: Stencil, x: float, foot: float, h: float) -> None:
         ]
     )
     shape.curve(
-        [at(0.1, 0.74), at(0.17, 0.72), at(0.27, 0.5), at(0.32, 0.44), at(0.28, 0.42), at(0.2, 0.5), at(0.1, 0.6)]
+        [
+            at(0.1, 0.74),
+            at(0.17, 0.72),
+            at(0.27, 0.5),
+            at(0.32, 0.44),
+            at(0.28, 0.42),
+            at(0.2, 0.5),
+            at(0.1, 0.6),
+        ]
     )
     for side in (-1, 1):
         shape.curve(
@@ -97,7 +105,9 @@ def paint_cat(scene: Scene) -> None:
     for side in (-1, 1):
         shape.polygon([at(side * 0.175, 0.78), at(side * 0.175, 1.0), at(side * 0.04, 0.89)])
         shape.ellipse(at(side * 0.1, 0.01), h * 0.085, h * 0.035)
-    tail = [at(0.24 + 0.26 * float(np.sin(t * 2.4)), 0.05 + 0.42 * t) for t in np.linspace(0, 1, 16)]
+    tail = [
+        at(0.24 + 0.26 * float(np.sin(t * 2.4)), 0.05 + 0.42 * t) for t in np.linspace(0, 1, 16)
+    ]
     for i in range(15):
         shape.line(tail[i : i + 2], h * 0.075 * (1 - i / 40))
         shape.ellipse(tail[i], h * 0.037 * (1 - i / 40), h * 0.037 * (1 - i / 40))
@@ -108,7 +118,9 @@ def paint_cat(scene: Scene) -> None:
 
 def _eyes(scene: Scene, eyes: list[Point], size: float, colour: str) -> None:
     for eye in eyes:
-        iris = scene.canvas.stencil(eye[0] - size * 2, eye[1] - size * 2, eye[0] + size * 2, eye[1] + size * 2)
+        iris = scene.canvas.stencil(
+            eye[0] - size * 2, eye[1] - size * 2, eye[0] + size * 2, eye[1] + size * 2
+        )
         iris.ellipse(eye, size, size * 0.8)
         scene.canvas.cut(iris, rgb(colour) * 1.1)
         pupil = scene.canvas.stencil(eye[0] - size, eye[1] - size, eye[0] + size, eye[1] + size)
@@ -144,26 +156,65 @@ def paint_fox(scene: Scene) -> None:
     part(dark, leg(0.3, 0.03), leg(-0.28, 0.04))
     part(
         fur,
-        [(-0.36, 0.5), (-0.6, 0.5), (-0.95, 0.3), (-1.12, 0.2), (-0.95, 0.13), (-0.66, 0.22), (-0.36, 0.4)],
+        [
+            (-0.36, 0.5),
+            (-0.6, 0.5),
+            (-0.95, 0.3),
+            (-1.12, 0.2),
+            (-0.95, 0.13),
+            (-0.66, 0.22),
+            (-0.36, 0.4),
+        ],
         rim=0.6,
     )
     part(white, [(-0.93, 0.3), (-1.2, 0.2), (-0.93, 0.13), (-0.98, 0.21)])
-    body = [(-0.42, 0.52), (-0.1, 0.56), (0.2, 0.6), (0.36, 0.58), (0.4, 0.44), (0.28, 0.3), (0, 0.32), (-0.34, 0.3)]
-    part(fur, body, [(0.18, 0.5), (0.24, 0.66), (0.4, 0.78), (0.52, 0.66), (0.42, 0.5), (0.34, 0.4)], rim=0.7)
+    body = [
+        (-0.42, 0.52),
+        (-0.1, 0.56),
+        (0.2, 0.6),
+        (0.36, 0.58),
+        (0.4, 0.44),
+        (0.28, 0.3),
+        (0, 0.32),
+        (-0.34, 0.3),
+    ]
+    part(
+        fur,
+        body,
+        [(0.18, 0.5), (0.24, 0.66), (0.4, 0.78), (0.52, 0.66), (0.42, 0.5), (0.34, 0.4)],
+        rim=0.7,
+    )
     part(dark, leg(0.2, -0.02), leg(-0.36, -0.03), rim=0.3)
     part(fur, [(-0.46, 0.44), (-0.3, 0.5), (-0.22, 0.34), (-0.32, 0.2), (-0.42, 0.24)])
     part(white, [(0.3, 0.44), (0.38, 0.62), (0.46, 0.64), (0.44, 0.52), (0.37, 0.36)])
     for back, tip in ((0.34, 0.36), (0.45, 0.49)):
-        part(dark, [(back - 0.05, 0.8), (tip - 0.02, 1.03), (tip + 0.02, 1.03), (back + 0.1, 0.82)], rim=0.5)
-    head = [(0.28, 0.74), (0.34, 0.86), (0.46, 0.88), (0.56, 0.8), (0.74, 0.7), (0.76, 0.66), (0.66, 0.63), (0.44, 0.6)]
+        part(
+            dark,
+            [(back - 0.05, 0.8), (tip - 0.02, 1.03), (tip + 0.02, 1.03), (back + 0.1, 0.82)],
+            rim=0.5,
+        )
+    head = [
+        (0.28, 0.74),
+        (0.34, 0.86),
+        (0.46, 0.88),
+        (0.56, 0.8),
+        (0.74, 0.7),
+        (0.76, 0.66),
+        (0.66, 0.63),
+        (0.44, 0.6),
+    ]
     part(fur, head, rim=0.7)
     part(white, [(0.38, 0.64), (0.52, 0.72), (0.7, 0.69), (0.72, 0.655), (0.64, 0.63), (0.46, 0.6)])
-    part(rgb("0a0808"), *[_dot(u, v, r) for u, v, r in ((0.755, 0.685, 0.024), (0.535, 0.765, 0.018))])
+    part(
+        rgb("0a0808"),
+        *[_dot(u, v, r) for u, v, r in ((0.755, 0.685, 0.024), (0.535, 0.765, 0.018))],
+    )
 
 
 def _dot(u: float, v: float, radius: float) -> list[Point]:
     return [
-        (u + radius * float(np.cos(turn)), v + radius * float(np.sin(turn))) for turn in np.linspace(0, 2 * np.pi, 12)
+        (u + radius * float(np.cos(turn)), v + radius * float(np.sin(turn)))
+        for turn in np.linspace(0, 2 * np.pi, 12)
     ]
 
 
@@ -190,7 +241,15 @@ def paint_wolf(scene: Scene) -> None:
     )
     shape.curve([at(0.02, 0.66), at(0.16, 0.88), at(0.28, 0.9), at(0.27, 0.66), at(0.2, 0.5)])
     shape.polygon(
-        [at(0.15, 0.86), at(0.24, 1.0), at(0.37, 1.17), at(0.41, 1.14), at(0.33, 0.98), at(0.36, 0.96), at(0.3, 0.84)]
+        [
+            at(0.15, 0.86),
+            at(0.24, 1.0),
+            at(0.37, 1.17),
+            at(0.41, 1.14),
+            at(0.33, 0.98),
+            at(0.36, 0.96),
+            at(0.3, 0.84),
+        ]
     )
     shape.polygon([at(0.17, 0.86), at(0.06, 0.97), at(0.2, 0.95)])
     for u, lean in ((0.16, 0.03), (0.07, -0.02), (-0.3, -0.06), (-0.38, 0.02)):
@@ -203,7 +262,16 @@ def paint_wolf(scene: Scene) -> None:
                 at(u + lean - 0.03, 0.0),
             ]
         )
-    shape.curve([at(-0.4, 0.54), at(-0.52, 0.5), at(-0.64, 0.26), at(-0.6, 0.2), at(-0.5, 0.32), at(-0.4, 0.4)])
+    shape.curve(
+        [
+            at(-0.4, 0.54),
+            at(-0.52, 0.5),
+            at(-0.64, 0.26),
+            at(-0.6, 0.2),
+            at(-0.5, 0.32),
+            at(-0.4, 0.4),
+        ]
+    )
     backlit(scene, shape, scene.tint("wolf", scene.palette.land * 0.7), rim=0.85)
 
 
@@ -233,7 +301,15 @@ def paint_whale(scene: Scene) -> None:
         ]
     )
     shape.curve(
-        [at(0.5, 0.06), at(0.7, 0.24), at(0.86, 0.28), at(0.72, 0.08), at(0.82, -0.06), at(0.66, -0.04), at(0.54, 0.0)]
+        [
+            at(0.5, 0.06),
+            at(0.7, 0.24),
+            at(0.86, 0.28),
+            at(0.72, 0.08),
+            at(0.82, -0.06),
+            at(0.66, -0.04),
+            at(0.54, 0.0),
+        ]
     )
     shape.curve([at(-0.2, -0.08), at(-0.1, -0.32), at(0.02, -0.36), at(-0.03, -0.14)])
     colour = mix(mix(scene.palette.land, scene.palette.haze, 0.35), rgb("28405a"), 0.4)
@@ -245,18 +321,35 @@ def paint_fish(scene: Scene) -> None:
     rng, unit = scene.chance("fish"), scene.unit
     hues = invented(rng)
     for _ in range(24):
-        x, y = scene.canvas.width * rng.uniform(0.05, 0.95), scene.canvas.height * rng.normal(0.5, 0.14)
+        x, y = (
+            scene.canvas.width * rng.uniform(0.05, 0.95),
+            scene.canvas.height * rng.normal(0.5, 0.14),
+        )
         h, turn = unit * rng.uniform(0.018, 0.05), -1 if rng.random() < 0.25 else 1
         shape = scene.canvas.stencil(x - h * 1.8, y - h, x + h * 1.8, y + h)
         shape.curve(
             [
                 (x + turn * u * h, y + v * h)
-                for u, v in ((1, 0), (0.4, -0.42), (-0.5, -0.26), (-0.95, 0), (-0.5, 0.26), (0.4, 0.42))
+                for u, v in (
+                    (1, 0),
+                    (0.4, -0.42),
+                    (-0.5, -0.26),
+                    (-0.95, 0),
+                    (-0.5, 0.26),
+                    (0.4, 0.42),
+                )
             ]
         )
-        shape.polygon([(x + turn * u * h, y + v * h) for u, v in ((-0.7, 0), (-1.45, -0.5), (-1.2, 0), (-1.45, 0.5))])
+        shape.polygon(
+            [
+                (x + turn * u * h, y + v * h)
+                for u, v in ((-0.7, 0), (-1.45, -0.5), (-1.2, 0), (-1.45, 0.5))
+            ]
+        )
         colour = mix(
-            scene.tint("fish", hues[int(rng.integers(2, 5))]), scene.palette.haze, float(rng.uniform(0.05, 0.5))
+            scene.tint("fish", hues[int(rng.integers(2, 5))]),
+            scene.palette.haze,
+            float(rng.uniform(0.05, 0.5)),
         )
         backlit(scene, shape, colour, rim=0.5)
 
@@ -267,7 +360,13 @@ def paint_robot(scene: Scene) -> None:
     h = scene.unit * 0.42
 
     def box(shape: Stencil, u0: float, v0: float, u1: float, v1: float) -> None:
-        shape.curve([(x + u * h, foot - v * h) for u, v in ((u0, v0), (u0, v1), (u1, v1), (u1, v0)) for _ in range(3)])
+        shape.curve(
+            [
+                (x + u * h, foot - v * h)
+                for u, v in ((u0, v0), (u0, v1), (u1, v1), (u1, v0))
+                for _ in range(3)
+            ]
+        )
 
     body = scene.canvas.stencil(x - h * 0.5, foot - h * 1.15, x + h * 0.5, foot + 2)
     for part in (
@@ -284,8 +383,14 @@ def paint_robot(scene: Scene) -> None:
     body.box(x - h * 0.05, foot - h * 0.76, x + h * 0.05, foot - h * 0.68)
     u = (scene.canvas.x[:, body.left : body.left + body.width] - x) / h
     v = scene.canvas.y[body.top : body.top + body.height] / h
-    metal = mix(scene.tint("robot", rgb("8d9aa8")), scene.palette.land, 0.55 if scene.palette.dark else 0.2)
-    sheen = 0.7 + 0.5 * ramp(u * np.sign(scene.lamp[0] - x), -0.3, 0.3) + 0.1 * sample(scene.dice.grain, u, v)
+    metal = mix(
+        scene.tint("robot", rgb("8d9aa8")), scene.palette.land, 0.55 if scene.palette.dark else 0.2
+    )
+    sheen = (
+        0.7
+        + 0.5 * ramp(u * np.sign(scene.lamp[0] - x), -0.3, 0.3)
+        + 0.1 * sample(scene.dice.grain, u, v)
+    )
     scene.canvas.paint(body.mask(), metal[:, None, None] * sheen, top=body.top, left=body.left)
     eye = rgb("6ff6ff")
     for side in (-0.075, 0.075):

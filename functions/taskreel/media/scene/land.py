@@ -19,7 +19,13 @@ def paint_mountains(scene: Scene, *, layers: int = 4, lift: float = 0.0) -> None
         near = (i + 1) / layers
         base = scene.horizon + scene.unit * (0.16 * near**1.5 - lift)
         height = scene.unit * rng.uniform(0.2, 0.3) * (1.05 - 0.5 * near)
-        peaks = line(rng, canvas.width, cells=1.6 + 1.6 * near + canvas.width / canvas.unit, octaves=9, gain=0.48)
+        peaks = line(
+            rng,
+            canvas.width,
+            cells=1.6 + 1.6 * near + canvas.width / canvas.unit,
+            octaves=9,
+            gain=0.48,
+        )
         top = base - height * (0.45 + 0.75 * peaks)
         _range(scene, top, near**1.2, snow=scene.plan.mood != "fire" and near < 0.95)
     scene.ground = top
@@ -55,7 +61,9 @@ def _relief(scene: Scene, x: Field, depth: Field, side: float) -> Field:
 
     def height(du: float, dv: float) -> Field:
         crest = 1 - np.abs(2 * sample(scene.dice.clouds, u + du, v + dv) - 1)
-        return np.asarray(crest + 0.4 * sample(scene.dice.grain, u * 0.8 + du, v * 0.9 + dv), np.float32)
+        return np.asarray(
+            crest + 0.4 * sample(scene.dice.grain, u * 0.8 + du, v * 0.9 + dv), np.float32
+        )
 
     return np.clip(0.5 + (height(0, 0) - height(0.012 * side, -0.006)) * 3.4, 0, 1)
 
@@ -99,8 +107,14 @@ def _rolling(scene: Scene, top: Field, near: float, land: Colour) -> None:
     first = min(max(int(top.min()) - 1, 0), canvas.height - 1)
     below = (canvas.y[first:] - top[None, :]) / scene.unit
     x = canvas.x / canvas.unit
-    blades = sample(scene.dice.grain, x * (1.2 - 0.5 * near), canvas.y[first:] / canvas.unit * (2.4 - near) + near)
-    slope = np.clip(-np.gradient(top) * np.sign(scene.lamp[0] - canvas.width / 2) * 2.5 + 0.5, 0, 1).astype(np.float32)
+    blades = sample(
+        scene.dice.grain,
+        x * (1.2 - 0.5 * near),
+        canvas.y[first:] / canvas.unit * (2.4 - near) + near,
+    )
+    slope = np.clip(
+        -np.gradient(top) * np.sign(scene.lamp[0] - canvas.width / 2) * 2.5 + 0.5, 0, 1
+    ).astype(np.float32)
     colour = palette.far(0.3 + 0.7 * near, land)
     bright = mix(colour, palette.light, 0.25 if palette.dark else 0.3)
     lit = np.clip(slope[None, :] * np.exp(-below * 4) + (blades - 0.5) * 0.75 * near, -0.4, 1)
@@ -112,7 +126,9 @@ def _rolling(scene: Scene, top: Field, near: float, land: Colour) -> None:
 def _far_trees(scene: Scene, top: Field, near: float, land: Colour) -> None:
     canvas, rng = scene.canvas, scene.chance(f"far trees {near:.2f}")
     size = scene.unit * 0.02 * (0.35 + near)
-    stencil = canvas.stencil(0, float(top.min()) - size * 4, canvas.width, float(top.max()) + size * 2)
+    stencil = canvas.stencil(
+        0, float(top.min()) - size * 4, canvas.width, float(top.max()) + size * 2
+    )
     for clump in rng.random(5):
         for offset in rng.normal(0, 0.05, 14):
             x = (clump + offset) * canvas.width
@@ -133,7 +149,14 @@ def paint_forest(scene: Scene, *, layers: int = 5) -> None:
         stencil = canvas.stencil(0, float(top.min()) - height * 1.6, canvas.width, canvas.height)
         columns = np.arange(canvas.width, dtype=np.float32)
         ground = [(float(x), float(top[int(x)])) for x in columns[:: max(1, canvas.width // 64)]]
-        stencil.polygon([(0, canvas.height), *ground, (canvas.width, float(top[-1])), (canvas.width, canvas.height)])
+        stencil.polygon(
+            [
+                (0, canvas.height),
+                *ground,
+                (canvas.width, float(top[-1])),
+                (canvas.width, canvas.height),
+            ]
+        )
         for x in np.arange(-height / 2, canvas.width + height / 2, height * 0.2):
             at = float(x + rng.normal(0, height * 0.1))
             foot = float(top[int(np.clip(at, 0, canvas.width - 1))]) + height * 0.06
@@ -147,10 +170,14 @@ def paint_forest(scene: Scene, *, layers: int = 5) -> None:
 def _ground_mist(scene: Scene, row: float, depth: float, strength: float) -> None:
     canvas = scene.canvas
     band = np.exp(-(((canvas.y - row) / depth) ** 2)) * strength
-    canvas.paint(np.broadcast_to(band, (canvas.height, canvas.width)).astype(np.float32), scene.palette.haze)
+    canvas.paint(
+        np.broadcast_to(band, (canvas.height, canvas.width)).astype(np.float32), scene.palette.haze
+    )
 
 
-def conifer(stencil: Stencil, x: float, foot: float, height: float, rng: np.random.Generator) -> None:
+def conifer(
+    stencil: Stencil, x: float, foot: float, height: float, rng: np.random.Generator
+) -> None:
     """A spruce: drooping tiers around a trunk, no two alike."""
     tiers = 7
     left, right = [(x, foot - height)], []
@@ -177,19 +204,30 @@ def paint_dunes(scene: Scene, *, layers: int = 5) -> None:
 def paint_shore(scene: Scene) -> None:
     """Dark sand and stones at the water's edge, for what stands in front."""
     canvas, rng = scene.canvas, scene.chance("shore")
-    top = canvas.height - scene.unit * (0.15 + 0.035 * line(rng, canvas.width, cells=1.6, octaves=3))
+    top = canvas.height - scene.unit * (
+        0.15 + 0.035 * line(rng, canvas.width, cells=1.6, octaves=3)
+    )
     wash = np.exp(-np.abs((canvas.y - top[None, :]) / (0.012 * scene.unit)))
     lace = sample(scene.dice.grain, canvas.x / scene.unit * 1.2, canvas.y / scene.unit * 2)
     sand = mix(mix(rgb("8a6f52"), scene.palette.land, 0.62), scene.palette.haze, 0.12)
     _rolling(scene, top, 1.0, sand)
-    canvas.paint(wash * ramp(lace, 0.2, 0.6) * 0.7, mix(scene.palette.haze, scene.palette.light, 0.5))
+    canvas.paint(
+        wash * ramp(lace, 0.2, 0.6) * 0.7, mix(scene.palette.haze, scene.palette.light, 0.5)
+    )
     scene.ground = top
 
 
 def _crests(rng: np.random.Generator, canvas: Canvas, cells: float) -> Field:
     """Asymmetric waves: a long rise and a short fall."""
-    x = np.linspace(0, cells * max(1.0, canvas.width / canvas.unit), canvas.width) + rng.random() * 3
-    bend = x + 0.22 * np.sin(x * 2.1 + rng.random() * 6) + 0.04 * line(rng, canvas.width, cells=3, octaves=3)
+    x = (
+        np.linspace(0, cells * max(1.0, canvas.width / canvas.unit), canvas.width)
+        + rng.random() * 3
+    )
+    bend = (
+        x
+        + 0.22 * np.sin(x * 2.1 + rng.random() * 6)
+        + 0.04 * line(rng, canvas.width, cells=3, octaves=3)
+    )
     phase = bend % 1
     rise = np.sin(np.clip(phase / 0.7, 0, 1) * np.pi / 2) ** 1.6
     fall = np.clip(np.cos(np.clip((phase - 0.7) / 0.3, 0, 1) * np.pi / 2), 0, 1) ** 1.3
@@ -203,7 +241,9 @@ def _dune(scene: Scene, top: Field, near: float) -> None:
     below = (canvas.y[first:] - top[None, :]) / scene.unit
     lamp_side = np.sign(scene.lamp[0] - canvas.width / 2) or 1.0
     x = canvas.x / canvas.unit
-    shift = np.clip((canvas.x - lamp_side * below * scene.unit * 0.9).astype(np.int32), 0, canvas.width - 1)
+    shift = np.clip(
+        (canvas.x - lamp_side * below * scene.unit * 0.9).astype(np.int32), 0, canvas.width - 1
+    )
     slope = (np.gradient(top) * lamp_side * -1.0).astype(np.float32)[shift]
     lit = 0.52 - 0.5 * np.tanh(slope * 5.5)
     phase = sample(scene.dice.clouds, x * 0.5, below * 1.2 + near) * 26 + below * (150 - 70 * near)

@@ -58,7 +58,9 @@ def _lantern(scene: Scene, lamp: Point) -> None:
     gallery.box(x - unit * 0.046, y + unit * 0.022, x + unit * 0.046, y + unit * 0.034)
     gallery.box(x - unit * 0.044, y + unit * 0.004, x + unit * 0.044, y + unit * 0.007)
     for post in np.linspace(-0.043, 0.043, 7):
-        gallery.line([(x + post * unit, y + unit * 0.005), (x + post * unit, y + unit * 0.024)], unit * 0.002)
+        gallery.line(
+            [(x + post * unit, y + unit * 0.005), (x + post * unit, y + unit * 0.024)], unit * 0.002
+        )
     gallery.curve(
         [
             (x - unit * 0.034, y - unit * 0.022),
@@ -92,7 +94,9 @@ def _beam(scene: Scene, lamp: Point, angle: float, strength: float) -> None:
     width = unit * 0.011 + along * 0.105
     cone = np.where(along > 0, np.exp(-((across / np.maximum(width, 1)) ** 2) * 1.7), 0)
     fade = np.exp(-along / (0.95 * unit)) * (0.62 + 0.38 * np.exp(-along / (0.12 * unit)))
-    mist = 0.55 + 0.7 * sample(scene.dice.clouds, canvas.x[:, ::2] / unit * 0.4, canvas.y[::2] / unit * 0.55)
+    mist = 0.55 + 0.7 * sample(
+        scene.dice.clouds, canvas.x[:, ::2] / unit * 0.4, canvas.y[::2] / unit * 0.55
+    )
     beam = (cone * fade * mist * strength).astype(np.float32)
     whole = np.repeat(np.repeat(beam, 2, 0), 2, 1)[: canvas.height, : canvas.width]
     canvas.light(whole, LAMP)
@@ -115,7 +119,9 @@ def _keepers_house(scene: Scene, x: float, foot: float) -> None:
     roof.box(x + unit * 0.015, foot - unit * 0.11, x + unit * 0.028, foot - unit * 0.08)
     backlit(scene, roof, mix(rgb("5a2622"), scene.palette.land, 0.5), rim=0.35)
     for shift in (-0.024, 0.02):
-        lit_window(scene, (x + shift * unit, foot - unit * 0.026), unit * 0.014, unit * 0.018, WINDOW)
+        lit_window(
+            scene, (x + shift * unit, foot - unit * 0.026), unit * 0.014, unit * 0.018, WINDOW
+        )
 
 
 def _breakers(scene: Scene, left: float, right: float, shore: float) -> None:
@@ -153,28 +159,57 @@ def paint_castle(scene: Scene) -> None:
     rocks(scene, x - unit * 0.38, x + unit * 0.38, (x, foot), foot + unit * 0.24, "castle rock")
     shape = canvas.stencil(x - unit * 0.3, foot - unit * 0.5, x + unit * 0.3, foot + unit * 0.06)
     shape.box(x - unit * 0.17, foot - unit * 0.1, x + unit * 0.17, foot + unit * 0.05)
-    towers = [(-0.19, 0.035, 0.2), (-0.1, 0.028, 0.27), (0.0, 0.05, 0.33), (0.09, 0.026, 0.25), (0.18, 0.036, 0.22)]
+    towers = [
+        (-0.19, 0.035, 0.2),
+        (-0.1, 0.028, 0.27),
+        (0.0, 0.05, 0.33),
+        (0.09, 0.026, 0.25),
+        (0.18, 0.036, 0.22),
+    ]
     for shift, half, height in towers:
-        _castle_tower(shape, x + shift * unit, foot, half * unit, height * unit * rng.uniform(0.92, 1.1), unit)
+        _castle_tower(
+            shape, x + shift * unit, foot, half * unit, height * unit * rng.uniform(0.92, 1.1), unit
+        )
     stone = mix(mix(scene.palette.land, scene.palette.haze, 0.28), scene.palette.light, 0.06)
     backlit(scene, shape, stone, rim=0.5)
     for shift, _, height in towers:
         for share in (0.35, 0.62):
             if rng.random() < 0.75:
-                lit_window(scene, (x + shift * unit, foot - height * unit * share), unit * 0.008, unit * 0.016, WINDOW)
+                lit_window(
+                    scene,
+                    (x + shift * unit, foot - height * unit * share),
+                    unit * 0.008,
+                    unit * 0.016,
+                    WINDOW,
+                )
 
 
-def _castle_tower(shape: Stencil, x: float, foot: float, half: float, height: float, unit: float) -> None:
+def _castle_tower(
+    shape: Stencil, x: float, foot: float, half: float, height: float, unit: float
+) -> None:
     shape.box(x - half, foot - height, x + half, foot + unit * 0.05)
-    shape.box(x - half * 1.2, foot - height - unit * 0.012, x + half * 1.2, foot - height + unit * 0.012)
+    shape.box(
+        x - half * 1.2, foot - height - unit * 0.012, x + half * 1.2, foot - height + unit * 0.012
+    )
     for notch in np.linspace(-1.05, 1.05, 5):
-        shape.box(x + (notch - 0.14) * half, foot - height - unit * 0.024, x + (notch + 0.14) * half, foot - height)
+        shape.box(
+            x + (notch - 0.14) * half,
+            foot - height - unit * 0.024,
+            x + (notch + 0.14) * half,
+            foot - height,
+        )
     peak = foot - height - half * 3.1
     shape.polygon(
-        [(x - half * 1.05, foot - height - unit * 0.01), (x, peak), (x + half * 1.05, foot - height - unit * 0.01)]
+        [
+            (x - half * 1.05, foot - height - unit * 0.01),
+            (x, peak),
+            (x + half * 1.05, foot - height - unit * 0.01),
+        ]
     )
     shape.line([(x, peak), (x, peak - unit * 0.03)], unit * 0.002)
-    shape.polygon([(x, peak - unit * 0.03), (x + unit * 0.025, peak - unit * 0.023), (x, peak - unit * 0.015)])
+    shape.polygon(
+        [(x, peak - unit * 0.03), (x + unit * 0.025, peak - unit * 0.023), (x, peak - unit * 0.015)]
+    )
 
 
 def paint_house(scene: Scene) -> None:
@@ -184,11 +219,20 @@ def paint_house(scene: Scene) -> None:
     foot = min(ground_at(scene, x), scene.horizon + unit * 0.3) + unit * 0.035
     if scene.plan.place in ("sea", "lake"):
         foot = scene.horizon + unit * 0.05
-        rocks(scene, x - unit * 0.3, x + unit * 0.3, (x, foot - unit * 0.02), foot + unit * 0.05, "islet")
+        rocks(
+            scene,
+            x - unit * 0.3,
+            x + unit * 0.3,
+            (x, foot - unit * 0.02),
+            foot + unit * 0.05,
+            "islet",
+        )
     w, h = unit * 0.12, unit * 0.105
     walls = canvas.stencil(x - w * 1.3, foot - h * 2.2, x + w * 1.3, foot + 2)
     walls.box(x - w, foot - h, x + w, foot)
-    wood = scene.tint("house", mix(rgb("b98f62"), scene.palette.land, 0.5 if scene.palette.dark else 0.2))
+    wood = scene.tint(
+        "house", mix(rgb("b98f62"), scene.palette.land, 0.5 if scene.palette.dark else 0.2)
+    )
     column(scene, walls, wood, x, w * 1.3)
     roof = canvas.stencil(x - w * 1.4, foot - h * 2.4, x + w * 1.4, foot)
     roof.polygon(
@@ -218,14 +262,23 @@ def _smoke(scene: Scene, at: Point) -> None:
     rng, unit = scene.chance("smoke"), scene.unit
     for i in range(26):
         t = i / 26
-        x = at[0] + unit * (0.03 * float(np.sin(t * 5)) + 0.1 * t**1.5) + rng.normal(0, 0.003) * unit
+        x = (
+            at[0]
+            + unit * (0.03 * float(np.sin(t * 5)) + 0.1 * t**1.5)
+            + rng.normal(0, 0.003) * unit
+        )
         puff = (x, at[1] - unit * 0.24 * t)
         radius = unit * (0.006 + 0.026 * t)
         part = scene.canvas.stencil(
             puff[0] - radius * 2, puff[1] - radius * 2, puff[0] + radius * 2, puff[1] + radius * 2
         )
         part.ellipse(puff, radius, radius * 0.8)
-        scene.canvas.paint(part.mask(radius * 0.5) * 0.2 * (1 - t), scene.palette.haze, top=part.top, left=part.left)
+        scene.canvas.paint(
+            part.mask(radius * 0.5) * 0.2 * (1 - t),
+            scene.palette.haze,
+            top=part.top,
+            left=part.left,
+        )
 
 
 def paint_windmill(scene: Scene) -> None:
@@ -236,7 +289,12 @@ def paint_windmill(scene: Scene) -> None:
     head = (x, foot - unit * 0.3)
     shape = canvas.stencil(x - unit * 0.26, head[1] - unit * 0.26, x + unit * 0.26, foot + 2)
     shape.polygon(
-        [(x - unit * 0.04, head[1]), (x + unit * 0.04, head[1]), (x + unit * 0.065, foot), (x - unit * 0.065, foot)]
+        [
+            (x - unit * 0.04, head[1]),
+            (x + unit * 0.04, head[1]),
+            (x + unit * 0.065, foot),
+            (x - unit * 0.065, foot),
+        ]
     )
     shape.curve(
         [
@@ -248,12 +306,18 @@ def paint_windmill(scene: Scene) -> None:
     )
     for quarter in range(4):
         angle = 0.4 + quarter * np.pi / 2
-        along, side = (float(np.cos(angle)), float(np.sin(angle))), (float(-np.sin(angle)), float(np.cos(angle)))
+        along, side = (
+            (float(np.cos(angle)), float(np.sin(angle))),
+            (float(-np.sin(angle)), float(np.cos(angle))),
+        )
         tip = (head[0] + along[0] * unit * 0.23, head[1] + along[1] * unit * 0.23)
         shape.line([head, tip], unit * 0.007)
         for rung in np.linspace(0.06, 0.225, 9):
             start = (head[0] + along[0] * unit * rung, head[1] + along[1] * unit * rung)
-            shape.line([start, (start[0] + side[0] * unit * 0.05, start[1] + side[1] * unit * 0.05)], unit * 0.0035)
+            shape.line(
+                [start, (start[0] + side[0] * unit * 0.05, start[1] + side[1] * unit * 0.05)],
+                unit * 0.0035,
+            )
     backlit(scene, shape, mix(scene.palette.land, scene.palette.haze, 0.15))
     lit_window(scene, (x, foot - unit * 0.1), unit * 0.014, unit * 0.022, WINDOW)
 
@@ -270,7 +334,9 @@ def paint_bridge(scene: Scene) -> None:
         for shift in (-0.018, 0.018):
             shape.box(x + (shift - 0.006) * unit, top, x + (shift + 0.006) * unit, foot)
         for beam in (0.02, 0.1, 0.18):
-            shape.box(x - unit * 0.02, top + beam * unit, x + unit * 0.02, top + (beam + 0.012) * unit)
+            shape.box(
+                x - unit * 0.02, top + beam * unit, x + unit * 0.02, top + (beam + 0.012) * unit
+            )
     span = towers[1] - towers[0]
     for x in np.arange(0, canvas.width, max(unit * 0.022, 3)):
         nearest = min(abs(x - towers[0]), abs(x - towers[1]))
@@ -278,7 +344,10 @@ def paint_bridge(scene: Scene) -> None:
         hang = top + (deck - top) * (1 - (1 - min(share, 1)) ** 2) * 0.94
         shape.line([(x, hang), (x, deck)], unit * 0.0014)
         shape.ellipse((x, hang), unit * 0.0035, unit * 0.0035)
-    cable = [(float(x), _cable(float(x), towers, span, top, deck)) for x in np.linspace(0, canvas.width, 120)]
+    cable = [
+        (float(x), _cable(float(x), towers, span, top, deck))
+        for x in np.linspace(0, canvas.width, 120)
+    ]
     shape.line(cable, unit * 0.006)
     backlit(scene, shape, mix(scene.palette.land, rgb("7a241c"), 0.45))
 
@@ -293,7 +362,10 @@ def paint_pyramids(scene: Scene) -> None:
     canvas, unit = scene.canvas, scene.unit
     foot = scene.horizon + unit * 0.035
     lit_left = scene.lamp[0] < canvas.width / 2
-    sand, dark = mix(scene.palette.sky[-1], rgb("e0ab63"), 0.6), mix(scene.palette.land, scene.palette.haze, 0.3)
+    sand, dark = (
+        mix(scene.palette.sky[-1], rgb("e0ab63"), 0.6),
+        mix(scene.palette.land, scene.palette.haze, 0.3),
+    )
     for share, size, near in ((0.22, 0.16, 0.5), (0.78, 0.2, 0.7), (0.5, 0.3, 1.0)):
         x, height = canvas.width * share, unit * size
         peak, ridge = (x, foot - height), x + height * (0.3 if lit_left else -0.3)
@@ -314,13 +386,16 @@ def paint_volcano(scene: Scene) -> None:
     u, v = canvas.x / unit, canvas.y[: int(foot)] / unit
     billow = sample(scene.dice.clouds, u * 0.9, v * 0.9 + 0.3)
     up = np.clip((peak - canvas.y[: int(foot)]) / unit, 0, None)
-    plume = ramp(billow - np.abs(canvas.x - x) / unit / (0.09 + 0.75 * up) * 0.55, 0.0, 0.3) * np.clip(up * 20, 0, 1)
+    plume = ramp(
+        billow - np.abs(canvas.x - x) / unit / (0.09 + 0.75 * up) * 0.55, 0.0, 0.3
+    ) * np.clip(up * 20, 0, 1)
     glow = np.exp(-up * 5)[None] * rgb("ff6a1f")[:, None, None]
     canvas.paint(plume * 0.92, rgb("1a1214")[:, None, None] * (0.6 + 0.9 * billow) + glow * billow)
     cone = canvas.stencil(x - unit * 0.62, peak - 4, x + unit * 0.62, foot + 2)
     slope = [
         (x + side * (0.05 + 0.55 * t**1.5) * unit, peak + height * t)
-        for side, t in [(-1, t) for t in np.linspace(1, 0, 14)] + [(1, t) for t in np.linspace(0, 1, 14)]
+        for side, t in [(-1, t) for t in np.linspace(1, 0, 14)]
+        + [(1, t) for t in np.linspace(0, 1, 14)]
     ]
     cone.polygon([(float(a), float(b)) for a, b in slope])
     canvas.cut(cone, mix(scene.palette.land, scene.palette.haze, 0.15))

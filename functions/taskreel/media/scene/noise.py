@@ -45,7 +45,9 @@ def resize(field: Field, width: int, height: int) -> Field:
     return np.array(image.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
 
 
-def tile(rng: np.random.Generator, *, cells: int, octaves: int, gain: float = 0.5, size: int = TILE) -> Field:
+def tile(
+    rng: np.random.Generator, *, cells: int, octaves: int, gain: float = 0.5, size: int = TILE
+) -> Field:
     """Fractal noise in 0…1 on a square that repeats seamlessly: octaves of `cells`, 2 `cells`, 4 `cells` … a side."""
     total: Field = np.zeros((size, size), np.float32)
     amplitude = 1.0
@@ -63,7 +65,9 @@ def _tile_octave(rng: np.random.Generator, count: int, size: int) -> Field:
     grid = np.pad(rng.random((count, count), dtype=np.float32), margin, mode="wrap")
     image = Image.fromarray(grid)
     box = (margin, margin, margin + count, margin + count)
-    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box), dtype=np.float32)
+    return np.asarray(
+        image.resize((size, size), Image.Resampling.BICUBIC, box=box), dtype=np.float32
+    )
 
 
 def spread(field: Field) -> Field:
@@ -85,7 +89,9 @@ def sample(texture: Field, x: Field, y: Field) -> Field:
     return np.asarray(upper * (1 - fy) + lower * fy, dtype=np.float32)
 
 
-def line(rng: np.random.Generator, count: int, *, cells: float, octaves: int = 7, gain: float = 0.5) -> Field:
+def line(
+    rng: np.random.Generator, count: int, *, cells: float, octaves: int = 7, gain: float = 0.5
+) -> Field:
     """A mountain line: `count` values in -1…1."""
     x = np.linspace(0, 1, count, dtype=np.float32)
     total = np.zeros(count, np.float32)
@@ -96,7 +102,9 @@ def line(rng: np.random.Generator, count: int, *, cells: float, octaves: int = 7
         position = x * span + rng.random()
         whole = position.astype(np.int32)
         blend = smooth(position - whole) if octaves < ROUGH_OCTAVES else position - whole
-        total += amplitude * (knots[whole] * (1 - blend) + knots[whole + 1] * blend).astype(np.float32)
+        total += amplitude * (knots[whole] * (1 - blend) + knots[whole + 1] * blend).astype(
+            np.float32
+        )
         amplitude *= gain
     return total / max(float(np.abs(total).max()), 1e-6)
 

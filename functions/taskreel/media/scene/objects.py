@@ -47,7 +47,10 @@ def paint_boat(scene: Scene) -> None:
         [
             at(0.03, 0.14),
             at(0.03, 1.0),
-            *(at(0.03 + 0.4 * float(np.sin(t * np.pi / 2)) ** 1.1, 1.0 - 0.86 * t) for t in np.linspace(0.1, 1, 9)),
+            *(
+                at(0.03 + 0.4 * float(np.sin(t * np.pi / 2)) ** 1.1, 1.0 - 0.86 * t)
+                for t in np.linspace(0.1, 1, 9)
+            ),
         ]
     )
     sails.polygon(
@@ -58,11 +61,22 @@ def paint_boat(scene: Scene) -> None:
         ]
     )
     cloth = mix(
-        mix(rgb("f3e7d2"), scene.palette.sky[-1], 0.35), scene.palette.land, 0.35 if scene.palette.dark else 0.08
+        mix(rgb("f3e7d2"), scene.palette.sky[-1], 0.35),
+        scene.palette.land,
+        0.35 if scene.palette.dark else 0.08,
     )
     backlit(scene, sails, cloth, rim=0.5)
     hull = canvas.stencil(x - h * 0.7, foot - h * 1.2, x + h * 0.8, foot + h * 0.2)
-    hull.curve([at(-0.46, 0.12), at(-0.46, 0.13), at(0.5, 0.15), at(0.5, 0.14), at(0.34, -0.03), at(-0.32, -0.03)])
+    hull.curve(
+        [
+            at(-0.46, 0.12),
+            at(-0.46, 0.13),
+            at(0.5, 0.15),
+            at(0.5, 0.14),
+            at(0.34, -0.03),
+            at(-0.32, -0.03),
+        ]
+    )
     hull.line([at(0, 0.1), at(0, 1.06)], h * 0.016)
     backlit(scene, hull, scene.tint("boat", mix(scene.palette.land, rgb("4a1f18"), 0.4)), rim=0.6)
     _wake(scene, (x, foot), h)
@@ -73,9 +87,15 @@ def _wake(scene: Scene, at: Point, h: float) -> None:
     part = canvas.stencil(at[0] - h, at[1] - h * 0.1, at[0] + h, at[1] + h * 0.5)
     v = (canvas.y[part.top : part.top + part.height] - at[1]) / h
     u = (canvas.x[:, part.left : part.left + part.width] - at[0]) / h
-    shadow = np.exp(-((u / (0.42 - 0.3 * v)) ** 4)) * ramp(v, -0.02, 0.03) * np.exp(-np.clip(v, 0, 1) * 6)
+    shadow = (
+        np.exp(-((u / (0.42 - 0.3 * v)) ** 4))
+        * ramp(v, -0.02, 0.03)
+        * np.exp(-np.clip(v, 0, 1) * 6)
+    )
     shadow *= 0.75 + 0.25 * np.sin(v * 90 + u * 5)
-    canvas.paint((shadow * 0.6).astype(np.float32), scene.palette.water * 0.6, top=part.top, left=part.left)
+    canvas.paint(
+        (shadow * 0.6).astype(np.float32), scene.palette.water * 0.6, top=part.top, left=part.left
+    )
 
 
 def paint_balloons(scene: Scene) -> None:
@@ -83,13 +103,21 @@ def paint_balloons(scene: Scene) -> None:
     rng, canvas, unit = scene.chance("balloons"), scene.canvas, scene.unit
     for size in (0.035, 0.05, 0.075, 0.15):
         x = canvas.width * rng.uniform(0.14, 0.86)
-        _balloon(scene, (x, scene.horizon * rng.uniform(0.28, 0.72)), unit * size, min(1.0, size * 7), rng)
+        _balloon(
+            scene,
+            (x, scene.horizon * rng.uniform(0.28, 0.72)),
+            unit * size,
+            min(1.0, size * 7),
+            rng,
+        )
 
 
 def _balloon(scene: Scene, at: Point, r: float, near: float, rng: np.random.Generator) -> None:
     canvas, (x, y) = scene.canvas, at
     envelope = canvas.stencil(x - r * 1.1, y - r * 1.1, x + r * 1.1, y + r * 1.9)
-    outline = [(x + r * float(np.sin(a)), y - r * float(np.cos(a))) for a in np.linspace(-2.2, 2.2, 40)]
+    outline = [
+        (x + r * float(np.sin(a)), y - r * float(np.cos(a))) for a in np.linspace(-2.2, 2.2, 40)
+    ]
     envelope.polygon([*outline, (x + r * 0.16, y + r * 1.3), (x - r * 0.16, y + r * 1.3)])
     u = np.clip((canvas.x[:, envelope.left : envelope.left + envelope.width] - x) / r, -1, 1)
     v = (canvas.y[envelope.top : envelope.top + envelope.height] - y) / r
@@ -103,12 +131,16 @@ def _balloon(scene: Scene, at: Point, r: float, near: float, rng: np.random.Gene
     side = np.sign(scene.lamp[0] - x) or 1.0
     shade = 0.55 + 0.55 * ramp(u / width * side, -0.9, 0.8)
     tones = colour * shade
-    tones = scene.palette.haze[:, None, None] + (tones - scene.palette.haze[:, None, None]) * (0.45 + 0.55 * near)
+    tones = scene.palette.haze[:, None, None] + (tones - scene.palette.haze[:, None, None]) * (
+        0.45 + 0.55 * near
+    )
     canvas.paint(envelope.mask(), tones, top=envelope.top, left=envelope.left)
     basket = canvas.stencil(x - r, y + r, x + r, y + r * 2)
     basket.box(x - r * 0.13, y + r * 1.52, x + r * 0.13, y + r * 1.72)
     for sign in (-1, 1):
-        basket.line([(x + sign * r * 0.15, y + r * 1.28), (x + sign * r * 0.11, y + r * 1.55)], r * 0.02)
+        basket.line(
+            [(x + sign * r * 0.15, y + r * 1.28), (x + sign * r * 0.11, y + r * 1.55)], r * 0.02
+        )
     canvas.cut(basket, mix(rgb("5a3a20"), scene.palette.haze, 0.5 * (1 - near)))
     canvas.glow((x, y + r * 1.25), r * 0.12, rgb("ffb454"), 0.7 if scene.palette.dark else 0.35)
 
@@ -123,7 +155,15 @@ def paint_rocket(scene: Scene) -> None:
 
     for spread, strength, fire in ((0.13, 0.8, "ff7a2a"), (0.07, 1.0, "ffd27a")):
         flame = canvas.stencil(x - h, y, x + h, canvas.height)
-        flame.polygon([at(-spread, 0.5), at(spread, 0.5), at(spread * 0.6, 1.2), at(0, 1.75), at(-spread * 0.6, 1.2)])
+        flame.polygon(
+            [
+                at(-spread, 0.5),
+                at(spread, 0.5),
+                at(spread * 0.6, 1.2),
+                at(0, 1.75),
+                at(-spread * 0.6, 1.2),
+            ]
+        )
         canvas.shine(flame, rgb(fire) * strength, blur=unit * 0.018)
     canvas.glow(at(0, 0.62), unit * 0.1, rgb("ffb45a"), 0.8)
     body = canvas.stencil(x - h * 0.4, y - h * 0.7, x + h * 0.4, y + h * 0.7)
@@ -148,7 +188,14 @@ def paint_rocket(scene: Scene) -> None:
     canvas.paint(body.mask(), colour * shade, top=body.top, left=body.left)
     fins = canvas.stencil(x - h * 0.4, y, x + h * 0.4, y + h * 0.7)
     for side in (-1, 1):
-        fins.curve([at(side * 0.11, 0.18), at(side * 0.27, 0.42), at(side * 0.28, 0.62), at(side * 0.1, 0.48)])
+        fins.curve(
+            [
+                at(side * 0.11, 0.18),
+                at(side * 0.27, 0.42),
+                at(side * 0.28, 0.62),
+                at(side * 0.1, 0.48),
+            ]
+        )
     backlit(scene, fins, rgb("b03325") * 0.85, rim=0.4)
     window = canvas.stencil(x - h * 0.1, y - h * 0.25, x + h * 0.1, y)
     window.ellipse(at(0, -0.12), h * 0.06, h * 0.06)
@@ -170,9 +217,13 @@ def paint_tree(scene: Scene) -> None:
     if scene.plan.mood == "snow":
         return
     leaf = rgb(
-        {"autumn": "d9792b", "spring": "f4b6cf", "dream": "c58cf0", "sunset": "5a2f34", "night": "12241f"}.get(
-            scene.plan.mood, "3f7d34"
-        )
+        {
+            "autumn": "d9792b",
+            "spring": "f4b6cf",
+            "dream": "c58cf0",
+            "sunset": "5a2f34",
+            "night": "12241f",
+        }.get(scene.plan.mood, "3f7d34")
     )
     leaf = scene.tint("tree", leaf)
     for depth, lift in ((0.0, 0.0), (0.45, -0.012), (0.85, -0.024)):
@@ -199,7 +250,10 @@ class Bough:
 def _grown(wood: Stencil, bough: Bough, rng: np.random.Generator, depth: int) -> list[Point]:
     """Draw a bough and all that grows from it; returns where leaves stand."""
     x, y = bough.at
-    end = (x + bough.length * float(np.cos(bough.angle)), y + bough.length * float(np.sin(bough.angle)))
+    end = (
+        x + bough.length * float(np.cos(bough.angle)),
+        y + bough.length * float(np.sin(bough.angle)),
+    )
     wood.line([bough.at, end], bough.thick)
     wood.ellipse(end, bough.thick / 2, bough.thick / 2)
     tips = [end] if depth <= 3 else []
@@ -214,9 +268,14 @@ def _grown(wood: Stencil, bough: Bough, rng: np.random.Generator, depth: int) ->
 def paint_flowers(scene: Scene) -> None:
     """Flowers towards the viewer, small and dense behind, large and few in front."""
     canvas, rng, unit = scene.canvas, scene.chance("flowers"), scene.unit
-    start = min(float(scene.ground.min()) if scene.ground.size else scene.horizon, canvas.height * 0.8)
+    start = min(
+        float(scene.ground.min()) if scene.ground.size else scene.horizon, canvas.height * 0.8
+    )
     named = [hues for word, hues in BY_NAME.items() if word in scene.plan.text]
-    hues = [scene.tint("flowers", rgb(str(rng.choice(named[0] if named else FLOWERS)))) for _ in range(3)]
+    hues = [
+        scene.tint("flowers", rgb(str(rng.choice(named[0] if named else FLOWERS))))
+        for _ in range(3)
+    ]
     for near in np.linspace(0, 1, 9):
         y = start + (canvas.height * 1.03 - start) * near**1.3
         count = int(260 * (1 - 0.84 * near) * canvas.width / unit)
@@ -256,10 +315,21 @@ def paint_lantern(scene: Scene) -> None:
     foot, h = min(ground_at(scene, x) + unit * 0.12, canvas.height * LOWEST), unit * 0.13
     frame = canvas.stencil(x - h, foot - h * 1.6, x + h, foot + 2)
     frame.box(x - h * 0.3, foot - h * 0.12, x + h * 0.3, foot)
-    frame.polygon([(x + u * h, foot - v * h) for u, v in ((-0.32, 0.82), (0.32, 0.82), (0.1, 1.05), (-0.1, 1.05))])
+    frame.polygon(
+        [
+            (x + u * h, foot - v * h)
+            for u, v in ((-0.32, 0.82), (0.32, 0.82), (0.1, 1.05), (-0.1, 1.05))
+        ]
+    )
     for u in (-0.25, 0.0, 0.25):
         frame.line([(x + u * h, foot - h * 0.1), (x + u * h, foot - h * 0.85)], h * 0.035)
-    frame.line([(x + h * 0.2 * float(np.cos(a)), foot - h * (1.05 + 0.24 * float(np.sin(a)))) for a in ARC], h * 0.03)
+    frame.line(
+        [
+            (x + h * 0.2 * float(np.cos(a)), foot - h * (1.05 + 0.24 * float(np.sin(a))))
+            for a in ARC
+        ],
+        h * 0.03,
+    )
     glass = canvas.stencil(x - h, foot - h * 1.6, x + h, foot + 2)
     glass.box(x - h * 0.25, foot - h * 0.82, x + h * 0.25, foot - h * 0.12)
     canvas.glow((x, foot - h * 0.45), unit * 0.2, rgb("ffb54a"), 0.45)
@@ -302,12 +372,19 @@ def paint_bottle(scene: Scene) -> None:
     ) if glass.top + glass.height + round(unit * 0.012) < canvas.height else None
     letter = canvas.stencil(x - h, y - h * 0.6, x + h, y + h * 0.6)
     letter.polygon([at(-0.4, -0.05), at(0.04, -0.06), at(0.04, 0.05), at(-0.4, 0.06)])
-    canvas.paint(glass.mask() * 0.5, mix(rgb("6fae94"), scene.palette.haze, 0.3), top=glass.top, left=glass.left)
+    canvas.paint(
+        glass.mask() * 0.5,
+        mix(rgb("6fae94"), scene.palette.haze, 0.3),
+        top=glass.top,
+        left=glass.left,
+    )
     canvas.cut(letter, mix(rgb("f2e3bd"), scene.palette.haze, 0.1))
     for v in (-0.085, 0.075):
         streak = canvas.stencil(x - h, y - h * 0.6, x + h, y + h * 0.6)
         streak.line([at(-0.42, v), at(0.05, v)], h * 0.014)
-        canvas.paint(streak.mask(unit * 0.001) * 0.8, rgb("ffffff"), top=streak.top, left=streak.left)
+        canvas.paint(
+            streak.mask(unit * 0.001) * 0.8, rgb("ffffff"), top=streak.top, left=streak.left
+        )
     cork = canvas.stencil(x - h, y - h * 0.6, x + h, y + h * 0.6)
     cork.polygon([at(0.42, -0.034), at(0.54, -0.034), at(0.54, 0.034), at(0.42, 0.034)])
     canvas.cut(cork, rgb("a9764a") * (0.6 if scene.palette.dark else 1.0))

@@ -11,7 +11,13 @@ from taskreel.media.scene.abstract import paint_abstract
 from taskreel.media.scene.canvas import Canvas
 from taskreel.media.scene.city import paint_city
 from taskreel.media.scene.cosmos import paint_space, paint_underwater
-from taskreel.media.scene.land import paint_dunes, paint_forest, paint_hills, paint_mountains, paint_shore
+from taskreel.media.scene.land import (
+    paint_dunes,
+    paint_forest,
+    paint_hills,
+    paint_mountains,
+    paint_shore,
+)
 from taskreel.media.scene.noise import Dice, resize
 from taskreel.media.scene.palette import luminance, palette
 from taskreel.media.scene.plan import Plan, read
@@ -22,7 +28,15 @@ from taskreel.media.scene.weather import paint_lightning, paint_weather
 
 Painter = Callable[[Scene], None]
 
-HORIZONS = {"sea": 0.62, "lake": 0.6, "city": 0.66, "desert": 0.56, "hills": 0.55, "mountains": 0.66, "forest": 0.55}
+HORIZONS = {
+    "sea": 0.62,
+    "lake": 0.6,
+    "city": 0.66,
+    "desert": 0.56,
+    "hills": 0.55,
+    "mountains": 0.66,
+    "forest": 0.55,
+}
 ON_THE_HORIZON: dict[str, Painter] = {
     "volcano": landmarks.paint_volcano,
     "pyramid": landmarks.paint_pyramids,
@@ -72,7 +86,10 @@ def _scene(canvas: Canvas, plan: Plan, dice: Dice) -> Scene:
     moonlit = plan.mood in ("night", "noir") or (plan.has("moon") and not plan.has("sun"))
     low = plan.mood in ("sunset", "dawn", "dusk", "desert") and not moonlit
     side = rng.choice([rng.uniform(0.2, 0.36), rng.uniform(0.64, 0.8)])
-    lamp = (float(side) * canvas.width, horizon * (rng.uniform(0.7, 0.9) if low else rng.uniform(0.2, 0.42)))
+    lamp = (
+        float(side) * canvas.width,
+        horizon * (rng.uniform(0.7, 0.9) if low else rng.uniform(0.2, 0.42)),
+    )
     return Scene(canvas, plan, dice, palette(plan.mood, dice.of("palette")), horizon, lamp, moonlit)
 
 
@@ -110,7 +127,9 @@ def _sea(scene: Scene) -> None:
         paint_water(scene, calm=0.1)
         paint_swell(scene)
         return
-    if scene.chance("coast").random() < 0.6 and not scene.plan.has("bridge"):  # a coast in the distance
+    if scene.chance("coast").random() < 0.6 and not scene.plan.has(
+        "bridge"
+    ):  # a coast in the distance
         paint_mountains(scene, layers=2, lift=0.075)
     paint_water(scene, calm=0.45)
 
@@ -159,10 +178,16 @@ def _finish(canvas: Canvas, dice: Dice, *, grade: bool) -> None:
     grey = luminance(colours)
     np.clip(grey + (colours - grey) * (0.0 if grade else 1.08), 0, None, out=colours)
     np.clip(colours, 0, 1.6, out=colours)
-    shoulder = np.where(colours > 0.8, 0.8 + 0.2 * np.tanh((colours - 0.8) / 0.28), colours)  # highlights roll off
+    shoulder = np.where(
+        colours > 0.8, 0.8 + 0.2 * np.tanh((colours - 0.8) / 0.28), colours
+    )  # highlights roll off
     colours[:] = shoulder + 0.07 * (shoulder - 0.5) * (1 - np.abs(2 * shoulder - 1))
     x, y = canvas.x / canvas.width - 0.5, canvas.y / canvas.height - 0.5
     colours *= 1 - 0.62 * np.clip(x * x + y * y - 0.12, 0, 1)
-    grain = dice.of("film").normal(0, 0.0075, (canvas.height // 2 + 1, canvas.width // 2 + 1)).astype(np.float32)
+    grain = (
+        dice.of("film")
+        .normal(0, 0.0075, (canvas.height // 2 + 1, canvas.width // 2 + 1))
+        .astype(np.float32)
+    )
     colours += resize(grain, canvas.width, canvas.height)
     np.clip(colours, 0, 1, out=colours)

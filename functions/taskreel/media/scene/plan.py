@@ -118,7 +118,14 @@ COLOUR_WORDS = {
     "gray": "83888d",
     "black": "141416",
 }
-USUAL_MOODS = {"sea": "sunset", "city": "dusk", "lake": "dawn", "hills": "day", "mountains": "dawn", "forest": "forest"}
+USUAL_MOODS = {
+    "sea": "sunset",
+    "city": "dusk",
+    "lake": "dawn",
+    "hills": "day",
+    "mountains": "dawn",
+    "forest": "forest",
+}
 WEATHERS = ("storm", "fog", "snow", "noir")
 
 
@@ -148,7 +155,11 @@ def read(prompt: str, rng: np.random.Generator) -> Plan:
     place = _place(text, things, moods)
     if "portrait" in things:
         place = "portrait"
-    mood = moods[0] if moods else USUAL_MOODS.get(place or "", str(rng.choice(["day", "sunset", "dawn", "dusk"])))
+    mood = (
+        moods[0]
+        if moods
+        else USUAL_MOODS.get(place or "", str(rng.choice(["day", "sunset", "dawn", "dusk"])))
+    )
     if place in ("desert", "space", "underwater") and mood not in moods:
         mood = place
     return Plan(mood=mood, place=place, text=text, things=things, colours=_colours(text, things))
@@ -170,7 +181,9 @@ def _colours(text: str, things: frozenset[str]) -> dict[str, str]:
     found = {}
     for thing in things:
         words = THING_WORDS[thing].replace("$", r"(?!\w)")
-        named = re.search(rf"\b({'|'.join(COLOUR_WORDS)})\s+(?:[\w'-]+\s+){{0,2}}?(?:{words})", text)
+        named = re.search(
+            rf"\b({'|'.join(COLOUR_WORDS)})\s+(?:[\w'-]+\s+){{0,2}}?(?:{words})", text
+        )
         if named:
             found[thing] = COLOUR_WORDS[named[1]]
     return found

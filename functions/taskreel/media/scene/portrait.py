@@ -30,7 +30,12 @@ def paint_portrait(scene: Scene) -> None:
     canvas, palette = scene.canvas, scene.palette
     canvas.rgb[:] = palette.sky_at(canvas.y[:, 0] / canvas.height * 0.9 + 0.1)[:, :, None]
     facing = 1.0 if scene.lamp[0] > canvas.width / 2 else -1.0
-    canvas.halo((canvas.width * (0.5 + 0.22 * facing), canvas.height * 0.42), scene.unit * 0.42, palette.light, 0.8)
+    canvas.halo(
+        (canvas.width * (0.5 + 0.22 * facing), canvas.height * 0.42),
+        scene.unit * 0.42,
+        palette.light,
+        0.8,
+    )
     _bokeh(scene)
     head = _head(scene, facing)
     mask = head.mask()
@@ -48,7 +53,12 @@ def _head(scene: Scene, facing: float) -> Stencil:
     foot = canvas.height * 0.5 + h * 0.47
     head = canvas.whole()
     middle = canvas.width / 2
-    head.curve([(middle + facing * u * h, foot - v * h if v > 0 else canvas.height * 1.2) for u, v in PROFILE])
+    head.curve(
+        [
+            (middle + facing * u * h, foot - v * h if v > 0 else canvas.height * 1.2)
+            for u, v in PROFILE
+        ]
+    )
     return head
 
 
@@ -69,8 +79,13 @@ def _bokeh(scene: Scene) -> None:
     for _ in range(34):
         at = (rng.random() * canvas.width, rng.random() * canvas.height)
         radius = scene.unit * rng.uniform(0.012, 0.06)
-        disc = canvas.stencil(at[0] - radius - 2, at[1] - radius - 2, at[0] + radius + 2, at[1] + radius + 2)
+        disc = canvas.stencil(
+            at[0] - radius - 2, at[1] - radius - 2, at[0] + radius + 2, at[1] + radius + 2
+        )
         disc.ellipse(at, radius, radius)
         canvas.light(
-            disc.mask(scene.unit * 0.002) * rng.uniform(0.03, 0.14), scene.palette.light, top=disc.top, left=disc.left
+            disc.mask(scene.unit * 0.002) * rng.uniform(0.03, 0.14),
+            scene.palette.light,
+            top=disc.top,
+            left=disc.left,
         )

@@ -36,7 +36,9 @@ class Scene:
     horizon: float  # its row
     lamp: Point  # where the sun or moon stands
     moonlit: bool
-    ground: Field = field(default_factory=lambda: np.zeros(0, np.float32))  # row of the nearest ground for each column
+    ground: Field = field(
+        default_factory=lambda: np.zeros(0, np.float32)
+    )  # row of the nearest ground for each column
 
     def chance(self, part: str) -> np.random.Generator:
         """A part's own randomness."""
@@ -45,7 +47,11 @@ class Scene:
     def tint(self, thing: str, otherwise: Colour) -> Colour:
         """The colour that the prompt names for a thing, in this light; else the other."""
         named = self.plan.colours.get(thing)
-        return otherwise if named is None else mix(rgb(named), self.palette.land, 0.4 if self.palette.dark else 0.1)
+        return (
+            otherwise
+            if named is None
+            else mix(rgb(named), self.palette.land, 0.4 if self.palette.dark else 0.1)
+        )
 
     @property
     def unit(self) -> int:
@@ -115,14 +121,21 @@ def _stars(scene: Scene, share: float) -> None:
     x = rng.random(count) * canvas.width
     y = rng.random(count) ** 1.25 * scene.horizon
     power = rng.random(count) ** 5
-    tint = np.stack([0.86 + 0.14 * rng.random(count), np.full(count, 0.92), 0.88 + 0.12 * rng.random(count)])
+    tint = np.stack(
+        [0.86 + 0.14 * rng.random(count), np.full(count, 0.92), 0.88 + 0.12 * rng.random(count)]
+    )
     fade = np.clip(1.25 - y / scene.horizon, 0, 1)
     columns, rows = x.astype(int), np.minimum(y.astype(int), canvas.height - 1)
-    canvas.rgb[:, rows, columns] += (tint * (0.12 + 0.9 * power) * fade * min(1.0, canvas.unit / 400)).astype(
-        np.float32
-    )
+    canvas.rgb[:, rows, columns] += (
+        tint * (0.12 + 0.9 * power) * fade * min(1.0, canvas.unit / 400)
+    ).astype(np.float32)
     for i in np.flatnonzero(power > 0.55)[:60]:
-        canvas.glow((x[i], y[i]), scene.unit * 0.0022 * (0.5 + power[i]), tint[:, i].astype(np.float32), 0.8 * fade[i])
+        canvas.glow(
+            (x[i], y[i]),
+            scene.unit * 0.0022 * (0.5 + power[i]),
+            tint[:, i].astype(np.float32),
+            0.8 * fade[i],
+        )
     _milky_way(scene, share * 0.55)
 
 
@@ -154,17 +167,27 @@ def _aurora(scene: Scene) -> None:
 
 def _rainbow(scene: Scene) -> None:
     canvas = scene.canvas
-    centre, radius, width = (canvas.width * 0.5, scene.horizon * 1.1), scene.unit * 0.62, scene.unit * 0.07
+    centre, radius, width = (
+        (canvas.width * 0.5, scene.horizon * 1.1),
+        scene.unit * 0.62,
+        scene.unit * 0.07,
+    )
     place = (np.hypot(canvas.x - centre[0], canvas.y - centre[1]) - radius) / width
     hue = np.clip(place + 0.5, 0, 1)
-    shape = np.exp(-((place / 0.42) ** 2)) * np.clip((scene.horizon - canvas.y) / (0.2 * scene.unit), 0, 1)
-    colours = np.stack([np.exp(-(((hue - at) / 0.2) ** 2)) for at in (0.9, 0.55, 0.2)]).astype(np.float32)
+    shape = np.exp(-((place / 0.42) ** 2)) * np.clip(
+        (scene.horizon - canvas.y) / (0.2 * scene.unit), 0, 1
+    )
+    colours = np.stack([np.exp(-(((hue - at) / 0.2) ** 2)) for at in (0.9, 0.55, 0.2)]).astype(
+        np.float32
+    )
     canvas.light((shape * 0.42).astype(np.float32), colours)
 
 
 def _clouds(scene: Scene) -> None:
     """A cloud layer seen in perspective, its edges lit from the lamp's side."""
-    cover = CLOUD_COVER.get(scene.plan.mood, USUAL_COVER) + scene.chance("cover").uniform(-0.08, 0.1)
+    cover = CLOUD_COVER.get(scene.plan.mood, USUAL_COVER) + scene.chance("cover").uniform(
+        -0.08, 0.1
+    )
     if scene.plan.place == "space" or cover <= 0:
         return
     layers = ((1.0, 0.0), (1.9, 0.37)) if scene.plan.mood == "storm" else ((1.0, 0.0),)
@@ -186,14 +209,22 @@ def _cloud_layer(scene: Scene, cover: float, scale: float, shift: float) -> None
     beyond = sample(scene.dice.clouds, u + 0.022 * toward, v + 0.03)
     low = 1 - cover
     mask = ramp(density, low - 0.06, low + (0.34 if storm else 0.3))
-    lit = np.clip(0.5 + (density - beyond) * 2.6 - ramp(density, low + 0.2, low + 0.55) * (0.7 if storm else 0.4), 0, 1)
+    lit = np.clip(
+        0.5
+        + (density - beyond) * 2.6
+        - ramp(density, low + 0.2, low + 0.55) * (0.7 if storm else 0.4),
+        0,
+        1,
+    )
     _lay_clouds(scene, mask * np.clip(up * 9, 0, 1), lit, rows)
 
 
 def _lay_clouds(scene: Scene, mask: Field, lit: Field, rows: int) -> None:
     canvas, palette = scene.canvas, scene.palette
     x, y = scene.lamp
-    near = np.exp(-np.hypot(canvas.x - x, (canvas.y[:rows] - y) * 1.4) / (0.5 * canvas.unit)).astype(np.float32)
+    near = np.exp(
+        -np.hypot(canvas.x - x, (canvas.y[:rows] - y) * 1.4) / (0.5 * canvas.unit)
+    ).astype(np.float32)
     lit, mask = resize(lit, canvas.width, rows), resize(mask, canvas.width, rows)
     dark, bright = _cloud_colours(palette, scene.plan.mood)
     glow = lit * (0.55 + 0.45 * near)
@@ -218,7 +249,9 @@ def veil(scene: Scene, strength: float, *, top: float, bottom: float) -> None:
     band = ramp(canvas.y[::4], top, top + 0.3 * (bottom - top)) * (
         1 - ramp(canvas.y[::4], bottom - 0.3 * (bottom - top), bottom)
     )
-    mask = resize((ramp(drift, 0.25, 0.95) * band * strength).astype(np.float32), canvas.width, canvas.height)
+    mask = resize(
+        (ramp(drift, 0.25, 0.95) * band * strength).astype(np.float32), canvas.width, canvas.height
+    )
     canvas.paint(np.clip(mask, 0, 1), scene.palette.haze)
 
 

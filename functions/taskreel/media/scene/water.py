@@ -24,7 +24,11 @@ def paint_water(scene: Scene, *, calm: float = 0.5) -> None:
     _glitter(scene, surface, depth, waves)
     canvas.rgb[:, top:] = surface
     line_of_light = np.exp(-(((canvas.y[top:] - scene.horizon) / (0.006 * scene.unit)) ** 2))
-    canvas.paint(np.broadcast_to(line_of_light * 0.35, surface.shape[1:]).astype(np.float32), palette.haze, top=top)
+    canvas.paint(
+        np.broadcast_to(line_of_light * 0.35, surface.shape[1:]).astype(np.float32),
+        palette.haze,
+        top=top,
+    )
     scene.ground = np.full(canvas.width, canvas.height * 1.02, np.float32)
 
 
@@ -72,12 +76,16 @@ def _wave(scene: Scene, near: float, rng: np.random.Generator) -> None:
     canvas, palette, unit = scene.canvas, scene.palette, scene.unit
     base = scene.horizon + (canvas.height - scene.horizon) * 0.92 * (near - 0.1) ** 1.35
     height = unit * (0.012 + 0.085 * near**1.3)
-    top = base - height * _trochoid(rng, canvas.width, (1.4 + 3.2 * (1 - near)) * canvas.width / canvas.unit)
+    top = base - height * _trochoid(
+        rng, canvas.width, (1.4 + 3.2 * (1 - near)) * canvas.width / canvas.unit
+    )
     first = min(max(int(top.min() - height * 0.4), 0), canvas.height - 1)
     below = (canvas.y[first:] - top[None, :]) / height
     x = canvas.x / unit
     streaks = sample(scene.dice.grain, x * (1.5 - 0.7 * near) + near * 3, below * 0.11 + near)
-    folds = sample(scene.dice.clouds, x * (0.9 - 0.3 * near) + below * 0.06, below * 0.16 + near * 2)
+    folds = sample(
+        scene.dice.clouds, x * (0.9 - 0.3 * near) + below * 0.06, below * 0.16 + near * 2
+    )
     deep = mix(palette.water, palette.haze, 0.42 * (1 - near))
     glass = mix(mix(palette.water, palette.sky[-1], 0.5), palette.haze, 0.25 * (1 - near))
     sheen = np.clip(np.exp(-below * 0.85) * 0.75 + (folds - 0.5) * 0.5, 0, 1)
@@ -93,13 +101,19 @@ def _wave(scene: Scene, near: float, rng: np.random.Generator) -> None:
 
 def _trochoid(rng: np.random.Generator, count: int, cells: float) -> Field:
     """Sharp crests and wide troughs, irregular: 0…1."""
-    x = np.linspace(0, cells, count, dtype=np.float32) + 0.25 * line(rng, count, cells=cells * 0.7, octaves=3)
+    x = np.linspace(0, cells, count, dtype=np.float32) + 0.25 * line(
+        rng, count, cells=cells * 0.7, octaves=3
+    )
     x += np.float32(rng.random())
     wave = 1 - np.abs(np.sin(np.pi * x)) ** 0.8
-    return np.asarray(wave * (0.65 + 0.35 * line(rng, count, cells=cells * 0.5, octaves=2)), np.float32)
+    return np.asarray(
+        wave * (0.65 + 0.35 * line(rng, count, cells=cells * 0.5, octaves=2)), np.float32
+    )
 
 
-def _spray(scene: Scene, top: Field, height: float, lifted: Field, rng: np.random.Generator) -> None:
+def _spray(
+    scene: Scene, top: Field, height: float, lifted: Field, rng: np.random.Generator
+) -> None:
     canvas = scene.canvas
     crests = np.flatnonzero(lifted > 0.62)
     if crests.size == 0 or height < 3:  # pixels: too small to see
@@ -108,7 +122,12 @@ def _spray(scene: Scene, top: Field, height: float, lifted: Field, rng: np.rando
     for column in rng.choice(crests, 90):
         up = abs(rng.normal(0, 0.28)) * height
         size = scene.unit * 0.0011 * rng.uniform(0.5, 1.6)
-        stencil.ellipse((float(column) + up * 0.9, float(top[column]) - up), size * 1.6, size, rng.uniform(0.3, 0.9))
+        stencil.ellipse(
+            (float(column) + up * 0.9, float(top[column]) - up),
+            size * 1.6,
+            size,
+            rng.uniform(0.3, 0.9),
+        )
     canvas.cut(stencil, mix(scene.palette.haze, scene.palette.light, 0.7))
 
 

@@ -27,14 +27,26 @@ def paint_weather(scene: Scene) -> None:
 def paint_lightning(scene: Scene) -> None:
     """A branching bolt from the clouds, and the clouds lit by it."""
     rng = scene.chance("lightning")
-    away = 0.76 if scene.lamp[0] > scene.canvas.width / 2 else 0.24  # of what stands on the other side
-    start = (scene.canvas.width * (away + rng.uniform(-0.08, 0.08)), scene.horizon * rng.uniform(0.02, 0.12))
-    end = (start[0] + scene.unit * rng.uniform(-0.16, 0.16), scene.horizon * rng.uniform(0.86, 0.98))
+    away = (
+        0.76 if scene.lamp[0] > scene.canvas.width / 2 else 0.24
+    )  # of what stands on the other side
+    start = (
+        scene.canvas.width * (away + rng.uniform(-0.08, 0.08)),
+        scene.horizon * rng.uniform(0.02, 0.12),
+    )
+    end = (
+        start[0] + scene.unit * rng.uniform(-0.16, 0.16),
+        scene.horizon * rng.uniform(0.86, 0.98),
+    )
     white = rgb("e8eeff")
     scene.canvas.glow(start, scene.unit * 0.26, rgb("9fb4ff"), 0.5)
-    scene.canvas.glow(((start[0] + end[0]) / 2, (start[1] + end[1]) / 2), scene.unit * 0.3, rgb("7d93e8"), 0.16)
+    scene.canvas.glow(
+        ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2), scene.unit * 0.3, rgb("7d93e8"), 0.16
+    )
     reach = scene.unit * 0.35
-    bolt = scene.canvas.stencil(min(start[0], end[0]) - reach, 0, max(start[0], end[0]) + reach, scene.horizon)
+    bolt = scene.canvas.stencil(
+        min(start[0], end[0]) - reach, 0, max(start[0], end[0]) + reach, scene.horizon
+    )
     path = _jagged(start, end, rng, scene.unit * 0.06)
     bolt.line(path, scene.unit * 0.0042)
     for at in rng.integers(len(path) // 5, len(path) - 2, 5):
@@ -60,24 +72,42 @@ def _jagged(start: Point, end: Point, rng: np.random.Generator, swing: float) ->
 def _rain(scene: Scene) -> None:
     canvas, rng = scene.canvas, scene.chance("rain")
     slant = rng.uniform(0.14, 0.3) * rng.choice([-1, 1])
-    for count, length, thickness, strength in ((900, 0.035, 0.0009, 0.2), (260, 0.075, 0.0016, 0.22)):
+    for count, length, thickness, strength in (
+        (900, 0.035, 0.0009, 0.2),
+        (260, 0.075, 0.0016, 0.22),
+    ):
         stencil = canvas.whole()
         amount = int(count * canvas.width * canvas.height / canvas.unit**2)
-        for x, y, size in zip(rng.random(amount), rng.random(amount), rng.uniform(0.6, 1.4, amount), strict=True):
+        for x, y, size in zip(
+            rng.random(amount), rng.random(amount), rng.uniform(0.6, 1.4, amount), strict=True
+        ):
             x0, y0, reach = x * canvas.width, y * canvas.height, length * size * canvas.unit
-            stencil.line([(x0, y0), (x0 - slant * reach, y0 + reach)], thickness * canvas.unit, 0.35 + 0.5 * size / 1.4)
+            stencil.line(
+                [(x0, y0), (x0 - slant * reach, y0 + reach)],
+                thickness * canvas.unit,
+                0.35 + 0.5 * size / 1.4,
+            )
         canvas.light(stencil.mask() * strength, mix(scene.palette.haze, scene.palette.light, 0.6))
 
 
 def _snow(scene: Scene) -> None:
     canvas, rng = scene.canvas, scene.chance("snow")
-    for count, size, blur, strength in ((700, 0.0016, 0.0, 0.7), (170, 0.0038, 0.0015, 0.75), (34, 0.0095, 0.006, 0.6)):
+    for count, size, blur, strength in (
+        (700, 0.0016, 0.0, 0.7),
+        (170, 0.0038, 0.0015, 0.75),
+        (34, 0.0095, 0.006, 0.6),
+    ):
         stencil = canvas.whole()
         amount = int(count * canvas.width * canvas.height / canvas.unit**2)
-        for x, y, r in zip(rng.random(amount), rng.random(amount), rng.uniform(0.5, 1.3, amount), strict=True):
+        for x, y, r in zip(
+            rng.random(amount), rng.random(amount), rng.uniform(0.5, 1.3, amount), strict=True
+        ):
             radius = max(size * r * canvas.unit, 0.5)
             stencil.ellipse((x * canvas.width, y * canvas.height), radius, radius)
-        canvas.paint(stencil.mask(blur * canvas.unit) * strength, rgb("ffffff") * (0.8 if scene.palette.dark else 1.0))
+        canvas.paint(
+            stencil.mask(blur * canvas.unit) * strength,
+            rgb("ffffff") * (0.8 if scene.palette.dark else 1.0),
+        )
 
 
 def _sparks(scene: Scene, part: str, colour: str, *, low: float) -> None:

@@ -21,23 +21,67 @@ from taskreel_local.bench.processes import BenchError
 from taskreel_local.bench.scale import MANY, run_scale
 
 #: Measured by modules of their own, which print their own tables.
-_ELSEWHERE: Mapping[str, str] = {"cloud-tasks": "taskreel_local.cloudtasks.bench", "media": "taskreel.media.bench"}
+_ELSEWHERE: Mapping[str, str] = {
+    "cloud-tasks": "taskreel_local.bench.cloudtasks",
+    "media": "taskreel.media.bench",
+}
 _PEERS = tuple(name for name in CONTENDERS if name != "taskreel")
 _WHAT = ("jobs", "cold-start", "cold-start-google", "scale", *_ELSEWHERE)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("what", type=click.Choice([*_WHAT, "all"]), default="all")
-@click.option("--jobs", default=2000, show_default=True, type=click.IntRange(1), help="jobs: how many are submitted.")
-@click.option("--conc", default=32, show_default=True, type=click.IntRange(1), help="jobs: how many at a time.")
-@click.option("--repeat", default=1, show_default=True, type=click.IntRange(1), help="jobs: how many runs of each.")
-@click.option("--peers", default=",".join(_PEERS), show_default=True, help="jobs: beside whom; `none` for nobody.")
-@click.option("--load", "generator", default=GENERATORS[0], show_default=True, type=click.Choice(GENERATORS))
-@click.option("--runs", default=RUNS, show_default=True, type=click.IntRange(1), help="cold-start: runs of each.")
-@click.option("--rows", default=MANY, show_default=True, type=click.IntRange(1000), help="scale: jobs in the store.")
+@click.option(
+    "--jobs",
+    default=2000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="jobs: how many are submitted.",
+)
+@click.option(
+    "--conc",
+    default=32,
+    show_default=True,
+    type=click.IntRange(1),
+    help="jobs: how many at a time.",
+)
+@click.option(
+    "--repeat",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="jobs: how many runs of each.",
+)
+@click.option(
+    "--peers",
+    default=",".join(_PEERS),
+    show_default=True,
+    help="jobs: beside whom; `none` for nobody.",
+)
+@click.option(
+    "--load", "generator", default=GENERATORS[0], show_default=True, type=click.Choice(GENERATORS)
+)
+@click.option(
+    "--runs",
+    default=RUNS,
+    show_default=True,
+    type=click.IntRange(1),
+    help="cold-start: runs of each.",
+)
+@click.option(
+    "--rows",
+    default=MANY,
+    show_default=True,
+    type=click.IntRange(1000),
+    help="scale: jobs in the store.",
+)
 def main(what: str, **options: int | str) -> None:
     """Measure WHAT. Only the ratios of one run mean anything: they share the machine and its moods."""
-    load = Load(generator=str(options["generator"]), jobs=int(options["jobs"]), concurrency=int(options["conc"]))
+    load = Load(
+        generator=str(options["generator"]),
+        jobs=int(options["jobs"]),
+        concurrency=int(options["conc"]),
+    )
     names = ["taskreel", *_chosen(str(options["peers"]))]
     steps: Mapping[str, Callable[[], None]] = {
         "jobs": lambda: run_jobs(load, names, int(options["repeat"])),
@@ -47,7 +91,9 @@ def main(what: str, **options: int | str) -> None:
         **{name: functools.partial(_elsewhere, module) for name, module in _ELSEWHERE.items()},
     }
     print(_machine())
-    failed = [name for name in (_WHAT if what == "all" else (what,)) if not _done(name, steps[name])]
+    failed = [
+        name for name in (_WHAT if what == "all" else (what,)) if not _done(name, steps[name])
+    ]
     sys.exit(bool(failed))
 
 

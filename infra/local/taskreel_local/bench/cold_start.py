@@ -14,8 +14,8 @@ from pathlib import Path
 
 from taskreel_local.bench.processes import BenchError, Tree, clean_environ, free_port, wait_for
 from taskreel_local.bench.table import table, told, told_ratio
-from taskreel_local.emulators import EmulatorMissingError, firestore_emulator
-from taskreel_local.stack import MAIN, ROOT
+from taskreel_local.emulators.firestore import EmulatorMissingError, firestore_emulator
+from taskreel_local.stack.stack import MAIN, ROOT
 
 RUNS = 7
 _SECONDS = 60.0
@@ -64,10 +64,19 @@ def run_cold_start(runs: int = RUNS) -> None:
         compileall.compile_dir(folder, quiet=2)
     with tempfile.TemporaryDirectory(prefix="taskreel-bench-") as text:
         settings = _embedded(Path(text))
-        pairs = [(_start("bare", _BARE, {}), _start("jobs_api", MAIN, settings)) for _ in range(runs + 1)][1:]
+        pairs = [
+            (_start("bare", _BARE, {}), _start("jobs_api", MAIN, settings)) for _ in range(runs + 1)
+        ][1:]
     bare, ours = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    print(f"\nCold start: process start → first 200, in turn, {runs} runs each; median (least–most)")
-    print(table(("", "ms", "ratio", "MB", "ratio"), [_row("bare function", bare, bare), _row("jobs_api", ours, bare)]))
+    print(
+        f"\nCold start: process start → first 200, in turn, {runs} runs each; median (least–most)"
+    )
+    print(
+        table(
+            ("", "ms", "ratio", "MB", "ratio"),
+            [_row("bare function", bare, bare), _row("jobs_api", ours, bare)],
+        )
+    )
 
 
 def run_cold_start_google(runs: int = RUNS) -> None:
@@ -79,7 +88,9 @@ def run_cold_start_google(runs: int = RUNS) -> None:
         raise BenchError(str(missing)) from None
     starts = {name: [one[name] for one in rounds] for name in rounds[0]}
     for label, ours in _BESIDE.items():
-        print(f"\nCold start on Google's adapters, {runs} runs each; beside a function that imports {label}")
+        print(
+            f"\nCold start on Google's adapters, {runs} runs each; beside a function that imports {label}"
+        )
         rows = [_row(name, starts[name], starts[label]) for name in (label, *ours)]
         print(table(("", "ms", "ratio", "MB", "ratio"), rows))
 
@@ -93,7 +104,11 @@ def _round(address: str) -> dict[str, Start]:
         "BLOBS_URL": "gs://bench?emulator=http://127.0.0.1:1",
     }
     bare = {
-        label: _start("bare_google", _BARE_GOOGLE, {"FIRESTORE_EMULATOR_HOST": address, "BENCH_CLIENTS": clients})
+        label: _start(
+            "bare_google",
+            _BARE_GOOGLE,
+            {"FIRESTORE_EMULATOR_HOST": address, "BENCH_CLIENTS": clients},
+        )
         for label, clients in _BARE_CLIENTS.items()
     }
     return {**bare, **{name: _start(name, MAIN, settings) for name in _FIRST}}
@@ -115,7 +130,17 @@ def _start(target: str, source: Path, settings: Mapping[str, str]) -> Start:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     framework = str(Path(sys.executable).with_name("functions-framework"))
-    command = [framework, "--target", target, "--source", str(source), "--host", "127.0.0.1", "--port", str(port)]
+    command = [
+        framework,
+        "--target",
+        target,
+        "--source",
+        str(source),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     with tempfile.NamedTemporaryFile(prefix="taskreel-bench-") as log, Tree(Path(log.name)) as tree:
         began = time.perf_counter()
         tree.start(command, environ=clean_environ(**settings))

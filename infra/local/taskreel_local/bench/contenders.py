@@ -12,9 +12,9 @@ from typing import Any
 from taskreel_local.bench.http import Connection, answers
 from taskreel_local.bench.processes import Tree, clean_environ, free_port, wait_for
 from taskreel_local.bench.tools import need, node_modules, peer_python
-from taskreel_local.data import DataFolder
-from taskreel_local.stack import ROOT
-from taskreel_local.tokens import make_token
+from taskreel_local.stack.data_folder import DataFolder
+from taskreel_local.stack.dev_tokens import make_token
+from taskreel_local.stack.stack import ROOT
 
 PEERS = Path(__file__).parent / "peers"
 SUBMIT = "/api/jobs/image-generation"
@@ -86,7 +86,7 @@ def start_stack(folder: Path, *options: str) -> Iterator[tuple[str, Tree]]:
     path = f"{ROOT / 'functions'}:{ROOT / 'infra' / 'local'}"
     common = ["--port", "0", "--data", str(folder), "--unthrottled", "--log-format", "json"]
     with Tree(folder / "bench.log") as tree:
-        command = [sys.executable, "-m", "taskreel_local.cli", "dev", *common, *options]
+        command = [sys.executable, "-m", "taskreel_local.cli.main", "dev", *common, *options]
         tree.start(command, environ=clean_environ(PYTHONPATH=path))
         for _ in wait_for(_START_SECONDS, "starting the stack", tree):
             url = data.url()
@@ -125,7 +125,15 @@ def fastapi_celery(folder: Path) -> Iterator[Running]:
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "ERROR"]
 
     def commands(port: int) -> list[list[str]]:
-        api = ["uvicorn", "celery_api:api", "--port", str(port), "--no-access-log", "--log-level", "warning"]
+        api = [
+            "uvicorn",
+            "celery_api:api",
+            "--port",
+            str(port),
+            "--no-access-log",
+            "--log-level",
+            "warning",
+        ]
         worker = ["celery", "-A", "celery_tasks", "worker", "--concurrency", "2", *quiet]
         return [[python, "-m", *api], [python, "-m", *worker]]
 
@@ -146,7 +154,16 @@ def _on_redis(
     settings = clean_environ(**environ, PORT=str(port), REDIS_PORT=str(redis), JWT_SECRET=secret)
     durable = ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"]
     with Tree(folder / "bench.log") as tree:
-        server = ["redis-server", "--port", str(redis), "--bind", "127.0.0.1", "--dir", str(folder), *durable]
+        server = [
+            "redis-server",
+            "--port",
+            str(redis),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            str(folder),
+            *durable,
+        ]
         tree.start(server, environ=clean_environ())
         for command in commands(port):
             tree.start(command, folder=folder, environ=settings)

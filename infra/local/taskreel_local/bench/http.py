@@ -23,7 +23,10 @@ class Connection:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._http.close()
 
@@ -35,7 +38,9 @@ class Connection:
         except (OSError, http.client.HTTPException) as error:
             raise BenchError(f"{method} {path}: no answer ({error!r})") from None
         if not 200 <= status < 300:
-            raise BenchError(f"{method} {path} answered {status}: {answer[:300].decode(errors='replace')}")
+            raise BenchError(
+                f"{method} {path} answered {status}: {answer[:300].decode(errors='replace')}"
+            )
         return json.loads(answer)
 
     def _exchange(self, method: str, path: str, text: str | None) -> tuple[int, bytes]:

@@ -18,7 +18,18 @@ _WARM_UP = 300
 _STUCK_SECONDS = 20.0
 _POLL_SECONDS = 0.02
 
-_HEAD = ("", "jobs/s", "ratio", "CPU-ms/job", "ratio", "peak MB", "submit p50 ms", "p99 ms", "not 2xx", "kept")
+_HEAD = (
+    "",
+    "jobs/s",
+    "ratio",
+    "CPU-ms/job",
+    "ratio",
+    "peak MB",
+    "submit p50 ms",
+    "p99 ms",
+    "not 2xx",
+    "kept",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +80,9 @@ def _measure(name: str, load: Load) -> Sample:
     with tempfile.TemporaryDirectory(prefix="taskreel-bench-") as text:
         folder = Path(text)
         with CONTENDERS[name](folder) as running:
-            warm = load.send(running.url + SUBMIT, running.body, running.token, folder, jobs=_WARM_UP)
+            warm = load.send(
+                running.url + SUBMIT, running.body, running.token, folder, jobs=_WARM_UP
+            )
             _until_completed(running, warm.accepted)
             return _timed(running, load, folder)
 
@@ -101,13 +114,17 @@ def _until_completed(running: Running, wanted: int) -> None:
         if now != done:
             done, moved = now, time.monotonic()
         if time.monotonic() - moved > _STUCK_SECONDS:
-            raise BenchError(f"stuck: {now} of {wanted} jobs completed, none for {_STUCK_SECONDS:.0f} s")
+            raise BenchError(
+                f"stuck: {now} of {wanted} jobs completed, none for {_STUCK_SECONDS:.0f} s"
+            )
         time.sleep(_POLL_SECONDS)
 
 
 def _title(load: Load, repeat: int) -> str:
     runs = "one run" if repeat == 1 else f"{repeat} runs in alternating order, median (least–most)"
-    return f"\nJobs: {load.jobs} submissions, {load.concurrency} at a time by {load.generator}; {runs}"
+    return (
+        f"\nJobs: {load.jobs} submissions, {load.concurrency} at a time by {load.generator}; {runs}"
+    )
 
 
 def _row(name: str, results: Results) -> list[str]:

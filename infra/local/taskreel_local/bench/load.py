@@ -40,20 +40,28 @@ class Load:
     jobs: int
     concurrency: int
 
-    def send(self, url: str, body: Mapping[str, Any], token: str, folder: Path, jobs: int = 0) -> Sent:
+    def send(
+        self, url: str, body: Mapping[str, Any], token: str, folder: Path, jobs: int = 0
+    ) -> Sent:
         """Send the load, or `jobs` of it; returns when the last answer is there."""
         need(self.generator)
         file = folder / "body.json"
         file.write_text(json.dumps(body))
         wanted = jobs or self.jobs
         concurrency = min(self.concurrency, wanted)
-        count = wanted - wanted % concurrency  # the same number over each connection: hey sends no other
+        count = (
+            wanted - wanted % concurrency
+        )  # the same number over each connection: hey sends no other
         command = _COMMANDS[self.generator](count, concurrency, file, token, url)
         began = time.perf_counter()
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603 - our own words
+        ended = subprocess.run(  # noqa: S603 - our own command
+            command, capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
         seconds = time.perf_counter() - began
         if ended.returncode:
-            raise BenchError(f"{self.generator} failed: {(ended.stderr or ended.stdout).strip()[-300:]}")
+            raise BenchError(
+                f"{self.generator} failed: {(ended.stderr or ended.stdout).strip()[-300:]}"
+            )
         return _READERS[self.generator](ended.stdout, seconds, count)
 
 
@@ -75,7 +83,9 @@ def _hey(count: int, concurrency: int, file: Path, token: str, url: str) -> list
 
 def read_ab(text: str, seconds: float, count: int) -> Sent:
     """The report of `ab`."""
-    refused = int(_number(r"Non-2xx responses:\s+(\d+)", text)) + int(_number(r"Failed requests:\s+(\d+)", text))
+    refused = int(_number(r"Non-2xx responses:\s+(\d+)", text)) + int(
+        _number(r"Failed requests:\s+(\d+)", text)
+    )
     return Sent(
         seconds=seconds,
         accepted=count - refused,

@@ -37,11 +37,16 @@ class Tree:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
-    def start(self, command: Sequence[str], *, folder: Path | None = None, environ: Mapping[str, str]) -> None:
+    def start(
+        self, command: Sequence[str], *, folder: Path | None = None, environ: Mapping[str, str]
+    ) -> None:
         """Run `command` with `environ` and nothing else set."""
         process = psutil.Popen(
             list(command),
@@ -57,7 +62,9 @@ class Tree:
         """Raises BenchError when a started process has ended."""
         for process in self._started:
             if process.poll() is not None:
-                raise BenchError(f"a server ended with status {process.returncode}{self.last_words()}")
+                raise BenchError(
+                    f"a server ended with status {process.returncode}{self.last_words()}"
+                )
 
     def last_words(self) -> str:
         """The end of the log, to go behind a message."""
@@ -115,7 +122,10 @@ class Peak:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._over.set()
         self._thread.join()
@@ -129,7 +139,11 @@ class Peak:
 
 def clean_environ(**more: str) -> dict[str, str]:
     """The environment without what would change a contender: settings of Taskreel, bytecode switched off."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    kept = {
+        name: os.environ[name]
+        for name in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
+        if name in os.environ
+    }
     return {**kept, **more}
 
 

@@ -18,8 +18,8 @@ from taskreel.ports import Transaction
 from taskreel_local.bench.contenders import start_stack
 from taskreel_local.bench.http import Connection
 from taskreel_local.bench.table import table, told, told_ratio
-from taskreel_local.data import DataFolder
-from taskreel_local.tokens import make_token
+from taskreel_local.stack.data_folder import DataFolder
+from taskreel_local.stack.dev_tokens import make_token
 
 FEW, MANY = 100, 100_000
 _USER = "bench"
@@ -59,7 +59,10 @@ async def _seed(path: Path, ids: list[str]) -> None:
     store = SqliteStore(path, INDEXES)
     began = datetime.now(UTC) - timedelta(days=30)
     for first in range(0, len(ids), _BATCH):
-        documents = [_document(id_, began, first + place) for place, id_ in enumerate(ids[first : first + _BATCH])]
+        documents = [
+            _document(id_, began, first + place)
+            for place, id_ in enumerate(ids[first : first + _BATCH])
+        ]
 
         async def write(tx: Transaction, documents: list[dict[str, Any]] = documents) -> None:
             for document in documents:
@@ -98,15 +101,21 @@ def _calls(sides: list[_Side]) -> Mapping[str, list[list[str]]]:
         "list page by project": "/api/jobs?limit=20&projectId=project-3",
     }
     draw = random.Random(2)  # noqa: S311 - the same jobs each time
-    reads = [[f"/api/jobs/{draw.choice(side.ids)}" for _ in range(_CALLS + _WARM_UP)] for side in sides]
-    return {"status read": reads, **{name: [[path] * (_CALLS + _WARM_UP)] * 2 for name, path in same.items()}}
+    reads = [
+        [f"/api/jobs/{draw.choice(side.ids)}" for _ in range(_CALLS + _WARM_UP)] for side in sides
+    ]
+    return {
+        "status read": reads,
+        **{name: [[path] * (_CALLS + _WARM_UP)] * 2 for name, path in same.items()},
+    }
 
 
 def _interleaved(sides: list[_Side], paths: list[list[str]]) -> tuple[list[float], list[float]]:
     few, many = sides
-    pairs = [(few.http.milliseconds(one), many.http.milliseconds(other)) for one, other in zip(*paths, strict=True)][
-        _WARM_UP:
-    ]
+    pairs = [
+        (few.http.milliseconds(one), many.http.milliseconds(other))
+        for one, other in zip(*paths, strict=True)
+    ][_WARM_UP:]
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 

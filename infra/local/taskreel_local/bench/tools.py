@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from taskreel_local.bench.processes import BenchError
-from taskreel_local.stack import ROOT
+from taskreel_local.stack.stack import ROOT
 
 CACHE = ROOT / ".taskreel" / "bench"
 
@@ -37,7 +37,17 @@ def node_modules() -> Path:
     """The Node.js peers' packages, installed when first asked for."""
     need("node", "npm")
     folder = CACHE / "node"
-    words = ["npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--loglevel", "error", *_NODE]
+    words = [
+        "npm",
+        "install",
+        "--prefix",
+        str(folder),
+        "--no-audit",
+        "--no-fund",
+        "--loglevel",
+        "error",
+        *_NODE,
+    ]
     _once(folder, "node packages", [words])
     return folder / "node_modules"
 
@@ -46,7 +56,15 @@ def peer_python() -> str:
     """A Python with the Celery peer's packages, made when first asked for."""
     folder = CACHE / "python"
     python = folder / "bin" / "python"
-    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *_PYTHON]
+    install = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        *_PYTHON,
+    ]
     _once(folder, "Python packages", [[sys.executable, "-m", "venv", str(folder)], install])
     return str(python)
 
@@ -59,9 +77,13 @@ def _once(folder: Path, what: str, commands: Sequence[Sequence[str]]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     print(f"Installing the peers' {what} in {folder.relative_to(ROOT)} (once)…", file=sys.stderr)
-    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environ = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }
     for command in commands:
         ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)  # noqa: S603 - our own words
         if ended.returncode:
-            raise BenchError(f"not run: {what} could not be installed: {ended.stderr.strip()[-300:]}")
+            raise BenchError(
+                f"not run: {what} could not be installed: {ended.stderr.strip()[-300:]}"
+            )
     done.write_text(wanted)

@@ -34,7 +34,10 @@ class Write:
             return replace(self, kind=kind, data=dict(data))
         if self.kind == "delete":
             raise StoreAbsentError(f"{'/'.join(self.key)} is deleted earlier in this transaction")
-        merged = {name: _added(self.data, name, value, whole=self.kind == "set") for name, value in data.items()}
+        merged = {
+            name: _added(self.data, name, value, whole=self.kind == "set")
+            for name, value in data.items()
+        }
         return replace(self, data={**self.data, **merged})
 
 
@@ -43,7 +46,9 @@ def _added(before: Mapping[str, Any], name: str, value: Any, *, whole: bool) -> 
     if not isinstance(value, Increment) or (name not in before and not whole):
         return value
     earlier = before.get(name) or 0
-    return Increment(earlier.by + value.by) if isinstance(earlier, Increment) else earlier + value.by
+    return (
+        Increment(earlier.by + value.by) if isinstance(earlier, Increment) else earlier + value.by
+    )
 
 
 class BufferedTransaction:
@@ -63,15 +68,27 @@ class BufferedTransaction:
     def create(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
         key = (collection, id_)
         earlier = self._writes.get(key)
-        if self._documents.get(key) is not None or (earlier is not None and earlier.kind != "delete"):
+        if self._documents.get(key) is not None or (
+            earlier is not None and earlier.kind != "delete"
+        ):
             raise StoreConflictError(f"{collection}/{id_} exists")
         self._put(key, "set", data, condition=False)
 
-    def set(self, collection: str, id_: str, data: Mapping[str, Any], /, *, version: str | None = None) -> None:
+    def set(
+        self, collection: str, id_: str, data: Mapping[str, Any], /, *, version: str | None = None
+    ) -> None:
         key = (collection, id_)
         self._put(key, "set", data, condition=self._condition(key, version))
 
-    def update(self, collection: str, id_: str, changes: Mapping[str, Any], /, *, version: str | None = None) -> None:
+    def update(
+        self,
+        collection: str,
+        id_: str,
+        changes: Mapping[str, Any],
+        /,
+        *,
+        version: str | None = None,
+    ) -> None:
         key = (collection, id_)
         condition = self._condition(key, version)
         if condition is False and key not in self._writes:
@@ -85,7 +102,11 @@ class BufferedTransaction:
     @property
     def writes(self) -> list[Write]:
         """What to commit. Deleting what must not exist anyway is nothing to do."""
-        return [write for write in self._writes.values() if (write.kind, write.condition) != ("delete", False)]
+        return [
+            write
+            for write in self._writes.values()
+            if (write.kind, write.condition) != ("delete", False)
+        ]
 
     def has_read(self, key: Key) -> bool:
         """Whether the function has based anything on this document."""
@@ -100,10 +121,17 @@ class BufferedTransaction:
         return read if read is not None else False
 
     def _put(
-        self, key: Key, kind: Literal["set", "update", "delete"], data: Mapping[str, Any], *, condition: Condition
+        self,
+        key: Key,
+        kind: Literal["set", "update", "delete"],
+        data: Mapping[str, Any],
+        *,
+        condition: Condition,
     ) -> None:
         earlier = self._writes.get(key)
-        self._writes[key] = Write(key, kind, dict(data), condition) if earlier is None else earlier.then(kind, data)
+        self._writes[key] = (
+            Write(key, kind, dict(data), condition) if earlier is None else earlier.then(kind, data)
+        )
 
 
 def version_of(document: Document | None) -> str | None:

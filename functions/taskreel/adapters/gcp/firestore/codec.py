@@ -29,7 +29,10 @@ _OPERATORS = {
 _RANGES = {"<", "<=", ">", ">="}
 _IS_NULL = query.StructuredQuery.UnaryFilter.Operator.IS_NULL
 _AND = query.StructuredQuery.CompositeFilter.Operator.AND
-_DIRECTIONS = {"asc": query.StructuredQuery.Direction.ASCENDING, "desc": query.StructuredQuery.Direction.DESCENDING}
+_DIRECTIONS = {
+    "asc": query.StructuredQuery.Direction.ASCENDING,
+    "desc": query.StructuredQuery.Direction.DESCENDING,
+}
 
 _PLAIN_SEGMENT = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 _RESERVED = re.compile(r"__.*__", re.DOTALL)
@@ -165,7 +168,9 @@ def encode_write(root: str, ours: Write) -> Any:
         message.delete = name
     else:
         message.update.name = name
-        plain = {field: value for field, value in ours.data.items() if not isinstance(value, Increment)}
+        plain = {
+            field: value for field, value in ours.data.items() if not isinstance(value, Increment)
+        }
         encode_fields(plain, message.update.fields)
         if ours.kind == "update":
             # Present even when empty: without a mask the whole document would be replaced.
@@ -195,7 +200,10 @@ def encode_query(root: str, ours: Query) -> Any:
     """The query as Firestore takes it; ties are ordered by name in the last order's direction."""
     message = encode_selection(ours)
     last: Direction = ours.order[-1][1] if ours.order else "asc"
-    orders = [*((_path(field), way) for field, way in ours.order), *((field, last) for field in _ranged(ours))]
+    orders = [
+        *((_path(field), way) for field, way in ours.order),
+        *((field, last) for field in _ranged(ours)),
+    ]
     for field, direction in dict([*orders, ("__name__", last)]).items():
         order = message.order_by.add(direction=_DIRECTIONS[direction])
         order.field.field_path = field
@@ -217,7 +225,11 @@ def encode_selection(ours: Query) -> Any:
 def _ranged(ours: Query) -> list[str]:
     """Fields with a range but no place in the order: Firestore wants one before the name."""
     ordered = {field for field, _ in ours.order}
-    return [_path(field) for field, operator, _ in ours.where if operator in _RANGES and field not in ordered]
+    return [
+        _path(field)
+        for field, operator, _ in ours.where
+        if operator in _RANGES and field not in ordered
+    ]
 
 
 def _encode_where(where: Sequence[tuple[str, str, Any]], into: Any) -> None:

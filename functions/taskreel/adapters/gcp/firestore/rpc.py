@@ -9,6 +9,7 @@ import grpc
 from google.cloud.firestore_v1.types import firestore
 
 from taskreel.adapters.gcp.channel import PASSING, GoogleChannel, never_sent, passes, routed
+from taskreel.adapters.gcp.error_advice import Service
 from taskreel.adapters.gcp.firestore.buffer import Key, Write
 from taskreel.adapters.gcp.firestore.codec import (
     document_name,
@@ -17,7 +18,6 @@ from taskreel.adapters.gcp.firestore.codec import (
     encode_write,
     read_document,
 )
-from taskreel.adapters.gcp.mending import Service
 from taskreel.domain.errors import StoreError
 from taskreel.ports import Document, Query
 
@@ -55,7 +55,11 @@ class FirestoreRpc:
     """One database over one channel; built in the loop that uses it. Raises StoreError with what mends it."""
 
     def __init__(
-        self, service: Service, project: str, database: str, interceptors: Sequence[grpc.aio.ClientInterceptor] = ()
+        self,
+        service: Service,
+        project: str,
+        database: str,
+        interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
     ) -> None:
         self._database = f"projects/{project}/databases/{database}"
         self.root = f"{self._database}/documents"
@@ -64,10 +68,16 @@ class FirestoreRpc:
         prefix = "/google.firestore.v1.Firestore"
         channel = self._channel
         self._commit = channel.unary(f"{prefix}/Commit", _Commit, firestore.CommitResponse.pb())
-        self._get = channel.answers(f"{prefix}/BatchGetDocuments", _BatchGet, firestore.BatchGetDocumentsResponse.pb())
-        self._query = channel.answers(f"{prefix}/RunQuery", _RunQuery, firestore.RunQueryResponse.pb())
+        self._get = channel.answers(
+            f"{prefix}/BatchGetDocuments", _BatchGet, firestore.BatchGetDocumentsResponse.pb()
+        )
+        self._query = channel.answers(
+            f"{prefix}/RunQuery", _RunQuery, firestore.RunQueryResponse.pb()
+        )
         self._aggregate = channel.answers(
-            f"{prefix}/RunAggregationQuery", _RunAggregation, firestore.RunAggregationQueryResponse.pb()
+            f"{prefix}/RunAggregationQuery",
+            _RunAggregation,
+            firestore.RunAggregationQueryResponse.pb(),
         )
         self._listen = channel.talk(f"{prefix}/Listen", _Listen, firestore.ListenResponse.pb())
 
@@ -75,11 +85,15 @@ class FirestoreRpc:
         """The documents that exist, in one call. One read a key."""
         if not keys:
             return {}
-        request = _BatchGet(database=self._database, documents=[document_name(self.root, key) for key in keys])
+        request = _BatchGet(
+            database=self._database, documents=[document_name(self.root, key) for key in keys]
+        )
 
         async def read(seconds: float) -> dict[Key, Document]:
             answers = self._get(request, timeout=seconds, metadata=self._metadata)
-            found = [read_document(answer.found) async for answer in answers if answer.HasField("found")]
+            found = [
+                read_document(answer.found) async for answer in answers if answer.HasField("found")
+            ]
             return {(document.collection, document.id): document for document in found}
 
         return await self._channel.repeated(self._database, read)
@@ -90,7 +104,11 @@ class FirestoreRpc:
 
         async def read(seconds: float) -> list[Document]:
             answers = self._query(request, timeout=seconds, metadata=self._metadata)
-            return [read_document(answer.document) async for answer in answers if answer.HasField("document")]
+            return [
+                read_document(answer.document)
+                async for answer in answers
+                if answer.HasField("document")
+            ]
 
         return await self._channel.repeated(self._database, read)
 
@@ -100,12 +118,21 @@ class FirestoreRpc:
         request.structured_aggregation_query.structured_query.CopyFrom(encode_selection(query))
         request.structured_aggregation_query.aggregations.add(alias="n").count.SetInParent()
         for position, field in enumerate(total):
-            request.structured_aggregation_query.aggregations.add(alias=f"s{position}").sum.field.field_path = field
+            request.structured_aggregation_query.aggregations.add(
+                alias=f"s{position}"
+            ).sum.field.field_path = field
 
         async def read(seconds: float) -> dict[str, int | float]:
             answers = self._aggregate(request, timeout=seconds, metadata=self._metadata)
-            fields = {name: value async for answer in answers for name, value in answer.result.aggregate_fields.items()}
-            names = {"n": "count", **{f"s{position}": field for position, field in enumerate(total)}}
+            fields = {
+                name: value
+                async for answer in answers
+                for name, value in answer.result.aggregate_fields.items()
+            }
+            names = {
+                "n": "count",
+                **{f"s{position}": field for position, field in enumerate(total)},
+            }
             return {ours: _number(fields[alias]) for alias, ours in names.items()}
 
         return await self._channel.repeated(self._database, read)
@@ -116,8 +143,12 @@ class FirestoreRpc:
         A try without an answer may have been carried out. It is repeated only where that cannot write twice: when one
         of the conditions can hold only once, or when nothing is added to what is there.
         """
-        request = _Commit(database=self._database, writes=[encode_write(self.root, write) for write in writes])
-        repeatable = any(_holds_once(write) for write in writes) or not any(write.increments for write in writes)
+        request = _Commit(
+            database=self._database, writes=[encode_write(self.root, write) for write in writes]
+        )
+        repeatable = any(_holds_once(write) for write in writes) or not any(
+            write.increments for write in writes
+        )
         unanswered = False
 
         async def write(seconds: float) -> None:
@@ -162,8 +193,13 @@ class FirestoreRpc:
         """End what is under way and let the connection go."""
         await self._channel.close()
 
-    def _headers(self, project: str, database: str, *, emulated: bool) -> tuple[tuple[str, str], ...]:
-        headers = (("google-cloud-resource-prefix", self._database), *routed(project_id=project, database_id=database))
+    def _headers(
+        self, project: str, database: str, *, emulated: bool
+    ) -> tuple[tuple[str, str], ...]:
+        headers = (
+            ("google-cloud-resource-prefix", self._database),
+            *routed(project_id=project, database_id=database),
+        )
         # The emulator's word for "not a web client": the security rules do not apply.
         return (*headers, ("authorization", "Bearer owner")) if emulated else headers
 
@@ -180,4 +216,6 @@ def _holds_once(write: Write) -> bool:
 
 def _names_database(error: grpc.aio.AioRpcError) -> bool:
     """NOT_FOUND may also mean that there is no such database."""
-    return "database" in (error.details() or "").lower() and error.code() is grpc.StatusCode.NOT_FOUND
+    return (
+        "database" in (error.details() or "").lower() and error.code() is grpc.StatusCode.NOT_FOUND
+    )

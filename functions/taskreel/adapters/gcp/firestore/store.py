@@ -11,8 +11,8 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakValueDictionary
 
+from taskreel.adapters.gcp.error_advice import Service
 from taskreel.adapters.gcp.firestore.buffer import BufferedTransaction, Key, Write, version_of
-from taskreel.adapters.gcp.mending import Service
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError
 from taskreel.ports import Document, Increment, Query, Transaction
 
@@ -86,7 +86,9 @@ class FirestoreStore:
             return []
         return await self._rpc().query(query)
 
-    async def aggregate(self, query: Query, /, *, total: Sequence[str] = ()) -> dict[str, int | float]:
+    async def aggregate(
+        self, query: Query, /, *, total: Sequence[str] = ()
+    ) -> dict[str, int | float]:
         if _matches_nothing(query):
             return {"count": 0, **dict.fromkeys(total, 0)}
         return await self._rpc().aggregate(query, total)
@@ -118,7 +120,7 @@ class FirestoreStore:
         """None once the writes stand, else a document for which others were faster."""
         if not transaction.writes:
             return None
-        from taskreel.adapters.gcp.firestore.rpc import CommitRefusedError  # noqa: PLC0415 - loads gRPC: first use pays
+        from taskreel.adapters.gcp.firestore.rpc import CommitRefusedError
 
         try:
             await self._rpc().commit(transaction.writes)
@@ -126,11 +128,17 @@ class FirestoreStore:
             return await self._after_refusal(transaction, perhaps_ours=refusal.perhaps_ours)
         return None
 
-    async def _after_refusal(self, transaction: BufferedTransaction, *, perhaps_ours: bool) -> Key | None:
+    async def _after_refusal(
+        self, transaction: BufferedTransaction, *, perhaps_ours: bool
+    ) -> Key | None:
         """Tell the causes of a refusal apart: the answer names none reliably, the documents do."""
         conditional = [write for write in transaction.writes if write.condition is not None]
         now = await self._rpc().get([write.key for write in conditional])
-        if perhaps_ours and conditional and all(_stands(write, now.get(write.key)) for write in conditional):
+        if (
+            perhaps_ours
+            and conditional
+            and all(_stands(write, now.get(write.key)) for write in conditional)
+        ):
             return None
         changed = [write for write in conditional if not _holds(write, now.get(write.key))]
         reread = [write.key for write in changed if transaction.has_read(write.key)]
@@ -141,14 +149,16 @@ class FirestoreStore:
 
     def _rpc(self) -> FirestoreRpc:
         if self._connected is None:
-            from taskreel.adapters.gcp.firestore.rpc import FirestoreRpc  # noqa: PLC0415 - loads gRPC: first use pays
+            from taskreel.adapters.gcp.firestore.rpc import FirestoreRpc
 
-            self._connected = FirestoreRpc(self._service, self._project, self._database, self._interceptors)
+            self._connected = FirestoreRpc(
+                self._service, self._project, self._database, self._interceptors
+            )
         return self._connected
 
     def _listener(self) -> Listener:
         if self._listening is None:
-            from taskreel.adapters.gcp.firestore.watch import Listener  # noqa: PLC0415 - loads gRPC: first use pays
+            from taskreel.adapters.gcp.firestore.watch import Listener
 
             self._listening = Listener(self._rpc())
         return self._listening
@@ -168,11 +178,13 @@ def _holds(write: Write, now: Document | None) -> bool:
 
 def _stands(write: Write, now: Document | None) -> bool:
     """Whether the document looks as this write leaves it: our own commit, whose answer was lost."""
-    from taskreel.adapters.gcp.firestore.codec import as_stored  # noqa: PLC0415 - loads gRPC: first use pays
+    from taskreel.adapters.gcp.firestore.codec import as_stored
 
     if write.kind == "delete" or now is None:
         return write.kind == "delete" and now is None
-    plain = as_stored({name: value for name, value in write.data.items() if not isinstance(value, Increment)})
+    plain = as_stored(
+        {name: value for name, value in write.data.items() if not isinstance(value, Increment)}
+    )
     return all(now.data.get(name) == value for name, value in plain.items())
 
 

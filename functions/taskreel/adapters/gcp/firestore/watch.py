@@ -188,7 +188,11 @@ class Listener:
             elif change.target_change_type == _Change.RESET:
                 target.answered = False
             elif change.target_change_type == _Change.REMOVE and change.cause.code:
-                target.fail(StoreError(f"Firestore ended a watch: {change.cause.message}. Run `scripts/doctor`."))
+                target.fail(
+                    StoreError(
+                        f"Firestore ended a watch: {change.cause.message}. Run `scripts/doctor`."
+                    )
+                )
 
     def _tell(self, key: Key, document: Document | None) -> None:
         target = self._targets.get(key)

@@ -38,7 +38,9 @@ class Studio:
         self._clock = clock
 
     def models(self) -> Sequence[Model]:
-        return tuple(Model(name=f"studio-{capability}", capability=capability) for capability in _MAKERS)
+        return tuple(
+            Model(name=f"studio-{capability}", capability=capability) for capability in _MAKERS
+        )
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
         del idempotency_key  # the same request draws the same picture
@@ -60,7 +62,11 @@ class Studio:
         """The workers belong to whoever made them."""
 
     async def _misbehave(self, behaviour: Mapping[str, Any], request: Generation) -> Done | Pending:
-        mode, times, seconds = behaviour["mode"], behaviour.get("times", 1), behaviour.get("seconds", 1.0)
+        mode, times, seconds = (
+            behaviour["mode"],
+            behaviour.get("times", 1),
+            behaviour.get("seconds", 1.0),
+        )
         early = request.attempt <= times
         match mode:
             case "noop":
@@ -74,7 +80,8 @@ class Studio:
                 raise TemporaryError("The studio was told to fail this time.", code="studio_failed")
             case "rate-limit" if request.waits < times:
                 raise RateLimitedError(
-                    "The studio was told to ask for patience.", retry_after=timedelta(seconds=seconds)
+                    "The studio was told to ask for patience.",
+                    retry_after=timedelta(seconds=seconds),
                 )
             case "crash" if early:
                 await self._workers.run(_die, timeout_seconds=_CRASH_SECONDS)
@@ -99,7 +106,9 @@ class Studio:
             done = await maker(self._workers, request)
         except PermanentError as error:
             raise _labelled(error, request.inputs) from error
-        return replace(done, data={**(done.data or {}), "generator": LABEL, "seed": request.params["seed"]})
+        return replace(
+            done, data={**(done.data or {}), "generator": LABEL, "seed": request.params["seed"]}
+        )
 
 
 def _labelled(error: PermanentError, inputs: Sequence[Input]) -> PermanentError:

@@ -19,12 +19,14 @@ _MOST_HEADINGS = 1000
 
 async def analyse_content(workers: Workers, request: Generation) -> Done:
     """What the content is, measured; scripts also by their scenes and speakers."""
-    from taskreel.media.analyse import analyse  # noqa: PLC0415 - libav and Pillow, in the workers only
+    from taskreel.media.analyse import analyse
 
     text = request.params.get("text")
     if text is None:
         expected = request.params.get("contentType")
-        found = await workers.run(analyse, request.inputs[0].path, expected=expected, timeout_seconds=_SECONDS)
+        found = await workers.run(
+            analyse, request.inputs[0].path, expected=expected, timeout_seconds=_SECONDS
+        )
         return Done(data={"measured": _plain(asdict(found))})
     file = request.folder / f"{request.name}.txt"
     file.write_text(text, "utf-8")
@@ -36,7 +38,11 @@ async def analyse_content(workers: Workers, request: Generation) -> Done:
 def _plain(value: Any) -> Any:
     """Without what does not apply."""
     if isinstance(value, dict):
-        return {_camel(name): _plain(one) for name, one in value.items() if one is not None and name != "sha256"}
+        return {
+            _camel(name): _plain(one)
+            for name, one in value.items()
+            if one is not None and name != "sha256"
+        }
     return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
@@ -53,8 +59,16 @@ def _script_facts(text: str) -> dict[str, Any]:
         script = None
     if isinstance(script, dict) and isinstance(script.get("scenes"), list):
         return {"script": _of_json(script["scenes"])}
-    headings = [line.strip() for line in text.splitlines() if line.strip().startswith(("INT.", "EXT.", "INT/EXT"))]
-    return {"script": {"scenes": len(headings), "headings": headings[:_MOST_HEADINGS]}} if headings else {}
+    headings = [
+        line.strip()
+        for line in text.splitlines()
+        if line.strip().startswith(("INT.", "EXT.", "INT/EXT"))
+    ]
+    return (
+        {"script": {"scenes": len(headings), "headings": headings[:_MOST_HEADINGS]}}
+        if headings
+        else {}
+    )
 
 
 def _of_json(scenes: list[Any]) -> dict[str, Any]:
@@ -64,7 +78,9 @@ def _of_json(scenes: list[Any]) -> dict[str, Any]:
     spoken = [line for dialogue in dialogues for line in dialogue if isinstance(line, dict)]
     lines = Counter(_speaker(line) for line in spoken)
     seconds = [scene.get("durationSeconds") or scene.get("duration") for scene in scenes]
-    known = [one for one in seconds if isinstance(one, int | float) and 0 < one < _LONGEST_SCENE_SECONDS]
+    known = [
+        one for one in seconds if isinstance(one, int | float) and 0 < one < _LONGEST_SCENE_SECONDS
+    ]
     return {
         "scenes": len(scenes),
         "linesBySpeaker": dict(lines.most_common(_MOST_SPEAKERS)),

@@ -102,7 +102,10 @@ FRIEND = Beat(
         "They spoke little, and agreed on everything that mattered.",
         "Trust came slowly, and then all at once.",
     ),
-    (("friend", "I have seen one like it before. Once."), ("hero", "Then you know where it leads.")),
+    (
+        ("friend", "I have seen one like it before. Once."),
+        ("hero", "Then you know where it leads."),
+    ),
 )
 TRIAL = Beat(
     ("The Storm Breaks", "What Stood in the Way", "No Way Round", "The Test"),
@@ -150,7 +153,10 @@ TURN = Beat(
         "All that was left was to do it.",
         "{Friend} understood without a word.",
     ),
-    (("hero", "It was never lost. It was waiting."), ("friend", "Then let us not keep it waiting.")),
+    (
+        ("hero", "It was never lost. It was waiting."),
+        ("friend", "Then let us not keep it waiting."),
+    ),
 )
 CLIMAX = Beat(
     ("Face to Face", "Everything at Once", "The Last Step", "Now"),

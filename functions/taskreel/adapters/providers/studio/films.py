@@ -19,10 +19,12 @@ _AROUND_SECONDS, _STILL_SECONDS = 1.2, 5.0
 
 async def compose_film(workers: Workers, request: Generation) -> Done:
     """Scenes to a film; `params["scenes"]` names each one's files by their place in `inputs`."""
-    from taskreel.media.compose import compose  # noqa: PLC0415 - libav, in the workers only
+    from taskreel.media.compose import compose
 
     params = request.params
-    scenes = [await _scene(workers, request, index, given) for index, given in enumerate(params["scenes"])]
+    scenes = [
+        await _scene(workers, request, index, given) for index, given in enumerate(params["scenes"])
+    ]
     master, music = params.get("master"), params.get("music")
     out = request.folder / f"{request.name}.{params['outputFormat']}"
     film = out if master is None else out.with_name(f"{request.name}-silent.mp4")
@@ -41,13 +43,15 @@ async def compose_film(workers: Workers, request: Generation) -> Done:
     notes = _notes(params, scenes, made)
     if master is not None:
         sounds = _paths(request, master, music)
-        notes.append(await workers.run(_lay_sound, film, sounds, out=out, timeout_seconds=_FILM_SECONDS))
+        notes.append(
+            await workers.run(_lay_sound, film, sounds, out=out, timeout_seconds=_FILM_SECONDS)
+        )
     return Done(outputs=(Output(path=out),), data={**_facts(params, scenes, made), **_noted(notes)})
 
 
 async def assemble_films(workers: Workers, request: Generation) -> Done:
     """Clips under one sound, once in each format."""
-    from taskreel.media.assemble import assemble  # noqa: PLC0415 - libav, in the workers only
+    from taskreel.media.assemble import assemble
 
     params = request.params
     outs = [request.folder / f"{request.name}.{form}" for form in params["outputFormats"]]
@@ -70,12 +74,16 @@ async def process_media(workers: Workers, request: Generation) -> Done:
     params = request.params
     out = request.folder / f"{request.name}.{params['outputFormat']}"
     paths = [given.path for given in request.inputs]
-    await workers.run(_OPERATIONS[params["operation"]], paths, params, out=out, timeout_seconds=_STEP_SECONDS)
+    await workers.run(
+        _OPERATIONS[params["operation"]], paths, params, out=out, timeout_seconds=_STEP_SECONDS
+    )
     return Done(outputs=(Output(path=out),), data={"operation": params["operation"]})
 
 
-async def _scene(workers: Workers, request: Generation, index: int, given: Mapping[str, Any]) -> Scene:
-    from taskreel.media.compose import Scene  # noqa: PLC0415
+async def _scene(
+    workers: Workers, request: Generation, index: int, given: Mapping[str, Any]
+) -> Scene:
+    from taskreel.media.compose import Scene
 
     visuals = [request.inputs[place].path for place in given.get("visuals", ())]
     narration = given.get("narration")
@@ -104,16 +112,22 @@ async def _several(  # what one scene is made from
     """A scene of several pictures or clips as one clip."""
     out = request.folder / f"{request.name}-scene-{index}.mp4"
     seconds = given.get("seconds")
-    await workers.run(_join, visuals, sound, request.params, seconds, out=out, timeout_seconds=_STEP_SECONDS)
+    await workers.run(
+        _join, visuals, sound, request.params, seconds, out=out, timeout_seconds=_STEP_SECONDS
+    )
     return out
 
 
 def _join(
-    visuals: Sequence[Path], sound: Path | None, params: Mapping[str, Any], seconds: float | None, out: Path
+    visuals: Sequence[Path],
+    sound: Path | None,
+    params: Mapping[str, Any],
+    seconds: float | None,
+    out: Path,
 ) -> None:
-    from taskreel.media.animate import animate  # noqa: PLC0415
-    from taskreel.media.probe import probe  # noqa: PLC0415
-    from taskreel.media.stitch import stitch_videos  # noqa: PLC0415
+    from taskreel.media.animate import animate
+    from taskreel.media.probe import probe
+    from taskreel.media.stitch import stitch_videos
 
     shape = {"width": 1280, "height": 720, **_given(params, "width", "height", "fps", "quality")}
     if any(not probe(visual).content_type.startswith("image/") for visual in visuals):
@@ -126,10 +140,10 @@ def _join(
 
 def _lay_sound(film: Path, sounds: Sequence[Path], out: Path) -> str:
     """One sound, over music if there is any, under the whole film instead of its own; returns what there is to say."""
-    from taskreel.media.assemble import assemble  # noqa: PLC0415
-    from taskreel.media.mixing import Bed, Clip, mix  # noqa: PLC0415
-    from taskreel.media.probe import probe  # noqa: PLC0415
-    from taskreel.media.sound import sound_seconds  # noqa: PLC0415
+    from taskreel.media.assemble import assemble
+    from taskreel.media.audio_io import sound_seconds
+    from taskreel.media.mix import Bed, Clip, mix
+    from taskreel.media.probe import probe
 
     mixed = film.with_suffix(".flac")
     bed = Bed(path=sounds[1]) if len(sounds) > 1 else None
@@ -139,11 +153,17 @@ def _lay_sound(film: Path, sounds: Sequence[Path], out: Path) -> str:
 
 
 def _look(params: Mapping[str, Any]) -> Any:
-    from taskreel.media.compose import Look  # noqa: PLC0415
+    from taskreel.media.compose import Look
 
     names = ("width", "height", "fps", "quality", "transition", "captions", "seed")
-    more = {"transition_seconds": params.get("transitionSeconds"), "music_gain_db": params.get("musicGainDb")}
-    return Look(**_given(params, *names), **{name: value for name, value in more.items() if value is not None})
+    more = {
+        "transition_seconds": params.get("transitionSeconds"),
+        "music_gain_db": params.get("musicGainDb"),
+    }
+    return Look(
+        **_given(params, *names),
+        **{name: value for name, value in more.items() if value is not None},
+    )
 
 
 def _facts(params: Mapping[str, Any], scenes: Sequence[Scene], made: Composition) -> dict[str, Any]:
@@ -170,9 +190,13 @@ def _notes(params: Mapping[str, Any], scenes: Sequence[Scene], made: Composition
     """What the caller may not expect."""
     notes = []
     if params.get("spoken") and any(scene.narrated and not scene.narration for scene in scenes):
-        notes.append("Without speech, captions tell the story: scripts/bootstrap --speech adds a voice.")
+        notes.append(
+            "Without speech, captions tell the story: scripts/bootstrap --speech adds a voice."
+        )
     if made.undrawn:
-        notes.append(f"No font here can draw {made.undrawn[:40]}: left out. Install one that can, such as Noto.")
+        notes.append(
+            f"No font here can draw {made.undrawn[:40]}: left out. Install one that can, such as Noto."
+        )
     return notes
 
 
@@ -190,20 +214,20 @@ def _paths(request: Generation, *places: int | None) -> list[Path]:
 
 
 def _video_stitch(files: Sequence[Path], params: Mapping[str, Any], out: Path) -> None:
-    from taskreel.media.stitch import stitch_videos  # noqa: PLC0415
+    from taskreel.media.stitch import stitch_videos
 
     stitch_videos(files, out=out, **_given(params, "width", "height", "fps", "quality", "fill"))
 
 
 def _audio_stitch(files: Sequence[Path], params: Mapping[str, Any], out: Path) -> None:
-    from taskreel.media.audio import stitch_audio  # noqa: PLC0415
+    from taskreel.media.audio import stitch_audio
 
     gap, fade = params.get("gapSeconds") or 0.0, params.get("crossfadeSeconds") or 0.0
     stitch_audio(files, out=out, gap_seconds=gap, crossfade_seconds=fade)
 
 
 def _music_mix(files: Sequence[Path], params: Mapping[str, Any], out: Path) -> None:
-    from taskreel.media.audio import mix_music  # noqa: PLC0415
+    from taskreel.media.audio import mix_music
 
     voice, music = files
     names = {
@@ -213,12 +237,14 @@ def _music_mix(files: Sequence[Path], params: Mapping[str, Any], out: Path) -> N
         "duck_db": "duckDb",
         "target_lufs": "targetLufs",
     }
-    chosen = {ours: params[theirs] for ours, theirs in names.items() if params.get(theirs) is not None}
+    chosen = {
+        ours: params[theirs] for ours, theirs in names.items() if params.get(theirs) is not None
+    }
     mix_music(voice, music, out=out, **chosen)
 
 
 def _frame_extract(files: Sequence[Path], params: Mapping[str, Any], out: Path) -> None:
-    from taskreel.media.frames import extract_frame  # noqa: PLC0415
+    from taskreel.media.frames import extract_frame
 
     (video,) = files
     extract_frame(video, out=out, at_seconds=params.get("atSeconds"))

@@ -21,7 +21,9 @@ NAMES = {
 HER_WORDS = _words(
     "woman girl queen princess mother grandmother daughter sister witch widow aunt lady actress nun bride"
 )
-HIS_WORDS = _words("man boy king prince father grandfather son brother wizard uncle monk groom fisherman")
+HIS_WORDS = _words(
+    "man boy king prince father grandfather son brother wizard uncle monk groom fisherman"
+)
 
 AGENTS = _words(
     "astronaut pilot robot android cat dog fox wolf bear whale dragon ghost child kid boy girl man woman king "
@@ -73,7 +75,9 @@ FOREIGN_WORDS = _words(
     "och ett att det som på är jag og til "
     "w z jest się nie jego"
 )
-STOP_WORDS = DETERMINERS | NUMBERS | PREPOSITIONS | _words("is are was were be been being has have had it")
+STOP_WORDS = (
+    DETERMINERS | NUMBERS | PREPOSITIONS | _words("is are was were be been being has have had it")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,19 +297,36 @@ PLACE_WORDS: dict[str, str] = {
 LIGHTS: dict[str, tuple[tuple[str, str], ...]] = {
     "fresh": (("at dawn", "DAWN"), ("on a bright clear day", "DAY"), ("in the morning", "MORNING")),
     "turning": (("at dusk", "DUSK"), ("in the evening", "EVENING"), ("in thin fog", "DAY")),
-    "open": (("on a sunny day", "DAY"), ("in clear weather at noon", "DAY"), ("at sunrise", "SUNRISE")),
+    "open": (
+        ("on a sunny day", "DAY"),
+        ("in clear weather at noon", "DAY"),
+        ("at sunrise", "SUNRISE"),
+    ),
     "hard": (("in a storm", "STORM"), ("in thick fog", "FOG"), ("in driving rain", "RAIN")),
-    "dark": (("at night under the moon", "NIGHT"), ("after midnight", "NIGHT"), ("by starlight", "NIGHT")),
+    "dark": (
+        ("at night under the moon", "NIGHT"),
+        ("after midnight", "NIGHT"),
+        ("by starlight", "NIGHT"),
+    ),
     "warm": (("at sunset", "SUNSET"), ("in golden evening light", "EVENING")),
 }
 LIGHTS_OF: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
     "space": {
-        "fresh": (("in the first light of a rising sun", "FIRST LIGHT"), ("in clear silver light", "DAY SHIFT")),
-        "turning": (("in the shadow of the planet", "ECLIPSE"), ("in pale starlight", "NIGHT SHIFT")),
+        "fresh": (
+            ("in the first light of a rising sun", "FIRST LIGHT"),
+            ("in clear silver light", "DAY SHIFT"),
+        ),
+        "turning": (
+            ("in the shadow of the planet", "ECLIPSE"),
+            ("in pale starlight", "NIGHT SHIFT"),
+        ),
         "open": (("under a river of stars", "DAY SHIFT"), ("in bright sunlight", "DAY SHIFT")),
         "hard": (("in a swarm of meteors", "ALARM"), ("in red emergency light", "ALARM")),
         "dark": (("in complete silence", "NIGHT SHIFT"), ("far from any sun", "NIGHT SHIFT")),
-        "warm": (("in the glow of the nebula", "DAY SHIFT"), ("as the sun comes round the planet", "FIRST LIGHT")),
+        "warm": (
+            ("in the glow of the nebula", "DAY SHIFT"),
+            ("as the sun comes round the planet", "FIRST LIGHT"),
+        ),
     },
     "underwater": {
         "fresh": (("in bright blue light", "DAY"), ("in clear water", "DAY")),
@@ -316,6 +337,4 @@ LIGHTS_OF: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
         "warm": (("in golden light from above", "SUNSET"), ("in soft turquoise light", "DAY")),
     },
 }
-LIGHT_WORDS = (
-    "storm|thunder|rain|fog|mist|snow|winter|night|midnight|moon|dawn|sunrise|morning|sunset|evening|dusk|autumn|noon"
-)
+LIGHT_WORDS = "storm|thunder|rain|fog|mist|snow|winter|night|midnight|moon|dawn|sunrise|morning|sunset|evening|dusk|autumn|noon"

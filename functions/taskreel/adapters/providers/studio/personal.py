@@ -40,7 +40,7 @@ def _of_file(
     source: Path, params: Mapping[str, Any], out: Path, on_progress: Any
 ) -> tuple[Path, list[str], dict[str, str]]:
     """In a worker: a picture or a film, changed."""
-    from taskreel.media.probe import probe  # noqa: PLC0415
+    from taskreel.media.probe import probe
 
     info = probe(source)
     if info.content_type.startswith("image/"):
@@ -48,15 +48,18 @@ def _of_file(
     if info.has_video:
         return _of_film(source, params, out, on_progress)
     raise PermanentError(
-        f"Personalization works on texts, pictures and videos, not on {info.content_type}.", code="unsupported_media"
+        f"Personalization works on texts, pictures and videos, not on {info.content_type}.",
+        code="unsupported_media",
     )
 
 
-def _of_picture(source: Path, params: Mapping[str, Any], out: Path) -> tuple[Path, list[str], dict[str, str]]:
-    from PIL import Image  # noqa: PLC0415
+def _of_picture(
+    source: Path, params: Mapping[str, Any], out: Path
+) -> tuple[Path, list[str], dict[str, str]]:
+    from PIL import Image
 
-    from taskreel.media.opening import open_picture  # noqa: PLC0415
-    from taskreel.media.pictures import save_picture  # noqa: PLC0415
+    from taskreel.media.image_output import save_picture
+    from taskreel.media.open_media import open_picture
 
     image, applied, skipped = open_picture(source), [], _unspoken(params)
     if params.get("palette"):
@@ -80,8 +83,8 @@ def _of_film(
     source: Path, params: Mapping[str, Any], out: Path, on_progress: Any
 ) -> tuple[Path, list[str], dict[str, str]]:
     """Tinted frame by frame, then captioned and spoken over as one scene of a composition."""
-    from taskreel.media.compose import Look, Scene, compose  # noqa: PLC0415
-    from taskreel.media.probe import probe  # noqa: PLC0415
+    from taskreel.media.compose import Look, Scene, compose
+    from taskreel.media.probe import probe
 
     made, applied, skipped = source, [], _unspoken(params)
     if params.get("palette"):
@@ -105,14 +108,20 @@ def _of_film(
     return made, applied, skipped
 
 
-def _greeting(words: str, params: Mapping[str, Any], out: Path, skipped: dict[str, str]) -> Path | None:
-    from taskreel.media.speech import VOICES, available, speak  # noqa: PLC0415
+def _greeting(
+    words: str, params: Mapping[str, Any], out: Path, skipped: dict[str, str]
+) -> Path | None:
+    from taskreel.media.speech import VOICES, available, speak
 
     voice = params.get("voice")
     if not voice:
         return None
     if not words or not available():
-        skipped["voice"] = "speech needs the optional extra" if words else "there is nothing to say: give a caption"
+        skipped["voice"] = (
+            "speech needs the optional extra"
+            if words
+            else "there is nothing to say: give a caption"
+        )
         return None
     target = out.with_name(f"{out.stem}-voice.wav")
     language = (params.get("language") or "en").lower()
@@ -121,10 +130,10 @@ def _greeting(words: str, params: Mapping[str, Any], out: Path, skipped: dict[st
 
 
 def _tint_film(source: Path, out: Path, colour: tuple[int, int, int], intensity: float) -> None:
-    from taskreel.media.frames import Shape, clip_pictures  # noqa: PLC0415
-    from taskreel.media.probe import probe  # noqa: PLC0415
-    from taskreel.media.sound import Reader  # noqa: PLC0415
-    from taskreel.media.writing import SOUND_RATE, Film, even_size, sound_frame  # noqa: PLC0415
+    from taskreel.media.audio_io import Reader
+    from taskreel.media.encode import SOUND_RATE, Film, even_size, sound_frame
+    from taskreel.media.frames import Shape, clip_pictures
+    from taskreel.media.probe import probe
 
     info = probe(source)
     size, fps = even_size(info.width or 1280, info.height or 720), round(info.fps or 30)
@@ -152,7 +161,9 @@ def _chroma(colour: tuple[int, int, int]) -> tuple[float, float]:
     return 128 + 224 * (b - light) / 1.8556, 128 + 224 * (r - light) / 1.5748
 
 
-def _tinted(pixels: npt.NDArray[np.float32], colour: tuple[int, int, int], intensity: float) -> npt.NDArray[np.uint8]:
+def _tinted(
+    pixels: npt.NDArray[np.float32], colour: tuple[int, int, int], intensity: float
+) -> npt.NDArray[np.uint8]:
     """The picture in shades of a colour, as far as the intensity says; its light stays."""
     light = pixels @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     tone = np.array(colour, np.float32)
@@ -163,10 +174,10 @@ def _tinted(pixels: npt.NDArray[np.float32], colour: tuple[int, int, int], inten
 
 
 def _captioned(image: Any, words: str, intensity: float) -> Any:
-    from PIL import Image, ImageDraw  # noqa: PLC0415
+    from PIL import Image, ImageDraw
 
-    from taskreel.media.fonts import drawable, font  # noqa: PLC0415
-    from taskreel.media.overlay import wrapped  # noqa: PLC0415
+    from taskreel.media.fonts import drawable, font
+    from taskreel.media.overlay import wrapped
 
     width, height = image.size
     face = font(max(12, height // 16), words)
@@ -187,7 +198,7 @@ def _captioned(image: Any, words: str, intensity: float) -> Any:
 
 
 def _unwritten(words: str) -> dict[str, str]:
-    from taskreel.media.fonts import undrawable  # noqa: PLC0415
+    from taskreel.media.fonts import undrawable
 
     lacking = undrawable([words])
     return {"characters": f"no font here can draw {lacking}"} if lacking else {}
@@ -211,8 +222,12 @@ def _rgb(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
-def _report(params: Mapping[str, Any], applied: list[str], skipped: Mapping[str, str]) -> dict[str, Any]:
+def _report(
+    params: Mapping[str, Any], applied: list[str], skipped: Mapping[str, str]
+) -> dict[str, Any]:
     if not applied:
         reasons = "; ".join(f"{aspect}: {reason}" for aspect, reason in skipped.items())
-        raise PermanentError(f"None of the aspects could be applied: {reasons}.", code="nothing_applied")
+        raise PermanentError(
+            f"None of the aspects could be applied: {reasons}.", code="nothing_applied"
+        )
     return {"applied": applied, "skipped": dict(skipped), "intensity": params["intensity"]}

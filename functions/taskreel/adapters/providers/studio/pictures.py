@@ -13,7 +13,7 @@ _IMAGE_SECONDS, _UPSCALE_SECONDS, _VIDEO_SECONDS = 120.0, 300.0, 1500.0
 
 async def make_image(workers: Workers, request: Generation) -> Done:
     """A scene painted from the prompt's words."""
-    from taskreel.media.draw import draw  # noqa: PLC0415 - numpy and Pillow, in the workers only
+    from taskreel.media.draw import draw
 
     params = request.params
     out = _target(request, params.get("outputFormat", "png"))
@@ -24,17 +24,19 @@ async def make_image(workers: Workers, request: Generation) -> Done:
 
 async def upscale_image(workers: Workers, request: Generation) -> Done:
     """The same picture, larger."""
-    from taskreel.media.upscale import upscale  # noqa: PLC0415 - Pillow, in the workers only
+    from taskreel.media.upscale import upscale
 
     out = _target(request, request.params.get("outputFormat", "png"))
     scale = request.params["scale"]
-    await workers.run(upscale, request.inputs[0].path, scale=scale, out=out, timeout_seconds=_UPSCALE_SECONDS)
+    await workers.run(
+        upscale, request.inputs[0].path, scale=scale, out=out, timeout_seconds=_UPSCALE_SECONDS
+    )
     return Done(outputs=(Output(path=out),))
 
 
 async def make_video(workers: Workers, request: Generation) -> Done:
     """Camera moves over the given pictures, or over some drawn from the prompt."""
-    from taskreel.media.animate import animate  # noqa: PLC0415 - libav, in the workers only
+    from taskreel.media.animate import animate
 
     params = request.params
     out = request.folder / f"{request.name}.mp4"
@@ -57,13 +59,17 @@ async def make_video(workers: Workers, request: Generation) -> Done:
 
 async def _stills(workers: Workers, request: Generation) -> list[Path]:
     """A video from words alone: one picture for every four seconds, then the camera moves through them."""
-    from taskreel.media.draw import draw  # noqa: PLC0415 - numpy and Pillow, in the workers only
+    from taskreel.media.draw import draw
 
     params = request.params
     count = max(1, min(6, round(params["duration"] / 4)))
     files = [request.folder / f"{request.name}-still-{index}.png" for index in range(count)]
     for index, file in enumerate(files):
-        size = {"width": params["width"], "height": params["height"], "seed": params["seed"] + index}
+        size = {
+            "width": params["width"],
+            "height": params["height"],
+            "seed": params["seed"] + index,
+        }
         await workers.run(draw, params["prompt"], **size, out=file, timeout_seconds=_IMAGE_SECONDS)
         request.report(0.1 * (index + 1) / count)
     return files

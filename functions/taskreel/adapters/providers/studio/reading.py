@@ -83,7 +83,9 @@ class _Hero:
 
 def read_premise(prompt: str, genre: str | None, random: Random) -> Premise:
     """The premise of a prompt. Two prompts with other words give other premises."""
-    text = _within_a_sentence(_WISH.sub("", " ".join(prompt.split())).strip(" .!?\"'") or prompt.strip())
+    text = _within_a_sentence(
+        _WISH.sub("", " ".join(prompt.split())).strip(" .!?\"'") or prompt.strip()
+    )
     english = is_english(text)
     words = [word for word in _WORD.findall(text) if word[0].isalnum()] or ["something"]
     at = _verb(words) if english else 0
@@ -109,7 +111,9 @@ def read_premise(prompt: str, genre: str | None, random: Random) -> Premise:
         hero=hero.phrase,
         named=hero.name != "",
         plural=hero.plural,
-        deed=_deed(rest, given, plural=hero.plural) if hero.acts else f"comes upon {_met(text, english=english)}",
+        deed=_deed(rest, given, plural=hero.plural)
+        if hero.acts
+        else f"comes upon {_met(text, english=english)}",
         thing=bare(given),
         setting=_place_in(rest) or place,
         family=_family_of(text) or kind.home,
@@ -126,7 +130,9 @@ def read_premise(prompt: str, genre: str | None, random: Random) -> Premise:
 def keywords(text: str) -> tuple[str, ...]:
     """The words that carry the meaning, in order, each once."""
     found = (word.lower() for word in _WORD.findall(text) if len(word) > 2)
-    return tuple(dict.fromkeys(word for word in found if word not in STOP_WORDS and not _is_verb(word)))
+    return tuple(
+        dict.fromkeys(word for word in found if word not in STOP_WORDS and not _is_verb(word))
+    )
 
 
 def is_english(text: str) -> bool:
@@ -156,7 +162,11 @@ def indefinite(phrase: str) -> str:
 
 def head_of(phrase: str) -> str:
     """The noun that the phrase is about: `seed` of "seed that hums"."""
-    return re.split(r"\s(?:of|that|who|with|without|from|for|to|in|on|at|and)\s", phrase)[0].split(" ")[-1].lower()
+    return (
+        re.split(r"\s(?:of|that|who|with|without|from|for|to|in|on|at|and)\s", phrase)[0]
+        .split(" ")[-1]
+        .lower()
+    )
 
 
 def bare(phrase: str) -> str:
@@ -181,7 +191,12 @@ def _verb(words: list[str]) -> int:
             return index
         if low.endswith("s") and not low.endswith("ss") and after in DETERMINERS:
             return index
-        if low.endswith("ing") and len(low) > 5 and index > 1 and words[index - 1].lower() not in PREPOSITIONS:
+        if (
+            low.endswith("ing")
+            and len(low) > 5
+            and index > 1
+            and words[index - 1].lower() not in PREPOSITIONS
+        ):
             return index
     last = words[-1].lower() if len(words) > 2 else ""
     return len(words) - 1 if last.endswith("s") and last not in VERBS and _stem_is_verb(last) else 0
@@ -194,7 +209,11 @@ def _is_verb(word: str) -> bool:
 def _stem_is_verb(word: str) -> bool:
     if not word.endswith("s"):
         return False
-    stems = {word[:-1], word[:-2] if word.endswith("es") else "", word[:-3] + "y" if word.endswith("ies") else ""}
+    stems = {
+        word[:-1],
+        word[:-2] if word.endswith("es") else "",
+        word[:-3] + "y" if word.endswith("ies") else "",
+    }
     return not stems.isdisjoint(VERBS)
 
 
@@ -208,15 +227,25 @@ def _split_place(words: list[str]) -> tuple[list[str], str]:
 
 def _hero(subject: list[str], rest: list[str], random: Random) -> _Hero:
     if not _is_agent(subject) and not (rest and subject):
-        invented = random.choice(("young traveller", "quiet wanderer", "restless painter", "lost sailor"))
+        invented = random.choice(
+            ("young traveller", "quiet wanderer", "restless painter", "lost sailor")
+        )
         return _Hero(invented, "", plural=False, pronouns=random.choice((SHE, HE)), acts=False)
     name = _name_in(subject)
     if name:
-        low = [word for word in " ".join(subject).removeprefix(name).split() if word.lower() not in DETERMINERS]
+        low = [
+            word
+            for word in " ".join(subject).removeprefix(name).split()
+            if word.lower() not in DETERMINERS
+        ]
         role = " ".join(low) or (subject[0].lower() if subject[0].lower() in AGENTS else "wanderer")
         return _Hero(role, name, plural=False, pronouns=_pronouns(f"{role} {name}", random))
     phrase = " ".join(subject) or "stranger"
-    several = " and " in phrase or (subject[:1] and subject[0].lower() in NUMBERS) or is_plural(head_of(phrase))
+    several = (
+        " and " in phrase
+        or (subject[:1] and subject[0].lower() in NUMBERS)
+        or is_plural(head_of(phrase))
+    )
     kept = phrase if " and " in phrase else bare(phrase)
     return _Hero(_lowered(kept), "", bool(several), THEY if several else _pronouns(phrase, random))
 
@@ -270,7 +299,9 @@ def _name_in(subject: list[str]) -> str:
 def _object(rest: list[str]) -> str:
     """What is acted upon: the first noun phrase behind the verb."""
     start = 1
-    while start < len(rest) and (rest[start].lower() in PREPOSITIONS or _is_verb(rest[start].lower())):
+    while start < len(rest) and (
+        rest[start].lower() in PREPOSITIONS or _is_verb(rest[start].lower())
+    ):
         start += 1
     found: list[str] = []
     for word in rest[start:]:

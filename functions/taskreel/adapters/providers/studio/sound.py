@@ -15,7 +15,7 @@ _SHORTEST_MUSIC, _LONGEST_MUSIC = 2.0, 3600.0
 
 async def speak_text(workers: Workers, request: Generation) -> Done:
     """The text spoken. A voice that only another provider has becomes one of ours, always the same."""
-    from taskreel.media.speech import VOICES, speak  # noqa: PLC0415 - libav, in the workers only
+    from taskreel.media.speech import VOICES, speak
 
     params = request.params
     wanted = str(params.get("voice") or "narrator")
@@ -32,7 +32,11 @@ async def speak_text(workers: Workers, request: Generation) -> Done:
         pitch=params.get("pitch"),
         timeout_seconds=_SPEECH_SECONDS,
     )
-    data: dict[str, Any] = {"voice": voice, "engine": "espeak-ng", "durationSeconds": info.duration_seconds}
+    data: dict[str, Any] = {
+        "voice": voice,
+        "engine": "espeak-ng",
+        "durationSeconds": info.duration_seconds,
+    }
     if voice != wanted:
         data["note"] = f"The local provider has no voice {wanted!r}; {voice!r} stands in for it."
     return Done(outputs=(Output(path=out),), data=data)
@@ -40,7 +44,7 @@ async def speak_text(workers: Workers, request: Generation) -> Done:
 
 async def compose_tune(workers: Workers, request: Generation) -> Done:
     """Music in the mood of the prompt."""
-    from taskreel.media.music import compose_music  # noqa: PLC0415 - numpy and libav, in the workers only
+    from taskreel.media.music import compose_music
 
     params = request.params
     seconds = min(max(float(params.get("duration") or 30), _SHORTEST_MUSIC), _LONGEST_MUSIC)

@@ -53,7 +53,9 @@ def tell_story(params: Mapping[str, Any]) -> dict[str, Any]:
         scenes = [{**scene, "description": f"{scene['description']}, {style}"} for scene in scenes]
     story = {
         "title": _title(premise, random),
-        "logline": _sentence(f"{_who(premise)} {premise.deed}, and {words['has']} to face {words['foe']}"),
+        "logline": _sentence(
+            f"{_who(premise)} {premise.deed}, and {words['has']} to face {words['foe']}"
+        ),
         "genre": premise.genre_name,
         "language": "en",
         "music": premise.genre.music,
@@ -74,7 +76,12 @@ def describe_scene(params: Mapping[str, Any]) -> dict[str, Any]:
     """One scene, told at more length."""
     story = tell_story({**params, "sceneCount": 3})
     scene = story["scenes"][_dice(params).randrange(3)]
-    return {"title": scene["title"], "genre": story["genre"], "language": "en", **scene} | _about_language(params)
+    return {
+        "title": scene["title"],
+        "genre": story["genre"],
+        "language": "en",
+        **scene,
+    } | _about_language(params)
 
 
 def dream_world(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,7 +92,8 @@ def dream_world(params: Mapping[str, Any]) -> dict[str, Any]:
     words = _words(premise, random)
     vistas = _vistas(premise, random)
     places = [
-        _world_place(premise, vistas[index % len(vistas)], random, name) for index in range(int(params["placeCount"]))
+        _world_place(premise, vistas[index % len(vistas)], random, name)
+        for index in range(int(params["placeCount"]))
     ]
     return {
         "name": name,
@@ -105,7 +113,11 @@ def _dice(params: Mapping[str, Any]) -> Random:
 
 def _about_language(params: Mapping[str, Any]) -> dict[str, Any]:
     wanted = str(params.get("language") or "en").lower()
-    return {} if wanted.startswith("en") and is_english(str(params["subject"])) else {"note": ENGLISH_ONLY}
+    return (
+        {}
+        if wanted.startswith("en") and is_english(str(params["subject"]))
+        else {"note": ENGLISH_ONLY}
+    )
 
 
 # ── Words ────────────────────────────────────────────────────────────────────────────────────────
@@ -147,7 +159,9 @@ def _who(premise: Premise) -> str:
 
 
 def _the_place(premise: Premise) -> str:
-    found = re.match(r"(?:in|on|at|aboard|near|under|beneath|inside)\s+((?:an?|the)\s+[\w' -]+)", premise.setting)
+    found = re.match(
+        r"(?:in|on|at|aboard|near|under|beneath|inside)\s+((?:an?|the)\s+[\w' -]+)", premise.setting
+    )
     usable = found and not re.search(r"storm|night|rain|winter|bottle|secret|time", found[1])
     return definite(bare(found[1])) if found and usable else f"the {PLACES[premise.family]}"
 
@@ -169,7 +183,9 @@ def _scene(
     random, taken = chance
     place, heading = vista
     light, hour = _light(beat, premise, random)
-    narration = " ".join(_fill(_fresh(choices, random, taken), words) for choices in (beat.first, beat.second))
+    narration = " ".join(
+        _fill(_fresh(choices, random, taken), words) for choices in (beat.first, beat.second)
+    )
     pose = _fill(random.choice(beat.poses), words)
     told = _detail(premise, shown="thing}" in "".join((*beat.poses, *beat.first)))
     seen = _sentence(f"{premise.a_hero} {pose} {place} {light}{told}").rstrip(".")
@@ -179,7 +195,10 @@ def _scene(
         "description": f"{seen}, {premise.genre.look}",
         "narration": narration,
         "dialogue": [
-            {"speaker": premise.name if who == "hero" else premise.friend, "line": _fill(line, words)}
+            {
+                "speaker": premise.name if who == "hero" else premise.friend,
+                "line": _fill(line, words),
+            }
             for who, line in beat.lines
         ],
         "durationSeconds": round(max(4.0, len(narration.split()) / WORDS_A_SECOND + 1.0), 1),
@@ -188,7 +207,11 @@ def _scene(
 
 def _light(beat: Beat, premise: Premise, random: Random) -> tuple[str, str]:
     """The prompt's own hour or weather where the story is at its hardest and at its start; else the beat's."""
-    if premise.light and premise.family not in LIGHTS_OF and beat.light in {"hard", "dark", "turning"}:
+    if (
+        premise.light
+        and premise.family not in LIGHTS_OF
+        and beat.light in {"hard", "dark", "turning"}
+    ):
         return f"in the {premise.light}", premise.light.upper()
     return random.choice(LIGHTS_OF.get(premise.family, LIGHTS)[beat.light])
 
@@ -196,7 +219,9 @@ def _light(beat: Beat, premise: Premise, random: Random) -> tuple[str, str]:
 def _detail(premise: Premise, *, shown: bool) -> str:
     """What else of the prompt belongs into the picture; the thing itself only where the story speaks of it."""
     hidden = set() if shown else set(premise.thing.lower().split())
-    words = [word for word in premise.keywords if word not in premise.hero.lower() and word not in hidden]
+    words = [
+        word for word in premise.keywords if word not in premise.hero.lower() and word not in hidden
+    ]
     return f"; {', '.join(words[:4])}" if words else f"; {premise.thing}" if shown else ""
 
 
@@ -222,9 +247,28 @@ def _capital(text: str) -> str:
 
 
 def _titled(text: str) -> str:
-    small = {"of", "the", "a", "an", "in", "on", "and", "to", "at", "with", "from", "that", "for", "by", "without"}
+    small = {
+        "of",
+        "the",
+        "a",
+        "an",
+        "in",
+        "on",
+        "and",
+        "to",
+        "at",
+        "with",
+        "from",
+        "that",
+        "for",
+        "by",
+        "without",
+    }
     words = text.split()
-    return " ".join(word if index and word.lower() in small else _capital(word) for index, word in enumerate(words))
+    return " ".join(
+        word if index and word.lower() in small else _capital(word)
+        for index, word in enumerate(words)
+    )
 
 
 def _title(premise: Premise, random: Random) -> str:
@@ -239,10 +283,20 @@ def _title(premise: Premise, random: Random) -> str:
 
 def _characters(premise: Premise, random: Random) -> list[dict[str, str]]:
     trait = random.choice(("stubborn", "gentle", "quick-witted", "proud", "soft-spoken"))
-    other = random.choice(("knows more than is said", "has a boat and no fear", "laughs at the wrong moments"))
+    other = random.choice(
+        ("knows more than is said", "has a boat and no fear", "laughs at the wrong moments")
+    )
     return [
-        {"name": premise.name, "role": "hero", "description": _sentence(f"{premise.a_hero}, {trait}")},
-        {"name": premise.friend, "role": "friend", "description": _sentence(f"a stranger who {other}")},
+        {
+            "name": premise.name,
+            "role": "hero",
+            "description": _sentence(f"{premise.a_hero}, {trait}"),
+        },
+        {
+            "name": premise.friend,
+            "role": "friend",
+            "description": _sentence(f"a stranger who {other}"),
+        },
     ]
 
 
@@ -263,8 +317,14 @@ def _fountain(story: Mapping[str, Any]) -> str:
     """fountain.io: plain text that screenwriting programs read."""
     parts = [f"Title: {story['title']}\nCredit: Written by\nAuthor: Taskreel's local studio\n"]
     for scene in story["scenes"]:
-        parts += [f"{scene['heading']}\n", f"{scene['description']}.\n", f"NARRATOR (V.O.)\n{scene['narration']}\n"]
-        parts += [f"{spoken['speaker'].upper()}\n{spoken['line']}\n" for spoken in scene["dialogue"]]
+        parts += [
+            f"{scene['heading']}\n",
+            f"{scene['description']}.\n",
+            f"NARRATOR (V.O.)\n{scene['narration']}\n",
+        ]
+        parts += [
+            f"{spoken['speaker'].upper()}\n{spoken['line']}\n" for spoken in scene["dialogue"]
+        ]
     return "\n".join([*parts, "> THE END <"])
 
 
@@ -274,7 +334,10 @@ def _prose(story: Mapping[str, Any]) -> str:
 
 
 def _outline(story: Mapping[str, Any]) -> str:
-    scenes = [f"{number}. {scene['title']}: {scene['narration']}" for number, scene in enumerate(story["scenes"], 1)]
+    scenes = [
+        f"{number}. {scene['title']}: {scene['narration']}"
+        for number, scene in enumerate(story["scenes"], 1)
+    ]
     return "\n".join([story["title"], story["logline"], *scenes])
 
 
@@ -287,8 +350,39 @@ FORMATS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 # ── Worlds ───────────────────────────────────────────────────────────────────────────────────────
 
-_FIRST = ("Ar", "Bel", "Cor", "Dun", "El", "Far", "Hal", "Is", "Kel", "Lum", "Mor", "Nor", "Or", "Sel", "Tal", "Vey")
-_LAST = ("adar", "avane", "brun", "dria", "eth", "fell", "gard", "hollow", "iland", "mere", "onia", "owen", "tide")
+_FIRST = (
+    "Ar",
+    "Bel",
+    "Cor",
+    "Dun",
+    "El",
+    "Far",
+    "Hal",
+    "Is",
+    "Kel",
+    "Lum",
+    "Mor",
+    "Nor",
+    "Or",
+    "Sel",
+    "Tal",
+    "Vey",
+)
+_LAST = (
+    "adar",
+    "avane",
+    "brun",
+    "dria",
+    "eth",
+    "fell",
+    "gard",
+    "hollow",
+    "iland",
+    "mere",
+    "onia",
+    "owen",
+    "tide",
+)
 _COLOURS = (
     ("ink blue", "#1b2a49"),
     ("sea glass", "#7fc8b2"),
@@ -317,10 +411,16 @@ def _what(premise: Premise) -> str:
         return f"the world of “{premise.text}”"
     if acted:
         return f"the world in which {premise.text}"
-    return f"the world of {indefinite(premise.text)}" if premise.hero in premise.text else indefinite(premise.text)
+    return (
+        f"the world of {indefinite(premise.text)}"
+        if premise.hero in premise.text
+        else indefinite(premise.text)
+    )
 
 
-def _world_place(premise: Premise, vista: tuple[str, str], random: Random, world: str) -> dict[str, str]:
+def _world_place(
+    premise: Premise, vista: tuple[str, str], random: Random, world: str
+) -> dict[str, str]:
     place, heading = vista
     lights = LIGHTS_OF.get(premise.family, LIGHTS)
     light, _ = random.choice(lights[random.choice(sorted(lights))])
@@ -341,7 +441,16 @@ def _world_place(premise: Premise, vista: tuple[str, str], random: Random, world
 
 
 def _cast(premise: Premise, random: Random, count: int) -> list[dict[str, str]]:
-    roles = ("ruler", "outlaw", "guide", "maker", "witness", "messenger", "healer", "keeper of the gate")
+    roles = (
+        "ruler",
+        "outlaw",
+        "guide",
+        "maker",
+        "witness",
+        "messenger",
+        "healer",
+        "keeper of the gate",
+    )
     wants = (
         "wants to leave and cannot",
         "keeps the one rule that everybody else breaks",
@@ -350,10 +459,16 @@ def _cast(premise: Premise, random: Random, count: int) -> list[dict[str, str]]:
         "remembers the world before its rules",
         "waits for somebody who is already here",
     )
-    first = {"name": premise.name, "role": premise.hero, "description": _sentence(f"{premise.name} {wants[0]}")}
+    first = {
+        "name": premise.name,
+        "role": premise.hero,
+        "description": _sentence(f"{premise.name} {wants[0]}"),
+    }
     more = [
         {"name": name, "role": role, "description": _sentence(f"{name} {want}")}
-        for name, role, want in zip(_people(premise, random, count), roles, (*wants[1:], *wants), strict=False)
+        for name, role, want in zip(
+            _people(premise, random, count), roles, (*wants[1:], *wants), strict=False
+        )
     ]
     return [first, *more][:count]
 
@@ -361,7 +476,9 @@ def _cast(premise: Premise, random: Random, count: int) -> list[dict[str, str]]:
 def _people(premise: Premise, random: Random, count: int) -> list[str]:
     found = {premise.friend: None}
     while len(found) < count:
-        found.setdefault(random.choice(_FIRST) + random.choice(("a", "en", "is", "o", "ric", "wyn")))
+        found.setdefault(
+            random.choice(_FIRST) + random.choice(("a", "en", "is", "o", "ric", "wyn"))
+        )
     return list(found)
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from taskreel.adapters.providers.studio.stories import describe_scene, dream_world, tell_story, write_script
+from taskreel.adapters.providers.studio.stories import (
+    describe_scene,
+    dream_world,
+    tell_story,
+    write_script,
+)
 from taskreel.domain.errors import PermanentError
 from taskreel.media.workers import Workers
 from taskreel.ports import Done, Generation
@@ -28,7 +33,10 @@ async def write_text(workers: Workers, request: Generation) -> Done:
 def _tell(params: Mapping[str, Any]) -> dict[str, Any]:
     """Free text: a short story about what the prompt says."""
     story = write_script({"sceneCount": 3, **params, "format": "prose"})
-    return {"text": story["text"], "note": "A seeded grammar wrote this; it follows no instructions."}
+    return {
+        "text": story["text"],
+        "note": "A seeded grammar wrote this; it follows no instructions.",
+    }
 
 
 _WRITERS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {

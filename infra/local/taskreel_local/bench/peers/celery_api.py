@@ -34,7 +34,9 @@ class Submission(BaseModel):
 def caller(authorization: Annotated[str, Header()] = "") -> str:
     """Who the token names."""
     try:
-        claims = jwt.decode(authorization.removeprefix("Bearer "), os.environ["JWT_SECRET"], algorithms=["HS256"])
+        claims = jwt.decode(
+            authorization.removeprefix("Bearer "), os.environ["JWT_SECRET"], algorithms=["HS256"]
+        )
     except jwt.PyJWTError:
         raise HTTPException(401) from None
     return str(claims["sub"])

@@ -1,0 +1,45 @@
+"""Give a user credits."""
+
+from __future__ import annotations
+
+from taskreel.app.jobs.queries import open_account
+from taskreel.app.jobs.submit import initial_grant
+from taskreel.app.services import Services
+from taskreel.domain.credits import Account, EntryKind, LedgerEntry, grant
+from taskreel.domain.errors import InvalidError
+from taskreel.domain.ids import USER_ID, is_user_id, random_id
+from taskreel.ports import Transaction
+
+
+async def grant_credits(
+    services: Services, user_id: str, amount: int, *, reason: str | None, granted_by: str
+) -> Account:
+    """The account with `amount` more credits, and a ledger entry that says who gave them and why.
+
+    Raises InvalidError for what cannot be a user's id.
+    """
+    if not is_user_id(user_id):
+        message = f"must be {USER_ID}"
+        raise InvalidError.at("userId", message, text=f"userId {message}")
+    entry = LedgerEntry(
+        entry_id=f"grant.{random_id(services.random)}",
+        user_id=user_id,
+        kind=EntryKind.GRANT,
+        amount=amount,
+        reason=reason,
+        granted_by=granted_by,
+        created_at=services.clock.now(),
+    )
+    return await services.store.transaction(lambda tx: _grant(services, tx, entry))
+
+
+async def _grant(services: Services, tx: Transaction, entry: LedgerEntry) -> Account:
+    document = await tx.get("accounts", entry.user_id)
+    before = open_account(services, entry.user_id, document)
+    account = before.after(grant(entry.amount))
+    tx.set("accounts", entry.user_id, account.document())
+    if document is None and before.granted:
+        first = initial_grant(before, entry.created_at)
+        tx.create("ledger", first.entry_id, first.document())
+    tx.create("ledger", entry.entry_id, entry.document())
+    return account

@@ -1,0 +1,139 @@
+"""Jobs, accounts and ledgers as callers may see them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+from taskreel.app.caller import Caller
+from taskreel.app.services import Services
+from taskreel.domain.credits import Account, LedgerEntry
+from taskreel.domain.errors import InvalidError, NotFoundError
+from taskreel.domain.job import Job, Status
+from taskreel.domain.value import Value
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.ports import Document, Query
+
+V = TypeVar("V", bound=Value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """What a list of jobs is narrowed to."""
+
+    status: Status | None = None
+    job_type: str | None = None
+    project_id: str | None = None
+    parent_id: str | None = None
+    user_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[V]):
+    """Rows, newest first, and the cursor of the next page (None on the last)."""
+
+    rows: Sequence[V]
+    cursor: str | None
+
+
+async def find_job(
+    services: Services, caller: Caller, job_id: str, job_type: str | None = None
+) -> Job:
+    """The job, if there is one that the caller may see."""
+    document = await services.store.get("jobs", job_id)
+    job = as_job(document)
+    if (
+        job is None
+        or not caller.may_see(job)
+        or (job_type is not None and job.job_type != job_type)
+    ):
+        raise NotFoundError(
+            f"There is no job {job_id}{f' of type {job_type}' if job_type else ''} that you may see."
+        )
+    return job
+
+
+def as_job(document: Document | None) -> Job | None:
+    """The job in a document."""
+    return None if document is None else Job.model_validate(document.data)
+
+
+async def list_jobs(
+    services: Services, caller: Caller, filters: Filters, *, limit: int, cursor: str | None
+) -> Page[Job]:
+    """The caller's jobs; an admin sees everybody's unless a user is named."""
+    everybody = caller.admin and filters.user_id is None
+    where: list[tuple[str, Any, Any]] = []
+    if not everybody:
+        where.append(("userId", "==", filters.user_id if caller.admin else caller.user_id))
+    elif filters.job_type is None:
+        # No index starts with a time (DESIGN.md, law 6): all types are named instead.
+        where.append(("jobType", "in", sorted(JOB_TYPES)))
+    named = {
+        "status": filters.status,
+        "jobType": filters.job_type,
+        "projectId": filters.project_id,
+        "parentId": filters.parent_id,
+    }
+    where += [(field, "==", str(value)) for field, value in named.items() if value is not None]
+    return await _page(services, "jobs", tuple(where), Job, limit=limit, cursor=cursor)
+
+
+async def get_account(services: Services, user_id: str) -> Account:
+    """The balance; a user who has not been seen yet has the initial grant."""
+    document = await services.store.get("accounts", user_id)
+    return open_account(services, user_id, document)
+
+
+def open_account(services: Services, user_id: str, document: Document | None) -> Account:
+    """The account in a document, or the one a new user starts with."""
+    if document is not None:
+        return Account.model_validate(document.data)
+    initial = services.rules.initial_credits
+    return Account(user_id=user_id, available=initial, granted=initial)
+
+
+async def list_ledger(
+    services: Services, user_id: str, *, limit: int, cursor: str | None
+) -> Page[LedgerEntry]:
+    """A user's ledger, newest first."""
+    return await _page(
+        services, "ledger", (("userId", "==", user_id),), LedgerEntry, limit=limit, cursor=cursor
+    )
+
+
+async def _page(
+    services: Services,
+    collection: str,
+    where: tuple[tuple[str, Any, Any], ...],
+    model: type[V],
+    *,
+    limit: int,
+    cursor: str | None,
+) -> Page[V]:
+    order = (("createdAt", "desc"),)
+    after = None if cursor is None else _read_cursor(cursor)
+    query = Query(collection=collection, where=where, order=order, limit=limit, after=after)  # type: ignore[arg-type]  # "desc" is a Direction
+    rows = await services.store.query(query)
+    more = _write_cursor(rows[-1]) if len(rows) == limit else None
+    return Page([model.model_validate(row.data) for row in rows], more)
+
+
+def _write_cursor(row: Document) -> str:
+    """Opaque to callers: the row's time and id, so that rows inserted meanwhile move nothing."""
+    text = json.dumps([row.data["createdAt"].isoformat(), row.id])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        time, id_ = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return datetime.fromisoformat(time).astimezone(UTC), str(id_)
+    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
+        message = "not a cursor of ours: pass `nextCursor` of the page before as it stands"
+        raise InvalidError.at("cursor", message) from None

@@ -1,0 +1,43 @@
+"""Writing still pictures, each marked with where it comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PIL import ExifTags, Image, PngImagePlugin
+
+from taskreel.domain.errors import PermanentError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAKER = "Taskreel studio (local, no AI model)"
+
+
+def save_picture(image: Image.Image, out: Path, *, quality: int = 92, note: str = "") -> None:
+    """Write PNG, JPEG or WebP by suffix; `Software` and description tags name the local studio as its maker."""
+    match out.suffix.lower():
+        case ".png":
+            tags = PngImagePlugin.PngInfo()
+            tags.add_text("Software", MAKER)
+            tags.add_itxt("Description", note)
+            image.save(
+                out, pnginfo=tags, compress_level=1 if image.width * image.height > 2**20 else 4
+            )
+        case ".jpg" | ".jpeg":
+            opaque = image if image.mode == "RGB" else image.convert("RGB")
+            opaque.save(out, quality=quality, subsampling=0, exif=_exif(note))
+        case ".webp":
+            image.save(out, quality=quality, method=2, exif=_exif(note))
+        case suffix:
+            message = (
+                f"Pictures are written as .png, .jpg or .webp, not {suffix or 'without a suffix'}."
+            )
+            raise PermanentError(message, code="unsupported_format")
+
+
+def _exif(note: str) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Software] = MAKER
+    exif[ExifTags.Base.ImageDescription] = note.encode("ascii", "replace").decode()
+    return exif

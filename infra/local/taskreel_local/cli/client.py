@@ -1,0 +1,88 @@
+"""A client of the public API, as any program would write one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from httpx_sse import aconnect_sse
+
+
+class ApiError(Exception):
+    """The API refused; the message is its own."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        super().__init__(
+            f"{problem.get('detail') or problem.get('title') or 'no details'} ({status})"
+        )
+        self.status = status
+        self.problem = problem
+
+
+class Client:
+    """`async with Client(url, token) as client:`."""
+
+    def __init__(self, url: str, token: str) -> None:
+        timeout = httpx.Timeout(30, read=90)
+        self._http = httpx.AsyncClient(
+            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout
+        )
+        self._plain = httpx.AsyncClient(timeout=timeout)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._http.aclose()
+        await self._plain.aclose()
+
+    async def call(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
+        """The JSON answer; raises ApiError."""
+        answer = await self._http.request(method, path, json=body, headers=headers)
+        if answer.is_success:
+            return answer.json()
+        is_json = "json" in answer.headers.get("content-type", "")
+        raise ApiError(
+            answer.status_code, answer.json() if is_json else {"title": answer.reason_phrase}
+        )
+
+    async def submit(
+        self, job_type: str, body: Mapping[str, Any], *, key: str | None = None
+    ) -> dict[str, Any]:
+        """The new job."""
+        job: dict[str, Any] = await self.call(
+            "POST", f"/api/jobs/{job_type}", body, {"Idempotency-Key": key} if key else None
+        )
+        return job
+
+    async def follow(self, job_id: str) -> AsyncIterator[dict[str, Any]]:
+        """The job at each change, until it has ended."""
+        while True:
+            async with aconnect_sse(self._http, "GET", f"/api/jobs/{job_id}/events") as source:
+                if not source.response.is_success:
+                    await source.response.aread()
+                    raise ApiError(source.response.status_code, source.response.json())
+                async for event in source.aiter_sse():
+                    job = event.json()
+                    yield job
+                    if job["status"] in {"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"}:
+                        return
+
+    async def download(self, url: str, target: Path) -> Path:
+        """Save an artifact; its URL is signed, so no token goes with it."""
+        async with self._plain.stream("GET", url) as answer:
+            answer.raise_for_status()
+            with target.open("wb") as file:
+                async for chunk in answer.aiter_bytes():
+                    file.write(chunk)
+        return target

@@ -1,0 +1,158 @@
+"""Kinds of fields that hold others: messages, lists, maps; and field masks."""
+
+# ruff: noqa: D102 - what each method does is said once, at `Kind`
+from __future__ import annotations
+
+from typing import Any
+
+from taskreel_local.emulators.cloudtasks import codec
+from taskreel_local.emulators.cloudtasks.codec import WireError
+from taskreel_local.emulators.cloudtasks.codec_scalars import (
+    Scalar,
+    String,
+    delimited,
+    misfit,
+    varint,
+    whole,
+)
+
+
+class Message(Scalar):
+    """A message inside a message."""
+
+    def __init__(self, type_: type) -> None:
+        self._message = type_
+
+    def from_json(self, raw: Any) -> Any:
+        return codec.from_json(self._message, raw)
+
+    def to_json(self, value: Any, enum_ints: bool) -> dict[str, Any]:  # noqa: FBT001 - a parameter of pytest's
+        return codec.to_json(value, enum_ints=enum_ints)
+
+    def from_pb(self, raw: Any) -> Any:
+        return codec.from_pb(self._message, raw)
+
+    def into_pb(self, pb: Any, name: str, value: Any) -> None:
+        target = getattr(pb, name)
+        target.SetInParent()
+        codec.into_pb(value, target)
+
+    def size(self, number: int, value: Any) -> int:
+        return delimited(number, codec.size(value))
+
+
+class Repeated(Scalar):
+    """A list of messages or strings."""
+
+    unset = ()
+
+    def __init__(self, item: Message | String) -> None:
+        self._item = item
+
+    def from_json(self, raw: Any) -> tuple[Any, ...]:
+        if not isinstance(raw, list):
+            raise misfit("repeated", raw)
+        return tuple(self._item.from_json(item) for item in raw)
+
+    def to_json(self, value: tuple[Any, ...], enum_ints: bool) -> list[Any]:  # noqa: FBT001 - a parameter of pytest's
+        return [self._item.to_json(item, enum_ints) for item in value]
+
+    def from_pb(self, raw: Any) -> tuple[Any, ...]:
+        return tuple(self._item.from_pb(item) for item in raw)
+
+    def into_pb(self, pb: Any, name: str, value: tuple[Any, ...]) -> None:
+        target = getattr(pb, name)
+        for item in value:
+            if isinstance(self._item, Message):
+                codec.into_pb(item, target.add())
+            else:
+                target.append(item)
+
+    def size(self, number: int, value: tuple[Any, ...]) -> int:
+        return sum(self._item.size(number, item) for item in value)
+
+
+class StringMap(Scalar):
+    """map<string, string>."""
+
+    _text = String()
+
+    def __init__(self) -> None:
+        self.unset = None
+
+    def from_json(self, raw: Any) -> dict[str, str]:
+        if not isinstance(raw, dict):
+            raise misfit("Map", raw)
+        for key, value in raw.items():
+            self._entry(key, value)
+        return raw
+
+    def _entry(self, key: str, value: Any) -> None:
+        try:
+            self._text.from_json(key)
+            self._text.from_json(value)
+        except WireError as error:
+            raise error.inside(key) from None
+
+    def from_pb(self, raw: Any) -> dict[str, str]:
+        return dict(raw)
+
+    def into_pb(self, pb: Any, name: str, value: dict[str, str]) -> None:
+        getattr(pb, name).update(value)
+
+    def size(self, number: int, value: dict[str, str]) -> int:
+        entries = (
+            self._text.size(1, key) + self._text.size(2, item) for key, item in value.items()
+        )
+        return sum(delimited(number, entry) for entry in entries)
+
+
+class MessageMap(Scalar):
+    """map<int32, some message>; JSON keys are text."""
+
+    def __init__(self, type_: type) -> None:
+        self.unset = None
+        self._item = Message(type_)
+
+    def from_json(self, raw: Any) -> dict[int, Any]:
+        if not isinstance(raw, dict) or not all(whole(key) is not None for key in raw):
+            raise misfit("Map", raw)
+        return {int(key): self._item.from_json(item) for key, item in raw.items()}
+
+    def to_json(self, value: dict[int, Any], enum_ints: bool) -> dict[str, Any]:  # noqa: FBT001 - a parameter of pytest's
+        return {str(key): self._item.to_json(item, enum_ints) for key, item in value.items()}
+
+    def from_pb(self, raw: Any) -> dict[int, Any]:
+        return {key: self._item.from_pb(item) for key, item in raw.items()}
+
+    def into_pb(self, pb: Any, name: str, value: dict[int, Any]) -> None:
+        target = getattr(pb, name)
+        for key, item in value.items():
+            codec.into_pb(item, target[key])
+
+    def size(self, number: int, value: dict[int, Any]) -> int:
+        entries = (1 + varint(key) + self._item.size(2, item) for key, item in value.items())
+        return sum(delimited(number, entry) for entry in entries)
+
+
+class FieldMask(Scalar):
+    """google.protobuf.FieldMask, as its paths; comma-separated in JSON."""
+
+    unset = ()
+
+    def from_json(self, raw: Any) -> tuple[str, ...]:
+        if not isinstance(raw, str):
+            raise misfit("type.googleapis.com/google.protobuf.FieldMask", raw)
+        return tuple(path for path in raw.split(",") if path)
+
+    def to_json(self, value: tuple[str, ...], _enum_ints: bool) -> str:  # noqa: FBT001 - a parameter of pytest's
+        return ",".join(value)
+
+    def from_pb(self, raw: Any) -> tuple[str, ...]:
+        return tuple(raw.paths)
+
+    def into_pb(self, pb: Any, name: str, value: tuple[str, ...]) -> None:
+        getattr(pb, name).paths.extend(value)
+
+    def size(self, number: int, value: tuple[str, ...]) -> int:
+        return delimited(number, sum(String().size(1, path) for path in value))

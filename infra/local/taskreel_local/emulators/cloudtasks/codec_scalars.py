@@ -1,0 +1,320 @@
+"""The kinds of fields the v2 messages have; each knows its forms in JSON, protobuf and bytes."""
+
+# ruff: noqa: D102 - what each method does is said once, at `Kind`
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from functools import lru_cache
+from typing import Any, Protocol
+
+from taskreel_local.emulators.cloudtasks.codec import WireError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DURATION = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,9}))?s", re.ASCII)
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_MAX_DURATION_S = 315_576_000_000
+_MIN_TIMESTAMP_S, _MAX_TIMESTAMP_S = -62_135_596_800, 253_402_300_799
+
+
+class Kind(Protocol):
+    """How one kind of field is read, written and measured; `from_*` raise WireError."""
+
+    unset: Any
+    """The value of a field nobody set."""
+
+    def from_json(self, raw: Any) -> Any:
+        """Read what `json.loads` made of it."""
+
+    def to_json(self, value: Any, enum_ints: bool) -> Any:  # noqa: FBT001 (called by position, on the hot path)
+        """What `json.dumps` takes."""
+
+    def from_pb(self, raw: Any) -> Any:
+        """Read what the attribute of a protobuf object holds."""
+
+    def into_pb(self, pb: Any, name: str, value: Any) -> None:
+        """Set the attribute of a protobuf object."""
+
+    def size(self, number: int, value: Any) -> int:
+        """Encoded bytes, with the field's tag."""
+
+
+class Scalar:
+    """What is the same in JSON, in protobuf and here, unless a subclass says otherwise."""
+
+    unset: Any = None
+
+    def to_json(self, value: Any, _enum_ints: bool) -> Any:  # noqa: FBT001 - a parameter of pytest's
+        return value
+
+    def from_pb(self, raw: Any) -> Any:
+        return raw
+
+    def into_pb(self, pb: Any, name: str, value: Any) -> None:
+        setattr(pb, name, value)
+
+
+class String(Scalar):
+    """UTF-8 text."""
+
+    unset = ""
+
+    def from_json(self, raw: Any) -> str:
+        if not isinstance(raw, str):
+            raise misfit("TYPE_STRING", raw)
+        if not raw.isascii():
+            _refuse_surrogates(raw)
+        return raw
+
+    def size(self, number: int, value: str) -> int:
+        return delimited(number, len(value) if value.isascii() else len(value.encode()))
+
+
+class Bytes(Scalar):
+    """Base64 in JSON: either alphabet, with or without padding."""
+
+    unset = b""
+
+    def from_json(self, raw: Any) -> bytes:
+        if not isinstance(raw, str):
+            raise misfit("TYPE_BYTES", raw)
+        try:
+            return base64.b64decode(_standard_base64(raw), validate=True)
+        except (ValueError, binascii.Error):
+            raise WireError(
+                f'Invalid value{{at}} (TYPE_BYTES), Base64 decoding failed for "{raw[:100]}"'
+            ) from None
+
+    def to_json(self, value: bytes, _enum_ints: bool) -> str:  # noqa: FBT001 - a parameter of pytest's
+        return base64.b64encode(value).decode()
+
+    def size(self, number: int, value: bytes) -> int:
+        return delimited(number, len(value))
+
+
+class Int(Scalar):
+    """int32 or int64; the latter is a string in JSON, and both may come as one."""
+
+    unset = 0
+
+    def __init__(self, bits: int) -> None:
+        self._type = f"TYPE_INT{bits}"
+        self._limit = 1 << (bits - 1)
+        self._as_text = bits > 32
+
+    def from_json(self, raw: Any) -> int:
+        value = whole(raw)
+        if value is None or not -self._limit <= value < self._limit:
+            raise misfit(self._type, raw)
+        return value
+
+    def to_json(self, value: int, _enum_ints: bool) -> int | str:  # noqa: FBT001 - a parameter of pytest's
+        return str(value) if self._as_text else value
+
+    def size(self, number: int, value: int) -> int:
+        return varint(number << 3) + varint(value)
+
+
+class Double(Scalar):
+    """A 64-bit float; NaN and infinities are refused, no field here has a use for them."""
+
+    unset = 0.0
+
+    def from_json(self, raw: Any) -> float:
+        if isinstance(raw, bool) or not isinstance(raw, (int, float, str)):
+            raise misfit("TYPE_DOUBLE", raw)
+        try:
+            return self.from_pb(float(raw))
+        except (ValueError, OverflowError):
+            raise misfit("TYPE_DOUBLE", raw) from None
+
+    def to_json(self, value: float, _enum_ints: bool) -> float:  # noqa: FBT001 - a parameter of pytest's
+        return int(value) if float(value).is_integer() else value
+
+    def from_pb(self, raw: float) -> float:
+        if not math.isfinite(raw):
+            raise misfit("TYPE_DOUBLE", raw)
+        return raw
+
+    def size(self, number: int, _value: float) -> int:
+        return varint(number << 3) + 8
+
+
+class Enum(Scalar):
+    """An enum by name in JSON (or number, which the REST transport asks for); unknown numbers are refused."""
+
+    def __init__(self, members: type[IntEnum], type_name: str) -> None:
+        self._members = members
+        self._names = {member.name: member for member in members}
+        self._type = f"type.googleapis.com/google.cloud.tasks.v2.{type_name}"
+        self.unset = members(0)
+
+    def from_json(self, raw: Any) -> IntEnum:
+        if isinstance(raw, str) and raw in self._names:
+            return self._names[raw]
+        number = whole(raw)
+        if number is None:
+            raise misfit(self._type, raw)
+        return self.from_pb(number)
+
+    def to_json(self, value: IntEnum, enum_ints: bool) -> str | int:  # noqa: FBT001 - a parameter of pytest's
+        return int(value) if enum_ints else value.name
+
+    def from_pb(self, raw: int) -> IntEnum:
+        try:
+            return self._members(raw)
+        except ValueError:
+            raise misfit(self._type, raw) from None
+
+    def size(self, number: int, value: IntEnum) -> int:
+        return varint(number << 3) + varint(int(value))
+
+
+class Duration(Scalar):
+    """google.protobuf.Duration, as whole microseconds."""
+
+    _type = "type.googleapis.com/google.protobuf.Duration"
+
+    def from_json(self, raw: Any) -> int:
+        match = _DURATION.fullmatch(raw) if isinstance(raw, str) else None
+        if match is None:
+            text = f"Invalid value{{at}} ({self._type}), Illegal duration format; duration must end with 's'"
+            raise WireError(text)
+        sign, seconds, fraction = match.groups()
+        self._refuse_long(int(seconds))
+        magnitude = int(seconds) * 1_000_000 + int((fraction or "0").ljust(6, "0")[:6])
+        return -magnitude if sign else magnitude
+
+    def to_json(self, value: int, _enum_ints: bool) -> str:  # noqa: FBT001 - a parameter of pytest's
+        seconds, fraction = divmod(abs(value), 1_000_000)
+        return f"{'-' if value < 0 else ''}{seconds}{_fraction(fraction)}s"
+
+    def from_pb(self, raw: Any) -> int:
+        self._refuse_long(abs(raw.seconds))
+        return int(raw.seconds) * 1_000_000 + int(raw.nanos / 1000)
+
+    def into_pb(self, pb: Any, name: str, value: int) -> None:
+        target = getattr(pb, name)
+        target.SetInParent()
+        target.seconds, target.nanos = _split(value)
+
+    def size(self, number: int, value: int) -> int:
+        return delimited(number, _pair_size(*_split(value)))
+
+    def _refuse_long(self, seconds: int) -> None:
+        if seconds > _MAX_DURATION_S:
+            raise WireError(f"Invalid value{{at}} ({self._type}), Duration is out of range.")
+
+
+class Timestamp(Scalar):
+    """google.protobuf.Timestamp, as whole microseconds since 1970 (v2 truncates to them)."""
+
+    _type = "type.googleapis.com/google.protobuf.Timestamp"
+
+    def from_json(self, raw: Any) -> int:
+        if not isinstance(raw, str) or not _TIMESTAMP.fullmatch(raw):
+            raise self._illegal()
+        try:
+            moment = datetime.fromisoformat(raw)
+            return (moment - _EPOCH) // timedelta(microseconds=1)
+        except (ValueError, OverflowError):
+            raise self._illegal() from None
+
+    def to_json(self, value: int, _enum_ints: bool) -> str:  # noqa: FBT001 - a parameter of pytest's
+        seconds, fraction = divmod(value, 1_000_000)
+        return f"{_second(seconds)}{_fraction(fraction)}Z"
+
+    def from_pb(self, raw: Any) -> int:
+        if (
+            not _MIN_TIMESTAMP_S <= raw.seconds <= _MAX_TIMESTAMP_S
+            or not 0 <= raw.nanos < 1_000_000_000
+        ):
+            raise self._illegal()
+        return int(raw.seconds) * 1_000_000 + int(raw.nanos) // 1000
+
+    def into_pb(self, pb: Any, name: str, value: int) -> None:
+        target = getattr(pb, name)
+        target.SetInParent()
+        target.seconds, fraction = divmod(value, 1_000_000)
+        target.nanos = fraction * 1000
+
+    def size(self, number: int, value: int) -> int:
+        seconds, fraction = divmod(value, 1_000_000)
+        return delimited(number, _pair_size(seconds, fraction * 1000))
+
+    def _illegal(self) -> WireError:
+        return WireError(
+            f"Invalid value{{at}} ({self._type}), Illegal timestamp format; it must be RFC 3339"
+        )
+
+
+def misfit(type_name: str, raw: Any) -> WireError:
+    """Google's words for a value of the wrong type."""
+    shown = f'"{raw}"' if isinstance(raw, str) else str(raw)
+    return WireError(f"Invalid value{{at}} ({type_name}), {shown[:100]}")
+
+
+def _refuse_surrogates(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise WireError("Invalid value{at} (TYPE_STRING), not valid UTF-8") from None
+
+
+def _standard_base64(text: str) -> str:
+    standard = text.replace("-", "+").replace("_", "/").rstrip("=")
+    return standard + "=" * (-len(standard) % 4)
+
+
+def whole(raw: Any) -> int | None:
+    """An integer, however JSON may write it; None if it is none."""
+    if isinstance(raw, bool) or not isinstance(raw, (int, float, str)):
+        return None
+    if isinstance(raw, str) and (not raw.isascii() or len(raw) > 25):
+        return None
+    try:
+        number = float(raw) if isinstance(raw, str) and not raw.lstrip("-").isdigit() else raw
+        return int(number) if not isinstance(number, float) or number.is_integer() else None
+    except (ValueError, OverflowError):
+        return None
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    """Tasks come in bursts: many times are of the same second."""
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
+
+
+def _fraction(micros: int) -> str:
+    """Proto3 JSON prints 0, 3 or 6 digits here (9 cannot occur at microseconds)."""
+    if micros == 0:
+        return ""
+    return f".{micros // 1000:03d}" if micros % 1000 == 0 else f".{micros:06d}"
+
+
+def _split(micros: int) -> tuple[int, int]:
+    """Seconds and nanos of a Duration: both carry the sign."""
+    seconds, fraction = divmod(abs(micros), 1_000_000)
+    sign = -1 if micros < 0 else 1
+    return sign * seconds, sign * fraction * 1000
+
+
+def varint(value: int) -> int:
+    """Encoded length of an integer."""
+    if value < 0:
+        return 10
+    return max(1, (value.bit_length() + 6) // 7)
+
+
+def delimited(number: int, length: int) -> int:
+    """Encoded length of a field with a length of its own."""
+    return varint(number << 3) + varint(length) + length
+
+
+def _pair_size(seconds: int, nanos: int) -> int:
+    """Fields 1 and 2 of Duration and Timestamp; zero is not encoded."""
+    return sum(1 + varint(part) for part in (seconds, nanos) if part)

@@ -1,0 +1,176 @@
+"""The HTTP request of an attempt: URL, headers and the queue's overrides. Pure but for the token issuer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Protocol
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
+
+from taskreel_local.emulators.cloudtasks.history import Outgoing
+from taskreel_local.emulators.cloudtasks.messages import (
+    AppEngineHttpRequest,
+    EnforceMode,
+    HttpMethod,
+    HttpRequest,
+    HttpTarget,
+    OAuthToken,
+    OidcToken,
+    Queue,
+    Scheme,
+    UriOverride,
+)
+from taskreel_local.emulators.cloudtasks.stored_task import Entry
+
+_DEFAULT_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+_SERVICE_HEADERS = ("x-cloudtasks-", "x-google-", "x-appengine-")
+_COMPUTED_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+_SAFE_IN_URL = "!#$%&'()*+,/:;=?@[]~"
+
+
+class TokenIssuer(Protocol):
+    """Where Authorization values come from."""
+
+    def oidc(self, email: str, audience: str) -> str:
+        """An identity token."""
+
+    def oauth(self, email: str, scope: str) -> str:
+        """An access token."""
+
+
+def compose(queue: Queue, entry: Entry, tokens: TokenIssuer, app_engine_url: str) -> Outgoing:
+    """The request the entry's next attempt sends; its counters are those before the attempt."""
+    request = entry.request
+    if isinstance(request, AppEngineHttpRequest):
+        return _compose_app_engine(queue, entry, request, app_engine_url)
+    target = queue.http_target
+    url = encoded(
+        overridden(request.url, target.uri_override)
+        if target and target.uri_override
+        else request.url
+    )
+    method = (target.http_method if target else 0) or request.http_method
+    headers = _task_headers(request, target)
+    _authorize(headers, request, target, tokens, url)
+    headers += _service_headers("X-CloudTasks-", queue, entry)
+    if entry.dispatches:
+        headers.append(("X-CloudTasks-TaskPreviousResponse", str(entry.previous)))
+        headers.append(("X-CloudTasks-TaskRetryReason", ""))
+    body = b"" if method == HttpMethod.GET else request.body
+    return Outgoing(HttpMethod(method).name, url, tuple(headers), body)
+
+
+def _task_headers(request: HttpRequest, target: HttpTarget | None) -> list[tuple[str, str]]:
+    given = request.headers or {}
+    if target is None or not target.header_overrides:
+        return [(key, value) for key, value in given.items() if _is_callers(key)]
+    forced = {
+        item.header.key.lower(): item.header for item in target.header_overrides if item.header
+    }
+    kept = [
+        (key, value)
+        for key, value in given.items()
+        if key.lower() not in forced and _is_callers(key)
+    ]
+    return kept + [
+        (header.key, header.value) for name, header in forced.items() if name != "user-agent"
+    ]
+
+
+@lru_cache(maxsize=1024)
+def _is_callers(key: str) -> bool:
+    """Whether a caller may set this header: service headers and computed ones are dropped."""
+    name = key.lower()
+    return name not in _COMPUTED_HEADERS and not name.startswith(_SERVICE_HEADERS)
+
+
+def _authorize(
+    headers: list[tuple[str, str]],
+    request: HttpRequest,
+    target: HttpTarget | None,
+    tokens: TokenIssuer,
+    url: str,
+) -> None:
+    queue_sets = target is not None and (target.oauth_token or target.oidc_token)
+    source = target if queue_sets else request
+    if source is None or not (source.oauth_token or source.oidc_token):
+        return
+    headers[:] = [(key, value) for key, value in headers if key.lower() != "authorization"]
+    headers.append(
+        ("Authorization", f"Bearer {_token(source.oauth_token, source.oidc_token, tokens, url)}")
+    )
+
+
+def _token(oauth: OAuthToken | None, oidc: OidcToken | None, tokens: TokenIssuer, url: str) -> str:
+    if oidc is not None:
+        return tokens.oidc(oidc.service_account_email, oidc.audience or url)
+    email, scope = (oauth.service_account_email, oauth.scope) if oauth else ("", "")
+    return tokens.oauth(email, scope or _DEFAULT_SCOPE)
+
+
+def _service_headers(prefix: str, queue: Queue, entry: Entry) -> list[tuple[str, str]]:
+    seconds, micros = divmod(entry.schedule, 1_000_000)
+    return [
+        (f"{prefix}QueueName", queue.name.rpartition("/")[2]),
+        (f"{prefix}TaskName", entry.id),
+        (f"{prefix}TaskRetryCount", str(entry.dispatches)),
+        (f"{prefix}TaskExecutionCount", str(entry.executions)),
+        (f"{prefix}TaskETA", f"{seconds}.{micros:06d}"),
+    ]
+
+
+def _compose_app_engine(
+    queue: Queue, entry: Entry, request: AppEngineHttpRequest, base: str
+) -> Outgoing:
+    headers = [(key, value) for key, value in (request.headers or {}).items() if _is_callers(key)]
+    headers += _service_headers("X-AppEngine-", queue, entry)
+    if entry.dispatches:
+        headers.append(("X-AppEngine-TaskPreviousResponse", str(entry.previous)))
+        headers.append(("X-AppEngine-TaskRetryReason", ""))
+    url = encoded(base.rstrip("/") + (request.relative_uri or "/")) if base else ""
+    return Outgoing(request.http_method.name, url, tuple(headers), request.body)
+
+
+@lru_cache(maxsize=1024)
+def encoded(url: str) -> str:
+    """Cloud Tasks encodes "some characters for safety": spaces, control and non-ASCII ones; `%` stays as it is."""
+    return quote(url, safe=_SAFE_IN_URL)
+
+
+@lru_cache(maxsize=1024)
+def overridden(url: str, override: UriOverride) -> str:
+    """The URL after the queue's override (HttpTarget, client 2.26)."""
+    parts = urlsplit(url)
+    if override.uri_override_enforce_mode == EnforceMode.IF_NOT_EXISTS:
+        override = _missing_only(parts, override)
+    scheme = _scheme(parts, override)
+    path = override.path_override.path if override.path_override else parts.path
+    query = override.query_override.query_params if override.query_override else parts.query
+    if path and not path.startswith("/"):
+        path = f"/{path}"
+    return urlunsplit((scheme, _authority(parts, override), path, query, parts.fragment))
+
+
+def _scheme(parts: SplitResult, override: UriOverride) -> str:
+    if override.scheme is None:
+        return parts.scheme or "https"
+    return "http" if override.scheme == Scheme.HTTP else "https"
+
+
+def _authority(parts: SplitResult, override: UriOverride) -> str:
+    host, _, port = parts.netloc.rpartition("@")[2].partition(":")
+    host = override.host or host
+    if override.port is not None:
+        port = str(override.port) if override.port else ""
+    return f"{host}:{port}" if port else host
+
+
+def _missing_only(parts: SplitResult, override: UriOverride) -> UriOverride:
+    return replace(
+        override,
+        scheme=None if parts.scheme else override.scheme,
+        host=None if parts.netloc else override.host,
+        port=None if parts.netloc else override.port,
+        path_override=None if parts.path.strip("/") else override.path_override,
+        query_override=None if parts.query else override.query_override,
+    )

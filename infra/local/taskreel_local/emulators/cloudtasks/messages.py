@@ -1,0 +1,269 @@
+"""The messages of google.cloud.tasks.v2 (client 2.26), as plain values.
+
+Times are microseconds since 1970, durations microseconds; a message-typed field that is unset is None.
+"""
+
+# ruff: noqa: RUF009 - `wire` declares a field, as `dataclasses.field` does
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from taskreel_local.emulators.cloudtasks.codec import wire
+from taskreel_local.emulators.cloudtasks.codec_messages import Message, Repeated, StringMap
+from taskreel_local.emulators.cloudtasks.codec_scalars import (
+    Bytes,
+    Double,
+    Duration,
+    Enum,
+    Int,
+    String,
+    Timestamp,
+)
+
+
+class HttpMethod(IntEnum):
+    """How a task is delivered; unspecified means POST."""
+
+    HTTP_METHOD_UNSPECIFIED = 0
+    POST = 1
+    GET = 2
+    HEAD = 3
+    PUT = 4
+    DELETE = 5
+    PATCH = 6
+    OPTIONS = 7
+
+
+class View(IntEnum):
+    """Unspecified means BASIC, which leaves the body out."""
+
+    VIEW_UNSPECIFIED = 0
+    BASIC = 1
+    FULL = 2
+
+
+class State(IntEnum):
+    """A queue's state."""
+
+    STATE_UNSPECIFIED = 0
+    RUNNING = 1
+    PAUSED = 2
+    DISABLED = 3
+
+
+class Scheme(IntEnum):
+    """Of a URI override; unspecified means HTTPS."""
+
+    SCHEME_UNSPECIFIED = 0
+    HTTP = 1
+    HTTPS = 2
+
+
+class EnforceMode(IntEnum):
+    """Of a URI override; unspecified means ALWAYS."""
+
+    URI_OVERRIDE_ENFORCE_MODE_UNSPECIFIED = 0
+    IF_NOT_EXISTS = 1
+    ALWAYS = 2
+
+
+_STRING, _BYTES, _STRINGS = String(), Bytes(), StringMap()
+_INT32, _INT64, _DOUBLE = Int(32), Int(64), Double()
+_DURATION, _TIMESTAMP = Duration(), Timestamp()
+_METHOD, _VIEW = Enum(HttpMethod, "HttpMethod"), Enum(View, "Task.View")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OAuthToken:
+    """An access token to send along; the scope defaults to cloud-platform."""
+
+    service_account_email: str = wire(1, _STRING)
+    scope: str = wire(2, _STRING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OidcToken:
+    """An identity token to send along; the audience defaults to the task's URL."""
+
+    service_account_email: str = wire(1, _STRING)
+    audience: str = wire(2, _STRING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathOverride:
+    """Replaces the URL's path."""
+
+    path: str = wire(1, _STRING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryOverride:
+    """Replaces the URL's query."""
+
+    query_params: str = wire(1, _STRING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UriOverride:
+    """Parts of the URL that the queue decides."""
+
+    scheme: Scheme | None = wire(1, Enum(Scheme, "UriOverride.Scheme"), optional=True)
+    host: str | None = wire(2, _STRING, optional=True)
+    port: int | None = wire(3, _INT64, optional=True)
+    path_override: PathOverride | None = wire(4, Message(PathOverride))
+    query_override: QueryOverride | None = wire(5, Message(QueryOverride))
+    uri_override_enforce_mode: EnforceMode = wire(
+        6, Enum(EnforceMode, "UriOverride.UriOverrideEnforceMode")
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """One header of the queue's."""
+
+    key: str = wire(1, _STRING)
+    value: str = wire(2, _STRING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderOverride:
+    """Google wraps the header once more."""
+
+    header: Header | None = wire(1, Message(Header))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpTarget:
+    """What the queue decides about every HTTP task's request, when it is dispatched."""
+
+    uri_override: UriOverride | None = wire(1, Message(UriOverride))
+    http_method: HttpMethod = wire(2, _METHOD)
+    header_overrides: tuple[HeaderOverride, ...] = wire(3, Repeated(Message(HeaderOverride)))
+    oauth_token: OAuthToken | None = wire(5, Message(OAuthToken), oneof="authorization_header")
+    oidc_token: OidcToken | None = wire(6, Message(OidcToken), oneof="authorization_header")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppEngineRouting:
+    """Which service, version and instance; `host` is output only."""
+
+    service: str = wire(1, _STRING)
+    version: str = wire(2, _STRING)
+    instance: str = wire(3, _STRING)
+    host: str = wire(4, _STRING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppEngineHttpRequest:
+    """A task for an App Engine app."""
+
+    http_method: HttpMethod = wire(1, _METHOD)
+    app_engine_routing: AppEngineRouting | None = wire(2, Message(AppEngineRouting))
+    relative_uri: str = wire(3, _STRING)
+    headers: dict[str, str] | None = wire(4, _STRINGS)
+    body: bytes = wire(5, _BYTES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """A task for any URL."""
+
+    url: str = wire(1, _STRING)
+    http_method: HttpMethod = wire(2, _METHOD)
+    headers: dict[str, str] | None = wire(3, _STRINGS)
+    body: bytes = wire(4, _BYTES)
+    oauth_token: OAuthToken | None = wire(5, Message(OAuthToken), oneof="authorization_header")
+    oidc_token: OidcToken | None = wire(6, Message(OidcToken), oneof="authorization_header")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimits:
+    """How fast a queue dispatches; the burst size is output only."""
+
+    max_dispatches_per_second: float = wire(1, _DOUBLE)
+    max_burst_size: int = wire(2, _INT32)
+    max_concurrent_dispatches: int = wire(3, _INT32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryConfig:
+    """When a failed attempt is repeated, and when not any more."""
+
+    max_attempts: int = wire(1, _INT32)
+    max_retry_duration: int | None = wire(2, _DURATION)
+    min_backoff: int | None = wire(3, _DURATION)
+    max_backoff: int | None = wire(4, _DURATION)
+    max_doublings: int = wire(5, _INT32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackdriverLoggingConfig:
+    """Kept and returned; nothing is logged by it here."""
+
+    sampling_ratio: float = wire(1, _DOUBLE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStats:
+    """v2beta3 only: what waits in a queue."""
+
+    tasks_count: int = wire(1, _INT64)
+    oldest_estimated_arrival_time: int | None = wire(2, _TIMESTAMP)
+    executed_last_minute_count: int = wire(3, _INT64)
+    concurrent_dispatches_count: int = wire(4, _INT64)
+    effective_execution_rate: float = wire(5, _DOUBLE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """A container of tasks and the settings they are dispatched by."""
+
+    name: str = wire(1, _STRING)
+    app_engine_routing_override: AppEngineRouting | None = wire(2, Message(AppEngineRouting))
+    rate_limits: RateLimits | None = wire(3, Message(RateLimits))
+    retry_config: RetryConfig | None = wire(4, Message(RetryConfig))
+    state: State = wire(5, Enum(State, "Queue.State"))
+    purge_time: int | None = wire(6, _TIMESTAMP)
+    stackdriver_logging_config: StackdriverLoggingConfig | None = wire(
+        9, Message(StackdriverLoggingConfig)
+    )
+    http_target: HttpTarget | None = wire(10, Message(HttpTarget))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """google.rpc.Status without details."""
+
+    code: int = wire(1, _INT32)
+    message: str = wire(2, _STRING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One dispatch; without a response time it runs, or was lost."""
+
+    schedule_time: int | None = wire(1, _TIMESTAMP)
+    dispatch_time: int | None = wire(2, _TIMESTAMP)
+    response_time: int | None = wire(3, _TIMESTAMP)
+    response_status: Status | None = wire(4, Message(Status))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One unit of work, as a caller writes and reads it."""
+
+    name: str = wire(1, _STRING)
+    app_engine_http_request: AppEngineHttpRequest | None = wire(
+        2, Message(AppEngineHttpRequest), oneof="message_type"
+    )
+    http_request: HttpRequest | None = wire(3, Message(HttpRequest), oneof="message_type")
+    schedule_time: int | None = wire(4, _TIMESTAMP)
+    create_time: int | None = wire(5, _TIMESTAMP)
+    dispatch_deadline: int | None = wire(6, _DURATION)
+    dispatch_count: int = wire(7, _INT32)
+    response_count: int = wire(8, _INT32)
+    first_attempt: Attempt | None = wire(9, Message(Attempt))
+    last_attempt: Attempt | None = wire(10, Message(Attempt))
+    view: View = wire(11, _VIEW)
+    retry_config: RetryConfig | None = wire(12, Message(RetryConfig))

@@ -1,0 +1,116 @@
+"""What an attempt came to, and what Cloud Tasks makes of it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+from taskreel_local.emulators.cloudtasks.clock import SECOND
+from taskreel_local.emulators.cloudtasks.errors import Code
+from taskreel_local.emulators.cloudtasks.history import Reply
+from taskreel_local.emulators.cloudtasks.messages import Status
+
+_CODES: dict[int, Code] = {
+    400: Code.INVALID_ARGUMENT,
+    401: Code.UNAUTHENTICATED,
+    403: Code.PERMISSION_DENIED,
+    404: Code.NOT_FOUND,
+    409: Code.ABORTED,
+    416: Code.OUT_OF_RANGE,
+    429: Code.RESOURCE_EXHAUSTED,
+    499: Code.CANCELLED,
+    500: Code.INTERNAL,
+    501: Code.UNIMPLEMENTED,
+    503: Code.UNAVAILABLE,
+    504: Code.DEADLINE_EXCEEDED,
+}
+"""google/rpc/code.proto, read backwards; others are UNKNOWN."""
+
+_MAX_RETRY_AFTER = 3600 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended: with a reply, or with why there is none."""
+
+    reply: Reply | None = None
+    error: str = ""
+    timed_out: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        """2xx is success; anything else is tried again, no status means "never again"."""
+        return self.reply is not None and 200 <= self.reply.status < 300
+
+    @property
+    def http_status(self) -> int:
+        """What X-CloudTasks-TaskPreviousResponse will say: 504 for a missed deadline (golden files, 2026-08).
+
+        503 for a lost connection is ours: Google's value is not known.
+        """
+        if self.reply is not None:
+            return self.reply.status
+        return 504 if self.timed_out else 503
+
+    @property
+    def counts_as_execution(self) -> bool:
+        """Answers other than 5xx, in the golden sequence 503, 404, 429, 500, 302: 0, 0, 1, 2, 2, 3."""
+        return self.reply is not None and self.reply.status < 500
+
+    @property
+    def overloaded(self) -> bool:
+        """429 and 503 slow the whole queue (HttpRequest, client 2.26)."""
+        return self.reply is not None and self.reply.status in {429, 503}
+
+    def status(self) -> Status:
+        """`Task.last_attempt.response_status`, in the form other emulators use."""
+        if self.succeeded:
+            return Status()
+        code = (
+            Code.DEADLINE_EXCEEDED if self.timed_out else _CODES.get(self.http_status, Code.UNKNOWN)
+        )
+        what = f"HTTP status code {self.http_status}" if self.reply is not None else self.error
+        return Status(code=int(code), message=f"{code.name}({int(code)}): {what}")
+
+    def retry_after(self, now: int) -> int:
+        """Microseconds the handler asks to wait, in seconds or as a date; at most an hour."""
+        value = self.reply.headers.get("retry-after", "") if self.reply is not None else ""
+        return min(max(_wait(value.strip(), now), 0), _MAX_RETRY_AFTER)
+
+
+def _wait(value: str, now: int) -> int:
+    if value.isascii() and value.isdigit():
+        return int(value[:9]) * SECOND
+    try:
+        return int(parsedate_to_datetime(value).timestamp() * SECOND) - now
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return 0
+
+
+class Throttle:
+    """System throttling, by a rule of our own: Google documents that it exists, not how strong it is.
+
+    Each 429 or 503 halves the queue's rate, once a second at most, down to a sixteenth; each success
+    gives back a tenth. The retry of the task itself also waits for `Retry-After`.
+    """
+
+    __slots__ = ("_halved_at", "factor")
+
+    def __init__(self) -> None:
+        self.factor = 1.0
+        self._halved_at = 0
+
+    def slow_down(self, now: int) -> bool:
+        """Whether the rate changed."""
+        if now - self._halved_at < SECOND or self.factor <= 1 / 16:
+            return False
+        self._halved_at = now
+        self.factor = max(self.factor / 2, 1 / 16)
+        return True
+
+    def speed_up(self) -> bool:
+        """Whether the rate changed."""
+        if self.factor >= 1.0:
+            return False
+        self.factor = min(self.factor * 1.1, 1.0)
+        return True

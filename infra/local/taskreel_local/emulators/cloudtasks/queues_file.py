@@ -1,0 +1,55 @@
+"""A YAML file of queues: defaults, and what each queue does differently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from taskreel_local.emulators.cloudtasks import codec
+from taskreel_local.emulators.cloudtasks.engine import Engine
+from taskreel_local.emulators.cloudtasks.messages import Queue
+
+DEFAULT_PARENT = "projects/taskreel-local/locations/us-central1"
+
+
+def load_queues(path: Path, parent: str = DEFAULT_PARENT) -> list[Queue]:
+    """Read `defaults` and `queues: {id: overrides}`, in the field names of the v2 JSON API.
+
+    A queue may be empty (`some-queue:` alone). Raises ValueError that names the queue and the field.
+    """
+    document = yaml.safe_load(path.read_text()) or {}
+    defaults = document.get("defaults") or {}
+    return [
+        _queue(parent, name, _merged(defaults, own or {}))
+        for name, own in (document.get("queues") or {}).items()
+    ]
+
+
+def _queue(parent: str, name: str, settings: dict[str, Any]) -> Queue:
+    try:
+        queue = codec.from_json(Queue, settings)
+    except codec.WireError as error:
+        raise ValueError(f"queue {name}: {error.api_error().message}") from None
+    return replace(queue, name=f"{parent}/queues/{name}")
+
+
+def _merged(defaults: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(defaults)
+    for key, value in own.items():
+        inside = merged.get(key)
+        merged[key] = (
+            _merged(inside, value)
+            if isinstance(inside, dict) and isinstance(value, dict)
+            else value
+        )
+    return merged
+
+
+async def apply_queues(engine: Engine, queues: Iterable[Queue]) -> None:
+    """Create the queues, or give those that exist these settings; tasks and states stay as they are."""
+    for queue in queues:
+        await engine.update_queue(queue)

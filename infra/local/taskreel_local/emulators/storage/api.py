@@ -1,0 +1,352 @@
+"""The Cloud Storage JSON API over HTTP, and signed URLs: one function a method."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from taskreel_local.emulators.storage import signatures
+from taskreel_local.emulators.storage.buckets import Buckets, ListingRequest
+from taskreel_local.emulators.storage.errors import StorageError
+from taskreel_local.emulators.storage.media import media
+from taskreel_local.emulators.storage.objects import Preconditions, StoredObject, whole_number
+from taskreel_local.emulators.storage.uploads import Chunk, Uploads, expected_sums, parse_multipart
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, read whole, and the names in its path."""
+
+    request: Request
+    body: bytes
+    names: tuple[str, ...]
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        """The query."""
+        return self.request.query_params
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Lower-case names."""
+        return self.request.headers
+
+    @property
+    def base_url(self) -> str:
+        """Where the client reaches this server."""
+        return f"{self.request.url.scheme}://{self.request.headers.get('host', '')}"
+
+    @property
+    def generation(self) -> int | None:
+        """The generation asked for, if any."""
+        given = self.params.get("generation")
+        return None if given is None else whole_number(given, "generation")
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object; nothing is an empty one."""
+        try:
+            value = json.loads(self.body or b"{}")
+        except ValueError:
+            raise StorageError(400, "Parse Error") from None
+        if not isinstance(value, dict):
+            raise StorageError(400, "A JSON object is expected.")
+        return value
+
+
+Handler = Callable[[Call], Response]
+
+
+class Api:
+    """An ASGI application over some buckets."""
+
+    def __init__(self, buckets: Buckets, public_key: RSAPublicKey | None) -> None:
+        self._buckets = buckets
+        self._uploads = Uploads(buckets)
+        self._public_key = public_key
+        bucket, obj = "/storage/v1/b/([^/]+)", "/storage/v1/b/([^/]+)/o/([^/]+)"
+        routes: list[tuple[str, str, Handler]] = [
+            ("GET", "/", lambda _: PlainTextResponse("Ok")),
+            ("GET", "/storage/v1/b", self._list_buckets),
+            ("POST", "/storage/v1/b", self._create_bucket),
+            ("GET", bucket, self._get_bucket),
+            ("PATCH|PUT", bucket, self._patch_bucket),
+            ("DELETE", bucket, self._delete_bucket),
+            ("GET", f"{bucket}/storageLayout", self._layout),
+            ("GET", f"{bucket}/o", self._list),
+            ("POST", f"{obj}/(rewriteTo|copyTo)/b/([^/]+)/o/([^/]+)", self._copy),
+            ("POST", f"{obj}/compose", self._compose),
+            ("GET|HEAD", f"(?:/download)?{obj}", self._get),
+            ("PATCH|PUT", obj, self._patch),
+            ("DELETE", obj, self._delete),
+            ("POST|PUT", "(?:/resumable)?/upload/storage/v1/b/([^/]+)/o", self._upload),
+            ("DELETE", "/upload/storage/v1/b/([^/]+)/o", self._cancel_upload),
+            ("GET|HEAD|PUT|DELETE", "/([^/]+)/(.+)", self._signed),
+        ]
+        self._routes = [
+            (re.compile(methods), re.compile(path), handler) for methods, path, handler in routes
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive)
+        response = self._answer(request, await request.body())
+        await response(scope, receive, send)
+
+    def _answer(self, request: Request, body: bytes) -> Response:
+        path = raw_path(request)
+        try:
+            handler, names = self._route(request.method, path)
+            return handler(Call(request, body, names))
+        except StorageError as error:
+            return _refusal(
+                error,
+                xml=not path.startswith(("/storage/", "/upload/", "/download/", "/resumable/")),
+            )
+
+    def _route(self, method: str, path: str) -> tuple[Handler, tuple[str, ...]]:
+        for methods, pattern, handler in self._routes:
+            match = pattern.fullmatch(path)
+            if match and methods.fullmatch(method):
+                return handler, tuple(unquote(name) for name in match.groups())
+        raise StorageError(501, f"This server does not know {method} {path}.")
+
+    # Buckets
+
+    def _list_buckets(self, call: Call) -> Response:
+        prefix = call.params.get("prefix", "")
+        items = [bucket for bucket in self._buckets.all() if bucket["name"].startswith(prefix)]
+        return JSONResponse({"kind": "storage#buckets", "items": items})
+
+    def _create_bucket(self, call: Call) -> Response:
+        fields = call.json()
+        if not fields.get("name"):
+            raise StorageError(400, "A bucket needs a name.")
+        return JSONResponse(self._buckets.create_bucket(fields["name"], fields))
+
+    def _get_bucket(self, call: Call) -> Response:
+        return JSONResponse(self._buckets.bucket(call.names[0]))
+
+    def _patch_bucket(self, call: Call) -> Response:
+        return JSONResponse(self._buckets.patch_bucket(call.names[0], call.json()))
+
+    def _delete_bucket(self, call: Call) -> Response:
+        self._buckets.delete_bucket(call.names[0])
+        return Response(status_code=204)
+
+    def _layout(self, call: Call) -> Response:
+        bucket = self._buckets.bucket(call.names[0])
+        shown = {
+            "bucket": bucket["name"],
+            "location": bucket["location"],
+            "locationType": "multi-region",
+        }
+        return JSONResponse(
+            {"kind": "storage#storageLayout", **shown, "hierarchicalNamespace": {"enabled": False}}
+        )
+
+    # Objects
+
+    def _list(self, call: Call) -> Response:
+        limit = whole_number(call.params.get("maxResults", "1000"), "maxResults")
+        wanted = ListingRequest(
+            prefix=call.params.get("prefix", ""),
+            delimiter=call.params.get("delimiter", ""),
+            start=call.params.get("startOffset", ""),
+            end=call.params.get("endOffset", ""),
+            limit=min(max(limit, 1), 1000),
+            token=call.params.get("pageToken", ""),
+        )
+        page = self._buckets.list(call.names[0], wanted)
+        answer: dict[str, Any] = {"kind": "storage#objects"}
+        if page.objects:
+            answer["items"] = [obj.resource(call.base_url) for obj in page.objects]
+        if page.prefixes:
+            answer["prefixes"] = list(page.prefixes)
+        if page.next_token:
+            answer["nextPageToken"] = page.next_token
+        return JSONResponse(answer)
+
+    def _get(self, call: Call) -> Response:
+        bucket, name = call.names
+        obj = self._buckets.find(bucket, name, call.generation)
+        Preconditions.of(call.params).require(obj, reading=True)
+        if call.params.get("alt") == "media" or raw_path(call.request).startswith("/download/"):
+            return media(obj, self._buckets.content(obj), call.headers.get("range"), {})
+        return self._resource(call, obj)
+
+    def _patch(self, call: Call) -> Response:
+        bucket, name = call.names
+        whole = call.request.method == "PUT"
+        conditions = Preconditions.of(call.params)
+        return self._resource(
+            call, self._buckets.patch(bucket, name, call.json(), conditions, whole=whole)
+        )
+
+    def _delete(self, call: Call) -> Response:
+        bucket, name = call.names
+        self._buckets.delete(bucket, name, call.generation, Preconditions.of(call.params))
+        return Response(status_code=204)
+
+    def _copy(self, call: Call) -> Response:
+        bucket, name, verb, to_bucket, to_name = call.names
+        given = call.params.get("sourceGeneration")
+        source = self._buckets.find(
+            bucket, name, None if given is None else whole_number(given, "sourceGeneration")
+        )
+        Preconditions.of(call.params, "ifSource").require(source)
+        fields = call.json() or dict(source.fields)
+        content = self._buckets.content(source)
+        obj = self._buckets.put(to_bucket, to_name, content, fields, Preconditions.of(call.params))
+        if verb == "copyTo":
+            return self._resource(call, obj)
+        done = {
+            "kind": "storage#rewriteResponse",
+            "done": True,
+            "resource": obj.resource(call.base_url),
+        }
+        return JSONResponse(
+            {**done, "totalBytesRewritten": str(obj.size), "objectSize": str(obj.size)}
+        )
+
+    def _compose(self, call: Call) -> Response:
+        bucket, name = call.names
+        wanted = call.json()
+        sources = wanted.get("sourceObjects") or []
+        if not 1 <= len(sources) <= 32:
+            raise StorageError(400, "The number of source components must be from 1 to 32.")
+        parts = [self._buckets.find(bucket, one["name"], _generation(one)) for one in sources]
+        content = b"".join(self._buckets.content(part) for part in parts)
+        components = sum(part.components or 1 for part in parts)
+        fields = {"contentType": parts[0].content_type, **wanted.get("destination", {})}
+        conditions = Preconditions.of(call.params)
+        return self._resource(
+            call,
+            self._buckets.put(bucket, name, content, fields, conditions, components=components),
+        )
+
+    # Uploads
+
+    def _upload(self, call: Call) -> Response:
+        match call.params.get("uploadType"), call.params.get("upload_id"):
+            case "media", _:
+                fields = {"contentType": call.headers.get("content-type")}
+                return self._store(call, fields, call.body)
+            case "multipart", _:
+                return self._store(
+                    call, *parse_multipart(call.headers.get("content-type", ""), call.body)
+                )
+            case "resumable", None:
+                return self._begin_upload(call)
+            case "resumable", upload_id if upload_id:
+                return self._continue_upload(call, upload_id)
+            case kind, _:
+                raise StorageError(400, f"Unknown uploadType {kind!r}.")
+
+    def _store(self, call: Call, fields: Mapping[str, Any], content: bytes) -> Response:
+        name = _object_name(call, fields)
+        said = {**fields, **expected_sums(call.headers.get("x-goog-hash"))}
+        return self._resource(
+            call,
+            self._buckets.put(call.names[0], name, content, said, Preconditions.of(call.params)),
+        )
+
+    def _begin_upload(self, call: Call) -> Response:
+        fields = call.json()
+        given = call.headers.get("x-upload-content-type")
+        fields.setdefault("contentType", given or "application/octet-stream")
+        upload_id = self._uploads.begin(
+            call.names[0], _object_name(call, fields), fields, Preconditions.of(call.params)
+        )
+        path = raw_path(call.request)
+        location = f"{call.base_url}{path}?uploadType=resumable&upload_id={upload_id}"
+        return Response(headers={"Location": location, "X-GUploader-UploadID": upload_id})
+
+    def _continue_upload(self, call: Call, upload_id: str) -> Response:
+        chunk = Chunk.of(call.body, call.headers.get("content-range"))
+        obj, kept = self._uploads.send(
+            upload_id, chunk, expected_sums(call.headers.get("x-goog-hash"))
+        )
+        if obj is not None:
+            return self._resource(call, obj)
+        return Response(status_code=308, headers={"Range": f"bytes=0-{kept - 1}"} if kept else {})
+
+    def _cancel_upload(self, call: Call) -> Response:
+        self._uploads.cancel(call.params.get("upload_id", ""))
+        return Response(status_code=499)
+
+    # Signed URLs
+
+    def _signed(self, call: Call) -> Response:
+        """The XML API as far as signed URLs use it. Nothing is public."""
+        if "X-Goog-Signature" not in call.params:
+            raise StorageError(
+                403, "Anonymous caller does not have storage.objects.get access.", "AccessDenied"
+            )
+        request = call.request
+        signed = signatures.SignedRequest(
+            request.method, raw_path(request), request.url.query, dict(call.headers)
+        )
+        signatures.check(signed, self._public_key, datetime.now(UTC))
+        given = call.headers.get("x-goog-if-generation-match")
+        conditions = Preconditions(
+            None if given is None else whole_number(given, "x-goog-if-generation-match")
+        )
+        bucket, name = call.names
+        match request.method:
+            case "PUT":
+                sums = expected_sums(call.headers.get("x-goog-hash"))
+                fields = {"contentType": call.headers.get("content-type"), **sums}
+                obj = self._buckets.put(bucket, name, call.body, fields, conditions)
+                return Response(
+                    headers={"ETag": f'"{obj.md5}"', "X-Goog-Generation": str(obj.generation)}
+                )
+            case "DELETE":
+                self._buckets.delete(bucket, name, None, conditions)
+                return Response(status_code=204)
+            case _:
+                obj = self._buckets.find(bucket, name, call.generation)
+                return media(
+                    obj, self._buckets.content(obj), call.headers.get("range"), call.params
+                )
+
+    @staticmethod
+    def _resource(call: Call, obj: StoredObject) -> Response:
+        return JSONResponse(obj.resource(call.base_url), headers={"ETag": obj.etag})
+
+
+def raw_path(request: Request) -> str:
+    """The path as it was sent: an encoded slash in a name is not a separator."""
+    raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
+    return raw.decode("ascii", "replace").partition("?")[0]
+
+
+def _refusal(error: StorageError, *, xml: bool) -> Response:
+    if error.status == 304:
+        return Response(status_code=304)
+    if xml:
+        return Response(error.as_xml(), error.status, media_type="application/xml")
+    return JSONResponse(error.as_json(), error.status)
+
+
+def _object_name(call: Call, fields: Mapping[str, Any]) -> str:
+    name = call.params.get("name") or fields.get("name")
+    if not name:
+        raise StorageError(400, "Required parameter: name")
+    return str(name)
+
+
+def _generation(source: Mapping[str, Any]) -> int | None:
+    wanted = source.get("generation") or source.get("objectPreconditions", {}).get(
+        "ifGenerationMatch"
+    )
+    return None if wanted is None else int(wanted)

@@ -1,0 +1,29 @@
+"""Development tokens, signed with the data folder's secret."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import jwt
+
+from taskreel_local.stack.data_folder import DataFolder
+
+
+def make_token(
+    data: DataFolder,
+    *,
+    user: str,
+    tier: str = "free",
+    role: str | None = None,
+    projects: Sequence[str] = (),
+    ttl_seconds: int = 30 * 86_400,
+) -> str:
+    """A token that the stack on this data folder accepts."""
+    now = int(time.time())
+    claims: dict[str, object] = {"sub": user, "tier": tier, "iat": now, "exp": now + ttl_seconds}
+    if role:
+        claims["role"] = role
+    if projects:
+        claims["projects"] = list(projects)
+    return jwt.encode(claims, data.secrets().jwt, algorithm="HS256")
