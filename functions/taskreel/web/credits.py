@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from taskreel.app.credits.balances import load_account
 from taskreel.app.credits.grants import grant_credits
-from taskreel.app.jobs.queries import get_account, list_ledger
+from taskreel.app.jobs.queries import list_ledger
 from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.value import Value
 from taskreel.web.auth import require_admin
@@ -31,7 +32,9 @@ class Grant(Value):
 async def balance(request: Request) -> Response:
     """Whole credits; granted = available + held + captured."""
     caller = await caller_of(request)
-    return answer(_account_view(await get_account(services_of(request), caller.user_id)))
+    services = services_of(request)
+    account = await load_account(services, services.store, caller.user_id)
+    return answer(_account_view(account))
 
 
 @router.get("/ledger", summary="What moved your balance, newest first")

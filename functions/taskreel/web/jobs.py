@@ -17,7 +17,8 @@ from starlette.responses import StreamingResponse
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.cancel import cancel
-from taskreel.app.jobs.queries import Filters, as_job, find_job, list_jobs
+from taskreel.app.jobs.job_store import decode_job
+from taskreel.app.jobs.queries import Filters, find_job, list_jobs
 from taskreel.app.jobs.retry import retry
 from taskreel.app.jobs.submit import Request as SubmitRequest
 from taskreel.app.jobs.submit import quote, submit
@@ -269,9 +270,10 @@ async def _events(services: Services, job: Job, base_url: str) -> AsyncIterator[
             if not done:
                 yield KEEPALIVE_COMMENT
                 continue
-            current = as_job(following.result())
-            if current is None:
+            document = following.result()
+            if document is None:
                 return
+            current = decode_job(document)
             kind = "progress" if current.status is status else "status"
             status = current.status
             view = await job_view(services, current, base_url)
@@ -290,7 +292,7 @@ async def _ended_within(services: Services, job: Job, seconds: float) -> Job:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timedelta(seconds=seconds).total_seconds()):
             async for document in services.store.watch("jobs", job.job_id):
-                job = as_job(document) or job
+                job = decode_job(document) if document else job
                 if job.status.final:
                     break
     return job

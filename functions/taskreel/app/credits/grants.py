@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from taskreel.app.jobs.queries import open_account
-from taskreel.app.jobs.submit import initial_grant
+from taskreel.app.credits.balances import open_account
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry, grant
 from taskreel.domain.errors import InvalidError
@@ -34,12 +33,8 @@ async def grant_credits(
 
 
 async def _grant(services: Services, tx: Transaction, entry: LedgerEntry) -> Account:
-    document = await tx.get("accounts", entry.user_id)
-    before = open_account(services, entry.user_id, document)
+    before = await open_account(services, tx, entry.user_id, entry.created_at)
     account = before.after(grant(entry.amount))
     tx.set("accounts", entry.user_id, account.document())
-    if document is None and before.granted:
-        first = initial_grant(before, entry.created_at)
-        tx.create("ledger", first.entry_id, first.document())
     tx.create("ledger", entry.entry_id, entry.document())
     return account

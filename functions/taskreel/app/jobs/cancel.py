@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from taskreel.app.caller import Caller
-from taskreel.app.jobs.finish_job import end
-from taskreel.app.jobs.queries import as_job, find_job
-from taskreel.app.pipelines.child_jobs import after_end
+from taskreel.app.jobs.finish_job import finish_as_cancelled
+from taskreel.app.jobs.job_ended import notify_job_ended
+from taskreel.app.jobs.queries import find_job
 from taskreel.app.services import Services
 from taskreel.domain.errors import NotFoundError
-from taskreel.domain.job import Job, Status
-from taskreel.ports import Transaction
+from taskreel.domain.job import Job
 
 
 async def cancel(services: Services, caller: Caller, job_id: str, job_type: str) -> Job:
@@ -18,15 +17,10 @@ async def cancel(services: Services, caller: Caller, job_id: str, job_type: str)
     A run in progress loses its fence and stops; work at a provider is stopped by one more delivery.
     """
     await find_job(services, caller, job_id, job_type)
-    job = await services.store.transaction(lambda tx: _cancel(services, tx, job_id))
-    await after_end(services, job)
-    return job
-
-
-async def _cancel(services: Services, tx: Transaction, job_id: str) -> Job:
-    job = as_job(await tx.get("jobs", job_id))
+    job = await services.store.transaction(
+        lambda tx: finish_as_cancelled(tx, job_id, services.clock.now())
+    )
     if job is None:
         raise NotFoundError(f"There is no job {job_id}.")
-    if job.status.final:
-        return job
-    return end(tx, job, Status.CANCELLED, services.clock.now())
+    await notify_job_ended(services, job)
+    return job

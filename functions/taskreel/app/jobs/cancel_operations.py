@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from taskreel.app.jobs.queries import as_job
+from taskreel.app.jobs.job_store import load_job
 from taskreel.app.services import Services
 from taskreel.domain.errors import Category, RunError
 from taskreel.domain.job import Job, UnitRun
@@ -22,7 +22,7 @@ async def clean_up(services: Services, job: Job) -> None:
     ]
 
     async def write(tx: Transaction) -> None:
-        ended = as_job(await tx.get("jobs", job.job_id))
+        ended = await load_job(tx, job.job_id)
         if ended is not None and ended.left_at_provider:
             tx.set("jobs", job.job_id, ended.stopped(services.clock.now(), stopped).document())
 

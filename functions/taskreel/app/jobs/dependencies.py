@@ -5,14 +5,14 @@ A job that is waited for carries the ids of its waiters, written when these are 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from taskreel.app.jobs.enqueue import send
 from taskreel.app.jobs.finish_job import end
-from taskreel.app.jobs.queries import as_job
+from taskreel.app.jobs.job_store import load_job
 from taskreel.app.jobs.results import step_view
 from taskreel.app.pricing.credit_cost import cost
 from taskreel.app.pricing.quote import plan_of
@@ -25,12 +25,10 @@ from taskreel.domain.template import job_references, quoted, read, references, r
 from taskreel.domain.value import path_of
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import Dependency, JobType, Submission, Waiting
-from taskreel.ports import Document, Transaction
+from taskreel.ports import Store, Transaction
 
 #: Waiters that a job's document carries; the sweep wakes those beyond.
 _MOST_WAITERS = 200
-
-Get = Callable[[str, str], Awaitable[Document | None]]
 
 
 def waits(payload: Mapping[str, Any]) -> bool:
@@ -46,11 +44,13 @@ def read_submission(job_type: JobType[Any], payload: Mapping[str, Any]) -> Submi
     return submission
 
 
-async def dependencies(get: Get, user_id: str, submission: Submission) -> list[Job]:
+async def dependencies(
+    reader: Store | Transaction, user_id: str, submission: Submission
+) -> list[Job]:
     """The jobs that it depends on, in order. InvalidError for one that is not the user's."""
     found: list[Job] = []
     for place, one in enumerate(submission.depends_on):
-        job = as_job(await get("jobs", one.job_id))
+        job = await load_job(reader, one.job_id)
         if job is None or job.user_id != user_id:
             raise InvalidError.at(
                 f"dependsOn[{place}].jobId", f"there is no job {one.job_id} of yours"
@@ -85,7 +85,7 @@ def _fault(text: str) -> str | None:
 
 async def mark(tx: Transaction, job: Job) -> None:
     """Have the jobs that `job` depends on tell it when they end."""
-    for one in await dependencies(tx.get, job.user_id, _waiting(job)):
+    for one in await dependencies(tx, job.user_id, _waiting(job)):
         if not one.status.final and len(one.waiters) < _MOST_WAITERS:
             marked = one.model_copy(update={"waiters": (*one.waiters, job.job_id)})
             tx.set("jobs", one.job_id, marked.document())
@@ -93,11 +93,11 @@ async def mark(tx: Transaction, job: Job) -> None:
 
 async def wake(services: Services, job_id: str) -> Job | None:
     """Look whether a blocked job may go on, and let it; the job as it is then. Safe to repeat."""
-    job = as_job(await services.store.get("jobs", job_id))
+    job = await load_job(services.store, job_id)
     if job is None or job.status is not Status.BLOCKED:
         return job
     wanted = _waiting(job).depends_on
-    others = [as_job(await services.store.get("jobs", one.job_id)) for one in wanted]
+    others = [await load_job(services.store, one.job_id) for one in wanted]
     try:
         freed = await _freed(services, job, list(zip(wanted, others, strict=True)))
     except (TaskreelError, ValidationError) as error:
@@ -152,7 +152,7 @@ async def _freed(
 
 async def _set_free(tx: Transaction, freed: Job) -> Job:
     """Write it, unless somebody has set it free, cancelled or ended it meanwhile."""
-    job = as_job(await tx.get("jobs", freed.job_id))
+    job = await load_job(tx, freed.job_id)
     if job is None or job.status is not Status.BLOCKED:
         return job or freed
     freed = freed.model_copy(update={"waiters": job.waiters})
@@ -169,7 +169,7 @@ async def _fail(services: Services, job: Job, error: TaskreelError | ValidationE
     shown = JobError(code=code, category=Category.PERMANENT, message=text)
 
     async def write(tx: Transaction) -> Job:
-        held = as_job(await tx.get("jobs", job.job_id))
+        held = await load_job(tx, job.job_id)
         if held is None or held.status is not Status.BLOCKED:
             return held or job
         return end(tx, held, Status.FAILED, services.clock.now(), error=shown)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from taskreel.app.jobs.job_store import load_job
 from taskreel.domain.credits import EntryKind, LedgerEntry, settle
 from taskreel.domain.job import Job, JobCredits, Status, UnitState
 from taskreel.ports import Increment, Transaction
@@ -44,6 +45,14 @@ def end(
     if job.parent_id is None:
         _settle(tx, ended, held, captured, at)
     return ended
+
+
+async def finish_as_cancelled(tx: Transaction, job_id: str, at: datetime) -> Job | None:
+    """Cancel the job unless it has ended; the job as it is then, None when there is none."""
+    job = await load_job(tx, job_id)
+    if job is None or job.status.final:
+        return job
+    return end(tx, job, Status.CANCELLED, at)
 
 
 def _settle(tx: Transaction, job: Job, held: int, captured: int, at: datetime) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 from taskreel.app.jobs.cancel_operations import stop
 from taskreel.app.jobs.enqueue import send
 from taskreel.app.jobs.finish_job import end
+from taskreel.app.jobs.job_ended import notify_job_ended
+from taskreel.app.jobs.job_store import load_job
 from taskreel.app.jobs.lease import Together, still_held
-from taskreel.app.jobs.queries import as_job
 from taskreel.app.jobs.unit_runner import Work
-from taskreel.app.pipelines.child_jobs import after_end
 from taskreel.app.providers.selection import served_by
 from taskreel.app.services import Services
 from taskreel.domain.claim import alarm
@@ -87,7 +87,7 @@ class Run:
 
     async def _abandon(self) -> None:
         """The job was taken away: stop at its provider what this run began and nobody knows of."""
-        job = as_job(await self._services.store.get("jobs", self._job.job_id))
+        job = await load_job(self._services.store, self._job.job_id)
         known = job.operations if job else ()
         for unit in self._work.units:
             if unit.operation is not None and unit.operation not in known:
@@ -114,7 +114,7 @@ class Run:
         outcome = decide_outcome(self._job, self._work.units, self._services.clock.now(), fraction)
         job = await self._services.store.transaction(lambda tx: self._write(tx, outcome))
         if job.status.final:
-            await after_end(self._services, job)
+            await notify_job_ended(self._services, job)
         else:
             await send(self._services, job)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from taskreel.app.jobs.queries import as_job
+from taskreel.app.jobs.job_store import load_job
 from taskreel.domain.errors import LeaseLostError
 from taskreel.domain.job import Job
 from taskreel.ports import Transaction
@@ -13,7 +13,7 @@ from taskreel.ports import Transaction
 
 async def still_held(tx: Transaction, claimed: Job) -> Job:
     """The job as it is now; LeaseLostError when another run, a cancellation or a deadline took it."""
-    job = as_job(await tx.get("jobs", claimed.job_id))
+    job = await load_job(tx, claimed.job_id)
     if job is None or job.fence != claimed.fence:
         raise LeaseLostError("another run, a cancellation or a deadline took the job")
     return job

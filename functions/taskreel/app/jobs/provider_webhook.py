@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from taskreel.app.jobs.enqueue import send
-from taskreel.app.jobs.queries import as_job
+from taskreel.app.jobs.job_store import load_job
 from taskreel.app.services import Services
 from taskreel.domain.claim import alarm
 from taskreel.domain.errors import NotFoundError
@@ -48,7 +48,7 @@ async def _whose(services: Services, operation_id: str) -> str:
 async def _hasten(
     services: Services, tx: Transaction, provider: str, job_id: str, operation_id: str
 ) -> Job | None:
-    job = as_job(await tx.get("jobs", job_id))
+    job = await load_job(tx, job_id)
     if job is None or job.status is not Status.PROCESSING or job.lease_until is not None:
         return None
     now = services.clock.now()

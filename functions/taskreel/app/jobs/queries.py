@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from taskreel.app.caller import Caller
+from taskreel.app.jobs.job_store import load_job
 from taskreel.app.services import Services
-from taskreel.domain.credits import Account, LedgerEntry
+from taskreel.domain.credits import LedgerEntry
 from taskreel.domain.errors import InvalidError, NotFoundError
 from taskreel.domain.job import Job, Status
 from taskreel.domain.value import Value
@@ -45,8 +46,7 @@ async def find_job(
     services: Services, caller: Caller, job_id: str, job_type: str | None = None
 ) -> Job:
     """The job, if there is one that the caller may see."""
-    document = await services.store.get("jobs", job_id)
-    job = as_job(document)
+    job = await load_job(services.store, job_id)
     if (
         job is None
         or not caller.may_see(job)
@@ -56,11 +56,6 @@ async def find_job(
             f"There is no job {job_id}{f' of type {job_type}' if job_type else ''} that you may see."
         )
     return job
-
-
-def as_job(document: Document | None) -> Job | None:
-    """The job in a document."""
-    return None if document is None else Job.model_validate(document.data)
 
 
 async def list_jobs(
@@ -82,20 +77,6 @@ async def list_jobs(
     }
     where += [(field, "==", str(value)) for field, value in named.items() if value is not None]
     return await _page(services, "jobs", tuple(where), Job, limit=limit, cursor=cursor)
-
-
-async def get_account(services: Services, user_id: str) -> Account:
-    """The balance; a user who has not been seen yet has the initial grant."""
-    document = await services.store.get("accounts", user_id)
-    return open_account(services, user_id, document)
-
-
-def open_account(services: Services, user_id: str, document: Document | None) -> Account:
-    """The account in a document, or the one a new user starts with."""
-    if document is not None:
-        return Account.model_validate(document.data)
-    initial = services.rules.initial_credits
-    return Account(user_id=user_id, available=initial, granted=initial)
 
 
 async def list_ledger(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from taskreel.app.caller import Caller
+from taskreel.app.credits.balances import load_account
 from taskreel.app.jobs.enqueue import send
-from taskreel.app.jobs.queries import as_job, find_job, open_account
+from taskreel.app.jobs.job_store import load_job
+from taskreel.app.jobs.queries import find_job
 from taskreel.app.pricing.credit_cost import cost
 from taskreel.app.services import Services
 from taskreel.domain.claim import alarm
@@ -35,7 +37,7 @@ def check_unambiguous(job: Job, caller: Caller) -> None:
 
 
 async def _reopen(services: Services, tx: Transaction, job_id: str) -> Job:
-    job = as_job(await tx.get("jobs", job_id))
+    job = await load_job(tx, job_id)
     if job is None:
         raise NotFoundError(f"There is no job {job_id}.")
     if job.parent_id is not None:
@@ -60,7 +62,7 @@ async def _reopen(services: Services, tx: Transaction, job_id: str) -> Job:
             "What this job had begun at its provider is still being stopped. Try again in a minute."
         )
     now = services.clock.now()
-    account = open_account(services, job.user_id, await tx.get("accounts", job.user_id))
+    account = await load_account(services, tx, job.user_id)
     job_type = JOB_TYPES[job.job_type]
     needed = cost(
         job_type, job_type.submission.model_validate(job.payload), without=job.finished_steps

@@ -11,15 +11,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from taskreel.app.caller import Caller
+from taskreel.app.credits.balances import load_account, open_account
 from taskreel.app.jobs.dependencies import check_references, dependencies, mark, wake
 from taskreel.app.jobs.enqueue import FARTHEST, send
-from taskreel.app.jobs.queries import as_job, open_account
+from taskreel.app.jobs.job_store import load_job
 from taskreel.app.pricing.credit_cost import cost
 from taskreel.app.pricing.quote import Plan, plan_of
 from taskreel.app.providers.selection import served_by
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.domain.claim import alarm
-from taskreel.domain.credits import Account, EntryKind, LedgerEntry, hold
+from taskreel.domain.credits import Account, hold
 from taskreel.domain.errors import (
     ForbiddenError,
     IdempotencyMismatchError,
@@ -84,10 +85,10 @@ async def quote(services: Services, caller: Caller, request: Request) -> Quote:
     _check_project(caller, request.submission)
     _check_schedule(services, request.submission)
     check_references(request.submission, request.submission.payload())
-    await dependencies(services.store.get, caller.user_id, request.submission)
+    await dependencies(services.store, caller.user_id, request.submission)
     plan = await _plan(services, request)
-    document = await services.store.get("accounts", caller.user_id)
-    return Quote(request.held, open_account(services, caller.user_id, document), plan)
+    account = await load_account(services, services.store, caller.user_id)
+    return Quote(request.held, account, plan)
 
 
 async def submit(services: Services, caller: Caller, request: Request) -> Submitted:
@@ -104,11 +105,7 @@ async def submit(services: Services, caller: Caller, request: Request) -> Submit
     try:
         await services.store.transaction(lambda tx: _store(services, tx, job))
     except (StoreConflictError, TooFewCreditsError):
-        existing = (
-            as_job(await services.store.get("jobs", job.job_id))
-            if request.idempotency_key
-            else None
-        )
+        existing = await load_job(services.store, job.job_id) if request.idempotency_key else None
         if existing is None:
             raise
         return _repeated(existing, request)
@@ -175,28 +172,12 @@ def first_alarm(services: Services, start: datetime, now: datetime) -> datetime:
 
 
 async def _store(services: Services, tx: Transaction, job: Job) -> None:
-    document = await tx.get("accounts", job.user_id)
-    account = open_account(services, job.user_id, document)
+    account = await open_account(services, tx, job.user_id, job.created_at)
     after = account.after(hold(account, job.credits.held))
     tx.set("accounts", job.user_id, after.document())
-    if document is None and account.granted:
-        entry = initial_grant(account, job.created_at)
-        tx.create("ledger", entry.entry_id, entry.document())
     if job.status is Status.BLOCKED:
         await mark(tx, job)
     tx.create("jobs", job.job_id, job.document())
-
-
-def initial_grant(account: Account, at: datetime) -> LedgerEntry:
-    """The ledger's record of what a new user starts with."""
-    return LedgerEntry(
-        entry_id=f"initial.{account.user_id}",
-        user_id=account.user_id,
-        kind=EntryKind.GRANT,
-        amount=account.granted,
-        reason="initial credits",
-        created_at=at,
-    )
 
 
 def _repeated(existing: Job, request: Request) -> Submitted:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from taskreel.app.jobs.dependencies import wake
-from taskreel.app.jobs.enqueue import send, tell
-from taskreel.app.jobs.finish_job import end
-from taskreel.app.jobs.queries import as_job
+from taskreel.app.jobs.enqueue import send
+from taskreel.app.jobs.job_store import decode_job
 from taskreel.app.pricing.quote import unit_plan
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.domain.claim import alarm
@@ -36,7 +33,7 @@ async def of_step(services: Services, parent: Job, step: str) -> list[Job]:
         some = parents[start : start + MOST_IN]
         query = Query(collection="jobs", where=(("parentId", "in", some), ("step", "==", step)))
         for row in await services.store.query(query):
-            job = Job.model_validate(row.data)
+            job = decode_job(row)
             before = found.get(job.index)
             if before is None or _rank(job, parents, parent) > _rank(before, parents, parent):
                 found[job.index] = job
@@ -167,37 +164,3 @@ async def create(services: Services, jobs: Sequence[Job]) -> None:
         some = jobs[start : start + _AT_ONCE]
         await services.store.transaction(lambda tx, some=some: store(tx, some))  # type: ignore[misc]  # bound now
     await send(services, *jobs)
-
-
-async def cancel_all(services: Services, parent: Job) -> None:
-    """Cancel what of the pipeline has not ended, down to the last level."""
-    query = Query(collection="jobs", where=(("parentId", "==", parent.job_id),))
-    for row in await services.store.query(query):
-        job = Job.model_validate(row.data)
-        if job.status.final:
-            continue
-        cancelled = await services.store.transaction(partial(_cancel, services, job.job_id))
-        if cancelled is not None:
-            await after_end(services, cancelled)
-
-
-async def _cancel(services: Services, job_id: str, tx: Transaction) -> Job | None:
-    job = as_job(await tx.get("jobs", job_id))
-    if job is None or job.status.final:
-        return None
-    return end(tx, job, Status.CANCELLED, services.clock.now())
-
-
-async def after_end(services: Services, job: Job) -> None:
-    """What an end means for others: a pipeline's jobs end with it, and a pipeline looks at what its job has become.
-
-    A provider that still works for it is told by one more delivery.
-    """
-    if job.left_at_provider:
-        await send(services, job)
-    if job.steps and job.status is not Status.COMPLETED:
-        await cancel_all(services, job)
-    for waiter in job.waiters:
-        await wake(services, waiter)
-    if job.parent_id is not None and job.parent_lane is not None:
-        await tell(services, job.parent_id, job.parent_lane)

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from taskreel.app.jobs.finish_job import end
+from taskreel.app.jobs.job_ended import notify_job_ended
 from taskreel.app.jobs.lease import still_held
 from taskreel.app.jobs.results import data_of, step_view
 from taskreel.app.pipelines import child_jobs
@@ -57,7 +58,7 @@ class Advance:
             made = {"units": await self._outputs(), "result": await self._kept(), "progress": 100}
         ended = await self._services.store.transaction(lambda tx: self._write(tx, error, made))
         if ended.status.final:
-            await child_jobs.after_end(self._services, ended)
+            await notify_job_ended(self._services, ended)
 
     async def _move(self) -> JobError | None:
         """Each step in order, as far as it may go now; the error that ends the pipeline, if one does."""

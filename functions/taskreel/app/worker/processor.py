@@ -10,9 +10,9 @@ from typing import Any
 
 from taskreel.app.jobs.cancel_operations import clean_up
 from taskreel.app.jobs.finish_job import end
+from taskreel.app.jobs.job_ended import notify_job_ended
 from taskreel.app.jobs.job_run import Run
-from taskreel.app.jobs.queries import as_job
-from taskreel.app.pipelines.child_jobs import after_end
+from taskreel.app.jobs.job_store import load_job
 from taskreel.app.pipelines.pipeline_run import Advance
 from taskreel.app.services import Services
 from taskreel.domain.claim import Claim, Verdict, alarm, claimed, decide
@@ -54,7 +54,7 @@ class Processor:
             case Verdict.BUSY:
                 return Answer.BUSY
             case Verdict.END:
-                await after_end(self._services, job)
+                await notify_job_ended(self._services, job)
             case Verdict.CLEAN_UP:
                 await clean_up(self._services, job)
             case Verdict.RUN:
@@ -93,7 +93,7 @@ async def _claim(
     services: Services, tx: Transaction, job_id: str
 ) -> tuple[Job | None, Job | None, Verdict]:
     """The job as it was, as it is now, and what that means for the delivery."""
-    before = as_job(await tx.get("jobs", job_id))
+    before = await load_job(tx, job_id)
     if before is None:
         return None, None, Verdict.IGNORE
     now = services.clock.now()
@@ -113,7 +113,7 @@ async def _give_back(services: Services, before: Job, job: Job, units: Sequence[
     """End a run: nobody holds the job, what was bought is kept, and a run that came to nothing was no attempt."""
 
     async def release(tx: Transaction) -> None:
-        held = as_job(await tx.get("jobs", job.job_id))
+        held = await load_job(tx, job.job_id)
         if held is None or held.fence != job.fence:
             return
         now = services.clock.now()

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from taskreel.app.jobs.dependencies import wake
 from taskreel.app.jobs.enqueue import send
 from taskreel.app.jobs.finish_job import end
-from taskreel.app.jobs.queries import as_job
+from taskreel.app.jobs.job_ended import notify_job_ended
+from taskreel.app.jobs.job_store import load_job
 from taskreel.app.jobs.submit import first_alarm
-from taskreel.app.pipelines.child_jobs import after_end
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.domain.claim import alarm, overdue
 from taskreel.domain.errors import QueueError
@@ -67,7 +67,7 @@ async def _look_at(services: Services, lane: str) -> None:
 async def _wake(services: Services, job_id: str, now: datetime) -> tuple[str, Job | None]:
     what, job = await services.store.transaction(lambda tx: _decide(services, tx, job_id, now))
     if job is not None and job.status.final and what == "ended":
-        await after_end(services, job)
+        await notify_job_ended(services, job)
     elif job is not None and job.status is Status.BLOCKED:
         await wake(services, job_id)
     elif job is not None:
@@ -81,7 +81,7 @@ async def _decide(
     services: Services, tx: Transaction, job_id: str, now: datetime
 ) -> tuple[str, Job | None]:
     """What happened to the job, and the job if anything did."""
-    job = as_job(await tx.get("jobs", job_id))
+    job = await load_job(tx, job_id)
     if job is None or job.wake_at is None or job.wake_at > now:
         return "asleep", None
     if job.status.final and now > job.status_at[job.status] + _GIVEN_UP:

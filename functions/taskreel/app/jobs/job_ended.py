@@ -1,0 +1,45 @@
+"""Notifications after a job has ended: its provider, its child jobs, its dependants, its parent."""
+
+from __future__ import annotations
+
+from taskreel.app.jobs.dependencies import wake
+from taskreel.app.jobs.enqueue import send, tell
+from taskreel.app.jobs.finish_job import finish_as_cancelled
+from taskreel.app.jobs.job_store import decode_job
+from taskreel.app.services import Services
+from taskreel.domain.job import Job, Status
+from taskreel.ports import Query
+
+
+async def notify_job_ended(services: Services, job: Job) -> None:
+    """Act on the end of a stored job. Safe to repeat; the sweep repeats a step that was missed.
+
+    Enqueues a clean-up task while an operation still runs at a provider, cancels the unfinished
+    child jobs of a pipeline that did not complete, unblocks the jobs that depend on this one, and
+    schedules a check of the pipeline that this job is a part of.
+    """
+    if job.left_at_provider:
+        await send(services, job)
+
+    # Only a pipeline has steps: a plain job makes no query here.
+    if job.steps and job.status is not Status.COMPLETED:
+        await _cancel_child_jobs(services, job)
+
+    for waiter in job.waiters:
+        await wake(services, waiter)
+
+    if job.parent_id is not None and job.parent_lane is not None:
+        await tell(services, job.parent_id, job.parent_lane)
+
+
+async def _cancel_child_jobs(services: Services, parent: Job) -> None:
+    """Cancel the unfinished child jobs of a pipeline, and theirs in turn."""
+    query = Query(collection="jobs", where=(("parentId", "==", parent.job_id),))
+    for row in await services.store.query(query):
+        if decode_job(row).status.final:
+            continue
+        cancelled = await services.store.transaction(
+            lambda tx, child_id=row.id: finish_as_cancelled(tx, child_id, services.clock.now())  # type: ignore[misc]  # bound now
+        )
+        if cancelled is not None:
+            await notify_job_ended(services, cancelled)
