@@ -68,8 +68,8 @@ class Index:
 class Transaction(Protocol):
     """Reads, then buffered writes, committed together or not at all.
 
-    A document that was read here is written only if it is still as read. `version` makes a write conditional on an
-    earlier reading; without either, `update` only requires that the document exists.
+    A document that was read here is written only if it is still as read. Of one that was not read,
+    `create` requires that it is absent and `update` that it exists; `set` and `delete` require nothing.
     """
 
     async def get(self, collection: str, id_: str, /) -> Document | None:
@@ -78,20 +78,10 @@ class Transaction(Protocol):
     def create(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
         """Write a document that must not exist."""
 
-    def set(
-        self, collection: str, id_: str, data: Mapping[str, Any], /, *, version: str | None = None
-    ) -> None:
+    def set(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
         """Write the whole document, replacing what was there."""
 
-    def update(
-        self,
-        collection: str,
-        id_: str,
-        changes: Mapping[str, Any],
-        /,
-        *,
-        version: str | None = None,
-    ) -> None:
+    def update(self, collection: str, id_: str, changes: Mapping[str, Any], /) -> None:
         """Change some top-level fields of a document that must exist; a value may be an Increment."""
 
     def delete(self, collection: str, id_: str, /) -> None:
@@ -111,7 +101,7 @@ class Store(Protocol):
         """Run `fn` and commit its writes; what `fn` returns.
 
         `fn` may run several times: it awaits nothing but its transaction and has no other effect. When a document
-        that it read changes, it runs again; a failed `create` or `version` raises StoreConflictError, a missing
+        that it read changes, it runs again; a failed `create` raises StoreConflictError, a missing
         document to update StoreAbsentError; its own exceptions pass, with nothing written.
         """
 
@@ -194,10 +184,8 @@ class BlobInfo:
 class Blobs(Protocol):
     """Files in a bucket."""
 
-    async def put(
-        self, path: str, source: Path | bytes, /, *, content_type: str, if_absent: bool = False
-    ) -> bool:
-        """Store a file whole or not at all; False when `if_absent` and it was there."""
+    async def put(self, path: str, source: Path | bytes, /, *, content_type: str) -> None:
+        """Store a file whole or not at all, replacing what was there."""
 
     def read(self, path: str, /) -> AsyncIterator[bytes]:
         """The content in chunks; NotFoundError when there is none."""
@@ -205,9 +193,7 @@ class Blobs(Protocol):
     async def info(self, path: str, /) -> BlobInfo | None:
         """Size and type, or None."""
 
-    async def signed_url(
-        self, path: str, /, *, expires_in: timedelta, download_as: str | None = None
-    ) -> str:
+    async def signed_url(self, path: str, /, *, expires_in: timedelta) -> str:
         """A URL that anyone can GET until it expires."""
 
     async def delete(self, prefix: str, /) -> int:
@@ -310,15 +296,6 @@ class Pending:
     progress: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """One model a provider offers: the names by which callers ask for it, and what it does."""
-
-    name: str
-    capability: Capability
-    aliases: tuple[str, ...] = ()
-
-
 class Provider(Protocol):
     """A generation service. `start`, `poll` and `cancel` raise RunErrors only."""
 
@@ -332,9 +309,6 @@ class Provider(Protocol):
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
         """Stop it if it can be stopped; harmless when it has ended."""
-
-    def models(self) -> Sequence[Model]:
-        """What it offers."""
 
     async def close(self) -> None:
         """Let go of connections and workers."""

@@ -19,20 +19,16 @@ async def create(store: Store, id_: str, data: Mapping[str, Any], collection: st
     await store.transaction(write)
 
 
-async def update(
-    store: Store, id_: str, changes: Mapping[str, Any], *, version: str | None = None
-) -> None:
+async def update(store: Store, id_: str, changes: Mapping[str, Any]) -> None:
     async def write(tx: Transaction) -> None:
-        tx.update("rows", id_, changes, version=version)
+        tx.update("rows", id_, changes)
 
     await store.transaction(write)
 
 
-async def put(
-    store: Store, id_: str, data: Mapping[str, Any], *, version: str | None = None
-) -> None:
+async def put(store: Store, id_: str, data: Mapping[str, Any]) -> None:
     async def write(tx: Transaction) -> None:
-        tx.set("rows", id_, data, version=version)
+        tx.set("rows", id_, data)
 
     await store.transaction(write)
 

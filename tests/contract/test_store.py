@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -224,65 +223,6 @@ async def test_every_write_gives_the_document_another_version(store: Store) -> N
         await update(store, "a", {"n": Increment(n + 1)})
         versions.append(await version(store))
     assert len(set(versions)) == 6
-
-
-async def test_a_write_with_the_present_version_is_taken(store: Store) -> None:
-    await create(store, "a", {"n": 1})
-    await update(store, "a", {"n": 2}, version=await version(store))
-    await put(store, "a", {"n": 3}, version=await version(store))
-    assert await read(store) == {"n": 3}
-
-
-@pytest.mark.parametrize("write", [put, update])
-async def test_a_write_with_an_older_version_is_a_conflict(store: Store, write: Any) -> None:
-    await create(store, "a", {"n": 1})
-    older = await version(store)
-    await update(store, "a", {"n": 2})
-    with pytest.raises(StoreConflictError, match="rows/a"):
-        await write(store, "a", {"n": 3}, version=older)
-    assert await read(store) == {"n": 2}
-
-
-@pytest.mark.parametrize("write", [put, update])
-async def test_a_write_with_the_version_of_a_deleted_document_is_a_conflict(
-    store: Store, write: Any
-) -> None:
-    await create(store, "a", {"n": 1})
-    older = await version(store)
-    await remove(store, "a")
-    with pytest.raises(StoreConflictError, match="rows/a"):
-        await write(store, "a", {"n": 3}, version=older)
-    assert await store.get("rows", "a") is None
-
-
-async def test_an_older_version_of_what_the_transaction_itself_read_is_a_conflict(
-    store: Store,
-) -> None:
-    await create(store, "a", {"n": 1})
-    older = await version(store)
-    await update(store, "a", {"n": 2})
-
-    async def stale(tx: Transaction) -> None:
-        await tx.get("rows", "a")
-        tx.update("rows", "a", {"n": 3}, version=older)
-
-    with pytest.raises(StoreConflictError, match="rows/a"):
-        await store.transaction(stale)
-
-
-async def test_one_stale_version_keeps_all_other_writes_out(store: Store) -> None:
-    await create(store, "a", {"n": 1})
-    older = await version(store)
-    await update(store, "a", {"n": 2})
-
-    async def many(tx: Transaction) -> None:
-        tx.create("rows", "b", {})
-        tx.update("rows", "a", {"n": 3}, version=older)
-        tx.set("rows", "c", {})
-
-    with pytest.raises(StoreConflictError):
-        await store.transaction(many)
-    assert [row.id for row in await store.query(Query(collection="rows"))] == ["a"]
 
 
 async def test_delete_removes_and_deleting_nothing_is_fine(store: Store) -> None:

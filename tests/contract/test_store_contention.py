@@ -12,7 +12,7 @@ import pytest
 from taskreel.domain.errors import StoreConflictError, StoreError
 from taskreel.ports import Increment, Query, Store, Transaction
 
-from .rows import create, read, update, version, watching
+from .rows import create, read, update, watching
 
 
 async def hold(store: Store, account: str, cost: int, job: str) -> bool:
@@ -68,15 +68,6 @@ async def test_of_many_that_create_the_same_document_one_wins(
     conflicts = [answer for answer in answers if isinstance(answer, StoreConflictError)]
     assert (answers.count(None), len(conflicts)) == (1, 19)
     assert answers[(await read(every[0]))["n"]] is None
-
-
-async def test_of_many_that_claim_with_the_same_version_one_wins(store: Store) -> None:
-    await create(store, "a", {"fence": 0})
-    seen = await version(store)
-    claims = [update(store, "a", {"fence": 1, "by": n}, version=seen) for n in range(20)]
-    answers = await asyncio.gather(*claims, return_exceptions=True)
-    assert sum(isinstance(answer, StoreConflictError) for answer in answers) == 19
-    assert answers[(await read(store))["by"]] is None
 
 
 async def test_a_repeated_creation_finds_the_first_one(store: Store) -> None:

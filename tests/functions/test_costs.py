@@ -75,23 +75,13 @@ class CountingTransaction:
         self.counts.writes += 1
         self.tx.create(collection, id_, data)
 
-    def set(
-        self, collection: str, id_: str, data: Mapping[str, Any], /, *, version: str | None = None
-    ) -> None:
+    def set(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
         self.counts.writes += 1
-        self.tx.set(collection, id_, data, version=version)
+        self.tx.set(collection, id_, data)
 
-    def update(
-        self,
-        collection: str,
-        id_: str,
-        changes: Mapping[str, Any],
-        /,
-        *,
-        version: str | None = None,
-    ) -> None:
+    def update(self, collection: str, id_: str, changes: Mapping[str, Any], /) -> None:
         self.counts.writes += 1
-        self.tx.update(collection, id_, changes, version=version)
+        self.tx.update(collection, id_, changes)
 
     def delete(self, collection: str, id_: str, /) -> None:
         self.counts.writes += 1

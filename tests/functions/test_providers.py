@@ -530,10 +530,10 @@ async def test_a_stopping_instance_keeps_a_result_that_it_is_just_storing(
     blobs, storing, may_store = shop.world.services.blobs, asyncio.Event(), asyncio.Event()
     put = blobs.put
 
-    async def slow(*args: Any, **more: Any) -> bool:
+    async def slow(*args: Any, **more: Any) -> None:
         storing.set()
         await may_store.wait()
-        return await put(*args, **more)
+        await put(*args, **more)
 
     monkeypatch.setattr(blobs, "put", slow)
     job = await submitted(shop.user(), {"prompt": "x", "provider": "openai"})

@@ -120,28 +120,6 @@ async def test_an_endless_conflict_is_given_up(new_store: NewStore) -> None:
         await store.transaction(always_late)
 
 
-async def test_of_a_stale_version_and_a_changed_reading_the_reading_decides_first(
-    new_store: NewStore,
-) -> None:
-    store, other = new_store(), new_store()
-    await put(store, "a", {"n": 1})
-    await put(store, "b", {"n": 1})
-    stale = (await store.get("rows", "b")).version  # type: ignore[union-attr]  # it was written just now
-    await put(store, "b", {"n": 2})
-    runs = []
-
-    async def both(tx: Transaction) -> None:
-        runs.append(await tx.get("rows", "a"))
-        if len(runs) == 1:
-            await put(other, "a", {"n": 5})
-        tx.update("rows", "a", {"n": 3})
-        tx.update("rows", "b", {"n": 3}, version=stale)
-
-    with pytest.raises(StoreConflictError, match="rows/b"):
-        await store.transaction(both)
-    assert len(runs) == 2
-
-
 # ── Lost answers ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -162,16 +140,16 @@ async def test_a_creation_whose_answer_was_lost_is_not_mistaken_for_a_conflict(
     assert (losing.seen, await read(account, "account")) == (2, {"held": 3})
 
 
-async def test_a_versioned_write_whose_answer_was_lost_is_not_mistaken_for_a_conflict(
+async def test_a_write_of_a_read_document_whose_answer_was_lost_is_not_mistaken_for_a_conflict(
     new_store: NewStore,
 ) -> None:
     losing = Losing("Commit", UNAVAILABLE, times=1, carried_out=True)
     store, plain = new_store([losing]), new_store()
     await put(plain, "a", {"fence": 1})
-    version = (await plain.get("rows", "a")).version  # type: ignore[union-attr]  # it was written just now
 
     async def beat(tx: Transaction) -> None:
-        tx.update("rows", "a", {"fence": 2}, version=version)
+        await tx.get("rows", "a")
+        tx.update("rows", "a", {"fence": 2})
 
     await store.transaction(beat)
     assert await read(plain, "a") == {"fence": 2}

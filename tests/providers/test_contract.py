@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taskreel.adapters.providers.http import AmbiguousError
-from taskreel.adapters.providers.models import offered as offered_by
+from taskreel.adapters.providers.models import rows, today
 from taskreel.domain.errors import (
     PermanentError,
     ProviderDownError,
@@ -98,7 +98,8 @@ every_polled = but(polled=True)
 
 
 def test_no_provider_and_no_capability_is_left_out() -> None:
-    offered = {(name, model.capability) for name in KEY_NAMES for model in offered_by(name)}
+    current = [row for row in rows() if row.provider in KEY_NAMES and row.current(today())]
+    offered = {(row.provider, row.capability) for row in current}
     assert offered == {(case.provider, case.capability) for case in CASES}
     assert KEY_NAMES.keys() == FAKES.keys()
 
@@ -402,16 +403,6 @@ async def test_a_connection_lost_on_a_real_port_is_ambiguous_too(
             await run(provider, case.request(tmp_path))
         await provider.close()
     assert fake.creates == 1
-
-
-@every
-async def test_what_it_offers_can_be_asked_for(case: Case) -> None:
-    offered = {
-        model.name
-        for model in case.adapter(case.fake()).models()
-        if model.capability is case.capability
-    }
-    assert offered
 
 
 @every

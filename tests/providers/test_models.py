@@ -14,7 +14,6 @@ from taskreel.adapters.providers.models import (
     estimate,
     find,
     lacks,
-    offered,
     provider_name,
     rows,
 )
@@ -107,8 +106,8 @@ def test_an_open_provider_without_a_model_says_what_it_has() -> None:
         find("fal", "", VIDEO, DAY)
 
 
-def test_what_is_offered_excludes_what_is_retired() -> None:
-    names = {model.name for model in offered("openai", DAY)}
+def test_the_current_rows_exclude_retired_models() -> None:
+    names = {row.name for row in rows("openai") if row.current(DAY)}
     assert "gpt-image-2" in names
     assert not names & {"dall-e-3", "sora-2", "gpt-image-1"}
 

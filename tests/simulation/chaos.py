@@ -32,7 +32,6 @@ from taskreel.ports import (
     Done,
     Generation,
     LaneStats,
-    Model,
     Pending,
     Query,
     Store,
@@ -122,9 +121,6 @@ class Scripted:
         if self.deaf:
             raise ProviderDownError("say that again?")
         self.accepted[str(operation["key"])] = "cancelled"
-
-    def models(self) -> Sequence[Model]:
-        return ()
 
     async def close(self) -> None:
         """Nothing is open."""

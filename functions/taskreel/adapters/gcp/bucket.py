@@ -9,12 +9,11 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import google.auth
 import google_crc32c
 import requests
-from google.api_core.exceptions import GoogleAPICallError, NotFound, PreconditionFailed, RetryError
+from google.api_core.exceptions import GoogleAPICallError, NotFound, RetryError
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from google.cloud.storage import Client
@@ -64,25 +63,20 @@ class Bucket:
             self._signer = _key(signing_key) if signing_key else IamSigner(credentials)
         self._bucket = self._client.bucket(name)
 
-    def put(self, path: str, source: Path | bytes, content_type: str, *, if_absent: bool) -> bool:
-        """Store whole, verified by checksum; False when `if_absent` and it was there."""
+    def put(self, path: str, source: Path | bytes, content_type: str) -> None:
+        """Store the object whole, verified by checksum; one that is there is replaced."""
         blob = self._bucket.blob(path)
         options = {
             "content_type": content_type,
             "checksum": "crc32c",
-            "if_generation_match": 0 if if_absent else None,
             "timeout": _TIMEOUT,
             "retry": _RETRY,
         }
-        try:
-            with self._translated():
-                if isinstance(source, bytes):
-                    blob.upload_from_string(source, **options)
-                else:
-                    blob.upload_from_filename(str(source), **options)
-        except PreconditionFailed:
-            return False
-        return True
+        with self._translated():
+            if isinstance(source, bytes):
+                blob.upload_from_string(source, **options)
+            else:
+                blob.upload_from_filename(str(source), **options)
 
     def chunks(self, path: str) -> Iterator[bytes]:
         """The content of the generation that is there now; raises at once when there is none."""
@@ -96,7 +90,7 @@ class Bucket:
         blob = self._found(path)
         return None if blob is None else BlobInfo(path, blob.size, blob.content_type)
 
-    def signed_url(self, path: str, expires_in: timedelta, download_as: str | None) -> str:
+    def signed_url(self, path: str, expires_in: timedelta) -> str:
         """A V4 URL for GET; it lasts seven days at most."""
         with self._translated():
             return str(
@@ -104,7 +98,6 @@ class Bucket:
                     version="v4",
                     method="GET",
                     expiration=min(expires_in, _LONGEST_URL),
-                    response_disposition=None if download_as is None else _attachment(download_as),
                     api_access_endpoint=self._emulator,
                     credentials=self._signer,
                 )
@@ -170,10 +163,10 @@ class Bucket:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Refusals in our own words; a failed condition and a missing object pass as they are."""
+        """Refusals in our own words; a missing object passes as it is."""
         try:
             yield
-        except (PreconditionFailed, StoreError):
+        except StoreError:
             raise
         except NotFound as error:
             if "bucket" not in error.message.lower():
@@ -202,9 +195,3 @@ def _credentials(emulator: str | None, signing_key: Mapping[str, Any] | None) ->
 
 def _key(info: Mapping[str, Any]) -> Any:
     return Credentials.from_service_account_info(dict(info))
-
-
-def _attachment(name: str) -> str:
-    """A file name for the browser's dialogue: plain for old ones, encoded for all others."""
-    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

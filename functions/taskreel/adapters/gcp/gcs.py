@@ -36,11 +36,9 @@ class CloudStorage:
         self._bucket: Bucket | None = None
         self._opening = asyncio.Lock()
 
-    async def put(
-        self, path: str, source: Path | bytes, /, *, content_type: str, if_absent: bool = False
-    ) -> bool:
+    async def put(self, path: str, source: Path | bytes, /, *, content_type: str) -> None:
         bucket = await self._open()
-        return await asyncio.to_thread(bucket.put, path, source, content_type, if_absent=if_absent)
+        await asyncio.to_thread(bucket.put, path, source, content_type)
 
     async def read(self, path: str, /) -> AsyncIterator[bytes]:
         bucket = await self._open()
@@ -51,12 +49,8 @@ class CloudStorage:
     async def info(self, path: str, /) -> BlobInfo | None:
         return await asyncio.to_thread((await self._open()).info, path)
 
-    async def signed_url(
-        self, path: str, /, *, expires_in: timedelta, download_as: str | None = None
-    ) -> str:
-        return await asyncio.to_thread(
-            (await self._open()).signed_url, path, expires_in, download_as
-        )
+    async def signed_url(self, path: str, /, *, expires_in: timedelta) -> str:
+        return await asyncio.to_thread((await self._open()).signed_url, path, expires_in)
 
     async def delete(self, prefix: str, /) -> int:
         return await asyncio.to_thread((await self._open()).delete, prefix)

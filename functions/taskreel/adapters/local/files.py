@@ -31,10 +31,8 @@ class FileBlobs:
         self._secret = secret
         self._clock = clock
 
-    async def put(
-        self, path: str, source: Path | bytes, /, *, content_type: str, if_absent: bool = False
-    ) -> bool:
-        return await asyncio.to_thread(self._put, path, source, content_type, if_absent)
+    async def put(self, path: str, source: Path | bytes, /, *, content_type: str) -> None:
+        await asyncio.to_thread(self._put, path, source, content_type)
 
     async def read(self, path: str, /) -> AsyncIterator[bytes]:
         try:
@@ -51,13 +49,9 @@ class FileBlobs:
             return None
         return BlobInfo(path, file.stat().st_size, self.content_type(path))
 
-    async def signed_url(
-        self, path: str, /, *, expires_in: timedelta, download_as: str | None = None
-    ) -> str:
+    async def signed_url(self, path: str, /, *, expires_in: timedelta) -> str:
         expires = int((self._clock.now() + expires_in).timestamp())
-        query = {"expires": str(expires), "signature": self._signature(path, expires, download_as)}
-        if download_as is not None:
-            query["download"] = download_as
+        query = {"expires": str(expires), "signature": self._signature(path, expires)}
         return f"{self._base_url}/files/{quote(path)}?{urlencode(query)}"
 
     async def delete(self, prefix: str, /) -> int:
@@ -66,12 +60,10 @@ class FileBlobs:
     async def close(self) -> None:
         """There is nothing to let go of."""
 
-    def check(self, path: str, *, expires: str, signature: str, download_as: str | None) -> None:
+    def check(self, path: str, *, expires: str, signature: str) -> None:
         """Raises ForbiddenError unless a URL's signature is ours and its time has not passed."""
         until = int(expires) if expires.isdecimal() else 0
-        if not hmac.compare_digest(
-            signature.encode(), self._signature(path, until, download_as).encode()
-        ):
+        if not hmac.compare_digest(signature.encode(), self._signature(path, until).encode()):
             raise ForbiddenError(
                 "This URL's signature does not match. Read the job's result for a fresh URL."
             )
@@ -90,11 +82,9 @@ class FileBlobs:
         beside = self._type_file(self.locate(path))
         return beside.read_text() if beside.is_file() else _guess(path)
 
-    def _put(self, path: str, source: Path | bytes, content_type: str, if_absent: bool) -> bool:  # noqa: FBT001 - private
+    def _put(self, path: str, source: Path | bytes, content_type: str) -> None:
         target = self.locate(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if if_absent and target.exists():
-            return False
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".incoming-")
         temporary = Path(name)
         try:
@@ -102,10 +92,7 @@ class FileBlobs:
                 _copy(source, file)
             if content_type != _guess(path):
                 self._type_file(target).write_text(content_type)
-            if not if_absent:
-                temporary.replace(target)
-                return True
-            return _link(temporary, target)
+            temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -120,8 +107,8 @@ class FileBlobs:
                 gone += 1
         return gone
 
-    def _signature(self, path: str, expires: int, download_as: str | None) -> str:
-        text = f"GET\n{path}\n{expires}\n{download_as or ''}"
+    def _signature(self, path: str, expires: int) -> str:
+        text = f"GET\n{path}\n{expires}\n"
         return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
 
     @staticmethod
@@ -135,15 +122,6 @@ def _copy(source: Path | bytes, file: BinaryIO) -> None:
         return
     with source.open("rb") as original:
         shutil.copyfileobj(original, file, _CHUNK)
-
-
-def _link(temporary: Path, target: Path) -> bool:
-    """Give the finished file its name unless another has it."""
-    try:
-        os.link(temporary, target)
-    except FileExistsError:
-        return False
-    return True
 
 
 def _guess(path: str) -> str:

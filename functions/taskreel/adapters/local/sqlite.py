@@ -49,22 +49,11 @@ class _Transaction:
             raise StoreConflictError(f"{collection}/{id_} exists")
         self._written[collection, id_] = dict(data)
 
-    def set(
-        self, collection: str, id_: str, data: Mapping[str, Any], /, *, version: str | None = None
-    ) -> None:
-        self._require(collection, id_, version)
+    def set(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
+        self._row(collection, id_)  # `statements` needs to know whether the row exists
         self._written[collection, id_] = dict(data)
 
-    def update(
-        self,
-        collection: str,
-        id_: str,
-        changes: Mapping[str, Any],
-        /,
-        *,
-        version: str | None = None,
-    ) -> None:
-        self._require(collection, id_, version)
+    def update(self, collection: str, id_: str, changes: Mapping[str, Any], /) -> None:
         now = self._now(collection, id_)
         if now is None:
             raise StoreAbsentError(f"{collection}/{id_} does not exist")
@@ -97,11 +86,6 @@ class _Transaction:
         """The document as this transaction has left it."""
         row = self._row(collection, id_)
         return self._written.get((collection, id_), row.data if row else None)
-
-    def _require(self, collection: str, id_: str, version: str | None) -> None:
-        row = self._row(collection, id_)
-        if version is not None and (row is None or str(row.version) != version):
-            raise StoreConflictError(f"{collection}/{id_} has changed since it was read")
 
 
 def _changed(now: Any, to: Any) -> Any:

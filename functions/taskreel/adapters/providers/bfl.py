@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from taskreel.adapters.providers.http import Http, failed, moderated, no_output
 from taskreel.adapters.providers.model_table import ModelRow
 from taskreel.adapters.providers.webhooks import Webhook, header, operation_id, refuse
 from taskreel.domain.errors import PermanentError
-from taskreel.ports import Done, Generation, Model, Pending
+from taskreel.ports import Done, Generation, Pending
 
 POLL_AFTER = timedelta(seconds=2)
 
@@ -45,10 +45,6 @@ class BlackForestLabs:
             transport=transport,
         )
         self._webhook = webhook
-
-    def models(self) -> Sequence[Model]:
-        """What it offers."""
-        return models.offered(self.name)
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Pending:
         """Buy one picture."""

@@ -7,7 +7,7 @@ cancel, no idempotency key. A voice that does not exist is `voice_unknown`; no c
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -16,7 +16,7 @@ from taskreel.adapters.providers import models, payloads
 from taskreel.adapters.providers.http import Http, no_output
 from taskreel.adapters.providers.model_table import VOICE_SETTINGS, ModelRow
 from taskreel.domain.errors import PermanentError
-from taskreel.ports import Capability, Done, Generation, Model, Pending
+from taskreel.ports import Capability, Done, Generation, Pending
 
 RACHEL = "21m00Tcm4TlvDq8ikWAM"  # a voice that every account has
 FORMATS = {
@@ -48,10 +48,6 @@ class ElevenLabs:
             read_seconds=120.0,
             missing="voice_unknown",
         )
-
-    def models(self) -> Sequence[Model]:
-        """What it offers."""
-        return models.offered(self.name)
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Done:
         """Buy speech or music."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from taskreel.adapters.providers import models, payloads
 from taskreel.adapters.providers.http import MODERATION, Http, failed, moderated, no_output
 from taskreel.adapters.providers.model_table import ModelRow
 from taskreel.adapters.providers.webhooks import Webhook, check_time, header, operation_id, refuse
-from taskreel.ports import Capability, Done, Generation, Model, Pending
+from taskreel.ports import Capability, Done, Generation, Pending
 
 POLL_AFTER = timedelta(seconds=3)
 INLINE_BYTES = 5_000_000
@@ -51,10 +51,6 @@ class Fal:
             transport=transport,
         )
         self._webhook = webhook
-
-    def models(self) -> Sequence[Model]:
-        """What the table lists; any other is asked for by its endpoint, `fal-ai/…`."""
-        return models.offered(self.name)
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Pending:
         """Put one request on the queue."""

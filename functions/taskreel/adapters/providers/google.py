@@ -9,7 +9,7 @@ no idempotency key.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from taskreel.adapters.providers import models, payloads
 from taskreel.adapters.providers.http import Http, failed, moderated, no_output
 from taskreel.adapters.providers.model_table import ModelRow
 from taskreel.domain.errors import PermanentError
-from taskreel.ports import Capability, Done, Generation, Input, Model, Output, Pending
+from taskreel.ports import Capability, Done, Generation, Input, Output, Pending
 
 POLL_AFTER = timedelta(seconds=10)
 MOST_SEED, MOST_VIDEO_SEED = 2**31 - 1, 2**32 - 1  # int32; uint32
@@ -58,10 +58,6 @@ class Google:
             transport=transport,
             read_seconds=180.0,
         )
-
-    def models(self) -> Sequence[Model]:
-        """What it offers."""
-        return models.offered(self.name)
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
         """Buy a picture or a text, or begin a video."""

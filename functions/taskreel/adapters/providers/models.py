@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
 from taskreel.adapters.providers.model_table import ANY, ROWS, STUDIO, ModelRow, Unit
 from taskreel.domain.errors import PermanentError
-from taskreel.ports import Capability, Generation, Model
+from taskreel.ports import Capability, Generation
 
 #: Other names for providers: the guides' words, and whoever does "upscale".
 PROVIDER_ALIASES = {
@@ -46,16 +46,6 @@ def rows(provider: str | None = None, capability: Capability | None = None) -> I
     for row in ROWS:
         if provider in {None, row.provider} and capability in {None, row.capability}:
             yield row
-
-
-def offered(provider: str, on: date | None = None) -> Sequence[Model]:
-    """What a provider can be asked for on a day (today when none is given), as the port lists it."""
-    day = on or today()
-    return [
-        Model(name=row.name, capability=row.capability, aliases=row.aliases)
-        for row in rows(provider)
-        if row.current(day)
-    ]
 
 
 def find(provider: str, model: str, capability: Capability, on: date) -> ModelRow:

@@ -6,7 +6,7 @@ start from go to the edit path. Text is structured when a schema is given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from taskreel.adapters.providers.http import Http, failed, moderated, no_output
 from taskreel.adapters.providers.model_table import ModelRow
 from taskreel.adapters.providers.webhooks import operation_id, verify_standard
 from taskreel.domain.errors import PermanentError
-from taskreel.ports import Capability, Done, Generation, Model, Pending
+from taskreel.ports import Capability, Done, Generation, Pending
 
 POLL_AFTER = timedelta(seconds=3)
 
@@ -42,10 +42,6 @@ class OpenAI:
             transport=transport,
             read_seconds=300.0,  # a picture in high quality takes minutes, and there is no other way to get it
         )
-
-    def models(self) -> Sequence[Model]:
-        """What it offers."""
-        return models.offered(self.name)
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
         """Buy pictures or speech, or begin a text."""

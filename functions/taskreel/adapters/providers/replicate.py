@@ -6,7 +6,7 @@ Files up to 256 kB go inline, larger ones by address. Replicate removes results 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from taskreel.adapters.providers.http import Http, failed, moderated, no_output
 from taskreel.adapters.providers.model_table import ModelRow
 from taskreel.adapters.providers.webhooks import Webhook, operation_id, verify_standard
 from taskreel.domain.errors import PermanentError
-from taskreel.ports import Capability, Done, Generation, Model, Pending
+from taskreel.ports import Capability, Done, Generation, Pending
 
 POLL_AFTER = timedelta(seconds=3)
 INLINE_BYTES = 190_000  # 256 kB as base64
@@ -53,10 +53,6 @@ class Replicate:
             transport=transport,
         )
         self._webhook = webhook
-
-    def models(self) -> Sequence[Model]:
-        """What the table lists; any other is asked for as `owner/name`."""
-        return models.offered(self.name)
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Pending:
         """Buy one prediction."""

@@ -6,7 +6,7 @@ and last frame. Files up to 5 MB go inline. A task that waits for a free place (
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from taskreel.adapters.providers import models, payloads
 from taskreel.adapters.providers.http import Http, failed, moderated, no_output, presentable
 from taskreel.adapters.providers.model_table import ModelRow
 from taskreel.domain.errors import PermanentError
-from taskreel.ports import Capability, Done, Generation, Model, Pending
+from taskreel.ports import Capability, Done, Generation, Pending
 
 VERSION = "2024-11-06"
 POLL_AFTER = timedelta(seconds=6)  # no oftener than every five seconds, says the specification
@@ -43,10 +43,6 @@ class Runway:
             headers=headers,
             transport=transport,
         )
-
-    def models(self) -> Sequence[Model]:
-        """What it offers."""
-        return models.offered(self.name)
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Pending:
         """Buy one task."""

@@ -7,7 +7,7 @@ neutral one. No cancel, no idempotency key. After 150 requests in ten seconds th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ import httpx
 from taskreel.adapters.providers import models, payloads
 from taskreel.adapters.providers.http import Http, moderated, no_output
 from taskreel.adapters.providers.model_table import ModelRow
-from taskreel.ports import Capability, Done, Generation, Model, Pending
+from taskreel.ports import Capability, Done, Generation, Pending
 
 POLL_AFTER = timedelta(seconds=10)
 CREATIVE = "upscale/creative"
@@ -45,10 +45,6 @@ class Stability:
             read_seconds=120.0,
             patience=timedelta(seconds=60),
         )
-
-    def models(self) -> Sequence[Model]:
-        """What it offers."""
-        return models.offered(self.name)
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
         """Buy one picture; only the creative upscaler makes one wait."""

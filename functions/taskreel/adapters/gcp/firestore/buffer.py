@@ -74,30 +74,20 @@ class BufferedTransaction:
             raise StoreConflictError(f"{collection}/{id_} exists")
         self._put(key, "set", data, condition=False)
 
-    def set(
-        self, collection: str, id_: str, data: Mapping[str, Any], /, *, version: str | None = None
-    ) -> None:
+    def set(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
         key = (collection, id_)
-        self._put(key, "set", data, condition=self._condition(key, version))
+        self._put(key, "set", data, condition=self._condition(key))
 
-    def update(
-        self,
-        collection: str,
-        id_: str,
-        changes: Mapping[str, Any],
-        /,
-        *,
-        version: str | None = None,
-    ) -> None:
+    def update(self, collection: str, id_: str, changes: Mapping[str, Any], /) -> None:
         key = (collection, id_)
-        condition = self._condition(key, version)
+        condition = self._condition(key)
         if condition is False and key not in self._writes:
             raise StoreAbsentError(f"{collection}/{id_} does not exist")
         self._put(key, "update", changes, condition=True if condition is None else condition)
 
     def delete(self, collection: str, id_: str, /) -> None:
         key = (collection, id_)
-        self._put(key, "delete", {}, condition=self._condition(key, None))
+        self._put(key, "delete", {}, condition=self._condition(key))
 
     @property
     def writes(self) -> list[Write]:
@@ -112,12 +102,10 @@ class BufferedTransaction:
         """Whether the function has based anything on this document."""
         return key in self._documents
 
-    def _condition(self, key: Key, version: str | None) -> Condition:
+    def _condition(self, key: Key) -> Condition:
         if key not in self._documents:
-            return version
+            return None
         read = version_of(self._documents[key])
-        if version is not None and version != read:
-            raise StoreConflictError(f"{'/'.join(key)} has changed since it was read")
         return read if read is not None else False
 
     def _put(

@@ -21,7 +21,7 @@ from taskreel.adapters.providers.studio.sound import compose_tune, speak_text
 from taskreel.adapters.providers.studio.text import write_text
 from taskreel.domain.errors import PermanentError, RateLimitedError, TemporaryError
 from taskreel.media.workers import Workers
-from taskreel.ports import Capability, Clock, Done, Generation, Input, Model, Pending
+from taskreel.ports import Capability, Clock, Done, Generation, Input, Pending
 
 _CRASH_SECONDS = 120.0
 
@@ -36,11 +36,6 @@ class Studio:
     def __init__(self, workers: Workers, clock: Clock) -> None:
         self._workers = workers
         self._clock = clock
-
-    def models(self) -> Sequence[Model]:
-        return tuple(
-            Model(name=f"studio-{capability}", capability=capability) for capability in _MAKERS
-        )
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
         del idempotency_key  # the same request draws the same picture
