@@ -203,11 +203,68 @@ class Blobs(Protocol):
         """Let go of connections."""
 
 
+# ── Files on this machine ────────────────────────────────────────────────────────────────────────
+
+
 class Fetch(Protocol):
-    """Brings a URL that a user named to a file; raises RunErrors."""
+    """Downloads URLs that users name. Raises RunErrors."""
 
     async def __call__(self, url: str, target: Path, /, *, max_bytes: int, seconds: float) -> str:
-        """Download `url` to `target`; its content type."""
+        """Download `url` to `target`; return its content type."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFacts:
+    """Type, size and checksum of a media file; pixels and seconds are None where they do not apply."""
+
+    content_type: str
+    bytes: int
+    sha256: str
+    width: int | None = None
+    height: int | None = None
+    duration_seconds: float | None = None
+
+
+class ProbeFile(Protocol):
+    """Reads the facts of a media file from its content."""
+
+    async def __call__(self, file: Path, /) -> FileFacts:
+        """Probe `file`. Raises PermanentError when it is not a readable media file."""
+
+
+class MediaWorkers(Protocol):
+    """A pool of worker processes for CPU-heavy media work, with limits on time and memory."""
+
+    async def run(
+        self,
+        function: Callable[..., T],
+        /,
+        *args: Any,
+        timeout_seconds: float,
+        on_progress: Callable[[float], None] | None = None,
+        **kwargs: Any,
+    ) -> T:
+        """Return what `function(*args, **kwargs)` returns; function, arguments and result must pickle.
+
+        Raises what the function raises; TemporaryError when the worker hangs, dies or is closed;
+        PermanentError when the work needs more memory than a worker has.
+        """
+
+    def close(self) -> None:
+        """Kill all workers; running work ends with TemporaryError."""
+
+
+class WorkDirs(Protocol):
+    """Temporary folders for runs to write into."""
+
+    def acquire(self) -> Path:
+        """Return an empty folder that nobody else uses until it is released."""
+
+    async def release(self, folder: Path, /) -> None:
+        """End the use of a folder; files in it are deleted."""
+
+    def close(self) -> None:
+        """Delete the folders that wait for reuse."""
 
 
 # ── Provider ─────────────────────────────────────────────────────────────────────────────────────

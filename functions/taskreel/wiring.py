@@ -22,13 +22,23 @@ from pydantic import SecretStr
 from taskreel import log
 from taskreel.adapters import providers
 from taskreel.adapters.providers.webhooks import Webhook
-from taskreel.adapters.work_dirs import Scratch
+from taskreel.adapters.work_dirs import WorkDirPool
 from taskreel.app.indexes import INDEXES
 from taskreel.app.providers.registry import Providers
 from taskreel.app.services import Rules, Services
 from taskreel.config import ConfigurationError, Settings
 from taskreel.media.workers import Workers
-from taskreel.ports import Blobs, Clock, Fetch, Provider, ProviderCatalogue, Store, TaskQueue
+from taskreel.ports import (
+    Blobs,
+    Clock,
+    Fetch,
+    FileFacts,
+    MediaWorkers,
+    Provider,
+    ProviderCatalogue,
+    Store,
+    TaskQueue,
+)
 from taskreel.web.auth import InternalKeys, TokenRules
 
 if TYPE_CHECKING:
@@ -38,6 +48,8 @@ if TYPE_CHECKING:
     from taskreel.web.tasks import InternalApp
 
 T = TypeVar("T")
+
+_PROBE_SECONDS = 60.0
 
 #: Which variable holds each provider's key.
 KEY_NAMES: Mapping[str, str] = {
@@ -113,7 +125,7 @@ async def _stop() -> None:
     await running().stop()
     built = services()
     built.workers.close()
-    built.scratch.clear()
+    built.work_dirs.close()
     await asyncio.gather(
         *(port.close() for port in (built.tasks, built.providers, built.blobs, built.store))
     )
@@ -143,10 +155,11 @@ def build(chosen: Settings, clock: Clock) -> Services:
         blobs=_blobs(chosen, clock),
         providers=_providers(chosen, workers, clock),
         workers=workers,
+        probe_file=partial(_probe_file, workers),
         fetch=_fetch(_own_addresses(chosen)),
         clock=clock,
         rules=_rules(chosen),
-        scratch=Scratch(chosen.scratch_dir),
+        work_dirs=WorkDirPool(chosen.scratch_dir),
     )
 
 
@@ -191,6 +204,21 @@ def _fetch(own: Sequence[str]) -> Fetch:
         return await made()(url, target, max_bytes=max_bytes, seconds=seconds)
 
     return fetch
+
+
+async def _probe_file(workers: MediaWorkers, file: Path, /) -> FileFacts:
+    """`ProbeFile` in a worker process: a damaged file must not take this process with it."""
+    from taskreel.media.probe import probe
+
+    info = await workers.run(probe, file, timeout_seconds=_PROBE_SECONDS)
+    return FileFacts(
+        content_type=info.content_type,
+        bytes=info.bytes,
+        sha256=info.sha256,
+        width=info.width,
+        height=info.height,
+        duration_seconds=info.duration_seconds,
+    )
 
 
 def _rules(chosen: Settings) -> Rules:
@@ -281,7 +309,7 @@ def _path(url: str) -> Path:
     return Path(urlsplit(url).path.removeprefix("/"))
 
 
-def _providers(chosen: Settings, workers: Workers, clock: Clock) -> Providers:
+def _providers(chosen: Settings, workers: MediaWorkers, clock: Clock) -> Providers:
     elsewhere = {name.strip() for name in chosen.configured_providers.split(",")} & KEY_NAMES.keys()
     names = (
         elsewhere

@@ -1,6 +1,7 @@
-"""Folders for runs to write into. One that a run has left empty serves the next: making and removing is what costs.
+"""Work folders of runs on the local disk, reused while they are empty: creating one costs time.
 
-A folder's name begins with the process it belongs to; those of processes that were killed are removed by the next.
+A folder's name begins with the id of its process. Folders of processes that were killed are removed
+when another process creates its first one.
 """
 
 from __future__ import annotations
@@ -12,44 +13,44 @@ import tempfile
 from pathlib import Path
 
 
-class Scratch:
-    """Folders under `root`, this process's own."""
+class WorkDirPool:
+    """`WorkDirs` below `root`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._free: list[Path] = []
-        self._swept = False
+        self._unused: list[Path] = []
+        self._removed_stale = False
 
-    def take(self) -> Path:
-        """An empty folder."""
-        if self._free:
-            return self._free.pop()
+    def acquire(self) -> Path:
+        """Return an empty folder that nobody else uses until it is released."""
+        if self._unused:
+            return self._unused.pop()
         self._root.mkdir(parents=True, exist_ok=True)
-        if not self._swept:
-            self._swept = True
-            self._sweep()
+        if not self._removed_stale:
+            self._removed_stale = True
+            self._remove_stale_dirs()
         return Path(tempfile.mkdtemp(dir=self._root, prefix=f"{os.getpid()}-"))
 
-    def _sweep(self) -> None:
-        for folder in self._root.iterdir():
-            owner = folder.name.partition("-")[0]
-            if owner.isdecimal() and not _alive(int(owner)):
-                shutil.rmtree(folder, ignore_errors=True)
-
-    async def give_back(self, folder: Path) -> None:
-        """The run has ended: whatever it left there goes."""
+    async def release(self, folder: Path, /) -> None:
+        """End the use of a folder: an empty one is reused, any other is deleted with its files."""
         if next(folder.iterdir(), None) is None:  # noqa: ASYNC240 - takes microseconds
-            self._free.append(folder)
+            self._unused.append(folder)
         else:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    def clear(self) -> None:
-        """Remove the folders that wait for another run."""
-        while self._free:
-            shutil.rmtree(self._free.pop(), ignore_errors=True)
+    def close(self) -> None:
+        """Delete the folders that wait for reuse."""
+        while self._unused:
+            shutil.rmtree(self._unused.pop(), ignore_errors=True)
+
+    def _remove_stale_dirs(self) -> None:
+        for folder in self._root.iterdir():
+            owner = folder.name.partition("-")[0]
+            if owner.isdecimal() and not _is_process_alive(int(owner)):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
-def _alive(process: int) -> bool:
+def _is_process_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random, SystemRandom
 
-from taskreel.adapters.work_dirs import Scratch
 from taskreel.app.providers.circuit_breakers import Breakers
 from taskreel.app.providers.registry import Providers
-from taskreel.media.workers import Workers
-from taskreel.ports import Blobs, Clock, Fetch, Store, TaskQueue
+from taskreel.ports import Blobs, Clock, Fetch, MediaWorkers, ProbeFile, Store, TaskQueue, WorkDirs
 
 WAKE_SHARDS = 8
 
@@ -37,10 +35,11 @@ class Services:
     tasks: TaskQueue
     blobs: Blobs
     providers: Providers
-    workers: Workers
+    workers: MediaWorkers
+    probe_file: ProbeFile
     fetch: Fetch
     clock: Clock
     rules: Rules
-    scratch: Scratch
+    work_dirs: WorkDirs
     breakers: Breakers = field(default_factory=Breakers)
     random: Random = field(default_factory=SystemRandom)

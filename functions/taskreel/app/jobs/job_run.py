@@ -34,7 +34,7 @@ class Run:
         self._services = services
         self._job = job
         self._type = JOB_TYPES[job.job_type]
-        self._folder = services.scratch.take()
+        self._folder = services.work_dirs.acquire()
         self._work = Work(services, job, self._type, self._folder)
         self._working = True
         self._save = Together(self._write_down)
@@ -69,7 +69,7 @@ class Run:
         finally:
             self._working = False
             keeper.cancel()
-            await self._services.scratch.give_back(self._folder)
+            await self._services.work_dirs.release(self._folder)
         await self._conclude()
 
     async def _keep(self) -> None:

@@ -12,8 +12,6 @@ from taskreel.domain.errors import PermanentError
 from taskreel.domain.job import Job
 from taskreel.ports import Output
 
-_PROBE_SECONDS = 60.0
-
 
 async def keep(
     services: Services, job: Job, outputs: Sequence[Output], name: str, folder: Path
@@ -30,9 +28,7 @@ async def keep(
 
 async def _keep(services: Services, job: Job, output: Output, stem: str, folder: Path) -> Artifact:
     file = output.path or await _download(services, output, folder / f"{stem}.download")
-    from taskreel.media.probe import probe
-
-    info = await services.workers.run(probe, file, timeout_seconds=_PROBE_SECONDS)
+    info = await services.probe_file(file)
     name = stem + suffix_of(info.content_type)
     path = artifact_path(job.job_id, job.fence, name)
     await services.blobs.put(path, file, content_type=info.content_type)
