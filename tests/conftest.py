@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from taskreel.config import Settings
 from taskreel.wiring import KEY_NAMES
-from taskreel_local.emulators.firestore import (
+from taskreel_local.emulators.google_emulators import (
     EmulatorMissingError,
     LocalStorage,
     firestore_emulator,

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from taskreel_local.emulators.cloudtasks import codec
+from taskreel_local.emulators.cloudtasks import message_codec
 from taskreel_local.emulators.cloudtasks.codec_messages import (
     FieldMask,
     Message,
@@ -62,12 +62,12 @@ def messages_of(message: type) -> st.SearchStrategy[Any]:
 
     def made(picked: dict[str, Any]) -> Any:
         taken: set[str] = set()
-        for field in codec.fields(message):
+        for field in message_codec.fields(message):
             if field.attr in picked and field.oneof:
                 if field.oneof in taken:
                     del picked[field.attr]
                 taken.add(field.oneof)
         return message(**picked)
 
-    fields = {field.attr: values(field.kind) for field in codec.fields(message)}
+    fields = {field.attr: values(field.field_type) for field in message_codec.fields(message)}
     return st.fixed_dictionaries({}, optional=fields).map(made)

@@ -13,7 +13,7 @@ import pytest
 
 from cloudtasks.worker import QUEUE, Worker
 from taskreel_local.emulators.cloudtasks.engine import Engine
-from taskreel_local.emulators.cloudtasks.history import Outgoing
+from taskreel_local.emulators.cloudtasks.history import OutgoingRequest
 from taskreel_local.emulators.cloudtasks.http_client import HttpClient, SendError
 from taskreel_local.emulators.cloudtasks.http_request import encoded, overridden
 from taskreel_local.emulators.cloudtasks.messages import (
@@ -226,7 +226,7 @@ async def test_a_url_that_leads_nowhere_fails_like_a_lost_connection(
     await engine.update_queue(Queue(name=QUEUE, retry_config=RetryConfig(max_attempts=1)))
     await send(engine, url)
     await engine.wait_idle()
-    assert engine.records.events[-1].detail.startswith("UNAVAILABLE(14): ")
+    assert engine.history.events[-1].detail.startswith("UNAVAILABLE(14): ")
 
 
 # ── the client ───────────────────────────────────────────────────────────────────────────────────
@@ -255,7 +255,7 @@ async def exchange(raw: Raw, count: int = 1, method: str = "GET") -> list[tuple[
     port = server.sockets[0].getsockname()[1]
     client = HttpClient()
     try:
-        request = Outgoing(method, f"http://127.0.0.1:{port}/", (), b"")
+        request = OutgoingRequest(method, f"http://127.0.0.1:{port}/", (), b"")
         replies = [await client.send(request) for _ in range(count)]
         return [(reply.status, reply.body) for reply in replies]
     finally:
@@ -317,7 +317,7 @@ async def test_an_answer_cut_short_or_no_http_is_a_send_error(answer: bytes) -> 
 async def test_headers_that_would_break_the_request_are_left_out(worker: Worker) -> None:
     client = HttpClient()
     headers = (("X-Bad", "a\r\nX-Injected: 1"), ("bad name", "x"), ("X-Good", "1"))
-    await client.send(Outgoing("POST", worker.url, headers, b""))
+    await client.send(OutgoingRequest("POST", worker.url, headers, b""))
     await client.close()
     assert worker.seen[0].headers["X-Good"] == "1"
     assert not {"X-Bad", "X-Injected", "bad name"} & worker.seen[0].headers.keys()

@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 
 from cloudtasks.worker import LOCATION, QUEUE, Bench, http_task, make_bench
+from taskreel_local.emulators.cloudtasks.api_errors import ApiError, Code
 from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
 from taskreel_local.emulators.cloudtasks.engine import Engine, EngineConfig
-from taskreel_local.emulators.cloudtasks.errors import ApiError, Code
 from taskreel_local.emulators.cloudtasks.faults import NO_FAULTS, Faults
-from taskreel_local.emulators.cloudtasks.history import Kind, Reply
+from taskreel_local.emulators.cloudtasks.history import EventKind, HandlerResponse
 from taskreel_local.emulators.cloudtasks.http_client import SendError
 from taskreel_local.emulators.cloudtasks.messages import (
     HttpRequest,
@@ -33,8 +33,8 @@ async def retrying(bench: Bench, **config: int) -> None:
     await bench.engine.update_queue(Queue(name=QUEUE, retry_config=settings))
 
 
-def kinds(bench: Bench) -> list[Kind]:
-    return [event.kind for event in bench.engine.records.events]
+def kinds(bench: Bench) -> list[EventKind]:
+    return [event.kind for event in bench.engine.history.events]
 
 
 async def test_the_golden_sequence_of_headers(bench: Bench) -> None:
@@ -66,7 +66,7 @@ async def test_an_exhausted_task_is_deleted_silently_with_an_event(bench: Bench)
     name = await bench.create()
     await bench.advance(60)
     assert len(bench.worker.sent) == 3
-    assert kinds(bench)[-1] is Kind.EXHAUSTED
+    assert kinds(bench)[-1] is EventKind.EXHAUSTED
     with pytest.raises(ApiError, match="existed recently") as gone:
         bench.engine.get_task(name)
     assert gone.value.code is Code.NOT_FOUND
@@ -95,7 +95,7 @@ async def test_without_limits_a_task_is_retried_until_its_retention_ends(bench: 
     await bench.create()
     await bench.advance(40 * 86_400)
     assert len(bench.worker.sent) == 32
-    assert kinds(bench)[-1] is Kind.EXPIRED
+    assert kinds(bench)[-1] is EventKind.EXPIRED
 
 
 async def test_a_task_waits_for_its_schedule_time(bench: Bench) -> None:
@@ -236,7 +236,7 @@ async def test_the_name_of_a_deleted_queue_stays_taken_for_three_days(bench: Ben
 
 
 async def test_retry_after_makes_the_task_wait(bench: Bench) -> None:
-    bench.worker.answers.append(Reply(503, {"retry-after": "30"}))
+    bench.worker.answers.append(HandlerResponse(503, {"retry-after": "30"}))
     await bench.create()
     await bench.advance(60)
     assert bench.worker.times() == [0, 30]
@@ -361,6 +361,6 @@ async def test_after_a_reset_nothing_is_heard_of_what_was_under_way(bench: Bench
     await bench.engine.reset(keep_queues=True)
     bench.worker.hold.set()
     await bench.advance(60)
-    assert not bench.engine.records.deliveries
+    assert not bench.engine.history.deliveries
     assert bench.engine.is_idle()
     assert bench.worker.running == 0

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from cloudtasks.remote import Remote
 from cloudtasks.strategies import TEXT, messages_of
 from cloudtasks.worker import LOCATION, QUEUE, make_bench
-from taskreel_local.emulators.cloudtasks import codec
-from taskreel_local.emulators.cloudtasks.api import Api
-from taskreel_local.emulators.cloudtasks.errors import ApiError
+from taskreel_local.emulators.cloudtasks import message_codec
+from taskreel_local.emulators.cloudtasks.api_errors import ApiError
+from taskreel_local.emulators.cloudtasks.api_methods import Api
 from taskreel_local.emulators.cloudtasks.grpc_server import _SERVICES
 from taskreel_local.emulators.cloudtasks.messages import HttpRequest, Queue, Task
-from taskreel_local.emulators.cloudtasks.requests import CreateTaskRequest
+from taskreel_local.emulators.cloudtasks.method_messages import CreateTaskRequest
 
 FUZZ = settings(
     max_examples=40,
@@ -50,7 +50,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 def likely(data: st.DataObject, request: type) -> Any:
     """A request whose names often are those of things that exist, and whose other fields are anything."""
     drawn = data.draw(messages_of(request))
-    named = {"name", "parent", "resource"} & {field.attr for field in codec.fields(request)}
+    named = {"name", "parent", "resource"} & {field.attr for field in message_codec.fields(request)}
     return dataclasses.replace(drawn, **{name: data.draw(NAMES) for name in named})
 
 
@@ -99,7 +99,7 @@ def test_any_task_that_is_let_in_can_be_dispatched(
         except ApiError:
             return
         await made.advance(1)
-        assert made.worker.sent or made.engine.records.events[-1].detail
+        assert made.worker.sent or made.engine.history.events[-1].detail
         await made.engine.close(0)
 
     asyncio.run(run())

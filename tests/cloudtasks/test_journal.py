@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from cloudtasks.worker import LOCATION, QUEUE, Bench, Worker, http_task, make_bench
+from taskreel_local.emulators.cloudtasks.api_errors import ApiError, Code
 from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
 from taskreel_local.emulators.cloudtasks.engine import Engine
-from taskreel_local.emulators.cloudtasks.errors import ApiError, Code
 from taskreel_local.emulators.cloudtasks.journal import SqliteJournal
 from taskreel_local.emulators.cloudtasks.messages import (
     HttpRequest,

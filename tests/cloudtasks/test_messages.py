@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloudtasks.strategies import messages_of
-from taskreel_local.emulators.cloudtasks import codec, messages, requests
+from taskreel_local.emulators.cloudtasks import message_codec, messages, method_messages
+from taskreel_local.emulators.cloudtasks.codec_field import FieldValueError
 
 PAIRS: list[tuple[type, Any]] = [
     (messages.Queue, tasks_v2.Queue),
@@ -30,19 +31,19 @@ PAIRS: list[tuple[type, Any]] = [
     (messages.AppEngineRouting, tasks_v2.AppEngineRouting),
     (messages.OAuthToken, tasks_v2.OAuthToken),
     (messages.OidcToken, tasks_v2.OidcToken),
-    (requests.CreateTaskRequest, tasks_v2.CreateTaskRequest),
-    (requests.TaskRequest, tasks_v2.GetTaskRequest),
-    (requests.TaskRequest, tasks_v2.RunTaskRequest),
-    (requests.CreateQueueRequest, tasks_v2.CreateQueueRequest),
-    (requests.UpdateQueueRequest, tasks_v2.UpdateQueueRequest),
-    (requests.ListQueuesRequest, tasks_v2.ListQueuesRequest),
-    (requests.ListTasksRequest, tasks_v2.ListTasksRequest),
-    (requests.BatchCreateTasksRequest, tasks_v2.BatchCreateTasksRequest),
-    (requests.BatchCreateTasksMetadata, tasks_v2.BatchCreateTasksMetadata),
-    (requests.BatchDeleteTasksRequest, tasks_v2.BatchDeleteTasksRequest),
-    (requests.BatchDeleteTasksMetadata, tasks_v2.BatchDeleteTasksMetadata),
-    (requests.CmekConfig, tasks_v2.CmekConfig),
-    (requests.UpdateCmekConfigRequest, tasks_v2.UpdateCmekConfigRequest),
+    (method_messages.CreateTaskRequest, tasks_v2.CreateTaskRequest),
+    (method_messages.TaskRequest, tasks_v2.GetTaskRequest),
+    (method_messages.TaskRequest, tasks_v2.RunTaskRequest),
+    (method_messages.CreateQueueRequest, tasks_v2.CreateQueueRequest),
+    (method_messages.UpdateQueueRequest, tasks_v2.UpdateQueueRequest),
+    (method_messages.ListQueuesRequest, tasks_v2.ListQueuesRequest),
+    (method_messages.ListTasksRequest, tasks_v2.ListTasksRequest),
+    (method_messages.BatchCreateTasksRequest, tasks_v2.BatchCreateTasksRequest),
+    (method_messages.BatchCreateTasksMetadata, tasks_v2.BatchCreateTasksMetadata),
+    (method_messages.BatchDeleteTasksRequest, tasks_v2.BatchDeleteTasksRequest),
+    (method_messages.BatchDeleteTasksMetadata, tasks_v2.BatchDeleteTasksMetadata),
+    (method_messages.CmekConfig, tasks_v2.CmekConfig),
+    (method_messages.UpdateCmekConfigRequest, tasks_v2.UpdateCmekConfigRequest),
 ]
 BY_NAME = pytest.mark.parametrize(
     ("ours", "googles"), PAIRS, ids=[pair[1].__name__ for pair in PAIRS]
@@ -52,7 +53,7 @@ BY_NAME = pytest.mark.parametrize(
 @BY_NAME
 def test_no_field_of_the_installed_client_is_missing(ours: type, googles: Any) -> None:
     theirs = {(field.name, field.number) for field in googles.pb().DESCRIPTOR.fields}
-    assert {(field.attr, field.number) for field in codec.fields(ours)} == theirs
+    assert {(field.attr, field.number) for field in message_codec.fields(ours)} == theirs
 
 
 FEW = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow], deadline=None)
@@ -65,9 +66,9 @@ def test_a_message_survives_protobuf_and_has_the_size_we_say(
     ours: type, googles: Any, data: st.DataObject
 ) -> None:
     value = data.draw(messages_of(ours))
-    pb = codec.into_pb(value, googles.pb()())
-    assert codec.from_pb(ours, googles.pb().FromString(pb.SerializeToString())) == value
-    assert codec.size(value) == pb.ByteSize()
+    pb = message_codec.into_pb(value, googles.pb()())
+    assert message_codec.from_pb(ours, googles.pb().FromString(pb.SerializeToString())) == value
+    assert message_codec.size(value) == pb.ByteSize()
 
 
 @BY_NAME
@@ -75,14 +76,14 @@ def test_a_message_survives_protobuf_and_has_the_size_we_say(
 @given(data=st.data())
 def test_our_json_is_googles_json(ours: type, googles: Any, data: st.DataObject) -> None:
     value = data.draw(messages_of(ours))
-    shown = codec.to_json(value)
+    shown = message_codec.to_json(value)
     parsed = json_format.ParseDict(shown, googles.pb()())
-    assert codec.from_pb(ours, parsed) == value
+    assert message_codec.from_pb(ours, parsed) == value
     printed = json.loads(json_format.MessageToJson(parsed))
-    assert codec.from_json(ours, printed) == value
+    assert message_codec.from_json(ours, printed) == value
     in_ints = json.loads(json_format.MessageToJson(parsed, use_integers_for_enums=True))
-    assert codec.to_json(value, enum_ints=True) == codec.to_json(
-        codec.from_json(ours, in_ints), enum_ints=True
+    assert message_codec.to_json(value, enum_ints=True) == message_codec.to_json(
+        message_codec.from_json(ours, in_ints), enum_ints=True
     )
 
 
@@ -118,8 +119,8 @@ def test_our_json_is_googles_json(ours: type, googles: Any, data: st.DataObject)
     ],
 )
 def test_json_that_does_not_fit_is_refused_with_the_place(data: Any, message: str) -> None:
-    with pytest.raises(codec.WireError) as error:
-        codec.from_json(messages.Queue, data)
+    with pytest.raises(FieldValueError) as error:
+        message_codec.from_json(messages.Queue, data)
     refusal = error.value.api_error()
     assert refusal.message.endswith(message)
     assert refusal.details[0]["fieldViolations"][0]["description"] == refusal.message
@@ -127,10 +128,10 @@ def test_json_that_does_not_fit_is_refused_with_the_place(data: Any, message: st
 
 @pytest.mark.parametrize("text", ["aGk_", "aGk/", "aGk=", "aGk"])
 def test_both_base64_alphabets_are_read_padded_or_not(text: str) -> None:
-    assert codec.from_json(messages.HttpRequest, {"body": text}).body.startswith(b"hi")
+    assert message_codec.from_json(messages.HttpRequest, {"body": text}).body.startswith(b"hi")
 
 
 def test_original_field_names_numbers_as_text_and_null_are_read() -> None:
     data = {"max_attempts": "7", "min_backoff": "1.5s", "max_backoff": None, "maxDoublings": 3.0}
-    read = codec.from_json(messages.RetryConfig, data)
+    read = message_codec.from_json(messages.RetryConfig, data)
     assert read == messages.RetryConfig(max_attempts=7, min_backoff=1_500_000, max_doublings=3)

@@ -11,7 +11,7 @@ from taskreel_local.emulators.cloudtasks.clock import SECOND
 from taskreel_local.emulators.cloudtasks.engine import EngineConfig
 from taskreel_local.emulators.cloudtasks.messages import Queue, RateLimits, RetryConfig
 from taskreel_local.emulators.cloudtasks.pacing import TokenBucket, backoff, burst_size, gives_up
-from taskreel_local.emulators.cloudtasks.settings import DEFAULT_RETRY
+from taskreel_local.emulators.cloudtasks.queue_settings import DEFAULT_RETRY
 
 EXAMPLE = RetryConfig(
     min_backoff=10 * SECOND, max_backoff=300 * SECOND, max_doublings=3, max_attempts=100
@@ -95,7 +95,7 @@ def test_a_token_is_there_when_the_bucket_says_so_and_not_before(rate: float, ga
 
 
 async def limited(rate: float) -> Bench:
-    made = await make_bench(EngineConfig(records_kept=1))
+    made = await make_bench(EngineConfig(history_size=1))
     limits = RateLimits(max_dispatches_per_second=rate, max_concurrent_dispatches=5000)
     await made.engine.update_queue(Queue(name=QUEUE, rate_limits=limits))
     return made

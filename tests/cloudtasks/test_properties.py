@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from cloudtasks.worker import QUEUE, Bench, make_bench
+from taskreel_local.emulators.cloudtasks.api_errors import ApiError
 from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
 from taskreel_local.emulators.cloudtasks.engine import EngineConfig
-from taskreel_local.emulators.cloudtasks.errors import ApiError
 from taskreel_local.emulators.cloudtasks.journal import SqliteJournal
 from taskreel_local.emulators.cloudtasks.messages import Queue, RateLimits, RetryConfig, State
 

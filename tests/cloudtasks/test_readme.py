@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from cloudtasks.remote import Remote
-from taskreel_local.emulators.cloudtasks.control import Control
+from taskreel_local.emulators.cloudtasks.control_api import ControlApi
 from taskreel_local.emulators.cloudtasks.faults import Faults
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def test_the_python_examples_run(remote: Remote) -> None:
 
 
 def test_every_control_and_every_fault_is_on_the_page(remote: Remote) -> None:
-    for verb, path in Control(remote.service.api)._handlers:
+    for verb, path in ControlApi(remote.service.api)._handlers:
         assert f"/control/{path}" in TEXT, verb
     for name in Faults.__dataclass_fields__:
         assert f"`{name}`" in TEXT or f'"{name}"' in TEXT

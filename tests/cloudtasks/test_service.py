@@ -18,7 +18,7 @@ from cloudtasks.worker import LOCATION, QUEUE, Worker, http_task
 from taskreel_local.emulators.cloudtasks.clock import SECOND
 from taskreel_local.emulators.cloudtasks.command import cloud_tasks
 from taskreel_local.emulators.cloudtasks.engine import EngineConfig
-from taskreel_local.emulators.cloudtasks.history import Kind, Outgoing, Reply
+from taskreel_local.emulators.cloudtasks.history import EventKind, HandlerResponse, OutgoingRequest
 from taskreel_local.emulators.cloudtasks.messages import (
     HttpRequest,
     Queue,
@@ -115,7 +115,7 @@ class Stuck:
         self.count = 0
         self.hundred = asyncio.Event()
 
-    async def send(self, _request: Outgoing) -> Reply:
+    async def send(self, _request: OutgoingRequest) -> HandlerResponse:
         self.count += 1
         if self.count == 100:
             self.hundred.set()
@@ -171,7 +171,9 @@ async def test_tasks_due_among_many_that_are_not_start_within_50_ms(worker: Work
         }
         await worker.received(20)
         started = {
-            event.task: event.at for event in engine.records.events if event.kind is Kind.DISPATCHED
+            event.task: event.at
+            for event in engine.history.events
+            if event.kind is EventKind.DISPATCHED
         }
     late = sorted(started[task] - first - place * 20_000 for task, place in due.items())
     assert late[0] >= 0

@@ -14,7 +14,7 @@ import httptools
 
 from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
 from taskreel_local.emulators.cloudtasks.engine import Engine, EngineConfig
-from taskreel_local.emulators.cloudtasks.history import Outgoing, Reply
+from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
 from taskreel_local.emulators.cloudtasks.http_client import SendError
 from taskreel_local.emulators.cloudtasks.journal import Journal
 from taskreel_local.emulators.cloudtasks.messages import HttpRequest, Queue, Task
@@ -34,15 +34,15 @@ class Scripted:
     """A sender that answers by a script, in no time, and notes when each request came."""
 
     clock: VirtualClock
-    answers: deque[int | Reply | SendError] = field(default_factory=deque)
+    answers: deque[int | HandlerResponse | SendError] = field(default_factory=deque)
     otherwise: int = 200
-    sent: list[tuple[float, Outgoing]] = field(default_factory=list)
+    sent: list[tuple[float, OutgoingRequest]] = field(default_factory=list)
     hold: asyncio.Event | None = None
     """While set but not signalled, requests stay unanswered."""
     running: int = 0
     most_running: int = 0
 
-    async def send(self, request: Outgoing) -> Reply:
+    async def send(self, request: OutgoingRequest) -> HandlerResponse:
         self.sent.append((self.clock.now() / SECOND, request))
         self.running += 1
         self.most_running = max(self.most_running, self.running)
@@ -54,7 +54,7 @@ class Scripted:
         answer = self.answers.popleft() if self.answers else self.otherwise
         if isinstance(answer, SendError):
             raise answer
-        return answer if isinstance(answer, Reply) else Reply(answer, {})
+        return answer if isinstance(answer, HandlerResponse) else HandlerResponse(answer, {})
 
     def times(self) -> list[float]:
         """When requests came, in seconds since the first."""

@@ -16,7 +16,7 @@ from taskreel.adapters.gcp.gcs import CloudStorage
 from taskreel.adapters.local.files import FileBlobs
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.ports import Blobs, Index, Store
-from taskreel_local.emulators.firestore import LocalStorage, free_port
+from taskreel_local.emulators.google_emulators import LocalStorage, free_port
 
 INDEXES = (
     Index("rows", (("owner", "asc"), ("at", "desc"))),

@@ -18,7 +18,7 @@ from taskreel.adapters.local.tasks import PARENT, EmbeddedTasks
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task, TaskQueue
 from taskreel_local.emulators.cloudtasks.clock import SECOND
-from taskreel_local.emulators.cloudtasks.history import Outgoing, Reply
+from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
 from taskreel_local.emulators.cloudtasks.messages import Queue, RetryConfig
 from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
 
@@ -30,11 +30,11 @@ TARGET = "http://processor.test"
 class Processor:
     """Takes the deliveries; answers 200."""
 
-    requests: list[Outgoing]
+    requests: list[OutgoingRequest]
 
-    async def send(self, request: Outgoing) -> Reply:
+    async def send(self, request: OutgoingRequest) -> HandlerResponse:
         self.requests.append(request)
-        return Reply(200, {})
+        return HandlerResponse(200, {})
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Lanes:
     service: LocalCloudTasks
     processor: Processor
 
-    async def advance(self, seconds: float) -> list[Outgoing]:
+    async def advance(self, seconds: float) -> list[OutgoingRequest]:
         """Let time pass; every request delivered so far."""
         await self.service.engine.advance(timedelta(seconds=seconds))
         return self.processor.requests

@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from e2e.processes import finished, stack
-from taskreel_local.emulators.firestore import free_port
-from taskreel_local.stack.stack import read_settings
+from taskreel_local.emulators.google_emulators import free_port
+from taskreel_local.stack.local_stack import read_settings
 
 from .conftest import Cloud, emulated, running_stack
 from .fake_google import LOCATION, NUMBER, PROJECT, Refusal

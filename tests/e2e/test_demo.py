@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from e2e.processes import all_ended, taskreel
-from taskreel_local.emulators.firestore import EmulatorMissingError, firestore_emulator
+from taskreel_local.emulators.google_emulators import EmulatorMissingError, firestore_emulator
 
 
 def needs_the_firestore_emulator() -> None:

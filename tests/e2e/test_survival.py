@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from e2e.processes import Stack, all_ended, finished, of_folder, stack
-from taskreel_local.emulators.firestore import free_port
+from taskreel_local.emulators.google_emulators import free_port
 
 JOBS, KILLS = 200, 6
 #: A lost run is found at once, not after half a minute.
@@ -154,7 +154,9 @@ def test_ctrl_c_gives_leases_back_and_the_next_start_goes_on(tmp_path: Path) -> 
 def test_a_server_that_dies_is_started_again(tmp_path: Path) -> None:
     with stack(tmp_path, "--servers", "1", settings=HASTE) as found, found.client() as client:
         (server,) = [
-            pid for pid in of_folder(tmp_path) if b"taskreel_local.stack.server" in command(pid)
+            pid
+            for pid in of_folder(tmp_path)
+            if b"taskreel_local.stack.server_main" in command(pid)
         ]
         os.kill(server, signal.SIGKILL)
         job = None

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from taskreel.adapters.gcp.firestore import FirestoreStore
-from taskreel_local.emulators.firestore import LocalStorage
+from taskreel_local.emulators.google_emulators import LocalStorage
 
 from .deployed import Deployed, deployed
 

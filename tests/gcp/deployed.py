@@ -21,10 +21,10 @@ from taskreel import wiring
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.gcp.gcs import CloudStorage
-from taskreel_local.emulators.cloudtasks.history import Outgoing, Reply
+from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
 from taskreel_local.emulators.cloudtasks.queues_file import DEFAULT_PARENT
 from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
-from taskreel_local.emulators.firestore import LocalStorage
+from taskreel_local.emulators.google_emulators import LocalStorage
 
 
 class ShiftedClock(wiring.SystemClock):
@@ -49,7 +49,7 @@ class Deployed:
     delivered: list[tuple[str, int]] = field(default_factory=list)
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def send(self, request: Outgoing) -> Reply:
+    async def send(self, request: OutgoingRequest) -> HandlerResponse:
         """A delivery from the queue to the task processor."""
         answer = await self.processor.request(
             request.method, request.url, headers=list(request.headers), content=request.body
@@ -57,7 +57,7 @@ class Deployed:
         async with self._news:
             self.delivered.append((json.loads(request.body)["jobId"], answer.status_code))
             self._news.notify_all()
-        return Reply(answer.status_code, dict(answer.headers), answer.content)
+        return HandlerResponse(answer.status_code, dict(answer.headers), answer.content)
 
     async def deliveries(self, count: int) -> None:
         """Wait until that many were answered."""
@@ -73,7 +73,7 @@ class Deployed:
 class _Sender:
     made: list[Deployed]
 
-    async def send(self, request: Outgoing) -> Reply:
+    async def send(self, request: OutgoingRequest) -> HandlerResponse:
         return await self.made[0].send(request)
 
 

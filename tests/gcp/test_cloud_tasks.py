@@ -16,10 +16,10 @@ from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.local import tasks as local_tasks
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task
-from taskreel_local.emulators.cloudtasks.history import Outgoing, Reply
+from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
 from taskreel_local.emulators.cloudtasks.messages import Queue
 from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
-from taskreel_local.emulators.firestore import free_port
+from taskreel_local.emulators.google_emulators import free_port
 
 from .calls import CountedAnswers, Losing
 
@@ -29,11 +29,11 @@ LANE = "image-generation-normal"
 
 class Deliveries:
     def __init__(self) -> None:
-        self.requests: list[Outgoing] = []
+        self.requests: list[OutgoingRequest] = []
 
-    async def send(self, request: Outgoing) -> Reply:
+    async def send(self, request: OutgoingRequest) -> HandlerResponse:
         self.requests.append(request)
-        return Reply(200, {})
+        return HandlerResponse(200, {})
 
 
 @pytest.fixture

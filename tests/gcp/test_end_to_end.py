@@ -13,7 +13,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from taskreel_local.emulators.firestore import LocalStorage, free_port
+from taskreel_local.emulators.google_emulators import LocalStorage, free_port
 
 from .calls import Losing
 from .deployed import Deployed, deployed

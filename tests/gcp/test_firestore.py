@@ -18,7 +18,7 @@ from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.gcp.firestore.codec import decode_fields, encode_fields
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
 from taskreel.ports import Document, Increment, Query, Transaction
-from taskreel_local.emulators.firestore import firestore_emulator, free_port
+from taskreel_local.emulators.google_emulators import firestore_emulator, free_port
 
 from .calls import CountedAnswers, CountedStreams, Losing, silent_server
 

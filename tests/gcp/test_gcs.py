@@ -22,7 +22,7 @@ from google.auth.credentials import Credentials
 from taskreel.adapters.gcp.gcs import CloudStorage
 from taskreel.adapters.gcp.signing import IamSigner
 from taskreel.domain.errors import NotFoundError, StoreError
-from taskreel_local.emulators.firestore import LocalStorage, free_port
+from taskreel_local.emulators.google_emulators import LocalStorage, free_port
 
 HOUR = timedelta(hours=1)
 

@@ -11,7 +11,7 @@ import pytest
 
 from functions.market import KITE, in_place_of_providers
 from taskreel_local.cli.cost import BOUGHT, LOOKS, PLAIN_JOB, POLL, STATUS_READ, SWEEP, Operations
-from taskreel_local.emulators.firestore import LocalStorage
+from taskreel_local.emulators.google_emulators import LocalStorage
 
 from .calls import Bill
 from .deployed import Deployed, deployed

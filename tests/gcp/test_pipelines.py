@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from taskreel_local.emulators.firestore import LocalStorage
+from taskreel_local.emulators.google_emulators import LocalStorage
 
 from .deployed import Deployed, deployed
 

@@ -20,7 +20,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
 
 from taskreel.adapters.gcp.gcs import CloudStorage
-from taskreel_local.emulators.firestore import LocalStorage, storage_emulator
+from taskreel_local.emulators.google_emulators import LocalStorage, storage_emulator
 from taskreel_local.emulators.storage import StorageServer
 
 CHUNK = 256 * 1024

@@ -32,17 +32,17 @@ from taskreel.config import Settings
 from taskreel.domain.job import Job
 from taskreel.media.workers import Workers
 from taskreel.ports import Store
-from taskreel_local.emulators.cloudtasks.api import Api
+from taskreel_local.emulators.cloudtasks.api_methods import Api
 from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
 from taskreel_local.emulators.cloudtasks.engine import Engine
-from taskreel_local.emulators.cloudtasks.history import Outgoing, Reply
+from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
 from taskreel_local.emulators.cloudtasks.http_client import SendError
 from taskreel_local.emulators.cloudtasks.queues_file import (
     DEFAULT_PARENT,
     apply_queues,
     load_queues,
 )
-from taskreel_local.emulators.cloudtasks.rest import RestApp
+from taskreel_local.emulators.cloudtasks.rest_app import RestApp
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ROOT / "functions" / "main.py"
@@ -210,7 +210,7 @@ class World:
                 quiet = 0
             quiet = 0 if loop._ready else quiet + 1
 
-    async def send(self, request: Outgoing) -> Reply:
+    async def send(self, request: OutgoingRequest) -> HandlerResponse:
         """The engine's deliveries go straight to the task processor."""
         await self._passing.wait()
         if self.cut_off:
@@ -219,7 +219,7 @@ class World:
             request.method, request.url, headers=list(request.headers), content=request.body
         )
         self.delivered.append((json.loads(request.body)["jobId"], answer.status_code))
-        return Reply(answer.status_code, dict(answer.headers), answer.content)
+        return HandlerResponse(answer.status_code, dict(answer.headers), answer.content)
 
 
 async def _set(tx: Any, job: Job) -> None:
@@ -281,7 +281,7 @@ async def running(
 class _Sender:
     made: list[World]
 
-    async def send(self, request: Outgoing) -> Reply:
+    async def send(self, request: OutgoingRequest) -> HandlerResponse:
         return await self.made[0].send(request)
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from taskreel_local.bench import __main__ as command
 from taskreel_local.bench import tools
 from taskreel_local.bench.load import read_ab, read_hey
-from taskreel_local.bench.processes import BenchError, Tree, wait_for
+from taskreel_local.bench.process_tree import BenchError, Tree, wait_for
 from taskreel_local.bench.table import table, told, told_ratio
 
 AB = """

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from taskreel_local.cli.dev import without_lanes
-from taskreel_local.stack.stack import QUEUES, StackError, read_settings
+from taskreel_local.stack.local_stack import QUEUES, StackError, read_settings
 
 
 def test_a_job_type_that_lacks_a_lane_is_named(tmp_path: Path) -> None:

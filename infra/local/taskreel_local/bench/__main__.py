@@ -15,9 +15,9 @@ import click
 
 from taskreel_local.bench.cold_start import RUNS, run_cold_start, run_cold_start_google
 from taskreel_local.bench.contenders import CONTENDERS
-from taskreel_local.bench.jobs import run_jobs
+from taskreel_local.bench.job_throughput import run_jobs
 from taskreel_local.bench.load import GENERATORS, Load
-from taskreel_local.bench.processes import BenchError
+from taskreel_local.bench.process_tree import BenchError
 from taskreel_local.bench.scale import MANY, run_scale
 
 #: Measured by modules of their own, which print their own tables.

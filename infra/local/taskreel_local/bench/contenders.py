@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskreel_local.bench.http import Connection, answers
-from taskreel_local.bench.processes import Tree, clean_environ, free_port, wait_for
+from taskreel_local.bench.http_connection import Connection, answers
+from taskreel_local.bench.process_tree import Tree, clean_environ, free_port, wait_for
 from taskreel_local.bench.tools import need, node_modules, peer_python
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import make_token
-from taskreel_local.stack.stack import ROOT
+from taskreel_local.stack.local_stack import ROOT
 
 PEERS = Path(__file__).parent / "peers"
 SUBMIT = "/api/jobs/image-generation"

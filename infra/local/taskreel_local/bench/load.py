@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskreel_local.bench.processes import BenchError
+from taskreel_local.bench.process_tree import BenchError
 from taskreel_local.bench.tools import need
 
 _SECONDS = 600

@@ -16,7 +16,7 @@ from taskreel.app.indexes import INDEXES
 from taskreel.domain.job import Job, JobCredits, Status, UnitRun, UnitState
 from taskreel.ports import Transaction
 from taskreel_local.bench.contenders import start_stack
-from taskreel_local.bench.http import Connection
+from taskreel_local.bench.http_connection import Connection
 from taskreel_local.bench.table import table, told, told_ratio
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import make_token

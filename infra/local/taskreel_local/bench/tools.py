@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from taskreel_local.bench.processes import BenchError
-from taskreel_local.stack.stack import ROOT
+from taskreel_local.bench.process_tree import BenchError
+from taskreel_local.stack.local_stack import ROOT
 
 CACHE = ROOT / ".taskreel" / "bench"
 

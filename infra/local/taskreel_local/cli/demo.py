@@ -14,7 +14,7 @@ from rich.table import Table
 from taskreel_local.cli.client import Client
 from taskreel_local.stack.data_folder import near
 from taskreel_local.stack.dev_tokens import make_token
-from taskreel_local.stack.stack import Stack, StackConfig
+from taskreel_local.stack.local_stack import Stack, StackConfig
 
 #: Half a minute of film, in well under ninety seconds on two cores.
 _SCENES = 3

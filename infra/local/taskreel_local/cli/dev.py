@@ -15,7 +15,7 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel_local.emulators.cloudtasks.queues_file import load_queues
 from taskreel_local.stack.data_folder import DEFAULT, DataFolder, near
 from taskreel_local.stack.dev_tokens import make_token
-from taskreel_local.stack.stack import QUEUES, Stack, StackConfig, sources_changed
+from taskreel_local.stack.local_stack import QUEUES, Stack, StackConfig, sources_changed
 
 _WELCOME = """
 [bold green]Taskreel runs at {url}[/]   ({where})

@@ -240,7 +240,7 @@ def _run(work: Callable[[], Awaitable[None]]) -> None:
     """Run a stack command; the first Ctrl-C or SIGTERM stops it in order."""
     import uvloop
 
-    from taskreel_local.stack.stack import StackError
+    from taskreel_local.stack.local_stack import StackError
 
     async def until_stopped() -> None:
         task = asyncio.ensure_future(work())

@@ -1,35 +1,35 @@
-"""Batches of creates and deletes, and the operations they answer with."""
+"""BatchOperations of creates and deletes, and the operations they answer with."""
 
 from __future__ import annotations
 
 import uuid
 from collections import OrderedDict
 
+from taskreel_local.emulators.cloudtasks.api_errors import ApiError, Code, entity_missing, invalid
 from taskreel_local.emulators.cloudtasks.engine import Engine
-from taskreel_local.emulators.cloudtasks.errors import ApiError, Code, entity_missing, invalid
 from taskreel_local.emulators.cloudtasks.messages import Status, Task
-from taskreel_local.emulators.cloudtasks.names import split_queue, split_task
-from taskreel_local.emulators.cloudtasks.requests import (
+from taskreel_local.emulators.cloudtasks.method_messages import (
+    BatchCreateState,
     BatchCreateTasksMetadata,
     BatchCreateTasksRequest,
     BatchCreateTasksResponse,
+    BatchDeleteState,
     BatchDeleteTasksMetadata,
     BatchDeleteTasksRequest,
-    ByName,
-    CreatesState,
     CreateTaskRequest,
-    DeletesState,
     Empty,
+    NameRequest,
     Operation,
 )
-from taskreel_local.emulators.cloudtasks.stored_task import Entry
+from taskreel_local.emulators.cloudtasks.resource_names import split_queue, split_task
+from taskreel_local.emulators.cloudtasks.stored_task import StoredTask
 
 _MAX_CREATES, _MAX_DELETES = 100, 1000
 _KEPT = 100
 """Finished operations that GetOperation still knows."""
 
 
-class Batches:
+class BatchOperations:
     """Each is done before it is answered; a repeated `request_id` gets the first one's operation."""
 
     def __init__(self, engine: Engine) -> None:
@@ -48,7 +48,7 @@ class Batches:
     async def _create(self, name: str, request: BatchCreateTasksRequest) -> Operation:
         start = self._engine.clock.now()
         self._engine.lane(request.parent)
-        made: list[tuple[Entry, CreateTaskRequest]] = []
+        made: list[tuple[StoredTask, CreateTaskRequest]] = []
         failed: dict[int, Status] = {}
         for place, item in enumerate(request.requests):
             try:
@@ -62,7 +62,7 @@ class Batches:
         metadata = BatchCreateTasksMetadata(
             start_time=start,
             end_time=self._engine.clock.now(),
-            state=CreatesState.PARTIALLY_SUCCEEDED if failed else CreatesState.SUCCEEDED,
+            state=BatchCreateState.PARTIALLY_SUCCEEDED if failed else BatchCreateState.SUCCEEDED,
             failed_requests=failed or None,
         )
         ruin = _all_failed("Create") if failed and not made else None
@@ -89,7 +89,7 @@ class Batches:
         metadata = BatchDeleteTasksMetadata(
             start_time=start,
             end_time=self._engine.clock.now(),
-            state=DeletesState.PARTIALLY_SUCCEEDED if failed else DeletesState.SUCCEEDED,
+            state=BatchDeleteState.PARTIALLY_SUCCEEDED if failed else BatchDeleteState.SUCCEEDED,
             failed_requests=failed or None,
         )
         ruin = _all_failed("Delete") if failed and len(failed) == len(request.names) else None
@@ -97,7 +97,7 @@ class Batches:
             name=name, metadata=metadata, response=None if ruin else Empty(), error=ruin
         )
 
-    async def get(self, request: ByName) -> Operation:
+    async def get(self, request: NameRequest) -> Operation:
         """GetOperation."""
         if request.name not in self._kept:
             raise entity_missing()

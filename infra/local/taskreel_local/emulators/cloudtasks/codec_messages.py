@@ -1,12 +1,12 @@
 """Kinds of fields that hold others: messages, lists, maps; and field masks."""
 
-# ruff: noqa: D102 - what each method does is said once, at `Kind`
+# ruff: noqa: D102 - what each method does is said once, at `FieldType`
 from __future__ import annotations
 
 from typing import Any
 
-from taskreel_local.emulators.cloudtasks import codec
-from taskreel_local.emulators.cloudtasks.codec import WireError
+from taskreel_local.emulators.cloudtasks import message_codec
+from taskreel_local.emulators.cloudtasks.codec_field import FieldValueError
 from taskreel_local.emulators.cloudtasks.codec_scalars import (
     Scalar,
     String,
@@ -24,21 +24,21 @@ class Message(Scalar):
         self._message = type_
 
     def from_json(self, raw: Any) -> Any:
-        return codec.from_json(self._message, raw)
+        return message_codec.from_json(self._message, raw)
 
-    def to_json(self, value: Any, enum_ints: bool) -> dict[str, Any]:  # noqa: FBT001 - a parameter of pytest's
-        return codec.to_json(value, enum_ints=enum_ints)
+    def to_json(self, value: Any, enum_ints: bool) -> dict[str, Any]:  # noqa: FBT001
+        return message_codec.to_json(value, enum_ints=enum_ints)
 
     def from_pb(self, raw: Any) -> Any:
-        return codec.from_pb(self._message, raw)
+        return message_codec.from_pb(self._message, raw)
 
     def into_pb(self, pb: Any, name: str, value: Any) -> None:
         target = getattr(pb, name)
         target.SetInParent()
-        codec.into_pb(value, target)
+        message_codec.into_pb(value, target)
 
     def size(self, number: int, value: Any) -> int:
-        return delimited(number, codec.size(value))
+        return delimited(number, message_codec.size(value))
 
 
 class Repeated(Scalar):
@@ -54,7 +54,7 @@ class Repeated(Scalar):
             raise misfit("repeated", raw)
         return tuple(self._item.from_json(item) for item in raw)
 
-    def to_json(self, value: tuple[Any, ...], enum_ints: bool) -> list[Any]:  # noqa: FBT001 - a parameter of pytest's
+    def to_json(self, value: tuple[Any, ...], enum_ints: bool) -> list[Any]:  # noqa: FBT001
         return [self._item.to_json(item, enum_ints) for item in value]
 
     def from_pb(self, raw: Any) -> tuple[Any, ...]:
@@ -64,7 +64,7 @@ class Repeated(Scalar):
         target = getattr(pb, name)
         for item in value:
             if isinstance(self._item, Message):
-                codec.into_pb(item, target.add())
+                message_codec.into_pb(item, target.add())
             else:
                 target.append(item)
 
@@ -91,7 +91,7 @@ class StringMap(Scalar):
         try:
             self._text.from_json(key)
             self._text.from_json(value)
-        except WireError as error:
+        except FieldValueError as error:
             raise error.inside(key) from None
 
     def from_pb(self, raw: Any) -> dict[str, str]:
@@ -119,7 +119,7 @@ class MessageMap(Scalar):
             raise misfit("Map", raw)
         return {int(key): self._item.from_json(item) for key, item in raw.items()}
 
-    def to_json(self, value: dict[int, Any], enum_ints: bool) -> dict[str, Any]:  # noqa: FBT001 - a parameter of pytest's
+    def to_json(self, value: dict[int, Any], enum_ints: bool) -> dict[str, Any]:  # noqa: FBT001
         return {str(key): self._item.to_json(item, enum_ints) for key, item in value.items()}
 
     def from_pb(self, raw: Any) -> dict[int, Any]:
@@ -128,7 +128,7 @@ class MessageMap(Scalar):
     def into_pb(self, pb: Any, name: str, value: dict[int, Any]) -> None:
         target = getattr(pb, name)
         for key, item in value.items():
-            codec.into_pb(item, target[key])
+            message_codec.into_pb(item, target[key])
 
     def size(self, number: int, value: dict[int, Any]) -> int:
         entries = (1 + varint(key) + self._item.size(2, item) for key, item in value.items())
@@ -145,7 +145,7 @@ class FieldMask(Scalar):
             raise misfit("type.googleapis.com/google.protobuf.FieldMask", raw)
         return tuple(path for path in raw.split(",") if path)
 
-    def to_json(self, value: tuple[str, ...], _enum_ints: bool) -> str:  # noqa: FBT001 - a parameter of pytest's
+    def to_json(self, value: tuple[str, ...], _enum_ints: bool) -> str:  # noqa: FBT001
         return ",".join(value)
 
     def from_pb(self, raw: Any) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The kinds of fields the v2 messages have; each knows its forms in JSON, protobuf and bytes."""
 
-# ruff: noqa: D102 - what each method does is said once, at `Kind`
+# ruff: noqa: D102 - what each method does is said once, at `FieldType`
 from __future__ import annotations
 
 import base64
@@ -10,9 +10,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
-from taskreel_local.emulators.cloudtasks.codec import WireError
+from taskreel_local.emulators.cloudtasks.codec_field import FieldValueError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,9}))?s", re.ASCII)
@@ -21,34 +21,12 @@ _MAX_DURATION_S = 315_576_000_000
 _MIN_TIMESTAMP_S, _MAX_TIMESTAMP_S = -62_135_596_800, 253_402_300_799
 
 
-class Kind(Protocol):
-    """How one kind of field is read, written and measured; `from_*` raise WireError."""
-
-    unset: Any
-    """The value of a field nobody set."""
-
-    def from_json(self, raw: Any) -> Any:
-        """Read what `json.loads` made of it."""
-
-    def to_json(self, value: Any, enum_ints: bool) -> Any:  # noqa: FBT001 (called by position, on the hot path)
-        """What `json.dumps` takes."""
-
-    def from_pb(self, raw: Any) -> Any:
-        """Read what the attribute of a protobuf object holds."""
-
-    def into_pb(self, pb: Any, name: str, value: Any) -> None:
-        """Set the attribute of a protobuf object."""
-
-    def size(self, number: int, value: Any) -> int:
-        """Encoded bytes, with the field's tag."""
-
-
 class Scalar:
     """What is the same in JSON, in protobuf and here, unless a subclass says otherwise."""
 
     unset: Any = None
 
-    def to_json(self, value: Any, _enum_ints: bool) -> Any:  # noqa: FBT001 - a parameter of pytest's
+    def to_json(self, value: Any, _enum_ints: bool) -> Any:  # noqa: FBT001
         return value
 
     def from_pb(self, raw: Any) -> Any:
@@ -85,11 +63,11 @@ class Bytes(Scalar):
         try:
             return base64.b64decode(_standard_base64(raw), validate=True)
         except (ValueError, binascii.Error):
-            raise WireError(
+            raise FieldValueError(
                 f'Invalid value{{at}} (TYPE_BYTES), Base64 decoding failed for "{raw[:100]}"'
             ) from None
 
-    def to_json(self, value: bytes, _enum_ints: bool) -> str:  # noqa: FBT001 - a parameter of pytest's
+    def to_json(self, value: bytes, _enum_ints: bool) -> str:  # noqa: FBT001
         return base64.b64encode(value).decode()
 
     def size(self, number: int, value: bytes) -> int:
@@ -112,7 +90,7 @@ class Int(Scalar):
             raise misfit(self._type, raw)
         return value
 
-    def to_json(self, value: int, _enum_ints: bool) -> int | str:  # noqa: FBT001 - a parameter of pytest's
+    def to_json(self, value: int, _enum_ints: bool) -> int | str:  # noqa: FBT001
         return str(value) if self._as_text else value
 
     def size(self, number: int, value: int) -> int:
@@ -132,7 +110,7 @@ class Double(Scalar):
         except (ValueError, OverflowError):
             raise misfit("TYPE_DOUBLE", raw) from None
 
-    def to_json(self, value: float, _enum_ints: bool) -> float:  # noqa: FBT001 - a parameter of pytest's
+    def to_json(self, value: float, _enum_ints: bool) -> float:  # noqa: FBT001
         return int(value) if float(value).is_integer() else value
 
     def from_pb(self, raw: float) -> float:
@@ -161,7 +139,7 @@ class Enum(Scalar):
             raise misfit(self._type, raw)
         return self.from_pb(number)
 
-    def to_json(self, value: IntEnum, enum_ints: bool) -> str | int:  # noqa: FBT001 - a parameter of pytest's
+    def to_json(self, value: IntEnum, enum_ints: bool) -> str | int:  # noqa: FBT001
         return int(value) if enum_ints else value.name
 
     def from_pb(self, raw: int) -> IntEnum:
@@ -183,13 +161,13 @@ class Duration(Scalar):
         match = _DURATION.fullmatch(raw) if isinstance(raw, str) else None
         if match is None:
             text = f"Invalid value{{at}} ({self._type}), Illegal duration format; duration must end with 's'"
-            raise WireError(text)
+            raise FieldValueError(text)
         sign, seconds, fraction = match.groups()
         self._refuse_long(int(seconds))
         magnitude = int(seconds) * 1_000_000 + int((fraction or "0").ljust(6, "0")[:6])
         return -magnitude if sign else magnitude
 
-    def to_json(self, value: int, _enum_ints: bool) -> str:  # noqa: FBT001 - a parameter of pytest's
+    def to_json(self, value: int, _enum_ints: bool) -> str:  # noqa: FBT001
         seconds, fraction = divmod(abs(value), 1_000_000)
         return f"{'-' if value < 0 else ''}{seconds}{_fraction(fraction)}s"
 
@@ -207,7 +185,7 @@ class Duration(Scalar):
 
     def _refuse_long(self, seconds: int) -> None:
         if seconds > _MAX_DURATION_S:
-            raise WireError(f"Invalid value{{at}} ({self._type}), Duration is out of range.")
+            raise FieldValueError(f"Invalid value{{at}} ({self._type}), Duration is out of range.")
 
 
 class Timestamp(Scalar):
@@ -224,7 +202,7 @@ class Timestamp(Scalar):
         except (ValueError, OverflowError):
             raise self._illegal() from None
 
-    def to_json(self, value: int, _enum_ints: bool) -> str:  # noqa: FBT001 - a parameter of pytest's
+    def to_json(self, value: int, _enum_ints: bool) -> str:  # noqa: FBT001
         seconds, fraction = divmod(value, 1_000_000)
         return f"{_second(seconds)}{_fraction(fraction)}Z"
 
@@ -246,23 +224,23 @@ class Timestamp(Scalar):
         seconds, fraction = divmod(value, 1_000_000)
         return delimited(number, _pair_size(seconds, fraction * 1000))
 
-    def _illegal(self) -> WireError:
-        return WireError(
+    def _illegal(self) -> FieldValueError:
+        return FieldValueError(
             f"Invalid value{{at}} ({self._type}), Illegal timestamp format; it must be RFC 3339"
         )
 
 
-def misfit(type_name: str, raw: Any) -> WireError:
+def misfit(type_name: str, raw: Any) -> FieldValueError:
     """Google's words for a value of the wrong type."""
     shown = f'"{raw}"' if isinstance(raw, str) else str(raw)
-    return WireError(f"Invalid value{{at}} ({type_name}), {shown[:100]}")
+    return FieldValueError(f"Invalid value{{at}} ({type_name}), {shown[:100]}")
 
 
 def _refuse_surrogates(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise WireError("Invalid value{at} (TYPE_STRING), not valid UTF-8") from None
+        raise FieldValueError("Invalid value{at} (TYPE_STRING), not valid UTF-8") from None
 
 
 def _standard_base64(text: str) -> str:

@@ -9,10 +9,17 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
 
-from taskreel_local.emulators.cloudtasks import codec
+from taskreel_local.emulators.cloudtasks import message_codec
+from taskreel_local.emulators.cloudtasks.attempt_outcome import AttemptOutcome, SystemThrottle
 from taskreel_local.emulators.cloudtasks.clock import SECOND, Clock, Timer
 from taskreel_local.emulators.cloudtasks.faults import NO_FAULTS, Faults
-from taskreel_local.emulators.cloudtasks.history import Delivery, Kind, Outgoing, Records, Reply
+from taskreel_local.emulators.cloudtasks.history import (
+    Delivery,
+    EventKind,
+    HandlerResponse,
+    History,
+    OutgoingRequest,
+)
 from taskreel_local.emulators.cloudtasks.http_client import SendError
 from taskreel_local.emulators.cloudtasks.http_request import TokenIssuer, compose
 from taskreel_local.emulators.cloudtasks.journal import Journal
@@ -23,9 +30,8 @@ from taskreel_local.emulators.cloudtasks.messages import (
     RetryConfig,
     State,
 )
-from taskreel_local.emulators.cloudtasks.outcome import Outcome, Throttle
 from taskreel_local.emulators.cloudtasks.pacing import RETENTION, TokenBucket, backoff, gives_up
-from taskreel_local.emulators.cloudtasks.stored_task import Entry
+from taskreel_local.emulators.cloudtasks.stored_task import StoredTask
 from taskreel_local.emulators.cloudtasks.tombstones import Tombstones
 
 _STARTS_AT_ONCE = 64
@@ -35,19 +41,19 @@ _STARTS_AT_ONCE = 64
 class Sender(Protocol):
     """Delivers requests."""
 
-    async def send(self, request: Outgoing) -> Reply:
+    async def send(self, request: OutgoingRequest) -> HandlerResponse:
         """One request, one answer; raises SendError without one. May be cancelled."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Surroundings:
+class EngineContext:
     """What the lanes of one engine share."""
 
     clock: Clock
     journal: Journal
     sender: Sender
     tokens: TokenIssuer
-    records: Records
+    history: History
     dedup_window: timedelta
     unthrottled: bool = False
     app_engine_url: str = ""
@@ -59,32 +65,32 @@ class Surroundings:
 class Run:
     """An attempt under way."""
 
-    entry: Entry
+    entry: StoredTask
     started: int
     retry_from: int | None
     """For RunTask, when it was called: a failure's wait is counted from then."""
     attempt: int
-    request: Outgoing | None = None
+    request: OutgoingRequest | None = None
     task: asyncio.Task[None] | None = None
     timed_out: bool = False
     graced: bool = field(default=False)
     """Whether a virtual clock has given this attempt its share of real time."""
 
 
-class Lane:
+class QueueDispatcher:
     """A queue's tasks and their dispatch; every change is staged in the journal."""
 
-    def __init__(self, queue: Queue, shared: Surroundings) -> None:
+    def __init__(self, queue: Queue, shared: EngineContext) -> None:
         self.queue = queue
         self.shared = shared
-        self.tasks: dict[str, Entry] = {}
+        self.tasks: dict[str, StoredTask] = {}
         self.tombstones = Tombstones(
             int(shared.dedup_window.total_seconds() * SECOND), self._forget_name
         )
         self.runs: set[Run] = set()
-        self._heap: list[tuple[int, int, int, Entry]] = []
+        self._heap: list[tuple[int, int, int, StoredTask]] = []
         self._dead = 0
-        self._throttle = Throttle()
+        self._throttle = SystemThrottle()
         self._bucket = TokenBucket(*self._rate(), shared.clock.now())
         self._timer: Timer | None = None
         self._wake: int | None = None
@@ -105,7 +111,7 @@ class Lane:
 
     def save(self) -> None:
         """Stage the queue itself."""
-        self.shared.journal.put_queue(self.queue.name, codec.to_json(self.queue))
+        self.shared.journal.put_queue(self.queue.name, message_codec.to_json(self.queue))
 
     def configure(self, queue: Queue) -> None:
         """Take new settings; the bucket keeps its tokens."""
@@ -114,19 +120,19 @@ class Lane:
         self.save()
         self.pump_soon()
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: StoredTask) -> None:
         """Let a task in; it is dispatched no earlier than its creation is written."""
         self.tasks[entry.id] = entry
         self.shared.journal.put_task(self.queue.name, entry)
-        self.shared.records.event(Kind.CREATED, entry.create, self.queue.name, entry.id)
+        self.shared.history.event(EventKind.CREATED, entry.create, self.queue.name, entry.id)
         self._schedule(entry, entry.schedule)
 
-    def restore(self, entry: Entry) -> None:
+    def restore(self, entry: StoredTask) -> None:
         """Take back a task from the journal."""
         self.tasks[entry.id] = entry
         self._schedule(entry, entry.schedule)
 
-    def end(self, entry: Entry, kind: Kind, detail: str = "") -> None:
+    def end(self, entry: StoredTask, kind: EventKind, detail: str = "") -> None:
         """Remove a task for good; an attempt under way goes on, but nothing follows from it."""
         now = self.shared.clock.now()
         entry.gone = True
@@ -134,7 +140,7 @@ class Lane:
         del self.tasks[entry.id]
         until = self.tombstones.bury(entry.id, now, named=entry.named)
         self.shared.journal.drop_task(self.queue.name, entry, until)
-        self.shared.records.event(kind, now, self.queue.name, entry.id, detail)
+        self.shared.history.event(kind, now, self.queue.name, entry.id, detail)
         if not self.tasks:
             self.shared.on_idle()
 
@@ -142,12 +148,12 @@ class Lane:
         """Remove all tasks; Google takes up to a minute, here it is done at once."""
         now = self.shared.clock.now()
         for entry in list(self.tasks.values()):
-            self.end(entry, Kind.PURGED)
+            self.end(entry, EventKind.PURGED)
         self._heap.clear()
         self._dead = 0
         self.configure(replace(self.queue, purge_time=now))
 
-    def run_now(self, entry: Entry) -> None:
+    def run_now(self, entry: StoredTask) -> None:
         """RunTask: dispatch whatever the state, the rate or the concurrency say."""
         now = self.shared.clock.now()
         entry.schedule = now
@@ -160,7 +166,7 @@ class Lane:
             entry = next(iter(self.tasks.values()))
             if entry.create > oldest:
                 return
-            self.end(entry, Kind.EXPIRED)
+            self.end(entry, EventKind.EXPIRED)
 
     def stats(self) -> QueueStats:
         """The v2beta3 statistics: tasks waiting or running, and the oldest one's arrival."""
@@ -203,7 +209,7 @@ class Lane:
         if self._soon is None and not self._closed:
             self._soon = asyncio.get_running_loop().call_soon(self._pump)
 
-    def _schedule(self, entry: Entry, when: int) -> None:
+    def _schedule(self, entry: StoredTask, when: int) -> None:
         entry.turn += 1
         late = self.shared.faults.late_s(entry.number, entry.dispatches)
         heapq.heappush(self._heap, (when + int(late * SECOND), entry.number, entry.turn, entry))
@@ -263,9 +269,9 @@ class Lane:
 
     # ── running ──────────────────────────────────────────────────────────────────────────────
 
-    def _start(self, entry: Entry, now: int, retry_from: int | None = None) -> None:
+    def _start(self, entry: StoredTask, now: int, retry_from: int | None = None) -> None:
         if now - entry.create > RETENTION:
-            self.end(entry, Kind.EXPIRED)
+            self.end(entry, EventKind.EXPIRED)
             return
         run = Run(entry, now, retry_from, entry.dispatches)
         error = self._prepare(run)
@@ -276,7 +282,7 @@ class Lane:
         entry.last_schedule, entry.last_dispatch = entry.schedule, now
         entry.last_response = entry.last_status = None
         self.runs.add(run)
-        self.shared.records.event(Kind.DISPATCHED, now, self.queue.name, entry.id)
+        self.shared.history.event(EventKind.DISPATCHED, now, self.queue.name, entry.id)
         run.task = asyncio.get_running_loop().create_task(self._attempt(run, error))
 
     def _prepare(self, run: Run) -> str:
@@ -291,30 +297,30 @@ class Lane:
         return ""
 
     async def _attempt(self, run: Run, error: str) -> None:
-        outcome = Outcome(error=error) if error else await self._deliver(run)
+        outcome = AttemptOutcome(error=error) if error else await self._deliver(run)
         lost = outcome.reply is not None and self.shared.faults.hits(
             "lose_after", run.entry.number, run.attempt
         )
         if lost:
-            outcome = Outcome(error="the connection was lost after the handler ran (fault)")
+            outcome = AttemptOutcome(error="the connection was lost after the handler ran (fault)")
         self._settle(run, outcome)
 
-    async def _deliver(self, run: Run) -> Outcome:
+    async def _deliver(self, run: Run) -> AttemptOutcome:
         clock = self.shared.clock
         assert run.request is not None  # noqa: S101 (_prepare composed it)
         timer = clock.call_at(run.started + run.entry.deadline, lambda: _time_out(run))
         try:
-            return Outcome(await self.shared.sender.send(run.request))
+            return AttemptOutcome(await self.shared.sender.send(run.request))
         except SendError as error:
-            return Outcome(error=str(error))
+            return AttemptOutcome(error=str(error))
         except asyncio.CancelledError:
             if not run.timed_out:
                 raise
-            return Outcome(error="the dispatch deadline passed", timed_out=True)
+            return AttemptOutcome(error="the dispatch deadline passed", timed_out=True)
         finally:
             timer.cancel()
 
-    def _settle(self, run: Run, outcome: Outcome) -> None:
+    def _settle(self, run: Run, outcome: AttemptOutcome) -> None:
         now = self.shared.clock.now()
         entry = run.entry
         self.runs.discard(run)
@@ -329,27 +335,27 @@ class Lane:
             self.shared.on_idle()
         self.pump_soon()
 
-    def _conclude(self, run: Run, outcome: Outcome, now: int) -> None:
+    def _conclude(self, run: Run, outcome: AttemptOutcome, now: int) -> None:
         entry = run.entry
         entry.last_response, entry.last_status = now, outcome.status()
         entry.responses += outcome.reply is not None
         if outcome.succeeded:
-            self.end(entry, Kind.SUCCEEDED)
+            self.end(entry, EventKind.SUCCEEDED)
             if self.shared.faults.hits("duplicate", entry.number, run.attempt):
                 self._repeat(run)
             return
         self._failed(run, outcome, now)
 
-    def _failed(self, run: Run, outcome: Outcome, now: int) -> None:
+    def _failed(self, run: Run, outcome: AttemptOutcome, now: int) -> None:
         entry = run.entry
         entry.failures += 1
         entry.executions += outcome.counts_as_execution
         entry.previous = outcome.http_status
         config = entry.retry or self.queue.retry_config or RetryConfig()
         detail = outcome.status().message
-        self.shared.records.event(Kind.FAILED, now, self.queue.name, entry.id, detail)
+        self.shared.history.event(EventKind.FAILED, now, self.queue.name, entry.id, detail)
         if gives_up(config, entry.dispatches, now - (entry.first or now)):
-            self.end(entry, Kind.EXHAUSTED, detail)
+            self.end(entry, EventKind.EXHAUSTED, detail)
             return
         wait = max(backoff(config, entry.failures), outcome.retry_after(now))
         entry.schedule = (run.retry_from or now) + wait
@@ -363,7 +369,7 @@ class Lane:
         self.runs.add(again)
         again.task = asyncio.get_running_loop().create_task(self._attempt(again, ""))
 
-    def _record(self, run: Run, outcome: Outcome, now: int) -> None:
+    def _record(self, run: Run, outcome: AttemptOutcome, now: int) -> None:
         if run.request is not None:
             done = Delivery(
                 self.queue.name,
@@ -375,7 +381,7 @@ class Lane:
                 outcome.reply,
                 outcome.error,
             )
-            self.shared.records.deliveries.append(done)
+            self.shared.history.deliveries.append(done)
 
     # ── pacing ───────────────────────────────────────────────────────────────────────────────
 
@@ -386,7 +392,7 @@ class Lane:
     def _retune(self) -> None:
         self._bucket.set_rate(*self._rate(), self.shared.clock.now())
 
-    def _adjust(self, outcome: Outcome, now: int) -> None:
+    def _adjust(self, outcome: AttemptOutcome, now: int) -> None:
         changed = self._throttle.slow_down(now) if outcome.overloaded else False
         if outcome.succeeded:
             changed = self._throttle.speed_up()

@@ -8,10 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from taskreel_local.emulators.cloudtasks import codec
-from taskreel_local.emulators.cloudtasks.clock import Clock, RealClock, VirtualClock
-from taskreel_local.emulators.cloudtasks.dispatcher import Lane, Sender, Surroundings
-from taskreel_local.emulators.cloudtasks.errors import (
+from taskreel_local.emulators.cloudtasks import message_codec
+from taskreel_local.emulators.cloudtasks.api_errors import (
     ApiError,
     Code,
     entity_missing,
@@ -19,17 +17,23 @@ from taskreel_local.emulators.cloudtasks.errors import (
     queue_missing,
     task_gone,
 )
+from taskreel_local.emulators.cloudtasks.clock import Clock, RealClock, VirtualClock
+from taskreel_local.emulators.cloudtasks.dispatcher import EngineContext, QueueDispatcher, Sender
 from taskreel_local.emulators.cloudtasks.faults import NO_FAULTS, Faults
-from taskreel_local.emulators.cloudtasks.history import Kind, Records
+from taskreel_local.emulators.cloudtasks.history import EventKind, History
 from taskreel_local.emulators.cloudtasks.http_client import HttpClient
 from taskreel_local.emulators.cloudtasks.http_request import TokenIssuer
 from taskreel_local.emulators.cloudtasks.journal import Journal, MemoryJournal
 from taskreel_local.emulators.cloudtasks.messages import Queue, State, Task, View
-from taskreel_local.emulators.cloudtasks.names import split_location, split_queue, split_task
-from taskreel_local.emulators.cloudtasks.settings import complete, merge
-from taskreel_local.emulators.cloudtasks.stored_task import Entry
+from taskreel_local.emulators.cloudtasks.queue_settings import complete, merge
+from taskreel_local.emulators.cloudtasks.resource_names import (
+    split_location,
+    split_queue,
+    split_task,
+)
+from taskreel_local.emulators.cloudtasks.stored_task import StoredTask
+from taskreel_local.emulators.cloudtasks.task_tokens import TaskTokens
 from taskreel_local.emulators.cloudtasks.task_validation import admit
-from taskreel_local.emulators.cloudtasks.tokens import Tokens
 
 LOCATIONS = (
     *("asia-east1", "asia-northeast1", "asia-south1", "asia-southeast1", "australia-southeast1"),
@@ -62,7 +66,7 @@ class EngineConfig:
     """Ignore the rates (concurrency still holds): for benchmarks and impatient development."""
     app_engine_url: str = ""
     """Where App Engine tasks go; without it their attempts fail."""
-    records_kept: int = 1000
+    history_size: int = 1000
     seed: int | None = None
     """Makes the random task ids repeatable."""
 
@@ -80,22 +84,22 @@ class Engine:
         tokens: TokenIssuer | None = None,
     ) -> None:
         self.config = config or EngineConfig()
-        self.records = Records(self.config.records_kept)
+        self.history = History(self.config.history_size)
         self.journal = journal or MemoryJournal()
-        self.tokens = tokens or Tokens(self.journal)
+        self.tokens = tokens or TaskTokens(self.journal)
         self._client = HttpClient()
-        self._shared = Surroundings(
+        self._shared = EngineContext(
             clock=clock or RealClock(),
             journal=self.journal,
             sender=sender or self._client,
             tokens=self.tokens,
-            records=self.records,
+            history=self.history,
             dedup_window=self.config.dedup_window,
             unthrottled=self.config.unthrottled,
             app_engine_url=self.config.app_engine_url,
             on_idle=self._wake_idle_waiters,
         )
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[str, QueueDispatcher] = {}
         self._deleted: dict[str, int] = {}
         self._number = 0
         self._random = random.Random(self.config.seed)  # noqa: S311 (ids, not secrets)
@@ -119,7 +123,7 @@ class Engine:
         """Take up what the journal holds; a dispatch that was under way when the process died is made again."""
         saved = self.journal.load(self.clock.now())
         for name, data in saved.queues.items():
-            self._lanes[name] = Lane(codec.from_json(Queue, data), self._shared)
+            self._lanes[name] = QueueDispatcher(message_codec.from_json(Queue, data), self._shared)
         for name, until in saved.tombstones.items():
             self._restore_tombstone(name, until)
         for queue, entry in saved.tasks:
@@ -176,7 +180,9 @@ class Engine:
                 "The queue cannot be created because a queue with this name existed too recently."
             )
             raise ApiError(Code.FAILED_PRECONDITION, text)
-        lane = Lane(complete(replace(queue, state=State.RUNNING, purge_time=None)), self._shared)
+        lane = QueueDispatcher(
+            complete(replace(queue, state=State.RUNNING, purge_time=None)), self._shared
+        )
         self._lanes[queue.name] = lane
         lane.save()
         await self.journal.written()
@@ -230,7 +236,7 @@ class Engine:
 
     # ── tasks ────────────────────────────────────────────────────────────────────────────────
 
-    def admit(self, parent: str, task: Task) -> Entry:
+    def admit(self, parent: str, task: Task) -> StoredTask:
         """Let a task in, not yet written: CreateTask without its waits. Raises ApiError."""
         lane = self.lane(parent)
         now = self.clock.now()
@@ -240,19 +246,19 @@ class Engine:
         lane.add(entry)
         return entry
 
-    async def create_task(self, parent: str, task: Task) -> Entry:
+    async def create_task(self, parent: str, task: Task) -> StoredTask:
         """CreateTask: answered when the task is written."""
         entry = self.admit(parent, task)
         await self.journal.written()
         self.confess(entry)
         return entry
 
-    def confess(self, entry: Entry) -> None:
+    def confess(self, entry: StoredTask) -> None:
         """The `create_deadline` fault: the task is stored, the caller hears otherwise."""
         if self.faults.hits("create_deadline", entry.number):
             raise ApiError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
 
-    def _checked_id(self, lane: Lane, name: str, now: int) -> str:
+    def _checked_id(self, lane: QueueDispatcher, name: str, now: int) -> str:
         queue, task_id = split_task(name)
         if queue != lane.queue.name:
             text = f"The queue name from request ('{lane.queue.name}') must be the same as "
@@ -265,11 +271,11 @@ class Engine:
         """Decimal digits, as Google's are in practice."""
         return str(self._random.randrange(10**18, 10**20))
 
-    def get_task(self, name: str) -> Entry:
+    def get_task(self, name: str) -> StoredTask:
         """GetTask."""
         return self._find(name)[1]
 
-    def list_tasks(self, parent: str, after: int = 0) -> Iterable[Entry]:
+    def list_tasks(self, parent: str, after: int = 0) -> Iterable[StoredTask]:
         """A queue's tasks in the order of their creation, from behind the one numbered `after`."""
         lane = self.lane(parent)
         lane.drop_expired()
@@ -278,16 +284,16 @@ class Engine:
     async def delete_task(self, name: str) -> None:
         """DeleteTask: scheduled or under way; a request already sent is not stopped."""
         lane, entry = self._find(name)
-        lane.end(entry, Kind.DELETED)
+        lane.end(entry, EventKind.DELETED)
         self.journal.flush()
 
-    def run_task(self, name: str) -> Entry:
+    def run_task(self, name: str) -> StoredTask:
         """RunTask: dispatches now, even if the queue is paused or the task runs already."""
         lane, entry = self._find(name)
         lane.run_now(entry)
         return entry
 
-    def _find(self, name: str) -> tuple[Lane, Entry]:
+    def _find(self, name: str) -> tuple[QueueDispatcher, StoredTask]:
         queue, task_id = split_task(name)
         lane = self._lanes.get(queue)
         if lane is None:
@@ -300,7 +306,7 @@ class Engine:
 
     # ── for doors and tests ──────────────────────────────────────────────────────────────────
 
-    def lane(self, name: str) -> Lane:
+    def lane(self, name: str) -> QueueDispatcher:
         """The queue at work; NOT_FOUND as GetQueue says it."""
         lane = self._lanes.get(name)
         if lane is None:
@@ -308,7 +314,7 @@ class Engine:
             raise queue_missing()
         return lane
 
-    def lanes(self) -> Iterable[Lane]:
+    def lanes(self) -> Iterable[QueueDispatcher]:
         """All queues at work."""
         return self._lanes.values()
 
@@ -323,7 +329,7 @@ class Engine:
             text = f"Location '{location}' is not a valid location. Use ListLocations to list valid locations."
             raise invalid(text)
 
-    def task(self, entry: Entry, queue: str, view: View = View.BASIC) -> Task:
+    def task(self, entry: StoredTask, queue: str, view: View = View.BASIC) -> Task:
         """An entry as the API shows it."""
         return entry.task(queue, view)
 
@@ -336,7 +342,7 @@ class Engine:
         self._lanes.clear()
         self._deleted.clear()
         self.journal.clear()
-        self.records.clear()
+        self.history.clear()
         self.faults = NO_FAULTS
         for queue in queues:
             await self._open_queue(queue)

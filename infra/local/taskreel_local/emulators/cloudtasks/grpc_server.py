@@ -21,10 +21,11 @@ from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from taskreel_local.emulators.cloudtasks import codec
-from taskreel_local.emulators.cloudtasks.api import Api
-from taskreel_local.emulators.cloudtasks.errors import ApiError, Code, invalid
-from taskreel_local.emulators.cloudtasks.requests import (
+from taskreel_local.emulators.cloudtasks import message_codec
+from taskreel_local.emulators.cloudtasks.api_errors import ApiError, Code, invalid
+from taskreel_local.emulators.cloudtasks.api_methods import Api
+from taskreel_local.emulators.cloudtasks.codec_field import FieldValueError
+from taskreel_local.emulators.cloudtasks.method_messages import (
     BatchCreateTasksMetadata,
     BatchCreateTasksResponse,
     BatchDeleteTasksMetadata,
@@ -95,10 +96,10 @@ _INSIDE_OPERATIONS: Mapping[type, type[Any]] = {
     Empty: empty_pb2.Empty,
 }
 
-Behaviour = Callable[[bytes, Any], Awaitable[Any]]
+MethodHandler = Callable[[bytes, Any], Awaitable[Any]]
 
 
-class GrpcDoor:
+class GrpcServer:
     """A grpc.aio server in the caller's event loop."""
 
     def __init__(self, api: Api, host: str, port: int) -> None:
@@ -124,7 +125,7 @@ class GrpcDoor:
         """Take no more calls, finish those under way."""
         await self._server.stop(grace=1.0)
 
-    def _offer(self, service: str, behaviours: Mapping[str, Behaviour]) -> None:
+    def _offer(self, service: str, behaviours: Mapping[str, MethodHandler]) -> None:
         """Requests arrive as bytes: what cannot be parsed is refused by us, not by a stack trace of gRPC's."""
         handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             name: grpc.unary_unary_rpc_method_handler(
@@ -136,14 +137,18 @@ class GrpcDoor:
             (grpc.method_handlers_generic_handler(service, handlers),)
         )
 
-    def _behaviour(self, name: str, request_type: type[Any], response_type: type[Any]) -> Behaviour:
+    def _behaviour(
+        self, name: str, request_type: type[Any], response_type: type[Any]
+    ) -> MethodHandler:
         method = self._api.methods[name]
 
         async def answer(data: bytes, _context: Any) -> Any:
-            result = await method.call(codec.from_pb(method.request, request_type.FromString(data)))
+            result = await method.call(
+                message_codec.from_pb(method.request, request_type.FromString(data))
+            )
             if isinstance(result, Operation):
                 return _operation(result)
-            return codec.into_pb(result, response_type())
+            return message_codec.into_pb(result, response_type())
 
         return answer
 
@@ -162,13 +167,13 @@ class GrpcDoor:
         ):
             value = getattr(queue, name)
             if value is not None:
-                codec.field(type(queue), name).kind.into_pb(answer, name, value)
+                message_codec.field(type(queue), name).field_type.into_pb(answer, name, value)
         if "stats" in asked.read_mask.paths:
-            codec.into_pb(self._api.queue_stats(asked.name), answer.stats)
+            message_codec.into_pb(self._api.queue_stats(asked.name), answer.stats)
         return answer
 
 
-def _guarded(behaviour: Behaviour) -> Behaviour:
+def _guarded(behaviour: MethodHandler) -> MethodHandler:
     """Every refusal as a status; a fault of ours is INTERNAL and in the log."""
 
     async def answer(data: bytes, context: Any) -> Any:
@@ -177,7 +182,7 @@ def _guarded(behaviour: Behaviour) -> Behaviour:
             return await behaviour(data, context)
         except ApiError as error:
             refusal = error
-        except codec.WireError as error:
+        except FieldValueError as error:
             refusal = error.api_error()
         except DecodeError:
             refusal = invalid("The request is not a valid message.")
@@ -212,11 +217,11 @@ def _operation(operation: Operation) -> Any:
     shown = operations_pb2.Operation(name=operation.name, done=True)
     shown.metadata.Pack(_inside(operation.metadata))
     if operation.error is not None:
-        codec.into_pb(operation.error, shown.error)
+        message_codec.into_pb(operation.error, shown.error)
     elif operation.response is not None:
         shown.response.Pack(_inside(operation.response))
     return shown
 
 
 def _inside(message: Any) -> Any:
-    return codec.into_pb(message, _INSIDE_OPERATIONS[type(message)]())
+    return message_codec.into_pb(message, _INSIDE_OPERATIONS[type(message)]())

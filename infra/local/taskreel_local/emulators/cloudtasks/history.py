@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """What can happen to a task. Google tells nobody of an exhausted one; here it is an event."""
 
     CREATED = "created"
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 class Event:
     """One thing that happened to one task, at microseconds since 1970."""
 
-    kind: Kind
+    kind: EventKind
     at: int
     queue: str
     task: str
@@ -33,7 +33,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutgoingRequest:
     """The request of one attempt, complete but for Host and Content-Length."""
 
     method: str
@@ -43,7 +43,7 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HandlerResponse:
     """A handler's answer; header names are lower case, the body may be cut."""
 
     status: int
@@ -60,12 +60,12 @@ class Delivery:
     attempt: int
     started: int
     finished: int
-    request: Outgoing
-    reply: Reply | None
+    request: OutgoingRequest
+    reply: HandlerResponse | None
     error: str = ""
 
 
-class Records:
+class History:
     """The last `kept` deliveries and events, and whoever listens for events."""
 
     def __init__(self, kept: int) -> None:
@@ -78,7 +78,7 @@ class Records:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def event(self, kind: Kind, at: int, queue: str, task: str, detail: str = "") -> None:
+    def event(self, kind: EventKind, at: int, queue: str, task: str, detail: str = "") -> None:
         """Note an event and tell the listeners."""
         event = Event(kind, at, queue, task, detail)
         self.events.append(event)

@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httptools
 
-from taskreel_local.emulators.cloudtasks.history import Outgoing, Reply
+from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -28,7 +28,7 @@ class SendError(Exception):
     """No answer: the connection could not be made or was lost, or the answer was not HTTP."""
 
 
-class Place(NamedTuple):
+class HttpAddress(NamedTuple):
     """Where to connect, and what the request line and Host say."""
 
     secure: bool
@@ -39,7 +39,7 @@ class Place(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def locate(url: str) -> Place:
+def locate(url: str) -> HttpAddress:
     """Take a URL apart. Raises SendError when it names no place."""
     try:
         parts = urlsplit(url)
@@ -55,7 +55,7 @@ def locate(url: str) -> Place:
     if not host:
         raise SendError("the URL names no host")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Place(secure, host, port, target, parts.netloc.rpartition("@")[2])
+    return HttpAddress(secure, host, port, target, parts.netloc.rpartition("@")[2])
 
 
 class HttpClient:
@@ -67,7 +67,7 @@ class HttpClient:
         self._tls: ssl.SSLContext | None = None
         self._max_redirects = max_redirects
 
-    async def send(self, request: Outgoing) -> Reply:
+    async def send(self, request: OutgoingRequest) -> HandlerResponse:
         """One request, one answer; a redirect is followed with the same method and body (303: GET).
 
         Raises SendError. Cancelling closes the connection, the handler is not stopped.
@@ -90,7 +90,7 @@ class HttpClient:
         self._idle.clear()
         await asyncio.sleep(0)  # lets the transports close before the loop does
 
-    async def _exchange(self, request: Outgoing) -> Reply:
+    async def _exchange(self, request: OutgoingRequest) -> HandlerResponse:
         place = locate(request.url)
         key = (place.secure, place.host, place.port)
         connection = self._kept(key) or await self._connect(place)
@@ -115,7 +115,7 @@ class HttpClient:
             connection.close()
         return None
 
-    async def _connect(self, place: Place) -> _Connection:
+    async def _connect(self, place: HttpAddress) -> _Connection:
         loop = asyncio.get_running_loop()
         try:
             _, connection = await loop.create_connection(
@@ -157,7 +157,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self.reusable = True
         self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[Reply] | None = None
+        self._answer: asyncio.Future[HandlerResponse] | None = None
         self._parser: Any = httptools.HttpResponseParser(self)
         self._head = False
         self._open_ended = False
@@ -168,7 +168,7 @@ class _Connection(asyncio.Protocol):
         self._chunks: list[bytes] = []
         self._length = 0
 
-    async def exchange(self, data: bytes, *, head: bool) -> Reply:
+    async def exchange(self, data: bytes, *, head: bool) -> HandlerResponse:
         if self._transport is None or self._transport.is_closing():
             raise SendError("the connection was closed")
         self._head = head
@@ -226,7 +226,9 @@ class _Connection(asyncio.Protocol):
     def _complete(self) -> None:
         self._open_ended = False
         if self._answer is not None and not self._answer.done():
-            reply = Reply(self._parser.get_status_code(), self._headers, b"".join(self._chunks))
+            reply = HandlerResponse(
+                self._parser.get_status_code(), self._headers, b"".join(self._chunks)
+            )
             self._answer.set_result(reply)
         if not self.reusable:
             self.close()
@@ -237,7 +239,7 @@ class _Connection(asyncio.Protocol):
             self._answer.set_exception(SendError(why))
 
 
-def _encode(request: Outgoing, place: Place) -> bytes:
+def _encode(request: OutgoingRequest, place: HttpAddress) -> bytes:
     lines = [f"{request.method} {place.target} HTTP/1.1\r\nHost: {place.authority}"]
     lines += [f"{key}: {value}" for key, value in request.headers if _sendable(key, value)]
     if request.body or request.method in {"POST", "PUT", "PATCH"}:
@@ -253,11 +255,11 @@ def _sendable(key: str, value: str) -> bool:
 _is_token: Callable[[str], Any] = lru_cache(maxsize=1024)(_TOKEN.fullmatch)
 
 
-def _redirected(request: Outgoing, status: int, location: str) -> Outgoing:
+def _redirected(request: OutgoingRequest, status: int, location: str) -> OutgoingRequest:
     with contextlib.suppress(ValueError):
         location = urljoin(request.url, location)
     see_other = status == 303
     stays = locate(location).authority == locate(request.url).authority
     headers = tuple(item for item in request.headers if stays or item[0].lower() != "authorization")
     method = "GET" if see_other else request.method
-    return Outgoing(method, location, headers, b"" if see_other else request.body)
+    return OutgoingRequest(method, location, headers, b"" if see_other else request.body)

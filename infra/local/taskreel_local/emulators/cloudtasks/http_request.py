@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Protocol
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
-from taskreel_local.emulators.cloudtasks.history import Outgoing
+from taskreel_local.emulators.cloudtasks.history import OutgoingRequest
 from taskreel_local.emulators.cloudtasks.messages import (
     AppEngineHttpRequest,
     EnforceMode,
@@ -20,7 +20,7 @@ from taskreel_local.emulators.cloudtasks.messages import (
     Scheme,
     UriOverride,
 )
-from taskreel_local.emulators.cloudtasks.stored_task import Entry
+from taskreel_local.emulators.cloudtasks.stored_task import StoredTask
 
 _DEFAULT_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _SERVICE_HEADERS = ("x-cloudtasks-", "x-google-", "x-appengine-")
@@ -38,7 +38,9 @@ class TokenIssuer(Protocol):
         """An access token."""
 
 
-def compose(queue: Queue, entry: Entry, tokens: TokenIssuer, app_engine_url: str) -> Outgoing:
+def compose(
+    queue: Queue, entry: StoredTask, tokens: TokenIssuer, app_engine_url: str
+) -> OutgoingRequest:
     """The request the entry's next attempt sends; its counters are those before the attempt."""
     request = entry.request
     if isinstance(request, AppEngineHttpRequest):
@@ -57,7 +59,7 @@ def compose(queue: Queue, entry: Entry, tokens: TokenIssuer, app_engine_url: str
         headers.append(("X-CloudTasks-TaskPreviousResponse", str(entry.previous)))
         headers.append(("X-CloudTasks-TaskRetryReason", ""))
     body = b"" if method == HttpMethod.GET else request.body
-    return Outgoing(HttpMethod(method).name, url, tuple(headers), body)
+    return OutgoingRequest(HttpMethod(method).name, url, tuple(headers), body)
 
 
 def _task_headers(request: HttpRequest, target: HttpTarget | None) -> list[tuple[str, str]]:
@@ -108,7 +110,7 @@ def _token(oauth: OAuthToken | None, oidc: OidcToken | None, tokens: TokenIssuer
     return tokens.oauth(email, scope or _DEFAULT_SCOPE)
 
 
-def _service_headers(prefix: str, queue: Queue, entry: Entry) -> list[tuple[str, str]]:
+def _service_headers(prefix: str, queue: Queue, entry: StoredTask) -> list[tuple[str, str]]:
     seconds, micros = divmod(entry.schedule, 1_000_000)
     return [
         (f"{prefix}QueueName", queue.name.rpartition("/")[2]),
@@ -120,15 +122,15 @@ def _service_headers(prefix: str, queue: Queue, entry: Entry) -> list[tuple[str,
 
 
 def _compose_app_engine(
-    queue: Queue, entry: Entry, request: AppEngineHttpRequest, base: str
-) -> Outgoing:
+    queue: Queue, entry: StoredTask, request: AppEngineHttpRequest, base: str
+) -> OutgoingRequest:
     headers = [(key, value) for key, value in (request.headers or {}).items() if _is_callers(key)]
     headers += _service_headers("X-AppEngine-", queue, entry)
     if entry.dispatches:
         headers.append(("X-AppEngine-TaskPreviousResponse", str(entry.previous)))
         headers.append(("X-AppEngine-TaskRetryReason", ""))
     url = encoded(base.rstrip("/") + (request.relative_uri or "/")) if base else ""
-    return Outgoing(request.http_method.name, url, tuple(headers), request.body)
+    return OutgoingRequest(request.http_method.name, url, tuple(headers), request.body)
 
 
 @lru_cache(maxsize=1024)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from taskreel_local.emulators.cloudtasks.errors import ApiError, Code
-from taskreel_local.emulators.cloudtasks.stored_task import Entry, restored
+from taskreel_local.emulators.cloudtasks.api_errors import ApiError, Code
+from taskreel_local.emulators.cloudtasks.stored_task import StoredTask, restored
 
 _log = logging.getLogger(__name__)
 
@@ -27,27 +27,27 @@ _LAZY_S = 0.02
 
 
 @dataclass(slots=True)
-class Saved:
+class JournalContents:
     """What a journal held when it was opened."""
 
     queues: dict[str, dict[str, Any]] = field(default_factory=dict)
-    tasks: list[tuple[str, Entry]] = field(default_factory=list)
+    tasks: list[tuple[str, StoredTask]] = field(default_factory=list)
     tombstones: dict[str, int] = field(default_factory=dict)
 
 
 class Journal(Protocol):
     """Changes are staged, and written together in one commit."""
 
-    def load(self, now: int) -> Saved:
+    def load(self, now: int) -> JournalContents:
         """Everything kept; names that may be used again by `now` are forgotten."""
 
     def put_queue(self, name: str, saved: dict[str, Any] | None) -> None:
         """Stage a queue; None removes it (its tasks are dropped one by one)."""
 
-    def put_task(self, queue: str, entry: Entry) -> None:
+    def put_task(self, queue: str, entry: StoredTask) -> None:
         """Stage a task, as it will be when the batch is written."""
 
-    def drop_task(self, queue: str, entry: Entry, until: int | None) -> None:
+    def drop_task(self, queue: str, entry: StoredTask, until: int | None) -> None:
         """Stage a task's removal and, with `until`, its name's tombstone; may be written a little later."""
 
     def put_tombstone(self, name: str, until: int | None) -> None:
@@ -75,12 +75,12 @@ class MemoryJournal:
     def __init__(self) -> None:
         self._notes: dict[str, str] = {}
 
-    def load(self, now: int) -> Saved:  # noqa: ARG002
-        return Saved()
+    def load(self, now: int) -> JournalContents:  # noqa: ARG002
+        return JournalContents()
 
     def put_queue(self, name: str, saved: dict[str, Any] | None) -> None: ...
-    def put_task(self, queue: str, entry: Entry) -> None: ...
-    def drop_task(self, queue: str, entry: Entry, until: int | None) -> None: ...
+    def put_task(self, queue: str, entry: StoredTask) -> None: ...
+    def drop_task(self, queue: str, entry: StoredTask, until: int | None) -> None: ...
     def put_tombstone(self, name: str, until: int | None) -> None: ...
 
     def note(self, name: str, value: str | None = None) -> str | None:
@@ -103,15 +103,15 @@ class SqliteJournal:
     def __init__(self, path: Path) -> None:
         self._db = _opened(path)
         self._queues: dict[str, dict[str, Any] | None] = {}
-        self._tasks: dict[int, tuple[str, Entry | None]] = {}
+        self._tasks: dict[int, tuple[str, StoredTask | None]] = {}
         self._tombstones: dict[str, int | None] = {}
         self._waiters: list[asyncio.Future[None]] = []
         self._timer: asyncio.Handle | None = None
         self._lazy = False
         self._known: set[int] = set()
 
-    def load(self, now: int) -> Saved:
-        saved = Saved()
+    def load(self, now: int) -> JournalContents:
+        saved = JournalContents()
         self._db.execute("DELETE FROM tombstone WHERE until <= ?", (now,))
         for name, text in self._db.execute("SELECT name, saved FROM queue"):
             saved.queues[name] = json.loads(text)
@@ -129,11 +129,11 @@ class SqliteJournal:
         self._queues[name] = saved
         self._flush_soon()
 
-    def put_task(self, queue: str, entry: Entry) -> None:
+    def put_task(self, queue: str, entry: StoredTask) -> None:
         self._tasks[entry.number] = (queue, entry)
         self._flush_soon()
 
-    def drop_task(self, queue: str, entry: Entry, until: int | None) -> None:
+    def drop_task(self, queue: str, entry: StoredTask, until: int | None) -> None:
         self._tasks[entry.number] = (queue, None)
         if until is not None:
             self._tombstones[f"{queue}/tasks/{entry.id}"] = until

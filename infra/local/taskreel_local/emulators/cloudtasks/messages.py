@@ -3,13 +3,12 @@
 Times are microseconds since 1970, durations microseconds; a message-typed field that is unset is None.
 """
 
-# ruff: noqa: RUF009 - `wire` declares a field, as `dataclasses.field` does
+# ruff: noqa: RUF009 - `proto_field` declares a field, as `dataclasses.field` does
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
 
-from taskreel_local.emulators.cloudtasks.codec import wire
 from taskreel_local.emulators.cloudtasks.codec_messages import Message, Repeated, StringMap
 from taskreel_local.emulators.cloudtasks.codec_scalars import (
     Bytes,
@@ -20,6 +19,7 @@ from taskreel_local.emulators.cloudtasks.codec_scalars import (
     String,
     Timestamp,
 )
+from taskreel_local.emulators.cloudtasks.message_codec import proto_field
 
 
 class HttpMethod(IntEnum):
@@ -78,42 +78,42 @@ _METHOD, _VIEW = Enum(HttpMethod, "HttpMethod"), Enum(View, "Task.View")
 class OAuthToken:
     """An access token to send along; the scope defaults to cloud-platform."""
 
-    service_account_email: str = wire(1, _STRING)
-    scope: str = wire(2, _STRING)
+    service_account_email: str = proto_field(1, _STRING)
+    scope: str = proto_field(2, _STRING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OidcToken:
     """An identity token to send along; the audience defaults to the task's URL."""
 
-    service_account_email: str = wire(1, _STRING)
-    audience: str = wire(2, _STRING)
+    service_account_email: str = proto_field(1, _STRING)
+    audience: str = proto_field(2, _STRING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathOverride:
     """Replaces the URL's path."""
 
-    path: str = wire(1, _STRING)
+    path: str = proto_field(1, _STRING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryOverride:
     """Replaces the URL's query."""
 
-    query_params: str = wire(1, _STRING)
+    query_params: str = proto_field(1, _STRING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UriOverride:
     """Parts of the URL that the queue decides."""
 
-    scheme: Scheme | None = wire(1, Enum(Scheme, "UriOverride.Scheme"), optional=True)
-    host: str | None = wire(2, _STRING, optional=True)
-    port: int | None = wire(3, _INT64, optional=True)
-    path_override: PathOverride | None = wire(4, Message(PathOverride))
-    query_override: QueryOverride | None = wire(5, Message(QueryOverride))
-    uri_override_enforce_mode: EnforceMode = wire(
+    scheme: Scheme | None = proto_field(1, Enum(Scheme, "UriOverride.Scheme"), optional=True)
+    host: str | None = proto_field(2, _STRING, optional=True)
+    port: int | None = proto_field(3, _INT64, optional=True)
+    path_override: PathOverride | None = proto_field(4, Message(PathOverride))
+    query_override: QueryOverride | None = proto_field(5, Message(QueryOverride))
+    uri_override_enforce_mode: EnforceMode = proto_field(
         6, Enum(EnforceMode, "UriOverride.UriOverrideEnforceMode")
     )
 
@@ -122,148 +122,152 @@ class UriOverride:
 class Header:
     """One header of the queue's."""
 
-    key: str = wire(1, _STRING)
-    value: str = wire(2, _STRING)
+    key: str = proto_field(1, _STRING)
+    value: str = proto_field(2, _STRING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeaderOverride:
     """Google wraps the header once more."""
 
-    header: Header | None = wire(1, Message(Header))
+    header: Header | None = proto_field(1, Message(Header))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpTarget:
     """What the queue decides about every HTTP task's request, when it is dispatched."""
 
-    uri_override: UriOverride | None = wire(1, Message(UriOverride))
-    http_method: HttpMethod = wire(2, _METHOD)
-    header_overrides: tuple[HeaderOverride, ...] = wire(3, Repeated(Message(HeaderOverride)))
-    oauth_token: OAuthToken | None = wire(5, Message(OAuthToken), oneof="authorization_header")
-    oidc_token: OidcToken | None = wire(6, Message(OidcToken), oneof="authorization_header")
+    uri_override: UriOverride | None = proto_field(1, Message(UriOverride))
+    http_method: HttpMethod = proto_field(2, _METHOD)
+    header_overrides: tuple[HeaderOverride, ...] = proto_field(3, Repeated(Message(HeaderOverride)))
+    oauth_token: OAuthToken | None = proto_field(
+        5, Message(OAuthToken), oneof="authorization_header"
+    )
+    oidc_token: OidcToken | None = proto_field(6, Message(OidcToken), oneof="authorization_header")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppEngineRouting:
     """Which service, version and instance; `host` is output only."""
 
-    service: str = wire(1, _STRING)
-    version: str = wire(2, _STRING)
-    instance: str = wire(3, _STRING)
-    host: str = wire(4, _STRING)
+    service: str = proto_field(1, _STRING)
+    version: str = proto_field(2, _STRING)
+    instance: str = proto_field(3, _STRING)
+    host: str = proto_field(4, _STRING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppEngineHttpRequest:
     """A task for an App Engine app."""
 
-    http_method: HttpMethod = wire(1, _METHOD)
-    app_engine_routing: AppEngineRouting | None = wire(2, Message(AppEngineRouting))
-    relative_uri: str = wire(3, _STRING)
-    headers: dict[str, str] | None = wire(4, _STRINGS)
-    body: bytes = wire(5, _BYTES)
+    http_method: HttpMethod = proto_field(1, _METHOD)
+    app_engine_routing: AppEngineRouting | None = proto_field(2, Message(AppEngineRouting))
+    relative_uri: str = proto_field(3, _STRING)
+    headers: dict[str, str] | None = proto_field(4, _STRINGS)
+    body: bytes = proto_field(5, _BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
     """A task for any URL."""
 
-    url: str = wire(1, _STRING)
-    http_method: HttpMethod = wire(2, _METHOD)
-    headers: dict[str, str] | None = wire(3, _STRINGS)
-    body: bytes = wire(4, _BYTES)
-    oauth_token: OAuthToken | None = wire(5, Message(OAuthToken), oneof="authorization_header")
-    oidc_token: OidcToken | None = wire(6, Message(OidcToken), oneof="authorization_header")
+    url: str = proto_field(1, _STRING)
+    http_method: HttpMethod = proto_field(2, _METHOD)
+    headers: dict[str, str] | None = proto_field(3, _STRINGS)
+    body: bytes = proto_field(4, _BYTES)
+    oauth_token: OAuthToken | None = proto_field(
+        5, Message(OAuthToken), oneof="authorization_header"
+    )
+    oidc_token: OidcToken | None = proto_field(6, Message(OidcToken), oneof="authorization_header")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimits:
     """How fast a queue dispatches; the burst size is output only."""
 
-    max_dispatches_per_second: float = wire(1, _DOUBLE)
-    max_burst_size: int = wire(2, _INT32)
-    max_concurrent_dispatches: int = wire(3, _INT32)
+    max_dispatches_per_second: float = proto_field(1, _DOUBLE)
+    max_burst_size: int = proto_field(2, _INT32)
+    max_concurrent_dispatches: int = proto_field(3, _INT32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryConfig:
     """When a failed attempt is repeated, and when not any more."""
 
-    max_attempts: int = wire(1, _INT32)
-    max_retry_duration: int | None = wire(2, _DURATION)
-    min_backoff: int | None = wire(3, _DURATION)
-    max_backoff: int | None = wire(4, _DURATION)
-    max_doublings: int = wire(5, _INT32)
+    max_attempts: int = proto_field(1, _INT32)
+    max_retry_duration: int | None = proto_field(2, _DURATION)
+    min_backoff: int | None = proto_field(3, _DURATION)
+    max_backoff: int | None = proto_field(4, _DURATION)
+    max_doublings: int = proto_field(5, _INT32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackdriverLoggingConfig:
     """Kept and returned; nothing is logged by it here."""
 
-    sampling_ratio: float = wire(1, _DOUBLE)
+    sampling_ratio: float = proto_field(1, _DOUBLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStats:
     """v2beta3 only: what waits in a queue."""
 
-    tasks_count: int = wire(1, _INT64)
-    oldest_estimated_arrival_time: int | None = wire(2, _TIMESTAMP)
-    executed_last_minute_count: int = wire(3, _INT64)
-    concurrent_dispatches_count: int = wire(4, _INT64)
-    effective_execution_rate: float = wire(5, _DOUBLE)
+    tasks_count: int = proto_field(1, _INT64)
+    oldest_estimated_arrival_time: int | None = proto_field(2, _TIMESTAMP)
+    executed_last_minute_count: int = proto_field(3, _INT64)
+    concurrent_dispatches_count: int = proto_field(4, _INT64)
+    effective_execution_rate: float = proto_field(5, _DOUBLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
     """A container of tasks and the settings they are dispatched by."""
 
-    name: str = wire(1, _STRING)
-    app_engine_routing_override: AppEngineRouting | None = wire(2, Message(AppEngineRouting))
-    rate_limits: RateLimits | None = wire(3, Message(RateLimits))
-    retry_config: RetryConfig | None = wire(4, Message(RetryConfig))
-    state: State = wire(5, Enum(State, "Queue.State"))
-    purge_time: int | None = wire(6, _TIMESTAMP)
-    stackdriver_logging_config: StackdriverLoggingConfig | None = wire(
+    name: str = proto_field(1, _STRING)
+    app_engine_routing_override: AppEngineRouting | None = proto_field(2, Message(AppEngineRouting))
+    rate_limits: RateLimits | None = proto_field(3, Message(RateLimits))
+    retry_config: RetryConfig | None = proto_field(4, Message(RetryConfig))
+    state: State = proto_field(5, Enum(State, "Queue.State"))
+    purge_time: int | None = proto_field(6, _TIMESTAMP)
+    stackdriver_logging_config: StackdriverLoggingConfig | None = proto_field(
         9, Message(StackdriverLoggingConfig)
     )
-    http_target: HttpTarget | None = wire(10, Message(HttpTarget))
+    http_target: HttpTarget | None = proto_field(10, Message(HttpTarget))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """google.rpc.Status without details."""
 
-    code: int = wire(1, _INT32)
-    message: str = wire(2, _STRING)
+    code: int = proto_field(1, _INT32)
+    message: str = proto_field(2, _STRING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One dispatch; without a response time it runs, or was lost."""
 
-    schedule_time: int | None = wire(1, _TIMESTAMP)
-    dispatch_time: int | None = wire(2, _TIMESTAMP)
-    response_time: int | None = wire(3, _TIMESTAMP)
-    response_status: Status | None = wire(4, Message(Status))
+    schedule_time: int | None = proto_field(1, _TIMESTAMP)
+    dispatch_time: int | None = proto_field(2, _TIMESTAMP)
+    response_time: int | None = proto_field(3, _TIMESTAMP)
+    response_status: Status | None = proto_field(4, Message(Status))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One unit of work, as a caller writes and reads it."""
 
-    name: str = wire(1, _STRING)
-    app_engine_http_request: AppEngineHttpRequest | None = wire(
+    name: str = proto_field(1, _STRING)
+    app_engine_http_request: AppEngineHttpRequest | None = proto_field(
         2, Message(AppEngineHttpRequest), oneof="message_type"
     )
-    http_request: HttpRequest | None = wire(3, Message(HttpRequest), oneof="message_type")
-    schedule_time: int | None = wire(4, _TIMESTAMP)
-    create_time: int | None = wire(5, _TIMESTAMP)
-    dispatch_deadline: int | None = wire(6, _DURATION)
-    dispatch_count: int = wire(7, _INT32)
-    response_count: int = wire(8, _INT32)
-    first_attempt: Attempt | None = wire(9, Message(Attempt))
-    last_attempt: Attempt | None = wire(10, Message(Attempt))
-    view: View = wire(11, _VIEW)
-    retry_config: RetryConfig | None = wire(12, Message(RetryConfig))
+    http_request: HttpRequest | None = proto_field(3, Message(HttpRequest), oneof="message_type")
+    schedule_time: int | None = proto_field(4, _TIMESTAMP)
+    create_time: int | None = proto_field(5, _TIMESTAMP)
+    dispatch_deadline: int | None = proto_field(6, _DURATION)
+    dispatch_count: int = proto_field(7, _INT32)
+    response_count: int = proto_field(8, _INT32)
+    first_attempt: Attempt | None = proto_field(9, Message(Attempt))
+    last_attempt: Attempt | None = proto_field(10, Message(Attempt))
+    view: View = proto_field(11, _VIEW)
+    retry_config: RetryConfig | None = proto_field(12, Message(RetryConfig))

@@ -22,7 +22,7 @@ def burst_size(rate: float) -> int:
 
 
 class TokenBucket:
-    """Tokens in whole microseconds of refill, so that no rounding error adds up."""
+    """TaskTokens in whole microseconds of refill, so that no rounding error adds up."""
 
     __slots__ = ("_at", "_full", "_saved", "_step")
 

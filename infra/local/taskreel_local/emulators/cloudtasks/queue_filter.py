@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from taskreel_local.emulators.cloudtasks.errors import invalid
+from taskreel_local.emulators.cloudtasks.api_errors import invalid
 from taskreel_local.emulators.cloudtasks.messages import Queue
 
-Wanted = Callable[[Queue], bool]
+QueuePredicate = Callable[[Queue], bool]
 
 _TERM = re.compile(r"\s*(NOT\s+|-)?(state|name)\s*(:|=|!=)\s*\"?([^\s\"()]+)\"?\s*", re.ASCII)
 
 
-def parse(text: str) -> Wanted:
+def parse(text: str) -> QueuePredicate:
     """What a filter lets through; the part of Logging's syntax that suits queues. OR binds weaker than AND."""
     if not text.strip():
         return lambda _queue: True
@@ -23,7 +23,7 @@ def parse(text: str) -> Wanted:
     return lambda queue: any(all(term(queue) for term in way) for way in ways)
 
 
-def _term(text: str) -> Wanted:
+def _term(text: str) -> QueuePredicate:
     match = _TERM.fullmatch(text)
     if match is None:
         raise invalid(f"Invalid filter: '{text.strip()[:100]}' cannot be understood.")
@@ -33,11 +33,11 @@ def _term(text: str) -> Wanted:
     return lambda queue: test(queue) != wrong_way
 
 
-def _by_state(value: str) -> Wanted:
+def _by_state(value: str) -> QueuePredicate:
     return lambda queue: queue.state.name == value.upper()
 
 
-def _by_name(value: str, operator: str) -> Wanted:
+def _by_name(value: str, operator: str) -> QueuePredicate:
     return (
         (lambda queue: value in queue.name)
         if operator == ":"

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from taskreel_local.emulators.cloudtasks import codec
+from taskreel_local.emulators.cloudtasks import message_codec
+from taskreel_local.emulators.cloudtasks.codec_field import FieldValueError
 from taskreel_local.emulators.cloudtasks.engine import Engine
 from taskreel_local.emulators.cloudtasks.messages import Queue
 
@@ -31,8 +32,8 @@ def load_queues(path: Path, parent: str = DEFAULT_PARENT) -> list[Queue]:
 
 def _queue(parent: str, name: str, settings: dict[str, Any]) -> Queue:
     try:
-        queue = codec.from_json(Queue, settings)
-    except codec.WireError as error:
+        queue = message_codec.from_json(Queue, settings)
+    except FieldValueError as error:
         raise ValueError(f"queue {name}: {error.api_error().message}") from None
     return replace(queue, name=f"{parent}/queues/{name}")
 

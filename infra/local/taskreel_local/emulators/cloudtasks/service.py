@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Self
 
 import uvicorn
 
-from taskreel_local.emulators.cloudtasks.api import Api
+from taskreel_local.emulators.cloudtasks.api_methods import Api
 from taskreel_local.emulators.cloudtasks.clock import Clock, RealClock, VirtualClock
 from taskreel_local.emulators.cloudtasks.dispatcher import Sender
 from taskreel_local.emulators.cloudtasks.engine import Engine, EngineConfig
 from taskreel_local.emulators.cloudtasks.journal import Journal, MemoryJournal, SqliteJournal
 from taskreel_local.emulators.cloudtasks.messages import Queue
 from taskreel_local.emulators.cloudtasks.queues_file import apply_queues
-from taskreel_local.emulators.cloudtasks.rest import RestApp
-from taskreel_local.emulators.cloudtasks.tokens import Tokens
+from taskreel_local.emulators.cloudtasks.rest_app import RestApp
+from taskreel_local.emulators.cloudtasks.task_tokens import TaskTokens
 
 if TYPE_CHECKING:
-    from taskreel_local.emulators.cloudtasks.grpc_server import GrpcDoor
+    from taskreel_local.emulators.cloudtasks.grpc_server import GrpcServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +56,13 @@ class LocalCloudTasks:
         self.engine: Engine
         self.api: Api
         self.rest_app: RestApp
-        self._rest: RestDoor | None = None
-        self._grpc: GrpcDoor | None = None
+        self._rest: RestServer | None = None
+        self._grpc: GrpcServer | None = None
 
     async def __aenter__(self) -> Self:
         journal: Journal = SqliteJournal(self.config.data) if self.config.data else MemoryJournal()
         clock: Clock = VirtualClock() if self.config.virtual_clock else RealClock()
-        tokens = Tokens(journal)
+        tokens = TaskTokens(journal)
         self.engine = Engine(
             self.config.engine,
             clock=clock,
@@ -98,12 +98,12 @@ class LocalCloudTasks:
         self.engine.start()
         await apply_queues(self.engine, self.config.queues)
         if self.config.rest_port is not None:
-            self._rest = RestDoor(self.rest_app, self.config.host, self.config.rest_port)
+            self._rest = RestServer(self.rest_app, self.config.host, self.config.rest_port)
             self.rest_port = await self._rest.open()
         if self.config.grpc_port is not None:
-            from taskreel_local.emulators.cloudtasks.grpc_server import GrpcDoor
+            from taskreel_local.emulators.cloudtasks.grpc_server import GrpcServer
 
-            self._grpc = GrpcDoor(self.api, self.config.host, self.config.grpc_port)
+            self._grpc = GrpcServer(self.api, self.config.host, self.config.grpc_port)
             self.grpc_port = await self._grpc.open()
 
     async def _close(self) -> None:
@@ -115,7 +115,7 @@ class LocalCloudTasks:
         await self.engine.close(self.config.grace_s)
 
 
-class RestDoor:
+class RestServer:
     """An ASGI application on a port, without taking the process's signals."""
 
     def __init__(self, app: RestApp, host: str, port: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from taskreel_local.emulators.cloudtasks import codec
+from taskreel_local.emulators.cloudtasks import message_codec
 from taskreel_local.emulators.cloudtasks.clock import SECOND
 from taskreel_local.emulators.cloudtasks.messages import (
     AppEngineHttpRequest,
@@ -21,7 +21,7 @@ Request: TypeAlias = HttpRequest | AppEngineHttpRequest
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class StoredTask:
     """Mutable on purpose: a dispatch changes five fields, and there may be 100,000 of them."""
 
     number: int
@@ -81,16 +81,16 @@ class Entry:
     def saved(self) -> dict[str, Any]:
         """What the journal keeps; `restored` reads it back."""
         return {
-            "task": codec.to_json(self.task("", View.FULL)),
+            "task": message_codec.to_json(self.task("", View.FULL)),
             "state": [self.named, self.executions, self.failures, self.previous, self.create],
         }
 
 
-def restored(number: int, saved: dict[str, Any]) -> Entry:
+def restored(number: int, saved: dict[str, Any]) -> StoredTask:
     """An entry as it was saved; an attempt that was under way counts as not made."""
-    task = codec.from_json(Task, saved["task"])
+    task = message_codec.from_json(Task, saved["task"])
     named, executions, failures, previous, create = saved["state"]
-    entry = Entry(
+    entry = StoredTask(
         number=number,
         id=task.name.rpartition("/")[2],
         request=task.http_request or task.app_engine_http_request or HttpRequest(),
@@ -109,7 +109,7 @@ def restored(number: int, saved: dict[str, Any]) -> Entry:
     return entry
 
 
-def _restore_attempts(entry: Entry, task: Task) -> None:
+def _restore_attempts(entry: StoredTask, task: Task) -> None:
     if task.first_attempt is not None:
         entry.first = task.first_attempt.dispatch_time
     if task.last_attempt is not None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from taskreel_local.emulators.cloudtasks import codec
+from taskreel_local.emulators.cloudtasks import message_codec
+from taskreel_local.emulators.cloudtasks.api_errors import invalid
 from taskreel_local.emulators.cloudtasks.clock import SECOND
 from taskreel_local.emulators.cloudtasks.codec_scalars import Timestamp
-from taskreel_local.emulators.cloudtasks.errors import invalid
 from taskreel_local.emulators.cloudtasks.messages import (
     AppEngineHttpRequest,
     HttpMethod,
@@ -18,8 +18,8 @@ from taskreel_local.emulators.cloudtasks.messages import (
     Task,
     View,
 )
-from taskreel_local.emulators.cloudtasks.settings import complete_retry
-from taskreel_local.emulators.cloudtasks.stored_task import Entry, Request
+from taskreel_local.emulators.cloudtasks.queue_settings import complete_retry
+from taskreel_local.emulators.cloudtasks.stored_task import Request, StoredTask
 
 R = TypeVar("R", HttpRequest, AppEngineHttpRequest)
 
@@ -38,10 +38,10 @@ _APP_ENGINE_DEADLINES = (15 * SECOND, 86_415 * SECOND, "[15s, 24h15s]")
 _SURELY_SMALL = MAX_TASK_BYTES - 64 * 1024
 
 
-def admit(task: Task, queue: Queue, task_id: str, number: int, now: int) -> Entry:
+def admit(task: Task, queue: Queue, task_id: str, number: int, now: int) -> StoredTask:
     """Check a task as CreateTask does and fill in its defaults; the id was checked before."""
     request = _stored_request(task, queue.http_target)
-    entry = Entry(
+    entry = StoredTask(
         number=number,
         id=task_id,
         request=request,
@@ -142,9 +142,9 @@ def _deadline(task: Task, request: Request) -> int:
     return task.dispatch_deadline // 1000 * 1000
 
 
-def _check_size(entry: Entry, queue_name: str) -> None:
+def _check_size(entry: StoredTask, queue_name: str) -> None:
     request = entry.request
     if len(request.body) < _SURELY_SMALL - MAX_HEADER_BYTES:
         return
-    if codec.size(entry.task(queue_name, View.FULL)) > MAX_TASK_BYTES:
+    if message_codec.size(entry.task(queue_name, View.FULL)) > MAX_TASK_BYTES:
         raise invalid(f"Task size too large. The maximum task size is {MAX_TASK_BYTES} bytes.")

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from taskreel_local.emulators.storage.errors import StorageError, no_bucket, no_object
 from taskreel_local.emulators.storage.object_store import Shelf
-from taskreel_local.emulators.storage.objects import (
+from taskreel_local.emulators.storage.storage_errors import StorageError, no_bucket, no_object
+from taskreel_local.emulators.storage.stored_object import (
     WRITABLE,
     Checksums,
     Preconditions,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from taskreel_local.emulators.storage.objects import StoredObject
+from taskreel_local.emulators.storage.stored_object import StoredObject
 
 
 class Shelf(Protocol):

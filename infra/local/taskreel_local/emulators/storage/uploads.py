@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from taskreel_local.emulators.storage.buckets import Buckets
-from taskreel_local.emulators.storage.errors import StorageError
-from taskreel_local.emulators.storage.objects import Preconditions, StoredObject
+from taskreel_local.emulators.storage.storage_errors import StorageError
+from taskreel_local.emulators.storage.stored_object import Preconditions, StoredObject
 
 _CHUNK = 256 * 1024
 _RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")

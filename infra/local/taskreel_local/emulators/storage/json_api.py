@@ -15,11 +15,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from taskreel_local.emulators.storage import signatures
+from taskreel_local.emulators.storage import signed_urls
 from taskreel_local.emulators.storage.buckets import Buckets, ListingRequest
-from taskreel_local.emulators.storage.errors import StorageError
-from taskreel_local.emulators.storage.media import media
-from taskreel_local.emulators.storage.objects import Preconditions, StoredObject, whole_number
+from taskreel_local.emulators.storage.downloads import media
+from taskreel_local.emulators.storage.storage_errors import StorageError
+from taskreel_local.emulators.storage.stored_object import Preconditions, StoredObject, whole_number
 from taskreel_local.emulators.storage.uploads import Chunk, Uploads, expected_sums, parse_multipart
 
 
@@ -293,10 +293,10 @@ class Api:
                 403, "Anonymous caller does not have storage.objects.get access.", "AccessDenied"
             )
         request = call.request
-        signed = signatures.SignedRequest(
+        signed = signed_urls.SignedRequest(
             request.method, raw_path(request), request.url.query, dict(call.headers)
         )
-        signatures.check(signed, self._public_key, datetime.now(UTC))
+        signed_urls.check(signed, self._public_key, datetime.now(UTC))
         given = call.headers.get("x-goog-if-generation-match")
         conditions = Preconditions(
             None if given is None else whole_number(given, "x-goog-if-generation-match")

@@ -9,13 +9,14 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
-from taskreel_local.emulators.cloudtasks import codec
-from taskreel_local.emulators.cloudtasks.api import Api
+from taskreel_local.emulators.cloudtasks import message_codec
+from taskreel_local.emulators.cloudtasks.api_errors import ApiError, Code, invalid
+from taskreel_local.emulators.cloudtasks.api_methods import Api
 from taskreel_local.emulators.cloudtasks.clock import VirtualClock
+from taskreel_local.emulators.cloudtasks.codec_field import FieldValueError
 from taskreel_local.emulators.cloudtasks.codec_scalars import Duration, Timestamp
-from taskreel_local.emulators.cloudtasks.errors import ApiError, Code, invalid
 from taskreel_local.emulators.cloudtasks.faults import Faults
-from taskreel_local.emulators.cloudtasks.history import Delivery, Event, Reply
+from taskreel_local.emulators.cloudtasks.history import Delivery, Event, HandlerResponse
 
 _FAULTS = frozenset(field.name for field in dataclasses.fields(Faults))
 
@@ -23,7 +24,7 @@ Query = dict[str, str]
 Handler = Callable[[Query, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
-class Control:
+class ControlApi:
     """Each call takes and gives a JSON object."""
 
     def __init__(self, api: Api) -> None:
@@ -68,18 +69,18 @@ class Control:
         return await self._time(query, body)
 
     async def _deliveries(self, query: Query, _body: dict[str, Any]) -> dict[str, Any]:
-        kept = self._engine.records.deliveries
+        kept = self._engine.history.deliveries
         return {"deliveries": [_delivery(item) for item in kept if _asked_for(item, query)]}
 
     async def _events(self, query: Query, _body: dict[str, Any]) -> dict[str, Any]:
-        kept = self._engine.records.events
+        kept = self._engine.history.events
         return {"events": [_event(item) for item in kept if _asked_for(item, query)]}
 
     async def _queues(self, _query: Query, _body: dict[str, Any]) -> dict[str, Any]:
         lanes = self._engine.lanes()
         return {
             "queues": [
-                {**codec.to_json(lane.queue), "stats": codec.to_json(lane.stats())}
+                {**message_codec.to_json(lane.queue), "stats": message_codec.to_json(lane.stats())}
                 for lane in lanes
             ]
         }
@@ -117,7 +118,7 @@ class Control:
 def _duration(name: str, text: Any) -> int:
     try:
         return Duration().from_json(text)
-    except codec.WireError as error:
+    except FieldValueError as error:
         raise error.inside(name) from None
 
 
@@ -145,7 +146,7 @@ def _delivery(item: Delivery) -> dict[str, Any]:
     }
 
 
-def _reply(reply: Reply) -> dict[str, Any]:
+def _reply(reply: HandlerResponse) -> dict[str, Any]:
     return {"status": reply.status, "headers": reply.headers, **_body(reply.body)}
 
 

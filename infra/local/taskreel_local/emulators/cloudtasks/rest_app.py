@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from taskreel_local.emulators.cloudtasks import codec
-from taskreel_local.emulators.cloudtasks.api import Api
-from taskreel_local.emulators.cloudtasks.codec import WireError
-from taskreel_local.emulators.cloudtasks.control import Control
-from taskreel_local.emulators.cloudtasks.errors import ApiError, Code, invalid
-from taskreel_local.emulators.cloudtasks.requests import (
+from taskreel_local.emulators.cloudtasks import message_codec
+from taskreel_local.emulators.cloudtasks.api_errors import ApiError, Code, invalid
+from taskreel_local.emulators.cloudtasks.api_methods import Api
+from taskreel_local.emulators.cloudtasks.codec_field import FieldValueError
+from taskreel_local.emulators.cloudtasks.control_api import ControlApi
+from taskreel_local.emulators.cloudtasks.method_messages import (
     BatchCreateTasksMetadata,
     BatchCreateTasksResponse,
     BatchDeleteTasksMetadata,
@@ -24,7 +24,7 @@ from taskreel_local.emulators.cloudtasks.requests import (
     GetQueueRequest,
     Operation,
 )
-from taskreel_local.emulators.cloudtasks.tokens import Tokens
+from taskreel_local.emulators.cloudtasks.task_tokens import TaskTokens
 
 _log = logging.getLogger(__name__)
 
@@ -118,9 +118,9 @@ class Answer:
 class RestApp:
     """ASGI: `/v2/…` (and `/v2beta3/…` with the same messages), `/control/…`, OIDC discovery and keys."""
 
-    def __init__(self, api: Api, control: Control | None = None) -> None:
+    def __init__(self, api: Api, control: ControlApi | None = None) -> None:
         self._api = api
-        self._control = control or Control(api)
+        self._control = control or ControlApi(api)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -137,7 +137,7 @@ class RestApp:
             body = await _read(receive)
             query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
             return await self._dispatch(scope["method"], scope["path"], query, body, scope)
-        except WireError as error:
+        except FieldValueError as error:
             return _refusal(error.api_error())
         except ApiError as error:
             return _refusal(error)
@@ -170,7 +170,9 @@ class RestApp:
         self, route: Route, resource: str, query: dict[str, str], body: Any, path: str
     ) -> Answer:
         method = self._api.methods[route.method]
-        request: Any = codec.from_json(method.request, _request(route, resource, query, body))
+        request: Any = message_codec.from_json(
+            method.request, _request(route, resource, query, body)
+        )
         result = await method.call(request)
         enum_ints = "enum-encoding=int" in query.get("$alt", "")
         shown = _shown(result, enum_ints=enum_ints)
@@ -179,7 +181,7 @@ class RestApp:
             and path.startswith("/v2beta3/")
             and "stats" in request.read_mask
         ):
-            shown["stats"] = codec.to_json(self._api.queue_stats(request.name))
+            shown["stats"] = message_codec.to_json(self._api.queue_stats(request.name))
         return Answer(200, shown)
 
     async def _buffer(self, match: re.Match[str], body: bytes, scope: Scope) -> Answer:
@@ -192,7 +194,7 @@ class RestApp:
 
     def _well_known(self, verb: str, path: str) -> Answer:
         tokens = self._api.engine.tokens
-        if verb == "GET" and isinstance(tokens, Tokens):
+        if verb == "GET" and isinstance(tokens, TaskTokens):
             if path == "/.well-known/openid-configuration":
                 return Answer(200, tokens.discovery())
             if path == "/oauth2/v3/certs":
@@ -242,21 +244,21 @@ def _refuse_constant(text: str) -> Any:
 def _shown(result: Any, *, enum_ints: bool) -> dict[str, Any]:
     if isinstance(result, Operation):
         return _operation(result, enum_ints=enum_ints)
-    return codec.to_json(result, enum_ints=enum_ints)
+    return message_codec.to_json(result, enum_ints=enum_ints)
 
 
 def _operation(operation: Operation, *, enum_ints: bool) -> dict[str, Any]:
     shown: dict[str, Any] = {"name": operation.name, "done": True}
     shown["metadata"] = _any(operation.metadata, enum_ints=enum_ints)
     if operation.error is not None:
-        shown["error"] = codec.to_json(operation.error)
+        shown["error"] = message_codec.to_json(operation.error)
     elif operation.response is not None:
         shown["response"] = _any(operation.response, enum_ints=enum_ints)
     return shown
 
 
 def _any(message: Any, *, enum_ints: bool) -> dict[str, Any]:
-    return {"@type": _TYPES[type(message)], **codec.to_json(message, enum_ints=enum_ints)}
+    return {"@type": _TYPES[type(message)], **message_codec.to_json(message, enum_ints=enum_ints)}
 
 
 def _refusal(error: ApiError) -> Answer:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from taskreel_local.bench.contenders import CONTENDERS, LABELS, SUBMIT, Running
 from taskreel_local.bench.load import Load
-from taskreel_local.bench.processes import BenchError, Peak
+from taskreel_local.bench.process_tree import BenchError, Peak
 from taskreel_local.bench.table import table, told, told_ratio
 
 BASE = "express-bullmq"

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from taskreel_local.emulators.storage.errors import StorageError
+from taskreel_local.emulators.storage.storage_errors import StorageError
 
 _ALGORITHM = "GOOG4-RSA-SHA256"
 _LONGEST = timedelta(days=7)

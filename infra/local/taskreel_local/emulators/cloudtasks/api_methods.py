@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from taskreel_local.emulators.cloudtasks.batches import Batches
+from taskreel_local.emulators.cloudtasks.api_errors import ApiError, Code, invalid
+from taskreel_local.emulators.cloudtasks.batches import BatchOperations
 from taskreel_local.emulators.cloudtasks.engine import LOCATIONS, Engine
-from taskreel_local.emulators.cloudtasks.errors import ApiError, Code, invalid
+from taskreel_local.emulators.cloudtasks.iam_policies import QueuePolicies
 from taskreel_local.emulators.cloudtasks.messages import (
     HttpMethod,
     HttpRequest,
@@ -17,16 +18,11 @@ from taskreel_local.emulators.cloudtasks.messages import (
     Task,
     View,
 )
-from taskreel_local.emulators.cloudtasks.names import split_location
-from taskreel_local.emulators.cloudtasks.paging import cut, page_size, resume
-from taskreel_local.emulators.cloudtasks.policies import Policies
-from taskreel_local.emulators.cloudtasks.queue_filter import parse
-from taskreel_local.emulators.cloudtasks.requests import (
+from taskreel_local.emulators.cloudtasks.method_messages import (
     BatchCreateTasksRequest,
     BatchDeleteTasksRequest,
     BufferTaskRequest,
     BufferTaskResponse,
-    ByName,
     CmekConfig,
     CreateQueueRequest,
     CreateTaskRequest,
@@ -40,12 +36,16 @@ from taskreel_local.emulators.cloudtasks.requests import (
     ListTasksRequest,
     ListTasksResponse,
     Location,
+    NameRequest,
     SetIamPolicyRequest,
     TaskRequest,
     TestIamPermissionsRequest,
     UpdateCmekConfigRequest,
     UpdateQueueRequest,
 )
+from taskreel_local.emulators.cloudtasks.page_tokens import cut, page_size, resume
+from taskreel_local.emulators.cloudtasks.queue_filter import parse
+from taskreel_local.emulators.cloudtasks.resource_names import split_location
 
 _QUEUES_PAGE, _TASKS_PAGE = 9800, 1000
 """Largest and default page (ListQueues and ListTasks, client 2.26)."""
@@ -64,8 +64,8 @@ class Api:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.batches = Batches(engine)
-        self._policies = Policies()
+        self.batches = BatchOperations(engine)
+        self._policies = QueuePolicies()
         self._cmek: dict[str, CmekConfig] = {}
         policies, batches = self._policies, self.batches
         self.methods: dict[str, Method] = {
@@ -73,26 +73,26 @@ class Api:
             "GetQueue": Method(GetQueueRequest, self._get_queue),
             "CreateQueue": Method(CreateQueueRequest, self._create_queue),
             "UpdateQueue": Method(UpdateQueueRequest, self._update_queue),
-            "DeleteQueue": Method(ByName, self._delete_queue),
-            "PurgeQueue": Method(ByName, lambda request: engine.purge_queue(request.name)),
-            "PauseQueue": Method(ByName, lambda request: engine.pause_queue(request.name)),
-            "ResumeQueue": Method(ByName, lambda request: engine.resume_queue(request.name)),
+            "DeleteQueue": Method(NameRequest, self._delete_queue),
+            "PurgeQueue": Method(NameRequest, lambda request: engine.purge_queue(request.name)),
+            "PauseQueue": Method(NameRequest, lambda request: engine.pause_queue(request.name)),
+            "ResumeQueue": Method(NameRequest, lambda request: engine.resume_queue(request.name)),
             "ListTasks": Method(ListTasksRequest, self._list_tasks),
             "GetTask": Method(TaskRequest, self._get_task),
             "CreateTask": Method(CreateTaskRequest, self._create_task),
-            "DeleteTask": Method(ByName, self._delete_task),
+            "DeleteTask": Method(NameRequest, self._delete_task),
             "RunTask": Method(TaskRequest, self._run_task),
             "BatchCreateTasks": Method(BatchCreateTasksRequest, batches.create),
             "BatchDeleteTasks": Method(BatchDeleteTasksRequest, batches.delete),
             "BufferTask": Method(BufferTaskRequest, self._buffer_task),
-            "GetOperation": Method(ByName, batches.get),
-            "GetCmekConfig": Method(ByName, self._get_cmek),
+            "GetOperation": Method(NameRequest, batches.get),
+            "GetCmekConfig": Method(NameRequest, self._get_cmek),
             "UpdateCmekConfig": Method(UpdateCmekConfigRequest, self._update_cmek),
             "GetIamPolicy": Method(GetIamPolicyRequest, self._guarded(policies.get)),
             "SetIamPolicy": Method(SetIamPolicyRequest, self._guarded(policies.set)),
             "TestIamPermissions": Method(TestIamPermissionsRequest, self._guarded(policies.test)),
             "ListLocations": Method(ListLocationsRequest, self._list_locations),
-            "GetLocation": Method(ByName, self._get_location),
+            "GetLocation": Method(NameRequest, self._get_location),
         }
 
     def forget(self) -> None:
@@ -124,7 +124,7 @@ class Api:
     async def _update_queue(self, request: UpdateQueueRequest) -> Queue:
         return await self.engine.update_queue(request.queue or Queue(), request.update_mask)
 
-    async def _delete_queue(self, request: ByName) -> Empty:
+    async def _delete_queue(self, request: NameRequest) -> Empty:
         await self.engine.delete_queue(request.name)
         self._policies.forget(request.name)
         return Empty()
@@ -145,7 +145,7 @@ class Api:
         entry = await self.engine.create_task(request.parent, request.task or Task())
         return entry.task(request.parent, request.response_view)
 
-    async def _delete_task(self, request: ByName) -> Empty:
+    async def _delete_task(self, request: NameRequest) -> Empty:
         await self.engine.delete_task(request.name)
         return Empty()
 
@@ -169,7 +169,7 @@ class Api:
         entry = await self.engine.create_task(request.queue, task)
         return BufferTaskResponse(task=entry.task(request.queue, View.BASIC))
 
-    async def _get_cmek(self, request: ByName) -> CmekConfig:
+    async def _get_cmek(self, request: NameRequest) -> CmekConfig:
         self.engine.check_location(request.name.removesuffix("/cmekConfig"))
         return self._cmek.get(request.name, CmekConfig(name=request.name))
 
@@ -188,7 +188,7 @@ class Api:
             locations=tuple(_location(request.name, place) for place in known)
         )
 
-    async def _get_location(self, request: ByName) -> Location:
+    async def _get_location(self, request: NameRequest) -> Location:
         self.engine.check_location(request.name)
         _, place = split_location(request.name)
         return _location(request.name.partition("/locations/")[0], place)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TypeVar
 
+from taskreel_local.emulators.cloudtasks.api_errors import invalid
 from taskreel_local.emulators.cloudtasks.clock import SECOND
-from taskreel_local.emulators.cloudtasks.errors import invalid
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from taskreel_local.emulators.cloudtasks.errors import ApiError, help_link, invalid
+from taskreel_local.emulators.cloudtasks.api_errors import ApiError, help_link, invalid
 
 _PROJECT, _LOCATION, _QUEUE = (
     r"[A-Za-z0-9:.\-]{1,100}",

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import google_crc32c
 
-from taskreel_local.emulators.storage.errors import StorageError, condition_failed
+from taskreel_local.emulators.storage.storage_errors import StorageError, condition_failed
 
 #: What a caller may say of an object; everything else the service says.
 WRITABLE = frozenset(

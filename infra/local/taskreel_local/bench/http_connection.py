@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from taskreel_local.bench.processes import BenchError
+from taskreel_local.bench.process_tree import BenchError
 
 
 class Connection:

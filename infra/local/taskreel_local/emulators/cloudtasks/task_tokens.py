@@ -17,7 +17,7 @@ _REUSE_S = 3000
 _NOTE = "oidc-signing-key"
 
 
-class Tokens:
+class TaskTokens:
     """The key is made on first use and kept in the journal, so that tokens stay valid over a restart.
 
     Token times are the machine's even under a virtual clock: whoever verifies them knows no other.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+from taskreel_local.emulators.cloudtasks.api_errors import Code
 from taskreel_local.emulators.cloudtasks.clock import SECOND
-from taskreel_local.emulators.cloudtasks.errors import Code
-from taskreel_local.emulators.cloudtasks.history import Reply
+from taskreel_local.emulators.cloudtasks.history import HandlerResponse
 from taskreel_local.emulators.cloudtasks.messages import Status
 
 _CODES: dict[int, Code] = {
@@ -30,10 +30,10 @@ _MAX_RETRY_AFTER = 3600 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AttemptOutcome:
     """How an attempt ended: with a reply, or with why there is none."""
 
-    reply: Reply | None = None
+    reply: HandlerResponse | None = None
     error: str = ""
     timed_out: bool = False
 
@@ -87,7 +87,7 @@ def _wait(value: str, now: int) -> int:
         return 0
 
 
-class Throttle:
+class SystemThrottle:
     """System throttling, by a rule of our own: Google documents that it exists, not how strong it is.
 
     Each 429 or 503 halves the queue's rate, once a second at most, down to a sixteenth; each success

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from taskreel_local.emulators.storage.api import Api
 from taskreel_local.emulators.storage.buckets import Buckets
+from taskreel_local.emulators.storage.json_api import Api
 from taskreel_local.emulators.storage.object_store import FolderShelf, MemoryShelf
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from taskreel_local.emulators.cloudtasks import codec
+from taskreel_local.emulators.cloudtasks import message_codec
+from taskreel_local.emulators.cloudtasks.api_errors import invalid
 from taskreel_local.emulators.cloudtasks.clock import SECOND
-from taskreel_local.emulators.cloudtasks.errors import invalid
 from taskreel_local.emulators.cloudtasks.messages import HttpTarget, Queue, RateLimits, RetryConfig
 from taskreel_local.emulators.cloudtasks.pacing import burst_size
 
@@ -53,7 +53,7 @@ def complete_retry(config: RetryConfig | None) -> RetryConfig:
 def _with_defaults(given: S, defaults: S) -> S:
     unset: dict[str, Any] = {
         field.attr: getattr(defaults, field.attr)
-        for field in codec.fields(type(given))
+        for field in message_codec.fields(type(given))
         if getattr(given, field.attr) == field.default
     }
     return replace(given, **unset)
@@ -113,7 +113,9 @@ def merge(old: Queue, new: Queue, paths: Iterable[str]) -> Queue:
 
     An empty mask means every field; output-only fields are ignored (UpdateQueue, client 2.26).
     """
-    wanted = [_snake(path) for path in paths] or [field.attr for field in codec.fields(Queue)]
+    wanted = [_snake(path) for path in paths] or [
+        field.attr for field in message_codec.fields(Queue)
+    ]
     merged = old
     for path in wanted:
         if path not in _OUTPUT_ONLY:
@@ -123,7 +125,7 @@ def merge(old: Queue, new: Queue, paths: Iterable[str]) -> Queue:
 
 def _take(old: Any, new: Any, steps: list[str], path: str) -> Any:
     head, *rest = steps
-    field = next((field for field in codec.fields(type(old)) if field.attr == head), None)
+    field = next((field for field in message_codec.fields(type(old)) if field.attr == head), None)
     if field is None:
         raise invalid(f"Invalid field mask: unknown path '{path}'.")
     value = getattr(new, head, None)

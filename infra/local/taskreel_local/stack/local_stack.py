@@ -193,7 +193,10 @@ class Stack:
                 f"cloudtasks://{project}/{location}?emulator=127.0.0.1:{self._tasks.grpc_port}"
             )
         if self.config.google_emulators:
-            from taskreel_local.emulators.firestore import firestore_emulator, storage_emulator
+            from taskreel_local.emulators.google_emulators import (
+                firestore_emulator,
+                storage_emulator,
+            )
 
             firestore = self._exit.enter_context(firestore_emulator())
             storage = self._exit.enter_context(storage_emulator([BUCKET], folder=self.data.files))
@@ -275,7 +278,7 @@ class _Server:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "taskreel_local.stack.server",
+            "taskreel_local.stack.server_main",
             str(descriptor),
             env=dict(self._environ),
             stdin=asyncio.subprocess.PIPE,  # its end tells the process that the stack is gone

@@ -1,4 +1,4 @@
-"""The v2 messages' wire forms: one table of fields gives proto3 JSON, protobuf objects and encoded sizes.
+"""The v2 messages' proto_field forms: one table of fields gives proto3 JSON, protobuf objects and encoded sizes.
 
 It needs no protobuf: a protobuf object is only read and written by attribute, so that the REST door
 starts without google-cloud-tasks and gRPC (0.5 s, 50 MiB).
@@ -8,59 +8,34 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from taskreel_local.emulators.cloudtasks.errors import ApiError, invalid
-
-if TYPE_CHECKING:
-    from taskreel_local.emulators.cloudtasks.codec_scalars import Kind
+from taskreel_local.emulators.cloudtasks.codec_field import FieldType, FieldValueError
 
 M = TypeVar("M")
 
 
-class WireError(ValueError):
-    """A value that does not fit its field; `path` grows outwards as the error travels."""
-
-    def __init__(self, text: str, *path: str) -> None:
-        super().__init__(text)
-        self.text = text
-        self.path = path
-
-    def inside(self, *outer: str) -> WireError:
-        """The same error seen from the message around it."""
-        return WireError(self.text, *outer, *self.path)
-
-    def api_error(self) -> ApiError:
-        """Google's wording: the text holds `{at}` where the path belongs."""
-        path = ".".join(self.path)
-        text = self.text.replace("{at}", f" at '{path}'" if path else "")
-        violation = {"field": path, "description": text} if path else {"description": text}
-        detail = {
-            "@type": "type.googleapis.com/google.rpc.BadRequest",
-            "fieldViolations": [violation],
-        }
-        return invalid(text, detail)
-
-
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: its names, its number, its kind, and its value when unset."""
+    """One field: its names, its number, its field_type, and its value when unset."""
 
     attr: str
     json: str
     number: int
-    kind: Kind
+    field_type: FieldType
     default: Any
     oneof: str
 
 
-def wire(number: int, kind: Kind, *, optional: bool = False, oneof: str = "") -> Any:
+def proto_field(
+    number: int, field_type: FieldType, *, optional: bool = False, oneof: str = ""
+) -> Any:
     """Declare a dataclass field of a message; an `optional` scalar tells unset (None) from zero."""
-    default = None if optional else kind.unset
-    return dataclasses.field(default=default, metadata={"wire": (number, kind, oneof)})
+    default = None if optional else field_type.unset
+    return dataclasses.field(default=default, metadata={"proto_field": (number, field_type, oneof)})
 
 
-class _Tables:
+class _MessageTable:
     """What is worked out once for a message."""
 
     __slots__ = ("by_json_name", "by_number", "fields", "json_plan", "oneofs")
@@ -73,22 +48,24 @@ class _Tables:
         }
         self.by_number = {field.number: field for field in self.fields}
         self.oneofs = tuple(field for field in self.fields if field.oneof)
-        self.json_plan = tuple((f.attr, f.json, f.default, f.kind.to_json) for f in self.fields)
+        self.json_plan = tuple(
+            (f.attr, f.json, f.default, f.field_type.to_json) for f in self.fields
+        )
 
 
-_TABLES: dict[type, _Tables] = {}
+_TABLES: dict[type, _MessageTable] = {}
 
 
-def _tables(message: type) -> _Tables:
+def _tables(message: type) -> _MessageTable:
     tables = _TABLES.get(message)
     if tables is None:
-        tables = _TABLES[message] = _Tables(message)
+        tables = _TABLES[message] = _MessageTable(message)
     return tables
 
 
 def _field(declared: dataclasses.Field[Any]) -> Field:
-    number, kind, oneof = declared.metadata["wire"]
-    return Field(declared.name, _camel(declared.name), number, kind, declared.default, oneof)
+    number, field_type, oneof = declared.metadata["proto_field"]
+    return Field(declared.name, _camel(declared.name), number, field_type, declared.default, oneof)
 
 
 def fields(message: type) -> tuple[Field, ...]:
@@ -107,15 +84,15 @@ def field(message: type, attr: str) -> Field:
 
 
 def from_json(message: type[M], data: Any) -> M:
-    """Read a message as strictly as Google does: an unknown field is an error. Raises WireError."""
+    """Read a message as strictly as Google does: an unknown field is an error. Raises FieldValueError."""
     if not isinstance(data, dict):
-        raise WireError("Invalid value{at} (MessageType), " + _shown(data))
+        raise FieldValueError("Invalid value{at} (MessageType), " + _shown(data))
     table = _tables(message).by_json_name
     values: dict[str, Any] = {}
     for key, raw in data.items():
         field = table.get(key)
         if field is None:
-            raise WireError(
+            raise FieldValueError(
                 f'Invalid JSON payload received. Unknown name "{key}"{{at}}: Cannot find field.'
             )
         if raw is not None:
@@ -127,8 +104,8 @@ def from_json(message: type[M], data: Any) -> M:
 
 def _field_from_json(field: Field, raw: Any) -> Any:
     try:
-        return field.kind.from_json(raw)
-    except WireError as error:
+        return field.field_type.from_json(raw)
+    except FieldValueError as error:
         raise error.inside(field.attr) from None
 
 
@@ -137,7 +114,7 @@ def _refuse_two_of_one(message: type, values: dict[str, Any]) -> None:
     for field in _tables(message).oneofs:
         if field.attr in values:
             if field.oneof in taken:
-                raise WireError(
+                raise FieldValueError(
                     f"Invalid value{{at}} (oneof), oneof field '{field.oneof}' is already set."
                 )
             taken.add(field.oneof)
@@ -166,8 +143,8 @@ def from_pb(message: type[M], pb: Any) -> M:
 
 def _field_from_pb(field: Field, raw: Any) -> Any:
     try:
-        return field.kind.from_pb(raw)
-    except WireError as error:
+        return field.field_type.from_pb(raw)
+    except FieldValueError as error:
         raise error.inside(field.attr) from None
 
 
@@ -176,7 +153,7 @@ def into_pb(value: Any, pb: Any) -> Any:
     for field in fields(type(value)):
         item = getattr(value, field.attr)
         if item is not None and item != field.default:
-            field.kind.into_pb(pb, field.attr, item)
+            field.field_type.into_pb(pb, field.attr, item)
     return pb
 
 
@@ -186,7 +163,7 @@ def size(value: Any) -> int:
     for field in fields(type(value)):
         item = getattr(value, field.attr)
         if item is not None and item != field.default:
-            total += field.kind.size(field.number, item)
+            total += field.field_type.size(field.number, item)
     return total
 
 

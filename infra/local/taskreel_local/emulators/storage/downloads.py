@@ -9,8 +9,8 @@ from email.utils import format_datetime
 
 from starlette.responses import Response
 
-from taskreel_local.emulators.storage.errors import StorageError
-from taskreel_local.emulators.storage.objects import StoredObject
+from taskreel_local.emulators.storage.storage_errors import StorageError
+from taskreel_local.emulators.storage.stored_object import StoredObject
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _SHOWN = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from taskreel_local.emulators.cloudtasks.errors import ApiError, Code
-from taskreel_local.emulators.cloudtasks.requests import (
+from taskreel_local.emulators.cloudtasks.api_errors import ApiError, Code
+from taskreel_local.emulators.cloudtasks.method_messages import (
     GetIamPolicyRequest,
     Policy,
     SetIamPolicyRequest,
@@ -15,7 +15,7 @@ from taskreel_local.emulators.cloudtasks.requests import (
 )
 
 
-class Policies:
+class QueuePolicies:
     """By queue name."""
 
     def __init__(self) -> None:
