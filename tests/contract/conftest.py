@@ -101,7 +101,7 @@ class MachineClock:
         await asyncio.sleep(seconds)
 
 
-@pytest.fixture(params=["files", "gcs"])
+@pytest.fixture(params=["files", pytest.param("gcs", marks=pytest.mark.emulator)])
 async def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Blobs]:
     if request.param == "files":
         yield FileBlobs(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from indexes import Declared
+from firestore_indexes import DeclaredIndexes
 from taskreel.app.providers.admin import AuditEntry
 from taskreel.domain.breaker import Breaker
 from taskreel.domain.credits import Account, LedgerEntry
@@ -67,7 +67,7 @@ def test_destroying_the_data_takes_every_collection() -> None:
 @pytest.mark.parametrize("collection", MODELS)
 def test_lists_maps_and_times_are_exempted_from_single_field_indexes(collection: str) -> None:
     """Each entry of a list or map would be indexed and paid for; an index on a time caps a collection's writes."""
-    exempted = {name for kind, name in Declared.read().exempted if kind == collection}
+    exempted = {name for kind, name in DeclaredIndexes.load().exempted if kind == collection}
     dear = {
         field.alias
         for field in MODELS[collection].model_fields.values()

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.market import Market, Stalls, market
-from indexes import Declared, Shape
+from firestore_indexes import DeclaredIndexes, QueryShape
+from functions.fake_providers import ProviderSetup, StartProviders, running_with_fakes
 from simulation.world import World, running
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.ports import Document, Query
@@ -18,10 +18,10 @@ from taskreel.ports import Document, Query
 @pytest.fixture(autouse=True)
 def every_query_is_served_by_the_declared_indexes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Firestore would refuse it otherwise; SQLite answers anything."""
-    declared, query, aggregate = Declared.read(), SqliteStore.query, SqliteStore.aggregate
+    declared, query, aggregate = DeclaredIndexes.load(), SqliteStore.query, SqliteStore.aggregate
 
     async def checked(store: SqliteStore, asked: Query, /) -> list[Document]:
-        assert declared.serve(Shape.of(asked)), (
+        assert declared.can_serve(QueryShape.of(asked)), (
             f"infra/firestore.indexes.json has no index for {asked}"
         )
         return await query(store, asked)
@@ -29,7 +29,7 @@ def every_query_is_served_by_the_declared_indexes(monkeypatch: pytest.MonkeyPatc
     async def summed(
         store: SqliteStore, asked: Query, /, *, total: Sequence[str] = ()
     ) -> dict[str, int | float]:
-        assert declared.serve(Shape.of(asked, total)), (
+        assert declared.can_serve(QueryShape.of(asked, total)), (
             f"infra/firestore.indexes.json has no index for {asked}"
         )
         return await aggregate(store, asked, total=total)
@@ -45,13 +45,15 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 @pytest.fixture
-async def stalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stalls]:
-    """Makes a market of the providers named, that is closed after the test."""
+async def start_providers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[StartProviders]:
+    """Start worlds with fakes of the named providers; they are closed after the test."""
     async with AsyncExitStack() as stack:
 
-        async def make(*names: str, **settings: Any) -> Market:
+        async def make(*names: str, **settings: Any) -> ProviderSetup:
             return await stack.enter_async_context(
-                market(tmp_path, monkeypatch, *names, **settings)
+                running_with_fakes(tmp_path, monkeypatch, *names, **settings)
             )
 
         yield make

@@ -5,16 +5,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import httpx
 import pytest
 
-from functions.asking import NOOP, read, submitted
+from functions.asking import NOOP, VIDEO, read, submitted
+from functions.fake_providers import CLIP, running_with_fakes
+from providers.fakes.fake import picture
 from simulation.world import World, running
 from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.domain.job import Status, UnitState
 from taskreel.ports import Document, Query, Store, Transaction
 
 T = TypeVar("T")
@@ -162,6 +165,38 @@ async def test_a_sweep_with_nothing_to_do_reads_nothing(counted: tuple[World, Co
     world, counts = counted
     await world.sweep()
     assert counts.taken() == (0, 0)
+
+
+async def test_a_poll_takes_two_reads_two_writes_and_one_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job of ten minutes at its provider, polled every ten seconds."""
+    counting: dict[str, Any] = {"wrap": lambda store: cast(Store, Counting(store))}
+    async with running_with_fakes(tmp_path, monkeypatch, "google", **counting) as setup:
+        world, fake = setup.world, setup.fakes["google"]
+        fake.polls = 60
+        fake.files["mp4"] = picture()
+        began = world.now()
+        job = await submitted(setup.user(), CLIP, VIDEO)
+        await world.advance(15)  # submitted, started, and polled once
+        counts = cast(Counting, world.services.store)
+        counts.taken()
+        before = len(world.delivered)
+        await world.advance(570)
+        polls = len(world.delivered) - before
+        assert polls == 57
+        waiting = await world.job(job["jobId"])
+        assert (waiting.status, waiting.lease_until) == (Status.PROCESSING, None)
+        assert waiting.units[0].state is UnitState.RUNNING
+        reads, writes = counts.taken()
+        assert reads <= 2 * polls + 1  # the provider's circuit breaker is read once a while
+        assert writes <= 2 * polls
+        await world.advance(60)
+        done = await read(setup.user(), job)
+        assert (done["status"], done["attempt"]) == ("COMPLETED", 1), done["error"]
+        lasted = datetime.fromisoformat(done["statusAt"]["COMPLETED"]) - began
+        assert lasted >= timedelta(minutes=10)
+        assert len(world.delivered) == 62
 
 
 # ── With many jobs ───────────────────────────────────────────────────────────────────────────────

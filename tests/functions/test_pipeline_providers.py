@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from functions.asking import balance, problem, read
-from functions.market import KITE, Market, Stalls
+from functions.fake_providers import KITE, ProviderSetup, StartProviders
 from functions.test_pipelines import PIPELINE, jobs_of
 from functions.test_replay import replayed
 from providers.fakes import Mischief
@@ -24,8 +24,8 @@ def pictures(count: int = 3, **fields: Any) -> dict[str, Any]:
     return {"type": "image-generation", "forEach": wanted, "payload": KITE, **fields}
 
 
-async def done(shop: Market, steps: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    return await shop.ended({"steps": steps, "input": KITES, **fields}, PIPELINE)
+async def done(setup: ProviderSetup, steps: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return await setup.run_job({"steps": steps, "input": KITES, **fields}, PIPELINE)
 
 
 # ── Price ────────────────────────────────────────────────────────────────────────────────────────
@@ -35,30 +35,36 @@ async def done(shop: Market, steps: dict[str, Any], **fields: Any) -> dict[str, 
     ("max_usd", "status", "cost", "bought"), [(0.2, "COMPLETED", 0.2, 5), (0.19, "FAILED", None, 0)]
 )
 async def test_a_fan_out_that_would_cost_more_than_its_cap_is_not_begun(
-    stalls: Stalls, max_usd: float, status: str, cost: float | None, bought: int
+    start_providers: StartProviders, max_usd: float, status: str, cost: float | None, bought: int
 ) -> None:
-    shop = await stalls("bfl")
-    job = await done(shop, {"pictures": pictures(5)}, maxUsd=max_usd)
-    assert (job["status"], job["costUsd"], shop.fakes["bfl"].creates) == (status, cost, bought)
-    assert len(await jobs_of(shop.world, job["jobId"])) == bought
+    setup = await start_providers("bfl")
+    job = await done(setup, {"pictures": pictures(5)}, maxUsd=max_usd)
+    assert (job["status"], job["costUsd"], setup.fakes["bfl"].creates) == (status, cost, bought)
+    assert len(await jobs_of(setup.world, job["jobId"])) == bought
     assert job["credits"] == {"held": 0, "captured": bought, "released": 10 - bought}
 
 
-async def test_a_cap_that_does_not_cover_what_is_known_is_refused(stalls: Stalls) -> None:
-    shop = await stalls("bfl")
+async def test_a_cap_that_does_not_cover_what_is_known_is_refused(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("bfl")
     five = {"type": "image-generation", "forEach": ["a kite"] * 5, "payload": KITE}
     steps = {"first": pictures(1), "five": {**five, "after": ["first"]}}
-    answer = await shop.user().post(PIPELINE, json={"steps": steps, "input": KITES, "maxUsd": 0.19})
+    answer = await setup.user().post(
+        PIPELINE, json={"steps": steps, "input": KITES, "maxUsd": 0.19}
+    )
     refused = problem(answer, 422, "price_cap_exceeded")
     assert (refused["errors"][0]["path"], "$0.200" in refused["detail"]) == ("maxUsd", True)
-    enough = await shop.user().post(PIPELINE, json={"steps": steps, "input": KITES, "maxUsd": 0.2})
+    enough = await setup.user().post(PIPELINE, json={"steps": steps, "input": KITES, "maxUsd": 0.2})
     assert enough.status_code == 202
 
 
-async def test_a_refusal_says_what_is_left_and_what_it_would_cost(stalls: Stalls) -> None:
-    shop = await stalls("bfl")
+async def test_a_refusal_says_what_is_left_and_what_it_would_cost(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("bfl")
     job = await done(
-        shop, {"first": pictures(3), "second": pictures(3, after=["first"])}, maxUsd=0.2
+        setup, {"first": pictures(3), "second": pictures(3, after=["first"])}, maxUsd=0.2
     )
     assert (job["error"]["code"], job["error"]["step"]) == ("price_cap_exceeded", "second")
     assert (
@@ -67,24 +73,28 @@ async def test_a_refusal_says_what_is_left_and_what_it_would_cost(stalls: Stalls
     )
     assert "costs about $0.040" in job["error"]["message"]
     assert (job["costUsd"], job["credits"]["captured"]) == (0.12, 3)
-    assert (await balance(shop.user()))["held"] == 0
+    assert (await balance(setup.user()))["held"] == 0
 
 
-async def test_what_is_under_way_counts_as_what_it_is_reckoned_at(stalls: Stalls) -> None:
-    shop = await stalls("bfl")
-    shop.fakes["bfl"].polls = 5
+async def test_what_is_under_way_counts_as_what_it_is_reckoned_at(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("bfl")
+    setup.fakes["bfl"].polls = 5
     job = await done(
-        shop, {"one": pictures(3), "two": pictures(2), "three": pictures(1)}, maxUsd=0.2
+        setup, {"one": pictures(3), "two": pictures(2), "three": pictures(1)}, maxUsd=0.2
     )
     assert (job["status"], job["error"]["step"]) == ("FAILED", "three")
-    assert shop.fakes["bfl"].creates <= 5
+    assert setup.fakes["bfl"].creates <= 5
 
 
-async def test_pipelines_within_share_what_is_left_by_their_credits(stalls: Stalls) -> None:
-    shop = await stalls("bfl")
+async def test_pipelines_within_share_what_is_left_by_their_credits(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("bfl")
     inner = {"large": _inner(4), "small": _inner(1)}
-    assert (await done(shop, inner, maxUsd=0.2))["costUsd"] == 0.2
-    short = await done(shop, inner, maxUsd=0.19)
+    assert (await done(setup, inner, maxUsd=0.2))["costUsd"] == 0.2
+    short = await done(setup, inner, maxUsd=0.19)
     assert (short["status"], short["error"]["code"]) == ("FAILED", "price_cap_exceeded")
 
 
@@ -95,14 +105,16 @@ def _inner(count: int) -> dict[str, Any]:
     }
 
 
-async def test_a_second_round_counts_what_the_first_has_taken(stalls: Stalls) -> None:
-    shop = await stalls("bfl")
+async def test_a_second_round_counts_what_the_first_has_taken(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("bfl")
     job = await done(
-        shop, {"first": pictures(3), "second": pictures(3, after=["first"])}, maxUsd=0.2
+        setup, {"first": pictures(3), "second": pictures(3, after=["first"])}, maxUsd=0.2
     )
-    ada = shop.user()
+    ada = setup.user()
     assert (await ada.post(f"{PIPELINE}/{job['jobId']}/retry")).status_code == 202
-    await shop.world.advance(60)
+    await setup.world.advance(60)
     again = await read(ada, job)
     assert (again["status"], again["error"]["code"], again["costUsd"]) == (
         "FAILED",
@@ -120,43 +132,52 @@ async def test_a_second_round_counts_what_the_first_has_taken(stalls: Stalls) ->
     ],
 )
 async def test_under_a_cap_nobody_dearer_takes_over(
-    stalls: Stalls, other: str, model: dict[str, Any], cap: dict[str, Any], status: str, served: str
+    start_providers: StartProviders,
+    other: str,
+    model: dict[str, Any],
+    cap: dict[str, Any],
+    status: str,
+    served: str,
 ) -> None:
     """At fal the model costs the same, and what openai makes more."""
-    shop = await stalls("bfl", other, stand_in_provider=None)
-    shop.fakes["bfl"].mischief = Mischief.NO_CREDIT
+    setup = await start_providers("bfl", other, stand_in_provider=None)
+    setup.fakes["bfl"].mischief = Mischief.NO_CREDIT
     wanted = {"prompt": "x", "provider": ["bfl", other], **model}
-    job = await done(shop, {"one": {"type": "image-generation", "payload": wanted}}, **cap)
+    job = await done(setup, {"one": {"type": "image-generation", "payload": wanted}}, **cap)
     assert (job["status"], job["servedBy"]) == (status, served)
 
 
-async def test_a_pipeline_says_who_could_not_do_its_jobs(stalls: Stalls) -> None:
-    shop = await stalls("bfl", "fal", stand_in_provider=None)
-    shop.fakes["bfl"].mischief = Mischief.NO_CREDIT
+async def test_a_pipeline_says_who_could_not_do_its_jobs(start_providers: StartProviders) -> None:
+    setup = await start_providers("bfl", "fal", stand_in_provider=None)
+    setup.fakes["bfl"].mischief = Mischief.NO_CREDIT
     wanted = {"prompt": "x", "provider": ["bfl", "fal"], "model": "flux-1.1-pro"}
     free = {"type": "image-generation", "payload": {"prompt": "x", "provider": "studio"}}
     steps = {
         "bought": {"type": "image-generation", "forEach": [1, 2], "payload": wanted},
         "free": free,
     }
-    job = await done(shop, steps)
+    job = await done(setup, steps)
     assert (job["status"], job["servedBy"]) == ("COMPLETED", "fal, studio")
     assert job["tried"] == [
         {"provider": "bfl", "model": "flux-1.1-pro", "code": "provider_out_of_credit"}
     ]
 
 
-async def test_a_step_nobody_can_do_says_so_whatever_the_cap(stalls: Stalls) -> None:
-    shop = await stalls("runway", stand_in_provider=None)
-    job = await done(shop, {"story": STORY, "clip": long_clip(provider="runway")}, maxUsd=5)
+async def test_a_step_nobody_can_do_says_so_whatever_the_cap(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("runway", stand_in_provider=None)
+    job = await done(setup, {"story": STORY, "clip": long_clip(provider="runway")}, maxUsd=5)
     assert job["error"]["code"] == "no_provider", job["error"]
     assert "cannot do 40 s" in job["error"]["message"]
 
 
-async def test_a_cap_of_nothing_lets_the_local_provider_work(stalls: Stalls) -> None:
-    shop = await stalls("bfl")
+async def test_a_cap_of_nothing_lets_the_local_provider_work(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("bfl")
     free = {"type": "image-generation", "payload": {**FLUX, "model": None, "provider": "studio"}}
-    assert (await done(shop, {"free": free}, maxUsd=0))["status"] == "COMPLETED"
+    assert (await done(setup, {"free": free}, maxUsd=0))["status"] == "COMPLETED"
 
 
 # ── Provider ─────────────────────────────────────────────────────────────────────────────────────
@@ -168,32 +189,32 @@ STORY = {
 
 
 async def test_a_pipelines_provider_serves_the_steps_that_it_can_do_and_that_name_none(
-    stalls: Stalls,
+    start_providers: StartProviders,
 ) -> None:
-    shop = await stalls("bfl", "replicate", stand_in_provider=None)
+    setup = await start_providers("bfl", "replicate", stand_in_provider=None)
     picture = {"type": "image-generation", "payload": {"prompt": "a kite"}}
     own = {**picture, "payload": {"prompt": "a kite", "provider": "replicate"}}
     story = {
         "type": "story-generation",
         "payload": {"prompt": "a fox builds a boat", "numSequences": 2},
     }
-    job = await done(shop, {"story": story, "picture": picture, "own": own}, provider="bfl")
+    job = await done(setup, {"story": story, "picture": picture, "own": own}, provider="bfl")
     assert job["status"] == "COMPLETED", job["error"]
-    served = {one.step: one.served_by for one in await jobs_of(shop.world, job["jobId"])}
+    served = {one.step: one.served_by for one in await jobs_of(setup.world, job["jobId"])}
     assert served == {"story": "studio", "picture": "bfl", "own": "replicate"}
 
 
 async def test_a_pipelines_provider_reaches_the_pipelines_within_and_may_be_a_list(
-    stalls: Stalls,
+    start_providers: StartProviders,
 ) -> None:
-    shop = await stalls("bfl", "openai", stand_in_provider=None)
+    setup = await start_providers("bfl", "openai", stand_in_provider=None)
     inner = {
         "type": "pipeline",
         "payload": {"steps": {"picture": {"type": "image-generation", "payload": {"prompt": "a"}}}},
     }
-    job = await done(shop, {"inner": inner}, provider=["openai", "bfl"])
-    (middle,) = await jobs_of(shop.world, job["jobId"])
-    (picture,) = await jobs_of(shop.world, middle.job_id)
+    job = await done(setup, {"inner": inner}, provider=["openai", "bfl"])
+    (middle,) = await jobs_of(setup.world, job["jobId"])
+    (picture,) = await jobs_of(setup.world, middle.job_id)
     assert (picture.served_by, picture.payload["provider"]) == ("openai", ["openai", "bfl"])
 
 
@@ -207,13 +228,17 @@ def long_clip(**fields: Any) -> dict[str, Any]:
     return {"type": "video-generation", "payload": payload}
 
 
-async def test_what_its_provider_does_but_not_like_this_goes_to_nobody_else(stalls: Stalls) -> None:
-    shop = await stalls("runway", "google", stand_in_provider=None)
-    job = await done(shop, {"story": STORY, "clip": long_clip()}, provider="runway")
+async def test_what_its_provider_does_but_not_like_this_goes_to_nobody_else(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("runway", "google", stand_in_provider=None)
+    job = await done(setup, {"story": STORY, "clip": long_clip()}, provider="runway")
     assert job["error"]["code"] == "no_provider", job["error"]
     assert "google" not in job["error"]["message"]
     clip = {"type": "video-generation", "payload": {"prompt": "waves", "options": {"duration": 40}}}
-    refused = await shop.user().post(PIPELINE, json={"steps": {"clip": clip}, "provider": "runway"})
+    refused = await setup.user().post(
+        PIPELINE, json={"steps": {"clip": clip}, "provider": "runway"}
+    )
     assert "runway/gen4.5 cannot do 40 s" in problem(refused, 422, "no_provider")["detail"]
 
 
@@ -226,25 +251,29 @@ async def test_what_its_provider_does_but_not_like_this_goes_to_nobody_else(stal
     ],
 )
 async def test_the_provider_of_a_movie_a_world_or_a_scene_does_all_that_it_can(
-    stalls: Stalls, path: str, body: dict[str, Any], served: dict[str, str]
+    start_providers: StartProviders, path: str, body: dict[str, Any], served: dict[str, str]
 ) -> None:
     """The cheapest would be another."""
-    shop = await stalls("openai", "replicate", "google", "elevenlabs", stand_in_provider=None)
+    setup = await start_providers(
+        "openai", "replicate", "google", "elevenlabs", stand_in_provider=None
+    )
     asked = {"prompt": "a kite", "provider": "openai", **body}
-    answer = await shop.user().post(f"/api/jobs/{path}?validateOnly=true", json=asked)
+    answer = await setup.user().post(f"/api/jobs/{path}?validateOnly=true", json=asked)
     steps = answer.json()["steps"]
     assert {name: steps[name]["servedBy"] for name in served} == served
 
 
-async def test_a_replay_with_another_provider_keeps_what_was_done(stalls: Stalls) -> None:
-    shop = await stalls("bfl", "replicate", stand_in_provider=None)
+async def test_a_replay_with_another_provider_keeps_what_was_done(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("bfl", "replicate", stand_in_provider=None)
     picture = {"type": "image-generation", "payload": {"prompt": "a kite"}}
     job = await done(
-        shop, {"first": picture, "second": {**picture, "after": ["first"]}}, provider="bfl"
+        setup, {"first": picture, "second": {**picture, "after": ["first"]}}, provider="bfl"
     )
-    ada = shop.user()
+    ada = setup.user()
     again = await replayed(ada, job, provider=["replicate", "bfl"], fromStep="second")
-    await shop.world.advance(120)
+    await setup.world.advance(120)
     assert (await read(ada, again))["status"] == "COMPLETED"
-    (made,) = await jobs_of(shop.world, again["jobId"])
+    (made,) = await jobs_of(setup.world, again["jobId"])
     assert (made.step, made.served_by) == ("second", "replicate")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +10,11 @@ import httpx
 import pytest
 
 from functions.asking import IMAGE, VIDEO, balance, paths, problem, read, submitted
-from functions.market import CLIP, KITE, Market, Stalls
+from functions.fake_providers import KITE, StartProviders
 from providers.fakes import FAKES, served
-from providers.fakes.fake import picture
 from simulation.world import running
 from taskreel import wiring
 from taskreel.config import ConfigurationError, Settings
-from taskreel.domain.job import Status, UnitState
 
 # ── Choice ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -35,10 +31,12 @@ from taskreel.domain.job import Status, UnitState
         ({"provider": "local"}, "studio"),
     ],
 )
-async def test_who_serves(stalls: Stalls, body: dict[str, Any], served_by: str) -> None:
+async def test_who_serves(
+    start_providers: StartProviders, body: dict[str, Any], served_by: str
+) -> None:
     """stability has no key here, and nobody stands in for it."""
-    shop = await stalls("bfl", "replicate", "openai", stand_in_provider=None)
-    checked = await shop.user().post(f"{IMAGE}?validateOnly=true", json={"prompt": "x", **body})
+    setup = await start_providers("bfl", "replicate", "openai", stand_in_provider=None)
+    checked = await setup.user().post(f"{IMAGE}?validateOnly=true", json={"prompt": "x", **body})
     assert checked.json()["servedBy"] == served_by
 
 
@@ -64,12 +62,12 @@ async def test_who_serves(stalls: Stalls, body: dict[str, Any], served_by: str) 
     ],
 )
 async def test_what_nobody_can_do_is_refused_with_the_reasons(
-    stalls: Stalls, path: str, body: dict[str, Any], code: str, words: str
+    start_providers: StartProviders, path: str, body: dict[str, Any], code: str, words: str
 ) -> None:
-    shop = await stalls("bfl", "openai", "runway", stand_in_provider=None)
-    refused = problem(await shop.user().post(path, json={"prompt": "x", **body}), 422, code)
+    setup = await start_providers("bfl", "openai", "runway", stand_in_provider=None)
+    refused = problem(await setup.user().post(path, json={"prompt": "x", **body}), 422, code)
     assert words in refused["detail"]
-    assert (await balance(shop.user()))["available"] == 100
+    assert (await balance(setup.user()))["available"] == 100
 
 
 @pytest.mark.parametrize("wanted", ["", [], [""], ["bfl"] * 11, "x" * 101])
@@ -77,17 +75,17 @@ async def test_a_wish_must_name_somebody(ada: httpx.AsyncClient, wanted: Any) ->
     assert paths(await ada.post(IMAGE, json={"prompt": "x", "provider": wanted})) == {"provider"}
 
 
-async def test_a_retired_model_names_its_successor(stalls: Stalls) -> None:
-    shop = await stalls("openai")
+async def test_a_retired_model_names_its_successor(start_providers: StartProviders) -> None:
+    setup = await start_providers("openai")
     body = {"prompt": "x", "provider": "openai", "model": "dall-e-3"}
-    await shop.world.advance(200 * 86_400)
+    await setup.world.advance(200 * 86_400)
     assert (
         "use gpt-image-2 instead"
-        in problem(await shop.user().post(IMAGE, json=body), 422, "model_retired")["detail"]
+        in problem(await setup.user().post(IMAGE, json=body), 422, "model_retired")["detail"]
     )
     shown = {
         one["provider"]: one
-        for one in (await shop.user().get("/api/providers")).json()["providers"]
+        for one in (await setup.user().get("/api/providers")).json()["providers"]
     }
     retired = {
         model["name"]: model["replacedBy"]
@@ -97,79 +95,42 @@ async def test_a_retired_model_names_its_successor(stalls: Stalls) -> None:
     assert retired["dall-e-3"] == "gpt-image-2"
 
 
-async def test_without_any_key_the_local_provider_serves(stalls: Stalls) -> None:
-    shop = await stalls(stand_in_provider=None)
-    checked = await shop.user().post(f"{IMAGE}?validateOnly=true", json={"prompt": "x"})
+async def test_without_any_key_the_local_provider_serves(start_providers: StartProviders) -> None:
+    setup = await start_providers(stand_in_provider=None)
+    checked = await setup.user().post(f"{IMAGE}?validateOnly=true", json={"prompt": "x"})
     assert checked.json()["servedBy"] == "studio"
 
 
-async def test_a_stand_in_says_that_it_is_one(stalls: Stalls) -> None:
-    shop = await stalls("fal")
-    checked = await shop.user().post(f"{IMAGE}?validateOnly=true", json=KITE)
+async def test_a_stand_in_says_that_it_is_one(start_providers: StartProviders) -> None:
+    setup = await start_providers("fal")
+    checked = await setup.user().post(f"{IMAGE}?validateOnly=true", json=KITE)
     assert checked.json()["servedBy"] == "studio"
 
 
 # ── What it costs ────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_providers_own_price_is_kept_or_else_the_tables(stalls: Stalls) -> None:
-    shop = await stalls("bfl", "fal")
-    said = await shop.ended(KITE)
+async def test_the_providers_own_price_is_kept_or_else_the_tables(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("bfl", "fal")
+    said = await setup.run_job(KITE)
     assert (said["costUsd"], said["costEstimated"]) == (0.04, False)
-    reckoned = await shop.ended({"prompt": "x", "provider": "fal", "model": "flux-1.1-pro"})
+    reckoned = await setup.run_job({"prompt": "x", "provider": "fal", "model": "flux-1.1-pro"})
     assert (reckoned["costUsd"], reckoned["costEstimated"]) == (0.04, True)
-    local = await shop.ended(
+    local = await setup.run_job(
         {"prompt": "x", "provider": "studio", "options": {"width": 64, "height": 64}}
     )
     assert (local["costUsd"], local["costEstimated"]) == (None, False)
 
 
-async def test_a_pipeline_says_what_its_jobs_took(stalls: Stalls) -> None:
-    shop = await stalls("bfl")
+async def test_a_pipeline_says_what_its_jobs_took(start_providers: StartProviders) -> None:
+    setup = await start_providers("bfl")
     picture = {"type": "image-generation", "forEach": ["a", "b"], "payload": KITE}
-    done = await shop.ended({"steps": {"pictures": picture}}, "/api/jobs/pipeline")
+    done = await setup.run_job({"steps": {"pictures": picture}}, "/api/jobs/pipeline")
     assert (done["status"], done["costUsd"], done["costEstimated"]) == ("COMPLETED", 0.08, False), (
         done["error"]
     )
-
-
-async def ten_minutes(shop: Market) -> float:
-    """The processor time that a clip of ten minutes costs here."""
-    job = await submitted(shop.user(), CLIP, VIDEO)
-    before, began, sent = time.process_time(), shop.world.now(), len(shop.world.delivered)
-    await shop.world.advance(590)
-    spent = time.process_time() - before
-    held = await shop.world.job(job["jobId"])
-    assert (held.status, held.lease_until, held.units[0].state) == (
-        Status.PROCESSING,
-        None,
-        UnitState.RUNNING,
-    )
-    await shop.world.advance(60)
-    done = await read(shop.user(), job)
-    assert (done["status"], done["attempt"]) == ("COMPLETED", 1), done["error"]
-    assert (datetime.fromisoformat(done["statusAt"]["COMPLETED"]) - began) >= timedelta(minutes=10)
-    assert len(shop.world.delivered) - sent == 62
-    return spent
-
-
-async def plain_jobs(shop: Market, count: int) -> float:
-    """The processor time of so many jobs that ask no provider."""
-    before = time.process_time()
-    for _ in range(count):
-        await submitted(shop.user())
-        await shop.world.settle()
-    return time.process_time() - before
-
-
-async def test_ten_minutes_at_a_provider_cost_less_than_as_many_plain_jobs_as_polls(
-    stalls: Stalls,
-) -> None:
-    """0.2 s on a quiet machine. A busy one makes processor time dearer, but for both: the least of three rounds."""
-    shop = await stalls("google", initial_credits=1000)
-    shop.fakes["google"].polls = 60  # every ten seconds
-    shop.fakes["google"].files["mp4"] = picture()
-    assert min([await ten_minutes(shop) / await plain_jobs(shop, 60) for _ in range(3)]) < 1
 
 
 # ── On a real port ───────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from functions.asking import BATCH, IMAGE, UPSCALE, balance, problem, read, submitted
-from functions.market import KITE, Stalls
+from functions.fake_providers import KITE, StartProviders
 from providers.fakes import RETRY_AFTER, SECRETS, Mischief
 from providers.fakes.fake import picture
 from taskreel import wiring
@@ -44,24 +44,24 @@ INLINE = "data:image/png;base64," + base64.b64encode(picture()).decode()
     ],
 )
 async def test_each_provider_serves_a_job(
-    stalls: Stalls, provider: str, path: str, body: dict[str, Any], kind: str
+    start_providers: StartProviders, provider: str, path: str, body: dict[str, Any], kind: str
 ) -> None:
-    shop = await stalls(provider)
-    shop.fakes[provider].files["mp4"] = picture()  # what a file is, its content says
-    done = await shop.ended({**body, "provider": provider}, path)
+    setup = await start_providers(provider)
+    setup.fakes[provider].files["mp4"] = picture()  # what a file is, its content says
+    done = await setup.run_job({**body, "provider": provider}, path)
     assert (done["status"], done["servedBy"], done["tried"]) == ("COMPLETED", provider, []), done[
         "error"
     ]
     (artifact,) = done["result"]["artifacts"]
     assert artifact["contentType"].startswith(kind)
     assert artifact["sha256"]
-    assert shop.fakes[provider].creates == 1
-    assert (await balance(shop.user()))["held"] == 0
+    assert setup.fakes[provider].creates == 1
+    assert (await balance(setup.user()))["held"] == 0
 
 
-async def test_a_text_comes_as_the_jobs_result(stalls: Stalls) -> None:
-    shop = await stalls("openai")
-    done = await shop.ended({"task": "text", "input": "A lamp", "provider": "openai"}, TEXT)
+async def test_a_text_comes_as_the_jobs_result(start_providers: StartProviders) -> None:
+    setup = await start_providers("openai")
+    done = await setup.run_job({"task": "text", "input": "A lamp", "provider": "openai"}, TEXT)
     assert (done["status"], done["servedBy"]) == ("COMPLETED", "openai"), done["error"]
     assert done["costUsd"] > 0
 
@@ -70,44 +70,50 @@ async def test_a_text_comes_as_the_jobs_result(stalls: Stalls) -> None:
 
 
 async def test_what_a_model_does_not_take_is_in_the_result_and_defaults_are_not(
-    stalls: Stalls,
+    start_providers: StartProviders,
 ) -> None:
-    shop = await stalls("openai")
+    setup = await start_providers("openai")
     options = {"quality": "low", "negativePrompt": "rain", "seed": 7}
-    done = await shop.ended({"prompt": "x", "provider": "openai", "options": options})
+    done = await setup.run_job({"prompt": "x", "provider": "openai", "options": options})
     missing = "gpt-image-2 at openai has no such option"
     assert done["result"]["ignoredOptions"] == {"negativePrompt": missing, "seed": missing}
-    plain = await shop.ended({"prompt": "x", "provider": "openai"})
+    plain = await setup.run_job({"prompt": "x", "provider": "openai"})
     assert "ignoredOptions" not in plain["result"]
 
 
-async def test_a_voices_settings_reach_its_provider(stalls: Stalls) -> None:
-    shop = await stalls("elevenlabs")
+async def test_a_voices_settings_reach_its_provider(start_providers: StartProviders) -> None:
+    setup = await start_providers("elevenlabs")
     settings = {"speed": 1.1, "stability": 0.4, "pitch": 60}
-    done = await shop.ended({**SAID, "provider": "elevenlabs", "settings": settings}, SOUND)
-    assert shop.fakes["elevenlabs"].calls[0].body["voice_settings"] == {
+    done = await setup.run_job({**SAID, "provider": "elevenlabs", "settings": settings}, SOUND)
+    assert setup.fakes["elevenlabs"].calls[0].body["voice_settings"] == {
         "speed": 1.1,
         "stability": 0.4,
     }
     assert set(done["result"]["ignoredOptions"]) == {"pitch"}
 
 
-async def test_the_local_provider_does_not_pass_over_an_option_in_silence(stalls: Stalls) -> None:
-    shop = await stalls()
+async def test_the_local_provider_does_not_pass_over_an_option_in_silence(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers()
     options = {"width": 64, "height": 64, "sampler": "euler", "providerOptions": {"logo": True}}
-    done = await shop.ended({"prompt": "x", "provider": "studio", "options": options})
+    done = await setup.run_job({"prompt": "x", "provider": "studio", "options": options})
     assert set(done["result"]["ignoredOptions"]) == {"sampler", "logo"}
 
 
-async def test_a_format_that_a_model_does_not_write_is_refused_at_once(stalls: Stalls) -> None:
-    shop = await stalls("elevenlabs", stand_in_provider=None)
+async def test_a_format_that_a_model_does_not_write_is_refused_at_once(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("elevenlabs", stand_in_provider=None)
     body = {**SAID, "provider": "elevenlabs", "outputFormat": "flac"}
-    refused = problem(await shop.user().post(SOUND, json=body), 422, "no_provider")
+    refused = problem(await setup.user().post(SOUND, json=body), 422, "no_provider")
     assert "eleven_multilingual_v2 cannot do flac files" in refused["detail"]
 
 
-async def test_a_world_is_told_the_service_in_all_its_wishes(stalls: Stalls) -> None:
-    shop = await stalls("openai")
+async def test_a_world_is_told_the_service_in_all_its_wishes(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("openai")
     wishes = {"style": "baroque", "tone": "calm", "language": "fr"}
     body = {
         "prompt": "islands",
@@ -116,9 +122,9 @@ async def test_a_world_is_told_the_service_in_all_its_wishes(stalls: Stalls) -> 
         "provider": "openai",
         "options": wishes,
     }
-    done = await shop.ended(body, "/api/jobs/world-building")
+    done = await setup.run_job(body, "/api/jobs/world-building")
     assert done["status"] == "COMPLETED", done["error"]
-    told = shop.fakes["openai"].calls[0].body["instructions"]
+    told = setup.fakes["openai"].calls[0].body["instructions"]
     assert {
         "Genre: fantasy",
         "Number of places: 3",
@@ -134,11 +140,13 @@ ANALYSE = "/api/jobs/content-analysis"
 INSIGHTS = '{"insights": {"summary": "A boat.", "themes": [], "mood": "", "strengths": [], "suggestions": []}}'
 
 
-async def test_insights_come_from_the_cheapest_that_is_configured(stalls: Stalls) -> None:
-    shop = await stalls("openai", "google")
-    for fake in shop.fakes.values():
+async def test_insights_come_from_the_cheapest_that_is_configured(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("openai", "google")
+    for fake in setup.fakes.values():
         fake.answer = INSIGHTS  # type: ignore[attr-defined]  # both have one
-    done = await shop.ended({"content": "A boat. It was early."}, ANALYSE)
+    done = await setup.run_job({"content": "A boat. It was early."}, ANALYSE)
     assert done["result"]["insights"]["summary"] == "A boat."
     assert done["result"]["measured"]["text"]["words"] == 5
     assert [item["servedBy"] for item in done["result"]["items"]] == ["studio", "openai"]
@@ -157,10 +165,10 @@ async def test_insights_come_from_the_cheapest_that_is_configured(stalls: Stalls
     ids=["no key", "nobody looks at pictures", "too dear", "not wanted", "kept here"],
 )
 async def test_without_anybody_to_give_insights_there_are_measurements_alone(
-    stalls: Stalls, names: tuple[str, ...], body: dict[str, Any]
+    start_providers: StartProviders, names: tuple[str, ...], body: dict[str, Any]
 ) -> None:
-    shop = await stalls(*names)
-    done = await shop.ended(body, ANALYSE)
+    setup = await start_providers(*names)
+    done = await setup.run_job(body, ANALYSE)
     assert done["status"] == "COMPLETED", done["error"]
     assert done["result"]["measured"]
     assert not {"insights", "items"} & done["result"].keys()
@@ -176,11 +184,13 @@ LETTER = {
 }
 
 
-async def test_a_text_is_translated_by_a_service_once_it_is_personal(stalls: Stalls) -> None:
-    shop = await stalls("openai")
-    shop.fakes["openai"].answer = '{"text": "Chère Ada, bonne nuit."}'  # type: ignore[attr-defined]  # it has one
-    done = await shop.ended(LETTER, PERSONAL)
-    asked = shop.fakes["openai"].calls[0].body
+async def test_a_text_is_translated_by_a_service_once_it_is_personal(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("openai")
+    setup.fakes["openai"].answer = '{"text": "Chère Ada, bonne nuit."}'  # type: ignore[attr-defined]  # it has one
+    done = await setup.run_job(LETTER, PERSONAL)
+    asked = setup.fakes["openai"].calls[0].body
     assert asked["input"] == "Dear Ada, good night."
     assert "into fr" in asked["instructions"]
     assert done["result"]["text"] == "Chère Ada, bonne nuit."
@@ -193,26 +203,26 @@ async def test_a_text_is_translated_by_a_service_once_it_is_personal(stalls: Sta
     "named", [{}, {"provider": "studio"}, {"provider": "openai"}, {"provider": "bfl"}]
 )
 async def test_without_a_service_that_translates_the_key_to_set_is_named(
-    stalls: Stalls, named: dict[str, str]
+    start_providers: StartProviders, named: dict[str, str]
 ) -> None:
-    shop = await stalls()
+    setup = await start_providers()
     refused = problem(
-        await shop.user().post(PERSONAL, json={**LETTER, **named}), 422, "provider_not_configured"
+        await setup.user().post(PERSONAL, json={**LETTER, **named}), 422, "provider_not_configured"
     )
     assert "set OPENAI_API_KEY or GOOGLE_API_KEY" in refused["detail"]
-    assert (await balance(shop.user()))["available"] == 100
+    assert (await balance(setup.user()))["available"] == 100
 
 
 async def test_work_that_is_done_here_takes_no_key_but_a_provider_that_exists(
-    stalls: Stalls,
+    start_providers: StartProviders,
 ) -> None:
-    shop = await stalls(stand_in_provider=None)
+    setup = await start_providers(stand_in_provider=None)
     body = {"content": "Dear Mara", "aspects": {"names": {"Mara": "Ada"}}}
-    assert (await shop.ended({**body, "provider": "openai"}, PERSONAL))["result"][
+    assert (await setup.run_job({**body, "provider": "openai"}, PERSONAL))["result"][
         "text"
     ] == "Dear Ada"
     refused = problem(
-        await shop.user().post(PERSONAL, json={**body, "provider": "nobody"}),
+        await setup.user().post(PERSONAL, json={**body, "provider": "nobody"}),
         422,
         "invalid_request",
     )
@@ -224,28 +234,28 @@ async def test_work_that_is_done_here_takes_no_key_but_a_provider_that_exists(
 
 @pytest.mark.parametrize("provider", ["bfl", "stability", "openai", "google", "replicate"])
 async def test_what_moderation_holds_back_fails_for_good_and_costs_nothing(
-    stalls: Stalls, provider: str
+    start_providers: StartProviders, provider: str
 ) -> None:
-    shop = await stalls(provider, "fal")
-    shop.fakes[provider].mischief = Mischief.MODERATION
-    failed = await shop.ended({"prompt": "x", "provider": [provider, "fal"]})
+    setup = await start_providers(provider, "fal")
+    setup.fakes[provider].mischief = Mischief.MODERATION
+    failed = await setup.run_job({"prompt": "x", "provider": [provider, "fal"]})
     assert (failed["status"], failed["attempt"]) == ("FAILED", 1)
     assert (failed["error"]["code"], failed["error"]["category"]) == ("moderation", "permanent")
     assert failed["error"]["message"] == f"{provider} refused the request: its moderation objects"
-    assert shop.fakes["fal"].creates == 0
-    assert (await balance(shop.user()))["available"] == 100
+    assert setup.fakes["fal"].creates == 0
+    assert (await balance(setup.user()))["available"] == 100
 
 
 @pytest.mark.parametrize(
     ("mischief", "seconds"), [(Mischief.TOO_FAST, RETRY_AFTER), (Mischief.TOO_FAST_BARE, 30)]
 )
 async def test_a_rate_limit_is_a_wait_and_no_attempt_more(
-    stalls: Stalls, mischief: Mischief, seconds: int
+    start_providers: StartProviders, mischief: Mischief, seconds: int
 ) -> None:
-    shop = await stalls("bfl")
-    shop.fakes["bfl"].mischief = mischief
-    began = shop.world.now()
-    waiting = await shop.ended(KITE, seconds=1)
+    setup = await start_providers("bfl")
+    setup.fakes["bfl"].mischief = mischief
+    began = setup.world.now()
+    waiting = await setup.run_job(KITE, seconds=1)
     assert (waiting["status"], waiting["attempt"], waiting["error"]["code"]) == (
         "RETRYING",
         1,
@@ -255,245 +265,263 @@ async def test_a_rate_limit_is_a_wait_and_no_attempt_more(
         abs((datetime.fromisoformat(waiting["nextAttemptAt"]) - began).total_seconds() - seconds)
         < 1
     )
-    shop.fakes["bfl"].mischief = None
-    await shop.world.advance(60)
-    done = await read(shop.user(), waiting)
+    setup.fakes["bfl"].mischief = None
+    await setup.world.advance(60)
+    done = await read(setup.user(), waiting)
     assert (done["status"], done["attempt"], done["tried"]) == ("COMPLETED", 1, [])
 
 
-async def test_without_credit_elsewhere_goes_on_and_alone_fails(stalls: Stalls) -> None:
-    shop = await stalls("bfl", "fal")
-    shop.fakes["bfl"].mischief = Mischief.NO_CREDIT
-    done = await shop.ended({"prompt": "x", "provider": ["bfl", "fal"], "model": "flux-1.1-pro"})
+async def test_without_credit_elsewhere_goes_on_and_alone_fails(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("bfl", "fal")
+    setup.fakes["bfl"].mischief = Mischief.NO_CREDIT
+    done = await setup.run_job({"prompt": "x", "provider": ["bfl", "fal"], "model": "flux-1.1-pro"})
     assert (done["status"], done["servedBy"], done["attempt"]) == ("COMPLETED", "fal", 1)
     assert done["tried"] == [
         {"provider": "bfl", "model": "flux-1.1-pro", "code": "provider_out_of_credit"}
     ]
-    failed = await shop.ended(KITE)
+    failed = await setup.run_job(KITE)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "provider_out_of_credit")
-    assert shop.fakes["bfl"].creates == 0
+    assert setup.fakes["bfl"].creates == 0
 
 
-async def test_a_provider_that_is_down_is_left_before_anything_was_bought(stalls: Stalls) -> None:
-    shop = await stalls("bfl", "fal")
-    shop.fakes["bfl"].mischief = Mischief.BROKEN
-    done = await shop.ended({"prompt": "x", "provider": ["bfl", "fal"]})
+async def test_a_provider_that_is_down_is_left_before_anything_was_bought(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("bfl", "fal")
+    setup.fakes["bfl"].mischief = Mischief.BROKEN
+    done = await setup.run_job({"prompt": "x", "provider": ["bfl", "fal"]})
     assert (done["status"], done["servedBy"]) == ("COMPLETED", "fal")
     assert [one["code"] for one in done["tried"]] == ["provider_down"]
 
 
-async def test_work_that_was_bought_is_never_bought_elsewhere(stalls: Stalls) -> None:
-    shop = await stalls("bfl", "fal")
-    shop.fakes["bfl"].polls = 3
-    ada = shop.user()
+async def test_work_that_was_bought_is_never_bought_elsewhere(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("bfl", "fal")
+    setup.fakes["bfl"].polls = 3
+    ada = setup.user()
     job = await submitted(ada, {"prompt": "x", "provider": ["bfl", "fal"]})
-    await shop.world.settle()
-    shop.fakes["bfl"].mischief = Mischief.BROKEN  # while it runs there
-    await shop.world.advance(60)
+    await setup.world.settle()
+    setup.fakes["bfl"].mischief = Mischief.BROKEN  # while it runs there
+    await setup.world.advance(60)
     assert (await read(ada, job))["status"] == "PROCESSING"
-    shop.fakes["bfl"].mischief = None
-    await shop.world.advance(60)
+    setup.fakes["bfl"].mischief = None
+    await setup.world.advance(60)
     done = await read(ada, job)
     assert (done["status"], done["servedBy"], done["attempt"]) == ("COMPLETED", "bfl", 1)
-    assert (shop.fakes["bfl"].creates, shop.fakes["fal"].creates) == (1, 0)
+    assert (setup.fakes["bfl"].creates, setup.fakes["fal"].creates) == (1, 0)
 
 
 async def test_work_at_a_provider_that_is_away_is_asked_for_less_and_less_often(
-    stalls: Stalls,
+    start_providers: StartProviders,
 ) -> None:
-    shop = await stalls("bfl")
-    job = await submitted(shop.user(), KITE)
-    await shop.world.settle()
-    shop.fakes["bfl"].mischief = Mischief.BROKEN
-    await shop.world.advance(3600)
-    assert len(shop.fakes["bfl"].calls) < 30
-    shop.fakes["bfl"].mischief = None
-    await shop.world.advance(600)
-    assert (await read(shop.user(), job))["status"] == "COMPLETED"
+    setup = await start_providers("bfl")
+    job = await submitted(setup.user(), KITE)
+    await setup.world.settle()
+    setup.fakes["bfl"].mischief = Mischief.BROKEN
+    await setup.world.advance(3600)
+    assert len(setup.fakes["bfl"].calls) < 30
+    setup.fakes["bfl"].mischief = None
+    await setup.world.advance(600)
+    assert (await read(setup.user(), job))["status"] == "COMPLETED"
 
 
-async def test_a_batch_goes_on_where_it_can(stalls: Stalls) -> None:
-    shop = await stalls("bfl", "fal")
-    shop.fakes["bfl"].mischief = Mischief.NO_CREDIT
+async def test_a_batch_goes_on_where_it_can(start_providers: StartProviders) -> None:
+    setup = await start_providers("bfl", "fal")
+    setup.fakes["bfl"].mischief = Mischief.NO_CREDIT
     body = {"prompts": ["a", "b", "c"], "provider": ["bfl", "fal"], "batchSize": 2}
-    done = await shop.ended(body, BATCH)
+    done = await setup.run_job(body, BATCH)
     assert (done["status"], done["servedBy"], done["credits"]["captured"]) == (
         "COMPLETED",
         "fal",
         3,
     )
-    assert shop.fakes["fal"].creates == 3
+    assert setup.fakes["fal"].creates == 3
 
 
-async def test_a_connection_lost_after_a_create_is_left_to_an_operator(stalls: Stalls) -> None:
-    shop = await stalls("bfl", "fal")
-    shop.fakes["bfl"].mischief = Mischief.DROP
-    failed = await shop.ended({"prompt": "x", "provider": ["bfl", "fal"]}, seconds=3600)
+async def test_a_connection_lost_after_a_create_is_left_to_an_operator(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("bfl", "fal")
+    setup.fakes["bfl"].mischief = Mischief.DROP
+    failed = await setup.run_job({"prompt": "x", "provider": ["bfl", "fal"]}, seconds=3600)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "ambiguous_create")
     assert "operator" in failed["error"]["message"]
-    assert (shop.fakes["bfl"].creates, shop.fakes["fal"].creates) == (1, 0)
-    assert (await balance(shop.user()))["available"] == 100
+    assert (setup.fakes["bfl"].creates, setup.fakes["fal"].creates) == (1, 0)
+    assert (await balance(setup.user()))["available"] == 100
     for anew in ("retry", "replay"):
-        problem(await shop.user().post(failed["urls"][anew]), 403, "forbidden")
-    shop.fakes["bfl"].mischief = None
-    assert (await shop.user("root", role="admin").post(failed["urls"]["retry"])).status_code == 202
-    await shop.world.advance(60)
-    assert (await read(shop.user(), failed))["status"] == "COMPLETED"
-    assert shop.fakes["bfl"].creates == 2
+        problem(await setup.user().post(failed["urls"][anew]), 403, "forbidden")
+    setup.fakes["bfl"].mischief = None
+    assert (await setup.user("root", role="admin").post(failed["urls"]["retry"])).status_code == 202
+    await setup.world.advance(60)
+    assert (await read(setup.user(), failed))["status"] == "COMPLETED"
+    assert setup.fakes["bfl"].creates == 2
 
 
 @pytest.mark.parametrize("mischief", [Mischief.GATEWAY_TIMEOUT, Mischief.NO_ID])
 async def test_an_answer_that_does_not_say_what_was_bought_is_not_sent_again(
-    stalls: Stalls, mischief: Mischief
+    start_providers: StartProviders, mischief: Mischief
 ) -> None:
-    shop = await stalls("bfl")
-    shop.fakes["bfl"].mischief = mischief
-    failed = await shop.ended(KITE, seconds=3600)
+    setup = await start_providers("bfl")
+    setup.fakes["bfl"].mischief = mischief
+    failed = await setup.run_job(KITE, seconds=3600)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "ambiguous_create")
-    assert len([call for call in shop.fakes["bfl"].calls if call.method == "POST"]) == 1
+    assert len([call for call in setup.fakes["bfl"].calls if call.method == "POST"]) == 1
 
 
 @pytest.mark.parametrize("attempts", [1, 3])
 async def test_a_run_that_died_while_it_bought_is_not_repeated(
-    stalls: Stalls, attempts: int
+    start_providers: StartProviders, attempts: int
 ) -> None:
-    shop = await stalls("bfl")
-    job = await submitted(shop.user(), {**KITE, "retry": {"maxAttempts": attempts}})
-    now = shop.world.now()
-    stored = await shop.world.job(job["jobId"])
+    setup = await start_providers("bfl")
+    job = await submitted(setup.user(), {**KITE, "retry": {"maxAttempts": attempts}})
+    now = setup.world.now()
+    stored = await setup.world.job(job["jobId"])
     begun = stored.units[0].model_copy(update={"begun_at": now})
     dead = {"units": (begun,), "attempt": 1, "fence": 1, "lease_until": now}
-    await shop.world.put(stored.to(Status.PROCESSING, now, **dead))
-    await shop.world.advance(600)
-    failed = await read(shop.user(), job)
+    await setup.world.put(stored.to(Status.PROCESSING, now, **dead))
+    await setup.world.advance(600)
+    failed = await read(setup.user(), job)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "ambiguous_create")
-    assert shop.fakes["bfl"].creates == 0
+    assert setup.fakes["bfl"].creates == 0
 
 
 async def test_a_purchase_is_stored_before_it_is_made(
-    stalls: Stalls, monkeypatch: pytest.MonkeyPatch
+    start_providers: StartProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop = await stalls("bfl")
-    provider = shop.world.services.providers.get("bfl")
+    setup = await start_providers("bfl")
+    provider = setup.world.services.providers.get("bfl")
     stored: list[Job] = []
     start = provider.start
 
     async def watched(request: Any, **more: Any) -> Any:
-        stored.append(await shop.world.job(job["jobId"]))
+        stored.append(await setup.world.job(job["jobId"]))
         return await start(request, **more)
 
     monkeypatch.setattr(provider, "start", watched)
-    job = await submitted(shop.user(), KITE)
-    await shop.world.settle()
+    job = await submitted(setup.user(), KITE)
+    await setup.world.settle()
     assert [one.unsure for one in stored] == [True]
-    assert not (await shop.world.job(job["jobId"])).unsure
+    assert not (await setup.world.job(job["jobId"])).unsure
 
 
 @pytest.mark.parametrize("provider", ["bfl", "fal", "replicate"])
-async def test_a_word_that_nobody_knows_means_that_it_runs(stalls: Stalls, provider: str) -> None:
-    shop = await stalls(provider)
-    shop.fakes[provider].mischief = Mischief.STRANGE_STATUS
-    done = await shop.ended({"prompt": "x", "provider": provider})
+async def test_a_word_that_nobody_knows_means_that_it_runs(
+    start_providers: StartProviders, provider: str
+) -> None:
+    setup = await start_providers(provider)
+    setup.fakes[provider].mischief = Mischief.STRANGE_STATUS
+    done = await setup.run_job({"prompt": "x", "provider": provider})
     assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
 
 
 async def test_an_expired_address_is_asked_for_anew_and_the_work_not_bought_again(
-    stalls: Stalls,
+    start_providers: StartProviders,
 ) -> None:
-    shop = await stalls("bfl")
-    shop.fakes["bfl"].mischief = Mischief.EXPIRED
-    failed = await shop.ended(KITE, seconds=600)
+    setup = await start_providers("bfl")
+    setup.fakes["bfl"].mischief = Mischief.EXPIRED
+    failed = await setup.run_job(KITE, seconds=600)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "result_unreachable")
-    assert shop.fakes["bfl"].creates == 1
-    assert len([call for call in shop.fakes["bfl"].calls if call.path.startswith("/files")]) == 3
+    assert setup.fakes["bfl"].creates == 1
+    assert len([call for call in setup.fakes["bfl"].calls if call.path.startswith("/files")]) == 3
 
 
-async def test_an_address_that_works_the_second_time_completes_the_job(stalls: Stalls) -> None:
-    shop = await stalls("bfl")
-    shop.fakes["bfl"].mischief = Mischief.EXPIRED
-    job = await submitted(shop.user(), KITE)
-    await shop.world.advance(4.5)
-    shop.fakes["bfl"].mischief = None
-    await shop.world.advance(60)
-    done = await read(shop.user(), job)
-    assert (done["status"], done["attempt"], shop.fakes["bfl"].creates) == ("COMPLETED", 1, 1)
+async def test_an_address_that_works_the_second_time_completes_the_job(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("bfl")
+    setup.fakes["bfl"].mischief = Mischief.EXPIRED
+    job = await submitted(setup.user(), KITE)
+    await setup.world.advance(4.5)
+    setup.fakes["bfl"].mischief = None
+    await setup.world.advance(60)
+    done = await read(setup.user(), job)
+    assert (done["status"], done["attempt"], setup.fakes["bfl"].creates) == ("COMPLETED", 1, 1)
 
 
 @pytest.mark.parametrize(
     ("mischief", "code"), [(Mischief.EMPTY, "no_output"), (Mischief.FAILED, "operation_failed")]
 )
 async def test_work_that_ended_in_nothing_is_begun_anew(
-    stalls: Stalls, mischief: Mischief, code: str
+    start_providers: StartProviders, mischief: Mischief, code: str
 ) -> None:
-    shop = await stalls("bfl", "fal")
-    shop.fakes["bfl"].mischief = mischief
+    setup = await start_providers("bfl", "fal")
+    setup.fakes["bfl"].mischief = mischief
     body = {**KITE, "provider": ["bfl", "fal"], "retry": {"maxAttempts": 2}}
-    failed = await shop.ended(body)
+    failed = await setup.run_job(body)
     assert (failed["status"], failed["error"]["code"], failed["attempt"]) == ("FAILED", code, 2)
-    assert (shop.fakes["bfl"].creates, shop.fakes["fal"].creates) == (2, 0)
-    assert (await balance(shop.user()))["available"] == 100
+    assert (setup.fakes["bfl"].creates, setup.fakes["fal"].creates) == (2, 0)
+    assert (await balance(setup.user()))["available"] == 100
 
 
-async def test_a_providers_words_are_made_fit_for_users(stalls: Stalls) -> None:
-    shop = await stalls("bfl")
-    shop.fakes["bfl"].mischief = Mischief.CHATTY
-    failed = await shop.ended(KITE)
+async def test_a_providers_words_are_made_fit_for_users(start_providers: StartProviders) -> None:
+    setup = await start_providers("bfl")
+    setup.fakes["bfl"].mischief = Mischief.CHATTY
+    failed = await setup.run_job(KITE)
     assert failed["error"]["code"] == "provider_rejected"
     assert not any(secret in str(failed) for secret in SECRETS)
 
 
 @pytest.mark.parametrize("provider", ["fal", "replicate"])
-async def test_cancelling_reaches_the_provider(stalls: Stalls, provider: str) -> None:
-    shop = await stalls(provider)
-    shop.fakes[provider].polls = 50
-    ada = shop.user()
+async def test_cancelling_reaches_the_provider(
+    start_providers: StartProviders, provider: str
+) -> None:
+    setup = await start_providers(provider)
+    setup.fakes[provider].polls = 50
+    ada = setup.user()
     job = await submitted(ada, {"prompt": "x", "provider": provider})
-    await shop.world.settle()
+    await setup.world.settle()
     assert (await ada.delete(job["urls"]["cancel"])).json()["status"] == "CANCELLED"
-    await shop.world.settle()
-    assert shop.fakes[provider].cancelled == set(shop.fakes[provider].operations)
+    await setup.world.settle()
+    assert setup.fakes[provider].cancelled == set(setup.fakes[provider].operations)
     assert (await balance(ada))["available"] == 100
 
 
-async def test_a_job_that_runs_out_of_time_is_stopped_at_its_provider(stalls: Stalls) -> None:
-    shop = await stalls("replicate")
-    fake = shop.fakes["replicate"]
+async def test_a_job_that_runs_out_of_time_is_stopped_at_its_provider(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("replicate")
+    fake = setup.fakes["replicate"]
     fake.polls = 500
-    late = await shop.ended({"prompt": "x", "provider": "replicate", "deadlineSeconds": 60})
+    late = await setup.run_job({"prompt": "x", "provider": "replicate", "deadlineSeconds": 60})
     assert (late["status"], late["error"]["code"]) == ("FAILED", "deadline_passed")
-    await shop.world.settle()
+    await setup.world.settle()
     assert fake.cancelled == set(fake.operations)
-    stored = await shop.world.job(late["jobId"])
+    stored = await setup.world.job(late["jobId"])
     assert (stored.operations, stored.wake_at) == ((), None)
 
 
-async def test_a_provider_that_cannot_be_told_to_stop_is_told_again(stalls: Stalls) -> None:
-    shop = await stalls("fal")
-    fake, ada = shop.fakes["fal"], shop.user()
+async def test_a_provider_that_cannot_be_told_to_stop_is_told_again(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("fal")
+    fake, ada = setup.fakes["fal"], setup.user()
     fake.polls = 500
     job = await submitted(ada, {"prompt": "x", "provider": "fal"})
-    await shop.world.settle()
+    await setup.world.settle()
     fake.mischief = Mischief.BROKEN
     await ada.delete(job["urls"]["cancel"])
-    await shop.world.settle()
+    await setup.world.settle()
     assert (fake.cancelled, (await read(ada, job))["status"]) == (set(), "CANCELLED")
     fake.mischief = None
-    await shop.world.advance(130)
-    await shop.world.sweep()
-    await shop.world.settle()
+    await setup.world.advance(130)
+    await setup.world.sweep()
+    await setup.world.settle()
     assert fake.cancelled == set(fake.operations)
-    assert (await shop.world.job(job["jobId"])).wake_at is None
+    assert (await setup.world.job(job["jobId"])).wake_at is None
 
 
 @pytest.mark.parametrize(
     ("name", "state"), [("bfl", UnitState.RUNNING), ("openai", UnitState.DONE)]
 )
 async def test_a_stopping_instance_keeps_what_it_is_just_buying(
-    stalls: Stalls, monkeypatch: pytest.MonkeyPatch, name: str, state: UnitState
+    start_providers: StartProviders, monkeypatch: pytest.MonkeyPatch, name: str, state: UnitState
 ) -> None:
-    shop = await stalls(name)
+    setup = await start_providers(name)
     provider, asked, may_answer = (
-        shop.world.services.providers.get(name),
+        setup.world.services.providers.get(name),
         asyncio.Event(),
         asyncio.Event(),
     )
@@ -506,28 +534,28 @@ async def test_a_stopping_instance_keeps_what_it_is_just_buying(
         return answer
 
     monkeypatch.setattr(provider, "start", slow)
-    job = await submitted(shop.user(), {"prompt": "x", "provider": name})
-    await shop.world.settle()
+    job = await submitted(setup.user(), {"prompt": "x", "provider": name})
+    await setup.world.settle()
     assert asked.is_set()
     stopping = asyncio.create_task(wiring.running().stop())
-    await shop.world.rest()
+    await setup.world.rest()
     may_answer.set()
     await stopping
-    back = await shop.world.job(job["jobId"])
+    back = await setup.world.job(job["jobId"])
     assert (back.status, back.attempt, back.units[0].state) == (Status.QUEUED, 1, state)
     wiring.running.cache_clear()
     wiring.processor.cache_clear()
-    await Processor(shop.world.services).process(job["jobId"])
-    await shop.world.advance(60)
-    done = await read(shop.user(), job)
-    assert (done["status"], done["attempt"], shop.fakes[name].creates) == ("COMPLETED", 1, 1)
+    await Processor(setup.world.services).process(job["jobId"])
+    await setup.world.advance(60)
+    done = await read(setup.user(), job)
+    assert (done["status"], done["attempt"], setup.fakes[name].creates) == ("COMPLETED", 1, 1)
 
 
 async def test_a_stopping_instance_keeps_a_result_that_it_is_just_storing(
-    stalls: Stalls, monkeypatch: pytest.MonkeyPatch
+    start_providers: StartProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop = await stalls("openai")
-    blobs, storing, may_store = shop.world.services.blobs, asyncio.Event(), asyncio.Event()
+    setup = await start_providers("openai")
+    blobs, storing, may_store = setup.world.services.blobs, asyncio.Event(), asyncio.Event()
     put = blobs.put
 
     async def slow(*args: Any, **more: Any) -> None:
@@ -536,21 +564,21 @@ async def test_a_stopping_instance_keeps_a_result_that_it_is_just_storing(
         await put(*args, **more)
 
     monkeypatch.setattr(blobs, "put", slow)
-    job = await submitted(shop.user(), {"prompt": "x", "provider": "openai"})
-    await shop.world.settle()
+    job = await submitted(setup.user(), {"prompt": "x", "provider": "openai"})
+    await setup.world.settle()
     assert storing.is_set()
     stopping = asyncio.create_task(wiring.running().stop())
-    await shop.world.rest()
+    await setup.world.rest()
     may_store.set()
     await stopping
-    assert (await shop.world.job(job["jobId"])).units[0].state is UnitState.DONE
+    assert (await setup.world.job(job["jobId"])).units[0].state is UnitState.DONE
 
 
 async def test_what_a_cancelled_run_has_just_bought_is_cancelled_too(
-    stalls: Stalls, monkeypatch: pytest.MonkeyPatch
+    start_providers: StartProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop = await stalls("fal")
-    provider, ada = shop.world.services.providers.get("fal"), shop.user()
+    setup = await start_providers("fal")
+    provider, ada = setup.world.services.providers.get("fal"), setup.user()
     start = provider.start
 
     async def slow(request: Any, **more: Any) -> Any:
@@ -560,16 +588,16 @@ async def test_what_a_cancelled_run_has_just_bought_is_cancelled_too(
 
     monkeypatch.setattr(provider, "start", slow)
     job = await submitted(ada, {"prompt": "x", "provider": "fal"})
-    await shop.world.settle()
+    await setup.world.settle()
     assert (await read(ada, job))["status"] == "CANCELLED"
-    assert len(shop.fakes["fal"].cancelled) == 1
+    assert len(setup.fakes["fal"].cancelled) == 1
 
 
 async def test_what_failed_in_a_batch_waits_for_its_own_time_while_the_rest_is_polled(
-    stalls: Stalls,
+    start_providers: StartProviders,
 ) -> None:
-    shop = await stalls("bfl")
-    fake, ada = shop.fakes["bfl"], shop.user()
+    setup = await start_providers("bfl")
+    fake, ada = setup.fakes["bfl"], setup.user()
     fake.polls = 20
     body = {
         "prompts": ["a", "b"],
@@ -578,16 +606,16 @@ async def test_what_failed_in_a_batch_waits_for_its_own_time_while_the_rest_is_p
         "retry": {"maxAttempts": 3, "minBackoffSeconds": 60},
     }
     job = await submitted(ada, body, BATCH)
-    stored = await shop.world.job(job["jobId"])
+    stored = await setup.world.job(job["jobId"])
     error = JobError(code="provider_error", category=Category.TEMPORARY, message="not now")
     later = stored.units[0].model_copy(
-        update={"error": error, "due_at": shop.world.now() + timedelta(minutes=1)}
+        update={"error": error, "due_at": setup.world.now() + timedelta(minutes=1)}
     )
-    await shop.world.put(stored.with_(shop.world.now(), units=(later, stored.units[1])))
-    await shop.world.advance(30)
-    polled = await shop.world.job(job["jobId"])
+    await setup.world.put(stored.with_(setup.world.now(), units=(later, stored.units[1])))
+    await setup.world.advance(30)
+    polled = await setup.world.job(job["jobId"])
     assert (polled.attempt, fake.creates, polled.units[0]) == (1, 1, later)
-    await shop.world.advance(300)
+    await setup.world.advance(300)
     done = await read(ada, job)
     assert (done["status"], done["attempt"], fake.creates, done["credits"]["captured"]) == (
         "COMPLETED",

@@ -15,7 +15,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from functions.market import Fakes
+from functions.fake_providers import FakeProviders
 from simulation.world import BASE, KEY, QUEUES, _client, _wire, settings, token
 from taskreel import wiring
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
@@ -84,7 +84,7 @@ async def deployed(
     firestore: str,
     storage: LocalStorage,
     interceptors: Sequence[Any] = (),
-    stand_ins: Fakes | None = None,
+    stand_ins: FakeProviders | None = None,
 ) -> AsyncIterator[Deployed]:
     """The system for the time of the block, with a fresh project and bucket; `stand_ins` are its providers."""
     bucket, project = f"test-{uuid4().hex}", f"test-{uuid4().hex}"

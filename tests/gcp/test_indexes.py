@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from indexes import Declared, Shape
+from firestore_indexes import DeclaredIndexes, QueryShape
 from simulation.world import World, running
 from taskreel.ports import Document, Query, Store
 
@@ -24,27 +24,27 @@ class Recorded:
     """A store that remembers the shapes of the queries that pass through it."""
 
     store: Store
-    shapes: set[Shape] = field(default_factory=set)
+    shapes: set[QueryShape] = field(default_factory=set)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
 
     async def query(self, query: Query, /) -> list[Document]:
-        self.shapes.add(Shape.of(query))
+        self.shapes.add(QueryShape.of(query))
         return await self.store.query(query)
 
     async def aggregate(
         self, query: Query, /, *, total: Sequence[str] = ()
     ) -> dict[str, int | float]:
-        self.shapes.add(Shape.of(query, total))
+        self.shapes.add(QueryShape.of(query, total))
         return await self.store.aggregate(query, total=total)
 
 
 @pytest.fixture
 async def recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[tuple[World, set[Shape]]]:
-    shapes: set[Shape] = set()
+) -> AsyncIterator[tuple[World, set[QueryShape]]]:
+    shapes: set[QueryShape] = set()
     async with running(tmp_path, monkeypatch, wrap=lambda store: Recorded(store, shapes)) as world:
         yield world, shapes
 
@@ -92,24 +92,28 @@ async def lists(client: httpx.AsyncClient, fixed: dict[str, str]) -> None:
 
 
 async def test_every_query_is_served_by_the_declared_indexes(
-    recorded: tuple[World, set[Shape]],
+    recorded: tuple[World, set[QueryShape]],
 ) -> None:
     world, shapes = recorded
     await every_query(world)
-    declared = Declared.read()
-    assert [shape for shape in shapes if not declared.serve(shape)] == []
+    declared = DeclaredIndexes.load()
+    assert [shape for shape in shapes if not declared.can_serve(shape)] == []
 
 
-async def test_every_declared_index_serves_some_query(recorded: tuple[World, set[Shape]]) -> None:
+async def test_every_declared_index_serves_some_query(
+    recorded: tuple[World, set[QueryShape]],
+) -> None:
     world, shapes = recorded
     await every_query(world)
-    declared = Declared.read()
-    used = {index for shape in shapes for index in declared.usable(shape)}
+    declared = DeclaredIndexes.load()
+    used = {index for shape in shapes for index in declared.find_composites(shape)}
     assert declared.composites - used == set()
 
 
 def test_no_index_of_several_fields_starts_with_a_time() -> None:
-    assert [index for index in Declared.read().composites if index[1][0][0].endswith("At")] == []
+    assert [
+        index for index in DeclaredIndexes.load().composites if index[1][0][0].endswith("At")
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -146,4 +150,4 @@ def test_no_index_of_several_fields_starts_with_a_time() -> None:
     ],
 )
 def test_the_rules_tell_served_from_unserved(query: Query, *, served: bool) -> None:
-    assert Declared.read().serve(Shape.of(query)) is served
+    assert DeclaredIndexes.load().can_serve(QueryShape.of(query)) is served

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from functions.market import KITE, in_place_of_providers
+from functions.fake_providers import KITE, replace_providers
 from taskreel_local.cli.cost import BOUGHT, LOOKS, PLAIN_JOB, POLL, STATUS_READ, SWEEP, Operations
 from taskreel_local.emulators.google_emulators import LocalStorage
 
@@ -84,8 +84,8 @@ async def test_a_job_at_a_provider_costs_what_is_priced(
     case: tuple[str, dict[str, Any], str, int],
 ) -> None:
     provider, body, job_type, polls = case
-    stand_ins = in_place_of_providers(monkeypatch, provider)
-    stand_ins.fakes[provider].polls = polls - 1  # then it is ready
+    stand_ins = replace_providers(monkeypatch, provider)
+    stand_ins.by_name[provider].polls = polls - 1  # then it is ready
     async with deployed(
         tmp_path, monkeypatch, firestore_address, local_storage, bill.interceptors, stand_ins
     ) as cloud:

@@ -18,7 +18,13 @@ from taskreel.media.prefetch import ahead
 from taskreel.media.probe import probe
 from taskreel.media.shots import Transition
 from taskreel.media.stitch import stitch_videos
-from unit.media.looking import frames_of, level, near, pixels_of, sound_of
+from unit.media.decode_results import (
+    has_colour,
+    measure_level,
+    read_picture,
+    read_sound,
+    read_video_frames,
+)
 
 RED, BLUE = (220, 30, 30), (30, 30, 220)
 
@@ -33,19 +39,19 @@ def test_a_film_has_exactly_the_asked_frames_and_size(
     info = animate([red], seconds=seconds, width=128, height=72, fps=fps, out=tmp_path / "a.mp4")
     assert (info.width, info.height, info.fps) == (128, 72, fps)
     assert info.duration_seconds == pytest.approx(frames / fps, abs=1 / fps)
-    assert len(frames_of(tmp_path / "a.mp4")) == frames
+    assert len(read_video_frames(tmp_path / "a.mp4")) == frames
 
 
 def test_colours_arrive_as_they_were(red: Path, blue: Path, tmp_path: Path) -> None:
     animate([red, blue], seconds=2, width=128, height=72, fps=10, out=tmp_path / "a.mp4")
-    frames = frames_of(tmp_path / "a.mp4")
-    assert near(frames[0], RED)
-    assert near(frames[-1], BLUE)
+    frames = read_video_frames(tmp_path / "a.mp4")
+    assert has_colour(frames[0], RED)
+    assert has_colour(frames[-1], BLUE)
 
 
 def test_pictures_cross_fade_without_a_jump(red: Path, blue: Path, tmp_path: Path) -> None:
     animate([red, blue], seconds=2, width=64, height=64, fps=20, out=tmp_path / "a.mp4")
-    redness = [float(frame[32, 32, 0]) for frame in frames_of(tmp_path / "a.mp4")]
+    redness = [float(frame[32, 32, 0]) for frame in read_video_frames(tmp_path / "a.mp4")]
     steps = np.diff(redness)
     assert np.abs(steps).max() < 45
     assert redness[0] - redness[-1] > 150
@@ -61,7 +67,7 @@ def test_a_move_is_smooth_and_never_goes_back(detailed: Path, tmp_path: Path) ->
         fps=20,
         out=tmp_path / "a.mp4",
     )
-    frames = [frame.astype(float) for frame in frames_of(tmp_path / "a.mp4")]
+    frames = [frame.astype(float) for frame in read_video_frames(tmp_path / "a.mp4")]
     changes = [np.abs(b - a).mean() for a, b in itertools.pairwise(frames)]
     assert max(changes[4:-4]) < 2.5 * min(changes[4:-4])
 
@@ -90,13 +96,13 @@ def test_clips_of_any_size_rate_and_sound_become_one_film(
     )
     assert (info.width, info.height, info.has_audio) == (160, 90, True)
     assert info.duration_seconds == pytest.approx(3.2, abs=0.12)
-    frames = frames_of(out)
-    assert near(frames[5], RED)
-    assert near(frames[30], BLUE)
+    frames = read_video_frames(out)
+    assert has_colour(frames[5], RED)
+    assert has_colour(frames[30], BLUE)
     assert frames[30][45, 4].max() < 30, "an upright clip stands between bars"
-    sound = sound_of(out)
-    assert level(sound[:, 4800:40_000]) < 0.001
-    assert level(sound[:, 60_000:90_000]) > 0.02
+    sound = read_sound(out)
+    assert measure_level(sound[:, 4800:40_000]) < 0.001
+    assert measure_level(sound[:, 60_000:90_000]) > 0.02
 
 
 def test_clips_without_any_sound_make_a_film_without_a_sound_track(
@@ -110,9 +116,9 @@ def test_the_last_frame_and_the_frame_at_a_time(red: Path, blue: Path, tmp_path:
     animate([red, blue], prompt="static", seconds=2, width=64, height=64, fps=10, out=film)
     extract_frame(film, out=tmp_path / "first.png", at_seconds=0)
     extract_frame(film, out=tmp_path / "last.jpg")
-    frames = frames_of(film)
+    frames = read_video_frames(film)
     for name, wanted in (("first.png", frames[0]), ("last.jpg", frames[-1])):
-        with_name = pixels_of(tmp_path / name).astype(float)
+        with_name = read_picture(tmp_path / name).astype(float)
         assert np.abs(with_name - wanted).mean() < 6
 
 
@@ -137,7 +143,7 @@ def test_a_composition_has_cards_narration_music_and_tells_where_scenes_are(
     assert starts == sorted(starts)
     total = starts[-1] + made.scenes[-1][1]
     assert made.info.duration_seconds == pytest.approx(total, abs=0.1)
-    assert len(frames_of(tmp_path / "a.mp4")) == round(total * 15)
+    assert len(read_video_frames(tmp_path / "a.mp4")) == round(total * 15)
     assert made.info.has_audio
     assert seen == sorted(seen)
     assert seen[-1] == pytest.approx(1)
@@ -146,7 +152,9 @@ def test_a_composition_has_cards_narration_music_and_tells_where_scenes_are(
 def test_captions_are_seen_only_while_they_are_spoken(red: Path, tmp_path: Path) -> None:
     scene = Scene(visual=red, seconds=3, narrated="WWWW WWWW", move="static")
     compose([scene], out=tmp_path / "a.mp4", look=Look(width=192, height=108, fps=10))
-    band = [float(frame[92:104, 60:130, 1].std()) for frame in frames_of(tmp_path / "a.mp4")]
+    band = [
+        float(frame[92:104, 60:130, 1].std()) for frame in read_video_frames(tmp_path / "a.mp4")
+    ]
     assert band[0] < 5
     assert band[15] > 25
     assert band[-1] < 5
@@ -162,11 +170,11 @@ def test_every_transition_leads_from_one_scene_to_the_next(
         out=tmp_path / "a.mp4",
         look=look,
     )
-    frames = frames_of(tmp_path / "a.mp4")
+    frames = read_video_frames(tmp_path / "a.mp4")
     assert len(frames) == (40 if transition == "cut" else 35)
     assert made.info.duration_seconds == pytest.approx(len(frames) / 10, abs=0.05)
-    assert near(frames[3], RED)
-    assert near(frames[-3], BLUE)
+    assert has_colour(frames[3], RED)
+    assert has_colour(frames[-3], BLUE)
 
 
 def test_alike_scenes_are_assembled_under_a_master_sound_in_every_format(
@@ -177,9 +185,9 @@ def test_alike_scenes_are_assembled_under_a_master_sound_in_every_format(
     assert [info.content_type for info in infos] == ["video/mp4", "video/quicktime", "video/webm"]
     for out, info in zip(outs, infos, strict=True):
         assert info.duration_seconds == pytest.approx(3.0, abs=0.12)
-        assert level(sound_of(out)[:, 9600:30_000]) > 0.1
-    assert len(frames_of(outs[0])) == 45
-    assert frames_of(outs[0])[20].tolist() == frames_of(silent_clip)[5].tolist(), (
+        assert measure_level(read_sound(out)[:, 9600:30_000]) > 0.1
+    assert len(read_video_frames(outs[0])) == 45
+    assert read_video_frames(outs[0])[20].tolist() == read_video_frames(silent_clip)[5].tolist(), (
         "copied, not encoded again"
     )
 
@@ -201,10 +209,10 @@ def test_a_voice_that_goes_on_after_the_last_picture_is_heard_to_its_end_under_i
         made.note
         == "The sound is 2.0 s longer than the pictures: the last one is held until it ends."
     )
-    frames = frames_of(out)
+    frames = read_video_frames(out)
     assert len(frames) == 45
-    assert near(frames[-1], RED)
-    assert level(sound_of(out)[:, -24_000:-4_800]) > 0.1
+    assert has_colour(frames[-1], RED)
+    assert measure_level(read_sound(out)[:, -24_000:-4_800]) > 0.1
 
 
 def test_music_much_longer_than_the_pictures_fades_out_with_them(
@@ -216,8 +224,8 @@ def test_music_much_longer_than_the_pictures_fades_out_with_them(
     assert (
         made.note == "The sound is 2.0 s longer than the pictures: it fades out with the last one."
     )
-    assert len(frames_of(out)) == 15
-    assert level(sound_of(out)[:, -2_400:]) < 0.02
+    assert len(read_video_frames(out)) == 15
+    assert measure_level(read_sound(out)[:, -2_400:]) < 0.02
 
 
 def test_a_sound_that_ends_early_is_followed_by_silence_which_is_said(
@@ -226,12 +234,14 @@ def test_a_sound_that_ends_early_is_followed_by_silence_which_is_said(
     out = tmp_path / "film.mp4"
     made = assemble([silent_clip] * 5, tone, outs=[out])
     assert made.note == "The sound ends 2.0 s before the pictures: silence follows."
-    assert level(sound_of(out)[:, 160_000:]) < 0.001
+    assert measure_level(read_sound(out)[:, 160_000:]) < 0.001
 
 
 def test_changing_the_container_changes_nothing_else(silent_clip: Path, tmp_path: Path) -> None:
     assert remux(silent_clip, tmp_path / "a.mov").content_type == "video/quicktime"
-    assert np.array_equal(frames_of(tmp_path / "a.mov")[-1], frames_of(silent_clip)[-1])
+    assert np.array_equal(
+        read_video_frames(tmp_path / "a.mov")[-1], read_video_frames(silent_clip)[-1]
+    )
     assert probe(tmp_path / "a.mov").fps == 15
 
 

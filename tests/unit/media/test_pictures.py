@@ -11,7 +11,7 @@ from taskreel.media.draw import draw
 from taskreel.media.scene.noise import Dice
 from taskreel.media.scene.plan import COLOUR_WORDS, read
 from taskreel.media.upscale import upscale
-from unit.media.looking import pixels_of
+from unit.media.decode_results import read_picture
 
 PROMPTS = [
     "a lighthouse in a storm",
@@ -40,7 +40,7 @@ def test_every_kind_of_prompt_gives_a_picture_with_light_and_dark(
 ) -> None:
     info = draw(prompt, seed=3, width=160, height=96, out=tmp_path / "a.png")
     assert (info.width, info.height, info.content_type) == (160, 96, "image/png")
-    pixels = pixels_of(tmp_path / "a.png").astype(float)
+    pixels = read_picture(tmp_path / "a.png").astype(float)
     assert pixels.std() > 12
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 500
 
@@ -50,7 +50,7 @@ def test_the_same_prompt_and_seed_give_the_same_pixels_and_another_seed_others(
 ) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         draw("a boat at sunset", seed=seed, width=96, height=96, out=tmp_path / f"{name}.png")
-    a, b, c = (pixels_of(tmp_path / f"{name}.png") for name in "abc")
+    a, b, c = (read_picture(tmp_path / f"{name}.png") for name in "abc")
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
 
@@ -69,7 +69,7 @@ def test_a_large_picture_shows_the_same_scene_as_a_small_one(tmp_path: Path) -> 
         reduced = np.asarray(large.convert("RGB").resize((128, 96), Image.Resampling.BOX)).astype(
             float
         )
-    assert np.abs(reduced - pixels_of(tmp_path / "small.png")).mean() < 16
+    assert np.abs(reduced - read_picture(tmp_path / "small.png")).mean() < 16
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
@@ -106,7 +106,7 @@ def test_colours_belong_to_the_thing_that_they_stand_before(
 def test_a_boat_has_the_colour_that_the_prompt_names(tmp_path: Path) -> None:
     def blueness(colour: str) -> float:
         draw(f"a {colour} boat on the sea", seed=5, width=160, height=90, out=tmp_path / "a.png")
-        hull = pixels_of(tmp_path / "a.png").astype(float)
+        hull = read_picture(tmp_path / "a.png").astype(float)
         return float((hull[..., 2] - hull[..., 0]).max())
 
     assert blueness("blue") > blueness("red") + 60
@@ -114,7 +114,7 @@ def test_a_boat_has_the_colour_that_the_prompt_names(tmp_path: Path) -> None:
 
 def test_a_fox_is_drawn_as_a_fox_in_rust_red(tmp_path: Path) -> None:
     draw("a red fox in the snow", seed=5, width=320, height=180, out=tmp_path / "a.png")
-    pixels = pixels_of(tmp_path / "a.png").astype(int)
+    pixels = read_picture(tmp_path / "a.png").astype(int)
     rust = (pixels[..., 0] > pixels[..., 1] + 60) & (pixels[..., 1] > pixels[..., 2] + 15)
     assert 0.005 < rust.mean() < 0.1
     assert read("a red fox", Dice("x").of("plan")).things == {"fox"}
@@ -152,9 +152,9 @@ def test_enlarging_keeps_the_picture_and_sharpens_edges_without_halos(
     upscale(detailed, scale=4, out=tmp_path / "sharp.png")
     upscale(detailed, scale=4, out=tmp_path / "plain.png", sharpen=0, denoise=0)
     sharp, plain = (
-        pixels_of(tmp_path / f"{name}.png").astype(float) for name in ("sharp", "plain")
+        read_picture(tmp_path / f"{name}.png").astype(float) for name in ("sharp", "plain")
     )
-    original = pixels_of(detailed).astype(float)
+    original = read_picture(detailed).astype(float)
     reduced = sharp.reshape(120, 4, 160, 4, 3).mean((1, 3))
     assert np.abs(reduced - original).mean() < 8
     assert np.abs(np.diff(sharp, axis=1)).max() > np.abs(np.diff(plain, axis=1)).max()
@@ -166,7 +166,7 @@ def test_a_tall_picture_is_enlarged_in_bands_without_a_seam(tmp_path: Path) -> N
     y, x = np.mgrid[0:700, 0:40]
     Image.fromarray(((np.sin(y / 9) + np.cos(x / 5)) * 60 + 127).astype(np.uint8)).save(source)
     upscale(source, scale=2, out=tmp_path / "a.png", denoise=0)
-    rows = pixels_of(tmp_path / "a.png").astype(float)[:, :, 0]
+    rows = read_picture(tmp_path / "a.png").astype(float)[:, :, 0]
     steps = np.abs(np.diff(rows, axis=0)).mean(1)
     assert steps[509:515].max() <= steps.max()
     assert np.abs(np.diff(rows, 2, axis=0)).mean(1)[505:518].max() < 3

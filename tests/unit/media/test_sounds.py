@@ -16,7 +16,7 @@ from taskreel.media.loudness import Limiter, measure_loudness
 from taskreel.media.mix import Bed, Clip, louden, mix
 from taskreel.media.music import compose_music, mood_of
 from taskreel.media.speech import speak
-from unit.media.looking import level, sound_of
+from unit.media.decode_results import measure_level, read_sound
 
 
 def test_sounds_follow_one_another_whatever_their_rates(
@@ -24,10 +24,10 @@ def test_sounds_follow_one_another_whatever_their_rates(
 ) -> None:
     info = stitch_audio([voice, tone], out=tmp_path / "a.mp3")
     assert info.duration_seconds == pytest.approx(5.0, abs=0.08)
-    sound = sound_of(tmp_path / "a.mp3")
-    assert level(sound[:, :40_000]) < 0.01
-    assert level(sound[:, 60_000:90_000]) > 0.3
-    assert level(sound[:, 120_000:200_000]) == pytest.approx(0.177, abs=0.02)
+    sound = read_sound(tmp_path / "a.mp3")
+    assert measure_level(sound[:, :40_000]) < 0.01
+    assert measure_level(sound[:, 60_000:90_000]) > 0.3
+    assert measure_level(sound[:, 120_000:200_000]) == pytest.approx(0.177, abs=0.02)
 
 
 def test_a_pause_lengthens_and_a_cross_fade_shortens(tone: Path, tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_sound_is_brought_to_a_loudness_and_silence_stays_silent(
     assert measure_loudness(tmp_path / "a.wav").integrated_lufs == pytest.approx(-20, abs=0.6)
     mix([], None, seconds=1.5, out=tmp_path / "silence.wav")
     normalise_audio(tmp_path / "silence.wav", out=tmp_path / "b.wav")
-    assert level(sound_of(tmp_path / "b.wav")) == 0
+    assert measure_level(read_sound(tmp_path / "b.wav")) == 0
 
 
 def test_music_steps_back_while_the_voice_speaks_and_fades_at_the_end(
@@ -62,14 +62,14 @@ def test_music_steps_back_while_the_voice_speaks_and_fades_at_the_end(
     bed = Bed(path=tone, gain_db=0, duck_db=-12, fade_in_seconds=0, fade_out_seconds=0.5)
     quiet_voice = Clip(path=voice, start_seconds=2.0, gain=0.05)
     mix([quiet_voice], bed, seconds=6, out=tmp_path / "a.flac")
-    sound = sound_of(tmp_path / "a.flac")
+    sound = read_sound(tmp_path / "a.flac")
     assert sound.shape[1] == 6 * 48_000
     alone, under, after = (
-        level(sound[:, a * 4800 : b * 4800]) for a, b in ((5, 25), (36, 39), (53, 55))
+        measure_level(sound[:, a * 4800 : b * 4800]) for a, b in ((5, 25), (36, 39), (53, 55))
     )
     assert 20 * np.log10(under / alone) == pytest.approx(-11, abs=2.5)
     assert after > under * 2
-    assert level(sound[:, -200:]) < alone * 0.02
+    assert measure_level(sound[:, -200:]) < alone * 0.02
 
 
 def test_a_voice_over_music_is_as_long_as_lead_voice_and_tail_at_the_target(
@@ -91,7 +91,7 @@ def test_an_mp3_is_exactly_as_long_as_its_sound_and_begins_with_it(
     with SoundFile(tmp_path / "a.mp3") as file:
         for start in range(0, samples, 24_000):
             file.write(sound[:, start : start + 24_000])
-    heard = sound_of(tmp_path / "a.mp3")
+    heard = read_sound(tmp_path / "a.mp3")
     assert heard.shape == sound.shape
     assert int(np.abs(heard[0]).argmax()) == pytest.approx(505, abs=12)
 
@@ -134,10 +134,10 @@ def test_music_has_exactly_its_length_fades_and_is_neither_silent_nor_clipped(
         "a calm evening by the sea", seed=4, seconds=seconds, out=tmp_path / "a.flac"
     )
     assert info.duration_seconds == pytest.approx(seconds, abs=0.001)
-    sound = sound_of(tmp_path / "a.flac")
-    assert level(sound) > 0.02
+    sound = read_sound(tmp_path / "a.flac")
+    assert measure_level(sound) > 0.02
     assert np.abs(sound).max() < 0.9
-    assert level(sound[:, -100:]) < 0.002
+    assert measure_level(sound[:, -100:]) < 0.002
     if seconds > 2:
         assert np.abs(np.diff(sound)).max() < 0.35, "no clicks"
 
@@ -150,7 +150,7 @@ def test_the_same_seed_plays_the_same_and_another_mood_another(tmp_path: Path) -
         ("d", "wedding", 1),
     ):
         compose_music(prompt, seed=seed, seconds=2, out=tmp_path / f"{name}.wav")
-    a, b, c, d = (sound_of(tmp_path / f"{name}.wav") for name in "abcd")
+    a, b, c, d = (read_sound(tmp_path / f"{name}.wav") for name in "abcd")
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
     assert not np.array_equal(a, d)

@@ -1,7 +1,8 @@
-"""Which queries Firestore answers from the declared indexes.
+"""Tell whether Firestore can answer a query from the declared indexes.
 
-The emulator needs no index, so the rules of the service are applied here: a query's equality filters may be spread over
-several indexes that end in its order (they are merged), and single fields are indexed unless they are exempted.
+The emulator needs no index, so this module applies the rules of the service: the equality filters
+of a query may be spread over several indexes that end in its order (Firestore merges them), and
+single fields are indexed unless they are exempted.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ _EQUALITIES = {"==", "in", "array-contains"}
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What of a query matters to an index."""
+class QueryShape:
+    """The parts of a query that an index depends on: collection, equality fields, order."""
 
     collection: str
     equal: frozenset[str]
     order: Order
 
     @classmethod
-    def of(cls, query: Query, total: Sequence[str] = ()) -> Shape:
+    def of(cls, query: Query, total: Sequence[str] = ()) -> QueryShape:
         equal = frozenset(name for name, operator, _ in query.where if operator in _EQUALITIES)
         ranged = [name for name, operator, _ in query.where if operator not in _EQUALITIES]
         last = query.order[-1][1] if query.order else "asc"
@@ -45,14 +46,14 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredIndexes:
     """The indexes of `infra/firestore.indexes.json`."""
 
     composites: frozenset[tuple[str, Order]]
     exempted: frozenset[tuple[str, str]]
 
     @classmethod
-    def read(cls) -> Declared:
+    def load(cls) -> DeclaredIndexes:
         declared = json.loads(_FILE.read_text())
         ways = {"ASCENDING": "asc", "DESCENDING": "desc"}
         composites = {
@@ -69,29 +70,32 @@ class Declared:
         }
         return cls(frozenset(composites), frozenset(exempted))
 
-    def usable(self, shape: Shape) -> list[tuple[str, Order]]:
-        """The composite indexes that may take part in answering."""
+    def find_composites(self, shape: QueryShape) -> list[tuple[str, Order]]:
+        """The composite indexes that may take part in answering the query."""
         return [
             index
             for index in self.composites
-            if index[0] == shape.collection and _fits(index[1], shape)
+            if index[0] == shape.collection and _index_fits(index[1], shape)
         ]
 
-    def serve(self, shape: Shape) -> bool:
-        """Whether indexes for all of the query's filters end in its order."""
+    def can_serve(self, shape: QueryShape) -> bool:
+        """True if indexes that end in the query's order cover all of its filters."""
         singles = {name for name in shape.equal if (shape.collection, name) not in self.exempted}
         if not shape.order:
-            return shape.equal <= singles | self._covered(shape)
+            return shape.equal <= singles | self._covered_fields(shape)
         if not shape.equal and len(shape.order) == 1:
             return (shape.collection, shape.order[0][0]) not in self.exempted
-        return bool(self.usable(shape)) and shape.equal <= self._covered(shape)
+        return bool(self.find_composites(shape)) and shape.equal <= self._covered_fields(shape)
 
-    def _covered(self, shape: Shape) -> frozenset[str]:
-        return frozenset(name for _, index in self.usable(shape) for name, _ in index) & shape.equal
+    def _covered_fields(self, shape: QueryShape) -> frozenset[str]:
+        return (
+            frozenset(name for _, index in self.find_composites(shape) for name, _ in index)
+            & shape.equal
+        )
 
 
-def _fits(index: Order, shape: Shape) -> bool:
-    """Equality fields in any order, then exactly the query's order, forwards or backwards."""
+def _index_fits(index: Order, shape: QueryShape) -> bool:
+    """True for equality fields in any order, then exactly the query's order or its reverse."""
     head, tail = index[: len(index) - len(shape.order)], index[len(index) - len(shape.order) :]
     backwards = tuple((name, "desc" if way == "asc" else "asc") for name, way in shape.order)
     return {name for name, _ in head} <= shape.equal and tail in {shape.order, backwards}

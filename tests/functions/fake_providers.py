@@ -1,4 +1,4 @@
-"""A world whose providers are the fakes: real adapters, in-process."""
+"""A world with fake providers: the real adapters, over in-process HTTP servers."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ CLIP = {"prompt": "waves", "provider": "google", "model": "veo-3", "options": {"
 
 
 @dataclass
-class Market:
-    """The world with fakes in the providers' places."""
+class ProviderSetup:
+    """A running world, and the fake of each provider in it by name."""
 
     world: World
     fakes: Mapping[str, Fake]
@@ -38,18 +38,18 @@ class Market:
     def user(self, name: str = "ada", **claims: Any) -> httpx.AsyncClient:
         return self.world.as_user(name, **claims)
 
-    async def ended(
+    async def run_job(
         self, body: Mapping[str, Any], path: str = IMAGE, seconds: float = 120
     ) -> dict[str, Any]:
-        """The job, once that much time has passed."""
+        """Submit a job, let virtual time pass, and return the job as it is then."""
         ada = self.user()
         job = await submitted(ada, dict(body), path)
         await self.world.advance(seconds)
         return await read(ada, job)
 
 
-class _ByHost(httpx.AsyncBaseTransport):
-    """Results: whichever fake has such an address."""
+class _RouteByHost(httpx.AsyncBaseTransport):
+    """Sends each download to the fake that serves this host."""
 
     def __init__(self, fakes: Mapping[str, Fake]) -> None:
         self._of = {
@@ -64,16 +64,16 @@ class _ByHost(httpx.AsyncBaseTransport):
 
 
 @dataclass
-class Fakes:
-    """The fakes in the providers' places: the settings that give them keys, and what fetches their results."""
+class FakeProviders:
+    """Fakes by name, the settings with their keys, and a fetcher of their results."""
 
-    fakes: dict[str, Fake]
+    by_name: dict[str, Fake]
     settings: dict[str, Any]
     fetch: Fetcher
 
 
-def in_place_of_providers(patch: pytest.MonkeyPatch, *names: str) -> Fakes:
-    """These providers are fakes from now on."""
+def replace_providers(patch: pytest.MonkeyPatch, *names: str) -> FakeProviders:
+    """Make the adapters of these providers call fakes, until the test ends."""
     fakes = {name: FAKES[name]() for name in names}
     load = providers.load
 
@@ -86,30 +86,31 @@ def in_place_of_providers(patch: pytest.MonkeyPatch, *names: str) -> Fakes:
     resolve = socket.getaddrinfo
 
     def public(host: Any, *rest: Any, **options: Any) -> Any:
-        """An address that one may fetch from; this machine's own stays."""
+        """Resolve every host but this machine to a public address: the fetcher allows no other."""
         at = host if host in {"127.0.0.1", "localhost"} else "93.184.216.34"
         return resolve(at, *rest, **options)
 
     patch.setattr(socket, "getaddrinfo", public)
     keys = {"provider_keys": {name: fake.key for name, fake in fakes.items()}}
-    return Fakes(fakes, keys, Fetcher(transport=_ByHost(fakes)))
+    return FakeProviders(fakes, keys, Fetcher(transport=_RouteByHost(fakes)))
 
 
 @asynccontextmanager
-async def market(
+async def running_with_fakes(
     folder: Path, patch: pytest.MonkeyPatch, *names: str, **settings: Any
-) -> AsyncIterator[Market]:
-    """A world where these providers have keys and are the fakes."""
-    stand_ins = in_place_of_providers(patch, *names)
+) -> AsyncIterator[ProviderSetup]:
+    """Run a world in which these providers have keys and are fakes."""
+    replaced = replace_providers(patch, *names)
     async with running(
         folder,
         patch,
-        change=lambda services: replace(services, fetch=stand_ins.fetch),
-        **{**stand_ins.settings, **settings},
+        change=lambda services: replace(services, fetch=replaced.fetch),
+        **{**replaced.settings, **settings},
     ) as world:
-        yield Market(world, stand_ins.fakes)
+        yield ProviderSetup(world, replaced.by_name)
         await world.services.providers.close()
-        await stand_ins.fetch.close()
+        await replaced.fetch.close()
 
 
-Stalls = Callable[..., Awaitable[Market]]
+#: The `start_providers` fixture.
+StartProviders = Callable[..., Awaitable[ProviderSetup]]

@@ -1,4 +1,4 @@
-"""Opening results as a viewer would."""
+"""Decode the files that tests have made, and compare what is in them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from PIL import Image
 from taskreel.media.audio_io import read_frames, samples_of
 
 
-def frames_of(path: Path) -> list[npt.NDArray[np.uint8]]:
-    """All frames as RGB."""
+def read_video_frames(path: Path) -> list[npt.NDArray[np.uint8]]:
+    """All frames as RGB, each of shape (height, width, 3)."""
     with av.open(str(path)) as container:
         return [
             np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
@@ -21,23 +21,25 @@ def frames_of(path: Path) -> list[npt.NDArray[np.uint8]]:
         ]
 
 
-def pixels_of(path: Path) -> npt.NDArray[np.uint8]:
+def read_picture(path: Path) -> npt.NDArray[np.uint8]:
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
 
 
-def sound_of(path: Path) -> npt.NDArray[np.float32]:
-    """All of the sound, (2, n) at 48 kHz."""
+def read_sound(path: Path) -> npt.NDArray[np.float32]:
+    """All of the sound: shape (2, n) at 48 kHz."""
     return np.concatenate([samples_of(frame) for frame in read_frames(path)], axis=1)
 
 
-def level(samples: npt.NDArray[np.float32]) -> float:
-    """RMS, 0…1."""
+def measure_level(samples: npt.NDArray[np.float32]) -> float:
+    """The root mean square of the samples, 0 to 1."""
     return float(np.sqrt(np.mean(np.square(samples))))
 
 
-def near(frame: npt.NDArray[np.uint8], colour: tuple[int, int, int], within: int = 14) -> bool:
-    """Is the frame's middle of this colour?"""
+def has_colour(
+    frame: npt.NDArray[np.uint8], colour: tuple[int, int, int], within: int = 14
+) -> bool:
+    """Compare the average of the frame's middle 8x8 pixels with a colour."""
     height, width, _ = frame.shape
     middle = (
         frame[height // 2 - 4 : height // 2 + 4, width // 2 - 4 : width // 2 + 4]
