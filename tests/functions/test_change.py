@@ -7,7 +7,7 @@ import pytest
 
 from functions.asking import BATCH, NOOP, balance, batch, problem, read, studio, submitted
 from simulation.world import World
-from taskreel.domain.job import Status
+from taskreel.domain.job_status import Status
 
 
 async def test_cancelling_releases_the_hold(ada: httpx.AsyncClient) -> None:

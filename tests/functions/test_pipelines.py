@@ -13,7 +13,8 @@ import pytest
 
 from functions.asking import balance, paths, problem, read, submitted
 from simulation.world import World, running
-from taskreel.domain.job import Job, Status
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
 from taskreel.ports import Query, Store, Transaction
 
 T = TypeVar("T")

@@ -13,7 +13,9 @@ import pytest
 from functions.asking import BATCH, IMAGE, balance, batch, problem, read, studio, submitted
 from simulation.world import KEY, World, running
 from taskreel import wiring
-from taskreel.domain.job import Job, Status, UnitState
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
+from taskreel.domain.unit import UnitState
 from taskreel.web.auth import InternalKeys
 
 SLOW = studio("slow", seconds=20, times=5)
@@ -152,7 +154,7 @@ async def test_progress_is_written_once_a_second_at_most(
 
 async def dead(world: World, job: dict[str, Any]) -> Job:
     """Make the stored job one whose run has died: its lease passes and nobody renews it."""
-    stored = (await world.job(job["jobId"])).with_(world.now(), lease_until=world.now())
+    stored = (await world.job(job["jobId"])).with_changes(world.now(), lease_until=world.now())
     await world.put(stored)
     return stored
 
@@ -176,7 +178,7 @@ async def test_a_dead_runs_job_is_rescued_by_the_sweep(
     world: World, running_job: dict[str, Any]
 ) -> None:
     stored = await dead(world, running_job)
-    await world.put(stored.with_(world.now(), wake_at=world.now(), fence=stored.fence + 1))
+    await world.put(stored.with_changes(world.now(), wake_at=world.now(), fence=stored.fence + 1))
     assert await world.sweep() == {"rescued": 1}
     await world.advance(60)
     assert (await world.job(running_job["jobId"])).status is Status.COMPLETED
@@ -221,7 +223,7 @@ async def test_a_start_deadline_that_has_passed_expires_the_job(
 async def test_a_late_delivery_finds_its_job_expired(world: World, ada: httpx.AsyncClient) -> None:
     job = await submitted(ada, {**studio("noop"), "startWithinSeconds": 60})
     stored = await world.job(job["jobId"])
-    await world.put(stored.with_(world.now(), start_by=world.now()))
+    await world.put(stored.with_changes(world.now(), start_by=world.now()))
     assert (await world.process(job["jobId"])).status_code == 200
     assert (await read(ada, job))["status"] == "EXPIRED"
 
@@ -360,7 +362,9 @@ async def test_a_batch_captures_what_succeeded(world: World, ada: httpx.AsyncCli
     job = await submitted(ada, batch(4), BATCH)
     stored = await world.job(job["jobId"])
     broken = stored.units[1].model_copy(update={"state": UnitState.FAILED})
-    await world.put(stored.with_(world.now(), units=(stored.units[0], broken, *stored.units[2:])))
+    await world.put(
+        stored.with_changes(world.now(), units=(stored.units[0], broken, *stored.units[2:]))
+    )
     await world.settle()
     done = await read(ada, job)
     assert (done["status"], done["credits"]) == (

@@ -16,7 +16,10 @@ from providers.fakes.fake import picture
 from taskreel import wiring
 from taskreel.app.worker.processor import Processor
 from taskreel.domain.errors import Category
-from taskreel.domain.job import Job, JobError, Status, UnitState
+from taskreel.domain.job import Job
+from taskreel.domain.job_error import JobError
+from taskreel.domain.unit import UnitState
+from taskreel.domain.job_status import Status
 
 TEXT = "/api/jobs/ai-processing"
 
@@ -379,9 +382,11 @@ async def test_a_run_that_died_while_it_bought_is_not_repeated(
     job = await submitted(setup.user(), {**KITE, "retry": {"maxAttempts": attempts}})
     now = setup.world.now()
     stored = await setup.world.job(job["jobId"])
-    begun = stored.units[0].model_copy(update={"begun_at": now})
-    dead = {"units": (begun,), "attempt": 1, "fence": 1, "lease_until": now}
-    await setup.world.put(stored.to(Status.PROCESSING, now, **dead))
+    begun = stored.units[0].with_changes(begun_at=now)
+    dead = stored.enter_status(
+        Status.PROCESSING, now, units=(begun,), attempt=1, fence=1, lease_until=now
+    )
+    await setup.world.put(dead)
     await setup.world.advance(600)
     failed = await read(setup.user(), job)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "ambiguous_create")
@@ -403,8 +408,8 @@ async def test_a_purchase_is_stored_before_it_is_made(
     monkeypatch.setattr(provider, "start", watched)
     job = await submitted(setup.user(), KITE)
     await setup.world.settle()
-    assert [one.unsure for one in stored] == [True]
-    assert not (await setup.world.job(job["jobId"])).unsure
+    assert [one.maybe_bought for one in stored] == [True]
+    assert not (await setup.world.job(job["jobId"])).maybe_bought
 
 
 @pytest.mark.parametrize("provider", ["bfl", "fal", "replicate"])
@@ -611,7 +616,7 @@ async def test_what_failed_in_a_batch_waits_for_its_own_time_while_the_rest_is_p
     later = stored.units[0].model_copy(
         update={"error": error, "due_at": setup.world.now() + timedelta(minutes=1)}
     )
-    await setup.world.put(stored.with_(setup.world.now(), units=(later, stored.units[1])))
+    await setup.world.put(stored.with_changes(setup.world.now(), units=(later, stored.units[1])))
     await setup.world.advance(30)
     polled = await setup.world.job(job["jobId"])
     assert (polled.attempt, fake.creates, polled.units[0]) == (1, 1, later)

@@ -21,7 +21,7 @@ from functions.test_pipelines import (
 )
 from simulation.world import World
 from taskreel.app.jobs.replay import merged
-from taskreel.domain.job import UnitState
+from taskreel.domain.unit import UnitState
 
 FIRST = {"prompt": "one", "options": {"width": 64, "height": 64, "studio": {"mode": "noop"}}}
 

@@ -22,7 +22,8 @@ from taskreel.app.worker.processor import Answer
 from taskreel.app.worker.sweep import sweep
 from taskreel.domain.credits import EntryKind
 from taskreel.domain.errors import ConflictError, TooFewCreditsError
-from taskreel.domain.job import Job, Status
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
 from taskreel.jobtypes import JOB_TYPES
 
 BATCH = JOB_TYPES["batch-generation"]
@@ -131,7 +132,7 @@ class Life(RuleBasedStateMachine):
                 retry(self.world.services, Caller(user_id=job.user_id), job.job_id, job.job_type)
             )
         except ConflictError:
-            assert job.left_at_provider
+            assert job.needs_clean_up
         except TooFewCreditsError:
             assert any(
                 one.available < job.units[0].credits * len(job.units)
@@ -172,7 +173,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def every_job_has_ended_or_will_be_woken(self) -> None:
         for job in self.world.jobs():
-            assert (job.status.final and not job.left_at_provider) is (job.wake_at is None)
+            assert (job.status.final and not job.needs_clean_up) is (job.wake_at is None)
 
     @invariant()
     def what_has_ended_stays_as_it_ended(self) -> None:
@@ -239,9 +240,7 @@ class Life(RuleBasedStateMachine):
             for _ in range(200):
                 if not self.calm_down():
                     break
-            left = [
-                job for job in self.world.jobs() if not job.status.final or job.left_at_provider
-            ]
+            left = [job for job in self.world.jobs() if not job.status.final or job.needs_clean_up]
             assert left == []
             assert [
                 key for key in self.operations if self.world.provider.accepted[key] == "running"

@@ -1,4 +1,4 @@
-"""May this delivery run the job now? A pure decision on a job and the time."""
+"""The decision whether a delivery may run a job now. Pure: a job and the time."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, Category
-from taskreel.domain.job import EARLY, Job, JobError, Status, UnitState
+from taskreel.domain.job import Job
+from taskreel.domain.job_error import JobError
+from taskreel.domain.job_status import Status
+from taskreel.domain.unit import CLOCK_TOLERANCE, UnitState
 
 
 class Verdict(Enum):
-    """What a delivery should do."""
+    """The action that a delivery takes."""
 
     RUN = auto()
-    #: Another run holds the lease: the queue should ask again later.
+    #: Another run holds the lease: the queue should deliver again later.
     BUSY = auto()
     #: Nothing to do, now or for this delivery.
     IGNORE = auto()
-    #: The job has ended while a provider worked on it: tell the provider.
+    #: The job has ended while an operation of it runs at a provider: cancel the operation.
     CLEAN_UP = auto()
     #: The job ends here, as `status` with `error`.
     END = auto()
@@ -26,86 +29,106 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The verdict; with END, how the job ends."""
+    """The verdict; with END, the final status and its error."""
 
     verdict: Verdict
     status: Status | None = None
     error: JobError | None = None
 
 
-def decide(job: Job, now: datetime) -> Claim:
-    """The one rule by which deliveries, repeated or not, may touch a job."""
+def decide_claim(job: Job, now: datetime) -> Claim:
+    """Decide what a delivery may do with a job. The one rule, for repeated deliveries too."""
     if job.status.final:
-        return Claim(Verdict.CLEAN_UP if job.left_at_provider else Verdict.IGNORE)
+        return Claim(Verdict.CLEAN_UP if job.needs_clean_up else Verdict.IGNORE)
+
+    # A lease that still counts comes before everything else, deadlines included: its run may be
+    # storing work that has been paid for.
     if job.lease_until is not None and job.lease_until > now:
         return Claim(Verdict.BUSY)
-    ending = overdue(job, now)
-    if ending is not None:
-        return ending
-    if job.status in {Status.BLOCKED, Status.THROTTLED} or now < _due(job) - EARLY:
+
+    missed = find_missed_deadline(job, now)
+    if missed is not None:
+        return missed
+
+    waits_for_others = job.status in {Status.BLOCKED, Status.THROTTLED}
+    if waits_for_others or now < _next_step_at(job) - CLOCK_TOLERANCE:
         return Claim(Verdict.IGNORE)
-    if (
-        job.lease_until is not None
-        and job.attempts(now)
-        and not job.retry.allows_another(job.attempt)
-    ):
-        lost = "worker_lost", "The worker died during the last attempt this job may have."
-        return _ended(Status.FAILED, *((AMBIGUOUS, UNSURE) if job.unsure else lost))
+
+    run_died = job.lease_until is not None
+    if run_died and job.counts_as_attempt(now) and not job.retry.allows_another(job.attempt):
+        return _end_after_lost_run(job)
     return Claim(Verdict.RUN)
 
 
-def overdue(job: Job, now: datetime) -> Claim | None:
-    """How a job ends whose time has passed; None while it has time, or has ended before."""
+def find_missed_deadline(job: Job, now: datetime) -> Claim | None:
+    """The end of a job whose deadline has passed; None while it has time, or once it has ended."""
     if job.status.final:
         return None
-    if not job.started and any(
-        time is not None and time <= now for time in (job.start_by, job.finish_by)
-    ):
-        return _ended(
+
+    finish_missed = job.finish_by is not None and job.finish_by <= now
+    start_missed = job.start_by is not None and job.start_by <= now
+    if not job.started and (start_missed or finish_missed):
+        return _end_job(
             Status.EXPIRED,
             "start_deadline_passed",
             "The job did not start in the time it was given.",
         )
-    if job.finish_by is not None and job.finish_by <= now:
-        return _ended(
+    if finish_missed:
+        return _end_job(
             Status.FAILED, "deadline_passed", "The job did not finish in the time it was given."
         )
     return None
 
 
-def _ended(status: Status, code: str, message: str) -> Claim:
-    return Claim(
-        Verdict.END, status, JobError(code=code, category=Category.PERMANENT, message=message)
+def claim_job(job: Job, now: datetime, lease: timedelta) -> Job:
+    """Copy the job as claimed by a run: PROCESSING, a new fencing token, a lease.
+
+    The attempt number grows only when the run counts as an attempt.
+    """
+    attempt = job.attempt + 1 if job.counts_as_attempt(now) else job.attempt
+    lease_until = now + lease
+    # The fence grows, so that no earlier run of the job can write any more.
+    claimed = job.with_changes(
+        now,
+        attempt=attempt,
+        fence=job.fence + 1,
+        lease_until=lease_until,
+        wake_at=next_wake_at(job, lease_until),
+        next_attempt_at=None,
+    )
+    if job.status is Status.PROCESSING:
+        return claimed
+    return claimed.enter_status(Status.PROCESSING, now)
+
+
+def next_wake_at(job: Job, at: datetime) -> datetime:
+    """The earlier of `at` and the job's next deadline; an ended job has no deadline any more."""
+    if job.status.final:
+        return at
+    start_by = None if job.started else job.start_by
+    return min(time for time in (at, start_by, job.finish_by) if time is not None)
+
+
+def _end_after_lost_run(job: Job) -> Claim:
+    """The end of a job whose last allowed attempt died with its worker."""
+    if job.maybe_bought:
+        return _end_job(Status.FAILED, AMBIGUOUS, UNSURE)
+    return _end_job(
+        Status.FAILED,
+        "worker_lost",
+        "The worker died during the last attempt this job may have.",
     )
 
 
-def claimed(job: Job, now: datetime, lease: timedelta) -> Job:
-    """The job once a run holds it: a new fencing token, and an attempt more if the run is one."""
-    changes = {
-        "attempt": job.attempt + job.attempts(now),
-        "fence": job.fence + 1,
-        "lease_until": now + lease,
-        "wake_at": alarm(job, now + lease),
-        "next_attempt_at": None,
-    }
-    if job.status is Status.PROCESSING:
-        return job.with_(now, **changes)
-    return job.to(Status.PROCESSING, now, **changes)
+def _end_job(status: Status, code: str, message: str) -> Claim:
+    error = JobError(code=code, category=Category.PERMANENT, message=message)
+    return Claim(Verdict.END, status, error)
 
 
-def alarm(job: Job, at: datetime) -> datetime:
-    """`wake_at`: the given time, or a deadline of the job if that comes first; an ended one has none left."""
-    if job.status.final:
-        return at
-    starting = None if job.started else job.start_by
-    return min(time for time in (at, starting, job.finish_by) if time is not None)
-
-
-def _due(job: Job) -> datetime:
-    """When the job's next step may begin."""
-    if job.status is Status.PROCESSING and all(
-        unit.state is not UnitState.TODO for unit in job.units
-    ):
+def _next_step_at(job: Job) -> datetime:
+    """The time at which the job's next step may begin."""
+    only_polls = all(unit.state is not UnitState.TODO for unit in job.units)
+    if job.status is Status.PROCESSING and only_polls:
         polls = [unit.due_at for unit in job.units if unit.due_at is not None]
         return min(polls, default=job.updated_at)
     return job.next_attempt_at or job.created_at

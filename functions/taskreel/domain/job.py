@@ -1,161 +1,46 @@
-"""A job and its life: the one table of statuses, and the only function that changes one."""
+"""A job: what a caller asked for, its state, and the functions that change its status."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Annotated, Any, Self, Unpack
 
-from pydantic import Field
+from pydantic import Field, with_config
+from typing_extensions import TypedDict
 
 from taskreel.domain.artifact import Artifact
-from taskreel.domain.errors import Category
+from taskreel.domain.changes import STRICT, validate_changes
+from taskreel.domain.job_error import JobError
+from taskreel.domain.job_status import NEXT_STATUSES, IllegalTransitionError, Status
 from taskreel.domain.pipeline import StepRun, StepState
 from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.unit import TriedProvider, UnitRun, UnitState
 from taskreel.domain.value import Value
-
-#: A task may come this much before its time and still be taken: clocks differ.
-EARLY = timedelta(seconds=1)
-
-
-class Status(StrEnum):
-    """Where a job is; the last four are final."""
-
-    SCHEDULED = "SCHEDULED"
-    BLOCKED = "BLOCKED"
-    THROTTLED = "THROTTLED"
-    QUEUED = "QUEUED"
-    PROCESSING = "PROCESSING"
-    RETRYING = "RETRYING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-    EXPIRED = "EXPIRED"
-
-    @property
-    def final(self) -> bool:
-        """Whether nothing follows."""
-        return not NEXT[self]
-
-
-_ENDED_EARLY = frozenset({Status.CANCELLED, Status.EXPIRED})
-
-NEXT: Mapping[Status, frozenset[Status]] = {
-    Status.SCHEDULED: frozenset({Status.QUEUED, Status.THROTTLED, Status.PROCESSING})
-    | _ENDED_EARLY,
-    Status.BLOCKED: frozenset({Status.QUEUED, Status.SCHEDULED, Status.THROTTLED, Status.FAILED})
-    | _ENDED_EARLY,
-    Status.THROTTLED: frozenset({Status.QUEUED}) | _ENDED_EARLY,
-    # To FAILED: a run was given back, and the deadline passed before the next.
-    Status.QUEUED: frozenset({Status.PROCESSING, Status.THROTTLED, Status.FAILED}) | _ENDED_EARLY,
-    # Back to QUEUED: a stopping processor gives its lease back; that run was not an attempt.
-    Status.PROCESSING: frozenset(
-        {Status.QUEUED, Status.RETRYING, Status.COMPLETED, Status.FAILED, Status.CANCELLED}
-    ),
-    Status.RETRYING: frozenset({Status.PROCESSING, Status.FAILED, Status.CANCELLED}),
-    Status.COMPLETED: frozenset(),
-    Status.FAILED: frozenset(),
-    Status.CANCELLED: frozenset(),
-    Status.EXPIRED: frozenset(),
-}
 
 
 class Priority(StrEnum):
-    """Which of its type's three lanes a job takes."""
+    """A job's priority: which of its type's three queues it is put on."""
 
     HIGH = "high"
     NORMAL = "normal"
     LOW = "low"
 
 
-class JobError(Value):
-    """Why the last attempt failed, in words fit for the user; of a pipeline, in which step and which of its jobs."""
-
-    code: str
-    category: Category
-    message: str
-    step: str | None = None
-    job_id: str | None = None
-
-
 class JobCredits(Value):
-    """What the job holds now, and what its settlement captured and released."""
+    """The credits that the job holds now, and those that its settlement captured and released."""
 
     held: int = 0
     captured: int = 0
     released: int = 0
 
 
-class UnitState(StrEnum):
-    """Where one unit of a job's work is."""
-
-    TODO = "todo"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-
-
-class UnitRun(Value):
-    """One provider call of a job: what it costs and how far it is.
-
-    `operation` is the provider's run of it, kept before the first poll so that no retry buys it again.
-    """
-
-    state: UnitState = UnitState.TODO
-    credits: int
-    provider: str
-    #: The provider's model; None is what the payload names, or the provider's default.
-    model: str | None = None
-    operation: dict[str, Any] | None = None
-    #: When a provider that is paid was asked to begin, kept before it is asked.
-    begun_at: datetime | None = None
-    #: When to poll, or to try again.
-    due_at: datetime | None = None
-    artifacts: tuple[Artifact, ...] = ()
-    data: dict[str, Any] | None = None
-    error: JobError | None = None
-    #: Rate limits and failed polls since it was last heard of.
-    waits: int = 0
-    #: How often its finished result could not be fetched.
-    unfetched: int = 0
-    #: What the provider says it cost in US dollars, or else what the model table says.
-    cost_usd: float | None = None
-    cost_estimated: bool = False
-
-    def is_due(self, now: datetime) -> bool:
-        """Whether it may be polled, or tried, now; a task may come a little before its time."""
-        return self.due_at is None or self.due_at <= now + EARLY
-
-    @property
-    def limited(self) -> bool:
-        """Whether it only waits until it may ask again."""
-        return self.error is not None and self.error.category is Category.RATE_LIMITED
-
-    @property
-    def unsure(self) -> bool:
-        """Whether a run died between asking a provider to begin and keeping its answer: it may have been bought."""
-        return self.state is UnitState.TODO and self.begun_at is not None
-
-
-#: How many of those that could not do its work a job names; the last ones.
-MOST_TRIED = 20
-
-
-class Tried(Value):
-    """A provider's model that could not do a job's work, and why."""
-
-    provider: str
-    model: str | None = None
-    code: str
-
-
-class IllegalTransitionError(Exception):
-    """A bug: the table does not allow this change of status."""
+Percent = Annotated[int, Field(ge=0, le=100)]
 
 
 class Job(Value):
-    """What a caller asked for, and everything known of it. Frozen: each change is a new value."""
+    """The state of one job. Frozen: each change is a new value."""
 
     job_id: str
     job_type: str
@@ -167,50 +52,53 @@ class Job(Value):
     created_at: datetime
     updated_at: datetime
     status_at: dict[Status, datetime]
-    #: Whole percent, and a word on what is being done.
-    progress: int = Field(default=0, ge=0, le=100)
+    progress: Percent = 0
+    #: A word on the present work, for the user.
     progress_message: str | None = None
-    #: Counted runs so far; 0 until the first claim. A poll or a repeated delivery is not one, nor is what goes on when
-    #: a rate limit is over.
+    #: Counted runs so far; 0 until the first claim. A poll, a repeated delivery and what goes on
+    #: when a rate limit is over are no attempts.
     attempt: int = 0
     retry: RetryPolicy = RetryPolicy()
     next_attempt_at: datetime | None = None
     error: JobError | None = None
     credits: JobCredits = JobCredits()
     served_by: str | None = None
-    #: Who failed it, in order.
-    tried: tuple[Tried, ...] = ()
+    #: The providers that failed it, in order.
+    tried: tuple[TriedProvider, ...] = ()
     result: dict[str, Any] | None = None
     units: tuple[UnitRun, ...] = ()
 
-    #: A pipeline's steps, and for one of its jobs which place it has there.
+    #: The steps of a pipeline; for a child job its parent and its place there.
     steps: dict[str, StepRun] = Field(default_factory=dict)
     parent_id: str | None = None
     parent_lane: str | None = None
     parent_round: int | None = None
     step: str | None = None
     index: int = 0
-    #: The credits that its work took, whoever holds them: a pipeline pays for its jobs.
+    #: The credits that its work took, whoever holds them: a pipeline pays for its child jobs.
     spent: int = 0
     #: The jobs that this one replays, the newest first; what they had done is not bought again…
     lineage: tuple[str, ...] = ()
     #: …except in these steps.
     redo: tuple[str, ...] = ()
 
-    #: As stored: the ids of what runs elsewhere, by which a call from there finds the job; `document` sets them.
+    #: As stored: the ids of its running operations, by which a webhook finds the job. Set by
+    #: `document`.
     operation_ids: tuple[str, ...] = ()
 
-    #: The jobs that wait for this one to end, to be told; the sweep finds those that are not here.
+    #: The jobs that depend on this one and are unblocked at its end; the sweep finds any others.
     waiters: tuple[str, ...] = ()
 
-    #: From 1; a retry by the user opens the next round, with a hold and a settlement of its own.
+    #: From 1; a retry by the user opens the next round, with its own hold and settlement.
     round: int = 1
     #: The number of the newest task sent for this job; an older one is stale.
     delivery: int = 1
-    #: Grows with every claim, cancellation and release: a run may write only while its number stands.
+    #: The fencing token. Grows with every claim, cancellation and release: a run may write only
+    #: while the number is the one it claimed with.
     fence: int = 0
     lease_until: datetime | None = None
-    #: By when something must have happened to the job; None once it has ended and nothing is left at a provider.
+    #: By when something must have happened to the job; None once it has ended and no operation of
+    #: it runs at a provider.
     wake_at: datetime | None = None
     #: 0…7, drawn at submit: spreads the index on `wake_at`.
     wake_shard: int = 0
@@ -221,74 +109,74 @@ class Job(Value):
     #: Digest of the request body, to tell a repeated idempotency key from a reused one.
     request_hash: str | None = None
 
-    def to(self, status: Status, at: datetime, **changes: Any) -> Self:
-        """The job in `status`, entered at `at`, with `changes` to other fields.
+    def enter_status(self, status: Status, at: datetime, **changes: Unpack[JobChanges]) -> Self:
+        """Copy the job into `status`, entered at `at`, with other fields changed.
 
-        Raises IllegalTransitionError when the table does not allow it. A final status drops the lease and the alarm.
+        A final status also drops the lease and the wake time. Raises IllegalTransitionError when
+        the table does not allow it, and ValidationError for a change of a wrong name or type.
         """
-        if status not in NEXT[self.status]:
+        if status not in NEXT_STATUSES[self.status]:
             raise IllegalTransitionError(f"{self.job_id}: {self.status} may not become {status}")
-        ended = (
-            {"wake_at": None, "lease_until": None, "next_attempt_at": None}
-            if not NEXT[status]
-            else {}
+        changed = validate_changes(JobChanges, changes)
+        if status.final:
+            changed |= {"wake_at": None, "lease_until": None, "next_attempt_at": None}
+        status_at = {**self.status_at, status: at}
+        return self.model_copy(
+            update={"updated_at": at, **changed, "status": status, "status_at": status_at}
         )
-        entered = {"status": status, "updated_at": at, "status_at": {**self.status_at, status: at}}
-        return self.model_copy(update={**entered, **changes, **ended})
 
-    def with_(self, at: datetime, **changes: Any) -> Self:
-        """The job with other fields changed and its status as it is."""
-        if "status" in changes:
-            raise IllegalTransitionError("only `to` changes a status")
-        return self.model_copy(update={"updated_at": at, **changes})
+    def with_changes(self, at: datetime, **changes: Unpack[JobChanges]) -> Self:
+        """Copy the job with other fields changed at `at`; its status stays.
 
-    def reopened(self, at: datetime, held: int, wake_at: datetime) -> Self:
-        """A failed job's next round, at the user's wish: new attempts and a new hold under the same id.
+        Raises ValidationError for a change of a wrong name or type, `status` included.
+        """
+        return self.model_copy(update={"updated_at": at, **validate_changes(JobChanges, changes)})
 
-        Not a change of status but a new life of the job; units that were paid for and done are not done again.
-        Raises IllegalTransitionError unless the job has failed.
+    def next_round(self, at: datetime, held: int, wake_at: datetime) -> Self:
+        """Open the next round of a failed job: new attempts and a new hold under the same id.
+
+        Units that are DONE were paid for and are not done again. It is no change of status by the
+        table, but a new life of the job. Raises IllegalTransitionError unless the job has failed.
         """
         if self.status is not Status.FAILED:
             raise IllegalTransitionError(
                 f"{self.job_id}: only a failed job can be retried, this one is {self.status}"
             )
-        none = dict.fromkeys(("operation", "due_at", "error", "begun_at"))
-        fresh = {"state": UnitState.TODO, **none, "waits": 0, "unfetched": 0}
-        return self.model_copy(
-            update={
-                "status": Status.QUEUED,
-                "status_at": {Status.QUEUED: at},
-                "updated_at": at,
-                "round": self.round + 1,
-                "delivery": self.delivery + 1,
-                "attempt": 0,
-                "progress": 0,
-                "progress_message": None,
-                "error": None,
-                "tried": (),
-                "credits": JobCredits(held=held),
-                "units": tuple(
-                    u if u.state is UnitState.DONE else u.model_copy(update=fresh)
-                    for u in self.units
-                ),
-                "finish_by": self.finish_by
-                and at + (self.finish_by - min(self.status_at.values())),
-                "start_by": None,
-                "wake_at": wake_at,
-                "steps": {},
-                "expire_at": None,
-            }
+        units = tuple(unit if unit.state is UnitState.DONE else unit.reset() for unit in self.units)
+        finish_by = self.finish_by
+        if finish_by is not None:
+            finish_by = at + (finish_by - min(self.status_at.values()))
+        changed = self.with_changes(
+            at,
+            round=self.round + 1,
+            delivery=self.delivery + 1,
+            attempt=0,
+            progress=0,
+            progress_message=None,
+            error=None,
+            tried=(),
+            credits=JobCredits(held=held),
+            units=units,
+            finish_by=finish_by,
+            start_by=None,
+            wake_at=wake_at,
+            steps={},
+            expire_at=None,
+        )
+        return changed.model_copy(
+            update={"status": Status.QUEUED, "status_at": {Status.QUEUED: at}}
         )
 
-    def stopped(self, at: datetime, operations: Sequence[Mapping[str, Any]]) -> Self:
-        """The ended job without these operations; with none left there is nothing to wake it for."""
-        over = {"state": UnitState.FAILED, "operation": None}
+    def without_operations(self, at: datetime, operations: Sequence[Mapping[str, Any]]) -> Self:
+        """Copy the ended job without these operations; without any it needs no wake time."""
         units = tuple(
-            unit.model_copy(update=over) if unit.operation in operations else unit
+            unit.with_changes(state=UnitState.FAILED, operation=None)
+            if unit.operation in operations
+            else unit
             for unit in self.units
         )
-        clean = self.with_(at, units=units)
-        return clean if clean.left_at_provider else clean.with_(at, wake_at=None)
+        cleaned = self.with_changes(at, units=units)
+        return cleaned if cleaned.needs_clean_up else cleaned.with_changes(at, wake_at=None)
 
     @property
     def lane(self) -> str:
@@ -297,7 +185,7 @@ class Job(Value):
 
     @property
     def started(self) -> bool:
-        """Whether any run has begun in this round."""
+        """True once a run has begun in this round."""
         return Status.PROCESSING in self.status_at
 
     @property
@@ -306,13 +194,13 @@ class Job(Value):
         return tuple(artifact for unit in self.units for artifact in unit.artifacts)
 
     @property
-    def unsure(self) -> bool:
-        """Whether anything may have been bought without our knowing."""
-        return any(unit.unsure for unit in self.units)
+    def maybe_bought(self) -> bool:
+        """True when a unit may have been bought without our knowing."""
+        return any(unit.maybe_bought for unit in self.units)
 
     @property
     def finished_steps(self) -> frozenset[str]:
-        """The steps of which nothing has to be done again."""
+        """The steps of which no part has to be done again."""
         return frozenset(
             name
             for name, run in self.steps.items()
@@ -320,40 +208,69 @@ class Job(Value):
         )
 
     def document(self) -> dict[str, Any]:
-        """The job as the store keeps it."""
+        """The job as the store holds it."""
         ids = tuple(str(operation["id"]) for operation in self.operations if "id" in operation)
         return super(Job, self.model_copy(update={"operation_ids": ids})).document()
 
     @property
     def operations(self) -> tuple[dict[str, Any], ...]:
-        """What providers are doing for it."""
+        """Its operations that still run at providers."""
         return tuple(unit.operation for unit in self.units if unit.operation is not None)
 
     @property
-    def left_at_provider(self) -> bool:
-        """Whether it has ended and a provider still works for it."""
+    def needs_clean_up(self) -> bool:
+        """True when the job has ended while an operation of it still runs at a provider."""
         return self.status.final and bool(self.operations)
 
     @property
     def cost_usd(self) -> float | None:
-        """What its providers took, and those of a pipeline's jobs, as far as it is known."""
+        """The cost at providers, child jobs included, as far as it is known; in US dollars."""
         parts: list[UnitRun | StepRun] = [*self.units, *self.steps.values()]
         known = [part.cost_usd for part in parts if part.cost_usd is not None]
         return round(sum(known), 6) if known else None
 
     @property
     def cost_estimated(self) -> bool:
-        """Whether any of that is from the model table."""
+        """True when a part of the cost is from the model table."""
         parts: list[UnitRun | StepRun] = [*self.units, *self.steps.values()]
         return any(part.cost_estimated for part in parts)
 
-    def attempts(self, now: datetime) -> bool:
-        """Whether a run that begins now is an attempt: something is tried that no rate limit has put off.
+    def counts_as_attempt(self, now: datetime) -> bool:
+        """True when a run that begins at `now` is a new attempt.
 
-        After a run that died even that counts. A pipeline's first look is its one attempt.
+        It is one when it tries a unit that no rate limit had put off. After a run that died such a
+        unit counts too. Of a pipeline only the first check is an attempt.
         """
         if not self.units:
             return self.status is not Status.PROCESSING
         died = self.lease_until is not None
         todo = [unit for unit in self.units if unit.state is UnitState.TODO and unit.is_due(now)]
-        return any(died or not unit.limited for unit in todo)
+        return any(died or not unit.rate_limited for unit in todo)
+
+
+@with_config(STRICT)
+class JobChanges(TypedDict, total=False):
+    """The fields of a Job that may change after it was made; its status only by `enter_status`."""
+
+    payload: dict[str, Any]
+    progress: Percent
+    progress_message: str | None
+    attempt: int
+    next_attempt_at: datetime | None
+    error: JobError | None
+    credits: JobCredits
+    served_by: str | None
+    tried: tuple[TriedProvider, ...]
+    result: dict[str, Any] | None
+    units: tuple[UnitRun, ...]
+    steps: dict[str, StepRun]
+    spent: int
+    waiters: tuple[str, ...]
+    round: int
+    delivery: int
+    fence: int
+    lease_until: datetime | None
+    wake_at: datetime | None
+    start_by: datetime | None
+    finish_by: datetime | None
+    expire_at: datetime | None

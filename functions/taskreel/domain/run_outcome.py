@@ -1,4 +1,4 @@
-"""What becomes of a job after a run: a pure decision on its units, the policy, the time and a random draw."""
+"""The decision what follows a run. Pure: units, retry policy, the time and a random draw."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from datetime import datetime
 from typing import Literal
 
 from taskreel.domain.errors import Category
-from taskreel.domain.job import Job, JobError, UnitRun, UnitState
+from taskreel.domain.job import Job
+from taskreel.domain.job_error import JobError
+from taskreel.domain.unit import UnitRun, UnitState
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """At least one unit is done and none is open: what is done is captured, the rest of the hold released."""
+    """At least one unit is done and none is open.
+
+    The credits of what is done are captured, the rest of the hold is released.
+    """
 
     units: tuple[UnitRun, ...]
     captured: int
@@ -29,7 +34,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Another delivery is needed at `at`: to try again, or (`why` = "poll") to ask the provider."""
+    """Another delivery is needed at `at`: to try again, or ("poll") to ask the provider."""
 
     units: tuple[UnitRun, ...]
     at: datetime
@@ -41,49 +46,65 @@ Outcome = Completed | Failed | Again
 
 
 def decide_outcome(job: Job, units: Sequence[UnitRun], now: datetime, fraction: float) -> Outcome:
-    """The rule. A unit that is TODO wants another try; out of attempts its error is final, unless it is a rate limit.
+    """Decide what follows a run. `fraction` in [0, 1) is a random draw for the backoff.
 
-    What is tried again is tried together, after the backoff: a poll in between neither hastens it nor counts.
+    A unit that is TODO is tried again; without an attempt for it its error is final, except a rate
+    limit, which waits and uses no attempt. Units that failed are tried again in one run after the
+    backoff: a poll in between neither brings them forward nor counts as an attempt.
     """
     if not job.retry.allows_another(job.attempt):
-        units = [_given_up(unit) if _to_try(unit) and not unit.limited else unit for unit in units]
-    then = now + job.retry.wait(job.attempt, fraction)
-    failed_now = any(_to_try(unit) and not unit.limited and unit.is_due(now) for unit in units)
-    units = [
-        _put_off(unit, then) if _waits(unit, now, failed_now=failed_now) else unit for unit in units
-    ]
-    open_again = [unit for unit in units if _to_try(unit)]
+        units = [_fail_unless_rate_limited(unit) for unit in units]
+
+    retry_at = now + job.retry.wait(job.attempt, fraction)
+    units = _put_off_retries(units, now, retry_at)
+
+    to_try = [unit for unit in units if unit.state is UnitState.TODO]
     polls = [unit.due_at or now for unit in units if unit.state is UnitState.RUNNING]
-    if open_again:
-        times = [unit.due_at or then for unit in open_again]
-        at = max(times) if all(unit.limited for unit in open_again) else min(times)
-        return Again(tuple(units), min([at, *polls]), "retry", open_again[0].error)
+    if to_try:
+        at = min([_next_try_at(to_try, retry_at), *polls])
+        return Again(tuple(units), at, "retry", to_try[0].error)
     if polls:
         return Again(tuple(units), min(polls), "poll", None)
-    return _ended(units)
+    return _end_job(units)
 
 
-def _to_try(unit: UnitRun) -> bool:
-    return unit.state is UnitState.TODO
+def _fail_unless_rate_limited(unit: UnitRun) -> UnitRun:
+    """Fail a unit for which no attempt remains; a rate-limited one goes on waiting."""
+    if unit.state is not UnitState.TODO or unit.rate_limited:
+        return unit
+    return unit.with_changes(state=UnitState.FAILED)
 
 
-def _waits(unit: UnitRun, now: datetime, *, failed_now: bool) -> bool:
-    """Whether the unit is to be tried when those are that have failed now."""
-    return _to_try(unit) and (unit.is_due(now) or (failed_now and not unit.limited))
+def _put_off_retries(units: Sequence[UnitRun], now: datetime, retry_at: datetime) -> list[UnitRun]:
+    """Move to `retry_at` the units that failed in this run, and those that wait for a retry."""
+    failed_now = any(_failed_in_this_run(unit, now) for unit in units)
+    changed: list[UnitRun] = []
+    for unit in units:
+        joins_retry = failed_now and not unit.rate_limited
+        if unit.state is UnitState.TODO and (unit.is_due(now) or joins_retry):
+            changed.append(unit.with_changes(due_at=retry_at))
+        else:
+            changed.append(unit)
+    return changed
 
 
-def _put_off(unit: UnitRun, then: datetime) -> UnitRun:
-    return unit.model_copy(update={"due_at": then})
+def _failed_in_this_run(unit: UnitRun, now: datetime) -> bool:
+    return unit.state is UnitState.TODO and not unit.rate_limited and unit.is_due(now)
 
 
-def _given_up(unit: UnitRun) -> UnitRun:
-    return unit.model_copy(update={"state": UnitState.FAILED})
+def _next_try_at(to_try: Sequence[UnitRun], retry_at: datetime) -> datetime:
+    """The time of the next try: the latest when all are rate-limited, so that one run does all."""
+    times = [unit.due_at or retry_at for unit in to_try]
+    if all(unit.rate_limited for unit in to_try):
+        return max(times)
+    return min(times)
 
 
-def _ended(units: Sequence[UnitRun]) -> Completed | Failed:
+def _end_job(units: Sequence[UnitRun]) -> Completed | Failed:
     done = [unit for unit in units if unit.state is UnitState.DONE]
     if done:
         return Completed(tuple(units), sum(unit.credits for unit in done))
+
     errors = [unit.error for unit in units if unit.error is not None]
     unknown = JobError(
         code="internal_error", category=Category.PERMANENT, message="The job failed."

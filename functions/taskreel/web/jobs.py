@@ -24,7 +24,8 @@ from taskreel.app.jobs.submit import Request as SubmitRequest
 from taskreel.app.jobs.submit import quote, submit
 from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, NotFoundError
-from taskreel.domain.job import Job, Status
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ConfigDict, Field, ValidationError
 
 from taskreel.app.jobs.queries import find_job
-from taskreel.domain.job import Job, Status
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission

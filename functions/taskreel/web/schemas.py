@@ -7,8 +7,11 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from taskreel.domain.job import JobCredits, JobError, Priority, Status, Tried
+from taskreel.domain.job import JobCredits, Priority
+from taskreel.domain.job_error import JobError
+from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import StepState
+from taskreel.domain.unit import TriedProvider
 from taskreel.domain.value import Value
 
 
@@ -95,7 +98,7 @@ class JobView(Value):
     current_step: str | None
     replay_of: str | None
     #: Who failed it before.
-    tried: list[Tried]
+    tried: list[TriedProvider]
     #: What its providers took in US dollars; estimated where they did not say.
     cost_usd: float | None
     cost_estimated: bool

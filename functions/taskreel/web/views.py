@@ -10,8 +10,10 @@ from pydantic import ValidationError
 from taskreel.app.jobs.results import data_of
 from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact
-from taskreel.domain.job import Job, Status, UnitRun
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import StepRun, StepState
+from taskreel.domain.unit import UnitRun
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.web.schemas import StepView
 

@@ -21,8 +21,10 @@ from taskreel.domain.errors import (
     RunError,
     TemporaryError,
 )
-from taskreel.domain.job import Job, Status, UnitRun
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
 from taskreel.domain.provider_choice import ELSEWHERE
+from taskreel.domain.unit import UnitRun
 from taskreel.jobtypes import JOB_TYPES
 
 NAMES = ("bfl", "fal", "replicate", "openai")

@@ -6,10 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel.domain.claim import Claim, Verdict, alarm, claimed, decide, overdue
+from taskreel.domain.claim import (
+    Claim,
+    Verdict,
+    claim_job,
+    decide_claim,
+    find_missed_deadline,
+    next_wake_at,
+)
 from taskreel.domain.errors import Category
-from taskreel.domain.job import EARLY, NEXT, Job, Status, UnitState
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import NEXT_STATUSES, Status
 from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.unit import CLOCK_TOLERANCE, UnitState
 from unit.domain.making import LEASE, NOW, SECOND, error, job, statuses, times, unit, unit_runs
 
 maybe = st.none() | times
@@ -37,48 +46,48 @@ def any_jobs(draw: st.DrawFn) -> Job:
 
 @given(any_jobs(), times)
 def test_an_ended_job_is_never_touched_but_to_stop_its_provider(found: Job, now: datetime) -> None:
-    verdict = decide(found, now).verdict
+    verdict = decide_claim(found, now).verdict
     if found.status.final:
         left = any(one.operation is not None for one in found.units)
         assert verdict is (Verdict.CLEAN_UP if left else Verdict.IGNORE)
-        assert overdue(found, now) is None
+        assert find_missed_deadline(found, now) is None
 
 
 @given(any_jobs(), times)
 def test_a_job_is_run_only_when_nobody_holds_it_and_it_is_due(found: Job, now: datetime) -> None:
-    if decide(found, now).verdict is Verdict.RUN:
+    if decide_claim(found, now).verdict is Verdict.RUN:
         assert found.status in {Status.SCHEDULED, Status.QUEUED, Status.PROCESSING, Status.RETRYING}
         assert found.lease_until is None or found.lease_until <= now
-        assert overdue(found, now) is None
+        assert find_missed_deadline(found, now) is None
         if found.next_attempt_at is not None and found.status is not Status.PROCESSING:
-            assert now >= found.next_attempt_at - EARLY
+            assert now >= found.next_attempt_at - CLOCK_TOLERANCE
 
 
 @given(any_jobs(), times)
 def test_an_ending_is_one_that_the_table_allows(found: Job, now: datetime) -> None:
-    claim = decide(found, now)
+    claim = decide_claim(found, now)
     if claim.verdict is Verdict.END:
-        assert claim.status in NEXT[found.status]
+        assert claim.status in NEXT_STATUSES[found.status]
         assert claim.error is not None
 
 
 @given(any_jobs(), times)
 def test_whoever_claims_a_job_holds_it_alone(found: Job, now: datetime) -> None:
-    if decide(found, now).verdict is not Verdict.RUN:
+    if decide_claim(found, now).verdict is not Verdict.RUN:
         return
-    mine = claimed(found, now, LEASE)
+    mine = claim_job(found, now, LEASE)
     assert (mine.status, mine.fence) == (Status.PROCESSING, found.fence + 1)
-    assert decide(mine, now) == Claim(Verdict.BUSY)
-    assert decide(mine, now + LEASE).verdict is not Verdict.BUSY
+    assert decide_claim(mine, now) == Claim(Verdict.BUSY)
+    assert decide_claim(mine, now + LEASE).verdict is not Verdict.BUSY
 
 
 @given(any_jobs(), times)
 def test_a_claim_counts_as_an_attempt_only_when_something_is_due_to_be_tried(
     found: Job, now: datetime
 ) -> None:
-    if decide(found, now).verdict is Verdict.RUN:
+    if decide_claim(found, now).verdict is Verdict.RUN:
         to_try = [one for one in found.units if one.state is UnitState.TODO and one.is_due(now)]
-        assert found.attempt <= claimed(found, now, LEASE).attempt <= found.attempt + bool(to_try)
+        assert found.attempt <= claim_job(found, now, LEASE).attempt <= found.attempt + bool(to_try)
 
 
 @given(any_jobs(), times)
@@ -86,28 +95,28 @@ def test_the_alarm_never_comes_after_a_deadline_that_still_counts(found: Job, at
     deadlines = (
         [] if found.status.final else [found.finish_by, None if found.started else found.start_by]
     )
-    assert alarm(found, at) == min(time for time in (at, *deadlines) if time is not None)
+    assert next_wake_at(found, at) == min(time for time in (at, *deadlines) if time is not None)
 
 
 @pytest.mark.parametrize("status", [Status.BLOCKED, Status.THROTTLED])
 def test_a_job_that_may_not_run_yet_is_left_alone(status: Status) -> None:
-    assert decide(job(status), NOW) == Claim(Verdict.IGNORE)
+    assert decide_claim(job(status), NOW) == Claim(Verdict.IGNORE)
 
 
 def test_a_scheduled_job_waits_for_its_time_give_or_take_a_second() -> None:
     waiting = job(Status.SCHEDULED, next_attempt_at=NOW + timedelta(hours=1))
-    assert decide(waiting, NOW).verdict is Verdict.IGNORE
-    assert decide(waiting, NOW + timedelta(hours=1) - EARLY).verdict is Verdict.RUN
+    assert decide_claim(waiting, NOW).verdict is Verdict.IGNORE
+    assert decide_claim(waiting, NOW + timedelta(hours=1) - CLOCK_TOLERANCE).verdict is Verdict.RUN
 
 
 def test_a_dead_run_may_be_followed_by_another_while_attempts_are_left() -> None:
     dead = job(Status.PROCESSING, attempt=1, lease_until=NOW, retry=RetryPolicy(max_attempts=2))
-    assert decide(dead, NOW).verdict is Verdict.RUN
+    assert decide_claim(dead, NOW).verdict is Verdict.RUN
 
 
 def test_a_run_that_died_in_its_last_attempt_fails_the_job() -> None:
     dead = job(Status.PROCESSING, attempt=2, lease_until=NOW, retry=RetryPolicy(max_attempts=2))
-    claim = decide(dead, NOW)
+    claim = decide_claim(dead, NOW)
     assert (claim.verdict, claim.status) == (Verdict.END, Status.FAILED)
     assert claim.error is not None
     assert claim.error.code == "worker_lost"
@@ -122,37 +131,45 @@ def test_a_poll_that_died_is_no_attempt_and_its_operation_is_asked_again() -> No
         retry=RetryPolicy(max_attempts=1),
         units=(polled,),
     )
-    assert decide(dead, NOW).verdict is Verdict.RUN
-    assert claimed(dead, NOW, LEASE).attempt == 1
+    assert decide_claim(dead, NOW).verdict is Verdict.RUN
+    assert claim_job(dead, NOW, LEASE).attempt == 1
 
 
 def test_what_goes_on_after_a_rate_limit_is_the_same_attempt_unless_its_run_died() -> None:
     limited = unit(error=error(Category.RATE_LIMITED), due_at=NOW)
     waiting = job(Status.RETRYING, attempt=2, next_attempt_at=NOW, units=(limited,))
-    assert claimed(waiting, NOW, LEASE).attempt == 2
-    died = claimed(waiting, NOW, SECOND)
-    assert claimed(died, NOW + 2 * SECOND, LEASE).attempt == 3
+    assert claim_job(waiting, NOW, LEASE).attempt == 2
+    died = claim_job(waiting, NOW, SECOND)
+    assert claim_job(died, NOW + 2 * SECOND, LEASE).attempt == 3
 
 
 def test_a_poll_is_no_attempt_of_what_waits_for_its_own_time() -> None:
     polled = unit(UnitState.RUNNING, operation={"id": "op"}, due_at=NOW)
     later = unit(error=error(Category.TEMPORARY), due_at=NOW + timedelta(minutes=1))
     mixed = job(Status.RETRYING, attempt=1, next_attempt_at=NOW, units=(polled, later))
-    assert claimed(mixed, NOW, LEASE).attempt == 1
-    assert claimed(mixed, NOW + timedelta(minutes=1), LEASE).attempt == 2
+    assert claim_job(mixed, NOW, LEASE).attempt == 1
+    assert claim_job(mixed, NOW + timedelta(minutes=1), LEASE).attempt == 2
 
 
 def test_a_job_that_never_started_expires() -> None:
-    claim = decide(job(start_by=NOW), NOW)
+    claim = decide_claim(job(start_by=NOW), NOW)
     assert (claim.verdict, claim.status) == (Verdict.END, Status.EXPIRED)
 
 
 def test_a_job_that_started_in_time_may_take_longer_than_its_start_deadline() -> None:
-    started = job(start_by=NOW + SECOND).to(Status.PROCESSING, NOW).to(Status.QUEUED, NOW)
-    assert decide(started, NOW + 2 * SECOND).verdict is Verdict.RUN
+    started = (
+        job(start_by=NOW + SECOND)
+        .enter_status(Status.PROCESSING, NOW)
+        .enter_status(Status.QUEUED, NOW)
+    )
+    assert decide_claim(started, NOW + 2 * SECOND).verdict is Verdict.RUN
 
 
 def test_a_job_that_started_and_did_not_finish_in_time_fails() -> None:
-    late = job(finish_by=NOW + SECOND).to(Status.PROCESSING, NOW).to(Status.RETRYING, NOW)
-    claim = decide(late, NOW + SECOND)
+    late = (
+        job(finish_by=NOW + SECOND)
+        .enter_status(Status.PROCESSING, NOW)
+        .enter_status(Status.RETRYING, NOW)
+    )
+    claim = decide_claim(late, NOW + SECOND)
     assert (claim.verdict, claim.status) == (Verdict.END, Status.FAILED)

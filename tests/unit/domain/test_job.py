@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import taskreel
-from taskreel.domain.job import NEXT, IllegalTransitionError, Job, JobCredits, Status, UnitState
+from taskreel.domain.job import Job, JobCredits
+from taskreel.domain.job_status import NEXT_STATUSES, IllegalTransitionError, Status
+from taskreel.domain.unit import UnitState
 from unit.domain.making import NOW, SECOND, error, job, statuses, times, unit, unit_runs
 
 FINAL = {Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
 
 
 def test_the_table_names_every_status() -> None:
-    assert set(NEXT) == set(Status)
+    assert set(NEXT_STATUSES) == set(Status)
 
 
 @pytest.mark.parametrize("status", Status)
@@ -27,7 +29,7 @@ def test_four_statuses_are_final(status: Status) -> None:
 
 @pytest.mark.parametrize("status", [one for one in Status if one not in FINAL])
 def test_every_other_status_can_be_cancelled(status: Status) -> None:
-    assert job(status).to(Status.CANCELLED, NOW).status is Status.CANCELLED
+    assert job(status).enter_status(Status.CANCELLED, NOW).status is Status.CANCELLED
 
 
 @given(st.lists(statuses, max_size=20))
@@ -35,35 +37,35 @@ def test_no_path_leaves_a_final_status(path: list[Status]) -> None:
     current, ended = job(), False
     for step, wanted in enumerate(path):
         at = NOW + step * SECOND
-        if wanted in NEXT[current.status]:
+        if wanted in NEXT_STATUSES[current.status]:
             assert not ended
-            current = current.to(wanted, at)
+            current = current.enter_status(wanted, at)
             ended = wanted.final
         else:
             with pytest.raises(IllegalTransitionError, match=current.job_id):
-                current.to(wanted, at)
+                current.enter_status(wanted, at)
 
 
 @given(statuses, statuses, times)
 def test_a_status_keeps_the_time_it_was_entered(before: Status, after: Status, at: object) -> None:
     start = job(before)
-    if after in NEXT[before]:
-        changed = start.to(after, at)  # type: ignore[arg-type]
+    if after in NEXT_STATUSES[before]:
+        changed = start.enter_status(after, at)  # type: ignore[arg-type]
         assert changed.status_at == {**start.status_at, after: at}
         assert changed.updated_at == at
 
 
 @pytest.mark.parametrize("status", sorted(FINAL - {Status.EXPIRED}))
 def test_an_ended_job_has_neither_lease_nor_alarm(status: Status) -> None:
-    ended = job(Status.PROCESSING, lease_until=NOW, next_attempt_at=NOW).to(
+    ended = job(Status.PROCESSING, lease_until=NOW, next_attempt_at=NOW).enter_status(
         status, NOW, wake_at=NOW, lease_until=NOW
     )
     assert (ended.wake_at, ended.lease_until, ended.next_attempt_at) == (None, None, None)
 
 
-def test_only_to_changes_a_status() -> None:
-    with pytest.raises(IllegalTransitionError, match="only `to`"):
-        job().with_(NOW, status=Status.COMPLETED)
+def test_only_a_transition_changes_a_status() -> None:
+    with pytest.raises(ValidationError, match="status"):
+        job().with_changes(NOW, status=Status.COMPLETED)  # type: ignore[call-arg]  # refused
     with pytest.raises(ValidationError, match="frozen"):
         job().status = Status.COMPLETED  # type: ignore[misc]
 
@@ -94,9 +96,9 @@ def test_only_a_failed_job_is_reopened(units: tuple[object, ...], status: Status
     before = job(status, units=units)
     if status is not Status.FAILED:
         with pytest.raises(IllegalTransitionError, match="only a failed job"):
-            before.reopened(NOW, 3, NOW)
+            before.next_round(NOW, 3, NOW)
         return
-    after = before.reopened(NOW + SECOND, 3, NOW + 2 * SECOND)
+    after = before.next_round(NOW + SECOND, 3, NOW + 2 * SECOND)
     assert (after.status, after.attempt, after.error, after.credits) == (
         Status.QUEUED,
         0,
@@ -110,7 +112,7 @@ def test_only_a_failed_job_is_reopened(units: tuple[object, ...], status: Status
 @given(st.lists(unit_runs(), min_size=1, max_size=5).map(tuple))
 def test_a_reopened_job_does_again_only_what_was_not_done(units: tuple[object, ...]) -> None:
     before = job(Status.FAILED, units=units)
-    after = before.reopened(NOW, 3, NOW)
+    after = before.next_round(NOW, 3, NOW)
     for old, new in zip(before.units, after.units, strict=True):
         assert new == old if old.state is UnitState.DONE else new.state is UnitState.TODO
         assert new.operation is None or old.state is UnitState.DONE
@@ -120,14 +122,14 @@ def test_a_reopened_job_has_its_whole_deadline_again_and_no_more() -> None:
     day = timedelta(days=1)
     once = (
         job(finish_by=NOW + day)
-        .to(Status.PROCESSING, NOW)
-        .to(Status.FAILED, NOW)
-        .reopened(NOW + day, 1, NOW + day)
+        .enter_status(Status.PROCESSING, NOW)
+        .enter_status(Status.FAILED, NOW)
+        .next_round(NOW + day, 1, NOW + day)
     )
     twice = (
-        once.to(Status.PROCESSING, NOW + day)
-        .to(Status.FAILED, NOW + day)
-        .reopened(NOW + 3 * day, 1, NOW)
+        once.enter_status(Status.PROCESSING, NOW + day)
+        .enter_status(Status.FAILED, NOW + day)
+        .next_round(NOW + 3 * day, 1, NOW)
     )
     assert (once.finish_by, twice.finish_by) == (NOW + 2 * day, NOW + 4 * day)
 

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskreel.domain.errors import Category
-from taskreel.domain.job import Status, UnitRun, UnitState
+from taskreel.domain.job_status import Status
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.run_outcome import Again, Completed, Failed, decide_outcome
+from taskreel.domain.unit import UnitRun, UnitState
 from unit.domain.making import NOW, error, job, policies, unit, unit_runs
 
 DONE = unit(UnitState.DONE)

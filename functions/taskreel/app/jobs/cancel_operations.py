@@ -7,7 +7,8 @@ import logging
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.services import Services
 from taskreel.domain.errors import Category, RunError
-from taskreel.domain.job import Job, UnitRun
+from taskreel.domain.job import Job
+from taskreel.domain.unit import UnitRun
 from taskreel.ports import Transaction
 
 log = logging.getLogger(__name__)
@@ -23,8 +24,12 @@ async def clean_up(services: Services, job: Job) -> None:
 
     async def write(tx: Transaction) -> None:
         ended = await load_job(tx, job.job_id)
-        if ended is not None and ended.left_at_provider:
-            tx.set("jobs", job.job_id, ended.stopped(services.clock.now(), stopped).document())
+        if ended is not None and ended.needs_clean_up:
+            tx.set(
+                "jobs",
+                job.job_id,
+                ended.without_operations(services.clock.now(), stopped).document(),
+            )
 
     if stopped:
         await services.store.transaction(write)

@@ -18,9 +18,11 @@ from taskreel.app.pricing.credit_cost import cost
 from taskreel.app.pricing.quote import plan_of
 from taskreel.app.providers.selection import served_by
 from taskreel.app.services import Services
-from taskreel.domain.claim import alarm
+from taskreel.domain.claim import next_wake_at
 from taskreel.domain.errors import Category, InvalidError, PermanentError, TaskreelError
-from taskreel.domain.job import Job, JobError, Status
+from taskreel.domain.job import Job
+from taskreel.domain.job_error import JobError
+from taskreel.domain.job_status import Status
 from taskreel.domain.template import job_references, quoted, read, references, resolve
 from taskreel.domain.value import path_of
 from taskreel.jobtypes import JOB_TYPES
@@ -138,7 +140,7 @@ async def _freed(
         submission.schedule_at if submission.schedule_at and submission.schedule_at > now else None
     )
     start = scheduled or not_before or now
-    ready = job.to(
+    ready = job.enter_status(
         Status.SCHEDULED if scheduled else Status.QUEUED,
         now,
         payload=payload,
@@ -147,7 +149,7 @@ async def _freed(
         next_attempt_at=scheduled or not_before,
         finish_by=job.finish_by or start + job_type.deadline,
     )
-    return ready.with_(now, wake_at=alarm(ready, start + services.rules.rescue_after))
+    return ready.with_changes(now, wake_at=next_wake_at(ready, start + services.rules.rescue_after))
 
 
 async def _set_free(tx: Transaction, freed: Job) -> Job:

@@ -7,7 +7,9 @@ from typing import Any
 
 from taskreel.app.jobs.job_store import load_job
 from taskreel.domain.credits import EntryKind, LedgerEntry, settle
-from taskreel.domain.job import Job, JobCredits, Status, UnitState
+from taskreel.domain.job import Job, JobCredits
+from taskreel.domain.job_status import Status
+from taskreel.domain.unit import UnitState
 from taskreel.ports import Increment, Transaction
 
 #: When the provider of a job that has ended is told again to stop, should the first time have come to nothing.
@@ -38,9 +40,9 @@ def end(
         "fence": job.fence + 1,
         "expire_at": at + KEPT,
     }
-    ended = job.to(status, at, **{**ending, **changes})
-    if ended.left_at_provider:
-        ended = ended.with_(at, delivery=ended.delivery + 1, wake_at=at + STOPPED_WITHIN)
+    ended = job.enter_status(status, at, **{**ending, **changes})
+    if ended.needs_clean_up:
+        ended = ended.with_changes(at, delivery=ended.delivery + 1, wake_at=at + STOPPED_WITHIN)
     tx.set("jobs", job.job_id, ended.document())
     if job.parent_id is None:
         _settle(tx, ended, held, captured, at)

@@ -7,7 +7,8 @@ from taskreel.app.jobs.enqueue import send, tell
 from taskreel.app.jobs.finish_job import finish_as_cancelled
 from taskreel.app.jobs.job_store import decode_job
 from taskreel.app.services import Services
-from taskreel.domain.job import Job, Status
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
 from taskreel.ports import Query
 
 
@@ -18,7 +19,7 @@ async def notify_job_ended(services: Services, job: Job) -> None:
     child jobs of a pipeline that did not complete, unblocks the jobs that depend on this one, and
     schedules a check of the pipeline that this job is a part of.
     """
-    if job.left_at_provider:
+    if job.needs_clean_up:
         await send(services, job)
 
     # Only a pipeline has steps: a plain job makes no query here.

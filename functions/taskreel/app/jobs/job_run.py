@@ -16,10 +16,12 @@ from taskreel.app.jobs.lease import Together, still_held
 from taskreel.app.jobs.unit_runner import Work
 from taskreel.app.providers.selection import served_by
 from taskreel.app.services import Services
-from taskreel.domain.claim import alarm
+from taskreel.domain.claim import next_wake_at
 from taskreel.domain.errors import LeaseLostError
-from taskreel.domain.job import Job, Status, UnitRun
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
 from taskreel.domain.run_outcome import Again, Completed, Failed, Outcome, decide_outcome
+from taskreel.domain.unit import UnitRun
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Transaction
 
@@ -100,7 +102,9 @@ class Run:
             until = now + self._services.rules.lease
             units = self._work.units
             kept = {"units": units, "progress": self._work.progress, **self._who(units)}
-            return job.with_(now, lease_until=until, wake_at=alarm(job, until), **kept)
+            return job.with_changes(
+                now, lease_until=until, wake_at=next_wake_at(job, until), **kept
+            )
 
         async def write(tx: Transaction) -> None:
             job = await still_held(tx, self._job)
@@ -152,8 +156,8 @@ class Run:
             "fence": job.fence + 1,
             "lease_until": None,
             "next_attempt_at": again.at,
-            "wake_at": alarm(job, again.at + self._services.rules.rescue_after),
+            "wake_at": next_wake_at(job, again.at + self._services.rules.rescue_after),
         }
         if again.why == "poll":
-            return job.with_(now, **changes)
-        return job.to(Status.RETRYING, now, **changes)
+            return job.with_changes(now, **changes)
+        return job.enter_status(Status.RETRYING, now, **changes)

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from taskreel.app.jobs.enqueue import send
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.services import Services
-from taskreel.domain.claim import alarm
+from taskreel.domain.claim import next_wake_at
 from taskreel.domain.errors import NotFoundError
-from taskreel.domain.job import Job, Status, UnitRun, UnitState
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
+from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.ports import Query, Transaction
 
 
@@ -59,8 +61,8 @@ async def _hasten(
         unit.model_copy(update={"due_at": now}) if this else unit
         for unit, this in zip(job.units, meant, strict=True)
     )
-    wake_at = alarm(job, now + services.rules.rescue_after)
-    hastened = job.with_(
+    wake_at = next_wake_at(job, now + services.rules.rescue_after)
+    hastened = job.with_changes(
         now, units=units, next_attempt_at=now, delivery=job.delivery + 1, wake_at=wake_at
     )
     tx.set("jobs", job_id, hastened.document())

@@ -15,7 +15,8 @@ from taskreel.app.jobs.job_store import load_job
 from taskreel.app.services import Services
 from taskreel.domain.credits import LedgerEntry
 from taskreel.domain.errors import InvalidError, NotFoundError
-from taskreel.domain.job import Job, Status
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Document, Query

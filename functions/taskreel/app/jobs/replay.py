@@ -15,7 +15,8 @@ from taskreel.app.jobs.retry import check_unambiguous
 from taskreel.app.jobs.submit import Request
 from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, InvalidError
-from taskreel.domain.job import Job, UnitRun, UnitState
+from taskreel.domain.job import Job
+from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.fields import ProviderWish

@@ -9,10 +9,11 @@ from taskreel.app.jobs.job_store import load_job
 from taskreel.app.jobs.queries import find_job
 from taskreel.app.pricing.credit_cost import cost
 from taskreel.app.services import Services
-from taskreel.domain.claim import alarm
+from taskreel.domain.claim import next_wake_at
 from taskreel.domain.credits import hold
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, ConflictError, ForbiddenError, NotFoundError
-from taskreel.domain.job import Job, Status
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Transaction
 
@@ -57,7 +58,7 @@ async def _reopen(services: Services, tx: Transaction, job_id: str) -> Job:
         raise ConflictError(
             "This job never began: a job that it depends on failed. Retry that one, then replay this."
         )
-    if job.left_at_provider:
+    if job.needs_clean_up:
         raise ConflictError(
             "What this job had begun at its provider is still being stopped. Try again in a minute."
         )
@@ -68,7 +69,9 @@ async def _reopen(services: Services, tx: Transaction, job_id: str) -> Job:
         job_type, job_type.submission.model_validate(job.payload), without=job.finished_steps
     )
     tx.set("accounts", job.user_id, account.after(hold(account, needed)).document())
-    reopened = job.reopened(now, needed, now)
-    reopened = reopened.with_(now, wake_at=alarm(reopened, now + services.rules.rescue_after))
+    reopened = job.next_round(now, needed, now)
+    reopened = reopened.with_changes(
+        now, wake_at=next_wake_at(reopened, now + services.rules.rescue_after)
+    )
     tx.set("jobs", job_id, reopened.document())
     return reopened

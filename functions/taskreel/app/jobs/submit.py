@@ -19,7 +19,7 @@ from taskreel.app.pricing.credit_cost import cost
 from taskreel.app.pricing.quote import Plan, plan_of
 from taskreel.app.providers.selection import served_by
 from taskreel.app.services import WAKE_SHARDS, Services
-from taskreel.domain.claim import alarm
+from taskreel.domain.claim import next_wake_at
 from taskreel.domain.credits import Account, hold
 from taskreel.domain.errors import (
     ForbiddenError,
@@ -29,8 +29,10 @@ from taskreel.domain.errors import (
     TooFewCreditsError,
 )
 from taskreel.domain.ids import keyed_job_id, random_job_id
-from taskreel.domain.job import Job, JobCredits, Status, UnitRun
+from taskreel.domain.job import Job, JobCredits
+from taskreel.domain.job_status import Status
 from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.unit import UnitRun
 from taskreel.jobtypes.job_type import JobType, RetryOptions, Submission, Waiting
 from taskreel.ports import Transaction
 
@@ -154,7 +156,7 @@ async def _new_job(
         lineage=request.lineage,
         redo=request.redo,
     )
-    return job.with_(now, wake_at=alarm(job, first_alarm(services, start, now)))
+    return job.with_changes(now, wake_at=next_wake_at(job, first_alarm(services, start, now)))
 
 
 async def _plan(services: Services, request: Request) -> Plan:

@@ -26,7 +26,9 @@ from taskreel.domain.errors import (
     RunError,
     TemporaryError,
 )
-from taskreel.domain.job import Job, JobError, Tried, UnitRun, UnitState
+from taskreel.domain.job import Job
+from taskreel.domain.job_error import JobError
+from taskreel.domain.unit import TriedProvider, UnitRun, UnitState
 from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.ports import Done, Generation, Input, Pending, WorkRequest
 
@@ -58,7 +60,7 @@ class Work:
         return tuple(self._units)
 
     @property
-    def tried(self) -> tuple[Tried, ...]:
+    def tried(self) -> tuple[TriedProvider, ...]:
         """Who has failed the job so far."""
         return self._failover.tried
 
@@ -95,14 +97,14 @@ class Work:
             f"The attempt took longer than {limit.total_seconds():.0f} s.", code="attempt_timeout"
         )
         for index, unit in enumerate(self._units):
-            if unit.unsure:
+            if unit.maybe_bought:
                 self._set(index, state=UnitState.FAILED, error=_shown(_unsure()))
             elif unit.state is UnitState.TODO:
                 self._set(index, error=_shown(late))
 
     async def _one(self, index: int) -> None:
         """Do the unit: with another provider when one fails before anything was bought."""
-        if self._units[index].unsure:
+        if self._units[index].maybe_bought:
             self._failed(index, self._units[index], _unsure())
             return
         while self._is_due(index):

@@ -10,10 +10,11 @@ from taskreel.app.jobs.enqueue import send
 from taskreel.app.jobs.job_store import decode_job
 from taskreel.app.pricing.quote import unit_plan
 from taskreel.app.services import WAKE_SHARDS, Services
-from taskreel.domain.claim import alarm
+from taskreel.domain.claim import next_wake_at
 from taskreel.domain.errors import PermanentError
 from taskreel.domain.ids import child_job_id
-from taskreel.domain.job import Job, Status
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import StepRun
 from taskreel.jobtypes.job_type import JobType, Submission
 from taskreel.ports import MOST_IN, Operator, Query, Transaction
@@ -125,8 +126,8 @@ async def child(
         index=place.index,
         lineage=place.lineage,
     )
-    return job.with_(
-        now, wake_at=alarm(job, (plan.not_before or now) + services.rules.rescue_after)
+    return job.with_changes(
+        now, wake_at=next_wake_at(job, (plan.not_before or now) + services.rules.rescue_after)
     )
 
 

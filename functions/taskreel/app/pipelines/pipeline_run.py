@@ -17,10 +17,13 @@ from taskreel.app.pricing.credit_cost import cost as cost_of
 from taskreel.app.providers.inherited_provider import with_provider
 from taskreel.app.providers.selection import together
 from taskreel.app.services import Services
-from taskreel.domain.claim import alarm
+from taskreel.domain.claim import next_wake_at
 from taskreel.domain.errors import Category, InvalidError, PermanentError
-from taskreel.domain.job import MOST_TRIED, Job, JobError, Status, UnitRun, UnitState
+from taskreel.domain.job import Job
+from taskreel.domain.job_error import JobError
+from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import MOST_CHILDREN, Pipeline, Step, StepRun, StepState, items_of
+from taskreel.domain.unit import MOST_TRIED, UnitRun, UnitState
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import Submission
 from taskreel.ports import Transaction
@@ -297,9 +300,15 @@ class Advance:
             return end(
                 tx, job, status, now, captured=captured, spent=spent, error=error, **known, **made
             )
-        wake_at = alarm(job, now + self._services.rules.rescue_after)
-        waiting = {"lease_until": None, "fence": job.fence + 1, "wake_at": wake_at}
-        following = job.with_(now, progress=self._progress(), **known, **waiting)
+        wake_at = next_wake_at(job, now + self._services.rules.rescue_after)
+        following = job.with_changes(
+            now,
+            progress=self._progress(),
+            lease_until=None,
+            fence=job.fence + 1,
+            wake_at=wake_at,
+            **known,
+        )
         tx.set("jobs", job.job_id, following.document())
         return following
 

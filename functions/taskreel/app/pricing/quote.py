@@ -21,10 +21,10 @@ from taskreel.app.providers.selection import (
 )
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError, PermanentError
-from taskreel.domain.job import UnitRun
 from taskreel.domain.pipeline import PIPELINE, Step, items_of
 from taskreel.domain.provider_choice import Choice, choose
 from taskreel.domain.template import references, resolve, templated
+from taskreel.domain.unit import UnitRun
 from taskreel.jobtypes.fields import ProviderWish
 from taskreel.jobtypes.job_type import JobType, Submission, Unit
 from taskreel.ports import WorkRequest

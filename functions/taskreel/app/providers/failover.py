@@ -10,8 +10,9 @@ from taskreel.app.providers.selection import Wanted, choice_for
 from taskreel.app.services import Services
 from taskreel.domain.breaker import blames
 from taskreel.domain.errors import AMBIGUOUS, Category, InvalidError, RateLimitedError, RunError
-from taskreel.domain.job import MOST_TRIED, Job, Tried, UnitRun
+from taskreel.domain.job import Job
 from taskreel.domain.provider_choice import ELSEWHERE, Choice, next_offer
+from taskreel.domain.unit import MOST_TRIED, TriedProvider, UnitRun
 from taskreel.jobtypes.job_type import Submission, Unit
 
 #: When to look again whether an admin has closed what an admin has opened.
@@ -109,7 +110,7 @@ class Failover:
         return None
 
     def _note(self, run: UnitRun, code: str) -> None:
-        one = Tried(provider=run.provider, model=run.model, code=code)
+        one = TriedProvider(provider=run.provider, model=run.model, code=code)
         if one not in self.tried:
             self.tried = (*self.tried, one)[-MOST_TRIED:]
 

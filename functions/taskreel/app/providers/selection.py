@@ -10,8 +10,8 @@ from taskreel.app.providers.circuit_breakers import breaker_id
 from taskreel.app.providers.registry import Providers
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError
-from taskreel.domain.job import UnitRun, UnitState
 from taskreel.domain.provider_choice import AUTO, Choice, Offer, choose
+from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes.job_type import LOCAL, Submission, Unit
 from taskreel.ports import WorkRequest
 

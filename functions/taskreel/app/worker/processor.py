@@ -15,9 +15,11 @@ from taskreel.app.jobs.job_run import Run
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.pipelines.pipeline_run import Advance
 from taskreel.app.services import Services
-from taskreel.domain.claim import Claim, Verdict, alarm, claimed, decide
+from taskreel.domain.claim import Claim, Verdict, claim_job, decide_claim, next_wake_at
 from taskreel.domain.errors import LeaseLostError
-from taskreel.domain.job import Job, Status, UnitRun
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
+from taskreel.domain.unit import UnitRun
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Transaction
 
@@ -97,12 +99,12 @@ async def _claim(
     if before is None:
         return None, None, Verdict.IGNORE
     now = services.clock.now()
-    claim = decide(before, now)
+    claim = decide_claim(before, now)
     match claim:
         case Claim(Verdict.END, Status() as status, error):
             return before, end(tx, before, status, now, error=error), claim.verdict
         case Claim(Verdict.RUN):
-            job = claimed(before, now, services.rules.lease)
+            job = claim_job(before, now, services.rules.lease)
             tx.set("jobs", job_id, job.document())
             return before, job, claim.verdict
         case _:
@@ -118,8 +120,15 @@ async def _give_back(services: Services, before: Job, job: Job, units: Sequence[
             return
         now = services.clock.now()
         attempt = before.attempt if tuple(units) == job.units else job.attempt
-        freed = {"attempt": attempt, "fence": held.fence + 1, "lease_until": None, "units": units}
-        wake_at = alarm(held, now + services.rules.rescue_after)
-        tx.set("jobs", job.job_id, held.to(Status.QUEUED, now, **freed, wake_at=wake_at).document())
+        released = held.enter_status(
+            Status.QUEUED,
+            now,
+            attempt=attempt,
+            fence=held.fence + 1,
+            lease_until=None,
+            units=tuple(units),
+            wake_at=next_wake_at(held, now + services.rules.rescue_after),
+        )
+        tx.set("jobs", job.job_id, released.document())
 
     await services.store.transaction(release)

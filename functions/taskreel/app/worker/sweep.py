@@ -14,9 +14,10 @@ from taskreel.app.jobs.job_ended import notify_job_ended
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.jobs.submit import first_alarm
 from taskreel.app.services import WAKE_SHARDS, Services
-from taskreel.domain.claim import alarm, overdue
+from taskreel.domain.claim import find_missed_deadline, next_wake_at
 from taskreel.domain.errors import QueueError
-from taskreel.domain.job import Job, Status
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
 from taskreel.ports import Query, Transaction
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ _GIVEN_UP = timedelta(hours=6)
 
 
 async def sweep(services: Services) -> dict[str, int]:
-    """Rescue lost tasks and dead leases, send what has come near, end what is overdue; how many of each."""
+    """Rescue lost tasks and dead leases, send what has come near, end what is find_missed_deadline; how many of each."""
     now = services.clock.now()
     counts: Counter[str] = Counter()
     lanes: set[str] = set()
@@ -89,13 +90,13 @@ async def _decide(
             "left at a provider",
             extra={"action": "given_up", "job_id": job_id, "operations": job.operations},
         )
-        tx.set("jobs", job_id, job.stopped(now, job.operations).document())
+        tx.set("jobs", job_id, job.without_operations(now, job.operations).document())
         return "given_up", None
-    ending = overdue(job, now)
+    ending = find_missed_deadline(job, now)
     if ending is not None and ending.status is not None:
         return "ended", end(tx, job, ending.status, now, error=ending.error)
-    rescued = job.with_(
-        now, delivery=job.delivery + 1, wake_at=alarm(job, _next_alarm(services, job, now))
+    rescued = job.with_changes(
+        now, delivery=job.delivery + 1, wake_at=next_wake_at(job, _next_alarm(services, job, now))
     )
     tx.set("jobs", job_id, rescued.document())
     return "rescued", rescued

@@ -13,7 +13,9 @@ from typing import Any
 
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.app.indexes import INDEXES
-from taskreel.domain.job import Job, JobCredits, Status, UnitRun, UnitState
+from taskreel.domain.job import Job, JobCredits
+from taskreel.domain.job_status import Status
+from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.ports import Transaction
 from taskreel_local.bench.contenders import start_stack
 from taskreel_local.bench.http_connection import Connection

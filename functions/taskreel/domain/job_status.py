@@ -1,0 +1,52 @@
+"""The statuses of a job, and the table of which may follow which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The status of a job; the last four are final."""
+
+    SCHEDULED = "SCHEDULED"
+    BLOCKED = "BLOCKED"
+    THROTTLED = "THROTTLED"
+    QUEUED = "QUEUED"
+    PROCESSING = "PROCESSING"
+    RETRYING = "RETRYING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+
+    @property
+    def final(self) -> bool:
+        """True when no other status can follow."""
+        return not NEXT_STATUSES[self]
+
+
+_ENDED_EARLY = frozenset({Status.CANCELLED, Status.EXPIRED})
+
+NEXT_STATUSES: Mapping[Status, frozenset[Status]] = {
+    Status.SCHEDULED: frozenset({Status.QUEUED, Status.THROTTLED, Status.PROCESSING})
+    | _ENDED_EARLY,
+    Status.BLOCKED: frozenset({Status.QUEUED, Status.SCHEDULED, Status.THROTTLED, Status.FAILED})
+    | _ENDED_EARLY,
+    Status.THROTTLED: frozenset({Status.QUEUED}) | _ENDED_EARLY,
+    # To FAILED: a processor stopped during a run, and the deadline passed before the next run.
+    Status.QUEUED: frozenset({Status.PROCESSING, Status.THROTTLED, Status.FAILED}) | _ENDED_EARLY,
+    # Back to QUEUED: a stopping processor releases its lease; that run was not an attempt.
+    Status.PROCESSING: frozenset(
+        {Status.QUEUED, Status.RETRYING, Status.COMPLETED, Status.FAILED, Status.CANCELLED}
+    ),
+    Status.RETRYING: frozenset({Status.PROCESSING, Status.FAILED, Status.CANCELLED}),
+    Status.COMPLETED: frozenset(),
+    Status.FAILED: frozenset(),
+    Status.CANCELLED: frozenset(),
+    Status.EXPIRED: frozenset(),
+}
+
+
+class IllegalTransitionError(Exception):
+    """A bug in the caller: the table does not allow this change of status."""
