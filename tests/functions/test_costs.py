@@ -17,8 +17,8 @@ from functions.fake_providers import CLIP, running_with_fakes
 from providers.fakes.fake import picture
 from simulation.world import World, running
 from taskreel.adapters.local.sqlite import SqliteStore
-from taskreel.domain.unit import UnitState
 from taskreel.domain.job_status import Status
+from taskreel.domain.unit import UnitState
 from taskreel.ports import Document, Query, Store, Transaction
 
 T = TypeVar("T")

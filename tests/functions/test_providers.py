@@ -18,8 +18,8 @@ from taskreel.app.worker.processor import Processor
 from taskreel.domain.errors import Category
 from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
-from taskreel.domain.unit import UnitState
 from taskreel.domain.job_status import Status
+from taskreel.domain.unit import UnitState
 
 TEXT = "/api/jobs/ai-processing"
 
