@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 
+from taskreel.domain.validation_messages import describe_errors
 from taskreel.domain.value import Value
 
 #: RFC 7518, 3.2: a key for HS256 is at least as long as the hash.
@@ -109,7 +110,6 @@ class Settings(Value):
         try:
             return cls.model_validate({**given, "provider_keys": keys})
         except ValidationError as error:
-            lines = "; ".join(
-                f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors() if e["loc"]
-            )
-            raise ConfigurationError(lines or str(error)) from None
+            found = describe_errors(error.errors(include_input=False), cls)
+            lines = [f"{str(at[0]).upper()}: {message}" for at, message in found if at]
+            raise ConfigurationError("; ".join(lines) or str(error)) from None

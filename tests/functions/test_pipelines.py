@@ -305,7 +305,7 @@ def spoken(**fields: Any) -> dict[str, Any]:
         (
             {"a": {"type": "image-generation", "payload": {"prompt": ""}}},
             "steps.a.payload.prompt",
-            "at least 1",
+            "must not be empty",
         ),
         (
             {"a": {**step(), "payload": {"prompt": "{{steps.a..b}}"}}},
@@ -364,7 +364,7 @@ def spoken(**fields: Any) -> dict[str, Any]:
         (
             {"a": STORY, "b": {**spoken(provider="nobody"), "payload": "{{steps.a.result}}"}},
             "steps.b.payload",
-            "should be an object",
+            "must be an object",
         ),
         (
             {"a": {**spoken(provider="{{item}}"), "forEach": ["studio", "nobody"]}},
@@ -380,7 +380,7 @@ def spoken(**fields: Any) -> dict[str, Any]:
                 }
             },
             "steps.a.payload.options.width",
-            "greater than or equal to 64",
+            "must be at least 64",
         ),
         (
             {"a": {"type": "pipeline", "payload": {"steps": {"b": spoken(provider="nobody")}}}},

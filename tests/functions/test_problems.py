@@ -13,8 +13,8 @@ from pydantic_core import to_json
 
 from functions.asking import BATCH, IMAGE, NOOP, UPSCALE, VIDEO, paths, problem, submitted
 from simulation.world import World
+from taskreel.domain.validation_messages import invalid_model
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.web.problems import invalid
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def read_back(model: Any, body: bytes) -> Any:
     try:
         found = model.model_validate_json(body)
     except ValidationError as error:
-        return invalid(error).details["errors"]
+        return invalid_model(error, model).details["errors"]
     assert (
         model.model_validate(found.model_dump(by_alias=True, mode="json", exclude_defaults=True))
         == found

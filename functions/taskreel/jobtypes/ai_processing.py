@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, model_validator
 
+from taskreel.domain.validation_messages import describe_errors
 from taskreel.domain.value import Value, refusal
 from taskreel.jobtypes.audio_synthesis import VoiceSettings
 from taskreel.jobtypes.fields import Language, MediaUrl, SoundFormat
@@ -130,8 +131,11 @@ class AiProcessing(Submission):
         try:
             _options(self)
         except ValidationError as error:
-            found = [(("parameters", *row["loc"]), row["msg"]) for row in error.errors()]
-            raise refusal("AiProcessing", found) from None
+            model, _ = _PARAMETERS[capability]
+            found = describe_errors(error.errors(), model)
+            raise refusal(
+                "AiProcessing", [(("parameters", *at), message) for at, message in found]
+            ) from None
         return self
 
 

@@ -23,10 +23,13 @@ Seed = Annotated[int, Field(ge=0, le=4_294_967_295)]
 
 FilmFormat = Literal["mp4", "webm", "mov"]
 SoundFormat = Literal["mp3", "wav", "opus", "m4a", "flac"]
+_QUALITY_SYNONYMS: Mapping[str, str] = {"low": "draft", "medium": "standard", "best": "high"}
 FilmQuality = Annotated[
     Literal["draft", "standard", "high"],
     BeforeValidator(
-        lambda given: {"low": "draft", "medium": "standard", "best": "high"}.get(given, given)
+        lambda quality: (
+            _QUALITY_SYNONYMS.get(quality, quality) if isinstance(quality, str) else quality
+        )
     ),
 ]
 RESOLUTIONS: Mapping[str, tuple[int, int]] = {
@@ -59,7 +62,12 @@ def _known_language(code: str) -> str:
 
 Language = Annotated[
     str,
-    Field(min_length=2, max_length=20, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$"),
+    Field(
+        min_length=2,
+        max_length=20,
+        pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$",
+        examples=["en", "de", "pt-BR"],
+    ),
     AfterValidator(_known_language),
 ]
 FPS = Annotated[int, Field(ge=8, le=60)]
@@ -78,7 +86,10 @@ def _within_sides(resolution: str) -> str:
 
 Resolution = Annotated[
     str,
-    Field(pattern=rf"^({'|'.join(RESOLUTIONS)}|\d{{2,4}}x\d{{2,4}})$"),
+    Field(
+        pattern=rf"^({'|'.join(RESOLUTIONS)}|\d{{2,4}}x\d{{2,4}})$",
+        examples=["720p", "4k", "vertical", "1280x720"],
+    ),
     AfterValidator(_within_sides),
 ]
 

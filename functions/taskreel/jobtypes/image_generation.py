@@ -20,7 +20,9 @@ class ImageOptions(Options):
     height: int = Field(default=1024, ge=64, le=4096)
     output_format: Literal["png", "jpeg", "webp"] = "png"
     quality: Literal["low", "medium", "high"] | None = None
-    aspect_ratio: str | None = Field(default=None, pattern=r"^\d{1,2}:\d{1,2}$")
+    aspect_ratio: str | None = Field(
+        default=None, pattern=r"^\d{1,2}:\d{1,2}$", examples=["16:9", "1:1"]
+    )
     negative_prompt: str | None = Field(default=None, max_length=10_000)
     style: str | None = Field(default=None, max_length=100)
     steps: int | None = Field(default=None, ge=1, le=150)

@@ -20,7 +20,9 @@ class VideoOptions(Options):
     width: int = Field(default=1280, ge=64, le=3840, multiple_of=2)
     height: int = Field(default=720, ge=64, le=2160, multiple_of=2)
     fps: int = Field(default=30, ge=8, le=60)
-    aspect_ratio: str | None = Field(default=None, pattern=r"^\d{1,4}:\d{1,4}$")
+    aspect_ratio: str | None = Field(
+        default=None, pattern=r"^\d{1,4}:\d{1,4}$", examples=["16:9", "9:16"]
+    )
     negative_prompt: str | None = Field(default=None, max_length=10_000)
     audio: bool | None = None
 

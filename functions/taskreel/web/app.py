@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.requests import Request
@@ -10,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 
 from taskreel.app.jobs.replay import Replay
 from taskreel.app.services import Services
-from taskreel.domain.errors import InvalidError
+from taskreel.domain.validation_messages import describe_errors, invalid_request
 from taskreel.web import credits as credits_routes
 from taskreel.web import jobs, legacy, openapi, problems, providers, replays
 from taskreel.web.auth import Authenticator, TokenRules
@@ -49,8 +51,13 @@ def api_app(services: Services, rules: TokenRules, *, base_url: str) -> FastAPI:
 async def _bad_parameter(request: Request, error: Exception) -> Response:
     """A query parameter that FastAPI refused, in the same shape as a field that we did."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for these alone
-    found = [
-        {"path": ".".join(map(str, e["loc"][1:])), "message": e["msg"]} for e in error.errors()
-    ]
-    text = "; ".join(f"{e['path']}: {e['message']}" for e in found)
-    return await problems.answer_error(request, InvalidError(text, errors=found))
+    # A location begins with the part of the request: ("query", "limit").
+    rows: list[Any] = [{**row, "loc": row["loc"][1:]} for row in error.errors()]
+    found = describe_errors(rows, _query_model(request))
+    return await problems.answer_error(request, invalid_request(found))
+
+
+def _query_model(request: Request) -> Any:
+    """The model of the route's query parameters; None where they are declared one by one."""
+    fields = request.scope["route"].dependant.query_params
+    return next((field.field_info.annotation for field in fields), None)

@@ -15,8 +15,8 @@ from starlette.responses import Response
 from taskreel.app.jobs.dependencies import waits
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError, MalformedError, TooLargeError
+from taskreel.domain.validation_messages import invalid_model
 from taskreel.jobtypes.job_type import JobType, Submission, Waiting
-from taskreel.web.problems import invalid
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -64,7 +64,7 @@ def _parsed(raw: bytes, model: type[M]) -> M:
         first = error.errors()[0]
         if first["type"] == "json_invalid":
             raise MalformedError(f"The body is not JSON: {first['ctx']['error']}.") from None
-        raise invalid(error) from None
+        raise invalid_model(error, model) from None
 
 
 async def read_body(request: Request) -> bytes:

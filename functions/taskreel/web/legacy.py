@@ -11,13 +11,13 @@ from pydantic import ConfigDict, Field, ValidationError
 from taskreel.app.jobs.queries import find_job
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
+from taskreel.domain.validation_messages import invalid_model
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission
 from taskreel.web import openapi
 from taskreel.web.http import answer, read_model, services_of
 from taskreel.web.jobs import PROBLEMS, caller_of, submit_as
-from taskreel.web.problems import invalid
 from taskreel.web.schemas import JobView, StepView
 from taskreel.web.views import current_step, error_view, job_view, result_view, step_views
 
@@ -136,7 +136,7 @@ async def generate(request: Request) -> Response:
     try:
         submission: Submission = job_type.submission.model_validate(fields)
     except ValidationError as error:
-        raise invalid(error) from None
+        raise invalid_model(error, job_type.submission) from None
     return await submit_as(request, job_type, submission, _status_url(request))
 
 

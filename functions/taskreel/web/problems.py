@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from pydantic import ValidationError
 from pydantic_core import to_json
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from taskreel.domain import errors
-from taskreel.domain.value import path_of
 
 log = logging.getLogger(__name__)
 
@@ -77,16 +75,6 @@ def install(app: Starlette) -> None:
     app.add_exception_handler(errors.TaskreelError, answer_error)
     app.add_exception_handler(HTTPException, _theirs)
     app.add_exception_handler(Exception, _unknown)
-
-
-def invalid(error: ValidationError) -> errors.InvalidError:
-    """What pydantic found, with each field's path as the caller wrote it."""
-    found = [
-        {"path": path_of(e["loc"]), "message": e["msg"].removeprefix("Value error, ")}
-        for e in error.errors()
-    ]
-    text = "; ".join(f"{e['path']}: {e['message']}" if e["path"] else e["message"] for e in found)
-    return errors.InvalidError(text, errors=found)
 
 
 async def answer_error(_request: Request, error: Exception) -> Response:

@@ -6,10 +6,11 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from taskreel.app.jobs.replay import Replay, replay
+from taskreel.domain.validation_messages import invalid_model
+from taskreel.jobtypes import JOB_TYPES
 from taskreel.web import openapi
 from taskreel.web.http import idempotency_key, read_model, services_of
 from taskreel.web.jobs import PROBLEMS, caller_of, create
-from taskreel.web.problems import invalid
 from taskreel.web.schemas import JobView
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
@@ -32,5 +33,5 @@ async def replay_job(request: Request, job_type: str, job_id: str) -> Response:
         key = idempotency_key(request)
         owner, new = await replay(services_of(request), caller, (job_type, job_id), wanted, key)
     except ValidationError as error:
-        raise invalid(error) from None
+        raise invalid_model(error, JOB_TYPES[job_type].submission) from None
     return await create(request, owner, new)

@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from taskreel.domain import errors
-from taskreel.web.problems import STATUS, invalid, problem, status_of
+from taskreel.domain.validation_messages import invalid_model
+from taskreel.web.problems import STATUS, problem, status_of
 
 
 def kinds(root: type[errors.TaskreelError]) -> list[type[errors.TaskreelError]]:
@@ -49,4 +50,6 @@ class Outer(BaseModel):
 def test_a_path_is_written_as_the_caller_wrote_it() -> None:
     with pytest.raises(ValidationError) as found:
         Outer.model_validate({"inner": {"sizes": [1, "x"]}})
-    assert [error["path"] for error in invalid(found.value).details["errors"]] == ["inner.sizes[1]"]
+    assert [error["path"] for error in invalid_model(found.value, Outer).details["errors"]] == [
+        "inner.sizes[1]"
+    ]

@@ -24,6 +24,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
 from taskreel.domain.template import job_references, quoted, read, references, resolve
+from taskreel.domain.validation_messages import invalid_model
 from taskreel.domain.value import path_of
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import Dependency, JobType, Submission, Waiting
@@ -164,10 +165,11 @@ async def _set_free(tx: Transaction, freed: Job) -> Job:
 
 async def _fail(services: Services, job: Job, error: TaskreelError | ValidationError) -> Job:
     """End a job that cannot run, and wake those that wait for it in turn."""
-    text = (
-        error.message if isinstance(error, TaskreelError) else f"Its payload does not fit: {error}"
-    )
-    code = error.code if isinstance(error, TaskreelError) else "bad_payload"
+    if isinstance(error, TaskreelError):
+        code, text = error.code, error.message
+    else:
+        wrong = invalid_model(error, JOB_TYPES[job.job_type].submission)
+        code, text = "bad_payload", f"The payload is invalid once filled in: {wrong.message}"
     shown = JobError(code=code, category=Category.PERMANENT, message=text)
 
     async def write(tx: Transaction) -> Job:

@@ -33,6 +33,7 @@ from taskreel.domain.job import Job, JobCredits
 from taskreel.domain.job_status import Status
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import UnitRun
+from taskreel.domain.validation_messages import invalid_model
 from taskreel.jobtypes.job_type import JobType, RetryOptions, Submission, Waiting
 from taskreel.ports import Transaction
 
@@ -211,8 +212,7 @@ def _retry(default: RetryPolicy, wanted: RetryOptions | None) -> RetryPolicy:
             RetryPolicy.model_validate({**default.model_dump(), **changes}) if changes else default
         )
     except ValidationError as error:
-        message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise InvalidError.at("retry", message) from None
+        raise invalid_model(error, RetryPolicy, ("retry",)) from None
 
 
 def _after(start: datetime, seconds: int | None) -> datetime | None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from taskreel.app.jobs.enqueue import send
 from taskreel.app.jobs.job_store import decode_job
 from taskreel.app.pricing.quote import unit_plan
@@ -16,6 +18,7 @@ from taskreel.domain.ids import child_job_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import StepRun
+from taskreel.domain.validation_messages import invalid_model
 from taskreel.jobtypes.job_type import JobType, Submission
 from taskreel.ports import MOST_IN, Operator, Query, Transaction
 
@@ -140,9 +143,11 @@ def validated(payload: Any, job_type: JobType[Any], step: str) -> Submission:
     """The step's payload, now that everything in it is known."""
     try:
         submission: Submission = job_type.submission.model_validate(payload)
-    except ValueError as error:
+    except ValidationError as error:
+        wrong = invalid_model(error, job_type.submission).message
         raise PermanentError(
-            f"Step {step}: its payload does not fit {job_type.name}: {error}", code="bad_payload"
+            f"Step {step}: its payload is not a valid {job_type.name} request: {wrong}",
+            code="bad_payload",
         ) from None
     if submission.depends_on:
         raise PermanentError(

@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from taskreel.domain.errors import InvalidError
 from taskreel.domain.pipeline import Pipeline, Step
 from taskreel.domain.template import templated
-from taskreel.domain.value import Location, path_of
+from taskreel.domain.validation_messages import describe_errors, invalid_model, invalid_request
+from taskreel.domain.value import Location
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission, Waiting
 
@@ -45,7 +45,7 @@ def steps_of(job_type: JobType[Any], submission: Submission) -> Pipeline:
     try:
         return job_type.pipeline(submission)
     except ValidationError as error:
-        raise _refused([(one["loc"], one["msg"]) for one in error.errors()]) from None
+        raise invalid_model(error, Pipeline) from None
 
 
 def step_type(name: str, step: Step) -> JobType[Any]:
@@ -53,7 +53,7 @@ def step_type(name: str, step: Step) -> JobType[Any]:
     job_type = JOB_TYPES.get(step.type)
     if job_type is None:
         message = f"there is no job type {step.type!r}; there are: {', '.join(JOB_TYPES)}"
-        raise _refused([(("steps", name, "type"), message)])
+        raise invalid_request([(("steps", name, "type"), message)])
     return job_type
 
 
@@ -72,9 +72,8 @@ def foreseen(
         one for one in found if one["type"] == "missing" or not _templated(payload, one["loc"])
     ]
     if wrong:
-        raise _refused(
-            [((*at, *one["loc"]), one["msg"].removeprefix("Value error, ")) for one in wrong]
-        )
+        refused = describe_errors(wrong, job_type.submission)
+        raise invalid_request([((*at, *place), message) for place, message in refused])
     later = {one["loc"][0] for one in found if one["loc"]}
     try:
         known = {name: value for name, value in payload.items() if name not in later}
@@ -108,10 +107,3 @@ def _templated(payload: Any, location: Location) -> bool:
         except (KeyError, IndexError, TypeError):
             break
     return templated(payload)
-
-
-def _refused(found: list[tuple[Location, str]]) -> InvalidError:
-    errors = [{"path": path_of(at), "message": message} for at, message in found]
-    return InvalidError(
-        "; ".join(f"{one['path']}: {one['message']}" for one in errors), errors=errors
-    )
