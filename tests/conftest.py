@@ -1,4 +1,4 @@
-"""For every test: no network but loopback, no settings from outside, Hypothesis without a clock; and the emulators."""
+"""Rules for every test: only loopback addresses, no settings from outside, no Hypothesis deadlines."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 import pytest_socket
 from hypothesis import settings
 
+from installed_programs import skip_or_fail
 from taskreel.config import Settings
 from taskreel.wiring import KEY_NAMES
 from taskreel_local.emulators.google_emulators import (
@@ -35,14 +36,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def firestore_address() -> Iterator[str]:
-    """Google's emulator. Where it cannot be started its tests are skipped at home and fail in CI."""
+    """The address of Google's Firestore emulator; without it tests are skipped, or fail in CI."""
     try:
         with firestore_emulator() as address:
             yield address
     except EmulatorMissingError as missing:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(missing))
+        skip_or_fail(str(missing))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,16 @@ from typing import Any
 import pytest
 
 from cloudtasks.remote import Remote
+from installed_programs import GCLOUD_INSTALL, find_program
 
-GCLOUD = shutil.which("gcloud")
-pytestmark = [
-    pytest.mark.emulator,
-    pytest.mark.skipif(
-        GCLOUD is None and not os.environ.get("CI"),
-        reason="the Google Cloud SDK is not installed: no gcloud on the PATH",
-    ),
-]
+pytestmark = pytest.mark.emulator
 
 
 class Gcloud:
     """Runs `gcloud tasks … --format=json` at a second or so each."""
 
-    def __init__(self, remote: Remote, config: Path) -> None:
+    def __init__(self, program: str, remote: Remote, config: Path) -> None:
+        self._program = program
         self._environment = {
             **os.environ,
             "CLOUDSDK_CONFIG": str(config),
@@ -37,7 +31,7 @@ class Gcloud:
         }
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [str(GCLOUD), "tasks", *arguments, "--location=us-central1", "--format=json"]
+        command = [self._program, "tasks", *arguments, "--location=us-central1", "--format=json"]
         return subprocess.run(
             command, env=self._environment, capture_output=True, text=True, check=False
         )
@@ -48,9 +42,15 @@ class Gcloud:
         return json.loads(done.stdout) if done.stdout.strip() else None
 
 
+@pytest.fixture(scope="module")
+def gcloud_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One configuration for the tests of this file: gcloud takes a while to make a new one."""
+    return tmp_path_factory.mktemp("gcloud")
+
+
 @pytest.fixture
-def gcloud(remote: Remote, tmp_path: Path) -> Gcloud:
-    return Gcloud(remote, tmp_path)
+def gcloud(remote: Remote, gcloud_config: Path) -> Gcloud:
+    return Gcloud(find_program("gcloud", GCLOUD_INSTALL), remote, gcloud_config)
 
 
 def test_queues_are_created_updated_described_listed_paused_resumed_purged_and_deleted(

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from installed_programs import GCLOUD_INSTALL, find_program
 from taskreel_local.emulators.cloudtasks.engine import EngineConfig
 from taskreel_local.emulators.cloudtasks.queues_file import load_queues
 from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
@@ -90,13 +91,8 @@ class Cloud:
 
 @pytest.fixture(scope="session")
 def gcloud() -> str:
-    """The Google Cloud SDK: these tests mean nothing without it."""
-    found = shutil.which("gcloud")
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("gcloud is not installed; CI must have the Google Cloud SDK")
-        pytest.skip("gcloud (the Google Cloud SDK) is not installed")
-    return found
+    """The path of gcloud, of the Google Cloud SDK."""
+    return find_program("gcloud", GCLOUD_INSTALL)
 
 
 def environment(port: int, home: Path) -> dict[str, str]:

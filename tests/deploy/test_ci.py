@@ -59,6 +59,8 @@ def test_every_program_that_a_test_looks_for_is_there_in_ci() -> None:
         for folder in ("tests", "infra/local")
         for path in (ROOT / folder).rglob("*.py")
     ]
-    sought = {name for text in code for name in re.findall(r'(?:which|needed)\("([\w-]+)"', text)}
+    sought = {
+        name for text in code for name in re.findall(r'(?:which|find_program)\("([\w-]+)"', text)
+    }
     assert sought >= {"java", "redis-server", "node"}
     assert sought <= BROUGHT | PACKAGES.keys()

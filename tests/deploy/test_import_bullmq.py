@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import httpx
 import jwt
@@ -24,6 +23,7 @@ import redis
 import yaml
 from click.testing import CliRunner, Result
 
+from installed_programs import find_program, skip_or_fail
 from taskreel_local.migrate.bullmq import import_
 from taskreel_local.migrate.bullmq_jobs import OldJob, Rule, UnmappableError, translate
 from taskreel_local.stack.data_folder import DataFolder
@@ -41,21 +41,10 @@ MAP = {
 }
 
 
-def unavailable(reason: str) -> NoReturn:
-    """CI must have what a laptop may lack."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def needed(program: str, install: str) -> str:
-    return shutil.which(program) or unavailable(f"{program} is not installed: {install}")
-
-
 @contextmanager
 def redis_server(folder: Path) -> Iterator[int]:
     """A Redis of its own; the port."""
-    program = needed("redis-server", "apt install redis-server")
+    program = find_program("redis-server", "apt install redis-server")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
     process = subprocess.Popen(
@@ -93,7 +82,7 @@ def wait_for(port: int) -> None:
 
 def written_by_bullmq(port: int, folder: Path) -> None:
     """The application's own code, run with the newest BullMQ 5."""
-    needed("node", "apt install nodejs npm")
+    find_program("node", "apt install nodejs npm")
     install = [
         "npm",
         "install",
@@ -108,7 +97,7 @@ def written_by_bullmq(port: int, folder: Path) -> None:
         install, cwd=folder, capture_output=True, text=True, check=False, timeout=120
     )
     if done.returncode:
-        unavailable(f"npm cannot install bullmq here: {done.stderr.strip()[-200:]}")
+        skip_or_fail(f"npm cannot install bullmq here: {done.stderr.strip()[-200:]}")
     script = ["node", str(HERE / "write_bullmq_jobs.mjs"), str(folder)]
     subprocess.run(script, env={**os.environ, "REDIS_PORT": str(port)}, check=True, timeout=60)
 

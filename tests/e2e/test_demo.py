@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -9,16 +8,7 @@ import pytest
 from PIL import Image
 
 from e2e.processes import all_ended, taskreel
-from taskreel_local.emulators.google_emulators import EmulatorMissingError, firestore_emulator
-
-
-def needs_the_firestore_emulator() -> None:
-    """On a stranger's machine a missing emulator is a skip."""
-    try:
-        with firestore_emulator():
-            pass
-    except EmulatorMissingError as missing:
-        pytest.skip(str(missing))
+from installed_programs import require_firestore_emulator
 
 
 @pytest.mark.parametrize(
@@ -27,8 +17,8 @@ def needs_the_firestore_emulator() -> None:
 def test_the_demo_makes_real_files_and_tells_what_they_cost(
     tmp_path: Path, stack: list[str]
 ) -> None:
-    if stack and not os.environ.get("CI"):
-        needs_the_firestore_emulator()
+    if stack:
+        require_firestore_emulator()
     told = taskreel("demo", "a lighthouse in a storm", "--data", str(tmp_path), *stack, seconds=150)
     assert told.returncode == 0, told.stderr
     out = tmp_path / "output" / "a-lighthouse-in-a-storm"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from PIL import Image
 
 from e2e.processes import Stack, finished, stack
-from e2e.test_demo import needs_the_firestore_emulator
+from installed_programs import require_firestore_emulator
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.media.speech import available
 
@@ -139,8 +138,8 @@ def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
     """The embedded stack, and the one on the Google adapters."""
-    if request.param and not os.environ.get("CI"):
-        needs_the_firestore_emulator()
+    if request.param:
+        require_firestore_emulator()
     with stack(tmp_path_factory.mktemp("data"), *request.param) as found:
         yield found
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from google.api_core.exceptions import NotFound, PreconditionFailed
 from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
 
+from installed_programs import GCLOUD_INSTALL, find_program
 from taskreel.adapters.gcp.gcs import CloudStorage
 from taskreel_local.emulators.google_emulators import LocalStorage, storage_emulator
 from taskreel_local.emulators.storage import StorageServer
@@ -328,10 +328,7 @@ def test_a_folder_keeps_everything_over_a_restart(tmp_path: Path) -> None:
 def test_gcloud_storage_works_against_it(
     local_storage: LocalStorage, bucket: str, tmp_path: Path
 ) -> None:
-    if shutil.which("gcloud") is None:
-        if os.environ.get("CI"):
-            pytest.fail("gcloud is not installed")
-        pytest.skip("gcloud is not installed")
+    find_program("gcloud", GCLOUD_INSTALL)
     (tmp_path / "sent.txt").write_text("hello")
     environment = {
         **os.environ,

@@ -1,0 +1,34 @@
+"""Programs that tests use: without them a test is skipped on a laptop and fails in CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import NoReturn
+
+import pytest
+
+from taskreel_local.emulators.google_emulators import EmulatorMissingError, firestore_emulator
+
+GCLOUD_INSTALL = "https://cloud.google.com/sdk/docs/install"
+
+
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip the test, or fail it where the environment says CI: there everything must be installed."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def find_program(name: str, install: str) -> str:
+    """The path of a program; `install` says how to get it."""
+    return shutil.which(name) or skip_or_fail(f"{name} is not installed: {install}")
+
+
+def require_firestore_emulator() -> None:
+    """Skip or fail where Google's Firestore emulator cannot be started."""
+    try:
+        with firestore_emulator():
+            pass
+    except EmulatorMissingError as missing:
+        skip_or_fail(str(missing))
