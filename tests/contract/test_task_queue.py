@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from doors import door_through
+from httpx_sender import httpx_sender
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.local.tasks import PARENT, EmbeddedTasks
 from taskreel.domain.errors import QueueError
@@ -58,7 +58,10 @@ class Lanes:
 async def embedded(service: LocalCloudTasks) -> AsyncIterator[TaskQueue]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(service.rest_app)) as client:
         yield EmbeddedTasks(
-            "http://local.test", target_url=TARGET, internal_key="key", through=door_through(client)
+            "http://local.test",
+            target_url=TARGET,
+            internal_key="key",
+            send_request=httpx_sender(client),
         )
 
 
@@ -192,7 +195,10 @@ async def test_a_door_that_cannot_be_reached_is_a_queue_error() -> None:
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(refuse)) as client:
         queue = EmbeddedTasks(
-            "http://local.test", target_url=TARGET, internal_key="key", through=door_through(client)
+            "http://local.test",
+            target_url=TARGET,
+            internal_key="key",
+            send_request=httpx_sender(client),
         )
         with pytest.raises(QueueError, match="cannot be reached"):
             await queue.enqueue(task("job-1"))
@@ -208,7 +214,10 @@ async def test_under_load_the_embedded_adapter_sends_a_hundred_tasks_a_call() ->
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(counting)) as client:
         queue = EmbeddedTasks(
-            "http://local.test", target_url=TARGET, internal_key="key", through=door_through(client)
+            "http://local.test",
+            target_url=TARGET,
+            internal_key="key",
+            send_request=httpx_sender(client),
         )
         await asyncio.gather(*(queue.enqueue(task(f"job-{i}")) for i in range(250)))
     assert calls == [100, 100, 50]

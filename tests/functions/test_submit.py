@@ -7,7 +7,6 @@ from typing import Any
 import httpx
 import pytest
 
-from doors import door_through
 from functions.asking import (
     BATCH,
     IMAGE,
@@ -21,6 +20,7 @@ from functions.asking import (
     read,
     submitted,
 )
+from httpx_sender import httpx_sender
 from simulation.world import BASE, World, running
 
 
@@ -262,7 +262,7 @@ async def test_a_queue_that_cannot_be_reached_does_not_stop_a_submission(
         out_of_order = httpx.AsyncClient(
             transport=httpx.MockTransport(lambda _: httpx.Response(500))
         )
-        cut.setattr(world.services.tasks, "_through", door_through(out_of_order))
+        cut.setattr(world.services.tasks, "_send_request", httpx_sender(out_of_order))
         job = await submitted(ada)
     await world.settle()
     assert (await read(ada, job))["status"] == "QUEUED"
@@ -301,6 +301,6 @@ async def test_a_sweep_goes_on_when_it_may_not_look_at_a_lane(
     await submitted(ada)
     await world.advance(121)
     refusing = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(403)))
-    monkeypatch.setattr(world.services.tasks, "_through", door_through(refusing))
+    monkeypatch.setattr(world.services.tasks, "_send_request", httpx_sender(refusing))
     assert await world.sweep() == {"rescued": 1}
     assert "a lane cannot be seen" in caplog.text

@@ -11,9 +11,8 @@ from typing import Any
 import grpc
 import pytest
 
-from taskreel.adapters.gcp import cloud_tasks
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
-from taskreel.adapters.local import tasks as local_tasks
+from taskreel.adapters.task_message import task_id
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task
 from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
@@ -21,7 +20,7 @@ from taskreel_local.emulators.cloudtasks.messages import Queue
 from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
 from taskreel_local.emulators.google_emulators import free_port
 
-from .calls import CountedAnswers, Losing
+from .calls import CountedUnaryCalls, LostCalls
 
 PARENT = "projects/demo/locations/europe-central2"
 LANE = "image-generation-normal"
@@ -77,7 +76,7 @@ def task(job_id: str = "job-1", **fields: Any) -> Task:
 async def test_a_task_carries_ids_the_internal_key_and_a_token_for_the_invoker(
     service: LocalCloudTasks,
 ) -> None:
-    counted = CountedAnswers()
+    counted = CountedUnaryCalls()
     async with connected(
         at(service), [counted], invoker="invoker@demo.iam.gserviceaccount.com"
     ) as queue:
@@ -92,21 +91,17 @@ async def test_a_task_carries_ids_the_internal_key_and_a_token_for_the_invoker(
         sent.http_request.oidc_token.service_account_email == "invoker@demo.iam.gserviceaccount.com"
     )
     assert sent.http_request.oidc_token.audience == "https://processor.example"
-    assert sent.name == f"{PARENT}/queues/{LANE}/tasks/{cloud_tasks.task_id(task(delivery=3))}"
+    assert sent.name == f"{PARENT}/queues/{LANE}/tasks/{task_id(task(delivery=3))}"
 
 
 @pytest.mark.parametrize(("asked", "sent"), [(1, 15), (600, 600), (7200, 1800)])
 async def test_a_dispatch_deadline_is_kept_within_what_cloud_tasks_allows(
     service: LocalCloudTasks, asked: int, sent: int
 ) -> None:
-    counted = CountedAnswers()
+    counted = CountedUnaryCalls()
     async with connected(at(service), [counted]) as queue:
         await queue.enqueue(task(deadline=timedelta(seconds=asked)))
     assert counted.calls[0][1].task.dispatch_deadline.seconds == sent
-
-
-def test_both_adapters_give_a_task_the_same_name() -> None:
-    assert cloud_tasks.task_id(task()) == local_tasks.task_id(task())
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE])
@@ -114,7 +109,7 @@ def test_both_adapters_give_a_task_the_same_name() -> None:
 async def test_a_lost_answer_is_asked_for_again_and_makes_one_task(
     service: LocalCloudTasks, deliveries: Deliveries, code: grpc.StatusCode, *, carried_out: bool
 ) -> None:
-    losing = Losing("CreateTask", code, times=2, carried_out=carried_out)
+    losing = LostCalls("CreateTask", code, times=2, carried_out=carried_out)
     async with connected(at(service), [losing]) as queue:
         await queue.enqueue(task())
     await service.engine.advance(timedelta(seconds=1))
@@ -122,7 +117,7 @@ async def test_a_lost_answer_is_asked_for_again_and_makes_one_task(
 
 
 async def test_tries_are_bounded(service: LocalCloudTasks) -> None:
-    losing = Losing("CreateTask", grpc.StatusCode.UNAVAILABLE, times=99, carried_out=False)
+    losing = LostCalls("CreateTask", grpc.StatusCode.UNAVAILABLE, times=99, carried_out=False)
     async with connected(at(service), [losing]) as queue:
         with pytest.raises(QueueError, match="Start it"):
             await queue.enqueue(task())
@@ -132,7 +127,7 @@ async def test_tries_are_bounded(service: LocalCloudTasks) -> None:
 async def test_a_fan_out_is_one_call_for_a_hundred_tasks(
     service: LocalCloudTasks, deliveries: Deliveries
 ) -> None:
-    counted = CountedAnswers()
+    counted = CountedUnaryCalls()
     async with connected(at(service), [counted]) as queue:
         await queue.enqueue_many([task(f"job-{n}") for n in range(201)])
     await service.engine.advance(timedelta(seconds=5))
@@ -147,7 +142,7 @@ async def test_a_fan_out_is_one_call_for_a_hundred_tasks(
 async def test_a_fan_out_whose_answer_was_lost_makes_each_task_once(
     service: LocalCloudTasks, deliveries: Deliveries
 ) -> None:
-    losing = Losing(
+    losing = LostCalls(
         "BatchCreateTasks", grpc.StatusCode.DEADLINE_EXCEEDED, times=1, carried_out=True
     )
     async with connected(at(service), [losing]) as queue:
@@ -175,7 +170,9 @@ async def test_a_missing_queue_is_named_with_its_location_and_the_script_that_ma
 
 
 async def test_a_refused_permission_names_the_roles(service: LocalCloudTasks) -> None:
-    refusing = Losing("CreateTask", grpc.StatusCode.PERMISSION_DENIED, times=9, carried_out=False)
+    refusing = LostCalls(
+        "CreateTask", grpc.StatusCode.PERMISSION_DENIED, times=9, carried_out=False
+    )
     async with connected(at(service), [refusing]) as queue:
         with pytest.raises(QueueError, match=r"roles/cloudtasks\.enqueuer.*scripts/provision"):
             await queue.enqueue(task())

@@ -15,7 +15,7 @@ from PIL import Image
 
 from taskreel_local.emulators.google_emulators import LocalStorage, free_port
 
-from .calls import Losing
+from .calls import LostCalls
 from .deployed import Deployed, deployed
 
 pytestmark = pytest.mark.emulator
@@ -26,13 +26,13 @@ NOOP = {"prompt": "a kite", "options": {"studio": {"mode": "noop"}}}
 
 
 @pytest.fixture
-def outage() -> Losing:
-    """Set `left` to how many creations of tasks are to fail."""
-    return Losing("CreateTask", grpc.StatusCode.UNAVAILABLE, times=0, carried_out=False)
+def outage() -> LostCalls:
+    """Set `remaining` to how many creations of tasks are to fail."""
+    return LostCalls("CreateTask", grpc.StatusCode.UNAVAILABLE, times=0, carried_out=False)
 
 
 @pytest.fixture
-def interceptors(outage: Losing) -> list[Any]:
+def interceptors(outage: LostCalls) -> list[Any]:
     return [outage]
 
 
@@ -91,12 +91,12 @@ async def test_one_idempotency_key_at_once_is_one_job(cloud: Deployed) -> None:
 
 
 async def test_a_submit_while_cloud_tasks_is_down_is_accepted_and_swept_later(
-    cloud: Deployed, outage: Losing
+    cloud: Deployed, outage: LostCalls
 ) -> None:
-    outage.left = 99
+    outage.remaining = 99
     answer = await cloud.api.post(IMAGE, json=NOOP)
     assert (answer.status_code, cloud.delivered) == (202, [])
-    outage.left = 0
+    outage.remaining = 0
     cloud.clock.ahead = timedelta(minutes=10)
     await cloud.sweep()
     await cloud.deliveries(1)

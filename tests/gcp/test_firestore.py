@@ -12,15 +12,15 @@ import grpc
 import pytest
 from google.cloud.firestore_v1.types import document, firestore, write
 
-from taskreel.adapters.gcp import channel
-from taskreel.adapters.gcp.error_advice import Service, advice
+from taskreel.adapters.gcp import google_client
+from taskreel.adapters.gcp.error_advice import Service, explain_error
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.gcp.firestore.codec import decode_fields, encode_fields
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
 from taskreel.ports import Document, Increment, Query, Transaction
 from taskreel_local.emulators.google_emulators import firestore_emulator, free_port
 
-from .calls import CountedAnswers, CountedStreams, Losing, silent_server
+from .calls import CountedStreams, CountedUnaryCalls, LostCalls, silent_server
 
 pytestmark = pytest.mark.emulator
 
@@ -116,7 +116,7 @@ async def test_an_endless_conflict_is_given_up(new_store: NewStore) -> None:
         await put(other, "a", {"at": time.monotonic()})
         tx.update("rows", "a", {"n": 2})
 
-    with pytest.raises(StoreConflictError, match="Others kept changing"):
+    with pytest.raises(StoreConflictError, match="other writers changed rows/a"):
         await store.transaction(always_late)
 
 
@@ -127,7 +127,7 @@ async def test_an_endless_conflict_is_given_up(new_store: NewStore) -> None:
 async def test_a_creation_whose_answer_was_lost_is_not_mistaken_for_a_conflict(
     new_store: NewStore, *, carried_out: bool
 ) -> None:
-    losing = Losing("Commit", UNAVAILABLE, times=1, carried_out=carried_out)
+    losing = LostCalls("Commit", UNAVAILABLE, times=1, carried_out=carried_out)
     store = new_store([losing])
     account = new_store()
     await put(account, "account", {"held": 0})
@@ -143,7 +143,7 @@ async def test_a_creation_whose_answer_was_lost_is_not_mistaken_for_a_conflict(
 async def test_a_write_of_a_read_document_whose_answer_was_lost_is_not_mistaken_for_a_conflict(
     new_store: NewStore,
 ) -> None:
-    losing = Losing("Commit", UNAVAILABLE, times=1, carried_out=True)
+    losing = LostCalls("Commit", UNAVAILABLE, times=1, carried_out=True)
     store, plain = new_store([losing]), new_store()
     await put(plain, "a", {"fence": 1})
 
@@ -158,7 +158,7 @@ async def test_a_write_of_a_read_document_whose_answer_was_lost_is_not_mistaken_
 async def test_somebody_else_s_document_is_still_a_conflict_after_a_lost_answer(
     new_store: NewStore,
 ) -> None:
-    store = new_store([Losing("Commit", UNAVAILABLE, times=1, carried_out=False)])
+    store = new_store([LostCalls("Commit", UNAVAILABLE, times=1, carried_out=False)])
     await put(new_store(), "job", {"by": "other"})
 
     async def create(tx: Transaction) -> None:
@@ -172,7 +172,7 @@ async def test_somebody_else_s_document_is_still_a_conflict_after_a_lost_answer(
 async def test_increments_alone_are_never_sent_twice(
     new_store: NewStore, *, carried_out: bool
 ) -> None:
-    losing = Losing("Commit", UNAVAILABLE, times=1, carried_out=carried_out)
+    losing = LostCalls("Commit", UNAVAILABLE, times=1, carried_out=carried_out)
     store, plain = new_store([losing]), new_store()
     await put(plain, "a", {"n": 0})
 
@@ -190,7 +190,7 @@ async def test_increments_alone_are_never_sent_twice(
 async def test_a_commit_that_the_server_gave_up_is_tried_again(
     new_store: NewStore, code: grpc.StatusCode
 ) -> None:
-    losing = Losing("Commit", code, times=3, carried_out=False)
+    losing = LostCalls("Commit", code, times=3, carried_out=False)
     await put(new_store([losing]), "a", {"n": 1})
     assert losing.seen == 4
 
@@ -210,8 +210,8 @@ async def test_a_missing_document_is_told_apart_from_a_missing_database(
 async def test_a_plain_write_that_was_lost_and_then_contended_is_still_written(
     new_store: NewStore,
 ) -> None:
-    lost = Losing("Commit", UNAVAILABLE, times=1, carried_out=False)
-    contended = Losing("Commit", grpc.StatusCode.ABORTED, times=1, carried_out=False)
+    lost = LostCalls("Commit", UNAVAILABLE, times=1, carried_out=False)
+    contended = LostCalls("Commit", grpc.StatusCode.ABORTED, times=1, carried_out=False)
     store = new_store([lost, contended])
     await put(store, "a", {"n": 1})
     assert await read(store, "a") == {"n": 1}
@@ -221,7 +221,7 @@ async def test_a_plain_write_that_was_lost_and_then_contended_is_still_written(
 
 
 async def test_a_transaction_is_one_read_a_document_and_one_commit(new_store: NewStore) -> None:
-    answers, streams = CountedAnswers(), CountedStreams()
+    answers, streams = CountedUnaryCalls(), CountedStreams()
     store = new_store([answers, streams])
 
     async def move(tx: Transaction) -> None:
@@ -237,7 +237,7 @@ async def test_a_transaction_is_one_read_a_document_and_one_commit(new_store: Ne
 
 
 async def test_a_transaction_that_writes_nothing_commits_nothing(new_store: NewStore) -> None:
-    answers = CountedAnswers()
+    answers = CountedUnaryCalls()
     store = new_store([answers])
 
     async def look(tx: Transaction) -> None:
@@ -250,7 +250,7 @@ async def test_a_transaction_that_writes_nothing_commits_nothing(new_store: NewS
 async def test_fifty_that_race_for_one_document_read_it_three_times_each_at_most(
     new_store: NewStore,
 ) -> None:
-    answers, streams = CountedAnswers(), CountedStreams()
+    answers, streams = CountedUnaryCalls(), CountedStreams()
     store = new_store([answers, streams])
     await put(store, "a", {"n": 0})
 
@@ -355,7 +355,7 @@ FIRESTORE = Service(
     ],
 )
 def test_a_refusal_names_the_command_that_mends_it(code: str, details: str, command: str) -> None:
-    told = advice(FIRESTORE, "projects/p/databases/(default)", code, details)
+    told = explain_error(FIRESTORE, "projects/p/databases/(default)", code, details)
     assert command in told
     assert details in told
 
@@ -370,8 +370,8 @@ async def test_an_emulator_that_is_down_says_how_to_start_it() -> None:
 async def test_a_firestore_that_hangs_is_given_up_within_the_time_of_one_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(channel, "TRY_SECONDS", 0.4)
-    monkeypatch.setattr(channel, "CALL_SECONDS", 1.0)
+    monkeypatch.setattr(google_client, "TRY_SECONDS", 0.4)
+    monkeypatch.setattr(google_client, "CALL_SECONDS", 1.0)
     async with silent_server() as (address, heard):
         store = FirestoreStore("p", emulator=address)
         for call in (

@@ -68,7 +68,7 @@ async def test_a_plain_job_is_four_reads_six_writes_and_two_task_operations(
     assert counted.reads <= 4
     assert counted.writes <= 6
     assert counted.task_creations == 1  # and its dispatch is the second operation
-    assert counted.looks == 0
+    assert counted.breaker_reads == 0
     as_priced(counted, PLAIN_JOB)
 
 
@@ -97,7 +97,7 @@ async def test_a_job_at_a_provider_costs_what_is_priced(
         counted = replace(bill)
         done = (await cloud.api.get(f"/api/jobs/{answer.json()['jobId']}")).json()
     assert (done["status"], done["servedBy"]) == ("COMPLETED", provider), done["error"]
-    assert 1 <= counted.looks <= LOOKS.reads
+    assert 1 <= counted.breaker_reads <= LOOKS.reads
     as_priced(counted, PLAIN_JOB + BOUGHT + POLL * polls)
 
 

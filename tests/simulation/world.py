@@ -23,7 +23,7 @@ import jwt
 import pytest
 from functions_framework.aio import create_asgi_app
 
-from doors import door_through
+from httpx_sender import httpx_sender
 from taskreel import wiring
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.adapters.local.tasks import EmbeddedTasks
@@ -290,7 +290,7 @@ def _services(chosen: Settings, clock: VirtualTime, queue: httpx.AsyncClient) ->
         "http://tasks.test",
         target_url=BASE,
         internal_key=chosen.internal_keys[0],
-        through=door_through(queue),
+        send_request=httpx_sender(queue),
     )
     built = wiring.build(chosen, clock)
     if isinstance(built.store, SqliteStore):

@@ -1,4 +1,4 @@
-"""One Cloud Storage bucket through the library's blocking client: for threads. Raises StoreError with what mends it."""
+"""One Cloud Storage bucket through Google's blocking client; its methods are called on threads."""
 
 from __future__ import annotations
 
@@ -20,23 +20,28 @@ from google.cloud.storage import Client
 from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2.service_account import Credentials
 
-from taskreel.adapters.gcp.error_advice import Service, advice, without_credentials
+from taskreel.adapters.gcp.error_advice import (
+    Service,
+    explain_error,
+    explain_missing_credentials,
+)
 from taskreel.adapters.gcp.signing import IamSigner
 from taskreel.domain.errors import NotFoundError, StoreError
 from taskreel.ports import BlobInfo
 
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
-_CHUNK = 4 << 20
+_CHUNK_BYTES = 4 << 20
+#: Cloud Storage accepts no V4 signature that lasts longer.
 _LONGEST_URL = timedelta(days=7)
-_DELETES_AT_ONCE = 8
-#: Connect and read, for one try; all tries of a call together take at most the retry's own time. Every call here may
-#: be repeated: an upload replaces the object by the same bytes, or asks that there be none.
+_PARALLEL_DELETES = 8
+#: Seconds to connect and to read, for one try. `_RETRY` limits all tries of a call to ten seconds.
+#: Every call here may be repeated: an upload replaces the object by the same bytes.
 _TIMEOUT = (5, 60)
 _RETRY = DEFAULT_RETRY.with_timeout(10).with_delay(initial=0.2, maximum=3)
 
 
 class Bucket:
-    """The calls that `CloudStorage` makes."""
+    """The blocking calls behind `CloudStorage`. Raises StoreError with the command to run."""
 
     def __init__(
         self,
@@ -48,23 +53,26 @@ class Bucket:
         self._service = Service(
             name="Cloud Storage",
             api="storage.googleapis.com",
-            role="roles/storage.objectAdmin on the bucket and roles/iam.serviceAccountTokenCreator on itself",
+            role=(
+                "roles/storage.objectAdmin on the bucket and "
+                "roles/iam.serviceAccountTokenCreator on itself"
+            ),
             provision="scripts/provision",
             emulator=emulator,
         )
         self._name = name
         self._emulator = emulator
-        with self._translated():
-            credentials = _credentials(emulator, signing_key)
+        with self._translate_errors():
+            credentials = _find_credentials(emulator, signing_key)
             options = None if emulator is None else {"api_endpoint": emulator}
             self._client = Client(
                 project or "unused", credentials=credentials, client_options=options
             )
-            self._signer = _key(signing_key) if signing_key else IamSigner(credentials)
+            self._signer = _load_key(signing_key) if signing_key else IamSigner(credentials)
         self._bucket = self._client.bucket(name)
 
-    def put(self, path: str, source: Path | bytes, content_type: str) -> None:
-        """Store the object whole, verified by checksum; one that is there is replaced."""
+    def upload(self, path: str, source: Path | bytes, content_type: str) -> None:
+        """Store the object whole, verified by checksum; an existing one is replaced."""
         blob = self._bucket.blob(path)
         options = {
             "content_type": content_type,
@@ -72,27 +80,30 @@ class Bucket:
             "timeout": _TIMEOUT,
             "retry": _RETRY,
         }
-        with self._translated():
+        with self._translate_errors():
             if isinstance(source, bytes):
                 blob.upload_from_string(source, **options)
             else:
                 blob.upload_from_filename(str(source), **options)
 
-    def chunks(self, path: str) -> Iterator[bytes]:
-        """The content of the generation that is there now; raises at once when there is none."""
-        blob = self._found(path)
+    def open_chunks(self, path: str) -> Iterator[bytes]:
+        """The object's content in chunks. Raises NotFoundError at once if there is no object.
+
+        All chunks are of the generation that exists now, even if the object is replaced meanwhile.
+        """
+        blob = self._find_blob(path)
         if blob is None:
             raise NotFoundError(f"There is no file {path}.")
-        return self._chunks(blob)
+        return self._read_chunks(blob)
 
-    def info(self, path: str) -> BlobInfo | None:
-        """Size and type."""
-        blob = self._found(path)
+    def read_info(self, path: str) -> BlobInfo | None:
+        """The object's size and type, or None if there is no object."""
+        blob = self._find_blob(path)
         return None if blob is None else BlobInfo(path, blob.size, blob.content_type)
 
-    def signed_url(self, path: str, expires_in: timedelta) -> str:
-        """A V4 URL for GET; it lasts seven days at most."""
-        with self._translated():
+    def sign_url(self, path: str, expires_in: timedelta) -> str:
+        """Sign a V4 URL for GET. It is valid for seven days at most."""
+        with self._translate_errors():
             return str(
                 self._bucket.blob(path).generate_signed_url(
                     version="v4",
@@ -103,9 +114,9 @@ class Bucket:
                 )
             )
 
-    def delete(self, prefix: str) -> int:
-        """Remove what lies under `prefix` now."""
-        with self._translated():
+    def delete_prefix(self, prefix: str) -> int:
+        """Delete every object whose path begins with `prefix`; return their number."""
+        with self._translate_errors():
             listed = self._client.list_blobs(
                 self._bucket,
                 prefix=prefix,
@@ -114,37 +125,38 @@ class Bucket:
                 retry=_RETRY,
             )
             names = [blob.name for blob in listed]
-            with ThreadPoolExecutor(_DELETES_AT_ONCE) as pool:
-                list(pool.map(self._delete, names))
+            with ThreadPoolExecutor(_PARALLEL_DELETES) as pool:
+                list(pool.map(self._delete_object, names))
         return len(names)
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         self._client.close()
 
-    def _found(self, path: str) -> Any:
-        with self._translated():
+    def _find_blob(self, path: str) -> Any:
+        with self._translate_errors():
             return self._bucket.get_blob(path, timeout=_TIMEOUT, retry=_RETRY)
 
-    def _chunks(self, blob: Any) -> Iterator[bytes]:
-        """Ranges of one generation, and at the end the proof that they were all of it."""
+    def _read_chunks(self, blob: Any) -> Iterator[bytes]:
+        """Read the ranges of one generation, then compare the checksum of the whole."""
         checksum = 0
-        for start in range(0, blob.size, _CHUNK):
-            chunk = self._range(blob, start)
+        for start in range(0, blob.size, _CHUNK_BYTES):
+            chunk = self._read_range(blob, start)
             checksum = google_crc32c.extend(checksum, chunk)
             yield chunk
         if base64.b64encode(checksum.to_bytes(4)).decode() != blob.crc32c:
             raise StoreError(
-                f"{blob.name} was damaged on its way from Cloud Storage. Read it again."
+                f"Cloud Storage: {blob.name} was damaged while it was read: its checksum differs. "
+                "Read it again; if that fails too, run `scripts/doctor`."
             )
 
-    def _range(self, blob: Any, start: int) -> bytes:
+    def _read_range(self, blob: Any, start: int) -> bytes:
         try:
-            with self._translated():
+            with self._translate_errors():
                 return bytes(
                     blob.download_as_bytes(
                         start=start,
-                        end=start + _CHUNK - 1,
+                        end=start + _CHUNK_BYTES - 1,
                         raw_download=True,
                         checksum=None,
                         timeout=_TIMEOUT,
@@ -154,44 +166,45 @@ class Bucket:
         except NotFound as error:
             raise NotFoundError(f"{blob.name} was deleted while it was read.") from error
 
-    def _delete(self, name: str) -> None:
-        with suppress(NotFound):  # somebody else was faster, or our first try was
+    def _delete_object(self, name: str) -> None:
+        with suppress(NotFound):  # deleted by another process, or by our own earlier try
             self._bucket.blob(name).delete(timeout=_TIMEOUT, retry=_RETRY)
 
-    def _advice(self, code: str, said: str) -> str:
-        return advice(self._service, f"gs://{self._name}", code, said)
+    def _store_error(self, code: str, details: object) -> StoreError:
+        resource = f"gs://{self._name}"
+        return StoreError(explain_error(self._service, resource, code, str(details)))
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Refusals in our own words; a missing object passes as it is."""
+    def _translate_errors(self) -> Iterator[None]:
+        """Raise StoreError for every error of the client, except NotFound for a missing object."""
         try:
             yield
         except StoreError:
             raise
         except NotFound as error:
-            if "bucket" not in error.message.lower():
+            if "bucket" not in str(error.message).lower():
                 raise
-            raise StoreError(self._advice("404", error.message)) from error
+            raise self._store_error("404", error.message) from error
         except GoogleAPICallError as error:
-            raise StoreError(self._advice(str(int(error.code or 500)), error.message)) from error
+            raise self._store_error(str(int(error.code or 500)), error.message) from error
         except DefaultCredentialsError as error:
-            raise StoreError(without_credentials(self._service)) from error
+            raise StoreError(explain_missing_credentials(self._service)) from error
         except GoogleAuthError as error:
-            raise StoreError(self._advice("UNAUTHENTICATED", str(error))) from error
+            raise self._store_error("UNAUTHENTICATED", error) from error
         except requests.HTTPError as error:
             status = "unreachable" if error.response is None else str(error.response.status_code)
-            raise StoreError(self._advice(status, str(error))) from error
+            raise self._store_error(status, error) from error
         except (requests.RequestException, RetryError) as error:
-            raise StoreError(self._advice("unreachable", str(error))) from error
+            raise self._store_error("unreachable", error) from error
 
 
-def _credentials(emulator: str | None, signing_key: Mapping[str, Any] | None) -> Any:
+def _find_credentials(emulator: str | None, signing_key: Mapping[str, Any] | None) -> Any:
     if emulator is not None:
         return AnonymousCredentials()
     if signing_key is not None:
-        return _key(signing_key).with_scopes(_SCOPES)
+        return _load_key(signing_key).with_scopes(_SCOPES)
     return google.auth.default(scopes=_SCOPES)[0]
 
 
-def _key(info: Mapping[str, Any]) -> Any:
+def _load_key(info: Mapping[str, Any]) -> Any:
     return Credentials.from_service_account_info(dict(info))

@@ -1,58 +1,33 @@
-"""The task queue on Cloud Tasks. Importing this loads neither gRPC nor a Google library: the first use does."""
+"""The task queue on Cloud Tasks. Importing this loads no Google library: the first call does."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from taskreel.adapters.gcp.error_advice import Service
+from taskreel.adapters.task_message import TaskTarget, await_all
 from taskreel.ports import LaneStats, Task
 
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
 
-    from taskreel.adapters.gcp.tasks_rpc import TasksRpc
+    from taskreel.adapters.gcp.task_queues import TaskQueues
 
-_MOST_AT_ONCE = 100
-_SHORTEST_DEADLINE = timedelta(seconds=15)
-_LONGEST_DEADLINE = timedelta(minutes=30)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Where Cloud Tasks sends every task, and how it shows who it is."""
-
-    url: str
-    headers: Mapping[str, str]
-    #: The service account whose OIDC token opens the service, and the audience in it; None for no token.
-    invoker: str | None
-    audience: str
-
-    @staticmethod
-    def body(task: Task) -> bytes:
-        """Ids only: the payload is in the store."""
-        return json.dumps({"jobId": task.job_id, "delivery": task.delivery}).encode()
-
-    @staticmethod
-    def deadline(task: Task) -> timedelta:
-        """As long as the task asks for, within what Cloud Tasks allows."""
-        return min(max(task.deadline, _SHORTEST_DEADLINE), _LONGEST_DEADLINE)
+#: Cloud Tasks takes no more tasks in one `BatchCreateTasks`.
+_BATCH_SIZE = 100
 
 
 class CloudTasks:
-    """`TaskQueue` whose lanes are the queues of the same name in one project and location.
+    """`TaskQueue` over the queues of one project and location.
 
-    `target_url` is the task processor's base URL, `invoker` the service account that may call it; `emulator` is the
-    host:port of a local Cloud Tasks. It connects on first use, in the loop that uses it, and belongs to that loop.
+    `target_url` is the task processor's base URL, `invoker` the service account that may call it.
+    `emulator` is the host:port of a local Cloud Tasks, `endpoint` a host to use instead of Cloud
+    Tasks' own. It connects on first use, in the running event loop, and belongs to that loop.
     """
 
-    def __init__(  # noqa: PLR0913 - what a queue must know to call back; all by name
+    def __init__(  # noqa: PLR0913 - all by name
         self,
         *,
         project: str,
@@ -61,80 +36,75 @@ class CloudTasks:
         internal_key: str,
         invoker: str | None = None,
         emulator: str | None = None,
+        endpoint: str | None = None,
         interceptors: Sequence[ClientInterceptor] = (),
     ) -> None:
-        base = target_url.rstrip("/")
         self._parent = f"projects/{project}/locations/{location}"
-        self._target = Target(
-            url=f"{base}/tasks/process",
-            headers={"Content-Type": "application/json", "X-Internal-Api-Key": internal_key},
-            invoker=invoker,
-            audience=base,
-        )
+        self._target = TaskTarget(target_url, internal_key)
+        self._invoker = invoker
         self._service = Service(
             name="Cloud Tasks",
             api="cloudtasks.googleapis.com",
-            role="roles/cloudtasks.enqueuer, and roles/iam.serviceAccountUser on the invoker account",
+            role=(
+                "roles/cloudtasks.enqueuer, and roles/iam.serviceAccountUser on the invoker account"
+            ),
             provision="scripts/setup-cloud-tasks-queues.sh",
             emulator=emulator,
+            endpoint=endpoint,
         )
         self._interceptors = interceptors
-        self._connected: TasksRpc | None = None
+        self._queues: TaskQueues | None = None
 
     async def enqueue(self, task: Task, /) -> None:
-        await self._rpc().create(self._queue(task.lane), task_id(task), task)
+        await self._connect().create_task(self._queue_name(task.lane), task)
 
     async def enqueue_many(self, tasks: Sequence[Task], /) -> None:
-        """Put many, a hundred of a lane in a call. Raises the first QueueError after all were tried."""
-        lanes: dict[str, list[Task]] = defaultdict(list)
+        """Put many tasks on their queues, a hundred of one queue in a call.
+
+        Raises the first QueueError, after all were tried.
+        """
+        by_queue: dict[str, list[Task]] = defaultdict(list)
         for task in tasks:
-            lanes[task.lane].append(task)
-        calls = [
-            self._put(lane, waiting[start : start + _MOST_AT_ONCE])
-            for lane, waiting in lanes.items()
-            for start in range(0, len(waiting), _MOST_AT_ONCE)
-        ]
-        for result in await asyncio.gather(*calls, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
+            by_queue[task.lane].append(task)
+        await await_all(
+            self._enqueue_batch(waiting[start : start + _BATCH_SIZE])
+            for waiting in by_queue.values()
+            for start in range(0, len(waiting), _BATCH_SIZE)
+        )
 
-    async def pause(self, lane: str, /) -> None:
-        await self._rpc().change("PauseQueue", self._queue(lane))
+    async def pause(self, queue: str, /) -> None:
+        await self._connect().pause_queue(self._queue_name(queue))
 
-    async def resume(self, lane: str, /) -> None:
-        await self._rpc().change("ResumeQueue", self._queue(lane))
+    async def resume(self, queue: str, /) -> None:
+        await self._connect().resume_queue(self._queue_name(queue))
 
-    async def purge(self, lane: str, /) -> None:
-        await self._rpc().change("PurgeQueue", self._queue(lane))
+    async def purge(self, queue: str, /) -> None:
+        await self._connect().purge_queue(self._queue_name(queue))
 
-    async def stats(self, lane: str, /) -> LaneStats:
-        return await self._rpc().stats(lane, self._queue(lane))
+    async def stats(self, queue: str, /) -> LaneStats:
+        return await self._connect().read_stats(queue, self._queue_name(queue))
 
     async def close(self) -> None:
-        """Let the connection go."""
-        if self._connected is not None:
-            await self._connected.close()
-            self._connected = None
+        """Close the connection."""
+        if self._queues is not None:
+            await self._queues.close()
+            self._queues = None
 
-    async def _put(self, lane: str, batch: Sequence[Task]) -> None:
+    async def _enqueue_batch(self, batch: Sequence[Task]) -> None:
+        """Create the tasks of one queue; a single one without the detour of an operation."""
         if len(batch) == 1:
             await self.enqueue(batch[0])
         else:
-            await self._rpc().create_many(
-                self._queue(lane), {task_id(task): task for task in batch}
+            await self._connect().create_tasks(self._queue_name(batch[0].lane), batch)
+
+    def _queue_name(self, queue: str) -> str:
+        return f"{self._parent}/queues/{queue}"
+
+    def _connect(self) -> TaskQueues:
+        if self._queues is None:
+            from taskreel.adapters.gcp.task_queues import TaskQueues
+
+            self._queues = TaskQueues(
+                self._service, self._target, self._invoker, self._interceptors
             )
-
-    def _queue(self, lane: str) -> str:
-        return f"{self._parent}/queues/{lane}"
-
-    def _rpc(self) -> TasksRpc:
-        if self._connected is None:
-            from taskreel.adapters.gcp.tasks_rpc import TasksRpc
-
-            self._connected = TasksRpc(self._service, self._target, self._interceptors)
-        return self._connected
-
-
-def task_id(task: Task) -> str:
-    """The same for the same job and delivery, so that a doubled enqueue is one task; hashed: a sequence is slow."""
-    return hashlib.blake2b(f"{task.job_id}/{task.delivery}".encode(), digest_size=16).hexdigest()
+        return self._queues

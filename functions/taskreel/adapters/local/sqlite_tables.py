@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 def _time_text(value: datetime) -> str:
     """Fixed-width UTC text: it sorts as the time does."""
     if value.tzinfo is None:
-        raise TypeError(f"a stored time must be aware: {value!r}")
+        raise TypeError(f"a stored time needs a time zone: {value!r}")
     return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat(
         timespec="microseconds"
     )
@@ -32,7 +32,7 @@ def _time_text(value: datetime) -> str:
 def _encode(value: Any) -> Any:
     if isinstance(value, datetime):
         return {TIME: _time_text(value)}
-    raise TypeError(f"a document cannot hold {type(value).__name__}")
+    raise TypeError(f"a document field cannot be of type {type(value).__name__}")
 
 
 _OPTIONS = (

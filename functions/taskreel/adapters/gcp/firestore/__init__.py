@@ -1,4 +1,4 @@
-"""`Store` on Firestore. Importing this loads neither gRPC nor a Google library: the first use does."""
+"""`Store` on Firestore. Importing this loads no Google library: the first call does."""
 
 from taskreel.adapters.gcp.firestore.store import FirestoreStore
 

@@ -1,4 +1,4 @@
-"""What one run of a transaction has read and is going to write."""
+"""The reads and the buffered writes of one run of a transaction."""
 
 from __future__ import annotations
 
@@ -10,49 +10,59 @@ from taskreel.domain.errors import StoreAbsentError, StoreConflictError
 from taskreel.ports import Document, Increment
 
 Key = tuple[str, str]
-#: What must hold of a document when it is written: its version, or whether it exists. None: nothing.
+WriteKind = Literal["set", "update", "delete"]
+#: The precondition of a write: the document's version, or its existence (True) or absence (False).
+#: None: the write has no precondition.
 Condition = str | bool | None
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One document's part of a commit."""
+    """The part of a commit that changes one document."""
 
     key: Key
-    kind: Literal["set", "update", "delete"]
+    kind: WriteKind
     data: Mapping[str, Any]
     condition: Condition
 
     @property
-    def increments(self) -> bool:
-        """Whether writing it twice differs from writing it once."""
+    def has_increments(self) -> bool:
+        """True if writing it twice differs from writing it once."""
         return any(isinstance(value, Increment) for value in self.data.values())
 
-    def then(self, kind: Literal["set", "update", "delete"], data: Mapping[str, Any]) -> Write:
-        """This write followed by another of the same document, as one."""
+    def merge(self, kind: WriteKind, data: Mapping[str, Any]) -> Write:
+        """Combine this write with a later one of the same document into one.
+
+        The condition stays the one of the first write: it is about the document before both.
+        """
         if kind != "update":
             return replace(self, kind=kind, data=dict(data))
         if self.kind == "delete":
             raise StoreAbsentError(f"{'/'.join(self.key)} is deleted earlier in this transaction")
         merged = {
-            name: _added(self.data, name, value, whole=self.kind == "set")
+            name: _merge_value(self.data, name, value, is_whole=self.kind == "set")
             for name, value in data.items()
         }
         return replace(self, data={**self.data, **merged})
 
 
-def _added(before: Mapping[str, Any], name: str, value: Any, *, whole: bool) -> Any:
-    """A field's value after an earlier write in the same transaction; `whole` when that one wrote all fields."""
-    if not isinstance(value, Increment) or (name not in before and not whole):
+def _merge_value(before: Mapping[str, Any], name: str, value: Any, *, is_whole: bool) -> Any:
+    """A field's value after an earlier write; `is_whole` if that one wrote every field."""
+    if not isinstance(value, Increment) or (name not in before and not is_whole):
         return value
     earlier = before.get(name) or 0
-    return (
-        Increment(earlier.by + value.by) if isinstance(earlier, Increment) else earlier + value.by
-    )
+    if isinstance(earlier, Increment):
+        return Increment(earlier.by + value.by)
+    return earlier + value.by
 
 
 class BufferedTransaction:
-    """`Transaction`: reads go out at once, writes wait here for the commit."""
+    """`Transaction` whose reads are sent at once and whose writes wait for the commit.
+
+    A document that was read is written under the condition that it is still as it was read. That
+    is what makes the transaction optimistic: a fence or a balance that was checked here is still
+    true when the writes are carried out, or none of them is.
+    """
 
     def __init__(self, read: Callable[[Key], Awaitable[Document | None]]) -> None:
         self._read = read
@@ -68,30 +78,31 @@ class BufferedTransaction:
     def create(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
         key = (collection, id_)
         earlier = self._writes.get(key)
-        if self._documents.get(key) is not None or (
-            earlier is not None and earlier.kind != "delete"
-        ):
+        was_read = self._documents.get(key) is not None
+        was_written = earlier is not None and earlier.kind != "delete"
+        if was_read or was_written:
             raise StoreConflictError(f"{collection}/{id_} exists")
-        self._put(key, "set", data, condition=False)
+        self._add_write(key, "set", data, condition=False)
 
     def set(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
         key = (collection, id_)
-        self._put(key, "set", data, condition=self._condition(key))
+        self._add_write(key, "set", data, condition=self._condition_of(key))
 
     def update(self, collection: str, id_: str, changes: Mapping[str, Any], /) -> None:
         key = (collection, id_)
-        condition = self._condition(key)
+        condition = self._condition_of(key)
         if condition is False and key not in self._writes:
             raise StoreAbsentError(f"{collection}/{id_} does not exist")
-        self._put(key, "update", changes, condition=True if condition is None else condition)
+        # An unread document only has to exist, so an increment needs no read.
+        self._add_write(key, "update", changes, condition=True if condition is None else condition)
 
     def delete(self, collection: str, id_: str, /) -> None:
         key = (collection, id_)
-        self._put(key, "delete", {}, condition=self._condition(key))
+        self._add_write(key, "delete", {}, condition=self._condition_of(key))
 
     @property
     def writes(self) -> list[Write]:
-        """What to commit. Deleting what must not exist anyway is nothing to do."""
+        """The writes to commit, without the deletion of a document that must be absent anyway."""
         return [
             write
             for write in self._writes.values()
@@ -99,29 +110,25 @@ class BufferedTransaction:
         ]
 
     def has_read(self, key: Key) -> bool:
-        """Whether the function has based anything on this document."""
+        """True if the transaction's function may depend on this document."""
         return key in self._documents
 
-    def _condition(self, key: Key) -> Condition:
+    def _condition_of(self, key: Key) -> Condition:
         if key not in self._documents:
             return None
-        read = version_of(self._documents[key])
-        return read if read is not None else False
+        version = version_of(self._documents[key])
+        return version if version is not None else False
 
-    def _put(
-        self,
-        key: Key,
-        kind: Literal["set", "update", "delete"],
-        data: Mapping[str, Any],
-        *,
-        condition: Condition,
+    def _add_write(
+        self, key: Key, kind: WriteKind, data: Mapping[str, Any], *, condition: Condition
     ) -> None:
         earlier = self._writes.get(key)
-        self._writes[key] = (
-            Write(key, kind, dict(data), condition) if earlier is None else earlier.then(kind, data)
-        )
+        if earlier is None:
+            self._writes[key] = Write(key, kind, dict(data), condition)
+        else:
+            self._writes[key] = earlier.merge(kind, data)
 
 
 def version_of(document: Document | None) -> str | None:
-    """A document's version, or None for no document."""
+    """A document's version, or None if there is no document."""
     return None if document is None else document.version

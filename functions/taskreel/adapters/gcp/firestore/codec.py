@@ -1,4 +1,8 @@
-"""Our documents, names and queries as Firestore's protobuf messages, and back: nothing is lost on the way."""
+"""Conversion of documents, names and queries to Firestore's protobuf messages, and back.
+
+Every JSON value and every id can be stored: Firestore's restrictions on field names, nested arrays
+and document ids are met by escaping, which reading undoes.
+"""
 
 from __future__ import annotations
 
@@ -36,15 +40,19 @@ _DIRECTIONS = {
 
 _PLAIN_SEGMENT = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 _RESERVED = re.compile(r"__.*__", re.DOTALL)
-#: Firestore has no array directly in an array: the inner one travels as a map of this field. `_escaped` never makes it.
+#: Firestore has no array directly in an array: the inner one is stored as a map with this one
+#: field. No escaped field name equals it.
 _INNER_ARRAY = "~[]"
 
 
 # ── Values ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def encode(value: Any, into: Any, *, in_array: bool = False) -> None:
-    """Write a JSON value or an aware datetime into a Value message."""
+def encode_value(value: Any, into: Any, *, in_array: bool = False) -> None:
+    """Write a JSON value or an aware datetime into a Value message.
+
+    Raises TypeError for any other type, and for a time without a time zone.
+    """
     match value:
         case None:
             into.null_value = 0
@@ -64,7 +72,7 @@ def encode(value: Any, into: Any, *, in_array: bool = False) -> None:
         case list() | tuple():
             _encode_array(value, into, in_array=in_array)
         case _:
-            raise TypeError(f"a document cannot hold {type(value).__name__}")
+            raise TypeError(f"a document field cannot be of type {type(value).__name__}")
 
 
 def _encode_array(value: Sequence[Any], into: Any, *, in_array: bool) -> None:
@@ -72,24 +80,26 @@ def _encode_array(value: Sequence[Any], into: Any, *, in_array: bool) -> None:
         into = into.map_value.fields[_INNER_ARRAY]
     into.array_value.SetInParent()
     for item in value:
-        encode(item, into.array_value.values.add(), in_array=True)
+        encode_value(item, into.array_value.values.add(), in_array=True)
 
 
 def encode_fields(data: Mapping[str, Any], into: Any) -> None:
     """Write a mapping into the fields of a document or a map."""
     for name, value in data.items():
-        encode(value, into[_escaped(str(name))])
+        encode_value(value, into[_escape_name(str(name))])
 
 
-def decode(value: Any) -> Any:
-    """A Value message as plain Python."""
+def decode_value(value: Any) -> Any:
+    """Read a Value message as plain Python."""
     kind = value.WhichOneof("value_type")
     match kind:
         case "map_value":
             fields = value.map_value.fields
-            return decode(fields[_INNER_ARRAY]) if _INNER_ARRAY in fields else decode_fields(fields)
+            if _INNER_ARRAY in fields:
+                return decode_value(fields[_INNER_ARRAY])
+            return decode_fields(fields)
         case "array_value":
-            return [decode(item) for item in value.array_value.values]
+            return [decode_value(item) for item in value.array_value.values]
         case "timestamp_value":
             return value.timestamp_value.ToDatetime(tzinfo=UTC)
         case "null_value" | None:
@@ -99,12 +109,12 @@ def decode(value: Any) -> Any:
 
 
 def decode_fields(fields: Any) -> dict[str, Any]:
-    """The fields of a document or a map as a dictionary."""
-    return {name.removeprefix("~"): decode(value) for name, value in fields.items()}
+    """Read the fields of a document or a map as a dictionary."""
+    return {name.removeprefix("~"): decode_value(value) for name, value in fields.items()}
 
 
-def as_stored(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain fields as a reading gives them back."""
+def round_trip(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields as reading them back gives them: a tuple becomes a list, a time becomes UTC."""
     message = document.Document.pb()()
     encode_fields(data, message.fields)
     return decode_fields(message.fields)
@@ -112,34 +122,34 @@ def as_stored(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _encode_time(value: datetime, into: Any) -> None:
     if value.tzinfo is None:
-        raise TypeError(f"a stored time must be aware: {value!r}")
+        raise TypeError(f"a stored time needs a time zone: {value!r}")
     into.FromDatetime(value)
 
 
-def _escaped(name: str) -> str:
-    """A field name that Firestore takes: not empty, not of the form `__x__`."""
+def _escape_name(name: str) -> str:
+    """Change a field name that Firestore refuses: empty, or of the form `__x__`."""
     return f"~{name}" if not name or name.startswith("~") or _RESERVED.fullmatch(name) else name
 
 
-def _segment(name: str) -> str:
-    """One field name as part of a field path."""
-    name = _escaped(name)
+def _path_segment(name: str) -> str:
+    """One field name as a part of a field path."""
+    name = _escape_name(name)
     if _PLAIN_SEGMENT.fullmatch(name):
         return name
     quoted = name.replace("\\", "\\\\").replace("`", "\\`")
     return f"`{quoted}`"
 
 
-def _path(field: str) -> str:
-    """A query's field: dots lead into maps."""
-    return ".".join(_segment(part) for part in field.split("."))
+def _field_path(field: str) -> str:
+    """The path of a query's field; a dot leads into a map."""
+    return ".".join(_path_segment(part) for part in field.split("."))
 
 
 # ── Documents ────────────────────────────────────────────────────────────────────────────────────
 
 
 def document_name(root: str, key: Key) -> str:
-    """The full name; an id may hold what a Firestore id may not."""
+    """The full name of a document. Characters that Firestore refuses in an id are escaped."""
     collection, id_ = key
     safe = id_.replace("%", "%25").replace("/", "%2F")
     if safe in {".", ".."} or _RESERVED.fullmatch(safe):
@@ -148,20 +158,20 @@ def document_name(root: str, key: Key) -> str:
 
 
 def key_of(name: str) -> Key:
-    """The collection and id of a full name."""
+    """The collection and the id in a full name."""
     collection, id_ = name.rsplit("/", 2)[1:]
     return collection, unquote(id_)
 
 
 def read_document(message: Any) -> Document:
-    """A Document message as ours; the version is its update time to the nanosecond."""
+    """Read a Document message. The version is its update time to the nanosecond."""
     collection, id_ = key_of(message.name)
     at = message.update_time
     return Document(collection, id_, decode_fields(message.fields), f"{at.seconds}.{at.nanos:09d}")
 
 
 def encode_write(root: str, ours: Write) -> Any:
-    """One write of a commit, with its condition."""
+    """Convert one write of a commit, with its precondition."""
     message = _ProtoWrite()
     name = document_name(root, ours.key)
     if ours.kind == "delete":
@@ -173,13 +183,13 @@ def encode_write(root: str, ours: Write) -> Any:
         }
         encode_fields(plain, message.update.fields)
         if ours.kind == "update":
-            # Present even when empty: without a mask the whole document would be replaced.
+            # The mask is set even if it is empty: without one the whole document is replaced.
             message.update_mask.SetInParent()
-            message.update_mask.field_paths.extend(_segment(field) for field in plain)
+            message.update_mask.field_paths.extend(_path_segment(field) for field in plain)
         for field, value in ours.data.items():
             if isinstance(value, Increment):
-                transform = message.update_transforms.add(field_path=_segment(field))
-                encode(value.by, transform.increment)
+                transform = message.update_transforms.add(field_path=_path_segment(field))
+                encode_value(value.by, transform.increment)
     _encode_condition(ours.condition, message)
     return message
 
@@ -197,12 +207,12 @@ def _encode_condition(condition: Condition, message: Any) -> None:
 
 
 def encode_query(root: str, ours: Query) -> Any:
-    """The query as Firestore takes it; ties are ordered by name in the last order's direction."""
-    message = encode_selection(ours)
+    """Convert a query. Ties are ordered by name, in the direction of the last order."""
+    message = encode_filters(ours)
     last: Direction = ours.order[-1][1] if ours.order else "asc"
     orders = [
-        *((_path(field), way) for field, way in ours.order),
-        *((field, last) for field in _ranged(ours)),
+        *((_field_path(field), way) for field, way in ours.order),
+        *((field, last) for field in _unordered_ranges(ours)),
     ]
     for field, direction in dict([*orders, ("__name__", last)]).items():
         order = message.order_by.add(direction=_DIRECTIONS[direction])
@@ -212,8 +222,8 @@ def encode_query(root: str, ours: Query) -> Any:
     return message
 
 
-def encode_selection(ours: Query) -> Any:
-    """The query without an order: what an aggregation counts."""
+def encode_filters(ours: Query) -> Any:
+    """Convert a query without its order, for an aggregation."""
     message = _ProtoQuery()
     message.from_.add(collection_id=ours.collection)
     _encode_where(ours.where, message.where)
@@ -222,11 +232,11 @@ def encode_selection(ours: Query) -> Any:
     return message
 
 
-def _ranged(ours: Query) -> list[str]:
-    """Fields with a range but no place in the order: Firestore wants one before the name."""
+def _unordered_ranges(ours: Query) -> list[str]:
+    """Fields with a range that are not in the order: Firestore needs them there, before the name."""
     ordered = {field for field, _ in ours.order}
     return [
-        _path(field)
+        _field_path(field)
         for field, operator, _ in ours.where
         if operator in _RANGES and field not in ordered
     ]
@@ -245,19 +255,19 @@ def _encode_filter(one: tuple[str, str, Any], into: Any) -> None:
     field, operator, value = one
     if operator == "==" and value is None:
         into.unary_filter.op = _IS_NULL
-        into.unary_filter.field.field_path = _path(field)
+        into.unary_filter.field.field_path = _field_path(field)
         return
     into.field_filter.op = _OPERATORS[operator]
-    into.field_filter.field.field_path = _path(field)
-    encode(value, into.field_filter.value)
+    into.field_filter.field.field_path = _field_path(field)
+    encode_value(value, into.field_filter.value)
 
 
 def _encode_after(root: str, ours: Query, after: Sequence[Any], into: Any) -> None:
-    if _ranged(ours):
-        raise ValueError("a cursor needs every field with a range in the order")
+    if _unordered_ranges(ours):
+        raise ValueError("a query with a cursor must order by every field that has a range")
     if len(after) != len(ours.order) + 1:
-        raise ValueError(f"a cursor of {len(ours.order) + 1} values is needed, not {len(after)}")
+        raise ValueError(f"the cursor needs {len(ours.order) + 1} values, not {len(after)}")
     for value in after[:-1]:
-        encode(value, into.values.add())
+        encode_value(value, into.values.add())
     into.values.add().reference_value = document_name(root, (ours.collection, after[-1]))
     into.before = False

@@ -1,4 +1,4 @@
-"""The store on Firestore: optimistic transactions in one conditional commit each."""
+"""The store on Firestore: optimistic transactions, each written by one conditional commit."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from taskreel.ports import Document, Increment, Query, Transaction
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
 
-    from taskreel.adapters.gcp.firestore.rpc import FirestoreRpc
-    from taskreel.adapters.gcp.firestore.watch import Listener
+    from taskreel.adapters.gcp.firestore.database import Database
+    from taskreel.adapters.gcp.firestore.watch import DocumentWatcher
 
 T = TypeVar("T")
 
@@ -29,10 +29,11 @@ _LONGEST_WAIT_SECONDS = 1.0
 
 
 class FirestoreStore:
-    """`Store` over one Firestore database; `emulator` is the host:port of Google's emulator.
+    """`Store` over one Firestore database.
 
-    It connects on first use, in the loop that uses it, and belongs to that loop. `conflict_seconds` bounds how long a
-    transaction competes for documents that others keep changing.
+    It connects on first use, in the running event loop, and belongs to that loop. `emulator` is the
+    host:port of Google's emulator, `endpoint` a host to use instead of Firestore's own.
+    `conflict_seconds` limits how long a transaction is repeated because others change what it read.
     """
 
     def __init__(
@@ -41,154 +42,161 @@ class FirestoreStore:
         database: str = "(default)",
         *,
         emulator: str | None = None,
+        endpoint: str | None = None,
         conflict_seconds: float = 20.0,
         interceptors: Sequence[ClientInterceptor] = (),
     ) -> None:
         self._project = project
-        self._database = database
+        self._database_id = database
         self._service = Service(
             name="Firestore",
             api="firestore.googleapis.com",
             role="roles/datastore.user",
             provision="scripts/provision",
             emulator=emulator,
+            endpoint=endpoint,
         )
         self._conflict_seconds = conflict_seconds
         self._interceptors = interceptors
-        self._connected: FirestoreRpc | None = None
-        self._listening: Listener | None = None
-        self._turns: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+        self._database: Database | None = None
+        self._watcher: DocumentWatcher | None = None
+        self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
     async def get(self, collection: str, id_: str, /) -> Document | None:
-        return await self._read((collection, id_))
+        return await self._read_document((collection, id_))
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
-        until = time.monotonic() + self._conflict_seconds
+        deadline = time.monotonic() + self._conflict_seconds
         contended: Key | None = None
         for attempt in itertools.count():
-            async with self._turn(contended):
-                transaction = BufferedTransaction(self._read)
+            async with self._lock_contended(contended):
+                transaction = BufferedTransaction(self._read_document)
                 result = await fn(transaction)
-                contended = await self._commit(transaction)
+                contended = await self._commit_writes(transaction)
             if contended is None:
                 return result
+
             longest = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**attempt)
             wait = random.uniform(0, longest)  # noqa: S311 - jitter
-            if time.monotonic() + wait > until:
+            if time.monotonic() + wait > deadline:
                 break
             await asyncio.sleep(wait)
         raise StoreConflictError(
-            f"Others kept changing {'/'.join(contended or ())} for {self._conflict_seconds:g} s. Try again later."
+            f"Firestore: other writers changed {'/'.join(contended or ())} again and again for "
+            f"{self._conflict_seconds:g} s, so nothing was written. Try again later."
         )
 
     async def query(self, query: Query, /) -> list[Document]:
         if _matches_nothing(query):
             return []
-        return await self._rpc().query(query)
+        return await self._connect().run_query(query)
 
     async def aggregate(
         self, query: Query, /, *, total: Sequence[str] = ()
     ) -> dict[str, int | float]:
         if _matches_nothing(query):
             return {"count": 0, **dict.fromkeys(total, 0)}
-        return await self._rpc().aggregate(query, total)
+        return await self._connect().aggregate(query, total)
 
     def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
-        return self._listener().watch((collection, id_))
+        if self._watcher is None:
+            from taskreel.adapters.gcp.firestore.watch import DocumentWatcher
+
+            self._watcher = DocumentWatcher(self._connect())
+        return self._watcher.watch((collection, id_))
 
     async def close(self) -> None:
-        if self._listening is not None:
-            await self._listening.close()
-            self._listening = None
-        if self._connected is not None:
-            await self._connected.close()
-            self._connected = None
+        if self._watcher is not None:
+            await self._watcher.close()
+            self._watcher = None
+        if self._database is not None:
+            await self._database.close()
+            self._database = None
 
-    async def _read(self, key: Key) -> Document | None:
-        return (await self._rpc().get([key])).get(key)
+    def _connect(self) -> Database:
+        if self._database is None:
+            from taskreel.adapters.gcp.firestore.database import Database
 
-    def _turn(self, contended: Key | None) -> AbstractAsyncContextManager[None]:
-        """Let those in this process who lost a race for one document run one after the other.
+            self._database = Database(
+                self._service, self._project, self._database_id, self._interceptors
+            )
+        return self._database
 
-        They then race with other processes only: of fifty at once each reads three times, not ten.
+    async def _read_document(self, key: Key) -> Document | None:
+        return (await self._connect().get_documents([key])).get(key)
+
+    def _lock_contended(self, contended: Key | None) -> AbstractAsyncContextManager[None]:
+        """Run the transactions of this process that conflicted over one document one by one.
+
+        They then compete with other processes only. Without the lock, fifty at once read the
+        document about ten times each, with it three times.
         """
         if contended is None:
             return nullcontext()
-        return self._turns.setdefault(contended, asyncio.Lock())
+        return self._locks.setdefault(contended, asyncio.Lock())
 
-    async def _commit(self, transaction: BufferedTransaction) -> Key | None:
-        """None once the writes stand, else a document for which others were faster."""
+    async def _commit_writes(self, transaction: BufferedTransaction) -> Key | None:
+        """Commit; None if the writes are stored, else a document that others changed first."""
         if not transaction.writes:
             return None
-        from taskreel.adapters.gcp.firestore.rpc import CommitRefusedError
+        from taskreel.adapters.gcp.firestore.database import CommitRefusedError
 
         try:
-            await self._rpc().commit(transaction.writes)
+            await self._connect().commit(transaction.writes)
         except CommitRefusedError as refusal:
-            return await self._after_refusal(transaction, perhaps_ours=refusal.perhaps_ours)
+            return await self._explain_refusal(transaction, maybe_ours=refusal.maybe_ours)
         return None
 
-    async def _after_refusal(
-        self, transaction: BufferedTransaction, *, perhaps_ours: bool
+    async def _explain_refusal(
+        self, transaction: BufferedTransaction, *, maybe_ours: bool
     ) -> Key | None:
-        """Tell the causes of a refusal apart: the answer names none reliably, the documents do."""
+        """Find the cause of a refused commit by reading the documents that have a precondition.
+
+        Firestore's status does not name the document, and not reliably the cause. Returns None if
+        our own commit was carried out after all, the key of a changed document if the transaction
+        should run again, and raises if a precondition fails that no second run would change.
+        """
         conditional = [write for write in transaction.writes if write.condition is not None]
-        now = await self._rpc().get([write.key for write in conditional])
-        if (
-            perhaps_ours
-            and conditional
-            and all(_stands(write, now.get(write.key)) for write in conditional)
-        ):
+        now = await self._connect().get_documents([write.key for write in conditional])
+
+        # The response to an earlier try was lost. If every conditional document is as this commit
+        # would leave it, that try was carried out; repeating it would charge or count twice.
+        is_written = all(_is_written(write, now.get(write.key)) for write in conditional)
+        if maybe_ours and conditional and is_written:
             return None
-        changed = [write for write in conditional if not _holds(write, now.get(write.key))]
+
+        changed = [write for write in conditional if not _is_true(write, now.get(write.key))]
         reread = [write.key for write in changed if transaction.has_read(write.key)]
         if not reread:
+            # Nothing that the function has read is different, so a second run would fail as well.
             for write in changed:
-                _refuse(write, now.get(write.key))
+                _raise_failed_condition(write, now.get(write.key))
         return (reread or [write.key for write in transaction.writes])[0]
-
-    def _rpc(self) -> FirestoreRpc:
-        if self._connected is None:
-            from taskreel.adapters.gcp.firestore.rpc import FirestoreRpc
-
-            self._connected = FirestoreRpc(
-                self._service, self._project, self._database, self._interceptors
-            )
-        return self._connected
-
-    def _listener(self) -> Listener:
-        if self._listening is None:
-            from taskreel.adapters.gcp.firestore.watch import Listener
-
-            self._listening = Listener(self._rpc())
-        return self._listening
 
 
 def _matches_nothing(query: Query) -> bool:
-    """`in` nothing: Firestore refuses to be asked."""
+    """True for an `in` with no values, which Firestore refuses."""
     return any(operator == "in" and not value for _, operator, value in query.where)
 
 
-def _holds(write: Write, now: Document | None) -> bool:
-    """Whether a write's condition holds of the document as it is now."""
+def _is_true(write: Write, now: Document | None) -> bool:
+    """True if the write's precondition is met by the document as it is now."""
     if isinstance(write.condition, str):
         return version_of(now) == write.condition
     return write.condition is None or write.condition == (now is not None)
 
 
-def _stands(write: Write, now: Document | None) -> bool:
-    """Whether the document looks as this write leaves it: our own commit, whose answer was lost."""
-    from taskreel.adapters.gcp.firestore.codec import as_stored
+def _is_written(write: Write, now: Document | None) -> bool:
+    """True if the document looks as this write leaves it. Increments are not compared."""
+    from taskreel.adapters.gcp.firestore.codec import round_trip
 
     if write.kind == "delete" or now is None:
         return write.kind == "delete" and now is None
-    plain = as_stored(
-        {name: value for name, value in write.data.items() if not isinstance(value, Increment)}
-    )
-    return all(now.data.get(name) == value for name, value in plain.items())
+    fields = {name: value for name, value in write.data.items() if not isinstance(value, Increment)}
+    return all(now.data.get(name) == value for name, value in round_trip(fields).items())
 
 
-def _refuse(write: Write, now: Document | None) -> None:
+def _raise_failed_condition(write: Write, now: Document | None) -> None:
     name = "/".join(write.key)
     if write.condition is True:
         raise StoreAbsentError(f"{name} does not exist")
