@@ -24,7 +24,8 @@ from taskreel.adapters import providers
 from taskreel.adapters.providers.webhooks import Webhook
 from taskreel.adapters.work_dirs import WorkDirPool
 from taskreel.app.indexes import INDEXES
-from taskreel.app.providers.registry import Providers
+from taskreel.app.providers.circuit_breakers import CircuitBreakers
+from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.app.services import Rules, Services
 from taskreel.config import ConfigurationError, Settings
 from taskreel.media.workers import Workers
@@ -149,11 +150,12 @@ def _built(app: T) -> T:
 def build(chosen: Settings, clock: Clock) -> Services:
     """The services that `chosen` describes. Nothing is connected yet."""
     workers = Workers(max_workers=chosen.worker_processes, memory_mb=chosen.worker_memory_mb)
+    store = _store(chosen.store_url)
     return Services(
-        store=_store(chosen.store_url),
+        store=store,
         tasks=_tasks(chosen),
         blobs=_blobs(chosen, clock),
-        providers=_providers(chosen, workers, clock),
+        providers=_providers(chosen, workers, clock, CircuitBreakers(store)),
         workers=workers,
         probe_file=partial(_probe_file, workers),
         fetch=_fetch(_own_addresses(chosen)),
@@ -309,7 +311,9 @@ def _path(url: str) -> Path:
     return Path(urlsplit(url).path.removeprefix("/"))
 
 
-def _providers(chosen: Settings, workers: MediaWorkers, clock: Clock) -> Providers:
+def _providers(
+    chosen: Settings, workers: MediaWorkers, clock: Clock, breakers: CircuitBreakers
+) -> ProviderRegistry:
     elsewhere = {name.strip() for name in chosen.configured_providers.split(",")} & KEY_NAMES.keys()
     names = (
         elsewhere
@@ -327,8 +331,9 @@ def _providers(chosen: Settings, workers: MediaWorkers, clock: Clock) -> Provide
     verifiers = {
         name: partial(_verify, name, secret) for name, secret in chosen.webhook_secrets.items()
     }
-    return Providers(
+    return ProviderRegistry(
         configured,
+        breakers=breakers,
         key_names=KEY_NAMES,
         catalogue=_catalogue,
         stand_in=chosen.stand_in_provider,

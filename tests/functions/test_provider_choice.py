@@ -169,7 +169,7 @@ def test_settings_of_providers_are_read_from_the_environment() -> None:
         "GOOGLE_VERTEX_PROJECT": "p1",
     }
     found = wiring.build(Settings.read(environ, wiring.KEY_NAMES), wiring.SystemClock()).providers
-    assert found.real == ["bfl", "runway", "google", "fal"]
+    assert found.paid_names == ["bfl", "runway", "google", "fal"]
 
 
 def test_a_webhook_secret_of_a_provider_that_cannot_call_is_refused() -> None:

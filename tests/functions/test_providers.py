@@ -212,7 +212,7 @@ async def test_without_a_service_that_translates_the_key_to_set_is_named(
     refused = problem(
         await setup.user().post(PERSONAL, json={**LETTER, **named}), 422, "provider_not_configured"
     )
-    assert "set OPENAI_API_KEY or GOOGLE_API_KEY" in refused["detail"]
+    assert "Set OPENAI_API_KEY or GOOGLE_API_KEY" in refused["detail"]
     assert (await balance(setup.user()))["available"] == 100
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random, SystemRandom
 
-from taskreel.app.providers.circuit_breakers import Breakers
-from taskreel.app.providers.registry import Providers
+from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.ports import Blobs, Clock, Fetch, MediaWorkers, ProbeFile, Store, TaskQueue, WorkDirs
 
 WAKE_SHARDS = 8
@@ -34,12 +33,11 @@ class Services:
     store: Store
     tasks: TaskQueue
     blobs: Blobs
-    providers: Providers
+    providers: ProviderRegistry
     workers: MediaWorkers
     probe_file: ProbeFile
     fetch: Fetch
     clock: Clock
     rules: Rules
     work_dirs: WorkDirs
-    breakers: Breakers = field(default_factory=Breakers)
     random: Random = field(default_factory=SystemRandom)

@@ -1,16 +1,18 @@
-"""A circuit breaker for one model of one provider: who keeps failing is left alone for a while, then tried once.
+"""A circuit breaker for one model of one provider: after repeated failures it is paused, then probed.
 
-closed ──(failures ≥ the rate, over a window)──▶ open ──(its time is up)──▶ half-open ──(the probe succeeds)──▶ closed
-                                                  ▲                            │
-                                                  └──────(the probe fails)─────┘ for twice as long
+closed ──(failure rate over a window)──▶ open ──(its time is up)──▶ half-open ──(probe succeeds)──▶ closed
+                                          ▲                            │
+                                          └──────(probe fails)─────────┘ for twice as long
 
-Half-open is not stored: it is what open becomes by the passing of time. An admin's word goes before all of it.
+Half-open is not stored: open becomes half-open as time passes. An administrator's override takes
+precedence over all of it.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Self
 
 from pydantic import AwareDatetime, Field
 
@@ -18,9 +20,10 @@ from taskreel.domain.errors import PermanentError, ProviderDownError, RunError, 
 from taskreel.domain.value import Value
 
 #: The window moves in steps of a sixth, so that a breaker stays a small document.
-STEPS = 6
-#: Errors that say something about the provider, not about the request: no answer, no work done, no account, no model.
-ITS_FAULT = frozenset(
+WINDOW_STEPS = 6
+#: Error codes that are the provider's fault and not the request's: no answer, no output, no account
+#: or no model.
+PROVIDER_FAULT_CODES = frozenset(
     {
         "ambiguous_create",
         "model_retired",
@@ -33,7 +36,7 @@ ITS_FAULT = frozenset(
 
 
 class BreakerState(StrEnum):
-    """What a breaker says now."""
+    """State at a given time."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -41,19 +44,19 @@ class BreakerState(StrEnum):
 
 
 class BreakerRule(Value):
-    """When a breaker opens, and for how long: `open_seconds`, doubled with each failed probe up to the maximum."""
+    """Thresholds. A breaker stays open `open_seconds`, doubled with each failed probe."""
 
     window_seconds: float = Field(default=120, gt=0)
-    #: Fewer calls than this in a window prove nothing.
+    #: Fewer calls than this in a window never open a breaker.
     min_calls: int = Field(default=5, ge=1)
     failure_rate: float = Field(default=0.5, gt=0, le=1)
     open_seconds: float = Field(default=30, gt=0)
     max_open_seconds: float = Field(default=900, gt=0)
-    #: A probe that has not reported by then is given up, and another may go.
+    #: A probe without a result after this time is given up, and another may start.
     probe_seconds: float = Field(default=120, gt=0)
 
 
-class Step(Value):
+class WindowStep(Value):
     """The calls that ended in one step of the window; `index` counts steps since 1970."""
 
     index: int
@@ -62,21 +65,26 @@ class Step(Value):
 
 
 class Breaker(Value):
-    """What is known of one provider × model. `BreakerRule` and the time are arguments everywhere."""
+    """The recent results of one provider's model. Rule and time are arguments everywhere."""
 
-    steps: tuple[Step, ...] = ()
-    #: Set while open: from when a probe may go.
+    steps: tuple[WindowStep, ...] = ()
+    #: Set while open: the time from which a probe may start.
     probe_at: AwareDatetime | None = None
-    #: Set while a probe is out: until when it is waited for.
+    #: Set while a probe runs: the time until which its result is awaited.
     probe_until: AwareDatetime | None = None
     #: Times it opened without closing in between.
     openings: int = 0
-    #: When it last opened or closed; work begun before then says nothing about what is now.
+    #: Last time it opened or closed. Work begun before it says nothing about the present state.
     since: AwareDatetime | None = None
-    #: An admin's word, until it is taken back.
+    #: An administrator's override.
     forced: BreakerState | None = None
 
-    def state(self, now: datetime) -> BreakerState:
+    @classmethod
+    def forced_by_admin(cls, state: BreakerState | None, now: datetime) -> Self:
+        """A breaker that stays open or closed; with None a fresh one that follows results."""
+        return cls(since=now, forced=state)
+
+    def state_at(self, now: datetime) -> BreakerState:
         """Closed, open or half-open."""
         if self.forced is not None:
             return self.forced
@@ -85,8 +93,8 @@ class Breaker(Value):
         return BreakerState.OPEN if now < self.probe_at else BreakerState.HALF_OPEN
 
     def admits_at(self, now: datetime) -> datetime | None:
-        """From when work may begin: now, a time to come, or None while an admin keeps it open."""
-        match self.state(now):
+        """Earliest time at which work may start; None while an administrator holds it open."""
+        match self.state_at(now):
             case BreakerState.CLOSED:
                 return now
             case BreakerState.OPEN:
@@ -94,45 +102,44 @@ class Breaker(Value):
             case BreakerState.HALF_OPEN:
                 return now if self.probe_until is None else max(now, self.probe_until)
 
-    def begun(self, now: datetime, rule: BreakerRule) -> Breaker:
-        """Work begins; when half-open it is the one probe. Only after `admits_at` said now."""
-        if self.state(now) is not BreakerState.HALF_OPEN:
+    def record_start(self, now: datetime, rule: BreakerRule) -> Breaker:
+        """The breaker once work has started; in half-open state that work is the one probe.
+
+        Only to be called after `admits_at` returned `now`.
+        """
+        if self.state_at(now) is not BreakerState.HALF_OPEN:
             return self
         return self.model_copy(update={"probe_until": now + timedelta(seconds=rule.probe_seconds)})
 
-    def ended(
+    def record_result(
         self, *, failed: bool, begun_at: datetime, now: datetime, rule: BreakerRule
     ) -> Breaker:
-        """Work that began at `begun_at` succeeded or failed by the provider's doing (see `blames`)."""
+        """The breaker once work begun at `begun_at` has ended (see `counts_against_provider`)."""
         if self.forced is not None or (self.since is not None and begun_at < self.since):
             return self
-        match self.state(now):
+        match self.state_at(now):
             case BreakerState.CLOSED:
-                return self._counted(failed=failed, now=now, rule=rule)
+                return self._count_result(failed=failed, now=now, rule=rule)
             case BreakerState.OPEN:
                 return self
             case BreakerState.HALF_OPEN:
-                return self._opened(now, rule) if failed else Breaker(since=now)
+                return self._open(now, rule) if failed else Breaker(since=now)
 
-    def by_hand(self, state: BreakerState | None, now: datetime) -> Breaker:
-        """An admin keeps it open or closed, or takes that back: then it starts afresh."""
-        return Breaker(since=now, forced=state)
-
-    def _counted(self, *, failed: bool, now: datetime, rule: BreakerRule) -> Breaker:
-        index = int(now.timestamp() * STEPS // rule.window_seconds)
-        recent = {step.index: step for step in self.steps if index - STEPS < step.index <= index}
-        step = recent.get(index, Step(index=index))
-        recent[index] = Step(
+    def _count_result(self, *, failed: bool, now: datetime, rule: BreakerRule) -> Breaker:
+        index = int(now.timestamp() * WINDOW_STEPS // rule.window_seconds)
+        recent = {
+            step.index: step for step in self.steps if index - WINDOW_STEPS < step.index <= index
+        }
+        step = recent.get(index, WindowStep(index=index))
+        recent[index] = WindowStep(
             index=index, succeeded=step.succeeded + (not failed), failed=step.failed + failed
         )
         steps = tuple(recent.values())
-        return (
-            self._opened(now, rule)
-            if failed and _too_many(steps, rule)
-            else self.model_copy(update={"steps": steps})
-        )
+        if failed and _exceeds_failure_rate(steps, rule):
+            return self._open(now, rule)
+        return self.model_copy(update={"steps": steps})
 
-    def _opened(self, now: datetime, rule: BreakerRule) -> Breaker:
+    def _open(self, now: datetime, rule: BreakerRule) -> Breaker:
         doublings = min(self.openings, 32)
         seconds = min(rule.open_seconds * 2.0**doublings, rule.max_open_seconds)
         return Breaker(
@@ -140,17 +147,17 @@ class Breaker(Value):
         )
 
 
-def _too_many(steps: tuple[Step, ...], rule: BreakerRule) -> bool:
+def _exceeds_failure_rate(steps: tuple[WindowStep, ...], rule: BreakerRule) -> bool:
     failed = sum(step.failed for step in steps)
     calls = failed + sum(step.succeeded for step in steps)
     return calls >= rule.min_calls and failed >= rule.failure_rate * calls
 
 
-def blames(error: RunError) -> bool:
-    """Whether an error counts against its provider.
+def counts_against_provider(error: RunError) -> bool:
+    """Tell if an error is the provider's fault.
 
-    A rate limit is a wait; moderation and validation are about the request; a lost lease is our own affair.
+    A rate limit is a wait; moderation and validation are about the request; a lost lease is ours.
     """
     if isinstance(error, ProviderDownError):
         return True
-    return isinstance(error, TemporaryError | PermanentError) and error.code in ITS_FAULT
+    return isinstance(error, TemporaryError | PermanentError) and error.code in PROVIDER_FAULT_CODES

@@ -21,7 +21,7 @@ from taskreel.domain.template import (
     resolve,
     roots_of,
 )
-from taskreel.domain.value import Location, Value, refusal
+from taskreel.domain.value import Location, Value, validation_error
 
 MOST_CHILDREN = 1000
 #: The job type whose payload holds steps itself.
@@ -102,12 +102,12 @@ class Pipeline(Value):
     def _sound(self) -> Pipeline:
         found = [(("steps", *at), message) for at, message in _faults(self.steps)]
         if found:
-            raise refusal("Pipeline", found)
+            raise validation_error("Pipeline", found)
         try:
             self.order()
         except CycleError as error:
             message = f"the steps form a cycle: {' → '.join(error.args[1])}"
-            raise refusal("Pipeline", [(("steps",), message)]) from None
+            raise validation_error("Pipeline", [(("steps",), message)]) from None
         return self
 
     def order(self) -> list[str]:

@@ -1,4 +1,7 @@
-"""Which provider serves a job, and which one next when it fails: a name, a list in order of preference, or `auto`."""
+"""Choice of a provider for a job, and of the next one when it fails.
+
+A caller names one provider, a list in order of preference, or "auto".
+"""
 
 from __future__ import annotations
 
@@ -11,106 +14,115 @@ from taskreel.domain.errors import Category, InvalidError, RunError
 from taskreel.domain.value import Value
 
 AUTO = "auto"
-#: Permanent for this provider, not for the job: another account or another model may do it.
-ELSEWHERE = frozenset({"model_retired", "provider_auth", "provider_out_of_credit"})
+#: Codes of errors that are permanent at one provider only: another account or model may succeed.
+ELSEWHERE_CODES = frozenset({"model_retired", "provider_auth", "provider_out_of_credit"})
 
 
 class Offer(Value):
-    """One provider's model for one request. Whoever makes it has asked the model table and the breaker."""
+    """One provider's model for one request, as the model table and its breaker describe it."""
 
     provider: str
     model: str
-    #: About what the request costs there; None when nobody knows.
+    #: Estimated price of the request in US dollars; None when it is not known.
     usd: float | None = Field(default=None, ge=0)
-    #: What of the request it cannot do ("8 s of video", "a picture to start from"): such an offer is never taken.
+    #: Requirements that it cannot meet ("8 s of video", "a picture to start from"). An offer that
+    #: lacks something is never chosen.
     lacks: tuple[str, ...] = ()
-    #: From when its breaker lets work begin; None while an admin keeps it open.
+    #: Time from which its breaker admits work; None while an administrator holds it open.
     admits_at: AwareDatetime | None
-    #: It imitates the real ones: `auto` takes it only when there are none.
+    #: An imitation of the paid providers: `auto` chooses it only when there are none.
     stand_in: bool = False
 
 
-class Choice(Value):
-    """Offers in the order in which to try them; none may begin before `not_before`, when that is set."""
+class ProviderChoice(Value):
+    """Offers in the order in which to try them; if `not_before` is set, none is ready earlier."""
 
     offers: tuple[Offer, ...] = Field(min_length=1)
     not_before: AwareDatetime | None = None
 
 
-def choose(
+def choose_offers(
     wanted: str | Sequence[str],
     offers: Sequence[Offer],
     *,
     now: datetime,
     max_usd: float | None = None,
-) -> Choice:
-    """The offers that may serve, best first.
+) -> ProviderChoice:
+    """The offers that may serve a request, best first.
 
-    A name leaves that provider alone; a list keeps its order; `auto` takes the cheapest first, and a stand-in only when
-    there is nothing else. Those whose breaker is open come behind all others, the earliest first; when only they are
-    left, the choice says until when to wait. Raises InvalidError with every provider's reason when none can do it.
+    One name allows that provider only; a list keeps its order; "auto" sorts by price and uses a
+    stand-in only when nothing else can serve. Offers whose breaker is open follow all others, the
+    earliest first; when there are only those, the choice says until when to wait.
+    Raises InvalidError with every provider's reason when none can serve.
     """
-    automatic = wanted == AUTO
+    is_automatic = wanted == AUTO
     names = list(dict.fromkeys([wanted] if isinstance(wanted, str) else wanted))
-    listed = (
-        list(offers)
-        if automatic
-        else [offer for name in names for offer in offers if offer.provider == name]
-    )
-    able = [offer for offer in listed if _obstacle(offer, max_usd, automatic=automatic) is None]
-    if automatic:
-        real = [offer for offer in able if not offer.stand_in]
-        able = sorted(
-            real or able, key=lambda offer: (offer.usd or 0.0, offer.provider, offer.model)
-        )
+    listed = list(offers) if is_automatic else _order_by_name(offers, names)
+
+    able = [offer for offer in listed if _obstacle_of(offer, max_usd, is_automatic) is None]
     if not able:
-        raise _nobody(names, listed, max_usd, automatic=automatic)
+        raise _no_provider_error(names, listed, max_usd, is_automatic=is_automatic)
+    if is_automatic:
+        able = _order_by_price(able)
+
     ready = [offer for offer in able if offer.admits_at is not None and offer.admits_at <= now]
-    later = sorted(
-        (offer for offer in able if offer not in ready), key=lambda offer: offer.admits_at or now
-    )
-    return Choice(offers=(*ready, *later), not_before=None if ready else later[0].admits_at)
+    later = [offer for offer in able if offer not in ready]
+    later.sort(key=lambda offer: offer.admits_at or now)
+    return ProviderChoice(offers=(*ready, *later), not_before=None if ready else later[0].admits_at)
 
 
 def next_offer(
-    choice: Choice, tried: Collection[str], error: RunError, *, bought: bool
+    choice: ProviderChoice, tried: Collection[str], error: RunError, *, bought: bool
 ) -> Offer | None:
-    """Who takes over after `error` from the last of the providers `tried`; None when nobody may.
+    """The offer that takes over after `error`, of a provider that is not in `tried`; or None.
 
-    Nobody takes over work that was bought or may have been; nor after moderation or a refused request, which another
-    provider would only be a way around; nor after a rate limit, which is a wait.
+    Work that was bought, or may have been, stays where it is. So does work after moderation or a
+    refused request, which another provider would only be a way around, and after a rate limit,
+    which is a wait.
     """
-    if bought or not (error.category is Category.PROVIDER_DOWN or error.code in ELSEWHERE):
+    may_move = error.category is Category.PROVIDER_DOWN or error.code in ELSEWHERE_CODES
+    if bought or not may_move:
         return None
     return next((offer for offer in choice.offers if offer.provider not in tried), None)
 
 
-def _obstacle(offer: Offer, max_usd: float | None, *, automatic: bool) -> str | None:
-    """Why an offer cannot be taken at all."""
+def _order_by_name(offers: Sequence[Offer], names: Sequence[str]) -> list[Offer]:
+    """The offers of the named providers, in the order of the names."""
+    return [offer for name in names for offer in offers if offer.provider == name]
+
+
+def _order_by_price(offers: Sequence[Offer]) -> list[Offer]:
+    """The paid offers, cheapest first; the stand-ins' when there are no others."""
+    paid = [offer for offer in offers if not offer.stand_in]
+    return sorted(paid or offers, key=lambda offer: (offer.usd or 0.0, offer.provider, offer.model))
+
+
+def _obstacle_of(offer: Offer, max_usd: float | None, is_automatic: bool) -> str | None:  # noqa: FBT001 - private
+    """Reason that an offer can never be chosen, or None."""
     if offer.lacks:
         return f"cannot do {', '.join(offer.lacks)}"
     if offer.admits_at is None:
         return "was switched off by an administrator"
-    if offer.usd is None and (automatic or max_usd is not None):
+    if offer.usd is None and (is_automatic or max_usd is not None):
         return "has no known price"
     if max_usd is not None and offer.usd is not None and offer.usd > max_usd:
         return f"costs about ${offer.usd:.3f}"
     return None
 
 
-def _nobody(
-    names: list[str], listed: list[Offer], max_usd: float | None, *, automatic: bool
+def _no_provider_error(
+    names: list[str], listed: list[Offer], max_usd: float | None, *, is_automatic: bool
 ) -> InvalidError:
     reasons = [
-        f"{offer.provider}/{offer.model} {_obstacle(offer, max_usd, automatic=automatic)}"
+        f"{offer.provider}/{offer.model} {_obstacle_of(offer, max_usd, is_automatic)}"
         for offer in listed
     ]
-    if not automatic:
-        offering = {offer.provider for offer in listed}
+    if not is_automatic:
+        with_offers = {offer.provider for offer in listed}
         reasons += [
             f"{name} does not offer it or is not configured"
             for name in names
-            if name not in offering
+            if name not in with_offers
         ]
     cap = "" if max_usd is None else f" for ${max_usd:.3f}"
     message = f"No provider can do this{cap}: {'; '.join(reasons) or 'none is configured'}."

@@ -17,7 +17,7 @@ from jmespath.functions import Functions
 from jmespath.visitor import TreeInterpreter
 
 from taskreel.domain.errors import InvalidError, PermanentError
-from taskreel.domain.value import Location, path_of
+from taskreel.domain.value import Location, format_path
 
 LONGEST = 1000
 _LARGEST = 1 << 20
@@ -86,7 +86,9 @@ def job_references(template: Any) -> Iterator[tuple[Location, str]]:
     )  # other braces are seldom ours
     for count, (at, text) in enumerate(spoken):
         if count == MOST_REFERENCES:
-            raise InvalidError.at(path_of(at), f"there may be {MOST_REFERENCES} references to jobs")
+            raise InvalidError.at(
+                format_path(at), f"there may be {MOST_REFERENCES} references to jobs"
+            )
         for root in sorted(roots_of(text)):
             if root[:1] == ("jobs",) and len(root) > 1:
                 yield at, root[1]

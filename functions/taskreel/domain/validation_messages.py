@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
 from taskreel.domain.errors import InvalidError
-from taskreel.domain.value import Location, path_of
+from taskreel.domain.value import Location, format_path
 
 #: A wrong field of a request, and the sentence about it.
 FieldError = tuple[Location, str]
@@ -45,7 +45,7 @@ def describe_errors(rows: Iterable[ErrorDetails], model: Any) -> list[FieldError
 
 def invalid_request(found: Sequence[FieldError]) -> InvalidError:
     """The InvalidError that lists these fields."""
-    errors = [{"path": path_of(at), "message": message} for at, message in found]
+    errors = [{"path": format_path(at), "message": message} for at, message in found]
     lines = [
         f"{one['path']}: {one['message']}" if one["path"] else one["message"] for one in errors
     ]

@@ -30,7 +30,7 @@ class Value(BaseModel):
         return self.model_dump(by_alias=True, mode="python", exclude_none=True)
 
 
-def refusal(title: str, found: Iterable[tuple[Location, str]]) -> ValidationError:
+def validation_error(title: str, found: Iterable[tuple[Location, str]]) -> ValidationError:
     """What a validator raises to say where in its value something is wrong, and what."""
     rows = [
         InitErrorDetails(
@@ -41,7 +41,7 @@ def refusal(title: str, found: Iterable[tuple[Location, str]]) -> ValidationErro
     return ValidationError.from_exception_data(title, rows)
 
 
-def path_of(location: Location) -> str:
+def format_path(location: Location) -> str:
     """`options.width`, `prompts[3]`."""
     path = ""
     for part in location:

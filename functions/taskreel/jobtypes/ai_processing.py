@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, model_validator
 
 from taskreel.domain.validation_messages import describe_errors
-from taskreel.domain.value import Value, refusal
+from taskreel.domain.value import Value, validation_error
 from taskreel.jobtypes.audio_synthesis import VoiceSettings
 from taskreel.jobtypes.fields import Language, MediaUrl, SoundFormat
 from taskreel.jobtypes.image_generation import CREDITS as IMAGE_CREDITS
@@ -133,7 +133,7 @@ class AiProcessing(Submission):
         except ValidationError as error:
             model, _ = _PARAMETERS[capability]
             found = describe_errors(error.errors(), model)
-            raise refusal(
+            raise validation_error(
                 "AiProcessing", [(("parameters", *at), message) for at, message in found]
             ) from None
         return self

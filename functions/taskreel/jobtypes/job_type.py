@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from taskreel.domain.job import Priority
 from taskreel.domain.pipeline import OnFailure, Pipeline
 from taskreel.domain.retry import RetryPolicy
-from taskreel.domain.value import Value, refusal
+from taskreel.domain.value import Value, validation_error
 from taskreel.jobtypes.fields import (
     FPS,
     RESOLUTIONS,
@@ -133,7 +133,7 @@ class Submission(Value):
     def _can_be_stored(self) -> Self:
         found = [*islice(unstorable(self), 20)]
         if found:
-            raise refusal(type(self).__name__, found)
+            raise validation_error(type(self).__name__, found)
         return self
 
 

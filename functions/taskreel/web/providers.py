@@ -9,8 +9,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from taskreel.app.jobs.provider_webhook import hear
-from taskreel.app.providers.admin import providers_view, set_breaker
+from taskreel.app.providers.admin import BreakerOverride, list_providers, set_breaker
 from taskreel.domain.breaker import BreakerState
+from taskreel.domain.ids import random_id
 from taskreel.domain.value import Value
 from taskreel.web.auth import require_admin
 from taskreel.web.http import answer, read_body, read_model, services_of
@@ -31,7 +32,8 @@ class BreakerOrder(Value):
 async def providers(request: Request) -> Response:
     """Prices are in US dollars."""
     await caller_of(request)
-    return answer({"providers": await providers_view(services_of(request))})
+    services = services_of(request)
+    return answer({"providers": await list_providers(services.providers, services.clock.now())})
 
 
 @router.post(
@@ -45,9 +47,17 @@ async def order_breaker(request: Request, provider: str, model: str) -> Response
     require_admin(caller)
     order = await read_model(request, BreakerOrder)
     state = None if order.state is None else BreakerState(order.state)
-    return answer(
-        await set_breaker(services_of(request), caller, provider, model, state, order.reason)
+    services = services_of(request)
+    override = BreakerOverride(
+        provider=provider,
+        model=model,
+        state=state,
+        reason=order.reason,
+        user_id=caller.user_id,
+        entry_id=f"audit.{random_id(services.random)}",
     )
+    now = services.clock.now()
+    return answer(await set_breaker(services.providers, services.store, override, now))
 
 
 @router.post(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from simulation.world import settings as world_settings
 from taskreel import wiring
-from taskreel.app.pricing.quote import unit_plan
+from taskreel.app.pricing.job_plan import plan_units
 from taskreel.app.providers.failover import Failover
 from taskreel.domain.errors import (
     AMBIGUOUS,
@@ -23,7 +23,7 @@ from taskreel.domain.errors import (
 )
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.domain.provider_choice import ELSEWHERE
+from taskreel.domain.provider_choice import ELSEWHERE_CODES
 from taskreel.domain.unit import UnitRun
 from taskreel.jobtypes import JOB_TYPES
 
@@ -32,7 +32,10 @@ ERRORS: tuple[RunError, ...] = (
     ProviderDownError("down"),
     TemporaryError("once more"),
     RateLimitedError("wait", retry_after=timedelta(seconds=9)),
-    *(PermanentError(code, code=code) for code in (*sorted(ELSEWHERE), "moderation", AMBIGUOUS)),
+    *(
+        PermanentError(code, code=code)
+        for code in (*sorted(ELSEWHERE_CODES), "moderation", AMBIGUOUS)
+    ),
 )
 IMAGE = JOB_TYPES["image-generation"]
 
@@ -48,7 +51,7 @@ async def test_no_provider_twice_and_nobody_after_a_purchase(
     chosen = world_settings(tmp_path, provider_keys=dict.fromkeys(NAMES, "key"))
     services = wiring.build(chosen, wiring.SystemClock())
     asked = IMAGE.submission.model_validate({"prompt": "x", "provider": wanted})
-    (run,) = (await unit_plan(services, IMAGE, asked)).units
+    (run,) = (await plan_units(services, IMAGE, asked)).units
     (unit,) = IMAGE.units(asked)
     now = services.clock.now()
     job = Job(
@@ -62,16 +65,16 @@ async def test_no_provider_twice_and_nobody_after_a_purchase(
         status_at={Status.PROCESSING: now},
         units=(run,),
     )
-    failover = Failover(services, job, asked, (unit,))
+    failover = Failover(services.providers, services.clock, job, asked, (unit,))
     visited = [run.provider]
     for error, began in errors:
         run = run.model_copy(update={"operation": {"id": "1"} if began else None})
-        following: UnitRun | None = await failover.instead(run, unit, error)
+        following: UnitRun | None = await failover.find_replacement(run, unit, error)
         if began or error.code in {AMBIGUOUS, "moderation"}:
             assert following is None
         if following is None:
             break
-        assert error.category is Category.PROVIDER_DOWN or error.code in ELSEWHERE
+        assert error.category is Category.PROVIDER_DOWN or error.code in ELSEWHERE_CODES
         visited.append(following.provider)
         run = following
     assert visited == wanted[: len(visited)]

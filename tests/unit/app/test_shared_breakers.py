@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from taskreel.adapters.local.sqlite import SqliteStore
-from taskreel.app.providers.circuit_breakers import FRESH, Breakers, breaker_id
+from taskreel.app.providers.circuit_breakers import MAX_VIEW_AGE, CircuitBreakers, breaker_id
 from taskreel.domain.breaker import Breaker, BreakerRule, BreakerState
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -50,57 +50,57 @@ def at(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-async def fail(breakers: Breakers, store: Counted, second: float, times: int = 1) -> None:
+async def fail(breakers: CircuitBreakers, second: float, times: int = 1) -> None:
     for number in range(times):
         now = at(second + number)
-        await breakers.ended(store, now, ID, failed=True, begun_at=now)
+        await breakers.record_result(ID, now, failed=True, begun_at=now)
 
 
-async def seen(breakers: Breakers, store: Counted, second: float) -> BreakerState:
-    found = await breakers.all(store, at(second))
-    return found.get(ID, Breaker()).state(at(second))
+async def seen(breakers: CircuitBreakers, second: float) -> BreakerState:
+    found = await breakers.load_breakers(at(second))
+    return found.get(ID, Breaker()).state_at(at(second))
 
 
 async def test_successes_are_not_written_and_looked_for_once_in_five_seconds(
     store: Counted,
 ) -> None:
-    breakers = Breakers(RULE)
+    breakers = CircuitBreakers(store, RULE)
     for tenth in range(40):
         now = at(tenth / 10)
-        assert await breakers.begin(store, now, ID) == now
-        await breakers.ended(store, now, ID, failed=False, begun_at=now)
+        assert await breakers.admit_work(ID, now) == now
+        await breakers.record_result(ID, now, failed=False, begun_at=now)
     assert (store.queries, store.transactions) == (1, 0)
 
 
 async def test_failures_are_written_once_a_second_at_most(store: Counted) -> None:
-    breakers = Breakers(BreakerRule(min_calls=100))
+    breakers = CircuitBreakers(store, BreakerRule(min_calls=100))
     for tenth in range(30):
         now = at(tenth / 10)
-        await breakers.ended(store, now, ID, failed=True, begun_at=now)
+        await breakers.record_result(ID, now, failed=True, begun_at=now)
     assert store.transactions == 3
 
 
 async def test_what_one_has_seen_the_other_knows_soon(store: Counted) -> None:
-    one, other = Breakers(RULE), Breakers(RULE)
-    assert await seen(other, store, 0) is BreakerState.CLOSED
-    await fail(one, store, 0, times=4)
-    assert await seen(one, store, 4) is BreakerState.OPEN
-    assert await seen(other, store, 4) is BreakerState.CLOSED
-    assert await seen(other, store, FRESH.total_seconds()) is BreakerState.OPEN
+    one, other = CircuitBreakers(store, RULE), CircuitBreakers(store, RULE)
+    assert await seen(other, 0) is BreakerState.CLOSED
+    await fail(one, 0, times=4)
+    assert await seen(one, 4) is BreakerState.OPEN
+    assert await seen(other, 4) is BreakerState.CLOSED
+    assert await seen(other, MAX_VIEW_AGE.total_seconds()) is BreakerState.OPEN
 
 
 async def test_failures_of_several_instances_count_together(store: Counted) -> None:
-    one, other = Breakers(RULE), Breakers(RULE)
-    await fail(one, store, 0, times=2)
-    await fail(other, store, 2, times=2)
-    assert await seen(other, store, 4) is BreakerState.OPEN
+    one, other = CircuitBreakers(store, RULE), CircuitBreakers(store, RULE)
+    await fail(one, 0, times=2)
+    await fail(other, 2, times=2)
+    assert await seen(other, 4) is BreakerState.OPEN
 
 
 async def test_one_of_all_instances_may_probe(store: Counted) -> None:
-    instances = [Breakers(RULE) for _ in range(3)]
-    await fail(instances[0], store, 0, times=4)
+    instances = [CircuitBreakers(store, RULE) for _ in range(3)]
+    await fail(instances[0], 0, times=4)
     now = at(20)
-    admitted = [await each.begin(store, now, ID) for each in instances]
+    admitted = [await each.admit_work(ID, now) for each in instances]
     assert [when for when in admitted if when == now] == [now]
     assert {when for when in admitted if when != now} == {
         now + timedelta(seconds=RULE.probe_seconds)
@@ -108,25 +108,25 @@ async def test_one_of_all_instances_may_probe(store: Counted) -> None:
 
 
 async def test_a_probe_that_succeeds_closes_it_for_all(store: Counted) -> None:
-    one, other = Breakers(RULE), Breakers(RULE)
-    await fail(one, store, 0, times=4)
-    assert await one.begin(store, at(20), ID) == at(20)
-    await one.ended(store, at(22), ID, failed=False, begun_at=at(20))
-    assert await seen(one, store, 22) is BreakerState.CLOSED
-    assert await other.begin(store, at(22), ID) == at(22)
+    one, other = CircuitBreakers(store, RULE), CircuitBreakers(store, RULE)
+    await fail(one, 0, times=4)
+    assert await one.admit_work(ID, at(20)) == at(20)
+    await one.record_result(ID, at(22), failed=False, begun_at=at(20))
+    assert await seen(one, 22) is BreakerState.CLOSED
+    assert await other.admit_work(ID, at(22)) == at(22)
 
 
 async def test_by_hand_goes_before_what_was_seen(store: Counted) -> None:
-    breakers, other = Breakers(RULE), Breakers(RULE)
-    await fail(breakers, store, 0, times=4)
+    breakers, other = CircuitBreakers(store, RULE), CircuitBreakers(store, RULE)
+    await fail(breakers, 0, times=4)
 
     async def write(tx: Any) -> Breaker:
-        return breakers.by_hand(tx, at(5), ID, BreakerState.CLOSED)
+        return breakers.force_state(tx, ID, BreakerState.CLOSED, at(5))
 
     await store.transaction(write)
-    await fail(breakers, store, 6, times=4)
-    assert await seen(breakers, store, 11) is BreakerState.CLOSED
-    assert await seen(other, store, 11) is BreakerState.CLOSED
+    await fail(breakers, 6, times=4)
+    assert await seen(breakers, 11) is BreakerState.CLOSED
+    assert await seen(other, 11) is BreakerState.CLOSED
 
 
 def test_ids_hold_no_slash() -> None:

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel.domain.breaker import STEPS, Breaker, BreakerRule, BreakerState, blames
+from taskreel.domain.breaker import (
+    WINDOW_STEPS,
+    Breaker,
+    BreakerRule,
+    BreakerState,
+    counts_against_provider,
+)
 from taskreel.domain.errors import (
     LeaseLostError,
     PermanentError,
@@ -38,7 +44,7 @@ def after(outcomes: str, start: float = 0, breaker: Breaker | None = None) -> Br
     breaker = breaker or Breaker()
     for second, outcome in enumerate(outcomes):
         now = at(start + second)
-        breaker = breaker.ended(failed=outcome == "x", begun_at=now, now=now, rule=RULE)
+        breaker = breaker.record_result(failed=outcome == "x", begun_at=now, now=now, rule=RULE)
     return breaker
 
 
@@ -54,23 +60,23 @@ def after(outcomes: str, start: float = 0, breaker: Breaker | None = None) -> Br
     ],
 )
 def test_it_opens_on_the_failure_that_reaches_the_rate(outcomes: str, state: BreakerState) -> None:
-    assert after(outcomes).state(at(5)) is state
+    assert after(outcomes).state_at(at(5)) is state
 
 
 def test_what_lies_behind_the_window_is_forgotten() -> None:
     breaker = after("xxx", breaker=None)
-    assert after("x", start=80, breaker=breaker).state(at(81)) is BreakerState.CLOSED
+    assert after("x", start=80, breaker=breaker).state_at(at(81)) is BreakerState.CLOSED
 
 
 def test_open_lets_nothing_begin_until_its_time_is_up() -> None:
     breaker = after("xxxx")
     assert breaker.admits_at(at(4)) == at(3 + 10)
-    assert breaker.state(at(13)) is BreakerState.HALF_OPEN
+    assert breaker.state_at(at(13)) is BreakerState.HALF_OPEN
     assert breaker.admits_at(at(13)) == at(13)
 
 
 def test_half_open_lets_one_begin_and_the_next_when_that_one_is_given_up() -> None:
-    breaker = after("xxxx").begun(at(13), RULE)
+    breaker = after("xxxx").record_start(at(13), RULE)
     assert breaker.admits_at(at(14)) == at(13 + 20)
     assert breaker.admits_at(at(40)) == at(40)
 
@@ -78,11 +84,11 @@ def test_half_open_lets_one_begin_and_the_next_when_that_one_is_given_up() -> No
 def test_a_probe_that_succeeds_closes_it_with_nothing_held_against_it() -> None:
     breaker = (
         after("xxxx")
-        .begun(at(13), RULE)
-        .ended(failed=False, begun_at=at(13), now=at(15), rule=RULE)
+        .record_start(at(13), RULE)
+        .record_result(failed=False, begun_at=at(13), now=at(15), rule=RULE)
     )
-    assert breaker.state(at(15)) is BreakerState.CLOSED
-    assert after("xxx", start=16, breaker=breaker).state(at(20)) is BreakerState.CLOSED
+    assert breaker.state_at(at(15)) is BreakerState.CLOSED
+    assert after("xxx", start=16, breaker=breaker).state_at(at(20)) is BreakerState.CLOSED
 
 
 def test_a_probe_that_fails_opens_it_for_twice_as_long_up_to_the_maximum() -> None:
@@ -92,22 +98,26 @@ def test_a_probe_that_fails_opens_it_for_twice_as_long_up_to_the_maximum() -> No
         assert probe is not None
         waits.append((probe - now).total_seconds())
         now = probe
-        breaker = breaker.begun(now, RULE).ended(failed=True, begun_at=now, now=now, rule=RULE)
+        breaker = breaker.record_start(now, RULE).record_result(
+            failed=True, begun_at=now, now=now, rule=RULE
+        )
     assert waits == [10, 20, 40, 60, 60]
 
 
 def test_work_begun_before_it_opened_neither_closes_nor_reopens_it() -> None:
-    breaker = after("xxxx").begun(at(13), RULE)
+    breaker = after("xxxx").record_start(at(13), RULE)
     for failed in (True, False):
-        assert breaker.ended(failed=failed, begun_at=at(1), now=at(14), rule=RULE) == breaker
+        assert (
+            breaker.record_result(failed=failed, begun_at=at(1), now=at(14), rule=RULE) == breaker
+        )
 
 
 @pytest.mark.parametrize("state", [BreakerState.OPEN, BreakerState.CLOSED])
 def test_an_admins_word_stands_until_it_is_taken_back(state: BreakerState) -> None:
-    breaker = after("xxxx" * 5, start=20, breaker=Breaker().by_hand(state, NOON))
-    assert breaker.state(at(1000)) is state
+    breaker = after("xxxx" * 5, start=20, breaker=Breaker.forced_by_admin(state, NOON))
+    assert breaker.state_at(at(1000)) is state
     assert breaker.admits_at(at(1000)) == (at(1000) if state is BreakerState.CLOSED else None)
-    assert breaker.by_hand(None, at(1000)).state(at(1000)) is BreakerState.CLOSED
+    assert Breaker.forced_by_admin(None, at(1000)).state_at(at(1000)) is BreakerState.CLOSED
 
 
 @pytest.mark.parametrize(
@@ -127,7 +137,7 @@ def test_an_admins_word_stands_until_it_is_taken_back(state: BreakerState) -> No
     ],
 )
 def test_only_the_providers_own_faults_count(error: RunError, counts: bool) -> None:  # noqa: FBT001 - a parameter of pytest's
-    assert blames(error) is counts
+    assert counts_against_provider(error) is counts
 
 
 def lived(
@@ -138,8 +148,8 @@ def lived(
     for seconds, failed in history:
         now += timedelta(seconds=seconds)
         if breaker.admits_at(now) == now:
-            calls.append((now, failed, breaker.state(now)))
-            breaker = breaker.begun(now, RULE).ended(
+            calls.append((now, failed, breaker.state_at(now)))
+            breaker = breaker.record_start(now, RULE).record_result(
                 failed=failed, begun_at=now, now=now, rule=RULE
             )
     return breaker, now, calls
@@ -148,7 +158,7 @@ def lived(
 @given(history=histories)
 def test_it_is_open_only_after_enough_failures(history: list[tuple[float, bool]]) -> None:
     breaker, now, calls = lived(history)
-    if breaker.state(now) is BreakerState.OPEN:
+    if breaker.state_at(now) is BreakerState.OPEN:
         opened = breaker.since
         assert opened is not None
         at_opening = [
@@ -176,7 +186,7 @@ def test_the_time_it_names_is_honest(history: list[tuple[float, bool]], wait: fl
 @given(history=st.lists(st.tuples(st.floats(0, 40), st.just(False)), max_size=60))
 def test_success_never_opens_it(history: list[tuple[float, bool]]) -> None:
     breaker, now, calls = lived(history)
-    assert breaker.state(now) is BreakerState.CLOSED
+    assert breaker.state_at(now) is BreakerState.CLOSED
     assert len(calls) == len(history)
 
 
@@ -185,7 +195,7 @@ def test_it_stays_a_small_document_and_survives_being_one(
     history: list[tuple[float, bool]],
 ) -> None:
     breaker, _, _ = lived(history)
-    assert len(breaker.steps) <= STEPS
+    assert len(breaker.steps) <= WINDOW_STEPS
     assert Breaker.model_validate(breaker.document()) == breaker
 
 
@@ -194,7 +204,7 @@ def test_one_probe_at_a_time(history: list[tuple[float, bool]]) -> None:
     breaker, now, _ = lived([*history, *[(0.0, True)] * 4])
     probe = breaker.admits_at(now)
     assert probe is not None
-    out = breaker.begun(probe, RULE)
-    if breaker.state(probe) is BreakerState.HALF_OPEN:
+    out = breaker.record_start(probe, RULE)
+    if breaker.state_at(probe) is BreakerState.HALF_OPEN:
         later = out.admits_at(probe + timedelta(seconds=1))
         assert later == probe + timedelta(seconds=RULE.probe_seconds)

@@ -13,7 +13,7 @@ from taskreel.domain.errors import (
     RateLimitedError,
     RunError,
 )
-from taskreel.domain.provider_choice import Offer, choose, next_offer
+from taskreel.domain.provider_choice import Offer, choose_offers, next_offer
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -40,7 +40,9 @@ BFL, OPENAI, STUDIO = offer("bfl", 0.04), offer("openai", 0.02), offer("studio",
 
 
 def names(wanted: str | list[str], *offers: Offer, max_usd: float | None = None) -> list[str]:
-    return [item.provider for item in choose(wanted, offers, now=NOW, max_usd=max_usd).offers]
+    return [
+        item.provider for item in choose_offers(wanted, offers, now=NOW, max_usd=max_usd).offers
+    ]
 
 
 def test_a_name_means_that_provider_and_no_other() -> None:
@@ -70,7 +72,9 @@ def test_an_open_breaker_puts_a_provider_behind_the_others() -> None:
 
 
 def test_when_all_are_open_the_choice_says_until_when_to_wait() -> None:
-    choice = choose(["bfl", "openai"], [offer("bfl", wait=30), offer("openai", wait=10)], now=NOW)
+    choice = choose_offers(
+        ["bfl", "openai"], [offer("bfl", wait=30), offer("openai", wait=10)], now=NOW
+    )
     assert choice.not_before == NOW + timedelta(seconds=10)
     assert [item.provider for item in choice.offers] == ["openai", "bfl"]
 
@@ -109,7 +113,7 @@ def test_nobody_is_an_error_that_says_why(
     wanted: str | list[str], offers: list[Offer], reason: str
 ) -> None:
     with pytest.raises(InvalidError, match=reason) as caught:
-        choose(wanted, offers, now=NOW)
+        choose_offers(wanted, offers, now=NOW)
     assert caught.value.code == "no_provider"
     assert caught.value.details["errors"][0]["path"] == "provider"
 
@@ -131,17 +135,17 @@ def test_another_takes_over_only_for_what_is_the_providers_fault(
     error: RunError,
     moves: bool,  # noqa: FBT001 - a parameter of pytest's
 ) -> None:
-    choice = choose(["bfl", "openai"], [BFL, OPENAI], now=NOW)
+    choice = choose_offers(["bfl", "openai"], [BFL, OPENAI], now=NOW)
     assert next_offer(choice, {"bfl"}, error, bought=False) == (OPENAI if moves else None)
 
 
 def test_work_that_was_bought_stays_where_it_is() -> None:
-    choice = choose(["bfl", "openai"], [BFL, OPENAI], now=NOW)
+    choice = choose_offers(["bfl", "openai"], [BFL, OPENAI], now=NOW)
     assert next_offer(choice, {"bfl"}, ProviderDownError("x"), bought=True) is None
 
 
 def test_when_all_were_tried_nobody_is_left() -> None:
-    choice = choose(["bfl", "openai"], [BFL, OPENAI], now=NOW)
+    choice = choose_offers(["bfl", "openai"], [BFL, OPENAI], now=NOW)
     assert next_offer(choice, {"bfl", "openai"}, ProviderDownError("x"), bought=False) is None
 
 
@@ -168,7 +172,7 @@ def test_a_choice_keeps_every_rule_at_once(
     wanted: str | list[str], given_offers: list[Offer], cap: float | None
 ) -> None:
     try:
-        choice = choose(wanted, given_offers, now=NOW, max_usd=cap)
+        choice = choose_offers(wanted, given_offers, now=NOW, max_usd=cap)
     except InvalidError:
         return
     asked = None if wanted == "auto" else {wanted} if isinstance(wanted, str) else set(wanted)

@@ -14,9 +14,9 @@ from taskreel.app.jobs.enqueue import send
 from taskreel.app.jobs.finish_job import end
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.jobs.results import step_view
-from taskreel.app.pricing.credit_cost import cost
-from taskreel.app.pricing.quote import plan_of
-from taskreel.app.providers.selection import served_by
+from taskreel.app.pricing.credit_cost import compute_credits
+from taskreel.app.pricing.job_plan import plan_job
+from taskreel.app.providers.selection import served_by_names
 from taskreel.app.services import Services
 from taskreel.domain.claim import next_wake_at
 from taskreel.domain.errors import Category, InvalidError, PermanentError, TaskreelError
@@ -25,7 +25,7 @@ from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
 from taskreel.domain.template import job_references, quoted, read, references, resolve
 from taskreel.domain.validation_messages import invalid_model
-from taskreel.domain.value import path_of
+from taskreel.domain.value import format_path
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import Dependency, JobType, Submission, Waiting
 from taskreel.ports import Store, Transaction
@@ -68,12 +68,12 @@ def check_references(submission: Submission, payload: Mapping[str, Any]) -> None
     for at, job_id in job_references(payload):
         if job_id not in named:
             raise InvalidError.at(
-                "dependsOn", f"{path_of(at)} refers to job {job_id}: name it in dependsOn"
+                "dependsOn", f"{format_path(at)} refers to job {job_id}: name it in dependsOn"
             )
     for at, text in references(payload) if named else ():
         fault = _fault(text) if "jobs" in text else None
         if fault is not None:
-            raise InvalidError.at(path_of(at), f"{quoted(text)} {fault}")
+            raise InvalidError.at(format_path(at), f"{quoted(text)} {fault}")
 
 
 def _fault(text: str) -> str | None:
@@ -130,11 +130,11 @@ async def _freed(
     payload = resolve(job.payload, {"jobs": jobs}, only={"jobs"})
     job_type = JOB_TYPES[job.job_type]
     submission: Submission = job_type.submission.model_validate(payload)
-    needed = cost(job_type, submission)
+    needed = compute_credits(job_type, submission)
     if needed > job.credits.held:
         message = f"It would cost {needed} credits now that its payload is known, and {job.credits.held} are held."
         raise PermanentError(message, code="budget_exceeded")
-    plan = await plan_of(services, job_type, submission)
+    plan = await plan_job(services, job_type, submission)
     units, not_before = plan.units, plan.not_before
     now = services.clock.now()
     scheduled = (
@@ -146,7 +146,7 @@ async def _freed(
         now,
         payload=payload,
         units=units,
-        served_by=served_by(units),
+        served_by=served_by_names(units),
         next_attempt_at=scheduled or not_before,
         finish_by=job.finish_by or start + job_type.deadline,
     )

@@ -14,7 +14,7 @@ from taskreel.app.jobs.job_ended import notify_job_ended
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.jobs.lease import Together, still_held
 from taskreel.app.jobs.unit_runner import Work
-from taskreel.app.providers.selection import served_by
+from taskreel.app.providers.selection import served_by_names
 from taskreel.app.services import Services
 from taskreel.domain.claim import next_wake_at
 from taskreel.domain.errors import LeaseLostError
@@ -144,7 +144,7 @@ class Run:
                 return following
 
     def _who(self, units: Sequence[UnitRun]) -> dict[str, Any]:
-        return {"served_by": served_by(units), "tried": self._work.tried}
+        return {"served_by": served_by_names(units), "tried": self._work.tried}
 
     def _following(self, job: Job, again: Again, now: datetime) -> Job:
         changes: dict[str, Any] = {

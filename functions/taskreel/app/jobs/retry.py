@@ -7,7 +7,7 @@ from taskreel.app.credits.balances import load_account
 from taskreel.app.jobs.enqueue import send
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.jobs.queries import find_job
-from taskreel.app.pricing.credit_cost import cost
+from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.services import Services
 from taskreel.domain.claim import next_wake_at
 from taskreel.domain.credits import hold
@@ -65,7 +65,7 @@ async def _reopen(services: Services, tx: Transaction, job_id: str) -> Job:
     now = services.clock.now()
     account = await load_account(services, tx, job.user_id)
     job_type = JOB_TYPES[job.job_type]
-    needed = cost(
+    needed = compute_credits(
         job_type, job_type.submission.model_validate(job.payload), without=job.finished_steps
     )
     tx.set("accounts", job.user_id, account.after(hold(account, needed)).document())

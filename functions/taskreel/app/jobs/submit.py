@@ -15,9 +15,9 @@ from taskreel.app.credits.balances import load_account, open_account
 from taskreel.app.jobs.dependencies import check_references, dependencies, mark, wake
 from taskreel.app.jobs.enqueue import FARTHEST, send
 from taskreel.app.jobs.job_store import load_job
-from taskreel.app.pricing.credit_cost import cost
-from taskreel.app.pricing.quote import Plan, plan_of
-from taskreel.app.providers.selection import served_by
+from taskreel.app.pricing.credit_cost import compute_credits
+from taskreel.app.pricing.job_plan import JobPlan, plan_job
+from taskreel.app.providers.selection import served_by_names
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.domain.claim import next_wake_at
 from taskreel.domain.credits import Account, hold
@@ -63,7 +63,7 @@ class Request:
     @property
     def held(self) -> int:
         """The credits to hold: what is taken over has been paid for."""
-        return cost(self.job_type, self.submission, without=[*self.kept, *self.finished])
+        return compute_credits(self.job_type, self.submission, without=[*self.kept, *self.finished])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Quote:
 
     cost: int
     account: Account
-    plan: Plan
+    plan: JobPlan
 
 
 async def quote(services: Services, caller: Caller, request: Request) -> Quote:
@@ -146,7 +146,7 @@ async def _new_job(
         retry=_retry(job_type.retry, submission.retry),
         next_attempt_at=scheduled or not_before,
         credits=JobCredits(held=request.held),
-        served_by=None if blocked else served_by(units),
+        served_by=None if blocked else served_by_names(units),
         # A blocked job gets its units, and the time it may take, when it is set free.
         units=() if blocked else units,
         wake_shard=services.random.randrange(WAKE_SHARDS),
@@ -160,11 +160,11 @@ async def _new_job(
     return job.with_changes(now, wake_at=next_wake_at(job, first_alarm(services, start, now)))
 
 
-async def _plan(services: Services, request: Request) -> Plan:
+async def _plan(services: Services, request: Request) -> JobPlan:
     """What it comes to, as far as that is known; what is taken over need not be planned."""
     if isinstance(request.submission, Waiting):
-        return Plan(usd=None)
-    plan = await plan_of(services, request.job_type, request.submission, without=request.finished)
+        return JobPlan(usd=None)
+    plan = await plan_job(services, request.job_type, request.submission, without=request.finished)
     units = tuple(request.kept.get(place, unit) for place, unit in enumerate(plan.units))
     return replace(plan, units=units)
 

@@ -51,7 +51,7 @@ class Work:
         self._folder = folder
         self._fractions = [1.0 if unit.state not in _OPEN else 0.0 for unit in job.units]
         self._units = list(job.units)
-        self._failover = Failover(services, job, submission, self._plan)
+        self._failover = Failover(services.providers, services.clock, job, submission, self._plan)
         self._save: Callable[[], Awaitable[None]] = _nothing
 
     @property
@@ -114,8 +114,8 @@ class Work:
                 return
             unit = self._units[index]
             if self._buys(unit):
-                await self._failover.failed(unit, failure, called_at)
-                other = await self._failover.instead(unit, self._plan[index], failure)
+                await self._failover.record_failure(unit, failure, called_at)
+                other = await self._failover.find_replacement(unit, self._plan[index], failure)
                 if other is not None:
                     self._units[index] = other
                     continue
@@ -153,7 +153,7 @@ class Work:
 
     async def _buy(self, index: int, request: Generation) -> None:
         """Begin what is paid for. It is stored as begun first: a run that dies here must not buy it twice."""
-        unit = await self._failover.admit(self._units[index], self._plan[index])
+        unit = await self._failover.admit_unit(self._units[index], self._plan[index])
         self._units[index] = unit.model_copy(update={"begun_at": self._services.clock.now()})
         await self._save()
         buying = asyncio.ensure_future(self._bought(index, request))
@@ -192,7 +192,7 @@ class Work:
             await self._done(index, answer)
 
     def _buys(self, unit: UnitRun) -> bool:
-        return self._services.providers.buys(unit.provider)
+        return self._services.providers.is_paid(unit.provider)
 
     def _request(self, index: int) -> Generation:
         plan, unit = self._plan[index], self._units[index]
@@ -249,7 +249,7 @@ class Work:
             raise self._unkept(index, error) from error
         cost: dict[str, Any] = {}
         if self._buys(unit):
-            await self._failover.succeeded(unit, began)
+            await self._failover.record_success(unit, began)
             known = answer.cost_usd
             estimate = catalogue.estimate(unit.provider, asked) if known is None else None
             cost = {

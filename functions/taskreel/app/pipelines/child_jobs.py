@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from taskreel.app.jobs.enqueue import send
 from taskreel.app.jobs.job_store import decode_job
-from taskreel.app.pricing.quote import unit_plan
+from taskreel.app.pricing.job_plan import plan_units
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.domain.claim import next_wake_at
 from taskreel.domain.errors import PermanentError
@@ -102,7 +102,7 @@ async def child(
     now = services.clock.now()
     if most_usd is not None:
         submission = _capped(submission, most_usd)
-    plan = await unit_plan(services, job_type, submission)
+    plan = await plan_units(services, job_type, submission)
     if most_usd is not None and plan.units:
         submission = _capped(submission, round(plan.usd or 0.0, 6))
     job = Job(

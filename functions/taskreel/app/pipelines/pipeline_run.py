@@ -12,10 +12,9 @@ from taskreel.app.jobs.lease import still_held
 from taskreel.app.jobs.results import data_of, step_view
 from taskreel.app.pipelines import child_jobs
 from taskreel.app.pipelines.price_cap import PriceCap, usd_of
-from taskreel.app.pricing.credit_cost import budget_of
-from taskreel.app.pricing.credit_cost import cost as cost_of
-from taskreel.app.providers.inherited_provider import with_provider
-from taskreel.app.providers.selection import together
+from taskreel.app.pricing.credit_cost import compute_credits, compute_step_credits
+from taskreel.app.providers.inherited_provider import inherit_provider
+from taskreel.app.providers.selection import join_names
 from taskreel.app.services import Services
 from taskreel.domain.claim import next_wake_at
 from taskreel.domain.errors import Category, InvalidError, PermanentError
@@ -41,7 +40,9 @@ class Advance:
         self._submission = submission
         self._pipeline: Pipeline = job_type.pipeline(submission)
         # A pipeline within a pipeline holds nothing itself: the outer one holds what this one was reckoned at.
-        self._budget = job.credits.held if job.parent_id is None else cost_of(job_type, submission)
+        self._budget = (
+            job.credits.held if job.parent_id is None else compute_credits(job_type, submission)
+        )
         self._steps = {**self._pipeline.unbegun(), **job.steps}
         self._tried = job.tried
         self._found: dict[str, list[Job]] = {}
@@ -107,7 +108,7 @@ class Advance:
         known = {job.index: job for job in await self._children(name)}
         done = {place for place, one in enumerate(wanted) if self._did(known.get(place), step, one)}
         todo = {place: one for place, one in enumerate(wanted) if place not in done}
-        cost = sum(cost_of(JOB_TYPES[step.type], one) for one in todo.values())
+        cost = sum(compute_credits(JOB_TYPES[step.type], one) for one in todo.values())
         self._check_budget(name, cost)
         made = await self._jobs(name, step, todo, known)
         await child_jobs.create(self._services, made)
@@ -163,7 +164,9 @@ class Advance:
             await cap.job(
                 child_jobs.Place(name, index, self._lineage(known.get(index))),
                 job_type,
-                with_provider(self._services, provider, job_type, one),
+                inherit_provider(
+                    self._services.providers, provider, job_type, one, self._services.clock.now()
+                ),
             )
             for index, one in wanted.items()
         ]
@@ -240,7 +243,7 @@ class Advance:
         done = [job for job in jobs if job.status is Status.COMPLETED]
         return {
             "usd": round(sum(usd_of(job) for job in self._own(jobs)), 6),
-            "served_by": together(job.served_by for job in done or jobs),
+            "served_by": join_names(job.served_by for job in done or jobs),
         }
 
     def _own(self, jobs: Sequence[Job]) -> list[Job]:
@@ -292,7 +295,7 @@ class Advance:
         job = await still_held(tx, self._job)
         now = self._services.clock.now()
         spent = sum(run.spent for run in self._steps.values())
-        served_by = together(run.served_by for run in self._steps.values())
+        served_by = join_names(run.served_by for run in self._steps.values())
         known: dict[str, Any] = {"steps": self._steps, "served_by": served_by, "tried": self._tried}
         if error is not None or made:
             status = Status.COMPLETED if error is None else Status.FAILED
@@ -320,7 +323,7 @@ class Advance:
     @cached_property
     def _weights(self) -> Mapping[str, int]:
         """What each step may cost at its widest, in credits."""
-        return budget_of(self._pipeline)
+        return compute_step_credits(self._pipeline)
 
     def _all(self, state: StepState) -> bool:
         return all(run.state is state for run in self._steps.values())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from taskreel.app.pipelines.child_jobs import Place, child
-from taskreel.app.pricing.credit_cost import cost
-from taskreel.app.pricing.quote import unit_plan
+from taskreel.app.pricing.credit_cost import compute_credits
+from taskreel.app.pricing.job_plan import plan_units
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.job import Job
@@ -34,13 +34,13 @@ class PriceCap:
             return await child(self._services, self._parent, place, job_type, submission, None)
         most = self._left
         if job_type.pipeline is not None:
-            own = cost(job_type, submission)
+            own = compute_credits(job_type, submission)
             most = round(most * own / max(self._credits_left, own, 1), 6)
             self._credits_left -= own
         try:
             job = await child(self._services, self._parent, place, job_type, submission, most)
         except InvalidError as error:
-            await unit_plan(
+            await plan_units(
                 self._services, job_type, submission
             )  # says what is wrong whatever it costs
             message = f"Step {place.step}: ${most:.3f} of the pipeline's maxUsd are left for job {place.index}"

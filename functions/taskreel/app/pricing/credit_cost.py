@@ -1,4 +1,4 @@
-"""What a job costs, before it has run."""
+"""Price of a job in credits, known before it runs."""
 
 from __future__ import annotations
 
@@ -15,90 +15,100 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission, Waiting
 
 
-def cost(
+def compute_credits(
     job_type: JobType[Any], submission: Submission, *, without: Collection[int | str] = ()
 ) -> int:
-    """The credits to hold. For a pipeline, what its steps come to at their widest, or the budget it was given.
+    """The credits that a job holds at submission.
 
-    `without` are the places of units, or the names of steps, that need not be done. Raises InvalidError, with paths,
-    for a pipeline of which a step could never run.
+    For a pipeline the price of all its steps at their greatest width, or its `budget` if that is
+    less. `without` are the indexes of units, or the names of steps, that need not be done.
+    Raises InvalidError, with field paths, for a pipeline with a step that could never run.
     """
     if isinstance(submission, Waiting):
-        return _one(
-            job_type, submission.model_dump(by_alias=True, mode="json", exclude_defaults=True), ()
-        )
+        # Its fields are not validated before the jobs it depends on have ended.
+        payload = submission.model_dump(by_alias=True, mode="json", exclude_defaults=True)
+        return _estimate_job_credits(job_type, payload, ())
     if job_type.pipeline is None:
-        return sum(
-            unit.credits
-            for place, unit in enumerate(job_type.units(submission))
-            if place not in without
-        )
-    steps = steps_of(job_type, submission)
-    total = sum(_step_cost(name, step) for name, step in steps.steps.items() if name not in without)
+        units = job_type.units(submission)
+        return sum(unit.credits for index, unit in enumerate(units) if index not in without)
+
+    pipeline = build_pipeline(job_type, submission)
+    total = sum(
+        _max_credits_of_step(name, step)
+        for name, step in pipeline.steps.items()
+        if name not in without
+    )
     budget: int | None = getattr(submission, "budget", None)
     return total if budget is None else min(budget, total)
 
 
-def steps_of(job_type: JobType[Any], submission: Submission) -> Pipeline:
-    """The steps of a pipeline; InvalidError when its texts make some that cannot be."""
-    assert job_type.pipeline is not None  # noqa: S101 - the caller looked
+def build_pipeline(job_type: JobType[Any], submission: Submission) -> Pipeline:
+    """The steps of a pipeline. Raises InvalidError when the request's values make an invalid one."""
+    assert job_type.pipeline is not None  # noqa: S101 - only called for pipelines
     try:
         return job_type.pipeline(submission)
     except ValidationError as error:
         raise invalid_model(error, Pipeline) from None
 
 
-def step_type(name: str, step: Step) -> JobType[Any]:
-    """The job type of a step; InvalidError when there is none."""
+def find_step_type(name: str, step: Step) -> JobType[Any]:
+    """The job type of a step. Raises InvalidError when there is no such type."""
     job_type = JOB_TYPES.get(step.type)
     if job_type is None:
-        message = f"there is no job type {step.type!r}; there are: {', '.join(JOB_TYPES)}"
+        message = f"there is no job type {step.type!r}; use one of: {', '.join(JOB_TYPES)}"
         raise invalid_request([(("steps", name, "type"), message)])
     return job_type
 
 
-def foreseen(
+def validate_known_fields(
     job_type: JobType[Any], payload: Mapping[str, Any], at: Location
 ) -> tuple[Submission | None, bool]:
-    """The request in a step's payload as far as it is known before the step runs, and whether that is all of it.
+    """Validate a step's payload, of which templates fill in some fields when the step runs.
 
-    None when too little is known. Raises InvalidError, with paths below `at`, for what is wrong already.
+    Returns the request made of the fields that are known, and True if those are all. The request
+    is None when too few are known. Raises InvalidError, with paths below `at`, for a known field
+    that is invalid or missing.
     """
     try:
         return job_type.submission.model_validate(payload), True
     except ValidationError as error:
         found = error.errors()
     wrong = [
-        one for one in found if one["type"] == "missing" or not _templated(payload, one["loc"])
+        row
+        for row in found
+        if row["type"] == "missing" or not _is_templated_at(payload, row["loc"])
     ]
     if wrong:
         refused = describe_errors(wrong, job_type.submission)
         raise invalid_request([((*at, *place), message) for place, message in refused])
-    later = {one["loc"][0] for one in found if one["loc"]}
+    later = {row["loc"][0] for row in found if row["loc"]}
+    known = {name: value for name, value in payload.items() if name not in later}
     try:
-        known = {name: value for name, value in payload.items() if name not in later}
         return job_type.submission.model_validate(known), False
     except ValidationError:
         return None, False
 
 
-def budget_of(steps: Pipeline) -> dict[str, int]:
-    """What each step may cost at its widest: its weight in the pipeline's progress."""
-    return {name: _step_cost(name, step) for name, step in steps.steps.items()}
+def compute_step_credits(pipeline: Pipeline) -> dict[str, int]:
+    """The greatest price of each step, which is also its weight in the pipeline's progress."""
+    return {name: _max_credits_of_step(name, step) for name, step in pipeline.steps.items()}
 
 
-def _step_cost(name: str, step: Step) -> int:
-    return step.width * _one(step_type(name, step), step.payload, ("steps", name, "payload"))
+def _max_credits_of_step(name: str, step: Step) -> int:
+    job_type = find_step_type(name, step)
+    return step.width * _estimate_job_credits(job_type, step.payload, ("steps", name, "payload"))
 
 
-def _one(job_type: JobType[Any], payload: Mapping[str, Any], at: Location) -> int:
-    """One job: exactly where enough of its payload is known, else what such a job commonly costs."""
-    submission, _ = foreseen(job_type, payload, at)
-    return job_type.credits if submission is None else cost(job_type, submission)
+def _estimate_job_credits(job_type: JobType[Any], payload: Mapping[str, Any], at: Location) -> int:
+    """Price of one job: exact if enough of its payload is known, else that of the type's example."""
+    submission, _ = validate_known_fields(job_type, payload, at)
+    if submission is None:
+        submission = job_type.submission.model_validate(job_type.example)
+    return compute_credits(job_type, submission)
 
 
-def _templated(payload: Any, location: Location) -> bool:
-    """Whether the value at `location` will be known only when the step runs."""
+def _is_templated_at(payload: Any, location: Location) -> bool:
+    """Tell if the value at `location` is filled in only when the step runs."""
     for part in location:
         if isinstance(payload, str):
             break

@@ -1,23 +1,24 @@
-"""What admins see of the providers, and what they may change."""
+"""The administrators' view of providers, and their orders to circuit breakers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pydantic import AwareDatetime
 
-from taskreel.app.caller import Caller
 from taskreel.app.providers.circuit_breakers import breaker_id
-from taskreel.app.services import Services
+from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.domain.breaker import Breaker, BreakerState
 from taskreel.domain.errors import NotFoundError
-from taskreel.domain.ids import random_id
 from taskreel.domain.value import Value
-from taskreel.ports import Transaction
+from taskreel.ports import Store, Transaction
 
 
 class AuditEntry(Value):
-    """Who did what to what, when and why; never changed."""
+    """One action of an administrator, with its reason; create-only."""
 
     entry_id: str
     at: AwareDatetime
@@ -27,34 +28,39 @@ class AuditEntry(Value):
     reason: str
 
 
-async def providers_view(services: Services) -> list[dict[str, Any]]:
-    """Every provider: whether it serves here, and its models, each with its price and its breaker's state."""
-    now = services.clock.now()
-    providers = services.providers
-    known = await services.breakers.all(services.store, now)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerOverride:
+    """An administrator's order for the breaker of one provider's model.
 
-    def state(provider: str, model: str) -> dict[str, Any]:
-        return breaker_view(known.get(breaker_id(provider, model), Breaker()), services)
+    `state` None ends an earlier override. `entry_id` names the audit entry.
+    """
 
+    provider: str
+    model: str
+    state: BreakerState | None
+    reason: str
+    user_id: str
+    entry_id: str
+
+
+async def list_providers(registry: ProviderRegistry, now: datetime) -> list[dict[str, Any]]:
+    """Every provider with its models; each model with its price and its breaker's state."""
+    breakers = await registry.breakers.load_breakers(now)
     return [
         {
             "provider": name,
-            "configured": providers.configured(name),
-            "servedBy": name if providers.configured(name) else providers.stand_in,
-            "models": [
-                {**model, "breaker": state(name, str(model["name"]))}
-                for model in providers.catalogue.models(name, now)
-            ],
+            "configured": registry.is_configured(name),
+            "servedBy": name if registry.is_configured(name) else registry.stand_in,
+            "models": _list_models(registry, name, breakers, now),
         }
-        for name in providers.names
+        for name in registry.all_names
     ]
 
 
-def breaker_view(breaker: Breaker, services: Services) -> dict[str, Any]:
-    """Open or not, since when, and from when work may begin."""
-    now = services.clock.now()
+def describe_breaker(breaker: Breaker, now: datetime) -> dict[str, Any]:
+    """A breaker's state, since when, and from when it admits work (None: until an admin acts)."""
     return {
-        "state": breaker.state(now),
+        "state": breaker.state_at(now),
         "byHand": breaker.forced is not None,
         "since": breaker.since,
         "admitsAt": breaker.admits_at(now),
@@ -62,32 +68,41 @@ def breaker_view(breaker: Breaker, services: Services) -> dict[str, Any]:
 
 
 async def set_breaker(
-    services: Services,
-    caller: Caller,
-    provider: str,
-    model: str,
-    state: BreakerState | None,
-    reason: str,
+    registry: ProviderRegistry, store: Store, order: BreakerOverride, now: datetime
 ) -> dict[str, Any]:
-    """Keep a model's breaker open or closed, or with None let it follow what happens again; audited."""
-    now = services.clock.now()
-    provider = services.providers.catalogue.provider_name(provider)
-    names = [str(one["name"]) for one in services.providers.catalogue.models(provider, now)]
-    if model not in names:
+    """Carry out an order and write its audit entry, in one transaction; the breaker's new view.
+
+    Raises NotFoundError for a model that the provider does not have.
+    """
+    provider = registry.catalogue.provider_name(order.provider)
+    names = [str(model["name"]) for model in registry.catalogue.models(provider, now)]
+    if order.model not in names:
         raise NotFoundError(
-            f"There is no model {model!r} of {provider!r}. There are: {', '.join(names) or 'none'}."
+            f"There is no model {order.model!r} of {provider!r}. "
+            f"Use one of: {', '.join(names) or 'none'}."
         )
     entry = AuditEntry(
-        entry_id=f"audit.{random_id(services.random)}",
+        entry_id=order.entry_id,
         at=now,
-        user_id=caller.user_id,
-        action=f"breaker {state or 'automatic'}",
-        subject=f"{provider}/{model}",
-        reason=reason,
+        user_id=order.user_id,
+        action=f"breaker {order.state or 'automatic'}",
+        subject=f"{provider}/{order.model}",
+        reason=order.reason,
     )
 
     async def write(tx: Transaction) -> Breaker:
         tx.create("audit", entry.entry_id, entry.document())
-        return services.breakers.by_hand(tx, now, breaker_id(provider, model), state)
+        id_ = breaker_id(provider, order.model)
+        return registry.breakers.force_state(tx, id_, order.state, now)
 
-    return breaker_view(await services.store.transaction(write), services)
+    return describe_breaker(await store.transaction(write), now)
+
+
+def _list_models(
+    registry: ProviderRegistry, name: str, breakers: Mapping[str, Breaker], now: datetime
+) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for model in registry.catalogue.models(name, now):
+        breaker = breakers.get(breaker_id(name, str(model["name"])), Breaker())
+        found.append({**model, "breaker": describe_breaker(breaker, now)})
+    return found

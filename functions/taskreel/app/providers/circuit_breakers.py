@@ -1,7 +1,7 @@
-"""The circuit breakers of all instances: shared through the store, looked at without asking it each time.
+"""The circuit breakers of this process, shared with other processes through the store.
 
-Only a breaker that has seen failures has a document. While everything works there is one query in five seconds for
-all of them, and no write.
+Only a breaker that has seen failures has a document. While everything works, one query in five
+seconds reads them all and nothing is written.
 """
 
 from __future__ import annotations
@@ -15,115 +15,127 @@ from urllib.parse import quote
 from taskreel.domain.breaker import Breaker, BreakerRule, BreakerState
 from taskreel.ports import Document, Query, Store, Transaction
 
-#: How old the view of other instances' findings may be.
-FRESH = timedelta(seconds=5)
+#: Greatest age of the view of other processes' results.
+MAX_VIEW_AGE = timedelta(seconds=5)
 #: A document takes about one write a second.
-_WRITE_EVERY = timedelta(seconds=1)
-_REMEMBERED = 500
+_WRITE_INTERVAL = timedelta(seconds=1)
+_MAX_UNWRITTEN = 500
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class _Ended:
+class _Result:
     failed: bool
     begun_at: datetime
-    at: datetime
+    ended_at: datetime
 
 
 def breaker_id(provider: str, model: str | None) -> str:
-    """The id of a model's breaker; a model's name may hold slashes."""
+    """The document id of a model's breaker; a model's name may hold slashes, an id may not."""
     return f"{provider}.{quote(model or 'default', safe='')}"
 
 
-class Breakers:
-    """This instance's view, and what it has seen that the store has not."""
+class CircuitBreakers:
+    """Breakers by id: the view of the store, and the results that are not written to it yet."""
 
-    def __init__(self, rule: BreakerRule | None = None) -> None:
+    def __init__(self, store: Store, rule: BreakerRule | None = None) -> None:
+        self._store = store
         self._rule = rule or BreakerRule()
-        self._views: dict[str, Breaker] = {}
-        self._seen: dict[str, deque[_Ended]] = {}
+        self._view: dict[str, Breaker] = {}
+        self._unwritten: dict[str, deque[_Result]] = {}
         self._written_at: dict[str, datetime] = {}
         self._read_at = _NEVER
 
-    async def all(self, store: Store, now: datetime) -> Mapping[str, Breaker]:
-        """Those that have seen anything, by id, at most five seconds old."""
-        if now - self._read_at >= FRESH:
+    async def load_breakers(self, now: datetime) -> Mapping[str, Breaker]:
+        """All breakers that have seen results, by id; at most MAX_VIEW_AGE old."""
+        if now - self._read_at >= MAX_VIEW_AGE:
             self._read_at = now
-            rows = await store.query(Query(collection="breakers"))
-            self._views = {row.id: _breaker(row) for row in rows}
-            for id_ in self._seen:
-                self._views[id_] = self._with_seen(id_, self._views.get(id_, Breaker()), now)
-        return self._views
+            rows = await self._store.query(Query(collection="breakers"))
+            self._view = {row.id: _decode_breaker(row) for row in rows}
+            for id_ in self._unwritten:
+                self._view[id_] = self._apply_unwritten(id_, self._view.get(id_, Breaker()), now)
+        return self._view
 
-    async def begin(self, store: Store, now: datetime, id_: str) -> datetime | None:
-        """From when work may begin there: `now` when it may, and then it counts as begun.
+    async def admit_work(self, id_: str, now: datetime) -> datetime | None:
+        """Ask to start work; returns `now` when it may start, and then it counts as started.
 
-        None while an admin keeps the breaker open. Half-open lets one probe through, whichever instance is first.
+        Otherwise the time from which it may, or None while an administrator holds the breaker
+        open. A half-open breaker admits one probe, of whichever process asks first.
         """
-        breaker = (await self.all(store, now)).get(id_, Breaker())
-        at = breaker.admits_at(now)
-        if at is None or at > now or breaker.state(now) is not BreakerState.HALF_OPEN:
-            return at
+        breaker = (await self.load_breakers(now)).get(id_, Breaker())
+        admits_at = breaker.admits_at(now)
+        if admits_at is None or admits_at > now:
+            return admits_at
+        if breaker.state_at(now) is not BreakerState.HALF_OPEN:
+            return admits_at
 
-        async def probe(tx: Transaction) -> tuple[Breaker, datetime | None]:
-            current = _breaker(await tx.get("breakers", id_))
-            admits_at = current.admits_at(now)
-            if admits_at is None or admits_at > now:
-                return current, admits_at
-            begun = current.begun(now, self._rule)
-            tx.set("breakers", id_, begun.document())
-            return begun, now
+        async def start_probe(tx: Transaction) -> tuple[Breaker, datetime | None]:
+            current = _decode_breaker(await tx.get("breakers", id_))
+            current_admits_at = current.admits_at(now)
+            if current_admits_at is None or current_admits_at > now:
+                return current, current_admits_at
+            probing = current.record_start(now, self._rule)
+            tx.set("breakers", id_, probing.document())
+            return probing, now
 
-        self._views[id_], at = await store.transaction(probe)
-        return at
+        self._view[id_], admits_at = await self._store.transaction(start_probe)
+        return admits_at
 
-    async def ended(
-        self, store: Store, now: datetime, id_: str, *, failed: bool, begun_at: datetime
+    async def record_result(
+        self, id_: str, now: datetime, *, failed: bool, begun_at: datetime
     ) -> None:
-        """Work there succeeded, or failed by the provider's doing.
+        """Count work that has succeeded, or has failed through the provider's fault.
 
-        The store learns of it at once when the state changes, within a second when there are failures, else never.
+        A change of state is written at once, failures at most once a second, successes never.
         """
-        before = (await self.all(store, now)).get(id_, Breaker())
-        after = before.ended(failed=failed, begun_at=begun_at, now=now, rule=self._rule)
+        before = (await self.load_breakers(now)).get(id_, Breaker())
+        after = before.record_result(failed=failed, begun_at=begun_at, now=now, rule=self._rule)
         if after is before:
             return
-        self._views[id_] = after
-        self._seen.setdefault(id_, deque(maxlen=_REMEMBERED)).append(_Ended(failed, begun_at, now))
-        changed = after.state(now) is not before.state(now)
-        if changed or (failed and now - self._written_at.get(id_, _NEVER) >= _WRITE_EVERY):
-            await self._write(store, now, id_)
+        self._view[id_] = after
+        unwritten = self._unwritten.setdefault(id_, deque(maxlen=_MAX_UNWRITTEN))
+        unwritten.append(_Result(failed, begun_at, now))
 
-    def by_hand(
-        self, tx: Transaction, now: datetime, id_: str, state: BreakerState | None
+        state_changed = after.state_at(now) is not before.state_at(now)
+        may_write = now - self._written_at.get(id_, _NEVER) >= _WRITE_INTERVAL
+        if state_changed or (failed and may_write):
+            await self._write_breaker(id_, now)
+
+    def force_state(
+        self, tx: Transaction, id_: str, state: BreakerState | None, now: datetime
     ) -> Breaker:
-        """In a transaction: an admin keeps it open or closed, or takes that back."""
-        breaker = Breaker().by_hand(state, now)
+        """Within a transaction: hold the breaker open or closed; None returns it to normal."""
+        breaker = Breaker.forced_by_admin(state, now)
         tx.set("breakers", id_, breaker.document())
-        self._seen.pop(id_, None)
-        self._views[id_] = breaker
+        self._unwritten.pop(id_, None)
+        self._view[id_] = breaker
         return breaker
 
-    async def _write(self, store: Store, now: datetime, id_: str) -> None:
+    async def _write_breaker(self, id_: str, now: datetime) -> None:
         async def write(tx: Transaction) -> Breaker:
-            breaker = self._with_seen(id_, _breaker(await tx.get("breakers", id_)), now)
+            stored = _decode_breaker(await tx.get("breakers", id_))
+            breaker = self._apply_unwritten(id_, stored, now)
             tx.set("breakers", id_, breaker.document())
             return breaker
 
         self._written_at[id_] = now
-        self._views[id_] = await store.transaction(write)
-        self._seen.pop(id_, None)
+        self._view[id_] = await self._store.transaction(write)
+        self._unwritten.pop(id_, None)
 
-    def _with_seen(self, id_: str, breaker: Breaker, now: datetime) -> Breaker:
-        """As if all had ended now: what ended before a stored step would take that step out of the window."""
+    def _apply_unwritten(self, id_: str, breaker: Breaker, now: datetime) -> Breaker:
+        """The stored breaker with this process's results.
+
+        They count as if they had ended now: at its own time, a result that ended before a stored
+        step would remove that step from the window.
+        """
         oldest = now - timedelta(seconds=self._rule.window_seconds)
-        for one in self._seen.get(id_, ()):
-            if one.at > oldest:
-                breaker = breaker.ended(
-                    failed=one.failed, begun_at=one.begun_at, now=now, rule=self._rule
+        for result in self._unwritten.get(id_, ()):
+            if result.ended_at > oldest:
+                breaker = breaker.record_result(
+                    failed=result.failed, begun_at=result.begun_at, now=now, rule=self._rule
                 )
         return breaker
 
 
-def _breaker(document: Document | None) -> Breaker:
+def _decode_breaker(document: Document | None) -> Breaker:
     return Breaker() if document is None else Breaker.model_validate(document.data)

@@ -1,122 +1,137 @@
-"""Who serves a run's units as it goes on: where work may begin now, and who takes over."""
+"""Failover of a run's units: wait for a provider's breaker, or move to another provider."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from taskreel.app.providers.circuit_breakers import breaker_id
-from taskreel.app.providers.selection import Wanted, choice_for
-from taskreel.app.services import Services
-from taskreel.domain.breaker import blames
+from taskreel.app.providers.registry import ProviderRegistry
+from taskreel.app.providers.selection import ProviderPreference, choose_providers
+from taskreel.domain.breaker import counts_against_provider
 from taskreel.domain.errors import AMBIGUOUS, Category, InvalidError, RateLimitedError, RunError
 from taskreel.domain.job import Job
-from taskreel.domain.provider_choice import ELSEWHERE, Choice, next_offer
+from taskreel.domain.provider_choice import ELSEWHERE_CODES, ProviderChoice, next_offer
 from taskreel.domain.unit import MOST_TRIED, TriedProvider, UnitRun
 from taskreel.jobtypes.job_type import Submission, Unit
+from taskreel.ports import Clock
 
-#: When to look again whether an admin has closed what an admin has opened.
-_SWITCHED_OFF = timedelta(minutes=5)
+#: Time between checks of a breaker that an administrator has opened.
+_RECHECK_FORCED_OPEN = timedelta(minutes=5)
 
 
 class Failover:
-    """For one run of a job. `tried` is the job's history, with what this run adds."""
+    """Provider changes within one run of a job.
+
+    `tried` lists the providers that have failed the job, in earlier runs and in this one.
+    """
 
     def __init__(
-        self, services: Services, job: Job, submission: Submission, plan: Sequence[Unit]
+        self,
+        registry: ProviderRegistry,
+        clock: Clock,
+        job: Job,
+        submission: Submission,
+        units: Sequence[Unit],
     ) -> None:
-        self._services = services
-        self._wanted = Wanted.of(submission, len(plan))
-        self._left = {one.provider for one in job.tried if one.code in ELSEWHERE}
+        self._registry = registry
+        self._clock = clock
+        self._preference = ProviderPreference.of_submission(submission, len(units))
+        #: Providers that are not asked again: their account or model cannot do this job.
+        self._excluded = {tried.provider for tried in job.tried if tried.code in ELSEWHERE_CODES}
         self.tried = job.tried
 
-    async def admit(self, run: UnitRun, unit: Unit) -> UnitRun:
-        """The unit with a provider whose breaker lets it begin now.
+    async def admit_unit(self, run: UnitRun, unit: Unit) -> UnitRun:
+        """The unit with a provider whose breaker admits work now: its own, or the next one.
 
-        Raises RateLimitedError until the first breaker may let it: a wait, not an attempt.
+        Raises RateLimitedError when none does, until the earliest time that one will: a wait that
+        does not count as an attempt.
         """
         seen: set[str] = set()
         while True:
-            now = self._services.clock.now()
+            now = self._clock.now()
             id_ = breaker_id(run.provider, run.model)
-            at = await self._services.breakers.begin(self._services.store, now, id_)
-            if at is not None and at <= now:
+            admits_at = await self._registry.breakers.admit_work(id_, now)
+            if admits_at is not None and admits_at <= now:
                 return run
+
             seen.add(run.provider)
-            choice = await self._choice(unit)
-            other = self._moved(run, choice, seen | self._left, now)
+            choice = await self._choose(unit)
+            other = self._move_unit(run, choice, seen | self._excluded, now)
             if other is None:
-                raise _resting(run, choice.not_before if choice else at, now)
-            self._note(run, "provider_resting")
+                raise _resting_error(run, choice.not_before if choice else admits_at, now)
+            self._add_tried(run, "provider_resting")
             run = other
 
-    async def instead(self, run: UnitRun, unit: Unit, error: RunError) -> UnitRun | None:
-        """The unit with who takes over after `error`; None when nobody may, or nobody is ready."""
+    async def find_replacement(self, run: UnitRun, unit: Unit, error: RunError) -> UnitRun | None:
+        """The unit with the provider that takes over after `error`; None to stay and wait.
+
+        Work that was bought, or may have been, is never bought again elsewhere.
+        """
         bought = run.operation is not None or error.code == AMBIGUOUS
-        if error.category is not Category.RATE_LIMITED and (
-            not bought or error.category is Category.PERMANENT
-        ):
-            self._note(run, error.code)
-        choice = await self._choice(unit)
-        left = self._left | {run.provider}
-        if choice is None or next_offer(choice, left, error, bought=bought) is None:
+        is_rate_limit = error.category is Category.RATE_LIMITED
+        if not is_rate_limit and (not bought or error.category is Category.PERMANENT):
+            self._add_tried(run, error.code)
+
+        choice = await self._choose(unit)
+        excluded = self._excluded | {run.provider}
+        if choice is None or next_offer(choice, excluded, error, bought=bought) is None:
             return None
-        other = self._moved(run, choice, left, self._services.clock.now())
+        other = self._move_unit(run, choice, excluded, self._clock.now())
         if other is not None:
-            self._left.add(run.provider)
+            self._excluded.add(run.provider)
         return other
 
-    async def failed(self, run: UnitRun, error: RunError, called_at: datetime) -> None:
-        """Tell the breaker of an error that is the provider's."""
-        if blames(error):
-            began = (
-                called_at if error.category is Category.PROVIDER_DOWN else run.begun_at or called_at
-            )
-            await self._ended(run, failed=True, begun_at=began)
+    async def record_failure(self, run: UnitRun, error: RunError, called_at: datetime) -> None:
+        """Report an error to the breaker if it is the provider's fault."""
+        if counts_against_provider(error):
+            is_down = error.category is Category.PROVIDER_DOWN
+            begun_at = called_at if is_down else run.begun_at or called_at
+            await self._record_result(run, failed=True, begun_at=begun_at)
 
-    async def succeeded(self, run: UnitRun, called_at: datetime) -> None:
-        """Tell the breaker of finished work."""
-        await self._ended(run, failed=False, begun_at=run.begun_at or called_at)
+    async def record_success(self, run: UnitRun, called_at: datetime) -> None:
+        """Report finished work to the breaker."""
+        await self._record_result(run, failed=False, begun_at=run.begun_at or called_at)
 
-    async def _ended(self, run: UnitRun, *, failed: bool, begun_at: datetime) -> None:
-        id_, now = breaker_id(run.provider, run.model), self._services.clock.now()
-        await self._services.breakers.ended(
-            self._services.store, now, id_, failed=failed, begun_at=begun_at
+    async def _record_result(self, run: UnitRun, *, failed: bool, begun_at: datetime) -> None:
+        id_ = breaker_id(run.provider, run.model)
+        await self._registry.breakers.record_result(
+            id_, self._clock.now(), failed=failed, begun_at=begun_at
         )
 
-    async def _choice(self, unit: Unit) -> Choice | None:
+    async def _choose(self, unit: Unit) -> ProviderChoice | None:
         try:
-            return await choice_for(self._services, unit, self._wanted)
+            return await choose_providers(self._registry, unit, self._preference, self._clock.now())
         except InvalidError:
             return None
 
-    def _moved(
-        self, run: UnitRun, choice: Choice | None, left: set[str], now: datetime
+    def _move_unit(
+        self,
+        run: UnitRun,
+        choice: ProviderChoice | None,
+        excluded: Collection[str],
+        now: datetime,
     ) -> UnitRun | None:
+        """The unit with the first paid provider of the choice that is ready and not excluded."""
         for offer in choice.offers if choice else ():
-            ready = offer.admits_at is not None and offer.admits_at <= now
-            if (
-                ready
-                and offer.provider not in left
-                and self._services.providers.buys(offer.provider)
-            ):
-                fresh = {
-                    "provider": offer.provider,
-                    "model": offer.model,
-                    "begun_at": None,
-                    "due_at": None,
-                }
-                return run.model_copy(update=fresh)
+            is_ready = offer.admits_at is not None and offer.admits_at <= now
+            is_allowed = offer.provider not in excluded and self._registry.is_paid(offer.provider)
+            if is_ready and is_allowed:
+                changes = {"provider": offer.provider, "model": offer.model}
+                return run.model_copy(update={**changes, "begun_at": None, "due_at": None})
         return None
 
-    def _note(self, run: UnitRun, code: str) -> None:
-        one = TriedProvider(provider=run.provider, model=run.model, code=code)
-        if one not in self.tried:
-            self.tried = (*self.tried, one)[-MOST_TRIED:]
+    def _add_tried(self, run: UnitRun, code: str) -> None:
+        entry = TriedProvider(provider=run.provider, model=run.model, code=code)
+        if entry not in self.tried:
+            self.tried = (*self.tried, entry)[-MOST_TRIED:]
 
 
-def _resting(run: UnitRun, until: datetime | None, now: datetime) -> RateLimitedError:
+def _resting_error(run: UnitRun, until: datetime | None, now: datetime) -> RateLimitedError:
     if until is None or until <= now:
-        until = now + _SWITCHED_OFF
-    message = f"{run.provider} has failed too often of late; it is tried again later."
+        until = now + _RECHECK_FORCED_OPEN
+    message = (
+        f"{run.provider} is paused after repeated failures, and no other provider is available. "
+        "The job continues when it is tried again."
+    )
     return RateLimitedError(message, code="provider_resting", retry_after=until - now)

@@ -1,24 +1,28 @@
-"""The configured generation providers, built on first use."""
+"""The generation providers of this deployment: which exist, which are configured, and their state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
 
+from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.domain.errors import InvalidError
 from taskreel.ports import Capability, Provider, ProviderCatalogue, VerifyWebhook
 
 
-class Providers:
-    """The generation services: which exist, which are configured, and who stands in for the others.
+class ProviderRegistry:
+    """Every provider by name, with the catalogue of their models and their circuit breakers.
 
-    A provider is built when it is first used, and so is the catalogue.
+    A paid provider is one that has a key variable in `key_names`. `stand_in` names the provider
+    that serves in place of paid ones without a key; without it their jobs are refused.
+    Providers and the catalogue are built on first use.
     """
 
     def __init__(
         self,
         configured: Mapping[str, Callable[[], Provider]],
         *,
+        breakers: CircuitBreakers,
         key_names: Mapping[str, str],
         catalogue: Callable[[], ProviderCatalogue],
         stand_in: str | None = None,
@@ -26,67 +30,69 @@ class Providers:
     ) -> None:
         self._configured = configured
         self._key_names = key_names
-        self._catalogue = catalogue
+        self._build_catalogue = catalogue
+        self.breakers = breakers
         self.stand_in = stand_in
         self.webhooks = webhooks or {}
         self._built: dict[str, Provider] = {}
 
     @cached_property
     def catalogue(self) -> ProviderCatalogue:
-        """What they offer."""
-        return self._catalogue()
+        """The models of all providers."""
+        return self._build_catalogue()
 
     @property
-    def real(self) -> list[str]:
-        """Those configured here whose work is paid for."""
+    def paid_names(self) -> list[str]:
+        """The configured providers that charge money."""
         return [name for name in self._key_names if name in self._configured]
 
     @property
-    def names(self) -> list[str]:
-        """All there are."""
-        return [
-            *self._key_names,
-            *(name for name in self._configured if name not in self._key_names),
-        ]
+    def all_names(self) -> list[str]:
+        """Every provider, configured or not."""
+        unpaid = [name for name in self._configured if name not in self._key_names]
+        return [*self._key_names, *unpaid]
 
-    def configured(self, name: str) -> bool:
-        """Whether it can serve here."""
+    def is_configured(self, name: str) -> bool:
+        """Tell if the provider can be called from this deployment."""
         return name in self._configured
 
-    def buys(self, name: str) -> bool:
-        """Whether its work is paid for: never begun twice, and watched by a breaker."""
+    def is_paid(self, name: str) -> bool:
+        """Tell if the provider's work costs money: never started twice, guarded by a breaker."""
         return name in self._key_names
 
-    def keys_for(self, capability: Capability) -> list[str]:
-        """The variables of which any one would configure a service for that."""
+    def key_names_for(self, capability: Capability) -> list[str]:
+        """The variables of which each one would configure a provider of the capability."""
         return [
             key for name, key in self._key_names.items() if self.catalogue.makes(name, capability)
         ]
 
-    def choose(self, wanted: str) -> str:
-        """Who serves a job that names `wanted`; InvalidError says what is missing."""
-        wanted = self.catalogue.provider_name(wanted)
-        if wanted in self._configured:
-            return wanted
-        if wanted not in self._key_names:
-            names = ", ".join(sorted(self.names))
-            text = f"There is no provider {wanted!r}. There are: {names}."
+    def resolve_name(self, word: str) -> str:
+        """The configured provider that serves a request for `word`, a name or an alias.
+
+        Raises InvalidError (provider_not_configured) when it has no key and no stand-in.
+        """
+        name = self.catalogue.provider_name(word)
+        if name in self._configured:
+            return name
+        if name not in self._key_names:
+            names = ", ".join(sorted(self.all_names))
+            text = f"There is no provider {name!r}. Use one of: {names}."
             raise InvalidError.at("provider", f"one of: {names}", text=text)
         if self.stand_in is not None:
             return self.stand_in
         message = (
-            f"Provider {wanted} is not configured here: set {self._key_names[wanted]}, "
+            f"Provider {name} is not configured here: set {self._key_names[name]}, "
             f'or use "provider": "studio", the local provider.'
         )
         raise InvalidError.at("provider", message, text=message, code="provider_not_configured")
 
     def get(self, name: str) -> Provider:
-        """The provider that serves."""
+        """The provider of that name; KeyError when it is not configured."""
         if name not in self._built:
             self._built[name] = self._configured[name]()
         return self._built[name]
 
     async def close(self) -> None:
-        """Let go of all that were built."""
+        """Close every provider that was built."""
         for provider in self._built.values():
             await provider.close()

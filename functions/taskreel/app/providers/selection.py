@@ -1,125 +1,156 @@
-"""Who serves a unit of work: chosen at submit, and asked again when that one cannot."""
+"""Selection of the providers for one unit of work: at submission, and again when one fails."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 from taskreel.app.providers.circuit_breakers import breaker_id
-from taskreel.app.providers.registry import Providers
-from taskreel.app.services import Services
+from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.domain.errors import InvalidError
-from taskreel.domain.provider_choice import AUTO, Choice, Offer, choose
+from taskreel.domain.provider_choice import AUTO, Offer, ProviderChoice, choose_offers
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes.job_type import LOCAL, Submission, Unit
 from taskreel.ports import WorkRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Of whom a job wants its work: a name, names in order of preference, or anybody; the cap is for one unit."""
+class ProviderPreference:
+    """Providers that a job asks for: one name, an ordered list, or any (None or "auto").
+
+    `model` is "" for any. `max_usd` is the price cap of one unit, None for no cap.
+    """
 
     providers: str | Sequence[str] | None
     model: str
     max_usd: float | None
 
     @classmethod
-    def of(cls, submission: Submission, units: int) -> Wanted:
-        """As the submission says; its price cap is for all units together."""
+    def of_submission(cls, submission: Submission, unit_count: int) -> Self:
+        """The preference of each unit of a job; they share the job's price cap equally."""
         cap = submission.max_usd
         return cls(
             submission.provider,
             submission.model or "",
-            None if cap is None else cap / max(units, 1),
+            None if cap is None else cap / max(unit_count, 1),
         )
 
+    @property
+    def is_automatic(self) -> bool:
+        """True when any provider will do."""
+        return self.providers is None or self.providers == AUTO
 
-async def choice_for(services: Services, unit: Unit, wanted: Wanted) -> Choice:
-    """Who may do a unit's work, best first, as the breakers are now."""
-    now = services.clock.now()
+    @property
+    def words(self) -> list[str]:
+        """The names as the caller wrote them, in order of preference; none for any provider."""
+        if self.providers is None or self.providers == AUTO:
+            return []
+        return [self.providers] if isinstance(self.providers, str) else list(self.providers)
+
+
+async def choose_providers(
+    registry: ProviderRegistry, unit: Unit, preference: ProviderPreference, now: datetime
+) -> ProviderChoice:
+    """The providers that may serve a unit, best first, by the breakers' present state.
+
+    Raises InvalidError with every provider's reason when none can.
+    """
     if unit.provider is not None:
-        return Choice(offers=(_local(now).model_copy(update={"provider": unit.provider}),))
-    asked = WorkRequest(unit.capability, wanted.model, unit.params, len(unit.input_urls), now)
-    names, offers = offers_for(services.providers, wanted, asked)
-    if any(services.providers.buys(offer.provider) for offer in offers):
-        breakers = await services.breakers.all(services.store, now)
-        known = ((offer, breakers.get(breaker_id(offer.provider, offer.model))) for offer in offers)
-        offers = [
-            offer
-            if breaker is None
-            else offer.model_copy(update={"admits_at": breaker.admits_at(now)})
-            for offer, breaker in known
-        ]
-    return choose(names, offers, now=now, max_usd=wanted.max_usd)
+        return ProviderChoice(offers=(_local_offer(unit.provider, now),))
+    request = WorkRequest(unit.capability, preference.model, unit.params, len(unit.input_urls), now)
+    names, offers = collect_offers(registry, preference, request)
+    # Only paid work has breakers: work done here costs no query.
+    if any(registry.is_paid(offer.provider) for offer in offers):
+        offers = await _apply_breakers(registry, offers, now)
+    return choose_offers(names, offers, now=now, max_usd=preference.max_usd)
 
 
-def served_by(units: Sequence[UnitRun]) -> str | None:
-    """Who has done them, or while none is done who is to: each name once."""
-    done = [unit for unit in units if unit.state is UnitState.DONE]
-    return together(unit.provider for unit in done or units)
-
-
-def together(served_by: Iterable[str | None]) -> str | None:
-    """All that are named, each once; None when nobody is."""
-    return (
-        ", ".join(dict.fromkeys(name for names in served_by if names for name in names.split(", ")))
-        or None
-    )
-
-
-def offers_for(
-    providers: Providers, wanted: Wanted, asked: WorkRequest
+def collect_offers(
+    registry: ProviderRegistry, preference: ProviderPreference, request: WorkRequest
 ) -> tuple[str | list[str], list[Offer]]:
-    """The names to choose by, and their offers."""
-    if wanted.providers is None or wanted.providers == AUTO:
-        return AUTO, _anybodys(providers, asked)
-    names = names_meant(providers, wanted)
+    """The provider names to choose by ("auto" or a list), and the offers of those providers."""
+    if preference.is_automatic:
+        return AUTO, _collect_any_offers(registry, request)
+    names = resolve_provider_names(registry, preference)
     offers: list[Offer] = []
     for name in names:
+        if name == LOCAL:
+            offers.append(_local_offer(LOCAL, request.now))
+            continue
         try:
-            offers += (
-                [_local(asked.now)] if name == LOCAL else providers.catalogue.offers(name, asked)
-            )
+            offers += registry.catalogue.offers(name, request)
         except InvalidError:
             if len(names) == 1:
                 raise
     return names, offers
 
 
-def _anybodys(providers: Providers, asked: WorkRequest) -> list[Offer]:
-    """Every real provider's offers. Without one that makes such things at all, the local provider's."""
-    real = [name for name in providers.real if providers.catalogue.makes(name, asked.capability)]
-    found: list[Offer] = []
-    refusals: list[InvalidError] = []
-    for name in real:
-        try:
-            found += providers.catalogue.offers(name, asked, every=not asked.model)
-        except InvalidError as error:
-            refusals.append(error)
-    if refusals and not found and providers.stand_in is None:
-        raise InvalidError("; ".join(error.message for error in refusals), code=refusals[0].code)
-    return found or [_local(asked.now)]
+def resolve_provider_names(registry: ProviderRegistry, preference: ProviderPreference) -> list[str]:
+    """The configured providers that the caller's words mean, in order, without duplicates.
 
-
-def names_meant(providers: Providers, wanted: Wanted) -> list[str]:
-    """The configured providers that the caller's words mean, in order; a stand-in for those without a key."""
-    if wanted.providers is None or wanted.providers == AUTO:
-        return []
-    words = [wanted.providers] if isinstance(wanted.providers, str) else list(wanted.providers)
+    Words without a configured provider are skipped. Raises InvalidError for an unknown word, or
+    when no word is left; returns [] when any provider will do.
+    """
     found: list[str] = []
     missing: list[InvalidError] = []
-    for word in words:
+    for word in preference.words:
         try:
-            found.append(providers.choose(word))
+            found.append(registry.resolve_name(word))
         except InvalidError as error:
             if error.code != "provider_not_configured":
                 raise
             missing.append(error)
-    if not found:
+    if missing and not found:
         raise missing[0]
     return list(dict.fromkeys(found))
 
 
-def _local(now: datetime) -> Offer:
-    return Offer(provider=LOCAL, model="", usd=0.0, admits_at=now, stand_in=True)
+def served_by_names(units: Sequence[UnitRun]) -> str | None:
+    """A job's `served_by`: the providers of its finished units, or of all while none is finished."""
+    done = [unit for unit in units if unit.state is UnitState.DONE]
+    return join_names(unit.provider for unit in done or units)
+
+
+def join_names(served_by: Iterable[str | None]) -> str | None:
+    """Merge several `served_by` texts ("bfl, openai") into one, each name once; None for none."""
+    names: dict[str, None] = {}
+    for text in served_by:
+        if text:
+            names.update(dict.fromkeys(text.split(", ")))
+    return ", ".join(names) or None
+
+
+async def _apply_breakers(
+    registry: ProviderRegistry, offers: list[Offer], now: datetime
+) -> list[Offer]:
+    """The offers, each with the time from which its breaker admits work."""
+    breakers = await registry.breakers.load_breakers(now)
+    found: list[Offer] = []
+    for offer in offers:
+        breaker = breakers.get(breaker_id(offer.provider, offer.model))
+        if breaker is not None:
+            offer = offer.model_copy(update={"admits_at": breaker.admits_at(now)})  # noqa: PLW2901 - the same offer
+        found.append(offer)
+    return found
+
+
+def _collect_any_offers(registry: ProviderRegistry, request: WorkRequest) -> list[Offer]:
+    """The offers of every configured paid provider, or the local one's when there are none."""
+    found: list[Offer] = []
+    refusals: list[InvalidError] = []
+    for name in registry.paid_names:
+        if not registry.catalogue.makes(name, request.capability):
+            continue
+        try:
+            found += registry.catalogue.offers(name, request, every=not request.model)
+        except InvalidError as error:
+            refusals.append(error)
+    if refusals and not found and registry.stand_in is None:
+        raise InvalidError("; ".join(error.message for error in refusals), code=refusals[0].code)
+    return found or [_local_offer(LOCAL, request.now)]
+
+
+def _local_offer(provider: str, now: datetime) -> Offer:
+    return Offer(provider=provider, model="", usd=0.0, admits_at=now, stand_in=True)

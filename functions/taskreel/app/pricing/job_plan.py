@@ -1,0 +1,292 @@
+"""Plan of a submission, checked whole before it is charged: units, providers and US dollars."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from taskreel.app.pricing.credit_cost import (
+    build_pipeline,
+    find_step_type,
+    validate_known_fields,
+)
+from taskreel.app.providers.inherited_provider import inherit_provider
+from taskreel.app.providers.selection import (
+    ProviderPreference,
+    choose_providers,
+    collect_offers,
+    join_names,
+    resolve_provider_names,
+    served_by_names,
+)
+from taskreel.app.services import Services
+from taskreel.domain.errors import InvalidError, PermanentError
+from taskreel.domain.pipeline import PIPELINE, Step, items_of
+from taskreel.domain.provider_choice import ProviderChoice, choose_offers
+from taskreel.domain.template import references, resolve, templated
+from taskreel.domain.unit import UnitRun
+from taskreel.jobtypes.fields import ProviderWish
+from taskreel.jobtypes.job_type import JobType, Submission, Unit
+from taskreel.ports import WorkRequest
+
+#: Template text of one fan-out that is filled in and planned at submission, in characters. A
+#: reference takes as long as 1,000 characters. Jobs beyond it are planned when the step starts.
+_MAX_TEMPLATE_SIZE = 50_000_000
+_REFERENCE_SIZE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """A new job's units with their providers, and the estimated price of its provider calls.
+
+    `not_before` is set while no chosen provider admits work. `usd` is None when a price is not
+    known. A pipeline has no units; `steps` has the plan of each step.
+    """
+
+    units: tuple[UnitRun, ...] = ()
+    not_before: datetime | None = None
+    usd: float | None = 0.0
+    steps: Mapping[str, JobPlan] = field(default_factory=dict)
+
+    @property
+    def served_by(self) -> str | None:
+        """The names of the chosen providers, as far as they are known; each once."""
+        of_steps = [plan.served_by for plan in self.steps.values()]
+        return join_names([served_by_names(self.units), *of_steps])
+
+
+async def plan_job(
+    services: Services,
+    job_type: JobType[Any],
+    submission: Submission,
+    *,
+    is_complete: bool = True,
+    without: Collection[str] = (),
+) -> JobPlan:
+    """Plan a submission, down to the last step of a pipeline.
+
+    `is_complete` is False when templates fill in some of its fields later. `without` names steps
+    that need not be done. Raises InvalidError, with field paths, when no provider can do a part.
+    """
+    own_plan = await plan_units(services, job_type, submission)
+    if job_type.pipeline is None:
+        return own_plan
+
+    payload = submission.payload()
+    own_fields = [value for name, value in payload.items() if name != "steps"]
+    known = {"payload": payload} if is_complete and not templated(own_fields) else {}
+    pipeline = build_pipeline(job_type, submission)
+    plans: dict[str, JobPlan] = {}
+    for name, step in pipeline.steps.items():
+        if name in without:
+            continue
+        step_type = find_step_type(name, step)
+        try:
+            plans[name] = await _plan_step(services, submission.provider, step_type, step, known)
+        except (InvalidError, PermanentError) as error:
+            raise _refuse_step(job_type, submission, name, error) from None
+
+    # A fan-out over a result may turn out narrower than its maximum: it is not counted yet.
+    certain = [
+        plan
+        for name, plan in plans.items()
+        if not isinstance(pipeline.steps[name].for_each, str | dict)
+    ]
+    _check_price_cap(submission.max_usd, certain)
+    return JobPlan(usd=_sum_usd(plan.usd for plan in plans.values()), steps=plans)
+
+
+async def plan_units(services: Services, job_type: JobType[Any], submission: Submission) -> JobPlan:
+    """Choose a provider for each of a new job's own units.
+
+    Raises InvalidError, with every provider's reason, when none can do one of them.
+    """
+    units = job_type.units(submission)
+    preference = ProviderPreference.of_submission(submission, len(units))
+    try:
+        resolve_provider_names(services.providers, preference)
+    except InvalidError as error:
+        # A pipeline without units of its own may name a provider that only its steps need.
+        if not units or error.code != "provider_not_configured":
+            raise
+
+    choices: dict[str, ProviderChoice | None] = {}
+    runs: list[UnitRun] = []
+    prices: list[float | None] = []
+    for unit in units:
+        key = _choice_key(unit)
+        if key not in choices:
+            choices[key] = await _choose_for_unit(services, unit, preference)
+        choice = choices[key]
+        if choice is None:
+            continue
+        offer = choice.offers[0]
+        model = offer.model or None
+        runs.append(UnitRun(credits=unit.credits, provider=offer.provider, model=model))
+        prices.append(offer.usd)
+    return JobPlan(tuple(runs), _earliest_start(choices.values()), _sum_usd(prices))
+
+
+def _earliest_start(choices: Iterable[ProviderChoice | None]) -> datetime | None:
+    """The first time at which any unit may start; None when one may start now."""
+    waits = [choice.not_before for choice in choices if choice]
+    if not all(waits):
+        return None
+    return min((at for at in waits if at is not None), default=None)
+
+
+def _check_price_cap(max_usd: float | None, plans: Iterable[JobPlan]) -> None:
+    """Refuse a pipeline whose cap is below what it certainly buys.
+
+    The remaining steps are checked when they start. A pipeline within has its own check.
+    """
+    usd = round(sum(plan.usd or 0.0 for plan in plans if not plan.steps), 6)
+    if max_usd is not None and usd > max_usd:
+        message = f"${max_usd:.3f} is below the estimated cost of the steps, ${usd:.3f}"
+        raise InvalidError.at("maxUsd", message, code="price_cap_exceeded")
+
+
+async def _plan_step(
+    services: Services,
+    provider: ProviderWish | None,
+    job_type: JobType[Any],
+    step: Step,
+    known: Mapping[str, Any],
+) -> JobPlan:
+    """Plan the jobs of a step; `known` are the values that its templates may refer to now."""
+    reference_count = sum(1 for _ in references(step.template))
+    job_size = _REFERENCE_SIZE * reference_count + len(str(step.template))
+    plans: list[JobPlan] = []
+    for payload in islice(_list_payloads(step, known), max(1, _MAX_TEMPLATE_SIZE // job_size)):
+        plans.append(await _plan_step_job(services, provider, job_type, payload))
+        await asyncio.sleep(0)  # a thousand jobs must not block the event loop
+    usd = _sum_usd(plan.usd for plan in plans)
+    if usd is not None:
+        usd *= step.width / max(len(plans), 1)
+    units = tuple(unit for plan in plans for unit in plan.units)
+    return JobPlan(units, usd=usd, steps=plans[0].steps if plans else {})
+
+
+def _list_payloads(step: Step, known: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The payloads of a step's jobs, with the known values filled in.
+
+    One payload stands for all when they do not differ or their number is not known yet.
+    """
+    is_listed = (
+        step.for_each is not None
+        and not isinstance(step.for_each, str)
+        and not templated(step.for_each)
+    )
+    items: Iterable[Mapping[str, Any]] = [{}]
+    if is_listed and step.reads("item", "index"):
+        items = items_of(step, {})
+    for item in items:
+        values = {**known, **item}
+        if values:
+            yield {**step.payload, **resolve(step.template, values, only=values)}
+        else:
+            yield step.payload
+
+
+async def _plan_step_job(
+    services: Services,
+    provider: ProviderWish | None,
+    job_type: JobType[Any],
+    payload: Mapping[str, Any],
+) -> JobPlan:
+    """Plan one job of a step by the fields of its payload that are known now."""
+    submission, is_complete = validate_known_fields(job_type, payload, ())
+    if templated([payload.get("provider"), payload.get("model")]):
+        return JobPlan(usd=None)
+    if submission is not None:
+        now = services.clock.now()
+        submission = inherit_provider(services.providers, provider, job_type, submission, now)
+        if is_complete or job_type.pipeline:
+            return await plan_job(services, job_type, submission, is_complete=is_complete)
+    _check_providers(services, job_type, payload, submission)
+    return JobPlan(usd=None)
+
+
+def _check_providers(
+    services: Services,
+    job_type: JobType[Any],
+    payload: Mapping[str, Any],
+    submission: Submission | None,
+) -> None:
+    """Raise InvalidError when no provider offers such work at all, whatever the missing fields."""
+    wanted = submission.provider if submission else payload.get("provider")
+    preference = ProviderPreference(wanted, payload.get("model") or "", None)
+    units = job_type.units(submission) if submission else ()
+    if not units or units[0].provider is not None:
+        resolve_provider_names(services.providers, preference)
+        return
+    now = services.clock.now()
+    request = WorkRequest(units[0].capability, preference.model, {}, 0, now)
+    names, offers = collect_offers(services.providers, preference, request)
+    if not offers:
+        choose_offers(names, offers, now=now)
+
+
+def _refuse_step(
+    job_type: JobType[Any], submission: Submission, step: str, error: InvalidError | PermanentError
+) -> InvalidError:
+    """The error of a step with the paths of the pipeline's own request."""
+    found = error.details.get("errors") or [{"path": "", "message": error.message}]
+    if job_type.name == PIPELINE:
+        prefix = f"steps.{step}.payload."
+        errors = [{**row, "path": f"{prefix}{row['path']}".rstrip(".")} for row in found]
+    else:
+        # The caller has not written this step: only its provider is a field of the request.
+        maker = job_type.maker(submission, step)
+        errors = [
+            {**row, "path": maker if row["path"] == "provider" else row["path"]} for row in found
+        ]
+    message = error.message
+    if len(errors) == 1:
+        message = f"{errors[0]['path'] or step}: {message}"
+    code = error.code if isinstance(error, InvalidError) else None
+    return InvalidError(message, code=code, errors=errors)
+
+
+def _sum_usd(prices: Iterable[float | None]) -> float | None:
+    """The sum of the prices; None when one is not known."""
+    total = 0.0
+    for price in prices:
+        if price is None:
+            return None
+        total += price
+    return total
+
+
+async def _choose_for_unit(
+    services: Services, unit: Unit, preference: ProviderPreference
+) -> ProviderChoice | None:
+    """Choose a unit's providers at submission; None leaves the unit out of the job."""
+    is_optional = unit.without_service == "leave out"
+    try:
+        choice = await choose_providers(services.providers, unit, preference, services.clock.now())
+    except InvalidError:
+        if is_optional:
+            return None
+        raise
+    if unit.without_service == "local" or not choice.offers[0].stand_in:
+        return choice
+    if is_optional:
+        return None
+    keys = " or ".join(services.providers.key_names_for(unit.capability))
+    message = f"No {unit.capability} provider is configured. Set {keys}."
+    raise InvalidError.at("provider", message, text=message, code="provider_not_configured")
+
+
+def _choice_key(unit: Unit) -> str:
+    """Equal for units that the same offers serve at about the same price.
+
+    A batch of images therefore needs one choice, not a hundred.
+    """
+    params = {name: value for name, value in unit.params.items() if name not in {"prompt", "seed"}}
+    ordered = sorted(params.items(), key=lambda item: item[0])
+    return repr((unit.provider, unit.capability, len(unit.input_urls), ordered))
