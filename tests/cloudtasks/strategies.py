@@ -62,12 +62,12 @@ def messages_of(message: type) -> st.SearchStrategy[Any]:
 
     def made(picked: dict[str, Any]) -> Any:
         taken: set[str] = set()
-        for field in message_codec.fields(message):
+        for field in message_codec.fields_of(message):
             if field.attr in picked and field.oneof:
                 if field.oneof in taken:
                     del picked[field.attr]
                 taken.add(field.oneof)
         return message(**picked)
 
-    fields = {field.attr: values(field.field_type) for field in message_codec.fields(message)}
+    fields = {field.attr: values(field.field_type) for field in message_codec.fields_of(message)}
     return st.fixed_dictionaries({}, optional=fields).map(made)

@@ -15,7 +15,7 @@ from cloudtasks.worker import QUEUE, Worker
 from taskreel_local.emulators.cloudtasks.engine import Engine
 from taskreel_local.emulators.cloudtasks.history import OutgoingRequest
 from taskreel_local.emulators.cloudtasks.http_client import HttpClient, SendError
-from taskreel_local.emulators.cloudtasks.http_request import encoded, overridden
+from taskreel_local.emulators.cloudtasks.http_request import apply_uri_override, encode_url
 from taskreel_local.emulators.cloudtasks.messages import (
     AppEngineHttpRequest,
     EnforceMode,
@@ -195,11 +195,11 @@ async def test_the_queues_http_target_decides_over_the_tasks(
     ],
 )
 def test_uri_overrides(url: str, override: UriOverride, result: str) -> None:
-    assert overridden(url, override) == result
+    assert apply_uri_override(url, override) == result
 
 
 def test_a_url_is_encoded_where_it_must_be_and_a_bad_escape_stays() -> None:
-    assert encoded("http://a/ü b%zz%20?q=[1]") == "http://a/%C3%BC%20b%zz%20?q=[1]"
+    assert encode_url("http://a/ü b%zz%20?q=[1]") == "http://a/%C3%BC%20b%zz%20?q=[1]"
 
 
 async def test_an_app_engine_task_goes_to_the_configured_address(

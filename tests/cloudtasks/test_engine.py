@@ -246,18 +246,18 @@ async def test_429_halves_the_queues_rate_and_success_gives_it_back(bench: Bench
     bench.worker.answers.append(429)
     await bench.create()
     await bench.advance(0)
-    assert bench.engine.lane(QUEUE).stats().effective_execution_rate == 250
+    assert bench.engine.get_dispatcher(QUEUE).compute_stats().effective_execution_rate == 250
     for _ in range(10):
         await bench.create()
     await bench.advance(1)
-    assert bench.engine.lane(QUEUE).stats().effective_execution_rate == 500
+    assert bench.engine.get_dispatcher(QUEUE).compute_stats().effective_execution_rate == 500
 
 
 async def test_basic_leaves_out_the_body_and_only_the_body(bench: Bench) -> None:
     request = HttpRequest(url="http://worker.test/", headers={"X-Secret": "s"}, body=b"payload")
     await bench.engine.pause_queue(QUEUE)
     entry = await bench.engine.create_task(QUEUE, http_task(http_request=request))
-    basic, full = entry.task(QUEUE, View.BASIC), entry.task(QUEUE, View.FULL)
+    basic, full = entry.to_message(QUEUE, View.BASIC), entry.to_message(QUEUE, View.FULL)
     assert basic.http_request is not None
     assert full.http_request is not None
     assert (basic.http_request.body, full.http_request.body) == (b"", b"payload")

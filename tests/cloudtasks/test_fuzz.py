@@ -19,7 +19,7 @@ from cloudtasks.strategies import TEXT, messages_of
 from cloudtasks.worker import LOCATION, QUEUE, make_bench
 from taskreel_local.emulators.cloudtasks import message_codec
 from taskreel_local.emulators.cloudtasks.api_errors import ApiError
-from taskreel_local.emulators.cloudtasks.api_methods import Api
+from taskreel_local.emulators.cloudtasks.api_methods import ApiMethods
 from taskreel_local.emulators.cloudtasks.grpc_server import _SERVICES
 from taskreel_local.emulators.cloudtasks.messages import HttpRequest, Queue, Task
 from taskreel_local.emulators.cloudtasks.method_messages import CreateTaskRequest
@@ -50,13 +50,15 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 def likely(data: st.DataObject, request: type) -> Any:
     """A request whose names often are those of things that exist, and whose other fields are anything."""
     drawn = data.draw(messages_of(request))
-    named = {"name", "parent", "resource"} & {field.attr for field in message_codec.fields(request)}
+    named = {"name", "parent", "resource"} & {
+        field.attr for field in message_codec.fields_of(request)
+    }
     return dataclasses.replace(drawn, **{name: data.draw(NAMES) for name in named})
 
 
 async def survives(data: st.DataObject, rpc: str) -> None:
     made = await make_bench()
-    api = Api(made.engine)
+    api = ApiMethods(made.engine)
     await made.engine.pause_queue(QUEUE)
     await made.create(name=f"{QUEUE}/tasks/t")
     method = api.methods[rpc]
@@ -82,7 +84,7 @@ def test_any_task_that_is_let_in_can_be_dispatched(
 ) -> None:
     async def run() -> None:
         made = await make_bench()
-        api = Api(made.engine)
+        api = ApiMethods(made.engine)
         request_ = dataclasses.replace(request, url="http://a.test/" + request.url[:50])
         wanted = dataclasses.replace(
             task,

@@ -69,8 +69,8 @@ async def test_queues_tasks_counters_and_names_are_kept(kept: Bench, tmp_path: P
         "dispatches",
         "executions",
         "failures",
-        "previous",
-        "first",
+        "previous_status",
+        "first_dispatch",
         "last_status",
     ):
         assert getattr(after, field) == getattr(before, field)
@@ -141,7 +141,7 @@ async def process(data: Path, port: int) -> AsyncIterator[asyncio.subprocess.Pro
         sys.executable, "-c", code, *options, env=environment, stdout=asyncio.subprocess.PIPE
     )
     assert running.stdout is not None
-    assert b"Cloud Tasks is at" in await running.stdout.readline()
+    assert b"Cloud Tasks listens on" in await running.stdout.readline()
     yield running
     if running.returncode is None:
         running.send_signal(signal.SIGTERM)
@@ -172,14 +172,14 @@ async def test_the_signing_key_outlives_the_process(tmp_path: Path) -> None:
     tokens = []
     for _ in range(2):
         engine = Engine(journal=SqliteJournal(tmp_path / "tasks.db"))
-        tokens.append(engine.tokens.oidc("a@b.test", "aud").split(".")[0])
+        tokens.append(engine.tokens.issue_oidc_token("a@b.test", "aud").split(".")[0])
         await engine.close()
     assert tokens[0] == tokens[1]
 
 
 async def test_a_file_is_for_one_service_at_a_time(tmp_path: Path) -> None:
     first = SqliteJournal(tmp_path / "tasks.db")
-    with pytest.raises(OSError, match="is another Cloud Tasks using it"):
+    with pytest.raises(OSError, match="is another Cloud Tasks emulator using it"):
         SqliteJournal(tmp_path / "tasks.db")
     first.close()
 
@@ -219,9 +219,13 @@ def test_no_more_names_are_remembered_than_there_is_room_for() -> None:
     forgotten: list[str] = []
     tombstones = Tombstones(SECOND, forgotten.append, most=2)
     for task_id in ("a", "b", "c"):
-        tombstones.bury(task_id, 0, named=True)
+        tombstones.add_name(task_id, 0, named=True)
     assert forgotten == ["a"]
-    assert (tombstones.holds("a", 0), tombstones.holds("c", 0), tombstones.holds("c", SECOND)) == (
+    assert (
+        tombstones.is_taken("a", 0),
+        tombstones.is_taken("c", 0),
+        tombstones.is_taken("c", SECOND),
+    ) == (
         False,
         True,
         False,

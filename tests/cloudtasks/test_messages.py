@@ -53,7 +53,7 @@ BY_NAME = pytest.mark.parametrize(
 @BY_NAME
 def test_no_field_of_the_installed_client_is_missing(ours: type, googles: Any) -> None:
     theirs = {(field.name, field.number) for field in googles.pb().DESCRIPTOR.fields}
-    assert {(field.attr, field.number) for field in message_codec.fields(ours)} == theirs
+    assert {(field.attr, field.number) for field in message_codec.fields_of(ours)} == theirs
 
 
 FEW = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow], deadline=None)
@@ -68,7 +68,7 @@ def test_a_message_survives_protobuf_and_has_the_size_we_say(
     value = data.draw(messages_of(ours))
     pb = message_codec.into_pb(value, googles.pb()())
     assert message_codec.from_pb(ours, googles.pb().FromString(pb.SerializeToString())) == value
-    assert message_codec.size(value) == pb.ByteSize()
+    assert message_codec.encoded_size(value) == pb.ByteSize()
 
 
 @BY_NAME
@@ -121,7 +121,7 @@ def test_our_json_is_googles_json(ours: type, googles: Any, data: st.DataObject)
 def test_json_that_does_not_fit_is_refused_with_the_place(data: Any, message: str) -> None:
     with pytest.raises(FieldValueError) as error:
         message_codec.from_json(messages.Queue, data)
-    refusal = error.value.api_error()
+    refusal = error.value.to_api_error()
     assert refusal.message.endswith(message)
     assert refusal.details[0]["fieldViolations"][0]["description"] == refusal.message
 

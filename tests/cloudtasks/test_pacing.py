@@ -10,7 +10,12 @@ from cloudtasks.worker import QUEUE, Bench, make_bench
 from taskreel_local.emulators.cloudtasks.clock import SECOND
 from taskreel_local.emulators.cloudtasks.engine import EngineConfig
 from taskreel_local.emulators.cloudtasks.messages import Queue, RateLimits, RetryConfig
-from taskreel_local.emulators.cloudtasks.pacing import TokenBucket, backoff, burst_size, gives_up
+from taskreel_local.emulators.cloudtasks.pacing import (
+    TokenBucket,
+    backoff_after,
+    burst_size,
+    is_exhausted,
+)
 from taskreel_local.emulators.cloudtasks.queue_settings import DEFAULT_RETRY
 
 EXAMPLE = RetryConfig(
@@ -19,12 +24,12 @@ EXAMPLE = RetryConfig(
 
 
 def test_googles_example_doubles_then_grows_linearly_then_stays_level() -> None:
-    waits = [backoff(EXAMPLE, failure) // SECOND for failure in range(1, 9)]
+    waits = [backoff_after(EXAMPLE, failure) // SECOND for failure in range(1, 9)]
     assert waits == [10, 20, 40, 80, 160, 240, 300, 300]
 
 
 def test_the_default_99_retries_span_three_and_a_half_days() -> None:
-    span = sum(backoff(DEFAULT_RETRY, failure) for failure in range(1, 100)) / SECOND
+    span = sum(backoff_after(DEFAULT_RETRY, failure) for failure in range(1, 100)) / SECOND
     assert 305_000 < span < 305_800
 
 
@@ -38,7 +43,7 @@ def test_a_wait_never_shrinks_and_never_exceeds_the_longest(
     shortest: int, longest: int, doublings: int, failure: int
 ) -> None:
     config = RetryConfig(min_backoff=shortest, max_backoff=longest, max_doublings=doublings)
-    assert backoff(config, failure) <= backoff(config, failure + 1) <= longest
+    assert backoff_after(config, failure) <= backoff_after(config, failure + 1) <= longest
 
 
 @pytest.mark.parametrize(
@@ -58,7 +63,7 @@ def test_the_stop_rule_table(
     attempts: int, seconds: int, made: int, passed: int, *, ends: bool
 ) -> None:
     config = RetryConfig(max_attempts=attempts, max_retry_duration=seconds * SECOND)
-    assert gives_up(config, made, passed * SECOND) is ends
+    assert is_exhausted(config, made, passed * SECOND) is ends
 
 
 @pytest.mark.parametrize(
@@ -80,7 +85,7 @@ def test_a_bucket_gives_no_more_than_burst_and_rate_allow(
     now = given_out = 0
     for wait in waits:
         now += wait
-        while bucket.take(now):
+        while bucket.take_token(now):
             given_out += 1
     assert given_out <= burst + rate * now / SECOND + 1e-6
 
@@ -88,10 +93,10 @@ def test_a_bucket_gives_no_more_than_burst_and_rate_allow(
 @given(rate=st.floats(0.01, 500), gap=st.integers(0, 10 * SECOND))
 def test_a_token_is_there_when_the_bucket_says_so_and_not_before(rate: float, gap: int) -> None:
     bucket = TokenBucket(rate, 1, 0)
-    assert bucket.take(gap)
-    assert not bucket.take(gap)
+    assert bucket.take_token(gap)
+    assert not bucket.take_token(gap)
     ready = bucket.ready_at()
-    assert bucket.take(ready)
+    assert bucket.take_token(ready)
 
 
 async def limited(rate: float) -> Bench:

@@ -155,7 +155,7 @@ def test_nonsense_is_refused_in_words(
 def test_a_path_without_a_method_is_not_found(remote: Remote) -> None:
     assert call(remote, "GET", "/v1/projects", status=404)["error"]["status"] == "NOT_FOUND"
     assert (
-        "there are POST /control/reset"
+        "The known calls are: POST /control/reset"
         in call(remote, "GET", "/control/nothing", status=404)["error"]["message"]
     )
 
@@ -185,7 +185,7 @@ def test_the_control_door_shows_deliveries_and_events_and_waits_for_empty(
     late = call(
         remote, "POST", "/control/wait-empty", {"queue": QUEUE, "timeout": "0.01s"}, status=504
     )
-    assert "Tasks are still there" in late["error"]["message"]
+    assert "Tasks still wait or run" in late["error"]["message"]
     call(remote, "POST", f"{queue}:resume", {})
     remote.advance(0)
     remote.ask("POST", "wait-empty")
@@ -208,7 +208,7 @@ def test_faults_are_set_and_shown_and_nonsense_is_refused(remote: Remote) -> Non
 
 
 def test_an_oidc_token_verifies_against_the_doors_own_keys(remote: Remote) -> None:
-    token = remote.service.engine.tokens.oidc("api@demo.test", "https://service.test")
+    token = remote.service.engine.tokens.issue_oidc_token("api@demo.test", "https://service.test")
     discovery = call(remote, "GET", "/.well-known/openid-configuration")
     key = PyJWKClient(discovery["jwks_uri"]).get_signing_key_from_jwt(token)
     claims = decode_token(

@@ -132,7 +132,9 @@ async def test_without_throttling_rates_are_ignored_but_concurrency_is_not() -> 
         for _ in range(150):
             await service.engine.create_task(QUEUE, http_task())
         await asyncio.wait_for(sender.hundred.wait(), 5)
-        assert service.engine.lane(QUEUE).stats().concurrent_dispatches_count == 100
+        assert (
+            service.engine.get_dispatcher(QUEUE).compute_stats().concurrent_dispatches_count == 100
+        )
     assert sender.count == 100
 
 
@@ -161,10 +163,10 @@ async def test_tasks_due_among_many_that_are_not_start_within_50_ms(worker: Work
         request = HttpRequest(url=worker.url)
         later = engine.clock.now() + 3600 * SECOND
         for _ in range(20_000):
-            engine.admit(QUEUE, http_task(http_request=request, schedule_time=later))
+            engine.add_task(QUEUE, http_task(http_request=request, schedule_time=later))
         first = engine.clock.now() + SECOND // 4
         due = {
-            engine.admit(
+            engine.add_task(
                 QUEUE, http_task(http_request=request, schedule_time=first + i * 20_000)
             ).id: i
             for i in range(20)
@@ -232,7 +234,7 @@ def test_v2beta3_tells_how_much_waits(channel: grpc.Channel, remote: Remote) -> 
     [
         (["--dedup-window", "soon"], "'soon' is not a duration such as 90s, 10m or 24h"),
         (["--queues", "nowhere.yaml"], "--queues nowhere.yaml"),
-        (["--data", "/proc/x.db"], "cannot be used"),
+        (["--data", "/proc/x.db"], "cannot open"),
     ],
 )
 def test_a_wrong_option_is_said_in_words(arguments: list[str], message: str) -> None:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 
-from taskreel_local.emulators.storage import throwaway_key
+from taskreel_local.emulators.storage import generate_signing_key
 
 from .fake_google import (
     LOCATION,
@@ -125,7 +125,7 @@ def create_key(google: FakeGoogle, _: Request, email: str) -> Body:
     google.get("iam", f"projects/{PROJECT}/serviceAccounts/{email}")
     identity = hashlib.sha1(f"{email}{next(google.serial)}".encode()).hexdigest()  # noqa: S324 - an id
     name = f"projects/{PROJECT}/serviceAccounts/{email}/keys/{identity}"
-    private, public = throwaway_key()
+    private, public = generate_signing_key()
     data = base64.b64encode(
         json.dumps({**private, "client_email": email, "private_key_id": identity}).encode()
     ).decode()

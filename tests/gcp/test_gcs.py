@@ -93,7 +93,7 @@ async def test_a_damaged_object_is_refused_at_its_end(
     blobs: CloudStorage, local_storage: LocalStorage, bucket: str
 ) -> None:
     buckets = local_storage.server.buckets
-    buckets._shelf.keep(buckets.find(bucket, "a b/ü.png"), b"pictrue")
+    buckets._store.save_object(buckets.find_object(bucket, "a b/ü.png"), b"pictrue")
     with pytest.raises(StoreError, match="damaged"):
         _ = [chunk async for chunk in blobs.read("a b/ü.png")]
 

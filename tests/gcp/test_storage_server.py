@@ -46,7 +46,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
     """A server of its own with one bucket, without a port."""
     server = StorageServer(buckets=["b"])
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(server.app()), base_url="http://storage.test"
+        transport=httpx.ASGITransport(server.create_app()), base_url="http://storage.test"
     ) as client:
         yield client
 

@@ -32,7 +32,7 @@ from taskreel.config import Settings
 from taskreel.domain.job import Job
 from taskreel.media.workers import Workers
 from taskreel.ports import Store
-from taskreel_local.emulators.cloudtasks.api_methods import Api
+from taskreel_local.emulators.cloudtasks.api_methods import ApiMethods
 from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
 from taskreel_local.emulators.cloudtasks.engine import Engine
 from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
@@ -175,13 +175,15 @@ class World:
 
     async def process(self, job_id: str, key: str | None = KEY) -> httpx.Response:
         """One delivery, by hand."""
-        headers = {} if key is None else {"X-Internal-Api-Key": key}
+        headers = {} if key is None else {"X-Internal-ApiMethods-Key": key}
         return await self.processor.post(
             "/tasks/process", json={"jobId": job_id, "delivery": 1}, headers=headers
         )
 
     async def sweep(self) -> Mapping[str, int]:
-        answer = await self.maintenance.post("/tasks/sweep", headers={"X-Internal-Api-Key": KEY})
+        answer = await self.maintenance.post(
+            "/tasks/sweep", headers={"X-Internal-ApiMethods-Key": KEY}
+        )
         assert answer.status_code == 200, answer.text
         swept: Mapping[str, int] = answer.json()["swept"]
         return swept
@@ -258,7 +260,7 @@ async def running(
         engine.start()
         await apply_queues(engine, QUEUES)
         queue = await stack.enter_async_context(
-            httpx.AsyncClient(transport=_asgi(RestApp(Api(engine))))
+            httpx.AsyncClient(transport=_asgi(RestApp(ApiMethods(engine))))
         )
         patch.setattr(wiring, "Workers", WatchedWorkers)
         services = _services(chosen, VirtualTime(clock), queue)

@@ -1,4 +1,5 @@
-"""Cloud Tasks on your machine: one engine, a gRPC and a REST door. Use it through `service` and `queues_file`.
+"""A Cloud Tasks emulator: one engine behind a gRPC server and a REST application.
 
-Nothing is imported here: the REST door and the engine start without gRPC.
+Start it with `service.LocalCloudTasks`; read queue files with `queues_file`. This package imports
+nothing by itself, so that the REST application and the engine start without gRPC.
 """

@@ -1,4 +1,4 @@
-"""What the API answers when it refuses: a google.rpc code, a text, and details."""
+"""Errors of the API: a google.rpc code, a message and details."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Code(IntEnum):
-    """google.rpc.Code; the numbers are those on the wire."""
+    """google.rpc.Code, with the numbers on the wire."""
 
     OK = 0
     CANCELLED = 1
@@ -47,7 +47,7 @@ HTTP_STATUS: dict[Code, int] = {
     Code.DATA_LOSS: 500,
     Code.UNAUTHENTICATED: 401,
 }
-"""google/rpc/code.proto gives each code its HTTP status."""
+"""HTTP status of each code, from google/rpc/code.proto."""
 
 
 class ApiError(Exception):
@@ -61,33 +61,45 @@ class ApiError(Exception):
 
     @property
     def http_status(self) -> int:
-        """The status the REST door answers with."""
+        """The HTTP status of the REST API for this error."""
         return HTTP_STATUS[self.code]
 
 
-def invalid(message: str, *details: dict[str, Any]) -> ApiError:
-    """INVALID_ARGUMENT, by far the most common refusal."""
+def invalid_argument(message: str, *details: dict[str, Any]) -> ApiError:
+    """Return an INVALID_ARGUMENT error, the most common one."""
     return ApiError(Code.INVALID_ARGUMENT, message, *details)
 
 
 def help_link(description: str, url: str) -> dict[str, Any]:
-    """The google.rpc.Help detail that goes with a malformed name."""
+    """Return the google.rpc.Help detail of an error about a malformed name."""
     links = [{"description": description, "url": url}]
     return {"@type": "type.googleapis.com/google.rpc.Help", "links": links}
 
 
-def queue_missing() -> ApiError:
-    """For any call that needs the queue, but DeleteQueue (golden files, 2026-08)."""
-    text = "Queue does not exist. If you just created the queue, wait at least a minute for the queue to initialize."
-    return ApiError(Code.NOT_FOUND, text)
+def queue_not_found() -> ApiError:
+    """Return the error of calls on a missing queue, except DeleteQueue.
+
+    From golden files, 2026-08.
+    """
+    return ApiError(
+        Code.NOT_FOUND,
+        "Queue does not exist. "
+        "If you just created the queue, wait at least a minute for the queue to initialize.",
+    )
 
 
-def entity_missing() -> ApiError:
-    """DeleteQueue, and Get, Delete and RunTask of a task that never was (golden files, 2026-08)."""
+def entity_not_found() -> ApiError:
+    """Return the error of DeleteQueue, and of calls on a task that never existed.
+
+    These are GetTask, DeleteTask and RunTask (golden files, 2026-08).
+    """
     return ApiError(Code.NOT_FOUND, "Requested entity was not found.")
 
 
-def task_gone() -> ApiError:
-    """A task that ended within the de-duplication window (golden files, 2026-08)."""
+def task_no_longer_exists() -> ApiError:
+    """Return the error for a task that ended within the de-duplication window.
+
+    From golden files, 2026-08.
+    """
     text = "The task no longer exists, though a task with this name existed recently. "
     return ApiError(Code.NOT_FOUND, text + "The task either successfully completed or was deleted.")

@@ -1,4 +1,4 @@
-"""The methods of google.cloud.tasks.v2, of Locations, Operations and IAM: messages in, messages out, for any door."""
+"""Methods of google.cloud.tasks.v2, Locations, Operations and IAM, independent of a transport."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from taskreel_local.emulators.cloudtasks.api_errors import ApiError, Code, invalid
+from taskreel_local.emulators.cloudtasks.api_errors import ApiError, Code, invalid_argument
 from taskreel_local.emulators.cloudtasks.batches import BatchOperations
 from taskreel_local.emulators.cloudtasks.engine import LOCATIONS, Engine
 from taskreel_local.emulators.cloudtasks.iam_policies import QueuePolicies
@@ -43,24 +43,24 @@ from taskreel_local.emulators.cloudtasks.method_messages import (
     UpdateCmekConfigRequest,
     UpdateQueueRequest,
 )
-from taskreel_local.emulators.cloudtasks.page_tokens import cut, page_size, resume
-from taskreel_local.emulators.cloudtasks.queue_filter import parse
+from taskreel_local.emulators.cloudtasks.page_tokens import decode_position, page_size, take_page
+from taskreel_local.emulators.cloudtasks.queue_filter import parse_filter
 from taskreel_local.emulators.cloudtasks.resource_names import split_location
 
 _QUEUES_PAGE, _TASKS_PAGE = 9800, 1000
-"""Largest and default page (ListQueues and ListTasks, client 2.26)."""
+"""Largest and default page sizes (ListQueues and ListTasks, client 2.26)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """What a method takes, and what does it."""
+    """The request message of a method, and its implementation."""
 
     request: type
     call: Callable[[Any], Awaitable[Any]]
 
 
-class Api:
-    """One engine behind Google's method names; every refusal is an ApiError."""
+class ApiMethods:
+    """Google's method names over one engine. Every refusal is an ApiError."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -82,37 +82,41 @@ class Api:
             "CreateTask": Method(CreateTaskRequest, self._create_task),
             "DeleteTask": Method(NameRequest, self._delete_task),
             "RunTask": Method(TaskRequest, self._run_task),
-            "BatchCreateTasks": Method(BatchCreateTasksRequest, batches.create),
-            "BatchDeleteTasks": Method(BatchDeleteTasksRequest, batches.delete),
+            "BatchCreateTasks": Method(BatchCreateTasksRequest, batches.create_tasks),
+            "BatchDeleteTasks": Method(BatchDeleteTasksRequest, batches.delete_tasks),
             "BufferTask": Method(BufferTaskRequest, self._buffer_task),
-            "GetOperation": Method(NameRequest, batches.get),
+            "GetOperation": Method(NameRequest, batches.get_operation),
             "GetCmekConfig": Method(NameRequest, self._get_cmek),
             "UpdateCmekConfig": Method(UpdateCmekConfigRequest, self._update_cmek),
-            "GetIamPolicy": Method(GetIamPolicyRequest, self._guarded(policies.get)),
-            "SetIamPolicy": Method(SetIamPolicyRequest, self._guarded(policies.set)),
-            "TestIamPermissions": Method(TestIamPermissionsRequest, self._guarded(policies.test)),
+            "GetIamPolicy": Method(GetIamPolicyRequest, self._require_queue(policies.get_policy)),
+            "SetIamPolicy": Method(SetIamPolicyRequest, self._require_queue(policies.set_policy)),
+            "TestIamPermissions": Method(
+                TestIamPermissionsRequest, self._require_queue(policies.test_permissions)
+            ),
             "ListLocations": Method(ListLocationsRequest, self._list_locations),
             "GetLocation": Method(NameRequest, self._get_location),
         }
 
-    def forget(self) -> None:
-        """Drop policies, keys and operations: a reset's part beside the engine's."""
-        self.batches.forget()
+    def reset_state(self) -> None:
+        """Remove policies, keys and operations; `Engine.reset` removes the rest."""
+        self.batches.clear()
         self._policies.forget_all()
         self._cmek.clear()
 
-    def queue_stats(self, name: str) -> QueueStats:
-        """The `stats` of v2beta3's GetQueue."""
-        return self.engine.lane(name).stats()
+    def get_queue_stats(self, name: str) -> QueueStats:
+        """Return the `stats` of v2beta3's GetQueue."""
+        return self.engine.get_dispatcher(name).compute_stats()
 
     async def _list_queues(self, request: ListQueuesRequest) -> ListQueuesResponse:
         now = self.engine.clock.now()
-        wanted = parse(request.filter)
+        wanted = parse_filter(request.filter)
         scope = f"{request.parent}?{request.filter}"
-        after = resume(request.page_token, scope, "", now)
+        after = decode_position(request.page_token, scope, "", now)
         queues = self.engine.list_queues(request.parent)
         rest = (queue for queue in queues if queue.name > after and wanted(queue))
-        page, token = cut(rest, page_size(request.page_size, _QUEUES_PAGE), _queue_name, scope, now)
+        page, token = take_page(
+            rest, page_size(request.page_size, _QUEUES_PAGE), _queue_name, scope, now
+        )
         return ListQueuesResponse(queues=tuple(page), next_page_token=token)
 
     async def _get_queue(self, request: GetQueueRequest) -> Queue:
@@ -126,38 +130,43 @@ class Api:
 
     async def _delete_queue(self, request: NameRequest) -> Empty:
         await self.engine.delete_queue(request.name)
-        self._policies.forget(request.name)
+        self._policies.forget_policy(request.name)
         return Empty()
 
     async def _list_tasks(self, request: ListTasksRequest) -> ListTasksResponse:
         now = self.engine.clock.now()
-        after = resume(request.page_token, request.parent, 0, now)
-        entries = self.engine.list_tasks(request.parent, after)
+        after = decode_position(request.page_token, request.parent, 0, now)
+        stored_tasks = self.engine.list_tasks(request.parent, after)
         size = page_size(request.page_size, _TASKS_PAGE)
-        page, token = cut(entries, size, lambda entry: entry.number, request.parent, now)
-        tasks = tuple(entry.task(request.parent, request.response_view) for entry in page)
+        page, token = take_page(
+            stored_tasks, size, lambda stored: stored.number, request.parent, now
+        )
+        tasks = tuple(stored.to_message(request.parent, request.response_view) for stored in page)
         return ListTasksResponse(tasks=tasks, next_page_token=token)
 
     async def _get_task(self, request: TaskRequest) -> Task:
-        return _shown(self.engine.get_task(request.name), request)
+        return _task_response(self.engine.get_task(request.name), request)
 
     async def _create_task(self, request: CreateTaskRequest) -> Task:
-        entry = await self.engine.create_task(request.parent, request.task or Task())
-        return entry.task(request.parent, request.response_view)
+        stored = await self.engine.create_task(request.parent, request.task or Task())
+        return stored.to_message(request.parent, request.response_view)
 
     async def _delete_task(self, request: NameRequest) -> Empty:
         await self.engine.delete_task(request.name)
         return Empty()
 
     async def _run_task(self, request: TaskRequest) -> Task:
-        return _shown(self.engine.run_task(request.name), request)
+        return _task_response(self.engine.run_task(request.name), request)
 
     async def _buffer_task(self, request: BufferTaskRequest) -> BufferTaskResponse:
-        """REST only, and only for a queue whose `http_target` says where to (BufferTask, discovery 20261005)."""
+        """BufferTask (discovery 20261005): REST only, for queues whose `http_target` has a host."""
         target = self.engine.get_queue(request.queue).http_target
         if target is None or target.uri_override is None or not target.uri_override.host:
-            text = "The queue must have an httpTarget with a uriOverride that names a host to buffer tasks."
-            raise ApiError(Code.FAILED_PRECONDITION, text)
+            raise ApiError(
+                Code.FAILED_PRECONDITION,
+                "The queue must have an httpTarget with a uriOverride that names a host "
+                "to buffer tasks.",
+            )
         task = Task(
             name=f"{request.queue}/tasks/{request.task_id}" if request.task_id else "",
             http_request=HttpRequest(
@@ -166,8 +175,8 @@ class Api:
                 body=request.body,
             ),
         )
-        entry = await self.engine.create_task(request.queue, task)
-        return BufferTaskResponse(task=entry.task(request.queue, View.BASIC))
+        stored = await self.engine.create_task(request.queue, task)
+        return BufferTaskResponse(task=stored.to_message(request.queue, View.BASIC))
 
     async def _get_cmek(self, request: NameRequest) -> CmekConfig:
         self.engine.check_location(request.name.removesuffix("/cmekConfig"))
@@ -181,30 +190,30 @@ class Api:
 
     async def _list_locations(self, request: ListLocationsRequest) -> ListLocationsResponse:
         if not request.name.startswith("projects/"):
-            raise invalid('Project name must be formatted: "projects/<PROJECT_ID>".')
+            raise invalid_argument('Project name must be formatted: "projects/<PROJECT_ID>".')
         known = self.engine.config.locations or LOCATIONS
         self.engine.check_location(f"{request.name}/locations/{known[0]}")
         return ListLocationsResponse(
-            locations=tuple(_location(request.name, place) for place in known)
+            locations=tuple(_make_location(request.name, place) for place in known)
         )
 
     async def _get_location(self, request: NameRequest) -> Location:
         self.engine.check_location(request.name)
         _, place = split_location(request.name)
-        return _location(request.name.partition("/locations/")[0], place)
+        return _make_location(request.name.partition("/locations/")[0], place)
 
-    def _guarded(self, call: Callable[[Any], Any]) -> Callable[[Any], Awaitable[Any]]:
-        """An IAM call on a queue that must exist."""
+    def _require_queue(self, call: Callable[[Any], Any]) -> Callable[[Any], Awaitable[Any]]:
+        """Wrap an IAM method so that its queue must exist."""
 
-        async def checked(request: Any) -> Any:
+        async def check_and_call(request: Any) -> Any:
             self.engine.get_queue(request.resource)
             return call(request)
 
-        return checked
+        return check_and_call
 
 
-def _shown(entry: Any, request: TaskRequest) -> Task:
-    shown: Task = entry.task(request.name.partition("/tasks/")[0], request.response_view)
+def _task_response(stored: Any, request: TaskRequest) -> Task:
+    shown: Task = stored.to_message(request.name.partition("/tasks/")[0], request.response_view)
     return shown
 
 
@@ -212,6 +221,6 @@ def _queue_name(queue: Queue) -> str:
     return queue.name
 
 
-def _location(project: str, place: str) -> Location:
+def _make_location(project: str, place: str) -> Location:
     labels = {"cloud.googleapis.com/region": place}
     return Location(name=f"{project}/locations/{place}", location_id=place, labels=labels)

@@ -1,4 +1,4 @@
-"""What an attempt came to, and what Cloud Tasks makes of it. Pure."""
+"""The outcome of an attempt, and how Cloud Tasks interprets it. Pure."""
 
 from __future__ import annotations
 
@@ -24,61 +24,65 @@ _CODES: dict[int, Code] = {
     503: Code.UNAVAILABLE,
     504: Code.DEADLINE_EXCEEDED,
 }
-"""google/rpc/code.proto, read backwards; others are UNKNOWN."""
+"""HTTP status to code, from google/rpc/code.proto; others are UNKNOWN."""
 
 _MAX_RETRY_AFTER = 3600 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptOutcome:
-    """How an attempt ended: with a reply, or with why there is none."""
+    """The end of an attempt: a response, or the reason why there is none."""
 
-    reply: HandlerResponse | None = None
+    response: HandlerResponse | None = None
     error: str = ""
     timed_out: bool = False
 
     @property
     def succeeded(self) -> bool:
-        """2xx is success; anything else is tried again, no status means "never again"."""
-        return self.reply is not None and 200 <= self.reply.status < 300
+        """True for 2xx; anything else is retried, no status means "never again"."""
+        return self.response is not None and 200 <= self.response.status < 300
 
     @property
     def http_status(self) -> int:
-        """What X-CloudTasks-TaskPreviousResponse will say: 504 for a missed deadline (golden files, 2026-08).
+        """The value of X-CloudTasks-TaskPreviousResponse.
 
-        503 for a lost connection is ours: Google's value is not known.
+        504 for a missed deadline (golden files, 2026-08). 503 for a lost connection is our choice:
+        Google's value is not known.
         """
-        if self.reply is not None:
-            return self.reply.status
+        if self.response is not None:
+            return self.response.status
         return 504 if self.timed_out else 503
 
     @property
     def counts_as_execution(self) -> bool:
-        """Answers other than 5xx, in the golden sequence 503, 404, 429, 500, 302: 0, 0, 1, 2, 2, 3."""
-        return self.reply is not None and self.reply.status < 500
+        """True for responses other than 5xx.
+
+        The golden sequence 503, 404, 429, 500, 302 counts 0, 0, 1, 2, 2, 3.
+        """
+        return self.response is not None and self.response.status < 500
 
     @property
-    def overloaded(self) -> bool:
-        """429 and 503 slow the whole queue (HttpRequest, client 2.26)."""
-        return self.reply is not None and self.reply.status in {429, 503}
+    def signals_overload(self) -> bool:
+        """True for 429 and 503, which slow the whole queue (HttpRequest, client 2.26)."""
+        return self.response is not None and self.response.status in {429, 503}
 
-    def status(self) -> Status:
-        """`Task.last_attempt.response_status`, in the form other emulators use."""
+    def to_status(self) -> Status:
+        """Return `Task.last_attempt.response_status`, in the form other emulators use."""
         if self.succeeded:
             return Status()
         code = (
             Code.DEADLINE_EXCEEDED if self.timed_out else _CODES.get(self.http_status, Code.UNKNOWN)
         )
-        what = f"HTTP status code {self.http_status}" if self.reply is not None else self.error
+        what = f"HTTP status code {self.http_status}" if self.response is not None else self.error
         return Status(code=int(code), message=f"{code.name}({int(code)}): {what}")
 
-    def retry_after(self, now: int) -> int:
-        """Microseconds the handler asks to wait, in seconds or as a date; at most an hour."""
-        value = self.reply.headers.get("retry-after", "") if self.reply is not None else ""
-        return min(max(_wait(value.strip(), now), 0), _MAX_RETRY_AFTER)
+    def retry_after_micros(self, now: int) -> int:
+        """Return the handler's `Retry-After` in microseconds, at most an hour."""
+        value = self.response.headers.get("retry-after", "") if self.response is not None else ""
+        return min(max(_parse_retry_after(value.strip(), now), 0), _MAX_RETRY_AFTER)
 
 
-def _wait(value: str, now: int) -> int:
+def _parse_retry_after(value: str, now: int) -> int:
     if value.isascii() and value.isdigit():
         return int(value[:9]) * SECOND
     try:
@@ -88,10 +92,10 @@ def _wait(value: str, now: int) -> int:
 
 
 class SystemThrottle:
-    """System throttling, by a rule of our own: Google documents that it exists, not how strong it is.
+    """System throttling. Google documents that it exists, not how strong it is: the rule is ours.
 
-    Each 429 or 503 halves the queue's rate, once a second at most, down to a sixteenth; each success
-    gives back a tenth. The retry of the task itself also waits for `Retry-After`.
+    Each 429 or 503 halves the queue's rate, at most once a second, down to a sixteenth; each
+    success adds a tenth. The retry of the task itself also waits for `Retry-After`.
     """
 
     __slots__ = ("_halved_at", "factor")
@@ -101,7 +105,7 @@ class SystemThrottle:
         self._halved_at = 0
 
     def slow_down(self, now: int) -> bool:
-        """Whether the rate changed."""
+        """Halve the rate; return True if it changed."""
         if now - self._halved_at < SECOND or self.factor <= 1 / 16:
             return False
         self._halved_at = now
@@ -109,7 +113,7 @@ class SystemThrottle:
         return True
 
     def speed_up(self) -> bool:
-        """Whether the rate changed."""
+        """Raise the rate by a tenth; return True if it changed."""
         if self.factor >= 1.0:
             return False
         self.factor = min(self.factor * 1.1, 1.0)

@@ -1,6 +1,6 @@
-"""Time as the engine sees it: the machine's, or one that a test moves."""
+"""The engine's time: the machine's clock, or a virtual clock that a test moves."""
 
-# ruff: noqa: D102 - what `now` and `call_at` do is said once, at `Clock`
+# ruff: noqa: D102 - the contract of `now` and `call_at` is stated once, at `Clock`
 from __future__ import annotations
 
 import asyncio
@@ -13,28 +13,31 @@ SECOND = 1_000_000
 """Microseconds."""
 
 _LONGEST_S = 86_400.0
-"""An event loop counts milliseconds in few bits; a longer wait is taken in days."""
+"""Longest timer in seconds: event loops limit the delay, so longer waits are split into days."""
 
 
 class Timer(Protocol):
     """A pending call."""
 
     def cancel(self) -> None:
-        """Do not call; harmless when it was called."""
+        """Cancel the call; harmless after it was made."""
 
 
 class Clock(Protocol):
-    """The engine's only source of time."""
+    """The engine's only source of time, in microseconds since 1970."""
 
     def now(self) -> int:
-        """Microseconds since 1970."""
+        """Return microseconds since 1970."""
 
     def call_at(self, when: int, callback: Callable[[], None]) -> Timer:
-        """Call at a time; it may come early or late, so whoever is called looks at the clock again."""
+        """Call `callback` at `when`.
+
+        It may come early or late: the callee checks the clock again.
+        """
 
 
 class RealClock:
-    """The machine's time; timers are the running loop's and cost nothing while they wait."""
+    """The machine's time, with timers of the running event loop."""
 
     def now(self) -> int:
         return time.time_ns() // 1000
@@ -45,7 +48,7 @@ class RealClock:
 
 
 class VirtualTimer:
-    """An entry of the virtual clock's heap."""
+    """A timer of the virtual clock."""
 
     __slots__ = ("_order", "callback", "cancelled", "when")
 
@@ -63,7 +66,7 @@ class VirtualTimer:
 
 
 class VirtualClock:
-    """Stands still until `run_next` moves it to its next timer; the same calls give the same order."""
+    """A clock that stands still until `run_next` moves it to its next timer. Deterministic."""
 
     def __init__(self, start: int = 1_767_225_600 * SECOND) -> None:
         self._now = start
@@ -80,13 +83,16 @@ class VirtualClock:
         return timer
 
     def next_at(self) -> int | None:
-        """When the next timer is due, if any waits."""
+        """Return the time of the next timer, None if there is none."""
         while self._timers and self._timers[0].cancelled:
             heapq.heappop(self._timers)
         return self._timers[0].when if self._timers else None
 
     def run_next(self, until: int) -> bool:
-        """Move to the next timer due by `until` and call it; without one, move to `until` and say False."""
+        """Move to the next timer due by `until`, call it and return True.
+
+        Without one, move to `until` and return False.
+        """
         due = self.next_at()
         if due is None or due > until:
             self._now = max(self._now, until)

@@ -1,26 +1,26 @@
-"""The contract of a field type, and the error for a value that does not fit its field."""
+"""The contract of field types, and the error for a value that does not fit its field."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
-from taskreel_local.emulators.cloudtasks.api_errors import ApiError, invalid
+from taskreel_local.emulators.cloudtasks.api_errors import ApiError, invalid_argument
 
 
 class FieldValueError(ValueError):
-    """A value that does not fit its field; `path` grows outwards as the error travels."""
+    """A value that does not fit its field. `path` is extended while the error propagates."""
 
     def __init__(self, text: str, *path: str) -> None:
         super().__init__(text)
         self.text = text
         self.path = path
 
-    def inside(self, *outer: str) -> FieldValueError:
-        """The same error seen from the message around it."""
+    def prefixed_with(self, *outer: str) -> FieldValueError:
+        """Return the same error, as seen from the enclosing message."""
         return FieldValueError(self.text, *outer, *self.path)
 
-    def api_error(self) -> ApiError:
-        """Google's wording: the text holds `{at}` where the path belongs."""
+    def to_api_error(self) -> ApiError:
+        """Return the error in Google's wording; `{at}` in the text is replaced by the path."""
         path = ".".join(self.path)
         text = self.text.replace("{at}", f" at '{path}'" if path else "")
         violation = {"field": path, "description": text} if path else {"description": text}
@@ -28,26 +28,26 @@ class FieldValueError(ValueError):
             "@type": "type.googleapis.com/google.rpc.BadRequest",
             "fieldViolations": [violation],
         }
-        return invalid(text, detail)
+        return invalid_argument(text, detail)
 
 
 class FieldType(Protocol):
-    """How one kind of field is read, written and measured; `from_*` raise FieldValueError."""
+    """Reads, writes and measures one type of field. `from_*` raise FieldValueError."""
 
     unset: Any
-    """The value of a field nobody set."""
+    """The value of an unset field."""
 
     def from_json(self, raw: Any) -> Any:
-        """Read what `json.loads` made of it."""
+        """Read a value as `json.loads` returns it."""
 
-    def to_json(self, value: Any, enum_ints: bool) -> Any:  # noqa: FBT001 (called by position, on the hot path)
-        """What `json.dumps` takes."""
+    def to_json(self, value: Any, enum_ints: bool) -> Any:  # noqa: FBT001 - a hot path
+        """Return a value for `json.dumps`."""
 
     def from_pb(self, raw: Any) -> Any:
-        """Read what the attribute of a protobuf object holds."""
+        """Read the value of a protobuf object's attribute."""
 
     def into_pb(self, pb: Any, name: str, value: Any) -> None:
         """Set the attribute of a protobuf object."""
 
-    def size(self, number: int, value: Any) -> int:
-        """Encoded bytes, with the field's tag."""
+    def encoded_size(self, number: int, value: Any) -> int:
+        """Return the encoded length in bytes, with the field's tag."""

@@ -1,6 +1,6 @@
-"""Kinds of fields that hold others: messages, lists, maps; and field masks."""
+"""Composite field types of the v2 messages: messages, lists, maps and field masks."""
 
-# ruff: noqa: D102 - what each method does is said once, at `FieldType`
+# ruff: noqa: D102, FBT001 - `FieldType` states the contracts; to_json is called by position, often
 from __future__ import annotations
 
 from typing import Any
@@ -10,10 +10,10 @@ from taskreel_local.emulators.cloudtasks.codec_field import FieldValueError
 from taskreel_local.emulators.cloudtasks.codec_scalars import (
     Scalar,
     String,
-    delimited,
-    misfit,
-    varint,
-    whole,
+    delimited_size,
+    parse_integer,
+    type_mismatch,
+    varint_size,
 )
 
 
@@ -26,7 +26,7 @@ class Message(Scalar):
     def from_json(self, raw: Any) -> Any:
         return message_codec.from_json(self._message, raw)
 
-    def to_json(self, value: Any, enum_ints: bool) -> dict[str, Any]:  # noqa: FBT001
+    def to_json(self, value: Any, enum_ints: bool) -> dict[str, Any]:
         return message_codec.to_json(value, enum_ints=enum_ints)
 
     def from_pb(self, raw: Any) -> Any:
@@ -37,8 +37,8 @@ class Message(Scalar):
         target.SetInParent()
         message_codec.into_pb(value, target)
 
-    def size(self, number: int, value: Any) -> int:
-        return delimited(number, message_codec.size(value))
+    def encoded_size(self, number: int, value: Any) -> int:
+        return delimited_size(number, message_codec.encoded_size(value))
 
 
 class Repeated(Scalar):
@@ -51,10 +51,10 @@ class Repeated(Scalar):
 
     def from_json(self, raw: Any) -> tuple[Any, ...]:
         if not isinstance(raw, list):
-            raise misfit("repeated", raw)
+            raise type_mismatch("repeated", raw)
         return tuple(self._item.from_json(item) for item in raw)
 
-    def to_json(self, value: tuple[Any, ...], enum_ints: bool) -> list[Any]:  # noqa: FBT001
+    def to_json(self, value: tuple[Any, ...], enum_ints: bool) -> list[Any]:
         return [self._item.to_json(item, enum_ints) for item in value]
 
     def from_pb(self, raw: Any) -> tuple[Any, ...]:
@@ -68,8 +68,8 @@ class Repeated(Scalar):
             else:
                 target.append(item)
 
-    def size(self, number: int, value: tuple[Any, ...]) -> int:
-        return sum(self._item.size(number, item) for item in value)
+    def encoded_size(self, number: int, value: tuple[Any, ...]) -> int:
+        return sum(self._item.encoded_size(number, item) for item in value)
 
 
 class StringMap(Scalar):
@@ -82,17 +82,17 @@ class StringMap(Scalar):
 
     def from_json(self, raw: Any) -> dict[str, str]:
         if not isinstance(raw, dict):
-            raise misfit("Map", raw)
+            raise type_mismatch("Map", raw)
         for key, value in raw.items():
-            self._entry(key, value)
+            self._check_entry(key, value)
         return raw
 
-    def _entry(self, key: str, value: Any) -> None:
+    def _check_entry(self, key: str, value: Any) -> None:
         try:
             self._text.from_json(key)
             self._text.from_json(value)
         except FieldValueError as error:
-            raise error.inside(key) from None
+            raise error.prefixed_with(key) from None
 
     def from_pb(self, raw: Any) -> dict[str, str]:
         return dict(raw)
@@ -100,11 +100,12 @@ class StringMap(Scalar):
     def into_pb(self, pb: Any, name: str, value: dict[str, str]) -> None:
         getattr(pb, name).update(value)
 
-    def size(self, number: int, value: dict[str, str]) -> int:
-        entries = (
-            self._text.size(1, key) + self._text.size(2, item) for key, item in value.items()
+    def encoded_size(self, number: int, value: dict[str, str]) -> int:
+        stored_tasks = (
+            self._text.encoded_size(1, key) + self._text.encoded_size(2, item)
+            for key, item in value.items()
         )
-        return sum(delimited(number, entry) for entry in entries)
+        return sum(delimited_size(number, stored) for stored in stored_tasks)
 
 
 class MessageMap(Scalar):
@@ -115,11 +116,11 @@ class MessageMap(Scalar):
         self._item = Message(type_)
 
     def from_json(self, raw: Any) -> dict[int, Any]:
-        if not isinstance(raw, dict) or not all(whole(key) is not None for key in raw):
-            raise misfit("Map", raw)
+        if not isinstance(raw, dict) or not all(parse_integer(key) is not None for key in raw):
+            raise type_mismatch("Map", raw)
         return {int(key): self._item.from_json(item) for key, item in raw.items()}
 
-    def to_json(self, value: dict[int, Any], enum_ints: bool) -> dict[str, Any]:  # noqa: FBT001
+    def to_json(self, value: dict[int, Any], enum_ints: bool) -> dict[str, Any]:
         return {str(key): self._item.to_json(item, enum_ints) for key, item in value.items()}
 
     def from_pb(self, raw: Any) -> dict[int, Any]:
@@ -130,9 +131,11 @@ class MessageMap(Scalar):
         for key, item in value.items():
             message_codec.into_pb(item, target[key])
 
-    def size(self, number: int, value: dict[int, Any]) -> int:
-        entries = (1 + varint(key) + self._item.size(2, item) for key, item in value.items())
-        return sum(delimited(number, entry) for entry in entries)
+    def encoded_size(self, number: int, value: dict[int, Any]) -> int:
+        stored_tasks = (
+            1 + varint_size(key) + self._item.encoded_size(2, item) for key, item in value.items()
+        )
+        return sum(delimited_size(number, stored) for stored in stored_tasks)
 
 
 class FieldMask(Scalar):
@@ -142,10 +145,10 @@ class FieldMask(Scalar):
 
     def from_json(self, raw: Any) -> tuple[str, ...]:
         if not isinstance(raw, str):
-            raise misfit("type.googleapis.com/google.protobuf.FieldMask", raw)
+            raise type_mismatch("type.googleapis.com/google.protobuf.FieldMask", raw)
         return tuple(path for path in raw.split(",") if path)
 
-    def to_json(self, value: tuple[str, ...], _enum_ints: bool) -> str:  # noqa: FBT001
+    def to_json(self, value: tuple[str, ...], _enum_ints: bool) -> str:
         return ",".join(value)
 
     def from_pb(self, raw: Any) -> tuple[str, ...]:
@@ -154,5 +157,5 @@ class FieldMask(Scalar):
     def into_pb(self, pb: Any, name: str, value: tuple[str, ...]) -> None:
         getattr(pb, name).paths.extend(value)
 
-    def size(self, number: int, value: tuple[str, ...]) -> int:
-        return delimited(number, sum(String().size(1, path) for path in value))
+    def encoded_size(self, number: int, value: tuple[str, ...]) -> int:
+        return delimited_size(number, sum(String().encoded_size(1, path) for path in value))

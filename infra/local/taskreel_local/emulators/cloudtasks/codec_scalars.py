@@ -1,6 +1,6 @@
-"""The kinds of fields the v2 messages have; each knows its forms in JSON, protobuf and bytes."""
+"""Scalar field types of the v2 messages: their JSON, protobuf and encoded forms."""
 
-# ruff: noqa: D102 - what each method does is said once, at `FieldType`
+# ruff: noqa: D102, FBT001 - `FieldType` states the contracts; to_json is called by position, often
 from __future__ import annotations
 
 import base64
@@ -22,11 +22,11 @@ _MIN_TIMESTAMP_S, _MAX_TIMESTAMP_S = -62_135_596_800, 253_402_300_799
 
 
 class Scalar:
-    """What is the same in JSON, in protobuf and here, unless a subclass says otherwise."""
+    """Default conversions: the value is the same in JSON, in protobuf and here."""
 
     unset: Any = None
 
-    def to_json(self, value: Any, _enum_ints: bool) -> Any:  # noqa: FBT001
+    def to_json(self, value: Any, _enum_ints: bool) -> Any:
         return value
 
     def from_pb(self, raw: Any) -> Any:
@@ -43,13 +43,13 @@ class String(Scalar):
 
     def from_json(self, raw: Any) -> str:
         if not isinstance(raw, str):
-            raise misfit("TYPE_STRING", raw)
+            raise type_mismatch("TYPE_STRING", raw)
         if not raw.isascii():
-            _refuse_surrogates(raw)
+            _check_utf8(raw)
         return raw
 
-    def size(self, number: int, value: str) -> int:
-        return delimited(number, len(value) if value.isascii() else len(value.encode()))
+    def encoded_size(self, number: int, value: str) -> int:
+        return delimited_size(number, len(value) if value.isascii() else len(value.encode()))
 
 
 class Bytes(Scalar):
@@ -59,7 +59,7 @@ class Bytes(Scalar):
 
     def from_json(self, raw: Any) -> bytes:
         if not isinstance(raw, str):
-            raise misfit("TYPE_BYTES", raw)
+            raise type_mismatch("TYPE_BYTES", raw)
         try:
             return base64.b64decode(_standard_base64(raw), validate=True)
         except (ValueError, binascii.Error):
@@ -67,15 +67,15 @@ class Bytes(Scalar):
                 f'Invalid value{{at}} (TYPE_BYTES), Base64 decoding failed for "{raw[:100]}"'
             ) from None
 
-    def to_json(self, value: bytes, _enum_ints: bool) -> str:  # noqa: FBT001
+    def to_json(self, value: bytes, _enum_ints: bool) -> str:
         return base64.b64encode(value).decode()
 
-    def size(self, number: int, value: bytes) -> int:
-        return delimited(number, len(value))
+    def encoded_size(self, number: int, value: bytes) -> int:
+        return delimited_size(number, len(value))
 
 
 class Int(Scalar):
-    """int32 or int64; the latter is a string in JSON, and both may come as one."""
+    """int32 or int64. JSON writes int64 as a string; both may be read from strings."""
 
     unset = 0
 
@@ -85,45 +85,45 @@ class Int(Scalar):
         self._as_text = bits > 32
 
     def from_json(self, raw: Any) -> int:
-        value = whole(raw)
+        value = parse_integer(raw)
         if value is None or not -self._limit <= value < self._limit:
-            raise misfit(self._type, raw)
+            raise type_mismatch(self._type, raw)
         return value
 
-    def to_json(self, value: int, _enum_ints: bool) -> int | str:  # noqa: FBT001
+    def to_json(self, value: int, _enum_ints: bool) -> int | str:
         return str(value) if self._as_text else value
 
-    def size(self, number: int, value: int) -> int:
-        return varint(number << 3) + varint(value)
+    def encoded_size(self, number: int, value: int) -> int:
+        return varint_size(number << 3) + varint_size(value)
 
 
 class Double(Scalar):
-    """A 64-bit float; NaN and infinities are refused, no field here has a use for them."""
+    """A 64-bit float; NaN and infinities are refused."""
 
     unset = 0.0
 
     def from_json(self, raw: Any) -> float:
         if isinstance(raw, bool) or not isinstance(raw, (int, float, str)):
-            raise misfit("TYPE_DOUBLE", raw)
+            raise type_mismatch("TYPE_DOUBLE", raw)
         try:
             return self.from_pb(float(raw))
         except (ValueError, OverflowError):
-            raise misfit("TYPE_DOUBLE", raw) from None
+            raise type_mismatch("TYPE_DOUBLE", raw) from None
 
-    def to_json(self, value: float, _enum_ints: bool) -> float:  # noqa: FBT001
+    def to_json(self, value: float, _enum_ints: bool) -> float:
         return int(value) if float(value).is_integer() else value
 
     def from_pb(self, raw: float) -> float:
         if not math.isfinite(raw):
-            raise misfit("TYPE_DOUBLE", raw)
+            raise type_mismatch("TYPE_DOUBLE", raw)
         return raw
 
-    def size(self, number: int, _value: float) -> int:
-        return varint(number << 3) + 8
+    def encoded_size(self, number: int, _value: float) -> int:
+        return varint_size(number << 3) + 8
 
 
 class Enum(Scalar):
-    """An enum by name in JSON (or number, which the REST transport asks for); unknown numbers are refused."""
+    """An enum by name in JSON, or by number for the REST transport; unknown numbers are refused."""
 
     def __init__(self, members: type[IntEnum], type_name: str) -> None:
         self._members = members
@@ -134,84 +134,86 @@ class Enum(Scalar):
     def from_json(self, raw: Any) -> IntEnum:
         if isinstance(raw, str) and raw in self._names:
             return self._names[raw]
-        number = whole(raw)
+        number = parse_integer(raw)
         if number is None:
-            raise misfit(self._type, raw)
+            raise type_mismatch(self._type, raw)
         return self.from_pb(number)
 
-    def to_json(self, value: IntEnum, enum_ints: bool) -> str | int:  # noqa: FBT001
+    def to_json(self, value: IntEnum, enum_ints: bool) -> str | int:
         return int(value) if enum_ints else value.name
 
     def from_pb(self, raw: int) -> IntEnum:
         try:
             return self._members(raw)
         except ValueError:
-            raise misfit(self._type, raw) from None
+            raise type_mismatch(self._type, raw) from None
 
-    def size(self, number: int, value: IntEnum) -> int:
-        return varint(number << 3) + varint(int(value))
+    def encoded_size(self, number: int, value: IntEnum) -> int:
+        return varint_size(number << 3) + varint_size(int(value))
 
 
 class Duration(Scalar):
-    """google.protobuf.Duration, as whole microseconds."""
+    """google.protobuf.Duration, in microseconds."""
 
     _type = "type.googleapis.com/google.protobuf.Duration"
 
     def from_json(self, raw: Any) -> int:
         match = _DURATION.fullmatch(raw) if isinstance(raw, str) else None
         if match is None:
-            text = f"Invalid value{{at}} ({self._type}), Illegal duration format; duration must end with 's'"
-            raise FieldValueError(text)
+            raise FieldValueError(
+                f"Invalid value{{at}} ({self._type}), "
+                "Illegal duration format; duration must end with 's'"
+            )
         sign, seconds, fraction = match.groups()
-        self._refuse_long(int(seconds))
+        self._check_range(int(seconds))
         magnitude = int(seconds) * 1_000_000 + int((fraction or "0").ljust(6, "0")[:6])
         return -magnitude if sign else magnitude
 
-    def to_json(self, value: int, _enum_ints: bool) -> str:  # noqa: FBT001
+    def to_json(self, value: int, _enum_ints: bool) -> str:
         seconds, fraction = divmod(abs(value), 1_000_000)
-        return f"{'-' if value < 0 else ''}{seconds}{_fraction(fraction)}s"
+        return f"{'-' if value < 0 else ''}{seconds}{_format_fraction(fraction)}s"
 
     def from_pb(self, raw: Any) -> int:
-        self._refuse_long(abs(raw.seconds))
+        self._check_range(abs(raw.seconds))
         return int(raw.seconds) * 1_000_000 + int(raw.nanos / 1000)
 
     def into_pb(self, pb: Any, name: str, value: int) -> None:
         target = getattr(pb, name)
         target.SetInParent()
-        target.seconds, target.nanos = _split(value)
+        target.seconds, target.nanos = _split_duration(value)
 
-    def size(self, number: int, value: int) -> int:
-        return delimited(number, _pair_size(*_split(value)))
+    def encoded_size(self, number: int, value: int) -> int:
+        return delimited_size(number, _pair_size(*_split_duration(value)))
 
-    def _refuse_long(self, seconds: int) -> None:
+    def _check_range(self, seconds: int) -> None:
         if seconds > _MAX_DURATION_S:
             raise FieldValueError(f"Invalid value{{at}} ({self._type}), Duration is out of range.")
 
 
 class Timestamp(Scalar):
-    """google.protobuf.Timestamp, as whole microseconds since 1970 (v2 truncates to them)."""
+    """google.protobuf.Timestamp, in microseconds since 1970 (v2 truncates to them)."""
 
     _type = "type.googleapis.com/google.protobuf.Timestamp"
 
     def from_json(self, raw: Any) -> int:
         if not isinstance(raw, str) or not _TIMESTAMP.fullmatch(raw):
-            raise self._illegal()
+            raise self._format_error()
         try:
             moment = datetime.fromisoformat(raw)
             return (moment - _EPOCH) // timedelta(microseconds=1)
         except (ValueError, OverflowError):
-            raise self._illegal() from None
+            raise self._format_error() from None
 
-    def to_json(self, value: int, _enum_ints: bool) -> str:  # noqa: FBT001
+    def to_json(self, value: int, _enum_ints: bool) -> str:
         seconds, fraction = divmod(value, 1_000_000)
-        return f"{_second(seconds)}{_fraction(fraction)}Z"
+        return f"{_format_second(seconds)}{_format_fraction(fraction)}Z"
 
     def from_pb(self, raw: Any) -> int:
         if (
             not _MIN_TIMESTAMP_S <= raw.seconds <= _MAX_TIMESTAMP_S
             or not 0 <= raw.nanos < 1_000_000_000
         ):
-            raise self._illegal()
+            raise self._format_error()
         return int(raw.seconds) * 1_000_000 + int(raw.nanos) // 1000
 
     def into_pb(self, pb: Any, name: str, value: int) -> None:
@@ -220,23 +222,23 @@ class Timestamp(Scalar):
         target.seconds, fraction = divmod(value, 1_000_000)
         target.nanos = fraction * 1000
 
-    def size(self, number: int, value: int) -> int:
+    def encoded_size(self, number: int, value: int) -> int:
         seconds, fraction = divmod(value, 1_000_000)
-        return delimited(number, _pair_size(seconds, fraction * 1000))
+        return delimited_size(number, _pair_size(seconds, fraction * 1000))
 
-    def _illegal(self) -> FieldValueError:
+    def _format_error(self) -> FieldValueError:
         return FieldValueError(
             f"Invalid value{{at}} ({self._type}), Illegal timestamp format; it must be RFC 3339"
         )
 
 
-def misfit(type_name: str, raw: Any) -> FieldValueError:
-    """Google's words for a value of the wrong type."""
+def type_mismatch(type_name: str, raw: Any) -> FieldValueError:
+    """Return Google's error for a value of the wrong type."""
     shown = f'"{raw}"' if isinstance(raw, str) else str(raw)
     return FieldValueError(f"Invalid value{{at}} ({type_name}), {shown[:100]}")
 
 
-def _refuse_surrogates(text: str) -> None:
+def _check_utf8(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -248,8 +250,8 @@ def _standard_base64(text: str) -> str:
     return standard + "=" * (-len(standard) % 4)
 
 
-def whole(raw: Any) -> int | None:
-    """An integer, however JSON may write it; None if it is none."""
+def parse_integer(raw: Any) -> int | None:
+    """Return the integer in any form JSON allows, None for anything else."""
     if isinstance(raw, bool) or not isinstance(raw, (int, float, str)):
         return None
     if isinstance(raw, str) and (not raw.isascii() or len(raw) > 25):
@@ -262,37 +264,37 @@ def whole(raw: Any) -> int | None:
 
 
 @lru_cache(maxsize=256)
-def _second(seconds: int) -> str:
-    """Tasks come in bursts: many times are of the same second."""
+def _format_second(seconds: int) -> str:
+    """Format a time without fractions. Cached: tasks come in bursts of the same second."""
     return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 
-def _fraction(micros: int) -> str:
-    """Proto3 JSON prints 0, 3 or 6 digits here (9 cannot occur at microseconds)."""
+def _format_fraction(micros: int) -> str:
+    """Return 0, 3 or 6 digits, as proto3 JSON prints microseconds."""
     if micros == 0:
         return ""
     return f".{micros // 1000:03d}" if micros % 1000 == 0 else f".{micros:06d}"
 
 
-def _split(micros: int) -> tuple[int, int]:
-    """Seconds and nanos of a Duration: both carry the sign."""
+def _split_duration(micros: int) -> tuple[int, int]:
+    """Return seconds and nanos of a Duration; both carry the sign."""
     seconds, fraction = divmod(abs(micros), 1_000_000)
     sign = -1 if micros < 0 else 1
     return sign * seconds, sign * fraction * 1000
 
 
-def varint(value: int) -> int:
-    """Encoded length of an integer."""
+def varint_size(value: int) -> int:
+    """Return the encoded length of an integer."""
     if value < 0:
         return 10
     return max(1, (value.bit_length() + 6) // 7)
 
 
-def delimited(number: int, length: int) -> int:
-    """Encoded length of a field with a length of its own."""
-    return varint(number << 3) + varint(length) + length
+def delimited_size(number: int, length: int) -> int:
+    """Return the encoded length of a length-delimited field."""
+    return varint_size(number << 3) + varint_size(length) + length
 
 
 def _pair_size(seconds: int, nanos: int) -> int:
-    """Fields 1 and 2 of Duration and Timestamp; zero is not encoded."""
-    return sum(1 + varint(part) for part in (seconds, nanos) if part)
+    """Return the encoded length of Duration and Timestamp; a zero part is not encoded."""
+    return sum(1 + varint_size(part) for part in (seconds, nanos) if part)

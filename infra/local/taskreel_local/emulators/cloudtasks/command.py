@@ -1,4 +1,4 @@
-"""`taskreel cloud-tasks`: the local Cloud Tasks on its own, until it is interrupted."""
+"""`taskreel cloud-tasks`: run the Cloud Tasks emulator alone, until it is interrupted."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class DurationType(click.ParamType[timedelta]):
-    """`90s`, `10m`, `24h`, `3d`."""
+    """Parameter type for durations: `90s`, `10m`, `24h`, `3d`."""
 
     name = "duration"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
-        """Read one."""
+        """Parse a duration; fail with a usage error."""
         if isinstance(value, timedelta):
             return value
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", str(value).strip(), re.ASCII)
@@ -46,15 +46,15 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="Address to listen on; 0.0.0.0 in a container.",
 )
 @click.option(
-    "--grpc-port", default=8123, show_default=True, help="Where google-cloud-tasks clients connect."
+    "--grpc-port", default=8123, show_default=True, help="Port for google-cloud-tasks clients."
 )
 @click.option(
-    "--rest-port", default=8124, show_default=True, help="Where gcloud and REST clients connect."
+    "--rest-port", default=8124, show_default=True, help="Port for gcloud and REST clients."
 )
 @click.option(
     "--data",
     type=_FILE,
-    help="SQLite file that keeps queues and tasks; without it nothing is kept.",
+    help="SQLite file that stores queues and tasks; without it they are in memory only.",
 )
 @click.option(
     "--queues", type=_FILE, help="YAML file of queues to create, such as infra/queues.yaml."
@@ -81,19 +81,21 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     type=_DURATION,
     default="24h",
     show_default=True,
-    help="How long task names stay taken.",
+    help="Time the name of a finished task stays reserved.",
 )
 @click.option(
     "--queue-window",
     type=_DURATION,
     default="3d",
     show_default=True,
-    help="The same for deleted queues.",
+    help="Time the name of a deleted queue stays reserved.",
 )
 @click.option(
-    "--oidc-issuer", default="", help="Issuer of the OIDC tokens; the REST door unless given."
+    "--oidc-issuer", default="", help="Issuer of the OIDC tokens; the REST address by default."
 )
-@click.option("--app-engine-url", default="", help="Where App Engine tasks are delivered.")
+@click.option(
+    "--app-engine-url", default="", help="Base URL that App Engine tasks are delivered to."
+)
 @click.option(
     "--unthrottled", is_flag=True, help="Ignore the queues' rates; concurrency limits still hold."
 )
@@ -101,11 +103,12 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--virtual-clock", is_flag=True, help="Time stands still until POST /control/advance moves it."
 )
 def cloud_tasks(**options: object) -> None:
-    """Run a local Cloud Tasks: Google's API over gRPC and REST, real HTTP dispatch, nothing to install."""
-    asyncio.run(_run(_config(**options)))  # type: ignore[arg-type]  # click has checked them
+    """Run a local Cloud Tasks: Google's API over gRPC and REST, with real HTTP dispatch."""
+    config = _build_config(**options)  # type: ignore[arg-type]  # click has validated them
+    asyncio.run(_run_service(config))
 
 
-def _config(  # noqa: PLR0913 (one for each option)
+def _build_config(  # noqa: PLR0913 - one parameter an option
     *,
     host: str,
     grpc_port: int,
@@ -144,7 +147,7 @@ def _config(  # noqa: PLR0913 (one for each option)
     )
 
 
-async def _run(config: ServiceConfig) -> None:
+async def _run_service(config: ServiceConfig) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -152,12 +155,13 @@ async def _run(config: ServiceConfig) -> None:
     try:
         async with LocalCloudTasks(config) as service:
             click.echo(
-                f"Cloud Tasks is at {config.host}:{service.grpc_port} (gRPC), {service.rest_url} (REST)"
+                f"Cloud Tasks listens on {config.host}:{service.grpc_port} (gRPC)"
+                f" and {service.rest_url} (REST)"
             )
             click.echo(
                 f"gcloud: export CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDTASKS={service.rest_url}/"
             )
             await stop.wait()
-            click.echo("Finishing what is under way …")
+            click.echo("Waiting for running attempts …")
     except OSError as error:
         raise click.ClickException(str(error)) from None

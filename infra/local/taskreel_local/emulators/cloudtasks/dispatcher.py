@@ -1,4 +1,4 @@
-"""One queue at work: what waits, what is due, what runs, and what becomes of it."""
+"""The dispatcher of one queue: waiting tasks, running attempts, retries and rate limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from taskreel_local.emulators.cloudtasks.history import (
     OutgoingRequest,
 )
 from taskreel_local.emulators.cloudtasks.http_client import SendError
-from taskreel_local.emulators.cloudtasks.http_request import TokenIssuer, compose
+from taskreel_local.emulators.cloudtasks.http_request import TokenIssuer, build_request
 from taskreel_local.emulators.cloudtasks.journal import Journal
 from taskreel_local.emulators.cloudtasks.messages import (
     Queue,
@@ -30,24 +30,29 @@ from taskreel_local.emulators.cloudtasks.messages import (
     RetryConfig,
     State,
 )
-from taskreel_local.emulators.cloudtasks.pacing import RETENTION, TokenBucket, backoff, gives_up
+from taskreel_local.emulators.cloudtasks.pacing import (
+    RETENTION,
+    TokenBucket,
+    backoff_after,
+    is_exhausted,
+)
 from taskreel_local.emulators.cloudtasks.stored_task import StoredTask
 from taskreel_local.emulators.cloudtasks.tombstones import Tombstones
 
 _STARTS_AT_ONCE = 64
-"""A turn of the loop starts no more dispatches, so that a burst does not hold up the doors."""
+"""Most dispatches started in one turn of the event loop, so that a burst does not block callers."""
 
 
 class Sender(Protocol):
-    """Delivers requests."""
+    """Delivers dispatch requests to handlers."""
 
     async def send(self, request: OutgoingRequest) -> HandlerResponse:
-        """One request, one answer; raises SendError without one. May be cancelled."""
+        """Send one request and return its response. Raises SendError; may be cancelled."""
 
 
 @dataclass(slots=True, kw_only=True)
 class EngineContext:
-    """What the lanes of one engine share."""
+    """Objects and settings that all dispatchers of one engine share."""
 
     clock: Clock
     journal: Journal
@@ -62,255 +67,270 @@ class EngineContext:
 
 
 @dataclass(slots=True, eq=False)
-class Run:
-    """An attempt under way."""
+class AttemptRun:
+    """A running attempt."""
 
-    entry: StoredTask
+    stored: StoredTask
     started: int
     retry_from: int | None
-    """For RunTask, when it was called: a failure's wait is counted from then."""
+    """Time of the RunTask call that started this attempt; the backoff counts from then."""
     attempt: int
     request: OutgoingRequest | None = None
     task: asyncio.Task[None] | None = None
     timed_out: bool = False
-    graced: bool = field(default=False)
-    """Whether a virtual clock has given this attempt its share of real time."""
+    had_grace: bool = field(default=False)
+    """True after `Engine.run_due_work` has waited for this attempt in real time."""
 
 
 class QueueDispatcher:
-    """A queue's tasks and their dispatch; every change is staged in the journal."""
+    """A queue's tasks and their dispatch. Every change is staged in the journal."""
 
-    def __init__(self, queue: Queue, shared: EngineContext) -> None:
+    def __init__(self, queue: Queue, context: EngineContext) -> None:
         self.queue = queue
-        self.shared = shared
+        self.context = context
         self.tasks: dict[str, StoredTask] = {}
         self.tombstones = Tombstones(
-            int(shared.dedup_window.total_seconds() * SECOND), self._forget_name
+            int(context.dedup_window.total_seconds() * SECOND), self._forget_task_name
         )
-        self.runs: set[Run] = set()
+        self.runs: set[AttemptRun] = set()
         self._heap: list[tuple[int, int, int, StoredTask]] = []
-        self._dead = 0
+        self._stale_count = 0
         self._throttle = SystemThrottle()
-        self._bucket = TokenBucket(*self._rate(), shared.clock.now())
+        self._bucket = TokenBucket(*self._current_rate(), context.clock.now())
         self._timer: Timer | None = None
-        self._wake: int | None = None
-        self._soon: asyncio.Handle | None = None
+        self._wake_time: int | None = None
+        self._dispatch_handle: asyncio.Handle | None = None
         self._closed = False
-        self._recent = [0] * 60
-        self._recent_at = 0
+        self._finished_per_second = [0] * 60
+        self._finished_per_second_at = 0
 
     @property
-    def limits(self) -> RateLimits:
-        """The queue's, always filled in."""
+    def rate_limits(self) -> RateLimits:
+        """The queue's rate limits, with every field set."""
         return self.queue.rate_limits or RateLimits()
 
     @property
-    def looking(self) -> bool:
-        """Whether it is about to look at what is due."""
-        return self._soon is not None
+    def has_pending_dispatch(self) -> bool:
+        """True if a check for due tasks is scheduled in the event loop."""
+        return self._dispatch_handle is not None
 
-    def save(self) -> None:
-        """Stage the queue itself."""
-        self.shared.journal.put_queue(self.queue.name, message_codec.to_json(self.queue))
+    def save_queue(self) -> None:
+        """Stage the queue's settings in the journal."""
+        self.context.journal.put_queue(self.queue.name, message_codec.to_json(self.queue))
 
-    def configure(self, queue: Queue) -> None:
-        """Take new settings; the bucket keeps its tokens."""
+    def update_settings(self, queue: Queue) -> None:
+        """Apply new settings; the token bucket keeps its tokens."""
         self.queue = queue
-        self._retune()
-        self.save()
-        self.pump_soon()
+        self._apply_rate()
+        self.save_queue()
+        self.schedule_dispatch()
 
-    def add(self, entry: StoredTask) -> None:
-        """Let a task in; it is dispatched no earlier than its creation is written."""
-        self.tasks[entry.id] = entry
-        self.shared.journal.put_task(self.queue.name, entry)
-        self.shared.history.event(EventKind.CREATED, entry.create, self.queue.name, entry.id)
-        self._schedule(entry, entry.schedule)
+    def add_task(self, stored: StoredTask) -> None:
+        """Add a new task. It is dispatched only after its creation is written to the journal."""
+        self.tasks[stored.id] = stored
+        self.context.journal.put_task(self.queue.name, stored)
+        self.context.history.record_event(
+            EventKind.CREATED, stored.create, self.queue.name, stored.id
+        )
+        self._schedule_task(stored, stored.schedule)
 
-    def restore(self, entry: StoredTask) -> None:
-        """Take back a task from the journal."""
-        self.tasks[entry.id] = entry
-        self._schedule(entry, entry.schedule)
+    def restore_task(self, stored: StoredTask) -> None:
+        """Add a task that was loaded from the journal."""
+        self.tasks[stored.id] = stored
+        self._schedule_task(stored, stored.schedule)
 
-    def end(self, entry: StoredTask, kind: EventKind, detail: str = "") -> None:
-        """Remove a task for good; an attempt under way goes on, but nothing follows from it."""
-        now = self.shared.clock.now()
-        entry.gone = True
-        self._dead += 1
-        del self.tasks[entry.id]
-        until = self.tombstones.bury(entry.id, now, named=entry.named)
-        self.shared.journal.drop_task(self.queue.name, entry, until)
-        self.shared.history.event(kind, now, self.queue.name, entry.id, detail)
+    def remove_task(self, stored: StoredTask, kind: EventKind, detail: str = "") -> None:
+        """Remove a task for good. A running attempt goes on, but its outcome is ignored."""
+        now = self.context.clock.now()
+        stored.removed = True
+        self._stale_count += 1
+        del self.tasks[stored.id]
+        until = self.tombstones.add_name(stored.id, now, named=stored.named)
+        self.context.journal.drop_task(self.queue.name, stored, until)
+        self.context.history.record_event(kind, now, self.queue.name, stored.id, detail)
         if not self.tasks:
-            self.shared.on_idle()
+            self.context.on_idle()
 
-    def purge(self) -> None:
-        """Remove all tasks; Google takes up to a minute, here it is done at once."""
-        now = self.shared.clock.now()
-        for entry in list(self.tasks.values()):
-            self.end(entry, EventKind.PURGED)
+    def purge_tasks(self) -> None:
+        """Remove all tasks at once (Google takes up to a minute)."""
+        now = self.context.clock.now()
+        for stored in list(self.tasks.values()):
+            self.remove_task(stored, EventKind.PURGED)
         self._heap.clear()
-        self._dead = 0
-        self.configure(replace(self.queue, purge_time=now))
+        self._stale_count = 0
+        self.update_settings(replace(self.queue, purge_time=now))
 
-    def run_now(self, entry: StoredTask) -> None:
-        """RunTask: dispatch whatever the state, the rate or the concurrency say."""
-        now = self.shared.clock.now()
-        entry.schedule = now
-        self._start(entry, now, retry_from=now)
+    def run_now(self, stored: StoredTask) -> None:
+        """RunTask: dispatch regardless of state, rate and concurrency."""
+        now = self.context.clock.now()
+        stored.schedule = now
+        self._start_attempt(stored, now, retry_from=now)
 
-    def drop_expired(self) -> None:
-        """Remove what is past its retention; the oldest tasks come first in the table."""
-        oldest = self.shared.clock.now() - RETENTION
+    def drop_expired_tasks(self) -> None:
+        """Remove tasks past their retention; `tasks` is ordered by creation, the oldest first."""
+        oldest = self.context.clock.now() - RETENTION
         while self.tasks:
-            entry = next(iter(self.tasks.values()))
-            if entry.create > oldest:
+            stored = next(iter(self.tasks.values()))
+            if stored.create > oldest:
                 return
-            self.end(entry, EventKind.EXPIRED)
+            self.remove_task(stored, EventKind.EXPIRED)
 
-    def stats(self) -> QueueStats:
-        """The v2beta3 statistics: tasks waiting or running, and the oldest one's arrival."""
-        self.drop_expired()
-        self._tick()
+    def compute_stats(self) -> QueueStats:
+        """Return the v2beta3 statistics: counts of waiting and running tasks, oldest arrival."""
+        self.drop_expired_tasks()
+        self._roll_minute_window()
         first = next(iter(self.tasks.values()), None)
         return QueueStats(
             tasks_count=len(self.tasks),
             oldest_estimated_arrival_time=first.create if first else None,
-            executed_last_minute_count=sum(self._recent),
+            executed_last_minute_count=sum(self._finished_per_second),
             concurrent_dispatches_count=len(self.runs),
-            effective_execution_rate=self._rate()[0],
+            effective_execution_rate=self._current_rate()[0],
         )
 
     def close(self) -> None:
-        """Start nothing more."""
+        """Start no more attempts."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._soon is not None:
-            self._soon.cancel()
-        self._timer = self._soon = None
+        if self._dispatch_handle is not None:
+            self._dispatch_handle.cancel()
+        self._timer = self._dispatch_handle = None
         self.tombstones.clear()
 
-    def abandon(self) -> None:
-        """Close, and cut off what is under way as if it had never been."""
+    def cancel_attempts(self) -> None:
+        """Close, and cancel running attempts without recording an outcome."""
         self.close()
         for run in self.runs:
             if run.task is not None:
                 run.task.cancel()
         self.runs.clear()
 
-    def _forget_name(self, task_id: str) -> None:
-        self.shared.journal.put_tombstone(f"{self.queue.name}/tasks/{task_id}", None)
+    def _forget_task_name(self, task_id: str) -> None:
+        self.context.journal.put_tombstone(f"{self.queue.name}/tasks/{task_id}", None)
 
     # ── waiting ──────────────────────────────────────────────────────────────────────────────
 
-    def pump_soon(self) -> None:
-        """Look at what is due at the end of this turn of the loop."""
-        if self._soon is None and not self._closed:
-            self._soon = asyncio.get_running_loop().call_soon(self._pump)
+    def schedule_dispatch(self) -> None:
+        """Check for due tasks at the end of this turn of the event loop."""
+        if self._dispatch_handle is None and not self._closed:
+            self._dispatch_handle = asyncio.get_running_loop().call_soon(self._dispatch_due_tasks)
 
-    def _schedule(self, entry: StoredTask, when: int) -> None:
-        entry.turn += 1
-        late = self.shared.faults.late_s(entry.number, entry.dispatches)
-        heapq.heappush(self._heap, (when + int(late * SECOND), entry.number, entry.turn, entry))
-        if self._dead > 1000 and self._dead * 2 > len(self._heap):
-            self._compact()
-        self.pump_soon()
+    def _schedule_task(self, stored: StoredTask, when: int) -> None:
+        stored.schedule_version += 1
+        late = self.context.faults.extra_delay_s(stored.number, stored.dispatches)
+        heapq.heappush(
+            self._heap, (when + int(late * SECOND), stored.number, stored.schedule_version, stored)
+        )
+        if self._stale_count > 1000 and self._stale_count * 2 > len(self._heap):
+            self._compact_heap()
+        self.schedule_dispatch()
 
-    def _compact(self) -> None:
-        self._heap = [item for item in self._heap if item[2] == item[3].turn and not item[3].gone]
+    def _compact_heap(self) -> None:
+        self._heap = [
+            item
+            for item in self._heap
+            if item[2] == item[3].schedule_version and not item[3].removed
+        ]
         heapq.heapify(self._heap)
-        self._dead = 0
+        self._stale_count = 0
 
-    def _pump(self) -> None:
-        """Start what is due, as far as state, concurrency and rate allow; sleep until the next thing can happen."""
-        self._soon = None
-        self.shared.journal.flush()
-        now = self.shared.clock.now()
+    def _dispatch_due_tasks(self) -> None:
+        """Start due tasks as state, concurrency and rate allow; set a timer for the next."""
+        self._dispatch_handle = None
+        self.context.journal.flush()
+        now = self.context.clock.now()
         for _ in range(_STARTS_AT_ONCE):
-            wake = self._next_wake(now)
+            wake = self._next_wake_time(now)
             if wake is None or wake > now:
                 self._sleep_until(wake)
                 return
-            self._start(heapq.heappop(self._heap)[3], now)
-        self.pump_soon()
+            self._start_attempt(heapq.heappop(self._heap)[3], now)
+        self.schedule_dispatch()
 
-    def _next_wake(self, now: int) -> int | None:
-        """When the next task may start: now (a token is then taken), later, or when something changes (None)."""
-        if not self._open():
+    def _next_wake_time(self, now: int) -> int | None:
+        """Return the time at which the next task may start, None if only a change can start one.
+
+        If that time is `now`, a token has been taken from the bucket.
+        """
+        if not self._has_capacity():
             return None
-        while self._heap and (self._heap[0][3].gone or self._heap[0][2] != self._heap[0][3].turn):
+        while self._heap and (
+            self._heap[0][3].removed or self._heap[0][2] != self._heap[0][3].schedule_version
+        ):
             heapq.heappop(self._heap)
-            self._dead -= 1
+            self._stale_count -= 1
         if not self._heap:
             return None
         due = self._heap[0][0]
-        if due > now or self.shared.unthrottled or self._bucket.take(now):
+        if due > now or self.context.unthrottled or self._bucket.take_token(now):
             return due
         return self._bucket.ready_at()
 
-    def _open(self) -> bool:
+    def _has_capacity(self) -> bool:
         return (
             self.queue.state is State.RUNNING
-            and len(self.runs) < self.limits.max_concurrent_dispatches
+            and len(self.runs) < self.rate_limits.max_concurrent_dispatches
         )
 
     def _sleep_until(self, wake: int | None) -> None:
-        if self._timer is not None and (wake is None or wake != self._wake):
+        if self._timer is not None and (wake is None or wake != self._wake_time):
             self._timer.cancel()
             self._timer = None
         if wake is not None and self._timer is None:
-            self._wake = wake
-            self._timer = self.shared.clock.call_at(wake, self._woken)
+            self._wake_time = wake
+            self._timer = self.context.clock.call_at(wake, self._on_timer)
 
-    def _woken(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
-        self._pump()
+        self._dispatch_due_tasks()
 
     # ── running ──────────────────────────────────────────────────────────────────────────────
 
-    def _start(self, entry: StoredTask, now: int, retry_from: int | None = None) -> None:
-        if now - entry.create > RETENTION:
-            self.end(entry, EventKind.EXPIRED)
+    def _start_attempt(self, stored: StoredTask, now: int, retry_from: int | None = None) -> None:
+        if now - stored.create > RETENTION:
+            self.remove_task(stored, EventKind.EXPIRED)
             return
-        run = Run(entry, now, retry_from, entry.dispatches)
-        error = self._prepare(run)
-        entry.turn += 1
-        entry.dispatches += 1
-        entry.running += 1
-        entry.first = now if entry.first is None else entry.first
-        entry.last_schedule, entry.last_dispatch = entry.schedule, now
-        entry.last_response = entry.last_status = None
+        run = AttemptRun(stored, now, retry_from, stored.dispatches)
+        error = self._build_request(run)
+        stored.schedule_version += 1
+        stored.dispatches += 1
+        stored.running += 1
+        stored.first_dispatch = now if stored.first_dispatch is None else stored.first_dispatch
+        stored.last_schedule, stored.last_dispatch = stored.schedule, now
+        stored.last_response = stored.last_status = None
         self.runs.add(run)
-        self.shared.history.event(EventKind.DISPATCHED, now, self.queue.name, entry.id)
-        run.task = asyncio.get_running_loop().create_task(self._attempt(run, error))
+        self.context.history.record_event(EventKind.DISPATCHED, now, self.queue.name, stored.id)
+        run.task = asyncio.get_running_loop().create_task(self._run_attempt(run, error))
 
-    def _prepare(self, run: Run) -> str:
-        """Compose the request; what cannot be sent fails like a lost connection, with this error."""
-        shared = self.shared
+    def _build_request(self, run: AttemptRun) -> str:
+        """Build the HTTP request; return an error text if the attempt fails before it is sent."""
+        context = self.context
         try:
-            run.request = compose(self.queue, run.entry, shared.tokens, shared.app_engine_url)
+            run.request = build_request(
+                self.queue, run.stored, context.tokens, context.app_engine_url
+            )
         except ValueError as error:
             return f"the request cannot be composed: {error}"
-        if shared.faults.hits("lose_before", run.entry.number, run.attempt):
+        if context.faults.should_inject("lose_before", run.stored.number, run.attempt):
             return "the connection was lost before the handler ran (fault)"
         return ""
 
-    async def _attempt(self, run: Run, error: str) -> None:
-        outcome = AttemptOutcome(error=error) if error else await self._deliver(run)
-        lost = outcome.reply is not None and self.shared.faults.hits(
-            "lose_after", run.entry.number, run.attempt
+    async def _run_attempt(self, run: AttemptRun, error: str) -> None:
+        outcome = AttemptOutcome(error=error) if error else await self._send_request(run)
+        lost = outcome.response is not None and self.context.faults.should_inject(
+            "lose_after", run.stored.number, run.attempt
         )
         if lost:
             outcome = AttemptOutcome(error="the connection was lost after the handler ran (fault)")
-        self._settle(run, outcome)
+        self._finish_attempt(run, outcome)
 
-    async def _deliver(self, run: Run) -> AttemptOutcome:
-        clock = self.shared.clock
-        assert run.request is not None  # noqa: S101 (_prepare composed it)
-        timer = clock.call_at(run.started + run.entry.deadline, lambda: _time_out(run))
+    async def _send_request(self, run: AttemptRun) -> AttemptOutcome:
+        clock = self.context.clock
+        assert run.request is not None  # noqa: S101 (_build_request composed it)
+        timer = clock.call_at(run.started + run.stored.deadline, lambda: _time_out(run))
         try:
-            return AttemptOutcome(await self.shared.sender.send(run.request))
+            return AttemptOutcome(await self.context.sender.send(run.request))
         except SendError as error:
             return AttemptOutcome(error=str(error))
         except asyncio.CancelledError:
@@ -320,95 +340,95 @@ class QueueDispatcher:
         finally:
             timer.cancel()
 
-    def _settle(self, run: Run, outcome: AttemptOutcome) -> None:
-        now = self.shared.clock.now()
-        entry = run.entry
+    def _finish_attempt(self, run: AttemptRun, outcome: AttemptOutcome) -> None:
+        now = self.context.clock.now()
+        stored = run.stored
         self.runs.discard(run)
-        entry.running -= 1
-        self._tick()
-        self._recent[-1] += 1
-        self._record(run, outcome, now)
-        self._adjust(outcome, now)
-        if not entry.gone:
-            self._conclude(run, outcome, now)
+        stored.running -= 1
+        self._roll_minute_window()
+        self._finished_per_second[-1] += 1
+        self._record_delivery(run, outcome, now)
+        self._adjust_throttle(outcome, now)
+        if not stored.removed:
+            self._apply_outcome(run, outcome, now)
         elif not self.tasks:
-            self.shared.on_idle()
-        self.pump_soon()
+            self.context.on_idle()
+        self.schedule_dispatch()
 
-    def _conclude(self, run: Run, outcome: AttemptOutcome, now: int) -> None:
-        entry = run.entry
-        entry.last_response, entry.last_status = now, outcome.status()
-        entry.responses += outcome.reply is not None
+    def _apply_outcome(self, run: AttemptRun, outcome: AttemptOutcome, now: int) -> None:
+        stored = run.stored
+        stored.last_response, stored.last_status = now, outcome.to_status()
+        stored.responses += outcome.response is not None
         if outcome.succeeded:
-            self.end(entry, EventKind.SUCCEEDED)
-            if self.shared.faults.hits("duplicate", entry.number, run.attempt):
-                self._repeat(run)
+            self.remove_task(stored, EventKind.SUCCEEDED)
+            if self.context.faults.should_inject("duplicate", stored.number, run.attempt):
+                self._deliver_again(run)
             return
-        self._failed(run, outcome, now)
+        self._handle_failure(run, outcome, now)
 
-    def _failed(self, run: Run, outcome: AttemptOutcome, now: int) -> None:
-        entry = run.entry
-        entry.failures += 1
-        entry.executions += outcome.counts_as_execution
-        entry.previous = outcome.http_status
-        config = entry.retry or self.queue.retry_config or RetryConfig()
-        detail = outcome.status().message
-        self.shared.history.event(EventKind.FAILED, now, self.queue.name, entry.id, detail)
-        if gives_up(config, entry.dispatches, now - (entry.first or now)):
-            self.end(entry, EventKind.EXHAUSTED, detail)
+    def _handle_failure(self, run: AttemptRun, outcome: AttemptOutcome, now: int) -> None:
+        stored = run.stored
+        stored.failures += 1
+        stored.executions += outcome.counts_as_execution
+        stored.previous_status = outcome.http_status
+        config = stored.retry or self.queue.retry_config or RetryConfig()
+        detail = outcome.to_status().message
+        self.context.history.record_event(EventKind.FAILED, now, self.queue.name, stored.id, detail)
+        if is_exhausted(config, stored.dispatches, now - (stored.first_dispatch or now)):
+            self.remove_task(stored, EventKind.EXHAUSTED, detail)
             return
-        wait = max(backoff(config, entry.failures), outcome.retry_after(now))
-        entry.schedule = (run.retry_from or now) + wait
-        self.shared.journal.put_task(self.queue.name, entry)
-        self._schedule(entry, entry.schedule)
+        wait = max(backoff_after(config, stored.failures), outcome.retry_after_micros(now))
+        stored.schedule = (run.retry_from or now) + wait
+        self.context.journal.put_task(self.queue.name, stored)
+        self._schedule_task(stored, stored.schedule)
 
-    def _repeat(self, run: Run) -> None:
-        """The duplicate fault: the same request again, from a task that is already gone."""
-        again = Run(run.entry, self.shared.clock.now(), None, run.attempt, run.request)
-        run.entry.running += 1
+    def _deliver_again(self, run: AttemptRun) -> None:
+        """Deliver the same request once more after success (fault `duplicate`)."""
+        again = AttemptRun(run.stored, self.context.clock.now(), None, run.attempt, run.request)
+        run.stored.running += 1
         self.runs.add(again)
-        again.task = asyncio.get_running_loop().create_task(self._attempt(again, ""))
+        again.task = asyncio.get_running_loop().create_task(self._run_attempt(again, ""))
 
-    def _record(self, run: Run, outcome: AttemptOutcome, now: int) -> None:
+    def _record_delivery(self, run: AttemptRun, outcome: AttemptOutcome, now: int) -> None:
         if run.request is not None:
             done = Delivery(
                 self.queue.name,
-                run.entry.id,
+                run.stored.id,
                 run.attempt,
                 run.started,
                 now,
                 run.request,
-                outcome.reply,
+                outcome.response,
                 outcome.error,
             )
-            self.shared.history.deliveries.append(done)
+            self.context.history.deliveries.append(done)
 
     # ── pacing ───────────────────────────────────────────────────────────────────────────────
 
-    def _rate(self) -> tuple[float, int]:
-        limits = self.limits
+    def _current_rate(self) -> tuple[float, int]:
+        limits = self.rate_limits
         return limits.max_dispatches_per_second * self._throttle.factor, limits.max_burst_size
 
-    def _retune(self) -> None:
-        self._bucket.set_rate(*self._rate(), self.shared.clock.now())
+    def _apply_rate(self) -> None:
+        self._bucket.set_rate(*self._current_rate(), self.context.clock.now())
 
-    def _adjust(self, outcome: AttemptOutcome, now: int) -> None:
-        changed = self._throttle.slow_down(now) if outcome.overloaded else False
+    def _adjust_throttle(self, outcome: AttemptOutcome, now: int) -> None:
+        changed = self._throttle.slow_down(now) if outcome.signals_overload else False
         if outcome.succeeded:
             changed = self._throttle.speed_up()
         if changed:
-            self._retune()
+            self._apply_rate()
 
-    def _tick(self) -> None:
-        """Move the per-second counts of finished attempts on."""
-        second = self.shared.clock.now() // SECOND
-        passed = min(second - self._recent_at, 60)
+    def _roll_minute_window(self) -> None:
+        """Advance the counts of finished attempts, one a second for the last minute."""
+        second = self.context.clock.now() // SECOND
+        passed = min(second - self._finished_per_second_at, 60)
         if passed > 0:
-            self._recent = self._recent[passed:] + [0] * passed
-            self._recent_at = second
+            self._finished_per_second = self._finished_per_second[passed:] + [0] * passed
+            self._finished_per_second_at = second
 
 
-def _time_out(run: Run) -> None:
+def _time_out(run: AttemptRun) -> None:
     if run.task is not None:
         run.timed_out = True
         run.task.cancel()

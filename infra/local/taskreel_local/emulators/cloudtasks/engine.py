@@ -1,4 +1,7 @@
-"""The engine: queues and tasks as the API knows them, over lanes that do the work. No door is needed to use it."""
+"""The engine: queues and tasks with the behaviour of the Cloud Tasks API.
+
+One QueueDispatcher a queue does the work. The engine needs no server; tests call it directly.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,10 @@ from taskreel_local.emulators.cloudtasks import message_codec
 from taskreel_local.emulators.cloudtasks.api_errors import (
     ApiError,
     Code,
-    entity_missing,
-    invalid,
-    queue_missing,
-    task_gone,
+    entity_not_found,
+    invalid_argument,
+    queue_not_found,
+    task_no_longer_exists,
 )
 from taskreel_local.emulators.cloudtasks.clock import Clock, RealClock, VirtualClock
 from taskreel_local.emulators.cloudtasks.dispatcher import EngineContext, QueueDispatcher, Sender
@@ -24,8 +27,8 @@ from taskreel_local.emulators.cloudtasks.history import EventKind, History
 from taskreel_local.emulators.cloudtasks.http_client import HttpClient
 from taskreel_local.emulators.cloudtasks.http_request import TokenIssuer
 from taskreel_local.emulators.cloudtasks.journal import Journal, MemoryJournal
-from taskreel_local.emulators.cloudtasks.messages import Queue, State, Task, View
-from taskreel_local.emulators.cloudtasks.queue_settings import complete, merge
+from taskreel_local.emulators.cloudtasks.messages import Queue, State, Task
+from taskreel_local.emulators.cloudtasks.queue_settings import complete_queue, merge_update
 from taskreel_local.emulators.cloudtasks.resource_names import (
     split_location,
     split_queue,
@@ -33,7 +36,7 @@ from taskreel_local.emulators.cloudtasks.resource_names import (
 )
 from taskreel_local.emulators.cloudtasks.stored_task import StoredTask
 from taskreel_local.emulators.cloudtasks.task_tokens import TaskTokens
-from taskreel_local.emulators.cloudtasks.task_validation import admit
+from taskreel_local.emulators.cloudtasks.task_validation import build_stored_task
 
 LOCATIONS = (
     *("asia-east1", "asia-northeast1", "asia-south1", "asia-southeast1", "australia-southeast1"),
@@ -47,32 +50,36 @@ LOCATIONS = (
     ),
     *("southamerica-east1", "us-central1", "us-east1", "us-east4", "us-west1", "us-west2"),
 )
-"""What ListLocations names unless told; without a choice of yours any location is accepted."""
+"""Result of ListLocations unless configured; any location is accepted then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """How an engine behaves. The defaults are Google's."""
+    """Settings of an engine. The defaults are Google's."""
 
     projects: tuple[str, ...] = ()
-    """Only these exist; none given: every project does."""
+    """The projects that exist; empty: every project exists."""
     locations: tuple[str, ...] = ()
-    """Only these exist; none given: every location does."""
+    """The locations that exist; empty: every location exists."""
     dedup_window: timedelta = timedelta(hours=24)
-    """How long the name of a finished task stays taken (quotas page, 2026-04-08: up to 24 hours)."""
+    """Time a finished task's name stays reserved (quotas page, 2026-04-08: up to 24 hours)."""
     queue_window: timedelta = timedelta(days=3)
-    """How long the name of a deleted queue stays taken (CreateQueue, client 2.25: up to 3 days)."""
+    """Time a deleted queue's name stays reserved (CreateQueue, client 2.25: up to 3 days)."""
     unthrottled: bool = False
-    """Ignore the rates (concurrency still holds): for benchmarks and impatient development."""
+    """Ignore rate limits, not concurrency limits: for benchmarks and fast development."""
     app_engine_url: str = ""
-    """Where App Engine tasks go; without it their attempts fail."""
+    """Base URL for App Engine tasks; without it their attempts fail."""
     history_size: int = 1000
+    """Number of deliveries and of events that are kept for tests and dashboards."""
     seed: int | None = None
-    """Makes the random task ids repeatable."""
+    """Seed of the random task ids."""
 
 
 class Engine:
-    """All state of one Cloud Tasks; used from one event loop. Names are full resource names."""
+    """The whole state of one Cloud Tasks.
+
+    Use it from one event loop; names are full resource names.
+    """
 
     def __init__(
         self,
@@ -88,7 +95,7 @@ class Engine:
         self.journal = journal or MemoryJournal()
         self.tokens = tokens or TaskTokens(self.journal)
         self._client = HttpClient()
-        self._shared = EngineContext(
+        self._context = EngineContext(
             clock=clock or RealClock(),
             journal=self.journal,
             sender=sender or self._client,
@@ -99,7 +106,7 @@ class Engine:
             app_engine_url=self.config.app_engine_url,
             on_idle=self._wake_idle_waiters,
         )
-        self._lanes: dict[str, QueueDispatcher] = {}
+        self._dispatchers: dict[str, QueueDispatcher] = {}
         self._deleted: dict[str, int] = {}
         self._number = 0
         self._random = random.Random(self.config.seed)  # noqa: S311 (ids, not secrets)
@@ -107,42 +114,56 @@ class Engine:
 
     @property
     def clock(self) -> Clock:
-        """Real, or virtual: see `advance`."""
-        return self._shared.clock
+        """The engine's clock, real or virtual (see `advance`)."""
+        return self._context.clock
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong on purpose; assign to change it."""
-        return self._shared.faults
+        """The faults to inject; assign to change them."""
+        return self._context.faults
 
     @faults.setter
     def faults(self, faults: Faults) -> None:
-        self._shared.faults = faults
+        self._context.faults = faults
 
     def start(self) -> None:
-        """Take up what the journal holds; a dispatch that was under way when the process died is made again."""
+        """Load queues, tasks and tombstones from the journal.
+
+        A dispatch that was running when the process died is made again.
+        """
         saved = self.journal.load(self.clock.now())
         for name, data in saved.queues.items():
-            self._lanes[name] = QueueDispatcher(message_codec.from_json(Queue, data), self._shared)
+            self._dispatchers[name] = QueueDispatcher(
+                message_codec.from_json(Queue, data), self._context
+            )
         for name, until in saved.tombstones.items():
             self._restore_tombstone(name, until)
-        for queue, entry in saved.tasks:
-            self._number = max(self._number, entry.number)
-            if queue in self._lanes:
-                self._lanes[queue].restore(entry)
+        for queue, stored in saved.tasks:
+            self._number = max(self._number, stored.number)
+            if queue in self._dispatchers:
+                self._dispatchers[queue].restore_task(stored)
 
     def _restore_tombstone(self, name: str, until: int) -> None:
+        """Restore the reserved name of a deleted queue or of a finished task."""
         queue, slash, task_id = name.partition("/tasks/")
         if not slash:
             self._deleted[name] = until
-        elif queue in self._lanes:
-            self._lanes[queue].tombstones.restore(task_id, until)
+        elif queue in self._dispatchers:
+            self._dispatchers[queue].tombstones.restore_name(task_id, until)
 
     async def close(self, grace_s: float = 5.0) -> None:
-        """Stop dispatching, give what is under way `grace_s`, write everything. What is cut off runs again later."""
-        for lane in self._lanes.values():
-            lane.close()
-        under_way = [run.task for lane in self._lanes.values() for run in lane.runs if run.task]
+        """Stop dispatching, wait `grace_s` seconds for running attempts, then write the journal.
+
+        Attempts that are cut off are made again after the next start.
+        """
+        for dispatcher in self._dispatchers.values():
+            dispatcher.close()
+        under_way = [
+            run.task
+            for dispatcher in self._dispatchers.values()
+            for run in dispatcher.runs
+            if run.task
+        ]
         if under_way:
             _, late = await asyncio.wait(under_way, timeout=grace_s)
             for task in late:
@@ -154,67 +175,73 @@ class Engine:
     # ── queues ───────────────────────────────────────────────────────────────────────────────
 
     async def create_queue(self, parent: str, queue: Queue) -> Queue:
-        """CreateQueue."""
+        """CreateQueue. Raises ApiError ALREADY_EXISTS, or INVALID_ARGUMENT for a foreign parent."""
         self.check_location(parent)
         location, _ = split_queue(queue.name)
         if location != parent:
-            raise invalid(f"The queue name '{queue.name}' must be inside the parent '{parent}'.")
-        if queue.name in self._lanes:
+            raise invalid_argument(
+                f"The queue name '{queue.name}' must be inside the parent '{parent}'."
+            )
+        if queue.name in self._dispatchers:
             raise ApiError(Code.ALREADY_EXISTS, "Queue already exists")
-        return await self._open_queue(queue)
+        return await self._create_dispatcher(queue)
 
     async def update_queue(self, queue: Queue, paths: Iterable[str] = ()) -> Queue:
-        """UpdateQueue: creates the queue if it is missing."""
+        """UpdateQueue; creates the queue if it does not exist."""
         location, _ = split_queue(queue.name)
         self.check_location(location)
-        lane = self._lanes.get(queue.name)
-        if lane is None:
-            return await self._open_queue(queue)
-        lane.configure(merge(lane.queue, queue, paths))
-        await self.journal.written()
-        return lane.queue
+        dispatcher = self._dispatchers.get(queue.name)
+        if dispatcher is None:
+            return await self._create_dispatcher(queue)
+        dispatcher.update_settings(merge_update(dispatcher.queue, queue, paths))
+        await self.journal.wait_until_written()
+        return dispatcher.queue
 
-    async def _open_queue(self, queue: Queue) -> Queue:
+    async def _create_dispatcher(self, queue: Queue) -> Queue:
         if self._deleted.get(queue.name, 0) > self.clock.now():
             text = (
                 "The queue cannot be created because a queue with this name existed too recently."
             )
             raise ApiError(Code.FAILED_PRECONDITION, text)
-        lane = QueueDispatcher(
-            complete(replace(queue, state=State.RUNNING, purge_time=None)), self._shared
+        dispatcher = QueueDispatcher(
+            complete_queue(replace(queue, state=State.RUNNING, purge_time=None)), self._context
         )
-        self._lanes[queue.name] = lane
-        lane.save()
-        await self.journal.written()
-        return lane.queue
+        self._dispatchers[queue.name] = dispatcher
+        dispatcher.save_queue()
+        await self.journal.wait_until_written()
+        return dispatcher.queue
 
     def get_queue(self, name: str) -> Queue:
-        """GetQueue."""
-        return self.lane(name).queue
+        """GetQueue. Raises ApiError NOT_FOUND."""
+        return self.get_dispatcher(name).queue
 
     def list_queues(self, parent: str) -> list[Queue]:
-        """All queues of a location, in lexicographic order."""
+        """Return all queues of a location, in lexicographic order."""
         self.check_location(parent)
         prefix = f"{parent}/queues/"
-        return [self._lanes[name].queue for name in sorted(self._lanes) if name.startswith(prefix)]
+        return [
+            self._dispatchers[name].queue
+            for name in sorted(self._dispatchers)
+            if name.startswith(prefix)
+        ]
 
     async def delete_queue(self, name: str) -> None:
-        """DeleteQueue: with all its tasks; the name stays taken for `queue_window`."""
+        """DeleteQueue, with all tasks; the name stays reserved for `queue_window`."""
         split_queue(name)
-        if name not in self._lanes:
-            raise entity_missing()
-        lane = self._lanes[name]
-        lane.purge()
-        lane.close()
-        del self._lanes[name]
+        if name not in self._dispatchers:
+            raise entity_not_found()
+        dispatcher = self._dispatchers[name]
+        dispatcher.purge_tasks()
+        dispatcher.close()
+        del self._dispatchers[name]
         self.journal.put_queue(name, None)
-        until = self.clock.now() + _micros(self.config.queue_window)
+        until = self.clock.now() + _to_micros(self.config.queue_window)
         self._deleted[name] = until
         self.journal.put_tombstone(name, until)
-        await self.journal.written()
+        await self.journal.wait_until_written()
 
     async def pause_queue(self, name: str) -> Queue:
-        """PauseQueue: nothing more is dispatched, but by RunTask."""
+        """PauseQueue: only RunTask still dispatches tasks of the queue."""
         return await self._set_state(name, State.PAUSED)
 
     async def resume_queue(self, name: str) -> Queue:
@@ -222,138 +249,146 @@ class Engine:
         return await self._set_state(name, State.RUNNING)
 
     async def _set_state(self, name: str, state: State) -> Queue:
-        lane = self.lane(name)
-        lane.configure(replace(lane.queue, state=state))
-        await self.journal.written()
-        return lane.queue
+        dispatcher = self.get_dispatcher(name)
+        dispatcher.update_settings(replace(dispatcher.queue, state=state))
+        await self.journal.wait_until_written()
+        return dispatcher.queue
 
     async def purge_queue(self, name: str) -> Queue:
-        """PurgeQueue: tasks created before the call are gone when it returns (Google may take a minute)."""
-        lane = self.lane(name)
-        lane.purge()
-        await self.journal.written()
-        return lane.queue
+        """PurgeQueue: removes the tasks before it returns (Google may take a minute)."""
+        dispatcher = self.get_dispatcher(name)
+        dispatcher.purge_tasks()
+        await self.journal.wait_until_written()
+        return dispatcher.queue
 
     # ── tasks ────────────────────────────────────────────────────────────────────────────────
 
-    def admit(self, parent: str, task: Task) -> StoredTask:
-        """Let a task in, not yet written: CreateTask without its waits. Raises ApiError."""
-        lane = self.lane(parent)
+    def add_task(self, parent: str, task: Task) -> StoredTask:
+        """CreateTask without waiting for the journal. Raises ApiError."""
+        dispatcher = self.get_dispatcher(parent)
         now = self.clock.now()
-        task_id = self._checked_id(lane, task.name, now) if task.name else self._random_id()
-        entry = admit(task, lane.queue, task_id, self._number + 1, now)
+        task_id = (
+            self._validate_task_id(dispatcher, task.name, now)
+            if task.name
+            else self._generate_task_id()
+        )
+        stored = build_stored_task(task, dispatcher.queue, task_id, self._number + 1, now)
         self._number += 1
-        lane.add(entry)
-        return entry
+        dispatcher.add_task(stored)
+        return stored
 
     async def create_task(self, parent: str, task: Task) -> StoredTask:
-        """CreateTask: answered when the task is written."""
-        entry = self.admit(parent, task)
-        await self.journal.written()
-        self.confess(entry)
-        return entry
+        """CreateTask: returns after the task is written."""
+        stored = self.add_task(parent, task)
+        await self.journal.wait_until_written()
+        self.maybe_fail_after_create(stored)
+        return stored
 
-    def confess(self, entry: StoredTask) -> None:
-        """The `create_deadline` fault: the task is stored, the caller hears otherwise."""
-        if self.faults.hits("create_deadline", entry.number):
+    def maybe_fail_after_create(self, stored: StoredTask) -> None:
+        """Simulate a DEADLINE_EXCEEDED reply for a stored task (fault `create_deadline`)."""
+        if self.faults.should_inject("create_deadline", stored.number):
             raise ApiError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
 
-    def _checked_id(self, lane: QueueDispatcher, name: str, now: int) -> str:
+    def _validate_task_id(self, dispatcher: QueueDispatcher, name: str, now: int) -> str:
         queue, task_id = split_task(name)
-        if queue != lane.queue.name:
-            text = f"The queue name from request ('{lane.queue.name}') must be the same as "
-            raise invalid(text + f"the queue name in the named task ('{queue}').")
-        if task_id in lane.tasks or lane.tombstones.holds(task_id, now):
+        if queue != dispatcher.queue.name:
+            text = f"The queue name from request ('{dispatcher.queue.name}') must be the same as "
+            raise invalid_argument(text + f"the queue name in the named task ('{queue}').")
+        if task_id in dispatcher.tasks or dispatcher.tombstones.is_taken(task_id, now):
             raise ApiError(Code.ALREADY_EXISTS, "Requested entity already exists")
         return task_id
 
-    def _random_id(self) -> str:
-        """Decimal digits, as Google's are in practice."""
+    def _generate_task_id(self) -> str:
+        """Return decimal digits, as Google's ids are in practice."""
         return str(self._random.randrange(10**18, 10**20))
 
     def get_task(self, name: str) -> StoredTask:
         """GetTask."""
-        return self._find(name)[1]
+        return self._find_task(name)[1]
 
     def list_tasks(self, parent: str, after: int = 0) -> Iterable[StoredTask]:
-        """A queue's tasks in the order of their creation, from behind the one numbered `after`."""
-        lane = self.lane(parent)
-        lane.drop_expired()
-        return (entry for entry in lane.tasks.values() if entry.number > after)
+        """Return a queue's tasks in order of creation, those with a number above `after`."""
+        dispatcher = self.get_dispatcher(parent)
+        dispatcher.drop_expired_tasks()
+        return (stored for stored in dispatcher.tasks.values() if stored.number > after)
 
     async def delete_task(self, name: str) -> None:
-        """DeleteTask: scheduled or under way; a request already sent is not stopped."""
-        lane, entry = self._find(name)
-        lane.end(entry, EventKind.DELETED)
+        """DeleteTask; an attempt that is running is not stopped."""
+        dispatcher, stored = self._find_task(name)
+        dispatcher.remove_task(stored, EventKind.DELETED)
         self.journal.flush()
 
     def run_task(self, name: str) -> StoredTask:
-        """RunTask: dispatches now, even if the queue is paused or the task runs already."""
-        lane, entry = self._find(name)
-        lane.run_now(entry)
-        return entry
+        """RunTask: dispatch now, even if the queue is paused or the task is running."""
+        dispatcher, stored = self._find_task(name)
+        dispatcher.run_now(stored)
+        return stored
 
-    def _find(self, name: str) -> tuple[QueueDispatcher, StoredTask]:
+    def _find_task(self, name: str) -> tuple[QueueDispatcher, StoredTask]:
         queue, task_id = split_task(name)
-        lane = self._lanes.get(queue)
-        if lane is None:
-            raise queue_missing()
-        lane.drop_expired()
-        entry = lane.tasks.get(task_id)
-        if entry is not None:
-            return lane, entry
-        raise task_gone() if lane.tombstones.holds(task_id, self.clock.now()) else entity_missing()
+        dispatcher = self._dispatchers.get(queue)
+        if dispatcher is None:
+            raise queue_not_found()
+        dispatcher.drop_expired_tasks()
+        stored = dispatcher.tasks.get(task_id)
+        if stored is not None:
+            return dispatcher, stored
+        raise (
+            task_no_longer_exists()
+            if dispatcher.tombstones.is_taken(task_id, self.clock.now())
+            else entity_not_found()
+        )
 
-    # ── for doors and tests ──────────────────────────────────────────────────────────────────
+    # ── for servers and tests ────────────────────────────────────────────────────────────────
 
-    def lane(self, name: str) -> QueueDispatcher:
-        """The queue at work; NOT_FOUND as GetQueue says it."""
-        lane = self._lanes.get(name)
-        if lane is None:
+    def get_dispatcher(self, name: str) -> QueueDispatcher:
+        """Return the dispatcher of a queue. Raises ApiError NOT_FOUND, as GetQueue does."""
+        dispatcher = self._dispatchers.get(name)
+        if dispatcher is None:
             split_queue(name)
-            raise queue_missing()
-        return lane
+            raise queue_not_found()
+        return dispatcher
 
-    def lanes(self) -> Iterable[QueueDispatcher]:
-        """All queues at work."""
-        return self._lanes.values()
+    def list_dispatchers(self) -> Iterable[QueueDispatcher]:
+        """Return the dispatchers of all queues."""
+        return self._dispatchers.values()
 
     def check_location(self, name: str) -> None:
-        """Refuse a project or location that does not exist here."""
+        """Raise ApiError for a project or location that this engine does not serve."""
         project, location = split_location(name)
         if self.config.projects and project not in self.config.projects:
             raise ApiError(
                 Code.PERMISSION_DENIED, f"Permission denied on resource project {project}."
             )
         if self.config.locations and location not in self.config.locations:
-            text = f"Location '{location}' is not a valid location. Use ListLocations to list valid locations."
-            raise invalid(text)
-
-    def task(self, entry: StoredTask, queue: str, view: View = View.BASIC) -> Task:
-        """An entry as the API shows it."""
-        return entry.task(queue, view)
+            raise invalid_argument(
+                f"Location '{location}' is not a valid location. "
+                "Use ListLocations to list valid locations."
+            )
 
     async def reset(self, *, keep_queues: bool = False) -> None:
-        """Forget all tasks, names and records; and the queues too, unless they are to stay."""
-        queues = [lane.queue for lane in self._lanes.values()] if keep_queues else []
-        for lane in self._lanes.values():
-            lane.purge()
-            lane.abandon()
-        self._lanes.clear()
+        """Remove all tasks, reserved names and history, and the queues unless `keep_queues`."""
+        queues = (
+            [dispatcher.queue for dispatcher in self._dispatchers.values()] if keep_queues else []
+        )
+        for dispatcher in self._dispatchers.values():
+            dispatcher.purge_tasks()
+            dispatcher.cancel_attempts()
+        self._dispatchers.clear()
         self._deleted.clear()
         self.journal.clear()
         self.history.clear()
         self.faults = NO_FAULTS
         for queue in queues:
-            await self._open_queue(queue)
+            await self._create_dispatcher(queue)
 
     def is_idle(self, queue: str | None = None) -> bool:
-        """Whether no task waits or runs, in one queue or anywhere."""
-        lanes = [self.lane(queue)] if queue else list(self._lanes.values())
-        return not any(lane.tasks or lane.runs for lane in lanes)
+        """Return True if no task waits or runs, in one queue or in all."""
+        dispatchers = [self.get_dispatcher(queue)] if queue else list(self._dispatchers.values())
+        return not any(dispatcher.tasks or dispatcher.runs for dispatcher in dispatchers)
 
     async def wait_idle(self, queue: str | None = None) -> None:
-        """Return when `is_idle`; paused queues and tasks of next week count as work."""
+        """Wait until `is_idle`; tasks of paused queues and tasks due next week count as waiting."""
         while not self.is_idle(queue):
             waiter = asyncio.get_running_loop().create_future()
             self._idle_waiters.append(waiter)
@@ -366,41 +401,43 @@ class Engine:
                 waiter.set_result(None)
 
     async def advance(self, by: timedelta, *, grace_s: float = 0.25) -> None:
-        """Move a virtual clock, stopping at each moment something is due and letting handlers answer.
+        """Move a virtual clock, stopping whenever something is due and letting handlers answer.
 
-        A handler that has not answered after `grace_s` of real time is left running while time goes on,
-        so that a dispatch deadline can pass.
+        A handler that has not answered after `grace_s` seconds of real time keeps running while
+        virtual time goes on, so that a dispatch deadline can pass.
         """
         clock = self.clock
         if not isinstance(clock, VirtualClock):
             raise ApiError(
                 Code.FAILED_PRECONDITION, "The clock is real; start with a virtual one to move it."
             )
-        until = clock.now() + _micros(by)
-        await self.settle(grace_s)
+        until = clock.now() + _to_micros(by)
+        await self.run_due_work(grace_s)
         while clock.run_next(until):
-            await self.settle(grace_s)
+            await self.run_due_work(grace_s)
 
-    async def settle(self, grace_s: float = 0.25) -> None:
-        """Let everything happen that is due now."""
+    async def run_due_work(self, grace_s: float = 0.25) -> None:
+        """Run everything that is due now; wait at most `grace_s` seconds for each attempt."""
         while True:
             for _ in range(3):  # a dispatch is started a turn after what makes it due
                 await asyncio.sleep(0)
             runs = [
                 run
-                for lane in self._lanes.values()
-                for run in lane.runs
-                if not run.graced and run.task
+                for dispatcher in self._dispatchers.values()
+                for run in dispatcher.runs
+                if not run.had_grace and run.task
             ]
             if runs:
                 _, pending = await asyncio.wait(
                     [run.task for run in runs if run.task], timeout=grace_s
                 )
                 for run in runs:
-                    run.graced = run.task in pending
-            elif not any(lane.looking for lane in self._lanes.values()):
+                    run.had_grace = run.task in pending
+            elif not any(
+                dispatcher.has_pending_dispatch for dispatcher in self._dispatchers.values()
+            ):
                 return
 
 
-def _micros(duration: timedelta) -> int:
+def _to_micros(duration: timedelta) -> int:
     return duration // timedelta(microseconds=1)

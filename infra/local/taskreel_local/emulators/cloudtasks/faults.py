@@ -1,4 +1,4 @@
-"""Faults that Google admits to, on request: seeded, and decided per task, so that a run can be repeated."""
+"""Fault injection: faults that Google documents, seeded and decided per task."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """Each is a probability from 0 to 1; a decision depends on the seed, the task's number and the attempt only."""
+    """Probabilities from 0 to 1. A decision depends only on seed, task number and attempt."""
 
     seed: int = 0
     duplicate: float = 0.0
-    """A task that succeeded is delivered once more ("more than 99.999 % … only once", common-pitfalls)."""
+    """A task that succeeded is delivered again ("99.999 % … only once", common-pitfalls)."""
     delay: float = 0.0
     """A delivery comes `delay_s` late ("usually lasting a few minutes", common-pitfalls)."""
     delay_s: float = 180.0
     reorder: float = 0.0
-    """A due task lets others pass, up to `reorder_s`: there is no order to rely on."""
+    """A due task is delayed by up to `reorder_s`: delivery order is not guaranteed."""
     reorder_s: float = 1.0
     create_deadline: float = 0.0
     """CreateTask stores the task and answers DEADLINE_EXCEEDED."""
     lose_before: float = 0.0
     """The connection is lost before the handler sees the request."""
     lose_after: float = 0.0
-    """The connection is lost after the handler ran, before its answer arrives."""
+    """The connection is lost after the handler ran, before its response arrives."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -43,19 +43,19 @@ class Faults:
             if not 0 <= getattr(self, name) <= _DAY_S:
                 raise ValueError(f"'{name}' must be between 0 and a day, in seconds")
 
-    def hits(self, name: str, number: int, attempt: int = 0) -> bool:
-        """Whether the fault `name` strikes."""
+    def should_inject(self, name: str, number: int, attempt: int = 0) -> bool:
+        """Return True if the fault `name` applies to this attempt."""
         chance: float = getattr(self, name)
-        return chance > 0 and self._draw(name, number, attempt) < chance
+        return chance > 0 and self._draw_fraction(name, number, attempt) < chance
 
-    def late_s(self, number: int, attempt: int) -> float:
-        """How much later than due this delivery starts."""
-        late = self.delay_s if self.hits("delay", number, attempt) else 0.0
-        if self.hits("reorder", number, attempt):
-            late += self.reorder_s * self._draw("place", number, attempt)
+    def extra_delay_s(self, number: int, attempt: int) -> float:
+        """Return the seconds by which this delivery starts late."""
+        late = self.delay_s if self.should_inject("delay", number, attempt) else 0.0
+        if self.should_inject("reorder", number, attempt):
+            late += self.reorder_s * self._draw_fraction("place", number, attempt)
         return late
 
-    def _draw(self, name: str, number: int, attempt: int) -> float:
+    def _draw_fraction(self, name: str, number: int, attempt: int) -> float:
         text = f"{self.seed}/{name}/{number}/{attempt}"
         digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
         return int.from_bytes(digest) / 2**64

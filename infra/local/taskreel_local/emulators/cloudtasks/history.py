@@ -1,4 +1,4 @@
-"""What happened: deliveries with request and response, and events, kept in rings for tests and dashboards."""
+"""The last deliveries and events, kept for tests and dashboards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class EventKind(StrEnum):
-    """What can happen to a task. Google tells nobody of an exhausted one; here it is an event."""
+    """Kinds of task events. EXHAUSTED and EXPIRED exist only here: Google reports neither."""
 
     CREATED = "created"
     DISPATCHED = "dispatched"
@@ -23,7 +23,7 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened to one task, at microseconds since 1970."""
+    """An event of one task; `at` is in microseconds since 1970."""
 
     kind: EventKind
     at: int
@@ -34,7 +34,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRequest:
-    """The request of one attempt, complete but for Host and Content-Length."""
+    """The request of one attempt, complete except for Host and Content-Length."""
 
     method: str
     url: str
@@ -44,7 +44,7 @@ class OutgoingRequest:
 
 @dataclass(frozen=True, slots=True)
 class HandlerResponse:
-    """A handler's answer; header names are lower case, the body may be cut."""
+    """A handler's response. Header names are lower case; the body may be truncated."""
 
     status: int
     headers: dict[str, str]
@@ -53,7 +53,7 @@ class HandlerResponse:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One attempt that ended: what was sent and what came back, or why nothing did."""
+    """A finished attempt: the request, and its response or the error."""
 
     queue: str
     task: str
@@ -61,31 +61,33 @@ class Delivery:
     started: int
     finished: int
     request: OutgoingRequest
-    reply: HandlerResponse | None
+    response: HandlerResponse | None
     error: str = ""
 
 
 class History:
-    """The last `kept` deliveries and events, and whoever listens for events."""
+    """The last `size` deliveries and events, and the listeners for events."""
 
-    def __init__(self, kept: int) -> None:
-        self.deliveries: deque[Delivery] = deque(maxlen=kept)
-        self.events: deque[Event] = deque(maxlen=kept)
+    def __init__(self, size: int) -> None:
+        self.deliveries: deque[Delivery] = deque(maxlen=size)
+        self.events: deque[Event] = deque(maxlen=size)
         self._listeners: list[Callable[[Event], None]] = []
 
-    def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Call `listener` with every event from now on; the result stops it."""
+    def add_listener(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Call `listener` with every event from now on; the returned function removes it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def event(self, kind: EventKind, at: int, queue: str, task: str, detail: str = "") -> None:
-        """Note an event and tell the listeners."""
+    def record_event(
+        self, kind: EventKind, at: int, queue: str, task: str, detail: str = ""
+    ) -> None:
+        """Record an event and call the listeners."""
         event = Event(kind, at, queue, task, detail)
         self.events.append(event)
         for listener in self._listeners:
             listener(event)
 
     def clear(self) -> None:
-        """Forget everything, keep the listeners."""
+        """Remove all records; listeners stay."""
         self.deliveries.clear()
         self.events.clear()

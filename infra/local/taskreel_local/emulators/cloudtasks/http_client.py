@@ -1,4 +1,10 @@
-"""A small HTTP/1.1 client with keep-alive: it sends a task at a quarter of aiohttp's cost (45 against 182 µs)."""
+"""A small HTTP/1.1 client with keep-alive connections, for dispatching tasks.
+
+Why not a library: measured with bench.cloudtasks in alternation on 2 cores (medians of the
+emulator's CPU time), a task created in batches, as the dev stack does, costs 0.12 ms with this
+client, 0.25 ms with aiohttp (2.0 times) and 5.9 ms with httpx; a task created over gRPC costs
+0.60 ms with this client and 0.83 ms with aiohttp (1.4 times).
+"""
 
 from __future__ import annotations
 
@@ -19,17 +25,17 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 _IDLE_S = 1.0
-"""A kept connection is used again only within this time: servers close theirs after two to five seconds,
-and a request that meets the closing would be an attempt lost."""
-_KEPT_BODY = 64 * 1024
+"""Longest idle time of a pooled connection. Servers close theirs after two to five seconds,
+and a request sent while the server closes would be a failed attempt."""
+_MAX_BODY = 64 * 1024
 
 
 class SendError(Exception):
-    """No answer: the connection could not be made or was lost, or the answer was not HTTP."""
+    """The request got no response: no connection, a lost one, or a reply that is not HTTP."""
 
 
 class HttpAddress(NamedTuple):
-    """Where to connect, and what the request line and Host say."""
+    """A URL taken apart: the address to connect to, the request target and the Host header."""
 
     secure: bool
     host: str
@@ -39,8 +45,8 @@ class HttpAddress(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def locate(url: str) -> HttpAddress:
-    """Take a URL apart. Raises SendError when it names no place."""
+def parse_address(url: str) -> HttpAddress:
+    """Parse a URL. Raises SendError if it has no host or cannot be parsed."""
     try:
         parts = urlsplit(url)
         secure = parts.scheme.lower() == "https"
@@ -53,13 +59,13 @@ def locate(url: str) -> HttpAddress:
     except ValueError as error:
         raise SendError(f"the URL cannot be used: {error}") from None
     if not host:
-        raise SendError("the URL names no host")
+        raise SendError("the URL has no host")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return HttpAddress(secure, host, port, target, parts.netloc.rpartition("@")[2])
 
 
 class HttpClient:
-    """Sends requests over kept connections; as many at once as its caller asks for."""
+    """Sends requests over pooled connections; the caller limits the concurrency."""
 
     def __init__(self, *, max_redirects: int = _MAX_REDIRECTS) -> None:
         self._idle: dict[tuple[bool, str, int], list[tuple[float, _Connection]]] = {}
@@ -68,20 +74,20 @@ class HttpClient:
         self._max_redirects = max_redirects
 
     async def send(self, request: OutgoingRequest) -> HandlerResponse:
-        """One request, one answer; a redirect is followed with the same method and body (303: GET).
+        """Send one request; follow redirects with the same method and body (303: GET).
 
-        Raises SendError. Cancelling closes the connection, the handler is not stopped.
+        Raises SendError. Cancelling closes the connection; the handler is not stopped.
         """
         for _ in range(self._max_redirects):
-            reply = await self._exchange(request)
+            reply = await self._send_once(request)
             location = reply.headers.get("location")
             if reply.status not in _REDIRECTS or not location:
                 return reply
-            request = _redirected(request, reply.status, location)
-        return await self._exchange(request)
+            request = _build_redirect(request, reply.status, location)
+        return await self._send_once(request)
 
     async def close(self) -> None:
-        """Close the kept connections."""
+        """Close the idle connections."""
         if self._sweep is not None:
             self._sweep.cancel()
         for kept in self._idle.values():
@@ -90,22 +96,22 @@ class HttpClient:
         self._idle.clear()
         await asyncio.sleep(0)  # lets the transports close before the loop does
 
-    async def _exchange(self, request: OutgoingRequest) -> HandlerResponse:
-        place = locate(request.url)
+    async def _send_once(self, request: OutgoingRequest) -> HandlerResponse:
+        place = parse_address(request.url)
         key = (place.secure, place.host, place.port)
-        connection = self._kept(key) or await self._connect(place)
+        connection = self._take_idle_connection(key) or await self._open_connection(place)
         try:
             reply = await connection.exchange(
-                _encode(request, place), head=request.method == "HEAD"
+                _encode_request(request, place), head=request.method == "HEAD"
             )
         except BaseException:
             connection.close()
             raise
         if connection.reusable:
-            self._keep(key, connection)
+            self._store_idle_connection(key, connection)
         return reply
 
-    def _kept(self, key: tuple[bool, str, int]) -> _Connection | None:
+    def _take_idle_connection(self, key: tuple[bool, str, int]) -> _Connection | None:
         kept = self._idle.get(key)
         oldest = asyncio.get_running_loop().time() - _IDLE_S
         while kept:
@@ -115,29 +121,32 @@ class HttpClient:
             connection.close()
         return None
 
-    async def _connect(self, place: HttpAddress) -> _Connection:
+    async def _open_connection(self, place: HttpAddress) -> _Connection:
         loop = asyncio.get_running_loop()
         try:
             _, connection = await loop.create_connection(
-                _Connection, place.host, place.port, ssl=self._context() if place.secure else None
+                _Connection,
+                place.host,
+                place.port,
+                ssl=self._tls_context() if place.secure else None,
             )
         except (OSError, ValueError) as error:  # ValueError: a host that cannot be a name
             raise SendError(f"cannot connect to {place.host}:{place.port}: {error}") from None
         return connection
 
-    def _context(self) -> ssl.SSLContext:
+    def _tls_context(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = ssl.create_default_context()
         return self._tls
 
-    def _keep(self, key: tuple[bool, str, int], connection: _Connection) -> None:
+    def _store_idle_connection(self, key: tuple[bool, str, int], connection: _Connection) -> None:
         loop = asyncio.get_running_loop()
         self._idle.setdefault(key, []).append((loop.time(), connection))
         if self._sweep is None:
             self._sweep = loop.call_later(2 * _IDLE_S, self._close_stale)
 
     def _close_stale(self) -> None:
-        """Runs only while connections are kept, so an idle engine has no timer here."""
+        """Close connections idle for too long. Runs only while there are idle connections."""
         loop = asyncio.get_running_loop()
         oldest = loop.time() - _IDLE_S
         for key, kept in list(self._idle.items()):
@@ -152,7 +161,7 @@ class HttpClient:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection, one exchange at a time; the parser calls the `on_…` methods."""
+    """One connection with one exchange at a time; the parser calls the `on_…` methods."""
 
     def __init__(self) -> None:
         self.reusable = True
@@ -161,9 +170,9 @@ class _Connection(asyncio.Protocol):
         self._parser: Any = httptools.HttpResponseParser(self)
         self._head = False
         self._open_ended = False
-        self._begin()
+        self._reset_response()
 
-    def _begin(self) -> None:
+    def _reset_response(self) -> None:
         self._headers: dict[str, str] = {}
         self._chunks: list[bytes] = []
         self._length = 0
@@ -172,7 +181,7 @@ class _Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             raise SendError("the connection was closed")
         self._head = head
-        self._begin()
+        self._reset_response()
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(data)
         return await self._answer
@@ -183,20 +192,20 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  # create_connection makes a Transport
+        self._transport = transport  # type: ignore[assignment]  # it is a Transport
 
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._fail(f"the answer is not HTTP/1.1: {error}")
+            self._fail_response(f"the answer is not HTTP/1.1: {error}")
         except httptools.HttpParserUpgrade:
-            self._fail("the handler switched protocols")
+            self._fail_response("the handler switched protocols")
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._open_ended:  # an HTTP/1.0 body ends where the connection does
-            self._complete()
-        self._fail(f"the connection was lost before an answer{f': {exc}' if exc else ''}")
+            self._finish_response()
+        self._fail_response(f"the connection was lost before an answer{f': {exc}' if exc else ''}")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
@@ -207,23 +216,23 @@ class _Connection(asyncio.Protocol):
         if self._head and self._parser.get_status_code() >= 200:
             # The parser would wait for the body that the headers announce and HEAD does not bring.
             self.reusable = False
-            self._complete()
+            self._finish_response()
 
     def on_body(self, body: bytes) -> None:
-        if self._length < _KEPT_BODY:
-            self._chunks.append(body[: _KEPT_BODY - self._length])
+        if self._length < _MAX_BODY:
+            self._chunks.append(body[: _MAX_BODY - self._length])
             self._length += len(body)
 
     def on_message_complete(self) -> None:
         if (
             self._parser.get_status_code() < 200
         ):  # 100 Continue, 103 Early Hints: the answer follows
-            self._begin()
+            self._reset_response()
             return
         self.reusable = self.reusable and self._parser.should_keep_alive()
-        self._complete()
+        self._finish_response()
 
-    def _complete(self) -> None:
+    def _finish_response(self) -> None:
         self._open_ended = False
         if self._answer is not None and not self._answer.done():
             reply = HandlerResponse(
@@ -233,33 +242,33 @@ class _Connection(asyncio.Protocol):
         if not self.reusable:
             self.close()
 
-    def _fail(self, why: str) -> None:
+    def _fail_response(self, why: str) -> None:
         self.close()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(SendError(why))
 
 
-def _encode(request: OutgoingRequest, place: HttpAddress) -> bytes:
+def _encode_request(request: OutgoingRequest, place: HttpAddress) -> bytes:
     lines = [f"{request.method} {place.target} HTTP/1.1\r\nHost: {place.authority}"]
-    lines += [f"{key}: {value}" for key, value in request.headers if _sendable(key, value)]
+    lines += [f"{key}: {value}" for key, value in request.headers if _is_sendable(key, value)]
     if request.body or request.method in {"POST", "PUT", "PATCH"}:
         lines.append(f"Content-Length: {len(request.body)}")
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + request.body
 
 
-def _sendable(key: str, value: str) -> bool:
-    """A header that would break the request apart is left out."""
+def _is_sendable(key: str, value: str) -> bool:
+    """Return False for a header that would break the request's framing."""
     return _is_token(key) and (value.isprintable() or not any(c in value for c in "\r\n\0"))
 
 
 _is_token: Callable[[str], Any] = lru_cache(maxsize=1024)(_TOKEN.fullmatch)
 
 
-def _redirected(request: OutgoingRequest, status: int, location: str) -> OutgoingRequest:
+def _build_redirect(request: OutgoingRequest, status: int, location: str) -> OutgoingRequest:
     with contextlib.suppress(ValueError):
         location = urljoin(request.url, location)
     see_other = status == 303
-    stays = locate(location).authority == locate(request.url).authority
+    stays = parse_address(location).authority == parse_address(request.url).authority
     headers = tuple(item for item in request.headers if stays or item[0].lower() != "authorization")
     method = "GET" if see_other else request.method
     return OutgoingRequest(method, location, headers, b"" if see_other else request.body)

@@ -1,4 +1,7 @@
-"""The HTTP request of an attempt: URL, headers and the queue's overrides. Pure but for the token issuer."""
+"""Builds the HTTP request of an attempt: URL, headers and the queue's overrides.
+
+Pure, except for the token issuer.
+"""
 
 from __future__ import annotations
 
@@ -29,34 +32,34 @@ _SAFE_IN_URL = "!#$%&'()*+,/:;=?@[]~"
 
 
 class TokenIssuer(Protocol):
-    """Where Authorization values come from."""
+    """Issues the tokens of Authorization headers."""
 
-    def oidc(self, email: str, audience: str) -> str:
-        """An identity token."""
+    def issue_oidc_token(self, email: str, audience: str) -> str:
+        """Return an identity token."""
 
-    def oauth(self, email: str, scope: str) -> str:
-        """An access token."""
+    def issue_oauth_token(self, email: str, scope: str) -> str:
+        """Return an access token."""
 
 
-def compose(
-    queue: Queue, entry: StoredTask, tokens: TokenIssuer, app_engine_url: str
+def build_request(
+    queue: Queue, stored: StoredTask, tokens: TokenIssuer, app_engine_url: str
 ) -> OutgoingRequest:
-    """The request the entry's next attempt sends; its counters are those before the attempt."""
-    request = entry.request
+    """Build the request of the task's next attempt; counters are those before the attempt."""
+    request = stored.request
     if isinstance(request, AppEngineHttpRequest):
-        return _compose_app_engine(queue, entry, request, app_engine_url)
+        return _build_app_engine_request(queue, stored, request, app_engine_url)
     target = queue.http_target
-    url = encoded(
-        overridden(request.url, target.uri_override)
+    url = encode_url(
+        apply_uri_override(request.url, target.uri_override)
         if target and target.uri_override
         else request.url
     )
     method = (target.http_method if target else 0) or request.http_method
     headers = _task_headers(request, target)
-    _authorize(headers, request, target, tokens, url)
-    headers += _service_headers("X-CloudTasks-", queue, entry)
-    if entry.dispatches:
-        headers.append(("X-CloudTasks-TaskPreviousResponse", str(entry.previous)))
+    _add_authorization(headers, request, target, tokens, url)
+    headers += _service_headers("X-CloudTasks-", queue, stored)
+    if stored.dispatches:
+        headers.append(("X-CloudTasks-TaskPreviousResponse", str(stored.previous_status)))
         headers.append(("X-CloudTasks-TaskRetryReason", ""))
     body = b"" if method == HttpMethod.GET else request.body
     return OutgoingRequest(HttpMethod(method).name, url, tuple(headers), body)
@@ -65,14 +68,14 @@ def compose(
 def _task_headers(request: HttpRequest, target: HttpTarget | None) -> list[tuple[str, str]]:
     given = request.headers or {}
     if target is None or not target.header_overrides:
-        return [(key, value) for key, value in given.items() if _is_callers(key)]
+        return [(key, value) for key, value in given.items() if _is_caller_header(key)]
     forced = {
         item.header.key.lower(): item.header for item in target.header_overrides if item.header
     }
     kept = [
         (key, value)
         for key, value in given.items()
-        if key.lower() not in forced and _is_callers(key)
+        if key.lower() not in forced and _is_caller_header(key)
     ]
     return kept + [
         (header.key, header.value) for name, header in forced.items() if name != "user-agent"
@@ -80,13 +83,13 @@ def _task_headers(request: HttpRequest, target: HttpTarget | None) -> list[tuple
 
 
 @lru_cache(maxsize=1024)
-def _is_callers(key: str) -> bool:
-    """Whether a caller may set this header: service headers and computed ones are dropped."""
+def _is_caller_header(key: str) -> bool:
+    """Return True if callers may set this header: not a service or computed header."""
     name = key.lower()
     return name not in _COMPUTED_HEADERS and not name.startswith(_SERVICE_HEADERS)
 
 
-def _authorize(
+def _add_authorization(
     headers: list[tuple[str, str]],
     request: HttpRequest,
     target: HttpTarget | None,
@@ -99,67 +102,74 @@ def _authorize(
         return
     headers[:] = [(key, value) for key, value in headers if key.lower() != "authorization"]
     headers.append(
-        ("Authorization", f"Bearer {_token(source.oauth_token, source.oidc_token, tokens, url)}")
+        (
+            "Authorization",
+            f"Bearer {_issue_token(source.oauth_token, source.oidc_token, tokens, url)}",
+        )
     )
 
 
-def _token(oauth: OAuthToken | None, oidc: OidcToken | None, tokens: TokenIssuer, url: str) -> str:
+def _issue_token(
+    oauth: OAuthToken | None, oidc: OidcToken | None, tokens: TokenIssuer, url: str
+) -> str:
     if oidc is not None:
-        return tokens.oidc(oidc.service_account_email, oidc.audience or url)
+        return tokens.issue_oidc_token(oidc.service_account_email, oidc.audience or url)
     email, scope = (oauth.service_account_email, oauth.scope) if oauth else ("", "")
-    return tokens.oauth(email, scope or _DEFAULT_SCOPE)
+    return tokens.issue_oauth_token(email, scope or _DEFAULT_SCOPE)
 
 
-def _service_headers(prefix: str, queue: Queue, entry: StoredTask) -> list[tuple[str, str]]:
-    seconds, micros = divmod(entry.schedule, 1_000_000)
+def _service_headers(prefix: str, queue: Queue, stored: StoredTask) -> list[tuple[str, str]]:
+    seconds, micros = divmod(stored.schedule, 1_000_000)
     return [
         (f"{prefix}QueueName", queue.name.rpartition("/")[2]),
-        (f"{prefix}TaskName", entry.id),
-        (f"{prefix}TaskRetryCount", str(entry.dispatches)),
-        (f"{prefix}TaskExecutionCount", str(entry.executions)),
+        (f"{prefix}TaskName", stored.id),
+        (f"{prefix}TaskRetryCount", str(stored.dispatches)),
+        (f"{prefix}TaskExecutionCount", str(stored.executions)),
         (f"{prefix}TaskETA", f"{seconds}.{micros:06d}"),
     ]
 
 
-def _compose_app_engine(
-    queue: Queue, entry: StoredTask, request: AppEngineHttpRequest, base: str
+def _build_app_engine_request(
+    queue: Queue, stored: StoredTask, request: AppEngineHttpRequest, base: str
 ) -> OutgoingRequest:
-    headers = [(key, value) for key, value in (request.headers or {}).items() if _is_callers(key)]
-    headers += _service_headers("X-AppEngine-", queue, entry)
-    if entry.dispatches:
-        headers.append(("X-AppEngine-TaskPreviousResponse", str(entry.previous)))
+    headers = [
+        (key, value) for key, value in (request.headers or {}).items() if _is_caller_header(key)
+    ]
+    headers += _service_headers("X-AppEngine-", queue, stored)
+    if stored.dispatches:
+        headers.append(("X-AppEngine-TaskPreviousResponse", str(stored.previous_status)))
         headers.append(("X-AppEngine-TaskRetryReason", ""))
-    url = encoded(base.rstrip("/") + (request.relative_uri or "/")) if base else ""
+    url = encode_url(base.rstrip("/") + (request.relative_uri or "/")) if base else ""
     return OutgoingRequest(request.http_method.name, url, tuple(headers), request.body)
 
 
 @lru_cache(maxsize=1024)
-def encoded(url: str) -> str:
-    """Cloud Tasks encodes "some characters for safety": spaces, control and non-ASCII ones; `%` stays as it is."""
+def encode_url(url: str) -> str:
+    """Percent-encode spaces, control and non-ASCII characters, as Cloud Tasks does; `%` stays."""
     return quote(url, safe=_SAFE_IN_URL)
 
 
 @lru_cache(maxsize=1024)
-def overridden(url: str, override: UriOverride) -> str:
-    """The URL after the queue's override (HttpTarget, client 2.26)."""
+def apply_uri_override(url: str, override: UriOverride) -> str:
+    """Return the URL after the queue's override (HttpTarget, client 2.26)."""
     parts = urlsplit(url)
     if override.uri_override_enforce_mode == EnforceMode.IF_NOT_EXISTS:
-        override = _missing_only(parts, override)
-    scheme = _scheme(parts, override)
+        override = _only_missing_parts(parts, override)
+    scheme = _choose_scheme(parts, override)
     path = override.path_override.path if override.path_override else parts.path
     query = override.query_override.query_params if override.query_override else parts.query
     if path and not path.startswith("/"):
         path = f"/{path}"
-    return urlunsplit((scheme, _authority(parts, override), path, query, parts.fragment))
+    return urlunsplit((scheme, _choose_authority(parts, override), path, query, parts.fragment))
 
 
-def _scheme(parts: SplitResult, override: UriOverride) -> str:
+def _choose_scheme(parts: SplitResult, override: UriOverride) -> str:
     if override.scheme is None:
         return parts.scheme or "https"
     return "http" if override.scheme == Scheme.HTTP else "https"
 
 
-def _authority(parts: SplitResult, override: UriOverride) -> str:
+def _choose_authority(parts: SplitResult, override: UriOverride) -> str:
     host, _, port = parts.netloc.rpartition("@")[2].partition(":")
     host = override.host or host
     if override.port is not None:
@@ -167,7 +177,7 @@ def _authority(parts: SplitResult, override: UriOverride) -> str:
     return f"{host}:{port}" if port else host
 
 
-def _missing_only(parts: SplitResult, override: UriOverride) -> UriOverride:
+def _only_missing_parts(parts: SplitResult, override: UriOverride) -> UriOverride:
     return replace(
         override,
         scheme=None if parts.scheme else override.scheme,

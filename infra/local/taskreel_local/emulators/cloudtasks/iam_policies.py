@@ -1,4 +1,4 @@
-"""IAM policies of queues: kept and returned, never enforced; everyone may do everything here."""
+"""IAM policies of queues: stored and returned, never enforced."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ from taskreel_local.emulators.cloudtasks.method_messages import (
 
 
 class QueuePolicies:
-    """By queue name."""
+    """Policies by queue name."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, Policy] = {}
+        self._policies: dict[str, Policy] = {}
 
-    def get(self, request: GetIamPolicyRequest) -> Policy:
-        """An unset policy has no bindings, and an etag."""
-        return self._kept.get(request.resource) or _stamped(Policy())
+    def get_policy(self, request: GetIamPolicyRequest) -> Policy:
+        """Return the policy; an unset one has no bindings, but an etag."""
+        return self._policies.get(request.resource) or _with_etag(Policy())
 
-    def set(self, request: SetIamPolicyRequest) -> Policy:
-        """Replaces the policy; an etag that is not the kept one's is a lost race."""
+    def set_policy(self, request: SetIamPolicyRequest) -> Policy:
+        """Replace the policy. Raises ApiError ABORTED if the etag is not the current one."""
         policy = request.policy or Policy()
-        kept = self._kept.get(request.resource) or _stamped(Policy())
-        if policy.etag and policy.etag != kept.etag:
+        current = self._policies.get(request.resource) or _with_etag(Policy())
+        if policy.etag and policy.etag != current.etag:
             text = "There were concurrent policy changes. "
             raise ApiError(
                 Code.ABORTED,
                 text + "Please retry the whole read-modify-write with exponential backoff.",
             )
-        self._kept[request.resource] = _stamped(policy)
-        return self._kept[request.resource]
+        self._policies[request.resource] = _with_etag(policy)
+        return self._policies[request.resource]
 
-    def test(self, request: TestIamPermissionsRequest) -> TestIamPermissionsResponse:
-        """All that was asked for."""
+    def test_permissions(self, request: TestIamPermissionsRequest) -> TestIamPermissionsResponse:
+        """Return all permissions of the request."""
         return TestIamPermissionsResponse(permissions=request.permissions)
 
-    def forget(self, resource: str) -> None:
-        """The queue is gone."""
-        self._kept.pop(resource, None)
+    def forget_policy(self, resource: str) -> None:
+        """Remove the policy of a deleted queue."""
+        self._policies.pop(resource, None)
 
     def forget_all(self) -> None:
-        """All queues are gone."""
-        self._kept.clear()
+        """Remove all policies."""
+        self._policies.clear()
 
 
-def _stamped(policy: Policy) -> Policy:
+def _with_etag(policy: Policy) -> Policy:
     etag = hashlib.sha256(repr((policy.version, policy.bindings)).encode()).digest()[:8]
     return replace(policy, etag=etag)

@@ -1,6 +1,6 @@
-"""What survives the process: queues, tasks and tombstones, in memory (nothing survives) or in one SQLite file."""
+"""Persistence of queues, tasks and tombstones: none (in memory), or one SQLite file."""
 
-# ruff: noqa: D102 - what the methods do is said once, at `Journal`
+# ruff: noqa: D102 - the contract of the methods is stated once, at `Journal`
 from __future__ import annotations
 
 import asyncio
@@ -12,23 +12,28 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from taskreel_local.emulators.cloudtasks.api_errors import ApiError, Code
-from taskreel_local.emulators.cloudtasks.stored_task import StoredTask, restored
+from taskreel_local.emulators.cloudtasks.stored_task import StoredTask, load_stored_task
 
 _log = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS queue (name TEXT PRIMARY KEY, saved TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS task (number INTEGER PRIMARY KEY, queue TEXT NOT NULL, saved TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS task (
+    number INTEGER PRIMARY KEY, queue TEXT NOT NULL, saved TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS tombstone (name TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _LAZY_S = 0.02
-"""How long a finished task may stay in the file: a crash within it repeats a delivery, which is always allowed."""
+"""Delay before the removal of a finished task is written.
+
+A crash within it repeats a delivery, which at-least-once delivery allows.
+"""
 
 
 @dataclass(slots=True)
 class JournalContents:
-    """What a journal held when it was opened."""
+    """The contents of a journal when it was opened."""
 
     queues: dict[str, dict[str, Any]] = field(default_factory=dict)
     tasks: list[tuple[str, StoredTask]] = field(default_factory=list)
@@ -36,41 +41,44 @@ class JournalContents:
 
 
 class Journal(Protocol):
-    """Changes are staged, and written together in one commit."""
+    """Stages changes and writes them together in one commit."""
 
     def load(self, now: int) -> JournalContents:
-        """Everything kept; names that may be used again by `now` are forgotten."""
+        """Return the contents; reservations of names that ended by `now` are removed."""
 
     def put_queue(self, name: str, saved: dict[str, Any] | None) -> None:
-        """Stage a queue; None removes it (its tasks are dropped one by one)."""
+        """Stage a queue; None removes it (its tasks are removed one by one)."""
 
-    def put_task(self, queue: str, entry: StoredTask) -> None:
-        """Stage a task, as it will be when the batch is written."""
+    def put_task(self, queue: str, stored: StoredTask) -> None:
+        """Stage a task. Its state is read when the batch is written."""
 
-    def drop_task(self, queue: str, entry: StoredTask, until: int | None) -> None:
-        """Stage a task's removal and, with `until`, its name's tombstone; may be written a little later."""
+    def drop_task(self, queue: str, stored: StoredTask, until: int | None) -> None:
+        """Stage the removal of a task and, with `until`, the tombstone of its name.
+
+        The write may be delayed a little.
+        """
 
     def put_tombstone(self, name: str, until: int | None) -> None:
-        """Stage the name of a deleted queue; None forgets a name."""
+        """Stage the reserved name of a deleted queue; None releases a name."""
 
     def note(self, name: str, value: str | None = None) -> str | None:
-        """Write at once, or read, a small text."""
+        """Write a small text at once if `value` is given; return the current one."""
 
     def clear(self) -> None:
-        """Forget queues, tasks and tombstones."""
+        """Remove queues, tasks and tombstones."""
 
     def flush(self) -> None:
-        """Write what is staged, and wake those who wait for it."""
+        """Write everything that is staged and wake the waiters."""
 
-    async def written(self) -> None:
-        """Return when everything staged so far is written. Raises ApiError when it cannot be."""
+    async def wait_until_written(self) -> None:
+        """Wait until everything staged so far is written. Raises ApiError if it cannot be."""
 
     def close(self) -> None:
-        """Write the rest and let go of the file."""
+        """Write the rest and close the file."""
 
 
 class MemoryJournal:
-    """Keeps nothing."""
+    """Stores nothing but notes."""
 
     def __init__(self) -> None:
         self._notes: dict[str, str] = {}
@@ -79,8 +87,8 @@ class MemoryJournal:
         return JournalContents()
 
     def put_queue(self, name: str, saved: dict[str, Any] | None) -> None: ...
-    def put_task(self, queue: str, entry: StoredTask) -> None: ...
-    def drop_task(self, queue: str, entry: StoredTask, until: int | None) -> None: ...
+    def put_task(self, queue: str, stored: StoredTask) -> None: ...
+    def drop_task(self, queue: str, stored: StoredTask, until: int | None) -> None: ...
     def put_tombstone(self, name: str, until: int | None) -> None: ...
 
     def note(self, name: str, value: str | None = None) -> str | None:
@@ -90,18 +98,20 @@ class MemoryJournal:
 
     def clear(self) -> None: ...
     def flush(self) -> None: ...
-    async def written(self) -> None: ...
+    async def wait_until_written(self) -> None: ...
     def close(self) -> None: ...
 
 
 class SqliteJournal:
-    """One file in WAL mode; a commit is a write to the log without fsync, so a kill loses nothing.
+    """One file in WAL mode. Commits are not fsynced: a killed process loses nothing.
 
-    It runs on the event loop's thread: a commit of a hundred tasks takes less than handing them to another.
+    It runs on the event loop's thread: a commit of a hundred tasks takes less time than handing
+    them
+    to another thread.
     """
 
     def __init__(self, path: Path) -> None:
-        self._db = _opened(path)
+        self._db = _open_database(path)
         self._queues: dict[str, dict[str, Any] | None] = {}
         self._tasks: dict[int, tuple[str, StoredTask | None]] = {}
         self._tombstones: dict[str, int | None] = {}
@@ -118,8 +128,8 @@ class SqliteJournal:
         for number, queue, text in self._db.execute(
             "SELECT number, queue, saved FROM task ORDER BY number"
         ):
-            saved.tasks.append((queue, restored(number, json.loads(text))))
-        self._known = {entry.number for _, entry in saved.tasks}
+            saved.tasks.append((queue, load_stored_task(number, json.loads(text))))
+        self._known = {stored.number for _, stored in saved.tasks}
         saved.tombstones = dict(
             self._db.execute("SELECT name, until FROM tombstone ORDER BY until")
         )
@@ -129,14 +139,14 @@ class SqliteJournal:
         self._queues[name] = saved
         self._flush_soon()
 
-    def put_task(self, queue: str, entry: StoredTask) -> None:
-        self._tasks[entry.number] = (queue, entry)
+    def put_task(self, queue: str, stored: StoredTask) -> None:
+        self._tasks[stored.number] = (queue, stored)
         self._flush_soon()
 
-    def drop_task(self, queue: str, entry: StoredTask, until: int | None) -> None:
-        self._tasks[entry.number] = (queue, None)
+    def drop_task(self, queue: str, stored: StoredTask, until: int | None) -> None:
+        self._tasks[stored.number] = (queue, None)
         if until is not None:
-            self._tombstones[f"{queue}/tasks/{entry.id}"] = until
+            self._tombstones[f"{queue}/tasks/{stored.id}"] = until
         self._flush_lazily()
 
     def put_tombstone(self, name: str, until: int | None) -> None:
@@ -168,7 +178,7 @@ class SqliteJournal:
             else:
                 waiter.set_exception(refusal)
 
-    async def written(self) -> None:
+    async def wait_until_written(self) -> None:
         if self._timer is None:
             return
         waiter = asyncio.get_running_loop().create_future()
@@ -180,7 +190,7 @@ class SqliteJournal:
         self._db.close()
 
     def _flush_soon(self) -> None:
-        """At the end of this turn of the loop: all that happens in one turn is one commit."""
+        """Flush at the end of this turn of the loop: all changes of one turn are one commit."""
         if self._timer is None or self._lazy:
             self._cancel_timer()
             self._timer = asyncio.get_running_loop().call_soon(self.flush)
@@ -196,23 +206,23 @@ class SqliteJournal:
         self._timer, self._lazy = None, False
 
     def _try_commit(self) -> ApiError | None:
-        """Write the batch; if that fails it stays staged for the next try, and who waits hears of it."""
+        """Write the batch. If that fails it stays staged, and the error goes to the waiters."""
         try:
-            self._commit()
+            self._commit_batch()
         except sqlite3.Error as error:
-            _log.exception("the journal cannot be written")
+            _log.exception("cannot write the journal; the batch stays staged and is tried again")
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             return ApiError(Code.UNAVAILABLE, f"The change is not on disk: {error}.")
         return None
 
-    def _commit(self) -> None:
+    def _commit_batch(self) -> None:
         fresh = [(number, *saved) for number, saved in self._tasks.items() if saved[1] is not None]
-        # One that came and went within a batch was never written and leaves no trace.
+        # A task that was created and removed within one batch was never written.
         dead = [
             number
-            for number, (_, entry) in self._tasks.items()
-            if entry is None and number in self._known
+            for number, (_, stored) in self._tasks.items()
+            if stored is None and number in self._known
         ]
         db = self._db
         db.execute("BEGIN IMMEDIATE")
@@ -221,9 +231,9 @@ class SqliteJournal:
             if saved is not None:
                 db.execute("INSERT INTO queue VALUES (?, ?)", (name, json.dumps(saved)))
         rows = (
-            (number, queue, json.dumps(entry.saved()))
-            for number, queue, entry in fresh
-            if entry is not None
+            (number, queue, json.dumps(stored.to_journal()))
+            for number, queue, stored in fresh
+            if stored is not None
         )
         db.executemany("INSERT OR REPLACE INTO task VALUES (?, ?, ?)", rows)
         db.executemany("DELETE FROM task WHERE number = ?", ((number,) for number in dead))
@@ -242,8 +252,8 @@ class SqliteJournal:
         self._tombstones.clear()
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    """The file, for this process alone: two services on one file would dispatch every task twice."""
+def _open_database(path: Path) -> sqlite3.Connection:
+    """Open the file for this process alone: two services would dispatch every task twice."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.1)
@@ -252,5 +262,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous=NORMAL")
         db.executescript(_SCHEMA)
     except (sqlite3.Error, OSError) as error:
-        raise OSError(f"{path} cannot be used: {error}; is another Cloud Tasks using it?") from None
+        raise OSError(
+            f"cannot open {path}: {error}; is another Cloud Tasks emulator using it?"
+        ) from None
     return db

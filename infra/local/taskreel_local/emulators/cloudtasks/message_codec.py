@@ -1,7 +1,7 @@
-"""The v2 messages' proto_field forms: one table of fields gives proto3 JSON, protobuf objects and encoded sizes.
+"""Proto3 JSON, protobuf and encoded sizes of the v2 messages, from one table of fields each.
 
-It needs no protobuf: a protobuf object is only read and written by attribute, so that the REST door
-starts without google-cloud-tasks and gRPC (0.5 s, 50 MiB).
+It needs no protobuf: a protobuf object is only read and written by attribute, so that the REST
+application starts without google-cloud-tasks and gRPC (0.5 s, 50 MiB).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ M = TypeVar("M")
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: its names, its number, its field_type, and its value when unset."""
+    """One field: its names, number, type and default."""
 
     attr: str
     json: str
@@ -36,12 +36,12 @@ def proto_field(
 
 
 class _MessageTable:
-    """What is worked out once for a message."""
+    """The field tables of one message."""
 
     __slots__ = ("by_json_name", "by_number", "fields", "json_plan", "oneofs")
 
     def __init__(self, message: Any) -> None:
-        self.fields = tuple(_field(field) for field in dataclasses.fields(message))
+        self.fields = tuple(_build_field(field) for field in dataclasses.fields(message))
         # Proto3 JSON accepts both the camelCase and the original name.
         self.by_json_name = {
             name: field for field in self.fields for name in (field.json, field.attr)
@@ -56,38 +56,43 @@ class _MessageTable:
 _TABLES: dict[type, _MessageTable] = {}
 
 
-def _tables(message: type) -> _MessageTable:
+def _get_table(message: type) -> _MessageTable:
     tables = _TABLES.get(message)
     if tables is None:
         tables = _TABLES[message] = _MessageTable(message)
     return tables
 
 
-def _field(declared: dataclasses.Field[Any]) -> Field:
+def _build_field(declared: dataclasses.Field[Any]) -> Field:
     number, field_type, oneof = declared.metadata["proto_field"]
-    return Field(declared.name, _camel(declared.name), number, field_type, declared.default, oneof)
+    return Field(
+        declared.name, _to_camel_case(declared.name), number, field_type, declared.default, oneof
+    )
 
 
-def fields(message: type) -> tuple[Field, ...]:
-    """The message's table, in the order of its declaration."""
-    return _tables(message).fields
+def fields_of(message: type) -> tuple[Field, ...]:
+    """Return the fields of a message, in the order of declaration."""
+    return _get_table(message).fields
 
 
-def _camel(name: str) -> str:
+def _to_camel_case(name: str) -> str:
     head, *rest = name.split("_")
     return head + "".join(part.capitalize() for part in rest)
 
 
-def field(message: type, attr: str) -> Field:
-    """One of them."""
-    return next(field for field in fields(message) if field.attr == attr)
+def get_field(message: type, attr: str) -> Field:
+    """Return the field with the attribute name `attr`."""
+    return next(field for field in fields_of(message) if field.attr == attr)
 
 
 def from_json(message: type[M], data: Any) -> M:
-    """Read a message as strictly as Google does: an unknown field is an error. Raises FieldValueError."""
+    """Read a message as strictly as Google does: unknown fields are errors.
+
+    Raises FieldValueError.
+    """
     if not isinstance(data, dict):
-        raise FieldValueError("Invalid value{at} (MessageType), " + _shown(data))
-    table = _tables(message).by_json_name
+        raise FieldValueError("Invalid value{at} (MessageType), " + _format_value(data))
+    table = _get_table(message).by_json_name
     values: dict[str, Any] = {}
     for key, raw in data.items():
         field = table.get(key)
@@ -98,7 +103,7 @@ def from_json(message: type[M], data: Any) -> M:
         if raw is not None:
             values[field.attr] = _field_from_json(field, raw)
     if len(values) > 1:
-        _refuse_two_of_one(message, values)
+        _check_oneofs(message, values)
     return message(**values)
 
 
@@ -106,12 +111,12 @@ def _field_from_json(field: Field, raw: Any) -> Any:
     try:
         return field.field_type.from_json(raw)
     except FieldValueError as error:
-        raise error.inside(field.attr) from None
+        raise error.prefixed_with(field.attr) from None
 
 
-def _refuse_two_of_one(message: type, values: dict[str, Any]) -> None:
+def _check_oneofs(message: type, values: dict[str, Any]) -> None:
     taken: set[str] = set()
-    for field in _tables(message).oneofs:
+    for field in _get_table(message).oneofs:
         if field.attr in values:
             if field.oneof in taken:
                 raise FieldValueError(
@@ -121,9 +126,9 @@ def _refuse_two_of_one(message: type, values: dict[str, Any]) -> None:
 
 
 def to_json(value: Any, *, enum_ints: bool = False) -> dict[str, Any]:
-    """Proto3 JSON as Google prints it: unset fields are left out, enums are names unless asked."""
+    """Return proto3 JSON as Google prints it: no unset fields, enums by name unless `enum_ints`."""
     out: dict[str, Any] = {}
-    for attr, name, default, encode in _tables(type(value)).json_plan:
+    for attr, name, default, encode in _get_table(type(value)).json_plan:
         item = getattr(value, attr)
         if item is not None and item != default:
             out[name] = encode(item, enum_ints)
@@ -131,8 +136,8 @@ def to_json(value: Any, *, enum_ints: bool = False) -> dict[str, Any]:
 
 
 def from_pb(message: type[M], pb: Any) -> M:
-    """Read a protobuf object; fields this table does not know are ignored, as proto3 asks."""
-    table = _tables(message).by_number
+    """Read a protobuf object; unknown fields are ignored, as proto3 requires."""
+    table = _get_table(message).by_number
     values: dict[str, Any] = {}
     for descriptor, raw in pb.ListFields():
         field = table.get(descriptor.number)
@@ -145,28 +150,28 @@ def _field_from_pb(field: Field, raw: Any) -> Any:
     try:
         return field.field_type.from_pb(raw)
     except FieldValueError as error:
-        raise error.inside(field.attr) from None
+        raise error.prefixed_with(field.attr) from None
 
 
 def into_pb(value: Any, pb: Any) -> Any:
-    """Write a message into a fresh protobuf object, which is returned."""
-    for field in fields(type(value)):
+    """Write a message into a new protobuf object and return it."""
+    for field in fields_of(type(value)):
         item = getattr(value, field.attr)
         if item is not None and item != field.default:
             field.field_type.into_pb(pb, field.attr, item)
     return pb
 
 
-def size(value: Any) -> int:
-    """The encoded length in bytes: what the service's size limit counts (golden files, 2026-08)."""
+def encoded_size(value: Any) -> int:
+    """Return the encoded length in bytes, which the size limit counts (golden files, 2026-08)."""
     total = 0
-    for field in fields(type(value)):
+    for field in fields_of(type(value)):
         item = getattr(value, field.attr)
         if item is not None and item != field.default:
-            total += field.field_type.size(field.number, item)
+            total += field.field_type.encoded_size(field.number, item)
     return total
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = f'"{value}"' if isinstance(value, str) else str(value)
     return text[:100]

@@ -1,6 +1,6 @@
-"""The messages of google.cloud.tasks.v2 (client 2.26), as plain values.
+"""The messages of google.cloud.tasks.v2 (client 2.26) as plain values.
 
-Times are microseconds since 1970, durations microseconds; a message-typed field that is unset is None.
+Times are microseconds since 1970, durations microseconds; an unset message field is None.
 """
 
 # ruff: noqa: RUF009 - `proto_field` declares a field, as `dataclasses.field` does
@@ -23,7 +23,7 @@ from taskreel_local.emulators.cloudtasks.message_codec import proto_field
 
 
 class HttpMethod(IntEnum):
-    """How a task is delivered; unspecified means POST."""
+    """The HTTP method of a task; unspecified means POST."""
 
     HTTP_METHOD_UNSPECIFIED = 0
     POST = 1
@@ -106,7 +106,7 @@ class QueryOverride:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UriOverride:
-    """Parts of the URL that the queue decides."""
+    """Parts of the URL that the queue overrides."""
 
     scheme: Scheme | None = proto_field(1, Enum(Scheme, "UriOverride.Scheme"), optional=True)
     host: str | None = proto_field(2, _STRING, optional=True)
@@ -120,7 +120,7 @@ class UriOverride:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """One header of the queue's."""
+    """A header of the queue."""
 
     key: str = proto_field(1, _STRING)
     value: str = proto_field(2, _STRING)
@@ -135,7 +135,7 @@ class HeaderOverride:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpTarget:
-    """What the queue decides about every HTTP task's request, when it is dispatched."""
+    """The queue's overrides of every HTTP task's request, applied at dispatch."""
 
     uri_override: UriOverride | None = proto_field(1, Message(UriOverride))
     http_method: HttpMethod = proto_field(2, _METHOD)
@@ -148,7 +148,7 @@ class HttpTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppEngineRouting:
-    """Which service, version and instance; `host` is output only."""
+    """Service, version and instance; `host` is output only."""
 
     service: str = proto_field(1, _STRING)
     version: str = proto_field(2, _STRING)
@@ -183,7 +183,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimits:
-    """How fast a queue dispatches; the burst size is output only."""
+    """Rate and concurrency of a queue; the burst size is output only."""
 
     max_dispatches_per_second: float = proto_field(1, _DOUBLE)
     max_burst_size: int = proto_field(2, _INT32)
@@ -192,7 +192,7 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryConfig:
-    """When a failed attempt is repeated, and when not any more."""
+    """The backoff of failed attempts, and the limits of retrying."""
 
     max_attempts: int = proto_field(1, _INT32)
     max_retry_duration: int | None = proto_field(2, _DURATION)
@@ -203,14 +203,14 @@ class RetryConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackdriverLoggingConfig:
-    """Kept and returned; nothing is logged by it here."""
+    """Stored and returned; the emulator does not log by it."""
 
     sampling_ratio: float = proto_field(1, _DOUBLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStats:
-    """v2beta3 only: what waits in a queue."""
+    """Statistics of a queue, in v2beta3 only."""
 
     tasks_count: int = proto_field(1, _INT64)
     oldest_estimated_arrival_time: int | None = proto_field(2, _TIMESTAMP)
@@ -221,7 +221,7 @@ class QueueStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """A container of tasks and the settings they are dispatched by."""
+    """A queue and the settings its tasks are dispatched by."""
 
     name: str = proto_field(1, _STRING)
     app_engine_routing_override: AppEngineRouting | None = proto_field(2, Message(AppEngineRouting))
@@ -245,7 +245,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One dispatch; without a response time it runs, or was lost."""
+    """One dispatch; without a response time it is running, or was lost."""
 
     schedule_time: int | None = proto_field(1, _TIMESTAMP)
     dispatch_time: int | None = proto_field(2, _TIMESTAMP)
@@ -255,7 +255,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One unit of work, as a caller writes and reads it."""
+    """A task as callers write and read it."""
 
     name: str = proto_field(1, _STRING)
     app_engine_http_request: AppEngineHttpRequest | None = proto_field(

@@ -1,4 +1,4 @@
-"""What the methods take and give, beside queues and tasks: the request, list, IAM and operation messages."""
+"""Request and response messages of the methods, except queues and tasks."""
 
 # ruff: noqa: RUF009 - `proto_field` declares a field, as `dataclasses.field` does
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Empty:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameRequest:
-    """Get, delete, pause, resume and purge, of whatever has the name."""
+    """A request with a name only: get, delete, pause, resume and purge."""
 
     name: str = proto_field(1, _STRING)
 
@@ -149,7 +149,7 @@ class BatchCreateTasksResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchCreateTasksMetadata:
-    """How a batch of creates went; the keys are places in the request."""
+    """The result of a batch of creates; the keys are indexes into the request."""
 
     start_time: int | None = proto_field(1, _TIMESTAMP)
     end_time: int | None = proto_field(2, _TIMESTAMP)
@@ -170,7 +170,7 @@ class BatchDeleteTasksRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchDeleteTasksMetadata:
-    """How a batch of deletes went; the keys are places in the request."""
+    """The result of a batch of deletes; the keys are indexes into the request."""
 
     start_time: int | None = proto_field(1, _TIMESTAMP)
     end_time: int | None = proto_field(2, _TIMESTAMP)
@@ -209,7 +209,7 @@ class BufferTaskResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CmekConfig:
-    """A location's encryption key; kept and returned."""
+    """A location's encryption key; stored and returned only."""
 
     name: str = proto_field(1, _STRING)
     kms_key: str = proto_field(2, _STRING)
@@ -235,7 +235,7 @@ class Expr:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """Who has a role."""
+    """A role and its members."""
 
     role: str = proto_field(1, _STRING)
     members: tuple[str, ...] = proto_field(2, _STRINGS)
@@ -287,7 +287,7 @@ class TestIamPermissionsRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestIamPermissionsResponse:
-    """Those of the asked that the caller has: here all of them."""
+    """The granted permissions: here all that were asked for."""
 
     __test__ = False
 

@@ -1,4 +1,4 @@
-"""When things happen: the token bucket, the waits between attempts, and the end of trying. Pure."""
+"""Rate limits and retries: the token bucket, the backoff and the stop rule. Pure."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from taskreel_local.emulators.cloudtasks.messages import RetryConfig
 
 DAY = 86_400 * SECOND
 RETENTION = 31 * DAY
-"""A task lives no longer, dispatched or not (quotas page, 2026-04-08)."""
+"""Longest life of a task, dispatched or not (quotas page, 2026-04-08)."""
 
 
 def burst_size(rate: float) -> int:
-    """The bucket's size for a rate: `rate / 5`, at least 10.
+    """Return the bucket size for a rate: `rate / 5`, at least 10.
 
-    The oldest public text says so, and both known samples agree (500/s: 100, 1/s: 10); the text of
-    client 2.25 ("at least equal to the rate") contradicts the create-queue page. Ours to choose.
+    The oldest public text says so, and both known samples agree (500/s: 100, 1/s: 10). The text of
+    client 2.25 ("at least equal to the rate") contradicts the create-queue page.
     """
     return max(10, math.ceil(rate / 5))
 
 
 class TokenBucket:
-    """TaskTokens in whole microseconds of refill, so that no rounding error adds up."""
+    """A token bucket that counts microseconds of refill, so that rounding does not add up."""
 
     __slots__ = ("_at", "_full", "_saved", "_step")
 
@@ -33,15 +33,15 @@ class TokenBucket:
         self._saved = self._full
 
     def set_rate(self, rate: float, burst: int, now: int) -> None:
-        """Change the rate; what the bucket holds is kept, up to its new size."""
+        """Change the rate; the tokens stay, up to the new size."""
         tokens = (self._saved + now - self._at) / self._step if self._step else 0.0
         self._step = min(SECOND / max(rate, 1e-9), float(DAY * 365))
         self._full = burst * self._step
         self._at = now
         self._saved = min(tokens * self._step, self._full)
 
-    def take(self, now: int) -> bool:
-        """Take a token if there is one."""
+    def take_token(self, now: int) -> bool:
+        """Take a token; return False if there is none."""
         self._saved = min(
             self._saved + max(0, now - self._at), self._full
         )  # the machine's clock may be set back
@@ -52,14 +52,15 @@ class TokenBucket:
         return True
 
     def ready_at(self) -> int:
-        """When the next token will be there, counted from the last `take`."""
+        """Return the time of the next token, counted from the last `take_token`."""
         return self._at + max(1, math.ceil(self._step - self._saved))
 
 
-def backoff(config: RetryConfig, failures: int) -> int:
-    """The wait after the `failures`-th failure (1 is the first): doubling, then linear, then level.
+def backoff_after(config: RetryConfig, failures: int) -> int:
+    """Return the wait after a number of failures: doubling, then linear, then constant.
 
-    Google's example: 10 s, 300 s and 3 doublings wait 10, 20, 40, 80, 160, 240, 300, 300 … (RetryConfig, client 2.26).
+    Google's example: 10 s, 300 s and 3 doublings wait 10, 20, 40, 80, 160, 240, 300, 300 …
+    (RetryConfig, client 2.26).
     """
     shortest, longest = config.min_backoff or 0, config.max_backoff or 0
     doublings = config.max_doublings
@@ -71,10 +72,11 @@ def backoff(config: RetryConfig, failures: int) -> int:
     return min(wait, longest)
 
 
-def gives_up(config: RetryConfig, attempts: int, since_first: int) -> bool:
-    """Whether a task that failed its `attempts`-th attempt is dropped (the stop rule, RetryConfig of client 2.25).
+def is_exhausted(config: RetryConfig, attempts: int, since_first: int) -> bool:
+    """Return True if a task that failed its `attempts`-th attempt is dropped.
 
-    With both limits set, both must be reached, so attempts can exceed `max_attempts`.
+    The stop rule of RetryConfig (client 2.25): with both limits set, both must be reached, so the
+    attempts can exceed `max_attempts`.
     """
     duration = config.max_retry_duration or 0
     enough_tries = attempts >= config.max_attempts

@@ -1,4 +1,4 @@
-"""A queue's settings: defaults, limits, and what an update changes. Pure."""
+"""Settings of a queue: defaults, limits and updates. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from taskreel_local.emulators.cloudtasks import message_codec
-from taskreel_local.emulators.cloudtasks.api_errors import invalid
+from taskreel_local.emulators.cloudtasks.api_errors import invalid_argument
 from taskreel_local.emulators.cloudtasks.clock import SECOND
 from taskreel_local.emulators.cloudtasks.messages import HttpTarget, Queue, RateLimits, RetryConfig
 from taskreel_local.emulators.cloudtasks.pacing import burst_size
@@ -18,15 +18,15 @@ DEFAULT_LIMITS = RateLimits(max_dispatches_per_second=500.0, max_concurrent_disp
 DEFAULT_RETRY = RetryConfig(
     max_attempts=100, min_backoff=SECOND // 10, max_backoff=3600 * SECOND, max_doublings=16
 )
-"""The create-queue page, 2026-04-08."""
+"""From the create-queue page, 2026-04-08."""
 
 S = TypeVar("S", RateLimits, RetryConfig)
 
 _OUTPUT_ONLY = frozenset({"name", "state", "purge_time", "rate_limits.max_burst_size"})
 
 
-def complete(queue: Queue) -> Queue:
-    """Check the settings a caller gave and fill in the others; the burst size is always ours."""
+def complete_queue(queue: Queue) -> Queue:
+    """Validate a caller's settings and fill in the others; the burst size is always computed."""
     limits = _with_defaults(queue.rate_limits or RateLimits(), DEFAULT_LIMITS)
     retry = complete_retry(queue.retry_config)
     _check_limits(limits)
@@ -38,9 +38,10 @@ def complete(queue: Queue) -> Queue:
 
 
 def complete_retry(config: RetryConfig | None) -> RetryConfig:
-    """Check a retry config and fill in what is unset.
+    """Validate a retry config and fill in unset fields.
 
-    In proto3 a zero count is an unset one, so `max_doublings` 0 becomes 16; a zero duration is kept.
+    In proto3 a zero count is an unset one, so `max_doublings` 0 becomes 16; a zero duration is a
+    value.
     """
     filled = _with_defaults(config or RetryConfig(), DEFAULT_RETRY)
     if filled.max_retry_duration is not None:
@@ -53,7 +54,7 @@ def complete_retry(config: RetryConfig | None) -> RetryConfig:
 def _with_defaults(given: S, defaults: S) -> S:
     unset: dict[str, Any] = {
         field.attr: getattr(defaults, field.attr)
-        for field in message_codec.fields(type(given))
+        for field in message_codec.fields_of(type(given))
         if getattr(given, field.attr) == field.default
     }
     return replace(given, **unset)
@@ -62,29 +63,33 @@ def _with_defaults(given: S, defaults: S) -> S:
 def _check_limits(limits: RateLimits) -> None:
     rate, concurrent = limits.max_dispatches_per_second, limits.max_concurrent_dispatches
     if rate > MAX_RATE:
-        raise invalid("RateLimits.maxDispatchesPerSecond must be less than or equal to 500.")
+        raise invalid_argument(
+            "RateLimits.maxDispatchesPerSecond must be less than or equal to 500."
+        )
     if rate < 0:
-        raise invalid("RateLimits.maxDispatchesPerSecond cannot be negative.")
+        raise invalid_argument("RateLimits.maxDispatchesPerSecond cannot be negative.")
     if concurrent > MAX_CONCURRENT:
-        raise invalid("RateLimits.maxConcurrentDispatches must be less than or equal to 5000.")
+        raise invalid_argument(
+            "RateLimits.maxConcurrentDispatches must be less than or equal to 5000."
+        )
     if concurrent < 0:
-        raise invalid("RateLimits.maxConcurrentDispatches cannot be negative.")
+        raise invalid_argument("RateLimits.maxConcurrentDispatches cannot be negative.")
 
 
 def _check_retry(retry: RetryConfig) -> None:
     shortest, longest = retry.min_backoff or 0, retry.max_backoff or 0
     if retry.max_attempts < -1:
-        raise invalid("RetryConfig.maxAttempts must be greater or equal to -1.")
+        raise invalid_argument("RetryConfig.maxAttempts must be greater or equal to -1.")
     if retry.max_doublings < 0:
-        raise invalid("RetryConfig.maxDoublings cannot be negative.")
+        raise invalid_argument("RetryConfig.maxDoublings cannot be negative.")
     if shortest < 0:
-        raise invalid("RetryConfig.minBackoff cannot be negative.")
+        raise invalid_argument("RetryConfig.minBackoff cannot be negative.")
     if longest < 0:
-        raise invalid("RetryConfig.maxBackoff cannot be negative.")
+        raise invalid_argument("RetryConfig.maxBackoff cannot be negative.")
     if (retry.max_retry_duration or 0) < 0:
-        raise invalid("RetryConfig.maxRetryDuration cannot be negative.")
+        raise invalid_argument("RetryConfig.maxRetryDuration cannot be negative.")
     if shortest > longest:
-        raise invalid(
+        raise invalid_argument(
             "RetryConfig.minBackoff must be less than or equal to RetryConfig.maxBackoff."
         )
 
@@ -92,59 +97,69 @@ def _check_retry(retry: RetryConfig) -> None:
 def _check_target(target: HttpTarget) -> None:
     override = target.uri_override
     if override is not None and override.host == "":
-        raise invalid("UriOverride.host cannot be empty.")
+        raise invalid_argument("UriOverride.host cannot be empty.")
     if override is not None and not 0 <= (override.port or 0) < 1 << 16:
-        raise invalid("UriOverride.port must be a valid port number.")
+        raise invalid_argument("UriOverride.port must be a valid port number.")
     oauth, oidc = target.oauth_token, target.oidc_token
     if oauth is not None and not (oauth.service_account_email and oauth.scope):
-        raise invalid("HttpTarget.oauthToken must have both serviceAccountEmail and scope.")
+        raise invalid_argument(
+            "HttpTarget.oauthToken must have both serviceAccountEmail and scope."
+        )
     if oidc is not None and not (oidc.service_account_email and oidc.audience):
-        raise invalid("HttpTarget.oidcToken must have both serviceAccountEmail and audience.")
+        raise invalid_argument(
+            "HttpTarget.oidcToken must have both serviceAccountEmail and audience."
+        )
 
 
 def _check_sampling(queue: Queue) -> None:
     config = queue.stackdriver_logging_config
     if config is not None and not 0.0 <= config.sampling_ratio <= 1.0:
-        raise invalid("StackdriverLoggingConfig.samplingRatio must be between 0.0 and 1.0.")
+        raise invalid_argument(
+            "StackdriverLoggingConfig.samplingRatio must be between 0.0 and 1.0."
+        )
 
 
-def merge(old: Queue, new: Queue, paths: Iterable[str]) -> Queue:
-    """What UpdateQueue leaves: the masked fields are the new ones, or the defaults where those are unset.
+def merge_update(old: Queue, new: Queue, paths: Iterable[str]) -> Queue:
+    """Return the queue after UpdateQueue: masked fields take the new values, or the defaults.
 
     An empty mask means every field; output-only fields are ignored (UpdateQueue, client 2.26).
     """
-    wanted = [_snake(path) for path in paths] or [
-        field.attr for field in message_codec.fields(Queue)
+    wanted = [_to_snake_case(path) for path in paths] or [
+        field.attr for field in message_codec.fields_of(Queue)
     ]
     merged = old
     for path in wanted:
         if path not in _OUTPUT_ONLY:
-            merged = _take(merged, new, path.split("."), path)
-    return complete(merged)
+            merged = _copy_path(merged, new, path.split("."), path)
+    return complete_queue(merged)
 
 
-def _take(old: Any, new: Any, steps: list[str], path: str) -> Any:
+def _copy_path(old: Any, new: Any, steps: list[str], path: str) -> Any:
     head, *rest = steps
-    field = next((field for field in message_codec.fields(type(old)) if field.attr == head), None)
+    field = next(
+        (field for field in message_codec.fields_of(type(old)) if field.attr == head), None
+    )
     if field is None:
-        raise invalid(f"Invalid field mask: unknown path '{path}'.")
+        raise invalid_argument(f"Invalid field mask: unknown path '{path}'.")
     value = getattr(new, head, None)
     if rest:
-        value = _take_inside(getattr(old, head), value, rest, path)
+        value = _copy_inside(getattr(old, head), value, rest, path)
     return replace(old, **{head: value})
 
 
-def _take_inside(old: Any, new: Any, rest: list[str], path: str) -> Any:
+def _copy_inside(old: Any, new: Any, rest: list[str], path: str) -> Any:
     message = type(old if old is not None else new)
     if old is None and new is None:
         return None
     if not hasattr(message, "__dataclass_fields__"):
-        raise invalid(f"Invalid field mask: '{path}' goes into a field that is not a message.")
-    return _take(
+        raise invalid_argument(
+            f"Invalid field mask: '{path}' goes into a field that is not a message."
+        )
+    return _copy_path(
         old if old is not None else message(), new if new is not None else message(), rest, path
     )
 
 
-def _snake(path: str) -> str:
-    """A mask comes in either case: REST clients send camelCase."""
+def _to_snake_case(path: str) -> str:
+    """Convert a mask path: REST clients send camelCase, gRPC clients snake_case."""
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in path.strip())

@@ -1,10 +1,10 @@
-"""Resource names: what they look like, and what is said when they do not."""
+"""Parsing of resource names, with Google's error texts."""
 
 from __future__ import annotations
 
 import re
 
-from taskreel_local.emulators.cloudtasks.api_errors import ApiError, help_link, invalid
+from taskreel_local.emulators.cloudtasks.api_errors import ApiError, help_link, invalid_argument
 
 _PROJECT, _LOCATION, _QUEUE = (
     r"[A-Za-z0-9:.\-]{1,100}",
@@ -25,17 +25,17 @@ _DOCS = "https://cloud.google.com/tasks/docs/reference/rest/v2/projects.location
 
 
 def split_location(name: str) -> tuple[str, str]:
-    """Project and location of a location's name."""
+    """Return project and location id of a location's name. Raises ApiError."""
     match = _LOCATION_NAME.fullmatch(name)
     if match is None:
-        raise invalid(
+        raise invalid_argument(
             'Location name must be formatted: "projects/<PROJECT_ID>/locations/<LOCATION_ID>".'
         )
     return match[1], match[2]
 
 
 def split_queue(name: str) -> tuple[str, str]:
-    """Location name and id of a queue's name."""
+    """Return location name and queue id of a queue's name. Raises ApiError."""
     match = _QUEUE_NAME.fullmatch(name)
     if match is None:
         raise _bad_queue()
@@ -43,11 +43,11 @@ def split_queue(name: str) -> tuple[str, str]:
 
 
 def split_task(name: str) -> tuple[str, str]:
-    """Queue name and id of a task's name."""
+    """Return queue name and task id of a task's name. Raises ApiError."""
     match = _TASK_NAME.fullmatch(name)
     if match is None:
         form = _QUEUE_FORM[:-1] + '/tasks/<TASK_ID>"'
-        raise invalid(
+        raise invalid_argument(
             f"Task name must be formatted: {form}.", help_link("Task names", f"{_DOCS}.tasks#Task")
         )
     if not _TASK_ID.fullmatch(match[2]):
@@ -56,14 +56,15 @@ def split_task(name: str) -> tuple[str, str]:
 
 
 def _bad_queue() -> ApiError:
-    return invalid(
+    return invalid_argument(
         f"Queue name must be formatted: {_QUEUE_FORM}.", help_link("Queue names", f"{_DOCS}#Queue")
     )
 
 
 def _bad_task_id(task_id: str) -> ApiError:
     text = (
-        f'Task ID "{task_id}" can contain only letters ([A-Za-z]), numbers ([0-9]), hyphens (-), or underscores (_). '
+        f'Task ID "{task_id}" can contain only letters ([A-Za-z]), numbers ([0-9]), hyphens (-), '
+        "or underscores (_). "
         "Task ID must between 1 and 500 characters."
     )
-    return invalid(text, help_link("Task names", f"{_DOCS}.tasks#Task"))
+    return invalid_argument(text, help_link("Task names", f"{_DOCS}.tasks#Task"))

@@ -1,4 +1,4 @@
-"""A whole local Cloud Tasks: engine, journal and doors, started and stopped together."""
+"""A complete Cloud Tasks emulator: engine, journal and servers, started and stopped as one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 import uvicorn
 
-from taskreel_local.emulators.cloudtasks.api_methods import Api
+from taskreel_local.emulators.cloudtasks.api_methods import ApiMethods
 from taskreel_local.emulators.cloudtasks.clock import Clock, RealClock, VirtualClock
 from taskreel_local.emulators.cloudtasks.dispatcher import Sender
 from taskreel_local.emulators.cloudtasks.engine import Engine, EngineConfig
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceConfig:
-    """What to start. A port of None is a door that stays shut, 0 is any free port."""
+    """The parts to start. A port of None starts no server, 0 takes any free port."""
 
     host: str = "127.0.0.1"
     rest_port: int | None = 0
@@ -35,26 +35,26 @@ class ServiceConfig:
     data: Path | None = None
     """The SQLite file; without one everything is in memory."""
     queues: Sequence[Queue] = ()
-    """Created at the start, or updated where they exist (see `load_queues`)."""
+    """Created or updated at the start (see `load_queues`)."""
     virtual_clock: bool = False
     oidc_issuer: str = ""
-    """In the tokens and the discovery document; the REST door's own address unless given."""
+    """Issuer of tokens and discovery document; the REST server's address by default."""
     grace_s: float = 5.0
-    """How long a dispatch under way may take when the service closes."""
+    """Seconds a running attempt may take when the service closes."""
     sender: Sender | None = None
-    """Takes the deliveries instead of HTTP: a function in a test."""
+    """Receives the deliveries instead of HTTP, for tests."""
     engine: EngineConfig = field(default_factory=EngineConfig)
 
 
 class LocalCloudTasks:
-    """`async with LocalCloudTasks(ServiceConfig(…)) as service:` runs in the caller's event loop."""
+    """The emulator in the caller's event loop: `async with LocalCloudTasks(config) as service:`."""
 
     def __init__(self, config: ServiceConfig | None = None) -> None:
         self.config = config or ServiceConfig()
         self.rest_port: int | None = None
         self.grpc_port: int | None = None
         self.engine: Engine
-        self.api: Api
+        self.api: ApiMethods
         self.rest_app: RestApp
         self._rest: RestServer | None = None
         self._grpc: GrpcServer | None = None
@@ -70,20 +70,21 @@ class LocalCloudTasks:
             tokens=tokens,
             sender=self.config.sender,
         )
-        self.api = Api(self.engine)
+        self.api = ApiMethods(self.engine)
         self.rest_app = RestApp(self.api)
         try:
-            await self._open()
+            await self._start_servers()
         except BaseException:
-            await self._close()
+            await self._stop_servers()
             raise
         tokens.issuer = self.config.oidc_issuer or self.rest_url
         return self
 
     @property
     def rest_url(self) -> str:
-        """Where the REST door is, as seen from this machine."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.config.host, self.config.host)  # noqa: S104
+        """The URL of the REST server, as seen from this machine."""
+        loopback = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - not bound, only replaced
+        host = loopback.get(self.config.host, self.config.host)
         return f"http://{host}:{self.rest_port}"
 
     async def __aexit__(
@@ -92,31 +93,31 @@ class LocalCloudTasks:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._close()
+        await self._stop_servers()
 
-    async def _open(self) -> None:
+    async def _start_servers(self) -> None:
         self.engine.start()
         await apply_queues(self.engine, self.config.queues)
         if self.config.rest_port is not None:
             self._rest = RestServer(self.rest_app, self.config.host, self.config.rest_port)
-            self.rest_port = await self._rest.open()
+            self.rest_port = await self._rest.start()
         if self.config.grpc_port is not None:
             from taskreel_local.emulators.cloudtasks.grpc_server import GrpcServer
 
             self._grpc = GrpcServer(self.api, self.config.host, self.config.grpc_port)
-            self.grpc_port = await self._grpc.open()
+            self.grpc_port = await self._grpc.start()
 
-    async def _close(self) -> None:
-        """Doors first, so that nothing new comes in while the engine ends."""
+    async def _stop_servers(self) -> None:
+        """Stop the servers first, so that no calls arrive while the engine closes."""
         if self._grpc is not None:
-            await self._grpc.close()
+            await self._grpc.stop()
         if self._rest is not None:
-            await self._rest.close()
+            await self._rest.stop()
         await self.engine.close(self.config.grace_s)
 
 
 class RestServer:
-    """An ASGI application on a port, without taking the process's signals."""
+    """Serves an ASGI application on a port, without installing signal handlers."""
 
     def __init__(self, app: RestApp, host: str, port: int) -> None:
         self._host, self._port = host, port
@@ -128,32 +129,35 @@ class RestServer:
             access_log=False,
             server_header=False,
             date_header=False,
-            timeout_keep_alive=75,  # longer than any client keeps its side: none meets the closing
+            timeout_keep_alive=75,  # longer than clients reuse a connection
             timeout_graceful_shutdown=2,
         )
         self._server = uvicorn.Server(config)
         self._listener: socket.socket | None = None
 
-    async def open(self) -> int:
-        """Listen; the result is the port.
+    async def start(self) -> int:
+        """Listen and return the port.
 
-        Uvicorn's own `serve` would take the process's signals and look ten times a second whether it should end.
+        Uvicorn's own `serve` would install signal handlers and poll ten times a second for its end.
         """
-        self._listener = _listen(self._host, self._port)
+        self._listener = _bind_socket(self._host, self._port)
         port: int = self._listener.getsockname()[1]
         self._server.config.load()
         self._server.lifespan = self._server.config.lifespan_class(self._server.config)
         await self._server.startup(sockets=[self._listener])
         return port
 
-    async def close(self) -> None:
-        """Stop listening, finish what is being answered."""
+    async def stop(self) -> None:
+        """Stop listening and finish running requests."""
         if self._listener is not None:
             await self._server.shutdown(sockets=[self._listener])
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket that says it is TCP: else asyncio leaves Nagle on, and each answer takes 40 ms more."""
+def _bind_socket(host: str, port: int) -> socket.socket:
+    """Return a listening socket created with IPPROTO_TCP.
+
+    Without that asyncio leaves Nagle's algorithm on, and each response takes 40 ms more.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:

@@ -1,4 +1,4 @@
-"""A task as the engine keeps it, from its creation to its end."""
+"""A task as the engine stores it, from creation to removal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Request: TypeAlias = HttpRequest | AppEngineHttpRequest
 
 @dataclass(slots=True, eq=False)
 class StoredTask:
-    """Mutable on purpose: a dispatch changes five fields, and there may be 100,000 of them."""
+    """A task with its counters. Mutable: a dispatch changes five fields of up to 100,000 tasks."""
 
     number: int
     """Creation order within the engine; also the journal's key."""
@@ -36,35 +36,40 @@ class StoredTask:
     dispatches: int = 0
     responses: int = 0
     executions: int = 0
-    """Responses other than 5xx: what X-CloudTasks-TaskExecutionCount says."""
+    """Responses other than 5xx: the value of X-CloudTasks-TaskExecutionCount."""
     failures: int = 0
-    previous: int = 0
+    previous_status: int = 0
     """Status of the last failed attempt, for X-CloudTasks-TaskPreviousResponse."""
-    first: int | None = None
+    first_dispatch: int | None = None
     last_schedule: int | None = None
     last_dispatch: int | None = None
     last_response: int | None = None
     last_status: Status | None = None
-    turn: int = 0
-    """Grows whenever the task is scheduled or taken: an older place in the heap is dead."""
+    schedule_version: int = 0
+    """Incremented whenever the task is scheduled or started; older heap items are stale."""
     running: int = 0
-    gone: bool = False
+    removed: bool = False
 
-    def task(self, queue_name: str, view: View) -> Task:
-        """What a caller sees: BASIC leaves out the body, and only the body (golden files, 2026-08)."""
+    def to_message(self, queue_name: str, view: View) -> Task:
+        """Return the task as the API shows it.
+
+        The BASIC view omits the body, and only the body (golden files, 2026-08).
+        """
         full = view is View.FULL
         request = self.request if full or not self.request.body else replace(self.request, body=b"")
         is_http = isinstance(request, HttpRequest)
         return Task(
             name=f"{queue_name}/tasks/{self.id}",
-            http_request=request if is_http else None,  # type: ignore[arg-type]  # told apart one line above
+            http_request=request if is_http else None,  # type: ignore[arg-type]  # narrowed above
             app_engine_http_request=None if is_http else request,  # type: ignore[arg-type]
             schedule_time=self.schedule,
             create_time=self.create // SECOND * SECOND,
             dispatch_deadline=self.deadline,
             dispatch_count=self.dispatches,
             response_count=self.responses,
-            first_attempt=Attempt(dispatch_time=self.first) if self.first is not None else None,
+            first_attempt=Attempt(dispatch_time=self.first_dispatch)
+            if self.first_dispatch is not None
+            else None,
             last_attempt=self._last_attempt() if self.last_dispatch is not None else None,
             view=View.FULL if full else View.BASIC,
             retry_config=self.retry,
@@ -78,19 +83,25 @@ class StoredTask:
             response_status=self.last_status,
         )
 
-    def saved(self) -> dict[str, Any]:
-        """What the journal keeps; `restored` reads it back."""
+    def to_journal(self) -> dict[str, Any]:
+        """Return the JSON that the journal stores; `load_stored_task` reads it."""
         return {
-            "task": message_codec.to_json(self.task("", View.FULL)),
-            "state": [self.named, self.executions, self.failures, self.previous, self.create],
+            "task": message_codec.to_json(self.to_message("", View.FULL)),
+            "state": [
+                self.named,
+                self.executions,
+                self.failures,
+                self.previous_status,
+                self.create,
+            ],
         }
 
 
-def restored(number: int, saved: dict[str, Any]) -> StoredTask:
-    """An entry as it was saved; an attempt that was under way counts as not made."""
+def load_stored_task(number: int, saved: dict[str, Any]) -> StoredTask:
+    """Build a task from its journal entry; an attempt that was running counts as not made."""
     task = message_codec.from_json(Task, saved["task"])
-    named, executions, failures, previous, create = saved["state"]
-    entry = StoredTask(
+    named, executions, failures, previous_status, create = saved["state"]
+    stored = StoredTask(
         number=number,
         id=task.name.rpartition("/")[2],
         request=task.http_request or task.app_engine_http_request or HttpRequest(),
@@ -103,17 +114,17 @@ def restored(number: int, saved: dict[str, Any]) -> StoredTask:
         responses=task.response_count,
         executions=executions,
         failures=failures,
-        previous=previous,
+        previous_status=previous_status,
     )
-    _restore_attempts(entry, task)
-    return entry
+    _restore_attempts(stored, task)
+    return stored
 
 
-def _restore_attempts(entry: StoredTask, task: Task) -> None:
+def _restore_attempts(stored: StoredTask, task: Task) -> None:
     if task.first_attempt is not None:
-        entry.first = task.first_attempt.dispatch_time
+        stored.first_dispatch = task.first_attempt.dispatch_time
     if task.last_attempt is not None:
-        entry.last_schedule = task.last_attempt.schedule_time
-        entry.last_dispatch = task.last_attempt.dispatch_time
-        entry.last_response = task.last_attempt.response_time
-        entry.last_status = task.last_attempt.response_status
+        stored.last_schedule = task.last_attempt.schedule_time
+        stored.last_dispatch = task.last_attempt.dispatch_time
+        stored.last_response = task.last_attempt.response_time
+        stored.last_status = task.last_attempt.response_status

@@ -1,4 +1,7 @@
-"""The tokens tasks carry: OIDC, signed RS256 and verifiable by discovery and JWKS; OAuth, opaque."""
+"""The tokens of tasks.
+
+OIDC tokens, signed RS256 and verifiable by JWKS, and opaque OAuth tokens.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ _NOTE = "oidc-signing-key"
 
 
 class TaskTokens:
-    """The key is made on first use and kept in the journal, so that tokens stay valid over a restart.
+    """Issues tokens. The key is created on first use and stored in the journal.
 
-    Token times are the machine's even under a virtual clock: whoever verifies them knows no other.
+    So tokens stay valid over a restart. Token times are the machine's even under a virtual clock,
+    because verifiers use the machine's clock.
     """
 
     def __init__(self, journal: Journal, issuer: str = "https://accounts.google.com") -> None:
@@ -29,21 +33,24 @@ class TaskTokens:
         self._key: RSAPrivateKey | None = None
         self._made: dict[tuple[str, str], tuple[float, str]] = {}
 
-    def oidc(self, email: str, audience: str) -> str:
-        """An identity token as Google's: aud, azp, email, email_verified, exp, iat, iss, sub."""
+    def issue_oidc_token(self, email: str, audience: str) -> str:
+        """Return an identity token with Google's claims.
+
+        These are aud, azp, email, email_verified, exp, iat, iss and sub.
+        """
         made_at, token = self._made.get((email, audience), (0.0, ""))
         if time.time() - made_at > _REUSE_S:
             made_at = time.time()
-            token = self._sign(email, audience, int(made_at))
+            token = self._sign_claims(email, audience, int(made_at))
             self._made[email, audience] = (made_at, token)
         return token
 
-    def oauth(self, email: str, scope: str) -> str:
-        """An access token no Google API would take; the same account and scope give the same one."""
+    def issue_oauth_token(self, email: str, scope: str) -> str:
+        """Return a token that no Google API accepts; the same for the same account and scope."""
         return "ya29.local-" + hashlib.sha256(f"{email} {scope}".encode()).hexdigest()
 
-    def discovery(self) -> dict[str, Any]:
-        """What `/.well-known/openid-configuration` answers."""
+    def discovery_document(self) -> dict[str, Any]:
+        """Return the response of `/.well-known/openid-configuration`."""
         return {
             "issuer": self.issuer,
             "jwks_uri": f"{self.issuer}/oauth2/v3/certs",
@@ -62,13 +69,13 @@ class TaskTokens:
             ],
         }
 
-    def jwks(self) -> dict[str, Any]:
-        """The public key."""
+    def jwks_document(self) -> dict[str, Any]:
+        """Return the public key as a JSON Web Key Set."""
         numbers = self._private_key().public_key().public_numbers()
         key = {"kty": "RSA", "alg": "RS256", "use": "sig", "kid": self._key_id()}
-        return {"keys": [{**key, "n": _base64(numbers.n), "e": _base64(numbers.e)}]}
+        return {"keys": [{**key, "n": _encode_integer(numbers.n), "e": _encode_integer(numbers.e)}]}
 
-    def _sign(self, email: str, audience: str, now: int) -> str:
+    def _sign_claims(self, email: str, audience: str, now: int) -> str:
         import jwt
 
         subject = str(int(hashlib.sha256(email.encode()).hexdigest()[:16], 16)).zfill(21)
@@ -88,15 +95,15 @@ class TaskTokens:
 
     def _key_id(self) -> str:
         numbers = self._private_key().public_key().public_numbers()
-        return hashlib.sha256(_base64(numbers.n).encode()).hexdigest()[:40]
+        return hashlib.sha256(_encode_integer(numbers.n).encode()).hexdigest()[:40]
 
     def _private_key(self) -> RSAPrivateKey:
         if self._key is None:
-            self._key = _load(self._journal)
+            self._key = _load_or_create_key(self._journal)
         return self._key
 
 
-def _load(journal: Journal) -> RSAPrivateKey:
+def _load_or_create_key(journal: Journal) -> RSAPrivateKey:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -113,6 +120,6 @@ def _load(journal: Journal) -> RSAPrivateKey:
     return key
 
 
-def _base64(number: int) -> str:
+def _encode_integer(number: int) -> str:
     raw = number.to_bytes((number.bit_length() + 7) // 8)
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

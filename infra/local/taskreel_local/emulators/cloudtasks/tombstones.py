@@ -1,4 +1,4 @@
-"""The names of tasks that ended, remembered for the de-duplication window."""
+"""The reserved names of finished tasks, for the de-duplication window."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ _MAX_RANDOM = 10_000
 
 
 class Tombstones:
-    """A name given by a caller is kept the whole window, a random one only among the last 10,000.
+    """Reserves names given by callers for the whole window, random ones among the last 10,000.
 
-    Google's window is "up to" 24 hours: an upper bound, so forgetting early is allowed (quotas page, 2026-04-08).
+    Google's window is "up to" 24 hours, an upper bound, so an early release is allowed (quotas
+    page, 2026-04-08).
     """
 
     def __init__(self, window: int, forget: Callable[[str], None], most: int = _MAX_NAMED) -> None:
@@ -21,8 +22,8 @@ class Tombstones:
         self._named: dict[str, int] = {}
         self._random: dict[str, int] = {}
 
-    def bury(self, task_id: str, now: int, *, named: bool) -> int | None:
-        """Remember a name; the result says until when, if that is worth writing down."""
+    def add_name(self, task_id: str, now: int, *, named: bool) -> int | None:
+        """Reserve a name; return the end of the reservation if it must be persisted."""
         until = now + self._window
         if not named:
             self._random[task_id] = until
@@ -34,7 +35,10 @@ class Tombstones:
         return until if self._window else None
 
     def _drop_oldest(self, now: int) -> None:
-        """Entries are in the order of their end; what ran out or is too much is forgotten on disk, too."""
+        """Release names that expired or exceed the limit, in the journal too.
+
+        `_named` is ordered by the end of the reservation.
+        """
         while self._named:
             oldest = next(iter(self._named))
             if len(self._named) <= self._most and self._named[oldest] > now:
@@ -42,16 +46,16 @@ class Tombstones:
             del self._named[oldest]
             self._forget(oldest)
 
-    def restore(self, task_id: str, until: int) -> None:
-        """Take back a name from the journal."""
+    def restore_name(self, task_id: str, until: int) -> None:
+        """Reserve a name that was loaded from the journal."""
         self._named[task_id] = until
 
-    def holds(self, task_id: str, now: int) -> bool:
-        """Whether the name was in use recently."""
+    def is_taken(self, task_id: str, now: int) -> bool:
+        """Return True if the name is reserved."""
         until = self._named.get(task_id) or self._random.get(task_id) or 0
         return until > now
 
     def clear(self) -> None:
-        """Forget all names."""
+        """Release all names."""
         self._named.clear()
         self._random.clear()

@@ -1,4 +1,4 @@
-"""All buckets: what a request may do to them, one step at a time."""
+"""Buckets and their objects: every operation of the API, independent of HTTP."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from taskreel_local.emulators.storage.object_store import Shelf
-from taskreel_local.emulators.storage.storage_errors import StorageError, no_bucket, no_object
+from taskreel_local.emulators.storage.object_store import ObjectStore
+from taskreel_local.emulators.storage.storage_errors import (
+    StorageError,
+    bucket_not_found,
+    object_not_found,
+)
 from taskreel_local.emulators.storage.stored_object import (
     WRITABLE,
     Checksums,
     Preconditions,
     StoredObject,
-    timestamp,
+    current_timestamp,
 )
 
 
@@ -31,7 +35,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListingRequest:
-    """Which names to show."""
+    """The names to list."""
 
     prefix: str = ""
     delimiter: str = ""
@@ -42,11 +46,11 @@ class ListingRequest:
 
 
 class Buckets:
-    """Every method is one atomic step: nothing here waits."""
+    """All buckets. Every method is one atomic step: none awaits."""
 
-    def __init__(self, shelf: Shelf, names: Sequence[str] = ()) -> None:
-        self._shelf = shelf
-        self._resources, objects = shelf.load()
+    def __init__(self, store: ObjectStore, names: Sequence[str] = ()) -> None:
+        self._store = store
+        self._resources, objects = store.load_all()
         self._objects: dict[str, dict[str, StoredObject]] = {name: {} for name in self._resources}
         for obj in sorted(objects, key=lambda one: one.generation):
             self._objects.setdefault(obj.bucket, {})[obj.name] = obj
@@ -59,13 +63,14 @@ class Buckets:
     # Buckets
 
     def create_bucket(self, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """A new, empty bucket."""
+        """Create an empty bucket. Raises StorageError 409 if it exists."""
         if name in self._resources:
             raise StorageError(
                 409,
-                "Your previous request to create the named bucket succeeded and you already own it.",
+                "Your previous request to create the named bucket succeeded "
+                "and you already own it.",
             )
-        now = timestamp()
+        now = current_timestamp()
         fixed = {
             "kind": "storage#bucket",
             "id": name,
@@ -83,18 +88,18 @@ class Buckets:
         }
         self._resources[name] = {**resource, "etag": "CAE="}
         self._objects[name] = {}
-        self._shelf.keep_bucket(name, self._resources[name])
+        self._store.save_bucket(name, self._resources[name])
         return self._resources[name]
 
-    def bucket(self, name: str) -> dict[str, Any]:
-        """A bucket's resource."""
+    def get_bucket(self, name: str) -> dict[str, Any]:
+        """Return a bucket's resource. Raises StorageError 404."""
         if name not in self._resources:
-            raise no_bucket()
+            raise bucket_not_found()
         return self._resources[name]
 
     def patch_bucket(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """A bucket with other settings: lifecycle, labels, CORS."""
-        before = self.bucket(name)
+        """Change a bucket's settings: lifecycle, labels, CORS."""
+        before = self.get_bucket(name)
         after = {
             **before,
             **changes,
@@ -102,43 +107,43 @@ class Buckets:
             "metageneration": str(int(before["metageneration"]) + 1),
         }
         self._resources[name] = {key: value for key, value in after.items() if value is not None}
-        self._shelf.keep_bucket(name, self._resources[name])
+        self._store.save_bucket(name, self._resources[name])
         return self._resources[name]
 
     def delete_bucket(self, name: str) -> None:
-        """Remove an empty bucket."""
-        self.bucket(name)
+        """Delete an empty bucket. Raises StorageError 409 if it has objects."""
+        self.get_bucket(name)
         if self._objects[name]:
             raise StorageError(
                 409, "The bucket you tried to delete is not empty.", "BucketNotEmpty"
             )
         del self._resources[name], self._objects[name]
-        self._shelf.keep_bucket(name, None)
+        self._store.save_bucket(name, None)
 
-    def all(self) -> list[dict[str, Any]]:
-        """Every bucket's resource."""
+    def list_buckets(self) -> list[dict[str, Any]]:
+        """Return the resources of all buckets."""
         return list(self._resources.values())
 
     # Objects
 
-    def find(self, bucket: str, name: str, generation: int | None = None) -> StoredObject:
-        """The live object, if it is the generation asked for."""
-        self.bucket(bucket)
+    def find_object(self, bucket: str, name: str, generation: int | None = None) -> StoredObject:
+        """Return the live object, if it has the given generation. Raises StorageError 404."""
+        self.get_bucket(bucket)
         obj = self._objects[bucket].get(name)
         if obj is None or generation not in {None, obj.generation}:
-            raise no_object(bucket, name)
+            raise object_not_found(bucket, name)
         return obj
 
-    def content(self, obj: StoredObject) -> bytes:
-        """An object's bytes."""
-        return self._shelf.content(obj)
+    def read_content(self, obj: StoredObject) -> bytes:
+        """Return an object's bytes."""
+        return self._store.read_content(obj)
 
-    def check(self, bucket: str, name: str, conditions: Preconditions) -> None:
-        """Refuse a write that could not be carried out now."""
-        self.bucket(bucket)
+    def check_write(self, bucket: str, name: str, conditions: Preconditions) -> None:
+        """Raise StorageError if a write with these preconditions would fail now."""
+        self.get_bucket(bucket)
         conditions.require(self._objects[bucket].get(name))
 
-    def put(
+    def put_object(
         self,
         bucket: str,
         name: str,
@@ -148,20 +153,23 @@ class Buckets:
         *,
         components: int | None = None,
     ) -> StoredObject:
-        """A new generation, if the conditions hold and the content has the sums that `fields` may name."""
-        self.check(bucket, name, conditions)
+        """Store a new generation if the preconditions are met.
+
+        The content must have the checksums that `fields` may contain. Raises StorageError.
+        """
+        self.check_write(bucket, name, conditions)
         if not name or len(name.encode()) > 1024:
             raise StorageError(400, "The object name must be 1 to 1024 bytes long.")
-        sums = Checksums.of(content)
-        sums.require(fields)
-        now = timestamp()
+        checksums = Checksums.of(content)
+        checksums.require(fields)
+        now = current_timestamp()
         obj = StoredObject(
             bucket=bucket,
             name=name,
             generation=next(self._generations),
             size=len(content),
-            crc32c=sums.crc32c,
-            md5=None if components else sums.md5,
+            crc32c=checksums.crc32c,
+            md5=None if components else checksums.md5,
             created=now,
             updated=now,
             components=components,
@@ -170,13 +178,13 @@ class Buckets:
             },
         )
         before = self._objects[bucket].get(name)
-        self._shelf.keep(obj, content)
+        self._store.save_object(obj, content)
         self._objects[bucket][name] = obj
         if before is not None:
-            self._shelf.drop(before)
+            self._store.delete_object(before)
         return obj
 
-    def patch(
+    def patch_object(
         self,
         bucket: str,
         name: str,
@@ -185,31 +193,33 @@ class Buckets:
         *,
         whole: bool,
     ) -> StoredObject:
-        """Other metadata of the same content."""
-        obj = self.find(bucket, name)
+        """Change the metadata of an object; the content stays."""
+        obj = self.find_object(bucket, name)
         conditions.require(obj)
-        self._objects[bucket][name] = obj.patched(changes, whole=whole)
-        self._shelf.keep(self._objects[bucket][name], None)
+        self._objects[bucket][name] = obj.with_metadata(changes, whole=whole)
+        self._store.save_object(self._objects[bucket][name], None)
         return self._objects[bucket][name]
 
-    def delete(
+    def delete_object(
         self, bucket: str, name: str, generation: int | None, conditions: Preconditions
     ) -> None:
-        """Remove the live object."""
-        obj = self.find(bucket, name, generation)
+        """Delete the live object."""
+        obj = self.find_object(bucket, name, generation)
         conditions.require(obj)
         del self._objects[bucket][name]
-        self._shelf.drop(obj)
+        self._store.delete_object(obj)
 
-    def list(self, bucket: str, request: ListingRequest) -> Listing:
-        """Objects and common prefixes in the order of their names."""
-        self.bucket(bucket)
+    def list_objects(self, bucket: str, request: ListingRequest) -> Listing:
+        """Return a page of objects and common prefixes, ordered by name."""
+        self.get_bucket(bucket)
         objects: list[StoredObject] = []
         prefixes: list[str] = []
         last = ""
-        for key, obj in self._entries(bucket, request):
+        for key, obj in self._list_entries(bucket, request):
             if len(objects) + len(prefixes) == request.limit:
-                return Listing(objects=objects, prefixes=prefixes, next_token=_token(last))
+                return Listing(
+                    objects=objects, prefixes=prefixes, next_token=_encode_page_token(last)
+                )
             last = key
             if obj is None:
                 prefixes.append(key)
@@ -217,11 +227,14 @@ class Buckets:
                 objects.append(obj)
         return Listing(objects=objects, prefixes=prefixes, next_token=None)
 
-    def _entries(
+    def _list_entries(
         self, bucket: str, request: ListingRequest
     ) -> Iterator[tuple[str, StoredObject | None]]:
-        """What a listing shows after its token: an object, or a prefix once for all names below it."""
-        behind = _untoken(request.token)
+        """Yield the entries after the page token.
+
+        An entry is an object, or a prefix, once for all names below it.
+        """
+        behind = _decode_page_token(request.token)
         shown = ""
         for name in sorted(self._objects[bucket]):
             if (
@@ -239,11 +252,11 @@ class Buckets:
             yield key, None if folder else self._objects[bucket][name]
 
 
-def _token(last: str) -> str:
+def _encode_page_token(last: str) -> str:
     return base64.urlsafe_b64encode(last.encode()).decode()
 
 
-def _untoken(token: str) -> str:
+def _decode_page_token(token: str) -> str:
     try:
         return base64.urlsafe_b64decode(token).decode()
     except ValueError:

@@ -1,4 +1,4 @@
-"""Serving an object's content: whole or a range, with the headers that clients verify it by."""
+"""Responses to downloads: the whole content or a range, with the headers clients verify it by."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ _SHOWN = {
 }
 
 
-def media(
+def download_response(
     obj: StoredObject, content: bytes, wanted: str | None, overrides: Mapping[str, str]
 ) -> Response:
-    """The answer to a download; `overrides` are a signed URL's `response-…` parameters."""
-    headers = _headers(obj)
+    """Return the response to a download.
+
+    `overrides` are the `response-…` parameters of a signed URL.
+    """
+    headers = _object_headers(obj)
     if "response-content-disposition" in overrides:
         headers["Content-Disposition"] = overrides["response-content-disposition"]
     kind = overrides.get("response-content-type", obj.content_type)
-    part = None if wanted is None else _part(wanted, len(content))
+    part = None if wanted is None else _parse_range(wanted, len(content))
     if part is None:
         return Response(content, headers=headers, media_type=kind)
     start, end = part
@@ -36,7 +39,7 @@ def media(
     return Response(content[start:end], 206, headers, kind)
 
 
-def _headers(obj: StoredObject) -> dict[str, str]:
+def _object_headers(obj: StoredObject) -> dict[str, str]:
     sums = [f"crc32c={obj.crc32c}", *([f"md5={obj.md5}"] if obj.md5 else [])]
     return {
         "Accept-Ranges": "bytes",
@@ -52,8 +55,8 @@ def _headers(obj: StoredObject) -> dict[str, str]:
     }
 
 
-def _part(wanted: str, size: int) -> tuple[int, int] | None:
-    """Where a range begins and ends; None when the header is not one we know, which means everything."""
+def _parse_range(wanted: str, size: int) -> tuple[int, int] | None:
+    """Return start and end of a range; None for an unknown header, which means everything."""
     match = _RANGE.fullmatch(wanted.strip())
     if match is None or match[0] == "bytes=-":
         return None

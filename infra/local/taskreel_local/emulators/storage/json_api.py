@@ -1,4 +1,4 @@
-"""The Cloud Storage JSON API over HTTP, and signed URLs: one function a method."""
+"""The Cloud Storage JSON API over HTTP, and signed URLs: one method for each API method."""
 
 from __future__ import annotations
 
@@ -17,15 +17,24 @@ from starlette.types import Receive, Scope, Send
 
 from taskreel_local.emulators.storage import signed_urls
 from taskreel_local.emulators.storage.buckets import Buckets, ListingRequest
-from taskreel_local.emulators.storage.downloads import media
+from taskreel_local.emulators.storage.downloads import download_response
 from taskreel_local.emulators.storage.storage_errors import StorageError
-from taskreel_local.emulators.storage.stored_object import Preconditions, StoredObject, whole_number
-from taskreel_local.emulators.storage.uploads import Chunk, Uploads, expected_sums, parse_multipart
+from taskreel_local.emulators.storage.stored_object import (
+    Preconditions,
+    StoredObject,
+    parse_integer,
+)
+from taskreel_local.emulators.storage.uploads import (
+    Chunk,
+    UploadSessions,
+    expected_checksums,
+    parse_multipart,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, read whole, and the names in its path."""
+    """A request with its whole body, and the names in its path."""
 
     request: Request
     body: bytes
@@ -33,27 +42,30 @@ class Call:
 
     @property
     def params(self) -> Mapping[str, str]:
-        """The query."""
+        """The query parameters."""
         return self.request.query_params
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Lower-case names."""
+        """The headers; names are lower case."""
         return self.request.headers
 
     @property
     def base_url(self) -> str:
-        """Where the client reaches this server."""
+        """The URL at which the client reaches this server."""
         return f"{self.request.url.scheme}://{self.request.headers.get('host', '')}"
 
     @property
     def generation(self) -> int | None:
-        """The generation asked for, if any."""
+        """The `generation` parameter, None if absent."""
         given = self.params.get("generation")
-        return None if given is None else whole_number(given, "generation")
+        return None if given is None else parse_integer(given, "generation")
 
-    def json(self) -> dict[str, Any]:
-        """The body as a JSON object; nothing is an empty one."""
+    def parse_json(self) -> dict[str, Any]:
+        """Return the body as a JSON object; an empty body is an empty object.
+
+        Raises StorageError 400.
+        """
         try:
             value = json.loads(self.body or b"{}")
         except ValueError:
@@ -66,12 +78,12 @@ class Call:
 Handler = Callable[[Call], Response]
 
 
-class Api:
-    """An ASGI application over some buckets."""
+class StorageApi:
+    """An ASGI application over buckets."""
 
     def __init__(self, buckets: Buckets, public_key: RSAPublicKey | None) -> None:
         self._buckets = buckets
-        self._uploads = Uploads(buckets)
+        self._uploads = UploadSessions(buckets)
         self._public_key = public_key
         bucket, obj = "/storage/v1/b/([^/]+)", "/storage/v1/b/([^/]+)/o/([^/]+)"
         routes: list[tuple[str, str, Handler]] = [
@@ -81,70 +93,72 @@ class Api:
             ("GET", bucket, self._get_bucket),
             ("PATCH|PUT", bucket, self._patch_bucket),
             ("DELETE", bucket, self._delete_bucket),
-            ("GET", f"{bucket}/storageLayout", self._layout),
-            ("GET", f"{bucket}/o", self._list),
-            ("POST", f"{obj}/(rewriteTo|copyTo)/b/([^/]+)/o/([^/]+)", self._copy),
-            ("POST", f"{obj}/compose", self._compose),
-            ("GET|HEAD", f"(?:/download)?{obj}", self._get),
-            ("PATCH|PUT", obj, self._patch),
-            ("DELETE", obj, self._delete),
-            ("POST|PUT", "(?:/resumable)?/upload/storage/v1/b/([^/]+)/o", self._upload),
+            ("GET", f"{bucket}/storageLayout", self._get_storage_layout),
+            ("GET", f"{bucket}/o", self._list_objects),
+            ("POST", f"{obj}/(rewriteTo|copyTo)/b/([^/]+)/o/([^/]+)", self._copy_object),
+            ("POST", f"{obj}/compose", self._compose_object),
+            ("GET|HEAD", f"(?:/download)?{obj}", self._get_object),
+            ("PATCH|PUT", obj, self._patch_object),
+            ("DELETE", obj, self._delete_object),
+            ("POST|PUT", "(?:/resumable)?/upload/storage/v1/b/([^/]+)/o", self._handle_upload),
             ("DELETE", "/upload/storage/v1/b/([^/]+)/o", self._cancel_upload),
-            ("GET|HEAD|PUT|DELETE", "/([^/]+)/(.+)", self._signed),
+            ("GET|HEAD|PUT|DELETE", "/([^/]+)/(.+)", self._handle_signed_url),
         ]
         self._routes = [
             (re.compile(methods), re.compile(path), handler) for methods, path, handler in routes
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Serve one request."""
         request = Request(scope, receive)
-        response = self._answer(request, await request.body())
+        response = self._handle_request(request, await request.body())
         await response(scope, receive, send)
 
-    def _answer(self, request: Request, body: bytes) -> Response:
+    def _handle_request(self, request: Request, body: bytes) -> Response:
         path = raw_path(request)
         try:
-            handler, names = self._route(request.method, path)
+            handler, names = self._match_route(request.method, path)
             return handler(Call(request, body, names))
         except StorageError as error:
-            return _refusal(
+            return _error_response(
                 error,
                 xml=not path.startswith(("/storage/", "/upload/", "/download/", "/resumable/")),
             )
 
-    def _route(self, method: str, path: str) -> tuple[Handler, tuple[str, ...]]:
+    def _match_route(self, method: str, path: str) -> tuple[Handler, tuple[str, ...]]:
         for methods, pattern, handler in self._routes:
             match = pattern.fullmatch(path)
             if match and methods.fullmatch(method):
                 return handler, tuple(unquote(name) for name in match.groups())
-        raise StorageError(501, f"This server does not know {method} {path}.")
+        raise StorageError(501, f"The emulator does not implement {method} {path}.")
 
     # Buckets
 
     def _list_buckets(self, call: Call) -> Response:
         prefix = call.params.get("prefix", "")
-        items = [bucket for bucket in self._buckets.all() if bucket["name"].startswith(prefix)]
+        items = [
+            bucket for bucket in self._buckets.list_buckets() if bucket["name"].startswith(prefix)
+        ]
         return JSONResponse({"kind": "storage#buckets", "items": items})
 
     def _create_bucket(self, call: Call) -> Response:
-        fields = call.json()
+        fields = call.parse_json()
         if not fields.get("name"):
             raise StorageError(400, "A bucket needs a name.")
         return JSONResponse(self._buckets.create_bucket(fields["name"], fields))
 
     def _get_bucket(self, call: Call) -> Response:
-        return JSONResponse(self._buckets.bucket(call.names[0]))
+        return JSONResponse(self._buckets.get_bucket(call.names[0]))
 
     def _patch_bucket(self, call: Call) -> Response:
-        return JSONResponse(self._buckets.patch_bucket(call.names[0], call.json()))
+        return JSONResponse(self._buckets.patch_bucket(call.names[0], call.parse_json()))
 
     def _delete_bucket(self, call: Call) -> Response:
         self._buckets.delete_bucket(call.names[0])
         return Response(status_code=204)
 
-    def _layout(self, call: Call) -> Response:
-        bucket = self._buckets.bucket(call.names[0])
+    def _get_storage_layout(self, call: Call) -> Response:
+        bucket = self._buckets.get_bucket(call.names[0])
         shown = {
             "bucket": bucket["name"],
             "location": bucket["location"],
@@ -156,8 +170,8 @@ class Api:
 
     # Objects
 
-    def _list(self, call: Call) -> Response:
-        limit = whole_number(call.params.get("maxResults", "1000"), "maxResults")
+    def _list_objects(self, call: Call) -> Response:
+        limit = parse_integer(call.params.get("maxResults", "1000"), "maxResults")
         wanted = ListingRequest(
             prefix=call.params.get("prefix", ""),
             delimiter=call.params.get("delimiter", ""),
@@ -166,83 +180,93 @@ class Api:
             limit=min(max(limit, 1), 1000),
             token=call.params.get("pageToken", ""),
         )
-        page = self._buckets.list(call.names[0], wanted)
+        page = self._buckets.list_objects(call.names[0], wanted)
         answer: dict[str, Any] = {"kind": "storage#objects"}
         if page.objects:
-            answer["items"] = [obj.resource(call.base_url) for obj in page.objects]
+            answer["items"] = [obj.to_resource(call.base_url) for obj in page.objects]
         if page.prefixes:
             answer["prefixes"] = list(page.prefixes)
         if page.next_token:
             answer["nextPageToken"] = page.next_token
         return JSONResponse(answer)
 
-    def _get(self, call: Call) -> Response:
+    def _get_object(self, call: Call) -> Response:
         bucket, name = call.names
-        obj = self._buckets.find(bucket, name, call.generation)
+        obj = self._buckets.find_object(bucket, name, call.generation)
         Preconditions.of(call.params).require(obj, reading=True)
         if call.params.get("alt") == "media" or raw_path(call.request).startswith("/download/"):
-            return media(obj, self._buckets.content(obj), call.headers.get("range"), {})
-        return self._resource(call, obj)
+            return download_response(
+                obj, self._buckets.read_content(obj), call.headers.get("range"), {}
+            )
+        return self._object_response(call, obj)
 
-    def _patch(self, call: Call) -> Response:
+    def _patch_object(self, call: Call) -> Response:
         bucket, name = call.names
         whole = call.request.method == "PUT"
         conditions = Preconditions.of(call.params)
-        return self._resource(
-            call, self._buckets.patch(bucket, name, call.json(), conditions, whole=whole)
+        return self._object_response(
+            call,
+            self._buckets.patch_object(bucket, name, call.parse_json(), conditions, whole=whole),
         )
 
-    def _delete(self, call: Call) -> Response:
+    def _delete_object(self, call: Call) -> Response:
         bucket, name = call.names
-        self._buckets.delete(bucket, name, call.generation, Preconditions.of(call.params))
+        self._buckets.delete_object(bucket, name, call.generation, Preconditions.of(call.params))
         return Response(status_code=204)
 
-    def _copy(self, call: Call) -> Response:
+    def _copy_object(self, call: Call) -> Response:
         bucket, name, verb, to_bucket, to_name = call.names
         given = call.params.get("sourceGeneration")
-        source = self._buckets.find(
-            bucket, name, None if given is None else whole_number(given, "sourceGeneration")
+        source = self._buckets.find_object(
+            bucket, name, None if given is None else parse_integer(given, "sourceGeneration")
         )
         Preconditions.of(call.params, "ifSource").require(source)
-        fields = call.json() or dict(source.fields)
-        content = self._buckets.content(source)
-        obj = self._buckets.put(to_bucket, to_name, content, fields, Preconditions.of(call.params))
+        fields = call.parse_json() or dict(source.fields)
+        content = self._buckets.read_content(source)
+        obj = self._buckets.put_object(
+            to_bucket, to_name, content, fields, Preconditions.of(call.params)
+        )
         if verb == "copyTo":
-            return self._resource(call, obj)
+            return self._object_response(call, obj)
         done = {
             "kind": "storage#rewriteResponse",
             "done": True,
-            "resource": obj.resource(call.base_url),
+            "resource": obj.to_resource(call.base_url),
         }
         return JSONResponse(
             {**done, "totalBytesRewritten": str(obj.size), "objectSize": str(obj.size)}
         )
 
-    def _compose(self, call: Call) -> Response:
+    def _compose_object(self, call: Call) -> Response:
         bucket, name = call.names
-        wanted = call.json()
+        wanted = call.parse_json()
         sources = wanted.get("sourceObjects") or []
         if not 1 <= len(sources) <= 32:
             raise StorageError(400, "The number of source components must be from 1 to 32.")
-        parts = [self._buckets.find(bucket, one["name"], _generation(one)) for one in sources]
-        content = b"".join(self._buckets.content(part) for part in parts)
+        parts = [
+            self._buckets.find_object(bucket, one["name"], _source_generation(one))
+            for one in sources
+        ]
+        content = b"".join(self._buckets.read_content(part) for part in parts)
         components = sum(part.components or 1 for part in parts)
         fields = {"contentType": parts[0].content_type, **wanted.get("destination", {})}
         conditions = Preconditions.of(call.params)
-        return self._resource(
+        return self._object_response(
             call,
-            self._buckets.put(bucket, name, content, fields, conditions, components=components),
+            self._buckets.put_object(
+                bucket, name, content, fields, conditions, components=components
+            ),
         )
 
-    # Uploads
+    # UploadSessions
 
-    def _upload(self, call: Call) -> Response:
+    def _handle_upload(self, call: Call) -> Response:
         match call.params.get("uploadType"), call.params.get("upload_id"):
             case "media", _:
                 fields = {"contentType": call.headers.get("content-type")}
-                return self._store(call, fields, call.body)
+                return self._store_object(call, fields, call.body)
             case "multipart", _:
-                return self._store(
+                return self._store_object(
                     call, *parse_multipart(call.headers.get("content-type", ""), call.body)
                 )
             case "resumable", None:
@@ -252,19 +276,21 @@ class Api:
             case kind, _:
                 raise StorageError(400, f"Unknown uploadType {kind!r}.")
 
-    def _store(self, call: Call, fields: Mapping[str, Any], content: bytes) -> Response:
+    def _store_object(self, call: Call, fields: Mapping[str, Any], content: bytes) -> Response:
         name = _object_name(call, fields)
-        said = {**fields, **expected_sums(call.headers.get("x-goog-hash"))}
-        return self._resource(
+        fields = {**fields, **expected_checksums(call.headers.get("x-goog-hash"))}
+        return self._object_response(
             call,
-            self._buckets.put(call.names[0], name, content, said, Preconditions.of(call.params)),
+            self._buckets.put_object(
+                call.names[0], name, content, fields, Preconditions.of(call.params)
+            ),
         )
 
     def _begin_upload(self, call: Call) -> Response:
-        fields = call.json()
+        fields = call.parse_json()
         given = call.headers.get("x-upload-content-type")
         fields.setdefault("contentType", given or "application/octet-stream")
-        upload_id = self._uploads.begin(
+        upload_id = self._uploads.begin_session(
             call.names[0], _object_name(call, fields), fields, Preconditions.of(call.params)
         )
         path = raw_path(call.request)
@@ -272,22 +298,24 @@ class Api:
         return Response(headers={"Location": location, "X-GUploader-UploadID": upload_id})
 
     def _continue_upload(self, call: Call, upload_id: str) -> Response:
-        chunk = Chunk.of(call.body, call.headers.get("content-range"))
-        obj, kept = self._uploads.send(
-            upload_id, chunk, expected_sums(call.headers.get("x-goog-hash"))
+        chunk = Chunk.from_request(call.body, call.headers.get("content-range"))
+        obj, received = self._uploads.receive_chunk(
+            upload_id, chunk, expected_checksums(call.headers.get("x-goog-hash"))
         )
         if obj is not None:
-            return self._resource(call, obj)
-        return Response(status_code=308, headers={"Range": f"bytes=0-{kept - 1}"} if kept else {})
+            return self._object_response(call, obj)
+        return Response(
+            status_code=308, headers={"Range": f"bytes=0-{received - 1}"} if received else {}
+        )
 
     def _cancel_upload(self, call: Call) -> Response:
-        self._uploads.cancel(call.params.get("upload_id", ""))
+        self._uploads.cancel_session(call.params.get("upload_id", ""))
         return Response(status_code=499)
 
     # Signed URLs
 
-    def _signed(self, call: Call) -> Response:
-        """The XML API as far as signed URLs use it. Nothing is public."""
+    def _handle_signed_url(self, call: Call) -> Response:
+        """Serve a signed URL: the part of the XML API that signed URLs use. Nothing is public."""
         if "X-Goog-Signature" not in call.params:
             raise StorageError(
                 403, "Anonymous caller does not have storage.objects.get access.", "AccessDenied"
@@ -296,41 +324,41 @@ class Api:
         signed = signed_urls.SignedRequest(
             request.method, raw_path(request), request.url.query, dict(call.headers)
         )
-        signed_urls.check(signed, self._public_key, datetime.now(UTC))
+        signed_urls.check_signed_url(signed, self._public_key, datetime.now(UTC))
         given = call.headers.get("x-goog-if-generation-match")
         conditions = Preconditions(
-            None if given is None else whole_number(given, "x-goog-if-generation-match")
+            None if given is None else parse_integer(given, "x-goog-if-generation-match")
         )
         bucket, name = call.names
         match request.method:
             case "PUT":
-                sums = expected_sums(call.headers.get("x-goog-hash"))
+                sums = expected_checksums(call.headers.get("x-goog-hash"))
                 fields = {"contentType": call.headers.get("content-type"), **sums}
-                obj = self._buckets.put(bucket, name, call.body, fields, conditions)
+                obj = self._buckets.put_object(bucket, name, call.body, fields, conditions)
                 return Response(
                     headers={"ETag": f'"{obj.md5}"', "X-Goog-Generation": str(obj.generation)}
                 )
             case "DELETE":
-                self._buckets.delete(bucket, name, None, conditions)
+                self._buckets.delete_object(bucket, name, None, conditions)
                 return Response(status_code=204)
             case _:
-                obj = self._buckets.find(bucket, name, call.generation)
-                return media(
-                    obj, self._buckets.content(obj), call.headers.get("range"), call.params
+                obj = self._buckets.find_object(bucket, name, call.generation)
+                return download_response(
+                    obj, self._buckets.read_content(obj), call.headers.get("range"), call.params
                 )
 
     @staticmethod
-    def _resource(call: Call, obj: StoredObject) -> Response:
-        return JSONResponse(obj.resource(call.base_url), headers={"ETag": obj.etag})
+    def _object_response(call: Call, obj: StoredObject) -> Response:
+        return JSONResponse(obj.to_resource(call.base_url), headers={"ETag": obj.etag})
 
 
 def raw_path(request: Request) -> str:
-    """The path as it was sent: an encoded slash in a name is not a separator."""
+    """Return the path as sent: an encoded slash in a name is not a separator."""
     raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
     return raw.decode("ascii", "replace").partition("?")[0]
 
 
-def _refusal(error: StorageError, *, xml: bool) -> Response:
+def _error_response(error: StorageError, *, xml: bool) -> Response:
     if error.status == 304:
         return Response(status_code=304)
     if xml:
@@ -345,7 +373,7 @@ def _object_name(call: Call, fields: Mapping[str, Any]) -> str:
     return str(name)
 
 
-def _generation(source: Mapping[str, Any]) -> int | None:
+def _source_generation(source: Mapping[str, Any]) -> int | None:
     wanted = source.get("generation") or source.get("objectPreconditions", {}).get(
         "ifGenerationMatch"
     )

@@ -1,4 +1,4 @@
-"""V4 signed URLs: checked as the service checks them, with the signer's public key."""
+"""Verification of V4 signed URLs, by the rules of the service, with the signer's public key."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """What a signature speaks of. The path is still percent-encoded; header names are lower case."""
+    """The signed parts of a request. The path is percent-encoded; header names are lower case."""
 
     method: str
     raw_path: str
@@ -38,8 +38,13 @@ class SignedRequest:
     headers: Mapping[str, str]
 
 
-def check(request: SignedRequest, public_key: RSAPublicKey | None, now: datetime) -> None:
-    """Raise unless the URL is signed, in time, and used as it was signed. Without a key, whoever signed it."""
+def check_signed_url(
+    request: SignedRequest, public_key: RSAPublicKey | None, now: datetime
+) -> None:
+    """Raise StorageError unless the URL is signed, valid now and used as signed.
+
+    Without a public key the signature itself is not verified.
+    """
     pairs = parse_qsl(request.query, keep_blank_values=True)
     params = dict(pairs)
     missing = [name for name in _FIELDS if name not in params]
@@ -80,7 +85,8 @@ def _check_time(params: Mapping[str, str], now: datetime) -> None:
     if now >= begins + lasts:
         raise StorageError(
             400,
-            f"The provided token has expired. Request signature expired at: {begins + lasts:%Y-%m-%dT%H:%M:%S%z}",
+            "The provided token has expired. "
+            f"Request signature expired at: {begins + lasts:%Y-%m-%dT%H:%M:%S%z}",
             "ExpiredToken",
         )
 
@@ -110,7 +116,7 @@ def _check_signature(
     public_key: RSAPublicKey,
 ) -> None:
     digest = hashlib.sha256(
-        _canonical(request, pairs, params["X-Goog-SignedHeaders"]).encode()
+        _canonical_request(request, pairs, params["X-Goog-SignedHeaders"]).encode()
     ).hexdigest()
     scope = params["X-Goog-Credential"].partition("/")[2]
     signed = "\n".join([_ALGORITHM, params["X-Goog-Date"], scope, digest])
@@ -119,14 +125,22 @@ def _check_signature(
             bytes.fromhex(params["X-Goog-Signature"]), signed.encode(), PKCS1v15(), SHA256()
         )
     except (InvalidSignature, ValueError):
-        message = "Access denied. The request signature we calculated does not match the signature you provided."
-        raise StorageError(403, message, "SignatureDoesNotMatch") from None
+        raise StorageError(
+            403,
+            "Access denied. The request signature we calculated does not match "
+            "the signature you provided.",
+            "SignatureDoesNotMatch",
+        ) from None
 
 
-def _canonical(request: SignedRequest, pairs: list[tuple[str, str]], signed_headers: str) -> str:
-    """The request as both sides write it down."""
+def _canonical_request(
+    request: SignedRequest, pairs: list[tuple[str, str]], signed_headers: str
+) -> str:
+    """Return the canonical request, over which both sides compute the signature."""
     encoded = sorted(
-        (_encode(name), _encode(value)) for name, value in pairs if name != "X-Goog-Signature"
+        (_percent_encode(name), _percent_encode(value))
+        for name, value in pairs
+        if name != "X-Goog-Signature"
     )
     query = "&".join(f"{name}={value}" for name, value in encoded)
     headers = "".join(
@@ -136,5 +150,5 @@ def _canonical(request: SignedRequest, pairs: list[tuple[str, str]], signed_head
     return f"{request.method}\n{request.raw_path}\n{query}\n{headers}\n{signed_headers}\n{payload}"
 
 
-def _encode(text: str) -> str:
+def _percent_encode(text: str) -> str:
     return quote(text, safe="-_.~")

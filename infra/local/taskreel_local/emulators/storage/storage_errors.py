@@ -1,4 +1,4 @@
-"""What Cloud Storage answers when it refuses, as JSON to API calls and as XML to signed URLs."""
+"""Errors of Cloud Storage, as JSON for API calls and as XML for signed URLs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REASONS = {
 
 
 class StorageError(Exception):
-    """A refusal; `code` is the XML API's name of it."""
+    """A refused request; `code` is the name of the error in the XML API."""
 
     def __init__(self, status: int, message: str, code: str = "InvalidArgument") -> None:
         super().__init__(message)
@@ -27,29 +27,29 @@ class StorageError(Exception):
         self.code = code
 
     def as_json(self) -> dict[str, Any]:
-        """The JSON API's form."""
+        """Return the body of the JSON API."""
         reason = _REASONS.get(self.status, "invalid")
         detail = {"message": self.message, "domain": "global", "reason": reason}
         return {"error": {"code": self.status, "message": self.message, "errors": [detail]}}
 
     def as_xml(self) -> str:
-        """The XML API's form."""
+        """Return the body of the XML API."""
         body = f"<Code>{self.code}</Code><Message>{escape(self.message)}</Message>"
         return f"<?xml version='1.0' encoding='UTF-8'?><Error>{body}</Error>"
 
 
-def no_object(bucket: str, name: str) -> StorageError:
-    """There is no such object."""
+def object_not_found(bucket: str, name: str) -> StorageError:
+    """Return the error for an object that does not exist."""
     return StorageError(404, f"No such object: {bucket}/{name}", "NoSuchKey")
 
 
-def no_bucket() -> StorageError:
-    """There is no such bucket."""
+def bucket_not_found() -> StorageError:
+    """Return the error for a bucket that does not exist."""
     return StorageError(404, "The specified bucket does not exist.", "NoSuchBucket")
 
 
-def condition_failed(status: int = 412) -> StorageError:
-    """A precondition does not hold."""
+def precondition_failed(status: int = 412) -> StorageError:
+    """Return the error for a precondition that is not met."""
     return StorageError(
         status,
         "At least one of the pre-conditions you specified did not hold.",

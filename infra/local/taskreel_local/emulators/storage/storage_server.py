@@ -1,4 +1,4 @@
-"""The local Cloud Storage as a whole: what it keeps, and the application that serves it."""
+"""The Cloud Storage emulator: its buckets, and the application that serves them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from taskreel_local.emulators.storage.buckets import Buckets
-from taskreel_local.emulators.storage.json_api import Api
-from taskreel_local.emulators.storage.object_store import FolderShelf, MemoryShelf
+from taskreel_local.emulators.storage.json_api import StorageApi
+from taskreel_local.emulators.storage.object_store import FolderObjectStore, MemoryObjectStore
 
 
 class StorageServer:
-    """Cloud Storage's JSON API and signed URLs over memory, or over a folder that outlives the process.
+    """Cloud Storage's JSON API and signed URLs, in memory or over a folder.
 
-    With `public_key` (PEM) the signatures of signed URLs are checked; without it only their time and headers are.
+    With `public_key` (PEM) the signatures of signed URLs are verified; without it only their time
+    and headers are.
     """
 
     def __init__(
@@ -33,16 +34,18 @@ class StorageServer:
         folder: Path | None = None,
         public_key: bytes | str | None = None,
     ) -> None:
-        self.buckets = Buckets(FolderShelf(folder) if folder else MemoryShelf(), buckets)
-        self._public_key = _rsa_key(public_key) if public_key else None
+        self.buckets = Buckets(
+            FolderObjectStore(folder) if folder else MemoryObjectStore(), buckets
+        )
+        self._public_key = _parse_public_key(public_key) if public_key else None
 
-    def app(self) -> Api:
-        """The ASGI application."""
-        return Api(self.buckets, self._public_key)
+    def create_app(self) -> StorageApi:
+        """Return a new ASGI application."""
+        return StorageApi(self.buckets, self._public_key)
 
 
-def throwaway_key() -> tuple[dict[str, Any], bytes]:
-    """A service account key that no Google knows, as its file would read, and its public half in PEM."""
+def generate_signing_key() -> tuple[dict[str, Any], bytes]:
+    """Return a service account key file unknown to Google, and its public key in PEM."""
     key = generate_private_key(public_exponent=65537, key_size=2048)
     info = {
         "type": "service_account",
@@ -55,8 +58,8 @@ def throwaway_key() -> tuple[dict[str, Any], bytes]:
     return info, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _rsa_key(pem: bytes | str) -> RSAPublicKey:
+def _parse_public_key(pem: bytes | str) -> RSAPublicKey:
     key = load_pem_public_key(pem.encode() if isinstance(pem, str) else pem)
     if not isinstance(key, RSAPublicKey):
-        raise TypeError("signed URLs are checked with an RSA public key")
+        raise TypeError("public_key must be an RSA key: signed URLs are verified with it")
     return key

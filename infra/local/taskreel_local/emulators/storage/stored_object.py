@@ -1,4 +1,4 @@
-"""Objects and their generations: the rules of a bucket, without HTTP."""
+"""Objects, generations, checksums and preconditions, independent of HTTP."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 import google_crc32c
 
-from taskreel_local.emulators.storage.storage_errors import StorageError, condition_failed
+from taskreel_local.emulators.storage.storage_errors import StorageError, precondition_failed
 
-#: What a caller may say of an object; everything else the service says.
+#: The fields of an object that a caller may set.
 WRITABLE = frozenset(
     {
         "contentType",
@@ -33,14 +33,14 @@ WRITABLE = frozenset(
 )
 
 
-def timestamp() -> str:
-    """Now, as the API writes it."""
+def current_timestamp() -> str:
+    """Return the current time in the API's format."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One live generation of an object; its content lies on the shelf under the generation."""
+    """A live generation of an object; its content is in the object store."""
 
     bucket: str
     name: str
@@ -57,16 +57,16 @@ class StoredObject:
 
     @property
     def content_type(self) -> str:
-        """What it is served as."""
+        """The content type, for downloads."""
         return str(self.fields.get("contentType") or "application/octet-stream")
 
     @property
     def etag(self) -> str:
-        """Changes with the content and with the metadata."""
+        """Changes with content and metadata."""
         return base64.b64encode(f"{self.generation}/{self.metageneration}".encode()).decode()
 
-    def resource(self, base_url: str) -> dict[str, Any]:
-        """The object as the JSON API shows it."""
+    def to_resource(self, base_url: str) -> dict[str, Any]:
+        """Return the object as the JSON API shows it."""
         path = f"storage/v1/b/{self.bucket}/o/{quote(self.name, safe='')}"
         shown = {
             "kind": "storage#object",
@@ -89,8 +89,8 @@ class StoredObject:
         }
         return {name: value for name, value in shown.items() if value is not None}
 
-    def patched(self, changes: Mapping[str, Any], *, whole: bool) -> StoredObject:
-        """The object with other metadata; `whole` drops what is not named."""
+    def with_metadata(self, changes: Mapping[str, Any], *, whole: bool) -> StoredObject:
+        """Return the object with other metadata; `whole` drops fields that are not in `changes`."""
         fields = {} if whole else dict(self.fields)
         for name, value in changes.items():
             if name == "metadata" and value is not None and not whole:
@@ -100,40 +100,41 @@ class StoredObject:
                 fields[name] = value
         kept = {name: value for name, value in fields.items() if value is not None}
         return replace(
-            self, fields=kept, metageneration=self.metageneration + 1, updated=timestamp()
+            self, fields=kept, metageneration=self.metageneration + 1, updated=current_timestamp()
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Checksums:
-    """Of some content, in base64 as the API carries them."""
+    """Checksums of a content, in base64 as the API writes them."""
 
     crc32c: str
     md5: str
 
     @classmethod
     def of(cls, content: bytes) -> Checksums:
-        """Both sums."""
+        """Compute both checksums."""
         crc = base64.b64encode(struct.pack(">I", google_crc32c.value(content))).decode()
         return cls(
             crc, base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
         )
 
-    def require(self, said_of_it: Mapping[str, Any]) -> None:
-        """Refuse content that is not what its sender says in `crc32c` and `md5Hash`."""
+    def require(self, given: Mapping[str, Any]) -> None:
+        """Raise StorageError 400 if `crc32c` or `md5Hash` of the sender differ."""
         for name, field_name in (("crc32c", "crc32c"), ("md5", "md5Hash")):
-            said = said_of_it.get(field_name)
-            if said and said != getattr(self, name):
+            expected = given.get(field_name)
+            if expected and expected != getattr(self, name):
                 raise StorageError(
                     400,
-                    f"Provided {name} hash {said!r} doesn't match calculated {getattr(self, name)!r}.",
+                    f"Provided {name} hash {expected!r} doesn't match "
+                    f"calculated {getattr(self, name)!r}.",
                     "BadDigest",
                 )
 
 
 @dataclass(frozen=True, slots=True)
 class Preconditions:
-    """What must hold of the object that is there now; None asks for nothing."""
+    """Required generations of the current object; None requires nothing."""
 
     generation: int | None = None
     not_generation: int | None = None
@@ -142,36 +143,36 @@ class Preconditions:
 
     @classmethod
     def of(cls, params: Mapping[str, str], prefix: str = "if") -> Preconditions:
-        """As query parameters carry them."""
+        """Read preconditions from query parameters."""
 
-        def number(name: str) -> int | None:
+        def read_parameter(name: str) -> int | None:
             value = params.get(f"{prefix}{name}")
-            return None if value is None else whole_number(value, f"{prefix}{name}")
+            return None if value is None else parse_integer(value, f"{prefix}{name}")
 
         return cls(
-            number("GenerationMatch"),
-            number("GenerationNotMatch"),
-            number("MetagenerationMatch"),
-            number("MetagenerationNotMatch"),
+            read_parameter("GenerationMatch"),
+            read_parameter("GenerationNotMatch"),
+            read_parameter("MetagenerationMatch"),
+            read_parameter("MetagenerationNotMatch"),
         )
 
     def require(self, now: StoredObject | None, *, reading: bool = False) -> None:
-        """Raise 412, or 304 to a reader who wants only what is new."""
+        """Raise StorageError 412, or 304 for a conditional read, if they are not met."""
         generation = now.generation if now else 0
         metageneration = now.metageneration if now else None
         if self.generation not in {None, generation} or self.metageneration not in {
             None,
             metageneration,
         }:
-            raise condition_failed()
+            raise precondition_failed()
         if self.not_generation == generation or (
             self.not_metageneration is not None and self.not_metageneration == metageneration
         ):
-            raise condition_failed(304 if reading else 412)
+            raise precondition_failed(304 if reading else 412)
 
 
-def whole_number(text: str, name: str) -> int:
-    """A number in a request, or 400."""
+def parse_integer(text: str, name: str) -> int:
+    """Return a number from a request. Raises StorageError 400."""
     try:
         return int(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The three ways to send an object: media, multipart, and resumable in chunks."""
+"""The three ways to upload an object: media, multipart, and resumable in chunks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HEAD_END = re.compile(rb"\r?\n\r?\n")
 
 @dataclass
 class Session:
-    """A resumable upload on its way; `done` once it has become an object."""
+    """A resumable upload; `done` is set once the object is stored."""
 
     bucket: str
     name: str
@@ -32,15 +32,15 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some of a session's bytes; `total` None while the sender does not know it."""
+    """A part of a session's bytes; `total` is None while the sender does not know it."""
 
     content: bytes
     start: int | None
     total: int | None
 
     @classmethod
-    def of(cls, content: bytes, content_range: str | None) -> Chunk:
-        """As a PUT carries it; without a range it is the whole object."""
+    def from_request(cls, content: bytes, content_range: str | None) -> Chunk:
+        """Read a chunk from a PUT; without Content-Range it is the whole object."""
         if content_range is None:
             return cls(content, 0, len(content))
         match = _RANGE.fullmatch(content_range)
@@ -56,53 +56,60 @@ class Chunk:
         )
 
 
-class Uploads:
-    """The sessions of one server; an unfinished one is forgotten with it."""
+class UploadSessions:
+    """The resumable uploads of one server, in memory only."""
 
     def __init__(self, buckets: Buckets) -> None:
         self._buckets = buckets
         self._sessions: dict[str, Session] = {}
 
-    def begin(
+    def begin_session(
         self, bucket: str, name: str, fields: Mapping[str, Any], conditions: Preconditions
     ) -> str:
-        """A new session's id. The conditions are asked now, and again when the upload ends."""
-        self._buckets.check(bucket, name, conditions)
+        """Return the id of a new session.
+
+        Preconditions are checked now, and again when the upload ends.
+        """
+        self._buckets.check_write(bucket, name, conditions)
         upload_id = secrets.token_urlsafe(24)
         self._sessions[upload_id] = Session(bucket, name, fields, conditions)
         return upload_id
 
-    def cancel(self, upload_id: str) -> None:
-        """Forget a session."""
-        self._session(upload_id)
+    def cancel_session(self, upload_id: str) -> None:
+        """Remove a session."""
+        self._get_session(upload_id)
         del self._sessions[upload_id]
 
-    def send(
+    def receive_chunk(
         self, upload_id: str, chunk: Chunk, expected: Mapping[str, str]
     ) -> tuple[StoredObject | None, int]:
-        """The object once it is whole, else how many bytes are kept."""
-        session = self._session(upload_id)
+        """Return the object once it is complete, and the number of bytes received."""
+        session = self._get_session(upload_id)
         if session.done is not None:
             return session.done, session.done.size
-        _receive(session, chunk)
+        _append_chunk(session, chunk)
         if chunk.total is None or len(session.received) < chunk.total:
             return None, len(session.received)
         content = bytes(session.received)
         fields = {**session.fields, **expected}
-        session.done = self._buckets.put(
+        session.done = self._buckets.put_object(
             session.bucket, session.name, content, fields, session.conditions
         )
         session.received = bytearray()
         return session.done, len(content)
 
-    def _session(self, upload_id: str) -> Session:
+    def _get_session(self, upload_id: str) -> Session:
         if upload_id not in self._sessions:
             raise StorageError(404, "There is no such upload session.", "NoSuchUpload")
         return self._sessions[upload_id]
 
 
-def _receive(session: Session, chunk: Chunk) -> None:
-    """Append what is new. A sender may repeat bytes, not skip any; a chunk that is not the last counts in 256 KiB."""
+def _append_chunk(session: Session, chunk: Chunk) -> None:
+    """Append the new bytes of a chunk.
+
+    A sender may repeat bytes, not skip any; of a chunk that is not the last, only whole 256 KiB
+    count.
+    """
     if chunk.start is None:
         return
     kept = len(session.received)
@@ -117,7 +124,7 @@ def _receive(session: Session, chunk: Chunk) -> None:
 
 
 def parse_multipart(content_type: str, body: bytes) -> tuple[dict[str, Any], bytes]:
-    """A multipart/related upload: the resource, then the content with the type of its part."""
+    """Return resource and content of a multipart/related upload."""
     boundary = re.search(r'boundary="?([^";]+)"?', content_type)
     if boundary is None:
         raise StorageError(400, "A multipart upload needs a boundary.")
@@ -137,8 +144,8 @@ def parse_multipart(content_type: str, body: bytes) -> tuple[dict[str, Any], byt
     return resource, content.removesuffix(b"\n").removesuffix(b"\r")
 
 
-def expected_sums(header: str | None) -> dict[str, str]:
-    """An `X-Goog-Hash` header as the resource's fields `crc32c` and `md5Hash`."""
+def expected_checksums(header: str | None) -> dict[str, str]:
+    """Return an `X-Goog-Hash` header as the fields `crc32c` and `md5Hash`."""
     pairs = (part.strip().partition("=") for part in (header or "").split(",") if "=" in part)
     fields = {"crc32c": "crc32c", "md5": "md5Hash"}
     return {fields[name]: value for name, _, value in pairs if name in fields}
