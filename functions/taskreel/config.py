@@ -26,6 +26,8 @@ class Settings(Value):
     store_url: str = "sqlite:///.taskreel/store.db"
     tasks_url: str = "embedded:http://127.0.0.1:8123"
     blobs_url: str = "file:///.taskreel/files"
+    #: As Google's own clients read it; `?emulator=` in STORE_URL comes first.
+    firestore_emulator_host: str | None = None
     api_base_url: str = "http://127.0.0.1:8080"
     #: Where Cloud Tasks finds the task processor.
     processor_url: str = "http://127.0.0.1:8080"

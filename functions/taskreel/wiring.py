@@ -150,7 +150,7 @@ def _built(app: T) -> T:
 def build(chosen: Settings, clock: Clock) -> Services:
     """The services that `chosen` describes. Nothing is connected yet."""
     workers = Workers(max_workers=chosen.worker_processes, memory_mb=chosen.worker_memory_mb)
-    store = _store(chosen.store_url)
+    store = _store(chosen)
     return Services(
         store=store,
         tasks=_tasks(chosen),
@@ -233,7 +233,8 @@ def _rules(chosen: Settings) -> Rules:
     )
 
 
-def _store(url: str) -> Store:
+def _store(chosen: Settings) -> Store:
+    url = chosen.store_url
     match urlsplit(url).scheme:
         case "sqlite":
             from taskreel.adapters.local.sqlite import SqliteStore
@@ -245,7 +246,10 @@ def _store(url: str) -> Store:
 
             parts = urlsplit(url)
             return FirestoreStore(
-                parts.netloc, parts.path.strip("/") or "(default)", emulator=_emulator(url)
+                parts.netloc,
+                parts.path.strip("/") or "(default)",
+                emulator=_emulator(url) or chosen.firestore_emulator_host,
+                endpoint=_query_value(url, "endpoint"),
             )
         case _:
             raise ConfigurationError(
@@ -273,6 +277,7 @@ def _tasks(chosen: Settings) -> TaskQueue:
                 internal_key=key,
                 invoker=chosen.invoker_service_account,
                 emulator=_emulator(url),
+                endpoint=_query_value(url, "endpoint"),
             )
         case _:
             raise ConfigurationError(
@@ -302,8 +307,12 @@ def _blobs(chosen: Settings, clock: Clock) -> Blobs:
 
 
 def _emulator(url: str) -> str | None:
-    """`?emulator=host:port` in a URL sends a Google client to an emulator."""
-    return next(iter(parse_qs(urlsplit(url).query).get("emulator", [])), None)
+    """The address in `?emulator=host:port`, which sends a Google client to an emulator."""
+    return _query_value(url, "emulator")
+
+
+def _query_value(url: str, name: str) -> str | None:
+    return next(iter(parse_qs(urlsplit(url).query).get(name, [])), None)
 
 
 def _path(url: str) -> Path:
