@@ -10,8 +10,8 @@ import pytest_socket
 from hypothesis import settings
 
 from installed_programs import skip_or_fail
+from taskreel.adapters.providers import KEY_VARIABLES
 from taskreel.config import Settings
-from taskreel.wiring import KEY_NAMES
 from taskreel_local.emulators.google_emulators import (
     EmulatorMissingError,
     LocalStorage,
@@ -21,7 +21,7 @@ from taskreel_local.emulators.google_emulators import (
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
-for name in [*map(str.upper, Settings.model_fields), *KEY_NAMES.values()]:
+for name in [*map(str.upper, Settings.model_fields), *KEY_VARIABLES.values()]:
     os.environ.pop(name, None)
 
 settings.register_profile("dev", deadline=None, max_examples=60)

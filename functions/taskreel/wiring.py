@@ -21,7 +21,8 @@ from pydantic import SecretStr
 
 from taskreel import log
 from taskreel.adapters import providers
-from taskreel.adapters.providers.webhooks import Webhook
+from taskreel.adapters.providers import KEY_VARIABLES, PROVIDERS, WebhookKind
+from taskreel.adapters.providers.webhooks import WebhookTarget
 from taskreel.adapters.work_dirs import WorkDirPool
 from taskreel.app.indexes import INDEXES
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
@@ -39,6 +40,7 @@ from taskreel.ports import (
     ProviderCatalogue,
     Store,
     TaskQueue,
+    VerifyWebhook,
 )
 from taskreel.web.auth import InternalKeys, TokenRules
 
@@ -51,23 +53,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PROBE_SECONDS = 60.0
-
-#: Which variable holds each provider's key.
-KEY_NAMES: Mapping[str, str] = {
-    "bfl": "BFL_API_KEY",
-    "runway": "RUNWAY_API_KEY",
-    "stability": "STABILITY_API_KEY",
-    "openai": "OPENAI_API_KEY",
-    "google": "GOOGLE_API_KEY",
-    "elevenlabs": "ELEVENLABS_API_KEY",
-    "replicate": "REPLICATE_API_TOKEN",
-    "fal": "FAL_KEY",
-}
-
-#: Who signs webhooks and is told in each request where to call, so that the address can name the job…
-TOLD_WHERE_TO_CALL = frozenset({"bfl", "fal", "replicate"})
-#: …and who calls for a whole account, at an address that is set there.
-WEBHOOKS = TOLD_WHERE_TO_CALL | {"openai"}
 
 
 class SystemClock:
@@ -85,7 +70,7 @@ class SystemClock:
 @functools.cache
 def settings() -> Settings:
     """The environment, checked; logging is set up with it."""
-    found = Settings.read(os.environ, KEY_NAMES)
+    found = Settings.read(os.environ, KEY_VARIABLES)
     log.set_up(level=found.log_level, style=found.log_format)
     return found
 
@@ -321,78 +306,87 @@ def _path(url: str) -> Path:
 
 
 def _providers(
-    chosen: Settings, workers: MediaWorkers, clock: Clock, breakers: CircuitBreakers
+    chosen: Settings, workers: Workers, clock: Clock, breakers: CircuitBreakers
 ) -> ProviderRegistry:
-    elsewhere = {name.strip() for name in chosen.configured_providers.split(",")} & KEY_NAMES.keys()
-    names = (
-        elsewhere
-        | chosen.provider_keys.keys()
-        | ({"google"} if chosen.google_vertex_project else set())
-    )
     configured: dict[str, Callable[[], Provider]] = {
-        name: partial(_provider, chosen, name) for name in names
+        name: partial(_build_provider, chosen, name) for name in _list_configured(chosen)
     }
-    configured["studio"] = lambda: providers.load("studio")(workers, clock)
-    if unsigned := chosen.webhook_secrets.keys() - WEBHOOKS:
-        raise ConfigurationError(
-            f"WEBHOOK_SECRETS: {', '.join(sorted(unsigned))} signs no webhooks"
-        )
-    verifiers = {
-        name: partial(_verify, name, secret) for name, secret in chosen.webhook_secrets.items()
-    }
+    configured["studio"] = lambda: _build_studio(workers, clock)
     return ProviderRegistry(
         configured,
         breakers=breakers,
-        key_names=KEY_NAMES,
-        catalogue=_catalogue,
+        key_names=KEY_VARIABLES,
+        catalogue=_build_catalogue,
         stand_in=chosen.stand_in_provider,
-        webhooks=verifiers,
+        webhooks=_build_webhook_checks(chosen),
     )
 
 
-def _catalogue() -> ProviderCatalogue:
-    from taskreel.adapters.providers.catalogue import ModelTable
+def _list_configured(chosen: Settings) -> set[str]:
+    """The providers whose jobs are accepted: by a key here, without one, or by another service."""
+    announced = {name.strip() for name in chosen.configured_providers.split(",")}
+    keyless = {name for name in PROVIDERS if _is_keyless(chosen, name)}
+    return (announced & PROVIDERS.keys()) | chosen.provider_keys.keys() | keyless
 
-    return ModelTable()
+
+def _is_keyless(chosen: Settings, name: str) -> bool:
+    """True where a setting configures the provider without a key."""
+    variable = PROVIDERS[name].keyless_variable
+    return bool(variable and getattr(chosen, variable.lower()))
 
 
-def _provider(chosen: Settings, name: str) -> Provider:
-    """One real provider. Its module is imported now, when it is first used."""
+def _build_provider(chosen: Settings, name: str) -> Provider:
+    """Build one real provider; its folder is imported now, when it is first used."""
+    entry = PROVIDERS[name]
     options: dict[str, Any] = {}
-    if name in TOLD_WHERE_TO_CALL and name in chosen.webhook_secrets:
-        url = f"{chosen.api_base_url.rstrip('/')}/api/webhooks/{name}"
-        options["webhook"] = Webhook(url, chosen.webhook_secrets[name].get_secret_value())
-    key: Any = (
-        chosen.provider_keys[name].get_secret_value() if name in chosen.provider_keys else None
-    )
-    if name == "google" and chosen.google_vertex_project:
-        from taskreel.adapters.providers.google_token import MetadataToken
-
-        location = chosen.google_vertex_location
-        host = (
-            "aiplatform.googleapis.com"
-            if location == "global"
-            else f"{location}-aiplatform.googleapis.com"
-        )
-        options["base_url"] = (
-            f"https://{host}/v1beta1/projects/{chosen.google_vertex_project}/locations/{location}"
-        )
-        key = MetadataToken()
-    if key is None:
+    if name in chosen.provider_keys:
+        options["key"] = chosen.provider_keys[name].get_secret_value()
+    if _is_keyless(chosen, name):
+        options |= providers.build_keyless_options(name, chosen)
+    if "key" not in options:
         raise ConfigurationError(
-            f"{KEY_NAMES[name]} is not set in this service, and a job needs {name}"
+            f"{entry.key_variable} is not set in this service, and a job needs {name}"
         )
+    if entry.webhook is WebhookKind.PER_JOB and name in chosen.webhook_secrets:
+        url = f"{chosen.api_base_url.rstrip('/')}/api/webhooks/{name}"
+        secret = chosen.webhook_secrets[name].get_secret_value()
+        options["webhook"] = WebhookTarget(url, secret)
     if name in chosen.provider_base_urls:
         options["base_url"] = chosen.provider_base_urls[name]
-    made: Provider = providers.load(name)(key, **options)
-    return made
+    provider: Provider = providers.load_adapter(name)(**options)
+    return provider
 
 
-def _verify(
+def _build_studio(workers: Workers, clock: Clock) -> Provider:
+    from taskreel.adapters.providers.studio import Studio
+
+    return Studio(workers, clock)
+
+
+def _build_catalogue() -> ProviderCatalogue:
+    from taskreel.adapters.providers.catalogue import ModelCatalogue
+
+    return ModelCatalogue()
+
+
+def _build_webhook_checks(chosen: Settings) -> dict[str, VerifyWebhook]:
+    """The check of each provider's webhooks for which WEBHOOK_SECRETS has a secret."""
+    signing = {name for name, entry in PROVIDERS.items() if entry.webhook is not WebhookKind.NONE}
+    if unknown := chosen.webhook_secrets.keys() - signing:
+        raise ConfigurationError(
+            f"WEBHOOK_SECRETS: {', '.join(sorted(unknown))} signs no webhooks; "
+            f"these do: {', '.join(sorted(signing))}"
+        )
+    return {
+        name: partial(_verify_webhook, name, secret)
+        for name, secret in chosen.webhook_secrets.items()
+    }
+
+
+def _verify_webhook(
     name: str, secret: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime
 ) -> str:
-    """The operation that a genuine webhook names."""
-    return providers.webhook_operation(name, headers, body, secret.get_secret_value(), now)
+    return providers.verify_webhook(name, headers, body, secret.get_secret_value(), now)
 
 
 def _before_stopping(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:

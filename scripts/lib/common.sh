@@ -101,7 +101,8 @@ finish() {
   esac
 }
 
-plan() { PYTHONPATH=$root/scripts/lib "$python" -m plan "$@" --project "$project" --location "$location" --number "$number" ${plan_flags[@]+"${plan_flags[@]}"}; }
+# functions/ too: the planner reads the table of providers.
+plan() { PYTHONPATH=$root/scripts/lib:$root/functions "$python" -m plan "$@" --project "$project" --location "$location" --number "$number" ${plan_flags[@]+"${plan_flags[@]}"}; }
 
 # ensure PART [NAME] -- COMMAND…: read with COMMAND, plan PART, carry the steps out.
 ensure() {

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
+from taskreel.adapters.providers import KEY_VARIABLES
 from taskreel.app.indexes import INDEXES
 from taskreel.config import Settings
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.wiring import KEY_NAMES
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = (
@@ -63,6 +63,12 @@ def planned(part: str, *args: str, found: str = "null", **env: str) -> list[list
         timeout=60,
     )
     return [record.split("\x1f") for record in done.stdout.split("\x1e")[:-1]]
+
+
+def every_secret() -> list[str]:
+    """The names of all secrets that the planner would create."""
+    names = {*declared("secrets.yaml")["secrets"], *KEY_VARIABLES.values()}
+    return [step[6] for step in planned("secrets", **dict.fromkeys(names, "given"))]
 
 
 def test_every_job_type_has_its_three_lanes() -> None:
@@ -141,7 +147,7 @@ def test_every_service_is_an_entry_point_and_has_its_account() -> None:
 
 
 def test_every_variable_is_a_setting() -> None:
-    known = {name.upper() for name in Settings.model_fields} | set(KEY_NAMES.values())
+    known = {name.upper() for name in Settings.model_fields} | set(KEY_VARIABLES.values())
     file = declared("services.yaml")
     for service in [file["defaults"], *file["services"].values()]:
         assert service.get("env", {}).keys() <= known
@@ -150,15 +156,23 @@ def test_every_variable_is_a_setting() -> None:
 
 
 def test_every_provider_has_its_secret_and_the_processor_alone_reads_it() -> None:
-    secrets = declared("secrets.yaml")["secrets"]
-    providers = {secret["provider"]: env for env, secret in secrets.items() if "provider" in secret}
-    assert providers == KEY_NAMES
-    services = declared("services.yaml")["services"]
-    keys = set(KEY_NAMES.values())
-    assert {name for name, service in services.items() if keys & set(service["secrets"])} == {
-        "task-processor"
+    given = dict.fromkeys(KEY_VARIABLES.values(), "given")
+    created = {step[2]: step[6] for step in planned("secrets", **given) if step[2] in given}
+    assert created.keys() == given.keys()
+    assert len(set(created.values())) == len(created)
+
+    secrets = [{"name": name} for name in every_secret()]
+    found = json.dumps({"services": [], "secrets": secrets})
+    readers = {
+        (step[5], key)
+        for step in planned("services", found=found)
+        for key in given
+        if f"{key}={created[key]}:latest" in str(step)
     }
-    assert keys <= set(services["task-processor"]["secrets"])
+    assert readers == {("task-processor", key) for key in given}
+    announced = f"CONFIGURED_PROVIDERS={','.join(KEY_VARIABLES)}"
+    for step in planned("services", found=found):
+        assert (announced in str(step)) is (step[5] != "task-processor")
 
 
 def test_who_checks_webhooks_and_who_asks_for_them_have_their_secrets() -> None:
@@ -186,7 +200,7 @@ def test_keys_stay_out_of_what_is_printed() -> None:
 
 def test_a_source_that_changed_is_deployed_again(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("one")
-    secrets = [{"name": secret["name"]} for secret in declared("secrets.yaml")["secrets"].values()]
+    secrets = [{"name": name} for name in every_secret()]
 
     def deployments(services: list[dict[str, Any]]) -> list[list[str]]:
         found = json.dumps({"services": services, "secrets": secrets})

@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from functions.asking import IMAGE, read, submitted
-from providers.fakes import FAKES, Fake
+from providers.fake_provider import FakeProvider
+from providers.fakes import FAKES
 from simulation.world import World, running
 from taskreel.adapters import providers
 from taskreel.adapters.fetch import Fetcher
@@ -33,7 +34,7 @@ class ProviderSetup:
     """A running world, and the fake of each provider in it by name."""
 
     world: World
-    fakes: Mapping[str, Fake]
+    fakes: Mapping[str, FakeProvider]
 
     def user(self, name: str = "ada", **claims: Any) -> httpx.AsyncClient:
         return self.world.as_user(name, **claims)
@@ -51,7 +52,7 @@ class ProviderSetup:
 class _RouteByHost(httpx.AsyncBaseTransport):
     """Sends each download to the fake that serves this host."""
 
-    def __init__(self, fakes: Mapping[str, Fake]) -> None:
+    def __init__(self, fakes: Mapping[str, FakeProvider]) -> None:
         self._of = {
             httpx.URL(url).host: fake
             for fake in fakes.values()
@@ -67,7 +68,7 @@ class _RouteByHost(httpx.AsyncBaseTransport):
 class FakeProviders:
     """Fakes by name, the settings with their keys, and a fetcher of their results."""
 
-    by_name: dict[str, Fake]
+    by_name: dict[str, FakeProvider]
     settings: dict[str, Any]
     fetch: Fetcher
 
@@ -75,14 +76,14 @@ class FakeProviders:
 def replace_providers(patch: pytest.MonkeyPatch, *names: str) -> FakeProviders:
     """Make the adapters of these providers call fakes, until the test ends."""
     fakes = {name: FAKES[name]() for name in names}
-    load = providers.load
+    load = providers.load_adapter
 
     def with_fake(name: str) -> Callable[..., Any]:
         return (
             partial(load(name), transport=fakes[name].transport()) if name in fakes else load(name)
         )
 
-    patch.setattr(providers, "load", with_fake)
+    patch.setattr(providers, "load_adapter", with_fake)
     resolve = socket.getaddrinfo
 
     def public(host: Any, *rest: Any, **options: Any) -> Any:

@@ -9,9 +9,9 @@ import pytest
 
 from functions.asking import IMAGE, problem, read, submitted
 from functions.fake_providers import KITE, ProviderSetup, StartProviders
-from providers.fakes import Mischief
-from providers.fakes.bfl import signed
-from providers.fakes.openai import signed as response_signed
+from providers.bfl.fake import sign_webhook as signed
+from providers.fake_provider import Fault
+from providers.openai.fake import sign_webhook as response_signed
 from taskreel.ports import Query
 
 # ── Circuit breakers ─────────────────────────────────────────────────────────────────────────────
@@ -19,7 +19,7 @@ from taskreel.ports import Query
 
 async def broken(setup: ProviderSetup, times: int = 5) -> None:
     """So many jobs find bfl broken that its breaker opens."""
-    setup.fakes["bfl"].mischief = Mischief.BROKEN
+    setup.fakes["bfl"].fault = Fault.SERVER_ERROR
     for _ in range(times):
         await submitted(setup.user(), {**KITE, "retry": {"maxAttempts": 1}})
     await setup.world.settle()
@@ -43,7 +43,7 @@ async def test_failures_open_the_breaker_and_jobs_wait_with_an_honest_time(
     assert job["nextAttemptAt"] == (await breaker(setup))["admitsAt"]
     await setup.world.advance(20)
     assert len(setup.fakes["bfl"].calls) == asked
-    setup.fakes["bfl"].mischief = None
+    setup.fakes["bfl"].fault = None
     await setup.world.advance(60)
     done = await read(setup.user(), job)
     assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
@@ -86,12 +86,12 @@ async def test_whoever_takes_anybody_does_not_wait_for_one(start_providers: Star
     assert (done["status"], done["servedBy"], done["tried"]) == ("COMPLETED", "fal", [])
 
 
-@pytest.mark.parametrize("mischief", [Mischief.TOO_FAST, Mischief.MODERATION, Mischief.CHATTY])
+@pytest.mark.parametrize("fault", [Fault.RATE_LIMITED, Fault.MODERATION, Fault.PRIVATE_TEXT])
 async def test_what_is_not_the_providers_fault_does_not_open_it(
-    start_providers: StartProviders, mischief: Mischief
+    start_providers: StartProviders, fault: Fault
 ) -> None:
     setup = await start_providers("bfl")
-    setup.fakes["bfl"].mischief = mischief
+    setup.fakes["bfl"].fault = fault
     for _ in range(8):
         await submitted(setup.user(), KITE)
     await setup.world.advance(5)

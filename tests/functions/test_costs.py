@@ -14,7 +14,7 @@ import pytest
 
 from functions.asking import NOOP, VIDEO, read, submitted
 from functions.fake_providers import CLIP, running_with_fakes
-from providers.fakes.fake import picture
+from providers.fake_provider import build_png as picture
 from simulation.world import World, running
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.domain.job_status import Status

@@ -10,7 +10,7 @@ from functions.asking import balance, problem, read
 from functions.fake_providers import KITE, ProviderSetup, StartProviders
 from functions.test_pipelines import PIPELINE, jobs_of
 from functions.test_replay import replayed
-from providers.fakes import Mischief
+from providers.fake_provider import Fault
 
 FLUX = {name: value for name, value in KITE.items() if name != "provider"}
 
@@ -141,7 +141,7 @@ async def test_under_a_cap_nobody_dearer_takes_over(
 ) -> None:
     """At fal the model costs the same, and what openai makes more."""
     setup = await start_providers("bfl", other, stand_in_provider=None)
-    setup.fakes["bfl"].mischief = Mischief.NO_CREDIT
+    setup.fakes["bfl"].fault = Fault.NO_CREDIT
     wanted = {"prompt": "x", "provider": ["bfl", other], **model}
     job = await done(setup, {"one": {"type": "image-generation", "payload": wanted}}, **cap)
     assert (job["status"], job["servedBy"]) == (status, served)
@@ -149,7 +149,7 @@ async def test_under_a_cap_nobody_dearer_takes_over(
 
 async def test_a_pipeline_says_who_could_not_do_its_jobs(start_providers: StartProviders) -> None:
     setup = await start_providers("bfl", "fal", stand_in_provider=None)
-    setup.fakes["bfl"].mischief = Mischief.NO_CREDIT
+    setup.fakes["bfl"].fault = Fault.NO_CREDIT
     wanted = {"prompt": "x", "provider": ["bfl", "fal"], "model": "flux-1.1-pro"}
     free = {"type": "image-generation", "payload": {"prompt": "x", "provider": "studio"}}
     steps = {

@@ -11,9 +11,11 @@ import pytest
 
 from functions.asking import IMAGE, VIDEO, balance, paths, problem, read, submitted
 from functions.fake_providers import KITE, StartProviders
-from providers.fakes import FAKES, served
+from providers.fake_provider import serve_on_port
+from providers.fakes import FAKES
 from simulation.world import running
 from taskreel import wiring
+from taskreel.adapters.providers import KEY_VARIABLES
 from taskreel.config import ConfigurationError, Settings
 
 # ── Choice ───────────────────────────────────────────────────────────────────────────────────────
@@ -45,7 +47,7 @@ async def test_who_serves(
     [
         (IMAGE, {"provider": "auto", "maxUsd": 0.001}, "no_provider", "for $0.001: bfl/"),
         (IMAGE, {"provider": "bfl", "model": "dall-e-9"}, "unknown_model", "it has: flux-2-pro"),
-        (VIDEO, {"provider": "bfl"}, "unknown_provider", "these do:"),
+        (VIDEO, {"provider": "bfl"}, "unknown_provider", "these have:"),
         (
             VIDEO,
             {"provider": "runway", "options": {"duration": 40}},
@@ -56,7 +58,7 @@ async def test_who_serves(
             VIDEO,
             {"provider": "runway", "model": "gen4_turbo"},
             "no_provider",
-            "cannot do words alone",
+            "cannot do text without an input picture",
         ),
         (IMAGE, {"provider": ["stability", "fal"]}, "provider_not_configured", "STABILITY_API_KEY"),
     ],
@@ -140,7 +142,7 @@ async def test_a_setting_puts_a_provider_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = FAKES["replicate"]()
-    with served(fake) as url:
+    with serve_on_port(fake) as url:
         settings: dict[str, Any] = {
             "provider_keys": {"replicate": fake.key},
             "provider_base_urls": {"replicate": url},
@@ -168,7 +170,7 @@ def test_settings_of_providers_are_read_from_the_environment() -> None:
         "PROVIDER_BASE_URLS": '{"bfl": "http://127.0.0.1:1"}',
         "GOOGLE_VERTEX_PROJECT": "p1",
     }
-    found = wiring.build(Settings.read(environ, wiring.KEY_NAMES), wiring.SystemClock()).providers
+    found = wiring.build(Settings.read(environ, KEY_VARIABLES), wiring.SystemClock()).providers
     assert found.paid_names == ["bfl", "runway", "google", "fal"]
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from functions.asking import BATCH, IMAGE, UPSCALE, balance, problem, read, submitted
 from functions.fake_providers import KITE, StartProviders
-from providers.fakes import RETRY_AFTER, SECRETS, Mischief
-from providers.fakes.fake import picture
+from providers.fake_provider import RETRY_AFTER, SECRETS, Fault
+from providers.fake_provider import build_png as picture
 from taskreel import wiring
 from taskreel.app.worker.processor import Processor
 from taskreel.domain.errors import Category
@@ -240,23 +240,26 @@ async def test_what_moderation_holds_back_fails_for_good_and_costs_nothing(
     start_providers: StartProviders, provider: str
 ) -> None:
     setup = await start_providers(provider, "fal")
-    setup.fakes[provider].mischief = Mischief.MODERATION
+    setup.fakes[provider].fault = Fault.MODERATION
     failed = await setup.run_job({"prompt": "x", "provider": [provider, "fal"]})
     assert (failed["status"], failed["attempt"]) == ("FAILED", 1)
     assert (failed["error"]["code"], failed["error"]["category"]) == ("moderation", "permanent")
-    assert failed["error"]["message"] == f"{provider} refused the request: its moderation objects"
+    assert (
+        failed["error"]["message"]
+        == f"{provider} refused the request: its content moderation rejected it"
+    )
     assert setup.fakes["fal"].creates == 0
     assert (await balance(setup.user()))["available"] == 100
 
 
 @pytest.mark.parametrize(
-    ("mischief", "seconds"), [(Mischief.TOO_FAST, RETRY_AFTER), (Mischief.TOO_FAST_BARE, 30)]
+    ("fault", "seconds"), [(Fault.RATE_LIMITED, RETRY_AFTER), (Fault.RATE_LIMITED_WITHOUT_TIME, 30)]
 )
 async def test_a_rate_limit_is_a_wait_and_no_attempt_more(
-    start_providers: StartProviders, mischief: Mischief, seconds: int
+    start_providers: StartProviders, fault: Fault, seconds: int
 ) -> None:
     setup = await start_providers("bfl")
-    setup.fakes["bfl"].mischief = mischief
+    setup.fakes["bfl"].fault = fault
     began = setup.world.now()
     waiting = await setup.run_job(KITE, seconds=1)
     assert (waiting["status"], waiting["attempt"], waiting["error"]["code"]) == (
@@ -268,7 +271,7 @@ async def test_a_rate_limit_is_a_wait_and_no_attempt_more(
         abs((datetime.fromisoformat(waiting["nextAttemptAt"]) - began).total_seconds() - seconds)
         < 1
     )
-    setup.fakes["bfl"].mischief = None
+    setup.fakes["bfl"].fault = None
     await setup.world.advance(60)
     done = await read(setup.user(), waiting)
     assert (done["status"], done["attempt"], done["tried"]) == ("COMPLETED", 1, [])
@@ -278,7 +281,7 @@ async def test_without_credit_elsewhere_goes_on_and_alone_fails(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("bfl", "fal")
-    setup.fakes["bfl"].mischief = Mischief.NO_CREDIT
+    setup.fakes["bfl"].fault = Fault.NO_CREDIT
     done = await setup.run_job({"prompt": "x", "provider": ["bfl", "fal"], "model": "flux-1.1-pro"})
     assert (done["status"], done["servedBy"], done["attempt"]) == ("COMPLETED", "fal", 1)
     assert done["tried"] == [
@@ -293,7 +296,7 @@ async def test_a_provider_that_is_down_is_left_before_anything_was_bought(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("bfl", "fal")
-    setup.fakes["bfl"].mischief = Mischief.BROKEN
+    setup.fakes["bfl"].fault = Fault.SERVER_ERROR
     done = await setup.run_job({"prompt": "x", "provider": ["bfl", "fal"]})
     assert (done["status"], done["servedBy"]) == ("COMPLETED", "fal")
     assert [one["code"] for one in done["tried"]] == ["provider_down"]
@@ -307,10 +310,10 @@ async def test_work_that_was_bought_is_never_bought_elsewhere(
     ada = setup.user()
     job = await submitted(ada, {"prompt": "x", "provider": ["bfl", "fal"]})
     await setup.world.settle()
-    setup.fakes["bfl"].mischief = Mischief.BROKEN  # while it runs there
+    setup.fakes["bfl"].fault = Fault.SERVER_ERROR  # while it runs there
     await setup.world.advance(60)
     assert (await read(ada, job))["status"] == "PROCESSING"
-    setup.fakes["bfl"].mischief = None
+    setup.fakes["bfl"].fault = None
     await setup.world.advance(60)
     done = await read(ada, job)
     assert (done["status"], done["servedBy"], done["attempt"]) == ("COMPLETED", "bfl", 1)
@@ -323,17 +326,17 @@ async def test_work_at_a_provider_that_is_away_is_asked_for_less_and_less_often(
     setup = await start_providers("bfl")
     job = await submitted(setup.user(), KITE)
     await setup.world.settle()
-    setup.fakes["bfl"].mischief = Mischief.BROKEN
+    setup.fakes["bfl"].fault = Fault.SERVER_ERROR
     await setup.world.advance(3600)
     assert len(setup.fakes["bfl"].calls) < 30
-    setup.fakes["bfl"].mischief = None
+    setup.fakes["bfl"].fault = None
     await setup.world.advance(600)
     assert (await read(setup.user(), job))["status"] == "COMPLETED"
 
 
 async def test_a_batch_goes_on_where_it_can(start_providers: StartProviders) -> None:
     setup = await start_providers("bfl", "fal")
-    setup.fakes["bfl"].mischief = Mischief.NO_CREDIT
+    setup.fakes["bfl"].fault = Fault.NO_CREDIT
     body = {"prompts": ["a", "b", "c"], "provider": ["bfl", "fal"], "batchSize": 2}
     done = await setup.run_job(body, BATCH)
     assert (done["status"], done["servedBy"], done["credits"]["captured"]) == (
@@ -348,7 +351,7 @@ async def test_a_connection_lost_after_a_create_is_left_to_an_operator(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("bfl", "fal")
-    setup.fakes["bfl"].mischief = Mischief.DROP
+    setup.fakes["bfl"].fault = Fault.LOST_ANSWER
     failed = await setup.run_job({"prompt": "x", "provider": ["bfl", "fal"]}, seconds=3600)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "ambiguous_create")
     assert "operator" in failed["error"]["message"]
@@ -356,19 +359,19 @@ async def test_a_connection_lost_after_a_create_is_left_to_an_operator(
     assert (await balance(setup.user()))["available"] == 100
     for anew in ("retry", "replay"):
         problem(await setup.user().post(failed["urls"][anew]), 403, "forbidden")
-    setup.fakes["bfl"].mischief = None
+    setup.fakes["bfl"].fault = None
     assert (await setup.user("root", role="admin").post(failed["urls"]["retry"])).status_code == 202
     await setup.world.advance(60)
     assert (await read(setup.user(), failed))["status"] == "COMPLETED"
     assert setup.fakes["bfl"].creates == 2
 
 
-@pytest.mark.parametrize("mischief", [Mischief.GATEWAY_TIMEOUT, Mischief.NO_ID])
+@pytest.mark.parametrize("fault", [Fault.GATEWAY_TIMEOUT, Fault.NO_ID])
 async def test_an_answer_that_does_not_say_what_was_bought_is_not_sent_again(
-    start_providers: StartProviders, mischief: Mischief
+    start_providers: StartProviders, fault: Fault
 ) -> None:
     setup = await start_providers("bfl")
-    setup.fakes["bfl"].mischief = mischief
+    setup.fakes["bfl"].fault = fault
     failed = await setup.run_job(KITE, seconds=3600)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "ambiguous_create")
     assert len([call for call in setup.fakes["bfl"].calls if call.method == "POST"]) == 1
@@ -417,7 +420,7 @@ async def test_a_word_that_nobody_knows_means_that_it_runs(
     start_providers: StartProviders, provider: str
 ) -> None:
     setup = await start_providers(provider)
-    setup.fakes[provider].mischief = Mischief.STRANGE_STATUS
+    setup.fakes[provider].fault = Fault.UNKNOWN_STATUS
     done = await setup.run_job({"prompt": "x", "provider": provider})
     assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
 
@@ -426,7 +429,7 @@ async def test_an_expired_address_is_asked_for_anew_and_the_work_not_bought_agai
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("bfl")
-    setup.fakes["bfl"].mischief = Mischief.EXPIRED
+    setup.fakes["bfl"].fault = Fault.EXPIRED
     failed = await setup.run_job(KITE, seconds=600)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "result_unreachable")
     assert setup.fakes["bfl"].creates == 1
@@ -437,23 +440,23 @@ async def test_an_address_that_works_the_second_time_completes_the_job(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("bfl")
-    setup.fakes["bfl"].mischief = Mischief.EXPIRED
+    setup.fakes["bfl"].fault = Fault.EXPIRED
     job = await submitted(setup.user(), KITE)
     await setup.world.advance(4.5)
-    setup.fakes["bfl"].mischief = None
+    setup.fakes["bfl"].fault = None
     await setup.world.advance(60)
     done = await read(setup.user(), job)
     assert (done["status"], done["attempt"], setup.fakes["bfl"].creates) == ("COMPLETED", 1, 1)
 
 
 @pytest.mark.parametrize(
-    ("mischief", "code"), [(Mischief.EMPTY, "no_output"), (Mischief.FAILED, "operation_failed")]
+    ("fault", "code"), [(Fault.NO_RESULT, "no_output"), (Fault.FAILED, "operation_failed")]
 )
 async def test_work_that_ended_in_nothing_is_begun_anew(
-    start_providers: StartProviders, mischief: Mischief, code: str
+    start_providers: StartProviders, fault: Fault, code: str
 ) -> None:
     setup = await start_providers("bfl", "fal")
-    setup.fakes["bfl"].mischief = mischief
+    setup.fakes["bfl"].fault = fault
     body = {**KITE, "provider": ["bfl", "fal"], "retry": {"maxAttempts": 2}}
     failed = await setup.run_job(body)
     assert (failed["status"], failed["error"]["code"], failed["attempt"]) == ("FAILED", code, 2)
@@ -463,7 +466,7 @@ async def test_work_that_ended_in_nothing_is_begun_anew(
 
 async def test_a_providers_words_are_made_fit_for_users(start_providers: StartProviders) -> None:
     setup = await start_providers("bfl")
-    setup.fakes["bfl"].mischief = Mischief.CHATTY
+    setup.fakes["bfl"].fault = Fault.PRIVATE_TEXT
     failed = await setup.run_job(KITE)
     assert failed["error"]["code"] == "provider_rejected"
     assert not any(secret in str(failed) for secret in SECRETS)
@@ -506,11 +509,11 @@ async def test_a_provider_that_cannot_be_told_to_stop_is_told_again(
     fake.polls = 500
     job = await submitted(ada, {"prompt": "x", "provider": "fal"})
     await setup.world.settle()
-    fake.mischief = Mischief.BROKEN
+    fake.fault = Fault.SERVER_ERROR
     await ada.delete(job["urls"]["cancel"])
     await setup.world.settle()
     assert (fake.cancelled, (await read(ada, job))["status"]) == (set(), "CANCELLED")
-    fake.mischief = None
+    fake.fault = None
     await setup.world.advance(130)
     await setup.world.sweep()
     await setup.world.settle()

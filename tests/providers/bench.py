@@ -1,4 +1,4 @@
-"""How long an adapter takes around a provider that answers at once: `python -m tests.providers.bench`."""
+"""The time that an adapter adds to a provider: `PYTHONPATH=tests:functions python -m providers.bench`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from .cases import CASES, Case
+from providers.case import Case
+from providers.cases import CASES
 
 CALLS = 300
 

@@ -6,17 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel.adapters.providers import PROVIDERS, load
-from taskreel.adapters.providers.model_table import ROWS, ModelRow, Unit
-from taskreel.adapters.providers.models import (
-    OPEN,
-    candidates,
-    estimate,
-    find,
-    lacks,
-    provider_name,
-    rows,
+from taskreel.adapters.providers import PROVIDERS, load_adapter
+from taskreel.adapters.providers.model_limits import list_lacking
+from taskreel.adapters.providers.model_lookup import (
+    find_row,
+    list_candidates,
+    list_rows,
+    resolve_provider_name,
 )
+from taskreel.adapters.providers.model_prices import estimate_cost
+from taskreel.adapters.providers.model_row import ModelRow, PriceUnit
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability
 
@@ -27,6 +26,7 @@ IMAGE, VIDEO, UPSCALE, SPEECH = (
     Capability.SPEECH,
 )
 DAY = date(2026, 11, 22)
+ROWS = tuple(list_rows())
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ DAY = date(2026, 11, 22)
 def test_the_guides_names_still_mean_something(
     provider: str, model: str, capability: Capability, path: str
 ) -> None:
-    assert find(provider, model, capability, DAY).path == path
+    assert find_row(provider, model, capability, DAY).path == path
 
 
 def test_upscale_as_a_provider_is_whoever_upscales() -> None:
-    row = find("upscale", "real-esrgan", UPSCALE, DAY)
+    row = find_row("upscale", "real-esrgan", UPSCALE, DAY)
     assert (row.provider, row.path.partition(":")[0]) == ("replicate", "nightmareai/real-esrgan")
-    assert find("upscale", "", UPSCALE, DAY) is row
+    assert find_row("upscale", "", UPSCALE, DAY) is row
 
 
 @pytest.mark.parametrize(
@@ -72,44 +72,38 @@ def test_a_retired_model_names_its_successor(
     model: str, capability: Capability, successor: str
 ) -> None:
     with pytest.raises(PermanentError, match=successor) as caught:
-        find("openai", model, capability, DAY)
+        find_row("openai", model, capability, DAY)
     assert caught.value.code == "model_retired"
 
 
 def test_a_model_is_there_until_the_day_it_retires() -> None:
-    assert find("openai", "gpt-image-1.5", IMAGE, date(2026, 11, 30)).name == "gpt-image-1.5"
+    assert find_row("openai", "gpt-image-1.5", IMAGE, date(2026, 11, 30)).name == "gpt-image-1.5"
     with pytest.raises(PermanentError):
-        find("openai", "gpt-image-1.5", IMAGE, date(2026, 12, 1))
+        find_row("openai", "gpt-image-1.5", IMAGE, date(2026, 12, 1))
 
 
 def test_an_unknown_model_is_told_what_exists() -> None:
     with pytest.raises(PermanentError, match=r"it has: flux-2-pro, .*flux-kontext-max") as caught:
-        find("bfl", "flux-9", IMAGE, DAY)
+        find_row("bfl", "flux-9", IMAGE, DAY)
     assert caught.value.code == "unknown_model"
 
 
 @pytest.mark.parametrize("provider", ["bfl", "nobody"])
 def test_a_provider_that_cannot_is_told_who_can(provider: str) -> None:
-    with pytest.raises(PermanentError, match="these do: google, openai, runway") as caught:
-        find(provider, "veo-3", VIDEO, DAY)
+    with pytest.raises(PermanentError, match="these have: google, openai, runway") as caught:
+        find_row(provider, "veo-3", VIDEO, DAY)
     assert caught.value.code == "unknown_provider"
 
 
 def test_open_providers_take_any_model_at_an_unknown_price() -> None:
-    row = find("replicate", "someone/their-model", VIDEO, DAY)
+    row = find_row("replicate", "someone/their-model", VIDEO, DAY)
     assert row.path == "someone/their-model"
-    assert estimate(row, {}) is None
+    assert estimate_cost(row, {}) is None
 
 
 def test_an_open_provider_without_a_model_says_what_it_has() -> None:
     with pytest.raises(PermanentError, match="it has: none"):
-        find("fal", "", VIDEO, DAY)
-
-
-def test_the_current_rows_exclude_retired_models() -> None:
-    names = {row.name for row in rows("openai") if row.current(DAY)}
-    assert "gpt-image-2" in names
-    assert not names & {"dall-e-3", "sora-2", "gpt-image-1"}
+        find_row("fal", "", VIDEO, DAY)
 
 
 def test_each_name_means_one_row_of_a_provider_and_capability() -> None:
@@ -117,26 +111,26 @@ def test_each_name_means_one_row_of_a_provider_and_capability() -> None:
         for name in {row.name, row.path if not row.variant else row.name, *row.aliases}:
             found = [
                 other
-                for other in rows(row.provider, row.capability)
+                for other in list_rows(row.provider, row.capability)
                 if name in {other.name, other.path, *other.aliases}
             ]
             assert found == [row], name
 
 
 def test_every_row_belongs_to_a_provider_in_the_table_and_each_provider_has_rows() -> None:
-    assert {row.provider for row in ROWS} == set(PROVIDERS) - {"studio"}
+    assert {row.provider for row in ROWS} == set(PROVIDERS)
 
 
-@pytest.mark.parametrize("name", sorted(set(PROVIDERS) - {"studio"}))
+@pytest.mark.parametrize("name", sorted(set(PROVIDERS)))
 def test_the_table_leads_to_the_class_of_that_name(name: str) -> None:
-    assert load(name).name == name
+    assert load_adapter(name).name == name
 
 
 def test_a_retiring_row_has_a_successor_and_the_successor_exists() -> None:
     for row in ROWS:
         assert bool(row.retires_on) is bool(row.replaced_by)
         if row.retires_on and row.capability is IMAGE:
-            assert find(row.provider, row.replaced_by, IMAGE, DAY).current(row.retires_on)
+            assert find_row(row.provider, row.replaced_by, IMAGE, DAY).is_current(row.retires_on)
 
 
 def test_limits_are_in_order() -> None:
@@ -162,7 +156,7 @@ def test_limits_are_in_order() -> None:
 def test_an_estimate_follows_the_price_table(
     provider: str, model: str, capability: Capability, params: dict[str, object], usd: float
 ) -> None:
-    assert estimate(find(provider, model, capability, DAY), params) == pytest.approx(usd)
+    assert estimate_cost(find_row(provider, model, capability, DAY), params) == pytest.approx(usd)
 
 
 @given(
@@ -175,10 +169,10 @@ def test_a_name_finds_its_row_while_it_is_current_and_never_after(
 ) -> None:
     day = date(2026, 1, 1) + timedelta(days=days)
     try:
-        assert find(row.provider, case(row.name), row.capability, day) == row
-        assert row.current(day)
+        assert find_row(row.provider, case(row.name), row.capability, day) == row
+        assert row.is_current(day)
     except PermanentError as error:
-        assert not row.current(day)
+        assert not row.is_current(day)
         assert error.code == "model_retired"  # noqa: PT017  # either of two answers is right
 
 
@@ -187,10 +181,10 @@ def test_a_name_finds_its_row_while_it_is_current_and_never_after(
     row=st.sampled_from([r for r in ROWS if r.usd]),
 )
 def test_an_estimate_is_never_negative(row: ModelRow, pixels: tuple[int, int]) -> None:
-    usd = estimate(row, {"width": pixels[0], "height": pixels[1], "text": "x", "prompt": "x"})
+    usd = estimate_cost(row, {"width": pixels[0], "height": pixels[1], "text": "x", "prompt": "x"})
     assert usd is not None
     assert usd > 0
-    assert row.unit in Unit
+    assert row.unit in PriceUnit
 
 
 @pytest.mark.parametrize(
@@ -203,12 +197,19 @@ def test_an_estimate_is_never_negative(row: ModelRow, pixels: tuple[int, int]) -
             IMAGE,
             {"width": 4096, "height": 4096},
             9,
-            ("9 pictures to start from", "4096×4096 pixels"),
+            ("9 input pictures", "4096×4096 pixels"),
         ),
-        ("bfl", "flux-2-pro", IMAGE, {"numImages": 4}, 0, ("4 results at a time",)),
-        ("runway", "gen4_turbo", VIDEO, {"duration": 60.0}, 0, ("words alone", "60 s")),
+        ("bfl", "flux-2-pro", IMAGE, {"numImages": 4}, 0, ("4 results a request",)),
+        (
+            "runway",
+            "gen4_turbo",
+            VIDEO,
+            {"duration": 60.0},
+            0,
+            ("text without an input picture", "60 s"),
+        ),
         ("google", "veo-3", VIDEO, {"duration": 8}, 2, ()),
-        ("fal", "esrgan", UPSCALE, {"scale": 10.0}, 1, ("10 times the size",)),
+        ("fal", "esrgan", UPSCALE, {"scale": 10.0}, 1, ("a scale of 10",)),
         ("openai", "tts-1", SPEECH, {"text": "x" * 4096, "outputFormat": "wav"}, 0, ()),
         (
             "openai",
@@ -216,7 +217,7 @@ def test_an_estimate_is_never_negative(row: ModelRow, pixels: tuple[int, int]) -
             SPEECH,
             {"text": "x" * 4097, "outputFormat": "m4a"},
             0,
-            ("m4a files", "4097 characters"),
+            ("4097 characters", "m4a files"),
         ),
     ],
 )
@@ -228,23 +229,22 @@ def test_what_a_model_cannot_do_whole_is_said_in_words(
     pictures: int,
     lacking: tuple[str, ...],
 ) -> None:
-    assert lacks(find(provider, model, capability, DAY), params, pictures) == lacking
+    assert list_lacking(find_row(provider, model, capability, DAY), params, pictures) == lacking
 
 
 def test_candidates_are_those_who_have_the_model() -> None:
-    found = candidates(["bfl", "replicate", "openai", "fal"], "flux-1.1-pro", IMAGE, DAY)
+    found = list_candidates(["bfl", "replicate", "openai", "fal"], "flux-1.1-pro", IMAGE, DAY)
     assert [row.provider for row in found] == ["bfl", "replicate", "fal"]
 
 
 def test_without_a_model_each_gives_its_default_or_everything() -> None:
-    defaults = candidates(["google", "runway", "bfl"], "", VIDEO, DAY)
+    defaults = list_candidates(["google", "runway", "bfl"], "", VIDEO, DAY)
     assert [row.name for row in defaults] == ["veo-3.1", "gen4.5"]
-    every = candidates(["google", "runway", "bfl"], "", VIDEO, DAY, every=True)
+    every = list_candidates(["google", "runway", "bfl"], "", VIDEO, DAY, every=True)
     assert {row.name for row in every} > {"veo-3.1", "veo-3.1-lite", "gen4_turbo"}
-    assert all(row.current(DAY) for row in every)
+    assert all(row.is_current(DAY) for row in every)
 
 
 def test_names_of_providers_are_folded() -> None:
-    assert provider_name("Vertex-AI") == "google"
-    assert provider_name("bfl") == "bfl"
-    assert set(PROVIDERS) >= OPEN
+    assert resolve_provider_name("Vertex-AI") == "google"
+    assert resolve_provider_name("bfl") == "bfl"

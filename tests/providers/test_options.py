@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
-from taskreel.adapters.providers import load
-from taskreel.adapters.providers.model_table import ROWS, STUDIO, ModelRow
-from taskreel.adapters.providers.models import ignored, studio_ignores, today
+from providers.case import build_generation
+from providers.fakes import FAKES
+from taskreel.adapters.providers import load_adapter
+from taskreel.adapters.providers.model_limits import list_ignored_options
+from taskreel.adapters.providers.model_lookup import get_today, list_rows
+from taskreel.adapters.providers.model_row import ModelRow
+from taskreel.adapters.providers.studio_options import STUDIO_OPTIONS, list_options_studio_ignores
 from taskreel.app.jobs.unit_runner import options_given
 from taskreel.domain.errors import RunError
 from taskreel.jobtypes.ai_processing import (
@@ -23,9 +27,6 @@ from taskreel.jobtypes.job_type import Options
 from taskreel.jobtypes.text_schemas import told
 from taskreel.jobtypes.video_generation import VideoOptions
 from taskreel.ports import Capability
-
-from .cases import generation
-from .fakes import FAKES
 
 #: What each capability is asked for, and every option of it with another value than there.
 BASE: dict[Capability, dict[str, Any]] = {
@@ -108,15 +109,17 @@ MODELS: dict[Capability, type[Options]] = {
     Capability.SPEECH: SpeechParameters,
     Capability.MUSIC: MusicParameters,
 }
-CURRENT = [row for row in ROWS if row.current(today())]
+CURRENT = [row for row in list_rows() if row.is_current(get_today())]
 
 
 async def sent(row: ModelRow, folder: Path, params: dict[str, Any]) -> Any:
     """What the strict fake was asked, which must not find anything wrong with it."""
     fake = FAKES[row.provider]()
-    provider = load(row.provider)(fake.key, transport=fake.transport())
+    provider = load_adapter(row.provider)(fake.key, transport=fake.transport())
     params = told(params) if row.capability is Capability.TEXT else params
-    request = generation(folder, row.capability, row.name, params, 1 if row.needs_input else 0)
+    request = build_generation(
+        folder, row.capability, row.name, params, 1 if row.needs_input else 0
+    )
     try:
         await provider.start(request, idempotency_key="k")
     except RunError as error:
@@ -141,7 +144,7 @@ async def test_an_option_is_sent_or_listed_as_ignored(row: ModelRow, tmp_path: P
     plain = await sent(row, tmp_path, base)
     for name, value in CHANGES[row.capability].items():
         params = {**base, name: value}
-        missing = ignored(row, params, [name])
+        missing = list_ignored_options(row, params, [name])
         if row.scales == (4,) and name == "scale":  # it makes four times the size unasked
             assert not missing
             continue
@@ -151,28 +154,28 @@ async def test_an_option_is_sent_or_listed_as_ignored(row: ModelRow, tmp_path: P
 @pytest.mark.parametrize(
     ("provider", "model", "params", "words"),
     [
-        ("google", "veo-3.1", {"duration": 5.0}, "veo-3.1 at google makes the nearest of 4, 6, 8"),
+        ("google", "veo-3.1", {"duration": 5.0}, "veo-3.1 at google uses the nearest of 4, 6, 8"),
         (
             "stability",
             "upscale-fast",
             {"scale": 2.0},
-            "upscale-fast at stability makes the nearest of 4",
+            "upscale-fast at stability uses the nearest of 4",
         ),
     ],
 )
 def test_a_number_that_becomes_another_is_said(
     provider: str, model: str, params: dict[str, Any], words: str
 ) -> None:
-    (row,) = [row for row in ROWS if (row.provider, row.name) == (provider, model)]
-    assert list(ignored(row, params, params).values()) == [words]
-    assert not ignored(row, params, [])
+    (row,) = [row for row in list_rows() if (row.provider, row.name) == (provider, model)]
+    assert list(list_ignored_options(row, params, params).values()) == [words]
+    assert not list_ignored_options(row, params, [])
 
 
-@pytest.mark.parametrize("capability", STUDIO, ids=str)
+@pytest.mark.parametrize("capability", STUDIO_OPTIONS, ids=str)
 def test_the_local_provider_says_what_it_ignores(capability: Capability) -> None:
     params = {**BASE[capability], **CHANGES[capability], "providerOptions": {"logo": True}}
-    others = params.keys() - STUDIO[capability] - {"providerOptions"}
-    assert studio_ignores(capability, params, params).keys() == others | {"logo"}
+    others = params.keys() - STUDIO_OPTIONS[capability] - {"providerOptions"}
+    assert list_options_studio_ignores(capability, params, params).keys() == others | {"logo"}
 
 
 def test_only_what_a_caller_has_set_counts() -> None:

@@ -94,7 +94,7 @@ PLANS: Mapping[str, Callable[[Asked], Iterable[Step]]] = {
 def _secrets_in_use(asked: Asked) -> Iterable[str]:
     """Declared secrets that exist or are about to."""
     existing = parts.secret_names(asked.rows)
-    for env, secret in asked.target.declared("secrets.yaml")["secrets"].items():
+    for env, secret in asked.target.secrets.items():
         if secret["name"] in existing or secret.get("generate") or asked.target.variables.get(env):
             yield secret["name"]
 

@@ -105,10 +105,10 @@ def accounts_with_policy(target: Target, *, local: bool) -> list[str]:
 
 def secret_readers(target: Target) -> dict[str, list[str]]:
     """A secret's name → the accounts whose services read it, and those that it names itself."""
-    secrets = target.declared("secrets.yaml")["secrets"]
+    secrets = target.secrets
     readers = {secret["name"]: list(secret.get("readers", ())) for secret in secrets.values()}
     for service in target.declared("services.yaml")["services"].values():
-        for env in service.get("secrets", ()):
+        for env in target.secrets_of(service):
             readers[secrets[env]["name"]].append(service["account"])
     return readers
 

@@ -74,7 +74,7 @@ def bucket(target: Target, found: Mapping[str, Any] | None) -> Iterator[Step]:
 def secrets(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
     """Secrets that are generated, or whose value is in the caller's environment."""
     existing = secret_names(found)
-    for env, secret in target.declared("secrets.yaml")["secrets"].items():
+    for env, secret in target.secrets.items():
         given = bool(target.variables.get(env))
         if secret["name"] in existing or not (given or secret.get("generate")):
             continue

@@ -18,7 +18,7 @@ def services(
     target: Target, found: list[dict[str, Any]], secrets: set[str], *, force: bool
 ) -> Iterator[Step]:
     """Deploy what changed, in the order of the file. `secrets` are those that exist."""
-    for secret in target.declared("secrets.yaml")["secrets"].values():
+    for secret in target.secrets.values():
         if secret.get("generate") and secret["name"] not in secrets:
             yield fail(f"secret {secret['name']} does not exist; run scripts/provision first")
     existing = {service["metadata"]["name"]: service for service in found}
@@ -147,18 +147,18 @@ def _secrets(
     target: Target, service: Mapping[str, Any], env: Mapping[str, str], secrets: set[str]
 ) -> str:
     """`VARIABLE=secret:latest,…` for the secrets that exist and are wanted."""
-    file = target.declared("secrets.yaml")["secrets"]
+    declared = target.secrets
     return ",".join(
-        f"{key}={file[key]['name']}:latest"
-        for key in service.get("secrets", ())
-        if file[key]["name"] in secrets
-        and not any(other in env for other in file[key].get("unless", ()))
+        f"{key}={declared[key]['name']}:latest"
+        for key in target.secrets_of(service)
+        if declared[key]["name"] in secrets
+        and not any(other in env for other in declared[key].get("unless", ()))
     )
 
 
 def _providers(target: Target, secrets: set[str]) -> list[str]:
     """The providers whose secrets exist."""
-    declared = target.declared("secrets.yaml")["secrets"].values()
+    declared = target.secrets.values()
     return [
         secret["provider"]
         for secret in declared

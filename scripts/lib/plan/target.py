@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from taskreel.adapters.providers import PROVIDERS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -70,3 +72,23 @@ class Target:
         """A file of infra/."""
         text = (self.infra / name).read_text("utf-8")
         return json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
+
+    @property
+    def secrets(self) -> dict[str, dict[str, Any]]:
+        """Variable → secret: those of secrets.yaml, and the key of every provider in the table."""
+        declared: dict[str, dict[str, Any]] = self.declared("secrets.yaml")["secrets"]
+        keys = {
+            entry.key_variable: {
+                "name": f"taskreel-{entry.key_variable.lower().replace('_', '-')}",
+                "provider": entry.name,
+            }
+            for entry in PROVIDERS.values()
+        }
+        return declared | keys
+
+    def secrets_of(self, service: Mapping[str, Any]) -> list[str]:
+        """The variables of the secrets that a service of services.yaml reads."""
+        names = [*service.get("secrets", ())]
+        if service.get("providerKeys"):
+            names += [entry.key_variable for entry in PROVIDERS.values()]
+        return names

@@ -10,7 +10,9 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel.adapters.providers import bfl, google, replicate
+from taskreel.adapters.providers.bfl import adapter as bfl
+from taskreel.adapters.providers.google import adapter as google
+from taskreel.adapters.providers.replicate import adapter as replicate
 from taskreel_local.cli.cost import JOBS, POLL, Bill, cost, monthly_bill, parse_mix, prices
 
 MIX = {"image": 70.0, "video": 20.0, "upscale": 10.0}

@@ -1,36 +1,131 @@
-"""Generation services behind the Provider port: one file each, imported when first asked for."""
+"""The generation services behind the Provider port: one folder and one row of `PROVIDERS` each.
+
+A provider's folder is named as its row and holds
+
+    adapter.py    the class that the row names
+    models.py     MODELS: its rows of the model table
+    webhook.py    verify_webhook(…), where the row says that it signs webhooks
+
+This module imports nothing but the standard library, and a folder only when it is first used: a
+process pays at its start for no provider that it does not call, and infra/ reads the table too.
+"""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
-#: name → "module:Class"
-PROVIDERS = {
-    "studio": "taskreel.adapters.providers.studio:Studio",
-    "bfl": "taskreel.adapters.providers.bfl:BlackForestLabs",
-    "runway": "taskreel.adapters.providers.runway:Runway",
-    "stability": "taskreel.adapters.providers.stability:Stability",
-    "openai": "taskreel.adapters.providers.openai:OpenAI",
-    "google": "taskreel.adapters.providers.google:Google",
-    "elevenlabs": "taskreel.adapters.providers.elevenlabs:ElevenLabs",
-    "replicate": "taskreel.adapters.providers.replicate:Replicate",
-    "fal": "taskreel.adapters.providers.fal:Fal",
+if TYPE_CHECKING:
+    from taskreel.adapters.providers.model_row import ModelRow
+
+
+class WebhookKind(StrEnum):
+    """The way in which a provider learns the address of its webhooks."""
+
+    NONE = "none"
+    #: Each request carries an address that names the job; the adapter takes `webhook=`.
+    PER_JOB = "per job"
+    #: One address for all of an account's work, which an operator sets at the provider.
+    PER_ACCOUNT = "per account"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEntry:
+    """One provider."""
+
+    #: As jobs, settings and stored documents call it; its folder has the same name.
+    name: str
+    #: The class in its `adapter.py`.
+    adapter: str
+    #: The environment variable that holds its key; also the name of its secret in the cloud.
+    key_variable: str
+    webhook: WebhookKind = WebhookKind.NONE
+    #: Other names by which callers may ask for it, in lower case.
+    aliases: tuple[str, ...] = ()
+    #: It runs models that are not in its `models.py`, by their owners' names; their price is unknown.
+    any_model: bool = False
+    #: The setting that configures it without a key. Then `settings.py` in its folder has
+    #: `build_options(settings)`: the adapter's arguments in place of `key`.
+    keyless_variable: str = ""
+
+
+#: Real services only; what works on this machine is not in the table.
+PROVIDERS: Mapping[str, ProviderEntry] = {
+    entry.name: entry
+    for entry in (
+        ProviderEntry(
+            "bfl",
+            "BlackForestLabs",
+            "BFL_API_KEY",
+            WebhookKind.PER_JOB,
+            aliases=("black-forest-labs", "flux"),
+        ),
+        ProviderEntry("runway", "Runway", "RUNWAY_API_KEY", aliases=("runwayml",)),
+        ProviderEntry(
+            "stability",
+            "Stability",
+            "STABILITY_API_KEY",
+            aliases=("stability-ai", "stabilityai"),
+        ),
+        ProviderEntry("openai", "OpenAI", "OPENAI_API_KEY", WebhookKind.PER_ACCOUNT),
+        ProviderEntry(
+            "google",
+            "Google",
+            "GOOGLE_API_KEY",
+            aliases=("gemini", "vertex", "vertex-ai", "veo"),
+            keyless_variable="GOOGLE_VERTEX_PROJECT",
+        ),
+        ProviderEntry("elevenlabs", "ElevenLabs", "ELEVENLABS_API_KEY"),
+        ProviderEntry(
+            "replicate",
+            "Replicate",
+            "REPLICATE_API_TOKEN",
+            WebhookKind.PER_JOB,
+            # Some callers ask for "upscale" by name; Real-ESRGAN at Replicate is meant.
+            aliases=("upscale",),
+            any_model=True,
+        ),
+        ProviderEntry(
+            "fal", "Fal", "FAL_KEY", WebhookKind.PER_JOB, aliases=("fal-ai",), any_model=True
+        ),
+    )
 }
 
+#: The environment variable of each provider's key.
+KEY_VARIABLES: Mapping[str, str] = {name: entry.key_variable for name, entry in PROVIDERS.items()}
 
-def webhook_operation(
+
+def load_adapter(name: str) -> Any:
+    """Import a provider's adapter class; KeyError for a name that is not in the table."""
+    return getattr(_load_module(name, "adapter"), PROVIDERS[name].adapter)
+
+
+def load_models(name: str) -> tuple[ModelRow, ...]:
+    """Import a provider's rows of the model table; the first of a capability is its default."""
+    rows: tuple[ModelRow, ...] = _load_module(name, "models").MODELS
+    return rows
+
+
+def build_keyless_options(name: str, settings: Any) -> dict[str, Any]:
+    """The arguments of the adapter of a provider that `settings` configure without a key."""
+    options: dict[str, Any] = _load_module(name, "settings").build_options(settings)
+    return options
+
+
+def verify_webhook(
     name: str, headers: Mapping[str, str], body: bytes, secret: str, now: datetime
 ) -> str:
-    """The operation that a webhook names, once the provider's signature holds; UnauthenticatedError otherwise."""
-    module, _, _ = PROVIDERS[name].partition(":")
-    verified: str = importlib.import_module(module).verify_webhook(headers, body, secret, now)
-    return verified
+    """The operation's id in a webhook of a provider.
+
+    Raises UnauthenticatedError unless the provider's signature is valid.
+    """
+    operation: str = _load_module(name, "webhook").verify_webhook(headers, body, secret, now)
+    return operation
 
 
-def load(name: str) -> Any:
-    """The provider's class; KeyError when the table has no such name."""
-    module, _, class_ = PROVIDERS[name].partition(":")
-    return getattr(importlib.import_module(module), class_)
+def _load_module(name: str, part: str) -> Any:
+    return importlib.import_module(f"{__name__}.{PROVIDERS[name].name}.{part}")

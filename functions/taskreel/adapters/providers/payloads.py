@@ -1,4 +1,4 @@
-"""Between a Generation and the wire: fields renamed, shapes snapped, pictures inline, results kept."""
+"""Between a Generation and a provider's payload: fields, shapes, input files, results."""
 
 from __future__ import annotations
 
@@ -12,71 +12,72 @@ from typing import Any
 
 import httpx
 
-from taskreel.adapters.providers.http import OperationFailedError, no_output
+from taskreel.adapters.providers.provider_client import OperationFailedError, no_output_error
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Generation, Input, Output
 
-#: No provider takes more in a request, and it is held in memory.
-MOST_BYTES = 20 << 20
-#: JSON Schema's words that OpenAPI's schema dialect does not know.
-NOT_IN_SCHEMA = frozenset(
+#: No provider takes a larger file in a request, and it is held in memory.
+MAX_INPUT_BYTES = 20 << 20
+#: The keywords of JSON Schema that OpenAPI's schema dialect does not have.
+_NOT_IN_OPENAPI = frozenset(
     {"additionalProperties", "$schema", "$id", "title", "default", "examples"}
 )
 
 
-def picked(params: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Those of our parameters that were given and that the provider knows, under its names."""
+def rename_fields(params: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The given parameters that are in `names` (ours: theirs), under the provider's names."""
     return {theirs: params[ours] for ours, theirs in names.items() if params.get(ours) is not None}
 
 
-def options(params: Mapping[str, Any]) -> dict[str, Any]:
-    """What the caller wants in the provider's body word for word."""
+def get_provider_options(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The caller's `providerOptions`, which go into the provider's body word for word."""
     return dict(params.get("providerOptions") or {})
 
 
-def ratio(text: str) -> float:
-    """`16:9`, or `1280:720`, as a number."""
+def parse_ratio(text: str) -> float:
+    """Width divided by height, of `16:9` or `1280:720`."""
     width, _, height = text.partition(":")
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise PermanentError(
-            f"the aspect ratio {text!r} is not like 16:9", code="invalid_parameter"
+            f"aspectRatio must be two whole numbers like 16:9, not {text!r}",
+            code="invalid_parameter",
         )
     return int(width) / int(height)
 
 
-def nearest_ratio(params: Mapping[str, Any], allowed: Sequence[str]) -> str | None:
-    """The allowed shape nearest to the one asked for by aspectRatio, or width and height; None when none was.
+def choose_ratio(params: Mapping[str, Any], allowed: Sequence[str]) -> str | None:
+    """The allowed ratio nearest to the requested shape; None when the request leaves it open.
 
-    Of two alike it is the nearer in size.
+    Of several with the same ratio (`1280:720`, `1920:1080`) it is the nearest in size.
     """
-    wanted = _shape(params)
-    if wanted is None:
+    shape = _get_shape(params)
+    if shape is None:
         return None
     pixels = (params.get("width") or 0) * (params.get("height") or 0)
 
-    def distance(candidate: str) -> tuple[float, float]:
+    def measure_distance(candidate: str) -> tuple[float, float]:
         width, _, height = candidate.partition(":")
-        return round(abs(math.log(ratio(candidate) / wanted)), 6), abs(
-            float(width) * float(height) - pixels
-        )
+        from_shape = round(abs(math.log(parse_ratio(candidate) / shape)), 6)
+        return from_shape, abs(float(width) * float(height) - pixels)
 
-    return min(allowed, key=distance)
+    return min(allowed, key=measure_distance)
 
 
-def size(
+def fit_size(
     params: Mapping[str, Any], *, multiple: int, least: int, most: int, max_pixels: int
 ) -> tuple[int, int] | None:
-    """Width and height as asked for, shrunk to `max_pixels` and snapped; a shape alone is made a megapixel large.
+    """The requested width and height, shrunk to `max_pixels` and snapped to `multiple`.
 
-    None when nothing was asked for.
+    Each side is at least `least` and at most `most` pixels. A ratio alone gets about one megapixel;
+    None when the request leaves the shape open.
     """
-    shape = _shape(params)
+    shape = _get_shape(params)
     if shape is None:
         return None
     area = (params.get("width") or 1024) * (params.get("height") or 1024)
     width, height = math.sqrt(area * shape), math.sqrt(area / shape)
     shrink = min(1.0, math.sqrt(max_pixels / (width * height)), most / max(width, height))
-    # Downwards when shrunk, so that rounding does not lead over the limit again.
+    # Downwards when shrunk, so that rounding does not exceed the limit again.
     snap = math.floor if shrink < 1 else round
     fit = [
         min(max(snap(side * shrink / multiple) * multiple, least), most) for side in (width, height)
@@ -84,43 +85,46 @@ def size(
     return fit[0], fit[1]
 
 
-def seed(params: Mapping[str, Any], most: int) -> dict[str, int]:
-    """The seed, folded into what the provider takes."""
+def fold_seed(params: Mapping[str, Any], most: int) -> dict[str, int]:
+    """The seed, reduced to 0 … `most`; empty when none was given."""
     return {} if params.get("seed") is None else {"seed": int(params["seed"]) % (most + 1)}
 
 
-def nearest(value: float | None, allowed: Sequence[int]) -> int | None:
-    """The allowed number nearest to the one asked for; of two as near, the greater."""
+def choose_nearest(value: float | None, allowed: Sequence[int]) -> int | None:
+    """The allowed number nearest to `value`; of two as near, the greater."""
     if value is None or not allowed:
         return None
     return min(allowed, key=lambda candidate: (abs(candidate - value), -candidate))
 
 
-def inline(item: Input) -> str:
-    """A file as base64."""
-    return base64.b64encode(_content(item)).decode("ascii")
+def encode_base64(item: Input) -> str:
+    """An input file as base64."""
+    return base64.b64encode(_read_input(item)).decode("ascii")
 
 
-def part(item: Input) -> tuple[str, bytes, str]:
-    """A file as a part of a form; its name ends as its type wants it, which some services go by."""
-    return (
-        item.path.stem + (mimetypes.guess_extension(item.content_type) or ""),
-        _content(item),
-        item.content_type,
-    )
+def build_form_part(item: Input) -> tuple[str, bytes, str]:
+    """An input file as a part of a form: name, content, type.
+
+    The name ends as its type asks, because some services go by the name.
+    """
+    name = item.path.stem + (mimetypes.guess_extension(item.content_type) or "")
+    return name, _read_input(item), item.content_type
 
 
-def data_uri(item: Input, most_bytes: int) -> str:
-    """A file as a data URI, or its address where it is larger than the provider takes inline."""
+def build_data_uri(item: Input, most_bytes: int) -> str:
+    """An input file as a data URI, or its address where it is larger than `most_bytes`."""
     if item.url and item.path.stat().st_size > most_bytes:
         return item.url
-    return f"data:{item.content_type};base64,{inline(item)}"
+    return f"data:{item.content_type};base64,{encode_base64(item)}"
 
 
-def structured(provider: str, text: str, request: Generation) -> dict[str, Any]:
-    """What a text model answered: the object that the schema asked for, or `{"text": …}` without one."""
+def parse_text_result(provider: str, text: str, request: Generation) -> dict[str, Any]:
+    """The answer of a text model: an object by the request's schema, or `{"text": …}` without one.
+
+    Raises OperationFailedError for an empty text, or one that is not a JSON object.
+    """
     if not text.strip():
-        raise no_output(provider)
+        raise no_output_error(provider)
     if not request.params.get("schema"):
         return {"text": text}
     try:
@@ -129,70 +133,79 @@ def structured(provider: str, text: str, request: Generation) -> dict[str, Any]:
         data = None
     if not isinstance(data, dict):
         raise OperationFailedError(
-            f"{provider} answered no JSON object, although a schema was given"
+            f"{provider} did not answer with a JSON object, although the request has a schema"
         )
     return data
 
 
-def open_api_schema(schema: Any) -> Any:
-    """A JSON Schema in OpenAPI's dialect, which knows fewer words (names of properties are left alone)."""
+def convert_to_openapi_schema(schema: Any) -> Any:
+    """A JSON Schema in OpenAPI's dialect, which has fewer keywords.
+
+    Names of properties are not changed, even where they are the same as a keyword.
+    """
     if isinstance(schema, list):
-        return [open_api_schema(item) for item in schema]
+        return [convert_to_openapi_schema(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    kept = {
-        word: open_api_schema(value) for word, value in schema.items() if word not in NOT_IN_SCHEMA
+    converted = {
+        word: convert_to_openapi_schema(value)
+        for word, value in schema.items()
+        if word not in _NOT_IN_OPENAPI
     }
     if isinstance(schema.get("properties"), dict):
-        kept["properties"] = {
-            name: open_api_schema(value) for name, value in schema["properties"].items()
+        converted["properties"] = {
+            name: convert_to_openapi_schema(value) for name, value in schema["properties"].items()
         }
-    return kept
+    return converted
 
 
-async def kept(request: Generation, content: bytes, number: int = 1) -> Output:
-    """A result that came in the answer, written into the request's folder."""
+async def save_output(request: Generation, content: bytes, number: int = 1) -> Output:
+    """Write a result that came in the answer into the request's folder."""
     path = request.folder / f"{request.name}-{number}"
     await asyncio.to_thread(path.write_bytes, content)
     return Output(path=path)
 
 
-async def kept_all(request: Generation, contents: Sequence[str]) -> tuple[Output, ...]:
-    """Results that came as base64."""
-    decoded = [await asyncio.to_thread(base64.b64decode, content) for content in contents]
-    return tuple(
-        [await kept(request, content, number) for number, content in enumerate(decoded, 1)]
-    )
+async def save_base64_outputs(request: Generation, contents: Sequence[str]) -> tuple[Output, ...]:
+    """Write results that came as base64 into the request's folder."""
+    outputs = []
+    for number, encoded in enumerate(contents, 1):
+        content = await asyncio.to_thread(base64.b64decode, encoded)
+        outputs.append(await save_output(request, content, number))
+    return tuple(outputs)
 
 
-def linked(url: str) -> Output:
-    """A result that the provider left at an address; who copies it guards against private ones."""
+def link_output(url: str) -> Output:
+    """A result at an address of the provider's; the download refuses private addresses."""
     try:
         address = httpx.URL(url)
     except httpx.InvalidURL:
         address = httpx.URL()
     if address.scheme not in {"https", "http"} or not address.host:
-        raise PermanentError("the provider named a result at no web address", code="untrusted_host")
+        raise PermanentError(
+            "the provider's result is not at an http or https address", code="untrusted_host"
+        )
     return Output(url=url)
 
 
-def fraction(value: Any) -> float | None:
-    """Progress, where the provider tells it."""
+def parse_progress(value: Any) -> float | None:
+    """A provider's progress as a fraction of 1; None where it gives none."""
     return min(max(float(value), 0.0), 1.0) if isinstance(value, int | float) else None
 
 
-def _content(item: Input) -> bytes:
-    if item.path.stat().st_size > MOST_BYTES:
+def _read_input(item: Input) -> bytes:
+    if item.path.stat().st_size > MAX_INPUT_BYTES:
         raise PermanentError(
-            f"a file to start from is larger than {MOST_BYTES >> 20} MiB", code="input_too_large"
+            f"an input file is larger than {MAX_INPUT_BYTES >> 20} MiB, the most that is sent",
+            code="input_too_large",
         )
     return item.path.read_bytes()
 
 
-def _shape(params: Mapping[str, Any]) -> float | None:
-    """Width by height; an aspectRatio goes before a size, which job types fill in."""
+def _get_shape(params: Mapping[str, Any]) -> float | None:
+    """Width divided by height. An aspectRatio wins over a size, which job types fill in."""
     if params.get("aspectRatio"):
-        return ratio(params["aspectRatio"])
+        return parse_ratio(params["aspectRatio"])
     if params.get("width") and params.get("height"):
         return float(params["width"]) / float(params["height"])
     return None

@@ -1,0 +1,96 @@
+"""Black Forest Labs' FLUX models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskreel.adapters.providers.model_row import (
+    FLUX_FIELDS,
+    FLUX_RATIOS,
+    FOUR_MEGAPIXELS,
+    SHAPE_OPTIONS,
+    ModelRow,
+    PriceUnit,
+)
+from taskreel.ports import Capability
+
+FIELDS = FLUX_FIELDS | {"safetyTolerance": "safety_tolerance"}
+UPSAMPLING_FIELDS = FIELDS | {"promptUpsampling": "prompt_upsampling"}
+
+
+def _build_row(
+    name: str, usd: float, *, path: str = "", unit: PriceUnit = PriceUnit.IMAGE, **more: Any
+) -> ModelRow:
+    takes = {"fields": FIELDS, "computed": SHAPE_OPTIONS, **more}
+    return ModelRow(
+        name=name,
+        provider="bfl",
+        path=path or name,
+        capability=Capability.IMAGE,
+        usd=usd,
+        unit=unit,
+        **takes,
+    )
+
+
+#: The first of a capability is its default.
+MODELS: tuple[ModelRow, ...] = (
+    _build_row(
+        "flux-2-pro",
+        0.03,
+        unit=PriceUnit.MEGAPIXEL,
+        usd_further=0.015,
+        max_inputs=8,
+        max_pixels=FOUR_MEGAPIXELS,
+        aliases=("flux-pro", "flux"),
+    ),
+    *(
+        _build_row(
+            name,
+            usd,
+            unit=PriceUnit.MEGAPIXEL,
+            max_inputs=pictures,
+            max_pixels=FOUR_MEGAPIXELS,
+            fields=fields,
+        )
+        for name, usd, pictures, fields in (
+            ("flux-2-max", 0.07, 8, FIELDS),
+            (
+                "flux-2-flex",
+                0.06,
+                8,
+                UPSAMPLING_FIELDS | {"steps": "steps", "guidance": "guidance"},
+            ),
+            ("flux-2-klein-4b", 0.014, 4, FIELDS),
+            ("flux-2-klein-9b", 0.015, 4, FIELDS),
+        )
+    ),
+    _build_row(
+        "flux-1.1-pro",
+        0.04,
+        path="flux-pro-1.1",
+        max_inputs=1,
+        max_pixels=1440 * 1440,
+        fields=UPSAMPLING_FIELDS,
+        aliases=("flux-pro-1.1",),
+    ),
+    _build_row(
+        "flux-1.1-pro-ultra",
+        0.06,
+        path="flux-pro-1.1-ultra",
+        max_inputs=1,
+        ratios=FLUX_RATIOS,
+        aliases=("flux-pro-1.1-ultra",),
+    ),
+    _build_row(
+        "flux-kontext-pro",
+        0.04,
+        max_inputs=4,
+        ratios=FLUX_RATIOS,
+        fields=UPSAMPLING_FIELDS,
+        aliases=("flux-kontext",),
+    ),
+    _build_row(
+        "flux-kontext-max", 0.08, max_inputs=4, ratios=FLUX_RATIOS, fields=UPSAMPLING_FIELDS
+    ),
+)

@@ -1,0 +1,117 @@
+"""ElevenLabs: speech and music, in the answer. Source: elevenlabs 2.78's captures.
+
+`voice` is a voice id; of `language` the ISO 639-1 code is sent; a format becomes its usual quality.
+No cancel, no idempotency key. A voice that does not exist is `voice_unknown`; a lack of credit is
+reported with status 401.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from taskreel.adapters.providers import payloads
+from taskreel.adapters.providers.elevenlabs.models import VOICE_SETTING_FIELDS
+from taskreel.adapters.providers.model_limits import find_row_for
+from taskreel.adapters.providers.model_prices import estimate_cost
+from taskreel.adapters.providers.model_row import ModelRow
+from taskreel.adapters.providers.provider_client import ProviderClient, no_output_error
+from taskreel.domain.errors import PermanentError
+from taskreel.ports import Capability, Done, Generation, Pending
+
+#: "Rachel", a voice that every account has.
+DEFAULT_VOICE = "21m00Tcm4TlvDq8ikWAM"
+DEFAULT_MUSIC_SECONDS = 30
+OUTPUT_FORMATS = {
+    "mp3": "mp3_44100_128",
+    "wav": "wav_44100",
+    "opus": "opus_48000_128",
+    "pcm": "pcm_24000",
+}
+
+
+class ElevenLabs:
+    """The ElevenLabs API."""
+
+    name = "elevenlabs"
+
+    def __init__(
+        self,
+        key: str,
+        *,
+        base_url: str = "https://api.elevenlabs.io",
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._client = ProviderClient(
+            self.name,
+            base_url=base_url,
+            hosts=("elevenlabs.io",),
+            headers={"xi-api-key": key},
+            transport=transport,
+            read_seconds=120.0,
+            missing_code="voice_unknown",
+        )
+
+    async def start(self, request: Generation, /, *, idempotency_key: str) -> Done:
+        del idempotency_key  # ElevenLabs takes none
+        row = find_row_for(self.name, request)
+        if request.capability is Capability.MUSIC:
+            path, body = _build_music(row, request.params)
+        else:
+            path, body = _build_speech(row, request.params)
+        output_format = request.params.get("outputFormat") or "mp3"
+        answer = await self._client.send(
+            "POST",
+            path,
+            creates=f"the voice or model {path.rpartition('/')[2]!r}",
+            params={"output_format": OUTPUT_FORMATS.get(output_format, OUTPUT_FORMATS["mp3"])},
+            json=body | payloads.get_provider_options(request.params),
+        )
+        if not answer.content:
+            raise no_output_error(self.name)
+        output = await payloads.save_output(request, answer.content)
+        return Done(outputs=(output,), cost_usd=_count_cost(row, request, answer))
+
+    async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
+        """Raise PermanentError: ElevenLabs answers at once and has no operations."""
+        del operation, request
+        raise PermanentError("elevenlabs has no operations to poll", code="operation_unknown")
+
+    async def cancel(self, operation: Mapping[str, Any], /) -> None:
+        """Do nothing: there is no operation to stop."""
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+def _build_music(row: ModelRow, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    body = payloads.rename_fields(params, row.fields)
+    body["music_length_ms"] = int((params.get("duration") or DEFAULT_MUSIC_SECONDS) * 1000)
+    body["model_id"] = row.path
+    return "/v1/music", body
+
+
+def _build_speech(row: ModelRow, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    voice = params.get("voice") or DEFAULT_VOICE
+    if not voice.isalnum():  # it becomes a part of the path
+        raise PermanentError(
+            f"voice must be an ElevenLabs voice id (letters and digits), not {voice!r}",
+            code="voice_unknown",
+        )
+    body = {"model_id": row.path, **payloads.rename_fields(params, row.fields)}
+    if language := params.get("language"):
+        body["language_code"] = re.split("[-_]", language)[0].lower()
+    if settings := payloads.rename_fields(params, VOICE_SETTING_FIELDS):
+        body["voice_settings"] = settings
+    return f"/v1/text-to-speech/{voice}", body
+
+
+def _count_cost(row: ModelRow, request: Generation, answer: httpx.Response) -> float | None:
+    """The cost of the characters that ElevenLabs counted, or else an estimate."""
+    characters = answer.headers.get("character-cost", "")
+    if characters.isdigit() and row.usd is not None and request.capability is Capability.SPEECH:
+        return int(characters) * row.usd / 1000
+    return estimate_cost(row, request.params)

@@ -1,0 +1,62 @@
+"""ElevenLabs' models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskreel.adapters.providers.model_row import ModelRow, PriceUnit
+from taskreel.ports import Capability
+
+#: ElevenLabs' names, all under `voice_settings`.
+VOICE_SETTING_FIELDS = {
+    "stability": "stability",
+    "similarityBoost": "similarity_boost",
+    "style": "style",
+    "speed": "speed",
+}
+SPEECH_OPTIONS: dict[str, Any] = {
+    "fields": {"text": "text", "seed": "seed"},
+    "computed": frozenset({"voice", "language", "outputFormat", *VOICE_SETTING_FIELDS}),
+}
+
+
+def _build_row(
+    name: str,
+    usd: float,
+    *,
+    capability: Capability = Capability.SPEECH,
+    unit: PriceUnit,
+    **more: Any,
+) -> ModelRow:
+    return ModelRow(
+        name=name,
+        provider="elevenlabs",
+        path=name,
+        capability=capability,
+        usd=usd,
+        unit=unit,
+        formats=("mp3", "wav", "opus"),
+        **more,
+    )
+
+
+#: The first of a capability is its default.
+MODELS: tuple[ModelRow, ...] = (
+    _build_row(
+        "eleven_multilingual_v2",
+        0.18,
+        unit=PriceUnit.CHARACTERS,
+        **SPEECH_OPTIONS,
+        aliases=("elevenlabs", "multilingual-v2"),
+    ),
+    _build_row("eleven_v3", 0.18, unit=PriceUnit.CHARACTERS, **SPEECH_OPTIONS),
+    _build_row(
+        "music_v1",
+        0.80 / 60,
+        capability=Capability.MUSIC,
+        unit=PriceUnit.SECOND,
+        fields={"prompt": "prompt"},
+        computed=frozenset({"duration", "outputFormat"}),
+        aliases=("music", "eleven-music"),
+    ),
+)

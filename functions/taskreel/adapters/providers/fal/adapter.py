@@ -1,0 +1,124 @@
+"""fal: any model, through its queue. Source: fal-client 1.0.3's captures, fal.ai/docs.
+
+The table's models get our parameters under their own names; any other gets the prompt, the seed and
+`providerOptions`. A size is snapped to multiples of 8. The status COMPLETED is not a success: an
+error may stand beside it, or be the status of the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from taskreel.adapters.providers import payloads
+from taskreel.adapters.providers.model_limits import find_row_for
+from taskreel.adapters.providers.model_row import ModelRow
+from taskreel.adapters.providers.provider_client import (
+    MODERATION,
+    ProviderClient,
+    moderation_error,
+    no_output_error,
+    operation_failed_error,
+)
+from taskreel.adapters.providers.webhooks import WebhookTarget
+from taskreel.ports import Capability, Done, Generation, Pending
+
+POLL_AFTER = timedelta(seconds=3)
+MAX_INLINE_BYTES = 5_000_000
+#: The fields in which models return their files: a list, or one.
+RESULT_FIELDS = ("images", "image", "video", "audio", "audio_file")
+
+
+class Fal:
+    """The fal queue API."""
+
+    name = "fal"
+
+    def __init__(
+        self,
+        key: str,
+        *,
+        base_url: str = "https://queue.fal.run",
+        transport: httpx.AsyncBaseTransport | None = None,
+        webhook: WebhookTarget | None = None,
+    ) -> None:
+        self._client = ProviderClient(
+            self.name,
+            base_url=base_url,
+            hosts=("queue.fal.run",),
+            headers={"authorization": f"Key {key}"},
+            transport=transport,
+        )
+        self._webhook = webhook
+
+    async def start(self, request: Generation, /, *, idempotency_key: str) -> Pending:
+        row = find_row_for(self.name, request)
+        query = None
+        if self._webhook:  # fal takes no idempotency key; here it names the unit in the address
+            query = {"fal_webhook": self._webhook.build_url(idempotency_key)}
+        reply = await self._client.request_json(
+            "POST", f"/{row.path}", creates=row.name, json=_build_body(row, request), params=query
+        )
+        # Its addresses are shorter than the model's path, so they cannot be built here.
+        fields = ("request_id", "status_url", "response_url", "cancel_url")
+        operation = {field: self._client.require_text(reply, field, row.name) for field in fields}
+        return Pending(operation=operation, poll_after=POLL_AFTER)
+
+    async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
+        """Read the operation's state, and its result when it has ended."""
+        status = await self._client.request_json(
+            "GET", operation["status_url"], params={"logs": "0"}
+        )
+        if status.get("status") != "COMPLETED":
+            return Pending(operation=operation, poll_after=POLL_AFTER)
+        if status.get("error"):
+            raise self._build_error(str(status["error"]), str(status.get("error_type") or ""))
+        result = await self._client.request_json("GET", operation["response_url"])
+        with self._client.parsing_reply():
+            return self._build_result(result, request)
+
+    async def cancel(self, operation: Mapping[str, Any], /) -> None:
+        """Take the request off the queue, or ask its runner to stop."""
+        await self._client.send("PUT", operation["cancel_url"], accepts=(400, 404))
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    def _build_result(self, result: Mapping[str, Any], request: Generation) -> Done:
+        if request.capability is Capability.TEXT:
+            text = str(result.get("output") or "")
+            return Done(data=payloads.parse_text_result(self.name, text, request))
+        flagged = result.get("has_nsfw_concepts") or ()
+        if flagged and all(flagged):  # the pictures come all the same, black
+            raise moderation_error(self.name)
+        files = [file for field in RESULT_FIELDS for file in _list_files(result.get(field))]
+        outputs = tuple(payloads.link_output(file["url"]) for file in files if file.get("url"))
+        if not outputs:
+            raise no_output_error(self.name)
+        return Done(outputs=outputs)
+
+    def _build_error(self, reason: str, kind: str) -> Exception:
+        if kind in MODERATION or "content policy" in reason.lower():
+            return moderation_error(self.name)
+        return operation_failed_error(self.name, reason, failure=kind)
+
+
+def _build_body(row: ModelRow, request: Generation) -> dict[str, Any]:
+    params = request.params
+    body = payloads.rename_fields(params, row.fields)
+    if row.ratios and (ratio := payloads.choose_ratio(params, row.ratios)):
+        body["aspect_ratio"] = ratio
+    elif "width" in row.options:
+        size = payloads.fit_size(params, multiple=8, least=64, most=4096, max_pixels=2**24)
+        body |= {"image_size": {"width": size[0], "height": size[1]}} if size else {}
+    if request.inputs:
+        body["image_url"] = payloads.build_data_uri(request.inputs[0], MAX_INLINE_BYTES)
+    return body | payloads.get_provider_options(params)
+
+
+def _list_files(value: Any) -> list[dict[str, Any]]:
+    files = value if isinstance(value, list) else [value]
+    return [file for file in files if isinstance(file, dict)]

@@ -1,0 +1,229 @@
+"""Google: Gemini pictures and text, and Veo video.
+
+Source: google-genai 3.4's captures, docs.cloud.google.com. There are two ways of access: a key of
+the Developer API with the default base URL; or Vertex (now Gemini Enterprise Agent Platform), when
+the base URL names a project: `settings.py` builds it. There the key is a bearer token, or a
+function that returns a fresh one.
+
+A shape becomes the nearest ratio, a size 1K, 2K or 4K, a duration 4, 6 or 8 s; frame rates are
+Veo's own. Two pictures are a clip's first and last frame. No cancel, no idempotency key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from taskreel.adapters.providers import payloads
+from taskreel.adapters.providers.model_limits import find_row_for
+from taskreel.adapters.providers.model_prices import count_token_cost
+from taskreel.adapters.providers.model_row import ModelRow
+from taskreel.adapters.providers.provider_client import (
+    ProviderClient,
+    moderation_error,
+    no_output_error,
+    operation_failed_error,
+)
+from taskreel.domain.errors import PermanentError
+from taskreel.ports import Capability, Done, Generation, Input, Output, Pending
+
+POLL_AFTER = timedelta(seconds=10)
+MAX_SEED, MAX_VIDEO_SEED = 2**31 - 1, 2**32 - 1  # int32; uint32
+#: The finish reasons of Gemini's moderation.
+MODERATED = frozenset(
+    {
+        "SAFETY",
+        "IMAGE_SAFETY",
+        "PROHIBITED_CONTENT",
+        "IMAGE_PROHIBITED_CONTENT",
+        "BLOCKLIST",
+        "SPII",
+        "RECITATION",
+    }
+)
+
+
+class Google:
+    """Gemini and Veo, by the Developer API or by Vertex."""
+
+    name = "google"
+
+    def __init__(
+        self,
+        key: str | Callable[[], Awaitable[str]],
+        *,
+        base_url: str = "https://generativelanguage.googleapis.com/v1beta",
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._key = key
+        self._vertex = "/projects/" in base_url
+        self._client = ProviderClient(
+            self.name,
+            base_url=base_url,
+            hosts=("generativelanguage.googleapis.com",),
+            headers={},
+            transport=transport,
+            read_seconds=180.0,
+        )
+
+    async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
+        """Make a picture or a text, or begin a video."""
+        del idempotency_key  # Google takes none
+        row = find_row_for(self.name, request)
+        if request.capability is Capability.VIDEO:
+            body = _build_video_body(row, request)
+            reply = await self._call(row.path, "predictLongRunning", body, creates=row.path)
+            name = self._client.require_text(reply, "name", row.path)
+            return Pending(operation={"name": name, "model": row.path}, poll_after=POLL_AFTER)
+
+        body = _build_content_body(row, request)
+        reply = await self._call(row.path, "generateContent", body, creates=row.path)
+        with self._client.parsing_reply(row.path):
+            return await self._build_content_result(row, reply, request)
+
+    async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
+        """Read the state of a video."""
+        if self._vertex:
+            body = {"operationName": operation["name"]}
+            reply = await self._call(operation["model"], "fetchPredictOperation", body)
+        else:
+            path = f"/{operation['name']}"
+            headers = await self._build_auth_headers()
+            reply = await self._client.request_json("GET", path, headers=headers)
+        if not reply.get("done"):
+            return Pending(operation=operation, poll_after=POLL_AFTER)
+        with self._client.parsing_reply():
+            if error := reply.get("error"):
+                raise operation_failed_error(self.name, error.get("message"))
+            response = reply.get("response") or {}
+            response = response.get("generateVideoResponse") or response
+            return Done(outputs=await self._save_videos(response, request))
+
+    async def cancel(self, operation: Mapping[str, Any], /) -> None:
+        """Do nothing: Google cannot stop a video, which runs on without being read."""
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _build_auth_headers(self) -> dict[str, str]:
+        key = self._key if isinstance(self._key, str) else await self._key()
+        return {"authorization": f"Bearer {key}"} if self._vertex else {"x-goog-api-key": key}
+
+    async def _call(
+        self, model: str, verb: str, body: dict[str, Any], creates: str | None = None
+    ) -> dict[str, Any]:
+        parent = "/publishers/google" if self._vertex else ""
+        return await self._client.request_json(
+            "POST",
+            f"{parent}/models/{model}:{verb}",
+            creates=creates,
+            json=body,
+            headers=await self._build_auth_headers(),
+        )
+
+    async def _build_content_result(
+        self, row: ModelRow, reply: Mapping[str, Any], request: Generation
+    ) -> Done:
+        candidate = (reply.get("candidates") or [{}])[0]
+        finish = candidate.get("finishReason")
+        if (reply.get("promptFeedback") or {}).get("blockReason") or finish in MODERATED:
+            raise moderation_error(self.name)
+        if finish == "MAX_TOKENS":
+            raise PermanentError(
+                "google cut the text off at its length limit; raise maxTokens",
+                code="output_truncated",
+            )
+        parts = (candidate.get("content") or {}).get("parts") or ()
+        answer = [part for part in parts if not part.get("thought")]
+
+        if request.capability is Capability.TEXT:
+            text = "".join(part.get("text", "") for part in answer)
+            usage = reply.get("usageMetadata") or {}
+            cost = count_token_cost(
+                row, usage.get("promptTokenCount"), usage.get("candidatesTokenCount")
+            )
+            return Done(data=payloads.parse_text_result(self.name, text, request), cost_usd=cost)
+
+        pictures = [part["inlineData"]["data"] for part in answer if "inlineData" in part]
+        if not pictures:
+            raise no_output_error(self.name)
+        return Done(outputs=await payloads.save_base64_outputs(request, pictures))
+
+    async def _save_videos(
+        self, response: Mapping[str, Any], request: Generation
+    ) -> tuple[Output, ...]:
+        videos = response.get("videos") or [
+            sample["video"] for sample in response.get("generatedSamples") or ()
+        ]
+        if not videos:
+            if response.get("raiMediaFilteredCount"):
+                raise moderation_error(self.name)
+            raise no_output_error(self.name)
+        if "bytesBase64Encoded" in videos[0]:
+            encoded = [video["bytesBase64Encoded"] for video in videos]
+            return await payloads.save_base64_outputs(request, encoded)
+
+        # The Developer API's files need the key, so only this adapter can download them.
+        headers = await self._build_auth_headers()
+        answers = [
+            await self._client.send("GET", video["uri"], headers=headers) for video in videos
+        ]
+        outputs = [
+            await payloads.save_output(request, answer.content, number)
+            for number, answer in enumerate(answers, 1)
+        ]
+        return tuple(outputs)
+
+
+def _build_content_body(row: ModelRow, request: Generation) -> dict[str, Any]:
+    params = request.params
+    pictures = [
+        {"inlineData": {"mimeType": item.content_type, "data": payloads.encode_base64(item)}}
+        for item in request.inputs
+    ]
+    parts = [{"text": params.get("prompt") or ""}, *pictures]
+    body: dict[str, Any] = {"contents": [{"role": "user", "parts": parts}]}
+    if params.get("instructions"):
+        body["systemInstruction"] = {"parts": [{"text": params["instructions"]}]}
+
+    config: dict[str, Any] = payloads.rename_fields(params, row.fields)
+    config |= payloads.fold_seed(params, MAX_SEED)
+    if request.capability is Capability.IMAGE:
+        config["responseModalities"] = ["TEXT", "IMAGE"]
+        config["imageConfig"] = _build_image_config(row, params)
+    elif params.get("schema"):
+        config["responseMimeType"] = "application/json"
+        config["responseSchema"] = payloads.convert_to_openapi_schema(params["schema"])
+    return body | {"generationConfig": config} | payloads.get_provider_options(params)
+
+
+def _build_image_config(row: ModelRow, params: Mapping[str, Any]) -> dict[str, str]:
+    ratio = payloads.choose_ratio(params, row.ratios)
+    longest = max(params.get("width") or 1024, params.get("height") or 1024)
+    size = "1K" if longest <= 1440 else "2K" if longest <= 2880 else "4K"
+    return {"imageSize": size} | ({"aspectRatio": ratio} if ratio else {})
+
+
+def _build_video_body(row: ModelRow, request: Generation) -> dict[str, Any]:
+    params = request.params
+    instance: dict[str, Any] = {"prompt": params.get("prompt") or ""}
+    instance |= zip(("image", "lastFrame"), map(_encode_frame, request.inputs), strict=False)
+
+    parameters = payloads.rename_fields(params, row.fields)
+    parameters |= payloads.fold_seed(params, MAX_VIDEO_SEED)
+    parameters["durationSeconds"] = payloads.choose_nearest(
+        params.get("duration") or 8, row.durations
+    )
+    parameters["aspectRatio"] = payloads.choose_ratio(params, row.ratios) or row.ratios[0]
+    if params.get("height") and params.get("width"):
+        shorter = min(params["width"], params["height"])
+        parameters["resolution"] = "1080p" if shorter > 720 else "720p"
+    parameters |= payloads.get_provider_options(params)
+    return {"instances": [instance], "parameters": parameters}
+
+
+def _encode_frame(item: Input) -> dict[str, str]:
+    return {"bytesBase64Encoded": payloads.encode_base64(item), "mimeType": item.content_type}

@@ -1,0 +1,127 @@
+"""Google's Gemini and Veo models."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from taskreel.adapters.providers.model_row import SHAPE_OPTIONS, TEXT_OPTIONS, ModelRow, PriceUnit
+from taskreel.ports import Capability
+
+GEMINI_RATIOS = ("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16")
+VEO_RATIOS = ("16:9", "9:16")
+TEXT_FIELDS = {"temperature": "temperature", "maxTokens": "maxOutputTokens"}
+VEO_FIELDS = {"negativePrompt": "negativePrompt", "audio": "generateAudio"}
+
+
+def _build_row(
+    name: str, capability: Capability, usd: float, unit: PriceUnit, **more: Any
+) -> ModelRow:
+    takes: dict[Capability, dict[str, Any]] = {
+        Capability.IMAGE: {"computed": SHAPE_OPTIONS | {"prompt", "seed"}},
+        Capability.VIDEO: {
+            "fields": VEO_FIELDS,
+            "computed": SHAPE_OPTIONS | {"prompt", "seed", "duration"},
+        },
+        Capability.TEXT: {
+            "fields": TEXT_FIELDS,
+            "computed": TEXT_OPTIONS | {"prompt", "instructions", "seed"},
+        },
+    }
+    more = {"path": name, **takes[capability], **more}
+    return ModelRow(name=name, provider="google", capability=capability, usd=usd, unit=unit, **more)
+
+
+#: The first of a capability is its default.
+MODELS: tuple[ModelRow, ...] = (
+    _build_row(
+        "gemini-3.1-flash-image",
+        Capability.IMAGE,
+        0.067,
+        PriceUnit.IMAGE,
+        ratios=GEMINI_RATIOS,
+        max_inputs=14,
+        aliases=("gemini-image", "nano-banana", "nano-banana-2"),
+    ),
+    _build_row(
+        "gemini-3-pro-image",
+        Capability.IMAGE,
+        0.134,
+        PriceUnit.IMAGE,
+        ratios=GEMINI_RATIOS,
+        max_inputs=14,
+        aliases=("nano-banana-pro",),
+    ),
+    *(
+        _build_row(
+            name,
+            Capability.IMAGE,
+            0.04,
+            PriceUnit.IMAGE,
+            retires_on=date(2026, 6, 30),
+            replaced_by="gemini-3.1-flash-image",
+        )
+        for name in ("imagen-4", "imagen-3", "imagen")
+    ),
+    _build_row(
+        "veo-3.1",
+        Capability.VIDEO,
+        0.40,
+        PriceUnit.SECOND,
+        path="veo-3.1-generate-001",
+        ratios=VEO_RATIOS,
+        durations=(4, 6, 8),
+        max_inputs=2,
+        # "Veo 3" is the guides' name of the line, of which 3.1 is what remains.
+        aliases=("veo", "veo-3", "veo3", "veo3.1", "veo-3.1-generate-001"),
+    ),
+    _build_row(
+        "veo-3.1-fast",
+        Capability.VIDEO,
+        0.10,
+        PriceUnit.SECOND,
+        path="veo-3.1-fast-generate-001",
+        ratios=VEO_RATIOS,
+        durations=(4, 6, 8),
+        max_inputs=2,
+        aliases=("veo-3-fast", "veo-3.1-fast-generate-001"),
+    ),
+    _build_row(
+        "veo-3.1-lite",
+        Capability.VIDEO,
+        0.05,
+        PriceUnit.SECOND,
+        path="veo-3.1-lite-generate-001",
+        ratios=VEO_RATIOS,
+        durations=(4, 6, 8),
+        max_inputs=1,
+        aliases=("veo-3.1-lite-generate-001",),
+    ),
+    *(
+        _build_row(
+            name,
+            Capability.VIDEO,
+            0.40,
+            PriceUnit.SECOND,
+            retires_on=date(2026, 6, 30),
+            replaced_by="veo-3.1",
+            aliases=aliases,
+        )
+        for name, aliases in (
+            ("veo-3.0-generate-001", ("veo-3.0",)),
+            ("veo-2.0-generate-001", ("veo-2", "veo2")),
+        )
+    ),
+    _build_row(
+        "gemini-3.7-flash",
+        Capability.TEXT,
+        3.75,
+        PriceUnit.TOKENS,
+        usd_input=0.75,
+        max_inputs=14,
+        aliases=("gemini-flash",),
+    ),
+    _build_row(
+        "gemini-3.5-flash", Capability.TEXT, 9.0, PriceUnit.TOKENS, usd_input=1.50, max_inputs=14
+    ),
+)

@@ -1,0 +1,95 @@
+"""The limits of a model: what of a request it cannot do, and which options it ignores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from taskreel.adapters.providers.model_lookup import find_row, get_today
+from taskreel.adapters.providers.model_row import ModelRow
+from taskreel.domain.errors import PermanentError
+from taskreel.ports import Generation
+
+
+def find_row_for(provider: str, request: Generation) -> ModelRow:
+    """The row of a request, for an adapter about to send it.
+
+    Raises PermanentError where a part of the request would be dropped silently (more results or
+    more pictures than the model takes) or the model lacks its input; all else is the provider's to
+    refuse.
+    """
+    row = find_row(provider, request.model, request.capability, get_today())
+    model = f"{row.name} at {provider}"
+
+    count = _count_results(request.params)
+    if count > row.max_results:
+        message = f"{model} makes at most {row.max_results} results a request; numImages is {count}"
+        raise PermanentError(message, code="unsupported_parameter")
+    if row.needs_input and not request.inputs:
+        message = f"{model} needs an input picture: text alone is not enough"
+        raise PermanentError(message, code="input_required")
+    if len(request.inputs) > row.max_inputs:
+        message = (
+            f"{model} takes at most {row.max_inputs} input pictures, not {len(request.inputs)}"
+        )
+        raise PermanentError(message, code="unsupported_parameter")
+    return row
+
+
+def list_lacking(row: ModelRow, params: Mapping[str, Any], inputs: int) -> tuple[str, ...]:
+    """What a request asks for beyond the model's limits, each as a phrase after "cannot do".
+
+    `Offer.lacks` takes it: a model that lacks anything is not chosen.
+    """
+    return (*_list_lacking_input(row, params, inputs), *_list_lacking_output(row, params))
+
+
+def list_ignored_options(
+    row: ModelRow, params: Mapping[str, Any], given: Iterable[str]
+) -> dict[str, str]:
+    """The options among those `given` by the caller that the model does not apply: with reasons."""
+    model = f"{row.name} at {row.provider}"
+    ignored: dict[str, str] = {}
+    for name in given:
+        if name not in params:
+            continue
+        if name not in row.options:
+            ignored[name] = f"{model} has no such option"
+            continue
+        able = {"duration": row.durations, "scale": row.scales}.get(name)
+        if able and params[name] not in able:
+            ignored[name] = f"{model} uses the nearest of {', '.join(map(str, able))}"
+    return ignored
+
+
+def _list_lacking_input(row: ModelRow, params: Mapping[str, Any], inputs: int) -> Iterator[str]:
+    characters = len(params.get("text") or "")
+    if inputs > row.max_inputs:
+        yield f"{inputs} input pictures"
+    if row.needs_input and not inputs:
+        yield "text without an input picture"
+    if row.max_characters is not None and characters > row.max_characters:
+        yield f"{characters} characters"
+
+
+def _list_lacking_output(row: ModelRow, params: Mapping[str, Any]) -> Iterator[str]:
+    count = _count_results(params)
+    seconds, scale = params.get("duration") or 0, params.get("scale") or 0
+    width, height = params.get("width") or 0, params.get("height") or 0
+    file_format = params.get("outputFormat")
+
+    if count > row.max_results:
+        yield f"{count} results a request"
+    if row.durations and seconds > row.durations[-1]:
+        yield f"{seconds:g} s"
+    if row.scales and scale > row.scales[-1]:
+        yield f"a scale of {scale:g}"
+    if row.max_pixels is not None and width * height > row.max_pixels:
+        yield f"{width}×{height} pixels"
+    if row.formats and file_format is not None and file_format not in row.formats:
+        yield f"{file_format} files"
+
+
+def _count_results(params: Mapping[str, Any]) -> int:
+    count: int = params.get("numImages") or 1
+    return count

@@ -1,0 +1,54 @@
+"""The price of a request in US dollars, by the model table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from taskreel.adapters.providers.model_row import ModelRow, PriceUnit
+
+#: The assumed size of a text, whose true number of tokens is not known before it is written.
+_CHARACTERS_A_TOKEN = 4
+_TOKENS_OUT = 2000
+#: The size of a picture and the length of a clip (seconds) where a request leaves them open.
+_SIDE_PIXELS = 1024
+_SECONDS = 5
+
+
+def estimate_cost(row: ModelRow, params: Mapping[str, Any]) -> float | None:
+    """The approximate cost of a request; None when the model's price is unknown."""
+    if row.usd is None:
+        return None
+    price = row.usd_by_quality.get(params.get("quality") or "", row.usd)
+    count = params.get("numImages") or 1
+    match row.unit:
+        case PriceUnit.MEGAPIXEL:
+            return count * _estimate_picture(row, price, params)
+        case PriceUnit.SECOND:
+            return price * (params.get("duration") or (row.durations or (_SECONDS,))[0])
+        case PriceUnit.CHARACTERS:
+            return price * len(params.get("text") or "") / 1000
+        case PriceUnit.TOKENS:
+            return _estimate_text(row, price, params)
+        case PriceUnit.IMAGE | PriceUnit.RUN:
+            return price * count
+
+
+def count_token_cost(row: ModelRow, tokens_in: int | None, tokens_out: int | None) -> float | None:
+    """The cost of the tokens that a provider counted; None when it counted none."""
+    if row.usd is None or tokens_in is None or tokens_out is None:
+        return None
+    return (tokens_in * row.usd_input + tokens_out * row.usd) / 1e6
+
+
+def _estimate_picture(row: ModelRow, price: float, params: Mapping[str, Any]) -> float:
+    pixels = (params.get("width") or _SIDE_PIXELS) * (params.get("height") or _SIDE_PIXELS)
+    megapixels_after_first = max(pixels / 2**20 - 1, 0)
+    further = price if row.usd_further is None else row.usd_further
+    return price + megapixels_after_first * further
+
+
+def _estimate_text(row: ModelRow, price: float, params: Mapping[str, Any]) -> float:
+    characters = len(params.get("prompt") or "") + len(params.get("instructions") or "")
+    tokens_in = characters / _CHARACTERS_A_TOKEN
+    return (tokens_in * row.usd_input + _TOKENS_OUT * price) / 1e6

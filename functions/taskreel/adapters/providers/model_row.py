@@ -1,0 +1,110 @@
+"""One row of the model table: a model's names, address, abilities, price and last day.
+
+Prices are list prices in US dollars as of 2026-11 (the providers' price pages and specifications;
+third-party tables where a provider publishes none). They serve the choice of a provider and
+estimates; the true cost of a job is in `Done.cost_usd`. A retired model stays as a row, so that a
+request for it can be answered with its successor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+
+from taskreel.ports import Capability
+
+
+class PriceUnit(StrEnum):
+    """The quantity that `ModelRow.usd` is the price of."""
+
+    IMAGE = "image"
+    MEGAPIXEL = "megapixel"
+    SECOND = "second"
+    CHARACTERS = "1k characters"
+    TOKENS = "1m output tokens"
+    RUN = "run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRow:
+    """One model of one provider in one capability."""
+
+    name: str
+    provider: str
+    #: The provider's own name of it: a part of the URL, or the `model` field of a request.
+    path: str
+    #: Where several models share a path: the value of its `model` field.
+    variant: str = ""
+    capability: Capability
+    #: US dollars a unit. None: unknown (a model that the table does not list).
+    usd: float | None
+    unit: PriceUnit
+    #: US dollars for each unit after the first, where that differs.
+    usd_further: float | None = None
+    #: US dollars a million input tokens, where they are priced apart.
+    usd_input: float = 0.0
+    #: US dollars a unit by our option `quality`, where the price depends on it.
+    usd_by_quality: Mapping[str, float] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    #: The first day on which the provider no longer has it.
+    retires_on: date | None = None
+    replaced_by: str = ""
+    #: Aspect ratios (`16:9`), or sizes written in the same way (`1280:720`).
+    ratios: tuple[str, ...] = ()
+    #: Seconds, ascending.
+    durations: tuple[int, ...] = ()
+    #: Factors of an upscale, ascending.
+    scales: tuple[int, ...] = ()
+    max_pixels: int | None = None
+    #: The number of files that one request can start from.
+    max_inputs: int = 0
+    #: It needs a picture to start from; a text alone is not enough.
+    needs_input: bool = False
+    #: The number of results that one request can ask for.
+    max_results: int = 1
+    #: The length of a text to speak.
+    max_characters: int | None = None
+    #: The file formats that it writes, where these are fewer than ours.
+    formats: tuple[str, ...] = ()
+    #: Our options that it takes: sent as they are under its own names (ours: its) …
+    fields: Mapping[str, str] = field(default_factory=dict)
+    #: … or translated by its adapter.
+    computed: frozenset[str] = frozenset()
+
+    @property
+    def options(self) -> frozenset[str]:
+        """All of our options that it takes; every model takes `providerOptions`, word for word."""
+        return self.computed | self.fields.keys() | {"providerOptions"}
+
+    def is_current(self, on: date) -> bool:
+        """True while the provider has it, on a given day."""
+        return self.retires_on is None or on < self.retires_on
+
+
+#: The options for a shape, which an adapter turns into the nearest that its model can make.
+SHAPE_OPTIONS = frozenset({"width", "height", "aspectRatio"})
+#: The options of a text; `jobtypes.text_schemas` writes all of them into its instructions.
+TEXT_OPTIONS = frozenset(
+    {
+        "kind",
+        "genre",
+        "format",
+        "title",
+        "sceneCount",
+        "placeCount",
+        "characterCount",
+        "style",
+        "tone",
+        "audience",
+        "language",
+        "schema",
+    }
+)
+#: The fields that any model of an open platform is likely to have.
+PROMPT_FIELDS = {"prompt": "prompt", "seed": "seed"}
+#: FLUX, which several providers run under the same field names.
+FLUX_FIELDS = PROMPT_FIELDS | {"outputFormat": "output_format"}
+FLUX_RATIOS = ("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16", "9:21")
+FOUR_MEGAPIXELS = 4_194_304

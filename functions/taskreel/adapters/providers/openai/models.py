@@ -1,0 +1,163 @@
+"""OpenAI's models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from taskreel.adapters.providers.model_row import SHAPE_OPTIONS, TEXT_OPTIONS, ModelRow, PriceUnit
+from taskreel.ports import Capability
+
+IMAGE_FIELDS = {
+    "prompt": "prompt",
+    "numImages": "n",
+    "quality": "quality",
+    "outputFormat": "output_format",
+}
+TEXT_FIELDS = {
+    "prompt": "input",
+    "instructions": "instructions",
+    "temperature": "temperature",
+    "maxTokens": "max_output_tokens",
+}
+SPEECH_FIELDS = {"text": "input", "outputFormat": "response_format", "speed": "speed"}
+#: List prices of the gpt-image line in US dollars a million tokens.
+USD_TEXT_IN, USD_PICTURE_IN, USD_PICTURE_OUT = 5.0, 8.0, 30.0
+USD_BY_QUALITY = {"low": 0.006, "medium": 0.053, "high": 0.211}
+
+
+def _build_row(
+    name: str, capability: Capability, usd: float, unit: PriceUnit, **more: Any
+) -> ModelRow:
+    takes: dict[Capability, dict[str, Any]] = {
+        Capability.IMAGE: {"fields": IMAGE_FIELDS, "computed": SHAPE_OPTIONS},
+        Capability.VIDEO: {},
+        Capability.TEXT: {"fields": TEXT_FIELDS, "computed": TEXT_OPTIONS},
+        Capability.SPEECH: {
+            "computed": frozenset({"voice"}),
+            "formats": ("mp3", "wav", "opus", "flac"),
+            "max_characters": 4096,
+        },
+    }
+    more = {**takes[capability], **more}
+    return ModelRow(
+        name=name, provider="openai", path=name, capability=capability, usd=usd, unit=unit, **more
+    )
+
+
+#: The first of a capability is its default.
+MODELS: tuple[ModelRow, ...] = (
+    _build_row(
+        "gpt-image-2",
+        Capability.IMAGE,
+        0.053,
+        PriceUnit.IMAGE,
+        usd_by_quality=USD_BY_QUALITY,
+        usd_input=5.0,
+        max_inputs=16,
+        max_results=10,
+        max_pixels=3840 * 2160,
+        aliases=("gpt-image",),
+    ),
+    *(
+        _build_row(
+            name,
+            Capability.IMAGE,
+            0.053,
+            PriceUnit.IMAGE,
+            usd_by_quality=USD_BY_QUALITY,
+            usd_input=5.0,
+            max_inputs=16,
+            max_results=10,
+            max_pixels=3840 * 2160,
+        )
+        for name in (
+            "gpt-image-2.5-flare",
+            "gpt-image-2.5-sunburst",
+            "gpt-image-2.6-flare",
+            "gpt-image-2.6-sunburst",
+        )
+    ),
+    *(
+        _build_row(
+            name,
+            Capability.IMAGE,
+            0.04,
+            PriceUnit.IMAGE,
+            max_inputs=16,
+            max_results=10,
+            retires_on=date(2026, 12, 1),
+            replaced_by="gpt-image-2",
+        )
+        for name in ("gpt-image-1.5", "gpt-image-1-mini", "chatgpt-image-latest")
+    ),
+    _build_row(
+        "gpt-image-1",
+        Capability.IMAGE,
+        0.04,
+        PriceUnit.IMAGE,
+        retires_on=date(2026, 10, 23),
+        replaced_by="gpt-image-2",
+    ),
+    *(
+        _build_row(
+            name,
+            Capability.IMAGE,
+            0.04,
+            PriceUnit.IMAGE,
+            retires_on=date(2026, 5, 12),
+            replaced_by="gpt-image-2",
+            aliases=(name.replace("-", "", 1),),
+        )
+        for name in ("dall-e-3", "dall-e-2")
+    ),
+    _build_row(
+        "sora-2",
+        Capability.VIDEO,
+        0.10,
+        PriceUnit.SECOND,
+        retires_on=date(2026, 9, 24),
+        replaced_by="gen4.5 (runway) or veo-3.1 (google)",
+        aliases=("sora", "sora-2-pro", "openai-sora"),
+    ),
+    _build_row(
+        "gpt-5.4-mini",
+        Capability.TEXT,
+        4.50,
+        PriceUnit.TOKENS,
+        usd_input=0.75,
+        aliases=("gpt", "gpt-5-mini"),
+    ),
+    _build_row(
+        "gpt-5.4", Capability.TEXT, 15.0, PriceUnit.TOKENS, usd_input=2.50, aliases=("gpt-5",)
+    ),
+    _build_row("gpt-5.4-nano", Capability.TEXT, 1.25, PriceUnit.TOKENS, usd_input=0.20),
+    *(
+        _build_row(
+            name,
+            Capability.SPEECH,
+            usd,
+            PriceUnit.CHARACTERS,
+            retires_on=date(2027, 1, 6),
+            replaced_by="elevenlabs",
+            fields=fields,
+        )
+        for name, usd, fields in (
+            ("gpt-4o-mini-tts", 0.015, SPEECH_FIELDS | {"instructions": "instructions"}),
+            ("tts-1", 0.015, SPEECH_FIELDS),
+            ("tts-1-hd", 0.030, SPEECH_FIELDS),
+        )
+    ),
+)
+
+
+def count_image_cost(usage: Mapping[str, Any]) -> float | None:
+    """The cost in US dollars of the tokens of a gpt-image answer; None when it counts none."""
+    if not isinstance(usage.get("output_tokens"), int):
+        return None
+    details = usage.get("input_tokens_details") or {}
+    text_in = details.get("text_tokens", 0) * USD_TEXT_IN
+    picture_in = details.get("image_tokens", 0) * USD_PICTURE_IN
+    picture_out = usage["output_tokens"] * USD_PICTURE_OUT
+    return float(text_in + picture_in + picture_out) / 1e6

@@ -1,0 +1,15 @@
+"""OpenAI's webhooks: one address for all texts of an account; pictures and speech have none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from taskreel.adapters.providers.standard_webhooks import verify_standard_webhook
+from taskreel.adapters.providers.webhooks import read_operation_id
+
+
+def verify_webhook(headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> str:
+    """The response's id; UnauthenticatedError unless the signature is valid and recent."""
+    verify_standard_webhook(headers, body, secret, now)
+    return read_operation_id(body, "data", "id")

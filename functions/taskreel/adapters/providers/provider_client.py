@@ -1,0 +1,441 @@
+"""HTTP to generation services: which hosts may get a key, and which error a failure becomes.
+
+The errors (`domain.errors`) of a failed request:
+
+    not sent: no connection          ProviderDownError
+    sent, no answer, a paid create   AmbiguousError: it may have been bought, so it is never repeated
+    sent, no answer, anything else   ProviderDownError
+    402, or a "no credit" code       PermanentError provider_out_of_credit
+    a moderation code                PermanentError moderation
+    404, or a "no such model" code   PermanentError model_retired (a create), else operation_unknown
+    401, 403, or "key not valid"     PermanentError provider_auth
+    408, 409, 425                    TemporaryError
+    429                              RateLimitedError rate_limited, provider_busy or daily_limit
+    504 to a create                  AmbiguousError: the service behind the gateway may have accepted
+    other 5xx                        ProviderDownError
+    anything else                    PermanentError provider_rejected, with the text sanitised
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email.utils
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import httpx
+
+from taskreel.domain.errors import (
+    PermanentError,
+    ProviderDownError,
+    RateLimitedError,
+    RunError,
+    TemporaryError,
+)
+
+log = logging.getLogger(__name__)
+
+#: Raised before a byte of the request was sent, so nothing can have been bought.
+NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.LocalProtocolError,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+OUT_OF_CREDIT = frozenset(
+    {"insufficient_quota", "quota_exceeded", "payment_required", "billing_hard_limit_reached"}
+)
+NO_CREDIT_TEXT = re.compile(
+    r"(insufficient|out of|exhausted|enough)\s+(credit|balance|fund)", re.IGNORECASE
+)
+#: Google answers a wrong key with 400.
+BAD_KEY_TEXT = re.compile(r"api key (not valid|expired|not found)", re.IGNORECASE)
+MISSING = frozenset({"model_not_found", "voice_not_found"})
+MODERATION = frozenset(
+    {
+        "content_moderation",
+        "moderation_blocked",
+        "content_policy_violation",
+        "content_filter",
+        "invalid_prompt",
+    }
+)
+KEY_HEADERS = ("authorization", "x-key", "xi-api-key", "x-goog-api-key")
+#: A wait in a provider's text ("resets in ~30s") or in its body (google.rpc.RetryInfo).
+WAIT_IN_TEXT = re.compile(
+    r"(?:resets? in|retry in|try again in|retry after|\"retryDelay\":)\W*"
+    r"(\d+(?:\.\d+)?) ?(ms|s|m)?"
+)
+#: Parts that a user must not see: addresses, keys and account names, long opaque words.
+PRIVATE_TEXT = re.compile(
+    r"""https?://\S+ | data:\S+ | [\w.+-]+@[\w-]+\.[\w.-]+ | \b(?:Bearer|Basic)\s+\S+
+    | \b(?:sk|pk|key|r8|org|proj|user|acct|req)[-_][\w*.-]{4,}
+    | [\w+/=*-]{28,} | \b\d{1,3}(?:\.\d{1,3}){3}\b""",
+    re.VERBOSE | re.IGNORECASE,
+)
+#: Raised by reading a JSON value that has another shape.
+NOT_AS_DOCUMENTED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+
+
+class AmbiguousError(PermanentError):
+    """A paid create was sent and no answer came: it may be running. An operator resolves it."""
+
+    code = "ambiguous_create"
+
+
+class OperationFailedError(TemporaryError):
+    """The operation ended without a result: the next attempt starts a new one, not resumes it."""
+
+    code = "operation_failed"
+
+    def __init__(self, message: str, *, code: str | None = None, **details: Any) -> None:
+        super().__init__(message, code=code, **details, ended=True)
+
+
+def moderation_error(provider: str, **details: Any) -> PermanentError:
+    """The provider's moderation rejected the request or its result; no retry changes that."""
+    return PermanentError(
+        f"{provider} refused the request: its content moderation rejected it",
+        code="moderation",
+        **details,
+    )
+
+
+def operation_failed_error(provider: str, reason: Any, **details: Any) -> OperationFailedError:
+    """The provider gave the operation up, for a reason in its own words (perhaps empty)."""
+    text = sanitise_text(str(reason or "no reason given"))
+    return OperationFailedError(f"{provider} failed: {text}", provider=provider, **details)
+
+
+def no_output_error(provider: str) -> OperationFailedError:
+    """The provider reports success but returned no result."""
+    return OperationFailedError(
+        f"{provider} reported success but returned no result", code="no_output", provider=provider
+    )
+
+
+def sanitise_text(text: str, limit: int = 200) -> str:
+    """A provider's text for a user: one line, without keys, addresses or account names."""
+    line = " ".join(PRIVATE_TEXT.sub("…", text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReply:
+    """An error answer in any of the providers' shapes: its machine-readable codes and its text."""
+
+    codes: frozenset[str]
+    text: str
+
+    @classmethod
+    def parse(cls, response: httpx.Response) -> ErrorReply:
+        """Read `{error: {…}}`, `{detail: …}`, `{name, errors}`, a list of these, or plain text."""
+        try:
+            body = response.json()
+        except ValueError:
+            body = response.text
+        codes = {*_collect_codes(body), response.headers.get("x-fal-error-type", "")}
+        return cls(frozenset(codes - {""}), _extract_text(body) or response.reason_phrase)
+
+    @property
+    def no_credit(self) -> bool:
+        """The account needs more money; waiting does not help."""
+        return bool(self.codes & OUT_OF_CREDIT) or NO_CREDIT_TEXT.search(self.text) is not None
+
+
+class ProviderClient:
+    """The HTTP client of one provider.
+
+    `hosts` may get its key: `bfl.ai` allows https to it and its subdomains, `http://127.0.0.1:8123`
+    that origin. The base URL's own origin is always allowed.
+    """
+
+    def __init__(  # noqa: PLR0913  # each is one thing that providers differ in
+        self,
+        provider: str,
+        *,
+        base_url: str,
+        hosts: Sequence[str],
+        headers: Mapping[str, str],
+        transport: httpx.AsyncBaseTransport | None,
+        read_seconds: float = 30.0,
+        rate_limit_wait: timedelta = timedelta(seconds=30),
+        missing_code: str = "model_retired",
+    ) -> None:
+        self.provider = provider
+        self._origins = tuple(host for host in (base_url, *hosts) if "://" in host)
+        self._domains = tuple(host for host in hosts if "://" not in host)
+        self._base_url = base_url
+        # A key read from a file often ends in a newline.
+        self._headers = {name: value.strip() for name, value in headers.items()}
+        self._transport = transport
+        self._read_seconds = read_seconds
+        self._rate_limit_wait = rate_limit_wait
+        self._missing_code = missing_code
+
+    @cached_property
+    def _client(self) -> httpx.AsyncClient:
+        # Made on first use: loading the certificates takes longer than most requests.
+        return httpx.AsyncClient(
+            base_url=self._base_url,
+            headers=self._headers,
+            transport=self._transport,
+            timeout=httpx.Timeout(self._read_seconds, connect=5.0, pool=5.0),
+            # A create over an idle connection that the provider is closing would be ambiguous.
+            limits=httpx.Limits(max_connections=50, keepalive_expiry=4.0),
+            follow_redirects=False,
+        )
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        creates: str | None = None,
+        accepts: Sequence[int] = (),
+        **content: Any,
+    ) -> httpx.Response:
+        """Send one request, never repeated, and read its whole answer; raises a RunError.
+
+        `creates` names the paid work that the request starts, for the messages; None means that the
+        request may be repeated at no cost. `accepts` are statuses that are answers too, beside 2xx.
+        `content` is httpx's: json, data, files, params, headers.
+        """
+        try:
+            request = self._client.build_request(method, str(url), **content)
+            self._check_host(request.url)
+            # httpx limits each read, not the whole request.
+            async with asyncio.timeout(self._read_seconds + 10):
+                response = await self._client.send(request)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            raise self._build_connection_error(error, creates) from error
+        if response.is_success or response.status_code in accepts:
+            return response
+        raise self._build_refusal_error(response, creates)
+
+    async def request_json(
+        self, method: str, url: str, *, creates: str | None = None, **content: Any
+    ) -> dict[str, Any]:
+        """`send`, with the answer read as a JSON object."""
+        response = await self.send(method, url, creates=creates, **content)
+        return self.parse_object(response, creates=creates)
+
+    def parse_object(
+        self, response: httpx.Response, *, creates: str | None = None
+    ) -> dict[str, Any]:
+        """The JSON object of an answer; AmbiguousError where a create answers with none."""
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        if isinstance(body, dict):
+            return body
+        self._log_response("provider did not answer with a JSON object", response)
+        raise self._build_unclear_error(creates, "answered with something that is not JSON")
+
+    def require_text(self, reply: Mapping[str, Any], field: str, creates: str) -> str:
+        """A field that identifies the accepted work; AmbiguousError where it is missing."""
+        value = reply.get(field)
+        if isinstance(value, str) and value:
+            return value
+        raise self._build_unclear_error(creates, f"answered without the field {field!r}")
+
+    @contextlib.contextmanager
+    def parsing_reply(self, creates: str | None = None) -> Iterator[None]:
+        """Turn the exceptions of reading an answer in an undocumented shape into a RunError."""
+        try:
+            yield
+        except NOT_AS_DOCUMENTED as error:
+            log.exception(
+                "provider answered in an undocumented shape", extra={"provider": self.provider}
+            )
+            raise self._build_unclear_error(
+                creates, "answered in a shape that is not documented"
+            ) from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if "_client" in self.__dict__:
+            await self._client.aclose()
+
+    def _check_host(self, url: httpx.URL) -> None:
+        """Refuse to send the key outside the provider's own hosts, whatever a reply says."""
+        if any(_is_same_origin(url, httpx.URL(origin)) for origin in self._origins):
+            return
+        if url.scheme == "https" and any(
+            url.host == domain or url.host.endswith(f".{domain}") for domain in self._domains
+        ):
+            return
+        log.error(
+            "provider named a foreign host", extra={"provider": self.provider, "host": url.host}
+        )
+        raise PermanentError(
+            f"{self.provider} named an address outside its own domain; nothing was sent there",
+            code="untrusted_host",
+            provider=self.provider,
+        )
+
+    def _build_connection_error(self, error: Exception, creates: str | None) -> RunError:
+        log.warning(
+            "provider request failed", extra={"provider": self.provider, "error": repr(error)}
+        )
+        if isinstance(error, httpx.InvalidURL):
+            return PermanentError(
+                f"{self.provider} named a malformed address", code="untrusted_host"
+            )
+        if isinstance(error, NOT_SENT):
+            return ProviderDownError(f"{self.provider} cannot be reached", provider=self.provider)
+        return self._build_unclear_error(creates, "did not answer")
+
+    def _build_unclear_error(self, creates: str | None, event: str) -> RunError:
+        """The error where it is unknown whether the provider accepted the request.
+
+        Paid work must not be bought twice: an unclear create is ambiguous, and never repeated.
+        """
+        if creates is None:
+            return ProviderDownError(f"{self.provider} {event}", provider=self.provider)
+        return AmbiguousError(
+            f"{self.provider} {event} after a request for {creates}; it may have been accepted",
+            provider=self.provider,
+        )
+
+    def _build_refusal_error(self, response: httpx.Response, creates: str | None) -> RunError:
+        self._log_response("provider refused a request", response)
+        status, reply = response.status_code, ErrorReply.parse(response)
+        if permanent := self._find_permanent_reason(status, reply, creates):
+            code, reason = permanent
+            return PermanentError(
+                f"{self.provider} {reason}", code=code, provider=self.provider, status=status
+            )
+        if status == 429:
+            return self._build_rate_limit_error(response, reply)
+        if status == 504:
+            return self._build_unclear_error(creates, "timed out")
+        if status >= 500:
+            return ProviderDownError(
+                f"{self.provider} answered with the server error {status}",
+                provider=self.provider,
+                status=status,
+            )
+        message = f"{self.provider} cannot take the request now: {sanitise_text(reply.text)}"
+        return TemporaryError(message, provider=self.provider, status=status)
+
+    def _find_permanent_reason(
+        self, status: int, reply: ErrorReply, creates: str | None
+    ) -> tuple[str, str] | None:
+        """The code and text of a refusal that no retry changes; None where one may help."""
+        found = None
+        if status == 402 or reply.no_credit:
+            found = "provider_out_of_credit", "has no credit left on our account"
+        elif reply.codes & MODERATION:
+            found = "moderation", "refused the request: its content moderation rejected it"
+        elif creates and (status == 404 or reply.codes & MISSING):
+            found = self._missing_code, f"does not have {creates}, or no longer has it"
+        elif status in {401, 403} or (status == 400 and BAD_KEY_TEXT.search(reply.text)):
+            found = "provider_auth", "does not accept the API key that is configured here"
+        elif status == 404:
+            found = "operation_unknown", "does not know the operation, or no longer knows it"
+        elif status < 500 and status not in {408, 409, 425, 429}:
+            found = "provider_rejected", f"rejected the request: {sanitise_text(reply.text)}"
+        return found
+
+    def _build_rate_limit_error(
+        self, response: httpx.Response, reply: ErrorReply
+    ) -> RateLimitedError:
+        said = f"{' '.join(reply.codes)} {reply.text}".lower()
+        wait = self._rate_limit_wait
+        if "concurren" in said or "active task" in said:
+            code = "provider_busy"
+            reason = "already runs as many of our requests as it allows at the same time"
+        elif "daily" in said:
+            code, wait = "daily_limit", timedelta(hours=1)
+            reason = "reports that our daily limit is used up"
+        else:
+            code, reason = "rate_limited", "reports that it is called too often"
+        return RateLimitedError(
+            f"{self.provider} {reason}",
+            code=code,
+            retry_after=_parse_retry_after(response) or wait,
+            provider=self.provider,
+        )
+
+    def _log_response(self, event: str, response: httpx.Response) -> None:
+        """Log the provider's whole text for operators, without our key should it be echoed."""
+        text = response.text
+        for header in KEY_HEADERS:
+            for secret in response.request.headers.get(header, "").split(" "):
+                text = text.replace(secret, "[key]") if len(secret) > 6 else text
+        log.warning(
+            event,
+            extra={
+                "provider": self.provider,
+                "status": response.status_code,
+                "path": response.request.url.path,
+                "body": text[:20_000],
+            },
+        )
+
+
+def _is_same_origin(url: httpx.URL, origin: httpx.URL) -> bool:
+    return (url.scheme, url.host, url.port) == (origin.scheme, origin.host, origin.port)
+
+
+def _parse_retry_after(response: httpx.Response) -> timedelta | None:
+    """Retry-After in seconds or as a date (RFC 9110 §10.2.3), or a wait in the text.
+
+    At least a second, at most a day.
+    """
+    value = response.headers.get("retry-after", "")
+    if value.replace(".", "", 1).isdigit():
+        seconds = float(value)
+    elif value:
+        try:
+            seconds = (email.utils.parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    elif match := WAIT_IN_TEXT.search(response.text):
+        seconds = float(match[1]) * {"ms": 0.001, "m": 60}.get(match[2] or "s", 1)
+    else:
+        return None
+    return timedelta(seconds=min(max(seconds, 1.0), 86_400.0))
+
+
+def _collect_codes(body: Any) -> set[str]:
+    """The machine-readable words, at any of the places where the providers put them."""
+    if isinstance(body, list):
+        return {code for item in body for code in _collect_codes(item)}
+    if not isinstance(body, dict):
+        return set()
+    own = {
+        body[field]
+        for field in ("code", "type", "status", "name", "error_type")
+        if isinstance(body.get(field), str)
+    }
+    return own | _collect_codes(body.get("error")) | _collect_codes(body.get("detail"))
+
+
+def _extract_text(body: Any) -> str:
+    """The sentence for people."""
+    if isinstance(body, str):
+        return body
+    if isinstance(body, list):
+        return "; ".join(filter(None, map(_extract_text, body)))
+    if not isinstance(body, dict):
+        return ""
+    if "msg" in body:  # pydantic's shape
+        place = body.get("loc")
+        return f"{'.'.join(map(str, place)) if isinstance(place, list) else ''}: {body['msg']}"
+    parts = [
+        _extract_text(body[key])
+        for key in ("error", "detail", "message", "errors", "issues")
+        if key in body
+    ]
+    return "; ".join(filter(None, parts))

@@ -1,0 +1,155 @@
+"""Runway: video from text or a picture, pictures, upscaling, speech.
+
+Source: runwayml 5.24's types, Runway's OpenAPI. A shape becomes the nearest `ratio` of the model, a
+duration the nearest that it can make. Two pictures are a clip's first and last frame. Files up to
+5 MB go inline. A task that waits for a free slot (THROTTLED) counts as running.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from taskreel.adapters.providers import payloads
+from taskreel.adapters.providers.model_limits import find_row_for
+from taskreel.adapters.providers.model_row import ModelRow
+from taskreel.adapters.providers.provider_client import (
+    ProviderClient,
+    moderation_error,
+    no_output_error,
+    operation_failed_error,
+    sanitise_text,
+)
+from taskreel.domain.errors import PermanentError
+from taskreel.ports import Capability, Done, Generation, Pending
+
+VERSION = "2024-11-06"
+POLL_AFTER = timedelta(seconds=6)  # the specification asks for five seconds or more
+MAX_INLINE_BYTES = 3_700_000  # 5 MB as base64
+DEFAULT_VOICE = "Maya"
+
+
+class Runway:
+    """The Runway developer API."""
+
+    name = "runway"
+
+    def __init__(
+        self,
+        key: str,
+        *,
+        base_url: str = "https://api.dev.runwayml.com",
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._client = ProviderClient(
+            self.name,
+            base_url=base_url,
+            hosts=("api.dev.runwayml.com",),
+            headers={"authorization": f"Bearer {key}", "x-runway-version": VERSION},
+            transport=transport,
+        )
+
+    async def start(self, request: Generation, /, *, idempotency_key: str) -> Pending:
+        del idempotency_key  # Runway takes none
+        row = find_row_for(self.name, request)
+        path, fields = _build_request(row, request)
+        body = {"model": row.path, **fields, **payloads.get_provider_options(request.params)}
+        reply = await self._client.request_json("POST", f"/v1/{path}", creates=row.path, json=body)
+        id_ = self._client.require_text(reply, "id", row.path)
+        return Pending(operation={"id": id_}, poll_after=POLL_AFTER)
+
+    async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
+        """Read the task's state; each poll after its success gives fresh addresses of the results."""
+        del request  # the operation has all that is needed
+        reply = await self._client.request_json("GET", f"/v1/tasks/{operation['id']}")
+        with self._client.parsing_reply():
+            match reply.get("status"):
+                case "SUCCEEDED":
+                    return self._build_result(reply)
+                case "FAILED":
+                    raise self._build_error(reply)
+                case "CANCELLED":
+                    raise PermanentError(
+                        "the task was cancelled at runway", code="provider_cancelled"
+                    )
+                case _:
+                    return Pending(
+                        operation=operation,
+                        poll_after=POLL_AFTER,
+                        progress=payloads.parse_progress(reply.get("progress")),
+                    )
+
+    async def cancel(self, operation: Mapping[str, Any], /) -> None:
+        """Stop and delete the task; Runway does not refund the credits it has used."""
+        await self._client.send("DELETE", f"/v1/tasks/{operation['id']}", accepts=(404,))
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    def _build_result(self, reply: Mapping[str, Any]) -> Done:
+        outputs = tuple(payloads.link_output(url) for url in reply.get("output") or ())
+        if not outputs:
+            raise no_output_error(self.name)
+        credits_ = (reply.get("cost") or {}).get("credits")
+        cost = credits_ / 100 if isinstance(credits_, int | float) else None
+        return Done(outputs=outputs, cost_usd=cost)
+
+    def _build_error(self, reply: Mapping[str, Any]) -> Exception:
+        code = str(reply.get("failureCode") or "")
+        if code.startswith("SAFETY"):
+            return moderation_error(self.name, failure=code)
+        if code.startswith("ASSET"):
+            reason = sanitise_text(str(reply.get("failure") or "no reason given"))
+            return PermanentError(
+                f"runway cannot use an input file: {reason}",
+                code="provider_rejected",
+                failure=code,
+            )
+        return operation_failed_error(self.name, reply.get("failure"), failure=code)
+
+
+def _build_request(row: ModelRow, request: Generation) -> tuple[str, dict[str, Any]]:
+    """The path of a request, and its body without the model."""
+    match request.capability:
+        case Capability.VIDEO:
+            return _build_video(row, request)
+        case Capability.UPSCALE:
+            scale = payloads.choose_nearest(request.params.get("scale"), row.scales)
+            picture = {"imageUri": _build_uri(request, 0)}
+            return "image_upscale", picture | ({"scaleFactor": scale} if scale else {})
+        case Capability.SPEECH:
+            preset = request.params.get("voice") or DEFAULT_VOICE
+            voice = {"type": "runway-preset", "presetId": preset}
+            body = payloads.rename_fields(request.params, row.fields)
+            return "text_to_speech", body | {"voice": voice}
+        case _:
+            body = payloads.rename_fields(request.params, row.fields) | _build_ratio(row, request)
+            references = [
+                {"uri": _build_uri(request, index), "tag": f"image{index + 1}"}
+                for index in range(len(request.inputs))
+            ]
+            return "text_to_image", body | ({"referenceImages": references} if references else {})
+
+
+def _build_video(row: ModelRow, request: Generation) -> tuple[str, dict[str, Any]]:
+    body = payloads.rename_fields(request.params, row.fields) | _build_ratio(row, request)
+    body["duration"] = payloads.choose_nearest(request.params.get("duration") or 5, row.durations)
+    if not request.inputs:
+        return "text_to_video", body
+    frames = [
+        {"uri": _build_uri(request, index), "position": position}
+        for index, position in enumerate(("first", "last")[: len(request.inputs)])
+    ]
+    body["promptImage"] = frames if len(frames) > 1 else frames[0]["uri"]
+    return "image_to_video", body
+
+
+def _build_ratio(row: ModelRow, request: Generation) -> dict[str, Any]:
+    return {"ratio": payloads.choose_ratio(request.params, row.ratios) or row.ratios[0]}
+
+
+def _build_uri(request: Generation, index: int) -> str:
+    return payloads.build_data_uri(request.inputs[index], MAX_INLINE_BYTES)

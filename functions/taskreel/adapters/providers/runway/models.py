@@ -1,0 +1,116 @@
+"""Runway's models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskreel.adapters.providers.model_row import SHAPE_OPTIONS, ModelRow, PriceUnit
+from taskreel.ports import Capability
+
+GEN4_VIDEO_RATIOS = ("1280:720", "720:1280", "1104:832", "832:1104", "960:960", "1584:672")
+GEN4_IMAGE_RATIOS = (
+    "1920:1080",
+    "1080:1920",
+    "1024:1024",
+    "1360:768",
+    "1080:1080",
+    "1440:1080",
+    "1080:1440",
+    "2112:912",
+)
+GEN4_FIELDS = {"prompt": "promptText", "seed": "seed"}
+VEO_FIELDS = {"prompt": "promptText", "negativePrompt": "negativePrompt", "audio": "audio"}
+
+
+def _build_row(
+    name: str, capability: Capability, usd: float, unit: PriceUnit, **more: Any
+) -> ModelRow:
+    computed = {
+        Capability.IMAGE: SHAPE_OPTIONS,
+        Capability.VIDEO: SHAPE_OPTIONS | {"duration"},
+        Capability.UPSCALE: frozenset({"scale"}),
+        Capability.SPEECH: frozenset({"voice"}),
+    }
+    takes = {"computed": computed[capability], **more}
+    return ModelRow(
+        name=name, provider="runway", path=name, capability=capability, usd=usd, unit=unit, **takes
+    )
+
+
+#: The first of a capability is its default.
+MODELS: tuple[ModelRow, ...] = (
+    _build_row(
+        "gen4.5",
+        Capability.VIDEO,
+        0.12,
+        PriceUnit.SECOND,
+        ratios=GEN4_VIDEO_RATIOS,
+        durations=tuple(range(2, 11)),
+        max_inputs=1,
+        fields=GEN4_FIELDS,
+        aliases=("runway-gen4.5",),
+    ),
+    _build_row(
+        "gen4_turbo",
+        Capability.VIDEO,
+        0.05,
+        PriceUnit.SECOND,
+        ratios=GEN4_VIDEO_RATIOS,
+        durations=tuple(range(2, 11)),
+        max_inputs=1,
+        needs_input=True,
+        fields=GEN4_FIELDS,
+        aliases=("runway-gen4", "gen4", "gen-4", "runway-gen4-turbo", "gen4-turbo"),
+    ),
+    *(
+        _build_row(
+            name,
+            Capability.VIDEO,
+            usd,
+            PriceUnit.SECOND,
+            ratios=("1280:720", "720:1280"),
+            durations=(4, 6, 8),
+            max_inputs=2,
+            fields=VEO_FIELDS,
+        )
+        for name, usd in (("veo3.1", 0.40), ("veo3.1_fast", 0.15))
+    ),
+    _build_row(
+        "gen4_image",
+        Capability.IMAGE,
+        0.08,
+        PriceUnit.IMAGE,
+        ratios=GEN4_IMAGE_RATIOS,
+        max_inputs=3,
+        fields=GEN4_FIELDS,
+    ),
+    _build_row(
+        "gen4_image_turbo",
+        Capability.IMAGE,
+        0.02,
+        PriceUnit.IMAGE,
+        ratios=GEN4_IMAGE_RATIOS,
+        max_inputs=3,
+        needs_input=True,
+        fields=GEN4_FIELDS,
+    ),
+    _build_row(
+        "magnific_precision_upscaler_v2",
+        Capability.UPSCALE,
+        0.25,
+        PriceUnit.IMAGE,
+        scales=(2, 4, 8, 16),
+        max_inputs=1,
+        needs_input=True,
+        max_pixels=25_300_000,
+        aliases=("magnific",),
+    ),
+    _build_row(
+        "eleven_multilingual_v2",
+        Capability.SPEECH,
+        0.20,
+        PriceUnit.CHARACTERS,
+        fields={"text": "promptText"},
+        max_characters=1000,
+    ),
+)

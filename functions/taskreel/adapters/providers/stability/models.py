@@ -1,0 +1,127 @@
+"""Stability AI's models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskreel.adapters.providers.model_row import (
+    FOUR_MEGAPIXELS,
+    SHAPE_OPTIONS,
+    ModelRow,
+    PriceUnit,
+)
+from taskreel.ports import Capability
+
+RATIOS = ("21:9", "16:9", "3:2", "5:4", "1:1", "4:5", "2:3", "9:16", "9:21")
+UPSCALE_FIELDS = {
+    "prompt": "prompt",
+    "outputFormat": "output_format",
+    "negativePrompt": "negative_prompt",
+}
+FIELDS = UPSCALE_FIELDS | {"style": "style_preset"}
+SD3_OPTIONS: dict[str, Any] = {
+    "fields": FIELDS | {"guidance": "cfg_scale"},
+    "formats": ("png", "jpeg"),
+}
+
+
+def _build_row(
+    name: str, path: str, usd: float, *, capability: Capability = Capability.IMAGE, **more: Any
+) -> ModelRow:
+    takes = {
+        "fields": FIELDS,
+        "computed": SHAPE_OPTIONS | {"seed"}
+        if capability is Capability.IMAGE
+        else frozenset({"seed"}),
+        **more,
+    }
+    return ModelRow(
+        name=name,
+        provider="stability",
+        path=path,
+        capability=capability,
+        usd=usd,
+        unit=PriceUnit.IMAGE,
+        **takes,
+    )
+
+
+#: The first of a capability is its default.
+MODELS: tuple[ModelRow, ...] = (
+    _build_row(
+        "stable-image-core",
+        "generate/core",
+        0.03,
+        ratios=RATIOS,
+        aliases=("core", "stable-core"),
+    ),
+    _build_row(
+        "stable-image-ultra",
+        "generate/ultra",
+        0.08,
+        ratios=RATIOS,
+        max_inputs=1,
+        aliases=("ultra", "stable-ultra"),
+    ),
+    _build_row(
+        "sd3.5-large",
+        "generate/sd3",
+        0.065,
+        variant="sd3.5-large",
+        ratios=RATIOS,
+        max_inputs=1,
+        **SD3_OPTIONS,
+        # SDXL is no longer behind this API; Stability names SD 3.5 its successor.
+        aliases=(
+            "sd3",
+            "sd3.5",
+            "stable-diffusion-3",
+            "stable-diffusion-xl",
+            "stable-diffusion",
+            "sdxl",
+        ),
+    ),
+    *(
+        _build_row(
+            name, "generate/sd3", usd, variant=name, ratios=RATIOS, max_inputs=1, **SD3_OPTIONS
+        )
+        for name, usd in (
+            ("sd3.5-large-turbo", 0.04),
+            ("sd3.5-medium", 0.035),
+            ("sd3.5-flash", 0.025),
+        )
+    ),
+    _build_row(
+        "upscale-fast",
+        "upscale/fast",
+        0.02,
+        capability=Capability.UPSCALE,
+        scales=(4,),
+        max_inputs=1,
+        needs_input=True,
+        fields={"outputFormat": "output_format"},
+        computed=frozenset({"scale"}),
+        aliases=("fast",),
+    ),
+    _build_row(
+        "upscale-conservative",
+        "upscale/conservative",
+        0.40,
+        capability=Capability.UPSCALE,
+        max_inputs=1,
+        needs_input=True,
+        max_pixels=FOUR_MEGAPIXELS,
+        fields=UPSCALE_FIELDS | {"creativity": "creativity"},
+        aliases=("conservative",),
+    ),
+    _build_row(
+        "upscale-creative",
+        "upscale/creative",
+        0.60,
+        capability=Capability.UPSCALE,
+        max_inputs=1,
+        needs_input=True,
+        fields=FIELDS | {"creativity": "creativity"},
+        aliases=("creative",),
+    ),
+)

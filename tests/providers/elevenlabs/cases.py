@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from providers.case import SPEECH, Case
+from taskreel.ports import Capability
+
+CASES = (
+    Case(provider="elevenlabs", capability=Capability.SPEECH, params=SPEECH, pending=False),
+    Case(
+        provider="elevenlabs",
+        capability=Capability.MUSIC,
+        params={"prompt": "calm sea", "duration": 5.0},
+        pending=False,
+    ),
+)

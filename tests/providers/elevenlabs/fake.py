@@ -1,0 +1,93 @@
+"""api.elevenlabs.io as elevenlabs 2.78 speaks to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from providers.fake_provider import Check, FakeProvider, Fault, Refused, between
+
+SETTINGS: dict[str, Callable[[Any], bool]] = {
+    "stability": between(0, 1),
+    "similarity_boost": between(0, 1),
+    "style": between(0, 1),
+    "speed": between(0.7, 1.2),
+}
+SPEECH: dict[str, Check] = {
+    "text": str,
+    "model_id": str,
+    "language_code": lambda value: len(value) == 2,
+    "voice_settings": lambda value: all(
+        name in SETTINGS and SETTINGS[name](number) for name, number in value.items()
+    ),
+    "seed": between(0, 2**32 - 1),
+    "previous_text": str,
+    "next_text": str,
+}
+MUSIC: dict[str, Check] = {
+    "prompt": str,
+    "music_length_ms": between(3000, 600_000),
+    "model_id": str,
+}
+FORMATS = {"mp3_44100_128", "wav_44100", "opus_48000_128", "pcm_24000"}
+VOICES = {"21m00Tcm4TlvDq8ikWAM", "voice1"}
+MODELS = {"eleven_multilingual_v2", "eleven_v3", "music_v1"}
+
+
+class FakeElevenLabs(FakeProvider):
+    name = "elevenlabs"
+    base_url = "https://api.elevenlabs.io"
+    key = "sk_0123456789abcdef0123456789abcdef"
+
+    def build_routes(self) -> list[Route]:
+        return [
+            Route("/v1/text-to-speech/{voice}", self._speak, methods=["POST"]),
+            Route("/v1/music", self._compose, methods=["POST"]),
+        ]
+
+    def is_authorised(self, request: Request) -> bool:
+        return request.headers.get("xi-api-key") == self.key
+
+    def build_refusal(self, status: int, word: str, text: str) -> Response:
+        if status == 422:
+            return JSONResponse(
+                {"detail": [{"loc": ["body"], "msg": text, "type": word}]}, status_code=422
+            )
+        if status == 402:  # no credit looks like a wrong key, but for the word
+            status, word = 401, "quota_exceeded"
+        return JSONResponse({"detail": {"status": word, "message": text}}, status_code=status)
+
+    async def _speak(self, request: Request) -> Response:
+        body = await self._checked(request, SPEECH, ("text", "model_id"))
+        self.accept_create(
+            known=request.path_params["voice"] in VOICES and body["model_id"] in MODELS
+        )
+        return self._sound({"character-cost": str(len(str(body["text"])))})
+
+    async def _compose(self, request: Request) -> Response:
+        await self._checked(request, MUSIC, ("prompt",))
+        self.accept_create()
+        return self._sound({})
+
+    async def _checked(
+        self, request: Request, fields: dict[str, Check], required: tuple[str, ...]
+    ) -> dict[str, object]:
+        self.check_access(request)
+        if request.query_params.get("output_format") not in FORMATS:
+            raise self.build_invalid_error("output_format has a wrong value")
+        body = await self.read_json(request, fields, required)
+        if self.fault is Fault.MODERATION:
+            raise Refused(
+                self.build_refusal(
+                    400, "content_policy_violation", "The text is against our terms."
+                )
+            )
+        return body
+
+    def _sound(self, headers: dict[str, str]) -> Response:
+        content = b"" if self.fault is Fault.NO_RESULT else self.files["wav"]
+        return Response(content, media_type="audio/mpeg", headers=headers)

@@ -1,0 +1,9 @@
+from __future__ import annotations
+
+from providers.case import IMAGE, UPSCALE, Case
+from taskreel.ports import Capability
+
+CASES = (
+    Case(provider="fal", capability=Capability.IMAGE, model="flux-dev", params=IMAGE, cancels=True),
+    Case(provider="fal", capability=Capability.UPSCALE, params=UPSCALE, pictures=1, cancels=True),
+)

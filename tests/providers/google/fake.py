@@ -1,0 +1,212 @@
+"""Google's Gemini and Veo, by both ways in, as google-genai 3.4 speaks to them."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from providers.fake_provider import Check, FakeProvider, Fault, OperationState, between, one_of
+
+RATIOS = one_of("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16")
+CONTENT: dict[str, Check] = {
+    "contents": list,
+    "systemInstruction": dict,
+    "generationConfig": dict,
+    "safetySettings": list,
+}
+CONFIG: dict[str, Check] = {
+    "seed": between(0, 2**31 - 1),
+    "responseModalities": list,
+    "imageConfig": dict,
+    "responseMimeType": one_of("application/json"),
+    "responseSchema": dict,
+    "temperature": between(0, 2),
+    "maxOutputTokens": int,
+}
+IMAGE_CONFIG: dict[str, Check] = {"aspectRatio": RATIOS, "imageSize": one_of("1K", "2K", "4K")}
+INSTANCE: dict[str, Check] = {
+    "prompt": str,
+    "image": dict,
+    "lastFrame": dict,
+    "referenceImages": list,
+    "video": dict,
+}
+PARAMETERS: dict[str, Check] = {
+    "sampleCount": int,
+    "durationSeconds": one_of(4, 6, 8),
+    "aspectRatio": one_of("16:9", "9:16"),
+    "resolution": one_of("720p", "1080p", "4k"),
+    "generateAudio": bool,
+    "seed": between(0, 2**32 - 1),
+    "negativePrompt": str,
+    "personGeneration": str,
+}
+MODELS = {
+    "gemini-3.1-flash-image",
+    "gemini-3-pro-image",
+    "gemini-3.7-flash",
+    "veo-3.1-generate-001",
+}
+STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+}
+VERTEX = "/v1beta1/projects/p1/locations/us-central1"
+
+
+class FakeGoogle(FakeProvider):
+    name = "google"
+    base_url = "https://generativelanguage.googleapis.com/v1beta"
+    vertex_url = f"https://us-central1-aiplatform.googleapis.com{VERTEX}"
+    key = "AIzaSy0123456789abcdefghijklmnop"
+    answer: str = '{"title": "The lamp"}'
+    finish: str = "STOP"
+
+    def build_routes(self) -> list[Route]:
+        return [
+            Route("/v1beta/files/{name}:download", self._download),
+            Route("/v1beta/models/{model}/operations/{id}", self._operation),
+            Route("/v1beta/models/{model}:{verb}", self._call, methods=["POST"]),
+            Route(
+                f"{VERTEX}/publishers/google/models/{{model}}:{{verb}}",
+                self._call,
+                methods=["POST"],
+            ),
+        ]
+
+    def is_authorised(self, request: Request) -> bool:
+        headers = request.headers
+        if "/projects/" in request.url.path:
+            return (
+                headers.get("authorization") == f"Bearer {self.key}"
+                and "x-goog-api-key" not in headers
+            )
+        return headers.get("x-goog-api-key") == self.key and "authorization" not in headers
+
+    def build_refusal(self, status: int, word: str, text: str) -> Response:
+        if status == 401 and "/projects/" not in self.calls[-1].path:  # the Developer API's way
+            status, text = 400, "API key not valid. Please pass a valid API key."
+        status = {422: 400}.get(status, status)
+        error = {
+            "code": status,
+            "message": text,
+            "status": STATUS.get(status, word.upper()),
+            "details": [],
+        }
+        return JSONResponse(
+            [{"error": error}] if status == 429 else {"error": error}, status_code=status
+        )
+
+    async def _call(self, request: Request) -> Response:
+        self.check_access(request)
+        match request.path_params["verb"]:
+            case "generateContent":
+                return await self._content(request)
+            case "predictLongRunning":
+                return await self._begin(request)
+            case "fetchPredictOperation":
+                body = await self.read_json(request, {"operationName": str}, ("operationName",))
+                return self._state(request, body["operationName"])
+            case _:
+                return self.build_refusal(404, "not_found", "no such verb")
+
+    async def _content(self, request: Request) -> Response:
+        body = await self.read_json(request, CONTENT, ("contents",))
+        config = body.get("generationConfig", {})
+        self.check_fields(config, CONFIG)
+        self.check_fields(config.get("imageConfig", {}), IMAGE_CONFIG)
+        if "additionalProperties" in str(config.get("responseSchema")):
+            raise self.build_invalid_error(
+                'Unknown name "additionalProperties" at generation_config.response_schema'
+            )
+        self.accept_create(known=request.path_params["model"] in MODELS)
+        if self.fault is Fault.MODERATION:
+            return JSONResponse({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}})
+        parts = (
+            self._picture()
+            if "IMAGE" in config.get("responseModalities", ())
+            else [{"text": self.answer}]
+        )
+        parts = [] if self.fault is Fault.NO_RESULT else parts
+        candidate = {"content": {"role": "model", "parts": parts}, "finishReason": self.finish}
+        usage = {"promptTokenCount": 100, "candidatesTokenCount": 200}
+        return JSONResponse({"candidates": [candidate], "usageMetadata": usage})
+
+    def _picture(self) -> list[dict[str, Any]]:
+        content = base64.b64encode(self.files["png"]).decode()
+        return [{"text": "Here it is."}, {"inlineData": {"mimeType": "image/png", "data": content}}]
+
+    async def _begin(self, request: Request) -> Response:
+        body = await self.read_json(
+            request, {"instances": list, "parameters": dict}, ("instances",)
+        )
+        self.check_fields(body["instances"][0], INSTANCE)
+        self.check_fields(body.get("parameters", {}), PARAMETERS)
+        model = request.path_params["model"]
+        id_ = self.accept_create(known=model in MODELS)
+        prefix = f"{VERTEX[9:]}/publishers/google/" if "projects" in request.url.path else ""
+        return JSONResponse(
+            {}
+            if self.fault is Fault.NO_ID
+            else {"name": f"{prefix}models/{model}/operations/{id_}"}
+        )
+
+    async def _operation(self, request: Request) -> Response:
+        self.check_access(request)
+        return self._state(
+            request, f"models/{request.path_params['model']}/operations/{request.path_params['id']}"
+        )
+
+    def _state(self, request: Request, name: str) -> Response:
+        match self.advance(name.rpartition("/")[2]):
+            case OperationState.MISSING:
+                return self.build_refusal(404, "not_found", "Operation not found")
+            case OperationState.WAITING:
+                return JSONResponse({"name": name})
+            case OperationState.UNKNOWN_STATUS:
+                return JSONResponse({"name": name, "metadata": {"state": "SIMMERING"}})
+            case OperationState.FAILED:
+                return JSONResponse(
+                    {
+                        "name": name,
+                        "done": True,
+                        "error": {"code": 13, "message": "Internal error."},
+                    }
+                )
+            case OperationState.MODERATED:
+                response: dict[str, Any] = {
+                    "raiMediaFilteredCount": 1,
+                    "raiMediaFilteredReasons": ["…"],
+                }
+            case OperationState.NO_RESULT:
+                response = {}
+            case _:
+                response = self._videos(request)
+        if "projects" not in request.url.path:
+            response = {"generateVideoResponse": response}
+        return JSONResponse({"name": name, "done": True, "response": response})
+
+    def _videos(self, request: Request) -> dict[str, Any]:
+        if "projects" in request.url.path:
+            content = base64.b64encode(self.files["mp4"]).decode()
+            return {"videos": [{"bytesBase64Encoded": content, "mimeType": "video/mp4"}]}
+        return {
+            "generatedSamples": [
+                {
+                    "video": {
+                        "uri": self.build_api_url(request, "/v1beta/files/clip:download?alt=media")
+                    }
+                }
+            ]
+        }
+
+    async def _download(self, request: Request) -> Response:
+        self.check_access(request)
+        return Response(self.files["mp4"], media_type="video/mp4")

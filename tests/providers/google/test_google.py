@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from providers.case import build_generation, buy_live, require_live_key, run_until_done
+from providers.google.fake import FakeGoogle
+from taskreel.adapters.providers.google.adapter import Google
+from taskreel.adapters.providers.google.metadata_token import MetadataToken
+from taskreel.domain.errors import PermanentError, ProviderDownError
+from taskreel.ports import Capability
+
+CLIP = {
+    "prompt": "Waves",
+    "width": 1080,
+    "height": 1920,
+    "duration": 5.0,
+    "fps": 30,
+    "seed": 7,
+    "audio": True,
+}
+
+
+def adapter(fake: FakeGoogle) -> Google:
+    return Google(fake.key, transport=fake.transport())
+
+
+async def test_a_picture_has_the_nearest_shape_and_size(tmp_path: Path) -> None:
+    fake, params = (
+        FakeGoogle(),
+        {"prompt": "Rain", "width": 2000, "height": 1130, "seed": 2**32 - 1},
+    )
+    await run_until_done(adapter(fake), build_generation(tmp_path, Capability.IMAGE, "", params, 1))
+    config = fake.calls[0].body["generationConfig"]
+    assert config["imageConfig"] == {"aspectRatio": "16:9", "imageSize": "2K"}
+    assert config["seed"] == 2**31 - 1
+    text, given = fake.calls[0].body["contents"][0]["parts"]
+    assert text == {"text": "Rain"}
+    assert given["inlineData"]["mimeType"] == "image/png"
+
+
+async def test_a_schema_is_put_in_googles_dialect(tmp_path: Path) -> None:
+    fake = FakeGoogle()
+    schema = {
+        "$schema": "x",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "title": {"type": "string", "title": "Title"},
+            "tags": {"type": "array", "items": {"title": "t"}},
+        },
+    }
+    params = {
+        "prompt": "A title",
+        "instructions": "Be brief.",
+        "schema": schema,
+        "temperature": 0.2,
+        "maxTokens": 400,
+    }
+    done = await run_until_done(
+        adapter(fake), build_generation(tmp_path, Capability.TEXT, "", params)
+    )
+    config = fake.calls[0].body["generationConfig"]
+    assert (config["temperature"], config["maxOutputTokens"]) == (0.2, 400)
+    assert config["responseSchema"] == {
+        "type": "object",
+        "properties": {"title": {"type": "string"}, "tags": {"type": "array", "items": {}}},
+    }
+    assert fake.calls[0].body["systemInstruction"] == {"parts": [{"text": "Be brief."}]}
+    assert done.cost_usd == pytest.approx((100 * 0.75 + 200 * 3.75) / 1e6)
+
+
+async def test_a_text_that_is_cut_off_is_not_bought_again(tmp_path: Path) -> None:
+    fake = FakeGoogle()
+    fake.answer, fake.finish = '{"titl', "MAX_TOKENS"
+    with pytest.raises(PermanentError) as caught:
+        await run_until_done(
+            adapter(fake),
+            build_generation(tmp_path, Capability.TEXT, "", {"prompt": "A title", "maxTokens": 16}),
+        )
+    assert caught.value.code == "output_truncated"
+
+
+async def test_a_video_is_snapped_to_what_veo_makes(tmp_path: Path) -> None:
+    fake = FakeGoogle()
+    await run_until_done(
+        adapter(fake), build_generation(tmp_path, Capability.VIDEO, "veo-3", CLIP, 2)
+    )
+    assert fake.calls[0].path == "/v1beta/models/veo-3.1-generate-001:predictLongRunning"
+    assert fake.calls[0].body["parameters"] == {
+        "seed": 7,
+        "generateAudio": True,
+        "durationSeconds": 6,
+        "aspectRatio": "9:16",
+        "resolution": "1080p",
+    }
+    assert set(fake.calls[0].body["instances"][0]) == {"prompt", "image", "lastFrame"}
+
+
+async def test_on_vertex_the_bearer_token_is_fetched_for_each_call(tmp_path: Path) -> None:
+    fake, asked = FakeGoogle(), []
+
+    async def token() -> str:
+        asked.append(1)
+        return fake.key
+
+    provider = Google(token, base_url=FakeGoogle.vertex_url, transport=fake.transport())
+    await run_until_done(provider, build_generation(tmp_path, Capability.VIDEO, "veo-3", CLIP))
+    assert len(asked) == len(fake.calls) == 3
+    assert fake.calls[1].path.endswith(
+        "/publishers/google/models/veo-3.1-generate-001:fetchPredictOperation"
+    )
+
+
+async def test_what_the_model_thinks_is_not_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeGoogle()
+    draft = {"thought": True, "inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+    monkeypatch.setattr(fake, "_picture", lambda: [draft, *FakeGoogle._picture(fake)])
+    done = await run_until_done(
+        adapter(fake), build_generation(tmp_path, Capability.IMAGE, "", {"prompt": "Rain"})
+    )
+    assert len(done.outputs) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "capability"),
+    [
+        ("imagen-4", Capability.IMAGE),
+        ("veo-2", Capability.VIDEO),
+        ("veo-3.0-generate-001", Capability.VIDEO),
+    ],
+)
+async def test_retired_models_name_their_successors(
+    model: str, capability: Capability, tmp_path: Path
+) -> None:
+    with pytest.raises(PermanentError, match=r"use (gemini-3.1-flash-image|veo-3.1) instead"):
+        await run_until_done(
+            adapter(FakeGoogle()), build_generation(tmp_path, capability, model, CLIP)
+        )
+
+
+async def test_a_token_from_the_metadata_server_is_kept_until_shortly_before_its_end() -> None:
+    calls, clock = [], [0.0]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        calls.append(request)
+        assert request.headers["metadata-flavor"] == "Google"
+        return httpx.Response(
+            200, json={"access_token": f"t{len(calls)}", "expires_in": 3600, "token_type": "Bearer"}
+        )
+
+    token = MetadataToken(transport=httpx.MockTransport(answer), monotonic=lambda: clock[0])
+    assert [await token(), await token()] == ["t1", "t1"]
+    clock[0] = 3500.0
+    assert await token() == "t2"
+    assert calls[0].url.path == "/computeMetadata/v1/instance/service-accounts/default/token"
+
+
+async def test_a_metadata_server_that_answers_something_else_is_no_token() -> None:
+    token = MetadataToken(transport=httpx.MockTransport(lambda _: httpx.Response(200, json={})))
+    with pytest.raises(ProviderDownError):
+        await token()
+
+
+@pytest.mark.live
+async def test_live(tmp_path: Path) -> None:
+    request = build_generation(
+        tmp_path, Capability.TEXT, "gemini-flash", {"prompt": "A title for a film about a lamp"}
+    )
+    await buy_live(Google(require_live_key("GOOGLE_API_KEY")), request)

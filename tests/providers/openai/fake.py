@@ -1,0 +1,223 @@
+"""api.openai.com as openai/openai-openapi describes it (2026-08)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from providers.fake_provider import (
+    Check,
+    FakeProvider,
+    Fault,
+    OperationState,
+    between,
+    one_of,
+    parse_form,
+)
+from providers.standard_webhook_signature import sign_standard_webhook
+
+VOICES = one_of(
+    "alloy",
+    "ash",
+    "ballad",
+    "coral",
+    "echo",
+    "fable",
+    "onyx",
+    "nova",
+    "sage",
+    "shimmer",
+    "verse",
+    "marin",
+)
+PICTURE: dict[str, Check] = {
+    "model": str,
+    "prompt": str,
+    "n": between(1, 10),
+    "size": lambda value: value == "auto" or all(int(side) % 16 == 0 for side in value.split("x")),
+    "quality": one_of("low", "medium", "high", "auto"),
+    "output_format": one_of("png", "jpeg", "webp"),
+    "output_compression": between(0, 100),
+    "background": one_of("opaque", "auto", "transparent"),
+    "moderation": one_of("auto", "low"),
+    "user": str,
+}
+SPEECH: dict[str, Check] = {
+    "model": str,
+    "input": lambda value: isinstance(value, str) and 1 <= len(value) <= 4096,
+    "voice": VOICES,
+    "instructions": str,
+    "response_format": one_of("mp3", "opus", "aac", "flac", "wav", "pcm"),
+    "speed": between(0.25, 4),
+}
+TEXT: dict[str, Check] = {
+    "model": str,
+    "input": (str, list),
+    "instructions": str,
+    "background": bool,
+    "store": bool,
+    "max_output_tokens": between(16, 200_000, multiple=1),
+    "temperature": between(0, 2),
+    "text": lambda value: set(value) == {"format"} and _is_format(value["format"]),
+}
+MODELS = {
+    "gpt-image-2",
+    "gpt-image-2.6-flare",
+    "gpt-4o-mini-tts",
+    "tts-1",
+    "gpt-5.4-mini",
+    "gpt-5.4",
+    "gpt-5.4-nano",
+}
+
+
+def _is_format(value: Any) -> bool:
+    return set(value) == {"type", "name", "strict", "schema"} and value["type"] == "json_schema"
+
+
+class FakeOpenAI(FakeProvider):
+    name = "openai"
+    base_url = "https://api.openai.com/v1"
+    key = "sk-proj-0123456789abcdefghijklmnop"
+    answer: str = '{"title": "The lamp"}'
+
+    def build_routes(self) -> list[Route]:
+        return [
+            Route("/v1/images/generations", self._generate, methods=["POST"]),
+            Route("/v1/images/edits", self._edit, methods=["POST"]),
+            Route("/v1/audio/speech", self._speak, methods=["POST"]),
+            Route("/v1/responses", self._respond, methods=["POST"]),
+            Route("/v1/responses/{id}", self._response),
+            Route("/v1/responses/{id}/cancel", self._cancel, methods=["POST"]),
+        ]
+
+    def is_authorised(self, request: Request) -> bool:
+        return request.headers.get("authorization") == f"Bearer {self.key}"
+
+    def build_refusal(self, status: int, word: str, text: str) -> Response:
+        status = {402: 429, 422: 400}.get(status, status)
+        error = {"message": text, "type": "invalid_request_error", "param": None, "code": word}
+        return JSONResponse({"error": error}, status_code=status)
+
+    async def _generate(self, request: Request) -> Response:
+        self.check_access(request)
+        body = await self.read_json(request, PICTURE, ("model", "prompt"))
+        return self._pictures(body["model"], body.get("n", 1))
+
+    async def _edit(self, request: Request) -> Response:
+        self.check_access(request)
+        fields = parse_form(request.headers["content-type"], await request.body())
+        if not fields.get("image[]") or not all(
+            isinstance(item, bytes) for item in fields["image[]"]
+        ):
+            raise self.build_invalid_error("image[] is required")
+        if unknown := fields.keys() - PICTURE.keys() - {"image[]", "mask"}:
+            raise self.build_invalid_error(f"unknown parameter {unknown.pop()}")
+        return self._pictures(str(fields["model"][0]), int(fields.get("n", ["1"])[0]))
+
+    def _pictures(self, model: str, count: int) -> Response:
+        if self.fault is Fault.MODERATION:
+            return self.build_refusal(
+                400, "moderation_blocked", "Your request was rejected by the safety system."
+            )
+        self.accept_create(known=model in MODELS)
+        content = base64.b64encode(self.files["png"]).decode()
+        data = [] if self.fault is Fault.NO_RESULT else [{"b64_json": content}] * count
+        details = {"text_tokens": 20, "image_tokens": 0}
+        usage = {
+            "input_tokens": 20,
+            "output_tokens": 1000,
+            "total_tokens": 1020,
+            "input_tokens_details": details,
+        }
+        return JSONResponse(
+            {
+                "created": 1,
+                "data": data,
+                "output_format": "png",
+                "size": "1024x1024",
+                "usage": usage,
+            }
+        )
+
+    async def _speak(self, request: Request) -> Response:
+        self.check_access(request)
+        body = await self.read_json(request, SPEECH, ("model", "input", "voice"))
+        self.accept_create(known=body["model"] in MODELS)
+        return Response(
+            b"" if self.fault is Fault.NO_RESULT else self.files["wav"], media_type="audio/wav"
+        )
+
+    async def _respond(self, request: Request) -> Response:
+        self.check_access(request)
+        body = await self.read_json(request, TEXT, ("model", "input"))
+        if body.get("background") and not body.get("store", True):
+            raise self.build_invalid_error("background requires store")
+        id_ = self.accept_create(known=body["model"] in MODELS)
+        status = "queued" if self.polls else "completed"
+        reply = (
+            self._reply(id_, self.advance(id_))
+            if status == "completed"
+            else {"id": id_, "status": status, "output": []}
+        )
+        if self.fault is Fault.NO_ID:
+            reply.pop("id")
+        return JSONResponse(reply)
+
+    async def _response(self, request: Request) -> Response:
+        self.check_access(request)
+        id_ = request.path_params["id"]
+        step = self.advance(id_)
+        if step is OperationState.MISSING:
+            return self.build_refusal(404, "not_found", "Response not found.")
+        return JSONResponse(self._reply(id_, step))
+
+    async def _cancel(self, request: Request) -> Response:
+        self.check_access(request)
+        self.cancelled.add(request.path_params["id"])
+        return JSONResponse({"id": request.path_params["id"], "status": "cancelled"})
+
+    def _reply(self, id_: str, step: OperationState) -> dict[str, Any]:
+        status, more = _STATES.get(step, ("completed", {}))
+        content = (
+            []
+            if step is OperationState.NO_RESULT
+            else [{"type": "output_text", "text": self.answer, "annotations": []}]
+        )
+        output = (
+            [{"type": "reasoning"}, {"type": "message", "content": content}]
+            if status == "completed"
+            else []
+        )
+        usage = {"input_tokens": 100, "output_tokens": 200}
+        return {
+            "id": id_,
+            "object": "response",
+            "status": status,
+            "output": output,
+            "usage": usage,
+            **more,
+        }
+
+
+_STATES: dict[OperationState, tuple[str, dict[str, Any]]] = {
+    OperationState.WAITING: ("in_progress", {}),
+    OperationState.UNKNOWN_STATUS: ("daydreaming", {}),
+    OperationState.CANCELLED: ("cancelled", {}),
+    OperationState.FAILED: (
+        "failed",
+        {"error": {"code": "server_error", "message": "The model had an error."}},
+    ),
+    OperationState.MODERATED: ("incomplete", {"incomplete_details": {"reason": "content_filter"}}),
+}
+
+
+def sign_webhook(id_: str, secret: str, seconds: int) -> tuple[dict[str, str], bytes]:
+    """A webhook as OpenAI sends it."""
+    body = json.dumps({"id": "evt_1", "type": "response.completed", "data": {"id": id_}}).encode()
+    return sign_standard_webhook("wh_1", seconds, body, secret), body

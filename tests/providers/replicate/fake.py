@@ -1,0 +1,138 @@
+"""api.replicate.com as its OpenAPI describes it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from providers.fake_provider import Check, FakeProvider, Fault, OperationState, between, one_of
+from providers.standard_webhook_signature import sign_standard_webhook
+
+REAL_ESRGAN = "f121d640bd286e1fdc67f9799164c1d5be36ff74576ee11c803ae5b665dd46aa"
+RATIO: Check = lambda value: re.fullmatch(r"\d+:\d+", value) is not None  # noqa: E731 - a row of a table
+FLUX: dict[str, Check] = {
+    "prompt": str,
+    "seed": int,
+    "aspect_ratio": RATIO,
+    "output_format": one_of("webp", "jpg", "png"),
+}
+OPEN_FLUX: dict[str, Check] = FLUX | {
+    "num_outputs": between(1, 4),
+    "num_inference_steps": between(1, 50),
+    "image": str,
+}
+#: owner/name or version → input fields
+MODELS: dict[str, dict[str, Check]] = {
+    "black-forest-labs/flux-schnell": OPEN_FLUX,
+    "black-forest-labs/flux-dev": OPEN_FLUX | {"guidance": between(0, 10)},
+    "black-forest-labs/flux-1.1-pro": FLUX | {"image_prompt": str},
+    "black-forest-labs/flux-kontext-pro": FLUX | {"input_image": str},
+    "someone/their-model": {"prompt": str, "seed": int, "cadence": str, "image": str},
+    "meta/some-llm": {"prompt": str, "seed": int},
+    REAL_ESRGAN: {"image": str, "scale": between(0, 10), "face_enhance": bool},
+}
+STATUS = {
+    OperationState.WAITING: "processing",
+    OperationState.UNKNOWN_STATUS: "contemplating",
+    OperationState.CANCELLED: "canceled",
+    OperationState.FAILED: "failed",
+    OperationState.MODERATED: "failed",
+}
+
+
+class FakeReplicate(FakeProvider):
+    name = "replicate"
+    base_url = "https://api.replicate.com"
+    delivery = "https://replicate.delivery"
+    key = "r8_0123456789abcdefghijklmnopqrstuvwxyz"
+    #: What the models answer; None: the address of a picture.
+    answer: Any = None
+
+    def build_routes(self) -> list[Route]:
+        return [
+            Route("/v1/predictions", self._create, methods=["POST"]),
+            Route("/v1/models/{owner}/{name}/predictions", self._create, methods=["POST"]),
+            Route("/v1/predictions/{id}", self._poll),
+            Route("/v1/predictions/{id}/cancel", self._cancel, methods=["POST"]),
+        ]
+
+    def is_authorised(self, request: Request) -> bool:
+        return request.headers.get("authorization") == f"Bearer {self.key}"
+
+    def build_refusal(self, status: int, word: str, text: str) -> Response:
+        if self.fault is Fault.RATE_LIMITED_WITHOUT_TIME and status == 429:
+            text = "Request was throttled. Your rate limit resets in ~30s."
+        return JSONResponse({"title": word, "detail": text, "status": status}, status_code=status)
+
+    async def _create(self, request: Request) -> Response:
+        self.check_access(request)
+        community = "owner" not in request.path_params
+        outer: dict[str, Check] = {"input": dict, "webhook": str, "webhook_events_filter": list}
+        body = await self.read_json(
+            request, outer | {"version": str} if community else outer, ("input",)
+        )
+        model = body["version"] if community else "{owner}/{name}".format(**request.path_params)
+        if not re.fullmatch(r"\d+s", request.headers.get("cancel-after", "0s")):
+            raise self.build_invalid_error("Cancel-After has a wrong value")
+        if model in MODELS:
+            self.check_fields(body["input"], MODELS[model])
+        prediction = self._prediction(
+            request, self.accept_create(known=model in MODELS), "starting"
+        )
+        if self.fault is Fault.NO_ID:
+            prediction.pop("id")
+        return JSONResponse(prediction, status_code=201)
+
+    async def _poll(self, request: Request) -> Response:
+        self.check_access(request)
+        id_ = request.path_params["id"]
+        step = self.advance(id_)
+        if step is OperationState.MISSING:
+            return self.build_refusal(
+                404, "Not found", "The requested resource could not be found."
+            )
+        prediction = self._prediction(request, id_, STATUS.get(step, "succeeded"))
+        if step is OperationState.READY:
+            prediction["output"] = self.answer or [self.build_result_url(request, "out-0.png")]
+        if self.fault is Fault.EXPIRED:
+            prediction |= {"output": None, "data_removed": True}
+        if step in {OperationState.FAILED, OperationState.MODERATED}:
+            prediction["error"] = (
+                "CUDA out of memory"
+                if step is OperationState.FAILED
+                else "NSFW content detected. Try again."
+            )
+        return JSONResponse(prediction)
+
+    async def _cancel(self, request: Request) -> Response:
+        self.check_access(request)
+        id_ = request.path_params["id"]
+        if id_ not in self.operations:
+            return self.build_refusal(
+                404, "Not found", "The requested resource could not be found."
+            )
+        self.cancelled.add(id_)
+        return JSONResponse(self._prediction(request, id_, "canceled"))
+
+    def _prediction(self, request: Request, id_: str, status: str) -> dict[str, Any]:
+        get = self.build_api_url(request, f"/v1/predictions/{id_}")
+        urls = {"get": get, "cancel": f"{get}/cancel", "web": f"https://replicate.com/p/{id_}"}
+        return {
+            "id": id_,
+            "status": status,
+            "output": None,
+            "error": None,
+            "data_removed": False,
+            "urls": urls,
+        }
+
+
+def sign_webhook(id_: str, secret: str, seconds: int) -> tuple[dict[str, str], bytes]:
+    """A webhook as Replicate sends it."""
+    body = json.dumps({"id": id_, "status": "succeeded", "output": []}).encode()
+    return sign_standard_webhook("msg_1", seconds, body, secret), body

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from providers.case import (
+    build_generation,
+    buy_live,
+    require_live_key,
+    run_until_done,
+    start_pending,
+)
+from providers.fake_provider import Fault
+from providers.replicate.fake import REAL_ESRGAN, FakeReplicate, sign_webhook
+from taskreel.adapters.providers.replicate.adapter import Replicate
+from taskreel.adapters.providers.replicate.webhook import verify_webhook
+from taskreel.adapters.providers.webhooks import WebhookTarget
+from taskreel.domain.errors import PermanentError, RateLimitedError, UnauthenticatedError
+from taskreel.ports import Capability
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+SECRET = "whsec_c2VjcmV0IG9mIG91cnM="
+
+
+def adapter(fake: FakeReplicate, webhook: WebhookTarget | None = None) -> Replicate:
+    return Replicate(fake.key, transport=fake.transport(), webhook=webhook)
+
+
+async def test_an_official_model_goes_by_its_name(tmp_path: Path) -> None:
+    fake = FakeReplicate()
+    params = {
+        "prompt": "Rain",
+        "width": 1280,
+        "height": 720,
+        "outputFormat": "jpeg",
+        "steps": 4,
+        "seed": 7,
+    }
+    await run_until_done(
+        adapter(fake), build_generation(tmp_path, Capability.IMAGE, "flux-schnell", params)
+    )
+    assert fake.calls[0].path == "/v1/models/black-forest-labs/flux-schnell/predictions"
+    assert fake.calls[0].body == {
+        "input": {
+            "prompt": "Rain",
+            "seed": 7,
+            "output_format": "jpg",
+            "num_inference_steps": 4,
+            "aspect_ratio": "16:9",
+        }
+    }
+    assert fake.calls[0].headers["cancel-after"] == "600s"
+
+
+async def test_real_esrgan_goes_by_its_version(tmp_path: Path) -> None:
+    fake = FakeReplicate()
+    params = {"scale": 2.5, "faceEnhance": True, "outputFormat": "png", "seed": 7}
+    await run_until_done(
+        adapter(fake), build_generation(tmp_path, Capability.UPSCALE, "real-esrgan", params, 1)
+    )
+    body = fake.calls[0].body
+    assert body["version"] == REAL_ESRGAN
+    assert body["input"].pop("image").startswith("data:image/png;base64,")
+    assert body["input"] == {"scale": 2.5, "face_enhance": True}
+
+
+async def test_any_other_model_gets_the_prompt_and_the_providers_own_options(
+    tmp_path: Path,
+) -> None:
+    fake = FakeReplicate()
+    params = {"prompt": "Rain", "width": 64, "height": 64, "providerOptions": {"cadence": "slow"}}
+    await run_until_done(
+        adapter(fake), build_generation(tmp_path, Capability.VIDEO, "someone/their-model", params)
+    )
+    assert fake.calls[0].body["input"] == {"prompt": "Rain", "cadence": "slow"}
+    assert fake.calls[0].headers["cancel-after"] == "1800s"
+
+
+@pytest.mark.parametrize("model", ["a/b?c=d", "../x", "a/../b", "a/b#c", "no-owner", "a//b"])
+async def test_a_models_name_cannot_lead_to_another_path(model: str, tmp_path: Path) -> None:
+    fake = FakeReplicate()
+    with pytest.raises(PermanentError) as caught:
+        await run_until_done(
+            adapter(fake), build_generation(tmp_path, Capability.IMAGE, model, {"prompt": "Rain"})
+        )
+    assert caught.value.code == "unknown_model"
+    assert not fake.calls
+
+
+async def test_a_large_file_goes_by_address(tmp_path: Path) -> None:
+    fake, request = (
+        FakeReplicate(),
+        build_generation(tmp_path, Capability.UPSCALE, "", {"scale": 2}, 1),
+    )
+    request.inputs[0].path.write_bytes(b"\0" * 300_000)
+    await run_until_done(adapter(fake), request)
+    assert fake.calls[0].body["input"]["image"] == "https://ours.example.org/given-0.png"
+
+
+@pytest.mark.parametrize(
+    ("answer", "count"),
+    [
+        ("https://replicate.delivery/files/a.png", 1),
+        (["https://replicate.delivery/files/a.png", "https://replicate.delivery/files/b.png"], 2),
+        ({"picture": "https://replicate.delivery/files/a.png", "seed": 7, "note": "fine"}, 1),
+    ],
+    ids=["one", "a list", "an object"],
+)
+async def test_results_are_found_in_whatever_shape_a_model_gives_them(
+    answer: object, count: int, tmp_path: Path
+) -> None:
+    fake = FakeReplicate()
+    fake.answer = answer
+    done = await run_until_done(
+        adapter(fake), build_generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"})
+    )
+    assert len(done.outputs) == count
+
+
+async def test_words_come_in_pieces(tmp_path: Path) -> None:
+    fake = FakeReplicate()
+    fake.answer = ["Once ", "upon ", "a time"]
+    done = await run_until_done(
+        adapter(fake),
+        build_generation(tmp_path, Capability.TEXT, "meta/some-llm", {"prompt": "A tale"}),
+    )
+    assert done.data == {"text": "Once upon a time"}
+
+
+async def test_a_result_that_replicate_has_removed_is_lost(tmp_path: Path) -> None:
+    fake = FakeReplicate(fault=Fault.EXPIRED, polls=0)
+    with pytest.raises(PermanentError) as caught:
+        await run_until_done(
+            adapter(fake),
+            build_generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"}),
+        )
+    assert caught.value.code == "result_expired"
+
+
+async def test_a_wait_that_stands_in_the_text_is_kept(tmp_path: Path) -> None:
+    fake = FakeReplicate(fault=Fault.RATE_LIMITED_WITHOUT_TIME)
+    with pytest.raises(RateLimitedError) as caught:
+        await run_until_done(
+            adapter(fake),
+            build_generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"}),
+        )
+    assert caught.value.retry_after == timedelta(seconds=30)
+
+
+async def test_cancelling_at_a_host_that_is_not_replicates_is_refused(tmp_path: Path) -> None:
+    fake = FakeReplicate(fault=Fault.FOREIGN_ADDRESS)
+    provider = adapter(fake)
+    pending = await start_pending(
+        provider, build_generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"})
+    )
+    with pytest.raises(PermanentError):
+        await provider.cancel(pending.operation)
+
+
+async def test_a_webhook_is_asked_for(tmp_path: Path) -> None:
+    fake = FakeReplicate()
+    provider = adapter(fake, WebhookTarget(url="https://ours.example.org/hooks/replicate"))
+    await run_until_done(
+        provider, build_generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"})
+    )
+    assert fake.calls[0].body["webhook"] == "https://ours.example.org/hooks/replicate?job=job-1.0.0"
+
+
+def test_a_signed_webhook_names_its_prediction() -> None:
+    headers, body = sign_webhook("p1", SECRET, int(NOW.timestamp()))
+    assert verify_webhook(headers, body, SECRET, NOW) == "p1"
+
+
+def test_a_webhook_with_another_body_is_refused() -> None:
+    headers, body = sign_webhook("p1", SECRET, int(NOW.timestamp()))
+    with pytest.raises(UnauthenticatedError):
+        verify_webhook(headers, body.replace(b"p1", b"p2"), SECRET, NOW)
+
+
+@pytest.mark.live
+async def test_live(tmp_path: Path) -> None:
+    provider = Replicate(require_live_key("REPLICATE_API_TOKEN"))
+    await buy_live(
+        provider,
+        build_generation(tmp_path, Capability.IMAGE, "flux-schnell", {"prompt": "A grey stone"}),
+    )

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from providers.case import IMAGE, SPEECH, UPSCALE, VIDEO, Case
+from taskreel.ports import Capability
+
+CASES = (
+    Case(
+        provider="runway",
+        capability=Capability.VIDEO,
+        model="runway-gen4",
+        params=VIDEO,
+        pictures=1,
+        cancels=True,
+    ),
+    Case(provider="runway", capability=Capability.IMAGE, params=IMAGE, cancels=True),
+    Case(provider="runway", capability=Capability.SPEECH, params=SPEECH, cancels=True),
+    Case(
+        provider="runway", capability=Capability.UPSCALE, params=UPSCALE, pictures=1, cancels=True
+    ),
+)

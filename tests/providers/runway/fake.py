@@ -1,0 +1,180 @@
+"""api.dev.runwayml.com as its OpenAPI describes it (2026-08)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from providers.fake_provider import Check, FakeProvider, Fault, OperationState, between, one_of
+
+URI: Check = lambda value: (  # noqa: E731 - a row of a table
+    isinstance(value, str) and value.startswith(("https://", "data:image/", "runway://"))
+)
+TURBO = one_of("1280:720", "720:1280", "1104:832", "832:1104", "960:960", "1584:672")
+WIDE_TALL = one_of("1280:720", "720:1280")
+SEED = between(0, 2**32 - 1)
+PROMPT: Check = lambda value: (  # noqa: E731 - a row of a table
+    isinstance(value, str) and 1 <= len(value.encode("utf-16-le")) // 2 <= 1000
+)
+
+
+def _frames(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(
+            set(item) == {"uri", "position"} and item["position"] in {"first", "last"}
+            for item in value
+        )
+    return isinstance(value, str) and value.startswith(("https://", "data:image/", "runway://"))
+
+
+def _references(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and 1 <= len(value) <= 3
+        and all(set(item) <= {"uri", "tag"} for item in value)
+    )
+
+
+GEN4 = {
+    "promptText": PROMPT,
+    "promptImage": _frames,
+    "seed": SEED,
+    "ratio": TURBO,
+    "duration": between(2, 10),
+}
+VEO = {
+    "promptText": PROMPT,
+    "promptImage": _frames,
+    "ratio": WIDE_TALL,
+    "duration": one_of(4, 6, 8),
+    "audio": bool,
+    "negativePrompt": str,
+}
+PICTURE: dict[str, Check] = {
+    "promptText": PROMPT,
+    "seed": SEED,
+    "ratio": str,
+    "referenceImages": _references,
+}
+VOICE: Check = lambda value: isinstance(value, dict) and set(value) == {"type", "presetId"}  # noqa: E731 - a row of a table
+#: path → model → (fields, required)
+PATHS: dict[str, dict[str, tuple[dict[str, Check], tuple[str, ...]]]] = {
+    "image_to_video": {
+        "gen4_turbo": (GEN4, ("promptImage", "ratio")),
+        "gen4.5": (GEN4, ("promptImage", "promptText", "ratio", "duration")),
+        "veo3.1": (VEO, ("promptImage",)),
+        "veo3.1_fast": (VEO, ("promptImage",)),
+    },
+    "text_to_video": {
+        "gen4.5": (GEN4, ("promptText", "ratio", "duration")),
+        "veo3.1": (VEO, ("promptText", "ratio", "duration")),
+        "veo3.1_fast": (VEO, ("promptText", "ratio", "duration")),
+    },
+    "text_to_image": {
+        "gen4_image": (PICTURE, ("promptText", "ratio")),
+        "gen4_image_turbo": (PICTURE, ("promptText", "ratio", "referenceImages")),
+    },
+    "image_upscale": {
+        "magnific_precision_upscaler_v2": (
+            {"imageUri": URI, "scaleFactor": one_of(2, 4, 8, 16)},
+            ("imageUri",),
+        )
+    },
+    "text_to_speech": {
+        "eleven_multilingual_v2": ({"promptText": PROMPT, "voice": VOICE}, ("promptText", "voice"))
+    },
+}
+
+
+class FakeRunway(FakeProvider):
+    name = "runway"
+    base_url = "https://api.dev.runwayml.com"
+    delivery = "https://dnznrvs05pmza.cloudfront.net"
+    key = "key_" + "0f" * 64
+
+    def build_routes(self) -> list[Route]:
+        return [
+            Route("/v1/tasks/{id}", self._task, methods=["GET", "DELETE"]),
+            Route("/v1/{path}", self._create, methods=["POST"]),
+        ]
+
+    def is_authorised(self, request: Request) -> bool:
+        return request.headers.get("authorization") == f"Bearer {self.key}"
+
+    def build_refusal(self, status: int, word: str, text: str) -> Response:
+        if status == 402:
+            return JSONResponse(
+                {"error": "You do not have enough credits to run this task."}, status_code=400
+            )
+        if status == 422:
+            issues = [{"code": word, "path": ["promptText"], "message": text}]
+            return JSONResponse(
+                {"error": "Validation of body failed", "issues": issues}, status_code=400
+            )
+        return JSONResponse({"error": text}, status_code=status)
+
+    async def _create(self, request: Request) -> Response:
+        self.check_access(request)
+        if request.headers.get("x-runway-version") != "2024-11-06":
+            raise self.build_invalid_error("X-Runway-Version is required")
+        models = PATHS.get(request.path_params["path"], {})
+        raw = await request.json()
+        fields, required = models.get(raw.get("model"), ({}, ()))
+        if fields:
+            await self.read_json(request, fields | {"model": str}, ("model", *required))
+        id_ = self.accept_create(known=bool(fields))
+        cost = {"credits": 25}
+        return JSONResponse(
+            {"estimatedCost": cost}
+            if self.fault is Fault.NO_ID
+            else {"id": id_, "estimatedCost": cost}
+        )
+
+    async def _task(self, request: Request) -> Response:
+        self.check_access(request)
+        id_ = request.path_params["id"]
+        if id_ not in self.operations or id_ in self.cancelled:
+            return JSONResponse({"error": "An task with that ID was not found."}, status_code=404)
+        if request.method == "DELETE":
+            self.cancelled.add(id_)
+            return Response(status_code=204)
+        return JSONResponse(
+            {
+                "id": id_,
+                "createdAt": "2026-11-22T00:00:00Z",
+                **self._state(request, self.advance(id_)),
+            }
+        )
+
+    def _state(self, request: Request, step: OperationState) -> dict[str, Any]:
+        cost = {"cost": {"credits": 25}}
+        match step:
+            case OperationState.WAITING:
+                return {"status": "RUNNING", "progress": 0.4}
+            case OperationState.UNKNOWN_STATUS:
+                return {"status": "THROTTLED"}
+            case OperationState.MODERATED:
+                return {
+                    "status": "FAILED",
+                    "failure": "Unsafe.",
+                    "failureCode": "SAFETY.INPUT.TEXT",
+                    **cost,
+                }
+            case OperationState.FAILED:
+                return {
+                    "status": "FAILED",
+                    "failure": "An error occurred.",
+                    "failureCode": "INTERNAL.BAD_OUTPUT.CODE01",
+                    **cost,
+                }
+            case OperationState.NO_RESULT:
+                return {"status": "SUCCEEDED", "output": [], **cost}
+            case _:
+                return {
+                    "status": "SUCCEEDED",
+                    "output": [f"{self.build_result_url(request, 'clip.mp4')}?_jwt=e.y.z"],
+                    **cost,
+                }

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from providers.case import IMAGE, UPSCALE, Case
+from taskreel.ports import Capability
+
+CASES = (
+    Case(
+        provider="stability", capability=Capability.IMAGE, model="core", params=IMAGE, pending=False
+    ),
+    Case(
+        provider="stability",
+        capability=Capability.UPSCALE,
+        model="creative",
+        params=UPSCALE,
+        pictures=1,
+        fails=False,
+    ),
+)
