@@ -140,7 +140,7 @@ def build(chosen: Settings, clock: Clock) -> Services:
         store=store,
         tasks=_tasks(chosen),
         blobs=_blobs(chosen, clock),
-        providers=_providers(chosen, workers, clock, CircuitBreakers(store)),
+        providers=_build_providers(chosen, workers, clock, CircuitBreakers(store)),
         workers=workers,
         probe_file=partial(_probe_file, workers),
         fetch=_fetch(_own_addresses(chosen)),
@@ -305,7 +305,7 @@ def _path(url: str) -> Path:
     return Path(urlsplit(url).path.removeprefix("/"))
 
 
-def _providers(
+def _build_providers(
     chosen: Settings, workers: Workers, clock: Clock, breakers: CircuitBreakers
 ) -> ProviderRegistry:
     configured: dict[str, Callable[[], Provider]] = {

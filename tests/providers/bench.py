@@ -1,4 +1,7 @@
-"""The time that an adapter adds to a provider: `PYTHONPATH=tests:functions python -m providers.bench`."""
+"""The time that an adapter adds to a provider.
+
+`PYTHONPATH=functions:tests .venv/bin/python -m providers.bench`
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from providers.cases import CASES
 CALLS = 300
 
 
-async def _case(case: Case, folder: Path) -> float:
+async def _measure_case(case: Case, folder: Path) -> float:
     fake = case.fake(polls=0)
     provider, request = case.adapter(fake), case.request(folder)
     seconds = []
@@ -30,7 +33,7 @@ async def _case(case: Case, folder: Path) -> float:
 def measure_overhead() -> dict[str, float]:
     """Milliseconds of one `start`, the fake's own work included: the median of 300, by case."""
     with tempfile.TemporaryDirectory() as folder:
-        return {case.name: asyncio.run(_case(case, Path(folder))) for case in CASES}
+        return {case.name: asyncio.run(_measure_case(case, Path(folder))) for case in CASES}
 
 
 if __name__ == "__main__":

@@ -70,8 +70,8 @@ SECRETS = (
     "org-4Zk2qL8x",
 )
 PRIVATE_MESSAGE = (
-    f"Field 'seed' is wrong for {SECRETS[3]} ({SECRETS[1]}), key {SECRETS[0]}, see {SECRETS[2]}, host 10.2.3.4, "
-    f"trace 6f1c2e9ab57d4c21a0f3e8d95b7c6a14"
+    f"Field 'seed' is wrong for {SECRETS[3]} ({SECRETS[1]}), key {SECRETS[0]}, see {SECRETS[2]}, host "
+    f"10.2.3.4, trace 6f1c2e9ab57d4c21a0f3e8d95b7c6a14"
 )
 RETRY_AFTER = 17
 Check = type | tuple[type, ...] | frozenset[Any] | Callable[[Any], bool]
@@ -103,7 +103,7 @@ class Call:
 def build_png(width: int = 4, height: int = 4) -> bytes:
     """A grey PNG."""
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
+    def build_chunk(kind: bytes, data: bytes) -> bytes:
         return (
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         )
@@ -111,7 +111,10 @@ def build_png(width: int = 4, height: int = 4) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     rows = zlib.compress((b"\0" + b"\x80" * width) * height)
     return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + build_chunk(b"IHDR", header)
+        + build_chunk(b"IDAT", rows)
+        + build_chunk(b"IEND", b"")
     )
 
 
@@ -127,7 +130,7 @@ def build_wav(seconds: float = 0.1) -> bytes:
 
 
 class FakeProvider:
-    """A provider in this process; a subclass adds routes, the shape of errors, and the key check."""
+    """A provider in this process; a subclass adds routes, errors, and the check of the key."""
 
     name: ClassVar[str]
     #: The address of the real API.
@@ -148,10 +151,10 @@ class FakeProvider:
             "wav": build_wav(),
             "mp4": b"\0\0\0\x18ftypisom\0\0\0\0isommp42",
         }
-        routes = [Route("/files/{name}", self._file), *self.build_routes()]
+        routes = [Route("/files/{name}", self._handle_file), *self.build_routes()]
         self._router = Router(
             [
-                Route(r.path, self._guarded(r.endpoint), methods=list(r.methods or ()))
+                Route(r.path, self._guard_handler(r.endpoint), methods=list(r.methods or ()))
                 for r in routes
             ]
         )
@@ -182,15 +185,15 @@ class FakeProvider:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": b"{", "more_body": True})
 
-    def _guarded(self, handler: Handler) -> Handler:
-        async def guarded(request: Request) -> Response:
+    def _guard_handler(self, handler: Handler) -> Handler:
+        async def guarded_handler(request: Request) -> Response:
             try:
-                self.calls.append(await _call(request))
+                self.calls.append(await _read_call(request))
                 return await handler(request)
             except Refused as refused:
                 return refused.response
 
-        return guarded
+        return guarded_handler
 
     # ── for the handlers of a subclass ────────────────────────────────────────────────────────────
 
@@ -267,7 +270,7 @@ class FakeProvider:
         for name, value in body.items():
             if name not in fields:
                 raise self.build_invalid_error(f"{name} is not permitted")
-            if not _fits(value, fields[name]):
+            if not _is_allowed(value, fields[name]):
                 raise self.build_invalid_error(f"{name} has a wrong value")
 
     def build_api_url(self, request: Request, path: str) -> str:
@@ -282,7 +285,7 @@ class FakeProvider:
             return f"{request.url.scheme}://{request.url.netloc}/files/{name}"
         return f"{self.delivery}/files/{name}"
 
-    async def _file(self, request: Request) -> Response:
+    async def _handle_file(self, request: Request) -> Response:
         if any(self.key in value for value in request.headers.values()):
             return PlainTextResponse("the key came along", status_code=400)
         if self.fault is Fault.EXPIRED:
@@ -351,7 +354,7 @@ class _InProcess(httpx.AsyncBaseTransport):
             raise httpx.ReadError("connection reset by peer", request=request) from error
 
 
-async def _call(request: Request) -> Call:
+async def _read_call(request: Request) -> Call:
     kind, body = request.headers.get("content-type", ""), await request.body()
     content: Any = body
     if kind.startswith("application/json"):
@@ -368,17 +371,17 @@ async def _call(request: Request) -> Call:
     )
 
 
-def _fits(value: Any, check: Check) -> bool:
+def _is_allowed(value: Any, check: Check) -> bool:
     if isinstance(check, frozenset):
         return value in check
     if isinstance(check, type | tuple):
         return isinstance(value, check) and not (
-            isinstance(value, bool) and bool not in _kinds(check)
+            isinstance(value, bool) and bool not in _list_types(check)
         )
     return check(value)
 
 
-def _kinds(check: type | tuple[type, ...]) -> tuple[type, ...]:
+def _list_types(check: type | tuple[type, ...]) -> tuple[type, ...]:
     return check if isinstance(check, tuple) else (check,)
 
 

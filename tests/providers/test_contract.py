@@ -324,7 +324,7 @@ async def test_the_key_is_never_sent_to_a_host_that_a_reply_names(
     try:
         await run_until_done(case.adapter(fake), request)
     except PermanentError as error:
-        assert error.code == "untrusted_host"  # noqa: PT017  # an adapter that builds the address itself succeeds
+        assert error.code == "untrusted_host"  # noqa: PT017  # or it builds the address
     assert "api.attacker.example" not in {call.host for call in fake.calls}
 
 

@@ -112,8 +112,8 @@ MODELS: dict[Capability, type[Options]] = {
 CURRENT = [row for row in list_rows() if row.is_current(get_today())]
 
 
-async def sent(row: ModelRow, folder: Path, params: dict[str, Any]) -> Any:
-    """What the strict fake was asked, which must not find anything wrong with it."""
+async def send_to_fake(row: ModelRow, folder: Path, params: dict[str, Any]) -> Any:
+    """Send a request to the strict fake, which must not refuse it; returns the body."""
     fake = FAKES[row.provider]()
     provider = load_adapter(row.provider)(fake.key, transport=fake.transport())
     params = told(params) if row.capability is Capability.TEXT else params
@@ -123,7 +123,7 @@ async def sent(row: ModelRow, folder: Path, params: dict[str, Any]) -> Any:
     try:
         await provider.start(request, idempotency_key="k")
     except RunError as error:
-        assert error.code in {"model_retired", "voice_unknown"}, error.message  # noqa: PT017  # not every model has a fake
+        assert error.code in {"model_retired", "voice_unknown"}, error.message  # noqa: PT017  # without a fake
     await provider.close()
     call = fake.calls[0]
     return call.path, call.query, call.body
@@ -141,14 +141,14 @@ def test_every_option_of_the_job_types_is_tried_here(capability: Capability) -> 
 )
 async def test_an_option_is_sent_or_listed_as_ignored(row: ModelRow, tmp_path: Path) -> None:
     base = BASE[row.capability]
-    plain = await sent(row, tmp_path, base)
+    plain = await send_to_fake(row, tmp_path, base)
     for name, value in CHANGES[row.capability].items():
         params = {**base, name: value}
         missing = list_ignored_options(row, params, [name])
         if row.scales == (4,) and name == "scale":  # it makes four times the size unasked
             assert not missing
             continue
-        assert (await sent(row, tmp_path, params) == plain) is (name in missing), name
+        assert (await send_to_fake(row, tmp_path, params) == plain) is (name in missing), name
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ def test_a_snapped_size_is_within_every_limit(
     found = payloads.fit_size({"width": width, "height": height}, **limits)
     assert found is not None
     assert all(64 <= side <= 2048 and side % multiple == 0 for side in found)
-    # The shorter side of a very long picture is lifted to the least; all others keep below the pixels, too.
+    # The shorter side of a very long picture is raised to the least allowed;
+    # every other picture is below the limit of pixels, too.
     assert found[0] * found[1] <= megapixels * 2**20 or min(found) == 64
 
 

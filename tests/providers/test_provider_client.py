@@ -30,7 +30,7 @@ Answer = Callable[[httpx.Request], httpx.Response]
 SlowAnswer = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
 
-def client(answer: Answer | SlowAnswer, **settings: Any) -> ProviderClient:
+def build_client(answer: Answer | SlowAnswer, **settings: Any) -> ProviderClient:
     defaults: dict[str, Any] = {
         "base_url": "https://api.bfl.ai",
         "hosts": ("bfl.ai",),
@@ -40,13 +40,13 @@ def client(answer: Answer | SlowAnswer, **settings: Any) -> ProviderClient:
     return ProviderClient("bfl", **{**defaults, **settings})
 
 
-def says(status: int, body: Any = None, **headers: str) -> Answer:
+def answer_with(status: int, body: Any = None, **headers: str) -> Answer:
     return lambda _request: httpx.Response(status, json=body, headers=headers)
 
 
-async def refused(answer: Answer, creates: str | None = None) -> RunError:
+async def catch_refusal(answer: Answer, creates: str | None = None) -> RunError:
     with pytest.raises(RunError) as caught:
-        await client(answer).send("POST", "/v1/x", creates=creates)
+        await build_client(answer).send("POST", "/v1/x", creates=creates)
     return caught.value
 
 
@@ -62,7 +62,7 @@ async def refused(answer: Answer, creates: str | None = None) -> RunError:
     ],
 )
 async def test_the_key_goes_to_the_providers_own_hosts(url: str) -> None:
-    answer = await client(says(200, {})).send("GET", url)
+    answer = await build_client(answer_with(200, {})).send("GET", url)
     assert answer.request.url.host.endswith("bfl.ai")
     assert answer.request.url.scheme == "https"
 
@@ -87,13 +87,15 @@ async def test_the_key_goes_nowhere_else(url: str) -> None:
         return httpx.Response(200, json={})
 
     with pytest.raises(PermanentError) as caught:
-        await client(record).send("GET", url)
+        await build_client(record).send("GET", url)
     assert caught.value.code == "untrusted_host"
     assert not calls
 
 
 async def test_a_local_fake_is_reached_by_its_base_url_or_as_an_origin_in_the_list() -> None:
-    http = client(says(200, {}), base_url="http://127.0.0.1:8123", hosts=("http://127.0.0.1:9000",))
+    http = build_client(
+        answer_with(200, {}), base_url="http://127.0.0.1:8123", hosts=("http://127.0.0.1:9000",)
+    )
     await http.send("GET", "/v1/x")
     await http.send("GET", "http://127.0.0.1:9000/x")
     with pytest.raises(PermanentError):
@@ -101,7 +103,7 @@ async def test_a_local_fake_is_reached_by_its_base_url_or_as_an_origin_in_the_li
 
 
 async def test_a_redirect_is_not_followed_with_the_key() -> None:
-    error = await refused(says(302, None, location="https://attacker.example/"))
+    error = await catch_refusal(answer_with(302, None, location="https://attacker.example/"))
     assert error.code == "provider_rejected"
 
 
@@ -110,14 +112,14 @@ async def test_a_redirect_is_not_followed_with_the_key() -> None:
     [("17", 17), ("0", 1), ("1.5", 1.5), ("999999999", 86_400), ("soon", 30), ("-5", 30)],
 )
 async def test_retry_after_in_seconds_is_kept_within_a_day(value: str, seconds: float) -> None:
-    error = await refused(says(429, {}, **{"retry-after": value}))
+    error = await catch_refusal(answer_with(429, {}, **{"retry-after": value}))
     assert isinstance(error, RateLimitedError)
     assert error.retry_after == timedelta(seconds=seconds)
 
 
 async def test_retry_after_as_a_date() -> None:
     when = email.utils.format_datetime(datetime.now(UTC) + timedelta(minutes=2), usegmt=True)
-    error = await refused(says(429, {}, **{"retry-after": when}))
+    error = await catch_refusal(answer_with(429, {}, **{"retry-after": when}))
     assert isinstance(error, RateLimitedError)
     assert timedelta(minutes=1) < error.retry_after <= timedelta(minutes=2)
 
@@ -132,7 +134,7 @@ async def test_retry_after_as_a_date() -> None:
     ],
 )
 async def test_a_wait_in_the_text_is_understood(body: dict[str, Any], seconds: float) -> None:
-    error = await refused(says(429, body))
+    error = await catch_refusal(answer_with(429, body))
     assert isinstance(error, RateLimitedError)
     assert error.retry_after == timedelta(seconds=seconds)
 
@@ -185,7 +187,7 @@ async def test_a_wait_in_the_text_is_understood(body: dict[str, Any], seconds: f
 async def test_a_refusal_is_told_by_status_and_word(
     status: int, body: Any, kind: type[RunError], code: str
 ) -> None:
-    error = await refused(says(status, body))
+    error = await catch_refusal(answer_with(status, body))
     assert isinstance(error, kind)
     assert error.code == code
 
@@ -194,14 +196,14 @@ async def test_a_key_with_a_line_end_is_sent_without_it() -> None:
     def echo(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"key": request.headers["x-key"]})
 
-    assert await client(echo, headers={"x-key": "our-secret-key\n"}).request_json(
+    assert await build_client(echo, headers={"x-key": "our-secret-key\n"}).request_json(
         "GET", "/v1/x"
     ) == {"key": "our-secret-key"}
 
 
 async def test_an_address_that_is_none_is_never_called() -> None:
     with pytest.raises(PermanentError) as caught:
-        await client(says(200, {})).send("GET", "https://x\x00.bfl.ai/")
+        await build_client(answer_with(200, {})).send("GET", "https://x\x00.bfl.ai/")
     assert caught.value.code == "untrusted_host"
 
 
@@ -209,20 +211,20 @@ async def test_an_address_that_is_none_is_never_called() -> None:
     ("status", "word"), [(404, ""), (403, "model_not_found"), (400, "voice_not_found")]
 )
 async def test_a_create_of_what_is_gone_says_so_whatever_the_status(status: int, word: str) -> None:
-    error = await refused(
-        says(status, {"error": {"code": word, "message": "no"}}), creates="the model x"
+    error = await catch_refusal(
+        answer_with(status, {"error": {"code": word, "message": "no"}}), creates="the model x"
     )
     assert error.code == "model_retired"
     assert "does not have the model x" in error.message
 
 
 async def test_a_gateway_timeout_is_ambiguous_only_where_something_was_bought() -> None:
-    assert isinstance(await refused(says(504), creates="a picture"), AmbiguousError)
-    assert isinstance(await refused(says(504)), ProviderDownError)
+    assert isinstance(await catch_refusal(answer_with(504), creates="a picture"), AmbiguousError)
+    assert isinstance(await catch_refusal(answer_with(504)), ProviderDownError)
 
 
 async def test_an_answer_that_is_no_json_is_ambiguous_only_where_something_was_bought() -> None:
-    http = client(lambda _request: httpx.Response(200, text="<html>"))
+    http = build_client(lambda _request: httpx.Response(200, text="<html>"))
     with pytest.raises(AmbiguousError):
         await http.request_json("POST", "/v1/x", creates="a picture")
     with pytest.raises(ProviderDownError):
@@ -234,7 +236,7 @@ async def test_an_answer_that_trickles_in_for_ever_is_cut_off() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    http = client(
+    http = build_client(
         never, read_seconds=-9.95
     )  # the whole request may take ten seconds longer than one read
     with pytest.raises(AmbiguousError):

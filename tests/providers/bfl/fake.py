@@ -32,7 +32,7 @@ SIZE_11: dict[str, Check] = {
 INPUTS = ("input_image", *(f"input_image_{n}" for n in range(2, 9)))
 
 
-def _inputs(count: int) -> dict[str, Check]:
+def _build_input_fields(count: int) -> dict[str, Check]:
     return dict.fromkeys(INPUTS[:count], str)
 
 
@@ -42,17 +42,17 @@ PATHS: dict[str, dict[str, Check]] = {
     "flux-pro-1.1-ultra": COMMON
     | RATIO
     | {"raw": bool, "image_prompt": str, "image_prompt_strength": float},
-    "flux-kontext-pro": COMMON | RATIO | UPSAMPLING | _inputs(4),
-    "flux-kontext-max": COMMON | RATIO | UPSAMPLING | _inputs(4),
-    "flux-2-pro": COMMON | SIZE | _inputs(8),
-    "flux-2-max": COMMON | SIZE | _inputs(8),
+    "flux-kontext-pro": COMMON | RATIO | UPSAMPLING | _build_input_fields(4),
+    "flux-kontext-max": COMMON | RATIO | UPSAMPLING | _build_input_fields(4),
+    "flux-2-pro": COMMON | SIZE | _build_input_fields(8),
+    "flux-2-max": COMMON | SIZE | _build_input_fields(8),
     "flux-2-flex": COMMON
     | SIZE
     | UPSAMPLING
-    | _inputs(8)
+    | _build_input_fields(8)
     | {"guidance": between(1.5, 10), "steps": between(1, 50)},
-    "flux-2-klein-4b": COMMON | SIZE | _inputs(4),
-    "flux-2-klein-9b": COMMON | SIZE | _inputs(4),
+    "flux-2-klein-4b": COMMON | SIZE | _build_input_fields(4),
+    "flux-2-klein-9b": COMMON | SIZE | _build_input_fields(4),
 }
 STATUS = {
     OperationState.MISSING: "Task not found",
@@ -72,8 +72,8 @@ class FakeBfl(FakeProvider):
 
     def build_routes(self) -> list[Route]:
         return [
-            Route("/v1/get_result", self._poll),
-            Route("/v1/{model}", self._create, methods=["POST"]),
+            Route("/v1/get_result", self._handle_poll),
+            Route("/v1/{model}", self._handle_create, methods=["POST"]),
         ]
 
     def is_authorised(self, request: Request) -> bool:
@@ -86,7 +86,7 @@ class FakeBfl(FakeProvider):
             )
         return JSONResponse({"detail": text}, status_code=403 if status == 401 else status)
 
-    async def _create(self, request: Request) -> Response:
+    async def _handle_create(self, request: Request) -> Response:
         self.check_access(request)
         fields = PATHS.get(request.path_params["model"])
         if fields is not None:
@@ -103,7 +103,7 @@ class FakeBfl(FakeProvider):
         )
         return JSONResponse({"id": id_, "polling_url": polling_url, "cost": 4.0, "output_mp": 1.0})
 
-    async def _poll(self, request: Request) -> Response:
+    async def _handle_poll(self, request: Request) -> Response:
         self.check_access(request)
         id_ = request.query_params["id"]
         step = self.advance(id_)

@@ -25,7 +25,7 @@ from taskreel.ports import Capability, Done
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def adapter(fake: FakeBfl, webhook: WebhookTarget | None = None) -> BlackForestLabs:
+def build_adapter(fake: FakeBfl, webhook: WebhookTarget | None = None) -> BlackForestLabs:
     return BlackForestLabs(fake.key, transport=fake.transport(), webhook=webhook)
 
 
@@ -45,7 +45,9 @@ async def test_a_size_is_snapped_to_what_the_path_takes(
         FakeBfl(),
         {"prompt": "Rain", "width": 2000, "height": 1125, "seed": 7, "outputFormat": "png"},
     )
-    await run_until_done(adapter(fake), build_generation(tmp_path, Capability.IMAGE, model, params))
+    await run_until_done(
+        build_adapter(fake), build_generation(tmp_path, Capability.IMAGE, model, params)
+    )
     assert fake.calls[0].path == f"/v1/{path}"
     assert fake.calls[0].body == {"prompt": "Rain", "seed": 7, "output_format": "png", **sent}
 
@@ -56,7 +58,7 @@ async def test_a_ratio_goes_before_a_size_that_the_job_type_filled_in(tmp_path: 
         {"prompt": "Rain", "width": 1024, "height": 1024, "aspectRatio": "16:9"},
     )
     await run_until_done(
-        adapter(fake), build_generation(tmp_path, Capability.IMAGE, "flux-1.1-pro", params)
+        build_adapter(fake), build_generation(tmp_path, Capability.IMAGE, "flux-1.1-pro", params)
     )
     assert (fake.calls[0].body["width"], fake.calls[0].body["height"]) == (1376, 768)
 
@@ -75,7 +77,7 @@ async def test_flex_takes_steps_and_guidance_and_the_others_do_not(tmp_path: Pat
     ):
         fake = FakeBfl()
         await run_until_done(
-            adapter(fake), build_generation(tmp_path, Capability.IMAGE, model, params)
+            build_adapter(fake), build_generation(tmp_path, Capability.IMAGE, model, params)
         )
         assert set(fake.calls[0].body) == {"prompt", "safety_tolerance"} | known
 
@@ -83,7 +85,7 @@ async def test_flex_takes_steps_and_guidance_and_the_others_do_not(tmp_path: Pat
 async def test_pictures_to_start_from_go_inline_in_order(tmp_path: Path) -> None:
     fake = FakeBfl()
     await run_until_done(
-        adapter(fake),
+        build_adapter(fake),
         build_generation(tmp_path, Capability.IMAGE, "flux-kontext-pro", {"prompt": "Rain"}, 3),
     )
     assert {name for name in fake.calls[0].body if name.startswith("input")} == {
@@ -93,7 +95,7 @@ async def test_pictures_to_start_from_go_inline_in_order(tmp_path: Path) -> None
     }
     fake = FakeBfl()
     await run_until_done(
-        adapter(fake),
+        build_adapter(fake),
         build_generation(tmp_path, Capability.IMAGE, "flux-1.1-pro", {"prompt": "Rain"}, 1),
     )
     assert "image_prompt" in fake.calls[0].body
@@ -102,7 +104,7 @@ async def test_pictures_to_start_from_go_inline_in_order(tmp_path: Path) -> None
 async def test_the_regional_host_of_the_answer_is_polled(tmp_path: Path) -> None:
     fake = FakeBfl()
     await run_until_done(
-        adapter(fake),
+        build_adapter(fake),
         build_generation(tmp_path, Capability.IMAGE, "flux-2-pro", {"prompt": "Rain"}),
     )
     assert [call.host for call in fake.calls] == ["api.bfl.ai", "api.eu1.bfl.ai", "api.eu1.bfl.ai"]
@@ -110,14 +112,14 @@ async def test_the_regional_host_of_the_answer_is_polled(tmp_path: Path) -> None
 
 async def test_the_cost_is_what_the_create_said(tmp_path: Path) -> None:
     done = await run_until_done(
-        adapter(FakeBfl()),
+        build_adapter(FakeBfl()),
         build_generation(tmp_path, Capability.IMAGE, "flux-2-pro", {"prompt": "Rain"}),
     )
     assert done.cost_usd == 0.04
 
 
 async def test_progress_is_passed_on(tmp_path: Path) -> None:
-    provider = adapter(FakeBfl())
+    provider = build_adapter(FakeBfl())
     request = build_generation(tmp_path, Capability.IMAGE, "flux-2-pro", {"prompt": "Rain"})
     pending = await start_pending(provider, request)
     answer = await provider.poll(pending.operation, request)
@@ -129,7 +131,7 @@ async def test_with_a_webhook_there_is_no_polling_address_and_polling_still_work
     tmp_path: Path,
 ) -> None:
     fake = FakeBfl()
-    provider = adapter(
+    provider = build_adapter(
         fake, WebhookTarget(url="https://ours.example.org/hooks/bfl", secret="s3cret")
     )
     done = await run_until_done(
@@ -143,7 +145,7 @@ async def test_with_a_webhook_there_is_no_polling_address_and_polling_still_work
 async def test_a_result_that_has_expired_is_refused_by_its_host(tmp_path: Path) -> None:
     fake = FakeBfl(fault=Fault.EXPIRED)
     done = await run_until_done(
-        adapter(fake),
+        build_adapter(fake),
         build_generation(tmp_path, Capability.IMAGE, "flux-2-pro", {"prompt": "Rain"}),
     )
     assert (await fetch_result(fake, done.outputs[0].url or "")).status_code == 403
@@ -154,7 +156,7 @@ async def test_what_is_no_web_address_is_no_result(tmp_path: Path) -> None:
     fake.delivery = "file:///etc/passwd?"  # type: ignore[misc]  # for this one
     with pytest.raises(PermanentError) as caught:
         await run_until_done(
-            adapter(fake),
+            build_adapter(fake),
             build_generation(tmp_path, Capability.IMAGE, "flux-2-pro", {"prompt": "Rain"}),
         )
     assert caught.value.code == "untrusted_host"

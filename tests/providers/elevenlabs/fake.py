@@ -1,4 +1,4 @@
-"""api.elevenlabs.io as elevenlabs 2.78 speaks to it."""
+"""api.elevenlabs.io as elevenlabs 2.78 uses it."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class FakeElevenLabs(FakeProvider):
 
     def build_routes(self) -> list[Route]:
         return [
-            Route("/v1/text-to-speech/{voice}", self._speak, methods=["POST"]),
-            Route("/v1/music", self._compose, methods=["POST"]),
+            Route("/v1/text-to-speech/{voice}", self._handle_speech, methods=["POST"]),
+            Route("/v1/music", self._handle_music, methods=["POST"]),
         ]
 
     def is_authorised(self, request: Request) -> bool:
@@ -61,19 +61,19 @@ class FakeElevenLabs(FakeProvider):
             status, word = 401, "quota_exceeded"
         return JSONResponse({"detail": {"status": word, "message": text}}, status_code=status)
 
-    async def _speak(self, request: Request) -> Response:
-        body = await self._checked(request, SPEECH, ("text", "model_id"))
+    async def _handle_speech(self, request: Request) -> Response:
+        body = await self._read_request(request, SPEECH, ("text", "model_id"))
         self.accept_create(
             known=request.path_params["voice"] in VOICES and body["model_id"] in MODELS
         )
-        return self._sound({"character-cost": str(len(str(body["text"])))})
+        return self._build_sound({"character-cost": str(len(str(body["text"])))})
 
-    async def _compose(self, request: Request) -> Response:
-        await self._checked(request, MUSIC, ("prompt",))
+    async def _handle_music(self, request: Request) -> Response:
+        await self._read_request(request, MUSIC, ("prompt",))
         self.accept_create()
-        return self._sound({})
+        return self._build_sound({})
 
-    async def _checked(
+    async def _read_request(
         self, request: Request, fields: dict[str, Check], required: tuple[str, ...]
     ) -> dict[str, object]:
         self.check_access(request)
@@ -88,6 +88,6 @@ class FakeElevenLabs(FakeProvider):
             )
         return body
 
-    def _sound(self, headers: dict[str, str]) -> Response:
+    def _build_sound(self, headers: dict[str, str]) -> Response:
         content = b"" if self.fault is Fault.NO_RESULT else self.files["wav"]
         return Response(content, media_type="audio/mpeg", headers=headers)

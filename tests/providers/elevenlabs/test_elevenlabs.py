@@ -12,7 +12,7 @@ from taskreel.domain.errors import PermanentError
 from taskreel.ports import Capability
 
 
-def adapter(fake: FakeElevenLabs) -> ElevenLabs:
+def build_adapter(fake: FakeElevenLabs) -> ElevenLabs:
     return ElevenLabs(fake.key, transport=fake.transport())
 
 
@@ -27,7 +27,7 @@ async def test_speech_in_a_voice_language_and_format(tmp_path: Path) -> None:
     }
     params |= {"stability": 0.4, "similarityBoost": 0.7, "style": 0.2, "speed": 1.1}
     done = await run_until_done(
-        adapter(fake), build_generation(tmp_path, Capability.SPEECH, "", params)
+        build_adapter(fake), build_generation(tmp_path, Capability.SPEECH, "", params)
     )
     assert fake.calls[0].path == "/v1/text-to-speech/voice1"
     assert fake.calls[0].query == {"output_format": "wav_44100"}
@@ -44,7 +44,7 @@ async def test_speech_in_a_voice_language_and_format(tmp_path: Path) -> None:
 async def test_music_of_a_length(tmp_path: Path) -> None:
     fake = FakeElevenLabs()
     await run_until_done(
-        adapter(fake),
+        build_adapter(fake),
         build_generation(
             tmp_path, Capability.MUSIC, "", {"prompt": "A slow waltz", "duration": 20}
         ),
@@ -56,7 +56,7 @@ async def test_music_of_a_length(tmp_path: Path) -> None:
 async def test_a_voice_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="nobody") as caught:
         await run_until_done(
-            adapter(FakeElevenLabs()),
+            build_adapter(FakeElevenLabs()),
             build_generation(tmp_path, Capability.SPEECH, "", {"text": "Hi", "voice": "nobody"}),
         )
     assert caught.value.code == "voice_unknown"
@@ -66,7 +66,7 @@ async def test_a_voice_cannot_lead_to_another_path(tmp_path: Path) -> None:
     fake = FakeElevenLabs()
     with pytest.raises(PermanentError) as caught:
         await run_until_done(
-            adapter(fake),
+            build_adapter(fake),
             build_generation(tmp_path, Capability.SPEECH, "", {"text": "Hi", "voice": "../user"}),
         )
     assert caught.value.code == "voice_unknown"
@@ -77,7 +77,7 @@ async def test_no_credit_comes_as_a_401_and_is_told_from_a_wrong_key(tmp_path: P
     fake = FakeElevenLabs(fault=Fault.NO_CREDIT)
     with pytest.raises(PermanentError) as caught:
         await run_until_done(
-            adapter(fake), build_generation(tmp_path, Capability.SPEECH, "", {"text": "Hi"})
+            build_adapter(fake), build_generation(tmp_path, Capability.SPEECH, "", {"text": "Hi"})
         )
     assert caught.value.details["status"] == 401
     assert caught.value.code == "provider_out_of_credit"
@@ -85,7 +85,7 @@ async def test_no_credit_comes_as_a_401_and_is_told_from_a_wrong_key(tmp_path: P
 
 async def test_there_is_nothing_to_poll_or_cancel(tmp_path: Path) -> None:
     provider, request = (
-        adapter(FakeElevenLabs()),
+        build_adapter(FakeElevenLabs()),
         build_generation(tmp_path, Capability.SPEECH, "", {"text": "Hi"}),
     )
     await provider.cancel({})

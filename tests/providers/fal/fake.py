@@ -1,4 +1,4 @@
-"""queue.fal.run as fal-client 1.0.3 speaks to it."""
+"""queue.fal.run as fal-client 1.0.3 uses it."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ class FakeFal(FakeProvider):
     def build_routes(self) -> list[Route]:
         requests = "/{owner}/{app}/requests/{id}"
         return [
-            Route(f"{requests}/status", self._status),
-            Route(f"{requests}/cancel", self._cancel, methods=["PUT"]),
-            Route(requests, self._result),
-            Route("/{model:path}", self._create, methods=["POST"]),
+            Route(f"{requests}/status", self._handle_status),
+            Route(f"{requests}/cancel", self._handle_cancel, methods=["PUT"]),
+            Route(requests, self._handle_result),
+            Route("/{model:path}", self._handle_create, methods=["POST"]),
         ]
 
     def is_authorised(self, request: Request) -> bool:
@@ -80,7 +80,7 @@ class FakeFal(FakeProvider):
             {"detail": detail}, status_code=status, headers={"x-fal-error-type": word}
         )
 
-    async def _create(self, request: Request) -> Response:
+    async def _handle_create(self, request: Request) -> Response:
         self.check_access(request)
         model = request.path_params["model"]
         if model in MODELS:
@@ -96,9 +96,9 @@ class FakeFal(FakeProvider):
         named = {} if self.fault is Fault.NO_ID else {"request_id": id_}
         return JSONResponse({**named, **urls, "status": "IN_QUEUE", "queue_position": 0})
 
-    async def _status(self, request: Request) -> Response:
+    async def _handle_status(self, request: Request) -> Response:
         self.check_access(request)
-        match self._step(request):
+        match self._advance_request(request):
             case OperationState.WAITING:
                 body: dict[str, Any] = {"status": "IN_PROGRESS", "logs": None}
             case OperationState.UNKNOWN_STATUS:
@@ -113,9 +113,9 @@ class FakeFal(FakeProvider):
                 body = {"status": "COMPLETED", "logs": None, "metrics": {"inference_time": 1.5}}
         return JSONResponse(body)
 
-    async def _result(self, request: Request) -> Response:
+    async def _handle_result(self, request: Request) -> Response:
         self.check_access(request)
-        match self._step(request):
+        match self._advance_request(request):
             case OperationState.MODERATED:
                 return self.build_refusal(
                     422, "content_policy_violation", "The content was flagged."
@@ -130,7 +130,7 @@ class FakeFal(FakeProvider):
                     _SHAPES.get(model, lambda item: {"images": [item], "seed": 7})(picture)
                 )
 
-    async def _cancel(self, request: Request) -> Response:
+    async def _handle_cancel(self, request: Request) -> Response:
         self.check_access(request)
         id_ = request.path_params["id"]
         if id_ not in self.operations:
@@ -138,13 +138,13 @@ class FakeFal(FakeProvider):
         self.cancelled.add(id_)
         return JSONResponse({"status": "CANCELLATION_REQUESTED"}, status_code=202)
 
-    def _step(self, request: Request) -> OperationState:
+    def _advance_request(self, request: Request) -> OperationState:
         step = self.advance(request.path_params["id"])
         if step in {OperationState.MISSING, OperationState.CANCELLED}:
-            raise self._lost()
+            raise self._build_missing_error()
         return step
 
-    def _lost(self) -> Exception:
+    def _build_missing_error(self) -> Exception:
         return Refused(self.build_refusal(404, "not_found", "Request not found"))
 
 

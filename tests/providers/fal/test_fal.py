@@ -24,7 +24,7 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 OLD, CURRENT, FOREIGN = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2, 3))
 
 
-def adapter(fake: FakeFal, webhook: WebhookTarget | None = None) -> Fal:
+def build_adapter(fake: FakeFal, webhook: WebhookTarget | None = None) -> Fal:
     return Fal(fake.key, transport=fake.transport(), webhook=webhook)
 
 
@@ -39,7 +39,7 @@ async def test_a_picture_goes_through_the_queue_by_the_addresses_it_names(tmp_pa
         "outputFormat": "png",
     }
     await run_until_done(
-        adapter(fake), build_generation(tmp_path, Capability.IMAGE, "flux-dev", params)
+        build_adapter(fake), build_generation(tmp_path, Capability.IMAGE, "flux-dev", params)
     )
     assert fake.calls[0].path == "/fal-ai/flux/dev"
     assert fake.calls[0].body == {
@@ -55,7 +55,7 @@ async def test_a_picture_goes_through_the_queue_by_the_addresses_it_names(tmp_pa
 async def test_an_upscale(tmp_path: Path) -> None:
     fake = FakeFal()
     done = await run_until_done(
-        adapter(fake),
+        build_adapter(fake),
         build_generation(tmp_path, Capability.UPSCALE, "real-esrgan", {"scale": 3.0}, 1),
     )
     assert fake.calls[0].path == "/fal-ai/esrgan"
@@ -65,7 +65,8 @@ async def test_an_upscale(tmp_path: Path) -> None:
 async def test_kontext_takes_a_picture_and_a_ratio(tmp_path: Path) -> None:
     fake, params = FakeFal(), {"prompt": "Rain", "width": 1024, "height": 1024}
     await run_until_done(
-        adapter(fake), build_generation(tmp_path, Capability.IMAGE, "flux-kontext-pro", params, 1)
+        build_adapter(fake),
+        build_generation(tmp_path, Capability.IMAGE, "flux-kontext-pro", params, 1),
     )
     assert fake.calls[0].body["aspect_ratio"] == "1:1"
     assert fake.calls[0].body["image_url"].startswith("data:image/png;base64,")
@@ -75,7 +76,7 @@ async def test_any_other_model_by_its_endpoint(tmp_path: Path) -> None:
     fake = FakeFal()
     params = {"prompt": "Waves", "width": 64, "height": 64, "providerOptions": {"loop": True}}
     done = await run_until_done(
-        adapter(fake), build_generation(tmp_path, Capability.VIDEO, "someone/clips", params)
+        build_adapter(fake), build_generation(tmp_path, Capability.VIDEO, "someone/clips", params)
     )
     assert fake.calls[0].body == {"prompt": "Waves", "loop": True}
     assert (done.outputs[0].url or "").endswith(".mp4")
@@ -83,7 +84,7 @@ async def test_any_other_model_by_its_endpoint(tmp_path: Path) -> None:
 
 async def test_words(tmp_path: Path) -> None:
     done = await run_until_done(
-        adapter(FakeFal()),
+        build_adapter(FakeFal()),
         build_generation(tmp_path, Capability.TEXT, "someone/words", {"prompt": "A tale"}),
     )
     assert done.data == {"text": "Once upon a time."}
@@ -98,7 +99,7 @@ async def test_pictures_that_are_all_blacked_out_are_moderation(
     )
     with pytest.raises(PermanentError) as caught:
         await run_until_done(
-            adapter(FakeFal()),
+            build_adapter(FakeFal()),
             build_generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"}),
         )
     assert caught.value.code == "moderation"
@@ -106,7 +107,7 @@ async def test_pictures_that_are_all_blacked_out_are_moderation(
 
 async def test_cancelling_asks_at_the_address_it_named(tmp_path: Path) -> None:
     fake = FakeFal(polls=5)
-    provider = adapter(fake)
+    provider = build_adapter(fake)
     pending = await start_pending(
         provider, build_generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"})
     )
@@ -118,7 +119,7 @@ async def test_cancelling_asks_at_the_address_it_named(tmp_path: Path) -> None:
 
 async def test_a_webhook_is_asked_for_in_the_query(tmp_path: Path) -> None:
     fake = FakeFal()
-    provider = adapter(fake, WebhookTarget(url="https://ours.example.org/hooks/fal"))
+    provider = build_adapter(fake, WebhookTarget(url="https://ours.example.org/hooks/fal"))
     await run_until_done(
         provider, build_generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"})
     )

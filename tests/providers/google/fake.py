@@ -1,4 +1,4 @@
-"""Google's Gemini and Veo, by both ways in, as google-genai 3.4 speaks to them."""
+"""Google's Gemini and Veo, by both ways of access, as google-genai 3.4 uses them."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ class FakeGoogle(FakeProvider):
 
     def build_routes(self) -> list[Route]:
         return [
-            Route("/v1beta/files/{name}:download", self._download),
-            Route("/v1beta/models/{model}/operations/{id}", self._operation),
-            Route("/v1beta/models/{model}:{verb}", self._call, methods=["POST"]),
+            Route("/v1beta/files/{name}:download", self._handle_download),
+            Route("/v1beta/models/{model}/operations/{id}", self._handle_operation),
+            Route("/v1beta/models/{model}:{verb}", self._handle_call, methods=["POST"]),
             Route(
                 f"{VERTEX}/publishers/google/models/{{model}}:{{verb}}",
-                self._call,
+                self._handle_call,
                 methods=["POST"],
             ),
         ]
@@ -104,20 +104,20 @@ class FakeGoogle(FakeProvider):
             [{"error": error}] if status == 429 else {"error": error}, status_code=status
         )
 
-    async def _call(self, request: Request) -> Response:
+    async def _handle_call(self, request: Request) -> Response:
         self.check_access(request)
         match request.path_params["verb"]:
             case "generateContent":
-                return await self._content(request)
+                return await self._handle_content(request)
             case "predictLongRunning":
-                return await self._begin(request)
+                return await self._handle_video(request)
             case "fetchPredictOperation":
                 body = await self.read_json(request, {"operationName": str}, ("operationName",))
-                return self._state(request, body["operationName"])
+                return self._build_operation(request, body["operationName"])
             case _:
                 return self.build_refusal(404, "not_found", "no such verb")
 
-    async def _content(self, request: Request) -> Response:
+    async def _handle_content(self, request: Request) -> Response:
         body = await self.read_json(request, CONTENT, ("contents",))
         config = body.get("generationConfig", {})
         self.check_fields(config, CONFIG)
@@ -130,7 +130,7 @@ class FakeGoogle(FakeProvider):
         if self.fault is Fault.MODERATION:
             return JSONResponse({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}})
         parts = (
-            self._picture()
+            self._build_picture_parts()
             if "IMAGE" in config.get("responseModalities", ())
             else [{"text": self.answer}]
         )
@@ -139,11 +139,11 @@ class FakeGoogle(FakeProvider):
         usage = {"promptTokenCount": 100, "candidatesTokenCount": 200}
         return JSONResponse({"candidates": [candidate], "usageMetadata": usage})
 
-    def _picture(self) -> list[dict[str, Any]]:
+    def _build_picture_parts(self) -> list[dict[str, Any]]:
         content = base64.b64encode(self.files["png"]).decode()
         return [{"text": "Here it is."}, {"inlineData": {"mimeType": "image/png", "data": content}}]
 
-    async def _begin(self, request: Request) -> Response:
+    async def _handle_video(self, request: Request) -> Response:
         body = await self.read_json(
             request, {"instances": list, "parameters": dict}, ("instances",)
         )
@@ -158,13 +158,13 @@ class FakeGoogle(FakeProvider):
             else {"name": f"{prefix}models/{model}/operations/{id_}"}
         )
 
-    async def _operation(self, request: Request) -> Response:
+    async def _handle_operation(self, request: Request) -> Response:
         self.check_access(request)
-        return self._state(
+        return self._build_operation(
             request, f"models/{request.path_params['model']}/operations/{request.path_params['id']}"
         )
 
-    def _state(self, request: Request, name: str) -> Response:
+    def _build_operation(self, request: Request, name: str) -> Response:
         match self.advance(name.rpartition("/")[2]):
             case OperationState.MISSING:
                 return self.build_refusal(404, "not_found", "Operation not found")
@@ -188,12 +188,12 @@ class FakeGoogle(FakeProvider):
             case OperationState.NO_RESULT:
                 response = {}
             case _:
-                response = self._videos(request)
+                response = self._build_videos(request)
         if "projects" not in request.url.path:
             response = {"generateVideoResponse": response}
         return JSONResponse({"name": name, "done": True, "response": response})
 
-    def _videos(self, request: Request) -> dict[str, Any]:
+    def _build_videos(self, request: Request) -> dict[str, Any]:
         if "projects" in request.url.path:
             content = base64.b64encode(self.files["mp4"]).decode()
             return {"videos": [{"bytesBase64Encoded": content, "mimeType": "video/mp4"}]}
@@ -207,6 +207,6 @@ class FakeGoogle(FakeProvider):
             ]
         }
 
-    async def _download(self, request: Request) -> Response:
+    async def _handle_download(self, request: Request) -> Response:
         self.check_access(request)
         return Response(self.files["mp4"], media_type="video/mp4")

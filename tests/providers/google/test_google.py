@@ -23,16 +23,18 @@ CLIP = {
 }
 
 
-def adapter(fake: FakeGoogle) -> Google:
+def build_adapter(fake: FakeGoogle) -> Google:
     return Google(fake.key, transport=fake.transport())
 
 
-async def test_a_picture_has_the_nearest_shape_and_size(tmp_path: Path) -> None:
+async def test_a_build_picture_parts_has_the_nearest_shape_and_size(tmp_path: Path) -> None:
     fake, params = (
         FakeGoogle(),
         {"prompt": "Rain", "width": 2000, "height": 1130, "seed": 2**32 - 1},
     )
-    await run_until_done(adapter(fake), build_generation(tmp_path, Capability.IMAGE, "", params, 1))
+    await run_until_done(
+        build_adapter(fake), build_generation(tmp_path, Capability.IMAGE, "", params, 1)
+    )
     config = fake.calls[0].body["generationConfig"]
     assert config["imageConfig"] == {"aspectRatio": "16:9", "imageSize": "2K"}
     assert config["seed"] == 2**31 - 1
@@ -60,7 +62,7 @@ async def test_a_schema_is_put_in_googles_dialect(tmp_path: Path) -> None:
         "maxTokens": 400,
     }
     done = await run_until_done(
-        adapter(fake), build_generation(tmp_path, Capability.TEXT, "", params)
+        build_adapter(fake), build_generation(tmp_path, Capability.TEXT, "", params)
     )
     config = fake.calls[0].body["generationConfig"]
     assert (config["temperature"], config["maxOutputTokens"]) == (0.2, 400)
@@ -77,7 +79,7 @@ async def test_a_text_that_is_cut_off_is_not_bought_again(tmp_path: Path) -> Non
     fake.answer, fake.finish = '{"titl', "MAX_TOKENS"
     with pytest.raises(PermanentError) as caught:
         await run_until_done(
-            adapter(fake),
+            build_adapter(fake),
             build_generation(tmp_path, Capability.TEXT, "", {"prompt": "A title", "maxTokens": 16}),
         )
     assert caught.value.code == "output_truncated"
@@ -86,7 +88,7 @@ async def test_a_text_that_is_cut_off_is_not_bought_again(tmp_path: Path) -> Non
 async def test_a_video_is_snapped_to_what_veo_makes(tmp_path: Path) -> None:
     fake = FakeGoogle()
     await run_until_done(
-        adapter(fake), build_generation(tmp_path, Capability.VIDEO, "veo-3", CLIP, 2)
+        build_adapter(fake), build_generation(tmp_path, Capability.VIDEO, "veo-3", CLIP, 2)
     )
     assert fake.calls[0].path == "/v1beta/models/veo-3.1-generate-001:predictLongRunning"
     assert fake.calls[0].body["parameters"] == {
@@ -119,9 +121,11 @@ async def test_what_the_model_thinks_is_not_the_result(
 ) -> None:
     fake = FakeGoogle()
     draft = {"thought": True, "inlineData": {"mimeType": "image/png", "data": "AAAA"}}
-    monkeypatch.setattr(fake, "_picture", lambda: [draft, *FakeGoogle._picture(fake)])
+    monkeypatch.setattr(
+        fake, "_build_picture_parts", lambda: [draft, *FakeGoogle._build_picture_parts(fake)]
+    )
     done = await run_until_done(
-        adapter(fake), build_generation(tmp_path, Capability.IMAGE, "", {"prompt": "Rain"})
+        build_adapter(fake), build_generation(tmp_path, Capability.IMAGE, "", {"prompt": "Rain"})
     )
     assert len(done.outputs) == 1
 
@@ -139,7 +143,7 @@ async def test_retired_models_name_their_successors(
 ) -> None:
     with pytest.raises(PermanentError, match=r"use (gemini-3.1-flash-image|veo-3.1) instead"):
         await run_until_done(
-            adapter(FakeGoogle()), build_generation(tmp_path, capability, model, CLIP)
+            build_adapter(FakeGoogle()), build_generation(tmp_path, capability, model, CLIP)
         )
 
 

@@ -88,12 +88,12 @@ class FakeOpenAI(FakeProvider):
 
     def build_routes(self) -> list[Route]:
         return [
-            Route("/v1/images/generations", self._generate, methods=["POST"]),
-            Route("/v1/images/edits", self._edit, methods=["POST"]),
-            Route("/v1/audio/speech", self._speak, methods=["POST"]),
-            Route("/v1/responses", self._respond, methods=["POST"]),
-            Route("/v1/responses/{id}", self._response),
-            Route("/v1/responses/{id}/cancel", self._cancel, methods=["POST"]),
+            Route("/v1/images/generations", self._handle_generation, methods=["POST"]),
+            Route("/v1/images/edits", self._handle_edit, methods=["POST"]),
+            Route("/v1/audio/speech", self._handle_speech, methods=["POST"]),
+            Route("/v1/responses", self._handle_response_create, methods=["POST"]),
+            Route("/v1/responses/{id}", self._handle_response_get),
+            Route("/v1/responses/{id}/cancel", self._handle_cancel, methods=["POST"]),
         ]
 
     def is_authorised(self, request: Request) -> bool:
@@ -104,12 +104,12 @@ class FakeOpenAI(FakeProvider):
         error = {"message": text, "type": "invalid_request_error", "param": None, "code": word}
         return JSONResponse({"error": error}, status_code=status)
 
-    async def _generate(self, request: Request) -> Response:
+    async def _handle_generation(self, request: Request) -> Response:
         self.check_access(request)
         body = await self.read_json(request, PICTURE, ("model", "prompt"))
-        return self._pictures(body["model"], body.get("n", 1))
+        return self._make_pictures(body["model"], body.get("n", 1))
 
-    async def _edit(self, request: Request) -> Response:
+    async def _handle_edit(self, request: Request) -> Response:
         self.check_access(request)
         fields = parse_form(request.headers["content-type"], await request.body())
         if not fields.get("image[]") or not all(
@@ -118,9 +118,9 @@ class FakeOpenAI(FakeProvider):
             raise self.build_invalid_error("image[] is required")
         if unknown := fields.keys() - PICTURE.keys() - {"image[]", "mask"}:
             raise self.build_invalid_error(f"unknown parameter {unknown.pop()}")
-        return self._pictures(str(fields["model"][0]), int(fields.get("n", ["1"])[0]))
+        return self._make_pictures(str(fields["model"][0]), int(fields.get("n", ["1"])[0]))
 
-    def _pictures(self, model: str, count: int) -> Response:
+    def _make_pictures(self, model: str, count: int) -> Response:
         if self.fault is Fault.MODERATION:
             return self.build_refusal(
                 400, "moderation_blocked", "Your request was rejected by the safety system."
@@ -145,7 +145,7 @@ class FakeOpenAI(FakeProvider):
             }
         )
 
-    async def _speak(self, request: Request) -> Response:
+    async def _handle_speech(self, request: Request) -> Response:
         self.check_access(request)
         body = await self.read_json(request, SPEECH, ("model", "input", "voice"))
         self.accept_create(known=body["model"] in MODELS)
@@ -153,7 +153,7 @@ class FakeOpenAI(FakeProvider):
             b"" if self.fault is Fault.NO_RESULT else self.files["wav"], media_type="audio/wav"
         )
 
-    async def _respond(self, request: Request) -> Response:
+    async def _handle_response_create(self, request: Request) -> Response:
         self.check_access(request)
         body = await self.read_json(request, TEXT, ("model", "input"))
         if body.get("background") and not body.get("store", True):
@@ -161,7 +161,7 @@ class FakeOpenAI(FakeProvider):
         id_ = self.accept_create(known=body["model"] in MODELS)
         status = "queued" if self.polls else "completed"
         reply = (
-            self._reply(id_, self.advance(id_))
+            self.build_response(id_, self.advance(id_))
             if status == "completed"
             else {"id": id_, "status": status, "output": []}
         )
@@ -169,20 +169,20 @@ class FakeOpenAI(FakeProvider):
             reply.pop("id")
         return JSONResponse(reply)
 
-    async def _response(self, request: Request) -> Response:
+    async def _handle_response_get(self, request: Request) -> Response:
         self.check_access(request)
         id_ = request.path_params["id"]
         step = self.advance(id_)
         if step is OperationState.MISSING:
             return self.build_refusal(404, "not_found", "Response not found.")
-        return JSONResponse(self._reply(id_, step))
+        return JSONResponse(self.build_response(id_, step))
 
-    async def _cancel(self, request: Request) -> Response:
+    async def _handle_cancel(self, request: Request) -> Response:
         self.check_access(request)
         self.cancelled.add(request.path_params["id"])
         return JSONResponse({"id": request.path_params["id"], "status": "cancelled"})
 
-    def _reply(self, id_: str, step: OperationState) -> dict[str, Any]:
+    def build_response(self, id_: str, step: OperationState) -> dict[str, Any]:
         status, more = _STATES.get(step, ("completed", {}))
         content = (
             []

@@ -24,7 +24,7 @@ SCHEMA = {
 }
 
 
-def adapter(fake: FakeOpenAI) -> OpenAI:
+def build_adapter(fake: FakeOpenAI) -> OpenAI:
     return OpenAI(fake.key, transport=fake.transport())
 
 
@@ -39,7 +39,7 @@ async def test_several_pictures_in_one_answer(tmp_path: Path) -> None:
         "seed": 7,
     }
     done = await run_until_done(
-        adapter(fake), build_generation(tmp_path, Capability.IMAGE, "", params)
+        build_adapter(fake), build_generation(tmp_path, Capability.IMAGE, "", params)
     )
     assert fake.calls[0].body == {
         "model": "gpt-image-2",
@@ -58,7 +58,7 @@ async def test_several_pictures_in_one_answer(tmp_path: Path) -> None:
 async def test_pictures_to_start_from_are_edited(tmp_path: Path) -> None:
     fake = FakeOpenAI()
     await run_until_done(
-        adapter(fake),
+        build_adapter(fake),
         build_generation(tmp_path, Capability.IMAGE, "gpt-image-2", {"prompt": "Rain"}, 2),
     )
     assert fake.calls[0].path == "/v1/images/edits"
@@ -67,7 +67,8 @@ async def test_pictures_to_start_from_are_edited(tmp_path: Path) -> None:
 
 async def test_the_cost_of_pictures_is_counted_from_their_tokens(tmp_path: Path) -> None:
     done = await run_until_done(
-        adapter(FakeOpenAI()), build_generation(tmp_path, Capability.IMAGE, "", {"prompt": "Rain"})
+        build_adapter(FakeOpenAI()),
+        build_generation(tmp_path, Capability.IMAGE, "", {"prompt": "Rain"}),
     )
     assert done.cost_usd == pytest.approx((20 * 5 + 1000 * 30) / 1e6)
 
@@ -76,7 +77,8 @@ async def test_speech_has_voice_and_instructions(tmp_path: Path) -> None:
     fake = FakeOpenAI()
     params = {"text": "Hello", "instructions": "whisper", "outputFormat": "wav", "speed": 1.5}
     done = await run_until_done(
-        adapter(fake), build_generation(tmp_path, Capability.SPEECH, "gpt-4o-mini-tts", params)
+        build_adapter(fake),
+        build_generation(tmp_path, Capability.SPEECH, "gpt-4o-mini-tts", params),
     )
     assert fake.calls[0].body == {
         "model": "gpt-4o-mini-tts",
@@ -99,7 +101,7 @@ async def test_text_runs_in_the_background_with_its_schema(tmp_path: Path) -> No
         "maxTokens": 400,
     }
     done = await run_until_done(
-        adapter(fake), build_generation(tmp_path, Capability.TEXT, "", params)
+        build_adapter(fake), build_generation(tmp_path, Capability.TEXT, "", params)
     )
     body = fake.calls[0].body
     assert body["background"] is True
@@ -118,14 +120,16 @@ async def test_text_without_a_schema_is_just_text(tmp_path: Path) -> None:
     fake = FakeOpenAI()
     fake.answer = "Once upon a time"
     done = await run_until_done(
-        adapter(fake), build_generation(tmp_path, Capability.TEXT, "", {"prompt": "A tale"})
+        build_adapter(fake), build_generation(tmp_path, Capability.TEXT, "", {"prompt": "A tale"})
     )
     assert done.data == {"text": "Once upon a time"}
 
 
 async def test_text_that_is_ready_at_once_is_done_at_once(tmp_path: Path) -> None:
     request = build_generation(tmp_path, Capability.TEXT, "", {"prompt": "A tale"})
-    assert isinstance(await adapter(FakeOpenAI(polls=0)).start(request, idempotency_key="k"), Done)
+    assert isinstance(
+        await build_adapter(FakeOpenAI(polls=0)).start(request, idempotency_key="k"), Done
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,11 +157,11 @@ async def test_an_answer_that_is_not_what_was_asked_for(
     more: dict[str, Any], code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = FakeOpenAI()
-    real = fake._reply
-    monkeypatch.setattr(fake, "_reply", lambda id_, step: {**real(id_, step), **more})
+    real = fake.build_response
+    monkeypatch.setattr(fake, "build_response", lambda id_, step: {**real(id_, step), **more})
     with pytest.raises(RunError) as caught:
         await run_until_done(
-            adapter(fake),
+            build_adapter(fake),
             build_generation(tmp_path, Capability.TEXT, "", {"prompt": "x", "schema": SCHEMA}),
         )
     assert caught.value.code == code
@@ -167,7 +171,7 @@ async def test_an_answer_that_is_not_what_was_asked_for(
 async def test_a_retired_model_names_its_successor(model: str, tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="use gpt-image-2 instead") as caught:
         await run_until_done(
-            adapter(FakeOpenAI()),
+            build_adapter(FakeOpenAI()),
             build_generation(tmp_path, Capability.IMAGE, model, {"prompt": "Rain"}),
         )
     assert caught.value.code == "model_retired"
@@ -177,7 +181,8 @@ async def test_quota_in_a_429_is_told_from_haste(tmp_path: Path) -> None:
     fake = FakeOpenAI(fault=Fault.NO_CREDIT)
     with pytest.raises(PermanentError) as caught:
         await run_until_done(
-            adapter(fake), build_generation(tmp_path, Capability.IMAGE, "", {"prompt": "Rain"})
+            build_adapter(fake),
+            build_generation(tmp_path, Capability.IMAGE, "", {"prompt": "Rain"}),
         )
     assert caught.value.details["status"] == 429
     assert caught.value.code == "provider_out_of_credit"

@@ -14,11 +14,16 @@ from providers.fake_provider import Check, FakeProvider, Fault, OperationState, 
 from providers.standard_webhook_signature import sign_standard_webhook
 
 REAL_ESRGAN = "f121d640bd286e1fdc67f9799164c1d5be36ff74576ee11c803ae5b665dd46aa"
-RATIO: Check = lambda value: re.fullmatch(r"\d+:\d+", value) is not None  # noqa: E731 - a row of a table
+
+
+def _is_ratio(value: Any) -> bool:
+    return re.fullmatch(r"\d+:\d+", value) is not None
+
+
 FLUX: dict[str, Check] = {
     "prompt": str,
     "seed": int,
-    "aspect_ratio": RATIO,
+    "aspect_ratio": _is_ratio,
     "output_format": one_of("webp", "jpg", "png"),
 }
 OPEN_FLUX: dict[str, Check] = FLUX | {
@@ -55,10 +60,10 @@ class FakeReplicate(FakeProvider):
 
     def build_routes(self) -> list[Route]:
         return [
-            Route("/v1/predictions", self._create, methods=["POST"]),
-            Route("/v1/models/{owner}/{name}/predictions", self._create, methods=["POST"]),
-            Route("/v1/predictions/{id}", self._poll),
-            Route("/v1/predictions/{id}/cancel", self._cancel, methods=["POST"]),
+            Route("/v1/predictions", self._handle_create, methods=["POST"]),
+            Route("/v1/models/{owner}/{name}/predictions", self._handle_create, methods=["POST"]),
+            Route("/v1/predictions/{id}", self._handle_poll),
+            Route("/v1/predictions/{id}/cancel", self._handle_cancel, methods=["POST"]),
         ]
 
     def is_authorised(self, request: Request) -> bool:
@@ -69,7 +74,7 @@ class FakeReplicate(FakeProvider):
             text = "Request was throttled. Your rate limit resets in ~30s."
         return JSONResponse({"title": word, "detail": text, "status": status}, status_code=status)
 
-    async def _create(self, request: Request) -> Response:
+    async def _handle_create(self, request: Request) -> Response:
         self.check_access(request)
         community = "owner" not in request.path_params
         outer: dict[str, Check] = {"input": dict, "webhook": str, "webhook_events_filter": list}
@@ -81,14 +86,14 @@ class FakeReplicate(FakeProvider):
             raise self.build_invalid_error("Cancel-After has a wrong value")
         if model in MODELS:
             self.check_fields(body["input"], MODELS[model])
-        prediction = self._prediction(
+        prediction = self._build_prediction(
             request, self.accept_create(known=model in MODELS), "starting"
         )
         if self.fault is Fault.NO_ID:
             prediction.pop("id")
         return JSONResponse(prediction, status_code=201)
 
-    async def _poll(self, request: Request) -> Response:
+    async def _handle_poll(self, request: Request) -> Response:
         self.check_access(request)
         id_ = request.path_params["id"]
         step = self.advance(id_)
@@ -96,7 +101,7 @@ class FakeReplicate(FakeProvider):
             return self.build_refusal(
                 404, "Not found", "The requested resource could not be found."
             )
-        prediction = self._prediction(request, id_, STATUS.get(step, "succeeded"))
+        prediction = self._build_prediction(request, id_, STATUS.get(step, "succeeded"))
         if step is OperationState.READY:
             prediction["output"] = self.answer or [self.build_result_url(request, "out-0.png")]
         if self.fault is Fault.EXPIRED:
@@ -109,7 +114,7 @@ class FakeReplicate(FakeProvider):
             )
         return JSONResponse(prediction)
 
-    async def _cancel(self, request: Request) -> Response:
+    async def _handle_cancel(self, request: Request) -> Response:
         self.check_access(request)
         id_ = request.path_params["id"]
         if id_ not in self.operations:
@@ -117,9 +122,9 @@ class FakeReplicate(FakeProvider):
                 404, "Not found", "The requested resource could not be found."
             )
         self.cancelled.add(id_)
-        return JSONResponse(self._prediction(request, id_, "canceled"))
+        return JSONResponse(self._build_prediction(request, id_, "canceled"))
 
-    def _prediction(self, request: Request, id_: str, status: str) -> dict[str, Any]:
+    def _build_prediction(self, request: Request, id_: str, status: str) -> dict[str, Any]:
         get = self.build_api_url(request, f"/v1/predictions/{id_}")
         urls = {"get": get, "cancel": f"{get}/cancel", "web": f"https://replicate.com/p/{id_}"}
         return {

@@ -24,7 +24,7 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 SECRET = "whsec_c2VjcmV0IG9mIG91cnM="
 
 
-def adapter(fake: FakeReplicate, webhook: WebhookTarget | None = None) -> Replicate:
+def build_adapter(fake: FakeReplicate, webhook: WebhookTarget | None = None) -> Replicate:
     return Replicate(fake.key, transport=fake.transport(), webhook=webhook)
 
 
@@ -39,7 +39,7 @@ async def test_an_official_model_goes_by_its_name(tmp_path: Path) -> None:
         "seed": 7,
     }
     await run_until_done(
-        adapter(fake), build_generation(tmp_path, Capability.IMAGE, "flux-schnell", params)
+        build_adapter(fake), build_generation(tmp_path, Capability.IMAGE, "flux-schnell", params)
     )
     assert fake.calls[0].path == "/v1/models/black-forest-labs/flux-schnell/predictions"
     assert fake.calls[0].body == {
@@ -58,7 +58,8 @@ async def test_real_esrgan_goes_by_its_version(tmp_path: Path) -> None:
     fake = FakeReplicate()
     params = {"scale": 2.5, "faceEnhance": True, "outputFormat": "png", "seed": 7}
     await run_until_done(
-        adapter(fake), build_generation(tmp_path, Capability.UPSCALE, "real-esrgan", params, 1)
+        build_adapter(fake),
+        build_generation(tmp_path, Capability.UPSCALE, "real-esrgan", params, 1),
     )
     body = fake.calls[0].body
     assert body["version"] == REAL_ESRGAN
@@ -72,7 +73,8 @@ async def test_any_other_model_gets_the_prompt_and_the_providers_own_options(
     fake = FakeReplicate()
     params = {"prompt": "Rain", "width": 64, "height": 64, "providerOptions": {"cadence": "slow"}}
     await run_until_done(
-        adapter(fake), build_generation(tmp_path, Capability.VIDEO, "someone/their-model", params)
+        build_adapter(fake),
+        build_generation(tmp_path, Capability.VIDEO, "someone/their-model", params),
     )
     assert fake.calls[0].body["input"] == {"prompt": "Rain", "cadence": "slow"}
     assert fake.calls[0].headers["cancel-after"] == "1800s"
@@ -83,7 +85,8 @@ async def test_a_models_name_cannot_lead_to_another_path(model: str, tmp_path: P
     fake = FakeReplicate()
     with pytest.raises(PermanentError) as caught:
         await run_until_done(
-            adapter(fake), build_generation(tmp_path, Capability.IMAGE, model, {"prompt": "Rain"})
+            build_adapter(fake),
+            build_generation(tmp_path, Capability.IMAGE, model, {"prompt": "Rain"}),
         )
     assert caught.value.code == "unknown_model"
     assert not fake.calls
@@ -95,7 +98,7 @@ async def test_a_large_file_goes_by_address(tmp_path: Path) -> None:
         build_generation(tmp_path, Capability.UPSCALE, "", {"scale": 2}, 1),
     )
     request.inputs[0].path.write_bytes(b"\0" * 300_000)
-    await run_until_done(adapter(fake), request)
+    await run_until_done(build_adapter(fake), request)
     assert fake.calls[0].body["input"]["image"] == "https://ours.example.org/given-0.png"
 
 
@@ -114,7 +117,8 @@ async def test_results_are_found_in_whatever_shape_a_model_gives_them(
     fake = FakeReplicate()
     fake.answer = answer
     done = await run_until_done(
-        adapter(fake), build_generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"})
+        build_adapter(fake),
+        build_generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"}),
     )
     assert len(done.outputs) == count
 
@@ -123,7 +127,7 @@ async def test_words_come_in_pieces(tmp_path: Path) -> None:
     fake = FakeReplicate()
     fake.answer = ["Once ", "upon ", "a time"]
     done = await run_until_done(
-        adapter(fake),
+        build_adapter(fake),
         build_generation(tmp_path, Capability.TEXT, "meta/some-llm", {"prompt": "A tale"}),
     )
     assert done.data == {"text": "Once upon a time"}
@@ -133,7 +137,7 @@ async def test_a_result_that_replicate_has_removed_is_lost(tmp_path: Path) -> No
     fake = FakeReplicate(fault=Fault.EXPIRED, polls=0)
     with pytest.raises(PermanentError) as caught:
         await run_until_done(
-            adapter(fake),
+            build_adapter(fake),
             build_generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"}),
         )
     assert caught.value.code == "result_expired"
@@ -143,7 +147,7 @@ async def test_a_wait_that_stands_in_the_text_is_kept(tmp_path: Path) -> None:
     fake = FakeReplicate(fault=Fault.RATE_LIMITED_WITHOUT_TIME)
     with pytest.raises(RateLimitedError) as caught:
         await run_until_done(
-            adapter(fake),
+            build_adapter(fake),
             build_generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"}),
         )
     assert caught.value.retry_after == timedelta(seconds=30)
@@ -151,7 +155,7 @@ async def test_a_wait_that_stands_in_the_text_is_kept(tmp_path: Path) -> None:
 
 async def test_cancelling_at_a_host_that_is_not_replicates_is_refused(tmp_path: Path) -> None:
     fake = FakeReplicate(fault=Fault.FOREIGN_ADDRESS)
-    provider = adapter(fake)
+    provider = build_adapter(fake)
     pending = await start_pending(
         provider, build_generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"})
     )
@@ -161,7 +165,7 @@ async def test_cancelling_at_a_host_that_is_not_replicates_is_refused(tmp_path: 
 
 async def test_a_webhook_is_asked_for(tmp_path: Path) -> None:
     fake = FakeReplicate()
-    provider = adapter(fake, WebhookTarget(url="https://ours.example.org/hooks/replicate"))
+    provider = build_adapter(fake, WebhookTarget(url="https://ours.example.org/hooks/replicate"))
     await run_until_done(
         provider, build_generation(tmp_path, Capability.IMAGE, "flux-dev", {"prompt": "Rain"})
     )

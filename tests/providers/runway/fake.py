@@ -21,7 +21,7 @@ PROMPT: Check = lambda value: (  # noqa: E731 - a row of a table
 )
 
 
-def _frames(value: Any) -> bool:
+def _are_frames(value: Any) -> bool:
     if isinstance(value, list):
         return all(
             set(item) == {"uri", "position"} and item["position"] in {"first", "last"}
@@ -30,7 +30,7 @@ def _frames(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(("https://", "data:image/", "runway://"))
 
 
-def _references(value: Any) -> bool:
+def _are_references(value: Any) -> bool:
     return (
         isinstance(value, list)
         and 1 <= len(value) <= 3
@@ -40,14 +40,14 @@ def _references(value: Any) -> bool:
 
 GEN4 = {
     "promptText": PROMPT,
-    "promptImage": _frames,
+    "promptImage": _are_frames,
     "seed": SEED,
     "ratio": TURBO,
     "duration": between(2, 10),
 }
 VEO = {
     "promptText": PROMPT,
-    "promptImage": _frames,
+    "promptImage": _are_frames,
     "ratio": WIDE_TALL,
     "duration": one_of(4, 6, 8),
     "audio": bool,
@@ -57,9 +57,14 @@ PICTURE: dict[str, Check] = {
     "promptText": PROMPT,
     "seed": SEED,
     "ratio": str,
-    "referenceImages": _references,
+    "referenceImages": _are_references,
 }
-VOICE: Check = lambda value: isinstance(value, dict) and set(value) == {"type", "presetId"}  # noqa: E731 - a row of a table
+
+
+def _is_voice(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {"type", "presetId"}
+
+
 #: path → model → (fields, required)
 PATHS: dict[str, dict[str, tuple[dict[str, Check], tuple[str, ...]]]] = {
     "image_to_video": {
@@ -84,7 +89,10 @@ PATHS: dict[str, dict[str, tuple[dict[str, Check], tuple[str, ...]]]] = {
         )
     },
     "text_to_speech": {
-        "eleven_multilingual_v2": ({"promptText": PROMPT, "voice": VOICE}, ("promptText", "voice"))
+        "eleven_multilingual_v2": (
+            {"promptText": PROMPT, "voice": _is_voice},
+            ("promptText", "voice"),
+        )
     },
 }
 
@@ -97,8 +105,8 @@ class FakeRunway(FakeProvider):
 
     def build_routes(self) -> list[Route]:
         return [
-            Route("/v1/tasks/{id}", self._task, methods=["GET", "DELETE"]),
-            Route("/v1/{path}", self._create, methods=["POST"]),
+            Route("/v1/tasks/{id}", self._handle_task, methods=["GET", "DELETE"]),
+            Route("/v1/{path}", self._handle_create, methods=["POST"]),
         ]
 
     def is_authorised(self, request: Request) -> bool:
@@ -116,7 +124,7 @@ class FakeRunway(FakeProvider):
             )
         return JSONResponse({"error": text}, status_code=status)
 
-    async def _create(self, request: Request) -> Response:
+    async def _handle_create(self, request: Request) -> Response:
         self.check_access(request)
         if request.headers.get("x-runway-version") != "2024-11-06":
             raise self.build_invalid_error("X-Runway-Version is required")
@@ -133,7 +141,7 @@ class FakeRunway(FakeProvider):
             else {"id": id_, "estimatedCost": cost}
         )
 
-    async def _task(self, request: Request) -> Response:
+    async def _handle_task(self, request: Request) -> Response:
         self.check_access(request)
         id_ = request.path_params["id"]
         if id_ not in self.operations or id_ in self.cancelled:
@@ -145,11 +153,11 @@ class FakeRunway(FakeProvider):
             {
                 "id": id_,
                 "createdAt": "2026-11-22T00:00:00Z",
-                **self._state(request, self.advance(id_)),
+                **self._build_state(request, self.advance(id_)),
             }
         )
 
-    def _state(self, request: Request, step: OperationState) -> dict[str, Any]:
+    def _build_state(self, request: Request, step: OperationState) -> dict[str, Any]:
         cost = {"cost": {"credits": 25}}
         match step:
             case OperationState.WAITING:

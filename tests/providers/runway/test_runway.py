@@ -21,7 +21,7 @@ from taskreel.ports import Capability
 CLIP = {"prompt": "Waves", "width": 1280, "height": 720, "duration": 5.0, "fps": 30, "seed": 7}
 
 
-async def sent(
+async def send_to_fake(
     capability: Capability, model: str, params: dict[str, Any], pictures: int, folder: Path
 ) -> Any:
     fake = FakeRunway()
@@ -33,7 +33,7 @@ async def sent(
 
 
 async def test_a_video_from_a_picture(tmp_path: Path) -> None:
-    call = await sent(Capability.VIDEO, "runway-gen4", CLIP, 1, tmp_path)
+    call = await send_to_fake(Capability.VIDEO, "runway-gen4", CLIP, 1, tmp_path)
     assert call.path == "/v1/image_to_video"
     assert call.body.pop("promptImage").startswith("data:image/png;base64,")
     assert call.body == {
@@ -46,7 +46,7 @@ async def test_a_video_from_a_picture(tmp_path: Path) -> None:
 
 
 async def test_a_video_from_words_alone(tmp_path: Path) -> None:
-    call = await sent(Capability.VIDEO, "", CLIP, 0, tmp_path)
+    call = await send_to_fake(Capability.VIDEO, "", CLIP, 0, tmp_path)
     assert call.path == "/v1/text_to_video"
     assert call.body["model"] == "gen4.5"
 
@@ -65,7 +65,7 @@ async def test_gen4_turbo_needs_a_picture_and_says_so_before_anything_is_sent(
 
 
 async def test_two_pictures_are_the_first_and_the_last_frame(tmp_path: Path) -> None:
-    call = await sent(
+    call = await send_to_fake(
         Capability.VIDEO, "veo3.1", CLIP | {"audio": True, "negativePrompt": "fog"}, 2, tmp_path
     )
     assert [frame["position"] for frame in call.body["promptImage"]] == ["first", "last"]
@@ -85,26 +85,26 @@ async def test_shape_and_duration_are_snapped(
     asked: float, seconds: int, shape: tuple[int, int], ratio: str, tmp_path: Path
 ) -> None:
     params = CLIP | {"duration": asked, "width": shape[0], "height": shape[1]}
-    call = await sent(Capability.VIDEO, "gen4.5", params, 0, tmp_path)
+    call = await send_to_fake(Capability.VIDEO, "gen4.5", params, 0, tmp_path)
     assert (call.body["duration"], call.body["ratio"]) == (seconds, ratio)
 
 
 async def test_a_picture_after_pictures(tmp_path: Path) -> None:
     params = {"prompt": "The @image1 at night", "width": 1024, "height": 1024}
-    call = await sent(Capability.IMAGE, "gen4_image", params, 2, tmp_path)
+    call = await send_to_fake(Capability.IMAGE, "gen4_image", params, 2, tmp_path)
     assert call.path == "/v1/text_to_image"
     assert call.body["ratio"] == "1024:1024"
     assert [item["tag"] for item in call.body["referenceImages"]] == ["image1", "image2"]
 
 
 async def test_an_upscale_by_the_nearest_factor(tmp_path: Path) -> None:
-    call = await sent(Capability.UPSCALE, "", {"scale": 3.0}, 1, tmp_path)
+    call = await send_to_fake(Capability.UPSCALE, "", {"scale": 3.0}, 1, tmp_path)
     assert call.path == "/v1/image_upscale"
     assert call.body["scaleFactor"] == 4
 
 
 async def test_speech_by_a_preset_voice(tmp_path: Path) -> None:
-    call = await sent(
+    call = await send_to_fake(
         Capability.SPEECH, "", {"text": "The lamp is lit.", "voice": "Leslie"}, 0, tmp_path
     )
     assert call.body["voice"] == {"type": "runway-preset", "presetId": "Leslie"}

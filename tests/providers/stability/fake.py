@@ -53,8 +53,8 @@ class FakeStability(FakeProvider):
 
     def build_routes(self) -> list[Route]:
         return [
-            Route("/v2beta/stable-image/{path:path}", self._create, methods=["POST"]),
-            Route("/v2beta/results/{id}", self._result),
+            Route("/v2beta/stable-image/{path:path}", self._handle_create, methods=["POST"]),
+            Route("/v2beta/results/{id}", self._handle_result),
         ]
 
     def is_authorised(self, request: Request) -> bool:
@@ -65,19 +65,21 @@ class FakeStability(FakeProvider):
             {"id": "f00", "name": NAMES.get(status, word), "errors": [text]}, status_code=status
         )
 
-    async def _create(self, request: Request) -> Response:
+    async def _handle_create(self, request: Request) -> Response:
         self.check_access(request)
         path = request.path_params["path"]
         if path in PATHS:
-            await self._check(request, *PATHS[path])
+            await self._check_form(request, *PATHS[path])
         if self.fault is Fault.MODERATION and path.startswith("generate/ultra"):
             return self.build_refusal(403, "content_moderation", "Your request was flagged.")
         id_ = self.accept_create(known=path in PATHS)
         if path == "upscale/creative":
             return JSONResponse({} if self.fault is Fault.NO_ID else {"id": id_})
-        return self._picture("CONTENT_FILTERED" if self.fault is Fault.MODERATION else "SUCCESS")
+        return self._build_picture(
+            "CONTENT_FILTERED" if self.fault is Fault.MODERATION else "SUCCESS"
+        )
 
-    async def _check(self, request: Request, fields: set[str], required: set[str]) -> None:
+    async def _check_form(self, request: Request, fields: set[str], required: set[str]) -> None:
         content_type = request.headers.get("content-type", "")
         if not content_type.startswith("multipart/form-data; boundary="):
             raise self.build_invalid_error("content-type: must be multipart/form-data")
@@ -97,7 +99,7 @@ class FakeStability(FakeProvider):
         if body.get("mode") == "image-to-image" and "aspect_ratio" in body:
             raise self.build_invalid_error("aspect_ratio: not with image-to-image")
 
-    async def _result(self, request: Request) -> Response:
+    async def _handle_result(self, request: Request) -> Response:
         self.check_access(request)
         id_ = request.path_params["id"]
         match self.advance(id_):
@@ -110,11 +112,11 @@ class FakeStability(FakeProvider):
             case OperationState.FAILED:
                 return self.build_refusal(500, "internal_error", "inference failed")
             case OperationState.MODERATED:
-                return self._picture("CONTENT_FILTERED")
+                return self._build_picture("CONTENT_FILTERED")
             case _:
-                return self._picture("SUCCESS")
+                return self._build_picture("SUCCESS")
 
-    def _picture(self, reason: str) -> Response:
+    def _build_picture(self, reason: str) -> Response:
         content = b"" if self.fault is Fault.NO_RESULT else self.files["png"]
         return Response(
             content, media_type="image/png", headers={"finish-reason": reason, "seed": "7"}

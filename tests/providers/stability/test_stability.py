@@ -22,7 +22,7 @@ PARAMS = {
 }
 
 
-async def sent(
+async def send_to_fake(
     capability: Capability, model: str, params: dict[str, Any], pictures: int, folder: Path
 ) -> Any:
     fake = FakeStability()
@@ -35,7 +35,7 @@ async def sent(
 
 async def test_core_takes_words_shape_and_style(tmp_path: Path) -> None:
     params = PARAMS | {"style": "photographic", "negativePrompt": "fog"}
-    call = await sent(Capability.IMAGE, "core", params, 0, tmp_path)
+    call = await send_to_fake(Capability.IMAGE, "core", params, 0, tmp_path)
     assert call.path == "/v2beta/stable-image/generate/core"
     assert call.body == {
         "prompt": ["Rain"],
@@ -49,7 +49,7 @@ async def test_core_takes_words_shape_and_style(tmp_path: Path) -> None:
 
 
 async def test_sd3_names_its_variant_and_starts_from_a_picture(tmp_path: Path) -> None:
-    call = await sent(Capability.IMAGE, "stable-diffusion-xl", PARAMS, 1, tmp_path)
+    call = await send_to_fake(Capability.IMAGE, "stable-diffusion-xl", PARAMS, 1, tmp_path)
     assert call.path.endswith("/generate/sd3")
     assert call.body["model"] == ["sd3.5-large"]
     assert call.body["mode"] == ["image-to-image"]
@@ -58,12 +58,12 @@ async def test_sd3_names_its_variant_and_starts_from_a_picture(tmp_path: Path) -
 
 
 async def test_ultra_blends_a_picture_in(tmp_path: Path) -> None:
-    call = await sent(Capability.IMAGE, "ultra", PARAMS, 1, tmp_path)
+    call = await send_to_fake(Capability.IMAGE, "ultra", PARAMS, 1, tmp_path)
     assert call.body["strength"] == ["0.7"]
 
 
 async def test_fast_upscale_is_bare(tmp_path: Path) -> None:
-    call = await sent(
+    call = await send_to_fake(
         Capability.UPSCALE, "", {"scale": 4.0, "seed": 7, "outputFormat": "webp"}, 1, tmp_path
     )
     assert set(call.body) == {"image", "output_format"}
@@ -73,7 +73,9 @@ async def test_fast_upscale_is_bare(tmp_path: Path) -> None:
 async def test_the_upscalers_that_demand_a_prompt_get_a_neutral_one(
     model: str, tmp_path: Path
 ) -> None:
-    call = await sent(Capability.UPSCALE, model, {"scale": 4.0, "creativity": 0.3}, 1, tmp_path)
+    call = await send_to_fake(
+        Capability.UPSCALE, model, {"scale": 4.0, "creativity": 0.3}, 1, tmp_path
+    )
     assert "faithful" in call.body["prompt"][0]
     assert call.body["creativity"] == ["0.3"]
 

@@ -3,7 +3,7 @@
 The errors (`domain.errors`) of a failed request:
 
     not sent: no connection          ProviderDownError
-    sent, no answer, a paid create   AmbiguousError: it may have been bought, so it is never repeated
+    sent, no answer, a paid create   AmbiguousError: it may have been bought; never repeated
     sent, no answer, anything else   ProviderDownError
     402, or a "no credit" code       PermanentError provider_out_of_credit
     a moderation code                PermanentError moderation
@@ -11,7 +11,7 @@ The errors (`domain.errors`) of a failed request:
     401, 403, or "key not valid"     PermanentError provider_auth
     408, 409, 425                    TemporaryError
     429                              RateLimitedError rate_limited, provider_busy or daily_limit
-    504 to a create                  AmbiguousError: the service behind the gateway may have accepted
+    504 to a create                  AmbiguousError: the service behind it may have accepted
     other 5xx                        ProviderDownError
     anything else                    PermanentError provider_rejected, with the text sanitised
 """

@@ -20,7 +20,7 @@ TOLERANCE = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class WebhookTarget:
-    """Our address for a provider's webhooks, and the secret to sign them with where we choose it."""
+    """Our address for a provider's webhooks, and the secret to sign with where we choose it."""
 
     url: str
     secret: str = ""

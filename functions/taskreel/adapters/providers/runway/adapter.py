@@ -62,7 +62,7 @@ class Runway:
         return Pending(operation={"id": id_}, poll_after=POLL_AFTER)
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
-        """Read the task's state; each poll after its success gives fresh addresses of the results."""
+        """Read the task's state; a poll after success gives fresh addresses of the results."""
         del request  # the operation has all that is needed
         reply = await self._client.request_json("GET", f"/v1/tasks/{operation['id']}")
         with self._client.parsing_reply():
