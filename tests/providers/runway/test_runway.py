@@ -144,7 +144,7 @@ async def test_each_kind_of_failure_has_its_own_answer(
     provider = Runway(fake.key, transport=fake.transport())
     pending = await start_pending(provider, request)
     state = {"status": "FAILED", "failure": "No.", "failureCode": failure}
-    monkeypatch.setattr(fake, "_state", lambda *_: state)
+    monkeypatch.setattr(fake, "_build_state", lambda *_: state)
     with pytest.raises(RunError) as caught:
         await provider.poll(pending.operation, request)
     assert caught.value.code == code
