@@ -277,7 +277,7 @@ async def measured(folder: Path, patch: pytest.MonkeyPatch, count: int) -> dict[
             "nextCursor"
         ]
         cursor = await deep(users[""], cursor, count)
-        connection = cast(SqliteStore, world.services.store)._open()
+        connection = cast(SqliteStore, world.services.store)._open_connection()
         for name, path in REQUESTS.items():
             watched = found[name] = Watched(connection, [])
             client = users["a" if name.startswith("an admin") else ""]

@@ -126,7 +126,7 @@ def check(world: World, url: str) -> None:
     assert isinstance(world.services.blobs, FileBlobs)
     query = dict(parse_qsl(urlsplit(url).query))
     path = urlsplit(url).path.removeprefix("/files/")
-    world.services.blobs.check(path, expires=query["expires"], signature=query["signature"])
+    world.services.blobs.check_url(path, expires=query["expires"], signature=query["signature"])
 
 
 async def test_result_urls_are_fresh_at_each_read_and_expire(

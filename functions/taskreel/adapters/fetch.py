@@ -1,4 +1,4 @@
-"""Brings a URL that a user named to disk, with limits and a guard against private addresses."""
+"""Download of URLs that users name: bounded in size and time, and never from a private address."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ import httpx
 
 from taskreel.domain.errors import PermanentError, TemporaryError
 
-_REDIRECTS = 3
+_MAX_REDIRECTS = 3
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_FINAL = frozenset({400, 401, 403, 404, 405, 406, 410, 415, 451})
+#: HTTP statuses that another try does not change.
+_PERMANENT_STATUSES = frozenset({400, 401, 403, 404, 405, 406, 410, 415, 451})
 
 
 class Fetcher:
-    """`Fetch` over httpx. Only the origins in `own` (this deployment's own files) may be at a private address.
+    """`Fetch` over httpx. Only the origins of `own` may be at a private address.
 
-    The address that was checked is the address that is called: a name that changes its answer gains nothing.
+    `own` are the URLs of this deployment's own files. The address that is checked is the address
+    that is connected to, so a host name that resolves differently the second time gains nothing.
     """
 
     def __init__(
         self, own: Sequence[str] = (), transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
-        self._own = frozenset(_origin(url) for url in own)
+        self._own_origins = frozenset(_origin(url) for url in own)
         self._client = httpx.AsyncClient(
             transport=transport, follow_redirects=False, trust_env=False
         )
@@ -35,55 +37,61 @@ class Fetcher:
     async def __call__(self, url: str, target: Path, /, *, max_bytes: int, seconds: float) -> str:
         try:
             async with asyncio.timeout(seconds):
-                return await self._follow(url, target, max_bytes)
+                return await self._download(url, target, max_bytes)
         except TimeoutError:
             raise TemporaryError(
-                f"{_shown(url)} took longer than {seconds:.0f} s.", code="input_timeout"
+                f"Downloading {_without_query(url)} took longer than {seconds:.0f} s.",
+                code="input_timeout",
             ) from None
-        except (
-            httpx.InvalidURL,
-            ValueError,
-        ) as error:  # a ValueError from the names' encoding, or from urllib
+        except (httpx.InvalidURL, ValueError) as error:
+            # A ValueError comes from encoding the host name, or from urllib.
             raise PermanentError(
-                "This is no URL that can be fetched.", code="input_invalid"
+                "An input's URL is not valid. Give a complete http:// or https:// URL.",
+                code="input_invalid",
             ) from error
         except httpx.HTTPError as error:
             raise TemporaryError(
-                f"{_shown(url)} could not be fetched.", code="input_unreachable"
+                f"{_without_query(url)} could not be downloaded: its server did not answer.",
+                code="input_unreachable",
             ) from error
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await self._client.aclose()
 
-    async def _follow(self, url: str, target: Path, max_bytes: int) -> str:
-        for _ in range(_REDIRECTS + 1):
-            request = await self._request(url)
+    async def _download(self, url: str, target: Path, max_bytes: int) -> str:
+        """Follow redirects to the file; every address on the way is checked."""
+        for _ in range(_MAX_REDIRECTS + 1):
+            request = await self._build_request(url)
             response = await self._client.send(request, stream=True)
             try:
                 if response.has_redirect_location:
                     url = urljoin(url, response.headers["location"])
                     continue
-                return await _save(response, url, target, max_bytes)
+                return await _save_body(response, url, target, max_bytes)
             finally:
                 await response.aclose()
         raise PermanentError(
-            f"{_shown(url)} redirects more than {_REDIRECTS} times.", code="input_unreachable"
+            f"{_without_query(url)} redirects more than {_MAX_REDIRECTS} times.",
+            code="input_unreachable",
         )
 
-    async def _request(self, url: str) -> httpx.Request:
-        """A request to the checked address, with the name where TLS and the server look for it."""
+    async def _build_request(self, url: str) -> httpx.Request:
+        """A request to the checked address, with the host name for TLS and for the server."""
         parts = httpx.URL(url)
         if parts.scheme not in {"http", "https"} or not parts.host:
-            raise PermanentError(f"{_shown(url)} is not an http(s) URL.", code="input_invalid")
-        address = await self._address(url, parts)
+            raise PermanentError(
+                f"{_without_query(url)} is not an http(s) URL.", code="input_invalid"
+            )
+        address = await self._resolve_address(url, parts)
         headers = {"Host": parts.netloc.decode(), "User-Agent": "Taskreel"}
         extensions = {"sni_hostname": parts.host, "timeout": httpx.Timeout(30).as_dict()}
         return httpx.Request(
             "GET", parts.copy_with(host=address), headers=headers, extensions=extensions
         )
 
-    async def _address(self, url: str, parts: httpx.URL) -> str:
+    async def _resolve_address(self, url: str, parts: httpx.URL) -> str:
+        """The host's first address. Raises PermanentError if any of its addresses is private."""
         port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
             found = await asyncio.get_running_loop().getaddrinfo(
@@ -91,48 +99,48 @@ class Fetcher:
             )
         except OSError as error:
             raise TemporaryError(
-                f"{parts.host} has no address.", code="input_unreachable"
+                f"The host name {parts.host} has no address.", code="input_unreachable"
             ) from error
         addresses = [str(entry[4][0]) for entry in found]
-        if _origin(url) not in self._own and not all(map(_public, addresses)):
+        if _origin(url) not in self._own_origins and not all(map(_is_public, addresses)):
             raise PermanentError(
-                f"{parts.host} is a private address; inputs must be public.", code="input_forbidden"
+                f"{parts.host} is a private address; inputs must be public.",
+                code="input_forbidden",
             )
         return addresses[0]
 
 
-async def _save(response: httpx.Response, url: str, target: Path, max_bytes: int) -> str:
-    if response.status_code in _FINAL:
-        message = f"{_shown(url)} answered {response.status_code}; is it public, and still there?"
-        raise PermanentError(message, code="input_unreachable")
-    if response.status_code != httpx.codes.OK:
-        raise TemporaryError(
-            f"{_shown(url)} answered {response.status_code}.", code="input_unreachable"
+async def _save_body(response: httpx.Response, url: str, target: Path, max_bytes: int) -> str:
+    """Write the response's body to `target`; return its content type without parameters."""
+    name = _without_query(url)
+    if response.status_code in _PERMANENT_STATUSES:
+        raise PermanentError(
+            f"{name} answered {response.status_code}. Check that the file exists and is public.",
+            code="input_unreachable",
         )
+    if response.status_code != httpx.codes.OK:
+        raise TemporaryError(f"{name} answered {response.status_code}.", code="input_unreachable")
     size = 0
     with target.open("wb") as file:
         async for chunk in response.aiter_bytes():
             size += len(chunk)
             if size > max_bytes:
                 raise PermanentError(
-                    f"{_shown(url)} is larger than {max_bytes >> 20} MiB.", code="input_too_large"
+                    f"{name} is larger than {max_bytes >> 20} MiB.", code="input_too_large"
                 )
             file.write(chunk)
-    return (
-        response.headers.get("content-type", "").split(";")[0].strip() or "application/octet-stream"
-    )
+    content_type = response.headers.get("content-type", "").split(";")[0].strip()
+    return content_type or "application/octet-stream"
 
 
-def _public(address: str) -> bool:
-    """Whether everybody can reach it; of an IPv6 address that stands for an IPv4 one, whether everybody can that."""
+def _is_public(address: str) -> bool:
+    """True for an address on the Internet. An IPv6 address that embeds an IPv4 one is as that is."""
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address):
         teredo = ip.teredo[1] if ip.teredo else None
         nat64 = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None
-        if any(
-            inner is not None and not inner.is_global
-            for inner in (ip.ipv4_mapped, ip.sixtofour, teredo, nat64)
-        ):
+        embedded = (ip.ipv4_mapped, ip.sixtofour, teredo, nat64)
+        if any(inner is not None and not inner.is_global for inner in embedded):
             return False
     return ip.is_global and not ip.is_multicast
 
@@ -142,7 +150,7 @@ def _origin(url: str) -> tuple[str, str]:
     return parts.scheme, parts.netloc
 
 
-def _shown(url: str) -> str:
-    """The URL without its query, which may hold a signature."""
+def _without_query(url: str) -> str:
+    """The URL for an error text. Its query may contain a signature, so it is left out."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}{parts.path}"[:200]

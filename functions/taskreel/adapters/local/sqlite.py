@@ -1,8 +1,16 @@
-"""The store in one SQLite file: write-ahead log, one commit for all transactions that wait, several processes.
+"""The store in one SQLite file: a write-ahead log, group commit, several processes.
 
-A transaction's function runs inside SQLite's own write transaction, so it never meets a conflict: its reads are
-synchronous, and its coroutine is stepped to its end without leaving the event loop. Running SQLite on the loop's own
-thread is on purpose: a statement takes microseconds, a hand-over to another thread and back a hundred.
+Group commit: transactions that wait at the same time run one after another inside one SQLite
+transaction and are committed together, since a commit costs about the same for one as for ten.
+Each of them is still all or nothing: its function only buffers its writes, and one that raises
+adds no statement. If the commit itself fails, every transaction in it fails.
+
+No conflicts: the functions run while SQLite's write lock is held, so nothing that one of them reads
+can change before the commit. Reads inside a transaction do not wait for anything, so the function's
+coroutine is run to its end in one step, on the event loop.
+
+SQLite runs on the event loop's own thread on purpose: a statement takes microseconds, handing it
+to another thread and back a hundred.
 """
 
 from __future__ import annotations
@@ -14,89 +22,90 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from pathlib import Path
 from typing import Any, TypeVar
 
-from taskreel.adapters.local.sqlite_tables import TIME, Row, Table, conditions, loads, select
+from taskreel.adapters.local.sqlite_tables import (
+    TIME,
+    Row,
+    Table,
+    build_conditions,
+    build_select,
+    load_json,
+)
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
 from taskreel.ports import Document, Increment, Index, Query, Transaction
 
 try:
     import fcntl
-except ImportError:  # Windows: SQLite's own busy handler arbitrates, less fairly
+except ImportError:  # Windows: SQLite's own busy handler decides whose turn it is, less fairly
     fcntl = None  # type: ignore[assignment]
 
 T = TypeVar("T")
 
+#: A transaction's function, and the future of the caller that waits for its result.
+_WaitingTransaction = tuple[Callable[[Transaction], Awaitable[Any]], asyncio.Future[Any]]
+
+#: How often a watch looks for commits; a look is one PRAGMA, not a read of the document.
 _WATCH_SECONDS = 0.02
 
 
-def _document(collection: str, id_: str, row: Row | None) -> Document | None:
-    return None if row is None else Document(collection, id_, row.data, str(row.version))
-
-
-class _Transaction:
-    """One caller's reads and buffered writes, inside SQLite's write lock."""
+class _BufferedTransaction:
+    """`Transaction` of one caller, while the store holds SQLite's write lock."""
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
-        self._read: dict[tuple[str, str], Row | None] = {}
+        self._rows: dict[tuple[str, str], Row | None] = {}
         self._written: dict[tuple[str, str], dict[str, Any] | None] = {}
 
     async def get(self, collection: str, id_: str, /) -> Document | None:
-        row = self._row(collection, id_)
-        return _document(collection, id_, row)
+        return _to_document(collection, id_, self._read_row(collection, id_))
 
     def create(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
-        if self._now(collection, id_) is not None:
+        if self._current_data(collection, id_) is not None:
             raise StoreConflictError(f"{collection}/{id_} exists")
         self._written[collection, id_] = dict(data)
 
     def set(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
-        self._row(collection, id_)  # `statements` needs to know whether the row exists
+        self._read_row(collection, id_)  # `build_statements` needs to know if the row exists
         self._written[collection, id_] = dict(data)
 
     def update(self, collection: str, id_: str, changes: Mapping[str, Any], /) -> None:
-        now = self._now(collection, id_)
-        if now is None:
+        data = self._current_data(collection, id_)
+        if data is None:
             raise StoreAbsentError(f"{collection}/{id_} does not exist")
-        self._written[collection, id_] = {
-            **now,
-            **{name: _changed(now.get(name), to) for name, to in changes.items()},
-        }
+        changed = {name: _apply_change(data.get(name), to) for name, to in changes.items()}
+        self._written[collection, id_] = {**data, **changed}
 
     def delete(self, collection: str, id_: str, /) -> None:
-        self._now(collection, id_)
+        self._read_row(collection, id_)
         self._written[collection, id_] = None
 
-    def statements(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        """The writes, as SQL and its values."""
+    def build_statements(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """Yield the writes as SQL statements with their values."""
         for (collection, id_), data in self._written.items():
-            table = self._store.table(collection)
-            before = self._read[collection, id_]
+            table = self._store.open_table(collection)
+            before = self._rows[collection, id_]
             if data is not None:
-                yield table.write(id_, data, before)
+                yield table.build_write(id_, data, before)
             elif before is not None:
                 yield f"DELETE FROM {table.name} WHERE id = ?", (id_,)
 
-    def _row(self, collection: str, id_: str) -> Row | None:
+    def _read_row(self, collection: str, id_: str) -> Row | None:
         key = (collection, id_)
-        if key not in self._read:
-            self._read[key] = self._store.row(collection, id_)
-        return self._read[key]
+        if key not in self._rows:
+            self._rows[key] = self._store.read_row(collection, id_)
+        return self._rows[key]
 
-    def _now(self, collection: str, id_: str) -> dict[str, Any] | None:
-        """The document as this transaction has left it."""
-        row = self._row(collection, id_)
+    def _current_data(self, collection: str, id_: str) -> dict[str, Any] | None:
+        """The document as the writes of this transaction leave it so far."""
+        row = self._read_row(collection, id_)
         return self._written.get((collection, id_), row.data if row else None)
 
 
-def _changed(now: Any, to: Any) -> Any:
-    return (now or 0) + to.by if isinstance(to, Increment) else to
-
-
 class SqliteStore:
-    """`Store` over one file, or `:memory:`. `durable` waits for the disk at each commit.
+    """`Store` over one file, or `:memory:`.
 
-    Without `durable` a commit survives the death of the process at any point, not the loss of power. A busy process
-    commits every `gather_seconds` at most: a commit's pages cost the same for one transaction as for ten.
+    With `durable` each commit waits for the disk and survives a power failure. Without it, a commit
+    survives the death of the process at any point, which is what the dev stack needs. A busy
+    process commits once in `gather_seconds` at most. `indexes` are created with their tables.
     """
 
     def __init__(
@@ -114,61 +123,60 @@ class SqliteStore:
         self._tables: dict[str, Table] = {}
         self._connection: sqlite3.Connection | None = None
         self._lock_file: Any = None
-        self._waiting: list[
-            tuple[Callable[[Transaction], Awaitable[Any]], asyncio.Future[Any]]
-        ] = []
+        self._waiting: list[_WaitingTransaction] = []
         self._commits = 0
-        self._flushed = 0.0
+        self._committed_at = 0.0
 
     async def get(self, collection: str, id_: str, /) -> Document | None:
-        with _translated():
-            row = self.row(collection, id_)
-        return _document(collection, id_, row)
+        with self._translate_errors():
+            row = self.read_row(collection, id_)
+        return _to_document(collection, id_, row)
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._waiting.append((fn, future))
         if len(self._waiting) == 1:
-            pause = self._flushed + self._gather_seconds - loop.time()
-            _ = loop.call_later(pause, self._flush) if pause > 0 else loop.call_soon(self._flush)
+            # The first one schedules the commit; those that come before it takes place join it.
+            pause = self._committed_at + self._gather_seconds - loop.time()
+            if pause > 0:
+                loop.call_later(pause, self._commit_waiting)
+            else:
+                loop.call_soon(self._commit_waiting)
         return await future
 
     async def query(self, query: Query, /) -> list[Document]:
-        sql, values = select(self.table(query.collection), query)
-        with _translated():
-            rows = self._open().execute(sql, values).fetchall()
+        sql, values = build_select(self.open_table(query.collection), query)
+        with self._translate_errors():
+            rows = self._open_connection().execute(sql, values).fetchall()
         return [
-            Document(query.collection, id_, loads(text), str(version))
+            Document(query.collection, id_, load_json(text), str(version))
             for id_, version, text, *_ in rows
         ]
 
     async def aggregate(
         self, query: Query, /, *, total: Sequence[str] = ()
     ) -> dict[str, int | float]:
-        table = self.table(query.collection)
-        where, values = conditions(table, query)
+        table = self.open_table(query.collection)
+        where, values = build_conditions(table, query)
         sums = "".join(f", coalesce(sum({table.expression(field)}), 0)" for field in total)
-        with _translated():
-            row = (
-                self._open()
-                .execute(f"SELECT count(*){sums} FROM {table.name}{where}", values)
-                .fetchone()
-            )
+        sql = f"SELECT count(*){sums} FROM {table.name}{where}"
+        with self._translate_errors():
+            row = self._open_connection().execute(sql, values).fetchone()
         return dict(zip(("count", *total), row, strict=True))
 
     async def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
-        seen: int | None = -1
-        mark: tuple[int, int] | None = None
+        seen_version: int | None = -1
+        seen_commit: tuple[int, int] | None = None
         while True:
-            now = self._mark()
-            if now != mark:
-                mark = now
-                row = self.row(collection, id_)
+            commit = self._read_commit_marker()
+            if commit != seen_commit:
+                seen_commit = commit
+                row = self.read_row(collection, id_)
                 version = row.version if row else None
-                if version != seen:
-                    seen = version
-                    yield _document(collection, id_, row)
+                if version != seen_version:
+                    seen_version = version
+                    yield _to_document(collection, id_, row)
                     continue
             await asyncio.sleep(_WATCH_SECONDS)
 
@@ -180,66 +188,72 @@ class SqliteStore:
             self._lock_file.close()
             self._lock_file = None
 
-    def table(self, collection: str) -> Table:
-        """The collection's table, made when it is first named."""
+    def open_table(self, collection: str) -> Table:
+        """The collection's table, created when it is first used."""
         if collection not in self._tables:
-            with _translated():
-                self._make(collection)
+            with self._translate_errors():
+                self._create_table(collection)
         return self._tables[collection]
 
-    def row(self, collection: str, id_: str) -> Row | None:
-        """One document as it is now."""
-        table = self.table(collection)
-        found = (
-            self._open()
-            .execute(f"SELECT version, data FROM {table.name} WHERE id = ?", (id_,))
-            .fetchone()
-        )
+    def read_row(self, collection: str, id_: str) -> Row | None:
+        """Read one document, or None if it does not exist."""
+        table = self.open_table(collection)
+        sql = f"SELECT version, data FROM {table.name} WHERE id = ?"
+        found = self._open_connection().execute(sql, (id_,)).fetchone()
         return found and Row(*found)
 
-    def _flush(self) -> None:
-        """Run every waiting transaction and commit them as one."""
+    def _commit_waiting(self) -> None:
+        """Run every waiting transaction, commit all of them at once, and wake their callers."""
         batch, self._waiting = self._waiting, []
-        answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        results: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         try:
-            with _translated(), self._writing() as connection:
+            with self._translate_errors(), self._hold_write_lock() as connection:
                 for fn, future in batch:
-                    answers.append((future, *self._run(connection, fn)))
+                    results.append((future, *self._run_function(connection, fn)))
         except StoreError as error:
-            self._tables.clear()  # a table made in this commit is gone with it
-            answers = [(future, None, error) for _, future in batch]
+            # The commit failed. A table that was created in it does not exist any more.
+            self._tables.clear()
+            results = [(future, None, error) for _, future in batch]
         self._commits += 1
-        self._flushed = asyncio.get_running_loop().time()
-        for future, result, failure in answers:
-            if future.done():
+        self._committed_at = asyncio.get_running_loop().time()
+
+        for future, result, failure in results:
+            if future.done():  # its caller was cancelled
                 continue
             if failure is None:
                 future.set_result(result)
             else:
                 future.set_exception(failure)
 
-    def _run(
+    def _run_function(
         self, connection: sqlite3.Connection, fn: Callable[[Transaction], Awaitable[T]]
     ) -> tuple[T | None, Exception | None]:
-        """One transaction's result, or why nothing of it was written."""
-        transaction = _Transaction(self)
+        """Run one transaction's function and its writes; its result, or the error it raised.
+
+        The statements are complete before the first is executed, so a function that raises has
+        written nothing although the transactions around it are committed.
+        """
+        transaction = _BufferedTransaction(self)
         try:
-            result = _step(fn(transaction))
-            statements = list(transaction.statements())
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for this transaction
+            result = _run_synchronously(fn(transaction))
+            statements = list(transaction.build_statements())
+        except Exception as error:  # noqa: BLE001 - it is raised to the transaction's caller
             return None, error
         for statement, values in statements:
             connection.execute(statement, values)
         return result, None
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """SQLite's write lock, waited for in the kernel: its own busy handler sleeps in steps of up to 100 ms."""
-        connection = self._open()
+    def _hold_write_lock(self) -> Iterator[sqlite3.Connection]:
+        """Hold SQLite's write lock and commit at the end; an error rolls everything back.
+
+        A process that already holds it (a table is created during a transaction) joins in.
+        """
+        connection = self._open_connection()
         if connection.in_transaction:
             yield connection
             return
-        with self._turn():
+        with self._hold_file_lock():
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -249,7 +263,11 @@ class SqliteStore:
             connection.execute("COMMIT")
 
     @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _hold_file_lock(self) -> Iterator[None]:
+        """Wait in the kernel for the other processes.
+
+        SQLite's own busy handler sleeps in steps of up to 100 ms, and is not fair.
+        """
         if self._lock_file is None or not fcntl:
             yield
             return
@@ -259,20 +277,20 @@ class SqliteStore:
         finally:
             fcntl.flock(self._lock_file, fcntl.LOCK_UN)
 
-    def _mark(self) -> tuple[int, int]:
-        """Changes whenever any process has committed."""
-        (version,) = self._open().execute("PRAGMA data_version").fetchone()
+    def _read_commit_marker(self) -> tuple[int, int]:
+        """A value that differs after a commit of this process or of any other."""
+        (version,) = self._open_connection().execute("PRAGMA data_version").fetchone()
         return version, self._commits
 
-    def _open(self) -> sqlite3.Connection:
+    def _open_connection(self) -> sqlite3.Connection:
         if self._connection is None:
-            with _translated():
+            with self._translate_errors():
                 self._connection = self._connect()
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
         if str(self._path) != ":memory:":
-            with contextlib.suppress(OSError):  # SQLite's own error says it better
+            with contextlib.suppress(OSError):  # SQLite's own error names the problem better
                 Path(self._path).parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(
             self._path, isolation_level=None, timeout=20, cached_statements=512
@@ -282,63 +300,95 @@ class SqliteStore:
         connection.execute("PRAGMA wal_autocheckpoint = 8000")
         connection.execute("PRAGMA cache_size = -32000")
         if str(self._path) != ":memory:":
-            self._lock_file = Path(f"{self._path}.lock").open("a")  # noqa: SIM115 - held as long as the connection
+            self._lock_file = Path(f"{self._path}.lock").open("a")  # noqa: SIM115 - open as long as the connection
         return connection
 
-    def _make(self, collection: str) -> None:
+    def _create_table(self, collection: str) -> None:
+        """Create the collection's table, columns and indexes where they do not exist."""
         indexes = [index for index in self._indexes if index.collection == collection]
         fields = tuple(dict.fromkeys(name for index in indexes for name, _ in index.fields))
         table = Table(collection, fields)
-        connection = self._open()
-        found = {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")}
-        missing = [field for field in fields if f"f_{field}" not in found]
-        if not found or missing:
-            with self._writing():
-                self._create(connection, table, missing)
+        connection = self._open_connection()
+        if not _existing_columns(connection, table) or _missing_fields(connection, table):
+            with self._hold_write_lock():
+                _create_columns(connection, table)
         for index in indexes:
-            columns = ", ".join(f"{table.expression(field)} {way}" for field, way in index.fields)
-            name = "_".join([collection, *(f"{field}_{way}" for field, way in index.fields)])
-            # A document that lacks a field is never asked for by it, and need not be in the index.
-            present = " AND ".join(
-                f"{table.expression(field)} IS NOT NULL" for field, _ in index.fields[:-1]
-            )
-            columns += f", id {index.fields[-1][1]}"
-            connection.execute(
-                f'CREATE INDEX IF NOT EXISTS "{name}" ON {table.name} ({columns}) WHERE {present}'
-            )
+            _create_index(connection, table, index)
         self._tables[collection] = table
 
-    @staticmethod
-    def _create(connection: sqlite3.Connection, table: Table, missing: Sequence[str]) -> None:
-        """Make the table, or give an older one the columns that its indexes have come to need."""
-        connection.execute(
-            f"CREATE TABLE IF NOT EXISTS {table.name} "
-            "(id TEXT PRIMARY KEY, version INTEGER NOT NULL, data TEXT NOT NULL)"
-        )
-        there = {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")}
-        for field in missing:
-            if f"f_{field}" in there:
-                continue
-            connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {table.expression(field)}")
-            value = f"coalesce(json_extract(data, '$.{field}.\"{TIME}\"'), json_extract(data, '$.{field}'))"
-            connection.execute(f"UPDATE {table.name} SET {table.expression(field)} = {value}")
+    @contextlib.contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        """Raise StoreError for the errors of SQLite and of the file system."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                f"The SQLite store in {self._path} failed: {error}. Check that the disk has space "
+                "and that the folder exists and can be written; STORE_URL names the file."
+            ) from error
 
 
-def _step(awaitable: Awaitable[T]) -> T:
-    """Run a coroutine that never waits to its end, here and now."""
+def _to_document(collection: str, id_: str, row: Row | None) -> Document | None:
+    return None if row is None else Document(collection, id_, row.data, str(row.version))
+
+
+def _apply_change(before: Any, to: Any) -> Any:
+    return (before or 0) + to.by if isinstance(to, Increment) else to
+
+
+def _run_synchronously(awaitable: Awaitable[T]) -> T:
+    """Run a coroutine that never waits to its end, without the event loop.
+
+    Raises RuntimeError for one that waits: nothing else may run while the write lock is held.
+    """
     steps = awaitable.__await__()
     try:
         next(steps)
     except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]  # a StopIteration carries the coroutine's own result
+        return stop.value  # type: ignore[no-any-return]  # it carries the coroutine's own result
     raise RuntimeError("a transaction may await nothing but its own reads")
 
 
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise StoreError(
-            f"The local store failed: {error}. Is the disk full, or the data folder gone?"
-        ) from error
+def _existing_columns(connection: sqlite3.Connection, table: Table) -> set[str]:
+    return {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")}
+
+
+def _missing_fields(connection: sqlite3.Connection, table: Table) -> list[str]:
+    """The indexed fields that have no column yet."""
+    existing = _existing_columns(connection, table)
+    return [field for field in table.fields if f"f_{field}" not in existing]
+
+
+def _create_columns(connection: sqlite3.Connection, table: Table) -> None:
+    """Create the table, or add the columns that its indexes need to an older one.
+
+    Called with the write lock held. What exists is read again, because another process may have
+    created it before this one got the lock.
+    """
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {table.name} "
+        "(id TEXT PRIMARY KEY, version INTEGER NOT NULL, data TEXT NOT NULL)"
+    )
+    for field in _missing_fields(connection, table):
+        column = table.expression(field)
+        connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {column}")
+        time = f"json_extract(data, '$.{field}.\"{TIME}\"')"
+        value = f"coalesce({time}, json_extract(data, '$.{field}'))"
+        connection.execute(f"UPDATE {table.name} SET {column} = {value}")
+
+
+def _create_index(connection: sqlite3.Connection, table: Table, index: Index) -> None:
+    """Create an index that ends with the id, in the direction of the last field.
+
+    It leaves out documents that lack one of the fields before the last: no query asks for them by
+    that field.
+    """
+    columns = ", ".join(f"{table.expression(field)} {way}" for field, way in index.fields)
+    columns += f", id {index.fields[-1][1]}"
+    name = "_".join([index.collection, *(f"{field}_{way}" for field, way in index.fields)])
+    is_present = " AND ".join(
+        f"{table.expression(field)} IS NOT NULL" for field, _ in index.fields[:-1]
+    )
+    connection.execute(
+        f'CREATE INDEX IF NOT EXISTS "{name}" ON {table.name} ({columns}) WHERE {is_present}'
+    )

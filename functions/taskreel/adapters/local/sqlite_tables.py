@@ -1,11 +1,15 @@
-"""How documents lie in SQLite: a table a collection, JSON with times that read back, and queries as SQL."""
+"""The layout of documents in SQLite, and queries as SQL.
+
+A collection is a table with the columns `id`, `version` and `data`. `data` is the document as JSON,
+in which a time is an object with one reserved key. A field that an index needs is also a column of
+its own, `f_{field}`, which is written together with the document.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import re
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,221 +19,233 @@ import orjson
 
 from taskreel.ports import Operator, Query
 
-#: Marks a time in the JSON. A private-use character: nobody's field has this name.
+#: The key that marks a time in the JSON: a private-use character, which is no field's name.
 TIME = "\ue000"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
+_SQL_OPERATORS = {"==": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+#: Times are for `_encode_other`. A key may be an enum member of a string type, such as a status.
+_JSON_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
 
-def _time_text(value: datetime) -> str:
-    """Fixed-width UTC text: it sorts as the time does."""
-    if value.tzinfo is None:
-        raise TypeError(f"a stored time needs a time zone: {value!r}")
-    return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat(
-        timespec="microseconds"
-    )
+#: One filter of a query: field, operator, value.
+_Filter = tuple[str, Operator, Any]
 
 
-def _encode(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return {TIME: _time_text(value)}
-    raise TypeError(f"a document field cannot be of type {type(value).__name__}")
+class Row:
+    """A document as it is stored, with its version."""
 
+    __slots__ = ("data", "version")
 
-_OPTIONS = (
-    orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
-)  # a status is a key, and a string of our own
-
-
-def _dumps(value: Any) -> str:
-    try:
-        return orjson.dumps(value, _encode, _OPTIONS).decode()
-    except TypeError as error:
-        raise (error.__cause__ or error) from None
-
-
-def loads(text: str) -> Any:
-    """A stored document."""
-    return _restored(orjson.loads(text))
-
-
-def _restored(value: Any) -> Any:
-    """`value` with its times as times again."""
-    if isinstance(value, dict):
-        if TIME in value:
-            with contextlib.suppress(ValueError, TypeError):
-                return datetime.fromisoformat(value[TIME])
-        for name, inner in value.items():
-            if isinstance(inner, dict | list):
-                value[name] = _restored(inner)
-    elif isinstance(value, list):
-        value[:] = [
-            _restored(inner) if isinstance(inner, dict | list) else inner for inner in value
-        ]
-    return value
-
-
-def _column_value(value: Any) -> Any:
-    """A field as its index column holds it."""
-    if isinstance(value, datetime):
-        return _time_text(value)
-    return value if isinstance(value, str | int | float | None) else _dumps(value)
-
-
-def _json_value(value: Any) -> Any:
-    """A field as `json_extract` gives it."""
-    return _dumps(value) if isinstance(value, datetime | dict | list) else value
+    def __init__(self, version: int, text: str) -> None:
+        self.version = version
+        self.data: dict[str, Any] = load_json(text)
 
 
 class Table:
-    """A collection's table: each indexed field is a column beside the document."""
+    """A collection's table. `fields` are those with a column of their own.
+
+    Raises ValueError for a name that is not plain, so that names can be put into SQL.
+    """
 
     def __init__(self, collection: str, fields: Sequence[str]) -> None:
         if not _NAME.fullmatch(collection):
             raise ValueError(f"not a collection name: {collection!r}")
         self.name = f'"{collection}"'
         self.fields = tuple(fields)
-        self._positions = {field: f'"f_{field}"' for field in fields}
+        self._columns = {field: f'"f_{field}"' for field in fields}
 
     def expression(self, field: str) -> str:
-        """The SQL that reads a field."""
+        """The SQL expression that reads a field."""
         if field == "__id__":
             return "id"
-        if field in self._positions:
-            return self._positions[field]
+        if field in self._columns:
+            return self._columns[field]
         if not all(_NAME.fullmatch(part) for part in field.split(".")):
             raise ValueError(f"not a field name: {field!r}")
         return f"json_extract(data, '$.{field}')"
 
-    def value(self, field: str, value: Any) -> Any:
-        """A value to compare with `expression(field)`."""
-        return _column_value(value) if field in self._positions else _json_value(value)
+    def to_sql(self, field: str, value: Any) -> Any:
+        """Convert a value for a comparison with `expression(field)`."""
+        return _to_column(value) if field in self._columns else _to_extracted(value)
 
-    def write(
+    def build_write(
         self, id_: str, data: Mapping[str, Any], before: Row | None
     ) -> tuple[str, tuple[Any, ...]]:
-        """The statement that stores a document; an update leaves unchanged columns, and so their indexes, alone."""
-        text = _dumps(data)
+        """The statement that stores a document, and its values.
+
+        An update writes only the columns that changed, so that SQLite leaves the other indexes
+        alone. Versions of a document always grow, even if the clock goes back.
+        """
+        text = _dump_json(data)
         version = max(time.time_ns(), before.version + 1 if before else 0)
         if before is None:
-            columns = [_column_value(data.get(field)) for field in self.fields]
-            names = "".join(f", {self._positions[field]}" for field in self.fields)
+            columns = [_to_column(data.get(field)) for field in self.fields]
+            names = "".join(f", {self._columns[field]}" for field in self.fields)
             marks = ", ?" * len(columns)
-            return f"INSERT INTO {self.name} (id, version, data{names}) VALUES (?, ?, ?{marks})", (
-                id_,
-                version,
-                text,
-                *columns,
-            )
+            sql = f"INSERT INTO {self.name} (id, version, data{names}) VALUES (?, ?, ?{marks})"
+            return sql, (id_, version, text, *columns)
+
         changed = [field for field in self.fields if data.get(field) != before.data.get(field)]
-        sets = "".join(f", {self._positions[field]} = ?" for field in changed)
-        values = [_column_value(data.get(field)) for field in changed]
-        return f"UPDATE {self.name} SET version = ?, data = ?{sets} WHERE id = ?", (
-            version,
-            text,
-            *values,
-            id_,
-        )
+        columns = [_to_column(data.get(field)) for field in changed]
+        sets = "".join(f", {self._columns[field]} = ?" for field in changed)
+        sql = f"UPDATE {self.name} SET version = ?, data = ?{sets} WHERE id = ?"
+        return sql, (version, text, *columns, id_)
 
 
-class Row:
-    """A document as read inside a transaction."""
-
-    __slots__ = ("data", "version")
-
-    def __init__(self, version: int, text: str) -> None:
-        self.version = version
-        self.data: dict[str, Any] = loads(text)
+# ── JSON ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-_SQL = {"==": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+def load_json(text: str) -> Any:
+    """Read a stored document."""
+    return _restore_times(orjson.loads(text))
 
 
-def select(table: Table, query: Query) -> tuple[str, list[Any]]:
-    """The statement and its values. Each value of an `in` walks the index by itself, no further than the limit."""
+def _dump_json(value: Any) -> str:
+    try:
+        return orjson.dumps(value, _encode_other, _JSON_OPTIONS).decode()
+    except TypeError as error:
+        raise (error.__cause__ or error) from None
+
+
+def _encode_other(value: Any) -> Any:
+    """Encode a value for which JSON has no type."""
+    if isinstance(value, datetime):
+        return {TIME: _format_time(value)}
+    raise TypeError(f"a document field cannot be of type {type(value).__name__}")
+
+
+def _format_time(value: datetime) -> str:
+    """UTC text of a fixed width, which sorts as the times do."""
+    if value.tzinfo is None:
+        raise TypeError(f"a stored time needs a time zone: {value!r}")
+    utc = value if value.tzinfo is UTC else value.astimezone(UTC)
+    return utc.isoformat(timespec="microseconds")
+
+
+def _restore_times(value: Any) -> Any:
+    """Replace the marked times in a JSON value by datetimes, in place where possible."""
+    if isinstance(value, dict):
+        if TIME in value:
+            with contextlib.suppress(ValueError, TypeError):
+                return datetime.fromisoformat(value[TIME])
+        for name, inner in value.items():
+            if isinstance(inner, dict | list):
+                value[name] = _restore_times(inner)
+    elif isinstance(value, list):
+        value[:] = [
+            _restore_times(inner) if isinstance(inner, dict | list) else inner for inner in value
+        ]
+    return value
+
+
+def _to_column(value: Any) -> Any:
+    """Convert a field's value for its own column."""
+    if isinstance(value, datetime):
+        return _format_time(value)
+    return value if isinstance(value, str | int | float | None) else _dump_json(value)
+
+
+def _to_extracted(value: Any) -> Any:
+    """Convert a field's value to what `json_extract` gives for it."""
+    return _dump_json(value) if isinstance(value, datetime | dict | list) else value
+
+
+# ── Queries ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def build_select(table: Table, query: Query) -> tuple[str, list[Any]]:
+    """The SELECT statement of a query, and its values.
+
+    Each value of an `in` becomes a SELECT of its own, so that SQLite reads its index no further
+    than the limit; their rows are then merged.
+    """
     limit = "" if query.limit is None else f" LIMIT {int(query.limit)}"
-    order = _order(query)
+    order = _full_order(query)
     columns = ", ".join(
-        f"{table.expression(field)} AS o{place}" for place, (field, _) in enumerate(order)
+        f"{table.expression(field)} AS o{position}" for position, (field, _) in enumerate(order)
     )
-    by = ", ".join(f"o{place} {way}" for place, (_, way) in enumerate(order))
-    walks: list[str] = []
+    by = ", ".join(f"o{position} {way}" for position, (_, way) in enumerate(order))
+    selects: list[str] = []
     values: list[Any] = []
-    for filters in _alternatives(query):
-        where, added = conditions(table, replace(query, where=filters))
-        walks.append(
+    for filters in _split_in_filter(query):
+        where, added = build_conditions(table, replace(query, where=filters))
+        selects.append(
             f"SELECT id, version, data, {columns} FROM {table.name}{where} ORDER BY {by}{limit}"
         )
         values += added
-    if len(walks) == 1:
-        return walks[0], values
-    merged = " UNION ALL ".join(f"SELECT * FROM ({walk})" for walk in walks)
+    if len(selects) == 1:
+        return selects[0], values
+    merged = " UNION ALL ".join(f"SELECT * FROM ({select})" for select in selects)
     return f"SELECT * FROM ({merged}) ORDER BY {by}{limit}", values
 
 
-def _order(query: Query) -> list[tuple[str, str]]:
-    """By the fields that are asked for, then by id in the direction of the last."""
-    return [*query.order, ("__id__", query.order[-1][1] if query.order else "asc")]
-
-
-def _alternatives(query: Query) -> list[tuple[tuple[str, Operator, Any], ...]]:
-    """The filters, once for each value of an `in`."""
-    for place, (field, operator, value) in enumerate(query.where):
-        if operator == "in" and value and query.limit is not None:
-            before, behind = query.where[:place], query.where[place + 1 :]
-            return [(*before, (field, "==", one), *behind) for one in dict.fromkeys(value)]
-    return [query.where]
-
-
-def conditions(table: Table, query: Query) -> tuple[str, list[Any]]:
-    """The WHERE clause and its values: the filters, then what lies behind the cursor."""
+def build_conditions(table: Table, query: Query) -> tuple[str, list[Any]]:
+    """The WHERE clause of a query, and its values: the filters, then the cursor."""
     clauses: list[str] = []
     values: list[Any] = []
     for field, operator, value in query.where:
-        clause, added = _filter(table, field, operator, value)
+        clause, added = _build_filter(table, field, operator, value)
         clauses.append(clause)
         values += added
     if query.after is not None:
-        clause, added = _behind(table, query)
+        clause, added = _build_cursor(table, query)
         clauses.append(clause)
         values += added
     return (f" WHERE {' AND '.join(clauses)}" if clauses else ""), values
 
 
-def _filter(table: Table, field: str, operator: str, value: Any) -> tuple[str, list[Any]]:
+def _full_order(query: Query) -> list[tuple[str, str]]:
+    """The query's order, then the id in the direction of the last field."""
+    return [*query.order, ("__id__", query.order[-1][1] if query.order else "asc")]
+
+
+def _split_in_filter(query: Query) -> list[tuple[_Filter, ...]]:
+    """The filters once for each value of an `in`, as an equality; else the filters as they are."""
+    for position, (field, operator, value) in enumerate(query.where):
+        if operator == "in" and value and query.limit is not None:
+            before, after = query.where[:position], query.where[position + 1 :]
+            return [(*before, (field, "==", one), *after) for one in dict.fromkeys(value)]
+    return [query.where]
+
+
+def _build_filter(table: Table, field: str, operator: str, value: Any) -> tuple[str, list[Any]]:
+    expression = table.expression(field)
     if operator == "==" and value is None:
-        return f"{table.expression(field)} IS NULL", []
+        return f"{expression} IS NULL", []
     if operator == "in":
-        return f"{table.expression(field)} IN ({', '.join('?' * len(value))})", [
-            table.value(field, one) for one in value
-        ]
+        marks = ", ".join("?" * len(value))
+        return f"{expression} IN ({marks})", [table.to_sql(field, one) for one in value]
     if operator == "array-contains":
-        return f"EXISTS (SELECT 1 FROM json_each(data, '$.{field}') WHERE value = ?)", [
-            _json_value(value)
-        ]
-    return f"{table.expression(field)} {_SQL[operator]} ?", [table.value(field, value)]
+        clause = f"EXISTS (SELECT 1 FROM json_each(data, '$.{field}') WHERE value = ?)"
+        return clause, [_to_extracted(value)]
+    return f"{expression} {_SQL_OPERATORS[operator]} ?", [table.to_sql(field, value)]
 
 
-def _behind(table: Table, query: Query) -> tuple[str, list[Any]]:
-    """Rows after the cursor: a later first field, or the same and a later second one, and so on to the id."""
-    order = _order(query)
+def _build_cursor(table: Table, query: Query) -> tuple[str, list[Any]]:
+    """The clause for the rows after a cursor, and its values.
+
+    Those are the rows with a greater first field, or an equal first and a greater second one, and
+    so on to the id; "greater" means less where a field's order is descending. Raises ValueError for a cursor whose
+    number of values does not fit the order.
+    """
+    order = _full_order(query)
     after = list(query.after or ())
     if len(after) != len(order):
-        raise ValueError(f"a cursor of {len(order)} values is needed, not {len(after)}")
-    branches: dict[int, str] = defaultdict(str)
+        raise ValueError(f"the cursor needs {len(order)} values, not {len(after)}")
+    alternatives: list[str] = []
     values: list[Any] = []
     for depth, (field, way) in enumerate(order):
-        same = [f"{table.expression(name)} IS ?" for name, _ in order[:depth]]
-        values += [
-            table.value(name, value) for (name, _), value in zip(order[:depth], after, strict=False)
-        ]
-        values.append(table.value(field, after[depth]))
-        branches[depth] = " AND ".join(
-            [*same, f"{table.expression(field)} {'>' if way == 'asc' else '<'} ?"]
-        )
-    behind = f"({' OR '.join(f'({branch})' for branch in branches.values())})"
+        equal = [f"{table.expression(name)} IS ?" for name, _ in order[:depth]]
+        for (name, _), value in zip(order[:depth], after, strict=False):
+            values.append(table.to_sql(name, value))
+        values.append(table.to_sql(field, after[depth]))
+        greater = f"{table.expression(field)} {'>' if way == 'asc' else '<'} ?"
+        alternatives.append(" AND ".join([*equal, greater]))
+    clause = f"({' OR '.join(f'({alternative})' for alternative in alternatives)})"
     if after[0] is None:
-        return behind, values
-    # Said once more for the first field alone: from an OR, SQLite does not see where in the index to begin.
+        return clause, values
+    # The bound of the first field is stated once more alone: from an OR, SQLite does not find out
+    # at which place of the index to begin.
     field, way = order[0]
     bound = f"{table.expression(field)} {'>=' if way == 'asc' else '<='} ?"
-    return f"{bound} AND {behind}", [table.value(field, after[0]), *values]
+    return f"{bound} AND {clause}", [table.to_sql(field, after[0]), *values]

@@ -67,17 +67,17 @@ async def _file(request: Request) -> Response:
     path, query = request.path_params["path"], request.query_params
     assert isinstance(blobs, FileBlobs)  # noqa: S101 - this process was given file:///
     try:
-        blobs.check(
+        blobs.check_url(
             path,
             expires=query.get("expires", ""),
             signature=query.get("signature", ""),
         )
     except TaskreelError as error:
         return problem(status_of(error), error.code, error.message)
-    file = blobs.locate(path)
+    file = blobs.find_path(path)
     if not file.is_file():
         return Response(status_code=404)
-    return FileResponse(file, media_type=blobs.content_type(path))
+    return FileResponse(file, media_type=blobs.read_content_type(path))
 
 
 def _end_with_parent() -> None:
