@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ import yaml
 from taskreel.adapters.providers import KEY_VARIABLES
 from taskreel.app.indexes import INDEXES
 from taskreel.config import Settings
+from taskreel.domain.job import Priority
 from taskreel.jobtypes import JOB_TYPES
 
 ROOT = Path(__file__).parents[2]
@@ -71,29 +71,28 @@ def every_secret() -> list[str]:
     return [step[6] for step in planned("secrets", **dict.fromkeys(names, "given"))]
 
 
-def test_every_job_type_has_its_three_lanes() -> None:
-    lanes = {f"{name}-{priority}" for name in JOB_TYPES for priority in ("high", "normal", "low")}
-    assert lanes <= declared("queues.yaml")["queues"].keys()
+def test_the_queues_are_what_the_job_types_declare() -> None:
+    lanes = {f"{name}-{priority}" for name in JOB_TYPES for priority in Priority}
+    assert declared("queues.yaml")["queues"].keys() == lanes
+    done = subprocess.run(
+        [ROOT / "scripts" / "declare-queues", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
 
 
-def test_every_queue_is_a_lane_of_a_whole_type() -> None:
-    names = [
-        re.fullmatch(r"(.+)-(high|normal|low)", name) for name in declared("queues.yaml")["queues"]
-    ]
-    types = {name[1] for name in names if name}
-    assert len(names) == 3 * len(types)
-
-
-def test_the_high_lane_is_twice_as_fast_as_normal_and_low_half() -> None:
-    file = declared("queues.yaml")
-    rates = {
-        name: (own.get("rateLimits") or {}).get("maxDispatchesPerSecond", 10)
-        for name, own in file["queues"].items()
-    }
-    for name, rate in rates.items():
-        if name.endswith("-normal"):
-            stem = name.removesuffix("normal")
-            assert (rates[stem + "high"], rates[stem + "low"]) == (rate * 2, rate / 2)
+@pytest.mark.parametrize("job_type", JOB_TYPES)
+def test_the_high_queue_is_twice_as_fast_as_normal_and_low_half(job_type: str) -> None:
+    normal, high, low = (
+        JOB_TYPES[job_type].queue.for_priority(priority)
+        for priority in (Priority.NORMAL, Priority.HIGH, Priority.LOW)
+    )
+    rate = normal.dispatches_per_second
+    assert (high.dispatches_per_second, low.dispatches_per_second) == (rate * 2, rate / 2)
+    assert 1 <= low.concurrent_dispatches < high.concurrent_dispatches
 
 
 def test_a_setting_that_no_queue_has_is_refused(tmp_path: Path) -> None:

@@ -175,15 +175,13 @@ class World:
 
     async def process(self, job_id: str, key: str | None = KEY) -> httpx.Response:
         """One delivery, by hand."""
-        headers = {} if key is None else {"X-Internal-ApiMethods-Key": key}
+        headers = {} if key is None else {"X-Internal-Api-Key": key}
         return await self.processor.post(
             "/tasks/process", json={"jobId": job_id, "delivery": 1}, headers=headers
         )
 
     async def sweep(self) -> Mapping[str, int]:
-        answer = await self.maintenance.post(
-            "/tasks/sweep", headers={"X-Internal-ApiMethods-Key": KEY}
-        )
+        answer = await self.maintenance.post("/tasks/sweep", headers={"X-Internal-Api-Key": KEY})
         assert answer.status_code == 200, answer.text
         swept: Mapping[str, int] = answer.json()["swept"]
         return swept

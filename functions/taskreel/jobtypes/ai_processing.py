@@ -9,18 +9,16 @@ from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, mode
 
 from taskreel.domain.validation_messages import describe_errors
 from taskreel.domain.value import Value, validation_error
-from taskreel.jobtypes.audio_synthesis import VoiceSettings
+from taskreel.jobtypes.audio_synthesis import SPEECH_CREDITS, VoiceSettings
 from taskreel.jobtypes.fields import Language, MediaUrl, SoundFormat
-from taskreel.jobtypes.image_generation import CREDITS as IMAGE_CREDITS
-from taskreel.jobtypes.image_generation import ImageOptions
-from taskreel.jobtypes.image_upscale import CREDITS as UPSCALE_CREDITS
-from taskreel.jobtypes.image_upscale import UpscaleOptions
-from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit, params_of
-from taskreel.jobtypes.text_schemas import WritingOptions, told
-from taskreel.jobtypes.video_generation import CREDITS as VIDEO_CREDITS
-from taskreel.jobtypes.video_generation import VideoOptions
+from taskreel.jobtypes.image_generation import IMAGE_CREDITS, ImageOptions
+from taskreel.jobtypes.image_upscale import UPSCALE_CREDITS, UpscaleOptions
+from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit, format_credits, params_of
+from taskreel.jobtypes.text_schemas import TEXT_CREDITS, WritingOptions, told
+from taskreel.jobtypes.video_generation import VIDEO_CREDITS, VideoOptions
 from taskreel.ports import Capability
 
+MUSIC_CREDITS = 1
 _TASKS: dict[str, Capability] = {
     "text": Capability.TEXT,
     "text-generation": Capability.TEXT,
@@ -80,12 +78,12 @@ class MusicParameters(Options):
 
 
 _PARAMETERS: dict[Capability, tuple[type[Options], int]] = {
-    Capability.TEXT: (TextParameters, 1),
+    Capability.TEXT: (TextParameters, TEXT_CREDITS),
     Capability.IMAGE: (ImageOptions, IMAGE_CREDITS),
     Capability.VIDEO: (VideoOptions, VIDEO_CREDITS),
     Capability.UPSCALE: (UpscaleParameters, UPSCALE_CREDITS),
-    Capability.SPEECH: (SpeechParameters, 1),
-    Capability.MUSIC: (MusicParameters, 1),
+    Capability.SPEECH: (SpeechParameters, SPEECH_CREDITS),
+    Capability.MUSIC: (MusicParameters, MUSIC_CREDITS),
 }
 
 
@@ -168,8 +166,9 @@ AI_PROCESSING = JobType(
     summary="A provider call by its task, with the parameters as they stand",
     submission=AiProcessing,
     capability=Capability.TEXT,
-    price="text, image, speech and music 1 credit, upscale 2, video 5",
-    credits=1,
+    price_text="; ".join(
+        f"{capability} {format_credits(amount)}" for capability, (_, amount) in _PARAMETERS.items()
+    ),
     units=_units,
     timeout=timedelta(minutes=30),
     example={

@@ -9,9 +9,10 @@ from pydantic import AliasChoices, Field
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import Language, SoundFormat
 from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit, params_of
+from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.ports import Capability
 
-CREDITS = 1
+SPEECH_CREDITS = 1
 
 
 class VoiceSettings(Value):
@@ -59,7 +60,9 @@ def _units(job: AudioSynthesis) -> tuple[Unit, ...]:
         instructions=job.instructions,
         **params_of(job.settings),
     )
-    return (Unit(capability=Capability.SPEECH, params=params, credits=CREDITS, name="speech"),)
+    return (
+        Unit(capability=Capability.SPEECH, params=params, credits=SPEECH_CREDITS, name="speech"),
+    )
 
 
 AUDIO_SYNTHESIS = JobType(
@@ -67,10 +70,10 @@ AUDIO_SYNTHESIS = JobType(
     summary="Speech from text",
     submission=AudioSynthesis,
     capability=Capability.SPEECH,
-    price="1 credit",
-    credits=CREDITS,
     units=_units,
     timeout=timedelta(minutes=10),
+    # The providers' accounts allow fewer calls at a time than for images.
+    queue=QueueLimits(concurrent_dispatches=50),
     example={
         "text": "The lamp has not gone out in forty years.",
         "voice": "narrator",

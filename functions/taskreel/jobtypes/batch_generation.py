@@ -7,8 +7,9 @@ from datetime import timedelta
 from pydantic import Field
 
 from taskreel.jobtypes.fields import Prompt
-from taskreel.jobtypes.image_generation import ImageOptions, image_unit
-from taskreel.jobtypes.job_type import JobType, Submission, Unit
+from taskreel.jobtypes.image_generation import IMAGE_CREDITS, ImageOptions, image_unit
+from taskreel.jobtypes.job_type import JobType, Submission, Unit, format_credits
+from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.ports import Capability
 
 
@@ -39,11 +40,13 @@ BATCH_GENERATION = JobType(
     summary="Up to 100 images from as many prompts",
     submission=BatchGeneration,
     capability=Capability.IMAGE,
-    price="1 credit an image; only images that succeed are charged",
-    credits=10,
+    price_text=f"{format_credits(IMAGE_CREDITS)} an image; only images that succeed are charged",
+    usual={"prompts": ["A kite"] * 10},
     units=_units,
     concurrency=lambda job: job.batch_size,
     timeout=timedelta(minutes=30),
+    # One job is many pictures or many jobs: started slowly, it leaves room for others.
+    queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=40),
     example={
         "prompts": ["A red kite", "A blue kite", "A paper boat"],
         "batchSize": 3,

@@ -9,12 +9,19 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from taskreel.jobtypes.fields import MediaUrl
-from taskreel.jobtypes.job_type import LOCAL, JobType, Options, Submission, Unit, params_of
-from taskreel.jobtypes.text_schemas import CREDITS as WRITING_CREDITS
-from taskreel.jobtypes.text_schemas import INSIGHTS
+from taskreel.jobtypes.job_type import (
+    LOCAL,
+    JobType,
+    Options,
+    Submission,
+    Unit,
+    format_credits,
+    params_of,
+)
+from taskreel.jobtypes.text_schemas import INSIGHTS, TEXT_CREDITS
 from taskreel.ports import Capability
 
-CREDITS = 1
+ANALYSIS_CREDITS = 1
 _URLS = (
     "url",
     "contentUrl",
@@ -71,7 +78,7 @@ def _units(job: ContentAnalysis) -> tuple[Unit, ...]:
     measure = Unit(
         capability=Capability.ANALYSE,
         params=params_of(job.options, text=job.content, contentType=job.content_type),
-        credits=CREDITS,
+        credits=ANALYSIS_CREDITS,
         input_urls=urls,
         name="measurements",
         provider=LOCAL,
@@ -85,7 +92,7 @@ def _units(job: ContentAnalysis) -> tuple[Unit, ...]:
     insights = Unit(
         capability=Capability.TEXT,
         params=params,
-        credits=WRITING_CREDITS,
+        credits=TEXT_CREDITS,
         input_urls=urls,
         name="insights",
         without_service="leave out" if job.provider in (None, "auto") else "local",
@@ -98,8 +105,10 @@ CONTENT_ANALYSIS = JobType(
     summary="Measurements of a script, text, picture, sound or video, and a model's insights",
     submission=ContentAnalysis,
     capability=Capability.ANALYSE,
-    price="1 credit; 1 more for insights, where there are any",
-    credits=CREDITS,
+    price_text=(
+        f"{format_credits(ANALYSIS_CREDITS)}; "
+        f"{TEXT_CREDITS} more for insights, where a text provider gives them"
+    ),
     units=_units,
     timeout=timedelta(minutes=15),
     example={"url": "https://example.com/film.mp4", "contentType": "video"},

@@ -10,7 +10,7 @@ from taskreel.jobtypes.fields import Prompt
 from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit
 from taskreel.ports import Capability
 
-CREDITS = 1
+IMAGE_CREDITS = 1
 
 
 class ImageOptions(Options):
@@ -44,10 +44,16 @@ class ImageGeneration(Submission):
     options: ImageOptions = Field(default_factory=ImageOptions)
 
 
-def image_unit(prompt: str, options: ImageOptions, name: str) -> Unit:
-    """The one call that makes one image."""
+def image_unit(
+    prompt: str,
+    options: ImageOptions,
+    name: str,
+    *,
+    credits: int = IMAGE_CREDITS,  # noqa: A002 - as Unit calls it
+) -> Unit:
+    """The provider call that makes one image; `name` is the artifact's name without suffix."""
     params = {"prompt": prompt, **options.model_dump(by_alias=True, exclude_none=True, mode="json")}
-    return Unit(capability=Capability.IMAGE, params=params, credits=CREDITS, name=name)
+    return Unit(capability=Capability.IMAGE, params=params, credits=credits, name=name)
 
 
 IMAGE_GENERATION = JobType(
@@ -55,8 +61,6 @@ IMAGE_GENERATION = JobType(
     summary="An image from a prompt",
     submission=ImageGeneration,
     capability=Capability.IMAGE,
-    price="1 credit",
-    credits=CREDITS,
     units=lambda job: (image_unit(job.prompt, job.options, "image"),),
     example={
         "prompt": "A lighthouse in a storm",

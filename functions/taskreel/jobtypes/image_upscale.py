@@ -8,9 +8,10 @@ from pydantic import Field
 
 from taskreel.jobtypes.fields import MediaUrl
 from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit
+from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.ports import Capability
 
-CREDITS = 2
+UPSCALE_CREDITS = 2
 
 
 class UpscaleOptions(Options):
@@ -39,7 +40,7 @@ def _units(job: ImageUpscale) -> tuple[Unit, ...]:
         Unit(
             capability=Capability.UPSCALE,
             params=params,
-            credits=CREDITS,
+            credits=UPSCALE_CREDITS,
             input_urls=(job.image_url,),
             name="upscaled",
         ),
@@ -51,9 +52,9 @@ IMAGE_UPSCALE = JobType(
     summary="A larger image of the same picture",
     submission=ImageUpscale,
     capability=Capability.UPSCALE,
-    price="2 credits",
-    credits=CREDITS,
     units=_units,
+    # The providers' accounts allow fewer calls at a time than for images.
+    queue=QueueLimits(concurrent_dispatches=50),
     example={
         "imageUrl": "https://example.com/small.png",
         "model": "real-esrgan",

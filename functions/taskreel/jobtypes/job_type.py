@@ -24,6 +24,7 @@ from taskreel.jobtypes.fields import (
     Seed,
     Side,
 )
+from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.storage_limits import unstorable
 from taskreel.ports import Capability
 
@@ -214,26 +215,53 @@ def params_of(options: Value, *without: str, **more: Any) -> dict[str, Any]:
     return {**params, **given(**more)}
 
 
+def format_credits(amount: int) -> str:
+    """`1 credit`, `3 credits`."""
+    return f"{amount} credit" if amount == 1 else f"{amount} credits"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobType(Generic[P]):
-    """A job type, declared in one file of this folder and named in `JOB_TYPES`."""
+    """A job type, declared in one file of this folder and named in `JOB_TYPES`.
+
+    A job is made of provider calls (`units`), or it is a pipeline of other jobs (`pipeline`).
+    Its price is stated by the units alone: `Unit.credits`.
+    """
 
     name: str
     summary: str
     submission: type[P]
     capability: Capability
-    price: str
-    #: What one job commonly costs; a pipeline reckons with it where the real payload is not known yet.
-    credits: int
+    #: A request that works, shown to callers.
     example: Mapping[str, Any]
-    #: A job is made of provider calls, or it is a pipeline of other jobs.
     units: Callable[[P], tuple[Unit, ...]] = lambda _submission: ()
     pipeline: Callable[[P], Pipeline] | None = None
-    #: Of a pipeline whose steps the type makes itself: the request's field that says who does a step.
+    #: For types whose price depends on the request: the price in words. Without it, the price of
+    #: the example is shown.
+    price_text: str | None = None
+    #: Fields of a usual job that differ from the example. A step whose payload is not known yet
+    #: holds the price of such a job.
+    usual: Mapping[str, Any] = field(default_factory=dict)
+    #: For a pipeline type: the request's field that names the provider of a step.
     maker: Callable[[P, str], str] = lambda _submission, _step: "provider"
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    #: How long one delivery may run; also the task's dispatch deadline.
+    #: Longest run of one delivery; also the task's dispatch deadline.
     timeout: timedelta = timedelta(minutes=10)
-    #: How long a job may take from submission to its end.
+    #: Longest time from submission to the end of a job.
     deadline: timedelta = timedelta(hours=24)
+    #: The number of units that run at a time.
     concurrency: Callable[[P], int] = lambda _submission: 1
+    #: Limits of the type's normal queue; run `scripts/declare-queues` after a change.
+    queue: QueueLimits = field(default_factory=QueueLimits)
+
+    @property
+    def price(self) -> str:
+        """The price of a job in words."""
+        if self.price_text is not None:
+            return self.price_text
+        submission = self.submission.model_validate(self.example)
+        return format_credits(sum(unit.credits for unit in self.units(submission)))
+
+    def usual_submission(self) -> P:
+        """The request of a usual job."""
+        return self.submission.model_validate({**self.example, **self.usual})

@@ -11,9 +11,10 @@ from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo, field
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import FPS, FilmFormat, FilmQuality, MediaUrl, Side, SoundFormat
 from taskreel.jobtypes.job_type import LOCAL, JobType, Options, Submission, Unit, params_of
+from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.ports import Capability
 
-CREDITS = 1
+PROCESSING_CREDITS = 1
 _FORMAT = AliasChoices("outputFormat", "output_format", "format")
 
 
@@ -134,7 +135,7 @@ def _units(job: MediaProcessing) -> tuple[Unit, ...]:
         Unit(
             capability=Capability.PROCESS,
             params=params,
-            credits=CREDITS,
+            credits=PROCESSING_CREDITS,
             input_urls=tuple(job.input_files),
             name=job.operation,
             provider=LOCAL,
@@ -147,10 +148,10 @@ MEDIA_PROCESSING = JobType(
     summary="Stitch clips or sounds, lay music under a voice, take a frame",
     submission=MediaProcessing,
     capability=Capability.PROCESS,
-    price="1 credit",
-    credits=CREDITS,
     units=_units,
     timeout=timedelta(minutes=20),
+    # CPU-bound: a delivery occupies a whole instance, so concurrency is the bill.
+    queue=QueueLimits(dispatches_per_second=2, concurrent_dispatches=8),
     example={
         "operation": "video-stitch",
         "inputFiles": ["https://example.com/a.mp4", "https://example.com/b.mp4"],

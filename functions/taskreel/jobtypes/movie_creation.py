@@ -9,14 +9,19 @@ from pydantic import AliasChoices, Field
 
 from taskreel.domain.pipeline import Pipeline, Step
 from taskreel.domain.value import Value
+from taskreel.jobtypes.ai_processing import MUSIC_CREDITS
+from taskreel.jobtypes.audio_synthesis import SPEECH_CREDITS
 from taskreel.jobtypes.fields import Prompt, Seed
-from taskreel.jobtypes.job_type import JobType, Submission, given, literal
-from taskreel.jobtypes.text_schemas import scenes_field
-from taskreel.jobtypes.video_composition import CompositionOptions
+from taskreel.jobtypes.image_generation import IMAGE_CREDITS
+from taskreel.jobtypes.job_type import JobType, Submission, format_credits, given, literal
+from taskreel.jobtypes.queue_limits import QueueLimits
+from taskreel.jobtypes.text_schemas import TEXT_CREDITS, scenes_field
+from taskreel.jobtypes.video_composition import FILM_CREDITS, CompositionOptions
+from taskreel.jobtypes.video_generation import VIDEO_CREDITS
 from taskreel.ports import Capability
 
 _SCENES = "{{steps.story.result.scenes}}"
-_CREDITS = ("Made with Taskreel", "{{steps.story.result.logline}}")
+_CLOSING_TITLES = ("Made with Taskreel", "{{steps.story.result.logline}}")
 
 
 class Makers(Value):
@@ -144,7 +149,7 @@ def _film(job: MovieCreation) -> Step:
         "title": job.title or "{{steps.story.result.title}}",
         "scenes": _SCENES,
         "assets": f"{{{{steps.{'clips' if job.clips else 'pictures'}.artifacts[*].ref}}}}",
-        "credits": list(_CREDITS),
+        "credits": list(_CLOSING_TITLES),
         "spoken": job.narration == "speech",
         "options": options if job.narration != "none" else {**options, "captions": False},
     }
@@ -171,12 +176,18 @@ MOVIE_CREATION = JobType(
     summary="A whole movie from a prompt",
     submission=MovieCreation,
     capability=Capability.PIPELINE,
-    price="1 credit for the story, 1 a picture, 1 a narration, 1 for music, 2 for the film, 5 a clip",
-    credits=14,
+    price_text=(
+        f"{format_credits(TEXT_CREDITS)} for the story, {IMAGE_CREDITS} a picture, "
+        f"{SPEECH_CREDITS} a narration, {MUSIC_CREDITS} for music, {FILM_CREDITS} for the film, "
+        f"{VIDEO_CREDITS} a clip"
+    ),
+    usual={"num_sequences": 5},
     pipeline=_pipeline,
     maker=_maker,
     timeout=timedelta(minutes=10),
     deadline=timedelta(days=2),
+    # One job is many pictures or many jobs: started slowly, it leaves room for others.
+    queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=40),
     example={
         "prompt": "A lighthouse keeper finds a message",
         "genre": "adventure",

@@ -17,7 +17,7 @@ from taskreel.jobtypes.job_type import LOCAL, JobType, Options, Submission, Unit
 from taskreel.jobtypes.text_schemas import TRANSLATION
 from taskreel.ports import Capability
 
-CREDITS = 1
+PERSONALIZATION_CREDITS = 1
 _URLS = ("contentUrl", "content_url", "url", "imageUrl", "videoUrl", "mediaUrl", "baseContentUrl")
 
 
@@ -139,7 +139,7 @@ def _units(job: Personalization) -> tuple[Unit, ...]:
         Unit(
             capability=Capability.PERSONALIZE,
             params=params,
-            credits=CREDITS,
+            credits=PERSONALIZATION_CREDITS,
             input_urls=(job.content_url,) if job.content_url else (),
             name="personalized",
             provider=LOCAL,
@@ -156,7 +156,7 @@ def _translation(job: Personalization, language: str, params: Mapping[str, Any])
         params=params_of(
             job.options, kind="translation", prompt=text, instructions=task, schema=TRANSLATION
         ),
-        credits=CREDITS,
+        credits=PERSONALIZATION_CREDITS,
         name="personalized",
         without_service="refuse",
         facts={
@@ -172,8 +172,6 @@ PERSONALIZATION = JobType(
     summary="Existing text, pictures or videos made personal",
     submission=Personalization,
     capability=Capability.PERSONALIZE,
-    price="1 credit",
-    credits=CREDITS,
     units=_units,
     timeout=timedelta(minutes=30),
     example={

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from taskreel.domain import pipeline
 from taskreel.jobtypes.job_type import JobType, Submission
+from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.ports import Capability
 
 
@@ -35,10 +36,11 @@ PIPELINE = JobType(
     summary="Several jobs in order, each using what earlier ones made",
     submission=PipelineRequest,
     capability=Capability.PIPELINE,
-    price="the sum of its jobs; only those that succeed are charged",
-    credits=10,
+    price_text="the sum of its jobs; only those that succeed are charged",
     pipeline=lambda job: pipeline.Pipeline(steps=job.steps),
     deadline=timedelta(days=2),
+    # One job is many pictures or many jobs: started slowly, it leaves room for others.
+    queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=40),
     example={
         "steps": {
             "picture": {

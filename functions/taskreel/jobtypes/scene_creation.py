@@ -8,9 +8,11 @@ from typing import Any
 from pydantic import AliasChoices, Field, model_validator
 
 from taskreel.domain.pipeline import Pipeline, Step
+from taskreel.jobtypes.audio_synthesis import SPEECH_CREDITS
 from taskreel.jobtypes.fields import SHORTEST_SCENE_SECONDS, Language, MediaUrl
-from taskreel.jobtypes.job_type import JobType, Submission, given, literal
-from taskreel.jobtypes.video_composition import CompositionOptions
+from taskreel.jobtypes.image_generation import IMAGE_CREDITS
+from taskreel.jobtypes.job_type import JobType, Submission, format_credits, given, literal
+from taskreel.jobtypes.video_composition import FILM_CREDITS, CompositionOptions
 from taskreel.ports import Capability
 
 
@@ -100,8 +102,10 @@ SCENE_CREATION = JobType(
     summary="One scene: pictures and narration to a clip",
     submission=SceneCreation,
     capability=Capability.PIPELINE,
-    price="2 credits for the clip, 1 for a picture that is made, 1 for narration that is spoken",
-    credits=4,
+    price_text=(
+        f"{format_credits(FILM_CREDITS)} for the clip, {IMAGE_CREDITS} for a picture that is made, "
+        f"{SPEECH_CREDITS} for narration that is spoken"
+    ),
     pipeline=_pipeline,
     timeout=timedelta(minutes=10),
     deadline=timedelta(hours=24),

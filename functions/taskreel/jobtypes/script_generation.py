@@ -8,7 +8,7 @@ from pydantic import AliasChoices, Field
 
 from taskreel.jobtypes.fields import Prompt, Seed
 from taskreel.jobtypes.job_type import JobType, Submission, Unit
-from taskreel.jobtypes.text_schemas import CREDITS, SCRIPT, WritingOptions, scenes_field, text_unit
+from taskreel.jobtypes.text_schemas import SCRIPT, WritingOptions, scenes_field, text_unit
 from taskreel.ports import Capability
 
 _TASK = "Write a script from the user's prompt: scenes with what is seen, what is said, and how long each takes."
@@ -66,8 +66,6 @@ SCRIPT_GENERATION = JobType(
     summary="A script from a prompt, as scenes and as text",
     submission=ScriptGeneration,
     capability=Capability.TEXT,
-    price="1 credit",
-    credits=CREDITS,
     units=_units,
     example={
         "prompt": "Two rival bakers share one oven",

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from taskreel.jobtypes.fields import Prompt, Seed
 from taskreel.jobtypes.job_type import JobType, Submission, Unit
-from taskreel.jobtypes.text_schemas import CREDITS, STORY, WritingOptions, scenes_field, text_unit
+from taskreel.jobtypes.text_schemas import STORY, WritingOptions, scenes_field, text_unit
 from taskreel.ports import Capability
 
 _TASK = "Write a story in scenes that can be painted, spoken and cut into a short film, from the user's prompt."
@@ -37,8 +37,6 @@ STORY_GENERATION = JobType(
     summary="A story as scenes, each with a description, narration, dialogue and length",
     submission=StoryGeneration,
     capability=Capability.TEXT,
-    price="1 credit",
-    credits=CREDITS,
     units=_units,
     example={
         "prompt": "A lighthouse keeper finds a message",

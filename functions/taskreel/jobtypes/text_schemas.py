@@ -14,7 +14,7 @@ from taskreel.jobtypes.fields import Language
 from taskreel.jobtypes.job_type import Options, Unit, params_of
 from taskreel.ports import Capability
 
-CREDITS = 1
+TEXT_CREDITS = 1
 #: What a service is told in words, and the local grammar reads as fields.
 _WISHES = {
     "title": "Title",
@@ -57,7 +57,7 @@ def text_unit(
     """The call that writes: services get `instructions` and `schema`, the local grammar `kind` and the fields."""
     options: WritingOptions = more.pop("options", WritingOptions())
     params = params_of(options, kind=kind, prompt=prompt, instructions=task, schema=schema, **more)
-    return Unit(capability=Capability.TEXT, params=told(params), credits=CREDITS, name=kind)
+    return Unit(capability=Capability.TEXT, params=told(params), credits=TEXT_CREDITS, name=kind)
 
 
 def told(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from pydantic import BeforeValidator, Field
 
 from taskreel.jobtypes.fields import FilmFormat, MediaUrl
 from taskreel.jobtypes.job_type import LOCAL, FilmOptions, JobType, Submission, Unit
+from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.ports import Capability
 
-CREDITS = 2
+ASSEMBLY_CREDITS = 2
 
 
 def _bare_url(given: Any) -> Any:
@@ -44,7 +45,7 @@ def _units(job: VideoAssembly) -> tuple[Unit, ...]:
         Unit(
             capability=Capability.ASSEMBLE,
             params=params,
-            credits=CREDITS,
+            credits=ASSEMBLY_CREDITS,
             input_urls=urls,
             name="film",
             provider=LOCAL,
@@ -57,10 +58,10 @@ VIDEO_ASSEMBLY = JobType(
     summary="Scene videos and a master sound to one film, in several formats",
     submission=VideoAssembly,
     capability=Capability.ASSEMBLE,
-    price="2 credits",
-    credits=CREDITS,
     units=_units,
     timeout=timedelta(minutes=30),
+    # CPU-bound: a delivery occupies a whole instance, so concurrency is the bill.
+    queue=QueueLimits(dispatches_per_second=2, concurrent_dispatches=8),
     example={
         "sceneVideos": ["https://example.com/scene1.mp4", "https://example.com/scene2.mp4"],
         "masterAudio": "https://example.com/narration.mp3",

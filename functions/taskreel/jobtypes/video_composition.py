@@ -10,9 +10,10 @@ from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import SHORTEST_SCENE_SECONDS, FilmFormat, MediaUrl
 from taskreel.jobtypes.job_type import LOCAL, FilmOptions, Inputs, JobType, Submission, Unit
+from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.ports import Capability
 
-CREDITS = 2
+FILM_CREDITS = 2
 _VISUAL = (
     "visual",
     "url",
@@ -199,7 +200,7 @@ def _units(job: VideoComposition) -> tuple[Unit, ...]:
         Unit(
             capability=Capability.COMPOSE,
             params=params,
-            credits=CREDITS,
+            credits=FILM_CREDITS,
             input_urls=inputs.urls,
             name="film",
             provider=LOCAL,
@@ -229,10 +230,10 @@ VIDEO_COMPOSITION = JobType(
     summary="A film from scenes, assets and sound, with transitions, titles and captions",
     submission=VideoComposition,
     capability=Capability.COMPOSE,
-    price="2 credits",
-    credits=CREDITS,
     units=_units,
     timeout=timedelta(minutes=30),
+    # CPU-bound: a delivery occupies a whole instance, so concurrency is the bill.
+    queue=QueueLimits(dispatches_per_second=2, concurrent_dispatches=8),
     example={
         "title": "The Message",
         "scenes": [

@@ -8,9 +8,10 @@ from pydantic import Field, model_validator
 
 from taskreel.jobtypes.fields import MediaUrl, Prompt
 from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit
+from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.ports import Capability
 
-CREDITS = 5
+VIDEO_CREDITS = 5
 
 
 class VideoOptions(Options):
@@ -50,7 +51,7 @@ def _units(job: VideoGeneration) -> tuple[Unit, ...]:
         Unit(
             capability=Capability.VIDEO,
             params=params,
-            credits=CREDITS,
+            credits=VIDEO_CREDITS,
             input_urls=tuple(job.image_urls),
             name="video",
         ),
@@ -62,10 +63,10 @@ VIDEO_GENERATION = JobType(
     summary="A video from a prompt and images",
     submission=VideoGeneration,
     capability=Capability.VIDEO,
-    price="5 credits",
-    credits=CREDITS,
     units=_units,
     timeout=timedelta(minutes=30),
+    # Providers take minutes, and their accounts allow few operations at a time.
+    queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=40),
     example={
         "prompt": "Slow push in, waves breaking",
         "model": "runway-gen4",

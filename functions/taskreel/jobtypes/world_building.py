@@ -8,8 +8,16 @@ from pydantic import AliasChoices, Field
 
 from taskreel.domain.pipeline import Pipeline, Step
 from taskreel.jobtypes.fields import Prompt, Seed
-from taskreel.jobtypes.job_type import JobType, Submission, given, literal, params_of
-from taskreel.jobtypes.text_schemas import WORLD, WritingOptions
+from taskreel.jobtypes.image_generation import IMAGE_CREDITS
+from taskreel.jobtypes.job_type import (
+    JobType,
+    Submission,
+    format_credits,
+    given,
+    literal,
+    params_of,
+)
+from taskreel.jobtypes.text_schemas import TEXT_CREDITS, WORLD, WritingOptions
 from taskreel.ports import Capability
 
 _TASK = "Invent a world from the user's prompt: a concept, places, characters, a palette and the rules it lives by."
@@ -65,8 +73,8 @@ WORLD_BUILDING = JobType(
     summary="A world: places, characters, palette, rules, and concept pictures",
     submission=WorldBuilding,
     capability=Capability.PIPELINE,
-    price="1 credit, and 1 for each concept picture",
-    credits=2,
+    price_text=f"{format_credits(TEXT_CREDITS)}, and {IMAGE_CREDITS} for each concept picture",
+    usual={"conceptPictures": 1},
     pipeline=_pipeline,
     timeout=timedelta(minutes=10),
     example={

@@ -100,10 +100,10 @@ def _max_credits_of_step(name: str, step: Step) -> int:
 
 
 def _estimate_job_credits(job_type: JobType[Any], payload: Mapping[str, Any], at: Location) -> int:
-    """Price of one job: exact if enough of its payload is known, else that of the type's example."""
+    """Price of one job: exact if enough of its payload is known, else that of a usual one."""
     submission, _ = validate_known_fields(job_type, payload, at)
     if submission is None:
-        submission = job_type.submission.model_validate(job_type.example)
+        submission = job_type.usual_submission()
     return compute_credits(job_type, submission)
 
 

@@ -38,7 +38,8 @@ async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> 
     config = StackConfig(**options)
     for job_type in without_lanes(QUEUES):
         console.print(
-            f"[yellow]{job_type} has no lanes in {near(QUEUES)}; its jobs will not run.[/]"
+            f"[yellow]{job_type} has no queues in {near(QUEUES)}, so its jobs will not run: "
+            "run scripts/declare-queues.[/]"
         )
     async with Stack(config) as stack:
         token = make_token(stack.data, user="dev", tier="pro")

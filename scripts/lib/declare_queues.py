@@ -1,0 +1,64 @@
+# ruff: noqa: INP001 - run by scripts/declare-queues
+"""Write the queues of every job type into infra/queues.yaml, below its defaults.
+
+The limits are those that each job type declares (`JobType.queue`); a limit that equals the default
+is left out. The head of the file, with the defaults, is kept as it is.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from taskreel.domain.job import Priority
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes.queue_limits import QueueLimits
+
+FILE = Path(__file__).parents[2] / "infra" / "queues.yaml"
+_SECTION = "\nqueues:\n"
+
+
+def render_queues_file(text: str) -> str:
+    """The text of infra/queues.yaml with its `queues` section written anew from the job types."""
+    head = text.partition(_SECTION)[0]
+    defaults = yaml.safe_load(head)["defaults"]["rateLimits"]
+    queues = "".join(f"{line}\n" for line in _render_queues(defaults))
+    return f"{head}{_SECTION}{queues}"
+
+
+def _render_queues(defaults: dict[str, Any]) -> Iterator[str]:
+    for name, job_type in JOB_TYPES.items():
+        for priority in (Priority.HIGH, Priority.NORMAL, Priority.LOW):
+            limits = _render_limits(job_type.queue.for_priority(priority), defaults)
+            own = f"{{rateLimits: {{{limits}}}}}" if limits else "{}"
+            yield f"  {name}-{priority}: {own}"
+
+
+def _render_limits(limits: QueueLimits, defaults: dict[str, Any]) -> str:
+    fields = {
+        "maxDispatchesPerSecond": limits.dispatches_per_second,
+        "maxConcurrentDispatches": limits.concurrent_dispatches,
+    }
+    own = {name: value for name, value in fields.items() if value != defaults[name]}
+    return ", ".join(f"{name}: {value:g}" for name, value in own.items())
+
+
+def main() -> None:
+    """Write the file, or with --check exit with status 1 when it is out of date."""
+    text = FILE.read_text("utf-8")
+    rendered = render_queues_file(text)
+    if sys.argv[1:] == ["--check"]:
+        if rendered != text:
+            sys.exit(
+                "infra/queues.yaml is not what the job types declare: run scripts/declare-queues"
+            )
+        return
+    FILE.write_text(rendered, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
