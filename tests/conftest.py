@@ -29,6 +29,23 @@ settings.register_profile("ci", deadline=None, max_examples=100, derandomize=Tru
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
+#: Files that take minutes. xdist hands out whole files in this order: started last, one of them
+#: would keep a single process busy while the other has nothing to do.
+LONGEST_FILES = (
+    "test_whole_infra.py",
+    "test_scripts.py",
+    "test_every_type.py",
+    "test_demo.py",
+    "test_survival.py",
+    "test_gcloud.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {name: rank for rank, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("live") is None:
         pytest_socket.socket_allow_hosts(LOOPBACK, allow_unix_socket=True)

@@ -8,7 +8,8 @@ from typing import NoReturn
 
 import pytest
 
-from taskreel_local.emulators.google_emulators import EmulatorMissingError, firestore_emulator
+from taskreel_local.emulators import google_emulators
+from taskreel_local.emulators.google_emulators import EmulatorMissingError
 
 GCLOUD_INSTALL = "https://cloud.google.com/sdk/docs/install"
 
@@ -26,9 +27,9 @@ def find_program(name: str, install: str) -> str:
 
 
 def require_firestore_emulator() -> None:
-    """Skip or fail where Google's Firestore emulator cannot be started."""
+    """Skip or fail where Google's Firestore emulator is not installed."""
     try:
-        with firestore_emulator():
-            pass
+        google_emulators._java()
+        google_emulators._firestore_jar()
     except EmulatorMissingError as missing:
         skip_or_fail(str(missing))
