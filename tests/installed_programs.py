@@ -8,8 +8,10 @@ from typing import NoReturn
 
 import pytest
 
-from taskreel_local.emulators import google_emulators
-from taskreel_local.emulators.google_emulators import EmulatorMissingError
+from taskreel_local.emulators.google_emulators import (
+    EmulatorMissingError,
+    check_firestore_emulator,
+)
 
 GCLOUD_INSTALL = "https://cloud.google.com/sdk/docs/install"
 
@@ -29,7 +31,6 @@ def find_program(name: str, install: str) -> str:
 def require_firestore_emulator() -> None:
     """Skip or fail where Google's Firestore emulator is not installed."""
     try:
-        google_emulators._java()
-        google_emulators._firestore_jar()
+        check_firestore_emulator()
     except EmulatorMissingError as missing:
         skip_or_fail(str(missing))

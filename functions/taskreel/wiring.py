@@ -29,7 +29,7 @@ from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.app.services import Rules, Services
 from taskreel.config import ConfigurationError, Settings
-from taskreel.media.workers import Workers
+from taskreel.media.workers import WorkerPool
 from taskreel.ports import (
     Blobs,
     Clock,
@@ -134,7 +134,7 @@ def _built(app: T) -> T:
 
 def build(chosen: Settings, clock: Clock) -> Services:
     """The services that `chosen` describes. Nothing is connected yet."""
-    workers = Workers(max_workers=chosen.worker_processes, memory_mb=chosen.worker_memory_mb)
+    workers = WorkerPool(max_workers=chosen.worker_processes, memory_mb=chosen.worker_memory_mb)
     store = _store(chosen)
     return Services(
         store=store,
@@ -195,9 +195,9 @@ def _fetch(own: Sequence[str]) -> Fetch:
 
 async def _probe_file(workers: MediaWorkers, file: Path, /) -> FileFacts:
     """`ProbeFile` in a worker process: a damaged file must not take this process with it."""
-    from taskreel.media.probe import probe
+    from taskreel.media.probe import probe_file
 
-    info = await workers.run(probe, file, timeout_seconds=_PROBE_SECONDS)
+    info = await workers.run(probe_file, file, timeout_seconds=_PROBE_SECONDS)
     return FileFacts(
         content_type=info.content_type,
         bytes=info.bytes,
@@ -306,7 +306,7 @@ def _path(url: str) -> Path:
 
 
 def _build_providers(
-    chosen: Settings, workers: Workers, clock: Clock, breakers: CircuitBreakers
+    chosen: Settings, workers: MediaWorkers, clock: Clock, breakers: CircuitBreakers
 ) -> ProviderRegistry:
     configured: dict[str, Callable[[], Provider]] = {
         name: partial(_build_provider, chosen, name) for name in _list_configured(chosen)
@@ -357,7 +357,7 @@ def _build_provider(chosen: Settings, name: str) -> Provider:
     return provider
 
 
-def _build_studio(workers: Workers, clock: Clock) -> Provider:
+def _build_studio(workers: MediaWorkers, clock: Clock) -> Provider:
     from taskreel.adapters.providers.studio import Studio
 
     return Studio(workers, clock)

@@ -30,7 +30,7 @@ from taskreel.adapters.local.tasks import EmbeddedTasks
 from taskreel.app.services import Services
 from taskreel.config import Settings
 from taskreel.domain.job import Job
-from taskreel.media.workers import Workers
+from taskreel.media.workers import WorkerPool
 from taskreel.ports import Store
 from taskreel_local.emulators.cloudtasks.api_methods import ApiMethods
 from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
@@ -79,7 +79,7 @@ class VirtualTime:
             timer.cancel()
 
 
-class WatchedWorkers(Workers):
+class WatchedWorkers(WorkerPool):
     """Worker processes as they are, and whether any works: the one thing that time waits for."""
 
     busy = 0
@@ -260,7 +260,7 @@ async def running(
         queue = await stack.enter_async_context(
             httpx.AsyncClient(transport=_asgi(RestApp(ApiMethods(engine))))
         )
-        patch.setattr(wiring, "Workers", WatchedWorkers)
+        patch.setattr(wiring, "WorkerPool", WatchedWorkers)
         services = _services(chosen, VirtualTime(clock), queue)
         services = change(replace(services, store=wrap(services.store)))
         stack.push_async_callback(services.store.close)

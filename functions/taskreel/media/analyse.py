@@ -11,11 +11,11 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.audio_io import read_frames, samples_of
-from taskreel.media.frames import Shape, clip_pictures
-from taskreel.media.loudness import Loudness, Meter
+from taskreel.media.audio_io import read_audio_frames, to_samples
+from taskreel.media.frames import FrameShape, read_clip_pictures
+from taskreel.media.loudness import Loudness, LoudnessMeter
 from taskreel.media.open_media import open_picture
-from taskreel.media.probe import MediaInfo, probe
+from taskreel.media.probe import MediaInfo, probe_file
 from taskreel.media.text_stats import TextFacts, measure_text
 
 if TYPE_CHECKING:
@@ -84,12 +84,12 @@ class Analysis:
     text: TextFacts | None = None
 
 
-def analyse(path: Path, *, expected: Expected | None = None) -> Analysis:
+def analyse_file(path: Path, *, expected: Expected | None = None) -> Analysis:
     """Measure a file by what it contains. Streams: any length.
 
     Raises PermanentError for what cannot be read and for what is not as `expected`.
     """
-    info = probe(path)
+    info = probe_file(path)
     if expected is not None and not _is(info, expected):
         message = f"{path.name} is {info.content_type}; contentType says {expected}. Leave it out or say what it is."
         raise PermanentError(message, code="unexpected_media", file=path.name)
@@ -129,16 +129,16 @@ def measure_image(image: Image.Image) -> ImageFacts:
         contrast=round(min(float(grey.std()) * 2, 1.0), 3),
         saturation=round(float(saturation.mean()), 3),
         sharpness=round(_sharpness(image), 3),
-        aspect=aspect(width, height),
+        aspect=describe_aspect(width, height),
     )
 
 
 def measure_audio(path: Path) -> AudioFacts:
     """Loudness (EBU R 128) and silence of a file's first audio track."""
-    meter, quiet, total = Meter(peaks=True), 0, 0
+    meter, quiet, total = LoudnessMeter(peaks=True), 0, 0
     limit = 10 ** (QUIET_DB / 20)
-    for frame in read_frames(path):
-        samples = samples_of(frame)
+    for frame in read_audio_frames(path):
+        samples = to_samples(frame)
         meter.hear(samples)
         count = samples.shape[1]
         total += count
@@ -171,7 +171,7 @@ def measure_video(path: Path, info: MediaInfo) -> VideoFacts:
         motion=round(min(float(np.median(changes)) * 10, 1.0), 3) if changes else 0.0,
         brightness=round((light / seen - 16) / 219, 3),
         colours=dominant_colours(_sheet(kept)),
-        aspect=aspect(info.width or 1, info.height or 1),
+        aspect=describe_aspect(info.width or 1, info.height or 1),
     )
 
 
@@ -196,7 +196,7 @@ def dominant_colours(image: Image.Image) -> tuple[Colour, ...]:
     )
 
 
-def aspect(width: int, height: int) -> str:
+def describe_aspect(width: int, height: int) -> str:
     """The shape as a ratio people know, like 16:9, else as reduced numbers to two places."""
     known = (
         (1, 1),
@@ -241,7 +241,7 @@ def _looks(path: Path, info: MediaInfo) -> Iterator[npt.NDArray[np.uint8]]:
     width, height = (
         max(16, round((side or 16) * scale / 2) * 2) for side in (info.width, info.height)
     )
-    return clip_pictures(path, Shape((width, height), LOOK_FPS))
+    return read_clip_pictures(path, FrameShape((width, height), LOOK_FPS))
 
 
 def _shots(changes: list[float], length: float) -> tuple[tuple[float, float], ...]:

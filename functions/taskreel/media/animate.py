@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.camera import Move, Still, blend, choose_moves
-from taskreel.media.encode import Film, Picture, Quality, even_size
+from taskreel.media.camera import Move, StillPicture, blend_pictures, choose_moves
+from taskreel.media.encode import FilmWriter, Picture, Quality, to_even_size
 from taskreel.media.open_media import open_picture
-from taskreel.media.prefetch import ahead
-from taskreel.media.probe import MediaInfo, probe
+from taskreel.media.prefetch import prefetch_items
+from taskreel.media.probe import MediaInfo, probe_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ MAX_SECONDS = 600
 MAX_FPS = 60
 
 
-def animate(  # noqa: PLR0913  # the options of one piece of work
+def animate_pictures(  # noqa: PLR0913  # the options of one piece of work
     images: Sequence[Path],
     *,
     prompt: str = "",
@@ -38,20 +38,22 @@ def animate(  # noqa: PLR0913  # the options of one piece of work
     Words like "zoom out" or "pan left" in `prompt` choose the move, else the seed does. Raises PermanentError for no
     images, unreadable ones, or a length that is not over 0 and at most 10 minutes.
     """
-    frames = frame_count(seconds, fps)
+    frames = count_frames(seconds, fps)
     if not images:
         raise PermanentError("At least one picture is needed to make a film.", code="no_images")
-    size = even_size(width, height)
-    with Film(out, size=size, fps=fps, quality=quality, sound=False) as film:
+    size = to_even_size(width, height)
+    with FilmWriter(out, size=size, fps=fps, quality=quality, sound=False) as film:
         shots = zip(images, choose_moves(prompt, seed, len(images)), strict=True)
-        for number, picture in enumerate(ahead(_pictures(list(shots), size, frames, fps)), 1):
+        for number, picture in enumerate(
+            prefetch_items(_pictures(list(shots), size, frames, fps)), 1
+        ):
             film.picture(picture)
             if on_progress and number % fps == 0:
                 on_progress(number / frames)
-    return probe(out)
+    return probe_file(out)
 
 
-def frame_count(seconds: float, fps: int) -> int:
+def count_frames(seconds: float, fps: int) -> int:
     """Frames of a film; raises PermanentError for a length or rate outside the limits."""
     if not (0 < seconds <= MAX_SECONDS and 1 <= fps <= MAX_FPS):
         message = f"A film is up to {MAX_SECONDS} s long at 1 to {MAX_FPS} frames a second, not {seconds:g} s at {fps}."
@@ -65,9 +67,9 @@ def _pictures(
     """All frames; at most two stills are in memory at a time."""
     each = frames / len(shots)
     fade = min(LONGEST_FADE_SECONDS * fps, each / 3) if len(shots) > 1 else 0.0
-    before: tuple[Still, Move, float] | None = None
+    before: tuple[StillPicture, Move, float] | None = None
     for index, (path, move) in enumerate(shots):
-        still = Still(open_picture(path), size)
+        still = StillPicture(open_picture(path), size)
         begin, end = index * each, (index + 1) * each
         length = end - begin + fade  # it moves on while the next one fades in
         for number in range(round(begin), round(end)):
@@ -75,6 +77,6 @@ def _pictures(
             if before is not None and number - begin < fade:
                 old, old_move, old_begin = before
                 behind = old.view(old_move.at((number - old_begin) / (each + fade)))
-                picture = blend(behind, picture, (number - begin + 0.5) / fade)
+                picture = blend_pictures(behind, picture, (number - begin + 0.5) / fade)
             yield picture
         before = (still, move, begin)

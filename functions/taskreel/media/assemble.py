@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 import av
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.animate import animate
-from taskreel.media.audio_io import Reader, fade_gain, sound_seconds
+from taskreel.media.animate import animate_pictures
+from taskreel.media.audio_io import SoundReader, compute_fade_gain, measure_sound_seconds
 from taskreel.media.encode import (
     SMALLEST_SIDE,
     SOUND_RATE,
     Quality,
     SoundTrack,
-    format_of,
-    sound_frame,
+    find_film_format,
+    make_sound_frame,
 )
 from taskreel.media.frames import extract_frame
 from taskreel.media.open_media import open_stream
-from taskreel.media.probe import MediaInfo, probe
+from taskreel.media.probe import MediaInfo, probe_file
 from taskreel.media.stitch import stitch_videos
-from taskreel.media.truncation import to_the_end
+from taskreel.media.truncation import check_not_truncated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,7 +50,7 @@ class Assembly:
     note: str
 
 
-def assemble(  # noqa: PLR0913  # the options of one piece of work
+def assemble_films(  # noqa: PLR0913  # the options of one piece of work
     scene_videos: Sequence[Path],
     master_audio: Path | None,
     *,
@@ -72,7 +72,7 @@ def assemble(  # noqa: PLR0913  # the options of one piece of work
             "At least one scene video and one output format are needed.", code="no_inputs"
         )
     for out in outs:
-        format_of(out)
+        find_film_format(out)
     with tempfile.TemporaryDirectory(prefix="taskreel-assemble-") as folder:
         master = Path(folder) / "master.mp4"
         more = _longer_by(master_audio, scene_videos) if master_audio else 0.0
@@ -91,12 +91,12 @@ def assemble(  # noqa: PLR0913  # the options of one piece of work
             _deliver(master, out, fps, quality)
             if on_progress:
                 on_progress((index + 1) / len(outs))
-    return Assembly(films=tuple(probe(out) for out in outs), note=_note(more))
+    return Assembly(films=tuple(probe_file(out) for out in outs), note=_note(more))
 
 
 def _longer_by(sound: Path, clips: Sequence[Path]) -> float:
     """How many seconds the sound goes on after the last picture; negative where it ends before."""
-    return float(sound_seconds(sound) - sum(_picture_seconds(clip) for clip in clips))
+    return float(measure_sound_seconds(sound) - sum(_picture_seconds(clip) for clip in clips))
 
 
 def _note(more: float) -> str:
@@ -116,8 +116,8 @@ def _held(clip: Path, seconds: float, folder: Path, fps: int, quality: Quality) 
     picture, still = folder / "last.png", folder / "held.mp4"
     size = extract_frame(clip, out=picture)
     width, height = (max(side or 0, SMALLEST_SIDE) for side in (size.width, size.height))
-    rate = probe(clip).fps or fps
-    animate(
+    rate = probe_file(clip).fps or fps
+    animate_pictures(
         [picture],
         prompt="static",
         seconds=seconds,
@@ -130,11 +130,11 @@ def _held(clip: Path, seconds: float, folder: Path, fps: int, quality: Quality) 
     return still
 
 
-def remux(source: Path, out: Path) -> MediaInfo:
+def remux_film(source: Path, out: Path) -> MediaInfo:
     """The same streams in another container (.mp4 ↔ .mov), nothing encoded."""
     with (
         open_stream(source) as container,
-        av.open(str(out), "w", options=format_of(out).options) as target,
+        av.open(str(out), "w", options=find_film_format(out).options) as target,
     ):
         streams = {
             stream: target.add_stream_from_template(stream)
@@ -144,7 +144,7 @@ def remux(source: Path, out: Path) -> MediaInfo:
             if packet.dts is not None:
                 packet.stream = streams[packet.stream]
                 target.mux(packet)
-    return probe(out)
+    return probe_file(out)
 
 
 def _alike(clips: Sequence[Path]) -> bool:
@@ -166,7 +166,7 @@ def _copy_pictures(clips: Sequence[Path], audio: Path, out: Path, *, fades: bool
         with open_stream(clips[0]) as first:
             stream = target.add_stream_from_template(first.streams.video[0])
         track = SoundTrack(target, "aac", 160_000)
-        sound = _Sound(track, Reader.of(audio), total, fades)
+        sound = _Sound(track, SoundReader.of(audio), total, fades)
         offset = Fraction(0)
         for clip in clips:
             offset = _copy(clip, target, stream, offset, sound)
@@ -195,7 +195,7 @@ class _Sound:
     """The master sound on its way into the film: as long as the pictures, faded out if it `fades`."""
 
     track: SoundTrack
-    reader: Reader
+    reader: SoundReader
     total: int  # samples
     fades: bool
 
@@ -205,15 +205,15 @@ class _Sound:
             count = min(end - start, SOUND_RATE // 2)
             piece = self.reader.read(count)
             if self.fades and start + count > self.total - SOUND_FADE_SECONDS * SOUND_RATE:
-                piece = piece * fade_gain(start, count, self.total, 0, SOUND_FADE_SECONDS)
-            self.track.append(sound_frame(piece))
+                piece = piece * compute_fade_gain(start, count, self.total, 0, SOUND_FADE_SECONDS)
+            self.track.append(make_sound_frame(piece))
             start += count
 
 
 def _packets(clip: Path) -> Iterator[av.Packet[VideoStream]]:
     with open_stream(clip, need="video") as container:
         stream = container.streams.video[0]
-        for packet in to_the_end(clip, container, stream, container.demux(stream)):
+        for packet in check_not_truncated(clip, container, stream, container.demux(stream)):
             if packet.dts is not None:
                 yield packet
 
@@ -223,7 +223,7 @@ def _picture_seconds(clip: Path) -> Fraction:
         stream = container.streams.video[0]
         if stream.duration and stream.time_base:
             return stream.duration * stream.time_base
-    return Fraction(probe(clip).duration_seconds or 0).limit_denominator(SOUND_RATE)
+    return Fraction(probe_file(clip).duration_seconds or 0).limit_denominator(SOUND_RATE)
 
 
 def _deliver(master: Path, out: Path, fps: int, quality: Quality) -> None:
@@ -231,6 +231,6 @@ def _deliver(master: Path, out: Path, fps: int, quality: Quality) -> None:
         case ".mp4":
             shutil.copyfile(master, out)
         case ".mov":
-            remux(master, out)
+            remux_film(master, out)
         case _:
             stitch_videos([master], out=out, fps=fps, quality=quality)

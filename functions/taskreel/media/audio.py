@@ -8,17 +8,17 @@ import numpy as np
 
 from taskreel.domain.errors import PermanentError
 from taskreel.media.audio_io import (
-    Reader,
     Samples,
-    SoundFile,
-    read_frames,
-    samples_of,
-    sound_seconds,
+    SoundReader,
+    SoundWriter,
+    measure_sound_seconds,
+    read_audio_frames,
+    to_samples,
 )
 from taskreel.media.encode import SOUND_RATE
-from taskreel.media.loudness import TARGET_LUFS, Meter
-from taskreel.media.mix import Bed, Clip, louden, mix
-from taskreel.media.probe import MediaInfo, probe
+from taskreel.media.loudness import TARGET_LUFS, LoudnessMeter
+from taskreel.media.mix import MusicBed, SoundClip, apply_gain, mix_sounds
+from taskreel.media.probe import MediaInfo, probe_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,18 +29,18 @@ LONGEST_SECONDS = 4 * 3600
 
 def convert_audio(source: Path, *, out: Path, bit_rate: int | None = None) -> MediaInfo:
     """The first audio track of any file as .wav, .mp3, .opus, .ogg, .m4a or .flac, 48 kHz stereo."""
-    with SoundFile(out, bit_rate=bit_rate) as file:
-        file.frames(read_frames(source))
-    return probe(out)
+    with SoundWriter(out, bit_rate=bit_rate) as file:
+        file.frames(read_audio_frames(source))
+    return probe_file(out)
 
 
 def normalise_audio(source: Path, *, out: Path, target_lufs: float = TARGET_LUFS) -> MediaInfo:
     """The sound brought to a loudness by one gain (its dynamics stay), peaks under -1.5 dB."""
-    meter = Meter()
-    for frame in read_frames(source):
-        meter.hear(samples_of(frame))
-    louden(source, out, gain=meter.result().gain_to(target_lufs))
-    return probe(out)
+    meter = LoudnessMeter()
+    for frame in read_audio_frames(source):
+        meter.hear(to_samples(frame))
+    apply_gain(source, out, gain=meter.result().gain_to(target_lufs))
+    return probe_file(out)
 
 
 def stitch_audio(
@@ -63,21 +63,21 @@ def stitch_audio(
         )
     overlap = round(crossfade_seconds * SOUND_RATE)
     held: Samples = np.zeros((2, 0), np.float32)
-    with SoundFile(out) as file:
+    with SoundWriter(out) as file:
         for index, source in enumerate(sources):
             if index and gap_seconds:
                 file.write(np.zeros((2, round(gap_seconds * SOUND_RATE)), np.float32))
             if overlap:
-                held = _append(file, Reader.of(source), held, overlap)
+                held = _append(file, SoundReader.of(source), held, overlap)
             else:
-                file.frames(read_frames(source))
+                file.frames(read_audio_frames(source))
             if on_progress:
                 on_progress((index + 1) / len(sources))
         file.write(held)
-    return probe(out)
+    return probe_file(out)
 
 
-def _append(file: SoundFile, reader: Reader, held: Samples, overlap: int) -> Samples:
+def _append(file: SoundWriter, reader: SoundReader, held: Samples, overlap: int) -> Samples:
     """Write a source over the held end of the one before; hold back its own last `overlap` samples."""
     first = reader.read(held.shape[1])
     fade = np.sqrt(np.linspace(0, 1, held.shape[1], dtype=np.float32))  # equal power
@@ -103,14 +103,16 @@ def mix_music(  # noqa: PLR0913  # the options of one piece of work
     on_progress: Callable[[float], None] | None = None,
 ) -> MediaInfo:
     """A voice over music: the music begins before it, steps back while it speaks, fades after it."""
-    seconds = lead_seconds + sound_seconds(voice) + tail_seconds
+    seconds = lead_seconds + measure_sound_seconds(voice) + tail_seconds
     if seconds > LONGEST_SECONDS:
         raise PermanentError(
             "The voice is longer than 4 hours; cut it into parts.", code="media_too_large"
         )
-    bed = Bed(
+    bed = MusicBed(
         path=music, gain_db=music_gain_db, duck_db=duck_db, fade_out_seconds=max(tail_seconds, 0.05)
     )
-    clip = Clip(path=voice, start_seconds=lead_seconds)
-    mix([clip], bed, seconds=seconds, out=out, target_lufs=target_lufs, on_progress=on_progress)
-    return probe(out)
+    clip = SoundClip(path=voice, start_seconds=lead_seconds)
+    mix_sounds(
+        [clip], bed, seconds=seconds, out=out, target_lufs=target_lufs, on_progress=on_progress
+    )
+    return probe_file(out)

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.encode import SOUND_RATE, SoundTrack, sound_frame
+from taskreel.media.encode import SOUND_RATE, SoundTrack, make_sound_frame
 from taskreel.media.open_media import open_stream
-from taskreel.media.truncation import to_the_end
+from taskreel.media.truncation import check_not_truncated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,7 +46,7 @@ SOUND_FORMATS = {
 }
 
 
-def read_frames(path: Path) -> Iterator[av.AudioFrame]:
+def read_audio_frames(path: Path) -> Iterator[av.AudioFrame]:
     """The first audio track as 48 kHz stereo float frames; raises PermanentError where there is none."""
     with open_stream(path, need="audio") as container:
         stream = container.streams.audio[0]
@@ -55,7 +55,7 @@ def read_frames(path: Path) -> Iterator[av.AudioFrame]:
             format="fltp", layout="mono" if mono else "stereo", rate=SOUND_RATE
         )
         heard = False
-        decoded = to_the_end(path, container, stream, container.decode(stream))
+        decoded = check_not_truncated(path, container, stream, container.decode(stream))
         for frame in chain(decoded, [None]):  # None: what the converter still holds
             if frame is not None:
                 frame.pts, heard = None, True
@@ -66,22 +66,22 @@ def read_frames(path: Path) -> Iterator[av.AudioFrame]:
             raise PermanentError(message, code="no_audio", file=path.name)
 
 
-def sound_seconds(path: Path) -> float:
+def measure_sound_seconds(path: Path) -> float:
     """The length by decoding: headers of compressed sound only estimate it."""
-    return sum(frame.samples for frame in read_frames(path)) / SOUND_RATE
+    return sum(frame.samples for frame in read_audio_frames(path)) / SOUND_RATE
 
 
 def _doubled(frame: av.AudioFrame) -> av.AudioFrame:
     """One channel on both sides at full level; libav's own matrix would take 3 dB off."""
-    return sound_frame(np.repeat(samples_of(frame), 2, axis=0))
+    return make_sound_frame(np.repeat(to_samples(frame), 2, axis=0))
 
 
-def samples_of(frame: av.AudioFrame) -> Samples:
+def to_samples(frame: av.AudioFrame) -> Samples:
     """A float frame's samples."""
     return np.asarray(frame.to_ndarray(), np.float32)
 
 
-class Reader:
+class SoundReader:
     """Reads a source in pieces of any length; after its end come zeros."""
 
     def __init__(self, frames: Iterator[av.AudioFrame]) -> None:
@@ -91,12 +91,12 @@ class Reader:
         self.ended = False
 
     @classmethod
-    def of(cls, path: Path) -> Reader:
+    def of(cls, path: Path) -> SoundReader:
         """A reader of a file's first audio track."""
-        return cls(read_frames(path))
+        return cls(read_audio_frames(path))
 
     @classmethod
-    def looped(cls, path: Path) -> Reader:
+    def looped(cls, path: Path) -> SoundReader:
         """A reader that begins again at the end, for ever."""
         return cls(_again(path))
 
@@ -123,21 +123,21 @@ class Reader:
         if frame is None:
             self.ended = True
             return
-        samples = samples_of(frame)
+        samples = to_samples(frame)
         self._left.append(samples)
         self._count += samples.shape[1]
 
 
 def _again(path: Path) -> Iterator[av.AudioFrame]:
     while True:
-        yield from read_frames(path)
+        yield from read_audio_frames(path)
 
 
-class SoundFile:
+class SoundWriter:
     """A sound file being written, as a context; by an error it is removed."""
 
     def __init__(self, out: Path, *, bit_rate: int | None = None) -> None:
-        form = sound_format(out)
+        form = find_sound_format(out)
         self._out = out
         self._container = av.open(str(out), "w", format=form.container)
         self._track = SoundTrack(
@@ -173,7 +173,7 @@ class SoundFile:
     def write(self, samples: Samples) -> None:
         """Append samples."""
         if samples.shape[1]:
-            self._track.append(sound_frame(np.clip(samples, -1, 1)))
+            self._track.append(make_sound_frame(np.clip(samples, -1, 1)))
 
     def frames(self, frames: Iterable[av.AudioFrame]) -> None:
         """Append 48 kHz stereo float frames."""
@@ -181,7 +181,7 @@ class SoundFile:
             self._track.append(frame)
 
 
-def sound_format(out: Path) -> SoundFormat:
+def find_sound_format(out: Path) -> SoundFormat:
     """The format that `out`'s suffix asks for; raises PermanentError for one that is not written here."""
     found = SOUND_FORMATS.get(out.suffix.lower())
     if found is None:
@@ -190,14 +190,16 @@ def sound_format(out: Path) -> SoundFormat:
     return found
 
 
-def pieces(seconds: float) -> Iterator[tuple[int, int]]:
+def split_seconds(seconds: float) -> Iterator[tuple[int, int]]:
     """(start, count) of the chunks of a duration, in samples."""
     total = round(seconds * SOUND_RATE)
     for start in range(0, total, CHUNK):
         yield start, min(CHUNK, total - start)
 
 
-def fade_gain(start: int, count: int, total: int, fade_in: float, fade_out: float) -> Samples:
+def compute_fade_gain(
+    start: int, count: int, total: int, fade_in: float, fade_out: float
+) -> Samples:
     """Gains of samples `start`… of a sound of `total` that fades in and out over seconds."""
     at = np.arange(start, start + count, dtype=np.float32)
     rise = at / max(fade_in * SOUND_RATE, 1)

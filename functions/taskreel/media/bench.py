@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskreel.media.animate import animate
+from taskreel.media.animate import animate_pictures
 from taskreel.media.audio import mix_music, stitch_audio
-from taskreel.media.compose import Look, Scene, compose
+from taskreel.media.compose import FilmOptions, Scene, compose_film
 from taskreel.media.draw import draw
 from taskreel.media.music import compose_music
 from taskreel.media.stitch import stitch_videos
@@ -133,13 +133,13 @@ def _material(folder: Path) -> _Material:
     compose_music("calm", seed=1, seconds=20, out=music)
     compose_music("happy", seed=2, seconds=9, out=voice)  # any sound will do: the work is the same
     clips = [folder / "a.mp4", folder / "b.mp4", folder / "c.webm"]
-    compose([Scene(visual=images[0], seconds=5)], out=clips[0], music=music)
-    animate(images[1:2], seconds=5, width=854, height=480, fps=25, out=clips[1])
-    compose(
+    compose_film([Scene(visual=images[0], seconds=5)], out=clips[0], music=music)
+    animate_pictures(images[1:2], seconds=5, width=854, height=480, fps=25, out=clips[1])
+    compose_film(
         [Scene(visual=images[2], seconds=5)],
         out=clips[2],
         music=music,
-        look=Look(width=720, height=1280),
+        look=FilmOptions(width=720, height=1280),
     )
     return _Material(images, clips, music, voice)
 
@@ -151,12 +151,12 @@ def _tasks(folder: Path, material: _Material) -> list[Task]:
         for name in ("s.mp4", "j.mp4", "w.webm", "st.mp3", "m.m4a")
     }
     scenes = [Scene(visual=image, seconds=2.48) for image in material.images]
-    look = Look(transition_seconds=0.6)
+    look = FilmOptions(transition_seconds=0.6)
     film = material.clips[0]
     return [
         Task(
             "slideshow 10 s 720p, fades, sound",
-            lambda: compose(scenes, out=slides, music=material.voice, look=look),
+            lambda: compose_film(scenes, out=slides, music=material.voice, look=look),
             [*_slideshow(material.images, material.voice), *H264, *AAC, theirs["s.mp4"]],
         ),
         Task(

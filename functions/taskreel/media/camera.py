@@ -43,7 +43,7 @@ class Move:
 
     def at(self, t: float) -> View:
         """The view at `t` in 0…1, starting and stopping softly."""
-        s = eased(t)
+        s = ease_motion(t)
         return View(
             self.start.x + (self.end.x - self.start.x) * s,
             self.start.y + (self.end.y - self.start.y) * s,
@@ -94,13 +94,13 @@ def choose_moves(prompt: str, seed: int, count: int) -> list[Move]:
     return [IN_TURN[(seed + i) % len(IN_TURN)] for i in range(count)]
 
 
-def eased(t: float) -> float:
+def ease_motion(t: float) -> float:
     """Soft ends and a long even middle: mostly linear, a third of a sine."""
     t = min(max(t, 0.0), 1.0)
     return t - 0.85 * math.sin(2 * math.pi * t) / (2 * math.pi)
 
 
-class Still:
+class StillPicture:
     """A picture prepared for a film of `size`: covers it, cropped at the centre."""
 
     def __init__(self, image: Image.Image, size: Size) -> None:
@@ -135,7 +135,7 @@ def _look(plane: Image.Image, view: View, size: Size) -> Image.Image:
     return plane.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
 
 
-def blend(one: Picture, other: Picture, share: float) -> Picture:
+def blend_pictures(one: Picture, other: Picture, share: float) -> Picture:
     """`one` with a share of `other`."""
     return np.asarray(Image.blend(Image.fromarray(one), Image.fromarray(other), share), np.uint8)
 

@@ -9,18 +9,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.audio_io import Reader
+from taskreel.media.audio_io import SoundReader
 from taskreel.media.camera import DRIFT, PUSH_IN, choose_moves
-from taskreel.media.encode import SOUND_RATE, Film, Picture, Quality, Size, even_size, sound_frame
-from taskreel.media.fonts import undrawable
-from taskreel.media.frames import Shape
+from taskreel.media.encode import (
+    SOUND_RATE,
+    FilmWriter,
+    Picture,
+    Quality,
+    Size,
+    make_sound_frame,
+    to_even_size,
+)
+from taskreel.media.fonts import find_undrawable
+from taskreel.media.frames import FrameShape
 from taskreel.media.loudness import TARGET_LUFS
-from taskreel.media.mix import Bed, Clip, mix
-from taskreel.media.overlay import FADE_SECONDS, Showing, captions, credits_roll, title
-from taskreel.media.prefetch import ahead
-from taskreel.media.probe import MediaInfo, probe
-from taskreel.media.shots import Shot, Transition, card_shot, clip_shot, joined, still_shot
-from taskreel.media.sniff import sniff
+from taskreel.media.mix import MusicBed, SoundClip, mix_sounds
+from taskreel.media.overlay import (
+    FADE_SECONDS,
+    TimedOverlay,
+    draw_credits,
+    draw_title,
+    schedule_captions,
+)
+from taskreel.media.prefetch import prefetch_items
+from taskreel.media.probe import MediaInfo, probe_file
+from taskreel.media.shots import (
+    Shot,
+    Transition,
+    join_shots,
+    make_card_shot,
+    make_clip_shot,
+    make_still_shot,
+)
+from taskreel.media.sniff import detect_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,7 +72,7 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class FilmOptions:
     """How a film is made; its container follows the output's suffix."""
 
     width: int = 1280
@@ -90,11 +111,11 @@ class _Part:
     narration_seconds: float
 
 
-def compose(  # noqa: PLR0913  # the options of one piece of work
+def compose_film(  # noqa: PLR0913  # the options of one piece of work
     scenes: Sequence[Scene],
     *,
     out: Path,
-    look: Look | None = None,
+    look: FilmOptions | None = None,
     music: Path | None = None,
     heading: str = "",
     subheading: str = "",
@@ -106,8 +127,8 @@ def compose(  # noqa: PLR0913  # the options of one piece of work
     Works as a stream: memory does not grow with the length. Raises PermanentError for no scenes, for unreadable media
     and for lengths out of range.
     """
-    look = look or Look()
-    size = even_size(look.width, look.height)
+    look = look or FilmOptions()
+    size = to_even_size(look.width, look.height)
     parts = [_part(scene, look.fps) for scene in _with_cards(scenes, heading, subheading, closing)]
     overlaps = _overlaps(parts, look)
     starts = [
@@ -119,13 +140,15 @@ def compose(  # noqa: PLR0913  # the options of one piece of work
         sound = _soundtrack(parts, starts, look, music, out=Path(folder) / "sound.flac", film=out)
         if on_progress:
             on_progress(0.1)
-        with Film(
+        with FilmWriter(
             out, size=size, fps=look.fps, quality=look.quality, sound=sound is not None
         ) as film:
-            reader = Reader.of(sound) if sound else None
+            reader = SoundReader.of(sound) if sound else None
             shots = _shots(parts, look, size)
             showings = _showings(parts, starts, look, size, closing)
-            for number, picture in enumerate(ahead(_pictures(shots, overlaps, look, showings)), 1):
+            for number, picture in enumerate(
+                prefetch_items(_pictures(shots, overlaps, look, showings)), 1
+            ):
                 film.picture(picture)
                 if number % look.fps == 0 or number == total:
                     _sound_until(film, reader)
@@ -136,7 +159,7 @@ def compose(  # noqa: PLR0913  # the options of one piece of work
         for start, part in zip(starts, parts, strict=True)
     )
     return Composition(
-        info=probe(out), scenes=spans, undrawn=undrawable(_words(parts, look, closing))
+        info=probe_file(out), scenes=spans, undrawn=find_undrawable(_words(parts, look, closing))
     )
 
 
@@ -151,9 +174,9 @@ def _with_cards(
 
 
 def _part(scene: Scene, fps: int) -> _Part:
-    is_clip = scene.visual is not None and sniff(scene.visual).family == "stream"
-    visual = probe(scene.visual) if scene.visual and is_clip else None
-    narration = (probe(scene.narration).duration_seconds or 0.0) if scene.narration else 0.0
+    is_clip = scene.visual is not None and detect_kind(scene.visual).family == "stream"
+    visual = probe_file(scene.visual) if scene.visual and is_clip else None
+    narration = (probe_file(scene.narration).duration_seconds or 0.0) if scene.narration else 0.0
     needed = LEAD_SECONDS + narration + TAIL_SECONDS if scene.narration else 0.0
     own = scene.seconds or (
         needed or (visual.duration_seconds if visual else None) or STILL_SECONDS
@@ -171,7 +194,7 @@ def _part(scene: Scene, fps: int) -> _Part:
     )
 
 
-def _overlaps(parts: Sequence[_Part], look: Look) -> list[int]:
+def _overlaps(parts: Sequence[_Part], look: FilmOptions) -> list[int]:
     if look.transition == "cut":
         return [0] * (len(parts) - 1)
     wanted = round(look.transition_seconds * look.fps)
@@ -181,24 +204,24 @@ def _overlaps(parts: Sequence[_Part], look: Look) -> list[int]:
 def _soundtrack(
     parts: Sequence[_Part],
     starts: Sequence[int],
-    look: Look,
+    look: FilmOptions,
     music: Path | None,
     *,
     out: Path,
     film: Path,
 ) -> Path | None:
-    clips: list[Clip] = []
+    clips: list[SoundClip] = []
     for part, start in zip(parts, starts, strict=True):
         at = start / look.fps
         if part.scene.narration:
-            clips.append(Clip(path=part.scene.narration, start_seconds=at + LEAD_SECONDS))
+            clips.append(SoundClip(path=part.scene.narration, start_seconds=at + LEAD_SECONDS))
         if part.has_sound and part.scene.visual:
             seconds, gain = (
                 part.frames / look.fps,
                 CLIP_GAIN * (0.35 if part.scene.narration else 1),
             )
             clips.append(
-                Clip(
+                SoundClip(
                     path=part.scene.visual,
                     start_seconds=at,
                     seconds=seconds,
@@ -208,30 +231,34 @@ def _soundtrack(
             )
     if not clips and music is None:
         return None
-    bed = Bed(path=music, gain_db=look.music_gain_db) if music else None
+    bed = MusicBed(path=music, gain_db=look.music_gain_db) if music else None
     seconds = (starts[-1] + parts[-1].frames) / look.fps
     played_as = ".opus" if film.suffix.lower() == ".webm" else ".m4a"
-    mix(clips, bed, seconds=seconds, out=out, target_lufs=look.target_lufs, played_as=played_as)
+    mix_sounds(
+        clips, bed, seconds=seconds, out=out, target_lufs=look.target_lufs, played_as=played_as
+    )
     return out
 
 
-def _shots(parts: Sequence[_Part], look: Look, size: Size) -> list[Shot]:
+def _shots(parts: Sequence[_Part], look: FilmOptions, size: Size) -> list[Shot]:
     shots = []
     backgrounds = [part.scene.visual for part in parts if part.scene.visual and not part.is_clip]
     for index, part in enumerate(parts):
         scene = part.scene
         if scene.visual is None:
             ground = backgrounds[0 if index == 0 else -1] if backgrounds else None
-            shots.append(card_shot(ground, DRIFT if index else PUSH_IN, part.frames, size))
+            shots.append(make_card_shot(ground, DRIFT if index else PUSH_IN, part.frames, size))
         elif part.is_clip:
-            shots.append(clip_shot(scene.visual, part.frames, Shape(size, look.fps, look.fill)))
+            shots.append(
+                make_clip_shot(scene.visual, part.frames, FrameShape(size, look.fps, look.fill))
+            )
         else:
             move = choose_moves(scene.move, look.seed + index, 1)[0]
-            shots.append(still_shot(scene.visual, move, part.frames, size))
+            shots.append(make_still_shot(scene.visual, move, part.frames, size))
     return shots
 
 
-def _words(parts: Sequence[_Part], look: Look, closing: Sequence[str]) -> list[str]:
+def _words(parts: Sequence[_Part], look: FilmOptions, closing: Sequence[str]) -> list[str]:
     """All that is written on the film."""
     shown = [
         (part.scene.title, part.scene.subtitle, part.scene.narrated if look.captions else "")
@@ -241,9 +268,13 @@ def _words(parts: Sequence[_Part], look: Look, closing: Sequence[str]) -> list[s
 
 
 def _showings(
-    parts: Sequence[_Part], starts: Sequence[int], look: Look, size: Size, closing: Sequence[str]
-) -> list[Showing]:
-    shown: list[Showing] = []
+    parts: Sequence[_Part],
+    starts: Sequence[int],
+    look: FilmOptions,
+    size: Size,
+    closing: Sequence[str],
+) -> list[TimedOverlay]:
+    shown: list[TimedOverlay] = []
     for part, start in zip(parts, starts, strict=True):
         scene, end = part.scene, start + part.frames
         if scene.title:
@@ -253,8 +284,8 @@ def _showings(
                 else start + min(part.frames, round(CARD_SECONDS * look.fps))
             )
             shown.append(
-                Showing(
-                    title(scene.title, scene.subtitle, size),
+                TimedOverlay(
+                    draw_title(scene.title, scene.subtitle, size),
                     start + look.fps // 4,
                     most - look.fps // 4,
                 )
@@ -264,11 +295,11 @@ def _showings(
             spoken = round(part.narration_seconds * look.fps) or part.frames - 2 * round(
                 LEAD_SECONDS * look.fps
             )
-            shown += captions(scene.narrated, size, first, max(first + 1, first + spoken))
+            shown += schedule_captions(scene.narrated, size, first, max(first + 1, first + spoken))
     if closing:
         shown.append(
-            Showing(
-                credits_roll(closing, size),
+            TimedOverlay(
+                draw_credits(closing, size),
                 starts[-1] + look.fps // 4,
                 starts[-1] + parts[-1].frames,
             )
@@ -277,10 +308,13 @@ def _showings(
 
 
 def _pictures(
-    shots: Sequence[Shot], overlaps: Sequence[int], look: Look, showings: Sequence[Showing]
+    shots: Sequence[Shot],
+    overlaps: Sequence[int],
+    look: FilmOptions,
+    showings: Sequence[TimedOverlay],
 ) -> Iterator[Picture]:
     fade = max(1, round(FADE_SECONDS * look.fps))
-    for number, picture in enumerate(joined(shots, overlaps, look.transition)):
+    for number, picture in enumerate(join_shots(shots, overlaps, look.transition)):
         seen = [(showing, showing.opacity(number, fade)) for showing in showings]
         visible = [(showing, opacity) for showing, opacity in seen if opacity > 0]
         canvas = picture if picture.flags.writeable or not visible else picture.copy()
@@ -289,7 +323,7 @@ def _pictures(
         yield canvas
 
 
-def _sound_until(film: Film, reader: Reader | None) -> None:
+def _sound_until(film: FilmWriter, reader: SoundReader | None) -> None:
     missing = round(film.seconds * SOUND_RATE) - round(film.sound_seconds * SOUND_RATE)
     if reader is not None and missing > 0:
-        film.sound([sound_frame(reader.read(missing))])
+        film.sound([make_sound_frame(reader.read(missing))])

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from taskreel.media.image_output import save_picture
-from taskreel.media.probe import MediaInfo, probe
+from taskreel.media.probe import MediaInfo, probe_file
 from taskreel.media.scene.painting import paint
 
 if TYPE_CHECKING:
@@ -32,4 +32,4 @@ def draw(
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.LANCZOS)
     save_picture(image, out, quality=quality, note=f"prompt: {prompt}; seed: {seed}")
-    return probe(out)
+    return probe_file(out)

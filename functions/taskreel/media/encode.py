@@ -62,7 +62,7 @@ ENCODER_OPTIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class FilmFormat:
     """A container and the codecs that go into it."""
 
     video: str
@@ -73,13 +73,13 @@ class Format:
 
 
 FORMATS = {
-    ".mp4": Format("libx264", "aac", H264, 160_000, {"movflags": "+faststart"}),
-    ".mov": Format("libx264", "aac", H264, 160_000, {"movflags": "+faststart"}),
-    ".webm": Format("libvpx-vp9", "libopus", VP9, 112_000, {}),
+    ".mp4": FilmFormat("libx264", "aac", H264, 160_000, {"movflags": "+faststart"}),
+    ".mov": FilmFormat("libx264", "aac", H264, 160_000, {"movflags": "+faststart"}),
+    ".webm": FilmFormat("libvpx-vp9", "libopus", VP9, 112_000, {}),
 }
 
 
-def format_of(out: Path) -> Format:
+def find_film_format(out: Path) -> FilmFormat:
     """The format that `out`'s suffix asks for; raises PermanentError for one that is not written here."""
     found = FORMATS.get(out.suffix.lower())
     if found is None:
@@ -90,7 +90,7 @@ def format_of(out: Path) -> Format:
     return found
 
 
-def even_size(width: int, height: int) -> Size:
+def to_even_size(width: int, height: int) -> Size:
     """The size rounded down to even numbers, which 4:2:0 video needs; raises PermanentError for a senseless one."""
     if not (SMALLEST_SIDE <= width <= MAX_SIDE and SMALLEST_SIDE <= height <= MAX_SIDE):
         message = (
@@ -100,7 +100,7 @@ def even_size(width: int, height: int) -> Size:
     return width - width % 2, height - height % 2
 
 
-class Film:
+class FilmWriter:
     """An output file as a context; `picture` and `sound` append, each at its own end.
 
     Feed both at about the same pace: the muxer holds back the one that is ahead. Leaving the context by an error
@@ -112,7 +112,7 @@ class Film:
     ) -> None:
         self._out = out
         self._fps = fps
-        form = format_of(out)
+        form = find_film_format(out)
         self._container: OutputContainer = av.open(str(out), "w", options=form.options)
         self._container.metadata["encoder"] = "Taskreel"
         self._video = _video_stream(self._container, form, size, fps, quality)
@@ -221,7 +221,7 @@ class SoundTrack:
         missing = round(seconds * self._rate) - self._samples
         while missing > 0:
             count = min(missing, 4096)
-            self.append(silence(count, self._rate))
+            self.append(make_silence(count, self._rate))
             missing -= count
 
     def finish(self) -> None:
@@ -302,12 +302,12 @@ def _first_packet(stream: AudioStream) -> av.Packet[AudioStream]:
     raise RuntimeError("LAME gives no packet")
 
 
-def silence(samples: int, rate: int = SOUND_RATE) -> av.AudioFrame:
+def make_silence(samples: int, rate: int = SOUND_RATE) -> av.AudioFrame:
     """A frame of nothing: stereo float planar."""
-    return sound_frame(np.zeros((2, samples), np.float32), rate)
+    return make_sound_frame(np.zeros((2, samples), np.float32), rate)
 
 
-def sound_frame(samples: npt.NDArray[np.float32], rate: int = SOUND_RATE) -> av.AudioFrame:
+def make_sound_frame(samples: npt.NDArray[np.float32], rate: int = SOUND_RATE) -> av.AudioFrame:
     """A frame of `(2, n)` samples in -1…1."""
     frame = av.AudioFrame.from_ndarray(
         np.ascontiguousarray(samples), format="fltp", layout="stereo"
@@ -317,7 +317,7 @@ def sound_frame(samples: npt.NDArray[np.float32], rate: int = SOUND_RATE) -> av.
 
 
 def _video_stream(
-    container: OutputContainer, form: Format, size: Size, fps: int, quality: Quality
+    container: OutputContainer, form: FilmFormat, size: Size, fps: int, quality: Quality
 ) -> VideoStream:
     stream = cast(
         "VideoStream", container.add_stream(form.video, rate=fps, options=form.settings[quality])

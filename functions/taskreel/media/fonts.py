@@ -29,18 +29,18 @@ SYSTEM_FOLDERS = (
 _NO_CHARACTER = "\U0010ffff"  # drawn as whatever a face draws for what it lacks
 
 
-def font(pixels: int, text: str) -> ImageFont.FreeTypeFont:
+def load_font(pixels: int, text: str) -> ImageFont.FreeTypeFont:
     """A face for `text`: our own, or where that lacks characters, the one on this machine that lacks the fewest."""
     return _face(_best(text), pixels)
 
 
-def drawable(text: str) -> str:
+def remove_undrawable(text: str) -> str:
     """The text without what no face here can draw, its accents composed."""
     lacking = _lacking(_best(text), unicodedata.normalize("NFC", text))
     return "".join(letter for letter in unicodedata.normalize("NFC", text) if letter not in lacking)
 
 
-def undrawable(texts: Iterable[str]) -> str:
+def find_undrawable(texts: Iterable[str]) -> str:
     """The characters of these texts that no face here can draw, each once, in order."""
     letters = (letter for text in texts for letter in text if letter in _lacking(_best(text), text))
     return "".join(dict.fromkeys(letters))

@@ -16,8 +16,8 @@ from taskreel.domain.errors import PermanentError
 from taskreel.media.encode import THREADS, Picture, Size
 from taskreel.media.image_output import save_picture
 from taskreel.media.open_media import open_stream, picture_stream
-from taskreel.media.probe import MediaInfo, probe
-from taskreel.media.truncation import to_the_end
+from taskreel.media.probe import MediaInfo, probe_file
+from taskreel.media.truncation import check_not_truncated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def extract_frame(video: Path, *, out: Path, at_seconds: float | None = None) ->
     if frame.rotation:
         image = image.rotate(frame.rotation, expand=True)
     save_picture(image, out, note=f"frame of {video.name} at {frame.time or 0:.3f} s")
-    return probe(out)
+    return probe_file(out)
 
 
 def _last(video: Path) -> av.VideoFrame:
@@ -55,7 +55,7 @@ def _last(video: Path) -> av.VideoFrame:
                 if not container.duration:
                     continue
                 container.seek(max(0, container.duration - int(back * av.time_base)))
-            for frame in to_the_end(video, container, stream, container.decode(stream)):
+            for frame in check_not_truncated(video, container, stream, container.decode(stream)):
                 last = frame
         if last is not None:
             return last
@@ -72,7 +72,7 @@ def _at(video: Path, seconds: float) -> av.VideoFrame:
         stream = _video(container)
         begin = float((stream.start_time or 0) * (stream.time_base or Fraction(1)))
         container.seek(int((seconds + begin) * av.time_base))
-        for frame in to_the_end(video, container, stream, container.decode(stream)):
+        for frame in check_not_truncated(video, container, stream, container.decode(stream)):
             if shown is not None and (frame.time or 0.0) - begin > seconds + 1e-6:
                 return shown
             shown = frame
@@ -98,7 +98,7 @@ def _video(container: InputContainer) -> VideoStream:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class FrameShape:
     """What every clip of a film is brought to; `fill` crops to fill the frame, else bars surround the picture."""
 
     size: Size
@@ -106,13 +106,13 @@ class Shape:
     fill: bool = False
 
 
-def clip_frames(path: Path, shape: Shape) -> Iterator[av.VideoFrame]:
+def read_clip_frames(path: Path, shape: FrameShape) -> Iterator[av.VideoFrame]:
     """A clip's frames, upright, in the shape, at its rate, 4:2:0 BT.709 limited range. Streams: any length."""
     found = False
     with open_stream(path, need="video") as container:
         stream = _video(container)
         graph: av.filter.Graph | None = None
-        for frame in to_the_end(path, container, stream, container.decode(stream)):
+        for frame in check_not_truncated(path, container, stream, container.decode(stream)):
             graph = graph or _normaliser(stream, frame, shape)
             graph.push(frame)
             for ready in _pulled(graph):
@@ -127,13 +127,13 @@ def clip_frames(path: Path, shape: Shape) -> Iterator[av.VideoFrame]:
         raise _no_frames(path)
 
 
-def clip_pictures(path: Path, shape: Shape) -> Iterator[Picture]:
+def read_clip_pictures(path: Path, shape: FrameShape) -> Iterator[Picture]:
     """The same as arrays."""
-    for frame in clip_frames(path, shape):
+    for frame in read_clip_frames(path, shape):
         yield np.asarray(frame.to_ndarray(), np.uint8)
 
 
-def _normaliser(stream: VideoStream, first: av.VideoFrame, shape: Shape) -> av.filter.Graph:
+def _normaliser(stream: VideoStream, first: av.VideoFrame, shape: FrameShape) -> av.filter.Graph:
     width, height = shape.size
     graph = av.filter.Graph()
     graph.threads = THREADS

@@ -12,8 +12,8 @@ import av.error
 import av.filter
 import numpy as np
 
-from taskreel.media.audio_io import Samples, read_frames, samples_of
-from taskreel.media.encode import SOUND_RATE, sound_frame
+from taskreel.media.audio_io import Samples, read_audio_frames, to_samples
+from taskreel.media.encode import SOUND_RATE, make_sound_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ class Loudness:
         return float(10 ** (min(target_lufs - self.integrated_lufs, MOST_GAIN_DB) / 20))
 
 
-class Meter:
+class LoudnessMeter:
     """Measures a sound that passes by; memory does not grow with its length."""
 
     def __init__(self, *, peaks: bool = False) -> None:
@@ -53,7 +53,7 @@ class Meter:
 
     def hear(self, samples: Samples) -> None:
         """Take `(2, n)` samples into account."""
-        frame = sound_frame(samples)
+        frame = make_sound_frame(samples)
         frame.pts, frame.time_base = self._samples, Fraction(1, SOUND_RATE)
         self._samples += samples.shape[1]
         self._graph.push(frame)
@@ -74,15 +74,15 @@ class Meter:
         )
 
     def _drain(self) -> None:
-        for frame in pulled(self._graph):
+        for frame in pull_frames(self._graph):
             self._last = dict(frame.metadata) or self._last
 
 
 def measure_loudness(path: Path) -> Loudness:
     """The loudness of a file's first audio track; raises PermanentError where there is none."""
-    meter = Meter(peaks=True)
-    for frame in read_frames(path):
-        meter.hear(samples_of(frame))
+    meter = LoudnessMeter(peaks=True)
+    for frame in read_audio_frames(path):
+        meter.hear(to_samples(frame))
     return meter.result()
 
 
@@ -98,19 +98,19 @@ class Limiter:
 
     def limit(self, samples: Samples) -> Iterator[av.AudioFrame]:
         """Frames that are ready once these samples have gone in."""
-        frame = sound_frame(samples)
+        frame = make_sound_frame(samples)
         frame.pts, frame.time_base = self._samples, Fraction(1, SOUND_RATE)
         self._samples += samples.shape[1]
         self._graph.push(frame)
-        yield from pulled(self._graph)
+        yield from pull_frames(self._graph)
 
     def rest(self) -> Iterator[av.AudioFrame]:
         """The frames still inside."""
         self._graph.push(None)
-        yield from pulled(self._graph)
+        yield from pull_frames(self._graph)
 
 
-def pulled(graph: av.filter.Graph) -> Iterator[av.AudioFrame]:
+def pull_frames(graph: av.filter.Graph) -> Iterator[av.AudioFrame]:
     """All sound frames a graph has ready."""
     while True:
         try:

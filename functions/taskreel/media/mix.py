@@ -10,16 +10,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from taskreel.media.audio_io import (
-    Reader,
     Samples,
-    SoundFile,
-    fade_gain,
-    pieces,
-    read_frames,
-    samples_of,
+    SoundReader,
+    SoundWriter,
+    compute_fade_gain,
+    read_audio_frames,
+    split_seconds,
+    to_samples,
 )
 from taskreel.media.encode import SOUND_RATE
-from taskreel.media.loudness import CEILING_DB, TARGET_LUFS, Limiter, Meter, measure_loudness
+from taskreel.media.loudness import (
+    CEILING_DB,
+    TARGET_LUFS,
+    Limiter,
+    LoudnessMeter,
+    measure_loudness,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +38,7 @@ ATTACK_SECONDS, RELEASE_SECONDS, HOLD_SECONDS = 0.12, 0.7, 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clip:
+class SoundClip:
     """A sound on the time line; `seconds` None for all of it. What comes from it can duck the music or not."""
 
     path: Path
@@ -43,7 +49,7 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bed:
+class MusicBed:
     """Music under everything, begun again when it ends; `duck_db` is how far it steps back under a voice."""
 
     path: Path
@@ -53,9 +59,9 @@ class Bed:
     fade_out_seconds: float = 2.0
 
 
-def mix(  # noqa: PLR0913  # the options of one piece of work
-    clips: Sequence[Clip],
-    bed: Bed | None,
+def mix_sounds(  # noqa: PLR0913  # the options of one piece of work
+    clips: Sequence[SoundClip],
+    bed: MusicBed | None,
     *,
     seconds: float,
     out: Path,
@@ -69,17 +75,17 @@ def mix(  # noqa: PLR0913  # the options of one piece of work
     """
     with tempfile.TemporaryDirectory(prefix="taskreel-mix-") as folder:
         rough = Path(folder) / "rough.flac"
-        meter = Meter()
-        with SoundFile(rough) as file:
+        meter = LoudnessMeter()
+        with SoundWriter(rough) as file:
             for start, piece in _mixed(clips, bed, seconds):
                 meter.hear(piece)
                 file.write(piece * 0.5)  # headroom: sums may pass 1
                 if on_progress:
                     on_progress(0.7 * start / (seconds * SOUND_RATE))
-        louden(rough, out, gain=2 * meter.result().gain_to(target_lufs), played_as=played_as)
+        apply_gain(rough, out, gain=2 * meter.result().gain_to(target_lufs), played_as=played_as)
 
 
-def louden(source: Path, out: Path, *, gain: float, played_as: str | None = None) -> None:
+def apply_gain(source: Path, out: Path, *, gain: float, played_as: str | None = None) -> None:
     """Write `source` multiplied by `gain`, its true peaks under -1.5 dB as they are played.
 
     Encoders and loudspeakers overshoot what a limiter lets through: what is written is measured, in the format that
@@ -96,9 +102,9 @@ def louden(source: Path, out: Path, *, gain: float, played_as: str | None = None
 
 def _limited(source: Path, out: Path, gain: float, ceiling_db: float) -> None:
     limiter = Limiter(ceiling_db)
-    with SoundFile(out) as file:
-        for frame in read_frames(source):
-            file.frames(limiter.limit(samples_of(frame) * np.float32(gain)))
+    with SoundWriter(out) as file:
+        for frame in read_audio_frames(source):
+            file.frames(limiter.limit(to_samples(frame) * np.float32(gain)))
         file.frames(limiter.rest())
 
 
@@ -106,17 +112,19 @@ def _true_peak_db(sound: Path, played_as: str | None) -> float:
     if played_as is None:
         return measure_loudness(sound).true_peak_db
     played = sound.with_name(f"{sound.stem}-played{played_as}")
-    with SoundFile(played) as file:
-        file.frames(read_frames(sound))
+    with SoundWriter(played) as file:
+        file.frames(read_audio_frames(sound))
     return measure_loudness(played).true_peak_db
 
 
-def _mixed(clips: Sequence[Clip], bed: Bed | None, seconds: float) -> Iterator[tuple[int, Samples]]:
+def _mixed(
+    clips: Sequence[SoundClip], bed: MusicBed | None, seconds: float
+) -> Iterator[tuple[int, Samples]]:
     total = round(seconds * SOUND_RATE)
     voices = [_Voice(clip) for clip in clips]
-    music = Reader.looped(bed.path) if bed else None
+    music = SoundReader.looped(bed.path) if bed else None
     duck = _Ducking(bed.duck_db) if bed else None
-    for start, count in pieces(seconds):
+    for start, count in split_seconds(seconds):
         speech, piece = np.zeros((2, count), np.float32), np.zeros((2, count), np.float32)
         for voice in voices:
             heard = voice.read(start, count)
@@ -125,7 +133,7 @@ def _mixed(clips: Sequence[Clip], bed: Bed | None, seconds: float) -> Iterator[t
                 target += heard
         piece += speech
         if bed and music and duck:
-            gain = duck.gains(speech) * fade_gain(
+            gain = duck.gains(speech) * compute_fade_gain(
                 start, count, total, bed.fade_in_seconds, bed.fade_out_seconds
             )
             piece += music.read(count) * (gain * 10 ** (bed.gain_db / 20))
@@ -135,13 +143,13 @@ def _mixed(clips: Sequence[Clip], bed: Bed | None, seconds: float) -> Iterator[t
 class _Voice:
     """A clip that opens its file when its time comes and closes it when it is over."""
 
-    def __init__(self, clip: Clip) -> None:
+    def __init__(self, clip: SoundClip) -> None:
         self.clip = clip
         self._first = round(clip.start_seconds * SOUND_RATE)
         self._last = (
             self._first + round(clip.seconds * SOUND_RATE) if clip.seconds is not None else None
         )
-        self._reader: Reader | None = None
+        self._reader: SoundReader | None = None
         self._over = False
 
     def read(self, start: int, count: int) -> Samples | None:
@@ -149,7 +157,7 @@ class _Voice:
         begin = max(start, self._first)
         if self._over or begin >= end:
             return None
-        self._reader = self._reader or Reader.of(self.clip.path)
+        self._reader = self._reader or SoundReader.of(self.clip.path)
         piece = np.zeros((2, count), np.float32)
         piece[:, begin - start : end - start] = self._reader.read(end - begin) * self.clip.gain
         self._over = self._reader.empty

@@ -15,10 +15,10 @@ import numpy as np
 
 from taskreel.domain.errors import PermanentError
 from taskreel.media import instruments
-from taskreel.media.audio_io import Samples, SoundFile, fade_gain, pieces
+from taskreel.media.audio_io import Samples, SoundWriter, compute_fade_gain, split_seconds
 from taskreel.media.encode import SOUND_RATE
-from taskreel.media.loudness import Limiter, Meter
-from taskreel.media.probe import MediaInfo, probe
+from taskreel.media.loudness import Limiter, LoudnessMeter
+from taskreel.media.probe import MediaInfo, probe_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,15 +150,15 @@ def compose_music(
         message = f"Music is up to {MAX_SECONDS} s long, not {seconds:g} s."
         raise PermanentError(message, code="bad_duration")
     piece = _round(prompt, seed, seconds)
-    meter = Meter()
+    meter = LoudnessMeter()
     meter.hear(piece)
     gain = meter.result().gain_to(MUSIC_LUFS)
     total = round(seconds * SOUND_RATE)
     limiter = Limiter()
-    with SoundFile(out) as file:
-        for start, count in pieces(seconds):
+    with SoundWriter(out) as file:
+        for start, count in split_seconds(seconds):
             part = np.take(piece, range(start, start + count), axis=1, mode="wrap")
-            envelope = fade_gain(
+            envelope = compute_fade_gain(
                 start,
                 count,
                 total,
@@ -167,7 +167,7 @@ def compose_music(
             )
             file.frames(limiter.limit(part * (envelope * gain)))
         file.frames(limiter.rest())
-    return probe(out)
+    return probe_file(out)
 
 
 def mood_of(prompt: str) -> Mood:

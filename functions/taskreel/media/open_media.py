@@ -12,7 +12,7 @@ from av.stream import Disposition
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.sniff import Kind, sniff
+from taskreel.media.sniff import Kind, detect_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ Need = Literal["video", "audio"]
 @contextmanager
 def image_header(path: Path) -> Iterator[Image.Image]:
     """The image, its pixels not decoded yet; refuses what is no image or would be too large in memory."""
-    kind = sniff(path)
+    kind = detect_kind(path)
     if kind.family != "image":
         message = (
             f"{path.name} is {kind.content_type}, not an image; send PNG, JPEG, WebP, GIF or AVIF."
@@ -65,7 +65,7 @@ def open_picture(path: Path) -> Image.Image:
 @contextmanager
 def open_stream(path: Path, *, need: Need | None = None) -> Iterator[InputContainer]:
     """The video or sound file, opened by what it contains; libav's errors inside the block are translated too."""
-    kind = sniff(path)
+    kind = detect_kind(path)
     if kind.family != "stream":
         message = f"{path.name} is {kind.content_type}, not video or sound; send MP4, MOV, WebM, MP3, WAV or OGG."
         raise PermanentError(message, code="not_a_recording", file=path.name)

@@ -12,7 +12,7 @@ from PIL.ImageFont import FreeTypeFont
 
 from taskreel.media.camera import to_picture
 from taskreel.media.encode import Picture, Size
-from taskreel.media.fonts import drawable, font
+from taskreel.media.fonts import load_font, remove_undrawable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +49,7 @@ class Overlay:
 
 
 @dataclass(frozen=True)
-class Showing:
+class TimedOverlay:
     """An overlay and the frames it is seen in."""
 
     overlay: Overlay
@@ -63,13 +63,13 @@ class Showing:
         return min(1.0, (frame - self.first + 1) / fade, (self.last - frame) / fade)
 
 
-def caption(text: str, size: Size) -> Overlay:
+def draw_caption(text: str, size: Size) -> Overlay:
     """A phrase near the foot, in lines of about equal length on a dark band."""
     unit = min(size)
     face = _caption_font(text, size)
     sheet = Image.new("RGBA", size)
     draw = ImageDraw.Draw(sheet)
-    lines = "\n".join(wrapped(text, face, _caption_width(face, size)))
+    lines = "\n".join(wrap_text(text, face, _caption_width(face, size)))
     place = (size[0] / 2, size[1] * 0.945)
     box = draw.multiline_textbbox(
         place, lines, font=face, anchor="md", align="center", spacing=unit * 0.012
@@ -84,15 +84,15 @@ def caption(text: str, size: Size) -> Overlay:
     return _overlay(sheet)
 
 
-def title(text: str, subtitle: str, size: Size) -> Overlay:
+def draw_title(text: str, subtitle: str, size: Size) -> Overlay:
     """A large title in the middle, a line, a subtitle; softly shadowed."""
-    text, subtitle = drawable(text), drawable(subtitle)
+    text, subtitle = remove_undrawable(text), remove_undrawable(subtitle)
     unit = min(size)
     big = _fitting(text, size, unit * 0.115, unit * 0.06)
-    small = font(max(9, round(unit * 0.042)), subtitle)
+    small = load_font(max(9, round(unit * 0.042)), subtitle)
     sheet = Image.new("RGBA", size)
     draw = ImageDraw.Draw(sheet)
-    lines = "\n".join(wrapped(text, big, size[0] * 0.84)[:3])
+    lines = "\n".join(wrap_text(text, big, size[0] * 0.84)[:3])
     middle = (size[0] / 2, size[1] * (0.46 if subtitle else 0.5))
     draw.multiline_text(
         middle, lines, font=big, anchor="mm", align="center", spacing=unit * 0.02, fill="white"
@@ -107,7 +107,7 @@ def title(text: str, subtitle: str, size: Size) -> Overlay:
             fill=(255, 255, 255, 200),
             width=max(1, unit // 300),
         )
-        rest = "\n".join(wrapped(subtitle, small, size[0] * 0.8)[:3])
+        rest = "\n".join(wrap_text(subtitle, small, size[0] * 0.8)[:3])
         draw.multiline_text(
             (size[0] / 2, y + unit * 0.04),
             rest,
@@ -119,13 +119,13 @@ def title(text: str, subtitle: str, size: Size) -> Overlay:
     return _overlay(_shadowed(sheet, unit))
 
 
-def credits_roll(lines: Sequence[str], size: Size) -> Overlay:
+def draw_credits(lines: Sequence[str], size: Size) -> Overlay:
     """Closing lines, centred one under another."""
     unit = min(size)
-    shown = [drawable(line) for line in lines]
-    face = font(max(9, round(unit * 0.046)), "\n".join(shown))
+    shown = [remove_undrawable(line) for line in lines]
+    face = load_font(max(9, round(unit * 0.046)), "\n".join(shown))
     sheet = Image.new("RGBA", size)
-    text = "\n".join(part for line in shown for part in wrapped(line, face, size[0] * 0.8))
+    text = "\n".join(part for line in shown for part in wrap_text(line, face, size[0] * 0.8))
     ImageDraw.Draw(sheet).multiline_text(
         (size[0] / 2, size[1] / 2),
         text,
@@ -138,36 +138,36 @@ def credits_roll(lines: Sequence[str], size: Size) -> Overlay:
     return _overlay(_shadowed(sheet, unit))
 
 
-def phrases(text: str, most: float = CAPTION_LINES * CAPTION_LETTERS) -> list[str]:
+def split_phrases(text: str, most: float = CAPTION_LINES * CAPTION_LETTERS) -> list[str]:
     """A text cut where one breathes, into parts of at most `most` letters and about equal length."""
     sentences = re.split(r"(?<=[.!?…;:])\s+", " ".join(text.split()))
-    return [part for sentence in sentences for part in balanced(sentence, most, len)]
+    return [part for sentence in sentences for part in balance_lines(sentence, most, len)]
 
 
-def captions(text: str, size: Size, first: int, last: int) -> list[Showing]:
+def schedule_captions(text: str, size: Size, first: int, last: int) -> list[TimedOverlay]:
     """The phrases of a text over a span of frames, each for as long as its share of the letters."""
-    text = drawable(text)
+    text = remove_undrawable(text)
     face = _caption_font(text, size)
     letter = face.getlength(text) / max(len(text), 1) or 1
     fitting = (
         0.9 * CAPTION_LINES * _caption_width(face, size) / letter
     )  # lines never fill up wholly
-    parts = phrases(text, min(fitting, CAPTION_LINES * CAPTION_LETTERS))
+    parts = split_phrases(text, min(fitting, CAPTION_LINES * CAPTION_LETTERS))
     total = sum(len(part) + 8 for part in parts)  # 8: even a short word needs a moment
     showings, at = [], float(first)
     for part in parts:
         until = at + (last - first) * (len(part) + 8) / total
-        showings.append(Showing(caption(part, size), round(at), round(until)))
+        showings.append(TimedOverlay(draw_caption(part, size), round(at), round(until)))
         at = until
     return showings
 
 
-def wrapped(text: str, face: FreeTypeFont, width: float) -> list[str]:
+def wrap_text(text: str, face: FreeTypeFont, width: float) -> list[str]:
     """The text in lines of about equal length, no wider than `width` pixels."""
-    return balanced(text, width, face.getlength)
+    return balance_lines(text, width, face.getlength)
 
 
-def balanced(text: str, most: float, measure: Callable[[str], float]) -> list[str]:
+def balance_lines(text: str, most: float, measure: Callable[[str], float]) -> list[str]:
     """As few lines as `most` allows, then as narrow as that number of lines can be; too long words are cut."""
     words = [piece for word in text.split() for piece in _cut(word, most, measure)]
     lines = _greedy(words, most, measure)
@@ -203,7 +203,7 @@ def _greedy(words: list[str], most: float, measure: Callable[[str], float]) -> l
 
 
 def _caption_font(text: str, size: Size) -> FreeTypeFont:
-    return font(max(10, round(min(size) * 0.046)), text)
+    return load_font(max(10, round(min(size) * 0.046)), text)
 
 
 def _caption_width(face: FreeTypeFont, size: Size) -> float:
@@ -212,9 +212,12 @@ def _caption_width(face: FreeTypeFont, size: Size) -> float:
 
 def _fitting(text: str, size: Size, largest: float, smallest: float) -> FreeTypeFont:
     pixels = largest
-    while pixels > smallest and len(wrapped(text, font(round(pixels), text), size[0] * 0.84)) > 2:
+    while (
+        pixels > smallest
+        and len(wrap_text(text, load_font(round(pixels), text), size[0] * 0.84)) > 2
+    ):
         pixels *= 0.88
-    return font(max(10, round(pixels)), text)
+    return load_font(max(10, round(pixels)), text)
 
 
 def _shadowed(sheet: Image.Image, unit: int) -> Image.Image:

@@ -14,7 +14,7 @@ T = TypeVar("T")
 _END = object()
 
 
-def ahead(items: Iterator[T], depth: int = 6) -> Iterator[T]:
+def prefetch_items(items: Iterator[T], depth: int = 6) -> Iterator[T]:
     """The same items, made by a thread that runs up to `depth` of them ahead; its error is raised here.
 
     Pillow, numpy and libav let go of the interpreter's lock while they work, so this nearly doubles the pace.

@@ -10,7 +10,7 @@ import av
 from PIL import ExifTags
 
 from taskreel.media.open_media import image_header, open_stream, picture_stream
-from taskreel.media.sniff import sniff
+from taskreel.media.sniff import detect_kind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,9 +43,9 @@ class MediaInfo:
     channels: int | None = None
 
 
-def probe(path: Path) -> MediaInfo:
+def probe_file(path: Path) -> MediaInfo:
     """Facts by content, never by name. Raises PermanentError for what cannot be read."""
-    kind = sniff(path)
+    kind = detect_kind(path)
     file = MediaInfo(
         content_type=kind.content_type, bytes=path.stat().st_size, sha256=_sha256(path)
     )
@@ -58,7 +58,7 @@ def probe(path: Path) -> MediaInfo:
             return file
 
 
-def duration_of(container: InputContainer) -> float | None:
+def read_duration(container: InputContainer) -> float | None:
     """Seconds from the header, or counted from the packets where the header does not say (live WebM, raw AAC)."""
     if container.duration:
         return container.duration / av.time_base
@@ -96,7 +96,7 @@ def _stream(path: Path, file: MediaInfo) -> MediaInfo:
             sample_rate=audio.rate if audio else None,
             channels=audio.channels if audio else None,
             codecs=tuple(stream.codec_context.name for stream in (video, audio) if stream),
-            duration_seconds=duration_of(container),
+            duration_seconds=read_duration(container),
         )
 
 

@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
-from taskreel.media.camera import Move, Still, blend
+from taskreel.media.camera import Move, StillPicture, blend_pictures
 from taskreel.media.encode import Picture, Size
-from taskreel.media.frames import Shape, clip_pictures
+from taskreel.media.frames import FrameShape, read_clip_pictures
 from taskreel.media.open_media import open_picture
 
 Transition = Literal["cut", "fade", "dip", "slide", "wipe"]
@@ -41,22 +41,22 @@ class Shot:
             shown += 1
 
 
-def still_shot(path: Path, move: Move, frames: int, size: Size) -> Shot:
+def make_still_shot(path: Path, move: Move, frames: int, size: Size) -> Shot:
     """A camera move over a picture."""
     return Shot(frames, lambda count: _moved(open_picture(path), move, count, size))
 
 
-def clip_shot(path: Path, frames: int, shape: Shape) -> Shot:
+def make_clip_shot(path: Path, frames: int, shape: FrameShape) -> Shot:
     """A clip from its beginning."""
-    return Shot(frames, lambda _count: clip_pictures(path, shape))
+    return Shot(frames, lambda _count: read_clip_pictures(path, shape))
 
 
-def card_shot(background: Path | None, move: Move, frames: int, size: Size) -> Shot:
+def make_card_shot(background: Path | None, move: Move, frames: int, size: Size) -> Shot:
     """Ground for a title: the picture out of focus and dark, else a quiet gradient."""
     return Shot(frames, lambda count: _moved(_ground(background, size), move, count, size))
 
 
-def joined(
+def join_shots(
     shots: Sequence[Shot], overlaps: Sequence[int], transition: Transition
 ) -> Iterator[Picture]:
     """All pictures in turn; `overlaps[i]` frames of shot i run together with the beginning of the next."""
@@ -73,7 +73,7 @@ def joined(
 
 
 def _moved(image: Image.Image, move: Move, count: int, size: Size) -> Iterator[Picture]:
-    still = Still(image, size)
+    still = StillPicture(image, size)
     for number in range(count):
         yield still.view(move.at(number / max(count - 1, 1)))
 
@@ -93,14 +93,14 @@ def _ground(background: Path | None, size: Size) -> Image.Image:
 
 
 def _fade(one: Picture, other: Picture, share: float) -> Picture:
-    return blend(one, other, share * share * (3 - 2 * share))
+    return blend_pictures(one, other, share * share * (3 - 2 * share))
 
 
 def _dip(one: Picture, other: Picture, share: float) -> Picture:
     """Through black."""
     if share < 0.5:
-        return blend(one, black(one.shape), share * 2)
-    return blend(black(one.shape), other, share * 2 - 1)
+        return blend_pictures(one, make_black(one.shape), share * 2)
+    return blend_pictures(make_black(one.shape), other, share * 2 - 1)
 
 
 def _slide(one: Picture, other: Picture, share: float) -> Picture:
@@ -140,7 +140,7 @@ def _views(picture: Picture) -> tuple[Picture, Picture, Picture]:
     )
 
 
-def black(shape: tuple[int, ...]) -> Picture:
+def make_black(shape: tuple[int, ...]) -> Picture:
     """A black picture."""
     picture = np.full(shape, BLACK_UV, np.uint8)
     picture[: shape[0] * 2 // 3] = BLACK_Y

@@ -88,7 +88,7 @@ BRANDS = {
 OLD_MOV_ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip")
 
 
-def sniff(path: Path) -> Kind:
+def detect_kind(path: Path) -> Kind:
     """The kind of file at `path`; raises PermanentError when there is none, it is empty, or nothing we can read."""
     try:
         with path.open("rb") as file:

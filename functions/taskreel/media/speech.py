@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskreel.domain.errors import PermanentError
 from taskreel.media.audio import normalise_audio
-from taskreel.media.probe import MediaInfo, probe
+from taskreel.media.probe import MediaInfo, probe_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,7 @@ def speak(
         }
         _speak(text, name, settings, raw)
         normalise_audio(raw, out=out, target_lufs=SPEECH_LUFS)
-    return probe(out)
+    return probe_file(out)
 
 
 def available() -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.audio_io import Reader
-from taskreel.media.encode import SOUND_RATE, Film, Quality, even_size, sound_frame
-from taskreel.media.frames import Shape, clip_frames
+from taskreel.media.audio_io import SoundReader
+from taskreel.media.encode import SOUND_RATE, FilmWriter, Quality, make_sound_frame, to_even_size
+from taskreel.media.frames import FrameShape, read_clip_frames
 from taskreel.media.open_media import open_stream
-from taskreel.media.prefetch import ahead
-from taskreel.media.probe import MediaInfo, probe
+from taskreel.media.prefetch import prefetch_items
+from taskreel.media.probe import MediaInfo, probe_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,33 +36,33 @@ def stitch_videos(  # noqa: PLR0913  # the options of one piece of work
     if not clips:
         raise PermanentError("At least one clip is needed to stitch.", code="no_inputs")
     if width is None or height is None:
-        first = probe(clips[0])
+        first = probe_file(clips[0])
         width, height = width or first.width or 1280, height or first.height or 720
-    shape = Shape(even_size(width, height), fps, fill)
+    shape = FrameShape(to_even_size(width, height), fps, fill)
     heard = [_has_sound(clip) for clip in clips]
-    with Film(out, size=shape.size, fps=fps, quality=quality, sound=any(heard)) as film:
+    with FilmWriter(out, size=shape.size, fps=fps, quality=quality, sound=any(heard)) as film:
         for index, clip in enumerate(clips):
-            _append(film, clip, shape, Reader.of(clip) if heard[index] else None)
+            _append(film, clip, shape, SoundReader.of(clip) if heard[index] else None)
             if on_progress:
                 on_progress((index + 1) / len(clips))
-    return probe(out)
+    return probe_file(out)
 
 
-def _append(film: Film, clip: Path, shape: Shape, reader: Reader | None) -> None:
+def _append(film: FilmWriter, clip: Path, shape: FrameShape, reader: SoundReader | None) -> None:
     """One clip, its sound read along with its pictures so that neither runs ahead."""
-    for number, frame in enumerate(ahead(clip_frames(clip, shape)), 1):
+    for number, frame in enumerate(prefetch_items(read_clip_frames(clip, shape)), 1):
         film.frame(frame)
         if number % shape.fps == 0:
             _sound_until(film, reader)
     _sound_until(film, reader)
 
 
-def _sound_until(film: Film, reader: Reader | None) -> None:
+def _sound_until(film: FilmWriter, reader: SoundReader | None) -> None:
     missing = round(film.seconds * SOUND_RATE) - round(film.sound_seconds * SOUND_RATE)
     if reader is None:
         film.silence_until(film.seconds)
     elif missing > 0:
-        film.sound([sound_frame(reader.read(missing))])
+        film.sound([make_sound_frame(reader.read(missing))])
 
 
 def _has_sound(clip: Path) -> bool:

@@ -28,7 +28,7 @@ XING = re.compile(
 ENDLESS = {0, 2**32 - 1}  # a RIFF file that was streamed
 
 
-def to_the_end(
+def check_not_truncated(
     path: Path, container: InputContainer, stream: Stream, parts: Iterable[Part]
 ) -> Iterator[Part]:
     """The same frames or packets; raises PermanentError when they end half a second before what the header says."""

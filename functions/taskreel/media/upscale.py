@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageFilter
 from taskreel.domain.errors import PermanentError
 from taskreel.media.image_output import save_picture
 from taskreel.media.open_media import open_image
-from taskreel.media.probe import MediaInfo, probe
+from taskreel.media.probe import MediaInfo, probe_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ BAND_ROWS = 512
 MARGIN_ROWS = 14  # reach of a Lanczos kernel over two enlarged pixels, and of the sharpening
 
 
-def upscale(
+def upscale_picture(
     image: Path, *, scale: float, out: Path, denoise: float = 0.35, sharpen: float = 0.7
 ) -> MediaInfo:
     """Enlarge `image` by 1 < `scale` ≤ 8 into `out`, .png, .jpg or .webp; transparency is kept where `out` can.
@@ -48,7 +48,7 @@ def upscale(
     if picture.mode == "RGBA" and out.suffix.lower() in (".png", ".webp"):
         colours.putalpha(picture.getchannel("A").resize((width, height), Image.Resampling.LANCZOS))
     save_picture(colours, out, note=f"enlarged {scale:g} times")
-    return probe(out)
+    return probe_file(out)
 
 
 def _size(picture: Image.Image, scale: float) -> tuple[int, int]:

@@ -59,7 +59,7 @@ class Raised:
         return error
 
 
-def begin(memory_mb: int) -> None:
+def start_worker(memory_mb: int) -> None:
     """Bind this process to its limits; every worker starts with it."""
     signal.signal(
         signal.SIGTERM, signal.SIG_DFL
@@ -75,7 +75,7 @@ def begin(memory_mb: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
-def work(
+def run_function(
     function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], progress: Path | None
 ) -> Returned[T] | Raised:
     """Call the function; MemoryError passes as it is."""

@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskreel.domain.errors import PermanentError, TemporaryError
-from taskreel.media.worker_process import Raised, Returned, begin, read_progress, work
+from taskreel.media.worker_process import (
+    Raised,
+    Returned,
+    read_progress,
+    run_function,
+    start_worker,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -36,7 +42,7 @@ PRELOAD = [
 ]
 
 
-class Workers:
+class WorkerPool:
     """Runs module-level functions in worker processes; starts nothing before the first `run`.
 
     `memory_mb` is what a worker may allocate beyond what it has when it starts; after `tasks_per_worker` tasks
@@ -73,7 +79,7 @@ class Workers:
         with _progress_file(on_progress) as progress:
             async with self._worker() as worker:
                 future: Future[Returned[T] | Raised] = _start(
-                    worker, work, function, args, kwargs, progress, timeout_seconds
+                    worker, run_function, function, args, kwargs, progress, timeout_seconds
                 )
                 answer = await self._answer(future, timeout_seconds, progress, on_progress)
         if isinstance(answer, Raised):
@@ -172,7 +178,11 @@ def _new_worker(tasks: int, memory_mb: int) -> ProcessPool:
     from pebble import ProcessPool  # on first use: cold start
 
     pool = ProcessPool(
-        max_workers=1, max_tasks=tasks, initializer=begin, initargs=(memory_mb,), context=_context()
+        max_workers=1,
+        max_tasks=tasks,
+        initializer=start_worker,
+        initargs=(memory_mb,),
+        context=_context(),
     )
     assert pool.active  # asking starts it  # noqa: S101
     return pool

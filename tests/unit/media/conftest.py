@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from taskreel.media.animate import animate
-from taskreel.media.compose import Look, Scene, compose
+from taskreel.media.animate import animate_pictures
+from taskreel.media.compose import FilmOptions, Scene, compose_film
 
 
 @pytest.fixture(scope="session")
@@ -51,15 +51,15 @@ def tone(shelf: Path) -> Path:
 @pytest.fixture(scope="session")
 def silent_clip(shelf: Path, red: Path) -> Path:
     path = shelf / "silent.mp4"
-    animate([red], prompt="static", seconds=1, width=160, height=90, fps=15, out=path)
+    animate_pictures([red], prompt="static", seconds=1, width=160, height=90, fps=15, out=path)
     return path
 
 
 @pytest.fixture(scope="session")
 def sounding_clip(shelf: Path, blue: Path, tone: Path) -> Path:
     path = shelf / "sounding.webm"
-    look = Look(width=90, height=160, fps=25)
-    compose([Scene(visual=blue, seconds=1.2, move="static")], out=path, music=tone, look=look)
+    look = FilmOptions(width=90, height=160, fps=25)
+    compose_film([Scene(visual=blue, seconds=1.2, move="static")], out=path, music=tone, look=look)
     return path
 
 

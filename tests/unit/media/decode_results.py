@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from taskreel.media.audio_io import read_frames, samples_of
+from taskreel.media.audio_io import read_audio_frames, to_samples
 
 
 def read_video_frames(path: Path) -> list[npt.NDArray[np.uint8]]:
@@ -28,7 +28,7 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
 
 def read_sound(path: Path) -> npt.NDArray[np.float32]:
     """All of the sound: shape (2, n) at 48 kHz."""
-    return np.concatenate([samples_of(frame) for frame in read_frames(path)], axis=1)
+    return np.concatenate([to_samples(frame) for frame in read_audio_frames(path)], axis=1)
 
 
 def measure_level(samples: npt.NDArray[np.float32]) -> float:

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.analyse import Expected, analyse, aspect
-from taskreel.media.compose import Look, Scene, compose
+from taskreel.media.analyse import Expected, analyse_file, describe_aspect
+from taskreel.media.compose import FilmOptions, Scene, compose_film
 from taskreel.media.text_stats import measure_text
 
 
 def test_a_pictures_colours_light_and_shape_are_measured(red: Path, detailed: Path) -> None:
-    plain, busy = analyse(red).image, analyse(detailed).image
+    plain, busy = analyse_file(red).image, analyse_file(detailed).image
     assert plain is not None
     assert busy is not None
     assert (plain.colours[0].hex, plain.colours[0].share) == ("#dc1e1e", 1.0)
@@ -29,8 +29,13 @@ def test_cuts_are_found_where_they_are(
         Scene(visual=detailed, seconds=2),
     ]
     film = tmp_path / "a.mp4"
-    compose(scenes, out=film, music=tone, look=Look(width=160, height=90, fps=24, transition="cut"))
-    found = analyse(film)
+    compose_film(
+        scenes,
+        out=film,
+        music=tone,
+        look=FilmOptions(width=160, height=90, fps=24, transition="cut"),
+    )
+    found = analyse_file(film)
     assert found.video is not None
     assert found.audio is not None
     assert [start for start, _ in found.video.shots] == pytest.approx([0, 2, 3.5], abs=0.13)
@@ -39,10 +44,10 @@ def test_cuts_are_found_where_they_are(
 
 
 def test_silence_counts_as_silence(voice: Path) -> None:
-    found = analyse(voice).audio
+    found = analyse_file(voice).audio
     assert found is not None
     assert found.silent_share == pytest.approx(0.5, abs=0.05)
-    assert analyse(voice).video is None
+    assert analyse_file(voice).video is None
 
 
 def test_a_text_is_counted_and_graded() -> None:
@@ -60,13 +65,13 @@ def test_a_text_is_counted_and_graded() -> None:
 def test_a_text_file_is_measured_and_an_empty_story_refused(tmp_path: Path) -> None:
     story = tmp_path / "story.txt"
     story.write_text("The keeper found a bottle.\n\nThe bottle held a message.")
-    facts = analyse(story).text
+    facts = analyse_file(story).text
     assert facts is not None
     assert dict(facts.frequent_words)["bottle"] == 2
     assert facts.paragraphs == 2
     story.write_text(" … ")
     with pytest.raises(PermanentError):
-        analyse(story)
+        analyse_file(story)
 
 
 def test_a_file_that_is_not_what_it_is_said_to_be_is_refused(
@@ -80,14 +85,14 @@ def test_a_file_that_is_not_what_it_is_said_to_be_is_refused(
         (red, "text"),
     ]
     for path, expected in right:
-        analyse(path, expected=expected)
+        analyse_file(path, expected=expected)
     for path, expected in wrong:
         with pytest.raises(PermanentError, match=f"contentType says {expected}"):
-            analyse(path, expected=expected)
+            analyse_file(path, expected=expected)
 
 
 @pytest.mark.parametrize(
     ("size", "named"), [((1920, 1080), "16:9"), ((720, 1280), "9:16"), ((500, 123), "4.07:1")]
 )
 def test_shapes_have_the_names_people_use(size: tuple[int, int], named: str) -> None:
-    assert aspect(*size) == named
+    assert describe_aspect(*size) == named

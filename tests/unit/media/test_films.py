@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel.media.animate import animate
-from taskreel.media.assemble import assemble, remux
-from taskreel.media.camera import IN_TURN, PULL_OUT, PUSH_IN, choose_moves, eased
-from taskreel.media.compose import Look, Scene, compose
+from taskreel.media.animate import animate_pictures
+from taskreel.media.assemble import assemble_films, remux_film
+from taskreel.media.camera import IN_TURN, PULL_OUT, PUSH_IN, choose_moves, ease_motion
+from taskreel.media.compose import FilmOptions, Scene, compose_film
 from taskreel.media.frames import extract_frame
-from taskreel.media.overlay import phrases
-from taskreel.media.prefetch import ahead
-from taskreel.media.probe import probe
+from taskreel.media.overlay import split_phrases
+from taskreel.media.prefetch import prefetch_items
+from taskreel.media.probe import probe_file
 from taskreel.media.shots import Transition
 from taskreel.media.stitch import stitch_videos
 from unit.media.decode_results import (
@@ -36,21 +36,23 @@ RED, BLUE = (220, 30, 30), (30, 30, 220)
 def test_a_film_has_exactly_the_asked_frames_and_size(
     red: Path, tmp_path: Path, seconds: float, fps: int, frames: int
 ) -> None:
-    info = animate([red], seconds=seconds, width=128, height=72, fps=fps, out=tmp_path / "a.mp4")
+    info = animate_pictures(
+        [red], seconds=seconds, width=128, height=72, fps=fps, out=tmp_path / "a.mp4"
+    )
     assert (info.width, info.height, info.fps) == (128, 72, fps)
     assert info.duration_seconds == pytest.approx(frames / fps, abs=1 / fps)
     assert len(read_video_frames(tmp_path / "a.mp4")) == frames
 
 
 def test_colours_arrive_as_they_were(red: Path, blue: Path, tmp_path: Path) -> None:
-    animate([red, blue], seconds=2, width=128, height=72, fps=10, out=tmp_path / "a.mp4")
+    animate_pictures([red, blue], seconds=2, width=128, height=72, fps=10, out=tmp_path / "a.mp4")
     frames = read_video_frames(tmp_path / "a.mp4")
     assert has_colour(frames[0], RED)
     assert has_colour(frames[-1], BLUE)
 
 
 def test_pictures_cross_fade_without_a_jump(red: Path, blue: Path, tmp_path: Path) -> None:
-    animate([red, blue], seconds=2, width=64, height=64, fps=20, out=tmp_path / "a.mp4")
+    animate_pictures([red, blue], seconds=2, width=64, height=64, fps=20, out=tmp_path / "a.mp4")
     redness = [float(frame[32, 32, 0]) for frame in read_video_frames(tmp_path / "a.mp4")]
     steps = np.diff(redness)
     assert np.abs(steps).max() < 45
@@ -58,7 +60,7 @@ def test_pictures_cross_fade_without_a_jump(red: Path, blue: Path, tmp_path: Pat
 
 
 def test_a_move_is_smooth_and_never_goes_back(detailed: Path, tmp_path: Path) -> None:
-    animate(
+    animate_pictures(
         [detailed],
         prompt="zoom in",
         seconds=1,
@@ -80,9 +82,9 @@ def test_words_choose_the_move_and_otherwise_the_seed() -> None:
 
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_easing_is_monotone_and_keeps_its_ends(a: float, b: float) -> None:
-    assert eased(0) == 0
-    assert eased(1) == pytest.approx(1)
-    assert eased(min(a, b)) <= eased(max(a, b)) + 1e-12
+    assert ease_motion(0) == 0
+    assert ease_motion(1) == pytest.approx(1)
+    assert ease_motion(min(a, b)) <= ease_motion(max(a, b)) + 1e-12
     assert PUSH_IN.at(a).zoom >= 1
 
 
@@ -113,7 +115,7 @@ def test_clips_without_any_sound_make_a_film_without_a_sound_track(
 
 def test_the_last_frame_and_the_frame_at_a_time(red: Path, blue: Path, tmp_path: Path) -> None:
     film = tmp_path / "a.mp4"
-    animate([red, blue], prompt="static", seconds=2, width=64, height=64, fps=10, out=film)
+    animate_pictures([red, blue], prompt="static", seconds=2, width=64, height=64, fps=10, out=film)
     extract_frame(film, out=tmp_path / "first.png", at_seconds=0)
     extract_frame(film, out=tmp_path / "last.jpg")
     frames = read_video_frames(film)
@@ -126,13 +128,13 @@ def test_a_composition_has_cards_narration_music_and_tells_where_scenes_are(
     red: Path, silent_clip: Path, voice: Path, tone: Path, tmp_path: Path
 ) -> None:
     seen: list[float] = []
-    made = compose(
+    made = compose_film(
         [
             Scene(visual=red, narration=voice, narrated="Hello there, sailor. The sea is calm."),
             Scene(visual=silent_clip),
         ],
         out=tmp_path / "a.mp4",
-        look=Look(width=192, height=108, fps=15, transition_seconds=0.4),
+        look=FilmOptions(width=192, height=108, fps=15, transition_seconds=0.4),
         music=tone,
         heading="The Message",
         closing=["The end"],
@@ -151,7 +153,7 @@ def test_a_composition_has_cards_narration_music_and_tells_where_scenes_are(
 
 def test_captions_are_seen_only_while_they_are_spoken(red: Path, tmp_path: Path) -> None:
     scene = Scene(visual=red, seconds=3, narrated="WWWW WWWW", move="static")
-    compose([scene], out=tmp_path / "a.mp4", look=Look(width=192, height=108, fps=10))
+    compose_film([scene], out=tmp_path / "a.mp4", look=FilmOptions(width=192, height=108, fps=10))
     band = [
         float(frame[92:104, 60:130, 1].std()) for frame in read_video_frames(tmp_path / "a.mp4")
     ]
@@ -164,8 +166,8 @@ def test_captions_are_seen_only_while_they_are_spoken(red: Path, tmp_path: Path)
 def test_every_transition_leads_from_one_scene_to_the_next(
     red: Path, blue: Path, tmp_path: Path, transition: Transition
 ) -> None:
-    look = Look(width=64, height=64, fps=10, transition=transition, transition_seconds=0.5)
-    made = compose(
+    look = FilmOptions(width=64, height=64, fps=10, transition=transition, transition_seconds=0.5)
+    made = compose_film(
         [Scene(visual=red, seconds=2), Scene(visual=blue, seconds=2)],
         out=tmp_path / "a.mp4",
         look=look,
@@ -181,7 +183,7 @@ def test_alike_scenes_are_assembled_under_a_master_sound_in_every_format(
     silent_clip: Path, tone: Path, tmp_path: Path
 ) -> None:
     outs = [tmp_path / f"film{suffix}" for suffix in (".mp4", ".mov", ".webm")]
-    infos = assemble([silent_clip] * 3, tone, outs=outs).films
+    infos = assemble_films([silent_clip] * 3, tone, outs=outs).films
     assert [info.content_type for info in infos] == ["video/mp4", "video/quicktime", "video/webm"]
     for out, info in zip(outs, infos, strict=True):
         assert info.duration_seconds == pytest.approx(3.0, abs=0.12)
@@ -195,7 +197,9 @@ def test_alike_scenes_are_assembled_under_a_master_sound_in_every_format(
 def test_scenes_that_differ_are_brought_to_the_first_ones_shape(
     silent_clip: Path, sounding_clip: Path, voice: Path, tmp_path: Path
 ) -> None:
-    (info,) = assemble([silent_clip, sounding_clip], voice, outs=[tmp_path / "film.mp4"]).films
+    (info,) = assemble_films(
+        [silent_clip, sounding_clip], voice, outs=[tmp_path / "film.mp4"]
+    ).films
     assert (info.width, info.height) == (160, 90)
     assert info.duration_seconds == pytest.approx(2.2, abs=0.12)
 
@@ -204,7 +208,7 @@ def test_a_voice_that_goes_on_after_the_last_picture_is_heard_to_its_end_under_i
     silent_clip: Path, tone: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "film.mp4"
-    made = assemble([silent_clip], tone, outs=[out])
+    made = assemble_films([silent_clip], tone, outs=[out])
     assert (
         made.note
         == "The sound is 2.0 s longer than the pictures: the last one is held until it ends."
@@ -220,7 +224,7 @@ def test_music_much_longer_than_the_pictures_fades_out_with_them(
 ) -> None:
     monkeypatch.setattr("taskreel.media.assemble.LONGEST_HOLD_SECONDS", 0.5)
     out = tmp_path / "film.mp4"
-    made = assemble([silent_clip], tone, outs=[out])
+    made = assemble_films([silent_clip], tone, outs=[out])
     assert (
         made.note == "The sound is 2.0 s longer than the pictures: it fades out with the last one."
     )
@@ -232,17 +236,17 @@ def test_a_sound_that_ends_early_is_followed_by_silence_which_is_said(
     silent_clip: Path, tone: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "film.mp4"
-    made = assemble([silent_clip] * 5, tone, outs=[out])
+    made = assemble_films([silent_clip] * 5, tone, outs=[out])
     assert made.note == "The sound ends 2.0 s before the pictures: silence follows."
     assert measure_level(read_sound(out)[:, 160_000:]) < 0.001
 
 
 def test_changing_the_container_changes_nothing_else(silent_clip: Path, tmp_path: Path) -> None:
-    assert remux(silent_clip, tmp_path / "a.mov").content_type == "video/quicktime"
+    assert remux_film(silent_clip, tmp_path / "a.mov").content_type == "video/quicktime"
     assert np.array_equal(
         read_video_frames(tmp_path / "a.mov")[-1], read_video_frames(silent_clip)[-1]
     )
-    assert probe(tmp_path / "a.mov").fps == 15
+    assert probe_file(tmp_path / "a.mov").fps == 15
 
 
 @given(
@@ -252,12 +256,12 @@ def test_changing_the_container_changes_nothing_else(silent_clip: Path, tmp_path
     )
 )
 def test_captions_lose_no_word(text: str) -> None:
-    assert " ".join(phrases(text)).split() == text.split()
+    assert " ".join(split_phrases(text)).split() == text.split()
 
 
 def test_what_is_made_ahead_arrives_in_order_and_errors_come_through() -> None:
-    assert list(ahead(iter(range(50)))) == list(range(50))
-    broken = ahead(itertools.chain(range(3), (1 // 0 for _ in range(1))))
+    assert list(prefetch_items(iter(range(50)))) == list(range(50))
+    broken = prefetch_items(itertools.chain(range(3), (1 // 0 for _ in range(1))))
     assert [next(broken) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ZeroDivisionError):
         next(broken)

@@ -13,18 +13,18 @@ import pytest
 from av.stream import Disposition
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.analyse import analyse
-from taskreel.media.animate import animate
-from taskreel.media.assemble import assemble
+from taskreel.media.analyse import analyse_file
+from taskreel.media.animate import animate_pictures
+from taskreel.media.assemble import assemble_films
 from taskreel.media.audio import convert_audio, mix_music, stitch_audio
-from taskreel.media.audio_io import read_frames
-from taskreel.media.compose import Look, Scene, compose
+from taskreel.media.audio_io import read_audio_frames
+from taskreel.media.compose import FilmOptions, Scene, compose_film
 from taskreel.media.frames import extract_frame
 from taskreel.media.loudness import measure_loudness
 from taskreel.media.open_media import open_picture
-from taskreel.media.probe import probe
+from taskreel.media.probe import probe_file
 from taskreel.media.stitch import stitch_videos
-from taskreel.media.upscale import upscale
+from taskreel.media.upscale import upscale_picture
 
 
 def refused(work: Callable[[], object]) -> PermanentError:
@@ -41,16 +41,16 @@ def out(tmp_path: Path) -> Path:
 def works(path: Path, out: Path) -> list[Callable[[], object]]:
     """All that takes a foreign file."""
     return [
-        lambda: upscale(path, scale=2, out=out.with_suffix(".png")),
-        lambda: animate([path], seconds=1, width=64, height=64, out=out),
-        lambda: compose([Scene(visual=path, seconds=1)], out=out),
+        lambda: upscale_picture(path, scale=2, out=out.with_suffix(".png")),
+        lambda: animate_pictures([path], seconds=1, width=64, height=64, out=out),
+        lambda: compose_film([Scene(visual=path, seconds=1)], out=out),
         lambda: stitch_videos([path], out=out),
         lambda: extract_frame(path, out=out.with_suffix(".png")),
         lambda: convert_audio(path, out=out.with_suffix(".mp3")),
         lambda: stitch_audio([path], out=out.with_suffix(".mp3")),
         lambda: mix_music(path, path, out=out.with_suffix(".mp3")),
         lambda: measure_loudness(path),
-        lambda: analyse(path),
+        lambda: analyse_file(path),
     ]
 
 
@@ -86,7 +86,7 @@ def test_a_text_named_like_a_picture_is_refused_as_a_text(tmp_path: Path, out: P
     path = tmp_path / "holiday.png"
     path.write_text("I am no picture.")
     assert (
-        refused(lambda: animate([path], seconds=1, width=64, height=64, out=out)).code
+        refused(lambda: animate_pictures([path], seconds=1, width=64, height=64, out=out)).code
         == "not_an_image"
     )
     assert refused(lambda: stitch_videos([path], out=out)).code == "not_a_recording"
@@ -117,7 +117,7 @@ def test_a_picture_that_claims_a_huge_size_is_refused_by_its_header(tmp_path: Pa
         + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
         + chunk(b"IEND", b"")
     )
-    for work in (lambda: probe(path), lambda: open_picture(path)):
+    for work in (lambda: probe_file(path), lambda: open_picture(path)):
         assert refused(work).code == "media_too_large"
 
 
@@ -138,11 +138,11 @@ def whole(request: pytest.FixtureRequest, red: Path, tone: Path, tmp_path: Path)
     """Three seconds, with sound; films have their index in front, as the web wants it."""
     path = tmp_path / str(request.param)
     if path.suffix in (".mp4", ".mov", ".webm"):
-        compose(
+        compose_film(
             [Scene(visual=red, seconds=3)],
             out=path,
             music=tone,
-            look=Look(width=96, height=64, fps=12),
+            look=FilmOptions(width=96, height=64, fps=12),
         )
     else:
         convert_audio(tone, out=path)
@@ -151,11 +151,11 @@ def whole(request: pytest.FixtureRequest, red: Path, tone: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("share", [0.4, 0.67])
 def test_what_is_cut_off_is_refused_and_says_where(whole: Path, out: Path, share: float) -> None:
-    analyse(whole)
+    analyse_file(whole)
     cut = whole.with_name("cut" + whole.suffix)
     cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * share)])
     works: list[Callable[[], object]] = [
-        lambda: analyse(cut),
+        lambda: analyse_file(cut),
         lambda: convert_audio(cut, out=out.with_suffix(".wav")),
     ]
     if whole.suffix in (".mp4", ".mov", ".webm"):
@@ -163,8 +163,8 @@ def test_what_is_cut_off_is_refused_and_says_where(whole: Path, out: Path, share
             lambda: stitch_videos([whole, cut], out=out),
             lambda: extract_frame(cut, out=out.with_suffix(".png")),
             lambda: extract_frame(cut, out=out.with_suffix(".png"), at_seconds=2.9),
-            lambda: assemble([cut], None, outs=[out]),
-            lambda: assemble([cut], whole, outs=[out]),
+            lambda: assemble_films([cut], None, outs=[out]),
+            lambda: assemble_films([cut], whole, outs=[out]),
         ]
     for work in works:
         error = refused(work)
@@ -176,7 +176,7 @@ def test_what_is_cut_off_is_refused_and_says_where(whole: Path, out: Path, share
 def test_a_header_without_streams_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41\0\0\0\x08moov")
-    assert refused(lambda: analyse(path)).code == "no_streams"
+    assert refused(lambda: analyse_file(path)).code == "no_streams"
 
 
 def test_a_song_with_a_cover_is_a_song(tone: Path, red: Path, tmp_path: Path, out: Path) -> None:
@@ -191,11 +191,11 @@ def test_a_song_with_a_cover_is_a_song(tone: Path, red: Path, tmp_path: Path, ou
             for frame in picture.decode(video=0):
                 container.mux(cover.encode(frame.reformat(format="yuvj420p")))
             container.mux(cover.encode(None))
-        for samples in read_frames(tone):
+        for samples in read_audio_frames(tone):
             samples.pts = None
             container.mux(sound.encode(samples))
         container.mux(sound.encode(None))
-    found = analyse(song)
+    found = analyse_file(song)
     assert (found.info.content_type, found.info.has_video, found.video) == (
         "audio/mpeg",
         False,
@@ -221,7 +221,7 @@ def test_a_song_with_a_cover_is_a_song(tone: Path, red: Path, tmp_path: Path, ou
 def test_documents_and_lists_are_no_texts(content: bytes, named: str, tmp_path: Path) -> None:
     path = tmp_path / "story.txt"
     path.write_bytes(content)
-    error = refused(lambda: analyse(path))
+    error = refused(lambda: analyse_file(path))
     assert named in error.message
     assert "UTF-8 text" in error.message
 
@@ -241,17 +241,19 @@ def test_nothing_to_work_on_and_senseless_wishes_are_refused(
     red: Path, silent_clip: Path, out: Path
 ) -> None:
     wishes = [
-        lambda: animate([], seconds=1, width=64, height=64, out=out),
-        lambda: animate([red], seconds=0, width=64, height=64, out=out),
-        lambda: animate([red], seconds=1, width=8, height=64, out=out),
-        lambda: animate([red], seconds=1, width=64, height=64, out=out.with_suffix(".avi")),
+        lambda: animate_pictures([], seconds=1, width=64, height=64, out=out),
+        lambda: animate_pictures([red], seconds=0, width=64, height=64, out=out),
+        lambda: animate_pictures([red], seconds=1, width=8, height=64, out=out),
+        lambda: animate_pictures(
+            [red], seconds=1, width=64, height=64, out=out.with_suffix(".avi")
+        ),
         lambda: stitch_videos([], out=out),
         lambda: stitch_audio([], out=out.with_suffix(".mp3")),
-        lambda: compose([], out=out),
+        lambda: compose_film([], out=out),
         lambda: extract_frame(silent_clip, out=out.with_suffix(".png"), at_seconds=99),
         lambda: extract_frame(silent_clip, out=out.with_suffix(".png"), at_seconds=-1),
-        lambda: upscale(red, scale=1, out=out.with_suffix(".png")),
-        lambda: upscale(red, scale=2, out=out.with_suffix(".xyz")),
+        lambda: upscale_picture(red, scale=1, out=out.with_suffix(".png")),
+        lambda: upscale_picture(red, scale=2, out=out.with_suffix(".xyz")),
     ]
     for wish in wishes:
         refused(wish)

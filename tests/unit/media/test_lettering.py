@@ -11,9 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskreel.media import fonts
-from taskreel.media.compose import Look, Scene, compose
-from taskreel.media.fonts import drawable, font, undrawable
-from taskreel.media.overlay import balanced, caption, captions, phrases, title
+from taskreel.media.compose import FilmOptions, Scene, compose_film
+from taskreel.media.fonts import find_undrawable, load_font, remove_undrawable
+from taskreel.media.overlay import (
+    balance_lines,
+    draw_caption,
+    draw_title,
+    schedule_captions,
+    split_phrases,
+)
 
 SAMPLES = {
     "Bosnian, Croatian": "Gojazni đačić s biciklom drži hmelj i finu vatu u džepu nošnje",
@@ -47,14 +53,14 @@ SAMPLES = {
 
 @pytest.mark.parametrize("language", SAMPLES)
 def test_our_own_face_draws_every_european_language(language: str) -> None:
-    face = font(32, SAMPLES[language])
+    face = load_font(32, SAMPLES[language])
     box = bytes(face.getmask("\U0010ffff"))
     assert face.path == fonts.OWN
     assert [letter for letter in SAMPLES[language] if bytes(face.getmask(letter)) == box] == []
 
 
 def test_an_accent_that_stands_apart_is_joined_to_its_letter() -> None:
-    assert drawable("Cafe\N{COMBINING ACUTE ACCENT}") == "Café"
+    assert remove_undrawable("Cafe\N{COMBINING ACUTE ACCENT}") == "Café"
 
 
 @pytest.fixture(autouse=True)
@@ -71,22 +77,25 @@ def no_system_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_no_font_can_draw_is_left_out_and_named(no_system_fonts: None) -> None:
     del no_system_fonts
-    assert drawable("Tokyo 東京 € 1") == "Tokyo  € 1"
-    assert undrawable(["Tokyo 東京", "fine", "東"]) == "東京"
+    assert remove_undrawable("Tokyo 東京 € 1") == "Tokyo  € 1"
+    assert find_undrawable(["Tokyo 東京", "fine", "東"]) == "東京"
 
 
 def test_a_film_says_what_its_words_lack_and_shows_the_rest(
     no_system_fonts: None, red: Path, tmp_path: Path
 ) -> None:
     del no_system_fonts
-    look = Look(width=160, height=90, fps=10)
+    look = FilmOptions(width=160, height=90, fps=10)
     scenes = [
         Scene(visual=red, seconds=1, narrated="東京 is far"),
         Scene(visual=red, seconds=1, narrated="東京"),
     ]
-    assert compose(scenes, out=tmp_path / "a.mp4", look=look).undrawn == "東京"
+    assert compose_film(scenes, out=tmp_path / "a.mp4", look=look).undrawn == "東京"
     assert (
-        compose(scenes[:1], out=tmp_path / "a.mp4", look=Look(fps=10, captions=False)).undrawn == ""
+        compose_film(
+            scenes[:1], out=tmp_path / "a.mp4", look=FilmOptions(fps=10, captions=False)
+        ).undrawn
+        == ""
     )
 
 
@@ -102,9 +111,9 @@ def test_a_face_of_the_machine_draws_what_ours_lacks(
     monkeypatch.setattr(
         fonts, "_draws", lambda path, one: draws(path, one) and (one.isascii() or path != fonts.OWN)
     )
-    assert font(20, "Ωmega").path == theirs
-    assert font(20, "Omega").path == fonts.OWN
-    assert undrawable(["Ωmega"]) == ""
+    assert load_font(20, "Ωmega").path == theirs
+    assert load_font(20, "Omega").path == fonts.OWN
+    assert find_undrawable(["Ωmega"]) == ""
 
 
 WORDS = st.lists(st.text("abcdefghij", min_size=1, max_size=12), min_size=1, max_size=30).map(
@@ -114,7 +123,7 @@ WORDS = st.lists(st.text("abcdefghij", min_size=1, max_size=12), min_size=1, max
 
 @given(WORDS, st.integers(14, 60))
 def test_lines_are_as_few_as_fit_and_as_even_as_can_be(text: str, most: int) -> None:
-    lines = balanced(text, most, len)
+    lines = balance_lines(text, most, len)
     assert " ".join(lines) == text
     assert max(map(len, lines)) <= most
     if len(lines) == 2:
@@ -127,9 +136,9 @@ def test_lines_are_as_few_as_fit_and_as_even_as_can_be(text: str, most: int) -> 
 
 
 def test_no_word_is_left_alone_on_a_line() -> None:
-    face = font(30, "")
+    face = load_font(30, "")
     text = "The answer had been written on the message from the first day."
-    lines = balanced(text, face.getlength(text) * 0.95, face.getlength)
+    lines = balance_lines(text, face.getlength(text) * 0.95, face.getlength)
     assert [len(line.split()) > 3 for line in lines] == [True, True]
 
 
@@ -140,24 +149,24 @@ def test_a_caption_of_more_than_a_line_of_subtitles_has_two_lines_and_a_shorter_
         "The red fox had never been so out of rope and of reasons, nor so sure.",
         "Every map has an edge.",
     )
-    heights = [caption(text, (1280, 720)).planes[0].shape[0] for text in (long, short)]
+    heights = [draw_caption(text, (1280, 720)).planes[0].shape[0] for text in (long, short)]
     assert heights[0] > 1.5 * heights[1]
 
 
 def test_a_word_longer_than_the_line_is_cut_and_not_lost() -> None:
-    assert balanced("a" + "b" * 25, 10, len) == ["a" + "b" * 9, "b" * 10, "b" * 6]
+    assert balance_lines("a" + "b" * 25, 10, len) == ["a" + "b" * 9, "b" * 10, "b" * 6]
 
 
 @pytest.mark.parametrize("size", [(640, 360), (360, 640), (360, 360)])
 def test_words_stay_within_the_picture_whatever_its_shape(size: tuple[int, int]) -> None:
     text = "Whoever speaks of the long, long winter after dark has to tell the whole of the story to the very end."
     for overlay in [
-        *(shown.overlay for shown in captions(text, size, 0, 90)),
-        title(text, text, size),
+        *(shown.overlay for shown in schedule_captions(text, size, 0, 90)),
+        draw_title(text, text, size),
     ]:
         height, width = overlay.planes[0].shape
         assert overlay.left > 0
         assert overlay.left + width < size[0]
         assert overlay.top + height < size[1]
-    assert caption(phrases(text)[0], size).top > size[1] * 0.6
-    assert np.max(caption("A word", size).alphas[0]) == 1
+    assert draw_caption(split_phrases(text)[0], size).top > size[1] * 0.6
+    assert np.max(draw_caption("A word", size).alphas[0]) == 1

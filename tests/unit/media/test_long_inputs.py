@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taskreel.media.encode import SOUND_RATE, Film, sound_frame
+from taskreel.media.encode import SOUND_RATE, FilmWriter, make_sound_frame
 
 SHORT_SECONDS, LONG_SECONDS = 5, 125
 GROWTH_MB = 25  # two more minutes of sound, held, are 46 MB; of the pictures 53 MB
@@ -22,7 +22,7 @@ work, film, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     "video-stitch": lambda: stitch.stitch_videos([film], out=out / "o.mp4", fps=8),
     "audio-stitch": lambda: audio.stitch_audio([film, film], out=out / "o.mp3", crossfade_seconds=1),
     "music-mix": lambda: audio.mix_music(film, film, out=out / "o.mp3"),
-    "content-analysis": lambda: analyse.analyse(film),
+    "content-analysis": lambda: analyse.analyse_file(film),
 }[work]()
 # Not ru_maxrss: that begins with the most that the process had which started this one.
 print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024)
@@ -43,11 +43,11 @@ def _film(path: Path, seconds: int) -> Path:
         .repeat(2, 0)
         * 0.3
     )
-    with Film(path, size=(256, 144), fps=8, quality="draft") as film:
+    with FilmWriter(path, size=(256, 144), fps=8, quality="draft") as film:
         for _ in range(seconds):
             for _ in range(8):
                 film.picture(picture)
-            film.sound([sound_frame(tone)])
+            film.sound([make_sound_frame(tone)])
     return path
 
 

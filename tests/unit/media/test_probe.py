@@ -10,15 +10,15 @@ from PIL import Image
 
 from taskreel.media.audio import convert_audio
 from taskreel.media.frames import extract_frame
-from taskreel.media.probe import probe
-from taskreel.media.sniff import sniff
+from taskreel.media.probe import probe_file
+from taskreel.media.sniff import detect_kind
 from taskreel.media.stitch import stitch_videos
 
 
 def test_a_picture_is_known_by_its_content_whatever_its_name(red: Path, tmp_path: Path) -> None:
     disguised = tmp_path / "red.mp4"
     shutil.copy(red, disguised)
-    info = probe(disguised)
+    info = probe_file(disguised)
     assert (info.content_type, info.width, info.height) == ("image/png", 160, 90)
     assert info.sha256 == hashlib.sha256(red.read_bytes()).hexdigest()
     assert info.bytes == red.stat().st_size
@@ -30,12 +30,12 @@ def test_a_picture_on_its_side_is_measured_as_it_is_shown(red: Path, tmp_path: P
     exif = Image.Exif()
     exif[274] = 6
     Image.open(red).save(turned, exif=exif)
-    info = probe(turned)
+    info = probe_file(turned)
     assert (info.width, info.height) == (90, 160)
 
 
 def test_a_clip_tells_size_rate_codecs_and_length(silent_clip: Path) -> None:
-    info = probe(silent_clip)
+    info = probe_file(silent_clip)
     assert (info.content_type, info.width, info.height, info.fps) == ("video/mp4", 160, 90, 15)
     assert info.codecs == ("h264",)
     assert info.has_video
@@ -54,7 +54,7 @@ def test_a_clip_filmed_sideways_is_measured_and_shown_upright(
             if packet.dts is not None:
                 packet.stream = stream
                 target.mux(packet)
-    info = probe(turned)
+    info = probe_file(turned)
     assert (info.width, info.height) == (90, 160)
     still = extract_frame(turned, out=tmp_path / "still.png")
     film = stitch_videos([turned], out=tmp_path / "film.mp4")
@@ -62,7 +62,7 @@ def test_a_clip_filmed_sideways_is_measured_and_shown_upright(
 
 
 def test_a_webm_with_sound_has_both_codecs(sounding_clip: Path) -> None:
-    info = probe(sounding_clip)
+    info = probe_file(sounding_clip)
     assert info.content_type == "video/webm"
     assert info.codecs == ("vp9", "opus")
     assert info.has_audio
@@ -91,7 +91,7 @@ def test_text_and_json_are_texts(tmp_path: Path) -> None:
     note, data = tmp_path / "a", tmp_path / "b"
     note.write_text("Es war einmal … " * 400, encoding="utf-8")
     data.write_text('{"scenes": []}')
-    assert (sniff(note).content_type, sniff(data).content_type) == (
+    assert (detect_kind(note).content_type, detect_kind(data).content_type) == (
         "text/plain",
         "application/json",
     )

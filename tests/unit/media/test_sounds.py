@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from taskreel.domain.errors import PermanentError
 from taskreel.media import speech
 from taskreel.media.audio import convert_audio, mix_music, normalise_audio, stitch_audio
-from taskreel.media.audio_io import SoundFile, samples_of
+from taskreel.media.audio_io import SoundWriter, to_samples
 from taskreel.media.loudness import Limiter, measure_loudness
-from taskreel.media.mix import Bed, Clip, louden, mix
+from taskreel.media.mix import MusicBed, SoundClip, apply_gain, mix_sounds
 from taskreel.media.music import compose_music, mood_of
 from taskreel.media.speech import speak
 from unit.media.decode_results import measure_level, read_sound
@@ -51,7 +51,7 @@ def test_a_sound_is_brought_to_a_loudness_and_silence_stays_silent(
 ) -> None:
     normalise_audio(voice, out=tmp_path / "a.wav", target_lufs=-20)
     assert measure_loudness(tmp_path / "a.wav").integrated_lufs == pytest.approx(-20, abs=0.6)
-    mix([], None, seconds=1.5, out=tmp_path / "silence.wav")
+    mix_sounds([], None, seconds=1.5, out=tmp_path / "silence.wav")
     normalise_audio(tmp_path / "silence.wav", out=tmp_path / "b.wav")
     assert measure_level(read_sound(tmp_path / "b.wav")) == 0
 
@@ -59,9 +59,9 @@ def test_a_sound_is_brought_to_a_loudness_and_silence_stays_silent(
 def test_music_steps_back_while_the_voice_speaks_and_fades_at_the_end(
     voice: Path, tone: Path, tmp_path: Path
 ) -> None:
-    bed = Bed(path=tone, gain_db=0, duck_db=-12, fade_in_seconds=0, fade_out_seconds=0.5)
-    quiet_voice = Clip(path=voice, start_seconds=2.0, gain=0.05)
-    mix([quiet_voice], bed, seconds=6, out=tmp_path / "a.flac")
+    bed = MusicBed(path=tone, gain_db=0, duck_db=-12, fade_in_seconds=0, fade_out_seconds=0.5)
+    quiet_voice = SoundClip(path=voice, start_seconds=2.0, gain=0.05)
+    mix_sounds([quiet_voice], bed, seconds=6, out=tmp_path / "a.flac")
     sound = read_sound(tmp_path / "a.flac")
     assert sound.shape[1] == 6 * 48_000
     alone, under, after = (
@@ -88,7 +88,7 @@ def test_an_mp3_is_exactly_as_long_as_its_sound_and_begins_with_it(
 ) -> None:
     sound = np.zeros((2, samples), np.float32)
     sound[:, 500:510] = 0.8
-    with SoundFile(tmp_path / "a.mp3") as file:
+    with SoundWriter(tmp_path / "a.mp3") as file:
         for start in range(0, samples, 24_000):
             file.write(sound[:, start : start + 24_000])
     heard = read_sound(tmp_path / "a.mp3")
@@ -104,10 +104,10 @@ def test_no_true_peak_passes_the_ceiling_once_encoded_even_of_what_overshoots_mo
     time = np.arange(2 * 48_000)
     noise = np.random.default_rng(1).normal(0, 0.3, (2, time.size))
     square = np.sign(np.sin(time * 2 * np.pi * 220 / 48_000)) * 0.5 * np.ones((2, 1))
-    with SoundFile(tmp_path / "a.flac") as file:
+    with SoundWriter(tmp_path / "a.flac") as file:
         file.write((noise if shape == "noise" else square).astype(np.float32))
-    louden(tmp_path / "a.flac", tmp_path / f"b{suffix}", gain=3.0)
-    louden(tmp_path / "a.flac", tmp_path / "c.flac", gain=3.0, played_as=suffix)
+    apply_gain(tmp_path / "a.flac", tmp_path / f"b{suffix}", gain=3.0)
+    apply_gain(tmp_path / "a.flac", tmp_path / "c.flac", gain=3.0, played_as=suffix)
     convert_audio(tmp_path / "c.flac", out=tmp_path / f"c{suffix}")
     for out in (f"b{suffix}", f"c{suffix}"):
         assert -4 < measure_loudness(tmp_path / out).true_peak_db <= -1.5
@@ -121,7 +121,7 @@ def test_the_limiter_lets_nothing_over_the_ceiling_and_loses_no_sample(levels: l
     for height in levels:
         frames += list(limiter.limit(np.full((2, 4800), height, np.float32)))
     frames += list(limiter.rest())
-    sound = np.concatenate([samples_of(frame) for frame in frames], axis=1)
+    sound = np.concatenate([to_samples(frame) for frame in frames], axis=1)
     assert sound.shape[1] == 4800 * len(levels)
     assert np.abs(sound).max() <= 10 ** (-1.5 / 20) + 0.01
 

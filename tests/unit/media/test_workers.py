@@ -14,27 +14,27 @@ import pytest
 import pytest_asyncio
 
 from taskreel.domain.errors import PermanentError, RateLimitedError, TemporaryError
-from taskreel.media.animate import animate
-from taskreel.media.probe import probe
+from taskreel.media.animate import animate_pictures
+from taskreel.media.probe import probe_file
 from taskreel.media.worker_process import Raised
-from taskreel.media.workers import Workers
+from taskreel.media.workers import WorkerPool
 
 
 @pytest_asyncio.fixture
-async def workers() -> AsyncIterator[Workers]:
-    pool = Workers(max_workers=2, memory_mb=400)
+async def workers() -> AsyncIterator[WorkerPool]:
+    pool = WorkerPool(max_workers=2, memory_mb=400)
     yield pool
     pool.close()
 
 
 async def test_a_function_runs_in_another_process_and_its_result_comes_back(
-    workers: Workers,
+    workers: WorkerPool,
 ) -> None:
     assert await workers.run(os.getpid, timeout_seconds=30) != os.getpid()
     assert await workers.run(divmod, 17, 5, timeout_seconds=5) == (3, 2)
 
 
-async def test_work_over_its_time_is_killed_and_worth_another_try(workers: Workers) -> None:
+async def test_work_over_its_time_is_killed_and_worth_another_try(workers: WorkerPool) -> None:
     started = time.monotonic()
     with pytest.raises(TemporaryError) as caught:
         await workers.run(time.sleep, 60, timeout_seconds=0.3)
@@ -43,7 +43,7 @@ async def test_work_over_its_time_is_killed_and_worth_another_try(workers: Worke
 
 
 @pytest.mark.parametrize("death", [os.abort, lambda: None])
-async def test_a_crash_costs_its_own_task_and_no_other(workers: Workers, death: object) -> None:
+async def test_a_crash_costs_its_own_task_and_no_other(workers: WorkerPool, death: object) -> None:
     crash = asyncio.create_task(
         workers.run(os.abort, timeout_seconds=30)
         if death is os.abort
@@ -57,19 +57,21 @@ async def test_a_crash_costs_its_own_task_and_no_other(workers: Workers, death: 
     assert await workers.run(sum, [4, 5], timeout_seconds=30) == 9
 
 
-async def test_more_memory_than_allowed_is_a_permanent_error_that_says_so(workers: Workers) -> None:
+async def test_more_memory_than_allowed_is_a_permanent_error_that_says_so(
+    workers: WorkerPool,
+) -> None:
     with pytest.raises(PermanentError, match="smaller size") as caught:
         await workers.run(bytearray, 10**10, timeout_seconds=30)
     assert caught.value.code == "out_of_memory"
 
 
 async def test_a_run_error_comes_back_with_its_message_code_and_details(
-    workers: Workers, tmp_path: Path
+    workers: WorkerPool, tmp_path: Path
 ) -> None:
     empty = tmp_path / "empty.png"
     empty.touch()
     with pytest.raises(PermanentError, match=r"empty\.png is empty") as caught:
-        await workers.run(probe, empty, timeout_seconds=30)
+        await workers.run(probe_file, empty, timeout_seconds=30)
     assert caught.value.code == "empty_media"
     assert caught.value.details == {"file": "empty.png"}
 
@@ -89,7 +91,7 @@ def test_an_error_that_cannot_travel_becomes_one_that_can() -> None:
     assert str(Raised.of(error).error()).startswith("ValueError")
 
 
-async def test_cancelling_frees_the_worker(workers: Workers) -> None:
+async def test_cancelling_frees_the_worker(workers: WorkerPool) -> None:
     tasks = [asyncio.create_task(workers.run(time.sleep, 60, timeout_seconds=90)) for _ in range(2)]
     await asyncio.sleep(0.5)
     for task in tasks:
@@ -98,7 +100,7 @@ async def test_cancelling_frees_the_worker(workers: Workers) -> None:
 
 
 async def test_closing_ends_what_still_runs_at_once() -> None:
-    pool = Workers(max_workers=1)
+    pool = WorkerPool(max_workers=1)
     task = asyncio.create_task(pool.run(time.sleep, 60, timeout_seconds=90))
     await asyncio.sleep(1)
     started = time.monotonic()
@@ -112,11 +114,11 @@ async def test_closing_ends_what_still_runs_at_once() -> None:
 
 
 async def test_progress_travels_back_while_the_work_goes_on(
-    workers: Workers, red: Path, tmp_path: Path
+    workers: WorkerPool, red: Path, tmp_path: Path
 ) -> None:
     seen: list[float] = []
     await workers.run(
-        animate,
+        animate_pictures,
         [red],
         seconds=3,
         width=320,

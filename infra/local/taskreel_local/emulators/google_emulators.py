@@ -109,6 +109,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def check_firestore_emulator() -> None:
+    """Raise EmulatorMissingError where the Firestore emulator or its Java is not installed."""
+    _find_java()
+    _firestore_jar()
+
+
 def _find_java() -> str:
     java = shutil.which("java")
     if java is None:

@@ -20,8 +20,7 @@ from taskreel.adapters.providers.studio.pictures import make_image, make_video, 
 from taskreel.adapters.providers.studio.sound import compose_tune, speak_text
 from taskreel.adapters.providers.studio.text import write_text
 from taskreel.domain.errors import PermanentError, RateLimitedError, TemporaryError
-from taskreel.media.workers import Workers
-from taskreel.ports import Capability, Clock, Done, Generation, Input, Pending
+from taskreel.ports import Capability, Clock, Done, Generation, Input, MediaWorkers, Pending
 
 _CRASH_SECONDS = 120.0
 
@@ -33,7 +32,7 @@ class Studio:
 
     name = "studio"
 
-    def __init__(self, workers: Workers, clock: Clock) -> None:
+    def __init__(self, workers: MediaWorkers, clock: Clock) -> None:
         self._workers = workers
         self._clock = clock
 

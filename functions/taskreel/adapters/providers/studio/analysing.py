@@ -8,8 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.workers import Workers
-from taskreel.ports import Done, Generation
+from taskreel.ports import Done, Generation, MediaWorkers
 
 _SECONDS = 600.0
 _LONGEST_SCENE_SECONDS = 86_400
@@ -17,20 +16,20 @@ _MOST_SPEAKERS = 100
 _MOST_HEADINGS = 1000
 
 
-async def analyse_content(workers: Workers, request: Generation) -> Done:
+async def analyse_content(workers: MediaWorkers, request: Generation) -> Done:
     """What the content is, measured; scripts also by their scenes and speakers."""
-    from taskreel.media.analyse import analyse
+    from taskreel.media.analyse import analyse_file
 
     text = request.params.get("text")
     if text is None:
         expected = request.params.get("contentType")
         found = await workers.run(
-            analyse, request.inputs[0].path, expected=expected, timeout_seconds=_SECONDS
+            analyse_file, request.inputs[0].path, expected=expected, timeout_seconds=_SECONDS
         )
         return Done(data={"measured": _plain(asdict(found))})
     file = request.folder / f"{request.name}.txt"
     file.write_text(text, "utf-8")
-    found = await workers.run(analyse, file, timeout_seconds=_SECONDS)
+    found = await workers.run(analyse_file, file, timeout_seconds=_SECONDS)
     measured = _plain(asdict(found))
     return Done(data={"measured": measured, **_script_facts(text)})
 

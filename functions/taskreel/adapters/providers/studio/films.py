@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskreel.media.workers import Workers
-from taskreel.ports import Done, Generation, Output
+from taskreel.ports import Done, Generation, MediaWorkers, Output
 
 if TYPE_CHECKING:
     from taskreel.media.compose import Composition, Scene
@@ -17,9 +16,9 @@ _FILM_SECONDS, _STEP_SECONDS = 1700.0, 900.0
 _AROUND_SECONDS, _STILL_SECONDS = 1.2, 5.0
 
 
-async def compose_film(workers: Workers, request: Generation) -> Done:
+async def compose_film(workers: MediaWorkers, request: Generation) -> Done:
     """Scenes to a film; `params["scenes"]` names each one's files by their place in `inputs`."""
-    from taskreel.media.compose import compose
+    from taskreel.media.compose import compose_film
 
     params = request.params
     scenes = [
@@ -29,7 +28,7 @@ async def compose_film(workers: Workers, request: Generation) -> Done:
     out = request.folder / f"{request.name}.{params['outputFormat']}"
     film = out if master is None else out.with_name(f"{request.name}-silent.mp4")
     made = await workers.run(
-        compose,
+        compose_film,
         scenes,
         out=film,
         look=_look(params),
@@ -49,15 +48,15 @@ async def compose_film(workers: Workers, request: Generation) -> Done:
     return Done(outputs=(Output(path=out),), data={**_facts(params, scenes, made), **_noted(notes)})
 
 
-async def assemble_films(workers: Workers, request: Generation) -> Done:
+async def assemble_films(workers: MediaWorkers, request: Generation) -> Done:
     """Clips under one sound, once in each format."""
-    from taskreel.media.assemble import assemble
+    from taskreel.media.assemble import assemble_films
 
     params = request.params
     outs = [request.folder / f"{request.name}.{form}" for form in params["outputFormats"]]
     paths = [given.path for given in request.inputs]
     made = await workers.run(
-        assemble,
+        assemble_films,
         paths[: params["videos"]],
         paths[params["videos"]] if len(paths) > params["videos"] else None,
         outs=outs,
@@ -69,7 +68,7 @@ async def assemble_films(workers: Workers, request: Generation) -> Done:
     return Done(outputs=tuple(Output(path=out) for out in outs), data=data)
 
 
-async def process_media(workers: Workers, request: Generation) -> Done:
+async def process_media(workers: MediaWorkers, request: Generation) -> Done:
     """One of the four operations on the input files."""
     params = request.params
     out = request.folder / f"{request.name}.{params['outputFormat']}"
@@ -81,7 +80,7 @@ async def process_media(workers: Workers, request: Generation) -> Done:
 
 
 async def _scene(
-    workers: Workers, request: Generation, index: int, given: Mapping[str, Any]
+    workers: MediaWorkers, request: Generation, index: int, given: Mapping[str, Any]
 ) -> Scene:
     from taskreel.media.compose import Scene
 
@@ -102,7 +101,7 @@ async def _scene(
 
 
 async def _several(  # what one scene is made from
-    workers: Workers,
+    workers: MediaWorkers,
     request: Generation,
     index: int,
     given: Mapping[str, Any],
@@ -125,42 +124,44 @@ def _join(
     seconds: float | None,
     out: Path,
 ) -> None:
-    from taskreel.media.animate import animate
-    from taskreel.media.probe import probe
+    from taskreel.media.animate import animate_pictures
+    from taskreel.media.probe import probe_file
     from taskreel.media.stitch import stitch_videos
 
     shape = {"width": 1280, "height": 720, **_given(params, "width", "height", "fps", "quality")}
-    if any(not probe(visual).content_type.startswith("image/") for visual in visuals):
+    if any(not probe_file(visual).content_type.startswith("image/") for visual in visuals):
         stitch_videos(visuals, out=out, fill=True, **shape)
         return
-    spoken = (probe(sound).duration_seconds or 0) + _AROUND_SECONDS if sound else 0
+    spoken = (probe_file(sound).duration_seconds or 0) + _AROUND_SECONDS if sound else 0
     length = max(seconds or 0, spoken) or _STILL_SECONDS * len(visuals)
-    animate(visuals, seed=params["seed"], seconds=length, out=out, **shape)
+    animate_pictures(visuals, seed=params["seed"], seconds=length, out=out, **shape)
 
 
 def _lay_sound(film: Path, sounds: Sequence[Path], out: Path) -> str:
     """One sound, over music if there is any, under the whole film instead of its own; returns what there is to say."""
-    from taskreel.media.assemble import assemble
-    from taskreel.media.audio_io import sound_seconds
-    from taskreel.media.mix import Bed, Clip, mix
-    from taskreel.media.probe import probe
+    from taskreel.media.assemble import assemble_films
+    from taskreel.media.audio_io import measure_sound_seconds
+    from taskreel.media.mix import MusicBed, SoundClip, mix_sounds
+    from taskreel.media.probe import probe_file
 
     mixed = film.with_suffix(".flac")
-    bed = Bed(path=sounds[1]) if len(sounds) > 1 else None
-    seconds = max(sound_seconds(sounds[0]), (probe(film).duration_seconds or 0.0) if bed else 0.0)
-    mix([Clip(path=sounds[0])], bed, seconds=seconds, out=mixed, played_as=".m4a")
-    return assemble([film], mixed, outs=[out]).note
+    bed = MusicBed(path=sounds[1]) if len(sounds) > 1 else None
+    seconds = max(
+        measure_sound_seconds(sounds[0]), (probe_file(film).duration_seconds or 0.0) if bed else 0.0
+    )
+    mix_sounds([SoundClip(path=sounds[0])], bed, seconds=seconds, out=mixed, played_as=".m4a")
+    return assemble_films([film], mixed, outs=[out]).note
 
 
 def _look(params: Mapping[str, Any]) -> Any:
-    from taskreel.media.compose import Look
+    from taskreel.media.compose import FilmOptions
 
     names = ("width", "height", "fps", "quality", "transition", "captions", "seed")
     more = {
         "transition_seconds": params.get("transitionSeconds"),
         "music_gain_db": params.get("musicGainDb"),
     }
-    return Look(
+    return FilmOptions(
         **_given(params, *names),
         **{name: value for name, value in more.items() if value is not None},
     )

@@ -11,14 +11,13 @@ import numpy.typing as npt
 
 from taskreel.domain.errors import PermanentError
 from taskreel.jobtypes.personalization import personal_text, renamed
-from taskreel.media.workers import Workers
-from taskreel.ports import Done, Generation, Output
+from taskreel.ports import Done, Generation, MediaWorkers, Output
 
 _SECONDS = 1500.0
 _STRONGEST_TINT = 0.85
 
 
-async def personalize(workers: Workers, request: Generation) -> Done:
+async def personalize(workers: MediaWorkers, request: Generation) -> Done:
     """Apply the aspects that the content can take; what was applied and what was not is in the data."""
     params = request.params
     if params.get("text") is not None:
@@ -40,9 +39,9 @@ def _of_file(
     source: Path, params: Mapping[str, Any], out: Path, on_progress: Any
 ) -> tuple[Path, list[str], dict[str, str]]:
     """In a worker: a picture or a film, changed."""
-    from taskreel.media.probe import probe
+    from taskreel.media.probe import probe_file
 
-    info = probe(source)
+    info = probe_file(source)
     if info.content_type.startswith("image/"):
         return _of_picture(source, params, out)
     if info.has_video:
@@ -83,8 +82,8 @@ def _of_film(
     source: Path, params: Mapping[str, Any], out: Path, on_progress: Any
 ) -> tuple[Path, list[str], dict[str, str]]:
     """Tinted frame by frame, then captioned and spoken over as one scene of a composition."""
-    from taskreel.media.compose import Look, Scene, compose
-    from taskreel.media.probe import probe
+    from taskreel.media.compose import FilmOptions, Scene, compose_film
+    from taskreel.media.probe import probe_file
 
     made, applied, skipped = source, [], _unspoken(params)
     if params.get("palette"):
@@ -95,11 +94,13 @@ def _of_film(
     skipped |= lost
     speech = _greeting(words, params, out, skipped)
     if words:
-        info = probe(made)
+        info = probe_file(made)
         scene = Scene(visual=made, narration=speech, narrated=words, seconds=info.duration_seconds)
-        look = Look(width=info.width or 1280, height=info.height or 720, fps=round(info.fps or 30))
+        look = FilmOptions(
+            width=info.width or 1280, height=info.height or 720, fps=round(info.fps or 30)
+        )
         made = out.with_suffix(".mp4")
-        compose([scene], out=made, look=look, on_progress=on_progress)
+        compose_film([scene], out=made, look=look, on_progress=on_progress)
         applied += [*named, "caption", *(["voice"] if speech else [])]
         skipped |= _unwritten(words)
     if speech and params.get("language"):
@@ -130,19 +131,19 @@ def _greeting(
 
 
 def _tint_film(source: Path, out: Path, colour: tuple[int, int, int], intensity: float) -> None:
-    from taskreel.media.audio_io import Reader
-    from taskreel.media.encode import SOUND_RATE, Film, even_size, sound_frame
-    from taskreel.media.frames import Shape, clip_pictures
-    from taskreel.media.probe import probe
+    from taskreel.media.audio_io import SoundReader
+    from taskreel.media.encode import SOUND_RATE, FilmWriter, make_sound_frame, to_even_size
+    from taskreel.media.frames import FrameShape, read_clip_pictures
+    from taskreel.media.probe import probe_file
 
-    info = probe(source)
-    size, fps = even_size(info.width or 1280, info.height or 720), round(info.fps or 30)
-    reader = Reader.of(source) if info.has_audio else None
+    info = probe_file(source)
+    size, fps = to_even_size(info.width or 1280, info.height or 720), round(info.fps or 30)
+    reader = SoundReader.of(source) if info.has_audio else None
     rows = size[1]
     u, v = _chroma(colour)
     strength = _STRONGEST_TINT * intensity
-    with Film(out, size=size, fps=fps, sound=reader is not None) as film:
-        for picture in clip_pictures(source, Shape(size, fps)):
+    with FilmWriter(out, size=size, fps=fps, sound=reader is not None) as film:
+        for picture in read_clip_pictures(source, FrameShape(size, fps)):
             planes = picture.copy()
             middle = rows + rows // 4
             for start, end, target in ((rows, middle, u), (middle, rows + rows // 2, v)):
@@ -151,7 +152,7 @@ def _tint_film(source: Path, out: Path, colour: tuple[int, int, int], intensity:
             film.picture(planes)
             missing = round(film.seconds * SOUND_RATE) - round(film.sound_seconds * SOUND_RATE)
             if reader is not None and missing > 0:
-                film.sound([sound_frame(reader.read(missing))])
+                film.sound([make_sound_frame(reader.read(missing))])
 
 
 def _chroma(colour: tuple[int, int, int]) -> tuple[float, float]:
@@ -176,17 +177,17 @@ def _tinted(
 def _captioned(image: Any, words: str, intensity: float) -> Any:
     from PIL import Image, ImageDraw
 
-    from taskreel.media.fonts import drawable, font
-    from taskreel.media.overlay import wrapped
+    from taskreel.media.fonts import load_font, remove_undrawable
+    from taskreel.media.overlay import wrap_text
 
     width, height = image.size
-    face = font(max(12, height // 16), words)
+    face = load_font(max(12, height // 16), words)
     sheet = Image.new("RGBA", image.size, (0, 0, 0, 0))
     pen = ImageDraw.Draw(sheet)
     alpha = round(255 * (0.4 + 0.6 * intensity))
     pen.multiline_text(
         (width / 2, height * 0.93),
-        "\n".join(wrapped(drawable(words), face, width * 0.9)),
+        "\n".join(wrap_text(remove_undrawable(words), face, width * 0.9)),
         font=face,
         fill=(255, 255, 255, alpha),
         stroke_width=max(1, height // 240),
@@ -198,9 +199,9 @@ def _captioned(image: Any, words: str, intensity: float) -> Any:
 
 
 def _unwritten(words: str) -> dict[str, str]:
-    from taskreel.media.fonts import undrawable
+    from taskreel.media.fonts import find_undrawable
 
-    lacking = undrawable([words])
+    lacking = find_undrawable([words])
     return {"characters": f"no font here can draw {lacking}"} if lacking else {}
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from taskreel.media.workers import Workers
-from taskreel.ports import Done, Generation, Output
+from taskreel.ports import Done, Generation, MediaWorkers, Output
 
 _SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 _IMAGE_SECONDS, _UPSCALE_SECONDS, _VIDEO_SECONDS = 120.0, 300.0, 1500.0
 
 
-async def make_image(workers: Workers, request: Generation) -> Done:
+async def make_image(workers: MediaWorkers, request: Generation) -> Done:
     """A scene painted from the prompt's words."""
     from taskreel.media.draw import draw
 
@@ -22,27 +21,31 @@ async def make_image(workers: Workers, request: Generation) -> Done:
     return Done(outputs=(Output(path=out),))
 
 
-async def upscale_image(workers: Workers, request: Generation) -> Done:
+async def upscale_image(workers: MediaWorkers, request: Generation) -> Done:
     """The same picture, larger."""
-    from taskreel.media.upscale import upscale
+    from taskreel.media.upscale import upscale_picture
 
     out = _target(request, request.params.get("outputFormat", "png"))
     scale = request.params["scale"]
     await workers.run(
-        upscale, request.inputs[0].path, scale=scale, out=out, timeout_seconds=_UPSCALE_SECONDS
+        upscale_picture,
+        request.inputs[0].path,
+        scale=scale,
+        out=out,
+        timeout_seconds=_UPSCALE_SECONDS,
     )
     return Done(outputs=(Output(path=out),))
 
 
-async def make_video(workers: Workers, request: Generation) -> Done:
+async def make_video(workers: MediaWorkers, request: Generation) -> Done:
     """Camera moves over the given pictures, or over some drawn from the prompt."""
-    from taskreel.media.animate import animate
+    from taskreel.media.animate import animate_pictures
 
     params = request.params
     out = request.folder / f"{request.name}.mp4"
     images = [given.path for given in request.inputs] or await _stills(workers, request)
     await workers.run(
-        animate,
+        animate_pictures,
         images,
         prompt=params["prompt"],
         seed=params["seed"],
@@ -57,7 +60,7 @@ async def make_video(workers: Workers, request: Generation) -> Done:
     return Done(outputs=(Output(path=out),))
 
 
-async def _stills(workers: Workers, request: Generation) -> list[Path]:
+async def _stills(workers: MediaWorkers, request: Generation) -> list[Path]:
     """A video from words alone: one picture for every four seconds, then the camera moves through them."""
     from taskreel.media.draw import draw
 

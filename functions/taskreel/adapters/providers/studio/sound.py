@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from taskreel.media.workers import Workers
-from taskreel.ports import Done, Generation, Output
+from taskreel.ports import Done, Generation, MediaWorkers, Output
 
 _SPEECH_SECONDS, _MUSIC_SECONDS = 300.0, 600.0
 _USUAL_PACE = 160
 _SHORTEST_MUSIC, _LONGEST_MUSIC = 2.0, 3600.0
 
 
-async def speak_text(workers: Workers, request: Generation) -> Done:
+async def speak_text(workers: MediaWorkers, request: Generation) -> Done:
     """The text spoken. A voice that only another provider has becomes one of ours, always the same."""
     from taskreel.media.speech import VOICES, speak
 
@@ -42,7 +41,7 @@ async def speak_text(workers: Workers, request: Generation) -> Done:
     return Done(outputs=(Output(path=out),), data=data)
 
 
-async def compose_tune(workers: Workers, request: Generation) -> Done:
+async def compose_tune(workers: MediaWorkers, request: Generation) -> Done:
     """Music in the mood of the prompt."""
     from taskreel.media.music import compose_music
 

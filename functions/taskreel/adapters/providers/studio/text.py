@@ -12,11 +12,10 @@ from taskreel.adapters.providers.studio.stories import (
     write_script,
 )
 from taskreel.domain.errors import PermanentError
-from taskreel.media.workers import Workers
-from taskreel.ports import Done, Generation
+from taskreel.ports import Done, Generation, MediaWorkers
 
 
-async def write_text(workers: Workers, request: Generation) -> Done:
+async def write_text(workers: MediaWorkers, request: Generation) -> Done:
     """Text of the kind asked for, from the prompt and the seed."""
     del workers  # a few milliseconds' work
     params = request.params
