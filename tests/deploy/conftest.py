@@ -22,7 +22,8 @@ from taskreel_local.emulators.cloudtasks.engine import EngineConfig
 from taskreel_local.emulators.cloudtasks.queues_file import load_queues
 from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
 from taskreel_local.emulators.google_emulators import firestore_emulator, storage_emulator
-from taskreel_local.stack.local_stack import QUEUES, Stack, StackConfig
+from taskreel_local.stack.local_stack import Stack, StackConfig
+from taskreel_local.stack.repository_paths import QUEUES
 
 from . import fake_run, fake_services  # noqa: F401 - their import registers the routes
 from .fake_google import LOCATION, PROJECT, FakeGoogle, serve

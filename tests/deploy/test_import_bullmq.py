@@ -1,5 +1,7 @@
-"""`taskreel import bullmq` from a real Redis into a real stack: jobs written by BullMQ itself where npm has it, and the
-same jobs as BullMQ 5.81.5 wrote them once."""
+"""`taskreel import bullmq` from a real Redis into a real stack.
+
+The jobs are written by BullMQ itself if npm can install it, and as BullMQ 5.81.5 recorded them.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,9 @@ import yaml
 from click.testing import CliRunner, Result
 
 from installed_programs import find_program, skip_or_fail
-from taskreel_local.migrate.bullmq import import_
-from taskreel_local.migrate.bullmq_jobs import OldJob, Rule, UnmappableError, translate
+from taskreel_local.migrate.bullmq_command import import_jobs
+from taskreel_local.migrate.bullmq_mapping import Rule, UnmappableError, map_job
+from taskreel_local.migrate.bullmq_redis import OldJob
 from taskreel_local.stack.data_folder import DataFolder
 
 from .conftest import running_stack
@@ -135,7 +138,7 @@ class World:
         ]
         return CliRunner(
             env={"JWT_SECRET": self.secret, "TASKREEL_TOKEN": self.token("carol"), **env}
-        ).invoke(import_, command)
+        ).invoke(import_jobs, command)
 
     def token(self, user: str) -> str:
         return jwt.encode(
@@ -156,7 +159,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     with redis_server(tmp_path) as port:
         request.param(port, tmp_path)
         with running_stack(tmp_path / "data") as url:
-            secret = DataFolder(tmp_path / "data").secrets().jwt
+            secret = DataFolder(tmp_path / "data").load_secrets().jwt
             yield World(f"redis://:secret@127.0.0.1:{port}/0", url, secret, rules)
 
 
@@ -169,12 +172,12 @@ def test_every_waiting_job_comes_over_once(world: World) -> None:
     first = world.run()
     lines = first.output.splitlines()
     assert lines[0].split() == ["9", "submitted"]
-    assert "1 left where they are: waiting-children: a parent of a flow" in first.output
-    assert "1 left where they are: repeat: a repeating schedule" in first.output
+    assert "1 not imported: waiting-children: a parent of a flow" in first.output
+    assert "1 not imported: repeat: a repeating schedule" in first.output
     assert "image-generation/5 (draw): 422: frobnicate" in first.output
     assert (
-        "render/2 (mystery): neither 'mystery' nor 'render' is a job type; say with --map which it is"
-        in first.output
+        "render/2 (mystery): neither 'mystery' nor 'render' is a job type; "
+        "add a rule to the --map file" in first.output
     )
     assert first.exit_code == 1
 
@@ -220,7 +223,7 @@ def old(**changes: Any) -> OldJob:
 
 
 def renamed(data: Mapping[str, Any], **rule: Any) -> Mapping[str, Any]:
-    return translate(old(data=data), {"q": Rule(job_type="image-generation", **rule)}, NOW).body
+    return map_job(old(data=data), {"q": Rule(job_type="image-generation", **rule)}, NOW).body
 
 
 def test_what_is_moved_or_set_joins_what_is_there() -> None:
@@ -246,8 +249,11 @@ def test_parts_of_objects_can_be_dropped() -> None:
 @pytest.mark.parametrize(
     ("data", "wrong"),
     [
-        ({"seconds": 5, "options": "fast"}, "options.duration: options is no object in its data"),
-        ({"seconds": 5, "options": {"duration": 6}}, "options.duration: its data has one already"),
+        (
+            {"seconds": 5, "options": "fast"},
+            "options.duration: options is not an object in its data",
+        ),
+        ({"seconds": 5, "options": {"duration": 6}}, "options.duration exists in its data already"),
     ],
 )
 def test_a_rename_that_would_lose_something_is_refused(data: Mapping[str, Any], wrong: str) -> None:
@@ -275,30 +281,30 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
     ],
 )
 def test_attempts_and_backoff(opts: Mapping[str, Any], retry: Mapping[str, float] | None) -> None:
-    assert translate(old(opts=opts), RULES, NOW).body.get("retry") == retry
+    assert map_job(old(opts=opts), RULES, NOW).body.get("retry") == retry
 
 
 def test_a_delay_becomes_the_time_it_meant() -> None:
     later = NOW + timedelta(hours=2)
     job = old(due_ms=int(later.timestamp() * 1000))
-    assert translate(job, RULES, NOW).body["scheduleAt"] == later.isoformat()
-    assert "scheduleAt" not in translate(job, RULES, later).body
+    assert map_job(job, RULES, NOW).body["scheduleAt"] == later.isoformat()
+    assert "scheduleAt" not in map_job(job, RULES, later).body
 
 
 @pytest.mark.parametrize(("priority", "lane"), [(0, None), (1, "high"), (5, "high"), (6, "low")])
 def test_priority_numbers_become_lanes(priority: int, lane: str | None) -> None:
-    assert translate(old(priority=priority), RULES, NOW).body.get("priority") == lane
+    assert map_job(old(priority=priority), RULES, NOW).body.get("priority") == lane
 
 
 def test_the_key_is_the_jobs_own_even_when_ids_begin_again() -> None:
-    assert old().key == old(data={}).key
-    assert old().key != old(timestamp_ms=1_700_000_000_001).key
+    assert old().idempotency_key == old(data={}).idempotency_key
+    assert old().idempotency_key != old(timestamp_ms=1_700_000_000_001).idempotency_key
 
 
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
-        ("q: {jobType: sculpture}", "there is no job type 'sculpture'"),
+        ("q: {jobType: sculpture}", "unknown job type 'sculpture'"),
         ("q: {jobtype: image-generation}", "jobtype: Extra inputs are not permitted"),
         (
             "q: {jobType: image-generation, fields: [text]}",
@@ -312,7 +318,7 @@ def test_a_map_that_is_wrong_is_refused_before_anything_is_read(
     rules = tmp_path / "map.yaml"
     rules.write_text(text)
     result = CliRunner().invoke(
-        import_, ["bullmq", "--redis", "redis://127.0.0.1:1", "--map", str(rules)]
+        import_jobs, ["bullmq", "--redis", "redis://127.0.0.1:1", "--map", str(rules)]
     )
     assert result.exit_code == 2
     assert wrong in result.output
@@ -323,7 +329,7 @@ def test_a_map_that_is_wrong_is_refused_before_anything_is_read(
     [("redis://127.0.0.1:1", "Error: Redis: "), ("http://127.0.0.1", "Invalid value for --redis")],
 )
 def test_a_redis_that_is_not_there(url: str, told: str) -> None:
-    result = CliRunner().invoke(import_, ["bullmq", "--redis", url])
+    result = CliRunner().invoke(import_jobs, ["bullmq", "--redis", url])
     assert result.exit_code > 0
     assert told in result.output
 
@@ -340,7 +346,7 @@ def test_an_answer_that_is_not_redis() -> None:
     thread = threading.Thread(target=answer)
     thread.start()
     result = CliRunner().invoke(
-        import_, ["bullmq", "--redis", f"redis://127.0.0.1:{server.getsockname()[1]}"]
+        import_jobs, ["bullmq", "--redis", f"redis://127.0.0.1:{server.getsockname()[1]}"]
     )
     assert result.exit_code == 1
     assert "Error: Redis: " in result.output

@@ -18,7 +18,7 @@ import pytest
 
 from e2e.processes import finished, stack
 from taskreel_local.emulators.google_emulators import free_port
-from taskreel_local.stack.local_stack import read_settings
+from taskreel_local.stack.settings_file import read_settings
 
 from .conftest import Cloud, emulated, running_stack
 from .fake_google import LOCATION, NUMBER, PROJECT, Refusal

@@ -145,7 +145,7 @@ def test_the_commands_that_are_printed_work(tmp_path: Path) -> None:
         printed = ""
         while "Ctrl-C" not in (line := found.process.stdout.readline()):
             printed += line
-        submit = printed.partition("make a picture")[2].partition("\n")[0]
+        submit = printed.partition("create an image")[2].partition("\n")[0]
         curl = "curl" + printed.partition("curl")[2]
         for command in (submit, curl):
             answer = subprocess.run(

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from functions.fake_providers import KITE, replace_providers
-from taskreel_local.cli.cost import BOUGHT, LOOKS, PLAIN_JOB, POLL, STATUS_READ, SWEEP, Operations
+from taskreel_local.cli.cost_model import (
+    BREAKER_READS,
+    PAID_REQUEST,
+    PLAIN_JOB,
+    POLL,
+    STATUS_READ,
+    SWEEP,
+    Operations,
+)
 from taskreel_local.emulators.google_emulators import LocalStorage
 
 from .calls import Bill
@@ -97,8 +105,8 @@ async def test_a_job_at_a_provider_costs_what_is_priced(
         counted = replace(bill)
         done = (await cloud.api.get(f"/api/jobs/{answer.json()['jobId']}")).json()
     assert (done["status"], done["servedBy"]) == ("COMPLETED", provider), done["error"]
-    assert 1 <= counted.breaker_reads <= LOOKS.reads
-    as_priced(counted, PLAIN_JOB + BOUGHT + POLL * polls)
+    assert 1 <= counted.breaker_reads <= BREAKER_READS.reads
+    as_priced(counted, PLAIN_JOB + PAID_REQUEST + POLL * polls)
 
 
 async def test_reading_a_status_is_one_read(cloud: Deployed, bill: Bill) -> None:

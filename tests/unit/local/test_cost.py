@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from taskreel.adapters.providers.bfl import adapter as bfl
 from taskreel.adapters.providers.google import adapter as google
 from taskreel.adapters.providers.replicate import adapter as replicate
-from taskreel_local.cli.cost import JOBS, POLL, Bill, cost, monthly_bill, parse_mix, prices
+from taskreel_local.cli.cost_command import cost, parse_mix
+from taskreel_local.cli.cost_model import JOBS, POLL, Bill, list_prices, monthly_bill
 
 MIX = {"image": 70.0, "video": 20.0, "upscale": 10.0}
 
@@ -31,7 +32,7 @@ def test_a_million_plain_jobs_cost_at_most_ten_dollars(location: str) -> None:
 
 
 def test_idle_costs_nothing() -> None:
-    assert monthly_bill(0, MIX).dollars == 0
+    assert monthly_bill(0, MIX).total_dollars == 0
 
 
 def test_writes_are_counted_above_the_free_tier() -> None:
@@ -42,8 +43,8 @@ def test_writes_are_counted_above_the_free_tier() -> None:
 
 def test_a_region_of_the_second_tier_is_dearer_and_its_free_seconds_fewer() -> None:
     first, second = (
-        prices("us-central1")["Cloud Run CPU"],
-        prices("europe-central2")["Cloud Run CPU"],
+        list_prices("us-central1")["Cloud Run CPU"],
+        list_prices("europe-central2")["Cloud Run CPU"],
     )
     assert second.dollars == pytest.approx(0.0000336)
     assert second.free * second.dollars == pytest.approx(first.free * first.dollars)
@@ -74,27 +75,29 @@ def test_a_free_tier_is_given_once() -> None:
     billed = sum(
         each.billed for each in (*bill.control, *bill.work) if each.item == "Cloud Run CPU"
     )
-    assert used - billed == pytest.approx(prices("europe-central2")["Cloud Run CPU"].free)
+    assert used - billed == pytest.approx(list_prices("europe-central2")["Cloud Run CPU"].free)
 
 
 @given(st.integers(0, 10**8), st.integers(0, 10**6))
 def test_more_jobs_never_cost_less(jobs: int, more: int) -> None:
-    assert monthly_bill(jobs, MIX).dollars <= monthly_bill(jobs + more, MIX).dollars
+    assert monthly_bill(jobs, MIX).total_dollars <= monthly_bill(jobs + more, MIX).total_dollars
 
 
 @given(st.floats(0.1, 1000))
 def test_the_mix_is_a_proportion(scale: float) -> None:
     scaled = {kind: share * scale for kind, share in MIX.items()}
-    assert monthly_bill(10**6, scaled).dollars == pytest.approx(monthly_bill(10**6, MIX).dollars)
+    assert monthly_bill(10**6, scaled).total_dollars == pytest.approx(
+        monthly_bill(10**6, MIX).total_dollars
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
-        ("sculpture=1", "there is no kind 'sculpture'; there are plain"),
-        ("image", "'image' should read image=70"),
-        ("image=-1", "cannot have a share below nothing"),
-        ("image=0", "add up to nothing"),
+        ("sculpture=1", "unknown kind 'sculpture'; the kinds are plain"),
+        ("image", "'image' is not of the form image=70"),
+        ("image=-1", "must not be negative"),
+        ("image=0", "at least one share must be positive"),
     ],
 )
 def test_a_mix_that_cannot_be_read(text: str, wrong: str) -> None:

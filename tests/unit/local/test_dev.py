@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from taskreel_local.cli.dev import without_lanes
-from taskreel_local.stack.local_stack import QUEUES, StackError, read_settings
+from taskreel_local.cli.dev import types_without_queues
+from taskreel_local.stack.repository_paths import QUEUES
+from taskreel_local.stack.settings_file import read_settings
+from taskreel_local.stack.stack_error import StackError
 
 
 def test_a_job_type_that_lacks_a_lane_is_named(tmp_path: Path) -> None:
     declared = yaml.safe_load(QUEUES.read_text())
     del declared["queues"]["image-upscale-low"]
     (tmp_path / "queues.yaml").write_text(yaml.safe_dump(declared))
-    assert without_lanes(tmp_path / "queues.yaml") == ["image-upscale"]
-    assert without_lanes(QUEUES) == []
+    assert types_without_queues(tmp_path / "queues.yaml") == ["image-upscale"]
+    assert types_without_queues(QUEUES) == []
 
 
 def test_settings_are_read_as_a_shell_reads_them(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from taskreel_local.bench.process_tree import BenchError, Tree, clean_environ, free_port, wait_for
 from taskreel_local.bench.table import table, told, told_ratio
 from taskreel_local.emulators.google_emulators import EmulatorMissingError, firestore_emulator
-from taskreel_local.stack.local_stack import MAIN, ROOT
+from taskreel_local.stack.repository_paths import MAIN, ROOT
 
 RUNS = 7
 _SECONDS = 60.0

@@ -14,7 +14,7 @@ from taskreel_local.bench.process_tree import Tree, clean_environ, free_port, wa
 from taskreel_local.bench.tools import need, node_modules, peer_python
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import make_token
-from taskreel_local.stack.local_stack import ROOT
+from taskreel_local.stack.repository_paths import ROOT
 
 PEERS = Path(__file__).parent / "peers"
 SUBMIT = "/api/jobs/image-generation"
@@ -89,7 +89,7 @@ def start_stack(folder: Path, *options: str) -> Iterator[tuple[str, Tree]]:
         command = [sys.executable, "-m", "taskreel_local.cli.main", "dev", *common, *options]
         tree.start(command, environ=clean_environ(PYTHONPATH=path))
         for _ in wait_for(_START_SECONDS, "starting the stack", tree):
-            url = data.url()
+            url = data.read_url()
             if url is not None:
                 yield url, tree
                 return
@@ -150,7 +150,7 @@ def _on_redis(
     redis, port = free_port(), free_port()
     url = f"http://127.0.0.1:{port}"
     data = DataFolder(folder)
-    secret = data.secrets().jwt
+    secret = data.load_secrets().jwt
     settings = clean_environ(**environ, PORT=str(port), REDIS_PORT=str(redis), JWT_SECRET=secret)
     durable = ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"]
     with Tree(folder / "bench.log") as tree:

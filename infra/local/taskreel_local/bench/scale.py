@@ -51,7 +51,7 @@ class _Side:
     def __init__(self, exits: ExitStack, size: int) -> None:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="taskreel-bench-")))
         self.ids = [f"job_{number:026x}" for number in random.Random(1).sample(range(16**12), size)]  # noqa: S311
-        asyncio.run(_seed(DataFolder(folder).store, self.ids))
+        asyncio.run(_seed(DataFolder(folder).store_file, self.ids))
         url, _ = exits.enter_context(start_stack(folder, "--servers", "1"))
         token = make_token(DataFolder(folder), user=_USER)
         self.http = exits.enter_context(Connection(url, token))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from taskreel_local.bench.process_tree import BenchError
-from taskreel_local.stack.local_stack import ROOT
+from taskreel_local.stack.repository_paths import ROOT
 
 CACHE = ROOT / ".taskreel" / "bench"
 

@@ -1,4 +1,4 @@
-"""`taskreel dev`: the stack in the foreground."""
+"""`taskreel dev`: run the stack in the foreground."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from rich.console import Console
 from taskreel.domain.job import Priority
 from taskreel.jobtypes import JOB_TYPES
 from taskreel_local.emulators.cloudtasks.queues_file import load_queues
-from taskreel_local.stack.data_folder import DEFAULT, DataFolder, near
+from taskreel_local.stack.data_folder import DEFAULT, DataFolder, display_path
 from taskreel_local.stack.dev_tokens import make_token
-from taskreel_local.stack.local_stack import QUEUES, Stack, StackConfig, sources_changed
+from taskreel_local.stack.local_stack import Stack, StackConfig, watch_sources
+from taskreel_local.stack.repository_paths import QUEUES
 
 _WELCOME = """
 [bold green]Taskreel runs at {url}[/]   ({where})
 
   API documentation  {url}/api/docs
-  make a picture     {submit} --prompt "a lighthouse in a storm" --follow
+  create an image    {submit} --prompt "a lighthouse in a storm" --follow
 
-[dim]or, with any HTTP client (the token is user dev's, for 30 days):[/]
+[dim]or, with any HTTP client (the token of user dev is valid for 30 days):[/]
 """
 
 _CURL = """curl -s {url}/api/jobs/image-generation \\
@@ -34,46 +35,49 @@ _CURL = """curl -s {url}/api/jobs/image-generation \\
 
 
 async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> None:
-    """Start, say where, and run until cancelled."""
+    """Start the stack, print its address, and run until cancelled."""
     config = StackConfig(**options)
-    for job_type in without_lanes(QUEUES):
+    for job_type in types_without_queues(QUEUES):
         console.print(
-            f"[yellow]{job_type} has no queues in {near(QUEUES)}, so its jobs will not run: "
+            f"[yellow]{job_type} has no queues in {display_path(QUEUES)}, so its jobs will not run: "
             "run scripts/declare-queues.[/]"
         )
     async with Stack(config) as stack:
         token = make_token(stack.data, user="dev", tier="pro")
         where = (
-            f"on the cloud of {near(config.cloud)}"
+            f"on the cloud project of {display_path(config.cloud)}"
             if config.cloud
-            else f"data in {near(stack.data.root)}"
+            else f"data in {display_path(stack.data.root)}"
         )
         console.print(
-            _WELCOME.format(url=stack.url, where=where, submit=_submit(stack.data)), soft_wrap=True
+            _WELCOME.format(url=stack.url, where=where, submit=_submit_command(stack.data)),
+            soft_wrap=True,
         )
         console.print(
             _CURL.format(url=stack.url, token=token), soft_wrap=True, highlight=False, markup=False
         )
-        console.print("[dim]Ctrl-C stops it; the next start goes on where it stopped.[/]\n")
+        console.print("[dim]Ctrl-C stops it; the next start continues where it stopped.[/]\n")
         if not reload:
             await asyncio.Event().wait()
-        async for _ in sources_changed():
-            console.print("[dim]The code has changed: starting the servers again.[/]")
+        async for _ in watch_sources():
+            console.print("[dim]The code has changed: restarting the servers.[/]")
             await stack.reload()
 
 
-def without_lanes(queues: Path) -> list[str]:
-    """Job types of which a priority has no queue in the file."""
-    lanes = {queue.name.rpartition("/")[2] for queue in load_queues(queues)}
+def types_without_queues(queues: Path) -> list[str]:
+    """Return the job types that lack a queue for one of their priorities in the file."""
+    declared = {queue.name.rpartition("/")[2] for queue in load_queues(queues)}
     return [
-        name for name in JOB_TYPES if not {f"{name}-{priority}" for priority in Priority} <= lanes
+        name
+        for name in JOB_TYPES
+        if not {f"{name}-{priority}" for priority in Priority} <= declared
     ]
 
 
-def _submit(data: DataFolder) -> str:
-    """What to type from this folder: a virtual environment's programs need not be on the PATH."""
+def _submit_command(data: DataFolder) -> str:
+    """Return the command to type: programs of a virtual environment may not be on the PATH."""
     own = Path(sys.executable).with_name("taskreel")
     found = shutil.which("taskreel")
-    command = "taskreel" if found and Path(found).resolve() == own.resolve() else near(own)
-    where = "" if data.root == DEFAULT.absolute() else f" --data {near(data.root)}"
+    command = "taskreel" if found and Path(found).resolve() == own.resolve() else display_path(own)
+    where = "" if data.root == DEFAULT.absolute() else f" --data {display_path(data.root)}"
     return f"{command} submit image-generation{where}"

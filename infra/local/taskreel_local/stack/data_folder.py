@@ -1,4 +1,4 @@
-"""The data folder of a stack on this machine: its secrets, and where the running stack listens."""
+"""The data folder of a stack: its files, its secrets, and the URL of the running stack."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 DEFAULT = Path(".taskreel")
 
 
-def near(path: Path) -> str:
-    """The path as a person in this folder would type it."""
+def display_path(path: Path) -> str:
+    """Return the path relative to the current folder if it is inside."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """Made at random once a data folder; they never leave it."""
+    """Random secrets, created once for each data folder."""
 
     jwt: str
     internal: str
@@ -29,43 +29,43 @@ class Secrets:
 
 
 class DataFolder:
-    """`root` and what lies in it."""
+    """Paths and small files of a data folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
 
     @property
-    def store(self) -> Path:
-        """Jobs, accounts, ledger."""
+    def store_file(self) -> Path:
+        """Database of jobs, accounts and ledger."""
         return self.root / "store.db"
 
     @property
-    def tasks(self) -> Path:
-        """The queues' journal."""
+    def tasks_file(self) -> Path:
+        """Journal of the queues."""
         return self.root / "tasks.db"
 
     @property
-    def files(self) -> Path:
-        """The bucket."""
+    def files_folder(self) -> Path:
+        """Content of the bucket."""
         return self.root / "files"
 
     @property
-    def scratch(self) -> Path:
-        """What runs in progress write."""
+    def scratch_folder(self) -> Path:
+        """Temporary files of running jobs."""
         return self.root / "scratch"
 
     @property
-    def lock(self) -> Path:
-        """Held by the stack that runs here."""
+    def lock_file(self) -> Path:
+        """File that the running stack locks."""
         return self.root / "stack.lock"
 
-    def secrets(self) -> Secrets:
-        """The folder's secrets, made when first asked for."""
+    def load_secrets(self) -> Secrets:
+        """Return the folder's secrets; create them on the first call."""
         path = self.root / "secrets.json"
         self.root.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             made = {name: secrets.token_hex(32) for name in ("jwt", "internal", "files")}
-            # Linked when whole, so that nobody reads half of it; readable by the owner alone.
+            # Linked when complete, so that no reader sees half of it; readable by the owner only.
             with tempfile.NamedTemporaryFile("w", dir=self.root, prefix="secrets-") as file:
                 json.dump(made, file)
                 file.flush()
@@ -73,11 +73,11 @@ class DataFolder:
                     os.link(file.name, path)
         return Secrets(**json.loads(path.read_text()))
 
-    def announce(self, url: str) -> None:
-        """Tell the other commands where the stack listens."""
+    def write_url(self, url: str) -> None:
+        """Write the stack's URL, for other commands."""
         (self.root / "url").write_text(url)
 
-    def url(self) -> str | None:
-        """Where the stack listens, or listened last."""
+    def read_url(self) -> str | None:
+        """Return the URL of the running or last stack, None if there was none."""
         path = self.root / "url"
         return path.read_text().strip() if path.is_file() else None

@@ -19,11 +19,11 @@ def make_token(
     projects: Sequence[str] = (),
     ttl_seconds: int = 30 * 86_400,
 ) -> str:
-    """A token that the stack on this data folder accepts."""
+    """Return a token that the stack on this data folder accepts."""
     now = int(time.time())
     claims: dict[str, object] = {"sub": user, "tier": tier, "iat": now, "exp": now + ttl_seconds}
     if role:
         claims["role"] = role
     if projects:
         claims["projects"] = list(projects)
-    return jwt.encode(claims, data.secrets().jwt, algorithm="HS256")
+    return jwt.encode(claims, data.load_secrets().jwt, algorithm="HS256")

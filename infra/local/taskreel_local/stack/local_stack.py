@@ -1,4 +1,4 @@
-"""The whole of Taskreel on this machine: queues in this process, the functions in server processes beside it."""
+"""Taskreel on this machine: the queues in this process, the functions in server processes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
-import shlex
 import socket
-import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,60 +21,55 @@ from taskreel_local.emulators.cloudtasks.engine import EngineConfig
 from taskreel_local.emulators.cloudtasks.queues_file import load_queues
 from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
 from taskreel_local.stack.data_folder import DataFolder
-
-ROOT = Path(__file__).resolve().parents[4]
-MAIN = ROOT / "functions" / "main.py"
-QUEUES = ROOT / "infra" / "queues.yaml"
+from taskreel_local.stack.repository_paths import MAIN, QUEUES, ROOT
+from taskreel_local.stack.server_process import ServerProcess, bind_socket
+from taskreel_local.stack.settings_file import read_settings
+from taskreel_local.stack.stack_error import StackError
 
 _START_SECONDS = 60.0
-_STOP_SECONDS = 8.0
 _SWEEP_SECONDS = 5.0
-_RESTART_SECONDS = 0.5
-
-
-class StackError(Exception):
-    """The stack cannot start; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackConfig:
-    """What to start."""
+    """Options of a stack."""
 
     data: Path
     host: str = "127.0.0.1"
-    #: 0 is any free port.
+    #: 0 takes any free port.
     port: int = 0
     servers: int = 2
-    #: Queues without rate limits, for benchmarks.
+    #: Ignore the queues' rate limits, for benchmarks.
     unthrottled: bool = False
-    #: Speak to the local Cloud Tasks over Google's gRPC API, as in the cloud.
+    #: Call the Cloud Tasks emulator over Google's gRPC API, as in the cloud.
     cloud_tasks: bool = False
-    #: Firestore's emulator and the local Cloud Storage instead of the embedded store and files; implies cloud_tasks.
+    #: Use the emulators of Firestore and Cloud Storage instead of SQLite and files; implies
+    #: `cloud_tasks`.
     google_emulators: bool = False
-    #: A file of settings, `NAME=value` a line: the API alone runs here, on the project that the file names.
+    #: A settings file: only the API runs here, on the Google Cloud project of the file.
     cloud: Path | None = None
     log_format: str = "text"
-    #: Settings of the servers that win over the stack's own.
+    #: Environment variables of the servers; they override the stack's own.
     environ: Mapping[str, str] = field(default_factory=dict)
 
 
 class Stack:
-    """`async with Stack(config) as stack:` answers at `stack.url` until it leaves."""
+    """Serves the API at `url` within `async with Stack(config) as stack:`."""
 
     def __init__(self, config: StackConfig) -> None:
         self.config = config
         self.data = DataFolder(config.data)
         self.url = ""
-        self._secrets = self.data.secrets()
+        self._secrets = self.data.load_secrets()
         self._lock: IO[str] | None = None
         self._listener: socket.socket | None = None
-        self._servers: list[_Server] = []
+        self._servers: list[ServerProcess] = []
         self._tasks: LocalCloudTasks
         self._exit = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         try:
-            await self._start()
+            await self._start_all()
         except BaseException:
             await self._exit.aclose()
             raise
@@ -91,70 +84,73 @@ class Stack:
         await self._exit.aclose()
 
     async def reload(self) -> None:
-        """Replace the server processes, one after the other, so that the port is always answered."""
+        """Restart the server processes one by one, so that one always serves the port."""
         for server in self._servers:
             await server.stop()
             await server.start()
-        await self._ready()
+        await self._wait_until_ready()
 
-    async def _start(self) -> None:
-        self._take_folder()
-        self._listener = self._listen()
+    async def _start_all(self) -> None:
+        self._lock_folder()
+        self._listener = self._bind_listener()
         self._exit.callback(self._listener.close)
         port = self._listener.getsockname()[1]
         self.url = f"http://{self.config.host}:{port}"
         if self._over_grpc:
-            # The servers are forked to run another program: gRPC has nothing to save, and need not say so.
+            # The servers are other programs: gRPC need not prepare for forks, or warn of them.
             os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         if self.config.cloud is None:
-            self._tasks = await self._exit.enter_async_context(LocalCloudTasks(self._queues()))
-            environ = self._environ({**self._local(), **self._google()})
+            self._tasks = await self._exit.enter_async_context(
+                LocalCloudTasks(self._queue_config())
+            )
+            environ = self._server_environ({**self._local_settings(), **self._emulator_settings()})
         else:
-            environ = self._environ(read_settings(self.config.cloud))
-        self._servers = [_Server(self._listener, environ) for _ in range(self.config.servers)]
+            environ = self._server_environ(read_settings(self.config.cloud))
+        self._servers = [ServerProcess(self._listener, environ) for _ in range(self.config.servers)]
         for server in self._servers:
             await server.start()
             self._exit.push_async_callback(server.stop)
-        await self._ready()
+        await self._wait_until_ready()
         if self.config.cloud is None:
-            sweeping = asyncio.create_task(self._sweep())
+            sweeping = asyncio.create_task(self._call_sweep())
             self._exit.callback(sweeping.cancel)
-        # Leaves first: no new deliveries while the servers give their leases back.
+        # Runs first when the stack stops: no new deliveries while the servers release their leases.
         self._exit.push_async_callback(self._stop_servers)
-        self.data.announce(self.url)
+        self.data.write_url(self.url)
 
-    def _listen(self) -> socket.socket:
-        """On the port that is asked for; where any will do, on the one of last time, which waiting tasks name."""
-        before = urlsplit(self.data.url() or "").port
-        if self.config.port == 0 and before is not None:
+    def _bind_listener(self) -> socket.socket:
+        """Listen on the configured port; for port 0 prefer the last one, which waiting tasks call."""
+        last_port = urlsplit(self.data.read_url() or "").port
+        if self.config.port == 0 and last_port is not None:
             with contextlib.suppress(StackError):
-                return _listen(self.config.host, before)
-        return _listen(self.config.host, self.config.port)
+                return bind_socket(self.config.host, last_port)
+        return bind_socket(self.config.host, self.config.port)
 
-    def _take_folder(self) -> None:
-        """One stack a data folder: two would dispatch each task twice."""
-        self._lock = self.data.lock.open("a+")
+    def _lock_folder(self) -> None:
+        """Lock the data folder: two stacks on it would dispatch each task twice."""
+        self._lock = self.data.lock_file.open("a+")
         self._exit.callback(self._lock.close)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise StackError(
-                f"Another stack runs on {self.data.root}. Stop it, or choose another folder: --data DIR"
+                f"Another stack runs on {self.data.root}. "
+                "Stop it, or choose another folder: --data DIR"
             ) from None
 
-    def _queues(self) -> ServiceConfig:
+    def _queue_config(self) -> ServiceConfig:
         return ServiceConfig(
             rest_port=0,
             grpc_port=0 if self._over_grpc else None,
-            data=self.data.tasks,
+            data=self.data.tasks_file,
             queues=load_queues(QUEUES, PARENT),
             engine=EngineConfig(unthrottled=self.config.unthrottled),
         )
 
-    def _environ(self, where: Mapping[str, str]) -> dict[str, str]:
-        """The servers' environment: `where` the jobs, tasks and files are, and what holds wherever they are."""
+    def _server_environ(self, where: Mapping[str, str]) -> dict[str, str]:
+        """Return the servers' environment; `where` are the settings of store, queues and files."""
         own = {
-            "SCRATCH_DIR": str(self.data.scratch),
+            "SCRATCH_DIR": str(self.data.scratch_folder),
             "API_BASE_URL": self.url,
             "JWT_SECRET": self._secrets.jwt,
             "LOG_FORMAT": self.config.log_format,
@@ -163,16 +159,20 @@ class Stack:
         }
         return {
             **own,
-            **{k: v for k, v in os.environ.items() if k not in own or k in _OVERRIDABLE},
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if name not in own or name in _OVERRIDABLE
+            },
             **self.config.environ,
         }
 
-    def _local(self) -> dict[str, str]:
-        """Everything on this machine."""
+    def _local_settings(self) -> dict[str, str]:
+        """Return the settings of the embedded store, queues and files."""
         return {
-            "STORE_URL": f"sqlite:///{self.data.store}",
+            "STORE_URL": f"sqlite:///{self.data.store_file}",
             "TASKS_URL": f"embedded:http://127.0.0.1:{self._tasks.rest_port}",
-            "BLOBS_URL": f"file:///{self.data.files}",
+            "BLOBS_URL": f"file:///{self.data.files_folder}",
             "PROCESSOR_URL": self.url,
             "INTERNAL_API_KEY": self._secrets.internal,
             "FILES_SECRET": self._secrets.files,
@@ -184,8 +184,8 @@ class Stack:
     def _over_grpc(self) -> bool:
         return self.config.cloud_tasks or self.config.google_emulators
 
-    def _google(self) -> dict[str, str]:
-        """The settings that send the Google adapters to this machine."""
+    def _emulator_settings(self) -> dict[str, str]:
+        """Start the emulators asked for and return the settings that select them."""
         found: dict[str, str] = {}
         if self._over_grpc:
             _, project, _, location = PARENT.split("/")
@@ -199,7 +199,9 @@ class Stack:
             )
 
             firestore = self._exit.enter_context(firestore_emulator())
-            storage = self._exit.enter_context(storage_emulator([BUCKET], folder=self.data.files))
+            storage = self._exit.enter_context(
+                storage_emulator([BUCKET], folder=self.data.files_folder)
+            )
             key = self.data.root / "signing-key.json"
             key.touch(mode=0o600)
             key.write_text(json.dumps(storage.signing_key))
@@ -208,8 +210,8 @@ class Stack:
             found["SIGNING_KEY_FILE"] = str(key)
         return found
 
-    async def _ready(self) -> None:
-        """Wait until the API answers."""
+    async def _wait_until_ready(self) -> None:
+        """Wait until the API responds. Raises StackError if all servers ended."""
         async with asyncio.timeout(_START_SECONDS), httpx.AsyncClient() as client:
             while True:
                 with contextlib.suppress(httpx.TransportError):
@@ -217,11 +219,13 @@ class Stack:
                     if answer.status_code == httpx.codes.OK:
                         return
                 if all(server.ended for server in self._servers):
-                    raise StackError("The servers ended as they started; their log above says why.")
+                    raise StackError(
+                        "The servers ended during the start; their log above says why."
+                    )
                 await asyncio.sleep(0.02)
 
-    async def _sweep(self) -> None:
-        """What Cloud Scheduler does in the cloud, more often."""
+    async def _call_sweep(self) -> None:
+        """Call the sweep every few seconds; in the cloud, Cloud Scheduler does every minute."""
         headers = {"X-Internal-Api-Key": self._secrets.internal}
         async with httpx.AsyncClient(timeout=30) as client:
             while True:
@@ -233,88 +237,14 @@ class Stack:
         await asyncio.gather(*(server.stop() for server in self._servers))
 
 
-#: What a developer may set in the environment to change the stack.
+#: Settings that the environment may override.
 _OVERRIDABLE = frozenset({"INITIAL_CREDITS", "STAND_IN_PROVIDER", "LOG_FORMAT"})
 PARENT = "projects/taskreel-local/locations/us-central1"
 BUCKET = "taskreel-local"
 
 
-class _Server:
-    """One server process, started again when it dies."""
-
-    def __init__(self, listener: socket.socket, environ: Mapping[str, str]) -> None:
-        self._listener = listener
-        self._environ = environ
-        self._process: asyncio.subprocess.Process | None = None
-        self._watching: asyncio.Task[None] | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether the process is not there now."""
-        return self._process is None or self._process.returncode is not None
-
-    async def start(self) -> None:
-        """Start it, and keep it started."""
-        await self._spawn()
-        self._watching = asyncio.create_task(self._watch())
-
-    async def stop(self) -> None:
-        """Let it give back its leases and answer what it was asked; then insist."""
-        if self._watching is not None:
-            self._watching.cancel()
-            self._watching = None
-        if self._process is None or self.ended:
-            return
-        self._process.terminate()
-        try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
-
-    async def _spawn(self) -> None:
-        descriptor = self._listener.fileno()
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "taskreel_local.stack.server_main",
-            str(descriptor),
-            env=dict(self._environ),
-            stdin=asyncio.subprocess.PIPE,  # its end tells the process that the stack is gone
-            pass_fds=(descriptor,),
-            start_new_session=True,  # Ctrl-C is for the stack, which stops its servers in order
-        )
-
-    async def _watch(self) -> None:
-        while self._process is not None:
-            await self._process.wait()
-            await asyncio.sleep(_RESTART_SECONDS)
-            await self._spawn()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        listener = socket.create_server((host, port), backlog=1024)
-    except OSError as error:
-        raise StackError(
-            f"Cannot listen on {host}:{port} ({error.strerror}). Choose another port: --port 8081"
-        ) from None
-    listener.set_inheritable(True)
-    return listener
-
-
-def read_settings(path: Path) -> dict[str, str]:
-    """The settings of a file that a shell could source; raises StackError."""
-    try:
-        words = shlex.split(path.read_text("utf-8"), comments=True)
-    except FileNotFoundError:
-        raise StackError(f"There is no {path}. scripts/setup-local-auth.sh writes it.") from None
-    return dict(word.split("=", 1) for word in words if "=" in word)  # `export` may stand before
-
-
-async def sources_changed() -> AsyncIterator[None]:
-    """Once for each burst of changes to the deployed code."""
+async def watch_sources() -> AsyncIterator[None]:
+    """Yield once for each burst of changes to the deployed code."""
     from watchfiles import PythonFilter, awatch
 
     async for _changes in awatch(MAIN.parent, watch_filter=PythonFilter()):

@@ -1,6 +1,6 @@
-"""One server process of the stack: what the functions serve, and the files, behind one port.
+"""A server process of the stack: all functions and the files, behind one port.
 
-Each path goes to the application that `main.py` hands to functions_framework in the cloud.
+Each path is served by the application that `main.py` gives to functions_framework in the cloud.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from taskreel.adapters.local.files import FileBlobs
 from taskreel.domain.errors import TaskreelError
 from taskreel.web.problems import problem, status_of
 
-#: A response that a client reads slowly may hold a stopping server up this long.
+#: Seconds that a stopping server waits for clients that read slowly.
 _GRACE_SECONDS = 3
 
 
-class Gateway:
-    """Sends each request to the application that its function serves; anything else is the API's to refuse."""
+class PathRouter:
+    """Routes each request to its function's application; unknown paths go to the API."""
 
     def __init__(self) -> None:
         self._files = Starlette(
-            routes=[Route("/files/{path:path}", _file, methods=["GET", "HEAD"])]
+            routes=[Route("/files/{path:path}", _serve_file, methods=["GET", "HEAD"])]
         )
         self._functions: dict[str, Callable[[], ASGIApp]] = {
             "/tasks/process": wiring.processor,
@@ -43,17 +43,20 @@ class Gateway:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Serve one request."""
         path: str = scope.get("path", "")
         app = self._files if path.startswith("/files/") else self._functions.get(path, wiring.api)()
         await app(scope, receive, send)
 
 
-class Protocol(HttpToolsProtocol):
-    """Keeps an HTTP/1.0 connection whose client asks for it, as `ab` and some proxies do; uvicorn closes those."""
+class KeepAliveProtocol(HttpToolsProtocol):
+    """Reuses HTTP/1.0 connections when the client asks for it, which uvicorn does not.
+
+    `ab` and some proxies need it.
+    """
 
     def on_headers_complete(self) -> None:
-        """The request is known now."""
+        """Set keep-alive once the request is parsed."""
         super().on_headers_complete()
         cycle = self.cycle
         if self.scope["http_version"] == "1.0" and self.parser.should_keep_alive():
@@ -61,11 +64,11 @@ class Protocol(HttpToolsProtocol):
             cycle.default_headers = [*cycle.default_headers, (b"connection", b"keep-alive")]
 
 
-async def _file(request: Request) -> Response:
-    """One of the bucket's files, under a signed URL."""
+async def _serve_file(request: Request) -> Response:
+    """Serve a file of the bucket under a signed URL."""
     blobs = wiring.services().blobs
     path, query = request.path_params["path"], request.query_params
-    assert isinstance(blobs, FileBlobs)  # noqa: S101 - this process was given file:///
+    assert isinstance(blobs, FileBlobs)  # noqa: S101 - the stack sets BLOBS_URL=file:///
     try:
         blobs.check_url(
             path,
@@ -80,26 +83,26 @@ async def _file(request: Request) -> Response:
     return FileResponse(file, media_type=blobs.read_content_type(path))
 
 
-def _end_with_parent() -> None:
-    """Standard input is a pipe from the stack: when the stack is gone, however it went, so is this process."""
+def _exit_with_parent() -> None:
+    """End this process when the stack ends: standard input is a pipe from it."""
 
-    def wait() -> None:
+    def wait_for_end() -> None:
         while os.read(0, 1):
             pass
         os._exit(1)
 
-    threading.Thread(target=wait, daemon=True).start()
+    threading.Thread(target=wait_for_end, daemon=True).start()
 
 
 def main() -> None:
-    """Serve on the listening socket whose descriptor is the argument."""
+    """Serve on the listening socket whose file descriptor is the first argument."""
     descriptor = int(sys.argv[1])
-    _end_with_parent()
+    _exit_with_parent()
     wiring.settings()
     listener = socket.socket(fileno=descriptor)
     config = uvicorn.Config(
-        Gateway(),
-        http=Protocol,
+        PathRouter(),
+        http=KeepAliveProtocol,
         proxy_headers=False,
         lifespan="off",
         log_config=None,

@@ -1,7 +1,7 @@
-"""`taskreel import bullmq`: the jobs that wait in BullMQ's Redis, submitted once each through the public API.
+"""`taskreel import bullmq`: submit the jobs that wait in BullMQ through the public API.
 
-Redis is only read. A job's Idempotency-Key is made from its old name, so that a second import, or one that was cut
-short, submits nothing twice.
+Redis is only read. A job's Idempotency-Key is derived from the old job, so that repeating the import
+submits nothing twice.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ import httpx
 import jwt
 import redis
 
-from taskreel_local.migrate.bullmq_jobs import (
-    LEFT,
+from taskreel_local.migrate.bullmq_mapping import (
     NewJob,
     Rule,
     UnmappableError,
-    left_behind,
     load_rules,
-    queues,
-    translate,
-    waiting_jobs,
+    map_job,
+)
+from taskreel_local.migrate.bullmq_redis import (
+    NOT_IMPORTED,
+    count_not_imported,
+    list_queues,
+    read_waiting_jobs,
 )
 
 CONCURRENT = 16
@@ -41,46 +43,51 @@ TRIES = 3
 
 
 @dataclass(slots=True)
-class Report:
-    """What became of the jobs."""
+class ImportReport:
+    """Counts of the imported and skipped jobs, and the refused ones."""
 
     done: Counter[str] = field(default_factory=Counter)
-    left: Counter[str] = field(default_factory=Counter)
+    not_imported: Counter[str] = field(default_factory=Counter)
     refused: list[tuple[str, str]] = field(default_factory=list)
     credits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Api:
-    """Where to submit, and as whom: one token for all, or a secret to sign one for each job's own user."""
+class SubmitApi:
+    """The API, with one token for all jobs, or a secret that signs one for each job's user."""
 
     http: httpx.AsyncClient
     token: str | None
     jwt_secret: str | None
     dry_run: bool
 
-    async def submit(self, job: NewJob, report: Report) -> None:
-        """Submit one job, or with a dry run have it checked and priced."""
-        headers = {"Authorization": f"Bearer {self._token(job)}", "Idempotency-Key": job.old.key}
+    async def submit_job(self, job: NewJob, report: ImportReport) -> None:
+        """Submit one job; with a dry run, only validate and price it."""
+        headers = {
+            "Authorization": f"Bearer {self._token_for(job)}",
+            "Idempotency-Key": job.old.idempotency_key,
+        }
         params = {"validateOnly": "true"} if self.dry_run else {}
-        answer = await self._send(f"/api/jobs/{job.job_type}", job.body, headers, params)
+        answer = await self._post(f"/api/jobs/{job.job_type}", job.body, headers, params)
         if answer.status_code in {401, 403}:
-            raise click.ClickException(f"the API does not accept the token: {_reason(answer)}")
+            raise click.ClickException(
+                f"the API does not accept the token: {_problem_text(answer)}"
+            )
         if (
             answer.headers.get("Idempotency-Replayed") == "true"
-            or _code(answer) == "idempotency_key_reused"
+            or _problem_code(answer) == "idempotency_key_reused"
         ):
-            # The second: its time has come since, or its rule has changed.
+            # The second condition: the body differs now, because the time or the rule has changed.
             report.done["had been submitted before"] += 1
         elif answer.is_error:
-            report.refused.append((job.old.label, _reason(answer)))
+            report.refused.append((job.old.label, _problem_text(answer)))
         elif self.dry_run:
             report.done["would be submitted"] += 1
             report.credits += answer.json()["cost"]
         else:
             report.done["submitted"] += 1
 
-    def _token(self, job: NewJob) -> str:
+    def _token_for(self, job: NewJob) -> str:
         if self.jwt_secret and job.user:
             now = int(time.time())
             return jwt.encode(
@@ -88,21 +95,21 @@ class Api:
             )
         if not self.token:
             raise click.ClickException(
-                "set TASKREEL_TOKEN, or JWT_SECRET where each job's data names its user"
+                "no token: set TASKREEL_TOKEN, or JWT_SECRET if the data of each job names its user"
             )
         return self.token
 
-    async def _send(
+    async def _post(
         self, path: str, body: Mapping[str, Any], headers: dict[str, str], params: dict[str, str]
     ) -> httpx.Response:
-        """The answer. Repeating is safe: the key is the same."""
+        """Send a request, with retries. Repeating is safe: the Idempotency-Key is the same."""
         for attempt in range(1, TRIES + 1):
             try:
                 answer = await self.http.post(path, json=body, headers=headers, params=params)
             except httpx.TransportError as error:
                 if attempt == TRIES:
                     raise click.ClickException(
-                        f"{self.http.base_url} does not answer: {error!r}"
+                        f"{self.http.base_url} does not respond: {error!r}"
                     ) from None
             else:
                 if answer.status_code < 500 or attempt == TRIES:
@@ -111,14 +118,14 @@ class Api:
         raise AssertionError("unreachable")
 
 
-def _code(answer: httpx.Response) -> str | None:
-    """A problem's code."""
+def _problem_code(answer: httpx.Response) -> str | None:
+    """Return the code of a problem+json response, None for others."""
     is_problem = answer.headers.get("Content-Type", "").startswith("application/problem+json")
     return answer.json().get("code") if is_problem else None
 
 
-def _reason(answer: httpx.Response) -> str:
-    """A problem in one line, with the fields that it names."""
+def _problem_text(answer: httpx.Response) -> str:
+    """Return a problem in one line, with its fields."""
     try:
         problem = answer.json()
     except ValueError:
@@ -127,27 +134,27 @@ def _reason(answer: httpx.Response) -> str:
     return f"{answer.status_code}: {fields or problem.get('detail') or problem.get('title')}"
 
 
-async def submit_all(jobs: Iterator[NewJob], api: Api, report: Report) -> None:
-    """Submit them, a few at a time."""
+async def submit_all(jobs: Iterator[NewJob], api: SubmitApi, report: ImportReport) -> None:
+    """Submit the jobs, CONCURRENT at a time."""
     while group := list(islice(jobs, CONCURRENT)):
         outcomes = await asyncio.gather(
-            *(api.submit(job, report) for job in group), return_exceptions=True
+            *(api.submit_job(job, report) for job in group), return_exceptions=True
         )
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
 
 
-def translated(
-    old: redis.Redis, prefix: str, names: list[str], rules: Mapping[str, Rule], report: Report
+def map_waiting_jobs(
+    old: redis.Redis, prefix: str, names: list[str], rules: Mapping[str, Rule], report: ImportReport
 ) -> Iterator[NewJob]:
-    """Every waiting job of these queues in our words; the report has those that cannot be said in them."""
+    """Yield every waiting job of the queues as a request; unmappable ones go to the report."""
     now = datetime.now(UTC)
     for name in names:
-        report.left.update(left_behind(old, prefix, name))
-        for job in waiting_jobs(old, prefix, name):
+        report.not_imported.update(count_not_imported(old, prefix, name))
+        for job in read_waiting_jobs(old, prefix, name):
             try:
-                yield translate(job, rules, now)
+                yield map_job(job, rules, now)
             except UnmappableError as error:
                 report.refused.append((job.label, str(error)))
 
@@ -156,37 +163,44 @@ def translated(
 
 
 @click.group("import")
-def import_() -> None:
-    """Bring jobs over from another queue."""
+def import_jobs() -> None:
+    """Import jobs from another queue."""
 
 
-@import_.command("bullmq")
+@import_jobs.command("bullmq")
 @click.option(
     "--redis", "redis_url", required=True, help="redis://[user:password@]host:6379/0, or rediss://."
 )
 @click.option("--prefix", default="bull", show_default=True, help="BullMQ's key prefix.")
 @click.option(
-    "--queue", "chosen", multiple=True, help="Only this queue; may be given again. All by default."
+    "--queue", "chosen", multiple=True, help="Only this queue; repeatable. Default: all queues."
 )
 @click.option(
     "--map",
     "map_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Rules (YAML).",
+    help="YAML file of mapping rules (infra/MIGRATION.md).",
 )
 @click.option(
-    "--api", "api_url", envvar="API_BASE_URL", default="http://127.0.0.1:8080", show_default=True
+    "--api",
+    "api_url",
+    envvar="API_BASE_URL",
+    default="http://127.0.0.1:8080",
+    show_default=True,
+    help="URL of the API.",
 )
 @click.option(
-    "--token", envvar="TASKREEL_TOKEN", help="Whose jobs they become. Better in TASKREEL_TOKEN."
+    "--token",
+    envvar="TASKREEL_TOKEN",
+    help="Token of the user who will own the jobs; better set TASKREEL_TOKEN.",
 )
 @click.option(
     "--jwt-secret",
     envvar="JWT_SECRET",
-    help="Signs a token for the user that each job's data names.",
+    help="Secret that signs a token for the user named in each job's data.",
 )
-@click.option("--dry-run", is_flag=True, help="Have everything checked and priced; submit nothing.")
-def bullmq(  # noqa: PLR0913 - one parameter an option
+@click.option("--dry-run", is_flag=True, help="Validate and price all jobs; submit nothing.")
+def import_bullmq(  # noqa: PLR0913 - one parameter an option
     *,
     redis_url: str,
     prefix: str,
@@ -197,39 +211,41 @@ def bullmq(  # noqa: PLR0913 - one parameter an option
     jwt_secret: str | None,
     dry_run: bool,
 ) -> None:
-    """Submit BullMQ's waiting, delayed, prioritized and paused jobs once each. Stop its workers first."""
-    rules, report = load_rules(map_file), Report()
+    """Submit BullMQ's waiting, delayed, prioritized and paused jobs. Stop its workers first."""
+    rules, report = load_rules(map_file), ImportReport()
     try:
-        # Bytes that are no UTF-8 are somebody else's; they must not end the import.
+        # Values that are not UTF-8 belong to other programs; they must not stop the import.
         client = redis.Redis.from_url(
             redis_url, decode_responses=True, encoding_errors="replace", socket_timeout=30
         )
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--redis") from None
 
-    async def run() -> None:
+    async def submit_everything() -> None:
         with client as old:
-            names = list(chosen) or queues(old, prefix)
+            names = list(chosen) or list_queues(old, prefix)
             if not names:
-                raise click.ClickException(f"no BullMQ queue under {prefix!r} there; see --prefix")
+                raise click.ClickException(
+                    f"found no BullMQ queue with the prefix {prefix!r}; see --prefix"
+                )
             async with httpx.AsyncClient(base_url=api_url, timeout=60) as http:
-                api = Api(http, token, jwt_secret, dry_run)
-                await submit_all(translated(old, prefix, names, rules, report), api, report)
+                api = SubmitApi(http, token, jwt_secret, dry_run)
+                await submit_all(map_waiting_jobs(old, prefix, names, rules, report), api, report)
 
     try:
-        asyncio.run(run())
+        asyncio.run(submit_everything())
     except redis.RedisError as error:
         raise click.ClickException(f"Redis: {error}") from None
-    _show(report, dry_run=dry_run)
+    _print_report(report, dry_run=dry_run)
 
 
-def _show(report: Report, *, dry_run: bool) -> None:
+def _print_report(report: ImportReport, *, dry_run: bool) -> None:
     for what, count in report.done.items():
         click.echo(f"{count:>8,} {what}" + (f", for {report.credits:,} credits" if dry_run else ""))
-    for state, count in report.left.items():
-        click.echo(f"{count:>8,} left where they are: {state}: {LEFT[state]}")
+    for state, count in report.not_imported.items():
+        click.echo(f"{count:>8,} not imported: {state}: {NOT_IMPORTED[state]}")
     if report.refused:
-        click.echo(f"{len(report.refused):>8,} not possible:")
+        click.echo(f"{len(report.refused):>8,} refused:")
         for label, reason in report.refused:
             click.echo(f"         {label}: {reason}")
         raise SystemExit(1)

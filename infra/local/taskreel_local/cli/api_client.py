@@ -1,4 +1,4 @@
-"""A client of the public API, as any program would write one."""
+"""A client of the public API, like any other program's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from httpx_sse import aconnect_sse
 
 
 class ApiError(Exception):
-    """The API refused; the message is its own."""
+    """The API refused a request; the message is the API's."""
 
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
         super().__init__(
@@ -22,15 +22,15 @@ class ApiError(Exception):
         self.problem = problem
 
 
-class Client:
-    """`async with Client(url, token) as client:`."""
+class ApiClient:
+    """Calls the API with a token: `async with ApiClient(url, token) as client:`."""
 
     def __init__(self, url: str, token: str) -> None:
         timeout = httpx.Timeout(30, read=90)
         self._http = httpx.AsyncClient(
             base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout
         )
-        self._plain = httpx.AsyncClient(timeout=timeout)
+        self._http_without_token = httpx.AsyncClient(timeout=timeout)
 
     async def __aenter__(self) -> Self:
         return self
@@ -42,31 +42,31 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         await self._http.aclose()
-        await self._plain.aclose()
+        await self._http_without_token.aclose()
 
     async def call(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Any:
-        """The JSON answer; raises ApiError."""
-        answer = await self._http.request(method, path, json=body, headers=headers)
-        if answer.is_success:
-            return answer.json()
-        is_json = "json" in answer.headers.get("content-type", "")
+        """Send a request and return the JSON response. Raises ApiError."""
+        response = await self._http.request(method, path, json=body, headers=headers)
+        if response.is_success:
+            return response.json()
+        is_json = "json" in response.headers.get("content-type", "")
         raise ApiError(
-            answer.status_code, answer.json() if is_json else {"title": answer.reason_phrase}
+            response.status_code, response.json() if is_json else {"title": response.reason_phrase}
         )
 
-    async def submit(
+    async def submit_job(
         self, job_type: str, body: Mapping[str, Any], *, key: str | None = None
     ) -> dict[str, Any]:
-        """The new job."""
+        """Submit a job and return it."""
         job: dict[str, Any] = await self.call(
             "POST", f"/api/jobs/{job_type}", body, {"Idempotency-Key": key} if key else None
         )
         return job
 
-    async def follow(self, job_id: str) -> AsyncIterator[dict[str, Any]]:
-        """The job at each change, until it has ended."""
+    async def follow_job(self, job_id: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield the job at each change, until it has ended."""
         while True:
             async with aconnect_sse(self._http, "GET", f"/api/jobs/{job_id}/events") as source:
                 if not source.response.is_success:
@@ -78,11 +78,11 @@ class Client:
                     if job["status"] in {"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"}:
                         return
 
-    async def download(self, url: str, target: Path) -> Path:
-        """Save an artifact; its URL is signed, so no token goes with it."""
-        async with self._plain.stream("GET", url) as answer:
-            answer.raise_for_status()
+    async def download_file(self, url: str, target: Path) -> Path:
+        """Save an artifact. Its URL is signed, so the token is not sent."""
+        async with self._http_without_token.stream("GET", url) as response:
+            response.raise_for_status()
             with target.open("wb") as file:
-                async for chunk in answer.aiter_bytes():
+                async for chunk in response.aiter_bytes():
                     file.write(chunk)
         return target

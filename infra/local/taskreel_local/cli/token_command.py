@@ -1,0 +1,41 @@
+"""`taskreel token`: tokens for development."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from taskreel_local.cli.options import data_option
+from taskreel_local.stack.data_folder import DataFolder
+from taskreel_local.stack.dev_tokens import make_token
+
+
+@click.command("token")
+@click.option("--user", required=True, help="User id (the `sub` claim).")
+@click.option(
+    "--tier",
+    type=click.Choice(["free", "basic", "pro", "enterprise"]),
+    default="free",
+    show_default=True,
+    help="Tier of the user.",
+)
+@click.option("--role", type=click.Choice(["admin"]), help="Role of the user.")
+@click.option(
+    "--project",
+    "projects",
+    multiple=True,
+    help="Project the token is valid for; repeatable. Without it: every project.",
+)
+@click.option(
+    "--ttl",
+    "ttl_seconds",
+    default=30 * 86_400,
+    show_default=True,
+    help="Seconds until the token expires.",
+)
+@data_option
+def print_token(data: Path, **claims: Any) -> None:
+    """Print a token signed with the data folder's development secret."""
+    click.echo(make_token(DataFolder(data), **claims))
