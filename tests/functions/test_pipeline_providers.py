@@ -68,8 +68,7 @@ async def test_a_refusal_says_what_is_left_and_what_it_would_cost(
     )
     assert (job["error"]["code"], job["error"]["step"]) == ("price_cap_exceeded", "second")
     assert (
-        "Step second: $0.000 of the pipeline's maxUsd are left for job 2. "
-        in job["error"]["message"]
+        "Step second: $0.000 of the pipeline's maxUsd remain for job 2. " in job["error"]["message"]
     )
     assert "costs about $0.040" in job["error"]["message"]
     assert (job["costUsd"], job["credits"]["captured"]) == (0.12, 3)

@@ -553,7 +553,7 @@ async def test_a_stopping_instance_keeps_what_it_is_just_buying(
     assert (back.status, back.attempt, back.units[0].state) == (Status.QUEUED, 1, state)
     wiring.running.cache_clear()
     wiring.processor.cache_clear()
-    await Processor(setup.world.services).process(job["jobId"])
+    await Processor(setup.world.services).process_task(job["jobId"])
     await setup.world.advance(60)
     done = await read(setup.user(), job)
     assert (done["status"], done["attempt"], setup.fakes[name].creates) == ("COMPLETED", 1, 1)

@@ -20,7 +20,7 @@ from functions.test_pipelines import (
     step,
 )
 from simulation.world import World
-from taskreel.app.jobs.replay import merged
+from taskreel.app.jobs.replay import apply_merge_patch
 from taskreel.domain.unit import UnitState
 
 FIRST = {"prompt": "one", "options": {"width": 64, "height": 64, "studio": {"mode": "noop"}}}
@@ -188,4 +188,4 @@ async def test_what_cannot_be_replayed_says_why(world: World, ada: httpx.AsyncCl
     ],
 )
 def test_a_merge_patch(target: Any, patch: Any, result: Any) -> None:
-    assert merged(target, patch) == result
+    assert apply_merge_patch(target, patch) == result

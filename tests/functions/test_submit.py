@@ -303,4 +303,4 @@ async def test_a_sweep_goes_on_when_it_may_not_look_at_a_lane(
     refusing = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(403)))
     monkeypatch.setattr(world.services.tasks, "_send_request", httpx_sender(refusing))
     assert await world.sweep() == {"rescued": 1}
-    assert "a lane cannot be seen" in caplog.text
+    assert "the state of the queue cannot be read" in caplog.text

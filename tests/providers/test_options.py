@@ -14,7 +14,7 @@ from taskreel.adapters.providers.model_limits import list_ignored_options
 from taskreel.adapters.providers.model_lookup import get_today, list_rows
 from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.studio_options import STUDIO_OPTIONS, list_options_studio_ignores
-from taskreel.app.jobs.unit_runner import options_given
+from taskreel.app.jobs.generation_request import list_given_options
 from taskreel.domain.errors import RunError
 from taskreel.jobtypes.ai_processing import (
     MusicParameters,
@@ -195,4 +195,4 @@ def test_only_what_a_caller_has_set_counts() -> None:
         "parameters",
         "maxTokens",
     }
-    assert options_given(payload) == named
+    assert list_given_options(payload) == named

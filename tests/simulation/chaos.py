@@ -240,7 +240,7 @@ class Chaos:
         instance = self.instances[-1]
 
         async def begin() -> asyncio.Task[Answer]:
-            running = asyncio.ensure_future(instance.processor.process(task.job_id))
+            running = asyncio.ensure_future(instance.processor.process_task(task.job_id))
             instance.running.add(running)
             return running
 

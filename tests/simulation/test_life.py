@@ -15,11 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from simulation.chaos import Chaos
 from taskreel.app.caller import Caller
 from taskreel.app.credits.grants import grant_credits
-from taskreel.app.jobs.cancel import cancel
-from taskreel.app.jobs.retry import retry
-from taskreel.app.jobs.submit import Request, submit
+from taskreel.app.jobs.cancel import cancel_job
+from taskreel.app.jobs.retry import retry_job
+from taskreel.app.jobs.submit import JobRequest, submit_job
 from taskreel.app.worker.processor import Answer
-from taskreel.app.worker.sweep import sweep
+from taskreel.app.worker.sweep import sweep_jobs
 from taskreel.domain.credits import EntryKind
 from taskreel.domain.errors import ConflictError, TooFewCreditsError
 from taskreel.domain.job import Job
@@ -80,11 +80,11 @@ class Life(RuleBasedStateMachine):
         """A batch whose units all go by the script."""
         prompts = [f"kite {number}" for number in range(units)]
         body = {"prompts": prompts, "options": {"providerOptions": {"script": script}}, **fields}
-        request = Request(
+        request = JobRequest(
             job_type=BATCH, submission=BATCH.submission.model_validate(body), idempotency_key=key
         )
         try:
-            self.world.do(submit(self.world.services, Caller(user_id=user), request))
+            self.world.do(submit_job(self.world.services, Caller(user_id=user), request))
         except TooFewCreditsError:
             assert any(one.available < units for one in self.world.accounts())
 
@@ -120,7 +120,7 @@ class Life(RuleBasedStateMachine):
     def cancel(self, which: int) -> None:
         job = self.open_jobs()[which % len(self.open_jobs())]
         self.world.do(
-            cancel(self.world.services, Caller(user_id=job.user_id), job.job_id, job.job_type)
+            cancel_job(self.world.services, Caller(user_id=job.user_id), job.job_id, job.job_type)
         )
 
     @precondition(lambda self: self.failed_jobs())
@@ -129,7 +129,9 @@ class Life(RuleBasedStateMachine):
         job = self.failed_jobs()[which % len(self.failed_jobs())]
         try:
             self.world.do(
-                retry(self.world.services, Caller(user_id=job.user_id), job.job_id, job.job_type)
+                retry_job(
+                    self.world.services, Caller(user_id=job.user_id), job.job_id, job.job_type
+                )
             )
         except ConflictError:
             assert job.needs_clean_up
@@ -141,7 +143,7 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        self.world.do(sweep(self.world.services))
+        self.world.do(sweep_jobs(self.world.services))
 
     @precondition(lambda self: self.world.works())
     @rule()
@@ -259,7 +261,7 @@ class Life(RuleBasedStateMachine):
         if not alarms:
             return False
         self.world.advance(max(1.0, (min(alarms) - self.world.now()) / timedelta(seconds=1)))
-        self.world.do(sweep(self.world.services))
+        self.world.do(sweep_jobs(self.world.services))
         waiting = self.world.queue.waiting
         due = [task for task in waiting if task.at is None or task.at <= self.world.now()]
         waiting[:] = [task for task in waiting if task not in due]

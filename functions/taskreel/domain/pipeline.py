@@ -1,4 +1,4 @@
-"""Pipelines: steps in order, and fan-outs whose width is known only when a step has run. Pure."""
+"""Pipelines: steps in order, and fan-outs that may get their width from an earlier step. Pure."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Literal
+from typing import Any, Literal, Self, Unpack
 
-from pydantic import Field, model_validator
+from pydantic import Field, model_validator, with_config
+from typing_extensions import TypedDict
 
+from taskreel.domain.changes import STRICT, validate_changes
 from taskreel.domain.errors import PermanentError
 from taskreel.domain.template import (
     LONGEST,
     MOST_REFERENCES,
+    fill_template,
+    find_references,
+    find_roots,
     is_reference,
-    quoted,
-    read,
-    references,
-    resolve,
-    roots_of,
+    parse_expression,
+    quote_expression,
 )
 from taskreel.domain.value import Location, Value, validation_error
 
@@ -29,7 +31,7 @@ PIPELINE = "pipeline"
 
 _MOST_CHARACTERS = 50_000
 _NAME = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
-#: What a step has for those behind it (`app.results.step_view`).
+#: The members of a step that later steps may refer to (`app.jobs.results.view_step`).
 _MEMBERS = ("result", "results", "artifacts")
 
 OnFailure = Literal["fail", "ignore", "continue"]
@@ -38,31 +40,34 @@ OnFailure = Literal["fail", "ignore", "continue"]
 class Step(Value):
     """One step: a job of `type`, or with `forEach` one for each element of a list.
 
-    `payload` may hold `{{…}}` (JMESPath over `steps`, `payload`, `item`, `index`); a step that is referred to comes
-    before. `forEach` is a list, a reference to one, or `{name: list, …}` walked together, so that `item.name` is each.
-    `onFailure`: `fail` ends the pipeline, `ignore` goes on without what failed once the step has ended, `continue`
-    does so as soon as anything has failed.
+    `payload` may hold `{{…}}` (JMESPath over `steps`, `payload`, `item`, `index`); a step that is
+    referred to comes before. `forEach` is a list, a reference to one, or `{name: list, …}`: lists
+    that are walked in parallel, so that `item.name` is an element of each. `onFailure`: `fail` ends
+    the pipeline, `ignore` goes on without the failed jobs once the step has ended, `continue` does
+    so as soon as one has failed.
     """
 
     type: str
     payload: dict[str, Any] = Field(default_factory=dict)
     after: tuple[str, ...] = ()
     for_each: str | list[Any] | dict[str, Any] | None = None
-    #: The widest a fan-out of unknown width may be; what is held at the start depends on it.
+    #: The most jobs of a fan-out of unknown width; the credits held at the start depend on it.
     max_items: int = Field(default=10, ge=1, le=MOST_CHILDREN)
     on_failure: OnFailure = "fail"
-    #: Its results are part of the pipeline's, under its name, though other steps use them too.
+    #: Include its results in the pipeline's, under its name, though other steps use them too.
     keep: bool = False
 
     @property
     def needs(self) -> frozenset[str]:
         """The steps before this one: those named, and those referred to."""
-        referred = {root[1] for root in self._roots() if root[:1] == ("steps",) and len(root) > 1}
+        referred = {
+            root[1] for root in self._read_roots() if root[:1] == ("steps",) and len(root) > 1
+        }
         return frozenset(self.after) | referred
 
     @property
     def reads_payload(self) -> bool:
-        """Whether it refers to the pipeline's own payload."""
+        """True when it refers to the pipeline's own payload."""
         return self.reads("payload")
 
     @property
@@ -74,33 +79,36 @@ class Step(Value):
 
     @property
     def template(self) -> dict[str, Any]:
-        """What of the payload is filled in here: the steps of a pipeline within have references of their own."""
+        """The part of the payload that is filled in here.
+
+        The steps of an inner pipeline have references of their own.
+        """
         inner = self.type == PIPELINE
         return {
             name: value for name, value in self.payload.items() if not (inner and name == "steps")
         }
 
     def reads(self, *members: str) -> bool:
-        """Whether it refers to one of these members of the context."""
-        return any(root[:1] == (member,) for root in self._roots() for member in members)
+        """True when it refers to one of these members of the context."""
+        return any(root[:1] == (member,) for root in self._read_roots() for member in members)
 
-    def filled(self, context: Mapping[str, Any]) -> dict[str, Any]:
+    def fill_payload(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """The payload of one of its jobs."""
-        return {**self.payload, **resolve(self.template, context)}
+        return {**self.payload, **fill_template(self.template, context)}
 
-    def _roots(self) -> Iterator[tuple[str, ...]]:
-        for _, text in references([self.template, self.for_each]):
-            yield from roots_of(text)
+    def _read_roots(self) -> Iterator[tuple[str, ...]]:
+        for _, text in find_references([self.template, self.for_each]):
+            yield from find_roots(text)
 
 
 class Pipeline(Value):
-    """Steps by name. Refused whole when one depends on a step that is not there, or on itself."""
+    """Steps by name. Invalid when a step depends on one that does not exist, or on itself."""
 
     steps: dict[str, Step] = Field(min_length=1, max_length=50)
 
     @model_validator(mode="after")
-    def _sound(self) -> Pipeline:
-        found = [(("steps", *at), message) for at, message in _faults(self.steps)]
+    def _check_steps(self) -> Pipeline:
+        found = [(("steps", *at), message) for at, message in _find_faults(self.steps)]
         if found:
             raise validation_error("Pipeline", found)
         try:
@@ -111,36 +119,36 @@ class Pipeline(Value):
         return self
 
     def order(self) -> list[str]:
-        """The steps so that each comes after what it needs."""
+        """The names of the steps, each after those that it needs."""
         return list(
             TopologicalSorter(
                 {name: sorted(step.needs) for name, step in self.steps.items()}
             ).static_order()
         )
 
-    def unbegun(self) -> dict[str, StepRun]:
-        """Every step before anything has happened, in order."""
+    def waiting_runs(self) -> dict[str, StepRun]:
+        """A StepRun for every step, in order, as none has started."""
         return {
             name: StepRun(type=self.steps[name].type, place=place)
             for place, name in enumerate(self.order())
         }
 
-    def following(self, first: str) -> frozenset[str]:
-        """`first` and every step that needs it, however far down."""
+    def with_dependants(self, first: str) -> frozenset[str]:
+        """`first` and every step that needs it, directly or through others."""
         found = {first}
         for name in self.order():
             if self.steps[name].needs & found:
                 found.add(name)
         return frozenset(found)
 
-    def last(self) -> list[str]:
-        """The steps that no other needs: their results are the pipeline's."""
+    def final_steps(self) -> list[str]:
+        """The steps that no other step needs: their results are the pipeline's."""
         needed = frozenset().union(*(step.needs for step in self.steps.values()))
         return [name for name in self.order() if name not in needed]
 
 
 class StepState(StrEnum):
-    """Where a step is."""
+    """The state of a step."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -149,56 +157,88 @@ class StepState(StrEnum):
 
 
 class StepRun(Value):
-    """How far the step at `place` (from 0) is.
-
-    `width` and `cost` are known when it starts; `spent` is the credits of what succeeded. `adopted` counts the jobs
-    that an earlier round, or the pipeline that this one replays, had done already.
-    """
+    """The progress of the step at `place` (from 0), its credits and its costs."""
 
     type: str
     place: int
     state: StepState = StepState.WAITING
+    #: The number of its jobs; known when it starts, as `cost` is.
     width: int | None = None
+    #: The jobs that an earlier round, or the pipeline that this one replays, had completed.
     adopted: int = 0
     ended: int = 0
     failed: int = 0
     cost: int = 0
+    #: The credits of the jobs that succeeded.
     spent: int = 0
-    #: What its jobs' providers took in US dollars; None where nothing was bought.
+    #: The cost at its jobs' providers in US dollars; None where nothing was bought.
     cost_usd: float | None = None
     cost_estimated: bool = False
-    #: What of the pipeline's price cap its jobs have taken, or may take while they run.
+    #: The part of the pipeline's price cap that its jobs have taken, or may take while they run.
     usd: float = 0
-    #: Who serves its jobs, each name once.
+    #: The providers of its jobs, each name once.
     served_by: str | None = None
     #: The first of its jobs that failed.
     failed_job: str | None = None
 
+    def with_changes(self, **changes: Unpack[StepChanges]) -> Self:
+        """Copy the step with these fields changed.
+
+        Raises ValidationError for a wrong name or type.
+        """
+        return self.model_copy(update=validate_changes(StepChanges, changes))
+
     @property
     def fraction(self) -> float:
-        """How much of the step is done."""
+        """The part of the step that is done, from 0 to 1."""
         if self.state is StepState.DONE:
             return 1.0
         return self.ended / self.width if self.width else 0.0
 
 
-def items_of(step: Step, context: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What each of the step's jobs sees as its own: `item` and `index`. PermanentError for a fan-out of no list."""
+@with_config(STRICT)
+class StepChanges(TypedDict, total=False):
+    """The fields of a StepRun that change as the pipeline runs."""
+
+    state: StepState
+    width: int | None
+    adopted: int
+    ended: int
+    failed: int
+    cost: int
+    spent: int
+    cost_usd: float | None
+    cost_estimated: bool
+    usd: float
+    served_by: str | None
+    failed_job: str | None
+
+
+def list_items(step: Step, context: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The `item` and `index` of each of the step's jobs; one empty dict without a fan-out.
+
+    Raises PermanentError for a fan-out over anything but lists of one length.
+    """
     if step.for_each is None:
         return [{}]
-    given = resolve(step.for_each, context)
-    if isinstance(given, dict):
-        lists = {name: _list(value, name) for name, value in given.items()}
-        if len({len(value) for value in lists.values()}) != 1:
-            widths = _of_widths({name: len(value) for name, value in lists.items()})
-            raise PermanentError(
-                f"forEach walks lists of the same length together: {widths}.", code="bad_fan_out"
-            )
-        given = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-    return [{"item": item, "index": index} for index, item in enumerate(_list(given, "forEach"))]
+    items = fill_template(step.for_each, context)
+    if isinstance(items, dict):
+        items = _zip_lists({name: _require_list(value, name) for name, value in items.items()})
+    items = _require_list(items, "forEach")
+    return [{"item": item, "index": index} for index, item in enumerate(items)]
 
 
-def _list(value: Any, name: str) -> list[Any]:
+def _zip_lists(lists: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    if len({len(value) for value in lists.values()}) != 1:
+        lengths = _describe_lengths({name: len(value) for name, value in lists.items()})
+        raise PermanentError(
+            f"forEach needs lists of the same length: {lengths}.", code="bad_fan_out"
+        )
+    rows = zip(*lists.values(), strict=True)
+    return [dict(zip(lists, row, strict=True)) for row in rows]
+
+
+def _require_list(value: Any, name: str) -> list[Any]:
     if not isinstance(value, list):
         raise PermanentError(
             f"{name} must be a list, not {type(value).__name__}.", code="bad_fan_out"
@@ -206,44 +246,51 @@ def _list(value: Any, name: str) -> list[Any]:
     return value
 
 
-# ── What is refused ──────────────────────────────────────────────────────────────────────────────
+# ── Validation ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _faults(steps: Mapping[str, Step]) -> Iterator[tuple[Location, str]]:
-    """What can be seen to be wrong before anything has run, and in which step."""
-    written = {name: [*_written(step)] for name, step in steps.items()}
-    lengths = [min(len(text), LONGEST) for found in written.values() for _, text in found]
+def _find_faults(steps: Mapping[str, Step]) -> Iterator[tuple[Location, str]]:
+    """The faults that can be seen before anything has run, with their places below `steps`."""
+    texts = {name: [*_find_texts(step)] for name, step in steps.items()}
+    lengths = [min(len(text), LONGEST) for found in texts.values() for _, text in found]
     if len(lengths) > MOST_REFERENCES or sum(lengths) > _MOST_CHARACTERS:
-        most = f"{MOST_REFERENCES} of {_MOST_CHARACTERS:,} characters together"
-        yield (
-            (),
-            f"they have {len(lengths):,} references of {sum(lengths):,} characters, and may have {most}",
+        # Nothing else is checked: reading so many expressions would take too long.
+        message = (
+            f"they have {len(lengths):,} references of {sum(lengths):,} characters; at most "
+            f"{MOST_REFERENCES} of {_MOST_CHARACTERS:,} characters in total are allowed"
         )
+        yield (), message
         return
     for name, step in steps.items():
         if not re.fullmatch(_NAME, name):
-            yield (), f"step {name!r}: a name has letters, digits and _, and starts with no digit"
+            message = (
+                f"step {name!r}: a name has letters, digits and _, does not start with a digit, "
+                "and has at most 64 characters"
+            )
+            yield (), message
         for place, other in enumerate(step.after):
             if other not in steps:
-                yield (name, "after", place), f"step {name!r} needs {other}, which is not there"
-        yield from (((name, "forEach"), message) for message in _fan_out_faults(step))
-        for at, text in written[name]:
-            yield from (
-                ((name, *at), f"{quoted(text)} {fault}")
-                for fault in _reference_faults(text, at, step, steps)
-            )
+                yield (
+                    (name, "after", place),
+                    f"step {name!r} needs {other}, which is not there",
+                )
+        for message in _find_fan_out_faults(step):
+            yield (name, "forEach"), message
+        for at, text in texts[name]:
+            for fault in _find_reference_faults(text, at, step, steps):
+                yield (name, *at), f"{quote_expression(text)} {fault}"
 
 
-def _written(step: Step) -> Iterator[tuple[Location, str]]:
-    yield from references(step.template, ("payload",))
-    yield from references(step.for_each, ("forEach",))
+def _find_texts(step: Step) -> Iterator[tuple[Location, str]]:
+    yield from find_references(step.template, ("payload",))
+    yield from find_references(step.for_each, ("forEach",))
 
 
-def _reference_faults(
+def _find_reference_faults(
     text: str, at: Location, step: Step, steps: Mapping[str, Step]
 ) -> Iterator[str]:
     try:
-        roots = read(text).roots
+        roots = parse_expression(text).roots
     except ValueError as error:
         yield f"is not an expression: {error}"
         return
@@ -252,18 +299,18 @@ def _reference_faults(
             case ("item" | "index", *_) if step.for_each is None:
                 yield f"is for a step with forEach: without it there is no {root[0]}"
             case ("item" | "index", *_) if at[0] == "forEach":
-                yield f"cannot be here: forEach says what {root[0]} is"
+                yield f"cannot be here: {root[0]} is defined by forEach itself"
             case ("item" | "index" | "payload" | "jobs", *_):
                 pass
             case ("steps", *path):
-                yield from _path_faults(path, steps)
+                yield from _find_path_faults(path, steps)
             case _:
                 named = root[0] if root else "everything"
                 yield f"names {named}: there are steps, payload, and with forEach item and index"
 
 
-def _path_faults(path: Sequence[str], steps: Mapping[str, Step]) -> Iterator[str]:
-    """Of what follows `steps`."""
+def _find_path_faults(path: Sequence[str], steps: Mapping[str, Step]) -> Iterator[str]:
+    """The faults in the part of an expression that follows `steps`."""
     if not path:
         yield "must name one step, as in steps.story.result"
     elif path[0] not in steps:
@@ -272,22 +319,25 @@ def _path_faults(path: Sequence[str], steps: Mapping[str, Step]) -> Iterator[str
         yield f"names no part of a step: there are {', '.join(_MEMBERS)}"
 
 
-def _fan_out_faults(step: Step) -> Iterator[str]:
-    """Of forEach, what no step's result can mend."""
+def _find_fan_out_faults(step: Step) -> Iterator[str]:
+    """The faults of a forEach that are there whatever the results of other steps are."""
     given = step.for_each
     lists = {"": given} if isinstance(given, list | str) else given or {}
     for name, value in lists.items():
         if not isinstance(value, list) and not is_reference(value):
-            yield f"{name or 'it'} must be a list, or a reference to one: {{{{steps.story.result.scenes}}}}"
-    widths = {name: len(value) for name, value in lists.items() if isinstance(value, list)}
+            example = "{{steps.story.result.scenes}}"
+            yield f"{name or 'it'} must be a list, or a reference to one: {example}"
+
+    lengths = {name: len(value) for name, value in lists.items() if isinstance(value, list)}
     if given == {}:
-        yield "it names no list"
-    if len(set(widths.values())) > 1:
-        yield f"lists that are walked together have the same length: {_of_widths(widths)}"
+        yield "it must have at least one list"
+    if len(set(lengths.values())) > 1:
+        yield f"its lists must have the same length: {_describe_lengths(lengths)}"
+
     most = MOST_CHILDREN if isinstance(given, list) else step.max_items
-    if any(width > most for width in widths.values()):
-        yield f"it would make {max(widths.values()):,} jobs; at most {most:,} are allowed here"
+    if any(length > most for length in lengths.values()):
+        yield f"it would make {max(lengths.values()):,} jobs; at most {most:,} are allowed here"
 
 
-def _of_widths(widths: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} has {width}" for name, width in widths.items())
+def _describe_lengths(lengths: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} has {length}" for name, length in lengths.items())

@@ -1,6 +1,7 @@
-"""Templates: JSON in whose strings `{{…}}` (JMESPath) stands for what is known only later. Pure.
+"""Templates: JSON with references `{{…}}` (JMESPath) in its strings to later values. Pure.
 
-Whoever writes one is not trusted: a text is read in one pass, and what a template becomes has a limit.
+Their authors are not trusted: a text is read in one pass, and the size of the filled-in template has
+a limit.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ LONGEST = 1000
 _LARGEST = 1 << 20
 MOST_REFERENCES = 500
 _DEEPEST = 64
-#: What an expression can make jmespath raise: ``contains('a', `1`)`` is a TypeError, `[::0]` a ValueError.
+#: The errors that jmespath raises for an expression: ``contains('a', `1`)`` is a TypeError, `[::0]`
+#: a ValueError.
 _BREAKS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _FUNCTIONS = Functions()
-#: Nodes whose first child alone is read from the context; the others are read from what it gives.
+#: Nodes of which only the first child reads the context; the others read its result.
 _CHAINS = frozenset(
     {"pipe", "index_expression", "projection", "value_projection", "filter_projection", "flatten"}
 )
@@ -34,20 +36,23 @@ _CHAINS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """An expression, read. `roots` is what it takes from its context: `(steps, story, result)`; `()` is all of it."""
+    """A parsed expression.
+
+    `roots` are the paths that it reads from its context: `(steps, story, result)`; `()` is all.
+    """
 
     tree: Any
     roots: frozenset[tuple[str, ...]]
 
 
 @lru_cache(maxsize=1024)
-def read(text: str) -> Expression:
-    """ValueError, with the reason, for what is no expression, or longer or deeper than anybody needs."""
+def parse_expression(text: str) -> Expression:
+    """Parse an expression. Raises ValueError, with the reason, for an invalid or too long one."""
     if len(text) > LONGEST:
-        raise ValueError(f"it has {len(text):,} characters, and may have {LONGEST:,}")
+        raise ValueError(f"it has {len(text):,} characters; at most {LONGEST:,} are allowed")
     try:
         tree = jmespath.compile(text).parsed
-        roots = frozenset(_roots(tree))
+        roots = frozenset(_walk_roots(tree))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except JMESPathError as error:  # which repeats all of the expression
@@ -57,132 +62,146 @@ def read(text: str) -> Expression:
     return Expression(tree, roots)
 
 
-def references(template: Any, at: Location = ()) -> Iterator[tuple[Location, str]]:
-    """Where its expressions stand, and their texts, braces left out."""
+def find_references(template: Any, at: Location = ()) -> Iterator[tuple[Location, str]]:
+    """The places of a template's expressions, and their texts without the braces."""
     if isinstance(template, str):
-        yield from ((at, template[start + 2 : end - 2].strip()) for start, end in _spans(template))
+        yield from (
+            (at, template[start + 2 : end - 2].strip()) for start, end in _find_spans(template)
+        )
     elif isinstance(template, Mapping):
         for name, value in template.items():
-            yield from references(value, (*at, name))
+            yield from find_references(value, (*at, name))
     elif isinstance(template, list | tuple):
         for place, value in enumerate(template):
-            yield from references(value, (*at, place))
+            yield from find_references(value, (*at, place))
 
 
 def is_reference(template: Any) -> bool:
-    """Whether it is one expression and nothing else: such a one may become a value of any type."""
-    return isinstance(template, str) and [*_spans(template.strip())] == [(0, len(template.strip()))]
+    """True for one expression and nothing else, which may become a value of any type."""
+    return isinstance(template, str) and [*_find_spans(template.strip())] == [
+        (0, len(template.strip()))
+    ]
 
 
-def templated(value: Any) -> bool:
-    """Whether anything in it is to be filled in."""
-    return next(references(value), None) is not None
+def has_references(value: Any) -> bool:
+    """True when it has any reference to fill in."""
+    return next(find_references(value), None) is not None
 
 
-def job_references(template: Any) -> Iterator[tuple[Location, str]]:
-    """Where it speaks of a job, as `{{jobs.<jobId>.…}}`, and the job's id. InvalidError for more than anybody needs."""
-    spoken = (
-        (at, text) for at, text in references(template) if "jobs" in text
-    )  # other braces are seldom ours
-    for count, (at, text) in enumerate(spoken):
+def find_job_references(template: Any) -> Iterator[tuple[Location, str]]:
+    """The places of references to jobs, `{{jobs.<jobId>.…}}`, and the jobs' ids.
+
+    Raises InvalidError for too many of them.
+    """
+    # Braces without "jobs" are mostly the user's own text: they are not parsed.
+    candidates = ((at, text) for at, text in find_references(template) if "jobs" in text)
+    for count, (at, text) in enumerate(candidates):
         if count == MOST_REFERENCES:
             raise InvalidError.at(
-                format_path(at), f"there may be {MOST_REFERENCES} references to jobs"
+                format_path(at), f"at most {MOST_REFERENCES} references to jobs are allowed"
             )
-        for root in sorted(roots_of(text)):
+        for root in sorted(find_roots(text)):
             if root[:1] == ("jobs",) and len(root) > 1:
                 yield at, root[1]
 
 
-def roots_of(text: str) -> frozenset[tuple[str, ...]]:
-    """What an expression takes from its context; nothing when it is none."""
+def find_roots(text: str) -> frozenset[tuple[str, ...]]:
+    """The paths that an expression reads from its context; none when it is invalid."""
     try:
-        return read(text).roots
+        return parse_expression(text).roots
     except ValueError:
         return frozenset()
 
 
-def resolve(template: Any, context: Mapping[str, Any], *, only: Collection[str] = ()) -> Any:
-    """The template with its references replaced: alone in a string a value of any type, among words its text.
+def fill_template(template: Any, context: Mapping[str, Any], *, only: Collection[str] = ()) -> Any:
+    """Replace the references of a template by their values.
 
-    With `only`, a reference that takes anything else from the context stays as it is. Raises PermanentError for what
-    names nothing, and for a template that would become larger than a request may be.
+    A string that is one reference becomes a value of any type; within other text the value becomes
+    text. With `only`, a reference that reads any other member of the context stays. Raises
+    PermanentError for a reference to nothing, and for a result larger than a request may be.
     """
-    return _Filling(context, only).of(template)
+    return _TemplateFiller(context, only).fill(template)
 
 
-class _Filling(TreeInterpreter):
-    """Fills in one template. Whatever an expression makes is counted: a short one can double a list a hundred times."""
+class _TemplateFiller(TreeInterpreter):
+    """Fills in one template, and counts all that its expressions make.
+
+    A short expression can double a list a hundred times, so intermediate values count too.
+    """
 
     def __init__(self, context: Mapping[str, Any], only: Collection[str]) -> None:
         super().__init__()
         self._context = context
         self._only = only
-        self._left = _LARGEST
+        self._remaining = _LARGEST
 
-    def of(self, template: Any) -> Any:
+    def fill(self, template: Any) -> Any:
         if isinstance(template, str):
-            return self._text(template)
+            return self._fill_text(template)
         if isinstance(template, Mapping):
-            return {name: self.of(value) for name, value in template.items()}
+            return {name: self.fill(value) for name, value in template.items()}
         if isinstance(template, list | tuple):
-            return [self.of(value) for value in template]
+            return [self.fill(value) for value in template]
         return template
 
-    def _text(self, text: str) -> Any:
+    def _fill_text(self, text: str) -> Any:
         whole = is_reference(text)
         parts: list[str] = []
         done = 0
-        for start, end in _spans(text):
+        for start, end in _find_spans(text):
             expression = text[start + 2 : end - 2].strip()
-            if not self._meant(expression):
+            if not self._is_selected(expression):
                 continue
-            value = self._value(expression)
+            value = self._evaluate(expression)
             if whole:
                 return value
             parts += [text[done:start], str(value)]
             done = end
         return "".join([*parts, text[done:]])
 
-    def _meant(self, text: str) -> bool:
+    def _is_selected(self, text: str) -> bool:
         if not self._only:
             return True
-        roots = roots_of(text) if any(name in text for name in self._only) else ()
+        roots = find_roots(text) if any(name in text for name in self._only) else ()
         return bool(roots) and all(root and root[0] in self._only for root in roots)
 
-    def _value(self, text: str) -> Any:
+    def _evaluate(self, text: str) -> Any:
         try:
-            value = self.visit(read(text).tree, self._context)
+            value = self.visit(parse_expression(text).tree, self._context)
         except _BREAKS as error:
             reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
             raise PermanentError(
-                f"{quoted(text)} cannot be read: {reason}", code="bad_reference"
+                f"{quote_expression(text)} cannot be evaluated: {reason}", code="bad_reference"
             ) from None
         if value is None:
             raise PermanentError(
-                f"{quoted(text)} names nothing: there is no such value.", code="bad_reference"
+                f"{quote_expression(text)} names nothing: there is no such value.",
+                code="bad_reference",
             )
-        return self._counted(value)
+        return self._count(value)
 
-    def _counted(self, made: Any) -> Any:
-        """What was made, once it fits into what is left."""
-        self._spend(_size(made, self._left))
-        return made
+    def _count(self, value: Any) -> Any:
+        """Return the value after counting its size. Raises PermanentError over the limit."""
+        self._spend(_measure(value, self._remaining))
+        return value
 
     def _spend(self, characters: int) -> None:
-        self._left -= characters
-        if self._left < 0:
-            message = f"What the references stand for is nested too deeply, or larger than {_LARGEST >> 20} MiB."
+        self._remaining -= characters
+        if self._remaining < 0:
+            message = (
+                f"The values of the references are larger than {_LARGEST >> 20} MiB in total, "
+                "or nested too deeply."
+            )
             raise PermanentError(message, code="bad_reference")
 
     def visit_literal(self, node: Any, value: Any) -> Any:
-        return self._counted(super().visit_literal(node, value))
+        return self._count(super().visit_literal(node, value))
 
     def visit_multi_select_list(self, node: Any, value: Any) -> Any:
-        return self._counted(super().visit_multi_select_list(node, value))
+        return self._count(super().visit_multi_select_list(node, value))
 
     def visit_multi_select_dict(self, node: Any, value: Any) -> Any:
-        return self._counted(super().visit_multi_select_dict(node, value))
+        return self._count(super().visit_multi_select_dict(node, value))
 
     def visit_function_expression(self, node: Any, value: Any) -> Any:
         arguments = [self.visit(child, value) for child in node["children"]]
@@ -191,23 +210,23 @@ class _Filling(TreeInterpreter):
                 self._spend(len(words) * len(parts))
             case _:
                 pass
-        return self._counted(_FUNCTIONS.call_function(node["value"], arguments))
+        return self._count(_FUNCTIONS.call_function(node["value"], arguments))
 
 
-def quoted(text: str) -> str:
-    """An expression as a message shows it."""
+def quote_expression(text: str) -> str:
+    """An expression in braces for a message, shortened when it is long."""
     return f"{{{{{text if len(text) <= 100 else f'{text[:100]}…'}}}}}"
 
 
-def _spans(text: str) -> Iterator[tuple[int, int]]:
-    """Where its references begin and end, braces included."""
+def _find_spans(text: str) -> Iterator[tuple[int, int]]:
+    """The start and end of each reference in a text, braces included."""
     end = 0
     while (start := text.find("{{", end)) >= 0 and (close := text.find("}}", start + 3)) >= 0:
         end = close + 2
         yield start, end
 
 
-def _roots(node: Any) -> Iterator[tuple[str, ...]]:
+def _walk_roots(node: Any) -> Iterator[tuple[str, ...]]:
     kind, children = node["type"], node["children"]
     if kind == "field":
         yield (node["value"],)
@@ -218,14 +237,14 @@ def _roots(node: Any) -> Iterator[tuple[str, ...]]:
             child["value"] for child in takewhile(lambda child: child["type"] == "field", children)
         )
     elif kind == "subexpression" or kind in _CHAINS:
-        yield from _roots(children[0])
+        yield from _walk_roots(children[0])
     elif kind not in {"literal", "expref", "slice", "index"}:
         for child in children:
-            yield from _roots(child)
+            yield from _walk_roots(child)
 
 
-def _size(value: Any, most: int) -> int:
-    """About how many characters it takes as JSON; more than `most` when it takes more, or is too deep."""
+def _measure(value: Any, most: int) -> int:
+    """Its approximate size as JSON in characters; more than `most` also when it is too deep."""
     level, total = [value], 0
     for _ in range(_DEEPEST):
         total += len(level) + sum(len(one) for one in level if isinstance(one, str | list | dict))

@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from taskreel.app.jobs.dependencies import waits
+from taskreel.app.jobs.dependencies import refers_to_jobs
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError, MalformedError, TooLargeError
 from taskreel.domain.validation_messages import invalid_model
@@ -54,7 +54,7 @@ def _waits(raw: bytes) -> bool:
         payload = from_json(raw)
     except ValueError:
         return False
-    return isinstance(payload, dict) and waits(payload)
+    return isinstance(payload, dict) and refers_to_jobs(payload)
 
 
 def _parsed(raw: bytes, model: type[M]) -> M:

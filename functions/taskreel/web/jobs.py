@@ -16,12 +16,13 @@ from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
 from taskreel.app.caller import Caller
-from taskreel.app.jobs.cancel import cancel
+from taskreel.app.jobs.cancel import cancel_job as cancel
 from taskreel.app.jobs.job_store import decode_job
 from taskreel.app.jobs.queries import Filters, find_job, list_jobs
-from taskreel.app.jobs.retry import retry
-from taskreel.app.jobs.submit import Request as SubmitRequest
-from taskreel.app.jobs.submit import quote, submit
+from taskreel.app.jobs.retry import retry_job as retry
+from taskreel.app.jobs.submit import JobRequest as SubmitRequest
+from taskreel.app.jobs.submit import quote_job
+from taskreel.app.jobs.submit import submit_job as submit
 from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, NotFoundError
 from taskreel.domain.job import Job
@@ -106,7 +107,7 @@ async def create(
     view = await job_view(services, job, request.app.state.base_url)
     view |= more(job)
     headers = {"Location": view["urls"]["self"]}
-    if submitted.replayed:
+    if submitted.repeated:
         headers["Idempotency-Replayed"] = "true"
     if wait:
         headers["Preference-Applied"] = f"wait={wait:g}"
@@ -114,7 +115,7 @@ async def create(
 
 
 async def _quote(services: Services, caller: Caller, wanted: SubmitRequest) -> Response:
-    found = await quote(services, caller, wanted)
+    found = await quote_job(services, caller, wanted)
     affordable = found.cost <= found.account.available
     balance = {"available": found.account.available, "sufficient": affordable}
     steps = {

@@ -8,7 +8,7 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from taskreel.app.jobs.provider_webhook import hear
+from taskreel.app.jobs.provider_webhook import handle_webhook
 from taskreel.app.providers.admin import BreakerOverride, list_providers, set_breaker
 from taskreel.domain.breaker import BreakerState
 from taskreel.domain.ids import random_id
@@ -67,5 +67,7 @@ async def webhook(request: Request, provider: str) -> Response:
     """Signed by the provider, so no token is needed. The state is read by a poll, which this brings forward."""
     raw = await read_body(request)
     job_id = request.query_params.get("job", "").partition(".")[0]
-    hastened = await hear(services_of(request), provider, job_id, dict(request.headers), raw)
+    hastened = await handle_webhook(
+        services_of(request), provider, job_id, dict(request.headers), raw
+    )
     return answer({"hastened": hastened}, HTTPStatus.ACCEPTED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from taskreel.app.jobs.replay import Replay, replay
+from taskreel.app.jobs.replay import Replay, prepare_replay
 from taskreel.domain.validation_messages import invalid_model
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.web import openapi
@@ -31,7 +31,9 @@ async def replay_job(request: Request, job_type: str, job_id: str) -> Response:
     wanted = await read_model(request, Replay, absent=b"{}")
     try:
         key = idempotency_key(request)
-        owner, new = await replay(services_of(request), caller, (job_type, job_id), wanted, key)
+        owner, new = await prepare_replay(
+            services_of(request), caller, (job_type, job_id), wanted, key
+        )
     except ValidationError as error:
         raise invalid_model(error, JOB_TYPES[job_type].submission) from None
     return await create(request, owner, new)

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from taskreel.app.services import Services
 from taskreel.app.worker.processor import Answer, Processor
-from taskreel.app.worker.sweep import sweep
+from taskreel.app.worker.sweep import sweep_jobs
 from taskreel.domain.errors import TaskreelError
 from taskreel.domain.value import Value
 from taskreel.web.auth import InternalKeys
@@ -78,7 +78,7 @@ def processing(keys: InternalKeys, processor: Processor) -> InternalApp:
 
     async def handle(request: Request) -> Response:
         task = await read_model(request, TaskBody)
-        outcome = await processor.process(task.job_id)
+        outcome = await processor.process_task(task.job_id)
         return answer({"answer": outcome.name.lower()}, _STATUS[outcome])
 
     return InternalApp("/tasks/process", keys, handle)
@@ -88,7 +88,7 @@ def maintenance(keys: InternalKeys, services: Services) -> InternalApp:
     """`/tasks/sweep`: wake every job whose time has come."""
 
     async def handle(_request: Request) -> Response:
-        return answer({"swept": await sweep(services)})
+        return answer({"swept": await sweep_jobs(services)})
 
     return InternalApp("/tasks/sweep", keys, handle)
 

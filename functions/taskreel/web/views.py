@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from taskreel.app.jobs.results import data_of
+from taskreel.app.jobs.results import collect_data
 from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.job import Job
@@ -84,7 +84,7 @@ def _unbegun(job: Job) -> Mapping[str, StepRun]:
     if job_type.pipeline is None:
         return {}
     try:
-        return job_type.pipeline(job_type.submission.model_validate(job.payload)).unbegun()
+        return job_type.pipeline(job_type.submission.model_validate(job.payload)).waiting_runs()
     except ValidationError:
         return {}
 
@@ -118,7 +118,7 @@ async def result_view(services: Services, job: Job, *, sign: bool = True) -> dic
     """What the job made: its artifacts, each unit's own facts, and for several units how each went."""
     artifacts = [await _artifact_view(services, artifact, sign=sign) for artifact in job.artifacts]
     items = {"items": [_item_view(index, unit) for index, unit in enumerate(job.units)]}
-    return {"artifacts": artifacts, **data_of(job), **(items if len(job.units) != 1 else {})}
+    return {"artifacts": artifacts, **collect_data(job), **(items if len(job.units) != 1 else {})}
 
 
 def job_urls(job: Job, base_url: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from taskreel.domain.errors import PermanentError
-from taskreel.domain.pipeline import Pipeline, Step, StepRun, StepState, items_of
+from taskreel.domain.pipeline import Pipeline, Step, StepRun, StepState, list_items
 
 CONTEXT: dict[str, Any] = {
     "steps": {
@@ -55,12 +55,12 @@ def test_the_order_puts_every_step_behind_what_it_needs_or_names_the_cycle(
 
 
 def test_what_follows_a_step_is_all_that_needs_it_however_far_down() -> None:
-    assert pipeline(a="", b="a", c="b", d="a", e="").following("b") == {"b", "c"}
-    assert pipeline(a="", b="a", c="b", d="a", e="").following("a") == {"a", "b", "c", "d"}
+    assert pipeline(a="", b="a", c="b", d="a", e="").with_dependants("b") == {"b", "c"}
+    assert pipeline(a="", b="a", c="b", d="a", e="").with_dependants("a") == {"a", "b", "c", "d"}
 
 
 def test_the_last_steps_are_those_that_nobody_needs() -> None:
-    assert set(pipeline(a="", b="a", c="a").last()) == {"b", "c"}
+    assert set(pipeline(a="", b="a", c="a").final_steps()) == {"b", "c"}
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_the_last_steps_are_those_that_nobody_needs() -> None:
             "for a step with forEach: without it there is no item",
         ),
         ({"a": {"type": "x", "payload": {"p": "{{index}}"}}}, "without it there is no index"),
-        ({"a": {"type": "x", "forEach": "{{item.parts}}"}}, "forEach says what item is"),
+        ({"a": {"type": "x", "forEach": "{{item.parts}}"}}, "item is defined by forEach itself"),
         (
             {"a": {"type": "x", "payload": {"p": "{{nobody.x}}"}}},
             "names nobody: there are steps, payload",
@@ -105,7 +105,7 @@ def test_the_last_steps_are_those_that_nobody_needs() -> None:
         ({"a": {"type": "x", "forEach": "hello"}}, "must be a list"),
         ({"a": {"type": "x", "forEach": "{{payload.a}} and {{payload.b}}"}}, "must be a list"),
         ({"a": {"type": "x", "forEach": {"word": "hello"}}}, "word must be a list"),
-        ({"a": {"type": "x", "forEach": {}}}, "names no list"),
+        ({"a": {"type": "x", "forEach": {}}}, "at least one list"),
         ({"a": {"type": "x", "forEach": {"n": [1], "m": [1, 2]}}}, "same length: n has 1, m has 2"),
         ({"a": {"type": "x", "forEach": [0] * 1001}}, "would make 1,001 jobs; at most 1,000"),
         ({"a": {"type": "x", "forEach": {"n": [0] * 11}}}, "would make 11 jobs; at most 10"),
@@ -154,12 +154,12 @@ def test_a_pipeline_within_keeps_its_references_and_takes_its_input_from_outside
     }
     step = Step(type="pipeline", payload=payload)
     assert step.needs == {"story"}
-    assert step.filled(CONTEXT) == {**payload, "input": "The Boat"}
+    assert step.fill_payload(CONTEXT) == {**payload, "input": "The Boat"}
 
 
 def test_a_fan_out_walks_a_list_or_several_together() -> None:
     def items(for_each: Any) -> list[dict[str, Any]]:
-        return items_of(Step(type="x", for_each=for_each), CONTEXT)
+        return list_items(Step(type="x", for_each=for_each), CONTEXT)
 
     assert items(None) == [{}]
     assert items(["a", "b"]) == [{"item": "a", "index": 0}, {"item": "b", "index": 1}]
@@ -171,7 +171,7 @@ def test_a_fan_out_walks_a_list_or_several_together() -> None:
 @pytest.mark.parametrize("for_each", ["{{payload.style}}", {"a": [1], "b": [1, 2]}])
 def test_a_fan_out_of_no_list_or_of_unlike_ones_fails(for_each: Any) -> None:
     with pytest.raises(PermanentError) as raised:
-        items_of(Step(type="x", for_each=for_each), CONTEXT)
+        list_items(Step(type="x", for_each=for_each), CONTEXT)
     assert raised.value.code == "bad_fan_out"
 
 

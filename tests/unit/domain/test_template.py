@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from taskreel.domain import template as templates
 from taskreel.domain.errors import PermanentError
-from taskreel.domain.template import is_reference, job_references, read, references, resolve
+from taskreel.domain.template import (
+    fill_template,
+    find_job_references,
+    find_references,
+    is_reference,
+    parse_expression,
+)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:deprecated string literal syntax"
@@ -43,7 +49,7 @@ CONTEXT: dict[str, Any] = {
     ],
 )
 def test_a_template_becomes_what_it_refers_to(template: Any, value: Any) -> None:
-    assert resolve(template, CONTEXT) == value
+    assert fill_template(template, CONTEXT) == value
 
 
 @pytest.mark.parametrize(
@@ -51,7 +57,7 @@ def test_a_template_becomes_what_it_refers_to(template: Any, value: Any) -> None
 )
 def test_a_reference_to_nothing_is_named(template: str) -> None:
     with pytest.raises(PermanentError) as raised:
-        resolve(template, CONTEXT)
+        fill_template(template, CONTEXT)
     assert raised.value.code == "bad_reference"
     assert template.strip("{}") in raised.value.message
 
@@ -63,12 +69,12 @@ def test_only_what_is_meant_is_filled_in() -> None:
         "c": "{{jobs.j1.result.t}}",
     }
     context = {"jobs": {"j1": {"result": {"t": "T"}}}}
-    assert resolve(template, context, only={"jobs"}) == {
+    assert fill_template(template, context, only={"jobs"}) == {
         "a": "T and {{steps.x.result}}",
         "b": "{{item}}",
         "c": "T",
     }
-    assert {job for _, job in job_references(template)} == {"j1"}
+    assert {job for _, job in find_job_references(template)} == {"j1"}
 
 
 @pytest.mark.parametrize(
@@ -90,7 +96,7 @@ def test_only_what_is_meant_is_filled_in() -> None:
 def test_an_expression_says_what_it_takes_from_its_context(
     expression: str, roots: set[tuple[str, ...]]
 ) -> None:
-    assert read(expression).roots == roots
+    assert parse_expression(expression).roots == roots
 
 
 def test_references_are_found_where_they_stand() -> None:
@@ -99,7 +105,7 @@ def test_references_are_found_where_they_stand() -> None:
         "c": "{{}} {{{four}}}",
         "d": 5,
     }
-    assert [*references(template)] == [
+    assert [*find_references(template)] == [
         (("a", 0), "one"),
         (("a", 0), "two"),
         (("a", 1, "b"), "three"),
@@ -128,14 +134,14 @@ class Counted(str):
 def test_a_text_is_read_in_one_pass(again: str) -> None:
     text = Counted(again * 20_000)
     Counted.passed = 0
-    assert sum(1 for _ in templates._spans(text)) <= len(text)
+    assert sum(1 for _ in templates._find_spans(text)) <= len(text)
     assert Counted.passed <= 3 * len(text)
 
 
 @given(st.text(alphabet="{}a.'", max_size=60))
 def test_any_text_is_read_as_a_search_from_left_to_right_would(text: str) -> None:
     at = 0
-    for start, end in templates._spans(text):
+    for start, end in templates._find_spans(text):
         assert text.index("{{", at) == start
         assert text.index("}}", start + 3) == end - 2
         at = end
@@ -157,15 +163,15 @@ def test_any_text_is_read_as_a_search_from_left_to_right_would(text: str) -> Non
 )
 def test_a_short_expression_cannot_fill_the_memory(expression: str) -> None:
     with pytest.raises(PermanentError, match="larger than 1 MiB") as raised:
-        resolve(f"{{{{{expression}}}}}", CONTEXT)
+        fill_template(f"{{{{{expression}}}}}", CONTEXT)
     assert raised.value.code == "bad_reference"
 
 
 def test_all_references_of_a_template_count_together() -> None:
     once = "{{payload.words[:400]}}"
-    assert len(resolve([once, once], CONTEXT)[1]) == 400
+    assert len(fill_template([once, once], CONTEXT)[1]) == 400
     with pytest.raises(PermanentError, match="larger than 1 MiB"):
-        resolve([once, once, once], CONTEXT)
+        fill_template([once, once, once], CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -181,14 +187,14 @@ def test_all_references_of_a_template_count_together() -> None:
     ],
 )
 def test_what_an_expression_breaks_is_its_own_fault(expression: str) -> None:
-    with pytest.raises(PermanentError, match="cannot be read") as raised:
-        resolve(f"{{{{{expression}}}}}", CONTEXT)
+    with pytest.raises(PermanentError, match="cannot be evaluated") as raised:
+        fill_template(f"{{{{{expression}}}}}", CONTEXT)
     assert len(raised.value.message) < 400
 
 
 @given(st.text(alphabet="[]{}()*@&|!.,:`'\"abc01- ", max_size=40))
 def test_any_expression_is_filled_in_or_refused(text: str) -> None:
     try:
-        resolve(f"{{{{{text}}}}}", {"a": {"b": [1, {"c": 2}]}, "b": ["c"], "c": "a"})
+        fill_template(f"{{{{{text}}}}}", {"a": {"b": [1, {"c": 2}]}, "b": ["c"], "c": "a"})
     except PermanentError as error:
         assert error.code == "bad_reference"  # noqa: PT017 - either outcome is fine

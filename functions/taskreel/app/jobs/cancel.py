@@ -1,4 +1,4 @@
-"""Cancel a job: release its hold, and tell whoever works on it."""
+"""Cancel a job for its owner: release its hold, stop its run and its operations."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from taskreel.domain.errors import NotFoundError
 from taskreel.domain.job import Job
 
 
-async def cancel(services: Services, caller: Caller, job_id: str, job_type: str) -> Job:
-    """The job, cancelled; one that has ended already stays as it is.
+async def cancel_job(services: Services, caller: Caller, job_id: str, job_type: str) -> Job:
+    """Cancel the job and return it; a job that has ended stays as it is.
 
-    A run in progress loses its fence and stops; work at a provider is stopped by one more delivery.
+    A run in progress loses its fence and stops. Operations at providers are cancelled by one more
+    delivery. Raises NotFoundError for a job that the caller may not see.
     """
     await find_job(services, caller, job_id, job_type)
     job = await services.store.transaction(

@@ -1,10 +1,10 @@
-"""Stop what an ended job has left at its providers."""
+"""Cancel the operations of ended jobs at their providers."""
 
 from __future__ import annotations
 
 import logging
 
-from taskreel.app.jobs.job_store import load_job
+from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.services import Services
 from taskreel.domain.errors import Category, RunError
 from taskreel.domain.job import Job
@@ -14,35 +14,43 @@ from taskreel.ports import Transaction
 log = logging.getLogger(__name__)
 
 
-async def clean_up(services: Services, job: Job) -> None:
-    """Stop what an ended job has left at its providers; the sweep comes back for what they could not be told."""
-    stopped = [
+async def cancel_operations(services: Services, job: Job) -> None:
+    """Cancel every operation of an ended job and store which of them are over.
+
+    An operation that could not be cancelled stays in the job: the sweep delivers it again.
+    """
+    cancelled = [
         unit.operation
         for unit in job.units
-        if unit.operation is not None and await stop(services, job, unit)
+        if unit.operation is not None and await cancel_operation(services, job, unit)
     ]
 
     async def write(tx: Transaction) -> None:
         ended = await load_job(tx, job.job_id)
         if ended is not None and ended.needs_clean_up:
-            tx.set(
-                "jobs",
-                job.job_id,
-                ended.without_operations(services.clock.now(), stopped).document(),
-            )
+            store_job(tx, ended.without_operations(services.clock.now(), cancelled))
 
-    if stopped:
+    if cancelled:
         await services.store.transaction(write)
 
 
-async def stop(services: Services, job: Job, unit: UnitRun) -> bool:
-    """Cancel a unit's operation: whether there is nothing more to be told."""
+async def cancel_operation(services: Services, job: Job, unit: UnitRun) -> bool:
+    """Cancel a unit's operation. True when no further try is needed: cancelled, or unknown there.
+
+    A failure is logged, not raised.
+    """
+    provider = services.providers.get(unit.provider)
     try:
-        await services.providers.get(unit.provider).cancel(unit.operation or {})
+        await provider.cancel(unit.operation or {})
     except RunError as error:
         log.warning(
-            "not cancelled",
-            extra={"action": "cancel_failed", "job_id": job.job_id, "code": error.code},
+            "operation not cancelled at its provider; the sweep will retry",
+            extra={
+                "action": "cancel_failed",
+                "job_id": job.job_id,
+                "provider": unit.provider,
+                "code": error.code,
+            },
         )
         return error.category is Category.PERMANENT
     return True

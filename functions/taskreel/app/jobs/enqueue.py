@@ -1,4 +1,4 @@
-"""Tasks for jobs. Whatever cannot be put on a queue now, the sweep will."""
+"""Tasks for jobs. A task that cannot be enqueued now is enqueued by the sweep later."""
 
 from __future__ import annotations
 
@@ -14,43 +14,67 @@ from taskreel.ports import Task
 
 log = logging.getLogger(__name__)
 
-#: Cloud Tasks takes tasks up to 30 days ahead; the sweep sends those that are due later.
+#: Cloud Tasks takes tasks up to 30 days ahead; the sweep enqueues those that are due later.
 FARTHEST = timedelta(days=29)
-#: A document takes about one write a second.
-_LOOK_SECONDS = 2
+#: The checks of a pipeline come at most so often: a check is two writes, and a document takes
+#: about one write a second.
+_PARENT_CHECK_SECONDS = 2
 
 
-async def send(services: Services, *jobs: Job) -> None:
-    """Put the current delivery of each on its lane: one task operation for one job, and one a hundred for more."""
+async def enqueue_jobs(services: Services, *jobs: Job) -> None:
+    """Put the current delivery of each job on its queue: one task operation for up to 100 jobs.
+
+    Never fails: a job whose task was not enqueued is found by the sweep at its `wake_at`.
+    """
     farthest = services.clock.now() + FARTHEST
     near = [job for job in jobs if job.next_attempt_at is None or job.next_attempt_at <= farthest]
-    await _enqueue(services, [_task(job) for job in near])
+    await _enqueue_tasks(services, [_build_task(job) for job in near])
 
 
-async def tell(services: Services, parent_id: str, lane: str) -> None:
-    """Have the pipeline looked at within two seconds, and however many jobs end, once in two: a look is two writes."""
-    look = int(services.clock.now().timestamp()) // _LOOK_SECONDS + 1
-    at = datetime.fromtimestamp(look * _LOOK_SECONDS, UTC)
-    await _enqueue(services, [Task(lane=lane, job_id=parent_id, delivery=look, at=at)])
+async def schedule_parent_check(services: Services, parent_id: str, lane: str) -> None:
+    """Enqueue a check of a pipeline within two seconds.
+
+    All child jobs that end within the same two seconds share one task: its name is made of the
+    time slot, and a queue takes a name once.
+    """
+    slot = int(services.clock.now().timestamp()) // _PARENT_CHECK_SECONDS + 1
+    at = datetime.fromtimestamp(slot * _PARENT_CHECK_SECONDS, UTC)
+    await _enqueue_tasks(services, [Task(lane=lane, job_id=parent_id, delivery=slot, at=at)])
 
 
-async def _enqueue(services: Services, tasks: Sequence[Task]) -> None:
+def first_wake_at(services: Services, start: datetime, now: datetime) -> datetime:
+    """The time at which the sweep first looks at a job that may run from `start` on.
+
+    Either its task has then been missed, or the start has come near enough for a task.
+    """
+    if start > now + FARTHEST:
+        return start - FARTHEST
+    return start + services.rules.rescue_after
+
+
+async def _enqueue_tasks(services: Services, tasks: Sequence[Task]) -> None:
     try:
         if len(tasks) == 1:
             await services.tasks.enqueue(tasks[0])
         elif tasks:
             await services.tasks.enqueue_many(tasks)
     except QueueError as error:
-        known = {"job_id": tasks[0].job_id, "tasks": len(tasks), "error": str(error)}
-        log.warning("not sent, the sweep will", extra={"action": "enqueue_failed", **known})
+        log.warning(
+            "task not enqueued; the sweep will retry",
+            extra={
+                "action": "enqueue_failed",
+                "job_id": tasks[0].job_id,
+                "tasks": len(tasks),
+                "error": str(error),
+            },
+        )
 
 
-def _task(job: Job) -> Task:
-    deadline = JOB_TYPES[job.job_type].timeout
+def _build_task(job: Job) -> Task:
     return Task(
         lane=job.lane,
         job_id=job.job_id,
         delivery=job.delivery,
         at=job.next_attempt_at,
-        deadline=deadline,
+        deadline=JOB_TYPES[job.job_type].timeout,
     )

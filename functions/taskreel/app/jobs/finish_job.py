@@ -1,51 +1,58 @@
-"""How a job ends: one commit of the job, its settlement in the ledger, and increments on the account."""
+"""The end of a job: one commit of the job, its settlement in the ledger, and the account."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Unpack
 
-from taskreel.app.jobs.job_store import load_job
+from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.domain.credits import EntryKind, LedgerEntry, settle
-from taskreel.domain.job import Job, JobCredits
+from taskreel.domain.job import Job, JobChanges, JobCredits
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
 from taskreel.ports import Increment, Transaction
 
-#: When the provider of a job that has ended is told again to stop, should the first time have come to nothing.
-STOPPED_WITHIN = timedelta(minutes=2)
+#: When the sweep cancels the operations of an ended job, should the clean-up task not have.
+CLEAN_UP_AFTER = timedelta(minutes=2)
 
-#: How long an ended job stays; the store's TTL policy on `expireAt` removes it then. The ledger stays.
-KEPT = timedelta(days=90)
+#: How long an ended job is retained; the store's TTL policy on `expireAt` removes it then. Ledger
+#: entries are never removed.
+RETENTION = timedelta(days=90)
 
 
-def end(
-    tx: Transaction, job: Job, status: Status, at: datetime, *, captured: int = 0, **changes: Any
+def finish_job(
+    tx: Transaction,
+    job: Job,
+    status: Status,
+    at: datetime,
+    *,
+    captured: int = 0,
+    **changes: Unpack[JobChanges],
 ) -> Job:
-    """Put `job`, as read in `tx`, into a final status and settle its hold.
+    """Put `job`, as read in `tx`, into a final status and settle its hold: `captured` credits.
 
-    The fencing token grows, so that no run that still goes on can write; the ledger entry is create-only, one a round.
-    A pipeline's job holds nothing: the pipeline settles once for all of them. What is left at a provider is stopped by
-    one more delivery, which is the caller's to send.
+    Capturing at most what is held, the settlement releases the rest. A child job holds nothing:
+    its pipeline settles once for all. The caller then calls `notify_job_ended`.
     """
     held = job.credits.held
-    spent = sum(
-        unit.credits for unit in changes.get("units", job.units) if unit.state is UnitState.DONE
-    )
     paid = captured if job.parent_id is None else 0
-    moved = JobCredits(captured=paid, released=held - paid)
-    ending = {
-        "spent": captured or spent,
-        "credits": moved,
+    units = changes.get("units", job.units)
+    spent = captured or sum(unit.credits for unit in units if unit.state is UnitState.DONE)
+    ending: JobChanges = {
+        "spent": spent,
+        "credits": JobCredits(captured=paid, released=held - paid),
+        # A run of the job that still goes on must not write any more.
         "fence": job.fence + 1,
-        "expire_at": at + KEPT,
+        "expire_at": at + RETENTION,
     }
-    ended = job.enter_status(status, at, **{**ending, **changes})
+    merged: JobChanges = {**ending, **changes}
+    ended = job.enter_status(status, at, **merged)
     if ended.needs_clean_up:
-        ended = ended.with_changes(at, delivery=ended.delivery + 1, wake_at=at + STOPPED_WITHIN)
-    tx.set("jobs", job.job_id, ended.document())
+        ended = ended.with_changes(at, delivery=ended.delivery + 1, wake_at=at + CLEAN_UP_AFTER)
+
+    store_job(tx, ended)
     if job.parent_id is None:
-        _settle(tx, ended, held, captured, at)
+        _settle_hold(tx, ended, held, captured, at)
     return ended
 
 
@@ -54,11 +61,13 @@ async def finish_as_cancelled(tx: Transaction, job_id: str, at: datetime) -> Job
     job = await load_job(tx, job_id)
     if job is None or job.status.final:
         return job
-    return end(tx, job, Status.CANCELLED, at)
+    return finish_job(tx, job, Status.CANCELLED, at)
 
 
-def _settle(tx: Transaction, job: Job, held: int, captured: int, at: datetime) -> None:
+def _settle_hold(tx: Transaction, job: Job, held: int, captured: int, at: datetime) -> None:
+    """Write the one ledger entry of this round, and move the credits on the account."""
     entry = LedgerEntry(
+        # One entry a round, create-only: a second settlement of the same hold fails to commit.
         entry_id=f"{job.job_id}.{job.round}",
         user_id=job.user_id,
         kind=EntryKind.CAPTURE if captured else EntryKind.RELEASE,
@@ -68,8 +77,9 @@ def _settle(tx: Transaction, job: Job, held: int, captured: int, at: datetime) -
         created_at=at,
     )
     tx.create("ledger", entry.entry_id, entry.document())
-    movement = settle(held, captured).increments()
-    if movement:
-        tx.update(
-            "accounts", job.user_id, {name: Increment(amount) for name, amount in movement.items()}
-        )
+
+    # Increments need no read of the account, so a busy account does not contend.
+    increments = settle(held, captured).increments()
+    if increments:
+        changes = {name: Increment(amount) for name, amount in increments.items()}
+        tx.update("accounts", job.user_id, changes)

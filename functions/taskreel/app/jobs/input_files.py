@@ -1,4 +1,4 @@
-"""The files that a job starts from, brought to disk with limits and checked."""
+"""Fetch the files that a job starts from to disk, with limits on size and time."""
 
 from __future__ import annotations
 
@@ -17,25 +17,31 @@ from taskreel.domain.errors import NotFoundError, PermanentError
 from taskreel.domain.job import Job
 from taskreel.ports import Input
 
-_LABEL_LETTERS = 100
+_LONGEST_LABEL = 100
 
 
-async def bring(
+async def fetch_inputs(
     services: Services, job: Job, urls: tuple[str, ...], folder: Path, name: str
 ) -> tuple[Input, ...]:
-    """Every input on disk, in order; `name` sets them apart from those of the job's other units."""
-    places = [folder / f"{name}-input-{index:03}" for index in range(len(urls))]
-    return tuple(
-        [await _bring(services, job, url, place) for url, place in zip(urls, places, strict=True)]
-    )
+    """Fetch every input into `folder`, in order; `name` is the unit's own name there.
+
+    A URL is `https:`, `data:` or `job:{jobId}/{artifact}`, a file of the same user. Raises
+    PermanentError for one that cannot be used, and TemporaryError for one that may work later.
+    """
+    inputs: list[Input] = []
+    for index, url in enumerate(urls):
+        target = folder / f"{name}-input-{index:03}"
+        inputs.append(await _fetch_input(services, job, url, target))
+    return tuple(inputs)
 
 
-async def _bring(services: Services, job: Job, url: str, target: Path) -> Input:
-    label = _label(job.payload, url)
+async def _fetch_input(services: Services, job: Job, url: str, target: Path) -> Input:
+    label = _label_input(job.payload, url)
     if url.startswith("data:"):
-        return _inline(url, target, label)
+        return _write_data_url(url, target, label)
     if url.startswith("job:"):
-        return await _copy(services, await _artifact(services, job, url), target, label)
+        path = await _find_artifact(services, job, url)
+        return await _copy_artifact(services, path, target, label)
     rules = services.rules
     seconds = rules.input_timeout.total_seconds()
     content_type = await services.fetch(
@@ -44,32 +50,35 @@ async def _bring(services: Services, job: Job, url: str, target: Path) -> Input:
     return Input(target, url, content_type, label)
 
 
-def _label(payload: Mapping[str, Any], url: str) -> str:
-    """The address without its query, which may hold a signature; of a data: URL the field that has it."""
+def _label_input(payload: Mapping[str, Any], url: str) -> str:
+    """The name of an input in error texts: its field for a data: URL, else its address.
+
+    The query of an address is omitted, since it may hold a signature.
+    """
     if url.startswith("data:"):
-        return next(_fields(payload, url), "a data: URL")
+        return next(_find_fields(payload, url), "a data: URL")
     address = url.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0]
     return (
         address
-        if len(address) <= _LABEL_LETTERS
-        else f"{address[:30]}…{address[31 - _LABEL_LETTERS :]}"
+        if len(address) <= _LONGEST_LABEL
+        else f"{address[:30]}…{address[31 - _LONGEST_LABEL :]}"
     )
 
 
-def _fields(value: Any, wanted: str, at: str = "") -> Iterator[str]:
-    """Where `wanted` stands in a payload: `inputFiles[3]`, `scenes[0].audio`."""
+def _find_fields(value: Any, wanted: str, at: str = "") -> Iterator[str]:
+    """The paths of the value `wanted` in a payload: `inputFiles[3]`, `scenes[0].audio`."""
     if isinstance(value, Mapping):
         for name, one in value.items():
-            yield from _fields(one, wanted, f"{at}.{name}" if at else name)
+            yield from _find_fields(one, wanted, f"{at}.{name}" if at else name)
     elif isinstance(value, list | tuple):
         for index, one in enumerate(value):
-            yield from _fields(one, wanted, f"{at}[{index}]")
+            yield from _find_fields(one, wanted, f"{at}[{index}]")
     elif value == wanted:
         yield at
 
 
-async def _artifact(services: Services, job: Job, reference: str) -> str:
-    """The path of `job:{jobId}/{artifact}`, a file of the same user's."""
+async def _find_artifact(services: Services, job: Job, reference: str) -> str:
+    """The path of `job:{jobId}/{artifact}` in the bucket; only the user's own jobs are found."""
     job_id, _, name = reference.removeprefix("job:").partition("/")
     try:
         source = await find_job(services, Caller(user_id=job.user_id), job_id)
@@ -84,7 +93,7 @@ async def _artifact(services: Services, job: Job, reference: str) -> str:
     raise PermanentError(f"{reference}: that job's artifacts are: {names}.", code="input_not_found")
 
 
-async def _copy(services: Services, path: str, target: Path, label: str) -> Input:
+async def _copy_artifact(services: Services, path: str, target: Path, label: str) -> Input:
     info = await services.blobs.info(path)
     if info is None:
         raise PermanentError(f"The file {label} no longer exists.", code="input_not_found")
@@ -95,8 +104,8 @@ async def _copy(services: Services, path: str, target: Path, label: str) -> Inpu
     return Input(target, url, info.content_type, label)
 
 
-def _inline(url: str, target: Path, label: str) -> Input:
-    """A data: URL (RFC 2397)."""
+def _write_data_url(url: str, target: Path, label: str) -> Input:
+    """Decode a data: URL (RFC 2397) into a file."""
     head, comma, body = url.removeprefix("data:").partition(",")
     if not comma:
         raise PermanentError(
@@ -110,15 +119,15 @@ def _inline(url: str, target: Path, label: str) -> Input:
         )
     except binascii.Error as error:
         raise PermanentError(
-            f"{label}: the data: URL's base64 is broken.", code="input_invalid"
+            f"{label}: the base64 of the data: URL is invalid.", code="input_invalid"
         ) from error
     target.write_bytes(data)
     content_type = head.split(";")[0] or "text/plain"
     return Input(target, url, content_type, label)
 
 
-def suffix_of(content_type: str) -> str:
-    """`.png` for image/png; `.bin` for what is not known."""
+def file_suffix(content_type: str) -> str:
+    """The file name suffix of a content type: `.png` for image/png, `.bin` for an unknown one."""
     return {"image/jpeg": ".jpg", "audio/wav": ".wav", "audio/x-wav": ".wav"}.get(content_type) or (
         mimetypes.guess_extension(content_type) or ".bin"
     )

@@ -1,24 +1,25 @@
-"""One claimed run of a job that makes its units itself; a pipeline's is in `advance`."""
+"""One claimed run of a plain job; the run of a pipeline is in `pipelines/pipeline_run.py`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from taskreel.app.jobs.cancel_operations import stop
-from taskreel.app.jobs.enqueue import send
-from taskreel.app.jobs.finish_job import end
+from taskreel.app.jobs.cancel_operations import cancel_operation
+from taskreel.app.jobs.coalesced_writer import CoalescedWriter
+from taskreel.app.jobs.enqueue import enqueue_jobs
+from taskreel.app.jobs.finish_job import finish_job
 from taskreel.app.jobs.job_ended import notify_job_ended
-from taskreel.app.jobs.job_store import load_job
-from taskreel.app.jobs.lease import Together, still_held
-from taskreel.app.jobs.unit_runner import Work
+from taskreel.app.jobs.job_store import load_job, store_job
+from taskreel.app.jobs.lease import require_lease
+from taskreel.app.jobs.task_group import single_error
+from taskreel.app.jobs.unit_pool import UnitPool
 from taskreel.app.providers.selection import served_by_names
 from taskreel.app.services import Services
 from taskreel.domain.claim import next_wake_at
 from taskreel.domain.errors import LeaseLostError
-from taskreel.domain.job import Job
+from taskreel.domain.job import Job, JobChanges
 from taskreel.domain.job_status import Status
 from taskreel.domain.run_outcome import Again, Completed, Failed, Outcome, decide_outcome
 from taskreel.domain.unit import UnitRun
@@ -29,135 +30,155 @@ from taskreel.ports import Transaction
 _TICK_SECONDS = 1.0
 
 
-class Run:
-    """Every write of it requires its fencing token."""
+class JobRun:
+    """One claimed run of a job: heartbeat, unit work, settlement.
+
+    Each write checks the fencing token of the claim.
+    """
 
     def __init__(self, services: Services, job: Job) -> None:
         self._services = services
         self._job = job
         self._type = JOB_TYPES[job.job_type]
         self._folder = services.work_dirs.acquire()
-        self._work = Work(services, job, self._type, self._folder)
-        self._working = True
-        self._save = Together(self._write_down)
+        self._save = CoalescedWriter(self._store_progress)
+        self._pool = UnitPool(services, job, self._type, self._folder, self._save)
 
     @property
     def units(self) -> tuple[UnitRun, ...]:
-        """What has become of the units."""
-        return self._work.units
+        """The units as they are now, stored or not."""
+        return self._pool.units
 
-    async def go(self) -> None:
-        """Do what is open, and write what came of it, once. Raises LeaseLostError when the job was taken away."""
+    async def run(self) -> None:
+        """Run the open units, store the outcome once, and enqueue the task that follows, if any.
+
+        Raises LeaseLostError when the job was taken away; nothing more is written then. Cancelling
+        it leaves the job to the caller, with `units` as they are.
+        """
         try:
-            await self._go()
+            await self._run_units()
+            await self._store_outcome()
         except LeaseLostError:
-            await self._abandon()
+            await self._cancel_unstored_operations()
             raise
 
-    async def _go(self) -> None:
-        run = asyncio.current_task()
-        assert run is not None  # noqa: S101 - a coroutine runs in a task
-        keeper = asyncio.create_task(self._keep())
-        keeper.add_done_callback(lambda _: run.cancel() if self._working else None)
+    async def _run_units(self) -> None:
+        """Run the units while a heartbeat renews the lease, until the attempt's deadline.
+
+        A heartbeat that fails cancels the units. The deadline cancels the units only: a purchase
+        under way is awaited, and the heartbeat holds the lease for it meanwhile.
+        """
+        limit = self._type.timeout
         try:
-            async with asyncio.timeout(self._type.timeout.total_seconds()):
-                await self._work.run(self._save)
+            with single_error():
+                async with asyncio.TaskGroup() as group, asyncio.timeout(None) as attempt:
+                    helpers = [
+                        group.create_task(self._renew_lease()),
+                        group.create_task(self._expire(attempt, limit.total_seconds())),
+                    ]
+                    try:
+                        await self._pool.run_units()
+                    finally:
+                        for helper in helpers:
+                            helper.cancel()
         except TimeoutError:
-            self._work.time_out(self._type.timeout)
-        except asyncio.CancelledError:
-            if keeper.done():
-                keeper.result()
-            raise
+            self._pool.fail_timed_out(limit)
         finally:
-            self._working = False
-            keeper.cancel()
             await self._services.work_dirs.release(self._folder)
-        await self._conclude()
 
-    async def _keep(self) -> None:
-        """Hold the lease and write progress, at most once a second; ends only with the reason why it cannot."""
-        clock = self._services.clock
-        renewed, shown = clock.now(), self._work.progress
+    async def _expire(self, attempt: asyncio.Timeout, seconds: float) -> None:
+        """End the attempt after `seconds` of the services' clock, which tests own."""
+        await self._services.clock.sleep(seconds)
+        attempt.reschedule(asyncio.get_running_loop().time())
+
+    async def _renew_lease(self) -> None:
+        """Renew the lease and save progress, at most once a second. Never returns.
+
+        Raises LeaseLostError when the lease is lost, and StoreError when it cannot be renewed.
+        """
+        clock, heartbeat = self._services.clock, self._services.rules.heartbeat
+        renewed_at, saved_progress = clock.now(), self._pool.progress
         while True:
             await clock.sleep(_TICK_SECONDS)
-            if (
-                self._work.progress != shown
-                or clock.now() - renewed >= self._services.rules.heartbeat
-            ):
-                renewed, shown = clock.now(), self._work.progress
+            changed = self._pool.progress != saved_progress
+            if changed or clock.now() - renewed_at >= heartbeat:
+                renewed_at, saved_progress = clock.now(), self._pool.progress
                 await self._save()
 
-    async def _abandon(self) -> None:
-        """The job was taken away: stop at its provider what this run began and nobody knows of."""
+    async def _cancel_unstored_operations(self) -> None:
+        """Cancel at its provider what this run began and could not store: nobody else knows it."""
         job = await load_job(self._services.store, self._job.job_id)
-        known = job.operations if job else ()
-        for unit in self._work.units:
-            if unit.operation is not None and unit.operation not in known:
-                await stop(self._services, self._job, unit)
+        stored = job.operations if job else ()
+        for unit in self._pool.units:
+            if unit.operation is not None and unit.operation not in stored:
+                await cancel_operation(self._services, self._job, unit)
 
-    async def _write_down(self) -> None:
-        """Renew the lease and keep what the units have become."""
-
-        def held(job: Job, now: datetime) -> Job:
-            until = now + self._services.rules.lease
-            units = self._work.units
-            kept = {"units": units, "progress": self._work.progress, **self._who(units)}
-            return job.with_changes(
-                now, lease_until=until, wake_at=next_wake_at(job, until), **kept
-            )
+    async def _store_progress(self) -> None:
+        """Renew the lease, and store the units and the progress."""
 
         async def write(tx: Transaction) -> None:
-            job = await still_held(tx, self._job)
-            tx.set("jobs", job.job_id, held(job, self._services.clock.now()).document())
+            job = await require_lease(tx, self._job)
+            now = self._services.clock.now()
+            lease_until = now + self._services.rules.lease
+            units = self._pool.units
+            renewed = job.with_changes(
+                now,
+                lease_until=lease_until,
+                wake_at=next_wake_at(job, lease_until),
+                units=units,
+                progress=self._pool.progress,
+                served_by=served_by_names(units),
+                tried=self._pool.tried,
+            )
+            store_job(tx, renewed)
 
         await self._services.store.transaction(write)
 
-    async def _conclude(self) -> None:
-        """Write what came of the run, once; then send the task that follows, if one does."""
+    async def _store_outcome(self) -> None:
+        """Settle or reschedule the job in one write; then enqueue the task that follows."""
         fraction = self._services.random.random()
-        outcome = decide_outcome(self._job, self._work.units, self._services.clock.now(), fraction)
-        job = await self._services.store.transaction(lambda tx: self._write(tx, outcome))
+        now = self._services.clock.now()
+        outcome = decide_outcome(self._job, self._pool.units, now, fraction)
+        job = await self._services.store.transaction(lambda tx: self._write_outcome(tx, outcome))
         if job.status.final:
             await notify_job_ended(self._services, job)
         else:
-            await send(self._services, job)
+            await enqueue_jobs(self._services, job)
 
-    async def _write(self, tx: Transaction, outcome: Outcome) -> Job:
-        job = await still_held(tx, self._job)
+    async def _write_outcome(self, tx: Transaction, outcome: Outcome) -> Job:
+        job = await require_lease(tx, self._job)
         now = self._services.clock.now()
+        changes = self._unit_changes(outcome.units)
         match outcome:
-            case Completed(units, captured):
-                done: dict[str, Any] = {
-                    "units": units,
-                    "progress": 100,
-                    "error": None,
-                    **self._who(units),
-                }
-                return end(tx, job, Status.COMPLETED, now, captured=captured, **done)
-            case Failed(units, error):
-                return end(
-                    tx, job, Status.FAILED, now, units=units, error=error, **self._who(units)
-                )
+            case Completed(captured=captured):
+                changes |= {"progress": 100, "error": None}
+                return finish_job(tx, job, Status.COMPLETED, now, captured=captured, **changes)
+            case Failed(error=error):
+                changes["error"] = error
+                return finish_job(tx, job, Status.FAILED, now, **changes)
             case Again():
-                following = self._following(job, outcome, now)
-                tx.set("jobs", job.job_id, following.document())
+                following = self._reschedule(job, outcome, now)
+                store_job(tx, following)
                 return following
 
-    def _who(self, units: Sequence[UnitRun]) -> dict[str, Any]:
-        return {"served_by": served_by_names(units), "tried": self._work.tried}
-
-    def _following(self, job: Job, again: Again, now: datetime) -> Job:
-        changes: dict[str, Any] = {
-            "units": again.units,
-            **self._who(again.units),
-            "progress": self._work.progress,
-            "error": again.error,
-            "delivery": job.delivery + 1,
-            "fence": job.fence + 1,
-            "lease_until": None,
-            "next_attempt_at": again.at,
-            "wake_at": next_wake_at(job, again.at + self._services.rules.rescue_after),
+    def _unit_changes(self, units: Sequence[UnitRun]) -> JobChanges:
+        return {
+            "units": tuple(units),
+            "served_by": served_by_names(units),
+            "tried": self._pool.tried,
         }
-        if again.why == "poll":
-            return job.with_changes(now, **changes)
-        return job.enter_status(Status.RETRYING, now, **changes)
+
+    def _reschedule(self, job: Job, again: Again, now: datetime) -> Job:
+        """The job with its lease released, to be delivered again at `again.at`."""
+        released = job.with_changes(now, **self._unit_changes(again.units)).with_changes(
+            now,
+            progress=self._pool.progress,
+            error=again.error,
+            delivery=job.delivery + 1,
+            # The run is over: a write of it that is still under way must not succeed later.
+            fence=job.fence + 1,
+            lease_until=None,
+            next_attempt_at=again.at,
+            wake_at=next_wake_at(job, again.at + self._services.rules.rescue_after),
+        )
+        return released if again.why == "poll" else released.enter_status(Status.RETRYING, now)

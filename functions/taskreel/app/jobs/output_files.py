@@ -1,11 +1,11 @@
-"""What a provider made, copied into our bucket and checked by its content: before that no job completes."""
+"""Store the outputs of a provider in the bucket, checked by their content."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from taskreel.app.jobs.input_files import suffix_of
+from taskreel.app.jobs.input_files import file_suffix
 from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact, artifact_path
 from taskreel.domain.errors import PermanentError
@@ -13,23 +13,28 @@ from taskreel.domain.job import Job
 from taskreel.ports import Output
 
 
-async def keep(
+async def store_outputs(
     services: Services, job: Job, outputs: Sequence[Output], name: str, folder: Path
 ) -> tuple[Artifact, ...]:
-    """The outputs as artifacts, in order; several are numbered."""
+    """Store the outputs as artifacts, in order; several are numbered.
+
+    No job completes before its files are in the bucket: a provider's addresses expire. Raises
+    PermanentError for an output that is no file of a known kind, and the errors of a download.
+    """
     several = len(outputs) > 1
-    return tuple(
-        [
-            await _keep(services, job, output, f"{name}-{number}" if several else name, folder)
-            for number, output in enumerate(outputs, start=1)
-        ]
-    )
+    artifacts: list[Artifact] = []
+    for number, output in enumerate(outputs, start=1):
+        stem = f"{name}-{number}" if several else name
+        artifacts.append(await _store_output(services, job, output, stem, folder))
+    return tuple(artifacts)
 
 
-async def _keep(services: Services, job: Job, output: Output, stem: str, folder: Path) -> Artifact:
-    file = output.path or await _download(services, output, folder / f"{stem}.download")
+async def _store_output(
+    services: Services, job: Job, output: Output, stem: str, folder: Path
+) -> Artifact:
+    file = output.path or await _download_output(services, output, folder / f"{stem}.download")
     info = await services.probe_file(file)
-    name = stem + suffix_of(info.content_type)
+    name = stem + file_suffix(info.content_type)
     path = artifact_path(job.job_id, job.fence, name)
     await services.blobs.put(path, file, content_type=info.content_type)
     return Artifact(
@@ -44,9 +49,9 @@ async def _keep(services: Services, job: Job, output: Output, stem: str, folder:
     )
 
 
-async def _download(services: Services, output: Output, target: Path) -> Path:
+async def _download_output(services: Services, output: Output, target: Path) -> Path:
     if output.url is None:
-        raise PermanentError("The provider named no file.", code="no_output")
+        raise PermanentError("The provider finished without naming a file.", code="no_output")
     rules = services.rules
     seconds = rules.input_timeout.total_seconds()
     await services.fetch(output.url, target, max_bytes=rules.max_input_bytes, seconds=seconds)

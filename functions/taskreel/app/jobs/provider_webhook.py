@@ -1,11 +1,11 @@
-"""A provider says that an operation has ended: look now, rather than when the next poll is due."""
+"""Webhooks of providers: poll an operation at once, instead of when its next poll is due."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from taskreel.app.jobs.enqueue import send
-from taskreel.app.jobs.job_store import load_job
+from taskreel.app.jobs.enqueue import enqueue_jobs
+from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.services import Services
 from taskreel.domain.claim import next_wake_at
 from taskreel.domain.errors import NotFoundError
@@ -15,60 +15,67 @@ from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.ports import Query, Transaction
 
 
-async def hear(
+async def handle_webhook(
     services: Services, provider: str, job_id: str, headers: Mapping[str, str], body: bytes
 ) -> bool:
-    """Whether the job's poll was brought forward. A webhook that holds may name what is over, or unknown to us.
+    """Verify a webhook and poll its operation now; True when a poll was brought forward.
 
-    `job_id` is "" where the provider calls for its whole account: then the operation leads to the job.
-    Raises NotFoundError for a provider that may not call, UnauthenticatedError for a signature that does not hold.
+    A valid webhook may name an operation that is over or unknown here: False. The body is used only
+    to find the operation; its state is read from the provider by the poll. `job_id` is "" where the
+    provider calls one address for the whole account: the operation leads to the job then. Raises
+    NotFoundError for a provider without webhooks, UnauthenticatedError for an invalid signature.
     """
     verify = services.providers.webhooks.get(provider)
     if verify is None:
         raise NotFoundError(f"No webhooks of {provider!r} are expected here.")
     operation_id = verify(headers, body, services.clock.now())
-    job_id = job_id or await _whose(services, operation_id)
+    job_id = job_id or await _find_job_id(services, operation_id)
     if not job_id:
         return False
     job = await services.store.transaction(
-        lambda tx: _hasten(services, tx, provider, job_id, operation_id)
+        lambda tx: _poll_now(services, tx, provider, job_id, operation_id)
     )
     if job is not None:
-        await send(services, job)
+        await enqueue_jobs(services, job)
     return job is not None
 
 
-async def _whose(services: Services, operation_id: str) -> str:
-    """The job that has such an operation; "" when none has."""
-    of_it = Query(
+async def _find_job_id(services: Services, operation_id: str) -> str:
+    """The id of the job with such a running operation; "" when there is none."""
+    query = Query(
         collection="jobs", where=(("operationIds", "array-contains", operation_id),), limit=1
     )
-    found = await services.store.query(of_it)
+    found = await services.store.query(query)
     return found[0].id if found else ""
 
 
-async def _hasten(
+async def _poll_now(
     services: Services, tx: Transaction, provider: str, job_id: str, operation_id: str
 ) -> Job | None:
+    """Make the operation's poll due now; None when the job does not wait for such a poll."""
     job = await load_job(tx, job_id)
     if job is None or job.status is not Status.PROCESSING or job.lease_until is not None:
         return None
-    now = services.clock.now()
-    meant = [_is_meant(unit, provider, operation_id) for unit in job.units]
-    if not any(meant):
+    matches = [_matches(unit, provider, operation_id) for unit in job.units]
+    if not any(matches):
         return None
+
+    now = services.clock.now()
     units = tuple(
-        unit.model_copy(update={"due_at": now}) if this else unit
-        for unit, this in zip(job.units, meant, strict=True)
+        unit.with_changes(due_at=now) if match else unit
+        for unit, match in zip(job.units, matches, strict=True)
     )
-    wake_at = next_wake_at(job, now + services.rules.rescue_after)
-    hastened = job.with_changes(
-        now, units=units, next_attempt_at=now, delivery=job.delivery + 1, wake_at=wake_at
+    due = job.with_changes(
+        now,
+        units=units,
+        next_attempt_at=now,
+        delivery=job.delivery + 1,
+        wake_at=next_wake_at(job, now + services.rules.rescue_after),
     )
-    tx.set("jobs", job_id, hastened.document())
-    return hastened
+    store_job(tx, due)
+    return due
 
 
-def _is_meant(unit: UnitRun, provider: str, operation_id: str) -> bool:
+def _matches(unit: UnitRun, provider: str, operation_id: str) -> bool:
     running = unit.state is UnitState.RUNNING and unit.provider == provider
     return running and operation_id in (unit.operation or {}).values()

@@ -1,4 +1,4 @@
-"""Jobs, accounts and ledgers as callers may see them."""
+"""Queries for callers: one job, lists of jobs, and ledgers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ V = TypeVar("V", bound=Value)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """What a list of jobs is narrowed to."""
+    """Filters of a list of jobs; None does not filter."""
 
     status: Status | None = None
     job_type: str | None = None
@@ -46,26 +46,25 @@ class Page(Generic[V]):
 async def find_job(
     services: Services, caller: Caller, job_id: str, job_type: str | None = None
 ) -> Job:
-    """The job, if there is one that the caller may see."""
+    """The job, if there is one that the caller may see. Raises NotFoundError."""
     job = await load_job(services.store, job_id)
     if (
         job is None
         or not caller.may_see(job)
         or (job_type is not None and job.job_type != job_type)
     ):
-        raise NotFoundError(
-            f"There is no job {job_id}{f' of type {job_type}' if job_type else ''} that you may see."
-        )
+        of_type = f" of type {job_type}" if job_type else ""
+        raise NotFoundError(f"There is no job {job_id}{of_type} that you may see.")
     return job
 
 
 async def list_jobs(
     services: Services, caller: Caller, filters: Filters, *, limit: int, cursor: str | None
 ) -> Page[Job]:
-    """The caller's jobs; an admin sees everybody's unless a user is named."""
-    everybody = caller.admin and filters.user_id is None
+    """The caller's jobs, newest first; an admin sees all users' unless one is named."""
+    all_users = caller.admin and filters.user_id is None
     where: list[tuple[str, Any, Any]] = []
-    if not everybody:
+    if not all_users:
         where.append(("userId", "==", filters.user_id if caller.admin else caller.user_id))
     elif filters.job_type is None:
         # No index starts with a time (DESIGN.md, law 6): all types are named instead.
@@ -77,19 +76,19 @@ async def list_jobs(
         "parentId": filters.parent_id,
     }
     where += [(field, "==", str(value)) for field, value in named.items() if value is not None]
-    return await _page(services, "jobs", tuple(where), Job, limit=limit, cursor=cursor)
+    return await _query_page(services, "jobs", tuple(where), Job, limit=limit, cursor=cursor)
 
 
 async def list_ledger(
     services: Services, user_id: str, *, limit: int, cursor: str | None
 ) -> Page[LedgerEntry]:
     """A user's ledger, newest first."""
-    return await _page(
+    return await _query_page(
         services, "ledger", (("userId", "==", user_id),), LedgerEntry, limit=limit, cursor=cursor
     )
 
 
-async def _page(
+async def _query_page(
     services: Services,
     collection: str,
     where: tuple[tuple[str, Any, Any], ...],
@@ -99,23 +98,23 @@ async def _page(
     cursor: str | None,
 ) -> Page[V]:
     order = (("createdAt", "desc"),)
-    after = None if cursor is None else _read_cursor(cursor)
+    after = None if cursor is None else _decode_cursor(cursor)
     query = Query(collection=collection, where=where, order=order, limit=limit, after=after)  # type: ignore[arg-type]  # "desc" is a Direction
     rows = await services.store.query(query)
-    more = _write_cursor(rows[-1]) if len(rows) == limit else None
+    more = _encode_cursor(rows[-1]) if len(rows) == limit else None
     return Page([model.model_validate(row.data) for row in rows], more)
 
 
-def _write_cursor(row: Document) -> str:
-    """Opaque to callers: the row's time and id, so that rows inserted meanwhile move nothing."""
+def _encode_cursor(row: Document) -> str:
+    """An opaque cursor: the row's time and id, so that rows inserted meanwhile shift nothing."""
     text = json.dumps([row.data["createdAt"].isoformat(), row.id])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str) -> tuple[datetime, str]:
+def _decode_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         time, id_ = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return datetime.fromisoformat(time).astimezone(UTC), str(id_)
     except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
-        message = "not a cursor of ours: pass `nextCursor` of the page before as it stands"
+        message = "invalid cursor: use nextCursor from the previous page unchanged"
         raise InvalidError.at("cursor", message) from None

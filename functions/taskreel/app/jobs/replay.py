@@ -1,4 +1,4 @@
-"""A new job from one that has ended: changed where the user says so, and without doing again what was done."""
+"""Replay an ended job: a new job, edited by the user, that does not repeat finished work."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pydantic import Field
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.dependencies import read_submission
 from taskreel.app.jobs.queries import find_job
-from taskreel.app.jobs.retry import check_unambiguous
-from taskreel.app.jobs.submit import Request
+from taskreel.app.jobs.retry import require_unambiguous
+from taskreel.app.jobs.submit import JobRequest
 from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, InvalidError
 from taskreel.domain.job import Job
@@ -24,23 +24,49 @@ from taskreel.jobtypes.job_type import JobType, Submission, Waiting
 
 
 class Replay(Value):
-    """`{fromStep?, edit?, provider?}`; `provider` is for what is done again."""
+    """`{fromStep?, edit?, provider?}`; `provider` is for the work that is done again."""
 
     from_step: str | None = Field(default=None, max_length=64)
     edit: dict[str, Any] | None = None
     provider: ProviderWish | None = None
 
 
-async def replay(
+async def prepare_replay(
     services: Services, caller: Caller, named: tuple[str, str], wanted: Replay, key: str | None
-) -> tuple[Caller, Request]:
-    """What is to be submitted, and for whom: a job whose lineage begins with the job `named` (its type and id).
+) -> tuple[Caller, JobRequest]:
+    """The request to submit, and its owner: a job whose lineage begins with the job `named`.
 
-    Raises ConflictError unless that has ended, ForbiddenError where work may have been bought unless an admin asks,
-    InvalidError for a step that it does not have, and ValidationError when the edited payload does not fit.
+    `named` is its type and id. Raises ConflictError unless it has ended, ForbiddenError where work
+    may have been bought unless an admin asks, InvalidError for a step that it does not have, and
+    ValidationError when the edited payload does not fit.
     """
     job_type, job_id = named
     original = await find_job(services, caller, job_id, job_type)
+    _require_replayable(original)
+    require_unambiguous(original, caller)
+
+    kind = JOB_TYPES[original.job_type]
+    edit = dict(wanted.edit or {})
+    if wanted.provider:
+        edit["provider"] = wanted.provider
+    submission = read_submission(kind, apply_merge_patch(original.payload, edit))
+    redo = _find_steps_to_redo(kind, submission, wanted.from_step)
+    request = JobRequest(
+        job_type=kind,
+        submission=submission,
+        idempotency_key=key,
+        lineage=(original.job_id, *original.lineage),
+        redo=redo,
+        done_units=_find_done_units(kind, submission, original),
+        done_steps=_find_done_steps(kind, submission, original, redo),
+    )
+    # As with a retry, the job stays its owner's, also when an admin asks.
+    if caller.user_id == original.user_id:
+        return caller, request
+    return replace(caller, user_id=original.user_id, projects=None), request
+
+
+def _require_replayable(original: Job) -> None:
     if original.parent_id is not None:
         raise ConflictError(
             f"This job is a part of {original.parent_id}: replay that.", parentId=original.parent_id
@@ -49,31 +75,10 @@ async def replay(
         raise ConflictError(
             f"Only a job that has ended can be replayed; this one is {original.status}."
         )
-    check_unambiguous(original, caller)
-    kind = JOB_TYPES[original.job_type]
-    changes = {**(wanted.edit or {}), **({"provider": wanted.provider} if wanted.provider else {})}
-    submission = read_submission(kind, merged(original.payload, changes))
-    redo = _redo(kind, submission, wanted.from_step)
-    request = Request(
-        job_type=kind,
-        submission=submission,
-        idempotency_key=key,
-        lineage=(original.job_id, *original.lineage),
-        redo=redo,
-        kept=_kept(kind, submission, original),
-        finished=_finished(kind, submission, original, redo),
-    )
-    # As a retry does: the job stays its owner's, whoever asked.
-    owner = (
-        caller
-        if caller.user_id == original.user_id
-        else replace(caller, user_id=original.user_id, projects=None)
-    )
-    return owner, request
 
 
-def merged(target: Any, patch: Any) -> Any:
-    """JSON merge patch (RFC 7396): null removes a member, an object changes one, anything else replaces."""
+def apply_merge_patch(target: Any, patch: Any) -> Any:
+    """JSON merge patch (RFC 7396): null removes a member, an object changes one, else replace."""
     if not isinstance(patch, Mapping):
         return patch
     result = dict(target) if isinstance(target, Mapping) else {}
@@ -81,53 +86,64 @@ def merged(target: Any, patch: Any) -> Any:
         if value is None:
             result.pop(name, None)
         else:
-            result[name] = merged(result.get(name), value)
+            result[name] = apply_merge_patch(result.get(name), value)
     return result
 
 
-def _redo(kind: JobType[Any], submission: Submission, first: str | None) -> tuple[str, ...]:
+def _find_steps_to_redo(
+    kind: JobType[Any], submission: Submission, first: str | None
+) -> tuple[str, ...]:
+    """`first` and the steps that need it. Raises InvalidError when there is no such step."""
     if first is None or isinstance(submission, Waiting):
         return ()
-    steps = kind.pipeline(submission) if kind.pipeline else None
-    if steps is None or first not in steps.steps:
-        known = f"its steps are: {', '.join(steps.order())}" if steps else "it has no steps"
+    pipeline = kind.pipeline(submission) if kind.pipeline else None
+    if pipeline is None or first not in pipeline.steps:
+        known = f"its steps are: {', '.join(pipeline.order())}" if pipeline else "it has no steps"
         message = f"a {kind.name} has no step {first!r}; {known}"
         raise InvalidError.at("fromStep", message)
-    return tuple(sorted(steps.following(first)))
+    return tuple(sorted(pipeline.with_dependants(first)))
 
 
-def _finished(
+def _find_done_steps(
     kind: JobType[Any], submission: Submission, original: Job, redo: tuple[str, ...]
 ) -> frozenset[str]:
-    """The steps that were done and would come out the same: their jobs will be found, and need no credits."""
+    """The steps that were done and would come out the same.
+
+    The pipeline adopts their jobs, so they need no credits.
+    """
     if isinstance(submission, Waiting) or kind.pipeline is None or not original.finished_steps:
         return frozenset()
     former = kind.submission.model_validate(original.payload)
-    steps, before = kind.pipeline(submission), kind.pipeline(former).steps
-    finished: set[str] = set()
-    for name in steps.order():
-        step = steps.steps[name]
-        same = (
-            step == before.get(name)
-            and step.needs <= finished
+    former_steps = kind.pipeline(former).steps
+    pipeline = kind.pipeline(submission)
+    done: set[str] = set()
+    for name in pipeline.order():
+        step = pipeline.steps[name]
+        unchanged = (
+            step == former_steps.get(name)
+            and step.needs <= done
             and (submission == former or not step.reads_payload)
         )
-        if same and name in original.finished_steps and name not in redo:
-            finished.add(name)
-    return frozenset(finished)
+        if unchanged and name in original.finished_steps and name not in redo:
+            done.add(name)
+    return frozenset(done)
 
 
-def _kept(kind: JobType[Any], submission: Submission, original: Job) -> dict[int, UnitRun]:
-    """Of a job that did a part of its units, those that are still asked for in the same words; they cost nothing."""
-    if isinstance(submission, Waiting) or all(
-        unit.state is UnitState.DONE for unit in original.units
-    ):
+def _find_done_units(
+    kind: JobType[Any], submission: Submission, original: Job
+) -> dict[int, UnitRun]:
+    """Of a job that did some of its units, those done that the edit leaves the same, by place.
+
+    They were paid for, so they cost nothing. A job that did all of them is done again whole: that
+    is the purpose of its replay.
+    """
+    all_done = all(unit.state is UnitState.DONE for unit in original.units)
+    if isinstance(submission, Waiting) or all_done:
         return {}
-    before = kind.units(kind.submission.model_validate(original.payload))
-    return {
-        place: run.model_copy(update={"credits": 0})
-        for place, (unit, old, run) in enumerate(
-            zip(kind.units(submission), before, original.units, strict=False)
-        )
-        if run.state is UnitState.DONE and unit == old
-    }
+    planned = kind.units(submission)
+    former = kind.units(kind.submission.model_validate(original.payload))
+    found: dict[int, UnitRun] = {}
+    for place, (unit, old, run) in enumerate(zip(planned, former, original.units, strict=False)):
+        if run.state is UnitState.DONE and unit == old:
+            found[place] = run.with_changes(credits=0)
+    return found

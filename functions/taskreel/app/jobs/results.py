@@ -1,27 +1,28 @@
-"""What a job made, as the templates of other jobs see it."""
+"""The results of jobs, as the templates of other jobs see them."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 
 
-def step_view(jobs: list[Job]) -> dict[str, Any]:
-    """A step in templates: `results` and `artifacts` of the jobs that succeeded, `result` of the first.
+def view_step(jobs: Sequence[Job]) -> dict[str, Any]:
+    """A step in templates: `results` and `artifacts` of the completed jobs, `result` of the first.
 
-    `results[].index` is the place in the fan-out, for what belongs together when some have failed.
+    `results[].index` is the place in the fan-out, to match results of several steps when some jobs
+    have failed.
     """
-    done = [job for job in jobs if job.status is Status.COMPLETED]
-    results = [result_of(job) for job in done]
+    results = [view_result(job) for job in jobs if job.status is Status.COMPLETED]
     artifacts = [artifact for result in results for artifact in result["artifacts"]]
     return {"result": results[0] if results else None, "results": results, "artifacts": artifacts}
 
 
-def result_of(job: Job) -> dict[str, Any]:
-    """`artifacts[].ref` is how another job's payload names the file."""
+def view_result(job: Job) -> dict[str, Any]:
+    """One job's result; `artifacts[].ref` is the name of a file in another job's payload."""
     artifacts = [
         {
             "ref": f"job:{job.job_id}/{artifact.name}",
@@ -29,16 +30,16 @@ def result_of(job: Job) -> dict[str, Any]:
         }
         for artifact in job.artifacts
     ]
-    return {**data_of(job), "jobId": job.job_id, "index": job.index, "artifacts": artifacts}
+    return {**collect_data(job), "jobId": job.job_id, "index": job.index, "artifacts": artifacts}
 
 
-def data_of(job: Job) -> dict[str, Any]:
-    """All that the job says besides its files: of what several units say, each its own, nothing."""
-    said = Counter(name for unit in job.units for name in unit.data or {})
-    units = {
-        name: value
-        for unit in job.units
-        for name, value in (unit.data or {}).items()
-        if said[name] == 1
-    }
-    return {**units, **(job.result or {})}
+def collect_data(job: Job) -> dict[str, Any]:
+    """The data of the job's units and of the job itself.
+
+    A name that several units use is omitted: each unit's value is its own, not the job's.
+    """
+    uses = Counter(name for unit in job.units for name in unit.data or {})
+    data: dict[str, Any] = {}
+    for unit in job.units:
+        data |= {name: value for name, value in (unit.data or {}).items() if uses[name] == 1}
+    return {**data, **(job.result or {})}

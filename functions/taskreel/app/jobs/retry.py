@@ -1,11 +1,11 @@
-"""Open a failed job's next round: new attempts and a new hold, under the same id."""
+"""Retry a failed job for its owner: the next round, with new attempts and a new hold."""
 
 from __future__ import annotations
 
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account
-from taskreel.app.jobs.enqueue import send
-from taskreel.app.jobs.job_store import load_job
+from taskreel.app.jobs.enqueue import enqueue_jobs
+from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.jobs.queries import find_job
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.services import Services
@@ -18,29 +18,53 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Transaction
 
 
-async def retry(services: Services, caller: Caller, job_id: str, job_type: str) -> Job:
-    """The job, queued again.
+async def retry_job(services: Services, caller: Caller, job_id: str, job_type: str) -> Job:
+    """Open the next round of a failed job and return the job, queued again.
 
-    Raises ConflictError unless it has failed, TooFewCreditsError, and for work that may have been bought ForbiddenError
-    unless an admin asks.
+    Raises ConflictError unless it has failed, TooFewCreditsError, NotFoundError, and ForbiddenError
+    for work that may have been bought, unless an admin asks.
     """
-    check_unambiguous(await find_job(services, caller, job_id, job_type), caller)
-    job = await services.store.transaction(lambda tx: _reopen(services, tx, job_id))
-    await send(services, job)
+    require_unambiguous(await find_job(services, caller, job_id, job_type), caller)
+    job = await services.store.transaction(lambda tx: _open_next_round(services, tx, job_id))
+    await enqueue_jobs(services, job)
     return job
 
 
-def check_unambiguous(job: Job, caller: Caller) -> None:
-    """ForbiddenError when somebody must first find out at the provider what became of the job's work."""
+def require_unambiguous(job: Job, caller: Caller) -> None:
+    """Refuse to repeat work that may have been bought without our knowing.
+
+    Somebody must first look for it at the provider. Raises ForbiddenError unless an admin asks.
+    """
     errors = [job.error, *(unit.error for unit in job.units)]
-    if any(error is not None and error.code == AMBIGUOUS for error in errors) and not caller.admin:
+    ambiguous = any(error is not None and error.code == AMBIGUOUS for error in errors)
+    if ambiguous and not caller.admin:
         raise ForbiddenError(f"Only an admin may have this job's work done again. {UNSURE}")
 
 
-async def _reopen(services: Services, tx: Transaction, job_id: str) -> Job:
+async def _open_next_round(services: Services, tx: Transaction, job_id: str) -> Job:
     job = await load_job(tx, job_id)
     if job is None:
         raise NotFoundError(f"There is no job {job_id}.")
+    _require_retryable(job)
+
+    now = services.clock.now()
+    job_type = JOB_TYPES[job.job_type]
+    submission = job_type.submission.model_validate(job.payload)
+
+    # Hold only what is still to be done: finished steps were captured in an earlier round.
+    needed = compute_credits(job_type, submission, without=job.finished_steps)
+    account = await load_account(services, tx, job.user_id)
+    tx.set("accounts", job.user_id, account.after(hold(account, needed)).document())
+
+    reopened = job.next_round(now, needed, now)
+    wake_at = next_wake_at(reopened, now + services.rules.rescue_after)
+    reopened = reopened.with_changes(now, wake_at=wake_at)
+    store_job(tx, reopened)
+    return reopened
+
+
+def _require_retryable(job: Job) -> None:
+    """Raise ConflictError, with what to do instead, for a job that cannot be retried."""
     if job.parent_id is not None:
         raise ConflictError(
             f"This job is a part of {job.parent_id}: retry that one.", parentId=job.parent_id
@@ -49,29 +73,14 @@ async def _reopen(services: Services, tx: Transaction, job_id: str) -> Job:
         raise ConflictError(
             f"Only a failed job can be retried; this one is {job.status}.", jobStatus=job.status
         )
-    if (
-        Status.BLOCKED in job.status_at
-        and not job.started
-        and not job.units
-        and job.payload.get("dependsOn")
-    ):
+    was_blocked = Status.BLOCKED in job.status_at
+    if was_blocked and not job.started and not job.units and job.payload.get("dependsOn"):
         raise ConflictError(
-            "This job never began: a job that it depends on failed. Retry that one, then replay this."
+            "This job never began: a job that it depends on failed. "
+            "Retry that one, then replay this."
         )
     if job.needs_clean_up:
         raise ConflictError(
-            "What this job had begun at its provider is still being stopped. Try again in a minute."
+            "An operation of this job is still being cancelled at its provider. "
+            "Try again in a minute."
         )
-    now = services.clock.now()
-    account = await load_account(services, tx, job.user_id)
-    job_type = JOB_TYPES[job.job_type]
-    needed = compute_credits(
-        job_type, job_type.submission.model_validate(job.payload), without=job.finished_steps
-    )
-    tx.set("accounts", job.user_id, account.after(hold(account, needed)).document())
-    reopened = job.next_round(now, needed, now)
-    reopened = reopened.with_changes(
-        now, wake_at=next_wake_at(reopened, now + services.rules.rescue_after)
-    )
-    tx.set("jobs", job_id, reopened.document())
-    return reopened

@@ -1,25 +1,29 @@
-"""Create a job: hold its credits and store it in one transaction, then put its first task on its lane."""
+"""Submit a job: hold its credits and store it in one transaction, then enqueue its first task."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
 
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account, open_account
-from taskreel.app.jobs.dependencies import check_references, dependencies, mark, wake
-from taskreel.app.jobs.enqueue import FARTHEST, send
+from taskreel.app.jobs.dependencies import (
+    check_references,
+    load_dependencies,
+    register_waiter,
+    unblock_if_ready,
+)
+from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.job_store import load_job
+from taskreel.app.jobs.new_job import NewJob, build_job
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.pricing.job_plan import JobPlan, plan_job
-from taskreel.app.providers.selection import served_by_names
-from taskreel.app.services import WAKE_SHARDS, Services
-from taskreel.domain.claim import next_wake_at
+from taskreel.app.services import Services
 from taskreel.domain.credits import Account, hold
 from taskreel.domain.errors import (
     ForbiddenError,
@@ -29,7 +33,7 @@ from taskreel.domain.errors import (
     TooFewCreditsError,
 )
 from taskreel.domain.ids import keyed_job_id, random_job_id
-from taskreel.domain.job import Job, JobCredits
+from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import UnitRun
@@ -41,64 +45,67 @@ _LONGEST_SCHEDULE = timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A submission as it came: its type, its validated body, and how a repetition of it would be known."""
+class JobRequest:
+    """A submission: its type, its validated body, and the work that a replay takes over."""
 
     job_type: JobType[Any]
     submission: Submission
     idempotency_key: str | None = None
-    #: The jobs that it replays, the newest first; the steps that it does again though they were done; and the units,
-    #: by their place, and the steps that are taken over.
+    #: The jobs that it replays, the newest first.
     lineage: tuple[str, ...] = ()
+    #: The steps that are done again though they were done.
     redo: tuple[str, ...] = ()
-    kept: Mapping[int, UnitRun] = field(default_factory=dict)
-    finished: frozenset[str] = frozenset()
+    #: The units, by their place, and the steps that are taken over from the replayed job.
+    done_units: Mapping[int, UnitRun] = field(default_factory=dict)
+    done_steps: frozenset[str] = frozenset()
 
     @property
     def body_hash(self) -> str:
-        """Equal for equal requests, whatever their order of fields and white space."""
+        """A digest that is equal for equal requests, whatever their white space."""
         text = "\n".join([self.submission.model_dump_json(), *self.lineage[:1], *self.redo])
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
-    def held(self) -> int:
-        """The credits to hold: what is taken over has been paid for."""
-        return compute_credits(self.job_type, self.submission, without=[*self.kept, *self.finished])
+    def credits_to_hold(self) -> int:
+        """The credits to hold; work that is taken over has been paid for."""
+        done: list[int | str] = [*self.done_units, *self.done_steps]
+        return compute_credits(self.job_type, self.submission, without=done)
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The job, and whether it had been created before by the same request."""
+    """The job; `repeated` when an earlier request with the same idempotency key made it."""
 
     job: Job
-    replayed: bool
+    repeated: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Quote:
-    """What a submission would cost, with nothing created."""
+class JobQuote:
+    """The price of a submission, with nothing created."""
 
     cost: int
     account: Account
     plan: JobPlan
 
 
-async def quote(services: Services, caller: Caller, request: Request) -> Quote:
-    """Everything that `submit` checks, without doing it."""
-    _check_project(caller, request.submission)
-    _check_schedule(services, request.submission)
-    check_references(request.submission, request.submission.payload())
-    await dependencies(services.store, caller.user_id, request.submission)
-    plan = await _plan(services, request)
+async def quote_job(services: Services, caller: Caller, request: JobRequest) -> JobQuote:
+    """Check everything that `submit_job` checks, and return the price. Creates nothing."""
+    submission = request.submission
+    _check_project(caller, submission)
+    _check_schedule(services, submission)
+    check_references(submission, submission.payload())
+    await load_dependencies(services.store, caller.user_id, submission)
+    plan = await _plan_job(services, request)
     account = await load_account(services, services.store, caller.user_id)
-    return Quote(request.held, account, plan)
+    return JobQuote(request.credits_to_hold, account, plan)
 
 
-async def submit(services: Services, caller: Caller, request: Request) -> Submitted:
-    """The new job, or the one that the same idempotency key has made.
+async def submit_job(services: Services, caller: Caller, request: JobRequest) -> Submitted:
+    """Create a job and enqueue it, or return the one that the same idempotency key has made.
 
-    Raises TooFewCreditsError, InvalidError (provider, model, scheduleAt), ForbiddenError (project) and
-    IdempotencyMismatchError.
+    Raises TooFewCreditsError, InvalidError (a field, provider, model, scheduleAt), ForbiddenError
+    (project) and IdempotencyMismatchError.
     """
     _check_project(caller, request.submission)
     _check_schedule(services, request.submission)
@@ -106,90 +113,75 @@ async def submit(services: Services, caller: Caller, request: Request) -> Submit
     check_references(request.submission, payload)
     job = await _new_job(services, caller, request, payload)
     try:
-        await services.store.transaction(lambda tx: _store(services, tx, job))
+        await services.store.transaction(lambda tx: _store_new_job(services, tx, job))
     except (StoreConflictError, TooFewCreditsError):
-        existing = await load_job(services.store, job.job_id) if request.idempotency_key else None
+        # A keyed job has a fixed id: the first request may have created it, and taken the credits.
+        existing = None
+        if request.idempotency_key:
+            existing = await load_job(services.store, job.job_id)
         if existing is None:
             raise
-        return _repeated(existing, request)
+        return _repeat_submission(existing, request)
+
     if job.status is Status.BLOCKED:
-        return Submitted(await wake(services, job.job_id) or job, replayed=False)
-    await send(services, job)
-    return Submitted(job, replayed=False)
+        # The jobs that it waits for may have ended before it was registered with them.
+        return Submitted(await unblock_if_ready(services, job.job_id) or job, repeated=False)
+    # The job is stored: should the enqueueing fail, the sweep does it.
+    await enqueue_jobs(services, job)
+    return Submitted(job, repeated=False)
 
 
 async def _new_job(
-    services: Services, caller: Caller, request: Request, payload: dict[str, Any]
+    services: Services, caller: Caller, request: JobRequest, payload: dict[str, Any]
 ) -> Job:
-    now = services.clock.now()
-    submission, job_type = request.submission, request.job_type
-    plan = await _plan(services, request)
-    units, not_before = plan.units, plan.not_before
-    blocked = bool(submission.depends_on)
-    scheduled = (
-        submission.schedule_at if submission.schedule_at and submission.schedule_at > now else None
-    )
-    status = Status.BLOCKED if blocked else Status.SCHEDULED if scheduled else Status.QUEUED
-    start = scheduled or not_before or now
-    key = request.idempotency_key
-    job = Job(
+    submission, key = request.submission, request.idempotency_key
+    plan = await _plan_job(services, request)
+    new = NewJob(
         job_id=keyed_job_id(caller.user_id, key) if key else random_job_id(services.random),
-        job_type=job_type.name,
-        status=status,
-        priority=submission.priority,
+        job_type=request.job_type,
+        submission=submission,
+        payload=payload,
         user_id=caller.user_id,
         project_id=submission.project_id,
-        payload=payload,
-        created_at=now,
-        updated_at=now,
-        status_at={status: now},
-        retry=_retry(job_type.retry, submission.retry),
-        next_attempt_at=scheduled or not_before,
-        credits=JobCredits(held=request.held),
-        served_by=None if blocked else served_by_names(units),
-        # A blocked job gets its units, and the time it may take, when it is set free.
-        units=() if blocked else units,
-        wake_shard=services.random.randrange(WAKE_SHARDS),
-        start_by=_after(start, submission.start_within_seconds),
-        finish_by=_after(start, submission.deadline_seconds)
-        or (None if blocked else start + job_type.deadline),
-        request_hash=request.body_hash if key else None,
+        priority=submission.priority,
+        retry=_merge_retry_policy(request.job_type.retry, submission.retry),
+        held=request.credits_to_hold,
         lineage=request.lineage,
         redo=request.redo,
+        request_hash=request.body_hash if key else None,
     )
-    return job.with_changes(now, wake_at=next_wake_at(job, first_alarm(services, start, now)))
+    return build_job(services, new, plan)
 
 
-async def _plan(services: Services, request: Request) -> JobPlan:
-    """What it comes to, as far as that is known; what is taken over need not be planned."""
+async def _plan_job(services: Services, request: JobRequest) -> JobPlan:
+    """Plan the job as far as it is known now; work that is taken over needs no plan."""
     if isinstance(request.submission, Waiting):
         return JobPlan(usd=None)
-    plan = await plan_job(services, request.job_type, request.submission, without=request.finished)
-    units = tuple(request.kept.get(place, unit) for place, unit in enumerate(plan.units))
+    plan = await plan_job(
+        services, request.job_type, request.submission, without=request.done_steps
+    )
+    units = tuple(request.done_units.get(place, unit) for place, unit in enumerate(plan.units))
     return replace(plan, units=units)
 
 
-def first_alarm(services: Services, start: datetime, now: datetime) -> datetime:
-    """When a task that should run at `start` is missed, or has come near enough to be sent."""
-    return start - FARTHEST if start > now + FARTHEST else start + services.rules.rescue_after
-
-
-async def _store(services: Services, tx: Transaction, job: Job) -> None:
+async def _store_new_job(services: Services, tx: Transaction, job: Job) -> None:
+    """Hold the credits and create the job, in one transaction: there is never one without both."""
     account = await open_account(services, tx, job.user_id, job.created_at)
     after = account.after(hold(account, job.credits.held))
     tx.set("accounts", job.user_id, after.document())
     if job.status is Status.BLOCKED:
-        await mark(tx, job)
+        await register_waiter(tx, job)
     tx.create("jobs", job.job_id, job.document())
 
 
-def _repeated(existing: Job, request: Request) -> Submitted:
+def _repeat_submission(existing: Job, request: JobRequest) -> Submitted:
     if existing.request_hash != request.body_hash or existing.job_type != request.job_type.name:
         raise IdempotencyMismatchError(
-            "This Idempotency-Key was used before with another request. Use a new key for a new request.",
+            "This Idempotency-Key was used before with another request. "
+            "Use a new key for a new request.",
             jobId=existing.job_id,
         )
-    return Submitted(existing, replayed=True)
+    return Submitted(existing, repeated=True)
 
 
 def _check_project(caller: Caller, submission: Submission) -> None:
@@ -205,15 +197,12 @@ def _check_schedule(services: Services, submission: Submission) -> None:
         raise InvalidError.at("scheduleAt", message, text=f"scheduleAt {message}")
 
 
-def _retry(default: RetryPolicy, wanted: RetryOptions | None) -> RetryPolicy:
+def _merge_retry_policy(default: RetryPolicy, wanted: RetryOptions | None) -> RetryPolicy:
+    """The type's retry policy with the caller's changes; InvalidError when they do not fit."""
     changes = wanted.model_dump(exclude_none=True) if wanted else {}
+    if not changes:
+        return default
     try:
-        return (
-            RetryPolicy.model_validate({**default.model_dump(), **changes}) if changes else default
-        )
+        return RetryPolicy.model_validate({**default.model_dump(), **changes})
     except ValidationError as error:
         raise invalid_model(error, RetryPolicy, ("retry",)) from None
-
-
-def _after(start: datetime, seconds: int | None) -> datetime | None:
-    return None if seconds is None else start + timedelta(seconds=seconds)

@@ -1,19 +1,21 @@
-"""The work of one run: its units' provider calls, their outputs stored, their state kept for the next run."""
+"""The work of one unit in one run: provider calls, purchase, failover, and its outputs."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from pydantic.alias_generators import to_camel
-
-from taskreel.app.jobs.input_files import bring
-from taskreel.app.jobs.output_files import keep
+from taskreel.app.jobs.generation_request import (
+    build_request,
+    list_given_options,
+    requested_model,
+)
+from taskreel.app.jobs.input_files import fetch_inputs
+from taskreel.app.jobs.output_files import store_outputs
 from taskreel.app.providers.failover import Failover
 from taskreel.app.services import Services
 from taskreel.domain.errors import (
@@ -28,104 +30,246 @@ from taskreel.domain.errors import (
 )
 from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
-from taskreel.domain.unit import TriedProvider, UnitRun, UnitState
-from taskreel.jobtypes.job_type import JobType, Unit
-from taskreel.ports import Done, Generation, Input, Pending, WorkRequest
+from taskreel.domain.unit import UnitRun, UnitState
+from taskreel.jobtypes.job_type import Unit
+from taskreel.ports import Done, Generation, Pending, WorkRequest
 
 log = logging.getLogger(__name__)
 
 #: How often a finished result is fetched, each time from the address that a new poll gives.
-_FETCHES = 3
-_OPEN = frozenset({UnitState.TODO, UnitState.RUNNING})
+_MOST_FETCHES = 3
 
 
-class Work:
-    """Runs every open unit, some at a time. `units` is always the newest state; `save` keeps it in between."""
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """The things that all units of one run share."""
 
-    def __init__(self, services: Services, job: Job, job_type: JobType[Any], folder: Path) -> None:
-        submission = job_type.submission.model_validate(job.payload)
-        self._services = services
-        self._job = job
-        self._plan: tuple[Unit, ...] = job_type.units(submission)
-        self._slots = asyncio.Semaphore(job_type.concurrency(submission))
-        self._folder = folder
-        self._fractions = [1.0 if unit.state not in _OPEN else 0.0 for unit in job.units]
-        self._units = list(job.units)
-        self._failover = Failover(services.providers, services.clock, job, submission, self._plan)
-        self._save: Callable[[], Awaitable[None]] = _nothing
+    services: Services
+    job: Job
+    folder: Path
+    failover: Failover
+    #: Stores the current state of all units.
+    save: Callable[[], Awaitable[None]]
 
-    @property
-    def units(self) -> tuple[UnitRun, ...]:
-        """Every unit as it is now."""
-        return tuple(self._units)
 
-    @property
-    def tried(self) -> tuple[TriedProvider, ...]:
-        """Who has failed the job so far."""
-        return self._failover.tried
+class UnitRunner:
+    """The work of one unit in one run of its job. `unit` is always the newest state."""
 
-    @property
-    def progress(self) -> int:
-        """Whole percent; 100 is for the end alone."""
-        return min(99, int(100 * sum(self._fractions) / len(self._fractions)))
+    def __init__(self, context: RunContext, index: int, unit: UnitRun, planned: Unit) -> None:
+        self.unit = unit
+        #: Finished part of the work, from 0 to 1.
+        self.fraction = 0.0 if unit.open else 1.0
+        self._services = context.services
+        self._job = context.job
+        self._folder = context.folder
+        self._failover = context.failover
+        self._save = context.save
+        self._index = index
+        self._planned = planned
 
-    async def run(self, save: Callable[[], Awaitable[None]]) -> None:
-        """Do what is open. Whatever happens to a unit is in its state; `save` stores what must not be lost."""
-        self._save = save
-        todo = [index for index, unit in enumerate(self._units) if unit.state in _OPEN]
-        if len(todo) == 1:
-            await self._one(todo[0])
+    async def run_unit(self) -> None:
+        """Start or poll the unit, if it is due. An error ends in its state.
+
+        Another provider takes over when one fails before anything was bought. Raises
+        LeaseLostError.
+        """
+        if self.unit.maybe_bought:
+            self._record_error(_ambiguous_error())
             return
-
-        async def each(index: int) -> None:
-            async with self._slots:
-                await self._one(index)
-            if self._units[index].operation is not None:
-                # Before anything else can happen: a lost operation would be bought again.
-                await save()
-
-        running = [asyncio.ensure_future(each(index)) for index in todo]
-        try:
-            await asyncio.gather(*running)
-        finally:
-            for one in running:
-                one.cancel()
-
-    def time_out(self, limit: timedelta) -> None:
-        """The run's time is up: what had not ended may be tried again, except where a purchase may be under way."""
-        late = TemporaryError(
-            f"The attempt took longer than {limit.total_seconds():.0f} s.", code="attempt_timeout"
-        )
-        for index, unit in enumerate(self._units):
-            if unit.maybe_bought:
-                self._set(index, state=UnitState.FAILED, error=_shown(_unsure()))
-            elif unit.state is UnitState.TODO:
-                self._set(index, error=_shown(late))
-
-    async def _one(self, index: int) -> None:
-        """Do the unit: with another provider when one fails before anything was bought."""
-        if self._units[index].maybe_bought:
-            self._failed(index, self._units[index], _unsure())
-            return
-        while self._is_due(index):
+        while self.unit.is_due(self._services.clock.now()):
             called_at = self._services.clock.now()
-            failure = await self._attempt(self._call(index))
-            if failure is None:
+            error = await self._catch_error(self._call_provider())
+            if error is None:
                 return
-            unit = self._units[index]
-            if self._buys(unit):
-                await self._failover.record_failure(unit, failure, called_at)
-                other = await self._failover.find_replacement(unit, self._plan[index], failure)
-                if other is not None:
-                    self._units[index] = other
-                    continue
-            self._failed(index, unit, failure)
+            if not await self._fail_over(error, called_at):
+                self._record_error(error)
+                return
+
+    def record_time_out(self, limit: timedelta) -> None:
+        """Record that the attempt took longer than `limit`, unless the unit has ended or runs.
+
+        It may be tried again, except where a purchase may have happened.
+        """
+        if self.unit.maybe_bought:
+            self.unit = self.unit.with_changes(
+                state=UnitState.FAILED, error=_describe_error(_ambiguous_error())
+            )
+        elif self.unit.state is UnitState.TODO:
+            message = f"The attempt took longer than {limit.total_seconds():.0f} s."
+            late = TemporaryError(message, code="attempt_timeout")
+            self.unit = self.unit.with_changes(error=_describe_error(late))
+
+    # ── Provider calls ───────────────────────────────────────────────────────────────────────────
+
+    async def _call_provider(self) -> None:
+        request = build_request(
+            self._job, self._index, self.unit, self._planned, self._folder, self._report_fraction
+        )
+        if self.unit.operation is not None:
+            provider = self._services.providers.get(self.unit.provider)
+            await self._accept_answer(await provider.poll(self.unit.operation, request))
             return
 
-    def _is_due(self, index: int) -> bool:
-        return self._units[index].is_due(self._services.clock.now())
+        urls = self._planned.input_urls
+        if urls:
+            inputs = await fetch_inputs(
+                self._services, self._job, urls, request.folder, request.name
+            )
+            request = replace(request, inputs=inputs)
+        if self._is_paid():
+            await self._purchase(request)
+        else:
+            await self._accept_answer(await self._start(request))
 
-    async def _attempt(self, work: Awaitable[None]) -> RunError | None:
+    async def _purchase(self, request: Generation) -> None:
+        """Start work that costs money, at most once.
+
+        The unit is stored as begun before the provider is asked: when this process dies in
+        between, the next run sees that the work may have been bought, and does not send it again.
+        """
+        admitted = await self._failover.admit_unit(self.unit, self._planned)
+        self.unit = admitted.with_changes(begun_at=self._services.clock.now())
+        try:
+            await self._save()
+        except BaseException:
+            # The provider has not been asked, so nothing was bought: the unit may be tried again.
+            self.unit = self.unit.with_changes(begun_at=None)
+            raise
+
+        purchase = asyncio.ensure_future(self._start_purchase(request))
+        try:
+            await asyncio.shield(purchase)
+        except asyncio.CancelledError:
+            # The run is over, the purchase is not: wait for its answer, so that it can be stored.
+            error = await self._catch_error(asyncio.shield(purchase))
+            if error is not None:
+                self._record_error(error)
+            raise
+
+    async def _start_purchase(self, request: Generation) -> None:
+        try:
+            answer = await self._start(request)
+        except RunError as error:
+            # Any other error than an ambiguous one says that the provider accepted nothing.
+            if error.code != AMBIGUOUS:
+                self.unit = self.unit.with_changes(begun_at=None)
+            raise
+        except Exception as error:
+            log.exception(
+                "a provider adapter crashed in start; the work may have been bought",
+                extra={
+                    "action": "start_crashed",
+                    "job_id": self._job.job_id,
+                    "provider": self.unit.provider,
+                },
+            )
+            raise _ambiguous_error() from error
+        await self._accept_answer(answer)
+
+    async def _start(self, request: Generation) -> Done | Pending:
+        # The same key for every try of the unit in this round: a provider that honours it returns
+        # the first run again instead of selling another.
+        key = f"{self._job.job_id}.{self._job.round}.{self._index}"
+        provider = self._services.providers.get(self.unit.provider)
+        # The provider may have changed since the request was built, and its model with it.
+        request = replace(request, model=requested_model(self._job, self.unit))
+        return await provider.start(request, idempotency_key=key)
+
+    def _is_paid(self) -> bool:
+        return self._services.providers.is_paid(self.unit.provider)
+
+    def _report_fraction(self, fraction: float) -> None:
+        self.fraction = max(self.fraction, min(fraction, 1.0))
+
+    # ── Answers ──────────────────────────────────────────────────────────────────────────────────
+
+    async def _accept_answer(self, answer: Done | Pending) -> None:
+        if isinstance(answer, Pending):
+            self._record_pending(answer)
+        else:
+            await self._record_done(answer)
+
+    def _record_pending(self, answer: Pending) -> None:
+        if answer.progress is not None:
+            self.fraction = answer.progress
+        self.unit = self.unit.with_changes(
+            state=UnitState.RUNNING,
+            operation=dict(answer.operation),
+            due_at=self._services.clock.now() + answer.poll_after,
+            error=None,
+            waits=0,
+        )
+
+    async def _record_done(self, answer: Done) -> None:
+        """Store the outputs, then mark the unit as done; its cost and data go with it."""
+        answered_at = self._services.clock.now()
+        try:
+            artifacts = await store_outputs(
+                self._services, self._job, answer.outputs, self._planned.name, self._folder
+            )
+        except RunError as error:
+            raise self._explain_store_error(error) from error
+
+        planned, catalogue = self._planned, self._services.providers.catalogue
+        asked = WorkRequest(
+            planned.capability,
+            self.unit.model or "",
+            planned.params,
+            len(planned.input_urls),
+            answered_at,
+        )
+        cost_usd, cost_estimated = self.unit.cost_usd, self.unit.cost_estimated
+        if self._is_paid():
+            await self._failover.record_success(self.unit, answered_at)
+            cost_usd, cost_estimated = answer.cost_usd, False
+            if cost_usd is None:
+                cost_usd = catalogue.estimate(self.unit.provider, asked)
+                cost_estimated = cost_usd is not None
+
+        data = {**(answer.data or {}), **planned.facts}
+        given = list_given_options(self._job.payload)
+        if ignored := catalogue.ignored(self.unit.provider, asked, given):
+            data["ignoredOptions"] = dict(ignored)
+
+        self.unit = self.unit.with_changes(
+            state=UnitState.DONE,
+            operation=None,
+            begun_at=None,
+            due_at=None,
+            error=None,
+            artifacts=artifacts,
+            data=data or None,
+            cost_usd=cost_usd,
+            cost_estimated=cost_estimated,
+        )
+        self.fraction = 1.0
+
+    def _explain_store_error(self, error: RunError) -> RunError:
+        """The error of a result that could not be stored.
+
+        A paid result that cannot be fetched is not bought again: while there is an operation, the
+        next poll gives a new address, a few times.
+        """
+        unreachable = error.category is not Category.PERMANENT or error.code == "input_unreachable"
+        if not unreachable or not self._is_paid():
+            return error
+        fetches = self.unit.unfetched + 1
+        self.unit = self.unit.with_changes(unfetched=fetches)
+        message = (
+            f"{self.unit.provider} has finished, but its result cannot be fetched: "
+            "its address may have expired."
+        )
+        if self.unit.operation is None or fetches >= _MOST_FETCHES:
+            return PermanentError(message, code="result_unreachable")
+        return TemporaryError(message, code="result_unreachable")
+
+    # ── Errors ───────────────────────────────────────────────────────────────────────────────────
+
+    async def _catch_error(self, work: Awaitable[None]) -> RunError | None:
+        """Await `work` and return its error; a crash becomes a temporary one.
+
+        Raises LeaseLostError: it is not an error of the unit.
+        """
         try:
             await work
         except LeaseLostError:
@@ -134,193 +278,74 @@ class Work:
             return error
         except Exception:
             log.exception(
-                "unit crashed", extra={"action": "unit_crashed", "job_id": self._job.job_id}
+                "a unit crashed; it is tried again while attempts remain",
+                extra={
+                    "action": "unit_crashed",
+                    "job_id": self._job.job_id,
+                    "unit": self._index,
+                    "provider": self.unit.provider,
+                },
             )
             return TemporaryError("Something went wrong on our side.", code="internal_error")
         return None
 
-    async def _call(self, index: int) -> None:
-        unit, request = self._units[index], self._request(index)
-        if unit.operation is not None:
-            provider = self._services.providers.get(unit.provider)
-            await self._take(index, await provider.poll(unit.operation, request))
-            return
-        request = replace(request, inputs=await self._inputs(index, request))
-        if self._buys(unit):
-            await self._buy(index, request)
-        else:
-            await self._take(index, await self._start(index, request))
+    async def _fail_over(self, error: RunError, called_at: datetime) -> bool:
+        """Move the unit to another provider; False when there is none that may take over."""
+        if not self._is_paid():
+            return False
+        await self._failover.record_failure(self.unit, error, called_at)
+        other = await self._failover.find_replacement(self.unit, self._planned, error)
+        if other is None:
+            return False
+        self.unit = other
+        return True
 
-    async def _buy(self, index: int, request: Generation) -> None:
-        """Begin what is paid for. It is stored as begun first: a run that dies here must not buy it twice."""
-        unit = await self._failover.admit_unit(self._units[index], self._plan[index])
-        self._units[index] = unit.model_copy(update={"begun_at": self._services.clock.now()})
-        await self._save()
-        buying = asyncio.ensure_future(self._bought(index, request))
-        try:
-            await asyncio.shield(buying)
-        except asyncio.CancelledError:
-            # The run is over, the purchase is not: its answer is waited for, and what it brings is kept.
-            error = await self._attempt(asyncio.shield(buying))
-            if error is not None:
-                self._failed(index, self._units[index], error)
-            raise
-
-    async def _bought(self, index: int, request: Generation) -> None:
-        try:
-            answer = await self._start(index, request)
-        except RunError as error:
-            if error.code != AMBIGUOUS:
-                self._set(index, begun_at=None)
-            raise
-        except Exception as error:
-            log.exception(
-                "start crashed", extra={"action": "start_crashed", "job_id": self._job.job_id}
-            )
-            raise _unsure() from error
-        await self._take(index, answer)
-
-    async def _start(self, index: int, request: Generation) -> Done | Pending:
-        unit, key = self._units[index], f"{self._job.job_id}.{self._job.round}.{index}"
-        provider = self._services.providers.get(unit.provider)
-        return await provider.start(replace(request, model=self._model(unit)), idempotency_key=key)
-
-    async def _take(self, index: int, answer: Done | Pending) -> None:
-        if isinstance(answer, Pending):
-            self._pending(index, answer)
-        else:
-            await self._done(index, answer)
-
-    def _buys(self, unit: UnitRun) -> bool:
-        return self._services.providers.is_paid(unit.provider)
-
-    def _request(self, index: int) -> Generation:
-        plan, unit = self._plan[index], self._units[index]
-
-        def report(fraction: float) -> None:
-            self._fractions[index] = max(self._fractions[index], min(fraction, 1.0))
-
-        return Generation(
-            capability=plan.capability,
-            model=self._model(unit),
-            params={"seed": self._seed(index), **plan.params},
-            folder=self._folder,
-            name=f"unit-{index}",
-            attempt=self._job.attempt,
-            waits=unit.waits,
-            report=report,
-        )
-
-    def _model(self, unit: UnitRun) -> str:
-        return unit.model or str(self._job.payload.get("model") or "")
-
-    def _seed(self, index: int) -> int:
-        """The same job's unit is always drawn the same, whoever asks for no seed of their own."""
-        return int.from_bytes(f"{self._job.job_id}.{index}".encode(), "big") % 2**32
-
-    async def _inputs(self, index: int, request: Generation) -> tuple[Input, ...]:
-        urls = self._plan[index].input_urls
-        return (
-            await bring(self._services, self._job, urls, request.folder, request.name)
-            if urls
-            else ()
-        )
-
-    def _pending(self, index: int, answer: Pending) -> None:
-        if answer.progress is not None:
-            self._fractions[index] = answer.progress
-        due = self._services.clock.now() + answer.poll_after
-        operation = dict(answer.operation)
-        self._set(
-            index, state=UnitState.RUNNING, operation=operation, due_at=due, error=None, waits=0
-        )
-
-    async def _done(self, index: int, answer: Done) -> None:
-        unit, plan, began = self._units[index], self._plan[index], self._services.clock.now()
-        catalogue = self._services.providers.catalogue
-        asked = WorkRequest(
-            plan.capability, unit.model or "", plan.params, len(plan.input_urls), began
-        )
-        try:
-            artifacts = await keep(
-                self._services, self._job, answer.outputs, plan.name, self._folder
-            )
-        except RunError as error:
-            raise self._unkept(index, error) from error
-        cost: dict[str, Any] = {}
-        if self._buys(unit):
-            await self._failover.record_success(unit, began)
-            known = answer.cost_usd
-            estimate = catalogue.estimate(unit.provider, asked) if known is None else None
-            cost = {
-                "cost_usd": estimate if known is None else known,
-                "cost_estimated": estimate is not None,
-            }
-        data = {**(answer.data or {}), **plan.facts}
-        if ignored := catalogue.ignored(unit.provider, asked, options_given(self._job.payload)):
-            data["ignoredOptions"] = dict(ignored)
-        ended = dict.fromkeys(("operation", "begun_at", "due_at", "error"))
-        self._set(
-            index, state=UnitState.DONE, **ended, artifacts=artifacts, data=data or None, **cost
-        )
-        self._fractions[index] = 1.0
-
-    def _unkept(self, index: int, error: RunError) -> RunError:
-        """What a result that could not be fetched means: a poll gives a new address, but nothing is bought again."""
-        unit = self._units[index]
-        lost = error.category is not Category.PERMANENT or error.code == "input_unreachable"
-        if not lost or not self._buys(unit):
-            return error
-        tries = unit.unfetched + 1
-        self._set(index, unfetched=tries)
-        message = f"{unit.provider} has finished, but its result cannot be fetched: its address may have expired."
-        if unit.operation is None or tries >= _FETCHES:
-            return PermanentError(message, code="result_unreachable")
-        return TemporaryError(message, code="result_unreachable")
-
-    def _failed(self, index: int, unit: UnitRun, error: RunError) -> None:
-        """A failed poll is asked again; a failed start waits for the next run; a permanent error ends the unit."""
-        shown = _shown(error)
+    def _record_error(self, error: RunError) -> None:
+        """Record the error: it ends the unit, or says when it is polled or started again."""
         log.warning(
-            "unit failed",
-            extra={"action": "unit_failed", "job_id": self._job.job_id, "code": error.code},
+            "a unit failed",
+            extra={
+                "action": "unit_failed",
+                "job_id": self._job.job_id,
+                "unit": self._index,
+                "provider": self.unit.provider,
+                "code": error.code,
+            },
         )
+        shown = _describe_error(error)
         if error.category is Category.PERMANENT:
-            self._set(index, state=UnitState.FAILED, operation=None, due_at=None, error=shown)
-            return
-        if error.details.get("ended"):
-            anew = dict.fromkeys(("operation", "begun_at", "due_at"))
-            self._set(index, state=UnitState.TODO, **anew, error=shown)
-            return
+            self.unit = self.unit.with_changes(
+                state=UnitState.FAILED, operation=None, due_at=None, error=shown
+            )
+        elif error.details.get("ended"):
+            # The operation is over and made nothing: the next attempt starts another.
+            self.unit = self.unit.with_changes(
+                state=UnitState.TODO, operation=None, due_at=None, begun_at=None, error=shown
+            )
+        else:
+            self._record_wait(error, shown)
+
+    def _record_wait(self, error: RunError, shown: JobError) -> None:
+        """Record when to call the provider again.
+
+        A failed poll is repeated after a backoff, a rate limit after the time that it names; any
+        other failed start has no time of its own and waits for the next attempt.
+        """
+        unit = self.unit
         wait = error.retry_after if isinstance(error, RateLimitedError) else None
-        waits = unit.waits + (1 if wait or unit.operation else 0)
-        if unit.operation is not None:
-            wait = wait or self._job.retry.wait(waits, self._services.random.random())
-        due = None if wait is None else self._services.clock.now() + wait
-        self._set(index, error=shown, due_at=due, waits=waits)
-
-    def _set(self, index: int, **changes: Any) -> None:
-        self._units[index] = self._units[index].model_copy(update=changes)
+        waits = unit.waits + 1 if wait or unit.operation else unit.waits
+        if unit.operation is not None and not wait:
+            wait = self._job.retry.wait(waits, self._services.random.random())
+        due_at = None if wait is None else self._services.clock.now() + wait
+        self.unit = unit.with_changes(error=shown, due_at=due_at, waits=waits)
 
 
-def options_given(payload: Mapping[str, Any]) -> set[str]:
-    """The names, as provider calls carry them, of all that a caller has set; what is only a default is not there."""
-    found = {to_camel(name) for name in payload}
-    for name, value in payload.items():
-        if isinstance(value, Mapping) and name not in {"providerOptions", "studio"}:
-            found |= options_given(value)
-    return found
-
-
-async def _nothing() -> None:
-    """Before `run` there is nothing to save."""
-
-
-def _unsure() -> PermanentError:
+def _ambiguous_error() -> PermanentError:
     return PermanentError(UNSURE, code=AMBIGUOUS)
 
 
-def _shown(error: RunError) -> JobError:
+def _describe_error(error: RunError) -> JobError:
+    """The error as users see it; an ambiguous one always says what to do about it."""
     message = error.message
     if error.code == AMBIGUOUS and message != UNSURE:
         message = f"{message.rstrip('.')}. {UNSURE}"

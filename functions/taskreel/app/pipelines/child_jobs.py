@@ -1,4 +1,4 @@
-"""A pipeline's jobs: made, found, counted, and cancelled with it."""
+"""The child jobs of a pipeline: built, stored, found again, and counted."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from taskreel.app.jobs.enqueue import send
+from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.job_store import decode_job
+from taskreel.app.jobs.new_job import ChildPlace, NewJob, build_job
 from taskreel.app.pricing.job_plan import plan_units
-from taskreel.app.services import WAKE_SHARDS, Services
-from taskreel.domain.claim import next_wake_at
+from taskreel.app.services import Services
 from taskreel.domain.errors import PermanentError
 from taskreel.domain.ids import child_job_id
 from taskreel.domain.job import Job
@@ -22,14 +22,16 @@ from taskreel.domain.validation_messages import invalid_model
 from taskreel.jobtypes.job_type import JobType, Submission
 from taskreel.ports import MOST_IN, Operator, Query, Transaction
 
-FAILED = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
-_AT_ONCE = 100
+#: The final statuses of a child job that count as a failure of it.
+FAILED_STATUSES = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
+_JOBS_PER_COMMIT = 100
 
 
-async def of_step(services: Services, parent: Job, step: str) -> list[Job]:
-    """The step's jobs in order: at each place this round's, or else what was completed before, the newest first.
+async def find_child_jobs(services: Services, parent: Job, step: str) -> list[Job]:
+    """The child jobs of a step, in order: one at each place.
 
-    Those of the jobs that this pipeline replays count too, except in the steps that it does again.
+    Each is this round's, or else the newest that was completed before. Those of the jobs that this
+    pipeline replays are found too, except in the steps that it does again.
     """
     parents = [parent.job_id] if step in parent.redo else [parent.job_id, *parent.lineage]
     found: dict[int, Job] = {}
@@ -38,109 +40,103 @@ async def of_step(services: Services, parent: Job, step: str) -> list[Job]:
         query = Query(collection="jobs", where=(("parentId", "in", some), ("step", "==", step)))
         for row in await services.store.query(query):
             job = decode_job(row)
-            before = found.get(job.index)
-            if before is None or _rank(job, parents, parent) > _rank(before, parents, parent):
+            other = found.get(job.index)
+            if other is None or _rank_job(job, parents, parent) > _rank_job(other, parents, parent):
                 found[job.index] = job
     return [found[index] for index in sorted(found)]
 
 
-def of_this_round(job: Job, parent: Job) -> bool:
-    """Whether the pipeline has made the job since it was last begun."""
+def is_of_this_round(job: Job, parent: Job) -> bool:
+    """True when the pipeline has made the job since it was submitted or last retried."""
     return job.parent_id == parent.job_id and job.parent_round == parent.round
 
 
-def _rank(job: Job, parents: list[str], parent: Job) -> tuple[bool, bool, int, int]:
+def _rank_job(job: Job, parents: Sequence[str], parent: Job) -> tuple[bool, bool, int, int]:
+    """The order of jobs at the same place; the greatest is the one that counts."""
     distance = parents.index(job.parent_id or "")
     return (
-        of_this_round(job, parent),
+        is_of_this_round(job, parent),
         job.status is Status.COMPLETED,
         -distance,
         job.parent_round or 0,
     )
 
 
-async def count(services: Services, parent: Job, step: str, run: StepRun) -> tuple[int, int]:
-    """How many of the step's jobs have ended, and how many of these failed; no document is read."""
-    mine: tuple[tuple[str, Operator, Any], ...] = (
+async def count_ended_jobs(
+    services: Services, parent: Job, step: str, run: StepRun
+) -> tuple[int, int]:
+    """The number of the step's child jobs that have ended, and of those that failed.
+
+    Two aggregations: no document is read.
+    """
+    of_step: tuple[tuple[str, Operator, Any], ...] = (
         ("parentId", "==", parent.job_id),
         ("step", "==", step),
         ("parentRound", "==", parent.round),
     )
+    failed_statuses = [str(status) for status in FAILED_STATUSES]
     failed = await services.store.aggregate(
-        Query(
-            collection="jobs", where=(*mine, ("status", "in", [str(status) for status in FAILED]))
-        )
+        Query(collection="jobs", where=(*of_step, ("status", "in", failed_statuses)))
     )
-    # After the failed ones: what ends in between is missed until the next look, and nothing is counted twice.
+    # After the failed ones: a job that ends in between is missed until the next check, and none is
+    # counted twice.
     completed = await services.store.aggregate(
-        Query(collection="jobs", where=(*mine, ("status", "==", str(Status.COMPLETED))))
+        Query(collection="jobs", where=(*of_step, ("status", "==", str(Status.COMPLETED))))
     )
-    return run.adopted + int(failed["count"]) + int(completed["count"]), int(failed["count"])
+    failures = int(failed["count"])
+    return run.adopted + failures + int(completed["count"]), failures
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where in its pipeline a job belongs, and the jobs that it replays there, the newest first."""
+class StepPlace:
+    """The place of a child job: step, index, and the jobs that it replays, the newest first."""
 
     step: str
     index: int
     lineage: tuple[str, ...] = ()
 
 
-async def child(
+async def build_child_job(
     services: Services,
     parent: Job,
-    place: Place,
+    place: StepPlace,
     job_type: JobType[Any],
     submission: Submission,
     most_usd: float | None,
 ) -> Job:
-    """One job of a step. It holds no credits, for the pipeline has; of `most_usd` it may take what it is reckoned at.
+    """Build one child job, not yet stored. It holds no credits: its pipeline does.
 
-    Raises InvalidError when nobody can do it, or nobody for so much.
+    Of `most_usd` US dollars it may take its estimated cost. Raises InvalidError when no provider
+    can do the work, or none for that price.
     """
-    now = services.clock.now()
     if most_usd is not None:
-        submission = _capped(submission, most_usd)
+        submission = _cap_price(submission, most_usd)
     plan = await plan_units(services, job_type, submission)
     if most_usd is not None and plan.units:
-        submission = _capped(submission, round(plan.usd or 0.0, 6))
-    job = Job(
+        submission = _cap_price(submission, round(plan.usd or 0.0, 6))
+    new = NewJob(
+        # A fixed id: a check that is repeated creates no second job for the same place.
         job_id=child_job_id(parent.job_id, parent.round, place.step, place.index),
-        job_type=job_type.name,
-        status=Status.QUEUED,
-        priority=parent.priority,
+        job_type=job_type,
+        submission=submission,
+        payload=submission.payload(),
         user_id=parent.user_id,
         project_id=parent.project_id,
-        payload=submission.payload(),
-        created_at=now,
-        updated_at=now,
-        status_at={Status.QUEUED: now},
+        priority=parent.priority,
         retry=job_type.retry,
-        next_attempt_at=plan.not_before,
-        served_by=plan.served_by,
-        units=plan.units,
-        wake_shard=services.random.randrange(WAKE_SHARDS),
-        finish_by=parent.finish_by,
-        parent_id=parent.job_id,
-        parent_lane=parent.lane,
-        parent_round=parent.round,
-        step=place.step,
-        index=place.index,
+        place=ChildPlace(parent=parent, step=place.step, index=place.index),
         lineage=place.lineage,
     )
-    return job.with_changes(
-        now, wake_at=next_wake_at(job, (plan.not_before or now) + services.rules.rescue_after)
-    )
+    return build_job(services, new, plan)
 
 
-def _capped(submission: Submission, usd: float) -> Submission:
+def _cap_price(submission: Submission, usd: float) -> Submission:
     own = submission.max_usd
     return submission.model_copy(update={"max_usd": usd if own is None else min(own, usd)})
 
 
-def validated(payload: Any, job_type: JobType[Any], step: str) -> Submission:
-    """The step's payload, now that everything in it is known."""
+def read_step_payload(payload: Any, job_type: JobType[Any], step: str) -> Submission:
+    """Validate the filled-in payload of a step. Raises PermanentError (bad_payload)."""
     try:
         submission: Submission = job_type.submission.model_validate(payload)
     except ValidationError as error:
@@ -151,22 +147,22 @@ def validated(payload: Any, job_type: JobType[Any], step: str) -> Submission:
         ) from None
     if submission.depends_on:
         raise PermanentError(
-            f"Step {step}: a step waits for others by `after`, not by dependsOn.",
+            f"Step {step}: dependsOn is not allowed in a step; use `after` to wait for others.",
             code="bad_payload",
         )
     return submission
 
 
-async def create(services: Services, jobs: Sequence[Job]) -> None:
-    """Store the jobs that are not there yet, a hundred a commit, and put them on their lanes."""
+async def create_child_jobs(services: Services, jobs: Sequence[Job]) -> None:
+    """Store the jobs that do not exist yet, a hundred a commit, and enqueue them all."""
 
     async def store(tx: Transaction, some: Sequence[Job]) -> None:
-        there = [await tx.get("jobs", job.job_id) for job in some]
-        for job, document in zip(some, there, strict=True):
+        documents = [await tx.get("jobs", job.job_id) for job in some]
+        for job, document in zip(some, documents, strict=True):
             if document is None:
                 tx.create("jobs", job.job_id, job.document())
 
-    for start in range(0, len(jobs), _AT_ONCE):
-        some = jobs[start : start + _AT_ONCE]
+    for start in range(0, len(jobs), _JOBS_PER_COMMIT):
+        some = jobs[start : start + _JOBS_PER_COMMIT]
         await services.store.transaction(lambda tx, some=some: store(tx, some))  # type: ignore[misc]  # bound now
-    await send(services, *jobs)
+    await enqueue_jobs(services, *jobs)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from taskreel.domain.pipeline import Pipeline, Step
-from taskreel.domain.template import templated
+from taskreel.domain.template import has_references
 from taskreel.domain.validation_messages import describe_errors, invalid_model, invalid_request
 from taskreel.domain.value import Location
 from taskreel.jobtypes import JOB_TYPES
@@ -116,4 +116,4 @@ def _is_templated_at(payload: Any, location: Location) -> bool:
             payload = payload[part]
         except (KeyError, IndexError, TypeError):
             break
-    return templated(payload)
+    return has_references(payload)

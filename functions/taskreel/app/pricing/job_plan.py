@@ -25,9 +25,9 @@ from taskreel.app.providers.selection import (
 )
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError, PermanentError
-from taskreel.domain.pipeline import PIPELINE, Step, items_of
+from taskreel.domain.pipeline import PIPELINE, Step, list_items
 from taskreel.domain.provider_choice import ProviderChoice, choose_offers
-from taskreel.domain.template import references, resolve, templated
+from taskreel.domain.template import fill_template, find_references, has_references
 from taskreel.domain.unit import UnitRun
 from taskreel.jobtypes.fields import ProviderWish
 from taskreel.jobtypes.job_type import JobType, Submission, Unit
@@ -78,7 +78,7 @@ async def plan_job(
 
     payload = submission.payload()
     own_fields = [value for name, value in payload.items() if name != "steps"]
-    known = {"payload": payload} if is_complete and not templated(own_fields) else {}
+    known = {"payload": payload} if is_complete and not has_references(own_fields) else {}
     pipeline = build_pipeline(job_type, submission)
     plans: dict[str, JobPlan] = {}
     for name, step in pipeline.steps.items():
@@ -158,7 +158,7 @@ async def _plan_step(
     known: Mapping[str, Any],
 ) -> JobPlan:
     """Plan the jobs of a step; `known` are the values that its templates may refer to now."""
-    reference_count = sum(1 for _ in references(step.template))
+    reference_count = sum(1 for _ in find_references(step.template))
     job_size = _REFERENCE_SIZE * reference_count + len(str(step.template))
     plans: list[JobPlan] = []
     for payload in islice(_list_payloads(step, known), max(1, _MAX_TEMPLATE_SIZE // job_size)):
@@ -179,15 +179,15 @@ def _list_payloads(step: Step, known: Mapping[str, Any]) -> Iterator[Mapping[str
     is_listed = (
         step.for_each is not None
         and not isinstance(step.for_each, str)
-        and not templated(step.for_each)
+        and not has_references(step.for_each)
     )
     items: Iterable[Mapping[str, Any]] = [{}]
     if is_listed and step.reads("item", "index"):
-        items = items_of(step, {})
+        items = list_items(step, {})
     for item in items:
         values = {**known, **item}
         if values:
-            yield {**step.payload, **resolve(step.template, values, only=values)}
+            yield {**step.payload, **fill_template(step.template, values, only=values)}
         else:
             yield step.payload
 
@@ -200,7 +200,7 @@ async def _plan_step_job(
 ) -> JobPlan:
     """Plan one job of a step by the fields of its payload that are known now."""
     submission, is_complete = validate_known_fields(job_type, payload, ())
-    if templated([payload.get("provider"), payload.get("model")]):
+    if has_references([payload.get("provider"), payload.get("model")]):
         return JobPlan(usd=None)
     if submission is not None:
         now = services.clock.now()

@@ -1,19 +1,20 @@
-"""Run a job: claim it in a transaction, work under a lease, settle in one more."""
+"""Process a task: claim its job in a transaction, then run it, end it or clean it up."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from taskreel.app.jobs.cancel_operations import clean_up
-from taskreel.app.jobs.finish_job import end
+from taskreel.app.jobs.cancel_operations import cancel_operations
+from taskreel.app.jobs.finish_job import finish_job
 from taskreel.app.jobs.job_ended import notify_job_ended
-from taskreel.app.jobs.job_run import Run
-from taskreel.app.jobs.job_store import load_job
-from taskreel.app.pipelines.pipeline_run import Advance
+from taskreel.app.jobs.job_run import JobRun
+from taskreel.app.jobs.job_store import load_job, store_job
+from taskreel.app.pipelines.pipeline_run import PipelineRun
 from taskreel.app.services import Services
 from taskreel.domain.claim import Claim, Verdict, claim_job, decide_claim, next_wake_at
 from taskreel.domain.errors import LeaseLostError
@@ -27,108 +28,123 @@ log = logging.getLogger(__name__)
 
 
 class Answer(Enum):
-    """What the queue is told."""
+    """The answer to the queue."""
 
     #: Done, duplicate, ended, or a new task is scheduled: this task is finished.
     FINISHED = auto()
-    #: Another run holds the lease, or this instance is stopping: ask again.
+    #: Another run holds the lease, or this instance is stopping: deliver the task again.
     BUSY = auto()
 
 
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """A job before and after its claim, and the action of the delivery."""
+
+    before: Job
+    job: Job
+    verdict: Verdict
+
+
 class Processor:
-    """Runs jobs; `stop` gives every lease back."""
+    """Processes tasks, several at a time; `stop` releases every lease."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._running: set[asyncio.Task[Any]] = set()
         self._stopping = False
 
-    async def process(self, job_id: str) -> Answer:
-        """One delivery. Safe to repeat, at any time, in any order."""
+    async def process_task(self, job_id: str) -> Answer:
+        """Process one delivery. Safe to repeat, at any time and in any order."""
         if self._stopping:
             return Answer.BUSY
-        before, job, verdict = await self._services.store.transaction(
-            lambda tx: _claim(self._services, tx, job_id)
+        claimed = await self._services.store.transaction(
+            lambda tx: _claim_job(self._services, tx, job_id)
         )
-        if before is None or job is None:
+        if claimed is None:
             return Answer.FINISHED
-        match verdict:
+        match claimed.verdict:
             case Verdict.BUSY:
                 return Answer.BUSY
             case Verdict.END:
-                await notify_job_ended(self._services, job)
+                await notify_job_ended(self._services, claimed.job)
             case Verdict.CLEAN_UP:
-                await clean_up(self._services, job)
+                await cancel_operations(self._services, claimed.job)
             case Verdict.RUN:
-                return await self._run(before, job)
+                return await self._run_job(claimed)
             case Verdict.IGNORE:
                 pass
         return Answer.FINISHED
 
     async def stop(self) -> None:
-        """Give every lease back, so that the next delivery of each job may run at once."""
+        """Stop all runs and release their leases, so that each job may run again at once."""
         self._stopping = True
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _run(self, before: Job, job: Job) -> Answer:
-        pipeline = JOB_TYPES[job.job_type].pipeline is not None
-        runner: Advance | Run = (Advance if pipeline else Run)(self._services, job)
-        run = asyncio.ensure_future(runner.go())
-        self._running.add(run)
+    async def _run_job(self, claimed: _Claimed) -> Answer:
+        job = claimed.job
+        is_pipeline = JOB_TYPES[job.job_type].pipeline is not None
+        run = PipelineRun(self._services, job) if is_pipeline else JobRun(self._services, job)
+        task = asyncio.ensure_future(run.run())
+        self._running.add(task)
         try:
-            await run
+            await task
         except LeaseLostError:
-            log.info("lease lost", extra={"action": "lease_lost", "job_id": job.job_id})
+            log.info(
+                "a run lost its lease and stopped; the job goes on without it",
+                extra={"action": "lease_lost", "job_id": job.job_id},
+            )
         except asyncio.CancelledError:
-            await _give_back(self._services, before, job, runner.units)
+            await _release_lease(self._services, claimed, run.units)
             if not self._stopping:
                 raise
             return Answer.BUSY
         finally:
-            self._running.discard(run)
+            self._running.discard(task)
         return Answer.FINISHED
 
 
-async def _claim(
-    services: Services, tx: Transaction, job_id: str
-) -> tuple[Job | None, Job | None, Verdict]:
-    """The job as it was, as it is now, and what that means for the delivery."""
+async def _claim_job(services: Services, tx: Transaction, job_id: str) -> _Claimed | None:
+    """Claim or end the job, as its state demands; None when there is no such job."""
     before = await load_job(tx, job_id)
     if before is None:
-        return None, None, Verdict.IGNORE
+        return None
     now = services.clock.now()
     claim = decide_claim(before, now)
     match claim:
         case Claim(Verdict.END, Status() as status, error):
-            return before, end(tx, before, status, now, error=error), claim.verdict
+            job = finish_job(tx, before, status, now, error=error)
         case Claim(Verdict.RUN):
             job = claim_job(before, now, services.rules.lease)
-            tx.set("jobs", job_id, job.document())
-            return before, job, claim.verdict
+            store_job(tx, job)
         case _:
-            return before, before, claim.verdict
+            job = before
+    return _Claimed(before, job, claim.verdict)
 
 
-async def _give_back(services: Services, before: Job, job: Job, units: Sequence[UnitRun]) -> None:
-    """End a run: nobody holds the job, what was bought is kept, and a run that came to nothing was no attempt."""
+async def _release_lease(services: Services, claimed: _Claimed, units: Sequence[UnitRun]) -> None:
+    """Put the job of a stopped run back into its queue; the stored units have its operations.
 
-    async def release(tx: Transaction) -> None:
+    A run that changed no unit was no attempt.
+    """
+    job = claimed.job
+    unchanged = tuple(units) == job.units
+
+    async def write(tx: Transaction) -> None:
         held = await load_job(tx, job.job_id)
         if held is None or held.fence != job.fence:
-            return
+            return  # another run, a cancellation or a deadline has taken the job
         now = services.clock.now()
-        attempt = before.attempt if tuple(units) == job.units else job.attempt
         released = held.enter_status(
             Status.QUEUED,
             now,
-            attempt=attempt,
+            attempt=claimed.before.attempt if unchanged else job.attempt,
             fence=held.fence + 1,
             lease_until=None,
             units=tuple(units),
             wake_at=next_wake_at(held, now + services.rules.rescue_after),
         )
-        tx.set("jobs", job.job_id, released.document())
+        store_job(tx, released)
 
-    await services.store.transaction(release)
+    await services.store.transaction(write)

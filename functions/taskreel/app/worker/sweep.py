@@ -1,4 +1,4 @@
-"""The one sweep: whatever should have happened to a job by now and has not."""
+"""The sweep: rescue every job to which something should have happened by now."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import logging
 from collections import Counter
 from datetime import datetime, timedelta
 
-from taskreel.app.jobs.dependencies import wake
-from taskreel.app.jobs.enqueue import send
-from taskreel.app.jobs.finish_job import end
+from taskreel.app.jobs.dependencies import unblock_if_ready
+from taskreel.app.jobs.enqueue import enqueue_jobs, first_wake_at
+from taskreel.app.jobs.finish_job import finish_job
 from taskreel.app.jobs.job_ended import notify_job_ended
-from taskreel.app.jobs.job_store import load_job
-from taskreel.app.jobs.submit import first_alarm
+from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.domain.claim import find_missed_deadline, next_wake_at
 from taskreel.domain.errors import QueueError
@@ -24,12 +23,16 @@ log = logging.getLogger(__name__)
 
 _PAGE = 200
 _LONGEST_RESCUE = timedelta(hours=1)
-#: What a provider could not be told for so long, it is not told any more.
-_GIVEN_UP = timedelta(hours=6)
+#: An operation of an ended job that could not be cancelled for so long is given up.
+_GIVE_UP_AFTER = timedelta(hours=6)
 
 
-async def sweep(services: Services) -> dict[str, int]:
-    """Rescue lost tasks and dead leases, send what has come near, end what is find_missed_deadline; how many of each."""
+async def sweep_jobs(services: Services) -> dict[str, int]:
+    """Rescue all jobs whose `wake_at` has passed; returns the number of jobs by action.
+
+    Actions: `rescued` (lost task, dead lease, or due soon: a new task), `ended` (deadline passed),
+    `given_up` (operation that could not be cancelled), `asleep` (changed meanwhile: nothing done).
+    """
     now = services.clock.now()
     counts: Counter[str] = Counter()
     lanes: set[str] = set()
@@ -41,70 +44,94 @@ async def sweep(services: Services) -> dict[str, int]:
     )
     while True:
         rows = await services.store.query(query)
-        woken = await asyncio.gather(*(_wake(services, row.id, now) for row in rows))
-        counts.update(what for what, _ in woken)
-        lanes.update(job.lane for what, job in woken if what == "rescued" and job is not None)
+        woken = await asyncio.gather(*(_wake_job(services, row.id, now) for row in rows))
+        for action, job in woken:
+            counts[action] += 1
+            if action == "rescued" and job is not None:
+                lanes.add(job.lane)
         if len(rows) < _PAGE:
-            await asyncio.gather(*(_look_at(services, lane) for lane in lanes))
+            await asyncio.gather(*(_warn_of_paused_queue(services, lane) for lane in lanes))
             return dict(counts)
 
 
-async def _look_at(services: Services, lane: str) -> None:
-    """A job of the lane had to be rescued: an operator must know if that is because the lane stands still."""
+async def _warn_of_paused_queue(services: Services, lane: str) -> None:
+    """Log when a queue is paused: its tasks are then not lost, and an operator must resume it."""
     try:
         stats = await services.tasks.stats(lane)
     except QueueError as error:
         log.warning(
-            "a lane cannot be seen",
+            "jobs of a queue had to be rescued, and the state of the queue cannot be read",
             extra={"action": "lane_unseen", "lane": lane, "advice": error.message},
         )
         return
     if stats.paused:
-        advice = "Nothing on it runs until `scripts/setup-cloud-tasks-queues.sh --resume`."
-        known = {"action": "lane_paused", "lane": lane, "depth": stats.depth, "advice": advice}
-        log.warning("a lane is paused", extra=known)
+        log.warning(
+            "jobs of a queue had to be rescued because the queue is paused",
+            extra={
+                "action": "lane_paused",
+                "lane": lane,
+                "depth": stats.depth,
+                "advice": "Nothing on it runs until "
+                "`scripts/setup-cloud-tasks-queues.sh --resume`.",
+            },
+        )
 
 
-async def _wake(services: Services, job_id: str, now: datetime) -> tuple[str, Job | None]:
-    what, job = await services.store.transaction(lambda tx: _decide(services, tx, job_id, now))
-    if job is not None and job.status.final and what == "ended":
+async def _wake_job(services: Services, job_id: str, now: datetime) -> tuple[str, Job | None]:
+    """Do what is overdue for one job; the action, and the job if it was changed."""
+    action, job = await services.store.transaction(
+        lambda tx: _rescue_or_end(services, tx, job_id, now)
+    )
+    if job is not None and job.status.final and action == "ended":
         await notify_job_ended(services, job)
     elif job is not None and job.status is Status.BLOCKED:
-        await wake(services, job_id)
+        await unblock_if_ready(services, job_id)
     elif job is not None:
-        await send(services, job)
-    if what != "asleep":
-        log.info("swept", extra={"action": f"sweep_{what}", "job_id": job_id})
-    return what, job
+        await enqueue_jobs(services, job)
+
+    if action != "asleep":
+        log.info(
+            "the sweep acted on a job: %s",
+            action,
+            extra={"action": f"sweep_{action}", "job_id": job_id},
+        )
+    return action, job
 
 
-async def _decide(
+async def _rescue_or_end(
     services: Services, tx: Transaction, job_id: str, now: datetime
 ) -> tuple[str, Job | None]:
-    """What happened to the job, and the job if anything did."""
+    """Write what is overdue for the job; the action, and the job if a notification is due."""
     job = await load_job(tx, job_id)
     if job is None or job.wake_at is None or job.wake_at > now:
         return "asleep", None
-    if job.status.final and now > job.status_at[job.status] + _GIVEN_UP:
+
+    if job.status.final and now > job.status_at[job.status] + _GIVE_UP_AFTER:
         log.error(
-            "left at a provider",
+            "operations of an ended job could not be cancelled for six hours and are given up: "
+            "cancel them at the provider by hand",
             extra={"action": "given_up", "job_id": job_id, "operations": job.operations},
         )
-        tx.set("jobs", job_id, job.without_operations(now, job.operations).document())
+        store_job(tx, job.without_operations(now, job.operations))
         return "given_up", None
-    ending = find_missed_deadline(job, now)
-    if ending is not None and ending.status is not None:
-        return "ended", end(tx, job, ending.status, now, error=ending.error)
+
+    missed = find_missed_deadline(job, now)
+    if missed is not None and missed.status is not None:
+        return "ended", finish_job(tx, job, missed.status, now, error=missed.error)
+
+    # A new delivery number: the task is new to the queue even if the old one was delivered.
     rescued = job.with_changes(
-        now, delivery=job.delivery + 1, wake_at=next_wake_at(job, _next_alarm(services, job, now))
+        now,
+        delivery=job.delivery + 1,
+        wake_at=next_wake_at(job, _next_rescue_at(services, job, now)),
     )
-    tx.set("jobs", job_id, rescued.document())
+    store_job(tx, rescued)
     return "rescued", rescued
 
 
-def _next_alarm(services: Services, job: Job, now: datetime) -> datetime:
-    """Later each time, so that a long backlog is not sent again and again."""
+def _next_rescue_at(services: Services, job: Job, now: datetime) -> datetime:
+    """The next rescue, later each time: a long backlog must not be enqueued again and again."""
     start = max(now, job.next_attempt_at or now)
-    times: int = 2 ** min(job.delivery, 10) - 1
-    wait = min(services.rules.rescue_after * times, _LONGEST_RESCUE)
-    return first_alarm(services, start, now) + wait
+    multiple: int = 2 ** min(job.delivery, 10) - 1
+    wait = min(services.rules.rescue_after * multiple, _LONGEST_RESCUE)
+    return first_wake_at(services, start, now) + wait

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from taskreel.app.jobs.lease import Together
+from taskreel.app.jobs.coalesced_writer import CoalescedWriter
 
 
 async def test_those_who_ask_while_one_is_under_way_share_the_next() -> None:
@@ -18,7 +18,7 @@ async def test_those_who_ask_while_one_is_under_way_share_the_next() -> None:
         await asyncio.sleep(0)
         writes.append(seen)
 
-    save = Together(write)
+    save = CoalescedWriter(write)
     first = asyncio.create_task(save())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -34,7 +34,7 @@ async def test_everybody_hears_of_a_failure_and_the_next_may_succeed() -> None:
         if broken:
             raise RuntimeError("lost")
 
-    save = Together(write)
+    save = CoalescedWriter(write)
     answers = await asyncio.gather(save(), save(), return_exceptions=True)
     assert [type(answer) for answer in answers] == [RuntimeError, RuntimeError]
     broken = False
@@ -48,7 +48,7 @@ async def test_one_who_no_longer_waits_does_not_stop_the_write() -> None:
         await asyncio.sleep(0)
         written.set()
 
-    waiting = asyncio.create_task(Together(write)())
+    waiting = asyncio.create_task(CoalescedWriter(write)())
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):

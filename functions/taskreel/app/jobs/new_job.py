@@ -1,0 +1,145 @@
+"""Build a job from its submission and its plan: submitted, as a child job, or unblocked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from taskreel.app.jobs.enqueue import first_wake_at
+from taskreel.app.pricing.job_plan import JobPlan
+from taskreel.app.providers.selection import served_by_names
+from taskreel.app.services import WAKE_SHARDS, Services
+from taskreel.domain.claim import next_wake_at
+from taskreel.domain.job import Job, JobCredits, Priority
+from taskreel.domain.job_status import Status
+from taskreel.domain.retry import RetryPolicy
+from taskreel.jobtypes.job_type import JobType, Submission
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildPlace:
+    """The pipeline that a child job belongs to, its step, and its index in the step."""
+
+    parent: Job
+    step: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """The parts of a new job that its submitter or its pipeline decides."""
+
+    job_id: str
+    job_type: JobType[Any]
+    submission: Submission
+    #: `submission.payload()`, which the submitter has at hand.
+    payload: dict[str, Any]
+    user_id: str
+    project_id: str | None
+    priority: Priority
+    retry: RetryPolicy
+    #: The credits that are held for it; a child job holds none, since its pipeline does.
+    held: int = 0
+    #: A child job's times are its pipeline's: it has no schedule and no deadlines of its own.
+    place: ChildPlace | None = None
+    lineage: tuple[str, ...] = ()
+    redo: tuple[str, ...] = ()
+    request_hash: str | None = None
+
+    @property
+    def blocked(self) -> bool:
+        """True when it waits for other jobs; it gets its units and deadline when unblocked."""
+        return self.place is None and bool(self.submission.depends_on)
+
+
+def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
+    """The new job, not yet stored."""
+    now, place = services.clock.now(), new.place
+    schedule_at = new.submission.schedule_at if place is None else None
+    start = _Start.of(schedule_at, plan, now)
+    status = Status.BLOCKED if new.blocked else start.status
+    job = Job(
+        job_id=new.job_id,
+        job_type=new.job_type.name,
+        status=status,
+        priority=new.priority,
+        user_id=new.user_id,
+        project_id=new.project_id,
+        payload=new.payload,
+        created_at=now,
+        updated_at=now,
+        status_at={status: now},
+        retry=new.retry,
+        next_attempt_at=start.next_attempt_at,
+        credits=JobCredits(held=new.held),
+        served_by=None if new.blocked else served_by_names(plan.units),
+        units=() if new.blocked else plan.units,
+        wake_shard=services.random.randrange(WAKE_SHARDS),
+        start_by=None if place else _after(start.at, new.submission.start_within_seconds),
+        finish_by=place.parent.finish_by if place else _finish_by(new, start.at),
+        request_hash=new.request_hash,
+        lineage=new.lineage,
+        redo=new.redo,
+        parent_id=place.parent.job_id if place else None,
+        parent_lane=place.parent.lane if place else None,
+        parent_round=place.parent.round if place else None,
+        step=place.step if place else None,
+        index=place.index if place else 0,
+    )
+    return job.with_changes(now, wake_at=next_wake_at(job, first_wake_at(services, start.at, now)))
+
+
+def unblock_job(
+    services: Services,
+    job: Job,
+    submission: Submission,
+    payload: Mapping[str, Any],
+    plan: JobPlan,
+    longest: timedelta,
+) -> Job:
+    """The blocked job, ready to run with its filled-in payload; not yet stored.
+
+    Without a deadline of its own it gets `longest` from its start.
+    """
+    now = services.clock.now()
+    start = _Start.of(submission.schedule_at, plan, now)
+    ready = job.enter_status(
+        start.status,
+        now,
+        payload=dict(payload),
+        units=plan.units,
+        served_by=served_by_names(plan.units),
+        next_attempt_at=start.next_attempt_at,
+        finish_by=job.finish_by or start.at + longest,
+    )
+    wake_at = next_wake_at(ready, first_wake_at(services, start.at, now))
+    return ready.with_changes(now, wake_at=wake_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """The start of a job: its first status, its time, and the time of its first task."""
+
+    status: Status
+    at: datetime
+    next_attempt_at: datetime | None
+
+    @classmethod
+    def of(cls, schedule_at: datetime | None, plan: JobPlan, now: datetime) -> _Start:
+        scheduled = schedule_at if schedule_at and schedule_at > now else None
+        next_attempt_at = scheduled or plan.not_before
+        status = Status.SCHEDULED if scheduled else Status.QUEUED
+        return cls(status, next_attempt_at or now, next_attempt_at)
+
+
+def _finish_by(new: NewJob, start: datetime) -> datetime | None:
+    own = _after(start, new.submission.deadline_seconds)
+    if own is not None or new.blocked:
+        return own
+    return start + new.job_type.deadline
+
+
+def _after(start: datetime, seconds: int | None) -> datetime | None:
+    return None if seconds is None else start + timedelta(seconds=seconds)
