@@ -1,1 +1,1 @@
-"""Benchmarks: `scripts/bench`. Only the ratios of one run mean anything; the machine decides the rest."""
+"""Benchmarks: `scripts/bench`. Compare only figures of one run: machines and loads differ."""

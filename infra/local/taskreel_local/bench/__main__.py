@@ -1,4 +1,4 @@
-"""`scripts/bench`: what is measured, and how much of it."""
+"""`scripts/bench`: the command line of the benchmarks."""
 
 from __future__ import annotations
 
@@ -17,118 +17,129 @@ from taskreel_local.bench.cold_start import RUNS, run_cold_start, run_cold_start
 from taskreel_local.bench.contenders import CONTENDERS
 from taskreel_local.bench.job_throughput import run_jobs
 from taskreel_local.bench.load import GENERATORS, Load
-from taskreel_local.bench.process_tree import BenchError
+from taskreel_local.bench.process_tree import BenchmarkError
 from taskreel_local.bench.scale import MANY, run_scale
 
-#: Measured by modules of their own, which print their own tables.
-_ELSEWHERE: Mapping[str, str] = {
-    "cloud-tasks": "taskreel_local.bench.cloudtasks",
+#: Benchmarks in separate modules, which print their own tables.
+_OTHER_MODULES: Mapping[str, str] = {
+    "cloud-tasks": "taskreel_local.bench.cloud_tasks",
     "media": "taskreel.media.bench",
 }
 _PEERS = tuple(name for name in CONTENDERS if name != "taskreel")
-_WHAT = ("jobs", "cold-start", "cold-start-google", "scale", *_ELSEWHERE)
+_BENCHMARKS = ("jobs", "cold-start", "cold-start-google", "scale", *_OTHER_MODULES)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("what", type=click.Choice([*_WHAT, "all"]), default="all")
+@click.argument("what", type=click.Choice([*_BENCHMARKS, "all"]), default="all")
 @click.option(
     "--jobs",
     default=2000,
     show_default=True,
     type=click.IntRange(1),
-    help="jobs: how many are submitted.",
+    help="jobs: number of jobs.",
 )
 @click.option(
     "--conc",
     default=32,
     show_default=True,
     type=click.IntRange(1),
-    help="jobs: how many at a time.",
+    help="jobs: number of concurrent connections.",
 )
 @click.option(
     "--repeat",
     default=1,
     show_default=True,
     type=click.IntRange(1),
-    help="jobs: how many runs of each.",
+    help="jobs: number of runs of each contender.",
 )
 @click.option(
     "--peers",
     default=",".join(_PEERS),
     show_default=True,
-    help="jobs: beside whom; `none` for nobody.",
+    help="jobs: peers to compare with, or `none`.",
 )
 @click.option(
-    "--load", "generator", default=GENERATORS[0], show_default=True, type=click.Choice(GENERATORS)
+    "--load",
+    "generator",
+    default=GENERATORS[0],
+    show_default=True,
+    type=click.Choice(GENERATORS),
+    help="jobs: load generator.",
 )
 @click.option(
     "--runs",
     default=RUNS,
     show_default=True,
     type=click.IntRange(1),
-    help="cold-start: runs of each.",
+    help="cold-start: number of runs of each function.",
 )
 @click.option(
     "--rows",
     default=MANY,
     show_default=True,
     type=click.IntRange(1000),
-    help="scale: jobs in the store.",
+    help="scale: number of jobs in the large store.",
 )
 def main(what: str, **options: int | str) -> None:
-    """Measure WHAT. Only the ratios of one run mean anything: they share the machine and its moods."""
+    """Run the benchmark WHAT. Compare only figures of one run: machines and loads differ."""
     load = Load(
         generator=str(options["generator"]),
         jobs=int(options["jobs"]),
         concurrency=int(options["conc"]),
     )
-    names = ["taskreel", *_chosen(str(options["peers"]))]
+    names = ["taskreel", *_parse_peers(str(options["peers"]))]
     steps: Mapping[str, Callable[[], None]] = {
         "jobs": lambda: run_jobs(load, names, int(options["repeat"])),
         "cold-start": lambda: run_cold_start(int(options["runs"])),
         "cold-start-google": lambda: run_cold_start_google(int(options["runs"])),
         "scale": lambda: run_scale(int(options["rows"])),
-        **{name: functools.partial(_elsewhere, module) for name, module in _ELSEWHERE.items()},
+        **{name: functools.partial(_run_module, module) for name, module in _OTHER_MODULES.items()},
     }
-    print(_machine())
+    print(_describe_machine())
     failed = [
-        name for name in (_WHAT if what == "all" else (what,)) if not _done(name, steps[name])
+        name
+        for name in (_BENCHMARKS if what == "all" else (what,))
+        if not _run_step(name, steps[name])
     ]
     sys.exit(bool(failed))
 
 
-def _chosen(peers: str) -> Sequence[str]:
+def _parse_peers(peers: str) -> Sequence[str]:
     if peers == "none":
         return ()
     names = [name.strip() for name in peers.split(",")]
     unknown = [name for name in names if name not in _PEERS]
     if unknown:
-        raise click.UsageError(f"--peers: no {', '.join(unknown)}; there are: {', '.join(_PEERS)}")
+        raise click.UsageError(
+            f"--peers: unknown {', '.join(unknown)}; the peers are {', '.join(_PEERS)}"
+        )
     return names
 
 
-def _done(name: str, step: Callable[[], None]) -> bool:
+def _run_step(name: str, step: Callable[[], None]) -> bool:
     try:
         step()
-    except BenchError as error:
+    except BenchmarkError as error:
         print(f"\n{name}: {error}")
         return False
     return True
 
 
-def _elsewhere(module: str) -> None:
-    """A benchmark that lives beside what it measures."""
+def _run_module(module: str) -> None:
+    """Run a benchmark module that prints its own tables."""
     if importlib.util.find_spec(module) is None:
-        raise BenchError(f"{module} is not there")
+        raise BenchmarkError(f"the module {module} does not exist")
     print(flush=True)
-    if subprocess.run([sys.executable, "-m", module], check=False).returncode:  # noqa: S603 - our own module
-        raise BenchError(f"{module} failed; its lines above say why")
+    command = [sys.executable, "-m", module]
+    if subprocess.run(command, check=False).returncode:  # noqa: S603 - our own module
+        raise BenchmarkError(f"{module} failed; see its output above")
 
 
-def _machine() -> str:
+def _describe_machine() -> str:
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return f"{now} · {os.cpu_count()} × {platform.machine()}{load} · Python {platform.python_version()}"
+    machine = f"{os.cpu_count()} × {platform.machine()}{load}"
+    return f"{now} · {machine} · Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The yardstick of cold start: a function that does nothing, on the same framework."""
+"""The reference for cold starts: a function that does nothing, on the same framework."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from starlette.responses import PlainTextResponse, Response
 
 @functions_framework.aio.http
 async def bare(_request: Request) -> Response:
-    """Answer."""
+    """Return "ok"."""
     return PlainTextResponse("ok")

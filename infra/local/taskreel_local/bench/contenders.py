@@ -1,4 +1,4 @@
-"""Who is measured: Taskreel and its peers, each behind the same public API, each in processes of its own."""
+"""The contenders: Taskreel and its peers, behind the same public API, each in its own processes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskreel_local.bench.http_connection import Connection, answers
-from taskreel_local.bench.process_tree import Tree, clean_environ, free_port, wait_for
-from taskreel_local.bench.tools import need, node_modules, peer_python
+from taskreel_local.bench.http_connection import Connection, responds_ok
+from taskreel_local.bench.peer_tools import (
+    install_node_modules,
+    install_peer_python,
+    require_programs,
+)
+from taskreel_local.bench.process_tree import ProcessTree, clean_environ, free_port, wait_for
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import make_token
 from taskreel_local.stack.repository_paths import ROOT
@@ -22,7 +26,7 @@ SUBMIT = "/api/jobs/image-generation"
 _USER = "bench"
 _GRANT = 1_000_000
 _START_SECONDS = 60.0
-#: The one request of the run. Taskreel's carries the wish to generate nothing besides.
+#: The request of all contenders. Taskreel's also has the option to generate nothing.
 _BODY: Mapping[str, Any] = {
     "prompt": "A lighthouse in a storm, the lamp lit, waves over the rocks",
     "model": "flux-1.1-pro",
@@ -34,13 +38,13 @@ _NOOP = {"studio": {"mode": "noop"}}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A contender that answers."""
+    """A contender that serves requests."""
 
     url: str
     token: str
     body: Mapping[str, Any]
-    tree: Tree
-    #: How many jobs have been completed since the start.
+    tree: ProcessTree
+    #: Returns the number of jobs completed since the start.
     completed: Callable[[], int]
 
 
@@ -48,21 +52,24 @@ Contender = Callable[[Path], AbstractContextManager[Running]]
 
 
 @contextmanager
-def taskreel(folder: Path) -> Iterator[Running]:
-    """The stack as `taskreel dev` runs it, without rate limits: the queues' process and two servers."""
-    with _taskreel(folder) as running:
+def start_taskreel(folder: Path) -> Iterator[Running]:
+    """Run the stack as `taskreel dev` does, without rate limits: the queues and two servers."""
+    with _start_taskreel(folder) as running:
         yield running
 
 
 @contextmanager
-def taskreel_on_google(folder: Path) -> Iterator[Running]:
-    """The same on the Google adapters: the Firestore emulator, Cloud Tasks over gRPC. The emulator is not counted."""
-    with _taskreel(folder, "--google-emulators") as running:
+def start_taskreel_on_google(folder: Path) -> Iterator[Running]:
+    """The same on the Google adapters: Firestore emulator, Cloud Tasks over gRPC.
+
+    The Firestore emulator's CPU time and memory are not counted.
+    """
+    with _start_taskreel(folder, "--google-emulators") as running:
         yield running
 
 
 @contextmanager
-def _taskreel(folder: Path, *options: str) -> Iterator[Running]:
+def _start_taskreel(folder: Path, *options: str) -> Iterator[Running]:
     data = DataFolder(folder)
     with start_stack(folder, "--servers", "2", *options) as (url, tree):
         token = make_token(data, user=_USER)
@@ -80,12 +87,12 @@ def _taskreel(folder: Path, *options: str) -> Iterator[Running]:
 
 
 @contextmanager
-def start_stack(folder: Path, *options: str) -> Iterator[tuple[str, Tree]]:
-    """The dev stack on `folder`, in a process of its own: its URL and its processes."""
+def start_stack(folder: Path, *options: str) -> Iterator[tuple[str, ProcessTree]]:
+    """Run the dev stack on `folder` in its own process; yield its URL and its processes."""
     data = DataFolder(folder)
     path = f"{ROOT / 'functions'}:{ROOT / 'infra' / 'local'}"
     common = ["--port", "0", "--data", str(folder), "--unthrottled", "--log-format", "json"]
-    with Tree(folder / "bench.log") as tree:
+    with ProcessTree(folder / "bench.log") as tree:
         command = [sys.executable, "-m", "taskreel_local.cli.main", "dev", *common, *options]
         tree.start(command, environ=clean_environ(PYTHONPATH=path))
         for _ in wait_for(_START_SECONDS, "starting the stack", tree):
@@ -96,35 +103,35 @@ def start_stack(folder: Path, *options: str) -> Iterator[tuple[str, Tree]]:
 
 
 @contextmanager
-def express_bullmq(folder: Path) -> Iterator[Running]:
-    """The architecture that the project's documents began from."""
-    with _node("express_bullmq.js", folder) as running:
+def start_express_bullmq(folder: Path) -> Iterator[Running]:
+    """Run Express, BullMQ and Redis: the architecture of the project's documents."""
+    with _start_node_peer("express_bullmq.js", folder) as running:
         yield running
 
 
 @contextmanager
-def express_bee(folder: Path) -> Iterator[Running]:
-    """The same on bee-queue."""
-    with _node("express_bee.js", folder) as running:
+def start_express_bee(folder: Path) -> Iterator[Running]:
+    """Run Express, bee-queue and Redis."""
+    with _start_node_peer("express_bee.js", folder) as running:
         yield running
 
 
 @contextmanager
-def _node(script: str, folder: Path) -> Iterator[Running]:
-    modules = node_modules()
+def _start_node_peer(script: str, folder: Path) -> Iterator[Running]:
+    modules = install_node_modules()
     environ = {"NODE_ENV": "production", "NODE_PATH": str(modules)}
     roles = [["node", str(PEERS / script), role] for role in ("api", "worker")]
-    with _on_redis(folder, environ, lambda _port: roles) as running:
+    with _start_on_redis(folder, environ, lambda _port: roles) as running:
         yield running
 
 
 @contextmanager
-def fastapi_celery(folder: Path) -> Iterator[Running]:
-    """The usual Python choice: one API process, a worker with two."""
-    python = peer_python()
+def start_fastapi_celery(folder: Path) -> Iterator[Running]:
+    """Run FastAPI, Celery and Redis: one API process and a worker with two processes."""
+    python = install_peer_python()
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "ERROR"]
 
-    def commands(port: int) -> list[list[str]]:
+    def build_commands(port: int) -> list[list[str]]:
         api = [
             "uvicorn",
             "celery_api:api",
@@ -137,23 +144,23 @@ def fastapi_celery(folder: Path) -> Iterator[Running]:
         worker = ["celery", "-A", "celery_tasks", "worker", "--concurrency", "2", *quiet]
         return [[python, "-m", *api], [python, "-m", *worker]]
 
-    with _on_redis(folder, {"PYTHONPATH": str(PEERS)}, commands) as running:
+    with _start_on_redis(folder, {"PYTHONPATH": str(PEERS)}, build_commands) as running:
         yield running
 
 
 @contextmanager
-def _on_redis(
-    folder: Path, environ: Mapping[str, str], commands: Callable[[int], list[list[str]]]
+def _start_on_redis(
+    folder: Path, environ: Mapping[str, str], build_commands: Callable[[int], list[list[str]]]
 ) -> Iterator[Running]:
-    """A Redis of the peer's own that keeps what it was told, and the peer's processes on it."""
-    need("redis-server")
+    """Start a Redis that persists its data, and a peer's processes on it."""
+    require_programs("redis-server")
     redis, port = free_port(), free_port()
     url = f"http://127.0.0.1:{port}"
     data = DataFolder(folder)
     secret = data.load_secrets().jwt
     settings = clean_environ(**environ, PORT=str(port), REDIS_PORT=str(redis), JWT_SECRET=secret)
     durable = ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"]
-    with Tree(folder / "bench.log") as tree:
+    with ProcessTree(folder / "bench.log") as tree:
         server = [
             "redis-server",
             "--port",
@@ -165,10 +172,10 @@ def _on_redis(
             *durable,
         ]
         tree.start(server, environ=clean_environ())
-        for command in commands(port):
+        for command in build_commands(port):
             tree.start(command, folder=folder, environ=settings)
         for _ in wait_for(_START_SECONDS, "starting the peer", tree):
-            if answers(url, "/completed"):
+            if responds_ok(url, "/completed"):
                 break
         with Connection(url) as plain:
             yield Running(
@@ -181,11 +188,11 @@ def _on_redis(
 
 
 CONTENDERS: Mapping[str, Contender] = {
-    "taskreel": taskreel,
-    "taskreel-on-google": taskreel_on_google,
-    "express-bullmq": express_bullmq,
-    "express-bee": express_bee,
-    "fastapi-celery": fastapi_celery,
+    "taskreel": start_taskreel,
+    "taskreel-on-google": start_taskreel_on_google,
+    "express-bullmq": start_express_bullmq,
+    "express-bee": start_express_bee,
+    "fastapi-celery": start_fastapi_celery,
 }
 LABELS: Mapping[str, str] = {
     "taskreel": "Taskreel",

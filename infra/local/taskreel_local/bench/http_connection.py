@@ -1,4 +1,4 @@
-"""One kept connection to a server under measurement: no client library's own time in the figures."""
+"""A reused HTTP connection to a contender, without the cost of a client library."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from taskreel_local.bench.process_tree import BenchError
+from taskreel_local.bench.process_tree import BenchmarkError
 
 
 class Connection:
-    """`with Connection(url, token) as http:`."""
+    """A connection with a token: `with Connection(url, token) as http:`."""
 
     def __init__(self, url: str, token: str = "") -> None:
         self._http = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
@@ -31,20 +31,23 @@ class Connection:
         self._http.close()
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON answer; BenchError when it is not a 2xx."""
+        """Return the JSON response. Raises BenchmarkError unless it is 2xx."""
         text = None if body is None else json.dumps(body)
         try:
             status, answer = self._exchange(method, path, text)
         except (OSError, http.client.HTTPException) as error:
-            raise BenchError(f"{method} {path}: no answer ({error!r})") from None
+            raise BenchmarkError(f"{method} {path}: no response ({error!r})") from None
         if not 200 <= status < 300:
-            raise BenchError(
+            raise BenchmarkError(
                 f"{method} {path} answered {status}: {answer[:300].decode(errors='replace')}"
             )
         return json.loads(answer)
 
     def _exchange(self, method: str, path: str, text: str | None) -> tuple[int, bytes]:
-        """Once more on a new connection when the server has closed the kept one: Node.js does after five seconds."""
+        """Send one request; repeat a GET on a new connection if the server closed this one.
+
+        Node.js closes idle connections after five seconds.
+        """
         headers = self._headers | ({"Content-Type": "application/json"} if text else {})
         for last in (method != "GET", True):
             try:
@@ -55,17 +58,17 @@ class Connection:
                 self._http.close()
                 if last:
                     raise
-        raise AssertionError  # the second time either returns or raises
+        raise AssertionError  # unreachable: the last try returns or raises
 
-    def milliseconds(self, path: str) -> float:
-        """How long one GET took."""
+    def measure_get(self, path: str) -> float:
+        """Return the duration of one GET in milliseconds."""
         began = time.perf_counter()
         self.call("GET", path)
         return (time.perf_counter() - began) * 1000
 
 
-def answers(url: str, path: str) -> bool:
-    """Whether the server gives 200 at `path` now."""
+def responds_ok(url: str, path: str) -> bool:
+    """Return True if the server responds 200 at `path` now."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
     try:
         connection.request("GET", path)

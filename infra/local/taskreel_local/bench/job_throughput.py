@@ -1,4 +1,4 @@
-"""The main job beside its peers: submissions over HTTP, timed until the last job is completed."""
+"""Job throughput next to peers: from the first submission over HTTP to the last completed job."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 from taskreel_local.bench.contenders import CONTENDERS, LABELS, SUBMIT, Running
 from taskreel_local.bench.load import Load
-from taskreel_local.bench.process_tree import BenchError, Peak
-from taskreel_local.bench.table import table, told, told_ratio
+from taskreel_local.bench.process_tree import BenchmarkError, PeakMemory
+from taskreel_local.bench.table import format_ratio, format_table, format_values
 
 BASE = "express-bullmq"
 _WARM_UP = 300
 _STUCK_SECONDS = 20.0
 _POLL_SECONDS = 0.02
 
-_HEAD = (
+_COLUMNS = (
     "",
     "jobs/s",
     "ratio",
@@ -28,7 +28,7 @@ _HEAD = (
     "submit p50 ms",
     "p99 ms",
     "not 2xx",
-    "kept",
+    "reused",
 )
 
 
@@ -42,57 +42,57 @@ class Sample:
     p50_ms: float
     p99_ms: float
     refused: int
-    kept: float
+    reused: float
 
 
 @dataclass(slots=True)
 class Results:
-    """Each contender's samples, or why it has none."""
+    """The samples of each contender, or the reason why it has none."""
 
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
 
 def run_jobs(load: Load, names: Sequence[str], repeat: int) -> None:
-    """Measure `names` in turn, `repeat` times, every other time backwards; then print the table."""
+    """Measure `names` in turn, `repeat` times, every second time in reverse; print a table."""
     results = Results()
     for round_ in range(repeat):
         for name in names if round_ % 2 == 0 else reversed(names):
             if name not in results.failures:
-                _add(results, name, load)
-    print(_title(load, repeat))
-    print(table(_HEAD, [_row(name, results) for name in names]))
+                _add_sample(results, name, load)
+    print(_table_title(load, repeat))
+    print(format_table(_COLUMNS, [_table_row(name, results) for name in names]))
     for name, why in results.failures.items():
         if name in results.samples:
             print(f"{LABELS[name]}: a run failed: {why}")
 
 
-def _add(results: Results, name: str, load: Load) -> None:
+def _add_sample(results: Results, name: str, load: Load) -> None:
     try:
-        sample = _measure(name, load)
-    except BenchError as error:
+        sample = _measure_contender(name, load)
+    except BenchmarkError as error:
         results.failures[name] = str(error)
     else:
         results.samples.setdefault(name, []).append(sample)
 
 
-def _measure(name: str, load: Load) -> Sample:
+def _measure_contender(name: str, load: Load) -> Sample:
     with tempfile.TemporaryDirectory(prefix="taskreel-bench-") as text:
         folder = Path(text)
         with CONTENDERS[name](folder) as running:
             warm = load.send(
                 running.url + SUBMIT, running.body, running.token, folder, jobs=_WARM_UP
             )
-            _until_completed(running, warm.accepted)
-            return _timed(running, load, folder)
+            _wait_until_completed(running, warm.accepted)
+            return _measure_load(running, load, folder)
 
 
-def _timed(running: Running, load: Load, folder: Path) -> Sample:
+def _measure_load(running: Running, load: Load, folder: Path) -> Sample:
     before, cpu = running.completed(), running.tree.cpu_seconds()
-    with Peak(running.tree) as peak:
+    with PeakMemory(running.tree) as peak:
         began = time.perf_counter()
         sent = load.send(running.url + SUBMIT, running.body, running.token, folder)
-        _until_completed(running, before + sent.accepted)
+        _wait_until_completed(running, before + sent.accepted)
         seconds = time.perf_counter() - began
     done = running.completed() - before
     return Sample(
@@ -102,53 +102,53 @@ def _timed(running: Running, load: Load, folder: Path) -> Sample:
         p50_ms=sent.p50_ms,
         p99_ms=sent.p99_ms,
         refused=sent.refused,
-        kept=sent.kept,
+        reused=sent.reused,
     )
 
 
-def _until_completed(running: Running, wanted: int) -> None:
-    """BenchError when nothing is completed any more."""
+def _wait_until_completed(running: Running, wanted: int) -> None:
+    """Wait until `wanted` jobs are completed. Raises BenchmarkError without progress."""
     done, moved = -1, time.monotonic()
     while (now := running.completed()) < wanted:
-        running.tree.check()
+        running.tree.check_running()
         if now != done:
             done, moved = now, time.monotonic()
         if time.monotonic() - moved > _STUCK_SECONDS:
-            raise BenchError(
+            raise BenchmarkError(
                 f"stuck: {now} of {wanted} jobs completed, none for {_STUCK_SECONDS:.0f} s"
             )
         time.sleep(_POLL_SECONDS)
 
 
-def _title(load: Load, repeat: int) -> str:
-    runs = "one run" if repeat == 1 else f"{repeat} runs in alternating order, median (least–most)"
+def _table_title(load: Load, repeat: int) -> str:
+    runs = "one run" if repeat == 1 else f"{repeat} runs in alternating order, median (min–max)"
     return (
         f"\nJobs: {load.jobs} submissions, {load.concurrency} at a time by {load.generator}; {runs}"
     )
 
 
-def _row(name: str, results: Results) -> list[str]:
+def _table_row(name: str, results: Results) -> list[str]:
     samples = results.samples.get(name)
     if not samples:
         return [LABELS[name], results.failures[name]]
     base = results.samples.get(BASE, [])
-    columns = _columns(samples)
-    against = _columns(base[: len(samples)]) if len(base) >= len(samples) else None
+    columns = _sample_columns(samples)
+    against = _sample_columns(base[: len(samples)]) if len(base) >= len(samples) else None
     return [
         LABELS[name],
-        told(columns["rate"]),
-        told_ratio(columns["rate"], against["rate"]) if against else "–",
-        told(columns["cpu"], ".2f"),
-        told_ratio(columns["cpu"], against["cpu"]) if against else "–",
-        told(columns["peak"]),
-        told(columns["p50"]),
-        told(columns["p99"]),
+        format_values(columns["rate"]),
+        format_ratio(columns["rate"], against["rate"]) if against else "–",
+        format_values(columns["cpu"], ".2f"),
+        format_ratio(columns["cpu"], against["cpu"]) if against else "–",
+        format_values(columns["peak"]),
+        format_values(columns["p50"]),
+        format_values(columns["p99"]),
         str(sum(sample.refused for sample in samples)),
-        f"{min(sample.kept for sample in samples):.0%}",
+        f"{min(sample.reused for sample in samples):.0%}",
     ]
 
 
-def _columns(samples: Sequence[Sample]) -> Mapping[str, list[float]]:
+def _sample_columns(samples: Sequence[Sample]) -> Mapping[str, list[float]]:
     return {
         "rate": [sample.jobs_per_second for sample in samples],
         "cpu": [sample.cpu_ms for sample in samples],

@@ -1,4 +1,4 @@
-"""The load: one generator for every contender, the same number of requests over the same number of connections."""
+"""The load generator: the same requests over the same number of connections for every contender."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskreel_local.bench.process_tree import BenchError
-from taskreel_local.bench.tools import need
+from taskreel_local.bench.peer_tools import require_programs
+from taskreel_local.bench.process_tree import BenchmarkError
 
 _SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """What the generator saw."""
+class LoadResult:
+    """The report of the generator."""
 
     seconds: float
-    #: Answers that were 2xx: so many jobs there are.
+    #: Number of 2xx responses, which is the number of jobs.
     accepted: int
-    #: Answers that were not 2xx, and requests without an answer.
+    #: Number of other responses, and of requests without a response.
     refused: int
     p50_ms: float
     p99_ms: float
-    #: Share of the requests that went over a connection kept from the one before.
-    kept: float
+    #: Share of the requests that reused a connection.
+    reused: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +42,9 @@ class Load:
 
     def send(
         self, url: str, body: Mapping[str, Any], token: str, folder: Path, jobs: int = 0
-    ) -> Sent:
-        """Send the load, or `jobs` of it; returns when the last answer is there."""
-        need(self.generator)
+    ) -> LoadResult:
+        """Send `jobs` requests, or those of this load; return after the last response."""
+        require_programs(self.generator)
         file = folder / "body.json"
         file.write_text(json.dumps(body))
         wanted = jobs or self.jobs
@@ -59,13 +59,13 @@ class Load:
         )
         seconds = time.perf_counter() - began
         if ended.returncode:
-            raise BenchError(
+            raise BenchmarkError(
                 f"{self.generator} failed: {(ended.stderr or ended.stdout).strip()[-300:]}"
             )
         return _READERS[self.generator](ended.stdout, seconds, count)
 
 
-def _ab(count: int, concurrency: int, file: Path, token: str, url: str) -> list[str]:
+def _ab_command(count: int, concurrency: int, file: Path, token: str, url: str) -> list[str]:
     numbers = ["-n", str(count), "-c", str(concurrency)]
     return [
         *("ab", "-q", "-k", "-l", "-r", *numbers, "-p", str(file), "-T", "application/json"),
@@ -73,7 +73,7 @@ def _ab(count: int, concurrency: int, file: Path, token: str, url: str) -> list[
     ]
 
 
-def _hey(count: int, concurrency: int, file: Path, token: str, url: str) -> list[str]:
+def _hey_command(count: int, concurrency: int, file: Path, token: str, url: str) -> list[str]:
     numbers = ["-n", str(count), "-c", str(concurrency)]
     return [
         *("hey", "-m", "POST", *numbers, "-D", str(file), "-T", "application/json"),
@@ -81,39 +81,39 @@ def _hey(count: int, concurrency: int, file: Path, token: str, url: str) -> list
     ]
 
 
-def read_ab(text: str, seconds: float, count: int) -> Sent:
-    """The report of `ab`."""
-    refused = int(_number(r"Non-2xx responses:\s+(\d+)", text)) + int(
-        _number(r"Failed requests:\s+(\d+)", text)
+def parse_ab_report(text: str, seconds: float, count: int) -> LoadResult:
+    """Parse the report of `ab`."""
+    refused = int(_find_number(r"Non-2xx responses:\s+(\d+)", text)) + int(
+        _find_number(r"Failed requests:\s+(\d+)", text)
     )
-    return Sent(
+    return LoadResult(
         seconds=seconds,
         accepted=count - refused,
         refused=refused,
-        p50_ms=_number(r"\n\s+50%\s+(\d+)", text),
-        p99_ms=_number(r"\n\s+99%\s+(\d+)", text),
-        kept=_number(r"Keep-Alive requests:\s+(\d+)", text) / count,
+        p50_ms=_find_number(r"\n\s+50%\s+(\d+)", text),
+        p99_ms=_find_number(r"\n\s+99%\s+(\d+)", text),
+        reused=_find_number(r"Keep-Alive requests:\s+(\d+)", text) / count,
     )
 
 
-def read_hey(text: str, seconds: float, count: int) -> Sent:
-    """The report of `hey`, which keeps every connection that the server keeps."""
+def parse_hey_report(text: str, seconds: float, count: int) -> LoadResult:
+    """Parse the report of `hey`, which reuses every connection that the server keeps open."""
     accepted = sum(int(number) for number in re.findall(r"\[2\d\d]\s+(\d+) responses", text))
-    return Sent(
+    return LoadResult(
         seconds=seconds,
         accepted=accepted,
         refused=count - accepted,
-        p50_ms=_number(r"50%+ in ([\d.]+) secs", text) * 1000,
-        p99_ms=_number(r"99%+ in ([\d.]+) secs", text) * 1000,
-        kept=1.0,
+        p50_ms=_find_number(r"50%+ in ([\d.]+) secs", text) * 1000,
+        p99_ms=_find_number(r"99%+ in ([\d.]+) secs", text) * 1000,
+        reused=1.0,
     )
 
 
-_COMMANDS = {"ab": _ab, "hey": _hey}
-_READERS = {"ab": read_ab, "hey": read_hey}
+_COMMANDS = {"ab": _ab_command, "hey": _hey_command}
+_READERS = {"ab": parse_ab_report, "hey": parse_hey_report}
 GENERATORS = tuple(_COMMANDS)
 
 
-def _number(pattern: str, text: str) -> float:
+def _find_number(pattern: str, text: str) -> float:
     found = re.search(pattern, text)
     return float(found[1]) if found else 0.0

@@ -1,4 +1,4 @@
-"""The processes of one contender: started together, their CPU time and memory read as one, stopped together."""
+"""The processes of one contender: started, measured and stopped as one."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _SAMPLE_SECONDS = 0.25
 _MEGABYTE = 1 << 20
 
 
-class BenchError(Exception):
-    """This measurement cannot be made; the message says why, or what to install. The others go on."""
+class BenchmarkError(Exception):
+    """This benchmark cannot run; the message says why, or what to install. Others continue."""
 
 
-class Tree:
-    """What `start` starts, and whatever those processes start in turn. Their output goes to `log`."""
+class ProcessTree:
+    """The processes started with `start`, and their children. Their output goes to `log`."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
@@ -47,7 +47,7 @@ class Tree:
     def start(
         self, command: Sequence[str], *, folder: Path | None = None, environ: Mapping[str, str]
     ) -> None:
-        """Run `command` with `environ` and nothing else set."""
+        """Start `command` with exactly the environment `environ`."""
         process = psutil.Popen(
             list(command),
             cwd=folder,
@@ -58,60 +58,60 @@ class Tree:
         )
         self._started.append(process)
 
-    def check(self) -> None:
-        """Raises BenchError when a started process has ended."""
+    def check_running(self) -> None:
+        """Raise BenchmarkError if a started process has ended."""
         for process in self._started:
             if process.poll() is not None:
-                raise BenchError(
-                    f"a server ended with status {process.returncode}{self.last_words()}"
+                raise BenchmarkError(
+                    f"a server ended with status {process.returncode}{self.last_log_line()}"
                 )
 
-    def last_words(self) -> str:
-        """The end of the log, to go behind a message."""
+    def last_log_line(self) -> str:
+        """Return the last line of the log, to append to a message."""
         said = self.log.read_text(errors="replace").strip()
-        return f": {said.splitlines()[-1][-300:]}" if said else ", and said nothing"
+        return f": {said.splitlines()[-1][-300:]}" if said else ", and logged nothing"
 
     def cpu_seconds(self) -> float:
-        """User and system time of all of them, children that have ended included."""
-        return self._sum(lambda process: sum(process.cpu_times()[:4]))
+        """Return user and system time of all processes, including children that have ended."""
+        return self._sum_over_processes(lambda process: sum(process.cpu_times()[:4]))
 
     def memory_mb(self) -> float:
-        """Resident memory of all of them; a page that two share counts twice."""
-        return self._sum(lambda process: process.memory_info().rss) / _MEGABYTE
+        """Return the resident memory of all processes; shared pages count repeatedly."""
+        return self._sum_over_processes(lambda process: process.memory_info().rss) / _MEGABYTE
 
     def stop(self) -> None:
-        """Ask each to end, the last started first; then those that they left behind; insist with the rest."""
-        everything = list(self._processes())
+        """Terminate the processes in reverse order, then their remaining children; then kill."""
+        everything = list(self._list_processes())
         for started in reversed(self._started):
             with contextlib.suppress(psutil.NoSuchProcess):
                 started.terminate()
         psutil.wait_procs(self._started, timeout=_STOP_SECONDS)
         for end in (psutil.Process.terminate, psutil.Process.kill):
-            _, left = psutil.wait_procs(everything, timeout=_LEAVE_SECONDS)
-            for process in left:
+            _, remaining = psutil.wait_procs(everything, timeout=_LEAVE_SECONDS)
+            for process in remaining:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     end(process)
         self._log.close()
 
-    def _processes(self) -> Iterator[psutil.Process]:
+    def _list_processes(self) -> Iterator[psutil.Process]:
         for process in self._started:
             with contextlib.suppress(psutil.NoSuchProcess):
                 yield process
                 yield from process.children(recursive=True)
 
-    def _sum(self, read: Callable[[psutil.Process], float]) -> float:
+    def _sum_over_processes(self, read: Callable[[psutil.Process], float]) -> float:
         total = 0.0
-        for process in self._processes():
+        for process in self._list_processes():
             with contextlib.suppress(psutil.NoSuchProcess):
-                if process.name() != "java":  # Google's emulator stands for what somebody else runs
+                if process.name() != "java":  # Google's emulator stands for a managed service
                     total += read(process)
         return total
 
 
-class Peak:
-    """`with Peak(tree) as peak:` the most memory seen meanwhile, in `peak.megabytes`."""
+class PeakMemory:
+    """The highest memory use during the block, in `megabytes`."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: ProcessTree) -> None:
         self.megabytes = 0.0
         self._tree = tree
         self._over = threading.Event()
@@ -138,27 +138,30 @@ class Peak:
 
 
 def clean_environ(**more: str) -> dict[str, str]:
-    """The environment without what would change a contender: settings of Taskreel, bytecode switched off."""
-    kept = {
+    """Return an environment without variables that would change a contender."""
+    reused = {
         name: os.environ[name]
         for name in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
         if name in os.environ
     }
-    return {**kept, **more}
+    return {**reused, **more}
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
+    """Return a port that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
-def wait_for(seconds: float, what: str, tree: Tree) -> Iterator[None]:
-    """Yields every few milliseconds until the caller breaks off; BenchError when the time is up or a server ends."""
+def wait_for(seconds: float, what: str, tree: ProcessTree) -> Iterator[None]:
+    """Yield every few milliseconds until the caller stops.
+
+    Raises BenchmarkError when the time is up or a server ends.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        tree.check()
+        tree.check_running()
         yield
         time.sleep(0.01)
-    raise BenchError(f"{what} took longer than {seconds:.0f} s{tree.last_words()}")
+    raise BenchmarkError(f"{what} took longer than {seconds:.0f} s{tree.last_log_line()}")

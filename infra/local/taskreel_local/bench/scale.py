@@ -1,4 +1,4 @@
-"""Whether what a caller does costs the same with many jobs in the store as with few."""
+"""Latency of API calls with many jobs in the store, compared with few."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.ports import Transaction
 from taskreel_local.bench.contenders import start_stack
 from taskreel_local.bench.http_connection import Connection
-from taskreel_local.bench.table import table, told, told_ratio
+from taskreel_local.bench.table import format_ratio, format_table, format_values
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import make_token
 
@@ -32,37 +32,45 @@ _STATUSES = (Status.COMPLETED, Status.COMPLETED, Status.FAILED, Status.CANCELLED
 
 
 def run_scale(many: int = MANY) -> None:
-    """Two stacks, one store with few jobs and one with `many`; the same calls to both in turn."""
+    """Make the same calls in turn to a stack with few jobs and one with `many`; print a table."""
     sizes = (FEW, many)
     with ExitStack() as exits:
-        sides = [_Side(exits, size) for size in sizes]
-        figures = {name: _interleaved(sides, paths) for name, paths in _calls(sides).items()}
-    print(f"\nScale: {_CALLS} calls each over HTTP, in turn; median ms (least–most)")
+        sides = [_SeededStack(exits, size) for size in sizes]
+        figures = {
+            name: _measure_in_turn(sides, paths) for name, paths in _list_calls(sides).items()
+        }
+    print(f"\nScale: {_CALLS} calls each over HTTP, in turn; median ms (min–max)")
     rows = [
-        [name, told(few, ".2f"), told(lots, ".2f"), told_ratio([_median(lots)], [_median(few)])]
+        [
+            name,
+            format_values(few, ".2f"),
+            format_values(lots, ".2f"),
+            format_ratio([_median_of(lots)], [_median_of(few)]),
+        ]
         for name, (few, lots) in figures.items()
     ]
-    print(table(("", f"{FEW:,} jobs", f"{many:,} jobs", "ratio"), rows))
+    print(format_table(("", f"{FEW:,} jobs", f"{many:,} jobs", "ratio"), rows))
 
 
-class _Side:
+class _SeededStack:
     """A stack over a store with `size` finished jobs of one user."""
 
     def __init__(self, exits: ExitStack, size: int) -> None:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="taskreel-bench-")))
-        self.ids = [f"job_{number:026x}" for number in random.Random(1).sample(range(16**12), size)]  # noqa: S311
-        asyncio.run(_seed(DataFolder(folder).store_file, self.ids))
+        numbers = random.Random(1).sample(range(16**12), size)  # noqa: S311 - same ids each time
+        self.ids = [f"job_{number:026x}" for number in numbers]
+        asyncio.run(_seed_store(DataFolder(folder).store_file, self.ids))
         url, _ = exits.enter_context(start_stack(folder, "--servers", "1"))
         token = make_token(DataFolder(folder), user=_USER)
         self.http = exits.enter_context(Connection(url, token))
 
 
-async def _seed(path: Path, ids: list[str]) -> None:
+async def _seed_store(path: Path, ids: list[str]) -> None:
     store = SqliteStore(path, INDEXES)
     began = datetime.now(UTC) - timedelta(days=30)
     for first in range(0, len(ids), _BATCH):
         documents = [
-            _document(id_, began, first + place)
+            _job_document(id_, began, first + place)
             for place, id_ in enumerate(ids[first : first + _BATCH])
         ]
 
@@ -74,7 +82,7 @@ async def _seed(path: Path, ids: list[str]) -> None:
     await store.close()
 
 
-def _document(job_id: str, began: datetime, number: int) -> dict[str, Any]:
+def _job_document(job_id: str, began: datetime, number: int) -> dict[str, Any]:
     at = began + timedelta(seconds=number * 20)
     status = _STATUSES[number % len(_STATUSES)]
     job = Job(
@@ -94,8 +102,8 @@ def _document(job_id: str, began: datetime, number: int) -> dict[str, Any]:
     return job.document()
 
 
-def _calls(sides: list[_Side]) -> Mapping[str, list[list[str]]]:
-    """By name, the paths for each side."""
+def _list_calls(sides: list[_SeededStack]) -> Mapping[str, list[list[str]]]:
+    """Return the paths to call on each stack, by name."""
     same = {
         "health": "/api/jobs/health",
         "list page": "/api/jobs?limit=20",
@@ -112,14 +120,16 @@ def _calls(sides: list[_Side]) -> Mapping[str, list[list[str]]]:
     }
 
 
-def _interleaved(sides: list[_Side], paths: list[list[str]]) -> tuple[list[float], list[float]]:
+def _measure_in_turn(
+    sides: list[_SeededStack], paths: list[list[str]]
+) -> tuple[list[float], list[float]]:
     few, many = sides
     pairs = [
-        (few.http.milliseconds(one), many.http.milliseconds(other))
+        (few.http.measure_get(one), many.http.measure_get(other))
         for one, other in zip(*paths, strict=True)
     ][_WARM_UP:]
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
-def _median(values: list[float]) -> float:
+def _median_of(values: list[float]) -> float:
     return sorted(values)[len(values) // 2]

@@ -1,4 +1,4 @@
-"""Figures in columns, and how several runs are told in one."""
+"""Text tables, and the median and range of several runs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import statistics
 from collections.abc import Sequence
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The first column to the left, the others to the right. A row may stop early: its last cell then runs on."""
+def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Format a table: the first column left-aligned, the others right-aligned.
+
+    A row may be shorter than the head; its last cell may then be longer than its column.
+    """
     full = [row for row in rows if len(row) == len(head)]
     widths = [max(len(row[place]) for row in (head, *full)) for place in range(len(head))]
     widths[0] = max([widths[0], *(len(row[0]) for row in rows)])
-    return "\n".join(_line(row, widths) for row in (head, ["─" * width for width in widths], *rows))
+    return "\n".join(
+        _format_row(row, widths) for row in (head, ["─" * width for width in widths], *rows)
+    )
 
 
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+def _format_row(row: Sequence[str], widths: Sequence[int]) -> str:
     if len(row) < len(widths):
         return "  ".join([row[0].ljust(widths[0]), *row[1:]])
     first, *others = (
@@ -24,14 +29,15 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join([first, *others]).rstrip()
 
 
-def told(values: Sequence[float], form: str = ".0f") -> str:
-    """The median, and what it lies between when there were several runs: `412 (398–430)`."""
+def format_values(values: Sequence[float], form: str = ".0f") -> str:
+    """Format the median, and the range of several values: `412 (398–430)`."""
     median = format(statistics.median(values), form)
     if len(values) == 1:
         return median
     return f"{median} ({min(values):{form}}–{max(values):{form}})"
 
 
-def told_ratio(values: Sequence[float], others: Sequence[float]) -> str:
-    """The median of the ratios run by run, so that a machine that slows down slows both."""
-    return f"{told([mine / other for mine, other in zip(values, others, strict=True)], '.2f')}×"
+def format_ratio(values: Sequence[float], others: Sequence[float]) -> str:
+    """Format the median of the ratios run by run, which cancels changes of the machine's load."""
+    ratios = [mine / other for mine, other in zip(values, others, strict=True)]
+    return f"{format_values(ratios, '.2f')}×"

@@ -113,7 +113,8 @@ def cost(
     )
     if location not in FIRESTORE_FACTORS:
         click.echo(
-            f"Firestore's price in {location} is unknown: {ASSUMED_FACTOR} times Oregon's is assumed."
+            f"Firestore's price in {location} is unknown: "
+            f"{ASSUMED_FACTOR} times Oregon's is assumed."
         )
     if sources:
         for item, price in list_prices(location).items():

@@ -29,7 +29,7 @@ class Operations:
     #: Calls of the Cloud Tasks API and dispatches: a task that runs once is two.
     task_operations: float = 0
     requests: float = 0
-    #: Cloud Run bills an instance's time in steps of 0.1 s; at this traffic requests seldom share one.
+    #: Cloud Run bills instances in steps of 0.1 s; at this traffic requests seldom share one.
     api_seconds: float = 0
     processor_seconds: float = 0
     stored_kib: float = 0
@@ -74,12 +74,13 @@ SWEEP = Operations(reads=1, requests=1, api_seconds=0.1)
 
 
 def _paid_job(mib: float, *, seconds: int = 0, every: int = 1) -> Operations:
-    """Return a job with one file; its provider takes `seconds` and is polled every `every` seconds."""
+    """Return a job with one file; its provider takes `seconds`, polled every `every` seconds."""
     file = Operations(uploads=1, downloads=1, artifact_mib=mib) if mib else Operations()
     return PLAIN_JOB + PAID_REQUEST + BREAKER_READS + POLL * math.ceil(seconds / every) + file
 
 
-#: Operations of one job by kind, its file fetched once; polled as Black Forest Labs, Replicate, Veo are.
+#: Operations of one job by kind, its file fetched once. Images are polled as Black Forest Labs asks,
+#: upscaling as Replicate, videos as Veo.
 JOBS: Mapping[str, Operations] = {
     "plain": PLAIN_JOB,
     "image": _paid_job(1.5, seconds=10, every=2),
@@ -119,8 +120,8 @@ TIER_1 = frozenset(
 )
 _TIER_2_FACTOR = 1.4
 
-#: Firestore's prices relative to Oregon. Google's price table cannot be read by a program: for other
-#: regions the highest known factor of a single region is assumed, and the command says so.
+#: Firestore's prices relative to Oregon. Google's price table cannot be read by a program, so for
+#: other regions the highest known factor of a single region is assumed; the command says so.
 FIRESTORE_FACTORS: Mapping[str, float] = {"us-central1": 1.0, "us-west1": 1.0, "us-west2": 1.2}
 ASSUMED_FACTOR = 1.3
 
@@ -221,7 +222,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """A month's bill: the control plane (Taskreel itself), and the work (media processing and files)."""
+    """A month's bill: control plane (Taskreel itself) and work (media processing and files)."""
 
     control: tuple[Line, ...]
     work: tuple[Line, ...]

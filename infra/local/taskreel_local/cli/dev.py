@@ -39,8 +39,8 @@ async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> 
     config = StackConfig(**options)
     for job_type in types_without_queues(QUEUES):
         console.print(
-            f"[yellow]{job_type} has no queues in {display_path(QUEUES)}, so its jobs will not run: "
-            "run scripts/declare-queues.[/]"
+            f"[yellow]{job_type} has no queues in {display_path(QUEUES)}, "
+            "so its jobs will not run: run scripts/declare-queues.[/]"
         )
     async with Stack(config) as stack:
         token = make_token(stack.data, user="dev", tier="pro")

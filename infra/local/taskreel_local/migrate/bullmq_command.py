@@ -1,7 +1,7 @@
 """`taskreel import bullmq`: submit the jobs that wait in BullMQ through the public API.
 
-Redis is only read. A job's Idempotency-Key is derived from the old job, so that repeating the import
-submits nothing twice.
+Redis is only read. A job's Idempotency-Key is derived from the old job, so that repeating the
+import submits nothing twice.
 """
 
 from __future__ import annotations

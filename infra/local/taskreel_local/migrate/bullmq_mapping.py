@@ -42,7 +42,7 @@ class Rule(Value):
     drop: tuple[str, ...] = ()
     set: dict[str, Any] = Field(default_factory=dict)
     user_field: str = "userId"
-    #: BullMQ runs jobs without a priority first, then 1, 2, …; numbers up to this one become `high`.
+    #: BullMQ runs jobs without a priority first, then 1, 2, …; numbers up to this become `high`.
     high_up_to: int = 0
 
     @field_validator("job_type")

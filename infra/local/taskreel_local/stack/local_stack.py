@@ -119,7 +119,7 @@ class Stack:
         self.data.write_url(self.url)
 
     def _bind_listener(self) -> socket.socket:
-        """Listen on the configured port; for port 0 prefer the last one, which waiting tasks call."""
+        """Listen on the configured port; for 0 prefer the last port, which waiting tasks call."""
         last_port = urlsplit(self.data.read_url() or "").port
         if self.config.port == 0 and last_port is not None:
             with contextlib.suppress(StackError):

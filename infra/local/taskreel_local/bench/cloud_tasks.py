@@ -1,4 +1,4 @@
-"""How fast the local Cloud Tasks is: the service, its callers and the handler each in a process of their own."""
+"""The speed of the Cloud Tasks emulator: service, callers and handler in separate processes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BODY = b'{"jobId": "0123456789abcdef", "delivery": 1}'
 
 @dataclass(frozen=True, slots=True)
 class CreateLatency:
-    """One caller, one call after the other, over gRPC with Google's synchronous client."""
+    """Latency of one synchronous caller over gRPC, in milliseconds."""
 
     p50_ms: float
     p99_ms: float
@@ -39,7 +39,7 @@ class CreateLatency:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """From the first create to the last delivery; the CPU time is the service's alone."""
+    """Throughput from the first create to the last delivery, and the service's CPU time."""
 
     tasks: int
     tasks_per_second: float
@@ -48,7 +48,7 @@ class Throughput:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A queue full of tasks that are not due, and how late those are that become due meanwhile."""
+    """CPU use of a queue full of tasks that are not due, and the lateness of due tasks."""
 
     tasks: int
     idle_cpu_percent: float
@@ -57,8 +57,8 @@ class Waiting:
 
 
 @dataclass(slots=True)
-class Rig:
-    """The other processes' ends; each answers a word with a value."""
+class BenchRig:
+    """Connections to the service and handler processes; each answers a command with a value."""
 
     service: Connection
     handler: Connection
@@ -67,22 +67,22 @@ class Rig:
     handler_url: str
 
     def cpu_s(self) -> float:
-        """CPU seconds the service has used."""
-        return float(_ask(self.service, "cpu"))
+        """Return the CPU seconds used by the service."""
+        return float(_query(self.service, "cpu"))
 
-    def arrivals(self) -> list[tuple[str, float]]:
-        """Task names and the wall times they reached the handler at."""
-        return list(_ask(self.handler, "arrivals"))
+    def list_arrivals(self) -> list[tuple[str, float]]:
+        """Return task names and the wall times of their arrival at the handler."""
+        return list(_query(self.handler, "arrivals"))
 
 
-def _ask(connection: Connection, word: str) -> Any:
+def _query(connection: Connection, word: str) -> Any:
     connection.send(word)
     return connection.recv()
 
 
 @contextmanager
-def rig(*, keep: bool = True) -> Iterator[Rig]:
-    """Start service and handler; `keep` has the service write to a SQLite file."""
+def start_rig(*, keep: bool = True) -> Iterator[BenchRig]:
+    """Start service and handler; with `keep` the service writes to a SQLite file."""
     spawn = multiprocessing.get_context("spawn")
     service, service_end = spawn.Pipe()
     handler, handler_end = spawn.Pipe()
@@ -95,7 +95,9 @@ def rig(*, keep: bool = True) -> Iterator[Rig]:
         for process in processes:
             process.start()
         rest_port, grpc_port = service.recv()
-        yield Rig(service, handler, rest_port, grpc_port, f"http://127.0.0.1:{handler.recv()}/run")
+        yield BenchRig(
+            service, handler, rest_port, grpc_port, f"http://127.0.0.1:{handler.recv()}/run"
+        )
         for connection, process in zip((service, handler), processes, strict=True):
             connection.send("stop")
             process.join(10)
@@ -114,13 +116,13 @@ def _service_process(connection: Connection, data: Path | None) -> None:
     async def serve() -> None:
         async with LocalCloudTasks(config) as service:
             connection.send((service.rest_port, service.grpc_port))
-            await _obey(connection, {"cpu": time.process_time})
+            await _serve_commands(connection, {"cpu": time.process_time})
 
     uvloop.run(serve())
 
 
 class _Handler(asyncio.Protocol):
-    """Answers 200 to everything and notes what came when, at a few microseconds a request."""
+    """An HTTP handler that answers 200 and records arrivals, at a few microseconds a request."""
 
     def __init__(self, arrivals: list[tuple[str, float]]) -> None:
         self._arrivals = arrivals
@@ -148,13 +150,13 @@ def _handler_process(connection: Connection) -> None:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: _Handler(arrivals), "127.0.0.1", 0)
         connection.send(server.sockets[0].getsockname()[1])
-        await _obey(connection, {"arrivals": lambda: arrivals})
+        await _serve_commands(connection, {"arrivals": lambda: arrivals})
         server.close()
 
     uvloop.run(serve())
 
 
-async def _obey(connection: Connection, words: dict[str, Callable[[], Any]]) -> None:
+async def _serve_commands(connection: Connection, words: dict[str, Callable[[], Any]]) -> None:
     stop = asyncio.Event()
 
     def read() -> None:
@@ -168,16 +170,16 @@ async def _obey(connection: Connection, words: dict[str, Callable[[], Any]]) -> 
     await stop.wait()
 
 
-def create_latency(count: int = 2000) -> CreateLatency:
-    """p50 and p99 of CreateTask over gRPC; the tasks are due in an hour, so nothing else happens."""
+def measure_create_latency(count: int = 2000) -> CreateLatency:
+    """Measure CreateTask over gRPC; the tasks are due in an hour, so nothing is dispatched."""
     import grpc
     from google.cloud import tasks_v2
     from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
     at = datetime.now(UTC) + timedelta(hours=1)
-    with rig() as made, grpc.insecure_channel(f"127.0.0.1:{made.grpc_port}") as channel:
+    with start_rig() as rig, grpc.insecure_channel(f"127.0.0.1:{rig.grpc_port}") as channel:
         client = tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
-        request = tasks_v2.HttpRequest(url=made.handler_url, body=_BODY)
+        request = tasks_v2.HttpRequest(url=rig.handler_url, body=_BODY)
         task = tasks_v2.Task(http_request=request, schedule_time=at)
         times = []
         for _ in range(count):
@@ -188,54 +190,58 @@ def create_latency(count: int = 2000) -> CreateLatency:
     return CreateLatency(p50_ms=cuts[49], p99_ms=cuts[98])
 
 
-def throughput_over_grpc(tasks: int = 5000, callers: int = 32) -> Throughput:
-    """Google's asynchronous client, a call a task; most of the time is the client's."""
+def measure_grpc_throughput(tasks: int = 5000, callers: int = 32) -> Throughput:
+    """Create tasks one by one with Google's async client, which takes most of the time."""
 
-    async def load(made: Rig) -> None:
-        async with _grpc_client(made.grpc_port) as (client, task_of):
-            task = task_of(made.handler_url)
-            await _by_callers(tasks, callers, lambda _: client.create_task(parent=QUEUE, task=task))
+    async def load(rig: BenchRig) -> None:
+        async with _grpc_client(rig.grpc_port) as (client, task_of):
+            task = task_of(rig.handler_url)
+            await _call_concurrently(
+                tasks, callers, lambda _: client.create_task(parent=QUEUE, task=task)
+            )
 
-    return _throughput(tasks, load)
+    return _measure_throughput(tasks, load)
 
 
-def throughput_over_rest(tasks: int = 5000, callers: int = 32) -> Throughput:
-    """`tasks:batchCreate` in calls of as many tasks as there are callers: what the embedded adapter makes of them."""
+def measure_rest_throughput(tasks: int = 5000, callers: int = 32) -> Throughput:
+    """Create tasks with `tasks:batchCreate`, `callers` tasks a call, as the dev stack does."""
 
-    async def load(made: Rig) -> None:
-        async with _rest_client(made.rest_port) as post:
-            body = _batch(callers, url=made.handler_url)
+    async def load(rig: BenchRig) -> None:
+        async with _rest_client(rig.rest_port) as post:
+            body = _batch_body(callers, url=rig.handler_url)
             for _ in range(tasks // callers):
                 await post(f"/v2/{QUEUE}/tasks:batchCreate", body)
 
-    return _throughput(tasks // callers * callers, load)
+    return _measure_throughput(tasks // callers * callers, load)
 
 
-def waiting(tasks: int = 100_000, probes: int = 100, idle_s: float = 5.0) -> Waiting:
-    """Fill a queue with tasks due in an hour; measure the CPU it takes to wait, then the lateness of `probes`."""
-    with rig() as made:
-        uvloop.run(_fill(made, tasks))
+def measure_waiting(tasks: int = 100_000, probes: int = 100, idle_s: float = 5.0) -> Waiting:
+    """Fill a queue with tasks due in an hour; measure idle CPU, then the lateness of `probes`."""
+    with start_rig() as rig:
+        uvloop.run(_fill_queue(rig, tasks))
         time.sleep(2)
-        before = made.cpu_s()
+        before = rig.cpu_s()
         time.sleep(idle_s)
-        idle = (made.cpu_s() - before) / idle_s * 100
-        due = uvloop.run(_probe(made, probes))
-        late = sorted((at - due[name]) * 1000 for name, at in made.arrivals())
+        idle = (rig.cpu_s() - before) / idle_s * 100
+        due = uvloop.run(_create_probes(rig, probes))
+        late = sorted((at - due[name]) * 1000 for name, at in rig.list_arrivals())
     return Waiting(tasks, idle, statistics.median(late), late[-1])
 
 
-def _throughput(tasks: int, load: Callable[[Rig], Coroutine[Any, Any, None]]) -> Throughput:
-    with rig() as made:
-        before, start = made.cpu_s(), time.time()
-        uvloop.run(load(made))
-        while len(arrivals := made.arrivals()) < tasks:
+def _measure_throughput(
+    tasks: int, load: Callable[[BenchRig], Coroutine[Any, Any, None]]
+) -> Throughput:
+    with start_rig() as rig:
+        before, start = rig.cpu_s(), time.time()
+        uvloop.run(load(rig))
+        while len(arrivals := rig.list_arrivals()) < tasks:
             time.sleep(0.02)
         seconds = max(at for _, at in arrivals) - start
-        cpu_ms = (made.cpu_s() - before) * 1000 / tasks
+        cpu_ms = (rig.cpu_s() - before) * 1000 / tasks
     return Throughput(tasks, tasks / seconds, cpu_ms)
 
 
-async def _by_callers(
+async def _call_concurrently(
     count: int, callers: int, call: Callable[[int], Coroutine[Any, Any, Any]]
 ) -> None:
     numbers = iter(range(count))
@@ -283,29 +289,29 @@ async def _rest_client(
     await writer.wait_closed()
 
 
-def _batch(count: int, url: str, at: str | None = None) -> bytes:
+def _batch_body(count: int, url: str, at: str | None = None) -> bytes:
     task: dict[str, Any] = {"httpRequest": {"url": url, "body": base64.b64encode(_BODY).decode()}}
     if at is not None:
         task["scheduleTime"] = at
     return json.dumps({"requests": [{"parent": QUEUE, "task": task}] * count}).encode()
 
 
-async def _fill(made: Rig, tasks: int) -> None:
+async def _fill_queue(rig: BenchRig, tasks: int) -> None:
     at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    async with _rest_client(made.rest_port) as post:
-        body = _batch(100, made.handler_url, at)
+    async with _rest_client(rig.rest_port) as post:
+        body = _batch_body(100, rig.handler_url, at)
         for _ in range(tasks // 100):
             await post(f"/v2/{QUEUE}/tasks:batchCreate", body)
 
 
-async def _probe(made: Rig, probes: int) -> dict[str, float]:
-    """Create tasks due 20 ms apart; their names and times, once the last is past."""
+async def _create_probes(rig: BenchRig, probes: int) -> dict[str, float]:
+    """Create tasks due 20 ms apart; return their names and due times after the last is due."""
     due: dict[str, float] = {}
     first = datetime.now(UTC) + timedelta(seconds=1)
-    async with _rest_client(made.rest_port) as post:
+    async with _rest_client(rig.rest_port) as post:
         for number in range(probes):
             at = first + timedelta(milliseconds=20 * number)
-            body = _batch(1, made.handler_url, at.isoformat())
+            body = _batch_body(1, rig.handler_url, at.isoformat())
             answer = await post(f"/v2/{QUEUE}/tasks:batchCreate", body)
             due[answer["response"]["tasks"][0]["name"].rpartition("/")[2]] = at.timestamp()
     await asyncio.sleep(1.5 + 0.02 * probes)
@@ -313,8 +319,13 @@ async def _probe(made: Rig, probes: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run all and print JSON; a name as argument runs that one."""
-    for bench in (create_latency, throughput_over_grpc, throughput_over_rest, waiting):
+    """Run all benchmarks, or those named as arguments, and print JSON."""
+    for bench in (
+        measure_create_latency,
+        measure_grpc_throughput,
+        measure_rest_throughput,
+        measure_waiting,
+    ):
         if bench.__name__ in sys.argv[1:] or not sys.argv[1:]:
             print(json.dumps({bench.__name__: asdict(bench())}))
 

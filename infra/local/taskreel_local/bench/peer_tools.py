@@ -1,4 +1,4 @@
-"""What the peers need: programs that the machine has or lacks, and packages put into the ignored `.taskreel/bench`."""
+"""Programs and packages that the peers need; packages go into the ignored `.taskreel/bench`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from taskreel_local.bench.process_tree import BenchError
+from taskreel_local.bench.process_tree import BenchmarkError
 from taskreel_local.stack.repository_paths import ROOT
 
 CACHE = ROOT / ".taskreel" / "bench"
@@ -25,17 +25,17 @@ _NODE = ("express@5", "bullmq@6", "ioredis@5", "bee-queue@2", "jsonwebtoken@9", 
 _PYTHON = ("fastapi", "uvicorn[standard]", "celery", "packaging", "redis", "pyjwt")
 
 
-def need(*programs: str) -> None:
-    """Raises BenchError that names what is missing, and how to install it."""
+def require_programs(*programs: str) -> None:
+    """Raise BenchmarkError with the install commands if a program is missing."""
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
         commands = dict.fromkeys(_INSTALL[program] for program in missing)
-        raise BenchError(f"not run: {' and '.join(missing)} missing; {'; '.join(commands)}")
+        raise BenchmarkError(f"not run: {' and '.join(missing)} missing; {'; '.join(commands)}")
 
 
-def node_modules() -> Path:
-    """The Node.js peers' packages, installed when first asked for."""
-    need("node", "npm")
+def install_node_modules() -> Path:
+    """Install the Node.js peers' packages on the first call; return `node_modules`."""
+    require_programs("node", "npm")
     folder = CACHE / "node"
     words = [
         "npm",
@@ -48,12 +48,12 @@ def node_modules() -> Path:
         "error",
         *_NODE,
     ]
-    _once(folder, "node packages", [words])
+    _install_once(folder, "node packages", [words])
     return folder / "node_modules"
 
 
-def peer_python() -> str:
-    """A Python with the Celery peer's packages, made when first asked for."""
+def install_peer_python() -> str:
+    """Create a Python environment for the Celery peer on the first call; return its Python."""
     folder = CACHE / "python"
     python = folder / "bin" / "python"
     install = [
@@ -65,12 +65,12 @@ def peer_python() -> str:
         "--disable-pip-version-check",
         *_PYTHON,
     ]
-    _once(folder, "Python packages", [[sys.executable, "-m", "venv", str(folder)], install])
+    _install_once(folder, "Python packages", [[sys.executable, "-m", "venv", str(folder)], install])
     return str(python)
 
 
-def _once(folder: Path, what: str, commands: Sequence[Sequence[str]]) -> None:
-    """Do `commands` unless just these have been done; a half-made folder is made again."""
+def _install_once(folder: Path, what: str, commands: Sequence[Sequence[str]]) -> None:
+    """Run `commands` unless exactly these have been run; a half-made folder is made again."""
     done, wanted = folder / ".complete", repr(commands)
     if done.exists() and done.read_text() == wanted:
         return
@@ -81,9 +81,11 @@ def _once(folder: Path, what: str, commands: Sequence[Sequence[str]]) -> None:
         name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
     }
     for command in commands:
-        ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)  # noqa: S603 - our own words
+        ended = subprocess.run(  # noqa: S603 - our own command
+            command, capture_output=True, text=True, check=False, env=environ
+        )
         if ended.returncode:
-            raise BenchError(
+            raise BenchmarkError(
                 f"not run: {what} could not be installed: {ended.stderr.strip()[-300:]}"
             )
     done.write_text(wanted)
