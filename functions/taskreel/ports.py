@@ -1,4 +1,9 @@
-"""What the use cases need from the world: five narrow protocols and the values that cross them."""
+"""Protocols that the use cases call and adapters implement, with the values that cross them.
+
+Store (documents), TaskQueue, Blobs (files in a bucket), Provider and ProviderCatalogue (generation
+services), MediaWorkers, ProbeFile, Fetch and WorkDirs (files on this machine), Clock.
+Every method has a caller in the product or in queue management, retention or statistics.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A stored document: JSON types and aware datetimes, and the version it was read at."""
+    """A stored document: JSON types and aware datetimes. Each write gives it another version."""
 
     collection: str
     id: str
@@ -28,14 +33,14 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Increment:
-    """As a field's value in `update`: add to what is there (0 when absent), unread."""
+    """As a field's value in `update`: add to the stored number (0 if absent) without reading it."""
 
     by: int | float
 
 
 Operator = Literal["==", "in", "<", "<=", ">", ">=", "array-contains"]
 Direction = Literal["asc", "desc"]
-#: Firestore takes no more values for an `in`.
+#: Firestore's limit on the values of an `in`.
 MOST_IN = 30
 
 
@@ -43,7 +48,8 @@ MOST_IN = 30
 class Query:
     """Documents of one collection. Ties are ordered by id, in the last order's direction.
 
-    `after` resumes behind a row: the values of its `order` fields, then its id. An `in` takes at most MOST_IN values.
+    `after` continues behind a row: the values of its `order` fields, then its id.
+    An `in` takes at most MOST_IN values.
     """
 
     collection: str
@@ -59,7 +65,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """The composite index that a query shape needs: equality fields first, then the ordered one."""
+    """A composite index for one shape of query: equality fields first, then the ordered one."""
 
     collection: str
     fields: tuple[tuple[str, Direction], ...]
@@ -68,12 +74,13 @@ class Index:
 class Transaction(Protocol):
     """Reads, then buffered writes, committed together or not at all.
 
-    A document that was read here is written only if it is still as read. Of one that was not read,
-    `create` requires that it is absent and `update` that it exists; `set` and `delete` require nothing.
+    A document that was read here is written only if it has not changed since. Of one that was not
+    read, `create` requires that it is absent and `update` that it exists; `set` and `delete`
+    require nothing.
     """
 
     async def get(self, collection: str, id_: str, /) -> Document | None:
-        """The document now, or None."""
+        """Read a document; None if there is none."""
 
     def create(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
         """Write a document that must not exist."""
@@ -82,42 +89,43 @@ class Transaction(Protocol):
         """Write the whole document, replacing what was there."""
 
     def update(self, collection: str, id_: str, changes: Mapping[str, Any], /) -> None:
-        """Change some top-level fields of a document that must exist; a value may be an Increment."""
+        """Change top-level fields of a document that must exist; a value may be an Increment."""
 
     def delete(self, collection: str, id_: str, /) -> None:
-        """Remove the document; absent is fine."""
+        """Delete the document; does nothing if it is absent."""
 
 
 class Store(Protocol):
-    """Documents with optimistic transactions, in Firestore's shape reduced to what is used.
+    """Documents with optimistic transactions: the part of Firestore that is used here.
 
     Every method raises StoreError when the store cannot be reached.
     """
 
     async def get(self, collection: str, id_: str, /) -> Document | None:
-        """One document, or None. One read."""
+        """Read one document; None if there is none. Costs one read."""
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
-        """Run `fn` and commit its writes; what `fn` returns.
+        """Run `fn`, commit its writes, and return its result.
 
-        `fn` may run several times: it awaits nothing but its transaction and has no other effect. When a document
-        that it read changes, it runs again; a failed `create` raises StoreConflictError, a missing
-        document to update StoreAbsentError; its own exceptions pass, with nothing written.
+        `fn` may run several times: it awaits nothing but its transaction and has no other effect.
+        It runs again when a document that it read has changed. A failed `create` raises
+        StoreConflictError, an `update` of a missing document StoreAbsentError. Exceptions of `fn`
+        pass, with nothing written.
         """
 
     async def query(self, query: Query, /) -> list[Document]:
-        """The matching documents in order. One read a row."""
+        """Read the matching documents in order. Costs one read a row."""
 
     async def aggregate(
         self, query: Query, /, *, total: Sequence[str] = ()
     ) -> dict[str, int | float]:
-        """`{"count": n, field: sum, …}` over the query, without reading the documents."""
+        """Compute `{"count": n, field: sum, …}` over a query without reading the documents."""
 
     def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
-        """The document now, then again after each change (changes close together come as one)."""
+        """Yield the document now and after each change; changes close together come as one."""
 
     async def close(self) -> None:
-        """Finish what was begun and let go of the store."""
+        """Finish the calls under way and disconnect."""
 
 
 # ── TaskQueue ────────────────────────────────────────────────────────────────────────────────────
@@ -125,9 +133,9 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One message that points at a job. The same job and delivery twice is one task."""
+    """A message that points at a job. Two tasks of the same job and delivery are one."""
 
-    lane: str
+    queue: str
     job_id: str
     delivery: int
     at: datetime | None = None
@@ -135,10 +143,10 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaneStats:
-    """A lane now; `depth` counts tasks waiting or running."""
+class QueueStats:
+    """The state of a queue; `depth` counts tasks that wait or run."""
 
-    lane: str
+    queue: str
     paused: bool
     depth: int
     oldest_at: datetime | None
@@ -148,25 +156,25 @@ class TaskQueue(Protocol):
     """Queues that call the task processor back. Raises QueueError when they cannot be reached."""
 
     async def enqueue(self, task: Task, /) -> None:
-        """Put one task on its lane; repeating it is harmless."""
+        """Put one task on its queue; a repetition has no effect."""
 
     async def enqueue_many(self, tasks: Sequence[Task], /) -> None:
-        """Put many, in as few calls as the queue allows."""
+        """Put several tasks on their queues, in as few calls as possible."""
 
-    async def pause(self, lane: str, /) -> None:
-        """Stop dispatching; tasks may still be added."""
+    async def pause(self, queue: str, /) -> None:
+        """Stop dispatching; tasks may still be enqueued."""
 
-    async def resume(self, lane: str, /) -> None:
-        """Dispatch again."""
+    async def resume(self, queue: str, /) -> None:
+        """Continue dispatching."""
 
-    async def purge(self, lane: str, /) -> None:
-        """Delete all tasks created before now."""
+    async def purge(self, queue: str, /) -> None:
+        """Delete all tasks that were created before now."""
 
-    async def stats(self, lane: str, /) -> LaneStats:
-        """How much waits on the lane."""
+    async def stats(self, queue: str, /) -> QueueStats:
+        """Read the state of a queue."""
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
 
 
 # ── Blobs ────────────────────────────────────────────────────────────────────────────────────────
@@ -185,22 +193,22 @@ class Blobs(Protocol):
     """Files in a bucket."""
 
     async def put(self, path: str, source: Path | bytes, /, *, content_type: str) -> None:
-        """Store a file whole or not at all, replacing what was there."""
+        """Store a file whole or not at all, replacing an earlier one of that path."""
 
     def read(self, path: str, /) -> AsyncIterator[bytes]:
-        """The content in chunks; NotFoundError when there is none."""
+        """Yield the content in chunks. Raises NotFoundError when there is no such file."""
 
     async def info(self, path: str, /) -> BlobInfo | None:
-        """Size and type, or None."""
+        """Read size and type; None if there is no such file."""
 
     async def signed_url(self, path: str, /, *, expires_in: timedelta) -> str:
-        """A URL that anyone can GET until it expires."""
+        """Create a URL that anyone can GET until it expires."""
 
     async def delete(self, prefix: str, /) -> int:
-        """Remove every object under `prefix`; how many there were."""
+        """Delete every file whose path starts with `prefix`; return their number."""
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
 
 
 # ── Files on this machine ────────────────────────────────────────────────────────────────────────
@@ -215,7 +223,7 @@ class Fetch(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileFacts:
-    """Type, size and checksum of a media file; pixels and seconds are None where they do not apply."""
+    """Type, size and checksum of a media file; pixels and seconds where they apply."""
 
     content_type: str
     bytes: int
@@ -244,7 +252,7 @@ class MediaWorkers(Protocol):
         on_progress: Callable[[float], None] | None = None,
         **kwargs: Any,
     ) -> T:
-        """Return what `function(*args, **kwargs)` returns; function, arguments and result must pickle.
+        """Return `function(*args, **kwargs)`; function, arguments and result must pickle.
 
         Raises what the function raises; TemporaryError when the worker hangs, dies or is closed;
         PermanentError when the work needs more memory than a worker has.
@@ -271,7 +279,7 @@ class WorkDirs(Protocol):
 
 
 class Capability(StrEnum):
-    """What a provider can be asked for."""
+    """A kind of work that a provider can do."""
 
     IMAGE = "image"
     VIDEO = "video"
@@ -279,21 +287,21 @@ class Capability(StrEnum):
     TEXT = "text"
     SPEECH = "speech"
     MUSIC = "music"
-    #: Work on files, which is done here and not by a service.
+    #: Work on files, done in this process's workers and not by a service.
     COMPOSE = "compose"
     ASSEMBLE = "assemble"
     PROCESS = "process"
     ANALYSE = "analyse"
     PERSONALIZE = "personalize"
-    #: Made of other jobs; no provider is asked.
+    #: Made of other jobs; calls no provider itself.
     PIPELINE = "pipeline"
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A file that the work starts from: fetched to `path`, and where a remote provider may fetch it itself.
+    """A file that the work starts from, downloaded to `path`; a provider may fetch `url` itself.
 
-    `label` is what its owner knows it by.
+    `label` names the file in messages to its owner.
     """
 
     path: Path
@@ -302,33 +310,34 @@ class Input:
     label: str
 
 
-def _silent(_fraction: float) -> None:
-    """Report to nobody."""
+def _ignore_progress(_fraction: float) -> None:
+    """Discard a progress report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """One unit of work: what to make (`params`, camelCase, as validated), from what, and where to put it."""
+    """One unit of work: its parameters (camelCase, validated), input files and output folder."""
 
     capability: Capability
     model: str
     params: Mapping[str, Any]
     inputs: tuple[Input, ...] = ()
-    #: A folder to write into, shared by the run's units and removed when it ends; `name` is this unit's own there.
+    #: A folder to write into, shared by the run's units and removed when the run ends. File names
+    #: that begin with `name` belong to this unit.
     folder: Path
     name: str
-    #: Counted from 1; a provider that misbehaves on request looks at it.
+    #: Number of the attempt, from 1; read by the provider that simulates failures.
     attempt: int = 1
-    #: Waits for a rate limit so far.
+    #: Number of rate limits met so far.
     waits: int = 0
-    report: Callable[[float], None] = field(default=_silent)
+    report: Callable[[float], None] = field(default=_ignore_progress)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """One file that a provider made: on disk, or at a URL to copy before it expires (without any key).
+    """A file that a provider made: on disk, or at a URL that expires and needs no key.
 
-    What it is (type, size, duration) is read from its content, not taken from the provider.
+    Its type, size and duration are read from its content, not taken from the provider.
     """
 
     path: Path | None = None
@@ -337,7 +346,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The work is finished. `data` is structured output; `cost_usd` what the provider says it took."""
+    """Finished work. `data` is structured output, `cost_usd` the provider's own price."""
 
     outputs: tuple[Output, ...] = ()
     data: Mapping[str, Any] | None = None
@@ -346,7 +355,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """The provider has accepted: ask again with `operation` (JSON) after the wait."""
+    """Accepted work: poll with `operation` (JSON) after the wait."""
 
     operation: Mapping[str, Any]
     poll_after: timedelta
@@ -359,59 +368,62 @@ class Provider(Protocol):
     name: str
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
-        """Begin the work; Pending when it goes on elsewhere."""
+        """Start the work; Pending when the provider continues it on its own."""
 
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
-        """How the operation is now."""
+        """Read the state of an operation."""
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
-        """Stop it if it can be stopped; harmless when it has ended."""
+        """Stop an operation if possible; does nothing when it has ended."""
 
     async def close(self) -> None:
-        """Let go of connections and workers."""
+        """Close all connections."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkRequest:
-    """One unit's work, as a provider is looked for that can do it."""
+    """A unit of work for which a provider is sought."""
 
     capability: Capability
-    #: As the caller called it; "" is any.
+    #: The name or alias that the caller gave; "" for any.
     model: str
     params: Mapping[str, Any]
-    #: How many files it starts from.
+    #: Number of input files.
     inputs: int
     now: datetime
 
 
 class ProviderCatalogue(Protocol):
-    """What the real providers can be asked for: the model table, as the use cases see it."""
+    """The models of the paid providers, with their limits and prices."""
 
-    def provider_name(self, word: str, /) -> str:
-        """The provider that a caller's word means."""
+    def resolve_name(self, word: str, /) -> str:
+        """The provider's name for a name or an alias; an unknown word is returned in lower case."""
 
-    def makes(self, provider: str, capability: Capability, /) -> bool:
-        """Whether it has any model for that."""
+    def has_models_for(self, provider: str, capability: Capability, /) -> bool:
+        """Tell if the provider has any model of the capability."""
 
-    def offers(self, provider: str, asked: WorkRequest, /, *, every: bool = False) -> list[Offer]:
-        """How it would serve the work: by the model asked for, else its default, else with `every` by all it has.
+    def list_offers(
+        self, provider: str, request: WorkRequest, /, *, every: bool = False
+    ) -> list[Offer]:
+        """The provider's offers for a request: of the model asked for, else of its default model.
 
-        Raises InvalidError for a model that it does not have, or no longer has.
+        With `every` of all its models. Raises InvalidError for an unknown or retired model.
         """
 
-    def estimate(self, provider: str, asked: WorkRequest, /) -> float | None:
-        """About what it costs in US dollars there."""
+    def estimate_usd(self, provider: str, request: WorkRequest, /) -> float | None:
+        """Estimated price of a request in US dollars; None when it is not known."""
 
-    def ignored(
-        self, provider: str, asked: WorkRequest, given: Collection[str], /
+    def explain_ignored_options(
+        self, provider: str, request: WorkRequest, given: Collection[str], /
     ) -> Mapping[str, str]:
-        """Which of the options `given` it does not take as they are, and why."""
+        """The options of `given` that the provider ignores or changes, with reasons."""
 
-    def models(self, provider: str, on: datetime, /) -> Sequence[Mapping[str, Any]]:
-        """Every model, as callers may see it; `name` is what its breaker is called by."""
+    def list_models(self, provider: str, on: datetime, /) -> Sequence[Mapping[str, Any]]:
+        """Every model as callers see it, retired ones too; `name` also identifies its breaker."""
 
 
-#: Raises UnauthenticatedError for a webhook that does not hold; the operation's id of one that does.
+#: Returns the operation's id of a webhook, from its headers, body and the time of its arrival.
+#: Raises UnauthenticatedError when the signature or the time is wrong.
 VerifyWebhook = Callable[[Mapping[str, str], bytes, datetime], str]
 
 
@@ -419,10 +431,10 @@ VerifyWebhook = Callable[[Mapping[str, str], bytes, datetime], str]
 
 
 class Clock(Protocol):
-    """The time, so that tests can own it."""
+    """The time, which tests control."""
 
     def now(self) -> datetime:
-        """Aware UTC."""
+        """The present time, aware, in UTC."""
 
     async def sleep(self, seconds: float, /) -> None:
-        """Wait that long."""
+        """Wait that many seconds."""

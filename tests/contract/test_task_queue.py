@@ -95,7 +95,7 @@ async def lanes(request: pytest.FixtureRequest) -> AsyncIterator[Lanes]:
 
 
 def task(job_id: str, **fields: object) -> Task:
-    return Task(**{"lane": LANE, "job_id": job_id, "delivery": 1, **fields})  # type: ignore[arg-type]
+    return Task(**{"queue": LANE, "job_id": job_id, "delivery": 1, **fields})  # type: ignore[arg-type]
 
 
 async def test_a_task_is_one_post_to_the_processor_with_ids_only_and_the_internal_key(
@@ -129,7 +129,7 @@ async def test_a_task_is_not_delivered_before_its_time(lanes: Lanes) -> None:
 
 
 async def test_many_tasks_of_several_lanes_are_all_delivered(lanes: Lanes) -> None:
-    tasks = [task(f"job-{i}", lane=LANE if i % 3 else "script-low") for i in range(250)]
+    tasks = [task(f"job-{i}", queue=LANE if i % 3 else "script-low") for i in range(250)]
     await lanes.queue.enqueue_many(tasks)
     delivered = {json.loads(request.body)["jobId"] for request in await lanes.advance(2)}
     assert delivered == {f"job-{i}" for i in range(250)}
@@ -153,7 +153,7 @@ async def test_a_paused_lane_keeps_its_tasks_until_it_is_resumed(lanes: Lanes) -
 async def test_purging_a_lane_empties_it_and_no_other(lanes: Lanes) -> None:
     later = lanes.now() + timedelta(hours=1)
     await lanes.queue.enqueue_many(
-        [task("job-1", at=later), task("job-2", at=later, lane="script-low")]
+        [task("job-1", at=later), task("job-2", at=later, queue="script-low")]
     )
     await lanes.queue.purge(LANE)
     assert (await lanes.queue.stats(LANE)).depth == 0
@@ -167,14 +167,14 @@ async def test_stats_count_what_waits_and_know_the_oldest(lanes: Lanes) -> None:
     await lanes.advance(60)
     await lanes.queue.enqueue(task("job-2", at=lanes.now() + timedelta(hours=1)))
     stats = await lanes.queue.stats(LANE)
-    assert (stats.lane, stats.depth) == (LANE, 2)
+    assert (stats.queue, stats.depth) == (LANE, 2)
     assert stats.oldest_at is not None
     assert abs(stats.oldest_at - first) < timedelta(seconds=1)
 
 
 async def test_a_lane_that_does_not_exist_is_a_queue_error(lanes: Lanes) -> None:
     for call in (
-        lanes.queue.enqueue(task("job-1", lane="nope")),
+        lanes.queue.enqueue(task("job-1", queue="nope")),
         lanes.queue.pause("nope"),
         lanes.queue.stats("nope"),
     ):

@@ -70,7 +70,7 @@ def at(service: LocalCloudTasks) -> str:
 
 
 def task(job_id: str = "job-1", **fields: Any) -> Task:
-    return Task(**{"lane": LANE, "job_id": job_id, "delivery": 1, **fields})
+    return Task(**{"queue": LANE, "job_id": job_id, "delivery": 1, **fields})
 
 
 async def test_a_task_carries_ids_the_internal_key_and_a_token_for_the_invoker(
@@ -159,8 +159,8 @@ async def test_a_missing_queue_is_named_with_its_location_and_the_script_that_ma
 ) -> None:
     async with connected(at(service), location=location) as queue:
         for call in (
-            queue.enqueue(task(lane=lane)),
-            queue.enqueue_many([task("a", lane=lane), task("b", lane=lane)]),
+            queue.enqueue(task(queue=lane)),
+            queue.enqueue_many([task("a", queue=lane), task("b", queue=lane)]),
         ):
             missing = f"There is no projects/demo/locations/{location}/queues/{lane}"
             with pytest.raises(

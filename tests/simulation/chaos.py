@@ -31,9 +31,9 @@ from taskreel.ports import (
     Document,
     Done,
     Generation,
-    LaneStats,
     Pending,
     Query,
+    QueueStats,
     Store,
     Task,
     Transaction,
@@ -68,10 +68,10 @@ class HandQueue:
     async def purge(self, lane: str, /) -> None:
         raise NotImplementedError(lane)
 
-    async def stats(self, lane: str, /) -> LaneStats:
+    async def stats(self, lane: str, /) -> QueueStats:
         if self.away:
             raise QueueError("the queue is away")
-        return LaneStats(lane=lane, paused=False, depth=len(self.waiting), oldest_at=None)
+        return QueueStats(queue=lane, paused=False, depth=len(self.waiting), oldest_at=None)
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from taskreel.adapters.gcp.error_advice import Service
 from taskreel.adapters.task_message import TaskTarget, await_all
-from taskreel.ports import LaneStats, Task
+from taskreel.ports import QueueStats, Task
 
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
@@ -56,7 +56,7 @@ class CloudTasks:
         self._queues: TaskQueues | None = None
 
     async def enqueue(self, task: Task, /) -> None:
-        await self._connect().create_task(self._queue_name(task.lane), task)
+        await self._connect().create_task(self._queue_name(task.queue), task)
 
     async def enqueue_many(self, tasks: Sequence[Task], /) -> None:
         """Put many tasks on their queues, a hundred of one queue in a call.
@@ -65,7 +65,7 @@ class CloudTasks:
         """
         by_queue: dict[str, list[Task]] = defaultdict(list)
         for task in tasks:
-            by_queue[task.lane].append(task)
+            by_queue[task.queue].append(task)
         await await_all(
             self._enqueue_batch(waiting[start : start + _BATCH_SIZE])
             for waiting in by_queue.values()
@@ -81,7 +81,7 @@ class CloudTasks:
     async def purge(self, queue: str, /) -> None:
         await self._connect().purge_queue(self._queue_name(queue))
 
-    async def stats(self, queue: str, /) -> LaneStats:
+    async def stats(self, queue: str, /) -> QueueStats:
         return await self._connect().read_stats(queue, self._queue_name(queue))
 
     async def close(self) -> None:
@@ -95,7 +95,7 @@ class CloudTasks:
         if len(batch) == 1:
             await self.enqueue(batch[0])
         else:
-            await self._connect().create_tasks(self._queue_name(batch[0].lane), batch)
+            await self._connect().create_tasks(self._queue_name(batch[0].queue), batch)
 
     def _queue_name(self, queue: str) -> str:
         return f"{self._parent}/queues/{queue}"

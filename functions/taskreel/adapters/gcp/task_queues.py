@@ -23,7 +23,7 @@ from taskreel.adapters.gcp.error_advice import Service, explain_error
 from taskreel.adapters.gcp.google_client import RetryBudget, build_client
 from taskreel.adapters.task_message import TaskTarget, await_all, task_body, task_id
 from taskreel.domain.errors import QueueError
-from taskreel.ports import LaneStats, Task
+from taskreel.ports import QueueStats, Task
 
 _CreateTask = cloudtasks.CreateTaskRequest.pb()
 _BatchCreateTasks = cloudtasks.BatchCreateTasksRequest.pb()
@@ -117,7 +117,7 @@ class TaskQueues:
         request = cloudtasks.PurgeQueueRequest(name=queue_name)
         await self._change_queue(self._client.purge_queue, request, queue_name)
 
-    async def read_stats(self, queue: str, queue_name: str) -> LaneStats:
+    async def read_stats(self, queue: str, queue_name: str) -> QueueStats:
         """Read the state and the statistics of a queue in one call.
 
         Version v2 of the API has no statistics, and listing tasks is billed by the task. The v2beta3
@@ -141,8 +141,8 @@ class TaskQueues:
         found = await self._budget.run_call(queue_name, read)
         depth = found.stats.tasks_count
         oldest = found.stats.oldest_estimated_arrival_time if depth else None
-        return LaneStats(
-            lane=queue,
+        return QueueStats(
+            queue=queue,
             paused=found.state == Queue.State.PAUSED,
             depth=depth,
             oldest_at=oldest and oldest.astimezone(UTC),

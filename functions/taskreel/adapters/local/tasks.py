@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from taskreel.adapters.task_message import TaskTarget, await_all, task_body, task_id
 from taskreel.domain.errors import QueueError
-from taskreel.ports import LaneStats, Task
+from taskreel.ports import QueueStats, Task
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -68,11 +68,11 @@ class EmbeddedTasks:
         self._buffers: dict[str, _QueueBuffer] = {}
 
     async def enqueue(self, task: Task, /) -> None:
-        buffer = self._buffers.setdefault(task.lane, _QueueBuffer())
+        buffer = self._buffers.setdefault(task.queue, _QueueBuffer())
         created = asyncio.get_running_loop().create_future()
         buffer.waiting.append((self._create_request(task), created))
         if buffer.sender is None:
-            buffer.sender = asyncio.create_task(self._send_waiting(task.lane, buffer))
+            buffer.sender = asyncio.create_task(self._send_waiting(task.queue, buffer))
         await created
 
     async def enqueue_many(self, tasks: Sequence[Task], /) -> None:
@@ -91,14 +91,14 @@ class EmbeddedTasks:
     async def purge(self, queue: str, /) -> None:
         await self._call_api("POST", f"/v2/{self._queue_name(queue)}:purge", {})
 
-    async def stats(self, queue: str, /) -> LaneStats:
+    async def stats(self, queue: str, /) -> QueueStats:
         """Read the queue's statistics, which version v2 of the API does not have."""
         path = f"/v2beta3/{self._queue_name(queue)}?readMask=state,stats"
         found = await self._call_api("GET", path)
         stats = found.get("stats", {})
         oldest = stats.get("oldestEstimatedArrivalTime")
-        return LaneStats(
-            lane=queue,
+        return QueueStats(
+            queue=queue,
             paused=found.get("state") == "PAUSED",
             depth=int(stats.get("tasksCount", 0)),
             oldest_at=datetime.fromisoformat(oldest) if oldest else None,
@@ -134,7 +134,7 @@ class EmbeddedTasks:
             _resolve(created, failed.get(str(position)))
 
     def _create_request(self, task: Task) -> dict[str, Any]:
-        queue_name = self._queue_name(task.lane)
+        queue_name = self._queue_name(task.queue)
         fields: dict[str, Any] = {
             "name": f"{queue_name}/tasks/{task_id(task)}",
             "httpRequest": {

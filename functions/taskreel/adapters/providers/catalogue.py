@@ -24,56 +24,58 @@ from taskreel.ports import Capability, WorkRequest
 class ModelCatalogue:
     """`ProviderCatalogue` over the model table."""
 
-    def provider_name(self, word: str, /) -> str:
+    def resolve_name(self, word: str, /) -> str:
         return "studio" if word.lower() == "local" else resolve_provider_name(word)
 
-    def makes(self, provider: str, capability: Capability, /) -> bool:
+    def has_models_for(self, provider: str, capability: Capability, /) -> bool:
         return any(True for _ in list_rows(provider, capability))
 
-    def offers(self, provider: str, asked: WorkRequest, /, *, every: bool = False) -> list[Offer]:
+    def list_offers(
+        self, provider: str, request: WorkRequest, /, *, every: bool = False
+    ) -> list[Offer]:
         if not every:
-            return [_build_offer(_find_row(provider, asked), asked)]
-        day = asked.now.date()
-        rows = list_candidates([provider], asked.model, asked.capability, day, every=True)
-        return [_build_offer(row, asked) for row in rows]
+            return [_build_offer(_find_row(provider, request), request)]
+        day = request.now.date()
+        rows = list_candidates([provider], request.model, request.capability, day, every=True)
+        return [_build_offer(row, request) for row in rows]
 
-    def estimate(self, provider: str, asked: WorkRequest, /) -> float | None:
+    def estimate_usd(self, provider: str, request: WorkRequest, /) -> float | None:
         try:
-            return estimate_cost(_find_row(provider, asked), asked.params)
+            return estimate_cost(_find_row(provider, request), request.params)
         except InvalidError:  # the model was retired while the job waited
             return None
 
-    def ignored(
-        self, provider: str, asked: WorkRequest, given: Collection[str], /
+    def explain_ignored_options(
+        self, provider: str, request: WorkRequest, given: Collection[str], /
     ) -> Mapping[str, str]:
         if provider == "studio":
-            return list_options_studio_ignores(asked.capability, asked.params, given)
+            return list_options_studio_ignores(request.capability, request.params, given)
         try:
-            return list_ignored_options(_find_row(provider, asked), asked.params, given)
+            return list_ignored_options(_find_row(provider, request), request.params, given)
         except InvalidError:  # the model was retired while the job waited
             return {}
 
-    def models(self, provider: str, on: datetime, /) -> Sequence[Mapping[str, Any]]:
+    def list_models(self, provider: str, on: datetime, /) -> Sequence[Mapping[str, Any]]:
         return [_describe_row(row, on) for row in list_rows(provider)]
 
 
-def _find_row(provider: str, asked: WorkRequest) -> ModelRow:
+def _find_row(provider: str, request: WorkRequest) -> ModelRow:
     """The row that serves the work; InvalidError names the field of the request that is wrong."""
     try:
-        return find_row(provider, asked.model, asked.capability, asked.now.date())
+        return find_row(provider, request.model, request.capability, request.now.date())
     except PermanentError as error:
         path = "provider" if error.code == "unknown_provider" else "model"
         errors = [{"path": path, "message": error.message}]
         raise InvalidError(error.message, code=error.code, errors=errors) from None
 
 
-def _build_offer(row: ModelRow, asked: WorkRequest) -> Offer:
+def _build_offer(row: ModelRow, request: WorkRequest) -> Offer:
     return Offer(
         provider=row.provider,
         model=row.name,
-        usd=estimate_cost(row, asked.params),
-        lacks=list_lacking(row, asked.params, asked.inputs),
-        admits_at=asked.now,
+        usd=estimate_cost(row, request.params),
+        lacks=list_lacking(row, request.params, request.inputs),
+        admits_at=request.now,
     )
 
 

@@ -39,7 +39,7 @@ async def schedule_parent_check(services: Services, parent_id: str, lane: str) -
     """
     slot = int(services.clock.now().timestamp()) // _PARENT_CHECK_SECONDS + 1
     at = datetime.fromtimestamp(slot * _PARENT_CHECK_SECONDS, UTC)
-    await _enqueue_tasks(services, [Task(lane=lane, job_id=parent_id, delivery=slot, at=at)])
+    await _enqueue_tasks(services, [Task(queue=lane, job_id=parent_id, delivery=slot, at=at)])
 
 
 def first_wake_at(services: Services, start: datetime, now: datetime) -> datetime:
@@ -72,7 +72,7 @@ async def _enqueue_tasks(services: Services, tasks: Sequence[Task]) -> None:
 
 def _build_task(job: Job) -> Task:
     return Task(
-        lane=job.lane,
+        queue=job.lane,
         job_id=job.job_id,
         delivery=job.delivery,
         at=job.next_attempt_at,

@@ -223,12 +223,12 @@ class UnitRunner:
             await self._failover.record_success(self.unit, answered_at)
             cost_usd, cost_estimated = answer.cost_usd, False
             if cost_usd is None:
-                cost_usd = catalogue.estimate(self.unit.provider, asked)
+                cost_usd = catalogue.estimate_usd(self.unit.provider, asked)
                 cost_estimated = cost_usd is not None
 
         data = {**(answer.data or {}), **planned.facts}
         given = list_given_options(self._job.payload)
-        if ignored := catalogue.ignored(self.unit.provider, asked, given):
+        if ignored := catalogue.explain_ignored_options(self.unit.provider, asked, given):
             data["ignoredOptions"] = dict(ignored)
 
         self.unit = self.unit.with_changes(

@@ -74,8 +74,8 @@ async def set_breaker(
 
     Raises NotFoundError for a model that the provider does not have.
     """
-    provider = registry.catalogue.provider_name(order.provider)
-    names = [str(model["name"]) for model in registry.catalogue.models(provider, now)]
+    provider = registry.catalogue.resolve_name(order.provider)
+    names = [str(model["name"]) for model in registry.catalogue.list_models(provider, now)]
     if order.model not in names:
         raise NotFoundError(
             f"There is no model {order.model!r} of {provider!r}. "
@@ -102,7 +102,7 @@ def _list_models(
     registry: ProviderRegistry, name: str, breakers: Mapping[str, Breaker], now: datetime
 ) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    for model in registry.catalogue.models(name, now):
+    for model in registry.catalogue.list_models(name, now):
         breaker = breakers.get(breaker_id(name, str(model["name"])), Breaker())
         found.append({**model, "breaker": describe_breaker(breaker, now)})
     return found

@@ -44,9 +44,9 @@ def _offers_work(
     registry: ProviderRegistry, word: str, unit: Unit, model: str | None, now: datetime
 ) -> bool:
     """Tell if the provider has a model for the unit; its limits are checked when it is chosen."""
-    name = registry.catalogue.provider_name(word)
+    name = registry.catalogue.resolve_name(word)
     request = WorkRequest(unit.capability, model or "", unit.params, len(unit.input_urls), now)
     try:
-        return name == LOCAL or bool(registry.catalogue.offers(name, request))
+        return name == LOCAL or bool(registry.catalogue.list_offers(name, request))
     except InvalidError:
         return False

@@ -63,7 +63,9 @@ class ProviderRegistry:
     def key_names_for(self, capability: Capability) -> list[str]:
         """The variables of which each one would configure a provider of the capability."""
         return [
-            key for name, key in self._key_names.items() if self.catalogue.makes(name, capability)
+            key
+            for name, key in self._key_names.items()
+            if self.catalogue.has_models_for(name, capability)
         ]
 
     def resolve_name(self, word: str) -> str:
@@ -71,7 +73,7 @@ class ProviderRegistry:
 
         Raises InvalidError (provider_not_configured) when it has no key and no stand-in.
         """
-        name = self.catalogue.provider_name(word)
+        name = self.catalogue.resolve_name(word)
         if name in self._configured:
             return name
         if name not in self._key_names:

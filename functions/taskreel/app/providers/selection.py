@@ -80,7 +80,7 @@ def collect_offers(
             offers.append(_local_offer(LOCAL, request.now))
             continue
         try:
-            offers += registry.catalogue.offers(name, request)
+            offers += registry.catalogue.list_offers(name, request)
         except InvalidError:
             if len(names) == 1:
                 raise
@@ -141,10 +141,10 @@ def _collect_any_offers(registry: ProviderRegistry, request: WorkRequest) -> lis
     found: list[Offer] = []
     refusals: list[InvalidError] = []
     for name in registry.paid_names:
-        if not registry.catalogue.makes(name, request.capability):
+        if not registry.catalogue.has_models_for(name, request.capability):
             continue
         try:
-            found += registry.catalogue.offers(name, request, every=not request.model)
+            found += registry.catalogue.list_offers(name, request, every=not request.model)
         except InvalidError as error:
             refusals.append(error)
     if refusals and not found and registry.stand_in is None:
