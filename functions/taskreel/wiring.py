@@ -84,10 +84,10 @@ def services() -> Services:
 @functools.cache
 def api() -> FastAPI:
     """The jobs API."""
-    from taskreel.web.app import api_app
+    from taskreel.web.app import build_api
 
     chosen = settings()
-    return _built(api_app(services(), _token_rules(chosen), base_url=chosen.api_base_url))
+    return _built(build_api(services(), _token_rules(chosen), base_url=chosen.api_base_url))
 
 
 @functools.cache
@@ -101,10 +101,10 @@ def running() -> Processor:
 @functools.cache
 def processor() -> InternalApp:
     """The task processor; it gives its leases back when the instance is stopped."""
-    from taskreel.web.tasks import processing
+    from taskreel.web.tasks import build_processor_app
 
     _before_stopping(_stop)
-    return _built(processing(InternalKeys(settings().internal_keys), running()))
+    return _built(build_processor_app(InternalKeys(settings().internal_keys), running()))
 
 
 async def _stop() -> None:
@@ -122,7 +122,7 @@ def maintenance() -> InternalApp:
     """The sweep."""
     from taskreel.web import tasks
 
-    return _built(tasks.maintenance(InternalKeys(settings().internal_keys), services()))
+    return _built(tasks.build_maintenance_app(InternalKeys(settings().internal_keys), services()))
 
 
 def _built(app: T) -> T:

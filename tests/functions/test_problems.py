@@ -164,7 +164,7 @@ async def test_without_a_token_nothing_is_shown_or_done(
 
 async def test_a_wrong_token_is_refused(world: World) -> None:
     wrong = await world.api.get("/api/jobs", headers={"Authorization": "Bearer nonsense"})
-    assert "does not hold" in problem(wrong, 401, "unauthenticated")["detail"]
+    assert "Invalid token" in problem(wrong, 401, "unauthenticated")["detail"]
 
 
 async def test_an_unknown_path_is_a_problem_too(world: World) -> None:
@@ -206,7 +206,7 @@ async def test_a_store_that_is_away_asks_to_come_again_and_tells_the_log_alone_w
         )
         assert answer.headers["retry-after"] == "5"
         (record,) = caplog.records
-        assert "Is the disk full" in vars(record)["advice"]
+        assert "Check that the disk has space" in vars(record)["advice"]
         assert record.exc_info is None
 
 

@@ -14,14 +14,15 @@ from taskreel.app.jobs.replay import Replay
 from taskreel.app.services import Services
 from taskreel.domain.validation_messages import describe_errors, invalid_request
 from taskreel.web import credits as credits_routes
-from taskreel.web import jobs, legacy, openapi, problems, providers, replays
+from taskreel.web import jobs, legacy, openapi, problems, providers
 from taskreel.web.auth import Authenticator, TokenRules
+from taskreel.web.responses import Problem
 
-_DESCRIPTION = "Create media generation jobs, follow them, and read what they made."
+_DESCRIPTION = "Create media generation jobs, follow them, and read their results."
 
 
-def api_app(services: Services, rules: TokenRules, *, base_url: str) -> FastAPI:
-    """`/api`: what callers with a token may do."""
+def build_api(services: Services, rules: TokenRules, *, base_url: str) -> FastAPI:
+    """The application that serves `/api` and `/v1` to callers with a token."""
     app = FastAPIOffline(
         docs_url="/api/docs",
         redoc_url=None,
@@ -33,31 +34,37 @@ def api_app(services: Services, rules: TokenRules, *, base_url: str) -> FastAPI:
         # Cloud Run traces, measures and logs requests already.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.state.services = services
     app.state.authenticator = Authenticator(rules)
     app.state.base_url = base_url.rstrip("/")
-    # Before the jobs: their last route refuses every type that it does not know.
+    # Before the jobs: their route refuses every type that it does not know.
     app.include_router(legacy.router)
     app.include_router(jobs.router)
-    app.include_router(replays.router)
     app.include_router(credits_routes.router)
     app.include_router(providers.router)
-    app.add_exception_handler(RequestValidationError, _bad_parameter)
-    openapi.complete(app, credits_routes.Grant, providers.BreakerOrder, legacy.AiGeneration, Replay)
-    app.state.services = services
-    problems.install(app)
+    app.add_exception_handler(RequestValidationError, _answer_invalid_parameter)
+    problems.install_handlers(app)
+    referenced = (
+        credits_routes.Grant,
+        providers.BreakerOrder,
+        legacy.AiGeneration,
+        Replay,
+        Problem,
+    )
+    openapi.complete_document(app, "/api/jobs/{job_type}", *referenced)
     return app
 
 
-async def _bad_parameter(request: Request, error: Exception) -> Response:
-    """A query parameter that FastAPI refused, in the same shape as a field that we did."""
+async def _answer_invalid_parameter(request: Request, error: Exception) -> Response:
+    """A parameter that FastAPI refused, in the same form as a field of a body."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for these alone
     # A location begins with the part of the request: ("query", "limit").
     rows: list[Any] = [{**row, "loc": row["loc"][1:]} for row in error.errors()]
-    found = describe_errors(rows, _query_model(request))
+    found = describe_errors(rows, _find_query_model(request))
     return await problems.answer_error(request, invalid_request(found))
 
 
-def _query_model(request: Request) -> Any:
-    """The model of the route's query parameters; None where they are declared one by one."""
+def _find_query_model(request: Request) -> Any:
+    """The model of the route's query parameters; None if they are declared one by one."""
     fields = request.scope["route"].dependant.query_params
     return next((field.field_info.annotation for field in fields), None)

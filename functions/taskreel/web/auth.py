@@ -1,4 +1,8 @@
-"""Who calls: a JWT, by a shared secret, a public key, or an issuer's key set; which of them pins the algorithms."""
+"""Authentication: callers by a JWT, Google's task and scheduler services by an internal key.
+
+A JWT is verified by a shared secret, a public key or an issuer's key set; the choice fixes the
+algorithms.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +21,13 @@ if TYPE_CHECKING:
     from jwt import PyJWKClient
 
 _ASYMMETRIC = ["RS256", "ES256"]
-_KNOWN = 2048
+#: Verified tokens in memory; a client sends the same one many times.
+_MAX_CACHED_TOKENS = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRules:
-    """Which tokens hold. One of `jwks_url`, `public_key` (PEM) and `secret` is set; the first that is, counts."""
+    """How tokens are verified: by the first of `jwks_url`, `public_key` (PEM) and `secret`."""
 
     secret: str | None = None
     public_key: str | None = None
@@ -36,8 +41,8 @@ class Authenticator:
     """Turns an Authorization header into a Caller."""
 
     def __init__(self, rules: TokenRules) -> None:
-        #: Tokens that were checked, with their expiry: a client sends the same one many times.
-        self._known: dict[str, tuple[float, Caller]] = {}
+        #: token → its expiry in seconds since 1970, and its caller
+        self._cached: dict[str, tuple[float, Caller]] = {}
         self._issuer = rules.issuer
         self._audience = rules.audience
         self._leeway = rules.leeway_seconds
@@ -46,33 +51,36 @@ class Authenticator:
         self._key = rules.public_key or rules.secret
         # A public key can never be taken for a shared secret.
         self._algorithms = _ASYMMETRIC if rules.jwks_url or rules.public_key else ["HS256"]
-        self._require = [
-            "exp",
-            "sub",
-            *(["iss"] if self._issuer else []),
-            *(["aud"] if self._audience else []),
-        ]
+        self._required_claims = ["exp", "sub"]
+        if self._issuer:
+            self._required_claims.append("iss")
+        if self._audience:
+            self._required_claims.append("aud")
 
-    async def caller(self, authorization: str | None) -> Caller:
-        """Raises UnauthenticatedError for a token that is absent, broken, expired, or not for us."""
+    async def authenticate(self, authorization: str | None) -> Caller:
+        """The caller of an Authorization header.
+
+        Raises UnauthenticatedError for a token that is absent, malformed, expired or for another
+        audience.
+        """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise UnauthenticatedError("Send a token: `Authorization: Bearer …`.")
-        known = self._known.get(token)
-        if known is not None and time.time() < known[0] + self._leeway:
-            return known[1]
-        claims = await self._claims(token.strip())
-        caller = _caller(claims)
-        if len(self._known) >= _KNOWN:
-            self._known.clear()
-        self._known[token] = (float(claims["exp"]), caller)
+            raise UnauthenticatedError("No token. Send it as `Authorization: Bearer <token>`.")
+        cached = self._cached.get(token)
+        if cached is not None and time.time() < cached[0] + self._leeway:
+            return cached[1]
+        claims = await self._verify_token(token.strip())
+        caller = _build_caller(claims)
+        if len(self._cached) >= _MAX_CACHED_TOKENS:
+            self._cached.clear()
+        self._cached[token] = (float(claims["exp"]), caller)
         return caller
 
-    async def _claims(self, token: str) -> dict[str, Any]:
+    async def _verify_token(self, token: str) -> dict[str, Any]:
         import jwt
 
         try:
-            key: Any = self._key if self._jwks_url is None else await self._published_key(token)
+            key: Any = self._key if self._jwks_url is None else await self._fetch_key(token)
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
@@ -80,18 +88,21 @@ class Authenticator:
                 issuer=self._issuer,
                 audience=self._audience,
                 leeway=self._leeway,
-                options={"require": self._require, "verify_aud": self._audience is not None},
+                options={
+                    "require": self._required_claims,
+                    "verify_aud": self._audience is not None,
+                },
             )
         except jwt.PyJWKClientConnectionError:
             raise UnauthenticatedError(
-                "The issuer's keys cannot be reached to check this token."
+                "The token cannot be verified: the issuer's keys cannot be reached."
             ) from None
         except jwt.PyJWTError as error:
-            raise UnauthenticatedError(f"This token does not hold: {error}.") from None
+            raise UnauthenticatedError(f"Invalid token: {error}.") from None
         return claims
 
-    async def _published_key(self, token: str) -> Any:
-        """The issuer's key that the token names; the set is fetched once, and again for a new name."""
+    async def _fetch_key(self, token: str) -> Any:
+        """The issuer's key that the token names; an unknown name has the set fetched again."""
         import jwt
 
         if self._jwks is None:
@@ -99,10 +110,10 @@ class Authenticator:
         return (await asyncio.to_thread(self._jwks.get_signing_key_from_jwt, token)).key
 
 
-def _caller(claims: Mapping[str, Any]) -> Caller:
+def _build_caller(claims: Mapping[str, Any]) -> Caller:
     subject = str(claims["sub"])
     if not is_user_id(subject):
-        raise UnauthenticatedError(f"This token does not hold: its subject must be {USER_ID}.")
+        raise UnauthenticatedError(f"Invalid token: its subject must be {USER_ID}.")
     projects = claims.get("projects")
     return Caller(
         user_id=subject,
@@ -113,20 +124,21 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
 
 
 def require_admin(caller: Caller) -> None:
-    """Raises ForbiddenError for everybody else."""
+    """Raise ForbiddenError for a caller who is not an admin."""
     if not caller.admin:
-        raise ForbiddenError("Only an admin may do this.")
+        raise ForbiddenError("Only an admin may do this: the token needs the claim `role: admin`.")
 
 
 class InternalKeys:
-    """The processor's own callers: one key, or two while it is being rotated."""
+    """The keys of the processor's callers: one, or two while it is being rotated."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         # An empty key would be matched by a request without the header.
         self._keys = [key.encode() for key in keys if key]
 
     def check(self, given: str | None) -> None:
-        """Raises UnauthenticatedError unless the key is one of ours; takes the same time for any wrong one."""
+        """Raise UnauthenticatedError for an unknown key, after the same time for any of them."""
         sent = (given or "").encode()
-        if not any([hmac.compare_digest(sent, key) for key in self._keys]):  # noqa: C419 - no early end: constant time
+        matches = [hmac.compare_digest(sent, key) for key in self._keys]
+        if not any(matches):
             raise UnauthenticatedError("X-Internal-Api-Key is missing or wrong.")

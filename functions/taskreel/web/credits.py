@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
 from pydantic import Field
 
 from taskreel.app.credits.balances import load_account
 from taskreel.app.credits.grants import grant_credits
 from taskreel.app.jobs.queries import list_ledger
-from taskreel.domain.credits import Account, LedgerEntry
+from taskreel.domain.credits import Account, EntryKind
 from taskreel.domain.value import Value
-from taskreel.web.auth import require_admin
-from taskreel.web.http import answer, read_model, services_of
-from taskreel.web.jobs import caller_of
-from taskreel.web.openapi import body
+from taskreel.web.dependencies import Admin, AppServices, Authenticated, json_body
+from taskreel.web.http import JsonResponse
+from taskreel.web.jobs import PROBLEMS
+from taskreel.web.openapi import document_body
+from taskreel.web.responses import View, is_absent
 
-router = APIRouter(prefix="/api/credits", tags=["credits"])
+router = APIRouter(prefix="/api/credits", tags=["credits"], responses=PROBLEMS)
 
 
 class Grant(Value):
@@ -28,49 +31,58 @@ class Grant(Value):
     reason: str | None = Field(default=None, max_length=500)
 
 
-@router.get("", summary="Your balance", responses={200: {"model": Account}})
-async def balance(request: Request) -> Response:
+class LedgerEntryView(View):
+    """A grant, or the settlement of a job's hold; `held` was held, `amount` captured or released."""
+
+    entry_id: str
+    user_id: str
+    kind: EntryKind
+    amount: int
+    held: int
+    job_id: str | None = Field(exclude_if=is_absent)
+    reason: str | None = Field(exclude_if=is_absent)
+    granted_by: str | None = Field(exclude_if=is_absent)
+    created_at: datetime
+
+
+class LedgerPage(View):
+    """Ledger entries, newest first; pass `nextCursor` as `cursor` to get the next page."""
+
+    entries: list[LedgerEntryView]
+    next_cursor: str | None
+
+
+@router.get("", summary="Your balance", response_model=Account)
+async def read_balance(services: AppServices, caller: Authenticated) -> Response:
     """Whole credits; granted = available + held + captured."""
-    caller = await caller_of(request)
-    services = services_of(request)
-    account = await load_account(services, services.store, caller.user_id)
-    return answer(_account_view(account))
+    return JsonResponse(await load_account(services, services.store, caller.user_id))
 
 
-@router.get("/ledger", summary="What moved your balance, newest first")
-async def ledger(
-    request: Request, limit: Annotated[int, Query(ge=1, le=100)] = 20, cursor: str | None = None
+@router.get("/ledger", summary="Your ledger, newest first", response_model=LedgerPage)
+async def read_ledger(
+    services: AppServices,
+    caller: Authenticated,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: str | None = None,
 ) -> Response:
     """Grants, and one settlement for each round of a job."""
-    caller = await caller_of(request)
-    page = await list_ledger(services_of(request), caller.user_id, limit=limit, cursor=cursor)
-    return answer(
-        {"entries": [_entry_view(entry) for entry in page.rows], "nextCursor": page.cursor}
-    )
+    page = await list_ledger(services, caller.user_id, limit=limit, cursor=cursor)
+    entries = [LedgerEntryView(**dict(entry)) for entry in page.rows]
+    return JsonResponse(LedgerPage(entries=entries, next_cursor=page.cursor))
 
 
 @router.post(
     "/{user_id}/grants",
     status_code=201,
-    summary="Give a user credits (admin)",
-    openapi_extra=body(Grant),
-    responses={201: {"model": Account}},
+    summary="Grant credits to a user (admin)",
+    response_model=Account,
+    openapi_extra=document_body(Grant),
 )
-async def grant(request: Request, user_id: str) -> Response:
-    """The user's balance after it."""
-    caller = await caller_of(request)
-    require_admin(caller)
-    given = await read_model(request, Grant)
-    services = services_of(request)
+async def create_grant(
+    user_id: str, caller: Admin, grant: Annotated[Grant, json_body(Grant)], services: AppServices
+) -> Response:
+    """The user's balance after the grant."""
     account = await grant_credits(
-        services, user_id, given.amount, reason=given.reason, granted_by=caller.user_id
+        services, user_id, grant.amount, reason=grant.reason, granted_by=caller.user_id
     )
-    return answer(_account_view(account), HTTPStatus.CREATED)
-
-
-def _account_view(account: Account) -> dict[str, Any]:
-    return account.model_dump(by_alias=True)
-
-
-def _entry_view(entry: LedgerEntry) -> dict[str, Any]:
-    return entry.model_dump(by_alias=True, exclude_none=True)
+    return JsonResponse(account, HTTPStatus.CREATED)

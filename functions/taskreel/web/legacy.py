@@ -3,29 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
 from pydantic import ConfigDict, Field, ValidationError
 
 from taskreel.app.jobs.queries import find_job
+from taskreel.app.jobs.submit import JobRequest
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.validation_messages import invalid_model
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission
-from taskreel.web import openapi
-from taskreel.web.http import answer, read_model, services_of
-from taskreel.web.jobs import PROBLEMS, caller_of, submit_as
-from taskreel.web.schemas import JobView, StepView
-from taskreel.web.views import current_step, error_view, job_view, result_view, step_views
+from taskreel.web.dependencies import (
+    AppServices,
+    Authenticated,
+    BaseUrl,
+    Submitter,
+    Submitting,
+    get_job,
+    json_body,
+    submission_body,
+)
+from taskreel.web.http import JsonResponse
+from taskreel.web.job_creation import QuoteView, respond_with_job
+from taskreel.web.jobs import PROBLEMS
+from taskreel.web.openapi import document_body
+from taskreel.web.responses import (
+    JobErrorView,
+    JobView,
+    ResultView,
+    StepView,
+    View,
+    build_error_view,
+    build_job_view,
+    build_result_view,
+    build_step_views,
+    find_current_step,
+)
 
-router = APIRouter(tags=["older routes"])
+router = APIRouter(tags=["older routes"], responses=PROBLEMS)
 
 MOVIE, SCRIPT = "movie-creation", "script-generation"
-_SCENE_TASK = "Describe one scene for the user's prompt: what is seen, what a narrator says, and how long it takes."
-_ANSWERS: dict[int | str, dict[str, Any]] = {202: {"model": JobView}, **PROBLEMS}
+_SCENE_TASK = (
+    "Describe one scene for the user's prompt: what is seen, what a narrator says, "
+    "and how long it takes."
+)
 
 
 class AiGeneration(Value):
@@ -38,8 +63,20 @@ class AiGeneration(Value):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-class MovieStatus(Value):
-    """How far a movie is. `currentStep` is the first that runs; `result` is there when it is done."""
+class LegacyJobView(JobView):
+    """A job, and the older route that shows it."""
+
+    status_url: str
+
+
+class MovieJobView(LegacyJobView):
+    """A movie's job; `movieId` is its id."""
+
+    movie_id: str
+
+
+class MovieStatus(View):
+    """A movie's progress. `currentStep` is the first running step; `result` is set at the end."""
 
     movie_id: str
     job_id: str
@@ -47,136 +84,159 @@ class MovieStatus(Value):
     current_step: str | None
     percent: int
     steps: list[StepView]
-    error: dict[str, Any] | None
-    result: dict[str, Any] | None
+    error: JobErrorView | None
+    result: ResultView | None
+
+
+def _created(model: type[JobView]) -> dict[int | str, dict[str, Any]]:
+    ended = {"model": model | QuoteView, "description": "Ended within `Prefer: wait`; or a quote"}
+    return {200: ended, 202: {"model": model, "description": "Created"}}
 
 
 @router.post(
     "/api/movies",
     status_code=202,
     summary="A whole movie from a prompt",
-    responses=_ANSWERS,
-    openapi_extra=openapi.submission("MovieCreation"),
+    responses=_created(MovieJobView),
+    openapi_extra=document_body("MovieCreation"),
 )
-async def create_movie(request: Request) -> Response:
+async def create_movie(
+    submission: Annotated[Submission, submission_body(MOVIE)], submitter: Submitting
+) -> Response:
     """The same as a movie-creation job; `movieId` is its id."""
-    movie = JOB_TYPES[MOVIE]
-    submission = await read_model(request, movie.submission)
-    base = request.app.state.base_url
 
-    def more(job: Job) -> dict[str, Any]:
-        return {"movieId": job.job_id, "statusUrl": f"{base}/api/movies/{job.job_id}/status"}
+    def extend(view: JobView) -> JobView:
+        status_url = f"{submitter.base_url}/api/movies/{view.job_id}/status"
+        return MovieJobView(**dict(view), movie_id=view.job_id, status_url=status_url)
 
-    return await submit_as(request, movie, submission, more)
+    request = _build_request(JOB_TYPES[MOVIE], submission, submitter)
+    return await respond_with_job(submitter, submitter.caller, request, extend)
 
 
 @router.get(
     "/api/movies/{movie_id}/status",
-    summary="A movie's steps, and how far each is",
-    responses={200: {"model": MovieStatus}, **PROBLEMS},
+    summary="A movie's steps and their progress",
+    response_model=MovieStatus,
 )
-async def movie_status(request: Request, movie_id: str) -> Response:
+async def read_movie_status(
+    movie_id: str, services: AppServices, caller: Authenticated
+) -> Response:
     """One read."""
-    services = services_of(request)
-    job = await find_job(services, await caller_of(request), movie_id, MOVIE)
-    steps = step_views(job)
-    status = MovieStatus(
-        movie_id=job.job_id,
-        job_id=job.job_id,
-        status=job.status,
-        current_step=current_step(job, steps),
-        percent=job.progress,
-        steps=steps,
-        error=error_view(job),
-        result=await result_view(services, job) if job.status is Status.COMPLETED else None,
+    job = await find_job(services, caller, movie_id, MOVIE)
+    steps = build_step_views(job)
+    completed = job.status is Status.COMPLETED
+    return JsonResponse(
+        MovieStatus(
+            movie_id=job.job_id,
+            job_id=job.job_id,
+            status=job.status,
+            current_step=find_current_step(job, steps),
+            percent=job.progress,
+            steps=steps,
+            error=build_error_view(job),
+            result=await build_result_view(services, job) if completed else None,
+        )
     )
-    return answer(status.model_dump(by_alias=True))
 
 
 @router.post(
     "/v1/generate/script",
     status_code=202,
     summary="A script from a prompt",
-    responses=_ANSWERS,
-    openapi_extra=openapi.submission("ScriptGeneration"),
+    responses=_created(LegacyJobView),
+    openapi_extra=document_body("ScriptGeneration"),
 )
-async def generate_script(request: Request) -> Response:
+async def create_script(
+    submission: Annotated[Submission, submission_body(SCRIPT)], submitter: Submitting
+) -> Response:
     """The same as a script-generation job."""
-    script = JOB_TYPES[SCRIPT]
-    return await submit_as(
-        request, script, await read_model(request, script.submission), _status_url(request)
-    )
+    return await _create_legacy_job(submitter, JOB_TYPES[SCRIPT], submission)
 
 
-@router.get(
-    "/v1/jobs/{job_id}/status",
-    summary="A job's status",
-    responses={200: {"model": JobView}, **PROBLEMS},
-)
-async def job_status(request: Request, job_id: str) -> Response:
+@router.get("/v1/jobs/{job_id}/status", summary="A job's status", response_model=JobView)
+async def read_job_status(
+    job: Annotated[Job, Depends(get_job)], services: AppServices, base_url: BaseUrl
+) -> Response:
     """The same as `GET /api/jobs/{jobId}`."""
-    services = services_of(request)
-    job = await find_job(services, await caller_of(request), job_id)
-    return answer(await job_view(services, job, request.app.state.base_url))
+    return JsonResponse(await build_job_view(services, job, base_url))
 
 
 @router.post(
     "/api/jobs/ai-generation",
     status_code=202,
     summary="A script, a scene's description, an image or a video, by `type`",
-    responses=_ANSWERS,
-    openapi_extra=openapi.submission(
-        AiGeneration, {"type": "image", "prompt": "A red kite", "parameters": {"width": 512}}
+    responses=_created(LegacyJobView),
+    openapi_extra=document_body(
+        AiGeneration,
+        {"type": "image", "prompt": "A red kite", "parameters": {"width": 512}},
     ),
 )
-async def generate(request: Request) -> Response:
-    """A job of the type that does it; its answer says which."""
-    given = await read_model(request, AiGeneration)
-    job_type, fields = _mapped(given)
+async def create_ai_generation(
+    generation: Annotated[AiGeneration, json_body(AiGeneration)], submitter: Submitting
+) -> Response:
+    """A job of the type that serves it; `jobType` of the response names it."""
+    job_type, fields = _map_generation(generation)
     try:
         submission: Submission = job_type.submission.model_validate(fields)
     except ValidationError as error:
         raise invalid_model(error, job_type.submission) from None
-    return await submit_as(request, job_type, submission, _status_url(request))
+    return await _create_legacy_job(submitter, job_type, submission)
 
 
-def _mapped(given: AiGeneration) -> tuple[JobType[Any], dict[str, Any]]:
-    """The job type of a generation, and its request."""
-    fields = {"prompt": given.prompt, **(given.model_extra or {})}
-    match given.type:
+async def _create_legacy_job(
+    submitter: Submitter, job_type: JobType[Any], submission: Submission
+) -> Response:
+    def extend(view: JobView) -> JobView:
+        status_url = f"{submitter.base_url}/v1/jobs/{view.job_id}/status"
+        return LegacyJobView(**dict(view), status_url=status_url)
+
+    request = _build_request(job_type, submission, submitter)
+    return await respond_with_job(submitter, submitter.caller, request, extend)
+
+
+def _build_request(
+    job_type: JobType[Any], submission: Submission, submitter: Submitter
+) -> JobRequest:
+    return JobRequest(
+        job_type=job_type,
+        submission=submission,
+        idempotency_key=submitter.idempotency_key,
+    )
+
+
+def _map_generation(generation: AiGeneration) -> tuple[JobType[Any], dict[str, Any]]:
+    """The job type that serves the generation, and the fields of its request."""
+    fields = {"prompt": generation.prompt, **(generation.model_extra or {})}
+    match generation.type:
         case "script":
-            script = JOB_TYPES[SCRIPT]
-            own, options = _sorted(script, given.parameters)
-            return script, {**fields, **own, **({"options": options} if options else {})}
+            return _split_parameters(JOB_TYPES[SCRIPT], fields, generation.parameters)
         case "scene-description":
             from taskreel.jobtypes.text_schemas import SCENE
 
             prompt = fields.pop("prompt")
             writing = {"kind": "scene", "instructions": _SCENE_TASK, "schema": SCENE}
-            parameters = {**writing, **given.parameters}
-            return JOB_TYPES["ai-processing"], {
-                **fields,
+            task = {
                 "task": "text",
                 "input": prompt,
-                "parameters": parameters,
+                "parameters": {**writing, **generation.parameters},
             }
+            return JOB_TYPES["ai-processing"], {**fields, **task}
         case "image" | "video":
-            job_type = JOB_TYPES[f"{given.type}-generation"]
-            own, options = _sorted(job_type, given.parameters)
-            options = {**fields.pop("options", {}), **options}
-            return job_type, {**fields, **own, **({"options": options} if options else {})}
+            job_type = JOB_TYPES[f"{generation.type}-generation"]
+            return _split_parameters(job_type, fields, generation.parameters)
 
 
-def _sorted(
-    job_type: JobType[Any], parameters: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Which of the parameters are the request's own fields, and which its options."""
-    fields = job_type.submission.model_fields
-    names = {*fields, *(field.alias for field in fields.values())}
+def _split_parameters(
+    job_type: JobType[Any], fields: Mapping[str, Any], parameters: Mapping[str, Any]
+) -> tuple[JobType[Any], dict[str, Any]]:
+    """Add the parameters: the type's own fields as such, the others as its options."""
+    declared = job_type.submission.model_fields
+    names = {*declared, *(field.alias for field in declared.values())}
     own = {name: value for name, value in parameters.items() if name in names}
-    return own, {name: value for name, value in parameters.items() if name not in names}
-
-
-def _status_url(request: Request) -> Any:
-    base = request.app.state.base_url
-    return lambda job: {"statusUrl": f"{base}/v1/jobs/{job.job_id}/status"}
+    others = {name: value for name, value in parameters.items() if name not in names}
+    request = {**fields, **own}
+    options = request.get("options", {})
+    # Options that are not an object are left as they are: the job type's model refuses them.
+    if others and isinstance(options, Mapping):
+        request["options"] = {**options, **others}
+    return job_type, request

@@ -1,8 +1,13 @@
-"""The OpenAPI document: what FastAPI finds in the routes, with the submissions' schemas and the security scheme."""
+"""The OpenAPI document: FastAPI's own, and what it cannot derive.
+
+FastAPI does not see the bodies, which handlers read within their limits, and knows one route for
+all job types; the document has one operation for each.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,100 +17,93 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType
 
 _REFERENCE = "#/components/schemas/{model}"
-
-_SUBMIT_PARAMETERS = [
-    {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}},
-    {"name": "Prefer", "in": "header", "schema": {"type": "string"}, "example": "wait=30"},
-    {"name": "validateOnly", "in": "query", "schema": {"type": "boolean"}},
-]
-
-
-#: What in a schema is the caller's data, not words about it.
+#: FastAPI's own error model; ours is Problem.
+_UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
+#: Members of a schema that hold the caller's data, not words about it.
 _DATA = frozenset({"const", "default", "enum", "example", "examples"})
 
 
-def plain(schema: Any) -> Any:
-    """A schema as callers read it: each paragraph of a description in one line, and no titles made of our names."""
+def simplify_schema(schema: Any) -> Any:
+    """The schema with each paragraph of a description in one line, and without generated titles."""
     if isinstance(schema, list):
-        return [plain(one) for one in schema]
+        return [simplify_schema(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    return {
-        name: value
-        if name in _DATA
-        else _in_lines(value)
-        if name == "description"
-        else plain(value)
-        for name, value in schema.items()
-        if not (name == "title" and isinstance(value, str))
-    }
+    simple: dict[str, Any] = {}
+    for name, value in schema.items():
+        if name == "title" and isinstance(value, str):
+            continue
+        if name in _DATA:
+            simple[name] = value
+        elif name == "description" and isinstance(value, str):
+            simple[name] = _unwrap_paragraphs(value)
+        else:
+            simple[name] = simplify_schema(value)
+    return simple
 
 
-def _in_lines(description: Any) -> Any:
-    """A text's paragraphs; a property of that name is a schema like any other."""
-    if not isinstance(description, str):
-        return plain(description)
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in description.split("\n\n"))
+def _unwrap_paragraphs(text: str) -> str:
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-def body(model: type[Any] | str, example: Any = None) -> dict[str, Any]:
-    """A route's `openapi_extra` for a body that the handler reads itself; a model, or the name of one."""
+def reference_schema(model: type[Any] | str) -> dict[str, str]:
+    """The reference to a model's schema; a name spares the import of the model."""
     name = model if isinstance(model, str) else model.__name__
-    content: dict[str, Any] = {"schema": {"$ref": _REFERENCE.format(model=name)}}
+    return {"$ref": _REFERENCE.format(model=name)}
+
+
+def document_body(model: type[Any] | str, example: Any = None) -> dict[str, Any]:
+    """A route's `openapi_extra`: its body."""
+    content: dict[str, Any] = {"schema": reference_schema(model)}
     if example is not None:
         content["example"] = example
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
-def submission(model: type[Any] | str, example: Any = None) -> dict[str, Any]:
-    """The same for a route that makes a job."""
-    return {**body(model, example), "parameters": _SUBMIT_PARAMETERS}
-
-
-def _submit(job_type: JobType[Any]) -> dict[str, Any]:
-    """The operation that creates a job of the type."""
-    return {
-        "tags": ["jobs"],
+def _document_submit(job_type: JobType[Any], route: dict[str, Any]) -> dict[str, Any]:
+    """The operation that creates a job of the type, from that of the route for all types."""
+    operation = deepcopy(route)
+    parameters = [one for one in operation["parameters"] if one["in"] != "path"]
+    own = {
         "summary": job_type.summary,
         "description": f"{job_type.submission.__doc__} Price: {job_type.price}.",
         "operationId": f"submit_{job_type.name.replace('-', '_')}",
-        **submission(job_type.submission, dict(job_type.example)),
-        "responses": {
-            "202": _answer("JobView", "created"),
-            "200": _answer("JobView", "ended within `Prefer: wait`"),
-            "4XX": _answer("Problem", "why it cannot be done"),
-        },
+        "parameters": parameters,
     }
+    body = document_body(job_type.submission, dict(job_type.example))
+    return {**operation, **own, **body}
 
 
-def _answer(model: str, description: str) -> dict[str, Any]:
-    schema = {"$ref": _REFERENCE.format(model=model)}
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+def complete_document(app: FastAPI, submit_path: str, *models: type[Any]) -> None:
+    """Complete the app's document when it is first asked for.
 
+    Args:
+        app: The application.
+        submit_path: The route that creates jobs of all types.
+        models: The models that routes refer to by name, besides those of the job types.
+    """
+    build: Callable[[], dict[str, Any]] = app.openapi
 
-def complete(app: FastAPI, *models: type[Any]) -> None:
-    """Make the app's document whole: `models` are the bodies that handlers read themselves."""
-    found: Callable[[], dict[str, Any]] = app.openapi
+    def build_document() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            return app.openapi_schema
+        document = build()
+        schemas = document["components"]["schemas"]
+        for name in _UNUSED_SCHEMAS:
+            schemas.pop(name, None)
+        bodies = [*(job_type.submission for job_type in JOB_TYPES.values()), *models]
+        _, found = models_json_schema(
+            [(model, "validation") for model in bodies], ref_template=_REFERENCE
+        )
+        schemas.update(found["$defs"])
+        paths = document["paths"]
+        route = paths.pop(submit_path)["post"]
+        submits = {
+            submit_path.format(job_type=name): {"post": _document_submit(job_type, route)}
+            for name, job_type in JOB_TYPES.items()
+        }
+        document["paths"] = simplify_schema({**submits, **paths})
+        document["components"] = simplify_schema(document["components"])
+        return document
 
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = found()
-            wanted = [*(job_type.submission for job_type in JOB_TYPES.values()), *models]
-            _, schemas = models_json_schema(
-                [(model, "validation") for model in wanted], ref_template=_REFERENCE
-            )
-            components = document.setdefault("components", {})
-            components.setdefault("schemas", {}).update(schemas["$defs"])
-            components["securitySchemes"] = {
-                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-            }
-            document["security"] = [{"token": []}]
-            submits = {
-                f"/api/jobs/{name}": {"post": _submit(job_type)}
-                for name, job_type in JOB_TYPES.items()
-            }
-            document["paths"] = plain({**submits, **document["paths"]})
-            document["components"] = plain(components)
-        return found()
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+    app.openapi = build_document  # type: ignore[method-assign]  # FastAPI's documented way

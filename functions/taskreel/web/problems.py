@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem+json: one table from error to status, one shape."""
+"""Errors as RFC 9457 problem+json: one table maps an error to its status, one function writes it."""
 
 from __future__ import annotations
 
@@ -36,21 +36,23 @@ _HEADERS: Mapping[HTTPStatus, dict[str, str]] = {
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "5"},
 }
 
-#: What callers are told of faults that are ours. What happened, and what mends it, is in the log alone.
-_OURS: Mapping[HTTPStatus, str] = {
-    HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong on our side; nothing about your request needs to change.",
+#: The texts for faults of the service. The cause and its remedy go to the log alone.
+_SERVER_FAULTS: Mapping[HTTPStatus, str] = {
+    HTTPStatus.INTERNAL_SERVER_ERROR: (
+        "The service failed unexpectedly. Your request is not at fault; it may be sent again."
+    ),
     HTTPStatus.SERVICE_UNAVAILABLE: (
         "A service that this one needs cannot be reached; nothing was lost. Try again in 5 seconds."
     ),
 }
 
 
-def problem(
-    status: HTTPStatus, code: str, detail: str, more: Mapping[str, Any] | None = None
+def build_problem(
+    status: HTTPStatus, code: str, detail: str, extensions: Mapping[str, Any] | None = None
 ) -> Response:
-    """One problem; `more` are extension members."""
+    """The response with this problem; no extension member replaces a standard one."""
     body = {
-        **(more or {}),
+        **(extensions or {}),
         "type": f"urn:taskreel:problem:{code}",
         "title": status.phrase,
         "status": status.value,
@@ -62,45 +64,45 @@ def problem(
     )
 
 
-def status_of(error: errors.TaskreelError) -> HTTPStatus:
-    """The table, by the nearest class."""
+def find_status(error: errors.TaskreelError) -> HTTPStatus:
+    """The status of the error's nearest class in the table; 500 if none is there."""
     return next(
         (STATUS[cls] for cls in type(error).__mro__ if cls in STATUS),
         HTTPStatus.INTERNAL_SERVER_ERROR,
     )
 
 
-def install(app: Starlette) -> None:
-    """Answer every error of the app as a problem."""
+def install_handlers(app: Starlette) -> None:
+    """Have the application answer every error with a problem."""
     app.add_exception_handler(errors.TaskreelError, answer_error)
-    app.add_exception_handler(HTTPException, _theirs)
-    app.add_exception_handler(Exception, _unknown)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(Exception, _answer_crash)
 
 
 async def answer_error(_request: Request, error: Exception) -> Response:
-    """One of our errors, as its problem."""
+    """Answer a TaskreelError with its problem, and log faults of the service."""
     assert isinstance(error, errors.TaskreelError)  # noqa: S101 - it is registered for these alone
-    status = status_of(error)
-    if status not in _OURS:
-        return problem(status, error.code, error.message, error.details)
-    # Where an outage struck is the same for every request, and long; the advice says what it was.
-    where = None if status is HTTPStatus.SERVICE_UNAVAILABLE else error
-    known = {"action": "request_failed", "code": error.code, "advice": error.message}
-    log.error("request failed", exc_info=where, extra=known)
-    return problem(status, error.code, _OURS[status])
+    status = find_status(error)
+    if status not in _SERVER_FAULTS:
+        return build_problem(status, error.code, error.message, error.details)
+    # An outage has the same long traceback in every request; its advice alone says enough.
+    cause = None if status is HTTPStatus.SERVICE_UNAVAILABLE else error
+    fields = {"action": "request_failed", "code": error.code, "advice": error.message}
+    log.error("request failed", exc_info=cause, extra=fields)
+    return build_problem(status, error.code, _SERVER_FAULTS[status])
 
 
-async def _theirs(_request: Request, error: Exception) -> Response:
+async def _answer_http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these alone
     status = HTTPStatus(error.status_code)
-    answer = problem(
-        status, status.name.lower(), f"{error.detail}. See /api/docs for what there is."
+    response = build_problem(
+        status, status.name.lower(), f"{error.detail}. See /api/docs for the routes."
     )
-    answer.headers.update(error.headers or {})
-    return answer
+    response.headers.update(error.headers or {})
+    return response
 
 
-async def _unknown(_request: Request, error: Exception) -> Response:
+async def _answer_crash(_request: Request, error: Exception) -> Response:
     log.error("request crashed", exc_info=error, extra={"action": "request_crashed"})
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return problem(status, "internal_error", _OURS[status])
+    return build_problem(status, "internal_error", _SERVER_FAULTS[status])

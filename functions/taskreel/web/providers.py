@@ -1,53 +1,101 @@
-"""The generation services: what there is, how it is, and their own calls to us."""
+"""The providers' API: their models and circuit breakers, and their webhooks."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from http import HTTPStatus
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request, Response
-from pydantic import Field
+from fastapi import APIRouter
+from fastapi.requests import Request
+from fastapi.responses import Response
+from pydantic import ConfigDict, Field
 
 from taskreel.app.jobs.provider_webhook import handle_webhook
 from taskreel.app.providers.admin import BreakerOverride, list_providers, set_breaker
 from taskreel.domain.breaker import BreakerState
 from taskreel.domain.ids import random_id
 from taskreel.domain.value import Value
-from taskreel.web.auth import require_admin
-from taskreel.web.http import answer, read_body, read_model, services_of
-from taskreel.web.jobs import caller_of
-from taskreel.web.openapi import body
+from taskreel.web.dependencies import Admin, AppServices, Authenticated, json_body
+from taskreel.web.http import JsonResponse, read_body
+from taskreel.web.jobs import PROBLEMS
+from taskreel.web.openapi import document_body
 
-router = APIRouter(prefix="/api", tags=["providers"])
+router = APIRouter(prefix="/api", tags=["providers"], responses=PROBLEMS)
 
 
 class BreakerOrder(Value):
-    """`{state, reason}`: keep it "open" (nobody uses the model) or "closed"; null lets it follow what happens."""
+    """`{state, reason}`: "open" stops all use of the model, "closed" permits it, null is automatic."""
 
     state: Literal["open", "closed"] | None
     reason: str = Field(min_length=1, max_length=500)
 
 
-@router.get("/providers", summary="Every provider, its models, their prices and how they are")
-async def providers(request: Request) -> Response:
+class BreakerView(Value):
+    """A circuit breaker. `byHand`: an admin set it; `admitsAt`: the earliest time of the next job."""
+
+    state: BreakerState
+    by_hand: bool
+    since: datetime | None
+    admits_at: datetime | None
+
+
+class ModelView(Value):
+    """A model: its name, its price in US dollars and more facts, and its circuit breaker."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    breaker: BreakerView
+
+
+class ProviderView(Value):
+    """A provider. `configured`: its key is set here; `servedBy`: the one that does its work."""
+
+    provider: str
+    configured: bool
+    served_by: str | None
+    models: list[ModelView]
+
+
+class ProvidersView(Value):
+    """All providers."""
+
+    providers: list[ProviderView]
+
+
+class WebhookView(Value):
+    """`hastened`: the job's next poll was brought forward."""
+
+    hastened: bool
+
+
+@router.get(
+    "/providers",
+    summary="Every provider, its models, their prices and states",
+    response_model=ProvidersView,
+)
+async def read_providers(services: AppServices, _caller: Authenticated) -> Response:
     """Prices are in US dollars."""
-    await caller_of(request)
-    services = services_of(request)
-    return answer({"providers": await list_providers(services.providers, services.clock.now())})
+    found = await list_providers(services.providers, services.clock.now())
+    return JsonResponse(ProvidersView.model_validate({"providers": found}))
 
 
 @router.post(
     "/providers/{provider}/{model:path}/breaker",
-    summary="Open or close a model's circuit breaker by hand (admin)",
-    openapi_extra=body(BreakerOrder),
+    summary="Open or close a model's circuit breaker (admin)",
+    response_model=BreakerView,
+    openapi_extra=document_body(BreakerOrder),
 )
-async def order_breaker(request: Request, provider: str, model: str) -> Response:
-    """Kept until it is taken back, and written into the audit."""
-    caller = await caller_of(request)
-    require_admin(caller)
-    order = await read_model(request, BreakerOrder)
+async def order_breaker(
+    provider: str,
+    model: str,
+    caller: Admin,
+    order: Annotated[BreakerOrder, json_body(BreakerOrder)],
+    services: AppServices,
+) -> Response:
+    """Applies until it is set to null; recorded in the audit log."""
     state = None if order.state is None else BreakerState(order.state)
-    services = services_of(request)
     override = BreakerOverride(
         provider=provider,
         model=model,
@@ -57,17 +105,19 @@ async def order_breaker(request: Request, provider: str, model: str) -> Response
         entry_id=f"audit.{random_id(services.random)}",
     )
     now = services.clock.now()
-    return answer(await set_breaker(services.providers, services.store, override, now))
+    breaker = await set_breaker(services.providers, services.store, override, now)
+    return JsonResponse(BreakerView.model_validate(breaker))
 
 
 @router.post(
-    "/webhooks/{provider}", summary="A provider says that an operation has ended", status_code=202
+    "/webhooks/{provider}",
+    summary="Called by a provider when an operation has ended",
+    status_code=202,
+    response_model=WebhookView,
 )
-async def webhook(request: Request, provider: str) -> Response:
-    """Signed by the provider, so no token is needed. The state is read by a poll, which this brings forward."""
-    raw = await read_body(request)
+async def receive_webhook(request: Request, provider: str, services: AppServices) -> Response:
+    """Signed by the provider, so no token is needed. It only brings the job's next poll forward."""
+    body = await read_body(request)
     job_id = request.query_params.get("job", "").partition(".")[0]
-    hastened = await handle_webhook(
-        services_of(request), provider, job_id, dict(request.headers), raw
-    )
-    return answer({"hastened": hastened}, HTTPStatus.ACCEPTED)
+    hastened = await handle_webhook(services, provider, job_id, dict(request.headers), body)
+    return JsonResponse(WebhookView(hastened=hastened), HTTPStatus.ACCEPTED)

@@ -41,7 +41,7 @@ def token(key: Any = SECRET, algorithm: str = "HS256", headers: Any = None, **cl
 
 
 async def caller(rules: TokenRules, sent: str) -> Caller:
-    return await Authenticator(rules).caller(f"Bearer {sent}")
+    return await Authenticator(rules).authenticate(f"Bearer {sent}")
 
 
 async def refusal(rules: TokenRules, sent: str) -> str:
@@ -137,13 +137,13 @@ async def test_an_audience_is_not_asked_about_while_none_is_set() -> None:
 
 async def test_a_known_token_still_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     sent, ours = f"Bearer {token()}", Authenticator(HS256)
-    first = await ours.caller(sent)
-    assert await ours.caller(sent) is first
+    first = await ours.authenticate(sent)
+    assert await ours.authenticate(sent) is first
     now = time.time()
     monkeypatch.setattr("taskreel.web.auth.time.time", lambda: now + 600 + 31)
     monkeypatch.setattr("jwt.api_jwt.datetime", _Later)
     with pytest.raises(UnauthenticatedError):
-        await ours.caller(sent)
+        await ours.authenticate(sent)
 
 
 class _Later:
@@ -157,17 +157,17 @@ class _Later:
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Token x"])
 async def test_without_a_bearer_token_the_answer_says_how(header: str | None) -> None:
     with pytest.raises(UnauthenticatedError, match="Authorization: Bearer"):
-        await Authenticator(HS256).caller(header)
+        await Authenticator(HS256).authenticate(header)
 
 
 async def test_the_scheme_may_be_written_in_any_case() -> None:
-    assert (await Authenticator(HS256).caller(f"bearer {token()}")).user_id == "ada"
+    assert (await Authenticator(HS256).authenticate(f"bearer {token()}")).user_id == "ada"
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=255), max_size=60) | st.just(token()[:-3]))
 async def test_no_header_is_a_crash(text: str) -> None:
     with pytest.raises(UnauthenticatedError):
-        await Authenticator(HS256).caller(f"Bearer {text}")
+        await Authenticator(HS256).authenticate(f"Bearer {text}")
 
 
 # ── Key sets ─────────────────────────────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from taskreel.domain import errors
 from taskreel.domain.validation_messages import invalid_model
-from taskreel.web.problems import STATUS, problem, status_of
+from taskreel.web.problems import STATUS, build_problem, find_status
 
 
 def kinds(root: type[errors.TaskreelError]) -> list[type[errors.TaskreelError]]:
@@ -20,21 +20,23 @@ def kinds(root: type[errors.TaskreelError]) -> list[type[errors.TaskreelError]]:
     "kind", [*kinds(errors.RequestError)[1:], *kinds(errors.StoreError), errors.QueueError]
 )
 def test_every_error_that_a_caller_can_meet_has_a_status(kind: type[errors.TaskreelError]) -> None:
-    status = status_of(kind("x"))
+    status = find_status(kind("x"))
     assert status is not HTTPStatus.INTERNAL_SERVER_ERROR
     assert any(cls in STATUS for cls in kind.__mro__)
 
 
 def test_an_error_of_a_run_is_nobodys_to_see() -> None:
     limited = errors.RateLimitedError("x", retry_after=timedelta(seconds=1))
-    assert status_of(limited) is HTTPStatus.INTERNAL_SERVER_ERROR
+    assert find_status(limited) is HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 @pytest.mark.parametrize("member", ["type", "title", "status", "detail", "code"])
 def test_no_extension_overwrites_what_the_standard_names(member: str) -> None:
-    plain = json.loads(bytes(problem(HTTPStatus.CONFLICT, "conflict", "No.").body))
+    plain = json.loads(bytes(build_problem(HTTPStatus.CONFLICT, "conflict", "No.").body))
     extended = json.loads(
-        bytes(problem(HTTPStatus.CONFLICT, "conflict", "No.", {member: "mine", "more": 1}).body)
+        bytes(
+            build_problem(HTTPStatus.CONFLICT, "conflict", "No.", {member: "mine", "more": 1}).body
+        )
     )
     assert extended == {**plain, "more": 1}
 

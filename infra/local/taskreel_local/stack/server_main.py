@@ -24,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from taskreel import wiring
 from taskreel.adapters.local.files import FileBlobs
 from taskreel.domain.errors import TaskreelError
-from taskreel.web.problems import problem, status_of
+from taskreel.web.problems import build_problem, find_status
 
 #: Seconds that a stopping server waits for clients that read slowly.
 _GRACE_SECONDS = 3
@@ -76,7 +76,7 @@ async def _serve_file(request: Request) -> Response:
             signature=query.get("signature", ""),
         )
     except TaskreelError as error:
-        return problem(status_of(error), error.code, error.message)
+        return build_problem(find_status(error), error.code, error.message)
     file = blobs.find_path(path)
     if not file.is_file():
         return Response(status_code=404)

@@ -1,0 +1,353 @@
+"""The API's responses: one model for each shape, used to build it and to document it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+from pydantic.alias_generators import to_camel
+
+from taskreel.app.jobs.results import collect_data
+from taskreel.app.services import Services
+from taskreel.domain.artifact import Artifact
+from taskreel.domain.errors import Category
+from taskreel.domain.job import Job, JobCredits, Priority
+from taskreel.domain.job_error import JobError
+from taskreel.domain.job_status import Status
+from taskreel.domain.pipeline import StepRun, StepState
+from taskreel.domain.unit import TriedProvider, UnitRun, UnitState
+from taskreel.jobtypes import JOB_TYPES
+
+
+def is_absent(value: Any) -> bool:
+    """Leave a field out of the JSON: for `exclude_if`."""
+    return value is None
+
+
+class View(BaseModel):
+    """The base of responses: built by field name, sent in camelCase.
+
+    Each request for a job builds one: without aliases on input and the check for unknown fields
+    it takes half the time. A misspelled field is found missing.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_alias=False,
+        validate_by_name=True,
+        extra="ignore",
+        frozen=True,
+        ser_json_inf_nan="null",
+        defer_build=True,
+    )
+
+
+class ArtifactView(View):
+    """A finished file. `url` is signed and expires; lists leave it out."""
+
+    name: str
+    content_type: str
+    bytes: int
+    sha256: str
+    url: str | None = Field(default=None, exclude_if=is_absent)
+    width: int | None = Field(default=None, exclude_if=is_absent)
+    height: int | None = Field(default=None, exclude_if=is_absent)
+    duration_seconds: float | None = Field(default=None, exclude_if=is_absent)
+
+
+class JobErrorView(View):
+    """The reason why the last attempt failed; of a pipeline, with the step and job that failed."""
+
+    code: str
+    category: Category
+    message: str
+    step: str | None = Field(default=None, exclude_if=is_absent)
+    job_id: str | None = Field(default=None, exclude_if=is_absent)
+
+
+class ItemView(View):
+    """One unit of a job with several: its state, its files by name, and its own facts."""
+
+    model_config = ConfigDict(extra="allow")
+
+    index: int
+    status: UnitState
+    served_by: str
+    artifacts: list[str]
+    error: JobError | None
+
+
+class ResultView(View):
+    """The job's files and its type's own facts (`items`: the state of each unit of a batch)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    artifacts: list[ArtifactView]
+
+
+class JobUrls(View):
+    """The job's URLs. `cancel` takes DELETE; `retry` and `replay` take POST."""
+
+    self: str
+    progress: str
+    result: str
+    events: str
+    cancel: str
+    retry: str
+    replay: str
+
+
+class StepView(View):
+    """A step of a pipeline; `GET /api/jobs?parentId=` lists its jobs.
+
+    `width` is the number of its jobs, null until it starts; `credits` is their cost once it has
+    ended.
+    """
+
+    name: str
+    type: str
+    status: StepState
+    width: int | None
+    ended: int
+    failed: int
+    percent: int
+    credits: int
+    served_by: str | None
+    failed_job_id: str | None
+
+
+class JobView(View):
+    """A job. `progress` is a whole percentage; `statusAt` has the time of entry into each status.
+
+    A pipeline has `steps`. A job that a pipeline created has `parentId`, `step` and `index`, its
+    place in the step, from 0.
+    """
+
+    job_id: str
+    job_type: str
+    status: Status
+    progress: int
+    priority: Priority
+    user_id: str
+    project_id: str | None
+    payload: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    status_at: dict[Status, datetime]
+    attempt: int
+    max_attempts: int
+    next_attempt_at: datetime | None
+    error: JobErrorView | None
+    credits: JobCredits
+    result: ResultView | None
+    result_url: str | None
+    served_by: str | None
+    parent_id: str | None
+    step: str | None
+    index: int | None
+    steps: list[StepView]
+    current_step: str | None
+    replay_of: str | None
+    #: The providers that failed it, in order.
+    tried: tuple[TriedProvider, ...]
+    #: The providers' charges in US dollars; estimated if a provider does not report its own.
+    cost_usd: float | None
+    cost_estimated: bool
+    urls: JobUrls
+
+
+class ProgressView(View):
+    """The few fields that a progress bar needs."""
+
+    job_id: str
+    status: Status
+    progress: int
+    attempt: int
+    next_attempt_at: datetime | None
+    error: JobErrorView | None
+    updated_at: datetime
+
+
+class JobsPage(View):
+    """Jobs, newest first; pass `nextCursor` as `cursor` to get the next page."""
+
+    jobs: list[JobView]
+    next_cursor: str | None
+
+
+class Problem(View):
+    """RFC 9457. `code` is stable; other members give details (`errors` lists fields by path)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+# ── Building them ────────────────────────────────────────────────────────────────────────────────
+
+
+async def build_job_view(
+    services: Services, job: Job, base_url: str, *, sign: bool = True
+) -> JobView:
+    """The whole job. With `sign` its artifacts get fresh URLs; lists leave these out."""
+    urls = build_job_urls(job, base_url)
+    completed = job.status is Status.COMPLETED
+    steps = build_step_views(job)
+    return JobView(
+        job_id=job.job_id,
+        job_type=job.job_type,
+        status=job.status,
+        progress=job.progress,
+        priority=job.priority,
+        user_id=job.user_id,
+        project_id=job.project_id,
+        payload=job.payload,
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+        status_at=job.status_at,
+        attempt=job.attempt,
+        max_attempts=job.retry.max_attempts,
+        next_attempt_at=job.next_attempt_at,
+        error=build_error_view(job),
+        credits=job.credits,
+        result=await build_result_view(services, job, sign=sign) if completed else None,
+        result_url=urls.result if completed else None,
+        served_by=job.served_by,
+        parent_id=job.parent_id,
+        step=job.step,
+        index=job.index if job.parent_id else None,
+        steps=steps,
+        current_step=find_current_step(job, steps) if steps else None,
+        replay_of=job.lineage[0] if job.lineage and job.parent_id is None else None,
+        tried=job.tried,
+        cost_usd=job.cost_usd,
+        cost_estimated=job.cost_estimated,
+        urls=urls,
+    )
+
+
+def build_error_view(job: Job) -> JobErrorView | None:
+    """The job's error, if it has one."""
+    return None if job.error is None else JobErrorView(**dict(job.error))
+
+
+def build_progress_view(job: Job) -> ProgressView:
+    """The job's progress."""
+    return ProgressView(
+        job_id=job.job_id,
+        status=job.status,
+        progress=job.progress,
+        attempt=job.attempt,
+        next_attempt_at=job.next_attempt_at,
+        error=build_error_view(job),
+        updated_at=job.updated_at,
+    )
+
+
+async def build_result_view(services: Services, job: Job, *, sign: bool = True) -> ResultView:
+    """The job's artifacts, its units' facts, and for several units the state of each."""
+    artifacts = [await _build_artifact_view(services, one, sign=sign) for one in job.artifacts]
+    facts: dict[str, Any] = {**collect_data(job), "artifacts": artifacts}
+    if len(job.units) != 1:
+        facts["items"] = [_build_item_view(index, unit) for index, unit in enumerate(job.units)]
+    return ResultView(**facts)
+
+
+async def _build_artifact_view(
+    services: Services, artifact: Artifact, *, sign: bool
+) -> ArtifactView:
+    url = None
+    if sign:
+        expires_in = services.rules.signed_url_lifetime
+        url = await services.blobs.signed_url(artifact.path, expires_in=expires_in)
+    return ArtifactView(
+        name=artifact.name,
+        content_type=artifact.content_type,
+        bytes=artifact.bytes,
+        sha256=artifact.sha256,
+        url=url,
+        width=artifact.width,
+        height=artifact.height,
+        duration_seconds=artifact.duration_seconds,
+    )
+
+
+def _build_item_view(index: int, unit: UnitRun) -> ItemView:
+    own: dict[str, Any] = {
+        "index": index,
+        "status": unit.state,
+        "served_by": unit.provider,
+        "artifacts": [artifact.name for artifact in unit.artifacts],
+        "error": unit.error,
+    }
+    return ItemView(**{**(unit.data or {}), **own})
+
+
+def build_job_urls(job: Job, base_url: str) -> JobUrls:
+    """The job's URLs below `base_url`."""
+    self_url = f"{base_url}/api/jobs/{job.job_type}/{job.job_id}"
+    return JobUrls(
+        self=self_url,
+        progress=f"{self_url}/progress",
+        result=f"{self_url}/result",
+        events=f"{self_url}/events",
+        cancel=self_url,
+        retry=f"{self_url}/retry",
+        replay=f"{self_url}/replay",
+    )
+
+
+def build_step_views(job: Job) -> list[StepView]:
+    """A pipeline's steps in order; empty while its payload refers to jobs that have not ended."""
+    steps = job.steps or _planned_steps(job)
+    ordered = sorted(steps.items(), key=lambda step: step[1].place)
+    return [_build_step_view(name, run) for name, run in ordered]
+
+
+def _planned_steps(job: Job) -> Mapping[str, StepRun]:
+    """The steps of a pipeline that has not started."""
+    job_type = JOB_TYPES[job.job_type]
+    if job_type.pipeline is None:
+        return {}
+    try:
+        submission = job_type.submission.model_validate(job.payload)
+        return job_type.pipeline(submission).waiting_runs()
+    except ValidationError:
+        return {}
+
+
+def _build_step_view(name: str, run: StepRun) -> StepView:
+    return StepView(
+        name=name,
+        type=run.type,
+        status=run.state,
+        width=run.width,
+        ended=run.ended,
+        failed=run.failed,
+        percent=int(100 * run.fraction),
+        credits=run.spent,
+        served_by=run.served_by,
+        failed_job_id=run.failed_job,
+    )
+
+
+def find_current_step(job: Job, steps: Sequence[StepView]) -> str | None:
+    """The first running step, else the first waiting one; None once the job has ended."""
+    if job.status.final:
+        return None
+    for state in (StepState.RUNNING, StepState.WAITING):
+        for step in steps:
+            if step.status is state:
+                return step.name
+    return None
