@@ -26,7 +26,7 @@ INDEXES = (
 
 @dataclass
 class StoreMaker:
-    """Stores over the same documents; a second one stands for a second process."""
+    """Opens stores over the same documents; a second one acts as a second process."""
 
     path: Path
     emulator: str | None
@@ -35,13 +35,13 @@ class StoreMaker:
 
     @property
     def source(self) -> str:
-        """A Python expression that makes one."""
+        """A Python expression that opens one."""
         if self.emulator is None:
             return f"SqliteStore({str(self.path)!r})"
         return f"FirestoreStore({self.project!r}, emulator={self.emulator!r})"
 
     def open(self) -> Store:
-        """One more store."""
+        """Open one more store."""
         self.opened.append(
             SqliteStore(self.path, INDEXES)
             if self.emulator is None
@@ -50,7 +50,7 @@ class StoreMaker:
         return self.opened[-1]
 
     def unreachable(self) -> Store:
-        """A store that is not there: a folder where its file should be, a port that nobody listens on."""
+        """A store that cannot be reached: its file is a folder, or its port is closed."""
         folder = self.path.with_suffix(".folder")
         folder.mkdir()
         self.opened.append(
@@ -92,7 +92,7 @@ def unreachable_store(store_maker: StoreMaker) -> Store:
 
 
 class MachineClock:
-    """The time as the machine has it."""
+    """The machine's time."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What every Store does with documents: the same promises over SQLite and over Firestore."""
+"""The contract of the Store port for documents, over SQLite and over Firestore."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError
 from taskreel.ports import Document, Increment, Query, Store, Transaction
 
-from .rows import NOON, create, put, read, remove, update, version
+from .rows import NOON, create_row, delete_row, put_row, read_row, read_version, update_row
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ from .rows import NOON, create, put, read, remove, update, version
     ids=repr,
 )
 async def test_a_value_reads_back_as_it_was_written(store: Store, value: object) -> None:
-    await create(store, "a", {"value": value, "other": [value]})
-    data = await read(store)
+    await create_row(store, "a", {"value": value, "other": [value]})
+    data = await read_row(store)
     assert data == {"value": value, "other": [value]}
     assert type(data["value"]) is type(value)
 
@@ -81,13 +81,15 @@ JSON = st.recursive(
 async def test_any_json_with_times_reads_back_as_it_was_written(
     store: Store, value: object
 ) -> None:
-    await put(store, "a", {"value": value})
-    assert await read(store) == {"value": value}
+    await put_row(store, "a", {"value": value})
+    assert await read_row(store) == {"value": value}
 
 
 async def test_a_document_carries_where_it_is_and_a_version(store: Store) -> None:
-    await create(store, "a", {"n": 1})
-    assert await store.get("rows", "a") == Document("rows", "a", {"n": 1}, await version(store))
+    await create_row(store, "a", {"n": 1})
+    assert await store.get("rows", "a") == Document(
+        "rows", "a", {"n": 1}, await read_version(store)
+    )
 
 
 async def test_a_document_that_was_never_written_is_none(store: Store) -> None:
@@ -95,14 +97,14 @@ async def test_a_document_that_was_never_written_is_none(store: Store) -> None:
 
 
 async def test_a_time_in_another_zone_reads_back_as_the_same_moment_in_utc(store: Store) -> None:
-    await create(store, "a", {"at": NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))})
-    at = (await read(store))["at"]
+    await create_row(store, "a", {"at": NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))})
+    at = (await read_row(store))["at"]
     assert (at, at.tzinfo) == (NOON, UTC)
 
 
 async def test_a_naive_time_is_refused(store: Store) -> None:
     with pytest.raises(TypeError, match="time zone"):
-        await create(store, "a", {"at": datetime(2026, 1, 1)})  # noqa: DTZ001 - Hypothesis wants naive bounds
+        await create_row(store, "a", {"at": datetime(2026, 1, 1)})  # noqa: DTZ001 - on purpose
     assert await store.get("rows", "a") is None
 
 
@@ -110,14 +112,14 @@ async def test_tuples_and_string_enums_are_stored_as_json(store: Store) -> None:
     class Colour(StrEnum):
         RED = "red"
 
-    await create(store, "a", {"of": (Colour.RED, ()), "by": {Colour.RED: 1}})
-    assert await read(store) == {"of": ["red", []], "by": {"red": 1}}
+    await create_row(store, "a", {"of": (Colour.RED, ()), "by": {Colour.RED: 1}})
+    assert await read_row(store) == {"of": ["red", []], "by": {"red": 1}}
 
 
 async def test_a_document_of_most_of_a_megabyte_reads_back(store: Store) -> None:
     data = {"text": "é" * 200_000, "items": [{"n": n, "at": NOON} for n in range(5_000)]}
-    await create(store, "a", data)
-    assert await read(store) == data
+    await create_row(store, "a", data)
+    assert await read_row(store) == data
 
 
 @pytest.mark.parametrize(
@@ -137,17 +139,17 @@ async def test_a_document_of_most_of_a_megabyte_reads_back(store: Store) -> None
     ],
 )
 async def test_any_id_can_be_written_read_and_found(store: Store, id_: str) -> None:
-    await create(store, id_, {"n": 1})
+    await create_row(store, id_, {"n": 1})
     document = await store.get("rows", id_)
     assert document is not None
     assert document.id == id_
     assert await store.query(Query(collection="rows")) == [document]
 
 
-async def test_documents_of_two_collections_do_not_meet(store: Store) -> None:
-    await create(store, "a", {"n": 1})
-    await create(store, "a", {"n": 2}, collection="others")
-    assert await read(store) == {"n": 1}
+async def test_documents_of_two_collections_are_separate(store: Store) -> None:
+    await create_row(store, "a", {"n": 1})
+    await create_row(store, "a", {"n": 2}, collection="others")
+    assert await read_row(store) == {"n": 1}
 
 
 # ── Writes ───────────────────────────────────────────────────────────────────────────────────────
@@ -161,21 +163,21 @@ async def test_a_transaction_returns_what_its_function_returns(store: Store) -> 
 
 
 async def test_set_replaces_the_document_and_update_changes_what_it_names(store: Store) -> None:
-    await put(store, "a", {"x": 1, "y": 1})
-    await update(store, "a", {"y": 2, "z": None})
-    assert await read(store) == {"x": 1, "y": 2, "z": None}
-    await put(store, "a", {"only": 1})
-    assert await read(store) == {"only": 1}
+    await put_row(store, "a", {"x": 1, "y": 1})
+    await update_row(store, "a", {"y": 2, "z": None})
+    assert await read_row(store) == {"x": 1, "y": 2, "z": None}
+    await put_row(store, "a", {"only": 1})
+    assert await read_row(store) == {"only": 1}
 
 
 async def test_update_replaces_a_nested_value_whole(store: Store) -> None:
-    await create(store, "a", {"nested": {"x": 1, "y": 1}, "a.b": 1})
-    await update(store, "a", {"nested": {"z": 1}, "a.b": 2})
-    assert await read(store) == {"nested": {"z": 1}, "a.b": 2}
+    await create_row(store, "a", {"nested": {"x": 1, "y": 1}, "a.b": 1})
+    await update_row(store, "a", {"nested": {"z": 1}, "a.b": 2})
+    assert await read_row(store) == {"nested": {"z": 1}, "a.b": 2}
 
 
 async def test_creating_what_exists_is_a_conflict_and_writes_nothing(store: Store) -> None:
-    await create(store, "a", {"n": 1})
+    await create_row(store, "a", {"n": 1})
 
     async def both(tx: Transaction) -> None:
         tx.set("rows", "b", {"n": 2})
@@ -183,7 +185,7 @@ async def test_creating_what_exists_is_a_conflict_and_writes_nothing(store: Stor
 
     with pytest.raises(StoreConflictError, match="rows/a"):
         await store.transaction(both)
-    assert await read(store) == {"n": 1}
+    assert await read_row(store) == {"n": 1}
     assert await store.get("rows", "b") is None
 
 
@@ -197,7 +199,7 @@ async def test_updating_what_is_absent_writes_nothing(store: Store) -> None:
     assert await store.query(Query(collection="rows")) == []
 
 
-async def test_updating_what_was_read_as_absent_says_so_too(store: Store) -> None:
+async def test_updating_a_document_that_was_read_as_absent_is_refused(store: Store) -> None:
     async def change(tx: Transaction) -> None:
         assert await tx.get("rows", "a") is None
         tx.update("rows", "a", {"n": 1})
@@ -217,18 +219,18 @@ async def test_its_own_exception_passes_and_nothing_is_written(store: Store) -> 
 
 
 async def test_every_write_gives_the_document_another_version(store: Store) -> None:
-    await create(store, "a", {"n": 0})
-    versions = [await version(store)]
+    await create_row(store, "a", {"n": 0})
+    versions = [await read_version(store)]
     for n in range(5):
-        await update(store, "a", {"n": Increment(n + 1)})
-        versions.append(await version(store))
+        await update_row(store, "a", {"n": Increment(n + 1)})
+        versions.append(await read_version(store))
     assert len(set(versions)) == 6
 
 
 async def test_delete_removes_and_deleting_nothing_is_fine(store: Store) -> None:
-    await create(store, "a", {"n": 1})
-    await remove(store, "a")
-    await remove(store, "a")
+    await create_row(store, "a", {"n": 1})
+    await delete_row(store, "a")
+    await delete_row(store, "a")
     assert await store.get("rows", "a") is None
 
 
@@ -239,19 +241,19 @@ async def test_deleting_what_was_read_as_absent_is_fine(store: Store) -> None:
         tx.create("rows", "b", {"n": 1})
 
     await store.transaction(forget)
-    assert await read(store, "b") == {"n": 1}
+    assert await read_row(store, "b") == {"n": 1}
 
 
 async def test_an_increment_adds_to_what_is_there_and_absent_counts_as_nothing(
     store: Store,
 ) -> None:
-    await create(store, "a", {"n": 5, "f": 0.5, "keep": "x"})
-    await update(
+    await create_row(store, "a", {"n": 5, "f": 0.5, "keep": "x"})
+    await update_row(
         store,
         "a",
         {"n": Increment(-2), "f": Increment(0.25), "new": Increment(7), "odd.name": Increment(1)},
     )
-    assert await read(store) == {"n": 3, "f": 0.75, "new": 7, "odd.name": 1, "keep": "x"}
+    assert await read_row(store) == {"n": 3, "f": 0.75, "new": 7, "odd.name": 1, "keep": "x"}
 
 
 async def test_several_writes_of_one_document_are_one_after_the_other(store: Store) -> None:
@@ -263,19 +265,19 @@ async def test_several_writes_of_one_document_are_one_after_the_other(store: Sto
         tx.delete("rows", "b")
 
     await store.transaction(many)
-    assert await read(store) == {"n": 3, "x": 1, "y": 3, "new": 3}
+    assert await read_row(store) == {"n": 3, "x": 1, "y": 3, "new": 3}
     assert await store.get("rows", "b") is None
 
 
 async def test_two_unread_increments_in_one_transaction_add_up(store: Store) -> None:
-    await create(store, "a", {"n": 1})
+    await create_row(store, "a", {"n": 1})
 
     async def twice(tx: Transaction) -> None:
         tx.update("rows", "a", {"n": Increment(2)})
         tx.update("rows", "a", {"n": Increment(3), "x": 1})
 
     await store.transaction(twice)
-    assert await read(store) == {"n": 6, "x": 1}
+    assert await read_row(store) == {"n": 6, "x": 1}
 
 
 async def test_a_transaction_of_several_hundred_documents_is_one_commit(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""What every Store keeps when many write at once, and says when it is not there."""
+"""The contract of the Store port when many write at once, and when it cannot be reached."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 from taskreel.domain.errors import StoreConflictError, StoreError
 from taskreel.ports import Increment, Query, Store, Transaction
 
-from .rows import create, read, update, watching
+from .rows import create_row, read_row, update_row, watch_row
 
 
-async def hold(store: Store, account: str, cost: int, job: str) -> bool:
-    """Take credits as a submit does: read the account, refuse when it does not cover the cost."""
+async def hold_credits(store: Store, account: str, cost: int, job: str) -> bool:
+    """Hold credits as a submit does; False if the account does not cover the cost."""
 
     async def take(tx: Transaction) -> bool:
         document = await tx.get("rows", account)
@@ -35,39 +35,43 @@ async def hold(store: Store, account: str, cost: int, job: str) -> bool:
 
 
 async def test_of_fifty_that_read_and_write_one_account_none_is_lost(store: Store) -> None:
-    await create(store, "a", {"available": 100, "held": 0})
-    taken = await asyncio.gather(*(hold(store, "a", 2, f"job{n}") for n in range(50)))
+    await create_row(store, "a", {"available": 100, "held": 0})
+    taken = await asyncio.gather(*(hold_credits(store, "a", 2, f"job{n}") for n in range(50)))
     assert all(taken)
-    assert await read(store) == {"available": 0, "held": 100}
+    assert await read_row(store) == {"available": 0, "held": 100}
 
 
 async def test_of_thirty_that_want_the_last_three_credits_exactly_one_gets_them(
     store: Store,
 ) -> None:
-    await create(store, "a", {"available": 3, "held": 0})
-    taken = await asyncio.gather(*(hold(store, "a", 3, f"job{n}") for n in range(30)))
+    await create_row(store, "a", {"available": 3, "held": 0})
+    taken = await asyncio.gather(*(hold_credits(store, "a", 3, f"job{n}") for n in range(30)))
     assert sum(taken) == 1
-    assert await read(store) == {"available": 0, "held": 3}
+    assert await read_row(store) == {"available": 0, "held": 3}
 
 
 async def test_unread_increments_of_many_writers_all_count(open_store: Callable[[], Store]) -> None:
     first, second = open_store(), open_store()
-    await create(first, "a", {"n": 0})
+    await create_row(first, "a", {"n": 0})
     await asyncio.gather(
-        *(update(store, "a", {"n": Increment(1)}) for store in (first, second) for _ in range(40))
+        *(
+            update_row(store, "a", {"n": Increment(1)})
+            for store in (first, second)
+            for _ in range(40)
+        )
     )
-    assert await read(first) == {"n": 80}
+    assert await read_row(first) == {"n": 80}
 
 
 async def test_of_many_that_create_the_same_document_one_wins(
     open_store: Callable[[], Store],
 ) -> None:
     every = [open_store() for _ in range(4)]
-    creations = [create(every[n % 4], "a", {"n": n}) for n in range(20)]
+    creations = [create_row(every[n % 4], "a", {"n": n}) for n in range(20)]
     answers = await asyncio.gather(*creations, return_exceptions=True)
     conflicts = [answer for answer in answers if isinstance(answer, StoreConflictError)]
     assert (answers.count(None), len(conflicts)) == (1, 19)
-    assert answers[(await read(every[0]))["n"]] is None
+    assert answers[(await read_row(every[0]))["n"]] is None
 
 
 async def test_a_repeated_creation_finds_the_first_one(store: Store) -> None:
@@ -102,26 +106,26 @@ asyncio.run(main())
 async def test_several_processes_that_read_and_write_one_document_lose_nothing(
     store: Store, store_source: str
 ) -> None:
-    await create(store, "a", {"n": 0})
+    await create_row(store, "a", {"n": 0})
     script = WORKER.format(source=store_source)
     workers = [await asyncio.create_subprocess_exec(sys.executable, "-c", script) for _ in range(3)]
     assert [await worker.wait() for worker in workers] == [0, 0, 0]
-    assert await read(store) == {"n": 45}
+    assert await read_row(store) == {"n": 45}
 
 
-async def test_a_store_that_is_not_there_says_so_soon(unreachable_store: Store) -> None:
+async def test_a_store_that_cannot_be_reached_raises_soon(unreachable_store: Store) -> None:
     begun = time.perf_counter()
     for call in (
         unreachable_store.get("rows", "a"),
         unreachable_store.query(Query(collection="rows")),
-        create(unreachable_store, "a", {}),
+        create_row(unreachable_store, "a", {}),
     ):
         with pytest.raises(StoreError):
             await call
     assert time.perf_counter() - begun < 10
 
 
-async def test_watching_a_store_that_is_not_there_says_so(unreachable_store: Store) -> None:
-    async with watching(unreachable_store) as changes:
+async def test_watching_a_store_that_cannot_be_reached_raises(unreachable_store: Store) -> None:
+    async with watch_row(unreachable_store) as changes:
         with pytest.raises(StoreError):
             await asyncio.wait_for(anext(changes), timeout=20)

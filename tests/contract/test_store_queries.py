@@ -1,4 +1,4 @@
-"""What every Store finds, counts and pages through."""
+"""The contract of the Store port for queries, aggregates and pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from taskreel.ports import MOST_IN, Document, Query, Store, Transaction
 
-from .rows import NOON, create, remove
+from .rows import NOON, create_row, delete_row
 
 ROWS: dict[str, dict[str, Any]] = {
     "a": {
@@ -165,7 +165,7 @@ async def test_a_limit_bounds_the_rows(rows: Store) -> None:
 
 async def test_a_cursor_stands_where_it_is_while_rows_are_added_around_it(store: Store) -> None:
     for n in range(10):
-        await create(store, f"old{n}", {"owner": "ann", "at": NOON + timedelta(seconds=n)})
+        await create_row(store, f"old{n}", {"owner": "ann", "at": NOON + timedelta(seconds=n)})
     seen: list[str] = []
     after: tuple[Any, ...] | None = None
     newest = Query(
@@ -174,16 +174,16 @@ async def test_a_cursor_stands_where_it_is_while_rows_are_added_around_it(store:
     while page := await store.query(replace(newest, after=after)):
         seen += [row.id for row in page]
         after = (page[-1].data["at"], page[-1].id)
-        await create(
+        await create_row(
             store, f"new{len(seen)}", {"owner": "ann", "at": NOON + timedelta(minutes=len(seen))}
         )
-        await create(store, f"tie{len(seen)}", {"owner": "bob", "at": page[-1].data["at"]})
+        await create_row(store, f"tie{len(seen)}", {"owner": "bob", "at": page[-1].data["at"]})
     assert seen == [f"old{n}" for n in reversed(range(10))]
 
 
 async def test_a_cursor_survives_the_row_it_was_taken_from(rows: Store) -> None:
     (first,) = await rows.query(Query(collection="rows", order=(("n", "asc"),), limit=1))
-    await remove(rows, first.id)
+    await delete_row(rows, first.id)
     rest = await rows.query(
         Query(collection="rows", order=(("n", "asc"),), after=(first.data["n"], first.id))
     )
@@ -192,7 +192,7 @@ async def test_a_cursor_survives_the_row_it_was_taken_from(rows: Store) -> None:
 
 async def test_a_query_sees_what_was_committed_before_it(store: Store) -> None:
     for n in range(20):
-        await create(store, f"{n:02}", {"owner": "ann"})
+        await create_row(store, f"{n:02}", {"owner": "ann"})
         assert (
             len(await store.query(Query(collection="rows", where=(("owner", "==", "ann"),))))
             == n + 1

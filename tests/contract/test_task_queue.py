@@ -1,4 +1,4 @@
-"""Every adapter of the TaskQueue port does this: the embedded one, and the one over Google's gRPC API."""
+"""The contract of the TaskQueue port, over the embedded queue and over Google's gRPC API."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -22,13 +23,13 @@ from taskreel_local.emulators.cloudtasks.history import HandlerResponse, Outgoin
 from taskreel_local.emulators.cloudtasks.messages import Queue, RetryConfig
 from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
 
-LANE = "image-generation-normal"
+QUEUE = "image-generation-normal"
 TARGET = "http://processor.test"
 
 
 @dataclass
 class Processor:
-    """Takes the deliveries; answers 200."""
+    """Accepts every delivery with 200."""
 
     requests: list[OutgoingRequest]
 
@@ -38,15 +39,15 @@ class Processor:
 
 
 @dataclass
-class Lanes:
+class QueueUnderTest:
     """A queue adapter, and the local Cloud Tasks behind it under virtual time."""
 
-    queue: TaskQueue
+    adapter: TaskQueue
     service: LocalCloudTasks
     processor: Processor
 
     async def advance(self, seconds: float) -> list[OutgoingRequest]:
-        """Let time pass; every request delivered so far."""
+        """Let time pass; return every request delivered so far."""
         await self.service.engine.advance(timedelta(seconds=seconds))
         return self.processor.requests
 
@@ -55,7 +56,7 @@ class Lanes:
 
 
 @asynccontextmanager
-async def embedded(service: LocalCloudTasks) -> AsyncIterator[TaskQueue]:
+async def connect_embedded(service: LocalCloudTasks) -> AsyncIterator[TaskQueue]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(service.rest_app)) as client:
         yield EmbeddedTasks(
             "http://local.test",
@@ -66,8 +67,8 @@ async def embedded(service: LocalCloudTasks) -> AsyncIterator[TaskQueue]:
 
 
 @asynccontextmanager
-async def cloud(service: LocalCloudTasks) -> AsyncIterator[TaskQueue]:
-    """The adapter of production, over gRPC."""
+async def connect_cloud(service: LocalCloudTasks) -> AsyncIterator[TaskQueue]:
+    """Connect the production adapter, over gRPC."""
     _, project, _, location = PARENT.split("/")
     queue = CloudTasks(
         project=project,
@@ -80,116 +81,119 @@ async def cloud(service: LocalCloudTasks) -> AsyncIterator[TaskQueue]:
     await queue.close()
 
 
-@pytest.fixture(params=[embedded, cloud], ids=["embedded", "cloud"])
-async def lanes(request: pytest.FixtureRequest) -> AsyncIterator[Lanes]:
+@pytest.fixture(params=[connect_embedded, connect_cloud], ids=["embedded", "cloud"])
+async def tested(request: pytest.FixtureRequest) -> AsyncIterator[QueueUnderTest]:
     processor = Processor([])
     retry = RetryConfig(max_attempts=3, min_backoff=SECOND)
     queues = [
-        Queue(name=f"{PARENT}/queues/{lane}", retry_config=retry) for lane in (LANE, "script-low")
+        Queue(name=f"{PARENT}/queues/{name}", retry_config=retry) for name in (QUEUE, "script-low")
     ]
     config = ServiceConfig(
         virtual_clock=True, rest_port=None, grpc_port=0, queues=queues, sender=processor
     )
     async with LocalCloudTasks(config) as service, request.param(service) as queue:
-        yield Lanes(queue, service, processor)
+        yield QueueUnderTest(queue, service, processor)
 
 
-def task(job_id: str, **fields: object) -> Task:
-    return Task(**{"queue": LANE, "job_id": job_id, "delivery": 1, **fields})  # type: ignore[arg-type]
+def make_task(job_id: str, **fields: object) -> Task:
+    given: dict[str, Any] = {"queue": QUEUE, "job_id": job_id, "delivery": 1, **fields}
+    return Task(**given)
 
 
 async def test_a_task_is_one_post_to_the_processor_with_ids_only_and_the_internal_key(
-    lanes: Lanes,
+    tested: QueueUnderTest,
 ) -> None:
-    await lanes.queue.enqueue(task("job-1", delivery=7))
-    (request,) = await lanes.advance(0)
+    await tested.adapter.enqueue(make_task("job-1", delivery=7))
+    (request,) = await tested.advance(0)
     headers = {key.lower(): value for key, value in request.headers}
     assert (request.method, request.url) == ("POST", f"{TARGET}/tasks/process")
     assert json.loads(request.body) == {"jobId": "job-1", "delivery": 7}
     assert headers["x-internal-api-key"] == "key"
     assert headers["content-type"] == "application/json"
-    assert headers["x-cloudtasks-queuename"] == LANE
+    assert headers["x-cloudtasks-queuename"] == QUEUE
 
 
 async def test_the_same_job_and_delivery_is_one_task_and_a_new_delivery_another(
-    lanes: Lanes,
+    tested: QueueUnderTest,
 ) -> None:
-    await lanes.queue.enqueue(task("job-1"))
-    await lanes.queue.enqueue(task("job-1"))
-    await lanes.advance(0)
-    await lanes.queue.enqueue(task("job-1"))
-    await lanes.queue.enqueue(task("job-1", delivery=2))
-    assert len(await lanes.advance(0)) == 2
+    await tested.adapter.enqueue(make_task("job-1"))
+    await tested.adapter.enqueue(make_task("job-1"))
+    await tested.advance(0)
+    await tested.adapter.enqueue(make_task("job-1"))
+    await tested.adapter.enqueue(make_task("job-1", delivery=2))
+    assert len(await tested.advance(0)) == 2
 
 
-async def test_a_task_is_not_delivered_before_its_time(lanes: Lanes) -> None:
-    await lanes.queue.enqueue(task("job-1", at=lanes.now() + timedelta(minutes=5)))
-    assert await lanes.advance(299) == []
-    assert len(await lanes.advance(1)) == 1
+async def test_a_task_is_not_delivered_before_its_time(tested: QueueUnderTest) -> None:
+    await tested.adapter.enqueue(make_task("job-1", at=tested.now() + timedelta(minutes=5)))
+    assert await tested.advance(299) == []
+    assert len(await tested.advance(1)) == 1
 
 
-async def test_many_tasks_of_several_lanes_are_all_delivered(lanes: Lanes) -> None:
-    tasks = [task(f"job-{i}", queue=LANE if i % 3 else "script-low") for i in range(250)]
-    await lanes.queue.enqueue_many(tasks)
-    delivered = {json.loads(request.body)["jobId"] for request in await lanes.advance(2)}
+async def test_many_tasks_of_several_queues_are_all_delivered(tested: QueueUnderTest) -> None:
+    tasks = [make_task(f"job-{i}", queue=QUEUE if i % 3 else "script-low") for i in range(250)]
+    await tested.adapter.enqueue_many(tasks)
+    delivered = {json.loads(request.body)["jobId"] for request in await tested.advance(2)}
     assert delivered == {f"job-{i}" for i in range(250)}
 
 
-async def test_concurrent_enqueues_all_arrive(lanes: Lanes) -> None:
-    await asyncio.gather(*(lanes.queue.enqueue(task(f"job-{i}")) for i in range(150)))
-    assert len(await lanes.advance(2)) == 150
+async def test_concurrent_enqueues_all_arrive(tested: QueueUnderTest) -> None:
+    await asyncio.gather(*(tested.adapter.enqueue(make_task(f"job-{i}")) for i in range(150)))
+    assert len(await tested.advance(2)) == 150
 
 
-async def test_a_paused_lane_keeps_its_tasks_until_it_is_resumed(lanes: Lanes) -> None:
-    await lanes.queue.pause(LANE)
-    await lanes.queue.enqueue(task("job-1"))
-    assert await lanes.advance(60) == []
-    assert (await lanes.queue.stats(LANE)).paused
-    await lanes.queue.resume(LANE)
-    assert len(await lanes.advance(1)) == 1
-    assert not (await lanes.queue.stats(LANE)).paused
+async def test_a_paused_queue_holds_its_tasks_until_it_is_resumed(tested: QueueUnderTest) -> None:
+    await tested.adapter.pause(QUEUE)
+    await tested.adapter.enqueue(make_task("job-1"))
+    assert await tested.advance(60) == []
+    assert (await tested.adapter.stats(QUEUE)).paused
+    await tested.adapter.resume(QUEUE)
+    assert len(await tested.advance(1)) == 1
+    assert not (await tested.adapter.stats(QUEUE)).paused
 
 
-async def test_purging_a_lane_empties_it_and_no_other(lanes: Lanes) -> None:
-    later = lanes.now() + timedelta(hours=1)
-    await lanes.queue.enqueue_many(
-        [task("job-1", at=later), task("job-2", at=later, queue="script-low")]
+async def test_purging_a_queue_empties_it_and_no_other(tested: QueueUnderTest) -> None:
+    later = tested.now() + timedelta(hours=1)
+    await tested.adapter.enqueue_many(
+        [make_task("job-1", at=later), make_task("job-2", at=later, queue="script-low")]
     )
-    await lanes.queue.purge(LANE)
-    assert (await lanes.queue.stats(LANE)).depth == 0
-    assert (await lanes.queue.stats("script-low")).depth == 1
+    await tested.adapter.purge(QUEUE)
+    assert (await tested.adapter.stats(QUEUE)).depth == 0
+    assert (await tested.adapter.stats("script-low")).depth == 1
 
 
-async def test_stats_count_what_waits_and_know_the_oldest(lanes: Lanes) -> None:
-    assert (await lanes.queue.stats(LANE)).oldest_at is None
-    await lanes.queue.enqueue(task("job-1", at=lanes.now() + timedelta(hours=1)))
-    first = lanes.now()
-    await lanes.advance(60)
-    await lanes.queue.enqueue(task("job-2", at=lanes.now() + timedelta(hours=1)))
-    stats = await lanes.queue.stats(LANE)
-    assert (stats.queue, stats.depth) == (LANE, 2)
+async def test_stats_count_waiting_tasks_and_name_the_oldest(tested: QueueUnderTest) -> None:
+    assert (await tested.adapter.stats(QUEUE)).oldest_at is None
+    await tested.adapter.enqueue(make_task("job-1", at=tested.now() + timedelta(hours=1)))
+    first = tested.now()
+    await tested.advance(60)
+    await tested.adapter.enqueue(make_task("job-2", at=tested.now() + timedelta(hours=1)))
+    stats = await tested.adapter.stats(QUEUE)
+    assert (stats.queue, stats.depth) == (QUEUE, 2)
     assert stats.oldest_at is not None
     assert abs(stats.oldest_at - first) < timedelta(seconds=1)
 
 
-async def test_a_lane_that_does_not_exist_is_a_queue_error(lanes: Lanes) -> None:
+async def test_a_queue_that_does_not_exist_is_a_queue_error(tested: QueueUnderTest) -> None:
     for call in (
-        lanes.queue.enqueue(task("job-1", queue="nope")),
-        lanes.queue.pause("nope"),
-        lanes.queue.stats("nope"),
+        tested.adapter.enqueue(make_task("job-1", queue="nope")),
+        tested.adapter.pause("nope"),
+        tested.adapter.stats("nope"),
     ):
         with pytest.raises(QueueError, match="Queue does not exist"):
             await call
 
 
-async def test_one_bad_task_does_not_spoil_the_others_of_its_call(lanes: Lanes) -> None:
-    bad = task("job-bad", at=lanes.now() + timedelta(days=31))
+async def test_one_refused_task_does_not_stop_the_others_of_its_call(
+    tested: QueueUnderTest,
+) -> None:
+    bad = make_task("job-bad", at=tested.now() + timedelta(days=31))
     with pytest.raises(QueueError, match="too far in the future"):
-        await lanes.queue.enqueue_many([task("job-1"), bad, task("job-2")])
-    assert len(await lanes.advance(0)) == 2
+        await tested.adapter.enqueue_many([make_task("job-1"), bad, make_task("job-2")])
+    assert len(await tested.advance(0)) == 2
 
 
-async def test_a_door_that_cannot_be_reached_is_a_queue_error() -> None:
+async def test_an_api_that_cannot_be_reached_is_a_queue_error() -> None:
     def refuse(_: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused")
 
@@ -201,7 +205,7 @@ async def test_a_door_that_cannot_be_reached_is_a_queue_error() -> None:
             send_request=httpx_sender(client),
         )
         with pytest.raises(QueueError, match="cannot be reached"):
-            await queue.enqueue(task("job-1"))
+            await queue.enqueue(make_task("job-1"))
 
 
 async def test_under_load_the_embedded_adapter_sends_a_hundred_tasks_a_call() -> None:
@@ -219,5 +223,5 @@ async def test_under_load_the_embedded_adapter_sends_a_hundred_tasks_a_call() ->
             internal_key="key",
             send_request=httpx_sender(client),
         )
-        await asyncio.gather(*(queue.enqueue(task(f"job-{i}")) for i in range(250)))
+        await asyncio.gather(*(queue.enqueue(make_task(f"job-{i}")) for i in range(250)))
     assert calls == [100, 100, 50]

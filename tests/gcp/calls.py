@@ -60,7 +60,7 @@ class CountedStreams(UnaryStreamClientInterceptor):
 
 
 class LostCalls(UnaryUnaryClientInterceptor):
-    """Ends the first `times` calls of a method with `code`, after or instead of carrying them out."""
+    """Ends the first `times` calls of a method with `code`, after or instead of carrying out."""
 
     def __init__(self, name: str, code: grpc.StatusCode, *, times: int, carried_out: bool) -> None:
         self._name = name

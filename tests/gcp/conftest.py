@@ -10,7 +10,7 @@ import pytest
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel_local.emulators.google_emulators import LocalStorage
 
-from .deployed import Deployed, deployed
+from .deployment import Deployment, run_deployment
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ async def cloud(
     firestore_address: str,
     local_storage: LocalStorage,
     interceptors: list[Any],
-) -> AsyncIterator[Deployed]:
-    """The system on Google's adapters; a file of tests says by `interceptors` what stands in its channels."""
-    async with deployed(
+) -> AsyncIterator[Deployment]:
+    """The system over Google's adapters, with a test file's `interceptors` in its channels."""
+    async with run_deployment(
         tmp_path, monkeypatch, firestore_address, local_storage, interceptors
     ) as running:
         yield running
@@ -37,11 +37,13 @@ async def cloud(
 
 @pytest.fixture
 async def new_store(firestore_address: str) -> AsyncIterator[Callable[..., FirestoreStore]]:
-    """Makes stores over the same, fresh project."""
+    """Open stores over one new project."""
     project = f"test-{uuid4().hex}"
     opened: list[FirestoreStore] = []
 
-    def make(interceptors: Sequence[Any] = (), *, conflict_seconds: float = 20) -> FirestoreStore:
+    def open_store(
+        interceptors: Sequence[Any] = (), *, conflict_seconds: float = 20
+    ) -> FirestoreStore:
         store = FirestoreStore(
             project,
             emulator=firestore_address,
@@ -51,6 +53,6 @@ async def new_store(firestore_address: str) -> AsyncIterator[Callable[..., Fires
         opened.append(store)
         return store
 
-    yield make
+    yield open_store
     for store in opened:
         await store.close()

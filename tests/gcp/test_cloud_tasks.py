@@ -1,4 +1,4 @@
-"""What only Cloud Tasks can do to a queue: lose an answer, create half of a batch, refuse with a reason."""
+"""Cloud Tasks' own behaviour: lost responses, half-created batches, refusals with a reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from taskreel_local.emulators.google_emulators import free_port
 from .calls import CountedUnaryCalls, LostCalls
 
 PARENT = "projects/demo/locations/europe-central2"
-LANE = "image-generation-normal"
+QUEUE = "image-generation-normal"
 
 
 class Deliveries:
@@ -42,7 +42,7 @@ def deliveries() -> Deliveries:
 
 @pytest.fixture
 async def service(deliveries: Deliveries) -> AsyncIterator[LocalCloudTasks]:
-    queues = [Queue(name=f"{PARENT}/queues/{LANE}")]
+    queues = [Queue(name=f"{PARENT}/queues/{QUEUE}")]
     config = ServiceConfig(
         virtual_clock=True, rest_port=None, grpc_port=0, queues=queues, sender=deliveries
     )
@@ -51,7 +51,7 @@ async def service(deliveries: Deliveries) -> AsyncIterator[LocalCloudTasks]:
 
 
 @asynccontextmanager
-async def connected(
+async def connect(
     address: str, interceptors: Sequence[Any] = (), **options: Any
 ) -> AsyncIterator[CloudTasks]:
     given = {"project": "demo", "location": "europe-central2", "emulator": address, **options}
@@ -65,22 +65,22 @@ async def connected(
     await queue.close()
 
 
-def at(service: LocalCloudTasks) -> str:
+def address_of(service: LocalCloudTasks) -> str:
     return f"127.0.0.1:{service.grpc_port}"
 
 
-def task(job_id: str = "job-1", **fields: Any) -> Task:
-    return Task(**{"queue": LANE, "job_id": job_id, "delivery": 1, **fields})
+def make_task(job_id: str = "job-1", **fields: Any) -> Task:
+    return Task(**{"queue": QUEUE, "job_id": job_id, "delivery": 1, **fields})
 
 
 async def test_a_task_carries_ids_the_internal_key_and_a_token_for_the_invoker(
     service: LocalCloudTasks,
 ) -> None:
     counted = CountedUnaryCalls()
-    async with connected(
-        at(service), [counted], invoker="invoker@demo.iam.gserviceaccount.com"
+    async with connect(
+        address_of(service), [counted], invoker="invoker@demo.iam.gserviceaccount.com"
     ) as queue:
-        await queue.enqueue(task(delivery=3))
+        await queue.enqueue(make_task(delivery=3))
     ((method, request),) = counted.calls
     sent = request.task
     assert method == "CreateTask"
@@ -91,36 +91,36 @@ async def test_a_task_carries_ids_the_internal_key_and_a_token_for_the_invoker(
         sent.http_request.oidc_token.service_account_email == "invoker@demo.iam.gserviceaccount.com"
     )
     assert sent.http_request.oidc_token.audience == "https://processor.example"
-    assert sent.name == f"{PARENT}/queues/{LANE}/tasks/{task_id(task(delivery=3))}"
+    assert sent.name == f"{PARENT}/queues/{QUEUE}/tasks/{task_id(make_task(delivery=3))}"
 
 
 @pytest.mark.parametrize(("asked", "sent"), [(1, 15), (600, 600), (7200, 1800)])
-async def test_a_dispatch_deadline_is_kept_within_what_cloud_tasks_allows(
+async def test_a_dispatch_deadline_is_limited_to_what_cloud_tasks_allows(
     service: LocalCloudTasks, asked: int, sent: int
 ) -> None:
     counted = CountedUnaryCalls()
-    async with connected(at(service), [counted]) as queue:
-        await queue.enqueue(task(deadline=timedelta(seconds=asked)))
+    async with connect(address_of(service), [counted]) as queue:
+        await queue.enqueue(make_task(deadline=timedelta(seconds=asked)))
     assert counted.calls[0][1].task.dispatch_deadline.seconds == sent
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE])
 @pytest.mark.parametrize("carried_out", [True, False])
-async def test_a_lost_answer_is_asked_for_again_and_makes_one_task(
+async def test_a_call_whose_response_is_lost_is_repeated_and_creates_one_task(
     service: LocalCloudTasks, deliveries: Deliveries, code: grpc.StatusCode, *, carried_out: bool
 ) -> None:
     losing = LostCalls("CreateTask", code, times=2, carried_out=carried_out)
-    async with connected(at(service), [losing]) as queue:
-        await queue.enqueue(task())
+    async with connect(address_of(service), [losing]) as queue:
+        await queue.enqueue(make_task())
     await service.engine.advance(timedelta(seconds=1))
     assert (losing.seen, len(deliveries.requests)) == (2 if carried_out else 3, 1)
 
 
 async def test_tries_are_bounded(service: LocalCloudTasks) -> None:
     losing = LostCalls("CreateTask", grpc.StatusCode.UNAVAILABLE, times=99, carried_out=False)
-    async with connected(at(service), [losing]) as queue:
+    async with connect(address_of(service), [losing]) as queue:
         with pytest.raises(QueueError, match="Start it"):
-            await queue.enqueue(task())
+            await queue.enqueue(make_task())
     assert losing.seen == 4
 
 
@@ -128,8 +128,8 @@ async def test_a_fan_out_is_one_call_for_a_hundred_tasks(
     service: LocalCloudTasks, deliveries: Deliveries
 ) -> None:
     counted = CountedUnaryCalls()
-    async with connected(at(service), [counted]) as queue:
-        await queue.enqueue_many([task(f"job-{n}") for n in range(201)])
+    async with connect(address_of(service), [counted]) as queue:
+        await queue.enqueue_many([make_task(f"job-{n}") for n in range(201)])
     await service.engine.advance(timedelta(seconds=5))
     assert sorted(name for name, _ in counted.calls) == [
         "BatchCreateTasks",
@@ -139,30 +139,30 @@ async def test_a_fan_out_is_one_call_for_a_hundred_tasks(
     assert len(deliveries.requests) == 201
 
 
-async def test_a_fan_out_whose_answer_was_lost_makes_each_task_once(
+async def test_a_fan_out_whose_response_was_lost_creates_each_task_once(
     service: LocalCloudTasks, deliveries: Deliveries
 ) -> None:
     losing = LostCalls(
         "BatchCreateTasks", grpc.StatusCode.DEADLINE_EXCEEDED, times=1, carried_out=True
     )
-    async with connected(at(service), [losing]) as queue:
-        await queue.enqueue_many([task(f"job-{n}") for n in range(20)])
+    async with connect(address_of(service), [losing]) as queue:
+        await queue.enqueue_many([make_task(f"job-{n}") for n in range(20)])
     await service.engine.advance(timedelta(seconds=5))
     assert (losing.seen, len(deliveries.requests)) == (2, 20)
 
 
 @pytest.mark.parametrize(
-    ("lane", "location"), [("nope", "europe-central2"), (LANE, "europe-west9")]
+    ("queue_id", "location"), [("nope", "europe-central2"), (QUEUE, "europe-west9")]
 )
 async def test_a_missing_queue_is_named_with_its_location_and_the_script_that_makes_it(
-    service: LocalCloudTasks, lane: str, location: str
+    service: LocalCloudTasks, queue_id: str, location: str
 ) -> None:
-    async with connected(at(service), location=location) as queue:
+    async with connect(address_of(service), location=location) as queue:
         for call in (
-            queue.enqueue(task(queue=lane)),
-            queue.enqueue_many([task("a", queue=lane), task("b", queue=lane)]),
+            queue.enqueue(make_task(queue=queue_id)),
+            queue.enqueue_many([make_task("a", queue=queue_id), make_task("b", queue=queue_id)]),
         ):
-            missing = f"There is no projects/demo/locations/{location}/queues/{lane}"
+            missing = f"There is no projects/demo/locations/{location}/queues/{queue_id}"
             with pytest.raises(
                 QueueError, match=rf"{missing}.*scripts/setup-cloud-tasks-queues\.sh"
             ):
@@ -173,14 +173,14 @@ async def test_a_refused_permission_names_the_roles(service: LocalCloudTasks) ->
     refusing = LostCalls(
         "CreateTask", grpc.StatusCode.PERMISSION_DENIED, times=9, carried_out=False
     )
-    async with connected(at(service), [refusing]) as queue:
+    async with connect(address_of(service), [refusing]) as queue:
         with pytest.raises(QueueError, match=r"roles/cloudtasks\.enqueuer.*scripts/provision"):
-            await queue.enqueue(task())
+            await queue.enqueue(make_task())
     assert refusing.seen == 1
 
 
-async def test_a_queue_that_cannot_be_reached_says_so_soon() -> None:
-    async with connected(f"127.0.0.1:{free_port()}") as queue:
-        for call in (queue.enqueue(task()), queue.stats(LANE)):
+async def test_a_queue_that_cannot_be_reached_raises_soon() -> None:
+    async with connect(f"127.0.0.1:{free_port()}") as queue:
+        for call in (queue.enqueue(make_task()), queue.stats(QUEUE)):
             with pytest.raises(QueueError, match="No Cloud Tasks emulator answers"):
                 await call

@@ -1,4 +1,4 @@
-"""A cold start pays for what it uses: no Google library without a Google adapter, no gRPC before the first call."""
+"""A cold start loads no Google library before the first call to a Google adapter."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = ROOT / "functions"
 
-#: The framework's own package lies under the same name; namespaces that the installation makes come before any code.
+#: google.cloud.functions belongs to the framework; the namespaces exist before any code runs.
 WATCHED = """
 import json, sys
 own = lambda name: name.startswith("google.cloud.functions") or name in {"google", "google.cloud"}
-print(json.dumps([name for name in sys.modules if name.split(".")[0] in {"google", "grpc", "proto"} and not own(name)]))
+roots = {"google", "grpc", "proto"}
+print(json.dumps([name for name in sys.modules if name.split(".")[0] in roots and not own(name)]))
 """
 
 FIRST_REQUEST = """
@@ -34,7 +35,7 @@ asyncio.run(ask())
 """
 
 
-def loaded_by(code: str, folder: Path) -> list[str]:
+def list_google_modules(code: str, folder: Path) -> list[str]:
     """The modules of Google's libraries that a fresh process has after running `code`."""
     environment = {
         **os.environ,
@@ -73,7 +74,7 @@ def test_the_first_answer_on_the_embedded_adapters_loads_no_google_library(
     code = FIRST_REQUEST.format(
         function=function, main=FUNCTIONS / "main.py", request=request_, status=status
     )
-    assert loaded_by(code, tmp_path) == []
+    assert list_google_modules(code, tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -91,4 +92,4 @@ def test_the_first_answer_on_the_embedded_adapters_loads_no_google_library(
 def test_making_a_google_adapter_loads_nothing_before_its_first_call(
     tmp_path: Path, making: str
 ) -> None:
-    assert loaded_by(making, tmp_path) == []
+    assert list_google_modules(making, tmp_path) == []

@@ -1,17 +1,17 @@
-"""What only Firestore can do to a store: change under a transaction, lose an answer, refuse with a reason."""
+"""Firestore's own behaviour: conflicts, lost responses, broken streams, refusals with a reason."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
 from typing import Any
 
 import grpc
 import pytest
 from google.cloud.firestore_v1.types import document, firestore, write
 
+from contract.rows import watch_row
 from taskreel.adapters.gcp import google_client
 from taskreel.adapters.gcp.error_advice import Service, explain_error
 from taskreel.adapters.gcp.firestore import FirestoreStore
@@ -28,14 +28,14 @@ NewStore = Callable[..., FirestoreStore]
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 
-async def put(store: FirestoreStore, id_: str, data: dict[str, Any]) -> None:
+async def put_row(store: FirestoreStore, id_: str, data: dict[str, Any]) -> None:
     async def write(tx: Transaction) -> None:
         tx.set("rows", id_, data)
 
     await store.transaction(write)
 
 
-async def read(store: FirestoreStore, id_: str) -> dict[str, Any] | None:
+async def read_row(store: FirestoreStore, id_: str) -> dict[str, Any] | None:
     document = await store.get("rows", id_)
     return document.data if document else None
 
@@ -45,7 +45,7 @@ async def read(store: FirestoreStore, id_: str) -> dict[str, Any] | None:
 
 async def test_a_transaction_runs_again_when_what_it_read_has_changed(new_store: NewStore) -> None:
     store, other = new_store(), new_store()
-    await put(store, "a", {"n": 1})
+    await put_row(store, "a", {"n": 1})
     seen = []
 
     async def add(tx: Transaction) -> None:
@@ -53,14 +53,14 @@ async def test_a_transaction_runs_again_when_what_it_read_has_changed(new_store:
         assert document is not None
         seen.append(document.data["n"])
         if len(seen) == 1:
-            await put(other, "a", {"n": 10})
+            await put_row(other, "a", {"n": 10})
         tx.update("rows", "a", {"n": document.data["n"] + 1})
 
     await store.transaction(add)
-    assert (seen, await read(store, "a")) == ([1, 10], {"n": 11})
+    assert (seen, await read_row(store, "a")) == ([1, 10], {"n": 11})
 
 
-async def test_it_runs_again_when_a_document_read_as_absent_has_come_to_be(
+async def test_it_runs_again_when_a_document_read_as_absent_was_created(
     new_store: NewStore,
 ) -> None:
     store, other = new_store(), new_store()
@@ -71,7 +71,7 @@ async def test_it_runs_again_when_a_document_read_as_absent_has_come_to_be(
         seen.append(there is not None)
         if there is not None:
             return "found"
-        await put(other, "a", {"by": "other"})
+        await put_row(other, "a", {"by": "other"})
         tx.create("rows", "a", {"by": "me"})
         return "created"
 
@@ -81,12 +81,12 @@ async def test_it_runs_again_when_a_document_read_as_absent_has_come_to_be(
 
 async def test_a_document_read_and_not_written_does_not_run_it_again(new_store: NewStore) -> None:
     store, other = new_store(), new_store()
-    await put(store, "rule", {"n": 1})
+    await put_row(store, "rule", {"n": 1})
     runs = []
 
     async def copy(tx: Transaction) -> None:
         runs.append(await tx.get("rows", "rule"))
-        await put(other, "rule", {"n": 2})
+        await put_row(other, "rule", {"n": 2})
         tx.set("rows", "copy", {"n": 1})
 
     await store.transaction(copy)
@@ -97,11 +97,11 @@ async def test_reading_a_document_twice_in_a_transaction_gives_the_same(
     new_store: NewStore,
 ) -> None:
     store, other = new_store(), new_store()
-    await put(store, "a", {"n": 1})
+    await put_row(store, "a", {"n": 1})
 
     async def twice(tx: Transaction) -> bool:
         first = await tx.get("rows", "a")
-        await put(other, "a", {"n": 2})
+        await put_row(other, "a", {"n": 2})
         return first == await tx.get("rows", "a")
 
     assert await store.transaction(twice)
@@ -109,57 +109,57 @@ async def test_reading_a_document_twice_in_a_transaction_gives_the_same(
 
 async def test_an_endless_conflict_is_given_up(new_store: NewStore) -> None:
     store, other = new_store(conflict_seconds=0.3), new_store()
-    await put(store, "a", {"n": 1})
+    await put_row(store, "a", {"n": 1})
 
     async def always_late(tx: Transaction) -> None:
         await tx.get("rows", "a")
-        await put(other, "a", {"at": time.monotonic()})
+        await put_row(other, "a", {"at": time.monotonic()})
         tx.update("rows", "a", {"n": 2})
 
     with pytest.raises(StoreConflictError, match="other writers changed rows/a"):
         await store.transaction(always_late)
 
 
-# ── Lost answers ─────────────────────────────────────────────────────────────────────────────────
+# ── Lost responses ────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("carried_out", [True, False])
-async def test_a_creation_whose_answer_was_lost_is_not_mistaken_for_a_conflict(
+async def test_a_creation_whose_response_was_lost_is_not_mistaken_for_a_conflict(
     new_store: NewStore, *, carried_out: bool
 ) -> None:
     losing = LostCalls("Commit", UNAVAILABLE, times=1, carried_out=carried_out)
     store = new_store([losing])
     account = new_store()
-    await put(account, "account", {"held": 0})
+    await put_row(account, "account", {"held": 0})
 
     async def submit(tx: Transaction) -> None:
         tx.create("rows", "job", {"cost": 3, "tags": ("x",)})
         tx.update("rows", "account", {"held": Increment(3)})
 
     await store.transaction(submit)
-    assert (losing.seen, await read(account, "account")) == (2, {"held": 3})
+    assert (losing.seen, await read_row(account, "account")) == (2, {"held": 3})
 
 
-async def test_a_write_of_a_read_document_whose_answer_was_lost_is_not_mistaken_for_a_conflict(
+async def test_a_write_of_a_read_document_whose_response_was_lost_is_not_mistaken_for_a_conflict(
     new_store: NewStore,
 ) -> None:
     losing = LostCalls("Commit", UNAVAILABLE, times=1, carried_out=True)
     store, plain = new_store([losing]), new_store()
-    await put(plain, "a", {"fence": 1})
+    await put_row(plain, "a", {"fence": 1})
 
     async def beat(tx: Transaction) -> None:
         await tx.get("rows", "a")
         tx.update("rows", "a", {"fence": 2})
 
     await store.transaction(beat)
-    assert await read(plain, "a") == {"fence": 2}
+    assert await read_row(plain, "a") == {"fence": 2}
 
 
-async def test_somebody_else_s_document_is_still_a_conflict_after_a_lost_answer(
+async def test_the_document_of_another_is_still_a_conflict_after_a_lost_response(
     new_store: NewStore,
 ) -> None:
     store = new_store([LostCalls("Commit", UNAVAILABLE, times=1, carried_out=False)])
-    await put(new_store(), "job", {"by": "other"})
+    await put_row(new_store(), "job", {"by": "other"})
 
     async def create(tx: Transaction) -> None:
         tx.create("rows", "job", {"by": "me"})
@@ -174,28 +174,28 @@ async def test_increments_alone_are_never_sent_twice(
 ) -> None:
     losing = LostCalls("Commit", UNAVAILABLE, times=1, carried_out=carried_out)
     store, plain = new_store([losing]), new_store()
-    await put(plain, "a", {"n": 0})
+    await put_row(plain, "a", {"n": 0})
 
     async def add(tx: Transaction) -> None:
         tx.update("rows", "a", {"n": Increment(1)})
 
     with pytest.raises(StoreError):
         await store.transaction(add)
-    assert (losing.seen, await read(plain, "a")) == (1, {"n": int(carried_out)})
+    assert (losing.seen, await read_row(plain, "a")) == (1, {"n": int(carried_out)})
 
 
 @pytest.mark.parametrize(
     "code", [grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED]
 )
-async def test_a_commit_that_the_server_gave_up_is_tried_again(
+async def test_a_commit_that_the_server_aborted_is_tried_again(
     new_store: NewStore, code: grpc.StatusCode
 ) -> None:
     losing = LostCalls("Commit", code, times=3, carried_out=False)
-    await put(new_store([losing]), "a", {"n": 1})
+    await put_row(new_store([losing]), "a", {"n": 1})
     assert losing.seen == 4
 
 
-async def test_a_missing_document_is_told_apart_from_a_missing_database(
+async def test_a_missing_document_is_text_apart_from_a_missing_database(
     new_store: NewStore,
 ) -> None:
     store = new_store()
@@ -213,11 +213,11 @@ async def test_a_plain_write_that_was_lost_and_then_contended_is_still_written(
     lost = LostCalls("Commit", UNAVAILABLE, times=1, carried_out=False)
     contended = LostCalls("Commit", grpc.StatusCode.ABORTED, times=1, carried_out=False)
     store = new_store([lost, contended])
-    await put(store, "a", {"n": 1})
-    assert await read(store, "a") == {"n": 1}
+    await put_row(store, "a", {"n": 1})
+    assert await read_row(store, "a") == {"n": 1}
 
 
-# ── What it costs ────────────────────────────────────────────────────────────────────────────────
+# ── Calls a transaction ───────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_transaction_is_one_read_a_document_and_one_commit(new_store: NewStore) -> None:
@@ -252,7 +252,7 @@ async def test_fifty_that_race_for_one_document_read_it_three_times_each_at_most
 ) -> None:
     answers, streams = CountedUnaryCalls(), CountedStreams()
     store = new_store([answers, streams])
-    await put(store, "a", {"n": 0})
+    await put_row(store, "a", {"n": 0})
 
     async def add(tx: Transaction) -> None:
         document = await tx.get("rows", "a")
@@ -260,7 +260,7 @@ async def test_fifty_that_race_for_one_document_read_it_three_times_each_at_most
         tx.update("rows", "a", {"n": document.data["n"] + 1})
 
     await asyncio.gather(*(store.transaction(add) for _ in range(50)))
-    assert await read(store, "a") == {"n": 50}
+    assert await read_row(store, "a") == {"n": 50}
     assert len(streams.calls) <= 151
     assert len(answers.calls) <= 101
 
@@ -268,7 +268,7 @@ async def test_fifty_that_race_for_one_document_read_it_three_times_each_at_most
 # ── Watching ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def heard(changes: AsyncIterator[Document | None]) -> dict[str, Any]:
+async def next_document(changes: AsyncIterator[Document | None]) -> dict[str, Any]:
     """The next state in which the document exists: a new emulator is empty at first."""
     while (document := await asyncio.wait_for(anext(changes), 20)) is None:
         pass
@@ -279,13 +279,13 @@ async def test_a_watch_goes_on_over_a_restart_of_firestore() -> None:
     port = free_port()
     address = f"127.0.0.1:{port}"
     watched, writing = FirestoreStore("p", emulator=address), FirestoreStore("p", emulator=address)
-    async with aclosing(watched.watch("rows", "a")) as changes:  # type: ignore[type-var]  # an async generator
+    async with watch_row(watched) as changes:
         with firestore_emulator(port):
-            await put(writing, "a", {"n": 1})
-            assert await heard(changes) == {"n": 1}
+            await put_row(writing, "a", {"n": 1})
+            assert await next_document(changes) == {"n": 1}
         with firestore_emulator(port):
-            await put(writing, "a", {"n": 2})
-            assert await heard(changes) == {"n": 2}
+            await put_row(writing, "a", {"n": 2})
+            assert await next_document(changes) == {"n": 2}
     await watched.close()
     await writing.close()
 
@@ -300,15 +300,15 @@ async def test_a_watch_goes_on_after_a_message_that_cannot_be_read() -> None:
     readable = firestore.ListenResponse.serialize(firestore.ListenResponse(document_change=change))
     async with silent_server(b"\xff", readable) as (address, calls):
         store = FirestoreStore("p", emulator=address)
-        async with aclosing(store.watch("rows", "a")) as changes:  # type: ignore[type-var]  # an async generator
-            assert await heard(changes) == {}
+        async with watch_row(store) as changes:
+            assert await next_document(changes) == {}
         assert len(calls) == 2
         await store.close()
 
 
 async def test_closing_the_store_ends_its_watches(new_store: NewStore) -> None:
     store = new_store()
-    async with aclosing(store.watch("rows", "a")) as changes:  # type: ignore[type-var]  # an async generator
+    async with watch_row(store) as changes:
         assert await asyncio.wait_for(anext(changes), 10) is None
         await store.close()
         with pytest.raises(StoreError, match="closed"):
@@ -354,13 +354,15 @@ FIRESTORE = Service(
         ("UNAVAILABLE", "failed to connect to all addresses", "scripts/doctor"),
     ],
 )
-def test_a_refusal_names_the_command_that_mends_it(code: str, details: str, command: str) -> None:
-    told = explain_error(FIRESTORE, "projects/p/databases/(default)", code, details)
-    assert command in told
-    assert details in told
+def test_an_error_names_the_service_and_the_command_to_run(
+    code: str, details: str, command: str
+) -> None:
+    text = explain_error(FIRESTORE, "projects/p/databases/(default)", code, details)
+    assert command in text
+    assert details in text
 
 
-async def test_an_emulator_that_is_down_says_how_to_start_it() -> None:
+async def test_the_error_of_an_emulator_that_is_down_names_how_to_start_it() -> None:
     store = FirestoreStore("p", emulator=f"127.0.0.1:{free_port()}")
     with pytest.raises(StoreError, match="scripts/dev --google-emulators"):
         await store.get("rows", "a")
@@ -377,7 +379,7 @@ async def test_a_firestore_that_hangs_is_given_up_within_the_time_of_one_call(
         for call in (
             store.get("rows", "a"),
             store.query(Query(collection="rows")),
-            put(store, "a", {"n": 1}),
+            put_row(store, "a", {"n": 1}),
         ):
             heard.clear()
             began = time.monotonic()
@@ -388,7 +390,7 @@ async def test_a_firestore_that_hangs_is_given_up_within_the_time_of_one_call(
         await store.close()
 
 
-async def test_without_credentials_the_answer_is_how_to_get_some(
+async def test_without_credentials_the_error_names_the_script_that_gets_some(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent/key.json")
@@ -401,7 +403,7 @@ async def test_a_request_that_firestore_refuses_is_a_store_error(new_store: NewS
         await new_store().query(Query(collection="rows", limit=-1))
 
 
-def test_what_firestore_cannot_hold_is_escaped_and_comes_back() -> None:
+def test_names_that_firestore_refuses_are_escaped_and_restored() -> None:
     message = document.Document.pb()()
     data = {"": 1, "__x__": 2, "~": 3, "~[]": [[4]], "[]": [[]], "plain": [[1, [2]], {"__y__": []}]}
     encode_fields(data, message.fields)

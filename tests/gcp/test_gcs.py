@@ -1,4 +1,4 @@
-"""What only Cloud Storage can do to blobs: serve a signed URL, damage a byte, refuse with a reason."""
+"""Cloud Storage's own behaviour: signed URLs, damaged content, refusals with a reason."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ async def blobs(local_storage: LocalStorage, bucket: str) -> AsyncIterator[Cloud
     await cloud.close()
 
 
-async def fetch(url: str, method: str = "GET", **options: Any) -> httpx.Response:
+async def request_url(url: str, method: str = "GET", **options: Any) -> httpx.Response:
     async with httpx.AsyncClient() as client:
         return await client.request(method, url, **options)
 
 
 async def test_anyone_may_get_a_signed_url(blobs: CloudStorage) -> None:
-    answer = await fetch(await blobs.signed_url("a b/ü.png", expires_in=HOUR))
+    answer = await request_url(await blobs.signed_url("a b/ü.png", expires_in=HOUR))
     assert (answer.status_code, answer.content, answer.headers["content-type"]) == (
         200,
         b"picture",
@@ -52,7 +52,7 @@ async def test_anyone_may_get_a_signed_url(blobs: CloudStorage) -> None:
 
 async def test_a_signed_url_serves_ranges_so_that_players_can_seek(blobs: CloudStorage) -> None:
     url = await blobs.signed_url("a b/ü.png", expires_in=HOUR)
-    answer = await fetch(url, headers={"Range": "bytes=2-4"})
+    answer = await request_url(url, headers={"Range": "bytes=2-4"})
     assert (answer.status_code, answer.content, answer.headers["content-range"]) == (
         206,
         b"ctu",
@@ -63,13 +63,13 @@ async def test_a_signed_url_serves_ranges_so_that_players_can_seek(blobs: CloudS
 async def test_a_signed_url_is_for_one_object_and_one_method(blobs: CloudStorage) -> None:
     await blobs.put("other", b"secret", content_type="text/plain")
     url = await blobs.signed_url("a b/ü.png", expires_in=HOUR)
-    assert (await fetch(url.replace("a%20b/%C3%BC.png", "other"))).status_code == 403
-    assert (await fetch(url, "PUT", content=b"mine")).status_code == 403
-    assert (await fetch(url, "DELETE")).status_code == 403
+    assert (await request_url(url.replace("a%20b/%C3%BC.png", "other"))).status_code == 403
+    assert (await request_url(url, "PUT", content=b"mine")).status_code == 403
+    assert (await request_url(url, "DELETE")).status_code == 403
 
 
 async def test_a_signed_url_expires(blobs: CloudStorage) -> None:
-    answer = await fetch(await blobs.signed_url("a b/ü.png", expires_in=timedelta(0)))
+    answer = await request_url(await blobs.signed_url("a b/ü.png", expires_in=timedelta(0)))
     assert answer.status_code == 400
     assert "ExpiredToken" in answer.text
 
@@ -77,7 +77,7 @@ async def test_a_signed_url_expires(blobs: CloudStorage) -> None:
 async def test_a_signed_url_lasts_seven_days_at_most(blobs: CloudStorage) -> None:
     url = await blobs.signed_url("a b/ü.png", expires_in=timedelta(days=30))
     assert "X-Goog-Expires=604800" in url
-    assert (await fetch(url)).status_code == 200
+    assert (await request_url(url)).status_code == 200
 
 
 async def test_an_upload_of_a_file_is_resumable_when_it_is_large(
@@ -114,7 +114,7 @@ async def test_a_missing_bucket_names_the_script_that_makes_it(local_storage: Lo
     await cloud.close()
 
 
-async def test_without_credentials_the_answer_is_how_to_get_some(
+async def test_without_credentials_the_error_names_the_script_that_gets_some(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent/key.json")
@@ -177,11 +177,11 @@ async def test_without_a_key_file_urls_are_signed_by_iam(
     cloud._bucket._signer = IamSigner(RunningAs("token"), iam)
     url = await cloud.signed_url("a.png", expires_in=HOUR)
     assert "signer%40demo.iam.gserviceaccount.com" in url
-    assert (await fetch(url)).content == b"picture"
+    assert (await request_url(url)).content == b"picture"
     await cloud.close()
 
 
-async def test_an_account_that_iam_does_not_let_sign_is_told_its_roles(
+async def test_an_account_that_iam_does_not_let_sign_gets_the_names_of_its_roles(
     local_storage: LocalStorage, bucket: str, iam: str
 ) -> None:
     cloud = CloudStorage(bucket, emulator=local_storage.url)
@@ -194,12 +194,13 @@ async def test_an_account_that_iam_does_not_let_sign_is_told_its_roles(
 
 
 class Person(Credentials):
-    """Somebody's own login, which no service account stands behind."""
+    """The login of a person, which is of no service account."""
 
     def refresh(self, _: object) -> None:
         self.token = "token"
 
 
-def test_a_person_s_own_credentials_cannot_sign_and_say_what_can() -> None:
+def test_the_credentials_of_a_person_cannot_sign() -> None:
+    person = Person()  # type: ignore[no-untyped-call]  # the library is untyped
     with pytest.raises(StoreError, match="Only a service account"):
-        _ = IamSigner(Person()).signer_email  # type: ignore[no-untyped-call]  # the library is untyped
+        _ = IamSigner(person).signer_email

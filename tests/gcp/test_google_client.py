@@ -1,4 +1,4 @@
-"""The generated clients are used with time limits, headers, endpoints and credentials as Google has them."""
+"""The use of Google's generated clients: time limits, headers, endpoints and credentials."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""No index is declared in vain, and every field that is not asked for is exempted if it would be dear.
+"""Every declared index serves a query, and costly indexes that no query uses are exempted.
 
-That every query is served is checked wherever the suite of the functions sends one: `functions/conftest.py`.
+`functions/conftest.py` checks that every query of the functions' tests has an index.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ PIPELINE = {
 }
 
 
-async def every_query(world: World) -> None:
+async def send_every_query(world: World) -> None:
     """Ask for everything that the API can ask for."""
     user, admin = world.as_user("ada"), world.as_user("root", role="admin")
     made = await user.post("/api/jobs/pipeline", json=PIPELINE)
@@ -69,15 +69,15 @@ async def every_query(world: World) -> None:
     for _ in range(5):
         await world.advance(5)
         await world.sweep()
-    await lists(user, {})
-    await lists(admin, {})
-    await lists(admin, {"userId": "ada"})
+    await list_jobs(user, {})
+    await list_jobs(admin, {})
+    await list_jobs(admin, {"userId": "ada"})
     assert (await user.get("/api/credits/ledger")).is_success
     assert (await user.get("/api/jobs/health")).is_success
     assert (await user.delete(f"/api/jobs/pipeline/{made.json()['jobId']}")).status_code < 500
 
 
-async def lists(client: httpx.AsyncClient, fixed: dict[str, str]) -> None:
+async def list_jobs(client: httpx.AsyncClient, fixed: dict[str, str]) -> None:
     narrow = {
         "status": "COMPLETED",
         "jobType": "image-generation",
@@ -95,7 +95,7 @@ async def test_every_query_is_served_by_the_declared_indexes(
     recorded: tuple[World, set[QueryShape]],
 ) -> None:
     world, shapes = recorded
-    await every_query(world)
+    await send_every_query(world)
     declared = DeclaredIndexes.load()
     assert [shape for shape in shapes if not declared.can_serve(shape)] == []
 
@@ -104,7 +104,7 @@ async def test_every_declared_index_serves_some_query(
     recorded: tuple[World, set[QueryShape]],
 ) -> None:
     world, shapes = recorded
-    await every_query(world)
+    await send_every_query(world)
     declared = DeclaredIndexes.load()
     used = {index for shape in shapes for index in declared.find_composites(shape)}
     assert declared.composites - used == set()

@@ -1,4 +1,4 @@
-"""What a job costs on Google Cloud: operations counted at the gRPC channels, as the bill counts them."""
+"""The operations that a job costs on Google Cloud, counted in the gRPC channels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from taskreel_local.cli.cost_model import (
 from taskreel_local.emulators.google_emulators import LocalStorage
 
 from .calls import Bill
-from .deployed import Deployed, deployed
+from .deployment import Deployment, run_deployment
 
 pytestmark = pytest.mark.emulator
 
@@ -45,19 +45,19 @@ def interceptors(bill: Bill) -> list[Any]:
     return bill.interceptors
 
 
-async def finished(cloud: Deployed, count: int = 1) -> list[str]:
-    """Submit that many plain jobs and wait for their deliveries."""
+async def run_plain_jobs(cloud: Deployment, count: int = 1) -> list[str]:
+    """Submit that many plain jobs and wait for their wait_for_deliveries."""
     before = len(cloud.delivered)
     ids = []
     for _ in range(count):
         answer = await cloud.api.post("/api/jobs/image-generation", json=PLAIN)
         assert answer.status_code == 202, answer.text
         ids.append(answer.json()["jobId"])
-    await cloud.deliveries(before + count)
+    await cloud.wait_for_deliveries(before + count)
     return ids
 
 
-def as_priced(counted: Bill, priced: Operations) -> None:
+def assert_priced(counted: Bill, priced: Operations) -> None:
     """A dispatch is an operation too."""
     found = (counted.reads, counted.writes, 2 * counted.task_creations)
     assert found == (priced.reads, priced.writes, priced.task_operations), (
@@ -66,18 +66,18 @@ def as_priced(counted: Bill, priced: Operations) -> None:
 
 
 async def test_a_plain_job_is_four_reads_six_writes_and_two_task_operations(
-    cloud: Deployed, bill: Bill
+    cloud: Deployment, bill: Bill
 ) -> None:
-    await finished(cloud)  # the user's first job also opens the account
+    await run_plain_jobs(cloud)  # the user's first job also opens the account
     bill.clear()
-    (job_id,) = await finished(cloud)
+    (job_id,) = await run_plain_jobs(cloud)
     counted = replace(bill)
     assert (await cloud.api.get(f"/api/jobs/{job_id}")).json()["status"] == "COMPLETED"
     assert counted.reads <= 4
     assert counted.writes <= 6
     assert counted.task_creations == 1  # and its dispatch is the second operation
     assert counted.breaker_reads == 0
-    as_priced(counted, PLAIN_JOB)
+    assert_priced(counted, PLAIN_JOB)
 
 
 @pytest.mark.parametrize(
@@ -92,54 +92,56 @@ async def test_a_job_at_a_provider_costs_what_is_priced(
     case: tuple[str, dict[str, Any], str, int],
 ) -> None:
     provider, body, job_type, polls = case
-    stand_ins = replace_providers(monkeypatch, provider)
-    stand_ins.by_name[provider].polls = polls - 1  # then it is ready
-    async with deployed(
-        tmp_path, monkeypatch, firestore_address, local_storage, bill.interceptors, stand_ins
+    providers = replace_providers(monkeypatch, provider)
+    providers.by_name[provider].polls = polls - 1  # then it is ready
+    async with run_deployment(
+        tmp_path, monkeypatch, firestore_address, local_storage, bill.interceptors, providers
     ) as cloud:
-        await finished(cloud)
+        await run_plain_jobs(cloud)
         bill.clear()
         answer = await cloud.api.post(f"/api/jobs/{job_type}", json=body)
         assert answer.status_code == 202, answer.text
-        await cloud.deliveries(1 + 1 + polls)
+        await cloud.wait_for_deliveries(1 + 1 + polls)
         counted = replace(bill)
         done = (await cloud.api.get(f"/api/jobs/{answer.json()['jobId']}")).json()
     assert (done["status"], done["servedBy"]) == ("COMPLETED", provider), done["error"]
     assert 1 <= counted.breaker_reads <= BREAKER_READS.reads
-    as_priced(counted, PLAIN_JOB + PAID_REQUEST + POLL * polls)
+    assert_priced(counted, PLAIN_JOB + PAID_REQUEST + POLL * polls)
 
 
-async def test_reading_a_status_is_one_read(cloud: Deployed, bill: Bill) -> None:
-    (job_id,) = await finished(cloud)
+async def test_reading_a_status_is_one_read(cloud: Deployment, bill: Bill) -> None:
+    (job_id,) = await run_plain_jobs(cloud)
     bill.clear()
     assert (await cloud.api.get(f"/api/jobs/{job_id}")).status_code == 200
     assert (bill.reads, bill.writes) == (1, 0)
-    as_priced(bill, STATUS_READ)
+    assert_priced(bill, STATUS_READ)
 
 
-async def test_reading_a_result_is_one_read(cloud: Deployed, bill: Bill) -> None:
-    (job_id,) = await finished(cloud)
+async def test_reading_a_result_is_one_read(cloud: Deployment, bill: Bill) -> None:
+    (job_id,) = await run_plain_jobs(cloud)
     bill.clear()
     assert (await cloud.api.get(f"/api/jobs/{job_id}/result")).status_code == 200
     assert (bill.reads, bill.writes) == (1, 0)
 
 
-async def test_a_page_of_jobs_is_its_rows(cloud: Deployed, bill: Bill) -> None:
-    await finished(cloud, 5)
+async def test_a_page_of_jobs_is_its_rows(cloud: Deployment, bill: Bill) -> None:
+    await run_plain_jobs(cloud, 5)
     for limit in (2, 20):
         bill.clear()
         rows = (await cloud.api.get(f"/api/jobs?limit={limit}")).json()["jobs"]
         assert (bill.reads, bill.writes) == (len(rows), 0) == (min(limit, 5), 0)
 
 
-async def test_a_balance_is_one_read(cloud: Deployed, bill: Bill) -> None:
-    await finished(cloud)
+async def test_a_balance_is_one_read(cloud: Deployment, bill: Bill) -> None:
+    await run_plain_jobs(cloud)
     bill.clear()
     assert (await cloud.api.get("/api/credits")).status_code == 200
     assert (bill.reads, bill.writes) == (1, 0)
 
 
-async def test_cancelling_reads_the_job_once_and_commits_once(cloud: Deployed, bill: Bill) -> None:
+async def test_cancelling_reads_the_job_once_and_commits_once(
+    cloud: Deployment, bill: Bill
+) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     answer = await cloud.api.post(
         "/api/jobs/image-generation", json={**PLAIN, "scheduleAt": tomorrow}
@@ -152,16 +154,16 @@ async def test_cancelling_reads_the_job_once_and_commits_once(cloud: Deployed, b
     assert bill.writes <= 3
 
 
-async def test_a_sweep_that_finds_nothing_is_one_read(cloud: Deployed, bill: Bill) -> None:
-    await finished(cloud)
+async def test_a_sweep_that_finds_nothing_is_one_read(cloud: Deployment, bill: Bill) -> None:
+    await run_plain_jobs(cloud)
     bill.clear()
     await cloud.sweep()
     assert (bill.reads, bill.writes, bill.task_creations) == (1, 0, 0)
-    as_priced(bill, SWEEP)
+    assert_priced(bill, SWEEP)
 
 
-async def test_a_repeated_delivery_is_one_read(cloud: Deployed, bill: Bill) -> None:
-    (job_id,) = await finished(cloud)
+async def test_a_repeated_delivery_is_one_read(cloud: Deployment, bill: Bill) -> None:
+    (job_id,) = await run_plain_jobs(cloud)
     bill.clear()
     key = {"X-Internal-Api-Key": "the-internal-key-of-these-tests"}
     answer = await cloud.processor.post(

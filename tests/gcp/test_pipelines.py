@@ -1,4 +1,7 @@
-"""Pipelines on Firestore, whose maps have no order and whose queries take at most thirty values of a field."""
+"""Pipelines on Firestore.
+
+Its maps have no order, and its queries take at most thirty values of a field.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import pytest
 
 from taskreel_local.emulators.google_emulators import LocalStorage
 
-from .deployed import Deployed, deployed
+from .deployment import Deployment, run_deployment
 
 pytestmark = pytest.mark.emulator
 
@@ -20,8 +23,8 @@ PIPELINE = "/api/jobs/pipeline"
 STEP = {"type": "image-generation", "forEach": ["a", "b"], "payload": PICTURE}
 
 
-async def ended(cloud: Deployed, answer: httpx.Response) -> dict[str, Any]:
-    """The job, asked for again and again: the emulator garbles a watch now and then."""
+async def wait_until_ended(cloud: Deployment, answer: httpx.Response) -> dict[str, Any]:
+    """Poll until the job has ended. The emulator garbles a watch now and then."""
     job: dict[str, Any] = answer.json()
     async with asyncio.timeout(30):
         while job["status"] not in {"COMPLETED", "FAILED"}:
@@ -37,10 +40,14 @@ async def test_forty_replays_in_a_row_find_what_the_first_job_made(
     firestore_address: str,
     local_storage: LocalStorage,
 ) -> None:
-    async with deployed(tmp_path, monkeypatch, firestore_address, local_storage) as cloud:
-        job = await ended(cloud, await cloud.api.post(PIPELINE, json={"steps": {"one": STEP}}))
+    async with run_deployment(tmp_path, monkeypatch, firestore_address, local_storage) as cloud:
+        job = await wait_until_ended(
+            cloud, await cloud.api.post(PIPELINE, json={"steps": {"one": STEP}})
+        )
         for _ in range(40):
-            job = await ended(cloud, await cloud.api.post(f"{PIPELINE}/{job['jobId']}/replay"))
+            job = await wait_until_ended(
+                cloud, await cloud.api.post(f"{PIPELINE}/{job['jobId']}/replay")
+            )
         assert job["credits"]["captured"] == 0
         assert [item["status"] for item in job["result"]["items"]] == ["done", "done"]
 
@@ -51,9 +58,9 @@ async def test_a_pipeline_shows_its_steps_in_order_and_lists_its_jobs(
     firestore_address: str,
     local_storage: LocalStorage,
 ) -> None:
-    async with deployed(tmp_path, monkeypatch, firestore_address, local_storage) as cloud:
+    async with run_deployment(tmp_path, monkeypatch, firestore_address, local_storage) as cloud:
         steps = {"zebra": STEP, "ape": {**STEP, "after": ["zebra"]}}
-        job = await ended(cloud, await cloud.api.post(PIPELINE, json={"steps": steps}))
+        job = await wait_until_ended(cloud, await cloud.api.post(PIPELINE, json={"steps": steps}))
         assert [(step["name"], step["status"]) for step in job["steps"]] == [
             ("zebra", "done"),
             ("ape", "done"),

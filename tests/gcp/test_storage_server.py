@@ -1,4 +1,4 @@
-"""The local Cloud Storage keeps what the service promises: preconditions, uploads in parts, ranges, pages."""
+"""The local Cloud Storage behaves as the service: preconditions, partial uploads, ranges, pages."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_an_upload_in_chunks_of_unknown_length_arrives_whole(google: Any) -> Non
     )
     assert (
         google.get_blob("streamed").md5_hash
-        == base64.b64encode(hashlib.md5(content).digest()).decode()  # noqa: S324 - Cloud Storage's checksum, not a secret
+        == base64.b64encode(hashlib.md5(content).digest()).decode()  # noqa: S324 - no secret
     )
 
 
@@ -185,7 +185,7 @@ def test_a_bucket_is_made_changed_and_removed_only_when_empty(client: Client) ->
 # ── Over bare HTTP ───────────────────────────────────────────────────────────────────────────────
 
 
-async def begin(http: httpx.AsyncClient, name: str = "a", **params: str) -> str:
+async def begin_upload(http: httpx.AsyncClient, name: str = "a", **params: str) -> str:
     answer = await http.post(
         "/upload/storage/v1/b/b/o", params={"uploadType": "resumable", "name": name, **params}
     )
@@ -194,7 +194,7 @@ async def begin(http: httpx.AsyncClient, name: str = "a", **params: str) -> str:
 
 
 async def test_an_interrupted_upload_goes_on_where_it_was(http: httpx.AsyncClient) -> None:
-    session = await begin(http)
+    session = await begin_upload(http)
     content = bytes(CHUNK) + b"the rest"
     part = await http.put(
         session, content=content[: CHUNK + 4], headers={"Content-Range": f"bytes 0-{CHUNK + 3}/*"}
@@ -209,7 +209,7 @@ async def test_an_interrupted_upload_goes_on_where_it_was(http: httpx.AsyncClien
 
 
 async def test_a_gap_in_an_upload_is_refused(http: httpx.AsyncClient) -> None:
-    session = await begin(http)
+    session = await begin_upload(http)
     answer = await http.put(session, content=b"late", headers={"Content-Range": "bytes 10-13/14"})
     assert answer.status_code == 503
 
@@ -217,14 +217,14 @@ async def test_a_gap_in_an_upload_is_refused(http: httpx.AsyncClient) -> None:
 async def test_the_conditions_of_an_upload_are_asked_again_at_its_end(
     http: httpx.AsyncClient,
 ) -> None:
-    session = await begin(http, ifGenerationMatch="0")
+    session = await begin_upload(http, ifGenerationMatch="0")
     await http.post("/upload/storage/v1/b/b/o?uploadType=media&name=a", content=b"faster")
     assert (await http.put(session, content=b"slow")).status_code == 412
     assert (await http.get("/storage/v1/b/b/o/a?alt=media")).content == b"faster"
 
 
 async def test_a_cancelled_upload_is_gone(http: httpx.AsyncClient) -> None:
-    session = await begin(http)
+    session = await begin_upload(http)
     assert (await http.delete(session)).status_code == 499
     assert (await http.put(session, content=b"x")).status_code == 404
 
@@ -233,7 +233,10 @@ async def test_a_cancelled_upload_is_gone(http: httpx.AsyncClient) -> None:
 async def test_a_multipart_upload_may_contain_anything(
     http: httpx.AsyncClient, content: bytes
 ) -> None:
-    head = b'--edge\r\nContent-Type: application/json\r\n\r\n{"name": "a"}\r\n--edge\r\nContent-Type: image/png\r\n\r\n'
+    head = (
+        b'--edge\r\nContent-Type: application/json\r\n\r\n{"name": "a"}\r\n'
+        b"--edge\r\nContent-Type: image/png\r\n\r\n"
+    )
     answer = await http.post(
         "/upload/storage/v1/b/b/o?uploadType=multipart",
         content=head + content + b"\r\n--edge--",
@@ -263,7 +266,7 @@ async def test_ranges(
     assert content is None or answer.content == content
 
 
-async def test_a_reader_who_has_the_newest_is_told_so(http: httpx.AsyncClient) -> None:
+async def test_a_reader_who_has_the_newest_gets_304(http: httpx.AsyncClient) -> None:
     made = (
         await http.post("/upload/storage/v1/b/b/o?uploadType=media&name=a", content=b"x")
     ).json()
@@ -286,7 +289,7 @@ async def test_a_reader_who_has_the_newest_is_told_so(http: httpx.AsyncClient) -
         ("GET", "/b/none?X-Goog-Signature=00", 400),
     ],
 )
-async def test_what_cannot_be_done_is_refused_as_the_service_does(
+async def test_requests_are_refused_as_the_service_refuses_them(
     http: httpx.AsyncClient, method: str, path: str, status: int
 ) -> None:
     answer = await http.request(method, path)

@@ -134,7 +134,7 @@ async def _save_body(response: httpx.Response, url: str, target: Path, max_bytes
 
 
 def _is_public(address: str) -> bool:
-    """True for an address on the Internet. An IPv6 address that embeds an IPv4 one is as that is."""
+    """True for an address on the Internet; for an embedded IPv4 address, that one decides."""
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address):
         teredo = ip.teredo[1] if ip.teredo else None

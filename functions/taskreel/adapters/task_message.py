@@ -1,4 +1,4 @@
-"""The message that a task carries, the same on every task queue: its id, body, headers and target."""
+"""The message of a task, the same on every task queue: its id, body, headers and target."""
 
 from __future__ import annotations
 

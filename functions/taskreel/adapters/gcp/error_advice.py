@@ -1,4 +1,4 @@
-"""Error texts for an operator: which Google service failed, what failed and which command to run."""
+"""Error texts for an operator: the Google service, what failed and the command to run."""
 
 from __future__ import annotations
 

@@ -49,8 +49,8 @@ class IamSigner(Signing):
             email = self._credentials.service_account_email
         if email is None:
             raise StoreError(
-                "Only a service account can sign URLs of Cloud Storage, and these credentials belong "
-                "to none. Run `scripts/setup-local-auth.sh` and use the key that it creates."
+                "Only a service account can sign URLs of Cloud Storage, and these credentials are "
+                "of none. Run `scripts/setup-local-auth.sh` and use the key that it creates."
             )
         return str(email)
 

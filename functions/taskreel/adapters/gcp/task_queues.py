@@ -120,8 +120,8 @@ class TaskQueues:
     async def read_stats(self, queue: str, queue_name: str) -> QueueStats:
         """Read the state and the statistics of a queue in one call.
 
-        Version v2 of the API has no statistics, and listing tasks is billed by the task. The v2beta3
-        client shares the connection of the v2 client.
+        Version v2 of the API has no statistics, and listing tasks costs an operation a task. The
+        v2beta3 client shares the connection of the v2 client.
         """
         from google.cloud.tasks_v2beta3.services.cloud_tasks import (
             CloudTasksAsyncClient as BetaClient,

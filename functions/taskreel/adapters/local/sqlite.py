@@ -300,7 +300,8 @@ class SqliteStore:
         connection.execute("PRAGMA wal_autocheckpoint = 8000")
         connection.execute("PRAGMA cache_size = -32000")
         if str(self._path) != ":memory:":
-            self._lock_file = Path(f"{self._path}.lock").open("a")  # noqa: SIM115 - open as long as the connection
+            # Open as long as the connection.
+            self._lock_file = Path(f"{self._path}.lock").open("a")  # noqa: SIM115 - see above
         return connection
 
     def _create_table(self, collection: str) -> None:

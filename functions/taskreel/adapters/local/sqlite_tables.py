@@ -225,8 +225,9 @@ def _build_cursor(table: Table, query: Query) -> tuple[str, list[Any]]:
     """The clause for the rows after a cursor, and its values.
 
     Those are the rows with a greater first field, or an equal first and a greater second one, and
-    so on to the id; "greater" means less where a field's order is descending. Raises ValueError for a cursor whose
-    number of values does not fit the order.
+    so on to the id; "greater" means less where a field's order is descending.
+
+    Raises ValueError for a cursor whose number of values does not fit the order.
     """
     order = _full_order(query)
     after = list(query.after or ())

@@ -233,7 +233,7 @@ def encode_filters(ours: Query) -> Any:
 
 
 def _unordered_ranges(ours: Query) -> list[str]:
-    """Fields with a range that are not in the order: Firestore needs them there, before the name."""
+    """Fields with a range that are not in the order, which Firestore needs before the name."""
     ordered = {field for field, _ in ours.order}
     return [
         _field_path(field)

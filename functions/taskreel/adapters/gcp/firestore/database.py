@@ -236,8 +236,9 @@ class Database:
 
 
 def _read_number(value: Any) -> int | float:
-    kind = value.WhichOneof("value_type")
-    return value.double_value if kind == "double_value" else value.integer_value  # type: ignore[no-any-return]
+    if value.WhichOneof("value_type") == "double_value":
+        return float(value.double_value)
+    return int(value.integer_value)
 
 
 def _is_true_only_once(condition: Condition) -> bool:

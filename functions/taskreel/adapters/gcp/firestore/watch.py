@@ -88,7 +88,7 @@ class DocumentWatcher:
         self._stream: asyncio.Task[None] | None = None
 
     async def watch(self, key: Key) -> AsyncIterator[Document | None]:
-        """Yield the document now and after each change. A slow reader gets the newest state only."""
+        """Yield the document now and after each change; a slow reader gets the newest state."""
         target = self._add_watcher(key)
         try:
             serial = 0

@@ -1,4 +1,7 @@
-"""The deployed functions over Google's adapters: Firestore's emulator, local Cloud Tasks over gRPC, a local bucket."""
+"""The deployed functions over Google's adapters and local emulators.
+
+Firestore is Google's emulator; Cloud Tasks (over gRPC) and Cloud Storage are ours.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ from taskreel_local.emulators.google_emulators import LocalStorage
 
 
 class ShiftedClock(wiring.SystemClock):
-    """The machine's time and more."""
+    """The machine's time plus `ahead`."""
 
     def __init__(self) -> None:
         self.ahead = timedelta(0)
@@ -38,31 +41,31 @@ class ShiftedClock(wiring.SystemClock):
 
 
 @dataclass
-class Deployed:
-    """A running system; the queue delivers as soon as it may."""
+class Deployment:
+    """A running system, whose queue delivers tasks as soon as they are due."""
 
     api: httpx.AsyncClient
     processor: httpx.AsyncClient
     maintenance: httpx.AsyncClient
     clock: ShiftedClock
-    #: The jobs whose tasks were delivered, with the answers.
+    #: The jobs whose tasks were delivered, with the HTTP status of the response.
     delivered: list[tuple[str, int]] = field(default_factory=list)
-    _news: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def send(self, request: OutgoingRequest) -> HandlerResponse:
-        """A delivery from the queue to the task processor."""
+        """Deliver a task from the queue to the task processor."""
         answer = await self.processor.request(
             request.method, request.url, headers=list(request.headers), content=request.body
         )
-        async with self._news:
+        async with self._changed:
             self.delivered.append((json.loads(request.body)["jobId"], answer.status_code))
-            self._news.notify_all()
+            self._changed.notify_all()
         return HandlerResponse(answer.status_code, dict(answer.headers), answer.content)
 
-    async def deliveries(self, count: int) -> None:
-        """Wait until that many were answered."""
-        async with self._news, asyncio.timeout(30):
-            await self._news.wait_for(lambda: len(self.delivered) >= count)
+    async def wait_for_deliveries(self, count: int) -> None:
+        """Wait until `count` deliveries were answered."""
+        async with self._changed, asyncio.timeout(30):
+            await self._changed.wait_for(lambda: len(self.delivered) >= count)
 
     async def sweep(self) -> None:
         answer = await self.maintenance.post("/tasks/sweep", headers={"X-Internal-Api-Key": KEY})
@@ -71,25 +74,28 @@ class Deployed:
 
 @dataclass(frozen=True)
 class _Sender:
-    made: list[Deployed]
+    made: list[Deployment]
 
     async def send(self, request: OutgoingRequest) -> HandlerResponse:
         return await self.made[0].send(request)
 
 
 @asynccontextmanager
-async def deployed(
+async def run_deployment(
     folder: Path,
     patch: pytest.MonkeyPatch,
     firestore: str,
     storage: LocalStorage,
     interceptors: Sequence[Any] = (),
-    stand_ins: FakeProviders | None = None,
-) -> AsyncIterator[Deployed]:
-    """The system for the time of the block, with a fresh project and bucket; `stand_ins` are its providers."""
+    providers: FakeProviders | None = None,
+) -> AsyncIterator[Deployment]:
+    """Run the system for the time of a block, in a new project and bucket.
+
+    `providers` are fake generation services.
+    """
     bucket, project = f"test-{uuid4().hex}", f"test-{uuid4().hex}"
     storage.server.buckets.create_bucket(bucket, {})
-    made: list[Deployed] = []
+    made: list[Deployment] = []
     config = ServiceConfig(rest_port=None, grpc_port=0, queues=QUEUES, sender=_Sender(made))
     async with AsyncExitStack() as stack:
         queue = await stack.enter_async_context(LocalCloudTasks(config))
@@ -98,20 +104,22 @@ async def deployed(
         blobs = CloudStorage(bucket, emulator=storage.url, signing_key=storage.signing_key)
         for adapter in (store, tasks, blobs):
             stack.push_async_callback(adapter.close)
-        chosen = settings(folder, **(stand_ins.settings if stand_ins else {}))
+        chosen = settings(folder, **(providers.settings if providers else {}))
         clock = ShiftedClock()
-        services = replace(wiring.build(chosen, clock), store=store, tasks=tasks, blobs=blobs)
+        # The circuit breakers read the store as well, so it replaces the one that is built.
+        patch.setattr(wiring, "_store", lambda _: store)
+        services = replace(wiring.build(chosen, clock), tasks=tasks, blobs=blobs)
         stack.callback(services.workers.close)
-        if stand_ins is not None:
-            services = replace(services, fetch=stand_ins.fetch)
-            stack.push_async_callback(stand_ins.fetch.close)
+        if providers is not None:
+            services = replace(services, fetch=providers.fetch)
+            stack.push_async_callback(providers.fetch.close)
             stack.push_async_callback(services.providers.close)
         _wire(patch, chosen, services)
         api, processor, maintenance = map(_client, ("jobs_api", "task_processor", "maintenance"))
         for client in (api, processor, maintenance):
             await stack.enter_async_context(client)
         api.headers["authorization"] = f"Bearer {token()}"
-        made.append(Deployed(api, processor, maintenance, clock))
+        made.append(Deployment(api, processor, maintenance, clock))
         yield made[0]
 
 
