@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from taskreel.app.jobs.dependencies import unblock_if_ready
 from taskreel.app.jobs.enqueue import enqueue_jobs, schedule_parent_check
 from taskreel.app.jobs.finish_job import finish_as_cancelled
@@ -40,7 +42,7 @@ async def _cancel_child_jobs(services: Services, parent: Job) -> None:
         if decode_job(row).status.final:
             continue
         cancelled = await services.store.transaction(
-            lambda tx, child_id=row.id: finish_as_cancelled(tx, child_id, services.clock.now())  # type: ignore[misc]  # bound now
+            partial(finish_as_cancelled, job_id=row.id, at=services.clock.now())
         )
         if cancelled is not None:
             await notify_job_ended(services, cancelled)

@@ -19,7 +19,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.ports import Document, Query
+from taskreel.ports import Direction, Document, Query
 
 V = TypeVar("V", bound=Value)
 
@@ -97,9 +97,9 @@ async def _query_page(
     limit: int,
     cursor: str | None,
 ) -> Page[V]:
-    order = (("createdAt", "desc"),)
+    order: tuple[tuple[str, Direction], ...] = (("createdAt", "desc"),)
     after = None if cursor is None else _decode_cursor(cursor)
-    query = Query(collection=collection, where=where, order=order, limit=limit, after=after)  # type: ignore[arg-type]  # "desc" is a Direction
+    query = Query(collection=collection, where=where, order=order, limit=limit, after=after)
     rows = await services.store.query(query)
     more = _encode_cursor(rows[-1]) if len(rows) == limit else None
     return Page([model.model_validate(row.data) for row in rows], more)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -140,11 +141,21 @@ class UnitRunner:
         try:
             await asyncio.shield(purchase)
         except asyncio.CancelledError:
-            # The run is over, the purchase is not: wait for its answer, so that it can be stored.
-            error = await self._catch_error(asyncio.shield(purchase))
-            if error is not None:
-                self._record_error(error)
+            await self._await_purchase(purchase)
             raise
+
+    async def _await_purchase(self, purchase: asyncio.Future[None]) -> None:
+        """Wait for the answer of a purchase although the run was cancelled.
+
+        The unit has the answer then, so that the caller can store it. Further cancellations (a
+        deadline after a stop) change nothing: an answer that is lost may have been paid for.
+        """
+        while not purchase.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({purchase})
+        error = await self._catch_error(purchase)
+        if error is not None:
+            self._record_error(error)
 
     async def _start_purchase(self, request: Generation) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -155,14 +156,14 @@ def read_step_payload(payload: Any, job_type: JobType[Any], step: str) -> Submis
 
 async def create_child_jobs(services: Services, jobs: Sequence[Job]) -> None:
     """Store the jobs that do not exist yet, a hundred a commit, and enqueue them all."""
-
-    async def store(tx: Transaction, some: Sequence[Job]) -> None:
-        documents = [await tx.get("jobs", job.job_id) for job in some]
-        for job, document in zip(some, documents, strict=True):
-            if document is None:
-                tx.create("jobs", job.job_id, job.document())
-
     for start in range(0, len(jobs), _JOBS_PER_COMMIT):
         some = jobs[start : start + _JOBS_PER_COMMIT]
-        await services.store.transaction(lambda tx, some=some: store(tx, some))  # type: ignore[misc]  # bound now
+        await services.store.transaction(partial(_create_missing, jobs=some))
     await enqueue_jobs(services, *jobs)
+
+
+async def _create_missing(tx: Transaction, jobs: Sequence[Job]) -> None:
+    documents = [await tx.get("jobs", job.job_id) for job in jobs]
+    for job, document in zip(jobs, documents, strict=True):
+        if document is None:
+            tx.create("jobs", job.job_id, job.document())

@@ -1,4 +1,4 @@
-"""One run of a pipeline: check its child jobs, start the steps that may start, settle at the end."""
+"""One run of a pipeline: check its child jobs, start steps, settle at the end."""
 
 from __future__ import annotations
 
