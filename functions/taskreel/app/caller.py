@@ -9,7 +9,7 @@ from taskreel.domain.job import Job
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks, as their token says."""
+    """The user of a request, with the claims of their token."""
 
     user_id: str
     tier: str = "free"
@@ -17,5 +17,5 @@ class Caller:
     projects: frozenset[str] | None = None
 
     def may_see(self, job: Job) -> bool:
-        """A user sees their own jobs, an admin all."""
+        """Tell if the caller may see a job: their own, or any for an administrator."""
         return self.admin or job.user_id == self.user_id

@@ -1,4 +1,4 @@
-"""What every use case is given: the ports, built once by `wiring`, and the rules that deployments may set."""
+"""The ports that every use case gets, built once by `wiring`, and a deployment's settings."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WAKE_SHARDS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Times and amounts that a deployment may set."""
+    """Settings of a deployment: times, amounts and limits."""
 
     initial_credits: int = 0
     lease: timedelta = timedelta(seconds=30)
     heartbeat: timedelta = timedelta(seconds=5)
-    #: A queued job whose task has not come by then gets another.
+    #: A queued job whose task has not arrived after this time gets another task.
     rescue_after: timedelta = timedelta(minutes=2)
     signed_url_lifetime: timedelta = timedelta(hours=1)
     max_input_bytes: int = 200 << 20
@@ -28,7 +28,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The ports and the rules."""
+    """The ports and the rules that use cases depend on."""
 
     store: Store
     tasks: TaskQueue

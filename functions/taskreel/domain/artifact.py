@@ -1,4 +1,4 @@
-"""A finished file of a job, and where in the bucket it lies."""
+"""A finished file of a job and its place in the bucket."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from taskreel.domain.value import Value
 
 
 class Artifact(Value):
-    """`path` is the object's name in the bucket; `name` is unique within the job."""
+    """A stored file: `path` in the bucket; `name` is unique within the job."""
 
     name: str
     path: str
@@ -19,5 +19,9 @@ class Artifact(Value):
 
 
 def artifact_path(job_id: str, fence: int, name: str) -> str:
-    """One object a run: a run that has lost its lease cannot touch what its successor stored."""
+    """The path of a run's file in the bucket.
+
+    It contains the run's fencing token: a run that has lost its lease cannot overwrite the files of
+    its successor.
+    """
     return f"artifacts/{job_id}/{fence}/{name}"

@@ -1,8 +1,8 @@
-"""A circuit breaker for one model of one provider: after repeated failures it is paused, then probed.
+"""A circuit breaker for one provider's model: paused after repeated failures, then probed.
 
-closed ──(failure rate over a window)──▶ open ──(its time is up)──▶ half-open ──(probe succeeds)──▶ closed
-                                          ▲                            │
-                                          └──────(probe fails)─────────┘ for twice as long
+closed ──(failure rate over a window)──▶ open ──(time is up)──▶ half-open ──(success)──▶ closed
+                                          ▲                         │
+                                          └─────(probe fails)───────┘ for twice as long
 
 Half-open is not stored: open becomes half-open as time passes. An administrator's override takes
 precedence over all of it.
@@ -123,7 +123,7 @@ class Breaker(Value):
             case BreakerState.OPEN:
                 return self
             case BreakerState.HALF_OPEN:
-                return self._open(now, rule) if failed else Breaker(since=now)
+                return self._trip_open(now, rule) if failed else Breaker(since=now)
 
     def _count_result(self, *, failed: bool, now: datetime, rule: BreakerRule) -> Breaker:
         index = int(now.timestamp() * WINDOW_STEPS // rule.window_seconds)
@@ -136,10 +136,10 @@ class Breaker(Value):
         )
         steps = tuple(recent.values())
         if failed and _exceeds_failure_rate(steps, rule):
-            return self._open(now, rule)
+            return self._trip_open(now, rule)
         return self.model_copy(update={"steps": steps})
 
-    def _open(self, now: datetime, rule: BreakerRule) -> Breaker:
+    def _trip_open(self, now: datetime, rule: BreakerRule) -> Breaker:
         doublings = min(self.openings, 32)
         seconds = min(rule.open_seconds * 2.0**doublings, rule.max_open_seconds)
         return Breaker(

@@ -1,7 +1,7 @@
 """Credits: one account a user, four numbers, and the only arithmetic on them.
 
 Always `granted = available + held + captured`. A movement is a set of increments, so that it can be
-applied to a value here and, unread, to a document in the store.
+applied to a value here, and without a read to a document in the store.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from taskreel.domain.value import Value
 
 
 class Movement(Value):
-    """What a credit movement adds to each number; it keeps granted = available + held + captured."""
+    """Increments of an account's numbers; they keep granted = available + held + captured."""
 
     available: int = 0
     held: int = 0
@@ -25,7 +25,7 @@ class Movement(Value):
     granted: int = 0
 
     def increments(self) -> dict[str, int]:
-        """The numbers that change, by field name."""
+        """The increments that are not 0, by field name."""
         return {name: amount for name, amount in self.model_dump().items() if amount}
 
 
@@ -38,8 +38,8 @@ class Account(Value):
     captured: NonNegativeInt = 0
     granted: NonNegativeInt = 0
 
-    def after(self, movement: Movement) -> Self:
-        """The account once `movement` is applied."""
+    def apply(self, movement: Movement) -> Self:
+        """The account after a movement. Raises ValidationError if a number falls below 0."""
         return type(self)(
             user_id=self.user_id,
             available=self.available + movement.available,
@@ -50,7 +50,7 @@ class Account(Value):
 
 
 class EntryKind(StrEnum):
-    """What a ledger entry records."""
+    """The kind of a ledger entry."""
 
     GRANT = "grant"
     CAPTURE = "capture"
@@ -58,9 +58,10 @@ class EntryKind(StrEnum):
 
 
 class LedgerEntry(Value):
-    """One create-only record. A hold is recorded by its job until the one settlement entry closes it.
+    """One create-only record of a grant or a settlement.
 
-    `amount` is what was granted, captured or released; a capture of less than was `held` released the rest.
+    A hold has no entry of its own: the job records it, until the settlement's entry closes it.
+    `amount` was granted, captured or released; a capture below `held` has released the rest.
     """
 
     entry_id: str
@@ -74,13 +75,13 @@ class LedgerEntry(Value):
     created_at: datetime
 
 
-def grant(amount: int) -> Movement:
-    """New credits: available at once."""
+def grant_movement(amount: int) -> Movement:
+    """New credits, available at once."""
     return Movement(available=amount, granted=amount)
 
 
-def hold(account: Account, cost: int) -> Movement:
-    """Set `cost` aside; raises TooFewCreditsError when the balance does not cover it."""
+def hold_movement(account: Account, cost: int) -> Movement:
+    """Set `cost` aside. Raises TooFewCreditsError when the balance does not cover it."""
     if cost > account.available:
         raise TooFewCreditsError(
             f"This job costs {cost} credits and {account.available} are available. "
@@ -91,8 +92,11 @@ def hold(account: Account, cost: int) -> Movement:
     return Movement(available=-cost, held=cost)
 
 
-def settle(held: int, captured: int) -> Movement:
-    """Close a hold: `captured` (0 ≤ captured ≤ held) is spent, the rest is available again."""
+def settle_movement(held: int, captured: int) -> Movement:
+    """Close a hold: `captured` is spent, the rest is available again.
+
+    Raises ValueError unless 0 ≤ captured ≤ held: a job is never charged more than it held.
+    """
     if not 0 <= captured <= held:
         raise ValueError(f"cannot capture {captured} of {held} held credits")
     return Movement(available=held - captured, held=-held, captured=captured)

@@ -1,12 +1,12 @@
-"""One tree of errors; each class answers whose fault it is, and whether another try is worth it.
+"""The tree of errors. Each class says whose fault it is, and if another try can help.
 
 TaskreelError
-├── RequestError              the caller's: invalid, not found, too few credits …
-└── RunError                  an attempt's: what went wrong while a job ran
+├── RequestError              the caller's fault: invalid, not found, too few credits, …
+└── RunError                  an attempt of a job failed
     ├── TemporaryError        worth another attempt
     ├── RateLimitedError      worth another attempt later; not counted as one
-    ├── ProviderDownError     worth another attempt, perhaps elsewhere
-    ├── PermanentError        never again
+    ├── ProviderDownError     worth another attempt, perhaps at another provider
+    ├── PermanentError        no attempt can help
     └── LeaseLostError        another run, a cancellation or a deadline took the job away
 StoreError                    the store refused or could not be reached
 QueueError                    the task queue refused or could not be reached
@@ -18,16 +18,16 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
-#: The code of work that may have been bought without our knowing; and what has to be done about it.
+#: Code and message of work that may have been bought although no answer was received.
 AMBIGUOUS = "ambiguous_create"
 UNSURE = (
-    "The provider may have accepted this work without our knowing, so it was not sent again. "
-    "An operator must look for it at the provider, and may then retry the job."
+    "The provider may have accepted this work although its answer was lost, so it was not sent "
+    "again. Check the provider's account for it before you retry the job."
 )
 
 
 class Category(StrEnum):
-    """Is it worth another try? The four answers, as a job's `error.category` reads."""
+    """The value of another try, as in a job's `error.category`."""
 
     TEMPORARY = "temporary"
     PERMANENT = "permanent"
@@ -36,7 +36,7 @@ class Category(StrEnum):
 
 
 class TaskreelError(Exception):
-    """The root; `code` is stable and machine-readable, the message tells a person what to do."""
+    """The root. `code` is stable and machine-readable; the message tells a developer what to do."""
 
     code: ClassVar[str] = "internal_error"
 
@@ -49,13 +49,13 @@ class TaskreelError(Exception):
 
 
 class RequestError(TaskreelError):
-    """What the caller asked for cannot be done; `web.problems` gives each class its HTTP status."""
+    """A request that cannot be carried out; `web.problems` gives each class its HTTP status."""
 
     code = "invalid_request"
 
 
 class InvalidError(RequestError):
-    """A field is wrong; `details["errors"]` lists `{path, message}`."""
+    """Invalid fields; `details["errors"]` lists `{path, message}`."""
 
     code = "invalid_request"
 
@@ -63,32 +63,32 @@ class InvalidError(RequestError):
     def at(
         cls, path: str, message: str, *, text: str | None = None, code: str | None = None
     ) -> Self:
-        """Of one field; the whole reads `text`, or else `path: message`."""
+        """The error of one field; its message is `text`, or else `path: message`."""
         return cls(
             text or f"{path}: {message}", code=code, errors=[{"path": path, "message": message}]
         )
 
 
 class UnauthenticatedError(RequestError):
-    """No token, or one that does not hold."""
+    """A missing or invalid token."""
 
     code = "unauthenticated"
 
 
 class ForbiddenError(RequestError):
-    """The token holds but does not allow this."""
+    """A valid token that does not allow the request."""
 
     code = "forbidden"
 
 
 class NotFoundError(RequestError):
-    """Nothing of that name that the caller may see."""
+    """No such thing, or none that the caller may see."""
 
     code = "not_found"
 
 
 class ConflictError(RequestError):
-    """The job's status does not allow it."""
+    """A job's status does not allow the request."""
 
     code = "conflict"
 
@@ -100,7 +100,7 @@ class TooFewCreditsError(RequestError):
 
 
 class IdempotencyMismatchError(RequestError):
-    """The idempotency key was used before with another body."""
+    """The idempotency key was used before with another request."""
 
     code = "idempotency_key_reused"
 
@@ -118,7 +118,7 @@ class MalformedError(RequestError):
 
 
 class RunError(TaskreelError):
-    """An attempt went wrong; `category` decides what happens to the job."""
+    """A failure of an attempt; `category` decides what happens to the job."""
 
     category: ClassVar[Category]
 
@@ -131,14 +131,14 @@ class TemporaryError(RunError):
 
 
 class PermanentError(RunError):
-    """No further attempt can help: bad input, moderation, retired model."""
+    """No attempt can help: bad input, moderation, a retired model."""
 
     code = "permanent_failure"
     category = Category.PERMANENT
 
 
 class RateLimitedError(RunError):
-    """The provider asks to wait; the wait is not an attempt."""
+    """The provider asks to wait. The wait does not count as an attempt."""
 
     code = "rate_limited"
     category = Category.RATE_LIMITED
@@ -151,27 +151,27 @@ class RateLimitedError(RunError):
 
 
 class ProviderDownError(RunError):
-    """The provider does not answer, or answers 5xx."""
+    """The provider does not respond, or responds with 5xx."""
 
     code = "provider_down"
     category = Category.PROVIDER_DOWN
 
 
 class LeaseLostError(RunError):
-    """The fencing token is no longer the job's: this run must write nothing more."""
+    """Another run holds the job's fencing token: this run must not write any more."""
 
     code = "lease_lost"
     category = Category.TEMPORARY
 
 
 class StoreError(TaskreelError):
-    """The store could not be reached or gave up; nothing was written."""
+    """The store could not be reached or refused; nothing was written."""
 
     code = "store_unavailable"
 
 
 class StoreConflictError(StoreError):
-    """What was read has changed, or a document that must be absent exists."""
+    """A document that was read has changed, or one that must be absent exists."""
 
     code = "store_conflict"
 

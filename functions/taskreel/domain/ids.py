@@ -1,4 +1,4 @@
-"""Ids are random or hashed, never sequential: neighbours in time must not be neighbours in the store."""
+"""Ids: random or hashed, never sequential, so that documents made in sequence are spread out."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ import hashlib
 import re
 from random import Random
 
-#: What `is_user_id` asks, in words.
+#: The rule of `is_user_id` in words.
 USER_ID = "1 to 256 characters without a slash, other than `.`, `..` and `__…__`"
 
 
 def is_user_id(text: str) -> bool:
-    """Whether the text may be a user's: it names a document, so Firestore's rules for ids hold everywhere."""
+    """Tell if a text may be a user's id.
+
+    It names a document, so Firestore's rules for document ids apply in every store.
+    """
     return re.fullmatch(r"(?!\.\.?$|__.*__$)[^/]{1,256}", text, re.DOTALL) is not None
 
 
-def _text(data: bytes) -> str:
-    return base64.b32encode(data).decode().rstrip("=").lower()
-
-
 def random_id(random: Random) -> str:
-    """26 letters and digits (128 random bits)."""
-    return _text(random.getrandbits(128).to_bytes(16))
+    """26 lower-case letters and digits (128 random bits)."""
+    return _encode_base32(random.getrandbits(128).to_bytes(16))
 
 
 def random_job_id(random: Random) -> str:
@@ -31,13 +30,17 @@ def random_job_id(random: Random) -> str:
 
 
 def child_job_id(parent_id: str, round_: int, step: str, index: int) -> str:
-    """The one id of a pipeline's job, so that creating it twice is creating it once."""
+    """The fixed id of a pipeline's job: creating the job twice creates it once."""
     return keyed_job_id(parent_id, f"{round_}.{step}.{index}")
 
 
 def keyed_job_id(user_id: str, idempotency_key: str) -> str:
-    """The one job id of a user's idempotency key, so that the job itself is the record of the key."""
-    # Each part hashed alone: no character in one can move the border between the two.
+    """The fixed job id of a user's idempotency key: the job itself records the key."""
+    # Each part is hashed by itself, so that no character of one can shift the border between them.
     parts = [hashlib.sha256(part.encode()).digest() for part in (user_id, idempotency_key)]
     digest = hashlib.sha256(b"".join(parts)).digest()
-    return f"job_{_text(digest[:16])}"
+    return f"job_{_encode_base32(digest[:16])}"
+
+
+def _encode_base32(data: bytes) -> str:
+    return base64.b32encode(data).decode().rstrip("=").lower()

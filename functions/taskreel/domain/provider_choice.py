@@ -59,7 +59,9 @@ def choose_offers(
     names = list(dict.fromkeys([wanted] if isinstance(wanted, str) else wanted))
     listed = list(offers) if is_automatic else _order_by_name(offers, names)
 
-    able = [offer for offer in listed if _obstacle_of(offer, max_usd, is_automatic) is None]
+    able = [
+        offer for offer in listed if _obstacle_of(offer, max_usd, is_automatic=is_automatic) is None
+    ]
     if not able:
         raise _no_provider_error(names, listed, max_usd, is_automatic=is_automatic)
     if is_automatic:
@@ -97,7 +99,7 @@ def _order_by_price(offers: Sequence[Offer]) -> list[Offer]:
     return sorted(paid or offers, key=lambda offer: (offer.usd or 0.0, offer.provider, offer.model))
 
 
-def _obstacle_of(offer: Offer, max_usd: float | None, is_automatic: bool) -> str | None:  # noqa: FBT001 - private
+def _obstacle_of(offer: Offer, max_usd: float | None, *, is_automatic: bool) -> str | None:
     """Reason that an offer can never be chosen, or None."""
     if offer.lacks:
         return f"cannot do {', '.join(offer.lacks)}"
@@ -114,7 +116,7 @@ def _no_provider_error(
     names: list[str], listed: list[Offer], max_usd: float | None, *, is_automatic: bool
 ) -> InvalidError:
     reasons = [
-        f"{offer.provider}/{offer.model} {_obstacle_of(offer, max_usd, is_automatic)}"
+        f"{offer.provider}/{offer.model} {_obstacle_of(offer, max_usd, is_automatic=is_automatic)}"
         for offer in listed
     ]
     if not is_automatic:

@@ -55,7 +55,7 @@ def decide_outcome(job: Job, units: Sequence[UnitRun], now: datetime, fraction: 
     if not job.retry.allows_another(job.attempt):
         units = [_fail_unless_rate_limited(unit) for unit in units]
 
-    retry_at = now + job.retry.wait(job.attempt, fraction)
+    retry_at = now + job.retry.backoff_after(job.attempt, fraction)
     units = _put_off_retries(units, now, retry_at)
 
     to_try = [unit for unit in units if unit.state is UnitState.TODO]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-#: Where in a value: names and places in lists, from the outside in.
+#: A place in a value: field names and list indexes, from the outside in.
 Location = tuple[str | int, ...]
 
 
@@ -22,16 +22,16 @@ class Value(BaseModel):
         alias_generator=to_camel,
         populate_by_name=True,
         ser_json_inf_nan="null",
-        defer_build=True,  # a function that starts builds the models that it uses
+        defer_build=True,  # built on first use: cold start
     )
 
     def document(self) -> dict[str, Any]:
-        """The value as the store keeps it: JSON types and aware datetimes."""
+        """The value as it is stored: JSON types and aware datetimes, without None."""
         return self.model_dump(by_alias=True, mode="python", exclude_none=True)
 
 
 def validation_error(title: str, found: Iterable[tuple[Location, str]]) -> ValidationError:
-    """What a validator raises to say where in its value something is wrong, and what."""
+    """The error that a validator raises to report several places with a message each."""
     rows = [
         InitErrorDetails(
             type=PydanticCustomError("refused", "{reason}", {"reason": reason}), loc=at, input=None
@@ -42,7 +42,7 @@ def validation_error(title: str, found: Iterable[tuple[Location, str]]) -> Valid
 
 
 def format_path(location: Location) -> str:
-    """`options.width`, `prompts[3]`."""
+    """The location as callers read it: `options.width`, `prompts[3]`."""
     path = ""
     for part in location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}"

@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 from pydantic import ValidationError
 
-from taskreel.domain.credits import Account, Movement, grant, hold, settle
+from taskreel.domain.credits import (
+    Account,
+    Movement,
+    grant_movement,
+    hold_movement,
+    settle_movement,
+)
 from taskreel.domain.errors import TooFewCreditsError
 
 amounts = st.integers(1, 50)
@@ -23,21 +29,21 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(amount=amounts)
     def grant(self, amount: int) -> None:
-        self.account = self.account.after(grant(amount))
+        self.account = self.account.apply(grant_movement(amount))
 
     @rule(target=held, cost=st.integers(0, 60))
     def hold(self, cost: int) -> int:
         if cost <= self.account.available:
-            self.account = self.account.after(hold(self.account, cost))
+            self.account = self.account.apply(hold_movement(self.account, cost))
             return cost
         with pytest.raises(TooFewCreditsError) as refused:
-            hold(self.account, cost)
+            hold_movement(self.account, cost)
         assert refused.value.details == {"available": self.account.available, "cost": cost}
         return 0
 
     @rule(cost=consumes(held), data=st.data())
     def settle(self, cost: int, data: st.DataObject) -> None:
-        self.account = self.account.after(settle(cost, data.draw(st.integers(0, cost))))
+        self.account = self.account.apply(settle_movement(cost, data.draw(st.integers(0, cost))))
 
     @invariant()
     def adds_up(self) -> None:
@@ -54,11 +60,11 @@ def test_no_more_than_the_hold_and_no_less_than_nothing_is_captured(
     held: int, captured: int
 ) -> None:
     if 0 <= captured <= held:
-        movement = settle(held, captured)
+        movement = settle_movement(held, captured)
         assert (movement.captured, movement.available) == (captured, held - captured)
     else:
         with pytest.raises(ValueError, match=f"cannot capture {captured} of {held}"):
-            settle(held, captured)
+            settle_movement(held, captured)
 
 
 @given(
@@ -77,9 +83,9 @@ def test_increments_say_the_same_as_the_movement(movement: Movement) -> None:
 
 def test_an_account_cannot_become_negative() -> None:
     with pytest.raises(ValidationError):
-        Account(user_id="ada").after(Movement(available=-1))
+        Account(user_id="ada").apply(Movement(available=-1))
 
 
 def test_too_few_credits_say_what_is_missing() -> None:
     with pytest.raises(TooFewCreditsError, match="costs 5 credits and 2 are available"):
-        hold(Account(user_id="ada", available=2, granted=2), 5)
+        hold_movement(Account(user_id="ada", available=2, granted=2), 5)

@@ -16,7 +16,7 @@ MICROSECOND = 1e-6
 def test_every_wait_is_between_the_least_and_the_most_give_or_take_the_jitter(
     policy: RetryPolicy, attempt: int, fraction: float
 ) -> None:
-    wait = policy.wait(attempt, fraction).total_seconds()
+    wait = policy.backoff_after(attempt, fraction).total_seconds()
     assert wait >= policy.min_backoff_seconds * (1 - policy.jitter) - MICROSECOND
     assert wait <= policy.max_backoff_seconds * (1 + policy.jitter) + MICROSECOND
 
@@ -25,12 +25,12 @@ def test_every_wait_is_between_the_least_and_the_most_give_or_take_the_jitter(
 def test_a_later_attempt_never_waits_less(
     policy: RetryPolicy, attempt: int, fraction: float
 ) -> None:
-    assert policy.wait(attempt + 1, fraction) >= policy.wait(attempt, fraction)
+    assert policy.backoff_after(attempt + 1, fraction) >= policy.backoff_after(attempt, fraction)
 
 
 def test_the_wait_doubles_until_the_most() -> None:
     policy = RetryPolicy(min_backoff_seconds=2, max_backoff_seconds=10, jitter=0)
-    assert [policy.wait(attempt, 0.7).total_seconds() for attempt in (1, 2, 3, 4, 5)] == [
+    assert [policy.backoff_after(attempt, 0.7).total_seconds() for attempt in (1, 2, 3, 4, 5)] == [
         2,
         4,
         8,

@@ -30,7 +30,7 @@ async def open_account(services: Services, tx: Transaction, user_id: str, at: da
 
 
 def initial_grant(account: Account, at: datetime) -> LedgerEntry:
-    """The ledger entry of the credits that a new user starts with. One per user: its id is fixed."""
+    """The ledger entry of a new user's first credits. Its id is fixed: there is one a user."""
     return LedgerEntry(
         entry_id=f"initial.{account.user_id}",
         user_id=account.user_id,

@@ -1,10 +1,10 @@
-"""Give a user credits."""
+"""Grants: an administrator gives a user credits."""
 
 from __future__ import annotations
 
 from taskreel.app.credits.balances import open_account
 from taskreel.app.services import Services
-from taskreel.domain.credits import Account, EntryKind, LedgerEntry, grant
+from taskreel.domain.credits import Account, EntryKind, LedgerEntry, grant_movement
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.ids import USER_ID, is_user_id, random_id
 from taskreel.ports import Transaction
@@ -13,9 +13,9 @@ from taskreel.ports import Transaction
 async def grant_credits(
     services: Services, user_id: str, amount: int, *, reason: str | None, granted_by: str
 ) -> Account:
-    """The account with `amount` more credits, and a ledger entry that says who gave them and why.
+    """Add `amount` credits to an account, with a ledger entry of the giver and the reason.
 
-    Raises InvalidError for what cannot be a user's id.
+    Raises InvalidError when `user_id` cannot be a user's id.
     """
     if not is_user_id(user_id):
         message = f"must be {USER_ID}"
@@ -29,12 +29,12 @@ async def grant_credits(
         granted_by=granted_by,
         created_at=services.clock.now(),
     )
-    return await services.store.transaction(lambda tx: _grant(services, tx, entry))
+    return await services.store.transaction(lambda tx: _write_grant(services, tx, entry))
 
 
-async def _grant(services: Services, tx: Transaction, entry: LedgerEntry) -> Account:
+async def _write_grant(services: Services, tx: Transaction, entry: LedgerEntry) -> Account:
     before = await open_account(services, tx, entry.user_id, entry.created_at)
-    account = before.after(grant(entry.amount))
+    account = before.apply(grant_movement(entry.amount))
     tx.set("accounts", entry.user_id, account.document())
     tx.create("ledger", entry.entry_id, entry.document())
     return account

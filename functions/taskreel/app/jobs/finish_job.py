@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Unpack
 
 from taskreel.app.jobs.job_store import load_job, store_job
-from taskreel.domain.credits import EntryKind, LedgerEntry, settle
+from taskreel.domain.credits import EntryKind, LedgerEntry, settle_movement
 from taskreel.domain.job import Job, JobChanges, JobCredits
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
@@ -79,7 +79,7 @@ def _settle_hold(tx: Transaction, job: Job, held: int, captured: int, at: dateti
     tx.create("ledger", entry.entry_id, entry.document())
 
     # Increments need no read of the account, so a busy account does not contend.
-    increments = settle(held, captured).increments()
+    increments = settle_movement(held, captured).increments()
     if increments:
         changes = {name: Increment(amount) for name, amount in increments.items()}
         tx.update("accounts", job.user_id, changes)

@@ -10,7 +10,7 @@ from taskreel.app.jobs.queries import find_job
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.services import Services
 from taskreel.domain.claim import next_wake_at
-from taskreel.domain.credits import hold
+from taskreel.domain.credits import hold_movement
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, ConflictError, ForbiddenError, NotFoundError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
@@ -54,7 +54,7 @@ async def _open_next_round(services: Services, tx: Transaction, job_id: str) -> 
     # Hold only what is still to be done: finished steps were captured in an earlier round.
     needed = compute_credits(job_type, submission, without=job.finished_steps)
     account = await load_account(services, tx, job.user_id)
-    tx.set("accounts", job.user_id, account.after(hold(account, needed)).document())
+    tx.set("accounts", job.user_id, account.apply(hold_movement(account, needed)).document())
 
     reopened = job.next_round(now, needed, now)
     wake_at = next_wake_at(reopened, now + services.rules.rescue_after)

@@ -24,7 +24,7 @@ from taskreel.app.jobs.new_job import NewJob, build_job
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.pricing.job_plan import JobPlan, plan_job
 from taskreel.app.services import Services
-from taskreel.domain.credits import Account, hold
+from taskreel.domain.credits import Account, hold_movement
 from taskreel.domain.errors import (
     ForbiddenError,
     IdempotencyMismatchError,
@@ -167,7 +167,7 @@ async def _plan_job(services: Services, request: JobRequest) -> JobPlan:
 async def _store_new_job(services: Services, tx: Transaction, job: Job) -> None:
     """Hold the credits and create the job, in one transaction: there is never one without both."""
     account = await open_account(services, tx, job.user_id, job.created_at)
-    after = account.after(hold(account, job.credits.held))
+    after = account.apply(hold_movement(account, job.credits.held))
     tx.set("accounts", job.user_id, after.document())
     if job.status is Status.BLOCKED:
         await register_waiter(tx, job)

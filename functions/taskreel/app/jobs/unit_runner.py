@@ -346,7 +346,7 @@ class UnitRunner:
         wait = error.retry_after if isinstance(error, RateLimitedError) else None
         waits = unit.waits + 1 if wait or unit.operation else unit.waits
         if unit.operation is not None and not wait:
-            wait = self._job.retry.wait(waits, self._services.random.random())
+            wait = self._job.retry.backoff_after(waits, self._services.random.random())
         due_at = None if wait is None else self._services.clock.now() + wait
         self.unit = unit.with_changes(error=shown, due_at=due_at, waits=waits)
 

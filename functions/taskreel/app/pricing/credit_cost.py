@@ -43,7 +43,7 @@ def compute_credits(
 
 
 def build_pipeline(job_type: JobType[Any], submission: Submission) -> Pipeline:
-    """The steps of a pipeline. Raises InvalidError when the request's values make an invalid one."""
+    """The steps of a pipeline. Raises InvalidError when they do not form a valid one."""
     assert job_type.pipeline is not None  # noqa: S101 - only called for pipelines
     try:
         return job_type.pipeline(submission)

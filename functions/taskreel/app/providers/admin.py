@@ -90,12 +90,12 @@ async def set_breaker(
         reason=order.reason,
     )
 
-    async def write(tx: Transaction) -> Breaker:
+    async def write_override(tx: Transaction) -> Breaker:
         tx.create("audit", entry.entry_id, entry.document())
         id_ = breaker_id(provider, order.model)
         return registry.breakers.force_state(tx, id_, order.state, now)
 
-    return describe_breaker(await store.transaction(write), now)
+    return describe_breaker(await store.transaction(write_override), now)
 
 
 def _list_models(

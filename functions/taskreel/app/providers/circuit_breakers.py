@@ -112,14 +112,14 @@ class CircuitBreakers:
         return breaker
 
     async def _write_breaker(self, id_: str, now: datetime) -> None:
-        async def write(tx: Transaction) -> Breaker:
+        async def merge_results(tx: Transaction) -> Breaker:
             stored = _decode_breaker(await tx.get("breakers", id_))
             breaker = self._apply_unwritten(id_, stored, now)
             tx.set("breakers", id_, breaker.document())
             return breaker
 
         self._written_at[id_] = now
-        self._view[id_] = await self._store.transaction(write)
+        self._view[id_] = await self._store.transaction(merge_results)
         self._unwritten.pop(id_, None)
 
     def _apply_unwritten(self, id_: str, breaker: Breaker, now: datetime) -> Breaker:

@@ -56,7 +56,7 @@ class Failover:
                 return run
 
             seen.add(run.provider)
-            choice = await self._choose(unit)
+            choice = await self._choose_again(unit)
             other = self._move_unit(run, choice, seen | self._excluded, now)
             if other is None:
                 raise _resting_error(run, choice.not_before if choice else admits_at, now)
@@ -73,7 +73,7 @@ class Failover:
         if not is_rate_limit and (not bought or error.category is Category.PERMANENT):
             self._add_tried(run, error.code)
 
-        choice = await self._choose(unit)
+        choice = await self._choose_again(unit)
         excluded = self._excluded | {run.provider}
         if choice is None or next_offer(choice, excluded, error, bought=bought) is None:
             return None
@@ -99,7 +99,7 @@ class Failover:
             id_, self._clock.now(), failed=failed, begun_at=begun_at
         )
 
-    async def _choose(self, unit: Unit) -> ProviderChoice | None:
+    async def _choose_again(self, unit: Unit) -> ProviderChoice | None:
         try:
             return await choose_providers(self._registry, unit, self._preference, self._clock.now())
         except InvalidError:

@@ -1,4 +1,4 @@
-"""The generation providers of this deployment: which exist, which are configured, and their state."""
+"""The generation providers of this deployment, their models and their circuit breakers."""
 
 from __future__ import annotations
 

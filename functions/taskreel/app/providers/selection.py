@@ -108,7 +108,7 @@ def resolve_provider_names(registry: ProviderRegistry, preference: ProviderPrefe
 
 
 def served_by_names(units: Sequence[UnitRun]) -> str | None:
-    """A job's `served_by`: the providers of its finished units, or of all while none is finished."""
+    """A job's `served_by`: the providers of its finished units; of all while none is finished."""
     done = [unit for unit in units if unit.state is UnitState.DONE]
     return join_names(unit.provider for unit in done or units)
 
@@ -130,9 +130,10 @@ async def _apply_breakers(
     found: list[Offer] = []
     for offer in offers:
         breaker = breakers.get(breaker_id(offer.provider, offer.model))
-        if breaker is not None:
-            offer = offer.model_copy(update={"admits_at": breaker.admits_at(now)})  # noqa: PLW2901 - the same offer
-        found.append(offer)
+        if breaker is None:
+            found.append(offer)
+        else:
+            found.append(offer.model_copy(update={"admits_at": breaker.admits_at(now)}))
     return found
 
 
