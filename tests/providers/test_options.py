@@ -123,8 +123,8 @@ async def send_to_fake(row: ModelRow, folder: Path, params: dict[str, Any]) -> A
     try:
         await provider.start(request, idempotency_key="k")
     except RunError as error:
-        not_in_the_fake = error.code in {"model_retired", "voice_unknown"}
-        assert not_in_the_fake, error.message
+        if error.code not in {"model_retired", "voice_unknown"}:  # a model that the fake lacks
+            raise
     await provider.close()
     call = fake.calls[0]
     return call.path, call.query, call.body
