@@ -345,7 +345,7 @@ def _build_provider(chosen: Settings, name: str) -> Provider:
         options |= providers.build_keyless_options(name, chosen)
     if "key" not in options:
         raise ConfigurationError(
-            f"{entry.key_variable} is not set in this service, and a job needs {name}"
+            f"a job needs the provider {name}, but {entry.key_variable} is not set in this service"
         )
     if entry.webhook is WebhookKind.PER_JOB and name in chosen.webhook_secrets:
         url = f"{chosen.api_base_url.rstrip('/')}/api/webhooks/{name}"

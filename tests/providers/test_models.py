@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel.adapters.providers import PROVIDERS, load_adapter
+from taskreel.adapters.providers import PROVIDERS
 from taskreel.adapters.providers.model_limits import list_lacking
 from taskreel.adapters.providers.model_lookup import (
     find_row,
@@ -119,11 +119,6 @@ def test_each_name_means_one_row_of_a_provider_and_capability() -> None:
 
 def test_every_row_belongs_to_a_provider_in_the_table_and_each_provider_has_rows() -> None:
     assert {row.provider for row in ROWS} == set(PROVIDERS)
-
-
-@pytest.mark.parametrize("name", sorted(set(PROVIDERS)))
-def test_the_table_leads_to_the_class_of_that_name(name: str) -> None:
-    assert load_adapter(name).name == name
 
 
 def test_a_retiring_row_has_a_successor_and_the_successor_exists() -> None:
