@@ -169,6 +169,18 @@ async def test_a_missing_queue_is_named_with_its_location_and_the_script_that_ma
                 await call
 
 
+async def test_reading_statistics_again_adds_nothing_to_the_connection(
+    service: LocalCloudTasks,
+) -> None:
+    async with connect(address_of(service)) as queue:
+        await queue.stats(QUEUE)
+        channel: Any = queue._connect()._client.transport._grpc_channel  # type: ignore[attr-defined]
+        before = len(channel._unary_unary_interceptors)
+        for _ in range(3):
+            await queue.stats(QUEUE)
+        assert len(channel._unary_unary_interceptors) == before
+
+
 async def test_a_refused_permission_names_the_roles(service: LocalCloudTasks) -> None:
     refusing = LostCalls(
         "CreateTask", grpc.StatusCode.PERMISSION_DENIED, times=9, carried_out=False

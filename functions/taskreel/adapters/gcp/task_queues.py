@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 from google.api_core.exceptions import AlreadyExists
@@ -24,6 +24,9 @@ from taskreel.adapters.gcp.google_client import RetryBudget, build_client
 from taskreel.adapters.task_message import TaskTarget, await_all, task_body, task_id
 from taskreel.domain.errors import QueueError
 from taskreel.ports import QueueStats, Task
+
+if TYPE_CHECKING:
+    from google.cloud.tasks_v2beta3.services.cloud_tasks import CloudTasksAsyncClient as BetaClient
 
 _CreateTask = cloudtasks.CreateTaskRequest.pb()
 _BatchCreateTasks = cloudtasks.BatchCreateTasksRequest.pb()
@@ -63,6 +66,7 @@ class TaskQueues:
             QueueError,
             interceptors,
         )
+        self._beta_client: BetaClient | None = None
 
     async def create_task(self, queue_name: str, task: Task) -> None:
         """Create a task. One of the same id is the same task, so that it exists is no error."""
@@ -120,19 +124,11 @@ class TaskQueues:
     async def read_stats(self, queue: str, queue_name: str) -> QueueStats:
         """Read the state and the statistics of a queue in one call.
 
-        Version v2 of the API has no statistics, and listing tasks costs an operation a task. The
-        v2beta3 client shares the connection of the v2 client.
+        Version v2 of the API has no statistics, and listing tasks costs an operation a task.
         """
-        from google.cloud.tasks_v2beta3.services.cloud_tasks import (
-            CloudTasksAsyncClient as BetaClient,
-        )
-        from google.cloud.tasks_v2beta3.services.cloud_tasks.transports import (
-            CloudTasksGrpcAsyncIOTransport as BetaTransport,
-        )
         from google.cloud.tasks_v2beta3.types import GetQueueRequest, Queue
 
-        transport = cast("CloudTasksGrpcAsyncIOTransport", self._client.transport)
-        client = BetaClient(transport=BetaTransport(channel=transport.grpc_channel))
+        client = self._open_beta_client()
         request = GetQueueRequest(name=queue_name, read_mask={"paths": ["state", "stats"]})
 
         async def read(seconds: float) -> Queue:
@@ -151,6 +147,21 @@ class TaskQueues:
     async def close(self) -> None:
         """End the calls that are under way and close the connection."""
         await self._client.transport.close()
+
+    def _open_beta_client(self) -> BetaClient:
+        """Build the client of v2beta3 once, on the connection of the v2 client.
+
+        Its transport adds an interceptor to the connection, so a client a call would add up.
+        """
+        if self._beta_client is None:
+            from google.cloud.tasks_v2beta3.services import cloud_tasks
+            from google.cloud.tasks_v2beta3.services.cloud_tasks import transports
+
+            transport = cast("CloudTasksGrpcAsyncIOTransport", self._client.transport)
+            self._beta_client = cloud_tasks.CloudTasksAsyncClient(
+                transport=transports.CloudTasksGrpcAsyncIOTransport(channel=transport.grpc_channel)
+            )
+        return self._beta_client
 
     def _create_request(self, queue_name: str, task: Task) -> Any:
         request = _CreateTask(parent=queue_name)
