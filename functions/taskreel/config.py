@@ -45,7 +45,10 @@ class Settings(Value):
     #: A service account's key that signs Cloud Storage URLs; on Cloud Run none is needed.
     signing_key_file: Path | None = None
     initial_credits: int = Field(default=0, ge=0)
-    #: The provider that serves jobs whose provider has no key here; absent: such jobs are refused.
+    #: Providers of this process beside Taskreel's own: `module:ATTRIBUTE`, InProcessProviders.
+    #: The dev stack's studio is one; a deployment has none.
+    extra_providers: str | None = None
+    #: The imitation that serves jobs whose provider has no key here; absent: such jobs are refused.
     stand_in_provider: str | None = None
     lease_seconds: float = Field(default=30, ge=1)
     heartbeat_seconds: float = Field(default=5, ge=0.1)

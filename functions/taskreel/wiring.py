@@ -21,7 +21,9 @@ from pydantic import SecretStr
 
 from taskreel import log
 from taskreel.adapters import providers
+from taskreel.adapters.media import IN_HOUSE
 from taskreel.adapters.providers import KEY_VARIABLES, PROVIDERS, WebhookKind
+from taskreel.adapters.providers.in_process import InProcessProvider, load_in_process_providers
 from taskreel.adapters.providers.webhooks import WebhookTarget
 from taskreel.adapters.work_dirs import WorkDirPool
 from taskreel.app.indexes import INDEXES
@@ -29,6 +31,8 @@ from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.app.services import Rules, Services
 from taskreel.config import ConfigurationError, Settings
+from taskreel.domain.value import Value
+from taskreel.jobtypes.registered_options import register_options
 from taskreel.media.workers import WorkerPool
 from taskreel.ports import (
     Blobs,
@@ -311,12 +315,13 @@ def _build_providers(
     configured: dict[str, Callable[[], Provider]] = {
         name: partial(_build_provider, chosen, name) for name in _list_configured(chosen)
     }
-    configured["studio"] = lambda: _build_studio(workers, clock)
+    in_process = _load_in_process_providers(chosen)
+    configured |= {name: partial(one.build, workers, clock) for name, one in in_process.items()}
     return ProviderRegistry(
         configured,
         breakers=breakers,
         key_names=KEY_VARIABLES,
-        catalogue=_build_catalogue,
+        catalogue=partial(_build_catalogue, in_process),
         stand_in=chosen.stand_in_provider,
         webhooks=_build_webhook_checks(chosen),
     )
@@ -357,16 +362,37 @@ def _build_provider(chosen: Settings, name: str) -> Provider:
     return provider
 
 
-def _build_studio(workers: MediaWorkers, clock: Clock) -> Provider:
-    from taskreel.adapters.providers.studio import Studio
+def _load_in_process_providers(chosen: Settings) -> dict[str, InProcessProvider]:
+    """The providers of this process, by name: the deploy unit's own, and those of EXTRA_PROVIDERS.
 
-    return Studio(workers, clock)
+    Their own options are added to every job type's; the deploy unit's own has none.
+    """
+    found = {IN_HOUSE.name: IN_HOUSE}
+    if chosen.extra_providers:
+        try:
+            extra = load_in_process_providers(chosen.extra_providers)
+        except (ValueError, ImportError, AttributeError) as error:
+            raise ConfigurationError(f"EXTRA_PROVIDERS: {error}") from error
+        found |= {one.name: one for one in extra}
+
+    imitations = [one.name for one in found.values() if one.imitation]
+    if chosen.stand_in_provider not in {None, *imitations}:
+        raise ConfigurationError(
+            f"STAND_IN_PROVIDER: there is no imitation {chosen.stand_in_provider!r} here "
+            f"(there are: {', '.join(imitations) or 'none'}). Unset it: jobs whose provider "
+            "has no key are then refused"
+        )
+    options: dict[str, type[Value]] = {}
+    for one in found.values():
+        options |= one.job_options
+    register_options(options)
+    return found
 
 
-def _build_catalogue() -> ProviderCatalogue:
+def _build_catalogue(in_process: Mapping[str, InProcessProvider]) -> ProviderCatalogue:
     from taskreel.adapters.providers.catalogue import ModelCatalogue
 
-    return ModelCatalogue()
+    return ModelCatalogue(in_process)
 
 
 def _build_webhook_checks(chosen: Settings) -> dict[str, VerifyWebhook]:

@@ -15,7 +15,7 @@ from PIL import Image
 from e2e.processes import Stack, finished, stack
 from installed_programs import require_firestore_emulator
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.media.speech import available
+from taskreel_local.studio.speech import is_installed
 
 SMALL = {"width": 64, "height": 64}
 FILM = {"width": 96, "height": 64, "fps": 8, "quality": "draft"}
@@ -157,7 +157,7 @@ def test_no_type_is_forgotten() -> None:
 
 @pytest.mark.parametrize("job_type", BODIES)
 def test_a_type_runs_end_to_end_and_its_files_open(studio: Studio, job_type: str) -> None:
-    if job_type in SPOKEN and not available():
+    if job_type in SPOKEN and not is_installed():
         pytest.skip("the speech extra is not installed")
     job = studio.run(job_type, BODIES[job_type](studio))
     assert job["credits"]["captured"] > 0

@@ -10,11 +10,11 @@ import pytest
 from functions.asking import balance, problem, read, submitted
 from simulation.world import World
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.media.speech import available
+from taskreel_local.studio.speech import is_installed
 
 SMALL = {"width": 64, "height": 64}
 FILM = {"width": 96, "height": 64, "fps": 8, "quality": "draft"}
-needs_speech = pytest.mark.skipif(not available(), reason="the speech extra is not installed")
+needs_speech = pytest.mark.skipif(not is_installed(), reason="the speech extra is not installed")
 
 
 async def done(

@@ -190,7 +190,7 @@ STORY = {
 async def test_a_pipelines_provider_serves_the_steps_that_it_can_do_and_that_name_none(
     start_providers: StartProviders,
 ) -> None:
-    setup = await start_providers("bfl", "replicate", stand_in_provider=None)
+    setup = await start_providers("bfl", "replicate")
     picture = {"type": "image-generation", "payload": {"prompt": "a kite"}}
     own = {**picture, "payload": {"prompt": "a kite", "provider": "replicate"}}
     story = {

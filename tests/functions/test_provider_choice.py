@@ -97,10 +97,13 @@ async def test_a_retired_model_names_its_successor(start_providers: StartProvide
     assert retired["dall-e-3"] == "gpt-image-2"
 
 
-async def test_without_any_key_the_local_provider_serves(start_providers: StartProviders) -> None:
+async def test_without_any_key_and_without_a_stand_in_the_keys_to_set_are_named(
+    start_providers: StartProviders,
+) -> None:
     setup = await start_providers(stand_in_provider=None)
-    checked = await setup.user().post(f"{IMAGE}?validateOnly=true", json={"prompt": "x"})
-    assert checked.json()["servedBy"] == "studio"
+    answer = await setup.user().post(IMAGE, json={"prompt": "x"})
+    refused = problem(answer, 422, "provider_not_configured")
+    assert "Set BFL_API_KEY or " in refused["detail"]
 
 
 async def test_a_stand_in_says_that_it_is_one(start_providers: StartProviders) -> None:

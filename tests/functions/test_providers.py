@@ -152,8 +152,8 @@ async def test_insights_come_from_the_cheapest_that_is_configured(
     done = await setup.run_job({"content": "A boat. It was early."}, ANALYSE)
     assert done["result"]["insights"]["summary"] == "A boat."
     assert done["result"]["measured"]["text"]["words"] == 5
-    assert [item["servedBy"] for item in done["result"]["items"]] == ["studio", "openai"]
-    assert (done["servedBy"], done["credits"]["captured"]) == ("studio, openai", 2)
+    assert [item["servedBy"] for item in done["result"]["items"]] == ["taskreel", "openai"]
+    assert (done["servedBy"], done["credits"]["captured"]) == ("taskreel, openai", 2)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ async def test_insights_come_from_the_cheapest_that_is_configured(
         (("bfl", "openai"), {"url": INLINE}),
         (("openai",), {"content": "A boat.", "maxUsd": 0.000001}),
         (("openai",), {"content": "A boat.", "insights": False}),
-        (("openai",), {"content": "A boat.", "provider": "studio"}),
+        (("openai",), {"content": "A boat.", "provider": "taskreel"}),
     ],
     ids=["no key", "nobody looks at pictures", "too dear", "not wanted", "kept here"],
 )
@@ -175,7 +175,7 @@ async def test_without_anybody_to_give_insights_there_are_measurements_alone(
     assert done["status"] == "COMPLETED", done["error"]
     assert done["result"]["measured"]
     assert not {"insights", "items"} & done["result"].keys()
-    assert (done["servedBy"], done["credits"]["captured"], done["costUsd"]) == ("studio", 1, None)
+    assert (done["servedBy"], done["credits"]["captured"], done["costUsd"]) == ("taskreel", 1, None)
 
 
 # ── Translation ──────────────────────────────────────────────────────────────────────────────────

@@ -13,7 +13,6 @@ from taskreel.adapters.providers import load_adapter
 from taskreel.adapters.providers.model_limits import list_ignored_options
 from taskreel.adapters.providers.model_lookup import get_today, list_rows
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.adapters.providers.studio_options import STUDIO_OPTIONS, list_options_studio_ignores
 from taskreel.app.jobs.generation_request import list_given_options
 from taskreel.domain.errors import RunError
 from taskreel.jobtypes.ai_processing import (
@@ -27,6 +26,7 @@ from taskreel.jobtypes.job_type import Options
 from taskreel.jobtypes.text_schemas import told
 from taskreel.jobtypes.video_generation import VideoOptions
 from taskreel.ports import Capability
+from taskreel_local.studio import CAPABILITIES, PROVIDERS
 
 #: What each capability is asked for, and every option of it with another value than there.
 BASE: dict[Capability, dict[str, Any]] = {
@@ -134,7 +134,7 @@ async def send_to_fake(row: ModelRow, folder: Path, params: dict[str, Any]) -> A
 def test_every_option_of_the_job_types_is_tried_here(capability: Capability) -> None:
     fields = MODELS[capability].model_fields.values()
     names = {field.serialization_alias or field.alias for field in fields}
-    assert set(CHANGES[capability]) == names - {"providerOptions", "studio"}
+    assert set(CHANGES[capability]) == names - {"providerOptions"}
 
 
 @pytest.mark.parametrize(
@@ -172,11 +172,13 @@ def test_a_number_that_becomes_another_is_said(
     assert not list_ignored_options(row, params, [])
 
 
-@pytest.mark.parametrize("capability", STUDIO_OPTIONS, ids=str)
+@pytest.mark.parametrize("capability", CAPABILITIES, ids=str)
 def test_the_local_provider_says_what_it_ignores(capability: Capability) -> None:
     params = {**BASE[capability], **CHANGES[capability], "providerOptions": {"logo": True}}
-    others = params.keys() - STUDIO_OPTIONS[capability] - {"providerOptions"}
-    assert list_options_studio_ignores(capability, params, params).keys() == others | {"logo"}
+    others = params.keys() - CAPABILITIES[capability] - {"providerOptions"}
+    assert PROVIDERS[0].explain_ignored_options(capability, params, params).keys() == others | {
+        "logo"
+    }
 
 
 def test_only_what_a_caller_has_set_counts() -> None:

@@ -123,6 +123,7 @@ def settings(folder: Path, **changes: Any) -> Settings:
         "jwt_secret": JWT_SECRET,
         "files_secret": "the-files-secret",
         "initial_credits": 100,
+        "extra_providers": "taskreel_local.studio:PROVIDERS",
         "stand_in_provider": "studio",
         "scratch_dir": folder / "scratch",
         "worker_processes": 1,

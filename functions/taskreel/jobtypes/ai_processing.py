@@ -14,6 +14,7 @@ from taskreel.jobtypes.fields import Language, MediaUrl, SoundFormat
 from taskreel.jobtypes.image_generation import IMAGE_CREDITS, ImageOptions
 from taskreel.jobtypes.image_upscale import UPSCALE_CREDITS, UpscaleOptions
 from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit, format_credits, params_of
+from taskreel.jobtypes.registered_options import registered_names
 from taskreel.jobtypes.text_schemas import TEXT_CREDITS, WritingOptions, told
 from taskreel.jobtypes.video_generation import VIDEO_CREDITS, VideoOptions
 from taskreel.ports import Capability
@@ -139,7 +140,8 @@ class AiProcessing(Submission):
 
 def _options(job: AiProcessing) -> Options:
     model, _ = _PARAMETERS[_TASKS[job.task.lower()]]
-    names = {*model.model_fields, *(field.alias for field in model.model_fields.values())}
+    aliases = {field.alias for field in model.model_fields.values()}
+    names = {*model.model_fields, *aliases, *registered_names()}
     known = {name: value for name, value in job.parameters.items() if name in names}
     others = {name: value for name, value in job.parameters.items() if name not in names}
     options = model.model_validate(known)

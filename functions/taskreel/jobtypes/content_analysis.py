@@ -10,7 +10,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from taskreel.jobtypes.fields import MediaUrl
 from taskreel.jobtypes.job_type import (
-    LOCAL,
+    IN_HOUSE,
     JobType,
     Options,
     Submission,
@@ -81,9 +81,9 @@ def _units(job: ContentAnalysis) -> tuple[Unit, ...]:
         credits=ANALYSIS_CREDITS,
         input_urls=urls,
         name="measurements",
-        provider=LOCAL,
+        provider=IN_HOUSE,
     )
-    if not job.insights or job.provider in (LOCAL, "local"):
+    if not job.insights or job.provider == IN_HOUSE:
         return (measure,)
     task = f"{_TASK} Look at: {', '.join(job.aspects)}." if job.aspects else _TASK
     params = params_of(
@@ -95,7 +95,7 @@ def _units(job: ContentAnalysis) -> tuple[Unit, ...]:
         credits=TEXT_CREDITS,
         input_urls=urls,
         name="insights",
-        without_service="leave out" if job.provider in (None, "auto") else "local",
+        without_service="leave out" if job.provider in (None, "auto") else "imitate",
     )
     return measure, insights
 

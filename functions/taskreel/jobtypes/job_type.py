@@ -25,40 +25,22 @@ from taskreel.jobtypes.fields import (
     Side,
 )
 from taskreel.jobtypes.queue_limits import QueueLimits
+from taskreel.jobtypes.registered_options import STORED, ExtensibleOptions
 from taskreel.jobtypes.storage_limits import unstorable
 from taskreel.ports import Capability
 
 _BRACES = re.compile(r"\{{2,}")
 
 
-#: Who does the work on files, whatever provider a job names.
-LOCAL = "studio"
+#: The provider that works on files, whatever provider a job names: Taskreel itself.
+IN_HOUSE = "taskreel"
 
 
-class StudioOptions(Value):
-    """How the local provider should (mis)behave, for benchmarks and rehearsals.
-
-    It misbehaves on the first `times` attempts (`pending`: for `times` polls), then works.
-    """
-
-    mode: Literal[
-        "noop", "slow", "fail-temporary", "fail-permanent", "rate-limit", "pending", "crash"
-    ]
-    times: int = Field(default=1, ge=1, le=1000)
-    seconds: float = Field(default=1.0, ge=0, le=3600)
-
-
-class Options(Value):
+class Options(ExtensibleOptions):
     """Options that every provider call may carry. `providerOptions` goes to the provider as it stands."""
 
     seed: Seed | None = None
     provider_options: dict[str, Any] = Field(default_factory=dict)
-    studio: StudioOptions | None = None
-
-    @property
-    def rehearsal(self) -> dict[str, Any]:
-        """`{studio}` for the options of the jobs that a pipeline makes, where it was given."""
-        return {"studio": params_of(self.studio)} if self.studio else {}
 
 
 class FilmOptions(Options):
@@ -161,7 +143,7 @@ class Unit:
     #: Who does it, where that is not the job's to choose.
     provider: str | None = None
     #: Where no service can do it: done here, refused, or left out and not charged, as the last of a job's units may be.
-    without_service: Literal["local", "refuse", "leave out"] = "local"
+    without_service: Literal["imitate", "refuse", "leave out"] = "imitate"
     #: What its result says besides what is made.
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -261,6 +243,10 @@ class JobType(Generic[P]):
             return self.price_text
         submission = self.submission.model_validate(self.example)
         return format_credits(sum(unit.credits for unit in self.units(submission)))
+
+    def load_submission(self, payload: Mapping[str, Any]) -> P:
+        """The request in a stored payload; options that are not registered here are left out."""
+        return self.submission.model_validate(payload, context=STORED)
 
     def usual_submission(self) -> P:
         """The request of a usual job."""

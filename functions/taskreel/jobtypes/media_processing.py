@@ -10,7 +10,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo, field
 
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import FPS, FilmFormat, FilmQuality, MediaUrl, Side, SoundFormat
-from taskreel.jobtypes.job_type import LOCAL, JobType, Options, Submission, Unit, params_of
+from taskreel.jobtypes.job_type import IN_HOUSE, JobType, Options, Submission, Unit, params_of
 from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.ports import Capability
 
@@ -138,7 +138,7 @@ def _units(job: MediaProcessing) -> tuple[Unit, ...]:
             credits=PROCESSING_CREDITS,
             input_urls=tuple(job.input_files),
             name=job.operation,
-            provider=LOCAL,
+            provider=IN_HOUSE,
         ),
     )
 

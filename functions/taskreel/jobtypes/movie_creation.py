@@ -82,7 +82,7 @@ def _story(job: MovieCreation) -> Step:
         "prompt": job.prompt,
         "numSequences": job.num_sequences,
         **given(genre=job.genre, seed=job.seed, provider=job.providers.story),
-        "options": {**given(style=job.style), **job.options.rehearsal},
+        "options": {**given(style=job.style), **job.options.inherited},
     }
     return Step(type="story-generation", payload=payload, keep=True)
 
@@ -92,7 +92,7 @@ def _pictures(job: MovieCreation) -> Step:
     drawing = given(steps=job.steps, guidance=job.cfg_scale, sampler=job.sampler, seed=job.seed)
     payload = {
         "prompt": "{{item.description}}",
-        "options": {"width": width, "height": height, **drawing, **job.options.rehearsal},
+        "options": {"width": width, "height": height, **drawing, **job.options.inherited},
         **given(provider=job.providers.pictures, model=None if job.clips else job.model),
     }
     return _each(job, "image-generation", payload, _SCENES)
@@ -105,14 +105,14 @@ def _voices(job: MovieCreation) -> Step:
         "text": "{{item.narration}}",
         "language": language,
         **given(voice=job.voice, provider=job.providers.voice),
-        "options": job.options.rehearsal,
+        "options": job.options.inherited,
     }
     return _each(job, "audio-synthesis", payload, _SCENES, on_failure="ignore")
 
 
 def _music(job: MovieCreation) -> Step:
     seconds = "{{sum(steps.story.result.scenes[*].durationSeconds)}}"
-    parameters = {"duration": seconds, **given(seed=job.seed), **job.options.rehearsal}
+    parameters = {"duration": seconds, **given(seed=job.seed), **job.options.inherited}
     payload = {
         "task": "music",
         "input": f"{job.genre or ''} {{{{steps.story.result.music}}}}".strip(),
@@ -132,7 +132,7 @@ def _clips(job: MovieCreation) -> Step:
             "height": height,
             "duration": 5,
             **given(seed=job.seed),
-            **job.options.rehearsal,
+            **job.options.inherited,
         },
         **given(provider=job.providers.clips, model=job.model),
     }

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
+from taskreel.domain.personal_text import personalize_text
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import Language, MediaUrl
-from taskreel.jobtypes.job_type import LOCAL, JobType, Options, Submission, Unit, params_of
+from taskreel.jobtypes.job_type import IN_HOUSE, JobType, Options, Submission, Unit, params_of
 from taskreel.jobtypes.text_schemas import TRANSLATION
 from taskreel.ports import Capability
 
@@ -94,41 +93,6 @@ class Personalization(Submission):
         return self
 
 
-def renamed(
-    text: str, names: Mapping[str, str], intensity: float
-) -> tuple[str, list[str], dict[str, str]]:
-    """A text with its names replaced, the first ones first, as many as the intensity says; what was, what was not."""
-    applied, skipped = [], {}
-    for old, new in names.items():
-        pattern = re.compile(rf"(?<!\w){re.escape(old)}(?!\w)", re.IGNORECASE)
-        found = len(pattern.findall(text))
-        if count := math.ceil(intensity * found):
-            text = pattern.sub(partial(_as_loud, new), text, count=count)
-            applied.append(f"names: {old} → {new} ({count}×)")
-        else:
-            skipped[f"names: {old}"] = "the intensity is 0" if found else "the words do not have it"
-    return text, applied, skipped
-
-
-def _as_loud(new: str, found: re.Match[str]) -> str:
-    return new.upper() if found[0].isupper() and len(found[0]) > 1 else new
-
-
-def personal_text(params: Mapping[str, Any]) -> tuple[str, list[str], dict[str, str]]:
-    """The text of `params` with the aspects that need no model; what was applied, and what was not."""
-    text, applied, skipped = renamed(
-        str(params["text"]), params.get("names") or {}, params["intensity"]
-    )
-    if params.get("caption"):
-        text = f"{text.rstrip()}\n\n{params['caption']}"
-        applied.append("caption")
-    return (
-        text,
-        applied,
-        skipped | {name: "a text has none" for name in ("palette", "voice") if params.get(name)},
-    )
-
-
 def _units(job: Personalization) -> tuple[Unit, ...]:
     params = params_of(
         job.options, text=job.content, intensity=job.intensity, **params_of(job.aspects)
@@ -142,14 +106,14 @@ def _units(job: Personalization) -> tuple[Unit, ...]:
             credits=PERSONALIZATION_CREDITS,
             input_urls=(job.content_url,) if job.content_url else (),
             name="personalized",
-            provider=LOCAL,
+            provider=IN_HOUSE,
         ),
     )
 
 
 def _translation(job: Personalization, language: str, params: Mapping[str, Any]) -> Unit:
     """The text, already personal in all else, put into another language: that takes a model."""
-    text, applied, skipped = personal_text(params)
+    text, applied, skipped = personalize_text(params)
     task = f"Translate the user's text into {language}, whatever it says. Keep its names, lines and mark-up."
     return Unit(
         capability=Capability.TEXT,

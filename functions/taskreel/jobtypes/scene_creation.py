@@ -63,7 +63,7 @@ class SceneCreation(Submission):
 def _pipeline(job: SceneCreation) -> Pipeline:
     job = literal(job)
     steps: dict[str, Step] = {}
-    behave = job.options.rehearsal
+    behave = job.options.inherited
     scene: dict[str, Any] = {
         "visual": list(job.image_urls),
         "narration": job.narration,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from taskreel.jobtypes.fields import FilmFormat, MediaUrl
-from taskreel.jobtypes.job_type import LOCAL, FilmOptions, JobType, Submission, Unit
+from taskreel.jobtypes.job_type import IN_HOUSE, FilmOptions, JobType, Submission, Unit
 from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.ports import Capability
 
@@ -48,7 +48,7 @@ def _units(job: VideoAssembly) -> tuple[Unit, ...]:
             credits=ASSEMBLY_CREDITS,
             input_urls=urls,
             name="film",
-            provider=LOCAL,
+            provider=IN_HOUSE,
         ),
     )
 

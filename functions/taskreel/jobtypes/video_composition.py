@@ -9,7 +9,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import SHORTEST_SCENE_SECONDS, FilmFormat, MediaUrl
-from taskreel.jobtypes.job_type import LOCAL, FilmOptions, Inputs, JobType, Submission, Unit
+from taskreel.jobtypes.job_type import IN_HOUSE, FilmOptions, Inputs, JobType, Submission, Unit
 from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.ports import Capability
 
@@ -203,7 +203,7 @@ def _units(job: VideoComposition) -> tuple[Unit, ...]:
             credits=FILM_CREDITS,
             input_urls=inputs.urls,
             name="film",
-            provider=LOCAL,
+            provider=IN_HOUSE,
         ),
     )
 

@@ -57,7 +57,7 @@ def _pipeline(job: WorldBuilding) -> Pipeline:
     world = {**text, **given(model=job.model)}
     steps = {"world": Step(type="ai-processing", payload=world, keep=True)}
     if job.concept_pictures:
-        options = {"width": 1280, "height": 720, **job.options.rehearsal}
+        options = {"width": 1280, "height": 720, **job.options.inherited}
         steps["pictures"] = Step(
             type="image-generation",
             for_each=f"{{{{steps.world.result.places[:{job.concept_pictures}]}}}}",

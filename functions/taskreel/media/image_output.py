@@ -11,24 +11,26 @@ from taskreel.domain.errors import PermanentError
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAKER = "Taskreel studio (local, no AI model)"
+MAKER = "Taskreel (no AI model)"
 
 
-def save_picture(image: Image.Image, out: Path, *, quality: int = 92, note: str = "") -> None:
-    """Write PNG, JPEG or WebP by suffix; `Software` and description tags name the local studio as its maker."""
+def save_picture(
+    image: Image.Image, out: Path, *, quality: int = 92, note: str = "", maker: str = MAKER
+) -> None:
+    """Write PNG, JPEG or WebP by suffix; its tags carry `maker` as Software, `note` as description."""
     match out.suffix.lower():
         case ".png":
             tags = PngImagePlugin.PngInfo()
-            tags.add_text("Software", MAKER)
+            tags.add_text("Software", maker)
             tags.add_itxt("Description", note)
             image.save(
                 out, pnginfo=tags, compress_level=1 if image.width * image.height > 2**20 else 4
             )
         case ".jpg" | ".jpeg":
             opaque = image if image.mode == "RGB" else image.convert("RGB")
-            opaque.save(out, quality=quality, subsampling=0, exif=_exif(note))
+            opaque.save(out, quality=quality, subsampling=0, exif=_exif(maker, note))
         case ".webp":
-            image.save(out, quality=quality, method=2, exif=_exif(note))
+            image.save(out, quality=quality, method=2, exif=_exif(maker, note))
         case suffix:
             message = (
                 f"Pictures are written as .png, .jpg or .webp, not {suffix or 'without a suffix'}."
@@ -36,8 +38,8 @@ def save_picture(image: Image.Image, out: Path, *, quality: int = 92, note: str 
             raise PermanentError(message, code="unsupported_format")
 
 
-def _exif(note: str) -> Image.Exif:
+def _exif(maker: str, note: str) -> Image.Exif:
     exif = Image.Exif()
-    exif[ExifTags.Base.Software] = MAKER
+    exif[ExifTags.Base.Software] = maker
     exif[ExifTags.Base.ImageDescription] = note.encode("ascii", "replace").decode()
     return exif

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel.adapters.providers.studio.lexicon import GENRES
-from taskreel.adapters.providers.studio.reading import definite, indefinite, read_premise
-from taskreel.adapters.providers.studio.stories import (
+from taskreel_local.studio.stories.prompt_parser import definite, indefinite, read_premise
+from taskreel_local.studio.stories.story_writer import (
     FORMATS,
     dream_world,
     tell_story,
     write_script,
 )
+from taskreel_local.studio.stories.word_lists import GENRES
 
 PROMPTS = (
     "a lighthouse keeper finds a message",

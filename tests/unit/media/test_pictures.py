@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.draw import draw
-from taskreel.media.scene.noise import Dice
-from taskreel.media.scene.plan import COLOUR_WORDS, read
 from taskreel.media.upscale import upscale_picture
+from taskreel_local.studio.drawing.draw_picture import draw
+from taskreel_local.studio.drawing.noise import Dice
+from taskreel_local.studio.drawing.picture_plan import COLOUR_WORDS, read
 from unit.media.decode_results import read_picture
 
 PROMPTS = [

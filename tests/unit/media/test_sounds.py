@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media import speech
 from taskreel.media.audio import convert_audio, mix_music, normalise_audio, stitch_audio
 from taskreel.media.audio_io import SoundWriter, to_samples
 from taskreel.media.loudness import Limiter, measure_loudness
 from taskreel.media.mix import MusicBed, SoundClip, apply_gain, mix_sounds
-from taskreel.media.music import compose_music, mood_of
-from taskreel.media.speech import speak
+from taskreel_local.studio import speech
+from taskreel_local.studio.music import compose_music, mood_of
+from taskreel_local.studio.speech import speak
 from unit.media.decode_results import measure_level, read_sound
 
 
@@ -210,7 +210,7 @@ def test_without_the_extra_speech_says_how_to_install_it(
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(PermanentError, match="scripts/bootstrap --speech"):
         speak("hello", out=tmp_path / "a.wav")
-    assert not speech.available()
+    assert not speech.is_installed()
 
 
 def test_an_unknown_sound_format_is_refused(tone: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from taskreel.adapters.providers.in_process import InProcessProvider
 from taskreel.adapters.providers.model_limits import list_ignored_options, list_lacking
 from taskreel.adapters.providers.model_lookup import (
     find_row,
@@ -15,24 +16,32 @@ from taskreel.adapters.providers.model_lookup import (
 )
 from taskreel.adapters.providers.model_prices import estimate_cost
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.adapters.providers.studio_options import list_options_studio_ignores
 from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.provider_choice import Offer
 from taskreel.ports import Capability, WorkRequest
 
 
 class ModelCatalogue:
-    """`ProviderCatalogue` over the model table."""
+    """`ProviderCatalogue` over the model table and the providers of this process, by name."""
+
+    def __init__(self, in_process: Mapping[str, InProcessProvider]) -> None:
+        self._in_process = in_process
+        self._aliases = {alias: one.name for one in in_process.values() for alias in one.aliases}
 
     def resolve_name(self, word: str, /) -> str:
-        return "studio" if word.lower() == "local" else resolve_provider_name(word)
+        return self._aliases.get(word.lower()) or resolve_provider_name(word)
 
     def has_models_for(self, provider: str, capability: Capability, /) -> bool:
+        if provider in self._in_process:
+            return capability in self._in_process[provider].capabilities
         return any(True for _ in list_rows(provider, capability))
 
     def list_offers(
         self, provider: str, request: WorkRequest, /, *, every: bool = False
     ) -> list[Offer]:
+        own = self._in_process.get(provider)
+        if own is not None and request.capability in own.capabilities:
+            return [own.build_offer(request)]
         if not every:
             return [_build_offer(_find_row(provider, request), request)]
         day = request.now.date()
@@ -48,8 +57,9 @@ class ModelCatalogue:
     def explain_ignored_options(
         self, provider: str, request: WorkRequest, given: Collection[str], /
     ) -> Mapping[str, str]:
-        if provider == "studio":
-            return list_options_studio_ignores(request.capability, request.params, given)
+        own = self._in_process.get(provider)
+        if own is not None:
+            return own.explain_ignored_options(request.capability, request.params, given)
         try:
             return list_ignored_options(_find_row(provider, request), request.params, given)
         except InvalidError:  # the model was retired while the job waited

@@ -11,10 +11,8 @@ from pydantic.alias_generators import to_camel
 from taskreel.domain.job import Job
 from taskreel.domain.unit import UnitRun
 from taskreel.jobtypes.job_type import Unit
+from taskreel.jobtypes.registered_options import registered_names
 from taskreel.ports import Generation
-
-#: Options whose members are another's: a provider's own, and the imitation generator's.
-_OPAQUE = frozenset({"providerOptions", "studio"})
 
 
 def build_request(
@@ -45,9 +43,11 @@ def requested_model(job: Job, unit: UnitRun) -> str:
 
 def list_given_options(payload: Mapping[str, Any]) -> set[str]:
     """The names of all options that a caller has set, camelCase; defaults are not among them."""
+    # Options whose members belong to a provider, and are not options of the job type.
+    opaque = {"providerOptions", *registered_names()}
     found = {to_camel(name) for name in payload}
     for name, value in payload.items():
-        if isinstance(value, Mapping) and name not in _OPAQUE:
+        if isinstance(value, Mapping) and name not in opaque:
             found |= list_given_options(value)
     return found
 

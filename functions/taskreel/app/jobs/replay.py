@@ -113,7 +113,7 @@ def _find_done_steps(
     """
     if isinstance(submission, Waiting) or kind.pipeline is None or not original.finished_steps:
         return frozenset()
-    former = kind.submission.model_validate(original.payload)
+    former = kind.load_submission(original.payload)
     former_steps = kind.pipeline(former).steps
     pipeline = kind.pipeline(submission)
     done: set[str] = set()
@@ -141,7 +141,7 @@ def _find_done_units(
     if isinstance(submission, Waiting) or all_done:
         return {}
     planned = kind.units(submission)
-    former = kind.units(kind.submission.model_validate(original.payload))
+    former = kind.units(kind.load_submission(original.payload))
     found: dict[int, UnitRun] = {}
     for place, (unit, old, run) in enumerate(zip(planned, former, original.units, strict=False)):
         if run.state is UnitState.DONE and unit == old:

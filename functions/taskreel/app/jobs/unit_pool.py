@@ -14,7 +14,7 @@ from taskreel.app.providers.failover import Failover
 from taskreel.app.services import Services
 from taskreel.domain.job import Job
 from taskreel.domain.unit import TriedProvider, UnitRun
-from taskreel.jobtypes.job_type import JobType
+from taskreel.jobtypes.job_type import JobType, Unit
 
 
 class UnitPool:
@@ -31,14 +31,14 @@ class UnitPool:
         folder: Path,
         save: Callable[[], Awaitable[None]],
     ) -> None:
-        submission = job_type.submission.model_validate(job.payload)
+        submission = job_type.load_submission(job.payload)
         plan = job_type.units(submission)
         self._failover = Failover(services.providers, services.clock, job, submission, plan)
         self._slots = asyncio.Semaphore(job_type.concurrency(submission))
         self._save = save
         context = RunContext(services, job, folder, self._failover, save)
         self._runners = [
-            UnitRunner(context, index, unit, planned)
+            UnitRunner(context, index, _with_fixed_provider(unit, planned), planned)
             for index, (unit, planned) in enumerate(zip(job.units, plan, strict=False))
         ]
 
@@ -84,3 +84,10 @@ class UnitPool:
         if runner.unit.operation is not None:
             # Before anything else can happen: a lost operation would be bought again.
             await self._save()
+
+
+def _with_fixed_provider(unit: UnitRun, planned: Unit) -> UnitRun:
+    """An open unit with the provider that its job type fixes; an older job may name another."""
+    if planned.provider is None or unit.provider == planned.provider or not unit.open:
+        return unit
+    return unit.with_changes(provider=planned.provider)

@@ -139,7 +139,7 @@ def _cap_price(submission: Submission, usd: float) -> Submission:
 def read_step_payload(payload: Any, job_type: JobType[Any], step: str) -> Submission:
     """Validate the filled-in payload of a step. Raises PermanentError (bad_payload)."""
     try:
-        submission: Submission = job_type.submission.model_validate(payload)
+        submission: Submission = job_type.load_submission(payload)
     except ValidationError as error:
         wrong = invalid_model(error, job_type.submission).message
         raise PermanentError(

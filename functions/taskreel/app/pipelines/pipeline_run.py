@@ -53,7 +53,7 @@ class PipelineRun:
 
     def __init__(self, services: Services, job: Job) -> None:
         job_type = JOB_TYPES[job.job_type]
-        submission: Submission = job_type.submission.model_validate(job.payload)
+        submission: Submission = job_type.load_submission(job.payload)
         assert job_type.pipeline is not None  # noqa: S101 - the processor has checked it
         self._services = services
         self._job = job

@@ -273,13 +273,11 @@ async def _choose_for_unit(
         if is_optional:
             return None
         raise
-    if unit.without_service == "local" or not choice.offers[0].stand_in:
+    if unit.without_service == "imitate" or not choice.offers[0].stand_in:
         return choice
     if is_optional:
         return None
-    keys = " or ".join(services.providers.key_names_for(unit.capability))
-    message = f"No {unit.capability} provider is configured. Set {keys}."
-    raise InvalidError.at("provider", message, text=message, code="provider_not_configured")
+    raise services.providers.not_configured(unit.capability)
 
 
 def _choice_key(unit: Unit) -> str:

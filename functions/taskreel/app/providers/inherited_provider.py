@@ -8,7 +8,7 @@ from typing import Any
 
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.domain.errors import InvalidError
-from taskreel.jobtypes.job_type import LOCAL, JobType, Submission, Unit
+from taskreel.jobtypes.job_type import JobType, Submission, Unit
 from taskreel.ports import WorkRequest
 
 
@@ -47,6 +47,6 @@ def _offers_work(
     name = registry.catalogue.resolve_name(word)
     request = WorkRequest(unit.capability, model or "", unit.params, len(unit.input_urls), now)
     try:
-        return name == LOCAL or bool(registry.catalogue.list_offers(name, request))
+        return bool(registry.catalogue.list_offers(name, request))
     except InvalidError:
         return False

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
-from taskreel.domain.errors import InvalidError
+from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.ports import Capability, Provider, ProviderCatalogue, VerifyWebhook
 
 
@@ -68,6 +68,20 @@ class ProviderRegistry:
             if self.catalogue.has_models_for(name, capability)
         ]
 
+    def not_configured(self, capability: Capability) -> InvalidError:
+        """The error that no provider of the capability is configured, with the keys to set."""
+        unpaid = [
+            f'"provider": "{name}"'
+            for name in self._configured
+            if not self.is_paid(name)
+            and name != self.stand_in
+            and self.catalogue.has_models_for(name, capability)
+        ]
+        message = f"No {capability} provider is configured. "
+        message += f"Set {' or '.join(self.key_names_for(capability))}"
+        message += f", or use {' or '.join(unpaid)}, which needs no key." if unpaid else "."
+        return InvalidError.at("provider", message, text=message, code="provider_not_configured")
+
     def resolve_name(self, word: str) -> str:
         """The configured provider that serves a request for `word`, a name or an alias.
 
@@ -82,14 +96,18 @@ class ProviderRegistry:
             raise InvalidError.at("provider", f"one of: {names}", text=text)
         if self.stand_in is not None:
             return self.stand_in
-        message = (
-            f"Provider {name} is not configured here: set {self._key_names[name]}, "
-            f'or use "provider": "studio", the local provider.'
-        )
+        message = f"Provider {name} is not configured here: set {self._key_names[name]}."
         raise InvalidError.at("provider", message, text=message, code="provider_not_configured")
 
     def get(self, name: str) -> Provider:
-        """The provider of that name; KeyError when it is not configured."""
+        """The provider of that name; KeyError when it is known and not configured.
+
+        Raises PermanentError for a name that is not known: a stored job may carry one of another
+        revision, or of the dev stack.
+        """
+        if name not in self._configured and name not in self._key_names:
+            message = f"There is no provider {name!r} here. Submit the job again."
+            raise PermanentError(message, code="provider_not_configured")
         if name not in self._built:
             self._built[name] = self._configured[name]()
         return self._built[name]

@@ -12,7 +12,7 @@ from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.provider_choice import AUTO, Offer, ProviderChoice, choose_offers
 from taskreel.domain.unit import UnitRun, UnitState
-from taskreel.jobtypes.job_type import LOCAL, Submission, Unit
+from taskreel.jobtypes.job_type import Submission, Unit
 from taskreel.ports import WorkRequest
 
 
@@ -58,7 +58,8 @@ async def choose_providers(
     Raises InvalidError with every provider's reason when none can.
     """
     if unit.provider is not None:
-        return ProviderChoice(offers=(_local_offer(unit.provider, now),))
+        fixed = Offer(provider=unit.provider, model="", usd=0.0, admits_at=now)
+        return ProviderChoice(offers=(fixed,))
     request = WorkRequest(unit.capability, preference.model, unit.params, len(unit.input_urls), now)
     names, offers = collect_offers(registry, preference, request)
     # Only paid work has breakers: work done here costs no query.
@@ -76,9 +77,6 @@ def collect_offers(
     names = resolve_provider_names(registry, preference)
     offers: list[Offer] = []
     for name in names:
-        if name == LOCAL:
-            offers.append(_local_offer(LOCAL, request.now))
-            continue
         try:
             offers += registry.catalogue.list_offers(name, request)
         except InvalidError:
@@ -138,7 +136,10 @@ async def _apply_breakers(
 
 
 def _collect_any_offers(registry: ProviderRegistry, request: WorkRequest) -> list[Offer]:
-    """The offers of every configured paid provider, or the local one's when there are none."""
+    """The offers of every configured paid provider, or the stand-in's when there are none.
+
+    Raises InvalidError without either: with every refusal, or with the keys that would help.
+    """
     found: list[Offer] = []
     refusals: list[InvalidError] = []
     for name in registry.paid_names:
@@ -148,10 +149,11 @@ def _collect_any_offers(registry: ProviderRegistry, request: WorkRequest) -> lis
             found += registry.catalogue.list_offers(name, request, every=not request.model)
         except InvalidError as error:
             refusals.append(error)
-    if refusals and not found and registry.stand_in is None:
+    if found:
+        return found
+    stand_in = registry.stand_in
+    if stand_in is not None and registry.catalogue.has_models_for(stand_in, request.capability):
+        return registry.catalogue.list_offers(stand_in, request)
+    if refusals:
         raise InvalidError("; ".join(error.message for error in refusals), code=refusals[0].code)
-    return found or [_local_offer(LOCAL, request.now)]
-
-
-def _local_offer(provider: str, now: datetime) -> Offer:
-    return Offer(provider=provider, model="", usd=0.0, admits_at=now, stand_in=True)
+    raise registry.not_configured(request.capability)

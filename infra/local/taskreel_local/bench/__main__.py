@@ -23,7 +23,7 @@ from taskreel_local.bench.scale import MANY, run_scale
 #: Benchmarks in separate modules, which print their own tables.
 _OTHER_MODULES: Mapping[str, str] = {
     "cloud-tasks": "taskreel_local.bench.cloud_tasks",
-    "media": "taskreel.media.bench",
+    "media": "taskreel_local.bench.media",
 }
 _PEERS = tuple(name for name in CONTENDERS if name != "taskreel")
 _BENCHMARKS = ("jobs", "cold-start", "cold-start-google", "scale", *_OTHER_MODULES)

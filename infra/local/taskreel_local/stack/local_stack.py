@@ -176,6 +176,7 @@ class Stack:
             "PROCESSOR_URL": self.url,
             "INTERNAL_API_KEY": self._secrets.internal,
             "FILES_SECRET": self._secrets.files,
+            "EXTRA_PROVIDERS": "taskreel_local.studio:PROVIDERS",
             "STAND_IN_PROVIDER": "studio",
             "INITIAL_CREDITS": "100",
         }

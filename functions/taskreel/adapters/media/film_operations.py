@@ -1,0 +1,213 @@
+"""Films, from scenes or from clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taskreel.ports import Done, Generation, MediaWorkers, Output
+
+if TYPE_CHECKING:
+    from taskreel.media.compose import Composition, Scene
+
+_FILM_SECONDS, _STEP_SECONDS = 1700.0, 900.0
+#: Around a narration, and of a picture that nothing else gives a length.
+_AROUND_SECONDS, _STILL_SECONDS = 1.2, 5.0
+
+
+async def compose_film(workers: MediaWorkers, request: Generation) -> Done:
+    """Make a film of scenes; `params["scenes"]` names each one's files by their place in `inputs`."""
+    from taskreel.media.compose import compose_film as compose_scenes
+
+    params = request.params
+    scenes = [
+        await _load_scene(workers, request, index, given)
+        for index, given in enumerate(params["scenes"])
+    ]
+    master, music = params.get("master"), params.get("music")
+    out = request.folder / f"{request.name}.{params['outputFormat']}"
+    film = out if master is None else out.with_name(f"{request.name}-silent.mp4")
+    made = await workers.run(
+        compose_scenes,
+        scenes,
+        out=film,
+        look=_film_look(params),
+        music=request.inputs[music].path if music is not None and master is None else None,
+        heading=params.get("title") or "",
+        subheading=params.get("subtitle") or "",
+        closing=params.get("credits") or (),
+        on_progress=lambda fraction: request.report(0.05 + 0.9 * fraction),
+        timeout_seconds=_FILM_SECONDS,
+    )
+    notes = _collect_notes(params, scenes, made)
+    if master is not None:
+        sounds = _input_paths(request, master, music)
+        notes.append(
+            await workers.run(_lay_sound, film, sounds, out=out, timeout_seconds=_FILM_SECONDS)
+        )
+    return Done(
+        outputs=(Output(path=out),), data={**_scene_facts(params, scenes, made), **_as_note(notes)}
+    )
+
+
+async def assemble_films(workers: MediaWorkers, request: Generation) -> Done:
+    """Join clips under one sound, written once in each format."""
+    from taskreel.media.assemble import assemble_films as assemble_clips
+
+    params = request.params
+    outs = [request.folder / f"{request.name}.{form}" for form in params["outputFormats"]]
+    paths = [given.path for given in request.inputs]
+    made = await workers.run(
+        assemble_clips,
+        paths[: params["videos"]],
+        paths[params["videos"]] if len(paths) > params["videos"] else None,
+        outs=outs,
+        **given_params(params, "width", "height", "fps", "quality"),
+        on_progress=request.report,
+        timeout_seconds=_FILM_SECONDS,
+    )
+    data = {"formats": list(params["outputFormats"]), **_as_note([made.note])}
+    return Done(outputs=tuple(Output(path=out) for out in outs), data=data)
+
+
+async def _load_scene(
+    workers: MediaWorkers, request: Generation, index: int, given: Mapping[str, Any]
+) -> Scene:
+    from taskreel.media.compose import Scene
+
+    visuals = [request.inputs[place].path for place in given.get("visuals", ())]
+    narration = given.get("narration")
+    sound = None if narration is None else request.inputs[narration].path
+    if len(visuals) > 1:
+        visuals = [await _join_visuals(workers, request, index, given, visuals, sound)]
+    return Scene(
+        visual=visuals[0] if visuals else None,
+        seconds=given.get("seconds"),
+        narration=sound,
+        narrated=given.get("text") or "",
+        title=given.get("title") or "",
+        subtitle=given.get("subtitle") or "",
+        move=given.get("move") or "",
+    )
+
+
+async def _join_visuals(
+    workers: MediaWorkers,
+    request: Generation,
+    index: int,
+    given: Mapping[str, Any],
+    visuals: Sequence[Path],
+    sound: Path | None,
+) -> Path:
+    """Join several pictures or clips of one scene into one clip."""
+    out = request.folder / f"{request.name}-scene-{index}.mp4"
+    seconds = given.get("seconds")
+    await workers.run(
+        _join_files, visuals, sound, request.params, seconds, out=out, timeout_seconds=_STEP_SECONDS
+    )
+    return out
+
+
+def _join_files(
+    visuals: Sequence[Path],
+    sound: Path | None,
+    params: Mapping[str, Any],
+    seconds: float | None,
+    out: Path,
+) -> None:
+    from taskreel.media.animate import animate_pictures
+    from taskreel.media.probe import probe_file
+    from taskreel.media.stitch import stitch_videos
+
+    shape = {
+        "width": 1280,
+        "height": 720,
+        **given_params(params, "width", "height", "fps", "quality"),
+    }
+    if any(not probe_file(visual).content_type.startswith("image/") for visual in visuals):
+        stitch_videos(visuals, out=out, fill=True, **shape)
+        return
+    spoken = (probe_file(sound).duration_seconds or 0) + _AROUND_SECONDS if sound else 0
+    length = max(seconds or 0, spoken) or _STILL_SECONDS * len(visuals)
+    animate_pictures(visuals, seed=params["seed"], seconds=length, out=out, **shape)
+
+
+def _lay_sound(film: Path, sounds: Sequence[Path], out: Path) -> str:
+    """Replace the film's sound by one, over music if there is any. Returns a note for the caller."""
+    from taskreel.media.assemble import assemble_films as assemble_clips
+    from taskreel.media.audio_io import measure_sound_seconds
+    from taskreel.media.mix import MusicBed, SoundClip, mix_sounds
+    from taskreel.media.probe import probe_file
+
+    mixed = film.with_suffix(".flac")
+    bed = MusicBed(path=sounds[1]) if len(sounds) > 1 else None
+    seconds = max(
+        measure_sound_seconds(sounds[0]), (probe_file(film).duration_seconds or 0.0) if bed else 0.0
+    )
+    mix_sounds([SoundClip(path=sounds[0])], bed, seconds=seconds, out=mixed, played_as=".m4a")
+    return assemble_clips([film], mixed, outs=[out]).note
+
+
+def _film_look(params: Mapping[str, Any]) -> Any:
+    from taskreel.media.compose import FilmOptions
+
+    names = ("width", "height", "fps", "quality", "transition", "captions", "seed")
+    more = {
+        "transition_seconds": params.get("transitionSeconds"),
+        "music_gain_db": params.get("musicGainDb"),
+    }
+    return FilmOptions(
+        **given_params(params, *names),
+        **{name: value for name, value in more.items() if value is not None},
+    )
+
+
+def _scene_facts(
+    params: Mapping[str, Any], scenes: Sequence[Scene], made: Composition
+) -> dict[str, Any]:
+    """The start, length and kind of narration of each scene."""
+    spans = made.scenes[1:] if params.get("title") else made.scenes
+    rows = [
+        {
+            "title": scene.title or given.get("name") or None,
+            "startSeconds": round(start, 3),
+            "durationSeconds": round(length, 3),
+            "narration": "speech" if scene.narration else "captions" if scene.narrated else "none",
+        }
+        for scene, given, (start, length) in zip(scenes, params["scenes"], spans, strict=False)
+    ]
+    told = {row["narration"] for row in rows}
+    return {
+        "title": params.get("title"),
+        "scenes": rows,
+        "narration": "speech" if "speech" in told else "captions" if "captions" in told else "none",
+    }
+
+
+def _collect_notes(
+    params: Mapping[str, Any], scenes: Sequence[Scene], made: Composition
+) -> list[str]:
+    """Notes on what the caller may not expect."""
+    notes = []
+    if params.get("spoken") and any(scene.narrated and not scene.narration for scene in scenes):
+        notes.append("Without speech, captions tell the story.")
+    if made.undrawn:
+        notes.append(
+            f"No font here can draw {made.undrawn[:40]}: left out. Install one that can, such as Noto."
+        )
+    return notes
+
+
+def _as_note(notes: Sequence[str]) -> dict[str, str]:
+    text = " ".join(filter(None, notes))
+    return {"note": text} if text else {}
+
+
+def given_params(params: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The parameters among `names` that were given."""
+    return {name: params[name] for name in names if params.get(name) is not None}
+
+
+def _input_paths(request: Generation, *places: int | None) -> list[Path]:
+    return [request.inputs[place].path for place in places if place is not None]
