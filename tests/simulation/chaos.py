@@ -1,4 +1,4 @@
-"""A world whose every movement is made by hand: which task arrives when, how often, at whom, and who dies over it."""
+"""A system that a test drives step by step: deliveries, crashes, freezes and time itself."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ T = TypeVar("T")
 
 
 @dataclass
-class HandQueue:
-    """Tasks wait here until somebody delivers them, or loses them."""
+class ManualQueue:
+    """A task queue whose tasks wait until the test delivers or drops them."""
 
     waiting: list[Task] = field(default_factory=list)
     away: bool = False
@@ -78,18 +78,18 @@ class HandQueue:
 
 
 @dataclass
-class Scripted:
-    """A provider that does with each unit what its request says: `providerOptions.script`, a step a call, then done.
+class ScriptedProvider:
+    """A provider that follows `providerOptions.script`, one step for each call, then is done.
 
-    It honours idempotency keys, as good services do.
+    It honours idempotency keys.
     """
 
     clock: Clock
     name: str = "studio"
     calls: Counter[str] = field(default_factory=Counter)
     accepted: dict[str, str] = field(default_factory=dict)
-    #: While set, it cannot be told to stop anything.
-    deaf: bool = False
+    #: While set, it cannot cancel anything.
+    refuses_cancel: bool = False
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
         if idempotency_key in self.accepted:
@@ -118,8 +118,8 @@ class Scripted:
         return Done()
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
-        if self.deaf:
-            raise ProviderDownError("say that again?")
+        if self.refuses_cancel:
+            raise ProviderDownError("cancelling fails now")
         self.accepted[str(operation["key"])] = "cancelled"
 
     async def close(self) -> None:
@@ -136,13 +136,13 @@ def _pending(key: str, left: int) -> Pending:
     return Pending(operation={"key": key, "left": left}, poll_after=timedelta(seconds=15))
 
 
-class GoneError(Exception):
-    """What a dead instance's coroutines end with when the world is cleared up."""
+class InstanceDeadError(Exception):
+    """Ends the coroutines of a dead instance when the test is over."""
 
 
 @dataclass
-class Mortal:
-    """The store as one instance has it: once the instance is dead, no call returns."""
+class InstanceStore:
+    """The store of one instance: once the instance is dead, no call returns."""
 
     store: Store
     dead: bool = False
@@ -168,49 +168,49 @@ class Mortal:
         return self.store.watch(collection, id_)
 
     async def close(self) -> None:
-        """The file is the world's."""
+        """Nothing: all instances share the store below."""
 
     async def _alive(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Death comes before the call or after it: what was written stays, but nobody hears of it."""
-        await self._breathe()
+        """Make the call, unless the instance is dead; its answer is lost if it dies meanwhile."""
+        await self._pause_or_die()
         answer = await call()
-        await self._breathe()
+        await self._pause_or_die()
         return answer
 
-    async def _breathe(self) -> None:
+    async def _pause_or_die(self) -> None:
         await self.awake.wait()
         if self.dead:
             await self.over.wait()
-            raise GoneError
+            raise InstanceDeadError
 
 
 @dataclass
 class Instance:
-    """One processor with its own grip on the store."""
+    """One processor with its own connection to the store."""
 
     services: Services
-    mortal: Mortal
+    store: InstanceStore
     processor: Processor
     running: set[asyncio.Task[Answer]] = field(default_factory=set)
 
 
 class Chaos:
-    """The system, to be driven from outside an event loop, one movement at a time."""
+    """The system, driven from outside an event loop, one step at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.loop = asyncio.new_event_loop()
         self.engine_clock = VirtualClock()
         self.clock = VirtualTime(self.engine_clock)
         self.store = SqliteStore(":memory:", INDEXES)
-        self.queue = HandQueue()
-        self.provider = Scripted(self.clock)
+        self.queue = ManualQueue()
+        self.provider = ScriptedProvider(self.clock)
         self._base = self._services(folder)
         self.instances: list[Instance] = []
-        self._graves: list[Instance] = []
+        self._dead: list[Instance] = []
         self.replace(None)
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do it, and whatever follows from it before time goes on."""
+        """Run the coroutine, and all that follows from it before time goes on."""
 
         async def and_rest() -> T:
             try:
@@ -222,21 +222,21 @@ class Chaos:
 
     @property
     def services(self) -> Services:
-        """As the API has them."""
+        """The services of the API."""
         return self._base
 
     def replace(self, old: Instance | None) -> None:
-        """A fresh instance, in the place of one that is gone."""
+        """Start a fresh instance, in the place of a dead one."""
         if old is not None:
             self.instances.remove(old)
-            self._graves.append(old)
-        mortal = Mortal(self.store)
-        mortal.awake.set()
-        services = replace(self._base, store=mortal)
-        self.instances.append(Instance(services, mortal, Processor(services)))
+            self._dead.append(old)
+        store = InstanceStore(self.store)
+        store.awake.set()
+        services = replace(self._base, store=store)
+        self.instances.append(Instance(services, store, Processor(services)))
 
     def deliver(self, task: Task) -> asyncio.Task[Answer]:
-        """Begin a delivery at the newest instance; it may go on while other things happen."""
+        """Begin a delivery at the newest instance; it goes on while other things happen."""
         instance = self.instances[-1]
 
         async def begin() -> asyncio.Task[Answer]:
@@ -247,37 +247,41 @@ class Chaos:
         return self.do(begin())
 
     def works(self) -> bool:
-        """Whether the newest instance is in the middle of something."""
+        """True while the newest instance processes a task."""
         return any(not task.done() for task in self.instances[-1].running)
 
     def crash(self) -> None:
-        """kill -9."""
-        self.instances[-1].mortal.dead = True
+        """Kill the newest instance (SIGKILL)."""
+        self.instances[-1].store.dead = True
         self.replace(self.instances[-1])
 
     def stop(self) -> None:
-        """SIGTERM."""
+        """Stop the newest instance (SIGTERM)."""
         self.do(self.instances[-1].processor.stop())
         self.replace(self.instances[-1])
 
     def freeze(self) -> None:
-        """The newest instance stands still in the middle of what it does; another takes over."""
-        self.instances[-1].mortal.awake.clear()
+        """Freeze the newest instance in the middle of its work; another takes over."""
+        self.instances[-1].store.awake.clear()
         self.replace(None)
 
     def thaw(self) -> None:
-        """All that stood still go on, and do not know how long it was."""
+        """Let all frozen instances go on, unaware of the time that has passed."""
         for instance in self.instances:
-            instance.mortal.awake.set()
+            instance.store.awake.set()
         self.do(_nothing())
 
     def crashes(self) -> list[BaseException]:
-        """What deliveries ended with that no delivery should end with."""
+        """The unexpected errors of deliveries."""
         ended = [
-            task for one in [*self.instances, *self._graves] for task in one.running if task.done()
+            task for one in [*self.instances, *self._dead] for task in one.running if task.done()
         ]
         found = [task.exception() for task in ended if not task.cancelled()]
-        return [error for error in found if error is not None and not isinstance(error, GoneError)]
+        return [
+            error
+            for error in found
+            if error is not None and not isinstance(error, InstanceDeadError)
+        ]
 
     def advance(self, seconds: float) -> None:
         until = self.engine_clock.now() + round(seconds * SECOND)
@@ -305,16 +309,16 @@ class Chaos:
         return self.clock.now()
 
     def close(self) -> None:
-        """Let the dead go, and end what still runs."""
-        self.loop.run_until_complete(self._bury())
+        """End all instances and close the store."""
+        self.loop.run_until_complete(self._end_dead())
         self._base.workers.close()
         self.loop.close()
 
-    async def _bury(self) -> None:
-        for instance in [*self.instances, *self._graves]:
-            instance.mortal.dead = True
-            instance.mortal.over.set()
-            instance.mortal.awake.set()
+    async def _end_dead(self) -> None:
+        for instance in [*self.instances, *self._dead]:
+            instance.store.dead = True
+            instance.store.over.set()
+            instance.store.awake.set()
         pending = asyncio.all_tasks() - {asyncio.current_task()}
         for task in pending:
             task.cancel()
@@ -335,4 +339,4 @@ class Chaos:
 
 
 async def _nothing() -> None:
-    """Let what is ready run."""
+    """Do nothing, so that only what is ready runs."""

@@ -1,4 +1,4 @@
-"""Jobs and credits under deliveries in any order: doubled, overlapping, late, lost; crashes, cancellations, retries."""
+"""Jobs and credits under deliveries in any order, crashes, cancellations and retries."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ users = st.sampled_from(["ada", "bob"])
 
 
 class Life(RuleBasedStateMachine):
-    """What may happen to a deployment, and what must hold whatever happens."""
+    """The events of a deployment as rules, and the invariants that hold whatever happens."""
 
     @initialize()
     def begin(self) -> None:
@@ -45,7 +45,7 @@ class Life(RuleBasedStateMachine):
         self.ended: dict[tuple[str, int], Job] = {}
         self.operations: set[str] = set()
 
-    # ── What may happen ──────────────────────────────────────────────────────────────────────────
+    # ── Events ───────────────────────────────────────────────────────────────────────────────────
 
     @rule(
         user=users,
@@ -77,7 +77,7 @@ class Life(RuleBasedStateMachine):
         units: int = 1,
         key: str | None = None,
     ) -> None:
-        """A batch whose units all go by the script."""
+        """Submit a batch whose units all follow the script."""
         prompts = [f"kite {number}" for number in range(units)]
         body = {"prompts": prompts, "options": {"providerOptions": {"script": script}}, **fields}
         request = JobRequest(
@@ -97,7 +97,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.world.queue.waiting)
     @rule(which=numbers, often=st.sampled_from([0, 1, 1, 1, 2, 3]), gone=st.booleans())
     def deliver(self, which: int, often: int, gone: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
-        """A task arrives, once or several times or never; the queue may go on holding it, and send it again later."""
+        """Deliver a task, `often` times; unless `gone`, the queue may deliver it again."""
         waiting = self.world.queue.waiting
         task = waiting.pop(which % len(waiting)) if gone else waiting[which % len(waiting)]
         for _ in range(often):
@@ -107,9 +107,9 @@ class Life(RuleBasedStateMachine):
     def queue_goes_or_comes_back(self, away: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
         self.world.queue.away = away
 
-    @rule(deaf=st.booleans())
-    def provider_goes_deaf_or_listens(self, deaf: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
-        self.world.provider.deaf = deaf
+    @rule(refuses=st.booleans())
+    def provider_refuses_to_cancel_or_not(self, refuses: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
+        self.world.provider.refuses_cancel = refuses
 
     @rule(seconds=st.sampled_from([0.5, 2, 5, 14, 31, 130, 4000]))
     def pass_time(self, seconds: float) -> None:
@@ -170,7 +170,7 @@ class Life(RuleBasedStateMachine):
     def failed_jobs(self) -> list[Job]:
         return [job for job in self.world.jobs() if job.status is Status.FAILED]
 
-    # ── What must hold ───────────────────────────────────────────────────────────────────────────
+    # ── Invariants ───────────────────────────────────────────────────────────────────────────────
 
     @invariant()
     def every_job_has_ended_or_will_be_woken(self) -> None:
@@ -179,7 +179,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def what_has_ended_stays_as_it_ended(self) -> None:
-        """But for the operations that are taken out when a provider is told of a cancellation."""
+        """Except for operations, which are removed once they are cancelled at their provider."""
         for job in self.world.jobs():
             before = self.ended.get((job.job_id, job.round))
             if before is not None:
@@ -232,12 +232,12 @@ class Life(RuleBasedStateMachine):
             assert job.attempt <= job.retry.max_attempts
 
     def teardown(self) -> None:
-        """Left in peace, every job ends."""
+        """Without further events every job ends."""
         if not hasattr(self, "world"):
             return
         try:
             self.world.queue.away = False
-            self.world.provider.deaf = False
+            self.world.provider.refuses_cancel = False
             self.world.thaw()
             for _ in range(200):
                 if not self.calm_down():
@@ -256,7 +256,7 @@ class Life(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
     def calm_down(self) -> bool:
-        """Go to the next alarm, sweep, and deliver all that is due; whether anything is left to do."""
+        """Go to the next wake time, sweep, deliver what is due; False when nothing is to do."""
         alarms = [job.wake_at for job in self.world.jobs() if job.wake_at is not None]
         if not alarms:
             return False

@@ -1,7 +1,8 @@
-"""The whole cloud in one process and in virtual time: the deployed entry points, the queue engine, the embedded stores.
+"""The whole cloud in one process and in virtual time.
 
-Nothing waits on a real clock but work in worker processes. `advance` moves time from event to event, and lets
-everything that is due come to rest before it goes on.
+It has the deployed entry points, the queue engine and the embedded stores. Only work in worker
+processes takes real time. `advance` moves virtual time from event to event, and before it goes on
+lets everything finish that is due.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class VirtualTime:
 
 
 class WatchedWorkers(WorkerPool):
-    """Worker processes as they are, and whether any works: the one thing that time waits for."""
+    """The real worker processes, watched, since virtual time must wait for their work."""
 
     busy = 0
     _done: asyncio.Event | None = None
@@ -101,7 +102,7 @@ class WatchedWorkers(WorkerPool):
 
 
 class Inline(ThreadPoolExecutor):
-    """Runs what is sent to a thread at once, so that no thread is ever waited for."""
+    """Runs a call for a thread at once, so that virtual time never waits for a thread."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -147,7 +148,7 @@ class World:
     delivered: list[tuple[str, int]] = field(default_factory=list)
     #: While set, deliveries are lost before they arrive.
     cut_off: bool = False
-    #: Deliveries begin only while time passes: between two calls of `advance` nothing moves by itself.
+    #: Deliveries begin only while time passes: nothing happens between two calls of `advance`.
     _passing: asyncio.Event = field(default_factory=asyncio.Event)
     _open: list[httpx.AsyncClient] = field(default_factory=list)
 
@@ -165,17 +166,17 @@ class World:
         return client
 
     async def job(self, job_id: str) -> Job:
-        """As it is stored."""
+        """The job as it is stored."""
         document = await self.services.store.get("jobs", job_id)
         assert document is not None
         return Job.model_validate(document.data)
 
     async def put(self, job: Job) -> None:
-        """Store a job as it is, past every rule."""
+        """Store a job as given, past every rule."""
         await self.services.store.transaction(lambda tx: _set(tx, job))
 
     async def process(self, job_id: str, key: str | None = KEY) -> httpx.Response:
-        """One delivery, by hand."""
+        """Deliver a task of the job, without a queue."""
         headers = {} if key is None else {"X-Internal-Api-Key": key}
         return await self.processor.post(
             "/tasks/process", json={"jobId": job_id, "delivery": 1}, headers=headers
@@ -188,7 +189,7 @@ class World:
         return swept
 
     async def advance(self, seconds: float) -> None:
-        """Let that much time pass, with all that happens in it."""
+        """Let that much virtual time pass, with all that happens in it."""
         until = self.clock.now() + round(seconds * SECOND)
         self._passing.set()
         await self.rest()
@@ -197,11 +198,11 @@ class World:
         self._passing.clear()
 
     async def settle(self) -> None:
-        """Let everything that is due now happen."""
+        """Let everything happen that is due now."""
         await self.advance(0.1)
 
     async def rest(self) -> None:
-        """Return when nothing can happen before time goes on: nobody is ready to run, no worker works."""
+        """Return when no task is ready to run and no worker works, so that only time can go on."""
         loop: Any = asyncio.get_running_loop()
         quiet = 0
         while quiet < 3:
@@ -212,7 +213,7 @@ class World:
             quiet = 0 if loop._ready else quiet + 1
 
     async def send(self, request: OutgoingRequest) -> HandlerResponse:
-        """The engine's deliveries go straight to the task processor."""
+        """Send a delivery of the engine straight to the task processor."""
         await self._passing.wait()
         if self.cut_off:
             raise SendError("the connection was lost")
@@ -230,7 +231,7 @@ async def _set(tx: Any, job: Job) -> None:
 def token(
     user: str = "ada", *, key: str = JWT_SECRET, algorithm: str = "HS256", **claims: Any
 ) -> str:
-    """A token that holds for an hour, or with other claims; a claim of None is left out."""
+    """A token valid for an hour, or with other claims; a claim of None is omitted."""
     now = int(datetime.now(UTC).timestamp())
     given = {"sub": user, "iat": now, "exp": now + 3600, **claims}
     return jwt.encode(
@@ -249,7 +250,7 @@ async def running(
     change: Callable[[Services], Services] = lambda services: services,
     **changes: Any,
 ) -> AsyncIterator[World]:
-    """A world for the time of the block; `wrap` may stand before its store, `changes` are settings."""
+    """Run a world during the block; `wrap` wraps its store, `changes` are settings."""
     asyncio.get_running_loop().set_default_executor(Inline())
     chosen = settings(folder, **changes)
     clock = VirtualClock()

@@ -68,9 +68,10 @@ class Job(Value):
     result: dict[str, Any] | None = None
     units: tuple[UnitRun, ...] = ()
 
-    #: The steps of a pipeline; for a child job its parent and its place there.
+    #: The steps of a pipeline, and of a child job its parent and its place there.
     steps: dict[str, StepRun] = Field(default_factory=dict)
     parent_id: str | None = None
+    #: The parent's queue, on which its check is enqueued.
     parent_lane: str | None = None
     parent_round: int | None = None
     step: str | None = None
@@ -179,8 +180,8 @@ class Job(Value):
         return cleaned if cleaned.needs_clean_up else cleaned.with_changes(at, wake_at=None)
 
     @property
-    def lane(self) -> str:
-        """The queue of its type and priority."""
+    def queue(self) -> str:
+        """The name of the queue of its type and priority."""
         return f"{self.job_type}-{self.priority}"
 
     @property

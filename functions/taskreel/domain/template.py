@@ -1,7 +1,7 @@
 """Templates: JSON with references `{{…}}` (JMESPath) in its strings to later values. Pure.
 
-Their authors are not trusted: a text is read in one pass, and the size of the filled-in template has
-a limit.
+Their authors are not trusted: a text is read in one pass, and the size of the filled-in template
+has a limit.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from taskreel.domain.job import Job, JobChanges
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitChanges, UnitRun
 from taskreel.domain.value import Value
-from unit.domain.making import NOW, SECOND, job, unit
+from unit.domain.samples import NOW, SECOND, job, unit
 
 
 @pytest.mark.parametrize(("model", "changes"), [(Job, JobChanges), (UnitRun, UnitChanges)])

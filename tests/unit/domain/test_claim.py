@@ -19,7 +19,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_status import NEXT_STATUSES, Status
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import CLOCK_TOLERANCE, UnitState
-from unit.domain.making import LEASE, NOW, SECOND, error, job, statuses, times, unit, unit_runs
+from unit.domain.samples import LEASE, NOW, SECOND, error, job, statuses, times, unit, unit_runs
 
 maybe = st.none() | times
 

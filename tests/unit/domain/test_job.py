@@ -13,7 +13,7 @@ import taskreel
 from taskreel.domain.job import Job, JobCredits
 from taskreel.domain.job_status import NEXT_STATUSES, IllegalTransitionError, Status
 from taskreel.domain.unit import UnitState
-from unit.domain.making import NOW, SECOND, error, job, statuses, times, unit, unit_runs
+from unit.domain.samples import NOW, SECOND, error, job, statuses, times, unit, unit_runs
 
 FINAL = {Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
 
@@ -134,5 +134,5 @@ def test_a_reopened_job_has_its_whole_deadline_again_and_no_more() -> None:
     assert (once.finish_by, twice.finish_by) == (NOW + 2 * day, NOW + 4 * day)
 
 
-def test_a_lane_is_a_type_and_a_priority() -> None:
-    assert job().lane == "batch-generation-normal"
+def test_a_queue_is_a_type_and_a_priority() -> None:
+    assert job().queue == "batch-generation-normal"

@@ -10,7 +10,7 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.run_outcome import Again, Completed, Failed, decide_outcome
 from taskreel.domain.unit import UnitRun, UnitState
-from unit.domain.making import NOW, error, job, policies, unit, unit_runs
+from unit.domain.samples import NOW, error, job, policies, unit, unit_runs
 
 DONE = unit(UnitState.DONE)
 BROKEN = unit(UnitState.FAILED, error=error(Category.PERMANENT, "broken"))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from taskreel.domain.retry import RetryPolicy
-from unit.domain.making import policies
+from unit.domain.samples import policies
 
 fractions = st.floats(0, 1, exclude_max=True)
 MICROSECOND = 1e-6

@@ -31,7 +31,7 @@ async def enqueue_jobs(services: Services, *jobs: Job) -> None:
     await _enqueue_tasks(services, [_build_task(job) for job in near])
 
 
-async def schedule_parent_check(services: Services, parent_id: str, lane: str) -> None:
+async def schedule_parent_check(services: Services, parent_id: str, queue: str) -> None:
     """Enqueue a check of a pipeline within two seconds.
 
     All child jobs that end within the same two seconds share one task: its name is made of the
@@ -39,7 +39,7 @@ async def schedule_parent_check(services: Services, parent_id: str, lane: str) -
     """
     slot = int(services.clock.now().timestamp()) // _PARENT_CHECK_SECONDS + 1
     at = datetime.fromtimestamp(slot * _PARENT_CHECK_SECONDS, UTC)
-    await _enqueue_tasks(services, [Task(queue=lane, job_id=parent_id, delivery=slot, at=at)])
+    await _enqueue_tasks(services, [Task(queue=queue, job_id=parent_id, delivery=slot, at=at)])
 
 
 def first_wake_at(services: Services, start: datetime, now: datetime) -> datetime:
@@ -72,7 +72,7 @@ async def _enqueue_tasks(services: Services, tasks: Sequence[Task]) -> None:
 
 def _build_task(job: Job) -> Task:
     return Task(
-        queue=job.lane,
+        queue=job.queue,
         job_id=job.job_id,
         delivery=job.delivery,
         at=job.next_attempt_at,

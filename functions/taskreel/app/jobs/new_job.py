@@ -83,7 +83,7 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         lineage=new.lineage,
         redo=new.redo,
         parent_id=place.parent.job_id if place else None,
-        parent_lane=place.parent.lane if place else None,
+        parent_lane=place.parent.queue if place else None,
         parent_round=place.parent.round if place else None,
         step=place.step if place else None,
         index=place.index if place else 0,

@@ -35,7 +35,7 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
     """
     now = services.clock.now()
     counts: Counter[str] = Counter()
-    lanes: set[str] = set()
+    queues: set[str] = set()
     query = Query(
         collection="jobs",
         where=(("wakeShard", "in", list(range(WAKE_SHARDS))), ("wakeAt", "<=", now)),
@@ -48,20 +48,20 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
         for action, job in woken:
             counts[action] += 1
             if action == "rescued" and job is not None:
-                lanes.add(job.lane)
+                queues.add(job.queue)
         if len(rows) < _PAGE:
-            await asyncio.gather(*(_warn_of_paused_queue(services, lane) for lane in lanes))
+            await asyncio.gather(*(_warn_if_paused(services, queue) for queue in queues))
             return dict(counts)
 
 
-async def _warn_of_paused_queue(services: Services, lane: str) -> None:
+async def _warn_if_paused(services: Services, queue: str) -> None:
     """Log when a queue is paused: its tasks are then not lost, and an operator must resume it."""
     try:
-        stats = await services.tasks.stats(lane)
+        stats = await services.tasks.stats(queue)
     except QueueError as error:
         log.warning(
             "jobs of a queue had to be rescued, and the state of the queue cannot be read",
-            extra={"action": "lane_unseen", "lane": lane, "advice": error.message},
+            extra={"action": "lane_unseen", "lane": queue, "advice": error.message},
         )
         return
     if stats.paused:
@@ -69,7 +69,7 @@ async def _warn_of_paused_queue(services: Services, lane: str) -> None:
             "jobs of a queue had to be rescued because the queue is paused",
             extra={
                 "action": "lane_paused",
-                "lane": lane,
+                "lane": queue,
                 "depth": stats.depth,
                 "advice": "Nothing on it runs until "
                 "`scripts/setup-cloud-tasks-queues.sh --resume`.",
