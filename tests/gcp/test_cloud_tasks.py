@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import grpc
 import pytest
+from grpc.aio import UnaryUnaryClientInterceptor
 
+from taskreel.adapters.gcp import task_queues
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.task_message import task_id
 from taskreel.domain.errors import QueueError
@@ -20,7 +22,7 @@ from taskreel_local.emulators.cloudtasks.messages import Queue
 from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
 from taskreel_local.emulators.google_emulators import free_port
 
-from .calls import CountedUnaryCalls, LostCalls
+from .calls import CountedUnaryCalls, LostCalls, method_name
 
 PARENT = "projects/demo/locations/europe-central2"
 QUEUE = "image-generation-normal"
@@ -149,6 +151,59 @@ async def test_a_fan_out_whose_response_was_lost_creates_each_task_once(
         await queue.enqueue_many([make_task(f"job-{n}") for n in range(20)])
     await service.engine.advance(timedelta(seconds=5))
     assert (losing.seen, len(deliveries.requests)) == (2, 20)
+
+
+class ChangedOperation(UnaryUnaryClientInterceptor):
+    """Changes the operation that creating a batch answers with, after it was carried out."""
+
+    def __init__(self, change: Callable[[Any], None]) -> None:
+        self._change = change
+
+    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        call = await continuation(details, request)
+        if method_name(details) != "BatchCreateTasks":
+            return call
+        operation = await call
+        self._change(operation)
+        return operation
+
+
+def mark_unfinished(operation: Any) -> None:
+    operation.done = False
+
+
+def mark_refused(operation: Any) -> None:
+    operation.ClearField("metadata")
+    operation.error.code, operation.error.message = 7, "No access."
+
+
+async def test_a_batch_that_is_not_finished_at_once_is_polled(
+    service: LocalCloudTasks, deliveries: Deliveries
+) -> None:
+    counted = CountedUnaryCalls()
+    interceptors = [counted, ChangedOperation(mark_unfinished)]
+    async with connect(address_of(service), interceptors) as queue:
+        await queue.enqueue_many([make_task("a"), make_task("b")])
+    await service.engine.advance(timedelta(seconds=1))
+    assert [name for name, _ in counted.calls] == ["BatchCreateTasks", "GetOperation"]
+    assert len(deliveries.requests) == 2
+
+
+async def test_a_batch_that_does_not_finish_is_given_to_the_sweep(
+    service: LocalCloudTasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_queues, "_OPERATION_SECONDS", -1.0)
+    async with connect(address_of(service), [ChangedOperation(mark_unfinished)]) as queue:
+        with pytest.raises(QueueError, match=r"did not finish .* the sweep .*scripts/doctor"):
+            await queue.enqueue_many([make_task("a"), make_task("b")])
+
+
+async def test_a_batch_that_is_refused_as_a_whole_names_the_cause(
+    service: LocalCloudTasks,
+) -> None:
+    async with connect(address_of(service), [ChangedOperation(mark_refused)]) as queue:
+        with pytest.raises(QueueError, match=r"roles/cloudtasks\.enqueuer.*No access"):
+            await queue.enqueue_many([make_task("a"), make_task("b")])
 
 
 @pytest.mark.parametrize(
