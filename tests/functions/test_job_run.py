@@ -14,7 +14,7 @@ import pytest
 from functions.asking import BATCH, balance, batch, read, studio, submitted
 from functions.fake_providers import KITE, ProviderSetup, StartProviders
 from simulation.world import World
-from taskreel.app.jobs.coalesced_writer import CoalescedWriter
+from taskreel.app.jobs.job_store import CoalescedWriter
 from taskreel.app.worker.processor import Answer, Processor
 from taskreel.domain.errors import LeaseLostError, ProviderDownError, StoreError
 from taskreel.domain.job_status import Status

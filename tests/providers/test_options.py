@@ -13,7 +13,7 @@ from taskreel.adapters.providers import load_adapter
 from taskreel.adapters.providers.model_limits import list_ignored_options
 from taskreel.adapters.providers.model_lookup import get_today, list_rows
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.app.jobs.generation_request import list_given_options
+from taskreel.app.jobs.unit_runner import list_given_options
 from taskreel.domain.errors import RunError
 from taskreel.jobtypes.ai_processing import (
     MusicParameters,

@@ -11,13 +11,12 @@ from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from taskreel.domain.artifact import Artifact
-from taskreel.domain.changes import STRICT, validate_changes
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import NEXT_STATUSES, IllegalTransitionError, Status
 from taskreel.domain.pipeline import StepRun, StepState
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import TriedProvider, UnitRun, UnitState
-from taskreel.domain.value import Value
+from taskreel.domain.value import STRICT, Value, validate_changes
 
 
 class Priority(StrEnum):

@@ -11,7 +11,6 @@ from typing import Any, Literal, Self, Unpack
 from pydantic import Field, model_validator, with_config
 from typing_extensions import TypedDict
 
-from taskreel.domain.changes import STRICT, validate_changes
 from taskreel.domain.errors import PermanentError
 from taskreel.domain.template import (
     LONGEST,
@@ -23,7 +22,7 @@ from taskreel.domain.template import (
     parse_expression,
     quote_expression,
 )
-from taskreel.domain.value import Location, Value, validation_error
+from taskreel.domain.value import STRICT, Location, Value, validate_changes, validation_error
 
 MOST_CHILDREN = 1000
 #: The job type whose payload holds steps itself.

@@ -10,10 +10,9 @@ from pydantic import with_config
 from typing_extensions import TypedDict
 
 from taskreel.domain.artifact import Artifact
-from taskreel.domain.changes import STRICT, validate_changes
 from taskreel.domain.errors import Category
 from taskreel.domain.job_error import JobError
-from taskreel.domain.value import Value
+from taskreel.domain.value import STRICT, Value, validate_changes
 
 #: A task may come this much before its time and still be taken: clocks differ.
 CLOCK_TOLERANCE = timedelta(seconds=1)

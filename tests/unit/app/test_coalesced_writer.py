@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from taskreel.app.jobs.coalesced_writer import CoalescedWriter
+from taskreel.app.jobs.job_store import CoalescedWriter
 
 
 async def test_those_who_ask_while_one_is_under_way_share_the_next() -> None:

@@ -1,7 +1,11 @@
-"""Reading and writing jobs in the store."""
+"""Jobs in the store: reads, writes, and the writes of a run, which must hold its lease."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from taskreel.domain.errors import LeaseLostError
 from taskreel.domain.job import Job
 from taskreel.ports import Document, Store, Transaction
 
@@ -20,3 +24,40 @@ def decode_job(document: Document) -> Job:
 def store_job(tx: Transaction, job: Job) -> None:
     """Write a job over the stored one; `tx` has read it, so nothing written meanwhile is lost."""
     tx.set("jobs", job.job_id, job.document())
+
+
+async def require_lease(tx: Transaction, claimed: Job) -> Job:
+    """Read the job of a run, as it is now, before a write of that run.
+
+    The fence grows with every claim, cancellation, end and release, so an equal number proves that
+    nobody else may have written. Raises LeaseLostError when another run, a cancellation or a
+    deadline took the job.
+    """
+    job = await load_job(tx, claimed.job_id)
+    if job is None or job.fence != claimed.fence:
+        raise LeaseLostError("another run, a cancellation or a deadline took the job")
+    return job
+
+
+class CoalescedWriter:
+    """Coalesces concurrent saves: callers that arrive during a write share the next one."""
+
+    def __init__(self, write: Callable[[], Awaitable[None]]) -> None:
+        self._write = write
+        self._one_at_a_time = asyncio.Lock()
+        self._next: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> None:
+        """Return when a write that began after the call has ended. Raises what that write raises.
+
+        The write goes on when a caller is cancelled, since other callers may share it.
+        """
+        if self._next is None:
+            self._next = asyncio.create_task(self._write_once())
+        await asyncio.shield(self._next)
+
+    async def _write_once(self) -> None:
+        async with self._one_at_a_time:
+            # From here on the write reads the state: later callers need the next one.
+            self._next = None
+            await self._write()

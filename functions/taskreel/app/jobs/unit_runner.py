@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from taskreel.app.jobs.generation_request import (
-    build_request,
-    list_given_options,
-    requested_model,
-)
+from pydantic.alias_generators import to_camel
+
 from taskreel.app.jobs.input_files import fetch_inputs
 from taskreel.app.jobs.output_files import store_outputs
 from taskreel.app.providers.failover import Failover
@@ -33,6 +31,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes.job_type import Unit
+from taskreel.jobtypes.registered_options import registered_names
 from taskreel.ports import Done, Generation, Pending, WorkRequest
 
 log = logging.getLogger(__name__)
@@ -103,7 +102,7 @@ class UnitRunner:
     # ── Provider calls ───────────────────────────────────────────────────────────────────────────
 
     async def _call_provider(self) -> None:
-        request = build_request(
+        request = _build_request(
             self._job, self._index, self.unit, self._planned, self._folder, self._report_fraction
         )
         if self.unit.operation is not None:
@@ -183,7 +182,7 @@ class UnitRunner:
         key = f"{self._job.job_id}.{self._job.round}.{self._index}"
         provider = self._services.providers.get(self.unit.provider)
         # The provider may have changed since the request was built, and its model with it.
-        request = replace(request, model=requested_model(self._job, self.unit))
+        request = replace(request, model=_requested_model(self._job, self.unit))
         return await provider.start(request, idempotency_key=key)
 
     def _is_paid(self) -> bool:
@@ -349,6 +348,48 @@ class UnitRunner:
             wait = self._job.retry.backoff_after(waits, self._services.random.random())
         due_at = None if wait is None else self._services.clock.now() + wait
         self.unit = unit.with_changes(error=shown, due_at=due_at, waits=waits)
+
+
+def _build_request(
+    job: Job,
+    index: int,
+    unit: UnitRun,
+    planned: Unit,
+    folder: Path,
+    report: Callable[[float], None],
+) -> Generation:
+    """The request for the unit at `index`, without its input files."""
+    return Generation(
+        capability=planned.capability,
+        model=_requested_model(job, unit),
+        params={"seed": _default_seed(job, index), **planned.params},
+        folder=folder,
+        name=f"unit-{index}",
+        attempt=job.attempt,
+        waits=unit.waits,
+        report=report,
+    )
+
+
+def _requested_model(job: Job, unit: UnitRun) -> str:
+    """The model of the chosen provider, else the payload's; "" is the provider's default."""
+    return unit.model or str(job.payload.get("model") or "")
+
+
+def list_given_options(payload: Mapping[str, Any]) -> set[str]:
+    """The names of all options that a caller has set, camelCase; defaults are not among them."""
+    # Options whose members belong to a provider, and are not options of the job type.
+    opaque = {"providerOptions", *registered_names()}
+    found = {to_camel(name) for name in payload}
+    for name, value in payload.items():
+        if isinstance(value, Mapping) and name not in opaque:
+            found |= list_given_options(value)
+    return found
+
+
+def _default_seed(job: Job, index: int) -> int:
+    """A seed for callers that give none: fixed, so that every attempt makes the same."""
+    return int.from_bytes(f"{job.job_id}.{index}".encode(), "big") % 2**32
 
 
 def _ambiguous_error() -> PermanentError:

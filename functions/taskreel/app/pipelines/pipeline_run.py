@@ -8,8 +8,7 @@ from typing import Any
 
 from taskreel.app.jobs.finish_job import finish_job
 from taskreel.app.jobs.job_ended import notify_job_ended
-from taskreel.app.jobs.job_store import store_job
-from taskreel.app.jobs.lease import require_lease
+from taskreel.app.jobs.job_store import require_lease, store_job
 from taskreel.app.jobs.results import collect_data, view_step
 from taskreel.app.pipelines.child_jobs import (
     FAILED_STATUSES,

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from taskreel.app.jobs.task_group import single_error
+from taskreel.app.jobs.job_run import single_error
 from taskreel.domain.errors import LeaseLostError, StoreError
 
 
