@@ -229,7 +229,8 @@ async def test_reading_statistics_again_adds_nothing_to_the_connection(
 ) -> None:
     async with connect(address_of(service)) as queue:
         await queue.stats(QUEUE)
-        channel: Any = queue._connect()._client.transport._grpc_channel  # type: ignore[attr-defined]
+        transport: Any = queue._connect()._client.transport
+        channel = transport.grpc_channel
         before = len(channel._unary_unary_interceptors)
         for _ in range(3):
             await queue.stats(QUEUE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, cast
 
 import pytest
@@ -52,10 +52,14 @@ class ScriptedDatabase:
         await asyncio.Event().wait()
 
 
-def watch_row(database: ScriptedDatabase) -> aclosing[AsyncGenerator[Document | None]]:
+@asynccontextmanager
+async def watch_row(database: ScriptedDatabase) -> AsyncIterator[AsyncIterator[Document | None]]:
     """Watch the row `rows/a`, which is target 1 of the stream."""
     watcher = DocumentWatcher(cast(Database, database))
-    return aclosing(cast("AsyncGenerator[Document | None]", watcher.watch(("rows", "a"))))
+    changes = cast("AsyncGenerator[Document | None]", watcher.watch(("rows", "a")))
+    async with aclosing(changes):
+        yield changes
+    await watcher.close()
 
 
 async def next_state(changes: AsyncIterator[Document | None]) -> Document | None:
