@@ -1,12 +1,19 @@
 # ruff: noqa: INP001 - run by scripts/smoke, never imported
-"""One job through a deployment: `python smoke.py URL SECONDS`, the token in $TASKREEL_TOKEN or $SMOKE_JWT_SECRET."""
+"""Send one job through a deployment: `python smoke.py URL SECONDS`.
+
+The token is $TASKREEL_TOKEN, or one signed with $SMOKE_JWT_SECRET. The job needs no generation
+service: Taskreel itself tints a small picture.
+"""
 
 from __future__ import annotations
 
+import base64
 import os
+import struct
 import sys
 import time
 import uuid
+import zlib
 from http import HTTPStatus
 from typing import Any, NoReturn
 
@@ -14,20 +21,35 @@ import httpx
 import jwt
 
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"})
-JOB = {
-    "prompt": "smoke test",
-    "provider": "studio",
-    "options": {"width": 64, "height": 64, "seed": 1},
-}
+SIDE = 64
+PATH = "/api/jobs/personalization"
+
+
+def build_png() -> bytes:
+    """A grey picture of 64×64 pixels."""
+    header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0)  # 8 bits of grey a pixel
+    rows = (b"\0" + bytes([128]) * SIDE) * SIDE
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    found = b"\x89PNG\r\n\x1a\n"
+    for name, data in chunks:
+        found += struct.pack(">I", len(data)) + name + data
+        found += struct.pack(">I", zlib.crc32(name + data))
+    return found
+
+
+def build_job() -> dict[str, Any]:
+    """The job's request. It carries its input, so that nothing outside the deployment is needed."""
+    picture = base64.b64encode(build_png()).decode()
+    return {"imageUrl": f"data:image/png;base64,{picture}", "aspects": {"palette": "warm"}}
 
 
 def give_up(text: str) -> NoReturn:
-    """The end of a smoke test that found something."""
+    """End with what is wrong."""
     sys.exit(f"smoke: {text}")
 
 
-def token() -> str:
-    """The caller's own, or one for an admin that holds for ten minutes."""
+def find_token() -> str:
+    """The caller's own token, or one of an admin that is valid for ten minutes."""
     if given := os.environ.get("TASKREEL_TOKEN"):
         return given
     now = int(time.time())
@@ -35,94 +57,103 @@ def token() -> str:
     return jwt.encode(claims, os.environ["SMOKE_JWT_SECRET"], algorithm="HS256")
 
 
-def say(text: str) -> None:
-    """A line for the reader."""
+def report(text: str) -> None:
+    """Print that a step has passed."""
     sys.stdout.write(f"ok      {text}\n")
 
 
-def expect(answer: httpx.Response, *statuses: int) -> Any:
+def expect_json(answer: httpx.Response, *statuses: int) -> Any:
     """The JSON of an answer with one of these statuses."""
     if answer.status_code not in statuses:
+        request = answer.request
         give_up(
-            f"{answer.request.method} {answer.request.url} answered {answer.status_code}: {answer.text[:300]}"
+            f"{request.method} {request.url} answered {answer.status_code}: {answer.text[:300]}"
         )
     return answer.json()
 
 
-def have_a_credit(api: httpx.Client) -> None:
-    """The job costs one; an admin may give it to itself."""
-    balance = expect(api.get("/api/credits"), HTTPStatus.OK)
-    if balance["available"] < 1:
-        grant = {"amount": 1, "reason": "smoke test"}
-        answer = api.post(f"/api/credits/{balance['userId']}/grants", json=grant)
-        if answer.status_code == HTTPStatus.FORBIDDEN:
-            give_up(
-                f"{balance['userId']} has no credits and is no admin; grant one, or give an admin's TASKREEL_TOKEN"
-            )
-        expect(answer, HTTPStatus.CREATED)
+def ensure_credit(api: httpx.Client) -> None:
+    """Have the one credit that the job costs; an admin may grant it to itself."""
+    balance = expect_json(api.get("/api/credits"), HTTPStatus.OK)
+    if balance["available"] >= 1:
+        return
+    user = balance["userId"]
+    answer = api.post(f"/api/credits/{user}/grants", json={"amount": 1, "reason": "smoke test"})
+    if answer.status_code == HTTPStatus.FORBIDDEN:
+        give_up(
+            f"{user} has no credits and is no admin: grant one, or set an admin's TASKREEL_TOKEN"
+        )
+    expect_json(answer, HTTPStatus.CREATED)
 
 
-def run(api: httpx.Client, seconds: float) -> None:
-    """Submit, wait, look at what came out."""
-    expect(api.get("/api/jobs/health", headers={"Authorization": ""}), HTTPStatus.OK)
-    say("the API and its store answer")
-    if (
-        api.post("/api/jobs/image-generation", json=JOB, headers={"Authorization": ""}).status_code
-        != HTTPStatus.UNAUTHORIZED
-    ):
+def run_smoke_test(api: httpx.Client, seconds: float) -> None:
+    """Submit the job, wait for its end, and fetch its artifact."""
+    expect_json(api.get("/api/jobs/health", headers={"Authorization": ""}), HTTPStatus.OK)
+    report("the API and its store answer")
+    job = build_job()
+    refused = api.post(PATH, json=job, headers={"Authorization": ""})
+    if refused.status_code != HTTPStatus.UNAUTHORIZED:
         give_up("a job without a token was not refused")
-    say("a job without a token is refused")
-    have_a_credit(api)
+    report("a job without a token is refused")
+
+    ensure_credit(api)
+    submitted = submit_twice(api, job)
+    report(f"job {submitted['jobId']} accepted once")
+    ended = wait_for_end(api, submitted["jobId"], seconds)
+    if ended["status"] != "COMPLETED" or ended["credits"]["captured"] != 1:
+        give_up(
+            f"the job ended {ended['status']} with credits {ended['credits']}: {ended.get('error')}"
+        )
+    report(f"completed in {ended['attempt']} attempt, 1 credit captured")
+    fetch_artifact(api, ended["jobId"])
+
+
+def submit_twice(api: httpx.Client, job: dict[str, Any]) -> Any:
+    """Submit the job twice under one Idempotency-Key, which must make one job."""
     key = {"Idempotency-Key": f"smoke-{uuid.uuid4()}"}
-    submitted = expect(
-        api.post("/api/jobs/image-generation", json=JOB, headers=key),
-        HTTPStatus.ACCEPTED,
-        HTTPStatus.OK,
+    first, second = (
+        expect_json(api.post(PATH, json=job, headers=key), HTTPStatus.ACCEPTED, HTTPStatus.OK)
+        for _ in range(2)
     )
-    again = expect(
-        api.post("/api/jobs/image-generation", json=JOB, headers=key),
-        HTTPStatus.ACCEPTED,
-        HTTPStatus.OK,
-    )
-    if again["jobId"] != submitted["jobId"]:
+    if second["jobId"] != first["jobId"]:
         give_up("the same Idempotency-Key made two jobs")
-    say(f"job {submitted['jobId']} accepted once")
-    job = wait(api, submitted["jobId"], seconds)
-    if job["status"] != "COMPLETED" or job["credits"]["captured"] != 1:
-        give_up(f"the job ended {job['status']} with credits {job['credits']}: {job.get('error')}")
-    say(f"completed in {job['attempt']} attempt, 1 credit captured")
-    result = expect(api.get(f"/api/jobs/{job['jobId']}/result"), HTTPStatus.OK)
+    return first
+
+
+def fetch_artifact(api: httpx.Client, job_id: str) -> None:
+    """Fetch the job's file from the bucket and compare its size."""
+    result = expect_json(api.get(f"/api/jobs/{job_id}/result"), HTTPStatus.OK)
     artifact = result["artifacts"][0]
     # Its URL is signed: a token is neither needed nor to be shown to the bucket.
     content = httpx.get(artifact["url"], timeout=30, follow_redirects=True)
     if content.status_code != HTTPStatus.OK or len(content.content) != artifact["bytes"]:
-        give_up(
-            f"the artifact's URL answered {content.status_code} with {len(content.content)} bytes"
-        )
-    say(f"{artifact['name']}: {artifact['bytes']} bytes of {artifact['contentType']}")
+        size = len(content.content)
+        give_up(f"the artifact's URL answered {content.status_code} with {size} bytes")
+    report(f"{artifact['name']}: {artifact['bytes']} bytes of {artifact['contentType']}")
 
 
-def wait(api: httpx.Client, job_id: str, seconds: float) -> Any:
-    """The job when it has ended."""
+def wait_for_end(api: httpx.Client, job_id: str, seconds: float) -> Any:
+    """Poll the job until it has ended."""
     until = time.monotonic() + seconds
     while True:
-        job = expect(api.get(f"/api/jobs/{job_id}"), HTTPStatus.OK)
+        job = expect_json(api.get(f"/api/jobs/{job_id}"), HTTPStatus.OK)
         if job["status"] in FINAL:
             return job
         if time.monotonic() > until:
             give_up(
-                f"the job is still {job['status']} after {seconds:g} s; scripts/doctor says what may hold it up"
+                f"the job is still {job['status']} after {seconds:g} s; "
+                "scripts/doctor says what may hold it up"
             )
         time.sleep(1)
 
 
 def main() -> None:
-    """The command line above."""
+    """Run the command line above."""
     url, seconds = sys.argv[1], float(sys.argv[2])
-    headers = {"Authorization": f"Bearer {token()}"}
+    headers = {"Authorization": f"Bearer {find_token()}"}
     try:
         with httpx.Client(base_url=url, headers=headers, timeout=60) as api:
-            run(api, seconds)
+            run_smoke_test(api, seconds)
     except httpx.TransportError as error:
         give_up(f"{url} does not answer ({error}); scripts/deploy puts it there")
 

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from e2e.processes import finished, stack
+from providers.fake_provider import build_png
 from taskreel_local.emulators.google_emulators import free_port
 from taskreel_local.stack.settings_file import read_settings
 
@@ -189,7 +190,8 @@ def secret(cloud: Cloud, name: str) -> str:
 def test_smoke_sends_a_job_through_a_deployment(provisioned: Cloud, tmp_path: Path) -> None:
     """The deployment is the stack on this machine; token and project come from the cloud."""
     jwt_secret = secret(provisioned, "taskreel-jwt-secret")
-    with running_stack(tmp_path, JWT_SECRET=jwt_secret, INITIAL_CREDITS="0") as url:
+    deployed = {"EXTRA_PROVIDERS": "", "STAND_IN_PROVIDER": "", "INITIAL_CREDITS": "0"}
+    with running_stack(tmp_path, JWT_SECRET=jwt_secret, **deployed) as url:
         printed = provisioned.ok("smoke", API_BASE_URL=url)
     assert printed.count("ok ") == 5
     assert "completed in 1 attempt, 1 credit captured" in printed
@@ -326,12 +328,9 @@ def test_a_job_of_the_api_here_runs_in_the_cloud(provisioned: Cloud, tmp_path: P
             stack(tmp_path / "here", "--cloud", str(tmp_path / "here.env")) as here,
             here.client() as api,
         ):
-            job = {
-                "prompt": "over there",
-                "provider": "studio",
-                "options": {"width": 64, "height": 64},
-            }
-            submitted = api.post("/api/jobs/image-generation", json=job)
+            inline = base64.b64encode(build_png(64, 64)).decode()
+            job = {"imageUrl": f"data:image/png;base64,{inline}", "aspects": {"palette": "warm"}}
+            submitted = api.post("/api/jobs/personalization", json=job)
             assert submitted.status_code == 202, submitted.text
             done = finished(api, submitted.json()["jobId"])
             assert (done["status"], done["attempt"]) == ("COMPLETED", 1)

@@ -239,7 +239,7 @@ class Stack:
 
 
 #: Settings that the environment may override.
-_OVERRIDABLE = frozenset({"INITIAL_CREDITS", "STAND_IN_PROVIDER", "LOG_FORMAT"})
+_OVERRIDABLE = frozenset({"INITIAL_CREDITS", "EXTRA_PROVIDERS", "STAND_IN_PROVIDER", "LOG_FORMAT"})
 PARENT = "projects/taskreel-local/locations/us-central1"
 BUCKET = "taskreel-local"
 
