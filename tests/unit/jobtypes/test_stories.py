@@ -11,7 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel_local.studio.stories.prompt_parser import definite, indefinite, read_premise
+from taskreel_local.studio.stories.prompt_parser import (
+    read_premise,
+    with_definite_article,
+    with_indefinite_article,
+)
 from taskreel_local.studio.stories.story_writer import (
     FORMATS,
     dream_world,
@@ -177,4 +181,4 @@ def test_a_prompt_is_read(prompt: str, hero: str, thing: str, family: str) -> No
     ],
 )
 def test_articles(phrase: str, a: str, the: str) -> None:
-    assert (indefinite(phrase), definite(phrase)) == (a, the)
+    assert (with_indefinite_article(phrase), with_definite_article(phrase)) == (a, the)

@@ -206,7 +206,7 @@ def test_what_cannot_be_spoken_is_refused(
 def test_without_the_extra_speech_says_how_to_install_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    speech._engine.cache_clear()
+    speech._load_engine.cache_clear()
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(PermanentError, match="scripts/bootstrap --speech"):
         speak("hello", out=tmp_path / "a.wav")

@@ -17,7 +17,7 @@ _AROUND_SECONDS, _STILL_SECONDS = 1.2, 5.0
 
 
 async def compose_film(workers: MediaWorkers, request: Generation) -> Done:
-    """Make a film of scenes; `params["scenes"]` names each one's files by their place in `inputs`."""
+    """Make a film of scenes; `params["scenes"]` refer to files by their index in `inputs`."""
     from taskreel.media.compose import compose_film as compose_scenes
 
     params = request.params
@@ -134,7 +134,7 @@ def _join_files(
 
 
 def _lay_sound(film: Path, sounds: Sequence[Path], out: Path) -> str:
-    """Replace the film's sound by one, over music if there is any. Returns a note for the caller."""
+    """Replace the film's sound by one, over music if any. Returns a note for the caller."""
     from taskreel.media.assemble import assemble_films as assemble_clips
     from taskreel.media.audio_io import measure_sound_seconds
     from taskreel.media.mix import MusicBed, SoundClip, mix_sounds
@@ -194,7 +194,8 @@ def _collect_notes(
         notes.append("Without speech, captions tell the story.")
     if made.undrawn:
         notes.append(
-            f"No font here can draw {made.undrawn[:40]}: left out. Install one that can, such as Noto."
+            f"No font here can draw {made.undrawn[:40]}: left out. "
+            "Install one that can, such as Noto."
         )
     return notes
 

@@ -1,6 +1,7 @@
-"""Media work beside the ffmpeg command line doing the same: `python -m taskreel_local.bench.media`.
+"""Media work beside the same work by the ffmpeg command line.
 
-Each pair runs in turn, three rounds, and the fastest of each counts: the machine's other load hits both alike.
+`python -m taskreel_local.bench.media` runs each pair in turn, three rounds, and takes the fastest of
+each: other load of the machine affects both alike.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from taskreel.media.animate import animate_pictures
@@ -64,7 +66,7 @@ OPUS = ["-c:a", "libopus", "-b:a", "112k"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Cost:
-    """Seconds on the clock, and of processors: the second figure barely minds what else the machine does."""
+    """Seconds on the clock, and of processors; other load hardly changes the second figure."""
 
     wall: float
     cpu: float
@@ -88,31 +90,31 @@ class Task:
     theirs: list[str]
 
 
-def compare(*, rounds: int = 3) -> list[Row]:
+def compare_all(*, rounds: int = 3) -> list[Row]:
     """Run all comparisons."""
     with tempfile.TemporaryDirectory(prefix="taskreel-bench-") as name:
         folder = Path(name)
-        return [_row(task, rounds) for task in _tasks(folder, _material(folder))]
+        return [_compare_task(task, rounds) for task in _list_tasks(folder, _make_material(folder))]
 
 
-def _row(task: Task, rounds: int) -> Row:
+def _compare_task(task: Task, rounds: int) -> Row:
     ffmpeg = shutil.which("ffmpeg")
     ours, theirs = [], []
     for _ in range(rounds):
-        ours.append(_timed(task.ours))
+        ours.append(_measure_cost(task.ours))
         if ffmpeg:
             command = [ffmpeg, "-v", "error", "-y", *task.theirs]
-            theirs.append(_timed(lambda command=command: subprocess.run(command, check=True)))  # type: ignore[misc]  # noqa: S603 - our own command
+            theirs.append(_measure_cost(partial(subprocess.run, command, check=True)))
     return Row(task.name, min(ours), min(theirs) if theirs else None)
 
 
-def _timed(work: Callable[[], object]) -> Cost:
-    start, used = time.perf_counter(), _cpu()
+def _measure_cost(work: Callable[[], object]) -> Cost:
+    start, used = time.perf_counter(), _read_cpu_seconds()
     work()
-    return Cost(time.perf_counter() - start, _cpu() - used)
+    return Cost(time.perf_counter() - start, _read_cpu_seconds() - used)
 
 
-def _cpu() -> float:
+def _read_cpu_seconds() -> float:
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
@@ -125,7 +127,7 @@ class _Material:
     voice: Path
 
 
-def _material(folder: Path) -> _Material:
+def _make_material(folder: Path) -> _Material:
     images = [folder / f"{index}.jpg" for index in range(5)]
     for prompt, image in zip(PROMPTS, images, strict=True):
         draw(prompt, seed=1, width=1920, height=1080, out=image)
@@ -144,7 +146,7 @@ def _material(folder: Path) -> _Material:
     return _Material(images, clips, music, voice)
 
 
-def _tasks(folder: Path, material: _Material) -> list[Task]:
+def _list_tasks(folder: Path, material: _Material) -> list[Task]:
     slides, joined, webm = folder / "slides.mp4", folder / "joined.mp4", folder / "out.webm"
     theirs = {
         name: str(folder / f"theirs-{name}")
@@ -157,12 +159,12 @@ def _tasks(folder: Path, material: _Material) -> list[Task]:
         Task(
             "slideshow 10 s 720p, fades, sound",
             lambda: compose_film(scenes, out=slides, music=material.voice, look=look),
-            [*_slideshow(material.images, material.voice), *H264, *AAC, theirs["s.mp4"]],
+            [*_slideshow_arguments(material.images, material.voice), *H264, *AAC, theirs["s.mp4"]],
         ),
         Task(
             "stitch of three mixed clips",
             lambda: stitch_videos(material.clips, out=joined, width=1280, height=720),
-            [*_joining(material.clips), *H264, *AAC, theirs["j.mp4"]],
+            [*_join_arguments(material.clips), *H264, *AAC, theirs["j.mp4"]],
         ),
         Task(
             "5 s 720p to webm",
@@ -173,7 +175,7 @@ def _tasks(folder: Path, material: _Material) -> list[Task]:
             "three sounds to one mp3",
             lambda: stitch_audio([material.music, material.voice, film], out=folder / "st.mp3"),
             [
-                *_inputs([material.music, material.voice, film]),
+                *_input_arguments([material.music, material.voice, film]),
                 "-filter_complex",
                 "[0:a][1:a][2:a]concat=n=3:v=0:a=1",
                 "-b:a",
@@ -185,7 +187,7 @@ def _tasks(folder: Path, material: _Material) -> list[Task]:
             "voice over ducked music, -16 LUFS",
             lambda: mix_music(material.voice, material.music, out=folder / "m.m4a"),
             [
-                *_inputs([material.voice, material.music]),
+                *_input_arguments([material.voice, material.music]),
                 "-filter_complex",
                 DUCK,
                 *AAC,
@@ -202,16 +204,17 @@ DUCK = (
 )
 
 
-def _inputs(paths: list[Path]) -> list[str]:
+def _input_arguments(paths: list[Path]) -> list[str]:
     return [part for path in paths for part in ("-i", str(path))]
 
 
-def _slideshow(images: list[Path], sound: Path) -> list[str]:
+def _slideshow_arguments(images: list[Path], sound: Path) -> list[str]:
     """Zoompan over pictures scaled up, so that it jitters less, then a chain of cross-fades."""
     frames, step = 75, 1.9
     chains = [
         f"[{i}:v]scale=2560:1440:out_range=tv,setsar=1,format=yuv420p,"
-        f"zoompan=z='1+0.15*on/{frames}':x='(iw-iw/zoom)*on/{frames}':y='(ih-ih/zoom)/2':d={frames}:s=1280x720:fps=30[z{i}]"
+        f"zoompan=z='1+0.15*on/{frames}':x='(iw-iw/zoom)*on/{frames}':y='(ih-ih/zoom)/2'"
+        f":d={frames}:s=1280x720:fps=30[z{i}]"
         for i in range(len(images))
     ]
     last = "z0"
@@ -223,7 +226,7 @@ def _slideshow(images: list[Path], sound: Path) -> list[str]:
     sound_chain = f"[{len(images)}:a]apad=whole_dur=10,loudnorm=I=-16:TP=-1.5[a]"
     graph = ";".join([*chains, sound_chain])
     return [
-        *_inputs([*images, sound]),
+        *_input_arguments([*images, sound]),
         "-filter_complex",
         graph,
         "-map",
@@ -235,7 +238,7 @@ def _slideshow(images: list[Path], sound: Path) -> list[str]:
     ]
 
 
-def _joining(clips: list[Path]) -> list[str]:
+def _join_arguments(clips: list[Path]) -> list[str]:
     shape = (
         "scale=1280:720:force_original_aspect_ratio=decrease:out_range=tv:flags=bicubic,"
         "pad=1280:720:(ow-iw)/2:(oh-ih)/2,setsar=1,fps=30,format=yuv420p"
@@ -247,10 +250,18 @@ def _joining(clips: list[Path]) -> list[str]:
         "[2:a]aresample=48000[a2]",
     ]
     chains.append("[v0][a0][v1][a1][v2][a2]concat=n=3:v=1:a=1[v][a]")
-    return [*_inputs(clips), "-filter_complex", ";".join(chains), "-map", "[v]", "-map", "[a]"]
+    return [
+        *_input_arguments(clips),
+        "-filter_complex",
+        ";".join(chains),
+        "-map",
+        "[v]",
+        "-map",
+        "[a]",
+    ]
 
 
-def _line(row: Row) -> str:
+def _format_row(row: Row) -> str:
     ours, theirs = row.ours, row.theirs
     if theirs is None:
         return f"{row.name:<36}{ours.wall:7.2f}s   absent"
@@ -265,14 +276,12 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    print(
-        f"{'work':<36}{'ours':>8}{'ffmpeg':>9}{'ratio':>8}{'cpu ratio':>11}   target <= {TARGET_RATIO}"
-    )
-    for row in compare(rounds=arguments.rounds):
-        print(_line(row))
-    print(
-        f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB"
-    )
+    columns = f"{'work':<36}{'ours':>8}{'ffmpeg':>9}{'ratio':>8}{'cpu ratio':>11}"
+    print(f"{columns}   target <= {TARGET_RATIO}")
+    for row in compare_all(rounds=arguments.rounds):
+        print(_format_row(row))
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak memory of this process: {peak_mb:.0f} MB")
 
 
 if __name__ == "__main__":

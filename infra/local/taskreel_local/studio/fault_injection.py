@@ -1,4 +1,4 @@
-"""Failures on request (`options.studio`), so that every path of a job can be rehearsed and measured."""
+"""Failures on request (`options.studio`), for tests, rehearsals and benchmarks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CRASH_SECONDS = 120.0
 
 
 class StudioOptions(Value):
-    """How the dev stack's own providers should (mis)behave, for benchmarks and rehearsals.
+    """Behaviour of the dev stack's own providers, for benchmarks and rehearsals.
 
     They misbehave on the first `times` attempts (`pending`: for `times` polls), then work.
     """
@@ -45,7 +45,7 @@ class FaultInjector:
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
         fault = request.params.get("studio")
         if fault is not None:
-            answer = await self._inject(StudioOptions.model_validate(fault), request)
+            answer = await self._inject_fault(StudioOptions.model_validate(fault), request)
             if answer is not None:
                 return answer
         return await self._provider.start(request, idempotency_key=idempotency_key)
@@ -53,7 +53,7 @@ class FaultInjector:
     async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
         polls_left = int(operation["pollsLeft"])
         if polls_left > 0:
-            return _pending(polls_left - 1, operation)
+            return _make_pending(polls_left - 1, operation)
         return await self._provider.start(request, idempotency_key="")
 
     async def cancel(self, operation: Mapping[str, Any], /) -> None:
@@ -62,7 +62,9 @@ class FaultInjector:
     async def close(self) -> None:
         await self._provider.close()
 
-    async def _inject(self, fault: StudioOptions, request: Generation) -> Done | Pending | None:
+    async def _inject_fault(
+        self, fault: StudioOptions, request: Generation
+    ) -> Done | Pending | None:
         """Fail or answer as `fault` says; None where the work should be done now."""
         early = request.attempt <= fault.times
         match fault.mode:
@@ -72,7 +74,7 @@ class FaultInjector:
                 return Done(data={"generator": "The dev stack's fault injection", "note": note})
             case "pending":
                 operation = {"polls": fault.times, "seconds": fault.seconds}
-                return _pending(fault.times - 1, operation)
+                return _make_pending(fault.times - 1, operation)
             case "fail-permanent":
                 message = "The studio fails permanently, as options.studio asks."
                 raise PermanentError(message, code="studio_failed")
@@ -85,12 +87,12 @@ class FaultInjector:
             case "crash" if early:
                 await self._workers.run(kill_process, timeout_seconds=_CRASH_SECONDS)
             case "slow" if early:
-                await self._wait(fault.seconds, request)
+                await self._wait_slowly(fault.seconds, request)
             case _:
                 pass
         return None
 
-    async def _wait(self, seconds: float, request: Generation) -> None:
+    async def _wait_slowly(self, seconds: float, request: Generation) -> None:
         """Take that long, and report progress."""
         steps = max(1, min(100, round(seconds / 0.25)))
         for step in range(steps):
@@ -98,7 +100,7 @@ class FaultInjector:
             request.report(0.9 * (step + 1) / steps)
 
 
-def _pending(polls_left: int, operation: Mapping[str, Any]) -> Pending:
+def _make_pending(polls_left: int, operation: Mapping[str, Any]) -> Pending:
     polls = operation["polls"]
     return Pending(
         operation={**operation, "pollsLeft": polls_left},

@@ -1,7 +1,7 @@
-"""A short seeded composition: chords, bass, melody and soft percussion in the mood of the prompt, rendered with numpy.
+"""A short seeded composition: chords, bass, melody and soft percussion in the mood of the prompt.
 
-The piece is a round: its reverberation runs over the end into the beginning, so that it can be repeated without a seam
-to any length.
+The piece is a loop, rendered with numpy. Its reverberation runs over the end into the beginning,
+so that it can be repeated without a seam to any length.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ MAJOR, MINOR, DORIAN, LYDIAN = (
 
 @dataclass(frozen=True, slots=True)
 class Mood:
-    """`progressions` are scale degrees from 0, one a bar; `drums` and `melody` are how present they are, 0…1."""
+    """The traits of one mood.
+
+    `progressions` are scale degrees from 0, one a bar; `drums` and `melody` are levels 0…1.
+    """
 
     words: str
     scale: tuple[int, ...]
@@ -145,11 +148,14 @@ def compose_music(
     fade_in_seconds: float = 1.0,
     fade_out_seconds: float = 3.0,
 ) -> MediaInfo:
-    """Music of exactly `seconds` into a sound file at -18 LUFS; the same prompt and seed give the same music."""
+    """Write music of exactly `seconds` into a sound file at -18 LUFS.
+
+    The same prompt and seed give the same music. Raises PermanentError for a wrong length.
+    """
     if not 0 < seconds <= MAX_SECONDS:
         message = f"Music is up to {MAX_SECONDS} s long, not {seconds:g} s."
         raise PermanentError(message, code="bad_duration")
-    piece = _round(prompt, seed, seconds)
+    piece = _compose_piece(prompt, seed, seconds)
     meter = LoudnessMeter()
     meter.hear(piece)
     gain = meter.result().gain_to(MUSIC_LUFS)
@@ -178,76 +184,79 @@ def mood_of(prompt: str) -> Mood:
 
 @dataclass(frozen=True, slots=True)
 class _Score:
-    """What all players read."""
+    """The piece as all instruments read it."""
 
     mood: Mood
     root: int  # MIDI note of the scale's first degree
     beat: float  # seconds
     degrees: tuple[int, ...]  # the chord of each bar
 
-    def note(self, degree: int, octave: int = 0) -> int:
+    def midi_note(self, degree: int, octave: int = 0) -> int:
         """MIDI note of a scale degree, which may lie outside one octave."""
         scale = self.mood.scale
         return self.root + 12 * (octave + degree // len(scale)) + scale[degree % len(scale)]
 
     @property
-    def bars(self) -> int:
+    def bar_count(self) -> int:
         return len(self.degrees)
 
     @property
-    def seconds(self) -> float:
-        return self.bars * BEATS_A_BAR * self.beat
+    def length_seconds(self) -> float:
+        return self.bar_count * BEATS_A_BAR * self.beat
 
 
-def _round(prompt: str, seed: int, seconds: float) -> Samples:
-    """One turn of the piece, or as many pairs of bars as `seconds` need; `(2, n)`, at any loudness."""
+def _compose_piece(prompt: str, seed: int, seconds: float) -> Samples:
+    """Render one turn of the piece, or as many pairs of bars as `seconds` need.
+
+    The result is `(2, n)` samples, at any loudness.
+    """
     digest = hashlib.sha256(f"{prompt.strip().lower()}|{seed}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     mood = mood_of(prompt)
     lines = [mood.progressions[i] for i in rng.permutation(len(mood.progressions))]
     degrees = tuple(degree for line in (lines[0], lines[0], lines[1], lines[0]) for degree in line)
-    root, beat = int(rng.integers(45, 53)), _beat(int(rng.integers(*mood.tempo)))
+    root, beat = int(rng.integers(45, 53)), _beat_seconds(int(rng.integers(*mood.tempo)))
     pairs = min(BARS // 2, int(seconds / (2 * BEATS_A_BAR * beat)) + 1)
     score = _Score(mood, root, beat, degrees[: 2 * pairs])
-    dry = instruments.Tape(score.seconds)
-    wet = instruments.Tape(score.seconds)
-    _pads(score, wet)
-    _bass(score, dry)
-    _arpeggio(score, wet, rng)
-    _melody(score, wet, rng)
-    _drums(score, dry, rng)
-    return instruments.reverberated(wet.samples, rng) + dry.samples
+    dry = instruments.LoopTape(score.length_seconds)
+    wet = instruments.LoopTape(score.length_seconds)
+    _play_pads(score, wet)
+    _play_bass(score, dry)
+    _play_arpeggio(score, wet, rng)
+    _play_melody(score, wet, rng)
+    _play_drums(score, dry, rng)
+    return instruments.add_reverb(wet.samples, rng) + dry.samples
 
 
-def _beat(tempo: int) -> float:
-    """Seconds of a beat, so that the whole piece has a length with small factors: its Fourier transform is fast."""
+def _beat_seconds(tempo: int) -> float:
+    """Seconds of a beat. The piece's length has small factors, for a fast Fourier transform."""
     beats = BARS * BEATS_A_BAR
     units = round(beats * 60 / tempo * SOUND_RATE / FFT_UNIT)
     return units * FFT_UNIT / SOUND_RATE / beats
 
 
-def _pads(score: _Score, tape: instruments.Tape) -> None:
+def _play_pads(score: _Score, tape: instruments.LoopTape) -> None:
     for bar, degree in enumerate(score.degrees):
         length = score.beat * BEATS_A_BAR
         for voice, pan in zip((0, 2, 4, 7), (-0.5, 0.1, 0.45, -0.15), strict=True):
-            note = score.note(degree + voice, 0)
-            sound = instruments.pad(note, length * 1.25, score.mood.brightness)
-            tape.lay(sound * 0.13, bar * length, pan)
+            note = score.midi_note(degree + voice, 0)
+            sound = instruments.play_pad(note, length * 1.25, score.mood.brightness)
+            tape.add_sound(sound * 0.13, bar * length, pan)
 
 
-def _bass(score: _Score, tape: instruments.Tape) -> None:
+def _play_bass(score: _Score, tape: instruments.LoopTape) -> None:
     for bar, degree in enumerate(score.degrees):
         for beat, length in ((0, 2.0), (2, 1.0), (3, 1.0)):
             if beat and score.mood.drums < 0.3:  # quiet pieces hold one note
                 continue
             held = length if score.mood.drums >= 0.3 else 4.0
-            sound = instruments.bass(
-                score.note(degree, -1) - (12 if score.root > 48 else 0), held * score.beat
+            sound = instruments.play_bass(
+                score.midi_note(degree, -1) - (12 if score.root > 48 else 0), held * score.beat
             )
-            tape.lay(sound * 0.3, (bar * BEATS_A_BAR + beat) * score.beat, 0)
+            tape.add_sound(sound * 0.3, (bar * BEATS_A_BAR + beat) * score.beat, 0)
 
 
-def _arpeggio(score: _Score, tape: instruments.Tape, rng: np.random.Generator) -> None:
+def _play_arpeggio(score: _Score, tape: instruments.LoopTape, rng: np.random.Generator) -> None:
     pattern = rng.permutation([0, 2, 4, 7, 4, 2, 9, 7])
     for bar, degree in enumerate(score.degrees):
         if bar < BARS // 4 and score.mood.drums < 0.6:  # lets the piece begin with the pads alone
@@ -255,17 +264,17 @@ def _arpeggio(score: _Score, tape: instruments.Tape, rng: np.random.Generator) -
         for step in range(8):
             if rng.random() < 0.8:
                 at = (bar * BEATS_A_BAR + step / 2) * score.beat
-                sound = instruments.pluck(
-                    score.note(degree + int(pattern[step]), 1), 1.1, score.mood.brightness
+                sound = instruments.play_pluck(
+                    score.midi_note(degree + int(pattern[step]), 1), 1.1, score.mood.brightness
                 )
-                tape.lay(sound * rng.uniform(0.05, 0.09), at, float(np.sin(step * 1.7) * 0.6))
+                tape.add_sound(sound * rng.uniform(0.05, 0.09), at, float(np.sin(step * 1.7) * 0.6))
 
 
-def _melody(score: _Score, tape: instruments.Tape, rng: np.random.Generator) -> None:
-    """A motif of two bars, repeated over the changing chords and bent to them: that is what makes it a tune."""
-    motif = _motif(rng)
+def _play_melody(score: _Score, tape: instruments.LoopTape, rng: np.random.Generator) -> None:
+    """Play a motif of two bars, repeated over the changing chords and bent to them."""
+    motif = _make_motif(rng)
     play = instruments.LEADS[score.mood.lead]
-    for phrase in range(score.bars // 2):
+    for phrase in range(score.bar_count // 2):
         if phrase % 4 == 0 or rng.random() > score.mood.melody:
             continue
         shift = int(rng.choice([0, 0, 0, 1, -1]))
@@ -279,15 +288,19 @@ def _melody(score: _Score, tape: instruments.Tape, rng: np.random.Generator) -> 
                     key=lambda t: abs(t - tone),
                 )
             start = (phrase * 2 * BEATS_A_BAR + at) * score.beat
-            tape.lay(
-                play(score.note(tone, 1), length * score.beat * 1.4, score.mood.brightness) * 0.17,
+            tape.add_sound(
+                play(score.midi_note(tone, 1), length * score.beat * 1.4, score.mood.brightness)
+                * 0.17,
                 start,
                 0.12,
             )
 
 
-def _motif(rng: np.random.Generator) -> list[tuple[float, float, int]]:
-    """(beat, length in beats, scale degree) of two bars: small steps, now and then a leap, a rest at the end."""
+def _make_motif(rng: np.random.Generator) -> list[tuple[float, float, int]]:
+    """Two bars of (beat, length in beats, scale degree).
+
+    Mostly small steps, now and then a leap, and a rest at the end.
+    """
     notes: list[tuple[float, float, int]] = []
     at, degree = 0.0, int(rng.choice([2, 4, 7]))
     while at < 6.5:  # beats; then it breathes
@@ -299,19 +312,21 @@ def _motif(rng: np.random.Generator) -> list[tuple[float, float, int]]:
     return notes
 
 
-def _drums(score: _Score, tape: instruments.Tape, rng: np.random.Generator) -> None:
+def _play_drums(score: _Score, tape: instruments.LoopTape, rng: np.random.Generator) -> None:
     level = score.mood.drums
-    for bar in range(score.bars):
+    for bar in range(score.bar_count):
         if bar < 2 or level < 0.2:
             continue
         start = bar * BEATS_A_BAR * score.beat
         for beat in (0, 2.5) if level > 0.6 else (0,):
-            tape.lay(instruments.kick() * 0.5 * level, start + beat * score.beat, 0)
+            tape.add_sound(instruments.play_kick() * 0.5 * level, start + beat * score.beat, 0)
         for beat in (1, 3):
-            tape.lay(instruments.brush(rng) * 0.16 * level, start + beat * score.beat, 0.1)
+            tape.add_sound(
+                instruments.play_brush(rng) * 0.16 * level, start + beat * score.beat, 0.1
+            )
         for eighth in range(8):
-            tape.lay(
-                instruments.shaker(rng) * rng.uniform(0.02, 0.06) * level,
+            tape.add_sound(
+                instruments.play_shaker(rng) * rng.uniform(0.02, 0.06) * level,
                 start + eighth / 2 * score.beat,
                 -0.35,
             )

@@ -1,4 +1,7 @@
-"""Text to speech without a network: espeak-ng, from its wheel. The optional extra `speech` (GPL-3.0) installs it."""
+"""Text to speech without a network, by espeak-ng.
+
+The optional extra `speech` (GPL-3.0) installs it from its wheel.
+"""
 
 from __future__ import annotations
 
@@ -60,10 +63,11 @@ def speak(
 ) -> MediaInfo:
     """Speak `text` into a .wav, .mp3, .opus, .ogg, .m4a or .flac file at -16 LUFS.
 
-    `voice` is one of VOICES, or an espeak-ng voice name; `pitch` 0…99 overrides the voice's own. Raises PermanentError
-    for text without a word, unknown voices, values out of range, and where the extra is not installed.
+    `voice` is one of VOICES, or an espeak-ng voice name; `pitch` 0…99 overrides the voice's own.
+    Raises PermanentError for text without a word, unknown voices, values out of range, and where
+    the extra is not installed.
     """
-    _check(text, words_per_minute, pitch)
+    _check_request(text, words_per_minute, pitch)
     variant, own_pitch, liveliness = VOICES.get(voice, (None, 50, 50))
     name = voice if variant is None else ACCENTS.get(language.lower(), language.lower()) + variant
     with tempfile.TemporaryDirectory(prefix="taskreel-speech-") as folder:
@@ -73,7 +77,7 @@ def speak(
             PITCH: own_pitch if pitch is None else pitch,
             RANGE: liveliness,
         }
-        _synthesize(text, name, settings, raw)
+        _write_speech(text, name, settings, raw)
         normalise_audio(raw, out=out, target_lufs=SPEECH_LUFS)
     return probe_file(out)
 
@@ -89,17 +93,20 @@ def speak_greeting(words: str, out: Path, voice: str, language: str) -> str | No
 def is_installed() -> bool:
     """Say if the speech extra is installed."""
     try:
-        _engine()
+        _load_engine()
     except PermanentError:
         return False
     return True
 
 
-def _check(text: str, words_per_minute: int, pitch: int | None) -> None:
+def _check_request(text: str, words_per_minute: int, pitch: int | None) -> None:
     if not any(character.isalnum() for character in text):
         raise PermanentError("There is nothing to speak: the text has no word.", code="empty_text")
     if len(text) > MAX_CHARACTERS:
-        message = f"The text has {len(text):,} characters; at most {MAX_CHARACTERS:,} are spoken at once. Split it."
+        message = (
+            f"The text has {len(text):,} characters; at most {MAX_CHARACTERS:,} are spoken "
+            "at once. Split it."
+        )
         raise PermanentError(message, code="text_too_long")
     if not SLOWEST_WPM <= words_per_minute <= FASTEST_WPM:
         message = (
@@ -110,10 +117,13 @@ def _check(text: str, words_per_minute: int, pitch: int | None) -> None:
         raise PermanentError(f"The pitch is 0 to 99, not {pitch}.", code="bad_parameters")
 
 
-def _synthesize(text: str, voice: str, settings: dict[int, int], out: Path) -> None:
-    library, rate = _engine()
+def _write_speech(text: str, voice: str, settings: dict[int, int], out: Path) -> None:
+    library, rate = _load_engine()
     if library.espeak_SetVoiceByName(voice.encode()) != OK:
-        message = f"There is no voice or language {voice!r}; voices: {', '.join(VOICES)}, languages like en, de, fr, es."
+        message = (
+            f"There is no voice or language {voice!r}; voices: {', '.join(VOICES)}, "
+            "languages like en, de, fr, es."
+        )
         raise PermanentError(message, code="unknown_voice")
     for setting, value in settings.items():
         library.espeak_SetParameter(setting, value, 0)
@@ -121,14 +131,14 @@ def _synthesize(text: str, voice: str, settings: dict[int, int], out: Path) -> N
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
-        callback = _callback_type()(_writer(file))
+        callback = _callback_type()(_make_writer(file))
         library.espeak_SetSynthCallback(callback)
         data = text.replace("\0", " ").encode()
         library.espeak_Synth(data, len(data) + 1, 0, 0, 0, CHARACTERS_UTF8, None, None)
         library.espeak_Synchronize()
 
 
-def _writer(file: wave.Wave_write) -> Callable[[Any, int, Any], int]:
+def _make_writer(file: wave.Wave_write) -> Callable[[Any, int, Any], int]:
     def write(samples: Any, count: int, _events: Any) -> int:
         if samples and count:
             file.writeframes(ctypes.string_at(samples, count * 2))
@@ -144,12 +154,15 @@ def _callback_type() -> Any:
 
 
 @cache
-def _engine() -> tuple[ctypes.CDLL, int]:
+def _load_engine() -> tuple[ctypes.CDLL, int]:
     """The library, initialised once a process, and its sample rate."""
     try:
         import espeakng_loader  # an optional extra
     except ModuleNotFoundError:
-        message = "Speech needs the optional extra: scripts/bootstrap --speech (or pip install espeakng-loader)."
+        message = (
+            "Speech needs the optional extra: scripts/bootstrap --speech "
+            "(or pip install espeakng-loader)."
+        )
         raise PermanentError(message, code="speech_not_installed") from None
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     data = str(espeakng_loader.get_data_path()).encode()

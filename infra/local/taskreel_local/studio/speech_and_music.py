@@ -1,4 +1,4 @@
-"""Speech with espeak-ng and music from a seed."""
+"""Speech by espeak-ng and music from a seed, behind the Provider port."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _SHORTEST_MUSIC, _LONGEST_MUSIC = 2.0, 3600.0
 
 
 async def speak_text(workers: MediaWorkers, request: Generation) -> Done:
-    """The text spoken. A voice that only another provider has becomes one of ours, always the same."""
+    """Speak the text. A voice that the studio lacks becomes one of its own, always the same."""
     from taskreel_local.studio.speech import VOICES, speak
 
     params = request.params
     wanted = str(params.get("voice") or "narrator")
-    voice = wanted if wanted in VOICES else _one_of(list(VOICES), wanted)
+    voice = wanted if wanted in VOICES else _choose_voice(list(VOICES), wanted)
     out = request.folder / f"{request.name}.{params.get('outputFormat', 'mp3')}"
     pace = round(_USUAL_PACE * params.get("speed", 1.0))
     info = await workers.run(
@@ -37,12 +37,12 @@ async def speak_text(workers: MediaWorkers, request: Generation) -> Done:
         "durationSeconds": info.duration_seconds,
     }
     if voice != wanted:
-        data["note"] = f"The local provider has no voice {wanted!r}; {voice!r} stands in for it."
+        data["note"] = f"The studio has no voice {wanted!r}; {voice!r} stands in for it."
     return Done(outputs=(Output(path=out),), data=data)
 
 
 async def compose_tune(workers: MediaWorkers, request: Generation) -> Done:
-    """Music in the mood of the prompt."""
+    """Compose music in the mood of the prompt."""
     from taskreel_local.studio.music import compose_music
 
     params = request.params
@@ -59,5 +59,5 @@ async def compose_tune(workers: MediaWorkers, request: Generation) -> Done:
     return Done(outputs=(Output(path=out),), data={"durationSeconds": seconds})
 
 
-def _one_of(voices: list[str], wanted: str) -> str:
+def _choose_voice(voices: list[str], wanted: str) -> str:
     return voices[hashlib.sha256(wanted.encode()).digest()[0] % len(voices)]

@@ -1,4 +1,4 @@
-"""Text without a model: what the local grammar can write, and an honest refusal of the rest."""
+"""Text without a model: the kinds that the grammar writes, and a refusal of the others."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from taskreel_local.studio.stories.story_writer import (
 
 
 async def write_text(workers: MediaWorkers, request: Generation) -> Done:
-    """Text of the kind asked for, from the prompt and the seed."""
+    """Write text of the kind asked for, from the prompt and the seed."""
     del workers  # a few milliseconds' work
     params = request.params
     kind = str(params.get("kind") or "text")
     writer = _WRITERS.get(kind)
     if writer is None:
         raise PermanentError(
-            f"The local provider has no model that could give {kind}: name a text provider (openai, google).",
+            f"The studio has no model that could give {kind}: name a text provider "
+            "(openai, google).",
             code="not_offered",
         )
     return Done(data=writer({"subject": params.get("prompt") or "", **params}))
 
 
-def _tell(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Free text: a short story about what the prompt says."""
+def _write_free_text(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Write free text: a short story about the prompt."""
     story = write_script({"sceneCount": 3, **params, "format": "prose"})
     return {
         "text": story["text"],
@@ -43,5 +44,5 @@ _WRITERS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "script": write_script,
     "scene": describe_scene,
     "world": dream_world,
-    "text": _tell,
+    "text": _write_free_text,
 }

@@ -1,4 +1,7 @@
-"""An abstract picture: noise bent by noise, coloured and lit like a relief (after Quilez, "domain warping", 2002)."""
+"""An abstract picture: noise bent by noise, coloured and lit like a relief.
+
+After Quilez, "domain warping", 2002.
+"""
 
 from __future__ import annotations
 

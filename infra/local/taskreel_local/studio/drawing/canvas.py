@@ -39,12 +39,12 @@ class Canvas:
     def paint(self, mask: Field, colour: Colour, *, top: int = 0, left: int = 0) -> None:
         """Lay `colour` where the mask is 1; the mask's corner stands at (left, top)."""
         view = self._view(mask, top, left)
-        view += (_broadcast(colour) - view) * mask
+        view += (_broadcast_colour(colour) - view) * mask
 
     def light(self, mask: Field, colour: Colour, *, top: int = 0, left: int = 0) -> None:
         """Add `colour` as light."""
         view = self._view(mask, top, left)
-        view += _broadcast(colour) * mask
+        view += _broadcast_colour(colour) * mask
 
     def glow(self, at: Point, radius: float, colour: Colour, strength: float = 1.0) -> None:
         """A soft round light of `radius` pixels around a point."""
@@ -173,5 +173,5 @@ def soften(field: Field, radius: float) -> Field:
     return back * (top / 255)
 
 
-def _broadcast(colour: Colour) -> Field:
+def _broadcast_colour(colour: Colour) -> Field:
     return colour[:, None, None] if colour.ndim == 1 else colour

@@ -25,7 +25,7 @@ def paint_city(scene: Scene, *, layers: int = 4) -> None:
             width = scene.unit * rng.uniform(0.045, 0.1) * (0.55 + 0.75 * near)
             middle = 1 - 0.45 * abs(x / scene.canvas.width - 0.5)
             height = scene.unit * (0.1 + rng.gamma(2.0, 0.075)) * middle * (0.85 + 0.45 * near)
-            _tower(scene, Block(x, street - height, x + width, street, near), rng)
+            _paint_tower(scene, Block(x, street - height, x + width, street, near), rng)
             x += width * rng.uniform(0.9, 1.35)
         _street_haze(scene, street, near)
     scene.ground = np.full(scene.canvas.width, street, np.float32)
@@ -42,7 +42,7 @@ class Block:
     near: float
 
 
-def _tower(scene: Scene, block: Block, rng: np.random.Generator) -> None:
+def _paint_tower(scene: Scene, block: Block, rng: np.random.Generator) -> None:
     canvas, palette = scene.canvas, scene.palette
     left, top, right, street, near = astuple(block)
     height = street - top
@@ -68,12 +68,12 @@ def _tower(scene: Scene, block: Block, rng: np.random.Generator) -> None:
     lamp_side = float(np.clip((scene.lamp[0] - left) / canvas.width, -1, 1))
     canvas.cut(body, mix(wall, palette.light, 0.05 + 0.04 * lamp_side * (1 - near)))
     if near > 0.3:  # farther windows are lost in the haze
-        _windows(scene, block, rng)
+        _paint_windows(scene, block, rng)
     if scene.plan.mood == "neon" and near > 0.45 and rng.random() < 0.55:
-        _sign(scene, block, rng)
+        _paint_sign(scene, block, rng)
 
 
-def _windows(scene: Scene, block: Block, rng: np.random.Generator) -> None:
+def _paint_windows(scene: Scene, block: Block, rng: np.random.Generator) -> None:
     left, top, right, street, near = astuple(block)
     pitch = max(scene.unit * 0.0085 * (0.6 + near), 2.5)
     columns, rows = int((right - left) / pitch) - 1, int((street - top) / (pitch * 1.25)) - 1
@@ -97,7 +97,7 @@ def _window_colour(scene: Scene, rng: np.random.Generator) -> Colour:
     )
 
 
-def _sign(scene: Scene, block: Block, rng: np.random.Generator) -> None:
+def _paint_sign(scene: Scene, block: Block, rng: np.random.Generator) -> None:
     left, top, right, street, _ = astuple(block)
     canvas, colour = scene.canvas, rgb(str(rng.choice(SIGNS)))
     x = left + (right - left) * rng.uniform(0.15, 0.7)

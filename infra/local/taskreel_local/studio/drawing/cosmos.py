@@ -14,13 +14,13 @@ def paint_space(scene: Scene) -> None:
     """Stars and nebulae, with a planet where the prompt has one."""
     canvas = scene.canvas
     canvas.rgb[:] = scene.palette.sky[0][:, None, None]
-    _nebula(scene)
-    _starfield(scene)
+    _paint_nebula(scene)
+    _paint_starfield(scene)
     if scene.plan.has("planet", "rocket", "moon"):
-        _planets(scene)
+        _paint_planets(scene)
 
 
-def _nebula(scene: Scene) -> None:
+def _paint_nebula(scene: Scene) -> None:
     canvas, rng, texture = scene.canvas, scene.chance("nebula"), scene.dice.clouds
     x, y = canvas.x[:, ::2] / canvas.unit, canvas.y[::2] / canvas.unit
     q = sample(texture, x * 0.33, y * 0.33)
@@ -47,7 +47,7 @@ def _nebula(scene: Scene) -> None:
     canvas.light(core * 0.5, mix(stops[3], rgb("ffffff"), 0.5))
 
 
-def _starfield(scene: Scene) -> None:
+def _paint_starfield(scene: Scene) -> None:
     canvas, rng = scene.canvas, scene.chance("stars")
     count = int(2600 * canvas.width * canvas.height / canvas.unit**2)
     x, y, power = (
@@ -68,7 +68,7 @@ def _starfield(scene: Scene) -> None:
         canvas.glow((x[i], y[i]), size, tint[:, i], 1.1)
 
 
-def _planets(scene: Scene) -> None:
+def _paint_planets(scene: Scene) -> None:
     rng, canvas = scene.chance("planet"), scene.canvas
     left = rng.random() < 0.5
     radius = scene.unit * rng.uniform(0.2, 0.3)
@@ -77,17 +77,17 @@ def _planets(scene: Scene) -> None:
     rings = rng.random() < 0.6 or scene.plan.has("planet")
     tilt = rng.uniform(0.18, 0.32)
     if rings:
-        _ring(scene, centre, radius, tilt, back=True)
-    _planet(scene, centre, radius, light, invented(rng))
+        _paint_ring(scene, centre, radius, tilt, back=True)
+    _paint_planet(scene, centre, radius, light, invented(rng))
     if rings:
-        _ring(scene, centre, radius, tilt, back=False)
+        _paint_ring(scene, centre, radius, tilt, back=False)
     moon = (canvas.width * (0.78 if left else 0.2), canvas.height * rng.uniform(0.16, 0.3))
-    _planet(
+    _paint_planet(
         scene, moon, radius * 0.22, light, np.stack([rgb("2a2a30"), rgb("8d8a88"), rgb("d9d5cc")])
     )
 
 
-def _planet(scene: Scene, centre: Point, radius: float, light: Point, stops: Field) -> None:
+def _paint_planet(scene: Scene, centre: Point, radius: float, light: Point, stops: Field) -> None:
     canvas = scene.canvas
     canvas.glow(centre, radius * 0.62, mix(stops[-2], rgb("ffffff"), 0.3), 0.28)
     disc = canvas.stencil(
@@ -111,7 +111,7 @@ def _planet(scene: Scene, centre: Point, radius: float, light: Point, stops: Fie
     canvas.paint(disc.mask(), colour, top=disc.top, left=disc.left)
 
 
-def _ring(scene: Scene, centre: Point, radius: float, tilt: float, *, back: bool) -> None:
+def _paint_ring(scene: Scene, centre: Point, radius: float, tilt: float, *, back: bool) -> None:
     canvas = scene.canvas
     reach = radius * 2.25
     top, bottom = (
@@ -147,11 +147,11 @@ def paint_underwater(scene: Scene) -> None:
     ripple = sample(scene.dice.clouds, u * 0.9, 0.25 / (v + 0.06))
     caustic = np.exp(-np.abs(ripple - 0.5) * 22) * np.exp(-v * 16)
     canvas.light((caustic * 0.8).astype(np.float32), scene.palette.light)
-    _seabed(scene)
-    _bubbles(canvas, scene.chance("bubbles"))
+    _paint_seabed(scene)
+    _paint_bubbles(canvas, scene.chance("bubbles"))
 
 
-def _seabed(scene: Scene) -> None:
+def _paint_seabed(scene: Scene) -> None:
     canvas, rng = scene.canvas, scene.chance("seabed")
     for near in (0.35, 0.65, 1.0):
         top = (
@@ -164,7 +164,7 @@ def _seabed(scene: Scene) -> None:
             0, float(top.min()) - canvas.unit * 0.35, canvas.width, canvas.height
         )
         for x in rng.random(int(12 * canvas.width / canvas.unit)) * canvas.width:
-            _plant(
+            _paint_plant(
                 plants,
                 (x, float(top[int(x)]) + canvas.unit * 0.02),
                 canvas.unit * rng.uniform(0.06, 0.2) * (0.5 + near),
@@ -174,10 +174,10 @@ def _seabed(scene: Scene) -> None:
         plants.polygon([(0, canvas.height), *edge, (canvas.width, canvas.height)])
         canvas.cut(plants, colour)
         if near == 1.0:
-            _corals(scene, top, rng)
+            _paint_corals(scene, top, rng)
 
 
-def _plant(stencil: Stencil, foot: Point, height: float, rng: np.random.Generator) -> None:
+def _paint_plant(stencil: Stencil, foot: Point, height: float, rng: np.random.Generator) -> None:
     sway, phase = rng.uniform(0.08, 0.2) * height, rng.random() * 6
     for shift in (-0.12, 0.0, 0.14):
         points = [
@@ -191,7 +191,7 @@ def _plant(stencil: Stencil, foot: Point, height: float, rng: np.random.Generato
             stencil.line(points[i : i + 2], height * 0.045 * (1 - i / 12))
 
 
-def _corals(scene: Scene, top: Field, rng: np.random.Generator) -> None:
+def _paint_corals(scene: Scene, top: Field, rng: np.random.Generator) -> None:
     canvas = scene.canvas
     for colour in ("ff6f6a", "ffb24d", "d45bd0", "ff8fb5"):
         x = rng.uniform(0.04, 0.96) * canvas.width
@@ -200,18 +200,18 @@ def _corals(scene: Scene, top: Field, rng: np.random.Generator) -> None:
         part = canvas.stencil(
             x - size * 1.4, foot[1] - size * 1.6, x + size * 1.4, foot[1] + size * 0.2
         )
-        _branch(part, foot, -np.pi / 2, size * 0.5, rng, 5)
+        _paint_branch(part, foot, -np.pi / 2, size * 0.5, rng, 5)
         canvas.cut(part, mix(rgb(colour), scene.palette.haze, 0.25))
 
 
-def _branch(
+def _paint_branch(
     part: Stencil, at: Point, angle: float, length: float, rng: np.random.Generator, depth: int
 ) -> None:
     end = (at[0] + length * float(np.cos(angle)), at[1] + length * float(np.sin(angle)))
     part.line([at, end], length * 0.3)
     if depth > 0:
         for turn in (-0.5, 0.45):
-            _branch(
+            _paint_branch(
                 part,
                 end,
                 angle + turn * rng.uniform(0.5, 1.3),
@@ -221,7 +221,7 @@ def _branch(
             )
 
 
-def _bubbles(canvas: Canvas, rng: np.random.Generator) -> None:
+def _paint_bubbles(canvas: Canvas, rng: np.random.Generator) -> None:
     for _ in range(26):
         x = canvas.width * rng.choice([0.18, 0.46, 0.8]) + rng.normal(0, 0.03) * canvas.unit
         at, r = (

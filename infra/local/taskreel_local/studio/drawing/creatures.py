@@ -13,8 +13,8 @@ from taskreel_local.studio.drawing.sky import Scene
 from taskreel_local.studio.drawing.solid_shapes import backlit
 
 
-def _place(scene: Scene, share: float, deep: float = 0.06) -> Point:
-    """Where something stands in the foreground, on the lamp's other side."""
+def _choose_place(scene: Scene, share: float, deep: float = 0.06) -> Point:
+    """The position of a thing in the foreground, away from the lamp."""
     x = scene.canvas.width * (share if scene.lamp[0] < scene.canvas.width / 2 else 1 - share)
     foot = ground_at(scene, x)
     return x, min(foot + scene.unit * deep, scene.canvas.height * LOWEST)
@@ -23,10 +23,10 @@ def _place(scene: Scene, share: float, deep: float = 0.06) -> Point:
 def paint_figure(scene: Scene) -> None:
     """Somebody seen from behind, cloak moving, a lantern in hand."""
     unit = scene.unit
-    x, foot = _place(scene, 0.36)
+    x, foot = _choose_place(scene, 0.36)
     height = unit * 0.26
     shape = scene.canvas.stencil(x - height * 0.5, foot - height * 1.15, x + height * 0.5, foot + 2)
-    _person(shape, x, foot, height)
+    _paint_person(shape, x, foot, height)
     backlit(scene, shape, scene.tint("figure", scene.palette.land * 0.75), rim=0.85)
     if scene.palette.dark or scene.plan.mood in ("dusk", "fog", "storm"):
         lantern = (x + height * 0.3, foot - height * 0.4)
@@ -34,7 +34,7 @@ def paint_figure(scene: Scene) -> None:
         scene.canvas.glow(lantern, unit * 0.011, LAMP, 1.2)
 
 
-def _person(shape: Stencil, x: float, foot: float, h: float) -> None:
+def _paint_person(shape: Stencil, x: float, foot: float, h: float) -> None:
     def at(u: float, v: float) -> Point:
         return x + u * h, foot - v * h
 
@@ -81,7 +81,7 @@ def _person(shape: Stencil, x: float, foot: float, h: float) -> None:
 
 def paint_cat(scene: Scene) -> None:
     """A cat that sits and looks at you."""
-    x, foot = _place(scene, 0.36, 0.1)
+    x, foot = _choose_place(scene, 0.36, 0.1)
     h = scene.unit * 0.3
 
     def at(u: float, v: float) -> Point:
@@ -113,10 +113,10 @@ def paint_cat(scene: Scene) -> None:
         shape.ellipse(tail[i], h * 0.037 * (1 - i / 40), h * 0.037 * (1 - i / 40))
     fur = mix(scene.palette.land, rgb("2a1a14"), 0.4) * 0.8
     backlit(scene, shape, scene.tint("cat", fur), rim=0.9)
-    _eyes(scene, [at(-0.075, 0.775), at(0.075, 0.775)], h * 0.038, "b8ff5a")
+    _paint_eyes(scene, [at(-0.075, 0.775), at(0.075, 0.775)], h * 0.038, "b8ff5a")
 
 
-def _eyes(scene: Scene, eyes: list[Point], size: float, colour: str) -> None:
+def _paint_eyes(scene: Scene, eyes: list[Point], size: float, colour: str) -> None:
     for eye in eyes:
         iris = scene.canvas.stencil(
             eye[0] - size * 2, eye[1] - size * 2, eye[0] + size * 2, eye[1] + size * 2
@@ -130,8 +130,8 @@ def _eyes(scene: Scene, eyes: list[Point], size: float, colour: str) -> None:
 
 
 def paint_fox(scene: Scene) -> None:
-    """A fox that stands and listens: rust-red, with a white throat and tip of the tail, and dark legs."""
-    x, foot = _place(scene, 0.36, 0.08)
+    """Paint a listening fox: rust-red, with white throat and tail tip, and dark legs."""
+    x, foot = _choose_place(scene, 0.36, 0.08)
     h = scene.unit * 0.27
     facing = 1 if x < scene.canvas.width / 2 else -1
     rust = mix(rgb("c4581f"), scene.palette.land, 0.4 if scene.palette.dark else 0.1)
@@ -207,11 +207,11 @@ def paint_fox(scene: Scene) -> None:
     part(white, [(0.38, 0.64), (0.52, 0.72), (0.7, 0.69), (0.72, 0.655), (0.64, 0.63), (0.46, 0.6)])
     part(
         rgb("0a0808"),
-        *[_dot(u, v, r) for u, v, r in ((0.755, 0.685, 0.024), (0.535, 0.765, 0.018))],
+        *[_make_dot(u, v, r) for u, v, r in ((0.755, 0.685, 0.024), (0.535, 0.765, 0.018))],
     )
 
 
-def _dot(u: float, v: float, radius: float) -> list[Point]:
+def _make_dot(u: float, v: float, radius: float) -> list[Point]:
     return [
         (u + radius * float(np.cos(turn)), v + radius * float(np.sin(turn)))
         for turn in np.linspace(0, 2 * np.pi, 12)
@@ -220,7 +220,7 @@ def _dot(u: float, v: float, radius: float) -> list[Point]:
 
 def paint_wolf(scene: Scene) -> None:
     """A wolf howling on its rise."""
-    x, foot = _place(scene, 0.38, 0.05)
+    x, foot = _choose_place(scene, 0.38, 0.05)
     h = scene.unit * 0.27
 
     def at(u: float, v: float) -> Point:
@@ -356,7 +356,7 @@ def paint_fish(scene: Scene) -> None:
 
 def paint_robot(scene: Scene) -> None:
     """A friendly robot with glowing eyes."""
-    x, foot = _place(scene, 0.38, 0.12)
+    x, foot = _choose_place(scene, 0.38, 0.12)
     h = scene.unit * 0.42
 
     def box(shape: Stencil, u0: float, v0: float, u1: float, v1: float) -> None:

@@ -27,18 +27,18 @@ def paint_mountains(scene: Scene, *, layers: int = 4, lift: float = 0.0) -> None
             gain=0.48,
         )
         top = base - height * (0.45 + 0.75 * peaks)
-        _range(scene, top, near**1.2, snow=scene.plan.mood != "fire" and near < 0.95)
+        _paint_range(scene, top, near**1.2, snow=scene.plan.mood != "fire" and near < 0.95)
     scene.ground = top
 
 
-def _range(scene: Scene, top: Field, near: float, *, snow: bool) -> None:
+def _paint_range(scene: Scene, top: Field, near: float, *, snow: bool) -> None:
     canvas, palette = scene.canvas, scene.palette
     first = max(int(top.min()) - 1, 0)
     below = (canvas.y[first:] - top[None, :]) / scene.unit
     side = np.sign(scene.lamp[0] - canvas.width / 2) or 1.0
     x = canvas.x[:, ::2] / canvas.unit
     reach = below[::2, ::2]
-    lit = resize(_relief(scene, x + near * 3, reach, side), below.shape[1], below.shape[0])
+    lit = resize(_make_relief(scene, x + near * 3, reach, side), below.shape[1], below.shape[0])
     land = palette.far(0.3 + 0.55 * near)
     shade, dark = mix(land, palette.light, 0.4 - 0.12 * near), land * 0.72
     colour = dark[:, None, None] + (shade - dark)[:, None, None] * np.clip(lit, 0, 1)
@@ -54,8 +54,8 @@ def _range(scene: Scene, top: Field, near: float, *, snow: bool) -> None:
     canvas.paint(np.clip(below * scene.unit + 0.5, 0, 1), colour, top=first)
 
 
-def _relief(scene: Scene, x: Field, depth: Field, side: float) -> Field:
-    """Light and shade of ravines that run down from the crest, 0…1: a bump map lit from one side."""
+def _make_relief(scene: Scene, x: Field, depth: Field, side: float) -> Field:
+    """Light and shade of ravines below the crest, 0…1: a bump map lit from one side."""
     bend = sample(scene.dice.clouds, x * 0.3, depth * 0.4) - 0.5
     u, v = x * 0.62 + bend * 0.3 + depth * 0.2, depth * 0.33 + bend * 0.15
 
@@ -79,7 +79,7 @@ def paint_hills(scene: Scene, *, layers: int = 4) -> None:
         top = base - scene.unit * (0.035 + 0.05 * near) * (
             0.6 + line(rng, canvas.width, cells=1.2 + near, octaves=3, gain=0.3)
         )
-        _rolling(scene, top, near, land)
+        _paint_rolling(scene, top, near, land)
         if i < layers - 1:
             _far_trees(scene, top, near, land)
     scene.ground = top
@@ -102,7 +102,7 @@ GRASS = {
 }
 
 
-def _rolling(scene: Scene, top: Field, near: float, land: Colour) -> None:
+def _paint_rolling(scene: Scene, top: Field, near: float, land: Colour) -> None:
     canvas, palette = scene.canvas, scene.palette
     first = min(max(int(top.min()) - 1, 0), canvas.height - 1)
     below = (canvas.y[first:] - top[None, :]) / scene.unit
@@ -196,8 +196,10 @@ def paint_dunes(scene: Scene, *, layers: int = 5) -> None:
     for i in range(layers):
         near = (i + 1) / layers
         base = scene.horizon + scene.unit * 0.44 * (near - 1 / layers) ** 1.35
-        top = base - scene.unit * (0.03 + 0.1 * near) * _crests(rng, canvas, 1.1 + 1.3 * (1 - near))
-        _dune(scene, top, near)
+        top = base - scene.unit * (0.03 + 0.1 * near) * _make_crests(
+            rng, canvas, 1.1 + 1.3 * (1 - near)
+        )
+        _paint_dune(scene, top, near)
     scene.ground = top
 
 
@@ -210,14 +212,14 @@ def paint_shore(scene: Scene) -> None:
     wash = np.exp(-np.abs((canvas.y - top[None, :]) / (0.012 * scene.unit)))
     lace = sample(scene.dice.grain, canvas.x / scene.unit * 1.2, canvas.y / scene.unit * 2)
     sand = mix(mix(rgb("8a6f52"), scene.palette.land, 0.62), scene.palette.haze, 0.12)
-    _rolling(scene, top, 1.0, sand)
+    _paint_rolling(scene, top, 1.0, sand)
     canvas.paint(
         wash * ramp(lace, 0.2, 0.6) * 0.7, mix(scene.palette.haze, scene.palette.light, 0.5)
     )
     scene.ground = top
 
 
-def _crests(rng: np.random.Generator, canvas: Canvas, cells: float) -> Field:
+def _make_crests(rng: np.random.Generator, canvas: Canvas, cells: float) -> Field:
     """Asymmetric waves: a long rise and a short fall."""
     x = (
         np.linspace(0, cells * max(1.0, canvas.width / canvas.unit), canvas.width)
@@ -235,7 +237,7 @@ def _crests(rng: np.random.Generator, canvas: Canvas, cells: float) -> Field:
     return np.asarray(wave * (0.6 + 0.4 * np.sin(x * 1.3 + rng.random() * 6)), np.float32)
 
 
-def _dune(scene: Scene, top: Field, near: float) -> None:
+def _paint_dune(scene: Scene, top: Field, near: float) -> None:
     canvas, palette = scene.canvas, scene.palette
     first = min(max(int(top.min()) - 1, 0), canvas.height - 1)
     below = (canvas.y[first:] - top[None, :]) / scene.unit

@@ -1,4 +1,4 @@
-"""What people have built, and the mountain that burns."""
+"""Landmarks: buildings, bridges and pyramids, and a volcano."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def paint_lighthouse(scene: Scene) -> None:
     shore = scene.horizon + unit * 0.13
     foot = scene.horizon - unit * 0.015
     lamp = (x, foot - unit * 0.47)
-    _beams(scene, lamp, left=right)
+    _paint_beams(scene, lamp, left=right)
     edge = canvas.width + unit * 0.06 if right else -unit * 0.06
     left_end, right_end = (x - unit * 0.24, edge) if right else (edge, x + unit * 0.24)
     rocks(scene, left_end, right_end, (x, foot), shore, "crag")
     _keepers_house(scene, x + (0.11 if right else -0.11) * unit, foot + unit * 0.03)
-    _tower(scene, x, foot + unit * 0.02, lamp)
-    _lantern(scene, lamp)
+    _paint_tower(scene, x, foot + unit * 0.02, lamp)
+    _paint_lantern(scene, lamp)
     if scene.plan.mood == "storm":
-        _breakers(scene, left_end, right_end, shore)
+        _paint_breakers(scene, left_end, right_end, shore)
 
 
-def _tower(scene: Scene, x: float, foot: float, lamp: Point) -> None:
+def _paint_tower(scene: Scene, x: float, foot: float, lamp: Point) -> None:
     unit = scene.unit
     top, bottom = unit * 0.03, unit * 0.052
     head = lamp[1] + unit * 0.03
@@ -51,7 +51,7 @@ def _tower(scene: Scene, x: float, foot: float, lamp: Point) -> None:
         lit_window(scene, (x, foot - (foot - head) * share_up), unit * 0.009, unit * 0.02, WINDOW)
 
 
-def _lantern(scene: Scene, lamp: Point) -> None:
+def _paint_lantern(scene: Scene, lamp: Point) -> None:
     canvas, unit, (x, y) = scene.canvas, scene.unit, lamp
     dark = scene.palette.land
     gallery = canvas.stencil(x - unit * 0.06, y - unit * 0.08, x + unit * 0.06, y + unit * 0.05)
@@ -79,14 +79,14 @@ def _lantern(scene: Scene, lamp: Point) -> None:
     canvas.glow(lamp, unit * 0.16, LAMP, 0.35)
 
 
-def _beams(scene: Scene, lamp: Point, *, left: bool) -> None:
+def _paint_beams(scene: Scene, lamp: Point, *, left: bool) -> None:
     tilt = 0.05
     strong = 0.85 if scene.palette.dark else 0.4
-    _beam(scene, lamp, np.pi + tilt if left else -tilt, strong)
-    _beam(scene, lamp, tilt if left else np.pi - tilt, strong * 0.7)
+    _paint_beam(scene, lamp, np.pi + tilt if left else -tilt, strong)
+    _paint_beam(scene, lamp, tilt if left else np.pi - tilt, strong * 0.7)
 
 
-def _beam(scene: Scene, lamp: Point, angle: float, strength: float) -> None:
+def _paint_beam(scene: Scene, lamp: Point, angle: float, strength: float) -> None:
     canvas, unit = scene.canvas, scene.unit
     dx, dy = canvas.x[:, ::2] - lamp[0], canvas.y[::2] - lamp[1]
     along = dx * np.cos(angle) + dy * np.sin(angle)
@@ -124,7 +124,7 @@ def _keepers_house(scene: Scene, x: float, foot: float) -> None:
         )
 
 
-def _breakers(scene: Scene, left: float, right: float, shore: float) -> None:
+def _paint_breakers(scene: Scene, left: float, right: float, shore: float) -> None:
     """Spray where the sea hits the rock."""
     canvas, rng, unit = scene.canvas, scene.chance("breakers"), scene.unit
     white = mix(scene.palette.haze, scene.palette.light, 0.8)
@@ -255,10 +255,10 @@ def paint_house(scene: Scene) -> None:
     door = canvas.stencil(x - w * 0.2, foot - h * 0.75, x + w * 0.2, foot)
     door.box(x - w * 0.13, foot - h * 0.66, x + w * 0.13, foot)
     canvas.cut(door, scene.palette.land * 0.8)
-    _smoke(scene, (x + w * 0.4, foot - h * 2.25))
+    _paint_smoke(scene, (x + w * 0.4, foot - h * 2.25))
 
 
-def _smoke(scene: Scene, at: Point) -> None:
+def _paint_smoke(scene: Scene, at: Point) -> None:
     rng, unit = scene.chance("smoke"), scene.unit
     for i in range(26):
         t = i / 26
@@ -345,14 +345,16 @@ def paint_bridge(scene: Scene) -> None:
         shape.line([(x, hang), (x, deck)], unit * 0.0014)
         shape.ellipse((x, hang), unit * 0.0035, unit * 0.0035)
     cable = [
-        (float(x), _cable(float(x), towers, span, top, deck))
+        (float(x), _make_cable(float(x), towers, span, top, deck))
         for x in np.linspace(0, canvas.width, 120)
     ]
     shape.line(cable, unit * 0.006)
     backlit(scene, shape, mix(scene.palette.land, rgb("7a241c"), 0.45))
 
 
-def _cable(x: float, towers: tuple[float, float], span: float, top: float, deck: float) -> float:
+def _make_cable(
+    x: float, towers: tuple[float, float], span: float, top: float, deck: float
+) -> float:
     share = min(abs(x - towers[0]), abs(x - towers[1])) / (span / 2)
     return top + (deck - top) * (1 - (1 - min(share, 1)) ** 2) * 0.94
 

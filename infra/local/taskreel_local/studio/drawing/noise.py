@@ -19,7 +19,7 @@ ROUGH_OCTAVES = 5  # lines of fewer octaves are rolling ones, without a kink
 
 @dataclass(frozen=True)
 class Dice:
-    """Randomness by name: each part of a picture has its own, so that changing one leaves the others."""
+    """Randomness by name: each part of a picture has its own, independent of the others."""
 
     key: str
 
@@ -40,7 +40,7 @@ class Dice:
 
 
 def resize(field: Field, width: int, height: int) -> Field:
-    """The field at another size, cubic; between the given values' range only up to cubic overshoot."""
+    """The field at another size, by cubic interpolation, which may overshoot the range."""
     image = Image.fromarray(np.ascontiguousarray(field, dtype=np.float32))
     return np.array(image.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
 
@@ -48,7 +48,10 @@ def resize(field: Field, width: int, height: int) -> Field:
 def tile(
     rng: np.random.Generator, *, cells: int, octaves: int, gain: float = 0.5, size: int = TILE
 ) -> Field:
-    """Fractal noise in 0…1 on a square that repeats seamlessly: octaves of `cells`, 2 `cells`, 4 `cells` … a side."""
+    """Fractal noise in 0…1 on a square that repeats seamlessly.
+
+    Its octaves have `cells`, 2 `cells`, 4 `cells` … a side.
+    """
     total: Field = np.zeros((size, size), np.float32)
     amplitude = 1.0
     for octave in range(octaves):
@@ -77,7 +80,7 @@ def spread(field: Field) -> Field:
 
 
 def sample(texture: Field, x: Field, y: Field) -> Field:
-    """The repeating texture at positions counted in tiles, linear between its points; `x` and `y` broadcast."""
+    """The repeating texture at positions in tiles, linear between points; `x`, `y` broadcast."""
     size = texture.shape[0]
     px, py = x * size, y * size
     x0, y0 = np.floor(px), np.floor(py)

@@ -79,10 +79,10 @@ def paint_boat(scene: Scene) -> None:
     )
     hull.line([at(0, 0.1), at(0, 1.06)], h * 0.016)
     backlit(scene, hull, scene.tint("boat", mix(scene.palette.land, rgb("4a1f18"), 0.4)), rim=0.6)
-    _wake(scene, (x, foot), h)
+    _paint_wake(scene, (x, foot), h)
 
 
-def _wake(scene: Scene, at: Point, h: float) -> None:
+def _paint_wake(scene: Scene, at: Point, h: float) -> None:
     canvas = scene.canvas
     part = canvas.stencil(at[0] - h, at[1] - h * 0.1, at[0] + h, at[1] + h * 0.5)
     v = (canvas.y[part.top : part.top + part.height] - at[1]) / h
@@ -103,7 +103,7 @@ def paint_balloons(scene: Scene) -> None:
     rng, canvas, unit = scene.chance("balloons"), scene.canvas, scene.unit
     for size in (0.035, 0.05, 0.075, 0.15):
         x = canvas.width * rng.uniform(0.14, 0.86)
-        _balloon(
+        _paint_balloon(
             scene,
             (x, scene.horizon * rng.uniform(0.28, 0.72)),
             unit * size,
@@ -112,7 +112,9 @@ def paint_balloons(scene: Scene) -> None:
         )
 
 
-def _balloon(scene: Scene, at: Point, r: float, near: float, rng: np.random.Generator) -> None:
+def _paint_balloon(
+    scene: Scene, at: Point, r: float, near: float, rng: np.random.Generator
+) -> None:
     canvas, (x, y) = scene.canvas, at
     envelope = canvas.stencil(x - r * 1.1, y - r * 1.1, x + r * 1.1, y + r * 1.9)
     outline = [
@@ -212,7 +214,7 @@ def paint_tree(scene: Scene) -> None:
     foot = min(ground_at(scene, x), scene.horizon + unit * 0.28) + unit * 0.03
     wood = canvas.stencil(x - unit * 0.4, foot - unit * 0.6, x + unit * 0.4, foot + unit * 0.03)
     trunk = Bough((x, foot + unit * 0.02), -np.pi / 2, unit * 0.15, unit * 0.042)
-    tips = _grown(wood, trunk, rng, 7)
+    tips = _grow_bough(wood, trunk, rng, 7)
     backlit(scene, wood, scene.palette.land * 0.7, rim=0.4)
     if scene.plan.mood == "snow":
         return
@@ -239,7 +241,7 @@ def paint_tree(scene: Scene) -> None:
 
 @dataclass(frozen=True)
 class Bough:
-    """Where a bough begins and how it grows, in pixels and radians."""
+    """The start of a bough and its growth, in pixels and radians."""
 
     at: Point
     angle: float
@@ -247,7 +249,7 @@ class Bough:
     thick: float
 
 
-def _grown(wood: Stencil, bough: Bough, rng: np.random.Generator, depth: int) -> list[Point]:
+def _grow_bough(wood: Stencil, bough: Bough, rng: np.random.Generator, depth: int) -> list[Point]:
     """Draw a bough and all that grows from it; returns where leaves stand."""
     x, y = bough.at
     end = (
@@ -261,7 +263,7 @@ def _grown(wood: Stencil, bough: Bough, rng: np.random.Generator, depth: int) ->
         for turn in (-0.42, 0.42):
             angle = bough.angle + turn * rng.uniform(0.5, 1.35) + 0.06 * float(np.cos(bough.angle))
             child = Bough(end, angle, bough.length * rng.uniform(0.7, 0.86), bough.thick * 0.68)
-            tips += _grown(wood, child, rng, depth - 1)
+            tips += _grow_bough(wood, child, rng, depth - 1)
     return tips
 
 
@@ -286,14 +288,14 @@ def paint_flowers(scene: Scene) -> None:
             for x in rng.random(count // 3) * canvas.width:
                 at = (float(x), float(y + rng.normal(0, 1.6) * size))
                 stems.line([at, (at[0] + rng.normal(0, 0.6) * size, at[1] + size * 5)], size * 0.16)
-                _blossom(bed, at, size * rng.uniform(0.7, 1.15), rng)
+                _paint_blossom(bed, at, size * rng.uniform(0.7, 1.15), rng)
             if near > 0.35:
                 canvas.cut(stems, mix(scene.palette.land, rgb("2f5a24"), 0.5))
             lit = mix(hue, scene.palette.light, 0.12) * (0.5 if scene.palette.dark else 1.0)
             canvas.cut(bed, mix(mix(scene.palette.haze, hue, 0.75), lit, float(near)))
 
 
-def _blossom(bed: Stencil, at: Point, size: float, rng: np.random.Generator) -> None:
+def _paint_blossom(bed: Stencil, at: Point, size: float, rng: np.random.Generator) -> None:
     if size < 3:  # pixels
         bed.ellipse(at, size, size * 0.8)
         return

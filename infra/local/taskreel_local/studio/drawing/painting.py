@@ -75,12 +75,12 @@ def paint(prompt: str, *, seed: int, width: int, height: int) -> Canvas:
     if plan.place is None:
         paint_abstract(canvas, dice)
     else:
-        _paint_scene(_scene(canvas, plan, dice))
-    _finish(canvas, dice, grade=plan.mood == "noir")
+        _paint_scene(_make_scene(canvas, plan, dice))
+    _finish_picture(canvas, dice, grade=plan.mood == "noir")
     return canvas
 
 
-def _scene(canvas: Canvas, plan: Plan, dice: Dice) -> Scene:
+def _make_scene(canvas: Canvas, plan: Plan, dice: Dice) -> Scene:
     rng = dice.of("composition")
     horizon = canvas.height * (HORIZONS.get(plan.place or "", 0.6) + rng.uniform(-0.03, 0.03))
     moonlit = plan.mood in ("night", "noir") or (plan.has("moon") and not plan.has("sun"))
@@ -122,7 +122,7 @@ def _with_sky(*painters: Painter) -> Painter:
     return place
 
 
-def _sea(scene: Scene) -> None:
+def _paint_sea(scene: Scene) -> None:
     if scene.plan.mood == "storm":
         paint_water(scene, calm=0.1)
         paint_swell(scene)
@@ -134,44 +134,44 @@ def _sea(scene: Scene) -> None:
     paint_water(scene, calm=0.45)
 
 
-def _lake(scene: Scene) -> None:
+def _paint_lake(scene: Scene) -> None:
     paint_mountains(scene, layers=4, lift=0.14)
     paint_water(scene, calm=0.82)
 
 
-def _city(scene: Scene) -> None:
+def _paint_city(scene: Scene) -> None:
     paint_city(scene)
     mirror_ground(scene, scene.horizon + scene.unit * 0.16)
 
 
-def _mountains(scene: Scene) -> None:
+def _paint_mountains(scene: Scene) -> None:
     if scene.plan.has("volcano"):  # its foot stays in sight
         paint_mountains(scene, layers=2, lift=-0.12)
     else:
         paint_mountains(scene, layers=5, lift=-0.02)
 
 
-def _hills(scene: Scene) -> None:
+def _paint_hills(scene: Scene) -> None:
     if scene.chance("range").random() < 0.5 or scene.plan.mood == "snow":
         paint_mountains(scene, layers=2, lift=0.08)
     paint_hills(scene)
 
 
 PLACES: dict[str, Painter] = {
-    "sea": _with_sky(_sea),
-    "lake": _with_sky(_lake),
-    "city": _with_sky(_city),
-    "mountains": _with_sky(_mountains),
+    "sea": _with_sky(_paint_sea),
+    "lake": _with_sky(_paint_lake),
+    "city": _with_sky(_paint_city),
+    "mountains": _with_sky(_paint_mountains),
     "desert": _with_sky(paint_dunes),
     "forest": _with_sky(paint_forest),
-    "hills": _with_sky(_hills),
+    "hills": _with_sky(_paint_hills),
     "space": paint_space,
     "underwater": paint_underwater,
     "portrait": paint_portrait,
 }
 
 
-def _finish(canvas: Canvas, dice: Dice, *, grade: bool) -> None:
+def _finish_picture(canvas: Canvas, dice: Dice, *, grade: bool) -> None:
     """Bloom, contrast, vignette and a little film grain."""
     bloom(canvas, 0.6)
     colours = canvas.rgb

@@ -95,7 +95,7 @@ class Palette:
 
 def palette(mood: str, rng: np.random.Generator) -> Palette:
     """The mood's colours, their hue and warmth turned slightly by chance."""
-    chosen = _turned(MOODS[mood], rng.uniform(-0.018, 0.018), rng.uniform(0.94, 1.1))
+    chosen = _turn_hue(MOODS[mood], rng.uniform(-0.018, 0.018), rng.uniform(0.94, 1.1))
     return Palette(
         sky=np.stack([rgb(stop) for stop in chosen.sky]),
         light=rgb(chosen.light),
@@ -133,7 +133,7 @@ def luminance(colours: Field) -> Field:
 
 
 def warm(colours: Field, low: float = 0.6, high: float = 1.0) -> Field:
-    """How much of the bright part counts as light, 0…1."""
+    """The share of the bright part that counts as light, 0…1."""
     return ramp(luminance(colours), low, high)
 
 
@@ -149,7 +149,7 @@ def invented(rng: np.random.Generator) -> Field:
     return np.array(stops, np.float32)
 
 
-def _turned(mood: Mood, hue: float, saturation: float) -> Mood:
+def _turn_hue(mood: Mood, hue: float, saturation: float) -> Mood:
     def turn(text: str) -> str:
         h, s, v = colorsys.rgb_to_hsv(*rgb(text).tolist())
         turned = colorsys.hsv_to_rgb((h + hue) % 1, min(s * saturation, 1), v)

@@ -1,4 +1,4 @@
-"""What a prompt asks to see: its hour, weather, place and things."""
+"""The picture that a prompt asks for: its hour, weather, place and things."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Each row: what it is → the beginnings of words that say so ("$" ends a word that must stand alone).
+# Each row: a name → the beginnings of words that mean it ("$" ends a word that must stand alone).
 MOOD_WORDS = {
-    "underwater": "underwater|under the sea|reef|coral|jellyfish|deep sea|seabed|submarine|mermaid|abyss",
+    "underwater": (
+        "underwater|under the sea|reef|coral|jellyfish|deep sea|seabed|submarine|mermaid|abyss"
+    ),
     "mars": "mars$|martian|red planet|canyon",
-    "space": "space$|spaceship|spacecraft|galax|nebul|cosmos|cosmic|universe|planet|asteroid|orbit|milky way"
-    "|interstellar",
+    "space": (
+        "space$|spaceship|spacecraft|galax|nebul|cosmos|cosmic|universe|planet|asteroid|orbit"
+        "|milky way|interstellar"
+    ),
     "neon": "neon|cyber|synthwave|vaporwave|hologra|arcade|blade runner|futurist",
     "fire": "fire$|flame|burning|volcan|lava|inferno|hell|blaze|ember|dragon",
     "storm": "storm|thunder|lightning|tempest|hurricane|gale|rain$|rainy|raining|shipwreck",
@@ -21,7 +25,9 @@ MOOD_WORDS = {
     "sunset": "sunset|evening|golden hour|golden light",
     "dawn": "dawn|sunrise|morning|daybreak",
     "dusk": "dusk|twilight|blue hour|nightfall",
-    "night": "night|midnight|moon|starry|stars$|starlight|dark|aurora|northern lights|lantern|firefl",
+    "night": (
+        "night|midnight|moon|starry|stars$|starlight|dark|aurora|northern lights|lantern|firefl"
+    ),
     "fog": "fog|mist|haze$|hazy|gloom|grey|gray|ghost",
     "snow": "snow|winter|ice$|icy|frozen|arctic|glacier|polar|christmas|blizzard",
     "desert": "desert|dune|sahara|sand$|camel|oasis|pyramid",
@@ -34,15 +40,24 @@ MOOD_WORDS = {
 PLACE_WORDS = {
     "space": MOOD_WORDS["space"],
     "underwater": MOOD_WORDS["underwater"],
-    "city": "city|cities|skyline|street|urban|downtown|tokyo|new york|london|paris|skyscraper|metropolis"
-    "|rooftop|town|neon|cyber",
-    "sea": "sea$|seas$|seaside|ocean|coast|wave|harbor|harbour|beach|shore|island|bay$|port$|sailor|pirate"
-    "|gull|surf|lagoon",
+    "city": (
+        "city|cities|skyline|street|urban|downtown|tokyo|new york|london|paris|skyscraper"
+        "|metropolis|rooftop|town|neon|cyber"
+    ),
+    "sea": (
+        "sea$|seas$|seaside|ocean|coast|wave|harbor|harbour|beach|shore|island|bay$|port$"
+        "|sailor|pirate|gull|surf|lagoon"
+    ),
     "lake": "lake|river|pond|fjord|water$|waters|reflection|canal|swamp|waterfall",
-    "mountains": "mountain|alps|alpine|peak|summit|himalaya|cliff|volcan|glacier|fjord|canyon|valley",
+    "mountains": (
+        "mountain|alps|alpine|peak|summit|himalaya|cliff|volcan|glacier|fjord|canyon|valley"
+    ),
     "desert": "desert|dune|sahara|sand$|oasis|camel|pyramid|mars$|martian",
     "forest": "forest|jungle|wood$|woods$|trees$|pine|rainforest|grove",
-    "hills": "hill|meadow|field|farm|countryside|village|prairie|grass|garden|vineyard|pasture|landscape|valley",
+    "hills": (
+        "hill|meadow|field|farm|countryside|village|prairie|grass|garden|vineyard|pasture"
+        "|landscape|valley"
+    ),
 }
 THING_WORDS = {
     "lighthouse": "lighthouse|light house",
@@ -61,9 +76,11 @@ THING_WORDS = {
     "whale": "whale|dolphin|orca",
     "fish": "fish$|reef|coral|shark|turtle|aquarium",
     "robot": "robot|android$|cyborg|mech$|automaton",
-    "figure": "person|man$|woman|girl|boy|child|keeper|knight|wizard|witch|king$|queen|prince|samurai|astronaut|travel"
-    "|wander|hero|soldier|sailor|monk|explorer|detective|figure|someone|stranger|old man|fisherman|hiker|dancer|lover"
-    "|couple",
+    "figure": (
+        "person|man$|woman|girl|boy|child|keeper|knight|wizard|witch|king$|queen|prince"
+        "|samurai|astronaut|travel|wander|hero|soldier|sailor|monk|explorer|detective|figure"
+        "|someone|stranger|old man|fisherman|hiker|dancer|lover|couple"
+    ),
     "portrait": "portrait|face$|headshot|close-up|closeup|selfie",
     "tree": "tree$|oak|willow|baobab|bonsai|blossom|cherry",
     "flowers": "flower|poppy|poppies|tulip|rose$|roses|lavender|sunflower|daisy|meadow|blossom",
@@ -131,7 +148,7 @@ WEATHERS = ("storm", "fog", "snow", "noir")
 
 @dataclass(frozen=True)
 class Plan:
-    """`place` is None for a prompt that names nothing that can be seen: it gets an abstract picture.
+    """`place` is None for a prompt that names nothing visible: it gets an abstract picture.
 
     `colours` has the hex digits of those things whose colour the prompt names.
     """
@@ -143,16 +160,16 @@ class Plan:
     colours: Mapping[str, str]
 
     def has(self, *things: str) -> bool:
-        """Is any of these in the picture?"""
+        """True if any of these is in the picture."""
         return not self.things.isdisjoint(things)
 
 
 def read(prompt: str, rng: np.random.Generator) -> Plan:
     """The plan of a prompt; chance decides what it leaves open."""
     text = prompt.lower()
-    things = frozenset(thing for thing, words in THING_WORDS.items() if _says(text, words))
-    moods = [mood for mood, words in MOOD_WORDS.items() if _says(text, words)]
-    place = _place(text, things, moods)
+    things = frozenset(thing for thing, words in THING_WORDS.items() if _matches_words(text, words))
+    moods = [mood for mood, words in MOOD_WORDS.items() if _matches_words(text, words)]
+    place = _find_place(text, things, moods)
     if "portrait" in things:
         place = "portrait"
     mood = (
@@ -162,12 +179,14 @@ def read(prompt: str, rng: np.random.Generator) -> Plan:
     )
     if place in ("desert", "space", "underwater") and mood not in moods:
         mood = place
-    return Plan(mood=mood, place=place, text=text, things=things, colours=_colours(text, things))
+    return Plan(
+        mood=mood, place=place, text=text, things=things, colours=_find_colours(text, things)
+    )
 
 
-def _place(text: str, things: frozenset[str], moods: list[str]) -> str | None:
+def _find_place(text: str, things: frozenset[str], moods: list[str]) -> str | None:
     for place, words in PLACE_WORDS.items():
-        if _says(text, words):
+        if _matches_words(text, words):
             return place
     for thing, place in HOME.items():
         if thing in things:
@@ -176,8 +195,8 @@ def _place(text: str, things: frozenset[str], moods: list[str]) -> str | None:
     return "hills" if seen or set(moods) - {"dream", "noir"} else None
 
 
-def _colours(text: str, things: frozenset[str]) -> dict[str, str]:
-    """What the prompt names within two words before the thing: "a red fox", "the blue sailing boat"."""
+def _find_colours(text: str, things: frozenset[str]) -> dict[str, str]:
+    """Colours named at most two words before a thing: "a red fox", "the blue sailing boat"."""
     found = {}
     for thing in things:
         words = THING_WORDS[thing].replace("$", r"(?!\w)")
@@ -189,6 +208,6 @@ def _colours(text: str, things: frozenset[str]) -> dict[str, str]:
     return found
 
 
-def _says(text: str, words: str) -> bool:
+def _matches_words(text: str, words: str) -> bool:
     pattern = words.replace("$", r"(?!\w)")
     return re.search(rf"\b(?:{pattern})", text) is not None

@@ -13,7 +13,7 @@ from taskreel_local.studio.drawing.noise import ramp
 from taskreel_local.studio.drawing.palette import mix
 from taskreel_local.studio.drawing.sky import Scene, paint_sky
 
-# The outline, from the nape over the crown and the face down to the shoulders: x to the face's side, y up.
+# The outline from the nape over crown and face to the shoulders: x towards the face, y up.
 PROFILE: tuple[Point, ...] = (
     (-0.5, -0.1), (-0.5, 0.1), (-0.42, 0.2), (-0.26, 0.27), (-0.17, 0.33), (-0.17, 0.45),
     (-0.25, 0.56), (-0.28, 0.7), (-0.24, 0.84), (-0.12, 0.93), (0.02, 0.945), (0.14, 0.9),
@@ -36,11 +36,11 @@ def paint_portrait(scene: Scene) -> None:
         palette.light,
         0.8,
     )
-    _bokeh(scene)
-    head = _head(scene, facing)
+    _paint_bokeh(scene)
+    head = _make_head(scene, facing)
     mask = head.mask()
     x = (canvas.x / canvas.width - 0.5) * facing
-    inside = _inside(scene)
+    inside = _make_inside(scene)
     depth = ramp(0.95 - canvas.y / canvas.height + 0.2 * x, -0.05, 0.5)
     dark = mix(palette.land, palette.sky[0], 0.25)[:, None, None]
     canvas.paint(mask, dark + (inside.rgb - dark) * (0.35 + 0.62 * depth))
@@ -48,7 +48,7 @@ def paint_portrait(scene: Scene) -> None:
     canvas.light(edge * 1.1, palette.light)
 
 
-def _head(scene: Scene, facing: float) -> Stencil:
+def _make_head(scene: Scene, facing: float) -> Stencil:
     canvas, h = scene.canvas, scene.unit * 0.98
     foot = canvas.height * 0.5 + h * 0.47
     head = canvas.whole()
@@ -62,7 +62,7 @@ def _head(scene: Scene, facing: float) -> Stencil:
     return head
 
 
-def _inside(scene: Scene) -> Canvas:
+def _make_inside(scene: Scene) -> Canvas:
     """A landscape in the portrait's own light."""
     canvas = Canvas(scene.canvas.width, scene.canvas.height)
     horizon = canvas.height * 0.58
@@ -74,7 +74,7 @@ def _inside(scene: Scene) -> Canvas:
     return canvas
 
 
-def _bokeh(scene: Scene) -> None:
+def _paint_bokeh(scene: Scene) -> None:
     canvas, rng = scene.canvas, scene.chance("bokeh")
     for _ in range(34):
         at = (rng.random() * canvas.width, rng.random() * canvas.height)

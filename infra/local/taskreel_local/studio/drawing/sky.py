@@ -27,7 +27,7 @@ REDUCED = 2  # clouds are soft: half the points will do
 
 @dataclass
 class Scene:
-    """What the painters of one picture share."""
+    """The state that the painters of one picture share."""
 
     canvas: Canvas
     plan: Plan
@@ -61,19 +61,19 @@ class Scene:
 
 def paint_sky(scene: Scene) -> None:
     """All that is above the horizon and behind everything else."""
-    _gradient(scene)
+    _paint_gradient(scene)
     if scene.moonlit or scene.plan.mood in ("neon", "dusk", "dream"):
-        _stars(scene, 1.0 if scene.moonlit else 0.35)
+        _paint_stars(scene, 1.0 if scene.moonlit else 0.35)
     if scene.plan.has("aurora"):
-        _aurora(scene)
+        _paint_aurora(scene)
     if scene.plan.mood not in ("storm", "fog", "fire") or scene.plan.has("moon", "sun"):
-        (_moon if scene.moonlit else _sun)(scene)
-    _clouds(scene)
+        (_paint_moon if scene.moonlit else _paint_sun)(scene)
+    _paint_clouds(scene)
     if scene.plan.has("rainbow"):
-        _rainbow(scene)
+        _paint_rainbow(scene)
 
 
-def _gradient(scene: Scene) -> None:
+def _paint_gradient(scene: Scene) -> None:
     canvas, palette = scene.canvas, scene.palette
     height = canvas.y[:, 0] / scene.horizon
     canvas.rgb[:] = palette.sky_at(height**0.9)[:, :, None]
@@ -85,22 +85,22 @@ def _gradient(scene: Scene) -> None:
     canvas.paint((wide * strength).astype(np.float32), mix(palette.sky[-1], palette.light, 0.55))
 
 
-def _sun(scene: Scene) -> None:
+def _paint_sun(scene: Scene) -> None:
     canvas, light = scene.canvas, scene.palette.light
     radius = scene.unit * scene.chance("sun").uniform(0.035, 0.06)
     canvas.halo(scene.lamp, radius * 4.5, light, 0.55)
     canvas.halo(scene.lamp, radius * 1.6, light, 0.75)
-    disc = canvas.stencil(*_around(scene.lamp, radius))
+    disc = canvas.stencil(*_distance_around(scene.lamp, radius))
     disc.ellipse(scene.lamp, radius, radius)
     canvas.cut(disc, light * 1.25)
 
 
-def _moon(scene: Scene) -> None:
+def _paint_moon(scene: Scene) -> None:
     canvas, rng = scene.canvas, scene.chance("moon")
     radius = scene.unit * rng.uniform(0.045, 0.07)
     x, y = scene.lamp
     canvas.halo(scene.lamp, radius * 3.4, mix(scene.palette.sky[-1], scene.palette.light, 0.6), 0.6)
-    disc = canvas.stencil(*_around(scene.lamp, radius))
+    disc = canvas.stencil(*_distance_around(scene.lamp, radius))
     disc.ellipse(scene.lamp, radius, radius)
     mask = disc.mask()
     u = (canvas.x[:, disc.left : disc.left + disc.width] - x) / radius
@@ -110,12 +110,12 @@ def _moon(scene: Scene) -> None:
     canvas.paint(mask, scene.palette.light[:, None, None] * face, top=disc.top, left=disc.left)
 
 
-def _around(point: Point, radius: float) -> tuple[float, float, float, float]:
+def _distance_around(point: Point, radius: float) -> tuple[float, float, float, float]:
     reach = radius + 2
     return point[0] - reach, point[1] - reach, point[0] + reach, point[1] + reach
 
 
-def _stars(scene: Scene, share: float) -> None:
+def _paint_stars(scene: Scene, share: float) -> None:
     canvas, rng = scene.canvas, scene.chance("stars")
     count = int(1100 * share * canvas.width * canvas.height / canvas.unit**2)
     x = rng.random(count) * canvas.width
@@ -155,7 +155,7 @@ def _milky_way(scene: Scene, strength: float) -> None:
     canvas.light(np.clip(whole, 0, 1), mix(scene.palette.haze, scene.palette.light, 0.5))
 
 
-def _aurora(scene: Scene) -> None:
+def _paint_aurora(scene: Scene) -> None:
     canvas, rng = scene.canvas, scene.chance("aurora")
     for colour, reach in ((rgb("2dff9c"), 0.62), (rgb("3df0c8"), 0.4), (rgb("a24dff"), 0.55)):
         foot = scene.horizon * (0.72 + 0.2 * line(rng, canvas.width, cells=2.2, octaves=3))
@@ -165,7 +165,7 @@ def _aurora(scene: Scene) -> None:
         canvas.light((curtain * 0.75).astype(np.float32), colour)
 
 
-def _rainbow(scene: Scene) -> None:
+def _paint_rainbow(scene: Scene) -> None:
     canvas = scene.canvas
     centre, radius, width = (
         (canvas.width * 0.5, scene.horizon * 1.1),
@@ -183,7 +183,7 @@ def _rainbow(scene: Scene) -> None:
     canvas.light((shape * 0.42).astype(np.float32), colours)
 
 
-def _clouds(scene: Scene) -> None:
+def _paint_clouds(scene: Scene) -> None:
     """A cloud layer seen in perspective, its edges lit from the lamp's side."""
     cover = CLOUD_COVER.get(scene.plan.mood, USUAL_COVER) + scene.chance("cover").uniform(
         -0.08, 0.1

@@ -1,4 +1,4 @@
-"""How a solid thing takes the light of its scene."""
+"""Solid shapes in the light of their scene: columns, windows, rocks."""
 
 from __future__ import annotations
 
@@ -76,16 +76,18 @@ def rocks(scene: Scene, left: float, right: float, peak: Point, foot: float, par
     v = canvas.y[stencil.top : stencil.top + stencil.height] / scene.unit
     side = np.sign(scene.lamp[0] - peak[0]) or 1.0
     facets = np.clip(
-        (_facets(scene, u, v) - _facets(scene, u + 0.02 * side, v - 0.012)) * 2.6 + 0.22, -0.2, 1
+        (_make_facets(scene, u, v) - _make_facets(scene, u + 0.02 * side, v - 0.012)) * 2.6 + 0.22,
+        -0.2,
+        1,
     )
     dark = mix(scene.palette.land, scene.palette.haze, 0.1)
     bright = mix(dark, mix(scene.palette.haze, scene.palette.light, 0.4), 0.55)
     tones = dark[:, None, None] + (bright - dark)[:, None, None] * facets
     canvas.paint(stencil.mask(), tones, top=stencil.top, left=stencil.left)
-    _foot(scene, stencil, x, bottom)
+    _paint_foot(scene, stencil, x, bottom)
 
 
-def _foot(scene: Scene, stencil: Stencil, x: Field, bottom: Field) -> None:
+def _paint_foot(scene: Scene, stencil: Stencil, x: Field, bottom: Field) -> None:
     """Foam where rock meets water, mist where it meets land."""
     canvas = scene.canvas
     depth = scene.unit * (0.014 if scene.plan.place in ("sea", "lake") else 0.05)
@@ -99,7 +101,7 @@ def _foot(scene: Scene, stencil: Stencil, x: Field, bottom: Field) -> None:
     canvas.paint(band * ends, white, top=stencil.top, left=stencil.left)
 
 
-def _facets(scene: Scene, u: Field, v: Field) -> Field:
+def _make_facets(scene: Scene, u: Field, v: Field) -> Field:
     """Blocky light and shade of rock, 0…1."""
     broad = sample(scene.dice.clouds, u * 0.9, v * 1.3 + u * 0.3)
     return np.asarray(

@@ -15,13 +15,13 @@ def paint_water(scene: Scene, *, calm: float = 0.5) -> None:
     top = int(scene.horizon)
     rows = canvas.y[top:] - scene.horizon
     depth = rows / (canvas.height - scene.horizon)
-    waves = _waves(scene, rows)
-    mirrored = _mirrored(scene, top, rows, waves, calm)
+    waves = _make_waves(scene, rows)
+    mirrored = _mirror_field(scene, top, rows, waves, calm)
     fresnel = 0.3 + 0.62 * (1 - depth) ** 1.6
     body = mix(palette.water, palette.sky[1], 0.18)[:, None, None] * (1.05 - 0.4 * depth)
     surface = body + (mirrored - body) * fresnel
     surface *= 1 + (waves - 0.5) * (0.55 - 0.35 * calm)
-    _glitter(scene, surface, depth, waves)
+    _paint_glitter(scene, surface, depth, waves)
     canvas.rgb[:, top:] = surface
     line_of_light = np.exp(-(((canvas.y[top:] - scene.horizon) / (0.006 * scene.unit)) ** 2))
     canvas.paint(
@@ -32,7 +32,7 @@ def paint_water(scene: Scene, *, calm: float = 0.5) -> None:
     scene.ground = np.full(canvas.width, canvas.height * 1.02, np.float32)
 
 
-def _waves(scene: Scene, rows: Field) -> Field:
+def _make_waves(scene: Scene, rows: Field) -> Field:
     """Wave heights 0…1 in perspective: fine at the horizon, broad at the feet."""
     canvas = scene.canvas
     distance = 0.16 / (rows / canvas.unit + 0.02)
@@ -43,7 +43,7 @@ def _waves(scene: Scene, rows: Field) -> Field:
     return np.asarray(0.45 * broad + 0.55 * fine, np.float32)
 
 
-def _mirrored(scene: Scene, top: int, rows: Field, waves: Field, calm: float) -> Field:
+def _mirror_field(scene: Scene, top: int, rows: Field, waves: Field, calm: float) -> Field:
     canvas = scene.canvas
     sway = (waves - 0.5) * (1.25 - calm)
     source_y = scene.horizon - rows * 0.92 - np.abs(sway) * rows * 0.9
@@ -53,7 +53,7 @@ def _mirrored(scene: Scene, top: int, rows: Field, waves: Field, calm: float) ->
     return canvas.rgb[:, iy, ix]
 
 
-def _glitter(scene: Scene, surface: Field, depth: Field, waves: Field) -> None:
+def _paint_glitter(scene: Scene, surface: Field, depth: Field, waves: Field) -> None:
     if scene.plan.mood in ("storm", "fog"):
         return
     canvas = scene.canvas
@@ -69,14 +69,14 @@ def paint_swell(scene: Scene, *, layers: int = 6) -> None:
     rng = scene.chance("swell")
     for i in range(layers):
         near = (i + 1) / layers
-        _wave(scene, near, rng)
+        _paint_wave(scene, near, rng)
 
 
-def _wave(scene: Scene, near: float, rng: np.random.Generator) -> None:
+def _paint_wave(scene: Scene, near: float, rng: np.random.Generator) -> None:
     canvas, palette, unit = scene.canvas, scene.palette, scene.unit
     base = scene.horizon + (canvas.height - scene.horizon) * 0.92 * (near - 0.1) ** 1.35
     height = unit * (0.012 + 0.085 * near**1.3)
-    top = base - height * _trochoid(
+    top = base - height * _make_trochoid(
         rng, canvas.width, (1.4 + 3.2 * (1 - near)) * canvas.width / canvas.unit
     )
     first = min(max(int(top.min() - height * 0.4), 0), canvas.height - 1)
@@ -96,10 +96,10 @@ def _wave(scene: Scene, near: float, rng: np.random.Generator) -> None:
     white = mix(palette.haze, palette.light, 0.75)
     tones += (white[:, None, None] - tones) * np.clip(foam * 0.9 + lace, 0, 1)
     canvas.paint(np.clip(below * height + 0.5, 0, 1), tones, top=first)
-    _spray(scene, top, height, lifted[0], rng)
+    _paint_spray(scene, top, height, lifted[0], rng)
 
 
-def _trochoid(rng: np.random.Generator, count: int, cells: float) -> Field:
+def _make_trochoid(rng: np.random.Generator, count: int, cells: float) -> Field:
     """Sharp crests and wide troughs, irregular: 0…1."""
     x = np.linspace(0, cells, count, dtype=np.float32) + 0.25 * line(
         rng, count, cells=cells * 0.7, octaves=3
@@ -111,7 +111,7 @@ def _trochoid(rng: np.random.Generator, count: int, cells: float) -> Field:
     )
 
 
-def _spray(
+def _paint_spray(
     scene: Scene, top: Field, height: float, lifted: Field, rng: np.random.Generator
 ) -> None:
     canvas = scene.canvas
@@ -136,8 +136,8 @@ def mirror_ground(scene: Scene, row: float) -> None:
     canvas = scene.canvas
     top = min(max(int(row), 1), canvas.height - 1)
     rows = canvas.y[top:] - row
-    waves = _waves(scene, rows)
-    mirrored = _mirrored(scene, top, rows, waves, 0.55)
+    waves = _make_waves(scene, rows)
+    mirrored = _mirror_field(scene, top, rows, waves, 0.55)
     lights = np.clip(luminance(mirrored) * 1.6, 0, 1)[None]
     wet = mirrored * (0.34 + 0.5 * lights) + scene.palette.land[:, None, None] * 0.4
     canvas.rgb[:, top:] = wet * (0.8 + 0.4 * (waves - 0.5))

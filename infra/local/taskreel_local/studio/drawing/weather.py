@@ -1,4 +1,4 @@
-"""What falls, flashes and drifts in front of a scene."""
+"""Weather in front of a scene: rain, snow, mist, sparks and lightning."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def paint_weather(scene: Scene) -> None:
     """Lay the plan's weather over the picture."""
     plan = scene.plan
     if plan.has("rain"):
-        _rain(scene)
+        _paint_rain(scene)
     if plan.has("snowfall"):
-        _snow(scene)
+        _paint_snow(scene)
     if plan.mood == "fog":
         veil(scene, 0.8, top=scene.horizon - scene.unit * 0.2, bottom=scene.canvas.height * 1.1)
     if plan.has("fireflies"):
-        _sparks(scene, "fireflies", "ffe98a", low=0.45)
+        _paint_sparks(scene, "fireflies", "ffe98a", low=0.45)
     if plan.has("embers"):
-        _sparks(scene, "embers", "ff8a3a", low=0.1)
+        _paint_sparks(scene, "embers", "ff8a3a", low=0.1)
 
 
 def paint_lightning(scene: Scene) -> None:
@@ -47,17 +47,17 @@ def paint_lightning(scene: Scene) -> None:
     bolt = scene.canvas.stencil(
         min(start[0], end[0]) - reach, 0, max(start[0], end[0]) + reach, scene.horizon
     )
-    path = _jagged(start, end, rng, scene.unit * 0.06)
+    path = _make_jagged(start, end, rng, scene.unit * 0.06)
     bolt.line(path, scene.unit * 0.0042)
     for at in rng.integers(len(path) // 5, len(path) - 2, 5):
         x, y = path[at]
         tip = (x + scene.unit * rng.uniform(-0.16, 0.16), y + scene.unit * rng.uniform(0.05, 0.16))
-        bolt.line(_jagged((x, y), tip, rng, scene.unit * 0.025), scene.unit * 0.0018, 0.75)
+        bolt.line(_make_jagged((x, y), tip, rng, scene.unit * 0.025), scene.unit * 0.0018, 0.75)
     scene.canvas.shine(bolt, rgb("8fa6ff") * 1.3, blur=scene.unit * 0.014)
     scene.canvas.cut(bolt, white * 1.5)
 
 
-def _jagged(start: Point, end: Point, rng: np.random.Generator, swing: float) -> list[Point]:
+def _make_jagged(start: Point, end: Point, rng: np.random.Generator, swing: float) -> list[Point]:
     """Midpoint displacement between two points."""
     points = np.array([start, end])
     for _ in range(6):
@@ -69,7 +69,7 @@ def _jagged(start: Point, end: Point, rng: np.random.Generator, swing: float) ->
     return [(float(x), float(y)) for x, y in points]
 
 
-def _rain(scene: Scene) -> None:
+def _paint_rain(scene: Scene) -> None:
     canvas, rng = scene.canvas, scene.chance("rain")
     slant = rng.uniform(0.14, 0.3) * rng.choice([-1, 1])
     for count, length, thickness, strength in (
@@ -90,7 +90,7 @@ def _rain(scene: Scene) -> None:
         canvas.light(stencil.mask() * strength, mix(scene.palette.haze, scene.palette.light, 0.6))
 
 
-def _snow(scene: Scene) -> None:
+def _paint_snow(scene: Scene) -> None:
     canvas, rng = scene.canvas, scene.chance("snow")
     for count, size, blur, strength in (
         (700, 0.0016, 0.0, 0.7),
@@ -110,7 +110,7 @@ def _snow(scene: Scene) -> None:
         )
 
 
-def _sparks(scene: Scene, part: str, colour: str, *, low: float) -> None:
+def _paint_sparks(scene: Scene, part: str, colour: str, *, low: float) -> None:
     canvas, rng = scene.canvas, scene.chance(part)
     for _ in range(70):
         at = (rng.random() * canvas.width, canvas.height * (low + (1 - low) * rng.random() ** 0.8))

@@ -1,4 +1,7 @@
-"""What a prompt says: who does what, with what, where. Heuristics over English words; chance fills the gaps."""
+"""The premise of a prompt: a hero, a deed, a thing and a place.
+
+Heuristics over English words; chance fills the gaps.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,8 @@ from taskreel_local.studio.stories.word_lists import (
 
 THEY = ("they", "them", "their")
 _WISH = re.compile(
-    r"^(?:please\s+)?(?:(?:create|write|make|generate|tell|produce|imagine|draw)\s+(?:me\s+|us\s+)?)?"
+    r"^(?:please\s+)?"
+    r"(?:(?:create|write|make|generate|tell|produce|imagine|draw)\s+(?:me\s+|us\s+)?)?"
     r"(?:an?\s+|the\s+)?(?:(?:short|long|epic|animated|funny|sad|brief|little|exciting)\s+)*"
     r"(?:story|tale|film|movie|script|screenplay|video|clip|scene|world|trailer|documentary)\s+"
     r"(?:about|of|on|where|in which|set in|with|for)\s+",
@@ -40,7 +44,11 @@ _WORD = re.compile(r"[\w'’-]+|[,;:.!?]")
 
 @dataclass(frozen=True, slots=True)
 class Premise:
-    """`hero` and `thing` are noun phrases without an article ("lighthouse keeper"); `deed` a verb and what follows."""
+    """The premise of a story.
+
+    `hero` and `thing` are noun phrases without an article ("lighthouse keeper"); `deed` is a verb
+    and its complements.
+    """
 
     text: str
     english: bool
@@ -61,18 +69,22 @@ class Premise:
 
     @property
     def the_hero(self) -> str:
-        """As one who is known by now."""
-        return definite(self.hero)
+        """The hero with the definite article."""
+        return with_definite_article(self.hero)
 
     @property
     def a_hero(self) -> str:
-        """As one who is met."""
-        return indefinite(self.hero)
+        """The hero with the indefinite article."""
+        return with_indefinite_article(self.hero)
 
 
 @dataclass(frozen=True, slots=True)
 class _Hero:
-    """`name` only when the prompt gives one; `acts` is false for somebody invented because the prompt names nobody."""
+    """A story's hero.
+
+    `name` is empty unless the prompt gives one; `acts` is false for an invented hero, where the
+    prompt names none.
+    """
 
     phrase: str
     name: str
@@ -83,51 +95,51 @@ class _Hero:
 
 def read_premise(prompt: str, genre: str | None, random: Random) -> Premise:
     """The premise of a prompt. Two prompts with other words give other premises."""
-    text = _within_a_sentence(
+    text = _lower_sentence_start(
         _WISH.sub("", " ".join(prompt.split())).strip(" .!?\"'") or prompt.strip()
     )
     english = is_english(text)
     words = [word for word in _WORD.findall(text) if word[0].isalnum()] or ["something"]
-    at = _verb(words) if english else 0
+    at = _find_verb(words) if english else 0
     subject, place = _split_place(words[:at] if at else words)
     rest = words[at:] if at else []
-    genre_name = _genre(genre, text)
+    genre_name = _choose_genre(genre, text)
     kind = GENRES[genre_name]
-    hero = _hero(subject if english else [], rest, random)
+    hero = _parse_hero(subject if english else [], rest, random)
     thing = (
         "note"
         if not english
-        else _object(rest)
+        else _parse_object(rest)
         if hero.acts
         else ""
         if _family_of(" ".join(subject))
         else " ".join(subject)
     )
     given = thing or random.choice(kind.things)
-    name, friend = _names(hero, random)
+    name, friend = _choose_names(hero, random)
     return Premise(
         text=text,
         english=english,
         hero=hero.phrase,
         named=hero.name != "",
         plural=hero.plural,
-        deed=_deed(rest, given, plural=hero.plural)
+        deed=_parse_deed(rest, given, plural=hero.plural)
         if hero.acts
-        else f"comes upon {_met(text, english=english)}",
-        thing=bare(given),
-        setting=_place_in(rest) or place,
+        else f"comes upon {_meet_phrase(text, english=english)}",
+        thing=without_article(given),
+        setting=_find_place(rest) or place,
         family=_family_of(text) or kind.home,
-        light=_light(text),
+        light=_find_light(text),
         pronouns=hero.pronouns,
         name=name,
         friend=friend,
         genre_name=genre_name,
         genre=kind,
-        keywords=keywords(text) if english else (),
+        keywords=list_keywords(text) if english else (),
     )
 
 
-def keywords(text: str) -> tuple[str, ...]:
+def list_keywords(text: str) -> tuple[str, ...]:
     """The words that carry the meaning, in order, each once."""
     found = (word.lower() for word in _WORD.findall(text) if len(word) > 2)
     return tuple(
@@ -136,31 +148,34 @@ def keywords(text: str) -> tuple[str, ...]:
 
 
 def is_english(text: str) -> bool:
-    """Whether it looks so: an English little word, or no letter or little word of another language."""
+    """True if the text looks English.
+
+    It has an English function word, or neither a letter nor a function word of another language.
+    """
     words = {word.lower() for word in _WORD.findall(text) if not word.isupper()}
     if words & (STOP_WORDS - FOREIGN_WORDS):
         return True
     return text.isascii() and not words & FOREIGN_WORDS
 
 
-def definite(phrase: str) -> str:
+def with_definite_article(phrase: str) -> str:
     """`the lighthouse keeper`, `the fox and the rabbit`."""
     first = phrase.split(" ", 1)[0].lower()
     if first in DETERMINERS - {"a", "an"}:
         return phrase
-    return re.sub(r"\band an? ", "and the ", f"the {bare(phrase)}")
+    return re.sub(r"\band an? ", "and the ", f"the {without_article(phrase)}")
 
 
-def indefinite(phrase: str) -> str:
+def with_indefinite_article(phrase: str) -> str:
     """`a lighthouse keeper`; plurals and what has a determiner stay as they are."""
     first = phrase.split(" ", 1)[0].lower()
-    if first in DETERMINERS | NUMBERS or is_plural(head_of(phrase)):
+    if first in DETERMINERS | NUMBERS or is_plural(head_noun(phrase)):
         return phrase
     silent = first.startswith(("uni", "use", "eu", "one"))
     return f"{'an' if first[0] in 'aeiou' and not silent else 'a'} {phrase}"
 
 
-def head_of(phrase: str) -> str:
+def head_noun(phrase: str) -> str:
     """The noun that the phrase is about: `seed` of "seed that hums"."""
     return (
         re.split(r"\s(?:of|that|who|with|without|from|for|to|in|on|at|and)\s", phrase)[0]
@@ -169,18 +184,18 @@ def head_of(phrase: str) -> str:
     )
 
 
-def bare(phrase: str) -> str:
-    """Without its article."""
+def without_article(phrase: str) -> str:
+    """The phrase without its article."""
     return re.sub(r"^(?:an?|the)\s+", "", phrase, flags=re.IGNORECASE)
 
 
 def is_plural(noun: str) -> bool:
-    """Whether an English noun looks like several."""
+    """True if an English noun looks like a plural."""
     return noun.endswith("s") and not noun.endswith(("ss", "us", "is")) and len(noun) > 3
 
 
-def _verb(words: list[str]) -> int:
-    """Where the predicate begins; 0 when the prompt is a phrase without one."""
+def _find_verb(words: list[str]) -> int:
+    """The index of the predicate; 0 when the prompt is a phrase without one."""
     for index, word in enumerate(words[:-1] if len(words) > 1 else words):
         low, after = word.lower(), words[index + 1].lower() if index + 1 < len(words) else ""
         if index == 0 or words[index - 1].lower() in DETERMINERS:
@@ -225,13 +240,13 @@ def _split_place(words: list[str]) -> tuple[list[str], str]:
     return words, ""
 
 
-def _hero(subject: list[str], rest: list[str], random: Random) -> _Hero:
+def _parse_hero(subject: list[str], rest: list[str], random: Random) -> _Hero:
     if not _is_agent(subject) and not (rest and subject):
         invented = random.choice(
             ("young traveller", "quiet wanderer", "restless painter", "lost sailor")
         )
         return _Hero(invented, "", plural=False, pronouns=random.choice((SHE, HE)), acts=False)
-    name = _name_in(subject)
+    name = _find_name(subject)
     if name:
         low = [
             word
@@ -239,38 +254,43 @@ def _hero(subject: list[str], rest: list[str], random: Random) -> _Hero:
             if word.lower() not in DETERMINERS
         ]
         role = " ".join(low) or (subject[0].lower() if subject[0].lower() in AGENTS else "wanderer")
-        return _Hero(role, name, plural=False, pronouns=_pronouns(f"{role} {name}", random))
+        return _Hero(role, name, plural=False, pronouns=_choose_pronouns(f"{role} {name}", random))
     phrase = " ".join(subject) or "stranger"
     several = (
         " and " in phrase
         or (subject[:1] and subject[0].lower() in NUMBERS)
-        or is_plural(head_of(phrase))
+        or is_plural(head_noun(phrase))
     )
-    kept = phrase if " and " in phrase else bare(phrase)
-    return _Hero(_lowered(kept), "", bool(several), THEY if several else _pronouns(phrase, random))
+    kept = phrase if " and " in phrase else without_article(phrase)
+    return _Hero(
+        _lower_first_word(kept),
+        "",
+        bool(several),
+        THEY if several else _choose_pronouns(phrase, random),
+    )
 
 
-def _within_a_sentence(text: str) -> str:
-    """Without the capital of its beginning, unless that may be a name's."""
+def _lower_sentence_start(text: str) -> str:
+    """Lower the first letter, unless the first word may be a name."""
     first, _, others = text.partition(" ")
     low = first.lower()
     common = low in AGENTS | STOP_WORDS or _family_of(low)
     return low + text[len(first) :] if common and not others[:1].isupper() else text
 
 
-def _met(text: str, *, english: bool) -> str:
-    return indefinite(text) if english else f"a note that reads “{text}”"
+def _meet_phrase(text: str, *, english: bool) -> str:
+    return with_indefinite_article(text) if english else f"a note that reads “{text}”"
 
 
-def _lowered(phrase: str) -> str:
-    """Without the capital of a sentence's beginning."""
+def _lower_first_word(phrase: str) -> str:
+    """Lower the first letter of a common word."""
     first, _, others = phrase.partition(" ")
     common = first.lower() in AGENTS | DETERMINERS | NUMBERS or (others and others[0].islower())
     return phrase[0].lower() + phrase[1:] if common else phrase
 
 
 def _is_agent(subject: list[str]) -> bool:
-    """Could it act? A keeper and a fox could, a lighthouse and a neon city could not."""
+    """True if the subject can act: a keeper or a fox, not a lighthouse or a neon city."""
     if not subject:
         return False
     if " and " in f" {' '.join(subject).lower()} ":
@@ -283,7 +303,7 @@ def _is_agent(subject: list[str]) -> bool:
     return bool(known or ending or name)
 
 
-def _name_in(subject: list[str]) -> str:
+def _find_name(subject: list[str]) -> str:
     """`Captain Orlov`, `Luna` of "Luna the cat"; nothing for "Dragons" or "Lighthouse keeper"."""
     capitals = 0
     while capitals < len(subject) and subject[capitals][0].isupper():
@@ -296,8 +316,8 @@ def _name_in(subject: list[str]) -> str:
     return "" if capitals == 1 and {first, single} & AGENTS else " ".join(subject[:capitals])
 
 
-def _object(rest: list[str]) -> str:
-    """What is acted upon: the first noun phrase behind the verb."""
+def _parse_object(rest: list[str]) -> str:
+    """The object of the deed: the first noun phrase behind the verb."""
     start = 1
     while start < len(rest) and (
         rest[start].lower() in PREPOSITIONS or _is_verb(rest[start].lower())
@@ -316,24 +336,24 @@ def _object(rest: list[str]) -> str:
     return " ".join(found[1:]) if own else phrase
 
 
-def _deed(rest: list[str], thing: str, *, plural: bool) -> str:
+def _parse_deed(rest: list[str], thing: str, *, plural: bool) -> str:
     if not rest:
-        return f"{'find' if plural else 'finds'} {indefinite(bare(thing))}"
+        return f"{'find' if plural else 'finds'} {with_indefinite_article(without_article(thing))}"
     words = rest[1:] if rest[0].lower() in {"who", "that"} else rest
     text = " ".join(words)
     begins = "begin" if plural else "begins"
     return f"{begins} {text}" if words[0].lower().endswith("ing") else text
 
 
-def _place_in(rest: list[str]) -> str:
+def _find_place(rest: list[str]) -> str:
     for index, word in enumerate(rest):
         if word.lower() in {"in", "on", "at", "under", "near", "aboard", "beneath", "inside"}:
             return " ".join(rest[index:])
     return ""
 
 
-def _genre(wanted: str | None, text: str) -> str:
-    """The genre asked for, by name or by a word of it; else what the prompt sounds like."""
+def _choose_genre(wanted: str | None, text: str) -> str:
+    """The genre asked for, by name or by a word of it; else the genre that the prompt suggests."""
     for given in (wanted or "", text):
         low = given.lower()
         if low in GENRES:
@@ -354,20 +374,20 @@ def _family_of(text: str) -> str:
     return ""
 
 
-def _light(text: str) -> str:
+def _find_light(text: str) -> str:
     """The hour or weather that the prompt itself names."""
     found = re.search(rf"\b(?:{LIGHT_WORDS})\w*", text.lower())
     return found[0] if found else ""
 
 
-def _pronouns(hero: str, random: Random) -> tuple[str, str, str]:
+def _choose_pronouns(hero: str, random: Random) -> tuple[str, str, str]:
     words = set(hero.lower().split())
     if words & HER_WORDS:
         return SHE
     return HE if words & HIS_WORDS else random.choice((SHE, HE))
 
 
-def _names(hero: _Hero, random: Random) -> tuple[str, str]:
+def _choose_names(hero: _Hero, random: Random) -> tuple[str, str]:
     both = [*NAMES[SHE], *NAMES[HE]]
     first, second = random.sample(NAMES.get(hero.pronouns) or both, 2)
     friend = random.choice([name for name in both if name not in {first, second, hero.name}])

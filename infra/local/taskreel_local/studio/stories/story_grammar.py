@@ -1,8 +1,9 @@
-"""What may happen in a scene, by its place in the story.
+"""The events of a scene, by its place in the story.
 
-Braces are filled in: {Name}, {hero} ("the lighthouse keeper"), {a_hero}, {thing} ("the message"), {a_thing},
-{name_deed} ("Mara finds a message"), {friend}, {foe}, {the_place}, {feeling}, {end}, the pronouns {she}, {her}, {his},
-and the thing's: {it_is}, {it_obj}. With a capital: {Hero}, {The_thing}, {Friend}, {Foe}, {She}.
+Braces are filled in: {Name}, {hero} ("the lighthouse keeper"), {a_hero}, {thing} ("the message"),
+{a_thing}, {name_deed} ("Mara finds a message"), {friend}, {foe}, {the_place}, {feeling}, {end}, the
+pronouns {she}, {her}, {his}, and the thing's: {it_is}, {it_obj}. With a capital: {Hero},
+{The_thing}, {Friend}, {Foe}, {She}.
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """`first` and `second` are the narration's sentences; `poses` what the hero is seen doing; `light` is of LIGHTS."""
+    """One kind of scene.
+
+    `first` and `second` are the narration's sentences; `poses` show the hero; `light` is one of
+    LIGHTS.
+    """
 
     titles: tuple[str, ...]
     light: str
@@ -203,7 +208,7 @@ CHOSEN: dict[int, tuple[int, ...]] = {
 }
 
 
-def arc(count: int) -> list[Beat]:
+def choose_beats(count: int) -> list[Beat]:
     """The beats of a story of `count` scenes, in order."""
     chosen = list(CHOSEN[min(count, 10)])
     middle = [3, 4, 5]

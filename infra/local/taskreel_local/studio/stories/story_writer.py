@@ -1,4 +1,7 @@
-"""Stories, scripts and worlds from a seeded grammar: the same prompt and seed give the same text, others another."""
+"""Stories, scripts and worlds from a seeded grammar.
+
+The same prompt and seed give the same text.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,16 @@ from typing import Any
 
 from taskreel_local.studio.stories.prompt_parser import (
     Premise,
-    bare,
-    definite,
-    head_of,
-    indefinite,
+    head_noun,
     is_english,
     is_plural,
-    keywords,
+    list_keywords,
     read_premise,
+    with_definite_article,
+    with_indefinite_article,
+    without_article,
 )
-from taskreel_local.studio.stories.story_grammar import Beat, arc
+from taskreel_local.studio.stories.story_grammar import Beat, choose_beats
 from taskreel_local.studio.stories.word_lists import LIGHTS, LIGHTS_OF, VISTAS
 
 ENGLISH_ONLY = "The local writer knows English only; a text provider writes other languages."
@@ -37,81 +40,84 @@ PLACES = {
 
 
 def tell_story(params: Mapping[str, Any]) -> dict[str, Any]:
-    """`{title, logline, genre, characters, scenes}`; each scene can be drawn, spoken and played."""
-    random = _dice(params)
+    """Write `{title, logline, genre, characters, scenes}`; each scene can be drawn and spoken."""
+    random = _make_random(params)
     premise = read_premise(str(params["subject"]), params.get("genre"), random)
-    words = _words(premise, random)
+    words = _fill_in_words(premise, random)
     count = int(params.get("sceneCount") or 5)
-    vistas = _vistas(premise, random)
+    vistas = _shuffle_vistas(premise, random)
     taken: set[str] = set()
     scenes = [
-        _scene(beat, premise, vistas[index % len(vistas)], words, (random, taken))
-        for index, beat in enumerate(arc(count))
+        _write_scene(beat, premise, vistas[index % len(vistas)], words, (random, taken))
+        for index, beat in enumerate(choose_beats(count))
     ]
     style = str(params.get("style") or "")
     if style:
         scenes = [{**scene, "description": f"{scene['description']}, {style}"} for scene in scenes]
     story = {
-        "title": _title(premise, random),
-        "logline": _sentence(
-            f"{_who(premise)} {premise.deed}, and {words['has']} to face {words['foe']}"
+        "title": _make_title(premise, random),
+        "logline": _as_sentence(
+            f"{_introduce_hero(premise)} {premise.deed}, and {words['has']} to face {words['foe']}"
         ),
         "genre": premise.genre_name,
         "language": "en",
         "music": premise.genre.music,
-        "characters": _characters(premise, random),
+        "characters": _describe_characters(premise, random),
         "scenes": scenes,
     }
-    return story | _about_language(params)
+    return story | _language_note(params)
 
 
 def write_script(params: Mapping[str, Any]) -> dict[str, Any]:
-    """A story with its `text`, laid out in the format asked for."""
+    """Write a story with its `text`, laid out in the format asked for."""
     story = tell_story(params)
     form = str(params.get("format") or "screenplay")
     return {**story, "format": form, "text": FORMATS[form](story)}
 
 
 def describe_scene(params: Mapping[str, Any]) -> dict[str, Any]:
-    """One scene, told at more length."""
+    """Write one scene at more length."""
     story = tell_story({**params, "sceneCount": 3})
-    scene = story["scenes"][_dice(params).randrange(3)]
+    scene = story["scenes"][_make_random(params).randrange(3)]
     return {
         "title": scene["title"],
         "genre": story["genre"],
         "language": "en",
         **scene,
-    } | _about_language(params)
+    } | _language_note(params)
 
 
 def dream_world(params: Mapping[str, Any]) -> dict[str, Any]:
-    """`{name, concept, places, characters, palette, rules}`; each place can be drawn."""
-    random = _dice(params)
+    """Invent `{name, concept, places, characters, palette, rules}`; each place can be drawn."""
+    random = _make_random(params)
     premise = read_premise(str(params["subject"]), params.get("genre"), random)
-    name = _world_name(premise, random)
-    words = _words(premise, random)
-    vistas = _vistas(premise, random)
+    name = _invent_world_name(premise, random)
+    words = _fill_in_words(premise, random)
+    vistas = _shuffle_vistas(premise, random)
     places = [
-        _world_place(premise, vistas[index % len(vistas)], random, name)
+        _describe_place(premise, vistas[index % len(vistas)], random, name)
         for index in range(int(params["placeCount"]))
     ]
     return {
         "name": name,
-        "concept": _sentence(f"{name} is {_what(premise)}, where {words['foe']} is never far"),
+        "concept": _as_sentence(
+            f"{name} is {_name_subject(premise)}, where {words['foe']} is never far"
+        ),
         "genre": premise.genre_name,
         "language": "en",
         "places": places,
-        "characters": _cast(premise, random, int(params["characterCount"])),
-        "palette": _palette(random),
-        "rules": random.sample(_rules(premise, words), 4),
-    } | _about_language(params)
+        "characters": _make_cast(premise, random, int(params["characterCount"])),
+        "palette": _choose_palette(random),
+        "rules": random.sample(_list_rules(premise, words), 4),
+    } | _language_note(params)
 
 
-def _dice(params: Mapping[str, Any]) -> Random:
-    return Random(f"{params['seed']}|{params['subject']}|{params.get('genre')}")  # noqa: S311 - a story, no secret
+def _make_random(params: Mapping[str, Any]) -> Random:
+    seed = f"{params['seed']}|{params['subject']}|{params.get('genre')}"
+    return Random(seed)  # noqa: S311 - a story, no secret
 
 
-def _about_language(params: Mapping[str, Any]) -> dict[str, Any]:
+def _language_note(params: Mapping[str, Any]) -> dict[str, Any]:
     wanted = str(params.get("language") or "en").lower()
     return (
         {}
@@ -123,29 +129,29 @@ def _about_language(params: Mapping[str, Any]) -> dict[str, Any]:
 # ── Words ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _words(premise: Premise, random: Random) -> dict[str, str]:
-    """What the braces of a beat may hold."""
-    several = is_plural(head_of(premise.thing))
+def _fill_in_words(premise: Premise, random: Random) -> dict[str, str]:
+    """The words that fill a beat's braces."""
+    several = is_plural(head_noun(premise.thing))
     she, her, his = premise.pronouns
-    place = _the_place(premise)
+    place = _place_phrase(premise)
     return {
         "Name": premise.name,
         "hero": premise.the_hero,
-        "Hero": _capital(premise.the_hero),
+        "Hero": _capitalize_first(premise.the_hero),
         "a_hero": premise.a_hero,
-        "thing": definite(premise.thing),
-        "The_thing": _capital(definite(premise.thing)),
-        "a_thing": indefinite(premise.thing),
+        "thing": with_definite_article(premise.thing),
+        "The_thing": _capitalize_first(with_definite_article(premise.thing)),
+        "a_thing": with_indefinite_article(premise.thing),
         "name_deed": f"{premise.name} {premise.deed}",
         "friend": premise.friend,
         "Friend": premise.friend,
         "foe": (foe := random.choice(premise.genre.foes)),
-        "Foe": _capital(foe),
+        "Foe": _capitalize_first(foe),
         "feeling": random.choice(premise.genre.feelings),
         "the_place": place,
         "has": "have" if premise.plural else "has",
         "she": she,
-        "She": _capital(she),
+        "She": _capitalize_first(she),
         "her": her,
         "his": his,
         "it_is": "they were" if several else "it was",
@@ -154,26 +160,30 @@ def _words(premise: Premise, random: Random) -> dict[str, str]:
     }
 
 
-def _who(premise: Premise) -> str:
+def _introduce_hero(premise: Premise) -> str:
     return f"{premise.name}, {premise.a_hero}," if premise.named else premise.a_hero
 
 
-def _the_place(premise: Premise) -> str:
+def _place_phrase(premise: Premise) -> str:
     found = re.match(
         r"(?:in|on|at|aboard|near|under|beneath|inside)\s+((?:an?|the)\s+[\w' -]+)", premise.setting
     )
     usable = found and not re.search(r"storm|night|rain|winter|bottle|secret|time", found[1])
-    return definite(bare(found[1])) if found and usable else f"the {PLACES[premise.family]}"
+    return (
+        with_definite_article(without_article(found[1]))
+        if found and usable
+        else f"the {PLACES[premise.family]}"
+    )
 
 
-def _vistas(premise: Premise, random: Random) -> list[tuple[str, str]]:
+def _shuffle_vistas(premise: Premise, random: Random) -> list[tuple[str, str]]:
     """The prompt's own place first, then those of its kind, shuffled."""
     found = list(VISTAS[premise.family])
     random.shuffle(found)
     return found
 
 
-def _scene(
+def _write_scene(
     beat: Beat,
     premise: Premise,
     vista: tuple[str, str],
@@ -182,22 +192,23 @@ def _scene(
 ) -> dict[str, Any]:
     random, taken = chance
     place, heading = vista
-    light, hour = _light(beat, premise, random)
+    light, hour = _choose_light(beat, premise, random)
     narration = " ".join(
-        _fill(_fresh(choices, random, taken), words) for choices in (beat.first, beat.second)
+        _fill_template(_choose_unused(choices, random, taken), words)
+        for choices in (beat.first, beat.second)
     )
-    pose = _fill(random.choice(beat.poses), words)
-    told = _detail(premise, shown="thing}" in "".join((*beat.poses, *beat.first)))
-    seen = _sentence(f"{premise.a_hero} {pose} {place} {light}{told}").rstrip(".")
+    pose = _fill_template(random.choice(beat.poses), words)
+    told = _add_details(premise, shown="thing}" in "".join((*beat.poses, *beat.first)))
+    seen = _as_sentence(f"{premise.a_hero} {pose} {place} {light}{told}").rstrip(".")
     return {
-        "title": _fresh(beat.titles, random, taken),
+        "title": _choose_unused(beat.titles, random, taken),
         "heading": f"EXT. {heading.upper()} - {hour}",
         "description": f"{seen}, {premise.genre.look}",
         "narration": narration,
         "dialogue": [
             {
                 "speaker": premise.name if who == "hero" else premise.friend,
-                "line": _fill(line, words),
+                "line": _fill_template(line, words),
             }
             for who, line in beat.lines
         ],
@@ -205,8 +216,12 @@ def _scene(
     }
 
 
-def _light(beat: Beat, premise: Premise, random: Random) -> tuple[str, str]:
-    """The prompt's own hour or weather where the story is at its hardest and at its start; else the beat's."""
+def _choose_light(beat: Beat, premise: Premise, random: Random) -> tuple[str, str]:
+    """The light and the hour of a scene.
+
+    The prompt's own hour or weather where the story turns and where it is hardest; else the
+    beat's.
+    """
     if (
         premise.light
         and premise.family not in LIGHTS_OF
@@ -216,8 +231,8 @@ def _light(beat: Beat, premise: Premise, random: Random) -> tuple[str, str]:
     return random.choice(LIGHTS_OF.get(premise.family, LIGHTS)[beat.light])
 
 
-def _detail(premise: Premise, *, shown: bool) -> str:
-    """What else of the prompt belongs into the picture; the thing itself only where the story speaks of it."""
+def _add_details(premise: Premise, *, shown: bool) -> str:
+    """Further words of the prompt for the picture; the thing itself only where it is `shown`."""
     hidden = set() if shown else set(premise.thing.lower().split())
     words = [
         word for word in premise.keywords if word not in premise.hero.lower() and word not in hidden
@@ -225,28 +240,28 @@ def _detail(premise: Premise, *, shown: bool) -> str:
     return f"; {', '.join(words[:4])}" if words else f"; {premise.thing}" if shown else ""
 
 
-def _fresh(choices: tuple[str, ...], random: Random, taken: set[str]) -> str:
-    """One that has not been used yet, while there is one."""
+def _choose_unused(choices: tuple[str, ...], random: Random, taken: set[str]) -> str:
+    """Choose one that is not taken, while there is one, and take it."""
     left = [choice for choice in choices if choice not in taken] or list(choices)
     chosen = random.choice(left)
     taken.add(chosen)
     return chosen
 
 
-def _fill(template: str, words: Mapping[str, str]) -> str:
+def _fill_template(template: str, words: Mapping[str, str]) -> str:
     text = template.format_map(words)
     return text[:1].upper() + text[1:] if template[:1] == "{" and template[-1:] in ".?!" else text
 
 
-def _sentence(text: str) -> str:
-    return f"{_capital(' '.join(text.split()))}."
+def _as_sentence(text: str) -> str:
+    return f"{_capitalize_first(' '.join(text.split()))}."
 
 
-def _capital(text: str) -> str:
+def _capitalize_first(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _titled(text: str) -> str:
+def _in_title_case(text: str) -> str:
     small = {
         "of",
         "the",
@@ -266,13 +281,13 @@ def _titled(text: str) -> str:
     }
     words = text.split()
     return " ".join(
-        word if index and word.lower() in small else _capital(word)
+        word if index and word.lower() in small else _capitalize_first(word)
         for index, word in enumerate(words)
     )
 
 
-def _title(premise: Premise, random: Random) -> str:
-    hero, thing = _titled(bare(premise.hero)), _titled(premise.thing)
+def _make_title(premise: Premise, random: Random) -> str:
+    hero, thing = _in_title_case(without_article(premise.hero)), _in_title_case(premise.thing)
     patterns = [f"{premise.name if premise.named else f'The {hero}'} and the {thing}"]
     if len(thing.split()) <= 4:
         patterns += [f"The {thing}", f"{premise.name} and the {thing}"]
@@ -281,7 +296,7 @@ def _title(premise: Premise, random: Random) -> str:
     return random.choice(patterns)
 
 
-def _characters(premise: Premise, random: Random) -> list[dict[str, str]]:
+def _describe_characters(premise: Premise, random: Random) -> list[dict[str, str]]:
     trait = random.choice(("stubborn", "gentle", "quick-witted", "proud", "soft-spoken"))
     other = random.choice(
         ("knows more than is said", "has a boat and no fear", "laughs at the wrong moments")
@@ -290,12 +305,12 @@ def _characters(premise: Premise, random: Random) -> list[dict[str, str]]:
         {
             "name": premise.name,
             "role": "hero",
-            "description": _sentence(f"{premise.a_hero}, {trait}"),
+            "description": _as_sentence(f"{premise.a_hero}, {trait}"),
         },
         {
             "name": premise.friend,
             "role": "friend",
-            "description": _sentence(f"a stranger who {other}"),
+            "description": _as_sentence(f"a stranger who {other}"),
         },
     ]
 
@@ -303,17 +318,17 @@ def _characters(premise: Premise, random: Random) -> list[dict[str, str]]:
 # ── Scripts ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _screenplay(story: Mapping[str, Any]) -> str:
+def _format_screenplay(story: Mapping[str, Any]) -> str:
     lines = [story["title"].upper(), "", story["logline"], "", "FADE IN:"]
     for scene in story["scenes"]:
-        lines += ["", scene["heading"], "", _sentence(scene["description"].rstrip("."))]
+        lines += ["", scene["heading"], "", _as_sentence(scene["description"].rstrip("."))]
         lines += ["", f"{'NARRATOR (V.O.)':^40}", scene["narration"]]
         for spoken in scene["dialogue"]:
             lines += ["", f"{spoken['speaker'].upper():^40}", f"          {spoken['line']}"]
     return "\n".join([*lines, "", "FADE OUT."])
 
 
-def _fountain(story: Mapping[str, Any]) -> str:
+def _format_fountain(story: Mapping[str, Any]) -> str:
     """fountain.io: plain text that screenwriting programs read."""
     parts = [f"Title: {story['title']}\nCredit: Written by\nAuthor: Taskreel's local studio\n"]
     for scene in story["scenes"]:
@@ -328,12 +343,12 @@ def _fountain(story: Mapping[str, Any]) -> str:
     return "\n".join([*parts, "> THE END <"])
 
 
-def _prose(story: Mapping[str, Any]) -> str:
+def _format_prose(story: Mapping[str, Any]) -> str:
     chapters = [f"{scene['title']}\n\n{scene['narration']}" for scene in story["scenes"]]
     return "\n\n".join([story["title"], *chapters])
 
 
-def _outline(story: Mapping[str, Any]) -> str:
+def _format_outline(story: Mapping[str, Any]) -> str:
     scenes = [
         f"{number}. {scene['title']}: {scene['narration']}"
         for number, scene in enumerate(story["scenes"], 1)
@@ -342,10 +357,10 @@ def _outline(story: Mapping[str, Any]) -> str:
 
 
 FORMATS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "screenplay": _screenplay,
-    "fountain": _fountain,
-    "prose": _prose,
-    "outline": _outline,
+    "screenplay": _format_screenplay,
+    "fountain": _format_fountain,
+    "prose": _format_prose,
+    "outline": _format_outline,
 }
 
 # ── Worlds ───────────────────────────────────────────────────────────────────────────────────────
@@ -399,26 +414,31 @@ _COLOURS = (
 )
 
 
-def _world_name(premise: Premise, random: Random) -> str:
+_EPITHETS = ("The Old", "The Last", "The Upper", "The Silent", "The Second")
+
+
+def _invent_world_name(premise: Premise, random: Random) -> str:
     root = random.choice(_FIRST) + random.choice(_LAST)
     word = random.choice(premise.keywords or ("far",))
-    return random.choice((root, f"The {_capital(word)} Reach", f"{root} of the {_capital(word)}"))
+    return random.choice(
+        (root, f"The {_capitalize_first(word)} Reach", f"{root} of the {_capitalize_first(word)}")
+    )
 
 
-def _what(premise: Premise) -> str:
+def _name_subject(premise: Premise) -> str:
     acted = premise.deed in premise.text
     if not premise.english:
         return f"the world of “{premise.text}”"
     if acted:
         return f"the world in which {premise.text}"
     return (
-        f"the world of {indefinite(premise.text)}"
+        f"the world of {with_indefinite_article(premise.text)}"
         if premise.hero in premise.text
-        else indefinite(premise.text)
+        else with_indefinite_article(premise.text)
     )
 
 
-def _world_place(
+def _describe_place(
     premise: Premise, vista: tuple[str, str], random: Random, world: str
 ) -> dict[str, str]:
     place, heading = vista
@@ -434,13 +454,16 @@ def _world_place(
         )
     )
     return {
-        "name": f"{random.choice(('The Old', 'The Last', 'The Upper', 'The Silent', 'The Second'))} {_titled(heading)}",
-        "description": f"{_sentence(rumour)} It lies {place.split(',')[0]}.",
-        "picture": f"Wide view {place} {light}, {', '.join(premise.keywords[:4])}, {premise.genre.look}, {world}",
+        "name": f"{random.choice(_EPITHETS)} {_in_title_case(heading)}",
+        "description": f"{_as_sentence(rumour)} It lies {place.split(',')[0]}.",
+        "picture": (
+            f"Wide view {place} {light}, {', '.join(premise.keywords[:4])}, "
+            f"{premise.genre.look}, {world}"
+        ),
     }
 
 
-def _cast(premise: Premise, random: Random, count: int) -> list[dict[str, str]]:
+def _make_cast(premise: Premise, random: Random, count: int) -> list[dict[str, str]]:
     roles = (
         "ruler",
         "outlaw",
@@ -462,18 +485,18 @@ def _cast(premise: Premise, random: Random, count: int) -> list[dict[str, str]]:
     first = {
         "name": premise.name,
         "role": premise.hero,
-        "description": _sentence(f"{premise.name} {wants[0]}"),
+        "description": _as_sentence(f"{premise.name} {wants[0]}"),
     }
     more = [
-        {"name": name, "role": role, "description": _sentence(f"{name} {want}")}
+        {"name": name, "role": role, "description": _as_sentence(f"{name} {want}")}
         for name, role, want in zip(
-            _people(premise, random, count), roles, (*wants[1:], *wants), strict=False
+            _invent_people(premise, random, count), roles, (*wants[1:], *wants), strict=False
         )
     ]
     return [first, *more][:count]
 
 
-def _people(premise: Premise, random: Random, count: int) -> list[str]:
+def _invent_people(premise: Premise, random: Random, count: int) -> list[str]:
     found = {premise.friend: None}
     while len(found) < count:
         found.setdefault(
@@ -482,14 +505,14 @@ def _people(premise: Premise, random: Random, count: int) -> list[str]:
     return list(found)
 
 
-def _palette(random: Random) -> list[dict[str, str]]:
+def _choose_palette(random: Random) -> list[dict[str, str]]:
     return [{"name": name, "hex": value} for name, value in random.sample(_COLOURS, 5)]
 
 
-def _rules(premise: Premise, words: Mapping[str, str]) -> list[str]:
-    key = premise.keywords or keywords(premise.thing) or ("stone",)
+def _list_rules(premise: Premise, words: Mapping[str, str]) -> list[str]:
+    key = premise.keywords or list_keywords(premise.thing) or ("stone",)
     return [
-        f"Nobody may own {indefinite(key[0])}; it can only be lent.",
+        f"Nobody may own {with_indefinite_article(key[0])}; it can only be lent.",
         f"Whoever speaks of {words['foe']} after dark has to tell the whole story.",
         f"Every debt is paid in {key[-1]}, never in coin.",
         "A door that has been closed by two people can be opened only by three.",
