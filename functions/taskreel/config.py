@@ -23,6 +23,8 @@ class ConfigurationError(Exception):
 class Settings(Value):
     """One field a variable of the same name in capitals."""
 
+    #: A Google URL (firestore:, cloudtasks:, gs:) may end with `?emulator=ADDRESS`; the first two
+    #: also with `?endpoint=HOST`, to use instead of the service's own host.
     store_url: str = "sqlite:///.taskreel/store.db"
     tasks_url: str = "embedded:http://127.0.0.1:8123"
     blobs_url: str = "file:///.taskreel/files"
