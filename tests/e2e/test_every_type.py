@@ -22,7 +22,7 @@ FILM = {"width": 96, "height": 64, "fps": 8, "quality": "draft"}
 SPOKEN = {"audio-synthesis", "movie-creation"}
 
 
-class Studio:
+class StackClient:
     """A client of one running stack, and inputs for those types that need some, made once."""
 
     def __init__(self, client: httpx.Client) -> None:
@@ -62,7 +62,7 @@ class Studio:
         )
 
 
-BODIES: Mapping[str, Callable[[Studio], dict[str, Any]]] = {
+BODIES: Mapping[str, Callable[[StackClient], dict[str, Any]]] = {
     "image-generation": lambda _: {"prompt": "a red boat", "options": SMALL},
     "video-generation": lambda made: {
         "imageUrls": [made.picture],
@@ -145,10 +145,10 @@ def running(
 
 
 @pytest.fixture(scope="module")
-def studio(running: Stack) -> Iterator[Studio]:
+def stack_client(running: Stack) -> Iterator[StackClient]:
     with running.client() as client, running.client("root", role="admin") as admin:
         admin.post("/api/credits/dev/grants", json={"amount": 1000}).raise_for_status()
-        yield Studio(client)
+        yield StackClient(client)
 
 
 def test_no_type_is_forgotten() -> None:
@@ -156,10 +156,12 @@ def test_no_type_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("job_type", BODIES)
-def test_a_type_runs_end_to_end_and_its_files_open(studio: Studio, job_type: str) -> None:
+def test_a_type_runs_end_to_end_and_its_files_open(
+    stack_client: StackClient, job_type: str
+) -> None:
     if job_type in SPOKEN and not is_installed():
         pytest.skip("the speech extra is not installed")
-    job = studio.run(job_type, BODIES[job_type](studio))
+    job = stack_client.run(job_type, BODIES[job_type](stack_client))
     assert job["credits"]["captured"] > 0
     artifacts = job["result"]["artifacts"]
     assert artifacts or job["result"].keys() > {"artifacts"}

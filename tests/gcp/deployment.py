@@ -24,6 +24,7 @@ from taskreel import wiring
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.gcp.gcs import CloudStorage
+from taskreel.jobtypes.registered_options import register_options
 from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
 from taskreel_local.emulators.cloudtasks.queues_file import DEFAULT_PARENT
 from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
@@ -110,6 +111,7 @@ async def run_deployment(
         patch.setattr(wiring, "_store", lambda _: store)
         services = replace(wiring.build(chosen, clock), tasks=tasks, blobs=blobs)
         stack.callback(services.workers.close)
+        stack.callback(register_options, {})
         if providers is not None:
             services = replace(services, fetch=providers.fetch)
             stack.push_async_callback(providers.fetch.close)

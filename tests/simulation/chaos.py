@@ -26,6 +26,7 @@ from taskreel.domain.errors import (
     TemporaryError,
 )
 from taskreel.domain.job import Job
+from taskreel.jobtypes.registered_options import register_options
 from taskreel.ports import (
     Clock,
     Document,
@@ -312,6 +313,7 @@ class Chaos:
         """End all instances and close the store."""
         self.loop.run_until_complete(self._end_dead())
         self._base.workers.close()
+        register_options({})
         self.loop.close()
 
     async def _end_dead(self) -> None:

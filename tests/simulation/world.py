@@ -31,6 +31,7 @@ from taskreel.adapters.local.tasks import EmbeddedTasks
 from taskreel.app.services import Services
 from taskreel.config import Settings
 from taskreel.domain.job import Job
+from taskreel.jobtypes.registered_options import register_options
 from taskreel.media.workers import WorkerPool
 from taskreel.ports import Store
 from taskreel_local.emulators.cloudtasks.api_methods import ApiMethods
@@ -267,6 +268,7 @@ async def running(
         services = change(replace(services, store=wrap(services.store)))
         stack.push_async_callback(services.store.close)
         stack.callback(services.workers.close)
+        stack.callback(register_options, {})
         _wire(patch, chosen, services)
         api, processor, maintenance = map(_client, ("jobs_api", "task_processor", "maintenance"))
         for client in (api, processor, maintenance):
