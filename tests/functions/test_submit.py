@@ -138,7 +138,7 @@ async def test_without_a_stand_in_a_provider_without_key_is_refused_and_its_key_
 
 
 async def test_an_unknown_provider_is_refused_with_those_there_are(ada: httpx.AsyncClient) -> None:
-    refused = await ada.post(IMAGE, json={"prompt": "x", "provider": "acme"})
+    refused = await ada.post(IMAGE, json={"prompt": "x", "provider": "no-such-provider"})
     assert paths(refused) == {"provider"}
     assert "studio" in refused.json()["detail"]
 
