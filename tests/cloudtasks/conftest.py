@@ -26,7 +26,7 @@ async def worker() -> AsyncIterator[Worker]:
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Remote]:
-    """Both doors on real ports, under virtual time, shared by the tests that speak to them."""
+    """Both servers on real ports, under virtual time, shared by the tests that call them."""
     engine = EngineConfig(projects=("demo",))
     remote = start(ServiceConfig(grpc_port=0, virtual_clock=True, engine=engine, grace_s=0))
     yield remote
@@ -48,7 +48,7 @@ def connected(request: pytest.FixtureRequest, running: Remote) -> Iterator[Any]:
 
 @pytest.fixture
 def client(connected: Any, remote: Remote) -> Any:
-    """Google's newest client, once for each of its three ways to speak, with an empty queue `jobs`."""
+    """Google's newest client, once for each of its three transports, with an empty queue `jobs`."""
     connected.create_queue(parent=LOCATION, queue={"name": f"{LOCATION}/queues/jobs"})
     assert remote.ask("GET", "time")["virtual"]
     return connected

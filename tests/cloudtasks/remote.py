@@ -1,4 +1,4 @@
-"""A local Cloud Tasks in a thread of its own, and Google's clients for it, all called the same way."""
+"""A Cloud Tasks emulator on its own thread, and Google's clients with one calling convention."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """An event loop for what must not share the test's."""
+    """An event loop on its own thread, apart from the test's."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -43,7 +43,7 @@ class LoopThread:
 
 @dataclass
 class Remote:
-    """The service, and its control door as a test in any language would use it."""
+    """The service, and its control API as a test in any language would call it."""
 
     service: LocalCloudTasks
     thread: LoopThread
@@ -72,7 +72,7 @@ def stop(remote: Remote) -> None:
 
 
 class SyncClient:
-    """A synchronous client; lists come whole, operations come finished."""
+    """A synchronous client; lists are returned complete."""
 
     def __init__(self, client: tasks_v2.CloudTasksClient, close: Callable[[], None]) -> None:
         self._client = client
@@ -90,7 +90,7 @@ class SyncClient:
 
 
 class AsyncClient:
-    """The asynchronous client, called from a test that is not."""
+    """The asynchronous client, called from synchronous tests."""
 
     def __init__(self, port: int) -> None:
         self._thread = LoopThread()

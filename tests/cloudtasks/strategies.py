@@ -1,4 +1,4 @@
-"""Messages with any fields, drawn from the tables that the doors use."""
+"""Hypothesis strategies for messages with any fields, from the codec's tables."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SCALARS: dict[type, st.SearchStrategy[Any]] = {
 
 
 def values(kind: Any) -> st.SearchStrategy[Any]:
-    """Values of a kind of field; a map is set or unset, never empty."""
+    """Values of a field type; a map is set or unset, never empty."""
     match kind:
         case Int():
             return st.integers(-kind._limit, kind._limit - 1)
@@ -58,7 +58,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
 
 
 def messages_of(message: type) -> st.SearchStrategy[Any]:
-    """Messages with any fields set, but one of a oneof at most."""
+    """Messages with any fields set, but at most one field of each oneof."""
 
     def made(picked: dict[str, Any]) -> Any:
         taken: set[str] = set()

@@ -1,4 +1,7 @@
-"""The service's answers, to Google's own client over gRPC (sync, async) and REST: facts §1, §2, §2.1."""
+"""The service's behaviour for Google's own client over gRPC (sync, async) and REST.
+
+The expected texts are Google's (facts §1, §2, §2.1).
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,19 @@ from cloudtasks.remote import Remote
 from cloudtasks.worker import LOCATION, QUEUE
 from taskreel_local.emulators.cloudtasks.api_errors import HTTP_STATUS, Code
 
-MISSING_QUEUE = "Queue does not exist. If you just created the queue, wait at least a minute for the queue to initialize."
+MISSING_QUEUE = (
+    "Queue does not exist. "
+    "If you just created the queue, wait at least a minute for the queue to initialize."
+)
 MISSING = "Requested entity was not found."
 GONE = (
     "The task no longer exists, though a task with this name existed recently. "
     "The task either successfully completed or was deleted."
 )
-BAD_QUEUE = 'Queue name must be formatted: "projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>".'
+BAD_QUEUE = (
+    "Queue name must be formatted: "
+    '"projects/<PROJECT_ID>/locations/<LOCATION_ID>/queues/<QUEUE_ID>".'
+)
 URL = "http://worker.test/run"
 
 
@@ -322,7 +331,10 @@ def test_a_bad_task_id_is_refused_with_help(client: Any, name: str) -> None:
 
 def test_a_task_of_another_queue_is_refused(client: Any) -> None:
     other = f"{LOCATION}/queues/other"
-    text = f"The queue name from request ('{QUEUE}') must be the same as the queue name in the named task ('{other}')."
+    text = (
+        f"The queue name from request ('{QUEUE}') must be the same as "
+        f"the queue name in the named task ('{other}')."
+    )
     named = Task(name=f"{other}/tasks/t", http_request=HttpRequest(url=URL))
     refused(client.create_task, Code.INVALID_ARGUMENT, text, parent=QUEUE, task=named)
 
@@ -373,7 +385,8 @@ def test_a_bad_percent_escape_in_the_url_is_accepted(client: Any) -> None:
 def test_a_schedule_of_more_than_720_hours_is_refused(client: Any, remote: Remote) -> None:
     at = later(remote, hours=720, seconds=1)
     text = (
-        f"The Task.scheduleTime, {at.isoformat().replace('+00:00', 'Z')}, is too far in the future. "
+        f"The Task.scheduleTime, {at.isoformat().replace('+00:00', 'Z')}, "
+        "is too far in the future. "
         "Schedule time must be no more than 720h in the future."
     )
     refused(

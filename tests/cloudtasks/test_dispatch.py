@@ -1,4 +1,4 @@
-"""What arrives at a real worker over real HTTP, and what becomes of its answers."""
+"""Requests to a real worker over real HTTP, and the handling of its responses."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -305,7 +306,8 @@ async def test_create_can_answer_deadline_exceeded_after_storing_the_task(bench:
 async def test_a_connection_lost_before_the_handler_ran_or_after(
     bench: Bench, fault: str, requests: int
 ) -> None:
-    bench.engine.faults = replace(NO_FAULTS, **{fault: 1.0})  # type: ignore[arg-type]  # a name from the table above
+    probability: dict[str, Any] = {fault: 1.0}
+    bench.engine.faults = replace(NO_FAULTS, **probability)
     name = await bench.create()
     await bench.advance(0)
     assert len(bench.worker.sent) == requests

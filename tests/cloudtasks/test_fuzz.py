@@ -48,7 +48,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 
 
 def likely(data: st.DataObject, request: type) -> Any:
-    """A request whose names often are those of things that exist, and whose other fields are anything."""
+    """A request with names that often exist, and any values in the other fields."""
     drawn = data.draw(messages_of(request))
     named = {"name", "parent", "resource"} & {
         field.attr for field in message_codec.fields_of(request)
@@ -146,13 +146,13 @@ def test_any_json_is_answered_or_refused(running: Remote, verb: str, path: str, 
     assert answer.status_code < 500, answer.text
 
 
-@pytest.mark.parametrize("door", ["rest", "grpc"])
+@pytest.mark.parametrize("server", ["rest", "grpc"])
 @FUZZ
 @given(chunks=st.lists(st.binary(max_size=200), min_size=1, max_size=3), as_http=st.booleans())
 def test_random_bytes_on_a_port_leave_the_service_well(
-    running: Remote, door: str, chunks: list[bytes], *, as_http: bool
+    running: Remote, server: str, chunks: list[bytes], *, as_http: bool
 ) -> None:
-    port = running.service.rest_port if door == "rest" else running.service.grpc_port
+    port = running.service.rest_port if server == "rest" else running.service.grpc_port
     with socket.create_connection(("127.0.0.1", port or 0), timeout=5) as connection:
         if as_http:
             connection.sendall(b"POST /v2/ HTTP/1.1\r\nHost: x\r\n")

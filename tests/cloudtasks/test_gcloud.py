@@ -1,4 +1,4 @@
-"""The real `gcloud tasks …` against the REST door, as infra/local/README.md says."""
+"""The real `gcloud tasks …` against the REST API, as in infra/local/README.md."""
 
 from __future__ import annotations
 

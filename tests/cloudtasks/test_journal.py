@@ -1,4 +1,4 @@
-"""What the SQLite file keeps, over a close and over kill -9."""
+"""Persistence in the SQLite file, over a close and over kill -9."""
 
 from __future__ import annotations
 

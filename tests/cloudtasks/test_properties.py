@@ -1,4 +1,4 @@
-"""Any sequence of calls, restarts included, against a model: what is live, what was delivered, and when."""
+"""Any sequence of calls and restarts, against a model of live tasks and deliveries."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Life(RuleBasedStateMachine):
         return self.bench.engine.clock.now() / SECOND
 
     def note_deliveries(self) -> None:
-        """Move the model on by what reached the worker, which answers 200 but where a failure was asked for."""
+        """Apply the deliveries to the model; the worker answers 200 unless told to fail."""
         for at, request in self.bench.worker.sent:
             task = dict(request.headers)["X-CloudTasks-TaskName"]
             assert task not in self.removed

@@ -1,4 +1,4 @@
-"""What only the REST door has: BufferTask, JSON forms, v2beta3 statistics, control, OIDC; and what it refuses."""
+"""REST only behaviour: BufferTask, JSON forms, v2beta3 statistics, control, OIDC, refusals."""
 
 from __future__ import annotations
 
@@ -138,7 +138,12 @@ def test_v2beta3_tells_how_much_waits(remote: Remote, queue: str) -> None:
         ("POST", "/tasks", b'{"task": {"dispatchDeadline": NaN}}', "Unexpected token: NaN"),
         ("POST", "/tasks", b"\xff\xfe", "Invalid JSON payload received."),
         ("POST", "/tasks", b"[" * 100_000, "Invalid JSON payload received."),
-        ("POST", "/tasks", b'{"task": {"httpRequest": {"url": "http://a/\\ud800"}}}', "not valid UTF-8"),
+        (
+            "POST",
+            "/tasks",
+            b'{"task": {"httpRequest": {"url": "http://a/\\ud800"}}}',
+            "not valid UTF-8",
+        ),
         ("PATCH", "?updateMask=x.y", b"{}", "unknown path 'x.y'"),
         ("GET", "?colour=red", b"", 'Unknown name "colour"'),
         ("GET", "/tasks?pageSize=many", b"", "(TYPE_INT32)"),
@@ -170,7 +175,7 @@ def test_the_control_door_resets_and_may_keep_the_queues(remote: Remote, queue: 
     assert remote.ask("GET", "queues")["queues"] == []
 
 
-def test_the_control_door_shows_deliveries_and_events_and_waits_for_empty(
+def test_the_control_api_shows_deliveries_and_events_and_waits_for_empty(
     remote: Remote, queue: str
 ) -> None:
     url = "http://127.0.0.1:1/nobody"

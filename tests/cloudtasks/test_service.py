@@ -1,4 +1,4 @@
-"""Starting and stopping: the embedding entry, the file of queues, the command, what only gRPC shows."""
+"""Start and stop of the service, the queues file, the command, and gRPC only behaviour."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ queues:
 
 def test_the_rest_door_starts_without_grpc_or_googles_client() -> None:
     modules = "'grpc', 'google.protobuf', 'google.cloud.tasks_v2'"
-    code = f"import taskreel_local.emulators.cloudtasks.service, sys; print([m for m in ({modules}) if m in sys.modules])"
+    code = (
+        "import taskreel_local.emulators.cloudtasks.service, sys; "
+        f"print([m for m in ({modules}) if m in sys.modules])"
+    )
     shown = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT / "infra/local",

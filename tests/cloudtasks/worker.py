@@ -1,4 +1,4 @@
-"""What tasks are delivered to in these tests: a real HTTP server, or a function under virtual time."""
+"""Workers that receive the tasks: a real HTTP server, or a function under virtual time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def http_task(**fields: object) -> Task:
 
 @dataclass
 class Scripted:
-    """A sender that answers by a script, in no time, and notes when each request came."""
+    """A sender that answers by a script at once, and records the time of each request."""
 
     clock: VirtualClock
     answers: deque[int | HandlerResponse | SendError] = field(default_factory=deque)
@@ -57,12 +57,12 @@ class Scripted:
         return answer if isinstance(answer, HandlerResponse) else HandlerResponse(answer, {})
 
     def times(self) -> list[float]:
-        """When requests came, in seconds since the first."""
+        """Return the times of the requests, in seconds since the first."""
         first = self.sent[0][0]
         return [round(at - first, 6) for at, _ in self.sent]
 
     def header(self, name: str) -> list[str | None]:
-        """What each request said under a header."""
+        """Return the value of a header in each request."""
         return [dict(request.headers).get(name) for _, request in self.sent]
 
 
@@ -97,7 +97,7 @@ async def make_bench(
 
 @dataclass
 class Seen:
-    """A request as a real worker saw it, header names as they were written."""
+    """A request as a real worker received it, with the header names as written."""
 
     method: str
     path: str
@@ -129,7 +129,7 @@ class Worker:
         return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
     async def received(self, count: int) -> list[Seen]:
-        """The requests, once there are `count`."""
+        """Wait for `count` requests and return them."""
         if len(self.seen) < count:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append((count, waiter))
@@ -138,7 +138,7 @@ class Worker:
 
 
 class Connection(asyncio.Protocol):
-    """One client of the worker's; the parser calls the `on_…` methods."""
+    """A connection of the worker; the parser calls the `on_…` methods."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker

@@ -1,4 +1,4 @@
-"""The scripts, the real gcloud, and a fake Google for it to talk to."""
+"""The scripts, the real gcloud, and a fake Google that it calls."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SERVICES = (
 
 @dataclass(frozen=True)
 class Cloud:
-    """One fake project, and a way to run a script against it."""
+    """A fake project, and methods that run a script against it."""
 
     google: FakeGoogle
     env: Mapping[str, str]
@@ -55,7 +55,7 @@ class Cloud:
     def run(
         self, script: str, *args: str, stdin: str = "", **env: str
     ) -> subprocess.CompletedProcess[str]:
-        """A script's outcome, whatever it is."""
+        """Run a script and return its result."""
         return subprocess.run(
             [str(ROOT / "scripts" / script), *args],
             env={**self.env, **env},
@@ -67,13 +67,13 @@ class Cloud:
         )
 
     def ok(self, script: str, *args: str, **env: str) -> str:
-        """The output of a script that must succeed."""
+        """Run a script that must succeed and return its output."""
         done = self.run(script, *args, **env)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def gcloud(self, *args: str) -> None:
-        """What a person changes by hand."""
+        """Change the project as a person would."""
         flags = (f"--location={LOCATION}", f"--project={PROJECT}", "--quiet")
         subprocess.run(
             ["gcloud", *args, *flags],
@@ -84,7 +84,7 @@ class Cloud:
         )
 
     def writes(self) -> list[str]:
-        """What was changed since the last call."""
+        """Return the changes since the last call."""
         found = list(self.google.writes)
         self.google.writes.clear()
         return found
@@ -92,12 +92,12 @@ class Cloud:
 
 @pytest.fixture(scope="session")
 def gcloud() -> str:
-    """The path of gcloud, of the Google Cloud SDK."""
+    """The path of gcloud."""
     return find_program("gcloud", GCLOUD_INSTALL)
 
 
 def environment(port: int, home: Path) -> dict[str, str]:
-    """gcloud's settings: everything through the fake, nothing from the person at the keyboard."""
+    """Return gcloud's settings: all calls go to the fake, no settings of the user."""
     token = home / "token"
     token.write_text("fake-access-token")
     return {
@@ -124,7 +124,7 @@ def environment(port: int, home: Path) -> dict[str, str]:
 
 
 def small_infra(folder: Path) -> Path:
-    """infra/ with one or two of everything: gcloud takes a second for each."""
+    """Copy infra/ with one or two resources of each kind: gcloud takes a second for each."""
     shutil.copytree(ROOT / "infra", folder, ignore=shutil.ignore_patterns("local", "*.md"))
 
     def edit(name: str, **changes: object) -> None:
@@ -170,7 +170,7 @@ def small_infra(folder: Path) -> Path:
 
 @contextmanager
 def running(service: AbstractAsyncContextManager[object]) -> Iterator[None]:
-    """Something asynchronous, on a thread and a loop of its own."""
+    """Run an asynchronous service on its own thread and loop."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -194,7 +194,7 @@ async def _leave(service: AbstractAsyncContextManager[object]) -> None:
 
 @contextmanager
 def local_cloud_tasks() -> Iterator[str]:
-    """The local Cloud Tasks; its REST address."""
+    """Run the Cloud Tasks emulator; yield its REST address."""
     service = LocalCloudTasks(
         ServiceConfig(rest_port=0, engine=EngineConfig(locations=(LOCATION,)))
     )
@@ -204,7 +204,7 @@ def local_cloud_tasks() -> Iterator[str]:
 
 @contextmanager
 def running_stack(data: Path, **environ: str) -> Iterator[str]:
-    """The whole of Taskreel; its URL."""
+    """Run the whole stack; yield its URL."""
     stack = Stack(StackConfig(data=data, servers=1, environ=environ))
     with running(stack):
         yield stack.url
@@ -212,7 +212,7 @@ def running_stack(data: Path, **environ: str) -> Iterator[str]:
 
 @contextmanager
 def emulated(settings: Mapping[str, str], public_key: bytes) -> Iterator[dict[str, str]]:
-    """The settings with a stand-in on this machine for each of Google's services that they name."""
+    """Yield the settings with an emulator in place of each Google service they name."""
     project, location = settings["TASKS_URL"].removeprefix("cloudtasks://").split("/")
     queues = load_queues(QUEUES, f"projects/{project}/locations/{location}")
     tasks = LocalCloudTasks(
@@ -235,7 +235,7 @@ def emulated(settings: Mapping[str, str], public_key: bytes) -> Iterator[dict[st
 
 @contextmanager
 def project(folder: Path, infra: Path) -> Iterator[Cloud]:
-    """An empty project, and what is declared for it."""
+    """Yield an empty project for the given declarations."""
     google = FakeGoogle()
     server = serve(google)
     with local_cloud_tasks() as cloudtasks:
@@ -256,7 +256,7 @@ def project(folder: Path, infra: Path) -> Iterator[Cloud]:
 
 @pytest.fixture(scope="session")
 def cloud(gcloud: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """One project, which the tests of the scripts take through its life in order."""
+    """The project that the tests of the scripts take from creation to deletion, in order."""
     del gcloud
     folder = tmp_path_factory.mktemp("cloud")
     with project(folder, small_infra(folder / "infra")) as cloud:

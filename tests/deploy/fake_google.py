@@ -1,9 +1,9 @@
-"""Google's REST APIs as far as the scripts use them: small, stateful, on one port, for the real gcloud.
+"""A fake of Google's REST APIs for the real gcloud: small, stateful, on one port.
 
-It is an HTTP proxy that answers every request itself: gcloud is told to find each service at
-`http://{service}.fake/` through this proxy. (Cloud Run's commands put the region before the host name; behind a
-proxy that name need not resolve.) `writes` keeps every request that changes something, so that a test can say that
-a second run changed nothing.
+It is an HTTP proxy that answers every request itself: gcloud is configured to find each service at
+`http://{service}.fake/` through this proxy. (Cloud Run's commands put the region before the host
+name; behind a proxy that name need not resolve.) `writes` records every request that changes
+something, so that a test can assert that a second run changed nothing.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ Handler = Callable[..., Any]
 
 
 def forward(base: str, request: Request) -> Any:
-    """Let a real local service answer; this one keeps no state of it."""
+    """Forward a request to a real local service; the fake has no state of it."""
     answer = httpx.request(
         request.method,
         base + request.path,
@@ -110,7 +110,7 @@ class FakeGoogle:
         return self.of(service)[name]
 
     def policy(self, request: Request, name: str) -> Body:
-        """getIamPolicy and setIamPolicy, with the etag that makes lost updates impossible."""
+        """getIamPolicy and setIamPolicy, with the etag that prevents lost updates."""
         current = self.policies.get(name, {"version": 1, "etag": "MAo="})
         if "set" not in request.path.rpartition(":")[2].lower() and request.method != "PUT":
             return current
@@ -150,18 +150,18 @@ def route(method: str, service: str, pattern: str) -> Callable[[Handler], Handle
 
 
 def reads(request: Request) -> bool:
-    """Whether a request changes nothing."""
+    """Return True if a request changes nothing."""
     return request.method == "GET" or request.path.endswith(
         (":getIamPolicy", ":access", ":testIamPermissions", ":queryTestablePermissions")
     )
 
 
-class Door(BaseHTTPRequestHandler):
+class RequestHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     google: FakeGoogle
 
     def log_message(self, *_: Any) -> None:
-        """Quiet."""
+        """Log nothing."""
 
     def handle_any(self) -> None:
         url = urlsplit(self.path)
@@ -185,7 +185,7 @@ class Door(BaseHTTPRequestHandler):
                 500, {"error": {"code": 500, "status": "INTERNAL", "message": f"fake: {error!r}"}}
             )
 
-    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any  # noqa: N815 - http.server's names
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any  # noqa: N815
 
     def _send(self, code: int, answer: Any) -> None:
         data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
@@ -197,9 +197,9 @@ class Door(BaseHTTPRequestHandler):
 
 
 def serve(google: FakeGoogle) -> ThreadingHTTPServer:
-    """A running server; its port is `server_address[1]`."""
-    door = type("BoundDoor", (Door,), {"google": google})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), door)
+    """Start a server; its port is `server_address[1]`."""
+    handler = type("BoundHandler", (RequestHandler,), {"google": google})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

@@ -1,4 +1,4 @@
-"""The routes of the fake Google, a section each service. Importing it fills `fake_google.ROUTES`."""
+"""The routes of the fake Google, by service. Importing this module fills `fake_google.ROUTES`."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def enable_service(google: FakeGoogle, _: Request, __: str, name: str) -> Body:
     r"/v1beta/(projects/[^/]+/locations/global/services/run\.googleapis\.com/quotaInfos/(\w+))",
 )
 def get_quota(google: FakeGoogle, _: Request, name: str, quota: str) -> Body:
-    """What a new project is given: 20 CPUs and 40 GiB, unless a test says otherwise."""
+    """The quota of a new project: 20 CPUs and 40 GiB, unless a test sets another."""
     value = (
         google.of("cloudquotas")
         .get(quota, {})
@@ -123,7 +123,8 @@ def list_keys(google: FakeGoogle, _: Request, email: str) -> Body:
 @route("POST", "iam", r"/v1/projects/[^/]+/serviceAccounts/([^/:]+)/keys")
 def create_key(google: FakeGoogle, _: Request, email: str) -> Body:
     google.get("iam", f"projects/{PROJECT}/serviceAccounts/{email}")
-    identity = hashlib.sha1(f"{email}{next(google.serial)}".encode()).hexdigest()  # noqa: S324 - an id
+    name = f"{email}{next(google.serial)}"
+    identity = hashlib.sha1(name.encode()).hexdigest()  # noqa: S324 - an id
     name = f"projects/{PROJECT}/serviceAccounts/{email}/keys/{identity}"
     private, public = generate_signing_key()
     data = base64.b64encode(

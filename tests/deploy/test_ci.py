@@ -1,4 +1,4 @@
-"""What CI needs before it can run anything: found missing on a bare machine, and asked of apt."""
+"""The programs that CI installs on a bare machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = {
 
 
 def asked_of_apt(folder: Path, *present: str) -> str:
-    """The words of `apt-get install`, on a machine with the shell's own programs and these; it goes no further."""
+    """Return the arguments of `apt-get install` on a machine with these programs only."""
     for name in ("bash", "dirname"):
         (folder / name).symlink_to(shutil.which(name) or "")
     for name in present:

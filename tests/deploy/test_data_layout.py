@@ -28,7 +28,8 @@ MODELS: dict[str, type[Value]] = {
 }
 _ROW = re.compile(r"^\| `(\w+)/\{[\w.]+\}` \| (.+) \| [^|]+ \|$", re.MULTILINE)
 _NAMED = re.compile(
-    r'(?:(?:tx|store)\.(?:get|create|set|update|delete|watch)\(\s*|collection=|_page\(services, )"(\w+)"'
+    r"(?:(?:tx|store)\.(?:get|create|set|update|delete|watch)\(\s*|collection=|_page\(services, )"
+    r'"(\w+)"'
 )
 _SEARCHED = re.compile(r'"(\w+)", "array-contains"')
 
@@ -66,7 +67,7 @@ def test_destroying_the_data_takes_every_collection() -> None:
 
 @pytest.mark.parametrize("collection", MODELS)
 def test_lists_maps_and_times_are_exempted_from_single_field_indexes(collection: str) -> None:
-    """Each entry of a list or map would be indexed and paid for; an index on a time caps a collection's writes."""
+    """Indexes cost a write for each entry of a list or map; an index on a time caps the writes."""
     exempted = {name for kind, name in DeclaredIndexes.load().exempted if kind == collection}
     dear = {
         field.alias

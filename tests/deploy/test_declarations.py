@@ -1,10 +1,12 @@
-"""infra/ says one thing once: what it declares agrees with the code, and each file with the others."""
+"""The declarations of infra/ agree with the code and with each other."""
 
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +39,7 @@ def declared(name: str) -> Any:
 
 
 def planned(part: str, *args: str, found: str = "null", **env: str) -> list[list[str]]:
-    """The steps of one part for an empty project: kind, why, words."""
+    """Return the steps of one part for an empty project: kind, description, words."""
     done = subprocess.run(
         [
             sys.executable,
@@ -62,7 +64,9 @@ def planned(part: str, *args: str, found: str = "null", **env: str) -> list[list
         check=True,
         timeout=60,
     )
-    return [record.split("\x1f") for record in done.stdout.split("\x1e")[:-1]]
+    words = shlex.split(done.stdout)
+    starts = [place for place, word in enumerate(words) if word == "do_step"]
+    return [words[a + 1 : b] for a, b in itertools.pairwise([*starts, len(words)])]
 
 
 def every_secret() -> list[str]:
@@ -100,7 +104,7 @@ def test_a_setting_that_no_queue_has_is_refused(tmp_path: Path) -> None:
     (tmp_path / "queues.yaml").write_text(text)
     with pytest.raises(subprocess.CalledProcessError) as refused:
         planned("queues", TASKREEL_INFRA=str(tmp_path))
-    assert "retryConfig.maxTries is no setting of a queue" in refused.value.stderr
+    assert "retryConfig.maxTries is not a setting of a queue" in refused.value.stderr
 
 
 def test_composite_indexes_are_those_that_the_queries_need() -> None:
@@ -188,7 +192,7 @@ def test_who_checks_webhooks_and_who_asks_for_them_have_their_secrets() -> None:
 
 
 def test_keys_stay_out_of_what_is_printed() -> None:
-    """A secret's value and the scheduler's header are added by the shell, to a command that is already printed."""
+    """The shell adds a secret's value and the scheduler's header after it prints the command."""
     steps = planned("secrets", INTERNAL_API_KEY="k" * 32, BFL_API_KEY="b" * 32) + planned(
         "scheduler", KEY_IN_USE="k" * 32
     )

@@ -1,4 +1,4 @@
-"""The security rules, enforced by Google's own emulator: a client reads its own documents, and writes none."""
+"""The security rules in Google's emulator: clients read their own documents and write none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DOCUMENTS = {
 
 
 def token(user: str) -> dict[str, str]:
-    """What a Firebase client would send; the emulator checks no signature."""
+    """Return a token as a Firebase client sends it; the emulator checks no signature."""
 
     def part(value: dict[str, Any]) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")

@@ -1,4 +1,4 @@
-"""Every gcloud command in the scripts, in what they would run, and in the pages, is one that gcloud knows."""
+"""Every gcloud command of the scripts, their plans and the pages is known to gcloud."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROSE = r"(?:is|has|would|cannot|takes|command|sets?)\b"
 
 
 def commands_in(text: str) -> Iterator[str]:
-    """The commands written out in a script or a page, variables and placeholders filled with a word."""
+    """Yield the commands in a script or page, with a word for each variable and placeholder."""
     text = re.sub(r"\\\n\s*", " ", text)
     text = text.replace("$account", "dev@demo-project.iam.gserviceaccount.com")
     text = re.sub(r"\$\(plan value-email[^)]*\)", "dev@demo-project.iam.gserviceaccount.com", text)
@@ -40,7 +40,7 @@ def commands_in(text: str) -> Iterator[str]:
 
 
 def written() -> Iterator[tuple[str, str]]:
-    """Where → command."""
+    """Yield the written commands, each with its file."""
     pages = [ROOT / "README.md", *sorted((ROOT / "infra").glob("*.md"))]
     scripts = [
         path
@@ -53,7 +53,7 @@ def written() -> Iterator[tuple[str, str]]:
 
 
 def run_for_an_empty_project() -> Iterator[tuple[str, str]]:
-    """Everything that the scripts would do in an empty project, as the planner says it."""
+    """Yield all commands that the scripts would run in an empty project."""
     secrets = declared("secrets.yaml")["secrets"]
     existing = [{"name": secret["name"]} for secret in secrets.values()]
     plans = {
@@ -80,7 +80,7 @@ def run_for_an_empty_project() -> Iterator[tuple[str, str]]:
 
 
 def shape(command: str) -> tuple[str, ...]:
-    """The command without what changes from one resource to the next: its own words, and the names of its flags."""
+    """Return the command without names of resources: its first words and the names of its flags."""
     words, flags = [], set()
     for word in shlex.split(command):
         (flags.add(word.partition("=")[0]) if word.startswith("-") else words.append(word))
@@ -88,7 +88,7 @@ def shape(command: str) -> tuple[str, ...]:
 
 
 def lint(commands: list[str], folder: Path) -> dict[str, str]:
-    """Command → what gcloud has against it."""
+    """Return gcloud's error for each wrong command."""
     file = folder / "commands.json"
     file.write_text(
         json.dumps(
@@ -108,10 +108,12 @@ def lint(commands: list[str], folder: Path) -> dict[str, str]:
         check=True,
         timeout=400,
     )
-    told = {commands[int(at)]: results[0] for at, results in json.loads(done.stdout).items()}
+    results_by_command = {
+        commands[int(at)]: results[0] for at, results in json.loads(done.stdout).items()
+    }
     return {
         command: result["error_message"]
-        for command, result in told.items()
+        for command, result in results_by_command.items()
         if not result["success"]
     }
 

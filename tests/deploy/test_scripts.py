@@ -1,7 +1,7 @@
-"""The cloud scripts, run by the real gcloud against a fake Google: one project, from nothing to nothing.
+"""The cloud scripts, run by the real gcloud against a fake Google, on one project.
 
-The order of the tests is the life of the project; every script runs at least twice, and the second time it must
-change nothing and say so.
+The tests run in the order of the project's life. Every script runs at least twice, and the second
+run must change nothing and say so.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def empty(cloud: Cloud) -> Cloud:
 
 @pytest.fixture(scope="module")
 def provisioned(empty: Cloud) -> Cloud:
-    """After the first `provision`, its output kept in `first`."""
+    """The project after the first `provision`."""
     first = empty.ok("provision", BFL_API_KEY="key-of-a-provider")
     assert "Made " in first
     assert empty.writes()
@@ -46,7 +46,7 @@ def provisioned(empty: Cloud) -> Cloud:
 
 @pytest.fixture(scope="module")
 def deployed(provisioned: Cloud) -> Cloud:
-    """After the first `deploy`."""
+    """The project after the first `deploy`."""
     assert "Made 3 changes." in provisioned.ok("deploy")
     provisioned.writes()
     return provisioned
@@ -177,8 +177,10 @@ def test_the_processor_lets_in_the_invoker_alone(deployed: Cloud) -> None:
 
 def test_the_doctor_finds_nothing_in_a_healthy_project(deployed: Cloud) -> None:
     deployed.writes()
-    told = [line for line in deployed.ok("doctor").splitlines() if not line.startswith("ok ")]
-    assert told == ["All is as declared."]
+    differences = [
+        line for line in deployed.ok("doctor").splitlines() if not line.startswith("ok ")
+    ]
+    assert differences == ["All is as declared."]
     assert deployed.writes() == []
 
 
@@ -220,7 +222,7 @@ EXPIRED = Refusal(401, "UNAUTHENTICATED", "Request had invalid authentication cr
 
 
 @pytest.mark.parametrize(
-    ("refusal", "mend"),
+    ("refusal", "fix"),
     [
         (DISABLED, "scripts/provision --project demo-project"),
         (FORBIDDEN, "--role=roles/cloudtasks.admin"),
@@ -228,13 +230,13 @@ EXPIRED = Refusal(401, "UNAUTHENTICATED", "Request had invalid authentication cr
     ],
     ids=["api-off", "no-permission", "expired"],
 )
-def test_a_failure_names_the_command_that_mends_it(
-    fault: Cloud, refusal: Refusal, mend: str
+def test_a_failure_names_the_command_that_fixes_it(
+    fault: Cloud, refusal: Refusal, fix: str
 ) -> None:
     fault.google.faults["cloudtasks"] = refusal
     done = fault.run("setup-cloud-tasks-queues.sh")
     assert done.returncode == 1
-    assert mend in done.stderr.splitlines()[-1]
+    assert fix in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
 
@@ -310,8 +312,10 @@ def test_local_auth_twice(provisioned: Cloud, tmp_path: Path, way: list[str]) ->
 
 
 def test_a_job_of_the_api_here_runs_in_the_cloud(provisioned: Cloud, tmp_path: Path) -> None:
-    """The settings as the script wrote them. Only the addresses of Google's services are put on this machine, and the
-    deployed processor is another process, with the key out of Secret Manager.
+    """Use the settings as the script wrote them.
+
+    Only the addresses of Google's services are those of emulators, and the deployed processor is
+    another process, with the key from Secret Manager.
     """
     env_file, port = tmp_path / "cloud.env", free_port()
     there = {"PROCESSOR_URL": f"http://127.0.0.1:{port}"}

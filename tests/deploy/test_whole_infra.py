@@ -1,4 +1,4 @@
-"""All that infra/ declares, made once and found again: no queue, index, role or secret is left out of the scripts."""
+"""All declarations of infra/ are created once and found again by the scripts."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ def test_everything_declared_is_made_once_and_found_again(gcloud: str, tmp_path:
         assert len(google.of("fields")) == len(declared("firestore.indexes.json")["fieldOverrides"])
         assert len(google.of("iam")) == len(declared("iam.yaml")["accounts"])
         cloud.writes()
-        told = [line for line in cloud.ok("doctor").splitlines() if not line.startswith("ok ")]
-        assert told == ["All is as declared."]
+        differences = [
+            line for line in cloud.ok("doctor").splitlines() if not line.startswith("ok ")
+        ]
+        assert differences == ["All is as declared."]
         assert cloud.ok("provision") == "Nothing to change.\n"
         assert cloud.ok("deploy").startswith("Nothing to change.")
         assert cloud.writes() == []

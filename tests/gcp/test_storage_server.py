@@ -1,4 +1,4 @@
-"""The local Cloud Storage behaves as the service: preconditions, partial uploads, ranges, pages."""
+"""The Cloud Storage emulator: preconditions, uploads in parts, ranges, pages, signed URLs."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_an_upload_in_chunks_of_unknown_length_arrives_whole(google: Any) -> Non
     )
     assert (
         google.get_blob("streamed").md5_hash
-        == base64.b64encode(hashlib.md5(content).digest()).decode()  # noqa: S324 - no secret
+        == base64.b64encode(hashlib.md5(content).digest()).decode()  # noqa: S324 - a checksum
     )
 
 

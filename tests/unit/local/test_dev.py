@@ -1,4 +1,4 @@
-"""What `taskreel dev` says before it starts."""
+"""The checks of `taskreel dev` before it starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taskreel_local.stack.settings_file import read_settings
 from taskreel_local.stack.stack_error import StackError
 
 
-def test_a_job_type_that_lacks_a_lane_is_named(tmp_path: Path) -> None:
+def test_a_job_type_that_lacks_a_queue_is_named(tmp_path: Path) -> None:
     declared = yaml.safe_load(QUEUES.read_text())
     del declared["queues"]["image-upscale-low"]
     (tmp_path / "queues.yaml").write_text(yaml.safe_dump(declared))
@@ -24,7 +24,9 @@ def test_a_job_type_that_lacks_a_lane_is_named(tmp_path: Path) -> None:
 def test_settings_are_read_as_a_shell_reads_them(tmp_path: Path) -> None:
     file = tmp_path / "cloud.env"
     file.write_text(
-        "# a comment\nSTORE_URL='firestore://p/(default)'\nexport INTERNAL_API_KEY=a=b  # and another\n"
+        "# a comment\n"
+        "STORE_URL='firestore://p/(default)'\n"
+        "export INTERNAL_API_KEY=a=b  # and another\n"
     )
     assert read_settings(file) == {
         "STORE_URL": "firestore://p/(default)",

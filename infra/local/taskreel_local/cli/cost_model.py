@@ -79,8 +79,8 @@ def _paid_job(mib: float, *, seconds: int = 0, every: int = 1) -> Operations:
     return PLAIN_JOB + PAID_REQUEST + BREAKER_READS + POLL * math.ceil(seconds / every) + file
 
 
-#: Operations of one job by kind, its file fetched once. Images are polled as Black Forest Labs asks,
-#: upscaling as Replicate, videos as Veo.
+#: Operations of one job by kind, its file fetched once. Polls are those of Black Forest Labs for
+#: images, of Replicate for upscaling, of Veo for videos.
 JOBS: Mapping[str, Operations] = {
     "plain": PLAIN_JOB,
     "image": _paid_job(1.5, seconds=10, every=2),

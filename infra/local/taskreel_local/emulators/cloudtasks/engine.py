@@ -70,7 +70,7 @@ class EngineConfig:
     app_engine_url: str = ""
     """Base URL for App Engine tasks; without it their attempts fail."""
     history_size: int = 1000
-    """Number of deliveries and of events that are kept for tests and dashboards."""
+    """Number of deliveries and of events that are stored for tests and dashboards."""
     seed: int | None = None
     """Seed of the random task ids."""
 
@@ -421,22 +421,25 @@ class Engine:
         while True:
             for _ in range(3):  # a dispatch is started a turn after what makes it due
                 await asyncio.sleep(0)
-            runs = [
-                run
-                for dispatcher in self._dispatchers.values()
-                for run in dispatcher.runs
-                if not run.had_grace and run.task
-            ]
-            if runs:
-                _, pending = await asyncio.wait(
-                    [run.task for run in runs if run.task], timeout=grace_s
-                )
-                for run in runs:
-                    run.had_grace = run.task in pending
-            elif not any(
-                dispatcher.has_pending_dispatch for dispatcher in self._dispatchers.values()
-            ):
+            dispatchers = self._dispatchers.values()
+            waiting = await self._wait_for_attempts(grace_s)
+            if not waiting and not any(each.has_pending_dispatch for each in dispatchers):
                 return
+
+    async def _wait_for_attempts(self, grace_s: float) -> bool:
+        """Wait once for each running attempt; return False if there was none to wait for."""
+        runs = {
+            run.task: run
+            for dispatcher in self._dispatchers.values()
+            for run in dispatcher.runs
+            if run.task is not None and not run.had_grace
+        }
+        if not runs:
+            return False
+        _, pending = await asyncio.wait(runs, timeout=grace_s)
+        for task, run in runs.items():
+            run.had_grace = task in pending
+        return True
 
 
 def _to_micros(duration: timedelta) -> int:

@@ -1,4 +1,4 @@
-"""The last deliveries and events, kept for tests and dashboards."""
+"""The last deliveries and events, stored for tests and dashboards."""
 
 from __future__ import annotations
 

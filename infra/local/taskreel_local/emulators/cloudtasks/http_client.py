@@ -90,8 +90,8 @@ class HttpClient:
         """Close the idle connections."""
         if self._sweep is not None:
             self._sweep.cancel()
-        for kept in self._idle.values():
-            for _, connection in kept:
+        for connections in self._idle.values():
+            for _, connection in connections:
                 connection.close()
         self._idle.clear()
         await asyncio.sleep(0)  # lets the transports close before the loop does
@@ -112,10 +112,10 @@ class HttpClient:
         return reply
 
     def _take_idle_connection(self, key: tuple[bool, str, int]) -> _Connection | None:
-        kept = self._idle.get(key)
+        connections = self._idle.get(key)
         oldest = asyncio.get_running_loop().time() - _IDLE_S
-        while kept:
-            since, connection = kept.pop()
+        while connections:
+            since, connection = connections.pop()
             if since >= oldest and connection.reusable:
                 return connection
             connection.close()
@@ -149,11 +149,11 @@ class HttpClient:
         """Close connections idle for too long. Runs only while there are idle connections."""
         loop = asyncio.get_running_loop()
         oldest = loop.time() - _IDLE_S
-        for key, kept in list(self._idle.items()):
-            for since, connection in kept:
+        for key, connections in list(self._idle.items()):
+            for since, connection in connections:
                 if since < oldest:
                     connection.close()
-            fresh = [item for item in kept if item[0] >= oldest]
+            fresh = [item for item in connections if item[0] >= oldest]
             self._idle[key] = fresh
             if not fresh:
                 del self._idle[key]

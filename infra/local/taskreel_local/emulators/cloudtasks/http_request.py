@@ -14,6 +14,7 @@ from taskreel_local.emulators.cloudtasks.history import OutgoingRequest
 from taskreel_local.emulators.cloudtasks.messages import (
     AppEngineHttpRequest,
     EnforceMode,
+    Header,
     HttpMethod,
     HttpRequest,
     HttpTarget,
@@ -66,20 +67,23 @@ def build_request(
 
 
 def _task_headers(request: HttpRequest, target: HttpTarget | None) -> list[tuple[str, str]]:
+    """Return the caller's headers with the queue's overrides applied."""
     given = request.headers or {}
-    if target is None or not target.header_overrides:
-        return [(key, value) for key, value in given.items() if _is_caller_header(key)]
-    forced = {
-        item.header.key.lower(): item.header for item in target.header_overrides if item.header
-    }
-    kept = [
-        (key, value)
-        for key, value in given.items()
-        if key.lower() not in forced and _is_caller_header(key)
-    ]
-    return kept + [
-        (header.key, header.value) for name, header in forced.items() if name != "user-agent"
-    ]
+    headers = [(key, value) for key, value in given.items() if _is_caller_header(key)]
+    overrides = target.header_overrides if target is not None else ()
+    for override in overrides:
+        if override.header is not None:
+            headers = _override_header(headers, override.header)
+    return headers
+
+
+def _override_header(headers: list[tuple[str, str]], override: Header) -> list[tuple[str, str]]:
+    """Replace a header; an override of User-Agent removes it only."""
+    name = override.key.lower()
+    remaining = [(key, value) for key, value in headers if key.lower() != name]
+    if name != "user-agent":
+        remaining.append((override.key, override.value))
+    return remaining
 
 
 @lru_cache(maxsize=1024)

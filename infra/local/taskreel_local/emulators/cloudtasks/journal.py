@@ -41,7 +41,7 @@ class JournalContents:
 
 
 class Journal(Protocol):
-    """Stages changes and writes them together in one commit."""
+    """Stages changes and writes them in one commit."""
 
     def load(self, now: int) -> JournalContents:
         """Return the contents; reservations of names that ended by `now` are removed."""
@@ -217,34 +217,40 @@ class SqliteJournal:
         return None
 
     def _commit_batch(self) -> None:
-        fresh = [(number, *saved) for number, saved in self._tasks.items() if saved[1] is not None]
-        # A task that was created and removed within one batch was never written.
-        dead = [
-            number
-            for number, (_, stored) in self._tasks.items()
-            if stored is None and number in self._known
-        ]
-        db = self._db
-        db.execute("BEGIN IMMEDIATE")
-        for name, saved in self._queues.items():
-            db.execute("DELETE FROM queue WHERE name = ?", (name,))
-            if saved is not None:
-                db.execute("INSERT INTO queue VALUES (?, ?)", (name, json.dumps(saved)))
-        rows = (
-            (number, queue, json.dumps(stored.to_journal()))
-            for number, queue, stored in fresh
-            if stored is not None
-        )
-        db.executemany("INSERT OR REPLACE INTO task VALUES (?, ?, ?)", rows)
-        db.executemany("DELETE FROM task WHERE number = ?", ((number,) for number in dead))
-        kept = [item for item in self._tombstones.items() if item[1] is not None]
-        db.executemany("INSERT OR REPLACE INTO tombstone VALUES (?, ?)", kept)
-        gone = [(name,) for name, until in self._tombstones.items() if until is None]
-        db.executemany("DELETE FROM tombstone WHERE name = ?", gone)
-        db.execute("COMMIT")
-        self._known.update(item[0] for item in fresh)
-        self._known.difference_update(dead)
+        """Write everything staged in one transaction, then forget it."""
+        rows: list[tuple[int, str, str]] = []
+        removed: list[int] = []
+        for number, (queue, stored) in self._tasks.items():
+            if stored is not None:
+                rows.append((number, queue, json.dumps(stored.to_journal())))
+            elif number in self._known:
+                # A task created and removed within one batch was never written: not listed here.
+                removed.append(number)
+
+        self._db.execute("BEGIN IMMEDIATE")
+        self._write_queues()
+        self._db.executemany("INSERT OR REPLACE INTO task VALUES (?, ?, ?)", rows)
+        self._db.executemany("DELETE FROM task WHERE number = ?", [(each,) for each in removed])
+        self._write_tombstones()
+        self._db.execute("COMMIT")
+
+        # Only after COMMIT: a failed batch stays staged for the next try.
+        self._known.update(row[0] for row in rows)
+        self._known.difference_update(removed)
         self._forget_staged()
+
+    def _write_queues(self) -> None:
+        for name, saved in self._queues.items():
+            self._db.execute("DELETE FROM queue WHERE name = ?", (name,))
+            if saved is not None:
+                self._db.execute("INSERT INTO queue VALUES (?, ?)", (name, json.dumps(saved)))
+
+    def _write_tombstones(self) -> None:
+        for name, until in self._tombstones.items():
+            if until is None:
+                self._db.execute("DELETE FROM tombstone WHERE name = ?", (name,))
+            else:
+                self._db.execute("INSERT OR REPLACE INTO tombstone VALUES (?, ?)", (name, until))
 
     def _forget_staged(self) -> None:
         self._queues.clear()

@@ -100,6 +100,10 @@ def _check_target(target: HttpTarget) -> None:
         raise invalid_argument("UriOverride.host cannot be empty.")
     if override is not None and not 0 <= (override.port or 0) < 1 << 16:
         raise invalid_argument("UriOverride.port must be a valid port number.")
+    _check_target_tokens(target)
+
+
+def _check_target_tokens(target: HttpTarget) -> None:
     oauth, oidc = target.oauth_token, target.oidc_token
     if oauth is not None and not (oauth.service_account_email and oauth.scope):
         raise invalid_argument(

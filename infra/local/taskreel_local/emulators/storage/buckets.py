@@ -44,6 +44,11 @@ class ListingRequest:
     limit: int = 1000
     token: str = ""
 
+    def includes(self, name: str) -> bool:
+        """Return True if the name has the prefix and is within the range."""
+        in_range = name >= self.start and (not self.end or name < self.end)
+        return in_range and name.startswith(self.prefix)
+
 
 class Buckets:
     """All buckets. Every method is one atomic step: none awaits."""
@@ -234,19 +239,15 @@ class Buckets:
 
         An entry is an object, or a prefix, once for all names below it.
         """
-        behind = _decode_page_token(request.token)
+        after = _decode_page_token(request.token)
         shown = ""
         for name in sorted(self._objects[bucket]):
-            if (
-                not name.startswith(request.prefix)
-                or name < request.start
-                or (request.end and name >= request.end)
-            ):
+            if not request.includes(name):
                 continue
             head, found, _ = name[len(request.prefix) :].partition(request.delimiter or "\0")
             folder = bool(request.delimiter and found)
             key = f"{request.prefix}{head}{request.delimiter}" if folder else name
-            if key == shown or (behind and key <= behind):
+            if key == shown or (after and key <= after):
                 continue
             shown = key
             yield key, None if folder else self._objects[bucket][name]

@@ -98,9 +98,12 @@ class StoredObject:
                 fields["metadata"] = {key: one for key, one in merged.items() if one is not None}
             elif name in WRITABLE:
                 fields[name] = value
-        kept = {name: value for name, value in fields.items() if value is not None}
+        present = {name: value for name, value in fields.items() if value is not None}
         return replace(
-            self, fields=kept, metageneration=self.metageneration + 1, updated=current_timestamp()
+            self,
+            fields=present,
+            metageneration=self.metageneration + 1,
+            updated=current_timestamp(),
         )
 
 

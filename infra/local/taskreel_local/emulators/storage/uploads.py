@@ -112,14 +112,14 @@ def _append_chunk(session: Session, chunk: Chunk) -> None:
     """
     if chunk.start is None:
         return
-    kept = len(session.received)
-    if chunk.start > kept:
-        raise StorageError(503, f"Bytes {kept} to {chunk.start} are missing.")
-    session.received += chunk.content[kept - chunk.start :]
+    received = len(session.received)
+    if chunk.start > received:
+        raise StorageError(503, f"Bytes {received} to {chunk.start} are missing.")
+    session.received += chunk.content[received - chunk.start :]
     if chunk.total is None or len(session.received) < chunk.total:
         del session.received[len(session.received) // _CHUNK * _CHUNK :]
     elif len(session.received) > chunk.total:
-        del session.received[kept:]
+        del session.received[received:]
         raise StorageError(400, f"More than the {chunk.total} bytes that were announced.")
 
 
