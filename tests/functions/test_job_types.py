@@ -281,7 +281,7 @@ async def test_what_takes_none_of_the_aspects_fails_with_the_reasons_and_costs_n
         0,
     )
     assert (
-        "names: Mara: the words do not have it; palette: a text has none"
+        "names: Mara: the text does not contain it; palette: a text has none"
         in failed["error"]["message"]
     )
 

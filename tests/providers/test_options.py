@@ -23,7 +23,7 @@ from taskreel.jobtypes.ai_processing import (
 )
 from taskreel.jobtypes.image_generation import ImageOptions
 from taskreel.jobtypes.job_type import Options
-from taskreel.jobtypes.text_schemas import told
+from taskreel.jobtypes.text_schemas import add_instructions
 from taskreel.jobtypes.video_generation import VideoOptions
 from taskreel.ports import Capability
 from taskreel_local.studio import CAPABILITIES, PROVIDERS
@@ -116,7 +116,7 @@ async def send_to_fake(row: ModelRow, folder: Path, params: dict[str, Any]) -> A
     """Send a request to the strict fake, which must not refuse it; returns the body."""
     fake = FAKES[row.provider]()
     provider = load_adapter(row.provider)(fake.key, transport=fake.transport())
-    params = told(params) if row.capability is Capability.TEXT else params
+    params = add_instructions(params) if row.capability is Capability.TEXT else params
     request = build_generation(
         folder, row.capability, row.name, params, 1 if row.needs_input else 0
     )

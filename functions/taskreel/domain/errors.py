@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Self
 AMBIGUOUS = "ambiguous_create"
 UNSURE = (
     "The provider may have accepted this work although its answer was lost, so it was not sent "
-    "again. Check the provider's account for it before you retry the job."
+    "again. An operator must look for it in the provider's account, and may then retry the job."
 )
 
 

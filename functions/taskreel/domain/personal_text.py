@@ -25,7 +25,9 @@ def replace_names(
             text = pattern.sub(partial(_in_same_case, new), text, count=count)
             applied.append(f"names: {old} → {new} ({count}×)")
         else:
-            skipped[f"names: {old}"] = "the intensity is 0" if found else "the words do not have it"
+            skipped[f"names: {old}"] = (
+                "the intensity is 0" if found else "the text does not contain it"
+            )
     return text, applied, skipped
 
 

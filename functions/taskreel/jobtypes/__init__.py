@@ -1,4 +1,4 @@
-"""Every job type there is, by name; its module is imported when it is first asked for."""
+"""Every job type by name. Its module is imported when the type is first used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TABLE: Mapping[str, str] = {
 
 
 class _JobTypes(Mapping[str, JobType[Any]]):
-    """The table, as if all of it were there."""
+    """The table as a mapping of job types."""
 
     def __init__(self) -> None:
         self._known: dict[str, JobType[Any]] = {}

@@ -1,4 +1,4 @@
-"""A provider call by its task: whatever any configured provider can do, with the parameters as they stand."""
+"""A provider call named by its task, with parameters that are passed on unchanged."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from taskreel.jobtypes.audio_synthesis import SPEECH_CREDITS, VoiceSettings
 from taskreel.jobtypes.fields import Language, MediaUrl, SoundFormat
 from taskreel.jobtypes.image_generation import IMAGE_CREDITS, ImageOptions
 from taskreel.jobtypes.image_upscale import UPSCALE_CREDITS, UpscaleOptions
-from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit, format_credits, params_of
+from taskreel.jobtypes.job_type import (
+    JobType,
+    Options,
+    Submission,
+    Unit,
+    build_params,
+    format_credits,
+)
 from taskreel.jobtypes.registered_options import registered_names
-from taskreel.jobtypes.text_schemas import TEXT_CREDITS, WritingOptions, told
+from taskreel.jobtypes.text_schemas import TEXT_CREDITS, WritingOptions, add_instructions
 from taskreel.jobtypes.video_generation import VIDEO_CREDITS, VideoOptions
 from taskreel.ports import Capability
 
@@ -45,7 +52,10 @@ _TASKS: dict[str, Capability] = {
 
 
 class TextParameters(WritingOptions):
-    """`schema` (JSON Schema) asks a model for an object. `kind` and the counts go to a model as instructions."""
+    """`schema` (JSON Schema) asks a model for an object.
+
+    `kind` and the counts become part of the model's instructions.
+    """
 
     instructions: str | None = Field(default=None, max_length=50_000)
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
@@ -57,13 +67,13 @@ class TextParameters(WritingOptions):
 
 
 class UpscaleParameters(UpscaleOptions):
-    """With the factor."""
+    """Options of an upscaler, with the factor."""
 
     scale: float = Field(default=2, gt=1, le=8)
 
 
 class SpeechParameters(VoiceSettings, Options):
-    """How it is spoken."""
+    """Voice, language and format of speech."""
 
     voice: str | None = Field(default=None, max_length=100)
     language: Language | None = None
@@ -72,7 +82,7 @@ class SpeechParameters(VoiceSettings, Options):
 
 
 class MusicParameters(Options):
-    """Length in seconds."""
+    """Length in seconds, and format."""
 
     duration: float = Field(default=30, ge=2, le=3600)
     output_format: SoundFormat = "mp3"
@@ -88,17 +98,17 @@ _PARAMETERS: dict[Capability, tuple[type[Options], int]] = {
 }
 
 
-def _listed(given: Any) -> Any:
+def _as_list(given: Any) -> Any:
     return [given] if isinstance(given, str) else given
 
 
 class Material(Value):
-    """What to start from: words, files, or both."""
+    """The input: a prompt, files, or both."""
 
     prompt: str | None = Field(
         default=None, max_length=500_000, validation_alias=AliasChoices("prompt", "text")
     )
-    files: Annotated[list[MediaUrl], BeforeValidator(_listed)] = Field(
+    files: Annotated[list[MediaUrl], BeforeValidator(_as_list)] = Field(
         default_factory=list,
         max_length=20,
         validation_alias=AliasChoices(
@@ -112,23 +122,26 @@ def _as_material(given: Any) -> Any:
 
 
 class AiProcessing(Submission):
-    """`{task, input, parameters, provider, model}`; parameters that we do not know go to the provider as they stand."""
+    """`{task, input, parameters, provider, model}`.
+
+    Unknown parameters are passed to the provider unchanged.
+    """
 
     task: str = Field(max_length=50, json_schema_extra={"enum": list(_TASKS)})
     input: Annotated[Material, BeforeValidator(_as_material)]
     parameters: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _known(self) -> AiProcessing:
+    def _check_task(self) -> AiProcessing:
         if self.task.lower() not in _TASKS:
-            raise ValueError(f"task: there is no {self.task!r}; there are: {', '.join(_TASKS)}")
+            raise ValueError(f"task: {self.task!r} is not a task; use one of: {', '.join(_TASKS)}")
         capability = _TASKS[self.task.lower()]
         if capability is Capability.UPSCALE and not self.input.files:
-            raise ValueError("input: give the picture to enlarge, as files or imageUrl")
+            raise ValueError("input: give the picture to enlarge in files or imageUrl")
         if capability is not Capability.UPSCALE and not (self.input.prompt or self.input.files):
             raise ValueError("input: give a prompt, files, or both")
         try:
-            _options(self)
+            _build_options(self)
         except ValidationError as error:
             model, _ = _PARAMETERS[capability]
             found = describe_errors(error.errors(), model)
@@ -138,7 +151,7 @@ class AiProcessing(Submission):
         return self
 
 
-def _options(job: AiProcessing) -> Options:
+def _build_options(job: AiProcessing) -> Options:
     model, _ = _PARAMETERS[_TASKS[job.task.lower()]]
     aliases = {field.alias for field in model.model_fields.values()}
     names = {*model.model_fields, *aliases, *registered_names()}
@@ -148,14 +161,14 @@ def _options(job: AiProcessing) -> Options:
     return options.model_copy(update={"provider_options": {**options.provider_options, **others}})
 
 
-def _units(job: AiProcessing) -> tuple[Unit, ...]:
+def _build_units(job: AiProcessing) -> tuple[Unit, ...]:
     capability = _TASKS[job.task.lower()]
     word = "text" if capability is Capability.SPEECH else "prompt"
-    params = params_of(_options(job), **{word: job.input.prompt or ""})
+    params = build_params(_build_options(job), **{word: job.input.prompt or ""})
     return (
         Unit(
             capability=capability,
-            params=told(params) if capability is Capability.TEXT else params,
+            params=add_instructions(params) if capability is Capability.TEXT else params,
             credits=_PARAMETERS[capability][1],
             input_urls=tuple(job.input.files),
             name=str(capability),
@@ -171,7 +184,7 @@ AI_PROCESSING = JobType(
     price_text="; ".join(
         f"{capability} {format_credits(amount)}" for capability, (_, amount) in _PARAMETERS.items()
     ),
-    units=_units,
+    units=_build_units,
     timeout=timedelta(minutes=30),
     example={
         "task": "text-to-music",

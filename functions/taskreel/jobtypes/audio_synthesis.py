@@ -8,7 +8,7 @@ from pydantic import AliasChoices, Field
 
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import Language, SoundFormat
-from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit, params_of
+from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit, build_params
 from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.ports import Capability
 
@@ -16,7 +16,7 @@ SPEECH_CREDITS = 1
 
 
 class VoiceSettings(Value):
-    """`speed` 1 is the voice's own pace; `pitch` goes from 0 to 99."""
+    """Settings of a voice. `speed` 1 is its normal pace; `pitch` ranges from 0 to 99."""
 
     speed: float | None = Field(default=None, ge=0.5, le=2.5)
     pitch: int | None = Field(default=None, ge=0, le=99)
@@ -26,7 +26,7 @@ class VoiceSettings(Value):
 
 
 class AudioSynthesis(Submission):
-    """`{text, voice, language, outputFormat, settings{speed, pitch, stability, …}, instructions}`."""
+    """`{text, voice, language, outputFormat, settings{speed, pitch, …}, instructions}`."""
 
     text: str = Field(
         min_length=1,
@@ -37,7 +37,7 @@ class AudioSynthesis(Submission):
     voice: str | None = Field(
         default=None, max_length=100, validation_alias=AliasChoices("voice", "voiceId", "voice_id")
     )
-    #: That of the text, where the provider can tell.
+    #: Without it the provider detects the language of the text.
     language: Language | None = None
     output_format: SoundFormat = Field(
         default="mp3", validation_alias=AliasChoices("outputFormat", "output_format", "format")
@@ -50,15 +50,15 @@ class AudioSynthesis(Submission):
     options: Options = Field(default_factory=Options)
 
 
-def _units(job: AudioSynthesis) -> tuple[Unit, ...]:
-    params = params_of(
+def _build_units(job: AudioSynthesis) -> tuple[Unit, ...]:
+    params = build_params(
         job.options,
         text=job.text,
         voice=job.voice,
         language=job.language,
         outputFormat=job.output_format,
         instructions=job.instructions,
-        **params_of(job.settings),
+        **build_params(job.settings),
     )
     return (
         Unit(capability=Capability.SPEECH, params=params, credits=SPEECH_CREDITS, name="speech"),
@@ -70,7 +70,7 @@ AUDIO_SYNTHESIS = JobType(
     summary="Speech from text",
     submission=AudioSynthesis,
     capability=Capability.SPEECH,
-    units=_units,
+    units=_build_units,
     timeout=timedelta(minutes=10),
     # The providers' accounts allow fewer calls at a time than for images.
     queue=QueueLimits(concurrent_dispatches=50),

@@ -1,4 +1,4 @@
-"""Up to a hundred images, one a prompt; what fails costs nothing."""
+"""Up to a hundred images, one for each prompt; images that fail cost nothing."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from taskreel.ports import Capability
 
 
 class BatchGeneration(Submission):
-    """`{prompts[1–100], model, provider, batchSize, options}`; `batchSize` images are made at a time."""
+    """`{prompts[1–100], model, provider, batchSize, options}`; `batchSize` images at a time."""
 
     prompts: list[Prompt] = Field(min_length=1, max_length=100)
     batch_size: int = Field(default=4, ge=1, le=20)
     options: ImageOptions = Field(default_factory=ImageOptions)
 
 
-def _units(job: BatchGeneration) -> tuple[Unit, ...]:
+def _build_units(job: BatchGeneration) -> tuple[Unit, ...]:
     seed = job.options.seed
     return tuple(
         image_unit(
@@ -42,7 +42,7 @@ BATCH_GENERATION = JobType(
     capability=Capability.IMAGE,
     price_text=f"{format_credits(IMAGE_CREDITS)} an image; only images that succeed are charged",
     usual={"prompts": ["A kite"] * 10},
-    units=_units,
+    units=_build_units,
     concurrency=lambda job: job.batch_size,
     timeout=timedelta(minutes=30),
     # One job is many pictures or many jobs: started slowly, it leaves room for others.

@@ -1,4 +1,4 @@
-"""What a script, text, picture, sound or video is: measured, and a model's insights where one is configured."""
+"""Measurements of a script, text, picture, sound or video, and a model's insights."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from taskreel.jobtypes.job_type import (
     Options,
     Submission,
     Unit,
+    build_params,
     format_credits,
-    params_of,
 )
 from taskreel.jobtypes.text_schemas import INSIGHTS, TEXT_CREDITS
 from taskreel.ports import Capability
@@ -32,18 +32,22 @@ _URLS = (
     "audioUrl",
     "fileUrl",
 )
-_TASK = "Analyse what the user gives: what it is about, its themes and mood, what works, and what could be better."
+_TASK = (
+    "Analyse what the user gives: what it is about, its themes and mood, what works, and what "
+    "could be better."
+)
 
 
 def _as_text(given: Any) -> Any:
-    """A script as an object is read as JSON."""
+    """Serialise a script that is given as an object."""
     return json.dumps(given, ensure_ascii=False) if isinstance(given, dict | list) else given
 
 
 class ContentAnalysis(Submission):
-    """`{content | url, contentType, insights, aspects[]}`; `insights` asks the provider that the job names.
+    """`{content | url, contentType, insights, aspects[]}`.
 
-    Without a name it is the cheapest that is configured here and takes such content; without any there are none.
+    `insights` come from the provider that the job names, or else from the cheapest configured one
+    that takes such content. Without a configured provider there are measurements only.
     """
 
     content: Annotated[str | None, BeforeValidator(_as_text)] = Field(
@@ -65,19 +69,19 @@ class ContentAnalysis(Submission):
     options: Options = Field(default_factory=Options)
 
     @model_validator(mode="after")
-    def _of_something(self) -> ContentAnalysis:
+    def _check_source(self) -> ContentAnalysis:
         if (self.content is None) == (self.url is None):
             raise ValueError("give either content (a text or script) or url (a file)")
         if self.content is not None and self.content_type not in (None, "script", "text"):
-            raise ValueError(f"content is a text: give the {self.content_type}'s url")
+            raise ValueError(f"content is a text: give the {self.content_type} as url")
         return self
 
 
-def _units(job: ContentAnalysis) -> tuple[Unit, ...]:
+def _build_units(job: ContentAnalysis) -> tuple[Unit, ...]:
     urls = (job.url,) if job.url else ()
     measure = Unit(
         capability=Capability.ANALYSE,
-        params=params_of(job.options, text=job.content, contentType=job.content_type),
+        params=build_params(job.options, text=job.content, contentType=job.content_type),
         credits=ANALYSIS_CREDITS,
         input_urls=urls,
         name="measurements",
@@ -86,7 +90,7 @@ def _units(job: ContentAnalysis) -> tuple[Unit, ...]:
     if not job.insights or job.provider == IN_HOUSE:
         return (measure,)
     task = f"{_TASK} Look at: {', '.join(job.aspects)}." if job.aspects else _TASK
-    params = params_of(
+    params = build_params(
         job.options, kind="insights", prompt=job.content or task, instructions=task, schema=INSIGHTS
     )
     insights = Unit(
@@ -109,7 +113,7 @@ CONTENT_ANALYSIS = JobType(
         f"{format_credits(ANALYSIS_CREDITS)}; "
         f"{TEXT_CREDITS} more for insights, where a text provider gives them"
     ),
-    units=_units,
+    units=_build_units,
     timeout=timedelta(minutes=15),
     example={"url": "https://example.com/film.mp4", "contentType": "video"},
 )

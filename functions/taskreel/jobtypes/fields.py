@@ -9,15 +9,15 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 
-def _fetchable(url: str) -> str:
+def _check_url(url: str) -> str:
     if url.startswith(("https://", "http://", "job:", "data:")):
         return url
     raise ValueError(
-        "give an http(s) URL, a data: URL, or job:{jobId}/{artifact} for a file of your own job"
+        "must be an http(s) URL, a data: URL, or job:{jobId}/{artifact} for a file of your own job"
     )
 
 
-MediaUrl = Annotated[str, Field(min_length=5, max_length=900_000), AfterValidator(_fetchable)]
+MediaUrl = Annotated[str, Field(min_length=5, max_length=900_000), AfterValidator(_check_url)]
 Prompt = Annotated[str, Field(min_length=1, max_length=10_000, pattern=r"\S")]
 Seed = Annotated[int, Field(ge=0, le=4_294_967_295)]
 
@@ -42,21 +42,26 @@ RESOLUTIONS: Mapping[str, tuple[int, int]] = {
     "square": (1080, 1080),
     "vertical": (1080, 1920),
 }
-#: ISO 639-1, all there are.
+#: All codes of ISO 639-1.
 _LANGUAGES = frozenset(
-    """aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de
-    dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id
-    ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu
-    lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu
-    rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr
-    ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu""".split()  # noqa: SIM905
+    """
+    aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv
+    cy da de dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr
+    ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw
+    ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv
+    ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr
+    ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi
+    yo za zh zu
+    """.split()  # noqa: SIM905 - a table reads better than a list of strings
 )
 
 
-def _known_language(code: str) -> str:
+def _check_language(code: str) -> str:
     name = re.split("[-_]", code)[0].lower()
     if len(name) == 2 and name not in _LANGUAGES:
-        raise ValueError(f"{name!r} is no language; give an ISO 639 code like en, de or pt-BR")
+        raise ValueError(
+            f"{name!r} is not a language code; use an ISO 639 code such as en, de or pt-BR"
+        )
     return code
 
 
@@ -68,16 +73,16 @@ Language = Annotated[
         pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$",
         examples=["en", "de", "pt-BR"],
     ),
-    AfterValidator(_known_language),
+    AfterValidator(_check_language),
 ]
 FPS = Annotated[int, Field(ge=8, le=60)]
 SMALLEST_SIDE, LARGEST_SIDE = 64, 3840
 Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE, multiple_of=2)]
-#: A film's scene; shorter ones are not seen.
+#: Shortest scene of a film: a shorter one cannot be seen.
 SHORTEST_SCENE_SECONDS = 0.2
 
 
-def _within_sides(resolution: str) -> str:
+def _check_sides(resolution: str) -> str:
     sides = [int(side) for side in resolution.split("x")] if "x" in resolution else []
     if any(not SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides):
         raise ValueError(f"each side must have {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
@@ -90,15 +95,15 @@ Resolution = Annotated[
         pattern=rf"^({'|'.join(RESOLUTIONS)}|\d{{2,4}}x\d{{2,4}})$",
         examples=["720p", "4k", "vertical", "1280x720"],
     ),
-    AfterValidator(_within_sides),
+    AfterValidator(_check_sides),
 ]
 
 
-def _names(wanted: str | list[str]) -> str | list[str]:
+def _check_names(wanted: str | list[str]) -> str | list[str]:
     names = [wanted] if isinstance(wanted, str) else wanted
     if not 1 <= len(names) <= 10 or not all(1 <= len(name) <= 100 for name in names):
-        raise ValueError('must be a provider, a list of one to ten of them, or "auto"')
+        raise ValueError('must be the name of a provider, a list of 1 to 10 names, or "auto"')
     return wanted
 
 
-ProviderWish = Annotated[str | list[str], AfterValidator(_names)]
+ProviderWish = Annotated[str | list[str], AfterValidator(_check_names)]

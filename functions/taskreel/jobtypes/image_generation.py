@@ -14,7 +14,7 @@ IMAGE_CREDITS = 1
 
 
 class ImageOptions(Options):
-    """Size in pixels, and what image models commonly take."""
+    """Size in pixels, and common options of image models."""
 
     width: int = Field(default=1024, ge=64, le=4096)
     height: int = Field(default=1024, ge=64, le=4096)

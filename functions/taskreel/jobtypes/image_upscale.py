@@ -15,7 +15,7 @@ UPSCALE_CREDITS = 2
 
 
 class UpscaleOptions(Options):
-    """How the result is written, and what upscalers commonly take."""
+    """Format of the result, and common options of upscalers."""
 
     output_format: Literal["png", "jpeg", "webp"] = "png"
     face_enhance: bool | None = None
@@ -31,7 +31,7 @@ class ImageUpscale(Submission):
     options: UpscaleOptions = Field(default_factory=UpscaleOptions)
 
 
-def _units(job: ImageUpscale) -> tuple[Unit, ...]:
+def _build_units(job: ImageUpscale) -> tuple[Unit, ...]:
     params = {
         "scale": job.scale,
         **job.options.model_dump(by_alias=True, exclude_none=True, mode="json"),
@@ -52,7 +52,7 @@ IMAGE_UPSCALE = JobType(
     summary="A larger image of the same picture",
     submission=ImageUpscale,
     capability=Capability.UPSCALE,
-    units=_units,
+    units=_build_units,
     # The providers' accounts allow fewer calls at a time than for images.
     queue=QueueLimits(concurrent_dispatches=50),
     example={

@@ -1,4 +1,4 @@
-"""What a job type is: the fields a caller may send, what it costs, and the provider calls it takes."""
+"""The declaration of a job type: its request, its provider calls and their price."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from taskreel.jobtypes.fields import (
 )
 from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.registered_options import STORED, ExtensibleOptions
-from taskreel.jobtypes.storage_limits import unstorable
+from taskreel.jobtypes.storage_limits import find_unstorable
 from taskreel.ports import Capability
 
 _BRACES = re.compile(r"\{{2,}")
@@ -37,14 +37,17 @@ IN_HOUSE = "taskreel"
 
 
 class Options(ExtensibleOptions):
-    """Options that every provider call may carry. `providerOptions` goes to the provider as it stands."""
+    """Options of every provider call; `providerOptions` are passed to the provider unchanged."""
 
     seed: Seed | None = None
     provider_options: dict[str, Any] = Field(default_factory=dict)
 
 
 class FilmOptions(Options):
-    """How a film is written. `resolution` is a name ("720p", "4k", "vertical") or `1280x720`; a size wins over it."""
+    """Format of a film.
+
+    `resolution` is a name ("720p", "4k", "vertical") or `1280x720`; width and height override it.
+    """
 
     resolution: Resolution | None = None
     width: Side | None = None
@@ -54,7 +57,7 @@ class FilmOptions(Options):
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height, when any were given."""
+        """Width and height in pixels, made even; None when neither size nor resolution is given."""
         if self.width and self.height:
             return self.width, self.height
         if self.resolution is None:
@@ -63,15 +66,15 @@ class FilmOptions(Options):
         width, height = RESOLUTIONS.get(self.resolution) or (int(wide), int(high))
         return width - width % 2, height - height % 2
 
-    def look(self) -> dict[str, Any]:
-        """As a provider call carries it."""
+    def to_params(self) -> dict[str, Any]:
+        """The parameters of the provider call."""
         size = self.size
         sides = {"width": size[0], "height": size[1]} if size else {}
-        return {**params_of(self, "resolution", "width", "height"), **sides}
+        return {**build_params(self, "resolution", "width", "height"), **sides}
 
 
 class RetryOptions(Value):
-    """A job's own retry settings; what is absent is the job type's."""
+    """A job's own retry settings; absent ones are the job type's."""
 
     max_attempts: int | None = Field(default=None, ge=1, le=20)
     min_backoff_seconds: float | None = Field(default=None, gt=0, le=3600)
@@ -81,8 +84,8 @@ class RetryOptions(Value):
 class Dependency(Value):
     """A job that must end first.
 
-    When it fails: `fail` fails this one too, `ignore` does without it once all others have ended, `continue` begins at
-    once, whatever the others do.
+    When it fails, `fail` fails this job too, `ignore` runs this job once all others have ended, and
+    `continue` runs it at once.
     """
 
     job_id: str = Field(min_length=1, max_length=64)
@@ -90,38 +93,41 @@ class Dependency(Value):
 
 
 class Submission(Value):
-    """What every job type's request has in common. Unknown fields are refused."""
+    """The fields of every job type's request. Unknown fields are refused."""
 
     model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
 
     project_id: str | None = Field(default=None, min_length=1, max_length=128)
     priority: Priority = Priority.NORMAL
     model: str | None = Field(default=None, min_length=1, max_length=200)
-    #: A name, names in order of preference, or "auto": the cheapest that can do it and is well.
+    #: A name, names in order of preference, or "auto": the cheapest one that can do it and is not
+    #: paused by its circuit breaker.
     provider: ProviderWish | None = None
-    #: The most that the job's provider calls may cost together, in US dollars, by the model table; 0 buys nothing.
+    #: Price cap of all provider calls of the job, in US dollars by the model table; 0 allows only
+    #: work that is free.
     max_usd: float | None = Field(default=None, ge=0, le=100_000)
     schedule_at: AwareDatetime | None = None
     start_within_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)
     deadline_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)
     retry: RetryOptions | None = None
-    #: While they have not ended the job is BLOCKED; then `{{jobs.<jobId>.result.…}}` in its payload is filled in.
+    #: The job is BLOCKED until they have ended; then `{{jobs.<jobId>.result.…}}` in its payload is
+    #: filled in.
     depends_on: list[Dependency] = Field(default_factory=list, max_length=20)
 
     def payload(self) -> dict[str, Any]:
-        """As a job keeps it: what was given, and no defaults."""
+        """The request as it is stored with the job: the given fields, without defaults."""
         return self.model_dump(by_alias=True, mode="json", exclude_unset=True)
 
     @model_validator(mode="after")
-    def _can_be_stored(self) -> Self:
-        found = [*islice(unstorable(self), 20)]
+    def _check_storable(self) -> Self:
+        found = [*islice(find_unstorable(self), 20)]
         if found:
             raise validation_error(type(self).__name__, found)
         return self
 
 
-class Waiting(Submission):
-    """A request that refers to jobs that it depends on: its own fields are checked once those have ended."""
+class DeferredSubmission(Submission):
+    """A request that refers to results of jobs it depends on; validated once those have ended."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -132,7 +138,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """One provider call: what is asked, from which files, and its price in credits."""
+    """One provider call: its parameters, its input files and its price in credits."""
 
     capability: Capability
     params: Mapping[str, Any]
@@ -140,61 +146,66 @@ class Unit:
     input_urls: tuple[str, ...] = ()
     #: The artifact's name without suffix.
     name: str = "result"
-    #: Who does it, where that is not the job's to choose.
+    #: Fixed provider, whatever the job names.
     provider: str | None = None
-    #: Where no service can do it: done here, refused, or left out and not charged, as the last of a job's units may be.
+    #: If no paid provider can do it: imitated, refused, or left out and not charged. Only the last
+    #: units of a job may be left out.
     without_service: Literal["imitate", "refuse", "leave out"] = "imitate"
-    #: What its result says besides what is made.
+    #: Extra fields merged into the result.
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Inputs:
-    """The files that one provider call starts from, each once; a call names them by their place."""
+    """The input files of one provider call, each once; parameters refer to them by index."""
 
     def __init__(self) -> None:
-        self._places: dict[str, int] = {}
+        self._indexes: dict[str, int] = {}
 
-    def place(self, url: str) -> int:
-        """Where the file is among the inputs."""
-        return self._places.setdefault(url, len(self._places))
+    def add_file(self, url: str) -> int:
+        """Add a file if it is new; return its index."""
+        return self._indexes.setdefault(url, len(self._indexes))
 
-    def places(self, urls: Iterable[str]) -> list[int]:
-        """Where the files are, in order."""
-        return [self.place(url) for url in urls]
+    def add_files(self, urls: Iterable[str]) -> list[int]:
+        """Add several files; return their indexes."""
+        return [self.add_file(url) for url in urls]
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """All of them."""
-        return tuple(self._places)
+        """The files in the order of their indexes."""
+        return tuple(self._indexes)
 
 
-def literal(value: T) -> T:
-    """The same, with texts that stand for themselves in a step's payload, whatever braces they have."""
+def escape_templates(value: T) -> T:
+    """Copy a value so that a step's payload contains its texts unchanged, braces included."""
     changed: Any = value
     if isinstance(value, str):
         changed = _BRACES.sub(lambda braces: f"{{{{'{braces[0]}'}}}}", value)
     elif isinstance(value, BaseModel):
         changed = value.model_copy(
-            update={name: literal(inner) for name, inner in value if name in value.model_fields_set}
+            update={
+                name: escape_templates(inner)
+                for name, inner in value
+                if name in value.model_fields_set
+            }
         )
     elif isinstance(value, dict):
-        changed = {name: literal(inner) for name, inner in value.items()}
+        changed = {name: escape_templates(inner) for name, inner in value.items()}
     elif isinstance(value, list):
-        changed = [literal(inner) for inner in value]
+        changed = [escape_templates(inner) for inner in value]
     return cast(T, changed)
 
 
-def given(**values: Any) -> dict[str, Any]:
-    """Those that are not None."""
+def drop_none(**values: Any) -> dict[str, Any]:
+    """The values that are not None."""
     return {name: value for name, value in values.items() if value is not None}
 
 
-def params_of(options: Value, *without: str, **more: Any) -> dict[str, Any]:
-    """What a provider call carries: the options that were given, and `more` that is not None."""
+def build_params(options: Value, *without: str, **more: Any) -> dict[str, Any]:
+    """The parameters of a provider call: the options and `more`, without None."""
     params = options.model_dump(by_alias=True, exclude_none=True, exclude=set(without), mode="json")
     if not params.get("providerOptions"):
         params.pop("providerOptions", None)
-    return {**params, **given(**more)}
+    return {**params, **drop_none(**more)}
 
 
 def format_credits(amount: int) -> str:
@@ -225,7 +236,7 @@ class JobType(Generic[P]):
     #: holds the price of such a job.
     usual: Mapping[str, Any] = field(default_factory=dict)
     #: For a pipeline type: the request's field that names the provider of a step.
-    maker: Callable[[P, str], str] = lambda _submission, _step: "provider"
+    provider_field: Callable[[P, str], str] = lambda _submission, _step: "provider"
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     #: Longest run of one delivery; also the task's dispatch deadline.
     timeout: timedelta = timedelta(minutes=10)

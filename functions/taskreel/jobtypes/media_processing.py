@@ -10,7 +10,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo, field
 
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import FPS, FilmFormat, FilmQuality, MediaUrl, Side, SoundFormat
-from taskreel.jobtypes.job_type import IN_HOUSE, JobType, Options, Submission, Unit, params_of
+from taskreel.jobtypes.job_type import IN_HOUSE, JobType, Options, Submission, Unit, build_params
 from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.ports import Capability
 
@@ -19,7 +19,10 @@ _FORMAT = AliasChoices("outputFormat", "output_format", "format")
 
 
 class VideoStitch(Value):
-    """Clips one after another. Without a size it is the first clip's; `fill` crops other shapes instead of bars."""
+    """Clips one after another, by default in the first clip's size.
+
+    `fill` crops clips of another shape; without it they get bars.
+    """
 
     output_format: FilmFormat = Field(default="mp4", validation_alias=_FORMAT)
     width: Side | None = None
@@ -38,14 +41,17 @@ class AudioStitch(Value):
 
     @field_validator("crossfade_seconds")
     @classmethod
-    def _not_both(cls, given: float | None, info: ValidationInfo) -> float | None:
+    def _check_not_both(cls, given: float | None, info: ValidationInfo) -> float | None:
         if given and info.data.get("gap_seconds"):
-            raise ValueError("give either gapSeconds or crossfadeSeconds")
+            raise ValueError("must not be combined with gapSeconds")
         return given
 
 
 class MusicMix(Value):
-    """A voice over music, which begins `leadSeconds` before it and steps back by `duckDb` while it speaks."""
+    """A voice over music.
+
+    The music starts `leadSeconds` before the voice and is lowered by `duckDb` while it speaks.
+    """
 
     output_format: SoundFormat = Field(default="mp3", validation_alias=_FORMAT)
     lead_seconds: float | None = Field(default=None, ge=0, le=60)
@@ -55,7 +61,7 @@ class MusicMix(Value):
     target_lufs: float | None = Field(default=None, ge=-40, le=-8)
 
 
-def _last_is_none(given: Any) -> Any:
+def _last_as_none(given: Any) -> Any:
     return None if given == "last" else given
 
 
@@ -63,7 +69,7 @@ class FrameExtract(Value):
     """The frame at `atSeconds`; absent or "last" takes the last one."""
 
     output_format: Literal["png", "jpg", "webp"] = Field(default="png", validation_alias=_FORMAT)
-    at_seconds: Annotated[float | None, BeforeValidator(_last_is_none)] = Field(
+    at_seconds: Annotated[float | None, BeforeValidator(_last_as_none)] = Field(
         default=None,
         ge=0,
         le=86_400,
@@ -84,8 +90,8 @@ _FILES = {
 }
 
 
-def _of_operation(given: Any, info: ValidationInfo) -> Any:
-    """Read as what the operation takes; where that is wrong itself, it alone is complained about."""
+def _parse_parameters(given: Any, info: ValidationInfo) -> Any:
+    """Validate by the operation; if that is invalid, only the operation is reported."""
     return (
         PARAMETERS[info.data["operation"]].model_validate(given)
         if "operation" in info.data
@@ -102,9 +108,10 @@ def _bare_url(given: Any) -> Any:
 
 
 class MediaProcessing(Submission):
-    """`{operation: video-stitch | audio-stitch | music-mix | frame-extract, inputFiles[], parameters{}}`.
+    """`{operation, inputFiles[], parameters{}}`.
 
-    `music-mix` takes two files, the voice and then the music; `frame-extract` one.
+    `operation` is `video-stitch`, `audio-stitch`, `music-mix` or `frame-extract`. `music-mix` takes
+    two files, the voice and then the music; `frame-extract` takes one.
     """
 
     operation: Literal["video-stitch", "audio-stitch", "music-mix", "frame-extract"] = Field(
@@ -115,22 +122,22 @@ class MediaProcessing(Submission):
     input_files: list[Annotated[MediaUrl, BeforeValidator(_bare_url)]] = Field(
         min_length=1, max_length=100
     )
-    parameters: Annotated[Parameters, BeforeValidator(_of_operation)] = Field(
+    parameters: Annotated[Parameters, BeforeValidator(_parse_parameters)] = Field(
         default={}, validate_default=True
     )
     options: Options = Field(default_factory=Options)
 
     @field_validator("input_files")
     @classmethod
-    def _as_many_as_it_takes(cls, given: list[str], info: ValidationInfo) -> list[str]:
+    def _check_file_count(cls, given: list[str], info: ValidationInfo) -> list[str]:
         count, wanted = _FILES.get(info.data.get("operation", ""), (len(given), ""))
         if len(given) != count:
-            raise ValueError(f"{info.data['operation']} takes {wanted}, not {len(given)}")
+            raise ValueError(f"{info.data['operation']} takes {wanted}; {len(given)} given")
         return given
 
 
-def _units(job: MediaProcessing) -> tuple[Unit, ...]:
-    params = params_of(job.options, operation=job.operation, **params_of(job.parameters))
+def _build_units(job: MediaProcessing) -> tuple[Unit, ...]:
+    params = build_params(job.options, operation=job.operation, **build_params(job.parameters))
     return (
         Unit(
             capability=Capability.PROCESS,
@@ -148,7 +155,7 @@ MEDIA_PROCESSING = JobType(
     summary="Stitch clips or sounds, lay music under a voice, take a frame",
     submission=MediaProcessing,
     capability=Capability.PROCESS,
-    units=_units,
+    units=_build_units,
     timeout=timedelta(minutes=20),
     # CPU-bound: a delivery occupies a whole instance, so concurrency is the bill.
     queue=QueueLimits(dispatches_per_second=2, concurrent_dispatches=8),

@@ -1,4 +1,4 @@
-"""A whole movie from a prompt: a story, a picture for each scene, narration and music, and one film of it all."""
+"""A movie from a prompt: story, a picture for each scene, narration, music and the film."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from taskreel.jobtypes.ai_processing import MUSIC_CREDITS
 from taskreel.jobtypes.audio_synthesis import SPEECH_CREDITS
 from taskreel.jobtypes.fields import Prompt, Seed
 from taskreel.jobtypes.image_generation import IMAGE_CREDITS
-from taskreel.jobtypes.job_type import JobType, Submission, format_credits, given, literal
+from taskreel.jobtypes.job_type import (
+    JobType,
+    Submission,
+    drop_none,
+    escape_templates,
+    format_credits,
+)
 from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.text_schemas import TEXT_CREDITS, scenes_field
 from taskreel.jobtypes.video_composition import FILM_CREDITS, CompositionOptions
@@ -24,8 +30,8 @@ _SCENES = "{{steps.story.result.scenes}}"
 _CLOSING_TITLES = ("Made with Taskreel", "{{steps.story.result.logline}}")
 
 
-class Makers(Value):
-    """Who makes which part, where it is not the job's `provider`, or whoever can."""
+class PartProviders(Value):
+    """The providers of parts of the movie, instead of the job's `provider`."""
 
     story: str | None = Field(default=None, max_length=100)
     pictures: str | None = Field(default=None, max_length=100)
@@ -35,10 +41,10 @@ class Makers(Value):
 
 
 class MovieCreation(Submission):
-    """`{prompt, genre, num_sequences, seed, sampler, steps, cfg_scale, style, narration, music, clips, options}`.
+    """`{prompt, genre, num_sequences, seed, sampler, steps, cfg_scale, style, narration, …}`.
 
-    `narration` speech falls back to captions where no speech can be had, and the result says so. `clips` has each
-    picture animated by a video provider; without it the composition moves the camera over the pictures.
+    `narration` "speech" falls back to captions where speech is not available, and the result says
+    so. With `clips` a video provider animates each picture; without it the camera moves over them.
     """
 
     prompt: Prompt
@@ -59,70 +65,70 @@ class MovieCreation(Submission):
     voice: str | None = Field(default=None, max_length=100)
     music: bool = True
     clips: bool = False
-    providers: Makers = Field(default_factory=Makers)
+    providers: PartProviders = Field(default_factory=PartProviders)
     budget: int | None = Field(default=None, ge=1)
     options: CompositionOptions = Field(default_factory=CompositionOptions)
 
 
-def _pipeline(job: MovieCreation) -> Pipeline:
-    job = literal(job)
-    steps = {"story": _story(job), "pictures": _pictures(job)}
+def _build_pipeline(job: MovieCreation) -> Pipeline:
+    job = escape_templates(job)
+    steps = {"story": _story_step(job), "pictures": _pictures_step(job)}
     if job.narration == "speech":
-        steps["voices"] = _voices(job)
+        steps["voices"] = _voices_step(job)
     if job.music:
-        steps["music"] = _music(job)
+        steps["music"] = _music_step(job)
     if job.clips:
-        steps["clips"] = _clips(job)
-    steps["film"] = _film(job)
+        steps["clips"] = _clips_step(job)
+    steps["film"] = _film_step(job)
     return Pipeline(steps=steps)
 
 
-def _story(job: MovieCreation) -> Step:
+def _story_step(job: MovieCreation) -> Step:
     payload = {
         "prompt": job.prompt,
         "numSequences": job.num_sequences,
-        **given(genre=job.genre, seed=job.seed, provider=job.providers.story),
-        "options": {**given(style=job.style), **job.options.inherited},
+        **drop_none(genre=job.genre, seed=job.seed, provider=job.providers.story),
+        "options": {**drop_none(style=job.style), **job.options.inherited},
     }
     return Step(type="story-generation", payload=payload, keep=True)
 
 
-def _pictures(job: MovieCreation) -> Step:
+def _pictures_step(job: MovieCreation) -> Step:
     width, height = job.options.size or (1280, 720)
-    drawing = given(steps=job.steps, guidance=job.cfg_scale, sampler=job.sampler, seed=job.seed)
+    drawing = drop_none(steps=job.steps, guidance=job.cfg_scale, sampler=job.sampler, seed=job.seed)
     payload = {
         "prompt": "{{item.description}}",
         "options": {"width": width, "height": height, **drawing, **job.options.inherited},
-        **given(provider=job.providers.pictures, model=None if job.clips else job.model),
+        **drop_none(provider=job.providers.pictures, model=None if job.clips else job.model),
     }
-    return _each(job, "image-generation", payload, _SCENES)
+    return _for_each(job, "image-generation", payload, _SCENES)
 
 
-def _voices(job: MovieCreation) -> Step:
-    """Without speech there are captions: a scene that cannot be spoken does not end the movie."""
+def _voices_step(job: MovieCreation) -> Step:
+    """Narration of each scene. A scene that cannot be spoken gets captions instead."""
     language = "{{steps.story.result.language}}"
     payload = {
         "text": "{{item.narration}}",
         "language": language,
-        **given(voice=job.voice, provider=job.providers.voice),
+        **drop_none(voice=job.voice, provider=job.providers.voice),
         "options": job.options.inherited,
     }
-    return _each(job, "audio-synthesis", payload, _SCENES, on_failure="ignore")
+    return _for_each(job, "audio-synthesis", payload, _SCENES, on_failure="ignore")
 
 
-def _music(job: MovieCreation) -> Step:
+def _music_step(job: MovieCreation) -> Step:
     seconds = "{{sum(steps.story.result.scenes[*].durationSeconds)}}"
-    parameters = {"duration": seconds, **given(seed=job.seed), **job.options.inherited}
+    parameters = {"duration": seconds, **drop_none(seed=job.seed), **job.options.inherited}
     payload = {
         "task": "music",
         "input": f"{job.genre or ''} {{{{steps.story.result.music}}}}".strip(),
         "parameters": parameters,
-        **given(provider=job.providers.music),
+        **drop_none(provider=job.providers.music),
     }
     return Step(type="ai-processing", payload=payload, on_failure="ignore")
 
 
-def _clips(job: MovieCreation) -> Step:
+def _clips_step(job: MovieCreation) -> Step:
     width, height = job.options.size or (1280, 720)
     payload = {
         "prompt": "{{item.scene.description}}",
@@ -131,16 +137,16 @@ def _clips(job: MovieCreation) -> Step:
             "width": width,
             "height": height,
             "duration": 5,
-            **given(seed=job.seed),
+            **drop_none(seed=job.seed),
             **job.options.inherited,
         },
-        **given(provider=job.providers.clips, model=job.model),
+        **drop_none(provider=job.providers.clips, model=job.model),
     }
     both = {"scene": _SCENES, "picture": "{{steps.pictures.artifacts}}"}
-    return _each(job, "video-generation", payload, both)
+    return _for_each(job, "video-generation", payload, both)
 
 
-def _film(job: MovieCreation) -> Step:
+def _film_step(job: MovieCreation) -> Step:
     options = {
         **job.options.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         "sceneTitles": False,
@@ -160,13 +166,13 @@ def _film(job: MovieCreation) -> Step:
     return Step(type="video-composition", payload=payload)
 
 
-def _each(
+def _for_each(
     job: MovieCreation, type_: str, payload: dict[str, Any], for_each: Any, **more: Any
 ) -> Step:
     return Step(type=type_, payload=payload, for_each=for_each, max_items=job.num_sequences, **more)
 
 
-def _maker(job: MovieCreation, step: str) -> str:
+def _provider_field(job: MovieCreation, step: str) -> str:
     part = {"voices": "voice"}.get(step, step)
     return f"providers.{part}" if getattr(job.providers, part, None) else "provider"
 
@@ -182,8 +188,8 @@ MOVIE_CREATION = JobType(
         f"{VIDEO_CREDITS} a clip"
     ),
     usual={"num_sequences": 5},
-    pipeline=_pipeline,
-    maker=_maker,
+    pipeline=_build_pipeline,
+    provider_field=_provider_field,
     timeout=timedelta(minutes=10),
     deadline=timedelta(days=2),
     # One job is many pictures or many jobs: started slowly, it leaves room for others.

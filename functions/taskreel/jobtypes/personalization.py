@@ -1,4 +1,4 @@
-"""User-specific aspects applied to existing content at an intensity."""
+"""Existing text, pictures and videos made personal: names, captions, colours, voice, language."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model
 from taskreel.domain.personal_text import personalize_text
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import Language, MediaUrl
-from taskreel.jobtypes.job_type import IN_HOUSE, JobType, Options, Submission, Unit, params_of
+from taskreel.jobtypes.job_type import IN_HOUSE, JobType, Options, Submission, Unit, build_params
 from taskreel.jobtypes.text_schemas import TRANSLATION
 from taskreel.ports import Capability
 
@@ -33,20 +33,23 @@ PALETTES: Mapping[str, str] = {
 
 
 def _as_colour(palette: str) -> str:
-    """`#rrggbb` of a palette's name or of a colour."""
+    """Parse a palette's name or a colour into `#rrggbb`."""
     colour = PALETTES.get(palette.lower(), palette).lower()
     if not re.fullmatch("#?[0-9a-f]{6}", colour):
-        raise ValueError(f"give #rrggbb or one of {', '.join(PALETTES)}")
+        raise ValueError(f"must be #rrggbb or one of {', '.join(PALETTES)}")
     return f"#{colour.lstrip('#')}"
 
 
 def _as_names(given: Any) -> Any:
-    """A single name stands for whoever the content speaks to."""
+    """Read a single name as the replacement of the placeholder {name}."""
     return {"{name}": given} if isinstance(given, str) else given
 
 
 class Aspects(Value):
-    """`names` maps what the text says to what it should say; `palette` is #rrggbb or a word (warm, cool, sepia, …)."""
+    """`names` maps names in the text to their replacements.
+
+    `palette` is #rrggbb or a word (warm, cool, sepia, …).
+    """
 
     names: Annotated[
         dict[str, Annotated[str, Field(min_length=1, max_length=100)]], BeforeValidator(_as_names)
@@ -66,7 +69,7 @@ class Aspects(Value):
 class Personalization(Submission):
     """`{content | contentUrl, aspects{names, caption, palette, voice, language}, intensity 0…1}`.
 
-    A text is translated into the `language` by a service; what is spoken over a film is only spoken in it.
+    A text provider translates a text into `language`; a film's speech is only spoken in it.
     """
 
     content: str | None = Field(
@@ -83,7 +86,7 @@ class Personalization(Submission):
     options: Options = Field(default_factory=Options)
 
     @model_validator(mode="after")
-    def _of_something(self) -> Personalization:
+    def _check_source(self) -> Personalization:
         if (self.content is None) == (self.content_url is None):
             raise ValueError("give either content (a text) or contentUrl (a picture or a video)")
         if self.aspects == Aspects():
@@ -93,12 +96,12 @@ class Personalization(Submission):
         return self
 
 
-def _units(job: Personalization) -> tuple[Unit, ...]:
-    params = params_of(
-        job.options, text=job.content, intensity=job.intensity, **params_of(job.aspects)
+def _build_units(job: Personalization) -> tuple[Unit, ...]:
+    params = build_params(
+        job.options, text=job.content, intensity=job.intensity, **build_params(job.aspects)
     )
     if job.content is not None and job.aspects.language:
-        return (_translation(job, job.aspects.language, params),)
+        return (_translation_unit(job, job.aspects.language, params),)
     return (
         Unit(
             capability=Capability.PERSONALIZE,
@@ -111,13 +114,16 @@ def _units(job: Personalization) -> tuple[Unit, ...]:
     )
 
 
-def _translation(job: Personalization, language: str, params: Mapping[str, Any]) -> Unit:
-    """The text, already personal in all else, put into another language: that takes a model."""
+def _translation_unit(job: Personalization, language: str, params: Mapping[str, Any]) -> Unit:
+    """The unit that translates the text, after all other aspects were applied to it."""
     text, applied, skipped = personalize_text(params)
-    task = f"Translate the user's text into {language}, whatever it says. Keep its names, lines and mark-up."
+    task = (
+        f"Translate the user's text into {language}, whatever it says. "
+        "Keep its names, lines and mark-up."
+    )
     return Unit(
         capability=Capability.TEXT,
-        params=params_of(
+        params=build_params(
             job.options, kind="translation", prompt=text, instructions=task, schema=TRANSLATION
         ),
         credits=PERSONALIZATION_CREDITS,
@@ -136,7 +142,7 @@ PERSONALIZATION = JobType(
     summary="Existing text, pictures or videos made personal",
     submission=Personalization,
     capability=Capability.PERSONALIZE,
-    units=_units,
+    units=_build_units,
     timeout=timedelta(minutes=30),
     example={
         "contentUrl": "https://example.com/card.png",

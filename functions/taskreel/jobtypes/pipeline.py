@@ -1,4 +1,4 @@
-"""Jobs in order, as the caller draws it: steps that use what earlier ones made."""
+"""A pipeline that the caller defines: steps that use the results of earlier ones."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from taskreel.ports import Capability
 class PipelineRequest(Submission):
     """`{steps: {name: {type, payload, after, forEach, maxItems, onFailure, keep}}, input, budget}`.
 
-    A payload may hold `{{steps.name.result.…}}`, `{{payload.input.…}}`, `{{item.…}}` and `{{index}}` (JMESPath).
-    `input` is how a pipeline within another gets its values: the references in its steps are its own. `budget` is the
-    most credits that may be held; without one it is reckoned from the steps.
+    A payload may contain `{{steps.name.result.…}}`, `{{payload.input.…}}`, `{{item.…}}` and
+    `{{index}}` (JMESPath). A pipeline within another gets values through `input` only: references
+    in its steps mean its own steps. `budget` limits the credits to hold; by default it is computed
+    from the steps.
     """
 
     steps: dict[str, pipeline.Step] = Field(min_length=1, max_length=50)
@@ -26,7 +27,7 @@ class PipelineRequest(Submission):
     budget: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
-    def _sound(self) -> PipelineRequest:
+    def _check_steps(self) -> PipelineRequest:
         pipeline.Pipeline(steps=self.steps)
         return self
 

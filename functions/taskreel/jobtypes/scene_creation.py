@@ -1,4 +1,4 @@
-"""One scene: pictures, given or made, and narration, given or spoken, to a clip."""
+"""A clip of one scene: given or generated pictures, with given or generated narration."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ from taskreel.domain.pipeline import Pipeline, Step
 from taskreel.jobtypes.audio_synthesis import SPEECH_CREDITS
 from taskreel.jobtypes.fields import SHORTEST_SCENE_SECONDS, Language, MediaUrl
 from taskreel.jobtypes.image_generation import IMAGE_CREDITS
-from taskreel.jobtypes.job_type import JobType, Submission, format_credits, given, literal
+from taskreel.jobtypes.job_type import (
+    JobType,
+    Submission,
+    drop_none,
+    escape_templates,
+    format_credits,
+)
 from taskreel.jobtypes.video_composition import FILM_CREDITS, CompositionOptions
 from taskreel.ports import Capability
 
 
 class SceneCreation(Submission):
-    """`{prompt | imageUrls[], narration | audioUrl, title, voice, options{transition, captions, resolution, …}}`."""
+    """`{prompt | imageUrls[], narration | audioUrl, title, voice, options{captions, …}}`."""
 
     prompt: str | None = Field(
         default=None,
@@ -54,14 +60,14 @@ class SceneCreation(Submission):
     options: CompositionOptions = Field(default_factory=CompositionOptions)
 
     @model_validator(mode="after")
-    def _from_something(self) -> SceneCreation:
+    def _check_source(self) -> SceneCreation:
         if self.prompt is None and not self.image_urls:
             raise ValueError("give a prompt for the picture, or imageUrls")
         return self
 
 
-def _pipeline(job: SceneCreation) -> Pipeline:
-    job = literal(job)
+def _build_pipeline(job: SceneCreation) -> Pipeline:
+    job = escape_templates(job)
     steps: dict[str, Step] = {}
     behave = job.options.inherited
     scene: dict[str, Any] = {
@@ -71,8 +77,8 @@ def _pipeline(job: SceneCreation) -> Pipeline:
     }
     if not job.image_urls:
         width, height = job.options.size or (1280, 720)
-        options = {"width": width, "height": height, **given(seed=job.options.seed), **behave}
-        picture = {"prompt": job.prompt, "options": options, **given(model=job.model)}
+        options = {"width": width, "height": height, **drop_none(seed=job.options.seed), **behave}
+        picture = {"prompt": job.prompt, "options": options, **drop_none(model=job.model)}
         steps["picture"] = Step(type="image-generation", payload=picture)
         scene["visual"] = "{{steps.picture.artifacts[0].ref}}"
     audio: Any = [job.audio_url] if job.audio_url else []
@@ -81,19 +87,24 @@ def _pipeline(job: SceneCreation) -> Pipeline:
             "text": job.narration,
             "language": job.language,
             "options": behave,
-            **given(voice=job.voice),
+            **drop_none(voice=job.voice),
         }
         steps["voice"] = Step(type="audio-synthesis", payload=spoken, on_failure="ignore")
         audio = "{{steps.voice.results[*].{scene: index, url: artifacts[0].ref} }}"
     elif job.audio_url:
         scene["audio"], audio = job.audio_url, []
-    scene |= given(durationSeconds=job.duration_seconds, move=job.move)
-    film = {"scenes": [scene], "audio": audio, "spoken": bool(job.narration), "options": _film(job)}
-    steps["clip"] = Step(type="video-composition", payload={**film, **given(music=job.music)})
+    scene |= drop_none(durationSeconds=job.duration_seconds, move=job.move)
+    film = {
+        "scenes": [scene],
+        "audio": audio,
+        "spoken": bool(job.narration),
+        "options": _film_options(job),
+    }
+    steps["clip"] = Step(type="video-composition", payload={**film, **drop_none(music=job.music)})
     return Pipeline(steps=steps)
 
 
-def _film(job: SceneCreation) -> dict[str, Any]:
+def _film_options(job: SceneCreation) -> dict[str, Any]:
     return job.options.model_dump(by_alias=True, exclude_defaults=True, mode="json")
 
 
@@ -106,7 +117,7 @@ SCENE_CREATION = JobType(
         f"{format_credits(FILM_CREDITS)} for the clip, {IMAGE_CREDITS} for a picture that is made, "
         f"{SPEECH_CREDITS} for narration that is spoken"
     ),
-    pipeline=_pipeline,
+    pipeline=_build_pipeline,
     timeout=timedelta(minutes=10),
     deadline=timedelta(hours=24),
     example={

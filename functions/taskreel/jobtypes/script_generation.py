@@ -1,4 +1,4 @@
-"""A script from a prompt: scenes with description, dialogue and length, laid out in a format."""
+"""A script from a prompt: scenes with description, dialogue and length, in a layout."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from pydantic import AliasChoices, Field
 
 from taskreel.jobtypes.fields import Prompt, Seed
 from taskreel.jobtypes.job_type import JobType, Submission, Unit
-from taskreel.jobtypes.text_schemas import SCRIPT, WritingOptions, scenes_field, text_unit
+from taskreel.jobtypes.text_schemas import SCRIPT, WritingOptions, build_text_unit, scenes_field
 from taskreel.ports import Capability
 
-_TASK = "Write a script from the user's prompt: scenes with what is seen, what is said, and how long each takes."
+_TASK = (
+    "Write a script from the user's prompt: scenes with what is seen, what is said, and how long "
+    "each takes."
+)
 _LENGTHS = {"short": 3, "medium": 5, "long": 10}
 
 
@@ -38,7 +41,7 @@ class ScriptGeneration(Submission):
 
     @property
     def scene_count(self) -> int:
-        """As asked for, or what the length or the running time suggests."""
+        """The number of scenes: given, or derived from the length or the running time."""
         if self.num_sequences:
             return self.num_sequences
         if self.duration_seconds:
@@ -46,7 +49,7 @@ class ScriptGeneration(Submission):
         return _LENGTHS[self.length or "medium"]
 
 
-def _units(job: ScriptGeneration) -> tuple[Unit, ...]:
+def _build_units(job: ScriptGeneration) -> tuple[Unit, ...]:
     own = {"style": job.style, "tone": job.tone, "language": job.language}
     options = job.options.model_copy(
         update={name: value for name, value in own.items() if value is not None}
@@ -58,7 +61,9 @@ def _units(job: ScriptGeneration) -> tuple[Unit, ...]:
         "seed": job.seed,
         "options": options,
     }
-    return (text_unit("script", job.prompt, _TASK, SCRIPT, sceneCount=job.scene_count, **fields),)
+    return (
+        build_text_unit("script", job.prompt, _TASK, SCRIPT, sceneCount=job.scene_count, **fields),
+    )
 
 
 SCRIPT_GENERATION = JobType(
@@ -66,7 +71,7 @@ SCRIPT_GENERATION = JobType(
     summary="A script from a prompt, as scenes and as text",
     submission=ScriptGeneration,
     capability=Capability.TEXT,
-    units=_units,
+    units=_build_units,
     example={
         "prompt": "Two rival bakers share one oven",
         "genre": "comedy",

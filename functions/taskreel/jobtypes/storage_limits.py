@@ -1,4 +1,4 @@
-"""What no store can keep is refused at the door, with where it stands in the request."""
+"""Values that no store can hold, found in a request with their paths."""
 
 from __future__ import annotations
 
@@ -11,36 +11,38 @@ from pydantic.alias_generators import to_camel
 
 from taskreel.domain.value import Location
 
-#: A store keeps twenty levels, of which the job itself is one; an array in an array takes two.
-_DEEPEST = 18
-_LARGEST = 2**63
-_LONGEST_NAME_BYTES = 1000
+#: Firestore stores twenty levels, of which the job is one; an array in an array takes two.
+_MAX_DEPTH = 18
+_MAX_INTEGER = 2**63
+_MAX_NAME_BYTES = 1000
 _camel = lru_cache(maxsize=1024)(to_camel)
 
 
-def unstorable(value: Any, at: Location = (), depth: int = 0) -> Iterator[tuple[Location, str]]:
-    """Where in the value something cannot be stored, and why: depth, numbers, half characters, names."""
-    if depth > _DEEPEST:
-        yield at, f"must not be nested deeper than {_DEEPEST} levels"
+def find_unstorable(
+    value: Any, at: Location = (), depth: int = 0
+) -> Iterator[tuple[Location, str]]:
+    """Yield the places that cannot be stored, with reasons: depth, numbers, characters, names."""
+    if depth > _MAX_DEPTH:
+        yield at, f"must not be nested deeper than {_MAX_DEPTH} levels"
         return
-    if isinstance(value, int | float) and not abs(value) < _LARGEST:  # a NaN is less than nothing
-        yield at, "a number must be finite and fit into 64 bits"
-    elif isinstance(value, str) and value and not _bytes(value):
-        yield at, "half a surrogate pair is no character"
+    if isinstance(value, int | float) and not abs(value) < _MAX_INTEGER:  # also true for a NaN
+        yield at, "must be a finite number that fits into 64 bits"
+    elif isinstance(value, str) and value and not _utf8_length(value):
+        yield at, "contains half of a surrogate pair, which is not a character"
     listed = isinstance(value, list | tuple)
-    for name, inner in _members(value):
+    for name, inner in _inner_values(value):
         if isinstance(name, str) and not _is_name(name):
             yield at, f"{name[:100]!r} is not a name that can be stored"
         else:
-            yield from unstorable(
+            yield from find_unstorable(
                 inner, (*at, name), depth + (2 if listed and isinstance(inner, list | tuple) else 1)
             )
 
 
-def _members(value: Any) -> Iterable[tuple[str | int, Any]]:
+def _inner_values(value: Any) -> Iterable[tuple[str | int, Any]]:
     match value:
         case BaseModel():
-            given = value.model_fields_set  # defaults are ours
+            given = value.model_fields_set  # defaults can be stored
             fields = [(_camel(name), inner) for name, inner in vars(value).items() if name in given]
             return [*fields, *(value.model_extra or {}).items()]
         case dict():
@@ -52,13 +54,13 @@ def _members(value: Any) -> Iterable[tuple[str | int, Any]]:
 
 
 def _is_name(text: str) -> bool:
-    return 0 < _bytes(text) <= _LONGEST_NAME_BYTES and not (
+    return 0 < _utf8_length(text) <= _MAX_NAME_BYTES and not (
         text.startswith("__") and text.endswith("__")
     )
 
 
-def _bytes(text: str) -> int:
-    """Its length in UTF-8; 0 for what cannot be written in it."""
+def _utf8_length(text: str) -> int:
+    """The length of a text in UTF-8; 0 for one that cannot be encoded."""
     try:
         return len(text.encode())
     except UnicodeEncodeError:

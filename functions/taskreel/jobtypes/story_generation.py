@@ -6,10 +6,13 @@ from pydantic import Field
 
 from taskreel.jobtypes.fields import Prompt, Seed
 from taskreel.jobtypes.job_type import JobType, Submission, Unit
-from taskreel.jobtypes.text_schemas import STORY, WritingOptions, scenes_field, text_unit
+from taskreel.jobtypes.text_schemas import STORY, WritingOptions, build_text_unit, scenes_field
 from taskreel.ports import Capability
 
-_TASK = "Write a story in scenes that can be painted, spoken and cut into a short film, from the user's prompt."
+_TASK = (
+    "Write a story in scenes that can be painted, spoken and cut into a short film, from the "
+    "user's prompt."
+)
 
 
 class StoryGeneration(Submission):
@@ -22,14 +25,14 @@ class StoryGeneration(Submission):
     options: WritingOptions = Field(default_factory=WritingOptions)
 
 
-def _units(job: StoryGeneration) -> tuple[Unit, ...]:
+def _build_units(job: StoryGeneration) -> tuple[Unit, ...]:
     fields = {
         "genre": job.genre,
         "sceneCount": job.num_sequences,
         "seed": job.seed,
         "options": job.options,
     }
-    return (text_unit("story", job.prompt, _TASK, STORY, **fields),)
+    return (build_text_unit("story", job.prompt, _TASK, STORY, **fields),)
 
 
 STORY_GENERATION = JobType(
@@ -37,7 +40,7 @@ STORY_GENERATION = JobType(
     summary="A story as scenes, each with a description, narration, dialogue and length",
     submission=StoryGeneration,
     capability=Capability.TEXT,
-    units=_units,
+    units=_build_units,
     example={
         "prompt": "A lighthouse keeper finds a message",
         "genre": "adventure",

@@ -1,6 +1,7 @@
-"""What the types that ask for text have in common: the task in words, and the shape of the answer as a JSON Schema.
+"""Provider calls that write text: instructions in words, and JSON Schemas of the results.
 
-The schemas keep to what OpenAI's strict mode and Gemini both take: every property required, none besides.
+The schemas use only what OpenAI's strict mode and Gemini both support: every property is required
+and no other is allowed.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import Any
 from pydantic import AliasChoices, Field
 
 from taskreel.jobtypes.fields import Language
-from taskreel.jobtypes.job_type import Options, Unit, params_of
+from taskreel.jobtypes.job_type import Options, Unit, build_params
 from taskreel.ports import Capability
 
 TEXT_CREDITS = 1
-#: What a service is told in words, and the local grammar reads as fields.
-_WISHES = {
+#: Parameters that the local provider reads as fields and others get in their instructions.
+_LABELS = {
     "title": "Title",
     "genre": "Genre",
     "format": "Format",
@@ -31,7 +32,7 @@ _WISHES = {
 
 
 class WritingOptions(Options):
-    """What a text may be told besides its prompt."""
+    """Options of a text besides its prompt."""
 
     style: str | None = Field(default=None, max_length=200)
     tone: str | None = Field(default=None, max_length=100)
@@ -42,7 +43,7 @@ class WritingOptions(Options):
 
 
 def scenes_field(default: int | None) -> Any:
-    """How many scenes: `numSequences` as the older guides have it, or `sceneCount`."""
+    """The field for the number of scenes: `numSequences`, or `sceneCount` and other names."""
     names = AliasChoices(
         "numSequences", "num_sequences", "sceneCount", "numScenes", "num_scenes", "scenes"
     )
@@ -51,33 +52,37 @@ def scenes_field(default: int | None) -> Any:
     )
 
 
-def text_unit(
+def build_text_unit(
     kind: str, prompt: str, task: str, schema: Mapping[str, Any] | None, **more: Any
 ) -> Unit:
-    """The call that writes: services get `instructions` and `schema`, the local grammar `kind` and the fields."""
+    """The provider call that writes a text of a kind, with `schema` for its result."""
     options: WritingOptions = more.pop("options", WritingOptions())
-    params = params_of(options, kind=kind, prompt=prompt, instructions=task, schema=schema, **more)
-    return Unit(capability=Capability.TEXT, params=told(params), credits=TEXT_CREDITS, name=kind)
+    params = build_params(
+        options, kind=kind, prompt=prompt, instructions=task, schema=schema, **more
+    )
+    return Unit(
+        capability=Capability.TEXT, params=add_instructions(params), credits=TEXT_CREDITS, name=kind
+    )
 
 
-def told(params: Mapping[str, Any]) -> dict[str, Any]:
-    """`params` with all that is wished for in the instructions too."""
+def add_instructions(params: Mapping[str, Any]) -> dict[str, Any]:
+    """`params` with instructions that name the other parameters."""
     kind = params.get("kind", "text")
     written = {} if kind == "text" else {"language": "that of the prompt"}
     task = params.get("instructions") or (
         "" if kind == "text" else f"Write a {kind} from the user's prompt."
     )
-    wishes = [
+    labelled = [
         f"{word}: {value}"
-        for name, word in _WISHES.items()
+        for name, word in _LABELS.items()
         if (value := {**written, **params}.get(name))
     ]
-    lines = [task, *wishes, "Answer with the JSON object alone." if params.get("schema") else ""]
+    lines = [task, *labelled, "Answer with the JSON object alone." if params.get("schema") else ""]
     instructions = "\n".join(filter(None, lines))
     return {**params, **({"instructions": instructions} if instructions else {})}
 
 
-def _object(**properties: Any) -> dict[str, Any]:
+def _object_schema(**properties: Any) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": properties,
@@ -86,66 +91,72 @@ def _object(**properties: Any) -> dict[str, Any]:
     }
 
 
-def _list(of: Mapping[str, Any]) -> dict[str, Any]:
+def _list_schema(of: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": dict(of)}
 
 
-def _text(description: str) -> dict[str, Any]:
+def _text_schema(description: str) -> dict[str, Any]:
     return {"type": "string", "description": description}
 
 
-LINE = _object(speaker=_text("Who says it"), line=_text("What is said"))
-SCENE = _object(
-    title=_text("A few words"),
-    description=_text(
+LINE = _object_schema(speaker=_text_schema("Who says it"), line=_text_schema("What is said"))
+SCENE = _object_schema(
+    title=_text_schema("A few words"),
+    description=_text_schema(
         "What is seen, in one sentence that an image model can paint: subject, place, light, style"
     ),
-    narration=_text("What a narrator says: at most two short sentences"),
-    dialogue=_list(LINE),
+    narration=_text_schema("What a narrator says: at most two short sentences"),
+    dialogue=_list_schema(LINE),
     durationSeconds={
         "type": "number",
         "description": "About how long the narration takes to say, 4 to 20",
     },
 )
-CHARACTER = _object(
-    name=_text("The name"), role=_text("The part"), description=_text("One sentence")
+CHARACTER = _object_schema(
+    name=_text_schema("The name"),
+    role=_text_schema("The part"),
+    description=_text_schema("One sentence"),
 )
 _STORY = {
-    "title": _text("The title"),
-    "logline": _text("The story in one sentence"),
-    "genre": _text("The genre"),
-    "language": _text("ISO 639-1 code of the language it is written in"),
-    "music": _text("A few words on the mood of the music"),
-    "characters": _list(CHARACTER),
-    "scenes": _list(SCENE),
+    "title": _text_schema("The title"),
+    "logline": _text_schema("The story in one sentence"),
+    "genre": _text_schema("The genre"),
+    "language": _text_schema("ISO 639-1 code of the language it is written in"),
+    "music": _text_schema("A few words on the mood of the music"),
+    "characters": _list_schema(CHARACTER),
+    "scenes": _list_schema(SCENE),
 }
-STORY = _object(**_STORY)
-SCRIPT = _object(
-    **_STORY, format=_text("The format"), text=_text("The whole script, laid out in the format")
+STORY = _object_schema(**_STORY)
+SCRIPT = _object_schema(
+    **_STORY,
+    format=_text_schema("The format"),
+    text=_text_schema("The whole script, laid out in the format"),
 )
-WORLD = _object(
-    name=_text("The world's name"),
-    concept=_text("The idea in one or two sentences"),
-    genre=_text("The genre"),
-    language=_text("ISO 639-1 code"),
-    places=_list(
-        _object(
-            name=_text("The name"),
-            description=_text("Two sentences"),
-            picture=_text("What an image model should paint of it, in one sentence"),
+WORLD = _object_schema(
+    name=_text_schema("The world's name"),
+    concept=_text_schema("The idea in one or two sentences"),
+    genre=_text_schema("The genre"),
+    language=_text_schema("ISO 639-1 code"),
+    places=_list_schema(
+        _object_schema(
+            name=_text_schema("The name"),
+            description=_text_schema("Two sentences"),
+            picture=_text_schema("What an image model should paint of it, in one sentence"),
         )
     ),
-    characters=_list(CHARACTER),
-    palette=_list(_object(name=_text("The colour's name"), hex=_text("#rrggbb"))),
-    rules=_list(_text("A rule of the world")),
+    characters=_list_schema(CHARACTER),
+    palette=_list_schema(
+        _object_schema(name=_text_schema("The colour's name"), hex=_text_schema("#rrggbb"))
+    ),
+    rules=_list_schema(_text_schema("A rule of the world")),
 )
-TRANSLATION = _object(text=_text("The whole text in the other language"))
-INSIGHTS = _object(
-    insights=_object(
-        summary=_text("What it is about, in two sentences"),
-        themes=_list(_text("A theme")),
-        mood=_text("The mood"),
-        strengths=_list(_text("What works")),
-        suggestions=_list(_text("What could be better")),
+TRANSLATION = _object_schema(text=_text_schema("The whole text in the other language"))
+INSIGHTS = _object_schema(
+    insights=_object_schema(
+        summary=_text_schema("What it is about, in two sentences"),
+        themes=_list_schema(_text_schema("A theme")),
+        mood=_text_schema("The mood"),
+        strengths=_list_schema(_text_schema("What works")),
+        suggestions=_list_schema(_text_schema("What could be better")),
     )
 )

@@ -16,7 +16,7 @@ ASSEMBLY_CREDITS = 2
 
 
 def _bare_url(given: Any) -> Any:
-    """A scene as the older guides have it: an object with its URL and its order."""
+    """Read a scene that is given as an object with its URL and its order."""
     known = (
         isinstance(given, dict)
         and "url" in given
@@ -29,7 +29,7 @@ Video = Annotated[MediaUrl, BeforeValidator(_bare_url)]
 
 
 class VideoAssembly(Submission):
-    """`{sceneVideos[], masterAudio, outputFormats[mp4, webm, mov], options{resolution, fps, quality}}`."""
+    """`{sceneVideos[], masterAudio, outputFormats[], options{resolution, fps, quality}}`."""
 
     scene_videos: list[Video] = Field(min_length=1, max_length=100)
     master_audio: Annotated[MediaUrl, BeforeValidator(_bare_url)] | None = None
@@ -37,10 +37,10 @@ class VideoAssembly(Submission):
     options: FilmOptions = Field(default_factory=FilmOptions)
 
 
-def _units(job: VideoAssembly) -> tuple[Unit, ...]:
+def _build_units(job: VideoAssembly) -> tuple[Unit, ...]:
     urls = (*job.scene_videos, *([job.master_audio] if job.master_audio else []))
     formats = list(dict.fromkeys(job.output_formats))
-    params = {**job.options.look(), "videos": len(job.scene_videos), "outputFormats": formats}
+    params = {**job.options.to_params(), "videos": len(job.scene_videos), "outputFormats": formats}
     return (
         Unit(
             capability=Capability.ASSEMBLE,
@@ -58,7 +58,7 @@ VIDEO_ASSEMBLY = JobType(
     summary="Scene videos and a master sound to one film, in several formats",
     submission=VideoAssembly,
     capability=Capability.ASSEMBLE,
-    units=_units,
+    units=_build_units,
     timeout=timedelta(minutes=30),
     # CPU-bound: a delivery occupies a whole instance, so concurrency is the bill.
     queue=QueueLimits(dispatches_per_second=2, concurrent_dispatches=8),

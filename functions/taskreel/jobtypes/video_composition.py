@@ -28,17 +28,17 @@ _VISUAL = (
 )
 
 
-def _listed(given: Any) -> Any:
-    """One is a list of one."""
+def _as_list(given: Any) -> Any:
+    """Read a single value as a list of one."""
     return given if isinstance(given, list) else [] if given is None else [given]
 
 
-def _first(given: Any) -> Any:
+def _first_of_list(given: Any) -> Any:
     return (given[0] if given else None) if isinstance(given, list) else given
 
 
 class CompositionOptions(FilmOptions):
-    """`sceneTitles` shows each scene's title over its beginning; a title card shows the film's."""
+    """`sceneTitles` shows each scene's title at its start; a title card shows the film's."""
 
     output_format: FilmFormat = Field(
         default="mp4", validation_alias=AliasChoices("outputFormat", "output_format", "format")
@@ -51,9 +51,9 @@ class CompositionOptions(FilmOptions):
 
 
 class SceneInput(Value):
-    """One scene. What a story's scene carries besides (`description`, `dialogue`, `heading`) is taken and not shown."""
+    """One scene. A story's `description`, `dialogue` and `heading` are accepted, not shown."""
 
-    visual: Annotated[list[MediaUrl], BeforeValidator(_listed)] = Field(
+    visual: Annotated[list[MediaUrl], BeforeValidator(_as_list)] = Field(
         default_factory=list,
         max_length=10,
         validation_alias=AliasChoices(*_VISUAL, "visuals", "images", "imageUrls"),
@@ -87,14 +87,14 @@ class SceneInput(Value):
 
 
 class AudioTrack(Value):
-    """A sound: the narration of the scene at `scene` (from 0), or without one the sound under the whole film."""
+    """A sound: the narration of scene number `scene` (from 0), or of the whole film without it."""
 
     url: MediaUrl
     scene: int | None = Field(default=None, ge=0)
 
 
 class Asset(Value):
-    """A picture or clip; the first is for the first scene that has none of its own."""
+    """A picture or clip; each scene without one takes the next."""
 
     url: MediaUrl
     id: str | int | None = None
@@ -110,7 +110,7 @@ def _as_url(given: Any) -> Any:
 
 
 class VideoComposition(Submission):
-    """`{scenes[], assets[], audio, music, title, subtitle, credits[], options{outputFormat, resolution, …}}`.
+    """`{scenes[], assets[], audio, music, title, subtitle, credits[], options{resolution, …}}`.
 
     A scene is an object or just a URL. `audio` is one sound for all, or `[{url, scene}]`.
     """
@@ -122,13 +122,13 @@ class VideoComposition(Submission):
         default_factory=list, max_length=200
     )
     audio: Annotated[
-        list[Annotated[AudioTrack, BeforeValidator(_as_url)]], BeforeValidator(_listed)
+        list[Annotated[AudioTrack, BeforeValidator(_as_url)]], BeforeValidator(_as_list)
     ] = Field(
         default_factory=list,
         max_length=200,
         validation_alias=AliasChoices("audio", "audioTracks", "audioUrl"),
     )
-    music: Annotated[MediaUrl | None, BeforeValidator(_first)] = Field(
+    music: Annotated[MediaUrl | None, BeforeValidator(_first_of_list)] = Field(
         default=None, validation_alias=AliasChoices("music", "musicUrl", "backgroundMusic")
     )
     title: str | None = Field(default=None, max_length=200)
@@ -143,8 +143,8 @@ class VideoComposition(Submission):
 
     @model_validator(mode="before")
     @classmethod
-    def _flat(cls, given: Any) -> Any:
-        """The older guides have the options beside the scenes."""
+    def _nest_options(cls, given: Any) -> Any:
+        """Accept options that are given beside the scenes."""
         if not isinstance(given, dict):
             return given
         names = (
@@ -164,7 +164,7 @@ class VideoComposition(Submission):
         return {**kept, "options": {**moved, **given.get("options", {})}}
 
     @model_validator(mode="after")
-    def _places(self) -> VideoComposition:
+    def _check_scene_numbers(self) -> VideoComposition:
         wrong = [
             track.scene
             for track in self.audio
@@ -172,29 +172,29 @@ class VideoComposition(Submission):
         ]
         if wrong:
             raise ValueError(
-                f"audio: there is no scene {wrong[0]}; there are {len(self.scenes)}, from 0"
+                f"audio: there is no scene {wrong[0]}; use 0 to {len(self.scenes) - 1}"
             )
         return self
 
 
-def _units(job: VideoComposition) -> tuple[Unit, ...]:
+def _build_units(job: VideoComposition) -> tuple[Unit, ...]:
     inputs = Inputs()
     spoken = {track.scene: track.url for track in job.audio}
     assets = iter(asset.url for asset in job.assets)
     scenes = [
-        _scene(job, scene, inputs, assets, spoken.get(index))
+        _build_scene(job, scene, inputs, assets, spoken.get(index))
         for index, scene in enumerate(job.scenes)
     ]
     master = spoken.get(None)
     params = {
-        **job.options.look(),
+        **job.options.to_params(),
         "scenes": scenes,
         "title": job.title,
         "subtitle": job.subtitle,
         "credits": list(job.credits),
         "spoken": job.spoken,
-        "music": None if job.music is None else inputs.place(job.music),
-        "master": None if master is None else inputs.place(master),
+        "music": None if job.music is None else inputs.add_file(job.music),
+        "master": None if master is None else inputs.add_file(master),
     }
     return (
         Unit(
@@ -208,14 +208,14 @@ def _units(job: VideoComposition) -> tuple[Unit, ...]:
     )
 
 
-def _scene(
+def _build_scene(
     job: VideoComposition, scene: SceneInput, inputs: Inputs, assets: Any, spoken: str | None
 ) -> dict[str, Any]:
     asset = None if scene.visual else next(assets, None)
     sound = scene.audio or spoken
     return {
-        "visuals": inputs.places(scene.visual or ([asset] if asset else [])),
-        "narration": None if sound is None else inputs.place(sound),
+        "visuals": inputs.add_files(scene.visual or ([asset] if asset else [])),
+        "narration": None if sound is None else inputs.add_file(sound),
         "text": scene.narration,
         "name": scene.title,
         "title": scene.title if job.options.scene_titles else None,
@@ -230,7 +230,7 @@ VIDEO_COMPOSITION = JobType(
     summary="A film from scenes, assets and sound, with transitions, titles and captions",
     submission=VideoComposition,
     capability=Capability.COMPOSE,
-    units=_units,
+    units=_build_units,
     timeout=timedelta(minutes=30),
     # CPU-bound: a delivery occupies a whole instance, so concurrency is the bill.
     queue=QueueLimits(dispatches_per_second=2, concurrent_dispatches=8),

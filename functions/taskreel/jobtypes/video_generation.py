@@ -36,13 +36,13 @@ class VideoGeneration(Submission):
     options: VideoOptions = Field(default_factory=VideoOptions)
 
     @model_validator(mode="after")
-    def _from_something(self) -> VideoGeneration:
+    def _check_source(self) -> VideoGeneration:
         if self.prompt is None and not self.image_urls:
             raise ValueError("give a prompt, imageUrls, or both")
         return self
 
 
-def _units(job: VideoGeneration) -> tuple[Unit, ...]:
+def _build_units(job: VideoGeneration) -> tuple[Unit, ...]:
     params = {
         "prompt": job.prompt or "",
         **job.options.model_dump(by_alias=True, exclude_none=True, mode="json"),
@@ -63,7 +63,7 @@ VIDEO_GENERATION = JobType(
     summary="A video from a prompt and images",
     submission=VideoGeneration,
     capability=Capability.VIDEO,
-    units=_units,
+    units=_build_units,
     timeout=timedelta(minutes=30),
     # Providers take minutes, and their accounts allow few operations at a time.
     queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=40),

@@ -1,4 +1,4 @@
-"""A world from a prompt: places, characters, palette and rules, and pictures of its places if they are wanted."""
+"""A fictional world from a prompt: places, characters, palette, rules, and optional pictures."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from taskreel.jobtypes.image_generation import IMAGE_CREDITS
 from taskreel.jobtypes.job_type import (
     JobType,
     Submission,
+    build_params,
+    drop_none,
+    escape_templates,
     format_credits,
-    given,
-    literal,
-    params_of,
 )
 from taskreel.jobtypes.text_schemas import TEXT_CREDITS, WORLD, WritingOptions
 from taskreel.ports import Capability
 
-_TASK = "Invent a world from the user's prompt: a concept, places, characters, a palette and the rules it lives by."
+_TASK = (
+    "Invent a world from the user's prompt: a concept, places, characters, a palette and the rules "
+    "it lives by."
+)
 
 
 class WorldBuilding(Submission):
-    """`{prompt, genre, places 1–10, characters 1–10, conceptPictures 0–10, options{style, tone, language}}`."""
+    """`{prompt, genre, places, characters, conceptPictures, options{style, tone, language}}`."""
 
     prompt: Prompt = Field(validation_alias=AliasChoices("prompt", "concept", "description"))
     genre: str | None = Field(default=None, max_length=100)
@@ -41,9 +44,9 @@ class WorldBuilding(Submission):
     options: WritingOptions = Field(default_factory=WritingOptions)
 
 
-def _pipeline(job: WorldBuilding) -> Pipeline:
-    job = literal(job)
-    parameters = params_of(
+def _build_pipeline(job: WorldBuilding) -> Pipeline:
+    job = escape_templates(job)
+    parameters = build_params(
         job.options,
         kind="world",
         placeCount=job.places,
@@ -54,7 +57,7 @@ def _pipeline(job: WorldBuilding) -> Pipeline:
         seed=job.seed,
     )
     text = {"task": "text", "input": job.prompt, "parameters": parameters}
-    world = {**text, **given(model=job.model)}
+    world = {**text, **drop_none(model=job.model)}
     steps = {"world": Step(type="ai-processing", payload=world, keep=True)}
     if job.concept_pictures:
         options = {"width": 1280, "height": 720, **job.options.inherited}
@@ -75,7 +78,7 @@ WORLD_BUILDING = JobType(
     capability=Capability.PIPELINE,
     price_text=f"{format_credits(TEXT_CREDITS)}, and {IMAGE_CREDITS} for each concept picture",
     usual={"conceptPictures": 1},
-    pipeline=_pipeline,
+    pipeline=_build_pipeline,
     timeout=timedelta(minutes=10),
     example={
         "prompt": "A floating city of glass above endless storms",

@@ -22,7 +22,7 @@ from taskreel.app.services import Services
 from taskreel.domain.errors import NotFoundError
 from taskreel.domain.job import Job
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import JobType, Submission, Waiting
+from taskreel.jobtypes.job_type import DeferredSubmission, JobType, Submission
 from taskreel.web.auth import Authenticator, require_admin
 from taskreel.web.http import (
     check_query,
@@ -111,9 +111,9 @@ KnownJobType = Annotated[JobType[Any], Depends(get_job_type)]
 async def read_submission(
     request: Request, job_type: KnownJobType, _caller: Authenticated
 ) -> Submission:
-    """The body as the type's request; as Waiting if it refers to jobs that it depends on."""
+    """The body as the type's request; deferred if it refers to jobs that it depends on."""
     raw = await read_body(request)
-    model = Waiting if _refers_to_jobs(raw) else job_type.submission
+    model = DeferredSubmission if _refers_to_jobs(raw) else job_type.submission
     submission: Submission = parse_model(raw, model)
     return submission
 

@@ -33,7 +33,7 @@ from taskreel.domain.template import (
 from taskreel.domain.validation_messages import invalid_model
 from taskreel.domain.value import format_path
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import Dependency, JobType, Submission, Waiting
+from taskreel.jobtypes.job_type import DeferredSubmission, Dependency, JobType, Submission
 from taskreel.ports import Store, Transaction
 
 #: Waiters that a job's document carries; the sweep unblocks those beyond.
@@ -53,8 +53,8 @@ def refers_to_jobs(payload: Mapping[str, Any]) -> bool:
 
 
 def read_submission(job_type: JobType[Any], payload: Mapping[str, Any]) -> Submission:
-    """The request in a payload; Waiting when it refers to other jobs. Raises ValidationError."""
-    model = Waiting if refers_to_jobs(payload) else job_type.submission
+    """The request in a payload; deferred when it refers to other jobs. Raises ValidationError."""
+    model = DeferredSubmission if refers_to_jobs(payload) else job_type.submission
     submission: Submission = model.model_validate(payload)
     return submission
 
@@ -211,5 +211,5 @@ def _has_failed(job: Job) -> bool:
     return job.status.final and job.status is not Status.COMPLETED
 
 
-def _read_waiting(job: Job) -> Waiting:
-    return Waiting.model_validate(job.payload)
+def _read_waiting(job: Job) -> DeferredSubmission:
+    return DeferredSubmission.model_validate(job.payload)

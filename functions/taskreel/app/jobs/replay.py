@@ -20,7 +20,7 @@ from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.fields import ProviderWish
-from taskreel.jobtypes.job_type import JobType, Submission, Waiting
+from taskreel.jobtypes.job_type import DeferredSubmission, JobType, Submission
 
 
 class Replay(Value):
@@ -94,7 +94,7 @@ def _find_steps_to_redo(
     kind: JobType[Any], submission: Submission, first: str | None
 ) -> tuple[str, ...]:
     """`first` and the steps that need it. Raises InvalidError when there is no such step."""
-    if first is None or isinstance(submission, Waiting):
+    if first is None or isinstance(submission, DeferredSubmission):
         return ()
     pipeline = kind.pipeline(submission) if kind.pipeline else None
     if pipeline is None or first not in pipeline.steps:
@@ -111,7 +111,11 @@ def _find_done_steps(
 
     The pipeline adopts their jobs, so they need no credits.
     """
-    if isinstance(submission, Waiting) or kind.pipeline is None or not original.finished_steps:
+    if (
+        isinstance(submission, DeferredSubmission)
+        or kind.pipeline is None
+        or not original.finished_steps
+    ):
         return frozenset()
     former = kind.load_submission(original.payload)
     former_steps = kind.pipeline(former).steps
@@ -138,7 +142,7 @@ def _find_done_units(
     is the purpose of its replay.
     """
     all_done = all(unit.state is UnitState.DONE for unit in original.units)
-    if isinstance(submission, Waiting) or all_done:
+    if isinstance(submission, DeferredSubmission) or all_done:
         return {}
     planned = kind.units(submission)
     former = kind.units(kind.load_submission(original.payload))

@@ -38,7 +38,7 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import UnitRun
 from taskreel.domain.validation_messages import invalid_model
-from taskreel.jobtypes.job_type import JobType, RetryOptions, Submission, Waiting
+from taskreel.jobtypes.job_type import DeferredSubmission, JobType, RetryOptions, Submission
 from taskreel.ports import Transaction
 
 _LONGEST_SCHEDULE = timedelta(days=366)
@@ -155,7 +155,7 @@ async def _new_job(
 
 async def _plan_job(services: Services, request: JobRequest) -> JobPlan:
     """Plan the job as far as it is known now; work that is taken over needs no plan."""
-    if isinstance(request.submission, Waiting):
+    if isinstance(request.submission, DeferredSubmission):
         return JobPlan(usd=None)
     plan = await plan_job(
         services, request.job_type, request.submission, without=request.done_steps

@@ -12,7 +12,7 @@ from taskreel.domain.template import has_references
 from taskreel.domain.validation_messages import describe_errors, invalid_model, invalid_request
 from taskreel.domain.value import Location
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import JobType, Submission, Waiting
+from taskreel.jobtypes.job_type import DeferredSubmission, JobType, Submission
 
 
 def compute_credits(
@@ -24,7 +24,7 @@ def compute_credits(
     less. `without` are the indexes of units, or the names of steps, that need not be done.
     Raises InvalidError, with field paths, for a pipeline with a step that could never run.
     """
-    if isinstance(submission, Waiting):
+    if isinstance(submission, DeferredSubmission):
         # Its fields are not validated before the jobs it depends on have ended.
         payload = submission.model_dump(by_alias=True, mode="json", exclude_defaults=True)
         return _estimate_job_credits(job_type, payload, ())

@@ -241,9 +241,9 @@ def _refuse_step(
         errors = [{**row, "path": f"{prefix}{row['path']}".rstrip(".")} for row in found]
     else:
         # The caller has not written this step: only its provider is a field of the request.
-        maker = job_type.maker(submission, step)
+        field = job_type.provider_field(submission, step)
         errors = [
-            {**row, "path": maker if row["path"] == "provider" else row["path"]} for row in found
+            {**row, "path": field if row["path"] == "provider" else row["path"]} for row in found
         ]
     message = error.message
     if len(errors) == 1:
