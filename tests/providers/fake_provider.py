@@ -70,8 +70,8 @@ SECRETS = (
     "org-4Zk2qL8x",
 )
 PRIVATE_MESSAGE = (
-    f"Field 'seed' is wrong for {SECRETS[3]} ({SECRETS[1]}), key {SECRETS[0]}, see {SECRETS[2]}, host "
-    f"10.2.3.4, trace 6f1c2e9ab57d4c21a0f3e8d95b7c6a14"
+    f"Field 'seed' is wrong for {SECRETS[3]} ({SECRETS[1]}), key {SECRETS[0]}, see {SECRETS[2]}, "
+    f"host 10.2.3.4, trace 6f1c2e9ab57d4c21a0f3e8d95b7c6a14"
 )
 RETRY_AFTER = 17
 Check = type | tuple[type, ...] | frozenset[Any] | Callable[[Any], bool]

@@ -41,19 +41,21 @@ class ProviderEntry:
     name: str
     #: The class in its `adapter.py`.
     adapter: str
-    #: The environment variable that holds its key; also the name of its secret in the cloud.
+    #: The environment variable of its key; in the cloud, the key of ACME_API_KEY is the secret
+    #: taskreel-acme-api-key.
     key_variable: str
     webhook: WebhookKind = WebhookKind.NONE
     #: Other names by which callers may ask for it, in lower case.
     aliases: tuple[str, ...] = ()
-    #: It runs models that are not in its `models.py`, by their owners' names; their price is unknown.
+    #: It also runs models that are not in its `models.py`, by their owners' names and at a price
+    #: that is unknown here.
     any_model: bool = False
     #: The setting that configures it without a key. Then `settings.py` in its folder has
     #: `build_options(settings)`: the adapter's arguments in place of `key`.
     keyless_variable: str = ""
 
 
-#: Real services only; what works on this machine is not in the table.
+#: Real services only; a provider that works in this process is not in the table (in_process.py).
 PROVIDERS: Mapping[str, ProviderEntry] = {
     entry.name: entry
     for entry in (
