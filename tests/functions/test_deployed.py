@@ -1,4 +1,4 @@
-"""A deployment, which registers no provider but its own: no request can imitate, fail or stall on purpose."""
+"""A deployment, which has no imitation: no request can imitate, fail or stall on purpose."""
 
 from __future__ import annotations
 
@@ -142,6 +142,19 @@ async def test_work_on_files_and_texts_is_done_in_house(
         assert done["credits"]["captured"] == captured
     refused = await ada.post(IMAGE, json={"prompt": "x", "provider": "taskreel"})
     assert "provider 'taskreel' has no image models" in refused.json()["detail"]
+
+
+async def test_a_parameter_of_that_name_has_no_effect(world: World, ada: httpx.AsyncClient) -> None:
+    """ai-processing passes on unknown parameters; the in-house provider reads none of them."""
+    body = {"task": "upscale", "input": {"imageUrl": INLINE}, "provider": "taskreel"}
+    job = await submitted(
+        ada, {**body, "parameters": {"studio": studio("crash")}}, "/api/jobs/ai-processing"
+    )
+    await world.advance(30)
+    done = await read(ada, job)
+    assert (done["status"], done["attempt"]) == ("COMPLETED", 1), done["error"]
+    assert len(done["result"]["artifacts"]) == 1
+    assert set(done["result"]["ignoredOptions"]) == {"studio"}
 
 
 async def test_larger_pictures_in_house_are_for_those_who_name_them(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,6 @@ from taskreel.media.audio import convert_audio, mix_music, normalise_audio, stit
 from taskreel.media.audio_io import SoundWriter, to_samples
 from taskreel.media.loudness import Limiter, measure_loudness
 from taskreel.media.mix import MusicBed, SoundClip, apply_gain, mix_sounds
-from taskreel_local.studio import speech
-from taskreel_local.studio.music import compose_music, mood_of
-from taskreel_local.studio.speech import speak
 from unit.media.decode_results import measure_level, read_sound
 
 
@@ -124,93 +120,6 @@ def test_the_limiter_lets_nothing_over_the_ceiling_and_loses_no_sample(levels: l
     sound = np.concatenate([to_samples(frame) for frame in frames], axis=1)
     assert sound.shape[1] == 4800 * len(levels)
     assert np.abs(sound).max() <= 10 ** (-1.5 / 20) + 0.01
-
-
-@pytest.mark.parametrize("seconds", [0.7, 4.0, 95.3])
-def test_music_has_exactly_its_length_fades_and_is_neither_silent_nor_clipped(
-    seconds: float, tmp_path: Path
-) -> None:
-    info = compose_music(
-        "a calm evening by the sea", seed=4, seconds=seconds, out=tmp_path / "a.flac"
-    )
-    assert info.duration_seconds == pytest.approx(seconds, abs=0.001)
-    sound = read_sound(tmp_path / "a.flac")
-    assert measure_level(sound) > 0.02
-    assert np.abs(sound).max() < 0.9
-    assert measure_level(sound[:, -100:]) < 0.002
-    if seconds > 2:
-        assert np.abs(np.diff(sound)).max() < 0.35, "no clicks"
-
-
-def test_the_same_seed_plays_the_same_and_another_mood_another(tmp_path: Path) -> None:
-    for name, prompt, seed in (
-        ("a", "storm", 1),
-        ("b", "storm", 1),
-        ("c", "storm", 2),
-        ("d", "wedding", 1),
-    ):
-        compose_music(prompt, seed=seed, seconds=2, out=tmp_path / f"{name}.wav")
-    a, b, c, d = (read_sound(tmp_path / f"{name}.wav") for name in "abcd")
-    assert np.array_equal(a, b)
-    assert not np.array_equal(a, c)
-    assert not np.array_equal(a, d)
-    assert mood_of("a tragic farewell").lead == "piano"
-
-
-def test_speech_is_spoken_at_its_loudness_and_faster_when_asked(tmp_path: Path) -> None:
-    pytest.importorskip("espeakng_loader")
-    slow = speak(
-        "The keeper climbs the stairs, and lights the lamp.",
-        out=tmp_path / "a.wav",
-        words_per_minute=120,
-    )
-    fast = speak(
-        "The keeper climbs the stairs, and lights the lamp.",
-        out=tmp_path / "b.opus",
-        words_per_minute=240,
-    )
-    assert slow.duration_seconds is not None
-    assert fast.duration_seconds is not None
-    assert 1.4 < slow.duration_seconds / fast.duration_seconds < 2.6
-    assert measure_loudness(tmp_path / "a.wav").integrated_lufs == pytest.approx(-16, abs=1.5)
-
-
-@pytest.mark.parametrize("voice_name", sorted(speech.VOICES))
-def test_every_voice_speaks_other_languages_too(voice_name: str, tmp_path: Path) -> None:
-    pytest.importorskip("espeakng_loader")
-    info = speak(
-        "Guten Morgen, lieber Leuchtturm.", out=tmp_path / "a.wav", voice=voice_name, language="de"
-    )
-    assert (info.duration_seconds or 0) > 0.8
-
-
-@pytest.mark.parametrize(
-    ("text", "options", "code"),
-    [
-        ("…!", {}, "empty_text"),
-        ("hello", {"language": "klingonese"}, "unknown_voice"),
-        ("hello", {"words_per_minute": 5}, "bad_parameters"),
-        ("hello", {"pitch": 120}, "bad_parameters"),
-        ("word " * 20_000, {}, "text_too_long"),
-    ],
-)
-def test_what_cannot_be_spoken_is_refused(
-    text: str, options: dict[str, object], code: str, tmp_path: Path
-) -> None:
-    pytest.importorskip("espeakng_loader")
-    with pytest.raises(PermanentError) as caught:
-        speak(text, out=tmp_path / "a.wav", **options)  # type: ignore[arg-type]
-    assert caught.value.code == code
-
-
-def test_without_the_extra_speech_says_how_to_install_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    speech._load_engine.cache_clear()
-    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    with pytest.raises(PermanentError, match="scripts/bootstrap --speech"):
-        speak("hello", out=tmp_path / "a.wav")
-    assert not speech.is_installed()
 
 
 def test_an_unknown_sound_format_is_refused(tone: Path, tmp_path: Path) -> None:
