@@ -37,11 +37,11 @@ def build_api(services: Services, rules: TokenRules, *, base_url: str) -> FastAP
     app.state.services = services
     app.state.authenticator = Authenticator(rules)
     app.state.base_url = base_url.rstrip("/")
-    # Before the jobs: their route refuses every type that it does not know.
-    app.include_router(legacy.router)
+    app.include_router(legacy.generation_router)
     app.include_router(jobs.router)
     app.include_router(credits_routes.router)
     app.include_router(providers.router)
+    app.include_router(legacy.router)
     app.add_exception_handler(RequestValidationError, _answer_invalid_parameter)
     problems.install_handlers(app)
     referenced = (
@@ -51,7 +51,7 @@ def build_api(services: Services, rules: TokenRules, *, base_url: str) -> FastAP
         Replay,
         Problem,
     )
-    openapi.complete_document(app, "/api/jobs/{job_type}", *referenced)
+    openapi.complete_document(app, *referenced)
     return app
 
 

@@ -15,10 +15,9 @@ from taskreel.app.credits.grants import grant_credits
 from taskreel.app.jobs.queries import list_ledger
 from taskreel.domain.credits import Account, EntryKind
 from taskreel.domain.value import Value
-from taskreel.web.dependencies import Admin, AppServices, Authenticated, json_body
+from taskreel.web.dependencies import Authenticated, AuthenticatedAdmin, json_body
 from taskreel.web.http import JsonResponse
-from taskreel.web.jobs import PROBLEMS
-from taskreel.web.openapi import document_body
+from taskreel.web.openapi import PROBLEMS, document_body
 from taskreel.web.responses import View, is_absent
 
 router = APIRouter(prefix="/api/credits", tags=["credits"], responses=PROBLEMS)
@@ -53,20 +52,21 @@ class LedgerPage(View):
 
 
 @router.get("", summary="Your balance", response_model=Account)
-async def read_balance(services: AppServices, caller: Authenticated) -> Response:
+async def read_balance(context: Authenticated) -> Response:
     """Whole credits; granted = available + held + captured."""
-    return JsonResponse(await load_account(services, services.store, caller.user_id))
+    return JsonResponse(
+        await load_account(context.services, context.services.store, context.caller.user_id)
+    )
 
 
 @router.get("/ledger", summary="Your ledger, newest first", response_model=LedgerPage)
 async def read_ledger(
-    services: AppServices,
-    caller: Authenticated,
+    context: Authenticated,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: str | None = None,
 ) -> Response:
     """Grants, and one settlement for each round of a job."""
-    page = await list_ledger(services, caller.user_id, limit=limit, cursor=cursor)
+    page = await list_ledger(context.services, context.caller.user_id, limit=limit, cursor=cursor)
     entries = [LedgerEntryView(**dict(entry)) for entry in page.rows]
     return JsonResponse(LedgerPage(entries=entries, next_cursor=page.cursor))
 
@@ -79,10 +79,14 @@ async def read_ledger(
     openapi_extra=document_body(Grant),
 )
 async def create_grant(
-    user_id: str, caller: Admin, grant: Annotated[Grant, json_body(Grant)], services: AppServices
+    user_id: str, context: AuthenticatedAdmin, grant: Annotated[Grant, json_body(Grant)]
 ) -> Response:
     """The user's balance after the grant."""
     account = await grant_credits(
-        services, user_id, grant.amount, reason=grant.reason, granted_by=caller.user_id
+        context.services,
+        user_id,
+        grant.amount,
+        reason=grant.reason,
+        granted_by=context.caller.user_id,
     )
     return JsonResponse(account, HTTPStatus.CREATED)

@@ -91,10 +91,19 @@ def parse_idempotency_key(header: str | None) -> str | None:
     return key
 
 
-def parse_wait_seconds(prefer: str) -> float:
+def parse_wait_seconds(prefer: str | None) -> float:
     """The N of a `Prefer: wait=N` header (RFC 7240), at most 60; 0 without one."""
-    found = _WAIT.search(prefer)
+    found = _WAIT.search(prefer or "")
     return min(float(found[1]), MAX_WAIT_SECONDS) if found else 0.0
+
+
+def parse_validate_only(request: Request) -> bool:
+    """The query parameter `validateOnly`. Raises InvalidError for any other word or parameter."""
+    check_query(request, "validateOnly")
+    word = request.query_params.get("validateOnly", "false").lower()
+    if word not in {"true", "1", "false", "0"}:
+        raise InvalidError.at("validateOnly", "must be true or false")
+    return word in {"true", "1"}
 
 
 def check_query(request: Request, *known: str) -> None:

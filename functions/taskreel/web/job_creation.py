@@ -7,13 +7,16 @@ from http import HTTPStatus
 from typing import Any
 
 from pydantic import Field
+from pydantic_core import from_json
+from starlette.requests import Request
 from starlette.responses import Response
 
 from taskreel.app.caller import Caller
+from taskreel.app.jobs.dependencies import refers_to_jobs
 from taskreel.app.jobs.submit import JobQuote, JobRequest, quote_job, submit_job
-from taskreel.jobtypes.job_type import JobType, Submission
+from taskreel.jobtypes.job_type import JobType, Submission, DeferredSubmission
 from taskreel.web.dependencies import Submitter
-from taskreel.web.http import JsonResponse
+from taskreel.web.http import JsonResponse, parse_model, read_body
 from taskreel.web.job_events import wait_for_end
 from taskreel.web.responses import JobView, View, build_job_view
 
@@ -43,6 +46,25 @@ class QuoteView(View):
     steps: dict[str, StepQuoteView] = Field(exclude_if=lambda steps: not steps)
 
 
+async def read_submission(request: Request, job_type: JobType[Any]) -> Submission:
+    """The body as the type's request; deferred if it refers to jobs that it depends on."""
+    raw = await read_body(request)
+    model = DeferredSubmission if _refers_to_jobs(raw) else job_type.submission
+    submission: Submission = parse_model(raw, model)
+    return submission
+
+
+def _refers_to_jobs(raw: bytes) -> bool:
+    # Nearly every body is decided by this search alone, and parsed once.
+    if b"{{" not in raw or b"depends" not in raw:
+        return False
+    try:
+        payload = from_json(raw)
+    except ValueError:
+        return False
+    return isinstance(payload, dict) and refers_to_jobs(payload)
+
+
 async def create_job(
     submitter: Submitter, job_type: JobType[Any], submission: Submission
 ) -> Response:
@@ -52,7 +74,7 @@ async def create_job(
         submission=submission,
         idempotency_key=submitter.idempotency_key,
     )
-    return await respond_with_job(submitter, submitter.caller, request)
+    return await respond_with_job(submitter, submitter.context.caller, request)
 
 
 async def respond_with_job(
@@ -66,12 +88,12 @@ async def respond_with_job(
     `extend` adds the fields of a route that shows more than the job. The status is 202, or 200 if
     the job ended while the caller waited.
     """
-    services = submitter.services
+    services = submitter.context.services
     if submitter.validate_only:
         return JsonResponse(_build_quote_view(await quote_job(services, owner, request)))
     submitted = await submit_job(services, owner, request)
     job = await wait_for_end(services, submitted.job, submitter.wait_seconds)
-    view = extend(await build_job_view(services, job, submitter.base_url))
+    view = extend(await build_job_view(services, job, submitter.context.base_url))
     headers = {"Location": view.urls.self}
     if submitted.repeated:
         headers["Idempotency-Replayed"] = "true"

@@ -5,32 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import ConfigDict, Field, ValidationError
 
 from taskreel.app.jobs.queries import find_job
 from taskreel.app.jobs.submit import JobRequest
-from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.validation_messages import invalid_model
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission
 from taskreel.web.dependencies import (
-    AppServices,
     Authenticated,
-    BaseUrl,
     Submitter,
     Submitting,
-    get_job,
     json_body,
     submission_body,
 )
 from taskreel.web.http import JsonResponse
 from taskreel.web.job_creation import QuoteView, respond_with_job
-from taskreel.web.jobs import PROBLEMS
-from taskreel.web.openapi import document_body
+from taskreel.web.openapi import PROBLEMS, document_submission
 from taskreel.web.responses import (
     JobErrorView,
     JobView,
@@ -45,6 +40,8 @@ from taskreel.web.responses import (
 )
 
 router = APIRouter(tags=["older routes"], responses=PROBLEMS)
+#: Must be included before the jobs: their route takes every type, and refuses this one.
+generation_router = APIRouter(tags=["older routes"], responses=PROBLEMS)
 
 MOVIE, SCRIPT = "movie-creation", "script-generation"
 _SCENE_TASK = (
@@ -98,7 +95,7 @@ def _created(model: type[JobView]) -> dict[int | str, dict[str, Any]]:
     status_code=202,
     summary="A whole movie from a prompt",
     responses=_created(MovieJobView),
-    openapi_extra=document_body("MovieCreation"),
+    openapi_extra=document_submission("MovieCreation"),
 )
 async def create_movie(
     submission: Annotated[Submission, submission_body(MOVIE)], submitter: Submitting
@@ -106,11 +103,11 @@ async def create_movie(
     """The same as a movie-creation job; `movieId` is its id."""
 
     def extend(view: JobView) -> JobView:
-        status_url = f"{submitter.base_url}/api/movies/{view.job_id}/status"
+        status_url = f"{submitter.context.base_url}/api/movies/{view.job_id}/status"
         return MovieJobView(**dict(view), movie_id=view.job_id, status_url=status_url)
 
     request = _build_request(JOB_TYPES[MOVIE], submission, submitter)
-    return await respond_with_job(submitter, submitter.caller, request, extend)
+    return await respond_with_job(submitter, submitter.context.caller, request, extend)
 
 
 @router.get(
@@ -118,11 +115,9 @@ async def create_movie(
     summary="A movie's steps and their progress",
     response_model=MovieStatus,
 )
-async def read_movie_status(
-    movie_id: str, services: AppServices, caller: Authenticated
-) -> Response:
+async def read_movie_status(movie_id: str, context: Authenticated) -> Response:
     """One read."""
-    job = await find_job(services, caller, movie_id, MOVIE)
+    job = await find_job(context.services, context.caller, movie_id, MOVIE)
     steps = build_step_views(job)
     completed = job.status is Status.COMPLETED
     return JsonResponse(
@@ -134,7 +129,7 @@ async def read_movie_status(
             percent=job.progress,
             steps=steps,
             error=build_error_view(job),
-            result=await build_result_view(services, job) if completed else None,
+            result=await build_result_view(context.services, job) if completed else None,
         )
     )
 
@@ -144,7 +139,7 @@ async def read_movie_status(
     status_code=202,
     summary="A script from a prompt",
     responses=_created(LegacyJobView),
-    openapi_extra=document_body("ScriptGeneration"),
+    openapi_extra=document_submission("ScriptGeneration"),
 )
 async def create_script(
     submission: Annotated[Submission, submission_body(SCRIPT)], submitter: Submitting
@@ -154,19 +149,18 @@ async def create_script(
 
 
 @router.get("/v1/jobs/{job_id}/status", summary="A job's status", response_model=JobView)
-async def read_job_status(
-    job: Annotated[Job, Depends(get_job)], services: AppServices, base_url: BaseUrl
-) -> Response:
+async def read_job_status(job_id: str, context: Authenticated) -> Response:
     """The same as `GET /api/jobs/{jobId}`."""
-    return JsonResponse(await build_job_view(services, job, base_url))
+    job = await find_job(context.services, context.caller, job_id)
+    return JsonResponse(await build_job_view(context.services, job, context.base_url))
 
 
-@router.post(
+@generation_router.post(
     "/api/jobs/ai-generation",
     status_code=202,
     summary="A script, a scene's description, an image or a video, by `type`",
     responses=_created(LegacyJobView),
-    openapi_extra=document_body(
+    openapi_extra=document_submission(
         AiGeneration,
         {"type": "image", "prompt": "A red kite", "parameters": {"width": 512}},
     ),
@@ -187,11 +181,11 @@ async def _create_legacy_job(
     submitter: Submitter, job_type: JobType[Any], submission: Submission
 ) -> Response:
     def extend(view: JobView) -> JobView:
-        status_url = f"{submitter.base_url}/v1/jobs/{view.job_id}/status"
+        status_url = f"{submitter.context.base_url}/v1/jobs/{view.job_id}/status"
         return LegacyJobView(**dict(view), status_url=status_url)
 
     request = _build_request(job_type, submission, submitter)
-    return await respond_with_job(submitter, submitter.caller, request, extend)
+    return await respond_with_job(submitter, submitter.context.caller, request, extend)
 
 
 def _build_request(

@@ -1,13 +1,13 @@
 """The OpenAPI document: FastAPI's own, and what it cannot derive.
 
-FastAPI does not see the bodies, which handlers read within their limits, and knows one route for
-all job types; the document has one operation for each.
+FastAPI does not see the bodies and headers that handlers read within their limits, nor the route
+that creates jobs; the document has an operation for each job type.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,6 +16,32 @@ from pydantic.json_schema import models_json_schema
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType
 
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "`wait=N`: wait up to N seconds, at most 60, for the job's end.",
+    "schema": {"type": "string"},
+    "example": "wait=30",
+}
+#: A route's `openapi_extra` if it needs no token.
+NO_TOKEN: dict[str, Any] = {"security": []}
+#: Documents `Prefer` for a route that reads a job.
+WAIT: dict[str, Any] = {"parameters": [_PREFER]}
+_SUBMIT_PARAMETERS = [
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "A repeated request gets the job of the first one.",
+        "schema": {"type": "string", "maxLength": 255},
+    },
+    _PREFER,
+    {
+        "name": "validateOnly",
+        "in": "query",
+        "description": "Check and quote the request without creating a job.",
+        "schema": {"type": "boolean"},
+    },
+]
 _REFERENCE = "#/components/schemas/{model}"
 #: FastAPI's own error model; ours is Problem.
 _UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
@@ -52,6 +78,15 @@ def reference_schema(model: type[Any] | str) -> dict[str, str]:
     return {"$ref": _REFERENCE.format(model=name)}
 
 
+#: The problems that every route may answer with.
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "description": "The reason why it cannot be done",
+        "content": {"application/problem+json": {"schema": reference_schema("Problem")}},
+    }
+}
+
+
 def document_body(model: type[Any] | str, example: Any = None) -> dict[str, Any]:
     """A route's `openapi_extra`: its body."""
     content: dict[str, Any] = {"schema": reference_schema(model)}
@@ -60,26 +95,52 @@ def document_body(model: type[Any] | str, example: Any = None) -> dict[str, Any]
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
-def _document_submit(job_type: JobType[Any], route: dict[str, Any]) -> dict[str, Any]:
-    """The operation that creates a job of the type, from that of the route for all types."""
-    operation = deepcopy(route)
-    parameters = [one for one in operation["parameters"] if one["in"] != "path"]
-    own = {
+def document_submission(model: type[Any] | str, example: Any = None) -> dict[str, Any]:
+    """The same for a route that creates a job, with its headers and its query parameter."""
+    return {**document_body(model, example), "parameters": [*_SUBMIT_PARAMETERS]}
+
+
+def _document_submit(job_type: JobType[Any]) -> dict[str, Any]:
+    """The operation that creates a job of the type."""
+    ended = {"anyOf": [reference_schema("JobView"), reference_schema("QuoteView")]}
+    return {
+        "tags": ["jobs"],
         "summary": job_type.summary,
         "description": f"{job_type.submission.__doc__} Price: {job_type.price}.",
         "operationId": f"submit_{job_type.name.replace('-', '_')}",
-        "parameters": parameters,
+        **document_submission(job_type.submission, dict(job_type.example)),
+        "responses": {
+            "200": _document_response("Ended within `Prefer: wait`; or a quote", ended),
+            "202": _document_response("Created", reference_schema("JobView")),
+            **PROBLEMS,
+        },
     }
-    body = document_body(job_type.submission, dict(job_type.example))
-    return {**operation, **own, **body}
 
 
-def complete_document(app: FastAPI, submit_path: str, *models: type[Any]) -> None:
+def _document_response(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _document_path_parameters(paths: dict[str, Any]) -> None:
+    """Add the path parameters that a dependency reads without declaring them."""
+    for path, operations in paths.items():
+        for operation in operations.values():
+            parameters = list(operation.get("parameters", []))
+            known = {one["name"] for one in parameters}
+            for name in reversed(re.findall(r"\{(\w+)\}", path)):
+                if name not in known:
+                    schema = {"type": "string"}
+                    one = {"name": name, "in": "path", "required": True, "schema": schema}
+                    parameters.insert(0, one)
+            if parameters:
+                operation["parameters"] = parameters
+
+
+def complete_document(app: FastAPI, *models: type[Any]) -> None:
     """Complete the app's document when it is first asked for.
 
     Args:
         app: The application.
-        submit_path: The route that creates jobs of all types.
         models: The models that routes refer to by name, besides those of the job types.
     """
     build: Callable[[], dict[str, Any]] = app.openapi
@@ -97,11 +158,14 @@ def complete_document(app: FastAPI, submit_path: str, *models: type[Any]) -> Non
         )
         schemas.update(found["$defs"])
         paths = document["paths"]
-        route = paths.pop(submit_path)["post"]
+        _document_path_parameters(paths)
         submits = {
-            submit_path.format(job_type=name): {"post": _document_submit(job_type, route)}
+            f"/api/jobs/{name}": {"post": _document_submit(job_type)}
             for name, job_type in JOB_TYPES.items()
         }
+        scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        document["components"]["securitySchemes"] = {"token": scheme}
+        document["security"] = [{"token": []}]
         document["paths"] = simplify_schema({**submits, **paths})
         document["components"] = simplify_schema(document["components"])
         return document

@@ -16,10 +16,9 @@ from taskreel.app.providers.admin import BreakerOverride, list_providers, set_br
 from taskreel.domain.breaker import BreakerState
 from taskreel.domain.ids import random_id
 from taskreel.domain.value import Value
-from taskreel.web.dependencies import Admin, AppServices, Authenticated, json_body
+from taskreel.web.dependencies import AppServices, Authenticated, AuthenticatedAdmin, json_body
 from taskreel.web.http import JsonResponse, read_body
-from taskreel.web.jobs import PROBLEMS
-from taskreel.web.openapi import document_body
+from taskreel.web.openapi import NO_TOKEN, PROBLEMS, document_body
 
 router = APIRouter(prefix="/api", tags=["providers"], responses=PROBLEMS)
 
@@ -75,8 +74,9 @@ class WebhookView(Value):
     summary="Every provider, its models, their prices and states",
     response_model=ProvidersView,
 )
-async def read_providers(services: AppServices, _caller: Authenticated) -> Response:
+async def read_providers(context: Authenticated) -> Response:
     """Prices are in US dollars."""
+    services = context.services
     found = await list_providers(services.providers, services.clock.now())
     return JsonResponse(ProvidersView.model_validate({"providers": found}))
 
@@ -90,18 +90,18 @@ async def read_providers(services: AppServices, _caller: Authenticated) -> Respo
 async def order_breaker(
     provider: str,
     model: str,
-    caller: Admin,
+    context: AuthenticatedAdmin,
     order: Annotated[BreakerOrder, json_body(BreakerOrder)],
-    services: AppServices,
 ) -> Response:
     """Applies until it is set to null; recorded in the audit log."""
+    services = context.services
     state = None if order.state is None else BreakerState(order.state)
     override = BreakerOverride(
         provider=provider,
         model=model,
         state=state,
         reason=order.reason,
-        user_id=caller.user_id,
+        user_id=context.caller.user_id,
         entry_id=f"audit.{random_id(services.random)}",
     )
     now = services.clock.now()
@@ -114,6 +114,7 @@ async def order_breaker(
     summary="Called by a provider when an operation has ended",
     status_code=202,
     response_model=WebhookView,
+    openapi_extra=NO_TOKEN,
 )
 async def receive_webhook(request: Request, provider: str, services: AppServices) -> Response:
     """Signed by the provider, so no token is needed. It only brings the job's next poll forward."""
