@@ -1,4 +1,4 @@
-"""The entry points that are deployed, each a function of its own."""
+"""The entry points that are deployed, each as a function."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-# Models that nobody has asked for yet, FastAPI's own too, need not be built while the first request waits.
+# Build models on first use, FastAPI's own too: the first request need not wait for all of them.
 BaseModel.model_config["defer_build"] = True
-# Imports make no garbage: a function starts sooner without the collector; wiring turns it on again.
+# Imports make no garbage: a cold start is shorter without the collector. wiring turns it on.
 gc.disable()
 
 import functions_framework.aio  # noqa: E402
@@ -17,7 +17,7 @@ from starlette.requests import Request  # noqa: E402
 
 from taskreel import wiring  # noqa: E402
 
-# The framework calls what a handler returns as Starlette does a response: an ASGI application, too, is called so.
+# The framework calls what a handler returns with `scope, receive, send`: so it may be an ASGI app.
 
 
 @functions_framework.aio.http
@@ -28,11 +28,11 @@ async def jobs_api(_request: Request) -> Any:
 
 @functions_framework.aio.http
 async def task_processor(_request: Request) -> Any:
-    """Called back by Cloud Tasks."""
+    """The task processor, called by Cloud Tasks."""
     return wiring.processor()
 
 
 @functions_framework.aio.http
 async def maintenance(_request: Request) -> Any:
-    """Called by Cloud Scheduler."""
+    """The sweep, called by Cloud Scheduler."""
     return wiring.maintenance()

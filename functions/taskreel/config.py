@@ -1,4 +1,4 @@
-"""Settings, read once from the environment and checked; every other module is given values."""
+"""Settings: read once from the environment and validated; other modules get their values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ConfigurationError(Exception):
 
 
 class Settings(Value):
-    """One field a variable of the same name in capitals."""
+    """Each field is the environment variable of the same name in capitals."""
 
     #: A Google URL (firestore:, cloudtasks:, gs:) may end with `?emulator=ADDRESS`; the first two
     #: also with `?endpoint=HOST`, to use instead of the service's own host.
@@ -31,9 +31,9 @@ class Settings(Value):
     #: As Google's own clients read it; `?emulator=` in STORE_URL comes first.
     firestore_emulator_host: str | None = None
     api_base_url: str = "http://127.0.0.1:8080"
-    #: Where Cloud Tasks finds the task processor.
+    #: The URL at which Cloud Tasks calls the task processor.
     processor_url: str = "http://127.0.0.1:8080"
-    #: Two, separated by a comma, while the key is being rotated; tasks carry the first.
+    #: Two keys, separated by a comma, while they are being rotated; tasks carry the first.
     internal_api_key: SecretStr = SecretStr("")
     jwt_secret: SecretStr | None = None
     jwt_public_key: str | None = None
@@ -44,7 +44,7 @@ class Settings(Value):
     #: Signs the embedded files' URLs.
     files_secret: SecretStr = SecretStr("")
     invoker_service_account: str | None = None
-    #: A service account's key that signs Cloud Storage URLs; on Cloud Run none is needed.
+    #: A service account's key that signs Cloud Storage URLs; not needed on Cloud Run.
     signing_key_file: Path | None = None
     initial_credits: int = Field(default=0, ge=0)
     #: Providers of this process beside Taskreel's own: `module:ATTRIBUTE`, InProcessProviders.
@@ -63,51 +63,62 @@ class Settings(Value):
     #: `json` for Cloud Logging, `text` for people.
     log_format: str = "json"
     provider_keys: dict[str, SecretStr] = Field(default_factory=dict)
-    #: Providers whose keys other services hold: their jobs are taken here, and run there. Separated by commas.
+    #: Separated by commas: providers whose keys are set only where their jobs run; this service
+    #: accepts jobs for them.
     configured_providers: str = ""
-    #: JSON `{provider: URL}`, where a provider is not at its own address.
+    #: JSON `{provider: URL}`: base URLs that replace the providers' own.
     provider_base_urls: dict[str, str] = Field(default_factory=dict)
-    #: JSON `{provider: secret}` of the providers that may call `/api/webhooks/{provider}` (bfl: any secret of ours).
+    #: JSON `{provider: secret}`: the providers that may call `/api/webhooks/{provider}`. For bfl,
+    #: choose any secret.
     webhook_secrets: dict[str, SecretStr] = Field(default_factory=dict)
-    #: Google by Vertex, as the service account that runs this, instead of by GOOGLE_API_KEY.
+    #: Use Google through Vertex AI, as the service's own account, instead of GOOGLE_API_KEY.
     google_vertex_project: str | None = None
     google_vertex_location: str = "us-central1"
 
     @field_validator("provider_base_urls", "webhook_secrets", mode="before")
     @classmethod
-    def _json(cls, value: Any) -> Any:
+    def _parse_json(cls, value: Any) -> Any:
         return json.loads(value) if isinstance(value, str) else value
 
     @field_validator("internal_api_key")
     @classmethod
-    def _long_enough(cls, value: SecretStr) -> SecretStr:
+    def _check_key_length(cls, value: SecretStr) -> SecretStr:
         if any(len(key.strip()) < 16 for key in value.get_secret_value().split(",")):
             raise ValueError(
-                "INTERNAL_API_KEY must have at least 16 characters (openssl rand -hex 32 makes one)"
+                "each key must have at least 16 characters; `openssl rand -hex 32` generates one"
             )
         return value
 
     @field_validator("jwt_secret")
     @classmethod
-    def _strong_enough(cls, value: SecretStr | None) -> SecretStr | None:
+    def _check_secret_length(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value().encode()) < _HS256_BYTES:
             raise ValueError(
-                f"JWT_SECRET must have at least {_HS256_BYTES} bytes (openssl rand -hex 32 makes one)"
+                f"must have at least {_HS256_BYTES} bytes; `openssl rand -hex 32` generates one"
             )
         return value
 
     @property
     def internal_keys(self) -> list[str]:
-        """The processor's keys; tasks carry the first. Raises ConfigurationError where none is set."""
+        """The processor's keys; tasks carry the first. Raises ConfigurationError without any."""
         if not self.internal_api_key.get_secret_value():
             raise ConfigurationError(
-                "INTERNAL_API_KEY is not set: without one no task is let in. openssl rand -hex 32"
+                "INTERNAL_API_KEY is not set. The task processor needs it to authenticate tasks; "
+                "`openssl rand -hex 32` generates one."
             )
         return [key.strip() for key in self.internal_api_key.get_secret_value().split(",")]
 
     @classmethod
-    def read(cls, environ: Mapping[str, str], key_names: Mapping[str, str]) -> Self:
-        """The settings in `environ`; `key_names` says which variable holds each provider's key."""
+    def from_environment(cls, environ: Mapping[str, str], key_names: Mapping[str, str]) -> Self:
+        """The settings in `environ`.
+
+        Args:
+            environ: The environment.
+            key_names: For each provider, the variable with its key.
+
+        Raises:
+            ConfigurationError: A variable is missing or invalid.
+        """
         given = {
             name: environ[name.upper()] for name in cls.model_fields if environ.get(name.upper())
         }

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line for Cloud Logging, or one readable line for people."""
+"""Log formats: a JSON object per line for Cloud Logging, or a readable line for people."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+#: The attributes of every record; all others are fields that the caller passed as `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",
@@ -16,22 +17,22 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
 _SEVERITY = {"WARN": "WARNING", "FATAL": "CRITICAL"}
 
 
-def set_up(*, level: str, style: str) -> None:
-    """Send every logger's records to standard error in the given style."""
+def configure_logging(*, level: str, style: str) -> None:
+    """Write all records of at least `level` to standard error; `style` is `json` or `text`."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if style == "json" else _Text())
+    handler.setFormatter(_JsonFormatter() if style == "json" else _TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-def _extra(record: logging.LogRecord) -> dict[str, object]:
+def _extra_fields(record: logging.LogRecord) -> dict[str, object]:
     return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
-class _Json(logging.Formatter):
-    """Cloud Logging's structured form: `severity`, `message`, `time`, and the record's own fields."""
+class _JsonFormatter(logging.Formatter):
+    """Cloud Logging's structured form: `severity`, `message`, `time` and the extra fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = {
@@ -39,18 +40,22 @@ class _Json(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "message": record.getMessage(),
             "logger": record.name,
-            **_extra(record),
+            **_extra_fields(record),
         }
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields, default=str)
 
 
-class _Text(logging.Formatter):
+class _TextFormatter(logging.Formatter):
     """`12:30:05 WARNING message  job_id=… code=…`."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
-        extra = " ".join(f"{name}={value}" for name, value in _extra(record).items())
-        line = f"{time} {record.levelname:<7} {record.getMessage()}{f'  {extra}' if extra else ''}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        line = f"{time} {record.levelname:<7} {record.getMessage()}"
+        extra = " ".join(f"{name}={value}" for name, value in _extra_fields(record).items())
+        if extra:
+            line += f"  {extra}"
+        if record.exc_info:
+            line += f"\n{self.formatException(record.exc_info)}"
+        return line

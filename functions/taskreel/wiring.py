@@ -74,8 +74,8 @@ class SystemClock:
 @functools.cache
 def settings() -> Settings:
     """The environment, checked; logging is set up with it."""
-    found = Settings.read(os.environ, KEY_VARIABLES)
-    log.set_up(level=found.log_level, style=found.log_format)
+    found = Settings.from_environment(os.environ, KEY_VARIABLES)
+    log.configure_logging(level=found.log_level, style=found.log_format)
     return found
 
 

@@ -276,6 +276,15 @@ def named_in_readme() -> set[str]:
     return {re.sub(r"{[^}]*}", "{}", path) for path in found}
 
 
+@pytest.mark.parametrize("kind", ["script", "image", "video"])
+async def test_options_that_are_no_object_are_refused_with_their_path(
+    kind: str, ada: httpx.AsyncClient
+) -> None:
+    body = {"type": kind, "prompt": "x", "options": 5, "parameters": {"colour": "red"}}
+    refused = problem(await ada.post("/api/jobs/ai-generation", json=body), 422, "invalid_request")
+    assert refused["errors"] == [{"path": "options", "message": "must be an object"}]
+
+
 async def test_readme_names_every_route_and_no_other(world: World) -> None:
     document = (await world.api.get("/api/openapi.json")).json()
     types = {f"/api/jobs/{name}" for name in JOB_TYPES}

@@ -162,6 +162,22 @@ async def test_without_a_token_nothing_is_shown_or_done(
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
+@pytest.mark.parametrize(
+    "path",
+    [IMAGE, "/api/jobs/ai-generation", "/api/movies", f"{IMAGE}/job_1/replay"],
+)
+async def test_a_token_is_checked_before_the_body_is_read(world: World, path: str) -> None:
+    read: list[bytes] = []
+
+    async def chunks() -> Any:
+        for chunk in (b"{", b"}"):
+            read.append(chunk)
+            yield chunk
+
+    problem(await world.api.post(path, content=chunks()), 401, "unauthenticated")
+    assert read == []
+
+
 async def test_a_wrong_token_is_refused(world: World) -> None:
     wrong = await world.api.get("/api/jobs", headers={"Authorization": "Bearer nonsense"})
     assert "Invalid token" in problem(wrong, 401, "unauthenticated")["detail"]

@@ -173,12 +173,14 @@ def test_settings_of_providers_are_read_from_the_environment() -> None:
         "PROVIDER_BASE_URLS": '{"bfl": "http://127.0.0.1:1"}',
         "GOOGLE_VERTEX_PROJECT": "p1",
     }
-    found = wiring.build(Settings.read(environ, KEY_VARIABLES), wiring.SystemClock()).providers
+    found = wiring.build(
+        Settings.from_environment(environ, KEY_VARIABLES), wiring.SystemClock()
+    ).providers
     assert found.paid_names == ["bfl", "runway", "google", "fal"]
 
 
 def test_a_webhook_secret_of_a_provider_that_cannot_call_is_refused() -> None:
-    chosen = Settings.read(
+    chosen = Settings.from_environment(
         {"INTERNAL_API_KEY": "k" * 16, "FILES_SECRET": "f", "WEBHOOK_SECRETS": '{"runway": "x"}'},
         {},
     )

@@ -104,7 +104,7 @@ async def test_the_emulator_is_found_by_google_s_variable_or_by_the_url(
 ) -> None:
     environ = {"STORE_URL": url, "FIRESTORE_EMULATOR_HOST": "127.0.0.1:1"}
     environ["INTERNAL_API_KEY"] = "an-internal-key-of-this-test"
-    store = wiring._store(Settings.read(environ, {}))
+    store = wiring._store(Settings.from_environment(environ, {}))
     assert isinstance(store, FirestoreStore)
     assert store._connect()._client.api_endpoint == used
     await store.close()

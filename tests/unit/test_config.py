@@ -10,7 +10,7 @@ JWT = "the-jwt-secret-that-is-long-enough"
 
 
 def read(**environ: str) -> Settings:
-    return Settings.read({"INTERNAL_API_KEY": KEY, **environ}, KEY_VARIABLES)
+    return Settings.from_environment({"INTERNAL_API_KEY": KEY, **environ}, KEY_VARIABLES)
 
 
 def test_each_setting_is_the_variable_of_its_name() -> None:
@@ -51,7 +51,7 @@ def test_an_internal_key_that_could_be_guessed_is_refused_and_not_shown(key: str
 
 def test_without_an_internal_key_nothing_that_needs_one_is_built() -> None:
     with pytest.raises(ConfigurationError, match="INTERNAL_API_KEY is not set"):
-        _ = Settings.read({}, KEY_VARIABLES).internal_keys
+        _ = Settings.from_environment({}, KEY_VARIABLES).internal_keys
 
 
 @pytest.mark.parametrize("secret", ["secret", "x" * 31])

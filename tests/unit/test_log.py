@@ -19,7 +19,7 @@ def _restored() -> Iterator[None]:
 
 def lines(capsys: pytest.CaptureFixture[str], style: str) -> list[str]:
     """What is printed of a warning with fields, and of an error with its exception."""
-    log.set_up(level="INFO", style=style)
+    log.configure_logging(level="INFO", style=style)
     logger = logging.getLogger("taskreel.test")
     logger.debug("too fine")
     logger.warning("careful, %s", "you", extra={"action": "care", "job_id": "job_1"})
@@ -49,6 +49,6 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_json_cannot_say_is_said_as_text(capsys: pytest.CaptureFixture[str]) -> None:
-    log.set_up(level="INFO", style="json")
+    log.configure_logging(level="INFO", style="json")
     logging.getLogger("x").info("odd", extra={"thing": {1}})
     assert json.loads(capsys.readouterr().err)["thing"] == "{1}"

@@ -39,7 +39,7 @@ def describe_errors(rows: Iterable[ErrorDetails], model: Any) -> list[FieldError
         rows: `errors()` of a ValidationError.
         model: The model, or any other annotation, that was validated.
     """
-    found = [_describe(row, _locate(row, model)) for row in rows]
+    found = [_describe_error(row, _locate_field(row, model)) for row in rows]
     return [(one.at, one.message) for one in _merge_alternatives(found)]
 
 
@@ -53,7 +53,7 @@ def invalid_request(found: Sequence[FieldError]) -> InvalidError:
 
 
 def invalid_model(error: ValidationError, model: Any, at: Location = ()) -> InvalidError:
-    """The InvalidError for a value that `model` refused; `at` is the value's place in the request."""
+    """The InvalidError for a value that `model` refused; `at` is the value's place."""
     found = describe_errors(error.errors(include_url=False), model)
     return invalid_request([((*at, *place), message) for place, message in found])
 
@@ -81,7 +81,7 @@ class _Described:
     union: Location | None
 
 
-def _locate(row: ErrorDetails, model: Any) -> _Place:
+def _locate_field(row: ErrorDetails, model: Any) -> _Place:
     """Follow the row's location through the model, without pydantic's tags of union members."""
     place = _Place((), (model,))
     for part in row["loc"]:
@@ -96,28 +96,28 @@ def _locate(row: ErrorDetails, model: Any) -> _Place:
 
 
 def _is_union_tag(part: str | int, declared: Iterable[Any]) -> bool:
-    """Whether pydantic inserted the part to name a member of a union: `str`, `list[str]`, `Step`."""
-    members = [member for one in declared for member in _alternatives(one)]
+    """True for a part that pydantic inserts to name a union's member: `str`, `list[str]`."""
+    members = [member for one in declared for member in _union_members(one)]
     if len(members) < 2 or not isinstance(part, str):
         return False
     return "[" in part or part in {getattr(member, "__name__", None) for member in members}
 
 
-def _alternatives(declared: Any) -> Iterator[Any]:
+def _union_members(declared: Any) -> Iterator[Any]:
     """The members of a union, without None; any other annotation is its own only member."""
     annotation = declared.annotation if isinstance(declared, FieldInfo) else declared
     origin = get_origin(annotation)
     if origin is Annotated:
-        yield from _alternatives(get_args(annotation)[0])
+        yield from _union_members(get_args(annotation)[0])
     elif origin in (Union, UnionType):
         for member in get_args(annotation):
-            yield from _alternatives(member)
+            yield from _union_members(member)
     elif annotation is not type(None):
         yield annotation
 
 
 def _declared_below(declared: Any, part: str | int) -> Iterator[Any]:
-    for annotation in _alternatives(declared):
+    for annotation in _union_members(declared):
         arguments = get_args(annotation)
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             yield from (
@@ -139,7 +139,7 @@ def _aliases_of(field: FieldInfo) -> list[str]:
 
 
 def _known_names(parents: Iterable[Any]) -> list[str]:
-    models = [one for parent in parents for one in _alternatives(parent)]
+    models = [one for parent in parents for one in _union_members(parent)]
     return [
         (_aliases_of(field) or [name])[0]
         for model in models
@@ -148,22 +148,22 @@ def _known_names(parents: Iterable[Any]) -> list[str]:
     ]
 
 
-def _examples(declared: Iterable[Any]) -> list[str]:
+def _collect_examples(declared: Iterable[Any]) -> list[str]:
     """The examples that a field's declaration gives, also inside Annotated and unions."""
     found: list[str] = []
     for one in declared:
         if isinstance(one, FieldInfo):
             found += map(str, one.examples or ())
-            found += _examples([one.annotation])
+            found += _collect_examples([one.annotation])
         elif get_origin(one) is Annotated or get_origin(one) in (Union, UnionType):
-            found += _examples(get_args(one))
+            found += _collect_examples(get_args(one))
     return found
 
 
 # ── Sentences ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _describe(row: ErrorDetails, place: _Place) -> _Described:
+def _describe_error(row: ErrorDetails, place: _Place) -> _Described:
     kind = row["type"]
     sentence = _SENTENCES.get(kind)
     if sentence is not None:
@@ -202,7 +202,7 @@ def join_words(words: Sequence[str], last: str = "or") -> str:
     return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
-def _suggest(given: Any, known: Sequence[str]) -> str:
+def _suggest_name(given: Any, known: Sequence[str]) -> str:
     """` (did you mean X?)` for the nearest of the known names; empty if none is near."""
     if not isinstance(given, str):
         return ""
@@ -213,25 +213,25 @@ def _suggest(given: Any, known: Sequence[str]) -> str:
 
 def _unknown_field(row: ErrorDetails, place: _Place) -> str:
     known = _known_names(place.parents)
-    suggestion = _suggest(row["loc"][-1], known)
+    suggestion = _suggest_name(row["loc"][-1], known)
     allowed = f" (allowed: {', '.join(known)})" if known else ""
     return f"is not a known field{suggestion or allowed}"
 
 
-def _one_of(row: ErrorDetails, _place: _Place) -> str:
+def _describe_choice(row: ErrorDetails, _place: _Place) -> str:
     expected = str(row["ctx"]["expected"])
     # pydantic writes them as 'a', 'b' or 'c'.
     known = expected.split("'")[1::2]
     if not known:
         return f"{_MUST_BE}{expected}"
-    return f"{_MUST_BE}{join_words(known)}{_suggest(row['input'], known)}"
+    return f"{_MUST_BE}{join_words(known)}{_suggest_name(row['input'], known)}"
 
 
-def _pattern(row: ErrorDetails, place: _Place) -> str:
+def _describe_pattern(row: ErrorDetails, place: _Place) -> str:
     meaning = _PATTERNS.get(row["ctx"]["pattern"])
     if meaning is not None:
         return meaning
-    examples = _examples(place.declared)
+    examples = _collect_examples(place.declared)
     return f"must have a form such as {join_words(examples)}" if examples else "has a wrong form"
 
 
@@ -269,9 +269,9 @@ _PYDANTIC_TYPES = frozenset(get_args(ErrorType))
 _SENTENCES: Mapping[str, Callable[[ErrorDetails, _Place], str]] = {
     "missing": lambda _row, _place: "is required",
     "extra_forbidden": _unknown_field,
-    "enum": _one_of,
-    "literal_error": _one_of,
-    "string_pattern_mismatch": _pattern,
+    "enum": _describe_choice,
+    "literal_error": _describe_choice,
+    "string_pattern_mismatch": _describe_pattern,
     "string_too_short": _too_short,
     "string_too_long": _at_most("characters"),
     "too_short": _too_few,

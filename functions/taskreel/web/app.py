@@ -57,7 +57,7 @@ def build_api(services: Services, rules: TokenRules, *, base_url: str) -> FastAP
 
 async def _answer_invalid_parameter(request: Request, error: Exception) -> Response:
     """A parameter that FastAPI refused, in the same form as a field of a body."""
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for these alone
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for these alone
     # A location begins with the part of the request: ("query", "limit").
     rows: list[Any] = [{**row, "loc": row["loc"][1:]} for row in error.errors()]
     found = describe_errors(rows, _find_query_model(request))

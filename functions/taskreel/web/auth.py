@@ -27,7 +27,7 @@ _MAX_CACHED_TOKENS = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRules:
-    """How tokens are verified: by the first of `jwks_url`, `public_key` (PEM) and `secret`."""
+    """Verify tokens by the first of `jwks_url`, `public_key` (PEM) and `secret` that is set."""
 
     secret: str | None = None
     public_key: str | None = None

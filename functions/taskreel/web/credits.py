@@ -31,7 +31,7 @@ class Grant(Value):
 
 
 class LedgerEntryView(View):
-    """A grant, or the settlement of a job's hold; `held` was held, `amount` captured or released."""
+    """A grant, or the settlement of a job's hold: `amount` of `held` was captured or released."""
 
     entry_id: str
     user_id: str

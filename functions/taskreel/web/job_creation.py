@@ -14,7 +14,7 @@ from starlette.responses import Response
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.dependencies import refers_to_jobs
 from taskreel.app.jobs.submit import JobQuote, JobRequest, quote_job, submit_job
-from taskreel.jobtypes.job_type import JobType, Submission, DeferredSubmission
+from taskreel.jobtypes.job_type import DeferredSubmission, JobType, Submission
 from taskreel.web.dependencies import Submitter
 from taskreel.web.http import JsonResponse, parse_model, read_body
 from taskreel.web.job_events import wait_for_end
@@ -36,7 +36,7 @@ class StepQuoteView(View):
 
 
 class QuoteView(View):
-    """The answer to `validateOnly=true`: the request is valid; its cost in credits; no job exists."""
+    """The answer to `validateOnly=true`: the valid request's cost in credits; no job is created."""
 
     valid: bool = True
     cost: int

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem+json: one table maps an error to its status, one function writes it."""
+"""Errors as RFC 9457 problem+json: one table from error to status, one function to write it."""
 
 from __future__ import annotations
 

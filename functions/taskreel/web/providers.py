@@ -24,14 +24,20 @@ router = APIRouter(prefix="/api", tags=["providers"], responses=PROBLEMS)
 
 
 class BreakerOrder(Value):
-    """`{state, reason}`: "open" stops all use of the model, "closed" permits it, null is automatic."""
+    """`{state, reason}`: "open" stops all use of the model, "closed" permits it.
+
+    null lets the breaker follow the model's failures again.
+    """
 
     state: Literal["open", "closed"] | None
     reason: str = Field(min_length=1, max_length=500)
 
 
 class BreakerView(Value):
-    """A circuit breaker. `byHand`: an admin set it; `admitsAt`: the earliest time of the next job."""
+    """A circuit breaker.
+
+    `byHand`: an admin set it. `admitsAt`: the earliest time of the next call.
+    """
 
     state: BreakerState
     by_hand: bool
