@@ -1,4 +1,4 @@
-"""Circuit breakers, webhooks, and what admins see and do."""
+"""Circuit breakers, webhooks, and the administrators' view and orders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from taskreel.ports import Query
 
 
 async def broken(setup: ProviderSetup, times: int = 5) -> None:
-    """So many jobs find bfl broken that its breaker opens."""
+    """Let enough jobs fail at bfl that its breaker opens."""
     setup.fakes["bfl"].fault = Fault.SERVER_ERROR
     for _ in range(times):
         await submitted(setup.user(), {**KITE, "retry": {"maxAttempts": 1}})

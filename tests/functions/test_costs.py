@@ -1,4 +1,4 @@
-"""What a job costs in the cloud: store reads and writes and task operations are counted, and stay as they are."""
+"""The operations of a job in the cloud: store reads and writes and task operations, counted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass
 class Counting:
-    """A store that counts as Firestore bills: a read for each document looked at, a write for each one written."""
+    """A store that counts as Firestore bills: a read or a write for each document."""
 
     store: Store
     reads: int = 0
@@ -60,7 +60,7 @@ class Counting:
         await self.store.close()
 
     def taken(self) -> tuple[int, int]:
-        """Reads and writes since this was last asked."""
+        """Return the reads and writes since the last call."""
         counted = (self.reads, self.writes)
         self.reads = self.writes = 0
         return counted
@@ -221,7 +221,7 @@ REQUESTS = {
 
 @dataclass
 class Watched:
-    """What SQLite does: its statements, and how many steps of its machine they take."""
+    """SQLite's statements, and the number of steps of its machine that they take."""
 
     connection: sqlite3.Connection
     statements: list[str]
@@ -238,7 +238,7 @@ class Watched:
         self.connection.set_progress_handler(None, 0)
 
     def plans(self) -> list[str]:
-        """How each query of the stored documents was answered."""
+        """The query plan of each query of the stored documents."""
         asked = [text for text in self.statements if text.startswith("SELECT") and "FROM" in text]
         return [
             row[3]
@@ -252,7 +252,7 @@ class Watched:
 
 
 async def fill(world: World, count: int) -> str:
-    """As many finished jobs of ada's, a second apart, as copies of one; the middle one's id."""
+    """Store `count` finished jobs of ada's, a second apart; return the middle one's id."""
     job = await submitted(world.as_user("ada"), {**NOOP, "projectId": "p1"})
     await world.settle()
     base = await world.job(job["jobId"])
@@ -268,7 +268,7 @@ async def fill(world: World, count: int) -> str:
 
 
 async def measured(folder: Path, patch: pytest.MonkeyPatch, count: int) -> dict[str, Watched]:
-    """Every request's work with so many jobs in the store."""
+    """The work of every request with a number of jobs in the store."""
     found = {}
     async with running(folder, patch, store_url=f"sqlite:////{folder}/store{count}.db") as world:
         job = await fill(world, count)

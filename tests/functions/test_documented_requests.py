@@ -1,4 +1,4 @@
-"""Every request body that the guides of the older services show is accepted as it stands; README names every route."""
+"""Request bodies of the older services' guides are accepted; README names every route."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ async def test_a_generation_of_another_type_is_refused(ada: httpx.AsyncClient) -
 
 
 def named_in_readme() -> set[str]:
-    """The paths of README's table of calls, without their parameters' names; `…/x` is below the path before."""
+    """The paths of README's table of calls without parameter names; `…/x` continues the last."""
     table = (ROOT / "README.md").read_text().split("| call | does |")[1].split("\n\n")[0]
     found: list[str] = []
     for row in table.splitlines():

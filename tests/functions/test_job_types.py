@@ -1,4 +1,4 @@
-"""Each job type once through the public API, with what the local provider really makes."""
+"""Each job type once through the public API, with the real files of the local provider."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ needs_speech = pytest.mark.skipif(not is_installed(), reason="the speech extra i
 async def done(
     world: World, client: httpx.AsyncClient, job_type: str, body: dict[str, Any]
 ) -> dict[str, Any]:
-    """The job, completed."""
+    """Submit a job and return it completed."""
     job = await submitted(client, body, f"/api/jobs/{job_type}")
     for _ in range(60):
         await world.advance(2)

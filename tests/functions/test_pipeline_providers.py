@@ -1,4 +1,4 @@
-"""A pipeline's own provider and price cap, as its jobs have them."""
+"""A pipeline's provider and price cap, passed on to its jobs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KITES = {"kites": ["a", "b", "c", "d", "e"]}
 
 
 def pictures(count: int = 3, **fields: Any) -> dict[str, Any]:
-    """A step of as many pictures at $0.04, whose number is known only when it starts."""
+    """A step of pictures at $0.04 each; their number is known only when it starts."""
     wanted = f"{{{{payload.input.kites[:{count}]}}}}"
     return {"type": "image-generation", "forEach": wanted, "payload": KITE, **fields}
 
@@ -138,7 +138,7 @@ async def test_under_a_cap_nobody_dearer_takes_over(
     status: str,
     served: str,
 ) -> None:
-    """At fal the model costs the same, and what openai makes more."""
+    """The model costs the same at fal; openai's costs more."""
     setup = await start_providers("bfl", other, stand_in_provider=None)
     setup.fakes["bfl"].fault = Fault.NO_CREDIT
     wanted = {"prompt": "x", "provider": ["bfl", other], **model}
@@ -218,7 +218,7 @@ async def test_a_pipelines_provider_reaches_the_pipelines_within_and_may_be_a_li
 
 
 def long_clip(**fields: Any) -> dict[str, Any]:
-    """A step that nobody can do, which is seen when the story is there."""
+    """A step that no provider can do; found only once the story exists."""
     payload = {
         "prompt": "waves",
         "options": {"duration": "{{steps.story.result.scenes && `40`}}"},
@@ -252,7 +252,7 @@ async def test_what_its_provider_does_but_not_like_this_goes_to_nobody_else(
 async def test_the_provider_of_a_movie_a_world_or_a_scene_does_all_that_it_can(
     start_providers: StartProviders, path: str, body: dict[str, Any], served: dict[str, str]
 ) -> None:
-    """The cheapest would be another."""
+    """The cheapest provider would be another one."""
     setup = await start_providers(
         "openai", "replicate", "google", "elevenlabs", stand_in_provider=None
     )

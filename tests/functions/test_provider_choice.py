@@ -1,4 +1,4 @@
-"""Who serves a job, what it cost, and where providers are."""
+"""The choice of a job's provider, its price, and the list of providers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from taskreel.config import ConfigurationError, Settings
 async def test_who_serves(
     start_providers: StartProviders, body: dict[str, Any], served_by: str
 ) -> None:
-    """stability has no key here, and nobody stands in for it."""
+    """Stability has no key here, and there is no stand-in."""
     setup = await start_providers("bfl", "replicate", "openai", stand_in_provider=None)
     checked = await setup.user().post(f"{IMAGE}?validateOnly=true", json={"prompt": "x", **body})
     assert checked.json()["servedBy"] == served_by

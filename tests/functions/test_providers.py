@@ -1,4 +1,4 @@
-"""What a provider does, right or wrong, and what job, purse and fake show of it."""
+"""Jobs at fake providers, with every fault: their results, credits and calls."""
 
 from __future__ import annotations
 
@@ -140,7 +140,10 @@ async def test_a_world_is_told_the_service_in_all_its_wishes(
 # ── Insights ─────────────────────────────────────────────────────────────────────────────────────
 
 ANALYSE = "/api/jobs/content-analysis"
-INSIGHTS = '{"insights": {"summary": "A boat.", "themes": [], "mood": "", "strengths": [], "suggestions": []}}'
+INSIGHTS = (
+    '{"insights": {"summary": "A boat.", "themes": [], "mood": "", '
+    '"strengths": [], "suggestions": []}}'
+)
 
 
 async def test_insights_come_from_the_cheapest_that_is_configured(

@@ -1,4 +1,4 @@
-"""Whatever goes wrong with whichever provider, work is bought once, and no provider is asked twice in a run."""
+"""Failover: work is bought once, and no provider is asked twice in a run, after any error."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ IMAGE = JOB_TYPES["image-generation"]
     wanted=st.lists(st.sampled_from(NAMES), min_size=1, unique=True),
     errors=st.lists(st.tuples(st.sampled_from(ERRORS), st.booleans()), min_size=1, max_size=8),
 )
-async def test_no_provider_twice_and_nobody_after_a_purchase(
+async def test_no_provider_serves_twice_and_none_takes_over_bought_work(
     tmp_path: Path, wanted: list[str], errors: list[tuple[RunError, bool]]
 ) -> None:
     chosen = world_settings(tmp_path, provider_keys=dict.fromkeys(NAMES, "key"))

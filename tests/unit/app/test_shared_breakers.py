@@ -25,7 +25,7 @@ ID = breaker_id("fal", "owner/name")
 
 
 class Counted(SqliteStore):
-    """Counts what it is asked for."""
+    """A store that counts its queries and transactions."""
 
     queries = 0
     transactions = 0
@@ -61,7 +61,7 @@ async def seen(breakers: CircuitBreakers, second: float) -> BreakerState:
     return found.get(ID, Breaker()).state_at(at(second))
 
 
-async def test_successes_are_not_written_and_looked_for_once_in_five_seconds(
+async def test_successes_are_not_written_and_one_query_in_five_seconds_reads_all(
     store: Counted,
 ) -> None:
     breakers = CircuitBreakers(store, RULE)
@@ -80,7 +80,7 @@ async def test_failures_are_written_once_a_second_at_most(store: Counted) -> Non
     assert store.transactions == 3
 
 
-async def test_what_one_has_seen_the_other_knows_soon(store: Counted) -> None:
+async def test_another_instance_learns_of_an_open_breaker_within_seconds(store: Counted) -> None:
     one, other = CircuitBreakers(store, RULE), CircuitBreakers(store, RULE)
     assert await seen(other, 0) is BreakerState.CLOSED
     await fail(one, 0, times=4)
@@ -116,7 +116,7 @@ async def test_a_probe_that_succeeds_closes_it_for_all(store: Counted) -> None:
     assert await other.admit_work(ID, at(22)) == at(22)
 
 
-async def test_by_hand_goes_before_what_was_seen(store: Counted) -> None:
+async def test_an_administrator_s_state_overrides_results(store: Counted) -> None:
     breakers, other = CircuitBreakers(store, RULE), CircuitBreakers(store, RULE)
     await fail(breakers, 0, times=4)
 

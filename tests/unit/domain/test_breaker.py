@@ -136,7 +136,7 @@ def test_an_admins_word_stands_until_it_is_taken_back(state: BreakerState) -> No
         (LeaseLostError("x"), False),
     ],
 )
-def test_only_the_providers_own_faults_count(error: RunError, counts: bool) -> None:  # noqa: FBT001 - a parameter of pytest's
+def test_only_the_providers_own_faults_count(error: RunError, *, counts: bool) -> None:
     assert counts_against_provider(error) is counts
 
 
