@@ -1,6 +1,7 @@
-"""Work on pictures, sound and video: pure functions of files, and the worker processes that run them.
+"""Process pictures, sound and video: functions of files, and worker processes to run them.
 
-Every function takes `Path`s and values, writes the file it was told to write, and returns a frozen result. It raises
-`PermanentError` for media nobody can work with (the message says what to do) and knows no job, store or network.
-Import a function's module where it is called: numpy, Pillow and libav load only in the workers.
+A function takes paths and values, writes the file that it is given as `out`, and returns a frozen
+result. It raises `PermanentError` for media that cannot be processed; the message says what to do.
+It uses no job, store or network. Import a module inside the function that calls it: numpy, Pillow
+and libav are loaded in the worker processes only, which keeps cold starts short.
 """

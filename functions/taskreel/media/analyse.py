@@ -1,4 +1,4 @@
-"""Real measurements of a picture, a video, a sound or a text: what can be known without a model."""
+"""Measurements of a picture, a video, a sound or a text, without an AI model."""
 
 from __future__ import annotations
 
@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 Expected = Literal["script", "image", "video", "audio", "text"]
 Grey: TypeAlias = npt.NDArray[np.float32]
 
-LOOK_SIDE = 160  # pixels: colours and cuts show at this size
-LOOK_FPS = 8
-CUT_DIFFERENCE = 0.115  # mean change of brightness and colour from one look to the next …
-CUT_OVER_USUAL = 3.2  # … and this many times what is usual around it
+SAMPLE_SIDE = 160  # pixels: enough for colours and cuts, and an hour of video fits in memory
+SAMPLE_FPS = 8
+#: A cut is a mean change of brightness and colour between samples above the first value, and above
+#: the second value times the usual change around it.
+CUT_DIFFERENCE = 0.115
+CUT_OVER_USUAL = 3.2
+#: Samples for the dominant colours, one every two seconds.
+MAX_COLOUR_SAMPLES = 60
 QUIET_DB = -50.0
 MAX_TEXT_BYTES = 5_000_000
 COLOURS = 6
@@ -44,7 +48,7 @@ class Colour:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """`brightness`, `contrast`, `saturation` and `sharpness` go from 0 to 1."""
+    """Facts of a picture; brightness, contrast, saturation and sharpness are 0 to 1."""
 
     colours: tuple[Colour, ...]
     brightness: float
@@ -56,7 +60,7 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioFacts:
-    """`silent_share` of the time is under -50 dB."""
+    """Loudness of a sound, and the share of its time under -50 dB."""
 
     loudness: Loudness
     silent_share: float
@@ -64,7 +68,7 @@ class AudioFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoFacts:
-    """`shots` are (start, length) in seconds; `motion` is the usual change between looks, 0…1."""
+    """Facts of a video: `shots` are (start, length) in seconds, `motion` is 0 to 1."""
 
     shots: tuple[tuple[float, float], ...]
     motion: float
@@ -75,7 +79,7 @@ class VideoFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """What applies to the file; the rest is None."""
+    """The facts of a file; those that do not apply to its kind are None."""
 
     info: MediaInfo
     image: ImageFacts | None = None
@@ -85,16 +89,19 @@ class Analysis:
 
 
 def analyse_file(path: Path, *, expected: Expected | None = None) -> Analysis:
-    """Measure a file by what it contains. Streams: any length.
+    """Measure a file by its content. Memory does not grow with its length.
 
-    Raises PermanentError for what cannot be read and for what is not as `expected`.
+    Raises PermanentError for a file that cannot be read or is of another kind than `expected`.
     """
     info = probe_file(path)
-    if expected is not None and not _is(info, expected):
-        message = f"{path.name} is {info.content_type}; contentType says {expected}. Leave it out or say what it is."
+    if expected is not None and not _has_kind(info, expected):
+        message = (
+            f"{path.name} is {info.content_type}, but contentType says {expected}: correct"
+            " contentType or leave it out."
+        )
         raise PermanentError(message, code="unexpected_media", file=path.name)
     if info.content_type.startswith(("text/", "application/json")):
-        return Analysis(info=info, text=measure_text(_text(path, info.bytes)))
+        return Analysis(info=info, text=measure_text(_read_text(path, info.bytes)))
     if info.content_type.startswith("image/"):
         return Analysis(info=info, image=measure_image(open_picture(path)))
     return Analysis(
@@ -104,7 +111,7 @@ def analyse_file(path: Path, *, expected: Expected | None = None) -> Analysis:
     )
 
 
-def _is(info: MediaInfo, expected: Expected) -> bool:
+def _has_kind(info: MediaInfo, expected: Expected) -> bool:
     match expected:
         case "image":
             return info.content_type.startswith("image/")
@@ -117,68 +124,74 @@ def _is(info: MediaInfo, expected: Expected) -> bool:
 
 
 def measure_image(image: Image.Image) -> ImageFacts:
-    """Colours, light and sharpness of an RGB picture."""
+    """Measure colours, light and sharpness of an RGB picture."""
     width, height = image.size
     small = image.copy()
-    small.thumbnail((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX)
+    small.thumbnail((SAMPLE_SIDE, SAMPLE_SIDE), Image.Resampling.BOX)
     grey = np.asarray(small.convert("L"), np.float32) / 255
     saturation = np.asarray(small.convert("HSV").getchannel("S"), np.float32) / 255
     return ImageFacts(
-        colours=dominant_colours(small),
+        colours=find_dominant_colours(small),
         brightness=round(float(grey.mean()), 3),
         contrast=round(min(float(grey.std()) * 2, 1.0), 3),
         saturation=round(float(saturation.mean()), 3),
-        sharpness=round(_sharpness(image), 3),
+        sharpness=round(_measure_sharpness(image), 3),
         aspect=describe_aspect(width, height),
     )
 
 
 def measure_audio(path: Path) -> AudioFacts:
-    """Loudness (EBU R 128) and silence of a file's first audio track."""
-    meter, quiet, total = LoudnessMeter(peaks=True), 0, 0
+    """Measure loudness (EBU R 128) and silence of a file's first audio track."""
+    meter = LoudnessMeter(peaks=True)
+    quiet = total = 0
     limit = 10 ** (QUIET_DB / 20)
     for frame in read_audio_frames(path):
         samples = to_samples(frame)
-        meter.hear(samples)
+        meter.add_samples(samples)
         count = samples.shape[1]
         total += count
-        quiet += count if float(np.sqrt(np.mean(samples**2))) < limit else 0
-    return AudioFacts(loudness=meter.result(), silent_share=round(quiet / max(total, 1), 3))
+        if float(np.sqrt(np.mean(samples**2))) < limit:
+            quiet += count
+    return AudioFacts(
+        loudness=meter.compute_loudness(), silent_share=round(quiet / max(total, 1), 3)
+    )
 
 
 def measure_video(path: Path, info: MediaInfo) -> VideoFacts:
-    """Shots, motion, light and colours, from small looks taken eight times a second."""
+    """Measure shots, motion, light and colours of small pictures, eight for each second."""
     changes: list[float] = []
     light, seen = 0.0, 0
-    kept: list[npt.NDArray[np.uint8]] = []
+    colour_samples: list[npt.NDArray[np.uint8]] = []
     before: npt.NDArray[np.int16] | None = None
-    for look in _looks(path, info):
-        now = look.astype(np.int16)
+    for sample in _read_samples(path, info):
+        now = sample.astype(np.int16)
         if before is not None:
             changes.append(float(np.abs(now - before).mean()) / 255)
         before = now
-        light += float(look[: look.shape[0] * 2 // 3].mean())
-        if seen % (LOOK_FPS * 2) == 0 and len(kept) < 60:  # enough for the colours of an hour
-            kept.append(look)
+        light += float(sample[: sample.shape[0] * 2 // 3].mean())  # the Y plane of I420
+        if seen % (SAMPLE_FPS * 2) == 0 and len(colour_samples) < MAX_COLOUR_SAMPLES:
+            colour_samples.append(sample)
         seen += 1
     if seen == 0:
         raise PermanentError(
-            f"{path.name} has no frame that can be decoded.", code="no_video", file=path.name
+            f"{path.name} has no frame that can be decoded; export it again.",
+            code="no_video",
+            file=path.name,
         )
-    length = info.duration_seconds or seen / LOOK_FPS
+    length = info.duration_seconds or seen / SAMPLE_FPS
     return VideoFacts(
-        shots=_shots(changes, length),
+        shots=_find_shots(changes, length),
         motion=round(min(float(np.median(changes)) * 10, 1.0), 3) if changes else 0.0,
         brightness=round((light / seen - 16) / 219, 3),
-        colours=dominant_colours(_sheet(kept)),
+        colours=find_dominant_colours(_join_samples(colour_samples)),
         aspect=describe_aspect(info.width or 1, info.height or 1),
     )
 
 
-def dominant_colours(image: Image.Image) -> tuple[Colour, ...]:
-    """Up to six colours that stand for the picture, the largest share first (median cut, then k-means)."""
+def find_dominant_colours(image: Image.Image) -> tuple[Colour, ...]:
+    """Find up to six typical colours, the largest share first (median cut, then k-means)."""
     small = image.convert("RGB")
-    small.thumbnail((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX)
+    small.thumbnail((SAMPLE_SIDE, SAMPLE_SIDE), Image.Resampling.BOX)
     reduced = small.quantize(
         COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE
     )
@@ -197,7 +210,7 @@ def dominant_colours(image: Image.Image) -> tuple[Colour, ...]:
 
 
 def describe_aspect(width: int, height: int) -> str:
-    """The shape as a ratio people know, like 16:9, else as reduced numbers to two places."""
+    """Return a common ratio such as 16:9 if the shape is within 1 % of it, else one like 1.43:1."""
     known = (
         (1, 1),
         (16, 9),
@@ -218,15 +231,17 @@ def describe_aspect(width: int, height: int) -> str:
     return f"{width / height:.2f}:1"
 
 
-def _text(path: Path, size: int) -> str:
+def _read_text(path: Path, size: int) -> str:
     if size > MAX_TEXT_BYTES:
-        message = f"{path.name} has {size:,} bytes; texts of up to {MAX_TEXT_BYTES:,} are measured. Split it."
+        message = (
+            f"{path.name} has {size:,} bytes; a text may have at most {MAX_TEXT_BYTES:,}. Split it."
+        )
         raise PermanentError(message, code="media_too_large", file=path.name)
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _sharpness(image: Image.Image) -> float:
-    """How much of the finest detail there is: the spread of the Laplacian, put on a scale that levels off."""
+def _measure_sharpness(image: Image.Image) -> float:
+    """Measure the finest detail, 0 to 1: the spread of the Laplacian on a saturating scale."""
     grey = image.convert("L")
     grey.thumbnail((1024, 1024), Image.Resampling.BOX)
     edges = np.asarray(
@@ -236,24 +251,25 @@ def _sharpness(image: Image.Image) -> float:
     return spread / (spread + 12)
 
 
-def _looks(path: Path, info: MediaInfo) -> Iterator[npt.NDArray[np.uint8]]:
-    scale = LOOK_SIDE / max(info.width or 1, info.height or 1)
+def _read_samples(path: Path, info: MediaInfo) -> Iterator[npt.NDArray[np.uint8]]:
+    scale = SAMPLE_SIDE / max(info.width or 1, info.height or 1)
     width, height = (
         max(16, round((side or 16) * scale / 2) * 2) for side in (info.width, info.height)
     )
-    return read_clip_pictures(path, FrameShape((width, height), LOOK_FPS))
+    return read_clip_pictures(path, FrameShape((width, height), SAMPLE_FPS))
 
 
-def _shots(changes: list[float], length: float) -> tuple[tuple[float, float], ...]:
-    """Cuts are changes far above what is usual in the second around them."""
+def _find_shots(changes: list[float], length: float) -> tuple[tuple[float, float], ...]:
+    """Split at cuts: changes far above those in the second before and after."""
     cuts = [0.0]
     for index, change in enumerate(changes):
         around = (
-            changes[max(0, index - LOOK_FPS) : index] + changes[index + 1 : index + 1 + LOOK_FPS]
+            changes[max(0, index - SAMPLE_FPS) : index]
+            + changes[index + 1 : index + 1 + SAMPLE_FPS]
         )
         usual = float(np.median(around)) if around else 0.0
         if change > CUT_DIFFERENCE and change > CUT_OVER_USUAL * usual:
-            cuts.append((index + 1) / LOOK_FPS)
+            cuts.append((index + 1) / SAMPLE_FPS)
     ends = [*cuts[1:], length]
     return tuple(
         (round(start, 3), round(max(end - start, 0.0), 3))
@@ -261,12 +277,12 @@ def _shots(changes: list[float], length: float) -> tuple[tuple[float, float], ..
     )
 
 
-def _sheet(looks: list[npt.NDArray[np.uint8]]) -> Image.Image:
-    """The looks' colours side by side as one RGB picture."""
+def _join_samples(samples: list[npt.NDArray[np.uint8]]) -> Image.Image:
+    """Put samples side by side as one RGB picture."""
     parts = [
-        av.VideoFrame.from_ndarray(look, format="yuv420p")
+        av.VideoFrame.from_ndarray(sample, format="yuv420p")
         .reformat(format="rgb24", src_colorspace="ITU709")
         .to_ndarray()
-        for look in looks
+        for sample in samples
     ]
     return Image.fromarray(np.concatenate(parts, axis=1).astype(np.uint8))

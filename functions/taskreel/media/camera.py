@@ -1,7 +1,8 @@
 """Camera moves over still pictures: eased, sub-pixel, with a little depth.
 
-A still is converted to planar YUV once; each film frame samples the three planes as 8-bit images (Pillow's resize
-takes a fractional box), which costs half of doing it in RGB and never jitters by whole pixels as libav's zoompan does.
+A still is converted to planar YUV once; each film frame samples the three planes as 8-bit images.
+That takes half the time of RGB. Pillow's resize takes a fractional box, so a slow move does not
+jitter by whole pixels as libav's zoompan does.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from taskreel.media.encode import Picture, Size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-OVERSCAN = 1.3  # a still is kept this much larger than the film, for zooms to stay sharp
+OVERSCAN = 1.3  # stills are so much larger than the film: zooms stay sharp
 MOST_ZOOM = 1.22
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Where the camera looks: centre 0…1 of what it may roam, zoom from 1, and how much nearer rows lag behind."""
+    """A camera position: centre 0 to 1 of the free range, zoom from 1, and slant of the rows."""
 
     x: float = 0.5
     y: float = 0.5
@@ -36,21 +37,21 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A way from one view to another."""
+    """A camera move from one view to another."""
 
     start: View
     end: View
 
-    def at(self, t: float) -> View:
-        """The view at `t` in 0…1, starting and stopping softly."""
+    def view_at(self, t: float) -> View:
+        """Return the view at `t`, 0 to 1; the move starts and stops softly."""
         s = ease_motion(t)
         return View(
             self.start.x + (self.end.x - self.start.x) * s,
             self.start.y + (self.end.y - self.start.y) * s,
-            # The eye reads zoom by ratio: a steady pace is a geometric one.
+            # Viewers perceive zoom as a ratio: an even pace is a geometric one.
             self.start.zoom * (self.end.zoom / self.start.zoom) ** s,
-            (self.start.lean + (self.end.lean - self.start.lean) * s)
-            or (self.start.lean and 1e-9),  # one sampler a move
+            # Not exactly 0 within a leaning move: Pillow's two samplers differ by half a pixel.
+            (self.start.lean + (self.end.lean - self.start.lean) * s) or (self.start.lean and 1e-9),
         )
 
 
@@ -86,7 +87,7 @@ IN_TURN = (PUSH_IN, PAN_RIGHT, PULL_OUT, DRIFT, PAN_LEFT, RISE)
 
 
 def choose_moves(prompt: str, seed: int, count: int) -> list[Move]:
-    """What the prompt's words ask for, else varied moves that begin where the seed says."""
+    """Return the move that the prompt names, else varied moves; `seed` chooses the first."""
     text = prompt.lower()
     for word, move in BY_WORD:
         if word in text:
@@ -95,7 +96,7 @@ def choose_moves(prompt: str, seed: int, count: int) -> list[Move]:
 
 
 def ease_motion(t: float) -> float:
-    """Soft ends and a long even middle: mostly linear, a third of a sine."""
+    """Map 0 to 1 onto itself with soft ends and a long even middle."""
     t = min(max(t, 0.0), 1.0)
     return t - 0.85 * math.sin(2 * math.pi * t) / (2 * math.pi)
 
@@ -106,27 +107,27 @@ class StillPicture:
     def __init__(self, image: Image.Image, size: Size) -> None:
         self._size = size
         width, height = (2 * round(side * OVERSCAN / 2) for side in size)
-        self._planes = _planes(_cover(image, width, height))
+        self._planes = _split_planes(_crop_to_cover(image, width, height))
 
-    def view(self, view: View) -> Picture:
-        """The film frame that the camera sees."""
+    def render(self, view: View) -> Picture:
+        """Return the film frame of a camera position."""
         width, height = self._size
         picture = np.empty(width * height * 3 // 2, np.uint8)
         start = 0
         for plane, (w, h) in zip(self._planes, plane_sizes(self._size), strict=True):
-            picture[start : start + w * h] = np.asarray(_look(plane, view, (w, h))).ravel()
+            picture[start : start + w * h] = np.asarray(_sample_plane(plane, view, (w, h))).ravel()
             start += w * h
         return picture.reshape(height * 3 // 2, width)
 
 
-def _look(plane: Image.Image, view: View, size: Size) -> Image.Image:
+def _sample_plane(plane: Image.Image, view: View, size: Size) -> Image.Image:
     zoom = min(max(view.zoom, 1.0), MOST_ZOOM * 2)
     width, height = plane.width / zoom, plane.height / zoom
     left, top = (plane.width - width) * view.x, (plane.height - height) * view.y
     if view.lean == 0:
         box = (left, top, min(left + width, plane.width), min(top + height, plane.height))
         return plane.resize(size, Image.Resampling.BILINEAR, box=box)
-    # Rows nearer to the viewer's feet run ahead of the far ones: the slant that a moving camera sees.
+    # Lower rows, which are nearer, move ahead of the upper ones: the parallax of a moving camera.
     reach = min(left, plane.width - width - left, plane.width * 0.013)
     slant = view.lean * reach
     kx, ky = width / size[0], height / size[1]
@@ -136,18 +137,18 @@ def _look(plane: Image.Image, view: View, size: Size) -> Image.Image:
 
 
 def blend_pictures(one: Picture, other: Picture, share: float) -> Picture:
-    """`one` with a share of `other`."""
+    """Return `one` mixed with a share of `other`, 0 to 1."""
     return np.asarray(Image.blend(Image.fromarray(one), Image.fromarray(other), share), np.uint8)
 
 
 def plane_sizes(size: Size) -> tuple[Size, Size, Size]:
-    """Width and height of the Y, U and V planes."""
+    """Return width and height of the Y, U and V planes."""
     half = (size[0] // 2, size[1] // 2)
     return size, half, half
 
 
 def to_picture(image: Image.Image) -> Picture:
-    """An RGB image of even size as a film picture."""
+    """Convert an RGB image of even size to a film picture."""
     frame = av.VideoFrame.from_ndarray(np.asarray(image), format="rgb24").reformat(
         format="yuv420p",
         dst_colorspace=Colorspace.ITU709,
@@ -157,7 +158,7 @@ def to_picture(image: Image.Image) -> Picture:
     return np.asarray(frame.to_ndarray(), np.uint8)
 
 
-def _planes(image: Image.Image) -> Sequence[Image.Image]:
+def _split_planes(image: Image.Image) -> Sequence[Image.Image]:
     flat = to_picture(image).ravel()
     planes, start = [], 0
     for width, height in plane_sizes(image.size):
@@ -166,7 +167,7 @@ def _planes(image: Image.Image) -> Sequence[Image.Image]:
     return planes
 
 
-def _cover(image: Image.Image, width: int, height: int) -> Image.Image:
+def _crop_to_cover(image: Image.Image, width: int, height: int) -> Image.Image:
     scale = max(width / image.width, height / image.height)
     across, down = width / scale, height / scale
     left, top = max((image.width - across) / 2, 0.0), max((image.height - down) / 2, 0.0)

@@ -1,29 +1,21 @@
-"""A film from scenes: pictures or clips, narration, music, transitions, titles and captions."""
+"""Compose films from scenes: pictures, clips, narration, music, transitions, titles, captions."""
 
 from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
-from itertools import accumulate, chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskreel.domain.errors import PermanentError
 from taskreel.media.audio_io import SoundReader
 from taskreel.media.camera import DRIFT, PUSH_IN, choose_moves
-from taskreel.media.encode import (
-    SOUND_RATE,
-    FilmWriter,
-    Picture,
-    Quality,
-    Size,
-    make_sound_frame,
-    to_even_size,
-)
+from taskreel.media.encode import FilmWriter, Picture, Quality, Size, to_even_size
 from taskreel.media.fonts import find_undrawable
 from taskreel.media.frames import FrameShape
 from taskreel.media.loudness import TARGET_LUFS
-from taskreel.media.mix import MusicBed, SoundClip, mix_sounds
+from taskreel.media.mix import MixOptions, MusicBed, SoundClip, mix_sounds
 from taskreel.media.overlay import (
     FADE_SECONDS,
     TimedOverlay,
@@ -42,6 +34,7 @@ from taskreel.media.shots import (
     make_still_shot,
 )
 from taskreel.media.sniff import detect_kind
+from taskreel.media.sound_track import SOUND_RATE, make_sound_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,14 +44,18 @@ LEAD_SECONDS, TAIL_SECONDS = 0.5, 0.7  # around a narration
 CARD_SECONDS = 3.5
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.2, 4 * 3600
 CLIP_GAIN = 0.8
+CLIP_GAIN_UNDER_NARRATION = 0.28
+#: Share of the work that the sound takes; the pictures take the rest.
+SOUND_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """One scene. `visual` is a picture or a clip; without one it is a card with its title.
 
-    `seconds` None: as long as the narration, else the clip, else 5 s; never shorter than the narration.
-    `narrated` is what the captions show; `move` names a camera move ("zoom out", "pan left", "static").
+    With `seconds` None it is as long as its narration, else its clip, else 5 s; it is never shorter
+    than its narration. `narrated` is the text of the captions. `move` names a camera move
+    ("zoom out", "pan left", "static").
     """
 
     visual: Path | None = None
@@ -73,7 +70,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilmOptions:
-    """How a film is made; its container follows the output's suffix."""
+    """Settings of a film; its container follows from the suffix of the output file."""
 
     width: int = 1280
     height: int = 720
@@ -82,17 +79,27 @@ class FilmOptions:
     transition: Transition = "fade"
     transition_seconds: float = 0.6
     captions: bool = True
-    fill: bool = True  # clips of another shape are cropped, not set in bars
+    fill: bool = True  # clips of another shape are cropped; else they get bars
     music_gain_db: float = -5.0
     target_lufs: float = TARGET_LUFS
     seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Composition:
-    """The film, and where each scene (with cards, if any) begins and how long it is seen, in seconds.
+class Cards:
+    """Cards before and after the scenes: one for a non-empty `heading`, one for `closing` lines."""
 
-    `undrawn` has the characters of titles and captions that no font here can draw: they were left out.
+    heading: str = ""
+    subheading: str = ""
+    closing: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composition:
+    """The film, and (start, length) of each scene and card in seconds.
+
+    `undrawn` are the characters of titles and captions that no installed font has; they are missing
+    in the film.
     """
 
     info: MediaInfo
@@ -102,7 +109,7 @@ class Composition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    """A scene with its facts: length, and what its files have."""
+    """A scene with its length in frames and the properties of its files."""
 
     scene: Scene
     frames: int
@@ -111,79 +118,87 @@ class _Part:
     narration_seconds: float
 
 
-def compose_film(  # noqa: PLR0913  # the options of one piece of work
+def compose_film(
     scenes: Sequence[Scene],
     *,
     out: Path,
-    look: FilmOptions | None = None,
+    options: FilmOptions | None = None,
     music: Path | None = None,
-    heading: str = "",
-    subheading: str = "",
-    closing: Sequence[str] = (),
+    cards: Cards | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> Composition:
-    """Make a film as .mp4, .webm or .mov; `heading` adds a title card before it, `closing` lines a card after it.
+    """Make a film as .mp4, .webm or .mov.
 
-    Works as a stream: memory does not grow with the length. Raises PermanentError for no scenes, for unreadable media
-    and for lengths out of range.
+    Works as a stream: memory does not grow with the length. Raises PermanentError for no scenes,
+    for unreadable media and for lengths out of range.
     """
-    look = look or FilmOptions()
+    look = options or FilmOptions()
+    cards = cards or Cards()
     size = to_even_size(look.width, look.height)
-    parts = [_part(scene, look.fps) for scene in _with_cards(scenes, heading, subheading, closing)]
-    overlaps = _overlaps(parts, look)
-    starts = [
-        0,
-        *accumulate(part.frames - over for part, over in zip(parts, [*overlaps, 0], strict=True)),
-    ]
-    total, starts = starts[-1], starts[:-1]
+    parts = [_measure_part(scene, look.fps) for scene in _add_cards(scenes, cards)]
+    overlaps = _compute_overlaps(parts, look)
+    starts = _compute_starts(parts, overlaps)
+    total = starts[-1] + parts[-1].frames
+
     with tempfile.TemporaryDirectory(prefix="taskreel-compose-") as folder:
-        sound = _soundtrack(parts, starts, look, music, out=Path(folder) / "sound.flac", film=out)
+        sound = _mix_soundtrack(
+            parts, starts, look, music, out=Path(folder) / "sound.flac", film=out
+        )
         if on_progress:
-            on_progress(0.1)
+            on_progress(SOUND_SHARE)
+
+        shots = _list_shots(parts, look, size)
+        overlays = _schedule_overlays(parts, starts, look, size, cards.closing)
+        pictures = _draw_pictures(shots, overlaps, look, overlays)
+        reader = SoundReader.open(sound) if sound else None
         with FilmWriter(
             out, size=size, fps=look.fps, quality=look.quality, sound=sound is not None
         ) as film:
-            reader = SoundReader.of(sound) if sound else None
-            shots = _shots(parts, look, size)
-            showings = _showings(parts, starts, look, size, closing)
-            for number, picture in enumerate(
-                prefetch_items(_pictures(shots, overlaps, look, showings)), 1
-            ):
-                film.picture(picture)
+            for number, picture in enumerate(prefetch_items(pictures), 1):
+                film.add_picture(picture)
+                # Once a second: the muxer holds the stream that is ahead of the other in memory.
                 if number % look.fps == 0 or number == total:
-                    _sound_until(film, reader)
+                    _add_sound_to_pictures(film, reader)
                     if on_progress:
-                        on_progress(0.1 + 0.9 * number / total)
+                        on_progress(SOUND_SHARE + (1 - SOUND_SHARE) * number / total)
+
     spans = tuple(
         (start / look.fps, part.frames / look.fps)
         for start, part in zip(starts, parts, strict=True)
     )
-    return Composition(
-        info=probe_file(out), scenes=spans, undrawn=find_undrawable(_words(parts, look, closing))
-    )
+    undrawn = find_undrawable(_list_texts(parts, look, cards.closing))
+    return Composition(info=probe_file(out), scenes=spans, undrawn=undrawn)
 
 
-def _with_cards(
-    scenes: Sequence[Scene], heading: str, subheading: str, closing: Sequence[str]
-) -> list[Scene]:
+def _add_cards(scenes: Sequence[Scene], cards: Cards) -> list[Scene]:
     if not scenes:
-        raise PermanentError("At least one scene is needed to compose a film.", code="no_scenes")
-    opening = [Scene(title=heading, subtitle=subheading, seconds=CARD_SECONDS)] if heading else []
-    ending = [Scene(seconds=CARD_SECONDS)] if closing else []
-    return [*opening, *scenes, *ending]
+        raise PermanentError("A film needs at least one scene.", code="no_scenes")
+    shown = list(scenes)
+    if cards.heading:
+        opening = Scene(title=cards.heading, subtitle=cards.subheading, seconds=CARD_SECONDS)
+        shown.insert(0, opening)
+    if cards.closing:
+        shown.append(Scene(seconds=CARD_SECONDS))
+    return shown
 
 
-def _part(scene: Scene, fps: int) -> _Part:
+def _measure_part(scene: Scene, fps: int) -> _Part:
     is_clip = scene.visual is not None and detect_kind(scene.visual).family == "stream"
     visual = probe_file(scene.visual) if scene.visual and is_clip else None
-    narration = (probe_file(scene.narration).duration_seconds or 0.0) if scene.narration else 0.0
-    needed = LEAD_SECONDS + narration + TAIL_SECONDS if scene.narration else 0.0
-    own = scene.seconds or (
-        needed or (visual.duration_seconds if visual else None) or STILL_SECONDS
-    )
-    seconds = max(own, needed)
+    narration = 0.0
+    needed = 0.0
+    if scene.narration:
+        narration = probe_file(scene.narration).duration_seconds or 0.0
+        needed = LEAD_SECONDS + narration + TAIL_SECONDS
+
+    clip_seconds = visual.duration_seconds if visual else None
+    wanted = scene.seconds or needed or clip_seconds or STILL_SECONDS
+    seconds = max(wanted, needed)
     if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
-        message = f"A scene is {SHORTEST_SECONDS:g} to {LONGEST_SECONDS} s long, not {seconds:g} s."
+        message = (
+            f"A scene lasts {seconds:g} s; its length must be {SHORTEST_SECONDS:g} to"
+            f" {LONGEST_SECONDS} s."
+        )
         raise PermanentError(message, code="bad_duration")
     return _Part(
         scene=scene,
@@ -194,14 +209,23 @@ def _part(scene: Scene, fps: int) -> _Part:
     )
 
 
-def _overlaps(parts: Sequence[_Part], look: FilmOptions) -> list[int]:
+def _compute_overlaps(parts: Sequence[_Part], look: FilmOptions) -> list[int]:
+    """Return the frames that each part shares with the next: at most a third of either."""
     if look.transition == "cut":
         return [0] * (len(parts) - 1)
     wanted = round(look.transition_seconds * look.fps)
     return [min(wanted, one.frames // 3, other.frames // 3) for one, other in pairwise(parts)]
 
 
-def _soundtrack(
+def _compute_starts(parts: Sequence[_Part], overlaps: Sequence[int]) -> list[int]:
+    """Return the first frame of each part."""
+    starts = [0]
+    for part, overlap in zip(parts, overlaps, strict=False):
+        starts.append(starts[-1] + part.frames - overlap)
+    return starts
+
+
+def _mix_soundtrack(
     parts: Sequence[_Part],
     starts: Sequence[int],
     look: FilmOptions,
@@ -210,120 +234,117 @@ def _soundtrack(
     out: Path,
     film: Path,
 ) -> Path | None:
+    """Mix narrations, the clips' own sound and music; None for a silent film."""
     clips: list[SoundClip] = []
     for part, start in zip(parts, starts, strict=True):
-        at = start / look.fps
-        if part.scene.narration:
-            clips.append(SoundClip(path=part.scene.narration, start_seconds=at + LEAD_SECONDS))
-        if part.has_sound and part.scene.visual:
-            seconds, gain = (
-                part.frames / look.fps,
-                CLIP_GAIN * (0.35 if part.scene.narration else 1),
+        scene, at = part.scene, start / look.fps
+        if scene.narration:
+            clips.append(SoundClip(path=scene.narration, start_seconds=at + LEAD_SECONDS))
+        if part.has_sound and scene.visual:
+            own_sound = SoundClip(
+                path=scene.visual,
+                start_seconds=at,
+                seconds=part.frames / look.fps,
+                gain=CLIP_GAIN_UNDER_NARRATION if scene.narration else CLIP_GAIN,
+                ducks=False,
             )
-            clips.append(
-                SoundClip(
-                    path=part.scene.visual,
-                    start_seconds=at,
-                    seconds=seconds,
-                    gain=gain,
-                    ducks=False,
-                )
-            )
+            clips.append(own_sound)
     if not clips and music is None:
         return None
     bed = MusicBed(path=music, gain_db=look.music_gain_db) if music else None
     seconds = (starts[-1] + parts[-1].frames) / look.fps
     played_as = ".opus" if film.suffix.lower() == ".webm" else ".m4a"
-    mix_sounds(
-        clips, bed, seconds=seconds, out=out, target_lufs=look.target_lufs, played_as=played_as
-    )
+    options = MixOptions(target_lufs=look.target_lufs, played_as=played_as)
+    mix_sounds(clips, bed, seconds=seconds, out=out, options=options)
     return out
 
 
-def _shots(parts: Sequence[_Part], look: FilmOptions, size: Size) -> list[Shot]:
+def _list_shots(parts: Sequence[_Part], look: FilmOptions, size: Size) -> list[Shot]:
     shots = []
     backgrounds = [part.scene.visual for part in parts if part.scene.visual and not part.is_clip]
     for index, part in enumerate(parts):
         scene = part.scene
         if scene.visual is None:
-            ground = backgrounds[0 if index == 0 else -1] if backgrounds else None
-            shots.append(make_card_shot(ground, DRIFT if index else PUSH_IN, part.frames, size))
+            # A card stands before the first picture of the film, or before its last one.
+            background = None
+            if backgrounds:
+                background = backgrounds[0] if index == 0 else backgrounds[-1]
+            move = DRIFT if index else PUSH_IN
+            shots.append(make_card_shot(background, move, part.frames, size))
         elif part.is_clip:
-            shots.append(
-                make_clip_shot(scene.visual, part.frames, FrameShape(size, look.fps, look.fill))
-            )
+            shape = FrameShape(size, look.fps, look.fill)
+            shots.append(make_clip_shot(scene.visual, part.frames, shape))
         else:
             move = choose_moves(scene.move, look.seed + index, 1)[0]
             shots.append(make_still_shot(scene.visual, move, part.frames, size))
     return shots
 
 
-def _words(parts: Sequence[_Part], look: FilmOptions, closing: Sequence[str]) -> list[str]:
-    """All that is written on the film."""
-    shown = [
-        (part.scene.title, part.scene.subtitle, part.scene.narrated if look.captions else "")
-        for part in parts
-    ]
-    return [*chain.from_iterable(shown), *closing]
+def _list_texts(parts: Sequence[_Part], look: FilmOptions, closing: Sequence[str]) -> list[str]:
+    """Return all texts that are written on the film."""
+    texts: list[str] = []
+    for part in parts:
+        texts += [part.scene.title, part.scene.subtitle]
+        if look.captions:
+            texts.append(part.scene.narrated)
+    return [*texts, *closing]
 
 
-def _showings(
+def _schedule_overlays(
     parts: Sequence[_Part],
     starts: Sequence[int],
     look: FilmOptions,
     size: Size,
     closing: Sequence[str],
 ) -> list[TimedOverlay]:
-    shown: list[TimedOverlay] = []
+    """Draw titles, captions and credits, each with the frames that show it."""
+    margin = look.fps // 4
+    overlays: list[TimedOverlay] = []
     for part, start in zip(parts, starts, strict=True):
-        scene, end = part.scene, start + part.frames
-        if scene.title:
-            most = (
-                end
-                if scene.visual is None
-                else start + min(part.frames, round(CARD_SECONDS * look.fps))
-            )
-            shown.append(
-                TimedOverlay(
-                    draw_title(scene.title, scene.subtitle, size),
-                    start + look.fps // 4,
-                    most - look.fps // 4,
-                )
-            )
-        if scene.narrated and look.captions:
-            first = start + round(LEAD_SECONDS * look.fps)
-            spoken = round(part.narration_seconds * look.fps) or part.frames - 2 * round(
-                LEAD_SECONDS * look.fps
-            )
-            shown += schedule_captions(scene.narrated, size, first, max(first + 1, first + spoken))
+        if part.scene.title:
+            # A card shows its title to its end, a scene for a few seconds.
+            shown = part.frames
+            if part.scene.visual is not None:
+                shown = min(part.frames, round(CARD_SECONDS * look.fps))
+            title = draw_title(part.scene.title, part.scene.subtitle, size)
+            overlays.append(TimedOverlay(title, start + margin, start + shown - margin))
+        if part.scene.narrated and look.captions:
+            overlays += _schedule_part_captions(part, start, look, size)
+
     if closing:
-        shown.append(
-            TimedOverlay(
-                draw_credits(closing, size),
-                starts[-1] + look.fps // 4,
-                starts[-1] + parts[-1].frames,
-            )
-        )
-    return shown
+        last = starts[-1] + parts[-1].frames
+        overlays.append(TimedOverlay(draw_credits(closing, size), starts[-1] + margin, last))
+    return overlays
 
 
-def _pictures(
+def _schedule_part_captions(
+    part: _Part, start: int, look: FilmOptions, size: Size
+) -> list[TimedOverlay]:
+    lead = round(LEAD_SECONDS * look.fps)
+    first = start + lead
+    spoken = round(part.narration_seconds * look.fps) or part.frames - 2 * lead
+    return schedule_captions(part.scene.narrated, size, first, max(first + 1, first + spoken))
+
+
+def _draw_pictures(
     shots: Sequence[Shot],
     overlaps: Sequence[int],
     look: FilmOptions,
-    showings: Sequence[TimedOverlay],
+    overlays: Sequence[TimedOverlay],
 ) -> Iterator[Picture]:
     fade = max(1, round(FADE_SECONDS * look.fps))
     for number, picture in enumerate(join_shots(shots, overlaps, look.transition)):
-        seen = [(showing, showing.opacity(number, fade)) for showing in showings]
-        visible = [(showing, opacity) for showing, opacity in seen if opacity > 0]
+        opacities = [(timed, timed.compute_opacity(number, fade)) for timed in overlays]
+        visible = [(timed, opacity) for timed, opacity in opacities if opacity > 0]
+        # Decoded pictures may be read-only views of libav's buffers.
         canvas = picture if picture.flags.writeable or not visible else picture.copy()
-        for showing, opacity in visible:
-            showing.overlay.lay(canvas, opacity)
+        for timed, opacity in visible:
+            timed.overlay.blend_onto(canvas, opacity)
         yield canvas
 
 
-def _sound_until(film: FilmWriter, reader: SoundReader | None) -> None:
+def _add_sound_to_pictures(film: FilmWriter, reader: SoundReader | None) -> None:
+    """Append as much sound as there are pictures."""
     missing = round(film.seconds * SOUND_RATE) - round(film.sound_seconds * SOUND_RATE)
     if reader is not None and missing > 0:
-        film.sound([make_sound_frame(reader.read(missing))])
+        film.add_sound([make_sound_frame(reader.read(missing))])

@@ -1,4 +1,4 @@
-"""Decoded video: one frame at a time or at its end, and clips brought to one size, rate and colour."""
+"""Decode video: a single frame, or clips converted to one size, rate and colour space."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 from taskreel.domain.errors import PermanentError
 from taskreel.media.encode import THREADS, Picture, Size
 from taskreel.media.image_output import save_picture
-from taskreel.media.open_media import open_stream, picture_stream
+from taskreel.media.open_media import find_video_stream, open_stream
 from taskreel.media.probe import MediaInfo, probe_file
 from taskreel.media.truncation import check_not_truncated
 
@@ -26,19 +26,18 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-LOOK_BACK_SECONDS = (
-    1.0,
-    12.0,
-)  # how far before the end the last frame is sought, before decoding everything
+#: The last frame is searched so far before the end, before the whole video is decoded.
+SEEK_BACK_SECONDS = (1.0, 12.0)
+#: Arguments of the transpose filter by the rotation that the file asks for.
 TURNS = {90: ("cclock",), 180: ("clock", "clock"), 270: ("clock",)}
 
 
 def extract_frame(video: Path, *, out: Path, at_seconds: float | None = None) -> MediaInfo:
-    """The frame shown at a time, or the very last one, as .png, .jpg or .webp.
+    """Write the frame shown at a time, or the last one, as .png, .jpg or .webp.
 
     Raises PermanentError for a time outside the video and for one without a decodable frame.
     """
-    frame = _last(video) if at_seconds is None else _at(video, at_seconds)
+    frame = _decode_last_frame(video) if at_seconds is None else _decode_frame_at(video, at_seconds)
     image = Image.fromarray(frame.to_ndarray(format="rgb24"))
     if frame.rotation:
         image = image.rotate(frame.rotation, expand=True)
@@ -46,11 +45,11 @@ def extract_frame(video: Path, *, out: Path, at_seconds: float | None = None) ->
     return probe_file(out)
 
 
-def _last(video: Path) -> av.VideoFrame:
+def _decode_last_frame(video: Path) -> av.VideoFrame:
     last: av.VideoFrame | None = None
-    for back in (*LOOK_BACK_SECONDS, None):
+    for back in (*SEEK_BACK_SECONDS, None):
         with open_stream(video, need="video") as container:
-            stream = _video(container)
+            stream = _select_video_stream(container)
             if back is not None:
                 if not container.duration:
                     continue
@@ -59,17 +58,17 @@ def _last(video: Path) -> av.VideoFrame:
                 last = frame
         if last is not None:
             return last
-    raise _no_frames(video)
+    raise _no_frames_error(video)
 
 
-def _at(video: Path, seconds: float) -> av.VideoFrame:
+def _decode_frame_at(video: Path, seconds: float) -> av.VideoFrame:
     if seconds < 0:
         raise PermanentError(
-            f"The time must not be negative; it is {seconds:g} s.", code="bad_parameters"
+            f"atSeconds is {seconds:g}; it must be 0 or more.", code="bad_parameters"
         )
     shown: av.VideoFrame | None = None
     with open_stream(video, need="video") as container:
-        stream = _video(container)
+        stream = _select_video_stream(container)
         begin = float((stream.start_time or 0) * (stream.time_base or Fraction(1)))
         container.seek(int((seconds + begin) * av.time_base))
         for frame in check_not_truncated(video, container, stream, container.decode(stream)):
@@ -83,23 +82,23 @@ def _at(video: Path, seconds: float) -> av.VideoFrame:
     return shown
 
 
-def _no_frames(video: Path) -> PermanentError:
+def _no_frames_error(video: Path) -> PermanentError:
     message = (
         f"{video.name} has a video track without a frame that can be decoded; export it again."
     )
     return PermanentError(message, code="no_video", file=video.name)
 
 
-def _video(container: InputContainer) -> VideoStream:
-    stream = picture_stream(container)
-    assert stream is not None  # `need` has seen to it  # noqa: S101
+def _select_video_stream(container: InputContainer) -> VideoStream:
+    stream = find_video_stream(container)
+    assert stream is not None  # open_stream(need="video") has checked it  # noqa: S101
     stream.thread_type = "AUTO"
     return stream
 
 
 @dataclass(frozen=True, slots=True)
 class FrameShape:
-    """What every clip of a film is brought to; `fill` crops to fill the frame, else bars surround the picture."""
+    """The size and rate that clips are converted to; `fill` crops, else the picture gets bars."""
 
     size: Size
     fps: int
@@ -107,33 +106,38 @@ class FrameShape:
 
 
 def read_clip_frames(path: Path, shape: FrameShape) -> Iterator[av.VideoFrame]:
-    """A clip's frames, upright, in the shape, at its rate, 4:2:0 BT.709 limited range. Streams: any length."""
+    """Decode a clip upright, in a size and rate, as 4:2:0 BT.709 of limited range.
+
+    Works as a stream: memory does not grow with the length.
+    """
     found = False
     with open_stream(path, need="video") as container:
-        stream = _video(container)
+        stream = _select_video_stream(container)
         graph: av.filter.Graph | None = None
         for frame in check_not_truncated(path, container, stream, container.decode(stream)):
-            graph = graph or _normaliser(stream, frame, shape)
+            graph = graph or _build_filter_graph(stream, frame, shape)
             graph.push(frame)
-            for ready in _pulled(graph):
+            for ready in _pull_frames(graph):
                 found = True
                 yield ready
         if graph is not None:
             graph.push(None)
-            for ready in _pulled(graph):
+            for ready in _pull_frames(graph):
                 found = True
                 yield ready
     if not found:
-        raise _no_frames(path)
+        raise _no_frames_error(path)
 
 
 def read_clip_pictures(path: Path, shape: FrameShape) -> Iterator[Picture]:
-    """The same as arrays."""
+    """Decode a clip like `read_clip_frames`, as arrays."""
     for frame in read_clip_frames(path, shape):
         yield np.asarray(frame.to_ndarray(), np.uint8)
 
 
-def _normaliser(stream: VideoStream, first: av.VideoFrame, shape: FrameShape) -> av.filter.Graph:
+def _build_filter_graph(
+    stream: VideoStream, first: av.VideoFrame, shape: FrameShape
+) -> av.filter.Graph:
     width, height = shape.size
     graph = av.filter.Graph()
     graph.threads = THREADS
@@ -146,7 +150,11 @@ def _normaliser(stream: VideoStream, first: av.VideoFrame, shape: FrameShape) ->
     )
     turns = [graph.add("transpose", turn) for turn in TURNS.get(first.rotation % 360, ())]
     fit = "increase" if shape.fill else "decrease"
-    scale = f"{width}:{height}:force_original_aspect_ratio={fit}:force_divisible_by=2:out_range=tv:out_color_matrix=bt709"
+    # Even sides for 4:2:0; the matrix and range that the encoder's tags state.
+    scale = (
+        f"{width}:{height}:force_original_aspect_ratio={fit}:force_divisible_by=2"
+        ":out_range=tv:out_color_matrix=bt709"
+    )
     place = (
         ("crop", f"{width}:{height}")
         if shape.fill
@@ -164,11 +172,11 @@ def _normaliser(stream: VideoStream, first: av.VideoFrame, shape: FrameShape) ->
     return graph
 
 
-def _pulled(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
+def _pull_frames(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
     while True:
         try:
             frame = graph.pull()
-        except (BlockingIOError, av.error.EOFError):  # nothing yet, or nothing more
+        except (BlockingIOError, av.error.EOFError):  # it wants more input, or has ended
             return
         if isinstance(frame, av.VideoFrame):
             yield frame

@@ -1,4 +1,4 @@
-"""Writing still pictures, each marked with where it comes from."""
+"""Write still pictures, with the program that made them in their metadata."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ def save_picture(
             tags = PngImagePlugin.PngInfo()
             tags.add_text("Software", maker)
             tags.add_itxt("Description", note)
-            image.save(
-                out, pnginfo=tags, compress_level=1 if image.width * image.height > 2**20 else 4
-            )
+            # Over a megapixel, better compression takes seconds and saves a few percent.
+            level = 1 if image.width * image.height > 2**20 else 4
+            image.save(out, pnginfo=tags, compress_level=level)
         case ".jpg" | ".jpeg":
             opaque = image if image.mode == "RGB" else image.convert("RGB")
             opaque.save(out, quality=quality, subsampling=0, exif=_exif(maker, note))
         case ".webp":
             image.save(out, quality=quality, method=2, exif=_exif(maker, note))
         case suffix:
-            message = (
-                f"Pictures are written as .png, .jpg or .webp, not {suffix or 'without a suffix'}."
-            )
+            shown = suffix or "no suffix"
+            message = f"Pictures are written as .png, .jpg or .webp; {out.name} has {shown}."
             raise PermanentError(message, code="unsupported_format")
 
 

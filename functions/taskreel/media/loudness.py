@@ -1,4 +1,4 @@
-"""How loud a sound is, as broadcasters measure it (EBU R 128 / ITU-R BS.1770), and bringing it to a target."""
+"""Loudness as broadcasters measure it (EBU R 128, ITU-R BS.1770), and a limiter of peaks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import av
 import av.error
 import av.filter
-import numpy as np
 
 from taskreel.media.audio_io import Samples, read_audio_frames, to_samples
-from taskreel.media.encode import SOUND_RATE, make_sound_frame
+from taskreel.media.sound_track import SOUND_RATE, make_sound_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,42 +26,45 @@ MOST_GAIN_DB = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Loudness:
-    """`integrated_lufs` is -70 for silence; `range_lu` is the spread between soft and loud parts; no peak is -120."""
+    """Loudness of a sound: `integrated_lufs` is -70 for silence, `true_peak_db` then -120.
+
+    `range_lu` is the spread between soft and loud parts.
+    """
 
     integrated_lufs: float
     range_lu: float
     true_peak_db: float
 
     def gain_to(self, target_lufs: float) -> float:
-        """The factor that brings the sound to a target; 1 for silence."""
+        """Return the factor that brings the sound to a target; 1 for silence."""
         if self.integrated_lufs <= SILENT_LUFS + 0.5:
             return 1.0
         return float(10 ** (min(target_lufs - self.integrated_lufs, MOST_GAIN_DB) / 20))
 
 
 class LoudnessMeter:
-    """Measures a sound that passes by; memory does not grow with its length."""
+    """Measures a sound as a stream; memory does not grow with its length."""
 
     def __init__(self, *, peaks: bool = False) -> None:
-        """With `peaks`, true peaks too: they cost four times the rest."""
-        self._graph = _graph(
+        """Measure true peaks too with `peaks`: they take four times as long as the rest."""
+        self._graph = _build_graph(
             "ebur128", f"metadata=1:peak={'true' if peaks else 'none'}:framelog=quiet"
         )
         self._last: dict[str, str] = {}
         self._samples = 0
 
-    def hear(self, samples: Samples) -> None:
-        """Take `(2, n)` samples into account."""
+    def add_samples(self, samples: Samples) -> None:
+        """Measure samples of shape (2, n)."""
         frame = make_sound_frame(samples)
         frame.pts, frame.time_base = self._samples, Fraction(1, SOUND_RATE)
         self._samples += samples.shape[1]
         self._graph.push(frame)
-        self._drain()
+        self._read_metadata()
 
-    def result(self) -> Loudness:
-        """The loudness of all that was heard."""
+    def compute_loudness(self) -> Loudness:
+        """Return the loudness of all samples; the meter takes no more."""
         self._graph.push(None)
-        self._drain()
+        self._read_metadata()
         peaks = (
             float(self._last.get(f"lavfi.r128.true_peaks_ch{channel}", 0)) for channel in (0, 1)
         )
@@ -73,55 +75,55 @@ class LoudnessMeter:
             true_peak_db=round(20 * math.log10(peak), 2) if peak > 0 else -120.0,
         )
 
-    def _drain(self) -> None:
+    def _read_metadata(self) -> None:
         for frame in pull_frames(self._graph):
             self._last = dict(frame.metadata) or self._last
 
 
 def measure_loudness(path: Path) -> Loudness:
-    """The loudness of a file's first audio track; raises PermanentError where there is none."""
+    """Measure a file's first audio track; raises PermanentError where there is none."""
     meter = LoudnessMeter(peaks=True)
     for frame in read_audio_frames(path):
-        meter.hear(to_samples(frame))
-    return meter.result()
+        meter.add_samples(to_samples(frame))
+    return meter.compute_loudness()
 
 
 class Limiter:
-    """Keeps peaks under the ceiling without clipping; delays nothing."""
+    """Limits peaks to a ceiling without clipping and without delay."""
 
     def __init__(self, ceiling_db: float = CEILING_DB) -> None:
         ceiling = 10 ** (ceiling_db / 20)
-        self._graph = _graph(
+        self._graph = _build_graph(
             "alimiter", f"limit={ceiling:.4f}:attack=5:release=60:level=0:latency=1"
         )
         self._samples = 0
 
-    def limit(self, samples: Samples) -> Iterator[av.AudioFrame]:
-        """Frames that are ready once these samples have gone in."""
+    def limit_samples(self, samples: Samples) -> Iterator[av.AudioFrame]:
+        """Take samples and return the frames that are ready."""
         frame = make_sound_frame(samples)
         frame.pts, frame.time_base = self._samples, Fraction(1, SOUND_RATE)
         self._samples += samples.shape[1]
         self._graph.push(frame)
         yield from pull_frames(self._graph)
 
-    def rest(self) -> Iterator[av.AudioFrame]:
-        """The frames still inside."""
+    def flush_frames(self) -> Iterator[av.AudioFrame]:
+        """Return the remaining frames."""
         self._graph.push(None)
         yield from pull_frames(self._graph)
 
 
 def pull_frames(graph: av.filter.Graph) -> Iterator[av.AudioFrame]:
-    """All sound frames a graph has ready."""
+    """Return all sound frames that a filter graph has ready."""
     while True:
         try:
             frame = graph.pull()
-        except (BlockingIOError, av.error.EOFError):  # nothing yet, or nothing more
+        except (BlockingIOError, av.error.EOFError):  # it wants more input, or has ended
             return
         if isinstance(frame, av.AudioFrame):
             yield frame
 
 
-def _graph(name: str, arguments: str) -> av.filter.Graph:
+def _build_graph(name: str, arguments: str) -> av.filter.Graph:
     graph = av.filter.Graph()
     source = graph.add_abuffer(
         sample_rate=SOUND_RATE, format="fltp", layout="stereo", time_base=Fraction(1, SOUND_RATE)
@@ -133,9 +135,3 @@ def _graph(name: str, arguments: str) -> av.filter.Graph:
         source, graph.add(name, arguments), plain, graph.add("abuffersink")
     ).configure()
     return graph
-
-
-def decibels(samples: Samples) -> float:
-    """RMS level in dBFS, -120 for silence."""
-    power = float(np.mean(np.square(samples, dtype=np.float64))) if samples.size else 0.0
-    return 10 * math.log10(power) if power > 1e-12 else -120.0

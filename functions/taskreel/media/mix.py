@@ -1,4 +1,4 @@
-"""Voices laid on a time line over music that steps back while they speak."""
+"""Sounds on a time line over music that is softer while a voice speaks (ducking)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from taskreel.media.audio_io import (
     split_seconds,
     to_samples,
 )
-from taskreel.media.encode import SOUND_RATE
 from taskreel.media.loudness import (
     CEILING_DB,
     TARGET_LUFS,
@@ -26,20 +25,21 @@ from taskreel.media.loudness import (
     LoudnessMeter,
     measure_loudness,
 )
+from taskreel.media.sound_track import SOUND_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-BLOCK = SOUND_RATE // 100  # samples: the ducking looks at 10 ms at a time
-HEADROOM_DB = 0.4  # what common encoders add to a peak
-TRIES = 4
-SPEECH_DB = -42.0  # a voice is heard above this
+BLOCK = SOUND_RATE // 100  # samples: ducking works on 10 ms at a time
+HEADROOM_DB = 0.4  # common encoders raise a peak by so much
+LIMITER_TRIES = 4
+SPEECH_DB = -42.0  # a voice counts as speaking above this level
 ATTACK_SECONDS, RELEASE_SECONDS, HOLD_SECONDS = 0.12, 0.7, 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundClip:
-    """A sound on the time line; `seconds` None for all of it. What comes from it can duck the music or not."""
+    """A sound on the time line; `seconds` None plays all of it. `ducks` softens the music."""
 
     path: Path
     start_seconds: float = 0.0
@@ -50,7 +50,7 @@ class SoundClip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MusicBed:
-    """Music under everything, begun again when it ends; `duck_db` is how far it steps back under a voice."""
+    """Music under everything, repeated to the end; `duck_db` changes its level under a voice."""
 
     path: Path
     gain_db: float = -9.0
@@ -59,89 +59,100 @@ class MusicBed:
     fade_out_seconds: float = 2.0
 
 
-def mix_sounds(  # noqa: PLR0913  # the options of one piece of work
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixOptions:
+    """The loudness of a mix; `played_as` is the suffix of a format that it is encoded to later."""
+
+    target_lufs: float = TARGET_LUFS
+    played_as: str | None = None
+
+
+def mix_sounds(
     clips: Sequence[SoundClip],
     bed: MusicBed | None,
     *,
     seconds: float,
     out: Path,
-    target_lufs: float = TARGET_LUFS,
-    played_as: str | None = None,
+    options: MixOptions | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Mix to a sound file of exactly `seconds` at a loudness, true peaks under -1.5 dB. Streams: any length.
+    """Mix to a sound file of exactly `seconds`, at a loudness and with true peaks under -1.5 dB.
 
-    `played_as` is the suffix of the format that `out` will be encoded to, if it will be.
+    Works as a stream: memory does not grow with the length.
     """
+    options = options or MixOptions()
     with tempfile.TemporaryDirectory(prefix="taskreel-mix-") as folder:
         rough = Path(folder) / "rough.flac"
         meter = LoudnessMeter()
-        with SoundWriter(rough) as file:
-            for start, piece in _mixed(clips, bed, seconds):
-                meter.hear(piece)
-                file.write(piece * 0.5)  # headroom: sums may pass 1
+        with SoundWriter(rough) as writer:
+            for start, piece in _mix_chunks(clips, bed, seconds):
+                meter.add_samples(piece)
+                writer.add_samples(piece * 0.5)  # half: sums of sounds may exceed 1
                 if on_progress:
                     on_progress(0.7 * start / (seconds * SOUND_RATE))
-        apply_gain(rough, out, gain=2 * meter.result().gain_to(target_lufs), played_as=played_as)
+        gain = 2 * meter.compute_loudness().gain_to(options.target_lufs)
+        apply_gain(rough, out, gain=gain, played_as=options.played_as)
 
 
 def apply_gain(source: Path, out: Path, *, gain: float, played_as: str | None = None) -> None:
-    """Write `source` multiplied by `gain`, its true peaks under -1.5 dB as they are played.
+    """Write `source` multiplied by `gain`, with true peaks under -1.5 dB after encoding.
 
-    Encoders and loudspeakers overshoot what a limiter lets through: what is written is measured, in the format that
-    the suffix `played_as` names where `out` is encoded once more, and limited lower by what was too much.
+    `played_as` is the suffix of the format that `out` will be encoded to later, if any.
     """
     ceiling = CEILING_DB - HEADROOM_DB
-    for _ in range(TRIES):
-        _limited(source, out, gain, ceiling)
-        excess = _true_peak_db(out, played_as) - CEILING_DB
+    for _ in range(LIMITER_TRIES):
+        # Lossy encoders overshoot the limiter: measure the encoded result, and limit lower by
+        # as much as its peaks are too high.
+        _write_limited(source, out, gain, ceiling)
+        excess = _measure_true_peak(out, played_as) - CEILING_DB
         if excess <= 0:
             return
         ceiling -= excess + 0.05
 
 
-def _limited(source: Path, out: Path, gain: float, ceiling_db: float) -> None:
+def _write_limited(source: Path, out: Path, gain: float, ceiling_db: float) -> None:
     limiter = Limiter(ceiling_db)
-    with SoundWriter(out) as file:
+    with SoundWriter(out) as writer:
         for frame in read_audio_frames(source):
-            file.frames(limiter.limit(to_samples(frame) * np.float32(gain)))
-        file.frames(limiter.rest())
+            writer.add_frames(limiter.limit_samples(to_samples(frame) * np.float32(gain)))
+        writer.add_frames(limiter.flush_frames())
 
 
-def _true_peak_db(sound: Path, played_as: str | None) -> float:
+def _measure_true_peak(sound: Path, played_as: str | None) -> float:
     if played_as is None:
         return measure_loudness(sound).true_peak_db
     played = sound.with_name(f"{sound.stem}-played{played_as}")
-    with SoundWriter(played) as file:
-        file.frames(read_audio_frames(sound))
+    with SoundWriter(played) as writer:
+        writer.add_frames(read_audio_frames(sound))
     return measure_loudness(played).true_peak_db
 
 
-def _mixed(
+def _mix_chunks(
     clips: Sequence[SoundClip], bed: MusicBed | None, seconds: float
 ) -> Iterator[tuple[int, Samples]]:
     total = round(seconds * SOUND_RATE)
-    voices = [_Voice(clip) for clip in clips]
-    music = SoundReader.looped(bed.path) if bed else None
+    voices = [_ScheduledSound(clip) for clip in clips]
+    music = SoundReader.open_looped(bed.path) if bed else None
     duck = _Ducking(bed.duck_db) if bed else None
     for start, count in split_seconds(seconds):
-        speech, piece = np.zeros((2, count), np.float32), np.zeros((2, count), np.float32)
+        speech = np.zeros((2, count), np.float32)
+        piece = np.zeros((2, count), np.float32)
         for voice in voices:
-            heard = voice.read(start, count)
-            if heard is not None:
+            played = voice.read(start, count)
+            if played is not None:
                 target = speech if voice.clip.ducks else piece
-                target += heard
+                target += played
         piece += speech
         if bed and music and duck:
-            gain = duck.gains(speech) * compute_fade_gain(
+            gain = duck.compute_gains(speech) * compute_fade_gain(
                 start, count, total, bed.fade_in_seconds, bed.fade_out_seconds
             )
             piece += music.read(count) * (gain * 10 ** (bed.gain_db / 20))
         yield start, piece
 
 
-class _Voice:
-    """A clip that opens its file when its time comes and closes it when it is over."""
+class _ScheduledSound:
+    """A clip on the time line. Its file is open only while it plays: a film may have hundreds."""
 
     def __init__(self, clip: SoundClip) -> None:
         self.clip = clip
@@ -157,33 +168,33 @@ class _Voice:
         begin = max(start, self._first)
         if self._over or begin >= end:
             return None
-        self._reader = self._reader or SoundReader.of(self.clip.path)
+        self._reader = self._reader or SoundReader.open(self.clip.path)
         piece = np.zeros((2, count), np.float32)
         piece[:, begin - start : end - start] = self._reader.read(end - begin) * self.clip.gain
-        self._over = self._reader.empty
+        self._over = self._reader.is_empty
         return piece
 
 
 class _Ducking:
-    """The music's gain from moment to moment: quick down, a little hold, slow up."""
+    """The music's gain over time: fast down, a short hold, slow up."""
 
     def __init__(self, depth_db: float) -> None:
         self._low = 10 ** (depth_db / 20)
         self._gain = 1.0
         self._hold = 0.0
 
-    def gains(self, voice: Samples) -> Samples:
-        """One gain a sample."""
+    def compute_gains(self, voice: Samples) -> Samples:
+        """Return one gain a sample of the voice."""
         blocks = -(-voice.shape[1] // BLOCK)
         padded = np.pad(voice, ((0, 0), (0, blocks * BLOCK - voice.shape[1]))).reshape(
             2, blocks, BLOCK
         )
         power = np.mean(padded**2, axis=(0, 2))
-        knots = [self._gain, *(self._step(float(level)) for level in power)]
+        knots = [self._gain, *(self._follow(float(level)) for level in power)]
         at = np.arange(voice.shape[1], dtype=np.float32) / BLOCK
         return np.interp(at, np.arange(blocks + 1), knots).astype(np.float32)
 
-    def _step(self, power: float) -> float:
+    def _follow(self, power: float) -> float:
         speaking = power > 10 ** (SPEECH_DB / 10)
         self._hold = HOLD_SECONDS if speaking else max(self._hold - 0.01, 0.0)
         target, pace = (

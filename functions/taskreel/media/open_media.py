@@ -1,4 +1,4 @@
-"""Opening foreign files: limits first, and every reader's complaint becomes one clear PermanentError."""
+"""Open files of unknown origin: limits are checked first, errors become PermanentError."""
 
 from __future__ import annotations
 
@@ -28,33 +28,36 @@ Need = Literal["video", "audio"]
 
 
 @contextmanager
-def image_header(path: Path) -> Iterator[Image.Image]:
-    """The image, its pixels not decoded yet; refuses what is no image or would be too large in memory."""
+def open_image_header(path: Path) -> Iterator[Image.Image]:
+    """Open an image without decoding its pixels.
+
+    Raises PermanentError for a file that is no image, and for one of more than 67 million pixels:
+    a small file may claim a size that would fill the memory.
+    """
     kind = detect_kind(path)
     if kind.family != "image":
         message = (
-            f"{path.name} is {kind.content_type}, not an image; send PNG, JPEG, WebP, GIF or AVIF."
+            f"{path.name} is {kind.content_type}, not an image; use PNG, JPEG, WebP, GIF or AVIF."
         )
         raise PermanentError(message, code="not_an_image", file=path.name)
-    with _unreadable(path), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", Image.DecompressionBombWarning
-        )  # the limit here is the stricter one
+    with _translate_errors(path), warnings.catch_warnings():
+        # Our own limit, below, is the stricter one.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(path, formats=[kind.reader]) as image:
-            _refuse_large(path, *image.size, MAX_IMAGE_PIXELS)
+            _require_size(path, *image.size, MAX_IMAGE_PIXELS)
             yield image
 
 
 def open_image(path: Path) -> Image.Image:
-    """The decoded image, upright, as RGB, or RGBA where it has transparency."""
-    with image_header(path) as image:
+    """Decode an image, upright, as RGB, or as RGBA if it has transparency."""
+    with open_image_header(path) as image:
         upright = ImageOps.exif_transpose(image)
         transparent = upright.has_transparency_data
         return upright.convert("RGBA" if transparent else "RGB")
 
 
 def open_picture(path: Path) -> Image.Image:
-    """The decoded image as RGB, transparency laid on white."""
+    """Decode an image as RGB, transparent parts on white."""
     image = open_image(path)
     if image.mode == "RGB":
         return image
@@ -64,20 +67,27 @@ def open_picture(path: Path) -> Image.Image:
 
 @contextmanager
 def open_stream(path: Path, *, need: Need | None = None) -> Iterator[InputContainer]:
-    """The video or sound file, opened by what it contains; libav's errors inside the block are translated too."""
+    """Open a video or sound file by its content; libav's errors inside the block are translated.
+
+    Raises PermanentError for other files, for a missing track that is needed, and for pictures of
+    more than 35 million pixels.
+    """
     kind = detect_kind(path)
     if kind.family != "stream":
-        message = f"{path.name} is {kind.content_type}, not video or sound; send MP4, MOV, WebM, MP3, WAV or OGG."
+        message = (
+            f"{path.name} is {kind.content_type}, not video or sound; use MP4, MOV, WebM, MP3, WAV"
+            " or OGG."
+        )
         raise PermanentError(message, code="not_a_recording", file=path.name)
-    with _unreadable(path), _container(path, kind) as container:
-        _refuse_lacking(path, container, need)
+    with _translate_errors(path), _open_container(path, kind) as container:
+        _require_tracks(path, container, need)
         for stream in container.streams.video:
-            _refuse_large(path, stream.width or 0, stream.height or 0, MAX_VIDEO_PIXELS)
+            _require_size(path, stream.width or 0, stream.height or 0, MAX_VIDEO_PIXELS)
         yield container
 
 
-def picture_stream(container: InputContainer) -> VideoStream | None:
-    """The track of moving pictures; a song's cover is none."""
+def find_video_stream(container: InputContainer) -> VideoStream | None:
+    """Return the video track, or None; the cover picture of a song is none."""
     shown = (
         stream
         for stream in container.streams.video
@@ -86,37 +96,41 @@ def picture_stream(container: InputContainer) -> VideoStream | None:
     return next((stream for stream in shown if stream.width), None)
 
 
-def _container(path: Path, kind: Kind) -> InputContainer:
+def _open_container(path: Path, kind: Kind) -> InputContainer:
+    # Only local files: a playlist inside a media file must not make libav open addresses.
     return av.open(str(path), format=kind.reader, options={"protocol_whitelist": "file"})
 
 
-def _refuse_lacking(path: Path, container: InputContainer, need: Need | None) -> None:
-    pictures, sound = picture_stream(container) is not None, bool(container.streams.audio)
+def _require_tracks(path: Path, container: InputContainer, need: Need | None) -> None:
+    pictures, sound = find_video_stream(container) is not None, bool(container.streams.audio)
     if not pictures and not sound:
-        message = f"{path.name} has neither picture nor sound; export or upload it again."
+        message = f"{path.name} has neither a video nor an audio track; export or upload it again."
         raise PermanentError(message, code="no_streams", file=path.name)
     if need == "video" and not pictures:
-        message = f"{path.name} has no picture; a video is needed here."
+        message = f"{path.name} has no video track; use a file with pictures."
         raise PermanentError(message, code="no_video", file=path.name)
     if need == "audio" and not sound:
-        message = f"{path.name} has no sound; a file with an audio track is needed here."
+        message = f"{path.name} has no audio track; use a file with sound."
         raise PermanentError(message, code="no_audio", file=path.name)
 
 
-def _refuse_large(path: Path, width: int, height: int, limit: int) -> None:
+def _require_size(path: Path, width: int, height: int, limit: int) -> None:
     if width * height > limit:
-        message = f"{path.name} is {width} x {height} pixels; at most {limit:,} can be worked on. Make it smaller."
+        message = (
+            f"{path.name} is {width} x {height} pixels; at most {limit:,} pixels are supported."
+            " Make it smaller."
+        )
         raise PermanentError(
             message, code="media_too_large", file=path.name, width=width, height=height
         )
 
 
 @contextmanager
-def _unreadable(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except Image.DecompressionBombError:
-        message = f"{path.name} claims more pixels than can be worked on; make it smaller."
+        message = f"{path.name} has more pixels than are supported; make it smaller."
         raise PermanentError(message, code="media_too_large", file=path.name) from None
     except MemoryError:
         raise

@@ -1,4 +1,4 @@
-"""Words on a film: titles, captions and credits, drawn once and laid over as many pictures as show them."""
+"""Titles, captions and credits: drawn once, then blended onto each picture that shows them."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 CAPTION_LINES = 2
-CAPTION_LETTERS = 42  # a line; what subtitlers use
+CAPTION_LETTERS = 42  # a line: the usual limit of subtitles
 CAPTION_WIDTH = 0.84  # of the picture
 FADE_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """Part of a picture with its own transparency; planes and alphas as float32, the corner even."""
+    """A part of a picture with transparency: float32 planes and alphas, at an even corner."""
 
     left: int
     top: int
     planes: tuple[np.ndarray, np.ndarray, np.ndarray]
     alphas: tuple[np.ndarray, np.ndarray, np.ndarray]
 
-    def lay(self, picture: Picture, opacity: float) -> None:
-        """Onto a picture, in place."""
+    def blend_onto(self, picture: Picture, opacity: float) -> None:
+        """Blend this onto a picture, in place."""
         rows, width = picture.shape
         height = rows * 2 // 3
         flat = picture.reshape(-1)
@@ -50,26 +50,26 @@ class Overlay:
 
 @dataclass(frozen=True)
 class TimedOverlay:
-    """An overlay and the frames it is seen in."""
+    """An overlay and the frames that show it: `first` to before `last`."""
 
     overlay: Overlay
     first: int
     last: int
 
-    def opacity(self, frame: int, fade: int) -> float:
-        """0…1, with soft ends."""
+    def compute_opacity(self, frame: int, fade: int) -> float:
+        """Return 0 to 1; over `fade` frames it rises at the start and falls at the end."""
         if not self.first <= frame < self.last:
             return 0.0
         return min(1.0, (frame - self.first + 1) / fade, (self.last - frame) / fade)
 
 
 def draw_caption(text: str, size: Size) -> Overlay:
-    """A phrase near the foot, in lines of about equal length on a dark band."""
+    """Draw a phrase near the bottom, in lines of about equal length on a dark band."""
     unit = min(size)
-    face = _caption_font(text, size)
+    face = _load_caption_font(text, size)
     sheet = Image.new("RGBA", size)
     draw = ImageDraw.Draw(sheet)
-    lines = "\n".join(wrap_text(text, face, _caption_width(face, size)))
+    lines = "\n".join(wrap_text(text, face, _compute_caption_width(face, size)))
     place = (size[0] / 2, size[1] * 0.945)
     box = draw.multiline_textbbox(
         place, lines, font=face, anchor="md", align="center", spacing=unit * 0.012
@@ -81,14 +81,14 @@ def draw_caption(text: str, size: Size) -> Overlay:
     draw.multiline_text(
         place, lines, font=face, anchor="md", align="center", spacing=unit * 0.012, fill="white"
     )
-    return _overlay(sheet)
+    return _to_overlay(sheet)
 
 
 def draw_title(text: str, subtitle: str, size: Size) -> Overlay:
-    """A large title in the middle, a line, a subtitle; softly shadowed."""
+    """Draw a large title in the middle, a line and a subtitle, with a soft shadow."""
     text, subtitle = remove_undrawable(text), remove_undrawable(subtitle)
     unit = min(size)
-    big = _fitting(text, size, unit * 0.115, unit * 0.06)
+    big = _fit_title_font(text, size, unit * 0.115, unit * 0.06)
     small = load_font(max(9, round(unit * 0.042)), subtitle)
     sheet = Image.new("RGBA", size)
     draw = ImageDraw.Draw(sheet)
@@ -116,11 +116,11 @@ def draw_title(text: str, subtitle: str, size: Size) -> Overlay:
             align="center",
             fill=(255, 255, 255, 225),
         )
-    return _overlay(_shadowed(sheet, unit))
+    return _to_overlay(_add_shadow(sheet, unit))
 
 
 def draw_credits(lines: Sequence[str], size: Size) -> Overlay:
-    """Closing lines, centred one under another."""
+    """Draw closing lines, centred one under another."""
     unit = min(size)
     shown = [remove_undrawable(line) for line in lines]
     face = load_font(max(9, round(unit * 0.046)), "\n".join(shown))
@@ -135,23 +135,22 @@ def draw_credits(lines: Sequence[str], size: Size) -> Overlay:
         spacing=unit * 0.03,
         fill="white",
     )
-    return _overlay(_shadowed(sheet, unit))
+    return _to_overlay(_add_shadow(sheet, unit))
 
 
 def split_phrases(text: str, most: float = CAPTION_LINES * CAPTION_LETTERS) -> list[str]:
-    """A text cut where one breathes, into parts of at most `most` letters and about equal length."""
+    """Cut a text at its punctuation into parts of about equal length, of at most `most` letters."""
     sentences = re.split(r"(?<=[.!?…;:])\s+", " ".join(text.split()))
     return [part for sentence in sentences for part in balance_lines(sentence, most, len)]
 
 
 def schedule_captions(text: str, size: Size, first: int, last: int) -> list[TimedOverlay]:
-    """The phrases of a text over a span of frames, each for as long as its share of the letters."""
+    """Spread a text's phrases over a span of frames, each as long as its share of the letters."""
     text = remove_undrawable(text)
-    face = _caption_font(text, size)
+    face = _load_caption_font(text, size)
     letter = face.getlength(text) / max(len(text), 1) or 1
-    fitting = (
-        0.9 * CAPTION_LINES * _caption_width(face, size) / letter
-    )  # lines never fill up wholly
+    # Nine tenths: words do not break exactly at the end of a line.
+    fitting = 0.9 * CAPTION_LINES * _compute_caption_width(face, size) / letter
     parts = split_phrases(text, min(fitting, CAPTION_LINES * CAPTION_LETTERS))
     total = sum(len(part) + 8 for part in parts)  # 8: even a short word needs a moment
     showings, at = [], float(first)
@@ -163,18 +162,21 @@ def schedule_captions(text: str, size: Size, first: int, last: int) -> list[Time
 
 
 def wrap_text(text: str, face: FreeTypeFont, width: float) -> list[str]:
-    """The text in lines of about equal length, no wider than `width` pixels."""
+    """Break a text into lines of about equal length, no wider than `width` pixels."""
     return balance_lines(text, width, face.getlength)
 
 
 def balance_lines(text: str, most: float, measure: Callable[[str], float]) -> list[str]:
-    """As few lines as `most` allows, then as narrow as that number of lines can be; too long words are cut."""
-    words = [piece for word in text.split() for piece in _cut(word, most, measure)]
-    lines = _greedy(words, most, measure)
+    """Break a text into as few lines as `most` allows, then narrow them evenly.
+
+    Words longer than a line are cut.
+    """
+    words = [piece for word in text.split() for piece in _cut_word(word, most, measure)]
+    lines = _fill_lines(words, most, measure)
     narrow, wide = most / max(len(lines), 1) / 2, most
     for _ in range(10):  # halving: to a thousandth of the width
         middle = (narrow + wide) / 2
-        even = _greedy(words, middle, measure)
+        even = _fill_lines(words, middle, measure)
         if len(even) == len(lines) and all(measure(line) <= middle for line in even):
             lines, wide = even, middle
         else:
@@ -182,7 +184,7 @@ def balance_lines(text: str, most: float, measure: Callable[[str], float]) -> li
     return lines
 
 
-def _cut(word: str, most: float, measure: Callable[[str], float]) -> list[str]:
+def _cut_word(word: str, most: float, measure: Callable[[str], float]) -> list[str]:
     pieces = [""]
     for letter in word:
         if pieces[-1] and measure(pieces[-1] + letter) > most:
@@ -191,7 +193,7 @@ def _cut(word: str, most: float, measure: Callable[[str], float]) -> list[str]:
     return pieces
 
 
-def _greedy(words: list[str], most: float, measure: Callable[[str], float]) -> list[str]:
+def _fill_lines(words: list[str], most: float, measure: Callable[[str], float]) -> list[str]:
     lines: list[str] = []
     for word in words:
         longer = f"{lines[-1]} {word}" if lines else word
@@ -202,15 +204,15 @@ def _greedy(words: list[str], most: float, measure: Callable[[str], float]) -> l
     return lines
 
 
-def _caption_font(text: str, size: Size) -> FreeTypeFont:
+def _load_caption_font(text: str, size: Size) -> FreeTypeFont:
     return load_font(max(10, round(min(size) * 0.046)), text)
 
 
-def _caption_width(face: FreeTypeFont, size: Size) -> float:
+def _compute_caption_width(face: FreeTypeFont, size: Size) -> float:
     return min(size[0] * CAPTION_WIDTH, CAPTION_LETTERS * face.getlength("n"))
 
 
-def _fitting(text: str, size: Size, largest: float, smallest: float) -> FreeTypeFont:
+def _fit_title_font(text: str, size: Size, largest: float, smallest: float) -> FreeTypeFont:
     pixels = largest
     while (
         pixels > smallest
@@ -220,14 +222,14 @@ def _fitting(text: str, size: Size, largest: float, smallest: float) -> FreeType
     return load_font(max(10, round(pixels)), text)
 
 
-def _shadowed(sheet: Image.Image, unit: int) -> Image.Image:
+def _add_shadow(sheet: Image.Image, unit: int) -> Image.Image:
     alpha = sheet.getchannel("A").filter(ImageFilter.GaussianBlur(unit * 0.012))
     shadow = Image.new("RGBA", sheet.size, (0, 0, 0, 255))
     shadow.putalpha(alpha.point([min(255, round(level * 1.6)) for level in range(256)]))
     return Image.alpha_composite(shadow, sheet)
 
 
-def _overlay(sheet: Image.Image) -> Overlay:
+def _to_overlay(sheet: Image.Image) -> Overlay:
     box = sheet.getbbox() or (0, 0, 2, 2)
     left, top = box[0] - box[0] % 2, box[1] - box[1] % 2
     right, bottom = min(box[2] + box[2] % 2, sheet.width), min(box[3] + box[3] % 2, sheet.height)

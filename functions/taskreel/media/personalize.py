@@ -100,7 +100,7 @@ def _personalize_film(
             width=info.width or 1280, height=info.height or 720, fps=round(info.fps or 30)
         )
         made = out.with_suffix(".mp4")
-        compose_film([scene], out=made, look=look, on_progress=on_progress)
+        compose_film([scene], out=made, options=look, on_progress=on_progress)
         applied += [*named, "caption", *(["voice"] if speech else [])]
         skipped |= _skip_characters(words)
     if speech and params.get("language"):
@@ -137,12 +137,13 @@ def _speak_greeting(
 
 def _tint_film(source: Path, out: Path, colour: tuple[int, int, int], intensity: float) -> None:
     from taskreel.media.audio_io import SoundReader
-    from taskreel.media.encode import SOUND_RATE, FilmWriter, make_sound_frame, to_even_size
+    from taskreel.media.encode import FilmWriter, to_even_size
     from taskreel.media.frames import FrameShape, read_clip_pictures
+    from taskreel.media.sound_track import SOUND_RATE, make_sound_frame
 
     info = probe_file(source)
     size, fps = to_even_size(info.width or 1280, info.height or 720), round(info.fps or 30)
-    reader = SoundReader.of(source) if info.has_audio else None
+    reader = SoundReader.open(source) if info.has_audio else None
     rows = size[1]
     u, v = _chroma_of(colour)
     strength = _STRONGEST_TINT * intensity
@@ -153,10 +154,10 @@ def _tint_film(source: Path, out: Path, colour: tuple[int, int, int], intensity:
             for start, end, target in ((rows, middle, u), (middle, rows + rows // 2, v)):
                 part = planes[start:end].astype(np.float32)
                 planes[start:end] = (part + (target - part) * strength).astype(np.uint8)
-            film.picture(planes)
+            film.add_picture(planes)
             missing = round(film.seconds * SOUND_RATE) - round(film.sound_seconds * SOUND_RATE)
             if reader is not None and missing > 0:
-                film.sound([make_sound_frame(reader.read(missing))])
+                film.add_sound([make_sound_frame(reader.read(missing))])
 
 
 def _chroma_of(colour: tuple[int, int, int]) -> tuple[float, float]:

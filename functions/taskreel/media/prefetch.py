@@ -1,4 +1,4 @@
-"""Two processors at once: one thread makes the pictures, another encodes them."""
+"""Use two processors: one thread makes pictures while another encodes them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _END = object()
 
 
 def prefetch_items(items: Iterator[T], depth: int = 6) -> Iterator[T]:
-    """The same items, made by a thread that runs up to `depth` of them ahead; its error is raised here.
+    """Yield the items, made by a thread that is up to `depth` of them ahead; its error is raised.
 
-    Pillow, numpy and libav let go of the interpreter's lock while they work, so this nearly doubles the pace.
+    Pillow, numpy and libav release the interpreter's lock, so this is nearly twice as fast.
     """
     done = threading.Event()
     waiting: queue.Queue[object] = queue.Queue(depth)
-    maker = threading.Thread(target=_make, args=(items, waiting, done), daemon=True)
+    maker = threading.Thread(target=_fill_queue, args=(items, waiting, done), daemon=True)
     maker.start()
     try:
         while (item := waiting.get()) is not _END:
@@ -38,17 +38,19 @@ class _Failure:
         self.error = error
 
 
-def _make(items: Iterator[object], waiting: queue.Queue[object], done: threading.Event) -> None:
+def _fill_queue(
+    items: Iterator[object], waiting: queue.Queue[object], done: threading.Event
+) -> None:
     try:
         for item in items:
-            if not _put(item, waiting, done):
+            if not _put_or_stop(item, waiting, done):
                 return
-        _put(_END, waiting, done)
+        _put_or_stop(_END, waiting, done)
     except BaseException as error:  # noqa: BLE001  # raised again where the items are used
-        _put(_Failure(error), waiting, done)
+        _put_or_stop(_Failure(error), waiting, done)
 
 
-def _put(item: object, waiting: queue.Queue[object], done: threading.Event) -> bool:
+def _put_or_stop(item: object, waiting: queue.Queue[object], done: threading.Event) -> bool:
     while not done.is_set():
         try:
             waiting.put(item, timeout=0.1)

@@ -1,4 +1,4 @@
-"""What a finished or foreign media file is: type, size, checksum, dimensions, duration."""
+"""Facts of a media file: type, size, checksum, dimensions, duration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import av
 from PIL import ExifTags
 
-from taskreel.media.open_media import image_header, open_stream, picture_stream
+from taskreel.media.open_media import find_video_stream, open_image_header, open_stream
 from taskreel.media.sniff import detect_kind
 
 if TYPE_CHECKING:
@@ -19,15 +19,13 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
-SOUND_ONLY = {
-    "video/mp4": "audio/mp4",
-    "video/webm": "audio/webm",
-}  # what the containers are called without pictures
+#: Types of containers without pictures.
+SOUND_ONLY = {"video/mp4": "audio/mp4", "video/webm": "audio/webm"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaInfo:
-    """Facts of one file; what does not apply is None. Sizes are as displayed, in pixels."""
+    """Facts of one file; those that do not apply are None. Sizes are as displayed, in pixels."""
 
     content_type: str
     bytes: int
@@ -44,22 +42,22 @@ class MediaInfo:
 
 
 def probe_file(path: Path) -> MediaInfo:
-    """Facts by content, never by name. Raises PermanentError for what cannot be read."""
+    """Read a file's facts from its content. Raises PermanentError for an unreadable file."""
     kind = detect_kind(path)
     file = MediaInfo(
-        content_type=kind.content_type, bytes=path.stat().st_size, sha256=_sha256(path)
+        content_type=kind.content_type, bytes=path.stat().st_size, sha256=_hash_file(path)
     )
     match kind.family:
         case "image":
-            return _image(path, file)
+            return _read_image(path, file)
         case "stream":
-            return _stream(path, file)
+            return _read_stream(path, file)
         case "text":
             return file
 
 
 def read_duration(container: InputContainer) -> float | None:
-    """Seconds from the header, or counted from the packets where the header does not say (live WebM, raw AAC)."""
+    """Return the seconds of the header, else those of its packets (live WebM, raw AAC)."""
     if container.duration:
         return container.duration / av.time_base
     ends = [
@@ -70,24 +68,25 @@ def read_duration(container: InputContainer) -> float | None:
     return max(ends, default=None)
 
 
-def _image(path: Path, file: MediaInfo) -> MediaInfo:
-    with image_header(path) as image:
+def _read_image(path: Path, file: MediaInfo) -> MediaInfo:
+    with open_image_header(path) as image:
         width, height = image.size
         if image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS:
             width, height = height, width
         return replace(file, width=width, height=height, codecs=((image.format or "").lower(),))
 
 
-def _stream(path: Path, file: MediaInfo) -> MediaInfo:
+def _read_stream(path: Path, file: MediaInfo) -> MediaInfo:
     with open_stream(path) as container:
-        video = picture_stream(container)
+        video = find_video_stream(container)
         audio = next(iter(container.streams.audio), None)
-        width, height = _shown_size(container, video) if video else (None, None)
+        width, height = _read_shown_size(container, video) if video else (None, None)
+        content_type = file.content_type
+        if not video:
+            content_type = SOUND_ONLY.get(content_type, content_type)
         return replace(
             file,
-            content_type=file.content_type
-            if video
-            else SOUND_ONLY.get(file.content_type, file.content_type),
+            content_type=content_type,
             width=width,
             height=height,
             fps=float(video.average_rate) if video and video.average_rate else None,
@@ -100,13 +99,13 @@ def _stream(path: Path, file: MediaInfo) -> MediaInfo:
         )
 
 
-def _shown_size(container: InputContainer, video: VideoStream) -> tuple[int, int]:
-    """Telephones film sideways and say so with the first frame."""
+def _read_shown_size(container: InputContainer, video: VideoStream) -> tuple[int, int]:
+    """Return the size as shown: phones film sideways, and the first frame has the rotation."""
     frame = next(container.decode(video), None)
     sideways = frame is not None and frame.rotation % 180 != 0
     return (video.height, video.width) if sideways else (video.width, video.height)
 
 
-def _sha256(path: Path) -> str:
+def _hash_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""The shots of a film: where each one's pictures come from, and how one passes into the next."""
+"""The shots of a film: the source of each one's pictures, and the transitions between them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ BLACK_Y, BLACK_UV = 16, 128
 
 @dataclass(frozen=True)
 class Shot:
-    """`frames` pictures from a source that is opened when the shot begins."""
+    """`frames` pictures from a source, which is opened when the shot starts: few are open."""
 
     frames: int
     source: Callable[[int], Iterator[Picture]]
 
-    def pictures(self) -> Iterator[Picture]:
-        """Exactly `frames` pictures; the last one is held where the source is shorter."""
+    def read_pictures(self) -> Iterator[Picture]:
+        """Return exactly `frames` pictures; a shorter source repeats its last one."""
         shown = 0
         picture: Picture | None = None
         for picture in self.source(self.frames):
@@ -42,28 +42,30 @@ class Shot:
 
 
 def make_still_shot(path: Path, move: Move, frames: int, size: Size) -> Shot:
-    """A camera move over a picture."""
-    return Shot(frames, lambda count: _moved(open_picture(path), move, count, size))
+    """Return a shot of a camera move over a picture."""
+    return Shot(frames, lambda count: _render_move(open_picture(path), move, count, size))
 
 
 def make_clip_shot(path: Path, frames: int, shape: FrameShape) -> Shot:
-    """A clip from its beginning."""
+    """Return a shot of a clip from its start."""
     return Shot(frames, lambda _count: read_clip_pictures(path, shape))
 
 
 def make_card_shot(background: Path | None, move: Move, frames: int, size: Size) -> Shot:
-    """Ground for a title: the picture out of focus and dark, else a quiet gradient."""
-    return Shot(frames, lambda count: _moved(_ground(background, size), move, count, size))
+    """Return a background for a title: the picture blurred and dark, else a gradient."""
+    return Shot(
+        frames, lambda count: _render_move(_make_background(background, size), move, count, size)
+    )
 
 
 def join_shots(
     shots: Sequence[Shot], overlaps: Sequence[int], transition: Transition
 ) -> Iterator[Picture]:
-    """All pictures in turn; `overlaps[i]` frames of shot i run together with the beginning of the next."""
+    """Return all pictures; the last `overlaps[i]` frames of shot i blend into the next shot."""
     before: Iterator[Picture] = iter(())
     overlap = 0
     for index, shot in enumerate(shots):
-        pictures = shot.pictures()
+        pictures = shot.read_pictures()
         for number in range(overlap):
             yield JOINS[transition](next(before), next(pictures), (number + 1) / (overlap + 1))
         following = overlaps[index] if index < len(shots) - 1 else 0
@@ -72,13 +74,13 @@ def join_shots(
         before, overlap = pictures, following
 
 
-def _moved(image: Image.Image, move: Move, count: int, size: Size) -> Iterator[Picture]:
+def _render_move(image: Image.Image, move: Move, count: int, size: Size) -> Iterator[Picture]:
     still = StillPicture(image, size)
     for number in range(count):
-        yield still.view(move.at(number / max(count - 1, 1)))
+        yield still.render(move.view_at(number / max(count - 1, 1)))
 
 
-def _ground(background: Path | None, size: Size) -> Image.Image:
+def _make_background(background: Path | None, size: Size) -> Image.Image:
     if background is None:
         ramp = np.linspace(0, 1, 64)[:, None, None] * np.array([14, 12, 26]) + np.array(
             [10, 12, 20]
@@ -92,34 +94,36 @@ def _ground(background: Path | None, size: Size) -> Image.Image:
     return ImageEnhance.Brightness(image).enhance(0.55)
 
 
-def _fade(one: Picture, other: Picture, share: float) -> Picture:
+def _cross_fade(one: Picture, other: Picture, share: float) -> Picture:
     return blend_pictures(one, other, share * share * (3 - 2 * share))
 
 
-def _dip(one: Picture, other: Picture, share: float) -> Picture:
-    """Through black."""
+def _fade_through_black(one: Picture, other: Picture, share: float) -> Picture:
+    """Fade to black, then from black."""
     if share < 0.5:
         return blend_pictures(one, make_black(one.shape), share * 2)
     return blend_pictures(make_black(one.shape), other, share * 2 - 1)
 
 
-def _slide(one: Picture, other: Picture, share: float) -> Picture:
-    return _beside(one, other, share, moving=True)
+def _slide_over(one: Picture, other: Picture, share: float) -> Picture:
+    return _slide_in(one, other, share, moving=True)
 
 
-def _wipe(one: Picture, other: Picture, share: float) -> Picture:
-    return _beside(one, other, share, moving=False)
+def _wipe_over(one: Picture, other: Picture, share: float) -> Picture:
+    return _slide_in(one, other, share, moving=False)
 
 
-def _cut(one: Picture, other: Picture, share: float) -> Picture:
+def _cut_over(one: Picture, other: Picture, share: float) -> Picture:
     return one if share < 0.5 else other
 
 
-def _beside(one: Picture, other: Picture, share: float, *, moving: bool) -> Picture:
-    """The new picture comes in from the right."""
+def _slide_in(one: Picture, other: Picture, share: float, *, moving: bool) -> Picture:
+    """Bring the new picture in from the right."""
     eased = share * share * (3 - 2 * share)
     result = np.empty_like(one)
-    for old, new, out in zip(_views(one), _views(other), _views(result), strict=True):
+    for old, new, out in zip(
+        _split_planes(one), _split_planes(other), _split_planes(result), strict=True
+    ):
         width = out.shape[1]
         edge = round(width * (1 - eased))
         out[:, :edge] = old[:, width - edge :] if moving else old[:, :edge]
@@ -127,7 +131,7 @@ def _beside(one: Picture, other: Picture, share: float, *, moving: bool) -> Pict
     return result
 
 
-def _views(picture: Picture) -> tuple[Picture, Picture, Picture]:
+def _split_planes(picture: Picture) -> tuple[Picture, Picture, Picture]:
     rows, width = picture.shape
     height = rows * 2 // 3
     flat = picture.reshape(-1)
@@ -141,16 +145,16 @@ def _views(picture: Picture) -> tuple[Picture, Picture, Picture]:
 
 
 def make_black(shape: tuple[int, ...]) -> Picture:
-    """A black picture."""
+    """Return a black picture."""
     picture = np.full(shape, BLACK_UV, np.uint8)
     picture[: shape[0] * 2 // 3] = BLACK_Y
     return picture
 
 
 JOINS: dict[str, Callable[[Picture, Picture, float], Picture]] = {
-    "cut": _cut,
-    "fade": _fade,
-    "dip": _dip,
-    "slide": _slide,
-    "wipe": _wipe,
+    "cut": _cut_over,
+    "fade": _cross_fade,
+    "dip": _fade_through_black,
+    "slide": _slide_over,
+    "wipe": _wipe_over,
 }

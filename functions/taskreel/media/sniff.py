@@ -1,7 +1,7 @@
-"""What a file is, from its first bytes.
+"""Detect a file's kind from its first bytes. This is a security boundary.
 
-libav and Pillow are told which reader to use and never guess: guessing lets a text file that calls itself a video
-be read as a playlist, which makes libav open other files and addresses.
+libav and Pillow are given one reader and never guess: by guessing, libav would read a text file
+named like a video as a playlist, and open the files and addresses in it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ Family = Literal["image", "stream", "text"]
 HEAD_BYTES = 4096
 TS_PACKET_BYTES = 188
 TS_SYNC = b"G"
-MPEG_AUDIO_FRAME = re.compile(
-    rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]"
-)  # sync word, then a valid version and layer
+#: The sync word, then a valid version and layer.
+MPEG_AUDIO_FRAME = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]")
 PARSED_AS_TEXT = "text/plain"
-#: Documents and lists that are made of letters but are no text to be read: (beginning, what they are).
+#: Documents and playlists that look like text: (start in lower case, name).
 NO_TEXT: tuple[tuple[bytes, str], ...] = (
     (b"%pdf-", "a PDF document"),
     (b"pk\x03\x04", "a ZIP archive"),
@@ -49,7 +48,7 @@ READABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`reader` is Pillow's name of an image format, or libav's of a container."""
+    """A file's kind; `reader` is Pillow's name of an image format, or libav's of a container."""
 
     family: Family
     content_type: str
@@ -89,34 +88,34 @@ OLD_MOV_ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip")
 
 
 def detect_kind(path: Path) -> Kind:
-    """The kind of file at `path`; raises PermanentError when there is none, it is empty, or nothing we can read."""
+    """Return the kind of a file; raises PermanentError if it is missing, empty or unsupported."""
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
     except (FileNotFoundError, IsADirectoryError):
-        raise PermanentError(f"There is no file {path.name}.", code="missing_media") from None
+        raise PermanentError(
+            f"The file {path.name} does not exist.", code="missing_media"
+        ) from None
     if not head:
         message = f"{path.name} is empty (0 bytes); upload or create it again."
         raise PermanentError(message, code="empty_media", file=path.name)
-    foreign = _foreign(head)
-    kind = None if foreign else _boxed(head) or _by_start(head) or _text(head)
+    foreign = _find_foreign_kind(head)
+    kind = None
+    if not foreign:
+        kind = _match_container(head) or _match_start(head) or _match_text(head)
     if kind is None:
-        what = (
-            f"is {foreign}, which is not read here"
-            if foreign
-            else "is nothing that can be read here"
-        )
-        message = f"{path.name} {what}; send {READABLE}."
+        found = foreign or "of an unknown kind"
+        message = f"{path.name} is {found}, which is not supported; use {READABLE}."
         raise PermanentError(message, code="unsupported_media", file=path.name)
     return kind
 
 
-def _foreign(head: bytes) -> str | None:
+def _find_foreign_kind(head: bytes) -> str | None:
     start = head.removeprefix(codecs.BOM_UTF8).lstrip().lower()
     return next((name for beginning, name in NO_TEXT if start.startswith(beginning)), None)
 
 
-def _by_start(head: bytes) -> Kind | None:
+def _match_start(head: bytes) -> Kind | None:
     for start, kind in STARTS:
         if head.startswith(start):
             return kind
@@ -127,8 +126,8 @@ def _by_start(head: bytes) -> Kind | None:
     return None
 
 
-def _boxed(head: bytes) -> Kind | None:
-    """Containers whose type stands behind their first word: RIFF, ISO base media, Matroska."""
+def _match_container(head: bytes) -> Kind | None:
+    """Match containers whose type follows their first word: RIFF, ISO base media, Matroska."""
     if head.startswith(b"RIFF"):
         return RIFF.get(head[8:12])
     if head[4:8] == b"ftyp":
@@ -142,13 +141,12 @@ def _boxed(head: bytes) -> Kind | None:
     return None
 
 
-def _text(head: bytes) -> Kind | None:
+def _match_text(head: bytes) -> Kind | None:
     try:
         text = head.decode()
     except UnicodeDecodeError as exc:
-        if (
-            len(head) < HEAD_BYTES or exc.start < HEAD_BYTES - 3
-        ):  # a character may be cut at the end
+        # A character may be cut at the end of what was read.
+        if len(head) < HEAD_BYTES or exc.start < HEAD_BYTES - 3:
             return None
         text = head[: exc.start].decode()
     if "\0" in text:

@@ -1,4 +1,4 @@
-"""Measurements of a text: counts, reading and speaking time, readability, its frequent words. Needs no heavy import."""
+"""Measure a text: counts, reading and speaking time, readability, frequent words."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from taskreel.domain.errors import PermanentError
 
-READING_WPM = (
-    238  # silent reading of English non-fiction: Brysbaert 2019, a meta-analysis of 190 studies
-)
+#: Silent reading of English non-fiction: Brysbaert 2019, a meta-analysis of 190 studies.
+READING_WPM = 238
 SPEAKING_WPM = 150
-#: Begun at the first of several marks alone and never given back in part: a million dots are looked at once.
+#: Matches only at the first of several marks, and possessively: a text of a million dots takes
+#: linear time, not quadratic.
 _SENTENCE_END = re.compile(r"(?<![.!?…。！？])[.!?…。！？]++(?=\s|$|[^\x00-\x7f])")
 EASY_TO_HARD = (
     (90, "very easy"),
@@ -23,15 +23,18 @@ EASY_TO_HARD = (
     (30, "difficult"),
 )
 COMMON = frozenset(
-    """a about after all also an and are as at be because been but by can could did do does for from had has have he her
-    him his how i if in into is it its just me more my no not of on one or our out she so some than that the their them
-    then there these they this to up us was we were what when where which who will with would you your""".split()  # noqa: SIM905
+    (  # noqa: SIM905 - a list of strings would take a line for each word
+        "a about after all also an and are as at be because been but by can could did do does for"
+        " from had has have he her him his how i if in into is it its just me more my no not of on"
+        " one or our out she so some than that the their them then there these they this to up us"
+        " was we were what when where which who will with would you your"
+    ).split()
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextFacts:
-    """`reading_ease` is Flesch's 0 (hard) … 100 (easy), `grade` the US school year (Kincaid)."""
+    """Facts of a text: Flesch's `reading_ease`, 0 (hard) to 100, Kincaid's US school `grade`."""
 
     characters: int
     words: int
@@ -47,12 +50,12 @@ class TextFacts:
 
 
 def measure_text(text: str) -> TextFacts:
-    """The facts of a text; raises PermanentError for one without a word."""
+    """Measure a text; raises PermanentError for one without a word."""
     words = re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|\d+", text)  # a typographic apostrophe
     if not words:
-        raise PermanentError("The text has no word to measure.", code="empty_text")
+        raise PermanentError("The text contains no word.", code="empty_text")
     sentences = max(1, len(_SENTENCE_END.findall(text)))
-    syllables = sum(_syllables(word) for word in words)
+    syllables = sum(_count_syllables(word) for word in words)
     a_sentence, a_word = len(words) / sentences, syllables / len(words)
     ease = 206.835 - 1.015 * a_sentence - 84.6 * a_word  # Flesch 1948
     counted = Counter(
@@ -73,8 +76,8 @@ def measure_text(text: str) -> TextFacts:
     )
 
 
-def _syllables(word: str) -> int:
-    """Groups of vowels, a silent final e taken away: right for nine English words in ten."""
+def _count_syllables(word: str) -> int:
+    """Count groups of vowels without a silent final e: right for nine in ten English words."""
     groups = len(re.findall(r"[aeiouyäöüáéíóúàèìòùâêîôûåæø]+", word.lower()))
     if word.lower().endswith("e") and not word.lower().endswith(("le", "ee")) and groups > 1:
         groups -= 1

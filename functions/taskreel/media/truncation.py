@@ -1,4 +1,4 @@
-"""Noticing that a file ends before its time: cut off while it was uploaded, or made to deceive."""
+"""Detect files that end before their stated length: cut off during upload, or forged."""
 
 from __future__ import annotations
 
@@ -20,20 +20,23 @@ if TYPE_CHECKING:
 
     Part = TypeVar("Part", bound=av.VideoFrame | av.AudioFrame | av.Packet[Any])
 
-MISSING_SECONDS = 0.5  # what may be missing: headers round, encoders pad
-SELF_MEASURED = {"aac", "mpegts", "ogg"}  # libav finds their length at their end, wherever that is
-XING = re.compile(
-    rb"Xing|Info|VBRI"
-)  # an MP3 that counts its frames; of others libav only guesses the length
-ENDLESS = {0, 2**32 - 1}  # a RIFF file that was streamed
+MISSING_SECONDS = 0.5  # may be missing: headers round, encoders pad
+#: Formats without a stated length: libav takes it from the last packet, wherever that is.
+SELF_MEASURED = {"aac", "mpegts", "ogg"}
+#: An MP3 that counts its frames; libav only estimates the length of others.
+XING = re.compile(rb"Xing|Info|VBRI")
+ENDLESS = {0, 2**32 - 1}  # the size in a RIFF file that was written as a stream
 
 
 def check_not_truncated(
     path: Path, container: InputContainer, stream: Stream, parts: Iterable[Part]
 ) -> Iterator[Part]:
-    """The same frames or packets; raises PermanentError when they end half a second before what the header says."""
+    """Yield the frames or packets; raise PermanentError if they end half a second early.
+
+    "Early" is before the length that the header states.
+    """
     base, begin = stream.time_base or Fraction(0), stream.start_time or 0
-    stated = _stated_seconds(path, container, stream)
+    stated = _read_stated_seconds(path, container, stream)
     end: int | None = None
     try:
         for part in parts:
@@ -41,13 +44,13 @@ def check_not_truncated(
             if stamp is not None:
                 end = max(end or 0, stamp + (part.duration or 0))
             yield part
-    except av.error.InvalidDataError:  # the half of a packet
-        _refuse_early(path, end and float((end - begin) * base), stated)
+    except av.error.InvalidDataError:  # half a packet: say that the file is cut off, not damaged
+        _require_end(path, end and float((end - begin) * base), stated)
         raise
-    _refuse_early(path, end and float((end - begin) * base), stated)
+    _require_end(path, end and float((end - begin) * base), stated)
 
 
-def _refuse_early(path: Path, end: float | None, stated: float | None) -> None:
+def _require_end(path: Path, end: float | None, stated: float | None) -> None:
     if end is not None and stated is not None and end < stated - MISSING_SECONDS:
         message = (
             f"{path.name} is cut off after {end:.1f} of {stated:.1f} s; export or upload it again."
@@ -55,8 +58,8 @@ def _refuse_early(path: Path, end: float | None, stated: float | None) -> None:
         raise PermanentError(message, code="cut_off_media", file=path.name)
 
 
-def _stated_seconds(path: Path, container: InputContainer, stream: Stream) -> float | None:
-    """How long the header says the stream is; None where it says nothing to rely on."""
+def _read_stated_seconds(path: Path, container: InputContainer, stream: Stream) -> float | None:
+    """Return the length that the header states; None if it states none or an unreliable one."""
     reader = container.format.name
     if reader in SELF_MEASURED or (reader == "mp3" and not _counts_frames(path)):
         return None
@@ -65,7 +68,7 @@ def _stated_seconds(path: Path, container: InputContainer, stream: Stream) -> fl
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     if stream.duration and stream.time_base:
         length = float(stream.duration * stream.time_base)
-        return length * _share_cut_off(path) if reader in {"wav", "avi"} else length
+        return length * _compute_missing_factor(path) if reader in {"wav", "avi"} else length
     alone = len(container.streams) == 1 or reader == "flv"
     return container.duration / av.time_base if container.duration and alone else None
 
@@ -80,8 +83,8 @@ def _counts_frames(path: Path) -> bool:
         return XING.search(file.read(256)) is not None
 
 
-def _share_cut_off(path: Path) -> float:
-    """How many times as long a RIFF file should be: libav reckons with what is there."""
+def _compute_missing_factor(path: Path) -> float:
+    """Return stated size / actual size of a RIFF file: libav computes the length of the latter."""
     with path.open("rb") as file:
         head = file.read(8)
     stated = int.from_bytes(head[4:8], "little")

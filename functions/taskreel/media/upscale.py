@@ -1,4 +1,4 @@
-"""Enlarging a picture: resampled in steps, noise calmed, edges sharpened where there are edges."""
+"""Enlarge a picture by resampling in steps, with noise reduction and sharpening of edges."""
 
 from __future__ import annotations
 
@@ -20,62 +20,66 @@ Grey: TypeAlias = npt.NDArray[np.uint8]
 
 MAX_SCALE = 8
 MAX_PIXELS = 64_000_000
-STEP = 2.0  # one resampling at most doubles, so that each sharpening works on its own scale
+#: One step at most doubles the size, so that each sharpening works on its own scale.
+STEP = 2.0
+#: Bands bound the memory of float intermediates; the margin covers the reach of a Lanczos kernel
+#: over two enlarged pixels and of the sharpening, so that no seam shows.
 BAND_ROWS = 512
-MARGIN_ROWS = 14  # reach of a Lanczos kernel over two enlarged pixels, and of the sharpening
+MARGIN_ROWS = 14
 
 
 def upscale_picture(
     image: Path, *, scale: float, out: Path, denoise: float = 0.35, sharpen: float = 0.7
 ) -> MediaInfo:
-    """Enlarge `image` by 1 < `scale` ≤ 8 into `out`, .png, .jpg or .webp; transparency is kept where `out` can.
+    """Enlarge `image` by `scale` (over 1, at most 8) into `out`: .png, .jpg or .webp.
 
-    `denoise` and `sharpen` go from 0 (plain Lanczos) to 1. Raises PermanentError when the result would be over
-    64 million pixels.
+    PNG and WebP retain transparency. `denoise` and `sharpen` are 0 (plain Lanczos) to 1. Raises
+    PermanentError for a result of more than 64 million pixels.
     """
     picture = open_image(image)
-    width, height = _size(picture, scale)
+    width, height = _compute_size(picture, scale)
     colours = picture.convert("RGB")
     if denoise > 0:
-        colours = _calmed(colours, denoise)
+        colours = _reduce_noise(colours, denoise)
     while colours.width < width:
         step = min(STEP, width / colours.width)
         last = step * colours.width >= width - 1
         size = (
             (width, height) if last else (round(colours.width * step), round(colours.height * step))
         )
-        colours = _enlarged(colours, size, sharpen * (step - 1))
+        colours = _enlarge(colours, size, sharpen * (step - 1))
     if picture.mode == "RGBA" and out.suffix.lower() in (".png", ".webp"):
         colours.putalpha(picture.getchannel("A").resize((width, height), Image.Resampling.LANCZOS))
     save_picture(colours, out, note=f"enlarged {scale:g} times")
     return probe_file(out)
 
 
-def _size(picture: Image.Image, scale: float) -> tuple[int, int]:
+def _compute_size(picture: Image.Image, scale: float) -> tuple[int, int]:
     if not 1 < scale <= MAX_SCALE:
-        message = f"The scale must be over 1 and at most {MAX_SCALE}; it is {scale:g}."
+        message = f"scale is {scale:g}; it must be over 1 and at most {MAX_SCALE}."
         raise PermanentError(message, code="bad_scale")
     width, height = round(picture.width * scale), round(picture.height * scale)
     if width * height > MAX_PIXELS:
         most = (MAX_PIXELS / (picture.width * picture.height)) ** 0.5
         message = (
-            f"{picture.width} x {picture.height} enlarged {scale:g} times has {width * height / 1e6:.0f} million "
-            f"pixels; at most {MAX_PIXELS // 1_000_000} are made. Choose a scale up to {most:.2f}."
+            f"{picture.width} x {picture.height} enlarged {scale:g} times has"
+            f" {width * height / 1e6:.0f} million pixels; the limit is {MAX_PIXELS // 1_000_000}"
+            f" million. Choose a scale up to {most:.2f}."
         )
         raise PermanentError(message, code="media_too_large")
     return width, height
 
 
-def _calmed(image: Image.Image, strength: float) -> Image.Image:
-    """Flat areas lose their speckles (median); where there is an edge or texture, the picture stays as it is."""
+def _reduce_noise(image: Image.Image, strength: float) -> Image.Image:
+    """Remove speckles from flat areas (median filter); edges and texture stay unchanged."""
     calm = image.filter(ImageFilter.MedianFilter(3))
     detail = ImageChops.difference(image, calm).convert("L").filter(ImageFilter.BoxBlur(1))
     mask = detail.point([round(255 * strength * max(0.0, 1 - level / 14)) for level in range(256)])
     return Image.composite(calm, image, mask)
 
 
-def _enlarged(image: Image.Image, size: tuple[int, int], sharpen: float) -> Image.Image:
-    """Resampled and sharpened band by band, each with a margin that is cut off again: no seams, little memory."""
+def _enlarge(image: Image.Image, size: tuple[int, int], sharpen: float) -> Image.Image:
+    """Resample and sharpen band by band, each with a margin that is cut off: little memory."""
     width, height = size
     rows = image.height / height
     result = Image.new("RGB", size)
@@ -85,22 +89,22 @@ def _enlarged(image: Image.Image, size: tuple[int, int], sharpen: float) -> Imag
         box = (0, begin * rows, image.width, min(end * rows, image.height))
         band = image.resize((width, end - begin), Image.Resampling.LANCZOS, box=box)
         if sharpen > 0:
-            band = _sharpened(band, sharpen)
+            band = _sharpen(band, sharpen)
         result.paste(band.crop((0, top - begin, width, bottom - begin)), (0, top))
     return result
 
 
-def _sharpened(image: Image.Image, strength: float) -> Image.Image:
-    """Unsharp masking of the brightness, kept within the neighbourhood's range: no halos (as in FidelityFX CAS)."""
+def _sharpen(image: Image.Image, strength: float) -> Image.Image:
+    """Sharpen the brightness within the neighbourhood's range: no halos (as in FidelityFX CAS)."""
     luma, cb, cr = image.convert("YCbCr").split()
     soft = luma.filter(ImageFilter.GaussianBlur(1.1))
-    crisp = _within(np.asarray(luma), np.asarray(soft), strength)
+    crisp = _limit_sharpening(np.asarray(luma), np.asarray(soft), strength)
     return Image.merge("YCbCr", (Image.fromarray(crisp), cb, cr)).convert("RGB")
 
 
-def _within(sharp: Grey, blurred: Grey, strength: float) -> Grey:
+def _limit_sharpening(sharp: Grey, blurred: Grey, strength: float) -> Grey:
     low, high = (
-        _of_neighbours(sharp, choose).astype(np.float32) for choose in (np.minimum, np.maximum)
+        _filter_neighbours(sharp, choose).astype(np.float32) for choose in (np.minimum, np.maximum)
     )
     luma = sharp.astype(np.float32)
     edge = np.clip((high - low - 4) / 40, 0, 1)
@@ -110,8 +114,8 @@ def _within(sharp: Grey, blurred: Grey, strength: float) -> Grey:
     )
 
 
-def _of_neighbours(plane: Grey, choose: np.ufunc) -> Grey:
-    """The least or greatest of each pixel's 3 x 3 neighbourhood."""
+def _filter_neighbours(plane: Grey, choose: np.ufunc) -> Grey:
+    """Return the least or greatest value of each pixel's 3 x 3 neighbourhood."""
     across: Grey = plane.copy()
     choose(across[:, 1:], plane[:, :-1], out=across[:, 1:])
     choose(across[:, :-1], plane[:, 1:], out=across[:, :-1])

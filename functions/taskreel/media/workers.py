@@ -1,6 +1,7 @@
-"""A pool of worker processes: media work runs here, with limits, so that a broken codec costs one attempt and no more.
+"""Worker processes for media work, with limits: a crash in a codec costs one attempt, no more.
 
-Each worker is a pool of one: its pipe and locks are its own, so its death cannot disturb a neighbour.
+Each worker is a pebble pool of one process. Its pipe and locks are its own, so its death cannot
+block another worker.
 """
 
 from __future__ import annotations
@@ -43,10 +44,11 @@ PRELOAD = [
 
 
 class WorkerPool:
-    """Runs module-level functions in worker processes; starts nothing before the first `run`.
+    """The `MediaWorkers` port over processes: runs module-level functions.
 
-    `memory_mb` is what a worker may allocate beyond what it has when it starts; after `tasks_per_worker` tasks
-    it is replaced. Belongs to the event loop of its first `run`; whoever made it calls `close`.
+    Starts nothing before the first `run`. `memory_mb` is what a worker may allocate beyond its
+    memory at the start. A worker is replaced after `tasks_per_worker` tasks: codecs leak. Belongs
+    to the event loop of its first `run`; its creator calls `close`.
     """
 
     def __init__(
@@ -57,7 +59,8 @@ class WorkerPool:
         self._memory_mb = memory_mb
         self._idle: list[ProcessPool] = []
         self._started: set[ProcessPool] = set()
-        self._stops: set[asyncio.Future[None]] = set()  # of what runs; done when it must end
+        # One for each running call; `close` completes them, which ends the calls.
+        self._stops: set[asyncio.Future[None]] = set()
         self._closed = False
 
     async def run(
@@ -69,37 +72,38 @@ class WorkerPool:
         on_progress: Callable[[float], None] | None = None,
         **kwargs: Any,
     ) -> T:
-        """What `function(*args, **kwargs)` returns; all of it must pickle.
+        """Return `function(*args, **kwargs)`; function, arguments and result must pickle.
 
-        The time limit starts when a worker does, not while waiting for one. With `on_progress`, the function is given
-        an `on_progress` of its own, and the highest fraction done is passed on here about twice a second.
-        Raises what the function raised, TemporaryError when the worker hung, died or was closed, PermanentError
-        when it ran out of memory. Cancelling kills the work.
+        The time limit starts with the work, not while waiting for a free worker. With
+        `on_progress`, the function gets an `on_progress` of its own, and the highest fraction is
+        passed on about twice a second. Raises the function's error; TemporaryError when the worker
+        hung, died or was closed; PermanentError when it ran out of memory. Cancelling kills the
+        work.
         """
-        with _progress_file(on_progress) as progress:
-            async with self._worker() as worker:
-                future: Future[Returned[T] | Raised] = _start(
+        with _make_progress_file(on_progress) as progress:
+            async with self._reserve_worker() as worker:
+                future: Future[Returned[T] | Raised] = _schedule(
                     worker, run_function, function, args, kwargs, progress, timeout_seconds
                 )
-                answer = await self._answer(future, timeout_seconds, progress, on_progress)
+                answer = await self._await_answer(future, timeout_seconds, progress, on_progress)
         if isinstance(answer, Raised):
-            raise answer.error()
+            raise answer.rebuild_error()
         return answer.value
 
     def close(self) -> None:
-        """Kill all workers within about a second; what still runs ends with TemporaryError."""
+        """Kill all workers within about a second; running calls end with TemporaryError."""
         self._closed = True
         for stop in self._stops:
             if not stop.done():
-                with suppress(RuntimeError):  # its event loop has ended, and the waiting with it
+                with suppress(RuntimeError):  # its event loop is closed: no call waits any more
                     stop.set_result(None)
         pools, self._started, self._idle = self._started, set(), []
         for pool in pools:
-            _stop(pool)
+            _stop_pool(pool)
         for pool in pools:
             pool.join()
 
-    async def _answer(
+    async def _await_answer(
         self,
         future: Future[Returned[T] | Raised],
         timeout_seconds: float,
@@ -110,19 +114,20 @@ class WorkerPool:
         stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stops.add(stop)
         try:
-            await _watch(wrapped, stop, progress, on_progress)
+            await _watch_progress(wrapped, stop, progress, on_progress)
             if stop.done():
-                raise _closed()
+                raise _make_closed_error()
             return await wrapped
         except TimeoutError:
-            message = f"The work took longer than {timeout_seconds:g} s and was stopped; try again, or ask for less."
+            message = (
+                f"The media work took longer than {timeout_seconds:g} s and was stopped; another"
+                " attempt follows. Ask for a smaller size or a shorter duration."
+            )
             raise TemporaryError(message, code="worker_timeout") from None
         except MemoryError:
-            raise out_of_memory() from None
+            raise make_out_of_memory_error() from None
         except (BrokenExecutor, OSError) as exc:  # pebble's ProcessExpired is an OSError
-            message = (
-                "The worker process died while doing the work; another attempt gets a fresh one."
-            )
+            message = "The media worker crashed during the work; another attempt gets a new worker."
             raise TemporaryError(
                 message, code="worker_crashed", exit_code=getattr(exc, "exitcode", None)
             ) from exc
@@ -131,9 +136,9 @@ class WorkerPool:
             wrapped.cancel()
 
     @asynccontextmanager
-    async def _worker(self) -> AsyncIterator[ProcessPool]:
+    async def _reserve_worker(self) -> AsyncIterator[ProcessPool]:
         async with self._free:
-            worker = await self._take()
+            worker = await self._take_worker()
             try:
                 yield worker
             finally:
@@ -141,40 +146,42 @@ class WorkerPool:
                     self._idle.append(worker)
                 elif worker in self._started:
                     self._started.discard(worker)
-                    _stop(worker)
+                    _stop_pool(worker)
 
-    async def _take(self) -> ProcessPool:
+    async def _take_worker(self) -> ProcessPool:
         if self._closed:
-            raise _closed()
+            raise _make_closed_error()
         while self._idle:
             worker = self._idle.pop()
             if worker.active:
                 return worker
             self._started.discard(worker)  # it died while idle
-        worker = await asyncio.to_thread(_new_worker, self._tasks_per_worker, self._memory_mb)
+        worker = await asyncio.to_thread(_start_worker, self._tasks_per_worker, self._memory_mb)
         self._started.add(worker)
         return worker
 
 
-def out_of_memory() -> PermanentError:
-    """The answer to work that needs more memory than a worker has."""
+def make_out_of_memory_error() -> PermanentError:
+    """Return the error for work that needs more memory than a worker has."""
     return PermanentError(
-        "The work needs more memory than a worker may use; ask for a smaller size or a shorter duration.",
+        "The work needs more memory than a media worker may use; ask for a smaller size or a"
+        " shorter duration.",
         code="out_of_memory",
     )
 
 
-def _closed() -> TemporaryError:
+def _make_closed_error() -> TemporaryError:
     return TemporaryError(
-        "The workers are shut down; the work can be done again elsewhere.", code="workers_closed"
+        "The media workers of this instance have shut down; another attempt runs elsewhere.",
+        code="workers_closed",
     )
 
 
-def _stop(pool: ProcessPool) -> None:
+def _stop_pool(pool: ProcessPool) -> None:
     pool.stop()  # type: ignore[no-untyped-call]
 
 
-def _new_worker(tasks: int, memory_mb: int) -> ProcessPool:
+def _start_worker(tasks: int, memory_mb: int) -> ProcessPool:
     from pebble import ProcessPool  # on first use: cold start
 
     pool = ProcessPool(
@@ -182,14 +189,14 @@ def _new_worker(tasks: int, memory_mb: int) -> ProcessPool:
         max_tasks=tasks,
         initializer=start_worker,
         initargs=(memory_mb,),
-        context=_context(),
+        context=_choose_context(),
     )
-    assert pool.active  # asking starts it  # noqa: S101
+    assert pool.active  # reading this starts the process  # noqa: S101
     return pool
 
 
-def _context() -> BaseContext:
-    """Forked from a server that has the heavy imports: a new worker is ready in milliseconds, sharing their memory."""
+def _choose_context() -> BaseContext:
+    """Fork workers from a server with the heavy imports: they start in milliseconds."""
     import multiprocessing  # on first use: cold start
 
     if "forkserver" not in multiprocessing.get_all_start_methods():
@@ -199,18 +206,18 @@ def _context() -> BaseContext:
     return context
 
 
-def _start(worker: ProcessPool, function: Callable[..., Any], *args: Any) -> Future[Any]:
+def _schedule(worker: ProcessPool, function: Callable[..., Any], *args: Any) -> Future[Any]:
     *given, timeout_seconds = args
     return worker.schedule(function, args=given, timeout=timeout_seconds)
 
 
-async def _watch(
+async def _watch_progress(
     wrapped: asyncio.Future[Any],
     stop: asyncio.Future[None],
     progress: Path | None,
     on_progress: Callable[[float], None] | None,
 ) -> None:
-    """Wait for the answer or the pool's end, and tell the progress meanwhile."""
+    """Wait for the answer or the pool's end, and report progress meanwhile."""
     seen, every = 0.0, PROGRESS_EVERY_SECONDS if progress else None
     while not (wrapped.done() or stop.done()):
         await asyncio.wait([wrapped, stop], timeout=every, return_when=asyncio.FIRST_COMPLETED)
@@ -222,7 +229,7 @@ async def _watch(
 
 
 @contextmanager
-def _progress_file(on_progress: Callable[[float], None] | None) -> Iterator[Path | None]:
+def _make_progress_file(on_progress: Callable[[float], None] | None) -> Iterator[Path | None]:
     if on_progress is None:
         yield None
         return

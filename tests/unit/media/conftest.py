@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from taskreel.media.animate import animate_pictures
+from taskreel.media.animate import MotionOptions, animate_pictures
 from taskreel.media.compose import FilmOptions, Scene, compose_film
 
 
@@ -51,7 +51,11 @@ def tone(shelf: Path) -> Path:
 @pytest.fixture(scope="session")
 def silent_clip(shelf: Path, red: Path) -> Path:
     path = shelf / "silent.mp4"
-    animate_pictures([red], prompt="static", seconds=1, width=160, height=90, fps=15, out=path)
+    animate_pictures(
+        [red],
+        options=MotionOptions(prompt="static", seconds=1, width=160, height=90, fps=15),
+        out=path,
+    )
     return path
 
 
@@ -59,7 +63,9 @@ def silent_clip(shelf: Path, red: Path) -> Path:
 def sounding_clip(shelf: Path, blue: Path, tone: Path) -> Path:
     path = shelf / "sounding.webm"
     look = FilmOptions(width=90, height=160, fps=25)
-    compose_film([Scene(visual=blue, seconds=1.2, move="static")], out=path, music=tone, look=look)
+    compose_film(
+        [Scene(visual=blue, seconds=1.2, move="static")], out=path, music=tone, options=look
+    )
     return path
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from taskreel.media.audio_io import read_audio_frames, to_samples
+from taskreel.media.audio_io import SoundWriter, read_audio_frames, to_samples
+from taskreel.media.probe import MediaInfo, probe_file
 
 
 def read_video_frames(path: Path) -> list[npt.NDArray[np.uint8]]:
@@ -47,3 +48,10 @@ def has_colour(
         .mean(0)
     )
     return bool(np.all(np.abs(middle - np.array(colour)) <= within))
+
+
+def convert_sound(source: Path, *, out: Path) -> MediaInfo:
+    """Decode a file's first audio track and write it in the format of `out`'s suffix."""
+    with SoundWriter(out) as writer:
+        writer.add_frames(read_audio_frames(source))
+    return probe_file(out)

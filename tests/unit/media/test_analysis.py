@@ -33,7 +33,7 @@ def test_cuts_are_found_where_they_are(
         scenes,
         out=film,
         music=tone,
-        look=FilmOptions(width=160, height=90, fps=24, transition="cut"),
+        options=FilmOptions(width=160, height=90, fps=24, transition="cut"),
     )
     found = analyse_file(film)
     assert found.video is not None

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskreel.media.animate import animate_pictures
+from taskreel.media.animate import MotionOptions, animate_pictures
 from taskreel.media.assemble import assemble_films, remux_film
 from taskreel.media.camera import IN_TURN, PULL_OUT, PUSH_IN, choose_moves, ease_motion
-from taskreel.media.compose import FilmOptions, Scene, compose_film
+from taskreel.media.compose import Cards, FilmOptions, Scene, compose_film
 from taskreel.media.frames import extract_frame
 from taskreel.media.overlay import split_phrases
 from taskreel.media.prefetch import prefetch_items
 from taskreel.media.probe import probe_file
 from taskreel.media.shots import Transition
-from taskreel.media.stitch import stitch_videos
+from taskreel.media.stitch import StitchOptions, stitch_videos
 from unit.media.decode_results import (
     has_colour,
     measure_level,
@@ -37,7 +37,9 @@ def test_a_film_has_exactly_the_asked_frames_and_size(
     red: Path, tmp_path: Path, seconds: float, fps: int, frames: int
 ) -> None:
     info = animate_pictures(
-        [red], seconds=seconds, width=128, height=72, fps=fps, out=tmp_path / "a.mp4"
+        [red],
+        options=MotionOptions(seconds=seconds, width=128, height=72, fps=fps),
+        out=tmp_path / "a.mp4",
     )
     assert (info.width, info.height, info.fps) == (128, 72, fps)
     assert info.duration_seconds == pytest.approx(frames / fps, abs=1 / fps)
@@ -45,14 +47,22 @@ def test_a_film_has_exactly_the_asked_frames_and_size(
 
 
 def test_colours_arrive_as_they_were(red: Path, blue: Path, tmp_path: Path) -> None:
-    animate_pictures([red, blue], seconds=2, width=128, height=72, fps=10, out=tmp_path / "a.mp4")
+    animate_pictures(
+        [red, blue],
+        options=MotionOptions(seconds=2, width=128, height=72, fps=10),
+        out=tmp_path / "a.mp4",
+    )
     frames = read_video_frames(tmp_path / "a.mp4")
     assert has_colour(frames[0], RED)
     assert has_colour(frames[-1], BLUE)
 
 
 def test_pictures_cross_fade_without_a_jump(red: Path, blue: Path, tmp_path: Path) -> None:
-    animate_pictures([red, blue], seconds=2, width=64, height=64, fps=20, out=tmp_path / "a.mp4")
+    animate_pictures(
+        [red, blue],
+        options=MotionOptions(seconds=2, width=64, height=64, fps=20),
+        out=tmp_path / "a.mp4",
+    )
     redness = [float(frame[32, 32, 0]) for frame in read_video_frames(tmp_path / "a.mp4")]
     steps = np.diff(redness)
     assert np.abs(steps).max() < 45
@@ -62,11 +72,7 @@ def test_pictures_cross_fade_without_a_jump(red: Path, blue: Path, tmp_path: Pat
 def test_a_move_is_smooth_and_never_goes_back(detailed: Path, tmp_path: Path) -> None:
     animate_pictures(
         [detailed],
-        prompt="zoom in",
-        seconds=1,
-        width=160,
-        height=120,
-        fps=20,
+        options=MotionOptions(prompt="zoom in", seconds=1, width=160, height=120, fps=20),
         out=tmp_path / "a.mp4",
     )
     frames = [frame.astype(float) for frame in read_video_frames(tmp_path / "a.mp4")]
@@ -85,7 +91,7 @@ def test_easing_is_monotone_and_keeps_its_ends(a: float, b: float) -> None:
     assert ease_motion(0) == 0
     assert ease_motion(1) == pytest.approx(1)
     assert ease_motion(min(a, b)) <= ease_motion(max(a, b)) + 1e-12
-    assert PUSH_IN.at(a).zoom >= 1
+    assert PUSH_IN.view_at(a).zoom >= 1
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".webm"])
@@ -94,7 +100,9 @@ def test_clips_of_any_size_rate_and_sound_become_one_film(
 ) -> None:
     out = tmp_path / f"all{suffix}"
     info = stitch_videos(
-        [silent_clip, sounding_clip, silent_clip], out=out, width=160, height=90, fps=20
+        [silent_clip, sounding_clip, silent_clip],
+        out=out,
+        options=StitchOptions(width=160, height=90, fps=20),
     )
     assert (info.width, info.height, info.has_audio) == (160, 90, True)
     assert info.duration_seconds == pytest.approx(3.2, abs=0.12)
@@ -115,7 +123,11 @@ def test_clips_without_any_sound_make_a_film_without_a_sound_track(
 
 def test_the_last_frame_and_the_frame_at_a_time(red: Path, blue: Path, tmp_path: Path) -> None:
     film = tmp_path / "a.mp4"
-    animate_pictures([red, blue], prompt="static", seconds=2, width=64, height=64, fps=10, out=film)
+    animate_pictures(
+        [red, blue],
+        options=MotionOptions(prompt="static", seconds=2, width=64, height=64, fps=10),
+        out=film,
+    )
     extract_frame(film, out=tmp_path / "first.png", at_seconds=0)
     extract_frame(film, out=tmp_path / "last.jpg")
     frames = read_video_frames(film)
@@ -134,10 +146,9 @@ def test_a_composition_has_cards_narration_music_and_tells_where_scenes_are(
             Scene(visual=silent_clip),
         ],
         out=tmp_path / "a.mp4",
-        look=FilmOptions(width=192, height=108, fps=15, transition_seconds=0.4),
+        options=FilmOptions(width=192, height=108, fps=15, transition_seconds=0.4),
         music=tone,
-        heading="The Message",
-        closing=["The end"],
+        cards=Cards(heading="The Message", closing=["The end"]),
         on_progress=seen.append,
     )
     starts = [start for start, _ in made.scenes]
@@ -153,7 +164,9 @@ def test_a_composition_has_cards_narration_music_and_tells_where_scenes_are(
 
 def test_captions_are_seen_only_while_they_are_spoken(red: Path, tmp_path: Path) -> None:
     scene = Scene(visual=red, seconds=3, narrated="WWWW WWWW", move="static")
-    compose_film([scene], out=tmp_path / "a.mp4", look=FilmOptions(width=192, height=108, fps=10))
+    compose_film(
+        [scene], out=tmp_path / "a.mp4", options=FilmOptions(width=192, height=108, fps=10)
+    )
     band = [
         float(frame[92:104, 60:130, 1].std()) for frame in read_video_frames(tmp_path / "a.mp4")
     ]
@@ -170,7 +183,7 @@ def test_every_transition_leads_from_one_scene_to_the_next(
     made = compose_film(
         [Scene(visual=red, seconds=2), Scene(visual=blue, seconds=2)],
         out=tmp_path / "a.mp4",
-        look=look,
+        options=look,
     )
     frames = read_video_frames(tmp_path / "a.mp4")
     assert len(frames) == (40 if transition == "cut" else 35)

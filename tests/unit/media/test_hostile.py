@@ -14,9 +14,9 @@ from av.stream import Disposition
 
 from taskreel.domain.errors import PermanentError
 from taskreel.media.analyse import analyse_file
-from taskreel.media.animate import animate_pictures
+from taskreel.media.animate import MotionOptions, animate_pictures
 from taskreel.media.assemble import assemble_films
-from taskreel.media.audio import convert_audio, mix_music, stitch_audio
+from taskreel.media.audio import mix_music, stitch_audio
 from taskreel.media.audio_io import read_audio_frames
 from taskreel.media.compose import FilmOptions, Scene, compose_film
 from taskreel.media.frames import extract_frame
@@ -25,6 +25,7 @@ from taskreel.media.open_media import open_picture
 from taskreel.media.probe import probe_file
 from taskreel.media.stitch import stitch_videos
 from taskreel.media.upscale import upscale_picture
+from unit.media.decode_results import convert_sound
 
 
 def refused(work: Callable[[], object]) -> PermanentError:
@@ -42,11 +43,13 @@ def works(path: Path, out: Path) -> list[Callable[[], object]]:
     """All that takes a foreign file."""
     return [
         lambda: upscale_picture(path, scale=2, out=out.with_suffix(".png")),
-        lambda: animate_pictures([path], seconds=1, width=64, height=64, out=out),
+        lambda: animate_pictures(
+            [path], options=MotionOptions(seconds=1, width=64, height=64), out=out
+        ),
         lambda: compose_film([Scene(visual=path, seconds=1)], out=out),
         lambda: stitch_videos([path], out=out),
         lambda: extract_frame(path, out=out.with_suffix(".png")),
-        lambda: convert_audio(path, out=out.with_suffix(".mp3")),
+        lambda: convert_sound(path, out=out.with_suffix(".mp3")),
         lambda: stitch_audio([path], out=out.with_suffix(".mp3")),
         lambda: mix_music(path, path, out=out.with_suffix(".mp3")),
         lambda: measure_loudness(path),
@@ -86,7 +89,11 @@ def test_a_text_named_like_a_picture_is_refused_as_a_text(tmp_path: Path, out: P
     path = tmp_path / "holiday.png"
     path.write_text("I am no picture.")
     assert (
-        refused(lambda: animate_pictures([path], seconds=1, width=64, height=64, out=out)).code
+        refused(
+            lambda: animate_pictures(
+                [path], options=MotionOptions(seconds=1, width=64, height=64), out=out
+            )
+        ).code
         == "not_an_image"
     )
     assert refused(lambda: stitch_videos([path], out=out)).code == "not_a_recording"
@@ -98,7 +105,7 @@ def test_a_playlist_named_like_a_video_is_never_followed(
     path = tmp_path / "clip.mp4"
     path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{tone}\n#EXT-X-ENDLIST\n")
     assert (
-        refused(lambda: convert_audio(path, out=out.with_suffix(".wav"))).code
+        refused(lambda: convert_sound(path, out=out.with_suffix(".wav"))).code
         == "unsupported_media"
     )
 
@@ -142,10 +149,10 @@ def whole(request: pytest.FixtureRequest, red: Path, tone: Path, tmp_path: Path)
             [Scene(visual=red, seconds=3)],
             out=path,
             music=tone,
-            look=FilmOptions(width=96, height=64, fps=12),
+            options=FilmOptions(width=96, height=64, fps=12),
         )
     else:
-        convert_audio(tone, out=path)
+        convert_sound(tone, out=path)
     return path
 
 
@@ -156,7 +163,7 @@ def test_what_is_cut_off_is_refused_and_says_where(whole: Path, out: Path, share
     cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * share)])
     works: list[Callable[[], object]] = [
         lambda: analyse_file(cut),
-        lambda: convert_audio(cut, out=out.with_suffix(".wav")),
+        lambda: convert_sound(cut, out=out.with_suffix(".wav")),
     ]
     if whole.suffix in (".mp4", ".mov", ".webm"):
         works += [
@@ -232,7 +239,7 @@ def test_sound_where_pictures_are_needed_and_the_reverse(
     assert refused(lambda: stitch_videos([tone], out=out)).code == "no_video"
     assert refused(lambda: extract_frame(tone, out=out.with_suffix(".png"))).code == "no_video"
     assert (
-        refused(lambda: convert_audio(silent_clip, out=out.with_suffix(".mp3"))).code == "no_audio"
+        refused(lambda: convert_sound(silent_clip, out=out.with_suffix(".mp3"))).code == "no_audio"
     )
     assert refused(lambda: measure_loudness(silent_clip)).code == "no_audio"
 
@@ -241,11 +248,19 @@ def test_nothing_to_work_on_and_senseless_wishes_are_refused(
     red: Path, silent_clip: Path, out: Path
 ) -> None:
     wishes = [
-        lambda: animate_pictures([], seconds=1, width=64, height=64, out=out),
-        lambda: animate_pictures([red], seconds=0, width=64, height=64, out=out),
-        lambda: animate_pictures([red], seconds=1, width=8, height=64, out=out),
         lambda: animate_pictures(
-            [red], seconds=1, width=64, height=64, out=out.with_suffix(".avi")
+            [], options=MotionOptions(seconds=1, width=64, height=64), out=out
+        ),
+        lambda: animate_pictures(
+            [red], options=MotionOptions(seconds=0, width=64, height=64), out=out
+        ),
+        lambda: animate_pictures(
+            [red], options=MotionOptions(seconds=1, width=8, height=64), out=out
+        ),
+        lambda: animate_pictures(
+            [red],
+            options=MotionOptions(seconds=1, width=64, height=64),
+            out=out.with_suffix(".avi"),
         ),
         lambda: stitch_videos([], out=out),
         lambda: stitch_audio([], out=out.with_suffix(".mp3")),

@@ -66,7 +66,7 @@ def test_an_accent_that_stands_apart_is_joined_to_its_letter() -> None:
 @pytest.fixture(autouse=True)
 def forget_which_face_was_best() -> Iterator[None]:
     yield
-    for known in (fonts._best, fonts._draws, fonts._system_fonts):
+    for known in (fonts._find_best_font, fonts._has_glyph, fonts._list_system_fonts):
         known.cache_clear()
 
 
@@ -90,10 +90,10 @@ def test_a_film_says_what_its_words_lack_and_shows_the_rest(
         Scene(visual=red, seconds=1, narrated="東京 is far"),
         Scene(visual=red, seconds=1, narrated="東京"),
     ]
-    assert compose_film(scenes, out=tmp_path / "a.mp4", look=look).undrawn == "東京"
+    assert compose_film(scenes, out=tmp_path / "a.mp4", options=look).undrawn == "東京"
     assert (
         compose_film(
-            scenes[:1], out=tmp_path / "a.mp4", look=FilmOptions(fps=10, captions=False)
+            scenes[:1], out=tmp_path / "a.mp4", options=FilmOptions(fps=10, captions=False)
         ).undrawn
         == ""
     )
@@ -107,7 +107,7 @@ def test_a_face_of_the_machine_draws_what_ours_lacks(
     theirs = tmp_path / "Theirs-Regular.ttf"
     theirs.write_bytes(fonts.OWN.read_bytes())
     monkeypatch.setattr(fonts, "SYSTEM_FOLDERS", (str(tmp_path),))
-    draws = fonts._draws.__wrapped__
+    draws = fonts._has_glyph.__wrapped__
     monkeypatch.setattr(
         fonts, "_draws", lambda path, one: draws(path, one) and (one.isascii() or path != fonts.OWN)
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from taskreel.media.encode import SOUND_RATE, FilmWriter, make_sound_frame
+from taskreel.media.encode import FilmWriter
+from taskreel.media.sound_track import SOUND_RATE, make_sound_frame
 
 SHORT_SECONDS, LONG_SECONDS = 5, 125
 GROWTH_MB = 25  # two more minutes of sound, held, are 46 MB; of the pictures 53 MB
@@ -46,8 +47,8 @@ def _film(path: Path, seconds: int) -> Path:
     with FilmWriter(path, size=(256, 144), fps=8, quality="draft") as film:
         for _ in range(seconds):
             for _ in range(8):
-                film.picture(picture)
-            film.sound([make_sound_frame(tone)])
+                film.add_picture(picture)
+            film.add_sound([make_sound_frame(tone)])
     return path
 
 

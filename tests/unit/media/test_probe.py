@@ -8,11 +8,11 @@ import av
 import pytest
 from PIL import Image
 
-from taskreel.media.audio import convert_audio
 from taskreel.media.frames import extract_frame
 from taskreel.media.probe import probe_file
 from taskreel.media.sniff import detect_kind
 from taskreel.media.stitch import stitch_videos
+from unit.media.decode_results import convert_sound
 
 
 def test_a_picture_is_known_by_its_content_whatever_its_name(red: Path, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_webm_with_sound_has_both_codecs(sounding_clip: Path) -> None:
 def test_sounds_of_all_formats_are_told_apart(
     tone: Path, tmp_path: Path, suffix: str, content_type: str
 ) -> None:
-    info = convert_audio(tone, out=tmp_path / f"sound{suffix}")
+    info = convert_sound(tone, out=tmp_path / f"sound{suffix}")
     assert info.content_type == content_type
     assert info.duration_seconds == pytest.approx(3.0, abs=0.08)
     assert (info.sample_rate, info.channels, info.has_video) == (48_000, 2, False)

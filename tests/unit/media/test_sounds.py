@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.audio import convert_audio, mix_music, normalise_audio, stitch_audio
+from taskreel.media.audio import VoiceOverOptions, mix_music, normalise_audio, stitch_audio
 from taskreel.media.audio_io import SoundWriter, to_samples
 from taskreel.media.loudness import Limiter, measure_loudness
 from taskreel.media.mix import MusicBed, SoundClip, apply_gain, mix_sounds
-from unit.media.decode_results import measure_level, read_sound
+from unit.media.decode_results import convert_sound, measure_level, read_sound
 
 
 def test_sounds_follow_one_another_whatever_their_rates(
@@ -71,7 +71,12 @@ def test_music_steps_back_while_the_voice_speaks_and_fades_at_the_end(
 def test_a_voice_over_music_is_as_long_as_lead_voice_and_tail_at_the_target(
     voice: Path, tone: Path, tmp_path: Path
 ) -> None:
-    info = mix_music(voice, tone, out=tmp_path / "a.m4a", lead_seconds=0.5, tail_seconds=1.0)
+    info = mix_music(
+        voice,
+        tone,
+        out=tmp_path / "a.m4a",
+        options=VoiceOverOptions(lead_seconds=0.5, tail_seconds=1.0),
+    )
     assert info.duration_seconds == pytest.approx(3.5, abs=0.06)
     measured = measure_loudness(tmp_path / "a.m4a")
     assert measured.integrated_lufs == pytest.approx(-16, abs=1)
@@ -86,7 +91,7 @@ def test_an_mp3_is_exactly_as_long_as_its_sound_and_begins_with_it(
     sound[:, 500:510] = 0.8
     with SoundWriter(tmp_path / "a.mp3") as file:
         for start in range(0, samples, 24_000):
-            file.write(sound[:, start : start + 24_000])
+            file.add_samples(sound[:, start : start + 24_000])
     heard = read_sound(tmp_path / "a.mp3")
     assert heard.shape == sound.shape
     assert int(np.abs(heard[0]).argmax()) == pytest.approx(505, abs=12)
@@ -101,10 +106,10 @@ def test_no_true_peak_passes_the_ceiling_once_encoded_even_of_what_overshoots_mo
     noise = np.random.default_rng(1).normal(0, 0.3, (2, time.size))
     square = np.sign(np.sin(time * 2 * np.pi * 220 / 48_000)) * 0.5 * np.ones((2, 1))
     with SoundWriter(tmp_path / "a.flac") as file:
-        file.write((noise if shape == "noise" else square).astype(np.float32))
+        file.add_samples((noise if shape == "noise" else square).astype(np.float32))
     apply_gain(tmp_path / "a.flac", tmp_path / f"b{suffix}", gain=3.0)
     apply_gain(tmp_path / "a.flac", tmp_path / "c.flac", gain=3.0, played_as=suffix)
-    convert_audio(tmp_path / "c.flac", out=tmp_path / f"c{suffix}")
+    convert_sound(tmp_path / "c.flac", out=tmp_path / f"c{suffix}")
     for out in (f"b{suffix}", f"c{suffix}"):
         assert -4 < measure_loudness(tmp_path / out).true_peak_db <= -1.5
 
@@ -115,8 +120,8 @@ def test_the_limiter_lets_nothing_over_the_ceiling_and_loses_no_sample(levels: l
     limiter = Limiter()
     frames = []
     for height in levels:
-        frames += list(limiter.limit(np.full((2, 4800), height, np.float32)))
-    frames += list(limiter.rest())
+        frames += list(limiter.limit_samples(np.full((2, 4800), height, np.float32)))
+    frames += list(limiter.flush_frames())
     sound = np.concatenate([to_samples(frame) for frame in frames], axis=1)
     assert sound.shape[1] == 4800 * len(levels)
     assert np.abs(sound).max() <= 10 ** (-1.5 / 20) + 0.01
@@ -124,4 +129,4 @@ def test_the_limiter_lets_nothing_over_the_ceiling_and_loses_no_sample(levels: l
 
 def test_an_unknown_sound_format_is_refused(tone: Path, tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match=r"\.wav"):
-        convert_audio(tone, out=tmp_path / "a.xyz")
+        convert_sound(tone, out=tmp_path / "a.xyz")

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from taskreel.domain.errors import PermanentError, RateLimitedError, TemporaryError
-from taskreel.media.animate import animate_pictures
+from taskreel.media.animate import MotionOptions, animate_pictures
 from taskreel.media.probe import probe_file
 from taskreel.media.worker_process import Raised
 from taskreel.media.workers import WorkerPool
@@ -77,10 +77,10 @@ async def test_a_run_error_comes_back_with_its_message_code_and_details(
 
 
 def test_an_error_whose_constructor_wants_keywords_survives_the_way_back() -> None:
-    sent = Raised.of(
+    sent = Raised.from_error(
         RateLimitedError("Wait.", retry_after=timedelta(seconds=7), code="busy", model="m")
     )
-    error = pickle.loads(pickle.dumps(sent)).error()  # noqa: S301
+    error = pickle.loads(pickle.dumps(sent)).rebuild_error()  # noqa: S301
     assert isinstance(error, RateLimitedError)
     assert (error.message, error.code, error.details) == ("Wait.", "busy", {"model": "m"})
     assert error.retry_after == timedelta(seconds=7)
@@ -88,7 +88,7 @@ def test_an_error_whose_constructor_wants_keywords_survives_the_way_back() -> No
 
 def test_an_error_that_cannot_travel_becomes_one_that_can() -> None:
     error = ValueError("bad", lambda: None)
-    assert str(Raised.of(error).error()).startswith("ValueError")
+    assert str(Raised.from_error(error).rebuild_error()).startswith("ValueError")
 
 
 async def test_cancelling_frees_the_worker(workers: WorkerPool) -> None:
@@ -120,9 +120,7 @@ async def test_progress_travels_back_while_the_work_goes_on(
     await workers.run(
         animate_pictures,
         [red],
-        seconds=3,
-        width=320,
-        height=180,
+        options=MotionOptions(seconds=3, width=320, height=180),
         out=tmp_path / "a.mp4",
         timeout_seconds=60,
         on_progress=seen.append,

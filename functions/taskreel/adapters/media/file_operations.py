@@ -42,11 +42,10 @@ async def upscale_image(workers: MediaWorkers, request: Generation) -> Done:
 
 
 def _stitch_videos(files: Sequence[Path], params: Mapping[str, Any], out: Path) -> None:
-    from taskreel.media.stitch import stitch_videos
+    from taskreel.media.stitch import StitchOptions, stitch_videos
 
-    stitch_videos(
-        files, out=out, **given_params(params, "width", "height", "fps", "quality", "fill")
-    )
+    chosen = given_params(params, "width", "height", "fps", "quality", "fill")
+    stitch_videos(files, out=out, options=StitchOptions(**chosen))
 
 
 def _stitch_audio(files: Sequence[Path], params: Mapping[str, Any], out: Path) -> None:
@@ -57,7 +56,7 @@ def _stitch_audio(files: Sequence[Path], params: Mapping[str, Any], out: Path) -
 
 
 def _mix_music(files: Sequence[Path], params: Mapping[str, Any], out: Path) -> None:
-    from taskreel.media.audio import mix_music
+    from taskreel.media.audio import VoiceOverOptions, mix_music
 
     voice, music = files
     names = {
@@ -70,7 +69,7 @@ def _mix_music(files: Sequence[Path], params: Mapping[str, Any], out: Path) -> N
     chosen = {
         ours: params[theirs] for ours, theirs in names.items() if params.get(theirs) is not None
     }
-    mix_music(voice, music, out=out, **chosen)
+    mix_music(voice, music, out=out, options=VoiceOverOptions(**chosen))
 
 
 def _extract_frame(files: Sequence[Path], params: Mapping[str, Any], out: Path) -> None:

@@ -18,6 +18,7 @@ _AROUND_SECONDS, _STILL_SECONDS = 1.2, 5.0
 
 async def compose_film(workers: MediaWorkers, request: Generation) -> Done:
     """Make a film of scenes; `params["scenes"]` refer to files by their index in `inputs`."""
+    from taskreel.media.compose import Cards
     from taskreel.media.compose import compose_film as compose_scenes
 
     params = request.params
@@ -32,11 +33,13 @@ async def compose_film(workers: MediaWorkers, request: Generation) -> Done:
         compose_scenes,
         scenes,
         out=film,
-        look=_film_look(params),
+        options=_film_options(params),
         music=request.inputs[music].path if music is not None and master is None else None,
-        heading=params.get("title") or "",
-        subheading=params.get("subtitle") or "",
-        closing=params.get("credits") or (),
+        cards=Cards(
+            heading=params.get("title") or "",
+            subheading=params.get("subtitle") or "",
+            closing=params.get("credits") or (),
+        ),
         on_progress=lambda fraction: request.report(0.05 + 0.9 * fraction),
         timeout_seconds=_FILM_SECONDS,
     )
@@ -54,6 +57,7 @@ async def compose_film(workers: MediaWorkers, request: Generation) -> Done:
 async def assemble_films(workers: MediaWorkers, request: Generation) -> Done:
     """Join clips under one sound, written once in each format."""
     from taskreel.media.assemble import assemble_films as assemble_clips
+    from taskreel.media.stitch import StitchOptions
 
     params = request.params
     outs = [request.folder / f"{request.name}.{form}" for form in params["outputFormats"]]
@@ -63,7 +67,7 @@ async def assemble_films(workers: MediaWorkers, request: Generation) -> Done:
         paths[: params["videos"]],
         paths[params["videos"]] if len(paths) > params["videos"] else None,
         outs=outs,
-        **given_params(params, "width", "height", "fps", "quality"),
+        options=StitchOptions(**given_params(params, "width", "height", "fps", "quality")),
         on_progress=request.report,
         timeout_seconds=_FILM_SECONDS,
     )
@@ -116,9 +120,9 @@ def _join_files(
     seconds: float | None,
     out: Path,
 ) -> None:
-    from taskreel.media.animate import animate_pictures
+    from taskreel.media.animate import MotionOptions, animate_pictures
     from taskreel.media.probe import probe_file
-    from taskreel.media.stitch import stitch_videos
+    from taskreel.media.stitch import StitchOptions, stitch_videos
 
     shape = {
         "width": 1280,
@@ -126,18 +130,19 @@ def _join_files(
         **given_params(params, "width", "height", "fps", "quality"),
     }
     if any(not probe_file(visual).content_type.startswith("image/") for visual in visuals):
-        stitch_videos(visuals, out=out, fill=True, **shape)
+        stitch_videos(visuals, out=out, options=StitchOptions(fill=True, **shape))
         return
     spoken = (probe_file(sound).duration_seconds or 0) + _AROUND_SECONDS if sound else 0
     length = max(seconds or 0, spoken) or _STILL_SECONDS * len(visuals)
-    animate_pictures(visuals, seed=params["seed"], seconds=length, out=out, **shape)
+    motion = MotionOptions(seed=params["seed"], seconds=length, **shape)
+    animate_pictures(visuals, motion, out=out)
 
 
 def _lay_sound(film: Path, sounds: Sequence[Path], out: Path) -> str:
     """Replace the film's sound by one, over music if any. Returns a note for the caller."""
     from taskreel.media.assemble import assemble_films as assemble_clips
     from taskreel.media.audio_io import measure_sound_seconds
-    from taskreel.media.mix import MusicBed, SoundClip, mix_sounds
+    from taskreel.media.mix import MixOptions, MusicBed, SoundClip, mix_sounds
     from taskreel.media.probe import probe_file
 
     mixed = film.with_suffix(".flac")
@@ -145,11 +150,12 @@ def _lay_sound(film: Path, sounds: Sequence[Path], out: Path) -> str:
     seconds = max(
         measure_sound_seconds(sounds[0]), (probe_file(film).duration_seconds or 0.0) if bed else 0.0
     )
-    mix_sounds([SoundClip(path=sounds[0])], bed, seconds=seconds, out=mixed, played_as=".m4a")
+    options = MixOptions(played_as=".m4a")
+    mix_sounds([SoundClip(path=sounds[0])], bed, seconds=seconds, out=mixed, options=options)
     return assemble_clips([film], mixed, outs=[out]).note
 
 
-def _film_look(params: Mapping[str, Any]) -> Any:
+def _film_options(params: Mapping[str, Any]) -> Any:
     from taskreel.media.compose import FilmOptions
 
     names = ("width", "height", "fps", "quality", "transition", "captions", "seed")

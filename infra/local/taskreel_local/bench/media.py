@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from taskreel.media.animate import animate_pictures
+from taskreel.media.animate import MotionOptions, animate_pictures
 from taskreel.media.audio import mix_music, stitch_audio
 from taskreel.media.compose import FilmOptions, Scene, compose_film
-from taskreel.media.stitch import stitch_videos
+from taskreel.media.stitch import StitchOptions, stitch_videos
 from taskreel_local.studio.drawing.draw_picture import draw
 from taskreel_local.studio.music import compose_music
 
@@ -136,12 +136,14 @@ def _make_material(folder: Path) -> _Material:
     compose_music("happy", seed=2, seconds=9, out=voice)  # any sound will do: the work is the same
     clips = [folder / "a.mp4", folder / "b.mp4", folder / "c.webm"]
     compose_film([Scene(visual=images[0], seconds=5)], out=clips[0], music=music)
-    animate_pictures(images[1:2], seconds=5, width=854, height=480, fps=25, out=clips[1])
+    animate_pictures(
+        images[1:2], options=MotionOptions(seconds=5, width=854, height=480, fps=25), out=clips[1]
+    )
     compose_film(
         [Scene(visual=images[2], seconds=5)],
         out=clips[2],
         music=music,
-        look=FilmOptions(width=720, height=1280),
+        options=FilmOptions(width=720, height=1280),
     )
     return _Material(images, clips, music, voice)
 
@@ -158,12 +160,14 @@ def _list_tasks(folder: Path, material: _Material) -> list[Task]:
     return [
         Task(
             "slideshow 10 s 720p, fades, sound",
-            lambda: compose_film(scenes, out=slides, music=material.voice, look=look),
+            lambda: compose_film(scenes, out=slides, music=material.voice, options=look),
             [*_slideshow_arguments(material.images, material.voice), *H264, *AAC, theirs["s.mp4"]],
         ),
         Task(
             "stitch of three mixed clips",
-            lambda: stitch_videos(material.clips, out=joined, width=1280, height=720),
+            lambda: stitch_videos(
+                material.clips, out=joined, options=StitchOptions(width=1280, height=720)
+            ),
             [*_join_arguments(material.clips), *H264, *AAC, theirs["j.mp4"]],
         ),
         Task(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from taskreel.media.audio_io import Samples
-from taskreel.media.encode import SOUND_RATE
+from taskreel.media.sound_track import SOUND_RATE
 
 Wave: TypeAlias = npt.NDArray[np.float64]
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from taskreel.domain.errors import PermanentError
 from taskreel.media.audio_io import Samples, SoundWriter, compute_fade_gain, split_seconds
-from taskreel.media.encode import SOUND_RATE
 from taskreel.media.loudness import Limiter, LoudnessMeter
 from taskreel.media.probe import MediaInfo, probe_file
+from taskreel.media.sound_track import SOUND_RATE
 from taskreel_local.studio import instruments
 
 if TYPE_CHECKING:
@@ -157,8 +157,8 @@ def compose_music(
         raise PermanentError(message, code="bad_duration")
     piece = _compose_piece(prompt, seed, seconds)
     meter = LoudnessMeter()
-    meter.hear(piece)
-    gain = meter.result().gain_to(MUSIC_LUFS)
+    meter.add_samples(piece)
+    gain = meter.compute_loudness().gain_to(MUSIC_LUFS)
     total = round(seconds * SOUND_RATE)
     limiter = Limiter()
     with SoundWriter(out) as file:
@@ -171,8 +171,8 @@ def compose_music(
                 min(fade_in_seconds, seconds / 4),
                 min(fade_out_seconds, seconds / 3),
             )
-            file.frames(limiter.limit(part * (envelope * gain)))
-        file.frames(limiter.rest())
+            file.add_frames(limiter.limit_samples(part * (envelope * gain)))
+        file.add_frames(limiter.flush_frames())
     return probe_file(out)
 
 

@@ -23,7 +23,7 @@ async def make_image(workers: MediaWorkers, request: Generation) -> Done:
 
 async def make_video(workers: MediaWorkers, request: Generation) -> Done:
     """Move the camera over the given pictures, or over some drawn from the prompt."""
-    from taskreel.media.animate import animate_pictures
+    from taskreel.media.animate import MotionOptions, animate_pictures
 
     params = request.params
     out = request.folder / f"{request.name}.mp4"
@@ -31,12 +31,14 @@ async def make_video(workers: MediaWorkers, request: Generation) -> Done:
     await workers.run(
         animate_pictures,
         images,
-        prompt=params["prompt"],
-        seed=params["seed"],
-        seconds=params["duration"],
-        width=params["width"],
-        height=params["height"],
-        fps=params["fps"],
+        options=MotionOptions(
+            prompt=params["prompt"],
+            seed=params["seed"],
+            seconds=params["duration"],
+            width=params["width"],
+            height=params["height"],
+            fps=params["fps"],
+        ),
         out=out,
         timeout_seconds=_VIDEO_SECONDS,
         on_progress=lambda fraction: request.report(0.1 + 0.85 * fraction),
