@@ -109,7 +109,9 @@ def test_a_face_of_the_machine_draws_what_ours_lacks(
     monkeypatch.setattr(fonts, "SYSTEM_FOLDERS", (str(tmp_path),))
     draws = fonts._has_glyph.__wrapped__
     monkeypatch.setattr(
-        fonts, "_draws", lambda path, one: draws(path, one) and (one.isascii() or path != fonts.OWN)
+        fonts,
+        "_has_glyph",
+        lambda path, one: draws(path, one) and (one.isascii() or path != fonts.OWN),
     )
     assert load_font(20, "Ωmega").path == theirs
     assert load_font(20, "Omega").path == fonts.OWN
