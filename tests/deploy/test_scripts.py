@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from e2e.processes import finished, stack
+from e2e.processes import stack, wait_for_job
 from providers.fake_provider import build_png
 from taskreel_local.emulators.google_emulators import free_port
 from taskreel_local.stack.settings_file import read_settings
@@ -336,7 +336,7 @@ def test_a_job_of_the_api_here_runs_in_the_cloud(provisioned: Cloud, tmp_path: P
             job = {"imageUrl": f"data:image/png;base64,{inline}", "aspects": {"palette": "warm"}}
             submitted = api.post("/api/jobs/personalization", json=job)
             assert submitted.status_code == 202, submitted.text
-            done = finished(api, submitted.json()["jobId"])
+            done = wait_for_job(api, submitted.json()["jobId"])
             assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
             (picture,) = api.get(f"/api/jobs/{done['jobId']}/result").json()["artifacts"]
             assert f"taskreel-dev%40{PROJECT}" in picture["url"]

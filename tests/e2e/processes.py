@@ -23,19 +23,19 @@ START_SECONDS = 60.0
 
 
 def environment(**more: str) -> dict[str, str]:
-    """A clean one, with settings."""
-    kept = {
+    """Return an environment without settings of the developer's, plus these."""
+    passed = {
         name: os.environ[name]
         for name in ("PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH")
         if name in os.environ
     }
-    return {**kept, "COLUMNS": "200", **more}
+    return {**passed, "COLUMNS": "200", **more}
 
 
 def taskreel(
     *arguments: str, seconds: float = 60, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a `taskreel` command to its end."""
     return subprocess.run(
         [str(TASKREEL), *arguments],
         check=False,
@@ -49,7 +49,7 @@ def taskreel(
 
 @dataclass
 class Stack:
-    """A stack in its own process."""
+    """A running dev stack, in a process of its own."""
 
     data: Path
     process: subprocess.Popen[str]
@@ -64,12 +64,12 @@ class Stack:
         return httpx.Client(base_url=self.url, headers=headers, timeout=60)
 
     def kill(self) -> None:
-        """As the machine's memory killer does it."""
+        """Kill the stack with SIGKILL, as the kernel does when memory runs out."""
         self.process.kill()
         self.process.wait(20)
 
     def interrupt(self) -> int:
-        """Ctrl-C; the exit code."""
+        """Send SIGINT, as Ctrl-C does; return the exit code."""
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(30)
 
@@ -78,7 +78,7 @@ class Stack:
 def stack(
     data: Path, *options: str, port: int = 0, settings: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Stack]:
-    """`taskreel dev` until the end of the block; whoever has ended it by then is fine."""
+    """Run `taskreel dev` until the end of the block; the block may end it earlier."""
     data.mkdir(parents=True, exist_ok=True)
     with (data / "log.txt").open("a") as log:
         process = _start(data, log, options, port, settings)
@@ -108,7 +108,7 @@ def _start(
 
 
 def _url(process: subprocess.Popen[str], data: Path) -> str:
-    """What the welcome says, once it does."""
+    """Return the URL that the stack prints once it is ready."""
     assert process.stdout is not None
     too_late = threading.Timer(START_SECONDS, process.kill)
     too_late.start()
@@ -122,8 +122,8 @@ def _url(process: subprocess.Popen[str], data: Path) -> str:
     raise AssertionError(f"the stack did not start:\n{(data / 'log.txt').read_text()[-4000:]}")
 
 
-def of_folder(data: Path) -> list[int]:
-    """Every process whose command or environment names the data folder."""
+def find_processes(data: Path) -> list[int]:
+    """Find the processes whose command line or environment names the data folder."""
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdecimal() or int(folder.name) == os.getpid():
@@ -138,9 +138,9 @@ def of_folder(data: Path) -> list[int]:
     return found
 
 
-def all_ended(data: Path, seconds: float = 10) -> bool:
-    """Whether every process of the folder ends within so many seconds."""
-    for process in of_folder(data):
+def wait_for_processes_to_end(data: Path, seconds: float = 10) -> bool:
+    """Wait until all processes of a data folder have ended; False if one has not in time."""
+    for process in find_processes(data):
         try:
             descriptor = os.pidfd_open(process)
         except ProcessLookupError:
@@ -149,11 +149,11 @@ def all_ended(data: Path, seconds: float = 10) -> bool:
         os.close(descriptor)
         if not ended:
             return False
-    return not of_folder(data)
+    return not find_processes(data)
 
 
-def finished(client: httpx.Client, job_id: str) -> dict[str, Any]:
-    """The job, once it has ended."""
+def wait_for_job(client: httpx.Client, job_id: str) -> dict[str, Any]:
+    """Wait until a job has ended and return it."""
     for _ in range(10):
         job: dict[str, Any] = client.get(
             f"/api/jobs/{job_id}", headers={"Prefer": "wait=10"}

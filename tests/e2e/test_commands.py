@@ -11,7 +11,7 @@ import httpx
 import jwt
 import pytest
 
-from e2e.processes import ROOT, TASKREEL, Stack, environment, finished, stack, taskreel
+from e2e.processes import ROOT, TASKREEL, Stack, environment, stack, taskreel, wait_for_job
 
 NOOP = {"prompt": "x", "options": {"studio": {"mode": "noop"}}}
 
@@ -162,7 +162,7 @@ def test_the_commands_that_are_printed_work(tmp_path: Path) -> None:
 def test_files_are_served_under_signed_urls_only(running: Stack) -> None:
     with running.client() as client:
         small = {"prompt": "a kite", "options": {"width": 64, "height": 64}}
-        job = finished(
+        job = wait_for_job(
             client, client.post("/api/jobs/image-generation", json=small).json()["jobId"]
         )
         url = job["result"]["artifacts"][0]["url"]

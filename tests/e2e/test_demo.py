@@ -7,7 +7,7 @@ import av
 import pytest
 from PIL import Image
 
-from e2e.processes import all_ended, taskreel
+from e2e.processes import taskreel, wait_for_processes_to_end
 from installed_programs import require_firestore_emulator
 
 
@@ -38,4 +38,4 @@ def test_the_demo_makes_real_files_and_tells_what_they_cost(
         file.name for file in out.iterdir()
     }
     assert re.search(r"Credits: 100 before, 89 after \(11 spent\)", told.stdout)
-    assert all_ended(tmp_path)
+    assert wait_for_processes_to_end(tmp_path)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from e2e.processes import Stack, finished, stack
+from e2e.processes import Stack, stack, wait_for_job
 from installed_programs import require_firestore_emulator
 from taskreel.jobtypes import JOB_TYPES
 from taskreel_local.studio.speech import is_installed
@@ -33,7 +33,7 @@ class StackClient:
         """The job, completed."""
         answer = self.client.post(f"/api/jobs/{job_type}", json=dict(body))
         assert answer.status_code == 202, answer.text
-        job = finished(self.client, answer.json()["jobId"])
+        job = wait_for_job(self.client, answer.json()["jobId"])
         assert job["status"] == "COMPLETED", job["error"]
         return job
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from e2e.processes import Stack, all_ended, finished, of_folder, stack
+from e2e.processes import Stack, find_processes, stack, wait_for_job, wait_for_processes_to_end
 from taskreel_local.emulators.google_emulators import free_port
 
 JOBS, KILLS = 200, 6
@@ -110,7 +110,7 @@ def test_killed_at_any_point_and_started_again_no_job_is_lost_and_none_is_paid_t
             with start() as found:
                 client.enough.wait(draw.uniform(0.05, 1.5))
                 found.kill()
-            assert all_ended(tmp_path), of_folder(tmp_path)
+            assert wait_for_processes_to_end(tmp_path), find_processes(tmp_path)
         with start() as last:
             client.join(60)
             check(last, client.jobs)
@@ -119,7 +119,7 @@ def test_killed_at_any_point_and_started_again_no_job_is_lost_and_none_is_paid_t
 def check(last: Stack, jobs: dict[int, str]) -> None:
     assert len(set(jobs.values())) == JOBS
     with last.client() as client:
-        ended = [finished(client, job) for job in jobs.values()]
+        ended = [wait_for_job(client, job) for job in jobs.values()]
         account = client.get("/api/credits").json()
         captures = [entry["jobId"] for entry in entries(client) if entry["kind"] == "capture"]
     assert [job for job in ended if job["status"] != "COMPLETED"] == []
@@ -145,9 +145,9 @@ def test_ctrl_c_gives_leases_back_and_the_next_start_goes_on(tmp_path: Path) -> 
             assert any('"status":"PROCESSING"' in line for line in events.iter_lines())
         assert first.interrupt() == 0
         assert "Traceback" not in (tmp_path / "log.txt").read_text()
-    assert all_ended(tmp_path)
+    assert wait_for_processes_to_end(tmp_path)
     with stack(tmp_path, port=port) as second, second.client() as client:
-        done = finished(client, job["jobId"])
+        done = wait_for_job(client, job["jobId"])
     assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
 
 
@@ -155,7 +155,7 @@ def test_a_server_that_dies_is_started_again(tmp_path: Path) -> None:
     with stack(tmp_path, "--servers", "1", settings=HASTE) as found, found.client() as client:
         (server,) = [
             pid
-            for pid in of_folder(tmp_path)
+            for pid in find_processes(tmp_path)
             if b"taskreel_local.stack.server_main" in command(pid)
         ]
         os.kill(server, signal.SIGKILL)
@@ -165,7 +165,7 @@ def test_a_server_that_dies_is_started_again(tmp_path: Path) -> None:
                 job = client.post("/api/jobs/image-generation", json=body(3)).json()
             except httpx.TransportError:
                 continue
-        assert finished(client, job["jobId"])["status"] == "COMPLETED"
+        assert wait_for_job(client, job["jobId"])["status"] == "COMPLETED"
 
 
 def command(process: int) -> bytes:
@@ -183,7 +183,7 @@ def test_a_stack_on_any_port_takes_its_last_one_again_so_that_waiting_tasks_arri
         job = client.post("/api/jobs/image-generation", json=pending).json()
     with stack(tmp_path) as second, second.client() as client:
         assert second.url == first.url
-        assert finished(client, job["jobId"])["status"] == "COMPLETED"
+        assert wait_for_job(client, job["jobId"])["status"] == "COMPLETED"
 
 
 def test_ten_submissions_at_once_on_credits_for_one_start_exactly_one(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_ten_submissions_at_once_on_credits_for_one_start_exactly_one(tmp_path: 
         assert asyncio.run(submit_all(found.url, found.token())) == [202] + [402] * 9
         with found.client() as client:
             (job,) = client.get("/api/jobs").json()["jobs"]
-            assert finished(client, job["jobId"])["credits"]["captured"] == 3
+            assert wait_for_job(client, job["jobId"])["credits"]["captured"] == 3
             assert client.get("/api/credits").json() == {
                 "userId": "dev",
                 "available": 0,
