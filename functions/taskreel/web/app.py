@@ -16,6 +16,7 @@ from taskreel.domain.validation_messages import describe_errors, invalid_request
 from taskreel.web import credits as credits_routes
 from taskreel.web import jobs, legacy, openapi, problems, providers
 from taskreel.web.auth import Authenticator, TokenRules
+from taskreel.web.job_creation import QuoteView
 from taskreel.web.responses import Problem
 
 _DESCRIPTION = "Create media generation jobs, follow them, and read their results."
@@ -44,14 +45,11 @@ def build_api(services: Services, rules: TokenRules, *, base_url: str) -> FastAP
     app.include_router(legacy.router)
     app.add_exception_handler(RequestValidationError, _answer_invalid_parameter)
     problems.install_handlers(app)
-    referenced = (
-        credits_routes.Grant,
-        providers.BreakerOrder,
-        legacy.AiGeneration,
-        Replay,
-        Problem,
+    openapi.complete_document(
+        app,
+        requests=(credits_routes.Grant, providers.BreakerOrder, legacy.AiGeneration, Replay),
+        responses=(legacy.MovieJobView, legacy.LegacyJobView, QuoteView, Problem),
     )
-    openapi.complete_document(app, *referenced)
     return app
 
 

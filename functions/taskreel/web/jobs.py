@@ -30,12 +30,13 @@ from taskreel.web.dependencies import (
     read_submitter,
 )
 from taskreel.web.http import JsonResponse, check_query
-from taskreel.web.job_creation import QuoteView, create_job, read_submission, respond_with_job
+from taskreel.web.job_creation import create_job, read_submission, respond_with_job
 from taskreel.web.job_events import follow_job, wait_for_end
 from taskreel.web.openapi import (
     NO_TOKEN,
     PROBLEMS,
     WAIT,
+    document_created,
     document_submission,
     simplify_schema,
 )
@@ -50,12 +51,6 @@ from taskreel.web.responses import (
     build_progress_view,
     build_result_view,
 )
-
-#: Every route that creates a job.
-CREATED: dict[int | str, dict[str, Any]] = {
-    200: {"model": JobView | QuoteView, "description": "Ended within `Prefer: wait`; or a quote"},
-    202: {"model": JobView, "description": "Created"},
-}
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=PROBLEMS)
 
@@ -296,7 +291,7 @@ async def retry_job(
     "/{job_type}/{job_id}/replay",
     status_code=202,
     summary="Create a new job from an ended one, reusing its finished work",
-    responses=CREATED,
+    responses=document_created("JobView"),
     openapi_extra=document_submission(
         Replay, {"fromStep": "pictures", "edit": {"style": "watercolour"}}
     ),

@@ -24,8 +24,8 @@ from taskreel.web.dependencies import (
     submission_body,
 )
 from taskreel.web.http import JsonResponse
-from taskreel.web.job_creation import QuoteView, respond_with_job
-from taskreel.web.openapi import PROBLEMS, document_submission
+from taskreel.web.job_creation import respond_with_job
+from taskreel.web.openapi import PROBLEMS, document_created, document_submission
 from taskreel.web.responses import (
     JobErrorView,
     JobView,
@@ -85,16 +85,11 @@ class MovieStatus(View):
     result: ResultView | None
 
 
-def _document_created(model: type[JobView]) -> dict[int | str, dict[str, Any]]:
-    ended = {"model": model | QuoteView, "description": "Ended within `Prefer: wait`; or a quote"}
-    return {200: ended, 202: {"model": model, "description": "Created"}}
-
-
 @router.post(
     "/api/movies",
     status_code=202,
     summary="A whole movie from a prompt",
-    responses=_document_created(MovieJobView),
+    responses=document_created(MovieJobView),
     openapi_extra=document_submission("MovieCreation"),
 )
 async def create_movie(
@@ -138,7 +133,7 @@ async def read_movie_status(movie_id: str, context: Authenticated) -> Response:
     "/v1/generate/script",
     status_code=202,
     summary="A script from a prompt",
-    responses=_document_created(LegacyJobView),
+    responses=document_created(LegacyJobView),
     openapi_extra=document_submission("ScriptGeneration"),
 )
 async def create_script(
@@ -159,7 +154,7 @@ async def read_job_status(job_id: str, context: Authenticated) -> Response:
     "/api/jobs/ai-generation",
     status_code=202,
     summary="A script, a scene's description, an image or a video, by `type`",
-    responses=_document_created(LegacyJobView),
+    responses=document_created(LegacyJobView),
     openapi_extra=document_submission(
         AiGeneration,
         {"type": "image", "prompt": "A red kite", "parameters": {"width": 512}},

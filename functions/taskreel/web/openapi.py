@@ -7,8 +7,8 @@ that creates jobs; the document has an operation for each job type.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
 
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
@@ -100,20 +100,25 @@ def document_submission(model: type[Any] | str, example: Any = None) -> dict[str
     return {**document_body(model, example), "parameters": [*_SUBMIT_PARAMETERS]}
 
 
+def document_created(model: type[Any] | str) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that creates a job and shows it as the model."""
+    created = reference_schema(model)
+    ended = {"anyOf": [created, reference_schema("QuoteView")]}
+    return {
+        "200": _document_response("Ended within `Prefer: wait`; or a quote", ended),
+        "202": _document_response("Created", created),
+    }
+
+
 def _document_submit(job_type: JobType[Any]) -> dict[str, Any]:
     """The operation that creates a job of the type."""
-    ended = {"anyOf": [reference_schema("JobView"), reference_schema("QuoteView")]}
     return {
         "tags": ["jobs"],
         "summary": job_type.summary,
         "description": f"{job_type.submission.__doc__} Price: {job_type.price}.",
         "operationId": f"submit_{job_type.name.replace('-', '_')}",
         **document_submission(job_type.submission, dict(job_type.example)),
-        "responses": {
-            "200": _document_response("Ended within `Prefer: wait`; or a quote", ended),
-            "202": _document_response("Created", reference_schema("JobView")),
-            **PROBLEMS,
-        },
+        "responses": {**document_created("JobView"), **PROBLEMS},
     }
 
 
@@ -136,12 +141,15 @@ def _document_path_parameters(paths: dict[str, Any]) -> None:
                 operation["parameters"] = parameters
 
 
-def complete_document(app: FastAPI, *models: type[Any]) -> None:
+def complete_document(
+    app: FastAPI, *, requests: Iterable[type[Any]], responses: Iterable[type[Any]]
+) -> None:
     """Complete the app's document when it is first asked for.
 
     Args:
         app: The application.
-        models: The models that routes refer to by name, besides those of the job types.
+        requests: The bodies that routes refer to by name, besides those of the job types.
+        responses: The responses that routes refer to by name.
     """
     build: Callable[[], dict[str, Any]] = app.openapi
 
@@ -152,10 +160,12 @@ def complete_document(app: FastAPI, *models: type[Any]) -> None:
         schemas = document["components"]["schemas"]
         for name in _UNUSED_SCHEMAS:
             schemas.pop(name, None)
-        bodies = [*(job_type.submission for job_type in JOB_TYPES.values()), *models]
-        _, found = models_json_schema(
-            [(model, "validation") for model in bodies], ref_template=_REFERENCE
-        )
+        bodies = [*(job_type.submission for job_type in JOB_TYPES.values()), *requests]
+        named: list[tuple[type[Any], Literal["validation", "serialization"]]] = [
+            *((model, "validation") for model in bodies),
+            *((model, "serialization") for model in responses),
+        ]
+        _, found = models_json_schema(named, ref_template=_REFERENCE)
         schemas.update(found["$defs"])
         paths = document["paths"]
         _document_path_parameters(paths)
