@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Let the API on this machine use a Google Cloud project: a service account for local development, the roles
-# it needs, and a file of settings to run with.
+# Let the API on this machine use a Google Cloud project: creates a service account for local development,
+# its roles, and a settings file.
 #
 #   scripts/setup-local-auth.sh --project my-project [--dry-run]
 #   scripts/dev --cloud
 #
-# The API of your working tree then runs here; its jobs go to the project's Firestore, Cloud Tasks and bucket, and
-# the deployed task-processor runs them.
+# The API of your working tree then runs here; its jobs go to the project's Firestore, Cloud Tasks and
+# bucket, and the deployed task-processor runs them.
 #
-# By default you impersonate the account and no key file exists. Safe to run again. Needs what
-# scripts/provision makes.
+# By default you impersonate the account, and no key file exists. Safe to run again. Run
+# scripts/provision first.
 #
-#   --key            make a key file instead (0600, beside the settings); where impersonation is not possible
-#   --env-file FILE  where the settings go (else .taskreel/cloud.env); always 0600; then: scripts/dev --cloud FILE
+#   --key            create a key file instead (0600, next to the settings), if you cannot impersonate
+#   --env-file FILE  settings file (else .taskreel/cloud.env), mode 0600; use it by scripts/dev --cloud FILE
 #   --member NAME    who may impersonate, e.g. group:devs@example.com (else your own account)
 #
-# INTERNAL_API_KEY is the deployed one, out of Secret Manager, unless it is set. INITIAL_CREDITS (else 100) is what
-# a new user of your API starts with.
+# INTERNAL_API_KEY is read from Secret Manager unless it is set. INITIAL_CREDITS (else 100) is the balance
+# of a new user of your API.
 set -euo pipefail
 # shellcheck source=lib/common.sh
 source "$(dirname "$0")/lib/common.sh"
@@ -29,32 +29,32 @@ while (($#)); do
     --key) way=key && shift ;;
     --env-file) env_file=$(realpath -m "${2:?--env-file needs a path}") && shift 2 ;;
     --member) member=${2:?--member needs a value} && shift 2 ;;
-    *) common_option "$@" && shift "$taken" ;;
+    *) common_option "$@" && shift "$consumed" ;;
   esac
 done
-begin
-find_number
-find_settings
+prepare_run
+read_project_number
+load_deployed_settings
 plan_flags+=(--local)
 account=$(plan value-email taskreel-dev </dev/null)
 key_file=$(dirname "$env_file")/taskreel-dev-key.json
 
-# Who runs this: the one who will impersonate.
-find_member() {
+# The member who may impersonate: --member, else the active account.
+choose_member() {
   [[ -z $member ]] || return 0
   local me
   me=$(gcloud config get-value account 2>/dev/null || true)
   if [[ $mode == dry && (-z $me || $me == '(unset)') ]]; then me=YOU; fi
-  [[ -n $me && $me != '(unset)' ]] || die "who shall impersonate $account? Log in with gcloud auth login, or give --member user:YOU"
+  [[ -n $me && $me != '(unset)' ]] || die "no account to impersonate $account: log in with gcloud auth login, or give --member user:YOU"
   if [[ $me == *.gserviceaccount.com ]]; then member=serviceAccount:$me; else member=user:$me; fi
 }
 
 ensure_impersonation() {
-  find_member
+  choose_member
   ensure impersonation "$member" -- gcloud iam service-accounts get-iam-policy "$account" --format=json
 }
 
-# A key that Google no longer knows is worth nothing: then a new one is made.
+# Creates a new key if Google no longer has the one in the file.
 ensure_key() {
   local id
   if [[ -f $key_file ]]; then
@@ -62,7 +62,7 @@ ensure_key() {
     read_state gcloud iam service-accounts keys list --iam-account="$account" --managed-by=user --format=json >"$scratch/keys"
     if grep -q "/keys/$id\"" "$scratch/keys"; then return; fi
   fi
-  take run "make a key of taskreel-dev in $key_file" gcloud iam service-accounts keys create "$scratch/key.json" \
+  do_step run "make a key of taskreel-dev in $key_file" gcloud iam service-accounts keys create "$scratch/key.json" \
     --iam-account="$account" --project="$project"
   if [[ $mode == apply ]]; then
     mkdir -p "$(dirname "$key_file")"
@@ -70,8 +70,8 @@ ensure_key() {
   fi
 }
 
-# The deployed processor's key: another would be refused.
-find_key() {
+# The key of the deployed processor, which refuses any other.
+load_internal_key() {
   if [[ -z ${INTERNAL_API_KEY:-} ]]; then
     read_state gcloud secrets versions access latest --secret=taskreel-internal-api-key >"$scratch/value"
     INTERNAL_API_KEY=$(<"$scratch/value")
@@ -81,7 +81,7 @@ find_key() {
   fi
 }
 
-settings() {
+print_settings() {
   cat <<TEXT
 # Written by scripts/setup-local-auth.sh for scripts/dev --cloud; holds secrets.
 STORE_URL='firestore://$project/$DATABASE'
@@ -118,9 +118,9 @@ ensure_settings() {
 
 ensure_accounts
 if [[ $way == key ]]; then ensure_key; else ensure_impersonation; fi
-find_key
+load_internal_key
 ensure_settings
-finish
+print_summary
 if [[ $mode == apply && $way == impersonate ]]; then
   say "Once, so that the client libraries find you:"
   say "  gcloud auth application-default login --impersonate-service-account=$account"

@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# The parts of the cloud in the order in which they stand on each other: provision makes them so,
-# doctor compares them. Each line reads with gcloud; lib/plan says what is missing.
+# The parts of the cloud in the order of their dependencies: provision creates them, doctor compares
+# them. Each line reads the state with gcloud; lib/plan lists what is missing.
 # shellcheck disable=SC2154  # the variables are common.sh's
 
 ensure_queues() {
   ensure queues -- gcloud tasks queues list --location="$location" --format=json
 }
 
-# ensure_accounts: service accounts, and what each may do, except on secrets and services.
+# ensure_accounts: service accounts and their roles, except on secrets and services.
 ensure_accounts() {
   local account
   ensure accounts -- gcloud iam service-accounts list --format=json
@@ -31,13 +31,13 @@ ensure_firestore() {
   ensure_rules
 }
 
-# The one thing that gcloud cannot do: security rules, through the Firebase Rules API.
+# Security rules, through the Firebase Rules API: gcloud has no command for them.
 ensure_rules() {
   local token answer why
   read_state gcloud auth print-access-token >"$scratch/token" || return 0
   token=$(<"$scratch/token")
-  if ! rules show "$token" >"$scratch/rules" 2>"$scratch/errors"; then
-    explain "$scratch/errors" firebaserules releases get cloud.firestore || return 0
+  if ! call_rules_api show "$token" >"$scratch/rules" 2>"$scratch/errors"; then
+    explain_failure "$scratch/errors" firebaserules releases get cloud.firestore || return 0
   fi
   answer=$(<"$scratch/rules")
   case $answer in
@@ -50,15 +50,15 @@ ensure_rules() {
         dry) say "would $why" ;;
         apply)
           say "$why"
-          rules publish "$token" 2>"$scratch/errors" || explain "$scratch/errors" firebaserules rulesets create firestore.rules
+          call_rules_api publish "$token" 2>"$scratch/errors" || explain_failure "$scratch/errors" firebaserules rulesets create firestore.rules
           ;;
       esac
       ;;
   esac
 }
 
-rules() {
-  TOKEN=$2 PYTHONPATH=$root/scripts/lib "$python" -m plan.rules "$1" "$project" "$DATABASE" "${TASKREEL_INFRA:-infra}/firestore.rules"
+call_rules_api() {
+  TOKEN=$2 PYTHONPATH=$root/scripts/lib "$python" -m plan.security_rules "$1" "$project" "$DATABASE" "${TASKREEL_INFRA:-infra}/firestore.rules"
 }
 
 ensure_secrets() {
@@ -71,17 +71,17 @@ ensure_secrets() {
 }
 
 ensure_scheduler() {
-  KEY_IN_USE=$(internal_key)
+  KEY_IN_USE=$(read_internal_key)
   export KEY_IN_USE
   ensure scheduler -- gcloud scheduler jobs list --location="$location" --format=json
 }
 
-# ensure_services SECRETS: the functions. Needs the names of the secrets that exist.
+# ensure_services: the functions, with the secrets that exist.
 ensure_services() {
   read_state gcloud run services list --region="$location" --format=json >"$scratch/services" || return 0
   read_state gcloud secrets list --format=json >"$scratch/secrets" || return 0
   printf '{"services": %s, "secrets": %s}' "$(<"$scratch/services")" "$(<"$scratch/secrets")" >"$scratch/found"
-  carry_out services "" <"$scratch/found"
+  apply_plan services "" <"$scratch/found"
 }
 
 ensure_callers() {
@@ -91,7 +91,7 @@ ensure_callers() {
   done
 }
 
-# ensure_quotas: what Cloud Run gives the project in the region, against what infra/services.yaml may take.
+# ensure_quotas: the project's Cloud Run quotas in the region, against infra/services.yaml.
 ensure_quotas() {
   local quota
   for quota in CpuAllocPerProjectRegion MemAllocPerProjectRegion; do

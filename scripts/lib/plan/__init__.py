@@ -1,5 +1,5 @@
-"""What must be done so that the cloud is as infra/ declares: pure functions from (declared, found) to steps.
+"""The plan that makes the cloud match infra/: pure functions from (declared, found) to steps.
 
-The scripts read the cloud with gcloud, hand what they found to `python -m plan PART`, and carry out
-(or, with --dry-run, print) the steps that come back. Nothing in this package talks to Google but `rules`.
+The scripts read the cloud with gcloud, pass the result to `python -m plan PART`, and run (or, with
+--dry-run, print) the steps. Only `security_rules` calls Google itself.
 """

@@ -1,4 +1,7 @@
-"""`python -m plan PART [NAME] --project … --location … < found.json`: the steps, or with a `list-` part, names."""
+"""`python -m plan PART [NAME] --project … --location … < found.json`.
+
+Prints the steps of a part as shell, or with a `list-` or `value-` part names and values.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import accounts, firestore, parts, queues, services
+from . import account_steps, firestore_steps, queue_steps, resource_steps, service_steps
 from .step import Step
 from .target import Target
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What the shell asks for, and what it found."""
+class PlanRequest:
+    """The arguments of one plan, and the state that the shell read with gcloud."""
 
     target: Target
     name: str
@@ -27,100 +30,116 @@ class Asked:
 
     @property
     def local(self) -> bool:
-        """The account of local development instead of the functions' accounts."""
+        """True to plan the account of local development instead of the functions' accounts."""
         return "local" in self.flags
 
     @property
     def rows(self) -> list[Any]:
-        """A listing; empty when there is nothing to list yet."""
+        """The state as a list; empty if nothing exists yet."""
         return self.found or []
 
 
-def _queues(asked: Asked) -> Iterable[Step]:
-    return queues.steps(
-        asked.target,
-        asked.rows,
-        asked.target.declared("queues.yaml"),
-        resume="resume" in asked.flags,
+def _plan_queues(request: PlanRequest) -> Iterable[Step]:
+    return queue_steps.plan_queues(
+        request.target,
+        request.rows,
+        request.target.declared("queues.yaml"),
+        resume="resume" in request.flags,
     )
 
 
-def _services(asked: Asked) -> Iterable[Step]:
-    found = asked.found or {}
-    return services.services(
-        asked.target,
+def _plan_services(request: PlanRequest) -> Iterable[Step]:
+    found = request.found or {}
+    return service_steps.plan_services(
+        request.target,
         found["services"] or [],
-        parts.secret_names(found["secrets"] or []),
-        force="force" in asked.flags,
+        resource_steps.secret_names(found["secrets"] or []),
+        force="force" in request.flags,
     )
 
 
-def _scheduler(asked: Asked) -> Iterable[Step]:
-    # The key comes in the environment: a process list must not show it.
-    return parts.scheduler(asked.target, asked.rows, asked.target.variables.get("KEY_IN_USE", ""))
+def _plan_scheduler(request: PlanRequest) -> Iterable[Step]:
+    # The key is passed in the environment, so that no process list shows it.
+    return resource_steps.plan_scheduler(
+        request.target, request.rows, request.target.variables.get("KEY_IN_USE", "")
+    )
 
 
-#: PART → what it plans.
-PLANS: Mapping[str, Callable[[Asked], Iterable[Step]]] = {
-    "apis": lambda asked: parts.apis(asked.target, asked.rows),
-    "role": lambda asked: accounts.roles(asked.target, asked.found),
-    "accounts": lambda asked: accounts.accounts(asked.target, asked.rows, local=asked.local),
-    "project-policy": lambda asked: accounts.project_bindings(
-        asked.target, asked.found, local=asked.local
+#: PART → its plan.
+PLANS: Mapping[str, Callable[[PlanRequest], Iterable[Step]]] = {
+    "apis": lambda request: resource_steps.plan_apis(request.target, request.rows),
+    "role": lambda request: account_steps.plan_role(request.target, request.found),
+    "accounts": lambda request: account_steps.plan_accounts(
+        request.target, request.rows, local=request.local
     ),
-    "account-policy": lambda asked: accounts.account_bindings(
-        asked.target, asked.found, asked.name, local=asked.local
+    "project-policy": lambda request: account_steps.plan_project_bindings(
+        request.target, request.found, local=request.local
     ),
-    "impersonation": lambda asked: accounts.impersonation(asked.target, asked.found, asked.name),
-    "bucket": lambda asked: parts.bucket(asked.target, asked.found),
-    "bucket-policy": lambda asked: accounts.bucket_bindings(
-        asked.target, asked.found, local=asked.local
+    "account-policy": lambda request: account_steps.plan_account_bindings(
+        request.target, request.found, request.name, local=request.local
     ),
-    "database": lambda asked: firestore.database(asked.target, asked.rows),
-    "indexes": lambda asked: firestore.indexes(asked.target, asked.rows),
-    "fields": lambda asked: firestore.fields(asked.target, asked.rows),
-    "secrets": lambda asked: parts.secrets(asked.target, asked.rows),
-    "secret-policy": lambda asked: accounts.secret_bindings(asked.target, asked.found, asked.name),
-    "queues": _queues,
-    "scheduler": _scheduler,
-    "services": _services,
-    "quota": lambda asked: services.quota(asked.target, asked.found, asked.name),
-    "service-policy": lambda asked: accounts.service_bindings(
-        asked.target, asked.found, asked.name
+    "impersonation": lambda request: account_steps.plan_impersonation(
+        request.target, request.found, request.name
+    ),
+    "bucket": lambda request: resource_steps.plan_bucket(request.target, request.found),
+    "bucket-policy": lambda request: account_steps.plan_bucket_bindings(
+        request.target, request.found, local=request.local
+    ),
+    "database": lambda request: firestore_steps.plan_database(request.target, request.rows),
+    "indexes": lambda request: firestore_steps.plan_indexes(request.target, request.rows),
+    "fields": lambda request: firestore_steps.plan_fields(request.target, request.rows),
+    "secrets": lambda request: resource_steps.plan_secrets(request.target, request.rows),
+    "secret-policy": lambda request: account_steps.plan_secret_bindings(
+        request.target, request.found, request.name
+    ),
+    "queues": _plan_queues,
+    "scheduler": _plan_scheduler,
+    "services": _plan_services,
+    "quota": lambda request: service_steps.plan_quota(request.target, request.found, request.name),
+    "service-policy": lambda request: account_steps.plan_service_bindings(
+        request.target, request.found, request.name
     ),
 }
 
 
-def _secrets_in_use(asked: Asked) -> Iterable[str]:
-    """Declared secrets that exist or are about to."""
-    existing = parts.secret_names(asked.rows)
-    for env, secret in asked.target.secrets.items():
-        if secret["name"] in existing or secret.get("generate") or asked.target.variables.get(env):
+def _list_secrets_in_use(request: PlanRequest) -> Iterable[str]:
+    """Yield the declared secrets that exist or will be created."""
+    existing = resource_steps.secret_names(request.rows)
+    for env, secret in request.target.secrets.items():
+        if (
+            secret["name"] in existing
+            or secret.get("generate")
+            or request.target.variables.get(env)
+        ):
             yield secret["name"]
 
 
-#: `list-…` → names, one a line.
-LISTS: Mapping[str, Callable[[Asked], Iterable[str]]] = {
-    "list-accounts": lambda asked: accounts.accounts_with_policy(asked.target, local=asked.local),
-    "list-secrets": _secrets_in_use,
-    "list-queues": lambda asked: queues.settings(asked.target.declared("queues.yaml")),
-    "list-called": lambda asked: sorted(
+#: `list-…` and `value-…` → names, one a line.
+LISTS: Mapping[str, Callable[[PlanRequest], Iterable[str]]] = {
+    "list-accounts": lambda request: account_steps.list_accounts_with_policy(
+        request.target, local=request.local
+    ),
+    "list-secrets": _list_secrets_in_use,
+    "list-queues": lambda request: queue_steps.merge_settings(
+        request.target.declared("queues.yaml")
+    ),
+    "list-called": lambda request: sorted(
         {
             service
-            for account in accounts.declared_accounts(asked.target, local=False).values()
+            for account in account_steps.declared_accounts(request.target, local=False).values()
             for service in account.get("services", {})
         }
     ),
-    "list-settings": lambda asked: services.settings(asked.rows),
-    "list-services": lambda asked: services.declared(asked.target),
-    "list-schedules": lambda asked: asked.target.declared("scheduler.yaml")["jobs"],
-    "value-url": lambda asked: [asked.target.url(asked.name)],
-    "value-email": lambda asked: [asked.target.email(asked.name)],
+    "list-settings": lambda request: service_steps.list_settings(request.rows),
+    "list-services": lambda request: service_steps.declared_services(request.target),
+    "list-schedules": lambda request: request.target.declared("scheduler.yaml")["jobs"],
+    "value-url": lambda request: [request.target.url(request.name)],
+    "value-email": lambda request: [request.target.email(request.name)],
 }
 
 
 def main() -> None:
-    """The command line above."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="plan", description=__doc__)
     parser.add_argument("part", choices=[*PLANS, *LISTS])
     parser.add_argument("name", nargs="?", default="")
@@ -140,13 +159,13 @@ def main() -> None:
     )
     flags = frozenset(flag for flag in ("local", "resume", "force") if getattr(options, flag))
     found = json.loads(("" if sys.stdin.isatty() else sys.stdin.read()) or "null")
-    asked = Asked(target, options.name, found, flags)
+    request = PlanRequest(target, options.name, found, flags)
     try:
         if options.part in PLANS:
-            sys.stdout.writelines(step.record() for step in PLANS[options.part](asked))
+            sys.stdout.writelines(step.to_shell() for step in PLANS[options.part](request))
         else:
-            sys.stdout.writelines(f"{name}\n" for name in LISTS[options.part](asked))
-    except queues.QueuesFileError as error:
+            sys.stdout.writelines(f"{name}\n" for name in LISTS[options.part](request))
+    except queue_steps.QueuesFileError as error:
         sys.exit(str(error))
 
 

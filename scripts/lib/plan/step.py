@@ -1,64 +1,66 @@
-"""One thing to do, and how it travels to the shell that does it."""
+"""A step of a plan, and its form for the shell that carries it out."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-# Neither occurs in an argument, and unlike a tab the first is not white space to bash: empty fields survive.
-FIELD = "\x1f"
-RECORD = "\x1e"
 
-
-class Kind(StrEnum):
-    """How the shell treats a step."""
+class StepKind(StrEnum):
+    """The way the shell carries out a step."""
 
     #: Run the command, quietly.
     RUN = "run"
-    #: Run the command and show what it says: it takes minutes.
+    #: Run the command and show its output: it takes minutes.
     SHOW = "show"
-    #: Run the command with a secret's value on its standard input; the first word is the variable's name.
+    #: Run the command with a secret on its standard input; the first word is the variable's name.
     SECRET = "secret"  # noqa: S105 - a kind, not a password
-    #: Run the command with the internal key as a header, out of sight; the first word is the flag that takes it.
+    #: Run the command with the internal key as a header in a flags file, so that no process list
+    #: shows it; the first word is the flag.
     HEADER = "header"
-    #: Say it; nothing is changed.
+    #: Print the text; nothing is changed.
     WARN = "warn"
-    #: Say it and stop: the script cannot mend this.
+    #: Print the text and stop: the script cannot fix this.
     FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`why` is for the reader; `words` is a gcloud command, one argument each."""
+    """A gcloud command, or a message.
 
-    kind: Kind
+    `why` is the description for the reader; `words` are the arguments of the command.
+    """
+
+    kind: StepKind
     why: str
     words: tuple[str, ...] = ()
 
-    def record(self) -> str:
-        """The step as the shell reads it."""
-        return FIELD.join((self.kind, self.why, *self.words)) + RECORD
+    def to_shell(self) -> str:
+        """Return the step as a line of shell, a call of common.sh's `do_step`."""
+        return f"do_step {shlex.join((self.kind, self.why, *self.words))}\n"
 
 
-def run(why: str, *words: str) -> Step:
-    """A plain gcloud command."""
-    return Step(Kind.RUN, why, ("gcloud", *words))
+def run_step(why: str, *words: str) -> Step:
+    """Return a step that runs a gcloud command."""
+    return Step(StepKind.RUN, why, ("gcloud", *words))
 
 
-def warn(text: str) -> Step:
-    """Something the reader should know."""
-    return Step(Kind.WARN, text)
+def warn_step(text: str) -> Step:
+    """Return a step that prints a warning."""
+    return Step(StepKind.WARN, text)
 
 
-def fail(text: str) -> Step:
-    """Something only the reader can mend."""
-    return Step(Kind.FAIL, text)
+def fail_step(text: str) -> Step:
+    """Return a step that stops the script with a message."""
+    return Step(StepKind.FAIL, text)
 
 
-def near(count: int, limit: int, what: str) -> Iterator[Step]:
-    """A limit of Google's that the project is about to reach."""
+def warn_near_limit(count: int, limit: int, what: str) -> Iterator[Step]:
+    """Yield a warning if `count` is above 90 % of one of Google's limits."""
     if count * 10 > limit * 9:
-        yield warn(
-            f"{count} of at most {limit} {what}; more: https://console.cloud.google.com/iam-admin/quotas"
+        yield warn_step(
+            f"{count} of at most {limit} {what}; raise the limit at "
+            "https://console.cloud.google.com/iam-admin/quotas"
         )

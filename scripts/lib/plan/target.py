@@ -1,4 +1,4 @@
-"""Where to: the project and everything whose name follows from it, and the declarations in infra/."""
+"""The target of a deployment: the project, derived names, and the declarations in infra/."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from taskreel.adapters.providers import PROVIDERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One deployment. `variables` is the caller's environment, to which common.sh adds what is deployed."""
+    """One deployment.
+
+    `variables` is the caller's environment, to which common.sh adds deployed settings.
+    """
 
     project: str
     location: str
@@ -38,27 +41,27 @@ class Target:
 
     @property
     def here(self) -> tuple[str, str]:
-        """The flags of a command on something that has a location."""
+        """The flags of commands on resources with a location."""
         return f"--location={self.location}", f"--project={self.project}"
 
     def email(self, account: str) -> str:
-        """A service account's address."""
+        """Return a service account's email."""
         return f"{account}@{self.project}.iam.gserviceaccount.com"
 
     def member(self, account: str) -> str:
-        """A service account in a policy."""
+        """Return a service account as a member of a policy."""
         return f"serviceAccount:{self.email(account)}"
 
     def url(self, service: str) -> str:
-        """Where Cloud Run serves it: known before the first deployment."""
+        """Return the URL of a Cloud Run service, which is known before its deployment."""
         return f"https://{service}-{self.number}.{self.location}.run.app"
 
     def role(self, role: str) -> str:
-        """A role's full name; one of ours belongs to the project."""
+        """Return a role's full name; our own role belongs to the project."""
         return role if role.startswith("roles/") else f"projects/{self.project}/roles/{role}"
 
     def fill(self, text: str) -> str:
-        """`text` with ${…} filled in."""
+        """Return `text` with ${…} substituted."""
         return Template(text).substitute(
             PROJECT=self.project,
             LOCATION=self.location,

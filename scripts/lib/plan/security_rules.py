@@ -1,7 +1,8 @@
-"""Firestore's security rules: gcloud has no command for them, so this speaks to the Firebase Rules API itself.
+"""Firestore's security rules, through the Firebase Rules API: gcloud has no command for them.
 
-`python -m plan.rules show|publish PROJECT DATABASE FILE`; the access token comes in $TOKEN, never as an argument.
-`show` prints `same`, `differs` or `absent`; `publish` makes a ruleset of the file and releases it.
+`python -m plan.security_rules show|publish PROJECT DATABASE FILE`; the access token is in $TOKEN.
+`show` prints `same`, `differs` or `absent`; `publish` creates a ruleset from the file and releases
+it.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from typing import Any
 ENDPOINT = os.environ.get("FIREBASE_RULES_ENDPOINT", "https://firebaserules.googleapis.com")
 
 
-def call(
+def call_api(
     method: str, path: str, project: str, body: dict[str, Any] | None = None
 ) -> dict[str, Any] | None:
-    """One request; None when there is no such thing."""
-    request = urllib.request.Request(  # noqa: S310 - the address is Google's, or a test's
+    """Send one request; return None if the resource does not exist."""
+    request = urllib.request.Request(  # noqa: S310 - the URL is Google's or a test's
         f"{ENDPOINT}/v1/{path}",
         method=method,
         data=None if body is None else json.dumps(body).encode(),
         headers={
             "Authorization": f"Bearer {os.environ['TOKEN']}",
             "Content-Type": "application/json",
-            # A person's credentials belong to gcloud's own project otherwise, where this API is off.
+            # Without it a person's calls count for gcloud's own project, where this API is off.
             "X-Goog-User-Project": project,
         },
     )
@@ -47,42 +48,42 @@ def call(
 
 
 def release_name(project: str, database: str) -> str:
-    """The release that Firestore enforces."""
+    """Return the name of the release that Firestore enforces."""
     return f"projects/{project}/releases/cloud.firestore" + (
         "" if database == "(default)" else f"/{database}"
     )
 
 
-def show(project: str, database: str, text: str) -> str:
-    """How the rules in force compare with `text`."""
-    release = call("GET", release_name(project, database), project)
+def compare_rules(project: str, database: str, text: str) -> str:
+    """Compare the rules in force with `text`: `same`, `differs` or `absent`."""
+    release = call_api("GET", release_name(project, database), project)
     if release is None:
         return "absent"
-    ruleset = call("GET", release["rulesetName"], project) or {}
+    ruleset = call_api("GET", release["rulesetName"], project) or {}
     files = ruleset.get("source", {}).get("files", [])
     return "same" if [file["content"] for file in files] == [text] else "differs"
 
 
-def publish(project: str, database: str, text: str) -> None:
-    """Put `text` in force."""
+def publish_rules(project: str, database: str, text: str) -> None:
+    """Release `text` as the rules in force."""
     source = {"files": [{"name": "firestore.rules", "content": text}]}
-    ruleset = call("POST", f"projects/{project}/rulesets", project, {"source": source})
+    ruleset = call_api("POST", f"projects/{project}/rulesets", project, {"source": source})
     if ruleset is None:
         sys.exit(f"Project {project} was not found; check --project")
     name = release_name(project, database)
     release = {"name": name, "rulesetName": ruleset["name"]}
-    if call("PATCH", name, project, {"release": release}) is None:
-        call("POST", f"projects/{project}/releases", project, release)
+    if call_api("PATCH", name, project, {"release": release}) is None:
+        call_api("POST", f"projects/{project}/releases", project, release)
 
 
 def main() -> None:
-    """The command line above."""
+    """Run the command line."""
     verb, project, database, file = sys.argv[1:]
     text = Path(file).read_text("utf-8")
     if verb == "publish":
-        publish(project, database, text)
+        publish_rules(project, database, text)
     else:
-        sys.stdout.write(show(project, database, text) + "\n")
+        sys.stdout.write(compare_rules(project, database, text) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The functions: deployed when their source or their settings have changed since the last deployment."""
+"""The functions: deployed when their source or settings have changed since the last deployment."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .step import Kind, Step, fail, warn
+from .step import Step, StepKind, fail_step, warn_step
 from .target import Target
 
-#: On each service: a digest of what it was deployed from.
+#: Label of each service: a digest of the source and settings it was deployed from.
 LABEL = "taskreel-digest"
 
 
-def services(
+def plan_services(
     target: Target, found: list[dict[str, Any]], secrets: set[str], *, force: bool
 ) -> Iterator[Step]:
-    """Deploy what changed, in the order of the file. `secrets` are those that exist."""
+    """Deploy changed functions, in the order of the file; `secrets` are those that exist."""
     for secret in target.secrets.values():
         if secret.get("generate") and secret["name"] not in secrets:
-            yield fail(f"secret {secret['name']} does not exist; run scripts/provision first")
+            yield fail_step(f"secret {secret['name']} does not exist; run scripts/provision first")
     existing = {service["metadata"]["name"]: service for service in found}
     source = source_digest(target.source)
-    for name, service in declared(target).items():
-        words = command(target, name, service, _environment(existing.get(name)), secrets)
+    for name, service in declared_services(target).items():
+        words = deploy_command(target, name, service, _environment_of(existing.get(name)), secrets)
         digest = hashlib.sha256("\0".join((source, *words)).encode()).hexdigest()[:16]
         deployed = existing.get(name, {}).get("metadata", {}).get("labels", {}).get(LABEL)
         if force or digest != deployed:
             why = f"deploy {name}" if deployed is None else f"deploy {name} again"
-            yield Step(Kind.SHOW, why, (*words, f"--update-labels={LABEL}={digest}"))
+            yield Step(StepKind.SHOW, why, (*words, f"--update-labels={LABEL}={digest}"))
 
 
-def settings(found: list[dict[str, Any]]) -> Iterator[str]:
-    """`NAME=value`: what `deploy` was told and would otherwise forget, as the API is deployed."""
-    deployed = {service["metadata"]["name"]: _environment(service) for service in found}
+def list_settings(found: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield `NAME=value` for settings that a new deployment would otherwise lose."""
+    deployed = {service["metadata"]["name"]: _environment_of(service) for service in found}
     env = deployed.get("jobs-api", {})
     named = {
         "API_BASE_URL": env.get("API_BASE_URL"),
@@ -45,8 +45,8 @@ def settings(found: list[dict[str, Any]]) -> Iterator[str]:
     return (f"{name}={value}" for name, value in named.items() if value)
 
 
-def declared(target: Target) -> dict[str, dict[str, Any]]:
-    """The services with the defaults filled in."""
+def declared_services(target: Target) -> dict[str, dict[str, Any]]:
+    """Return the services with the defaults filled in."""
     file = target.declared("services.yaml")
     defaults = file["defaults"]
     return {
@@ -55,21 +55,21 @@ def declared(target: Target) -> dict[str, dict[str, Any]]:
     }
 
 
-def command(
+def deploy_command(
     target: Target,
     name: str,
     service: Mapping[str, Any],
     deployed: Mapping[str, str],
     secrets: set[str],
 ) -> tuple[str, ...]:
-    """`gcloud run deploy` for one service."""
+    """Return `gcloud run deploy` for one service."""
     env = {key: target.fill(value) for key, value in service["env"].items()}
     for key in service.get("passed", ()):
         if value := target.variables.get(key) or deployed.get(key):
             env[key] = value
     if variable := service.get("announces"):
-        env[variable] = ",".join(_providers(target, secrets))
-    bindings = _secrets(target, service, env, secrets)
+        env[variable] = ",".join(_configured_providers(target, secrets))
+    bindings = _secret_bindings(target, service, env, secrets)
     # "^|^" makes | the separator: a value may contain commas.
     variables = "^|^" + "|".join(f"{key}={value}" for key, value in env.items())
     return (
@@ -88,7 +88,8 @@ def command(
         ),
         "--allow-unauthenticated" if service["public"] else "--no-allow-unauthenticated",
         f"--service-account={target.email(service['account'])}",
-        f"--build-service-account=projects/{target.project}/serviceAccounts/{target.email('taskreel-build')}",
+        f"--build-service-account=projects/{target.project}/serviceAccounts/"
+        + target.email("taskreel-build"),
         *(
             f"--cpu={service['cpu']}",
             f"--memory={service['memory']}",
@@ -107,34 +108,35 @@ def command(
     )
 
 
-#: Cloud Run's quota → a service's setting, what it counts, and the quota's units in one of these.
+#: Cloud Run's quota → a service's setting, its unit, and the number of quota units in one unit.
 _QUOTAS = {
     "CpuAllocPerProjectRegion": ("cpu", "CPUs", 1000),
     "MemAllocPerProjectRegion": ("memory", "MiB", 2**20),
 }
 
 
-def quota(target: Target, found: Mapping[str, Any] | None, name: str) -> Iterator[Step]:
-    """Cloud Run refuses a service whose instances could take more than the region allows the project."""
+def plan_quota(target: Target, found: Mapping[str, Any] | None, name: str) -> Iterator[Step]:
+    """Warn if the instances of a service could exceed the region's quota: Cloud Run refuses it."""
     values = [
         int(each["details"]["value"])
         for each in (found or {}).get("dimensionsInfos", ())
         if target.location in each.get("applicableLocations", ())
     ]
     setting, unit, scale = _QUOTAS[name]
-    for service, own in declared(target).items():
-        size, count = _amount(own[setting]), own["maxInstances"]
+    for service, own in declared_services(target).items():
+        size, count = _parse_amount(own[setting]), own["maxInstances"]
         # -1 is no limit.
         if values and -1 < min(values) < size * count * scale:
-            yield warn(
-                f"{service}: {count} instances of {size:g} {unit} are more than the {min(values) / scale:g} that "
-                f"{target.location} allows this project; lower its maxInstances in infra/services.yaml, or ask for "
+            yield warn_step(
+                f"{service}: {count} instances of {size:g} {unit} are more than the "
+                f"{min(values) / scale:g} that {target.location} allows this project; "
+                "lower its maxInstances in infra/services.yaml, or ask for "
                 f"more of {name}: https://console.cloud.google.com/iam-admin/quotas"
             )
 
 
-def _amount(text: str | float) -> float:
-    """CPUs, or mebibytes."""
+def _parse_amount(text: str | float) -> float:
+    """Return CPUs, or mebibytes."""
     number = str(text).removesuffix("i")
     return (
         float(number.removesuffix("G")) * 1024
@@ -143,10 +145,10 @@ def _amount(text: str | float) -> float:
     )
 
 
-def _secrets(
+def _secret_bindings(
     target: Target, service: Mapping[str, Any], env: Mapping[str, str], secrets: set[str]
 ) -> str:
-    """`VARIABLE=secret:latest,…` for the secrets that exist and are wanted."""
+    """Return `VARIABLE=secret:latest,…` for the secrets that exist and are used."""
     declared = target.secrets
     return ",".join(
         f"{key}={declared[key]['name']}:latest"
@@ -156,8 +158,8 @@ def _secrets(
     )
 
 
-def _providers(target: Target, secrets: set[str]) -> list[str]:
-    """The providers whose secrets exist."""
+def _configured_providers(target: Target, secrets: set[str]) -> list[str]:
+    """Return the providers whose secrets exist."""
     declared = target.secrets.values()
     return [
         secret["provider"]
@@ -166,8 +168,8 @@ def _providers(target: Target, secrets: set[str]) -> list[str]:
     ]
 
 
-def _environment(service: Mapping[str, Any] | None) -> dict[str, str]:
-    """The plain variables that a deployed service has."""
+def _environment_of(service: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the plain environment variables of a deployed service."""
     if service is None:
         return {}
     containers = service["spec"]["template"]["spec"]["containers"]
@@ -175,7 +177,7 @@ def _environment(service: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def source_digest(source: Path) -> str:
-    """A digest of every file that would be uploaded."""
+    """Return a digest of every file that would be uploaded."""
     digest = hashlib.sha256()
     for path in sorted(source.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):

@@ -1,19 +1,19 @@
-"""The rest, a function each: APIs, bucket, secrets, scheduler."""
+"""APIs, the bucket, secrets and the scheduler."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .step import Kind, Step, fail, run
+from .step import Step, StepKind, fail_step, run_step
 from .target import Target
 
 
-def apis(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
-    """Switch on what is off, in one call."""
+def plan_apis(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
+    """Enable missing APIs, in one call."""
     enabled = {service["config"]["name"] for service in found}
     if missing := [api for api in target.declared("apis.yaml")["apis"] if api not in enabled]:
-        yield run(
+        yield run_step(
             f"enable {len(missing)} APIs",
             "services",
             "enable",
@@ -22,8 +22,8 @@ def apis(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
         )
 
 
-def bucket(target: Target, found: Mapping[str, Any] | None) -> Iterator[Step]:
-    """A private bucket whose objects end by themselves."""
+def plan_bucket(target: Target, found: Mapping[str, Any] | None) -> Iterator[Step]:
+    """Create a private bucket with a lifecycle, or update it."""
     declared = target.declared("bucket.yaml")
     url = f"gs://{target.bucket}"
     lifecycle = f"--lifecycle-file={target.infra / declared['lifecycle']}"
@@ -31,7 +31,7 @@ def bucket(target: Target, found: Mapping[str, Any] | None) -> Iterator[Step]:
     private = ("--uniform-bucket-level-access", "--public-access-prevention")
     project = f"--project={target.project}"
     if found is None:
-        yield run(
+        yield run_step(
             f"create bucket {url} in {target.location}",
             *("storage", "buckets", "create", url, f"--location={target.location}", *private),
             *(
@@ -43,25 +43,25 @@ def bucket(target: Target, found: Mapping[str, Any] | None) -> Iterator[Step]:
         )
         return
     if found["location"].lower() != target.location.lower():
-        yield fail(
-            f"bucket {url} lies in {found['location']}, not in {target.location}; a bucket cannot move. "
-            "Name another: BUCKET=… scripts/provision"
+        yield fail_step(
+            f"bucket {url} is in {found['location']}, not in {target.location}, and cannot move. "
+            "Use another: BUCKET=… scripts/provision"
         )
     if found.get("lifecycle_config") != target.declared(declared["lifecycle"]):
-        yield run(
+        yield run_step(
             f"set the lifecycle of {url}", "storage", "buckets", "update", url, lifecycle, project
         )
     if (
         not found.get("uniform_bucket_level_access")
         or found.get("public_access_prevention") != "enforced"
     ):
-        yield run(
+        yield run_step(
             f"close {url} to the public", "storage", "buckets", "update", url, *private, project
         )
-    kept = int(found.get("soft_delete_policy", {}).get("retentionDurationSeconds", 0))
-    if f"{kept}s" != declared["softDeleteDuration"]:
-        yield run(
-            f"let deleted objects of {url} go at once",
+    retention_seconds = int(found.get("soft_delete_policy", {}).get("retentionDurationSeconds", 0))
+    if f"{retention_seconds}s" != declared["softDeleteDuration"]:
+        yield run_step(
+            f"set the soft delete duration of {url}",
             "storage",
             "buckets",
             "update",
@@ -71,8 +71,8 @@ def bucket(target: Target, found: Mapping[str, Any] | None) -> Iterator[Step]:
         )
 
 
-def secrets(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
-    """Secrets that are generated, or whose value is in the caller's environment."""
+def plan_secrets(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
+    """Create secrets that are generated, or whose value is in the environment."""
     existing = secret_names(found)
     for env, secret in target.secrets.items():
         given = bool(target.variables.get(env))
@@ -88,16 +88,21 @@ def secrets(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
             "--replication-policy=user-managed",
         )
         flags = (f"--locations={target.location}", f"--project={target.project}")
-        yield Step(Kind.SECRET, f"create secret {secret['name']}, {source}", (env, *words, *flags))
+        yield Step(
+            StepKind.SECRET, f"create secret {secret['name']}, {source}", (env, *words, *flags)
+        )
 
 
 def secret_names(found: list[dict[str, Any]]) -> set[str]:
-    """The secrets of a listing."""
+    """Return the secret names of a listing."""
     return {secret["name"].rpartition("/")[2] for secret in found}
 
 
-def scheduler(target: Target, found: list[dict[str, Any]], key: str) -> Iterator[Step]:
-    """Scheduled calls. `key` is the internal key now in use, empty when it is not known yet."""
+def plan_scheduler(target: Target, found: list[dict[str, Any]], key: str) -> Iterator[Step]:
+    """Create or update the scheduled calls.
+
+    `key` is the internal key in use, empty if it is unknown.
+    """
     declared = target.declared("scheduler.yaml")
     existing = {job["name"].rpartition("/")[2]: job for job in found}
     for name, job in declared["jobs"].items():
@@ -114,8 +119,8 @@ def scheduler(target: Target, found: list[dict[str, Any]], key: str) -> Iterator
         common = (*(f"--{flag}={value}" for flag, value in wanted.items()), *target.here)
         if name not in existing:
             words = ("--headers", "gcloud", "scheduler", "jobs", "create", "http", name, *common)
-            yield Step(Kind.HEADER, f"schedule {name}: {job['schedule']}", words)
-        elif different := _differences(existing[name], wanted, key):
+            yield Step(StepKind.HEADER, f"schedule {name}: {job['schedule']}", words)
+        elif different := _list_differences(existing[name], wanted, key):
             words = (
                 "--update-headers",
                 "gcloud",
@@ -127,11 +132,11 @@ def scheduler(target: Target, found: list[dict[str, Any]], key: str) -> Iterator
                 *common,
             )
             why = f"reschedule {name}: {', '.join(different)} changed"
-            yield Step(Kind.HEADER, why, words)
+            yield Step(StepKind.HEADER, why, words)
 
 
-def _differences(job: Mapping[str, Any], wanted: Mapping[str, str], key: str) -> list[str]:
-    """Which settings are not as wanted; the key is compared, never shown."""
+def _list_differences(job: Mapping[str, Any], wanted: Mapping[str, str], key: str) -> list[str]:
+    """Return the settings that differ; the key is compared, never shown."""
     http = job.get("httpTarget", {})
     token = http.get("oidcToken", {})
     found = {

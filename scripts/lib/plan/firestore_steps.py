@@ -1,0 +1,129 @@
+"""The database, its composite indexes, and its single-field settings (exemptions, time to live)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .step import Step, fail_step, run_step, warn_near_limit, warn_step
+from .target import Target
+
+Fields = tuple[tuple[str, str], ...]
+
+
+def plan_database(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
+    """Create the database in native mode; its location cannot be changed later."""
+    path = f"projects/{target.project}/databases/{target.database}"
+    existing = next((each for each in found if each["name"] == path), None)
+    if existing is None:
+        yield run_step(
+            f"create Firestore database {target.database} in {target.location} "
+            "(the location cannot be changed later)",
+            *(
+                "firestore",
+                "databases",
+                "create",
+                f"--database={target.database}",
+                f"--location={target.location}",
+            ),
+            *(
+                "--type=firestore-native",
+                "--delete-protection",
+                f"--project={target.project}",
+            ),
+        )
+    elif existing.get("type", "FIRESTORE_NATIVE") != "FIRESTORE_NATIVE":
+        yield fail_step(
+            f"database {target.database} is in mode {existing['type']}, "
+            "which cannot be changed once it has data; use another: DATABASE=taskreel scripts/provision"
+        )
+    elif existing.get("locationId", target.location) != target.location:
+        yield warn_step(
+            f"database {target.database} is in {existing['locationId']}, "
+            f"the rest in {target.location}: every read crosses regions. "
+            f"Use --location {existing['locationId']}, or another database: "
+            "DATABASE=taskreel scripts/provision"
+        )
+    yield from warn_near_limit(len(found), 100, "Firestore databases")
+
+
+def plan_indexes(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
+    """Create missing composite indexes; an index that is not declared is left alone."""
+    declared = target.declared("firestore.indexes.json")["indexes"]
+    existing = {
+        (_collection_group(index["name"]), _index_fields(index["fields"])): index for index in found
+    }
+    wanted = {(index["collectionGroup"], _index_fields(index["fields"])) for index in declared}
+    for group, fields in sorted(wanted - existing.keys()):
+        text = ", ".join(f"{path} {order.lower()}" for path, order in fields)
+        configs = [
+            f"--field-config=field-path={path},order={order.lower()}" for path, order in fields
+        ]
+        yield run_step(
+            f"create index on {group}: {text} (Firestore builds it in the background)",
+            *(
+                "firestore",
+                "indexes",
+                "composite",
+                "create",
+                f"--collection-group={group}",
+                "--query-scope=collection",
+            ),
+            *(*configs, f"--database={target.database}", "--async", f"--project={target.project}"),
+        )
+    for (group, fields), index in sorted(existing.items()):
+        what = f"index on {group} ({', '.join(path for path, _ in fields)})"
+        if (group, fields) not in wanted:
+            yield warn_step(f"{what} is not in infra/firestore.indexes.json; left alone")
+        elif index.get("state", "READY") != "READY":
+            yield warn_step(f"{what} is {index['state']}: not usable yet")
+
+
+def plan_fields(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
+    """Exempt fields from single-field indexing, and set the time-to-live fields."""
+    existing = {
+        (_collection_group(field["name"]), field["name"].rpartition("/")[2]): field
+        for field in found
+    }
+    for override in target.declared("firestore.indexes.json")["fieldOverrides"]:
+        group, path = override["collectionGroup"], override["fieldPath"]
+        where = (f"--collection-group={group}", f"--database={target.database}")
+        common = (*where, "--async", f"--project={target.project}")
+        field = existing.get((group, path), {})
+        if not _is_exempt(field):
+            why = f"exempt {group}.{path} from single-field indexing"
+            yield run_step(
+                why,
+                "firestore",
+                "indexes",
+                "fields",
+                "update",
+                path,
+                "--disable-indexes",
+                *common,
+            )
+        if override.get("ttl") and "ttlConfig" not in field:
+            why = f"delete documents of {group} when {path} has passed"
+            yield run_step(
+                why, "firestore", "fields", "ttls", "update", path, "--enable-ttl", *common
+            )
+
+
+def _is_exempt(field: Mapping[str, Any]) -> bool:
+    """Return True if single-field indexing is off for the field."""
+    config = field.get("indexConfig")
+    return config is not None and not config.get("indexes") and not config.get("usesAncestorConfig")
+
+
+def _collection_group(name: str) -> str:
+    """Return the collection in `…/collectionGroups/{group}/…`."""
+    return name.partition("/collectionGroups/")[2].partition("/")[0]
+
+
+def _index_fields(fields: list[dict[str, str]]) -> Fields:
+    """Return paths and orders; Google appends `__name__` by itself."""
+    return tuple(
+        (field["fieldPath"], field.get("order", ""))
+        for field in fields
+        if field["fieldPath"] != "__name__"
+    )

@@ -1,0 +1,117 @@
+"""Queues: created or updated to match infra/queues.yaml.
+
+They are never deleted, because the name of a deleted queue stays reserved for days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .step import Step, run_step, warn_near_limit, warn_step
+from .target import Target
+
+#: Section and field of the API → gcloud's flag.
+FLAGS: Mapping[tuple[str, str], str] = {
+    ("rateLimits", "maxDispatchesPerSecond"): "--max-dispatches-per-second",
+    ("rateLimits", "maxConcurrentDispatches"): "--max-concurrent-dispatches",
+    ("retryConfig", "maxAttempts"): "--max-attempts",
+    ("retryConfig", "maxRetryDuration"): "--max-retry-duration",
+    ("retryConfig", "minBackoff"): "--min-backoff",
+    ("retryConfig", "maxBackoff"): "--max-backoff",
+    ("retryConfig", "maxDoublings"): "--max-doublings",
+    ("stackdriverLoggingConfig", "samplingRatio"): "--log-sampling-ratio",
+}
+
+
+class QueuesFileError(Exception):
+    """infra/queues.yaml has a setting that queues do not have."""
+
+
+def merge_settings(declared: Mapping[str, Any]) -> dict[str, dict[tuple[str, str], Any]]:
+    """Return each queue's settings, with the defaults filled in."""
+    return {
+        name: _merge_queue(name, declared["defaults"], own or {})
+        for name, own in declared["queues"].items()
+    }
+
+
+def _merge_queue(
+    name: str, defaults: Mapping[str, Any], own: Mapping[str, Any]
+) -> dict[tuple[str, str], Any]:
+    """Return one queue's settings by section and field."""
+    merged: dict[tuple[str, str], Any] = {}
+    for source in (defaults, own):
+        for section, fields in source.items():
+            for field, value in fields.items():
+                if (section, field) not in FLAGS:
+                    raise QueuesFileError(
+                        f"{name}: {section}.{field} is not a setting of a queue; "
+                        "see infra/queues.yaml"
+                    )
+                merged[section, field] = value
+    return merged
+
+
+def plan_queues(
+    target: Target, found: list[dict[str, Any]], declared: Mapping[str, Any], *, resume: bool
+) -> Iterator[Step]:
+    """Create missing queues, update different ones, report undeclared ones."""
+    cloud = {queue["name"].rpartition("/")[2]: queue for queue in found}
+    wanted = merge_settings(declared)
+    for name, fields in wanted.items():
+        if name not in cloud:
+            yield _queue_command(target, "create", name, f"create queue {name}", fields)
+            continue
+        if different := {
+            key: value
+            for key, value in fields.items()
+            if not _is_same(value, _current_value(cloud[name], key))
+        }:
+            changes = ", ".join(
+                f"{key[1]} {_current_value(cloud[name], key)} → {value}"
+                for key, value in different.items()
+            )
+            yield _queue_command(
+                target, "update", name, f"update queue {name}: {changes}", different
+            )
+        if cloud[name].get("state") == "PAUSED":
+            yield _plan_paused_queue(target, name, resume=resume)
+    for name in sorted(cloud.keys() - wanted.keys()):
+        yield warn_step(
+            f"queue {name} exists in {target.location} and not in infra/queues.yaml; left alone"
+        )
+    yield from warn_near_limit(
+        len(cloud.keys() | wanted.keys()), 1000, f"queues in {target.location}"
+    )
+
+
+def _queue_command(
+    target: Target, verb: str, name: str, why: str, fields: Mapping[tuple[str, str], Any]
+) -> Step:
+    """Return `gcloud tasks queues create|update`."""
+    flags = [f"{FLAGS[key]}={value}" for key, value in fields.items()]
+    return run_step(why, "tasks", "queues", verb, name, *flags, *target.here)
+
+
+def _plan_paused_queue(target: Target, name: str, *, resume: bool) -> Step:
+    """Resume a paused queue if asked to, else warn: it may be paused on purpose."""
+    words = ("tasks", "queues", "resume", name, *target.here)
+    if resume:
+        return run_step(f"resume queue {name}", *words)
+    return warn_step(f"queue {name} is paused: nothing on it runs until `gcloud {' '.join(words)}`")
+
+
+def _current_value(queue: Mapping[str, Any], key: tuple[str, str]) -> Any:
+    """Return the queue's setting; Google omits zeros."""
+    return queue.get(key[0], {}).get(key[1], 0)
+
+
+def _is_same(declared: Any, found: Any) -> bool:
+    """Compare settings: `3600s` is 3600.0s, and 10 is 10.0."""
+    return _to_number(declared) == _to_number(found)
+
+
+def _to_number(value: Any) -> float:
+    """Return a number, or a duration in seconds."""
+    return float(str(value).removesuffix("s"))
