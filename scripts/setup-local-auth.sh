@@ -100,7 +100,7 @@ TEXT
 }
 
 ensure_settings() {
-  settings >"$scratch/settings"
+  print_settings >"$scratch/settings"
   if [[ -f $env_file ]] && cmp -s "$scratch/settings" "$env_file"; then
     chmod 0600 "$env_file"
     return

@@ -35,7 +35,8 @@ def plan_database(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]
     elif existing.get("type", "FIRESTORE_NATIVE") != "FIRESTORE_NATIVE":
         yield fail_step(
             f"database {target.database} is in mode {existing['type']}, "
-            "which cannot be changed once it has data; use another: DATABASE=taskreel scripts/provision"
+            "which cannot be changed once it has data; "
+            "use another: DATABASE=taskreel scripts/provision"
         )
     elif existing.get("locationId", target.location) != target.location:
         yield warn_step(

@@ -1,7 +1,7 @@
 """Media work beside the same work by the ffmpeg command line.
 
-`python -m taskreel_local.bench.media` runs each pair in turn, three rounds, and takes the fastest of
-each: other load of the machine affects both alike.
+`python -m taskreel_local.bench.media` runs each pair in turn, three rounds, and takes the fastest
+of each: other load of the machine affects both alike.
 """
 
 from __future__ import annotations
