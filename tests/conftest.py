@@ -1,4 +1,4 @@
-"""Rules for every test: only loopback addresses, no settings from outside, no Hypothesis deadlines."""
+"""Rules for every test: loopback addresses only, no settings from outside, no deadlines."""
 
 from __future__ import annotations
 

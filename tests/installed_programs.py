@@ -17,7 +17,7 @@ GCLOUD_INSTALL = "https://cloud.google.com/sdk/docs/install"
 
 
 def skip_or_fail(reason: str) -> NoReturn:
-    """Skip the test, or fail it where the environment says CI: there everything must be installed."""
+    """Skip the test, or fail it in CI, where everything must be installed."""
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)

@@ -1,4 +1,4 @@
-"""The `taskreel` command as a user runs it: real processes, real HTTP, a data folder of the test's own."""
+"""The `taskreel` command as a user runs it: real processes and HTTP, a data folder of its own."""
 
 from __future__ import annotations
 

@@ -17,7 +17,10 @@ MAKER = "Taskreel (no AI model)"
 def save_picture(
     image: Image.Image, out: Path, *, quality: int = 92, note: str = "", maker: str = MAKER
 ) -> None:
-    """Write PNG, JPEG or WebP by suffix; its tags carry `maker` as Software, `note` as description."""
+    """Write PNG, JPEG or WebP by suffix, with `maker` and `note` in its tags.
+
+    Raises PermanentError for another suffix.
+    """
     match out.suffix.lower():
         case ".png":
             tags = PngImagePlugin.PngInfo()
