@@ -361,7 +361,7 @@ async def test_a_crash_of_the_worker_costs_one_attempt_and_not_the_server(
 async def test_a_batch_captures_what_succeeded(world: World, ada: httpx.AsyncClient) -> None:
     job = await submitted(ada, batch(4), BATCH)
     stored = await world.job(job["jobId"])
-    broken = stored.units[1].model_copy(update={"state": UnitState.FAILED})
+    broken = stored.units[1].with_changes(state=UnitState.FAILED)
     await world.put(
         stored.with_changes(world.now(), units=(stored.units[0], broken, *stored.units[2:]))
     )

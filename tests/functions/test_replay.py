@@ -117,7 +117,7 @@ async def test_a_batch_makes_only_what_was_missing(world: World, ada: httpx.Asyn
     job = await submitted(ada, body, BATCH)
     await world.settle()
     stored = await world.job(job["jobId"])
-    lost = stored.units[1].model_copy(update={"state": UnitState.FAILED})
+    lost = stored.units[1].with_changes(state=UnitState.FAILED)
     await world.put(stored.model_copy(update={"units": (stored.units[0], lost)}))
     again = await replayed(ada, job)
     assert again["credits"]["held"] == 1

@@ -12,12 +12,15 @@ from pydantic import ValidationError
 
 from taskreel.domain.job import Job, JobChanges
 from taskreel.domain.job_status import Status
+from taskreel.domain.pipeline import StepChanges, StepRun
 from taskreel.domain.unit import UnitChanges, UnitRun
 from taskreel.domain.value import Value
 from unit.domain.samples import NOW, SECOND, job, unit
 
 
-@pytest.mark.parametrize(("model", "changes"), [(Job, JobChanges), (UnitRun, UnitChanges)])
+@pytest.mark.parametrize(
+    ("model", "changes"), [(Job, JobChanges), (UnitRun, UnitChanges), (StepRun, StepChanges)]
+)
 def test_changes_name_fields_of_the_model_with_their_types(
     model: type[Value], changes: type[Any]
 ) -> None:
@@ -33,6 +36,15 @@ def test_a_misspelled_change_is_refused() -> None:
         job().enter_status(Status.PROCESSING, NOW, fenc=1)  # type: ignore[call-arg]
     with pytest.raises(ValidationError, match="due"):
         unit().with_changes(due=NOW)  # type: ignore[call-arg]
+
+
+def test_a_step_takes_only_its_own_fields() -> None:
+    step = StepRun(type="image-generation", place=0)
+    assert step.with_changes(ended=2).ended == 2
+    with pytest.raises(ValidationError, match="endd"):
+        step.with_changes(endd=2)  # type: ignore[call-arg]
+    with pytest.raises(ValidationError, match="ended"):
+        step.with_changes(ended="2")  # type: ignore[arg-type]
 
 
 def test_a_change_of_the_wrong_type_is_refused() -> None:

@@ -84,7 +84,7 @@ def test_a_temporary_error_is_tried_again_after_the_backoff() -> None:
     found = outcome(TEMPORARY, DONE, attempt=2)
     then = NOW + timedelta(seconds=4)
     assert found == Again(
-        (TEMPORARY.model_copy(update={"due_at": then}), DONE), then, "retry", TEMPORARY.error
+        (TEMPORARY.with_changes(due_at=then), DONE), then, "retry", TEMPORARY.error
     )
 
 
@@ -116,14 +116,14 @@ def test_out_of_attempts_a_rate_limited_unit_still_waits() -> None:
 
 
 def test_a_poll_neither_hastens_nor_spends_what_waits_to_be_tried_again() -> None:
-    waiting = TEMPORARY.model_copy(update={"due_at": NOW + MINUTE})
+    waiting = TEMPORARY.with_changes(due_at=NOW + MINUTE)
     found = outcome(waiting, pending(5))
     assert isinstance(found, Again)
     assert (found.units[0], found.at) == (waiting, NOW + timedelta(seconds=5))
 
 
 def test_what_is_tried_again_is_tried_together() -> None:
-    earlier = TEMPORARY.model_copy(update={"due_at": NOW + timedelta(seconds=1.5)})
+    earlier = TEMPORARY.with_changes(due_at=NOW + timedelta(seconds=1.5))
     found = outcome(earlier, TEMPORARY)
     assert isinstance(found, Again)
     assert {one.due_at for one in found.units} == {NOW + timedelta(seconds=2)}
