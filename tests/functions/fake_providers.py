@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.asking import IMAGE, read, submitted
+from functions.job_requests import IMAGE, read_job, submit_job
 from providers.fake_provider import FakeProvider
 from providers.fakes import FAKES
 from simulation.world import World, running
@@ -44,9 +44,9 @@ class ProviderSetup:
     ) -> dict[str, Any]:
         """Submit a job, let virtual time pass, and return the job as it is then."""
         ada = self.user()
-        job = await submitted(ada, dict(body), path)
+        job = await submit_job(ada, dict(body), path)
         await self.world.advance(seconds)
-        return await read(ada, job)
+        return await read_job(ada, job)
 
 
 class _RouteByHost(httpx.AsyncBaseTransport):

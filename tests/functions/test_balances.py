@@ -6,14 +6,22 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.asking import BATCH, balance, batch, paths, problem, studio, submitted
+from functions.job_requests import (
+    BATCH,
+    batch_request,
+    expect_problem,
+    image_request,
+    read_balance,
+    refused_paths,
+    submit_job,
+)
 from simulation.world import World, running
 
 GRANTS = "/api/credits/ada/grants"
 
 
 async def test_a_new_user_has_the_initial_credits(ada: httpx.AsyncClient) -> None:
-    assert await balance(ada) == {
+    assert await read_balance(ada) == {
         "userId": "ada",
         "available": 100,
         "held": 0,
@@ -27,11 +35,11 @@ async def test_in_production_a_new_user_has_none(
 ) -> None:
     async with running(tmp_path, monkeypatch, initial_credits=0) as world:
         ada = world.as_user("ada")
-        assert (await balance(ada))["available"] == 0
+        assert (await read_balance(ada))["available"] == 0
         assert (await world.as_user("root", role="admin").post(GRANTS, json={"amount": 3})).json()[
             "available"
         ] == 3
-        await submitted(ada, batch(3), BATCH)
+        await submit_job(ada, batch_request(3), BATCH)
 
 
 async def test_an_admin_grants_credits(ada: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
@@ -50,8 +58,8 @@ async def test_an_admin_grants_credits(ada: httpx.AsyncClient, admin: httpx.Asyn
 
 
 async def test_nobody_else_does(ada: httpx.AsyncClient) -> None:
-    problem(await ada.post(GRANTS, json={"amount": 20}), 403, "forbidden")
-    assert (await balance(ada))["granted"] == 100
+    expect_problem(await ada.post(GRANTS, json={"amount": 20}), 403, "forbidden")
+    assert (await read_balance(ada))["granted"] == 100
 
 
 @pytest.mark.parametrize(
@@ -60,21 +68,23 @@ async def test_nobody_else_does(ada: httpx.AsyncClient) -> None:
 async def test_a_grant_is_a_whole_number_of_credits(
     admin: httpx.AsyncClient, body: dict[str, Any]
 ) -> None:
-    assert paths(await admin.post(GRANTS, json=body)) == {"amount"}
+    assert refused_paths(await admin.post(GRANTS, json=body)) == {"amount"}
 
 
 async def test_nobody_is_granted_credits_under_a_name_that_no_token_can_have(
     admin: httpx.AsyncClient,
 ) -> None:
-    assert paths(await admin.post("/api/credits/__ada__/grants", json={"amount": 1})) == {"userId"}
+    assert refused_paths(await admin.post("/api/credits/__ada__/grants", json={"amount": 1})) == {
+        "userId"
+    }
 
 
 async def test_the_ledger_adds_up_to_the_balance(world: World, ada: httpx.AsyncClient) -> None:
-    for body in (studio("noop"), studio("fail-permanent"), studio("noop")):
-        await submitted(ada, body)
+    for body in (image_request("noop"), image_request("fail-permanent"), image_request("noop")):
+        await submit_job(ada, body)
         await world.advance(1)
-    await submitted(ada, batch(4), BATCH)
-    found = await balance(ada)
+    await submit_job(ada, batch_request(4), BATCH)
+    found = await read_balance(ada)
     entries = (await ada.get("/api/credits/ledger?limit=100")).json()["entries"]
     totals = {
         kind: sum(e["amount"] for e in entries if e["kind"] == kind)
@@ -86,7 +96,7 @@ async def test_the_ledger_adds_up_to_the_balance(world: World, ada: httpx.AsyncC
 
 async def test_the_ledger_has_pages(world: World, ada: httpx.AsyncClient) -> None:
     for _ in range(4):
-        await submitted(ada)
+        await submit_job(ada)
         await world.advance(1)
     first = (await ada.get("/api/credits/ledger?limit=3")).json()
     second = (await ada.get(f"/api/credits/ledger?limit=3&cursor={first['nextCursor']}")).json()
@@ -95,5 +105,5 @@ async def test_the_ledger_has_pages(world: World, ada: httpx.AsyncClient) -> Non
 
 
 async def test_a_user_sees_only_their_own_ledger(world: World, ada: httpx.AsyncClient) -> None:
-    await submitted(ada)
+    await submit_job(ada)
     assert (await world.as_user("bob").get("/api/credits/ledger")).json()["entries"] == []

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from functions.asking import IMAGE, problem, read, submitted
 from functions.fake_providers import KITE, ProviderSetup, StartProviders
+from functions.job_requests import IMAGE, expect_problem, read_job, submit_job
 from providers.bfl.fake import sign_webhook as signed
 from providers.fake_provider import Fault
 from providers.openai.fake import sign_webhook as response_signed
@@ -21,7 +21,7 @@ async def broken(setup: ProviderSetup, times: int = 5) -> None:
     """Let enough jobs fail at bfl that its breaker opens."""
     setup.fakes["bfl"].fault = Fault.SERVER_ERROR
     for _ in range(times):
-        await submitted(setup.user(), {**KITE, "retry": {"maxAttempts": 1}})
+        await submit_job(setup.user(), {**KITE, "retry": {"maxAttempts": 1}})
     await setup.world.settle()
 
 
@@ -39,13 +39,13 @@ async def test_failures_open_the_breaker_and_jobs_wait_with_an_honest_time(
     await broken(setup)
     assert (await breaker(setup))["state"] == "open"
     asked = len(setup.fakes["bfl"].calls)
-    job = await submitted(setup.user(), KITE)
+    job = await submit_job(setup.user(), KITE)
     assert job["nextAttemptAt"] == (await breaker(setup))["admitsAt"]
     await setup.world.advance(20)
     assert len(setup.fakes["bfl"].calls) == asked
     setup.fakes["bfl"].fault = None
     await setup.world.advance(60)
-    done = await read(setup.user(), job)
+    done = await read_job(setup.user(), job)
     assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
     assert (await breaker(setup))["state"] == "closed"
 
@@ -54,12 +54,12 @@ async def test_a_job_that_was_chosen_for_before_waits_as_well(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("bfl")
-    later = await submitted(
+    later = await submit_job(
         setup.user(), {**KITE, "scheduleAt": (setup.world.now() + timedelta(seconds=5)).isoformat()}
     )
     await broken(setup)
     await setup.world.advance(6)
-    waiting = await read(setup.user(), later)
+    waiting = await read_job(setup.user(), later)
     assert (waiting["status"], waiting["attempt"], waiting["error"]["code"]) == (
         "RETRYING",
         1,
@@ -72,7 +72,7 @@ async def test_half_open_lets_one_probe_through(start_providers: StartProviders)
     setup = await start_providers("bfl")
     await broken(setup)
     for _ in range(4):
-        await submitted(setup.user(), KITE)
+        await submit_job(setup.user(), KITE)
     posts = len([call for call in setup.fakes["bfl"].calls if call.method == "POST"])
     await setup.world.advance(31)
     assert len([call for call in setup.fakes["bfl"].calls if call.method == "POST"]) == posts + 1
@@ -93,7 +93,7 @@ async def test_what_is_not_the_providers_fault_does_not_open_it(
     setup = await start_providers("bfl")
     setup.fakes["bfl"].fault = fault
     for _ in range(8):
-        await submitted(setup.user(), KITE)
+        await submit_job(setup.user(), KITE)
     await setup.world.advance(5)
     assert (await breaker(setup))["state"] == "closed"
 
@@ -112,7 +112,7 @@ async def test_while_all_works_a_breaker_costs_no_write_and_few_reads(
 
     monkeypatch.setattr(store, "query", query)
     for _ in range(10):
-        await submitted(setup.user(), KITE)
+        await submit_job(setup.user(), KITE)
     await setup.world.advance(4)
     assert queries == ["breakers"]
     assert await asked(Query(collection="breakers")) == []
@@ -129,12 +129,12 @@ async def test_an_admin_opens_and_closes_by_hand_and_it_is_written_down(
         True,
         None,
     )
-    refused = problem(await setup.user().post(IMAGE, json=KITE), 422, "no_provider")
+    refused = expect_problem(await setup.user().post(IMAGE, json=KITE), 422, "no_provider")
     assert "administrator" in refused["detail"]
     assert (await root.post(url, json={"state": None, "reason": "over"})).json()[
         "state"
     ] == "closed"
-    await submitted(setup.user(), KITE)
+    await submit_job(setup.user(), KITE)
     written = await setup.world.services.store.query(Query(collection="audit"))
     facts = sorted(
         (row.data["action"], row.data["userId"], row.data["subject"], row.data["reason"])
@@ -148,28 +148,28 @@ async def test_an_admin_opens_and_closes_by_hand_and_it_is_written_down(
 
 async def test_jobs_wait_while_an_admin_keeps_it_open(start_providers: StartProviders) -> None:
     setup = await start_providers("bfl")
-    job = await submitted(setup.user(), KITE)
+    job = await submit_job(setup.user(), KITE)
     root, url = setup.user("root", role="admin"), "/api/providers/bfl/flux-1.1-pro/breaker"
     await root.post(url, json={"state": "open", "reason": "x"})
     await setup.world.advance(1)
-    assert (await read(setup.user(), job))["status"] == "RETRYING"
+    assert (await read_job(setup.user(), job))["status"] == "RETRYING"
     await root.post(url, json={"state": "closed", "reason": "x"})
     await setup.world.advance(600)
-    assert (await read(setup.user(), job))["status"] == "COMPLETED"
+    assert (await read_job(setup.user(), job))["status"] == "COMPLETED"
 
 
 async def test_the_breakers_are_an_admins(start_providers: StartProviders) -> None:
     setup = await start_providers("bfl")
     order = {"state": "open", "reason": "x"}
     url = "/api/providers/bfl/flux-1.1-pro/breaker"
-    problem(await setup.user().post(url, json=order), 403, "forbidden")
-    problem(await setup.world.api.post(url, json=order), 401, "unauthenticated")
+    expect_problem(await setup.user().post(url, json=order), 403, "forbidden")
+    expect_problem(await setup.world.api.post(url, json=order), 401, "unauthenticated")
     root = setup.user("root", role="admin")
-    problem(await root.post("/api/providers/bfl/acme/breaker", json=order), 404, "not_found")
-    problem(
+    expect_problem(await root.post("/api/providers/bfl/acme/breaker", json=order), 404, "not_found")
+    expect_problem(
         await root.post(url, json={"state": "half_open", "reason": "x"}), 422, "invalid_request"
     )
-    problem(await root.post(url, json={"state": "open"}), 422, "invalid_request")
+    expect_problem(await root.post(url, json={"state": "open"}), 422, "invalid_request")
 
 
 async def test_the_list_of_providers_shows_models_and_prices_and_no_key(
@@ -185,7 +185,7 @@ async def test_the_list_of_providers_shows_models_and_prices_and_no_key(
     ]
     assert (ultra["usd"], ultra["unit"], ultra["breaker"]["state"]) == (0.08, "image", "closed")
     assert setup.fakes["bfl"].key not in answer.text
-    problem(await setup.world.api.get("/api/providers"), 401, "unauthenticated")
+    expect_problem(await setup.world.api.get("/api/providers"), 401, "unauthenticated")
 
 
 # ── Webhooks ─────────────────────────────────────────────────────────────────────────────────────
@@ -198,7 +198,7 @@ async def test_a_webhook_brings_the_poll_forward(start_providers: StartProviders
     setup = await start_providers("bfl", webhook_secrets={"bfl": SECRET})
     ada = setup.user()
     setup.fakes["bfl"].polls = 0
-    job = await submitted(ada, KITE)
+    job = await submit_job(ada, KITE)
     await setup.world.settle()
     (operation,) = setup.fakes["bfl"].operations
     url = setup.fakes["bfl"].calls[0].body["webhook_url"]
@@ -207,7 +207,7 @@ async def test_a_webhook_brings_the_poll_forward(start_providers: StartProviders
     answer = await setup.world.api.post(url, content=body, headers=headers)
     assert (answer.status_code, answer.json()) == (202, {"hastened": True})
     await setup.world.settle()
-    assert (await read(ada, job))["status"] == "COMPLETED"
+    assert (await read_job(ada, job))["status"] == "COMPLETED"
     again = await setup.world.api.post(url, content=body, headers=headers)
     assert (again.status_code, again.json()) == (202, {"hastened": False})
 
@@ -217,7 +217,7 @@ async def test_a_webhook_for_a_whole_account_finds_the_job_by_its_operation(
 ) -> None:
     setup = await start_providers("openai", webhook_secrets={"openai": STANDARD_SECRET})
     ada, path = setup.user(), "/api/webhooks/openai"
-    job = await submitted(
+    job = await submit_job(
         ada, {"task": "text", "input": "A lamp", "provider": "openai"}, "/api/jobs/ai-processing"
     )
     await setup.world.settle()
@@ -229,27 +229,29 @@ async def test_a_webhook_for_a_whole_account_finds_the_job_by_its_operation(
         "hastened": False
     }
     headers, body = response_signed(operation, STANDARD_SECRET, now)
-    problem(
+    expect_problem(
         await setup.world.api.post(path, content=body + b" ", headers=headers), 401, "bad_webhook"
     )
     answer = await setup.world.api.post(path, content=body, headers=headers)
     assert (answer.status_code, answer.json()) == (202, {"hastened": True})
     await setup.world.settle()
-    assert (await read(ada, job))["status"] == "COMPLETED"
+    assert (await read_job(ada, job))["status"] == "COMPLETED"
     assert (await setup.world.job(job["jobId"])).document()["operationIds"] == ()
 
 
 async def test_a_webhook_that_does_not_hold_does_nothing(start_providers: StartProviders) -> None:
     setup = await start_providers("bfl", webhook_secrets={"bfl": SECRET})
-    job = await submitted(setup.user(), KITE)
+    job = await submit_job(setup.user(), KITE)
     await setup.world.settle()
     before = await setup.world.job(job["jobId"])
     (operation,) = setup.fakes["bfl"].operations
     url = f"/api/webhooks/bfl?job={job['jobId']}.1.0"
     headers, body = signed(operation, "another secret")
-    problem(await setup.world.api.post(url, content=body, headers=headers), 401, "bad_webhook")
-    problem(await setup.world.api.post(url, content=body), 401, "bad_webhook")
-    problem(
+    expect_problem(
+        await setup.world.api.post(url, content=body, headers=headers), 401, "bad_webhook"
+    )
+    expect_problem(await setup.world.api.post(url, content=body), 401, "bad_webhook")
+    expect_problem(
         await setup.world.api.post("/api/webhooks/runway", content=body, headers=headers),
         404,
         "not_found",

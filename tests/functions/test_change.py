@@ -5,23 +5,32 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from functions.asking import BATCH, NOOP, balance, batch, problem, read, studio, submitted
+from functions.job_requests import (
+    BATCH,
+    NOOP,
+    batch_request,
+    expect_problem,
+    image_request,
+    read_balance,
+    read_job,
+    submit_job,
+)
 from simulation.world import World
 from taskreel.domain.job_status import Status
 
 
 async def test_cancelling_releases_the_hold(ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada, batch(5), BATCH)
+    job = await submit_job(ada, batch_request(5), BATCH)
     cancelled = (await ada.delete(job["urls"]["cancel"])).json()
     assert (cancelled["status"], cancelled["credits"]) == (
         "CANCELLED",
         {"held": 0, "captured": 0, "released": 5},
     )
-    assert (await balance(ada))["available"] == 100
+    assert (await read_balance(ada))["available"] == 100
 
 
 async def test_cancelling_twice_is_harmless(ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada)
+    job = await submit_job(ada)
     first = await ada.delete(job["urls"]["cancel"])
     again = await ada.delete(job["urls"]["cancel"])
     assert (again.status_code, again.json()) == (200, first.json())
@@ -29,19 +38,19 @@ async def test_cancelling_twice_is_harmless(ada: httpx.AsyncClient) -> None:
 
 
 async def test_a_cancelled_job_is_not_run(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada)
+    job = await submit_job(ada)
     await ada.delete(job["urls"]["cancel"])
     await world.settle()
     assert world.delivered == [(job["jobId"], 200)]
-    assert (await read(ada, job))["attempt"] == 0
+    assert (await read_job(ada, job))["attempt"] == 0
 
 
 async def test_a_finished_job_stays_as_it_is(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada)
+    job = await submit_job(ada)
     await world.settle()
     answer = await ada.delete(job["urls"]["cancel"])
     assert (answer.status_code, answer.json()["status"]) == (200, "COMPLETED")
-    assert (await balance(ada))["captured"] == 1
+    assert (await read_balance(ada))["captured"] == 1
 
 
 @pytest.mark.parametrize("waiting", ["SCHEDULED", "RETRYING"])
@@ -49,21 +58,25 @@ async def test_a_waiting_job_can_be_cancelled(
     world: World, ada: httpx.AsyncClient, waiting: str
 ) -> None:
     later = (world.now() + timedelta(hours=1)).isoformat()
-    body = {**NOOP, "scheduleAt": later} if waiting == "SCHEDULED" else studio("fail-temporary")
-    job = await submitted(ada, body)
+    body = (
+        {**NOOP, "scheduleAt": later} if waiting == "SCHEDULED" else image_request("fail-temporary")
+    )
+    job = await submit_job(ada, body)
     await world.settle()
-    assert (await read(ada, job))["status"] == waiting
+    assert (await read_job(ada, job))["status"] == waiting
     assert (await ada.delete(job["urls"]["cancel"])).json()["status"] == "CANCELLED"
     await world.advance(4000)
-    assert (await read(ada, job))["status"] == "CANCELLED"
+    assert (await read_job(ada, job))["status"] == "CANCELLED"
 
 
 async def test_a_failed_job_is_tried_again_under_the_same_id(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(ada, {**studio("fail-temporary", times=1), "retry": {"maxAttempts": 1}})
+    job = await submit_job(
+        ada, {**image_request("fail-temporary", times=1), "retry": {"maxAttempts": 1}}
+    )
     await world.settle()
-    failed = await read(ada, job)
+    failed = await read_job(ada, job)
     assert (failed["status"], failed["error"]["category"]) == ("FAILED", "temporary")
     # What fails on its first attempt fails on that of the next round too; so it is told better.
     stored = await world.job(job["jobId"])
@@ -76,12 +89,12 @@ async def test_a_failed_job_is_tried_again_under_the_same_id(
         1,
     )
     await world.settle()
-    done = await read(ada, job)
+    done = await read_job(ada, job)
     assert (done["jobId"], done["status"], done["error"]) == (job["jobId"], "COMPLETED", None)
 
 
 async def test_every_round_is_settled_once(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada, studio("fail-permanent"))
+    job = await submit_job(ada, image_request("fail-permanent"))
     await world.settle()
     for _ in range(2):
         await ada.post(job["urls"]["retry"])
@@ -89,37 +102,37 @@ async def test_every_round_is_settled_once(world: World, ada: httpx.AsyncClient)
     entries = (await ada.get("/api/credits/ledger")).json()["entries"]
     ids = [entry["entryId"] for entry in entries if entry["kind"] == "release"]
     assert sorted(ids) == [f"{job['jobId']}.{round_}" for round_ in (1, 2, 3)]
-    assert (await balance(ada))["available"] == 100
+    assert (await read_balance(ada))["available"] == 100
 
 
 @pytest.mark.parametrize("status", ["QUEUED", "COMPLETED", "CANCELLED"])
 async def test_only_a_failed_job_can_be_retried(
     world: World, ada: httpx.AsyncClient, status: str
 ) -> None:
-    job = await submitted(ada)
+    job = await submit_job(ada)
     if status == "COMPLETED":
         await world.settle()
     if status == "CANCELLED":
         await ada.delete(job["urls"]["cancel"])
-    refused = problem(await ada.post(job["urls"]["retry"]), 409, "conflict")
+    refused = expect_problem(await ada.post(job["urls"]["retry"]), 409, "conflict")
     assert refused["jobStatus"] == status
-    assert (await read(ada, job))["status"] == status
+    assert (await read_job(ada, job))["status"] == status
 
 
 async def test_a_retry_that_cannot_be_paid_changes_nothing(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(ada, studio("fail-permanent"))
+    job = await submit_job(ada, image_request("fail-permanent"))
     await world.settle()
-    await submitted(ada, batch(100), BATCH)
-    problem(await ada.post(job["urls"]["retry"]), 402, "insufficient_credits")
-    assert (await read(ada, job))["status"] == "FAILED"
+    await submit_job(ada, batch_request(100), BATCH)
+    expect_problem(await ada.post(job["urls"]["retry"]), 402, "insufficient_credits")
+    assert (await read_job(ada, job))["status"] == "FAILED"
 
 
 async def test_a_retried_job_keeps_its_deadline_even_when_its_task_is_lost(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(ada, {**studio("fail-permanent"), "deadlineSeconds": 30})
+    job = await submit_job(ada, {**image_request("fail-permanent"), "deadlineSeconds": 30})
     await world.settle()
     await ada.post(job["urls"]["retry"])
     stored = await world.job(job["jobId"])

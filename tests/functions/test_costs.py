@@ -12,8 +12,8 @@ from typing import Any, TypeVar, cast
 import httpx
 import pytest
 
-from functions.asking import NOOP, VIDEO, read, submitted
 from functions.fake_providers import CLIP, running_with_fakes
+from functions.job_requests import NOOP, VIDEO, read_job, submit_job
 from providers.fake_provider import build_png as picture
 from simulation.world import World, running
 from taskreel.adapters.local.sqlite import SqliteStore
@@ -100,7 +100,7 @@ async def counted(
     async with running(
         tmp_path, monkeypatch, wrap=lambda store: cast(Store, Counting(store))
     ) as world:
-        await submitted(world.as_user("ada"))
+        await submit_job(world.as_user("ada"))
         await world.settle()
         counts = cast(Counting, world.services.store)
         counts.taken()
@@ -112,21 +112,21 @@ async def test_a_plain_job_takes_at_most_four_reads_six_writes_and_two_task_oper
     counted: tuple[World, Counting],
 ) -> None:
     world, counts = counted
-    job = await submitted(world.as_user("ada"))
+    job = await submit_job(world.as_user("ada"))
     created = sum(len(lane.tasks) for lane in world.engine.list_dispatchers())
     await world.settle()
     reads, writes = counts.taken()
     assert reads <= 4
     assert writes <= 6
     assert (created, world.delivered) == (1, [(job["jobId"], 200)])
-    assert (await read(world.as_user("ada"), job))["status"] == "COMPLETED"
+    assert (await read_job(world.as_user("ada"), job))["status"] == "COMPLETED"
 
 
 async def test_an_attempt_more_takes_two_reads_and_two_writes_more(
     counted: tuple[World, Counting],
 ) -> None:
     world, counts = counted
-    await submitted(
+    await submit_job(
         world.as_user("ada"), {**NOOP, "options": {"studio": {"mode": "rate-limit", "seconds": 5}}}
     )
     await world.settle()
@@ -148,7 +148,7 @@ async def test_a_status_read_is_one_read(counted: tuple[World, Counting], suffix
 async def test_a_list_is_one_read_a_row(counted: tuple[World, Counting]) -> None:
     world, counts = counted
     for _ in range(7):
-        await submitted(world.as_user("ada"))
+        await submit_job(world.as_user("ada"))
     counts.taken()
     listed = (await world.as_user("ada").get("/api/jobs?limit=5")).json()["jobs"]
     assert (len(listed), counts.taken()) == (5, (5, 0))
@@ -178,7 +178,7 @@ async def test_a_poll_takes_two_reads_two_writes_and_one_task(
         fake.polls = 60
         fake.files["mp4"] = picture()
         began = world.now()
-        job = await submitted(setup.user(), CLIP, VIDEO)
+        job = await submit_job(setup.user(), CLIP, VIDEO)
         await world.advance(15)  # submitted, started, and polled once
         counts = cast(Counting, world.services.store)
         counts.taken()
@@ -193,7 +193,7 @@ async def test_a_poll_takes_two_reads_two_writes_and_one_task(
         assert reads <= 2 * polls + 1  # the provider's circuit breaker is read once a while
         assert writes <= 2 * polls
         await world.advance(60)
-        done = await read(setup.user(), job)
+        done = await read_job(setup.user(), job)
         assert (done["status"], done["attempt"]) == ("COMPLETED", 1), done["error"]
         lasted = datetime.fromisoformat(done["statusAt"]["COMPLETED"]) - began
         assert lasted >= timedelta(minutes=10)
@@ -253,7 +253,7 @@ class Watched:
 
 async def fill(world: World, count: int) -> str:
     """Store `count` finished jobs of ada's, a second apart; return the middle one's id."""
-    job = await submitted(world.as_user("ada"), {**NOOP, "projectId": "p1"})
+    job = await submit_job(world.as_user("ada"), {**NOOP, "projectId": "p1"})
     await world.settle()
     base = await world.job(job["jobId"])
 

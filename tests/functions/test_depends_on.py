@@ -8,29 +8,37 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.asking import IMAGE, balance, paths, problem, read, studio, submitted
+from functions.job_requests import (
+    IMAGE,
+    expect_problem,
+    image_request,
+    read_balance,
+    read_job,
+    refused_paths,
+    submit_job,
+)
 from simulation.world import World
 
 STORY = "/api/jobs/story-generation"
-SLOW = studio("slow", seconds=20)
+SLOW = image_request("slow", seconds=20)
 
 
 def after(*jobs: dict[str, Any], on_failure: str = "fail", **fields: Any) -> dict[str, Any]:
     """An image that depends on the jobs."""
     wanted = [{"jobId": job["jobId"], "onFailure": on_failure} for job in jobs]
-    return {**studio("noop"), "dependsOn": wanted, **fields}
+    return {**image_request("noop"), "dependsOn": wanted, **fields}
 
 
 async def status(client: httpx.AsyncClient, job: dict[str, Any]) -> str:
-    found: str = (await read(client, job))["status"]
+    found: str = (await read_job(client, job))["status"]
     return found
 
 
 async def test_a_job_waits_until_the_others_have_ended(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    first, second = await submitted(ada, SLOW), await submitted(ada, studio("noop"))
-    job = await submitted(ada, after(first, second))
+    first, second = await submit_job(ada, SLOW), await submit_job(ada, image_request("noop"))
+    job = await submit_job(ada, after(first, second))
     assert job["status"] == "BLOCKED"
     assert job["credits"]["held"] == 1
     await world.advance(10)
@@ -40,51 +48,51 @@ async def test_a_job_waits_until_the_others_have_ended(
 
 
 async def test_what_they_made_is_filled_in(world: World, ada: httpx.AsyncClient) -> None:
-    story = await submitted(ada, {"prompt": "a fox builds a boat", "numSequences": 2}, STORY)
+    story = await submit_job(ada, {"prompt": "a fox builds a boat", "numSequences": 2}, STORY)
     words = f"{{{{jobs.{story['jobId']}.result.scenes[0].description}}}}"
-    job = await submitted(ada, after(story, prompt=words))
+    job = await submit_job(ada, after(story, prompt=words))
     assert job["payload"]["prompt"] == words
     await world.advance(3)
-    job, story = await read(ada, job), await read(ada, story)
+    job, story = await read_job(ada, job), await read_job(ada, story)
     assert job["status"] == "COMPLETED"
     assert job["payload"]["prompt"] == story["result"]["scenes"][0]["description"]
 
 
 async def test_a_whole_list_may_be_filled_in(world: World, ada: httpx.AsyncClient) -> None:
-    story = await submitted(ada, {"prompt": "a fox builds a boat", "numSequences": 2}, STORY)
+    story = await submit_job(ada, {"prompt": "a fox builds a boat", "numSequences": 2}, STORY)
     prompts = f"{{{{jobs.{story['jobId']}.result.scenes[*].description}}}}"
     body = {
         "prompts": prompts,
         "dependsOn": [{"jobId": story["jobId"]}],
         "options": {"studio": {"mode": "noop"}},
     }
-    job = await submitted(ada, body, "/api/jobs/batch-generation")
+    job = await submit_job(ada, body, "/api/jobs/batch-generation")
     assert job["credits"]["held"] == 10  # what a batch commonly costs
     await world.advance(5)
-    assert (await read(ada, job))["credits"] == {"held": 0, "captured": 2, "released": 8}
+    assert (await read_job(ada, job))["credits"] == {"held": 0, "captured": 2, "released": 8}
 
 
 async def test_a_pipeline_keeps_its_own_references(world: World, ada: httpx.AsyncClient) -> None:
-    story = await submitted(ada, {"prompt": "a fox", "numSequences": 2}, STORY)
+    story = await submit_job(ada, {"prompt": "a fox", "numSequences": 2}, STORY)
     steps = {
         "many": {
             "type": "image-generation",
             "forEach": f"{{{{jobs.{story['jobId']}.result.scenes}}}}",
-            "payload": {**studio("noop"), "prompt": "{{item.title}}"},
+            "payload": {**image_request("noop"), "prompt": "{{item.title}}"},
         }
     }
     body = {"steps": steps, "dependsOn": [{"jobId": story["jobId"]}]}
-    job = await submitted(ada, body, "/api/jobs/pipeline")
+    job = await submit_job(ada, body, "/api/jobs/pipeline")
     await world.advance(8)
-    assert (await read(ada, job))["credits"]["captured"] == 2
+    assert (await read_job(ada, job))["credits"]["captured"] == 2
 
 
 async def test_a_job_that_depends_on_ended_ones_begins_at_once(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    first = await submitted(ada, studio("noop"))
+    first = await submit_job(ada, image_request("noop"))
     await world.settle()
-    assert (await submitted(ada, after(first)))["status"] == "QUEUED"
+    assert (await submit_job(ada, after(first)))["status"] == "QUEUED"
 
 
 @pytest.mark.parametrize(
@@ -93,10 +101,10 @@ async def test_a_job_that_depends_on_ended_ones_begins_at_once(
 async def test_a_failure_means_what_the_edge_says(
     on_failure: str, ends: str, world: World, ada: httpx.AsyncClient
 ) -> None:
-    first = await submitted(ada, studio("fail-permanent"))
-    job = await submitted(ada, after(first, on_failure=on_failure))
+    first = await submit_job(ada, image_request("fail-permanent"))
+    job = await submit_job(ada, after(first, on_failure=on_failure))
     await world.advance(3)
-    found = await read(ada, job)
+    found = await read_job(ada, job)
     assert found["status"] == ends
     if ends == "FAILED":
         assert found["error"]["code"] == "dependency_failed"
@@ -107,31 +115,31 @@ async def test_a_failure_means_what_the_edge_says(
 async def test_ignore_waits_for_the_others_and_continue_does_not(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    slow, bad = await submitted(ada, SLOW), await submitted(ada, studio("fail-permanent"))
-    patient = await submitted(ada, after(slow, bad, on_failure="ignore"))
-    eager = await submitted(ada, after(slow, bad, on_failure="continue"))
+    slow, bad = await submit_job(ada, SLOW), await submit_job(ada, image_request("fail-permanent"))
+    patient = await submit_job(ada, after(slow, bad, on_failure="ignore"))
+    eager = await submit_job(ada, after(slow, bad, on_failure="continue"))
     await world.advance(5)
     assert (await status(ada, patient), await status(ada, eager)) == ("BLOCKED", "COMPLETED")
 
 
 async def test_a_failure_goes_down_the_chain(world: World, ada: httpx.AsyncClient) -> None:
-    first = await submitted(ada, studio("fail-permanent"))
-    second = await submitted(ada, after(first))
-    third = await submitted(ada, after(second))
+    first = await submit_job(ada, image_request("fail-permanent"))
+    second = await submit_job(ada, after(first))
+    third = await submit_job(ada, after(second))
     await world.advance(3)
     assert (await status(ada, second), await status(ada, third)) == ("FAILED", "FAILED")
-    assert (await balance(ada))["available"] == 100
+    assert (await read_balance(ada))["available"] == 100
 
 
 async def test_cancelling_frees_or_fails_those_that_wait(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    first = await submitted(ada, SLOW)
+    first = await submit_job(ada, SLOW)
     hard, soft = (
-        await submitted(ada, after(first)),
-        await submitted(ada, after(first, on_failure="ignore")),
+        await submit_job(ada, after(first)),
+        await submit_job(ada, after(first, on_failure="ignore")),
     )
-    blocked = await submitted(ada, after(first))
+    blocked = await submit_job(ada, after(first))
     await ada.delete(f"{IMAGE}/{blocked['jobId']}")
     await ada.delete(f"{IMAGE}/{first['jobId']}")
     await world.advance(3)
@@ -145,8 +153,8 @@ async def test_cancelling_frees_or_fails_those_that_wait(
 async def test_a_blocked_job_expires_when_its_time_to_start_has_passed(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    first = await submitted(ada, studio("slow", seconds=100))
-    job = await submitted(ada, after(first, startWithinSeconds=30))
+    first = await submit_job(ada, image_request("slow", seconds=100))
+    job = await submit_job(ada, after(first, startWithinSeconds=30))
     await world.advance(31)
     await world.sweep()
     assert await status(ada, job) == "EXPIRED"
@@ -155,8 +163,8 @@ async def test_a_blocked_job_expires_when_its_time_to_start_has_passed(
 
 
 async def test_the_sweep_wakes_a_job_that_nobody_told(world: World, ada: httpx.AsyncClient) -> None:
-    first = await submitted(ada, SLOW)
-    job = await submitted(ada, after(first))
+    first = await submit_job(ada, SLOW)
+    job = await submit_job(ada, after(first))
     stored = await world.job(first["jobId"])
     await world.put(stored.model_copy(update={"waiters": ()}))
     await world.advance(60)
@@ -170,28 +178,28 @@ async def test_the_sweep_wakes_a_job_that_nobody_told(world: World, ada: httpx.A
 async def test_what_does_not_fit_once_it_is_known_fails_the_job(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    story = await submitted(ada, {"prompt": "a fox", "numSequences": 2}, STORY)
+    story = await submit_job(ada, {"prompt": "a fox", "numSequences": 2}, STORY)
     made = [
-        await submitted(ada, after(story, prompt=f"{{{{jobs.{story['jobId']}.{words}}}}}"))
+        await submit_job(ada, after(story, prompt=f"{{{{jobs.{story['jobId']}.{words}}}}}"))
         for words in ("result.nothing", "result.scenes")
     ]
     await world.advance(3)
-    codes = [(await read(ada, job))["error"]["code"] for job in made]
+    codes = [(await read_job(ada, job))["error"]["code"] for job in made]
     assert codes == ["bad_reference", "bad_payload"]
 
 
 async def test_what_cannot_be_depended_on_is_refused(world: World, ada: httpx.AsyncClient) -> None:
-    theirs = await submitted(world.as_user("bob"), studio("noop"))
+    theirs = await submit_job(world.as_user("bob"), image_request("noop"))
     for job in (theirs, {"jobId": "job_unknown"}):
-        assert paths(await ada.post(IMAGE, json=after(job))) == {"dependsOn[0].jobId"}
-        assert paths(await ada.post(f"{IMAGE}?validateOnly=true", json=after(job))) == {
+        assert refused_paths(await ada.post(IMAGE, json=after(job))) == {"dependsOn[0].jobId"}
+        assert refused_paths(await ada.post(f"{IMAGE}?validateOnly=true", json=after(job))) == {
             "dependsOn[0].jobId"
         }
-    mine = await submitted(ada, SLOW)
+    mine = await submit_job(ada, SLOW)
     stranger = after(mine, prompt="{{jobs.job_other.result.title}}")
-    assert paths(await ada.post(IMAGE, json=stranger)) == {"dependsOn"}
+    assert refused_paths(await ada.post(IMAGE, json=stranger)) == {"dependsOn"}
     wrong = after(mine, prompt=f"{{{{jobs.{mine['jobId']}.result.title}}}}", options={"width": 1})
-    assert paths(await ada.post(IMAGE, json=wrong)) == {"options.width"}
+    assert refused_paths(await ada.post(IMAGE, json=wrong)) == {"options.width"}
 
 
 @pytest.mark.parametrize("query", ["", "?validateOnly=true"])
@@ -213,31 +221,33 @@ async def test_a_reference_to_a_job_that_is_not_depended_on_is_refused(
     query: str, body: dict[str, Any], says: str, ada: httpx.AsyncClient
 ) -> None:
     content = json.dumps(body).replace("\\\\u", "\\u")
-    refused = problem(await ada.post(f"{IMAGE}{query}", content=content), 422, "invalid_request")
+    refused = expect_problem(
+        await ada.post(f"{IMAGE}{query}", content=content), 422, "invalid_request"
+    )
     assert refused["errors"][0]["path"] == "dependsOn"
     assert says in refused["detail"]
-    assert (await balance(ada))["held"] == 0
+    assert (await read_balance(ada))["held"] == 0
 
 
 async def test_a_reference_that_can_never_be_read_is_refused(ada: httpx.AsyncClient) -> None:
-    story = await submitted(ada, {"prompt": "a fox", "numSequences": 2}, STORY)
+    story = await submit_job(ada, {"prompt": "a fox", "numSequences": 2}, STORY)
     unread = f"{{{{jobs.{story['jobId']}..title}}}}"
-    assert paths(await ada.post(IMAGE, json=after(story, prompt=unread))) == {"prompt"}
+    assert refused_paths(await ada.post(IMAGE, json=after(story, prompt=unread))) == {"prompt"}
     mixed = f"{{{{[jobs.{story['jobId']}.result.title, item]}}}}"
-    assert paths(await ada.post(IMAGE, json=after(story, prompt=mixed))) == {"prompt"}
+    assert refused_paths(await ada.post(IMAGE, json=after(story, prompt=mixed))) == {"prompt"}
     twice = f"{{{{join('', [jobs.{story['jobId']}.result.title, jobs.{story['jobId']}.result.genre])}}}}"
-    assert (await submitted(ada, after(story, prompt=twice)))["status"] == "BLOCKED"
+    assert (await submit_job(ada, after(story, prompt=twice)))["status"] == "BLOCKED"
     many = [f"{{{{jobs.{story['jobId']}.result.title}}}}"] * 502
     body = {"prompts": many[:90], "dependsOn": [{"jobId": story["jobId"]}]}
     body["options"] = {"providerOptions": {"all": many}}
-    assert paths(await ada.post("/api/jobs/batch-generation", json=body)) == {
+    assert refused_paths(await ada.post("/api/jobs/batch-generation", json=body)) == {
         "options.providerOptions.all[410]"
     }
 
 
 async def test_braces_that_name_no_job_are_only_words(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(
-        ada, {**studio("noop"), "prompt": "{{jobs}} {{ jobs, many }} {{steps.a.result}} {{x"}
+    job = await submit_job(
+        ada, {**image_request("noop"), "prompt": "{{jobs}} {{ jobs, many }} {{steps.a.result}} {{x"}
     )
     await world.settle()
     assert await status(ada, job) == "COMPLETED"
@@ -246,10 +256,10 @@ async def test_braces_that_name_no_job_are_only_words(world: World, ada: httpx.A
 async def test_a_job_that_never_began_is_replayed_and_not_retried(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    first = await submitted(ada, studio("fail-permanent"))
-    job = await submitted(ada, after(first))
+    first = await submit_job(ada, image_request("fail-permanent"))
+    job = await submit_job(ada, after(first))
     await world.advance(3)
-    problem(await ada.post(f"{IMAGE}/{job['jobId']}/retry"), 409, "conflict")
+    expect_problem(await ada.post(f"{IMAGE}/{job['jobId']}/retry"), 409, "conflict")
     again = await ada.post(f"{IMAGE}/{job['jobId']}/replay", json={"edit": {"dependsOn": None}})
     await world.settle()
     assert await status(ada, again.json()) == "COMPLETED"

@@ -10,8 +10,16 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.asking import IMAGE, UPSCALE, balance, paths, problem, read, submitted
 from functions.fake_providers import StartProviders
+from functions.job_requests import (
+    IMAGE,
+    UPSCALE,
+    expect_problem,
+    read_balance,
+    read_job,
+    refused_paths,
+    submit_job,
+)
 from functions.test_pipelines import PIPELINE
 from providers.fake_provider import build_png
 from simulation.world import World, running, settings
@@ -34,7 +42,7 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 async def nothing_was_held(client: httpx.AsyncClient) -> None:
-    found = await balance(client)
+    found = await read_balance(client)
     assert (found["available"], found["held"], found["captured"]) == (100, 0, 0)
     assert (await client.get("/api/jobs")).json()["jobs"] == []
 
@@ -47,15 +55,17 @@ def studio(mode: str) -> dict[str, Any]:
 async def test_no_mode_can_be_asked_for(ada: httpx.AsyncClient, mode: str) -> None:
     body: dict[str, Any] = {"prompt": "x", "options": {"width": 64, "studio": studio(mode)}}
     refused = await ada.post(IMAGE, json=body)
-    assert paths(refused) == {"options.studio"}
+    assert refused_paths(refused) == {"options.studio"}
     assert "is not a known field" in refused.json()["detail"]
-    assert paths(await ada.post(f"{IMAGE}?validateOnly=true", json=body)) == {"options.studio"}
+    assert refused_paths(await ada.post(f"{IMAGE}?validateOnly=true", json=body)) == {
+        "options.studio"
+    }
     steps = {"one": {"type": "image-generation", "payload": body}}
     inside = {"two": {"type": "pipeline", "payload": {"steps": steps}}}
-    assert paths(await ada.post(PIPELINE, json={"steps": steps})) == {
+    assert refused_paths(await ada.post(PIPELINE, json={"steps": steps})) == {
         "steps.one.payload.options.studio"
     }
-    assert len(paths(await ada.post(PIPELINE, json={"steps": inside}))) == 1
+    assert len(refused_paths(await ada.post(PIPELINE, json={"steps": inside}))) == 1
     await nothing_was_held(ada)
 
 
@@ -72,7 +82,7 @@ async def test_no_type_takes_it_with_or_without_keys(
         options = {**job_type.example.get("options", {}), "studio": studio(mode)}
         body = {**job_type.example, "options": options}
         answer = await ada.post(f"/api/jobs/{name}", json=body)
-        assert "options.studio" in paths(answer), name
+        assert "options.studio" in refused_paths(answer), name
     await nothing_was_held(ada)
     assert all(fake.creates == 0 for fake in setup.fakes.values())
 
@@ -81,7 +91,7 @@ async def test_no_type_takes_it_with_or_without_keys(
 async def test_the_imitation_is_an_unknown_provider(ada: httpx.AsyncClient, word: Any) -> None:
     for name, job_type in JOB_TYPES.items():
         answer = await ada.post(f"/api/jobs/{name}", json={**job_type.example, "provider": word})
-        problem(answer, 422, "invalid_request")
+        expect_problem(answer, 422, "invalid_request")
         assert "There is no provider" in answer.json()["detail"], name
     await nothing_was_held(ada)
 
@@ -109,7 +119,7 @@ async def test_the_imitation_is_an_unknown_provider(ada: httpx.AsyncClient, word
 async def test_without_a_key_the_variables_that_would_help_are_named(
     ada: httpx.AsyncClient, path: str, body: dict[str, Any], key: str
 ) -> None:
-    refused = problem(await ada.post(path, json=body), 422, "provider_not_configured")
+    refused = expect_problem(await ada.post(path, json=body), 422, "provider_not_configured")
     assert key in refused["detail"]
     await nothing_was_held(ada)
 
@@ -133,11 +143,13 @@ async def test_the_schemas_show_the_option_on_the_dev_stack_alone(
 async def test_work_on_files_and_texts_is_done_in_house(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(ada, {"url": INLINE}, ANALYSE)
-    larger = await submitted(ada, {"imageUrl": INLINE, "provider": "taskreel", "scale": 2}, UPSCALE)
+    job = await submit_job(ada, {"url": INLINE}, ANALYSE)
+    larger = await submit_job(
+        ada, {"imageUrl": INLINE, "provider": "taskreel", "scale": 2}, UPSCALE
+    )
     await world.advance(30)
     for one, captured in ((job, 1), (larger, 2)):
-        done = await read(ada, one)
+        done = await read_job(ada, one)
         assert (done["status"], done["servedBy"]) == ("COMPLETED", "taskreel"), done["error"]
         assert done["credits"]["captured"] == captured
     refused = await ada.post(IMAGE, json={"prompt": "x", "provider": "taskreel"})
@@ -147,11 +159,11 @@ async def test_work_on_files_and_texts_is_done_in_house(
 async def test_a_parameter_of_that_name_has_no_effect(world: World, ada: httpx.AsyncClient) -> None:
     """ai-processing passes on unknown parameters; the in-house provider reads none of them."""
     body = {"task": "upscale", "input": {"imageUrl": INLINE}, "provider": "taskreel"}
-    job = await submitted(
+    job = await submit_job(
         ada, {**body, "parameters": {"studio": studio("crash")}}, "/api/jobs/ai-processing"
     )
     await world.advance(30)
-    done = await read(ada, job)
+    done = await read_job(ada, job)
     assert (done["status"], done["attempt"]) == ("COMPLETED", 1), done["error"]
     assert len(done["result"]["artifacts"]) == 1
     assert set(done["result"]["ignoredOptions"]) == {"studio"}
@@ -161,7 +173,9 @@ async def test_larger_pictures_in_house_are_for_those_who_name_them(
     ada: httpx.AsyncClient,
 ) -> None:
     answer = await ada.post(UPSCALE, json={"imageUrl": INLINE})
-    assert '"provider": "taskreel"' in problem(answer, 422, "provider_not_configured")["detail"]
+    assert (
+        '"provider": "taskreel"' in expect_problem(answer, 422, "provider_not_configured")["detail"]
+    )
 
 
 # ── Jobs that were stored before, or by the dev stack ────────────────────────────────────────────
@@ -172,18 +186,18 @@ async def stored_by_the_dev_stack(
 ) -> Job:
     """A job that was submitted where the studio is registered."""
     async with running(folder, patch) as dev:
-        return await dev.job((await submitted(dev.as_user("ada"), body, path))["jobId"])
+        return await dev.job((await submit_job(dev.as_user("ada"), body, path))["jobId"])
 
 
 async def run_stored_job(world: World, job: Job) -> dict[str, Any]:
     """Store and run it here, in place of a new job that has the same id and the same hold."""
-    new = await submitted(world.as_user("ada"), {"url": INLINE}, ANALYSE)
+    new = await submit_job(world.as_user("ada"), {"url": INLINE}, ANALYSE)
     assert new["jobId"] == job.job_id
     units = tuple(one.model_copy(update={"provider": "studio"}) for one in job.units)
     await world.put(job.model_copy(update={"units": units}))
     await world.process(job.job_id)
     await world.advance(1)
-    return await read(world.as_user("ada"), {"jobId": job.job_id})
+    return await read_job(world.as_user("ada"), {"jobId": job.job_id})
 
 
 async def test_an_old_job_with_the_option_is_served_and_run_without_it(

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.asking import problem, read
+from functions.job_requests import expect_problem, read_job
 from simulation.world import ROOT, World
 from taskreel.jobtypes import JOB_TYPES
 
@@ -221,7 +221,7 @@ async def test_a_movie_says_which_step_it_is_at(world: World, ada: httpx.AsyncCl
 
 async def test_a_movie_is_its_owners_alone(world: World, ada: httpx.AsyncClient) -> None:
     movie = (await ada.post("/api/movies", json={"prompt": "a kite"})).json()
-    problem(
+    expect_problem(
         await world.as_user("bob").get(f"/api/movies/{movie['movieId']}/status"), 404, "not_found"
     )
 
@@ -252,11 +252,11 @@ async def test_a_generation_becomes_a_job_of_the_type_that_does_it(
     )
     assert answer.json()["jobType"] == job_type, answer.text
     await world.advance(2)
-    assert (await read(ada, answer.json()))["status"] == "COMPLETED"
+    assert (await read_job(ada, answer.json()))["status"] == "COMPLETED"
 
 
 async def test_a_generation_of_another_type_is_refused(ada: httpx.AsyncClient) -> None:
-    refused = problem(
+    refused = expect_problem(
         await ada.post("/api/jobs/ai-generation", json={"type": "song", "prompt": "x"}),
         422,
         "invalid_request",
@@ -281,7 +281,9 @@ async def test_options_that_are_no_object_are_refused_with_their_path(
     kind: str, ada: httpx.AsyncClient
 ) -> None:
     body = {"type": kind, "prompt": "x", "options": 5, "parameters": {"colour": "red"}}
-    refused = problem(await ada.post("/api/jobs/ai-generation", json=body), 422, "invalid_request")
+    refused = expect_problem(
+        await ada.post("/api/jobs/ai-generation", json=body), 422, "invalid_request"
+    )
     assert refused["errors"] == [{"path": "options", "message": "must be an object"}]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from functions.asking import read, studio, submitted
+from functions.job_requests import image_request, read_job, submit_job
 from simulation.world import World
 
 
@@ -29,17 +29,17 @@ async def follow(
 
 
 async def test_a_finished_job_has_one_event(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada)
+    job = await submit_job(ada)
     await world.settle()
     answer = await ada.get(job["urls"]["events"])
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert "no-store" in answer.headers["cache-control"]
     ((name, seen),) = parsed(answer.text)
-    assert (name, seen) == ("status", await read(ada, job))
+    assert (name, seen) == ("status", await read_job(ada, job))
 
 
 async def test_a_job_is_followed_to_its_end(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada, studio("slow", seconds=4))
+    job = await submit_job(ada, image_request("slow", seconds=4))
     events = await follow(world, ada, job, 0, 1.5, 1, 5)
     assert [job["status"] for name, job in events if name == "status"] == [
         "QUEUED",
@@ -52,7 +52,7 @@ async def test_a_job_is_followed_to_its_end(world: World, ada: httpx.AsyncClient
 
 
 async def test_what_comes_again_is_a_status_event_too(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada, studio("fail-temporary"))
+    job = await submit_job(ada, image_request("fail-temporary"))
     events = await follow(world, ada, job, 0.5, 5)
     seen = [
         job["status"] for name, job in events if name == "status" and job["status"] != "PROCESSING"

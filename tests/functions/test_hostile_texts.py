@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.asking import read, submitted
+from functions.job_requests import read_job, submit_job
 from simulation.world import World
 
 ANALYSIS = "/api/jobs/content-analysis"
@@ -19,9 +19,9 @@ def script(*scenes: dict[str, Any]) -> str:
 
 
 async def measured(world: World, client: httpx.AsyncClient, text: str) -> dict[str, Any]:
-    job = await submitted(client, {"content": text}, ANALYSIS)
+    job = await submit_job(client, {"content": text}, ANALYSIS)
     await world.advance(5)
-    job = await read(client, job)
+    job = await read_job(client, job)
     assert job["status"] == "COMPLETED", job["error"]
     found: dict[str, Any] = job["result"]
     return found

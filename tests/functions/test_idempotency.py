@@ -5,7 +5,16 @@ import asyncio
 import httpx
 import pytest
 
-from functions.asking import BATCH, IMAGE, NOOP, balance, batch, paths, problem, submitted
+from functions.job_requests import (
+    BATCH,
+    IMAGE,
+    NOOP,
+    batch_request,
+    expect_problem,
+    read_balance,
+    refused_paths,
+    submit_job,
+)
 from simulation.world import World
 
 KEY = {"Idempotency-Key": "order-7"}
@@ -18,7 +27,7 @@ async def test_the_same_request_again_gets_the_same_job(ada: httpx.AsyncClient) 
     assert again.headers["idempotency-replayed"] == "true"
     assert again.json() == first.json()
     assert again.headers["location"] == first.headers["location"]
-    assert (await balance(ada))["held"] == 1
+    assert (await read_balance(ada))["held"] == 1
 
 
 async def test_the_order_of_fields_is_not_another_request(ada: httpx.AsyncClient) -> None:
@@ -32,27 +41,31 @@ async def test_the_same_key_for_another_body_is_refused(
     ada: httpx.AsyncClient, other: dict[str, object]
 ) -> None:
     first = await ada.post(IMAGE, json=NOOP, headers=KEY)
-    refused = problem(await ada.post(IMAGE, json=other, headers=KEY), 422, "idempotency_key_reused")
+    refused = expect_problem(
+        await ada.post(IMAGE, json=other, headers=KEY), 422, "idempotency_key_reused"
+    )
     assert refused["jobId"] == first.json()["jobId"]
 
 
 async def test_the_same_key_for_another_type_is_refused(ada: httpx.AsyncClient) -> None:
     await ada.post(IMAGE, json=NOOP, headers=KEY)
-    problem(await ada.post(BATCH, json=batch(), headers=KEY), 422, "idempotency_key_reused")
+    expect_problem(
+        await ada.post(BATCH, json=batch_request(), headers=KEY), 422, "idempotency_key_reused"
+    )
 
 
 async def test_a_repetition_is_answered_when_the_balance_no_longer_covers_it(
     ada: httpx.AsyncClient,
 ) -> None:
-    first = await ada.post(BATCH, json=batch(60), headers=KEY)
-    again = await ada.post(BATCH, json=batch(60), headers=KEY)
+    first = await ada.post(BATCH, json=batch_request(60), headers=KEY)
+    again = await ada.post(BATCH, json=batch_request(60), headers=KEY)
     assert (again.status_code, again.headers["idempotency-replayed"]) == (202, "true")
     assert again.json()["jobId"] == first.json()["jobId"]
 
 
 async def test_a_refusal_for_credits_is_not_remembered(ada: httpx.AsyncClient) -> None:
-    blocking = await submitted(ada, batch(100), BATCH)
-    problem(await ada.post(IMAGE, json=NOOP, headers=KEY), 402, "insufficient_credits")
+    blocking = await submit_job(ada, batch_request(100), BATCH)
+    expect_problem(await ada.post(IMAGE, json=NOOP, headers=KEY), 402, "insufficient_credits")
     await ada.delete(blocking["urls"]["cancel"])
     assert (await ada.post(IMAGE, json=NOOP, headers=KEY)).status_code == 202
 
@@ -65,7 +78,7 @@ async def test_quoted_or_bare_it_is_the_same_key(ada: httpx.AsyncClient) -> None
 
 @pytest.mark.parametrize("key", ["", '""', '"open', "x" * 256, '"\\ud800"'])
 async def test_a_key_that_is_none_is_refused(ada: httpx.AsyncClient, key: str) -> None:
-    assert paths(await ada.post(IMAGE, json=NOOP, headers={"Idempotency-Key": key})) == {
+    assert refused_paths(await ada.post(IMAGE, json=NOOP, headers={"Idempotency-Key": key})) == {
         "Idempotency-Key"
     }
 
@@ -78,10 +91,12 @@ async def test_two_users_may_have_the_same_key(world: World, ada: httpx.AsyncCli
 
 
 async def test_the_same_request_many_times_at_once_is_one_job(ada: httpx.AsyncClient) -> None:
-    answers = await asyncio.gather(*(ada.post(BATCH, json=batch(), headers=KEY) for _ in range(10)))
+    answers = await asyncio.gather(
+        *(ada.post(BATCH, json=batch_request(), headers=KEY) for _ in range(10))
+    )
     assert len({answer.json()["jobId"] for answer in answers}) == 1
     assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
-    assert (await balance(ada))["held"] == 3
+    assert (await read_balance(ada))["held"] == 3
 
 
 async def test_a_finished_job_is_replayed_as_it_is_now(

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from functions.asking import UPSCALE, read, submitted
+from functions.job_requests import UPSCALE, read_job, submit_job
 from simulation.world import World, running
 from taskreel.adapters.fetch import Fetcher
 
@@ -56,9 +56,9 @@ async def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
 async def upscaled(world: World, url: str) -> dict[str, Any]:
     """What becomes of an upscale of the URL."""
-    job = await submitted(world.as_user("ada"), {"imageUrl": url, "scale": 2}, UPSCALE)
+    job = await submit_job(world.as_user("ada"), {"imageUrl": url, "scale": 2}, UPSCALE)
     await world.settle()
-    return await read(world.as_user("ada"), job)
+    return await read_job(world.as_user("ada"), job)
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,9 @@ async def test_what_is_no_picture_fails_the_job_which_calls_it_what_its_owner_do
 async def test_of_several_inputs_the_one_that_is_wrong_is_named(web: World) -> None:
     clip = "data:video/mp4;base64," + base64.b64encode(mp4()).decode()
     body = {"operation": "video-stitch", "inputFiles": [clip, "data:text/plain,a%20text"]}
-    job = await submitted(web.as_user("ada"), body, "/api/jobs/media-processing")
+    job = await submit_job(web.as_user("ada"), body, "/api/jobs/media-processing")
     await web.settle()
-    failed = await read(web.as_user("ada"), job)
+    failed = await read_job(web.as_user("ada"), job)
     assert failed["error"]["message"].startswith("inputFiles[1] is text/plain")
 
 

@@ -11,8 +11,15 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.asking import BATCH, balance, batch, read, studio, submitted
 from functions.fake_providers import KITE, ProviderSetup, StartProviders
+from functions.job_requests import (
+    BATCH,
+    batch_request,
+    image_request,
+    read_balance,
+    read_job,
+    submit_job,
+)
 from simulation.world import World
 from taskreel.app.jobs.job_store import CoalescedWriter
 from taskreel.app.worker.processor import Answer, Processor
@@ -71,14 +78,14 @@ async def _deliver_by_hand(world: World, job: dict[str, Any]) -> asyncio.Task[ht
 async def test_an_attempt_that_takes_too_long_is_tried_again(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    body = {**studio("slow", seconds=HOUR), "retry": {"maxAttempts": 2}}
-    job = await submitted(ada, body)
+    body = {**image_request("slow", seconds=HOUR), "retry": {"maxAttempts": 2}}
+    job = await submit_job(ada, body)
     delivery = await _deliver_by_hand(world, job)
     await world.advance(TIMEOUT - 1)
-    assert (await read(ada, job))["status"] == "PROCESSING"
+    assert (await read_job(ada, job))["status"] == "PROCESSING"
     await world.advance(1.5)
     assert (await delivery).status_code == 200
-    late = await read(ada, job)
+    late = await read_job(ada, job)
     assert (late["status"], late["attempt"]) == ("RETRYING", 1)
     assert late["error"]["code"] == "attempt_timeout"
     assert "600 s" in late["error"]["message"]
@@ -88,14 +95,14 @@ async def test_an_attempt_that_takes_too_long_is_tried_again(
 async def test_the_last_attempt_that_takes_too_long_fails_the_job(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    body = {**studio("slow", seconds=HOUR), "retry": {"maxAttempts": 1}}
-    job = await submitted(ada, body)
+    body = {**image_request("slow", seconds=HOUR), "retry": {"maxAttempts": 1}}
+    job = await submit_job(ada, body)
     delivery = await _deliver_by_hand(world, job)
     await world.advance(TIMEOUT + 1)
     assert (await delivery).status_code == 200
-    failed = await read(ada, job)
+    failed = await read_job(ada, job)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "attempt_timeout")
-    assert (await balance(ada))["available"] == 100
+    assert (await read_balance(ada))["available"] == 100
 
 
 @pytest.mark.parametrize("by_queue", [True, False])
@@ -105,7 +112,7 @@ async def test_a_purchase_under_way_at_the_deadline_is_stored_and_not_bought_twi
     """Of a delivery by a queue, the end comes twice: the queue's deadline, then the attempt's."""
     setup = await start_providers("bfl")
     _delay_start(setup, monkeypatch, TIMEOUT + 100)
-    job = await submitted(setup.user(), KITE)
+    job = await submit_job(setup.user(), KITE)
     if by_queue:
         await setup.world.advance(TIMEOUT + 50)
     else:
@@ -120,7 +127,7 @@ async def test_a_purchase_under_way_at_the_deadline_is_stored_and_not_bought_twi
     assert waiting.lease_until > setup.world.now()
 
     await setup.world.advance(120)
-    done = await read(setup.user(), job)
+    done = await read_job(setup.user(), job)
     assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
     assert setup.fakes["bfl"].creates == 1
 
@@ -132,7 +139,7 @@ async def test_a_purchase_under_way_when_the_processor_stops_is_stored(
     world = setup.world
     _delay_start(setup, monkeypatch, 5)
     world.cut_off = True
-    job = await submitted(setup.user(), KITE)
+    job = await submit_job(setup.user(), KITE)
     processor = Processor(world.services)
     run = asyncio.create_task(processor.process_task(job["jobId"]))
     await world.advance(1)
@@ -149,7 +156,7 @@ async def test_a_purchase_under_way_when_the_processor_stops_is_stored(
 
     world.cut_off = False
     await world.advance(300)
-    done = await read(setup.user(), job)
+    done = await read_job(setup.user(), job)
     assert (done["status"], setup.fakes["bfl"].creates) == ("COMPLETED", 1)
 
 
@@ -161,9 +168,9 @@ async def test_a_save_that_fails_before_a_purchase_leaves_nothing_ambiguous(
 ) -> None:
     setup = await start_providers("bfl")
     remaining = _fail_writes(monkeypatch, StoreError("the store is away"))
-    job = await submitted(setup.user(), KITE)
+    job = await submit_job(setup.user(), KITE)
     await setup.world.advance(60)
-    done = await read(setup.user(), job)
+    done = await read_job(setup.user(), job)
     assert remaining() == 0
     assert (done["status"], setup.fakes["bfl"].creates) == ("COMPLETED", 1)
 
@@ -172,12 +179,12 @@ async def test_a_heartbeat_that_cannot_renew_the_lease_ends_the_run(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remaining = _fail_writes(monkeypatch, StoreError("the store is away"))
-    job = await submitted(ada, studio("slow", seconds=20, times=5))
+    job = await submit_job(ada, image_request("slow", seconds=20, times=5))
     await world.advance(15)
     assert remaining() == 0
     assert 500 in {status for job_id, status in world.delivered if job_id == job["jobId"]}
     await world.advance(300)
-    assert (await read(ada, job))["status"] == "COMPLETED"
+    assert (await read_job(ada, job))["status"] == "COMPLETED"
 
 
 async def test_units_at_once_end_together_when_the_lease_is_lost(
@@ -185,7 +192,7 @@ async def test_units_at_once_end_together_when_the_lease_is_lost(
 ) -> None:
     remaining = _fail_writes(monkeypatch, LeaseLostError("another run took the job"))
     pending = {"options": {"studio": {"mode": "pending", "seconds": 60}}}
-    job = await submitted(ada, batch(3, **pending), BATCH)
+    job = await submit_job(ada, batch_request(3, **pending), BATCH)
     await world.advance(1)
     assert remaining() == 0
     assert all(status < 500 for job_id, status in world.delivered if job_id == job["jobId"])
@@ -213,14 +220,14 @@ async def test_a_crash_inside_a_unit_costs_one_attempt(
         return await start(request, **more)
 
     monkeypatch.setattr(provider, "start", crashing)
-    job = await submitted(ada)
+    job = await submit_job(ada)
     await world.settle()
-    failed = await read(ada, job)
+    failed = await read_job(ada, job)
     assert (failed["status"], failed["error"]["code"]) == ("RETRYING", "internal_error")
     assert "a bug" not in failed["error"]["message"]
     assert "unit_crashed" in _log_actions(caplog)
     await world.advance(60)
-    done = await read(ada, job)
+    done = await read_job(ada, job)
     assert (done["status"], done["attempt"]) == ("COMPLETED", 2)
 
 
@@ -242,7 +249,7 @@ async def test_a_crash_inside_start_may_have_bought_so_it_is_not_repeated(
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "ambiguous_create")
     assert calls == 1
     assert "start_crashed" in _log_actions(caplog)
-    assert (await balance(setup.user()))["available"] == 100
+    assert (await read_balance(setup.user()))["available"] == 100
 
 
 # ── Operations that cannot be cancelled ──────────────────────────────────────────────────────────
@@ -263,7 +270,7 @@ async def test_the_sweep_gives_up_an_operation_that_cannot_be_cancelled_for_six_
         raise ProviderDownError("not now")
 
     monkeypatch.setattr(world.services.providers.get("bfl"), "cancel", refuse)
-    job = await submitted(ada, KITE)
+    job = await submit_job(ada, KITE)
     await world.settle()
     assert (await world.job(job["jobId"])).operations
     answer = await ada.delete(job["urls"]["cancel"])

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.asking import balance, problem, read, submitted
+from functions.job_requests import expect_problem, read_balance, read_job, submit_job
 from simulation.world import World
 from taskreel.jobtypes import JOB_TYPES
 from taskreel_local.studio.speech import is_installed
@@ -21,10 +21,10 @@ async def done(
     world: World, client: httpx.AsyncClient, job_type: str, body: dict[str, Any]
 ) -> dict[str, Any]:
     """Submit a job and return it completed."""
-    job = await submitted(client, body, f"/api/jobs/{job_type}")
+    job = await submit_job(client, body, f"/api/jobs/{job_type}")
     for _ in range(60):
         await world.advance(2)
-        job = await read(client, job)
+        job = await read_job(client, job)
         if job["status"] in {"COMPLETED", "FAILED"}:
             break
     assert job["status"] == "COMPLETED", job["error"]
@@ -337,7 +337,9 @@ async def test_a_task_finds_its_capability(
 
 async def test_a_parameter_that_does_not_fit_is_named_with_its_path(ada: httpx.AsyncClient) -> None:
     body = {"task": "image", "input": "a kite", "parameters": {"width": 1}}
-    refused = problem(await ada.post("/api/jobs/ai-processing", json=body), 422, "invalid_request")
+    refused = expect_problem(
+        await ada.post("/api/jobs/ai-processing", json=body), 422, "invalid_request"
+    )
     assert refused["errors"][0]["path"] == "parameters.width"
 
 
@@ -355,7 +357,7 @@ async def test_one_line_becomes_a_movie(world: World, ada: httpx.AsyncClient) ->
     assert job["result"]["story"]["scenes"][0]["title"] == job["result"]["scenes"][0]["title"]
     assert job["result"]["narration"] == "speech"
     assert job["credits"] == {"held": 0, "captured": 8, "released": 0}
-    assert (await balance(ada))["held"] == 0
+    assert (await read_balance(ada))["held"] == 0
 
 
 async def test_what_cannot_be_spoken_is_told_by_captions_which_the_result_says(
@@ -384,5 +386,5 @@ async def test_each_type_describes_itself(name: str, ada: httpx.AsyncClient) -> 
 @pytest.mark.parametrize("name", [name for name in JOB_TYPES if name != "pipeline"])
 async def test_a_field_that_no_type_has_is_refused(name: str, ada: httpx.AsyncClient) -> None:
     body = {**JOB_TYPES[name].example, "surprise": 1}
-    refused = problem(await ada.post(f"/api/jobs/{name}", json=body), 422, "invalid_request")
+    refused = expect_problem(await ada.post(f"/api/jobs/{name}", json=body), 422, "invalid_request")
     assert {"path": "surprise"}.items() <= refused["errors"][0].items()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from functions.asking import balance, problem, read
 from functions.fake_providers import KITE, ProviderSetup, StartProviders
+from functions.job_requests import expect_problem, read_balance, read_job
 from functions.test_pipelines import PIPELINE, jobs_of
 from functions.test_replay import replayed
 from providers.fake_provider import Fault
@@ -53,7 +53,7 @@ async def test_a_cap_that_does_not_cover_what_is_known_is_refused(
     answer = await setup.user().post(
         PIPELINE, json={"steps": steps, "input": KITES, "maxUsd": 0.19}
     )
-    refused = problem(answer, 422, "price_cap_exceeded")
+    refused = expect_problem(answer, 422, "price_cap_exceeded")
     assert (refused["errors"][0]["path"], "$0.200" in refused["detail"]) == ("maxUsd", True)
     enough = await setup.user().post(PIPELINE, json={"steps": steps, "input": KITES, "maxUsd": 0.2})
     assert enough.status_code == 202
@@ -72,7 +72,7 @@ async def test_a_refusal_says_what_is_left_and_what_it_would_cost(
     )
     assert "costs about $0.040" in job["error"]["message"]
     assert (job["costUsd"], job["credits"]["captured"]) == (0.12, 3)
-    assert (await balance(setup.user()))["held"] == 0
+    assert (await read_balance(setup.user()))["held"] == 0
 
 
 async def test_what_is_under_way_counts_as_what_it_is_reckoned_at(
@@ -114,7 +114,7 @@ async def test_a_second_round_counts_what_the_first_has_taken(
     ada = setup.user()
     assert (await ada.post(f"{PIPELINE}/{job['jobId']}/retry")).status_code == 202
     await setup.world.advance(60)
-    again = await read(ada, job)
+    again = await read_job(ada, job)
     assert (again["status"], again["error"]["code"], again["costUsd"]) == (
         "FAILED",
         "price_cap_exceeded",
@@ -238,7 +238,7 @@ async def test_what_its_provider_does_but_not_like_this_goes_to_nobody_else(
     refused = await setup.user().post(
         PIPELINE, json={"steps": {"clip": clip}, "provider": "runway"}
     )
-    assert "runway/gen4.5 cannot do 40 s" in problem(refused, 422, "no_provider")["detail"]
+    assert "runway/gen4.5 cannot do 40 s" in expect_problem(refused, 422, "no_provider")["detail"]
 
 
 @pytest.mark.parametrize(
@@ -273,6 +273,6 @@ async def test_a_replay_with_another_provider_keeps_what_was_done(
     ada = setup.user()
     again = await replayed(ada, job, provider=["replicate", "bfl"], fromStep="second")
     await setup.world.advance(120)
-    assert (await read(ada, again))["status"] == "COMPLETED"
+    assert (await read_job(ada, again))["status"] == "COMPLETED"
     (made,) = await jobs_of(setup.world, again["jobId"])
     assert (made.step, made.served_by) == ("second", "replicate")

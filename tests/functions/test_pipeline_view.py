@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.asking import paths, read
+from functions.job_requests import read_job, refused_paths
 from functions.test_pipelines import PICTURES, STORY, ended, fan, jobs_of, start, step
 from functions.test_replay import replayed
 from simulation.world import World
@@ -48,7 +48,7 @@ async def test_a_pipeline_shows_its_steps_before_as_they_run_and_when_they_have_
     }
     assert job["currentStep"] == "story"
     await world.advance(10)
-    job = await read(ada, job)
+    job = await read_job(ada, job)
     assert facts(job, "status", "width", "ended", "percent", "credits")["story"] == [
         "done",
         1,
@@ -83,7 +83,7 @@ async def test_a_failed_pipeline_names_the_step_and_the_job(
     (failed,) = [one for one in await jobs_of(world, job["jobId"]) if one.status == "FAILED"]
     assert (job["error"]["step"], job["error"]["jobId"]) == ("many", failed.job_id)
     assert facts(job, "status", "failed", "failedJobId") == {"many": ["failed", 1, failed.job_id]}
-    assert (await read(ada, {"jobId": failed.job_id}))["error"].keys() == {
+    assert (await read_job(ada, {"jobId": failed.job_id}))["error"].keys() == {
         "code",
         "category",
         "message",
@@ -186,8 +186,10 @@ async def test_a_slip_in_the_query_buys_nothing(
 ) -> None:
     job = await ended(world, ada, await start(ada, one=step("fail-permanent")), "FAILED")
     url = "/api/jobs/pipeline"
-    assert paths(await ada.post(f"{url}?{query}", json={"steps": {"one": step()}})) == {path}
-    assert paths(await ada.post(f"{url}/{job['jobId']}/replay?{query}")) == {path}
+    assert refused_paths(await ada.post(f"{url}?{query}", json={"steps": {"one": step()}})) == {
+        path
+    }
+    assert refused_paths(await ada.post(f"{url}/{job['jobId']}/replay?{query}")) == {path}
     assert len(await listed(ada, "jobType=pipeline")) == 1
 
 
@@ -195,6 +197,6 @@ async def test_a_retry_cannot_be_validated_only_and_says_so(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     job = await ended(world, ada, await start(ada, one=step("fail-permanent")), "FAILED")
-    assert paths(await ada.post(f"/api/jobs/pipeline/{job['jobId']}/retry?validateOnly=true")) == {
-        "validateOnly"
-    }
+    assert refused_paths(
+        await ada.post(f"/api/jobs/pipeline/{job['jobId']}/retry?validateOnly=true")
+    ) == {"validateOnly"}

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import httpx
 import pytest
 
-from functions.asking import balance, paths, problem, read, submitted
+from functions.job_requests import expect_problem, read_balance, read_job, refused_paths, submit_job
 from simulation.world import World, running
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
@@ -54,7 +54,7 @@ PICTURES = {
 
 
 async def start(client: httpx.AsyncClient, **steps: Any) -> dict[str, Any]:
-    return await submitted(client, {"steps": steps}, PIPELINE)
+    return await submit_job(client, {"steps": steps}, PIPELINE)
 
 
 async def ended(
@@ -63,7 +63,7 @@ async def ended(
     """The job, once it has come to that end."""
     for _ in range(round(seconds / 2)):
         await world.advance(2)
-        job = await read(client, job)
+        job = await read_job(client, job)
         if job["status"] in {"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"}:
             break
     assert job["status"] == status, job["error"]
@@ -148,16 +148,16 @@ async def test_continue_goes_on_as_soon_as_anything_has_failed(
 
 async def test_one_hold_and_one_settlement(world: World, ada: httpx.AsyncClient) -> None:
     job = await start(ada, story=STORY, pictures={**PICTURES, "maxItems": 5})
-    assert (await balance(ada))["held"] == 6
+    assert (await read_balance(ada))["held"] == 6
     await ended(world, ada, job, "COMPLETED")
-    assert (await balance(ada))["captured"] == 4
+    assert (await read_balance(ada))["captured"] == 4
     entries = (await ada.get("/api/credits/ledger")).json()["entries"]
     assert [entry["kind"] for entry in entries if entry.get("jobId")] == ["capture"]
 
 
 async def test_a_fan_out_over_the_budget_is_not_begun(world: World, ada: httpx.AsyncClient) -> None:
     body = {"steps": {"story": STORY, "pictures": PICTURES}, "budget": 3}
-    job = await ended(world, ada, await submitted(ada, body, PIPELINE), "FAILED")
+    job = await ended(world, ada, await submit_job(ada, body, PIPELINE), "FAILED")
     assert job["error"]["code"] == "budget_exceeded"
     assert "3 credits, and 2 of the 3" in job["error"]["message"]
     assert job["credits"] == {"held": 0, "captured": 1, "released": 2}
@@ -196,7 +196,7 @@ async def test_cancelling_the_pipeline_cancels_the_tree(
     below = await jobs_of(world, job["jobId"])
     deep = [one for parent in below for one in await jobs_of(world, parent.job_id)]
     assert statuses([*below, *deep]) == ["CANCELLED"] * 3
-    assert (await balance(ada))["available"] == 100
+    assert (await read_balance(ada))["available"] == 100
 
 
 async def test_progress_is_weighted_and_never_falls(world: World, ada: httpx.AsyncClient) -> None:
@@ -210,7 +210,7 @@ async def test_progress_is_weighted_and_never_falls(world: World, ada: httpx.Asy
         ada, first=fan("noop", "noop", "noop"), clip={**video, "after": ["first"]}, last=last
     )
     seen: list[int] = []
-    while "COMPLETED" not in (found := await read(ada, job))["status"]:
+    while "COMPLETED" not in (found := await read_job(ada, job))["status"]:
         seen.append(found["progress"])
         await world.advance(0.5)
     assert seen == sorted(seen)
@@ -256,7 +256,7 @@ async def test_a_second_round_keeps_what_was_done(world: World, ada: httpx.Async
     assert [one.parent_round for one in before] == [1, 1]
     assert statuses(await jobs_of(world, job["jobId"], "second")) == ["CANCELLED", "COMPLETED"]
     # 2 in the first round; in the second only what had been missing.
-    assert (await balance(ada))["captured"] == 3
+    assert (await read_balance(ada))["captured"] == 3
 
 
 async def test_a_second_round_keeps_what_a_pipeline_within_had_done(
@@ -278,7 +278,7 @@ async def test_a_second_round_keeps_what_a_pipeline_within_had_done(
     await ended(world, ada, job, "COMPLETED")
     again = (await jobs_of(world, job["jobId"]))[-1]
     assert [one.step for one in await jobs_of(world, again.job_id)] == ["second"]
-    assert (await balance(ada))["captured"] == 3
+    assert (await read_balance(ada))["captured"] == 3
 
 
 async def test_a_part_of_a_pipeline_is_not_retried_alone(
@@ -286,7 +286,7 @@ async def test_a_part_of_a_pipeline_is_not_retried_alone(
 ) -> None:
     job = await ended(world, ada, await start(ada, one=step("fail-permanent")), "FAILED")
     (child,) = await jobs_of(world, job["jobId"])
-    refused = problem(
+    refused = expect_problem(
         await ada.post(f"/api/jobs/image-generation/{child.job_id}/retry"), 409, "conflict"
     )
     assert refused["parentId"] == job["jobId"]
@@ -422,12 +422,12 @@ async def test_a_pipeline_that_cannot_work_costs_nothing(
     steps: dict[str, Any], path: str, says: str, ada: httpx.AsyncClient
 ) -> None:
     for query in ("", "?validateOnly=true"):
-        refused = problem(
+        refused = expect_problem(
             await ada.post(f"{PIPELINE}{query}", json={"steps": steps}), 422, "invalid_request"
         )
         assert says in refused["detail"]
         assert path == refused["errors"][0]["path"]
-    assert (await balance(ada))["held"] == 0
+    assert (await read_balance(ada))["held"] == 0
 
 
 @pytest.mark.parametrize(
@@ -447,8 +447,8 @@ async def test_a_pipeline_that_cannot_work_costs_nothing(
 async def test_who_cannot_do_a_part_is_refused_where_it_was_named(
     path: str, body: dict[str, Any], field: str, ada: httpx.AsyncClient
 ) -> None:
-    assert paths(await ada.post(f"/api/jobs/{path}", json=body)) == {field}
-    assert (await balance(ada))["held"] == 0
+    assert refused_paths(await ada.post(f"/api/jobs/{path}", json=body)) == {field}
+    assert (await read_balance(ada))["held"] == 0
 
 
 async def test_words_in_braces_are_only_words_to_a_movie(
@@ -456,7 +456,7 @@ async def test_words_in_braces_are_only_words_to_a_movie(
 ) -> None:
     prompt = "a {{kite}} for {{steps.story.result}}, {{{{item}}}} and {{"
     movie = {"prompt": prompt, "numSequences": 1, "narration": "none", "music": False}
-    job = await submitted(ada, movie, "/api/jobs/movie-creation")
+    job = await submit_job(ada, movie, "/api/jobs/movie-creation")
     await world.advance(1)
     (story,) = await jobs_of(world, job["jobId"], "story")
     assert story.payload["prompt"] == prompt

@@ -13,7 +13,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from functions.asking import read, submitted
+from functions.job_requests import read_job, submit_job
 from simulation import world as simulation
 from simulation.world import World, running
 from taskreel import jobtypes
@@ -112,10 +112,10 @@ def numbers_in(text: str) -> set[int]:
 
 
 async def charged_credits(world: World, client: httpx.AsyncClient, job_type: str, body: Any) -> int:
-    job = await submitted(client, body, f"/api/jobs/{job_type}")
+    job = await submit_job(client, body, f"/api/jobs/{job_type}")
     for _ in range(60):
         await world.advance(2)
-        job = await read(client, job)
+        job = await read_job(client, job)
         if job["status"] in {"COMPLETED", "FAILED"}:
             break
     assert job["status"] == "COMPLETED", job["error"]
@@ -138,8 +138,8 @@ async def test_a_quote_is_what_a_job_holds(job_type: str, ada: httpx.AsyncClient
     kind = JOB_TYPES[job_type]
     body = dict(kind.example)
     quoted = await quoted_credits(ada, job_type, body)
-    job = await submitted(ada, body, f"/api/jobs/{job_type}")
-    assert (await read(ada, job))["credits"]["held"] == quoted
+    job = await submit_job(ada, body, f"/api/jobs/{job_type}")
+    assert (await read_job(ada, job))["credits"]["held"] == quoted
     if kind.price_text is None:
         assert numbers_in(kind.price) == {quoted}
 

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from functions.asking import BATCH, IMAGE, NOOP, UPSCALE, VIDEO, paths, problem, submitted
+from functions.job_requests import (
+    BATCH,
+    IMAGE,
+    NOOP,
+    UPSCALE,
+    VIDEO,
+    expect_problem,
+    refused_paths,
+    submit_job,
+)
 from simulation.world import World
 from taskreel.domain.validation_messages import invalid_model
 from taskreel.jobtypes import JOB_TYPES
@@ -48,7 +57,7 @@ from taskreel.jobtypes import JOB_TYPES
 async def test_what_is_wrong_is_named_by_its_path(
     ada: httpx.AsyncClient, path: str, body: Any, wrong: set[str]
 ) -> None:
-    assert paths(await ada.post(path, json=body)) == wrong
+    assert refused_paths(await ada.post(path, json=body)) == wrong
     assert (await ada.get("/api/jobs")).json()["jobs"] == []
 
 
@@ -56,7 +65,7 @@ async def test_what_is_wrong_is_named_by_its_path(
     "body", [b"", b"{", b"{'a': 1}", b"\xff", b'{"prompt": "\\ud800"}', b"[" * 5000]
 )
 async def test_what_is_not_json_is_malformed(ada: httpx.AsyncClient, body: bytes) -> None:
-    problem(await ada.post(IMAGE, content=body), 400, "malformed_json")
+    expect_problem(await ada.post(IMAGE, content=body), 400, "malformed_json")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +86,7 @@ async def test_what_no_store_can_keep_is_refused(
     ada: httpx.AsyncClient, options: str, where: str
 ) -> None:
     body = f'{{"prompt": "x", "options": {{"providerOptions": {options}}}}}'
-    assert paths(await ada.post(IMAGE, content=body)) == {f"options.providerOptions{where}"}
+    assert refused_paths(await ada.post(IMAGE, content=body)) == {f"options.providerOptions{where}"}
     assert (await ada.get("/api/jobs")).status_code == 200
 
 
@@ -113,12 +122,12 @@ async def test_what_no_store_can_keep_is_refused(
 async def test_no_field_holds_what_no_store_can_keep(
     ada: httpx.AsyncClient, job_type: str, body: Any, wrong: set[str]
 ) -> None:
-    assert paths(await ada.post(f"/api/jobs/{job_type}", json=body)) == wrong
+    assert refused_paths(await ada.post(f"/api/jobs/{job_type}", json=body)) == wrong
 
 
 async def test_a_body_over_one_mebibyte_is_too_large(ada: httpx.AsyncClient) -> None:
     body = b'{"prompt": "' + b"x" * (1 << 20) + b'"}'
-    problem(await ada.post(IMAGE, content=body), 413, "too_large")
+    expect_problem(await ada.post(IMAGE, content=body), 413, "too_large")
 
 
 async def test_a_body_over_one_mebibyte_that_does_not_say_so_is_too_large(
@@ -128,12 +137,12 @@ async def test_a_body_over_one_mebibyte_that_does_not_say_so_is_too_large(
         for _ in range(40):
             yield b"x" * 32_768
 
-    problem(await ada.post(IMAGE, content=chunks()), 413, "too_large")
+    expect_problem(await ada.post(IMAGE, content=chunks()), 413, "too_large")
 
 
 @pytest.mark.parametrize("job_type", ["sculpture", "image", "types"])
 async def test_an_unknown_type_lists_those_there_are(ada: httpx.AsyncClient, job_type: str) -> None:
-    refused = problem(await ada.post(f"/api/jobs/{job_type}", json=NOOP), 404, "not_found")
+    refused = expect_problem(await ada.post(f"/api/jobs/{job_type}", json=NOOP), 404, "not_found")
     assert "image-generation" in refused["jobTypes"]
     assert "image-generation" in refused["detail"]
 
@@ -158,7 +167,7 @@ async def test_without_a_token_nothing_is_shown_or_done(
     world: World, method: str, path: str
 ) -> None:
     answer = await world.api.request(method, path, json=NOOP)
-    problem(answer, 401, "unauthenticated")
+    expect_problem(answer, 401, "unauthenticated")
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
@@ -174,22 +183,22 @@ async def test_a_token_is_checked_before_the_body_is_read(world: World, path: st
             read.append(chunk)
             yield chunk
 
-    problem(await world.api.post(path, content=chunks()), 401, "unauthenticated")
+    expect_problem(await world.api.post(path, content=chunks()), 401, "unauthenticated")
     assert read == []
 
 
 async def test_a_wrong_token_is_refused(world: World) -> None:
     wrong = await world.api.get("/api/jobs", headers={"Authorization": "Bearer nonsense"})
-    assert "Invalid token" in problem(wrong, 401, "unauthenticated")["detail"]
+    assert "Invalid token" in expect_problem(wrong, 401, "unauthenticated")["detail"]
 
 
 async def test_an_unknown_path_is_a_problem_too(world: World) -> None:
-    problem(await world.api.get("/api/nothing/here/at/all"), 404, "not_found")
+    expect_problem(await world.api.get("/api/nothing/here/at/all"), 404, "not_found")
 
 
 async def test_a_method_that_is_not_there_names_those_that_are(world: World) -> None:
     answer = await world.api.put("/api/credits")
-    problem(answer, 405, "method_not_allowed")
+    expect_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET"
 
 
@@ -200,7 +209,7 @@ async def test_a_crash_is_a_problem_that_tells_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(world.services.store, "get", None)
-    crashed = problem(await ada.get("/api/jobs/job_1"), 500, "internal_error")
+    crashed = expect_problem(await ada.get("/api/jobs/job_1"), 500, "internal_error")
     assert "NoneType" not in str(crashed)
     assert "request crashed" in caplog.text
 
@@ -216,7 +225,7 @@ async def test_a_store_that_is_away_asks_to_come_again_and_tells_the_log_alone_w
     for caller, path in ((ada, "/api/jobs/job_1"), (world.api, "/api/jobs/health")):
         caplog.clear()
         answer = await caller.get(path)
-        told = problem(answer, 503, "store_unavailable")
+        told = expect_problem(answer, 503, "store_unavailable")
         assert told["detail"] == (
             "A service that this one needs cannot be reached; nothing was lost. Try again in 5 seconds."
         )
@@ -258,6 +267,6 @@ def test_any_json_is_accepted_or_refused_with_reasons(job_type: str, body: dict[
 
 async def test_the_database_of_a_user_survives_strange_names(world: World) -> None:
     strange = world.as_user("ünïcode .. 'quotes' \" --")
-    job = await submitted(strange, {**NOOP, "projectId": "'; DROP TABLE jobs; --"})
+    job = await submit_job(strange, {**NOOP, "projectId": "'; DROP TABLE jobs; --"})
     listed = await strange.get("/api/jobs", params={"projectId": "'; DROP TABLE jobs; --"})
     assert [one["jobId"] for one in listed.json()["jobs"]] == [job["jobId"]]

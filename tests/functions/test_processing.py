@@ -10,7 +10,16 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.asking import BATCH, IMAGE, balance, batch, problem, read, studio, submitted
+from functions.job_requests import (
+    BATCH,
+    IMAGE,
+    batch_request,
+    expect_problem,
+    image_request,
+    read_balance,
+    read_job,
+    submit_job,
+)
 from simulation.world import KEY, World, running
 from taskreel import wiring
 from taskreel.domain.job import Job
@@ -18,15 +27,15 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
 from taskreel.web.auth import InternalKeys
 
-SLOW = studio("slow", seconds=20, times=5)
+SLOW = image_request("slow", seconds=20, times=5)
 
 
 @pytest.fixture
 async def running_job(world: World, ada: httpx.AsyncClient) -> dict[str, Any]:
     """A job that is being worked on, ten seconds before its end."""
-    job = await submitted(ada, SLOW)
+    job = await submit_job(ada, SLOW)
     await world.advance(10)
-    assert (await read(ada, job))["status"] == "PROCESSING"
+    assert (await read_job(ada, job))["status"] == "PROCESSING"
     return job
 
 
@@ -34,23 +43,25 @@ async def running_job(world: World, ada: httpx.AsyncClient) -> dict[str, Any]:
 async def test_without_the_key_nothing_is_touched(
     world: World, ada: httpx.AsyncClient, key: str | None
 ) -> None:
-    job = await submitted(ada)
-    problem(await world.process(job["jobId"], key), 401, "unauthenticated")
+    job = await submit_job(ada)
+    expect_problem(await world.process(job["jobId"], key), 401, "unauthenticated")
     headers = {} if key is None else {"X-Internal-Api-Key": key}
-    problem(await world.maintenance.post("/tasks/sweep", headers=headers), 401, "unauthenticated")
-    assert await read(ada, job) == job
+    expect_problem(
+        await world.maintenance.post("/tasks/sweep", headers=headers), 401, "unauthenticated"
+    )
+    assert await read_job(ada, job) == job
 
 
 async def test_a_users_token_does_not_open_the_processor(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(ada)
+    job = await submit_job(ada)
     answer = await world.processor.post(
         "/tasks/process",
         json={"jobId": job["jobId"]},
         headers={"Authorization": ada.headers["authorization"]},
     )
-    problem(answer, 401, "unauthenticated")
+    expect_problem(answer, 401, "unauthenticated")
 
 
 async def test_while_the_key_is_rotated_both_hold(
@@ -71,7 +82,7 @@ async def test_without_any_key_configured_the_processor_stays_shut(
     monkeypatch.setattr("taskreel.wiring.InternalKeys", lambda _: InternalKeys([""]))
     async with running(tmp_path, monkeypatch) as world:
         for key in (None, ""):
-            problem(await world.process("job_1", key), 401, "unauthenticated")
+            expect_problem(await world.process("job_1", key), 401, "unauthenticated")
 
 
 async def test_a_task_of_an_unknown_job_is_done(world: World) -> None:
@@ -90,24 +101,24 @@ async def test_a_task_that_is_none_of_ours_is_refused(world: World, body: bytes)
 async def test_a_repeated_delivery_of_a_finished_job_changes_nothing(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(ada)
+    job = await submit_job(ada)
     await world.settle()
     done = await world.job(job["jobId"])
     for _ in range(3):
         assert (await world.process(job["jobId"])).status_code == 200
     assert await world.job(job["jobId"]) == done
-    assert (await balance(ada))["captured"] == 1
+    assert (await read_balance(ada))["captured"] == 1
 
 
 async def test_deliveries_at_once_run_the_job_once(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada, SLOW)
+    job = await submit_job(ada, SLOW)
     asking = [asyncio.create_task(world.process(job["jobId"])) for _ in range(5)]
     await world.advance(30)
     answers = [answer.status_code for answer in await asyncio.gather(*asking)]
     answers += [status for _, status in world.delivered]
     assert set(answers) == {200, 409}
-    assert (await read(ada, job))["attempt"] == 1
-    assert (await balance(ada))["captured"] == 1
+    assert (await read_job(ada, job))["attempt"] == 1
+    assert (await read_balance(ada))["captured"] == 1
 
 
 async def test_while_a_run_holds_the_lease_others_are_asked_to_come_again(
@@ -123,7 +134,7 @@ async def test_the_lease_is_held_as_long_as_the_run_lives(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     """Ninety seconds of work under a lease of thirty."""
-    job = await submitted(ada, studio("slow", seconds=90))
+    job = await submit_job(ada, image_request("slow", seconds=90))
     for _ in range(8):
         await world.advance(10)
         held = await world.job(job["jobId"])
@@ -131,7 +142,7 @@ async def test_the_lease_is_held_as_long_as_the_run_lives(
         assert 20 < (held.lease_until - world.now()).total_seconds() <= 30
         assert held.wake_at == held.lease_until
     await world.advance(20)
-    done = await read(ada, job)
+    done = await read_job(ada, job)
     assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
 
 
@@ -171,7 +182,7 @@ async def test_a_dead_runs_job_is_taken_over_and_the_old_run_writes_nothing_more
     done = await world.job(running_job["jobId"])
     assert (done.status, done.attempt, done.fence) == (Status.COMPLETED, 2, before.fence + 2)
     assert all(f"/{before.fence + 1}/" in artifact.path for artifact in done.artifacts)
-    assert (await balance(ada))["captured"] == 1
+    assert (await read_balance(ada))["captured"] == 1
 
 
 async def test_a_dead_runs_job_is_rescued_by_the_sweep(
@@ -193,7 +204,7 @@ async def test_a_run_sees_that_its_job_was_cancelled_and_stops(
     assert world.delivered[-1] == (running_job["jobId"], 200)
     await world.advance(60)
     assert await world.job(running_job["jobId"]) == cancelled
-    assert (await balance(ada))["available"] == 100
+    assert (await read_balance(ada))["available"] == 100
 
 
 async def test_a_stopping_processor_gives_its_leases_back(
@@ -211,37 +222,37 @@ async def test_a_stopping_processor_gives_its_leases_back(
 async def test_a_start_deadline_that_has_passed_expires_the_job(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(ada, {**studio("noop"), "startWithinSeconds": 60})
+    job = await submit_job(ada, {**image_request("noop"), "startWithinSeconds": 60})
     world.cut_off = True
     await world.advance(61)
     assert await world.sweep() == {"ended": 1}
-    expired = await read(ada, job)
+    expired = await read_job(ada, job)
     assert (expired["status"], expired["error"]["code"]) == ("EXPIRED", "start_deadline_passed")
-    assert (await balance(ada))["available"] == 100
+    assert (await read_balance(ada))["available"] == 100
 
 
 async def test_a_late_delivery_finds_its_job_expired(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada, {**studio("noop"), "startWithinSeconds": 60})
+    job = await submit_job(ada, {**image_request("noop"), "startWithinSeconds": 60})
     stored = await world.job(job["jobId"])
     await world.put(stored.with_changes(world.now(), start_by=world.now()))
     assert (await world.process(job["jobId"])).status_code == 200
-    assert (await read(ada, job))["status"] == "EXPIRED"
+    assert (await read_job(ada, job))["status"] == "EXPIRED"
 
 
 async def test_a_deadline_ends_a_job_between_two_attempts(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(
+    job = await submit_job(
         ada,
         {
-            **studio("fail-temporary", times=20),
+            **image_request("fail-temporary", times=20),
             "deadlineSeconds": 40,
             "retry": {"minBackoffSeconds": 30},
         },
     )
     await world.advance(41)
     await world.sweep()
-    failed = await read(ada, job)
+    failed = await read_job(ada, job)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "deadline_passed")
 
 
@@ -251,31 +262,33 @@ async def test_a_deadline_ends_a_job_between_two_attempts(
 async def test_a_temporary_failure_is_tried_again_later(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(ada, studio("fail-temporary", times=2))
+    job = await submit_job(ada, image_request("fail-temporary", times=2))
     await world.settle()
-    retrying = await read(ada, job)
+    retrying = await read_job(ada, job)
     assert (retrying["status"], retrying["attempt"]) == ("RETRYING", 1)
     assert retrying["error"]["category"] == "temporary"
     assert retrying["nextAttemptAt"] is not None
     await world.advance(15)
-    done = await read(ada, job)
+    done = await read_job(ada, job)
     assert (done["status"], done["attempt"], done["error"]) == ("COMPLETED", 3, None)
 
 
 async def test_out_of_attempts_a_job_fails_and_costs_nothing(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(ada, {**studio("fail-temporary", times=9), "retry": {"maxAttempts": 2}})
+    job = await submit_job(
+        ada, {**image_request("fail-temporary", times=9), "retry": {"maxAttempts": 2}}
+    )
     await world.advance(60)
-    failed = await read(ada, job)
+    failed = await read_job(ada, job)
     assert (failed["status"], failed["attempt"], failed["credits"]["released"]) == ("FAILED", 2, 1)
-    assert (await balance(ada))["available"] == 100
+    assert (await read_balance(ada))["available"] == 100
 
 
 async def test_a_permanent_failure_is_not_tried_again(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada, studio("fail-permanent"))
+    job = await submit_job(ada, image_request("fail-permanent"))
     await world.advance(600)
-    failed = await read(ada, job)
+    failed = await read_job(ada, job)
     assert (failed["status"], failed["attempt"], failed["error"]["category"]) == (
         "FAILED",
         1,
@@ -287,18 +300,18 @@ async def test_a_permanent_failure_is_not_tried_again(world: World, ada: httpx.A
 async def test_waiting_for_a_rate_limit_is_no_attempt_more(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(
-        ada, {**studio("rate-limit", times=5, seconds=30), "retry": {"maxAttempts": 1}}
+    job = await submit_job(
+        ada, {**image_request("rate-limit", times=5, seconds=30), "retry": {"maxAttempts": 1}}
     )
     await world.advance(1)
-    waiting = await read(ada, job)
+    waiting = await read_job(ada, job)
     assert (waiting["status"], waiting["attempt"], waiting["error"]["category"]) == (
         "RETRYING",
         1,
         "rate_limited",
     )
     await world.advance(160)
-    done = await read(ada, job)
+    done = await read_job(ada, job)
     assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
     assert len(world.delivered) == 6
 
@@ -306,8 +319,8 @@ async def test_waiting_for_a_rate_limit_is_no_attempt_more(
 async def test_pending_work_is_polled_by_tasks_and_holds_no_request(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(
-        ada, {**studio("pending", times=3, seconds=60), "retry": {"maxAttempts": 1}}
+    job = await submit_job(
+        ada, {**image_request("pending", times=3, seconds=60), "retry": {"maxAttempts": 1}}
     )
     await world.settle()
     assert world.delivered == [(job["jobId"], 200)]
@@ -315,7 +328,7 @@ async def test_pending_work_is_polled_by_tasks_and_holds_no_request(
     assert (waiting.status, waiting.lease_until) == (Status.PROCESSING, None)
     assert waiting.units[0].state is UnitState.RUNNING
     await world.advance(200)
-    done = await read(ada, job)
+    done = await read_job(ada, job)
     assert (done["status"], done["attempt"]) == ("COMPLETED", 1)
     assert len(world.delivered) == 4
 
@@ -323,7 +336,7 @@ async def test_pending_work_is_polled_by_tasks_and_holds_no_request(
 async def test_a_delivery_before_its_time_does_not_poll(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(ada, studio("pending", times=1, seconds=60))
+    job = await submit_job(ada, image_request("pending", times=1, seconds=60))
     await world.settle()
     before = await world.job(job["jobId"])
     assert (await world.process(job["jobId"])).status_code == 200
@@ -333,7 +346,7 @@ async def test_a_delivery_before_its_time_does_not_poll(
 async def test_work_at_a_provider_is_cancelled_there_with_the_job(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(ada, studio("pending", times=3, seconds=60))
+    job = await submit_job(ada, image_request("pending", times=3, seconds=60))
     await world.settle()
     await ada.delete(job["urls"]["cancel"])
     await world.settle()
@@ -345,54 +358,56 @@ async def test_work_at_a_provider_is_cancelled_there_with_the_job(
 async def test_a_crash_of_the_worker_costs_one_attempt_and_not_the_server(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(ada, studio("crash"))
+    job = await submit_job(ada, image_request("crash"))
     await world.settle()
-    crashed = await read(ada, job)
+    crashed = await read_job(ada, job)
     assert (crashed["status"], crashed["attempt"], crashed["error"]["code"]) == (
         "RETRYING",
         1,
         "worker_crashed",
     )
     await world.advance(10)
-    done = await read(ada, job)
+    done = await read_job(ada, job)
     assert (done["status"], done["attempt"]) == ("COMPLETED", 2)
 
 
 async def test_a_batch_captures_what_succeeded(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada, batch(4), BATCH)
+    job = await submit_job(ada, batch_request(4), BATCH)
     stored = await world.job(job["jobId"])
     broken = stored.units[1].with_changes(state=UnitState.FAILED)
     await world.put(
         stored.with_changes(world.now(), units=(stored.units[0], broken, *stored.units[2:]))
     )
     await world.settle()
-    done = await read(ada, job)
+    done = await read_job(ada, job)
     assert (done["status"], done["credits"]) == (
         "COMPLETED",
         {"held": 0, "captured": 3, "released": 1},
     )
-    assert (await balance(ada))["available"] == 97
+    assert (await read_balance(ada))["available"] == 97
 
 
 async def test_a_missing_input_fails_the_job_with_its_reason(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(ada, {"imageUrl": "job:job_nobodys/image.png"}, "/api/jobs/image-upscale")
+    job = await submit_job(
+        ada, {"imageUrl": "job:job_nobodys/image.png"}, "/api/jobs/image-upscale"
+    )
     await world.settle()
-    failed = await read(ada, job)
+    failed = await read_job(ada, job)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "input_not_found")
 
 
 async def test_a_job_starts_from_a_file_of_another_job_of_the_same_user(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    image = await submitted(ada, {"prompt": "x", "options": {"width": 64, "height": 64}})
+    image = await submit_job(ada, {"prompt": "x", "options": {"width": 64, "height": 64}})
     await world.settle()
     body = {"imageUrl": f"job:{image['jobId']}/image.png", "scale": 2}
-    mine = await submitted(ada, body, "/api/jobs/image-upscale")
-    theirs = await submitted(world.as_user("bob"), body, "/api/jobs/image-upscale")
+    mine = await submit_job(ada, body, "/api/jobs/image-upscale")
+    theirs = await submit_job(world.as_user("bob"), body, "/api/jobs/image-upscale")
     await world.settle()
-    (artifact,) = (await read(ada, mine))["result"]["artifacts"]
+    (artifact,) = (await read_job(ada, mine))["result"]["artifacts"]
     assert (artifact["width"], artifact["height"]) == (128, 128)
     assert (await world.job(theirs["jobId"])).status is Status.FAILED
 
@@ -401,23 +416,23 @@ async def test_a_store_that_is_away_is_answered_500_and_never_503(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A 503 would slow the whole queue."""
-    job = await submitted(ada)
+    job = await submit_job(ada)
     await world.services.store.close()
     monkeypatch.setattr(world.services.store, "_path", "/dev/null/store.db")
     assert (await world.process(job["jobId"])).status_code == 500
 
 
 async def test_the_sweep_leaves_alone_what_is_well(world: World, ada: httpx.AsyncClient) -> None:
-    await submitted(ada, SLOW)
-    await submitted(ada, studio("pending", times=2, seconds=100))
-    await submitted(ada)
+    await submit_job(ada, SLOW)
+    await submit_job(ada, image_request("pending", times=2, seconds=100))
+    await submit_job(ada)
     await world.advance(5)
     assert await world.sweep() == {}
 
 
 async def test_every_task_names_its_job_only(world: World, ada: httpx.AsyncClient) -> None:
     world.cut_off = True
-    job = await submitted(ada, {**studio("noop"), "prompt": "a secret"})
+    job = await submit_job(ada, {**image_request("noop"), "prompt": "a secret"})
     (entry,) = [entry for lane in world.engine.list_dispatchers() for entry in lane.tasks.values()]
     assert job["jobId"].encode() in entry.request.body
     assert b"secret" not in entry.request.body

@@ -9,8 +9,16 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.asking import IMAGE, VIDEO, balance, paths, problem, read, submitted
 from functions.fake_providers import KITE, StartProviders
+from functions.job_requests import (
+    IMAGE,
+    VIDEO,
+    expect_problem,
+    read_balance,
+    read_job,
+    refused_paths,
+    submit_job,
+)
 from providers.fake_provider import serve_on_port
 from providers.fakes import FAKES
 from simulation.world import running
@@ -67,14 +75,16 @@ async def test_what_nobody_can_do_is_refused_with_the_reasons(
     start_providers: StartProviders, path: str, body: dict[str, Any], code: str, words: str
 ) -> None:
     setup = await start_providers("bfl", "openai", "runway", stand_in_provider=None)
-    refused = problem(await setup.user().post(path, json={"prompt": "x", **body}), 422, code)
+    refused = expect_problem(await setup.user().post(path, json={"prompt": "x", **body}), 422, code)
     assert words in refused["detail"]
-    assert (await balance(setup.user()))["available"] == 100
+    assert (await read_balance(setup.user()))["available"] == 100
 
 
 @pytest.mark.parametrize("wanted", ["", [], [""], ["bfl"] * 11, "x" * 101])
 async def test_a_wish_must_name_somebody(ada: httpx.AsyncClient, wanted: Any) -> None:
-    assert paths(await ada.post(IMAGE, json={"prompt": "x", "provider": wanted})) == {"provider"}
+    assert refused_paths(await ada.post(IMAGE, json={"prompt": "x", "provider": wanted})) == {
+        "provider"
+    }
 
 
 async def test_a_retired_model_names_its_successor(start_providers: StartProviders) -> None:
@@ -83,7 +93,7 @@ async def test_a_retired_model_names_its_successor(start_providers: StartProvide
     await setup.world.advance(200 * 86_400)
     assert (
         "use gpt-image-2 instead"
-        in problem(await setup.user().post(IMAGE, json=body), 422, "model_retired")["detail"]
+        in expect_problem(await setup.user().post(IMAGE, json=body), 422, "model_retired")["detail"]
     )
     shown = {
         one["provider"]: one
@@ -102,7 +112,7 @@ async def test_without_any_key_and_without_a_stand_in_the_keys_to_set_are_named(
 ) -> None:
     setup = await start_providers(stand_in_provider=None)
     answer = await setup.user().post(IMAGE, json={"prompt": "x"})
-    refused = problem(answer, 422, "provider_not_configured")
+    refused = expect_problem(answer, 422, "provider_not_configured")
     assert "Set BFL_API_KEY or " in refused["detail"]
 
 
@@ -152,14 +162,14 @@ async def test_a_setting_puts_a_provider_elsewhere(
         }
         async with running(tmp_path, monkeypatch, **settings) as world:
             ada = world.as_user("ada")
-            job = await submitted(ada, {"prompt": "x", "provider": "replicate"})
+            job = await submit_job(ada, {"prompt": "x", "provider": "replicate"})
             for _ in range(100):
                 await world.advance(1)
                 await asyncio.sleep(0.02)
-                if (await read(ada, job))["status"] == "COMPLETED":
+                if (await read_job(ada, job))["status"] == "COMPLETED":
                     break
-            assert (await read(ada, job))["servedBy"] == "replicate"
-            assert (await read(ada, job))["status"] == "COMPLETED"
+            assert (await read_job(ada, job))["servedBy"] == "replicate"
+            assert (await read_job(ada, job))["status"] == "COMPLETED"
             await world.services.providers.close()
     assert fake.creates == 1
 

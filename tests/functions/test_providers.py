@@ -9,8 +9,16 @@ from typing import Any
 
 import pytest
 
-from functions.asking import BATCH, IMAGE, UPSCALE, balance, problem, read, submitted
 from functions.fake_providers import KITE, StartProviders
+from functions.job_requests import (
+    BATCH,
+    IMAGE,
+    UPSCALE,
+    expect_problem,
+    read_balance,
+    read_job,
+    submit_job,
+)
 from providers.fake_provider import RETRY_AFTER, SECRETS, Fault
 from providers.fake_provider import build_png as picture
 from taskreel import wiring
@@ -59,7 +67,7 @@ async def test_each_provider_serves_a_job(
     assert artifact["contentType"].startswith(kind)
     assert artifact["sha256"]
     assert setup.fakes[provider].creates == 1
-    assert (await balance(setup.user()))["held"] == 0
+    assert (await read_balance(setup.user()))["held"] == 0
 
 
 async def test_a_text_comes_as_the_jobs_result(start_providers: StartProviders) -> None:
@@ -109,7 +117,7 @@ async def test_a_format_that_a_model_does_not_write_is_refused_at_once(
 ) -> None:
     setup = await start_providers("elevenlabs", stand_in_provider=None)
     body = {**SAID, "provider": "elevenlabs", "outputFormat": "flac"}
-    refused = problem(await setup.user().post(SOUND, json=body), 422, "no_provider")
+    refused = expect_problem(await setup.user().post(SOUND, json=body), 422, "no_provider")
     assert "eleven_multilingual_v2 cannot do flac files" in refused["detail"]
 
 
@@ -212,11 +220,11 @@ async def test_without_a_service_that_translates_the_key_to_set_is_named(
     start_providers: StartProviders, named: dict[str, str]
 ) -> None:
     setup = await start_providers()
-    refused = problem(
+    refused = expect_problem(
         await setup.user().post(PERSONAL, json={**LETTER, **named}), 422, "provider_not_configured"
     )
     assert "Set OPENAI_API_KEY or GOOGLE_API_KEY" in refused["detail"]
-    assert (await balance(setup.user()))["available"] == 100
+    assert (await read_balance(setup.user()))["available"] == 100
 
 
 async def test_work_that_is_done_here_takes_no_key_but_a_provider_that_exists(
@@ -227,7 +235,7 @@ async def test_work_that_is_done_here_takes_no_key_but_a_provider_that_exists(
     assert (await setup.run_job({**body, "provider": "openai"}, PERSONAL))["result"][
         "text"
     ] == "Dear Ada"
-    refused = problem(
+    refused = expect_problem(
         await setup.user().post(PERSONAL, json={**body, "provider": "nobody"}),
         422,
         "invalid_request",
@@ -252,7 +260,7 @@ async def test_what_moderation_holds_back_fails_for_good_and_costs_nothing(
         == f"{provider} refused the request: its content moderation rejected it"
     )
     assert setup.fakes["fal"].creates == 0
-    assert (await balance(setup.user()))["available"] == 100
+    assert (await read_balance(setup.user()))["available"] == 100
 
 
 @pytest.mark.parametrize(
@@ -276,7 +284,7 @@ async def test_a_rate_limit_is_a_wait_and_no_attempt_more(
     )
     setup.fakes["bfl"].fault = None
     await setup.world.advance(60)
-    done = await read(setup.user(), waiting)
+    done = await read_job(setup.user(), waiting)
     assert (done["status"], done["attempt"], done["tried"]) == ("COMPLETED", 1, [])
 
 
@@ -311,14 +319,14 @@ async def test_work_that_was_bought_is_never_bought_elsewhere(
     setup = await start_providers("bfl", "fal")
     setup.fakes["bfl"].polls = 3
     ada = setup.user()
-    job = await submitted(ada, {"prompt": "x", "provider": ["bfl", "fal"]})
+    job = await submit_job(ada, {"prompt": "x", "provider": ["bfl", "fal"]})
     await setup.world.settle()
     setup.fakes["bfl"].fault = Fault.SERVER_ERROR  # while it runs there
     await setup.world.advance(60)
-    assert (await read(ada, job))["status"] == "PROCESSING"
+    assert (await read_job(ada, job))["status"] == "PROCESSING"
     setup.fakes["bfl"].fault = None
     await setup.world.advance(60)
-    done = await read(ada, job)
+    done = await read_job(ada, job)
     assert (done["status"], done["servedBy"], done["attempt"]) == ("COMPLETED", "bfl", 1)
     assert (setup.fakes["bfl"].creates, setup.fakes["fal"].creates) == (1, 0)
 
@@ -327,14 +335,14 @@ async def test_work_at_a_provider_that_is_away_is_asked_for_less_and_less_often(
     start_providers: StartProviders,
 ) -> None:
     setup = await start_providers("bfl")
-    job = await submitted(setup.user(), KITE)
+    job = await submit_job(setup.user(), KITE)
     await setup.world.settle()
     setup.fakes["bfl"].fault = Fault.SERVER_ERROR
     await setup.world.advance(3600)
     assert len(setup.fakes["bfl"].calls) < 30
     setup.fakes["bfl"].fault = None
     await setup.world.advance(600)
-    assert (await read(setup.user(), job))["status"] == "COMPLETED"
+    assert (await read_job(setup.user(), job))["status"] == "COMPLETED"
 
 
 async def test_a_batch_goes_on_where_it_can(start_providers: StartProviders) -> None:
@@ -359,13 +367,13 @@ async def test_a_connection_lost_after_a_create_is_left_to_an_operator(
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "ambiguous_create")
     assert "operator" in failed["error"]["message"]
     assert (setup.fakes["bfl"].creates, setup.fakes["fal"].creates) == (1, 0)
-    assert (await balance(setup.user()))["available"] == 100
+    assert (await read_balance(setup.user()))["available"] == 100
     for anew in ("retry", "replay"):
-        problem(await setup.user().post(failed["urls"][anew]), 403, "forbidden")
+        expect_problem(await setup.user().post(failed["urls"][anew]), 403, "forbidden")
     setup.fakes["bfl"].fault = None
     assert (await setup.user("root", role="admin").post(failed["urls"]["retry"])).status_code == 202
     await setup.world.advance(60)
-    assert (await read(setup.user(), failed))["status"] == "COMPLETED"
+    assert (await read_job(setup.user(), failed))["status"] == "COMPLETED"
     assert setup.fakes["bfl"].creates == 2
 
 
@@ -385,7 +393,7 @@ async def test_a_run_that_died_while_it_bought_is_not_repeated(
     start_providers: StartProviders, attempts: int
 ) -> None:
     setup = await start_providers("bfl")
-    job = await submitted(setup.user(), {**KITE, "retry": {"maxAttempts": attempts}})
+    job = await submit_job(setup.user(), {**KITE, "retry": {"maxAttempts": attempts}})
     now = setup.world.now()
     stored = await setup.world.job(job["jobId"])
     begun = stored.units[0].with_changes(begun_at=now)
@@ -394,7 +402,7 @@ async def test_a_run_that_died_while_it_bought_is_not_repeated(
     )
     await setup.world.put(dead)
     await setup.world.advance(600)
-    failed = await read(setup.user(), job)
+    failed = await read_job(setup.user(), job)
     assert (failed["status"], failed["error"]["code"]) == ("FAILED", "ambiguous_create")
     assert setup.fakes["bfl"].creates == 0
 
@@ -412,7 +420,7 @@ async def test_a_purchase_is_stored_before_it_is_made(
         return await start(request, **more)
 
     monkeypatch.setattr(provider, "start", watched)
-    job = await submitted(setup.user(), KITE)
+    job = await submit_job(setup.user(), KITE)
     await setup.world.settle()
     assert [one.maybe_bought for one in stored] == [True]
     assert not (await setup.world.job(job["jobId"])).maybe_bought
@@ -444,11 +452,11 @@ async def test_an_address_that_works_the_second_time_completes_the_job(
 ) -> None:
     setup = await start_providers("bfl")
     setup.fakes["bfl"].fault = Fault.EXPIRED
-    job = await submitted(setup.user(), KITE)
+    job = await submit_job(setup.user(), KITE)
     await setup.world.advance(4.5)
     setup.fakes["bfl"].fault = None
     await setup.world.advance(60)
-    done = await read(setup.user(), job)
+    done = await read_job(setup.user(), job)
     assert (done["status"], done["attempt"], setup.fakes["bfl"].creates) == ("COMPLETED", 1, 1)
 
 
@@ -464,7 +472,7 @@ async def test_work_that_ended_in_nothing_is_begun_anew(
     failed = await setup.run_job(body)
     assert (failed["status"], failed["error"]["code"], failed["attempt"]) == ("FAILED", code, 2)
     assert (setup.fakes["bfl"].creates, setup.fakes["fal"].creates) == (2, 0)
-    assert (await balance(setup.user()))["available"] == 100
+    assert (await read_balance(setup.user()))["available"] == 100
 
 
 async def test_a_providers_words_are_made_fit_for_users(start_providers: StartProviders) -> None:
@@ -482,12 +490,12 @@ async def test_cancelling_reaches_the_provider(
     setup = await start_providers(provider)
     setup.fakes[provider].polls = 50
     ada = setup.user()
-    job = await submitted(ada, {"prompt": "x", "provider": provider})
+    job = await submit_job(ada, {"prompt": "x", "provider": provider})
     await setup.world.settle()
     assert (await ada.delete(job["urls"]["cancel"])).json()["status"] == "CANCELLED"
     await setup.world.settle()
     assert setup.fakes[provider].cancelled == set(setup.fakes[provider].operations)
-    assert (await balance(ada))["available"] == 100
+    assert (await read_balance(ada))["available"] == 100
 
 
 async def test_a_job_that_runs_out_of_time_is_stopped_at_its_provider(
@@ -510,12 +518,12 @@ async def test_a_provider_that_cannot_be_told_to_stop_is_told_again(
     setup = await start_providers("fal")
     fake, ada = setup.fakes["fal"], setup.user()
     fake.polls = 500
-    job = await submitted(ada, {"prompt": "x", "provider": "fal"})
+    job = await submit_job(ada, {"prompt": "x", "provider": "fal"})
     await setup.world.settle()
     fake.fault = Fault.SERVER_ERROR
     await ada.delete(job["urls"]["cancel"])
     await setup.world.settle()
-    assert (fake.cancelled, (await read(ada, job))["status"]) == (set(), "CANCELLED")
+    assert (fake.cancelled, (await read_job(ada, job))["status"]) == (set(), "CANCELLED")
     fake.fault = None
     await setup.world.advance(130)
     await setup.world.sweep()
@@ -545,7 +553,7 @@ async def test_a_stopping_instance_keeps_what_it_is_just_buying(
         return answer
 
     monkeypatch.setattr(provider, "start", slow)
-    job = await submitted(setup.user(), {"prompt": "x", "provider": name})
+    job = await submit_job(setup.user(), {"prompt": "x", "provider": name})
     await setup.world.settle()
     assert asked.is_set()
     stopping = asyncio.create_task(wiring.running().stop())
@@ -558,7 +566,7 @@ async def test_a_stopping_instance_keeps_what_it_is_just_buying(
     wiring.processor.cache_clear()
     await Processor(setup.world.services).process_task(job["jobId"])
     await setup.world.advance(60)
-    done = await read(setup.user(), job)
+    done = await read_job(setup.user(), job)
     assert (done["status"], done["attempt"], setup.fakes[name].creates) == ("COMPLETED", 1, 1)
 
 
@@ -575,7 +583,7 @@ async def test_a_stopping_instance_keeps_a_result_that_it_is_just_storing(
         await put(*args, **more)
 
     monkeypatch.setattr(blobs, "put", slow)
-    job = await submitted(setup.user(), {"prompt": "x", "provider": "openai"})
+    job = await submit_job(setup.user(), {"prompt": "x", "provider": "openai"})
     await setup.world.settle()
     assert storing.is_set()
     stopping = asyncio.create_task(wiring.running().stop())
@@ -598,9 +606,9 @@ async def test_what_a_cancelled_run_has_just_bought_is_cancelled_too(
         return answer
 
     monkeypatch.setattr(provider, "start", slow)
-    job = await submitted(ada, {"prompt": "x", "provider": "fal"})
+    job = await submit_job(ada, {"prompt": "x", "provider": "fal"})
     await setup.world.settle()
-    assert (await read(ada, job))["status"] == "CANCELLED"
+    assert (await read_job(ada, job))["status"] == "CANCELLED"
     assert len(setup.fakes["fal"].cancelled) == 1
 
 
@@ -616,7 +624,7 @@ async def test_what_failed_in_a_batch_waits_for_its_own_time_while_the_rest_is_p
         "batchSize": 1,
         "retry": {"maxAttempts": 3, "minBackoffSeconds": 60},
     }
-    job = await submitted(ada, body, BATCH)
+    job = await submit_job(ada, body, BATCH)
     stored = await setup.world.job(job["jobId"])
     error = JobError(code="provider_error", category=Category.TEMPORARY, message="not now")
     later = stored.units[0].model_copy(
@@ -627,7 +635,7 @@ async def test_what_failed_in_a_batch_waits_for_its_own_time_while_the_rest_is_p
     polled = await setup.world.job(job["jobId"])
     assert (polled.attempt, fake.creates, polled.units[0]) == (1, 1, later)
     await setup.world.advance(300)
-    done = await read(ada, job)
+    done = await read_job(ada, job)
     assert (done["status"], done["attempt"], fake.creates, done["credits"]["captured"]) == (
         "COMPLETED",
         2,

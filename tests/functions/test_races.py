@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.asking import IMAGE, NOOP, read, studio, submitted
+from functions.job_requests import IMAGE, NOOP, image_request, read_job, submit_job
 from simulation.world import World
 from taskreel.app.caller import Caller
 from taskreel.app.jobs import cancel, dependencies, retry
@@ -26,7 +26,7 @@ ADA = Caller(user_id="ada")
 async def test_a_job_that_is_removed_meanwhile_cannot_be_cancelled_or_retried(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored = await world.job((await submitted(ada))["jobId"])
+    stored = await world.job((await submit_job(ada))["jobId"])
 
     async def find(*_: Any, **__: Any) -> Job:
         return stored
@@ -42,7 +42,7 @@ async def test_a_job_that_is_removed_meanwhile_cannot_be_cancelled_or_retried(
 async def test_an_unknown_job_is_neither_unblocked_nor_held_nor_cancelled(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    stored = await world.job((await submitted(ada))["jobId"])
+    stored = await world.job((await submit_job(ada))["jobId"])
     removed = stored.model_copy(update={"job_id": "job_removed"})
     transaction = world.services.store.transaction
     assert await unblock_if_ready(world.services, "job_removed") is None
@@ -55,7 +55,7 @@ async def test_a_stopped_run_does_not_touch_a_job_that_was_taken_over(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     world.cut_off = True
-    job = await submitted(ada, studio("slow", seconds=60))
+    job = await submit_job(ada, image_request("slow", seconds=60))
     processor = Processor(world.services)
     await world.advance(0.5)
     run = asyncio.create_task(processor.process_task(job["jobId"]))
@@ -72,8 +72,8 @@ async def test_a_stopped_run_does_not_touch_a_job_that_was_taken_over(
 async def test_a_blocked_job_that_is_cancelled_while_it_is_prepared_stays_cancelled(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = await submitted(ada, studio("slow", seconds=5))
-    second = await submitted(ada, {**NOOP, "dependsOn": [{"jobId": first["jobId"]}]})
+    first = await submit_job(ada, image_request("slow", seconds=5))
+    second = await submit_job(ada, {**NOOP, "dependsOn": [{"jobId": first["jobId"]}]})
     assert second["status"] == "BLOCKED"
     await world.advance(2)
 
@@ -86,15 +86,15 @@ async def test_a_blocked_job_that_is_cancelled_while_it_is_prepared_stays_cancel
 
     monkeypatch.setattr(dependencies, "_prepare_job", and_cancel)
     await world.advance(10)
-    assert (await read(ada, first))["status"] == "COMPLETED"
-    assert (await read(ada, second))["status"] == "CANCELLED"
+    assert (await read_job(ada, first))["status"] == "COMPLETED"
+    assert (await read_job(ada, second))["status"] == "CANCELLED"
 
 
 async def test_a_blocked_job_that_is_cancelled_while_it_fails_stays_cancelled(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = await submitted(ada, studio("fail-permanent"))
-    second = await submitted(ada, {**NOOP, "dependsOn": [{"jobId": first["jobId"]}]}, IMAGE)
+    first = await submit_job(ada, image_request("fail-permanent"))
+    second = await submit_job(ada, {**NOOP, "dependsOn": [{"jobId": first["jobId"]}]}, IMAGE)
     fail = dependencies._fail_blocked_job
 
     async def after_cancel(*given: Any) -> Job:
@@ -103,5 +103,5 @@ async def test_a_blocked_job_that_is_cancelled_while_it_fails_stays_cancelled(
 
     monkeypatch.setattr(dependencies, "_fail_blocked_job", after_cancel)
     await world.advance(5)
-    assert (await read(ada, first))["status"] == "FAILED"
-    assert (await read(ada, second))["status"] == "CANCELLED"
+    assert (await read_job(ada, first))["status"] == "FAILED"
+    assert (await read_job(ada, second))["status"] == "CANCELLED"

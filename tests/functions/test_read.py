@@ -9,17 +9,17 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
-from functions.asking import (
+from functions.job_requests import (
     BATCH,
     IMAGE,
     NOOP,
     UPSCALE,
-    batch,
-    paths,
-    problem,
-    read,
-    studio,
-    submitted,
+    batch_request,
+    expect_problem,
+    image_request,
+    read_job,
+    refused_paths,
+    submit_job,
 )
 from simulation.world import World
 from taskreel.adapters.local.files import FileBlobs
@@ -33,17 +33,17 @@ FIELDS = {
 
 
 async def test_a_job_has_all_its_fields_at_every_time(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada, {"prompt": "a kite"})
+    job = await submit_job(ada, {"prompt": "a kite"})
     assert set(job) >= FIELDS
     await world.settle()
-    assert set(await read(ada, job)) >= FIELDS
+    assert set(await read_job(ada, job)) >= FIELDS
 
 
 @pytest.mark.parametrize("suffix", ["", "/progress", "/result", "/events"])
 async def test_a_job_is_read_by_id_and_by_type_and_id(
     world: World, ada: httpx.AsyncClient, suffix: str
 ) -> None:
-    job = await submitted(ada)
+    job = await submit_job(ada)
     await world.settle()
     by_id = await ada.get(f"/api/jobs/{job['jobId']}{suffix}")
     by_type = await ada.get(f"{IMAGE}/{job['jobId']}{suffix}")
@@ -52,8 +52,8 @@ async def test_a_job_is_read_by_id_and_by_type_and_id(
 
 
 async def test_under_another_type_there_is_no_such_job(ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada)
-    problem(await ada.get(f"{BATCH}/{job['jobId']}"), 404, "not_found")
+    job = await submit_job(ada)
+    expect_problem(await ada.get(f"{BATCH}/{job['jobId']}"), 404, "not_found")
 
 
 CALLS: list[Callable[[str], tuple[str, str]]] = [
@@ -70,25 +70,25 @@ CALLS: list[Callable[[str], tuple[str, str]]] = [
 async def test_to_another_user_the_job_does_not_exist(
     world: World, ada: httpx.AsyncClient, call: int
 ) -> None:
-    job = await submitted(ada)
+    job = await submit_job(ada)
     method, path = CALLS[call](job["jobId"])
-    theirs = problem(await world.as_user("bob").request(method, path), 404, "not_found")
+    theirs = expect_problem(await world.as_user("bob").request(method, path), 404, "not_found")
     method, path = CALLS[call]("job_none")
-    nobodys = problem(await world.as_user("bob").request(method, path), 404, "not_found")
+    nobodys = expect_problem(await world.as_user("bob").request(method, path), 404, "not_found")
     assert theirs["detail"].replace(job["jobId"], "job_none") == nobodys["detail"]
-    assert (await read(ada, job))["status"] == "QUEUED"
+    assert (await read_job(ada, job))["status"] == "QUEUED"
 
 
 async def test_an_admin_reads_and_cancels_everybodys_jobs(
     ada: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
-    job = await submitted(ada)
-    assert (await read(admin, job))["userId"] == "ada"
+    job = await submit_job(ada)
+    assert (await read_job(admin, job))["userId"] == "ada"
     assert (await admin.delete(f"{IMAGE}/{job['jobId']}")).json()["status"] == "CANCELLED"
 
 
 async def test_progress_is_the_few_facts_of_a_bar(ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada)
+    job = await submit_job(ada)
     progress = (await ada.get(job["urls"]["progress"])).json()
     assert progress == {
         **{
@@ -100,21 +100,21 @@ async def test_progress_is_the_few_facts_of_a_bar(ada: httpx.AsyncClient) -> Non
 
 
 async def test_a_result_that_is_not_there_yet_says_how_to_wait(ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada)
-    refused = problem(await ada.get(job["urls"]["result"]), 409, "no_result")
+    job = await submit_job(ada)
+    refused = expect_problem(await ada.get(job["urls"]["result"]), 409, "no_result")
     assert "Prefer: wait" in refused["detail"]
     assert refused["jobStatus"] == "QUEUED"
 
 
 async def test_a_result_that_will_never_be_says_why(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada, studio("fail-permanent"))
+    job = await submit_job(ada, image_request("fail-permanent"))
     await world.settle()
-    refused = problem(await ada.get(job["urls"]["result"]), 409, "no_result")
+    refused = expect_problem(await ada.get(job["urls"]["result"]), 409, "no_result")
     assert refused["error"]["code"] == "studio_failed"
 
 
 async def test_reading_may_wait_for_the_end(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada)
+    job = await submit_job(ada)
     asking = asyncio.create_task(ada.get(job["urls"]["result"], headers={"Prefer": "wait=20"}))
     await world.rest()
     await world.settle()
@@ -132,20 +132,20 @@ def check(world: World, url: str) -> None:
 async def test_result_urls_are_fresh_at_each_read_and_expire(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(ada, studio("slow", seconds=0))
+    job = await submit_job(ada, image_request("slow", seconds=0))
     await world.settle()
     first = (await ada.get(job["urls"]["result"])).json()["artifacts"][0]["url"]
     check(world, first)
     await world.advance(3601)
     with pytest.raises(ForbiddenError, match="expired"):
         check(world, first)
-    again = (await read(ada, job))["result"]["artifacts"][0]["url"]
+    again = (await read_job(ada, job))["result"]["artifacts"][0]["url"]
     assert again != first
     check(world, again)
 
 
 async def test_a_batch_tells_of_each_item(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada, batch(3), BATCH)
+    job = await submit_job(ada, batch_request(3), BATCH)
     await world.settle()
     items = (await ada.get(job["urls"]["result"])).json()["items"]
     assert [(item["index"], item["status"]) for item in items] == [
@@ -160,7 +160,7 @@ async def test_a_list_has_the_newest_first_and_no_signed_urls(
 ) -> None:
     made = []
     for _ in range(3):
-        made.append((await submitted(ada, studio("slow", seconds=0)))["jobId"])
+        made.append((await submit_job(ada, image_request("slow", seconds=0)))["jobId"])
         await world.advance(1)
     listed = (await ada.get("/api/jobs")).json()
     assert [job["jobId"] for job in listed["jobs"]] == made[::-1]
@@ -188,13 +188,13 @@ async def test_pages_meet_every_job_once_while_new_ones_are_made(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     """Some in the same microsecond, some later, some between two pages."""
-    made = [(await submitted(ada))["jobId"] for _ in range(5)]
+    made = [(await submit_job(ada))["jobId"] for _ in range(5)]
     await world.advance(1)
-    made += [(await submitted(ada))["jobId"] for _ in range(4)]
+    made += [(await submit_job(ada))["jobId"] for _ in range(4)]
 
     async def one_more() -> None:
         await world.advance(1)
-        await submitted(ada)
+        await submit_job(ada)
 
     found = await pages(ada, "limit=2", one_more)
     assert [len(page) for page in found] == [2, 2, 2, 2, 1]
@@ -215,10 +215,10 @@ async def test_pages_meet_every_job_once_while_new_ones_are_made(
 async def test_lists_are_narrowed(
     world: World, ada: httpx.AsyncClient, query: str, count: int
 ) -> None:
-    await submitted(ada, {**NOOP, "projectId": "p1"})
-    await submitted(ada, batch(1, projectId="p1"), BATCH)
+    await submit_job(ada, {**NOOP, "projectId": "p1"})
+    await submit_job(ada, batch_request(1, projectId="p1"), BATCH)
     await world.settle()
-    await submitted(ada)
+    await submit_job(ada)
     assert len((await ada.get(f"/api/jobs?{query}")).json()["jobs"]) == count
 
 
@@ -226,13 +226,13 @@ async def test_lists_are_narrowed(
 async def test_a_list_of_what_there_is_not_says_what_there_is(
     ada: httpx.AsyncClient, query: str
 ) -> None:
-    refused = problem(await ada.get(f"/api/jobs?{query}"), 422, "invalid_request")
+    refused = expect_problem(await ada.get(f"/api/jobs?{query}"), 422, "invalid_request")
     assert [error["path"] for error in refused["errors"]] == [query.partition("=")[0]]
     assert ("image-generation" if "Type" in query else "COMPLETED") in refused["detail"]
 
 
 async def test_a_user_lists_only_their_own_jobs(world: World, ada: httpx.AsyncClient) -> None:
-    await submitted(ada)
+    await submit_job(ada)
     bob = world.as_user("bob")
     assert (await bob.get("/api/jobs")).json()["jobs"] == []
     assert (await bob.get("/api/jobs?userId=ada")).json()["jobs"] == []
@@ -241,8 +241,8 @@ async def test_a_user_lists_only_their_own_jobs(world: World, ada: httpx.AsyncCl
 async def test_an_admin_lists_everybodys_or_one_users(
     world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
-    mine = await submitted(ada)
-    await submitted(world.as_user("bob"), batch(1), BATCH)
+    mine = await submit_job(ada)
+    await submit_job(world.as_user("bob"), batch_request(1), BATCH)
     assert len((await admin.get("/api/jobs")).json()["jobs"]) == 2
     listed = (await admin.get("/api/jobs?userId=ada")).json()["jobs"]
     assert [job["jobId"] for job in listed] == [mine["jobId"]]
@@ -264,7 +264,7 @@ async def test_an_admin_lists_everybodys_or_one_users(
 async def test_a_query_that_is_wrong_names_its_parameter(
     ada: httpx.AsyncClient, query: str, path: str
 ) -> None:
-    assert paths(await ada.get(f"/api/jobs?{query}")) == {path}
+    assert refused_paths(await ada.get(f"/api/jobs?{query}")) == {path}
 
 
 async def test_the_types_say_what_can_be_asked_for(world: World) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.asking import problem
+from functions.job_requests import expect_problem
 
 MP4, MP3, PNG = (
     "https://example.com/a.mp4",
@@ -61,5 +61,7 @@ def processing(operation: str, files: list[str], **parameters: Any) -> tuple[str
 async def test_a_static_mistake_is_refused_with_its_field(
     type_: str, body: dict[str, Any], path: str, ada: httpx.AsyncClient
 ) -> None:
-    refused = problem(await ada.post(f"/api/jobs/{type_}", json=body), 422, "invalid_request")
+    refused = expect_problem(
+        await ada.post(f"/api/jobs/{type_}", json=body), 422, "invalid_request"
+    )
     assert [row["path"] for row in refused["errors"]] == [path]

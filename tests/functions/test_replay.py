@@ -7,7 +7,16 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.asking import BATCH, IMAGE, NOOP, balance, paths, problem, read, submitted
+from functions.job_requests import (
+    BATCH,
+    IMAGE,
+    NOOP,
+    expect_problem,
+    read_balance,
+    read_job,
+    refused_paths,
+    submit_job,
+)
 from functions.test_pipelines import (
     PICTURES,
     PIPELINE,
@@ -87,7 +96,7 @@ async def test_a_replay_holds_only_what_is_left_to_do(world: World, ada: httpx.A
     first = {**fan("noop", "noop"), "payload": {**image(), "prompt": "of {{payload.budget}}"}}
     steps = {"first": first, "last": _failing()}
     job = await ended(
-        world, ada, await submitted(ada, {"steps": steps, "budget": 9}, PIPELINE), "FAILED"
+        world, ada, await submit_job(ada, {"steps": steps, "budget": 9}, PIPELINE), "FAILED"
     )
     unchanged = await replayed(ada, job)
     assert unchanged["credits"]["held"] == 1
@@ -114,7 +123,7 @@ async def test_a_pipeline_within_a_pipeline_is_replayed_from_its_own_failure(
 
 async def test_a_batch_makes_only_what_was_missing(world: World, ada: httpx.AsyncClient) -> None:
     body = {"prompts": ["a", "b"], "options": {"studio": {"mode": "noop"}}}
-    job = await submitted(ada, body, BATCH)
+    job = await submit_job(ada, body, BATCH)
     await world.settle()
     stored = await world.job(job["jobId"])
     lost = stored.units[1].with_changes(state=UnitState.FAILED)
@@ -122,7 +131,7 @@ async def test_a_batch_makes_only_what_was_missing(world: World, ada: httpx.Asyn
     again = await replayed(ada, job)
     assert again["credits"]["held"] == 1
     await world.settle()
-    again = await read(ada, again)
+    again = await read_job(ada, again)
     assert again["credits"] == {"held": 0, "captured": 1, "released": 0}
     assert [item["status"] for item in again["result"]["items"]] == ["done", "done"]
 
@@ -130,7 +139,7 @@ async def test_a_batch_makes_only_what_was_missing(world: World, ada: httpx.Asyn
 async def test_a_plain_job_is_simply_done_again_elsewhere(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(ada, FIRST)
+    job = await submit_job(ada, FIRST)
     await world.settle()
     again = await replayed(
         ada, job, provider="openai", edit={"prompt": "two", "options": {"height": None}}
@@ -144,7 +153,7 @@ async def test_a_plain_job_is_simply_done_again_elsewhere(
 async def test_a_replay_needs_no_body_and_may_have_a_key(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    job = await submitted(ada, FIRST)
+    job = await submit_job(ada, FIRST)
     await world.settle()
     path = f"{IMAGE}/{job['jobId']}/replay"
     twice = [
@@ -155,20 +164,20 @@ async def test_a_replay_needs_no_body_and_may_have_a_key(
 
 
 async def test_what_cannot_be_replayed_says_why(world: World, ada: httpx.AsyncClient) -> None:
-    running = await submitted(ada, NOOP)
-    problem(await ada.post(f"{IMAGE}/{running['jobId']}/replay"), 409, "conflict")
+    running = await submit_job(ada, NOOP)
+    expect_problem(await ada.post(f"{IMAGE}/{running['jobId']}/replay"), 409, "conflict")
     await world.settle()
     path = f"{IMAGE}/{running['jobId']}/replay"
-    assert paths(await ada.post(path, json={"fromStep": "story"})) == {"fromStep"}
-    assert paths(await ada.post(path, json={"edit": {"prompt": ""}})) == {"prompt"}
-    problem(await world.as_user("bob").post(path), 404, "not_found")
+    assert refused_paths(await ada.post(path, json={"fromStep": "story"})) == {"fromStep"}
+    assert refused_paths(await ada.post(path, json={"edit": {"prompt": ""}})) == {"prompt"}
+    expect_problem(await world.as_user("bob").post(path), 404, "not_found")
     job = await failed(world, ada)
     child = (await jobs_of(world, job["jobId"]))[0]
-    problem(await ada.post(f"{IMAGE}/{child.job_id}/replay"), 409, "conflict")
-    assert paths(await ada.post(f"{PIPELINE}/{job['jobId']}/replay", json={"fromStep": "no"})) == {
-        "fromStep"
-    }
-    assert (await balance(ada))["held"] == 0
+    expect_problem(await ada.post(f"{IMAGE}/{child.job_id}/replay"), 409, "conflict")
+    assert refused_paths(
+        await ada.post(f"{PIPELINE}/{job['jobId']}/replay", json={"fromStep": "no"})
+    ) == {"fromStep"}
+    assert (await read_balance(ada))["held"] == 0
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,18 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.asking import (
+from functions.job_requests import (
     BATCH,
     IMAGE,
     NOOP,
     UPSCALE,
     VIDEO,
-    balance,
-    batch,
-    paths,
-    problem,
-    read,
-    submitted,
+    batch_request,
+    expect_problem,
+    read_balance,
+    read_job,
+    refused_paths,
+    submit_job,
 )
 from httpx_sender import httpx_sender
 from simulation.world import BASE, World, running
@@ -40,14 +40,14 @@ async def test_a_new_job_is_accepted_with_its_location_and_urls(ada: httpx.Async
 
 
 async def test_a_job_goes_the_whole_way(world: World, ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada, {"prompt": "a kite", "options": {"width": 96, "height": 64}})
+    job = await submit_job(ada, {"prompt": "a kite", "options": {"width": 96, "height": 64}})
     await world.settle()
-    done = await read(ada, job)
+    done = await read_job(ada, job)
     assert (done["status"], done["progress"], done["attempt"]) == ("COMPLETED", 100, 1)
     (artifact,) = done["result"]["artifacts"]
     assert (artifact["name"], artifact["contentType"]) == ("image.png", "image/png")
     assert (artifact["width"], artifact["height"]) == (96, 64)
-    assert await balance(ada) == {
+    assert await read_balance(ada) == {
         "userId": "ada",
         "available": 99,
         "held": 0,
@@ -62,14 +62,14 @@ async def test_a_job_goes_the_whole_way(world: World, ada: httpx.AsyncClient) ->
         (IMAGE, {"prompt": "a kite"}, 1),
         (VIDEO, {"prompt": "a kite"}, 5),
         (UPSCALE, {"imageUrl": "https://example.com/a.png"}, 2),
-        (BATCH, batch(7), 7),
+        (BATCH, batch_request(7), 7),
     ],
 )
 async def test_each_type_holds_its_price(
     ada: httpx.AsyncClient, path: str, body: dict[str, Any], cost: int
 ) -> None:
-    assert (await submitted(ada, body, path))["credits"]["held"] == cost
-    assert (await balance(ada))["held"] == cost
+    assert (await submit_job(ada, body, path))["credits"]["held"] == cost
+    assert (await read_balance(ada))["held"] == cost
 
 
 DOCUMENTED = [
@@ -118,7 +118,7 @@ DOCUMENTED = [
 async def test_documented_requests_are_accepted_and_say_who_serves_them(
     ada: httpx.AsyncClient, path: str, body: dict[str, Any]
 ) -> None:
-    job = await submitted(ada, body, path)
+    job = await submit_job(ada, body, path)
     assert job["servedBy"] == "studio"
     assert job["payload"]["model"] == body["model"]
 
@@ -128,41 +128,43 @@ async def test_without_a_stand_in_a_provider_without_key_is_refused_and_its_key_
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
 ) -> None:
     async with running(tmp_path, monkeypatch, stand_in_provider=None) as world:
-        refused = problem(
+        refused = expect_problem(
             await world.as_user().post(path, json=body), 422, "provider_not_configured"
         )
         assert "_API_" in refused["detail"]
         assert refused["errors"][0]["path"] == "provider"
         local = {**body, "provider": "local"}
-        assert (await submitted(world.as_user(), local, path))["servedBy"] == "studio"
+        assert (await submit_job(world.as_user(), local, path))["servedBy"] == "studio"
 
 
 async def test_an_unknown_provider_is_refused_with_those_there_are(ada: httpx.AsyncClient) -> None:
     refused = await ada.post(IMAGE, json={"prompt": "x", "provider": "no-such-provider"})
-    assert paths(refused) == {"provider"}
+    assert refused_paths(refused) == {"provider"}
     assert "studio" in refused.json()["detail"]
 
 
 @pytest.mark.parametrize("example", range(4))
 async def test_the_examples_of_the_types_are_accepted(ada: httpx.AsyncClient, example: int) -> None:
     job_type = (await ada.get("/api/jobs/types")).json()["jobTypes"][example]
-    await submitted(ada, job_type["example"], f"/api/jobs/{job_type['jobType']}")
+    await submit_job(ada, job_type["example"], f"/api/jobs/{job_type['jobType']}")
 
 
 async def test_too_few_credits_say_balance_and_cost_and_create_nothing(
     ada: httpx.AsyncClient,
 ) -> None:
-    await submitted(ada, batch(98), BATCH)
-    refused = problem(await ada.post(VIDEO, json={"prompt": "x"}), 402, "insufficient_credits")
+    await submit_job(ada, batch_request(98), BATCH)
+    refused = expect_problem(
+        await ada.post(VIDEO, json={"prompt": "x"}), 402, "insufficient_credits"
+    )
     assert (refused["available"], refused["cost"]) == (2, 5)
     assert len((await ada.get("/api/jobs")).json()["jobs"]) == 1
-    assert (await balance(ada))["held"] == 98
+    assert (await read_balance(ada))["held"] == 98
 
 
 async def test_submissions_at_once_never_hold_more_than_there_is(ada: httpx.AsyncClient) -> None:
-    answers = await asyncio.gather(*(ada.post(BATCH, json=batch(30)) for _ in range(10)))
+    answers = await asyncio.gather(*(ada.post(BATCH, json=batch_request(30)) for _ in range(10)))
     assert sorted(answer.status_code for answer in answers) == [202] * 3 + [402] * 7
-    assert await balance(ada) == {
+    assert await read_balance(ada) == {
         "userId": "ada",
         "available": 10,
         "held": 90,
@@ -188,7 +190,9 @@ async def test_validate_only_tells_the_cost_and_creates_nothing(
 
 
 async def test_validate_only_refuses_what_submitting_would_refuse(ada: httpx.AsyncClient) -> None:
-    assert paths(await ada.post(f"{IMAGE}?validateOnly=true", json={"prompt": ""})) == {"prompt"}
+    assert refused_paths(await ada.post(f"{IMAGE}?validateOnly=true", json={"prompt": ""})) == {
+        "prompt"
+    }
 
 
 async def test_prefer_wait_answers_with_the_finished_job(
@@ -216,43 +220,43 @@ async def test_a_preference_that_is_not_ours_is_not_said_to_be_applied(
 
 async def test_a_scheduled_job_runs_at_its_time(world: World, ada: httpx.AsyncClient) -> None:
     at = world.now() + timedelta(hours=2)
-    job = await submitted(ada, {**NOOP, "scheduleAt": at.isoformat()})
+    job = await submit_job(ada, {**NOOP, "scheduleAt": at.isoformat()})
     assert job["status"] == "SCHEDULED"
     await world.advance(7100)
-    assert (await read(ada, job))["status"] == "SCHEDULED"
+    assert (await read_job(ada, job))["status"] == "SCHEDULED"
     await world.advance(110)
-    assert (await read(ada, job))["status"] == "COMPLETED"
+    assert (await read_job(ada, job))["status"] == "COMPLETED"
 
 
 async def test_a_job_scheduled_beyond_what_the_queue_takes_is_sent_by_the_sweep(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     day = 86_400
-    job = await submitted(
+    job = await submit_job(
         ada, {**NOOP, "scheduleAt": (world.now() + timedelta(days=40)).isoformat()}
     )
     await world.advance(11.5 * day)
     assert await world.sweep() == {"rescued": 1}
     await world.advance(28 * day)
-    assert (await read(ada, job))["status"] == "SCHEDULED"
+    assert (await read_job(ada, job))["status"] == "SCHEDULED"
     await world.advance(day)
-    assert (await read(ada, job))["status"] == "COMPLETED"
+    assert (await read_job(ada, job))["status"] == "COMPLETED"
 
 
 @pytest.mark.parametrize("when", ["9999-12-31T23:59:59Z", "3000-01-01T00:00:00Z"])
 async def test_a_schedule_beyond_reason_is_refused(ada: httpx.AsyncClient, when: str) -> None:
-    assert paths(await ada.post(IMAGE, json={**NOOP, "scheduleAt": when})) == {"scheduleAt"}
+    assert refused_paths(await ada.post(IMAGE, json={**NOOP, "scheduleAt": when})) == {"scheduleAt"}
 
 
 async def test_a_schedule_in_the_past_is_now(ada: httpx.AsyncClient) -> None:
-    job = await submitted(ada, {**NOOP, "scheduleAt": "2020-01-01T00:00:00Z"})
+    job = await submit_job(ada, {**NOOP, "scheduleAt": "2020-01-01T00:00:00Z"})
     assert job["status"] == "QUEUED"
 
 
 async def test_a_project_outside_the_token_is_forbidden(world: World) -> None:
     limited = world.as_user("ada", projects=["p1"])
     assert (await limited.post(IMAGE, json={**NOOP, "projectId": "p1"})).status_code == 202
-    problem(await limited.post(IMAGE, json={**NOOP, "projectId": "p2"}), 403, "forbidden")
+    expect_problem(await limited.post(IMAGE, json={**NOOP, "projectId": "p2"}), 403, "forbidden")
 
 
 async def test_a_queue_that_cannot_be_reached_does_not_stop_a_submission(
@@ -263,13 +267,13 @@ async def test_a_queue_that_cannot_be_reached_does_not_stop_a_submission(
             transport=httpx.MockTransport(lambda _: httpx.Response(500))
         )
         cut.setattr(world.services.tasks, "_send_request", httpx_sender(out_of_order))
-        job = await submitted(ada)
+        job = await submit_job(ada)
     await world.settle()
-    assert (await read(ada, job))["status"] == "QUEUED"
+    assert (await read_job(ada, job))["status"] == "QUEUED"
     await world.advance(121)
     assert await world.sweep() == {"rescued": 1}
     await world.settle()
-    assert (await read(ada, job))["status"] == "COMPLETED"
+    assert (await read_job(ada, job))["status"] == "COMPLETED"
 
 
 async def test_a_paused_lane_is_told_to_the_operator_once_a_sweep(
@@ -277,7 +281,7 @@ async def test_a_paused_lane_is_told_to_the_operator_once_a_sweep(
 ) -> None:
     lane = "image-generation-normal"
     await world.services.tasks.pause(lane)
-    jobs = [await submitted(ada) for _ in range(3)]
+    jobs = [await submit_job(ada) for _ in range(3)]
     await world.advance(121)
     assert await world.sweep() == {"rescued": 3}
     told = [
@@ -288,7 +292,7 @@ async def test_a_paused_lane_is_told_to_the_operator_once_a_sweep(
     ] == [(lane, True)]
     await world.services.tasks.resume(lane)
     await world.settle()
-    assert {(await read(ada, job))["status"] for job in jobs} == {"COMPLETED"}
+    assert {(await read_job(ada, job))["status"] for job in jobs} == {"COMPLETED"}
 
 
 async def test_a_sweep_goes_on_when_it_may_not_look_at_a_lane(
@@ -298,7 +302,7 @@ async def test_a_sweep_goes_on_when_it_may_not_look_at_a_lane(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     await world.services.tasks.pause("image-generation-normal")
-    await submitted(ada)
+    await submit_job(ada)
     await world.advance(121)
     refusing = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(403)))
     monkeypatch.setattr(world.services.tasks, "_send_request", httpx_sender(refusing))

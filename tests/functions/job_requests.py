@@ -1,4 +1,4 @@
-"""What these tests ask for, in few words."""
+"""Requests that these tests send, and the answers that they expect."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UPSCALE = "/api/jobs/image-upscale"
 BATCH = "/api/jobs/batch-generation"
 
 
-def studio(mode: str, **how: Any) -> dict[str, Any]:
+def image_request(mode: str, **how: Any) -> dict[str, Any]:
     """An image for which the local provider (mis)behaves; what it makes in the end is small."""
     return {
         "prompt": "a kite",
@@ -20,10 +20,10 @@ def studio(mode: str, **how: Any) -> dict[str, Any]:
     }
 
 
-NOOP = studio("noop")
+NOOP = image_request("noop")
 
 
-def batch(count: int = 3, **fields: Any) -> dict[str, Any]:
+def batch_request(count: int = 3, **fields: Any) -> dict[str, Any]:
     return {
         "prompts": [f"kite {n}" for n in range(count)],
         "options": {"studio": {"mode": "noop"}},
@@ -31,7 +31,7 @@ def batch(count: int = 3, **fields: Any) -> dict[str, Any]:
     }
 
 
-async def submitted(
+async def submit_job(
     client: httpx.AsyncClient, body: dict[str, Any] | None = None, path: str = IMAGE
 ) -> dict[str, Any]:
     """The new job."""
@@ -41,7 +41,7 @@ async def submitted(
     return job
 
 
-async def read(client: httpx.AsyncClient, job: dict[str, Any]) -> dict[str, Any]:
+async def read_job(client: httpx.AsyncClient, job: dict[str, Any]) -> dict[str, Any]:
     """The job as it is now."""
     answer = await client.get(f"/api/jobs/{job['jobId']}")
     assert answer.status_code == 200, answer.text
@@ -49,13 +49,13 @@ async def read(client: httpx.AsyncClient, job: dict[str, Any]) -> dict[str, Any]
     return found
 
 
-async def balance(client: httpx.AsyncClient) -> dict[str, int]:
+async def read_balance(client: httpx.AsyncClient) -> dict[str, int]:
     found: dict[str, int] = (await client.get("/api/credits")).json()
     assert found["granted"] == found["available"] + found["held"] + found["captured"]
     return found
 
 
-def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+def expect_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """The answer's body, once it is a problem of that kind (RFC 9457)."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -70,6 +70,6 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     return body
 
 
-def paths(answer: httpx.Response) -> set[str]:
+def refused_paths(answer: httpx.Response) -> set[str]:
     """The fields that a refusal names."""
-    return {error["path"] for error in problem(answer, 422, "invalid_request")["errors"]}
+    return {error["path"] for error in expect_problem(answer, 422, "invalid_request")["errors"]}
