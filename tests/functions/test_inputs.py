@@ -16,6 +16,7 @@ from PIL import Image
 
 from functions.job_requests import UPSCALE, read_job, submit_job
 from simulation.world import World, running
+from streamed_answers import StreamedAnswers
 from taskreel.adapters.fetch import Fetcher
 
 
@@ -47,7 +48,7 @@ def served(request: httpx.Request) -> httpx.Response:
 
 @pytest.fixture
 async def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    fetch = Fetcher(transport=httpx.MockTransport(served))
+    fetch = Fetcher(transport=StreamedAnswers(served))
     async with running(
         tmp_path, monkeypatch, change=lambda services: replace(services, fetch=fetch)
     ) as world:

@@ -17,6 +17,7 @@ from providers.case import Case, fetch_result, run_until_done, start_pending
 from providers.cases import CASES
 from providers.fake_provider import RETRY_AFTER, SECRETS, Fault, serve_on_port
 from providers.fakes import FAKES
+from streamed_answers import StreamedAnswers
 from taskreel.adapters.providers import PROVIDERS
 from taskreel.adapters.providers.model_lookup import get_today, list_rows
 from taskreel.adapters.providers.provider_client import AmbiguousError
@@ -228,7 +229,7 @@ async def test_a_provider_that_cannot_be_reached_has_sold_nothing(
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("connection refused", request=request)
 
-    provider = case.adapter(case.fake(), transport=httpx.MockTransport(refuse))
+    provider = case.adapter(case.fake(), transport=StreamedAnswers(refuse))
     with pytest.raises(ProviderDownError):
         await run_until_done(provider, case.request(tmp_path))
 
@@ -446,9 +447,7 @@ async def test_an_answer_in_any_other_shape_is_an_error_of_the_tree(
         "status": status,
     }
     answers = iter([{**BEGUN, **created}])
-    transport = httpx.MockTransport(
-        lambda _request: httpx.Response(200, json=next(answers, polled))
-    )
+    transport = StreamedAnswers(lambda _request: httpx.Response(200, json=next(answers, polled)))
     with contextlib.suppress(RunError):
         await run_until_done(
             case.adapter(case.fake(), transport=transport), case.request(tmp_path), max_polls=2
@@ -473,7 +472,7 @@ async def test_no_error_of_the_http_library_gets_through(
         raise kind("boom")
 
     case = CASES[0]
-    provider = case.adapter(case.fake(), transport=httpx.MockTransport(fail))
+    provider = case.adapter(case.fake(), transport=StreamedAnswers(fail))
     with pytest.raises(RunError):
         await provider.start(case.request(tmp_path), idempotency_key="k")
     with pytest.raises(ProviderDownError):

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-from collections.abc import Callable, Coroutine
+import gzip
+import resource
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.fake_provider import PRIVATE_MESSAGE, SECRETS
+from streamed_answers import StreamedAnswers
 from taskreel.adapters.providers.provider_client import (
     AmbiguousError,
     ErrorReply,
@@ -35,7 +38,7 @@ def build_client(answer: Answer | SlowAnswer, **settings: Any) -> ProviderClient
         "base_url": "https://api.bfl.ai",
         "hosts": ("bfl.ai",),
         "headers": {"x-key": "our-secret-key"},
-        "transport": httpx.MockTransport(answer),
+        "transport": StreamedAnswers(answer),
     }
     return ProviderClient("bfl", **{**defaults, **settings})
 
@@ -298,3 +301,39 @@ def test_what_is_left_still_reads() -> None:
     assert sanitise_text(PRIVATE_MESSAGE).startswith(
         "Field 'seed' is wrong for … (…), key …, see … host …, trace …"
     )
+
+
+# ── Compressed answers ───────────────────────────────────────────────────────────────────────────
+
+
+class Encoded(httpx.AsyncByteStream):
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._content
+
+
+def answer_encoded(content: bytes, coding: str) -> Answer:
+    return lambda _request: httpx.Response(
+        200, headers={"content-encoding": coding}, stream=Encoded(content)
+    )
+
+
+async def test_an_answer_that_is_compressed_though_we_asked_for_none_is_read() -> None:
+    asked_for: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked_for.append(request.headers["accept-encoding"])
+        return answer_encoded(gzip.compress(b'{"id": "x"}'), "gzip")(request)
+
+    assert await build_client(answer).request_json("POST", "/v1/x") == {"id": "x"}
+    assert asked_for == ["identity"]
+
+
+async def test_an_answer_of_nested_compression_takes_no_memory() -> None:
+    bomb = gzip.compress(gzip.compress(b"\0" * (256 << 20)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ProviderDownError):
+        await build_client(answer_encoded(bomb, "gzip, gzip")).send("GET", "/v1/x")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 << 10

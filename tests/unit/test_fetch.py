@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import resource
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
+from streamed_answers import StreamedAnswers
 from taskreel.adapters.fetch import Fetcher
 from taskreel.domain.errors import PermanentError, RunError, TemporaryError
 
@@ -17,7 +20,7 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 
 def fetcher(handler: Handler, own: tuple[str, ...] = ()) -> Fetcher:
-    return Fetcher(own, transport=httpx.MockTransport(handler))
+    return Fetcher(own, transport=StreamedAnswers(handler))
 
 
 def picture(_request: httpx.Request) -> httpx.Response:
@@ -205,3 +208,61 @@ async def test_it_closes(tmp_path: Path) -> None:
     await closing.close()
     with pytest.raises(RuntimeError, match="closed"):
         await closing(PUBLIC, tmp_path / "a", max_bytes=1, seconds=1)
+
+
+# ── Compressed transfers ─────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("coding", ["gzip", "gzip, gzip", "br", "zstd", "identity, deflate"])
+async def test_a_compressed_transfer_is_refused_and_takes_no_memory(
+    tmp_path: Path, coding: str
+) -> None:
+    bomb = gzip.compress(gzip.compress(b"\0" * (64 << 20)))
+    asked_for: list[str] = []
+
+    def send_bomb(request: httpx.Request) -> httpx.Response:
+        asked_for.append(request.headers["accept-encoding"])
+        return httpx.Response(
+            200, headers={"content-encoding": coding}, stream=Chunks(lambda: bomb)
+        )
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert await code(send_bomb, f"{PUBLIC}/a", tmp_path / "a") == "input_encoded"
+    assert asked_for == ["identity"]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 << 10
+
+
+async def test_a_transfer_without_coding_is_counted_as_it_is_on_the_wire(tmp_path: Path) -> None:
+    content = gzip.compress(b"\0" * 100_000)
+
+    def send_archive(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            200, headers={"content-encoding": "identity"}, stream=Chunks(lambda: content)
+        )
+
+    await fetch(send_archive, f"{PUBLIC}/a.gz", tmp_path / "a", max_bytes=len(content))
+    assert (tmp_path / "a").read_bytes() == content
+
+
+async def test_the_time_limit_ends_a_server_that_never_stops_sending(tmp_path: Path) -> None:
+    async def send_for_ever() -> AsyncIterator[bytes]:
+        while True:
+            await asyncio.sleep(0)
+            yield b"x"
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=send_for_ever())
+
+    with pytest.raises(TemporaryError) as failed:
+        await fetcher(answer)(f"{PUBLIC}/a", tmp_path / "a", max_bytes=1 << 40, seconds=0.2)
+    assert failed.value.code == "input_timeout"
+
+
+class Chunks(httpx.AsyncByteStream):
+    """A body in one piece, which httpx does not decode when the response is made."""
+
+    def __init__(self, build: Callable[[], bytes]) -> None:
+        self._build = build
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._build()

@@ -16,6 +16,7 @@ from providers.case import (
     start_pending,
 )
 from providers.fake_provider import Fault
+from streamed_answers import StreamedAnswers
 from taskreel.adapters.providers.bfl.adapter import BlackForestLabs
 from taskreel.adapters.providers.bfl.webhook import verify_webhook
 from taskreel.adapters.providers.webhooks import WebhookTarget
@@ -177,7 +178,7 @@ def test_a_webhook_that_does_not_hold_is_refused(change: str) -> None:
 
 async def test_a_task_that_is_not_found_is_lost_with_status_200_too(tmp_path: Path) -> None:
     answer = httpx.Response(200, json={"id": "x", "status": "Task not found"})
-    provider = BlackForestLabs("k", transport=httpx.MockTransport(lambda _: answer))
+    provider = BlackForestLabs("k", transport=StreamedAnswers(lambda _: answer))
     request = build_generation(tmp_path, Capability.IMAGE, "", {"prompt": "Rain"})
     with pytest.raises(PermanentError) as caught:
         await provider.poll({"id": "x", "url": "/v1/get_result?id=x"}, request)

@@ -7,6 +7,7 @@ import pytest
 
 from providers.case import build_generation, buy_live, require_live_key, run_until_done
 from providers.google.fake import FakeGoogle
+from streamed_answers import StreamedAnswers
 from taskreel.adapters.providers.google.adapter import Google
 from taskreel.adapters.providers.google.metadata_token import MetadataToken
 from taskreel.domain.errors import PermanentError, ProviderDownError
@@ -157,7 +158,7 @@ async def test_a_token_from_the_metadata_server_is_kept_until_shortly_before_its
             200, json={"access_token": f"t{len(calls)}", "expires_in": 3600, "token_type": "Bearer"}
         )
 
-    token = MetadataToken(transport=httpx.MockTransport(answer), monotonic=lambda: clock[0])
+    token = MetadataToken(transport=StreamedAnswers(answer), monotonic=lambda: clock[0])
     assert [await token(), await token()] == ["t1", "t1"]
     clock[0] = 3500.0
     assert await token() == "t2"
@@ -165,7 +166,7 @@ async def test_a_token_from_the_metadata_server_is_kept_until_shortly_before_its
 
 
 async def test_a_metadata_server_that_answers_something_else_is_no_token() -> None:
-    token = MetadataToken(transport=httpx.MockTransport(lambda _: httpx.Response(200, json={})))
+    token = MetadataToken(transport=StreamedAnswers(lambda _: httpx.Response(200, json={})))
     with pytest.raises(ProviderDownError):
         await token()
 

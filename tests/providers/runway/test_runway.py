@@ -14,6 +14,7 @@ from providers.case import (
     start_pending,
 )
 from providers.runway.fake import FakeRunway
+from streamed_answers import StreamedAnswers
 from taskreel.adapters.providers.runway.adapter import Runway
 from taskreel.domain.errors import PermanentError, RunError
 from taskreel.ports import Capability
@@ -152,7 +153,7 @@ async def test_each_kind_of_failure_has_its_own_answer(
 
 async def test_a_task_cancelled_elsewhere_is_over(tmp_path: Path) -> None:
     answer = httpx.Response(200, json={"id": "x", "status": "CANCELLED", "cost": {"credits": 0}})
-    provider = Runway("k", transport=httpx.MockTransport(lambda _: answer))
+    provider = Runway("k", transport=StreamedAnswers(lambda _: answer))
     with pytest.raises(PermanentError) as caught:
         await provider.poll({"id": "x"}, build_generation(tmp_path, Capability.VIDEO, "", CLIP))
     assert caught.value.code == "provider_cancelled"

@@ -23,6 +23,7 @@ import contextlib
 import email.utils
 import logging
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -81,6 +82,8 @@ PRIVATE_TEXT = re.compile(
     | [\w+/=*-]{28,} | \b\d{1,3}(?:\.\d{1,3}){3}\b""",
     re.VERBOSE | re.IGNORECASE,
 )
+#: The largest answer: ten pictures as base64, or a film, with room to spare. It is held in memory.
+MAX_ANSWER_BYTES = 128 << 20
 #: Raised by reading a JSON value that has another shape.
 NOT_AS_DOCUMENTED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
@@ -186,7 +189,7 @@ class ProviderClient:
         # Made on first use: loading the certificates takes longer than most requests.
         return httpx.AsyncClient(
             base_url=self._base_url,
-            headers=self._headers,
+            headers={"Accept-Encoding": "identity", **self._headers},
             transport=self._transport,
             timeout=httpx.Timeout(self._read_seconds, connect=5.0, pool=5.0),
             # A create over an idle connection that the provider is closing would be ambiguous.
@@ -214,7 +217,7 @@ class ProviderClient:
             self._check_host(request.url)
             # httpx limits each read, not the whole request.
             async with asyncio.timeout(self._read_seconds + 10):
-                response = await self._client.send(request)
+                response = await _read_answer(await self._client.send(request, stream=True))
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise self._build_connection_error(error, creates) from error
         if response.is_success or response.status_code in accepts:
@@ -382,6 +385,46 @@ class ProviderClient:
                 "body": text[:20_000],
             },
         )
+
+
+async def _read_answer(response: httpx.Response) -> httpx.Response:
+    """Read the whole answer, bounded on the wire and decoded.
+
+    We ask for no compression; should a service compress anyway, one layer of gzip is undone, since
+    the answer may be to a paid request. Raises httpx.DecodingError for any other coding, and for an
+    answer of more than MAX_ANSWER_BYTES.
+    """
+    body = bytearray()
+    try:
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                raise httpx.DecodingError("the answer is too large", request=response.request)
+    finally:
+        await response.aclose()
+    headers = response.headers.copy()
+    coding = headers.pop("content-encoding", "").strip().lower()
+    headers.pop("content-length", None)
+    headers.pop("transfer-encoding", None)
+    content = bytes(body)
+    if coding in {"gzip", "x-gzip"}:
+        content = _decode_gzip(content, response.request)
+    elif coding not in {"", "identity"}:
+        raise httpx.DecodingError(f"the answer is encoded: {coding}", request=response.request)
+    return httpx.Response(
+        response.status_code, headers=headers, content=content, request=response.request
+    )
+
+
+def _decode_gzip(content: bytes, request: httpx.Request) -> bytes:
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        decoded = decoder.decompress(content, MAX_ANSWER_BYTES)
+    except zlib.error as error:
+        raise httpx.DecodingError(str(error), request=request) from error
+    if not decoder.eof:
+        raise httpx.DecodingError("the answer is cut off or too large", request=request)
+    return decoded
 
 
 def _is_same_origin(url: httpx.URL, origin: httpx.URL) -> bool:
