@@ -45,6 +45,10 @@ from .rows import NOON, create_row, delete_row, put_row, read_row, read_version,
             "[]": 8,
         },
         {"": 1, "__name__": 2, "__time__": "not a time", "__x__": {"__y__": None}},
+        # The mark of a time in SQLite's JSON, as a caller's own key.
+        {"\ue000": "2026-01-01"},
+        {"\ue000": "2026-01-01T00:00:00+00:00"},
+        {"\ue000": 1, "\ue000\ue000": {"\ue000x": NOON}, "a": "\ue000"},
     ],
     ids=repr,
 )

@@ -1,7 +1,8 @@
 """The layout of documents in SQLite, and queries as SQL.
 
 A collection is a table with the columns `id`, `version` and `data`. `data` is the document as JSON,
-in which a time is an object with one reserved key. A field that an index needs is also a column of
+in which a time is an object with one reserved key; a document's own key that begins with that
+character is written with the character doubled. A field that an index needs is also a column of
 its own, `f_{field}`, which is written together with the document.
 """
 
@@ -19,12 +20,13 @@ import orjson
 
 from taskreel.ports import Operator, Query
 
-#: The key that marks a time in the JSON: a private-use character, which is no field's name.
+#: The key that marks a time in the JSON: a private-use character. Callers may use it as well.
 TIME = "\ue000"
+_ESCAPED = TIME * 2
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 _SQL_OPERATORS = {"==": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-#: Times are for `_encode_other`. A key may be an enum member of a string type, such as a status.
+#: Times are for `encode_other`. A key may be an enum member of a string type, such as a status.
 _JSON_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
 
 #: One filter of a query: field, operator, value.
@@ -97,21 +99,41 @@ class Table:
 
 def load_json(text: str) -> Any:
     """Read a stored document."""
-    return _restore_times(orjson.loads(text))
+    value = _restore_times(orjson.loads(text))
+    return _unescape_keys(value) if _ESCAPED in text else value
 
 
 def _dump_json(value: Any) -> str:
+    times = 0
+
+    def encode_other(inner: Any) -> Any:
+        """Encode a value for which JSON has no type."""
+        nonlocal times
+        if isinstance(inner, datetime):
+            times += 1
+            return {TIME: _format_time(inner)}
+        raise TypeError(f"a document field cannot be of type {type(inner).__name__}")
+
     try:
-        return orjson.dumps(value, _encode_other, _JSON_OPTIONS).decode()
+        text = orjson.dumps(value, encode_other, _JSON_OPTIONS).decode()
+        if text.count(TIME) != times:
+            # A caller's text or key has the character as well, which is rare: look for keys.
+            text = orjson.dumps(_escape_keys(value), encode_other, _JSON_OPTIONS).decode()
     except TypeError as error:
         raise (error.__cause__ or error) from None
+    return text
 
 
-def _encode_other(value: Any) -> Any:
-    """Encode a value for which JSON has no type."""
-    if isinstance(value, datetime):
-        return {TIME: _format_time(value)}
-    raise TypeError(f"a document field cannot be of type {type(value).__name__}")
+def _escape_keys(value: Any) -> Any:
+    """Copy a value with the mark doubled in each key that begins with it."""
+    if isinstance(value, Mapping):
+        return {
+            (TIME + name if str(name).startswith(TIME) else name): _escape_keys(inner)
+            for name, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_escape_keys(inner) for inner in value]
+    return value
 
 
 def _format_time(value: datetime) -> str:
@@ -126,8 +148,9 @@ def _restore_times(value: Any) -> Any:
     """Replace the marked times in a JSON value by datetimes, in place where possible."""
     if isinstance(value, dict):
         if TIME in value:
-            with contextlib.suppress(ValueError, TypeError):
-                return datetime.fromisoformat(value[TIME])
+            time = _parse_time(value)
+            if time is not None:
+                return time
         for name, inner in value.items():
             if isinstance(inner, dict | list):
                 value[name] = _restore_times(inner)
@@ -135,6 +158,28 @@ def _restore_times(value: Any) -> Any:
         value[:] = [
             _restore_times(inner) if isinstance(inner, dict | list) else inner for inner in value
         ]
+    return value
+
+
+def _parse_time(value: Mapping[str, Any]) -> datetime | None:
+    """The marked time; None for an object that only looks like one, which older versions wrote."""
+    if len(value) != 1:
+        return None
+    with contextlib.suppress(ValueError, TypeError):
+        time = datetime.fromisoformat(value[TIME])
+        return None if time.tzinfo is None else time
+    return None
+
+
+def _unescape_keys(value: Any) -> Any:
+    """Undo `_escape_keys`."""
+    if isinstance(value, dict):
+        return {
+            name[1:] if name.startswith(_ESCAPED) else name: _unescape_keys(inner)
+            for name, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_unescape_keys(inner) for inner in value]
     return value
 
 
