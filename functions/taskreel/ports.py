@@ -322,15 +322,22 @@ class Generation:
     model: str
     params: Mapping[str, Any]
     inputs: tuple[Input, ...] = ()
-    #: A folder to write into, shared by the run's units and removed when the run ends. File names
-    #: that begin with `name` belong to this unit.
-    folder: Path
+    #: Returns `folder`, which is made on first use.
+    open_folder: Callable[[], Path]
     name: str
     #: Number of the attempt, from 1; read by the provider that simulates failures.
     attempt: int = 1
     #: Number of rate limits met so far.
     waits: int = 0
     report: Callable[[float], None] = field(default=_ignore_progress)
+
+    @property
+    def folder(self) -> Path:
+        """A folder to write into, shared by the run's units and removed when the run ends.
+
+        File names that begin with `name` belong to this unit.
+        """
+        return self.open_folder()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,12 +46,12 @@ from taskreel.ports import (
     TaskQueue,
     VerifyWebhook,
 )
-from taskreel.web.auth import InternalKeys, TokenRules
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from taskreel.app.worker.processor import Processor
+    from taskreel.web.auth import TokenRules
     from taskreel.web.tasks import InternalApp
 
 T = TypeVar("T")
@@ -105,7 +105,7 @@ def running() -> Processor:
 @functools.cache
 def processor() -> InternalApp:
     """The task processor; it gives its leases back when the instance is stopped."""
-    from taskreel.web.tasks import build_processor_app
+    from taskreel.web.tasks import InternalKeys, build_processor_app
 
     _before_stopping(_stop)
     return _built(build_processor_app(InternalKeys(settings().internal_keys), running()))
@@ -126,7 +126,9 @@ def maintenance() -> InternalApp:
     """The sweep."""
     from taskreel.web import tasks
 
-    return _built(tasks.build_maintenance_app(InternalKeys(settings().internal_keys), services()))
+    return _built(
+        tasks.build_maintenance_app(tasks.InternalKeys(settings().internal_keys), services())
+    )
 
 
 def _built(app: T) -> T:
@@ -172,6 +174,8 @@ def _token_rules(chosen: Settings) -> TokenRules:
         raise ConfigurationError(
             "JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE: its keys sign for others too"
         )
+    from taskreel.web.auth import TokenRules
+
     return TokenRules(
         secret=chosen.jwt_secret.get_secret_value() if chosen.jwt_secret else None,
         public_key=chosen.jwt_public_key,

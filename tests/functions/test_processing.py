@@ -25,7 +25,7 @@ from taskreel import wiring
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
-from taskreel.web.auth import InternalKeys
+from taskreel.web.tasks import InternalKeys
 
 SLOW = image_request("slow", seconds=20, times=5)
 
@@ -79,7 +79,7 @@ async def test_while_the_key_is_rotated_both_hold(
 async def test_without_any_key_configured_the_processor_stays_shut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskreel.wiring.InternalKeys", lambda _: InternalKeys([""]))
+    monkeypatch.setattr("taskreel.web.tasks.InternalKeys", lambda _: InternalKeys([""]))
     async with running(tmp_path, monkeypatch) as world:
         for key in (None, ""):
             expect_problem(await world.process("job_1", key), 401, "unauthenticated")

@@ -103,7 +103,7 @@ def build_generation(
         model=model,
         params=params,
         inputs=tuple(inputs),
-        folder=folder,
+        open_folder=lambda: folder,
         name="unit-0",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from providers.case import build_generation
 from providers.fakes import FAKES
 from taskreel.adapters.providers import load_adapter
+from taskreel.adapters.providers.catalogue import ModelCatalogue
 from taskreel.adapters.providers.model_limits import list_ignored_options
 from taskreel.adapters.providers.model_lookup import get_today, list_rows
 from taskreel.adapters.providers.model_row import ModelRow
@@ -25,7 +27,7 @@ from taskreel.jobtypes.image_generation import ImageOptions
 from taskreel.jobtypes.job_type import Options
 from taskreel.jobtypes.text_schemas import add_instructions
 from taskreel.jobtypes.video_generation import VideoOptions
-from taskreel.ports import Capability
+from taskreel.ports import Capability, WorkRequest
 from taskreel_local.studio import CAPABILITIES, PROVIDERS
 
 #: What each capability is asked for, and every option of it with another value than there.
@@ -176,9 +178,9 @@ def test_a_number_that_becomes_another_is_said(
 def test_the_local_provider_says_what_it_ignores(capability: Capability) -> None:
     params = {**BASE[capability], **CHANGES[capability], "providerOptions": {"logo": True}}
     others = params.keys() - CAPABILITIES[capability] - {"providerOptions"}
-    assert PROVIDERS[0].explain_ignored_options(capability, params, params).keys() == others | {
-        "logo"
-    }
+    name, asked = PROVIDERS[0].name, WorkRequest(capability, "", params, 0, datetime.now(UTC))
+    ignored = ModelCatalogue({name: PROVIDERS[0]}).explain_ignored_options(name, asked, params)
+    assert ignored.keys() == others | {"logo"}
 
 
 def test_only_what_a_caller_has_set_counts() -> None:

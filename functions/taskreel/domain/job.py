@@ -223,6 +223,11 @@ class Job(Value):
         return self.status.final and bool(self.operations)
 
     @property
+    def end_concerns_others(self) -> bool:
+        """True when its end has to be acted on: at a provider, or in jobs that it belongs with."""
+        return bool(self.operations or self.steps or self.waiters or self.parent_id)
+
+    @property
     def cost_usd(self) -> float | None:
         """The cost at providers, child jobs included, as far as it is known; in US dollars."""
         parts: list[UnitRun | StepRun] = [*self.units, *self.steps.values()]

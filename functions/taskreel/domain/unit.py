@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self, Unpack
@@ -127,3 +128,18 @@ class TriedProvider(Value):
     provider: str
     model: str | None = None
     code: str
+
+
+def served_by_names(units: Sequence[UnitRun]) -> str | None:
+    """A job's `served_by`: the providers of its finished units; of all while none is finished."""
+    done = [unit for unit in units if unit.state is UnitState.DONE]
+    return join_names(unit.provider for unit in done or units)
+
+
+def join_names(served_by: Iterable[str | None]) -> str | None:
+    """Merge several `served_by` texts ("bfl, openai") into one, each name once; None for none."""
+    names: dict[str, None] = {}
+    for text in served_by:
+        if text:
+            names.update(dict.fromkeys(text.split(", ")))
+    return ", ".join(names) or None

@@ -14,9 +14,9 @@ from taskreel.app.jobs.replay import Replay
 from taskreel.app.services import Services
 from taskreel.domain.validation_messages import describe_errors, invalid_request
 from taskreel.web import credits as credits_routes
-from taskreel.web import jobs, legacy, openapi, problems, providers
+from taskreel.web import job_reads, jobs, legacy, openapi, problems, providers
 from taskreel.web.auth import Authenticator, TokenRules
-from taskreel.web.job_creation import QuoteView
+from taskreel.web.jobs import QuoteView
 from taskreel.web.responses import Problem
 
 _DESCRIPTION = "Create media generation jobs, follow them, and read their results."
@@ -40,6 +40,7 @@ def build_api(services: Services, rules: TokenRules, *, base_url: str) -> FastAP
     app.state.base_url = base_url.rstrip("/")
     app.include_router(legacy.generation_router)
     app.include_router(jobs.router)
+    app.include_router(job_reads.router)
     app.include_router(credits_routes.router)
     app.include_router(providers.router)
     app.include_router(legacy.router)

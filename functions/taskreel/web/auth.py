@@ -1,19 +1,22 @@
-"""Authentication: callers by a JWT, Google's task and scheduler services by an internal key.
+"""Authentication of the callers of the API by a JWT.
 
-A JWT is verified by a shared secret, a public key or an issuer's key set; the choice fixes the
+The JWT is verified by a shared secret, a public key or an issuer's key set; the choice fixes the
 algorithms.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends
+from fastapi.requests import Request
 
 from taskreel.app.caller import Caller
+from taskreel.app.services import Services
 from taskreel.domain.errors import ForbiddenError, UnauthenticatedError
 from taskreel.domain.ids import USER_ID, is_user_id
 
@@ -123,22 +126,39 @@ def _build_caller(claims: Mapping[str, Any]) -> Caller:
     )
 
 
+# ── The caller of a request ──────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticatedRequest:
+    """The services, the caller, and the API's public URL without a slash at the end."""
+
+    services: Services
+    caller: Caller
+    base_url: str
+
+
+async def authenticate(request: Request) -> AuthenticatedRequest:
+    """The request's context. Raises UnauthenticatedError without a valid token."""
+    state = request.app.state
+    authenticator: Authenticator = state.authenticator
+    caller = await authenticator.authenticate(request.headers.get("authorization"))
+    return AuthenticatedRequest(services=state.services, caller=caller, base_url=state.base_url)
+
+
+Authenticated = Annotated[AuthenticatedRequest, Depends(authenticate)]
+
+
+async def authenticate_admin(context: Authenticated) -> AuthenticatedRequest:
+    """The request's context. Raises ForbiddenError unless its caller is an admin."""
+    require_admin(context.caller)
+    return context
+
+
+AuthenticatedAdmin = Annotated[AuthenticatedRequest, Depends(authenticate_admin)]
+
+
 def require_admin(caller: Caller) -> None:
     """Raise ForbiddenError for a caller who is not an admin."""
     if not caller.admin:
         raise ForbiddenError("Only an admin may do this: the token needs the claim `role: admin`.")
-
-
-class InternalKeys:
-    """The keys of the processor's callers: one, or two while it is being rotated."""
-
-    def __init__(self, keys: Sequence[str]) -> None:
-        # An empty key would be matched by a request without the header.
-        self._keys = [key.encode() for key in keys if key]
-
-    def check(self, given: str | None) -> None:
-        """Raise UnauthenticatedError for an unknown key, after the same time for any of them."""
-        sent = (given or "").encode()
-        matches = [hmac.compare_digest(sent, key) for key in self._keys]
-        if not any(matches):
-            raise UnauthenticatedError("X-Internal-Api-Key is missing or wrong.")

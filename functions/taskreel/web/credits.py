@@ -15,7 +15,8 @@ from taskreel.app.credits.grants import grant_credits
 from taskreel.app.jobs.queries import list_ledger
 from taskreel.domain.credits import Account, EntryKind
 from taskreel.domain.value import Value
-from taskreel.web.dependencies import Authenticated, AuthenticatedAdmin, json_body
+from taskreel.web.auth import Authenticated, AuthenticatedAdmin
+from taskreel.web.dependencies import json_body
 from taskreel.web.http import JsonResponse
 from taskreel.web.openapi import PROBLEMS, document_body
 from taskreel.web.responses import View, is_absent

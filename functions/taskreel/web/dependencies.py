@@ -1,4 +1,4 @@
-"""FastAPI dependencies: the authenticated request, and bodies read within their limits.
+"""FastAPI dependencies of several routers: the services, and bodies read within their limits.
 
 FastAPI spends some 15 µs on each dependency of a request, so there are few. All are coroutines:
 FastAPI would run plain functions in threads. A body is read only after its caller's token has been
@@ -7,23 +7,16 @@ checked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends
 from fastapi.requests import Request
 from pydantic import BaseModel
 
-from taskreel.app.caller import Caller
-from taskreel.app.jobs.queries import find_job
 from taskreel.app.services import Services
-from taskreel.domain.job import Job
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.web.auth import Authenticator, require_admin
+from taskreel.web.auth import Authenticated
 from taskreel.web.http import (
-    parse_idempotency_key,
-    parse_validate_only,
-    parse_wait_seconds,
     read_model,
 )
 
@@ -35,35 +28,6 @@ async def get_services(request: Request) -> Services:
 
 
 AppServices = Annotated[Services, Depends(get_services)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthenticatedRequest:
-    """The services, the caller, and the API's public URL without a slash at the end."""
-
-    services: Services
-    caller: Caller
-    base_url: str
-
-
-async def authenticate(request: Request) -> AuthenticatedRequest:
-    """The request's context. Raises UnauthenticatedError without a valid token."""
-    state = request.app.state
-    authenticator: Authenticator = state.authenticator
-    caller = await authenticator.authenticate(request.headers.get("authorization"))
-    return AuthenticatedRequest(services=state.services, caller=caller, base_url=state.base_url)
-
-
-Authenticated = Annotated[AuthenticatedRequest, Depends(authenticate)]
-
-
-async def authenticate_admin(context: Authenticated) -> AuthenticatedRequest:
-    """The request's context. Raises ForbiddenError unless its caller is an admin."""
-    require_admin(context.caller)
-    return context
-
-
-AuthenticatedAdmin = Annotated[AuthenticatedRequest, Depends(authenticate_admin)]
 
 
 # ── Bodies ───────────────────────────────────────────────────────────────────────────────────────
@@ -85,61 +49,3 @@ def submission_body(job_type: str) -> Any:
         return await read_model(request, JOB_TYPES[job_type].submission)
 
     return Depends(read_submission_body)
-
-
-# ── What accompanies a new job ───────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submitter:
-    """The authenticated request that creates a job, with its headers and query parameters."""
-
-    context: AuthenticatedRequest
-    idempotency_key: str | None
-    wait_seconds: float
-    validate_only: bool
-
-
-async def read_submitter(request: Request) -> Submitter:
-    """Read them strictly: a misspelled `validateOnly` must not create a job.
-
-    `openapi.document_submission` describes them.
-    """
-    context = await authenticate(request)
-    headers = request.headers
-    return Submitter(
-        context=context,
-        idempotency_key=parse_idempotency_key(headers.get("idempotency-key")),
-        wait_seconds=parse_wait_seconds(headers.get("prefer")),
-        validate_only=parse_validate_only(request),
-    )
-
-
-Submitting = Annotated[Submitter, Depends(read_submitter)]
-
-
-# ── Jobs in the path ─────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobInPath:
-    """The authenticated request for a job, and the seconds that it may wait for the job's end."""
-
-    context: AuthenticatedRequest
-    job: Job
-    wait_seconds: float
-
-
-async def find_job_in_path(request: Request) -> JobInPath:
-    """Find the job by its id alone or by its type and id.
-
-    Raises NotFoundError unless the caller may see it.
-    """
-    context = await authenticate(request)
-    path = request.path_params
-    job = await find_job(context.services, context.caller, path["job_id"], path.get("job_type"))
-    wait_seconds = parse_wait_seconds(request.headers.get("prefer"))
-    return JobInPath(context=context, job=job, wait_seconds=wait_seconds)
-
-
-RequestedJob = Annotated[JobInPath, Depends(find_job_in_path)]

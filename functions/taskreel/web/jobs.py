@@ -1,64 +1,82 @@
-"""The jobs API."""
+"""The jobs API: creating jobs, or with `validateOnly` quoting them, and changing them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from fastapi.requests import Request
 from fastapi.responses import Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
+from pydantic_core import from_json
 
+from taskreel.app.caller import Caller
 from taskreel.app.jobs import cancel, retry
-from taskreel.app.jobs.queries import Filters, list_jobs
+from taskreel.app.jobs.dependencies import refers_to_jobs
 from taskreel.app.jobs.replay import Replay, prepare_replay
-from taskreel.domain.errors import ConflictError, NotFoundError
-from taskreel.domain.job_status import Status
+from taskreel.app.jobs.submit import JobQuote, JobRequest, quote_job, submit_job
+from taskreel.domain.errors import NotFoundError
 from taskreel.domain.validation_messages import invalid_model
-from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import JobType
-from taskreel.web.dependencies import (
-    AppServices,
-    Authenticated,
-    RequestedJob,
-    Submitting,
-    json_body,
-    read_submitter,
+from taskreel.jobtypes.job_type import DeferredSubmission, JobType, Submission
+from taskreel.web.auth import Authenticated, AuthenticatedRequest, authenticate
+from taskreel.web.dependencies import json_body
+from taskreel.web.http import (
+    JsonResponse,
+    check_query,
+    parse_idempotency_key,
+    parse_model,
+    parse_validate_only,
+    parse_wait_seconds,
+    read_body,
 )
-from taskreel.web.http import JsonResponse, check_query
-from taskreel.web.job_creation import create_job, read_submission, respond_with_job
-from taskreel.web.job_events import follow_job, wait_for_end
+from taskreel.web.job_events import wait_for_end
 from taskreel.web.openapi import (
-    NO_TOKEN,
     PROBLEMS,
-    WAIT,
     document_created,
     document_submission,
-    simplify_schema,
 )
 from taskreel.web.responses import (
-    JobsPage,
     JobView,
-    ProgressView,
-    ResultView,
     View,
-    build_error_view,
     build_job_view,
-    build_progress_view,
-    build_result_view,
 )
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=PROBLEMS)
 
 
+class AffordableView(View):
+    """The caller's balance, and whether it covers the cost."""
+
+    available: int
+    sufficient: bool
+
+
+class StepQuoteView(View):
+    """A step's providers and estimated price in US dollars."""
+
+    served_by: str | None
+    usd: float | None
+
+
+class QuoteView(View):
+    """The answer to `validateOnly=true`: the valid request's cost in credits; no job is created."""
+
+    valid: bool = True
+    cost: int
+    credits: AffordableView
+    served_by: str | None
+    usd: float | None
+    steps: dict[str, StepQuoteView] = Field(exclude_if=lambda steps: not steps)
+
+
 # ── Submit ───────────────────────────────────────────────────────────────────────────────────────
 
 
-async def submit_job(request: Request) -> Response:
+async def post_job(request: Request) -> Response:
     """Create a job of the type in the path.
 
     Every job passes here: without FastAPI's handler the route takes a quarter less time.
@@ -71,188 +89,105 @@ async def submit_job(request: Request) -> Response:
         )
     submitter = await read_submitter(request)
     submission = await read_submission(request, JOB_TYPES[job_type])
-    return await create_job(submitter, JOB_TYPES[job_type], submission)
-
-
-router.add_route("/api/jobs/{job_type}", submit_job, methods=["POST"], include_in_schema=False)
-
-
-# ── Read ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-class JobTypeView(View):
-    """A job type: the schema of its request, its price and an example."""
-
-    job_type: str
-    summary: str
-    price: str
-    capability: str
-    max_attempts: int
-    timeout_seconds: float
-    request_schema: dict[str, Any] = Field(serialization_alias="schema")
-    example: dict[str, Any]
-
-
-class JobTypesView(View):
-    """All job types."""
-
-    job_types: list[JobTypeView]
-
-
-class HealthView(View):
-    """The service answers and its store can be read."""
-
-    status: str = "ok"
-    store: str = "ok"
-
-
-@router.get(
-    "/types",
-    summary="Every job type: its request, price and an example",
-    response_model=JobTypesView,
-    openapi_extra=NO_TOKEN,
-)
-async def list_job_types() -> Response:
-    """No token is needed."""
-    return JsonResponse(
-        JobTypesView(job_types=[_build_type_view(one) for one in JOB_TYPES.values()])
+    wanted = JobRequest(
+        job_type=JOB_TYPES[job_type],
+        submission=submission,
+        idempotency_key=submitter.idempotency_key,
     )
+    return await respond_with_job(submitter, submitter.context.caller, wanted)
 
 
-def _build_type_view(job_type: JobType[Any]) -> JobTypeView:
-    schema = job_type.submission.model_json_schema(by_alias=True)
-    return JobTypeView(
-        job_type=job_type.name,
-        summary=job_type.summary,
-        price=job_type.price,
-        capability=job_type.capability,
-        max_attempts=job_type.retry.max_attempts,
-        timeout_seconds=job_type.timeout.total_seconds(),
-        request_schema=simplify_schema(schema),
-        example=dict(job_type.example),
-    )
+router.add_route("/api/jobs/{job_type}", post_job, methods=["POST"], include_in_schema=False)
 
 
-@router.get(
-    "/health",
-    summary="Check the service and its store",
-    response_model=HealthView,
-    openapi_extra=NO_TOKEN,
-)
-async def check_health(services: AppServices) -> Response:
-    """Read the store once; no token is needed."""
-    await services.store.get("health", "probe")
-    return JsonResponse(HealthView())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitter:
+    """The authenticated request that creates a job, with its headers and query parameters."""
+
+    context: AuthenticatedRequest
+    idempotency_key: str | None
+    wait_seconds: float
+    validate_only: bool
 
 
-def _check_type(name: str) -> str:
-    if name not in JOB_TYPES:
-        raise ValueError(f"there is no job type {name!r}; there are: {', '.join(JOB_TYPES)}")
-    return name
+async def read_submitter(request: Request) -> Submitter:
+    """Read them strictly: a misspelled `validateOnly` must not create a job.
 
-
-class JobsQuery(Value):
-    """The filters and the page of `GET /api/jobs`.
-
-    `parentId` selects a pipeline's jobs; `userId` is for admins.
+    `openapi.document_submission` describes them.
     """
-
-    model_config = ConfigDict(defer_build=False)  # FastAPI builds none of its own
-
-    limit: int = Field(default=20, ge=1, le=100)
-    cursor: str | None = None
-    status: Status | None = None
-    job_type: Annotated[str, AfterValidator(_check_type)] | None = None
-    project_id: str | None = None
-    parent_id: str | None = None
-    user_id: str | None = None
-
-
-@router.get("", summary="Your jobs, newest first", response_model=JobsPage)
-async def list_own_jobs(wanted: Annotated[JobsQuery, Query()], context: Authenticated) -> Response:
-    """A page, and `nextCursor` for the next one."""
-    services = context.services
-    filters = Filters(**wanted.model_dump(exclude={"limit", "cursor"}))
-    page = await list_jobs(
-        services, context.caller, filters, limit=wanted.limit, cursor=wanted.cursor
-    )
-    views = [await build_job_view(services, job, context.base_url, sign=False) for job in page.rows]
-    return JsonResponse(JobsPage(jobs=views, next_cursor=page.cursor))
-
-
-async def read_job(found: RequestedJob) -> Response:
-    """With `Prefer: wait=N` as soon as the job has ended, within N seconds."""
-    services = found.context.services
-    job = await wait_for_end(services, found.job, found.wait_seconds)
-    return JsonResponse(await build_job_view(services, job, found.context.base_url))
-
-
-async def read_progress(found: RequestedJob) -> Response:
-    """The few fields that a progress bar needs."""
-    return JsonResponse(build_progress_view(found.job))
-
-
-async def read_result(found: RequestedJob) -> Response:
-    """409 `no_result` while there is none."""
-    services = found.context.services
-    job = await wait_for_end(services, found.job, found.wait_seconds)
-    if job.status is Status.COMPLETED:
-        return JsonResponse(await build_result_view(services, job))
-    if job.status.final:
-        text = f"The job is {job.status} and has no result."
-    else:
-        text = (
-            f"The job is {job.status} and has no result yet. "
-            "Follow its events, or ask with `Prefer: wait=30`."
-        )
-    error = build_error_view(job)
-    shown = None if error is None else error.model_dump(by_alias=True, mode="json")
-    raise ConflictError(text, code="no_result", jobStatus=job.status, error=shown)
-
-
-async def _forbid_storing(response: Response) -> None:
-    # FastAPI adds only `no-cache` to events; a job is private.
-    response.headers["Cache-Control"] = "no-store"
-
-
-async def stream_events(
-    found: RequestedJob, _headers: Annotated[None, Depends(_forbid_storing)]
-) -> AsyncIterator[ServerSentEvent]:
-    """`status` on a change of status, else `progress`; each carries the whole job."""
-    context = found.context
-    async for event in follow_job(context.services, found.job.job_id, context.base_url):
-        yield event
-
-
-def _add_read_routes(prefix: str) -> None:
-    """Add the routes that read a job. FastAPI tries routes in order: the commonest is the first."""
-    router.add_api_route(
-        prefix, read_job, summary="The job", response_model=JobView, openapi_extra=WAIT
-    )
-    router.add_api_route(
-        f"{prefix}/progress",
-        read_progress,
-        summary="The job's progress",
-        response_model=ProgressView,
-    )
-    router.add_api_route(
-        f"{prefix}/result",
-        read_result,
-        summary="The job's result, with fresh URLs",
-        response_model=ResultView,
-        openapi_extra=WAIT,
-    )
-    router.add_api_route(
-        f"{prefix}/events",
-        stream_events,
-        summary="The job's changes as server-sent events, until it ends",
-        response_class=EventSourceResponse,
+    context = await authenticate(request)
+    headers = request.headers
+    return Submitter(
+        context=context,
+        idempotency_key=parse_idempotency_key(headers.get("idempotency-key")),
+        wait_seconds=parse_wait_seconds(headers.get("prefer")),
+        validate_only=parse_validate_only(request),
     )
 
 
-# By id first: `/{job_id}/progress` has the form of `/{job_type}/{job_id}`.
-_add_read_routes("/{job_id}")
-_add_read_routes("/{job_type}/{job_id}")
+Submitting = Annotated[Submitter, Depends(read_submitter)]
+
+
+async def read_submission(request: Request, job_type: JobType[Any]) -> Submission:
+    """The body as the type's request; deferred if it refers to jobs that it depends on."""
+    raw = await read_body(request)
+    model = DeferredSubmission if _refers_to_jobs(raw) else job_type.submission
+    submission: Submission = parse_model(raw, model)
+    return submission
+
+
+def _refers_to_jobs(raw: bytes) -> bool:
+    # Nearly every body is decided by this search alone, and parsed once.
+    if b"{{" not in raw or b"depends" not in raw:
+        return False
+    try:
+        payload = from_json(raw)
+    except ValueError:
+        return False
+    return isinstance(payload, dict) and refers_to_jobs(payload)
+
+
+async def respond_with_job(
+    submitter: Submitter,
+    owner: Caller,
+    request: JobRequest,
+    extend: Callable[[JobView], JobView] = lambda view: view,
+) -> Response:
+    """Create the job for `owner` and show it, or quote it if the caller only validates.
+
+    `extend` adds the fields of a route that shows more than the job. The status is 202, or 200 if
+    the job ended while the caller waited.
+    """
+    services = submitter.context.services
+    if submitter.validate_only:
+        return JsonResponse(_build_quote_view(await quote_job(services, owner, request)))
+    submitted = await submit_job(services, owner, request)
+    job = submitted.job
+    if submitter.wait_seconds:
+        job = await wait_for_end(services, job, submitter.wait_seconds)
+    view = extend(await build_job_view(services, job, submitter.context.base_url))
+    headers = {"Location": view.urls.self}
+    if submitted.repeated:
+        headers["Idempotency-Replayed"] = "true"
+    if submitter.wait_seconds:
+        headers["Preference-Applied"] = f"wait={submitter.wait_seconds:g}"
+    status = HTTPStatus.OK if job.status.final else HTTPStatus.ACCEPTED
+    return JsonResponse(view, status, headers)
+
+
+def _build_quote_view(found: JobQuote) -> QuoteView:
+    available = found.account.available
+    steps = {
+        name: StepQuoteView(served_by=plan.served_by, usd=plan.usd)
+        for name, plan in found.plan.steps.items()
+    }
+    return QuoteView(
+        cost=found.cost,
+        credits=AffordableView(available=available, sufficient=found.cost <= available),
+        served_by=found.plan.served_by,
+        usd=found.plan.usd,
+        steps=steps,
+    )
 
 
 # ── Change ───────────────────────────────────────────────────────────────────────────────────────

@@ -16,15 +16,10 @@ from taskreel.domain.validation_messages import invalid_model
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Submission
-from taskreel.web.dependencies import (
-    Authenticated,
-    Submitter,
-    Submitting,
-    json_body,
-    submission_body,
-)
+from taskreel.web.auth import Authenticated
+from taskreel.web.dependencies import json_body, submission_body
 from taskreel.web.http import JsonResponse
-from taskreel.web.job_creation import respond_with_job
+from taskreel.web.jobs import Submitter, Submitting, respond_with_job
 from taskreel.web.openapi import PROBLEMS, document_created, document_submission
 from taskreel.web.responses import (
     JobErrorView,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 from pydantic import Field
@@ -14,9 +15,8 @@ from starlette.types import Receive, Scope, Send
 from taskreel.app.services import Services
 from taskreel.app.worker.processor import Answer, Processor
 from taskreel.app.worker.sweep import sweep_jobs
-from taskreel.domain.errors import TaskreelError
+from taskreel.domain.errors import TaskreelError, UnauthenticatedError
 from taskreel.domain.value import Value
-from taskreel.web.auth import InternalKeys
 from taskreel.web.http import JsonResponse, read_model
 from taskreel.web.problems import answer_error, build_problem
 
@@ -26,6 +26,21 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 #: Cloud Tasks repeats anything but 2xx; never 429 or 503, which slow the whole queue.
 _STATUS = {Answer.FINISHED: HTTPStatus.OK, Answer.BUSY: HTTPStatus.CONFLICT}
+
+
+class InternalKeys:
+    """The keys of the processor's callers: one, or two while it is being rotated."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        # An empty key would be matched by a request without the header.
+        self._keys = [key.encode() for key in keys if key]
+
+    def check(self, given: str | None) -> None:
+        """Raise UnauthenticatedError for an unknown key, after the same time for any of them."""
+        sent = (given or "").encode()
+        matches = [hmac.compare_digest(sent, key) for key in self._keys]
+        if not any(matches):
+            raise UnauthenticatedError("X-Internal-Api-Key is missing or wrong.")
 
 
 class TaskBody(Value):

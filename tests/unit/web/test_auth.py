@@ -22,7 +22,8 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from taskreel.app.caller import Caller
 from taskreel.domain.errors import UnauthenticatedError
-from taskreel.web.auth import Authenticator, InternalKeys, TokenRules
+from taskreel.web.auth import Authenticator, TokenRules
+from taskreel.web.tasks import InternalKeys
 
 SECRET = "a-secret-that-is-long-enough-to-sign"
 HS256 = TokenRules(secret=SECRET)

@@ -41,7 +41,7 @@ class ModelCatalogue:
     ) -> list[Offer]:
         own = self._in_process.get(provider)
         if own is not None and request.capability in own.capabilities:
-            return [own.build_offer(request)]
+            return [_build_free_offer(own, request)]
         if not every:
             return [_build_offer(_find_row(provider, request), request)]
         day = request.now.date()
@@ -59,7 +59,7 @@ class ModelCatalogue:
     ) -> Mapping[str, str]:
         own = self._in_process.get(provider)
         if own is not None:
-            return own.explain_ignored_options(request.capability, request.params, given)
+            return _explain_ignored(own, request.capability, request.params, given)
         try:
             return list_ignored_options(_find_row(provider, request), request.params, given)
         except InvalidError:  # the model was retired while the job waited
@@ -87,6 +87,34 @@ def _build_offer(row: ModelRow, request: WorkRequest) -> Offer:
         lacks=list_lacking(row, request.params, request.inputs),
         admits_at=request.now,
     )
+
+
+def _build_free_offer(own: InProcessProvider, request: WorkRequest) -> Offer:
+    """An offer of a provider of this process. Costs nothing and is always admitted."""
+    return Offer(
+        provider=own.name,
+        model="",
+        usd=0.0,
+        admits_at=request.now,
+        stand_in=own.imitation,
+    )
+
+
+def _explain_ignored(
+    own: InProcessProvider,
+    capability: Capability,
+    params: Mapping[str, Any],
+    given: Collection[str],
+) -> dict[str, str]:
+    """The options among `given` that the provider does not take, each with the reason."""
+    taken = own.capabilities.get(capability)
+    found: dict[str, str] = {}
+    if taken is not None:
+        known = {*taken, *own.job_options, "providerOptions"}
+        message = f"the provider {own.name} has no such option"
+        found = {name: message for name in given if name in params and name not in known}
+    sent = params.get("providerOptions") or {}
+    return found | dict.fromkeys(sent, f"{own.name} sends nothing to a service")
 
 
 def _describe_row(row: ModelRow, on: datetime) -> dict[str, Any]:

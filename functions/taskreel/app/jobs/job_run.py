@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,13 @@ from taskreel.app.jobs.job_ended import notify_job_ended
 from taskreel.app.jobs.job_store import CoalescedWriter, load_job, require_lease, store_job
 from taskreel.app.jobs.unit_runner import RunContext, UnitRunner
 from taskreel.app.providers.failover import Failover
-from taskreel.app.providers.selection import served_by_names
 from taskreel.app.services import Services
 from taskreel.domain.claim import next_wake_at
 from taskreel.domain.errors import LeaseLostError
 from taskreel.domain.job import Job, JobChanges
 from taskreel.domain.job_status import Status
 from taskreel.domain.run_outcome import Again, Completed, Failed, Outcome, decide_outcome
-from taskreel.domain.unit import TriedProvider, UnitRun
+from taskreel.domain.unit import TriedProvider, UnitRun, served_by_names
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.ports import Transaction
@@ -42,9 +42,9 @@ class JobRun:
         self._services = services
         self._job = job
         self._type = JOB_TYPES[job.job_type]
-        self._folder = services.work_dirs.acquire()
+        self._folder: Path | None = None
         self._save = CoalescedWriter(self._store_progress)
-        self._pool = UnitPool(services, job, self._type, self._folder, self._save)
+        self._pool = UnitPool(services, job, self._type, self._open_folder, self._save)
 
     @property
     def units(self) -> tuple[UnitRun, ...]:
@@ -86,7 +86,14 @@ class JobRun:
         except TimeoutError:
             self._pool.fail_timed_out(limit)
         finally:
-            await self._services.work_dirs.release(self._folder)
+            if self._folder is not None:
+                await self._services.work_dirs.release(self._folder)
+
+    def _open_folder(self) -> Path:
+        """The run's folder, acquired when the first file is written: many runs write none."""
+        if self._folder is None:
+            self._folder = self._services.work_dirs.acquire()
+        return self._folder
 
     async def _expire(self, attempt: asyncio.Timeout, seconds: float) -> None:
         """End the attempt after `seconds` of the services' clock, which tests own."""
@@ -142,10 +149,10 @@ class JobRun:
         now = self._services.clock.now()
         outcome = decide_outcome(self._job, self._pool.units, now, fraction)
         job = await self._services.store.transaction(lambda tx: self._write_outcome(tx, outcome))
-        if job.status.final:
-            await notify_job_ended(self._services, job)
-        else:
+        if not job.status.final:
             await enqueue_jobs(self._services, job)
+        elif job.end_concerns_others:
+            await notify_job_ended(self._services, job)
 
     async def _write_outcome(self, tx: Transaction, outcome: Outcome) -> Job:
         job = await require_lease(tx, self._job)
@@ -197,15 +204,19 @@ class UnitPool:
         services: Services,
         job: Job,
         job_type: JobType[Any],
-        folder: Path,
+        open_folder: Callable[[], Path],
         save: Callable[[], Awaitable[None]],
     ) -> None:
         submission = job_type.load_submission(job.payload)
         plan = job_type.units(submission)
-        self._failover = Failover(services.providers, services.clock, job, submission, plan)
+        self._tried = job.tried
+        self._failover: Failover | None = None
+        self._open_failover = partial(
+            Failover, services.providers, services.clock, job, submission, plan
+        )
         self._slots = asyncio.Semaphore(job_type.concurrency(submission))
         self._save = save
-        context = RunContext(services, job, folder, self._failover, save)
+        context = RunContext(services, job, open_folder, self._share_failover, save)
         self._runners = [
             UnitRunner(context, index, _with_fixed_provider(unit, planned), planned)
             for index, (unit, planned) in enumerate(zip(job.units, plan, strict=False))
@@ -219,7 +230,13 @@ class UnitPool:
     @property
     def tried(self) -> tuple[TriedProvider, ...]:
         """The providers that failed the job so far."""
-        return self._failover.tried
+        return self._tried if self._failover is None else self._failover.tried
+
+    def _share_failover(self) -> Failover:
+        """The one Failover of all units, made when the first of them calls a paid provider."""
+        if self._failover is None:
+            self._failover = self._open_failover()
+        return self._failover
 
     @property
     def progress(self) -> int:

@@ -9,12 +9,12 @@ from typing import Any
 
 from taskreel.app.jobs.enqueue import first_wake_at
 from taskreel.app.pricing.job_plan import JobPlan
-from taskreel.app.providers.selection import served_by_names
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.domain.claim import next_wake_at
 from taskreel.domain.job import Job, JobCredits, Priority
 from taskreel.domain.job_status import Status
 from taskreel.domain.retry import RetryPolicy
+from taskreel.domain.unit import served_by_names
 from taskreel.jobtypes.job_type import JobType, Submission
 
 

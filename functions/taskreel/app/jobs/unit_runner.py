@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from taskreel.app.jobs.input_files import fetch_inputs
 from taskreel.app.jobs.output_files import store_outputs
 from taskreel.app.providers.failover import Failover
 from taskreel.app.services import Services
+from taskreel.domain.artifact import Artifact
 from taskreel.domain.errors import (
     AMBIGUOUS,
     UNSURE,
@@ -32,7 +33,7 @@ from taskreel.domain.job_error import JobError
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes.job_type import Unit
 from taskreel.jobtypes.registered_options import registered_names
-from taskreel.ports import Done, Generation, Pending, WorkRequest
+from taskreel.ports import Done, Generation, Output, Pending, WorkRequest
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +47,8 @@ class RunContext:
 
     services: Services
     job: Job
-    folder: Path
-    failover: Failover
+    open_folder: Callable[[], Path]
+    share_failover: Callable[[], Failover]
     #: Stores the current state of all units.
     save: Callable[[], Awaitable[None]]
 
@@ -61,8 +62,8 @@ class UnitRunner:
         self.fraction = 0.0 if unit.open else 1.0
         self._services = context.services
         self._job = context.job
-        self._folder = context.folder
-        self._failover = context.failover
+        self._open_folder = context.open_folder
+        self._share_failover = context.share_failover
         self._save = context.save
         self._index = index
         self._planned = planned
@@ -103,7 +104,12 @@ class UnitRunner:
 
     async def _call_provider(self) -> None:
         request = _build_request(
-            self._job, self._index, self.unit, self._planned, self._folder, self._report_fraction
+            self._job,
+            self._index,
+            self.unit,
+            self._planned,
+            self._open_folder,
+            self._report_fraction,
         )
         if self.unit.operation is not None:
             provider = self._services.providers.get(self.unit.provider)
@@ -127,7 +133,7 @@ class UnitRunner:
         The unit is stored as begun before the provider is asked: when this process dies in
         between, the next run sees that the work may have been bought, and does not send it again.
         """
-        admitted = await self._failover.admit_unit(self.unit, self._planned)
+        admitted = await self._share_failover().admit_unit(self.unit, self._planned)
         self.unit = admitted.with_changes(begun_at=self._services.clock.now())
         try:
             await self._save()
@@ -213,12 +219,9 @@ class UnitRunner:
     async def _record_done(self, answer: Done) -> None:
         """Store the outputs, then mark the unit as done; its cost and data go with it."""
         answered_at = self._services.clock.now()
-        try:
-            artifacts = await store_outputs(
-                self._services, self._job, answer.outputs, self._planned.name, self._folder
-            )
-        except RunError as error:
-            raise self._explain_store_error(error) from error
+        artifacts: tuple[Artifact, ...] = ()
+        if answer.outputs:
+            artifacts = await self._store_outputs(answer.outputs)
 
         planned, catalogue = self._planned, self._services.providers.catalogue
         asked = WorkRequest(
@@ -230,7 +233,7 @@ class UnitRunner:
         )
         cost_usd, cost_estimated = self.unit.cost_usd, self.unit.cost_estimated
         if self._is_paid():
-            await self._failover.record_success(self.unit, answered_at)
+            await self._share_failover().record_success(self.unit, answered_at)
             cost_usd, cost_estimated = answer.cost_usd, False
             if cost_usd is None:
                 cost_usd = catalogue.estimate_usd(self.unit.provider, asked)
@@ -253,6 +256,13 @@ class UnitRunner:
             cost_estimated=cost_estimated,
         )
         self.fraction = 1.0
+
+    async def _store_outputs(self, outputs: Sequence[Output]) -> tuple[Artifact, ...]:
+        name, folder = self._planned.name, self._open_folder()
+        try:
+            return await store_outputs(self._services, self._job, outputs, name, folder)
+        except RunError as error:
+            raise self._explain_store_error(error) from error
 
     def _explain_store_error(self, error: RunError) -> RunError:
         """The error of a result that could not be stored.
@@ -303,8 +313,8 @@ class UnitRunner:
         """Move the unit to another provider; False when there is none that may take over."""
         if not self._is_paid():
             return False
-        await self._failover.record_failure(self.unit, error, called_at)
-        other = await self._failover.find_replacement(self.unit, self._planned, error)
+        await self._share_failover().record_failure(self.unit, error, called_at)
+        other = await self._share_failover().find_replacement(self.unit, self._planned, error)
         if other is None:
             return False
         self.unit = other
@@ -355,7 +365,7 @@ def _build_request(
     index: int,
     unit: UnitRun,
     planned: Unit,
-    folder: Path,
+    open_folder: Callable[[], Path],
     report: Callable[[float], None],
 ) -> Generation:
     """The request for the unit at `index`, without its input files."""
@@ -363,7 +373,7 @@ def _build_request(
         capability=planned.capability,
         model=_requested_model(job, unit),
         params={"seed": _default_seed(job, index), **planned.params},
-        folder=folder,
+        open_folder=open_folder,
         name=f"unit-{index}",
         attempt=job.attempt,
         waits=unit.waits,

@@ -22,7 +22,6 @@ from taskreel.app.pipelines.child_jobs import (
 from taskreel.app.pipelines.price_cap import PriceCap, usd_taken
 from taskreel.app.pricing.credit_cost import compute_credits, compute_step_credits
 from taskreel.app.providers.inherited_provider import inherit_provider
-from taskreel.app.providers.selection import join_names
 from taskreel.app.services import Services
 from taskreel.domain.claim import next_wake_at
 from taskreel.domain.errors import Category, InvalidError, PermanentError
@@ -38,7 +37,7 @@ from taskreel.domain.pipeline import (
     StepState,
     list_items,
 )
-from taskreel.domain.unit import MOST_TRIED, UnitRun, UnitState
+from taskreel.domain.unit import MOST_TRIED, UnitRun, UnitState, join_names
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import Submission
 from taskreel.ports import Transaction

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -15,20 +15,19 @@ from taskreel.app.pricing.credit_cost import (
     validate_known_fields,
 )
 from taskreel.app.providers.inherited_provider import inherit_provider
+from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.app.providers.selection import (
     ProviderPreference,
     choose_providers,
     collect_offers,
-    join_names,
     resolve_provider_names,
-    served_by_names,
 )
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.pipeline import PIPELINE, Step, list_items
 from taskreel.domain.provider_choice import ProviderChoice, choose_offers
 from taskreel.domain.template import fill_template, find_references, has_references
-from taskreel.domain.unit import UnitRun
+from taskreel.domain.unit import UnitRun, join_names, served_by_names
 from taskreel.jobtypes.fields import ProviderWish
 from taskreel.jobtypes.job_type import JobType, Submission, Unit
 from taskreel.ports import WorkRequest
@@ -44,10 +43,12 @@ class JobPlan:
     """A new job's units with their providers, and the estimated price of its provider calls.
 
     `not_before` is set while no chosen provider admits work. `usd` is None when a price is not
-    known. A pipeline has no units; `steps` has the plan of each step.
+    known. A pipeline has no units; `steps` has the plan of each step. `unit_credits` are the
+    prices of all units of its own, also of those that are left out because no provider does them.
     """
 
     units: tuple[UnitRun, ...] = ()
+    unit_credits: tuple[int, ...] = ()
     not_before: datetime | None = None
     usd: float | None = 0.0
     steps: Mapping[str, JobPlan] = field(default_factory=dict)
@@ -106,6 +107,11 @@ async def plan_units(services: Services, job_type: JobType[Any], submission: Sub
     Raises InvalidError, with every provider's reason, when none can do one of them.
     """
     units = job_type.units(submission)
+    if submission.provider is None:
+        plan = _plan_without_choice(services.providers, units)
+        if plan is not None:
+            return plan
+
     preference = ProviderPreference.of_submission(submission, len(units))
     try:
         resolve_provider_names(services.providers, preference)
@@ -128,7 +134,32 @@ async def plan_units(services: Services, job_type: JobType[Any], submission: Sub
         model = offer.model or None
         runs.append(UnitRun(credits=unit.credits, provider=offer.provider, model=model))
         prices.append(offer.usd)
-    return JobPlan(tuple(runs), _earliest_start(choices.values()), _sum_usd(prices))
+    return JobPlan(
+        units=tuple(runs),
+        unit_credits=_list_credits(units),
+        not_before=_earliest_start(choices.values()),
+        usd=_sum_usd(prices),
+    )
+
+
+def _list_credits(units: Sequence[Unit]) -> tuple[int, ...]:
+    return tuple(unit.credits for unit in units)
+
+
+def _plan_without_choice(registry: ProviderRegistry, units: Sequence[Unit]) -> JobPlan | None:
+    """The plan of units each of which one provider alone can do, free of charge, at any time.
+
+    None when there is a provider to choose, or a unit that must not be imitated.
+    """
+    runs: list[UnitRun] = []
+    for unit in units:
+        provider = unit.provider
+        if provider is None and unit.without_service == "imitate":
+            provider = registry.find_sole_provider(unit.capability)
+        if provider is None:
+            return None
+        runs.append(UnitRun(credits=unit.credits, provider=provider))
+    return JobPlan(tuple(runs), _list_credits(units))
 
 
 def _earliest_start(choices: Iterable[ProviderChoice | None]) -> datetime | None:

@@ -60,6 +60,15 @@ class ProviderRegistry:
         """Tell if the provider's work costs money: never started twice, guarded by a breaker."""
         return name in self._key_names
 
+    def find_sole_provider(self, capability: Capability) -> str | None:
+        """The provider that serves a job that names none, when there is nothing to choose.
+
+        That is the stand-in, while no paid provider is configured; None in every other case.
+        """
+        if self.stand_in is None or self.paid_names:
+            return None
+        return self.stand_in if self.catalogue.has_models_for(self.stand_in, capability) else None
+
     def key_names_for(self, capability: Capability) -> list[str]:
         """The variables of which each one would configure a provider of the capability."""
         return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -11,7 +11,6 @@ from taskreel.app.providers.circuit_breakers import breaker_id
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.provider_choice import AUTO, Offer, ProviderChoice, choose_offers
-from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes.job_type import Submission, Unit
 from taskreel.ports import WorkRequest
 
@@ -103,21 +102,6 @@ def resolve_provider_names(registry: ProviderRegistry, preference: ProviderPrefe
     if missing and not found:
         raise missing[0]
     return list(dict.fromkeys(found))
-
-
-def served_by_names(units: Sequence[UnitRun]) -> str | None:
-    """A job's `served_by`: the providers of its finished units; of all while none is finished."""
-    done = [unit for unit in units if unit.state is UnitState.DONE]
-    return join_names(unit.provider for unit in done or units)
-
-
-def join_names(served_by: Iterable[str | None]) -> str | None:
-    """Merge several `served_by` texts ("bfl, openai") into one, each name once; None for none."""
-    names: dict[str, None] = {}
-    for text in served_by:
-        if text:
-            names.update(dict.fromkeys(text.split(", ")))
-    return ", ".join(names) or None
 
 
 async def _apply_breakers(

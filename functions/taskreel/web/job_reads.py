@@ -1,0 +1,243 @@
+"""The jobs API: job types, lists, and the state, result and events of a job."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.requests import Request
+from fastapi.responses import Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import AfterValidator, ConfigDict, Field
+
+from taskreel.app.jobs.queries import Filters, find_job, list_jobs
+from taskreel.domain.errors import ConflictError
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
+from taskreel.domain.value import Value
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes.job_type import JobType
+from taskreel.web.auth import Authenticated, AuthenticatedRequest, authenticate
+from taskreel.web.dependencies import AppServices
+from taskreel.web.http import JsonResponse, parse_wait_seconds
+from taskreel.web.job_events import follow_job, wait_for_end
+from taskreel.web.openapi import (
+    NO_TOKEN,
+    PROBLEMS,
+    WAIT,
+    simplify_schema,
+)
+from taskreel.web.responses import (
+    JobsPage,
+    JobView,
+    ProgressView,
+    ResultView,
+    View,
+    build_error_view,
+    build_job_view,
+    build_progress_view,
+    build_result_view,
+)
+
+router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=PROBLEMS)
+
+
+class JobTypeView(View):
+    """A job type: the schema of its request, its price and an example."""
+
+    job_type: str
+    summary: str
+    price: str
+    capability: str
+    max_attempts: int
+    timeout_seconds: float
+    request_schema: dict[str, Any] = Field(serialization_alias="schema")
+    example: dict[str, Any]
+
+
+class JobTypesView(View):
+    """All job types."""
+
+    job_types: list[JobTypeView]
+
+
+class HealthView(View):
+    """The service answers and its store can be read."""
+
+    status: str = "ok"
+    store: str = "ok"
+
+
+@router.get(
+    "/types",
+    summary="Every job type: its request, price and an example",
+    response_model=JobTypesView,
+    openapi_extra=NO_TOKEN,
+)
+async def list_job_types() -> Response:
+    """No token is needed."""
+    return JsonResponse(
+        JobTypesView(job_types=[_build_type_view(one) for one in JOB_TYPES.values()])
+    )
+
+
+def _build_type_view(job_type: JobType[Any]) -> JobTypeView:
+    schema = job_type.submission.model_json_schema(by_alias=True)
+    return JobTypeView(
+        job_type=job_type.name,
+        summary=job_type.summary,
+        price=job_type.price,
+        capability=job_type.capability,
+        max_attempts=job_type.retry.max_attempts,
+        timeout_seconds=job_type.timeout.total_seconds(),
+        request_schema=simplify_schema(schema),
+        example=dict(job_type.example),
+    )
+
+
+@router.get(
+    "/health",
+    summary="Check the service and its store",
+    response_model=HealthView,
+    openapi_extra=NO_TOKEN,
+)
+async def check_health(services: AppServices) -> Response:
+    """Read the store once; no token is needed."""
+    await services.store.get("health", "probe")
+    return JsonResponse(HealthView())
+
+
+def _check_type(name: str) -> str:
+    if name not in JOB_TYPES:
+        raise ValueError(f"there is no job type {name!r}; there are: {', '.join(JOB_TYPES)}")
+    return name
+
+
+class JobsQuery(Value):
+    """The filters and the page of `GET /api/jobs`.
+
+    `parentId` selects a pipeline's jobs; `userId` is for admins.
+    """
+
+    model_config = ConfigDict(defer_build=False)  # FastAPI builds none of its own
+
+    limit: int = Field(default=20, ge=1, le=100)
+    cursor: str | None = None
+    status: Status | None = None
+    job_type: Annotated[str, AfterValidator(_check_type)] | None = None
+    project_id: str | None = None
+    parent_id: str | None = None
+    user_id: str | None = None
+
+
+@router.get("", summary="Your jobs, newest first", response_model=JobsPage)
+async def list_own_jobs(wanted: Annotated[JobsQuery, Query()], context: Authenticated) -> Response:
+    """A page, and `nextCursor` for the next one."""
+    services = context.services
+    filters = Filters(**wanted.model_dump(exclude={"limit", "cursor"}))
+    page = await list_jobs(
+        services, context.caller, filters, limit=wanted.limit, cursor=wanted.cursor
+    )
+    views = [await build_job_view(services, job, context.base_url, sign=False) for job in page.rows]
+    return JsonResponse(JobsPage(jobs=views, next_cursor=page.cursor))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobInPath:
+    """The authenticated request for a job, and the seconds that it may wait for the job's end."""
+
+    context: AuthenticatedRequest
+    job: Job
+    wait_seconds: float
+
+
+async def find_job_in_path(request: Request) -> JobInPath:
+    """Find the job by its id alone or by its type and id.
+
+    Raises NotFoundError unless the caller may see it.
+    """
+    context = await authenticate(request)
+    path = request.path_params
+    job = await find_job(context.services, context.caller, path["job_id"], path.get("job_type"))
+    wait_seconds = parse_wait_seconds(request.headers.get("prefer"))
+    return JobInPath(context=context, job=job, wait_seconds=wait_seconds)
+
+
+RequestedJob = Annotated[JobInPath, Depends(find_job_in_path)]
+
+
+async def read_job(found: RequestedJob) -> Response:
+    """With `Prefer: wait=N` as soon as the job has ended, within N seconds."""
+    services = found.context.services
+    job = await wait_for_end(services, found.job, found.wait_seconds)
+    return JsonResponse(await build_job_view(services, job, found.context.base_url))
+
+
+async def read_progress(found: RequestedJob) -> Response:
+    """The few fields that a progress bar needs."""
+    return JsonResponse(build_progress_view(found.job))
+
+
+async def read_result(found: RequestedJob) -> Response:
+    """409 `no_result` while there is none."""
+    services = found.context.services
+    job = await wait_for_end(services, found.job, found.wait_seconds)
+    if job.status is Status.COMPLETED:
+        return JsonResponse(await build_result_view(services, job))
+    if job.status.final:
+        text = f"The job is {job.status} and has no result."
+    else:
+        text = (
+            f"The job is {job.status} and has no result yet. "
+            "Follow its events, or ask with `Prefer: wait=30`."
+        )
+    error = build_error_view(job)
+    shown = None if error is None else error.model_dump(by_alias=True, mode="json")
+    raise ConflictError(text, code="no_result", jobStatus=job.status, error=shown)
+
+
+async def _forbid_storing(response: Response) -> None:
+    # FastAPI adds only `no-cache` to events; a job is private.
+    response.headers["Cache-Control"] = "no-store"
+
+
+async def stream_events(
+    found: RequestedJob, _headers: Annotated[None, Depends(_forbid_storing)]
+) -> AsyncIterator[ServerSentEvent]:
+    """`status` on a change of status, else `progress`; each carries the whole job."""
+    context = found.context
+    async for event in follow_job(context.services, found.job.job_id, context.base_url):
+        yield event
+
+
+def _add_read_routes(prefix: str) -> None:
+    """Add the routes that read a job. FastAPI tries routes in order: the commonest is the first."""
+    router.add_api_route(
+        prefix, read_job, summary="The job", response_model=JobView, openapi_extra=WAIT
+    )
+    router.add_api_route(
+        f"{prefix}/progress",
+        read_progress,
+        summary="The job's progress",
+        response_model=ProgressView,
+    )
+    router.add_api_route(
+        f"{prefix}/result",
+        read_result,
+        summary="The job's result, with fresh URLs",
+        response_model=ResultView,
+        openapi_extra=WAIT,
+    )
+    router.add_api_route(
+        f"{prefix}/events",
+        stream_events,
+        summary="The job's changes as server-sent events, until it ends",
+        response_class=EventSourceResponse,
+    )
+
+
+# By id first: `/{job_id}/progress` has the form of `/{job_type}/{job_id}`.
+_add_read_routes("/{job_id}")
+_add_read_routes("/{job_type}/{job_id}")
