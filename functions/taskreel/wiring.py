@@ -32,7 +32,7 @@ from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.app.services import Rules, Services
 from taskreel.config import ConfigurationError, Settings
 from taskreel.domain.value import Value
-from taskreel.jobtypes.registered_options import register_options
+from taskreel.jobtypes.submission import register_options
 from taskreel.media.workers import WorkerPool
 from taskreel.ports import (
     Blobs,

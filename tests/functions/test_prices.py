@@ -29,7 +29,8 @@ from pydantic import Field
 
 from taskreel.jobtypes.fields import Prompt
 from taskreel.jobtypes.image_generation import ImageOptions, image_unit
-from taskreel.jobtypes.job_type import JobType, Submission
+from taskreel.jobtypes.job_type import JobType
+from taskreel.jobtypes.submission import Submission
 from taskreel.ports import Capability
 
 

@@ -24,7 +24,7 @@ from taskreel import wiring
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.gcp.gcs import CloudStorage
-from taskreel.jobtypes.registered_options import register_options
+from taskreel.jobtypes.submission import register_options
 from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
 from taskreel_local.emulators.cloudtasks.queues_file import DEFAULT_PARENT
 from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig

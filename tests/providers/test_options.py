@@ -24,7 +24,7 @@ from taskreel.jobtypes.ai_processing import (
     UpscaleParameters,
 )
 from taskreel.jobtypes.image_generation import ImageOptions
-from taskreel.jobtypes.job_type import Options
+from taskreel.jobtypes.submission import Options
 from taskreel.jobtypes.text_schemas import add_instructions
 from taskreel.jobtypes.video_generation import VideoOptions
 from taskreel.ports import Capability, WorkRequest

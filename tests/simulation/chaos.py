@@ -26,7 +26,7 @@ from taskreel.domain.errors import (
     TemporaryError,
 )
 from taskreel.domain.job import Job
-from taskreel.jobtypes.registered_options import register_options
+from taskreel.jobtypes.submission import register_options
 from taskreel.ports import (
     Clock,
     Document,

@@ -31,7 +31,7 @@ from taskreel.adapters.local.tasks import EmbeddedTasks
 from taskreel.app.services import Services
 from taskreel.config import Settings
 from taskreel.domain.job import Job
-from taskreel.jobtypes.registered_options import register_options
+from taskreel.jobtypes.submission import register_options
 from taskreel.media.workers import WorkerPool
 from taskreel.ports import Store
 from taskreel_local.emulators.cloudtasks.api_methods import ApiMethods

@@ -8,8 +8,9 @@ from pydantic import AliasChoices, Field
 
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import Language, SoundFormat
-from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit, build_params
+from taskreel.jobtypes.job_type import JobType, Unit, build_params
 from taskreel.jobtypes.queue_limits import QueueLimits
+from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 
 SPEECH_CREDITS = 1

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from taskreel.jobtypes.fields import Prompt
 from taskreel.jobtypes.image_generation import IMAGE_CREDITS, ImageOptions, image_unit
-from taskreel.jobtypes.job_type import JobType, Submission, Unit, format_credits
+from taskreel.jobtypes.job_type import JobType, Unit, format_credits
 from taskreel.jobtypes.queue_limits import QueueLimits
+from taskreel.jobtypes.submission import Submission
 from taskreel.ports import Capability
 
 

@@ -9,15 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from taskreel.jobtypes.fields import MediaUrl
-from taskreel.jobtypes.job_type import (
-    IN_HOUSE,
-    JobType,
-    Options,
-    Submission,
-    Unit,
-    build_params,
-    format_credits,
-)
+from taskreel.jobtypes.job_type import IN_HOUSE, JobType, Unit, build_params, format_credits
+from taskreel.jobtypes.submission import Options, Submission
 from taskreel.jobtypes.text_schemas import INSIGHTS, TEXT_CREDITS
 from taskreel.ports import Capability
 

@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import AliasChoices, Field
 
 from taskreel.jobtypes.fields import Prompt
-from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit
+from taskreel.jobtypes.job_type import JobType, Unit
+from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 
 IMAGE_CREDITS = 1

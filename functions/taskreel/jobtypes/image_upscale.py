@@ -7,8 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from taskreel.jobtypes.fields import MediaUrl
-from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit
+from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.jobtypes.queue_limits import QueueLimits
+from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 
 UPSCALE_CREDITS = 2

@@ -6,27 +6,22 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import islice
-from typing import Any, Generic, Literal, Self, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar, cast
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel
 
-from taskreel.domain.job import Priority
-from taskreel.domain.pipeline import OnFailure, Pipeline
+from taskreel.domain.pipeline import Pipeline
 from taskreel.domain.retry import RetryPolicy
-from taskreel.domain.value import Value, validation_error
+from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import (
     FPS,
     RESOLUTIONS,
     FilmQuality,
-    ProviderWish,
     Resolution,
-    Seed,
     Side,
 )
 from taskreel.jobtypes.queue_limits import QueueLimits
-from taskreel.jobtypes.registered_options import STORED, ExtensibleOptions
-from taskreel.jobtypes.storage_limits import find_unstorable
+from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 
 _BRACES = re.compile(r"\{{2,}")
@@ -34,13 +29,6 @@ _BRACES = re.compile(r"\{{2,}")
 
 #: The provider that works on files, whatever provider a job names: Taskreel itself.
 IN_HOUSE = "taskreel"
-
-
-class Options(ExtensibleOptions):
-    """Options of every provider call; `providerOptions` are passed to the provider unchanged."""
-
-    seed: Seed | None = None
-    provider_options: dict[str, Any] = Field(default_factory=dict)
 
 
 class FilmOptions(Options):
@@ -71,65 +59,6 @@ class FilmOptions(Options):
         size = self.size
         sides = {"width": size[0], "height": size[1]} if size else {}
         return {**build_params(self, "resolution", "width", "height"), **sides}
-
-
-class RetryOptions(Value):
-    """A job's own retry settings; absent ones are the job type's."""
-
-    max_attempts: int | None = Field(default=None, ge=1, le=20)
-    min_backoff_seconds: float | None = Field(default=None, gt=0, le=3600)
-    max_backoff_seconds: float | None = Field(default=None, gt=0, le=86_400)
-
-
-class Dependency(Value):
-    """A job that must end first.
-
-    When it fails, `fail` fails this job too, `ignore` runs this job once all others have ended, and
-    `continue` runs it at once.
-    """
-
-    job_id: str = Field(min_length=1, max_length=64)
-    on_failure: OnFailure = "fail"
-
-
-class Submission(Value):
-    """The fields of every job type's request. Unknown fields are refused."""
-
-    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
-
-    project_id: str | None = Field(default=None, min_length=1, max_length=128)
-    priority: Priority = Priority.NORMAL
-    model: str | None = Field(default=None, min_length=1, max_length=200)
-    #: A name, names in order of preference, or "auto": the cheapest one that can do it and is not
-    #: paused by its circuit breaker.
-    provider: ProviderWish | None = None
-    #: Price cap of all provider calls of the job, in US dollars by the model table; 0 allows only
-    #: work that is free.
-    max_usd: float | None = Field(default=None, ge=0, le=100_000)
-    schedule_at: AwareDatetime | None = None
-    start_within_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)
-    deadline_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)
-    retry: RetryOptions | None = None
-    #: The job is BLOCKED until they have ended; then `{{jobs.<jobId>.result.…}}` in its payload is
-    #: filled in.
-    depends_on: list[Dependency] = Field(default_factory=list, max_length=20)
-
-    def payload(self) -> dict[str, Any]:
-        """The request as it is stored with the job: the given fields, without defaults."""
-        return self.model_dump(by_alias=True, mode="json", exclude_unset=True)
-
-    @model_validator(mode="after")
-    def _check_storable(self) -> Self:
-        found = [*islice(find_unstorable(self), 20)]
-        if found:
-            raise validation_error(type(self).__name__, found)
-        return self
-
-
-class DeferredSubmission(Submission):
-    """A request that refers to results of jobs it depends on; validated once those have ended."""
-
-    model_config = ConfigDict(extra="allow")
 
 
 P = TypeVar("P", bound=Submission)
@@ -254,10 +183,6 @@ class JobType(Generic[P]):
             return self.price_text
         submission = self.submission.model_validate(self.example)
         return format_credits(sum(unit.credits for unit in self.units(submission)))
-
-    def load_submission(self, payload: Mapping[str, Any]) -> P:
-        """The request in a stored payload; options that are not registered here are left out."""
-        return self.submission.model_validate(payload, context=STORED)
 
     def usual_submission(self) -> P:
         """The request of a usual job."""

@@ -10,8 +10,9 @@ from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo, field
 
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import FPS, FilmFormat, FilmQuality, MediaUrl, Side, SoundFormat
-from taskreel.jobtypes.job_type import IN_HOUSE, JobType, Options, Submission, Unit, build_params
+from taskreel.jobtypes.job_type import IN_HOUSE, JobType, Unit, build_params
 from taskreel.jobtypes.queue_limits import QueueLimits
+from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 
 PROCESSING_CREDITS = 1

@@ -13,14 +13,9 @@ from taskreel.jobtypes.ai_processing import MUSIC_CREDITS
 from taskreel.jobtypes.audio_synthesis import SPEECH_CREDITS
 from taskreel.jobtypes.fields import Prompt, Seed
 from taskreel.jobtypes.image_generation import IMAGE_CREDITS
-from taskreel.jobtypes.job_type import (
-    JobType,
-    Submission,
-    drop_none,
-    escape_templates,
-    format_credits,
-)
+from taskreel.jobtypes.job_type import JobType, drop_none, escape_templates, format_credits
 from taskreel.jobtypes.queue_limits import QueueLimits
+from taskreel.jobtypes.submission import Submission
 from taskreel.jobtypes.text_schemas import TEXT_CREDITS, scenes_field
 from taskreel.jobtypes.video_composition import FILM_CREDITS, CompositionOptions
 from taskreel.jobtypes.video_generation import VIDEO_CREDITS

@@ -12,7 +12,8 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model
 from taskreel.domain.personal_text import personalize_text
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import Language, MediaUrl
-from taskreel.jobtypes.job_type import IN_HOUSE, JobType, Options, Submission, Unit, build_params
+from taskreel.jobtypes.job_type import IN_HOUSE, JobType, Unit, build_params
+from taskreel.jobtypes.submission import Options, Submission
 from taskreel.jobtypes.text_schemas import TRANSLATION
 from taskreel.ports import Capability
 

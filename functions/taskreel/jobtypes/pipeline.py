@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from taskreel.domain import pipeline
-from taskreel.jobtypes.job_type import JobType, Submission
+from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.queue_limits import QueueLimits
+from taskreel.jobtypes.submission import Submission
 from taskreel.ports import Capability
 
 

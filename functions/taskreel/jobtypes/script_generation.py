@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import AliasChoices, Field
 
 from taskreel.jobtypes.fields import Prompt, Seed
-from taskreel.jobtypes.job_type import JobType, Submission, Unit
+from taskreel.jobtypes.job_type import JobType, Unit
+from taskreel.jobtypes.submission import Submission
 from taskreel.jobtypes.text_schemas import SCRIPT, WritingOptions, build_text_unit, scenes_field
 from taskreel.ports import Capability
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from taskreel.jobtypes.fields import Prompt, Seed
-from taskreel.jobtypes.job_type import JobType, Submission, Unit
+from taskreel.jobtypes.job_type import JobType, Unit
+from taskreel.jobtypes.submission import Submission
 from taskreel.jobtypes.text_schemas import STORY, WritingOptions, build_text_unit, scenes_field
 from taskreel.ports import Capability
 

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import AliasChoices, Field
 
 from taskreel.jobtypes.fields import Language
-from taskreel.jobtypes.job_type import Options, Unit, build_params
+from taskreel.jobtypes.job_type import Unit, build_params
+from taskreel.jobtypes.submission import Options
 from taskreel.ports import Capability
 
 TEXT_CREDITS = 1

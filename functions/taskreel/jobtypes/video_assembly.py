@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from taskreel.jobtypes.fields import FilmFormat, MediaUrl
-from taskreel.jobtypes.job_type import IN_HOUSE, FilmOptions, JobType, Submission, Unit
+from taskreel.jobtypes.job_type import IN_HOUSE, FilmOptions, JobType, Unit
 from taskreel.jobtypes.queue_limits import QueueLimits
+from taskreel.jobtypes.submission import Submission
 from taskreel.ports import Capability
 
 ASSEMBLY_CREDITS = 2

@@ -9,8 +9,9 @@ from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import SHORTEST_SCENE_SECONDS, FilmFormat, MediaUrl
-from taskreel.jobtypes.job_type import IN_HOUSE, FilmOptions, Inputs, JobType, Submission, Unit
+from taskreel.jobtypes.job_type import IN_HOUSE, FilmOptions, Inputs, JobType, Unit
 from taskreel.jobtypes.queue_limits import QueueLimits
+from taskreel.jobtypes.submission import Submission
 from taskreel.ports import Capability
 
 FILM_CREDITS = 2

@@ -7,8 +7,9 @@ from datetime import timedelta
 from pydantic import Field, model_validator
 
 from taskreel.jobtypes.fields import MediaUrl, Prompt
-from taskreel.jobtypes.job_type import JobType, Options, Submission, Unit
+from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.jobtypes.queue_limits import QueueLimits
+from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 
 VIDEO_CREDITS = 5

@@ -11,12 +11,12 @@ from taskreel.jobtypes.fields import Prompt, Seed
 from taskreel.jobtypes.image_generation import IMAGE_CREDITS
 from taskreel.jobtypes.job_type import (
     JobType,
-    Submission,
     build_params,
     drop_none,
     escape_templates,
     format_credits,
 )
+from taskreel.jobtypes.submission import Submission
 from taskreel.jobtypes.text_schemas import TEXT_CREDITS, WORLD, WritingOptions
 from taskreel.ports import Capability
 

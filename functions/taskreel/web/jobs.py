@@ -21,7 +21,8 @@ from taskreel.app.jobs.submit import JobQuote, JobRequest, quote_job, submit_job
 from taskreel.domain.errors import NotFoundError
 from taskreel.domain.validation_messages import invalid_model
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import DeferredSubmission, JobType, Submission
+from taskreel.jobtypes.job_type import JobType
+from taskreel.jobtypes.submission import DeferredSubmission, Submission
 from taskreel.web.auth import Authenticated, AuthenticatedRequest, authenticate
 from taskreel.web.dependencies import json_body
 from taskreel.web.http import (

@@ -15,7 +15,8 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.validation_messages import invalid_model
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import JobType, Submission
+from taskreel.jobtypes.job_type import JobType
+from taskreel.jobtypes.submission import Submission
 from taskreel.web.auth import Authenticated
 from taskreel.web.dependencies import json_body, submission_body
 from taskreel.web.http import JsonResponse

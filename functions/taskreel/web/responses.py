@@ -321,7 +321,7 @@ def _planned_steps(job: Job) -> Mapping[str, StepRun]:
     if job_type.pipeline is None:
         return {}
     try:
-        submission = job_type.load_submission(job.payload)
+        submission = job_type.submission.load_stored(job.payload)
         return job_type.pipeline(submission).waiting_runs()
     except ValidationError:
         return {}

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from taskreel.domain.validation_messages import describe_errors
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import Submission
-from taskreel.jobtypes.registered_options import register_options
+from taskreel.jobtypes.submission import Submission, register_options
 from taskreel_local.studio.fault_injection import StudioOptions
 
 IMAGE = JOB_TYPES["image-generation"]
@@ -74,7 +73,7 @@ def test_a_pipelines_jobs_inherit_it(name: str) -> None:
 
 def test_a_stored_payload_is_read_without_what_is_no_longer_registered() -> None:
     payload = {"prompt": "x", "options": {"studio": {"mode": "crash"}, "width": 64}}
-    read = IMAGE.load_submission(payload)
+    read = IMAGE.submission.load_stored(payload)
     assert read.payload()["options"] == {"width": 64}
     (unit,) = IMAGE.units(read)
     assert "studio" not in unit.params

@@ -33,7 +33,8 @@ from taskreel.domain.template import (
 from taskreel.domain.validation_messages import invalid_model
 from taskreel.domain.value import format_path
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import DeferredSubmission, Dependency, JobType, Submission
+from taskreel.jobtypes.job_type import JobType
+from taskreel.jobtypes.submission import DeferredSubmission, Dependency, Submission
 from taskreel.ports import Store, Transaction
 
 #: Waiters that a job's document carries; the sweep unblocks those beyond.

@@ -207,14 +207,14 @@ class UnitPool:
         open_folder: Callable[[], Path],
         save: Callable[[], Awaitable[None]],
     ) -> None:
-        submission = job_type.load_submission(job.payload)
+        submission = job_type.submission.load_stored(job.payload)
         plan = job_type.units(submission)
         self._tried = job.tried
         self._failover: Failover | None = None
         self._open_failover = partial(
             Failover, services.providers, services.clock, job, submission, plan
         )
-        self._slots = asyncio.Semaphore(job_type.concurrency(submission))
+        self._concurrency = partial(job_type.concurrency, submission)
         self._save = save
         context = RunContext(services, job, open_folder, self._share_failover, save)
         self._runners = [
@@ -254,18 +254,19 @@ class UnitPool:
             # The end of the run stores it: a job of one unit pays for no write in between.
             await todo[0].run_unit()
             return
+        slots = asyncio.Semaphore(self._concurrency())
         with single_error():
             async with asyncio.TaskGroup() as group:
                 for runner in todo:
-                    group.create_task(self._run_in_slot(runner))
+                    group.create_task(self._run_in_slot(runner, slots))
 
     def fail_timed_out(self, limit: timedelta) -> None:
         """Record in every unit that did not end that the attempt took longer than `limit`."""
         for runner in self._runners:
             runner.record_time_out(limit)
 
-    async def _run_in_slot(self, runner: UnitRunner) -> None:
-        async with self._slots:
+    async def _run_in_slot(self, runner: UnitRunner, slots: asyncio.Semaphore) -> None:
+        async with slots:
             await runner.run_unit()
         if runner.unit.operation is not None:
             # Before anything else can happen: a lost operation would be bought again.

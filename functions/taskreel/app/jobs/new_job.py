@@ -15,7 +15,8 @@ from taskreel.domain.job import Job, JobCredits, Priority
 from taskreel.domain.job_status import Status
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import served_by_names
-from taskreel.jobtypes.job_type import JobType, Submission
+from taskreel.jobtypes.job_type import JobType
+from taskreel.jobtypes.submission import Submission
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

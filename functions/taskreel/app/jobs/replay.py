@@ -20,7 +20,8 @@ from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.fields import ProviderWish
-from taskreel.jobtypes.job_type import DeferredSubmission, JobType, Submission
+from taskreel.jobtypes.job_type import JobType
+from taskreel.jobtypes.submission import DeferredSubmission, Submission
 
 
 class Replay(Value):
@@ -117,7 +118,7 @@ def _find_done_steps(
         or not original.finished_steps
     ):
         return frozenset()
-    former = kind.load_submission(original.payload)
+    former = kind.submission.load_stored(original.payload)
     former_steps = kind.pipeline(former).steps
     pipeline = kind.pipeline(submission)
     done: set[str] = set()
@@ -145,7 +146,7 @@ def _find_done_units(
     if isinstance(submission, DeferredSubmission) or all_done:
         return {}
     planned = kind.units(submission)
-    former = kind.units(kind.load_submission(original.payload))
+    former = kind.units(kind.submission.load_stored(original.payload))
     found: dict[int, UnitRun] = {}
     for place, (unit, old, run) in enumerate(zip(planned, former, original.units, strict=False)):
         if run.state is UnitState.DONE and unit == old:

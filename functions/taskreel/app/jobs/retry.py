@@ -49,7 +49,7 @@ async def _open_next_round(services: Services, tx: Transaction, job_id: str) -> 
 
     now = services.clock.now()
     job_type = JOB_TYPES[job.job_type]
-    submission = job_type.load_submission(job.payload)
+    submission = job_type.submission.load_stored(job.payload)
 
     # Hold only what is still to be done: finished steps were captured in an earlier round.
     needed = compute_credits(job_type, submission, without=job.finished_steps)

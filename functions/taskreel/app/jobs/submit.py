@@ -38,7 +38,8 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import UnitRun
 from taskreel.domain.validation_messages import invalid_model
-from taskreel.jobtypes.job_type import DeferredSubmission, JobType, RetryOptions, Submission
+from taskreel.jobtypes.job_type import JobType
+from taskreel.jobtypes.submission import DeferredSubmission, RetryOptions, Submission
 from taskreel.ports import Transaction
 
 _LONGEST_SCHEDULE = timedelta(days=366)

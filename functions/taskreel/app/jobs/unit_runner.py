@@ -32,7 +32,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes.job_type import Unit
-from taskreel.jobtypes.registered_options import registered_names
+from taskreel.jobtypes.submission import registered_names
 from taskreel.ports import Done, Generation, Output, Pending, WorkRequest
 
 log = logging.getLogger(__name__)

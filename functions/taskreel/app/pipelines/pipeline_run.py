@@ -39,7 +39,7 @@ from taskreel.domain.pipeline import (
 )
 from taskreel.domain.unit import MOST_TRIED, UnitRun, UnitState, join_names
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import Submission
+from taskreel.jobtypes.submission import Submission
 from taskreel.ports import Transaction
 
 
@@ -51,7 +51,7 @@ class PipelineRun:
 
     def __init__(self, services: Services, job: Job) -> None:
         job_type = JOB_TYPES[job.job_type]
-        submission: Submission = job_type.load_submission(job.payload)
+        submission: Submission = job_type.submission.load_stored(job.payload)
         assert job_type.pipeline is not None  # noqa: S101 - the processor has checked it
         self._services = services
         self._job = job

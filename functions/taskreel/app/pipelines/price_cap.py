@@ -10,7 +10,8 @@ from taskreel.app.pricing.job_plan import plan_units
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.job import Job
-from taskreel.jobtypes.job_type import JobType, Submission
+from taskreel.jobtypes.job_type import JobType
+from taskreel.jobtypes.submission import Submission
 
 
 class PriceCap:

@@ -12,7 +12,8 @@ from taskreel.domain.template import has_references
 from taskreel.domain.validation_messages import describe_errors, invalid_model, invalid_request
 from taskreel.domain.value import Location
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import DeferredSubmission, JobType, Submission
+from taskreel.jobtypes.job_type import JobType
+from taskreel.jobtypes.submission import DeferredSubmission, Submission
 
 
 def compute_credits(

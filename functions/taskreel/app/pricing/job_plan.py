@@ -29,7 +29,8 @@ from taskreel.domain.provider_choice import ProviderChoice, choose_offers
 from taskreel.domain.template import fill_template, find_references, has_references
 from taskreel.domain.unit import UnitRun, join_names, served_by_names
 from taskreel.jobtypes.fields import ProviderWish
-from taskreel.jobtypes.job_type import JobType, Submission, Unit
+from taskreel.jobtypes.job_type import JobType, Unit
+from taskreel.jobtypes.submission import Submission
 from taskreel.ports import WorkRequest
 
 #: Template text of one fan-out that is filled in and planned at submission, in characters. A

@@ -13,7 +13,8 @@ from taskreel.domain.errors import AMBIGUOUS, Category, InvalidError, RateLimite
 from taskreel.domain.job import Job
 from taskreel.domain.provider_choice import ELSEWHERE_CODES, ProviderChoice, next_offer
 from taskreel.domain.unit import MOST_TRIED, TriedProvider, UnitRun
-from taskreel.jobtypes.job_type import Submission, Unit
+from taskreel.jobtypes.job_type import Unit
+from taskreel.jobtypes.submission import Submission
 from taskreel.ports import Clock
 
 #: Time between checks of a breaker that an administrator has opened.

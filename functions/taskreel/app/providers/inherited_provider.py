@@ -8,7 +8,8 @@ from typing import Any
 
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.domain.errors import InvalidError
-from taskreel.jobtypes.job_type import JobType, Submission, Unit
+from taskreel.jobtypes.job_type import JobType, Unit
+from taskreel.jobtypes.submission import Submission
 from taskreel.ports import WorkRequest
 
 

@@ -11,7 +11,8 @@ from taskreel.app.providers.circuit_breakers import breaker_id
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.provider_choice import AUTO, Offer, ProviderChoice, choose_offers
-from taskreel.jobtypes.job_type import Submission, Unit
+from taskreel.jobtypes.job_type import Unit
+from taskreel.jobtypes.submission import Submission
 from taskreel.ports import WorkRequest
 
 

@@ -1,0 +1,242 @@
+"""The request of a job: the fields that every job type has, and its options.
+
+A provider of this process may add options to every job's `options`, under a name of its own. No
+provider of the deploy unit adds any. The dev stack's `studio` adds `options.studio`, which makes
+its work fail on request; `wiring` registers it. Where nothing is registered such an option is as
+unknown as any other, and no schema shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from itertools import islice
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticKnownError
+
+from taskreel.domain.job import Priority
+from taskreel.domain.pipeline import OnFailure
+from taskreel.domain.validation_messages import describe_errors
+from taskreel.domain.value import Location, Value, validation_error
+from taskreel.jobtypes.fields import ProviderWish, Seed
+
+#: The validation context of a stored payload: it may carry options that are no longer registered.
+STORED = {"stored": True}
+
+#: Firestore stores twenty levels, of which the job is one; an array in an array takes two.
+_MAX_DEPTH = 18
+_MAX_INTEGER = 2**63
+_MAX_NAME_BYTES = 1000
+_camel = lru_cache(maxsize=1024)(to_camel)
+
+
+# ── The request ───────────────────────────────────────────────────────────────────────────────────
+
+
+class RetryOptions(Value):
+    """A job's own retry settings; absent ones are the job type's."""
+
+    max_attempts: int | None = Field(default=None, ge=1, le=20)
+    min_backoff_seconds: float | None = Field(default=None, gt=0, le=3600)
+    max_backoff_seconds: float | None = Field(default=None, gt=0, le=86_400)
+
+
+class Dependency(Value):
+    """A job that must end first.
+
+    When it fails, `fail` fails this job too, `ignore` runs this job once all others have ended, and
+    `continue` runs it at once.
+    """
+
+    job_id: str = Field(min_length=1, max_length=64)
+    on_failure: OnFailure = "fail"
+
+
+class Submission(Value):
+    """The fields of every job type's request. Unknown fields are refused."""
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
+
+    project_id: str | None = Field(default=None, min_length=1, max_length=128)
+    priority: Priority = Priority.NORMAL
+    model: str | None = Field(default=None, min_length=1, max_length=200)
+    #: A name, names in order of preference, or "auto": the cheapest one that can do it and is not
+    #: paused by its circuit breaker.
+    provider: ProviderWish | None = None
+    #: Price cap of all provider calls of the job, in US dollars by the model table; 0 allows only
+    #: work that is free.
+    max_usd: float | None = Field(default=None, ge=0, le=100_000)
+    schedule_at: AwareDatetime | None = None
+    start_within_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)
+    deadline_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)
+    retry: RetryOptions | None = None
+    #: The job is BLOCKED until they have ended; then `{{jobs.<jobId>.result.…}}` in its payload is
+    #: filled in.
+    depends_on: list[Dependency] = Field(default_factory=list, max_length=20)
+
+    def payload(self) -> dict[str, Any]:
+        """The request as it is stored with the job: the given fields, without defaults."""
+        return self.model_dump(by_alias=True, mode="json", exclude_unset=True)
+
+    @classmethod
+    def load_stored(cls, payload: Mapping[str, Any]) -> Self:
+        """The request in a stored payload; options that are not registered here are left out."""
+        return cls.model_validate(payload, context=STORED)
+
+    @model_validator(mode="after")
+    def _check_storable(self) -> Self:
+        found = [*islice(_find_unstorable(self), 20)]
+        if found:
+            raise validation_error(type(self).__name__, found)
+        return self
+
+
+class DeferredSubmission(Submission):
+    """A request that refers to results of jobs it depends on; validated once those have ended."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+# ── Options ───────────────────────────────────────────────────────────────────────────────────────
+
+_registered: dict[str, type[Value]] = {}
+
+
+def register_options(models: Mapping[str, type[Value]]) -> None:
+    """Let jobs carry `options.<name>` as the model says, in place of all registered before."""
+    _registered.clear()
+    _registered.update(models)
+
+
+def registered_names() -> frozenset[str]:
+    """The names of the registered options."""
+    return frozenset(_registered)
+
+
+def _refuse_unknown(name: str, info: ValidationInfo) -> str:
+    if name not in _registered and info.context != STORED:
+        raise PydanticKnownError("extra_forbidden")
+    return name
+
+
+class ExtensibleOptions(Value):
+    """Options whose fields are the class's own and those that are registered."""
+
+    model_config = ConfigDict(extra="allow")  # `_refuse_unknown` forbids what is not registered
+
+    __pydantic_extra__: dict[Annotated[str, AfterValidator(_refuse_unknown)], Any]
+
+    @property
+    def inherited(self) -> dict[str, Any]:
+        """The registered options that were given, for the options of jobs that a pipeline makes."""
+        return {
+            name: value.model_dump(by_alias=True, exclude_none=True, mode="json")
+            for name, value in (self.__pydantic_extra__ or {}).items()
+            if isinstance(value, Value)
+        }
+
+    @model_validator(mode="after")
+    def _validate_registered(self) -> Self:
+        extra = self.__pydantic_extra__ or {}
+        for name, value in list(extra.items()):
+            model = _registered.get(name)
+            if model is None:
+                del extra[name]  # of a stored payload; a request was refused
+            elif value is not None:
+                extra[name] = _validated(model, name, value)
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /
+    ) -> JsonSchemaValue:
+        """The class's schema with the registered options, and with no others."""
+        schema = handler(core_schema)
+        found = handler.resolve_ref_schema(schema)
+        found["additionalProperties"] = False
+        for name, model in _registered.items():
+            found.setdefault("properties", {})[name] = model.model_json_schema()
+        return schema
+
+
+def _validated(model: type[Value], name: str, value: Any) -> Value:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        found = describe_errors(error.errors(include_url=False), model)
+        raise validation_error(
+            model.__name__, [((name, *at), message) for at, message in found]
+        ) from None
+
+
+class Options(ExtensibleOptions):
+    """Options of every provider call; `providerOptions` are passed to the provider unchanged."""
+
+    seed: Seed | None = None
+    provider_options: dict[str, Any] = Field(default_factory=dict)
+
+
+# ── Values that no store can hold ─────────────────────────────────────────────────────────────────
+
+
+def _find_unstorable(
+    value: Any, at: Location = (), depth: int = 0
+) -> Iterator[tuple[Location, str]]:
+    """Yield the places that cannot be stored, with reasons: depth, numbers, characters, names."""
+    if depth > _MAX_DEPTH:
+        yield at, f"must not be nested deeper than {_MAX_DEPTH} levels"
+        return
+    if isinstance(value, int | float) and not abs(value) < _MAX_INTEGER:  # also true for a NaN
+        yield at, "must be a finite number that fits into 64 bits"
+    elif isinstance(value, str) and value and not _utf8_length(value):
+        yield at, "contains half of a surrogate pair, which is not a character"
+    listed = isinstance(value, list | tuple)
+    for name, inner in _inner_values(value):
+        if isinstance(name, str) and not _is_name(name):
+            yield at, f"{name[:100]!r} is not a name that can be stored"
+        else:
+            yield from _find_unstorable(
+                inner, (*at, name), depth + (2 if listed and isinstance(inner, list | tuple) else 1)
+            )
+
+
+def _inner_values(value: Any) -> Iterable[tuple[str | int, Any]]:
+    match value:
+        case BaseModel():
+            given = value.model_fields_set  # defaults can be stored
+            fields = [(_camel(name), inner) for name, inner in vars(value).items() if name in given]
+            return [*fields, *(value.model_extra or {}).items()]
+        case dict():
+            return value.items()
+        case list() | tuple():
+            return enumerate(value)
+        case _:
+            return ()
+
+
+def _is_name(text: str) -> bool:
+    return 0 < _utf8_length(text) <= _MAX_NAME_BYTES and not (
+        text.startswith("__") and text.endswith("__")
+    )
+
+
+def _utf8_length(text: str) -> int:
+    """The length of a text in UTF-8; 0 for one that cannot be encoded."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        return 0
