@@ -57,6 +57,15 @@ class Settings(Value):
     rescue_after_seconds: float = Field(default=120, ge=1)
     signed_url_seconds: int = Field(default=3600, ge=60, le=604_800)
     scratch_dir: Path = Path("/tmp/taskreel")  # noqa: S108 - Cloud Run's only writable place
+    #: Room for the files of running jobs in this instance; a job waits for it. On Cloud Run it is
+    #: memory, beside the server's and WORKER_PROCESSES × WORKER_MEMORY_MB.
+    scratch_mb: int = Field(default=1024, ge=1)
+    #: Limits on the files that one job starts from (see domain/input_limits.py).
+    max_job_input_files: int = Field(default=200, ge=1)
+    max_input_file_mb: int = Field(default=200, ge=1)
+    max_job_input_mb: int = Field(default=500, ge=1)
+    max_job_input_megapixels: int = Field(default=2000, ge=1)
+    max_job_input_seconds: float = Field(default=21_600, ge=1)
     worker_processes: int | None = Field(default=None, ge=1, le=64)
     worker_memory_mb: int = Field(default=1024, ge=64)
     log_level: str = "INFO"

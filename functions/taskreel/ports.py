@@ -217,8 +217,21 @@ class Blobs(Protocol):
 class Fetch(Protocol):
     """Downloads URLs that users name. Raises RunErrors."""
 
-    async def __call__(self, url: str, target: Path, /, *, max_bytes: int, seconds: float) -> str:
-        """Download `url` to `target`; return its content type."""
+    async def __call__(
+        self,
+        url: str,
+        target: Path,
+        /,
+        *,
+        max_bytes: int,
+        seconds: float,
+        admit: Callable[[int], None] | None = None,
+    ) -> str:
+        """Download `url` to `target`; return its content type.
+
+        `admit` is called with a number of bytes before they are written: the length that the
+        server announces, else each piece as it comes. An error that it raises ends the download.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,6 +280,13 @@ class WorkDirs(Protocol):
 
     def acquire(self) -> Path:
         """Return an empty folder that nobody else uses until it is released."""
+
+    def reserve(self, folder: Path, size: int, /, *, required: bool = False) -> bool:
+        """Reserve room for `size` more bytes in a folder, until the folder is released.
+
+        Return False, and reserve nothing, when this instance has no such room now. With `required`
+        the bytes are counted all the same: work that has been paid for is stored.
+        """
 
     async def release(self, folder: Path, /) -> None:
         """End the use of a folder; files in it are deleted."""

@@ -31,6 +31,7 @@ from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.app.services import Rules, Services
 from taskreel.config import ConfigurationError, Settings
+from taskreel.domain.input_limits import MIB, InputLimits
 from taskreel.domain.value import Value
 from taskreel.jobtypes.submission import register_options
 from taskreel.media.workers import WorkerPool
@@ -152,7 +153,7 @@ def build(chosen: Settings, clock: Clock) -> Services:
         fetch=_fetch(_own_addresses(chosen)),
         clock=clock,
         rules=_rules(chosen),
-        work_dirs=WorkDirPool(chosen.scratch_dir),
+        work_dirs=WorkDirPool(chosen.scratch_dir, chosen.scratch_mb * MIB),
     )
 
 
@@ -195,8 +196,16 @@ def _fetch(own: Sequence[str]) -> Fetch:
 
         return Fetcher(own)
 
-    async def fetch(url: str, target: Path, /, *, max_bytes: int, seconds: float) -> str:
-        return await made()(url, target, max_bytes=max_bytes, seconds=seconds)
+    async def fetch(
+        url: str,
+        target: Path,
+        /,
+        *,
+        max_bytes: int,
+        seconds: float,
+        admit: Callable[[int], None] | None = None,
+    ) -> str:
+        return await made()(url, target, max_bytes=max_bytes, seconds=seconds, admit=admit)
 
     return fetch
 
@@ -223,6 +232,23 @@ def _rules(chosen: Settings) -> Rules:
         heartbeat=timedelta(seconds=chosen.heartbeat_seconds),
         rescue_after=timedelta(seconds=chosen.rescue_after_seconds),
         signed_url_lifetime=timedelta(seconds=chosen.signed_url_seconds),
+        inputs=_input_limits(chosen),
+    )
+
+
+def _input_limits(chosen: Settings) -> InputLimits:
+    """The limits on a job's input files. Raises ConfigurationError if one job could never fit."""
+    if chosen.scratch_mb < chosen.max_job_input_mb:
+        raise ConfigurationError(
+            f"SCRATCH_MB is {chosen.scratch_mb}: it must be at least MAX_JOB_INPUT_MB "
+            f"({chosen.max_job_input_mb}), or the input files of one job would never fit"
+        )
+    return InputLimits(
+        max_files=chosen.max_job_input_files,
+        max_file_bytes=chosen.max_input_file_mb * MIB,
+        max_job_bytes=chosen.max_job_input_mb * MIB,
+        max_job_pixels=chosen.max_job_input_megapixels * 1_000_000,
+        max_job_seconds=chosen.max_job_input_seconds,
     )
 
 

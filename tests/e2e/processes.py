@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,12 +76,19 @@ class Stack:
 
 @contextmanager
 def stack(
-    data: Path, *options: str, port: int = 0, settings: Mapping[str, str] = MappingProxyType({})
+    data: Path,
+    *options: str,
+    port: int = 0,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    within: Sequence[str] = (),
 ) -> Iterator[Stack]:
-    """Run `taskreel dev` until the end of the block; the block may end it earlier."""
+    """Run `taskreel dev` until the end of the block; the block may end it earlier.
+
+    `within` is a command that runs the command given to it as its last arguments.
+    """
     data.mkdir(parents=True, exist_ok=True)
     with (data / "log.txt").open("a") as log:
-        process = _start(data, log, options, port, settings)
+        process = _start(data, log, options, port, settings, within)
         try:
             yield Stack(data, process, _url(process, data))
         finally:
@@ -93,9 +100,14 @@ def stack(
 
 
 def _start(
-    data: Path, log: IO[str], options: tuple[str, ...], port: int, settings: Mapping[str, str]
+    data: Path,
+    log: IO[str],
+    options: tuple[str, ...],
+    port: int,
+    settings: Mapping[str, str],
+    within: Sequence[str],
 ) -> subprocess.Popen[str]:
-    command = [str(TASKREEL), "dev", "--port", str(port), "--data", str(data), *options]
+    command = [*within, str(TASKREEL), "dev", "--port", str(port), "--data", str(data), *options]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -18,6 +19,8 @@ import httpx
 from taskreel.domain.errors import PermanentError, TemporaryError
 
 _MAX_REDIRECTS = 3
+#: Digits of a Content-Length; more than any file has.
+_LONGEST_LENGTH = 18
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 #: HTTP statuses that another try does not change.
 _PERMANENT_STATUSES = frozenset({400, 401, 403, 404, 405, 406, 410, 415, 451})
@@ -38,10 +41,20 @@ class Fetcher:
             transport=transport, follow_redirects=False, trust_env=False
         )
 
-    async def __call__(self, url: str, target: Path, /, *, max_bytes: int, seconds: float) -> str:
+    async def __call__(
+        self,
+        url: str,
+        target: Path,
+        /,
+        *,
+        max_bytes: int,
+        seconds: float,
+        admit: Callable[[int], None] | None = None,
+    ) -> str:
+        sink = _Sink(target, max_bytes, admit)
         try:
             async with asyncio.timeout(seconds):
-                return await self._download(url, target, max_bytes)
+                return await self._download(url, sink)
         except TimeoutError:
             raise TemporaryError(
                 f"Downloading {_without_query(url)} took longer than {seconds:.0f} s.",
@@ -63,7 +76,7 @@ class Fetcher:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _download(self, url: str, target: Path, max_bytes: int) -> str:
+    async def _download(self, url: str, sink: _Sink) -> str:
         """Follow redirects to the file; every address on the way is checked."""
         for _ in range(_MAX_REDIRECTS + 1):
             request = await self._build_request(url)
@@ -72,7 +85,7 @@ class Fetcher:
                 if response.has_redirect_location:
                     url = urljoin(url, response.headers["location"])
                     continue
-                return await _save_body(response, url, target, max_bytes)
+                return await _save_body(response, url, sink)
             finally:
                 await response.aclose()
         raise PermanentError(
@@ -118,8 +131,29 @@ class Fetcher:
         return addresses[0]
 
 
-async def _save_body(response: httpx.Response, url: str, target: Path, max_bytes: int) -> str:
-    """Write the response's body to `target`; return its content type without parameters."""
+@dataclass(frozen=True, slots=True)
+class _Sink:
+    """The file that a body is written to, and the bounds of its size."""
+
+    target: Path
+    max_bytes: int
+    admit: Callable[[int], None] | None
+
+    def admit_bytes(self, size: int, total: int, name: str) -> None:
+        """Admit `size` more bytes, `total` with them. Raises PermanentError or `admit`'s error."""
+        if total > self.max_bytes:
+            raise PermanentError(
+                f"{name} is larger than {self.max_bytes >> 20} MiB.", code="input_too_large"
+            )
+        if self.admit is not None:
+            self.admit(size)
+
+
+async def _save_body(response: httpx.Response, url: str, sink: _Sink) -> str:
+    """Write the response's body to the sink; return its content type without parameters.
+
+    A length that the server announces is admitted before the first byte of the body is read.
+    """
     name = _without_query(url)
     if response.status_code in _PERMANENT_STATUSES:
         raise PermanentError(
@@ -129,17 +163,24 @@ async def _save_body(response: httpx.Response, url: str, target: Path, max_bytes
     if response.status_code != httpx.codes.OK:
         raise TemporaryError(f"{name} answered {response.status_code}.", code="input_unreachable")
     _refuse_encoded_body(response, name)
+    admitted = _announced_length(response)
+    sink.admit_bytes(admitted, admitted, name)
     size = 0
-    with target.open("wb") as file:
+    with sink.target.open("wb") as file:
         async for chunk in response.aiter_raw():
             size += len(chunk)
-            if size > max_bytes:
-                raise PermanentError(
-                    f"{name} is larger than {max_bytes >> 20} MiB.", code="input_too_large"
-                )
+            if size > admitted:
+                sink.admit_bytes(size - admitted, size, name)
+                admitted = size
             file.write(chunk)
     content_type = response.headers.get("content-type", "").split(";")[0].strip()
     return content_type or "application/octet-stream"
+
+
+def _announced_length(response: httpx.Response) -> int:
+    """The Content-Length; 0 when there is none, or none that is a number."""
+    text = response.headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _LONGEST_LENGTH else 0
 
 
 def _refuse_encoded_body(response: httpx.Response, name: str) -> None:

@@ -2,6 +2,9 @@
 
 A folder's name begins with the id of its process. Folders of processes that were killed are removed
 when another process creates its first one.
+
+On Cloud Run the disk is the instance's memory, so the bytes in all folders are bounded: room is
+reserved before they are written.
 """
 
 from __future__ import annotations
@@ -14,10 +17,13 @@ from pathlib import Path
 
 
 class WorkDirPool:
-    """`WorkDirs` below `root`."""
+    """`WorkDirs` below `root`, with room for `max_bytes` in all folders (None: no limit)."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, max_bytes: int | None = None) -> None:
         self._root = root
+        self._max_bytes = max_bytes
+        #: The bytes reserved in each folder.
+        self._reserved: dict[Path, int] = {}
         self._unused: list[Path] = []
         self._removed_stale = False
 
@@ -31,12 +37,24 @@ class WorkDirPool:
             self._remove_stale_dirs()
         return Path(tempfile.mkdtemp(dir=self._root, prefix=f"{os.getpid()}-"))
 
+    def reserve(self, folder: Path, size: int, /, *, required: bool = False) -> bool:
+        """Reserve room for `size` more bytes in a folder; False when there is none."""
+        taken = sum(self._reserved.values())
+        if not required and self._max_bytes is not None and taken + size > self._max_bytes:
+            return False
+        self._reserved[folder] = self._reserved.get(folder, 0) + size
+        return True
+
     async def release(self, folder: Path, /) -> None:
         """End the use of a folder: an empty one is reused, any other is deleted with its files."""
-        if next(folder.iterdir(), None) is None:  # noqa: ASYNC240 - takes microseconds
-            self._unused.append(folder)
-        else:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            if next(folder.iterdir(), None) is None:  # noqa: ASYNC240 - takes microseconds
+                self._unused.append(folder)
+            else:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        finally:
+            # Only now: until its files are deleted, the room is taken.
+            self._reserved.pop(folder, None)
 
     def close(self) -> None:
         """Delete the folders that wait for reuse."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from random import Random, SystemRandom
 
 from taskreel.app.providers.registry import ProviderRegistry
+from taskreel.domain.input_limits import InputLimits
 from taskreel.ports import Blobs, Clock, Fetch, MediaWorkers, ProbeFile, Store, TaskQueue, WorkDirs
 
 WAKE_SHARDS = 8
@@ -22,7 +23,7 @@ class Rules:
     #: A queued job whose task has not arrived after this time gets another task.
     rescue_after: timedelta = timedelta(minutes=2)
     signed_url_lifetime: timedelta = timedelta(hours=1)
-    max_input_bytes: int = 200 << 20
+    inputs: InputLimits = field(default_factory=InputLimits)
     input_timeout: timedelta = timedelta(minutes=2)
 
 

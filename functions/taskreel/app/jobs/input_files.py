@@ -1,11 +1,12 @@
-"""Fetch the files that a job starts from to disk, with limits on size and time."""
+"""Fetch the files that a job starts from to disk, within the limits of a job and an instance."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import mimetypes
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -13,41 +14,129 @@ from urllib.parse import unquote_to_bytes
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.queries import find_job
 from taskreel.app.services import Services
-from taskreel.domain.errors import NotFoundError, PermanentError
+from taskreel.domain.artifact import Artifact
+from taskreel.domain.errors import NotFoundError, PermanentError, RateLimitedError
+from taskreel.domain.input_limits import InputTotals, find_fields
 from taskreel.domain.job import Job
 from taskreel.ports import Input
 
 _LONGEST_LABEL = 100
+#: Error code of a job that waits until this instance has room for its files.
+NO_ROOM = "no_room_for_inputs"
+#: Bounds of that wait. Drawn at random, so that waiting jobs do not come back all at once.
+_ROOM_WAIT_SECONDS = (5.0, 20.0)
 
 
-async def fetch_inputs(
-    services: Services, job: Job, urls: tuple[str, ...], folder: Path, name: str
-) -> tuple[Input, ...]:
-    """Fetch every input into `folder`, in order; `name` is the unit's own name there.
+class InputFiles:
+    """The input files of one run of a job, fetched into its folder.
 
-    A URL is `https:`, `data:` or `job:{jobId}/{artifact}`, a file of the same user. Raises
-    PermanentError for one that cannot be used, and TemporaryError for one that may work later.
+    All files of the job are counted together against the limits of a job, and the room for them is
+    reserved in the instance before their bytes are stored.
     """
-    inputs: list[Input] = []
-    for index, url in enumerate(urls):
-        target = folder / f"{name}-input-{index:03}"
-        inputs.append(await _fetch_input(services, job, url, target))
-    return tuple(inputs)
+
+    def __init__(self, services: Services, job: Job, open_folder: Callable[[], Path]) -> None:
+        self._services = services
+        self._job = job
+        self._folder = open_folder()
+        self._totals = InputTotals(services.rules.inputs)
+        self._reserved = 0
+
+    async def fetch(self, urls: tuple[str, ...], name: str, *, measured: bool) -> tuple[Input, ...]:
+        """Fetch every input of a unit, in order; `name` is the unit's own name in the folder.
+
+        A URL is `https:`, `data:` or `job:{jobId}/{artifact}`, a file of the same user. With
+        `measured`, pixels and seconds are read from the files. Raises PermanentError for a file
+        that cannot be used or is beyond a limit, RateLimitedError while the instance has no room,
+        and TemporaryError for a file that may work later.
+        """
+        targets = [self._folder / f"{name}-input-{index:03}" for index in range(len(urls))]
+        # First the files of own jobs, whose sizes are known: a job that is too large downloads
+        # nothing.
+        artifacts: dict[Path, Artifact] = {}
+        for url, target in zip(urls, targets, strict=True):
+            self._totals.start_file(target.name)
+            if url.startswith("job:"):
+                artifacts[target] = await self._admit_artifact(url, target)
+
+        inputs: list[Input] = []
+        for url, target in zip(urls, targets, strict=True):
+            fetched = await self._fetch_input(url, target, artifacts.get(target))
+            inputs.append(fetched)
+            if measured and target not in artifacts:
+                await self._measure_file(fetched)
+        return tuple(inputs)
+
+    async def _fetch_input(self, url: str, target: Path, artifact: Artifact | None) -> Input:
+        label = _label_input(self._job.payload, url)
+        if artifact is not None:
+            return await _copy_artifact(self._services, artifact.path, target, label)
+        if url.startswith("data:"):
+            content_type, data = _decode_data_url(url, label)
+            self._admit_bytes(len(data), url, target)
+            target.write_bytes(data)  # noqa: ASYNC240 - less than a request body
+            return Input(target, url, content_type, label)
+        rules = self._services.rules
+        content_type = await self._services.fetch(
+            url,
+            target,
+            max_bytes=rules.inputs.max_file_bytes,
+            seconds=rules.input_timeout.total_seconds(),
+            admit=lambda size: self._admit_bytes(size, url, target),
+        )
+        return Input(target, url, content_type, label)
+
+    async def _admit_artifact(self, url: str, target: Path) -> Artifact:
+        """Find a file of an own job, and count what is known of it."""
+        artifact = await _find_artifact(self._services, self._job, url)
+        self._admit_bytes(artifact.bytes, url, target)
+        self._count_size(url, target, artifact.width, artifact.height, artifact.duration_seconds)
+        return artifact
+
+    def _admit_bytes(self, size: int, url: str, target: Path) -> None:
+        """Count bytes that are about to be stored, and reserve room for them."""
+        self._totals.add_bytes(target.name, size, self._name_field(url))
+        # A file that is downloaded again, for another provider, takes the room of the first time.
+        missing = self._totals.bytes - self._reserved
+        if missing <= 0:
+            return
+        if not self._services.work_dirs.reserve(self._folder, missing):
+            raise _no_room_error(self._services)
+        self._reserved += missing
+
+    async def _measure_file(self, fetched: Input) -> None:
+        """Count the pixels and seconds of a file; one that is unreadable is left to its use."""
+        try:
+            facts = await self._services.probe_file(fetched.path)
+        except PermanentError:
+            return
+        self._count_size(
+            fetched.url, fetched.path, facts.width, facts.height, facts.duration_seconds
+        )
+
+    def _count_size(
+        self, url: str, target: Path, width: int | None, height: int | None, seconds: float | None
+    ) -> None:
+        pixels = (width or 0) * (height or 0)
+        label = self._name_field(url)
+        self._totals.set_size(target.name, label, pixels=pixels, seconds=seconds or 0.0)
+
+    def _name_field(self, url: str) -> str:
+        """The field of an input and, unless it is a data: URL, its address."""
+        place = next(find_fields(self._job.payload, url), "")
+        label = _label_input(self._job.payload, url)
+        return f"{place} ({label})" if place and place != label else label
 
 
-async def _fetch_input(services: Services, job: Job, url: str, target: Path) -> Input:
-    label = _label_input(job.payload, url)
-    if url.startswith("data:"):
-        return _write_data_url(url, target, label)
-    if url.startswith("job:"):
-        path = await _find_artifact(services, job, url)
-        return await _copy_artifact(services, path, target, label)
-    rules = services.rules
-    seconds = rules.input_timeout.total_seconds()
-    content_type = await services.fetch(
-        url, target, max_bytes=rules.max_input_bytes, seconds=seconds
+def _no_room_error(services: Services) -> RateLimitedError:
+    """The wait for room: no attempt is used, and the job may run on another instance."""
+    wait = timedelta(seconds=services.random.uniform(*_ROOM_WAIT_SECONDS))
+    until = (services.clock.now() + wait).strftime("%H:%M:%S")
+    return RateLimitedError(
+        "The files of other jobs take the space for input files at the moment. This job is tried "
+        f"again at {until} UTC; it uses no attempt.",
+        code=NO_ROOM,
+        retry_after=wait,
     )
-    return Input(target, url, content_type, label)
 
 
 def _label_input(payload: Mapping[str, Any], url: str) -> str:
@@ -56,7 +145,7 @@ def _label_input(payload: Mapping[str, Any], url: str) -> str:
     The query of an address is omitted, since it may hold a signature.
     """
     if url.startswith("data:"):
-        return next(_find_fields(payload, url), "a data: URL")
+        return next(find_fields(payload, url), "a data: URL")
     address = url.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0]
     return (
         address
@@ -65,20 +154,8 @@ def _label_input(payload: Mapping[str, Any], url: str) -> str:
     )
 
 
-def _find_fields(value: Any, wanted: str, at: str = "") -> Iterator[str]:
-    """The paths of the value `wanted` in a payload: `inputFiles[3]`, `scenes[0].audio`."""
-    if isinstance(value, Mapping):
-        for name, one in value.items():
-            yield from _find_fields(one, wanted, f"{at}.{name}" if at else name)
-    elif isinstance(value, list | tuple):
-        for index, one in enumerate(value):
-            yield from _find_fields(one, wanted, f"{at}[{index}]")
-    elif value == wanted:
-        yield at
-
-
-async def _find_artifact(services: Services, job: Job, reference: str) -> str:
-    """The path of `job:{jobId}/{artifact}` in the bucket; only the user's own jobs are found."""
+async def _find_artifact(services: Services, job: Job, reference: str) -> Artifact:
+    """The file `job:{jobId}/{artifact}`; only the user's own jobs are found."""
     job_id, _, name = reference.removeprefix("job:").partition("/")
     try:
         source = await find_job(services, Caller(user_id=job.user_id), job_id)
@@ -88,7 +165,7 @@ async def _find_artifact(services: Services, job: Job, reference: str) -> str:
         ) from error
     for artifact in source.artifacts:
         if artifact.name == name or not name:
-            return artifact.path
+            return artifact
     names = ", ".join(artifact.name for artifact in source.artifacts) or "none yet"
     raise PermanentError(f"{reference}: that job's artifacts are: {names}.", code="input_not_found")
 
@@ -104,8 +181,8 @@ async def _copy_artifact(services: Services, path: str, target: Path, label: str
     return Input(target, url, info.content_type, label)
 
 
-def _write_data_url(url: str, target: Path, label: str) -> Input:
-    """Decode a data: URL (RFC 2397) into a file."""
+def _decode_data_url(url: str, label: str) -> tuple[str, bytes]:
+    """The content type and the bytes of a data: URL (RFC 2397)."""
     head, comma, body = url.removeprefix("data:").partition(",")
     if not comma:
         raise PermanentError(
@@ -121,9 +198,7 @@ def _write_data_url(url: str, target: Path, label: str) -> Input:
         raise PermanentError(
             f"{label}: the base64 of the data: URL is invalid.", code="input_invalid"
         ) from error
-    target.write_bytes(data)
-    content_type = head.split(";")[0] or "text/plain"
-    return Input(target, url, content_type, label)
+    return head.split(";")[0] or "text/plain", data
 
 
 def file_suffix(content_type: str) -> str:

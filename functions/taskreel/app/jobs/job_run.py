@@ -13,6 +13,7 @@ from typing import Any
 from taskreel.app.jobs.cancel_operations import cancel_operation
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.finish_job import finish_job
+from taskreel.app.jobs.input_files import InputFiles
 from taskreel.app.jobs.job_ended import notify_job_ended
 from taskreel.app.jobs.job_store import CoalescedWriter, load_job, require_lease, store_job
 from taskreel.app.jobs.unit_runner import RunContext, UnitRunner
@@ -216,7 +217,11 @@ class UnitPool:
         )
         self._concurrency = partial(job_type.concurrency, submission)
         self._save = save
-        context = RunContext(services, job, open_folder, self._share_failover, save)
+        self._inputs: InputFiles | None = None
+        self._open_inputs = partial(InputFiles, services, job, open_folder)
+        context = RunContext(
+            services, job, open_folder, self._share_failover, self._share_inputs, save
+        )
         self._runners = [
             UnitRunner(context, index, _with_fixed_provider(unit, planned), planned)
             for index, (unit, planned) in enumerate(zip(job.units, plan, strict=False))
@@ -237,6 +242,12 @@ class UnitPool:
         if self._failover is None:
             self._failover = self._open_failover()
         return self._failover
+
+    def _share_inputs(self) -> InputFiles:
+        """The input files of all units, counted together; made when a unit has the first."""
+        if self._inputs is None:
+            self._inputs = self._open_inputs()
+        return self._inputs
 
     @property
     def progress(self) -> int:

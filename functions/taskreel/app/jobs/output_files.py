@@ -54,5 +54,16 @@ async def _download_output(services: Services, output: Output, target: Path) -> 
         raise PermanentError("The provider finished without naming a file.", code="no_output")
     rules = services.rules
     seconds = rules.input_timeout.total_seconds()
-    await services.fetch(output.url, target, max_bytes=rules.max_input_bytes, seconds=seconds)
+
+    def count_bytes(size: int) -> None:
+        # Its room is counted but never refused: the result has been paid for.
+        services.work_dirs.reserve(target.parent, size, required=True)
+
+    await services.fetch(
+        output.url,
+        target,
+        max_bytes=rules.inputs.max_file_bytes,
+        seconds=seconds,
+        admit=count_bytes,
+    )
     return target

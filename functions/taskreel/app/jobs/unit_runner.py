@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from taskreel.app.jobs.input_files import fetch_inputs
+from taskreel.app.jobs.input_files import InputFiles
 from taskreel.app.jobs.output_files import store_outputs
 from taskreel.app.providers.failover import Failover
 from taskreel.app.services import Services
@@ -49,6 +49,7 @@ class RunContext:
     job: Job
     open_folder: Callable[[], Path]
     share_failover: Callable[[], Failover]
+    share_inputs: Callable[[], InputFiles]
     #: Stores the current state of all units.
     save: Callable[[], Awaitable[None]]
 
@@ -64,6 +65,7 @@ class UnitRunner:
         self._job = context.job
         self._open_folder = context.open_folder
         self._share_failover = context.share_failover
+        self._share_inputs = context.share_inputs
         self._save = context.save
         self._index = index
         self._planned = planned
@@ -118,8 +120,8 @@ class UnitRunner:
 
         urls = self._planned.input_urls
         if urls:
-            inputs = await fetch_inputs(
-                self._services, self._job, urls, request.folder, request.name
+            inputs = await self._share_inputs().fetch(
+                urls, request.name, measured=not self._is_paid()
             )
             request = replace(request, inputs=inputs)
         if self._is_paid():

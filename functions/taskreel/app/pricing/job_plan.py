@@ -24,6 +24,7 @@ from taskreel.app.providers.selection import (
 )
 from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError, PermanentError
+from taskreel.domain.input_limits import INPUT_TOO_LARGE, explain_too_many_files, find_fields
 from taskreel.domain.pipeline import PIPELINE, Step, list_items
 from taskreel.domain.provider_choice import ProviderChoice, choose_offers
 from taskreel.domain.template import fill_template, find_references, has_references
@@ -108,6 +109,7 @@ async def plan_units(services: Services, job_type: JobType[Any], submission: Sub
     Raises InvalidError, with every provider's reason, when none can do one of them.
     """
     units = job_type.units(submission)
+    _check_file_count(services, submission, units)
     if submission.provider is None:
         plan = _plan_without_choice(services.providers, units)
         if plan is not None:
@@ -161,6 +163,16 @@ def _plan_without_choice(registry: ProviderRegistry, units: Sequence[Unit]) -> J
             return None
         runs.append(UnitRun(credits=unit.credits, provider=provider))
     return JobPlan(tuple(runs), _list_credits(units))
+
+
+def _check_file_count(services: Services, submission: Submission, units: Sequence[Unit]) -> None:
+    """Raise InvalidError, at the first file that is too many, for a job of too many files."""
+    urls = [url for unit in units for url in unit.input_urls]
+    limits = services.rules.inputs
+    if len(urls) > limits.max_files:
+        text = explain_too_many_files(len(urls), limits)
+        path = next(find_fields(submission.payload(), urls[limits.max_files]), "")
+        raise InvalidError.at(path, text, code=INPUT_TOO_LARGE)
 
 
 def _earliest_start(choices: Iterable[ProviderChoice | None]) -> datetime | None:

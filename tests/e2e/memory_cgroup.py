@@ -1,0 +1,62 @@
+"""A memory limit of the kernel for a tree of processes: a control group, version 1 or 2."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryCgroup:
+    """A control group with a limit on memory, files in tmpfs included."""
+
+    folder: Path
+    is_v2: bool
+
+    @property
+    def enter_command(self) -> list[str]:
+        """A command that runs, within the group, the command that is appended to it."""
+        enter = f'echo $$ > {self.folder}/cgroup.procs && exec "$@"'
+        return ["/bin/sh", "-c", enter, "sh"]
+
+    @property
+    def oom_kills(self) -> int:
+        """The processes that the kernel has killed for the limit; failed charges with version 1."""
+        file = "memory.events" if self.is_v2 else "memory.oom_control"
+        words = (self.folder / file).read_text().split()
+        return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else 0
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory that the group has used."""
+        file = "memory.peak" if self.is_v2 else "memory.max_usage_in_bytes"
+        return int((self.folder / file).read_text())
+
+
+@contextmanager
+def memory_cgroup(limit_bytes: int) -> Iterator[MemoryCgroup]:
+    """Create a group with a limit; the test is skipped where this process may not."""
+    is_v2 = (_ROOT / "cgroup.controllers").exists()
+    parent = _ROOT if is_v2 else _ROOT / "memory"
+    folder = parent / f"taskreel-test-{os.getpid()}"
+    try:
+        folder.mkdir()
+        name = "memory.max" if is_v2 else "memory.limit_in_bytes"
+        (folder / name).write_text(str(limit_bytes))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        pytest.skip(f"this process may not create a memory cgroup: {error}")
+    try:
+        yield MemoryCgroup(folder, is_v2)
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
