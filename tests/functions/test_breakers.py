@@ -50,6 +50,41 @@ async def test_failures_open_the_breaker_and_jobs_wait_with_an_honest_time(
     assert (await breaker(setup))["state"] == "closed"
 
 
+async def test_a_job_behind_an_open_breaker_says_until_when_it_waits(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("bfl")
+    await broken(setup)
+    job = await submit_job(setup.user(), KITE)
+    until = (await breaker(setup))["admitsAt"]
+    assert (job["status"], job["nextAttemptAt"]) == ("QUEUED", until)
+    assert (job["error"]["code"], job["error"]["category"]) == ("provider_resting", "rate_limited")
+    assert f"until {until[:10]} {until[11:19]} UTC" in job["error"]["message"]
+    setup.fakes["bfl"].fault = None
+    await setup.world.advance(60)
+    assert (await read_job(setup.user(), job))["error"] is None
+
+
+@pytest.mark.parametrize("fault", [Fault.FAILED, Fault.NO_RESULT])
+async def test_one_users_failing_inputs_close_a_provider_for_nobody(
+    start_providers: StartProviders, fault: Fault
+) -> None:
+    setup = await start_providers("bfl")
+    mallory = setup.world.as_user("mallory")
+    setup.fakes["bfl"].fault = fault
+    for _ in range(12):
+        await submit_job(mallory, {**KITE, "retry": {"maxAttempts": 1}})
+    await setup.world.advance(20)
+    assert (await breaker(setup))["state"] == "closed"
+    for user in ("ada", "bob", "cleo"):
+        for _ in range(2):
+            await submit_job(setup.world.as_user(user), {**KITE, "retry": {"maxAttempts": 1}})
+    await setup.world.advance(20)
+    assert (await breaker(setup))["state"] == "open"
+    (row,) = await setup.world.services.store.query(Query(collection="breakers"))
+    assert "mallory" not in str(row.data)
+
+
 async def test_a_job_that_was_chosen_for_before_waits_as_well(
     start_providers: StartProviders,
 ) -> None:

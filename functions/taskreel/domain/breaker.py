@@ -6,10 +6,15 @@ closed ──(failure rate over a window)──▶ open ──(time is up)──
 
 Half-open is not stored: open becomes half-open as time passes. An administrator's override takes
 precedence over all of it.
+
+A failure is unmistakably the provider's (no connection, 5xx, its account), or it may be due to the
+input of one user (an operation that failed, no output). The second kind counts only when several
+users meet it, and of each user only a few: one user's inputs never pause a provider for all.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
@@ -33,6 +38,12 @@ PROVIDER_FAULT_CODES = frozenset(
         "provider_out_of_credit",
     }
 )
+#: Error code of a job that waits for a paused provider.
+PROVIDER_RESTING = "provider_resting"
+#: Those of them that no input of a user's can cause.
+_UNMISTAKABLE_CODES = frozenset({"model_retired", "provider_auth", "provider_out_of_credit"})
+#: Users whose failures one step of the window lists; more say nothing more.
+_MAX_LISTED_USERS = 20
 
 
 class BreakerState(StrEnum):
@@ -50,6 +61,10 @@ class BreakerRule(Value):
     #: Fewer calls than this in a window never open a breaker.
     min_calls: int = Field(default=5, ge=1)
     failure_rate: float = Field(default=0.5, gt=0, le=1)
+    #: Failures that may be due to an input count when so many users met them…
+    min_users: int = Field(default=3, ge=1)
+    #: …and of each user at most so many in a window.
+    max_failures_per_user: int = Field(default=2, ge=1)
     open_seconds: float = Field(default=30, gt=0)
     max_open_seconds: float = Field(default=900, gt=0)
     #: A probe without a result after this time is given up, and another may start.
@@ -61,7 +76,19 @@ class WindowStep(Value):
 
     index: int
     succeeded: int = 0
+    #: Failures that are unmistakably the provider's.
     failed: int = 0
+    #: The other failures, by the hash of the user; None for none.
+    user_failures: dict[str, int] | None = None
+
+    def count_failure(self, user: str | None) -> WindowStep:
+        """The step with one more failure; `user` where an input of theirs may be the cause."""
+        if user is None:
+            return self.model_copy(update={"failed": self.failed + 1})
+        counts = dict(self.user_failures or {})
+        if user in counts or len(counts) < _MAX_LISTED_USERS:
+            counts[user] = counts.get(user, 0) + 1
+        return self.model_copy(update={"user_failures": counts})
 
 
 class Breaker(Value):
@@ -112,32 +139,67 @@ class Breaker(Value):
         return self.model_copy(update={"probe_until": now + timedelta(seconds=rule.probe_seconds)})
 
     def record_result(
-        self, *, failed: bool, begun_at: datetime, now: datetime, rule: BreakerRule
+        self,
+        *,
+        failed: bool,
+        begun_at: datetime,
+        now: datetime,
+        rule: BreakerRule,
+        user: str | None = None,
     ) -> Breaker:
-        """The breaker once work begun at `begun_at` has ended (see `counts_against_provider`)."""
+        """The breaker once work begun at `begun_at` has ended (see `counts_against_provider`).
+
+        `user` is the hash of the user whose input may have caused a failure, None for one that is
+        unmistakably the provider's (see `is_unmistakable`).
+        """
         if self.forced is not None or (self.since is not None and begun_at < self.since):
             return self
         match self.state_at(now):
             case BreakerState.CLOSED:
-                return self._count_result(failed=failed, now=now, rule=rule)
+                return self._count_result(failed=failed, now=now, rule=rule, user=user)
             case BreakerState.OPEN:
                 return self
             case BreakerState.HALF_OPEN:
-                return self._trip_open(now, rule) if failed else Breaker(since=now)
+                return self._end_probe(failed=failed, now=now, rule=rule, user=user)
 
-    def _count_result(self, *, failed: bool, now: datetime, rule: BreakerRule) -> Breaker:
+    def _count_result(
+        self, *, failed: bool, now: datetime, rule: BreakerRule, user: str | None
+    ) -> Breaker:
+        steps = self._add_result(failed=failed, now=now, rule=rule, user=user)
+        if failed and _exceeds_failure_rate(steps, rule):
+            return self._trip_open(now, rule)
+        return self.model_copy(update={"steps": steps})
+
+    def _end_probe(
+        self, *, failed: bool, now: datetime, rule: BreakerRule, user: str | None
+    ) -> Breaker:
+        """The breaker after a probe: closed, open again, or free for the next probe.
+
+        The last when an input of one user may be the cause: it must not hold the breaker open.
+        """
+        if not failed:
+            return Breaker(since=now)
+        if user is None:
+            return self._trip_open(now, rule)
+        steps = self._add_result(failed=True, now=now, rule=rule, user=user)
+        if len(_sum_user_failures(steps)) >= rule.min_users:
+            return self._trip_open(now, rule)
+        return self.model_copy(update={"steps": steps, "probe_until": None})
+
+    def _add_result(
+        self, *, failed: bool, now: datetime, rule: BreakerRule, user: str | None
+    ) -> tuple[WindowStep, ...]:
+        """The steps of the window up to now, with one more result."""
         index = int(now.timestamp() * WINDOW_STEPS // rule.window_seconds)
         recent = {
             step.index: step for step in self.steps if index - WINDOW_STEPS < step.index <= index
         }
         step = recent.get(index, WindowStep(index=index))
-        recent[index] = WindowStep(
-            index=index, succeeded=step.succeeded + (not failed), failed=step.failed + failed
-        )
-        steps = tuple(recent.values())
-        if failed and _exceeds_failure_rate(steps, rule):
-            return self._trip_open(now, rule)
-        return self.model_copy(update={"steps": steps})
+        if failed:
+            recent[index] = step.count_failure(user)
+        else:
+            recent[index] = step.model_copy(update={"succeeded": step.succeeded + 1})
+        return tuple(recent.values())
 
     def _trip_open(self, now: datetime, rule: BreakerRule) -> Breaker:
         doublings = min(self.openings, 32)
@@ -149,8 +211,19 @@ class Breaker(Value):
 
 def _exceeds_failure_rate(steps: tuple[WindowStep, ...], rule: BreakerRule) -> bool:
     failed = sum(step.failed for step in steps)
+    by_user = _sum_user_failures(steps)
+    if len(by_user) >= rule.min_users:
+        failed += sum(min(count, rule.max_failures_per_user) for count in by_user.values())
     calls = failed + sum(step.succeeded for step in steps)
     return calls >= rule.min_calls and failed >= rule.failure_rate * calls
+
+
+def _sum_user_failures(steps: tuple[WindowStep, ...]) -> Counter[str]:
+    """The failures of each user over the window, without those that are surely the provider's."""
+    totals: Counter[str] = Counter()
+    for step in steps:
+        totals.update(step.user_failures or {})
+    return totals
 
 
 def counts_against_provider(error: RunError) -> bool:
@@ -161,3 +234,24 @@ def counts_against_provider(error: RunError) -> bool:
     if isinstance(error, ProviderDownError):
         return True
     return isinstance(error, TemporaryError | PermanentError) and error.code in PROVIDER_FAULT_CODES
+
+
+def is_unmistakable(error: RunError) -> bool:
+    """Tell if an error that counts is the provider's whatever the input was.
+
+    No connection, a 5xx, and a refused account are; a failed operation may be due to the input.
+    """
+    return isinstance(error, ProviderDownError) or error.code in _UNMISTAKABLE_CODES
+
+
+def explain_resting(provider: str, until: datetime | None) -> str:
+    """The sentence for a job that waits for a breaker; `until` is None while it is forced open."""
+    if until is None:
+        return (
+            f"{provider} is paused by an administrator. The job waits, uses no attempt, and is "
+            "tried again from time to time."
+        )
+    return (
+        f"{provider} is paused until {until:%Y-%m-%d %H:%M:%S} UTC after repeated failures, and no "
+        "other provider is available. The job is tried again then; waiting uses no attempt."
+    )

@@ -12,6 +12,7 @@ from taskreel.domain.breaker import (
     BreakerRule,
     BreakerState,
     counts_against_provider,
+    is_unmistakable,
 )
 from taskreel.domain.errors import (
     LeaseLostError,
@@ -138,6 +139,83 @@ def test_an_admins_word_stands_until_it_is_taken_back(state: BreakerState) -> No
 )
 def test_only_the_providers_own_faults_count(error: RunError, *, counts: bool) -> None:
     assert counts_against_provider(error) is counts
+
+
+def failing(users: str, start: float = 0, breaker: Breaker | None = None) -> Breaker:
+    """A breaker after failures a second apart, each due to the input of the user of that letter.
+
+    `.` is a success.
+    """
+    breaker = breaker or Breaker()
+    for second, user in enumerate(users):
+        now = at(start + second)
+        breaker = breaker.record_result(
+            failed=user != ".", begun_at=now, now=now, rule=RULE, user=user
+        )
+    return breaker
+
+
+@pytest.mark.parametrize(
+    ("users", "state"),
+    [
+        ("aaaaaaaaaaaa", BreakerState.CLOSED),
+        ("abababababab", BreakerState.CLOSED),
+        ("aabbc", BreakerState.OPEN),
+        # Of one user two count, however many there are: six failures, seven successes.
+        (".......aaaaaaaaaabcbc", BreakerState.CLOSED),
+    ],
+)
+def test_failures_of_one_users_inputs_pause_nobody(users: str, state: BreakerState) -> None:
+    assert failing(users).state_at(at(13)) is state
+
+
+def test_failures_of_one_user_do_not_hide_an_outage() -> None:
+    breaker = failing("aaaaaaaaaa")
+    assert after("xxxx", start=11, breaker=breaker).state_at(at(15)) is BreakerState.OPEN
+
+
+def test_a_probe_that_one_users_input_fails_leaves_room_for_the_next_probe() -> None:
+    breaker = after("xxxx")
+    for second in (13, 14, 15):
+        breaker = breaker.record_start(at(second), RULE)
+        breaker = failing("a", start=second, breaker=breaker)
+        assert breaker.admits_at(at(second)) == at(second)
+    breaker = failing("bc", start=16, breaker=breaker)
+    assert breaker.state_at(at(18)) is BreakerState.OPEN
+
+
+def test_a_document_of_the_last_release_is_read() -> None:
+    stored = {"steps": [{"index": 7, "succeeded": 1, "failed": 2}], "openings": 1}
+    breaker = Breaker.model_validate(stored)
+    assert (breaker.steps[0].failed, breaker.openings) == (2, 1)
+    assert "userFailures" not in str(breaker.document())
+
+
+def test_many_users_stay_a_small_document() -> None:
+    breaker = Breaker()
+    rule = RULE.model_copy(update={"min_calls": 10_000})
+    for number in range(1000):
+        breaker = breaker.record_result(
+            failed=True, begun_at=NOON, now=NOON, rule=rule, user=f"{number:08}"
+        )
+    assert len(str(breaker.document())) < 1000
+
+
+@pytest.mark.parametrize(
+    ("error", "unmistakable"),
+    [
+        (ProviderDownError("x"), True),
+        (PermanentError("x", code="provider_auth"), True),
+        (PermanentError("x", code="provider_out_of_credit"), True),
+        (TemporaryError("x", code="operation_failed"), False),
+        (TemporaryError("x", code="no_output"), False),
+        (PermanentError("x", code="ambiguous_create"), False),
+    ],
+)
+def test_only_connection_server_and_account_are_never_an_inputs_fault(
+    error: RunError, *, unmistakable: bool
+) -> None:
+    assert is_unmistakable(error) is unmistakable
 
 
 def lived(

@@ -10,8 +10,11 @@ from typing import Any
 from taskreel.app.jobs.enqueue import first_wake_at
 from taskreel.app.pricing.job_plan import JobPlan
 from taskreel.app.services import WAKE_SHARDS, Services
+from taskreel.domain.breaker import PROVIDER_RESTING, explain_resting
 from taskreel.domain.claim import next_wake_at
+from taskreel.domain.errors import Category
 from taskreel.domain.job import Job, JobCredits, Priority
+from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import served_by_names
@@ -74,6 +77,7 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         status_at={status: now},
         retry=new.retry,
         next_attempt_at=start.next_attempt_at,
+        error=start.wait_reason,
         credits=JobCredits(held=new.held),
         served_by=None if new.blocked else served_by_names(plan.units),
         units=() if new.blocked else plan.units,
@@ -113,6 +117,7 @@ def unblock_job(
         units=plan.units,
         served_by=served_by_names(plan.units),
         next_attempt_at=start.next_attempt_at,
+        error=start.wait_reason,
         finish_by=job.finish_by or start.at + longest,
     )
     wake_at = next_wake_at(ready, first_wake_at(services, start.at, now))
@@ -126,13 +131,21 @@ class _Start:
     status: Status
     at: datetime
     next_attempt_at: datetime | None
+    #: Set for a job that begins by waiting for a paused provider.
+    wait_reason: JobError | None
 
     @classmethod
     def of(cls, schedule_at: datetime | None, plan: JobPlan, now: datetime) -> _Start:
         scheduled = schedule_at if schedule_at and schedule_at > now else None
         next_attempt_at = scheduled or plan.not_before
         status = Status.SCHEDULED if scheduled else Status.QUEUED
-        return cls(status, next_attempt_at or now, next_attempt_at)
+        reason = None
+        if scheduled is None and plan.not_before is not None and plan.not_before > now:
+            message = explain_resting(plan.served_by or "The provider", plan.not_before)
+            reason = JobError(
+                code=PROVIDER_RESTING, category=Category.RATE_LIMITED, message=message
+            )
+        return cls(status, next_attempt_at or now, next_attempt_at, reason)
 
 
 def _finish_by(new: NewJob, start: datetime) -> datetime | None:

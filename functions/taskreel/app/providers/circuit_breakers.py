@@ -6,6 +6,7 @@ seconds reads them all and nothing is written.
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ class _Result:
     failed: bool
     begun_at: datetime
     ended_at: datetime
+    #: The hash of the user whose input may have caused a failure.
+    user: str | None
 
 
 def breaker_id(provider: str, model: str | None) -> str:
@@ -82,23 +85,35 @@ class CircuitBreakers:
         return admits_at
 
     async def record_result(
-        self, id_: str, now: datetime, *, failed: bool, begun_at: datetime
+        self,
+        id_: str,
+        now: datetime,
+        *,
+        failed: bool,
+        begun_at: datetime,
+        user_id: str | None = None,
     ) -> None:
         """Count work that has succeeded, or has failed through the provider's fault.
 
+        `user_id` is the owner of work whose input may be the cause of its failure. Only a hash of
+        it is stored.
         A change of state is written at once, failures at most once a second, successes never.
         """
         before = (await self.load_breakers(now)).get(id_, Breaker())
-        after = before.record_result(failed=failed, begun_at=begun_at, now=now, rule=self._rule)
+        user = _hash_user(id_, user_id) if failed and user_id is not None else None
+        after = before.record_result(
+            failed=failed, begun_at=begun_at, now=now, rule=self._rule, user=user
+        )
         if after is before:
             return
         self._view[id_] = after
         unwritten = self._unwritten.setdefault(id_, deque(maxlen=_MAX_UNWRITTEN))
-        unwritten.append(_Result(failed, begun_at, now))
+        unwritten.append(_Result(failed, begun_at, now, user))
 
         state_changed = after.state_at(now) is not before.state_at(now)
         may_write = now - self._written_at.get(id_, _NEVER) >= _WRITE_INTERVAL
-        if state_changed or (failed and may_write):
+        probe_ended = after.probe_until != before.probe_until
+        if state_changed or probe_ended or (failed and may_write):
             await self._write_breaker(id_, now)
 
     def force_state(
@@ -132,9 +147,18 @@ class CircuitBreakers:
         for result in self._unwritten.get(id_, ()):
             if result.ended_at > oldest:
                 breaker = breaker.record_result(
-                    failed=result.failed, begun_at=result.begun_at, now=now, rule=self._rule
+                    failed=result.failed,
+                    begun_at=result.begun_at,
+                    now=now,
+                    rule=self._rule,
+                    user=result.user,
                 )
         return breaker
+
+
+def _hash_user(id_: str, user_id: str) -> str:
+    """A short hash of the user, another one in each breaker."""
+    return hashlib.sha256(f"{id_}\n{user_id}".encode()).hexdigest()[:8]
 
 
 def _decode_breaker(document: Document | None) -> Breaker:

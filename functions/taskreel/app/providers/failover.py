@@ -8,7 +8,12 @@ from datetime import datetime, timedelta
 from taskreel.app.providers.circuit_breakers import breaker_id
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.app.providers.selection import ProviderPreference, choose_providers
-from taskreel.domain.breaker import counts_against_provider
+from taskreel.domain.breaker import (
+    PROVIDER_RESTING,
+    counts_against_provider,
+    explain_resting,
+    is_unmistakable,
+)
 from taskreel.domain.errors import AMBIGUOUS, Category, InvalidError, RateLimitedError, RunError
 from taskreel.domain.job import Job
 from taskreel.domain.provider_choice import ELSEWHERE_CODES, ProviderChoice, next_offer
@@ -40,6 +45,7 @@ class Failover:
         self._preference = ProviderPreference.of_submission(submission, len(units))
         #: Providers that are not asked again: their account or model cannot do this job.
         self._excluded = {tried.provider for tried in job.tried if tried.code in ELSEWHERE_CODES}
+        self._user_id = job.user_id
         self.tried = job.tried
 
     async def admit_unit(self, run: UnitRun, unit: Unit) -> UnitRun:
@@ -61,7 +67,7 @@ class Failover:
             other = self._move_unit(run, choice, seen | self._excluded, now)
             if other is None:
                 raise _resting_error(run, choice.not_before if choice else admits_at, now)
-            self._add_tried(run, "provider_resting")
+            self._add_tried(run, PROVIDER_RESTING)
             run = other
 
     async def find_replacement(self, run: UnitRun, unit: Unit, error: RunError) -> UnitRun | None:
@@ -88,16 +94,19 @@ class Failover:
         if counts_against_provider(error):
             is_down = error.category is Category.PROVIDER_DOWN
             begun_at = called_at if is_down else run.begun_at or called_at
-            await self._record_result(run, failed=True, begun_at=begun_at)
+            user_id = None if is_unmistakable(error) else self._user_id
+            await self._record_result(run, failed=True, begun_at=begun_at, user_id=user_id)
 
     async def record_success(self, run: UnitRun, called_at: datetime) -> None:
         """Report finished work to the breaker."""
         await self._record_result(run, failed=False, begun_at=run.begun_at or called_at)
 
-    async def _record_result(self, run: UnitRun, *, failed: bool, begun_at: datetime) -> None:
+    async def _record_result(
+        self, run: UnitRun, *, failed: bool, begun_at: datetime, user_id: str | None = None
+    ) -> None:
         id_ = breaker_id(run.provider, run.model)
         await self._registry.breakers.record_result(
-            id_, self._clock.now(), failed=failed, begun_at=begun_at
+            id_, self._clock.now(), failed=failed, begun_at=begun_at, user_id=user_id
         )
 
     async def _choose_again(self, unit: Unit) -> ProviderChoice | None:
@@ -129,10 +138,7 @@ class Failover:
 
 
 def _resting_error(run: UnitRun, until: datetime | None, now: datetime) -> RateLimitedError:
+    message = explain_resting(run.provider, until)
     if until is None or until <= now:
         until = now + _RECHECK_FORCED_OPEN
-    message = (
-        f"{run.provider} is paused after repeated failures, and no other provider is available. "
-        "The job continues when it is tried again."
-    )
-    return RateLimitedError(message, code="provider_resting", retry_after=until - now)
+    return RateLimitedError(message, code=PROVIDER_RESTING, retry_after=until - now)
