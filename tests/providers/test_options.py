@@ -15,7 +15,6 @@ from taskreel.adapters.providers.catalogue import ModelCatalogue
 from taskreel.adapters.providers.model_limits import list_ignored_options
 from taskreel.adapters.providers.model_lookup import get_today, list_rows
 from taskreel.adapters.providers.model_row import ModelRow
-from taskreel.app.jobs.unit_runner import list_given_options
 from taskreel.domain.errors import RunError
 from taskreel.jobtypes.ai_processing import (
     MusicParameters,
@@ -24,7 +23,7 @@ from taskreel.jobtypes.ai_processing import (
     UpscaleParameters,
 )
 from taskreel.jobtypes.image_generation import ImageOptions
-from taskreel.jobtypes.submission import Options
+from taskreel.jobtypes.submission import Options, list_given_options
 from taskreel.jobtypes.text_schemas import add_instructions
 from taskreel.jobtypes.video_generation import VideoOptions
 from taskreel.ports import Capability, WorkRequest

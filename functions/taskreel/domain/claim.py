@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, Category
-from taskreel.domain.job import Job
+from taskreel.domain.job import Job, JobChanges
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import CLOCK_TOLERANCE, UnitState
@@ -88,17 +88,16 @@ def claim_job(job: Job, now: datetime, lease: timedelta) -> Job:
     attempt = job.attempt + 1 if job.counts_as_attempt(now) else job.attempt
     lease_until = now + lease
     # The fence grows, so that no earlier run of the job can write any more.
-    claimed = job.with_changes(
-        now,
-        attempt=attempt,
-        fence=job.fence + 1,
-        lease_until=lease_until,
-        wake_at=next_wake_at(job, lease_until),
-        next_attempt_at=None,
-    )
+    claimed: JobChanges = {
+        "attempt": attempt,
+        "fence": job.fence + 1,
+        "lease_until": lease_until,
+        "wake_at": next_wake_at(job, lease_until),
+        "next_attempt_at": None,
+    }
     if job.status is Status.PROCESSING:
-        return claimed
-    return claimed.enter_status(Status.PROCESSING, now)
+        return job.with_changes(now, **claimed)
+    return job.enter_status(Status.PROCESSING, now, **claimed)
 
 
 def next_wake_at(job: Job, at: datetime) -> datetime:

@@ -52,17 +52,17 @@ def decide_outcome(job: Job, units: Sequence[UnitRun], now: datetime, fraction: 
     limit, which waits and uses no attempt. Units that failed are tried again in one run after the
     backoff: a poll in between neither brings them forward nor counts as an attempt.
     """
-    if not job.retry.allows_another(job.attempt):
-        units = [_fail_unless_rate_limited(unit) for unit in units]
-
-    retry_at = now + job.retry.backoff_after(job.attempt, fraction)
-    units = _put_off_retries(units, now, retry_at)
-
-    to_try = [unit for unit in units if unit.state is UnitState.TODO]
     polls = [unit.due_at or now for unit in units if unit.state is UnitState.RUNNING]
-    if to_try:
-        at = min([_next_try_at(to_try, retry_at), *polls])
-        return Again(tuple(units), at, "retry", to_try[0].error)
+    if any(unit.state is UnitState.TODO for unit in units):
+        if not job.retry.allows_another(job.attempt):
+            units = [_fail_unless_rate_limited(unit) for unit in units]
+        retry_at = now + job.retry.backoff_after(job.attempt, fraction)
+        units = _put_off_retries(units, now, retry_at)
+        to_try = [unit for unit in units if unit.state is UnitState.TODO]
+        if to_try:
+            at = min([_next_try_at(to_try, retry_at), *polls])
+            return Again(tuple(units), at, "retry", to_try[0].error)
+
     if polls:
         return Again(tuple(units), min(polls), "poll", None)
     return _end_job(units)

@@ -190,6 +190,17 @@ class Options(ExtensibleOptions):
     provider_options: dict[str, Any] = Field(default_factory=dict)
 
 
+def list_given_options(payload: Mapping[str, Any]) -> set[str]:
+    """The names of all options that a caller has set, camelCase; defaults are not among them."""
+    found = {_camel(name) for name in payload}
+    for name, value in payload.items():
+        # The members of these belong to a provider, and are not options of the job type.
+        opaque = name == "providerOptions" or name in _registered
+        if isinstance(value, Mapping) and not opaque:
+            found |= list_given_options(value)
+    return found
+
+
 # ── Values that no store can hold ─────────────────────────────────────────────────────────────────
 
 

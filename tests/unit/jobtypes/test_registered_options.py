@@ -17,6 +17,12 @@ IMAGE = JOB_TYPES["image-generation"]
 NOOP = {"mode": "noop"}
 
 
+@pytest.fixture(autouse=True)
+def nothing_registered() -> None:
+    """Options that a test of another file registered do not count here."""
+    register_options({})
+
+
 @pytest.fixture
 def registered() -> Iterator[None]:
     register_options({"studio": StudioOptions})

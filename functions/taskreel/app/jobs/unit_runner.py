@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
-
-from pydantic.alias_generators import to_camel
 
 from taskreel.app.jobs.input_files import InputFiles
 from taskreel.app.jobs.output_files import store_outputs
@@ -32,7 +29,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes.job_type import Unit
-from taskreel.jobtypes.submission import registered_names
+from taskreel.jobtypes.submission import list_given_options
 from taskreel.ports import Done, Generation, Output, Pending, WorkRequest
 
 log = logging.getLogger(__name__)
@@ -386,17 +383,6 @@ def _build_request(
 def _requested_model(job: Job, unit: UnitRun) -> str:
     """The model of the chosen provider, else the payload's; "" is the provider's default."""
     return unit.model or str(job.payload.get("model") or "")
-
-
-def list_given_options(payload: Mapping[str, Any]) -> set[str]:
-    """The names of all options that a caller has set, camelCase; defaults are not among them."""
-    # Options whose members belong to a provider, and are not options of the job type.
-    opaque = {"providerOptions", *registered_names()}
-    found = {to_camel(name) for name in payload}
-    for name, value in payload.items():
-        if isinstance(value, Mapping) and name not in opaque:
-            found |= list_given_options(value)
-    return found
 
 
 def _default_seed(job: Job, index: int) -> int:
