@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import mimetypes
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -199,10 +198,3 @@ def _decode_data_url(url: str, label: str) -> tuple[str, bytes]:
             f"{label}: the base64 of the data: URL is invalid.", code="input_invalid"
         ) from error
     return head.split(";")[0] or "text/plain", data
-
-
-def file_suffix(content_type: str) -> str:
-    """The file name suffix of a content type: `.png` for image/png, `.bin` for an unknown one."""
-    return {"image/jpeg": ".jpg", "audio/wav": ".wav", "audio/x-wav": ".wav"}.get(content_type) or (
-        mimetypes.guess_extension(content_type) or ".bin"
-    )

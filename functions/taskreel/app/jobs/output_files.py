@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Sequence
 from pathlib import Path
 
-from taskreel.app.jobs.input_files import file_suffix
 from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact, artifact_path
 from taskreel.domain.errors import PermanentError
@@ -34,7 +34,7 @@ async def _store_output(
 ) -> Artifact:
     file = output.path or await _download_output(services, output, folder / f"{stem}.download")
     info = await services.probe_file(file)
-    name = stem + file_suffix(info.content_type)
+    name = stem + _file_suffix(info.content_type)
     path = artifact_path(job.job_id, job.fence, name)
     await services.blobs.put(path, file, content_type=info.content_type)
     return Artifact(
@@ -67,3 +67,10 @@ async def _download_output(services: Services, output: Output, target: Path) -> 
         admit=count_bytes,
     )
     return target
+
+
+def _file_suffix(content_type: str) -> str:
+    """The file name suffix of a content type: `.png` for image/png, `.bin` for an unknown one."""
+    return {"image/jpeg": ".jpg", "audio/wav": ".wav", "audio/x-wav": ".wav"}.get(content_type) or (
+        mimetypes.guess_extension(content_type) or ".bin"
+    )
