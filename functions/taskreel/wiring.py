@@ -108,15 +108,27 @@ def processor() -> InternalApp:
     """The task processor; it gives its leases back when the instance is stopped."""
     from taskreel.web.tasks import InternalKeys, build_processor_app
 
-    _before_stopping(_stop)
+    _before_stopping(_stop_runs)
     return _built(build_processor_app(InternalKeys(settings().internal_keys), running()))
 
 
-async def _stop() -> None:
+async def _stop_runs() -> None:
+    """End all runs and release their leases. The ports stay open for requests under way."""
     await running().stop()
     built = services()
     built.workers.close()
     built.work_dirs.close()
+
+
+async def close_ports() -> None:
+    """Close store, queues, files and providers, once the server has answered all requests.
+
+    A process that has used none of them connects none. Under functions_framework nothing calls
+    this: the process ends, and its connections with it.
+    """
+    if services.cache_info().currsize == 0:
+        return
+    built = services()
     await asyncio.gather(
         *(port.close() for port in (built.tasks, built.providers, built.blobs, built.store))
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ import pytest
 
 from httpx_sender import httpx_sender
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
-from taskreel.adapters.local.tasks import PARENT, EmbeddedTasks
+from taskreel.adapters.local.tasks import PARENT, EmbeddedTasks, SendRequest
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task, TaskQueue
 from taskreel_local.emulators.cloudtasks.clock import SECOND
@@ -225,3 +225,40 @@ async def test_under_load_the_embedded_adapter_sends_a_hundred_tasks_a_call() ->
         )
         await asyncio.gather(*(queue.enqueue(make_task(f"job-{i}")) for i in range(250)))
     assert calls == [100, 100, 50]
+
+
+def _build_embedded(send: SendRequest) -> EmbeddedTasks:
+    return EmbeddedTasks(
+        "http://local.test", target_url=TARGET, internal_key="key", send_request=send
+    )
+
+
+async def test_a_sender_that_crashes_leaves_no_caller_without_an_answer() -> None:
+    async def crash(_verb: str, _url: str, _body: Mapping[str, Any] | None) -> tuple[int, bytes]:
+        await asyncio.sleep(0)
+        raise RuntimeError("Session is closed")
+
+    queue = _build_embedded(crash)
+    async with asyncio.timeout(5):
+        found = await asyncio.gather(
+            *(queue.enqueue(make_task(f"job-{i}")) for i in range(250)), return_exceptions=True
+        )
+    assert {type(each) for each in found} == {QueueError}
+
+
+async def test_closing_sends_the_tasks_that_wait_and_refuses_later_ones() -> None:
+    sent: list[int] = []
+
+    async def slow(_verb: str, _url: str, body: Mapping[str, Any] | None) -> tuple[int, bytes]:
+        await asyncio.sleep(0.01)
+        sent.append(len((body or {})["requests"]))
+        return 200, b'{"name": "operation", "done": true}'
+
+    queue = _build_embedded(slow)
+    waiting = [asyncio.ensure_future(queue.enqueue(make_task(f"job-{i}"))) for i in range(150)]
+    await asyncio.sleep(0)
+    await queue.close()
+    await asyncio.gather(*waiting)
+    assert sum(sent) == 150
+    with pytest.raises(QueueError, match="stopping"):
+        await queue.enqueue(make_task("job-late"))

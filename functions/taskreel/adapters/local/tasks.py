@@ -66,8 +66,11 @@ class EmbeddedTasks:
         self._send_request = send_request
         self._session: ClientSession | None = None
         self._buffers: dict[str, _QueueBuffer] = {}
+        self._closed = False
 
     async def enqueue(self, task: Task, /) -> None:
+        if self._closed:
+            raise QueueError("The task queue is closed: this server is stopping.")
         buffer = self._buffers.setdefault(task.queue, _QueueBuffer())
         created = asyncio.get_running_loop().create_future()
         buffer.waiting.append((self._create_request(task), created))
@@ -105,12 +108,21 @@ class EmbeddedTasks:
         )
 
     async def close(self) -> None:
+        """Send the tasks that wait, then disconnect. Tasks enqueued from now on are refused."""
+        self._closed = True
+        senders = [buffer.sender for buffer in self._buffers.values() if buffer.sender is not None]
+        await asyncio.gather(*senders, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     async def _send_waiting(self, queue: str, buffer: _QueueBuffer) -> None:
-        """Send batches until no task of the queue waits."""
+        """Send batches until no task of the queue waits.
+
+        Every caller gets an answer, whatever happens here: one that waited for ever would hold its
+        request until the server is killed.
+        """
+        batch: list[_WaitingTask] = []
         try:
             while buffer.waiting:
                 batch = buffer.waiting[:_BATCH_SIZE]
@@ -118,6 +130,9 @@ class EmbeddedTasks:
                 await self._send_batch(queue, batch)
         finally:
             buffer.sender = None
+            abandoned, buffer.waiting = [*batch, *buffer.waiting], []
+            for _, created in abandoned:
+                _resolve(created, {"message": "the call was not completed"})
 
     async def _send_batch(self, queue: str, batch: list[_WaitingTask]) -> None:
         """Create the tasks of one call. A failed call fails each of them, and no other task."""
@@ -155,7 +170,8 @@ class EmbeddedTasks:
         try:
             status, content = await self._open_client()(verb, f"{self._base}{path}", body)
             answer: dict[str, Any] = json.loads(content)
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, TimeoutError, ValueError, RuntimeError) as error:
+            # RuntimeError: aiohttp's session is closed.
             raise QueueError(
                 f"The local Cloud Tasks at {self._base} cannot be reached ({error!r}). "
                 "Start it with `scripts/dev`, and check TASKS_URL."

@@ -49,6 +49,19 @@ class PathRouter:
         await app(scope, receive, send)
 
 
+class DrainingServer(uvicorn.Server):
+    """Closes the ports once it has answered the requests under way, and not before."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, answer what has begun within _GRACE_SECONDS, then close the ports."""
+        await super().shutdown(sockets)
+        cut_off = set(self.server_state.tasks)
+        if cut_off:
+            # They were cancelled: event streams, and callers that wait for a job to end.
+            await asyncio.wait(cut_off, timeout=1)
+        await wiring.close_ports()
+
+
 class KeepAliveProtocol(HttpToolsProtocol):
     """Reuses HTTP/1.0 connections when the client asks for it, which uvicorn does not.
 
@@ -114,7 +127,7 @@ def main() -> None:
     )
     loop: Any = config.get_loop_factory()
     with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(uvicorn.Server(config).serve(sockets=[listener]))
+        runner.run(DrainingServer(config).serve(sockets=[listener]))
 
 
 if __name__ == "__main__":
