@@ -92,20 +92,12 @@ def claim_job(job: Job, now: datetime, lease: timedelta) -> Job:
         "attempt": attempt,
         "fence": job.fence + 1,
         "lease_until": lease_until,
-        "wake_at": next_wake_at(job, lease_until),
+        "wake_at": job.next_wake_at(lease_until),
         "next_attempt_at": None,
     }
     if job.status is Status.PROCESSING:
         return job.with_changes(now, **claimed)
     return job.enter_status(Status.PROCESSING, now, **claimed)
-
-
-def next_wake_at(job: Job, at: datetime) -> datetime:
-    """The earlier of `at` and the job's next deadline; an ended job has no deadline any more."""
-    if job.status.final:
-        return at
-    start_by = None if job.started else job.start_by
-    return min(time for time in (at, start_by, job.finish_by) if time is not None)
 
 
 def _end_after_lost_run(job: Job) -> Claim:

@@ -207,6 +207,13 @@ class Job(Value):
             if run.state is StepState.DONE and not run.failed
         )
 
+    def next_wake_at(self, at: datetime) -> datetime:
+        """The earlier of `at` and its next deadline; an ended job has no deadline any more."""
+        if self.status.final:
+            return at
+        start_by = None if self.started else self.start_by
+        return min(time for time in (at, start_by, self.finish_by) if time is not None)
+
     def document(self) -> dict[str, Any]:
         """The job as the store holds it."""
         ids = tuple(str(operation["id"]) for operation in self.operations if "id" in operation)

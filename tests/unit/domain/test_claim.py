@@ -12,7 +12,6 @@ from taskreel.domain.claim import (
     claim_job,
     decide_claim,
     find_missed_deadline,
-    next_wake_at,
 )
 from taskreel.domain.errors import Category
 from taskreel.domain.job import Job
@@ -95,7 +94,7 @@ def test_the_alarm_never_comes_after_a_deadline_that_still_counts(found: Job, at
     deadlines = (
         [] if found.status.final else [found.finish_by, None if found.started else found.start_by]
     )
-    assert next_wake_at(found, at) == min(time for time in (at, *deadlines) if time is not None)
+    assert found.next_wake_at(at) == min(time for time in (at, *deadlines) if time is not None)
 
 
 @pytest.mark.parametrize("status", [Status.BLOCKED, Status.THROTTLED])

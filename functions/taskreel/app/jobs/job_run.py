@@ -19,7 +19,6 @@ from taskreel.app.jobs.job_store import CoalescedWriter, load_job, require_lease
 from taskreel.app.jobs.unit_runner import RunContext, UnitRunner
 from taskreel.app.providers.failover import Failover
 from taskreel.app.services import Services
-from taskreel.domain.claim import next_wake_at
 from taskreel.domain.errors import LeaseLostError
 from taskreel.domain.job import Job, JobChanges
 from taskreel.domain.job_status import Status
@@ -134,7 +133,7 @@ class JobRun:
             renewed = job.with_changes(
                 now,
                 lease_until=lease_until,
-                wake_at=next_wake_at(job, lease_until),
+                wake_at=job.next_wake_at(lease_until),
                 units=units,
                 progress=self._pool.progress,
                 served_by=served_by_names(units),
@@ -189,7 +188,7 @@ class JobRun:
             fence=job.fence + 1,
             lease_until=None,
             next_attempt_at=again.at,
-            wake_at=next_wake_at(job, again.at + self._services.rules.rescue_after),
+            wake_at=job.next_wake_at(again.at + self._services.rules.rescue_after),
         )
         return released if again.why == "poll" else released.enter_status(Status.RETRYING, now)
 

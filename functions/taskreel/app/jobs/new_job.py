@@ -11,7 +11,6 @@ from taskreel.app.jobs.enqueue import first_wake_at
 from taskreel.app.pricing.job_plan import JobPlan
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.domain.breaker import PROVIDER_RESTING, explain_resting
-from taskreel.domain.claim import next_wake_at
 from taskreel.domain.errors import Category
 from taskreel.domain.job import Job, JobCredits, Priority
 from taskreel.domain.job_error import JobError
@@ -93,7 +92,7 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         step=place.step if place else None,
         index=place.index if place else 0,
     )
-    return job.with_changes(now, wake_at=next_wake_at(job, first_wake_at(services, start.at, now)))
+    return job.with_changes(now, wake_at=job.next_wake_at(first_wake_at(services, start.at, now)))
 
 
 def unblock_job(
@@ -120,7 +119,7 @@ def unblock_job(
         error=start.wait_reason,
         finish_by=job.finish_by or start.at + longest,
     )
-    wake_at = next_wake_at(ready, first_wake_at(services, start.at, now))
+    wake_at = ready.next_wake_at(first_wake_at(services, start.at, now))
     return ready.with_changes(now, wake_at=wake_at)
 
 

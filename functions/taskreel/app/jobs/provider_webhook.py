@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.services import Services
-from taskreel.domain.claim import next_wake_at
 from taskreel.domain.errors import NotFoundError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
@@ -70,7 +69,7 @@ async def _poll_now(
         units=units,
         next_attempt_at=now,
         delivery=job.delivery + 1,
-        wake_at=next_wake_at(job, now + services.rules.rescue_after),
+        wake_at=job.next_wake_at(now + services.rules.rescue_after),
     )
     store_job(tx, due)
     return due

@@ -9,7 +9,6 @@ from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.jobs.queries import find_job
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.services import Services
-from taskreel.domain.claim import next_wake_at
 from taskreel.domain.credits import hold_movement
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, ConflictError, ForbiddenError, NotFoundError
 from taskreel.domain.job import Job
@@ -57,7 +56,7 @@ async def _open_next_round(services: Services, tx: Transaction, job_id: str) -> 
     tx.set("accounts", job.user_id, account.apply(hold_movement(account, needed)).document())
 
     reopened = job.next_round(now, needed, now)
-    wake_at = next_wake_at(reopened, now + services.rules.rescue_after)
+    wake_at = reopened.next_wake_at(now + services.rules.rescue_after)
     reopened = reopened.with_changes(now, wake_at=wake_at)
     store_job(tx, reopened)
     return reopened

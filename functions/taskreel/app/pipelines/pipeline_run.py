@@ -23,7 +23,6 @@ from taskreel.app.pipelines.price_cap import PriceCap, usd_taken
 from taskreel.app.pricing.credit_cost import compute_credits, compute_step_credits
 from taskreel.app.providers.inherited_provider import inherit_provider
 from taskreel.app.services import Services
-from taskreel.domain.claim import next_wake_at
 from taskreel.domain.errors import Category, InvalidError, PermanentError
 from taskreel.domain.job import Job, JobChanges
 from taskreel.domain.job_error import JobError
@@ -349,7 +348,7 @@ class PipelineRun:
                 progress=self._progress(),
                 lease_until=None,
                 fence=job.fence + 1,
-                wake_at=next_wake_at(job, now + self._services.rules.rescue_after),
+                wake_at=job.next_wake_at(now + self._services.rules.rescue_after),
             )
             store_job(tx, waiting)
             return waiting

@@ -16,7 +16,7 @@ from taskreel.app.jobs.job_run import JobRun
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.pipelines.pipeline_run import PipelineRun
 from taskreel.app.services import Services
-from taskreel.domain.claim import Claim, Verdict, claim_job, decide_claim, next_wake_at
+from taskreel.domain.claim import Claim, Verdict, claim_job, decide_claim
 from taskreel.domain.errors import LeaseLostError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
@@ -143,7 +143,7 @@ async def _release_lease(services: Services, claimed: _Claimed, units: Sequence[
             fence=held.fence + 1,
             lease_until=None,
             units=tuple(units),
-            wake_at=next_wake_at(held, now + services.rules.rescue_after),
+            wake_at=held.next_wake_at(now + services.rules.rescue_after),
         )
         store_job(tx, released)
 

@@ -13,7 +13,7 @@ from taskreel.app.jobs.finish_job import finish_job
 from taskreel.app.jobs.job_ended import notify_job_ended
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.services import WAKE_SHARDS, Services
-from taskreel.domain.claim import find_missed_deadline, next_wake_at
+from taskreel.domain.claim import find_missed_deadline
 from taskreel.domain.errors import QueueError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
@@ -123,7 +123,7 @@ async def _rescue_or_end(
     rescued = job.with_changes(
         now,
         delivery=job.delivery + 1,
-        wake_at=next_wake_at(job, _next_rescue_at(services, job, now)),
+        wake_at=job.next_wake_at(_next_rescue_at(services, job, now)),
     )
     store_job(tx, rescued)
     return "rescued", rescued
