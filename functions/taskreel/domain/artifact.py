@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from taskreel.domain.value import Value
+from taskreel.domain.value import StoredValue
 
 
-class Artifact(Value):
+class Artifact(StoredValue):
     """A stored file: `path` in the bucket; `name` is unique within the job."""
 
     name: str

@@ -17,12 +17,12 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field
 
 from taskreel.domain.errors import PermanentError, ProviderDownError, RunError, TemporaryError
-from taskreel.domain.value import Value
+from taskreel.domain.value import StoredValue, Value, accept_unknown
 
 #: The window moves in steps of a sixth, so that a breaker stays a small document.
 WINDOW_STEPS = 6
@@ -71,7 +71,7 @@ class BreakerRule(Value):
     probe_seconds: float = Field(default=120, gt=0)
 
 
-class WindowStep(Value):
+class WindowStep(StoredValue):
     """The calls that ended in one step of the window; `index` counts steps since 1970."""
 
     index: int
@@ -91,7 +91,7 @@ class WindowStep(Value):
         return self.model_copy(update={"user_failures": counts})
 
 
-class Breaker(Value):
+class Breaker(StoredValue):
     """The recent results of one provider's model. Rule and time are arguments everywhere."""
 
     steps: tuple[WindowStep, ...] = ()
@@ -104,7 +104,7 @@ class Breaker(Value):
     #: Last time it opened or closed. Work begun before it says nothing about the present state.
     since: AwareDatetime | None = None
     #: An administrator's override.
-    forced: BreakerState | None = None
+    forced: Annotated[BreakerState, accept_unknown(BreakerState)] | None = None
 
     @classmethod
     def forced_by_admin(cls, state: BreakerState | None, now: datetime) -> Self:

@@ -38,7 +38,8 @@ class Claim:
 
 def decide_claim(job: Job, now: datetime) -> Claim:
     """Decide what a delivery may do with a job. The one rule, for repeated deliveries too."""
-    if job.status.final:
+    # The work of a job in a state of a newer revision is left to that revision.
+    if job.status.final or job.newer:
         return Claim(Verdict.CLEAN_UP if job.needs_clean_up else Verdict.IGNORE)
 
     # A lease that still counts comes before everything else, deadlines included: its run may be
@@ -62,7 +63,7 @@ def decide_claim(job: Job, now: datetime) -> Claim:
 
 def find_missed_deadline(job: Job, now: datetime) -> Claim | None:
     """The end of a job whose deadline has passed; None while it has time, or once it has ended."""
-    if job.status.final:
+    if job.status.final or job.newer:
         return None
 
     finish_missed = job.finish_by is not None and job.finish_by <= now

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import NonNegativeInt
 
 from taskreel.domain.errors import TooFewCreditsError
-from taskreel.domain.value import Value
+from taskreel.domain.value import StoredValue, Value, accept_unknown
 
 
 class Movement(Value):
@@ -29,7 +29,7 @@ class Movement(Value):
         return {name: amount for name, amount in self.model_dump().items() if amount}
 
 
-class Account(Value):
+class Account(StoredValue):
     """A user's balance, in whole credits."""
 
     user_id: str
@@ -40,13 +40,14 @@ class Account(Value):
 
     def apply(self, movement: Movement) -> Self:
         """The account after a movement. Raises ValidationError if a number falls below 0."""
-        return type(self)(
-            user_id=self.user_id,
-            available=self.available + movement.available,
-            held=self.held + movement.held,
-            captured=self.captured + movement.captured,
-            granted=self.granted + movement.granted,
-        )
+        moved = {
+            "available": self.available + movement.available,
+            "held": self.held + movement.held,
+            "captured": self.captured + movement.captured,
+            "granted": self.granted + movement.granted,
+        }
+        # Made anew and not copied, so that the numbers are checked.
+        return type(self)(**{**dict(self), **moved})
 
 
 class EntryKind(StrEnum):
@@ -57,7 +58,7 @@ class EntryKind(StrEnum):
     RELEASE = "release"
 
 
-class LedgerEntry(Value):
+class LedgerEntry(StoredValue):
     """One create-only record of a grant or a settlement.
 
     A hold has no entry of its own: the job records it, until the settlement's entry closes it.
@@ -66,7 +67,7 @@ class LedgerEntry(Value):
 
     entry_id: str
     user_id: str
-    kind: EntryKind
+    kind: Annotated[EntryKind, accept_unknown(EntryKind)]
     amount: NonNegativeInt
     held: NonNegativeInt = 0
     job_id: str | None = None

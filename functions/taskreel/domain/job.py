@@ -12,11 +12,22 @@ from typing_extensions import TypedDict
 
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.job_error import JobError
-from taskreel.domain.job_status import NEXT_STATUSES, IllegalTransitionError, Status
+from taskreel.domain.job_status import (
+    IllegalTransitionError,
+    Status,
+    StoredStatus,
+    find_next_statuses,
+)
 from taskreel.domain.pipeline import StepRun, StepState
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import TriedProvider, UnitRun, UnitState
-from taskreel.domain.value import STRICT, Value, validate_changes
+from taskreel.domain.value import (
+    STRICT,
+    StoredValue,
+    accept_unknown,
+    is_known,
+    validate_changes,
+)
 
 
 class Priority(StrEnum):
@@ -27,7 +38,7 @@ class Priority(StrEnum):
     LOW = "low"
 
 
-class JobCredits(Value):
+class JobCredits(StoredValue):
     """The credits that the job holds now, and those that its settlement captured and released."""
 
     held: int = 0
@@ -38,19 +49,19 @@ class JobCredits(Value):
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 
-class Job(Value):
+class Job(StoredValue):
     """The state of one job. Frozen: each change is a new value."""
 
     job_id: str
     job_type: str
-    status: Status
-    priority: Priority = Priority.NORMAL
+    status: StoredStatus
+    priority: Annotated[Priority, accept_unknown(Priority)] = Priority.NORMAL
     user_id: str
     project_id: str | None = None
     payload: dict[str, Any]
     created_at: datetime
     updated_at: datetime
-    status_at: dict[Status, datetime]
+    status_at: dict[StoredStatus, datetime]
     progress: Percent = 0
     #: A word on the present work, for the user.
     progress_message: str | None = None
@@ -115,7 +126,7 @@ class Job(Value):
         A final status also drops the lease and the wake time. Raises IllegalTransitionError when
         the table does not allow it, and ValidationError for a change of a wrong name or type.
         """
-        if status not in NEXT_STATUSES[self.status]:
+        if status not in find_next_statuses(self.status):
             raise IllegalTransitionError(f"{self.job_id}: {self.status} may not become {status}")
         changed = validate_changes(JobChanges, changes)
         if status.final:
@@ -181,7 +192,20 @@ class Job(Value):
     @property
     def queue(self) -> str:
         """The name of the queue of its type and priority."""
-        return f"{self.job_type}-{self.priority}"
+        priority = self.priority if is_known(self.priority) else Priority.NORMAL
+        return f"{self.job_type}-{priority}"
+
+    @property
+    def newer(self) -> bool:
+        """True when a newer revision put it into a state that this one does not know.
+
+        This revision shows and cancels such a job, and leaves its work to the newer one.
+        """
+        return not (
+            is_known(self.status)
+            and all(is_known(unit.state) for unit in self.units)
+            and all(is_known(run.state) for run in self.steps.values())
+        )
 
     @property
     def started(self) -> bool:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from taskreel.domain.errors import Category
-from taskreel.domain.value import Value
+from taskreel.domain.value import StoredValue, accept_unknown
 
 
-class JobError(Value):
+class JobError(StoredValue):
     """The reason why the last attempt failed, in words for the user.
 
     The error of a pipeline also names the step, and the child job of it, that failed.
     """
 
     code: str
-    category: Category
+    category: Annotated[Category, accept_unknown(Category)]
     message: str
     step: str | None = None
     job_id: str | None = None

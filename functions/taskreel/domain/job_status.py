@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Annotated
+
+from taskreel.domain.value import accept_unknown
 
 
 class Status(StrEnum):
@@ -22,18 +25,22 @@ class Status(StrEnum):
 
     @property
     def final(self) -> bool:
-        """True when no other status can follow."""
-        return not NEXT_STATUSES[self]
+        """True when no other status can follow; False for one of a newer revision."""
+        return not find_next_statuses(self)
 
+
+#: A stored status; a newer revision may have written one that is not in the table.
+StoredStatus = Annotated[Status, accept_unknown(Status)]
 
 _ENDED_EARLY = frozenset({Status.CANCELLED, Status.EXPIRED})
 
 NEXT_STATUSES: Mapping[Status, frozenset[Status]] = {
-    Status.SCHEDULED: frozenset({Status.QUEUED, Status.THROTTLED, Status.PROCESSING})
+    # To FAILED, here and below: an error of ours that several attempts did not get past.
+    Status.SCHEDULED: frozenset({Status.QUEUED, Status.THROTTLED, Status.PROCESSING, Status.FAILED})
     | _ENDED_EARLY,
     Status.BLOCKED: frozenset({Status.QUEUED, Status.SCHEDULED, Status.THROTTLED, Status.FAILED})
     | _ENDED_EARLY,
-    Status.THROTTLED: frozenset({Status.QUEUED}) | _ENDED_EARLY,
+    Status.THROTTLED: frozenset({Status.QUEUED, Status.FAILED}) | _ENDED_EARLY,
     # To FAILED: a processor stopped during a run, and the deadline passed before the next run.
     Status.QUEUED: frozenset({Status.PROCESSING, Status.THROTTLED, Status.FAILED}) | _ENDED_EARLY,
     # Back to QUEUED: a stopping processor releases its lease; that run was not an attempt.
@@ -46,6 +53,11 @@ NEXT_STATUSES: Mapping[Status, frozenset[Status]] = {
     Status.CANCELLED: frozenset(),
     Status.EXPIRED: frozenset(),
 }
+
+
+def find_next_statuses(status: Status) -> frozenset[Status]:
+    """The statuses that may follow; a job in a status of a newer revision can only be cancelled."""
+    return NEXT_STATUSES.get(status, frozenset({Status.CANCELLED}))
 
 
 class IllegalTransitionError(Exception):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Literal, Self, Unpack
+from typing import Annotated, Any, Literal, Self, Unpack
 
 from pydantic import Field, model_validator, with_config
 from typing_extensions import TypedDict
@@ -22,7 +22,15 @@ from taskreel.domain.template import (
     parse_expression,
     quote_expression,
 )
-from taskreel.domain.value import STRICT, Location, Value, validate_changes, validation_error
+from taskreel.domain.value import (
+    STRICT,
+    Location,
+    StoredValue,
+    Value,
+    accept_unknown,
+    validate_changes,
+    validation_error,
+)
 
 MOST_CHILDREN = 1000
 #: The job type whose payload holds steps itself.
@@ -155,12 +163,12 @@ class StepState(StrEnum):
     FAILED = "failed"
 
 
-class StepRun(Value):
+class StepRun(StoredValue):
     """The progress of the step at `place` (from 0), its credits and its costs."""
 
     type: str
     place: int
-    state: StepState = StepState.WAITING
+    state: Annotated[StepState, accept_unknown(StepState)] = StepState.WAITING
     #: The number of its jobs; known when it starts, as `cost` is.
     width: int | None = None
     #: The jobs that an earlier round, or the pipeline that this one replays, had completed.

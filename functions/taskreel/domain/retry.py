@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from pydantic import Field, model_validator
 
-from taskreel.domain.value import Value
+from taskreel.domain.value import StoredValue
 
 
-class RetryPolicy(Value):
+class RetryPolicy(StoredValue):
     """Exponential backoff with a cap and jitter; `max_attempts` counts the first attempt.
 
     The wait after attempt n is min_backoff · 2^(n−1), at most max_backoff, times 1 ± jitter.

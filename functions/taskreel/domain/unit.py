@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Self, Unpack
+from typing import Annotated, Any, Self, Unpack
 
 from pydantic import with_config
 from typing_extensions import TypedDict
@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.errors import Category
 from taskreel.domain.job_error import JobError
-from taskreel.domain.value import STRICT, Value, validate_changes
+from taskreel.domain.value import STRICT, StoredValue, accept_unknown, validate_changes
 
 #: A task may come this much before its time and still be taken: clocks differ.
 CLOCK_TOLERANCE = timedelta(seconds=1)
@@ -28,14 +28,14 @@ class UnitState(StrEnum):
     FAILED = "failed"
 
 
-class UnitRun(Value):
+class UnitRun(StoredValue):
     """The state and outputs of one provider call of a job, and its price.
 
     `operation` is the provider's run of it, stored before the first poll so that no retry buys the
     same work twice.
     """
 
-    state: UnitState = UnitState.TODO
+    state: Annotated[UnitState, accept_unknown(UnitState)] = UnitState.TODO
     credits: int
     provider: str
     #: The provider's model; None stands for the payload's, or else for the provider's default.
@@ -122,7 +122,7 @@ class UnitChanges(TypedDict, total=False):
 MOST_TRIED = 20
 
 
-class TriedProvider(Value):
+class TriedProvider(StoredValue):
     """A provider's model that could not do a job's work, and the code of its error."""
 
     provider: str

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
@@ -28,6 +36,49 @@ class Value(BaseModel):
     def document(self) -> dict[str, Any]:
         """The value as it is stored: JSON types and aware datetimes, without None."""
         return self.model_dump(by_alias=True, mode="python", exclude_none=True)
+
+
+class StoredValue(Value):
+    """A part of a stored document.
+
+    While a release is rolled out or back, documents are read that a newer revision wrote: fields
+    that this one does not know are retained and written back.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def accept_unknown(kind: type[E]) -> WrapValidator:
+    """The validator of an enum field of a StoredValue: retain a value that is not a member.
+
+    Such a value is an instance of `kind` that equals none of its members; see `is_known`.
+    """
+
+    def validate(value: Any, validate_member: ValidatorFunctionWrapHandler) -> E:
+        try:
+            member: E = validate_member(value)
+        except ValidationError:
+            if not isinstance(value, str):
+                raise
+            member = _build_unknown(kind, value)
+        return member
+
+    return WrapValidator(validate)
+
+
+def is_known(member: StrEnum) -> bool:
+    """True for a member of its enum; False for a value that `accept_unknown` retained."""
+    return member.value in type(member)._value2member_map_
+
+
+def _build_unknown(kind: type[E], value: str) -> E:
+    unknown = str.__new__(kind, value)
+    unknown._name_ = value
+    unknown._value_ = value
+    return unknown
 
 
 def validation_error(title: str, found: Iterable[tuple[Location, str]]) -> ValidationError:

@@ -9,6 +9,7 @@ unknown as any other, and no schema shows it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from functools import lru_cache
 from itertools import islice
 from typing import Annotated, Any, Self
@@ -94,8 +95,15 @@ class Submission(Value):
 
     @classmethod
     def load_stored(cls, payload: Mapping[str, Any]) -> Self:
-        """The request in a stored payload; options that are not registered here are left out."""
-        return cls.model_validate(payload, context=STORED)
+        """The request in a stored payload, without the fields that are unknown here.
+
+        Those are options that are not registered here, and fields of a newer revision. Raises
+        ValidationError for a known field that is invalid.
+        """
+        try:
+            return cls.model_validate(payload, context=STORED)
+        except ValidationError as error:
+            return cls.model_validate(_drop_unknown_fields(payload, error), context=STORED)
 
     @model_validator(mode="after")
     def _check_storable(self) -> Self:
@@ -109,6 +117,30 @@ class DeferredSubmission(Submission):
     """A request that refers to results of jobs it depends on; validated once those have ended."""
 
     model_config = ConfigDict(extra="allow")
+
+
+def _drop_unknown_fields(payload: Mapping[str, Any], error: ValidationError) -> Mapping[str, Any]:
+    """Copy a stored payload without the fields that `error` says are unknown."""
+    known = deepcopy(dict(payload))
+    for found in error.errors(include_url=False, include_context=False, include_input=False):
+        if found["type"] != "extra_forbidden":
+            continue
+        *path, name = found["loc"]
+        place: Any = known
+        for part in path:
+            place = _enter(place, part)
+        if isinstance(place, dict):
+            place.pop(name, None)
+    return known
+
+
+def _enter(place: Any, part: int | str) -> Any:
+    """The value at `part`; `place` itself for a part that only names the member of a union."""
+    if isinstance(place, dict):
+        return place.get(part, place)
+    if isinstance(place, list) and isinstance(part, int) and part < len(place):
+        return place[part]
+    return place
 
 
 # ── Options ───────────────────────────────────────────────────────────────────────────────────────

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -44,7 +44,12 @@ class InternalKeys:
 
 
 class TaskBody(Value):
-    """A task: it carries ids, never the payload."""
+    """A task: it carries ids, never the payload.
+
+    A newer revision may have sent it: fields that this one does not know are ignored.
+    """
+
+    model_config = ConfigDict(extra="ignore")
 
     job_id: str = Field(min_length=1, max_length=100)
     delivery: int = 1

@@ -7,7 +7,7 @@ from typing import Unpack
 
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.domain.credits import EntryKind, LedgerEntry, settle_movement
-from taskreel.domain.job import Job, JobChanges, JobCredits
+from taskreel.domain.job import Job, JobChanges
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
 from taskreel.ports import Increment, Transaction
@@ -40,7 +40,9 @@ def finish_job(
     spent = captured or sum(unit.credits for unit in units if unit.state is UnitState.DONE)
     ending: JobChanges = {
         "spent": spent,
-        "credits": JobCredits(captured=paid, released=held - paid),
+        "credits": job.credits.model_copy(
+            update={"held": 0, "captured": paid, "released": held - paid}
+        ),
         # A run of the job that still goes on must not write any more.
         "fence": job.fence + 1,
         "expire_at": at + RETENTION,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.job_store import load_job
@@ -20,6 +23,8 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Direction, Document, Query
+
+log = logging.getLogger(__name__)
 
 V = TypeVar("V", bound=Value)
 
@@ -102,7 +107,23 @@ async def _query_page(
     query = Query(collection=collection, where=where, order=order, limit=limit, after=after)
     rows = await services.store.query(query)
     more = _encode_cursor(rows[-1]) if len(rows) == limit else None
-    return Page([model.model_validate(row.data) for row in rows], more)
+    return Page(list(_decode_rows(rows, model)), more)
+
+
+def _decode_rows(rows: Sequence[Document], model: type[V]) -> Iterator[V]:
+    """Yield the rows; one that cannot be read is left out and logged, and the others are served."""
+    for row in rows:
+        try:
+            yield model.model_validate(row.data)
+        except ValidationError:
+            log.exception(
+                "a stored document cannot be read and is left out of a list",
+                extra={
+                    "action": "document_unreadable",
+                    "collection": row.collection,
+                    "document_id": row.id,
+                },
+            )
 
 
 def _encode_cursor(row: Document) -> str:

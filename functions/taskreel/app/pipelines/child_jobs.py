@@ -21,7 +21,7 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import StepRun
 from taskreel.domain.validation_messages import invalid_model
 from taskreel.jobtypes.job_type import JobType
-from taskreel.jobtypes.submission import Submission
+from taskreel.jobtypes.submission import STORED, Submission
 from taskreel.ports import MOST_IN, Operator, Query, Transaction
 
 #: The final statuses of a child job that count as a failure of it.
@@ -140,7 +140,8 @@ def _cap_price(submission: Submission, usd: float) -> Submission:
 def read_step_payload(payload: Any, job_type: JobType[Any], step: str) -> Submission:
     """Validate the filled-in payload of a step. Raises PermanentError (bad_payload)."""
     try:
-        submission: Submission = job_type.submission.load_stored(payload)
+        # As strict as a request: only registered options may be missing since it was submitted.
+        submission: Submission = job_type.submission.model_validate(payload, context=STORED)
     except ValidationError as error:
         wrong = invalid_model(error, job_type.submission).message
         raise PermanentError(
