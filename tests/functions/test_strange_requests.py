@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from copy import deepcopy
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from functions.job_requests import IMAGE, expect_problem
 from simulation.world import World, running
 from taskreel.jobtypes import JOB_TYPES
 
@@ -129,3 +131,16 @@ async def test_an_odd_body_is_taken_or_refused(
     answer = await client.post(f"/api/jobs/{job_type}", content=json.dumps(body).encode())
     assert answer.status_code in {202, 400, 403, 413, 422}, answer.text
     assert (await client.get("/api/jobs?limit=1")).status_code == 200
+
+
+async def test_a_body_that_does_not_arrive_is_given_up(
+    ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskreel.web.http.BODY_SECONDS", 0.1)
+
+    async def drip() -> AsyncIterator[bytes]:
+        yield b'{"prompt": '
+        await asyncio.sleep(60)
+
+    answer = await ada.post(IMAGE, content=drip())
+    expect_problem(answer, 408, "request_timeout")

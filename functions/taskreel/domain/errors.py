@@ -111,6 +111,12 @@ class TooLargeError(RequestError):
     code = "too_large"
 
 
+class TooSlowError(RequestError):
+    """The body did not arrive in time."""
+
+    code = "request_timeout"
+
+
 class MalformedError(RequestError):
     """The body is not JSON."""
 

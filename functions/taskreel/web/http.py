@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from http import HTTPStatus
@@ -11,12 +12,13 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from taskreel.domain.errors import InvalidError, MalformedError, TooLargeError
+from taskreel.domain.errors import InvalidError, MalformedError, TooLargeError, TooSlowError
 from taskreel.domain.validation_messages import invalid_model
 
 M = TypeVar("M", bound=BaseModel)
 
 MAX_BODY_BYTES = 1 << 20
+BODY_SECONDS = 30.0
 MAX_WAIT_SECONDS = 60.0
 _MAX_KEY_CHARACTERS = 255
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d+(?:\.\d+)?)\"?", re.IGNORECASE)
@@ -55,7 +57,19 @@ def parse_model(raw: bytes, model: type[M]) -> M:
 
 
 async def read_body(request: Request) -> bytes:
-    """The body. Raises TooLargeError over 1 MiB, before the rest of it is read."""
+    """The body. Raises TooLargeError over 1 MiB, before the rest of it is read.
+
+    Raises TooSlowError when it has not arrived after BODY_SECONDS: it would hold one of the
+    requests that an instance may serve at once.
+    """
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _receive_body(request)
+    except TimeoutError:
+        raise TooSlowError(f"The body did not arrive within {BODY_SECONDS:g} s.") from None
+
+
+async def _receive_body(request: Request) -> bytes:
     declared = request.headers.get("content-length", "")
     chunks: list[bytes] = []
     size = int(declared) if declared.isdecimal() else 0

@@ -13,6 +13,7 @@ from rich.console import Console
 from taskreel.domain.job import Priority
 from taskreel.jobtypes import JOB_TYPES
 from taskreel_local.emulators.cloudtasks.queues_file import load_queues
+from taskreel_local.stack.bounded_http import raise_descriptor_limit
 from taskreel_local.stack.data_folder import DEFAULT, DataFolder, display_path
 from taskreel_local.stack.dev_tokens import make_token
 from taskreel_local.stack.local_stack import Stack, StackConfig, watch_sources
@@ -36,6 +37,7 @@ _CURL = """curl -s {url}/api/jobs/image-generation \\
 
 async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> None:
     """Start the stack, print its address, and run until cancelled."""
+    raise_descriptor_limit()
     config = StackConfig(**options)
     for job_type in types_without_queues(QUEUES):
         console.print(

@@ -19,12 +19,16 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from taskreel import wiring
 from taskreel.adapters.local.files import FileBlobs
 from taskreel.domain.errors import TaskreelError
 from taskreel.web.problems import build_problem, find_status
+from taskreel_local.stack.bounded_http import (
+    bounded_protocol,
+    choose_bounds,
+    raise_descriptor_limit,
+)
 
 #: Seconds that a stopping server waits for clients that read slowly.
 _GRACE_SECONDS = 3
@@ -60,21 +64,6 @@ class DrainingServer(uvicorn.Server):
             # They were cancelled: event streams, and callers that wait for a job to end.
             await asyncio.wait(cut_off, timeout=1)
         await wiring.close_ports()
-
-
-class KeepAliveProtocol(HttpToolsProtocol):
-    """Reuses HTTP/1.0 connections when the client asks for it, which uvicorn does not.
-
-    `ab` and some proxies need it.
-    """
-
-    def on_headers_complete(self) -> None:
-        """Set keep-alive once the request is parsed."""
-        super().on_headers_complete()
-        cycle = self.cycle
-        if self.scope["http_version"] == "1.0" and self.parser.should_keep_alive():
-            cycle.keep_alive = True
-            cycle.default_headers = [*cycle.default_headers, (b"connection", b"keep-alive")]
 
 
 async def _serve_file(request: Request) -> Response:
@@ -115,7 +104,7 @@ def main() -> None:
     listener = socket.socket(fileno=descriptor)
     config = uvicorn.Config(
         PathRouter(),
-        http=KeepAliveProtocol,
+        http=bounded_protocol(choose_bounds(raise_descriptor_limit())),
         proxy_headers=False,
         lifespan="off",
         log_config=None,
