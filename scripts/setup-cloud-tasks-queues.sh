@@ -8,6 +8,7 @@
 # Safe to run again; then it prints "Nothing to change."
 #
 #   --resume         also resume queues that are paused (scripts/destroy pauses them)
+#   --adopt          take over queues of these names that carry no mark of Taskreel
 set -euo pipefail
 # shellcheck source=lib/common.sh
 source "$(dirname "$0")/lib/common.sh"
@@ -16,7 +17,7 @@ source "$(dirname "$0")/lib/parts.sh"
 
 while (($#)); do
   case $1 in
-    --resume) plan_flags+=(--resume) && shift ;;
+    --resume | --adopt) plan_flags+=("$1") && shift ;;
     *) common_option "$@" && shift "$consumed" ;;
   esac
 done

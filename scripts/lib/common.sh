@@ -91,7 +91,7 @@ load_deployed_settings() {
       if [[ -z ${!name:-} ]]; then export "$name=$value"; fi
     done <"$scratch/deployed"
   fi
-  export BUCKET=${BUCKET:-$project-taskreel} DATABASE=${DATABASE:-(default)}
+  export BUCKET=${BUCKET:-$project-taskreel} DATABASE=${DATABASE:-taskreel}
 }
 
 print_summary() {
@@ -170,6 +170,20 @@ do_step() {
       printf '%s:\n  X-Internal-Api-Key: "%s"\n' "$1" "${KEY_IN_USE%%,*}" >"$scratch/flags"
       run_quietly "${@:2}" "--flags-file=$scratch/flags" </dev/null
       rm -f "$scratch/flags"
+      ;;
+  esac
+}
+
+# change_by FUNCTION WHY API METHOD VERB ARGUMENT: a step that a function does with ARGUMENT, for what
+# gcloud has no command for. API, METHOD and VERB describe it in an error message.
+change_by() {
+  changes=$((changes + 1))
+  case $mode in
+    check) say "DIFFERS $2" ;;
+    dry) say "would $2" ;;
+    apply)
+      say "$2"
+      "$1" "$6" 2>"$scratch/errors" || explain_failure "$scratch/errors" "${@:3}"
       ;;
   esac
 }
@@ -292,6 +306,7 @@ role_for() {
     run*) say roles/run.admin ;;
     'beta quotas') say roles/cloudquotas.viewer ;;
     releases* | rulesets*) say roles/firebaserules.admin ;;
+    documents*) say roles/datastore.user ;;
     services*) say roles/serviceusage.serviceUsageAdmin ;;
     'iam roles') say roles/iam.roleAdmin ;;
     iam*) say roles/iam.serviceAccountAdmin ;;

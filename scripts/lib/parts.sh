@@ -26,39 +26,79 @@ ensure_bucket() {
 
 ensure_firestore() {
   ensure database -- gcloud firestore databases list --format=json
+  ensure_owner
   ensure indexes -- gcloud firestore indexes composite list --database="$DATABASE" --format=json
   ensure fields -- gcloud firestore indexes fields list --database="$DATABASE" --format=json
   ensure_rules
 }
 
+# The collections of the database, as infra/README.md documents them.
+collections=(jobs accounts ledger breakers audit)
+
+load_token() {
+  read_state gcloud auth print-access-token >"$scratch/token" || return 1
+  TOKEN=$(<"$scratch/token")
+  export TOKEN
+}
+
+call_database_owner() {
+  PYTHONPATH=$root/scripts/lib "$python" -m plan.database_owner "$1" "$project" "$DATABASE" "${collections[@]}"
+}
+
+# read_owner: `owned`, `empty`, or the collections that another application may use.
+read_owner() {
+  load_token || return 1
+  if ! call_database_owner show >"$scratch/owner" 2>"$scratch/errors"; then
+    explain_failure "$scratch/errors" firestore documents get taskreel/deployment || return 1
+  fi
+}
+
+# ensure_owner: the marker document. Documents without it are refused, unless they are those of the
+# deployment, from before databases were marked, or --adopt is given.
+ensure_owner() {
+  local found
+  read_owner || return 0
+  found=$(<"$scratch/owner")
+  case $found in
+    owned)
+      [[ $mode != check ]] || say "ok      owner"
+      return
+      ;;
+    empty) ;;
+    *)
+      if [[ $DATABASE != "${DEPLOYED_DATABASE:-}" && " ${plan_flags[*]-} " != *" --adopt "* ]]; then
+        do_step fail "database $DATABASE has documents in $found and no mark of Taskreel: another application may use them. Use another database, DATABASE=taskreel scripts/provision, or take it over with --adopt"
+        return
+      fi
+      ;;
+  esac
+  change_by call_database_owner "mark database $DATABASE as Taskreel's" firestore documents create claim
+}
+
 # Security rules, through the Firebase Rules API: gcloud has no command for them.
 ensure_rules() {
-  local token answer why
-  read_state gcloud auth print-access-token >"$scratch/token" || return 0
-  token=$(<"$scratch/token")
-  if ! call_rules_api show "$token" >"$scratch/rules" 2>"$scratch/errors"; then
+  local answer
+  load_token || return 0
+  if ! call_rules_api show >"$scratch/rules" 2>"$scratch/errors"; then
     explain_failure "$scratch/errors" firebaserules releases get cloud.firestore || return 0
   fi
   answer=$(<"$scratch/rules")
   case $answer in
     same) [[ $mode != check ]] || say "ok      rules" ;;
+    foreign)
+      if [[ ${replace_rules:-no} == no ]]; then
+        do_step fail "the security rules in force for database $DATABASE are not Taskreel's, and publishing infra/firestore.rules would replace them for every client. Merge them by hand, use a database of its own (DATABASE=taskreel scripts/provision), or replace them: scripts/provision --replace-rules"
+        return 0
+      fi
+      ;;&
     *)
-      why="publish infra/firestore.rules (in force now: $answer)"
-      changes=$((changes + 1))
-      case $mode in
-        check) say "DIFFERS $why" ;;
-        dry) say "would $why" ;;
-        apply)
-          say "$why"
-          call_rules_api publish "$token" 2>"$scratch/errors" || explain_failure "$scratch/errors" firebaserules rulesets create firestore.rules
-          ;;
-      esac
+      change_by call_rules_api "publish infra/firestore.rules (in force now: $answer)" firebaserules rulesets create publish
       ;;
   esac
 }
 
 call_rules_api() {
-  TOKEN=$2 PYTHONPATH=$root/scripts/lib "$python" -m plan.security_rules "$1" "$project" "$DATABASE" "${TASKREEL_INFRA:-infra}/firestore.rules"
+  PYTHONPATH=$root/scripts/lib "$python" -m plan.security_rules "$1" "$project" "$DATABASE" "${TASKREEL_INFRA:-infra}/firestore.rules"
 }
 
 ensure_secrets() {

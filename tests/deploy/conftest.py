@@ -115,7 +115,8 @@ def environment(port: int, home: Path) -> dict[str, str]:
             for name in SERVICES
         },
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": "http://storage.fake/storage/v1/",
-        "FIREBASE_RULES_ENDPOINT": f"http://127.0.0.1:{port}",
+        "FIREBASE_RULES_ENDPOINT": f"http://127.0.0.1:{port}/firebaserules",
+        "FIRESTORE_ENDPOINT": f"http://127.0.0.1:{port}/firestore",
         "TASKREEL_PYTHON": sys.executable,
         "TASKREEL_RETRY_SECONDS": "0",
         "GOOGLE_CLOUD_PROJECT": PROJECT,

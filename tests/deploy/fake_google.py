@@ -165,11 +165,15 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         url = urlsplit(self.path)
-        host = (url.hostname or "firebaserules").removesuffix(".fake")
+        host, path = (url.hostname or "").removesuffix(".fake"), unquote(url.path)
+        if not host:
+            # Not through the proxy: the first part of the path names the service.
+            host, _, path = path[1:].partition("/")
+            path = f"/{path}"
         request = Request(
             method=self.command,
             service=host.removeprefix(f"{LOCATION}-"),
-            path=unquote(url.path),
+            path=path,
             query={key: values[-1] for key, values in parse_qs(url.query).items()},
             raw=self.rfile.read(int(self.headers.get("Content-Length") or 0)),
             headers={key.lower(): value for key, value in self.headers.items()},

@@ -223,6 +223,25 @@ def finished(_: FakeGoogle, __: Request, name: str) -> Body:
     return {"name": name, **DONE, "metadata": {}, "response": {}}
 
 
+@route("GET", "firestore", r"/v1/(projects/[^/]+/databases/[^/]+)/documents/([^/]+)")
+def list_documents(google: FakeGoogle, _: Request, database: str, collection: str) -> Body:
+    google.get("firestore", database)
+    found = google.under("documents", f"{database}/documents/{collection}/")
+    return {"documents": found[:1]} if found else {}
+
+
+@route("GET", "firestore", r"/v1/(projects/[^/]+/databases/[^/]+/documents/[^/]+/[^/]+)")
+def get_document(google: FakeGoogle, _: Request, name: str) -> Body:
+    return google.get("documents", name)
+
+
+@route("PATCH", "firestore", r"/v1/((projects/[^/]+/databases/[^/]+)/documents/[^/]+/[^/]+)")
+def write_document(google: FakeGoogle, request: Request, name: str, database: str) -> Body:
+    google.get("firestore", database)
+    google.of("documents")[name] = {**request.body, "name": name}
+    return google.of("documents")[name]
+
+
 @route("GET", "firebaserules", r"/v1/(projects/[^/]+/r(?:eleases|ulesets)/.+)")
 def get_rules(google: FakeGoogle, _: Request, name: str) -> Body:
     return google.get("firebaserules", name)

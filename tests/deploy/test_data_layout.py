@@ -61,8 +61,13 @@ def test_the_documented_fields_are_those_stored(collection: str) -> None:
 
 
 def test_destroying_the_data_takes_every_collection() -> None:
-    (ids,) = re.findall(r"--collection-ids=([\w,]+)", (ROOT / "scripts/destroy").read_text("utf-8"))
-    assert set(ids.split(",")) == documented().keys()
+    (names,) = re.findall(
+        r"^collections=\(([\w ]+)\)",
+        (ROOT / "scripts/lib/parts.sh").read_text("utf-8"),
+        re.MULTILINE,
+    )
+    assert set(names.split()) == documented().keys()
+    assert '"${collections[*]}"' in (ROOT / "scripts/destroy").read_text("utf-8")
 
 
 @pytest.mark.parametrize("collection", MODELS)

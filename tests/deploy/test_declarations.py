@@ -54,7 +54,7 @@ def planned(part: str, *args: str, found: str = "null", **env: str) -> list[list
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT / "scripts/lib"),
             "BUCKET": "demo-project-taskreel",
-            "DATABASE": "(default)",
+            "DATABASE": "taskreel",
             **env,
         },
         cwd=ROOT,

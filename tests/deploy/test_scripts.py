@@ -96,7 +96,7 @@ def test_the_bucket_is_private_and_forgets(provisioned: Cloud) -> None:
 
 def test_rules_in_force_are_those_of_the_file(provisioned: Cloud) -> None:
     rules = provisioned.google.of("firebaserules")
-    release = rules[f"projects/{PROJECT}/releases/cloud.firestore"]
+    release = rules[f"projects/{PROJECT}/releases/cloud.firestore/taskreel"]
     (file,) = rules[release["rulesetName"]]["source"]["files"]
     assert "allow read: if owned();" in file["content"]
 
@@ -149,7 +149,7 @@ def test_a_domain_a_bucket_and_a_database_of_ones_own_are_kept(deployed: Cloud) 
         "API_BASE_URL": f"https://jobs-api-{NUMBER}.{LOCATION}.run.app",
         "BUCKET": f"{PROJECT}-taskreel",
     }
-    deployed.ok("deploy", **usual, DATABASE="(default)")
+    deployed.ok("deploy", **usual, DATABASE="taskreel")
     deployed.writes()
 
 
@@ -296,7 +296,7 @@ def test_local_auth_twice(provisioned: Cloud, tmp_path: Path, way: list[str]) ->
     assert "(0600)" in first
     assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
     written = env_file.read_text()
-    assert f"STORE_URL='firestore://{PROJECT}/(default)'" in written
+    assert f"STORE_URL='firestore://{PROJECT}/taskreel'" in written
     provisioned.writes()
     second = provisioned.ok("setup-local-auth.sh", "--env-file", str(env_file), *way)
     assert second.startswith("Nothing to change.")

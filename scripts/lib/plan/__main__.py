@@ -18,6 +18,9 @@ from . import account_steps, firestore_steps, queue_steps, resource_steps, servi
 from .step import Step
 from .target import Target
 
+#: Options of the scripts that change a plan.
+FLAGS = ("local", "resume", "force", "adopt")
+
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
@@ -34,6 +37,11 @@ class PlanRequest:
         return "local" in self.flags
 
     @property
+    def adopt(self) -> bool:
+        """True to take over resources that carry no mark of ours."""
+        return "adopt" in self.flags
+
+    @property
     def rows(self) -> list[Any]:
         """The state as a list; empty if nothing exists yet."""
         return self.found or []
@@ -45,6 +53,7 @@ def _plan_queues(request: PlanRequest) -> Iterable[Step]:
         request.rows,
         request.target.declared("queues.yaml"),
         resume="resume" in request.flags,
+        adopt=request.adopt,
     )
 
 
@@ -55,13 +64,17 @@ def _plan_services(request: PlanRequest) -> Iterable[Step]:
         found["services"] or [],
         resource_steps.secret_names(found["secrets"] or []),
         force="force" in request.flags,
+        adopt=request.adopt,
     )
 
 
 def _plan_scheduler(request: PlanRequest) -> Iterable[Step]:
     # The key is passed in the environment, so that no process list shows it.
     return resource_steps.plan_scheduler(
-        request.target, request.rows, request.target.variables.get("KEY_IN_USE", "")
+        request.target,
+        request.rows,
+        request.target.variables.get("KEY_IN_USE", ""),
+        adopt=request.adopt,
     )
 
 
@@ -81,7 +94,9 @@ PLANS: Mapping[str, Callable[[PlanRequest], Iterable[Step]]] = {
     "impersonation": lambda request: account_steps.plan_impersonation(
         request.target, request.found, request.name
     ),
-    "bucket": lambda request: resource_steps.plan_bucket(request.target, request.found),
+    "bucket": lambda request: resource_steps.plan_bucket(
+        request.target, request.found, adopt=request.adopt
+    ),
     "bucket-policy": lambda request: account_steps.plan_bucket_bindings(
         request.target, request.found, local=request.local
     ),
@@ -95,6 +110,18 @@ PLANS: Mapping[str, Callable[[PlanRequest], Iterable[Step]]] = {
     "queues": _plan_queues,
     "scheduler": _plan_scheduler,
     "services": _plan_services,
+    "service-removal": lambda request: service_steps.plan_service_removal(
+        request.target, request.rows
+    ),
+    "schedule-removal": lambda request: resource_steps.plan_schedule_removal(
+        request.target, request.rows
+    ),
+    "queue-removal": lambda request: queue_steps.plan_queue_removal(
+        request.target, request.rows, request.target.declared("queues.yaml")
+    ),
+    "bucket-removal": lambda request: resource_steps.plan_bucket_removal(
+        request.target, request.found
+    ),
     "quota": lambda request: service_steps.plan_quota(request.target, request.found, request.name),
     "service-policy": lambda request: account_steps.plan_service_bindings(
         request.target, request.found, request.name
@@ -120,9 +147,6 @@ LISTS: Mapping[str, Callable[[PlanRequest], Iterable[str]]] = {
         request.target, local=request.local
     ),
     "list-secrets": _list_secrets_in_use,
-    "list-queues": lambda request: queue_steps.merge_settings(
-        request.target.declared("queues.yaml")
-    ),
     "list-called": lambda request: sorted(
         {
             service
@@ -131,8 +155,6 @@ LISTS: Mapping[str, Callable[[PlanRequest], Iterable[str]]] = {
         }
     ),
     "list-settings": lambda request: service_steps.list_settings(request.rows),
-    "list-services": lambda request: service_steps.declared_services(request.target),
-    "list-schedules": lambda request: request.target.declared("scheduler.yaml")["jobs"],
     "value-url": lambda request: [request.target.url(request.name)],
     "value-email": lambda request: [request.target.email(request.name)],
 }
@@ -146,7 +168,7 @@ def main() -> None:
     parser.add_argument("--project", required=True)
     parser.add_argument("--location", required=True)
     parser.add_argument("--number", default="")
-    for flag in ("local", "resume", "force"):
+    for flag in FLAGS:
         parser.add_argument(f"--{flag}", action="store_true")
     options = parser.parse_args()
     target = Target(
@@ -157,7 +179,7 @@ def main() -> None:
         source=Path(os.environ.get("TASKREEL_SOURCE") or "functions"),
         variables=os.environ,
     )
-    flags = frozenset(flag for flag in ("local", "resume", "force") if getattr(options, flag))
+    flags = frozenset(flag for flag in FLAGS if getattr(options, flag))
     found = json.loads(("" if sys.stdin.isatty() else sys.stdin.read()) or "null")
     request = PlanRequest(target, options.name, found, flags)
     try:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .step import Step, run_step, warn_near_limit, warn_step
+from .ownership import HEADER_KEY, HEADER_VALUE, describe_foreign, is_own_queue
+from .step import Step, fail_step, run_step, warn_near_limit, warn_step
 from .target import Target
 
 #: Section and field of the API → gcloud's flag.
@@ -54,15 +55,29 @@ def _merge_queue(
 
 
 def plan_queues(
-    target: Target, found: list[dict[str, Any]], declared: Mapping[str, Any], *, resume: bool
+    target: Target,
+    found: list[dict[str, Any]],
+    declared: Mapping[str, Any],
+    *,
+    resume: bool,
+    adopt: bool,
 ) -> Iterator[Step]:
-    """Create missing queues, update different ones, report undeclared ones."""
+    """Create missing queues, update different ones, report undeclared ones.
+
+    A queue of a declared name without our mark stops the plan, unless `adopt`.
+    """
     cloud = {queue["name"].rpartition("/")[2]: queue for queue in found}
     wanted = merge_settings(declared)
+    foreign = {name for name in wanted if name in cloud and not is_own_queue(cloud[name])}
+    if foreign and not adopt:
+        yield fail_step(describe_foreign("queue", foreign, f"the header {HEADER_KEY}"))
+        return
     for name, fields in wanted.items():
         if name not in cloud:
-            yield _queue_command(target, "create", name, f"create queue {name}", fields)
+            yield _queue_command(target, "create", name, f"create queue {name}", fields, mark=True)
             continue
+        if name in foreign:
+            yield _queue_command(target, "update", name, f"adopt queue {name}", {}, mark=True)
         if different := {
             key: value
             for key, value in fields.items()
@@ -87,10 +102,22 @@ def plan_queues(
 
 
 def _queue_command(
-    target: Target, verb: str, name: str, why: str, fields: Mapping[tuple[str, str], Any]
+    target: Target,
+    verb: str,
+    name: str,
+    why: str,
+    fields: Mapping[tuple[str, str], Any],
+    *,
+    mark: bool = False,
 ) -> Step:
-    """Return `gcloud tasks queues create|update`."""
+    """Return `gcloud tasks queues create|update`; with `mark` it marks the queue as ours."""
     flags = [f"{FLAGS[key]}={value}" for key, value in fields.items()]
+    if mark:
+        # gcloud (528) ignores a header override without another override; our tasks are POSTs.
+        flags += [
+            f"--http-header-override={HEADER_KEY}: {HEADER_VALUE}",
+            "--http-method-override=post",
+        ]
     return run_step(why, "tasks", "queues", verb, name, *flags, *target.here)
 
 
@@ -115,3 +142,19 @@ def _is_same(declared: Any, found: Any) -> bool:
 def _to_number(value: Any) -> float:
     """Return a number, or a duration in seconds."""
     return float(str(value).removesuffix("s"))
+
+
+def plan_queue_removal(
+    target: Target, found: list[dict[str, Any]], declared: Mapping[str, Any]
+) -> Iterator[Step]:
+    """Pause and empty our queues. A paused queue was paused and emptied by `destroy` before."""
+    wanted = merge_settings(declared)
+    for queue in found:
+        name = queue["name"].rpartition("/")[2]
+        if name not in wanted or queue.get("state") == "PAUSED":
+            continue
+        if not is_own_queue(queue):
+            yield warn_step(f"queue {name} is not marked as Taskreel's; left alone")
+            continue
+        yield run_step(f"pause queue {name}", "tasks", "queues", "pause", name, *target.here)
+        yield run_step(f"empty queue {name}", "tasks", "queues", "purge", name, *target.here)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .step import Step, StepKind, fail_step, run_step
+from .ownership import LABEL, LABEL_KEY, describe_foreign, has_label, is_own_schedule
+from .step import Step, StepKind, fail_step, run_step, warn_step
 from .target import Target
 
 
@@ -22,14 +23,23 @@ def plan_apis(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
         )
 
 
-def plan_bucket(target: Target, found: Mapping[str, Any] | None) -> Iterator[Step]:
-    """Create a private bucket with a lifecycle, or update it."""
+def plan_bucket(target: Target, found: Mapping[str, Any] | None, *, adopt: bool) -> Iterator[Step]:
+    """Create a private bucket with a lifecycle, or update it.
+
+    A bucket without our label stops the plan, unless `adopt` or its lifecycle is the declared one:
+    then it is ours, and the script was stopped before it could label it.
+    """
     declared = target.declared("bucket.yaml")
     url = f"gs://{target.bucket}"
     lifecycle = f"--lifecycle-file={target.infra / declared['lifecycle']}"
     soft_delete = f"--soft-delete-duration={declared['softDeleteDuration']}"
     private = ("--uniform-bucket-level-access", "--public-access-prevention")
     project = f"--project={target.project}"
+    # gcloud cannot set labels when it creates a bucket.
+    label = run_step(
+        f"label {url} as Taskreel's",
+        *("storage", "buckets", "update", url, f"--update-labels={LABEL}", project),
+    )
     if found is None:
         yield run_step(
             f"create bucket {url} in {target.location}",
@@ -41,13 +51,20 @@ def plan_bucket(target: Target, found: Mapping[str, Any] | None) -> Iterator[Ste
                 project,
             ),
         )
+        yield label
         return
+    same_lifecycle = found.get("lifecycle_config") == target.declared(declared["lifecycle"])
+    if not has_label(found.get("labels")):
+        if not (adopt or same_lifecycle):
+            yield fail_step(describe_foreign("bucket", [url], f"the label {LABEL_KEY}"))
+            return
+        yield label
     if found["location"].lower() != target.location.lower():
         yield fail_step(
             f"bucket {url} is in {found['location']}, not in {target.location}, and cannot move. "
             "Use another: BUCKET=… scripts/provision"
         )
-    if found.get("lifecycle_config") != target.declared(declared["lifecycle"]):
+    if not same_lifecycle:
         yield run_step(
             f"set the lifecycle of {url}", "storage", "buckets", "update", url, lifecycle, project
         )
@@ -87,7 +104,11 @@ def plan_secrets(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
             "--data-file=-",
             "--replication-policy=user-managed",
         )
-        flags = (f"--locations={target.location}", f"--project={target.project}")
+        flags = (
+            f"--locations={target.location}",
+            f"--labels={LABEL}",
+            f"--project={target.project}",
+        )
         yield Step(
             StepKind.SECRET, f"create secret {secret['name']}, {source}", (env, *words, *flags)
         )
@@ -98,13 +119,24 @@ def secret_names(found: list[dict[str, Any]]) -> set[str]:
     return {secret["name"].rpartition("/")[2] for secret in found}
 
 
-def plan_scheduler(target: Target, found: list[dict[str, Any]], key: str) -> Iterator[Step]:
+def plan_scheduler(
+    target: Target, found: list[dict[str, Any]], key: str, *, adopt: bool
+) -> Iterator[Step]:
     """Create or update the scheduled calls.
 
-    `key` is the internal key in use, empty if it is unknown.
+    `key` is the internal key in use, empty if it is unknown. A call of a declared name with another
+    account than ours stops the plan, unless `adopt`.
     """
     declared = target.declared("scheduler.yaml")
     existing = {job["name"].rpartition("/")[2]: job for job in found}
+    foreign = {
+        name
+        for name in declared["jobs"]
+        if name in existing and not is_own_schedule(target, existing[name])
+    }
+    if foreign and not adopt:
+        yield fail_step(describe_foreign("schedule", foreign, "Taskreel's invoker account"))
+        return
     for name, job in declared["jobs"].items():
         wanted = {
             "schedule": job["schedule"],
@@ -153,3 +185,32 @@ def _list_differences(job: Mapping[str, Any], wanted: Mapping[str, str], key: st
     if key and http.get("headers", {}).get("X-Internal-Api-Key") != key.partition(",")[0]:
         different.append("internal key")
     return different
+
+
+def plan_schedule_removal(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
+    """Delete our scheduled calls."""
+    declared = target.declared("scheduler.yaml")["jobs"]
+    for job in found:
+        name = job["name"].rpartition("/")[2]
+        if name not in declared:
+            continue
+        if is_own_schedule(target, job):
+            yield run_step(
+                f"delete schedule {name}", "scheduler", "jobs", "delete", name, *target.here
+            )
+        else:
+            yield warn_step(f"schedule {name} calls as another account than ours; left alone")
+
+
+def plan_bucket_removal(target: Target, found: Mapping[str, Any] | None) -> Iterator[Step]:
+    """Delete our bucket with everything in it."""
+    url = f"gs://{target.bucket}"
+    if found is None:
+        return
+    if has_label(found.get("labels")):
+        yield run_step(
+            f"delete bucket {target.bucket} and every artifact in it",
+            *("storage", "rm", url, "--recursive", f"--project={target.project}"),
+        )
+    else:
+        yield warn_step(f"bucket {url} has no label {LABEL}; left alone")

@@ -7,42 +7,73 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .step import Step, StepKind, fail_step, warn_step
+from .ownership import DIGEST_LABEL, describe_foreign, is_own_service
+from .step import Step, StepKind, fail_step, run_step, warn_step
 from .target import Target
-
-#: Label of each service: a digest of the source and settings it was deployed from.
-LABEL = "taskreel-digest"
 
 
 def plan_services(
-    target: Target, found: list[dict[str, Any]], secrets: set[str], *, force: bool
+    target: Target,
+    found: list[dict[str, Any]],
+    secrets: set[str],
+    *,
+    force: bool,
+    adopt: bool,
 ) -> Iterator[Step]:
-    """Deploy changed functions, in the order of the file; `secrets` are those that exist."""
+    """Deploy changed functions, in the order of the file; `secrets` are those that exist.
+
+    A service of a declared name that we have not deployed stops the plan, unless `adopt`.
+    """
     for secret in target.secrets.values():
         if secret.get("generate") and secret["name"] not in secrets:
             yield fail_step(f"secret {secret['name']} does not exist; run scripts/provision first")
     existing = {service["metadata"]["name"]: service for service in found}
+    declared = declared_services(target)
+    foreign = {name for name in declared if name in existing and not is_own_service(existing[name])}
+    if foreign and not adopt:
+        yield fail_step(describe_foreign("service", foreign, f"the label {DIGEST_LABEL}"))
+        return
     source = source_digest(target.source)
-    for name, service in declared_services(target).items():
+    for name, service in declared.items():
         words = deploy_command(target, name, service, _environment_of(existing.get(name)), secrets)
         digest = hashlib.sha256("\0".join((source, *words)).encode()).hexdigest()[:16]
-        deployed = existing.get(name, {}).get("metadata", {}).get("labels", {}).get(LABEL)
+        deployed = existing.get(name, {}).get("metadata", {}).get("labels", {}).get(DIGEST_LABEL)
         if force or digest != deployed:
             why = f"deploy {name}" if deployed is None else f"deploy {name} again"
-            yield Step(StepKind.SHOW, why, (*words, f"--update-labels={LABEL}={digest}"))
+            yield Step(StepKind.SHOW, why, (*words, f"--update-labels={DIGEST_LABEL}={digest}"))
 
 
 def list_settings(found: list[dict[str, Any]]) -> Iterator[str]:
     """Yield `NAME=value` for settings that a new deployment would otherwise lose."""
-    deployed = {service["metadata"]["name"]: _environment_of(service) for service in found}
+    deployed = {
+        service["metadata"]["name"]: _environment_of(service)
+        for service in found
+        if is_own_service(service)
+    }
     env = deployed.get("jobs-api", {})
+    database = env.get("STORE_URL", "").rpartition("/")[2]
     named = {
         "API_BASE_URL": env.get("API_BASE_URL"),
         "BUCKET": env.get("BLOBS_URL", "").removeprefix("gs://"),
-        "DATABASE": env.get("STORE_URL", "").rpartition("/")[2],
+        "DATABASE": database,
+        "DEPLOYED_DATABASE": database,
         "CONFIGURED_PROVIDERS": env.get("CONFIGURED_PROVIDERS"),
     }
     return (f"{name}={value}" for name, value in named.items() if value)
+
+
+def plan_service_removal(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
+    """Delete our services."""
+    declared = declared_services(target)
+    for service in found:
+        name = service["metadata"]["name"]
+        if name not in declared:
+            continue
+        if is_own_service(service):
+            flags = (f"--region={target.location}", f"--project={target.project}")
+            yield run_step(f"delete function {name}", "run", "services", "delete", name, *flags)
+        else:
+            yield warn_step(f"service {name} has no label {DIGEST_LABEL}; left alone")
 
 
 def declared_services(target: Target) -> dict[str, dict[str, Any]]:
