@@ -1,6 +1,7 @@
 """The tree of errors. Each class says whose fault it is, and if another try can help.
 
 TaskreelError
+├── UnknownJobTypeError       a stored job is of a type that is not deployed
 ├── RequestError              the caller's fault: invalid, not found, too few credits, …
 └── RunError                  an attempt of a job failed
     ├── TemporaryError        worth another attempt
@@ -121,6 +122,12 @@ class MalformedError(RequestError):
     """The body is not JSON."""
 
     code = "malformed_json"
+
+
+class UnknownJobTypeError(TaskreelError):
+    """A stored job is of a type that this deployment does not have (any more, or yet)."""
+
+    code = "job_type_unknown"
 
 
 class RunError(TaskreelError):

@@ -104,6 +104,8 @@ class Job(StoredValue):
     round: int = 1
     #: The number of the newest task sent for this job; an older one is stale.
     delivery: int = 1
+    #: How often processing it has crashed in this round, for a reason that no code expected.
+    crashes: int = 0
     #: The fencing token. Grows with every claim, cancellation and release: a run may write only
     #: while the number is the one it claimed with.
     fence: int = 0
@@ -162,6 +164,7 @@ class Job(StoredValue):
             round=self.round + 1,
             delivery=self.delivery + 1,
             attempt=0,
+            crashes=0,
             progress=0,
             progress_message=None,
             error=None,
@@ -304,6 +307,7 @@ class JobChanges(TypedDict, total=False):
     waiters: tuple[str, ...]
     round: int
     delivery: int
+    crashes: int
     fence: int
     lease_until: datetime | None
     wake_at: datetime | None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
+from taskreel.domain.errors import UnknownJobTypeError
 from taskreel.jobtypes.job_type import JobType
 
 #: name → "module:CONSTANT"
@@ -53,3 +54,14 @@ class _JobTypes(Mapping[str, JobType[Any]]):
 
 
 JOB_TYPES: Mapping[str, JobType[Any]] = _JobTypes()
+
+
+def find_job_type(name: str) -> JobType[Any]:
+    """The type of a stored job. Raises UnknownJobTypeError for one that is not deployed."""
+    job_type = JOB_TYPES.get(name)
+    if job_type is None:
+        raise UnknownJobTypeError(
+            f"This deployment has no job type {name!r}; it may have been removed. "
+            "The job can be read and cancelled, but not run."
+        )
+    return job_type

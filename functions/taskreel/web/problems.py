@@ -26,6 +26,7 @@ STATUS: Mapping[type[errors.TaskreelError], HTTPStatus] = {
     errors.ForbiddenError: HTTPStatus.FORBIDDEN,
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,
+    errors.UnknownJobTypeError: HTTPStatus.CONFLICT,
     errors.TooFewCreditsError: HTTPStatus.PAYMENT_REQUIRED,
     errors.IdempotencyMismatchError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.StoreError: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -317,8 +317,8 @@ def build_step_views(job: Job) -> list[StepView]:
 
 def _planned_steps(job: Job) -> Mapping[str, StepRun]:
     """The steps of a pipeline that has not started."""
-    job_type = JOB_TYPES[job.job_type]
-    if job_type.pipeline is None:
+    job_type = JOB_TYPES.get(job.job_type)
+    if job_type is None or job_type.pipeline is None:
         return {}
     try:
         submission = job_type.submission.load_stored(job.payload)

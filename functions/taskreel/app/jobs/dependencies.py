@@ -7,10 +7,12 @@ pays nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
 
+from taskreel.app.jobs.crashes import record_crash
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.finish_job import finish_job
 from taskreel.app.jobs.job_store import load_job, store_job
@@ -19,7 +21,14 @@ from taskreel.app.jobs.results import view_step
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.pricing.job_plan import plan_job
 from taskreel.app.services import Services
-from taskreel.domain.errors import Category, InvalidError, PermanentError, TaskreelError
+from taskreel.domain.errors import (
+    Category,
+    InvalidError,
+    PermanentError,
+    StoreError,
+    TaskreelError,
+    UnknownJobTypeError,
+)
 from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
@@ -32,13 +41,16 @@ from taskreel.domain.template import (
 )
 from taskreel.domain.validation_messages import invalid_model
 from taskreel.domain.value import format_path
-from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes import find_job_type
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import DeferredSubmission, Dependency, Submission
 from taskreel.ports import Store, Transaction
 
 #: Waiters that a job's document carries; the sweep unblocks those beyond.
 _MOST_WAITERS = 200
+
+#: The time after the deadlines of the jobs that it waits for, in which a job must be unblocked.
+_LONGEST_UNBLOCKING = timedelta(days=1)
 
 #: A dependency, and its job as it is now; None when that has been removed.
 _Dependency = tuple[Dependency, Job | None]
@@ -105,12 +117,26 @@ def _find_fault(text: str) -> str | None:
     return None
 
 
-async def register_waiter(tx: Transaction, job: Job) -> None:
-    """Write the id of a blocked job into the unfinished jobs that it depends on."""
+async def register_waiter(tx: Transaction, job: Job) -> Job:
+    """Write the id of a blocked job into the unfinished jobs that it depends on.
+
+    Returns the job, which without a deadline of its own may wait a day longer than they may take.
+    """
+    deadlines = [job.created_at]
     for one in await load_dependencies(tx, job.user_id, _read_waiting(job)):
+        if one.finish_by is not None:
+            deadlines.append(one.finish_by)
         if not one.status.final and len(one.waiters) < _MOST_WAITERS:
             waiters = (*one.waiters, job.job_id)
             store_job(tx, one.with_changes(one.updated_at, waiters=waiters))
+    if job.finish_by is not None:
+        return job
+    waiting = job.with_changes(job.updated_at, finish_by=max(deadlines) + _LONGEST_UNBLOCKING)
+    return waiting.with_changes(job.updated_at, wake_at=waiting.next_wake_at(_wake_at(job)))
+
+
+def _wake_at(job: Job) -> datetime:
+    return job.wake_at or job.created_at
 
 
 async def unblock_if_ready(services: Services, job_id: str) -> Job | None:
@@ -128,8 +154,16 @@ async def unblock_if_ready(services: Services, job_id: str) -> Job | None:
         if not _is_ready(others):
             return job
         ready = await _prepare_job(services, job, others)
+    except StoreError:
+        raise
+    except UnknownJobTypeError as error:
+        # While a release is rolled out the type may come yet.
+        return await _record_crash(services, job, error)
     except (TaskreelError, ValidationError) as error:
         return await _fail_blocked_job(services, job, error)
+    except Exception as error:  # noqa: BLE001 - it is counted and logged
+        # The job is stored, and has its hold: it is tried again by the sweep, and then failed.
+        return await _record_crash(services, job, error)
     job = await services.store.transaction(lambda tx: _store_unblocked(tx, ready))
     if not job.status.final:
         await enqueue_jobs(services, job)
@@ -158,7 +192,7 @@ async def _prepare_job(services: Services, job: Job, others: Sequence[_Dependenc
     """
     jobs = {other.job_id: view_step([other]) for _, other in others if other is not None}
     payload = fill_template(job.payload, {"jobs": jobs}, only={"jobs"})
-    job_type = JOB_TYPES[job.job_type]
+    job_type = find_job_type(job.job_type)
     submission: Submission = job_type.submission.model_validate(payload)
 
     # The hold was computed before the payload was known, and is not raised behind the user's back.
@@ -192,7 +226,7 @@ async def _fail_blocked_job(
     if isinstance(error, TaskreelError):
         code, text = error.code, error.message
     else:
-        wrong = invalid_model(error, JOB_TYPES[job.job_type].submission)
+        wrong = invalid_model(error, find_job_type(job.job_type).submission)
         code, text = "bad_payload", f"The payload is invalid once filled in: {wrong.message}"
     shown = JobError(code=code, category=Category.PERMANENT, message=text)
 
@@ -206,6 +240,14 @@ async def _fail_blocked_job(
     for waiter in ended.waiters:
         await unblock_if_ready(services, waiter)
     return ended
+
+
+async def _record_crash(services: Services, job: Job, error: Exception) -> Job:
+    crashed = await record_crash(services, job.job_id, error) or job
+    if crashed.status.final:
+        for waiter in crashed.waiters:
+            await unblock_if_ready(services, waiter)
+    return crashed
 
 
 def _has_failed(job: Job) -> bool:

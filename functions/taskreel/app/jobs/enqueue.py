@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 #: Cloud Tasks takes tasks up to 30 days ahead; the sweep enqueues those that are due later.
 FARTHEST = timedelta(days=29)
+#: The dispatch deadline of a job whose type is not deployed: its delivery only ends or cleans up.
+_UNKNOWN_TYPE_DEADLINE = timedelta(minutes=10)
 #: The checks of a pipeline come at most so often: a check is two writes, and a document takes
 #: about one write a second.
 _PARENT_CHECK_SECONDS = 2
@@ -71,10 +73,11 @@ async def _enqueue_tasks(services: Services, tasks: Sequence[Task]) -> None:
 
 
 def _build_task(job: Job) -> Task:
+    job_type = JOB_TYPES.get(job.job_type)
     return Task(
         queue=job.queue,
         job_id=job.job_id,
         delivery=job.delivery,
         at=job.next_attempt_at,
-        deadline=JOB_TYPES[job.job_type].timeout,
+        deadline=job_type.timeout if job_type else _UNKNOWN_TYPE_DEADLINE,
     )

@@ -24,7 +24,7 @@ from taskreel.domain.job import Job, JobChanges
 from taskreel.domain.job_status import Status
 from taskreel.domain.run_outcome import Again, Completed, Failed, Outcome, decide_outcome
 from taskreel.domain.unit import TriedProvider, UnitRun, served_by_names
-from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes import find_job_type
 from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.ports import Transaction
 
@@ -41,7 +41,7 @@ class JobRun:
     def __init__(self, services: Services, job: Job) -> None:
         self._services = services
         self._job = job
-        self._type = JOB_TYPES[job.job_type]
+        self._type = find_job_type(job.job_type)
         self._folder: Path | None = None
         self._save = CoalescedWriter(self._store_progress)
         self._pool = UnitPool(services, job, self._type, self._open_folder, self._save)

@@ -117,7 +117,8 @@ def unblock_job(
         served_by=served_by_names(plan.units),
         next_attempt_at=start.next_attempt_at,
         error=start.wait_reason,
-        finish_by=job.finish_by or start.at + longest,
+        # Without a deadline of its own the stored one was for the time of waiting.
+        finish_by=job.finish_by if submission.deadline_seconds else start.at + longest,
     )
     wake_at = ready.next_wake_at(first_wake_at(services, start.at, now))
     return ready.with_changes(now, wake_at=wake_at)

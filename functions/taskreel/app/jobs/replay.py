@@ -18,7 +18,7 @@ from taskreel.domain.errors import ConflictError, InvalidError
 from taskreel.domain.job import Job
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.domain.value import Value
-from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes import find_job_type
 from taskreel.jobtypes.fields import ProviderWish
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import DeferredSubmission, Submission
@@ -46,7 +46,7 @@ async def prepare_replay(
     _require_replayable(original)
     require_unambiguous(original, caller)
 
-    kind = JOB_TYPES[original.job_type]
+    kind = find_job_type(original.job_type)
     edit = dict(wanted.edit or {})
     if wanted.provider:
         edit["provider"] = wanted.provider

@@ -13,7 +13,7 @@ from taskreel.domain.credits import hold_movement
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, ConflictError, ForbiddenError, NotFoundError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes import find_job_type
 from taskreel.ports import Transaction
 
 
@@ -47,7 +47,7 @@ async def _open_next_round(services: Services, tx: Transaction, job_id: str) -> 
     _require_retryable(job)
 
     now = services.clock.now()
-    job_type = JOB_TYPES[job.job_type]
+    job_type = find_job_type(job.job_type)
     submission = job_type.submission.load_stored(job.payload)
 
     # Hold only what is still to be done: finished steps were captured in an earlier round.

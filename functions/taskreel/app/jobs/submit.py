@@ -173,7 +173,7 @@ async def _store_new_job(services: Services, tx: Transaction, job: Job) -> None:
     after = account.apply(hold_movement(account, job.credits.held))
     tx.set("accounts", job.user_id, after.document())
     if job.status is Status.BLOCKED:
-        await register_waiter(tx, job)
+        job = await register_waiter(tx, job)
     tx.create("jobs", job.job_id, job.document())
 
 

@@ -37,7 +37,7 @@ from taskreel.domain.pipeline import (
     list_items,
 )
 from taskreel.domain.unit import MOST_TRIED, UnitRun, UnitState, join_names
-from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes import JOB_TYPES, find_job_type
 from taskreel.jobtypes.submission import Submission
 from taskreel.ports import Transaction
 
@@ -49,7 +49,7 @@ class PipelineRun:
     """
 
     def __init__(self, services: Services, job: Job) -> None:
-        job_type = JOB_TYPES[job.job_type]
+        job_type = find_job_type(job.job_type)
         submission: Submission = job_type.submission.load_stored(job.payload)
         assert job_type.pipeline is not None  # noqa: S101 - the processor has checked it
         self._services = services

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import Any
 
 from taskreel.app.jobs.cancel_operations import cancel_operations
+from taskreel.app.jobs.crashes import CrashedRun, record_crash
 from taskreel.app.jobs.finish_job import finish_job
 from taskreel.app.jobs.job_ended import notify_job_ended
 from taskreel.app.jobs.job_run import JobRun
@@ -17,11 +18,11 @@ from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.pipelines.pipeline_run import PipelineRun
 from taskreel.app.services import Services
 from taskreel.domain.claim import Claim, Verdict, claim_job, decide_claim
-from taskreel.domain.errors import LeaseLostError
+from taskreel.domain.errors import LeaseLostError, QueueError, StoreError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun
-from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes import find_job_type
 from taskreel.ports import Transaction
 
 log = logging.getLogger(__name__)
@@ -54,9 +55,22 @@ class Processor:
         self._stopping = False
 
     async def process_task(self, job_id: str) -> Answer:
-        """Process one delivery. Safe to repeat, at any time and in any order."""
+        """Process one delivery. Safe to repeat, at any time and in any order.
+
+        An error that no code expected is counted on the job, which is then tried again or failed:
+        no job crashes for ever. Raises StoreError when the store cannot be reached.
+        """
         if self._stopping:
             return Answer.BUSY
+        try:
+            return await self._process_delivery(job_id)
+        except (StoreError, QueueError):
+            raise  # an outage, and no fault of the job: the queue delivers again
+        except Exception as error:  # noqa: BLE001 - it is counted and logged
+            await self._record_crash(job_id, error)
+        return Answer.FINISHED
+
+    async def _process_delivery(self, job_id: str) -> Answer:
         claimed = await self._services.store.transaction(
             lambda tx: _claim_job(self._services, tx, job_id)
         )
@@ -84,8 +98,12 @@ class Processor:
 
     async def _run_job(self, claimed: _Claimed) -> Answer:
         job = claimed.job
-        is_pipeline = JOB_TYPES[job.job_type].pipeline is not None
-        run = PipelineRun(self._services, job) if is_pipeline else JobRun(self._services, job)
+        try:
+            is_pipeline = find_job_type(job.job_type).pipeline is not None
+            run = PipelineRun(self._services, job) if is_pipeline else JobRun(self._services, job)
+        except Exception as error:  # noqa: BLE001 - it is counted and logged
+            await self._record_crash(job.job_id, error, claimed, job.units)
+            return Answer.FINISHED
         task = asyncio.ensure_future(run.run())
         self._running.add(task)
         try:
@@ -100,9 +118,27 @@ class Processor:
             if not self._stopping:
                 raise
             return Answer.BUSY
+        except (StoreError, QueueError):
+            raise
+        except Exception as error:  # noqa: BLE001 - it is counted and logged
+            await self._record_crash(job.job_id, error, claimed, run.units)
         finally:
             self._running.discard(task)
         return Answer.FINISHED
+
+    async def _record_crash(
+        self,
+        job_id: str,
+        error: Exception,
+        claimed: _Claimed | None = None,
+        units: Sequence[UnitRun] = (),
+    ) -> None:
+        run = None
+        if claimed is not None:
+            run = CrashedRun(fence=claimed.job.fence, attempt=claimed.before.attempt, units=units)
+        job = await record_crash(self._services, job_id, error, run)
+        if job is not None and job.status.final:
+            await notify_job_ended(self._services, job)
 
 
 async def _claim_job(services: Services, tx: Transaction, job_id: str) -> _Claimed | None:

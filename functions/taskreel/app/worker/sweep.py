@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from taskreel.app.jobs.crashes import record_crash
 from taskreel.app.jobs.dependencies import unblock_if_ready
 from taskreel.app.jobs.enqueue import enqueue_jobs, first_wake_at
 from taskreel.app.jobs.finish_job import finish_job
@@ -14,9 +16,10 @@ from taskreel.app.jobs.job_ended import notify_job_ended
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.domain.claim import find_missed_deadline
-from taskreel.domain.errors import QueueError
+from taskreel.domain.errors import QueueError, StoreError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
+from taskreel.jobtypes import find_job_type
 from taskreel.ports import Query, Transaction
 
 log = logging.getLogger(__name__)
@@ -31,7 +34,11 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
     """Rescue all jobs whose `wake_at` has passed; returns the number of jobs by action.
 
     Actions: `rescued` (lost task, dead lease, or due soon: a new task), `ended` (deadline passed),
-    `given_up` (operation that could not be cancelled), `asleep` (changed meanwhile: nothing done).
+    `given_up` (operation that could not be cancelled), `asleep` (changed meanwhile: nothing done),
+    `crashed` (an unexpected error, counted on the job), `unwritten` (the store refused).
+
+    No job stops the sweep: the others of its page, and the pages after it, are swept all the same.
+    Raises StoreError when the store could not be reached for any job.
     """
     now = services.clock.now()
     counts: Counter[str] = Counter()
@@ -44,14 +51,48 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
     )
     while True:
         rows = await services.store.query(query)
-        woken = await asyncio.gather(*(_wake_job(services, row.id, now) for row in rows))
+        woken = await asyncio.gather(*(_wake_safely(services, row.id, now) for row in rows))
         for action, job in woken:
             counts[action] += 1
             if action == "rescued" and job is not None:
                 queues.add(job.queue)
         if len(rows) < _PAGE:
+            if counts and counts.keys() == {"unwritten"}:
+                raise StoreError("the store refused every write of the sweep")
             await asyncio.gather(*(_warn_if_paused(services, queue) for queue in queues))
             return dict(counts)
+        # Not the first page again: a job that could not be written would stay on it.
+        query = replace(query, after=(rows[-1].data["wakeAt"], rows[-1].id))
+
+
+async def _wake_safely(services: Services, job_id: str, now: datetime) -> tuple[str, Job | None]:
+    """`_wake_job`, with every error counted and logged instead of raised."""
+    try:
+        return await _wake_job(services, job_id, now)
+    except (StoreError, QueueError) as error:
+        log.warning(
+            "the sweep could not write a job; the next one tries again",
+            extra={"action": "sweep_unwritten", "job_id": job_id, "error": str(error)},
+        )
+        return "unwritten", None
+    except Exception as error:  # noqa: BLE001 - it is counted and logged
+        return await _record_crash(services, job_id, error)
+
+
+async def _record_crash(
+    services: Services, job_id: str, error: Exception
+) -> tuple[str, Job | None]:
+    try:
+        job = await record_crash(services, job_id, error)
+        if job is not None and job.status.final:
+            await notify_job_ended(services, job)
+    except Exception:
+        log.exception(
+            "a job crashed, and that could not be recorded: it needs an operator",
+            extra={"action": "crash_unrecorded", "job_id": job_id},
+        )
+        job = None
+    return "crashed", job
 
 
 async def _warn_if_paused(services: Services, queue: str) -> None:
@@ -115,9 +156,17 @@ async def _rescue_or_end(
         store_job(tx, job.without_operations(now, job.operations))
         return "given_up", None
 
+    if job.newer:
+        # The revision that knows its state will do what is due.
+        store_job(tx, job.with_changes(now, wake_at=now + services.rules.rescue_after))
+        return "asleep", None
+
     missed = find_missed_deadline(job, now)
     if missed is not None and missed.status is not None:
         return "ended", finish_job(tx, job, missed.status, now, error=missed.error)
+
+    # No queue takes a job of a type that is not deployed: it ends here.
+    find_job_type(job.job_type)
 
     # A new delivery number: the task is new to the queue even if the old one was delivered.
     rescued = job.with_changes(

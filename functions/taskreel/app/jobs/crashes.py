@@ -1,0 +1,132 @@
+"""Errors of ours that no code expected: counted on the job, which is tried again, then failed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydantic import ValidationError
+
+from taskreel.app.jobs.enqueue import enqueue_jobs
+from taskreel.app.jobs.finish_job import finish_job
+from taskreel.app.jobs.job_store import load_job, store_job
+from taskreel.app.services import Services
+from taskreel.domain.errors import AMBIGUOUS, UNSURE, Category, PermanentError, TaskreelError
+from taskreel.domain.job import Job, JobChanges
+from taskreel.domain.job_error import JobError
+from taskreel.domain.job_status import Status
+from taskreel.domain.unit import UnitRun
+from taskreel.ports import Transaction
+
+log = logging.getLogger(__name__)
+
+#: A job whose processing crashed so often in a round has failed.
+MOST_CRASHES = 3
+_FIRST_WAIT = timedelta(seconds=30)
+#: When the sweep comes back to a document that cannot be read at all.
+_UNREADABLE_WAIT = timedelta(hours=1)
+#: A crash leaves the status and the start of these as they are.
+_WAITING = frozenset({Status.BLOCKED, Status.SCHEDULED, Status.THROTTLED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrashedRun:
+    """A run that crashed: its fencing token, the attempt before it, and its units at the end."""
+
+    fence: int
+    attempt: int
+    units: Sequence[UnitRun]
+
+
+async def record_crash(
+    services: Services, job_id: str, error: Exception, run: CrashedRun | None = None
+) -> Job | None:
+    """Count an unexpected error against its job, and say when it is tried again.
+
+    The third crash of a round fails the job and releases its hold, as does an error that no try
+    can change. Nothing is written when the job has another run by now. A crash by itself is not an
+    attempt: it was not the user's fault. Returns the changed job, None when there is none; the caller
+    notifies of its end.
+    """
+    log.error(
+        "processing a job crashed",
+        exc_info=error,
+        extra={"action": "job_crashed", "job_id": job_id},
+    )
+    try:
+        job = await services.store.transaction(
+            lambda tx: _write_crash(services, tx, job_id, error, run)
+        )
+    except ValidationError:
+        await services.store.transaction(lambda tx: _postpone_unreadable(services, tx, job_id))
+        return None
+    if job is not None and not job.status.final:
+        await enqueue_jobs(services, job)
+    return job
+
+
+async def _write_crash(
+    services: Services, tx: Transaction, job_id: str, error: Exception, run: CrashedRun | None
+) -> Job | None:
+    job = await load_job(tx, job_id)
+    now = services.clock.now()
+    if job is None or _is_taken_over(job, run, now):
+        return None
+
+    wait = _FIRST_WAIT * 2**job.crashes
+    changes: JobChanges = {"crashes": job.crashes + 1, "lease_until": None}
+    if job.status.final or job.newer:
+        if job.wake_at is not None:
+            store_job(tx, job.with_changes(now, wake_at=now + wait))
+        return None
+
+    if run is not None and not isinstance(error, PermanentError):
+        # What the run has bought is stored, so that the next one does not buy it again.
+        changes["units"] = tuple(run.units)
+        if tuple(run.units) == job.units:
+            changes["attempt"] = run.attempt  # nothing was done: that was no attempt
+    if isinstance(error, PermanentError) or changes["crashes"] >= MOST_CRASHES:
+        changes["error"] = _describe_crash(job.with_changes(now, **changes), error)
+        return finish_job(tx, job, Status.FAILED, now, **changes)
+
+    changes |= {
+        "fence": job.fence + 1,
+        "delivery": job.delivery + 1,
+        "wake_at": job.next_wake_at(now + wait + services.rules.rescue_after),
+    }
+    if job.status in _WAITING:
+        changes["wake_at"] = job.next_wake_at(now + wait)
+    else:
+        changes["next_attempt_at"] = now + wait
+    crashed = job.with_changes(now, **changes)
+    if job.status is Status.PROCESSING:
+        crashed = crashed.enter_status(Status.RETRYING, now)
+    store_job(tx, crashed)
+    return crashed
+
+
+def _is_taken_over(job: Job, run: CrashedRun | None, now: datetime) -> bool:
+    """True when another run, a cancellation or a deadline has the job by now."""
+    if run is not None:
+        return job.fence != run.fence
+    return job.lease_until is not None and job.lease_until > now
+
+
+def _describe_crash(job: Job, error: Exception) -> JobError:
+    """The error as users see it; of an unexpected one only that it happened."""
+    if job.maybe_bought:
+        code, message = AMBIGUOUS, UNSURE
+    elif isinstance(error, TaskreelError):
+        code, message = error.code, error.message
+    else:
+        code, message = "internal_error", f"The service failed {job.crashes} times at this job."
+    return JobError(code=code, category=Category.PERMANENT, message=message)
+
+
+async def _postpone_unreadable(services: Services, tx: Transaction, job_id: str) -> None:
+    """Put a document that cannot be read aside for a while, so that it stops no sweep."""
+    document = await tx.get("jobs", job_id)
+    if document is not None and document.data.get("wakeAt") is not None:
+        tx.update("jobs", job_id, {"wakeAt": services.clock.now() + _UNREADABLE_WAIT})

@@ -1,0 +1,248 @@
+"""Errors that no code expected: each ends as a counted failure of its one job."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from functions.job_requests import (
+    IMAGE,
+    NOOP,
+    expect_problem,
+    image_request,
+    read_balance,
+    read_job,
+    submit_job,
+)
+from functions.stored_documents import read_documents, store_documents
+from simulation.world import World
+from taskreel.app.jobs import dependencies
+from taskreel.app.jobs.crashes import MOST_CRASHES
+from taskreel.app.jobs.job_run import JobRun
+from taskreel.app.pipelines.pipeline_run import PipelineRun
+from taskreel.app.worker import processor, sweep
+
+PIPELINE = "/api/jobs/pipeline"
+FILM = {"steps": {"one": {"type": "image-generation", "payload": NOOP}}}
+
+
+class Crash:
+    """A function that raises an error that no code expects, and counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        self.calls += 1
+        raise ZeroDivisionError("nobody expected this")
+
+
+class Always(NamedTuple):
+    """The function that always crashes, and a job that calls it."""
+
+    owner: Any
+    name: str
+    path: str
+    body: dict[str, Any]
+
+
+@pytest.fixture
+def crash() -> Crash:
+    return Crash()
+
+
+async def expect_failure(
+    world: World, ada: httpx.AsyncClient, job: dict[str, Any], code: str = "internal_error"
+) -> None:
+    """The job has failed, its hold is released, and nothing more happens to it."""
+    for _ in range(12):
+        await world.advance(60)
+        await world.sweep()
+    found = await read_job(ada, job)
+    assert (found["status"], found["error"]["code"]) == ("FAILED", code)
+    assert found["error"]["category"] == "permanent"
+    assert (await read_balance(ada))["held"] == 0
+    stored = await world.job(job["jobId"])
+    assert stored.wake_at is None
+
+
+@pytest.mark.parametrize(
+    "always",
+    [
+        Always(processor, "decide_claim", IMAGE, NOOP),
+        Always(processor, "claim_job", IMAGE, NOOP),
+        Always(JobRun, "__init__", IMAGE, NOOP),
+        Always(JobRun, "_store_outcome", IMAGE, NOOP),
+        Always(PipelineRun, "__init__", PIPELINE, FILM),
+        Always(PipelineRun, "_advance_step", PIPELINE, FILM),
+        Always(PipelineRun, "_write", PIPELINE, FILM),
+    ],
+)
+async def test_a_job_that_always_crashes_fails_and_its_hold_is_released(
+    world: World,
+    ada: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    crash: Crash,
+    always: Always,
+) -> None:
+    monkeypatch.setattr(always.owner, always.name, crash)
+    job = await submit_job(ada, always.body, always.path)
+    await expect_failure(world, ada, job)
+    assert crash.calls == MOST_CRASHES
+    assert {status for _, status in world.delivered} == {200}
+
+
+async def test_a_crash_that_passes_costs_the_user_no_attempt(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, crash: Crash
+) -> None:
+    monkeypatch.setattr(JobRun, "_store_outcome", crash)
+    job = await submit_job(ada, {**NOOP, "retry": {"maxAttempts": 1}})
+    await world.advance(10)
+    assert (await read_job(ada, job))["status"] == "RETRYING"
+    monkeypatch.undo()
+    await world.advance(60)
+    found = await read_job(ada, job)
+    assert (found["status"], found["attempt"]) == ("COMPLETED", 1)
+
+
+async def test_a_blocked_job_whose_unblocking_crashes_is_answered_and_fails(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, crash: Crash
+) -> None:
+    """The submit answered 500, and the job stayed BLOCKED with its hold for ever."""
+    first = await submit_job(ada)
+    await world.advance(10)
+    monkeypatch.setattr(dependencies, "_prepare_job", crash)
+    body = {**NOOP, "dependsOn": [{"jobId": first["jobId"]}]}
+    answer = await ada.post(IMAGE, json=body, headers={"Idempotency-Key": "once"})
+    assert answer.status_code == 202
+    await expect_failure(world, ada, answer.json())
+
+
+async def test_a_blocked_job_has_a_deadline(world: World, ada: httpx.AsyncClient) -> None:
+    slow = await submit_job(ada, {**image_request("slow", seconds=100), "deadlineSeconds": 3600})
+    waiting = await submit_job(ada, {**NOOP, "dependsOn": [{"jobId": slow["jobId"]}]})
+    first, second = await world.job(slow["jobId"]), await world.job(waiting["jobId"])
+    assert first.finish_by is not None
+    assert second.finish_by is not None
+    assert second.finish_by > first.finish_by
+    await world.advance(200)
+    assert (await read_job(ada, waiting))["status"] == "COMPLETED"
+
+
+async def test_one_crashing_job_does_not_stop_the_sweep_of_others(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """210 jobs of one user stopped the rescue of everyone's, since they stayed on its first page."""
+    monkeypatch.setattr(sweep, "_PAGE", 3)
+    world.cut_off = True
+    bad = [await submit_job(ada) for _ in range(4)]
+    good = await submit_job(world.as_user("grace"))
+    await world.advance(1)
+    ids = {job["jobId"] for job in bad}
+    wake = sweep._wake_job
+
+    async def wake_job(services: Any, job_id: str, now: Any) -> Any:
+        if job_id in ids:
+            raise ZeroDivisionError
+        return await wake(services, job_id, now)
+
+    monkeypatch.setattr(sweep, "_wake_job", wake_job)
+    await world.advance(200)
+    swept = await world.sweep()
+    assert swept == {"crashed": 4, "rescued": 1}
+    world.cut_off = False
+    await world.advance(30)
+    assert (await read_job(world.as_user("grace"), good))["status"] == "COMPLETED"
+
+
+async def test_a_document_that_cannot_be_read_is_put_aside_by_the_sweep(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    world.cut_off = True
+    job = await submit_job(ada)
+    documents = await read_documents(world)
+    documents["jobs"][job["jobId"]]["units"] = "three"
+    await store_documents(world, documents)
+    await world.advance(200)
+    assert await world.sweep() == {"crashed": 1}
+    assert await world.sweep() == {}
+
+
+# ── A job type that is gone ──────────────────────────────────────────────────────────────────────
+
+
+async def store_of_removed_type(world: World, job_id: str) -> None:
+    documents = await read_documents(world)
+    documents["jobs"][job_id]["jobType"] = "sticker"
+    await store_documents(world, documents)
+
+
+async def test_a_job_of_a_removed_type_is_listed_read_and_cancelled(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    world.cut_off = True
+    job = await submit_job(ada)
+    await store_of_removed_type(world, job["jobId"])
+    listed = (await ada.get("/api/jobs")).json()["jobs"]
+    assert [row["jobType"] for row in listed] == ["sticker"]
+    own = f"/api/jobs/sticker/{job['jobId']}"
+    for path in (f"/api/jobs/{job['jobId']}", own, f"{own}/progress"):
+        assert (await ada.get(path)).status_code == 200
+    assert (await ada.delete(own)).json()["status"] == "CANCELLED"
+    assert (await read_balance(ada))["held"] == 0
+    expect_problem(await ada.post(f"{own}/replay"), 409, "job_type_unknown")
+
+
+async def test_a_job_of_a_removed_type_fails_and_says_why(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    job = await submit_job(ada)
+    await store_of_removed_type(world, job["jobId"])
+    await expect_failure(world, ada, job, "job_type_unknown")
+    own = f"/api/jobs/sticker/{job['jobId']}"
+    expect_problem(await ada.post(f"{own}/retry"), 409, "job_type_unknown")
+
+
+# ── Fields of a wrong kind ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("quality", [{}, [], ["high"], {"a": 1}, 3])
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("video-composition", {"scenes": [{"imageUrl": "https://x.test/a.png"}]}, "options"),
+        ("video-assembly", {"clips": ["https://x.test/a.mp4"]}, "options"),
+        ("movie-creation", {"prompt": "a fox"}, "options"),
+        (
+            "media-processing",
+            {"operation": "video-stitch", "inputFiles": ["https://x.test/a.mp4"] * 2},
+            "parameters",
+        ),
+    ],
+)
+async def test_a_quality_of_a_wrong_kind_is_refused(
+    ada: httpx.AsyncClient, path: str, body: dict[str, Any], field: str, quality: Any
+) -> None:
+    answer = await ada.post(f"/api/jobs/{path}", json={**body, field: {"quality": quality}})
+    assert answer.status_code == 422, answer.text
+
+
+async def test_a_quality_of_a_wrong_kind_from_a_template_ends_the_pipeline(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    stitch = {
+        "operation": "video-stitch",
+        "inputFiles": ["https://x.test/a.mp4"] * 2,
+        "parameters": {"quality": "{{steps.one.artifacts}}"},
+    }
+    steps = {
+        "one": {"type": "image-generation", "payload": NOOP},
+        "two": {"type": "media-processing", "payload": stitch},
+    }
+    job = await submit_job(ada, {"steps": steps}, PIPELINE)
+    await world.advance(60)
+    found = await read_job(ada, job)
+    assert (found["status"], found["error"]["code"]) == ("FAILED", "bad_payload")
+    assert (await read_balance(ada))["held"] == 0
