@@ -1,4 +1,7 @@
-"""The one place that reads the environment and chooses adapters, by URL. Everything is built on first use."""
+"""Read the settings and build the adapters that they name, by URL, each on first use.
+
+Nothing else reads the environment or chooses an adapter.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,7 @@ class SystemClock:
 
 @functools.cache
 def settings() -> Settings:
-    """The environment, checked; logging is set up with it."""
+    """Read and check the environment once; configure logging by it."""
     found = Settings.from_environment(os.environ, KEY_VARIABLES)
     log.configure_logging(level=found.log_level, style=found.log_format)
     return found
@@ -82,7 +85,7 @@ def settings() -> Settings:
 
 @functools.cache
 def services() -> Services:
-    """Every port, by this process's settings."""
+    """The ports and limits of this process."""
     return build(settings(), SystemClock())
 
 
@@ -92,12 +95,12 @@ def api() -> FastAPI:
     from taskreel.web.app import build_api
 
     chosen = settings()
-    return _built(build_api(services(), _token_rules(chosen), base_url=chosen.api_base_url))
+    return _finish_start(build_api(services(), _token_rules(chosen), base_url=chosen.api_base_url))
 
 
 @functools.cache
 def running() -> Processor:
-    """What runs jobs in this process."""
+    """The processor of this process's deliveries."""
     from taskreel.app.worker.processor import Processor
 
     return Processor(services())
@@ -105,11 +108,11 @@ def running() -> Processor:
 
 @functools.cache
 def processor() -> InternalApp:
-    """The task processor; it gives its leases back when the instance is stopped."""
+    """The task processor's app; it releases its leases when the instance is stopped."""
     from taskreel.web.tasks import InternalKeys, build_processor_app
 
-    _before_stopping(_stop_runs)
-    return _built(build_processor_app(InternalKeys(settings().internal_keys), running()))
+    _run_before_stopping(_stop_runs)
+    return _finish_start(build_processor_app(InternalKeys(settings().internal_keys), running()))
 
 
 async def _stop_runs() -> None:
@@ -139,20 +142,20 @@ def maintenance() -> InternalApp:
     """The sweep."""
     from taskreel.web import tasks
 
-    return _built(
+    return _finish_start(
         tasks.build_maintenance_app(tasks.InternalKeys(settings().internal_keys), services())
     )
 
 
-def _built(app: T) -> T:
-    """What has been imported stays; the collector, off since `main`, need never look at it."""
+def _finish_start(app: T) -> T:
+    """Turn the collector, off since `main`, on again; it never scans what is imported by now."""
     gc.freeze()
     gc.enable()
     return app
 
 
 def build(chosen: Settings, clock: Clock) -> Services:
-    """The services that `chosen` describes. Nothing is connected yet."""
+    """Build the services that the settings describe. Nothing is connected yet."""
     workers = WorkerPool(max_workers=chosen.worker_processes, memory_mb=chosen.worker_memory_mb)
     store = _store(chosen)
     return Services(
@@ -170,7 +173,7 @@ def build(chosen: Settings, clock: Clock) -> Services:
 
 
 def _own_addresses(chosen: Settings) -> list[str]:
-    """Where files may come from although the address is private: ourselves, and providers put there by a setting."""
+    """Addresses that may be fetched although private: ours, and those of overridden providers."""
     return [
         chosen.api_base_url,
         _emulator(chosen.blobs_url) or "",
@@ -200,7 +203,7 @@ def _token_rules(chosen: Settings) -> TokenRules:
 
 
 def _fetch(own: Sequence[str]) -> Fetch:
-    """The fetcher, made when the first input is."""
+    """A fetcher that is built when the first file is fetched."""
 
     @functools.cache
     def made() -> Fetch:
@@ -295,8 +298,8 @@ def _tasks(chosen: Settings) -> TaskQueue:
         case "embedded":
             from taskreel.adapters.local.tasks import EmbeddedTasks
 
-            door = url.removeprefix("embedded:")
-            return EmbeddedTasks(door, target_url=chosen.processor_url, internal_key=key)
+            server_url = url.removeprefix("embedded:")
+            return EmbeddedTasks(server_url, target_url=chosen.processor_url, internal_key=key)
         case "cloudtasks":
             from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 
@@ -457,8 +460,11 @@ def _verify_webhook(
     return providers.verify_webhook(name, headers, body, secret.get_secret_value(), now)
 
 
-def _before_stopping(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run `stop` on SIGTERM and SIGINT, ahead of the server's own handler (functions_framework runs no lifespan)."""
+def _run_before_stopping(stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `stop` on SIGTERM and SIGINT, before the server's own handler.
+
+    functions_framework runs no lifespan, so there is no other hook.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
     loop = asyncio.get_running_loop()

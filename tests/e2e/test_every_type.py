@@ -1,4 +1,4 @@
-"""Every job type end to end on both stacks: over real HTTP as a client would, its files fetched and opened."""
+"""Every job type end to end on both stacks: over real HTTP, its files fetched and opened."""
 
 from __future__ import annotations
 

@@ -235,7 +235,8 @@ async def test_a_reference_that_can_never_be_read_is_refused(ada: httpx.AsyncCli
     assert refused_paths(await ada.post(IMAGE, json=after(story, prompt=unread))) == {"prompt"}
     mixed = f"{{{{[jobs.{story['jobId']}.result.title, item]}}}}"
     assert refused_paths(await ada.post(IMAGE, json=after(story, prompt=mixed))) == {"prompt"}
-    twice = f"{{{{join('', [jobs.{story['jobId']}.result.title, jobs.{story['jobId']}.result.genre])}}}}"
+    result = f"jobs.{story['jobId']}.result"
+    twice = f"{{{{join('', [{result}.title, {result}.genre])}}}}"
     assert (await submit_job(ada, after(story, prompt=twice)))["status"] == "BLOCKED"
     many = [f"{{{{jobs.{story['jobId']}.result.title}}}}"] * 502
     body = {"prompts": many[:90], "dependsOn": [{"jobId": story["jobId"]}]}

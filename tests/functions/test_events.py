@@ -20,7 +20,7 @@ def parsed(text: str) -> list[tuple[str, dict[str, Any]]]:
 async def follow(
     world: World, client: httpx.AsyncClient, job: dict[str, Any], *steps: float
 ) -> list[Any]:
-    """The events while time passes in `steps`, each followed by enough real time for the watch to look."""
+    """The events while time passes in `steps`, each followed by time for the watch to poll."""
     asking = asyncio.create_task(client.get(job["urls"]["events"]))
     for seconds in steps:
         await asyncio.sleep(0.05)  # the embedded store's watch looks every 20 ms of real time

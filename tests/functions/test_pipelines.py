@@ -1,4 +1,4 @@
-"""Pipelines: steps in order, fan-outs, failures, one budget, cancellation, nesting, a second round."""
+"""Pipelines: order of steps, fan-outs, failures, one budget, cancellation, nesting, retries."""
 
 from __future__ import annotations
 

@@ -227,7 +227,8 @@ async def test_a_store_that_is_away_asks_to_come_again_and_tells_the_log_alone_w
         answer = await caller.get(path)
         told = expect_problem(answer, 503, "store_unavailable")
         assert told["detail"] == (
-            "A service that this one needs cannot be reached; nothing was lost. Try again in 5 seconds."
+            "A service that this one needs cannot be reached; nothing was lost."
+            " Try again in 5 seconds."
         )
         assert answer.headers["retry-after"] == "5"
         (record,) = caplog.records

@@ -1,4 +1,4 @@
-"""What can be known to be wrong when a request arrives is refused then, with the field, before credits are held."""
+"""Mistakes that a request shows by itself are refused at once, by field, before any hold."""
 
 from __future__ import annotations
 

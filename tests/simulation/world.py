@@ -49,7 +49,7 @@ from taskreel_local.emulators.cloudtasks.rest_app import RestApp
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ROOT / "functions" / "main.py"
 T = TypeVar("T")
-#: No work in these tests takes that long; a worker that hangs fails the test instead of stopping it.
+#: No work in these tests takes that long; a worker that hangs fails the test.
 WORKER_SECONDS = 120.0
 QUEUES = load_queues(ROOT / "infra" / "queues.yaml", DEFAULT_PARENT)
 

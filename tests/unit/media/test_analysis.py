@@ -53,7 +53,8 @@ def test_silence_counts_as_silence(voice: Path) -> None:
 def test_a_text_is_counted_and_graded() -> None:
     easy = measure_text("The cat sat. The dog ran. We had fun.")
     hard = measure_text(
-        "Notwithstanding organisational considerations, interdisciplinary methodologies necessitate evaluation."
+        "Notwithstanding organisational considerations, "
+        "interdisciplinary methodologies necessitate evaluation."
     )
     assert (easy.words, easy.sentences, easy.paragraphs) == (9, 3, 1)
     assert easy.level == "very easy"

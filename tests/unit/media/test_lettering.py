@@ -25,8 +25,10 @@ SAMPLES = {
     "Bosnian, Croatian": "Gojazni đačić s biciklom drži hmelj i finu vatu u džepu nošnje",
     "Bulgarian": "Ах чудна българска земьо, полюшвай цъфтящи жита",
     "Czech": "Příliš žluťoučký kůň úpěl ďábelské ódy",
-    "Danish": "Quizdeltagerne spiste jordbær med fløde, mens cirkusklovnen Walther spillede på xylofon. Å!",
-    "French": "Dès Noël où un zéphyr haï me vêt de glaçons würmiens, je dîne d’exquis rôtis de bœuf. Ÿ",
+    "Danish": "Quizdeltagerne spiste jordbær med fløde, "
+    "mens cirkusklovnen Walther spillede på xylofon. Å!",
+    "French": "Dès Noël où un zéphyr haï me vêt de glaçons würmiens, "
+    "je dîne d’exquis rôtis de bœuf. Ÿ",
     "German": "Falsches Üben von Xylophonmusik quält jeden größeren Zwerg – „so“, für 5 €. ẞ",
     "Greek": "Ξεσκεπάζω την ψυχοφθόρα βδελυγμία ΐ ΰ ώ",
     "Hungarian": "Árvíztűrő tükörfúrógép",
@@ -161,7 +163,10 @@ def test_a_word_longer_than_the_line_is_cut_and_not_lost() -> None:
 
 @pytest.mark.parametrize("size", [(640, 360), (360, 640), (360, 360)])
 def test_words_stay_within_the_picture_whatever_its_shape(size: tuple[int, int]) -> None:
-    text = "Whoever speaks of the long, long winter after dark has to tell the whole of the story to the very end."
+    text = (
+        "Whoever speaks of the long, long winter after dark has to tell the whole of the story "
+        "to the very end."
+    )
     for overlay in [
         *(shown.overlay for shown in schedule_captions(text, size, 0, 90)),
         draw_title(text, text, size),

@@ -23,7 +23,9 @@ work, film, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     "video-stitch": lambda: stitch.stitch_videos(
         [film], out=out / "o.mp4", options=stitch.StitchOptions(fps=8)
     ),
-    "audio-stitch": lambda: audio.stitch_audio([film, film], out=out / "o.mp3", crossfade_seconds=1),
+    "audio-stitch": lambda: audio.stitch_audio(
+        [film, film], out=out / "o.mp3", crossfade_seconds=1
+    ),
     "music-mix": lambda: audio.mix_music(film, film, out=out / "o.mp3"),
     "content-analysis": lambda: analyse.analyse_file(film),
 }[work]()

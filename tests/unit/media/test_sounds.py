@@ -36,7 +36,8 @@ def test_a_pause_lengthens_and_a_cross_fade_shortens(tone: Path, tmp_path: Path)
 
 
 def test_a_tone_has_the_loudness_the_standard_says(tone: Path) -> None:
-    # EBU Tech 3341: a 1 kHz stereo sine of -23 dBFS reads -23 LUFS; at 440 Hz the weighting takes about 0.6 dB more.
+    # EBU Tech 3341: a 1 kHz stereo sine of -23 dBFS reads -23 LUFS; at 440 Hz the weighting
+    # takes about 0.6 dB more.
     measured = measure_loudness(tone)
     assert measured.integrated_lufs == pytest.approx(-12.7, abs=0.4)
     assert measured.true_peak_db == pytest.approx(-12.04, abs=0.2)

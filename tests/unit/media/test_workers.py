@@ -142,6 +142,7 @@ async def test_progress_travels_back_while_the_work_goes_on(
 
 def test_importing_the_pool_loads_nothing_heavy() -> None:
     heavy = "{'numpy', 'PIL', 'av', 'pebble', 'multiprocessing.pool'}"
-    code = f"import sys, taskreel.media, taskreel.media.workers; print(sorted({heavy} & set(sys.modules)))"
+    imports = "import sys, taskreel.media, taskreel.media.workers"
+    code = f"{imports}; print(sorted({heavy} & set(sys.modules)))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

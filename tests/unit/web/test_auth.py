@@ -70,7 +70,7 @@ async def test_a_public_key_checks_what_its_private_key_signed(key: Any, algorit
 
 
 async def test_a_public_key_is_never_a_shared_secret() -> None:
-    """The classic: HS256 over the text of the public key. Our own library refuses to make it, so it is made by hand."""
+    """HS256 over the text of the public key, made by hand: the library refuses to make it."""
     head, body = token().split(".")[:2]
     mac = hmac.new(pem(RSA).encode(), f"{head}.{body}".encode(), hashlib.sha256).digest()
     forged = f"{head}.{body}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
@@ -98,7 +98,10 @@ async def test_another_secret_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("late", "holds"), [(-5, True), (5, True), (60, False)])
-async def test_an_expired_token_holds_for_the_leeway(late: int, holds: bool) -> None:  # noqa: FBT001 - a table
+async def test_an_expired_token_holds_for_the_leeway(
+    late: int,
+    holds: bool,  # noqa: FBT001 - a parameter of pytest's
+) -> None:
     sent = token(exp=int(time.time()) - late)
     if holds:
         await caller(HS256, sent)
@@ -113,7 +116,7 @@ async def test_a_token_does_not_hold_before_its_time() -> None:
 
 @pytest.mark.parametrize("missing", ["exp", "sub"])
 async def test_a_token_without_an_end_or_a_user_is_refused(missing: str) -> None:
-    assert missing in await refusal(HS256, token(**{missing: None}))  # type: ignore[arg-type]  # a claim
+    assert missing in await refusal(HS256, token(**{missing: None}))  # type: ignore[arg-type]  # any
 
 
 @pytest.mark.parametrize("subject", ["", 7, ["ada"], "a/b", "..", "__ada__", "a" * 257])
