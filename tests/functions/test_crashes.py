@@ -134,7 +134,7 @@ async def test_a_blocked_job_has_a_deadline(world: World, ada: httpx.AsyncClient
 async def test_one_crashing_job_does_not_stop_the_sweep_of_others(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """210 jobs of one user stopped the rescue of everyone's, since they stayed on its first page."""
+    """210 jobs of one user once stopped all rescues: they stayed on the first page."""
     monkeypatch.setattr(sweep, "_PAGE", 3)
     world.cut_off = True
     bad = [await submit_job(ada) for _ in range(4)]

@@ -1,8 +1,9 @@
 """The document that marks a Firestore database as Taskreel's: databases have no labels.
 
-`python -m plan.database_owner show|claim PROJECT DATABASE COLLECTION…`; the access token is in $TOKEN.
-`show` prints `owned`, `empty` (no marker and none of the collections has a document), or the
-collections that have documents although nothing marks them as ours; `claim` writes the marker.
+`python -m plan.database_owner show|claim PROJECT DATABASE COLLECTION…`, with the access token in
+$TOKEN. `show` prints `owned`, `empty` (no marker and none of the collections has a document), or
+the collections that have documents although nothing marks them as ours; `claim` writes the
+marker.
 """
 
 from __future__ import annotations

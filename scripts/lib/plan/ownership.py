@@ -1,9 +1,9 @@
-"""The marks by which resources of Taskreel are recognised: a project may contain other applications.
+"""The marks by which resources of Taskreel are recognised among those of other applications.
 
-What carries no mark is never changed or deleted without `--adopt`. Services, buckets and secrets have
-labels; queues have none, so a header override that every delivery carries marks them; a schedule is
-recognised by the account that it calls with; a database by a document (`database_owner`); security
-rules by a line (`security_rules`).
+What carries no mark is never changed or deleted without `--adopt`. Services, buckets and secrets
+have labels; queues have none, so a header override that every delivery carries marks them; a
+schedule is recognised by the account that it calls with; a database by a document
+(`database_owner`); security rules by a line (`security_rules`).
 """
 
 from __future__ import annotations

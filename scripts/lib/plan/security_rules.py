@@ -2,7 +2,7 @@
 
 `python -m plan.security_rules show|publish PROJECT DATABASE FILE`; the access token is in $TOKEN.
 `show` prints `same`, `absent`, `differs` (an older version of ours), or `foreign` (without our
-marker: the rules of another application); `publish` creates a ruleset from the file and releases it.
+marker: another application's rules); `publish` creates a ruleset from the file and releases it.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ async def record_crash(
 
     The third crash of a round fails the job and releases its hold, as does an error that no try
     can change. Nothing is written when the job has another run by now. A crash by itself is not an
-    attempt: it was not the user's fault. Returns the changed job, None when there is none; the caller
-    notifies of its end.
+    attempt: it was not the user's fault. Returns the changed job, None when there is none; the
+    caller notifies of its end.
     """
     log.error(
         "processing a job crashed",
