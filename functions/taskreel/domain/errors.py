@@ -8,6 +8,7 @@ TaskreelError
     ├── RateLimitedError      worth another attempt later; not counted as one
     ├── ProviderDownError     worth another attempt, perhaps at another provider
     ├── PermanentError        no attempt can help
+    │   └── DocumentTooLargeError  the job does not fit into a stored document
     └── LeaseLostError        another run, a cancellation or a deadline took the job away
 StoreError                    the store refused or could not be reached
 QueueError                    the task queue refused or could not be reached
@@ -148,6 +149,12 @@ class PermanentError(RunError):
 
     code = "permanent_failure"
     category = Category.PERMANENT
+
+
+class DocumentTooLargeError(PermanentError):
+    """The job's request and results together are larger than a stored document can be."""
+
+    code = "document_too_large"
 
 
 class RateLimitedError(RunError):

@@ -17,7 +17,7 @@ from taskreel.domain.errors import AMBIGUOUS, UNSURE, Category, PermanentError, 
 from taskreel.domain.job import Job, JobChanges
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
-from taskreel.domain.unit import UnitRun
+from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.ports import Transaction
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,11 @@ async def _write_crash(
             changes["attempt"] = run.attempt  # nothing was done: that was no attempt
     if isinstance(error, PermanentError) or changes["crashes"] >= MOST_CRASHES:
         changes["error"] = _describe_crash(job.with_changes(now, **changes), error)
-        return finish_job(tx, job, Status.FAILED, now, **changes)
+        done = sum(unit.credits for unit in job.units if unit.state is UnitState.DONE)
+        # Finished work is paid for, also where ours is the fault: it can be read and replayed.
+        spent = done + sum(step.spent for step in job.steps.values())
+        captured = min(spent, job.credits.held)
+        return finish_job(tx, job, Status.FAILED, now, captured=captured, **changes)
 
     changes |= {
         "fence": job.fence + 1,

@@ -21,6 +21,7 @@ from taskreel.app.jobs.results import view_step
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.pricing.job_plan import plan_job
 from taskreel.app.services import Services
+from taskreel.domain.document_size import MAX_PAYLOAD_BYTES, is_larger
 from taskreel.domain.errors import (
     Category,
     InvalidError,
@@ -192,6 +193,9 @@ async def _prepare_job(services: Services, job: Job, others: Sequence[_Dependenc
     """
     jobs = {other.job_id: view_step([other]) for _, other in others if other is not None}
     payload = fill_template(job.payload, {"jobs": jobs}, only={"jobs"})
+    if is_larger(payload, MAX_PAYLOAD_BYTES):
+        message = f"The payload takes more than {MAX_PAYLOAD_BYTES:,} bytes once filled in."
+        raise PermanentError(message, code="payload_too_large")
     job_type = find_job_type(job.job_type)
     submission: Submission = job_type.submission.model_validate(payload)
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from taskreel.domain.errors import LeaseLostError
+from taskreel.domain.document_size import MAX_DOCUMENT_BYTES, is_larger
+from taskreel.domain.errors import DocumentTooLargeError, LeaseLostError
 from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
 from taskreel.ports import Document, Store, Transaction
+
+_WITHOUT_SUCCESS = frozenset({Status.FAILED, Status.CANCELLED, Status.EXPIRED})
 
 
 async def load_job(reader: Store | Transaction, job_id: str) -> Job | None:
@@ -22,8 +26,28 @@ def decode_job(document: Document) -> Job:
 
 
 def store_job(tx: Transaction, job: Job) -> None:
-    """Write a job over the stored one; `tx` has read it, so nothing written meanwhile is lost."""
-    tx.set("jobs", job.job_id, job.document())
+    """Write a job over the stored one; `tx` has read it, so nothing written meanwhile is lost.
+
+    A job that ends without success can always be written: where it is too large, without its
+    payload and its units' data. Raises DocumentTooLargeError for any other that is too large.
+    """
+    document = job.document()
+    if is_larger(document, MAX_DOCUMENT_BYTES):
+        document = _shrink_job(job).document()
+    tx.set("jobs", job.job_id, document)
+
+
+def _shrink_job(job: Job) -> Job:
+    if job.status not in _WITHOUT_SUCCESS:
+        raise DocumentTooLargeError(
+            "The job's request and its results together take more than "
+            f"{MAX_DOCUMENT_BYTES:,} bytes. Ask for less in one job."
+        )
+    smaller = job.with_changes(job.updated_at, payload={})
+    if not is_larger(smaller.document(), MAX_DOCUMENT_BYTES):
+        return smaller
+    units = tuple(unit.with_changes(data=None) for unit in job.units)
+    return smaller.with_changes(job.updated_at, units=units, result=None)
 
 
 async def require_lease(tx: Transaction, claimed: Job) -> Job:

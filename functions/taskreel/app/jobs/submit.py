@@ -25,12 +25,14 @@ from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.pricing.job_plan import JobPlan, plan_job
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account, hold_movement
+from taskreel.domain.document_size import MAX_PAYLOAD_BYTES, is_larger
 from taskreel.domain.errors import (
     ForbiddenError,
     IdempotencyMismatchError,
     InvalidError,
     StoreConflictError,
     TooFewCreditsError,
+    TooLargeError,
 )
 from taskreel.domain.ids import keyed_job_id, random_job_id
 from taskreel.domain.job import Job
@@ -97,7 +99,9 @@ async def quote_job(services: Services, caller: Caller, request: JobRequest) -> 
     submission = request.submission
     _check_project(caller, submission)
     _check_schedule(services, submission)
-    _check_references(submission, submission.payload())
+    payload = submission.payload()
+    _check_size(payload)
+    _check_references(submission, payload)
     await load_dependencies(services.store, caller.user_id, submission)
     plan = await _plan_job(services, request)
     account = await load_account(services, services.store, caller.user_id)
@@ -113,6 +117,7 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     _check_project(caller, request.submission)
     _check_schedule(services, request.submission)
     payload = request.submission.payload()
+    _check_size(payload)
     _check_references(request.submission, payload)
     job = await _new_job(services, caller, request, payload)
     try:
@@ -198,6 +203,15 @@ def _check_references(submission: Submission, payload: dict[str, Any]) -> None:
     # other part of a payload's text has two opening braces in sequence.
     if "{{" in str(payload):
         check_references(submission, payload)
+
+
+def _check_size(payload: Mapping[str, Any]) -> None:
+    """Raise TooLargeError for a payload that leaves no room for the job's state and results."""
+    if is_larger(payload, MAX_PAYLOAD_BYTES):
+        raise TooLargeError(
+            f"The request takes more than {MAX_PAYLOAD_BYTES:,} bytes when it is stored. "
+            "Pass large texts and files by URL, or split the job."
+        )
 
 
 def _check_schedule(services: Services, submission: Submission) -> None:

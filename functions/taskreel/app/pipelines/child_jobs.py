@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from taskreel.app.jobs.job_store import decode_job
 from taskreel.app.jobs.new_job import ChildPlace, NewJob, build_job
 from taskreel.app.pricing.job_plan import plan_units
 from taskreel.app.services import Services
+from taskreel.domain.document_size import MAX_PAYLOAD_BYTES, is_larger, measure_bytes
 from taskreel.domain.errors import PermanentError
 from taskreel.domain.ids import child_job_id
 from taskreel.domain.job import Job
@@ -27,6 +28,8 @@ from taskreel.ports import MOST_IN, Operator, Query, Transaction
 #: The final statuses of a child job that count as a failure of it.
 FAILED_STATUSES = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
 _JOBS_PER_COMMIT = 100
+#: Firestore takes 10 MiB in one commit.
+_BYTES_PER_COMMIT = 6_000_000
 
 
 async def find_child_jobs(services: Services, parent: Job, step: str) -> list[Job]:
@@ -138,7 +141,15 @@ def _cap_price(submission: Submission, usd: float) -> Submission:
 
 
 def read_step_payload(payload: Any, job_type: JobType[Any], step: str) -> Submission:
-    """Validate the filled-in payload of a step. Raises PermanentError (bad_payload)."""
+    """Validate the filled-in payload of a step.
+
+    Raises PermanentError (bad_payload, payload_too_large).
+    """
+    if is_larger(payload, MAX_PAYLOAD_BYTES):
+        raise PermanentError(
+            f"Step {step}: its payload takes more than {MAX_PAYLOAD_BYTES:,} bytes once filled in.",
+            code="payload_too_large",
+        )
     try:
         # As strict as a request: only registered options may be missing since it was submitted.
         submission: Submission = job_type.submission.model_validate(payload, context=STORED)
@@ -157,11 +168,25 @@ def read_step_payload(payload: Any, job_type: JobType[Any], step: str) -> Submis
 
 
 async def create_child_jobs(services: Services, jobs: Sequence[Job]) -> None:
-    """Store the jobs that do not exist yet, a hundred a commit, and enqueue them all."""
-    for start in range(0, len(jobs), _JOBS_PER_COMMIT):
-        some = jobs[start : start + _JOBS_PER_COMMIT]
+    """Store the jobs that do not exist yet, several a commit, and enqueue them all."""
+    for some in _split_commits(jobs):
         await services.store.transaction(partial(_create_missing, jobs=some))
     await enqueue_jobs(services, *jobs)
+
+
+def _split_commits(jobs: Sequence[Job]) -> Iterator[list[Job]]:
+    """Yield the jobs in groups, each within what the store takes in one commit."""
+    some: list[Job] = []
+    size = 0
+    for job in jobs:
+        job_bytes = measure_bytes(job.payload)
+        if some and (len(some) == _JOBS_PER_COMMIT or size + job_bytes > _BYTES_PER_COMMIT):
+            yield some
+            some, size = [], 0
+        some.append(job)
+        size += job_bytes
+    if some:
+        yield some
 
 
 async def _create_missing(tx: Transaction, jobs: Sequence[Job]) -> None:
