@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from pydantic import ValidationError, WrapValidator
+from pydantic import GetPydanticSchema, ValidationError
 
 from taskreel.domain.job import Job, JobChanges
 from taskreel.domain.job_status import Status
@@ -32,7 +32,7 @@ def test_changes_name_fields_of_the_model_with_their_types(
 def _without_tolerance(annotation: Any) -> Any:
     """The type of a field that, when it is read, may have a value of a newer revision."""
     kind, *metadata = get_args(annotation) or (annotation,)
-    tolerant = any(isinstance(one, WrapValidator) for one in metadata)
+    tolerant = any(isinstance(one, GetPydanticSchema) for one in metadata)
     return kind if tolerant else annotation
 
 
