@@ -1,4 +1,4 @@
-"""Requests and results near the size of a document: 1,000,000 bytes, of which the payload 700,000."""
+"""Requests and results near the size of a document: 1,000,000 bytes, payload 700,000."""
 
 from __future__ import annotations
 

@@ -50,6 +50,7 @@ RULES = {
     "domain/retry.py",
     "domain/credits.py",
     "domain/ids.py",
+    "domain/document_size.py",
     "domain/value.py",
 }
 EMBEDDED = {
