@@ -47,7 +47,7 @@ def decide_claim(job: Job, now: datetime) -> Claim:
     if job.lease_until is not None and job.lease_until > now:
         return Claim(Verdict.BUSY)
 
-    missed = find_missed_deadline(job, now)
+    missed = _find_missed_deadline(job, now)
     if missed is not None:
         return missed
 
@@ -63,9 +63,11 @@ def decide_claim(job: Job, now: datetime) -> Claim:
 
 def find_missed_deadline(job: Job, now: datetime) -> Claim | None:
     """The end of a job whose deadline has passed; None while it has time, or once it has ended."""
-    if job.status.final or job.newer:
-        return None
+    return None if job.status.final or job.newer else _find_missed_deadline(job, now)
 
+
+def _find_missed_deadline(job: Job, now: datetime) -> Claim | None:
+    """The end of a job that has not ended; None while it has time."""
     finish_missed = job.finish_by is not None and job.finish_by <= now
     start_missed = job.start_by is not None and job.start_by <= now
     if not job.started and (start_missed or finish_missed):

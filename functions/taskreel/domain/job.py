@@ -204,11 +204,8 @@ class Job(StoredValue):
 
         This revision shows and cancels such a job, and leaves its work to the newer one.
         """
-        return not (
-            is_known(self.status)
-            and all(is_known(unit.state) for unit in self.units)
-            and all(is_known(run.state) for run in self.steps.values())
-        )
+        parts: list[UnitRun | StepRun] = [*self.units, *self.steps.values()]
+        return not all(map(is_known, [self.status, *(part.state for part in parts)]))
 
     @property
     def started(self) -> bool:
