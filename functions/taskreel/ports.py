@@ -445,6 +445,12 @@ class ProviderCatalogue(Protocol):
     ) -> Mapping[str, str]:
         """The options of `given` that the provider ignores or changes, with reasons."""
 
+    def explain_reserved_options(self, provider: str, request: WorkRequest, /) -> Mapping[str, str]:
+        """The `providerOptions` of the request that the provider must not get, with reasons.
+
+        They would change what was priced. Raises InvalidError for an unknown or retired model.
+        """
+
     def list_models(self, provider: str, on: datetime, /) -> Sequence[Mapping[str, Any]]:
         """Every model as callers see it, retired ones too; `name` also identifies its breaker."""
 

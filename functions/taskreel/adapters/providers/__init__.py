@@ -3,7 +3,7 @@
 A provider's folder is named as its row and holds
 
     adapter.py    the class that the row names
-    models.py     MODELS: its rows of the model table
+    models.py     MODELS: its rows of the model table; RESERVED_OPTIONS
     webhook.py    verify_webhook(…), where the row says that it signs webhooks
 
 This module imports nothing but the standard library, and a folder only when it is first used: a
@@ -110,6 +110,12 @@ def load_models(name: str) -> tuple[ModelRow, ...]:
     """Import a provider's rows of the model table; the first of a capability is its default."""
     rows: tuple[ModelRow, ...] = _load_module(name, "models").MODELS
     return rows
+
+
+def load_reserved_options(name: str) -> frozenset[str]:
+    """The `providerOptions` that no caller may send to this provider (reserved_options.py)."""
+    names: frozenset[str] = _load_module(name, "models").RESERVED_OPTIONS
+    return names
 
 
 def build_keyless_options(name: str, settings: Any) -> dict[str, Any]:

@@ -7,7 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from taskreel.adapters.providers.in_process import InProcessProvider
-from taskreel.adapters.providers.model_limits import list_ignored_options, list_lacking
+from taskreel.adapters.providers.model_limits import (
+    find_reserved_options,
+    list_ignored_options,
+    list_lacking,
+)
 from taskreel.adapters.providers.model_lookup import (
     find_row,
     list_candidates,
@@ -16,6 +20,7 @@ from taskreel.adapters.providers.model_lookup import (
 )
 from taskreel.adapters.providers.model_prices import estimate_cost
 from taskreel.adapters.providers.model_row import ModelRow
+from taskreel.adapters.providers.reserved_options import explain_reserved
 from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.provider_choice import Offer
 from taskreel.ports import Capability, WorkRequest
@@ -64,6 +69,13 @@ class ModelCatalogue:
             return list_ignored_options(_find_row(provider, request), request.params, given)
         except InvalidError:  # the model was retired while the job waited
             return {}
+
+    def explain_reserved_options(self, provider: str, request: WorkRequest, /) -> Mapping[str, str]:
+        if provider in self._in_process:
+            return {}
+        row = _find_row(provider, request)
+        names = find_reserved_options(row, request.params.get("providerOptions") or {})
+        return dict.fromkeys(names, explain_reserved(provider))
 
     def list_models(self, provider: str, on: datetime, /) -> Sequence[Mapping[str, Any]]:
         return [_describe_row(row, on) for row in list_rows(provider)]

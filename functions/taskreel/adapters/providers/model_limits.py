@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from taskreel.adapters.providers import load_reserved_options
 from taskreel.adapters.providers.model_lookup import find_row, get_today
 from taskreel.adapters.providers.model_row import ModelRow
+from taskreel.adapters.providers.reserved_options import RESERVED_ALWAYS, find_reserved_names
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Generation
 
@@ -34,6 +36,16 @@ def find_row_for(provider: str, request: Generation) -> ModelRow:
         )
         raise PermanentError(message, code="unsupported_parameter")
     return row
+
+
+def find_reserved_options(row: ModelRow, options: Mapping[str, Any]) -> list[str]:
+    """The names of `providerOptions` that no caller may send with this model.
+
+    For a model without a known price these are only another model, more results and addresses.
+    """
+    priced = row.usd is not None
+    reserved = load_reserved_options(row.provider) if priced else RESERVED_ALWAYS
+    return find_reserved_names(options, reserved)
 
 
 def list_lacking(row: ModelRow, params: Mapping[str, Any], inputs: int) -> tuple[str, ...]:

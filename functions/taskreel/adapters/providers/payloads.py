@@ -12,7 +12,10 @@ from typing import Any
 
 import httpx
 
+from taskreel.adapters.providers.model_limits import find_reserved_options
+from taskreel.adapters.providers.model_row import ModelRow
 from taskreel.adapters.providers.provider_client import OperationFailedError, no_output_error
+from taskreel.adapters.providers.reserved_options import explain_reserved
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Generation, Input, Output
 
@@ -29,9 +32,18 @@ def rename_fields(params: Mapping[str, Any], names: Mapping[str, str]) -> dict[s
     return {theirs: params[ours] for ours, theirs in names.items() if params.get(ours) is not None}
 
 
-def get_provider_options(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The caller's `providerOptions`, which go into the provider's body word for word."""
-    return dict(params.get("providerOptions") or {})
+def get_provider_options(row: ModelRow, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The caller's `providerOptions`, which go into the provider's body word for word.
+
+    Raises PermanentError, before anything is sent, for one that is reserved: the submission has
+    refused it, but another provider may have taken over since.
+    """
+    options = dict(params.get("providerOptions") or {})
+    for name in find_reserved_options(row, options):
+        raise PermanentError(
+            f"providerOptions.{name} {explain_reserved(row.provider)}", code="reserved_option"
+        )
+    return options
 
 
 def parse_ratio(text: str) -> float:

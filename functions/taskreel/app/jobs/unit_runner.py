@@ -215,12 +215,29 @@ class UnitRunner:
             waits=0,
         )
 
+    def _limit_outputs(self, outputs: Sequence[Output]) -> Sequence[Output]:
+        """The outputs that the unit has bought: more than those are not delivered."""
+        most = int(self._planned.params.get("numImages") or 1)
+        if not self._is_paid() or len(outputs) <= most:
+            return outputs
+        log.warning(
+            "a provider made more results than were bought; the others are left out",
+            extra={
+                "action": "results_left_out",
+                "job_id": self._job.job_id,
+                "unit": self._index,
+                "provider": self.unit.provider,
+                "results": len(outputs),
+            },
+        )
+        return outputs[:most]
+
     async def _record_done(self, answer: Done) -> None:
         """Store the outputs, then mark the unit as done; its cost and data go with it."""
         answered_at = self._services.clock.now()
         artifacts: tuple[Artifact, ...] = ()
         if answer.outputs:
-            artifacts = await self._store_outputs(answer.outputs)
+            artifacts = await self._store_outputs(self._limit_outputs(answer.outputs))
 
         planned, catalogue = self._planned, self._services.providers.catalogue
         asked = WorkRequest(

@@ -26,7 +26,7 @@ from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.input_limits import INPUT_TOO_LARGE, explain_too_many_files, find_fields
 from taskreel.domain.pipeline import PIPELINE, Step, list_items
-from taskreel.domain.provider_choice import ProviderChoice, choose_offers
+from taskreel.domain.provider_choice import Offer, ProviderChoice, choose_offers
 from taskreel.domain.template import fill_template, find_references, has_references
 from taskreel.domain.unit import UnitRun, join_names, served_by_names
 from taskreel.jobtypes.fields import ProviderWish
@@ -134,6 +134,7 @@ async def plan_units(services: Services, job_type: JobType[Any], submission: Sub
         if choice is None:
             continue
         offer = choice.offers[0]
+        _check_provider_options(services, unit, offer)
         model = offer.model or None
         runs.append(UnitRun(credits=unit.credits, provider=offer.provider, model=model))
         prices.append(offer.usd)
@@ -143,6 +144,20 @@ async def plan_units(services: Services, job_type: JobType[Any], submission: Sub
         not_before=_earliest_start(choices.values()),
         usd=_sum_usd(prices),
     )
+
+
+def _check_provider_options(services: Services, unit: Unit, offer: Offer) -> None:
+    """Raise InvalidError for `providerOptions` that would change what was priced."""
+    if not unit.params.get("providerOptions"):
+        return
+    inputs, now = len(unit.input_urls), services.clock.now()
+    request = WorkRequest(unit.capability, offer.model, unit.params, inputs, now)
+    reserved = services.providers.catalogue.explain_reserved_options(offer.provider, request)
+    if reserved:
+        path = "options.providerOptions"
+        errors = [{"path": f"{path}.{name}", "message": why} for name, why in reserved.items()]
+        text = "; ".join(f"{error['path']}: {error['message']}" for error in errors)
+        raise InvalidError(text, code="reserved_option", errors=errors)
 
 
 def _list_credits(units: Sequence[Unit]) -> tuple[int, ...]:

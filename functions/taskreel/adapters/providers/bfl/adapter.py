@@ -52,7 +52,7 @@ class BlackForestLabs:
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Pending:
         row = find_row_for(self.name, request)
-        body = {**_build_body(row, request), **payloads.get_provider_options(request.params)}
+        body = {**_build_body(row, request), **payloads.get_provider_options(row, request.params)}
         if self._webhook:  # BFL takes no idempotency key; here it names the unit in the address
             body["webhook_url"] = self._webhook.build_url(idempotency_key)
             body["webhook_secret"] = self._webhook.secret

@@ -12,6 +12,7 @@ from taskreel.adapters.providers.model_row import (
     ModelRow,
     PriceUnit,
 )
+from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
 FIELDS = FLUX_FIELDS | {"safetyTolerance": "safety_tolerance"}
@@ -32,6 +33,9 @@ def _build_row(
         **takes,
     )
 
+
+#: A fine-tuned model has another price.
+RESERVED_OPTIONS = RESERVED_IN_PRICE | {"finetune_id", "finetuned_model"}
 
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (

@@ -68,7 +68,7 @@ class ElevenLabs:
             path,
             creates=f"the voice or model {path.rpartition('/')[2]!r}",
             params={"output_format": OUTPUT_FORMATS.get(output_format, OUTPUT_FORMATS["mp3"])},
-            json=body | payloads.get_provider_options(request.params),
+            json=body | payloads.get_provider_options(row, request.params),
         )
         if not answer.content:
             raise no_output_error(self.name)

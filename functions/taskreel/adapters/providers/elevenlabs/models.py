@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from taskreel.adapters.providers.model_row import ModelRow, PriceUnit
+from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
 #: ElevenLabs' names, all under `voice_settings`.
@@ -39,6 +40,9 @@ def _build_row(
         **more,
     )
 
+
+#: The characters and the milliseconds are what is paid for.
+RESERVED_OPTIONS = RESERVED_IN_PRICE | {"text", "music_length_ms", "composition_plan"}
 
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (

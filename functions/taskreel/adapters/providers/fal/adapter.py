@@ -116,7 +116,7 @@ def _build_body(row: ModelRow, request: Generation) -> dict[str, Any]:
         body |= {"image_size": {"width": size[0], "height": size[1]}} if size else {}
     if request.inputs:
         body["image_url"] = payloads.build_data_uri(request.inputs[0], MAX_INLINE_BYTES)
-    return body | payloads.get_provider_options(params)
+    return body | payloads.get_provider_options(row, params)
 
 
 def _list_files(value: Any) -> list[dict[str, Any]]:

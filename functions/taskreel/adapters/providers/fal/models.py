@@ -11,6 +11,7 @@ from taskreel.adapters.providers.model_row import (
     ModelRow,
     PriceUnit,
 )
+from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
 FAL_FLUX_FIELDS = FLUX_FIELDS | {"numImages": "num_images"}
@@ -28,6 +29,9 @@ def _build_row(
     }
     return ModelRow(name=name, provider="fal", path=path, capability=capability, usd=usd, **more)
 
+
+#: The address of its webhook.
+RESERVED_OPTIONS = RESERVED_IN_PRICE | {"fal_webhook"}
 
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (

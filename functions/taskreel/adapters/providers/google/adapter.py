@@ -197,7 +197,7 @@ def _build_content_body(row: ModelRow, request: Generation) -> dict[str, Any]:
     elif params.get("schema"):
         config["responseMimeType"] = "application/json"
         config["responseSchema"] = payloads.convert_to_openapi_schema(params["schema"])
-    return body | {"generationConfig": config} | payloads.get_provider_options(params)
+    return body | {"generationConfig": config} | payloads.get_provider_options(row, params)
 
 
 def _build_image_config(row: ModelRow, params: Mapping[str, Any]) -> dict[str, str]:
@@ -221,7 +221,7 @@ def _build_video_body(row: ModelRow, request: Generation) -> dict[str, Any]:
     if params.get("height") and params.get("width"):
         shorter = min(params["width"], params["height"])
         parameters["resolution"] = "1080p" if shorter > 720 else "720p"
-    parameters |= payloads.get_provider_options(params)
+    parameters |= payloads.get_provider_options(row, params)
     return {"instances": [instance], "parameters": parameters}
 
 

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 from taskreel.adapters.providers.model_row import SHAPE_OPTIONS, TEXT_OPTIONS, ModelRow, PriceUnit
+from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
 GEMINI_RATIOS = ("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16")
@@ -31,6 +32,21 @@ def _build_row(
     more = {"path": name, **takes[capability], **more}
     return ModelRow(name=name, provider="google", capability=capability, usd=usd, unit=unit, **more)
 
+
+#: `generationConfig` has the number, the size and the length of results.
+RESERVED_OPTIONS = RESERVED_IN_PRICE | {
+    "contents",
+    "instances",
+    "generation_config",
+    "image_config",
+    "tools",
+    "tool_config",
+    "cached_content",
+    "storage_uri",
+    "output_gcs_uri",
+    "pubsub_topic",
+    "max_output_tokens",
+}
 
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (

@@ -105,7 +105,7 @@ class OpenAI:
     async def _make_speech(self, row: ModelRow, request: Generation) -> Done:
         body = {"model": row.path, "voice": request.params.get("voice") or DEFAULT_VOICE}
         body |= payloads.rename_fields(request.params, row.fields)
-        body |= payloads.get_provider_options(request.params)
+        body |= payloads.get_provider_options(row, request.params)
         answer = await self._client.send("POST", "/audio/speech", creates=row.path, json=body)
         if not answer.content:
             raise no_output_error(self.name)
@@ -149,7 +149,7 @@ def _build_picture_body(row: ModelRow, request: Generation) -> dict[str, Any]:
         request.params, multiple=16, least=256, most=3840, max_pixels=pixels
     ):
         body["size"] = f"{size[0]}x{size[1]}"
-    return body | payloads.get_provider_options(request.params)
+    return body | payloads.get_provider_options(row, request.params)
 
 
 def _build_edit_form(row: ModelRow, request: Generation) -> dict[str, Any]:
@@ -168,4 +168,4 @@ def _build_text_body(row: ModelRow, request: Generation) -> dict[str, Any]:
         body["text"] = {
             "format": {"type": "json_schema", "name": "result", "strict": True, "schema": schema}
         }
-    return body | payloads.get_provider_options(request.params)
+    return body | payloads.get_provider_options(row, request.params)

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from taskreel.adapters.providers.model_row import SHAPE_OPTIONS, TEXT_OPTIONS, ModelRow, PriceUnit
+from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
 IMAGE_FIELDS = {
@@ -45,6 +46,20 @@ def _build_row(
         name=name, provider="openai", path=name, capability=capability, usd=usd, unit=unit, **more
     )
 
+
+#: The text that is counted, and tools and extras that have prices of their own.
+RESERVED_OPTIONS = RESERVED_IN_PRICE | {
+    "input",
+    "text",
+    "tools",
+    "tool_choice",
+    "max_output_tokens",
+    "max_tokens",
+    "conversation",
+    "previous_response_id",
+    "partial_images",
+    "input_fidelity",
+}
 
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (

@@ -137,7 +137,7 @@ def _build_input(row: ModelRow, request: Generation) -> dict[str, Any]:
     if request.inputs:
         field = PICTURE_FIELDS.get(row.path, "image")
         body[field] = payloads.build_data_uri(request.inputs[0], MAX_INLINE_BYTES)
-    return body | payloads.get_provider_options(request.params)
+    return body | payloads.get_provider_options(row, request.params)
 
 
 def _collect_texts(output: Any) -> Iterator[str]:

@@ -11,6 +11,7 @@ from taskreel.adapters.providers.model_row import (
     ModelRow,
     PriceUnit,
 )
+from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
 REAL_ESRGAN = (
@@ -27,6 +28,9 @@ def _build_row(
         name=name, provider="replicate", path=path, capability=capability, usd=usd, **more
     )
 
+
+#: The hardware sets the price.
+RESERVED_OPTIONS = RESERVED_IN_PRICE | {"input", "hardware", "deployment"}
 
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (

@@ -56,7 +56,7 @@ class Runway:
         del idempotency_key  # Runway takes none
         row = find_row_for(self.name, request)
         path, fields = _build_request(row, request)
-        body = {"model": row.path, **fields, **payloads.get_provider_options(request.params)}
+        body = {"model": row.path, **fields, **payloads.get_provider_options(row, request.params)}
         reply = await self._client.request_json("POST", f"/v1/{path}", creates=row.path, json=body)
         id_ = self._client.require_text(reply, "id", row.path)
         return Pending(operation={"id": id_}, poll_after=POLL_AFTER)

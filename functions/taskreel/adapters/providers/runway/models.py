@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from taskreel.adapters.providers.model_row import SHAPE_OPTIONS, ModelRow, PriceUnit
+from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
 GEN4_VIDEO_RATIOS = ("1280:720", "720:1280", "1104:832", "832:1104", "960:960", "1584:672")
@@ -36,6 +37,9 @@ def _build_row(
         name=name, provider="runway", path=name, capability=capability, usd=usd, unit=unit, **takes
     )
 
+
+#: A ratio such as 1920:1080 is the size.
+RESERVED_OPTIONS = RESERVED_IN_PRICE | {"ratio"}
 
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (

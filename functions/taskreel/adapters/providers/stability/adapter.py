@@ -111,7 +111,7 @@ def _build_fields(row: ModelRow, request: Generation) -> dict[str, str]:
     fields |= _build_shape(row, request)
     if request.capability is Capability.UPSCALE and row.path != FAST:
         fields.setdefault("prompt", NEUTRAL_PROMPT)
-    fields |= payloads.get_provider_options(request.params)
+    fields |= payloads.get_provider_options(row, request.params)
     return {name: str(value) for name, value in fields.items()}
 
 

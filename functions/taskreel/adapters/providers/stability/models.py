@@ -10,6 +10,7 @@ from taskreel.adapters.providers.model_row import (
     ModelRow,
     PriceUnit,
 )
+from taskreel.adapters.providers.reserved_options import RESERVED_IN_PRICE
 from taskreel.ports import Capability
 
 RATIOS = ("21:9", "16:9", "3:2", "5:4", "1:1", "4:5", "2:3", "9:16", "9:21")
@@ -45,6 +46,9 @@ def _build_row(
         **takes,
     )
 
+
+#: The mode chooses the work.
+RESERVED_OPTIONS = RESERVED_IN_PRICE | {"mode"}
 
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (
