@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -230,3 +232,68 @@ def test_no_more_names_are_remembered_than_there_is_room_for() -> None:
         True,
         False,
     )
+
+
+def find_files(folder: Path, pattern: str) -> list[Path]:
+    return [*folder.glob(pattern)]
+
+
+@pytest.mark.parametrize("kind", ["garbage", "cut", "page"])
+async def test_a_damaged_file_is_set_aside_and_an_empty_one_is_used(
+    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "tasks.db"
+    bench = await make_bench(journal=SqliteJournal(path))
+    for number in range(200):
+        await bench.create(name=f"{QUEUE}/tasks/task-{number}")
+    await bench.engine.close(0)
+    content = path.read_bytes()
+    damaged = {
+        "garbage": b"no database at all, and long enough to be read as one" * 100,
+        "cut": content[: len(content) // 2],
+        "page": content[:4096] + b"\xff" * 4096 + content[8192:],
+    }[kind]
+    path.write_bytes(damaged)
+
+    again = await make_bench(journal=SqliteJournal(path))
+    await again.create(name=f"{QUEUE}/tasks/new")
+    await again.engine.close(0)
+    (aside,) = find_files(tmp_path, "tasks.db.damaged-*[0-9]")
+    assert aside.read_bytes()[:50] == damaged[:50]
+    assert "is damaged" in caplog.text
+    assert str(aside) in caplog.text
+
+
+async def test_a_task_that_cannot_be_read_is_dropped_and_the_others_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.db"
+    bench = await make_bench(journal=SqliteJournal(path))
+    await bench.engine.pause_queue(QUEUE)
+    for number in range(3):
+        await bench.create(name=f"{QUEUE}/tasks/task-{number}")
+    await bench.engine.close(0)
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE task SET saved = '{half' WHERE number = 2")
+    again = await make_bench(journal=SqliteJournal(path))
+    names = [stored.id for stored in again.engine.list_tasks(QUEUE)]
+    assert names == ["task-0", "task-2"]
+    await again.engine.close(0)
+
+
+async def test_a_file_in_use_and_one_that_cannot_be_written_say_so(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.db"
+    first = SqliteJournal(path)
+    with pytest.raises(OSError, match="is another Cloud Tasks emulator using it"):
+        SqliteJournal(path)
+    first.close()
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"cannot open .*: ") as refused:
+        SqliteJournal(tmp_path / "file" / "tasks.db")
+    assert "another" not in str(refused.value)
+
+
+async def test_only_its_owner_may_read_the_tasks_and_their_keys(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.db"
+    journal = SqliteJournal(path)
+    journal.note("a", "b")
+    assert {oct(file.stat().st_mode & 0o777) for file in find_files(tmp_path, "*")} == {"0o600"}
+    journal.close()

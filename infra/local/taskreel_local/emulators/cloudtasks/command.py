@@ -52,6 +52,12 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--rest-port", default=8124, show_default=True, help="Port for gcloud and REST clients."
 )
 @click.option(
+    "--allow-host",
+    multiple=True,
+    help="A name by which the REST API may be called, beside its address and localhost, such as "
+    "a container's; repeatable.",
+)
+@click.option(
     "--data",
     type=_FILE,
     help="SQLite file that stores queues and tasks; without it they are in memory only.",
@@ -113,6 +119,7 @@ def _build_config(  # noqa: PLR0913 - one parameter an option
     host: str,
     grpc_port: int,
     rest_port: int,
+    allow_host: tuple[str, ...],
     data: Path | None,
     queues: Path | None,
     project: str,
@@ -133,6 +140,7 @@ def _build_config(  # noqa: PLR0913 - one parameter an option
         host=host,
         rest_port=rest_port,
         grpc_port=grpc_port,
+        allowed_hosts=allow_host,
         data=data,
         queues=declared,
         virtual_clock=virtual_clock,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from taskreel_local.emulators.cloudtasks import message_codec
@@ -69,6 +69,11 @@ class EngineConfig:
     """Ignore rate limits, not concurrency limits: for benchmarks and fast development."""
     app_engine_url: str = ""
     """Base URL for App Engine tasks; without it their attempts fail."""
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """`host:port` to connect to for a task's URL, by the URL's own host (and port, if it has one).
+
+    A service that gets another port is then called there, also by tasks created before.
+    """
     history_size: int = 1000
     """Number of deliveries and of events that are stored for tests and dashboards."""
     seed: int | None = None
@@ -94,7 +99,7 @@ class Engine:
         self.history = History(self.config.history_size)
         self.journal = journal or MemoryJournal()
         self.tokens = tokens or TaskTokens(self.journal)
-        self._client = HttpClient()
+        self._client = HttpClient(addresses=self.config.addresses)
         self._context = EngineContext(
             clock=clock or RealClock(),
             journal=self.journal,

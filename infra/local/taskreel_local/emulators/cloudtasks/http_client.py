@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
@@ -67,7 +67,11 @@ def parse_address(url: str) -> HttpAddress:
 class HttpClient:
     """Sends requests over pooled connections; the caller limits the concurrency."""
 
-    def __init__(self, *, max_redirects: int = _MAX_REDIRECTS) -> None:
+    def __init__(
+        self, *, max_redirects: int = _MAX_REDIRECTS, addresses: Mapping[str, str] | None = None
+    ) -> None:
+        """`addresses` gives the `host:port` to connect to for a URL's host (and port)."""
+        self._addresses = dict(addresses or {})
         self._idle: dict[tuple[bool, str, int], list[tuple[float, _Connection]]] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self._tls: ssl.SSLContext | None = None
@@ -97,7 +101,7 @@ class HttpClient:
         await asyncio.sleep(0)  # lets the transports close before the loop does
 
     async def _send_once(self, request: OutgoingRequest) -> HandlerResponse:
-        place = parse_address(request.url)
+        place = self._find_address(request.url)
         key = (place.secure, place.host, place.port)
         connection = self._take_idle_connection(key) or await self._open_connection(place)
         try:
@@ -110,6 +114,15 @@ class HttpClient:
         if connection.reusable:
             self._store_idle_connection(key, connection)
         return reply
+
+    def _find_address(self, url: str) -> HttpAddress:
+        """The URL taken apart; a listed host is at another address. Raises SendError."""
+        place = parse_address(url)
+        listed = self._addresses.get(place.authority) if self._addresses else None
+        if listed is None:
+            return place
+        host, _, port = listed.rpartition(":")
+        return place._replace(host=host, port=int(port))
 
     def _take_idle_connection(self, key: tuple[bool, str, int]) -> _Connection | None:
         connections = self._idle.get(key)

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import sqlite3
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -111,7 +113,7 @@ class SqliteJournal:
     """
 
     def __init__(self, path: Path) -> None:
-        self._db = _open_database(path)
+        self._db = _open_or_rebuild(path)
         self._queues: dict[str, dict[str, Any] | None] = {}
         self._tasks: dict[int, tuple[str, StoredTask | None]] = {}
         self._tombstones: dict[str, int | None] = {}
@@ -125,10 +127,13 @@ class SqliteJournal:
         self._db.execute("DELETE FROM tombstone WHERE until <= ?", (now,))
         for name, text in self._db.execute("SELECT name, saved FROM queue"):
             saved.queues[name] = json.loads(text)
-        for number, queue, text in self._db.execute(
-            "SELECT number, queue, saved FROM task ORDER BY number"
-        ):
-            saved.tasks.append((queue, load_stored_task(number, json.loads(text))))
+        rows = self._db.execute("SELECT number, queue, saved FROM task ORDER BY number").fetchall()
+        for number, queue, text in rows:
+            try:
+                saved.tasks.append((queue, load_stored_task(number, json.loads(text))))
+            except (ValueError, TypeError, KeyError, AttributeError):
+                _log.warning("a task of queue %s cannot be read and is dropped", queue)
+                self._db.execute("DELETE FROM task WHERE number = ?", (number,))
         self._known = {stored.number for _, stored in saved.tasks}
         saved.tombstones = dict(
             self._db.execute("SELECT name, until FROM tombstone ORDER BY until")
@@ -258,17 +263,51 @@ class SqliteJournal:
         self._tombstones.clear()
 
 
+def _open_or_rebuild(path: Path) -> sqlite3.Connection:
+    """Open the file; a damaged one is set aside, with a line in the log, and an empty one made."""
+    try:
+        return _open_database(path)
+    except _DamagedError as error:
+        aside = path.with_name(f"{path.name}.damaged-{int(time.time())}")
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
+        _log.error("%s is damaged (%s): it is now %s, and an empty one is used", path, error, aside)
+        return _open_database(path)
+
+
+class _DamagedError(Exception):
+    """The file is no SQLite database, or one with damaged pages."""
+
+
 def _open_database(path: Path) -> sqlite3.Connection:
-    """Open the file for this process alone: two services would dispatch every task twice."""
+    """Open the file for this process alone: two services would dispatch every task twice.
+
+    Only its owner may read it: tasks carry keys. Raises OSError with the reason, or _DamagedError.
+    """
+    db: sqlite3.Connection | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.chmod(0o600)
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.1)
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
         db.executescript(_SCHEMA)
+        (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
     except (sqlite3.Error, OSError) as error:
-        raise OSError(
-            f"cannot open {path}: {error}; is another Cloud Tasks emulator using it?"
-        ) from None
+        if db is not None:
+            db.close()
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            raise _DamagedError(str(error)) from None
+        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            raise OSError(
+                f"cannot open {path}: {error}; is another Cloud Tasks emulator using it?"
+            ) from None
+        raise OSError(f"cannot open {path}: {error}") from None
+    if found != "ok":
+        db.close()
+        raise _DamagedError(found)
     return db

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 import uvicorn
 
 from taskreel_local.emulators.cloudtasks.api_methods import ApiMethods
+from taskreel_local.emulators.cloudtasks.browser_guard import BrowserGuard
 from taskreel_local.emulators.cloudtasks.clock import Clock, RealClock, VirtualClock
 from taskreel_local.emulators.cloudtasks.dispatcher import Sender
 from taskreel_local.emulators.cloudtasks.engine import Engine, EngineConfig
@@ -32,6 +33,8 @@ class ServiceConfig:
     host: str = "127.0.0.1"
     rest_port: int | None = 0
     grpc_port: int | None = None
+    allowed_hosts: Sequence[str] = ()
+    """Names in the Host header of the REST API beside addresses and localhost."""
     data: Path | None = None
     """The SQLite file; without one everything is in memory."""
     queues: Sequence[Queue] = ()
@@ -99,7 +102,8 @@ class LocalCloudTasks:
         self.engine.start()
         await apply_queues(self.engine, self.config.queues)
         if self.config.rest_port is not None:
-            self._rest = RestServer(self.rest_app, self.config.host, self.config.rest_port)
+            app = BrowserGuard(self.rest_app, self.config.allowed_hosts)
+            self._rest = RestServer(app, self.config.host, self.config.rest_port)
             self.rest_port = await self._rest.start()
         if self.config.grpc_port is not None:
             from taskreel_local.emulators.cloudtasks.grpc_server import GrpcServer
@@ -119,7 +123,7 @@ class LocalCloudTasks:
 class RestServer:
     """Serves an ASGI application on a port, without installing signal handlers."""
 
-    def __init__(self, app: RestApp, host: str, port: int) -> None:
+    def __init__(self, app: BrowserGuard, host: str, port: int) -> None:
         self._host, self._port = host, port
         config = uvicorn.Config(
             app,
