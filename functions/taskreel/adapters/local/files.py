@@ -22,6 +22,10 @@ _CHUNK_BYTES = 1 << 20
 _TYPE_SUFFIX = ".content-type"
 
 
+#: Names of files that are being written begin with it.
+PARTIAL_PREFIX = ".incoming-"
+
+
 class FileBlobs:
     """`Blobs` in the folder `root`.
 
@@ -90,7 +94,7 @@ class FileBlobs:
         """Write beside the target, then rename: a reader never sees half a file."""
         target = self.find_path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".incoming-")
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=PARTIAL_PREFIX)
         temporary = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,16 @@ async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> 
             _CURL.format(url=stack.url, token=token), soft_wrap=True, highlight=False, markup=False
         )
         console.print("[dim]Ctrl-C stops it; the next start continues where it stopped.[/]\n")
-        if not reload:
-            await asyncio.Event().wait()
-        async for _ in watch_sources():
-            console.print("[dim]The code has changed: restarting the servers.[/]")
-            await stack.reload()
+        until_stopped: list[Awaitable[None]] = [stack.wait_for_failure()]
+        if reload:
+            until_stopped.append(_reload_on_changes(console, stack))
+        await asyncio.gather(*until_stopped)
+
+
+async def _reload_on_changes(console: Console, stack: Stack) -> None:
+    async for _ in watch_sources():
+        console.print("[dim]The code has changed: restarting the servers.[/]")
+        await stack.reload()
 
 
 def types_without_queues(queues: Path) -> list[str]:

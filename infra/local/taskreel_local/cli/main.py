@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from taskreel_local.cli.cost_command import cost
@@ -12,7 +14,20 @@ from taskreel_local.emulators.cloudtasks.command import cloud_tasks
 from taskreel_local.migrate.bullmq_command import import_jobs
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Commands whose StackErrors are shown as one line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        from taskreel_local.stack.stack_error import StackError
+
+        try:
+            return super().invoke(ctx)
+        except StackError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="taskreel")
 def main() -> None:
     """Run AI media generation jobs on this machine, as in the cloud."""

@@ -32,7 +32,14 @@ class EmulatorMissingError(Exception):
 
 @contextmanager
 def firestore_emulator(port: int | None = None) -> Iterator[str]:
-    """Run Google's Firestore emulator during the block; yield its `host:port`. In memory only.
+    """Run Google's Firestore emulator during the block; yield its `host:port`. In memory only."""
+    with run_firestore(port) as (address, _):
+        yield address
+
+
+@contextmanager
+def run_firestore(port: int | None = None) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run the emulator during the block; yield its `host:port` and its process.
 
     Java is started directly: killing the SDK's own launchers leaves it running.
     """
@@ -52,7 +59,7 @@ def firestore_emulator(port: int | None = None) -> Iterator[str]:
     )
     try:
         _wait_until_ready(f"http://{address}/", process)
-        yield address
+        yield address, process
     finally:
         process.terminate()
         process.wait(timeout=10)

@@ -6,11 +6,22 @@ import contextlib
 import json
 import os
 import secrets
+import sqlite3
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from taskreel.adapters.local.files import PARTIAL_PREFIX
+from taskreel_local.stack.stack_error import StackError
+
 DEFAULT = Path(".taskreel")
+#: A store below this size is checked whole at the start: it takes less than a second.
+_QUICK_CHECK_BYTES = 64 << 20
+_DATABASES = ("store.db", "tasks.db")
+_PRIVATE_FILES = frozenset(
+    {"secrets.json", "signing-key.json", "url", "stack.lock"}
+    | {f"{name}{suffix}" for name in _DATABASES for suffix in ("", "-wal", "-shm")}
+)
 
 
 def display_path(path: Path) -> str:
@@ -59,10 +70,55 @@ class DataFolder:
         """File that the running stack locks."""
         return self.root / "stack.lock"
 
+    def prepare(self) -> None:
+        """Create the folder, readable by its owner only; it has keys, prompts and results.
+
+        Files of an earlier release are closed to others as well. A folder that has other things in
+        it keeps its mode. Raises StackError.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            names = {path.name for path in self.root.iterdir()}
+            if not names or "secrets.json" in names:
+                self.root.chmod(0o700)
+            for name in names & _PRIVATE_FILES:
+                (self.root / name).chmod(0o600)
+            self.lock_file.touch(mode=0o600)
+        except OSError as error:
+            raise StackError(
+                f"The data folder {self.root} cannot be written ({error.strerror}). "
+                "Make it writable, or choose another: --data DIR"
+            ) from None
+
+    def check_store(self) -> None:
+        """Raise StackError for a store that is no database; it is not rebuilt: it has all jobs."""
+        if not self.store_file.exists():
+            return
+        try:
+            with contextlib.closing(sqlite3.connect(self.store_file)) as db:
+                db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                small = self.store_file.stat().st_size < _QUICK_CHECK_BYTES
+                found = db.execute("PRAGMA quick_check(1)").fetchone()[0] if small else "ok"
+        except sqlite3.DatabaseError as error:
+            found = str(error)
+        if found != "ok":
+            raise StackError(
+                f"{self.store_file} is damaged ({' '.join(found.split())}). It holds all jobs and balances: restore "
+                f"a copy, or try `sqlite3 {self.store_file} .recover`. To start with nothing, move "
+                "it away."
+            )
+
+    def remove_partial_files(self) -> int:
+        """Remove what killed servers had begun to write to the bucket; return the number."""
+        found = [*self.files_folder.rglob(f"{PARTIAL_PREFIX}*")]
+        for path in found:
+            path.unlink(missing_ok=True)
+        return len(found)
+
     def load_secrets(self) -> Secrets:
-        """Return the folder's secrets; create them on the first call."""
+        """Return the folder's secrets; create them on the first call. Raises StackError."""
         path = self.root / "secrets.json"
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.prepare()
         if not path.exists():
             made = {name: secrets.token_hex(32) for name in ("jwt", "internal", "files")}
             # Linked when complete, so that no reader sees half of it; readable by the owner only.
@@ -71,7 +127,14 @@ class DataFolder:
                 file.flush()
                 with contextlib.suppress(FileExistsError):
                     os.link(file.name, path)
-        return Secrets(**json.loads(path.read_text()))
+        try:
+            return Secrets(**json.loads(path.read_text()))
+        except (ValueError, TypeError):
+            raise StackError(
+                f"{path} is damaged: it must be a JSON object with jwt, internal and files. Restore "
+                "it, or remove it to make new secrets; tokens and file URLs of the old ones are "
+                "refused then."
+            ) from None
 
     def write_url(self, url: str) -> None:
         """Write the stack's URL, for other commands."""

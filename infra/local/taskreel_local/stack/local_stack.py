@@ -8,11 +8,12 @@ import fcntl
 import json
 import os
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, NoReturn, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -66,6 +67,8 @@ class Stack:
         self._servers: list[ServerProcess] = []
         self._tasks: LocalCloudTasks
         self._exit = contextlib.AsyncExitStack()
+        self._failed = asyncio.Event()
+        self._failure = ""
 
     async def __aenter__(self) -> Self:
         try:
@@ -83,6 +86,20 @@ class Stack:
     ) -> None:
         await self._exit.aclose()
 
+    async def wait_for_failure(self) -> NoReturn:
+        """Wait until a part of the stack ends that cannot be replaced. Raises StackError."""
+        await self._failed.wait()
+        raise StackError(self._failure)
+
+    async def _watch_firestore(self, process: subprocess.Popen[bytes]) -> None:
+        """Report the end of the Firestore emulator: its data were in its memory."""
+        code = await asyncio.to_thread(process.wait)
+        self._failure = (
+            f"The Firestore emulator has ended (exit code {code}), and its data with it: they were "
+            "in memory only. Start the stack again."
+        )
+        self._failed.set()
+
     async def reload(self) -> None:
         """Restart the server processes one by one, so that one always serves the port."""
         for server in self._servers:
@@ -92,6 +109,9 @@ class Stack:
 
     async def _start_all(self) -> None:
         self._lock_folder()
+        self.data.check_store()
+        self.data.remove_partial_files()
+        last_address = urlsplit(self.data.read_url() or "").netloc
         self._listener = self._bind_listener()
         self._exit.callback(self._listener.close)
         port = self._listener.getsockname()[1]
@@ -100,9 +120,11 @@ class Stack:
             # The servers are other programs: gRPC need not prepare for forks, or warn of them.
             os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         if self.config.cloud is None:
-            self._tasks = await self._exit.enter_async_context(
-                LocalCloudTasks(self._queue_config())
-            )
+            queues = LocalCloudTasks(self._queue_config(last_address))
+            try:
+                self._tasks = await self._exit.enter_async_context(queues)
+            except OSError as error:
+                raise StackError(f"The queues cannot start: {error}") from None
             environ = self._server_environ({**self._local_settings(), **self._emulator_settings()})
         else:
             environ = self._server_environ(read_settings(self.config.cloud))
@@ -138,13 +160,23 @@ class Stack:
                 "Stop it, or choose another folder: --data DIR"
             ) from None
 
-    def _queue_config(self) -> ServiceConfig:
+    def _queue_config(self, last_address: str) -> ServiceConfig:
+        """Configure the queues.
+
+        Tasks name the processor, not its port: after a start with another port they, and the key
+        that they carry, go to this stack and not to the program that has the old port now.
+        """
+        here = urlsplit(self.url).netloc
+        addresses = {urlsplit(PROCESSOR).netloc: here}
+        if last_address:
+            # Tasks of an earlier release name the port.
+            addresses[last_address] = here
         return ServiceConfig(
             rest_port=0,
             grpc_port=0 if self._over_grpc else None,
             data=self.data.tasks_file,
             queues=load_queues(QUEUES, PARENT),
-            engine=EngineConfig(unthrottled=self.config.unthrottled),
+            engine=EngineConfig(unthrottled=self.config.unthrottled, addresses=addresses),
         )
 
     def _server_environ(self, where: Mapping[str, str]) -> dict[str, str]:
@@ -173,7 +205,7 @@ class Stack:
             "STORE_URL": f"sqlite:///{self.data.store_file}",
             "TASKS_URL": f"embedded:http://127.0.0.1:{self._tasks.rest_port}",
             "BLOBS_URL": f"file:///{self.data.files_folder}",
-            "PROCESSOR_URL": self.url,
+            "PROCESSOR_URL": PROCESSOR,
             "INTERNAL_API_KEY": self._secrets.internal,
             "FILES_SECRET": self._secrets.files,
             "EXTRA_PROVIDERS": "taskreel_local.studio:PROVIDERS",
@@ -195,11 +227,13 @@ class Stack:
             )
         if self.config.google_emulators:
             from taskreel_local.emulators.google_emulators import (
-                firestore_emulator,
+                run_firestore,
                 storage_emulator,
             )
 
-            firestore = self._exit.enter_context(firestore_emulator())
+            firestore, process = self._exit.enter_context(run_firestore())
+            watching = asyncio.create_task(self._watch_firestore(process))
+            self._exit.callback(watching.cancel)
             storage = self._exit.enter_context(
                 storage_emulator([BUCKET], folder=self.data.files_folder)
             )
@@ -240,6 +274,8 @@ class Stack:
 
 #: Settings that the environment may override.
 _OVERRIDABLE = frozenset({"INITIAL_CREDITS", "EXTRA_PROVIDERS", "STAND_IN_PROVIDER", "LOG_FORMAT"})
+#: The processor's URL in tasks; the queues know its address. Never looked up: RFC 6761.
+PROCESSOR = "http://task-processor.localhost"
 PARENT = "projects/taskreel-local/locations/us-central1"
 BUCKET = "taskreel-local"
 

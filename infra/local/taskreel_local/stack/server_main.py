@@ -99,6 +99,7 @@ def _exit_with_parent() -> None:
 def main() -> None:
     """Serve on the listening socket whose file descriptor is the first argument."""
     descriptor = int(sys.argv[1])
+    os.umask(0o077)  # stored prompts and results are their owner's alone
     _exit_with_parent()
     wiring.settings()
     listener = socket.socket(fileno=descriptor)
