@@ -530,6 +530,7 @@ async def test_a_pipeline_is_written_at_most_once_a_second_however_many_jobs_it_
         job = await ended(world, ada, job, "COMPLETED", 600)
         seconds = (world.now() - began).total_seconds()
         assert job["credits"]["captured"] == count
-        # A look is two writes: the lease, and what it saw.
-        assert made[0].counts[job["jobId"]] <= seconds + 5
+        # A check is two writes: the lease, and what it saw. A hundred new jobs are one more: their
+        # pipeline is written with them, so that none is added to one that ends meanwhile.
+        assert made[0].counts[job["jobId"]] <= seconds + 5 + count / 100
         assert (await world.job(job["jobId"])).status is Status.COMPLETED

@@ -13,7 +13,7 @@ from simulation.world import World
 from taskreel.app.caller import Caller
 from taskreel.app.jobs import cancel, dependencies, retry
 from taskreel.app.jobs.dependencies import unblock_if_ready
-from taskreel.app.jobs.finish_job import finish_as_cancelled
+from taskreel.app.jobs.finish_job import cancel_in_transaction
 from taskreel.app.jobs.job_store import require_lease
 from taskreel.app.worker.processor import Answer, Processor
 from taskreel.domain.errors import LeaseLostError, NotFoundError
@@ -46,7 +46,9 @@ async def test_an_unknown_job_is_neither_unblocked_nor_held_nor_cancelled(
     removed = stored.model_copy(update={"job_id": "job_removed"})
     transaction = world.services.store.transaction
     assert await unblock_if_ready(world.services, "job_removed") is None
-    assert await transaction(lambda tx: finish_as_cancelled(tx, "job_removed", world.now())) is None
+    assert (
+        await transaction(lambda tx: cancel_in_transaction(tx, "job_removed", world.now())) is None
+    )
     with pytest.raises(LeaseLostError):
         await transaction(lambda tx: require_lease(tx, removed))
 

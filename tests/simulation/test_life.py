@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from simulation.chaos import Chaos
 from taskreel.app.caller import Caller
 from taskreel.app.credits.grants import grant_credits
 from taskreel.app.jobs.cancel import cancel_job
+from taskreel.app.jobs.replay import Replay, prepare_replay
 from taskreel.app.jobs.retry import retry_job
 from taskreel.app.jobs.submit import JobRequest, submit_job
 from taskreel.app.worker.processor import Answer
@@ -27,6 +29,7 @@ from taskreel.domain.job_status import Status
 from taskreel.jobtypes import JOB_TYPES
 
 BATCH = JOB_TYPES["batch-generation"]
+PIPELINE = JOB_TYPES["pipeline"]
 scripts = st.lists(
     st.sampled_from(["slow"] * 4 + ["temporary", "permanent", "limited", "pending"]), max_size=3
 )
@@ -68,6 +71,44 @@ class Life(RuleBasedStateMachine):
     def submit_with_a_key(self, user: str, key: str) -> None:
         self.send(user, ["slow"], {}, key=key)
 
+    @rule(
+        user=users,
+        scripts=st.lists(scripts, min_size=1, max_size=2),
+        units=st.integers(1, 2),
+        on_failure=st.sampled_from(["fail", "ignore", "continue"]),
+        within=deadlines,
+    )
+    def submit_pipeline(
+        self,
+        user: str,
+        scripts: list[list[str]],
+        units: int,
+        on_failure: str,
+        within: int | None,
+    ) -> None:
+        """A fan-out of one batch for each script, and a batch after it."""
+        batch = {"prompts": ["a kite"] * units, "options": {"providerOptions": {"script": []}}}
+        many = {
+            "type": BATCH.name,
+            "forEach": scripts,
+            "payload": {**batch, "options": {"providerOptions": {"script": "{{item}}"}}},
+            "onFailure": on_failure,
+        }
+        steps = {"many": many, "last": {"type": BATCH.name, "payload": batch, "after": ["many"]}}
+        submission = PIPELINE.submission.model_validate({"steps": steps, "deadlineSeconds": within})
+        self.submit_request(user, JobRequest(job_type=PIPELINE, submission=submission))
+
+    @precondition(lambda self: self.ended_jobs())
+    @rule(which=numbers)
+    def replay(self, which: int) -> None:
+        job = self.ended_jobs()[which % len(self.ended_jobs())]
+        caller = Caller(user_id=job.user_id)
+        named = (job.job_type, job.job_id)
+        _, request = self.world.do(
+            prepare_replay(self.world.services, caller, named, Replay(), None)
+        )
+        self.submit_request(job.user_id, request)
+
     def send(
         self,
         user: str,
@@ -83,10 +124,14 @@ class Life(RuleBasedStateMachine):
         request = JobRequest(
             job_type=BATCH, submission=BATCH.submission.model_validate(body), idempotency_key=key
         )
+        self.submit_request(user, request)
+
+    def submit_request(self, user: str, request: JobRequest) -> None:
         try:
             self.world.do(submit_job(self.world.services, Caller(user_id=user), request))
-        except TooFewCreditsError:
-            assert any(one.available < units for one in self.world.accounts())
+        except TooFewCreditsError as error:
+            cost = error.details["cost"]
+            assert any(one.available < cost for one in self.world.accounts())
 
     @rule(user=users, amount=st.integers(1, 20))
     def grant(self, user: str, amount: int) -> None:
@@ -101,6 +146,15 @@ class Life(RuleBasedStateMachine):
         waiting = self.world.queue.waiting
         task = waiting.pop(which % len(waiting)) if gone else waiting[which % len(waiting)]
         for _ in range(often):
+            self.world.deliver(task)
+
+    @precondition(lambda self: self.world.queue.waiting)
+    @rule()
+    def deliver_all(self) -> None:
+        waiting = self.world.queue.waiting
+        due = [task for task in waiting if task.at is None or task.at <= self.world.now()]
+        waiting[:] = [task for task in waiting if task not in due]
+        for task in due:
             self.world.deliver(task)
 
     @rule(away=st.booleans())
@@ -123,6 +177,14 @@ class Life(RuleBasedStateMachine):
             cancel_job(self.world.services, Caller(user_id=job.user_id), job.job_id, job.job_type)
         )
 
+    @precondition(lambda self: self.halfway_jobs())
+    @rule(which=numbers)
+    def cancel_halfway(self, which: int) -> None:
+        job = self.halfway_jobs()[which % len(self.halfway_jobs())]
+        self.world.do(
+            cancel_job(self.world.services, Caller(user_id=job.user_id), job.job_id, job.job_type)
+        )
+
     @precondition(lambda self: self.failed_jobs())
     @rule(which=numbers)
     def retry(self, which: int) -> None:
@@ -137,7 +199,7 @@ class Life(RuleBasedStateMachine):
             assert job.needs_clean_up
         except TooFewCreditsError:
             assert any(
-                one.available < job.units[0].credits * len(job.units)
+                one.available < job.credits.captured + job.credits.released
                 for one in self.world.accounts()
             )
 
@@ -167,8 +229,25 @@ class Life(RuleBasedStateMachine):
     def open_jobs(self) -> list[Job]:
         return [job for job in self.world.jobs() if not job.status.final]
 
+    def halfway_jobs(self) -> list[Job]:
+        """The open jobs of users of which some work is done, there or in a child job."""
+        busy = {
+            id_
+            for job in self.world.jobs()
+            if job.done_units
+            for id_ in (job.job_id, job.parent_id)
+        }
+        return [job for job in self.root_jobs() if not job.status.final and job.job_id in busy]
+
     def failed_jobs(self) -> list[Job]:
-        return [job for job in self.world.jobs() if job.status is Status.FAILED]
+        return [job for job in self.root_jobs() if job.status is Status.FAILED]
+
+    def ended_jobs(self) -> list[Job]:
+        return [job for job in self.root_jobs() if job.status.final]
+
+    def root_jobs(self) -> list[Job]:
+        """The jobs that users have submitted, without the child jobs of pipelines."""
+        return [job for job in self.world.jobs() if job.parent_id is None]
 
     # ── Invariants ───────────────────────────────────────────────────────────────────────────────
 
@@ -216,11 +295,24 @@ class Life(RuleBasedStateMachine):
     def every_round_that_ended_is_settled_exactly_once(self) -> None:
         entries = [*self.world.ledger(EntryKind.CAPTURE), *self.world.ledger(EntryKind.RELEASE)]
         rounds = {
-            f"{job.job_id}.{number}" for job in self.world.jobs() for number in range(1, job.round)
+            f"{job.job_id}.{number}" for job in self.root_jobs() for number in range(1, job.round)
         }
-        rounds |= {f"{job.job_id}.{job.round}" for job in self.world.jobs() if job.status.final}
+        rounds |= {f"{job.job_id}.{job.round}" for job in self.root_jobs() if job.status.final}
         assert sorted(entry.entry_id for entry in entries) == sorted(rounds)
         assert all(entry.amount <= entry.held for entry in entries)
+
+    @invariant()
+    def what_was_delivered_is_paid_for(self) -> None:
+        """Of an ended job and its child jobs, in all its rounds: no work that is done is free."""
+        jobs = self.world.jobs()
+        captures = Counter[str]()
+        for entry in self.world.ledger(EntryKind.CAPTURE):
+            captures[entry.job_id or ""] += entry.amount
+        for root in self.ended_jobs():
+            family = [job for job in jobs if root.job_id in {job.job_id, job.parent_id}]
+            assert all(job.status.final for job in family)
+            delivered = sum(unit.credits for job in family for unit in job.done_units)
+            assert captures[root.job_id] >= delivered
 
     @invariant()
     def no_delivery_crashes(self) -> None:
@@ -250,6 +342,7 @@ class Life(RuleBasedStateMachine):
             assert all(account.held == 0 for account in self.world.accounts())
             self.accounts_add_up_to_the_ledger_and_the_holds()
             self.every_round_that_ended_is_settled_exactly_once()
+            self.what_was_delivered_is_paid_for()
             self.no_delivery_crashes()
         finally:
             self.world.close()

@@ -62,12 +62,17 @@ def decide_claim(job: Job, now: datetime) -> Claim:
 
 
 def find_missed_deadline(job: Job, now: datetime) -> Claim | None:
-    """The end of a job whose deadline has passed; None while it has time, or once it has ended."""
+    """The end of a job whose deadline has passed, or that has begun to end.
+
+    None while it has time, or once it has ended.
+    """
     return None if job.status.final or job.newer else _find_missed_deadline(job, now)
 
 
 def _find_missed_deadline(job: Job, now: datetime) -> Claim | None:
     """The end of a job that has not ended; None while it has time."""
+    if job.ending is not None:
+        return Claim(Verdict.END, job.ending.status, job.ending.error)
     finish_missed = job.finish_by is not None and job.finish_by <= now
     start_missed = job.start_by is not None and job.start_by <= now
     if not job.started and (start_missed or finish_missed):

@@ -46,6 +46,13 @@ class JobCredits(StoredValue):
     released: int = 0
 
 
+class Ending(StoredValue):
+    """The end that a pipeline comes to once its child jobs have ended."""
+
+    status: StoredStatus
+    error: JobError | None = None
+
+
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 
@@ -77,6 +84,10 @@ class Job(StoredValue):
     tried: tuple[TriedProvider, ...] = ()
     result: dict[str, Any] | None = None
     units: tuple[UnitRun, ...] = ()
+
+    #: Set while an unfinished pipeline ends: it starts no more work, its child jobs are ended, and
+    #: then it is settled with what they have done.
+    ending: Ending | None = None
 
     #: The steps of a pipeline, and of a child job its parent and its place there.
     steps: dict[str, StepRun] = Field(default_factory=dict)
@@ -132,7 +143,12 @@ class Job(StoredValue):
             raise IllegalTransitionError(f"{self.job_id}: {self.status} may not become {status}")
         changed = validate_changes(JobChanges, changes)
         if status.final:
-            changed |= {"wake_at": None, "lease_until": None, "next_attempt_at": None}
+            changed |= {
+                "wake_at": None,
+                "lease_until": None,
+                "next_attempt_at": None,
+                "ending": None,
+            }
         status_at = {**self.status_at, status: at}
         return self.model_copy(
             update={"updated_at": at, **changed, "status": status, "status_at": status_at}
@@ -148,14 +164,18 @@ class Job(StoredValue):
     def next_round(self, at: datetime, held: int, wake_at: datetime) -> Self:
         """Open the next round of a failed job: new attempts and a new hold under the same id.
 
-        Units that are DONE were paid for and are not done again. It is no change of status by the
-        table, but a new life of the job. Raises IllegalTransitionError unless the job has failed.
+        Units that are DONE were captured by an earlier round: they are not done again and cost
+        nothing more. It is no change of status by the table, but a new life of the job. Raises
+        IllegalTransitionError unless the job has failed.
         """
         if self.status is not Status.FAILED:
             raise IllegalTransitionError(
                 f"{self.job_id}: only a failed job can be retried, this one is {self.status}"
             )
-        units = tuple(unit if unit.state is UnitState.DONE else unit.reset() for unit in self.units)
+        units = tuple(
+            unit.with_changes(credits=0) if unit.state is UnitState.DONE else unit.reset()
+            for unit in self.units
+        )
         finish_by = self.finish_by
         if finish_by is not None:
             finish_by = at + (finish_by - min(self.status_at.values()))
@@ -213,6 +233,16 @@ class Job(StoredValue):
         return Status.PROCESSING in self.status_at
 
     @property
+    def done_units(self) -> tuple[UnitRun, ...]:
+        """The units whose work is done."""
+        return tuple(unit for unit in self.units if unit.state is UnitState.DONE)
+
+    @property
+    def has_result(self) -> bool:
+        """True when callers may read a result: all of it, or the part done before the end."""
+        return self.status is Status.COMPLETED or (self.status.final and bool(self.done_units))
+
+    @property
     def artifacts(self) -> tuple[Artifact, ...]:
         """All finished files, in the order of the units."""
         return tuple(artifact for unit in self.units for artifact in unit.artifacts)
@@ -256,7 +286,7 @@ class Job(StoredValue):
     @property
     def end_concerns_others(self) -> bool:
         """True when its end has to be acted on: at a provider, or in jobs that it belongs with."""
-        return bool(self.operations or self.steps or self.waiters or self.parent_id)
+        return bool(self.operations or self.steps or self.waiters or self.parent_id or self.ending)
 
     @property
     def cost_usd(self) -> float | None:
@@ -299,6 +329,7 @@ class JobChanges(TypedDict, total=False):
     tried: tuple[TriedProvider, ...]
     result: dict[str, Any] | None
     units: tuple[UnitRun, ...]
+    ending: Ending | None
     steps: dict[str, StepRun]
     spent: int
     waiters: tuple[str, ...]

@@ -196,6 +196,11 @@ class StepRun(StoredValue):
         return self.model_copy(update=validate_changes(StepChanges, changes))
 
     @property
+    def has_open_jobs(self) -> bool:
+        """True while jobs of it have not ended, as far as they were counted."""
+        return self.ended < (self.width or 0)
+
+    @property
     def fraction(self) -> float:
         """The part of the step that is done, from 0 to 1."""
         if self.state is StepState.DONE:

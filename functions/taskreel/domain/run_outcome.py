@@ -15,13 +15,9 @@ from taskreel.domain.unit import UnitRun, UnitState
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """At least one unit is done and none is open.
-
-    The credits of what is done are captured, the rest of the hold is released.
-    """
+    """At least one unit is done and none is open."""
 
     units: tuple[UnitRun, ...]
-    captured: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +97,8 @@ def _next_try_at(to_try: Sequence[UnitRun], retry_at: datetime) -> datetime:
 
 
 def _end_job(units: Sequence[UnitRun]) -> Completed | Failed:
-    done = [unit for unit in units if unit.state is UnitState.DONE]
-    if done:
-        return Completed(tuple(units), sum(unit.credits for unit in done))
+    if any(unit.state is UnitState.DONE for unit in units):
+        return Completed(tuple(units))
 
     errors = [unit.error for unit in units if unit.error is not None]
     unknown = JobError(

@@ -184,7 +184,7 @@ async def read_result(found: RequestedJob) -> Response:
     """409 `no_result` while there is none."""
     services = found.context.services
     job = await wait_for_end(services, found.job, found.wait_seconds)
-    if job.status is Status.COMPLETED:
+    if job.has_result:
         return JsonResponse(await build_result_view(services, job))
     if job.status.final:
         text = f"The job is {job.status} and has no result."

@@ -197,7 +197,7 @@ def _build_quote_view(found: JobQuote) -> QuoteView:
 
 @router.delete(
     "/{job_type}/{job_id}",
-    summary="Cancel the job and release its hold",
+    summary="Cancel the job, capture what is done, and release the rest of its hold",
     response_model=JobView,
 )
 async def cancel_job(job_type: str, job_id: str, context: Authenticated) -> Response:

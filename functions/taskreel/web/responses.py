@@ -202,7 +202,6 @@ async def build_job_view(
 ) -> JobView:
     """The whole job. With `sign` its artifacts get fresh URLs; lists leave these out."""
     urls = build_job_urls(job, base_url)
-    completed = job.status is Status.COMPLETED
     steps = build_step_views(job)
     return JobView(
         job_id=job.job_id,
@@ -221,8 +220,8 @@ async def build_job_view(
         next_attempt_at=job.next_attempt_at,
         error=build_error_view(job),
         credits=job.credits,
-        result=await build_result_view(services, job, sign=sign) if completed else None,
-        result_url=urls.result if completed else None,
+        result=await build_result_view(services, job, sign=sign) if job.has_result else None,
+        result_url=urls.result if job.has_result else None,
         served_by=job.served_by,
         parent_id=job.parent_id,
         step=job.step,

@@ -114,7 +114,11 @@ def test_a_reopened_job_does_again_only_what_was_not_done(units: tuple[object, .
     before = job(Status.FAILED, units=units)
     after = before.next_round(NOW, 3, NOW)
     for old, new in zip(before.units, after.units, strict=True):
-        assert new == old if old.state is UnitState.DONE else new.state is UnitState.TODO
+        if old.state is UnitState.DONE:
+            # An earlier round captured it: it costs nothing more.
+            assert new == old.with_changes(credits=0)
+        else:
+            assert new.state is UnitState.TODO
         assert new.operation is None or old.state is UnitState.DONE
 
 

@@ -1,9 +1,9 @@
-"""Cancel a job for its owner: release its hold, stop its run and its operations."""
+"""Cancel a job for its owner: stop its run and its operations, settle what it has done."""
 
 from __future__ import annotations
 
 from taskreel.app.caller import Caller
-from taskreel.app.jobs.finish_job import finish_as_cancelled
+from taskreel.app.jobs.finish_job import cancel_in_transaction
 from taskreel.app.jobs.job_ended import notify_job_ended
 from taskreel.app.jobs.queries import find_job
 from taskreel.app.services import Services
@@ -19,9 +19,8 @@ async def cancel_job(services: Services, caller: Caller, job_id: str, job_type: 
     """
     await find_job(services, caller, job_id, job_type)
     job = await services.store.transaction(
-        lambda tx: finish_as_cancelled(tx, job_id, services.clock.now())
+        lambda tx: cancel_in_transaction(tx, job_id, services.clock.now())
     )
     if job is None:
         raise NotFoundError(f"There is no job {job_id}.")
-    await notify_job_ended(services, job)
-    return job
+    return await notify_job_ended(services, job)

@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from taskreel.app.jobs.enqueue import enqueue_jobs
-from taskreel.app.jobs.finish_job import finish_job
+from taskreel.app.jobs.finish_job import end_job, finish_job
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.services import Services
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, Category, PermanentError, TaskreelError
-from taskreel.domain.job import Job, JobChanges
+from taskreel.domain.job import Ending, Job, JobChanges
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
-from taskreel.domain.unit import UnitRun, UnitState
+from taskreel.domain.unit import UnitRun
 from taskreel.ports import Transaction
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ async def record_crash(
     except ValidationError:
         await services.store.transaction(lambda tx: _postpone_unreadable(services, tx, job_id))
         return None
-    if job is not None and not job.status.final:
+    if job is not None and not job.status.final and job.ending is None:
         await enqueue_jobs(services, job)
     return job
 
@@ -88,12 +88,10 @@ async def _write_crash(
         if tuple(run.units) == job.units:
             changes["attempt"] = run.attempt  # nothing was done: that was no attempt
     if isinstance(error, PermanentError) or changes["crashes"] >= MOST_CRASHES:
-        changes["error"] = _describe_crash(job.with_changes(now, **changes), error)
-        done = sum(unit.credits for unit in job.units if unit.state is UnitState.DONE)
-        # Finished work is paid for, also where ours is the fault: it can be read and replayed.
-        spent = done + sum(step.spent for step in job.steps.values())
-        captured = min(spent, job.credits.held)
-        return finish_job(tx, job, Status.FAILED, now, captured=captured, **changes)
+        return _fail_crashed_job(tx, job.with_changes(now, **changes), error, now)
+    if job.ending is not None:
+        store_job(tx, job.with_changes(now, crashes=job.crashes + 1, wake_at=now + wait))
+        return None
 
     changes |= {
         "fence": job.fence + 1,
@@ -109,6 +107,15 @@ async def _write_crash(
         crashed = crashed.enter_status(Status.RETRYING, now)
     store_job(tx, crashed)
     return crashed
+
+
+def _fail_crashed_job(tx: Transaction, job: Job, error: Exception, now: datetime) -> Job:
+    shown = _describe_crash(job, error)
+    if job.ending is None:
+        return end_job(tx, job, Ending(status=Status.FAILED, error=shown), now)
+    # Its child jobs cannot be ended: it is settled with what its checks have counted.
+    spent = sum(run.spent for run in job.steps.values())
+    return finish_job(tx, job, job.ending.status, now, error=shown, spent=spent)
 
 
 def _is_taken_over(job: Job, run: CrashedRun | None, now: datetime) -> bool:

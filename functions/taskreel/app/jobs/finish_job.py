@@ -7,12 +7,14 @@ from typing import Unpack
 
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.domain.credits import EntryKind, LedgerEntry, settle_movement
-from taskreel.domain.job import Job, JobChanges
+from taskreel.domain.job import Ending, Job, JobChanges
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
+from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Increment, Transaction
 
-#: When the sweep cancels the operations of an ended job, should the clean-up task not have.
+#: When the sweep cancels the operations of an ended job, should the clean-up task not have; and
+#: when it goes on ending a pipeline whose end was interrupted.
 CLEAN_UP_AFTER = timedelta(minutes=2)
 
 #: How long an ended job is retained; the store's TTL policy on `expireAt` removes it then. Ledger
@@ -20,28 +22,49 @@ CLEAN_UP_AFTER = timedelta(minutes=2)
 RETENTION = timedelta(days=90)
 
 
-def finish_job(
-    tx: Transaction,
-    job: Job,
-    status: Status,
-    at: datetime,
-    *,
-    captured: int = 0,
-    **changes: Unpack[JobChanges],
-) -> Job:
-    """Put `job`, as read in `tx`, into a final status and settle its hold: `captured` credits.
+def end_job(tx: Transaction, job: Job, ending: Ending, at: datetime) -> Job:
+    """End an unfinished job before its work is done: cancelled, failed, overdue or given up.
 
-    Capturing at most what is held, the settlement releases the rest. A child job holds nothing:
-    its pipeline settles once for all. The caller then calls `notify_job_ended`.
+    A plain job ends in this transaction. A pipeline that has started must first end its child
+    jobs, which are many documents: this transaction stores the decision, and after it the pipeline
+    starts nothing more. The caller then calls `notify_job_ended`, which carries it out.
     """
-    held = job.credits.held
-    paid = captured if job.parent_id is None else 0
+    if job.ending is not None:
+        return job
+    if not is_started_pipeline(job):
+        return finish_job(tx, job, ending.status, at, error=ending.error)
+
+    stopped = job.with_changes(
+        at,
+        ending=ending,
+        # A check that still goes on must neither write nor create child jobs any more.
+        fence=job.fence + 1,
+        lease_until=None,
+        wake_at=at + CLEAN_UP_AFTER,
+    )
+    store_job(tx, stopped)
+    return stopped
+
+
+def finish_job(
+    tx: Transaction, job: Job, status: Status, at: datetime, **changes: Unpack[JobChanges]
+) -> Job:
+    """Put `job`, as read in `tx`, into a final status and settle its hold.
+
+    Whatever the status, the work that is done is captured and the rest is released: `spent`
+    credits where the caller has summed them (a pipeline), else those of the units that are DONE.
+    At most the hold is captured. A child job holds nothing: its pipeline settles once for all. The
+    caller then calls `notify_job_ended`.
+    """
     units = changes.get("units", job.units)
-    spent = captured or sum(unit.credits for unit in units if unit.state is UnitState.DONE)
+    done = sum(unit.credits for unit in units if unit.state is UnitState.DONE)
+    spent = changes.get("spent", done)
+    held = job.credits.held
+    captured = min(spent, held)
     ending: JobChanges = {
         "spent": spent,
         "credits": job.credits.model_copy(
-            update={"held": 0, "captured": paid, "released": held - paid}
+            update={"held": 0, "captured": captured, "released": held - captured}
         ),
         # A run of the job that still goes on must not write any more.
         "fence": job.fence + 1,
@@ -58,12 +81,22 @@ def finish_job(
     return ended
 
 
-async def finish_as_cancelled(tx: Transaction, job_id: str, at: datetime) -> Job | None:
+async def cancel_in_transaction(tx: Transaction, job_id: str, at: datetime) -> Job | None:
     """Cancel the job unless it has ended; the job as it is then, None when there is none."""
     job = await load_job(tx, job_id)
     if job is None or job.status.final:
         return job
-    return finish_job(tx, job, Status.CANCELLED, at)
+    return end_job(tx, job, Ending(status=Status.CANCELLED), at)
+
+
+def is_started_pipeline(job: Job) -> bool:
+    """True when the job may have child jobs.
+
+    The first check creates some before it stores a step, so the steps alone do not tell.
+    """
+    job_type = JOB_TYPES.get(job.job_type)
+    is_pipeline = job_type is not None and job_type.pipeline is not None
+    return bool(job.steps) or (is_pipeline and job.started)
 
 
 def _settle_hold(tx: Transaction, job: Job, held: int, captured: int, at: datetime) -> None:

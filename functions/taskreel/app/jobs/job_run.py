@@ -159,9 +159,9 @@ class JobRun:
         now = self._services.clock.now()
         changes = self._unit_changes(outcome.units)
         match outcome:
-            case Completed(captured=captured):
+            case Completed():
                 changes |= {"progress": 100, "error": None}
-                return finish_job(tx, job, Status.COMPLETED, now, captured=captured, **changes)
+                return finish_job(tx, job, Status.COMPLETED, now, **changes)
             case Failed(error=error):
                 changes["error"] = error
                 return finish_job(tx, job, Status.FAILED, now, **changes)

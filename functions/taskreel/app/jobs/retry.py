@@ -13,6 +13,7 @@ from taskreel.domain.credits import hold_movement
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, ConflictError, ForbiddenError, NotFoundError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
+from taskreel.domain.unit import UnitState
 from taskreel.jobtypes import find_job_type
 from taskreel.ports import Transaction
 
@@ -50,8 +51,10 @@ async def _open_next_round(services: Services, tx: Transaction, job_id: str) -> 
     job_type = find_job_type(job.job_type)
     submission = job_type.submission.load_stored(job.payload)
 
-    # Hold only what is still to be done: finished steps were captured in an earlier round.
-    needed = compute_credits(job_type, submission, without=job.finished_steps)
+    # Hold only what is still to be done: finished steps and units were captured in an earlier
+    # round.
+    places = [place for place, unit in enumerate(job.units) if unit.state is UnitState.DONE]
+    needed = compute_credits(job_type, submission, without=[*job.finished_steps, *places])
     account = await load_account(services, tx, job.user_id)
     tx.set("accounts", job.user_id, account.apply(hold_movement(account, needed)).document())
 

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from taskreel.app.jobs.enqueue import enqueue_jobs
-from taskreel.app.jobs.job_store import decode_job
+from taskreel.app.jobs.finish_pipeline import FAILED_STATUSES, is_of_this_round
+from taskreel.app.jobs.job_store import decode_job, require_lease, store_job
 from taskreel.app.jobs.new_job import ChildPlace, NewJob, build_job
 from taskreel.app.pricing.job_plan import plan_units
 from taskreel.app.services import Services
@@ -25,8 +26,6 @@ from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import STORED, Submission
 from taskreel.ports import MOST_IN, Operator, Query, Transaction
 
-#: The final statuses of a child job that count as a failure of it.
-FAILED_STATUSES = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
 _JOBS_PER_COMMIT = 100
 #: Firestore takes 10 MiB in one commit.
 _BYTES_PER_COMMIT = 6_000_000
@@ -49,11 +48,6 @@ async def find_child_jobs(services: Services, parent: Job, step: str) -> list[Jo
             if other is None or _rank_job(job, parents, parent) > _rank_job(other, parents, parent):
                 found[job.index] = job
     return [found[index] for index in sorted(found)]
-
-
-def is_of_this_round(job: Job, parent: Job) -> bool:
-    """True when the pipeline has made the job since it was submitted or last retried."""
-    return job.parent_id == parent.job_id and job.parent_round == parent.round
 
 
 def _rank_job(job: Job, parents: Sequence[str], parent: Job) -> tuple[bool, bool, int, int]:
@@ -167,10 +161,13 @@ def read_step_payload(payload: Any, job_type: JobType[Any], step: str) -> Submis
     return submission
 
 
-async def create_child_jobs(services: Services, jobs: Sequence[Job]) -> None:
-    """Store the jobs that do not exist yet, several a commit, and enqueue them all."""
+async def create_child_jobs(services: Services, parent: Job, jobs: Sequence[Job]) -> None:
+    """Store the jobs that do not exist yet, several a commit, and enqueue them all.
+
+    Raises LeaseLostError when the pipeline has ended, or another run has it.
+    """
     for some in _split_commits(jobs):
-        await services.store.transaction(partial(_create_missing, jobs=some))
+        await services.store.transaction(partial(_create_missing, services, parent, some))
     await enqueue_jobs(services, *jobs)
 
 
@@ -189,7 +186,17 @@ def _split_commits(jobs: Sequence[Job]) -> Iterator[list[Job]]:
         yield some
 
 
-async def _create_missing(tx: Transaction, jobs: Sequence[Job]) -> None:
+async def _create_missing(
+    services: Services, parent: Job, jobs: Sequence[Job], tx: Transaction
+) -> None:
+    # The parent is written too: no job may be added to a pipeline that ends at the same time, for
+    # nobody would end it or pay for it.
+    stored = await require_lease(tx, parent)
+    now = services.clock.now()
+    lease_until = now + services.rules.lease
+    wake_at = stored.next_wake_at(lease_until)
+    store_job(tx, stored.with_changes(now, lease_until=lease_until, wake_at=wake_at))
+
     documents = [await tx.get("jobs", job.job_id) for job in jobs]
     for job, document in zip(jobs, documents, strict=True):
         if document is None:

@@ -6,17 +6,16 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from taskreel.app.jobs.finish_job import finish_job
-from taskreel.app.jobs.job_ended import notify_job_ended
+from taskreel.app.jobs.finish_job import end_job, finish_job
+from taskreel.app.jobs.finish_pipeline import FAILED_STATUSES, is_of_this_round, total_jobs
+from taskreel.app.jobs.job_ended import end_child_jobs, notify_job_ended
 from taskreel.app.jobs.job_store import require_lease, store_job
 from taskreel.app.jobs.results import collect_data, view_step
 from taskreel.app.pipelines.child_jobs import (
-    FAILED_STATUSES,
     StepPlace,
     count_ended_jobs,
     create_child_jobs,
     find_child_jobs,
-    is_of_this_round,
     read_step_payload,
 )
 from taskreel.app.pipelines.price_cap import PriceCap, usd_taken
@@ -24,7 +23,7 @@ from taskreel.app.pricing.credit_cost import compute_credits, compute_step_credi
 from taskreel.app.providers.inherited_provider import inherit_provider
 from taskreel.app.services import Services
 from taskreel.domain.errors import Category, InvalidError, PermanentError
-from taskreel.domain.job import Job, JobChanges
+from taskreel.domain.job import Ending, Job, JobChanges
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import (
@@ -73,16 +72,15 @@ class PipelineRun:
         """Advance the pipeline as far as possible, and write it once. Raises LeaseLostError."""
         error = await self._advance_steps()
         outputs: JobChanges | None = None
-        if error is not None:
-            await self._total_running_steps()
-        elif all(run.state is StepState.DONE for run in self._steps.values()):
+        if error is None and all(run.state is StepState.DONE for run in self._steps.values()):
+            await self._end_continued_steps()
             outputs = {
                 "units": await self._collect_outputs(),
                 "result": await self._collect_kept_data(),
                 "progress": 100,
             }
         job = await self._services.store.transaction(lambda tx: self._write(tx, error, outputs))
-        if job.status.final:
+        if job.status.final or job.ending is not None:
             await notify_job_ended(self._services, job)
 
     async def _advance_steps(self) -> JobError | None:
@@ -141,7 +139,7 @@ class PipelineRun:
         cost = sum(compute_credits(JOB_TYPES[step.type], one) for one in todo.values())
         self._check_budget(name, cost)
         made = await self._build_jobs(name, step, todo, known)
-        await create_child_jobs(self._services, made)
+        await create_child_jobs(self._services, self._job, made)
 
         jobs = [*(known[place] for place in done), *made]
         started: StepChanges = {
@@ -223,8 +221,10 @@ class PipelineRun:
 
     def _check_budget(self, name: str, cost: int) -> None:
         """Raise PermanentError for a fan-out that costs more than the hold still covers."""
+        # A step that goes on after a failure is DONE while jobs of it still run, and may complete.
         taken = sum(
-            run.spent if run.state is StepState.DONE else run.cost for run in self._steps.values()
+            run.spent if run.state is StepState.DONE and not run.has_open_jobs else run.cost
+            for run in self._steps.values()
         )
         remaining = self._budget - taken
         if cost > remaining:
@@ -242,26 +242,13 @@ class PipelineRun:
         return self._found[name]
 
     async def _total_step(self, name: str) -> StepChanges:
-        """The credits and costs of a step that ends now, from its child jobs as they are.
-
-        Credits are those of this round's jobs that succeeded: adopted ones have been paid for. Of
-        an inner pipeline that failed, the part that succeeded is paid.
-        """
+        """The credits and costs of a step that ends now, from its child jobs as they are."""
         self._found.pop(name, None)
         jobs = await self._find_children(name)
         this_round = [job for job in jobs if is_of_this_round(job, self._job)]
-        paid = [
-            job
-            for job in this_round
-            if job.status is Status.COMPLETED or (job.status is Status.FAILED and job.steps)
-        ]
         failed = (job.job_id for job in this_round if job.status in FAILED_STATUSES)
-        own = self._select_own(jobs)
-        costs = [job.cost_usd for job in own if job.cost_usd is not None]
         return {
-            "spent": sum(job.spent for job in paid),
-            "cost_usd": round(sum(costs), 6) if costs else None,
-            "cost_estimated": any(job.cost_estimated for job in own),
+            **total_jobs(self._job, jobs),
             "failed_job": next(failed, None),
             **self._share_totals(jobs),
         }
@@ -280,11 +267,23 @@ class PipelineRun:
         """The jobs that this pipeline has made itself, in any round."""
         return [job for job in jobs if job.parent_id == self._job.job_id]
 
-    async def _total_running_steps(self) -> None:
-        """Total the steps that a failure interrupts: their finished jobs are paid for."""
+    async def _end_continued_steps(self) -> None:
+        """Cancel the jobs that still run in steps that went on after a failure, and total those.
+
+        Nothing may complete after the settlement: it would be delivered without being paid.
+        """
         for name, run in self._steps.items():
-            if run.state is StepState.RUNNING:
-                self._steps[name] = run.with_changes(**await self._total_step(name))
+            if run.has_open_jobs:
+                self._found.pop(name, None)
+                children = await self._find_children(name)
+                own = [job for job in children if is_of_this_round(job, self._job)]
+                await end_child_jobs(self._services, own)
+                totals = await self._total_step(name)
+                failed = sum(
+                    job.status in FAILED_STATUSES for job in await self._find_children(name)
+                )
+                ended = run.with_changes(ended=run.width or 0, failed=failed)
+                self._steps[name] = ended.with_changes(**totals)
 
     # ── End of the pipeline ──────────────────────────────────────────────────────────────────────
 
@@ -333,10 +332,9 @@ class PipelineRun:
     async def _write(
         self, tx: Transaction, error: JobError | None, outputs: JobChanges | None
     ) -> Job:
-        """Write the pipeline once: settled with its outputs or error, or waiting for its jobs."""
+        """Write the pipeline once: settled with its outputs, about to fail, or waiting."""
         job = await require_lease(tx, self._job)
         now = self._services.clock.now()
-        spent = sum(run.spent for run in self._steps.values())
         known: JobChanges = {
             "steps": self._steps,
             "served_by": join_names(run.served_by for run in self._steps.values()),
@@ -353,11 +351,14 @@ class PipelineRun:
             store_job(tx, waiting)
             return waiting
 
-        status = Status.COMPLETED if error is None else Status.FAILED
-        ending: JobChanges = {**known, **(outputs or {}), "spent": spent, "error": error}
-        # One settlement for all child jobs: finished work is captured also when the pipeline fails.
-        captured = min(spent, job.credits.held)
-        return finish_job(tx, job, status, now, captured=captured, **ending)
+        if error is not None:
+            # Its child jobs end first; then one settlement captures all that they have done.
+            failed = job.with_changes(now, **known)
+            return end_job(tx, failed, Ending(status=Status.FAILED, error=error), now)
+
+        spent = sum(run.spent for run in self._steps.values())
+        completed: JobChanges = {**known, **(outputs or {}), "spent": spent, "error": None}
+        return finish_job(tx, job, Status.COMPLETED, now, **completed)
 
     def _progress(self) -> int:
         """Whole percent, each step weighted by its cost; at most 99 before the end."""

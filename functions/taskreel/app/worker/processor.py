@@ -11,7 +11,7 @@ from typing import Any
 
 from taskreel.app.jobs.cancel_operations import cancel_operations
 from taskreel.app.jobs.crashes import CrashedRun, record_crash
-from taskreel.app.jobs.finish_job import finish_job
+from taskreel.app.jobs.finish_job import end_job
 from taskreel.app.jobs.job_ended import notify_job_ended
 from taskreel.app.jobs.job_run import JobRun
 from taskreel.app.jobs.job_store import load_job, store_job
@@ -19,7 +19,7 @@ from taskreel.app.pipelines.pipeline_run import PipelineRun
 from taskreel.app.services import Services
 from taskreel.domain.claim import Claim, Verdict, claim_job, decide_claim
 from taskreel.domain.errors import LeaseLostError, QueueError, StoreError
-from taskreel.domain.job import Job
+from taskreel.domain.job import Ending, Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun
 from taskreel.jobtypes import find_job_type
@@ -137,7 +137,7 @@ class Processor:
         if claimed is not None:
             run = CrashedRun(fence=claimed.job.fence, attempt=claimed.before.attempt, units=units)
         job = await record_crash(self._services, job_id, error, run)
-        if job is not None and job.status.final:
+        if job is not None and (job.status.final or job.ending is not None):
             await notify_job_ended(self._services, job)
 
 
@@ -150,7 +150,7 @@ async def _claim_job(services: Services, tx: Transaction, job_id: str) -> _Claim
     claim = decide_claim(before, now)
     match claim:
         case Claim(Verdict.END, Status() as status, error):
-            job = finish_job(tx, before, status, now, error=error)
+            job = end_job(tx, before, Ending(status=status, error=error), now)
         case Claim(Verdict.RUN):
             job = claim_job(before, now, services.rules.lease)
             store_job(tx, job)

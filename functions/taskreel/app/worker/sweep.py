@@ -11,13 +11,13 @@ from datetime import datetime, timedelta
 from taskreel.app.jobs.crashes import record_crash
 from taskreel.app.jobs.dependencies import unblock_if_ready
 from taskreel.app.jobs.enqueue import enqueue_jobs, first_wake_at
-from taskreel.app.jobs.finish_job import finish_job
+from taskreel.app.jobs.finish_job import end_job
 from taskreel.app.jobs.job_ended import notify_job_ended
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.domain.claim import find_missed_deadline
 from taskreel.domain.errors import QueueError, StoreError
-from taskreel.domain.job import Job
+from taskreel.domain.job import Ending, Job
 from taskreel.domain.job_status import Status
 from taskreel.jobtypes import find_job_type
 from taskreel.ports import Query, Transaction
@@ -84,7 +84,7 @@ async def _record_crash(
 ) -> tuple[str, Job | None]:
     try:
         job = await record_crash(services, job_id, error)
-        if job is not None and job.status.final:
+        if job is not None and (job.status.final or job.ending is not None):
             await notify_job_ended(services, job)
     except Exception:
         log.exception(
@@ -123,7 +123,7 @@ async def _wake_job(services: Services, job_id: str, now: datetime) -> tuple[str
     action, job = await services.store.transaction(
         lambda tx: _rescue_or_end(services, tx, job_id, now)
     )
-    if job is not None and job.status.final and action == "ended":
+    if job is not None and action == "ended":
         await notify_job_ended(services, job)
     elif job is not None and job.status is Status.BLOCKED:
         await unblock_if_ready(services, job_id)
@@ -163,7 +163,7 @@ async def _rescue_or_end(
 
     missed = find_missed_deadline(job, now)
     if missed is not None and missed.status is not None:
-        return "ended", finish_job(tx, job, missed.status, now, error=missed.error)
+        return "ended", end_job(tx, job, Ending(status=missed.status, error=missed.error), now)
 
     # No queue takes a job of a type that is not deployed: it ends here.
     find_job_type(job.job_type)

@@ -1,0 +1,69 @@
+"""Every end of a job captures the work that is done, and never more than was held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskreel.app.jobs.finish_job import finish_job
+from taskreel.domain.credits import LedgerEntry
+from taskreel.domain.job import JobCredits
+from taskreel.domain.job_status import Status
+from taskreel.domain.unit import UnitRun, UnitState
+from taskreel.ports import Document, Increment
+from unit.domain.samples import NOW, job, unit_runs
+
+ends = st.sampled_from([Status.COMPLETED, Status.FAILED, Status.CANCELLED])
+
+
+class RecordedWrites:
+    """A transaction that records what is written."""
+
+    def __init__(self) -> None:
+        self.created: list[Mapping[str, Any]] = []
+        self.moved: Mapping[str, Any] = {}
+
+    async def get(self, collection: str, id_: str, /) -> Document | None:
+        raise AssertionError(f"an end needs no read of {collection}/{id_}")
+
+    def create(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
+        assert collection == "ledger", id_
+        self.created.append(data)
+
+    def set(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
+        assert (collection, id_) == ("jobs", data["jobId"])
+
+    def update(self, collection: str, id_: str, changes: Mapping[str, Any], /) -> None:
+        assert (collection, id_) == ("accounts", "ada")
+        self.moved = changes
+
+    def delete(self, collection: str, id_: str, /) -> None:
+        raise AssertionError(f"{collection}/{id_} must stay")
+
+
+@given(st.lists(unit_runs(), min_size=1, max_size=6), ends)
+def test_what_is_done_is_captured_and_the_rest_released_whatever_the_end(
+    units: list[UnitRun], status: Status
+) -> None:
+    tx = RecordedWrites()
+    ended = finish_job(tx, job(Status.PROCESSING, units=tuple(units)), status, NOW)
+    done = sum(unit.credits for unit in units if unit.state is UnitState.DONE)
+    held = sum(unit.credits for unit in units)
+    assert ended.credits == JobCredits(captured=done, released=held - done)
+    assert ended.spent == done
+    (entry,) = [LedgerEntry.model_validate(row) for row in tx.created]
+    assert (entry.held, entry.amount) == (held, done or held)
+    moved = {name: change.by for name, change in tx.moved.items() if isinstance(change, Increment)}
+    assert sum(moved.values()) == 0
+    assert moved.get("captured", 0) == done
+
+
+@given(st.integers(0, 50), st.integers(0, 50), ends)
+def test_a_pipeline_captures_at_most_its_hold(held: int, spent: int, status: Status) -> None:
+    tx = RecordedWrites()
+    pipeline = job(Status.PROCESSING, units=(), credits=JobCredits(held=held))
+    ended = finish_job(tx, pipeline, status, NOW, spent=spent)
+    assert ended.credits == JobCredits(captured=min(spent, held), released=held - min(spent, held))
