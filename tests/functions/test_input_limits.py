@@ -108,6 +108,16 @@ async def test_files_that_are_too_large_together_fail_the_job_and_are_refunded(
     assert failed["credits"]["released"] == 1
 
 
+async def test_one_file_that_is_too_large_is_refused_by_its_field_and_the_limit(
+    start: StartWorld,
+) -> None:
+    world = await start(InputLimits(max_file_bytes=len(CLIP) - 1))
+    failed = await stitched(world, *FILES[:2])
+    assert (failed["status"], failed["error"]["code"]) == ("FAILED", "input_too_large")
+    assert "inputFiles[0] (http://93.184.216.34/0.mp4)" in failed["error"]["message"]
+    assert "MAX_INPUT_FILE_MB" in failed["error"]["message"]
+
+
 async def test_files_of_own_jobs_that_are_too_large_are_refused_before_any_download(
     start: StartWorld, web: Web
 ) -> None:

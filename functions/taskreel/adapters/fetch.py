@@ -141,12 +141,13 @@ class _Sink:
 
     def admit_bytes(self, size: int, total: int, name: str) -> None:
         """Admit `size` more bytes, `total` with them. Raises PermanentError or `admit`'s error."""
+        # First the caller's own check, which knows the field that named the file.
+        if self.admit is not None:
+            self.admit(size)
         if total > self.max_bytes:
             raise PermanentError(
                 f"{name} is larger than {self.max_bytes >> 20} MiB.", code="input_too_large"
             )
-        if self.admit is not None:
-            self.admit(size)
 
 
 async def _save_body(response: httpx.Response, url: str, sink: _Sink) -> str:

@@ -102,10 +102,11 @@ class DataFolder:
         except sqlite3.DatabaseError as error:
             found = str(error)
         if found != "ok":
+            reason = " ".join(found.split())
             raise StackError(
-                f"{self.store_file} is damaged ({' '.join(found.split())}). It holds all jobs and balances: restore "
-                f"a copy, or try `sqlite3 {self.store_file} .recover`. To start with nothing, move "
-                "it away."
+                f"{self.store_file} is damaged ({reason}). It holds all jobs and balances: "
+                f"restore a copy, or try `sqlite3 {self.store_file} .recover`. To start with "
+                "nothing, move it away."
             )
 
     def remove_partial_files(self) -> int:
@@ -131,8 +132,8 @@ class DataFolder:
             return Secrets(**json.loads(path.read_text()))
         except (ValueError, TypeError):
             raise StackError(
-                f"{path} is damaged: it must be a JSON object with jwt, internal and files. Restore "
-                "it, or remove it to make new secrets; tokens and file URLs of the old ones are "
+                f"{path} is damaged: it must be a JSON object with jwt, internal and files. "
+                "Restore it, or remove it to make new secrets; tokens and file URLs of the old ones are "
                 "refused then."
             ) from None
 
