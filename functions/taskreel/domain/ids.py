@@ -16,6 +16,8 @@ def is_user_id(text: str) -> bool:
 
     It names a document, so Firestore's rules for document ids apply in every store.
     """
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return False  # half of a surrogate pair cannot be stored
     return re.fullmatch(r"(?!\.\.?$|__.*__$)[^/]{1,256}", text, re.DOTALL) is not None
 
 

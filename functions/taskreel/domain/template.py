@@ -24,6 +24,8 @@ LONGEST = 1000
 _LARGEST = 1 << 20
 MOST_REFERENCES = 500
 _DEEPEST = 64
+#: Evaluating runs on the event loop, where everybody waits: this takes about a tenth of a second.
+_MOST_VISITS = 30_000
 #: The errors that jmespath raises for an expression: ``contains('a', `1`)`` is a TypeError, `[::0]`
 #: a ValueError.
 _BREAKS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -134,6 +136,18 @@ class _TemplateFiller(TreeInterpreter):
         self._context = context
         self._only = only
         self._remaining = _LARGEST
+        self._visits = 0
+
+    def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate a node of an expression, once for each element that it applies to."""
+        self._visits += 1
+        if self._visits > _MOST_VISITS:
+            raise PermanentError(
+                f"The references take more than {_MOST_VISITS:,} steps to evaluate: "
+                "filter shorter lists, or use fewer references.",
+                code="bad_reference",
+            )
+        return super().visit(node, *args, **kwargs)
 
     def fill(self, template: Any) -> Any:
         if isinstance(template, str):

@@ -8,6 +8,7 @@ unknown as any other, and no schema shows it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from functools import lru_cache
@@ -41,6 +42,8 @@ STORED = {"stored": True}
 #: Firestore stores twenty levels, of which the job is one; an array in an array takes two.
 _MAX_DEPTH = 18
 _MAX_INTEGER = 2**63
+#: C0 but for tab and line ends, delete, and the code points that are no characters.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufdd0-\ufdef\ufffe\uffff]")
 _MAX_NAME_BYTES = 1000
 _camel = lru_cache(maxsize=1024)(to_camel)
 
@@ -106,8 +109,10 @@ class Submission(Value):
             return cls.model_validate(_drop_unknown_fields(payload, error), context=STORED)
 
     @model_validator(mode="after")
-    def _check_storable(self) -> Self:
+    def _check_storable(self, info: ValidationInfo) -> Self:
         found = [*islice(_find_unstorable(self), 20)]
+        if info.context != STORED:
+            found = found or [*islice(_find_control_characters(self), 20)]
         if found:
             raise validation_error(type(self).__name__, found)
         return self
@@ -255,6 +260,21 @@ def _find_unstorable(
             yield from _find_unstorable(
                 inner, (*at, name), depth + (2 if listed and isinstance(inner, list | tuple) else 1)
             )
+
+
+def _find_control_characters(value: Any, at: Location = ()) -> Iterator[tuple[Location, str]]:
+    """Yield the places of characters that no text means to have, each with its position.
+
+    Services refuse them, or cut the text off there. Only of texts that passed `_find_unstorable`.
+    """
+    if isinstance(value, str):
+        found = _CONTROL.search(value)
+        if found:
+            code = f"U+{ord(found[0]):04X}"
+            yield at, f"contains the control character {code} at position {found.start()}"
+        return
+    for name, inner in _inner_values(value):
+        yield from _find_control_characters(inner, (*at, name))
 
 
 def _inner_values(value: Any) -> Iterable[tuple[str | int, Any]]:

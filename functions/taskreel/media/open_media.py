@@ -134,7 +134,14 @@ def _translate_errors(path: Path) -> Iterator[None]:
         raise PermanentError(message, code="media_too_large", file=path.name) from None
     except MemoryError:
         raise
-    except (UnidentifiedImageError, av.error.FFmpegError, OSError, SyntaxError, EOFError) as exc:
+    except (
+        UnidentifiedImageError,
+        av.error.FFmpegError,
+        OSError,
+        SyntaxError,
+        EOFError,
+        ValueError,  # Pillow: a text chunk that is too large once decompressed
+    ) as exc:
         message = (
             f"{path.name} is damaged or cut off and cannot be read; export or upload it again."
         )

@@ -118,12 +118,18 @@ def _build_caller(claims: Mapping[str, Any]) -> Caller:
     if not is_user_id(subject):
         raise UnauthenticatedError(f"Invalid token: its subject must be {USER_ID}.")
     projects = claims.get("projects")
+    if projects is not None and not _is_list_of_texts(projects):
+        raise UnauthenticatedError("Invalid token: its `projects` must be a list of texts.")
     return Caller(
         user_id=subject,
         tier=str(claims.get("tier", "free")),
         admin=claims.get("role") == "admin",
-        projects=None if projects is None else frozenset(map(str, projects)),
+        projects=None if projects is None else frozenset(projects),
     )
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 # ── The caller of a request ──────────────────────────────────────────────────────────────────────

@@ -36,6 +36,7 @@ from taskreel.web.responses import (
     ResultView,
     View,
     build_error_view,
+    build_job_row,
     build_job_view,
     build_progress_view,
     build_result_view,
@@ -115,6 +116,16 @@ def _check_type(name: str) -> str:
     return name
 
 
+def _check_text(text: str) -> str:
+    if not all(map(str.isprintable, text)):
+        raise ValueError("contains characters that cannot be printed")
+    return text
+
+
+#: No longer id is ever stored, and Firestore refuses to compare one.
+_Id = Annotated[str, Field(max_length=256), AfterValidator(_check_text)]
+
+
 class JobsQuery(Value):
     """The filters and the page of `GET /api/jobs`.
 
@@ -124,12 +135,12 @@ class JobsQuery(Value):
     model_config = ConfigDict(defer_build=False)  # FastAPI builds none of its own
 
     limit: int = Field(default=20, ge=1, le=100)
-    cursor: str | None = None
+    cursor: Annotated[str, Field(max_length=2000)] | None = None
     status: Status | None = None
     job_type: Annotated[str, AfterValidator(_check_type)] | None = None
-    project_id: str | None = None
-    parent_id: str | None = None
-    user_id: str | None = None
+    project_id: _Id | None = None
+    parent_id: _Id | None = None
+    user_id: _Id | None = None
 
 
 @router.get("", summary="Your jobs, newest first", response_model=JobsPage)
@@ -140,7 +151,7 @@ async def list_own_jobs(wanted: Annotated[JobsQuery, Query()], context: Authenti
     page = await list_jobs(
         services, context.caller, filters, limit=wanted.limit, cursor=wanted.cursor
     )
-    views = [await build_job_view(services, job, context.base_url, sign=False) for job in page.rows]
+    views = [await build_job_row(services, job, context.base_url) for job in page.rows]
     return JsonResponse(JobsPage(jobs=views, next_cursor=page.cursor))
 
 

@@ -124,7 +124,9 @@ class StepView(View):
 
 
 class JobView(View):
-    """A job. `progress` is a whole percentage; `statusAt` has the time of entry into each status.
+    """A job. Lists leave out `payload`, and of `result` all but the first ten files, without URLs.
+
+    `progress` is a whole percentage; `statusAt` has the time of entry into each status.
 
     A pipeline has `steps`. A job that a pipeline created has `parentId`, `step` and `index`, its
     place in the step, from 0.
@@ -137,7 +139,7 @@ class JobView(View):
     priority: Priority
     user_id: str
     project_id: str | None
-    payload: dict[str, Any]
+    payload: dict[str, Any] | None = Field(exclude_if=is_absent)
     created_at: datetime
     updated_at: datetime
     status_at: dict[Status, datetime]
@@ -194,13 +196,24 @@ class Problem(View):
     code: str
 
 
+#: A row of a list has so many files at most: a page stays small, whatever the jobs are.
+_FILES_OF_A_ROW = 10
+
+
 # ── Building them ────────────────────────────────────────────────────────────────────────────────
 
 
-async def build_job_view(
-    services: Services, job: Job, base_url: str, *, sign: bool = True
-) -> JobView:
-    """The whole job. With `sign` its artifacts get fresh URLs; lists leave these out."""
+async def build_job_view(services: Services, job: Job, base_url: str) -> JobView:
+    """The whole job, its artifacts with fresh URLs."""
+    return await _build_view(services, job, base_url, whole=True)
+
+
+async def build_job_row(services: Services, job: Job, base_url: str) -> JobView:
+    """The job as a list shows it: without its payload, and of its result only the first files."""
+    return await _build_view(services, job, base_url, whole=False)
+
+
+async def _build_view(services: Services, job: Job, base_url: str, *, whole: bool) -> JobView:
     urls = build_job_urls(job, base_url)
     steps = build_step_views(job)
     return JobView(
@@ -211,7 +224,7 @@ async def build_job_view(
         priority=job.priority,
         user_id=job.user_id,
         project_id=job.project_id,
-        payload=job.payload,
+        payload=job.payload if whole else None,
         created_at=job.created_at,
         updated_at=job.updated_at,
         status_at=job.status_at,
@@ -220,7 +233,7 @@ async def build_job_view(
         next_attempt_at=job.next_attempt_at,
         error=build_error_view(job),
         credits=job.credits,
-        result=await build_result_view(services, job, sign=sign) if job.has_result else None,
+        result=await _build_shown_result(services, job, whole=whole) if job.has_result else None,
         result_url=urls.result if job.has_result else None,
         served_by=job.served_by,
         parent_id=job.parent_id,
@@ -254,9 +267,18 @@ def build_progress_view(job: Job) -> ProgressView:
     )
 
 
-async def build_result_view(services: Services, job: Job, *, sign: bool = True) -> ResultView:
+async def _build_shown_result(services: Services, job: Job, *, whole: bool) -> ResultView:
+    if whole:
+        return await build_result_view(services, job)
+    first = job.artifacts[:_FILES_OF_A_ROW]
+    return ResultView(
+        artifacts=[await _build_artifact_view(services, one, sign=False) for one in first]
+    )
+
+
+async def build_result_view(services: Services, job: Job) -> ResultView:
     """The job's artifacts, its units' facts, and for several units the state of each."""
-    artifacts = [await _build_artifact_view(services, one, sign=sign) for one in job.artifacts]
+    artifacts = [await _build_artifact_view(services, one, sign=True) for one in job.artifacts]
     facts: dict[str, Any] = {**collect_data(job), "artifacts": artifacts}
     if len(job.units) != 1:
         facts["items"] = [_build_item_view(index, unit) for index, unit in enumerate(job.units)]

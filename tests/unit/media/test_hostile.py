@@ -273,3 +273,24 @@ def test_nothing_to_work_on_and_senseless_wishes_are_refused(
     for wish in wishes:
         refused(wish)
     assert not out.exists()
+
+
+def test_a_png_whose_compressed_text_is_huge_is_unreadable(tmp_path: Path) -> None:
+    """It was an internal error, and the job was tried again."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", 4, 4, 8, 0, 0, 0, 0)
+    text = b"Comment\0\0" + zlib.compress(b"\0" * (64 << 20))
+    path = tmp_path / "a.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"zTXt", text)
+        + chunk(b"IDAT", zlib.compress((b"\0" + b"\x80" * 4) * 4))
+        + chunk(b"IEND", b"")
+    )
+    assert refused(lambda: open_picture(path)).code == "unreadable_media"

@@ -247,3 +247,22 @@ def test_only_a_key_that_is_one_of_ours_opens(keys: list[str], given_: str | Non
     else:
         with pytest.raises(UnauthenticatedError):
             InternalKeys(keys).check(given_)
+
+
+@pytest.mark.parametrize("projects", [5, "abc", {"a": 1}, [1], [None]])
+async def test_projects_that_are_no_list_of_texts_make_a_token_invalid(projects: Any) -> None:
+    """`"abc"` meant the projects a, b and c, and 5 was an internal error."""
+    assert "projects" in await refusal(HS256, token(projects=projects))
+
+
+@pytest.mark.parametrize("subject", ["\ud800", "a\udfffb"])
+async def test_a_subject_that_cannot_be_stored_makes_a_token_invalid(subject: str) -> None:
+    def encode(value: Any) -> str:
+        text = json.dumps(value)  # with the surrogate as \ud800
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    claims = {"sub": subject, "exp": int(time.time()) + 600}
+    signed = f"{encode({'alg': 'HS256', 'typ': 'JWT'})}.{encode(claims)}"
+    digest = hmac.new(SECRET.encode(), signed.encode(), hashlib.sha256).digest()
+    signature = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    assert "subject" in await refusal(HS256, f"{signed}.{signature}")

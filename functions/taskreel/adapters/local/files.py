@@ -70,7 +70,7 @@ class FileBlobs:
 
     def check_url(self, path: str, *, expires: str, signature: str) -> None:
         """Raise ForbiddenError unless a URL's signature is ours and its time has not passed."""
-        until = int(expires) if expires.isdecimal() else 0
+        until = int(expires) if expires.isdecimal() and len(expires) <= 12 else 0
         if not hmac.compare_digest(signature.encode(), self._sign(path, until).encode()):
             raise ForbiddenError(
                 "This URL's signature does not match. Read the job's result for a fresh URL."

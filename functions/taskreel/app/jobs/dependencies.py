@@ -143,9 +143,20 @@ def _wake_at(job: Job) -> datetime:
 async def unblock_if_ready(services: Services, job_id: str) -> Job | None:
     """Let a blocked job run when the jobs that it depends on allow it; else do nothing.
 
-    Returns the job as it is then, None when there is none. A job that can never run is failed.
-    Safe to repeat.
+    Returns the job as it is then, None when there is none. A job that can never run is failed, and
+    then those that wait for it are looked at in turn. Safe to repeat.
     """
+    waiting = [job_id]
+    jobs: list[Job | None] = []
+    # A list and no recursion: a chain of jobs may be longer than the stack.
+    while waiting:
+        job = await _unblock_job(services, waiting, waiting.pop())
+        jobs.append(job)
+    return jobs[0]
+
+
+async def _unblock_job(services: Services, waiting: list[str], job_id: str) -> Job | None:
+    """Unblock or fail one job; the waiters of one that failed are added to `waiting`."""
     job = await load_job(services.store, job_id)
     if job is None or job.status is not Status.BLOCKED:
         return job
@@ -159,12 +170,18 @@ async def unblock_if_ready(services: Services, job_id: str) -> Job | None:
         raise
     except UnknownJobTypeError as error:
         # While a release is rolled out the type may come yet.
-        return await _record_crash(services, job, error)
+        crashed = await record_crash(services, job.job_id, error) or job
+        waiting += crashed.waiters if crashed.status.final else ()
+        return crashed
     except (TaskreelError, ValidationError) as error:
-        return await _fail_blocked_job(services, job, error)
+        failed = await _fail_blocked_job(services, job, error)
+        waiting += failed.waiters
+        return failed
     except Exception as error:  # noqa: BLE001 - it is counted and logged
         # The job is stored, and has its hold: it is tried again by the sweep, and then failed.
-        return await _record_crash(services, job, error)
+        crashed = await record_crash(services, job.job_id, error) or job
+        waiting += crashed.waiters if crashed.status.final else ()
+        return crashed
     job = await services.store.transaction(lambda tx: _store_unblocked(tx, ready))
     if not job.status.final:
         await enqueue_jobs(services, job)
@@ -226,7 +243,7 @@ async def _store_unblocked(tx: Transaction, ready: Job) -> Job:
 async def _fail_blocked_job(
     services: Services, job: Job, error: TaskreelError | ValidationError
 ) -> Job:
-    """Fail a blocked job that cannot run, and unblock those that wait for it in turn."""
+    """Fail a blocked job that cannot run."""
     if isinstance(error, TaskreelError):
         code, text = error.code, error.message
     else:
@@ -240,18 +257,7 @@ async def _fail_blocked_job(
             return blocked or job
         return finish_job(tx, blocked, Status.FAILED, services.clock.now(), error=shown)
 
-    ended = await services.store.transaction(write)
-    for waiter in ended.waiters:
-        await unblock_if_ready(services, waiter)
-    return ended
-
-
-async def _record_crash(services: Services, job: Job, error: Exception) -> Job:
-    crashed = await record_crash(services, job.job_id, error) or job
-    if crashed.status.final:
-        for waiter in crashed.waiters:
-            await unblock_if_ready(services, waiter)
-    return crashed
+    return await services.store.transaction(write)
 
 
 def _has_failed(job: Job) -> bool:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.job_store import load_job
@@ -25,6 +26,13 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Direction, Document, Query
 
 log = logging.getLogger(__name__)
+
+#: Ids of documents have at most so many bytes in Firestore; those of jobs are much shorter.
+_LONGEST_ID_BYTES = 1500
+_LONGEST_JOB_ID = 100
+#: The documents of a page are read so many at a time, until they take so many bytes.
+_CHUNK = 20
+_BYTES_OF_A_PAGE = 4_000_000
 
 V = TypeVar("V", bound=Value)
 
@@ -52,7 +60,8 @@ async def find_job(
     services: Services, caller: Caller, job_id: str, job_type: str | None = None
 ) -> Job:
     """The job, if there is one that the caller may see. Raises NotFoundError."""
-    job = await load_job(services.store, job_id)
+    # No longer id is ever stored, and Firestore refuses to read one.
+    job = await load_job(services.store, job_id) if len(job_id) <= _LONGEST_JOB_ID else None
     if (
         job is None
         or not caller.may_see(job)
@@ -104,9 +113,20 @@ async def _query_page(
 ) -> Page[V]:
     order: tuple[tuple[str, Direction], ...] = (("createdAt", "desc"),)
     after = None if cursor is None else _decode_cursor(cursor)
-    query = Query(collection=collection, where=where, order=order, limit=limit, after=after)
-    rows = await services.store.query(query)
-    more = _encode_cursor(rows[-1]) if len(rows) == limit else None
+    rows: list[Document] = []
+    size = 0
+    more = None
+    # In chunks, so that a page of large documents does not fill the memory: it ends early.
+    while len(rows) < limit and size <= _BYTES_OF_A_PAGE:
+        chunk = min(_CHUNK, limit - len(rows))
+        query = Query(collection=collection, where=where, order=order, limit=chunk, after=after)
+        found = await services.store.query(query)
+        rows += found
+        more = _encode_cursor(found[-1]) if len(found) == chunk else None
+        if more is None or len(rows) == limit:
+            break
+        after = _decode_cursor(more)
+        size += sum(len(to_json(row.data)) for row in found)
     return Page(list(_decode_rows(rows, model)), more)
 
 
@@ -135,7 +155,11 @@ def _encode_cursor(row: Document) -> str:
 def _decode_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         time, id_ = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return datetime.fromisoformat(time).astimezone(UTC), str(id_)
+        after = datetime.fromisoformat(time).astimezone(UTC), str(id_)
+        valid = 0 < len(str(id_).encode()) <= _LONGEST_ID_BYTES
     except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
+        valid = False
+    if not valid:
         message = "invalid cursor: use nextCursor from the previous page unchanged"
-        raise InvalidError.at("cursor", message) from None
+        raise InvalidError.at("cursor", message)
+    return after
