@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,52 @@ async def test_the_ledger_has_pages(world: World, ada: httpx.AsyncClient) -> Non
 async def test_a_user_sees_only_their_own_ledger(world: World, ada: httpx.AsyncClient) -> None:
     await submit_job(ada)
     assert (await world.as_user("bob").get("/api/credits/ledger")).json()["entries"] == []
+
+
+async def test_a_grant_is_made_once_for_its_idempotency_key(
+    ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    """The same key three times granted three times."""
+    key = {"Idempotency-Key": "may-2026"}
+    body = {"amount": 20, "reason": "a present"}
+    answers = [await admin.post(GRANTS, json=body, headers=key) for _ in range(3)]
+    assert {(answer.status_code, answer.json()["granted"]) for answer in answers} == {(201, 120)}
+    assert (await read_balance(ada))["granted"] == 120
+    entries = (await ada.get("/api/credits/ledger")).json()["entries"]
+    assert [entry["amount"] for entry in entries if entry.get("reason") == "a present"] == [20]
+
+    for other in ({**body, "amount": 21}, {"amount": 20}):
+        answer = await admin.post(GRANTS, json=other, headers=key)
+        expect_problem(answer, 422, "idempotency_key_reused")
+    other_user = await admin.post("/api/credits/grace/grants", json=body, headers=key)
+    expect_problem(other_user, 422, "idempotency_key_reused")
+    assert (await admin.post(GRANTS, json=body)).json()["granted"] == 140
+
+
+async def test_eighty_grants_at_once_with_one_key_are_one(
+    ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    key = {"Idempotency-Key": "once"}
+    await asyncio.gather(*(admin.post(GRANTS, json={"amount": 5}, headers=key) for _ in range(80)))
+    assert (await read_balance(ada))["granted"] == 105
+
+
+async def test_an_admin_reads_a_users_balance(
+    ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    await submit_job(ada)
+    answer = await admin.get("/api/credits/ada")
+    assert answer.json() == (await ada.get("/api/credits")).json()
+    assert answer.json()["held"] == 1
+    expect_problem(await ada.get("/api/credits/ada"), 403, "forbidden")
+    assert refused_paths(await admin.get("/api/credits/__x__")) == {"userId"}
+
+
+async def test_an_unknown_parameter_of_a_credits_route_is_refused(
+    admin: httpx.AsyncClient,
+) -> None:
+    """`?userId=alice` was ignored, and the admin's own balance answered."""
+    for path in ("/api/credits", "/api/credits/ledger", "/api/credits/ada"):
+        assert refused_paths(await admin.get(f"{path}?userID=alice")) == {"userID"}
+    answer = await admin.post(f"{GRANTS}?dryRun=true", json={"amount": 1})
+    assert refused_paths(answer) == {"dryRun"}

@@ -44,5 +44,10 @@ def keyed_job_id(user_id: str, idempotency_key: str) -> str:
     return f"job_{_encode_base32(digest[:16])}"
 
 
+def keyed_grant_id(giver: str, idempotency_key: str) -> str:
+    """The fixed id of a grant with an idempotency key: the same grant is made once."""
+    return keyed_job_id(giver, idempotency_key).removeprefix("job_")
+
+
 def _encode_base32(data: bytes) -> str:
     return base64.b32encode(data).decode().rstrip("=").lower()

@@ -7,18 +7,19 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from fastapi.requests import Request
 from fastapi.responses import Response
 from pydantic import Field
 
 from taskreel.app.credits.balances import load_account
-from taskreel.app.credits.grants import grant_credits
+from taskreel.app.credits.grants import check_user_id, grant_credits
 from taskreel.app.jobs.queries import list_ledger
 from taskreel.domain.credits import Account, EntryKind
 from taskreel.domain.value import Value
 from taskreel.web.auth import Authenticated, AuthenticatedAdmin
 from taskreel.web.dependencies import json_body
-from taskreel.web.http import JsonResponse
-from taskreel.web.openapi import PROBLEMS, document_body
+from taskreel.web.http import JsonResponse, check_query, parse_idempotency_key
+from taskreel.web.openapi import ONCE, PROBLEMS, document_body
 from taskreel.web.responses import View, is_absent
 
 router = APIRouter(prefix="/api/credits", tags=["credits"], responses=PROBLEMS)
@@ -53,8 +54,9 @@ class LedgerPage(View):
 
 
 @router.get("", summary="Your balance", response_model=Account)
-async def read_balance(context: Authenticated) -> Response:
+async def read_balance(request: Request, context: Authenticated) -> Response:
     """Whole credits; granted = available + held + captured."""
+    check_query(request)
     return JsonResponse(
         await load_account(context.services, context.services.store, context.caller.user_id)
     )
@@ -62,11 +64,13 @@ async def read_balance(context: Authenticated) -> Response:
 
 @router.get("/ledger", summary="Your ledger, newest first", response_model=LedgerPage)
 async def read_ledger(
+    request: Request,
     context: Authenticated,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: str | None = None,
 ) -> Response:
     """Grants, and one settlement for each round of a job."""
+    check_query(request, "limit", "cursor")
     page = await list_ledger(context.services, context.caller.user_id, limit=limit, cursor=cursor)
     entries = [LedgerEntryView(**dict(entry)) for entry in page.rows]
     return JsonResponse(LedgerPage(entries=entries, next_cursor=page.cursor))
@@ -77,17 +81,33 @@ async def read_ledger(
     status_code=201,
     summary="Grant credits to a user (admin)",
     response_model=Account,
-    openapi_extra=document_body(Grant),
+    openapi_extra={**document_body(Grant), **ONCE},
 )
 async def create_grant(
-    user_id: str, context: AuthenticatedAdmin, grant: Annotated[Grant, json_body(Grant)]
+    request: Request,
+    user_id: str,
+    context: AuthenticatedAdmin,
+    grant: Annotated[Grant, json_body(Grant)],
 ) -> Response:
-    """The user's balance after the grant."""
+    """The user's balance after the grant.
+
+    With an `Idempotency-Key` header a repeated request grants once.
+    """
+    check_query(request)
     account = await grant_credits(
         context.services,
         user_id,
         grant.amount,
         reason=grant.reason,
         granted_by=context.caller.user_id,
+        idempotency_key=parse_idempotency_key(request.headers.get("idempotency-key")),
     )
     return JsonResponse(account, HTTPStatus.CREATED)
+
+
+@router.get("/{user_id}", summary="A user's balance (admin)", response_model=Account)
+async def read_balance_of(request: Request, user_id: str, context: AuthenticatedAdmin) -> Response:
+    """Whole credits; a user who has never submitted has the initial grant."""
+    check_query(request)
+    check_user_id(user_id)
+    return JsonResponse(await load_account(context.services, context.services.store, user_id))

@@ -27,13 +27,16 @@ _PREFER = {
 NO_TOKEN: dict[str, Any] = {"security": []}
 #: Documents `Prefer` for a route that reads a job.
 WAIT: dict[str, Any] = {"parameters": [_PREFER]}
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "A repeated request has the effect of the first one alone.",
+    "schema": {"type": "string", "maxLength": 255},
+}
+#: Documents `Idempotency-Key` for a route that creates something else than a job.
+ONCE: dict[str, Any] = {"parameters": [_IDEMPOTENCY_KEY]}
 _SUBMIT_PARAMETERS = [
-    {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "description": "A repeated request gets the job of the first one.",
-        "schema": {"type": "string", "maxLength": 255},
-    },
+    _IDEMPOTENCY_KEY,
     _PREFER,
     {
         "name": "validateOnly",
