@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from taskreel.domain.validation_messages import describe_errors
-from taskreel.domain.value import Value
+from taskreel.domain.value import Value, validation_error
 
 #: RFC 7518, 3.2: a key for HS256 is at least as long as the hash.
 _HS256_BYTES = 32
@@ -106,6 +106,25 @@ class Settings(Value):
                 f"must have at least {_HS256_BYTES} bytes; `openssl rand -hex 32` generates one"
             )
         return value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        found = []
+        if self.jwt_public_key is not None and self.jwt_audience is None:
+            message = (
+                "must be set beside JWT_PUBLIC_KEY: without it a token that its issuer made for "
+                "another service is accepted here"
+            )
+            found.append((("jwt_audience",), message))
+        if self.lease_seconds <= self.heartbeat_seconds:
+            message = (
+                "must be greater than HEARTBEAT_SECONDS, after which a run renews its lease; "
+                "else runs lose their jobs while they work"
+            )
+            found.append((("lease_seconds",), message))
+        if found:
+            raise validation_error("Settings", found)
+        return self
 
     @property
     def internal_keys(self) -> list[str]:

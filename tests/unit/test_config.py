@@ -75,3 +75,16 @@ def test_a_providers_key_is_found_under_its_own_name() -> None:
 def test_no_secret_is_printed() -> None:
     shown = repr(read(JWT_SECRET=JWT, BFL_API_KEY="the-bfl-key", FILES_SECRET="the-files-secret"))
     assert not any(secret in shown for secret in (KEY, JWT, "the-bfl-key", "the-files-secret"))
+
+
+def test_a_public_key_without_an_audience_is_refused() -> None:
+    """Tokens for any other service of the issuer were accepted."""
+    with pytest.raises(ConfigurationError, match=r"^JWT_AUDIENCE: .*JWT_PUBLIC_KEY"):
+        read(JWT_PUBLIC_KEY="-----BEGIN PUBLIC KEY-----")
+    assert read(JWT_PUBLIC_KEY="-----BEGIN PUBLIC KEY-----", JWT_AUDIENCE="taskreel")
+
+
+@pytest.mark.parametrize(("lease", "heartbeat"), [("5", "5"), ("4", "5"), ("30", "60")])
+def test_a_lease_that_ends_before_it_is_renewed_is_refused(lease: str, heartbeat: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^LEASE_SECONDS: .*HEARTBEAT_SECONDS"):
+        read(LEASE_SECONDS=lease, HEARTBEAT_SECONDS=heartbeat)

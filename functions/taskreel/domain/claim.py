@@ -52,7 +52,7 @@ def decide_claim(job: Job, now: datetime) -> Claim:
         return missed
 
     waits_for_others = job.status in {Status.BLOCKED, Status.THROTTLED}
-    if waits_for_others or now < _next_step_at(job) - CLOCK_TOLERANCE:
+    if waits_for_others or now < _next_step_at(job, now) - CLOCK_TOLERANCE:
         return Claim(Verdict.IGNORE)
 
     run_died = job.lease_until is not None
@@ -124,10 +124,13 @@ def _end_job(status: Status, code: str, message: str) -> Claim:
     return Claim(Verdict.END, status, error)
 
 
-def _next_step_at(job: Job) -> datetime:
-    """The time at which the job's next step may begin."""
+def _next_step_at(job: Job, now: datetime) -> datetime:
+    """The time at which the job's next step may begin; `now` when nothing is waited for.
+
+    It is not the time of an earlier write: another machine's clock may have been ahead.
+    """
     only_polls = all(unit.state is not UnitState.TODO for unit in job.units)
     if job.status is Status.PROCESSING and only_polls:
         polls = [unit.due_at for unit in job.units if unit.due_at is not None]
-        return min(polls, default=job.updated_at)
-    return job.next_attempt_at or job.created_at
+        return min(polls, default=now)
+    return job.next_attempt_at or now

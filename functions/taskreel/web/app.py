@@ -18,6 +18,7 @@ from taskreel.web import job_reads, jobs, legacy, openapi, problems, providers
 from taskreel.web.auth import Authenticator, TokenRules
 from taskreel.web.jobs import QuoteView
 from taskreel.web.responses import Problem
+from taskreel.web.security_headers import SecurityHeaders
 
 _DESCRIPTION = "Create media generation jobs, follow them, and read their results."
 
@@ -46,6 +47,7 @@ def build_api(services: Services, rules: TokenRules, *, base_url: str) -> FastAP
     app.include_router(legacy.router)
     app.add_exception_handler(RequestValidationError, _answer_invalid_parameter)
     problems.install_handlers(app)
+    app.add_middleware(SecurityHeaders)
     openapi.complete_document(
         app,
         requests=(credits_routes.Grant, providers.BreakerOrder, legacy.AiGeneration, Replay),

@@ -172,3 +172,11 @@ def test_a_job_that_started_and_did_not_finish_in_time_fails() -> None:
     )
     claim = decide_claim(late, NOW + SECOND)
     assert (claim.verdict, claim.status) == (Verdict.END, Status.FAILED)
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.PROCESSING])
+def test_a_job_that_was_made_by_a_clock_an_hour_ahead_is_run(status: Status) -> None:
+    """150 queued jobs lost their tasks, and waited until the clock was forward again."""
+    made_at = NOW + timedelta(hours=1)
+    found = job(status, created_at=made_at, updated_at=made_at, units=())
+    assert decide_claim(found, NOW).verdict is Verdict.RUN
