@@ -179,6 +179,22 @@ async def test_more_requests_at_once_than_connections_are_allowed_are_told_so(
     assert statuses == [b"200"] * 8 + [b"503"] * 4
 
 
+async def test_a_request_on_its_way_when_the_server_stops_is_answered(served: Served) -> None:
+    reader, writer = await served.connect()
+    silent, silent_writer = await served.connect()
+    await asyncio.sleep(0.1)
+    assert len(served.server.server_state.connections) == 2
+    stopping = asyncio.ensure_future(served.server.shutdown())
+    await asyncio.sleep(0)
+    writer.write(GET)
+    async with asyncio.timeout(3):
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+        assert await silent.read() == b""
+        await stopping
+    for each in (writer, silent_writer):
+        each.close()
+
+
 def test_the_connections_leave_descriptors_for_everything_else() -> None:
     assert choose_bounds(1024).connections == 1024 - 256
     assert choose_bounds(1_000_000).connections == HttpBounds().connections

@@ -69,6 +69,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _reading_headers = True
     _reading_body = False
     _header_bytes = 0
+    #: Requests whose headers have arrived.
+    _requests = 0
+    _stopping = False
     _refused = False
     #: Ends the connection when headers, body or the reading of a response take too long.
     _timer: asyncio.TimerHandle | None = None
@@ -92,6 +95,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._write_timer is not None:
             self._write_timer.cancel()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close the connection when its request is answered, as the server stops.
+
+        One that was accepted a moment ago may have a request on its way, which is answered too.
+        """
+        if self._requests or self._refused:
+            super().shutdown()
+            return
+        self._stopping = True
+        self._stop_timer()
+        self._start_timer(_ARRIVING_SECONDS)
 
     def _close_idle_connections(self) -> bool:
         """Close those that have waited longest without a request; False if there are none.
@@ -149,7 +164,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             raise ValueError("the headers are too long")  # ends the parsing of this connection
         self._reading_headers, self._reading_body = False, True
         self._header_bytes = 0
+        self._requests += 1
         super().on_headers_complete()
+        if self._stopping:
+            self.cycle.keep_alive = False
+            return
         if self.scope["http_version"] == "1.0" and self.parser.should_keep_alive():
             cycle = self.cycle
             cycle.keep_alive = True

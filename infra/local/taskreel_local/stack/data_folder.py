@@ -133,8 +133,8 @@ class DataFolder:
         except (ValueError, TypeError):
             raise StackError(
                 f"{path} is damaged: it must be a JSON object with jwt, internal and files. "
-                "Restore it, or remove it to make new secrets; tokens and file URLs of the old ones are "
-                "refused then."
+                "Restore it, or remove it to make new secrets; tokens and file URLs of the old "
+                "ones are refused then."
             ) from None
 
     def write_url(self, url: str) -> None:
