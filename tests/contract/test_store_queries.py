@@ -218,3 +218,24 @@ async def test_aggregates_over_nothing_are_zero(rows: Store) -> None:
     }
     nothing = Query(collection="rows", where=(("kind", "in", []),))
     assert await rows.aggregate(nothing, total=["n"]) == {"count": 0, "n": 0}
+
+
+async def test_pages_over_several_values_follow_one_another(store: Store) -> None:
+    """The sweep reads its shards so: page after page, each row once."""
+    for number in range(7):
+        at = NOON + timedelta(seconds=number % 3)
+        await create_row(store, f"r{number}", {"shard": number % 4, "at": at})
+    query = Query(
+        collection="rows",
+        where=(("shard", "in", [0, 1, 2, 3]), ("at", "<=", NOON + timedelta(hours=1))),
+        order=(("at", "asc"),),
+        limit=3,
+    )
+    found: list[str] = []
+    while True:
+        page = await store.query(query)
+        found += [row.id for row in page]
+        if len(page) < 3:
+            break
+        query = replace(query, after=(page[-1].data["at"], page[-1].id))
+    assert found == ["r0", "r3", "r6", "r1", "r4", "r2", "r5"]
