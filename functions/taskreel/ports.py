@@ -98,7 +98,8 @@ class Transaction(Protocol):
 class Store(Protocol):
     """Documents with optimistic transactions: the part of Firestore that is used here.
 
-    Every method raises StoreError when the store cannot be reached.
+    Every method tries for about ten seconds; then it raises StoreError.
+    A run of a job repeats its writes for longer: `app.jobs.job_store.write_for_run`.
     """
 
     async def get(self, collection: str, id_: str, /) -> Document | None:

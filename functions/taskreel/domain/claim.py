@@ -12,6 +12,11 @@ from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import CLOCK_TOLERANCE, UnitState
 
+#: How much longer than its lease a run has that may hold an answer which was paid for. While the
+#: store is away nobody can renew a lease; then the run stores the answer before another run
+#: declares it lost.
+ANSWER_GRACE = timedelta(minutes=2)
+
 
 class Verdict(Enum):
     """The action that a delivery takes."""
@@ -44,7 +49,7 @@ def decide_claim(job: Job, now: datetime) -> Claim:
 
     # A lease that still counts comes before everything else, deadlines included: its run may be
     # storing work that has been paid for.
-    if job.lease_until is not None and job.lease_until > now:
+    if job.lease_until is not None and run_over_at(job, job.lease_until) > now:
         return Claim(Verdict.BUSY)
 
     missed = _find_missed_deadline(job, now)
@@ -59,6 +64,11 @@ def decide_claim(job: Job, now: datetime) -> Claim:
     if run_died and job.counts_as_attempt(now) and not job.retry.allows_another(job.attempt):
         return _end_after_lost_run(job)
     return Claim(Verdict.RUN)
+
+
+def run_over_at(job: Job, lease_until: datetime) -> datetime:
+    """The time from which another run may take the job."""
+    return lease_until + ANSWER_GRACE if job.maybe_bought else lease_until
 
 
 def find_missed_deadline(job: Job, now: datetime) -> Claim | None:

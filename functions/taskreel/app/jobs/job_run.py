@@ -15,10 +15,17 @@ from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.finish_job import finish_job
 from taskreel.app.jobs.input_files import InputFiles
 from taskreel.app.jobs.job_ended import notify_job_ended
-from taskreel.app.jobs.job_store import CoalescedWriter, load_job, require_lease, store_job
+from taskreel.app.jobs.job_store import (
+    CoalescedWriter,
+    load_job,
+    require_lease,
+    store_job,
+    write_for_run,
+)
 from taskreel.app.jobs.unit_runner import RunContext, UnitRunner
 from taskreel.app.providers.failover import Failover
 from taskreel.app.services import Services
+from taskreel.domain.claim import ANSWER_GRACE, run_over_at
 from taskreel.domain.errors import LeaseLostError
 from taskreel.domain.job import Job, JobChanges
 from taskreel.domain.job_status import Status
@@ -42,6 +49,7 @@ class JobRun:
         self._services = services
         self._job = job
         self._type = find_job_type(job.job_type)
+        self._lease_until = job.lease_until or services.clock.now()
         self._folder: Path | None = None
         self._save = CoalescedWriter(self._store_progress)
         self._pool = UnitPool(services, job, self._type, self._open_folder, self._save)
@@ -123,9 +131,13 @@ class JobRun:
                 await cancel_operation(self._services, self._job, unit)
 
     async def _store_progress(self) -> None:
-        """Renew the lease, and store the units and the progress."""
+        """Renew the lease, and store the units and the progress.
 
-        async def write(tx: Transaction) -> None:
+        Repeated until the lease is over, or as long as the run may hold an answer that was paid
+        for. Raises StoreError then.
+        """
+
+        async def write(tx: Transaction) -> Job:
             job = await require_lease(tx, self._job)
             now = self._services.clock.now()
             lease_until = now + self._services.rules.lease
@@ -133,22 +145,33 @@ class JobRun:
             renewed = job.with_changes(
                 now,
                 lease_until=lease_until,
-                wake_at=job.next_wake_at(lease_until),
                 units=units,
                 progress=self._pool.progress,
                 served_by=served_by_names(units),
                 tried=self._pool.tried,
             )
+            wake_at = job.next_wake_at(run_over_at(renewed, lease_until))
+            renewed = renewed.with_changes(now, wake_at=wake_at)
             store_job(tx, renewed)
+            return renewed
 
-        await self._services.store.transaction(write)
+        grace = ANSWER_GRACE if self._pool.maybe_bought else timedelta(0)
+        renewed = await write_for_run(self._services, write, self._lease_until + grace)
+        self._lease_until = renewed.lease_until or self._lease_until
 
     async def _store_outcome(self) -> None:
-        """Settle or reschedule the job in one write; then enqueue the task that follows."""
+        """Settle or reschedule the job in one write; then enqueue the task that follows.
+
+        The write is repeated longer than the lease lasts: the fence tells if another run has it.
+        """
         fraction = self._services.random.random()
         now = self._services.clock.now()
         outcome = decide_outcome(self._job, self._pool.units, now, fraction)
-        job = await self._services.store.transaction(lambda tx: self._write_outcome(tx, outcome))
+        job = await write_for_run(
+            self._services,
+            lambda tx: self._write_outcome(tx, outcome),
+            max(now, self._lease_until) + ANSWER_GRACE,
+        )
         if not job.status.final:
             await enqueue_jobs(self._services, job)
         elif job.end_concerns_others:
@@ -253,6 +276,11 @@ class UnitPool:
         """Whole percent, at most 99: 100 is for a completed job."""
         fractions = [runner.fraction for runner in self._runners]
         return min(99, int(100 * sum(fractions) / len(fractions)))
+
+    @property
+    def maybe_bought(self) -> bool:
+        """True while a unit has been bought, or may have been, in this run or before."""
+        return any(unit.maybe_bought or unit.operation is not None for unit in self.units)
 
     async def run_units(self) -> None:
         """Run the open units. An error of a provider ends in the unit's state.

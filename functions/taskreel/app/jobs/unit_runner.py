@@ -23,6 +23,7 @@ from taskreel.domain.errors import (
     PermanentError,
     RateLimitedError,
     RunError,
+    StoreError,
     TemporaryError,
 )
 from taskreel.domain.job import Job
@@ -304,11 +305,11 @@ class UnitRunner:
     async def _catch_error(self, work: Awaitable[None]) -> RunError | None:
         """Await `work` and return its error; a crash becomes a temporary one.
 
-        Raises LeaseLostError: it is not an error of the unit.
+        Raises LeaseLostError and StoreError: they are not errors of the unit.
         """
         try:
             await work
-        except LeaseLostError:
+        except (LeaseLostError, StoreError):
             raise
         except RunError as error:
             return error

@@ -9,7 +9,7 @@ from typing import Any
 from taskreel.app.jobs.finish_job import end_job, finish_job
 from taskreel.app.jobs.finish_pipeline import FAILED_STATUSES, is_of_this_round, total_jobs
 from taskreel.app.jobs.job_ended import end_child_jobs, notify_job_ended
-from taskreel.app.jobs.job_store import require_lease, store_job
+from taskreel.app.jobs.job_store import require_lease, store_job, write_for_run
 from taskreel.app.jobs.results import collect_data, view_step
 from taskreel.app.pipelines.child_jobs import (
     StepPlace,
@@ -79,7 +79,11 @@ class PipelineRun:
                 "result": await self._collect_kept_data(),
                 "progress": 100,
             }
-        job = await self._services.store.transaction(lambda tx: self._write(tx, error, outputs))
+        job = await write_for_run(
+            self._services,
+            lambda tx: self._write(tx, error, outputs),
+            self._services.clock.now() + self._services.rules.lease,
+        )
         if job.status.final or job.ending is not None:
             await notify_job_ended(self._services, job)
 

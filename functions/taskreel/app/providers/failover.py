@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
@@ -14,13 +15,22 @@ from taskreel.domain.breaker import (
     explain_resting,
     is_unmistakable,
 )
-from taskreel.domain.errors import AMBIGUOUS, Category, InvalidError, RateLimitedError, RunError
+from taskreel.domain.errors import (
+    AMBIGUOUS,
+    Category,
+    InvalidError,
+    RateLimitedError,
+    RunError,
+    StoreError,
+)
 from taskreel.domain.job import Job
 from taskreel.domain.provider_choice import ELSEWHERE_CODES, ProviderChoice, next_offer
 from taskreel.domain.unit import MOST_TRIED, TriedProvider, UnitRun
 from taskreel.jobtypes.job_type import Unit
 from taskreel.jobtypes.submission import Submission
 from taskreel.ports import Clock
+
+log = logging.getLogger(__name__)
 
 #: Time between checks of a breaker that an administrator has opened.
 _RECHECK_FORCED_OPEN = timedelta(minutes=5)
@@ -105,9 +115,16 @@ class Failover:
         self, run: UnitRun, *, failed: bool, begun_at: datetime, user_id: str | None = None
     ) -> None:
         id_ = breaker_id(run.provider, run.model)
-        await self._registry.breakers.record_result(
-            id_, self._clock.now(), failed=failed, begun_at=begun_at, user_id=user_id
-        )
+        try:
+            await self._registry.breakers.record_result(
+                id_, self._clock.now(), failed=failed, begun_at=begun_at, user_id=user_id
+            )
+        except StoreError as error:
+            # The result was paid for: it must not be lost because it could not be counted.
+            log.warning(
+                "a result of a provider was not counted by its breaker",
+                extra={"action": "result_uncounted", "breaker": id_, "error": error.message},
+            )
 
     async def _choose_again(self, unit: Unit) -> ProviderChoice | None:
         try:

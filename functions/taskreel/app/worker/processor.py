@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum, auto
 from typing import Any
 
@@ -14,14 +15,14 @@ from taskreel.app.jobs.crashes import CrashedRun, record_crash
 from taskreel.app.jobs.finish_job import end_job
 from taskreel.app.jobs.job_ended import notify_job_ended
 from taskreel.app.jobs.job_run import JobRun
-from taskreel.app.jobs.job_store import load_job, store_job
+from taskreel.app.jobs.job_store import load_job, require_lease, store_job, write_for_run
 from taskreel.app.pipelines.pipeline_run import PipelineRun
 from taskreel.app.services import Services
-from taskreel.domain.claim import Claim, Verdict, claim_job, decide_claim
+from taskreel.domain.claim import ANSWER_GRACE, Claim, Verdict, claim_job, decide_claim
 from taskreel.domain.errors import LeaseLostError, QueueError, StoreError
 from taskreel.domain.job import Ending, Job
 from taskreel.domain.job_status import Status
-from taskreel.domain.unit import UnitRun
+from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes import find_job_type
 from taskreel.ports import Transaction
 
@@ -118,8 +119,11 @@ class Processor:
             if not self._stopping:
                 raise
             return Answer.BUSY
-        except (StoreError, QueueError):
-            raise
+        except StoreError:
+            # The lease could not be renewed, or the outcome not be stored, for as long as a run may
+            # try. The units may hold answers that were paid for: they go back with the job.
+            await _release_lease(self._services, claimed, run.units)
+            return Answer.BUSY
         except Exception as error:  # noqa: BLE001 - it is counted and logged
             await self._record_crash(job.job_id, error, claimed, run.units)
         finally:
@@ -162,15 +166,15 @@ async def _claim_job(services: Services, tx: Transaction, job_id: str) -> _Claim
 async def _release_lease(services: Services, claimed: _Claimed, units: Sequence[UnitRun]) -> None:
     """Put the job of a stopped run back into its queue; the stored units have its operations.
 
-    A run that changed no unit was no attempt.
+    A run that changed no unit was no attempt. Raises StoreError when it cannot be written; then a
+    log line has what the run has bought.
     """
     job = claimed.job
     unchanged = tuple(units) == job.units
+    patience = timedelta(0) if unchanged else ANSWER_GRACE
 
-    async def write(tx: Transaction) -> None:
-        held = await load_job(tx, job.job_id)
-        if held is None or held.fence != job.fence:
-            return  # another run, a cancellation or a deadline has taken the job
+    async def write(tx: Transaction) -> Job:
+        held = await require_lease(tx, job)
         now = services.clock.now()
         released = held.enter_status(
             Status.QUEUED,
@@ -182,5 +186,32 @@ async def _release_lease(services: Services, claimed: _Claimed, units: Sequence[
             wake_at=held.next_wake_at(now + services.rules.rescue_after),
         )
         store_job(tx, released)
+        return released
 
-    await services.store.transaction(write)
+    try:
+        await write_for_run(services, write, services.clock.now() + patience)
+    except LeaseLostError:
+        pass  # another run, a cancellation or a deadline has taken the job
+    except StoreError:
+        _log_unstored_units(job, units)
+        raise
+
+
+def _log_unstored_units(job: Job, units: Sequence[UnitRun]) -> None:
+    """Hand what a run has bought and cannot store to an operator."""
+    bought = [
+        {
+            "unit": index,
+            "provider": unit.provider,
+            "operation": unit.operation,
+            "artifacts": [artifact.path for artifact in unit.artifacts],
+        }
+        for index, (unit, before) in enumerate(zip(units, job.units, strict=True))
+        if unit != before and (unit.operation is not None or unit.state is UnitState.DONE)
+    ]
+    if bought:
+        log.critical(
+            "what a run has bought could not be stored: the store could not be reached. The "
+            "operations below run at their providers, and the files are in the bucket",
+            extra={"action": "bought_unstored", "job_id": job.job_id, "units": bought},
+        )
