@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from pathlib import Path
@@ -74,6 +75,14 @@ def test_a_damaged_store_is_one_clear_sentence(tmp_path: Path, damage: str) -> N
     with pytest.raises(StackError, match=r"store\.db is damaged .*\.recover") as refused:
         data.check_store()
     assert "\n" not in str(refused.value)
+
+
+def test_a_store_that_is_in_use_is_not_called_damaged(tmp_path: Path) -> None:
+    data = DataFolder(tmp_path)
+    with contextlib.closing(sqlite3.connect(data.store_file, isolation_level=None)) as db:
+        db.execute("CREATE TABLE a (b TEXT)")
+        db.execute("BEGIN EXCLUSIVE")
+        data.check_store()
 
 
 def test_no_store_yet_is_no_damage(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """An HTTP/1.1 protocol with bounds on connections, headers, bodies and waiting times.
 
 Uvicorn alone bounds none of them: a few thousand idle connections shut everybody out, and headers
-without an end fill the memory. On Cloud Run, Google's front end does this before our code.
+without an end fill the memory. On Cloud Run, callers' connections end at Google's front end, and an
+instance gets at most `concurrency` requests at once.
 """
 
 from __future__ import annotations

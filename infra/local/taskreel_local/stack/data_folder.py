@@ -95,11 +95,13 @@ class DataFolder:
         if not self.store_file.exists():
             return
         try:
-            with contextlib.closing(sqlite3.connect(self.store_file)) as db:
+            with contextlib.closing(sqlite3.connect(self.store_file, timeout=1)) as db:
                 db.execute("SELECT count(*) FROM sqlite_master").fetchone()
                 small = self.store_file.stat().st_size < _QUICK_CHECK_BYTES
                 found = db.execute("PRAGMA quick_check(1)").fetchone()[0] if small else "ok"
         except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+                return  # locked by a server of a killed stack that is just ending
             found = str(error)
         if found != "ok":
             reason = " ".join(found.split())
