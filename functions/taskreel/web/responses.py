@@ -139,7 +139,7 @@ class JobView(View):
     priority: Priority
     user_id: str
     project_id: str | None
-    payload: dict[str, Any] | None = Field(exclude_if=is_absent)
+    payload: dict[str, Any] | None = Field(default=None, exclude_if=is_absent)
     created_at: datetime
     updated_at: datetime
     status_at: dict[Status, datetime]
