@@ -23,6 +23,7 @@ SUBMIT = {
     "web/auth.py",
     "web/http.py",
     "web/responses.py",
+    "web/security_headers.py",  # on every answer
     "jobtypes/__init__.py",
     "jobtypes/submission.py",
     "jobtypes/image_generation.py",
