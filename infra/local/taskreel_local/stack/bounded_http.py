@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 #: Descriptors that are not connections of callers: store, queues, providers, workers, files.
 _OTHER_DESCRIPTORS = 256
 _MOST_DESCRIPTORS = 65_536
-#: A connection on which something arrived so recently is not closed as an idle one.
+#: A stopping server waits so long for the first request of a connection.
 _ARRIVING_SECONDS = 0.25
 
 
@@ -117,7 +117,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         idle = [
             other
             for other in self.connections
-            if isinstance(other, BoundedHttpProtocol) and other.is_idle(self._active_at)
+            if isinstance(other, BoundedHttpProtocol) and other is not self and other.is_idle
         ]
         idle.sort(key=lambda other: other._active_at)  # noqa: SLF001 - of the same class
         for other in idle[: 1 + self.bounds.connections // 16]:
@@ -126,10 +126,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.connections.discard(other)
         return bool(idle)
 
-    def is_idle(self, now: float) -> bool:
-        """True while no request is being answered, and nothing has arrived for a moment."""
-        if now - self._active_at < _ARRIVING_SECONDS:
-            return False
+    @property
+    def is_idle(self) -> bool:
+        """True while no request is being answered.
+
+        One may be arriving; but it is closed only after as many others have come since.
+        """
         return not self._answering
 
     # ── Requests ─────────────────────────────────────────────────────────────────────────────────
@@ -237,6 +239,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Answer with `status` and close the connection."""
         self._refused = True
         self._stop_timer()
+        # It counts no more, although the event loop reports its end only later.
+        self.connections.discard(self)
         if self.transport.is_closing():
             return
         log.warning("connection refused: %s", reason, extra={"action": "connection_refused"})
