@@ -174,16 +174,15 @@ do_step() {
   esac
 }
 
-# change_by FUNCTION WHY API METHOD VERB ARGUMENT: a step that a function does with ARGUMENT, for what
-# gcloud has no command for. API, METHOD and VERB describe it in an error message.
+# change_by WHY FUNCTION ARGUMENT API METHOD VERB: a step that a function does, as for call_google.
 change_by() {
   changes=$((changes + 1))
   case $mode in
-    check) say "DIFFERS $2" ;;
-    dry) say "would $2" ;;
+    check) say "DIFFERS $1" ;;
+    dry) say "would $1" ;;
     apply)
-      say "$2"
-      "$1" "$6" 2>"$scratch/errors" || explain_failure "$scratch/errors" "${@:3}"
+      say "$1"
+      call_google "${@:2}"
       ;;
   esac
 }
@@ -232,22 +231,49 @@ read_internal_key() {
   gcloud secrets versions access latest --secret=taskreel-internal-api-key 2>/dev/null || true
 }
 
+# An API that was enabled a moment ago refuses calls for a minute or two.
+is_disabled() { grep -qE 'SERVICE_DISABLED|it is disabled|not enabled on project' "$1"; }
+
+# wait_for_api ERRORS: after a pause, true if the refusal is that of an API that this run has enabled; for
+# at most five minutes in all.
+waits=0
+wait_for_api() {
+  if [[ ${enabled_apis:-no} == no ]] || ! is_disabled "$1" || ((waits == 30)); then
+    return 1
+  fi
+  if ((waits == 0)); then
+    warn "Google is still enabling the APIs: waiting for them, for at most five minutes"
+  fi
+  waits=$((waits + 1))
+  sleep "${TASKREEL_API_SECONDS:-10}"
+}
+
 # read_state COMMAND…: its output, or `null` when what it asks for does not exist (yet).
 read_state() {
   local errors=$scratch/errors
   # Printed only after success: a failing listing has already printed its opening bracket.
-  if "$@" >"$scratch/read" 2>"$errors" </dev/null; then
-    cat "$scratch/read"
-    return
-  fi
-  if grep -qE 'NOT_FOUND|not found|does not exist|HTTPError 404' "$errors"; then
-    say null
-  elif [[ $mode == dry ]] && grep -qE 'SERVICE_DISABLED|it is disabled|not enabled on project' "$errors"; then
-    warn "the API behind '$2 $3' is off yet; treated as empty"
-    say null
-  else
-    explain_failure "$errors" "$@"
-  fi
+  until "$@" >"$scratch/read" 2>"$errors" </dev/null; do
+    if wait_for_api "$errors"; then
+      continue
+    elif grep -qE 'NOT_FOUND|not found|does not exist|HTTPError 404' "$errors"; then
+      say null
+    elif [[ $mode == dry ]] && is_disabled "$errors"; then
+      warn "the API behind '$2 $3' is off yet; treated as empty"
+      say null
+    else
+      explain_failure "$errors" "$@" || return
+    fi
+    return 0
+  done
+  cat "$scratch/read"
+}
+
+# call_google FUNCTION ARGUMENT API METHOD VERB: the output of a function for what gcloud has no command
+# for. API, METHOD and VERB describe the call in an error message.
+call_google() {
+  until "$1" "$2" 2>"$scratch/errors"; do
+    wait_for_api "$scratch/errors" || { explain_failure "$scratch/errors" "${@:3}" "$2" || return; }
+  done
 }
 
 # run_quietly COMMAND…: prints nothing unless it fails. Retries, because a new service account is not
@@ -255,6 +281,7 @@ read_state() {
 run_quietly() {
   local tries=0
   until "$@" >"$scratch/output" 2>"$scratch/errors"; do
+    if wait_for_api "$scratch/errors"; then continue; fi
     tries=$((tries + 1))
     if ((tries == 5)) || ! grep -qE 'Service account .* does not exist|concurrent policy changes' "$scratch/errors"; then
       explain_failure "$scratch/errors" "$@"

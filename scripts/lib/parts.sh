@@ -48,9 +48,7 @@ call_database_owner() {
 # read_owner: `owned`, `empty`, or the collections that another application may use.
 read_owner() {
   load_token || return 1
-  if ! call_database_owner show >"$scratch/owner" 2>"$scratch/errors"; then
-    explain_failure "$scratch/errors" firestore documents get taskreel/deployment || return 1
-  fi
+  call_google call_database_owner show firestore documents get >"$scratch/owner"
 }
 
 # ensure_owner: the marker document. Documents without it are refused, unless they are those of the
@@ -72,16 +70,14 @@ ensure_owner() {
       fi
       ;;
   esac
-  change_by call_database_owner "mark database $DATABASE as Taskreel's" firestore documents create claim
+  change_by "mark database $DATABASE as Taskreel's" call_database_owner claim firestore documents create
 }
 
 # Security rules, through the Firebase Rules API: gcloud has no command for them.
 ensure_rules() {
   local answer
   load_token || return 0
-  if ! call_rules_api show >"$scratch/rules" 2>"$scratch/errors"; then
-    explain_failure "$scratch/errors" firebaserules releases get cloud.firestore || return 0
-  fi
+  call_google call_rules_api show firebaserules releases get >"$scratch/rules" || return 0
   answer=$(<"$scratch/rules")
   case $answer in
     same) [[ $mode != check ]] || say "ok      rules" ;;
@@ -92,7 +88,7 @@ ensure_rules() {
       fi
       ;;&
     *)
-      change_by call_rules_api "publish infra/firestore.rules (in force now: $answer)" firebaserules rulesets create publish
+      change_by "publish infra/firestore.rules (in force now: $answer)" call_rules_api publish firebaserules rulesets create
       ;;
   esac
 }
@@ -116,8 +112,32 @@ ensure_scheduler() {
   ensure scheduler -- gcloud scheduler jobs list --location="$location" --format=json
 }
 
+# choose_public_flag: public services are made public by a binding of allUsers where this gcloud has no
+# --no-invoker-iam-check, or where PUBLIC_ACCESS=allUsers asks for it.
+choose_public_flag() {
+  if [[ ${PUBLIC_ACCESS:-} == allUsers ]]; then
+    plan_flags+=(--all-users)
+  elif ! gcloud run deploy --help 2>/dev/null | grep -c invoker-iam-check >/dev/null; then
+    warn "this gcloud does not know --no-invoker-iam-check, so the API is opened by a binding of allUsers, which the policies of new organisations forbid: gcloud components update"
+    plan_flags+=(--all-users)
+  fi
+}
+
+# check_public: asks the public services for a job without a token, as a client would.
+check_public() {
+  local url answer
+  for url in $(plan list-public <"$scratch/services"); do
+    answer=$(PYTHONPATH=$root/scripts/lib "$python" -m plan.ask_api "$url")
+    case $answer in
+      '') say "ok      $url answers" ;;
+      *) report_problem "$url $answer" ;;
+    esac
+  done
+}
+
 # ensure_services: the functions, with the secrets that exist.
 ensure_services() {
+  choose_public_flag
   read_state gcloud run services list --region="$location" --format=json >"$scratch/services" || return 0
   read_state gcloud secrets list --format=json >"$scratch/secrets" || return 0
   printf '{"services": %s, "secrets": %s}' "$(<"$scratch/services")" "$(<"$scratch/secrets")" >"$scratch/found"

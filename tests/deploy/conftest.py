@@ -116,6 +116,8 @@ def environment(port: int, home: Path) -> dict[str, str]:
         },
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": "http://storage.fake/storage/v1/",
         "FIREBASE_RULES_ENDPOINT": f"http://127.0.0.1:{port}/firebaserules",
+        "IDENTITY_TOOLKIT_ENDPOINT": f"http://127.0.0.1:{port}/identitytoolkit",
+        "TASKREEL_API_SECONDS": "0",
         "FIRESTORE_ENDPOINT": f"http://127.0.0.1:{port}/firestore",
         "TASKREEL_PYTHON": sys.executable,
         "TASKREEL_RETRY_SECONDS": "0",
@@ -159,7 +161,7 @@ def small_infra(folder: Path) -> Path:
         "services.yaml", services={name: services[name] for name in ("task-processor", "jobs-api")}
     )
     secrets = yaml.safe_load((folder / "secrets.yaml").read_text())["secrets"]
-    del secrets["JWT_SECRET"]["readers"]
+    del secrets["JWT_SECRET"]["readers"], secrets["SMOKE_LOGIN"]["readers"]
     edit("secrets.yaml", secrets=secrets)
     declared = json.loads((folder / "firestore.indexes.json").read_text())
     overrides = [

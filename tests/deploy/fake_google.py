@@ -31,9 +31,17 @@ CONTENT = {"Content-Type": "application/json"}
 class Refusal(Exception):  # noqa: N818 - an answer, not a failure of the fake
     """An error in Google's form."""
 
-    def __init__(self, code: int, status: str, message: str, **more: Any) -> None:
+    def __init__(
+        self,
+        code: int,
+        status: str,
+        message: str,
+        media_type: str = "application/json; charset=UTF-8",
+        **more: Any,
+    ) -> None:
         super().__init__(message)
         self.code = code
+        self.media_type = media_type
         self.body = {"error": {"code": code, "status": status, "message": message} | more}
 
 
@@ -77,6 +85,8 @@ def forward(base: str, request: Request) -> Any:
 class FakeGoogle:
     """The state of one project, and the routes to it."""
 
+    #: The fake's own URL.
+    address: str = ""
     #: Any resource by its full name, within its service.
     things: dict[str, dict[str, Body]] = field(default_factory=dict)
     policies: dict[str, Body] = field(default_factory=dict)
@@ -84,6 +94,8 @@ class FakeGoogle:
     tokens: set[str] = field(default_factory=set)
     #: A service that answers everything with an error.
     faults: dict[str, Refusal] = field(default_factory=dict)
+    #: The number of answers after which a fault ends; without one it does not end.
+    faults_left: dict[str, int] = field(default_factory=dict)
     #: A service that lives elsewhere: its base URL.
     elsewhere: dict[str, str] = field(default_factory=dict)
     #: For names and etags that Google would make up.
@@ -123,7 +135,9 @@ class FakeGoogle:
     def answer(self, request: Request) -> Any:
         self.tokens.add(request.headers.get("authorization", ""))
         if fault := self.faults.get(request.service):
-            raise fault
+            self.faults_left[request.service] = self.faults_left.get(request.service, 1 << 30) - 1
+            if self.faults_left[request.service] >= 0:
+                raise fault
         if base := self.elsewhere.get(request.service):
             return forward(base, request)
         for method, service, pattern, handler in ROUTES:
@@ -183,7 +197,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         try:
             self._send(200, self.google.answer(request))
         except Refusal as refusal:
-            self._send(refusal.code, refusal.body)
+            self._send(refusal.code, refusal.body, refusal.media_type)
         except Exception as error:  # noqa: BLE001 - the test must see what the fake could not do
             self._send(
                 500, {"error": {"code": 500, "status": "INTERNAL", "message": f"fake: {error!r}"}}
@@ -191,10 +205,12 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any  # noqa: N815
 
-    def _send(self, code: int, answer: Any) -> None:
+    def _send(
+        self, code: int, answer: Any, media_type: str = "application/json; charset=UTF-8"
+    ) -> None:
         data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(code)
-        self.send_header("Content-Type", "application/json; charset=UTF-8")
+        self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -205,5 +221,6 @@ def serve(google: FakeGoogle) -> ThreadingHTTPServer:
     handler = type("BoundHandler", (RequestHandler,), {"google": google})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
+    google.address = f"http://127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .fake_google import NUMBER, PROJECT, Body, FakeGoogle, Request, route
+from .fake_google import NUMBER, PROJECT, Body, FakeGoogle, Refusal, Request, route
 
 KNATIVE = r"/apis/serving.knative.dev/v1/namespaces/[^/]+"
 
@@ -34,7 +34,13 @@ def write_run(google: FakeGoogle, request: Request, name: str | None) -> Body:
     service["metadata"].update(
         generation=generation, resourceVersion=str(generation), uid="1", selfLink=name
     )
-    url = f"https://{name}-{NUMBER}.europe-central2.run.app"
+    old = google.of("run").get(name, {}).get("spec", {}).get("template")
+    if service["spec"]["template"] != old:
+        google.of("revisions")[revision] = _build_revision(name, revision, generation)
+    else:  # only traffic or metadata has changed
+        revision = google.of("run")[name]["status"]["latestReadyRevisionName"]
+    url = f"{google.address}/run-service/{name}" if google.address else f"https://{name}.run.app"
+    traffic = service["spec"].setdefault("traffic", [{"percent": 100, "latestRevision": True}])
     service["status"] = {
         "observedGeneration": generation,
         "conditions": [
@@ -43,12 +49,49 @@ def write_run(google: FakeGoogle, request: Request, name: str | None) -> Body:
         ],
         "latestCreatedRevisionName": revision,
         "latestReadyRevisionName": revision,
-        "traffic": [{"revisionName": revision, "percent": 100, "latestRevision": True}],
+        "traffic": [{"revisionName": revision, **each} for each in traffic],
         "url": url,
         "address": {"url": url},
     }
     google.of("run")[name] = {**service, "name": name}
     return service
+
+
+def _build_revision(service: str, name: str, generation: int) -> Body:
+    metadata = {
+        "name": name,
+        "labels": {"serving.knative.dev/service": service},
+        "creationTimestamp": f"2026-01-01T00:00:{generation:02}Z",
+    }
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    return {"metadata": metadata, "status": ready, "spec": {"containers": [{"image": "x"}]}}
+
+
+@route("GET", "run", KNATIVE + "/revisions")
+def list_revisions(google: FakeGoogle, request: Request) -> Body:
+    _, _, service = request.query["labelSelector"].partition("=")
+    found = [
+        each
+        for each in google.of("revisions").values()
+        if each["metadata"]["labels"]["serving.knative.dev/service"] == service.strip()
+    ]
+    return {
+        "items": found,
+        "kind": "RevisionList",
+        "apiVersion": "serving.knative.dev/v1",
+        "metadata": {},
+    }
+
+
+@route("GET", "run-service", r"/([^/]+)/api/jobs")
+def call_service(google: FakeGoogle, _: Request, name: str) -> Body:
+    """Answer as Cloud Run does, and as our API behind it does, to a request without a token."""
+    annotations = google.get("run", name)["metadata"].get("annotations", {})
+    bindings = google.policies.get(f"service {name}", {}).get("bindings", ())
+    everybody = any("allUsers" in binding["members"] for binding in bindings)
+    if annotations.get("run.googleapis.com/invoker-iam-disabled", "").lower() == "true" or everybody:
+        raise Refusal(401, "UNAUTHENTICATED", "No token.", media_type="application/problem+json")
+    raise Refusal(403, "PERMISSION_DENIED", "Forbidden", media_type="text/html")
 
 
 @route("ANY", "run", r"/v1/projects/[^/]+/locations/[^/]+/services/([^/:]+):[gs]etIamPolicy")

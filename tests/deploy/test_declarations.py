@@ -27,6 +27,7 @@ SCRIPTS = (
     "destroy",
     "doctor",
     "provision",
+    "rollback",
     "setup-cloud-tasks-queues.sh",
     "setup-local-auth.sh",
     "smoke",
@@ -262,4 +263,4 @@ def test_cloudbuild_is_valid_runs_scripts_in_order_and_hands_on_what_they_read()
     ]
     assert all(os.access(ROOT / script, os.X_OK) for _, script in steps)
     given = dict(line.split("=") for line in build["options"]["env"])
-    assert {"API_BASE_URL", "BUCKET", "DATABASE"} <= given.keys()
+    assert {"API_BASE_URL", "BUCKET", "DATABASE", "TASKREEL_TOKEN"} <= given.keys()

@@ -38,8 +38,15 @@ def empty(cloud: Cloud) -> Cloud:
 @pytest.fixture(scope="module")
 def provisioned(empty: Cloud) -> Cloud:
     """The project after the first `provision`."""
-    first = empty.ok("provision", BFL_API_KEY="key-of-a-provider")
-    assert "Made " in first
+    # The APIs have just been enabled: Google refuses calls for a while.
+    empty.google.faults["firestore"] = DISABLED
+    empty.google.faults_left["firestore"] = 3
+    first = empty.run("provision", BFL_API_KEY="key-of-a-provider")
+    empty.google.faults.clear()
+    assert first.returncode == 0, first.stderr
+    assert "Google is still enabling the APIs: waiting for them" in first.stderr
+    assert first.stderr.count("waiting") == 1
+    assert "Made " in first.stdout
     assert empty.writes()
     return empty
 
@@ -172,7 +179,10 @@ def test_the_processor_lets_in_the_invoker_alone(deployed: Cloud) -> None:
     assert callers("task-processor") == [
         f"serviceAccount:taskreel-invoker@{PROJECT}.iam.gserviceaccount.com"
     ]
-    assert callers("jobs-api") == ["allUsers"]
+    # An organisation's policy may forbid a binding of allUsers, so the check itself is off.
+    annotations = deployed.google.of("run")["jobs-api"]["metadata"]["annotations"]
+    assert annotations["run.googleapis.com/invoker-iam-disabled"].lower() == "true"
+    assert "service jobs-api" not in deployed.google.policies
 
 
 def test_the_doctor_finds_nothing_in_a_healthy_project(deployed: Cloud) -> None:
@@ -181,6 +191,54 @@ def test_the_doctor_finds_nothing_in_a_healthy_project(deployed: Cloud) -> None:
         line for line in deployed.ok("doctor").splitlines() if not line.startswith("ok ")
     ]
     assert differences == ["All is as declared."]
+    assert deployed.writes() == []
+
+
+def test_the_doctor_notices_that_google_refuses_the_clients(deployed: Cloud) -> None:
+    annotations = deployed.google.of("run")["jobs-api"]["metadata"]["annotations"]
+    opened = annotations.pop("run.googleapis.com/invoker-iam-disabled")
+    done = deployed.run("doctor")
+    annotations["run.googleapis.com/invoker-iam-disabled"] = opened
+    assert done.returncode == 1
+    (problem,) = [line for line in done.stdout.splitlines() if line.startswith("PROBLEM")]
+    assert "/jobs-api answers 403 from Google, not from Taskreel" in problem
+    assert "--no-invoker-iam-check" in problem
+
+
+def serving(cloud: Cloud, service: str) -> list[str]:
+    return [each["revisionName"] for each in cloud.google.of("run")[service]["status"]["traffic"]]
+
+
+def test_a_rollback_is_named_and_ends_with_the_next_change(deployed: Cloud) -> None:
+    (before,) = serving(deployed, "task-processor")
+    revisions = [name for name in deployed.google.of("revisions") if "task-processor" in name]
+    assert revisions[-1] == before
+    printed = deployed.ok("rollback", "task-processor")
+    older = revisions[-2]
+    assert f"send the traffic of task-processor to {older} instead of {before}" in printed
+    assert serving(deployed, "task-processor") == [older]
+    refused = deployed.run("rollback", "task-processor", "task-processor-99999")
+    assert f"no ready revision task-processor-99999; it has: {before}, {older}" in refused.stderr
+
+    assert (
+        "PROBLEM task-processor is rolled back: its traffic is pinned"
+        in deployed.run("doctor").stdout
+    )
+    unchanged = deployed.run("deploy")
+    assert f"task-processor is rolled back: its traffic is pinned to {older}" in unchanged.stderr
+    assert serving(deployed, "task-processor") == [older]
+    changed = deployed.ok("deploy", "--force")
+    assert "send the traffic of task-processor to its latest revision" in changed
+    (after,) = serving(deployed, "task-processor")
+    assert after not in {older, before}
+    assert "Nothing to change." in deployed.ok("deploy")
+    deployed.writes()
+
+
+def test_every_function_goes_back_the_api_first(deployed: Cloud) -> None:
+    printed = deployed.ok("rollback", "--dry-run")
+    named = [line for line in printed.splitlines() if line.startswith("would send")]
+    assert ["jobs-api" in line for line in named] == [True, False]
     assert deployed.writes() == []
 
 

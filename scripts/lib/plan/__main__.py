@@ -19,7 +19,7 @@ from .step import Step
 from .target import Target
 
 #: Options of the scripts that change a plan.
-FLAGS = ("local", "resume", "force", "adopt")
+FLAGS = ("local", "resume", "force", "adopt", "all-users")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ def _plan_services(request: PlanRequest) -> Iterable[Step]:
         resource_steps.secret_names(found["secrets"] or []),
         force="force" in request.flags,
         adopt=request.adopt,
+        all_users="all-users" in request.flags,
     )
 
 
@@ -110,6 +111,9 @@ PLANS: Mapping[str, Callable[[PlanRequest], Iterable[Step]]] = {
     "queues": _plan_queues,
     "scheduler": _plan_scheduler,
     "services": _plan_services,
+    "rollback": lambda request: service_steps.plan_rollback(
+        request.target, request.found, *request.name.split("=")
+    ),
     "service-removal": lambda request: service_steps.plan_service_removal(
         request.target, request.rows
     ),
@@ -154,6 +158,9 @@ LISTS: Mapping[str, Callable[[PlanRequest], Iterable[str]]] = {
             for service in account.get("services", {})
         }
     ),
+    "list-services": lambda request: service_steps.declared_services(request.target),
+    "list-public": lambda request: service_steps.list_public_urls(request.target, request.rows),
+    "value-issuer": lambda request: [service_steps.read_own_issuer(request.rows)],
     "list-settings": lambda request: service_steps.list_settings(request.rows),
     "value-url": lambda request: [request.target.url(request.name)],
     "value-email": lambda request: [request.target.email(request.name)],
@@ -179,7 +186,7 @@ def main() -> None:
         source=Path(os.environ.get("TASKREEL_SOURCE") or "functions"),
         variables=os.environ,
     )
-    flags = frozenset(flag for flag in FLAGS if getattr(options, flag))
+    flags = frozenset(flag for flag in FLAGS if getattr(options, flag.replace("-", "_")))
     found = json.loads(("" if sys.stdin.isatty() else sys.stdin.read()) or "null")
     request = PlanRequest(target, options.name, found, flags)
     try:

@@ -19,10 +19,14 @@ def plan_services(
     *,
     force: bool,
     adopt: bool,
+    all_users: bool,
 ) -> Iterator[Step]:
     """Deploy changed functions, in the order of the file; `secrets` are those that exist.
 
-    A service of a declared name that we have not deployed stops the plan, unless `adopt`.
+    A service of a declared name that we have not deployed stops the plan, unless `adopt`. After a
+    rollback a service's traffic is pinned to a revision, and Cloud Run deploys new ones without
+    traffic: a changed function is then sent its traffic again, an unchanged one stays rolled back.
+    `all_users` makes public services public by a binding instead of by `--no-invoker-iam-check`.
     """
     for secret in target.secrets.values():
         if secret.get("generate") and secret["name"] not in secrets:
@@ -35,12 +39,125 @@ def plan_services(
         return
     source = source_digest(target.source)
     for name, service in declared.items():
-        words = deploy_command(target, name, service, _environment_of(existing.get(name)), secrets)
+        deployed_env = _environment_of(existing.get(name))
+        words = deploy_command(target, name, service, deployed_env, secrets, all_users=all_users)
         digest = hashlib.sha256("\0".join((source, *words)).encode()).hexdigest()[:16]
         deployed = existing.get(name, {}).get("metadata", {}).get("labels", {}).get(DIGEST_LABEL)
         if force or digest != deployed:
             why = f"deploy {name}" if deployed is None else f"deploy {name} again"
             yield Step(StepKind.SHOW, why, (*words, f"--update-labels={DIGEST_LABEL}={digest}"))
+            if name in existing and find_pinned_revisions(existing[name]):
+                yield _plan_latest_traffic(target, name)
+        else:
+            yield from _check_serving_revision(target, name, existing[name])
+
+
+def find_pinned_revisions(service: Mapping[str, Any]) -> list[str]:
+    """Return the revisions to which a service's traffic is pinned; empty if it is the latest."""
+    return [
+        f"{each['revisionName']} ({each['percent']} %)"
+        for each in service["spec"].get("traffic", ())
+        if each.get("percent") and not each.get("latestRevision")
+    ]
+
+
+def _plan_latest_traffic(target: Target, name: str) -> Step:
+    """Send a service's traffic to its latest revision, now and after later deployments."""
+    return run_step(
+        f"send the traffic of {name} to its latest revision",
+        *("run", "services", "update-traffic", name, "--to-latest"),
+        *(f"--region={target.location}", f"--project={target.project}"),
+    )
+
+
+def _check_serving_revision(
+    target: Target, name: str, service: Mapping[str, Any]
+) -> Iterator[Step]:
+    """Warn if an unchanged service does not serve its latest revision."""
+    status = service.get("status", {})
+    latest, ready = (status.get(f"latest{kind}RevisionName") for kind in ("Created", "Ready"))
+    if pinned := find_pinned_revisions(service):
+        yield warn_step(
+            f"{name} is rolled back: its traffic is pinned to {', '.join(pinned)}, the latest "
+            f"revision is {latest}. Deploy a changed source, or: gcloud run services "
+            f"update-traffic {name} --to-latest --region={target.location} "
+            f"--project={target.project}"
+        )
+    elif latest != ready:
+        yield warn_step(
+            f"{name}: revision {latest} does not become ready, {ready} serves: see "
+            f"gcloud run revisions describe {latest} --region={target.location} "
+            f"--project={target.project}, then scripts/deploy --force"
+        )
+
+
+def plan_rollback(
+    target: Target, found: Mapping[str, Any], name: str, revision: str
+) -> Iterator[Step]:
+    """Send a service's traffic to an older revision: the given one, else the one before.
+
+    `found` has the service and its revisions, newest first.
+    """
+    service = found["service"]
+    if service is None or not is_own_service(service):
+        yield fail_step(f"{name} is not a service that scripts/deploy has deployed here")
+        return
+    revisions = sorted(
+        found["revisions"] or [],
+        key=lambda each: each["metadata"]["creationTimestamp"],
+        reverse=True,
+    )
+    ready = [each["metadata"]["name"] for each in revisions if _is_ready(each)]
+    serving = [
+        each["revisionName"]
+        for each in service["status"].get("traffic", ())
+        if each.get("percent") and each.get("revisionName")
+    ]
+    if revision and revision not in ready:
+        yield fail_step(
+            f"{name} has no ready revision {revision}; it has: {', '.join(ready) or 'none'}"
+        )
+        return
+    newest = min((ready.index(each) for each in serving if each in ready), default=0)
+    older = ready[newest + 1 :]
+    if not revision and not older:
+        yield warn_step(f"{name} has no ready revision older than {', '.join(serving)}; unchanged")
+        return
+    goal = revision or older[0]
+    if serving == [goal]:
+        return
+    yield run_step(
+        f"send the traffic of {name} to {goal} instead of {', '.join(serving)}",
+        *("run", "services", "update-traffic", name, f"--to-revisions={goal}=100"),
+        *(f"--region={target.location}", f"--project={target.project}"),
+    )
+
+
+def _is_ready(revision: Mapping[str, Any]) -> bool:
+    conditions = revision.get("status", {}).get("conditions", ())
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def list_public_urls(target: Target, found: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the URLs at which clients call the deployed public services."""
+    declared = declared_services(target)
+    for service in found:
+        name = service["metadata"]["name"]
+        if name in declared and declared[name]["public"] and is_own_service(service):
+            yield service["status"]["url"]
+            own = _environment_of(service).get("API_BASE_URL", "")
+            if own not in {"", service["status"]["url"], target.url(name)}:
+                yield own
+
+
+def read_own_issuer(found: list[dict[str, Any]]) -> str:
+    """Return the issuer whose tokens the deployed API accepts; empty if the generated secret's."""
+    for service in found:
+        if service["metadata"]["name"] == "jobs-api" and is_own_service(service):
+            env = _environment_of(service)
+            if env.get("JWT_JWKS_URL") or env.get("JWT_PUBLIC_KEY"):
+                return env.get("JWT_ISSUER") or "the issuer of JWT_PUBLIC_KEY"
+    return ""
 
 
 def list_settings(found: list[dict[str, Any]]) -> Iterator[str]:
@@ -92,6 +209,8 @@ def deploy_command(
     service: Mapping[str, Any],
     deployed: Mapping[str, str],
     secrets: set[str],
+    *,
+    all_users: bool = False,
 ) -> tuple[str, ...]:
     """Return `gcloud run deploy` for one service."""
     env = {key: target.fill(value) for key, value in service["env"].items()}
@@ -117,7 +236,7 @@ def deploy_command(
             f"--region={target.location}",
             f"--project={target.project}",
         ),
-        "--allow-unauthenticated" if service["public"] else "--no-allow-unauthenticated",
+        _access_flag(service, all_users=all_users),
         f"--service-account={target.email(service['account'])}",
         f"--build-service-account=projects/{target.project}/serviceAccounts/"
         + target.email("taskreel-build"),
@@ -137,6 +256,18 @@ def deploy_command(
         ),
         *(f"--set-env-vars={variables}", f"--set-secrets={bindings}"),
     )
+
+
+def _access_flag(service: Mapping[str, Any], *, all_users: bool) -> str:
+    """Return the flag that opens or closes a service.
+
+    `--allow-unauthenticated` binds a role to allUsers, which the organisation policy of domain
+    restricted sharing (the default of new organisations) forbids, and gcloud then only warns.
+    Google recommends the flag used here: https://cloud.google.com/run/docs/authenticating/public
+    """
+    if not service["public"]:
+        return "--no-allow-unauthenticated"
+    return "--allow-unauthenticated" if all_users else "--no-invoker-iam-check"
 
 
 #: Cloud Run's quota → a service's setting, its unit, and the number of quota units in one unit.
