@@ -88,6 +88,7 @@ STORE_URL='firestore://$project/$DATABASE'
 TASKS_URL=cloudtasks://$project/$location
 BLOBS_URL=gs://$BUCKET
 PROCESSOR_URL=${PROCESSOR_URL:-$(plan value-url task-processor </dev/null)}
+MEDIA_PROCESSOR_URL=${MEDIA_PROCESSOR_URL:-${PROCESSOR_URL:-$(plan value-url media-processor </dev/null)}}
 INVOKER_SERVICE_ACCOUNT=$(plan value-email taskreel-invoker </dev/null)
 INTERNAL_API_KEY='$INTERNAL_API_KEY'
 INITIAL_CREDITS=${INITIAL_CREDITS:-100}

@@ -33,6 +33,9 @@ class Settings(Value):
     api_base_url: str = "http://127.0.0.1:8080"
     #: The URL at which Cloud Tasks calls the task processor.
     processor_url: str = "http://127.0.0.1:8080"
+    #: The URL of another task processor, for tasks of job types that work on media files; absent:
+    #: PROCESSOR_URL takes them all. Only Cloud Tasks uses it.
+    media_processor_url: str | None = None
     #: Two keys, separated by a comma, while they are being rotated; tasks carry the first.
     internal_api_key: SecretStr = SecretStr("")
     jwt_secret: SecretStr | None = None

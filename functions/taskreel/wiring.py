@@ -308,6 +308,8 @@ def _tasks(chosen: Settings) -> TaskQueue:
                 project=parts.netloc,
                 location=parts.path.strip("/"),
                 target_url=chosen.processor_url,
+                media_target_url=chosen.media_processor_url,
+                is_media_queue=is_media_queue,
                 internal_key=key,
                 invoker=chosen.invoker_service_account,
                 emulator=_emulator(url),
@@ -317,6 +319,14 @@ def _tasks(chosen: Settings) -> TaskQueue:
             raise ConfigurationError(
                 f"TASKS_URL: {url!r} is neither embedded:http://… nor cloudtasks://PROJECT/LOCATION"
             )
+
+
+def is_media_queue(queue: str) -> bool:
+    """True for the queues of a job type that works on media files: `{job type}-{priority}`."""
+    from taskreel.jobtypes import JOB_TYPES
+
+    job_type = queue.rpartition("-")[0]
+    return job_type in JOB_TYPES and JOB_TYPES[job_type].works_on_media
 
 
 def _blobs(chosen: Settings, clock: Clock) -> Blobs:

@@ -1,8 +1,8 @@
 # ruff: noqa: INP001 - run by scripts/declare-queues
-"""Write the queues of every job type into infra/queues.yaml, below its defaults.
+"""Write the queues of every job type, and their services, into infra/queues.yaml.
 
 The limits are those that each job type declares (`JobType.queue`); a limit that equals the default
-is left out. The head of the file, with the defaults, is kept as it is.
+is left out. The head of the file, with the defaults, stays as it is.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ _SECTION = "\nqueues:\n"
 
 
 def render_queues_file(text: str) -> str:
-    """The text of infra/queues.yaml with its `queues` section written anew from the job types."""
+    """The text of infra/queues.yaml with its `queues` and `services` of the job types."""
     head = text.partition(_SECTION)[0]
     defaults = yaml.safe_load(head)["defaults"]["rateLimits"]
     queues = "".join(f"{line}\n" for line in _render_queues(defaults))
-    return f"{head}{_SECTION}{queues}"
+    services = "".join(f"{line}\n" for line in _render_services())
+    return f"{head}{_SECTION}{queues}\nservices:\n{services}"
 
 
 def _render_queues(defaults: dict[str, Any]) -> Iterator[str]:
@@ -36,6 +37,18 @@ def _render_queues(defaults: dict[str, Any]) -> Iterator[str]:
             limits = _render_limits(job_type.queue.for_priority(priority), defaults)
             own = f"{{rateLimits: {{{limits}}}}}" if limits else "{}"
             yield f"  {name}-{priority}: {own}"
+
+
+def _render_services() -> Iterator[str]:
+    for service, media in (("task-processor", False), ("media-processor", True)):
+        yield f"  {service}:"
+        for name, job_type in JOB_TYPES.items():
+            if job_type.works_on_media is media:
+                queues = ", ".join(
+                    f"{name}-{priority}"
+                    for priority in (Priority.HIGH, Priority.NORMAL, Priority.LOW)
+                )
+                yield f"    {name}: [{queues}]"
 
 
 def _render_limits(limits: QueueLimits, defaults: dict[str, Any]) -> str:

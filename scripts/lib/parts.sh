@@ -151,9 +151,11 @@ ensure_callers() {
   done
 }
 
-# ensure_quotas: the project's Cloud Run quotas in the region, against infra/services.yaml.
+# ensure_quotas: the queues' limits and the project's Cloud Run quotas in the region, against
+# infra/services.yaml.
 ensure_quotas() {
   local quota
+  apply_plan capacity "" </dev/null
   for quota in CpuAllocPerProjectRegion MemAllocPerProjectRegion; do
     ensure quota "$quota" -- gcloud beta quotas info describe "$quota" --service=run.googleapis.com \
       --project="$project" --format=json

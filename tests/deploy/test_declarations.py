@@ -20,6 +20,7 @@ from taskreel.app.indexes import INDEXES
 from taskreel.config import Settings
 from taskreel.domain.job import Priority
 from taskreel.jobtypes import JOB_TYPES
+from taskreel.wiring import is_media_queue
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = (
@@ -97,7 +98,53 @@ def test_the_high_queue_is_twice_as_fast_as_normal_and_low_half(job_type: str) -
     )
     rate = normal.dispatches_per_second
     assert (high.dispatches_per_second, low.dispatches_per_second) == (rate * 2, rate / 2)
-    assert 1 <= low.concurrent_dispatches < high.concurrent_dispatches
+    assert 1 <= low.concurrent_dispatches <= high.concurrent_dispatches
+
+
+def test_media_queues_are_those_of_job_types_that_work_on_files() -> None:
+    """The task queue chooses the service by the job type, the declaration names the same."""
+    services = declared("queues.yaml")["services"]
+    assert services.keys() == {"task-processor", "media-processor"}
+    chosen = {
+        (name, queue)
+        for name, job_types in services.items()
+        for queues in job_types.values()
+        for queue in queues
+    }
+    assert chosen == {
+        ("media-processor" if is_media_queue(queue) else "task-processor", queue)
+        for queue in declared("queues.yaml")["queues"]
+    }
+    assert is_media_queue("video-composition-normal")
+    assert not is_media_queue("image-generation-high")
+    assert not is_media_queue("removed-type-low")
+
+
+def test_no_service_is_sent_more_than_its_instances_take(tmp_path: Path) -> None:
+    assert planned("capacity") == []
+    text = (ROOT / "infra/queues.yaml").read_text("utf-8")
+    own = "  image-generation-normal: {rateLimits: {maxConcurrentDispatches: 4"
+    assert f"{own}0}}" in text
+    (tmp_path / "queues.yaml").write_text(text.replace(f"{own}0}}", f"{own}1}}"))
+    (tmp_path / "services.yaml").write_text((ROOT / "infra/services.yaml").read_text("utf-8"))
+    ((_, problem),) = planned("capacity", TASKREEL_INFRA=str(tmp_path))
+    assert "queues of task-processor dispatch up to 481 tasks at a time" in problem
+    assert "take 480" in problem
+
+
+@pytest.mark.parametrize(
+    ("quota", "most"),
+    [("CpuAllocPerProjectRegion", 20_000), ("MemAllocPerProjectRegion", 40 << 30)],
+)
+def test_all_services_fit_the_quota_of_a_new_project_together(quota: str, most: int) -> None:
+    def plan(value: int) -> list[list[str]]:
+        info = {"details": {"value": str(value)}, "applicableLocations": ["europe-central2"]}
+        return planned("quota", quota, found=json.dumps({"dimensionsInfos": [info]}))
+
+    assert plan(most) == []
+    ((_, problem),) = plan(most // 2)
+    assert "task-processor" in problem
+    assert "jobs-api" in problem
 
 
 def test_a_setting_that_no_queue_has_is_refused(tmp_path: Path) -> None:
@@ -173,16 +220,17 @@ def test_every_provider_has_its_secret_and_the_processor_alone_reads_it() -> Non
         for key in given
         if f"{key}={created[key]}:latest" in str(step)
     }
-    assert readers == {("task-processor", key) for key in given}
+    processors = {"task-processor", "media-processor"}
+    assert readers == {(service, key) for service in processors for key in given}
     announced = f"CONFIGURED_PROVIDERS={','.join(KEY_VARIABLES)}"
     for step in planned("services", found=found):
-        assert (announced in str(step)) is (step[5] != "task-processor")
+        assert (announced in str(step)) is (step[5] not in processors)
 
 
 def test_who_checks_webhooks_and_who_asks_for_them_have_their_secrets() -> None:
     services = declared("services.yaml")["services"]
     bound = {name for name, service in services.items() if "WEBHOOK_SECRETS" in service["secrets"]}
-    assert bound == {"jobs-api", "task-processor"}
+    assert bound == {"jobs-api", "task-processor", "media-processor"}
     (step,) = [
         step
         for step in planned("secrets", WEBHOOK_SECRETS='{"bfl": "xxxx"}')
@@ -216,11 +264,12 @@ def test_a_source_that_changed_is_deployed_again(tmp_path: Path) -> None:
         return {"metadata": {"name": step[5], "labels": {label: digest}}, "spec": spec}
 
     first = deployments([])
-    assert [step[5] for step in first] == ["task-processor", "maintenance", "jobs-api"]
+    services = ["task-processor", "media-processor", "maintenance", "jobs-api"]
+    assert [step[5] for step in first] == services
     deployed = [as_deployed(step) for step in first]
     assert deployments(deployed) == []
     (tmp_path / "main.py").write_text("two")
-    assert len(deployments(deployed)) == 3
+    assert len(deployments(deployed)) == 4
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

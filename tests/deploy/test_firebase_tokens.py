@@ -28,8 +28,14 @@ def sign_token(user: str, **claims: Any) -> str:
     """An id token of Firebase Authentication; custom claims stand beside its own."""
     now = int(time.time())
     standard = {
-        "iss": ISSUER, "aud": PROJECT, "sub": user, "user_id": user, "iat": now,
-        "auth_time": now, "exp": now + 3600, "email": f"{user}@example.com",
+        "iss": ISSUER,
+        "aud": PROJECT,
+        "sub": user,
+        "user_id": user,
+        "iat": now,
+        "auth_time": now,
+        "exp": now + 3600,
+        "email": f"{user}@example.com",
         "firebase": {"identities": {}, "sign_in_provider": "password"},
     }
     return jwt.encode({**standard, **claims}, KEY, algorithm="RS256", headers={"kid": "k1"})

@@ -326,8 +326,8 @@ def test_the_doctor_goes_on_where_it_may_not_look(deployed: Cloud, fault: Cloud)
     assert "PROBLEM gcloud firestore databases list" in done.stdout
     assert "ok      bucket" in done.stdout
     assert (
-        "PROBLEM task-processor: 10 instances of 2 CPUs are more than the 9 that europe-central2"
-        in done.stdout
+        "PROBLEM all instances together may use 11 CPUs (task-processor 6, jobs-api 5), "
+        "more than the 9 that europe-central2" in done.stdout
     )
     assert "ok      quota MemAllocPerProjectRegion" in done.stdout
     assert done.stdout.splitlines()[-1].endswith(" problems, 0 differences.")

@@ -96,6 +96,25 @@ async def test_a_task_carries_ids_the_internal_key_and_a_token_for_the_invoker(
     assert sent.name == f"{PARENT}/queues/{QUEUE}/tasks/{task_id(make_task(delivery=3))}"
 
 
+async def test_work_on_media_goes_to_its_own_service(service: LocalCloudTasks) -> None:
+    counted = CountedUnaryCalls()
+    options = {"media_target_url": "https://media.example", "invoker": "i@demo.example"}
+    async with connect(
+        address_of(service), [counted], is_media_queue=lambda _: False, **options
+    ) as providers:
+        await providers.enqueue(make_task("job-1"))
+    async with connect(address_of(service), [counted], is_media_queue=bool, **options) as media:
+        await media.enqueue(make_task("job-2"))
+        await media.enqueue_many([make_task("job-3"), make_task("job-4")])
+    sent = [request for _, request in counted.calls]
+    tasks = [sent[0].task, sent[1].task, *(each.task for each in sent[2].requests)]
+    assert [task.http_request.url.partition("/tasks")[0] for task in tasks] == [
+        "https://processor.example",
+        *["https://media.example"] * 3,
+    ]
+    assert tasks[1].http_request.oidc_token.audience == "https://media.example"
+
+
 @pytest.mark.parametrize(("asked", "sent"), [(1, 15), (600, 600), (7200, 1800)])
 async def test_a_dispatch_deadline_is_limited_to_what_cloud_tasks_allows(
     service: LocalCloudTasks, asked: int, sent: int

@@ -74,7 +74,7 @@ AUDIO_SYNTHESIS = JobType(
     units=_build_units,
     timeout=timedelta(minutes=10),
     # The providers' accounts allow fewer calls at a time than for images.
-    queue=QueueLimits(concurrent_dispatches=50),
+    queue=QueueLimits(concurrent_dispatches=16),
     example={
         "text": "The lamp has not gone out in forty years.",
         "voice": "narrator",

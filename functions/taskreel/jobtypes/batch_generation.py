@@ -47,7 +47,7 @@ BATCH_GENERATION = JobType(
     concurrency=lambda job: job.batch_size,
     timeout=timedelta(minutes=30),
     # One job is many pictures or many jobs: started slowly, it leaves room for others.
-    queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=40),
+    queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=16),
     example={
         "prompts": ["A red kite", "A blue kite", "A paper boat"],
         "batchSize": 3,

@@ -10,6 +10,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from taskreel.jobtypes.fields import MediaUrl
 from taskreel.jobtypes.job_type import IN_HOUSE, JobType, Unit, build_params, format_credits
+from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.jobtypes.text_schemas import INSIGHTS, TEXT_CREDITS
 from taskreel.ports import Capability
@@ -108,5 +109,6 @@ CONTENT_ANALYSIS = JobType(
     ),
     units=_build_units,
     timeout=timedelta(minutes=15),
+    queue=QueueLimits(concurrent_dispatches=1),
     example={"url": "https://example.com/film.mp4", "contentType": "video"},
 )

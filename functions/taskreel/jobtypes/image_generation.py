@@ -8,6 +8,7 @@ from pydantic import AliasChoices, Field
 
 from taskreel.jobtypes.fields import Prompt
 from taskreel.jobtypes.job_type import JobType, Unit
+from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 
@@ -63,6 +64,7 @@ IMAGE_GENERATION = JobType(
     submission=ImageGeneration,
     capability=Capability.IMAGE,
     units=lambda job: (image_unit(job.prompt, job.options, "image"),),
+    queue=QueueLimits(concurrent_dispatches=40),
     example={
         "prompt": "A lighthouse in a storm",
         "model": "flux-1.1-pro",

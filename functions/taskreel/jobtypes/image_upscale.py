@@ -55,7 +55,7 @@ IMAGE_UPSCALE = JobType(
     capability=Capability.UPSCALE,
     units=_build_units,
     # The providers' accounts allow fewer calls at a time than for images.
-    queue=QueueLimits(concurrent_dispatches=50),
+    queue=QueueLimits(concurrent_dispatches=16),
     example={
         "imageUrl": "https://example.com/small.png",
         "model": "real-esrgan",

@@ -27,6 +27,17 @@ from taskreel.ports import Capability
 _BRACES = re.compile(r"\{{2,}")
 
 
+#: Capabilities that are work on files in this process's workers, and not calls of a service.
+MEDIA_WORK = frozenset(
+    {
+        Capability.COMPOSE,
+        Capability.ASSEMBLE,
+        Capability.PROCESS,
+        Capability.ANALYSE,
+        Capability.PERSONALIZE,
+    }
+)
+
 #: The provider that works on files, whatever provider a job names: Taskreel itself.
 IN_HOUSE = "taskreel"
 
@@ -175,6 +186,14 @@ class JobType(Generic[P]):
     concurrency: Callable[[P], int] = lambda _submission: 1
     #: Limits of the type's normal queue; run `scripts/declare-queues` after a change.
     queue: QueueLimits = field(default_factory=QueueLimits)
+
+    @property
+    def works_on_media(self) -> bool:
+        """True if the type's jobs keep a worker process busy with files.
+
+        They run in a service of their own (infra/services.yaml), few at a time.
+        """
+        return self.capability in MEDIA_WORK
 
     @property
     def price(self) -> str:

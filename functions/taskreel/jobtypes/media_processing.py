@@ -159,7 +159,7 @@ MEDIA_PROCESSING = JobType(
     units=_build_units,
     timeout=timedelta(minutes=20),
     # CPU-bound: a delivery occupies a whole instance, so concurrency is the bill.
-    queue=QueueLimits(dispatches_per_second=2, concurrent_dispatches=8),
+    queue=QueueLimits(dispatches_per_second=2, concurrent_dispatches=1),
     example={
         "operation": "video-stitch",
         "inputFiles": ["https://example.com/a.mp4", "https://example.com/b.mp4"],

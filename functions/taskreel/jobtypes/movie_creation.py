@@ -188,7 +188,7 @@ MOVIE_CREATION = JobType(
     timeout=timedelta(minutes=10),
     deadline=timedelta(days=2),
     # One job is many pictures or many jobs: started slowly, it leaves room for others.
-    queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=40),
+    queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=10),
     example={
         "prompt": "A lighthouse keeper finds a message",
         "genre": "adventure",

@@ -13,6 +13,7 @@ from taskreel.domain.personal_text import personalize_text
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import Language, MediaUrl
 from taskreel.jobtypes.job_type import IN_HOUSE, JobType, Unit, build_params
+from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.jobtypes.text_schemas import TRANSLATION
 from taskreel.ports import Capability
@@ -145,6 +146,7 @@ PERSONALIZATION = JobType(
     capability=Capability.PERSONALIZE,
     units=_build_units,
     timeout=timedelta(minutes=30),
+    queue=QueueLimits(concurrent_dispatches=1),
     example={
         "contentUrl": "https://example.com/card.png",
         "aspects": {"caption": "For Ada, with love", "palette": "warm"},

@@ -42,7 +42,7 @@ PIPELINE = JobType(
     pipeline=lambda job: pipeline.Pipeline(steps=job.steps),
     deadline=timedelta(days=2),
     # One job is many pictures or many jobs: started slowly, it leaves room for others.
-    queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=40),
+    queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=10),
     example={
         "steps": {
             "picture": {

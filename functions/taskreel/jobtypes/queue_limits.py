@@ -12,7 +12,9 @@ class QueueLimits:
     """Limits of one queue: tasks dispatched per second, and tasks that run at a time."""
 
     dispatches_per_second: float = 10
-    concurrent_dispatches: int = 100
+    #: The sum over all queues of a service is at most what its instances take at a time
+    #: (infra/services.yaml): Cloud Run refuses more with 429, and Cloud Tasks then slows the queue.
+    concurrent_dispatches: int = 12
 
     def for_priority(self, priority: Priority) -> QueueLimits:
         """The limits of the queue of a priority, where `self` are those of the normal one.

@@ -62,7 +62,7 @@ VIDEO_ASSEMBLY = JobType(
     units=_build_units,
     timeout=timedelta(minutes=30),
     # CPU-bound: a delivery occupies a whole instance, so concurrency is the bill.
-    queue=QueueLimits(dispatches_per_second=2, concurrent_dispatches=8),
+    queue=QueueLimits(dispatches_per_second=2, concurrent_dispatches=1),
     example={
         "sceneVideos": ["https://example.com/scene1.mp4", "https://example.com/scene2.mp4"],
         "masterAudio": "https://example.com/narration.mp3",

@@ -234,7 +234,7 @@ VIDEO_COMPOSITION = JobType(
     units=_build_units,
     timeout=timedelta(minutes=30),
     # CPU-bound: a delivery occupies a whole instance, so concurrency is the bill.
-    queue=QueueLimits(dispatches_per_second=2, concurrent_dispatches=8),
+    queue=QueueLimits(dispatches_per_second=2, concurrent_dispatches=1),
     example={
         "title": "The Message",
         "scenes": [

@@ -67,7 +67,7 @@ VIDEO_GENERATION = JobType(
     units=_build_units,
     timeout=timedelta(minutes=30),
     # Providers take minutes, and their accounts allow few operations at a time.
-    queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=40),
+    queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=24),
     example={
         "prompt": "Slow push in, waves breaking",
         "model": "runway-gen4",

@@ -127,6 +127,7 @@ PLANS: Mapping[str, Callable[[PlanRequest], Iterable[Step]]] = {
         request.target, request.found
     ),
     "quota": lambda request: service_steps.plan_quota(request.target, request.found, request.name),
+    "capacity": lambda request: service_steps.plan_capacity(request.target),
     "service-policy": lambda request: account_steps.plan_service_bindings(
         request.target, request.found, request.name
     ),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .ownership import DIGEST_LABEL, describe_foreign, is_own_service
+from .queue_steps import merge_settings
 from .step import Step, StepKind, fail_step, run_step, warn_step
 from .target import Target
 
@@ -248,6 +249,7 @@ def deploy_command(
         *(
             f"--min-instances={service['minInstances']}",
             f"--max-instances={service['maxInstances']}",
+            f"--ingress={service['ingress']}",
         ),
         *(
             "--cpu-boost",
@@ -278,22 +280,51 @@ _QUOTAS = {
 
 
 def plan_quota(target: Target, found: Mapping[str, Any] | None, name: str) -> Iterator[Step]:
-    """Warn if the instances of a service could exceed the region's quota: Cloud Run refuses it."""
+    """Warn if the instances of all services together could exceed the region's quota.
+
+    Cloud Run refuses to deploy a service that exceeds it alone, and starts no instance beyond it.
+    """
     values = [
         int(each["details"]["value"])
         for each in (found or {}).get("dimensionsInfos", ())
         if target.location in each.get("applicableLocations", ())
     ]
     setting, unit, scale = _QUOTAS[name]
-    for service, own in declared_services(target).items():
-        size, count = _parse_amount(own[setting]), own["maxInstances"]
-        # -1 is no limit.
-        if values and -1 < min(values) < size * count * scale:
+    amounts = {
+        service: _parse_amount(own[setting]) * own["maxInstances"]
+        for service, own in declared_services(target).items()
+    }
+    total = sum(amounts.values())
+    # -1 is no limit.
+    if values and -1 < min(values) < total * scale:
+        parts = ", ".join(f"{service} {amount:g}" for service, amount in amounts.items())
+        yield warn_step(
+            f"all instances together may use {total:g} {unit} ({parts}), more than the "
+            f"{min(values) / scale:g} that {target.location} allows this project for all its "
+            "services; lower maxInstances in infra/services.yaml, or ask for "
+            f"more of {name}: https://console.cloud.google.com/iam-admin/quotas"
+        )
+
+
+def plan_capacity(target: Target) -> Iterator[Step]:
+    """Warn if the queues of a service dispatch more at a time than its instances take."""
+    declared = target.declared("queues.yaml")
+    limits = {
+        name: settings["rateLimits", "maxConcurrentDispatches"]
+        for name, settings in merge_settings(declared).items()
+    }
+    services = declared_services(target)
+    for name, job_types in declared["services"].items():
+        queues = [queue for each in job_types.values() for queue in each if queue in limits]
+        dispatched = sum(limits[queue] for queue in queues)
+        service = services.get(name, {"maxInstances": 0, "concurrency": 0})
+        capacity = service["maxInstances"] * service["concurrency"]
+        if queues and dispatched > capacity:
             yield warn_step(
-                f"{service}: {count} instances of {size:g} {unit} are more than the "
-                f"{min(values) / scale:g} that {target.location} allows this project; "
-                "lower its maxInstances in infra/services.yaml, or ask for "
-                f"more of {name}: https://console.cloud.google.com/iam-admin/quotas"
+                f"the {len(queues)} queues of {name} dispatch up to {dispatched} tasks at a time, "
+                f"and its instances take {capacity} (maxInstances × concurrency): Cloud Run "
+                "answers the rest with 429, and Cloud Tasks then slows the queues. Lower the "
+                "limits of job types (`queue=`), or raise maxInstances in infra/services.yaml"
             )
 
 

@@ -69,6 +69,9 @@ class Target:
             DATABASE=self.database,
             API_BASE_URL=self.variables.get("API_BASE_URL") or self.url("jobs-api"),
             PROCESSOR_URL=self.variables.get("PROCESSOR_URL") or self.url("task-processor"),
+            MEDIA_PROCESSOR_URL=self.variables.get("MEDIA_PROCESSOR_URL")
+            or self.variables.get("PROCESSOR_URL")
+            or self.url("media-processor"),
         )
 
     def declared(self, name: str) -> Any:

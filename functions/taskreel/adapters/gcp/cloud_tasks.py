@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from taskreel.adapters.gcp.error_advice import Service
@@ -23,6 +23,7 @@ class CloudTasks:
     """`TaskQueue` over the queues of one project and location.
 
     `target_url` is the task processor's base URL, `invoker` the service account that may call it.
+    Tasks of the queues for which `is_media_queue` is true go to `media_target_url` instead.
     `emulator` is the host:port of a local Cloud Tasks, `endpoint` a host to use instead of Cloud
     Tasks' own. It connects on first use, in the running event loop, and belongs to that loop.
     """
@@ -34,6 +35,8 @@ class CloudTasks:
         location: str,
         target_url: str,
         internal_key: str,
+        media_target_url: str | None = None,
+        is_media_queue: Callable[[str], bool] = lambda _queue: True,
         invoker: str | None = None,
         emulator: str | None = None,
         endpoint: str | None = None,
@@ -41,6 +44,8 @@ class CloudTasks:
     ) -> None:
         self._parent = f"projects/{project}/locations/{location}"
         self._target = TaskTarget(target_url, internal_key)
+        self._media_target = media_target_url and TaskTarget(media_target_url, internal_key)
+        self._is_media_queue = is_media_queue
         self._invoker = invoker
         self._service = Service(
             name="Cloud Tasks",
@@ -100,11 +105,17 @@ class CloudTasks:
     def _queue_name(self, queue: str) -> str:
         return f"{self._parent}/queues/{queue}"
 
+    def _choose_target(self, queue: str) -> TaskTarget:
+        """The service that runs the queue's tasks."""
+        if self._media_target and self._is_media_queue(queue):
+            return self._media_target
+        return self._target
+
     def _connect(self) -> TaskQueues:
         if self._queues is None:
             from taskreel.adapters.gcp.task_queues import TaskQueues
 
             self._queues = TaskQueues(
-                self._service, self._target, self._invoker, self._interceptors
+                self._service, self._choose_target, self._invoker, self._interceptors
             )
         return self._queues

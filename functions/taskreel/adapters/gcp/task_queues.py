@@ -45,18 +45,19 @@ _OPERATION_POLL_SECONDS = 0.2
 class TaskQueues:
     """The queues of one location. Belongs to the event loop that built it; raises QueueError.
 
-    `invoker` is the service account whose OIDC token the task processor requires, if any.
+    `choose_target` returns the service that runs a queue's tasks, and `invoker` is the service
+    account whose OIDC token it requires, if any.
     """
 
     def __init__(
         self,
         service: Service,
-        task_target: TaskTarget,
+        choose_target: Callable[[str], TaskTarget],
         invoker: str | None,
         interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
     ) -> None:
         self._service = service
-        self._target = task_target
+        self._choose_target = choose_target
         self._invoker = invoker
         self._budget = RetryBudget(service, QueueError)
         self._client = build_client(
@@ -164,18 +165,19 @@ class TaskQueues:
         return self._beta_client
 
     def _create_request(self, queue_name: str, task: Task) -> Any:
+        task_target = self._choose_target(task.queue)
         request = _CreateTask(parent=queue_name)
         message = request.task
         message.name = f"{queue_name}/tasks/{task_id(task)}"
-        message.http_request.url = self._target.url
+        message.http_request.url = task_target.url
         message.http_request.http_method = target.HttpMethod.POST
-        message.http_request.headers.update(self._target.headers)
+        message.http_request.headers.update(task_target.headers)
         message.http_request.body = task_body(task)
         deadline = min(max(task.deadline, _SHORTEST_DEADLINE), _LONGEST_DEADLINE)
         message.dispatch_deadline.FromTimedelta(deadline)
         if self._invoker is not None:
             message.http_request.oidc_token.service_account_email = self._invoker
-            message.http_request.oidc_token.audience = self._target.audience
+            message.http_request.oidc_token.audience = task_target.audience
         if task.at is not None:
             message.schedule_time.FromDatetime(task.at)
         return request
