@@ -27,6 +27,7 @@ ensure_bucket() {
 ensure_firestore() {
   ensure database -- gcloud firestore databases list --format=json
   ensure_owner
+  ensure backups -- gcloud firestore backups schedules list --database="$DATABASE" --format=json
   ensure indexes -- gcloud firestore indexes composite list --database="$DATABASE" --format=json
   ensure fields -- gcloud firestore indexes fields list --database="$DATABASE" --format=json
   ensure_rules

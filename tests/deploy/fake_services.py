@@ -174,6 +174,50 @@ def create_database(google: FakeGoogle, request: Request, parent: str) -> Body:
     return {"name": f"{name}/operations/create", **DONE, "response": database}
 
 
+@route("PATCH", "firestore", r"/v1/(projects/[^/]+/databases/[^/]+)")
+def update_database(google: FakeGoogle, request: Request, name: str) -> Body:
+    google.get("firestore", name).update(request.body)
+    return {"name": f"{name}/operations/update", **DONE, "response": google.get("firestore", name)}
+
+
+@route("GET", "firestore", r"/v1/(projects/[^/]+/databases/[^/]+)/backupSchedules")
+def list_backup_schedules(google: FakeGoogle, _: Request, database: str) -> Body:
+    google.get("firestore", database)
+    return {"backupSchedules": google.under("backup-schedules", f"{database}/")}
+
+
+@route("POST", "firestore", r"/v1/(projects/[^/]+/databases/[^/]+)/backupSchedules")
+def create_backup_schedule(google: FakeGoogle, request: Request, database: str) -> Body:
+    name = f"{database}/backupSchedules/{next(google.serial)}"
+    return google.create("backup-schedules", name, request.body)
+
+
+@route("PATCH", "firestore", r"/v1/(projects/[^/]+/databases/[^/]+/backupSchedules/[^/]+)")
+def update_backup_schedule(google: FakeGoogle, request: Request, name: str) -> Body:
+    google.get("backup-schedules", name).update(request.body)
+    return google.get("backup-schedules", name)
+
+
+@route("GET", "firestore", r"/v1/(projects/[^/]+/locations/[^/]+)/backups")
+def list_backups(google: FakeGoogle, _: Request, location: str) -> Body:
+    return {"backups": google.under("backups", f"{location}/")}
+
+
+@route("POST", "firestore", r"/v1/(projects/[^/]+)/databases:restore")
+def restore_database(google: FakeGoogle, request: Request, parent: str) -> Body:
+    google.get("backups", request.body["backup"])
+    name = f"{parent}/databases/{request.body['databaseId']}"
+    database = google.create("firestore", name, {"type": "FIRESTORE_NATIVE"})
+    return {"name": f"{name}/operations/restore", **DONE, "response": database}
+
+
+@route("POST", "firestore", r"/v1/(projects/[^/]+/databases/[^/]+):(?:ex|im)portDocuments")
+def copy_documents(google: FakeGoogle, request: Request, database: str) -> Body:
+    google.get("firestore", database)
+    google.create("copies", str(next(google.serial)), {"of": database, **request.body})
+    return {"name": f"{database}/operations/copy", **DONE, "response": {}}
+
+
 @route("GET", "firestore", r"/v1/(projects/[^/]+/databases/[^/]+)/collectionGroups/-/indexes")
 def list_indexes(google: FakeGoogle, _: Request, database: str) -> Body:
     google.get("firestore", database)

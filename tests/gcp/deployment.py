@@ -89,12 +89,13 @@ async def run_deployment(
     storage: LocalStorage,
     interceptors: Sequence[Any] = (),
     providers: FakeProviders | None = None,
+    project: str | None = None,
 ) -> AsyncIterator[Deployment]:
-    """Run the system for the time of a block, in a new project and bucket.
+    """Run the system for the time of a block, in a new bucket and a new project (or that one).
 
     `providers` are fake generation services.
     """
-    bucket, project = f"test-{uuid4().hex}", f"test-{uuid4().hex}"
+    bucket, project = f"test-{uuid4().hex}", project or f"test-{uuid4().hex}"
     storage.server.buckets.create_bucket(bucket, {})
     made: list[Deployment] = []
     config = ServiceConfig(rest_port=None, grpc_port=0, queues=QUEUES, sender=_Sender(made))

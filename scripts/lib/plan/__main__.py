@@ -102,6 +102,13 @@ PLANS: Mapping[str, Callable[[PlanRequest], Iterable[Step]]] = {
         request.target, request.found, local=request.local
     ),
     "database": lambda request: firestore_steps.plan_database(request.target, request.rows),
+    "backups": lambda request: firestore_steps.plan_backups(request.target, request.rows),
+    "restore": lambda request: firestore_steps.plan_restore(
+        request.target, request.found, *request.name.split("=")
+    ),
+    "restore-at": lambda request: firestore_steps.plan_restore_at(
+        request.target, request.found, *request.name.split("=")
+    ),
     "indexes": lambda request: firestore_steps.plan_indexes(request.target, request.rows),
     "fields": lambda request: firestore_steps.plan_fields(request.target, request.rows),
     "secrets": lambda request: resource_steps.plan_secrets(request.target, request.rows),

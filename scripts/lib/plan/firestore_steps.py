@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .step import Step, fail_step, run_step, warn_near_limit, warn_step
+from .step import Step, fail_step, run_step, show_step, warn_near_limit, warn_step
 from .target import Target
 
 Fields = tuple[tuple[str, str], ...]
@@ -29,6 +29,7 @@ def plan_database(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]
             *(
                 "--type=firestore-native",
                 "--delete-protection",
+                *_recovery_flags(target),
                 f"--project={target.project}",
             ),
         )
@@ -45,7 +46,111 @@ def plan_database(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]
             f"Use --location {existing['locationId']}, or another database: "
             "DATABASE=taskreel scripts/provision"
         )
+    elif (
+        _recovery_flags(target)
+        and existing.get("pointInTimeRecoveryEnablement") != "POINT_IN_TIME_RECOVERY_ENABLED"
+    ):
+        yield run_step(
+            f"turn on point-in-time recovery of database {target.database}",
+            *("firestore", "databases", "update", f"--database={target.database}"),
+            *(*_recovery_flags(target), f"--project={target.project}"),
+        )
     yield from warn_near_limit(len(found), 100, "Firestore databases")
+
+
+def _recovery_flags(target: Target) -> tuple[str, ...]:
+    return ("--enable-pitr",) if target.declared("backups.yaml")["pointInTimeRecovery"] else ()
+
+
+def plan_backups(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
+    """Schedule the daily backup of the database, or correct the time for which it is stored."""
+    retention = target.declared("backups.yaml")["dailyRetention"]
+    where = (f"--database={target.database}", f"--project={target.project}")
+    daily = next((each for each in found if "dailyRecurrence" in each), None)
+    if daily is None:
+        yield run_step(
+            f"schedule a daily backup of database {target.database}, stored for {retention}",
+            *("firestore", "backups", "schedules", "create", "--recurrence=daily"),
+            *(f"--retention={retention}", *where),
+        )
+    elif daily["retention"] != f"{int(retention.removesuffix('d')) * 86_400}s":
+        name = daily["name"].rpartition("/")[2]
+        yield run_step(
+            f"store the daily backups of database {target.database} for {retention}",
+            *("firestore", "backups", "schedules", "update", f"--backup-schedule={name}"),
+            *(f"--retention={retention}", *where),
+        )
+
+
+def plan_restore(
+    target: Target, found: Mapping[str, Any], into: str, backup: str
+) -> Iterator[Step]:
+    """Restore a backup of the database, the newest or the given one, into a new database.
+
+    `found` has the databases and the backups of the location.
+    """
+    path = f"projects/{target.project}/databases/{target.database}"
+    yield from _check_destination(target, found["databases"] or [], into)
+    ready = [
+        each
+        for each in found["backups"] or []
+        if each["database"] == path and each.get("state") == "READY"
+    ]
+    newest_first = sorted(ready, key=lambda each: each["snapshotTime"], reverse=True)
+    chosen = [each for each in newest_first if backup in {"", each["name"].rpartition("/")[2]}]
+    if not chosen:
+        names = [each["name"].rpartition("/")[2] for each in newest_first]
+        yield fail_step(
+            f"database {target.database} has no ready backup {backup or 'in ' + target.location}; "
+            f"there are: {', '.join(names) or 'none'}. A first one exists a day after provision; "
+            "--at TIME needs none"
+        )
+        return
+    yield show_step(
+        f"restore database {target.database} as of {chosen[0]['snapshotTime']} into {into}",
+        *("firestore", "databases", "restore", f"--source-backup={chosen[0]['name']}"),
+        *(f"--destination-database={into}", f"--project={target.project}"),
+    )
+
+
+def plan_restore_at(
+    target: Target, found: Mapping[str, Any], into: str, moment: str, collections: str
+) -> Iterator[Step]:
+    """Copy the collections as they were at `moment` (a whole minute) into a new database.
+
+    The way is an export to the bucket, which is deleted at the end.
+    """
+    yield from _check_destination(target, found["databases"] or [], into)
+    folder = f"gs://{target.bucket}/restores/{into}-{moment.replace(':', '')}"
+    project = f"--project={target.project}"
+    yield run_step(
+        f"create Firestore database {into} in {target.location}",
+        *("firestore", "databases", "create", f"--database={into}"),
+        *(f"--location={target.location}", "--type=firestore-native", "--delete-protection"),
+        *(*_recovery_flags(target), project),
+    )
+    yield show_step(
+        f"export database {target.database} as of {moment} to {folder}",
+        *("firestore", "export", folder, f"--database={target.database}"),
+        *(f"--snapshot-time={moment}", f"--collection-ids={collections}", project),
+    )
+    yield show_step(
+        f"import it into database {into}",
+        *("firestore", "import", folder, f"--database={into}", project),
+    )
+    yield run_step("delete the export", "storage", "rm", folder, "--recursive", project)
+
+
+def _check_destination(
+    target: Target, databases: list[dict[str, Any]], into: str
+) -> Iterator[Step]:
+    names = {each["name"].rpartition("/")[2] for each in databases}
+    if into in names:
+        yield fail_step(
+            f"database {into} exists: nothing is restored over it. Choose another with --into"
+        )
+    if target.database not in names:
+        yield fail_step(f"there is no database {target.database} in {target.project}")
 
 
 def plan_indexes(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:

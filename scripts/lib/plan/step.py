@@ -47,6 +47,11 @@ def run_step(why: str, *words: str) -> Step:
     return Step(StepKind.RUN, why, ("gcloud", *words))
 
 
+def show_step(why: str, *words: str) -> Step:
+    """Return a step that runs a gcloud command of minutes and shows its output."""
+    return Step(StepKind.SHOW, why, ("gcloud", *words))
+
+
 def warn_step(text: str) -> Step:
     """Return a step that prints a warning."""
     return Step(StepKind.WARN, text)

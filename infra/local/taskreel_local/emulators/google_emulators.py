@@ -31,14 +31,19 @@ class EmulatorMissingError(Exception):
 
 
 @contextmanager
-def firestore_emulator(port: int | None = None) -> Iterator[str]:
-    """Run Google's Firestore emulator during the block; yield its `host:port`. In memory only."""
-    with run_firestore(port) as (address, _):
+def firestore_emulator(port: int | None = None, *, seed: Path | None = None) -> Iterator[str]:
+    """Run Google's Firestore emulator during the block; yield its `host:port`. In memory only.
+
+    `seed` is the `overall_export_metadata` file of an export, whose documents it starts with.
+    """
+    with run_firestore(port, seed=seed) as (address, _):
         yield address
 
 
 @contextmanager
-def run_firestore(port: int | None = None) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def run_firestore(
+    port: int | None = None, *, seed: Path | None = None
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run the emulator during the block; yield its `host:port` and its process.
 
     Java is started directly: killing the SDK's own launchers leaves it running.
@@ -52,8 +57,9 @@ def run_firestore(port: int | None = None) -> Iterator[tuple[str, subprocess.Pop
         str(_firestore_jar()),
         "com.google.cloud.datastore.emulator.firestore.CloudFirestore",
     ]
+    seeds = [f"--seed_from_export={seed}"] if seed else []
     process = subprocess.Popen(  # noqa: S603 - our own command
-        [*command, "start", f"--host={host}", f"--port={number}"],
+        [*command, "start", f"--host={host}", f"--port={number}", *seeds],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
