@@ -341,11 +341,14 @@ def _blobs(chosen: Settings, clock: Clock) -> Blobs:
             return FileBlobs(_path(url), base_url=chosen.api_base_url, secret=secret, clock=clock)
         case "gs":
             from taskreel.adapters.gcp.gcs import CloudStorage
+            from taskreel.adapters.signed_urls import CachedSignedUrls
 
             key = (
                 json.loads(chosen.signing_key_file.read_text()) if chosen.signing_key_file else None
             )
-            return CloudStorage(urlsplit(url).netloc, emulator=_emulator(url), signing_key=key)
+            bucket = urlsplit(url).netloc
+            storage = CloudStorage(bucket, emulator=_emulator(url), signing_key=key)
+            return CachedSignedUrls(storage, clock)
         case _:
             raise ConfigurationError(f"BLOBS_URL: {url!r} is neither file:///… nor gs://BUCKET")
 

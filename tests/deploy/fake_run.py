@@ -89,7 +89,10 @@ def call_service(google: FakeGoogle, _: Request, name: str) -> Body:
     annotations = google.get("run", name)["metadata"].get("annotations", {})
     bindings = google.policies.get(f"service {name}", {}).get("bindings", ())
     everybody = any("allUsers" in binding["members"] for binding in bindings)
-    if annotations.get("run.googleapis.com/invoker-iam-disabled", "").lower() == "true" or everybody:
+    if (
+        annotations.get("run.googleapis.com/invoker-iam-disabled", "").lower() == "true"
+        or everybody
+    ):
         raise Refusal(401, "UNAUTHENTICATED", "No token.", media_type="application/problem+json")
     raise Refusal(403, "PERMISSION_DENIED", "Forbidden", media_type="text/html")
 

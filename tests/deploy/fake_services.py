@@ -215,6 +215,8 @@ def restore_database(google: FakeGoogle, request: Request, parent: str) -> Body:
 def copy_documents(google: FakeGoogle, request: Request, database: str) -> Body:
     google.get("firestore", database)
     google.create("copies", str(next(google.serial)), {"of": database, **request.body})
+    if folder := request.body.get("outputUriPrefix"):
+        google.create("objects", f"{folder.removeprefix('gs://')}/day.export_metadata", {})
     return {"name": f"{database}/operations/copy", **DONE, "response": {}}
 
 
@@ -355,8 +357,39 @@ def list_folders(_: FakeGoogle, __: Request, ___: str) -> Body:
 
 
 @route("GET", "storage", r"/storage/v1/b/([^/]+)/o")
-def list_objects(_: FakeGoogle, __: Request, ___: str) -> Body:
-    return {"kind": "storage#objects", "items": []}
+def list_objects(google: FakeGoogle, request: Request, bucket: str) -> Body:
+    """Objects below a prefix; with a delimiter, folders instead of the objects in them."""
+    prefix, delimiter = request.query.get("prefix", ""), request.query.get("delimiter", "")
+    names = [
+        name.partition("/")[2] for name in google.of("objects") if name.startswith(f"{bucket}/")
+    ]
+    items, folders = [], set()
+    for name in names:
+        if not name.startswith(prefix):
+            continue
+        head, found, _ = name[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
+        if found:
+            folders.add(prefix + head + delimiter)
+        else:
+            items.append(_describe_object(bucket, name))
+    return {"kind": "storage#objects", "items": items, "prefixes": sorted(folders)}
+
+
+def _describe_object(bucket: str, name: str) -> Body:
+    return {"kind": "storage#object", "bucket": bucket, "name": name, "generation": "1"}
+
+
+@route("GET", "storage", r"/storage/v1/b/([^/]+)/o/(.+)")
+def get_object(google: FakeGoogle, _: Request, bucket: str, name: str) -> Body:
+    google.get("objects", f"{bucket}/{name}")
+    return _describe_object(bucket, name)
+
+
+@route("DELETE", "storage", r"/storage/v1/b/([^/]+)/o/(.+)")
+def delete_object(google: FakeGoogle, _: Request, bucket: str, name: str) -> Body:
+    google.get("objects", f"{bucket}/{name}")
+    google.of("objects").pop(f"{bucket}/{name}")
+    return {}
 
 
 @route("ANY", "storage", r"/storage/v1/b/([^/]+)/iam")

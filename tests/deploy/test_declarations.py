@@ -9,6 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import yaml
 
 from taskreel.adapters.providers import KEY_VARIABLES
 from taskreel.app.indexes import INDEXES
+from taskreel.app.jobs.enqueue import TIME_TO_STORE
 from taskreel.config import Settings
 from taskreel.domain.job import Priority
 from taskreel.jobtypes import JOB_TYPES
@@ -145,6 +147,21 @@ def test_all_services_fit_the_quota_of_a_new_project_together(quota: str, most: 
     ((_, problem),) = plan(most // 2)
     assert "task-processor" in problem
     assert "jobs-api" in problem
+
+
+def test_a_run_ends_itself_before_cloud_tasks_and_cloud_run_end_it() -> None:
+    longest = max(job_type.timeout for job_type in JOB_TYPES.values()) + TIME_TO_STORE
+    # Cloud Tasks waits for thirty minutes at most.
+    assert longest <= timedelta(minutes=30)
+    services = declared("services.yaml")["services"]
+    for name in ("task-processor", "media-processor"):
+        assert timedelta(seconds=int(services[name]["timeout"].removesuffix("s"))) >= longest
+
+
+def test_our_bytecode_is_valid_in_the_image() -> None:
+    secrets = [{"name": name} for name in every_secret()]
+    steps = planned("services", found=json.dumps({"services": [], "secrets": secrets}))
+    assert all("--set-build-env-vars=SOURCE_DATE_EPOCH=315532801" in step for step in steps)
 
 
 def test_a_setting_that_no_queue_has_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Users of Firebase Authentication, as infra/README.md has them set up: tokens, roles, smoke test."""
+"""Users of Firebase Authentication, set up as infra/README.md says: tokens, roles, smoke test."""
 
 from __future__ import annotations
 

@@ -43,6 +43,7 @@ def provisioned(empty: Cloud) -> Cloud:
     empty.google.faults_left["firestore"] = 3
     first = empty.run("provision", BFL_API_KEY="key-of-a-provider")
     empty.google.faults.clear()
+    empty.google.faults_left.clear()
     assert first.returncode == 0, first.stderr
     assert "Google is still enabling the APIs: waiting for them" in first.stderr
     assert first.stderr.count("waiting") == 1
@@ -62,7 +63,7 @@ def deployed(provisioned: Cloud) -> Cloud:
 def test_a_dry_run_writes_nothing_and_prints_whole_commands(empty: Cloud) -> None:
     printed = empty.ok("setup-cloud-tasks-queues.sh", "--dry-run")
     assert empty.writes() == []
-    assert "gcloud tasks queues create image-upscale-high --max-concurrent-dispatches=50" in printed
+    assert "gcloud tasks queues create image-upscale-high --max-concurrent-dispatches=16" in printed
     assert printed.endswith("Would make 2 changes. Nothing was written.\n")
 
 

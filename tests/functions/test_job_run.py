@@ -66,7 +66,7 @@ def _fail_writes(
 
 
 async def _deliver_by_hand(world: World, job: dict[str, Any]) -> asyncio.Task[httpx.Response]:
-    """Begin one delivery that no queue gives up: a queue's own deadline is the attempt's."""
+    """Begin one delivery that no queue gives up."""
     delivery = asyncio.create_task(world.process(job["jobId"]))
     await world.rest()
     return delivery
@@ -158,6 +158,37 @@ async def test_a_purchase_under_way_when_the_processor_stops_is_stored(
     await world.advance(300)
     done = await read_job(setup.user(), job)
     assert (done["status"], setup.fakes["bfl"].creates) == ("COMPLETED", 1)
+
+
+async def test_a_run_cut_off_by_the_platform_is_resumed_and_not_repeated(
+    start_providers: StartProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cloud Run cuts a run off while it polls: nothing more of it is stored."""
+    setup = await start_providers("bfl")
+    world = setup.world
+    provider = world.services.providers.get("bfl")
+    poll, cut_off = provider.poll, asyncio.Event()
+
+    async def hang_once(operation: Any, request: Any) -> Any:
+        if not cut_off.is_set():
+            cut_off.set()
+            await asyncio.Event().wait()
+        return await poll(operation, request)
+
+    monkeypatch.setattr(provider, "poll", hang_once)
+    job = await submit_job(setup.user(), KITE)
+    await world.advance(20)
+    assert cut_off.is_set()
+    cut = await world.job(job["jobId"])
+    assert (cut.status, len(cut.operations)) == (Status.PROCESSING, 1)
+
+    # Nobody renews its lease: it has passed, and the sweep finds the job.
+    await world.put(cut.with_changes(world.now(), lease_until=world.now(), wake_at=world.now()))
+    assert await world.sweep() == {"rescued": 1}
+    await world.advance(300)
+    done = await read_job(setup.user(), job)
+    assert (done["status"], setup.fakes["bfl"].creates) == ("COMPLETED", 1)
+    assert (await read_balance(setup.user()))["captured"] == 1
 
 
 # ── Saves that fail ──────────────────────────────────────────────────────────────────────────────

@@ -89,6 +89,7 @@ async def run_deployment(
     storage: LocalStorage,
     interceptors: Sequence[Any] = (),
     providers: FakeProviders | None = None,
+    *,
     project: str | None = None,
 ) -> AsyncIterator[Deployment]:
     """Run the system for the time of a block, in a new bucket and a new project (or that one).

@@ -45,7 +45,7 @@ BATCH_GENERATION = JobType(
     usual={"prompts": ["A kite"] * 10},
     units=_build_units,
     concurrency=lambda job: job.batch_size,
-    timeout=timedelta(minutes=30),
+    timeout=timedelta(minutes=28),
     # One job is many pictures or many jobs: started slowly, it leaves room for others.
     queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=16),
     example={

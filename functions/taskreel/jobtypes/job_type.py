@@ -178,7 +178,8 @@ class JobType(Generic[P]):
     #: For a pipeline type: the request's field that names the provider of a step.
     provider_field: Callable[[P, str], str] = lambda _submission, _step: "provider"
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    #: Longest run of one delivery; also the task's dispatch deadline.
+    #: Longest run of one delivery, at most 28 minutes. Cloud Tasks waits two minutes more for the
+    #: response, and so does Cloud Run: a run ends itself, and stores why, before it is cut off.
     timeout: timedelta = timedelta(minutes=10)
     #: Longest time from submission to the end of a job.
     deadline: timedelta = timedelta(hours=24)

@@ -145,7 +145,7 @@ PERSONALIZATION = JobType(
     submission=Personalization,
     capability=Capability.PERSONALIZE,
     units=_build_units,
-    timeout=timedelta(minutes=30),
+    timeout=timedelta(minutes=28),
     queue=QueueLimits(concurrent_dispatches=1),
     example={
         "contentUrl": "https://example.com/card.png",

@@ -232,7 +232,7 @@ VIDEO_COMPOSITION = JobType(
     submission=VideoComposition,
     capability=Capability.COMPOSE,
     units=_build_units,
-    timeout=timedelta(minutes=30),
+    timeout=timedelta(minutes=28),
     # CPU-bound: a delivery occupies a whole instance, so concurrency is the bill.
     queue=QueueLimits(dispatches_per_second=2, concurrent_dispatches=1),
     example={

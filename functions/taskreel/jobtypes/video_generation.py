@@ -65,7 +65,7 @@ VIDEO_GENERATION = JobType(
     submission=VideoGeneration,
     capability=Capability.VIDEO,
     units=_build_units,
-    timeout=timedelta(minutes=30),
+    timeout=timedelta(minutes=28),
     # Providers take minutes, and their accounts allow few operations at a time.
     queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=24),
     example={

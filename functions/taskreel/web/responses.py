@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -278,7 +279,8 @@ async def _build_shown_result(services: Services, job: Job, *, whole: bool) -> R
 
 async def build_result_view(services: Services, job: Job) -> ResultView:
     """The job's artifacts, its units' facts, and for several units the state of each."""
-    artifacts = [await _build_artifact_view(services, one, sign=True) for one in job.artifacts]
+    views = (_build_artifact_view(services, one, sign=True) for one in job.artifacts)
+    artifacts = await asyncio.gather(*views)
     facts: dict[str, Any] = {**collect_data(job), "artifacts": artifacts}
     if len(job.units) != 1:
         facts["items"] = [_build_item_view(index, unit) for index, unit in enumerate(job.units)]

@@ -256,6 +256,9 @@ def deploy_command(
             "--execution-environment=gen2",
             f"--timeout={service['timeout'].removesuffix('s')}",
         ),
+        # The builder compiles our code, and the image's files then get the time 1980: bytecode with
+        # times is stale and compiled again at each start. With this variable Python writes hashes.
+        "--set-build-env-vars=SOURCE_DATE_EPOCH=315532801",
         *(f"--set-env-vars={variables}", f"--set-secrets={bindings}"),
     )
 

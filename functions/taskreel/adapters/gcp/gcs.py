@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ from taskreel.ports import BlobInfo
 
 if TYPE_CHECKING:
     from taskreel.adapters.gcp.bucket import Bucket
+
+
+_SIGNERS = 16
 
 
 class CloudStorage:
@@ -42,6 +46,8 @@ class CloudStorage:
         self._signing_key = signing_key
         self._bucket: Bucket | None = None
         self._opening = asyncio.Lock()
+        #: Each signature waits for a call of IAM: the event loop's own threads are too few.
+        self._signers: ThreadPoolExecutor | None = None
 
     async def put(self, path: str, source: Path | bytes, /, *, content_type: str) -> None:
         bucket = await self._open_bucket()
@@ -59,7 +65,10 @@ class CloudStorage:
 
     async def signed_url(self, path: str, /, *, expires_in: timedelta) -> str:
         bucket = await self._open_bucket()
-        return await asyncio.to_thread(bucket.sign_url, path, expires_in)
+        if self._signers is None:
+            self._signers = ThreadPoolExecutor(_SIGNERS, thread_name_prefix="sign-url")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._signers, bucket.sign_url, path, expires_in)
 
     async def delete(self, prefix: str, /) -> int:
         bucket = await self._open_bucket()
@@ -67,6 +76,9 @@ class CloudStorage:
 
     async def close(self) -> None:
         """Close the connections."""
+        if self._signers is not None:
+            self._signers.shutdown(wait=False, cancel_futures=True)
+            self._signers = None
         if self._bucket is not None:
             await asyncio.to_thread(self._bucket.close)
             self._bucket = None

@@ -16,8 +16,11 @@ log = logging.getLogger(__name__)
 
 #: Cloud Tasks takes tasks up to 30 days ahead; the sweep enqueues those that are due later.
 FARTHEST = timedelta(days=29)
-#: The dispatch deadline of a job whose type is not deployed: its delivery only ends or cleans up.
+#: The longest delivery of a job whose type is not deployed: it only ends or cleans up.
 _UNKNOWN_TYPE_DEADLINE = timedelta(minutes=10)
+#: Cloud Tasks waits that much longer for a response than a run may take: a run that ends itself
+#: still stores why, before the platform cuts it off.
+TIME_TO_STORE = timedelta(minutes=2)
 #: The checks of a pipeline come at most so often: a check is two writes, and a document takes
 #: about one write a second.
 _PARENT_CHECK_SECONDS = 2
@@ -79,5 +82,5 @@ def _build_task(job: Job) -> Task:
         job_id=job.job_id,
         delivery=job.delivery,
         at=job.next_attempt_at,
-        deadline=job_type.timeout if job_type else _UNKNOWN_TYPE_DEADLINE,
+        deadline=(job_type.timeout if job_type else _UNKNOWN_TYPE_DEADLINE) + TIME_TO_STORE,
     )
