@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .test_declarations import ROOT
+from .test_declarations import ROOT, declared
 
 #: What the image of cloudbuild.yaml brings, and what we make.
 BROUGHT = {"gcloud", "taskreel"}
@@ -51,6 +51,39 @@ def test_a_bare_machine_is_given_everything(tmp_path: Path) -> None:
 
 def test_what_is_there_is_not_asked_for(tmp_path: Path) -> None:
     assert asked_of_apt(tmp_path, "python3", "java", "node").split()[-2:] == ["redis-server", "npm"]
+
+
+def run_python_choice(folder: Path, **programs: str) -> subprocess.CompletedProcess[str]:
+    """Run `.ci/python` on a machine with these programs, each the body of a script."""
+    folder.mkdir()
+    for name in ("bash", "dirname", "sed"):
+        (folder / name).symlink_to(shutil.which(name) or "")
+    for name, body in programs.items():
+        (folder / name).write_text(f"#!/bin/bash\n{body}\n")
+        (folder / name).chmod(0o755)
+    return subprocess.run(
+        [str(folder / "bash"), ROOT / ".ci/python"],
+        env={"PATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+def test_ci_runs_on_the_python_that_is_deployed(tmp_path: Path) -> None:
+    (image,) = {declared("services.yaml")["defaults"]["baseImage"]}
+    assert image == "python312"
+    present = run_python_choice(tmp_path / "present", **{"python3.12": "exit 0"})
+    assert present.stdout == f"{tmp_path}/present/python3.12\n"
+    uv = 'if [[ $2 == install ]]; then echo "$@" >&2; else echo /installed/python3.12; fi'
+    installed = run_python_choice(tmp_path / "installed", uv=uv)
+    assert installed.stdout == "/installed/python3.12\n"
+    assert installed.stderr == "python install --quiet 3.12\n"
+    offline = {"uv": "exit 1", "python3": "echo Python 3.13.1"}
+    fallback = run_python_choice(tmp_path / "offline", **offline)
+    assert fallback.stdout == f"{tmp_path}/offline/python3\n"
+    assert "tests run on Python 3.13.1, not on the deployed one" in fallback.stderr
 
 
 def test_every_program_that_a_test_looks_for_is_there_in_ci() -> None:
