@@ -24,7 +24,6 @@ SUBMIT = {
     "web/http.py",
     "web/responses.py",
     "web/security_headers.py",  # on every answer
-    "jobtypes/__init__.py",
     "jobtypes/submission.py",
     "jobtypes/image_generation.py",
     "app/jobs/submit.py",
@@ -44,11 +43,9 @@ RUN = {
 }
 RULES = {
     "domain/job.py",
-    "domain/job_status.py",
     "domain/unit.py",
     "domain/claim.py",
     "domain/run_outcome.py",
-    "domain/retry.py",
     "domain/credits.py",
     "domain/ids.py",
     "domain/document_size.py",

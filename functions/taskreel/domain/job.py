@@ -13,10 +13,11 @@ from typing_extensions import TypedDict
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import (
+    AFTER_UNKNOWN,
+    NEXT_STATUSES,
     IllegalTransitionError,
     Status,
     StoredStatus,
-    find_next_statuses,
 )
 from taskreel.domain.pipeline import StepRun, StepState
 from taskreel.domain.retry import RetryPolicy
@@ -139,7 +140,7 @@ class Job(StoredValue):
         A final status also drops the lease and the wake time. Raises IllegalTransitionError when
         the table does not allow it, and ValidationError for a change of a wrong name or type.
         """
-        if status not in find_next_statuses(self.status):
+        if status not in NEXT_STATUSES.get(self.status, AFTER_UNKNOWN):
             raise IllegalTransitionError(f"{self.job_id}: {self.status} may not become {status}")
         changed = validate_changes(JobChanges, changes)
         if status.final:

@@ -9,7 +9,14 @@ from typing import Annotated
 from taskreel.domain.value import accept_unknown
 
 
-class Status(StrEnum):
+class _Finality:
+    """A fact of each status, which the table below decides once."""
+
+    #: True when no other status can follow; False for one of a newer revision.
+    final: bool = False
+
+
+class Status(_Finality, StrEnum):
     """The status of a job; the last four are final."""
 
     SCHEDULED = "SCHEDULED"
@@ -22,11 +29,6 @@ class Status(StrEnum):
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
     EXPIRED = "EXPIRED"
-
-    @property
-    def final(self) -> bool:
-        """True when no other status can follow; False for one of a newer revision."""
-        return not find_next_statuses(self)
 
 
 #: A stored status; a newer revision may have written one that is not in the table.
@@ -54,10 +56,11 @@ NEXT_STATUSES: Mapping[Status, frozenset[Status]] = {
     Status.EXPIRED: frozenset(),
 }
 
+#: What may follow a status of a newer revision, which the table does not have.
+AFTER_UNKNOWN = frozenset({Status.CANCELLED})
 
-def find_next_statuses(status: Status) -> frozenset[Status]:
-    """The statuses that may follow; a job in a status of a newer revision can only be cancelled."""
-    return NEXT_STATUSES.get(status, frozenset({Status.CANCELLED}))
+for _status, _following in NEXT_STATUSES.items():
+    _status.final = not _following
 
 
 class IllegalTransitionError(Exception):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from taskreel.domain.value import StoredValue
+from taskreel.domain.value import StoredValue, validation_error
 
 
 class RetryPolicy(StoredValue):
@@ -20,11 +22,17 @@ class RetryPolicy(StoredValue):
     max_backoff_seconds: float = Field(default=300.0, gt=0, le=86_400)
     jitter: float = Field(default=0.2, ge=0, lt=1)
 
-    @model_validator(mode="after")
-    def _check_order(self) -> RetryPolicy:
-        if self.min_backoff_seconds > self.max_backoff_seconds:
-            raise ValueError("minBackoffSeconds must not exceed maxBackoffSeconds")
-        return self
+    def with_changes(self, changes: Mapping[str, Any]) -> RetryPolicy:
+        """The policy with a caller's `changes`, by field name.
+
+        Raises ValidationError when they are out of range, or the least wait exceeds the longest.
+        A stored policy has passed here, and its order is not checked again when it is read.
+        """
+        changed = RetryPolicy.model_validate({**self.model_dump(), **changes})
+        if changed.min_backoff_seconds > changed.max_backoff_seconds:
+            message = "minBackoffSeconds must not exceed maxBackoffSeconds"
+            raise validation_error("RetryPolicy", [((), message)])
+        return changed
 
     def allows_another(self, attempt: int) -> bool:
         """Tell if attempt number `attempt`, from 1, may be followed by one more."""

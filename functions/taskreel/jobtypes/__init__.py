@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -31,17 +32,26 @@ _TABLE: Mapping[str, str] = {
 }
 
 
+@cache  # a type that is known costs no call of Python
+def find_job_type(name: str) -> JobType[Any]:
+    """The type of a stored job. Raises UnknownJobTypeError for one that is not deployed."""
+    if name not in _TABLE:
+        raise UnknownJobTypeError(
+            f"This deployment has no job type {name!r}; it may have been removed. "
+            "The job can be read and cancelled, but not run."
+        )
+    module, _, constant = _TABLE[name].partition(":")
+    job_type: JobType[Any] = getattr(import_module(f"{__name__}.{module}"), constant)
+    return job_type
+
+
 class _JobTypes(Mapping[str, JobType[Any]]):
     """The table as a mapping of job types."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, JobType[Any]] = {}
-
     def __getitem__(self, name: str) -> JobType[Any]:
-        if name not in self._known:
-            module, _, constant = _TABLE[name].partition(":")
-            self._known[name] = getattr(import_module(f"{__name__}.{module}"), constant)
-        return self._known[name]
+        if name not in _TABLE:
+            raise KeyError(name)
+        return find_job_type(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(_TABLE)
@@ -54,14 +64,3 @@ class _JobTypes(Mapping[str, JobType[Any]]):
 
 
 JOB_TYPES: Mapping[str, JobType[Any]] = _JobTypes()
-
-
-def find_job_type(name: str) -> JobType[Any]:
-    """The type of a stored job. Raises UnknownJobTypeError for one that is not deployed."""
-    job_type = JOB_TYPES.get(name)
-    if job_type is None:
-        raise UnknownJobTypeError(
-            f"This deployment has no job type {name!r}; it may have been removed. "
-            "The job can be read and cancelled, but not run."
-        )
-    return job_type

@@ -18,9 +18,9 @@ from taskreel.app.jobs import cancel, retry
 from taskreel.app.jobs.dependencies import refers_to_jobs
 from taskreel.app.jobs.replay import Replay, prepare_replay
 from taskreel.app.jobs.submit import JobQuote, JobRequest, quote_job, submit_job
-from taskreel.domain.errors import NotFoundError
+from taskreel.domain.errors import NotFoundError, UnknownJobTypeError
 from taskreel.domain.validation_messages import invalid_model
-from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes import JOB_TYPES, find_job_type
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import DeferredSubmission, Submission
 from taskreel.web.auth import Authenticated, AuthenticatedRequest, authenticate
@@ -83,12 +83,13 @@ async def post_job(request: Request) -> Response:
     Every job passes here: without FastAPI's handler the route takes a quarter less time.
     """
     name = request.path_params["job_type"]
-    job_type = JOB_TYPES.get(name)
-    if job_type is None:
+    try:
+        job_type = find_job_type(name)
+    except UnknownJobTypeError:
         raise NotFoundError(
             f"There is no job type {name!r}. There are: {', '.join(JOB_TYPES)}.",
             jobTypes=list(JOB_TYPES),
-        )
+        ) from None
     submitter = await read_submitter(request)
     submission = await read_submission(request, job_type)
     wanted = JobRequest(

@@ -18,13 +18,13 @@ from pydantic.alias_generators import to_camel
 from taskreel.app.jobs.results import collect_data
 from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact
-from taskreel.domain.errors import Category
+from taskreel.domain.errors import Category, UnknownJobTypeError
 from taskreel.domain.job import Job, JobCredits, Priority
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import StepRun, StepState
 from taskreel.domain.unit import TriedProvider, UnitRun, UnitState
-from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes import find_job_type
 
 
 def is_absent(value: Any) -> bool:
@@ -340,13 +340,13 @@ def build_step_views(job: Job) -> list[StepView]:
 
 def _planned_steps(job: Job) -> Mapping[str, StepRun]:
     """The steps of a pipeline that has not started."""
-    job_type = JOB_TYPES.get(job.job_type)
-    if job_type is None or job_type.pipeline is None:
-        return {}
     try:
+        job_type = find_job_type(job.job_type)
+        if job_type.pipeline is None:
+            return {}
         submission = job_type.submission.load_stored(job.payload)
         return job_type.pipeline(submission).waiting_runs()
-    except ValidationError:
+    except (UnknownJobTypeError, ValidationError):
         return {}
 
 

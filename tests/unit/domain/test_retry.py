@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from taskreel.domain.retry import RetryPolicy
+from taskreel.jobtypes import JOB_TYPES
 from unit.domain.samples import policies
 
 fractions = st.floats(0, 1, exclude_max=True)
@@ -48,4 +49,10 @@ def test_a_policy_whose_least_wait_exceeds_its_most_is_refused() -> None:
     with pytest.raises(
         ValidationError, match="minBackoffSeconds must not exceed maxBackoffSeconds"
     ):
-        RetryPolicy(min_backoff_seconds=10, max_backoff_seconds=5)
+        RetryPolicy().with_changes({"min_backoff_seconds": 10, "max_backoff_seconds": 5})
+
+
+@pytest.mark.parametrize("name", JOB_TYPES)
+def test_the_policy_of_every_job_type_is_one_that_a_caller_could_ask_for(name: str) -> None:
+    policy = JOB_TYPES[name].retry
+    assert policy.with_changes({}) == policy

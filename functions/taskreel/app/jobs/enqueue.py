@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from taskreel.app.services import Services
-from taskreel.domain.errors import QueueError
+from taskreel.domain.errors import QueueError, UnknownJobTypeError
 from taskreel.domain.job import Job
-from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes import find_job_type
 from taskreel.ports import Task
 
 log = logging.getLogger(__name__)
@@ -76,11 +76,14 @@ async def _enqueue_tasks(services: Services, tasks: Sequence[Task]) -> None:
 
 
 def _build_task(job: Job) -> Task:
-    job_type = JOB_TYPES.get(job.job_type)
+    try:
+        deadline = find_job_type(job.job_type).timeout
+    except UnknownJobTypeError:
+        deadline = _UNKNOWN_TYPE_DEADLINE
     return Task(
         queue=job.queue,
         job_id=job.job_id,
         delivery=job.delivery,
         at=job.next_attempt_at,
-        deadline=(job_type.timeout if job_type else _UNKNOWN_TYPE_DEADLINE) + TIME_TO_STORE,
+        deadline=deadline + TIME_TO_STORE,
     )

@@ -227,6 +227,6 @@ def _merge_retry_policy(default: RetryPolicy, wanted: RetryOptions | None) -> Re
     if not changes:
         return default
     try:
-        return RetryPolicy.model_validate({**default.model_dump(), **changes})
+        return default.with_changes(changes)
     except ValidationError as error:
         raise invalid_model(error, RetryPolicy, ("retry",)) from None
