@@ -18,8 +18,8 @@ from functions.job_requests import (
 )
 from functions.stored_documents import read_documents, store_documents
 from simulation.world import World
+from taskreel.app.jobs.job_store import MAX_PAYLOAD_BYTES, is_larger, measure_bytes
 from taskreel.app.jobs.unit_runner import UnitRunner
-from taskreel.domain.document_size import MAX_PAYLOAD_BYTES, is_larger, measure_bytes
 
 
 def large_request(size: int, **fields: Any) -> dict[str, Any]:

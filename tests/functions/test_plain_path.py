@@ -48,7 +48,6 @@ RULES = {
     "domain/run_outcome.py",
     "domain/credits.py",
     "domain/ids.py",
-    "domain/document_size.py",
     "domain/value.py",
 }
 EMBEDDED = {

@@ -15,13 +15,12 @@ from pydantic import ValidationError
 from taskreel.app.jobs.crashes import record_crash
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.finish_job import finish_job
-from taskreel.app.jobs.job_store import load_job, store_job
+from taskreel.app.jobs.job_store import MAX_PAYLOAD_BYTES, is_larger, load_job, store_job
 from taskreel.app.jobs.new_job import unblock_job
 from taskreel.app.jobs.results import view_step
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.pricing.job_plan import plan_job
 from taskreel.app.services import Services
-from taskreel.domain.document_size import MAX_PAYLOAD_BYTES, is_larger
 from taskreel.domain.errors import (
     Category,
     InvalidError,

@@ -1,20 +1,29 @@
-"""Jobs in the store: reads, writes, and the writes of a run, which must hold its lease."""
+"""Jobs in the store: reads, writes, those of a run, which must hold its lease, and their size."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic_core import to_json
 
 from taskreel.app.services import Services
-from taskreel.domain.document_size import MAX_DOCUMENT_BYTES, is_larger
 from taskreel.domain.errors import DocumentTooLargeError, LeaseLostError, StoreError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.ports import Document, Store, Transaction
 
 log = logging.getLogger(__name__)
+
+#: The largest payload of a job: it leaves room for the job's state and results.
+MAX_PAYLOAD_BYTES = 700_000
+#: The largest document that is written: Firestore takes up to 1 MiB (1,048,576 bytes).
+MAX_DOCUMENT_BYTES = 1_000_000
+#: Firestore counts a number as 8 bytes, which in JSON takes at least 2, with its comma.
+_JSON_FACTOR = 4
 
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 5.0
@@ -151,3 +160,37 @@ class CoalescedWriter:
             # From here on the write reads the state: later callers need the next one.
             self._next = None
             await self._write()
+
+
+# ── The size of a document ───────────────────────────────────────────────────────────────────────
+
+
+def is_larger(value: Any, most_bytes: int) -> bool:
+    """True when the value takes more than `most_bytes` in a document. Cheap for small ones."""
+    if (len(to_json(value)) + 1) * _JSON_FACTOR <= most_bytes:
+        return False
+    return measure_bytes(value) > most_bytes
+
+
+def measure_bytes(value: Any) -> int:
+    """The bytes that Firestore counts for a value: texts in UTF-8 and 1, names too, numbers 8."""
+    size = 0
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            size += _measure_text(one)
+        elif one is None or isinstance(one, bool):
+            size += 1
+        elif isinstance(one, Mapping):
+            size += sum(_measure_text(str(name)) for name in one)
+            waiting += one.values()
+        elif isinstance(one, list | tuple):
+            waiting += one
+        else:
+            size += 8
+    return size
+
+
+def _measure_text(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass")) + 1

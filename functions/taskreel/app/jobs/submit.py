@@ -19,13 +19,12 @@ from taskreel.app.jobs.dependencies import (
     unblock_if_ready,
 )
 from taskreel.app.jobs.enqueue import enqueue_jobs
-from taskreel.app.jobs.job_store import load_job
+from taskreel.app.jobs.job_store import MAX_PAYLOAD_BYTES, is_larger, load_job
 from taskreel.app.jobs.new_job import NewJob, build_job
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.pricing.job_plan import JobPlan, plan_job
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account, hold_movement
-from taskreel.domain.document_size import MAX_PAYLOAD_BYTES, is_larger
 from taskreel.domain.errors import (
     ForbiddenError,
     IdempotencyMismatchError,

@@ -11,11 +11,17 @@ from pydantic import ValidationError
 
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.finish_pipeline import FAILED_STATUSES, is_of_this_round
-from taskreel.app.jobs.job_store import decode_job, require_lease, store_job
+from taskreel.app.jobs.job_store import (
+    MAX_PAYLOAD_BYTES,
+    decode_job,
+    is_larger,
+    measure_bytes,
+    require_lease,
+    store_job,
+)
 from taskreel.app.jobs.new_job import ChildPlace, NewJob, build_job
 from taskreel.app.pricing.job_plan import plan_units
 from taskreel.app.services import Services
-from taskreel.domain.document_size import MAX_PAYLOAD_BYTES, is_larger, measure_bytes
 from taskreel.domain.errors import PermanentError
 from taskreel.domain.ids import child_job_id
 from taskreel.domain.job import Job
