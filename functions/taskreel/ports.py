@@ -145,7 +145,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStats:
-    """The state of a queue; `depth` counts tasks that wait or run."""
+    """The state of a queue; `depth` counts tasks that wait or run.
+
+    `oldest_at` is the time at which the first waiting task is due, in the past while tasks wait
+    for their turn; None while none waits.
+    """
 
     queue: str
     paused: bool

@@ -162,12 +162,12 @@ async def test_purging_a_queue_empties_it_and_no_other(tested: QueueUnderTest) -
     assert (await tested.adapter.stats("script-low")).depth == 1
 
 
-async def test_stats_count_waiting_tasks_and_name_the_oldest(tested: QueueUnderTest) -> None:
+async def test_stats_count_waiting_tasks_and_name_the_next(tested: QueueUnderTest) -> None:
     assert (await tested.adapter.stats(QUEUE)).oldest_at is None
-    await tested.adapter.enqueue(make_task("job-1", at=tested.now() + timedelta(hours=1)))
-    first = tested.now()
+    await tested.adapter.enqueue(make_task("job-1", at=tested.now() + timedelta(hours=2)))
     await tested.advance(60)
-    await tested.adapter.enqueue(make_task("job-2", at=tested.now() + timedelta(hours=1)))
+    first = tested.now() + timedelta(hours=1)
+    await tested.adapter.enqueue(make_task("job-2", at=first))
     stats = await tested.adapter.stats(QUEUE)
     assert (stats.queue, stats.depth) == (QUEUE, 2)
     assert stats.oldest_at is not None

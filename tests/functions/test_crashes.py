@@ -143,10 +143,10 @@ async def test_one_crashing_job_does_not_stop_the_sweep_of_others(
     ids = {job["jobId"] for job in bad}
     wake = sweep._wake_job
 
-    async def wake_job(services: Any, job_id: str, now: Any) -> Any:
-        if job_id in ids:
+    async def wake_job(services: Any, queues: Any, found: Any, now: Any) -> Any:
+        if found.job_id in ids:
             raise ZeroDivisionError
-        return await wake(services, job_id, now)
+        return await wake(services, queues, found, now)
 
     monkeypatch.setattr(sweep, "_wake_job", wake_job)
     await world.advance(200)

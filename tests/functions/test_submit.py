@@ -283,7 +283,7 @@ async def test_a_paused_lane_is_told_to_the_operator_once_a_sweep(
     await world.services.tasks.pause(lane)
     jobs = [await submit_job(ada) for _ in range(3)]
     await world.advance(121)
-    assert await world.sweep() == {"rescued": 3}
+    assert await world.sweep() == {"waiting": 3}
     told = [
         vars(record) for record in caplog.records if vars(record).get("action") == "lane_paused"
     ]

@@ -210,6 +210,13 @@ class Chaos:
         self._dead: list[Instance] = []
         self.replace(None)
 
+    def use_queue(self, queue: ManualQueue) -> None:
+        """Put another queue in the place of the one that is driven by hand."""
+        self.queue = queue
+        self._base = replace(self._base, tasks=queue)
+        self.instances.clear()
+        self.replace(None)
+
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run the coroutine, and all that follows from it before time goes on."""
 

@@ -112,6 +112,7 @@ def claim_job(job: Job, now: datetime, lease: timedelta) -> Job:
         "lease_until": lease_until,
         "wake_at": job.next_wake_at(lease_until),
         "next_attempt_at": None,
+        "rescues": 0,
     }
     if job.status is Status.PROCESSING:
         return job.with_changes(now, **claimed)

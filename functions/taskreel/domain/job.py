@@ -116,6 +116,8 @@ class Job(StoredValue):
     round: int = 1
     #: The number of the newest task sent for this job; an older one is stale.
     delivery: int = 1
+    #: How often the sweep has sent it another task since it last ran.
+    rescues: int = 0
     #: How often processing it has crashed in this round, for a reason that no code expected.
     crashes: int = 0
     #: The fencing token. Grows with every claim, cancellation and release: a run may write only
@@ -218,6 +220,17 @@ class Job(StoredValue):
         """The name of the queue of its type and priority."""
         priority = self.priority if is_known(self.priority) else Priority.NORMAL
         return f"{self.job_type}-{priority}"
+
+    @property
+    def task_due_at(self) -> datetime | None:
+        """When the task that it waits for was, or is, due; None while it waits for no task.
+
+        The sweep moves `wake_at` alone, so the last change of the job sent that task.
+        """
+        waits = self.status in {Status.SCHEDULED, Status.QUEUED, Status.RETRYING, Status.PROCESSING}
+        if not waits or self.lease_until is not None or self.ending is not None:
+            return None
+        return max(self.updated_at, self.next_attempt_at or self.updated_at)
 
     @property
     def newer(self) -> bool:
@@ -336,6 +349,7 @@ class JobChanges(TypedDict, total=False):
     waiters: tuple[str, ...]
     round: int
     delivery: int
+    rescues: int
     crashes: int
     fence: int
     lease_until: datetime | None

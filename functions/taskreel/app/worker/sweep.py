@@ -13,27 +13,70 @@ from taskreel.app.jobs.dependencies import unblock_if_ready
 from taskreel.app.jobs.enqueue import enqueue_jobs, first_wake_at
 from taskreel.app.jobs.finish_job import end_job
 from taskreel.app.jobs.job_ended import notify_job_ended
-from taskreel.app.jobs.job_store import load_job, store_job
+from taskreel.app.jobs.job_store import decode_job, load_job, store_job
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.domain.claim import find_missed_deadline
 from taskreel.domain.errors import QueueError, StoreError
 from taskreel.domain.job import Ending, Job
 from taskreel.domain.job_status import Status
+from taskreel.domain.unit import CLOCK_TOLERANCE
 from taskreel.jobtypes import find_job_type
-from taskreel.ports import Query, Transaction
+from taskreel.ports import Document, Query, QueueStats, Transaction
 
 log = logging.getLogger(__name__)
 
 _PAGE = 200
+#: The longest time between two rescues of a job, and between two looks at a waiting task.
 _LONGEST_RESCUE = timedelta(hours=1)
 #: An operation of an ended job that could not be cancelled for so long is given up.
 _GIVE_UP_AFTER = timedelta(hours=6)
 
 
+class _SweptQueues:
+    """The state of the queues that a sweep asks about: one call for each of them."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._reads: dict[str, asyncio.Task[QueueStats | None]] = {}
+
+    async def read_stats(self, queue: str) -> QueueStats | None:
+        """The state of a queue, as it was when the sweep first asked; None if it cannot be read."""
+        if queue not in self._reads:
+            self._reads[queue] = asyncio.create_task(self._read(queue))
+        return await self._reads[queue]
+
+    async def _read(self, queue: str) -> QueueStats | None:
+        try:
+            return await self._services.tasks.stats(queue)
+        except QueueError as error:
+            log.warning(
+                "jobs of a queue are overdue, and the state of the queue cannot be read",
+                extra={"action": "lane_unseen", "lane": queue, "advice": error.message},
+            )
+            return None
+
+    async def warn_if_paused(self) -> None:
+        """Log the queues that are paused: an operator must resume them."""
+        for queue, read in self._reads.items():
+            stats = await read
+            if stats is not None and stats.paused:
+                log.warning(
+                    "jobs of a queue are overdue because the queue is paused",
+                    extra={
+                        "action": "lane_paused",
+                        "lane": queue,
+                        "depth": stats.depth,
+                        "advice": "Nothing on it runs until "
+                        "`scripts/setup-cloud-tasks-queues.sh --resume`.",
+                    },
+                )
+
+
 async def sweep_jobs(services: Services) -> dict[str, int]:
     """Rescue all jobs whose `wake_at` has passed; returns the number of jobs by action.
 
-    Actions: `rescued` (lost task, dead lease, or due soon: a new task), `ended` (deadline passed),
+    Actions: `rescued` (lost task, dead lease, or due soon: a new task), `waiting` (its task is in a
+    queue that has not come to it yet: nothing is sent), `ended` (deadline passed),
     `given_up` (operation that could not be cancelled), `asleep` (changed meanwhile: nothing done),
     `crashed` (an unexpected error, counted on the job), `unwritten` (the store refused).
 
@@ -42,7 +85,7 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
     """
     now = services.clock.now()
     counts: Counter[str] = Counter()
-    queues: set[str] = set()
+    queues = _SweptQueues(services)
     query = Query(
         collection="jobs",
         where=(("wakeShard", "in", list(range(WAKE_SHARDS))), ("wakeAt", "<=", now)),
@@ -51,24 +94,24 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
     )
     while True:
         rows = await services.store.query(query)
-        woken = await asyncio.gather(*(_wake_safely(services, row.id, now) for row in rows))
-        for action, job in woken:
-            counts[action] += 1
-            if action == "rescued" and job is not None:
-                queues.add(job.queue)
+        woken = await asyncio.gather(*(_wake_safely(services, queues, row, now) for row in rows))
+        counts.update(action for action, _ in woken)
         if len(rows) < _PAGE:
             if counts and counts.keys() == {"unwritten"}:
                 raise StoreError("the store refused every write of the sweep")
-            await asyncio.gather(*(_warn_if_paused(services, queue) for queue in queues))
+            await queues.warn_if_paused()
             return dict(counts)
         # Not the first page again: a job that could not be written would stay on it.
         query = replace(query, after=(rows[-1].data["wakeAt"], rows[-1].id))
 
 
-async def _wake_safely(services: Services, job_id: str, now: datetime) -> tuple[str, Job | None]:
+async def _wake_safely(
+    services: Services, queues: _SweptQueues, row: Document, now: datetime
+) -> tuple[str, Job | None]:
     """`_wake_job`, with every error counted and logged instead of raised."""
+    job_id = row.id
     try:
-        return await _wake_job(services, job_id, now)
+        return await _wake_job(services, queues, decode_job(row), now)
     except (StoreError, QueueError) as error:
         log.warning(
             "the sweep could not write a job; the next one tries again",
@@ -95,33 +138,14 @@ async def _record_crash(
     return "crashed", job
 
 
-async def _warn_if_paused(services: Services, queue: str) -> None:
-    """Log when a queue is paused: its tasks are then not lost, and an operator must resume it."""
-    try:
-        stats = await services.tasks.stats(queue)
-    except QueueError as error:
-        log.warning(
-            "jobs of a queue had to be rescued, and the state of the queue cannot be read",
-            extra={"action": "lane_unseen", "lane": queue, "advice": error.message},
-        )
-        return
-    if stats.paused:
-        log.warning(
-            "jobs of a queue had to be rescued because the queue is paused",
-            extra={
-                "action": "lane_paused",
-                "lane": queue,
-                "depth": stats.depth,
-                "advice": "Nothing on it runs until "
-                "`scripts/setup-cloud-tasks-queues.sh --resume`.",
-            },
-        )
-
-
-async def _wake_job(services: Services, job_id: str, now: datetime) -> tuple[str, Job | None]:
+async def _wake_job(
+    services: Services, queues: _SweptQueues, found: Job, now: datetime
+) -> tuple[str, Job | None]:
     """Do what is overdue for one job; the action, and the job if it was changed."""
+    job_id = found.job_id
+    stats = await queues.read_stats(found.queue) if found.task_due_at else None
     action, job = await services.store.transaction(
-        lambda tx: _rescue_or_end(services, tx, job_id, now)
+        lambda tx: _rescue_or_end(services, tx, job_id, stats, now)
     )
     if job is not None and action == "ended":
         await notify_job_ended(services, job)
@@ -130,7 +154,7 @@ async def _wake_job(services: Services, job_id: str, now: datetime) -> tuple[str
     elif job is not None:
         await enqueue_jobs(services, job)
 
-    if action != "asleep":
+    if action not in {"asleep", "waiting"}:
         log.info(
             "the sweep acted on a job: %s",
             action,
@@ -140,9 +164,12 @@ async def _wake_job(services: Services, job_id: str, now: datetime) -> tuple[str
 
 
 async def _rescue_or_end(
-    services: Services, tx: Transaction, job_id: str, now: datetime
+    services: Services, tx: Transaction, job_id: str, stats: QueueStats | None, now: datetime
 ) -> tuple[str, Job | None]:
-    """Write what is overdue for the job; the action, and the job if a notification is due."""
+    """Write what is overdue for the job; the action, and the job if a notification is due.
+
+    `stats` are those of its queue, None where they cannot be read or do not matter.
+    """
     job = await load_job(tx, job_id)
     if job is None or job.wake_at is None or job.wake_at > now:
         return "asleep", None
@@ -168,19 +195,38 @@ async def _rescue_or_end(
     # No queue takes a job of a type that is not deployed: it ends here.
     find_job_type(job.job_type)
 
+    due_at = job.task_due_at
+    if due_at is not None and _is_task_waiting(due_at, stats, now):
+        # The next look comes after as long again: a few for a task, however long it waits.
+        wait = min(max(now - due_at, services.rules.rescue_after), _LONGEST_RESCUE)
+        store_job(tx, job.with_changes(job.updated_at, wake_at=job.next_wake_at(now + wait)))
+        return "waiting", None
+
     # A new delivery number: the task is new to the queue even if the old one was delivered.
     rescued = job.with_changes(
         now,
         delivery=job.delivery + 1,
+        rescues=job.rescues + 1,
         wake_at=job.next_wake_at(_next_rescue_at(services, job, now)),
     )
     store_job(tx, rescued)
     return "rescued", rescued
 
 
+def _is_task_waiting(due_at: datetime, stats: QueueStats | None, now: datetime) -> bool:
+    """True while a queue may still come to a task that was due at `due_at`.
+
+    A queue takes its tasks about in the order in which they were due: as long as an older one is in
+    it, this one is not lost. After an hour it counts as lost all the same.
+    """
+    if stats is None or stats.oldest_at is None:
+        return False
+    return due_at <= now < due_at + _LONGEST_RESCUE and stats.oldest_at <= due_at + CLOCK_TOLERANCE
+
+
 def _next_rescue_at(services: Services, job: Job, now: datetime) -> datetime:
-    """The next rescue, later each time: a long backlog must not be enqueued again and again."""
+    """The next rescue, later each time that the job had to be rescued since it last ran."""
     start = max(now, job.next_attempt_at or now)
-    multiple: int = 2 ** min(job.delivery, 10) - 1
+    multiple: int = 2 ** min(job.rescues, 10)
     wait = min(services.rules.rescue_after * multiple, _LONGEST_RESCUE)
     return first_wake_at(services, start, now) + wait

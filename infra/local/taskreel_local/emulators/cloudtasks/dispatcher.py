@@ -176,13 +176,17 @@ class QueueDispatcher:
             self.remove_task(stored, EventKind.EXPIRED)
 
     def compute_stats(self) -> QueueStats:
-        """Return the v2beta3 statistics: counts of waiting and running tasks, oldest arrival."""
+        """Return the v2beta3 statistics: the counts, and the time of the next waiting task.
+
+        As Google documents it, the oldest arrival is the nearest time at which a task is scheduled
+        to run; it is in the past while tasks wait for their turn.
+        """
         self.drop_expired_tasks()
         self._roll_minute_window()
-        first = next(iter(self.tasks.values()), None)
+        self._drop_stale_entries()
         return QueueStats(
             tasks_count=len(self.tasks),
-            oldest_estimated_arrival_time=first.create if first else None,
+            oldest_estimated_arrival_time=self._heap[0][0] if self._heap else None,
             executed_last_minute_count=sum(self._finished_per_second),
             concurrent_dispatches_count=len(self.runs),
             effective_execution_rate=self._current_rate()[0],
@@ -255,17 +259,21 @@ class QueueDispatcher:
         """
         if not self._has_capacity():
             return None
-        while self._heap and (
-            self._heap[0][3].removed or self._heap[0][2] != self._heap[0][3].schedule_version
-        ):
-            heapq.heappop(self._heap)
-            self._stale_count -= 1
+        self._drop_stale_entries()
         if not self._heap:
             return None
         due = self._heap[0][0]
         if due > now or self.context.unthrottled or self._bucket.take_token(now):
             return due
         return self._bucket.ready_at()
+
+    def _drop_stale_entries(self) -> None:
+        """Remove the first entries of the heap while their tasks are gone or rescheduled."""
+        while self._heap and (
+            self._heap[0][3].removed or self._heap[0][2] != self._heap[0][3].schedule_version
+        ):
+            heapq.heappop(self._heap)
+            self._stale_count -= 1
 
     def _has_capacity(self) -> bool:
         return (
