@@ -134,11 +134,15 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A message that points at a job. Two tasks of the same job and delivery are one."""
+    """A message that points at a job."""
 
     queue: str
+    #: For logs; the queue delivers `body`.
     job_id: str
-    delivery: int
+    #: Two tasks of one queue with the same id are one task.
+    id: str
+    #: The JSON that is posted to the task processor.
+    body: bytes
     at: datetime | None = None
     deadline: timedelta = timedelta(minutes=10)
 

@@ -16,6 +16,7 @@ import pytest
 from httpx_sender import httpx_sender
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.local.tasks import PARENT, EmbeddedTasks, SendRequest
+from taskreel.app.jobs.enqueue import build_task
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task, TaskQueue
 from taskreel_local.emulators.cloudtasks.clock import SECOND
@@ -96,8 +97,8 @@ async def tested(request: pytest.FixtureRequest) -> AsyncIterator[QueueUnderTest
 
 
 def make_task(job_id: str, **fields: object) -> Task:
-    given: dict[str, Any] = {"queue": QUEUE, "job_id": job_id, "delivery": 1, **fields}
-    return Task(**given)
+    given: dict[str, Any] = {"queue": QUEUE, "delivery": 1, **fields}
+    return build_task(job_id=job_id, **given)
 
 
 async def test_a_task_is_one_post_to_the_processor_with_ids_only_and_the_internal_key(

@@ -54,7 +54,6 @@ EMBEDDED = {
     "adapters/local/sqlite.py",
     "adapters/local/sqlite_tables.py",
     "adapters/local/tasks.py",
-    "adapters/task_message.py",
     "adapters/providers/catalogue.py",
 }
 NOOP = {"prompt": "a red kite", "options": {"studio": {"mode": "noop"}}}

@@ -14,7 +14,7 @@ from grpc.aio import UnaryUnaryClientInterceptor
 
 from taskreel.adapters.gcp import task_queues
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
-from taskreel.adapters.task_message import task_id
+from taskreel.app.jobs.enqueue import build_task
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task
 from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
@@ -72,7 +72,7 @@ def address_of(service: LocalCloudTasks) -> str:
 
 
 def make_task(job_id: str = "job-1", **fields: Any) -> Task:
-    return Task(**{"queue": QUEUE, "job_id": job_id, "delivery": 1, **fields})
+    return build_task(**{"queue": QUEUE, "job_id": job_id, "delivery": 1, **fields})
 
 
 async def test_a_task_carries_ids_the_internal_key_and_a_token_for_the_invoker(
@@ -93,7 +93,7 @@ async def test_a_task_carries_ids_the_internal_key_and_a_token_for_the_invoker(
         sent.http_request.oidc_token.service_account_email == "invoker@demo.iam.gserviceaccount.com"
     )
     assert sent.http_request.oidc_token.audience == "https://processor.example"
-    assert sent.name == f"{PARENT}/queues/{QUEUE}/tasks/{task_id(make_task(delivery=3))}"
+    assert sent.name == f"{PARENT}/queues/{QUEUE}/tasks/{make_task(delivery=3).id}"
 
 
 async def test_work_on_media_goes_to_its_own_service(service: LocalCloudTasks) -> None:

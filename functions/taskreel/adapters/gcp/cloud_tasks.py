@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from taskreel.adapters.gcp.error_advice import Service
-from taskreel.adapters.task_message import TaskTarget, await_all
+from taskreel.adapters.task_target import TaskTarget, await_all
 from taskreel.ports import QueueStats, Task
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from google.longrunning import operations_pb2
 
 from taskreel.adapters.gcp.error_advice import Service, explain_error
 from taskreel.adapters.gcp.google_client import RetryBudget, build_client
-from taskreel.adapters.task_message import TaskTarget, await_all, task_body, task_id
+from taskreel.adapters.task_target import TaskTarget, await_all
 from taskreel.domain.errors import QueueError
 from taskreel.ports import QueueStats, Task
 
@@ -168,11 +168,11 @@ class TaskQueues:
         task_target = self._choose_target(task.queue)
         request = _CreateTask(parent=queue_name)
         message = request.task
-        message.name = f"{queue_name}/tasks/{task_id(task)}"
+        message.name = f"{queue_name}/tasks/{task.id}"
         message.http_request.url = task_target.url
         message.http_request.http_method = target.HttpMethod.POST
         message.http_request.headers.update(task_target.headers)
-        message.http_request.body = task_body(task)
+        message.http_request.body = task.body
         deadline = min(max(task.deadline, _SHORTEST_DEADLINE), _LONGEST_DEADLINE)
         message.dispatch_deadline.FromTimedelta(deadline)
         if self._invoker is not None:

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from taskreel.adapters.task_message import TaskTarget, await_all, task_body, task_id
+from taskreel.adapters.task_target import TaskTarget, await_all
 from taskreel.domain.errors import QueueError
 from taskreel.ports import QueueStats, Task
 
@@ -62,7 +62,9 @@ class EmbeddedTasks:
         parts = urlsplit(api_url)
         self._base = f"{parts.scheme}://{parts.netloc}"
         self._parent = parts.path.strip("/") or PARENT
-        self._target = TaskTarget(target_url, internal_key)
+        target = TaskTarget(target_url, internal_key)
+        #: The part that is the same in every task.
+        self._http_request = {"url": target.url, "headers": target.headers}
         self._send_request = send_request
         self._session: ClientSession | None = None
         self._buffers: dict[str, _QueueBuffer] = {}
@@ -151,11 +153,10 @@ class EmbeddedTasks:
     def _create_request(self, task: Task) -> dict[str, Any]:
         queue_name = self._queue_name(task.queue)
         fields: dict[str, Any] = {
-            "name": f"{queue_name}/tasks/{task_id(task)}",
+            "name": f"{queue_name}/tasks/{task.id}",
             "httpRequest": {
-                "url": self._target.url,
-                "headers": self._target.headers,
-                "body": base64.b64encode(task_body(task)).decode(),
+                **self._http_request,
+                "body": base64.b64encode(task.body).decode(),
             },
             "dispatchDeadline": f"{task.deadline.total_seconds():.3f}s",
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,8 +18,9 @@ log = logging.getLogger(__name__)
 
 #: Cloud Tasks takes tasks up to 30 days ahead; the sweep enqueues those that are due later.
 FARTHEST = timedelta(days=29)
-#: The longest delivery of a job whose type is not deployed: it only ends or cleans up.
-_UNKNOWN_TYPE_DEADLINE = timedelta(minutes=10)
+#: The longest delivery of a pipeline's check, and of a job whose type is not deployed: it only ends
+#: or cleans up.
+_SHORT_DEADLINE = timedelta(minutes=10)
 #: Cloud Tasks waits that much longer for a response than a run may take: a run that ends itself
 #: still stores why, before the platform cuts it off.
 TIME_TO_STORE = timedelta(minutes=2)
@@ -33,7 +36,7 @@ async def enqueue_jobs(services: Services, *jobs: Job) -> None:
     """
     farthest = services.clock.now() + FARTHEST
     near = [job for job in jobs if job.next_attempt_at is None or job.next_attempt_at <= farthest]
-    await _enqueue_tasks(services, [_build_task(job) for job in near])
+    await _enqueue_tasks(services, [_build_job_task(job) for job in near])
 
 
 async def schedule_parent_check(services: Services, parent_id: str, queue: str) -> None:
@@ -44,7 +47,7 @@ async def schedule_parent_check(services: Services, parent_id: str, queue: str) 
     """
     slot = int(services.clock.now().timestamp()) // _PARENT_CHECK_SECONDS + 1
     at = datetime.fromtimestamp(slot * _PARENT_CHECK_SECONDS, UTC)
-    await _enqueue_tasks(services, [Task(queue=queue, job_id=parent_id, delivery=slot, at=at)])
+    await _enqueue_tasks(services, [build_task(queue, parent_id, slot, at=at)])
 
 
 def first_wake_at(services: Services, start: datetime, now: datetime) -> datetime:
@@ -55,6 +58,29 @@ def first_wake_at(services: Services, start: datetime, now: datetime) -> datetim
     if start > now + FARTHEST:
         return start - FARTHEST
     return start + services.rules.rescue_after
+
+
+def build_task(
+    queue: str,
+    job_id: str,
+    delivery: int,
+    *,
+    at: datetime | None = None,
+    deadline: timedelta = _SHORT_DEADLINE,
+) -> Task:
+    """The task of a job's delivery: it carries ids only, since the payload is in the store.
+
+    Its id is the same for the same job and delivery, so that a task that is enqueued twice is one
+    task. It is a hash, because Cloud Tasks becomes slow when the ids of a queue are in sequence.
+    """
+    return Task(
+        queue=queue,
+        job_id=job_id,
+        id=hashlib.blake2b(f"{job_id}/{delivery}".encode(), digest_size=16).hexdigest(),
+        body=json.dumps({"jobId": job_id, "delivery": delivery}).encode(),
+        at=at,
+        deadline=deadline,
+    )
 
 
 async def _enqueue_tasks(services: Services, tasks: Sequence[Task]) -> None:
@@ -75,15 +101,15 @@ async def _enqueue_tasks(services: Services, tasks: Sequence[Task]) -> None:
         )
 
 
-def _build_task(job: Job) -> Task:
+def _build_job_task(job: Job) -> Task:
     try:
         deadline = find_job_type(job.job_type).timeout
     except UnknownJobTypeError:
-        deadline = _UNKNOWN_TYPE_DEADLINE
-    return Task(
-        queue=job.queue,
-        job_id=job.job_id,
-        delivery=job.delivery,
+        deadline = _SHORT_DEADLINE
+    return build_task(
+        job.queue,
+        job.job_id,
+        job.delivery,
         at=job.next_attempt_at,
         deadline=deadline + TIME_TO_STORE,
     )

@@ -1,14 +1,10 @@
-"""The message of a task, the same on every task queue: its id, body, headers and target."""
+"""The target of tasks, the same on every task queue: its URL and headers."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
-
-from taskreel.ports import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +28,6 @@ class TaskTarget:
     def headers(self) -> Mapping[str, str]:
         """The headers of every task."""
         return {"Content-Type": "application/json", "X-Internal-Api-Key": self.internal_key}
-
-
-def task_id(task: Task) -> str:
-    """The id of a task on its queue, the same for the same job and delivery.
-
-    So a task that is enqueued twice is one task. It is a hash, because Cloud Tasks becomes slow
-    when the ids of a queue are in sequence.
-    """
-    return hashlib.blake2b(f"{task.job_id}/{task.delivery}".encode(), digest_size=16).hexdigest()
-
-
-def task_body(task: Task) -> bytes:
-    """The JSON that is posted: ids only, since the payload is in the store."""
-    return json.dumps({"jobId": task.job_id, "delivery": task.delivery}).encode()
 
 
 async def await_all(calls: Iterable[Awaitable[None]]) -> None:
