@@ -2,7 +2,8 @@
 
 A plain job is one unit, with no provider named and none to choose, no references, no files, and no
 job that waits for it. The list is what a reader of its way has to open; a file that is missing here
-is for jobs that need more.
+is for jobs that need more, or is a table from which values are read without a call: `ports.py`,
+`domain/job_status.py`, `jobtypes/__init__.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ SUBMIT = {
     "web/auth.py",
     "web/http.py",
     "web/responses.py",
-    "web/security_headers.py",  # on every answer
     "jobtypes/submission.py",
     "jobtypes/image_generation.py",
     "app/jobs/submit.py",

@@ -16,9 +16,9 @@ from taskreel.domain.validation_messages import describe_errors, invalid_request
 from taskreel.web import credits as credits_routes
 from taskreel.web import job_reads, jobs, legacy, openapi, problems, providers
 from taskreel.web.auth import Authenticator, TokenRules
+from taskreel.web.http import SecurityHeaders
 from taskreel.web.jobs import QuoteView
 from taskreel.web.responses import Problem
-from taskreel.web.security_headers import SecurityHeaders
 
 _DESCRIPTION = "Create media generation jobs, follow them, and read their results."
 
