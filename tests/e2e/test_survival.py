@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,6 +115,30 @@ def test_killed_at_any_point_and_started_again_no_job_is_lost_and_none_is_paid_t
         with start() as last:
             client.join(60)
             check(last, client.jobs)
+
+
+def test_fifteen_seconds_after_a_kill_of_everything_all_jobs_have_ended(tmp_path: Path) -> None:
+    """With the dev stack's own settings: leases of the dead and tasks that were never sent."""
+    port = free_port()
+    slow = {"prompt": "a kite", "options": {"studio": {"mode": "slow", "seconds": 2}}}
+    settings = {"INITIAL_CREDITS": str(JOBS + 1), "LOG_LEVEL": "ERROR"}
+    with stack(tmp_path, "--unthrottled", port=port, settings=settings) as first:
+        token = first.token()
+        with first.client() as client:
+            running = client.post("/api/jobs/image-generation", json=slow).json()["jobId"]
+        with submitting(first.url, token) as submitter:
+            submitter.enough.wait(1.5)
+            first.kill()
+            submitter.enough.set()
+    assert wait_for_processes_to_end(tmp_path), find_processes(tmp_path)
+    with stack(tmp_path, "--unthrottled", port=port, settings=settings) as second:
+        began = time.monotonic()
+        with second.client() as client:
+            ended = [wait_for_job(client, job) for job in [running, *submitter.jobs.values()]]
+            known = client.get("/api/jobs?limit=100").json()["jobs"]
+        assert time.monotonic() - began <= 15
+    assert {job["status"] for job in [*ended, *known]} == {"COMPLETED"}
+    assert {job["attempt"] for job in ended} == {1}
 
 
 def check(last: Stack, jobs: dict[int, str]) -> None:

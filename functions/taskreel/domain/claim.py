@@ -18,6 +18,11 @@ from taskreel.domain.unit import CLOCK_TOLERANCE, UnitState
 ANSWER_GRACE = timedelta(minutes=2)
 
 
+#: So many runs of a round may die with their workers without an effect on the job; after one more
+#: it fails, for its work may be what kills them.
+MOST_LOST_RUNS = 3
+
+
 class Verdict(Enum):
     """The action that a delivery takes."""
 
@@ -61,7 +66,7 @@ def decide_claim(job: Job, now: datetime) -> Claim:
         return Claim(Verdict.IGNORE)
 
     run_died = job.lease_until is not None
-    if run_died and job.counts_as_attempt(now) and not job.retry.allows_another(job.attempt):
+    if run_died and job.lost_runs >= MOST_LOST_RUNS and job.due_units(now):
         return _end_after_lost_run(job)
     return Claim(Verdict.RUN)
 
@@ -101,8 +106,10 @@ def _find_missed_deadline(job: Job, now: datetime) -> Claim | None:
 def claim_job(job: Job, now: datetime, lease: timedelta) -> Job:
     """Copy the job as claimed by a run: PROCESSING, a new fencing token, a lease.
 
-    The attempt number grows only when the run counts as an attempt.
+    The attempt number grows only when the run counts as an attempt. A lease that is still there
+    belonged to a run that died.
     """
+    lost_runs = job.lost_runs if job.lease_until is None else job.lost_runs + 1
     attempt = job.attempt + 1 if job.counts_as_attempt(now) else job.attempt
     lease_until = now + lease
     # The fence grows, so that no earlier run of the job can write any more.
@@ -113,6 +120,7 @@ def claim_job(job: Job, now: datetime, lease: timedelta) -> Job:
         "wake_at": job.next_wake_at(lease_until),
         "next_attempt_at": None,
         "rescues": 0,
+        "lost_runs": lost_runs,
     }
     if job.status is Status.PROCESSING:
         return job.with_changes(now, **claimed)
@@ -120,13 +128,13 @@ def claim_job(job: Job, now: datetime, lease: timedelta) -> Job:
 
 
 def _end_after_lost_run(job: Job) -> Claim:
-    """The end of a job whose last allowed attempt died with its worker."""
+    """The end of a job of which too many runs died with their workers."""
     if job.maybe_bought:
         return _end_job(Status.FAILED, AMBIGUOUS, UNSURE)
     return _end_job(
         Status.FAILED,
         "worker_lost",
-        "The worker died during the last attempt this job may have.",
+        f"The worker died {MOST_LOST_RUNS + 1} times while it ran this job.",
     )
 
 

@@ -118,6 +118,8 @@ class Job(StoredValue):
     delivery: int = 1
     #: How often the sweep has sent it another task since it last ran.
     rescues: int = 0
+    #: How often in this round a run died with its worker: our fault, and not one of its attempts.
+    lost_runs: int = 0
     #: How often processing it has crashed in this round, for a reason that no code expected.
     crashes: int = 0
     #: The fencing token. Grows with every claim, cancellation and release: a run may write only
@@ -188,6 +190,7 @@ class Job(StoredValue):
             delivery=self.delivery + 1,
             attempt=0,
             crashes=0,
+            lost_runs=0,
             progress=0,
             progress_message=None,
             error=None,
@@ -318,14 +321,19 @@ class Job(StoredValue):
     def counts_as_attempt(self, now: datetime) -> bool:
         """True when a run that begins at `now` is a new attempt.
 
-        It is one when it tries a unit that no rate limit had put off. After a run that died such a
-        unit counts too. Of a pipeline only the first check is an attempt.
+        It is one when it tries a unit that no rate limit had put off. A run that follows one that
+        died with its worker goes on with the same attempt. Of a pipeline only the first check is
+        an attempt.
         """
         if not self.units:
             return self.status is not Status.PROCESSING
-        died = self.lease_until is not None
-        todo = [unit for unit in self.units if unit.state is UnitState.TODO and unit.is_due(now)]
-        return any(died or not unit.rate_limited for unit in todo)
+        if self.lease_until is not None:
+            return False
+        return any(not unit.rate_limited for unit in self.due_units(now))
+
+    def due_units(self, now: datetime) -> list[UnitRun]:
+        """The units that a run at `now` would start, or try again."""
+        return [unit for unit in self.units if unit.state is UnitState.TODO and unit.is_due(now)]
 
 
 @with_config(STRICT)
@@ -350,6 +358,7 @@ class JobChanges(TypedDict, total=False):
     round: int
     delivery: int
     rescues: int
+    lost_runs: int
     crashes: int
     fence: int
     lease_until: datetime | None

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskreel.domain.claim import (
+    MOST_LOST_RUNS,
     Claim,
     Verdict,
     claim_job,
@@ -108,13 +109,16 @@ def test_a_scheduled_job_waits_for_its_time_give_or_take_a_second() -> None:
     assert decide_claim(waiting, NOW + timedelta(hours=1) - CLOCK_TOLERANCE).verdict is Verdict.RUN
 
 
-def test_a_dead_run_may_be_followed_by_another_while_attempts_are_left() -> None:
-    dead = job(Status.PROCESSING, attempt=1, lease_until=NOW, retry=RetryPolicy(max_attempts=2))
-    assert decide_claim(dead, NOW).verdict is Verdict.RUN
+def test_a_run_that_died_spends_none_of_the_users_attempts() -> None:
+    dead = job(Status.PROCESSING, attempt=1, lease_until=NOW, retry=RetryPolicy(max_attempts=1))
+    for lost_runs in range(1, MOST_LOST_RUNS + 1):
+        assert decide_claim(dead, NOW).verdict is Verdict.RUN
+        dead = claim_job(dead, NOW, timedelta(0))
+        assert (dead.attempt, dead.lost_runs) == (1, lost_runs)
 
 
-def test_a_run_that_died_in_its_last_attempt_fails_the_job() -> None:
-    dead = job(Status.PROCESSING, attempt=2, lease_until=NOW, retry=RetryPolicy(max_attempts=2))
+def test_a_job_whose_runs_die_again_and_again_fails() -> None:
+    dead = job(Status.PROCESSING, attempt=1, lease_until=NOW, lost_runs=MOST_LOST_RUNS)
     claim = decide_claim(dead, NOW)
     assert (claim.verdict, claim.status) == (Verdict.END, Status.FAILED)
     assert claim.error is not None
@@ -134,12 +138,13 @@ def test_a_poll_that_died_is_no_attempt_and_its_operation_is_asked_again() -> No
     assert claim_job(dead, NOW, LEASE).attempt == 1
 
 
-def test_what_goes_on_after_a_rate_limit_is_the_same_attempt_unless_its_run_died() -> None:
+def test_what_goes_on_after_a_rate_limit_is_the_same_attempt() -> None:
     limited = unit(error=error(Category.RATE_LIMITED), due_at=NOW)
     waiting = job(Status.RETRYING, attempt=2, next_attempt_at=NOW, units=(limited,))
     assert claim_job(waiting, NOW, LEASE).attempt == 2
     died = claim_job(waiting, NOW, SECOND)
-    assert claim_job(died, NOW + 2 * SECOND, LEASE).attempt == 3
+    again = claim_job(died, NOW + 2 * SECOND, LEASE)
+    assert (again.attempt, again.lost_runs) == (2, 1)
 
 
 def test_a_poll_is_no_attempt_of_what_waits_for_its_own_time() -> None:

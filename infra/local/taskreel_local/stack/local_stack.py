@@ -211,6 +211,10 @@ class Stack:
             "EXTRA_PROVIDERS": "taskreel_local.studio:PROVIDERS",
             "STAND_IN_PROVIDER": "studio",
             "INITIAL_CREDITS": "100",
+            # After a kill of everything, whatever was lost goes on within a quarter of a minute.
+            "LEASE_SECONDS": "8",
+            "HEARTBEAT_SECONDS": "2",
+            "RESCUE_AFTER_SECONDS": "8",
         }
 
     @property
@@ -273,7 +277,17 @@ class Stack:
 
 
 #: Settings that the environment may override.
-_OVERRIDABLE = frozenset({"INITIAL_CREDITS", "EXTRA_PROVIDERS", "STAND_IN_PROVIDER", "LOG_FORMAT"})
+_OVERRIDABLE = frozenset(
+    {
+        "EXTRA_PROVIDERS",
+        "HEARTBEAT_SECONDS",
+        "INITIAL_CREDITS",
+        "LEASE_SECONDS",
+        "LOG_FORMAT",
+        "RESCUE_AFTER_SECONDS",
+        "STAND_IN_PROVIDER",
+    }
+)
 #: The processor's URL in tasks; the queues know its address. Never looked up: RFC 6761.
 PROCESSOR = "http://task-processor.localhost"
 PARENT = "projects/taskreel-local/locations/us-central1"
