@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -389,7 +390,7 @@ def _build_request(
     return Generation(
         capability=planned.capability,
         model=_requested_model(job, unit),
-        params={"seed": _default_seed(job, index), **planned.params},
+        params={"seed": default_seed(job, index), **planned.params},
         open_folder=open_folder,
         name=f"unit-{index}",
         attempt=job.attempt,
@@ -403,9 +404,11 @@ def _requested_model(job: Job, unit: UnitRun) -> str:
     return unit.model or str(job.payload.get("model") or "")
 
 
-def _default_seed(job: Job, index: int) -> int:
+def default_seed(job: Job, index: int) -> int:
     """A seed for callers that give none: fixed, so that every attempt makes the same."""
-    return int.from_bytes(f"{job.job_id}.{index}".encode(), "big") % 2**32
+    # A digest, as the names of a job's units differ in a few characters alone.
+    digest = hashlib.sha256(f"{job.job_id}.{index}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
 
 
 def _ambiguous_error() -> PermanentError:

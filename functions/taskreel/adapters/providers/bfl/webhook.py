@@ -13,7 +13,7 @@ from taskreel.adapters.providers.webhooks import read_header, read_operation_id,
 def verify_webhook(headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> str:
     """The task's id; UnauthenticatedError unless `X-BFL-Signature` is our HMAC of the body.
 
-    It carries no time. The header is from BFL's published agent skills, not from its specification.
+    It carries no time. The header is from BFL's agent skills, not from its specification.
     """
     del now
     expected = "sha256=" + hmac.digest(secret.encode(), body, hashlib.sha256).hex()
