@@ -1,0 +1,309 @@
+"""Kill and stop the server processes at random under a mix of jobs, then check the store.
+
+`scripts/chaos` runs this. All choices come from one seed; the moments at which they meet the
+processes do not, so a seed repeats the events and their order, not each interleaving.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from e2e.processes import Stack, find_processes, stack, wait_for_processes_to_end
+from e2e.store_invariants import StoreContent, find_violations, read_store
+from taskreel_local.emulators.google_emulators import free_port
+from taskreel_local.stack.data_folder import DataFolder
+
+LEASE_SECONDS, SWEEP_SECONDS = 2.0, 5.0
+#: The longest work of a job here, with all its polls and pauses, on a loaded machine.
+WORK_SECONDS = 30.0
+SETTINGS = {
+    "LEASE_SECONDS": f"{LEASE_SECONDS:g}",
+    "HEARTBEAT_SECONDS": "0.5",
+    "RESCUE_AFTER_SECONDS": "2",
+    "LOG_LEVEL": "ERROR",
+    "INITIAL_CREDITS": "1000000",
+}
+SERVER = b"taskreel_local.stack.server_main"
+RETRY = {"maxAttempts": 20, "minBackoffSeconds": 0.5, "maxBackoffSeconds": 1}
+FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"})
+
+
+# ── Jobs ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def draw_request(draw: random.Random) -> tuple[str, dict[str, Any]]:
+    """A job type and a request: mostly small pictures, by providers that are well or not."""
+    fault = draw.choice(
+        [
+            None,
+            None,
+            {"mode": "slow", "seconds": 1.5},
+            {"mode": "pending", "seconds": 0.5, "times": 2},
+            {"mode": "fail-temporary", "times": 1},
+            {"mode": "fail-permanent"},
+            {"mode": "rate-limit", "seconds": 0.5, "times": 1},
+            {"mode": "crash", "times": 1},
+        ]
+    )
+    options: dict[str, Any] = {"width": 64, "height": 64}
+    if fault is not None:
+        options["studio"] = fault
+    picture = {"prompt": "a kite", "options": options}
+    kind = draw.choice(["picture", "picture", "picture", "batch", "pipeline"])
+    if kind == "batch":
+        prompts = [f"kite {number}" for number in range(draw.randint(2, 4))]
+        return "batch-generation", {"prompts": prompts, "options": options, "retry": RETRY}
+    if kind == "pipeline":
+        many = {"type": "image-generation", "forEach": ["a", "b"], "payload": picture}
+        last = {
+            "type": "image-generation",
+            "after": ["many"],
+            "payload": {"prompt": "a kite", "options": {"width": 64, "height": 64}},
+        }
+        return "pipeline", {"steps": {"many": many, "last": last}}
+    return "image-generation", {**picture, "retry": RETRY}
+
+
+class Customer(threading.Thread):
+    """Submits jobs until told to stop, each until it is accepted; cancels some of them."""
+
+    def __init__(self, url: str, token: str, draw: random.Random, jobs_per_second: float) -> None:
+        super().__init__(daemon=True)
+        self._url = url
+        self._token = token
+        self._draw = draw
+        self._pause = 1 / jobs_per_second
+        self.jobs: dict[str, str] = {}
+        self.cancelled = 0
+        self.refused: list[str] = []
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        with httpx.Client(base_url=self._url, headers=headers, timeout=10) as client:
+            number = 0
+            while not self.stopped.is_set():
+                number += 1
+                self._submit_until_accepted(client, number)
+                if self.jobs and self._draw.random() < 0.1:
+                    self._cancel_one(client)
+                self.stopped.wait(self._pause)
+
+    def _submit_until_accepted(self, client: httpx.Client, number: int) -> None:
+        job_type, request = draw_request(self._draw)
+        # The key makes the repetition safe: an answer that was lost may have created the job.
+        key = {"Idempotency-Key": f"chaos-{number}"}
+        while not self.stopped.is_set():
+            try:
+                answer = client.post(f"/api/jobs/{job_type}", json=request, headers=key)
+            except httpx.TransportError:
+                self.stopped.wait(0.1)
+                continue
+            if answer.is_success:
+                self.jobs[answer.json()["jobId"]] = job_type
+                return
+            if answer.status_code != 503:
+                self.refused.append(f"{answer.status_code} {answer.text[:300]}")
+                return
+            self.stopped.wait(0.2)
+
+    def _cancel_one(self, client: httpx.Client) -> None:
+        job_id = self._draw.choice(list(self.jobs)[-5:])
+        with suppress(httpx.TransportError):
+            answer = client.delete(f"/api/jobs/{self.jobs[job_id]}/{job_id}")
+            self.cancelled += answer.is_success
+
+
+# ── Events ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class ChaosRun:
+    """One run: a stack in `data`, a customer, and the events that the seed draws."""
+
+    data: Path
+    seed: int
+    seconds: float
+    jobs_per_second: float = 4.0
+    events: Counter[str] = field(default_factory=Counter)
+    jobs: dict[str, str] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    #: Seconds from the last event until the last job had ended.
+    calm_seconds: float = 0.0
+    violations: list[str] = field(default_factory=list)
+
+    def execute(self) -> StoreContent:
+        """Run the events, let the jobs end, stop the stack and check its store."""
+        draw = random.Random(self.seed)
+        port = free_port()
+        with self._start_stack(port) as first:
+            until = time.monotonic() + self.seconds
+            token = first.token()
+            customer = Customer(
+                first.url, token, random.Random(self.seed + 1), self.jobs_per_second
+            )
+            customer.start()
+            self._disturb_until(draw, until, first)
+        while time.monotonic() < until:
+            wait_for_processes_to_end(self.data)
+            with self._start_stack(port) as found:
+                self._disturb_until(draw, until, found)
+        wait_for_processes_to_end(self.data)
+        with self._start_stack(port) as last:
+            customer.stopped.set()
+            customer.join()
+            self._wait_until_all_ended(last, token)
+        self.jobs, self.refused = customer.jobs, customer.refused
+        self.events["cancel"] = customer.cancelled
+        return self._check_store()
+
+    @contextmanager
+    def _start_stack(self, port: int) -> Iterator[Stack]:
+        self.events["start"] += 1
+        with stack(self.data, "--unthrottled", port=port, settings=SETTINGS) as found:
+            yield found
+
+    def _disturb_until(self, draw: random.Random, until: float, running: Stack) -> None:
+        """Disturb the processes until the time, or until the whole stack has been killed."""
+        while time.monotonic() < until:
+            time.sleep(min(draw.uniform(0.2, 3.0), max(0.0, until - time.monotonic())))
+            servers = sorted(find_servers(self.data))
+            event = draw.choice(["kill", "kill", "freeze", "freeze all", "kill stack"])
+            if event == "kill stack":
+                self.events[event] += 1
+                running.kill()
+                return
+            if not servers:
+                continue
+            self.events[event] += 1
+            if event == "kill":
+                signal_process(draw.choice(servers), signal.SIGKILL)
+            else:
+                # Longer than a lease as often as not: another server takes the work over.
+                chosen = servers if event == "freeze all" else [draw.choice(servers)]
+                freeze_processes(chosen, draw.uniform(0.2, 2 * LEASE_SECONDS))
+
+    def _wait_until_all_ended(self, last: Stack, token: str) -> None:
+        """Wait until no job is open, at most for the lease, one sweep and the work itself."""
+        started = time.monotonic()
+        limit = LEASE_SECONDS + SWEEP_SECONDS + WORK_SECONDS
+        headers = {"Authorization": f"Bearer {token}"}
+        with httpx.Client(base_url=last.url, headers=headers, timeout=30) as client:
+            open_jobs = list_open_jobs(client)
+            while open_jobs and time.monotonic() - started < limit:
+                client.get(f"/api/jobs/{open_jobs[0]}", headers={"Prefer": "wait=5"})
+                open_jobs = list_open_jobs(client)
+        self.calm_seconds = time.monotonic() - started
+        if open_jobs:
+            self.violations.append(
+                f"{len(open_jobs)} jobs have not ended {limit:g} s after the last event: "
+                f"{', '.join(open_jobs[:5])}"
+            )
+
+    def _check_store(self) -> StoreContent:
+        folder = DataFolder(self.data)
+        content = read_store(folder.store_file, folder.files_folder)
+        self.violations += find_violations(content)
+        stored = {job.job_id for job in content.jobs}
+        lost = [job_id for job_id in self.jobs if job_id not in stored]
+        if lost:
+            self.violations.append(f"accepted jobs are not stored: {', '.join(lost)}")
+        self.violations += [f"a valid request was refused: {text}" for text in self.refused]
+        return content
+
+
+def find_servers(data: Path) -> list[int]:
+    """The process ids of the stack's servers, without their media workers."""
+    found = []
+    for process in find_processes(data):
+        with suppress(OSError):
+            if SERVER in Path(f"/proc/{process}/cmdline").read_bytes():
+                found.append(process)
+    return found
+
+
+def freeze_processes(processes: list[int], seconds: float) -> None:
+    """Stop the processes by SIGSTOP for that long."""
+    for process in processes:
+        signal_process(process, signal.SIGSTOP)
+    try:
+        time.sleep(seconds)
+    finally:
+        for process in processes:
+            signal_process(process, signal.SIGCONT)
+
+
+def signal_process(process: int, number: signal.Signals) -> None:
+    """Signal a process that may have ended meanwhile."""
+    with suppress(ProcessLookupError):
+        os.kill(process, number)
+
+
+def list_open_jobs(client: httpx.Client) -> list[str]:
+    """The ids of the user's jobs that have not ended."""
+    found: list[str] = []
+    params: dict[str, Any] = {"limit": 100}
+    while True:
+        page = client.get("/api/jobs", params=params).raise_for_status().json()
+        found += [job["jobId"] for job in page["jobs"] if job["status"] not in FINAL]
+        if page["nextCursor"] is None:
+            return found
+        params["cursor"] = page["nextCursor"]
+
+
+# ── Report ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def print_summary(run: ChaosRun, content: StoreContent) -> None:
+    """Print the events, the jobs by status, the balance and each violation."""
+    statuses = Counter(str(job.status) for job in content.jobs)
+    events = ", ".join(f"{count} × {name}" for name, count in sorted(run.events.items()))
+    print(f"seed {run.seed}: {run.seconds:g} s, {events}")
+    ended = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
+    children = len(content.jobs) - len(content.list_root_jobs())
+    print(f"{len(run.jobs)} jobs accepted, {children} child jobs; {ended}")
+    for account in content.accounts:
+        print(
+            f"account {account.user_id}: granted {account.granted} = available "
+            f"{account.available} + held {account.held} + captured {account.captured}"
+        )
+    print(f"all jobs had ended {run.calm_seconds:.1f} s after the last event")
+    for text in run.violations:
+        print(f"VIOLATION {text}")
+    print(f"{len(run.violations)} violations" if run.violations else "every invariant holds")
+
+
+def main() -> int:
+    """Run the chaos as the command line says; 1 if an invariant is violated."""
+    parser = argparse.ArgumentParser(prog="scripts/chaos", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0, help="how long (default: 5)")
+    parser.add_argument("--seed", type=int, help="repeat the events of a run (default: random)")
+    parser.add_argument("--data", type=Path, help="keep the stack's data folder here")
+    given = parser.parse_args()
+    seed = random.SystemRandom().randrange(1 << 32) if given.seed is None else given.seed
+    with tempfile.TemporaryDirectory(prefix="taskreel-chaos-") as scratch:
+        data = (given.data or Path(scratch)).absolute()
+        print(f"seed {seed}, data in {data}", flush=True)
+        run = ChaosRun(data=data, seed=seed, seconds=given.minutes * 60)
+        content = run.execute()
+        print_summary(run, content)
+    return 1 if run.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

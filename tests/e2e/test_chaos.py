@@ -1,0 +1,136 @@
+"""The chaos run itself: some seconds of it, and what its check of a store finds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from e2e.chaos_run import ChaosRun
+from e2e.store_invariants import StoreContent, find_violations
+from taskreel.domain.artifact import Artifact
+from taskreel.domain.credits import Account, EntryKind, LedgerEntry
+from taskreel.domain.job import Job, JobCredits
+from taskreel.domain.job_status import Status
+from taskreel.domain.unit import UnitRun, UnitState
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FILE = Artifact(name="a.png", path="a.png", content_type="image/png", bytes=3, sha256="")
+UNIT = UnitRun(state=UnitState.DONE, credits=1, provider="studio", artifacts=(FILE,))
+JOB = Job(
+    job_id="job_1",
+    job_type="image-generation",
+    status=Status.COMPLETED,
+    user_id="ada",
+    payload={},
+    created_at=NOW,
+    updated_at=NOW,
+    status_at={},
+    credits=JobCredits(captured=1),
+    units=(UNIT,),
+)
+GRANT = LedgerEntry(entry_id="grant", user_id="ada", kind=EntryKind.GRANT, amount=5, created_at=NOW)
+CAPTURE = LedgerEntry(
+    entry_id="job_1.1",
+    user_id="ada",
+    kind=EntryKind.CAPTURE,
+    amount=1,
+    held=1,
+    job_id="job_1",
+    created_at=NOW,
+)
+ACCOUNT = Account(user_id="ada", available=4, captured=1, granted=5)
+
+
+def check(files: Path, job: Job, account: Account, *ledger: LedgerEntry) -> str:
+    """All violations in a store of one job, as one text."""
+    (files / "a.png").write_bytes(b"png")
+    content = StoreContent(jobs=[job], accounts=[account], ledger=list(ledger), files=files)
+    return "\n".join(find_violations(content))
+
+
+def test_killed_and_frozen_for_some_seconds_a_mix_of_jobs_violates_no_invariant(
+    tmp_path: Path,
+) -> None:
+    run = ChaosRun(data=tmp_path, seed=20_261_126, seconds=8)
+    run.execute()
+    assert run.violations == []
+    assert run.jobs
+    assert sum(run.events.values()) > 3
+
+
+def test_a_store_in_order_violates_nothing(tmp_path: Path) -> None:
+    assert check(tmp_path, JOB, ACCOUNT, GRANT, CAPTURE) == ""
+
+
+@pytest.mark.parametrize(
+    ("job", "account", "ledger", "found"),
+    [
+        pytest.param(
+            JOB.model_copy(update={"status": Status.PROCESSING}),
+            ACCOUNT,
+            (GRANT, CAPTURE),
+            "has not ended",
+            id="open",
+        ),
+        pytest.param(
+            JOB.model_copy(update={"credits": JobCredits(held=1)}),
+            ACCOUNT,
+            (GRANT, CAPTURE),
+            "still holds 1 credits",
+            id="hold",
+        ),
+        pytest.param(
+            JOB,
+            ACCOUNT.model_copy(update={"available": 5}),
+            (GRANT, CAPTURE),
+            "granted is not available + held + captured",
+            id="account",
+        ),
+        pytest.param(
+            JOB, ACCOUNT, (GRANT, CAPTURE, CAPTURE), "has 2 settlements, not 1", id="twice"
+        ),
+        pytest.param(JOB, ACCOUNT, (GRANT,), "has 0 settlements, not 1", id="never"),
+        pytest.param(
+            JOB.model_copy(update={"units": ()}),
+            ACCOUNT,
+            (GRANT, CAPTURE),
+            "1 credits captured for finished units of 0",
+            id="paid and not delivered",
+        ),
+        pytest.param(
+            JOB,
+            ACCOUNT,
+            (GRANT, CAPTURE.model_copy(update={"amount": 0})),
+            "0 credits captured for finished units of 1",
+            id="free",
+        ),
+        pytest.param(
+            JOB.model_copy(update={"units": (UNIT.model_copy(update={"artifacts": ()}),)}),
+            ACCOUNT,
+            (GRANT, CAPTURE),
+            "has neither files nor a text",
+            id="no file",
+        ),
+        pytest.param(
+            JOB.model_copy(
+                update={
+                    "units": (
+                        UNIT.model_copy(
+                            update={"artifacts": (FILE.model_copy(update={"bytes": 4}),)}
+                        ),
+                    )
+                }
+            ),
+            ACCOUNT,
+            (GRANT, CAPTURE),
+            "is absent or not whole",
+            id="torn file",
+        ),
+    ],
+)
+def test_each_broken_rule_is_found(
+    tmp_path: Path, job: Job, account: Account, ledger: tuple[LedgerEntry, ...], found: str
+) -> None:
+    assert found in check(tmp_path, job, account, *ledger)
