@@ -13,9 +13,24 @@ BaseModel.model_config["defer_build"] = True
 gc.disable()
 
 import functions_framework.aio  # noqa: E402
+from starlette.convertors import PathConvertor, register_url_convertor  # noqa: E402
 from starlette.requests import Request  # noqa: E402
 
 from taskreel import wiring  # noqa: E402
+
+
+class AnyPathConvertor(PathConvertor):
+    """`{path:path}` of a route, for paths with line breaks too.
+
+    The framework's own route would not match them: it would answer a plain 404, without our problem
+    document and security headers.
+    """
+
+    regex = "(?s:.*)"
+
+
+# The framework compiles its routes after it has loaded this module.
+register_url_convertor("path", AnyPathConvertor())
 
 # The framework calls what a handler returns with `scope, receive, send`: so it may be an ASGI app.
 

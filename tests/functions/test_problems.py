@@ -271,3 +271,21 @@ async def test_the_database_of_a_user_survives_strange_names(world: World) -> No
     job = await submit_job(strange, {**NOOP, "projectId": "'; DROP TABLE jobs; --"})
     listed = await strange.get("/api/jobs", params={"projectId": "'; DROP TABLE jobs; --"})
     assert [one["jobId"] for one in listed.json()["jobs"]] == [job["jobId"]]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/jobs/%0A%C2%88/x/retry",
+        "/api/jobs/image-generation/%0A",
+        "/api/providers/a%0A/b%0Ac/breaker",
+        "/%0A",
+    ],
+)
+async def test_a_path_with_line_breaks_is_answered_by_the_api_itself(
+    admin: httpx.AsyncClient, path: str
+) -> None:
+    answer = await admin.post(path, json={"state": "closed", "reason": "a test"})
+    assert answer.status_code in {404, 405}
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
