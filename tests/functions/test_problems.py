@@ -68,6 +68,85 @@ async def test_what_is_not_json_is_malformed(ada: httpx.AsyncClient, body: bytes
     expect_problem(await ada.post(IMAGE, content=body), 400, "malformed_json")
 
 
+@pytest.mark.parametrize("body", [b"[1]", b"null", b'"x"'])
+async def test_a_body_that_is_no_object_is_called_the_body(
+    ada: httpx.AsyncClient, body: bytes
+) -> None:
+    refused = expect_problem(await ada.post(IMAGE, content=body), 422, "invalid_request")
+    assert refused["errors"] == [{"path": "", "message": "the body must be a JSON object"}]
+
+
+async def test_an_empty_body_is_called_empty(ada: httpx.AsyncClient) -> None:
+    refused = expect_problem(await ada.post(IMAGE, content=b" "), 400, "malformed_json")
+    assert refused["detail"] == "The body is empty; send a JSON object."
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "message"),
+    [
+        ("POST", f"{IMAGE}?validateonly=true", {"prompt": "x"}, "(did you mean validateOnly?)"),
+        (
+            "POST",
+            f"{IMAGE}?foo=1",
+            {"prompt": "x"},
+            "known query parameter (allowed: validateOnly)",
+        ),
+        ("GET", "/api/jobs?foo=1", None, "is not a known query parameter (allowed: limit, "),
+        ("GET", "/api/jobs?jobTyp=pipeline", None, "(did you mean jobType?)"),
+        (
+            "GET",
+            "/api/jobs?jobType=pipelin",
+            None,
+            "'pipelin' (did you mean pipeline?); use one of",
+        ),
+        ("POST", IMAGE, {"prompt": "x", "provider": "opnai"}, "(did you mean openai?)"),
+        ("POST", IMAGE, {"prompt": "x", "dependsOn": ["job_x"]}, 'such as {"jobId": "job_…"}'),
+    ],
+)
+async def test_the_nearest_valid_name_is_named(
+    ada: httpx.AsyncClient, method: str, path: str, body: Any, message: str
+) -> None:
+    refused = expect_problem(await ada.request(method, path, json=body), 422, "invalid_request")
+    (error,) = refused["errors"]
+    assert message in error["message"]
+    assert message in refused["detail"]
+
+
+async def test_an_unknown_job_type_names_the_nearest(ada: httpx.AsyncClient) -> None:
+    answer = await ada.post("/api/jobs/imagegeneration", json={})
+    refused = expect_problem(answer, 404, "not_found")
+    assert "(did you mean image-generation?). There are: image-generation" in refused["detail"]
+
+
+async def test_wrong_types_and_wrong_references_are_in_one_answer(ada: httpx.AsyncClient) -> None:
+    steps = {
+        "picture": {"type": "imge-generation", "payload": {"prompt": "x"}},
+        "video": {
+            "type": "video-generation",
+            "after": ["pictures"],
+            "payload": {"prompt": "{{steps.sound.result.text}}"},
+        },
+    }
+    answer = await ada.post("/api/jobs/pipeline", json={"steps": steps})
+    refused = expect_problem(answer, 422, "invalid_request")
+    found = {error["path"]: error["message"] for error in refused["errors"]}
+    assert found.keys() == {
+        "steps.picture.type",
+        "steps.video.after[0]",
+        "steps.video.payload.prompt",
+    }
+    assert "(did you mean image-generation?)" in found["steps.picture.type"]
+    assert found["steps.video.after[0]"] == "there is no step 'pictures' (did you mean picture?)"
+    assert "there is no step 'sound'" in found["steps.video.payload.prompt"]
+
+
+async def test_a_webhook_of_a_provider_without_a_secret_names_the_setting(
+    ada: httpx.AsyncClient,
+) -> None:
+    refused = expect_problem(await ada.post("/api/webhooks/bfl", json={}), 404, "not_found")
+    assert "WEBHOOK_SECRETS" in refused["detail"]
+
+
 @pytest.mark.parametrize(
     ("options", "where"),
     [

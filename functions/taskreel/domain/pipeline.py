@@ -22,6 +22,7 @@ from taskreel.domain.template import (
     parse_expression,
     quote_expression,
 )
+from taskreel.domain.validation_messages import suggest_name
 from taskreel.domain.value import (
     STRICT,
     Location,
@@ -282,10 +283,7 @@ def _find_faults(steps: Mapping[str, Step]) -> Iterator[tuple[Location, str]]:
             yield (), message
         for place, other in enumerate(step.after):
             if other not in steps:
-                yield (
-                    (name, "after", place),
-                    f"step {name!r} needs {other}, which is not there",
-                )
+                yield (name, "after", place), _explain_unknown_step(other, steps)
         for message in _find_fan_out_faults(step):
             yield (name, "forEach"), message
         for at, text in texts[name]:
@@ -326,9 +324,13 @@ def _find_path_faults(path: Sequence[str], steps: Mapping[str, Step]) -> Iterato
     if not path:
         yield "must name one step, as in steps.story.result"
     elif path[0] not in steps:
-        yield f"needs {path[0]}, which is not there"
+        yield f"cannot be filled in: {_explain_unknown_step(path[0], steps)}"
     elif len(path) > 1 and path[1] not in _MEMBERS:
         yield f"names no part of a step: there are {', '.join(_MEMBERS)}"
+
+
+def _explain_unknown_step(name: str, steps: Mapping[str, Step]) -> str:
+    return f"there is no step {name!r}{suggest_name(name, list(steps))}"
 
 
 def _find_fan_out_faults(step: Step) -> Iterator[str]:

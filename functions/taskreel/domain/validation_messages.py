@@ -32,14 +32,17 @@ _PATTERNS: Mapping[str, str] = {
 }
 
 
-def describe_errors(rows: Iterable[ErrorDetails], model: Any) -> list[FieldError]:
+def describe_errors(
+    rows: Iterable[ErrorDetails], model: Any, *, noun: str = "field"
+) -> list[FieldError]:
     """One sentence per wrong field, in order of appearance.
 
     Args:
         rows: `errors()` of a ValidationError.
         model: The model, or any other annotation, that was validated.
+        noun: The caller's word for a field of the model, such as "query parameter".
     """
-    found = [_describe_error(row, _locate_field(row, model)) for row in rows]
+    found = [_describe_error(row, replace(_locate_field(row, model), noun=noun)) for row in rows]
     return [(one.at, one.message) for one in _merge_alternatives(found)]
 
 
@@ -72,6 +75,7 @@ class _Place:
     parents: tuple[Any, ...] = ()
     #: The innermost union on the way; None outside any.
     union: Location | None = None
+    noun: str = "field"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +206,7 @@ def join_words(words: Sequence[str], last: str = "or") -> str:
     return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
-def _suggest_name(given: Any, known: Sequence[str]) -> str:
+def suggest_name(given: Any, known: Sequence[str]) -> str:
     """` (did you mean X?)` for the nearest of the known names; empty if none is near."""
     if not isinstance(given, str):
         return ""
@@ -211,11 +215,14 @@ def _suggest_name(given: Any, known: Sequence[str]) -> str:
     return f" (did you mean {lower[near[0]]}?)" if near else ""
 
 
-def _unknown_field(row: ErrorDetails, place: _Place) -> str:
-    known = _known_names(place.parents)
-    suggestion = _suggest_name(row["loc"][-1], known)
+def explain_unknown_name(given: Any, known: Sequence[str], noun: str) -> str:
+    """The sentence about a name that is not known: with the nearest one, or else with all."""
     allowed = f" (allowed: {', '.join(known)})" if known else ""
-    return f"is not a known field{suggestion or allowed}"
+    return f"is not a known {noun}{suggest_name(given, known) or allowed}"
+
+
+def _unknown_field(row: ErrorDetails, place: _Place) -> str:
+    return explain_unknown_name(row["loc"][-1], _known_names(place.parents), place.noun)
 
 
 def _describe_choice(row: ErrorDetails, _place: _Place) -> str:
@@ -224,7 +231,7 @@ def _describe_choice(row: ErrorDetails, _place: _Place) -> str:
     known = expected.split("'")[1::2]
     if not known:
         return f"{_MUST_BE}{expected}"
-    return f"{_MUST_BE}{join_words(known)}{_suggest_name(row['input'], known)}"
+    return f"{_MUST_BE}{join_words(known)}{suggest_name(row['input'], known)}"
 
 
 def _describe_pattern(row: ErrorDetails, place: _Place) -> str:

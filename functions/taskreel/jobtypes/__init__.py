@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from taskreel.domain.errors import UnknownJobTypeError
+from taskreel.domain.validation_messages import suggest_name
 from taskreel.jobtypes.job_type import JobType
 
 #: name → "module:CONSTANT"
@@ -43,6 +44,12 @@ def find_job_type(name: str) -> JobType[Any]:
     module, _, constant = _TABLE[name].partition(":")
     job_type: JobType[Any] = getattr(import_module(f"{__name__}.{module}"), constant)
     return job_type
+
+
+def explain_unknown_type(name: str) -> str:
+    """The sentence about a job type that does not exist: the nearest name, and all names."""
+    names = ", ".join(_TABLE)
+    return f"there is no job type {name!r}{suggest_name(name, list(_TABLE))}; use one of: {names}"
 
 
 class _JobTypes(Mapping[str, JobType[Any]]):

@@ -18,7 +18,16 @@ def _check_url(url: str) -> str:
 
 
 MediaUrl = Annotated[str, Field(min_length=5, max_length=900_000), AfterValidator(_check_url)]
-Prompt = Annotated[str, Field(min_length=1, max_length=10_000, pattern=r"\S")]
+Prompt = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=10_000,
+        pattern=r"\S",
+        description="The text for the provider, sent as it is. Outside a pipeline, and without "
+        "`dependsOn`, double braces (`{{`) have no meaning and are not checked.",
+    ),
+]
 Seed = Annotated[int, Field(ge=0, le=4_294_967_295)]
 
 FilmFormat = Literal["mp4", "webm", "mov"]

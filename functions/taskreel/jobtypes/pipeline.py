@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from taskreel.domain import pipeline
+from taskreel.domain.value import validation_error
+from taskreel.jobtypes import JOB_TYPES, explain_unknown_type
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.submission import Submission
@@ -29,7 +31,17 @@ class PipelineRequest(Submission):
 
     @model_validator(mode="after")
     def _check_steps(self) -> PipelineRequest:
-        pipeline.Pipeline(steps=self.steps)
+        try:
+            pipeline.Pipeline(steps=self.steps)
+        except ValidationError as error:
+            # One answer names everything that is wrong, also the types, which are checked later.
+            found = [(row["loc"], row["msg"]) for row in error.errors(include_url=False)]
+            found += [
+                (("steps", name, "type"), explain_unknown_type(step.type))
+                for name, step in self.steps.items()
+                if step.type not in JOB_TYPES
+            ]
+            raise validation_error("Pipeline", found) from None
         return self
 
 

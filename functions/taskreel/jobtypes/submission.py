@@ -69,6 +69,13 @@ class Dependency(Value):
     job_id: str = Field(min_length=1, max_length=64)
     on_failure: OnFailure = "fail"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _require_object(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            raise ValueError('must be an object, such as {"jobId": "job_…"}')  # noqa: TRY004 - pydantic's
+        return given
+
 
 class Submission(Value):
     """The fields of every job type's request. Unknown fields are refused."""
@@ -84,7 +91,11 @@ class Submission(Value):
     #: Price cap of all provider calls of the job, in US dollars by the model table; 0 allows only
     #: work that is free.
     max_usd: float | None = Field(default=None, ge=0, le=100_000)
-    schedule_at: AwareDatetime | None = None
+    schedule_at: AwareDatetime | None = Field(
+        default=None,
+        description="The job starts at this time, at most a year ahead; one in the past starts it "
+        "at once.",
+    )
     start_within_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)
     deadline_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)
     retry: RetryOptions | None = None

@@ -101,8 +101,29 @@ class Authenticator:
                 "The token cannot be verified: the issuer's keys cannot be reached."
             ) from None
         except jwt.PyJWTError as error:
-            raise UnauthenticatedError(f"Invalid token: {error}.") from None
+            raise UnauthenticatedError(f"Invalid token: {self._explain_refusal(error)}.") from None
         return claims
+
+    def _explain_refusal(self, error: Exception) -> str:
+        """The reason why the library refused a token; its own words are for its programmers."""
+        import jwt
+
+        wrong_number = "its `exp`, `nbf` and `iat` must be numbers of seconds since 1970"
+        reasons: dict[type[Exception], str] = {
+            jwt.ExpiredSignatureError: "it has expired; send a fresh one",
+            jwt.ImmatureSignatureError: "it is not yet valid: `nbf` or `iat` is in the future",
+            jwt.InvalidAlgorithmError: f"it must be signed with {' or '.join(self._algorithms)}",
+            jwt.InvalidSignatureError: "its signature does not match; another key has signed it",
+            jwt.MissingRequiredClaimError: f"it has no claim `{getattr(error, 'claim', '')}`",
+            jwt.InvalidIssuerError: f"its `iss` must be {self._issuer}",
+            jwt.InvalidAudienceError: f"its `aud` must be {self._audience}",
+            jwt.InvalidIssuedAtError: wrong_number,
+            jwt.exceptions.InvalidSubjectError: "its `sub` must be a text",
+            jwt.PyJWKClientError: "its `kid` names none of the issuer's keys",
+            # The library has one class for both.
+            jwt.DecodeError: wrong_number if "claim" in str(error) else "it is not a JWT",
+        }
+        return reasons.get(type(error), "it cannot be verified by the keys of this deployment")
 
     async def _fetch_key(self, token: str) -> Any:
         """The issuer's key that the token names; an unknown name has the set fetched again."""

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskreel.domain.errors import InvalidError, MalformedError, TooLargeError, TooSlowError
-from taskreel.domain.validation_messages import invalid_model
+from taskreel.domain.validation_messages import explain_unknown_name, invalid_model
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -48,12 +48,17 @@ async def read_model(request: Request, model: type[M], *, absent: bytes = b"") -
 
 def parse_model(raw: bytes, model: type[M]) -> M:
     """The JSON as `model`. Raises MalformedError for invalid JSON, InvalidError with paths."""
+    if not raw.strip():
+        raise MalformedError("The body is empty; send a JSON object.")
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"] == "json_invalid":
             raise MalformedError(f"The body is not valid JSON: {first['ctx']['error']}.") from None
+        if first["type"] == "model_type" and not first["loc"]:
+            message = "the body must be a JSON object"
+            raise InvalidError.at("", message, text=f"{message.capitalize()}.") from None
         raise invalid_model(error, model) from None
 
 
@@ -125,8 +130,8 @@ def check_query(request: Request, *known: str) -> None:
     """Raise InvalidError for a query parameter that the route does not have."""
     for name in request.query_params:
         if name not in known:
-            allowed = f"allowed: {', '.join(known)}" if known else "this route has none"
-            raise InvalidError.at(name, f"is not a known query parameter ({allowed})")
+            message = explain_unknown_name(name, known, "query parameter")
+            raise InvalidError.at(name, message if known else f"{message} (this route has none)")
 
 
 # ── The headers of every answer ──────────────────────────────────────────────────────────────────

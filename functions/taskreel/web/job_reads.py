@@ -17,7 +17,7 @@ from taskreel.domain.errors import ConflictError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.value import Value
-from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes import JOB_TYPES, explain_unknown_type
 from taskreel.jobtypes.job_type import JobType
 from taskreel.web.auth import Authenticated, AuthenticatedRequest, authenticate
 from taskreel.web.dependencies import AppServices
@@ -112,7 +112,7 @@ async def check_health(services: AppServices) -> Response:
 
 def _check_type(name: str) -> str:
     if name not in JOB_TYPES:
-        raise ValueError(f"there is no job type {name!r}; there are: {', '.join(JOB_TYPES)}")
+        raise ValueError(explain_unknown_type(name))
     return name
 
 

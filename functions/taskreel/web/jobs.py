@@ -19,7 +19,7 @@ from taskreel.app.jobs.dependencies import refers_to_jobs
 from taskreel.app.jobs.replay import Replay, prepare_replay
 from taskreel.app.jobs.submit import JobQuote, JobRequest, quote_job, submit_job
 from taskreel.domain.errors import NotFoundError, UnknownJobTypeError
-from taskreel.domain.validation_messages import invalid_model
+from taskreel.domain.validation_messages import invalid_model, suggest_name
 from taskreel.jobtypes import JOB_TYPES, find_job_type
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import DeferredSubmission, Submission
@@ -87,7 +87,8 @@ async def post_job(request: Request) -> Response:
         job_type = find_job_type(name)
     except UnknownJobTypeError:
         raise NotFoundError(
-            f"There is no job type {name!r}. There are: {', '.join(JOB_TYPES)}.",
+            f"There is no job type {name!r}{suggest_name(name, list(JOB_TYPES))}. "
+            f"There are: {', '.join(JOB_TYPES)}.",
             jobTypes=list(JOB_TYPES),
         ) from None
     submitter = await read_submitter(request)

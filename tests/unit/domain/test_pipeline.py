@@ -66,8 +66,8 @@ def test_the_last_steps_are_those_that_nobody_needs() -> None:
 @pytest.mark.parametrize(
     ("steps", "says"),
     [
-        ({"a": {"type": "x", "after": ["b"]}}, "step 'a' needs b, which is not there"),
-        ({"a": {"type": "x", "payload": {"p": "{{steps.b.result}}"}}}, "needs b"),
+        ({"a": {"type": "x", "after": ["b"]}}, "there is no step 'b'"),
+        ({"a": {"type": "x", "payload": {"p": "{{steps.b.result}}"}}}, "there is no step 'b'"),
         ({"a b": {"type": "x"}}, "a name has letters"),
         (
             {"a": {"type": "x", "payload": {"p": "{{" + "!" * 600 + "payload.x}}"}}},

@@ -74,7 +74,7 @@ async def test_a_public_key_is_never_a_shared_secret() -> None:
     head, body = token().split(".")[:2]
     mac = hmac.new(pem(RSA).encode(), f"{head}.{body}".encode(), hashlib.sha256).digest()
     forged = f"{head}.{body}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
-    assert "alg value" in await refusal(TokenRules(public_key=pem(RSA)), forged)
+    assert "signed with RS256 or ES256" in await refusal(TokenRules(public_key=pem(RSA)), forged)
 
 
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
@@ -91,6 +91,21 @@ async def test_no_algorithm_is_refused() -> None:
 async def test_a_key_of_another_kind_is_refused(key: Any, algorithm: str) -> None:
     other = EC if key is RSA else RSA
     await refusal(TokenRules(public_key=pem(other)), token(key, algorithm))
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        ("nonsense", "it is not a JWT"),
+        (token(SECRET * 3, "HS512"), "it must be signed with HS256"),
+        (token(exp=1), "it has expired; send a fresh one"),
+        (token("another-secret-that-is-long-enough-too"), "its signature does not match; another"),
+        (token(exp=None), "it has no claim `exp`"),
+        (token(exp="soon"), "its `exp`, `nbf` and `iat` must be"),
+    ],
+)
+async def test_a_refusal_is_in_our_words(sent: str, reason: str) -> None:
+    assert f"Invalid token: {reason}" in await refusal(HS256, sent)
 
 
 async def test_another_secret_is_refused() -> None:

@@ -26,7 +26,9 @@ async def handle_webhook(
     """
     verify = services.providers.webhooks.get(provider)
     if verify is None:
-        raise NotFoundError(f"No webhooks of {provider!r} are expected here.")
+        raise NotFoundError(
+            f"No webhooks of {provider!r} are expected here: its secret is not in WEBHOOK_SECRETS."
+        )
     operation_id = verify(headers, body, services.clock.now())
     job_id = job_id or await _find_job_id(services, operation_id)
     if not job_id:

@@ -11,7 +11,7 @@ from taskreel.domain.pipeline import Pipeline, Step
 from taskreel.domain.template import has_references
 from taskreel.domain.validation_messages import describe_errors, invalid_model, invalid_request
 from taskreel.domain.value import Location
-from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes import JOB_TYPES, explain_unknown_type
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import DeferredSubmission, Submission
 
@@ -56,8 +56,7 @@ def find_step_type(name: str, step: Step) -> JobType[Any]:
     """The job type of a step. Raises InvalidError when there is no such type."""
     job_type = JOB_TYPES.get(step.type)
     if job_type is None:
-        message = f"there is no job type {step.type!r}; use one of: {', '.join(JOB_TYPES)}"
-        raise invalid_request([(("steps", name, "type"), message)])
+        raise invalid_request([(("steps", name, "type"), explain_unknown_type(step.type))])
     return job_type
 
 

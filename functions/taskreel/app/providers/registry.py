@@ -7,6 +7,7 @@ from functools import cached_property
 
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.domain.errors import InvalidError, PermanentError
+from taskreel.domain.validation_messages import suggest_name
 from taskreel.ports import Capability, Provider, ProviderCatalogue, VerifyWebhook
 
 
@@ -100,9 +101,11 @@ class ProviderRegistry:
         if name in self._configured:
             return name
         if name not in self._key_names:
-            names = ", ".join(sorted(self.all_names))
-            text = f"There is no provider {name!r}. Use one of: {names}."
-            raise InvalidError.at("provider", f"one of: {names}", text=text)
+            known = sorted(self.all_names)
+            suggestion = suggest_name(word, known)
+            text = f"There is no provider {name!r}{suggestion}. Use one of: {', '.join(known)}."
+            message = f"must be one of {', '.join(known)}{suggestion}"
+            raise InvalidError.at("provider", message, text=text)
         if self.stand_in is not None:
             return self.stand_in
         message = f"Provider {name} is not configured here: set {self._key_names[name]}."
