@@ -26,6 +26,7 @@ import uvicorn
 from simulation.chaos import ScriptedProvider
 from simulation.world import World, running, token
 from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.adapters.providers import PROVIDERS
 from taskreel.app.services import Services
 from taskreel.domain.errors import PermanentError
 from taskreel.ports import Document
@@ -33,6 +34,12 @@ from taskreel.ports import Document
 DOCUMENT = "/api/openapi.json"
 #: What is allowed of an answer, beyond the document, each with its reason.
 CONFIGURATION = Path(__file__).with_suffix(".toml")
+#: Every provider can be chosen, and has its price.
+SETTINGS: dict[str, Any] = {
+    "initial_credits": 1_000_000_000,
+    "provider_keys": dict.fromkeys(PROVIDERS, "a-key"),
+    "webhook_secrets": {"bfl": "a-secret", "openai": "whsec_YSBzZWNyZXQ="},
+}
 #: Virtual seconds that pass at once, and the real pause in between, in seconds.
 _STEP_SECONDS, _PAUSE_SECONDS = 2.0, 0.02
 
@@ -61,9 +68,7 @@ async def fuzz_api(folder: Path, *options: str, show: bool = False) -> FuzzResul
         crashes = CrashLog()
         logging.getLogger("taskreel").addHandler(crashes)
         try:
-            async with running(
-                folder, patch, change=_answer_at_once, initial_credits=1_000_000_000
-            ) as world:
+            async with running(folder, patch, change=_answer_at_once, **SETTINGS) as world:
                 async with serving(world) as url, passing_time(world):
                     code, report = await _run_schemathesis(url, options, folder, show=show)
                 refused = _list_failed_deliveries(world)
@@ -97,7 +102,7 @@ async def _refuse_download(_url: str, _target: Path, /, **_limits: Any) -> str:
 
 def _answer_at_once(services: Services) -> Services:
     built = replace(services, fetch=_refuse_download)
-    for name in ("studio", "taskreel"):
+    for name in services.providers.all_names:
         services.providers._built[name] = ScriptedProvider(services.clock, name)
     return built
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.requests import Request
 from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
 from taskreel.app.jobs.queries import Filters, find_job, list_jobs
 from taskreel.domain.errors import ConflictError
@@ -126,6 +126,11 @@ def _check_text(text: str) -> str:
 _Id = Annotated[str, Field(max_length=256), AfterValidator(_check_text)]
 
 
+_JobTypeName = Annotated[
+    str, AfterValidator(_check_type), WithJsonSchema({"type": "string", "enum": list(JOB_TYPES)})
+]
+
+
 class JobsQuery(Value):
     """The filters and the page of `GET /api/jobs`.
 
@@ -137,7 +142,7 @@ class JobsQuery(Value):
     limit: int = Field(default=20, ge=1, le=100)
     cursor: Annotated[str, Field(max_length=2000)] | None = None
     status: Status | None = None
-    job_type: Annotated[str, AfterValidator(_check_type)] | None = None
+    job_type: _JobTypeName | None = None
     project_id: _Id | None = None
     parent_id: _Id | None = None
     user_id: _Id | None = None

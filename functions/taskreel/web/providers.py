@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from fastapi.requests import Request
 from fastapi.responses import Response
 from pydantic import ConfigDict, Field
@@ -116,14 +116,26 @@ async def order_breaker(
     return JsonResponse(BreakerView.model_validate(breaker))
 
 
+#: The job is named in the query if the provider can be told an address for each operation.
+_WEBHOOK: dict[str, Any] = {
+    **NO_TOKEN,
+    "parameters": [{"name": "job", "in": "query", "schema": {"type": "string"}}],
+    "requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}},
+}
+
+
 @router.post(
     "/webhooks/{provider}",
     summary="Called by a provider when an operation has ended",
     status_code=202,
     response_model=WebhookView,
-    openapi_extra=NO_TOKEN,
+    openapi_extra=_WEBHOOK,
 )
-async def receive_webhook(request: Request, provider: str, services: AppServices) -> Response:
+async def receive_webhook(
+    request: Request,
+    provider: Annotated[str, Path(examples=["bfl", "openai"])],
+    services: AppServices,
+) -> Response:
     """Signed by the provider, so no token is needed. It only brings the job's next poll forward."""
     body = await read_body(request)
     job_id = request.query_params.get("job", "").partition(".")[0]
