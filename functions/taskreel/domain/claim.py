@@ -18,11 +18,6 @@ from taskreel.domain.unit import CLOCK_TOLERANCE, UnitState
 ANSWER_GRACE = timedelta(minutes=2)
 
 
-#: So many runs of a round may die with their workers without an effect on the job; after one more
-#: it fails, for its work may be what kills them.
-MOST_LOST_RUNS = 3
-
-
 class Verdict(Enum):
     """The action that a delivery takes."""
 
@@ -66,7 +61,7 @@ def decide_claim(job: Job, now: datetime) -> Claim:
         return Claim(Verdict.IGNORE)
 
     run_died = job.lease_until is not None
-    if run_died and job.lost_runs >= MOST_LOST_RUNS and job.due_units(now):
+    if run_died and job.counts_as_attempt(now) and not job.retry.allows_another(job.attempt):
         return _end_after_lost_run(job)
     return Claim(Verdict.RUN)
 
@@ -134,7 +129,7 @@ def _end_after_lost_run(job: Job) -> Claim:
     return _end_job(
         Status.FAILED,
         "worker_lost",
-        f"The worker died {MOST_LOST_RUNS + 1} times while it ran this job.",
+        "The worker died too often while it ran this job, and no attempt is left.",
     )
 
 

@@ -30,6 +30,10 @@ from taskreel.domain.value import (
     validate_changes,
 )
 
+#: So many runs of a round may die with their workers and spend none of the user's attempts. More
+#: spend one each, for the job's own work may be what kills them.
+MOST_LOST_RUNS = 3
+
 
 class Priority(StrEnum):
     """A job's priority: which of its type's three queues it is put on."""
@@ -322,13 +326,13 @@ class Job(StoredValue):
         """True when a run that begins at `now` is a new attempt.
 
         It is one when it tries a unit that no rate limit had put off. A run that follows one that
-        died with its worker goes on with the same attempt. Of a pipeline only the first check is
-        an attempt.
+        died with its worker goes on with the same attempt, a few times a round. Of a pipeline only
+        the first check is an attempt.
         """
         if not self.units:
             return self.status is not Status.PROCESSING
         if self.lease_until is not None:
-            return False
+            return self.lost_runs >= MOST_LOST_RUNS and bool(self.due_units(now))
         return any(not unit.rate_limited for unit in self.due_units(now))
 
     def due_units(self, now: datetime) -> list[UnitRun]:

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskreel.domain.claim import (
-    MOST_LOST_RUNS,
     Claim,
     Verdict,
     claim_job,
@@ -15,7 +14,7 @@ from taskreel.domain.claim import (
     find_missed_deadline,
 )
 from taskreel.domain.errors import Category
-from taskreel.domain.job import Job
+from taskreel.domain.job import MOST_LOST_RUNS, Job
 from taskreel.domain.job_status import NEXT_STATUSES, Status
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import CLOCK_TOLERANCE, UnitState
@@ -118,7 +117,9 @@ def test_a_run_that_died_spends_none_of_the_users_attempts() -> None:
 
 
 def test_a_job_whose_runs_die_again_and_again_fails() -> None:
-    dead = job(Status.PROCESSING, attempt=1, lease_until=NOW, lost_runs=MOST_LOST_RUNS)
+    lost = {"lease_until": NOW, "lost_runs": MOST_LOST_RUNS, "retry": RetryPolicy(max_attempts=2)}
+    dead = claim_job(job(Status.PROCESSING, attempt=1, **lost), NOW, timedelta(0))
+    assert (dead.attempt, dead.lost_runs) == (2, MOST_LOST_RUNS + 1)
     claim = decide_claim(dead, NOW)
     assert (claim.verdict, claim.status) == (Verdict.END, Status.FAILED)
     assert claim.error is not None
