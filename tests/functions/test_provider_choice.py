@@ -196,3 +196,41 @@ def test_a_webhook_secret_of_a_provider_that_cannot_call_is_refused() -> None:
     )
     with pytest.raises(ConfigurationError, match="runway"):
         wiring.build(chosen, wiring.SystemClock())
+
+
+# ── A stand-in ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"provider": "bfl", "model": "flux-9"}, "unknown_model"),
+        ({"provider": "openai", "model": "flux-1.1-pro"}, "unknown_model"),
+        ({"provider": "elevenlabs"}, "unknown_provider"),
+        ({"provider": ["openai", "stability"], "model": "flux-9"}, "unknown_model"),
+        ({"provider": "openai", "options": {"providerOptions": {"n": 5}}}, "reserved_option"),
+    ],
+)
+async def test_a_stand_in_refuses_what_the_named_provider_would(
+    start_providers: StartProviders, body: dict[str, Any], code: str
+) -> None:
+    setup = await start_providers(stand_in_provider="studio")
+    expect_problem(await setup.user().post(IMAGE, json={"prompt": "x", **body}), 422, code)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"provider": ["openai", "bfl"], "model": "flux-1.1-pro"},
+        {"provider": "studio", "model": "flux-9"},
+        {"provider": ["openai", "studio"], "model": "flux-9"},
+        {"provider": "openai", "options": {"providerOptions": {"moderation": "low"}}},
+        {"provider": "studio", "options": {"providerOptions": {"n": 5}}},
+    ],
+)
+async def test_a_stand_in_serves_what_the_named_provider_would(
+    start_providers: StartProviders, body: dict[str, Any]
+) -> None:
+    setup = await start_providers(stand_in_provider="studio")
+    checked = await setup.user().post(f"{IMAGE}?validateOnly=true", json={"prompt": "x", **body})
+    assert checked.json()["servedBy"] == "studio"

@@ -77,8 +77,8 @@ class Job(StoredValue):
     progress: Percent = 0
     #: A word on the present work, for the user.
     progress_message: str | None = None
-    #: Counted runs so far; 0 until the first claim. A poll, a repeated delivery and what goes on
-    #: when a rate limit is over are no attempts.
+    #: Counted runs so far; 0 until the first claim. A poll, a repeated delivery and a run that
+    #: resumes after a rate limit do not count.
     attempt: int = 0
     retry: RetryPolicy = RetryPolicy()
     next_attempt_at: datetime | None = None
@@ -124,7 +124,7 @@ class Job(StoredValue):
     rescues: int = 0
     #: How often in this round a run died with its worker: our fault, and not one of its attempts.
     lost_runs: int = 0
-    #: How often processing it has crashed in this round, for a reason that no code expected.
+    #: How often processing it has crashed in this round, by an unexpected exception.
     crashes: int = 0
     #: The fencing token. Grows with every claim, cancellation and release: a run may write only
     #: while the number is the one it claimed with.
@@ -174,8 +174,8 @@ class Job(StoredValue):
         """Open the next round of a failed job: new attempts and a new hold under the same id.
 
         Units that are DONE were captured by an earlier round: they are not done again and cost
-        nothing more. It is no change of status by the table, but a new life of the job. Raises
-        IllegalTransitionError unless the job has failed.
+        nothing more. It bypasses the status table. Raises IllegalTransitionError unless the job has
+        failed.
         """
         if self.status is not Status.FAILED:
             raise IllegalTransitionError(

@@ -1,4 +1,4 @@
-"""Errors of ours that no code expected: counted on the job, which is tried again, then failed."""
+"""Unexpected exceptions: counted on the job, which is tried again, and failed after the third."""
 
 from __future__ import annotations
 

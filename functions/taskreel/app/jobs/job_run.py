@@ -35,7 +35,7 @@ from taskreel.jobtypes import find_job_type
 from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.ports import Transaction
 
-#: A document takes about one write a second.
+#: Firestore takes about one write a second to one document.
 _TICK_SECONDS = 1.0
 
 

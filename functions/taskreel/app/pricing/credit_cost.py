@@ -1,4 +1,8 @@
-"""Price of a job in credits, known before it runs."""
+"""Price of a job in credits, from its request alone.
+
+A plain job is submitted with the prices of its planned units (`JobRequest.credits_to_hold`). This
+module has the prices of pipelines and their steps, of deferred jobs, and of retries.
+"""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from taskreel.app.providers.selection import (
     ProviderPreference,
     choose_providers,
     collect_offers,
+    find_imitated_provider,
     resolve_provider_names,
 )
 from taskreel.app.services import Services
@@ -134,7 +135,7 @@ async def plan_units(services: Services, job_type: JobType[Any], submission: Sub
         if choice is None:
             continue
         offer = choice.offers[0]
-        _check_provider_options(services, unit, offer)
+        _check_provider_options(services, unit, offer, preference)
         model = offer.model or None
         runs.append(UnitRun(credits=unit.credits, provider=offer.provider, model=model))
         prices.append(offer.usd)
@@ -146,13 +147,19 @@ async def plan_units(services: Services, job_type: JobType[Any], submission: Sub
     )
 
 
-def _check_provider_options(services: Services, unit: Unit, offer: Offer) -> None:
+def _check_provider_options(
+    services: Services, unit: Unit, offer: Offer, preference: ProviderPreference
+) -> None:
     """Raise InvalidError for `providerOptions` that would change what was priced."""
     if not unit.params.get("providerOptions"):
         return
     inputs, now = len(unit.input_urls), services.clock.now()
-    request = WorkRequest(unit.capability, offer.model, unit.params, inputs, now)
-    reserved = services.providers.catalogue.explain_reserved_options(offer.provider, request)
+    provider, model = offer.provider, offer.model or preference.model
+    request = WorkRequest(unit.capability, model, unit.params, inputs, now)
+    if offer.stand_in:
+        # The options are for the provider that the caller names, whoever serves in its place.
+        provider = find_imitated_provider(services.providers, preference, request) or provider
+    reserved = services.providers.catalogue.explain_reserved_options(provider, request)
     if reserved:
         path = "options.providerOptions"
         errors = [{"path": f"{path}.{name}", "message": why} for name, why in reserved.items()]

@@ -43,7 +43,7 @@ class ProviderPreference:
         return self.providers is None or self.providers == AUTO
 
     @property
-    def words(self) -> list[str]:
+    def names(self) -> list[str]:
         """The names as the caller wrote them, in order of preference; none for any provider."""
         if self.providers is None or self.providers == AUTO:
             return []
@@ -78,6 +78,8 @@ def collect_offers(
     offers: list[Offer] = []
     for name in names:
         try:
+            if name == registry.stand_in:
+                find_imitated_provider(registry, preference, request)
             offers += registry.catalogue.list_offers(name, request)
         except InvalidError:
             if len(names) == 1:
@@ -85,15 +87,41 @@ def collect_offers(
     return names, offers
 
 
-def resolve_provider_names(registry: ProviderRegistry, preference: ProviderPreference) -> list[str]:
-    """The configured providers that the caller's words mean, in order, without duplicates.
+def find_imitated_provider(
+    registry: ProviderRegistry, preference: ProviderPreference, request: WorkRequest
+) -> str | None:
+    """The named provider in whose place the stand-in serves: the first that offers the work.
 
-    Words without a configured provider are skipped. Raises InvalidError for an unknown word, or
-    when no word is left; returns [] when any provider will do.
+    None when the caller names the stand-in itself. Raises the InvalidError of a named provider when
+    none of them offers it: the stand-in would take any model, but a deployment refuses the job.
+    """
+    refusals: list[InvalidError] = []
+    for word in preference.names:
+        name = registry.catalogue.resolve_name(word)
+        if name == registry.stand_in:
+            return None
+        if registry.is_configured(name):
+            continue
+        try:
+            registry.catalogue.list_offers(name, request)
+        except InvalidError as error:
+            refusals.append(error)
+        else:
+            return name
+    if refusals:
+        raise refusals[0]
+    return None
+
+
+def resolve_provider_names(registry: ProviderRegistry, preference: ProviderPreference) -> list[str]:
+    """The configured providers for the caller's names, in order, without duplicates.
+
+    Names without a configured provider are skipped. Raises InvalidError for an unknown name, or
+    when no name remains; returns [] when any provider will do.
     """
     found: list[str] = []
     missing: list[InvalidError] = []
-    for word in preference.words:
+    for word in preference.names:
         try:
             found.append(registry.resolve_name(word))
         except InvalidError as error:

@@ -58,8 +58,8 @@ class Processor:
     async def process_task(self, job_id: str) -> Answer:
         """Process one delivery. Safe to repeat, at any time and in any order.
 
-        An error that no code expected is counted on the job, which is then tried again or failed:
-        no job crashes for ever. Raises StoreError when the store cannot be reached.
+        An unexpected exception is counted on the job, which is then tried again; after the third
+        the job fails. Raises StoreError when the store cannot be reached.
         """
         if self._stopping:
             return Answer.BUSY

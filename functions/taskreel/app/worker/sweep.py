@@ -77,8 +77,9 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
 
     Actions: `rescued` (lost task, dead lease, or due soon: a new task), `waiting` (its task is in a
     queue that has not come to it yet: nothing is sent), `ended` (deadline passed),
-    `given_up` (operation that could not be cancelled), `asleep` (changed meanwhile: nothing done),
-    `crashed` (an unexpected error, counted on the job), `unwritten` (the store refused).
+    `given_up` (operation that could not be cancelled), `asleep` (not due any more, or left to a
+    newer revision), `crashed` (an unexpected error, counted on the job), `unwritten` (the
+    store refused).
 
     No job stops the sweep: the others of its page, and the pages after it, are swept all the same.
     Raises StoreError when the store could not be reached for any job.
@@ -166,7 +167,7 @@ async def _wake_job(
 async def _rescue_or_end(
     services: Services, tx: Transaction, job_id: str, stats: QueueStats | None, now: datetime
 ) -> tuple[str, Job | None]:
-    """Write what is overdue for the job; the action, and the job if a notification is due.
+    """Write what is overdue for the job; the action, and the job if a task or a follow-up is due.
 
     `stats` are those of its queue, None where they cannot be read or do not matter.
     """
