@@ -368,3 +368,11 @@ async def test_a_path_with_line_breaks_is_answered_by_the_api_itself(
     assert answer.status_code in {404, 405}
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("amount", [True, "5"])
+async def test_an_amount_of_money_is_a_number(admin: httpx.AsyncClient, amount: Any) -> None:
+    job = await admin.post(IMAGE, json={**NOOP, "maxUsd": amount})
+    assert refused_paths(job) == {"maxUsd"}
+    grant = await admin.post("/api/credits/ada/grants", json={"amount": amount})
+    assert refused_paths(grant) == {"amount"}

@@ -90,7 +90,8 @@ class Submission(Value):
     provider: ProviderWish | None = None
     #: Price cap of all provider calls of the job, in US dollars by the model table; 0 allows only
     #: work that is free.
-    max_usd: float | None = Field(default=None, ge=0, le=100_000)
+    # Strict: `true` or a text is no amount of money.
+    max_usd: float | None = Field(default=None, ge=0, le=100_000, strict=True)
     schedule_at: AwareDatetime | None = Field(
         default=None,
         description="The job starts at this time, at most a year ahead; one in the past starts it "

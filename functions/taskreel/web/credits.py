@@ -28,7 +28,8 @@ router = APIRouter(prefix="/api/credits", tags=["credits"], responses=PROBLEMS)
 class Grant(Value):
     """`{amount, reason?}`."""
 
-    amount: int = Field(ge=1, le=1_000_000_000)
+    # Strict: `true` or a text is no amount of credits.
+    amount: int = Field(ge=1, le=1_000_000_000, strict=True)
     reason: str | None = Field(default=None, max_length=500)
 
 
