@@ -340,7 +340,7 @@ def _blobs(chosen: Settings, clock: Clock) -> Blobs:
                 raise ConfigurationError("FILES_SECRET: file:/// needs one to sign URLs")
             return FileBlobs(_path(url), base_url=chosen.api_base_url, secret=secret, clock=clock)
         case "gs":
-            from taskreel.adapters.gcp.gcs import CloudStorage
+            from taskreel.adapters.gcp.cloud_storage import CloudStorage
             from taskreel.adapters.signed_urls import CachedSignedUrls
 
             key = (

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import pytest
 
+from taskreel.adapters.gcp.cloud_storage import CloudStorage
 from taskreel.adapters.gcp.firestore import FirestoreStore
-from taskreel.adapters.gcp.gcs import CloudStorage
 from taskreel.adapters.local.files import FileBlobs
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.ports import Blobs, Index, Store

@@ -21,9 +21,9 @@ import pytest
 from functions.fake_providers import FakeProviders
 from simulation.world import BASE, KEY, QUEUES, _client, _wire, settings, token
 from taskreel import wiring
+from taskreel.adapters.gcp.cloud_storage import CloudStorage
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.gcp.firestore import FirestoreStore
-from taskreel.adapters.gcp.gcs import CloudStorage
 from taskreel.jobtypes.submission import register_options
 from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
 from taskreel_local.emulators.cloudtasks.queues_file import DEFAULT_PARENT

@@ -85,7 +85,7 @@ def test_the_first_answer_on_the_embedded_adapters_loads_no_google_library(
             "from taskreel.adapters.gcp.cloud_tasks import CloudTasks as It; "
             "It(project='p', location='l', target_url='http://x', internal_key='k')"
         ),
-        "from taskreel.adapters.gcp.gcs import CloudStorage as It; It('bucket')",
+        "from taskreel.adapters.gcp.cloud_storage import CloudStorage as It; It('bucket')",
     ],
     ids=["firestore", "cloud_tasks", "gcs"],
 )

@@ -19,7 +19,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
 
 from installed_programs import GCLOUD_INSTALL, find_program
-from taskreel.adapters.gcp.gcs import CloudStorage
+from taskreel.adapters.gcp.cloud_storage import CloudStorage
 from taskreel_local.emulators.google_emulators import LocalStorage, storage_emulator
 from taskreel_local.emulators.storage import StorageServer
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from taskreel.ports import BlobInfo
 
 if TYPE_CHECKING:
-    from taskreel.adapters.gcp.bucket import Bucket
+    from taskreel.adapters.gcp.blocking_bucket import Bucket
 
 
 _SIGNERS = 16
@@ -91,6 +91,6 @@ class CloudStorage:
             return self._bucket
 
     def _build_bucket(self) -> Bucket:
-        from taskreel.adapters.gcp.bucket import Bucket
+        from taskreel.adapters.gcp.blocking_bucket import Bucket
 
         return Bucket(self._name, self._project, self._emulator, self._signing_key)

@@ -25,7 +25,7 @@ from taskreel.adapters.gcp.error_advice import (
     explain_error,
     explain_missing_credentials,
 )
-from taskreel.adapters.gcp.signing import IamSigner
+from taskreel.adapters.gcp.iam_signer import IamSigner
 from taskreel.domain.errors import NotFoundError, StoreError
 from taskreel.ports import BlobInfo
 

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.auth.credentials import Credentials
 
-from taskreel.adapters.gcp.gcs import CloudStorage
-from taskreel.adapters.gcp.signing import IamSigner
+from taskreel.adapters.gcp.cloud_storage import CloudStorage
+from taskreel.adapters.gcp.iam_signer import IamSigner
 from taskreel.domain.errors import NotFoundError, StoreError
 from taskreel_local.emulators.google_emulators import LocalStorage, free_port
 
