@@ -285,10 +285,10 @@ async def test_a_paused_lane_is_told_to_the_operator_once_a_sweep(
     await world.advance(121)
     assert await world.sweep() == {"waiting": 3}
     told = [
-        vars(record) for record in caplog.records if vars(record).get("action") == "lane_paused"
+        vars(record) for record in caplog.records if vars(record).get("action") == "queue_paused"
     ]
     assert [
-        (each["lane"], "setup-cloud-tasks-queues.sh --resume" in each["advice"]) for each in told
+        (each["queue"], "setup-cloud-tasks-queues.sh --resume" in each["advice"]) for each in told
     ] == [(lane, True)]
     await world.services.tasks.resume(lane)
     await world.settle()

@@ -44,7 +44,7 @@ class Claim:
 def decide_claim(job: Job, now: datetime) -> Claim:
     """Decide what a delivery may do with a job. The one rule, for repeated deliveries too."""
     # The work of a job in a state of a newer revision is left to that revision.
-    if job.status.final or job.newer:
+    if job.status.final or job.has_unknown_state:
         return Claim(Verdict.CLEAN_UP if job.needs_clean_up else Verdict.IGNORE)
 
     # A lease that still counts comes before everything else, deadlines included: its run may be
@@ -52,7 +52,7 @@ def decide_claim(job: Job, now: datetime) -> Claim:
     if job.lease_until is not None and run_over_at(job, job.lease_until) > now:
         return Claim(Verdict.BUSY)
 
-    missed = _find_missed_deadline(job, now)
+    missed = _find_end_of_open_job(job, now)
     if missed is not None:
         return missed
 
@@ -71,28 +71,28 @@ def run_over_at(job: Job, lease_until: datetime) -> datetime:
     return lease_until + ANSWER_GRACE if job.maybe_bought else lease_until
 
 
-def find_missed_deadline(job: Job, now: datetime) -> Claim | None:
+def find_due_end(job: Job, now: datetime) -> Claim | None:
     """The end of a job whose deadline has passed, or that has begun to end.
 
     None while it has time, or once it has ended.
     """
-    return None if job.status.final or job.newer else _find_missed_deadline(job, now)
+    return None if job.status.final or job.has_unknown_state else _find_end_of_open_job(job, now)
 
 
-def _find_missed_deadline(job: Job, now: datetime) -> Claim | None:
+def _find_end_of_open_job(job: Job, now: datetime) -> Claim | None:
     """The end of a job that has not ended; None while it has time."""
     if job.ending is not None:
         return Claim(Verdict.END, job.ending.status, job.ending.error)
     finish_missed = job.finish_by is not None and job.finish_by <= now
     start_missed = job.start_by is not None and job.start_by <= now
     if not job.started and (start_missed or finish_missed):
-        return _end_job(
+        return _end_claim(
             Status.EXPIRED,
             "start_deadline_passed",
             "The job did not start in the time it was given.",
         )
     if finish_missed:
-        return _end_job(
+        return _end_claim(
             Status.FAILED, "deadline_passed", "The job did not finish in the time it was given."
         )
     return None
@@ -125,15 +125,15 @@ def claim_job(job: Job, now: datetime, lease: timedelta) -> Job:
 def _end_after_lost_run(job: Job) -> Claim:
     """The end of a job of which too many runs died with their workers."""
     if job.maybe_bought:
-        return _end_job(Status.FAILED, AMBIGUOUS, UNSURE)
-    return _end_job(
+        return _end_claim(Status.FAILED, AMBIGUOUS, UNSURE)
+    return _end_claim(
         Status.FAILED,
         "worker_lost",
         "The worker died too often while it ran this job, and no attempt is left.",
     )
 
 
-def _end_job(status: Status, code: str, message: str) -> Claim:
+def _end_claim(status: Status, code: str, message: str) -> Claim:
     error = JobError(code=code, category=Category.PERMANENT, message=message)
     return Claim(Verdict.END, status, error)
 

@@ -98,6 +98,7 @@ class Job(StoredValue):
     steps: dict[str, StepRun] = Field(default_factory=dict)
     parent_id: str | None = None
     #: The parent's queue, on which its check is enqueued.
+    #: The queue of the parent; the stored field has an older name.
     parent_lane: str | None = None
     parent_round: int | None = None
     step: str | None = None
@@ -240,7 +241,7 @@ class Job(StoredValue):
         return max(self.updated_at, self.next_attempt_at or self.updated_at)
 
     @property
-    def newer(self) -> bool:
+    def has_unknown_state(self) -> bool:
         """True when a newer revision put it into a state that this one does not know.
 
         This revision shows and cancels such a job, and leaves its work to the newer one.

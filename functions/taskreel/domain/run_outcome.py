@@ -61,7 +61,7 @@ def decide_outcome(job: Job, units: Sequence[UnitRun], now: datetime, fraction: 
 
     if polls:
         return Again(tuple(units), min(polls), "poll", None)
-    return _end_job(units)
+    return _final_outcome(units)
 
 
 def _fail_unless_rate_limited(unit: UnitRun) -> UnitRun:
@@ -96,7 +96,7 @@ def _next_try_at(to_try: Sequence[UnitRun], retry_at: datetime) -> datetime:
     return min(times)
 
 
-def _end_job(units: Sequence[UnitRun]) -> Completed | Failed:
+def _final_outcome(units: Sequence[UnitRun]) -> Completed | Failed:
     if any(unit.state is UnitState.DONE for unit in units):
         return Completed(tuple(units))
 

@@ -93,7 +93,7 @@ def _build_units(job: ContentAnalysis) -> tuple[Unit, ...]:
         credits=TEXT_CREDITS,
         input_urls=urls,
         name="insights",
-        without_service="leave out" if job.provider in (None, "auto") else "imitate",
+        when_unserved="leave out" if job.provider in (None, "auto") else "imitate",
     )
     return measure, insights
 

@@ -90,7 +90,7 @@ class Unit:
     provider: str | None = None
     #: If no paid provider can do it: imitated, refused, or left out and not charged. Only the last
     #: units of a job may be left out.
-    without_service: Literal["imitate", "refuse", "leave out"] = "imitate"
+    when_unserved: Literal["imitate", "refuse", "leave out"] = "imitate"
     #: Extra fields merged into the result.
     facts: Mapping[str, Any] = field(default_factory=dict)
 

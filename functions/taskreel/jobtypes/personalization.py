@@ -130,7 +130,7 @@ def _translation_unit(job: Personalization, language: str, params: Mapping[str, 
         ),
         credits=PERSONALIZATION_CREDITS,
         name="personalized",
-        without_service="refuse",
+        when_unserved="refuse",
         facts={
             "applied": [*applied, f"language: {language}"],
             "skipped": skipped,

@@ -11,7 +11,7 @@ from taskreel.domain.claim import (
     Verdict,
     claim_job,
     decide_claim,
-    find_missed_deadline,
+    find_due_end,
 )
 from taskreel.domain.errors import Category
 from taskreel.domain.job import MOST_LOST_RUNS, Job
@@ -49,7 +49,7 @@ def test_an_ended_job_is_never_touched_but_to_stop_its_provider(found: Job, now:
     if found.status.final:
         left = any(one.operation is not None for one in found.units)
         assert verdict is (Verdict.CLEAN_UP if left else Verdict.IGNORE)
-        assert find_missed_deadline(found, now) is None
+        assert find_due_end(found, now) is None
 
 
 @given(any_jobs(), times)
@@ -57,7 +57,7 @@ def test_a_job_is_run_only_when_nobody_holds_it_and_it_is_due(found: Job, now: d
     if decide_claim(found, now).verdict is Verdict.RUN:
         assert found.status in {Status.SCHEDULED, Status.QUEUED, Status.PROCESSING, Status.RETRYING}
         assert found.lease_until is None or found.lease_until <= now
-        assert find_missed_deadline(found, now) is None
+        assert find_due_end(found, now) is None
         if found.next_attempt_at is not None and found.status is not Status.PROCESSING:
             assert now >= found.next_attempt_at - CLOCK_TOLERANCE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.finish_job import cancel_in_transaction
-from taskreel.app.jobs.job_ended import notify_job_ended
+from taskreel.app.jobs.job_ended import act_on_job_end
 from taskreel.app.jobs.queries import find_job
 from taskreel.app.services import Services
 from taskreel.domain.errors import NotFoundError
@@ -23,4 +23,4 @@ async def cancel_job(services: Services, caller: Caller, job_id: str, job_type: 
     )
     if job is None:
         raise NotFoundError(f"There is no job {job_id}.")
-    return await notify_job_ended(services, job)
+    return await act_on_job_end(services, job)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from taskreel.app.jobs.enqueue import enqueue_jobs
-from taskreel.app.jobs.finish_job import end_job, finish_job
+from taskreel.app.jobs.finish_job import finish_job, stop_job
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.services import Services
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, Category, PermanentError, TaskreelError
@@ -77,7 +77,7 @@ async def _write_crash(
 
     wait = _FIRST_WAIT * 2**job.crashes
     changes: JobChanges = {"crashes": job.crashes + 1, "lease_until": None}
-    if job.status.final or job.newer:
+    if job.status.final or job.has_unknown_state:
         if job.wake_at is not None:
             store_job(tx, job.with_changes(now, wake_at=now + wait))
         return None
@@ -112,7 +112,7 @@ async def _write_crash(
 def _fail_crashed_job(tx: Transaction, job: Job, error: Exception, now: datetime) -> Job:
     shown = _describe_crash(job, error)
     if job.ending is None:
-        return end_job(tx, job, Ending(status=Status.FAILED, error=shown), now)
+        return stop_job(tx, job, Ending(status=Status.FAILED, error=shown), now)
     # Its child jobs cannot be ended: it is settled with what its checks have counted.
     spent = sum(run.spent for run in job.steps.values())
     return finish_job(tx, job, job.ending.status, now, error=shown, spent=spent)

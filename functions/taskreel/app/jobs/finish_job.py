@@ -22,12 +22,12 @@ CLEAN_UP_AFTER = timedelta(minutes=2)
 RETENTION = timedelta(days=90)
 
 
-def end_job(tx: Transaction, job: Job, ending: Ending, at: datetime) -> Job:
-    """End an unfinished job before its work is done: cancelled, failed, overdue or given up.
+def stop_job(tx: Transaction, job: Job, ending: Ending, at: datetime) -> Job:
+    """Stop an unfinished job before its work is done: cancelled, failed, overdue or given up.
 
     A plain job ends in this transaction. A pipeline that has started must first end its child
     jobs, which are many documents: this transaction stores the decision, and after it the pipeline
-    starts nothing more. The caller then calls `notify_job_ended`, which carries it out.
+    starts nothing more. The caller then calls `act_on_job_end`, which carries it out.
     """
     if job.ending is not None:
         return job
@@ -54,7 +54,7 @@ def finish_job(
     Whatever the status, the work that is done is captured and the rest is released: `spent`
     credits where the caller has summed them (a pipeline), else those of the units that are DONE.
     At most the hold is captured. A child job holds nothing: its pipeline settles once for all. The
-    caller then calls `notify_job_ended`.
+    caller then calls `act_on_job_end`.
     """
     units = changes.get("units", job.units)
     done = sum(unit.credits for unit in units if unit.state is UnitState.DONE)
@@ -86,7 +86,7 @@ async def cancel_in_transaction(tx: Transaction, job_id: str, at: datetime) -> J
     job = await load_job(tx, job_id)
     if job is None or job.status.final:
         return job
-    return end_job(tx, job, Ending(status=Status.CANCELLED), at)
+    return stop_job(tx, job, Ending(status=Status.CANCELLED), at)
 
 
 def is_started_pipeline(job: Job) -> bool:

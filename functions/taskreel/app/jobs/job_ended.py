@@ -1,4 +1,4 @@
-"""Notifications after a job has ended: its provider, its child jobs, its dependants, its parent."""
+"""Follow-up of a job's end: its child jobs, its pipeline, its provider and its dependants."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from taskreel.app.services import Services
 from taskreel.domain.job import Job
 
 
-async def notify_job_ended(services: Services, job: Job) -> Job:
-    """Act on the end of a stored job, and return it as it is then.
+async def act_on_job_end(services: Services, job: Job) -> Job:
+    """Follow-up of a job's end: cancel its child jobs, settle its pipeline, clean up, unblock.
 
-    Safe to repeat; the sweep makes up for a step that was lost. A pipeline that `end_job` has
-    stopped is finished first: its unfinished child jobs are cancelled, then it is settled. Enqueues
-    a clean-up task while an operation still runs at a provider, unblocks the jobs that depend on
-    this one, and schedules a check of the pipeline that this job is a part of.
+    Returns the job as it is then. Safe to repeat; the sweep makes up for a step that was lost. A
+    pipeline that `stop_job` has stopped is finished first: its unfinished child jobs are cancelled,
+    then it is settled. Enqueues a clean-up task while an operation still runs at a provider,
+    unblocks the jobs that depend on this one, and schedules a check of the pipeline that this job
+    is a part of.
     """
     if job.ending is not None:
         job = await _finish_pipeline(services, job)
@@ -46,5 +47,5 @@ async def end_child_jobs(services: Services, jobs: Sequence[Job]) -> list[Job]:
     """Cancel the jobs that have not ended, and act on their end; all as they are then."""
     ended: list[Job] = []
     for before, job in zip(jobs, await cancel_open_jobs(services, jobs), strict=True):
-        ended.append(job if before.status.final else await notify_job_ended(services, job))
+        ended.append(job if before.status.final else await act_on_job_end(services, job))
     return ended

@@ -14,7 +14,7 @@ from taskreel.app.jobs.cancel_operations import cancel_operation
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.finish_job import finish_job
 from taskreel.app.jobs.input_files import InputFiles
-from taskreel.app.jobs.job_ended import notify_job_ended
+from taskreel.app.jobs.job_ended import act_on_job_end
 from taskreel.app.jobs.job_store import (
     CoalescedWriter,
     load_job,
@@ -175,7 +175,7 @@ class JobRun:
         if not job.status.final:
             await enqueue_jobs(self._services, job)
         elif job.end_concerns_others:
-            await notify_job_ended(self._services, job)
+            await act_on_job_end(self._services, job)
 
     async def _write_outcome(self, tx: Transaction, outcome: Outcome) -> Job:
         job = await require_lease(tx, self._job)
@@ -241,9 +241,7 @@ class UnitPool:
         self._save = save
         self._inputs: InputFiles | None = None
         self._open_inputs = partial(InputFiles, services, job, open_folder)
-        context = RunContext(
-            services, job, open_folder, self._share_failover, self._share_inputs, save
-        )
+        context = RunContext(services, job, open_folder, self._get_failover, self._get_inputs, save)
         self._runners = [
             UnitRunner(context, index, _with_fixed_provider(unit, planned), planned)
             for index, (unit, planned) in enumerate(zip(job.units, plan, strict=False))
@@ -259,13 +257,13 @@ class UnitPool:
         """The providers that failed the job so far."""
         return self._tried if self._failover is None else self._failover.tried
 
-    def _share_failover(self) -> Failover:
+    def _get_failover(self) -> Failover:
         """The one Failover of all units, made when the first of them calls a paid provider."""
         if self._failover is None:
             self._failover = self._open_failover()
         return self._failover
 
-    def _share_inputs(self) -> InputFiles:
+    def _get_inputs(self) -> InputFiles:
         """The input files of all units, counted together; made when a unit has the first."""
         if self._inputs is None:
             self._inputs = self._open_inputs()

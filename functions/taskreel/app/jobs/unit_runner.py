@@ -47,8 +47,8 @@ class RunContext:
     services: Services
     job: Job
     open_folder: Callable[[], Path]
-    share_failover: Callable[[], Failover]
-    share_inputs: Callable[[], InputFiles]
+    get_failover: Callable[[], Failover]
+    get_inputs: Callable[[], InputFiles]
     #: Stores the current state of all units.
     save: Callable[[], Awaitable[None]]
 
@@ -63,8 +63,8 @@ class UnitRunner:
         self._services = context.services
         self._job = context.job
         self._open_folder = context.open_folder
-        self._share_failover = context.share_failover
-        self._share_inputs = context.share_inputs
+        self._get_failover = context.get_failover
+        self._get_inputs = context.get_inputs
         self._save = context.save
         self._index = index
         self._planned = planned
@@ -119,7 +119,7 @@ class UnitRunner:
 
         urls = self._planned.input_urls
         if urls:
-            inputs = await self._share_inputs().fetch(
+            inputs = await self._get_inputs().fetch(
                 urls, request.name, measured=not self._is_paid()
             )
             request = replace(request, inputs=inputs)
@@ -134,7 +134,7 @@ class UnitRunner:
         The unit is stored as begun before the provider is asked: when this process dies in
         between, the next run sees that the work may have been bought, and does not send it again.
         """
-        admitted = await self._share_failover().admit_unit(self.unit, self._planned)
+        admitted = await self._get_failover().admit_unit(self.unit, self._planned)
         self.unit = admitted.with_changes(begun_at=self._services.clock.now())
         try:
             await self._save()
@@ -251,7 +251,7 @@ class UnitRunner:
         )
         cost_usd, cost_estimated = self.unit.cost_usd, self.unit.cost_estimated
         if self._is_paid():
-            await self._share_failover().record_success(self.unit, answered_at)
+            await self._get_failover().record_success(self.unit, answered_at)
             cost_usd, cost_estimated = answer.cost_usd, False
             if cost_usd is None:
                 cost_usd = catalogue.estimate_usd(self.unit.provider, asked)
@@ -331,8 +331,8 @@ class UnitRunner:
         """Move the unit to another provider; False when there is none that may take over."""
         if not self._is_paid():
             return False
-        await self._share_failover().record_failure(self.unit, error, called_at)
-        other = await self._share_failover().find_replacement(self.unit, self._planned, error)
+        await self._get_failover().record_failure(self.unit, error, called_at)
+        other = await self._get_failover().find_replacement(self.unit, self._planned, error)
         if other is None:
             return False
         self.unit = other

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from taskreel.app.jobs.finish_job import end_job, finish_job
+from taskreel.app.jobs.finish_job import finish_job, stop_job
 from taskreel.app.jobs.finish_pipeline import FAILED_STATUSES, is_of_this_round, total_jobs
-from taskreel.app.jobs.job_ended import end_child_jobs, notify_job_ended
+from taskreel.app.jobs.job_ended import act_on_job_end, end_child_jobs
 from taskreel.app.jobs.job_store import require_lease, store_job, write_for_run
 from taskreel.app.jobs.results import collect_data, view_step
 from taskreel.app.pipelines.child_jobs import (
@@ -85,7 +85,7 @@ class PipelineRun:
             self._services.clock.now() + self._services.rules.lease,
         )
         if job.status.final or job.ending is not None:
-            await notify_job_ended(self._services, job)
+            await act_on_job_end(self._services, job)
 
     async def _advance_steps(self) -> JobError | None:
         """Advance each step in order; returns the error that ends the pipeline, if one does."""
@@ -358,7 +358,7 @@ class PipelineRun:
         if error is not None:
             # Its child jobs end first; then one settlement captures all that they have done.
             failed = job.with_changes(now, **known)
-            return end_job(tx, failed, Ending(status=Status.FAILED, error=error), now)
+            return stop_job(tx, failed, Ending(status=Status.FAILED, error=error), now)
 
         spent = sum(run.spent for run in self._steps.values())
         completed: JobChanges = {**known, **(outputs or {}), "spent": spent, "error": None}

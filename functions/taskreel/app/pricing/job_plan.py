@@ -179,7 +179,7 @@ def _plan_without_choice(registry: ProviderRegistry, units: Sequence[Unit]) -> J
     runs: list[UnitRun] = []
     for unit in units:
         provider = unit.provider
-        if provider is None and unit.without_service == "imitate":
+        if provider is None and unit.when_unserved == "imitate":
             provider = registry.find_sole_provider(unit.capability)
         if provider is None:
             return None
@@ -332,14 +332,14 @@ async def _choose_for_unit(
     services: Services, unit: Unit, preference: ProviderPreference
 ) -> ProviderChoice | None:
     """Choose a unit's providers at submission; None leaves the unit out of the job."""
-    is_optional = unit.without_service == "leave out"
+    is_optional = unit.when_unserved == "leave out"
     try:
         choice = await choose_providers(services.providers, unit, preference, services.clock.now())
     except InvalidError:
         if is_optional:
             return None
         raise
-    if unit.without_service == "imitate" or not choice.offers[0].stand_in:
+    if unit.when_unserved == "imitate" or not choice.offers[0].stand_in:
         return choice
     if is_optional:
         return None

@@ -12,8 +12,8 @@ from typing import Any
 
 from taskreel.app.jobs.cancel_operations import cancel_operations
 from taskreel.app.jobs.crashes import CrashedRun, record_crash
-from taskreel.app.jobs.finish_job import end_job
-from taskreel.app.jobs.job_ended import notify_job_ended
+from taskreel.app.jobs.finish_job import stop_job
+from taskreel.app.jobs.job_ended import act_on_job_end
 from taskreel.app.jobs.job_run import JobRun
 from taskreel.app.jobs.job_store import load_job, require_lease, store_job, write_for_run
 from taskreel.app.pipelines.pipeline_run import PipelineRun
@@ -81,7 +81,7 @@ class Processor:
             case Verdict.BUSY:
                 return Answer.BUSY
             case Verdict.END:
-                await notify_job_ended(self._services, claimed.job)
+                await act_on_job_end(self._services, claimed.job)
             case Verdict.CLEAN_UP:
                 await cancel_operations(self._services, claimed.job)
             case Verdict.RUN:
@@ -142,7 +142,7 @@ class Processor:
             run = CrashedRun(fence=claimed.job.fence, attempt=claimed.before.attempt, units=units)
         job = await record_crash(self._services, job_id, error, run)
         if job is not None and (job.status.final or job.ending is not None):
-            await notify_job_ended(self._services, job)
+            await act_on_job_end(self._services, job)
 
 
 async def _claim_job(services: Services, tx: Transaction, job_id: str) -> _Claimed | None:
@@ -154,7 +154,7 @@ async def _claim_job(services: Services, tx: Transaction, job_id: str) -> _Claim
     claim = decide_claim(before, now)
     match claim:
         case Claim(Verdict.END, Status() as status, error):
-            job = end_job(tx, before, Ending(status=status, error=error), now)
+            job = stop_job(tx, before, Ending(status=status, error=error), now)
         case Claim(Verdict.RUN):
             job = claim_job(before, now, services.rules.lease)
             store_job(tx, job)

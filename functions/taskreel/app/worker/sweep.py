@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from taskreel.app.jobs.crashes import record_crash
 from taskreel.app.jobs.dependencies import unblock_if_ready
 from taskreel.app.jobs.enqueue import enqueue_jobs, first_wake_at
-from taskreel.app.jobs.finish_job import end_job
-from taskreel.app.jobs.job_ended import notify_job_ended
+from taskreel.app.jobs.finish_job import stop_job
+from taskreel.app.jobs.job_ended import act_on_job_end
 from taskreel.app.jobs.job_store import decode_job, load_job, store_job
 from taskreel.app.services import WAKE_SHARDS, Services
-from taskreel.domain.claim import find_missed_deadline
+from taskreel.domain.claim import find_due_end
 from taskreel.domain.errors import QueueError, StoreError
 from taskreel.domain.job import Ending, Job
 from taskreel.domain.job_status import Status
@@ -51,7 +51,7 @@ class _SweptQueues:
         except QueueError as error:
             log.warning(
                 "jobs of a queue are overdue, and the state of the queue cannot be read",
-                extra={"action": "lane_unseen", "lane": queue, "advice": error.message},
+                extra={"action": "queue_unseen", "queue": queue, "advice": error.message},
             )
             return None
 
@@ -63,8 +63,8 @@ class _SweptQueues:
                 log.warning(
                     "jobs of a queue are overdue because the queue is paused",
                     extra={
-                        "action": "lane_paused",
-                        "lane": queue,
+                        "action": "queue_paused",
+                        "queue": queue,
                         "depth": stats.depth,
                         "advice": "Nothing on it runs until "
                         "`scripts/setup-cloud-tasks-queues.sh --resume`.",
@@ -129,7 +129,7 @@ async def _record_crash(
     try:
         job = await record_crash(services, job_id, error)
         if job is not None and (job.status.final or job.ending is not None):
-            await notify_job_ended(services, job)
+            await act_on_job_end(services, job)
     except Exception:
         log.exception(
             "a job crashed, and that could not be recorded: it needs an operator",
@@ -149,7 +149,7 @@ async def _wake_job(
         lambda tx: _rescue_or_end(services, tx, job_id, stats, now)
     )
     if job is not None and action == "ended":
-        await notify_job_ended(services, job)
+        await act_on_job_end(services, job)
     elif job is not None and job.status is Status.BLOCKED:
         await unblock_if_ready(services, job_id)
     elif job is not None:
@@ -184,14 +184,14 @@ async def _rescue_or_end(
         store_job(tx, job.without_operations(now, job.operations))
         return "given_up", None
 
-    if job.newer:
+    if job.has_unknown_state:
         # The revision that knows its state will do what is due.
         store_job(tx, job.with_changes(now, wake_at=now + services.rules.rescue_after))
         return "asleep", None
 
-    missed = find_missed_deadline(job, now)
+    missed = find_due_end(job, now)
     if missed is not None and missed.status is not None:
-        return "ended", end_job(tx, job, Ending(status=missed.status, error=missed.error), now)
+        return "ended", stop_job(tx, job, Ending(status=missed.status, error=missed.error), now)
 
     # No queue takes a job of a type that is not deployed: it ends here.
     find_job_type(job.job_type)
