@@ -85,7 +85,7 @@ def _find_end_of_open_job(job: Job, now: datetime) -> Claim | None:
         return Claim(Verdict.END, job.ending.status, job.ending.error)
     finish_missed = job.finish_by is not None and job.finish_by <= now
     start_missed = job.start_by is not None and job.start_by <= now
-    if not job.started and (start_missed or finish_missed):
+    if not job.is_started and (start_missed or finish_missed):
         return _end_claim(
             Status.EXPIRED,
             "start_deadline_passed",

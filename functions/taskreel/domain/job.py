@@ -250,7 +250,7 @@ class Job(StoredValue):
         return not all(map(is_known, [self.status, *(part.state for part in parts)]))
 
     @property
-    def started(self) -> bool:
+    def is_started(self) -> bool:
         """True once a run has begun in this round."""
         return Status.PROCESSING in self.status_at
 
@@ -287,7 +287,7 @@ class Job(StoredValue):
         """The earlier of `at` and its next deadline; an ended job has no deadline any more."""
         if self.status.final:
             return at
-        start_by = None if self.started else self.start_by
+        start_by = None if self.is_started else self.start_by
         return min(time for time in (at, start_by, self.finish_by) if time is not None)
 
     def document(self) -> dict[str, Any]:
@@ -334,7 +334,7 @@ class Job(StoredValue):
             return self.status is not Status.PROCESSING
         if self.lease_until is not None:
             return self.lost_runs >= MOST_LOST_RUNS and bool(self.due_units(now))
-        return any(not unit.rate_limited for unit in self.due_units(now))
+        return any(not unit.is_rate_limited for unit in self.due_units(now))
 
     def due_units(self, now: datetime) -> list[UnitRun]:
         """The units that a run at `now` would start, or try again."""

@@ -66,7 +66,7 @@ def decide_outcome(job: Job, units: Sequence[UnitRun], now: datetime, fraction: 
 
 def _fail_unless_rate_limited(unit: UnitRun) -> UnitRun:
     """Fail a unit for which no attempt remains; a rate-limited one goes on waiting."""
-    if unit.state is not UnitState.TODO or unit.rate_limited:
+    if unit.state is not UnitState.TODO or unit.is_rate_limited:
         return unit
     return unit.with_changes(state=UnitState.FAILED)
 
@@ -76,7 +76,7 @@ def _put_off_retries(units: Sequence[UnitRun], now: datetime, retry_at: datetime
     failed_now = any(_failed_in_this_run(unit, now) for unit in units)
     changed: list[UnitRun] = []
     for unit in units:
-        joins_retry = failed_now and not unit.rate_limited
+        joins_retry = failed_now and not unit.is_rate_limited
         if unit.state is UnitState.TODO and (unit.is_due(now) or joins_retry):
             changed.append(unit.with_changes(due_at=retry_at))
         else:
@@ -85,13 +85,13 @@ def _put_off_retries(units: Sequence[UnitRun], now: datetime, retry_at: datetime
 
 
 def _failed_in_this_run(unit: UnitRun, now: datetime) -> bool:
-    return unit.state is UnitState.TODO and not unit.rate_limited and unit.is_due(now)
+    return unit.state is UnitState.TODO and not unit.is_rate_limited and unit.is_due(now)
 
 
 def _next_try_at(to_try: Sequence[UnitRun], retry_at: datetime) -> datetime:
     """The time of the next try: the latest when all are rate-limited, so that one run does all."""
     times = [unit.due_at or retry_at for unit in to_try]
-    if all(unit.rate_limited for unit in to_try):
+    if all(unit.is_rate_limited for unit in to_try):
         return max(times)
     return min(times)
 

@@ -80,12 +80,12 @@ class UnitRun(StoredValue):
         return self.due_at is None or self.due_at <= now + CLOCK_TOLERANCE
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         """True while the unit may still change: it is to be tried, or its operation runs."""
         return self.state in {UnitState.TODO, UnitState.RUNNING}
 
     @property
-    def rate_limited(self) -> bool:
+    def is_rate_limited(self) -> bool:
         """True when it only waits until it may ask its provider again."""
         return self.error is not None and self.error.category is Category.RATE_LIMITED
 

@@ -92,7 +92,9 @@ def test_a_claim_counts_as_an_attempt_only_when_something_is_due_to_be_tried(
 @given(any_jobs(), times)
 def test_the_alarm_never_comes_after_a_deadline_that_still_counts(found: Job, at: datetime) -> None:
     deadlines = (
-        [] if found.status.final else [found.finish_by, None if found.started else found.start_by]
+        []
+        if found.status.final
+        else [found.finish_by, None if found.is_started else found.start_by]
     )
     assert found.next_wake_at(at) == min(time for time in (at, *deadlines) if time is not None)
 

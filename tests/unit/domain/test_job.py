@@ -106,7 +106,7 @@ def test_only_a_failed_job_is_reopened(units: tuple[object, ...], status: Status
         JobCredits(held=3),
     )
     assert (after.round, after.delivery) == (before.round + 1, before.delivery + 1)
-    assert not after.started
+    assert not after.is_started
 
 
 @given(st.lists(unit_runs(), min_size=1, max_size=5).map(tuple))

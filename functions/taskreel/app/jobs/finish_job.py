@@ -96,7 +96,7 @@ def is_started_pipeline(job: Job) -> bool:
     """
     job_type = JOB_TYPES.get(job.job_type)
     is_pipeline = job_type is not None and job_type.pipeline is not None
-    return bool(job.steps) or (is_pipeline and job.started)
+    return bool(job.steps) or (is_pipeline and job.is_started)
 
 
 def _settle_hold(tx: Transaction, job: Job, held: int, captured: int, at: datetime) -> None:

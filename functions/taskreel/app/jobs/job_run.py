@@ -285,7 +285,7 @@ class UnitPool:
 
         Raises LeaseLostError or StoreError when the state could not be saved.
         """
-        todo = [runner for runner in self._runners if runner.unit.open]
+        todo = [runner for runner in self._runners if runner.unit.is_open]
         if len(todo) == 1:
             # The end of the run stores it: a job of one unit pays for no write in between.
             await todo[0].run_unit()
@@ -311,7 +311,7 @@ class UnitPool:
 
 def _with_fixed_provider(unit: UnitRun, planned: Unit) -> UnitRun:
     """An open unit with the provider that its job type fixes; an older job may name another."""
-    if planned.provider is None or unit.provider == planned.provider or not unit.open:
+    if planned.provider is None or unit.provider == planned.provider or not unit.is_open:
         return unit
     return unit.with_changes(provider=planned.provider)
 

@@ -76,7 +76,7 @@ def _require_retryable(job: Job) -> None:
             f"Only a failed job can be retried; this one is {job.status}.", jobStatus=job.status
         )
     was_blocked = Status.BLOCKED in job.status_at
-    if was_blocked and not job.started and not job.units and job.payload.get("dependsOn"):
+    if was_blocked and not job.is_started and not job.units and job.payload.get("dependsOn"):
         raise ConflictError(
             "This job never began: a job that it depends on failed. "
             "Retry that one, then replay this."

@@ -59,7 +59,7 @@ class UnitRunner:
     def __init__(self, context: RunContext, index: int, unit: UnitRun, planned: Unit) -> None:
         self.unit = unit
         #: Finished part of the work, from 0 to 1.
-        self.fraction = 0.0 if unit.open else 1.0
+        self.fraction = 0.0 if unit.is_open else 1.0
         self._services = context.services
         self._job = context.job
         self._open_folder = context.open_folder

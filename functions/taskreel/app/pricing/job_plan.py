@@ -135,7 +135,7 @@ async def plan_units(services: Services, job_type: JobType[Any], submission: Sub
         if choice is None:
             continue
         offer = choice.offers[0]
-        _check_provider_options(services, unit, offer, preference)
+        _check_offer(services, unit, offer, preference)
         model = offer.model or None
         runs.append(UnitRun(credits=unit.credits, provider=offer.provider, model=model))
         prices.append(offer.usd)
@@ -147,18 +147,23 @@ async def plan_units(services: Services, job_type: JobType[Any], submission: Sub
     )
 
 
-def _check_provider_options(
+def _check_offer(
     services: Services, unit: Unit, offer: Offer, preference: ProviderPreference
 ) -> None:
-    """Raise InvalidError for `providerOptions` that would change what was priced."""
-    if not unit.params.get("providerOptions"):
+    """Raise InvalidError for `providerOptions` that would change what was priced.
+
+    A stand-in is held to the models and options of the provider that the caller names.
+    """
+    has_options = bool(unit.params.get("providerOptions"))
+    if not has_options and not offer.stand_in:
         return
     inputs, now = len(unit.input_urls), services.clock.now()
     provider, model = offer.provider, offer.model or preference.model
     request = WorkRequest(unit.capability, model, unit.params, inputs, now)
     if offer.stand_in:
-        # The options are for the provider that the caller names, whoever serves in its place.
         provider = find_imitated_provider(services.providers, preference, request) or provider
+    if not has_options:
+        return
     reserved = services.providers.catalogue.explain_reserved_options(provider, request)
     if reserved:
         path = "options.providerOptions"
@@ -295,6 +300,8 @@ def _check_providers(
     names, offers = collect_offers(services.providers, preference, request)
     if not offers:
         choose_offers(names, offers, now=now)
+    elif all(offer.stand_in for offer in offers) and units[0].when_unserved == "imitate":
+        find_imitated_provider(services.providers, preference, request)
 
 
 def _refuse_step(

@@ -78,8 +78,6 @@ def collect_offers(
     offers: list[Offer] = []
     for name in names:
         try:
-            if name == registry.stand_in:
-                find_imitated_provider(registry, preference, request)
             offers += registry.catalogue.list_offers(name, request)
         except InvalidError:
             if len(names) == 1:
