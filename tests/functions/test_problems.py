@@ -376,3 +376,8 @@ async def test_an_amount_of_money_is_a_number(admin: httpx.AsyncClient, amount: 
     assert refused_paths(job) == {"maxUsd"}
     grant = await admin.post("/api/credits/ada/grants", json={"amount": amount})
     assert refused_paths(grant) == {"amount"}
+
+
+async def test_a_405_lists_the_methods_of_every_route_with_the_path(ada: httpx.AsyncClient) -> None:
+    answer = await ada.patch("/api/jobs/image-generation/job_1")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, GET")

@@ -121,7 +121,7 @@ class AiProcessing(Submission):
     """
 
     task: str = Field(max_length=50, json_schema_extra={"enum": list(_TASKS)})
-    input: Annotated[Material, BeforeValidator(_as_material)]
+    input: Annotated[Material, BeforeValidator(_as_material, json_schema_input_type=Material | str)]
     parameters: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -218,7 +218,8 @@ class ExtensibleOptions(Value):
         found = handler.resolve_ref_schema(schema)
         found["additionalProperties"] = False
         for name, model in _registered.items():
-            found.setdefault("properties", {})[name] = model.model_json_schema()
+            allowed = {"anyOf": [model.model_json_schema(), {"type": "null"}]}
+            found.setdefault("properties", {})[name] = allowed
         return schema
 
 

@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from taskreel.domain import errors
 
@@ -37,6 +38,9 @@ _HEADERS: Mapping[HTTPStatus, dict[str, str]] = {
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "5"},
 }
+
+#: Those that a route can have, in the order of an Allow header.
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 #: The texts for faults of the service. The cause and its remedy go to the log alone.
 _SERVER_FAULTS: Mapping[HTTPStatus, str] = {
@@ -94,14 +98,27 @@ async def answer_error(_request: Request, error: Exception) -> Response:
     return build_problem(status, error.code, _SERVER_FAULTS[status])
 
 
-async def _answer_http_error(_request: Request, error: Exception) -> Response:
+async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these alone
     status = HTTPStatus(error.status_code)
     response = build_problem(
         status, status.name.lower(), f"{error.detail}. See /api/docs for the routes."
     )
     response.headers.update(error.headers or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        # Starlette lists those of the first route alone; GET and DELETE of a job are two.
+        response.headers["Allow"] = ", ".join(_list_methods(request))
     return response
+
+
+def _list_methods(request: Request) -> list[str]:
+    """The methods that any route with the request's path takes."""
+    return [method for method in _METHODS if _has_route(request, method)]
+
+
+def _has_route(request: Request, method: str) -> bool:
+    scope = {**request.scope, "method": method}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
 
 async def _answer_crash(_request: Request, error: Exception) -> Response:

@@ -83,3 +83,14 @@ def test_a_stored_payload_is_read_without_what_is_no_longer_registered() -> None
     assert read.payload()["options"] == {"width": 64}
     (unit,) = IMAGE.units(read)
     assert "studio" not in unit.params
+
+
+@pytest.mark.usefixtures("registered")
+def test_the_schema_shows_it_beside_the_types_own_options() -> None:
+    schemas = IMAGE.submission.model_json_schema()["$defs"].values()
+    (options,) = [one for one in schemas if "providerOptions" in one.get("properties", {})]
+    assert {"width", "height", "studio"} <= set(options["properties"])
+    assert {"type": "null"} in options["properties"]["studio"]["anyOf"]
+    assert submission(studio=None).payload() == submission().payload() | {
+        "options": {"studio": None}
+    }
