@@ -162,14 +162,15 @@ async def _run_schemathesis(
         *command, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     assert process.stdout is not None
-    lines: list[str] = []
+    report = bytearray()
     try:
-        async for raw in process.stdout:
-            lines.append(raw.decode(errors="replace"))
+        # In pieces: a line with a request of a megabyte is longer than `readline` allows.
+        while piece := await process.stdout.read(1 << 16):
+            report += piece
             if show:
-                sys.stdout.write(lines[-1])
+                sys.stdout.write(piece.decode(errors="replace"))
                 sys.stdout.flush()
-        return await process.wait(), "".join(lines)
+        return await process.wait(), report.decode(errors="replace")
     finally:
         if process.returncode is None:
             process.kill()
