@@ -149,6 +149,11 @@ async def _run_schemathesis(
         "run",
         f"{url}{DOCUMENT}",
         "--checks=all",
+        # The reason for each stands in the configuration, beside its `enabled = false`.
+        (
+            "--exclude-checks=allow_header_conformance,unsupported_method,use_after_free,"
+            "negative_data_rejection"
+        ),
         # The token of an admin: all routes can be reached.
         f"--header=Authorization: Bearer {token('root', role='admin')}",
         "--generation-database=none",
