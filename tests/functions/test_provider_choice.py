@@ -234,3 +234,15 @@ async def test_a_stand_in_serves_what_the_named_provider_would(
     setup = await start_providers(stand_in_provider="studio")
     checked = await setup.user().post(f"{IMAGE}?validateOnly=true", json={"prompt": "x", **body})
     assert checked.json()["servedBy"] == "studio"
+
+
+async def test_a_stand_in_refuses_a_wrong_model_in_a_step_that_is_not_filled_in_yet(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers(stand_in_provider="studio")
+    first = {"type": "image-generation", "payload": {"prompt": "x"}}
+    payload = {"prompt": "{{steps.a.artifacts[0].ref}}", "provider": "bfl", "model": "flux-9"}
+    steps = {"a": first, "b": {"type": "image-generation", "payload": payload}}
+    answer = await setup.user().post("/api/jobs/pipeline", json={"steps": steps})
+    refused = expect_problem(answer, 422, "unknown_model")
+    assert refused["errors"][0]["path"] == "steps.b.payload.model"
