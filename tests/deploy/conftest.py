@@ -132,10 +132,12 @@ def small_infra(folder: Path) -> Path:
 
     def edit(name: str, **changes: object) -> None:
         path = folder / name
-        load, dump = (
-            (json.loads, json.dumps) if name.endswith(".json") else (yaml.safe_load, yaml.safe_dump)
-        )
-        path.write_text(dump(load(path.read_text()) | changes))
+        if name.endswith(".json"):
+            path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+        else:
+            # The order of the services is that of their deployment.
+            text = yaml.safe_dump(yaml.safe_load(path.read_text()) | changes, sort_keys=False)
+            path.write_text(text)
 
     queues = yaml.safe_load((folder / "queues.yaml").read_text())["queues"]
     edit(

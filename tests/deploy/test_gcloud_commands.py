@@ -20,7 +20,7 @@ END = re.compile(r"""[,:]\s|\s(?:[0-9&]?>{1,2}|<|\||&&|\#)|;|\)(?=[\s"'`>]|$)|`"
 
 
 #: What follows the word in a sentence.
-PROSE = r"(?:is|has|would|cannot|takes|command|sets?)\b"
+PROSE = r"(?:is|does|has|would|cannot|takes|command|sets?)\b"
 
 
 def commands_in(text: str) -> Iterator[str]:
@@ -30,7 +30,9 @@ def commands_in(text: str) -> Iterator[str]:
     text = re.sub(r"\$\(plan value-email[^)]*\)", "dev@demo-project.iam.gserviceaccount.com", text)
     for match in re.finditer(rf"(?<![\w/.-])gcloud (?=[a-z])(?!{PROSE})(.+)", text):
         rest = re.sub(
-            r'"?\$\([^()]*(?:\([^()]*\)[^()]*)*\)"?|\$\{?\w+\}?|\b[A-Z][A-Z_]+\b', "x", match[1]
+            r'"?\$\([^()]*(?:\([^()]*\)[^()]*)*\)"?|\$\{?\w+\}?|\b(?!EXTERNAL_MANAGED\b)[A-Z][A-Z_]+\b',
+            "x",
+            match[1],
         )
         command = END.split(rest, maxsplit=1)[0].strip().rstrip(".,:'\"")
         if command.count('"') % 2:

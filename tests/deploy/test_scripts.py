@@ -211,6 +211,7 @@ def serving(cloud: Cloud, service: str) -> list[str]:
 
 
 def test_a_rollback_is_named_and_ends_with_the_next_change(deployed: Cloud) -> None:
+    deployed.ok("deploy", "--force")
     (before,) = serving(deployed, "task-processor")
     revisions = [name for name in deployed.google.of("revisions") if "task-processor" in name]
     assert revisions[-1] == before
@@ -237,6 +238,8 @@ def test_a_rollback_is_named_and_ends_with_the_next_change(deployed: Cloud) -> N
 
 
 def test_every_function_goes_back_the_api_first(deployed: Cloud) -> None:
+    deployed.ok("deploy", "--force")
+    deployed.writes()
     printed = deployed.ok("rollback", "--dry-run")
     named = [line for line in printed.splitlines() if line.startswith("would send")]
     assert ["jobs-api" in line for line in named] == [True, False]
