@@ -341,7 +341,7 @@ def _blobs(chosen: Settings, clock: Clock) -> Blobs:
             return FileBlobs(_path(url), base_url=chosen.api_base_url, secret=secret, clock=clock)
         case "gs":
             from taskreel.adapters.gcp.cloud_storage import CloudStorage
-            from taskreel.adapters.signed_urls import CachedSignedUrls
+            from taskreel.adapters.signed_url_cache import CachedSignedUrls
 
             key = (
                 json.loads(chosen.signing_key_file.read_text()) if chosen.signing_key_file else None

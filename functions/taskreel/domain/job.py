@@ -231,7 +231,7 @@ class Job(StoredValue):
 
     @property
     def task_due_at(self) -> datetime | None:
-        """When the task that it waits for was, or is, due; None while it waits for no task.
+        """Due time of the task that the job waits for; None while it waits for no task.
 
         The sweep moves `wake_at` alone, so the last change of the job sent that task.
         """

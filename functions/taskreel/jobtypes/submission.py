@@ -73,7 +73,8 @@ class Dependency(Value):
     @classmethod
     def _require_object(cls, given: Any) -> Any:
         if isinstance(given, str):
-            raise ValueError('must be an object, such as {"jobId": "job_…"}')  # noqa: TRY004 - pydantic's
+            # pydantic turns a ValueError, not a TypeError, into a validation error.
+            raise ValueError('must be an object, such as {"jobId": "job_…"}')  # noqa: TRY004
         return given
 
 

@@ -20,7 +20,6 @@ from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES, explain_unknown_type
 from taskreel.jobtypes.job_type import JobType
 from taskreel.web.auth import Authenticated, AuthenticatedRequest, authenticate
-from taskreel.web.dependencies import AppServices
 from taskreel.web.http import JsonResponse, parse_wait_seconds
 from taskreel.web.job_events import follow_job, wait_for_end
 from taskreel.web.openapi import (
@@ -41,6 +40,7 @@ from taskreel.web.responses import (
     build_progress_view,
     build_result_view,
 )
+from taskreel.web.route_parameters import AppServices
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=PROBLEMS)
 

@@ -24,7 +24,6 @@ from taskreel.jobtypes import JOB_TYPES, find_job_type
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import DeferredSubmission, Submission
 from taskreel.web.auth import Authenticated, AuthenticatedRequest, authenticate
-from taskreel.web.dependencies import json_body
 from taskreel.web.http import (
     JsonResponse,
     check_query,
@@ -45,6 +44,7 @@ from taskreel.web.responses import (
     View,
     build_job_view,
 )
+from taskreel.web.route_parameters import json_body
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=PROBLEMS)
 

@@ -18,7 +18,6 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import Submission
 from taskreel.web.auth import Authenticated
-from taskreel.web.dependencies import json_body, submission_body
 from taskreel.web.http import JsonResponse
 from taskreel.web.jobs import Submitter, Submitting, respond_with_job
 from taskreel.web.openapi import PROBLEMS, document_created, document_submission
@@ -34,6 +33,7 @@ from taskreel.web.responses import (
     build_step_views,
     find_current_step,
 )
+from taskreel.web.route_parameters import json_body, submission_body
 
 router = APIRouter(tags=["older routes"], responses=PROBLEMS)
 #: Must be included before the jobs: their route takes every type, and refuses this one.

@@ -49,7 +49,7 @@ def find_reserved_options(row: ModelRow, options: Mapping[str, Any]) -> list[str
 
 
 def list_lacking(row: ModelRow, params: Mapping[str, Any], inputs: int) -> tuple[str, ...]:
-    """What a request asks for beyond the model's limits, each as a phrase after "cannot do".
+    """List the parts of a request beyond the model's limits, each a phrase after "cannot do".
 
     `Offer.lacks` takes it: a model that lacks anything is not chosen.
     """

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from taskreel.adapters.signed_urls import CachedSignedUrls
+from taskreel.adapters.signed_url_cache import CachedSignedUrls
 from taskreel.domain.errors import StoreError
 from taskreel.ports import Blobs, Clock
 
