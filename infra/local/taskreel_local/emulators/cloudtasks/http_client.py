@@ -1,7 +1,7 @@
 """A small HTTP/1.1 client with keep-alive connections, for dispatching tasks.
 
-Why not a library: measured with bench.cloud_tasks in alternation on 2 cores (medians of the
-emulator's CPU time), a task created in batches, as the dev stack does, costs 0.12 ms with this
+Why not a library: measured with bench.cloud_tasks_emulator in alternation on 2 cores (medians of
+the emulator's CPU time), a task created in batches, as the dev stack does, costs 0.12 ms with this
 client, 0.25 ms with aiohttp (2.0 times) and 5.9 ms with httpx; a task created over gRPC costs
 0.60 ms with this client and 0.83 ms with aiohttp (1.4 times).
 """
