@@ -85,9 +85,9 @@ async def test_one_idempotency_key_at_once_is_one_job(cloud: Deployment) -> None
     assert all(answer.is_success for answer in answers)
     assert sum("idempotency-replayed" in answer.headers for answer in answers) == 7
     assert len({answer.json()["jobId"] for answer in answers}) == 1
-    assert (await cloud.api.get("/api/jobs")).json()["jobs"] == [
-        await read_job(cloud, answers[0].json())
-    ]
+    job = await read_job(cloud, answers[0].json())
+    del job["payload"]  # lists carry none
+    assert (await cloud.api.get("/api/jobs")).json()["jobs"] == [job]
 
 
 async def test_a_submit_while_cloud_tasks_is_down_is_accepted_and_swept_later(
