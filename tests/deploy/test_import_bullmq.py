@@ -147,9 +147,11 @@ class World:
 
     def jobs(self, user: str) -> list[dict[str, Any]]:
         headers = {"Authorization": f"Bearer {self.token(user)}"}
-        answer = httpx.get(f"{self.api}/api/jobs", params={"limit": 100}, headers=headers)
-        found: list[dict[str, Any]] = answer.raise_for_status().json()["jobs"]
-        return found
+        with httpx.Client(base_url=self.api, headers=headers) as client:
+            answer = client.get("/api/jobs", params={"limit": 100}).raise_for_status()
+            ids = [row["jobId"] for row in answer.json()["jobs"]]
+            # One by one: lists carry no payloads.
+            return [client.get(f"/api/jobs/{job_id}").raise_for_status().json() for job_id in ids]
 
 
 @pytest.fixture(params=[as_recorded, written_by_bullmq], ids=["recorded", "bullmq"])
