@@ -23,6 +23,7 @@ from taskreel.domain.errors import (
     ProviderDownError,
     QueueError,
     RateLimitedError,
+    StoreError,
     TemporaryError,
 )
 from taskreel.domain.job import Job
@@ -82,25 +83,32 @@ class ManualQueue:
 class ScriptedProvider:
     """A provider that follows `providerOptions.script`, one step for each call, then is done.
 
-    It honours idempotency keys.
+    Unless it is paid, it honours idempotency keys.
     """
 
     clock: Clock
     name: str = "studio"
     calls: Counter[str] = field(default_factory=Counter)
+    #: How often each unit was bought, by the unit's key.
+    sold: Counter[str] = field(default_factory=Counter)
     accepted: dict[str, str] = field(default_factory=dict)
+    honours_keys: bool = True
     #: While set, it cannot cancel anything.
     refuses_cancel: bool = False
 
     async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
-        if idempotency_key in self.accepted:
+        if self.honours_keys and idempotency_key in self.accepted:
             return _pending(idempotency_key, 0)
+        self.sold[idempotency_key] += 1
         match self._step(request, idempotency_key):
             case "temporary":
+                self.sold[idempotency_key] -= 1
                 raise TemporaryError("not now")
             case "permanent":
+                self.sold[idempotency_key] -= 1
                 raise PermanentError("never")
             case "limited":
+                self.sold[idempotency_key] -= 1
                 raise RateLimitedError("patience", retry_after=timedelta(seconds=20))
             case "pending":
                 self.accepted[idempotency_key] = "running"
@@ -137,6 +145,28 @@ def _pending(key: str, left: int) -> Pending:
     return Pending(operation={"key": key, "left": left}, poll_after=timedelta(seconds=15))
 
 
+@dataclass
+class Outage:
+    """The store cannot be reached by anybody, after `calls_left` more calls until `until`.
+
+    With `carried_out`, calls are carried out and only their answers are lost.
+    """
+
+    clock: Clock
+    calls_left: int
+    seconds: float
+    carried_out: bool
+    until: datetime | None = None
+
+    def begins_or_lasts(self) -> bool:
+        if self.until is None:
+            self.calls_left -= 1
+            if self.calls_left >= 0:
+                return False
+            self.until = self.clock.now() + timedelta(seconds=self.seconds)
+        return self.clock.now() < self.until
+
+
 class InstanceDeadError(Exception):
     """Ends the coroutines of a dead instance when the test is over."""
 
@@ -148,6 +178,8 @@ class InstanceStore:
     store: Store
     dead: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Shared by all instances.
+    outages: list[Outage] = field(default_factory=list)
     #: Not set while the instance is frozen: its calls return when it thaws, however late that is.
     awake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -174,8 +206,13 @@ class InstanceStore:
     async def _alive(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make the call, unless the instance is dead; its answer is lost if it dies meanwhile."""
         await self._pause_or_die()
+        away = [outage for outage in self.outages if outage.begins_or_lasts()]
+        if away and not away[0].carried_out:
+            raise StoreError("the store is away")
         answer = await call()
         await self._pause_or_die()
+        if away:
+            raise StoreError("the answer was lost")
         return answer
 
     async def _pause_or_die(self) -> None:
@@ -198,14 +235,18 @@ class Instance:
 class Chaos:
     """The system, driven from outside an event loop, one step at a time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, paid: bool = False) -> None:
         self.loop = asyncio.new_event_loop()
         self.engine_clock = VirtualClock()
         self.clock = VirtualTime(self.engine_clock)
         self.store = SqliteStore(":memory:", INDEXES)
         self.queue = ManualQueue()
-        self.provider = ScriptedProvider(self.clock)
+        self.provider = ScriptedProvider(self.clock, honours_keys=not paid)
         self._base = self._services(folder)
+        if paid:
+            self._base.providers._key_names = {"studio": "STUDIO_KEY"}
+        self.outages: list[Outage] = []
+        self._stopping: set[asyncio.Task[None]] = set()
         self.instances: list[Instance] = []
         self._dead: list[Instance] = []
         self.replace(None)
@@ -238,7 +279,7 @@ class Chaos:
         if old is not None:
             self.instances.remove(old)
             self._dead.append(old)
-        store = InstanceStore(self.store)
+        store = InstanceStore(self.store, outages=self.outages)
         store.awake.set()
         services = replace(self._base, store=store)
         self.instances.append(Instance(services, store, Processor(services)))
@@ -264,9 +305,14 @@ class Chaos:
         self.replace(self.instances[-1])
 
     def stop(self) -> None:
-        """Stop the newest instance (SIGTERM)."""
-        self.do(self.instances[-1].processor.stop())
-        self.replace(self.instances[-1])
+        """Stop the newest instance (SIGTERM); it waits for purchases while others go on."""
+        instance = self.instances[-1]
+
+        async def begin() -> None:
+            self._stopping.add(asyncio.ensure_future(instance.processor.stop()))
+
+        self.do(begin())
+        self.replace(instance)
 
     def freeze(self) -> None:
         """Freeze the newest instance in the middle of its work; another takes over."""
@@ -288,7 +334,7 @@ class Chaos:
         return [
             error
             for error in found
-            if error is not None and not isinstance(error, InstanceDeadError)
+            if error is not None and not isinstance(error, InstanceDeadError | StoreError)
         ]
 
     def advance(self, seconds: float) -> None:

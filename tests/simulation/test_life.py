@@ -9,11 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from simulation.chaos import Chaos
+from simulation.chaos import Chaos, Outage
 from taskreel.app.caller import Caller
 from taskreel.app.credits.grants import grant_credits
 from taskreel.app.jobs.cancel import cancel_job
@@ -23,7 +24,7 @@ from taskreel.app.jobs.submit import JobRequest, submit_job
 from taskreel.app.worker.processor import Answer
 from taskreel.app.worker.sweep import sweep_jobs
 from taskreel.domain.credits import EntryKind
-from taskreel.domain.errors import ConflictError, TooFewCreditsError
+from taskreel.domain.errors import AMBIGUOUS, ConflictError, ForbiddenError, TooFewCreditsError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.jobtypes import JOB_TYPES
@@ -41,12 +42,17 @@ users = st.sampled_from(["ada", "bob"])
 class Life(RuleBasedStateMachine):
     """The events of a deployment as rules, and the invariants that hold whatever happens."""
 
+    #: Its provider is paid and knows no idempotency keys: what is bought twice is billed twice.
+    paid = False
+
     @initialize()
     def begin(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
-        self.world = Chaos(self.folder)
+        self.world = Chaos(self.folder, paid=self.paid)
         self.ended: dict[tuple[str, int], Job] = {}
         self.operations: set[str] = set()
+        #: A worker has died or stood still: an answer of the provider may truly be lost.
+        self.disturbed = False
 
     # ── Events ───────────────────────────────────────────────────────────────────────────────────
 
@@ -104,10 +110,18 @@ class Life(RuleBasedStateMachine):
         job = self.ended_jobs()[which % len(self.ended_jobs())]
         caller = Caller(user_id=job.user_id)
         named = (job.job_type, job.job_id)
-        _, request = self.world.do(
-            prepare_replay(self.world.services, caller, named, Replay(), None)
-        )
-        self.submit_request(job.user_id, request)
+        try:
+            _, request = self.world.do(
+                prepare_replay(self.world.services, caller, named, Replay(), None)
+            )
+        except ForbiddenError:
+            self.assert_ambiguous(job)
+        else:
+            self.submit_request(job.user_id, request)
+
+    def assert_ambiguous(self, job: Job) -> None:
+        errors = [job.error, *(unit.error for unit in job.units)]
+        assert AMBIGUOUS in {error.code for error in errors if error is not None}
 
     def send(
         self,
@@ -161,6 +175,42 @@ class Life(RuleBasedStateMachine):
     def queue_goes_or_comes_back(self, away: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
         self.world.queue.away = away
 
+    @precondition(lambda self: not self.world.outages)
+    @rule(
+        calls=st.integers(0, 6),
+        seconds=st.sampled_from([1, 4, 20, 60]),
+        carried_out=st.booleans(),
+    )
+    def store_goes_away(self, calls: int, seconds: float, carried_out: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
+        """At any later call of an instance; the API and the sweep reach it."""
+        self.world.outages.append(Outage(self.world.clock, calls, seconds, carried_out))
+
+    @precondition(lambda self: self.world.queue.waiting and not self.world.outages)
+    @rule(
+        which=numbers,
+        calls=st.integers(0, 6),
+        seconds=st.sampled_from([1, 4, 20, 60]),
+        carried_out=st.booleans(),
+    )
+    def deliver_through_an_outage(
+        self,
+        which: int,
+        calls: int,
+        seconds: float,
+        carried_out: bool,  # noqa: FBT001 - drawn by Hypothesis
+    ) -> None:
+        """One delivery, during which the store goes away, and comes back."""
+        self.store_goes_away(calls, seconds, carried_out)
+        waiting = self.world.queue.waiting
+        self.world.deliver(waiting[which % len(waiting)])
+        self.world.advance(100)
+        self.world.outages.clear()
+
+    @precondition(lambda self: self.world.outages)
+    @rule()
+    def store_comes_back(self) -> None:
+        self.world.outages.clear()
+
     @rule(refuses=st.booleans())
     def provider_refuses_to_cancel_or_not(self, refuses: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
         self.world.provider.refuses_cancel = refuses
@@ -197,6 +247,8 @@ class Life(RuleBasedStateMachine):
             )
         except ConflictError:
             assert job.needs_clean_up
+        except ForbiddenError:
+            self.assert_ambiguous(job)
         except TooFewCreditsError:
             assert any(
                 one.available < job.credits.captured + job.credits.released
@@ -210,11 +262,13 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.world.works())
     @rule()
     def crash(self) -> None:
+        self.disturbed = True
         self.world.crash()
 
     @precondition(lambda self: self.world.works())
     @rule()
     def freeze(self) -> None:
+        self.disturbed = True
         self.world.freeze()
 
     @rule()
@@ -315,6 +369,20 @@ class Life(RuleBasedStateMachine):
             assert captures[root.job_id] >= delivered
 
     @invariant()
+    def no_outage_of_the_store_loses_an_answer(self) -> None:
+        for job in [] if self.disturbed else self.world.jobs():
+            errors = [job.error, *(unit.error for unit in job.units)]
+            assert AMBIGUOUS not in {error.code for error in errors if error is not None}
+
+    @invariant()
+    def nothing_is_bought_twice(self) -> None:
+        """Unpaid work is repeated when its run dies."""
+        assert (
+            not self.paid
+            or [key for key, count in self.world.provider.sold.items() if count > 1] == []
+        )
+
+    @invariant()
     def no_delivery_crashes(self) -> None:
         assert self.world.crashes() == []
 
@@ -330,6 +398,7 @@ class Life(RuleBasedStateMachine):
         try:
             self.world.queue.away = False
             self.world.provider.refuses_cancel = False
+            self.world.outages.clear()
             self.world.thaw()
             for _ in range(200):
                 if not self.calm_down():
@@ -368,5 +437,39 @@ class Life(RuleBasedStateMachine):
         return True
 
 
+class PaidLife(Life):
+    """The same at a provider that charges for every call."""
+
+    paid = True
+
+
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=60, stateful_step_count=50)
+
+TestPaidLife = PaidLife.TestCase
+TestPaidLife.settings = settings(max_examples=40, stateful_step_count=50)
+
+
+@pytest.mark.parametrize("script", [[], ["pending"]], ids=["at-once", "polled"])
+@pytest.mark.parametrize("carried_out", [False, True], ids=["refused", "answer-lost"])
+@pytest.mark.parametrize("seconds", [1, 4, 20, 60])
+@pytest.mark.parametrize("calls", range(6))
+def test_an_outage_at_each_call_of_a_run_ends_with_one_purchase(
+    calls: int,
+    seconds: float,
+    carried_out: bool,  # noqa: FBT001 - a parameter of the test
+    script: list[str],
+) -> None:
+    life = PaidLife()
+    life.begin()
+    try:
+        life.send("ada", script, {})
+        life.deliver_through_an_outage(0, calls, seconds, carried_out)
+        life.no_outage_of_the_store_loses_an_answer()
+        while life.calm_down():
+            life.no_outage_of_the_store_loses_an_answer()
+        (job,) = life.world.jobs()
+        assert (job.status, job.attempt) == (Status.COMPLETED, 1)
+        assert list(life.world.provider.sold.values()) == [1]
+    finally:
+        life.teardown()
