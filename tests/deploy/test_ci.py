@@ -10,7 +10,8 @@ from pathlib import Path
 from .test_declarations import ROOT, declared
 
 #: What the image of cloudbuild.yaml brings, and what we make.
-BROUGHT = {"gcloud", "taskreel"}
+#: Of the image or of Debian itself (perl-base is essential), or installed by the checkout.
+BROUGHT = {"gcloud", "perl", "taskreel"}
 PACKAGES = {
     "java": "default-jre-headless",
     "redis-server": "redis-server",
