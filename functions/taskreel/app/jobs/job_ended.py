@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from taskreel.app.jobs.crashes import CrashedRun, record_crash
 from taskreel.app.jobs.dependencies import unblock_if_ready
 from taskreel.app.jobs.enqueue import enqueue_jobs, schedule_parent_check
 from taskreel.app.jobs.finish_pipeline import (
@@ -34,6 +35,16 @@ async def act_on_job_end(services: Services, job: Job) -> Job:
 
     if job.parent_id is not None and job.parent_lane is not None:
         await schedule_parent_check(services, job.parent_id, job.parent_lane)
+    return job
+
+
+async def handle_crash(
+    services: Services, job_id: str, error: Exception, run: CrashedRun | None = None
+) -> Job | None:
+    """Count an unexpected error against its job (`record_crash`), and act on its end if it ends."""
+    job = await record_crash(services, job_id, error, run)
+    if job is not None and (job.status.final or job.ending is not None):
+        await act_on_job_end(services, job)
     return job
 
 

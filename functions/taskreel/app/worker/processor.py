@@ -11,9 +11,9 @@ from enum import Enum, auto
 from typing import Any
 
 from taskreel.app.jobs.cancel_operations import cancel_operations
-from taskreel.app.jobs.crashes import CrashedRun, record_crash
+from taskreel.app.jobs.crashes import CrashedRun
 from taskreel.app.jobs.finish_job import stop_job
-from taskreel.app.jobs.job_ended import act_on_job_end
+from taskreel.app.jobs.job_ended import act_on_job_end, handle_crash
 from taskreel.app.jobs.job_run import JobRun
 from taskreel.app.jobs.job_store import load_job, require_lease, store_job, write_for_run
 from taskreel.app.pipelines.pipeline_run import PipelineRun
@@ -68,7 +68,7 @@ class Processor:
         except (StoreError, QueueError):
             raise  # an outage, and no fault of the job: the queue delivers again
         except Exception as error:  # noqa: BLE001 - it is counted and logged
-            await self._record_crash(job_id, error)
+            await handle_crash(self._services, job_id, error)
         return Answer.FINISHED
 
     async def _process_delivery(self, job_id: str) -> Answer:
@@ -103,7 +103,7 @@ class Processor:
             is_pipeline = find_job_type(job.job_type).pipeline is not None
             run = PipelineRun(self._services, job) if is_pipeline else JobRun(self._services, job)
         except Exception as error:  # noqa: BLE001 - it is counted and logged
-            await self._record_crash(job.job_id, error, claimed, job.units)
+            await self._handle_crash(error, claimed, job.units)
             return Answer.FINISHED
         task = asyncio.ensure_future(run.run())
         self._running.add(task)
@@ -125,24 +125,17 @@ class Processor:
             await _release_lease(self._services, claimed, run.units)
             return Answer.BUSY
         except Exception as error:  # noqa: BLE001 - it is counted and logged
-            await self._record_crash(job.job_id, error, claimed, run.units)
+            await self._handle_crash(error, claimed, run.units)
         finally:
             self._running.discard(task)
         return Answer.FINISHED
 
-    async def _record_crash(
-        self,
-        job_id: str,
-        error: Exception,
-        claimed: _Claimed | None = None,
-        units: Sequence[UnitRun] = (),
+    async def _handle_crash(
+        self, error: Exception, claimed: _Claimed, units: Sequence[UnitRun]
     ) -> None:
-        run = None
-        if claimed is not None:
-            run = CrashedRun(fence=claimed.job.fence, attempt=claimed.before.attempt, units=units)
-        job = await record_crash(self._services, job_id, error, run)
-        if job is not None and (job.status.final or job.ending is not None):
-            await act_on_job_end(self._services, job)
+        job = claimed.job
+        run = CrashedRun(fence=job.fence, attempt=claimed.before.attempt, units=units)
+        await handle_crash(self._services, job.job_id, error, run)
 
 
 async def _claim_job(services: Services, tx: Transaction, job_id: str) -> _Claimed | None:

@@ -8,11 +8,10 @@ from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from taskreel.app.jobs.crashes import record_crash
 from taskreel.app.jobs.dependencies import unblock_if_ready
 from taskreel.app.jobs.enqueue import enqueue_jobs, first_wake_at
 from taskreel.app.jobs.finish_job import stop_job
-from taskreel.app.jobs.job_ended import act_on_job_end
+from taskreel.app.jobs.job_ended import act_on_job_end, handle_crash
 from taskreel.app.jobs.job_store import decode_job, load_job, store_job
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.domain.claim import find_due_end
@@ -120,23 +119,18 @@ async def _wake_safely(
         )
         return "unwritten", None
     except Exception as error:  # noqa: BLE001 - it is counted and logged
-        return await _record_crash(services, job_id, error)
+        return "crashed", await _handle_crash(services, job_id, error)
 
 
-async def _record_crash(
-    services: Services, job_id: str, error: Exception
-) -> tuple[str, Job | None]:
+async def _handle_crash(services: Services, job_id: str, error: Exception) -> Job | None:
     try:
-        job = await record_crash(services, job_id, error)
-        if job is not None and (job.status.final or job.ending is not None):
-            await act_on_job_end(services, job)
+        return await handle_crash(services, job_id, error)
     except Exception:
         log.exception(
             "a job crashed, and that could not be recorded: it needs an operator",
             extra={"action": "crash_unrecorded", "job_id": job_id},
         )
-        job = None
-    return "crashed", job
+        return None
 
 
 async def _wake_job(
