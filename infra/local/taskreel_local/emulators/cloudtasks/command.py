@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from taskreel_local.emulators.cloudtasks.engine import EngineConfig
+from taskreel_local.emulators.cloudtasks.file_descriptors import raise_limit
 from taskreel_local.emulators.cloudtasks.queues_file import load_queues
 from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
 
@@ -110,6 +111,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 def cloud_tasks(**options: object) -> None:
     """Run a local Cloud Tasks: Google's API over gRPC and REST, with real HTTP dispatch."""
+    raise_limit()
     config = _build_config(**options)  # type: ignore[arg-type]  # click has validated them
     asyncio.run(_run_service(config))
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
 from taskreel_local.emulators.cloudtasks import message_codec
 from taskreel_local.emulators.cloudtasks.attempt_outcome import AttemptOutcome, SystemThrottle
+from taskreel_local.emulators.cloudtasks.attempt_run import AttemptRun, AttemptTimes
 from taskreel_local.emulators.cloudtasks.clock import SECOND, Clock, Timer
+from taskreel_local.emulators.cloudtasks.dispatch_slots import DispatchSlots
 from taskreel_local.emulators.cloudtasks.faults import NO_FAULTS, Faults
 from taskreel_local.emulators.cloudtasks.history import (
     Delivery,
@@ -20,7 +22,7 @@ from taskreel_local.emulators.cloudtasks.history import (
     History,
     OutgoingRequest,
 )
-from taskreel_local.emulators.cloudtasks.http_client import SendError
+from taskreel_local.emulators.cloudtasks.http_client import SendError, ShortageError
 from taskreel_local.emulators.cloudtasks.http_request import TokenIssuer, build_request
 from taskreel_local.emulators.cloudtasks.journal import Journal
 from taskreel_local.emulators.cloudtasks.messages import (
@@ -59,27 +61,12 @@ class EngineContext:
     sender: Sender
     tokens: TokenIssuer
     history: History
+    slots: DispatchSlots
     dedup_window: timedelta
     unthrottled: bool = False
     app_engine_url: str = ""
     faults: Faults = NO_FAULTS
     on_idle: Callable[[], None] = lambda: None
-
-
-@dataclass(slots=True, eq=False)
-class AttemptRun:
-    """A running attempt."""
-
-    stored: StoredTask
-    started: int
-    retry_from: int | None
-    """Time of the RunTask call that started this attempt; the backoff counts from then."""
-    attempt: int
-    request: OutgoingRequest | None = None
-    task: asyncio.Task[None] | None = None
-    timed_out: bool = False
-    had_grace: bool = field(default=False)
-    """True after `Engine.run_due_work` has waited for this attempt in real time."""
 
 
 class QueueDispatcher:
@@ -200,6 +187,7 @@ class QueueDispatcher:
         if self._dispatch_handle is not None:
             self._dispatch_handle.cancel()
         self._timer = self._dispatch_handle = None
+        self.context.slots.forget(self.schedule_dispatch)
         self.tombstones.clear()
 
     def cancel_attempts(self) -> None:
@@ -208,6 +196,7 @@ class QueueDispatcher:
         for run in self.runs:
             if run.task is not None:
                 run.task.cancel()
+            self.context.slots.free()
         self.runs.clear()
 
     def _forget_task_name(self, task_id: str) -> None:
@@ -263,6 +252,8 @@ class QueueDispatcher:
         if not self._heap:
             return None
         due = self._heap[0][0]
+        if due <= now and not self.context.slots.has_free_slot(self.schedule_dispatch):
+            return None
         if due > now or self.context.unthrottled or self._bucket.take_token(now):
             return due
         return self._bucket.ready_at()
@@ -299,8 +290,9 @@ class QueueDispatcher:
         if now - stored.create > RETENTION:
             self.remove_task(stored, EventKind.EXPIRED)
             return
-        run = AttemptRun(stored, now, retry_from, stored.dispatches)
+        run = AttemptRun(stored, now, retry_from, stored.dispatches, AttemptTimes.of(stored))
         error = self._build_request(run)
+        self.context.slots.take()
         stored.schedule_version += 1
         stored.dispatches += 1
         stored.running += 1
@@ -325,7 +317,11 @@ class QueueDispatcher:
         return ""
 
     async def _run_attempt(self, run: AttemptRun, error: str) -> None:
-        outcome = AttemptOutcome(error=error) if error else await self._send_request(run)
+        try:
+            outcome = AttemptOutcome(error=error) if error else await self._send_request(run)
+        except ShortageError as shortage:
+            self._take_back_attempt(run, str(shortage))
+            return
         lost = outcome.response is not None and self.context.faults.should_inject(
             "lose_after", run.stored.number, run.attempt
         )
@@ -339,6 +335,8 @@ class QueueDispatcher:
         timer = clock.call_at(run.started + run.stored.deadline, lambda: _time_out(run))
         try:
             return AttemptOutcome(await self.context.sender.send(run.request))
+        except ShortageError:
+            raise
         except SendError as error:
             return AttemptOutcome(error=str(error))
         except asyncio.CancelledError:
@@ -348,10 +346,42 @@ class QueueDispatcher:
         finally:
             timer.cancel()
 
+    def _take_back_attempt(self, run: AttemptRun, detail: str) -> None:
+        """Undo the start of an attempt that a shortage of this machine ended; it comes again.
+
+        The handler saw nothing, so the attempt counts nowhere: neither for `max_attempts` nor in
+        the headers of the next one.
+        """
+        now = self.context.clock.now()
+        again_at = self.context.slots.free_after_shortage(detail)
+        stored = run.stored
+        self.runs.discard(run)
+        stored.running -= 1
+        if stored.removed:
+            if not self.tasks:
+                self.context.on_idle()
+            return
+        stored.dispatches -= 1
+        if not stored.running:
+            run.before.restore(stored)
+        self.context.history.record_event(
+            EventKind.POSTPONED, now, self.queue.name, stored.id, detail
+        )
+        if run.retry_from is None:
+            self._schedule_task(stored, again_at)
+        else:
+            self.context.clock.call_at(again_at, lambda: self._run_again(run))
+
+    def _run_again(self, run: AttemptRun) -> None:
+        """Repeat a RunTask that a shortage ended: it is dispatched even from a paused queue."""
+        if not self._closed and not run.stored.removed:
+            self._start_attempt(run.stored, self.context.clock.now(), run.retry_from)
+
     def _finish_attempt(self, run: AttemptRun, outcome: AttemptOutcome) -> None:
         now = self.context.clock.now()
         stored = run.stored
         self.runs.discard(run)
+        self.context.slots.free()
         stored.running -= 1
         self._roll_minute_window()
         self._finished_per_second[-1] += 1
@@ -392,8 +422,11 @@ class QueueDispatcher:
 
     def _deliver_again(self, run: AttemptRun) -> None:
         """Deliver the same request once more after success (fault `duplicate`)."""
-        again = AttemptRun(run.stored, self.context.clock.now(), None, run.attempt, run.request)
+        again = AttemptRun(
+            run.stored, self.context.clock.now(), None, run.attempt, run.before, run.request
+        )
         run.stored.running += 1
+        self.context.slots.take()
         self.runs.add(again)
         again.task = asyncio.get_running_loop().create_task(self._run_attempt(again, ""))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -21,8 +22,10 @@ from taskreel_local.emulators.cloudtasks.api_errors import (
     task_no_longer_exists,
 )
 from taskreel_local.emulators.cloudtasks.clock import Clock, RealClock, VirtualClock
+from taskreel_local.emulators.cloudtasks.dispatch_slots import DispatchSlots
 from taskreel_local.emulators.cloudtasks.dispatcher import EngineContext, QueueDispatcher, Sender
 from taskreel_local.emulators.cloudtasks.faults import NO_FAULTS, Faults
+from taskreel_local.emulators.cloudtasks.file_descriptors import connection_limit
 from taskreel_local.emulators.cloudtasks.history import EventKind, History
 from taskreel_local.emulators.cloudtasks.http_client import HttpClient
 from taskreel_local.emulators.cloudtasks.http_request import TokenIssuer
@@ -100,8 +103,12 @@ class Engine:
         self.journal = journal or MemoryJournal()
         self.tokens = tokens or TaskTokens(self.journal)
         self._client = HttpClient(addresses=self.config.addresses)
+        clock = clock or RealClock()
+        # A sender of the caller's opens no connections of this process.
+        slots = DispatchSlots(clock, connection_limit if sender is None else lambda: sys.maxsize)
         self._context = EngineContext(
-            clock=clock or RealClock(),
+            clock=clock,
+            slots=slots,
             journal=self.journal,
             sender=sender or self._client,
             tokens=self.tokens,

@@ -9,12 +9,16 @@ from enum import StrEnum
 
 
 class EventKind(StrEnum):
-    """Kinds of task events. EXHAUSTED and EXPIRED exist only here: Google reports neither."""
+    """Kinds of task events. EXHAUSTED and EXPIRED exist only here: Google reports neither.
+
+    POSTPONED is an attempt that this machine could not make, for want of descriptors or ports.
+    """
 
     CREATED = "created"
     DISPATCHED = "dispatched"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    POSTPONED = "postponed"
     EXHAUSTED = "exhausted"
     EXPIRED = "expired"
     DELETED = "deleted"

@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httptools
 
+from taskreel_local.emulators.cloudtasks.file_descriptors import connection_limit, is_own_shortage
 from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
@@ -28,10 +29,18 @@ _IDLE_S = 1.0
 """Longest idle time of a pooled connection. Servers close theirs after two to five seconds,
 and a request sent while the server closes would be a failed attempt."""
 _MAX_BODY = 64 * 1024
+_REACHED_S = 120.0
+"""Time after a connection in which its address counts as reachable. A local port that was used is
+free again after a minute."""
+_MAX_REACHED = 1000
 
 
 class SendError(Exception):
     """The request got no response: no connection, a lost one, or a reply that is not HTTP."""
+
+
+class ShortageError(SendError):
+    """The request was not sent: this machine has no descriptor, port or memory for it."""
 
 
 class HttpAddress(NamedTuple):
@@ -76,6 +85,8 @@ class HttpClient:
         self._sweep: asyncio.TimerHandle | None = None
         self._tls: ssl.SSLContext | None = None
         self._max_redirects = max_redirects
+        self._open = 0
+        self._reached: dict[tuple[str, int], float] = {}
 
     async def send(self, request: OutgoingRequest) -> HandlerResponse:
         """Send one request; follow redirects with the same method and body (303: GET).
@@ -136,16 +147,40 @@ class HttpClient:
 
     async def _open_connection(self, place: HttpAddress) -> _Connection:
         loop = asyncio.get_running_loop()
+        if self._open >= connection_limit():
+            self._close_idle_connection()
+        address = (place.host, place.port)
         try:
             _, connection = await loop.create_connection(
-                _Connection,
+                lambda: _Connection(self._count_open),
                 place.host,
                 place.port,
                 ssl=self._tls_context() if place.secure else None,
             )
         except (OSError, ValueError) as error:  # ValueError: a host that cannot be a name
-            raise SendError(f"cannot connect to {place.host}:{place.port}: {error}") from None
+            what = f"cannot connect to {place.host}:{place.port}: {error}"
+            reachable = loop.time() - self._reached.get(address, -_REACHED_S) < _REACHED_S
+            if is_own_shortage(error, reachable=reachable):
+                raise ShortageError(what) from None
+            raise SendError(what) from None
+        self._note_reached(address, loop.time())
         return connection
+
+    def _count_open(self, change: int) -> None:
+        self._open += change
+
+    def _note_reached(self, address: tuple[str, int], now: float) -> None:
+        self._reached.pop(address, None)
+        self._reached[address] = now
+        if len(self._reached) > _MAX_REACHED:
+            del self._reached[next(iter(self._reached))]
+
+    def _close_idle_connection(self) -> None:
+        """Close the oldest idle connection of the first address, to make room for another."""
+        for connections in self._idle.values():
+            if connections:
+                connections.pop(0)[1].close()
+                return
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -176,8 +211,9 @@ class HttpClient:
 class _Connection(asyncio.Protocol):
     """One connection with one exchange at a time; the parser calls the `on_…` methods."""
 
-    def __init__(self) -> None:
+    def __init__(self, count_open: Callable[[int], None]) -> None:
         self.reusable = True
+        self._count_open = count_open
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[HandlerResponse] | None = None
         self._parser: Any = httptools.HttpResponseParser(self)
@@ -205,6 +241,7 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._count_open(1)
         self._transport = transport  # type: ignore[assignment]  # it is a Transport
 
     def data_received(self, data: bytes) -> None:
@@ -216,6 +253,7 @@ class _Connection(asyncio.Protocol):
             self._fail_response("the handler switched protocols")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._count_open(-1)
         if self._open_ended:  # an HTTP/1.0 body ends where the connection does
             self._finish_response()
         self._fail_response(f"the connection was lost before an answer{f': {exc}' if exc else ''}")
