@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
     from taskreel.app.worker.processor import Processor
     from taskreel.web.auth import TokenRules
+    from taskreel.web.public_api import PublicApi
     from taskreel.web.tasks import InternalApp
 
 T = TypeVar("T")
@@ -90,12 +91,25 @@ def services() -> Services:
 
 
 @functools.cache
-def api() -> FastAPI:
+def api() -> PublicApi:
     """The jobs API."""
-    from taskreel.web.app import build_api
+    from taskreel.web.auth import ApiContext, Authenticator
+    from taskreel.web.public_api import PublicApi
 
     chosen = settings()
-    return _finish_start(build_api(services(), _token_rules(chosen), base_url=chosen.api_base_url))
+    context = ApiContext(
+        services=services(),
+        authenticator=Authenticator(_token_rules(chosen)),
+        base_url=chosen.api_base_url.rstrip("/"),
+    )
+    return _finish_start(PublicApi(context, _build_fastapi))
+
+
+def _build_fastapi() -> FastAPI:
+    """The application of all routes but the hot ones, when the first of them is asked for."""
+    from taskreel.web.app import build_fastapi
+
+    return _finish_start(build_fastapi())
 
 
 @functools.cache

@@ -20,7 +20,8 @@ from simulation.world import World
 from taskreel.domain.job_status import Status
 
 SUBMIT = {
-    "web/jobs.py",
+    "web/public_api.py",
+    "web/job_submission.py",
     "web/auth.py",
     "web/http.py",
     "web/responses.py",

@@ -37,6 +37,11 @@ asyncio.run(ask())
 
 def list_google_modules(code: str, folder: Path) -> list[str]:
     """The modules of Google's libraries that a fresh process has after running `code`."""
+    return list_modules(code + WATCHED, folder)
+
+
+def list_modules(code: str, folder: Path) -> list[str]:
+    """The list that `code` prints at its end, in a fresh process."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(FUNCTIONS),
@@ -48,7 +53,7 @@ def list_google_modules(code: str, folder: Path) -> list[str]:
         "SCRATCH_DIR": str(folder / "scratch"),
     }
     done = subprocess.run(
-        [sys.executable, "-c", code + WATCHED],
+        [sys.executable, "-c", code],
         env=environment,
         capture_output=True,
         text=True,
@@ -75,6 +80,29 @@ def test_the_first_answer_on_the_embedded_adapters_loads_no_google_library(
         function=function, main=FUNCTIONS / "main.py", request=request_, status=status
     )
     assert list_google_modules(code, tmp_path) == []
+
+
+FASTAPI = """
+import json, sys
+print(json.dumps(sorted({name.split(".")[0] for name in sys.modules} & {"fastapi"})))
+"""
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "loaded"),
+    [
+        ('post("/api/jobs/image-generation", json={})', 401, []),
+        ('get("/api/jobs/job_of_nobody")', 401, []),
+        ('get("/api/jobs/types")', 200, ["fastapi"]),
+    ],
+)
+def test_the_hot_routes_are_answered_without_fastapi(
+    tmp_path: Path, request_: str, status: int, loaded: list[str]
+) -> None:
+    code = FIRST_REQUEST.format(
+        function="jobs_api", main=FUNCTIONS / "main.py", request=request_, status=status
+    )
+    assert list_modules(code + FASTAPI, tmp_path) == loaded
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""The public API's application."""
+"""The FastAPI application: all routes of the public API, documented.
+
+`PublicApi` stands before it, and imports it on first need.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,17 @@ from fastapi.responses import Response
 from fastapi_offline import FastAPIOffline
 
 from taskreel.app.jobs.replay import Replay
-from taskreel.app.services import Services
 from taskreel.domain.validation_messages import describe_errors, invalid_request
 from taskreel.web import credits as credits_routes
 from taskreel.web import job_reads, jobs, legacy, openapi, problems, providers
-from taskreel.web.auth import Authenticator, TokenRules
-from taskreel.web.http import SecurityHeaders
-from taskreel.web.jobs import QuoteView
+from taskreel.web.job_submission import QuoteView
 from taskreel.web.responses import Problem
 
 _DESCRIPTION = "Create media generation jobs, follow them, and read their results."
 
 
-def build_api(services: Services, rules: TokenRules, *, base_url: str) -> FastAPI:
-    """The application that serves `/api` and `/v1` to callers with a token."""
+def build_fastapi() -> FastAPI:
+    """The application; each request's scope has its ApiContext."""
     app = FastAPIOffline(
         docs_url="/api/docs",
         redoc_url=None,
@@ -36,9 +36,6 @@ def build_api(services: Services, rules: TokenRules, *, base_url: str) -> FastAP
         # Cloud Run traces, measures and logs requests already.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.state.services = services
-    app.state.authenticator = Authenticator(rules)
-    app.state.base_url = base_url.rstrip("/")
     app.include_router(legacy.generation_router)
     app.include_router(jobs.router)
     app.include_router(job_reads.router)
@@ -47,7 +44,6 @@ def build_api(services: Services, rules: TokenRules, *, base_url: str) -> FastAP
     app.include_router(legacy.router)
     app.add_exception_handler(RequestValidationError, _answer_invalid_parameter)
     problems.install_handlers(app)
-    app.add_middleware(SecurityHeaders)
     openapi.complete_document(
         app,
         requests=(credits_routes.Grant, providers.BreakerOrder, legacy.AiGeneration, Replay),

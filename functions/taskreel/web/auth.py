@@ -10,10 +10,10 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import Depends
-from fastapi.requests import Request
+from starlette.requests import Request
+from starlette.types import Scope
 
 from taskreel.app.caller import Caller
 from taskreel.app.services import Services
@@ -155,6 +155,27 @@ def _is_list_of_texts(value: Any) -> bool:
 
 # ── The caller of a request ──────────────────────────────────────────────────────────────────────
 
+_CONTEXT = "taskreel.api"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiContext:
+    """The parts of the API that every request needs; `base_url` has no slash at the end."""
+
+    services: Services
+    authenticator: Authenticator
+    base_url: str
+
+    def attach(self, scope: Scope) -> None:
+        """Make it the context of a request."""
+        scope[_CONTEXT] = self
+
+    @staticmethod
+    def of(request: Request) -> ApiContext:
+        """The context that was attached to the request."""
+        context: ApiContext = request.scope[_CONTEXT]
+        return context
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthenticatedRequest:
@@ -167,22 +188,9 @@ class AuthenticatedRequest:
 
 async def authenticate(request: Request) -> AuthenticatedRequest:
     """The request's context. Raises UnauthenticatedError without a valid token."""
-    state = request.app.state
-    authenticator: Authenticator = state.authenticator
-    caller = await authenticator.authenticate(request.headers.get("authorization"))
-    return AuthenticatedRequest(services=state.services, caller=caller, base_url=state.base_url)
-
-
-Authenticated = Annotated[AuthenticatedRequest, Depends(authenticate)]
-
-
-async def authenticate_admin(context: Authenticated) -> AuthenticatedRequest:
-    """The request's context. Raises ForbiddenError unless its caller is an admin."""
-    require_admin(context.caller)
-    return context
-
-
-AuthenticatedAdmin = Annotated[AuthenticatedRequest, Depends(authenticate_admin)]
+    context = ApiContext.of(request)
+    caller = await context.authenticator.authenticate(request.headers.get("authorization"))
+    return AuthenticatedRequest(services=context.services, caller=caller, base_url=context.base_url)
 
 
 def require_admin(caller: Caller) -> None:

@@ -16,11 +16,10 @@ from taskreel.app.credits.grants import check_user_id, grant_credits
 from taskreel.app.jobs.queries import list_ledger
 from taskreel.domain.credits import Account, EntryKind
 from taskreel.domain.value import Value
-from taskreel.web.auth import Authenticated, AuthenticatedAdmin
 from taskreel.web.http import JsonResponse, check_query, parse_idempotency_key
 from taskreel.web.openapi import ONCE, PROBLEMS, document_body
 from taskreel.web.responses import View, is_absent
-from taskreel.web.route_parameters import json_body
+from taskreel.web.route_parameters import Authenticated, AuthenticatedAdmin, json_body
 
 router = APIRouter(prefix="/api/credits", tags=["credits"], responses=PROBLEMS)
 

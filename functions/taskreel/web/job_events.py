@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-
-from fastapi.sse import ServerSentEvent
+from typing import TYPE_CHECKING
 
 from taskreel.app.jobs.job_store import decode_job
 from taskreel.app.services import Services
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.web.responses import build_job_view
+
+if TYPE_CHECKING:
+    from fastapi.sse import ServerSentEvent
 
 
 async def watch_job(services: Services, job_id: str) -> AsyncGenerator[Job]:
@@ -45,6 +47,8 @@ async def follow_job(
 
     Each carries the whole job, so that a client needs no other request.
     """
+    from fastapi.sse import ServerSentEvent
+
     status: Status | None = None
     async with aclosing(watch_job(services, job_id)) as changes:
         async for job in changes:

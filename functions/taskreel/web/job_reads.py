@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.requests import Request
 from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
-from taskreel.app.jobs.queries import Filters, find_job, list_jobs
+from taskreel.app.jobs.queries import Filters, list_jobs
 from taskreel.domain.errors import ConflictError
-from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES, explain_unknown_type
 from taskreel.jobtypes.job_type import JobType
-from taskreel.web.auth import Authenticated, AuthenticatedRequest, authenticate
-from taskreel.web.http import JsonResponse, parse_wait_seconds
+from taskreel.web.http import JsonResponse
 from taskreel.web.job_events import follow_job, wait_for_end
+from taskreel.web.job_lookup import read_job
 from taskreel.web.openapi import (
     NO_TOKEN,
     PROBLEMS,
@@ -36,11 +33,10 @@ from taskreel.web.responses import (
     View,
     build_error_view,
     build_job_row,
-    build_job_view,
     build_progress_view,
     build_result_view,
 )
-from taskreel.web.route_parameters import AppServices
+from taskreel.web.route_parameters import AppServices, Authenticated, RequestedJob
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=PROBLEMS)
 
@@ -158,37 +154,6 @@ async def list_own_jobs(wanted: Annotated[JobsQuery, Query()], context: Authenti
     )
     views = [await build_job_row(services, job, context.base_url) for job in page.rows]
     return JsonResponse(JobsPage(jobs=views, next_cursor=page.cursor))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobInPath:
-    """The authenticated request for a job, and the seconds that it may wait for the job's end."""
-
-    context: AuthenticatedRequest
-    job: Job
-    wait_seconds: float
-
-
-async def find_job_in_path(request: Request) -> JobInPath:
-    """Find the job by its id alone or by its type and id.
-
-    Raises NotFoundError unless the caller may see it.
-    """
-    context = await authenticate(request)
-    path = request.path_params
-    job = await find_job(context.services, context.caller, path["job_id"], path.get("job_type"))
-    wait_seconds = parse_wait_seconds(request.headers.get("prefer"))
-    return JobInPath(context=context, job=job, wait_seconds=wait_seconds)
-
-
-RequestedJob = Annotated[JobInPath, Depends(find_job_in_path)]
-
-
-async def read_job(found: RequestedJob) -> Response:
-    """With `Prefer: wait=N` as soon as the job has ended, within N seconds."""
-    services = found.context.services
-    job = await wait_for_end(services, found.job, found.wait_seconds)
-    return JsonResponse(await build_job_view(services, job, found.context.base_url))
 
 
 async def read_progress(found: RequestedJob) -> Response:

@@ -17,9 +17,8 @@ from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import Submission
-from taskreel.web.auth import Authenticated
 from taskreel.web.http import JsonResponse
-from taskreel.web.jobs import Submitter, Submitting, respond_with_job
+from taskreel.web.job_submission import Submitter, respond_with_job
 from taskreel.web.openapi import PROBLEMS, document_created, document_submission
 from taskreel.web.responses import (
     JobErrorView,
@@ -33,7 +32,12 @@ from taskreel.web.responses import (
     build_step_views,
     find_current_step,
 )
-from taskreel.web.route_parameters import json_body, submission_body
+from taskreel.web.route_parameters import (
+    Authenticated,
+    Submitting,
+    json_body,
+    submission_body,
+)
 
 router = APIRouter(tags=["older routes"], responses=PROBLEMS)
 #: Must be included before the jobs: their route takes every type, and refuses this one.

@@ -82,7 +82,7 @@ def install_handlers(app: Starlette) -> None:
     """Have the application answer every error with a problem."""
     app.add_exception_handler(errors.TaskreelError, answer_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
-    app.add_exception_handler(Exception, _answer_crash)
+    app.add_exception_handler(Exception, answer_crash)
 
 
 async def answer_error(_request: Request, error: Exception) -> Response:
@@ -121,7 +121,8 @@ def _has_route(request: Request, method: str) -> bool:
     return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
 
-async def _answer_crash(_request: Request, error: Exception) -> Response:
+async def answer_crash(_request: Request, error: Exception) -> Response:
+    """Answer an exception that no code expected, and log it."""
     log.error("request crashed", exc_info=error, extra={"action": "request_crashed"})
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     return build_problem(status, "internal_error", _SERVER_FAULTS[status])

@@ -16,10 +16,14 @@ from taskreel.app.providers.admin import BreakerOverride, list_providers, set_br
 from taskreel.domain.breaker import BreakerState
 from taskreel.domain.ids import random_id
 from taskreel.domain.value import Value
-from taskreel.web.auth import Authenticated, AuthenticatedAdmin
 from taskreel.web.http import JsonResponse, read_body
 from taskreel.web.openapi import NO_TOKEN, PROBLEMS, document_body
-from taskreel.web.route_parameters import AppServices, json_body
+from taskreel.web.route_parameters import (
+    AppServices,
+    Authenticated,
+    AuthenticatedAdmin,
+    json_body,
+)
 
 router = APIRouter(prefix="/api", tags=["providers"], responses=PROBLEMS)
 

@@ -1,4 +1,4 @@
-"""FastAPI dependencies of several routers: the services, and bodies read within their limits.
+"""FastAPI dependencies of several routers: caller, services, and bodies read within their limits.
 
 FastAPI spends some 15 µs on each dependency of a request, so there are few. All are coroutines:
 FastAPI would run plain functions in threads. A body is read only after its caller's token has been
@@ -15,16 +15,28 @@ from pydantic import BaseModel
 
 from taskreel.app.services import Services
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.web.auth import Authenticated
-from taskreel.web.http import (
-    read_model,
-)
+from taskreel.web.auth import ApiContext, AuthenticatedRequest, authenticate, require_admin
+from taskreel.web.http import read_model
+from taskreel.web.job_lookup import JobInPath, find_job_in_path
+from taskreel.web.job_submission import Submitter, read_submitter
+
+Authenticated = Annotated[AuthenticatedRequest, Depends(authenticate)]
+Submitting = Annotated[Submitter, Depends(read_submitter)]
+RequestedJob = Annotated[JobInPath, Depends(find_job_in_path)]
+
+
+async def authenticate_admin(context: Authenticated) -> AuthenticatedRequest:
+    """The request's context. Raises ForbiddenError unless its caller is an admin."""
+    require_admin(context.caller)
+    return context
+
+
+AuthenticatedAdmin = Annotated[AuthenticatedRequest, Depends(authenticate_admin)]
 
 
 async def get_services(request: Request) -> Services:
-    """The services that the application was built with, for routes that need no token."""
-    services: Services = request.app.state.services
-    return services
+    """The services, for routes that need no token."""
+    return ApiContext.of(request).services
 
 
 AppServices = Annotated[Services, Depends(get_services)]

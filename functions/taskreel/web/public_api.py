@@ -1,0 +1,85 @@
+"""The public API's application: one router before the hot routes and FastAPI.
+
+The two routes that carry nearly all requests are called without FastAPI's layers, which take longer
+than their own work; FastAPI, and the modules of all other routes, are imported on first need. Both
+ways share everything else: these middlewares, authentication, validation, problems, and the
+handlers themselves. FastAPI's document describes the hot routes too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from taskreel.domain.errors import TaskreelError
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.web.auth import ApiContext
+from taskreel.web.http import SecurityHeaders
+from taskreel.web.job_lookup import read_job
+from taskreel.web.job_submission import post_job
+from taskreel.web.problems import answer_crash, answer_error
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+_JOBS = "/api/jobs/"
+_JOB_ID = "job_"
+_JOB_TYPES = frozenset(JOB_TYPES)
+
+
+class PublicApi:
+    """The ASGI application that serves `/api` and `/v1` to callers with a token."""
+
+    def __init__(self, context: ApiContext, build_rest: Callable[[], ASGIApp]) -> None:
+        """Serve with `context`; `build_rest` imports and builds the application of other routes."""
+        self._context = context
+        self._build_rest = build_rest
+        self._rest: ASGIApp | None = None
+        self._app = SecurityHeaders(self._route)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        self._context.attach(scope)
+        await self._app(scope, receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        handler = _find_hot_handler(scope)
+        if handler is not None:
+            response = await _respond(handler, Request(scope, receive))
+            await response(scope, receive, send)
+            return
+        if self._rest is None:
+            self._rest = self._build_rest()
+        await self._rest(scope, receive, send)
+
+
+def _find_hot_handler(scope: Scope) -> Handler | None:
+    """The hot route's handler, with its parameters in the scope; None for FastAPI's routes.
+
+    Only paths that no other route can have: the name of a job type, and the form of a job's id.
+    """
+    path: str = scope["path"]
+    if scope["type"] != "http" or not path.startswith(_JOBS):
+        return None
+    match scope["method"], path.removeprefix(_JOBS).split("/"):
+        case "POST", [job_type] if job_type in _JOB_TYPES:
+            scope["path_params"] = {"job_type": job_type}
+            return post_job
+        case "GET", [job_id] if job_id.startswith(_JOB_ID):
+            scope["path_params"] = {"job_id": job_id}
+            return read_job
+        case "GET", [job_type, job_id] if job_type in _JOB_TYPES and job_id.startswith(_JOB_ID):
+            scope["path_params"] = {"job_type": job_type, "job_id": job_id}
+            return read_job
+    return None
+
+
+async def _respond(handler: Handler, request: Request) -> Response:
+    try:
+        return await handler(request)
+    except TaskreelError as error:
+        return await answer_error(request, error)
+    except Exception as error:  # noqa: BLE001 - it is logged, and answered as a problem
+        return await answer_crash(request, error)
