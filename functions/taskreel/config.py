@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +13,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from taskreel.domain.validation_messages import describe_errors
 from taskreel.domain.value import Value, validation_error
 
+#: A port may be any: `:*`.
+_ORIGIN = re.compile(r"https?://[\w.-]+(:(\d{1,5}|\*))?|https?://\[[0-9a-f:]+\](:(\d{1,5}|\*))?")
 #: RFC 7518, 3.2: a key for HS256 is at least as long as the hash.
 _HS256_BYTES = 32
 
@@ -44,6 +47,9 @@ class Settings(Value):
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     jwt_leeway_seconds: int = Field(default=30, ge=0, le=600)
+    #: The origins whose pages may call the API, separated by commas: `https://app.example.com`,
+    #: `http://localhost:*` for any port, or `*`. Absent: no page of another origin.
+    cors_origins: str = ""
     #: Signs the embedded files' URLs.
     files_secret: SecretStr = SecretStr("")
     invoker_service_account: str | None = None
@@ -110,6 +116,17 @@ class Settings(Value):
             )
         return value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: str) -> str:
+        for origin in _split_list(value):
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin. An origin is a scheme and a host without a path, "
+                    "such as https://app.example.com, http://localhost:* for any port, or *"
+                )
+        return value
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         found = []
@@ -139,6 +156,11 @@ class Settings(Value):
             )
         return [key.strip() for key in self.internal_api_key.get_secret_value().split(",")]
 
+    @property
+    def allowed_origins(self) -> list[str]:
+        """The origins of CORS_ORIGINS."""
+        return _split_list(self.cors_origins)
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], key_names: Mapping[str, str]) -> Self:
         """The settings in `environ`.
@@ -162,3 +184,8 @@ class Settings(Value):
             found = describe_errors(error.errors(include_input=False), cls)
             lines = [f"{str(at[0]).upper()}: {message}" for at, message in found if at]
             raise ConfigurationError("; ".join(lines) or str(error)) from None
+
+
+def _split_list(text: str) -> list[str]:
+    """The parts of a text between commas, without spaces; empty parts are left out."""
+    return [part.strip() for part in text.split(",") if part.strip()]

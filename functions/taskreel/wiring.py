@@ -102,7 +102,7 @@ def api() -> PublicApi:
         authenticator=Authenticator(_token_rules(chosen)),
         base_url=chosen.api_base_url.rstrip("/"),
     )
-    return _finish_start(PublicApi(context, _build_fastapi))
+    return _finish_start(PublicApi(context, _build_fastapi, origins=chosen.allowed_origins))
 
 
 def _build_fastapi() -> FastAPI:

@@ -108,6 +108,11 @@ def test_the_bucket_is_private_and_forgets(provisioned: Cloud) -> None:
     assert bucket["lifecycle"]["rule"][0]["action"] == {"type": "Delete"}
 
 
+def test_pages_of_any_origin_may_read_files_by_their_signed_urls(provisioned: Cloud) -> None:
+    (rule,) = provisioned.google.of("storage")[f"{PROJECT}-taskreel"]["cors"]
+    assert (rule["origin"], rule["method"]) == (["*"], ["GET", "HEAD"])
+
+
 def test_rules_in_force_are_those_of_the_file(provisioned: Cloud) -> None:
     rules = provisioned.google.of("firebaserules")
     release = rules[f"projects/{PROJECT}/releases/cloud.firestore/taskreel"]

@@ -144,6 +144,22 @@ async def test_result_urls_are_fresh_at_each_read_and_expire(
     check(world, again)
 
 
+async def test_the_result_url_is_the_first_files_and_only_where_there_is_one(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    picture = await submit_job(ada, image_request("slow", seconds=0))
+    empty = await submit_job(ada, NOOP)
+    assert picture["resultUrl"] is None
+    await world.settle()
+    done = await read_job(ada, picture)
+    assert done["resultUrl"] == done["result"]["artifacts"][0]["url"]
+    check(world, done["resultUrl"])
+    assert (await read_job(ada, empty))["result"]["artifacts"] == []
+    assert (await read_job(ada, empty))["resultUrl"] is None
+    rows = (await ada.get("/api/jobs")).json()["jobs"]
+    assert [row["resultUrl"] for row in rows] == [None, None]
+
+
 async def test_a_batch_tells_of_each_item(world: World, ada: httpx.AsyncClient) -> None:
     job = await submit_job(ada, batch_request(3), BATCH)
     await world.settle()

@@ -84,6 +84,21 @@ def test_a_public_key_without_an_audience_is_refused() -> None:
     assert read(JWT_PUBLIC_KEY="-----BEGIN PUBLIC KEY-----", JWT_AUDIENCE="taskreel")
 
 
+def test_origins_are_a_list() -> None:
+    found = read(CORS_ORIGINS="https://a.example, http://localhost:*,http://[::1]:5173")
+    assert found.allowed_origins == ["https://a.example", "http://localhost:*", "http://[::1]:5173"]
+    assert read(CORS_ORIGINS="*").allowed_origins == ["*"]
+    assert read().allowed_origins == []
+
+
+@pytest.mark.parametrize(
+    "origin", ["a.example", "https://a.example/", "https://*.example", "null", "http://a:99x"]
+)
+def test_a_text_that_is_no_origin_is_refused(origin: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^CORS_ORIGINS: .*is no origin"):
+        read(CORS_ORIGINS=f"https://a.example,{origin}")
+
+
 @pytest.mark.parametrize(("lease", "heartbeat"), [("5", "5"), ("4", "5"), ("30", "60")])
 def test_a_lease_that_ends_before_it_is_renewed_is_refused(lease: str, heartbeat: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^LEASE_SECONDS: .*HEARTBEAT_SECONDS"):

@@ -8,7 +8,7 @@ handlers themselves. FastAPI's document describes the hot routes too.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from taskreel.domain.errors import TaskreelError
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.web.auth import ApiContext
+from taskreel.web.cors import allow_origins
 from taskreel.web.http import SecurityHeaders
 from taskreel.web.job_lookup import read_job
 from taskreel.web.job_submission import post_job
@@ -32,12 +33,24 @@ _JOB_TYPES = frozenset(JOB_TYPES)
 class PublicApi:
     """The ASGI application that serves `/api` and `/v1` to callers with a token."""
 
-    def __init__(self, context: ApiContext, build_rest: Callable[[], ASGIApp]) -> None:
-        """Serve with `context`; `build_rest` imports and builds the application of other routes."""
+    def __init__(
+        self,
+        context: ApiContext,
+        build_rest: Callable[[], ASGIApp],
+        *,
+        origins: Sequence[str] = (),
+    ) -> None:
+        """Serve with `context`.
+
+        Args:
+            context: The parts that every request needs.
+            build_rest: Imports and builds the application of all other routes.
+            origins: The origins whose pages may call the API.
+        """
         self._context = context
         self._build_rest = build_rest
         self._rest: ASGIApp | None = None
-        self._app = SecurityHeaders(self._route)
+        self._app = SecurityHeaders(allow_origins(self._route, origins))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""

@@ -127,6 +127,9 @@ class StepView(View):
 class JobView(View):
     """A job. Lists leave out `payload`, and of `result` all but the first ten files, without URLs.
 
+    `resultUrl` is the signed URL of the result's first file, to show or download; null without a
+    file, and in lists. `urls.result` is the whole result as JSON.
+
     `progress` is a whole percentage; `statusAt` has the time of entry into each status.
 
     A pipeline has `steps`. A job that a pipeline created has `parentId`, `step` and `index`, its
@@ -217,6 +220,7 @@ async def build_job_row(services: Services, job: Job, base_url: str) -> JobView:
 async def _build_view(services: Services, job: Job, base_url: str, *, whole: bool) -> JobView:
     urls = build_job_urls(job, base_url)
     steps = build_step_views(job)
+    result = await _build_shown_result(services, job, whole=whole) if job.has_result else None
     return JobView(
         job_id=job.job_id,
         job_type=job.job_type,
@@ -234,8 +238,8 @@ async def _build_view(services: Services, job: Job, base_url: str, *, whole: boo
         next_attempt_at=job.next_attempt_at,
         error=build_error_view(job),
         credits=job.credits,
-        result=await _build_shown_result(services, job, whole=whole) if job.has_result else None,
-        result_url=urls.result if job.has_result else None,
+        result=result,
+        result_url=result.artifacts[0].url if result and result.artifacts else None,
         served_by=job.served_by,
         parent_id=job.parent_id,
         step=job.step,

@@ -24,7 +24,7 @@ def plan_apis(target: Target, found: list[dict[str, Any]]) -> Iterator[Step]:
 
 
 def plan_bucket(target: Target, found: Mapping[str, Any] | None, *, adopt: bool) -> Iterator[Step]:
-    """Create a private bucket with a lifecycle, or update it.
+    """Create a private bucket with a lifecycle and cross-origin rules, or update it.
 
     A bucket without our label stops the plan, unless `adopt` or its lifecycle is the declared one:
     then it is ours, and the script was stopped before it could label it.
@@ -40,6 +40,12 @@ def plan_bucket(target: Target, found: Mapping[str, Any] | None, *, adopt: bool)
         f"label {url} as Taskreel's",
         *("storage", "buckets", "update", url, f"--update-labels={LABEL}", project),
     )
+    # Nor can it set these.
+    share = run_step(
+        f"let web pages read files of {url} by their signed URLs",
+        *("storage", "buckets", "update", url),
+        *(f"--cors-file={target.infra / declared['cors']}", project),
+    )
     if found is None:
         yield run_step(
             f"create bucket {url} in {target.location}",
@@ -52,6 +58,7 @@ def plan_bucket(target: Target, found: Mapping[str, Any] | None, *, adopt: bool)
             ),
         )
         yield label
+        yield share
         return
     same_lifecycle = found.get("lifecycle_config") == target.declared(declared["lifecycle"])
     if not has_label(found.get("labels")):
@@ -68,6 +75,8 @@ def plan_bucket(target: Target, found: Mapping[str, Any] | None, *, adopt: bool)
         yield run_step(
             f"set the lifecycle of {url}", "storage", "buckets", "update", url, lifecycle, project
         )
+    if found.get("cors_config") != target.declared(declared["cors"]):
+        yield share
     if (
         not found.get("uniform_bucket_level_access")
         or found.get("public_access_prevention") != "enforced"

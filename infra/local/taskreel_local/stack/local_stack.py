@@ -184,6 +184,8 @@ class Stack:
         own = {
             "SCRATCH_DIR": str(self.data.scratch_folder),
             "API_BASE_URL": self.url,
+            # A front end in development has a server of its own, on some port of this machine.
+            "CORS_ORIGINS": "http://localhost:*,http://127.0.0.1:*",
             "JWT_SECRET": self._secrets.jwt,
             "LOG_FORMAT": self.config.log_format,
             "PYTHONPATH": os.pathsep.join([str(ROOT / "functions"), str(ROOT / "infra" / "local")]),
@@ -279,6 +281,7 @@ class Stack:
 #: Settings that the environment may override.
 _OVERRIDABLE = frozenset(
     {
+        "CORS_ORIGINS",
         "EXTRA_PROVIDERS",
         "HEARTBEAT_SECONDS",
         "INITIAL_CREDITS",

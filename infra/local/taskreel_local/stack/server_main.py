@@ -82,7 +82,9 @@ async def _serve_file(request: Request) -> Response:
     file = blobs.find_path(path)
     if not file.is_file():
         return Response(status_code=404)
-    return FileResponse(file, media_type=blobs.read_content_type(path))
+    # The signature is the permission: a page of any origin may read the file, as in the bucket.
+    headers = {"Access-Control-Allow-Origin": "*"}
+    return FileResponse(file, media_type=blobs.read_content_type(path), headers=headers)
 
 
 def _exit_with_parent() -> None:

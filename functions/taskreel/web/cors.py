@@ -1,0 +1,50 @@
+"""Cross-origin requests: the pages that may call the API from a browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+_ANY_PORT = ":*"
+_REQUEST_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "Last-Event-ID",
+    "Prefer",
+    "X-Request-Id",
+)
+#: A script on another origin sees a few headers of an answer only; these are ours.
+_SHOWN_HEADERS = (
+    "Idempotency-Replayed",
+    "Location",
+    "Preference-Applied",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-Id",
+)
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_PREFLIGHT_SECONDS = 7200  # the longest that Chromium accepts
+
+
+def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """Let pages of these origins call the application; of none, leave it as it is.
+
+    `*` is every origin, and `http://localhost:*` one host on any port. Callers send their token in
+    a header, never in a cookie, so credentials are not allowed.
+    """
+    if not origins:
+        return app
+    patterns = [one.removesuffix(_ANY_PORT) for one in origins if one.endswith(_ANY_PORT)]
+    return CORSMiddleware(
+        app,
+        allow_origins=[one for one in origins if not one.endswith(_ANY_PORT)],
+        allow_origin_regex="|".join(rf"{re.escape(one)}(:\d+)?" for one in patterns) or None,
+        allow_methods=_METHODS,
+        allow_headers=_REQUEST_HEADERS,
+        expose_headers=_SHOWN_HEADERS,
+        max_age=_PREFLIGHT_SECONDS,
+    )
