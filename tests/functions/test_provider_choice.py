@@ -209,6 +209,8 @@ def test_a_webhook_secret_of_a_provider_that_cannot_call_is_refused() -> None:
         ({"provider": "elevenlabs"}, "unknown_provider"),
         ({"provider": ["openai", "stability"], "model": "flux-9"}, "unknown_model"),
         ({"provider": "openai", "options": {"providerOptions": {"n": 5}}}, "reserved_option"),
+        ({"model": "flux-9"}, "unknown_model"),
+        ({"provider": "auto", "model": "flux-9"}, "unknown_model"),
     ],
 )
 async def test_a_stand_in_refuses_what_the_named_provider_would(
@@ -226,6 +228,9 @@ async def test_a_stand_in_refuses_what_the_named_provider_would(
         {"provider": ["openai", "studio"], "model": "flux-9"},
         {"provider": "openai", "options": {"providerOptions": {"moderation": "low"}}},
         {"provider": "studio", "options": {"providerOptions": {"n": 5}}},
+        {"model": "flux-1.1-pro"},
+        {"provider": "auto", "model": "gpt-image-1"},
+        {"model": "black-forest-labs/any-model-of-replicate"},
     ],
 )
 async def test_a_stand_in_serves_what_the_named_provider_would(
@@ -234,6 +239,19 @@ async def test_a_stand_in_serves_what_the_named_provider_would(
     setup = await start_providers(stand_in_provider="studio")
     checked = await setup.user().post(f"{IMAGE}?validateOnly=true", json={"prompt": "x", **body})
     assert checked.json()["servedBy"] == "studio"
+
+
+async def test_a_stand_in_names_the_models_that_exist_in_place_of_a_wrong_one(
+    start_providers: StartProviders,
+) -> None:
+    """`flux-9` was drawn by the dev stack, and refused only by a deployment."""
+    setup = await start_providers(stand_in_provider="studio")
+    answer = await setup.user().post(IMAGE, json={"prompt": "x", "model": "flux-1.1-prro"})
+    (error,) = expect_problem(answer, 422, "unknown_model")["errors"]
+    assert error["path"] == "model"
+    assert "did you mean flux-1.1-pro?" in error["message"]
+    assert "imagen" in error["message"]
+    assert "veo" not in error["message"]
 
 
 async def test_a_stand_in_refuses_a_wrong_model_in_a_step_that_is_not_filled_in_yet(

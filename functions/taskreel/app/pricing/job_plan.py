@@ -111,7 +111,7 @@ async def plan_units(services: Services, job_type: JobType[Any], submission: Sub
     """
     units = job_type.units(submission)
     _check_file_count(services, submission, units)
-    if submission.provider is None:
+    if submission.provider is None and submission.model is None:
         plan = _plan_without_choice(services.providers, units)
         if plan is not None:
             return plan

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.domain.errors import InvalidError, PermanentError
 from taskreel.domain.validation_messages import suggest_name
-from taskreel.ports import Capability, Provider, ProviderCatalogue, VerifyWebhook
+from taskreel.ports import Capability, Provider, ProviderCatalogue, VerifyWebhook, WorkRequest
 
 
 class ProviderRegistry:
@@ -77,6 +77,47 @@ class ProviderRegistry:
             for name, key in self._key_names.items()
             if self.catalogue.has_models_for(name, capability)
         ]
+
+    def check_model(self, request: WorkRequest) -> None:
+        """Raise InvalidError for a model that no provider has, configured or not.
+
+        Does nothing for work of which the table has no models.
+        """
+        able = [
+            name
+            for name in self._key_names
+            if self.catalogue.has_models_for(name, request.capability)
+        ]
+        refusals: list[InvalidError] = []
+        for name in able:
+            try:
+                self.catalogue.list_offers(name, request)
+            except InvalidError as error:
+                refusals.append(error)
+            else:
+                return
+        retired = next((error for error in refusals if error.code == "model_retired"), None)
+        if retired is not None:
+            raise retired
+        if refusals:
+            raise self._unknown_model(able, request)
+
+    def _unknown_model(self, able: Sequence[str], request: WorkRequest) -> InvalidError:
+        """The error that none of these providers has the model, with the names of all they have."""
+        models = [model for name in able for model in self.catalogue.list_models(name, request.now)]
+        known = sorted(
+            {
+                str(model["name"])
+                for model in models
+                if model["capability"] == request.capability and not model["retired"]
+            }
+        )
+        suggestion = suggest_name(request.model, known)
+        message = (
+            f"there is no {request.capability} model {request.model!r}{suggestion}; "
+            f"use one of: {', '.join(known)}"
+        )
+        return InvalidError.at("model", message, code="unknown_model")
 
     def not_configured(self, capability: Capability) -> InvalidError:
         """The error that no provider of the capability is configured, with the keys to set."""

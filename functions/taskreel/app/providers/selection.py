@@ -90,9 +90,12 @@ def find_imitated_provider(
 ) -> str | None:
     """The named provider in whose place the stand-in serves: the first that offers the work.
 
-    None when the caller names the stand-in itself. Raises the InvalidError of a named provider when
-    none of them offers it: the stand-in would take any model, but a deployment refuses the job.
+    None when the caller names the stand-in itself, or no provider. Raises InvalidError when no
+    named provider offers it, or none at all has the model: the stand-in would take any model, but
+    a deployment refuses the job.
     """
+    if preference.is_automatic and request.model:
+        registry.check_model(request)
     refusals: list[InvalidError] = []
     for word in preference.names:
         name = registry.catalogue.resolve_name(word)
