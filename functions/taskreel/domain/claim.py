@@ -56,6 +56,7 @@ def decide_claim(job: Job, now: datetime) -> Claim:
     if missed is not None:
         return missed
 
+    job = _make_due(job, now)
     waits_for_others = job.status in {Status.BLOCKED, Status.THROTTLED}
     if waits_for_others or now < _next_step_at(job, now) - CLOCK_TOLERANCE:
         return Claim(Verdict.IGNORE)
@@ -104,6 +105,7 @@ def claim_job(job: Job, now: datetime, lease: timedelta) -> Job:
     The attempt number grows only when the run counts as an attempt. A lease that is still there
     belonged to a run that died.
     """
+    job = _make_due(job, now)
     lost_runs = job.lost_runs if job.lease_until is None else job.lost_runs + 1
     attempt = job.attempt + 1 if job.counts_as_attempt(now) else job.attempt
     lease_until = now + lease
@@ -120,6 +122,22 @@ def claim_job(job: Job, now: datetime, lease: timedelta) -> Job:
     if job.status is Status.PROCESSING:
         return job.with_changes(now, **claimed)
     return job.enter_status(Status.PROCESSING, now, **claimed)
+
+
+def _make_due(job: Job, now: datetime) -> Job:
+    """The job with what it waits for due now, if the clock has gone back since its last write.
+
+    Its times are then those of another clock: up to hours ahead, while its task has come. A poll or
+    a try that is early does no harm, and a task that is ignored would be lost. The time of a
+    scheduled job is the caller's own and stays.
+    """
+    if job.updated_at <= now + CLOCK_TOLERANCE or job.status is Status.SCHEDULED:
+        return job
+    units = tuple(
+        unit.with_changes(due_at=now) if unit.is_open and unit.due_at is not None else unit
+        for unit in job.units
+    )
+    return job.with_changes(job.updated_at, units=units, next_attempt_at=None)
 
 
 def _end_after_lost_run(job: Job) -> Claim:

@@ -58,7 +58,10 @@ def test_a_job_is_run_only_when_nobody_holds_it_and_it_is_due(found: Job, now: d
         assert found.status in {Status.SCHEDULED, Status.QUEUED, Status.PROCESSING, Status.RETRYING}
         assert found.lease_until is None or found.lease_until <= now
         assert find_due_end(found, now) is None
-        if found.next_attempt_at is not None and found.status is not Status.PROCESSING:
+        clock_went_back = found.updated_at > now + CLOCK_TOLERANCE
+        waits = found.next_attempt_at is not None and found.status is not Status.PROCESSING
+        if waits and (found.status is Status.SCHEDULED or not clock_went_back):
+            assert found.next_attempt_at is not None
             assert now >= found.next_attempt_at - CLOCK_TOLERANCE
 
 
@@ -188,3 +191,39 @@ def test_a_job_that_was_made_by_a_clock_an_hour_ahead_is_run(status: Status) -> 
     made_at = NOW + timedelta(hours=1)
     found = job(status, created_at=made_at, updated_at=made_at, units=())
     assert decide_claim(found, NOW).verdict is Verdict.RUN
+
+
+def test_a_poll_that_was_due_before_the_clock_went_back_an_hour_is_made() -> None:
+    """Its task was ignored, and the operation waited until the clock was forward again."""
+    polled_at = NOW + timedelta(hours=1)
+    due_at = polled_at + 10 * SECOND
+    running = unit(UnitState.RUNNING, operation={"id": "op"}, due_at=due_at)
+    limited = unit(error=error(Category.RATE_LIMITED), due_at=due_at)
+    done = unit(UnitState.DONE)
+    found = job(Status.PROCESSING, updated_at=polled_at, units=(running, limited, done))
+    assert decide_claim(found, NOW).verdict is Verdict.RUN
+    claimed = claim_job(found, NOW, LEASE)
+    assert [one.is_due(NOW) for one in claimed.units] == [True, True, True]
+    assert claimed.units[2] == done
+
+
+def test_a_retry_that_was_due_before_the_clock_went_back_an_hour_is_made() -> None:
+    failed_at = NOW + timedelta(hours=1)
+    found = job(
+        Status.RETRYING, updated_at=failed_at, next_attempt_at=failed_at + 10 * SECOND, attempt=1
+    )
+    assert decide_claim(found, NOW).verdict is Verdict.RUN
+    assert claim_job(found, NOW, LEASE).attempt == 2
+
+
+def test_a_scheduled_job_waits_for_its_time_whatever_clock_wrote_it() -> None:
+    at = NOW + timedelta(hours=2)
+    found = job(Status.SCHEDULED, updated_at=NOW + timedelta(hours=1), next_attempt_at=at)
+    assert decide_claim(found, NOW).verdict is Verdict.IGNORE
+    assert decide_claim(found, at).verdict is Verdict.RUN
+
+
+def test_a_lease_that_another_clock_gave_is_not_taken() -> None:
+    """Its run may still go on, on a machine whose clock is ahead."""
+    held = claim_job(job(), NOW + timedelta(hours=1), LEASE)
+    assert decide_claim(held, NOW).verdict is Verdict.BUSY
