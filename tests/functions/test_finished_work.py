@@ -106,6 +106,44 @@ async def test_a_replay_of_a_cancelled_pipeline_costs_what_was_missing(
     assert captured >= delivered >= 20
 
 
+async def test_a_replay_takes_over_the_finished_units_of_a_cancelled_child_batch(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    """They were captured with the cancelled pipeline, and once were bought a second time."""
+    batch = {"type": "batch-generation", "payload": slow_batch(10)}
+    job = await start(ada, batch=batch)
+    await world.advance(20)
+    (child,) = await jobs_of(world, job["jobId"])
+    done = {place: unit for place, unit in enumerate(child.units) if unit in child.done_units}
+    assert 0 < len(done) < 10
+    job = await cancel(ada, job)
+    assert job["credits"]["captured"] == len(done)
+
+    again = await ended(world, ada, await replayed(ada, job), "COMPLETED", seconds=120)
+    assert again["credits"]["captured"] == 10 - len(done)
+    (child,) = await jobs_of(world, again["jobId"])
+    assert {place: child.units[place].artifacts for place in done} == {
+        place: unit.artifacts for place, unit in done.items()
+    }
+    assert (await read_balance(ada))["captured"] == 10
+
+
+async def test_an_edited_replay_makes_the_changed_units_of_a_child_batch_again(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    batch = {"type": "batch-generation", "payload": slow_batch(6)}
+    job = await start(ada, batch=batch)
+    await world.advance(14)
+    (child,) = await jobs_of(world, job["jobId"])
+    done = len(child.done_units)
+    assert 1 < done < 6
+    job = await cancel(ada, job)
+    prompts = ["another kite", *[f"kite {n}" for n in range(1, 6)]]
+    edit = {"steps": {"batch": {"payload": {"prompts": prompts}}}}
+    again = await ended(world, ada, await replayed(ada, job, edit=edit), "COMPLETED", seconds=120)
+    assert again["credits"]["captured"] == 6 - done + 1
+
+
 async def test_a_batch_that_is_cancelled_pays_for_what_is_done_and_shows_it(
     world: World, ada: httpx.AsyncClient
 ) -> None:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.dependencies import read_submission
+from taskreel.app.jobs.done_work import find_done_units, load_former_request
 from taskreel.app.jobs.queries import find_job
 from taskreel.app.jobs.retry import require_unambiguous
 from taskreel.app.jobs.submit import JobRequest
@@ -118,7 +119,9 @@ def _find_done_steps(
         or not original.finished_steps
     ):
         return frozenset()
-    former = kind.submission.load_stored(original.payload)
+    former = load_former_request(kind, original)
+    if former is None:
+        return frozenset()
     former_steps = kind.pipeline(former).steps
     pipeline = kind.pipeline(submission)
     done: set[str] = set()
@@ -145,10 +148,4 @@ def _find_done_units(
     all_done = all(unit.state is UnitState.DONE for unit in original.units)
     if isinstance(submission, DeferredSubmission) or all_done:
         return {}
-    planned = kind.units(submission)
-    former = kind.units(kind.submission.load_stored(original.payload))
-    found: dict[int, UnitRun] = {}
-    for place, (unit, old, run) in enumerate(zip(planned, former, original.units, strict=False)):
-        if run.state is UnitState.DONE and unit == old:
-            found[place] = run.with_changes(credits=0)
-    return found
+    return find_done_units(kind, submission, original)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
+from taskreel.app.jobs.done_work import find_done_units
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.finish_pipeline import FAILED_STATUSES, is_of_this_round
 from taskreel.app.jobs.job_store import (
@@ -27,6 +28,7 @@ from taskreel.domain.ids import child_job_id
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import StepRun
+from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.domain.validation_messages import invalid_model
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import STORED, Submission
@@ -94,11 +96,41 @@ async def count_ended_jobs(
 
 @dataclass(frozen=True, slots=True)
 class StepPlace:
-    """The place of a child job: step, index, and the jobs that it replays, the newest first."""
+    """The place of a child job: step, index, and the jobs that it replays, the newest first.
+
+    `done_units` are taken over from the newest of those, by their place in the job.
+    """
 
     step: str
     index: int
     lineage: tuple[str, ...] = ()
+    done_units: Mapping[int, UnitRun] = field(default_factory=dict)
+
+
+def place_child_job(
+    parent: Job,
+    place: StepPlace,
+    job_type: JobType[Any],
+    submission: Submission,
+    former: Job | None,
+) -> StepPlace:
+    """The place with what its new job takes over from `former`, the job that had it before.
+
+    By its lineage an inner pipeline adopts the child jobs that `former` had completed, and any
+    other job gets the units that were done: `former` has paid for them.
+    """
+    if former is None:
+        return place
+    if is_of_this_round(former, parent):
+        # A check that is repeated: the job is stored, with the units that it took over.
+        done = {index: unit for index, unit in enumerate(former.units) if _is_taken_over(unit)}
+        return replace(place, lineage=former.lineage, done_units=done)
+    done = find_done_units(job_type, submission, former)
+    return replace(place, lineage=(former.job_id, *former.lineage), done_units=done)
+
+
+def _is_taken_over(unit: UnitRun) -> bool:
+    return unit.state is UnitState.DONE and unit.credits == 0
 
 
 async def build_child_job(
@@ -117,6 +149,8 @@ async def build_child_job(
     if most_usd is not None:
         submission = _cap_price(submission, most_usd)
     plan = await plan_units(services, job_type, submission)
+    units = tuple(place.done_units.get(index, unit) for index, unit in enumerate(plan.units))
+    plan = replace(plan, units=units)
     if most_usd is not None and plan.units:
         submission = _cap_price(submission, round(plan.usd or 0.0, 6))
     new = NewJob(

@@ -16,6 +16,7 @@ from taskreel.app.pipelines.child_jobs import (
     count_ended_jobs,
     create_child_jobs,
     find_child_jobs,
+    place_child_job,
     read_step_payload,
 )
 from taskreel.app.pipelines.price_cap import PriceCap, usd_taken
@@ -140,9 +141,19 @@ class PipelineRun:
             if self._is_done_before(known.get(place), step, submission)
         }
         todo = {place: one for place, one in enumerate(wanted) if place not in done}
-        cost = sum(compute_credits(JOB_TYPES[step.type], one) for one in todo.values())
+        job_type = JOB_TYPES[step.type]
+        places = {
+            index: place_child_job(
+                self._job, StepPlace(name, index), job_type, one, known.get(index)
+            )
+            for index, one in todo.items()
+        }
+        cost = sum(
+            compute_credits(job_type, one, without=places[index].done_units)
+            for index, one in todo.items()
+        )
         self._check_budget(name, cost)
-        made = await self._build_jobs(name, step, todo, known)
+        made = await self._build_jobs(step, todo, places)
         await create_child_jobs(self._services, self._job, made)
 
         jobs = [*(known[place] for place in done), *made]
@@ -189,7 +200,7 @@ class PipelineRun:
         return _without(wanted.payload(), inherited) == _without(before.payload, inherited)
 
     async def _build_jobs(
-        self, name: str, step: Step, wanted: Mapping[int, Submission], known: Mapping[int, Job]
+        self, step: Step, wanted: Mapping[int, Submission], places: Mapping[int, StepPlace]
     ) -> list[Job]:
         """Build the child jobs of the step, in order, within the pipeline's price cap."""
         job_type, provider = JOB_TYPES[step.type], self._submission.provider
@@ -198,11 +209,10 @@ class PipelineRun:
         cap = PriceCap(self._services, self._job, self._remaining_usd(), waiting_credits)
         jobs: list[Job] = []
         for index, submission in wanted.items():
-            place = StepPlace(name, index, self._lineage_after(known.get(index)))
             request = inherit_provider(
                 self._services.providers, provider, job_type, submission, self._services.clock.now()
             )
-            jobs.append(await cap.build_job(place, job_type, request))
+            jobs.append(await cap.build_job(places[index], job_type, request))
         return jobs
 
     def _remaining_usd(self) -> float | None:
@@ -211,17 +221,6 @@ class PipelineRun:
         if cap is None:
             return None
         return max(0.0, round(cap - sum(run.usd for run in self._steps.values()), 6))
-
-    def _lineage_after(self, before: Job | None) -> tuple[str, ...]:
-        """The lineage of the job that takes the place of `before`.
-
-        An inner pipeline adopts by it the child jobs that `before` had completed.
-        """
-        if before is None:
-            return ()
-        if is_of_this_round(before, self._job):
-            return before.lineage
-        return (before.job_id, *before.lineage)
 
     def _check_budget(self, name: str, cost: int) -> None:
         """Raise PermanentError for a fan-out that costs more than the hold still covers."""
