@@ -157,17 +157,55 @@ async def test_one_crashing_job_does_not_stop_the_sweep_of_others(
     assert (await read_job(world.as_user("grace"), good))["status"] == "COMPLETED"
 
 
+async def damage_document(world: World, job_id: str) -> None:
+    documents = await read_documents(world)
+    documents["jobs"][job_id]["units"] = "three"
+    await store_documents(world, documents)
+
+
 async def test_a_document_that_cannot_be_read_is_put_aside_by_the_sweep(
+    world: World, ada: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.cut_off = True
+    job = await submit_job(ada)
+    await damage_document(world, job["jobId"])
+    await world.advance(200)
+    assert await world.sweep() == {"crashed": 1}
+    assert await world.sweep() == {}
+    found = [row for row in caplog.records if getattr(row, "action", "") == "job_unreadable"]
+    assert [(row.levelname, vars(row)["job_id"]) for row in found] == [("CRITICAL", job["jobId"])]
+
+
+async def test_a_document_that_cannot_be_read_is_reported_every_hour_until_it_is_repaired(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     world.cut_off = True
     job = await submit_job(ada)
-    documents = await read_documents(world)
-    documents["jobs"][job["jobId"]]["units"] = "three"
-    await store_documents(world, documents)
+    whole = await read_documents(world)
+    await damage_document(world, job["jobId"])
     await world.advance(200)
-    assert await world.sweep() == {"crashed": 1}
-    assert await world.sweep() == {}
+    for _ in range(3):
+        assert await world.sweep() == {"crashed": 1}
+        await world.advance(3700)
+    assert (await read_balance(ada))["held"] == 1
+    await store_documents(world, whole)
+    world.cut_off = False
+    await world.sweep()
+    await world.advance(10)
+    assert (await read_job(ada, job))["status"] == "COMPLETED"
+    assert (await read_balance(ada))["held"] == 0
+
+
+async def test_a_document_that_cannot_be_read_is_answered_with_a_problem(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    job = await submit_job(ada)
+    await damage_document(world, job["jobId"])
+    own = f"{IMAGE}/{job['jobId']}"
+    for path in (f"/api/jobs/{job['jobId']}", own, f"{own}/progress"):
+        problem = expect_problem(await ada.get(path), 409, "job_unreadable")
+        assert job["jobId"] in problem["detail"]
+    expect_problem(await ada.delete(own), 409, "job_unreadable")
 
 
 # ── A job type that is gone ──────────────────────────────────────────────────────────────────────
@@ -203,6 +241,45 @@ async def test_a_job_of_a_removed_type_fails_and_says_why(
     await expect_failure(world, ada, job, "job_type_unknown")
     own = f"/api/jobs/sticker/{job['jobId']}"
     expect_problem(await ada.post(f"{own}/retry"), 409, "job_type_unknown")
+
+
+# ── A value that this revision does not know ─────────────────────────────────────────────────────
+
+
+async def store_request_of_newer_revision(world: World, job_id: str, **fields: Any) -> None:
+    documents = await read_documents(world)
+    documents["jobs"][job_id]["payload"].update(fields)
+    await store_documents(world, documents)
+
+
+async def test_a_stored_request_with_an_unknown_value_fails_and_names_it(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    body = {"operation": "video-stitch", "inputFiles": ["https://x.test/a.mp4"] * 2}
+    job = await submit_job(ada, body, "/api/jobs/media-processing")
+    await store_request_of_newer_revision(world, job["jobId"], operation="image-dream")
+    await expect_failure(world, ada, job, "request_unknown")
+    message = (await read_job(ada, job))["error"]["message"]
+    assert "operation" in message
+    assert "Replay" in message
+    expect_problem(await ada.post(job["urls"]["retry"]), 409, "request_unknown")
+
+
+async def test_a_stored_priority_of_a_newer_revision_does_not_stop_its_job(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    world.cut_off = True
+    job = await submit_job(ada)
+    documents = await read_documents(world)
+    stored = documents["jobs"][job["jobId"]]
+    stored["priority"] = stored["payload"]["priority"] = "urgent"
+    await store_documents(world, documents)
+    world.cut_off = False
+    await world.advance(300)
+    await world.sweep()
+    await world.advance(5)
+    assert (await read_job(ada, job))["status"] == "COMPLETED"
+    assert (await world.job(job["jobId"])).payload["priority"] == "urgent"
 
 
 # ── Fields of a wrong kind ───────────────────────────────────────────────────────────────────────

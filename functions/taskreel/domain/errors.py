@@ -2,6 +2,8 @@
 
 TaskreelError
 ├── UnknownJobTypeError       a stored job is of a type that is not deployed
+├── UnknownRequestError       a stored request has a value that is not known here
+├── UnreadableJobError        a stored job that this revision cannot read
 ├── RequestError              the caller's fault: invalid, not found, too few credits, …
 └── RunError                  an attempt of a job failed
     ├── TemporaryError        worth another attempt
@@ -129,6 +131,18 @@ class UnknownJobTypeError(TaskreelError):
     """A stored job is of a type that this deployment does not have (any more, or yet)."""
 
     code = "job_type_unknown"
+
+
+class UnknownRequestError(TaskreelError):
+    """A stored request has a value that this deployment does not know (any more, or yet)."""
+
+    code = "request_unknown"
+
+
+class UnreadableJobError(TaskreelError):
+    """A stored job that this revision cannot read: an operator must look at it."""
+
+    code = "job_unreadable"
 
 
 class RunError(TaskreelError):

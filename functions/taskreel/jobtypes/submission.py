@@ -30,9 +30,10 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticKnownError
 
+from taskreel.domain.errors import UnknownRequestError
 from taskreel.domain.job import Priority
 from taskreel.domain.pipeline import OnFailure
-from taskreel.domain.validation_messages import describe_errors
+from taskreel.domain.validation_messages import describe_errors, invalid_model
 from taskreel.domain.value import Location, Value, validation_error
 from taskreel.jobtypes.fields import ProviderWish, Seed
 
@@ -113,13 +114,22 @@ class Submission(Value):
     def load_stored(cls, payload: Mapping[str, Any]) -> Self:
         """The request in a stored payload, without the fields that are unknown here.
 
-        Those are options that are not registered here, and fields of a newer revision. Raises
-        ValidationError for a known field that is invalid.
+        Those are options that are not registered here, fields of a newer revision, and a priority
+        of a newer revision, which the job's own field retains. Raises UnknownRequestError for any
+        other value that is invalid here: without it the work would not be what was asked for.
         """
         try:
             return cls.model_validate(payload, context=STORED)
         except ValidationError as error:
-            return cls.model_validate(_drop_unknown_fields(payload, error), context=STORED)
+            known = _drop_unknown_fields(payload, error)
+        try:
+            return cls.model_validate(known, context=STORED)
+        except ValidationError as error:
+            wrong = invalid_model(error, cls).message
+            raise UnknownRequestError(
+                f"The stored request is not valid in this revision of the service: {wrong}. A "
+                "newer revision may have accepted it. Replay the job with an edit of that field."
+            ) from error
 
     @model_validator(mode="after")
     def _check_storable(self, info: ValidationInfo) -> Self:
@@ -141,7 +151,7 @@ def _drop_unknown_fields(payload: Mapping[str, Any], error: ValidationError) -> 
     """Copy a stored payload without the fields that `error` says are unknown."""
     known = deepcopy(dict(payload))
     for found in error.errors(include_url=False, include_context=False, include_input=False):
-        if found["type"] != "extra_forbidden":
+        if found["type"] != "extra_forbidden" and found["loc"] != ("priority",):
             continue
         *path, name = found["loc"]
         place: Any = known

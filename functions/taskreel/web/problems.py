@@ -28,6 +28,8 @@ STATUS: Mapping[type[errors.TaskreelError], HTTPStatus] = {
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,
     errors.UnknownJobTypeError: HTTPStatus.CONFLICT,
+    errors.UnknownRequestError: HTTPStatus.CONFLICT,
+    errors.UnreadableJobError: HTTPStatus.CONFLICT,
     errors.TooFewCreditsError: HTTPStatus.PAYMENT_REQUIRED,
     errors.IdempotencyMismatchError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.StoreError: HTTPStatus.SERVICE_UNAVAILABLE,

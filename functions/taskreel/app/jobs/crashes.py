@@ -7,13 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pydantic import ValidationError
-
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.finish_job import finish_job, stop_job
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.services import Services
-from taskreel.domain.errors import AMBIGUOUS, UNSURE, Category, PermanentError, TaskreelError
+from taskreel.domain.errors import (
+    AMBIGUOUS,
+    UNSURE,
+    Category,
+    PermanentError,
+    TaskreelError,
+    UnreadableJobError,
+)
 from taskreel.domain.job import Ending, Job, JobChanges
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
@@ -59,8 +64,13 @@ async def record_crash(
         job = await services.store.transaction(
             lambda tx: _write_crash(services, tx, job_id, error, run)
         )
-    except ValidationError:
+    except UnreadableJobError:
         await services.store.transaction(lambda tx: _postpone_unreadable(services, tx, job_id))
+        log.critical(
+            "a stored job cannot be read and is set aside for an hour: it stays as it is, with its "
+            "hold, until its document is repaired or a revision is deployed that can read it",
+            extra={"action": "job_unreadable", "job_id": job_id},
+        )
         return None
     if job is not None and not job.status.final and job.ending is None:
         await enqueue_jobs(services, job)
@@ -137,7 +147,7 @@ def _describe_crash(job: Job, error: Exception) -> JobError:
 
 
 async def _postpone_unreadable(services: Services, tx: Transaction, job_id: str) -> None:
-    """Put a document that cannot be read aside for a while, so that it stops no sweep."""
+    """Move the wake time of a document that cannot be read, so that it stops no sweep."""
     document = await tx.get("jobs", job_id)
     if document is not None and document.data.get("wakeAt") is not None:
         tx.update("jobs", job_id, {"wakeAt": services.clock.now() + _UNREADABLE_WAIT})

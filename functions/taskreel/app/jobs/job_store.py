@@ -8,10 +8,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import ValidationError
 from pydantic_core import to_json
 
 from taskreel.app.services import Services
-from taskreel.domain.errors import DocumentTooLargeError, LeaseLostError, StoreError
+from taskreel.domain.errors import (
+    DocumentTooLargeError,
+    LeaseLostError,
+    StoreError,
+    UnreadableJobError,
+)
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.ports import Document, Store, Transaction
@@ -38,8 +44,14 @@ async def load_job(reader: Store | Transaction, job_id: str) -> Job | None:
 
 
 def decode_job(document: Document) -> Job:
-    """The job stored in a document."""
-    return Job.model_validate(document.data)
+    """The job stored in a document. Raises UnreadableJobError if this revision cannot read it."""
+    try:
+        return Job.model_validate(document.data)
+    except ValidationError as error:
+        raise UnreadableJobError(
+            f"The stored job {document.id} cannot be read by this revision of the service. It is "
+            "reported to the operators, who can repair it; nothing of it is lost."
+        ) from error
 
 
 def store_job(tx: Transaction, job: Job) -> None:
