@@ -30,6 +30,27 @@ class Document:
     data: dict[str, Any]
     version: str
 
+    @property
+    def commit_number(self) -> int:
+        """The version as a number: nanoseconds since 1970. A later commit has a greater one."""
+        return int(self.version.replace(".", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Documents in the order of their commits.
+
+    Every commit up to the number `position` has been reported.
+    """
+
+    documents: Sequence[Document]
+    position: int
+
+
+#: A document's `updatedAt` is set before its commit, by another machine's clock: it is at most so
+#: much older than the commit.
+COMMIT_DELAY = timedelta(seconds=60)
+
 
 @dataclass(frozen=True, slots=True)
 class Increment:
@@ -124,6 +145,15 @@ class Store(Protocol):
 
     def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
         """Yield the document now and after each change; changes close together come as one."""
+
+    def watch_changes(
+        self, collection: str, field: str, value: str, /, *, since: datetime
+    ) -> AsyncIterator[Changes]:
+        """Yield the documents with that value whose `updatedAt` is `since` or later, then changes.
+
+        The first Changes come at once, even without documents. Several writes of one document may
+        come as one. Costs one read a document.
+        """
 
     async def close(self) -> None:
         """Finish the calls under way and disconnect."""

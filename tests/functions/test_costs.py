@@ -19,7 +19,7 @@ from simulation.world import World, running
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
-from taskreel.ports import Document, Query, Store, Transaction
+from taskreel.ports import Changes, Document, Query, Store, Transaction
 
 T = TypeVar("T")
 
@@ -55,6 +55,13 @@ class Counting:
     def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
         self.reads += 1
         return self.store.watch(collection, id_)
+
+    async def watch_changes(
+        self, collection: str, field: str, value: str, /, *, since: datetime
+    ) -> AsyncIterator[Changes]:
+        async for changes in self.store.watch_changes(collection, field, value, since=since):
+            self.reads += len(changes.documents)
+            yield changes
 
     async def close(self) -> None:
         await self.store.close()

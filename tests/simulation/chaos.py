@@ -29,6 +29,7 @@ from taskreel.domain.errors import (
 from taskreel.domain.job import Job
 from taskreel.jobtypes.submission import register_options
 from taskreel.ports import (
+    Changes,
     Clock,
     Document,
     Done,
@@ -199,6 +200,11 @@ class InstanceStore:
 
     def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
         return self.store.watch(collection, id_)
+
+    def watch_changes(
+        self, collection: str, field: str, value: str, /, *, since: datetime
+    ) -> AsyncIterator[Changes]:
+        return self.store.watch_changes(collection, field, value, since=since)
 
     async def close(self) -> None:
         """Nothing: all instances share the store below."""

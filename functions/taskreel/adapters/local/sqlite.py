@@ -19,9 +19,11 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from taskreel.adapters.local.sqlite_changes import ChangeWatches
 from taskreel.adapters.local.sqlite_tables import (
     TIME,
     Row,
@@ -31,7 +33,7 @@ from taskreel.adapters.local.sqlite_tables import (
     load_json,
 )
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
-from taskreel.ports import Document, Increment, Index, Query, Transaction
+from taskreel.ports import Changes, Document, Increment, Index, Query, Transaction
 
 try:
     import fcntl
@@ -88,6 +90,11 @@ class _BufferedTransaction:
             elif before is not None:
                 yield f"DELETE FROM {table.name} WHERE id = ?", (id_,)
 
+    @property
+    def written(self) -> Mapping[tuple[str, str], Mapping[str, Any] | None]:
+        """The documents as the writes leave them; None for a deleted one."""
+        return self._written
+
     def _read_row(self, collection: str, id_: str) -> Row | None:
         key = (collection, id_)
         if key not in self._rows:
@@ -126,6 +133,7 @@ class SqliteStore:
         self._waiting: list[_WaitingTransaction] = []
         self._commits = 0
         self._committed_at = 0.0
+        self._changes = ChangeWatches(self)
 
     async def get(self, collection: str, id_: str, /) -> Document | None:
         with self._translate_errors():
@@ -180,7 +188,13 @@ class SqliteStore:
                     continue
             await asyncio.sleep(_WATCH_SECONDS)
 
+    def watch_changes(
+        self, collection: str, field: str, value: str, /, *, since: datetime
+    ) -> AsyncIterator[Changes]:
+        return self._changes.watch(collection, field, value, since)
+
     async def close(self) -> None:
+        self._changes.close()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -207,7 +221,8 @@ class SqliteStore:
         batch, self._waiting = self._waiting, []
         results: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         try:
-            with self._translate_errors(), self._hold_write_lock() as connection:
+            with self._translate_errors(), self.hold_write_lock() as connection:
+                self._changes.find_foreign_commits()
                 for fn, future in batch:
                     results.append((future, *self._run_function(connection, fn)))
         except StoreError as error:
@@ -216,6 +231,7 @@ class SqliteStore:
             results = [(future, None, error) for _, future in batch]
         self._commits += 1
         self._committed_at = asyncio.get_running_loop().time()
+        self._changes.report_commit()
 
         for future, result, failure in results:
             if future.done():  # its caller was cancelled
@@ -241,10 +257,11 @@ class SqliteStore:
             return None, error
         for statement, values in statements:
             connection.execute(statement, values)
+        self._changes.note_writes(transaction.written)
         return result, None
 
     @contextlib.contextmanager
-    def _hold_write_lock(self) -> Iterator[sqlite3.Connection]:
+    def hold_write_lock(self) -> Iterator[sqlite3.Connection]:
         """Hold SQLite's write lock and commit at the end; an error rolls everything back.
 
         A process that already holds it (a table is created during a transaction) joins in.
@@ -279,8 +296,30 @@ class SqliteStore:
 
     def _read_commit_marker(self) -> tuple[int, int]:
         """A value that differs after a commit of this process or of any other."""
+        return self.read_foreign_marker(), self._commits
+
+    def read_foreign_marker(self) -> int:
+        """A number that differs after a commit of another process."""
         (version,) = self._open_connection().execute("PRAGMA data_version").fetchone()
-        return version, self._commits
+        return int(version)
+
+    def read_changed_rows(
+        self, collection: str, field: str, value: str, since: datetime, after_version: int
+    ) -> list[Document]:
+        """The documents with that value that were written after a version, in their order.
+
+        Those whose `updatedAt` is before `since` are left out.
+        """
+        table = self.open_table(collection)
+        updated = table.expression("updatedAt")
+        sql = (
+            f"SELECT id, version, data FROM {table.name} WHERE {table.expression(field)} = ? "
+            f"AND {updated} >= ? AND version > ? ORDER BY version, id"
+        )
+        values = (table.to_sql(field, value), table.to_sql("updatedAt", since), after_version)
+        with self._translate_errors():
+            rows = self._open_connection().execute(sql, values).fetchall()
+        return [Document(collection, id_, load_json(text), str(at)) for id_, at, text in rows]
 
     def _open_connection(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -311,7 +350,7 @@ class SqliteStore:
         table = Table(collection, fields)
         connection = self._open_connection()
         if not _existing_columns(connection, table) or _missing_fields(connection, table):
-            with self._hold_write_lock():
+            with self.hold_write_lock():
                 _create_columns(connection, table)
         for index in indexes:
             _create_index(connection, table, index)

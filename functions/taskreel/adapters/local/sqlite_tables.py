@@ -55,6 +55,7 @@ class Table:
         self.name = f'"{collection}"'
         self.fields = tuple(fields)
         self._columns = {field: f'"f_{field}"' for field in fields}
+        self._newest_version = 0
 
     def expression(self, field: str) -> str:
         """The SQL expression that reads a field."""
@@ -76,10 +77,10 @@ class Table:
         """The statement that stores a document, and its values.
 
         An update writes only the columns that changed, so that SQLite leaves the other indexes
-        alone. Versions of a document always grow, even if the clock goes back.
+        alone.
         """
         text = _dump_json(data)
-        version = max(time.time_ns(), before.version + 1 if before else 0)
+        version = self._next_version(before)
         if before is None:
             columns = [_to_column(data.get(field)) for field in self.fields]
             names = "".join(f", {self._columns[field]}" for field in self.fields)
@@ -92,6 +93,12 @@ class Table:
         sets = "".join(f", {self._columns[field]} = ?" for field in changed)
         sql = f"UPDATE {self.name} SET version = ?, data = ?{sets} WHERE id = ?"
         return sql, (version, text, *columns, id_)
+
+    def _next_version(self, before: Row | None) -> int:
+        """The time, but later than every earlier version, even if the clock goes back."""
+        own = before.version + 1 if before else 0
+        self._newest_version = max(time.time_ns(), self._newest_version + 1, own)
+        return self._newest_version
 
 
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────

@@ -218,6 +218,14 @@ class Database:
         message.add_target.documents.documents.append(document_name(self._root, key))
         return firestore.ListenRequest.wrap(message)
 
+    def watch_query_request(self, target: int, query: Query) -> Any:
+        """The request that adds a query to a Listen stream, as the number `target`."""
+        message = _Listen(database=self._name)
+        message.add_target.target_id = target
+        message.add_target.query.parent = self._root
+        message.add_target.query.structured_query.CopyFrom(encode_query(self._root, query))
+        return firestore.ListenRequest.wrap(message)
+
     def unwatch_request(self, target: int) -> Any:
         """The request that removes a document from a Listen stream."""
         return firestore.ListenRequest.wrap(_Listen(database=self._name, remove_target=target))

@@ -8,13 +8,15 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakValueDictionary
 
 from taskreel.adapters.gcp.error_advice import Service
 from taskreel.adapters.gcp.firestore.buffer import BufferedTransaction, Key, Write, version_of
+from taskreel.adapters.gcp.firestore.query_target import QueryTarget
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError
-from taskreel.ports import Document, Increment, Query, Transaction
+from taskreel.ports import Changes, Document, Increment, Query, Transaction
 
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
@@ -99,11 +101,20 @@ class FirestoreStore:
         return await self._connect().aggregate(query, total)
 
     def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
+        return self._open_watcher().watch((collection, id_))
+
+    def watch_changes(
+        self, collection: str, field: str, value: str, /, *, since: datetime
+    ) -> AsyncIterator[Changes]:
+        target = QueryTarget(collection, field, value, since)
+        return self._open_watcher().watch_changes(target)
+
+    def _open_watcher(self) -> DocumentWatcher:
         if self._watcher is None:
             from taskreel.adapters.gcp.firestore.watch import DocumentWatcher
 
             self._watcher = DocumentWatcher(self._connect())
-        return self._watcher.watch((collection, id_))
+        return self._watcher
 
     async def close(self) -> None:
         if self._watcher is not None:

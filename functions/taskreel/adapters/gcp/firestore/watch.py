@@ -1,4 +1,4 @@
-"""Watching documents: one Listen stream a process, on which each watched document is one target.
+"""Watching: one Listen stream a process; each watched document or query is one target of it.
 
 The protocol, as far as it is used here:
 
@@ -7,6 +7,7 @@ The protocol, as far as it is used here:
 * The server then sends each target's document (`document_change`, or `document_delete` when there
   is none), and `CURRENT` when it has sent all there is. A target that is CURRENT and of which no
   document came has none.
+* A change without targets, with a read time, says that all targets are complete up to that time.
 * `RESET` announces that the server sends the target's state again; `REMOVE` with a cause ends it.
 * The stream may break at any time. A new one is opened and sends every document again; a document
   whose version did not change is not reported a second time.
@@ -22,7 +23,7 @@ import itertools
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud.firestore_v1.types import firestore
@@ -30,8 +31,9 @@ from google.cloud.firestore_v1.types import firestore
 from taskreel.adapters.gcp.firestore.buffer import Key, version_of
 from taskreel.adapters.gcp.firestore.codec import key_of, read_document
 from taskreel.adapters.gcp.firestore.database import STREAM_END_CODES, Database
+from taskreel.adapters.gcp.firestore.query_target import QueryTarget
 from taskreel.domain.errors import StoreError
-from taskreel.ports import Document
+from taskreel.ports import Changes, Document
 
 _Change = firestore.TargetChange.TargetChangeType
 #: The longest pause between two streams, so that one which ends at once is not opened in a loop.
@@ -83,6 +85,7 @@ class DocumentWatcher:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._targets: dict[Key, _Target] = {}
+        self._queries: dict[int, QueryTarget] = {}
         self._numbers = itertools.count(1)
         self._requests: asyncio.Queue[Any] = asyncio.Queue()
         self._stream: asyncio.Task[None] | None = None
@@ -98,6 +101,19 @@ class DocumentWatcher:
         finally:
             self._remove_watcher(key, target)
 
+    async def watch_changes(self, target: QueryTarget) -> AsyncIterator[Changes]:
+        """Yield the matching documents, then those that are written."""
+        number = next(self._numbers)
+        self._queries[number] = target
+        self._request_target(self._database.watch_query_request(number, target.query))
+        try:
+            async with aclosing(cast("AsyncGenerator[Changes]", target.follow())) as changes:
+                async for change in changes:
+                    yield change
+        finally:
+            if self._queries.pop(number, None) is not None:
+                self._drop_target(number)
+
     async def close(self) -> None:
         """End every watch with a StoreError."""
         self._fail_all(StoreError("The Firestore store was closed, which ends its watches."))
@@ -110,28 +126,38 @@ class DocumentWatcher:
         target = self._targets.get(key)
         if target is None:
             target = self._targets[key] = _Target(next(self._numbers))
-            if self._stream is None or self._stream.done():
-                self._stream = asyncio.create_task(self._run_streams())
-            else:
-                self._requests.put_nowait(self._database.watch_request(target.number, key))
+            self._request_target(self._database.watch_request(target.number, key))
         target.watchers += 1
         return target
+
+    def _request_target(self, request: Any) -> None:
+        """Add a target to the stream; a stream that begins now asks for all of them itself."""
+        if self._stream is None or self._stream.done():
+            self._stream = asyncio.create_task(self._run_streams())
+        else:
+            self._requests.put_nowait(request)
 
     def _remove_watcher(self, key: Key, target: _Target) -> None:
         target.watchers -= 1
         if target.watchers or self._targets.get(key) is not target:
             return
         del self._targets[key]
-        if self._targets:
-            self._requests.put_nowait(self._database.unwatch_request(target.number))
+        self._drop_target(target.number)
+
+    def _drop_target(self, number: int) -> None:
+        if self._targets or self._queries:
+            self._requests.put_nowait(self._database.unwatch_request(number))
         elif self._stream is not None:
             self._stream.cancel()
             self._stream = None
 
     def _fail_all(self, error: StoreError) -> None:
         targets, self._targets = self._targets, {}
+        queries, self._queries = self._queries, {}
         for target in targets.values():
             target.fail(error)
+        for query_target in queries.values():
+            query_target.fail(error)
 
     async def _run_streams(self) -> None:
         """Open one stream after another; fail the watches when several in a row send nothing."""
@@ -176,6 +202,10 @@ class DocumentWatcher:
         for key, target in self._targets.items():
             target.is_known = False
             self._requests.put_nowait(self._database.watch_request(target.number, key))
+        for number, query_target in self._queries.items():
+            query_target.begin_stream()
+            request = self._database.watch_query_request(number, query_target.query)
+            self._requests.put_nowait(request)
         async with aclosing(self._database.listen(self._send_requests(self._requests))) as messages:
             async for message in messages:
                 yield message
@@ -192,6 +222,9 @@ class DocumentWatcher:
         elif kind == "document_change" and message.document_change.target_ids:
             document = read_document(message.document_change.document)
             self._set_document((document.collection, document.id), document)
+            for number in message.document_change.target_ids:
+                if query_target := self._queries.get(number):
+                    query_target.add(document)
         elif kind == "document_change":
             # It matches none of our targets any more: for a watch of a document it is gone.
             self._set_document(key_of(message.document_change.document.name), None)
@@ -202,6 +235,7 @@ class DocumentWatcher:
                 target.set_document(None)
 
     def _handle_target_change(self, change: Any) -> None:
+        self._handle_query_change(change)
         for target in self._find_targets(change.target_ids):
             if change.target_change_type == _Change.CURRENT and not target.is_known:
                 # All there is has been sent, so a document that did not come does not exist.
@@ -215,6 +249,25 @@ class DocumentWatcher:
                         "Run `scripts/doctor`."
                     )
                 )
+
+    def _handle_query_change(self, change: Any) -> None:
+        numbers = change.target_ids or self._queries
+        found = [self._queries[number] for number in numbers if number in self._queries]
+        for target in found:
+            if change.target_change_type == _Change.CURRENT:
+                target.set_current()
+            elif change.target_change_type == _Change.RESET:
+                target.begin_stream()
+            elif change.target_change_type == _Change.REMOVE and change.cause.code:
+                target.fail(
+                    StoreError(
+                        f"Firestore ended the watch of a query: {change.cause.message} "
+                        "Run `scripts/doctor`."
+                    )
+                )
+        if not change.target_ids and change.HasField("read_time"):
+            for target in found:
+                target.report(change.read_time.seconds * 10**9 + change.read_time.nanos)
 
     def _set_document(self, key: Key, document: Document | None) -> None:
         target = self._targets.get(key)
