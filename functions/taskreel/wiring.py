@@ -93,6 +93,8 @@ def services() -> Services:
 @functools.cache
 def api() -> PublicApi:
     """The jobs API."""
+    from taskreel.adapters.machine import read_machine
+    from taskreel.app.health import HealthMonitor
     from taskreel.web.auth import ApiContext, Authenticator
     from taskreel.web.public_api import PublicApi
 
@@ -100,6 +102,7 @@ def api() -> PublicApi:
     context = ApiContext(
         services=services(),
         authenticator=Authenticator(_token_rules(chosen)),
+        health=HealthMonitor(services(), partial(read_machine, chosen.scratch_dir)),
         base_url=chosen.api_base_url.rstrip("/"),
     )
     return _finish_start(PublicApi(context, _build_fastapi, origins=chosen.allowed_origins))

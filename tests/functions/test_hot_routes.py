@@ -121,7 +121,7 @@ async def test_a_crash_is_answered_and_logged_once_on_both_ways(
 async def test_other_routes_below_the_same_path_are_not_taken_for_jobs(
     world: World, ada: httpx.AsyncClient
 ) -> None:
-    assert (await world.api.get("/api/jobs/health")).json()["status"] == "ok"
+    assert (await world.api.get("/api/jobs/health")).json()["status"] == "healthy"
     assert "jobTypes" in (await world.api.get("/api/jobs/types")).json()
     refused = await ada.put(IMAGE)
     assert refused.status_code == 405

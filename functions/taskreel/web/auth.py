@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from taskreel.app.caller import Caller
+from taskreel.app.health import HealthMonitor
 from taskreel.app.services import Services
 from taskreel.domain.errors import ForbiddenError, UnauthenticatedError
 from taskreel.domain.ids import USER_ID, is_user_id
@@ -164,6 +165,7 @@ class ApiContext:
 
     services: Services
     authenticator: Authenticator
+    health: HealthMonitor
     base_url: str
 
     def attach(self, scope: Scope) -> None:

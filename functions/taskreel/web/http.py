@@ -120,9 +120,14 @@ def parse_wait_seconds(prefer: str | None) -> float:
 def parse_validate_only(request: Request) -> bool:
     """The query parameter `validateOnly`. Raises InvalidError for any other word or parameter."""
     check_query(request, "validateOnly")
-    word = request.query_params.get("validateOnly", "false").lower()
+    return parse_boolean(request, "validateOnly")
+
+
+def parse_boolean(request: Request, name: str) -> bool:
+    """A query parameter that is true or false, the default. Raises InvalidError for other words."""
+    word = request.query_params.get(name, "false").lower()
     if word not in {"true", "1", "false", "0"}:
-        raise InvalidError.at("validateOnly", "must be true or false")
+        raise InvalidError.at(name, "must be true or false")
     return word in {"true", "1"}
 
 

@@ -16,6 +16,7 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES, explain_unknown_type
 from taskreel.jobtypes.job_type import JobType
+from taskreel.web.health import HealthView, read_health
 from taskreel.web.http import JsonResponse
 from taskreel.web.job_events import follow_job, wait_for_end
 from taskreel.web.job_lookup import read_job
@@ -36,7 +37,14 @@ from taskreel.web.responses import (
     build_progress_view,
     build_result_view,
 )
-from taskreel.web.route_parameters import AppServices, Authenticated, RequestedJob
+from taskreel.web.route_parameters import Authenticated, RequestedJob
+
+_DEEP = {
+    "name": "deep",
+    "in": "query",
+    "description": "Also the memory, processors and disk of the instance that answers.",
+    "schema": {"type": "boolean"},
+}
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=PROBLEMS)
 
@@ -58,13 +66,6 @@ class JobTypesView(View):
     """All job types."""
 
     job_types: list[JobTypeView]
-
-
-class HealthView(View):
-    """The service answers and its store can be read."""
-
-    status: str = "ok"
-    store: str = "ok"
 
 
 @router.get(
@@ -94,16 +95,14 @@ def _build_type_view(job_type: JobType[Any]) -> JobTypeView:
     )
 
 
-@router.get(
+router.add_api_route(
     "/health",
-    summary="Check the service and its store",
+    read_health,
+    summary="The health of the service, its queues and what it depends on",
     response_model=HealthView,
-    openapi_extra=NO_TOKEN,
+    responses={503: {"model": HealthView, "description": "Unhealthy: the store cannot be used"}},
+    openapi_extra={**NO_TOKEN, "parameters": [_DEEP]},
 )
-async def check_health(services: AppServices) -> Response:
-    """Read the store once; no token is needed."""
-    await services.store.get("health", "probe")
-    return JsonResponse(HealthView())
 
 
 def _check_type(name: str) -> str:

@@ -1,6 +1,6 @@
 """The public API's application: one router before the hot routes and FastAPI.
 
-The two routes that carry nearly all requests are called without FastAPI's layers, which take longer
+The routes that carry nearly all requests are called without FastAPI's layers, which take longer
 than their own work; FastAPI, and the modules of all other routes, are imported on first need. Both
 ways share everything else: these middlewares, authentication, validation, problems, and the
 handlers themselves. FastAPI's document describes the hot routes too.
@@ -18,6 +18,7 @@ from taskreel.domain.errors import TaskreelError
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.web.auth import ApiContext
 from taskreel.web.cors import allow_origins
+from taskreel.web.health import read_health
 from taskreel.web.http import SecurityHeaders
 from taskreel.web.job_lookup import read_job
 from taskreel.web.job_submission import post_job
@@ -80,6 +81,8 @@ def _find_hot_handler(scope: Scope) -> Handler | None:
         case "POST", [job_type] if job_type in _JOB_TYPES:
             scope["path_params"] = {"job_type": job_type}
             return post_job
+        case "GET", ["health"]:
+            return read_health
         case "GET", [job_id] if job_id.startswith(_JOB_ID):
             scope["path_params"] = {"job_id": job_id}
             return read_job

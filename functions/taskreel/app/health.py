@@ -1,0 +1,292 @@
+"""The health of the system, measured at most every few seconds, whoever asks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from taskreel.app.providers.circuit_breakers import breaker_id
+from taskreel.app.services import Services
+from taskreel.domain.breaker import Breaker, BreakerState
+from taskreel.domain.errors import TaskreelError
+from taskreel.domain.health import (
+    Health,
+    MachineFacts,
+    QueueFacts,
+    Thresholds,
+    Verdict,
+    judge_latency,
+    judge_machine,
+    judge_queue,
+)
+from taskreel.domain.job import Priority
+from taskreel.domain.job_status import Status
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.ports import Query, QueueStats
+
+log = logging.getLogger(__name__)
+
+#: A report is shown so long; a load balancer may ask every second.
+REPORT_AGE = timedelta(seconds=5)
+#: The ended jobs are counted less often: two counts a type.
+_COUNTS_AGE = timedelta(seconds=60)
+_COUNTED_PERIOD = timedelta(hours=1)
+#: A count costs the same, however many jobs there are.
+_MAX_COUNT = 1000
+#: A dependency that has not answered by then is unhealthy; other calls wait longer for it.
+_SECONDS = 3.0
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DependencyHealth:
+    """A dependency, and the milliseconds after which it answered; None if it did not."""
+
+    verdict: Verdict
+    latency_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueHealth:
+    """A queue; `facts` is None when it could not be asked."""
+
+    queue: str
+    job_type: str
+    verdict: Verdict
+    facts: QueueFacts | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderHealth:
+    """A configured provider, and its models that are paused."""
+
+    provider: str
+    verdict: Verdict
+    paused_models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthReport:
+    """The health of all parts at a time. `reasons` begin with the part's name."""
+
+    status: Health
+    reasons: tuple[str, ...]
+    checked_at: datetime
+    store: DependencyHealth
+    bucket: DependencyHealth
+    queue_service: DependencyHealth
+    queues: tuple[QueueHealth, ...]
+    providers: tuple[ProviderHealth, ...]
+
+
+class HealthMonitor:
+    """Measures the health; several callers at once share one measurement."""
+
+    def __init__(
+        self,
+        services: Services,
+        read_machine: Callable[[], MachineFacts],
+        limits: Thresholds | None = None,
+    ) -> None:
+        self.limits = limits or Thresholds()
+        self._services = services
+        self._read_machine = read_machine
+        self._report: HealthReport | None = None
+        self._lock = asyncio.Lock()
+        #: Job type → the jobs of the last hour that completed, and that failed.
+        self._counts: Mapping[str, tuple[int, int]] = {}
+        self._counted_at = _NEVER
+
+    async def read_report(self) -> HealthReport:
+        """The report, at most REPORT_AGE old."""
+        async with self._lock:
+            now = self._services.clock.now()
+            report = self._report
+            if report is None or now - report.checked_at >= REPORT_AGE:
+                before, report = report, await self._measure(now)
+                self._report = report
+                _log_change(before, report)
+            return report
+
+    def inspect_machine(self) -> tuple[MachineFacts, Verdict]:
+        """This instance's memory, processors and disk."""
+        facts = self._read_machine()
+        return facts, judge_machine(facts, self.limits)
+
+    async def _measure(self, now: datetime) -> HealthReport:
+        services = self._services
+        store, bucket, (queue_service, queues), providers = await asyncio.gather(
+            self._time_call(lambda: services.store.get("health", "probe")),
+            self._time_call(lambda: services.blobs.info("health/probe")),
+            self._check_queues(now),
+            self._check_providers(now),
+        )
+        parts: list[tuple[str, Verdict]] = [
+            ("store", store.verdict),
+            ("bucket", bucket.verdict),
+            ("queue service", queue_service.verdict),
+            *((f"queue {one.queue}", one.verdict) for one in queues),
+            *((f"provider {one.provider}", one.verdict) for one in providers),
+        ]
+        status = store.verdict.status
+        if status is Health.HEALTHY and any(found.status != status for _, found in parts):
+            # Only without the store can nothing be answered. Without a queue, a provider or the
+            # bucket jobs are accepted and read, and wait.
+            status = Health.DEGRADED
+        return HealthReport(
+            status=status,
+            reasons=tuple(f"{name}: {reason}" for name, found in parts for reason in found.reasons),
+            checked_at=now,
+            store=store,
+            bucket=bucket,
+            queue_service=queue_service,
+            queues=queues,
+            providers=providers,
+        )
+
+    async def _time_call(self, call: Callable[[], Awaitable[object]]) -> DependencyHealth:
+        began = self._services.clock.now()
+        try:
+            async with asyncio.timeout(_SECONDS):
+                await call()
+        except (TaskreelError, TimeoutError, OSError) as error:
+            return DependencyHealth(verdict=_explain_silence(error), latency_ms=None)
+        latency_ms = (self._services.clock.now() - began) / timedelta(milliseconds=1)
+        return DependencyHealth(
+            verdict=judge_latency(latency_ms, self.limits), latency_ms=round(latency_ms, 1)
+        )
+
+    async def _check_queues(
+        self, now: datetime
+    ) -> tuple[DependencyHealth, tuple[QueueHealth, ...]]:
+        names = [(queue, job_type) for job_type in JOB_TYPES for queue in _name_queues(job_type)]
+        found: dict[str, QueueStats] = {}
+
+        async def read_all() -> None:
+            stats = await asyncio.gather(*(self._services.tasks.stats(queue) for queue, _ in names))
+            found.update({one.queue: one for one in stats})
+
+        service, counts = await asyncio.gather(self._time_call(read_all), self._count_ended(now))
+        return service, tuple(
+            self._judge_queue(queue, job_type, found.get(queue), counts.get(job_type, (0, 0)), now)
+            for queue, job_type in names
+        )
+
+    def _judge_queue(
+        self,
+        queue: str,
+        job_type: str,
+        stats: QueueStats | None,
+        counts: tuple[int, int],
+        now: datetime,
+    ) -> QueueHealth:
+        if stats is None:
+            # The queue service is unhealthy, which says it once for all queues.
+            unknown = Verdict(status=Health.UNHEALTHY)
+            return QueueHealth(queue=queue, job_type=job_type, verdict=unknown, facts=None)
+        oldest = stats.oldest_at
+        facts = QueueFacts(
+            paused=stats.paused,
+            depth=stats.depth,
+            oldest_seconds=None if oldest is None else max((now - oldest).total_seconds(), 0.0),
+            completed=counts[0],
+            failed=counts[1],
+        )
+        verdict = judge_queue(facts, self.limits)
+        return QueueHealth(queue=queue, job_type=job_type, verdict=verdict, facts=facts)
+
+    async def _count_ended(self, now: datetime) -> Mapping[str, tuple[int, int]]:
+        """Count the last hour's ended jobs of each type; none while the store cannot be read."""
+        if now - self._counted_at < _COUNTS_AGE:
+            return self._counts
+        names = list(JOB_TYPES)
+        try:
+            async with asyncio.timeout(_SECONDS):
+                counts = await asyncio.gather(
+                    *(
+                        self._count_jobs(name, status, now - _COUNTED_PERIOD)
+                        for name in names
+                        for status in (Status.COMPLETED, Status.FAILED)
+                    )
+                )
+        except (TaskreelError, TimeoutError):
+            return {}
+        pairs = zip(counts[::2], counts[1::2], strict=True)
+        self._counts, self._counted_at = dict(zip(names, pairs, strict=True)), now
+        return self._counts
+
+    async def _count_jobs(self, job_type: str, status: Status, since: datetime) -> int:
+        query = Query(
+            collection="jobs",
+            where=(
+                ("jobType", "==", job_type),
+                ("status", "==", str(status)),
+                ("createdAt", ">=", since),
+            ),
+            order=(("createdAt", "desc"),),
+            limit=_MAX_COUNT,
+        )
+        return int((await self._services.store.aggregate(query))["count"])
+
+    async def _check_providers(self, now: datetime) -> tuple[ProviderHealth, ...]:
+        registry = self._services.providers
+        try:
+            async with asyncio.timeout(_SECONDS):
+                breakers = await registry.breakers.load_breakers(now)
+        except (TaskreelError, TimeoutError):
+            return ()  # they are in the store, which is reported
+        return tuple(
+            self._judge_provider(name, breakers, now)
+            for name in registry.all_names
+            if registry.is_configured(name)
+        )
+
+    def _judge_provider(
+        self, name: str, breakers: Mapping[str, Breaker], now: datetime
+    ) -> ProviderHealth:
+        models = [
+            str(one["name"]) for one in self._services.providers.catalogue.list_models(name, now)
+        ]
+        paused = tuple(
+            model
+            for model in models
+            if (breaker := breakers.get(breaker_id(name, model))) is not None
+            and breaker.state_at(now) is not BreakerState.CLOSED
+        )
+        health = Health.HEALTHY
+        if paused:
+            health = Health.UNHEALTHY if len(paused) == len(models) else Health.DEGRADED
+        reason = f"paused after failures: {', '.join(paused)}"
+        return ProviderHealth(
+            provider=name, verdict=Verdict.of((health, reason)), paused_models=paused
+        )
+
+
+def _name_queues(job_type: str) -> list[str]:
+    return [f"{job_type}-{priority}" for priority in Priority]
+
+
+def _explain_silence(error: Exception) -> Verdict:
+    """The verdict on a dependency that did not answer; the log has the reason."""
+    log.warning("health probe failed", extra={"action": "health_probe_failed", "error": str(error)})
+    reason = (
+        f"it has not answered within {_SECONDS:g} s"
+        if isinstance(error, TimeoutError)
+        else "it cannot be reached"
+    )
+    return Verdict(status=Health.UNHEALTHY, reasons=(reason,))
+
+
+def _log_change(before: HealthReport | None, after: HealthReport) -> None:
+    """Log a change of status: an alert can be made of these lines."""
+    if (before.status if before else Health.HEALTHY) is not after.status:
+        level = logging.INFO if after.status is Health.HEALTHY else logging.WARNING
+        log.log(
+            level,
+            "health is %s",
+            after.status,
+            extra={"action": "health_changed", "reasons": list(after.reasons)},
+        )

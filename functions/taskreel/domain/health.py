@@ -1,0 +1,129 @@
+"""The health of the system and its parts: the thresholds, and the rules that apply them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from taskreel.domain.value import Value
+
+
+class Health(StrEnum):
+    """The health of a part. Degraded: it works, slower or not for everyone."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+
+
+_SEVERITY = [Health.HEALTHY, Health.DEGRADED, Health.UNHEALTHY]
+
+
+class Threshold(Value):
+    """The values from which a part is degraded, and unhealthy."""
+
+    degraded: float
+    unhealthy: float
+
+    def judge(self, value: float) -> Health:
+        """The health of a part with this value."""
+        if value >= self.unhealthy:
+            return Health.UNHEALTHY
+        return Health.DEGRADED if value >= self.degraded else Health.HEALTHY
+
+
+class Thresholds(Value):
+    """What makes a part degraded or unhealthy."""
+
+    #: How long the oldest task has been due; the sweep repeats a lost one after two minutes.
+    queue_oldest_seconds: Threshold = Threshold(degraded=300, unhealthy=1800)
+    #: The share of FAILED among the jobs of the last hour that have ended.
+    error_rate: Threshold = Threshold(degraded=0.1, unhealthy=0.5)
+    #: With fewer ended jobs the share says nothing.
+    error_rate_min_jobs: int = 10
+    latency_ms: Threshold = Threshold(degraded=1000, unhealthy=3000)
+    memory_share: Threshold = Threshold(degraded=0.85, unhealthy=0.97)
+    disk_share: Threshold = Threshold(degraded=0.85, unhealthy=0.97)
+
+
+class Verdict(Value):
+    """The health of one part, and the reasons why it is not healthy."""
+
+    status: Health = Health.HEALTHY
+    reasons: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, *found: tuple[Health, str]) -> Verdict:
+        """The worst of several judgements; the reason of a healthy one is left out."""
+        bad = [(health, reason) for health, reason in found if health is not Health.HEALTHY]
+        return cls(
+            status=find_worst(health for health, _ in bad),
+            reasons=tuple(reason for _, reason in bad),
+        )
+
+
+class QueueFacts(Value):
+    """The state of a queue, and the ended jobs of its type in the last hour."""
+
+    paused: bool
+    depth: int
+    oldest_seconds: float | None
+    completed: int
+    failed: int
+
+    @property
+    def error_rate(self) -> float | None:
+        """The share of failed jobs; None when none has ended."""
+        ended = self.completed + self.failed
+        return round(self.failed / ended, 4) if ended else None
+
+
+class MachineFacts(Value):
+    """Memory, processors and disk of this instance; None where the machine does not say."""
+
+    memory_bytes: int | None
+    memory_limit_bytes: int | None
+    process_bytes: int | None
+    cpu_count: int
+    load_1m: float | None
+    disk_bytes: int
+    disk_limit_bytes: int
+
+
+def find_worst(healths: Iterable[Health]) -> Health:
+    """The worst of them; healthy if there is none."""
+    return max(healths, key=_SEVERITY.index, default=Health.HEALTHY)
+
+
+def judge_queue(facts: QueueFacts, limits: Thresholds) -> Verdict:
+    """A queue is as healthy as its oldest task and its jobs' error rate; paused, it is degraded."""
+    oldest, rate = facts.oldest_seconds or 0.0, facts.error_rate or 0.0
+    enough = facts.completed + facts.failed >= limits.error_rate_min_jobs
+    return Verdict.of(
+        (Health.DEGRADED if facts.paused else Health.HEALTHY, "it is paused"),
+        (
+            limits.queue_oldest_seconds.judge(oldest),
+            f"its oldest task has been due for {oldest:.0f} s",
+        ),
+        (
+            limits.error_rate.judge(rate) if enough else Health.HEALTHY,
+            f"{rate:.0%} of the jobs of the last hour have failed",
+        ),
+    )
+
+
+def judge_latency(milliseconds: float, limits: Thresholds) -> Verdict:
+    """The health of a dependency that answered after that time."""
+    return Verdict.of((limits.latency_ms.judge(milliseconds), f"it took {milliseconds:.0f} ms"))
+
+
+def judge_machine(facts: MachineFacts, limits: Thresholds) -> Verdict:
+    """The health of this instance."""
+    found = []
+    if facts.memory_bytes is not None and facts.memory_limit_bytes:
+        share = facts.memory_bytes / facts.memory_limit_bytes
+        found.append((limits.memory_share.judge(share), f"{share:.0%} of its memory is in use"))
+    if facts.disk_limit_bytes:
+        share = facts.disk_bytes / facts.disk_limit_bytes
+        found.append((limits.disk_share.judge(share), f"{share:.0%} of its disk is in use"))
+    return Verdict.of(*found)
