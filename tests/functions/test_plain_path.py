@@ -53,6 +53,7 @@ RULES = {
 }
 EMBEDDED = {
     "adapters/local/sqlite.py",
+    "adapters/local/sqlite_changes.py",
     "adapters/local/sqlite_tables.py",
     "adapters/local/tasks.py",
     "adapters/providers/catalogue.py",
