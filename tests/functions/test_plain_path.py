@@ -22,6 +22,7 @@ from taskreel.domain.job_status import Status
 SUBMIT = {
     "web/public_api.py",
     "web/job_submission.py",
+    "web/documented_bodies.py",
     "web/auth.py",
     "web/http.py",
     "web/responses.py",

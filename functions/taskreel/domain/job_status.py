@@ -30,6 +30,11 @@ class Status(_Finality, StrEnum):
     CANCELLED = "CANCELLED"
     EXPIRED = "EXPIRED"
 
+    @classmethod
+    def _missing_(cls, value: object) -> Status | None:
+        """The status in another spelling, such as `completed`, in a request."""
+        return cls.__members__.get(value.upper()) if isinstance(value, str) else None
+
 
 #: A stored status; a newer revision may have written one that is not in the table.
 StoredStatus = Annotated[Status, accept_unknown(Status)]

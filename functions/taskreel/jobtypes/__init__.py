@@ -33,6 +33,11 @@ _TABLE: Mapping[str, str] = {
 }
 
 
+def canonical_name(name: str) -> str:
+    """The name of a job type as it is stored; clients of older services write `IMAGE_UPSCALE`."""
+    return name.lower().replace("_", "-")
+
+
 @cache  # a type that is known costs no call of Python
 def find_job_type(name: str) -> JobType[Any]:
     """The type of a stored job. Raises UnknownJobTypeError for one that is not deployed."""

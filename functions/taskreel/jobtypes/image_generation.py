@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, model_validator
 
+from taskreel.domain.value import validation_error
 from taskreel.jobtypes.fields import Prompt
-from taskreel.jobtypes.job_type import JobType, Unit
+from taskreel.jobtypes.given_story import Story, collect_scenes
+from taskreel.jobtypes.job_type import SCENES_AT_A_TIME, JobType, Unit, format_credits
 from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
@@ -40,10 +42,21 @@ class ImageOptions(Options):
 
 
 class ImageGeneration(Submission):
-    """`{prompt, model, provider, options{width, height, …}}`."""
+    """`{prompt, model, provider, options{width, height, …}}`.
 
-    prompt: Prompt
+    With a `story`, one image is made for each of its scenes, and a prompt is not needed.
+    """
+
+    prompt: Prompt | None = None
+    story: Story | None = None
     options: ImageOptions = Field(default_factory=ImageOptions)
+
+    @model_validator(mode="after")
+    def _check_source(self) -> ImageGeneration:
+        if self.prompt is None and (self.story is None or not collect_scenes(self.story)):
+            message = "is required; or give a story with scenes"
+            raise validation_error("ImageGeneration", [(("prompt",), message)])
+        return self
 
 
 def image_unit(
@@ -58,12 +71,24 @@ def image_unit(
     return Unit(capability=Capability.IMAGE, params=params, credits=credits, name=name)
 
 
+def _build_units(job: ImageGeneration) -> tuple[Unit, ...]:
+    scenes = collect_scenes(job.story) if job.story else []
+    if not scenes:
+        return (image_unit(job.prompt or "", job.options, "image"),)
+    return tuple(
+        image_unit(scene.prompt, job.options, f"image-{number:03d}")
+        for number, scene in enumerate(scenes, 1)
+    )
+
+
 IMAGE_GENERATION = JobType(
     name="image-generation",
     summary="An image from a prompt",
     submission=ImageGeneration,
     capability=Capability.IMAGE,
-    units=lambda job: (image_unit(job.prompt, job.options, "image"),),
+    units=_build_units,
+    price_text=f"{format_credits(IMAGE_CREDITS)} an image",
+    concurrency=lambda _job: SCENES_AT_A_TIME,
     queue=QueueLimits(concurrent_dispatches=40),
     example={
         "prompt": "A lighthouse in a storm",

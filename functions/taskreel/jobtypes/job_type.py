@@ -42,6 +42,17 @@ MEDIA_WORK = frozenset(
 IN_HOUSE = "taskreel"
 
 
+#: The pictures or clips of a given story that are made at a time.
+SCENES_AT_A_TIME = 4
+
+
+def parse_resolution(resolution: str) -> tuple[int, int]:
+    """Width and height in pixels, made even, of `720p`, `vertical` or `1280x720`."""
+    wide, _, high = resolution.partition("x")
+    width, height = RESOLUTIONS.get(resolution) or (int(wide), int(high))
+    return width - width % 2, height - height % 2
+
+
 class FilmOptions(Options):
     """Format of a film.
 
@@ -61,9 +72,7 @@ class FilmOptions(Options):
             return self.width, self.height
         if self.resolution is None:
             return None
-        wide, _, high = self.resolution.partition("x")
-        width, height = RESOLUTIONS.get(self.resolution) or (int(wide), int(high))
-        return width - width % 2, height - height % 2
+        return parse_resolution(self.resolution)
 
     def to_params(self) -> dict[str, Any]:
         """The parameters of the provider call."""

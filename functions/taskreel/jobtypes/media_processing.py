@@ -6,16 +6,34 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from taskreel.domain.value import Value
+from taskreel.domain.value import Value, validation_error
 from taskreel.jobtypes.fields import FPS, FilmFormat, FilmQuality, MediaUrl, Side, SoundFormat
+from taskreel.jobtypes.given_story import OutputPath, name_output
 from taskreel.jobtypes.job_type import IN_HOUSE, JobType, Unit, build_params
 from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 
 PROCESSING_CREDITS = 1
+
+
+def _bare_url(given: Any) -> Any:
+    return (
+        given.get("url")
+        if isinstance(given, dict) and set(given) <= {"url", "type", "role", "order"}
+        else given
+    )
+
+
 _FORMAT = AliasChoices("outputFormat", "output_format", "format")
 
 
@@ -59,6 +77,8 @@ class MusicMix(Value):
     tail_seconds: float | None = Field(default=None, ge=0, le=60)
     music_gain_db: float | None = Field(default=None, ge=-60, le=12)
     duck_db: float | None = Field(default=None, ge=-60, le=0)
+    #: The music, where `inputFiles` has the voice alone.
+    music_track: Annotated[MediaUrl, BeforeValidator(_bare_url)] | None = None
     target_lufs: float | None = Field(default=None, ge=-40, le=-8)
 
 
@@ -86,7 +106,10 @@ PARAMETERS: Mapping[str, type[Parameters]] = {
     "frame-extract": FrameExtract,
 }
 _FILES = {
-    "music-mix": (2, "two files: the voice, then the music"),
+    "music-mix": (
+        2,
+        "two files: the voice, then the music, or parameters.musicTrack for the music",
+    ),
     "frame-extract": (1, "one file"),
 }
 
@@ -100,19 +123,12 @@ def _parse_parameters(given: Any, info: ValidationInfo) -> Any:
     )
 
 
-def _bare_url(given: Any) -> Any:
-    return (
-        given.get("url")
-        if isinstance(given, dict) and set(given) <= {"url", "type", "role", "order"}
-        else given
-    )
-
-
 class MediaProcessing(Submission):
-    """`{operation, inputFiles[], parameters{}}`.
+    """`{operation, inputFiles[], outputPath, parameters{}}`.
 
     `operation` is `video-stitch`, `audio-stitch`, `music-mix` or `frame-extract`. `music-mix` takes
-    two files, the voice and then the music; `frame-extract` takes one.
+    two files, the voice and then the music; `frame-extract` takes one. `outputPath` names the
+    result.
     """
 
     operation: Literal["video-stitch", "audio-stitch", "music-mix", "frame-extract"] = Field(
@@ -126,26 +142,35 @@ class MediaProcessing(Submission):
     parameters: Annotated[Parameters, BeforeValidator(_parse_parameters)] = Field(
         default={}, validate_default=True
     )
+    output_path: OutputPath | None = None
     options: Options = Field(default_factory=Options)
 
-    @field_validator("input_files")
-    @classmethod
-    def _check_file_count(cls, given: list[str], info: ValidationInfo) -> list[str]:
-        count, wanted = _FILES.get(info.data.get("operation", ""), (len(given), ""))
-        if len(given) != count:
-            raise ValueError(f"{info.data['operation']} takes {wanted}; {len(given)} given")
-        return given
+    @property
+    def files(self) -> list[str]:
+        """All input files, the music of a mix last."""
+        music = self.parameters.music_track if isinstance(self.parameters, MusicMix) else None
+        return [*self.input_files, music] if music else self.input_files
+
+    @model_validator(mode="after")
+    def _check_file_count(self) -> MediaProcessing:
+        given = len(self.files)
+        count, wanted = _FILES.get(self.operation, (given, ""))
+        if given != count:
+            message = f"{self.operation} takes {wanted}; {given} given"
+            raise validation_error("MediaProcessing", [(("inputFiles",), message)])
+        return self
 
 
 def _build_units(job: MediaProcessing) -> tuple[Unit, ...]:
-    params = build_params(job.options, operation=job.operation, **build_params(job.parameters))
+    parameters = build_params(job.parameters, "music_track")
+    params = build_params(job.options, operation=job.operation, **parameters)
     return (
         Unit(
             capability=Capability.PROCESS,
             params=params,
             credits=PROCESSING_CREDITS,
-            input_urls=tuple(job.input_files),
-            name=job.operation,
+            input_urls=tuple(job.files),
+            name=name_output(job.output_path, job.operation),
             provider=IN_HOUSE,
         ),
     )

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -47,6 +48,8 @@ _MAX_INTEGER = 2**63
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufdd0-\ufdef\ufffe\uffff]")
 _MAX_NAME_BYTES = 1000
 _camel = lru_cache(maxsize=1024)(to_camel)
+#: Fields of a submission that are accepted and have no effect.
+_IGNORED = frozenset({"user_subscription", "id", "created_at"})
 
 
 # ── The request ───────────────────────────────────────────────────────────────────────────────────
@@ -86,7 +89,12 @@ class Submission(Value):
 
     project_id: str | None = Field(default=None, min_length=1, max_length=128)
     priority: Priority = Priority.NORMAL
-    model: str | None = Field(default=None, min_length=1, max_length=200)
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        validation_alias=AliasChoices("model", "modelId", "model_id"),
+    )
     #: A name, names in order of preference, or "auto": the cheapest one that can do it and is not
     #: paused by its circuit breaker.
     provider: ProviderWish | None = None
@@ -105,6 +113,21 @@ class Submission(Value):
     #: The job is BLOCKED until they have ended; then `{{jobs.<jobId>.result.…}}` in its payload is
     #: filled in.
     depends_on: list[Dependency] = Field(default_factory=list, max_length=20)
+
+    # Clients of the documented services send these with every body. The token says who the caller
+    # is, so they are neither used nor stored.
+    user_id: str | None = Field(
+        default=None, max_length=128, exclude=True, description="Must be the token's user."
+    )
+    user_subscription: str | None = Field(default=None, exclude=True, description="Ignored.")
+    id: str | None = Field(default=None, exclude=True, description="Ignored.")
+    created_at: str | float | None = Field(default=None, exclude=True, description="Ignored.")
+
+    @property
+    def ignored_fields(self) -> list[str]:
+        """The fields that were given and have no effect."""
+        given = self.model_fields_set & _IGNORED
+        return [_camel(name) for name in type(self).model_fields if name in given]
 
     def payload(self) -> dict[str, Any]:
         """The request as it is stored with the job: the given fields, without defaults."""

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
-from taskreel.jobtypes.fields import MediaUrl, Prompt
-from taskreel.jobtypes.job_type import JobType, Unit
+from taskreel.domain.value import validation_error
+from taskreel.jobtypes.fields import FilmQuality, Prompt, Resolution
+from taskreel.jobtypes.given_story import (
+    GivenStory,
+    Pictures,
+    Story,
+    StoryScene,
+    StoryScenes,
+    collect_scenes,
+)
+from taskreel.jobtypes.job_type import (
+    SCENES_AT_A_TIME,
+    JobType,
+    Unit,
+    format_credits,
+    parse_resolution,
+)
 from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
@@ -27,35 +44,77 @@ class VideoOptions(Options):
     )
     negative_prompt: str | None = Field(default=None, max_length=10_000)
     audio: bool | None = None
+    #: A name ("1080p") or `1280x720`; width and height override it.
+    resolution: Resolution | None = None
+    quality: FilmQuality | None = None
+    style: str | None = Field(default=None, max_length=200)
+
+    def to_params(self) -> dict[str, Any]:
+        """The parameters of the provider call, with the size that `resolution` names."""
+        params = self.model_dump(
+            by_alias=True, exclude_none=True, mode="json", exclude={"resolution"}
+        )
+        if self.resolution is not None and not {"width", "height"} & self.model_fields_set:
+            params["width"], params["height"] = parse_resolution(self.resolution)
+        return params
 
 
 class VideoGeneration(Submission):
-    """`{prompt, model, provider, imageUrls[], options{duration}}`."""
+    """`{prompt, model, provider, imageUrls[], options{duration, resolution}}`.
+
+    With `scenes`, or a `script` or `story` that has scenes, one clip is made for each of them, from
+    the scene's own picture where `images` has one for it.
+    """
 
     prompt: Prompt | None = None
-    image_urls: list[MediaUrl] = Field(default_factory=list, max_length=10)
+    image_urls: Pictures = Field(
+        default_factory=list,
+        max_length=10,
+        validation_alias=AliasChoices("imageUrls", "image_urls", "imageUrl", "image_url"),
+    )
+    script: Story | None = None
+    story: Story | None = None
+    scenes: StoryScenes = Field(default_factory=list, max_length=100)
+    images: Pictures = Field(default_factory=list, max_length=100)
     options: VideoOptions = Field(default_factory=VideoOptions)
+
+    @property
+    def listed_scenes(self) -> list[StoryScene]:
+        """The scenes to make a clip of each; empty for one clip of the prompt."""
+        return collect_scenes(GivenStory(scenes=self.scenes), self.story, self.script)
 
     @model_validator(mode="after")
     def _check_source(self) -> VideoGeneration:
-        if self.prompt is None and not self.image_urls:
-            raise ValueError("give a prompt, imageUrls, or both")
+        scenes = self.listed_scenes
+        if self.prompt is None and not self.image_urls and not scenes:
+            raise ValueError("give a prompt, imageUrls, or a story with scenes")
+        if self.images and len(self.images) != len(scenes):
+            message = (
+                f"must have one picture for each of the {len(scenes)} scenes, in their order; "
+                f"it has {len(self.images)}. Pictures that are no scenes' belong in imageUrls"
+            )
+            raise validation_error("VideoGeneration", [(("images",), message)])
         return self
 
 
 def _build_units(job: VideoGeneration) -> tuple[Unit, ...]:
-    params = {
-        "prompt": job.prompt or "",
-        **job.options.model_dump(by_alias=True, exclude_none=True, mode="json"),
-    }
-    return (
-        Unit(
-            capability=Capability.VIDEO,
-            params=params,
-            credits=VIDEO_CREDITS,
-            input_urls=tuple(job.image_urls),
-            name="video",
-        ),
+    scenes = job.listed_scenes
+    if not scenes:
+        return (_clip_unit(job, job.prompt or "", job.image_urls, "video"),)
+    pictures: list[list[str]] = [[url] for url in job.images] or [job.image_urls] * len(scenes)
+    return tuple(
+        _clip_unit(job, scene.prompt, urls, f"video-{number:03d}")
+        for number, (scene, urls) in enumerate(zip(scenes, pictures, strict=True), 1)
+    )
+
+
+def _clip_unit(job: VideoGeneration, prompt: str, urls: Sequence[str], name: str) -> Unit:
+    return Unit(
+        capability=Capability.VIDEO,
+        params={"prompt": prompt, **job.options.to_params()},
+        credits=VIDEO_CREDITS,
+        input_urls=tuple(urls),
+        name=name,
     )
 
 
@@ -65,6 +124,8 @@ VIDEO_GENERATION = JobType(
     submission=VideoGeneration,
     capability=Capability.VIDEO,
     units=_build_units,
+    price_text=f"{format_credits(VIDEO_CREDITS)} a clip",
+    concurrency=lambda _job: SCENES_AT_A_TIME,
     timeout=timedelta(minutes=28),
     # Providers take minutes, and their accounts allow few operations at a time.
     queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=24),

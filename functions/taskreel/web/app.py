@@ -46,8 +46,20 @@ def build_fastapi() -> FastAPI:
     problems.install_handlers(app)
     openapi.complete_document(
         app,
-        requests=(credits_routes.Grant, providers.BreakerOrder, legacy.AiGeneration, Replay),
-        responses=(legacy.MovieJobView, legacy.LegacyJobView, QuoteView, Problem),
+        requests=(
+            credits_routes.Grant,
+            providers.BreakerOrder,
+            legacy.AiGeneration,
+            legacy.ScriptOrder,
+            Replay,
+        ),
+        responses=(
+            legacy.MovieJobView,
+            legacy.LegacyJobView,
+            legacy.ScriptJobView,
+            QuoteView,
+            Problem,
+        ),
     )
     return app
 

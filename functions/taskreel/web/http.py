@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
@@ -59,6 +60,14 @@ def parse_model(raw: bytes, model: type[M]) -> M:
         if first["type"] == "model_type" and not first["loc"]:
             message = "the body must be a JSON object"
             raise InvalidError.at("", message, text=f"{message.capitalize()}.") from None
+        raise invalid_model(error, model) from None
+
+
+def validate_fields(fields: Mapping[str, Any], model: type[M]) -> M:
+    """The fields of a body as `model`. Raises InvalidError with paths."""
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
         raise invalid_model(error, model) from None
 
 

@@ -14,7 +14,7 @@ from taskreel.app.jobs.queries import Filters, list_jobs
 from taskreel.domain.errors import ConflictError
 from taskreel.domain.job_status import Status
 from taskreel.domain.value import Value
-from taskreel.jobtypes import JOB_TYPES, explain_unknown_type
+from taskreel.jobtypes import JOB_TYPES, canonical_name, explain_unknown_type
 from taskreel.jobtypes.job_type import JobType
 from taskreel.web.health import HealthView, read_health
 from taskreel.web.http import JsonResponse
@@ -106,9 +106,10 @@ router.add_api_route(
 
 
 def _check_type(name: str) -> str:
-    if name not in JOB_TYPES:
+    known = canonical_name(name)
+    if known not in JOB_TYPES:
         raise ValueError(explain_unknown_type(name))
-    return name
+    return known
 
 
 def _check_text(text: str) -> str:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from pydantic import Field
-from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
 from taskreel.app.caller import Caller
-from taskreel.app.jobs.dependencies import refers_to_jobs
 from taskreel.app.jobs.submit import JobQuote, JobRequest, quote_job, submit_job
 from taskreel.domain.errors import NotFoundError, UnknownJobTypeError
 from taskreel.domain.validation_messages import suggest_name
-from taskreel.jobtypes import JOB_TYPES, find_job_type
+from taskreel.jobtypes import JOB_TYPES, canonical_name, find_job_type
 from taskreel.jobtypes.job_type import JobType
-from taskreel.jobtypes.submission import DeferredSubmission, Submission
 from taskreel.web.auth import AuthenticatedRequest, authenticate
+from taskreel.web.documented_bodies import SubmissionBody, parse_submission
 from taskreel.web.http import (
     JsonResponse,
     parse_idempotency_key,
-    parse_model,
     parse_validate_only,
     parse_wait_seconds,
     read_body,
@@ -34,6 +31,7 @@ from taskreel.web.responses import (
     JobView,
     View,
     build_job_view,
+    is_absent,
 )
 
 
@@ -60,6 +58,8 @@ class QuoteView(View):
     served_by: str | None
     usd: float | None
     steps: dict[str, StepQuoteView] = Field(exclude_if=lambda steps: not steps)
+    #: The given fields that have no effect.
+    ignored_fields: list[str] | None = Field(default=None, exclude_if=is_absent)
 
 
 async def post_job(request: Request) -> Response:
@@ -68,19 +68,23 @@ async def post_job(request: Request) -> Response:
     try:
         job_type = find_job_type(name)
     except UnknownJobTypeError:
+        job_type = _find_type_in_other_spelling(name)
+    submitter = await read_submitter(request)
+    body = parse_submission(await read_body(request), job_type)
+    wanted = build_request(submitter, job_type, body)
+    return await respond_with_job(submitter, submitter.context.caller, wanted)
+
+
+def _find_type_in_other_spelling(name: str) -> JobType[Any]:
+    """The type that is meant by `IMAGE_UPSCALE`. Raises NotFoundError for an unknown one."""
+    known = canonical_name(name)
+    if known not in JOB_TYPES:
         raise NotFoundError(
             f"There is no job type {name!r}{suggest_name(name, list(JOB_TYPES))}. "
             f"There are: {', '.join(JOB_TYPES)}.",
             jobTypes=list(JOB_TYPES),
-        ) from None
-    submitter = await read_submitter(request)
-    submission = await read_submission(request, job_type)
-    wanted = JobRequest(
-        job_type=job_type,
-        submission=submission,
-        idempotency_key=submitter.idempotency_key,
-    )
-    return await respond_with_job(submitter, submitter.context.caller, wanted)
+        )
+    return find_job_type(known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,23 +112,14 @@ async def read_submitter(request: Request) -> Submitter:
     )
 
 
-async def read_submission(request: Request, job_type: JobType[Any]) -> Submission:
-    """The body as the type's request; deferred if it refers to jobs that it depends on."""
-    raw = await read_body(request)
-    model = DeferredSubmission if _refers_to_jobs(raw) else job_type.submission
-    submission: Submission = parse_model(raw, model)
-    return submission
-
-
-def _refers_to_jobs(raw: bytes) -> bool:
-    # Nearly every body is decided by this search alone, and parsed once.
-    if b"{{" not in raw or b"depends" not in raw:
-        return False
-    try:
-        payload = from_json(raw)
-    except ValueError:
-        return False
-    return isinstance(payload, dict) and refers_to_jobs(payload)
+def build_request(submitter: Submitter, job_type: JobType[Any], body: SubmissionBody) -> JobRequest:
+    """The submission of a body."""
+    return JobRequest(
+        job_type=job_type,
+        submission=body.submission,
+        ignored=body.ignored,
+        idempotency_key=submitter.idempotency_key,
+    )
 
 
 async def respond_with_job(
@@ -140,12 +135,16 @@ async def respond_with_job(
     """
     services = submitter.context.services
     if submitter.validate_only:
-        return JsonResponse(_build_quote_view(await quote_job(services, owner, request)))
+        quote = await quote_job(services, owner, request)
+        return JsonResponse(_build_quote_view(quote, request.ignored))
     submitted = await submit_job(services, owner, request)
     job = submitted.job
     if submitter.wait_seconds:
         job = await wait_for_end(services, job, submitter.wait_seconds)
-    view = extend(await build_job_view(services, job, submitter.context.base_url))
+    view = await build_job_view(services, job, submitter.context.base_url)
+    if request.ignored:
+        view = view.model_copy(update={"ignored_fields": list(request.ignored)})
+    view = extend(view)
     headers = {"Location": view.urls.self}
     if submitted.repeated:
         headers["Idempotency-Replayed"] = "true"
@@ -155,7 +154,7 @@ async def respond_with_job(
     return JsonResponse(view, status, headers)
 
 
-def _build_quote_view(found: JobQuote) -> QuoteView:
+def _build_quote_view(found: JobQuote, ignored: Sequence[str]) -> QuoteView:
     available = found.account.available
     steps = {
         name: StepQuoteView(served_by=plan.served_by, usd=plan.usd)
@@ -167,4 +166,5 @@ def _build_quote_view(found: JobQuote) -> QuoteView:
         served_by=found.plan.served_by,
         usd=found.plan.usd,
         steps=steps,
+        ignored_fields=list(ignored) or None,
     )

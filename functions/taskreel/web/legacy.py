@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from taskreel.app.jobs.queries import find_job
-from taskreel.app.jobs.submit import JobRequest
+from taskreel.domain.errors import NotFoundError
 from taskreel.domain.job_status import Status
-from taskreel.domain.validation_messages import invalid_model
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType
-from taskreel.jobtypes.submission import Submission
+from taskreel.web.documented_bodies import (
+    SubmissionBody,
+    spread_fields,
+    validate_submission,
+)
 from taskreel.web.http import JsonResponse
-from taskreel.web.job_submission import Submitter, respond_with_job
+from taskreel.web.job_submission import Submitter, build_request, respond_with_job
 from taskreel.web.openapi import PROBLEMS, document_created, document_submission
 from taskreel.web.responses import (
     JobErrorView,
@@ -44,6 +46,8 @@ router = APIRouter(tags=["older routes"], responses=PROBLEMS)
 generation_router = APIRouter(tags=["older routes"], responses=PROBLEMS)
 
 MOVIE, SCRIPT = "movie-creation", "script-generation"
+#: The prompt of the documented service for a request without one.
+_SCRIPT_PROMPT = "Generate movie script"
 _SCENE_TASK = (
     "Describe one scene for the user's prompt: what is seen, what a narrator says, "
     "and how long it takes."
@@ -60,10 +64,27 @@ class AiGeneration(Value):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
+class ScriptOrder(Value):
+    """`{projectId, userId, parameters{}}`, and any field of script-generation.
+
+    Without a prompt, the script is written by the parameters alone.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
 class LegacyJobView(JobView):
     """A job, and the older route that shows it."""
 
     status_url: str
+
+
+class ScriptJobView(LegacyJobView):
+    """A script's job, with a word for its user."""
+
+    message: str = "Script generation started"
 
 
 class MovieJobView(LegacyJobView):
@@ -93,7 +114,7 @@ class MovieStatus(View):
     openapi_extra=document_submission("MovieCreation"),
 )
 async def create_movie(
-    submission: Annotated[Submission, submission_body(MOVIE)], submitter: Submitting
+    body: Annotated[SubmissionBody, submission_body(MOVIE)], submitter: Submitting
 ) -> Response:
     """The same as a movie-creation job; `movieId` is its id."""
 
@@ -101,7 +122,7 @@ async def create_movie(
         status_url = f"{submitter.context.base_url}/api/movies/{view.job_id}/status"
         return MovieJobView(**dict(view), movie_id=view.job_id, status_url=status_url)
 
-    request = _build_request(JOB_TYPES[MOVIE], submission, submitter)
+    request = build_request(submitter, JOB_TYPES[MOVIE], body)
     return await respond_with_job(submitter, submitter.context.caller, request, extend)
 
 
@@ -133,20 +154,32 @@ async def read_movie_status(movie_id: str, context: Authenticated) -> Response:
     "/v1/generate/script",
     status_code=202,
     summary="A script from a prompt",
-    responses=document_created(LegacyJobView),
-    openapi_extra=document_submission("ScriptGeneration"),
+    responses=document_created(ScriptJobView),
+    openapi_extra=document_submission(
+        ScriptOrder, {"projectId": "project-456", "parameters": {"genre": "comedy"}}
+    ),
 )
 async def create_script(
-    submission: Annotated[Submission, submission_body(SCRIPT)], submitter: Submitting
+    order: Annotated[ScriptOrder, json_body(ScriptOrder)], submitter: Submitting
 ) -> Response:
-    """The same as a script-generation job."""
-    return await _create_legacy_job(submitter, JOB_TYPES[SCRIPT], submission)
+    """The same as a script-generation job, with `parameters` for its fields and options."""
+    job_type = JOB_TYPES[SCRIPT]
+    given, dropped = spread_fields(
+        job_type.submission, order.model_extra or {}, order.parameters, at="parameters"
+    )
+    if not {"prompt", "topic", "idea"} & given.keys():
+        given["prompt"] = _SCRIPT_PROMPT
+    body = validate_submission(given, job_type, dropped)
+    return await _create_legacy_job(submitter, job_type, body, ScriptJobView)
 
 
 @router.get("/v1/jobs/{job_id}/status", summary="A job's status", response_model=JobView)
 async def read_job_status(job_id: str, context: Authenticated) -> Response:
-    """The same as `GET /api/jobs/{jobId}`."""
-    job = await find_job(context.services, context.caller, job_id)
+    """The same as `GET /api/jobs/{jobId}`; the problem of a 404 also has `error`."""
+    try:
+        job = await find_job(context.services, context.caller, job_id)
+    except NotFoundError as missing:
+        raise NotFoundError(missing.message, error="Job not found") from None
     return JsonResponse(await build_job_view(context.services, job, context.base_url))
 
 
@@ -164,68 +197,36 @@ async def create_ai_generation(
     generation: Annotated[AiGeneration, json_body(AiGeneration)], submitter: Submitting
 ) -> Response:
     """A job of the type that serves it; `jobType` of the response names it."""
-    job_type, fields = _map_generation(generation)
-    try:
-        submission: Submission = job_type.submission.model_validate(fields)
-    except ValidationError as error:
-        raise invalid_model(error, job_type.submission) from None
-    return await _create_legacy_job(submitter, job_type, submission)
+    job_type, body = _map_generation(generation)
+    return await _create_legacy_job(submitter, job_type, body)
 
 
 async def _create_legacy_job(
-    submitter: Submitter, job_type: JobType[Any], submission: Submission
+    submitter: Submitter,
+    job_type: JobType[Any],
+    body: SubmissionBody,
+    kind: type[LegacyJobView] = LegacyJobView,
 ) -> Response:
     def extend(view: JobView) -> JobView:
         status_url = f"{submitter.context.base_url}/v1/jobs/{view.job_id}/status"
-        return LegacyJobView(**dict(view), status_url=status_url)
+        return kind(**dict(view), status_url=status_url)
 
-    request = _build_request(job_type, submission, submitter)
+    request = build_request(submitter, job_type, body)
     return await respond_with_job(submitter, submitter.context.caller, request, extend)
 
 
-def _build_request(
-    job_type: JobType[Any], submission: Submission, submitter: Submitter
-) -> JobRequest:
-    return JobRequest(
-        job_type=job_type,
-        submission=submission,
-        idempotency_key=submitter.idempotency_key,
-    )
-
-
-def _map_generation(generation: AiGeneration) -> tuple[JobType[Any], dict[str, Any]]:
-    """The job type that serves the generation, and the fields of its request."""
+def _map_generation(generation: AiGeneration) -> tuple[JobType[Any], SubmissionBody]:
+    """The job type that serves the generation, and its request."""
     fields = {"prompt": generation.prompt, **(generation.model_extra or {})}
-    match generation.type:
-        case "script":
-            return _split_parameters(JOB_TYPES[SCRIPT], fields, generation.parameters)
-        case "scene-description":
-            from taskreel.jobtypes.text_schemas import SCENE
+    parameters = generation.parameters
+    if generation.type == "scene-description":
+        from taskreel.jobtypes.text_schemas import SCENE
 
-            prompt = fields.pop("prompt")
-            writing = {"kind": "scene", "instructions": _SCENE_TASK, "schema": SCENE}
-            task = {
-                "task": "text",
-                "input": prompt,
-                "parameters": {**writing, **generation.parameters},
-            }
-            return JOB_TYPES["ai-processing"], {**fields, **task}
-        case "image" | "video":
-            job_type = JOB_TYPES[f"{generation.type}-generation"]
-            return _split_parameters(job_type, fields, generation.parameters)
-
-
-def _split_parameters(
-    job_type: JobType[Any], fields: Mapping[str, Any], parameters: Mapping[str, Any]
-) -> tuple[JobType[Any], dict[str, Any]]:
-    """Add the parameters: the type's own fields as such, the others as its options."""
-    declared = job_type.submission.model_fields
-    names = {*declared, *(field.alias for field in declared.values())}
-    own = {name: value for name, value in parameters.items() if name in names}
-    others = {name: value for name, value in parameters.items() if name not in names}
-    request = {**fields, **own}
-    options = request.get("options", {})
-    # Options that are not an object are left as they are: the job type's model refuses them.
-    if others and isinstance(options, Mapping):
-        request["options"] = {**options, **others}
-    return job_type, request
+        job_type = JOB_TYPES["ai-processing"]
+        prompt = fields.pop("prompt")
+        writing = {"kind": "scene", "instructions": _SCENE_TASK, "schema": SCENE, **parameters}
+        task = {"task": "text", "input": prompt, "parameters": writing}
+        return job_type, validate_submission({**fields, **task}, job_type, [])
+    job_type = JOB_TYPES[SCRIPT if generation.type == "script" else f"{generation.type}-generation"]
+    fields, dropped = spread_fields(job_type.submission, fields, parameters, at="parameters")
+    return job_type, validate_submission(fields, job_type, dropped)

@@ -63,12 +63,30 @@ class ArtifactView(View):
     duration_seconds: float | None = Field(default=None, exclude_if=is_absent)
 
 
+class ErrorDetailsView(View):
+    """The attempt that failed, and the provider that served it."""
+
+    attempt: int
+    provider: str | None
+
+
+class RetryView(View):
+    """Attempts so far, and the time of the next one while there will be one."""
+
+    attempts: int
+    max_attempts: int
+    next_attempt: datetime | None
+
+
 class JobErrorView(View):
     """The reason why the last attempt failed; of a pipeline, with the step and job that failed."""
 
     code: str
     category: Category
     message: str
+    #: The time of the failure.
+    timestamp: datetime
+    details: ErrorDetailsView
     step: str | None = Field(default=None, exclude_if=is_absent)
     job_id: str | None = Field(default=None, exclude_if=is_absent)
 
@@ -150,6 +168,7 @@ class JobView(View):
     attempt: int
     max_attempts: int
     next_attempt_at: datetime | None
+    retry: RetryView
     error: JobErrorView | None
     credits: JobCredits
     result: ResultView | None
@@ -167,6 +186,8 @@ class JobView(View):
     cost_usd: float | None
     cost_estimated: bool
     urls: JobUrls
+    #: In the answer to a submission: the given fields that have no effect.
+    ignored_fields: list[str] | None = Field(default=None, exclude_if=is_absent)
 
 
 class ProgressView(View):
@@ -236,6 +257,11 @@ async def _build_view(services: Services, job: Job, base_url: str, *, whole: boo
         attempt=job.attempt,
         max_attempts=job.retry.max_attempts,
         next_attempt_at=job.next_attempt_at,
+        retry=RetryView(
+            attempts=job.attempt,
+            max_attempts=job.retry.max_attempts,
+            next_attempt=job.next_attempt_at,
+        ),
         error=build_error_view(job),
         credits=job.credits,
         result=result,
@@ -256,7 +282,14 @@ async def _build_view(services: Services, job: Job, base_url: str, *, whole: boo
 
 def build_error_view(job: Job) -> JobErrorView | None:
     """The job's error, if it has one."""
-    return None if job.error is None else JobErrorView(**dict(job.error))
+    if job.error is None:
+        return None
+    failed_at = job.status_at.get(Status.RETRYING) if not job.status.final else None
+    return JobErrorView(
+        **dict(job.error),
+        timestamp=failed_at or job.status_at.get(job.status) or job.updated_at,
+        details=ErrorDetailsView(attempt=job.attempt, provider=job.served_by),
+    )
 
 
 def build_progress_view(job: Job) -> ProgressView:

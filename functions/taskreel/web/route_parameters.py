@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from taskreel.app.services import Services
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.web.auth import ApiContext, AuthenticatedRequest, authenticate, require_admin
-from taskreel.web.http import read_model
+from taskreel.web.documented_bodies import parse_submission
+from taskreel.web.http import read_body, read_model
 from taskreel.web.job_lookup import JobInPath, find_job_in_path
 from taskreel.web.job_submission import Submitter, read_submitter
 
@@ -55,9 +56,9 @@ def json_body(model: type[BaseModel], *, absent: bytes = b"") -> Any:
 
 
 def submission_body(job_type: str) -> Any:
-    """Depend on the body as a request of the job type, which is imported on first use."""
+    """Depend on the body as a SubmissionBody of the job type, which is imported on first use."""
 
     async def read_submission_body(request: Request, _context: Authenticated) -> Any:
-        return await read_model(request, JOB_TYPES[job_type].submission)
+        return parse_submission(await read_body(request), JOB_TYPES[job_type])
 
     return Depends(read_submission_body)

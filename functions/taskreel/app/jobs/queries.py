@@ -22,7 +22,7 @@ from taskreel.domain.errors import InvalidError, NotFoundError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.value import Value
-from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes import JOB_TYPES, canonical_name
 from taskreel.ports import Direction, Document, Query
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ async def find_job(
     if (
         job is None
         or not caller.may_see(job)
-        or (job_type is not None and job.job_type != job_type)
+        or (job_type not in (None, job.job_type) and job.job_type != canonical_name(job_type))
     ):
         of_type = f" of type {job_type}" if job_type else ""
         raise NotFoundError(f"There is no job {job_id}{of_type} that you may see.")

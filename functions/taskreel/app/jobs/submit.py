@@ -53,6 +53,8 @@ class JobRequest:
     job_type: JobType[Any]
     submission: Submission
     idempotency_key: str | None = None
+    #: The fields of the body that have no effect, for the answer.
+    ignored: tuple[str, ...] = ()
     #: The jobs that it replays, the newest first.
     lineage: tuple[str, ...] = ()
     #: The steps that are done again though they were done.
@@ -96,7 +98,7 @@ class JobQuote:
 async def quote_job(services: Services, caller: Caller, request: JobRequest) -> JobQuote:
     """Check everything that `submit_job` checks, and return the price. Creates nothing."""
     submission = request.submission
-    _check_project(caller, submission)
+    _check_identity(caller, submission)
     _check_schedule(services, submission)
     payload = submission.payload()
     _check_size(payload)
@@ -113,7 +115,7 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     Raises TooFewCreditsError, InvalidError (a field, provider, model, scheduleAt), ForbiddenError
     (project) and IdempotencyMismatchError.
     """
-    _check_project(caller, request.submission)
+    _check_identity(caller, request.submission)
     _check_schedule(services, request.submission)
     payload = request.submission.payload()
     _check_size(payload)
@@ -191,8 +193,14 @@ def _repeat_submission(existing: Job, request: JobRequest) -> Submitted:
     return Submitted(existing, repeated=True)
 
 
-def _check_project(caller: Caller, submission: Submission) -> None:
-    project = submission.project_id
+def _check_identity(caller: Caller, submission: Submission) -> None:
+    """Raise ForbiddenError for a body that claims another user, or a project of others."""
+    user, project = submission.user_id, submission.project_id
+    if user is not None and user != caller.user_id:
+        raise ForbiddenError(
+            f"userId is {user!r}, and your token is for {caller.user_id!r}. "
+            "Leave userId out, or send the token of that user."
+        )
     if project is not None and caller.projects is not None and project not in caller.projects:
         raise ForbiddenError(f"Your token does not include project {project!r}.")
 
