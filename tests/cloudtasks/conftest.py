@@ -7,8 +7,8 @@ import pytest
 
 from cloudtasks.remote import Remote, connect, start, stop
 from cloudtasks.worker import LOCATION, Bench, Worker, make_bench, serving
-from taskreel_local.emulators.cloudtasks.engine import EngineConfig
-from taskreel_local.emulators.cloudtasks.service import ServiceConfig
+from taskreel_cloud_tasks.engine import EngineConfig
+from taskreel_cloud_tasks.service import ServiceConfig
 
 
 @pytest.fixture

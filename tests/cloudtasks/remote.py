@@ -19,7 +19,7 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import (
     CloudTasksRestTransport,
 )
 
-from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 
 T = TypeVar("T")
 
@@ -118,7 +118,7 @@ class AsyncClient:
 
 
 def connect(kind: str, remote: Remote) -> Any:
-    """One of `grpc`, `grpc-async` and `rest`, made as infra/local/README.md says."""
+    """One of `grpc`, `grpc-async` and `rest`, made as infra/local/cloud_tasks/README.md says."""
     if kind == "grpc-async":
         return AsyncClient(remote.service.grpc_port or 0)
     if kind == "grpc":

@@ -6,15 +6,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from taskreel_local.emulators.cloudtasks import message_codec
-from taskreel_local.emulators.cloudtasks.codec_messages import (
+from taskreel_cloud_tasks import message_codec
+from taskreel_cloud_tasks.codec_messages import (
     FieldMask,
     Message,
     MessageMap,
     Repeated,
     StringMap,
 )
-from taskreel_local.emulators.cloudtasks.codec_scalars import (
+from taskreel_cloud_tasks.codec_scalars import (
     Bytes,
     Double,
     Duration,

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from cloudtasks.recording_server import recording_server
-from taskreel_local.emulators.cloudtasks.engine import EngineConfig
-from taskreel_local.emulators.cloudtasks.messages import Queue
-from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_cloud_tasks.engine import EngineConfig
+from taskreel_cloud_tasks.messages import Queue
+from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 
 QUEUE = "projects/p/locations/l/queues/q"
 TASK = json.dumps(

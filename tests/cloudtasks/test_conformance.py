@@ -18,7 +18,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from cloudtasks.remote import Remote
 from cloudtasks.worker import LOCATION, QUEUE
-from taskreel_local.emulators.cloudtasks.api_errors import HTTP_STATUS, Code
+from taskreel_cloud_tasks.api_errors import HTTP_STATUS, Code
 
 MISSING_QUEUE = (
     "Queue does not exist. "

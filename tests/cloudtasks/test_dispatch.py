@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from cloudtasks.worker import QUEUE, Worker
-from taskreel_local.emulators.cloudtasks.engine import Engine
-from taskreel_local.emulators.cloudtasks.history import OutgoingRequest
-from taskreel_local.emulators.cloudtasks.http_client import HttpClient, SendError
-from taskreel_local.emulators.cloudtasks.http_request import apply_uri_override, encode_url
-from taskreel_local.emulators.cloudtasks.messages import (
+from taskreel_cloud_tasks.engine import Engine
+from taskreel_cloud_tasks.history import OutgoingRequest
+from taskreel_cloud_tasks.http_client import HttpClient, SendError
+from taskreel_cloud_tasks.http_request import apply_uri_override, encode_url
+from taskreel_cloud_tasks.messages import (
     AppEngineHttpRequest,
     EnforceMode,
     Header,
@@ -34,7 +34,7 @@ from taskreel_local.emulators.cloudtasks.messages import (
     Task,
     UriOverride,
 )
-from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 
 EMAIL = "runner@demo.test"
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from cloudtasks.worker import LOCATION, QUEUE, Bench, http_task, make_bench
-from taskreel_local.emulators.cloudtasks.api_errors import ApiError, Code
-from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
-from taskreel_local.emulators.cloudtasks.engine import Engine, EngineConfig
-from taskreel_local.emulators.cloudtasks.faults import NO_FAULTS, Faults
-from taskreel_local.emulators.cloudtasks.history import EventKind, HandlerResponse
-from taskreel_local.emulators.cloudtasks.http_client import SendError
-from taskreel_local.emulators.cloudtasks.messages import (
+from taskreel_cloud_tasks.api_errors import ApiError, Code
+from taskreel_cloud_tasks.clock import SECOND, VirtualClock
+from taskreel_cloud_tasks.engine import Engine, EngineConfig
+from taskreel_cloud_tasks.faults import NO_FAULTS, Faults
+from taskreel_cloud_tasks.history import EventKind, HandlerResponse
+from taskreel_cloud_tasks.http_client import SendError
+from taskreel_cloud_tasks.messages import (
     HttpRequest,
     Queue,
     RateLimits,

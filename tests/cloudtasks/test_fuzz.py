@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from cloudtasks.remote import Remote
 from cloudtasks.strategies import TEXT, messages_of
 from cloudtasks.worker import LOCATION, QUEUE, make_bench
-from taskreel_local.emulators.cloudtasks import message_codec
-from taskreel_local.emulators.cloudtasks.api_errors import ApiError
-from taskreel_local.emulators.cloudtasks.api_methods import ApiMethods
-from taskreel_local.emulators.cloudtasks.grpc_server import _SERVICES
-from taskreel_local.emulators.cloudtasks.messages import HttpRequest, Queue, Task
-from taskreel_local.emulators.cloudtasks.method_messages import CreateTaskRequest
+from taskreel_cloud_tasks import message_codec
+from taskreel_cloud_tasks.api_errors import ApiError
+from taskreel_cloud_tasks.api_methods import ApiMethods
+from taskreel_cloud_tasks.grpc_server import _SERVICES
+from taskreel_cloud_tasks.messages import HttpRequest, Queue, Task
+from taskreel_cloud_tasks.method_messages import CreateTaskRequest
 
 FUZZ = settings(
     max_examples=40,

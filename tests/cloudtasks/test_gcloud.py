@@ -1,4 +1,4 @@
-"""The real `gcloud tasks …` against the REST API, as in infra/local/README.md."""
+"""The real `gcloud tasks …` against the REST API, as in infra/local/cloud_tasks/README.md."""
 
 from __future__ import annotations
 

@@ -16,18 +16,18 @@ import httpx
 import pytest
 
 from cloudtasks.worker import LOCATION, QUEUE, Bench, Worker, http_task, make_bench
-from taskreel_local.emulators.cloudtasks.api_errors import ApiError, Code
-from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
-from taskreel_local.emulators.cloudtasks.engine import Engine
-from taskreel_local.emulators.cloudtasks.journal import SqliteJournal
-from taskreel_local.emulators.cloudtasks.messages import (
+from taskreel_cloud_tasks.api_errors import ApiError, Code
+from taskreel_cloud_tasks.clock import SECOND, VirtualClock
+from taskreel_cloud_tasks.engine import Engine
+from taskreel_cloud_tasks.journal import SqliteJournal
+from taskreel_cloud_tasks.messages import (
     HttpRequest,
     OidcToken,
     Queue,
     RetryConfig,
     State,
 )
-from taskreel_local.emulators.cloudtasks.tombstones import Tombstones
+from taskreel_cloud_tasks.tombstones import Tombstones
 
 ROOT = Path(__file__).parents[2]
 
@@ -136,7 +136,7 @@ async def test_many_creates_at_once_share_a_commit(kept: Bench) -> None:
 
 @asynccontextmanager
 async def process(data: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    code = "from taskreel_local.emulators.cloudtasks.command import cloud_tasks; cloud_tasks()"
+    code = "from taskreel_cloud_tasks.command import cloud_tasks; cloud_tasks()"
     options = ["--data", str(data), "--rest-port", str(port), "--grpc-port", "0"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "infra/local"), "PYTHONUNBUFFERED": "1"}
     running = await asyncio.create_subprocess_exec(

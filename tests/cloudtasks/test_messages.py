@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloudtasks.strategies import messages_of
-from taskreel_local.emulators.cloudtasks import message_codec, messages, method_messages
-from taskreel_local.emulators.cloudtasks.codec_field import FieldValueError
+from taskreel_cloud_tasks import message_codec, messages, method_messages
+from taskreel_cloud_tasks.codec_field import FieldValueError
 
 PAIRS: list[tuple[type, Any]] = [
     (messages.Queue, tasks_v2.Queue),

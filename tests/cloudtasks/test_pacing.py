@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudtasks.worker import QUEUE, Bench, make_bench
-from taskreel_local.emulators.cloudtasks.clock import SECOND
-from taskreel_local.emulators.cloudtasks.engine import EngineConfig
-from taskreel_local.emulators.cloudtasks.messages import Queue, RateLimits, RetryConfig
-from taskreel_local.emulators.cloudtasks.pacing import (
+from taskreel_cloud_tasks.clock import SECOND
+from taskreel_cloud_tasks.engine import EngineConfig
+from taskreel_cloud_tasks.messages import Queue, RateLimits, RetryConfig
+from taskreel_cloud_tasks.pacing import (
     TokenBucket,
     backoff_after,
     burst_size,
     is_exhausted,
 )
-from taskreel_local.emulators.cloudtasks.queue_settings import DEFAULT_RETRY
+from taskreel_cloud_tasks.queue_settings import DEFAULT_RETRY
 
 EXAMPLE = RetryConfig(
     min_backoff=10 * SECOND, max_backoff=300 * SECOND, max_doublings=3, max_attempts=100

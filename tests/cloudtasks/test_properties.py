@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from cloudtasks.worker import QUEUE, Bench, make_bench
-from taskreel_local.emulators.cloudtasks.api_errors import ApiError
-from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
-from taskreel_local.emulators.cloudtasks.engine import EngineConfig
-from taskreel_local.emulators.cloudtasks.journal import SqliteJournal
-from taskreel_local.emulators.cloudtasks.messages import Queue, RateLimits, RetryConfig, State
+from taskreel_cloud_tasks.api_errors import ApiError
+from taskreel_cloud_tasks.clock import SECOND, VirtualClock
+from taskreel_cloud_tasks.engine import EngineConfig
+from taskreel_cloud_tasks.journal import SqliteJournal
+from taskreel_cloud_tasks.messages import Queue, RateLimits, RetryConfig, State
 
 T = TypeVar("T")
 

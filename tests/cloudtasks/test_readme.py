@@ -1,4 +1,4 @@
-"""Every Python example of infra/local/README.md runs, in order, against one service."""
+"""Every Python example of infra/local/cloud_tasks/README.md runs, in order, against one service."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from cloudtasks.remote import Remote
-from taskreel_local.emulators.cloudtasks.control_api import ControlApi
-from taskreel_local.emulators.cloudtasks.faults import Faults
+from taskreel_cloud_tasks.control_api import ControlApi
+from taskreel_cloud_tasks.faults import Faults
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "infra/local/README.md").read_text()
+TEXT = (ROOT / "infra/local/cloud_tasks/README.md").read_text()
 
 
 def test_the_python_examples_run(remote: Remote) -> None:
@@ -21,7 +21,7 @@ def test_the_python_examples_run(remote: Remote) -> None:
     code = re.sub("8123|8124", lambda match: ports[match[0]], "\n".join(examples))
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=ROOT / "infra/local",
+        cwd=ROOT / "infra/local/cloud_tasks",
         capture_output=True,
         text=True,
         check=False,

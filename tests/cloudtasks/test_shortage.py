@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from cloudtasks.worker import QUEUE, Bench, make_bench
-from taskreel_local.emulators.cloudtasks.dispatch_slots import DispatchSlots
-from taskreel_local.emulators.cloudtasks.file_descriptors import is_own_shortage
-from taskreel_local.emulators.cloudtasks.history import EventKind, OutgoingRequest
-from taskreel_local.emulators.cloudtasks.http_client import HttpClient, SendError, ShortageError
-from taskreel_local.emulators.cloudtasks.messages import RetryConfig, State
+from taskreel_cloud_tasks.dispatch_slots import DispatchSlots
+from taskreel_cloud_tasks.file_descriptors import is_own_shortage
+from taskreel_cloud_tasks.history import EventKind, OutgoingRequest
+from taskreel_cloud_tasks.http_client import HttpClient, SendError, ShortageError
+from taskreel_cloud_tasks.messages import RetryConfig, State
 
 ROOT = Path(__file__).parents[2]
 SHORTAGE = ShortageError("cannot connect to 127.0.0.1:80: [Errno 24] Too many open files")
@@ -27,9 +27,9 @@ SHORTAGE = ShortageError("cannot connect to 127.0.0.1:80: [Errno 24] Too many op
 SERVICE = """
 import asyncio, resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
-from taskreel_local.emulators.cloudtasks import dispatch_slots
-from taskreel_local.emulators.cloudtasks.messages import HttpRequest, Queue, RetryConfig, Task
-from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_cloud_tasks import dispatch_slots
+from taskreel_cloud_tasks.messages import HttpRequest, Queue, RetryConfig, Task
+from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 
 QUEUES = [f"projects/demo/locations/us-central1/queues/q{number}" for number in range(2)]
 url, bounded = sys.argv[1:]
@@ -78,7 +78,7 @@ async def run_service(bounded: str) -> tuple[list[str], list[str]]:
     async with slow_handler() as (url, seen):
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", SERVICE, url, bounded),
-            cwd=ROOT / "infra/local",
+            cwd=ROOT / "infra/local/cloud_tasks",
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -211,12 +211,12 @@ async def test_an_address_that_cannot_be_assigned_is_a_failure_unless_it_was_rea
 def test_the_command_raises_the_limit_to_what_the_system_allows() -> None:
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 512));"
-        "from taskreel_local.emulators.cloudtasks.file_descriptors import raise_limit;"
+        "from taskreel_cloud_tasks.file_descriptors import raise_limit;"
         "raise_limit(); print(resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
     shown = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=ROOT / "infra/local",
+        cwd=ROOT / "infra/local/cloud_tasks",
         capture_output=True,
         text=True,
         check=True,

@@ -12,12 +12,12 @@ from typing import Any
 
 import httptools
 
-from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
-from taskreel_local.emulators.cloudtasks.engine import Engine, EngineConfig
-from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
-from taskreel_local.emulators.cloudtasks.http_client import SendError
-from taskreel_local.emulators.cloudtasks.journal import Journal
-from taskreel_local.emulators.cloudtasks.messages import HttpRequest, Queue, Task
+from taskreel_cloud_tasks.clock import SECOND, VirtualClock
+from taskreel_cloud_tasks.engine import Engine, EngineConfig
+from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest
+from taskreel_cloud_tasks.http_client import SendError
+from taskreel_cloud_tasks.journal import Journal
+from taskreel_cloud_tasks.messages import HttpRequest, Queue, Task
 
 LOCATION = "projects/demo/locations/us-central1"
 QUEUE = f"{LOCATION}/queues/jobs"

@@ -19,10 +19,10 @@ from taskreel.adapters.local.tasks import PARENT, EmbeddedTasks, SendRequest
 from taskreel.app.jobs.enqueue import build_task
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task, TaskQueue
-from taskreel_local.emulators.cloudtasks.clock import SECOND
-from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
-from taskreel_local.emulators.cloudtasks.messages import Queue, RetryConfig
-from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_cloud_tasks.clock import SECOND
+from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest
+from taskreel_cloud_tasks.messages import Queue, RetryConfig
+from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 
 QUEUE = "image-generation-normal"
 TARGET = "http://processor.test"

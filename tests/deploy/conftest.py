@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from installed_programs import GCLOUD_INSTALL, find_program
-from taskreel_local.emulators.cloudtasks.engine import EngineConfig
-from taskreel_local.emulators.cloudtasks.queues_file import load_queues
-from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_cloud_tasks.engine import EngineConfig
+from taskreel_cloud_tasks.queues_file import load_queues
+from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 from taskreel_local.emulators.google_emulators import firestore_emulator, storage_emulator
 from taskreel_local.stack.local_stack import Stack, StackConfig
 from taskreel_local.stack.repository_paths import QUEUES

@@ -20,7 +20,8 @@ from taskreel import jobtypes
 from taskreel.app.pricing.credit_cost import compute_credits, compute_step_credits
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType
-from taskreel_local.emulators.cloudtasks.queues_file import DEFAULT_PARENT, load_queues
+from taskreel_cloud_tasks.queues_file import load_queues
+from taskreel_local.stack.local_stack import PARENT
 
 ROOT = Path(__file__).parents[2]
 #: The job type that README adds, priced other than a plain image.
@@ -72,7 +73,7 @@ async def sticker_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asyn
 
     queues = tmp_path / "queues.yaml"
     queues.write_text(render_queues_file((ROOT / "infra/queues.yaml").read_text("utf-8")))
-    monkeypatch.setattr(simulation, "QUEUES", load_queues(queues, DEFAULT_PARENT))
+    monkeypatch.setattr(simulation, "QUEUES", load_queues(queues, PARENT))
     async with running(tmp_path, monkeypatch, initial_credits=1000) as made:
         yield made
 

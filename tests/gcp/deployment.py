@@ -25,10 +25,10 @@ from taskreel.adapters.gcp.cloud_storage import CloudStorage
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.jobtypes.submission import register_options
-from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
-from taskreel_local.emulators.cloudtasks.queues_file import DEFAULT_PARENT
-from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest
+from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 from taskreel_local.emulators.google_emulators import LocalStorage
+from taskreel_local.stack.local_stack import PARENT
 
 
 class ShiftedClock(wiring.SystemClock):
@@ -128,7 +128,7 @@ async def run_deployment(
 
 
 def _cloud_tasks(emulator: str, interceptors: Sequence[Any]) -> CloudTasks:
-    _, project, _, location = DEFAULT_PARENT.split("/")
+    _, project, _, location = PARENT.split("/")
     return CloudTasks(
         project=project,
         location=location,

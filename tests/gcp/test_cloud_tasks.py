@@ -17,9 +17,9 @@ from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.app.jobs.enqueue import build_task
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task
-from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
-from taskreel_local.emulators.cloudtasks.messages import Queue
-from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest
+from taskreel_cloud_tasks.messages import Queue
+from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 from taskreel_local.emulators.google_emulators import free_port
 
 from .calls import CountedUnaryCalls, LostCalls, method_name

@@ -41,7 +41,7 @@ from taskreel.ports import (
     Task,
     Transaction,
 )
-from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
+from taskreel_cloud_tasks.clock import SECOND, VirtualClock
 
 T = TypeVar("T")
 

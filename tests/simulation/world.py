@@ -34,24 +34,21 @@ from taskreel.domain.job import Job
 from taskreel.jobtypes.submission import register_options
 from taskreel.media.workers import WorkerPool
 from taskreel.ports import Store
-from taskreel_local.emulators.cloudtasks.api_methods import ApiMethods
-from taskreel_local.emulators.cloudtasks.clock import SECOND, VirtualClock
-from taskreel_local.emulators.cloudtasks.engine import Engine
-from taskreel_local.emulators.cloudtasks.history import HandlerResponse, OutgoingRequest
-from taskreel_local.emulators.cloudtasks.http_client import SendError
-from taskreel_local.emulators.cloudtasks.queues_file import (
-    DEFAULT_PARENT,
-    apply_queues,
-    load_queues,
-)
-from taskreel_local.emulators.cloudtasks.rest_app import RestApp
+from taskreel_cloud_tasks.api_methods import ApiMethods
+from taskreel_cloud_tasks.clock import SECOND, VirtualClock
+from taskreel_cloud_tasks.engine import Engine
+from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest
+from taskreel_cloud_tasks.http_client import SendError
+from taskreel_cloud_tasks.queues_file import apply_queues, load_queues
+from taskreel_cloud_tasks.rest_app import RestApp
+from taskreel_local.stack.local_stack import PARENT
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ROOT / "functions" / "main.py"
 T = TypeVar("T")
 #: No work in these tests takes that long; a worker that hangs fails the test.
 WORKER_SECONDS = 120.0
-QUEUES = load_queues(ROOT / "infra" / "queues.yaml", DEFAULT_PARENT)
+QUEUES = load_queues(ROOT / "infra" / "queues.yaml", PARENT)
 
 KEY = "the-internal-key-of-these-tests"
 JWT_SECRET = "the-jwt-secret-of-these-tests-is-long"

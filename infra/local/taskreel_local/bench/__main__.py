@@ -22,7 +22,7 @@ from taskreel_local.bench.scale import MANY, run_scale
 
 #: Benchmarks in separate modules, which print their own tables.
 _OTHER_MODULES: Mapping[str, str] = {
-    "cloud-tasks": "taskreel_local.bench.cloud_tasks_emulator",
+    "cloud-tasks": "taskreel_cloud_tasks.benchmark",
     "media": "taskreel_local.bench.media",
 }
 _PEERS = tuple(name for name in CONTENDERS if name != "taskreel")

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from taskreel.domain.job import Priority
 from taskreel.jobtypes import JOB_TYPES
-from taskreel_local.emulators.cloudtasks.queues_file import load_queues
+from taskreel_cloud_tasks.queues_file import load_queues
 from taskreel_local.stack.bounded_http import raise_descriptor_limit
 from taskreel_local.stack.data_folder import DEFAULT, DataFolder, display_path
 from taskreel_local.stack.dev_tokens import make_token

@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from taskreel_local.emulators.cloudtasks.engine import EngineConfig
-from taskreel_local.emulators.cloudtasks.queues_file import load_queues
-from taskreel_local.emulators.cloudtasks.service import LocalCloudTasks, ServiceConfig
+from taskreel_cloud_tasks.engine import EngineConfig
+from taskreel_cloud_tasks.queues_file import load_queues
+from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.repository_paths import MAIN, QUEUES, ROOT
 from taskreel_local.stack.server_process import ServerProcess, bind_socket
