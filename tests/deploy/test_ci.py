@@ -11,12 +11,13 @@ from .test_declarations import ROOT, declared
 
 #: What the image of cloudbuild.yaml brings, and what we make.
 #: Of the image or of Debian itself (perl-base is essential), or installed by the checkout.
-BROUGHT = {"gcloud", "perl", "taskreel"}
+BROUGHT = {"gcloud", "perl", "taskreel", "uv"}
 PACKAGES = {
     "java": "default-jre-headless",
     "redis-server": "redis-server",
     "node": "nodejs",
     "npm": "npm",
+    "chromium": "chromium",
 }
 
 
@@ -47,11 +48,12 @@ def asked_of_apt(folder: Path, *present: str) -> str:
 
 def test_a_bare_machine_is_given_everything(tmp_path: Path) -> None:
     asked = asked_of_apt(tmp_path).split()
-    assert asked[-5:] == ["python3-venv", *PACKAGES.values()]
+    assert asked[-len(PACKAGES) - 1 :] == ["python3-venv", *PACKAGES.values()]
 
 
 def test_what_is_there_is_not_asked_for(tmp_path: Path) -> None:
-    assert asked_of_apt(tmp_path, "python3", "java", "node").split()[-2:] == ["redis-server", "npm"]
+    asked = asked_of_apt(tmp_path, "python3", "java", "node").split()
+    assert asked[-3:] == ["redis-server", "npm", "chromium"]
 
 
 def run_python_choice(folder: Path, **programs: str) -> subprocess.CompletedProcess[str]:
