@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from taskreel.ports import Query
 
@@ -30,7 +31,7 @@ class QueryShape:
     order: Order
 
     @classmethod
-    def of(cls, query: Query, total: Sequence[str] = ()) -> QueryShape:
+    def of(cls, query: Query[Any], total: Sequence[str] = ()) -> QueryShape:
         equal = frozenset(name for name, operator, _ in query.where if operator in _EQUALITIES)
         ranged = [name for name, operator, _ in query.where if operator not in _EQUALITIES]
         last = query.order[-1][1] if query.order else "asc"
@@ -39,7 +40,7 @@ class QueryShape:
             **{name: last for name in (*ranged, *total) if name not in dict(query.order)},
         }
         return cls(
-            query.collection,
+            query.collection.name,
             equal,
             tuple((name, way) for name, way in order.items() if name not in equal),
         )

@@ -7,43 +7,83 @@ Every method has a caller in the product or in queue management, retention or st
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections import abc
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
+from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.provider_choice import Offer
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 # ── Store ────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
-    """A stored document: JSON types and aware datetimes. Each write gives it another version."""
+class Collection(Generic[V]):
+    """The documents of one kind, and the codec between them and the values that use cases see.
 
-    collection: str
-    id: str
-    data: dict[str, Any]
-    version: str
+    A document is a mapping of JSON types and aware datetimes, with the names that are stored.
+    `decode` raises ValueError for a document that it cannot read.
+    """
 
-    @property
-    def commit_number(self) -> int:
-        """The version as a number: nanoseconds since 1970. A later commit has a greater one."""
-        return int(self.version.replace(".", ""))
+    name: str
+    encode: Callable[[V], Mapping[str, Any]]
+    decode: Callable[[Mapping[str, Any]], V]
+
+    def read(self, id_: str, data: Mapping[str, Any]) -> V:
+        """Decode a stored document. Raises UnreadableDocumentError."""
+        try:
+            return self.decode(data)
+        except ValueError as error:
+            raise UnreadableDocumentError(
+                f"The stored document {self.name}/{id_} cannot be read by this revision of the "
+                "service. It is reported to the operators, who can repair it; nothing of it is "
+                "lost.",
+                code=f"{self.name.removesuffix('s')}_unreadable",
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class Row(Generic[V]):
+    """A document that a query found; `data` is what is stored.
+
+    It is decoded when its value is asked for, so that one odd document stops no list.
+    """
+
+    collection: Collection[V]
+    id: str
+    data: Mapping[str, Any]
+
+    @property
+    def value(self) -> V:
+        """The value. Raises UnreadableDocumentError."""
+        return self.collection.read(self.id, self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Row[V]):
+    """A document that was written, and the number of its commit. A later one has a greater number.
+
+    The number is a time: nanoseconds since 1970.
+    """
+
+    commit_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes(Generic[V]):
     """Documents in the order of their commits.
 
     Every commit up to the number `position` has been reported.
     """
 
-    documents: Sequence[Document]
+    documents: Sequence[Change[V]]
     position: int
 
 
@@ -66,14 +106,14 @@ MOST_IN = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
+class Query(Generic[V]):
     """Documents of one collection. Ties are ordered by id, in the last order's direction.
 
     `after` continues behind a row: the values of its `order` fields, then its id.
-    An `in` takes at most MOST_IN values.
+    An `in` takes at most MOST_IN values. Fields have the names that are stored.
     """
 
-    collection: str
+    collection: Collection[V]
     where: tuple[tuple[str, Operator, Any], ...] = ()
     order: tuple[tuple[str, Direction], ...] = ()
     limit: int | None = None
@@ -100,31 +140,41 @@ class Transaction(Protocol):
     require nothing.
     """
 
-    async def get(self, collection: str, id_: str, /) -> Document | None:
-        """Read a document; None if there is none."""
+    async def get(self, collection: Collection[V], id_: str, /) -> V | None:
+        """Read a value; None if there is none. Raises UnreadableDocumentError."""
 
-    def create(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
+    def create(self, collection: Collection[V], id_: str, value: V, /) -> None:
         """Write a document that must not exist."""
 
-    def set(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
+    def set(self, collection: Collection[V], id_: str, value: V, /) -> None:
         """Write the whole document, replacing what was there."""
 
-    def update(self, collection: str, id_: str, changes: Mapping[str, Any], /) -> None:
-        """Change top-level fields of a document that must exist; a value may be an Increment."""
+    def update(self, collection: Collection[Any], id_: str, changes: Mapping[str, Any], /) -> None:
+        """Change fields, as they are stored, of a document that must exist.
 
-    def delete(self, collection: str, id_: str, /) -> None:
+        The fields are top-level ones; a value may be an Increment. The document need not be
+        readable.
+        """
+
+    def delete(self, collection: Collection[Any], id_: str, /) -> None:
         """Delete the document; does nothing if it is absent."""
 
 
 class Store(Protocol):
     """Documents with optimistic transactions: the part of Firestore that is used here.
 
+    It takes and gives values; an adapter stores the documents that their collection's codec makes.
+    Nothing may leave the process before what it depends on is safe: see `durable`.
+
     Every method tries for about ten seconds; then it raises StoreError.
     A run of a job repeats its writes for longer: `app.jobs.job_store.write_for_run`.
     """
 
-    async def get(self, collection: str, id_: str, /) -> Document | None:
-        """Read one document; None if there is none. Costs one read."""
+    async def get(self, collection: Collection[V], id_: str, /) -> V | None:
+        """Read one value; None if there is none. Costs one read.
+
+        Raises UnreadableDocumentError for a document that its collection cannot decode.
+        """
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         """Run `fn`, commit its writes, and return its result.
@@ -135,20 +185,31 @@ class Store(Protocol):
         pass, with nothing written.
         """
 
-    async def query(self, query: Query, /) -> list[Document]:
+    async def query(self, query: Query[V], /) -> list[Row[V]]:
         """Read the matching documents in order. Costs one read a row."""
 
     async def aggregate(
-        self, query: Query, /, *, total: Sequence[str] = ()
+        self, query: Query[Any], /, *, total: Sequence[str] = ()
     ) -> dict[str, int | float]:
         """Compute `{"count": n, field: sum, …}` over a query without reading the documents."""
 
-    def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
-        """Yield the document now and after each change; changes close together come as one."""
+    def watch(self, collection: Collection[V], id_: str, /) -> AsyncIterator[V | None]:
+        """Yield the value now and after each change; changes close together come as one.
+
+        Raises UnreadableDocumentError when its document cannot be decoded.
+        """
+
+    async def durable(self) -> None:
+        """Return when all that this process has written is stored safely.
+
+        Awaited before anything leaves the process that depends on a write: a response, a purchase,
+        a task for an outside queue, a webhook. A store whose transactions return only then does
+        nothing here.
+        """
 
     def watch_changes(
-        self, collection: str, field: str, value: str, /, *, since: datetime
-    ) -> AsyncIterator[Changes]:
+        self, collection: Collection[V], field: str, value: str, /, *, since: datetime
+    ) -> AsyncIterator[Changes[V]]:
         """Yield the documents with that value whose `updatedAt` is `since` or later, then changes.
 
         The first Changes come at once, even without documents. Several writes of one document may
@@ -480,7 +541,7 @@ class ProviderCatalogue(Protocol):
         """Estimated price of a request in US dollars; None when it is not known."""
 
     def explain_ignored_options(
-        self, provider: str, request: WorkRequest, given: Collection[str], /
+        self, provider: str, request: WorkRequest, given: abc.Collection[str], /
     ) -> Mapping[str, str]:
         """The options of `given` that the provider ignores or changes, with reasons."""
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from taskreel.domain.errors import StoreAbsentError, StoreConflictError
-from taskreel.ports import Document, Increment, Query, Store, Transaction
+from taskreel.domain.errors import (
+    StoreAbsentError,
+    StoreConflictError,
+    UnreadableDocumentError,
+)
+from taskreel.ports import Collection, Increment, Query, Store, Transaction
 
-from .rows import NOON, create_row, delete_row, put_row, read_row, read_version, update_row
+from .rows import NOON, ROWS, create_row, delete_row, put_row, read_row, update_row
+
+#: The same rows as values.
+COUNTS: Collection[int] = Collection(
+    ROWS.name, lambda count: {"count": count}, lambda data: int(data["count"])
+)
+OTHERS: Collection[Mapping[str, Any]] = Collection("others", dict, dict)
 
 
 @pytest.mark.parametrize(
@@ -89,15 +101,63 @@ async def test_any_json_with_times_reads_back_as_it_was_written(
     assert await read_row(store) == {"value": value}
 
 
-async def test_a_document_carries_where_it_is_and_a_version(store: Store) -> None:
+async def test_a_value_is_stored_by_its_codec_and_read_back_as_a_value(store: Store) -> None:
+    async def write(tx: Transaction) -> None:
+        tx.create(COUNTS, "a", 7)
+        tx.set(COUNTS, "b", 8)
+
+    await store.transaction(write)
+    assert await read_row(store, "a") == {"count": 7}
+    assert await store.get(COUNTS, "a") == 7
+    assert [(row.id, row.value) for row in await store.query(Query(collection=COUNTS))] == [
+        ("a", 7),
+        ("b", 8),
+    ]
+
+    async def read(tx: Transaction) -> int | None:
+        return await tx.get(COUNTS, "b")
+
+    assert await store.transaction(read) == 8
+
+
+async def test_a_document_that_cannot_be_decoded_has_an_error_and_stops_no_query(
+    store: Store,
+) -> None:
+    await create_row(store, "a", {"count": 1})
+    await create_row(store, "b", {"count": "many"})
+    with pytest.raises(UnreadableDocumentError, match="rows/b"):
+        await store.get(COUNTS, "b")
+
+    async def read(tx: Transaction) -> int | None:
+        return await tx.get(COUNTS, "b")
+
+    with pytest.raises(UnreadableDocumentError, match="rows/b"):
+        await store.transaction(read)
+    first, second = await store.query(Query(collection=COUNTS))
+    assert (first.value, second.id, second.data) == (1, "b", {"count": "many"})
+    with pytest.raises(UnreadableDocumentError, match="rows/b"):
+        _ = second.value
+
+
+async def test_a_document_that_cannot_be_decoded_can_be_changed_and_deleted(store: Store) -> None:
+    await create_row(store, "a", {"count": "many", "x": 1})
+
+    async def repair(tx: Transaction) -> None:
+        tx.update(COUNTS, "a", {"count": 3})
+
+    await store.transaction(repair)
+    assert await store.get(COUNTS, "a") == 3
+    assert await read_row(store) == {"count": 3, "x": 1}
+
+
+async def test_what_is_written_is_safe_after_durable_returns(store: Store) -> None:
     await create_row(store, "a", {"n": 1})
-    assert await store.get("rows", "a") == Document(
-        "rows", "a", {"n": 1}, await read_version(store)
-    )
+    await store.durable()
+    assert await read_row(store) == {"n": 1}
 
 
 async def test_a_document_that_was_never_written_is_none(store: Store) -> None:
-    assert await store.get("rows", "nobody") is None
+    assert await store.get(ROWS, "nobody") is None
 
 
 async def test_a_time_in_another_zone_reads_back_as_the_same_moment_in_utc(store: Store) -> None:
@@ -109,7 +169,7 @@ async def test_a_time_in_another_zone_reads_back_as_the_same_moment_in_utc(store
 async def test_a_naive_time_is_refused(store: Store) -> None:
     with pytest.raises(TypeError, match="time zone"):
         await create_row(store, "a", {"at": datetime(2026, 1, 1)})  # noqa: DTZ001 - on purpose
-    assert await store.get("rows", "a") is None
+    assert await store.get(ROWS, "a") is None
 
 
 async def test_tuples_and_string_enums_are_stored_as_json(store: Store) -> None:
@@ -144,15 +204,13 @@ async def test_a_document_of_most_of_a_megabyte_reads_back(store: Store) -> None
 )
 async def test_any_id_can_be_written_read_and_found(store: Store, id_: str) -> None:
     await create_row(store, id_, {"n": 1})
-    document = await store.get("rows", id_)
-    assert document is not None
-    assert document.id == id_
-    assert await store.query(Query(collection="rows")) == [document]
+    assert await store.get(ROWS, id_) == {"n": 1}
+    assert [row.id for row in await store.query(Query(collection=ROWS))] == [id_]
 
 
 async def test_documents_of_two_collections_are_separate(store: Store) -> None:
     await create_row(store, "a", {"n": 1})
-    await create_row(store, "a", {"n": 2}, collection="others")
+    await create_row(store, "a", {"n": 2}, collection=OTHERS)
     assert await read_row(store) == {"n": 1}
 
 
@@ -161,7 +219,7 @@ async def test_documents_of_two_collections_are_separate(store: Store) -> None:
 
 async def test_a_transaction_returns_what_its_function_returns(store: Store) -> None:
     async def nothing_written(tx: Transaction) -> str:
-        return str(await tx.get("rows", "a"))
+        return str(await tx.get(ROWS, "a"))
 
     assert await store.transaction(nothing_written) == "None"
 
@@ -184,29 +242,29 @@ async def test_creating_what_exists_is_a_conflict_and_writes_nothing(store: Stor
     await create_row(store, "a", {"n": 1})
 
     async def both(tx: Transaction) -> None:
-        tx.set("rows", "b", {"n": 2})
-        tx.create("rows", "a", {"n": 2})
+        tx.set(ROWS, "b", {"n": 2})
+        tx.create(ROWS, "a", {"n": 2})
 
     with pytest.raises(StoreConflictError, match="rows/a"):
         await store.transaction(both)
     assert await read_row(store) == {"n": 1}
-    assert await store.get("rows", "b") is None
+    assert await store.get(ROWS, "b") is None
 
 
 async def test_updating_what_is_absent_writes_nothing(store: Store) -> None:
     async def both(tx: Transaction) -> None:
-        tx.create("rows", "b", {"n": 2})
-        tx.update("rows", "a", {"n": Increment(1)})
+        tx.create(ROWS, "b", {"n": 2})
+        tx.update(ROWS, "a", {"n": Increment(1)})
 
     with pytest.raises(StoreAbsentError, match="rows/a"):
         await store.transaction(both)
-    assert await store.query(Query(collection="rows")) == []
+    assert await store.query(Query(collection=ROWS)) == []
 
 
 async def test_updating_a_document_that_was_read_as_absent_is_refused(store: Store) -> None:
     async def change(tx: Transaction) -> None:
-        assert await tx.get("rows", "a") is None
-        tx.update("rows", "a", {"n": 1})
+        assert await tx.get(ROWS, "a") is None
+        tx.update(ROWS, "a", {"n": 1})
 
     with pytest.raises(StoreAbsentError, match="rows/a"):
         await store.transaction(change)
@@ -214,35 +272,26 @@ async def test_updating_a_document_that_was_read_as_absent_is_refused(store: Sto
 
 async def test_its_own_exception_passes_and_nothing_is_written(store: Store) -> None:
     async def fail(tx: Transaction) -> None:
-        tx.create("rows", "a", {"n": 1})
+        tx.create(ROWS, "a", {"n": 1})
         raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
         await store.transaction(fail)
-    assert await store.get("rows", "a") is None
-
-
-async def test_every_write_gives_the_document_another_version(store: Store) -> None:
-    await create_row(store, "a", {"n": 0})
-    versions = [await read_version(store)]
-    for n in range(5):
-        await update_row(store, "a", {"n": Increment(n + 1)})
-        versions.append(await read_version(store))
-    assert len(set(versions)) == 6
+    assert await store.get(ROWS, "a") is None
 
 
 async def test_delete_removes_and_deleting_nothing_is_fine(store: Store) -> None:
     await create_row(store, "a", {"n": 1})
     await delete_row(store, "a")
     await delete_row(store, "a")
-    assert await store.get("rows", "a") is None
+    assert await store.get(ROWS, "a") is None
 
 
 async def test_deleting_what_was_read_as_absent_is_fine(store: Store) -> None:
     async def forget(tx: Transaction) -> None:
-        await tx.get("rows", "a")
-        tx.delete("rows", "a")
-        tx.create("rows", "b", {"n": 1})
+        await tx.get(ROWS, "a")
+        tx.delete(ROWS, "a")
+        tx.create(ROWS, "b", {"n": 1})
 
     await store.transaction(forget)
     assert await read_row(store, "b") == {"n": 1}
@@ -262,23 +311,23 @@ async def test_an_increment_adds_to_what_is_there_and_absent_counts_as_nothing(
 
 async def test_several_writes_of_one_document_are_one_after_the_other(store: Store) -> None:
     async def many(tx: Transaction) -> None:
-        tx.create("rows", "a", {"n": 1, "x": 1})
-        tx.update("rows", "a", {"n": Increment(1), "y": 2, "new": Increment(3)})
-        tx.update("rows", "a", {"n": Increment(1), "y": Increment(1)})
-        tx.set("rows", "b", {"n": 1})
-        tx.delete("rows", "b")
+        tx.create(ROWS, "a", {"n": 1, "x": 1})
+        tx.update(ROWS, "a", {"n": Increment(1), "y": 2, "new": Increment(3)})
+        tx.update(ROWS, "a", {"n": Increment(1), "y": Increment(1)})
+        tx.set(ROWS, "b", {"n": 1})
+        tx.delete(ROWS, "b")
 
     await store.transaction(many)
     assert await read_row(store) == {"n": 3, "x": 1, "y": 3, "new": 3}
-    assert await store.get("rows", "b") is None
+    assert await store.get(ROWS, "b") is None
 
 
 async def test_two_unread_increments_in_one_transaction_add_up(store: Store) -> None:
     await create_row(store, "a", {"n": 1})
 
     async def twice(tx: Transaction) -> None:
-        tx.update("rows", "a", {"n": Increment(2)})
-        tx.update("rows", "a", {"n": Increment(3), "x": 1})
+        tx.update(ROWS, "a", {"n": Increment(2)})
+        tx.update(ROWS, "a", {"n": Increment(3), "x": 1})
 
     await store.transaction(twice)
     assert await read_row(store) == {"n": 6, "x": 1}
@@ -287,10 +336,10 @@ async def test_two_unread_increments_in_one_transaction_add_up(store: Store) -> 
 async def test_a_transaction_of_several_hundred_documents_is_one_commit(store: Store) -> None:
     async def many(tx: Transaction) -> None:
         for n in range(400):
-            tx.create("rows", f"{n:03}", {"n": n})
+            tx.create(ROWS, f"{n:03}", {"n": n})
 
     await store.transaction(many)
-    assert await store.aggregate(Query(collection="rows"), total=["n"]) == {
+    assert await store.aggregate(Query(collection=ROWS), total=["n"]) == {
         "count": 400,
         "n": sum(range(400)),
     }

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, cast
 
 from taskreel.ports import Changes, Store, Transaction
 
-from .rows import NOON, create_row, delete_row, put_row, update_row
+from .rows import NOON, ROWS, create_row, delete_row, put_row, update_row
 
 
-def watch_owner(store: Store, owner: str = "ada") -> aclosing[AsyncGenerator[Changes]]:
-    changes = store.watch_changes("rows", "owner", owner, since=NOON)
-    return aclosing(cast("AsyncGenerator[Changes]", changes))
+def watch_owner(
+    store: Store, owner: str = "ada"
+) -> aclosing[AsyncGenerator[Changes[Mapping[str, Any]]]]:
+    changes = store.watch_changes(ROWS, "owner", owner, since=NOON)
+    return aclosing(cast("AsyncGenerator[Changes[Mapping[str, Any]]]", changes))
 
 
 def row(n: int, owner: str = "ada", seconds: float = 0) -> dict[str, Any]:
     return {"owner": owner, "n": n, "updatedAt": NOON + timedelta(seconds=seconds)}
 
 
-async def next_changes(changes: AsyncIterator[Changes]) -> Changes:
+async def next_changes(
+    changes: AsyncIterator[Changes[Mapping[str, Any]]],
+) -> Changes[Mapping[str, Any]]:
     return await asyncio.wait_for(anext(changes), timeout=20)
 
 
-async def collect(changes: AsyncIterator[Changes], last: tuple[str, int]) -> list[tuple[str, int]]:
+async def collect(
+    changes: AsyncIterator[Changes[Mapping[str, Any]]], last: tuple[str, int]
+) -> list[tuple[str, int]]:
     """The id and `n` of every document up to one."""
     seen: list[tuple[str, int]] = []
     while last not in seen:
@@ -78,7 +84,7 @@ async def test_a_deleted_document_is_not_reported(store: Store) -> None:
 
 async def test_a_failed_transaction_reports_nothing(store: Store) -> None:
     async def fail(tx: Transaction) -> None:
-        tx.set("rows", "a", row(1))
+        tx.set(ROWS, "a", row(1))
         raise RuntimeError("no")
 
     async with watch_owner(store) as changes:

@@ -12,23 +12,23 @@ import pytest
 from taskreel.domain.errors import StoreConflictError, StoreError
 from taskreel.ports import Increment, Query, Store, Transaction
 
-from .rows import create_row, read_row, update_row, watch_row
+from .rows import ROWS, create_row, read_row, update_row, watch_row
 
 
 async def hold_credits(store: Store, account: str, cost: int, job: str) -> bool:
     """Hold credits as a submit does; False if the account does not cover the cost."""
 
     async def take(tx: Transaction) -> bool:
-        document = await tx.get("rows", account)
+        document = await tx.get(ROWS, account)
         assert document is not None
-        if document.data["available"] < cost:
+        if document["available"] < cost:
             return False
         tx.update(
-            "rows",
+            ROWS,
             account,
-            {"available": document.data["available"] - cost, "held": Increment(cost)},
+            {"available": document["available"] - cost, "held": Increment(cost)},
         )
-        tx.create("rows", job, {"cost": cost})
+        tx.create(ROWS, job, {"cost": cost})
         return True
 
     return await store.transaction(take)
@@ -76,11 +76,11 @@ async def test_of_many_that_create_the_same_document_one_wins(
 
 async def test_a_repeated_creation_finds_the_first_one(store: Store) -> None:
     async def once(tx: Transaction) -> int:
-        there = await tx.get("rows", "a")
+        there = await tx.get(ROWS, "a")
         if there is None:
-            tx.create("rows", "a", {"n": 7})
+            tx.create(ROWS, "a", {"n": 7})
             return 7
-        return int(there.data["n"])
+        return int(there["n"])
 
     assert await asyncio.gather(*(store.transaction(once) for _ in range(15))) == [7] * 15
 
@@ -89,12 +89,14 @@ WORKER = """
 import asyncio, sys
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.ports import Collection
 
 async def main():
     store = {source}
+    rows = Collection("rows", dict, dict)
     async def step(tx):
-        document = await tx.get("rows", "a")
-        tx.update("rows", "a", {{"n": document.data["n"] + 1}})
+        row = await tx.get(rows, "a")
+        tx.update(rows, "a", {{"n": row["n"] + 1}})
     for _ in range(15):
         await store.transaction(step)
     await store.close()
@@ -116,8 +118,8 @@ async def test_several_processes_that_read_and_write_one_document_lose_nothing(
 async def test_a_store_that_cannot_be_reached_raises_soon(unreachable_store: Store) -> None:
     begun = time.perf_counter()
     for call in (
-        unreachable_store.get("rows", "a"),
-        unreachable_store.query(Query(collection="rows")),
+        unreachable_store.get(ROWS, "a"),
+        unreachable_store.query(Query(collection=ROWS)),
         create_row(unreachable_store, "a", {}),
     ):
         with pytest.raises(StoreError):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from taskreel.ports import MOST_IN, Document, Query, Store, Transaction
+from taskreel.ports import MOST_IN, Query, Row, Store, Transaction
 
-from .rows import NOON, create_row, delete_row
+from .rows import NOON, ROWS, create_row, delete_row
 
-ROWS: dict[str, dict[str, Any]] = {
+CONTENT: dict[str, dict[str, Any]] = {
     "a": {
         "owner": "ann",
         "kind": "image",
@@ -64,8 +65,8 @@ ROWS: dict[str, dict[str, Any]] = {
 @pytest.fixture
 async def rows(store: Store) -> Store:
     async def write(tx: Transaction) -> None:
-        for id_, data in ROWS.items():
-            tx.create("rows", id_, data)
+        for id_, data in CONTENT.items():
+            tx.create(ROWS, id_, data)
 
     await store.transaction(write)
     return store
@@ -103,16 +104,16 @@ async def rows(store: Store) -> Store:
 async def test_filters_find_the_rows_that_match_all_of_them(
     rows: Store, where: Any, found: str
 ) -> None:
-    documents = await rows.query(Query(collection="rows", where=tuple(where)))
+    documents = await rows.query(Query(collection=ROWS, where=tuple(where)))
     assert "".join(sorted(document.id for document in documents)) == found
     assert {document.id: document.data for document in documents} == {
-        id_: ROWS[id_] for id_ in found
+        id_: CONTENT[id_] for id_ in found
     }
 
 
 def test_a_query_for_more_values_than_firestore_takes_is_refused() -> None:
     with pytest.raises(ValueError, match="at most 30"):
-        Query(collection="rows", where=(("n", "in", list(range(MOST_IN + 1))),))
+        Query(collection=ROWS, where=(("n", "in", list(range(MOST_IN + 1))),))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_a_query_for_more_values_than_firestore_takes_is_refused() -> None:
 async def test_rows_come_in_order_and_ties_by_id_in_the_last_direction(
     rows: Store, order: Any, found: str
 ) -> None:
-    documents = await rows.query(Query(collection="rows", order=tuple(order)))
+    documents = await rows.query(Query(collection=ROWS, order=tuple(order)))
     assert "".join(document.id for document in documents) == found
 
 
@@ -147,10 +148,10 @@ async def test_rows_come_in_order_and_ties_by_id_in_the_last_direction(
     ids=str,
 )
 async def test_pages_of_one_row_show_each_row_once_in_order(rows: Store, order: Any) -> None:
-    whole = await rows.query(Query(collection="rows", order=order))
-    paged: list[Document] = []
+    whole = await rows.query(Query(collection=ROWS, order=order))
+    paged: list[Row[Mapping[str, Any]]] = []
     after: tuple[Any, ...] | None = None
-    while page := await rows.query(Query(collection="rows", order=order, limit=1, after=after)):
+    while page := await rows.query(Query(collection=ROWS, order=order, limit=1, after=after)):
         paged += page
         after = (*(page[-1].data[field] for field, _ in order), page[-1].id)
     assert [row.id for row in paged] == [row.id for row in whole]
@@ -158,7 +159,7 @@ async def test_pages_of_one_row_show_each_row_once_in_order(rows: Store, order: 
 
 async def test_a_limit_bounds_the_rows(rows: Store) -> None:
     documents = await rows.query(
-        Query(collection="rows", where=(("owner", "==", "ann"),), order=(("n", "desc"),), limit=2)
+        Query(collection=ROWS, where=(("owner", "==", "ann"),), order=(("n", "desc"),), limit=2)
     )
     assert [document.id for document in documents] == ["d", "b"]
 
@@ -169,7 +170,7 @@ async def test_a_cursor_stands_where_it_is_while_rows_are_added_around_it(store:
     seen: list[str] = []
     after: tuple[Any, ...] | None = None
     newest = Query(
-        collection="rows", where=(("owner", "==", "ann"),), order=(("at", "desc"),), limit=3
+        collection=ROWS, where=(("owner", "==", "ann"),), order=(("at", "desc"),), limit=3
     )
     while page := await store.query(replace(newest, after=after)):
         seen += [row.id for row in page]
@@ -182,10 +183,10 @@ async def test_a_cursor_stands_where_it_is_while_rows_are_added_around_it(store:
 
 
 async def test_a_cursor_survives_the_row_it_was_taken_from(rows: Store) -> None:
-    (first,) = await rows.query(Query(collection="rows", order=(("n", "asc"),), limit=1))
+    (first,) = await rows.query(Query(collection=ROWS, order=(("n", "asc"),), limit=1))
     await delete_row(rows, first.id)
     rest = await rows.query(
-        Query(collection="rows", order=(("n", "asc"),), after=(first.data["n"], first.id))
+        Query(collection=ROWS, order=(("n", "asc"),), after=(first.data["n"], first.id))
     )
     assert [row.id for row in rest] == ["a", "b", "c", "d"]
 
@@ -194,29 +195,28 @@ async def test_a_query_sees_what_was_committed_before_it(store: Store) -> None:
     for n in range(20):
         await create_row(store, f"{n:02}", {"owner": "ann"})
         assert (
-            len(await store.query(Query(collection="rows", where=(("owner", "==", "ann"),))))
-            == n + 1
+            len(await store.query(Query(collection=ROWS, where=(("owner", "==", "ann"),)))) == n + 1
         )
 
 
 async def test_aggregates_count_and_add_without_reading_rows(rows: Store) -> None:
-    assert await rows.aggregate(Query(collection="rows")) == {"count": 5}
-    images = Query(collection="rows", where=(("kind", "==", "image"),))
+    assert await rows.aggregate(Query(collection=ROWS)) == {"count": 5}
+    images = Query(collection=ROWS, where=(("kind", "==", "image"),))
     assert await rows.aggregate(images, total=["n"]) == {"count": 3, "n": 2}
-    assert await rows.aggregate(Query(collection="rows", where=(("n", ">", 1),)), total=["n"]) == {
+    assert await rows.aggregate(Query(collection=ROWS, where=(("n", ">", 1),)), total=["n"]) == {
         "count": 3,
         "n": 7,
     }
 
 
 async def test_aggregates_over_nothing_are_zero(rows: Store) -> None:
-    nobody = Query(collection="rows", where=(("owner", "==", "nobody"),))
+    nobody = Query(collection=ROWS, where=(("owner", "==", "nobody"),))
     assert await rows.aggregate(nobody, total=["n", "missing"]) == {
         "count": 0,
         "n": 0,
         "missing": 0,
     }
-    nothing = Query(collection="rows", where=(("kind", "in", []),))
+    nothing = Query(collection=ROWS, where=(("kind", "in", []),))
     assert await rows.aggregate(nothing, total=["n"]) == {"count": 0, "n": 0}
 
 
@@ -226,7 +226,7 @@ async def test_pages_over_several_values_follow_one_another(store: Store) -> Non
         at = NOON + timedelta(seconds=number % 3)
         await create_row(store, f"r{number}", {"shard": number % 4, "at": at})
     query = Query(
-        collection="rows",
+        collection=ROWS,
         where=(("shard", "in", [0, 1, 2, 3]), ("at", "<=", NOON + timedelta(hours=1))),
         order=(("at", "asc"),),
         limit=3,

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from taskreel.ports import Document, Increment, Store
+from taskreel.ports import Increment, Store
 
 from .rows import create_row, delete_row, put_row, update_row, watch_row
 
 
-async def next_document(changes: AsyncIterator[Document | None]) -> dict[str, Any] | None:
-    document = await asyncio.wait_for(anext(changes), timeout=20)
-    return None if document is None else document.data
+async def next_document(
+    changes: AsyncIterator[Mapping[str, Any] | None],
+) -> Mapping[str, Any] | None:
+    return await asyncio.wait_for(anext(changes), timeout=20)
 
 
 async def test_a_watch_begins_with_the_document_as_it_is(store: Store) -> None:
@@ -53,7 +54,7 @@ async def test_many_watch_many_documents_and_each_gets_its_own(
     for n in range(5):
         await create_row(writing, f"doc{n}", {"n": n})
 
-    async def follow(n: int) -> list[dict[str, Any] | None]:
+    async def follow(n: int) -> list[Mapping[str, Any] | None]:
         async with watch_row(watched, f"doc{n}") as changes:
             first = await next_document(changes)
             ready.release()

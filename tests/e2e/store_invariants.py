@@ -13,6 +13,7 @@ from taskreel.app.indexes import INDEXES
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
 from taskreel.domain.job import Job
 from taskreel.ports import Query
+from taskreel.store_collections import ACCOUNTS, JOBS, LEDGER
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,15 @@ def read_store(store_file: Path, files: Path) -> StoreContent:
     async def read_all() -> StoreContent:
         store = SqliteStore(store_file, INDEXES)
         try:
-            jobs = await store.query(Query(collection="jobs"))
-            accounts = await store.query(Query(collection="accounts"))
-            ledger = await store.query(Query(collection="ledger"))
+            jobs = await store.query(Query(collection=JOBS))
+            accounts = await store.query(Query(collection=ACCOUNTS))
+            ledger = await store.query(Query(collection=LEDGER))
         finally:
             await store.close()
         return StoreContent(
-            jobs=[Job.model_validate(one.data) for one in jobs],
-            accounts=[Account.model_validate(one.data) for one in accounts],
-            ledger=[LedgerEntry.model_validate(one.data) for one in ledger],
+            jobs=[one.value for one in jobs],
+            accounts=[one.value for one in accounts],
+            ledger=[one.value for one in ledger],
             files=files,
         )
 

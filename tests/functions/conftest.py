@@ -12,7 +12,7 @@ from firestore_indexes import DeclaredIndexes, QueryShape
 from functions.fake_providers import ProviderSetup, StartProviders, running_with_fakes
 from simulation.world import World, running
 from taskreel.adapters.local.sqlite import SqliteStore
-from taskreel.ports import Document, Query
+from taskreel.ports import Query, Row
 
 
 @pytest.fixture(autouse=True)
@@ -20,14 +20,14 @@ def every_query_is_served_by_the_declared_indexes(monkeypatch: pytest.MonkeyPatc
     """Firestore would refuse it otherwise; SQLite answers anything."""
     declared, query, aggregate = DeclaredIndexes.load(), SqliteStore.query, SqliteStore.aggregate
 
-    async def checked(store: SqliteStore, asked: Query, /) -> list[Document]:
+    async def checked(store: SqliteStore, asked: Query[Any], /) -> list[Row[Any]]:
         assert declared.can_serve(QueryShape.of(asked)), (
             f"infra/firestore.indexes.json has no index for {asked}"
         )
         return await query(store, asked)
 
     async def summed(
-        store: SqliteStore, asked: Query, /, *, total: Sequence[str] = ()
+        store: SqliteStore, asked: Query[Any], /, *, total: Sequence[str] = ()
     ) -> dict[str, int | float]:
         assert declared.can_serve(QueryShape.of(asked, total)), (
             f"infra/firestore.indexes.json has no index for {asked}"

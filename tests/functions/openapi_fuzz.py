@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import uvicorn
@@ -29,8 +29,9 @@ from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.adapters.providers import PROVIDERS
 from taskreel.app.services import Services
 from taskreel.domain.errors import PermanentError
-from taskreel.ports import Document
+from taskreel.ports import Collection
 
+V = TypeVar("V")
 DOCUMENT = "/api/openapi.json"
 #: What is allowed of an answer, beyond the document, each with its reason.
 CONFIGURATION = Path(__file__).with_suffix(".toml")
@@ -90,10 +91,11 @@ class CrashLog(logging.Handler):
 
 
 async def _watch_once(
-    store: SqliteStore, collection: str, id_: str, /
-) -> AsyncIterator[Document | None]:
+    store: SqliteStore, collection: Collection[V], id_: str, /
+) -> AsyncIterator[V | None]:
     """The document as it is: an open job's events would go on for as long as the job."""
-    yield await store.get(collection, id_)
+    value = await store.get(collection, id_)
+    yield value
 
 
 async def _refuse_download(_url: str, _target: Path, /, **_limits: Any) -> str:

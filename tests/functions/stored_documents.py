@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from simulation.world import World
-from taskreel.ports import Query, Transaction
+from taskreel.ports import Collection, Query, Transaction
 
 #: The documents by collection and id.
 Documents = dict[str, dict[str, dict[str, Any]]]
@@ -22,8 +22,8 @@ async def read_documents(world: World) -> Documents:
     """Every document of the world's store."""
     return {
         collection: {
-            row.id: row.data
-            for row in await world.services.store.query(Query(collection=collection))
+            row.id: dict(row.data)
+            for row in await world.services.store.query(Query(collection=_as_stored(collection)))
         }
         for collection in COLLECTIONS
     }
@@ -35,7 +35,7 @@ async def store_documents(world: World, documents: Mapping[str, Mapping[str, Any
     async def write(tx: Transaction) -> None:
         for collection, rows in documents.items():
             for id_, data in rows.items():
-                tx.set(collection, id_, data)
+                tx.set(_as_stored(collection), id_, data)
 
     await world.services.store.transaction(write)
 
@@ -50,6 +50,10 @@ def load_documents(path: Path) -> Documents:
     """Read the documents of a JSON file."""
     found: Documents = json.loads(path.read_text(encoding="utf-8"), object_hook=_decode_time)
     return found
+
+
+def _as_stored(collection: str) -> Collection[Mapping[str, Any]]:
+    return Collection(collection, dict, dict)
 
 
 def _encode_time(value: Any) -> dict[str, str]:

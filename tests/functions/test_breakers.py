@@ -13,6 +13,7 @@ from providers.bfl.fake import sign_webhook as signed
 from providers.fake_provider import Fault
 from providers.openai.fake import sign_webhook as response_signed
 from taskreel.ports import Query
+from taskreel.store_collections import AUDIT, BREAKERS
 
 # ── Circuit breakers ─────────────────────────────────────────────────────────────────────────────
 
@@ -81,7 +82,7 @@ async def test_one_users_failing_inputs_close_a_provider_for_nobody(
             await submit_job(setup.world.as_user(user), {**KITE, "retry": {"maxAttempts": 1}})
     await setup.world.advance(20)
     assert (await breaker(setup))["state"] == "open"
-    (row,) = await setup.world.services.store.query(Query(collection="breakers"))
+    (row,) = await setup.world.services.store.query(Query(collection=BREAKERS))
     assert "mallory" not in str(row.data)
 
 
@@ -137,7 +138,7 @@ async def test_while_all_works_a_breaker_costs_no_write_and_few_reads(
     start_providers: StartProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setup = await start_providers("bfl")
-    queries: list[str] = []
+    queries: list[Any] = []
     store = setup.world.services.store
     asked = store.query
 
@@ -149,8 +150,8 @@ async def test_while_all_works_a_breaker_costs_no_write_and_few_reads(
     for _ in range(10):
         await submit_job(setup.user(), KITE)
     await setup.world.advance(4)
-    assert queries == ["breakers"]
-    assert await asked(Query(collection="breakers")) == []
+    assert queries == [BREAKERS]
+    assert await asked(Query(collection=BREAKERS)) == []
 
 
 async def test_an_admin_opens_and_closes_by_hand_and_it_is_written_down(
@@ -170,7 +171,7 @@ async def test_an_admin_opens_and_closes_by_hand_and_it_is_written_down(
         "state"
     ] == "closed"
     await submit_job(setup.user(), KITE)
-    written = await setup.world.services.store.query(Query(collection="audit"))
+    written = await setup.world.services.store.query(Query(collection=AUDIT))
     facts = sorted(
         (row.data["action"], row.data["userId"], row.data["subject"], row.data["reason"])
         for row in written

@@ -19,9 +19,11 @@ from simulation.world import World, running
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
-from taskreel.ports import Changes, Document, Query, Store, Transaction
+from taskreel.ports import Changes, Collection, Query, Row, Store, Transaction
+from taskreel.store_collections import JOBS
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 @dataclass
@@ -32,7 +34,7 @@ class Counting:
     reads: int = 0
     writes: int = 0
 
-    async def get(self, collection: str, id_: str, /) -> Document | None:
+    async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         self.reads += 1
         return await self.store.get(collection, id_)
 
@@ -41,27 +43,30 @@ class Counting:
             lambda tx: fn(cast(Transaction, CountingTransaction(self, tx)))
         )
 
-    async def query(self, query: Query, /) -> list[Document]:
+    async def query(self, query: Query[V], /) -> list[Row[V]]:
         rows = await self.store.query(query)
         self.reads += len(rows)
         return rows
 
     async def aggregate(
-        self, query: Query, /, *, total: Sequence[str] = ()
+        self, query: Query[Any], /, *, total: Sequence[str] = ()
     ) -> dict[str, int | float]:
         self.reads += 1
         return await self.store.aggregate(query, total=total)
 
-    def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
+    def watch(self, collection: Collection[V], id_: str, /) -> AsyncIterator[V | None]:
         self.reads += 1
         return self.store.watch(collection, id_)
 
     async def watch_changes(
-        self, collection: str, field: str, value: str, /, *, since: datetime
-    ) -> AsyncIterator[Changes]:
+        self, collection: Collection[V], field: str, value: str, /, *, since: datetime
+    ) -> AsyncIterator[Changes[V]]:
         async for changes in self.store.watch_changes(collection, field, value, since=since):
             self.reads += len(changes.documents)
             yield changes
+
+    async def durable(self) -> None:
+        await self.store.durable()
 
     async def close(self) -> None:
         await self.store.close()
@@ -78,23 +83,23 @@ class CountingTransaction:
     counts: Counting
     tx: Transaction
 
-    async def get(self, collection: str, id_: str, /) -> Document | None:
+    async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         self.counts.reads += 1
         return await self.tx.get(collection, id_)
 
-    def create(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
+    def create(self, collection: Collection[V], id_: str, data: V, /) -> None:
         self.counts.writes += 1
         self.tx.create(collection, id_, data)
 
-    def set(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
+    def set(self, collection: Collection[V], id_: str, data: V, /) -> None:
         self.counts.writes += 1
         self.tx.set(collection, id_, data)
 
-    def update(self, collection: str, id_: str, changes: Mapping[str, Any], /) -> None:
+    def update(self, collection: Collection[Any], id_: str, changes: Mapping[str, Any], /) -> None:
         self.counts.writes += 1
         self.tx.update(collection, id_, changes)
 
-    def delete(self, collection: str, id_: str, /) -> None:
+    def delete(self, collection: Collection[Any], id_: str, /) -> None:
         self.counts.writes += 1
         self.tx.delete(collection, id_)
 
@@ -268,7 +273,7 @@ async def fill(world: World, count: int) -> str:
         for number in range(count):
             at = base.created_at + timedelta(seconds=number + 1)
             one = base.model_copy(update={"job_id": f"job_{number:06d}", "created_at": at})
-            tx.set("jobs", one.job_id, one.document())
+            tx.set(JOBS, one.job_id, one)
 
     await world.services.store.transaction(copy)
     return f"job_{count // 2:06d}"

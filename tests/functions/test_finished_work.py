@@ -15,6 +15,7 @@ from taskreel.app.jobs import job_ended
 from taskreel.app.pipelines import child_jobs, pipeline_run
 from taskreel.domain.job import Job
 from taskreel.ports import Query
+from taskreel.store_collections import JOBS
 
 
 def slow_batch(count: int, **fields: Any) -> dict[str, Any]:
@@ -39,8 +40,8 @@ async def count_delivered(world: World) -> tuple[int, int]:
 
     A pipeline repeats the units of its jobs for nothing, and so does a replay.
     """
-    rows = await world.services.store.query(Query(collection="jobs"))
-    jobs = [Job.model_validate(row.data) for row in rows]
+    rows = await world.services.store.query(Query(collection=JOBS))
+    jobs = [row.value for row in rows]
     delivered = sum(unit.credits for job in jobs for unit in job.done_units)
     return delivered, sum(job.credits.captured for job in jobs)
 

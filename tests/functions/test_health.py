@@ -143,7 +143,7 @@ async def test_it_is_measured_once_in_some_seconds_whoever_asks(
     store = type(world.services.store)
     get = store.get
 
-    async def counted(self: Any, collection: str, id_: str, /) -> Any:
+    async def counted(self: Any, collection: Any, id_: str, /) -> Any:
         asked.append(id_)
         return await get(self, collection, id_)
 

@@ -16,6 +16,7 @@ from simulation.world import World, running
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.ports import Query, Store, Transaction
+from taskreel.store_collections import JOBS
 
 T = TypeVar("T")
 PIPELINE = "/api/jobs/pipeline"
@@ -72,9 +73,9 @@ async def ended(
 
 async def jobs_of(world: World, parent: str, step_name: str | None = None) -> list[Job]:
     rows = await world.services.store.query(
-        Query(collection="jobs", where=(("parentId", "==", parent),))
+        Query(collection=JOBS, where=(("parentId", "==", parent),))
     )
-    found = [Job.model_validate(row.data) for row in rows]
+    found = [row.value for row in rows]
     return sorted(
         (job for job in found if step_name in {None, job.step}),
         key=lambda job: (job.parent_round or 0, job.index),
@@ -504,11 +505,11 @@ class _Counted:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.tx, name)
 
-    def set(self, collection: str, id_: str, data: Any, /, **how: Any) -> None:
+    def set(self, collection: Any, id_: str, data: Any, /, **how: Any) -> None:
         self.counts[id_] += 1
         self.tx.set(collection, id_, data, **how)
 
-    def update(self, collection: str, id_: str, data: Any, /, **how: Any) -> None:
+    def update(self, collection: Any, id_: str, data: Any, /, **how: Any) -> None:
         self.counts[id_] += 1
         self.tx.update(collection, id_, data, **how)
 

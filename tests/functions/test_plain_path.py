@@ -2,8 +2,8 @@
 
 A plain job is one unit, with no provider named and none to choose, no references, no files, and no
 job that waits for it. The list is what a reader of its way has to open; a file that is missing here
-is for jobs that need more, or is a table from which values are read without a call: `ports.py`,
-`domain/job_status.py`, `jobtypes/__init__.py`.
+is for jobs that need more, or is a table from which values are read without a call:
+`store_collections.py`, `domain/job_status.py`, `jobtypes/__init__.py`.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ RULES = {
 EMBEDDED = {
     "adapters/local/sqlite.py",
     "adapters/local/sqlite_changes.py",
+    "ports.py",
     "adapters/local/sqlite_tables.py",
     "adapters/local/tasks.py",
     "adapters/providers/catalogue.py",

@@ -22,6 +22,7 @@ from functions.job_requests import (
 )
 from httpx_sender import httpx_sender
 from simulation.world import BASE, World, running
+from taskreel.store_collections import ACCOUNTS
 
 
 async def test_a_new_job_is_accepted_with_its_location_and_urls(ada: httpx.AsyncClient) -> None:
@@ -186,7 +187,7 @@ async def test_validate_only_tells_the_cost_and_creates_nothing(
         "usd": 0,
     }
     assert (await ada.get("/api/jobs")).json()["jobs"] == []
-    assert (await world.services.store.get("accounts", "ada")) is None
+    assert (await world.services.store.get(ACCOUNTS, "ada")) is None
 
 
 async def test_validate_only_refuses_what_submitting_would_refuse(ada: httpx.AsyncClient) -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import grpc
 import pytest
 from google.cloud.firestore_v1.types import document, firestore, write
 
-from contract.rows import watch_row
+from contract.rows import ROWS, watch_row
 from taskreel.adapters.gcp import google_client
 from taskreel.adapters.gcp.error_advice import Service, explain_error
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.gcp.firestore.codec import decode_fields, encode_fields
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
-from taskreel.ports import Document, Increment, Query, Transaction
+from taskreel.ports import Increment, Query, Transaction
 from taskreel_local.emulators.google_emulators import firestore_emulator, free_port
 
 from .calls import CountedStreams, CountedUnaryCalls, LostCalls, silent_server
@@ -30,14 +30,14 @@ UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 async def put_row(store: FirestoreStore, id_: str, data: dict[str, Any]) -> None:
     async def write(tx: Transaction) -> None:
-        tx.set("rows", id_, data)
+        tx.set(ROWS, id_, data)
 
     await store.transaction(write)
 
 
 async def read_row(store: FirestoreStore, id_: str) -> dict[str, Any] | None:
-    document = await store.get("rows", id_)
-    return document.data if document else None
+    row = await store.get(ROWS, id_)
+    return None if row is None else dict(row)
 
 
 # ── Conflicts ────────────────────────────────────────────────────────────────────────────────────
@@ -49,12 +49,12 @@ async def test_a_transaction_runs_again_when_what_it_read_has_changed(new_store:
     seen = []
 
     async def add(tx: Transaction) -> None:
-        document = await tx.get("rows", "a")
+        document = await tx.get(ROWS, "a")
         assert document is not None
-        seen.append(document.data["n"])
+        seen.append(document["n"])
         if len(seen) == 1:
             await put_row(other, "a", {"n": 10})
-        tx.update("rows", "a", {"n": document.data["n"] + 1})
+        tx.update(ROWS, "a", {"n": document["n"] + 1})
 
     await store.transaction(add)
     assert (seen, await read_row(store, "a")) == ([1, 10], {"n": 11})
@@ -67,12 +67,12 @@ async def test_it_runs_again_when_a_document_read_as_absent_was_created(
     seen = []
 
     async def create_once(tx: Transaction) -> str:
-        there = await tx.get("rows", "a")
+        there = await tx.get(ROWS, "a")
         seen.append(there is not None)
         if there is not None:
             return "found"
         await put_row(other, "a", {"by": "other"})
-        tx.create("rows", "a", {"by": "me"})
+        tx.create(ROWS, "a", {"by": "me"})
         return "created"
 
     assert await store.transaction(create_once) == "found"
@@ -85,9 +85,10 @@ async def test_a_document_read_and_not_written_does_not_run_it_again(new_store: 
     runs = []
 
     async def copy(tx: Transaction) -> None:
-        runs.append(await tx.get("rows", "rule"))
+        await tx.get(ROWS, "rule")
+        runs.append(1)
         await put_row(other, "rule", {"n": 2})
-        tx.set("rows", "copy", {"n": 1})
+        tx.set(ROWS, "copy", {"n": 1})
 
     await store.transaction(copy)
     assert len(runs) == 1
@@ -100,9 +101,9 @@ async def test_reading_a_document_twice_in_a_transaction_gives_the_same(
     await put_row(store, "a", {"n": 1})
 
     async def twice(tx: Transaction) -> bool:
-        first = await tx.get("rows", "a")
+        first = await tx.get(ROWS, "a")
         await put_row(other, "a", {"n": 2})
-        return first == await tx.get("rows", "a")
+        return first == await tx.get(ROWS, "a")
 
     assert await store.transaction(twice)
 
@@ -112,9 +113,9 @@ async def test_an_endless_conflict_is_given_up(new_store: NewStore) -> None:
     await put_row(store, "a", {"n": 1})
 
     async def always_late(tx: Transaction) -> None:
-        await tx.get("rows", "a")
+        await tx.get(ROWS, "a")
         await put_row(other, "a", {"at": time.monotonic()})
-        tx.update("rows", "a", {"n": 2})
+        tx.update(ROWS, "a", {"n": 2})
 
     with pytest.raises(StoreConflictError, match="other writers changed rows/a"):
         await store.transaction(always_late)
@@ -133,8 +134,8 @@ async def test_a_creation_whose_response_was_lost_is_not_mistaken_for_a_conflict
     await put_row(account, "account", {"held": 0})
 
     async def submit(tx: Transaction) -> None:
-        tx.create("rows", "job", {"cost": 3, "tags": ("x",)})
-        tx.update("rows", "account", {"held": Increment(3)})
+        tx.create(ROWS, "job", {"cost": 3, "tags": ("x",)})
+        tx.update(ROWS, "account", {"held": Increment(3)})
 
     await store.transaction(submit)
     assert (losing.seen, await read_row(account, "account")) == (2, {"held": 3})
@@ -148,8 +149,8 @@ async def test_a_write_of_a_read_document_whose_response_was_lost_is_not_mistake
     await put_row(plain, "a", {"fence": 1})
 
     async def beat(tx: Transaction) -> None:
-        await tx.get("rows", "a")
-        tx.update("rows", "a", {"fence": 2})
+        await tx.get(ROWS, "a")
+        tx.update(ROWS, "a", {"fence": 2})
 
     await store.transaction(beat)
     assert await read_row(plain, "a") == {"fence": 2}
@@ -162,7 +163,7 @@ async def test_the_document_of_another_is_still_a_conflict_after_a_lost_response
     await put_row(new_store(), "job", {"by": "other"})
 
     async def create(tx: Transaction) -> None:
-        tx.create("rows", "job", {"by": "me"})
+        tx.create(ROWS, "job", {"by": "me"})
 
     with pytest.raises(StoreConflictError, match="rows/job exists"):
         await store.transaction(create)
@@ -177,7 +178,7 @@ async def test_increments_alone_are_never_sent_twice(
     await put_row(plain, "a", {"n": 0})
 
     async def add(tx: Transaction) -> None:
-        tx.update("rows", "a", {"n": Increment(1)})
+        tx.update(ROWS, "a", {"n": Increment(1)})
 
     with pytest.raises(StoreError):
         await store.transaction(add)
@@ -201,7 +202,7 @@ async def test_a_missing_document_is_text_apart_from_a_missing_database(
     store = new_store()
 
     async def update(tx: Transaction) -> None:
-        tx.update("rows", "nobody", {"n": 1})
+        tx.update(ROWS, "nobody", {"n": 1})
 
     with pytest.raises(StoreAbsentError, match="rows/nobody"):
         await store.transaction(update)
@@ -225,11 +226,11 @@ async def test_a_transaction_is_one_read_a_document_and_one_commit(new_store: Ne
     store = new_store([answers, streams])
 
     async def move(tx: Transaction) -> None:
-        await tx.get("rows", "a")
-        await tx.get("rows", "b")
-        tx.create("rows", "a", {})
-        tx.create("rows", "b", {})
-        tx.create("rows", "c", {})
+        await tx.get(ROWS, "a")
+        await tx.get(ROWS, "b")
+        tx.create(ROWS, "a", {})
+        tx.create(ROWS, "b", {})
+        tx.create(ROWS, "c", {})
 
     await store.transaction(move)
     assert [name for name, _ in streams.calls] == ["BatchGetDocuments"] * 2
@@ -241,7 +242,7 @@ async def test_a_transaction_that_writes_nothing_commits_nothing(new_store: NewS
     store = new_store([answers])
 
     async def look(tx: Transaction) -> None:
-        await tx.get("rows", "a")
+        await tx.get(ROWS, "a")
 
     await store.transaction(look)
     assert answers.calls == []
@@ -255,9 +256,9 @@ async def test_fifty_that_race_for_one_document_read_it_three_times_each_at_most
     await put_row(store, "a", {"n": 0})
 
     async def add(tx: Transaction) -> None:
-        document = await tx.get("rows", "a")
+        document = await tx.get(ROWS, "a")
         assert document is not None
-        tx.update("rows", "a", {"n": document.data["n"] + 1})
+        tx.update(ROWS, "a", {"n": document["n"] + 1})
 
     await asyncio.gather(*(store.transaction(add) for _ in range(50)))
     assert await read_row(store, "a") == {"n": 50}
@@ -268,11 +269,11 @@ async def test_fifty_that_race_for_one_document_read_it_three_times_each_at_most
 # ── Watching ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def next_document(changes: AsyncIterator[Document | None]) -> dict[str, Any]:
+async def next_document(changes: AsyncIterator[Mapping[str, Any] | None]) -> Mapping[str, Any]:
     """The next state in which the document exists: a new emulator is empty at first."""
     while (document := await asyncio.wait_for(anext(changes), 20)) is None:
         pass
-    return document.data
+    return document
 
 
 async def test_a_watch_goes_on_over_a_restart_of_firestore() -> None:
@@ -365,7 +366,7 @@ def test_an_error_names_the_service_and_the_command_to_run(
 async def test_the_error_of_an_emulator_that_is_down_names_how_to_start_it() -> None:
     store = FirestoreStore("p", emulator=f"127.0.0.1:{free_port()}")
     with pytest.raises(StoreError, match="scripts/dev --google-emulators"):
-        await store.get("rows", "a")
+        await store.get(ROWS, "a")
     await store.close()
 
 
@@ -377,8 +378,8 @@ async def test_a_firestore_that_hangs_is_given_up_within_the_time_of_one_call(
     async with silent_server() as (address, heard):
         store = FirestoreStore("p", emulator=address)
         for call in (
-            store.get("rows", "a"),
-            store.query(Query(collection="rows")),
+            store.get(ROWS, "a"),
+            store.query(Query(collection=ROWS)),
             put_row(store, "a", {"n": 1}),
         ):
             heard.clear()
@@ -395,12 +396,12 @@ async def test_without_credentials_the_error_names_the_script_that_gets_some(
 ) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent/key.json")
     with pytest.raises(StoreError, match=r"scripts/setup-local-auth\.sh"):
-        await FirestoreStore("p").get("rows", "a")
+        await FirestoreStore("p").get(ROWS, "a")
 
 
 async def test_a_request_that_firestore_refuses_is_a_store_error(new_store: NewStore) -> None:
     with pytest.raises(StoreError, match="INVALID_ARGUMENT"):
-        await new_store().query(Query(collection="rows", limit=-1))
+        await new_store().query(Query(collection=ROWS, limit=-1))
 
 
 def test_names_that_firestore_refuses_are_escaped_and_restored() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from contract.rows import ROWS
 from taskreel import wiring
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.gcp.firestore import FirestoreStore
@@ -42,12 +43,12 @@ async def test_every_call_has_a_time_limit_and_names_its_database(new_store: New
     store = new_store([unary, streams])
 
     async def write(tx: Transaction) -> None:
-        tx.set("rows", "a", {"n": 1})
+        tx.set(ROWS, "a", {"n": 1})
 
     await store.transaction(write)
-    await store.get("rows", "a")
-    await store.query(Query(collection="rows"))
-    await store.aggregate(Query(collection="rows"), total=["n"])
+    await store.get(ROWS, "a")
+    await store.query(Query(collection=ROWS))
+    await store.aggregate(Query(collection=ROWS), total=["n"])
     called = [name for name, _ in [*unary.calls, *streams.calls]]
     assert called == ["Commit", "BatchGetDocuments", "RunQuery", "RunAggregationQuery"]
     for timeout in [*unary.timeouts, *streams.timeouts]:

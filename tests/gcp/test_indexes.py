@@ -16,7 +16,8 @@ import pytest
 
 from firestore_indexes import DeclaredIndexes, QueryShape
 from simulation.world import World, running
-from taskreel.ports import Document, Query, Store
+from taskreel.ports import Query, Row, Store
+from taskreel.store_collections import JOBS, LEDGER
 
 
 @dataclass
@@ -29,12 +30,12 @@ class Recorded:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
 
-    async def query(self, query: Query, /) -> list[Document]:
+    async def query(self, query: Query[Any], /) -> list[Row[Any]]:
         self.shapes.add(QueryShape.of(query))
         return await self.store.query(query)
 
     async def aggregate(
-        self, query: Query, /, *, total: Sequence[str] = ()
+        self, query: Query[Any], /, *, total: Sequence[str] = ()
     ) -> dict[str, int | float]:
         self.shapes.add(QueryShape.of(query, total))
         return await self.store.aggregate(query, total=total)
@@ -120,28 +121,24 @@ def test_no_index_of_several_fields_starts_with_a_time() -> None:
     ("query", "served"),
     [
         (
-            Query(
-                collection="jobs", where=(("userId", "==", "a"),), order=(("createdAt", "desc"),)
-            ),
+            Query(collection=JOBS, where=(("userId", "==", "a"),), order=(("createdAt", "desc"),)),
             True,
         ),
         (
-            Query(collection="jobs", where=(("userId", "==", "a"),), order=(("createdAt", "asc"),)),
+            Query(collection=JOBS, where=(("userId", "==", "a"),), order=(("createdAt", "asc"),)),
             True,
         ),
-        (Query(collection="jobs", order=(("createdAt", "desc"),)), False),
-        (Query(collection="jobs", where=(("wakeAt", "<=", 1),), order=(("wakeAt", "asc"),)), False),
+        (Query(collection=JOBS, order=(("createdAt", "desc"),)), False),
+        (Query(collection=JOBS, where=(("wakeAt", "<=", 1),), order=(("wakeAt", "asc"),)), False),
         (
-            Query(
-                collection="jobs", where=(("userId", "==", "a"),), order=(("updatedAt", "desc"),)
-            ),
+            Query(collection=JOBS, where=(("userId", "==", "a"),), order=(("updatedAt", "desc"),)),
             False,
         ),
-        (Query(collection="jobs", where=(("userId", "==", "a"), ("status", "==", "b"))), True),
-        (Query(collection="jobs", where=(("payload", "==", "a"),)), False),
+        (Query(collection=JOBS, where=(("userId", "==", "a"), ("status", "==", "b"))), True),
+        (Query(collection=JOBS, where=(("payload", "==", "a"),)), False),
         (
             Query(
-                collection="ledger",
+                collection=LEDGER,
                 where=(("userId", "==", "a"), ("kind", "==", "b")),
                 order=(("createdAt", "desc"),),
             ),
@@ -149,5 +146,5 @@ def test_no_index_of_several_fields_starts_with_a_time() -> None:
         ),
     ],
 )
-def test_the_rules_tell_served_from_unserved(query: Query, *, served: bool) -> None:
+def test_the_rules_tell_served_from_unserved(query: Query[Any], *, served: bool) -> None:
     assert DeclaredIndexes.load().can_serve(QueryShape.of(query)) is served

@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 from google.cloud.firestore_v1.types import document, firestore, write
 
+from taskreel.adapters.gcp.firestore.buffer import Document
 from taskreel.adapters.gcp.firestore.database import Database
 from taskreel.adapters.gcp.firestore.watch import DocumentWatcher
 from taskreel.domain.errors import StoreError
-from taskreel.ports import Document
 
 NAME = "projects/p/databases/(default)/documents/rows/a"
 ROW = document.Document(name=NAME, fields={}, update_time="2026-11-26T12:00:00Z")
@@ -56,7 +56,7 @@ class ScriptedDatabase:
 async def watch_row(database: ScriptedDatabase) -> AsyncIterator[AsyncIterator[Document | None]]:
     """Watch the row `rows/a`, which is target 1 of the stream."""
     watcher = DocumentWatcher(cast(Database, database))
-    changes = cast("AsyncGenerator[Document | None]", watcher.watch(("rows", "a")))
+    changes = watcher.watch(("rows", "a"))
     async with aclosing(changes):
         yield changes
     await watcher.close()

@@ -31,19 +31,22 @@ from taskreel.jobtypes.submission import register_options
 from taskreel.ports import (
     Changes,
     Clock,
-    Document,
+    Collection,
     Done,
     Generation,
     Pending,
     Query,
     QueueStats,
+    Row,
     Store,
     Task,
     Transaction,
 )
+from taskreel.store_collections import ACCOUNTS, JOBS, LEDGER
 from taskreel_cloud_tasks.clock import SECOND, VirtualClock
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 @dataclass
@@ -184,27 +187,30 @@ class InstanceStore:
     #: Not set while the instance is frozen: its calls return when it thaws, however late that is.
     awake: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def get(self, collection: str, id_: str, /) -> Document | None:
+    async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         return await self._alive(lambda: self.store.get(collection, id_))
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         return await self._alive(lambda: self.store.transaction(fn))
 
-    async def query(self, query: Query, /) -> list[Document]:
+    async def query(self, query: Query[V], /) -> list[Row[V]]:
         return await self._alive(lambda: self.store.query(query))
 
     async def aggregate(
-        self, query: Query, /, *, total: Sequence[str] = ()
+        self, query: Query[Any], /, *, total: Sequence[str] = ()
     ) -> dict[str, int | float]:
         return await self._alive(lambda: self.store.aggregate(query, total=total))
 
-    def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
+    def watch(self, collection: Collection[V], id_: str, /) -> AsyncIterator[V | None]:
         return self.store.watch(collection, id_)
 
     def watch_changes(
-        self, collection: str, field: str, value: str, /, *, since: datetime
-    ) -> AsyncIterator[Changes]:
+        self, collection: Collection[V], field: str, value: str, /, *, since: datetime
+    ) -> AsyncIterator[Changes[V]]:
         return self.store.watch_changes(collection, field, value, since=since)
+
+    async def durable(self) -> None:
+        await self._alive(self.store.durable)
 
     async def close(self) -> None:
         """Nothing: all instances share the store below."""
@@ -350,20 +356,16 @@ class Chaos:
             self.do(_nothing())
 
     def jobs(self) -> list[Job]:
-        rows = self.do(self.store.query(Query(collection="jobs")))
-        return [Job.model_validate(row.data) for row in rows]
+        return [row.value for row in self.do(self.store.query(Query(collection=JOBS)))]
 
     def accounts(self) -> list[Account]:
-        return [
-            Account.model_validate(row.data)
-            for row in self.do(self.store.query(Query(collection="accounts")))
-        ]
+        return [row.value for row in self.do(self.store.query(Query(collection=ACCOUNTS)))]
 
     def ledger(self, kind: EntryKind) -> list[LedgerEntry]:
         rows = self.do(
-            self.store.query(Query(collection="ledger", where=(("kind", "==", str(kind)),)))
+            self.store.query(Query(collection=LEDGER, where=(("kind", "==", str(kind)),)))
         )
-        return [LedgerEntry.model_validate(row.data) for row in rows]
+        return [row.value for row in rows]
 
     def now(self) -> datetime:
         return self.clock.now()

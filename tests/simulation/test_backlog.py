@@ -21,6 +21,7 @@ from taskreel.app.worker.sweep import sweep_jobs
 from taskreel.domain.job import Job
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Clock, QueueStats, Task
+from taskreel.store_collections import JOBS
 
 IMAGE = JOB_TYPES["image-generation"]
 PER_SECOND = 10
@@ -126,7 +127,7 @@ def test_polls_and_retries_do_not_put_off_a_rescue(backlog: Backlog) -> None:
 
     async def store() -> None:
         async def write(tx: object) -> None:
-            tx.set("jobs", job.job_id, polled.document())  # type: ignore[attr-defined]
+            tx.set(JOBS, job.job_id, polled)  # type: ignore[attr-defined]
 
         await backlog.world.store.transaction(write)
 

@@ -34,6 +34,7 @@ from taskreel.domain.job import Job
 from taskreel.jobtypes.submission import register_options
 from taskreel.media.workers import WorkerPool
 from taskreel.ports import Store
+from taskreel.store_collections import JOBS
 from taskreel_cloud_tasks.api_methods import ApiMethods
 from taskreel_cloud_tasks.clock import SECOND, VirtualClock
 from taskreel_cloud_tasks.engine import Engine
@@ -165,9 +166,9 @@ class World:
 
     async def job(self, job_id: str) -> Job:
         """The job as it is stored."""
-        document = await self.services.store.get("jobs", job_id)
-        assert document is not None
-        return Job.model_validate(document.data)
+        job = await self.services.store.get(JOBS, job_id)
+        assert job is not None
+        return job
 
     async def put(self, job: Job) -> None:
         """Store a job as given, past every rule."""
@@ -223,7 +224,7 @@ class World:
 
 
 async def _set(tx: Any, job: Job) -> None:
-    tx.set("jobs", job.job_id, job.document())
+    tx.set(JOBS, job.job_id, job)
 
 
 def token(

@@ -26,6 +26,7 @@ from taskreel.domain.job import Priority
 from taskreel.domain.job_status import Status
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Query, QueueStats
+from taskreel.store_collections import HEALTH, JOBS
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ class HealthMonitor:
     async def _measure(self, now: datetime) -> HealthReport:
         services = self._services
         store, bucket, (queue_service, queues), providers = await asyncio.gather(
-            self._time_call(lambda: services.store.get("health", "probe")),
+            self._time_call(lambda: services.store.get(HEALTH, "probe")),
             self._time_call(lambda: services.blobs.info("health/probe")),
             self._check_queues(now),
             self._check_providers(now),
@@ -220,7 +221,7 @@ class HealthMonitor:
 
     async def _count_jobs(self, job_type: str, status: Status, since: datetime) -> int:
         query = Query(
-            collection="jobs",
+            collection=JOBS,
             where=(
                 ("jobType", "==", job_type),
                 ("status", "==", str(status)),

@@ -3,7 +3,7 @@
 TaskreelError
 ├── UnknownJobTypeError       a stored job is of a type that is not deployed
 ├── UnknownRequestError       a stored request has a value that is not known here
-├── UnreadableJobError        a stored job that this revision cannot read
+├── UnreadableDocumentError   a stored document that this revision cannot read
 ├── RequestError              the caller's fault: invalid, not found, too few credits, …
 └── RunError                  an attempt of a job failed
     ├── TemporaryError        worth another attempt
@@ -139,10 +139,13 @@ class UnknownRequestError(TaskreelError):
     code = "request_unknown"
 
 
-class UnreadableJobError(TaskreelError):
-    """A stored job that this revision cannot read: an operator must look at it."""
+class UnreadableDocumentError(TaskreelError):
+    """A stored document that this revision cannot read: an operator must look at it.
 
-    code = "job_unreadable"
+    The code names its collection: `job_unreadable`, `account_unreadable`, …
+    """
+
+    code = "document_unreadable"
 
 
 class RunError(TaskreelError):

@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from taskreel.app.jobs.job_store import decode_job
 from taskreel.app.services import Services
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
+from taskreel.store_collections import JOBS
 from taskreel.web.responses import build_job_view
 
 if TYPE_CHECKING:
@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 
 async def watch_job(services: Services, job_id: str) -> AsyncGenerator[Job]:
     """The job now and after each change, until it has ended or is gone."""
-    async for document in services.store.watch("jobs", job_id):
-        if document is None:
+    async for job in services.store.watch(JOBS, job_id):
+        if job is None:
             return
-        job = decode_job(document)
         yield job
         if job.status.final:
             return

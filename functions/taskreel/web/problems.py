@@ -29,7 +29,7 @@ STATUS: Mapping[type[errors.TaskreelError], HTTPStatus] = {
     errors.ConflictError: HTTPStatus.CONFLICT,
     errors.UnknownJobTypeError: HTTPStatus.CONFLICT,
     errors.UnknownRequestError: HTTPStatus.CONFLICT,
-    errors.UnreadableJobError: HTTPStatus.CONFLICT,
+    errors.UnreadableDocumentError: HTTPStatus.CONFLICT,
     errors.TooFewCreditsError: HTTPStatus.PAYMENT_REQUIRED,
     errors.IdempotencyMismatchError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.StoreError: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from taskreel.app.jobs.finish_job import finish_job
 from taskreel.domain.credits import LedgerEntry
-from taskreel.domain.job import JobCredits
+from taskreel.domain.job import Job, JobCredits
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun, UnitState
-from taskreel.ports import Document, Increment
+from taskreel.ports import Collection, Increment
+from taskreel.store_collections import ACCOUNTS, JOBS, LEDGER
 from unit.domain.samples import NOW, job, unit_runs
 
+V = TypeVar("V")
 ends = st.sampled_from([Status.COMPLETED, Status.FAILED, Status.CANCELLED])
 
 
@@ -23,25 +25,26 @@ class RecordedWrites:
     """A transaction that records what is written."""
 
     def __init__(self) -> None:
-        self.created: list[Mapping[str, Any]] = []
+        self.created: list[Any] = []
         self.moved: Mapping[str, Any] = {}
 
-    async def get(self, collection: str, id_: str, /) -> Document | None:
-        raise AssertionError(f"an end needs no read of {collection}/{id_}")
+    async def get(self, collection: Collection[V], id_: str, /) -> V | None:
+        raise AssertionError(f"an end needs no read of {collection.name}/{id_}")
 
-    def create(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
-        assert collection == "ledger", id_
-        self.created.append(data)
+    def create(self, collection: Collection[V], id_: str, value: V, /) -> None:
+        assert collection.name == LEDGER.name, id_
+        self.created.append(value)
 
-    def set(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
-        assert (collection, id_) == ("jobs", data["jobId"])
+    def set(self, collection: Collection[V], id_: str, value: V, /) -> None:
+        assert isinstance(value, Job)
+        assert (collection.name, id_) == (JOBS.name, value.job_id)
 
-    def update(self, collection: str, id_: str, changes: Mapping[str, Any], /) -> None:
-        assert (collection, id_) == ("accounts", "ada")
+    def update(self, collection: Collection[Any], id_: str, changes: Mapping[str, Any], /) -> None:
+        assert (collection, id_) == (ACCOUNTS, "ada")
         self.moved = changes
 
-    def delete(self, collection: str, id_: str, /) -> None:
-        raise AssertionError(f"{collection}/{id_} must stay")
+    def delete(self, collection: Collection[Any], id_: str, /) -> None:
+        raise AssertionError(f"{collection.name}/{id_} must stay")
 
 
 @given(st.lists(unit_runs(), min_size=1, max_size=6), ends)
@@ -54,7 +57,8 @@ def test_what_is_done_is_captured_and_the_rest_released_whatever_the_end(
     held = sum(unit.credits for unit in units)
     assert ended.credits == JobCredits(captured=done, released=held - done)
     assert ended.spent == done
-    (entry,) = [LedgerEntry.model_validate(row) for row in tx.created]
+    (entry,) = tx.created
+    assert isinstance(entry, LedgerEntry)
     assert (entry.held, entry.amount) == (held, done or held)
     moved = {name: change.by for name, change in tx.moved.items() if isinstance(change, Increment)}
     assert sum(moved.values()) == 0

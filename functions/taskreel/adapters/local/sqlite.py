@@ -26,14 +26,14 @@ from typing import Any, TypeVar
 from taskreel.adapters.local.sqlite_changes import ChangeWatches
 from taskreel.adapters.local.sqlite_tables import (
     TIME,
-    Row,
+    StoredRow,
     Table,
     build_conditions,
     build_select,
     load_json,
 )
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
-from taskreel.ports import Changes, Document, Increment, Index, Query, Transaction
+from taskreel.ports import Change, Changes, Collection, Increment, Index, Query, Row, Transaction
 
 try:
     import fcntl
@@ -41,6 +41,7 @@ except ImportError:  # Windows: SQLite's own busy handler decides whose turn it 
     fcntl = None  # type: ignore[assignment]
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 #: A transaction's function, and the future of the caller that waits for its result.
 _WaitingTransaction = tuple[Callable[[Transaction], Awaitable[Any]], asyncio.Future[Any]]
@@ -54,31 +55,31 @@ class _BufferedTransaction:
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
-        self._rows: dict[tuple[str, str], Row | None] = {}
-        self._written: dict[tuple[str, str], dict[str, Any] | None] = {}
+        self._rows: dict[tuple[str, str], StoredRow | None] = {}
+        self._written: dict[tuple[str, str], Mapping[str, Any] | None] = {}
 
-    async def get(self, collection: str, id_: str, /) -> Document | None:
-        return _to_document(collection, id_, self._read_row(collection, id_))
+    async def get(self, collection: Collection[V], id_: str, /) -> V | None:
+        return _read_value(collection, id_, self._read_row(collection.name, id_))
 
-    def create(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
-        if self._current_data(collection, id_) is not None:
-            raise StoreConflictError(f"{collection}/{id_} exists")
-        self._written[collection, id_] = dict(data)
+    def create(self, collection: Collection[V], id_: str, value: V, /) -> None:
+        if self._current_data(collection.name, id_) is not None:
+            raise StoreConflictError(f"{collection.name}/{id_} exists")
+        self._written[collection.name, id_] = collection.encode(value)
 
-    def set(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
-        self._read_row(collection, id_)  # `build_statements` needs to know if the row exists
-        self._written[collection, id_] = dict(data)
+    def set(self, collection: Collection[V], id_: str, value: V, /) -> None:
+        self._read_row(collection.name, id_)  # `build_statements` needs to know if the row exists
+        self._written[collection.name, id_] = collection.encode(value)
 
-    def update(self, collection: str, id_: str, changes: Mapping[str, Any], /) -> None:
-        data = self._current_data(collection, id_)
+    def update(self, collection: Collection[Any], id_: str, changes: Mapping[str, Any], /) -> None:
+        data = self._current_data(collection.name, id_)
         if data is None:
-            raise StoreAbsentError(f"{collection}/{id_} does not exist")
+            raise StoreAbsentError(f"{collection.name}/{id_} does not exist")
         changed = {name: _apply_change(data.get(name), to) for name, to in changes.items()}
-        self._written[collection, id_] = {**data, **changed}
+        self._written[collection.name, id_] = {**data, **changed}
 
-    def delete(self, collection: str, id_: str, /) -> None:
-        self._read_row(collection, id_)
-        self._written[collection, id_] = None
+    def delete(self, collection: Collection[Any], id_: str, /) -> None:
+        self._read_row(collection.name, id_)
+        self._written[collection.name, id_] = None
 
     def build_statements(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
         """Yield the writes as SQL statements with their values."""
@@ -95,13 +96,13 @@ class _BufferedTransaction:
         """The documents as the writes leave them; None for a deleted one."""
         return self._written
 
-    def _read_row(self, collection: str, id_: str) -> Row | None:
+    def _read_row(self, collection: str, id_: str) -> StoredRow | None:
         key = (collection, id_)
         if key not in self._rows:
             self._rows[key] = self._store.read_row(collection, id_)
         return self._rows[key]
 
-    def _current_data(self, collection: str, id_: str) -> dict[str, Any] | None:
+    def _current_data(self, collection: str, id_: str) -> Mapping[str, Any] | None:
         """The document as the writes of this transaction leave it so far."""
         row = self._read_row(collection, id_)
         return self._written.get((collection, id_), row.data if row else None)
@@ -135,10 +136,10 @@ class SqliteStore:
         self._committed_at = 0.0
         self._changes = ChangeWatches(self)
 
-    async def get(self, collection: str, id_: str, /) -> Document | None:
+    async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         with self._translate_errors():
-            row = self.read_row(collection, id_)
-        return _to_document(collection, id_, row)
+            row = self.read_row(collection.name, id_)
+        return _read_value(collection, id_, row)
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         loop = asyncio.get_running_loop()
@@ -153,19 +154,16 @@ class SqliteStore:
                 loop.call_soon(self._commit_waiting)
         return await future
 
-    async def query(self, query: Query, /) -> list[Document]:
-        sql, values = build_select(self.open_table(query.collection), query)
+    async def query(self, query: Query[V], /) -> list[Row[V]]:
+        sql, values = build_select(self.open_table(query.collection.name), query)
         with self._translate_errors():
             rows = self._open_connection().execute(sql, values).fetchall()
-        return [
-            Document(query.collection, id_, load_json(text), str(version))
-            for id_, version, text, *_ in rows
-        ]
+        return [Row(query.collection, id_, load_json(text)) for id_, _, text, *_ in rows]
 
     async def aggregate(
-        self, query: Query, /, *, total: Sequence[str] = ()
+        self, query: Query[Any], /, *, total: Sequence[str] = ()
     ) -> dict[str, int | float]:
-        table = self.open_table(query.collection)
+        table = self.open_table(query.collection.name)
         where, values = build_conditions(table, query)
         sums = "".join(f", coalesce(sum({table.expression(field)}), 0)" for field in total)
         sql = f"SELECT count(*){sums} FROM {table.name}{where}"
@@ -173,25 +171,28 @@ class SqliteStore:
             row = self._open_connection().execute(sql, values).fetchone()
         return dict(zip(("count", *total), row, strict=True))
 
-    async def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
+    async def watch(self, collection: Collection[V], id_: str, /) -> AsyncIterator[V | None]:
         seen_version: int | None = -1
         seen_commit: tuple[int, int] | None = None
         while True:
             commit = self._read_commit_marker()
             if commit != seen_commit:
                 seen_commit = commit
-                row = self.read_row(collection, id_)
+                row = self.read_row(collection.name, id_)
                 version = row.version if row else None
                 if version != seen_version:
                     seen_version = version
-                    yield _to_document(collection, id_, row)
+                    yield _read_value(collection, id_, row)
                     continue
             await asyncio.sleep(_WATCH_SECONDS)
 
     def watch_changes(
-        self, collection: str, field: str, value: str, /, *, since: datetime
-    ) -> AsyncIterator[Changes]:
+        self, collection: Collection[V], field: str, value: str, /, *, since: datetime
+    ) -> AsyncIterator[Changes[V]]:
         return self._changes.watch(collection, field, value, since)
+
+    async def durable(self) -> None:
+        """Nothing: a transaction returns when it is committed."""
 
     async def close(self) -> None:
         self._changes.close()
@@ -209,12 +210,12 @@ class SqliteStore:
                 self._create_table(collection)
         return self._tables[collection]
 
-    def read_row(self, collection: str, id_: str) -> Row | None:
+    def read_row(self, collection: str, id_: str) -> StoredRow | None:
         """Read one document, or None if it does not exist."""
         table = self.open_table(collection)
         sql = f"SELECT version, data FROM {table.name} WHERE id = ?"
         found = self._open_connection().execute(sql, (id_,)).fetchone()
-        return found and Row(*found)
+        return found and StoredRow(*found)
 
     def _commit_waiting(self) -> None:
         """Run every waiting transaction, commit all of them at once, and wake their callers."""
@@ -304,13 +305,18 @@ class SqliteStore:
         return int(version)
 
     def read_changed_rows(
-        self, collection: str, field: str, value: str, since: datetime, after_version: int
-    ) -> list[Document]:
+        self,
+        collection: Collection[Any],
+        field: str,
+        value: str,
+        since: datetime,
+        after_version: int,
+    ) -> list[Change[Any]]:
         """The documents with that value that were written after a version, in their order.
 
         Those whose `updatedAt` is before `since` are left out.
         """
-        table = self.open_table(collection)
+        table = self.open_table(collection.name)
         updated = table.expression("updatedAt")
         sql = (
             f"SELECT id, version, data FROM {table.name} WHERE {table.expression(field)} = ? "
@@ -319,7 +325,7 @@ class SqliteStore:
         values = (table.to_sql(field, value), table.to_sql("updatedAt", since), after_version)
         with self._translate_errors():
             rows = self._open_connection().execute(sql, values).fetchall()
-        return [Document(collection, id_, load_json(text), str(at)) for id_, at, text in rows]
+        return [Change(collection, id_, load_json(text), at) for id_, at, text in rows]
 
     def _open_connection(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -368,8 +374,8 @@ class SqliteStore:
             ) from error
 
 
-def _to_document(collection: str, id_: str, row: Row | None) -> Document | None:
-    return None if row is None else Document(collection, id_, row.data, str(row.version))
+def _read_value(collection: Collection[V], id_: str, row: StoredRow | None) -> V | None:
+    return None if row is None else collection.read(id_, row.data)
 
 
 def _apply_change(before: Any, to: Any) -> Any:

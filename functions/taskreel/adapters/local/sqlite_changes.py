@@ -14,9 +14,9 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
-from taskreel.adapters.local.sqlite_tables import Row
+from taskreel.adapters.local.sqlite_tables import StoredRow
 from taskreel.domain.errors import StoreError
-from taskreel.ports import COMMIT_DELAY, Changes, Document
+from taskreel.ports import COMMIT_DELAY, Change, Changes, Collection
 
 #: The longest time after which a commit of another process is seen.
 _POLL_SECONDS = 0.02
@@ -31,30 +31,37 @@ class WatchedFile(Protocol):
     def read_foreign_marker(self) -> int:
         """A number that differs after a commit of another process."""
 
-    def read_row(self, collection: str, id_: str) -> Row | None:
+    def read_row(self, collection: str, id_: str) -> StoredRow | None:
         """Read one document."""
 
     def read_changed_rows(
-        self, collection: str, field: str, value: str, since: datetime, after_version: int
-    ) -> list[Document]:
+        self,
+        collection: Collection[Any],
+        field: str,
+        value: str,
+        since: datetime,
+        after_version: int,
+    ) -> list[Change[Any]]:
         """Read the documents with a value that were written after a version, in their order."""
 
 
 class _Watch:
     """The documents of `collection` with `field == value`, reported up to `position`."""
 
-    def __init__(self, collection: str, field: str, value: str, since: datetime) -> None:
+    def __init__(
+        self, collection: Collection[Any], field: str, value: str, since: datetime
+    ) -> None:
         self.collection = collection
         self.field = field
         self.value = value
         self.since = since
         self.position = 0
-        self.pending: list[Document] = []
+        self.pending: list[Change[Any]] = []
         #: True when another process has committed: only a query tells what.
         self.is_stale = True
         self.woken = asyncio.Event()
 
-    def add(self, documents: list[Document]) -> None:
+    def add(self, documents: list[Change[Any]]) -> None:
         """Report documents that were committed after all earlier ones."""
         for document in documents:
             self.position = max(self.position, document.commit_number)
@@ -77,8 +84,8 @@ class ChangeWatches:
         self._is_closed = False
 
     async def watch(
-        self, collection: str, field: str, value: str, since: datetime
-    ) -> AsyncIterator[Changes]:
+        self, collection: Collection[Any], field: str, value: str, since: datetime
+    ) -> AsyncIterator[Changes[Any]]:
         """Yield what matches now, then what is committed."""
         watch = _Watch(collection, field, value, since)
         self._start(watch)
@@ -143,7 +150,7 @@ class ChangeWatches:
             matching = [
                 id_
                 for (collection, id_), data in noted.items()
-                if collection == watch.collection and data.get(watch.field) == watch.value
+                if collection == watch.collection.name and data.get(watch.field) == watch.value
             ]
             if not matching:
                 continue
@@ -151,10 +158,10 @@ class ChangeWatches:
                 watch.add(self._read_rows(watch, matching))
             watch.woken.set()
 
-    def _read_rows(self, watch: _Watch, ids: list[str]) -> list[Document]:
-        rows = [(id_, self._store.read_row(watch.collection, id_)) for id_ in ids]
+    def _read_rows(self, watch: _Watch, ids: list[str]) -> list[Change[Any]]:
+        rows = [(id_, self._store.read_row(watch.collection.name, id_)) for id_ in ids]
         documents = [
-            Document(watch.collection, id_, row.data, str(row.version))
+            Change(watch.collection, id_, row.data, row.version)
             for id_, row in rows
             if row is not None and row.version > watch.position
         ]

@@ -33,7 +33,7 @@ _JSON_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
 _Filter = tuple[str, Operator, Any]
 
 
-class Row:
+class StoredRow:
     """A document as it is stored, with its version."""
 
     __slots__ = ("data", "version")
@@ -72,7 +72,7 @@ class Table:
         return _to_column(value) if field in self._columns else _to_extracted(value)
 
     def build_write(
-        self, id_: str, data: Mapping[str, Any], before: Row | None
+        self, id_: str, data: Mapping[str, Any], before: StoredRow | None
     ) -> tuple[str, tuple[Any, ...]]:
         """The statement that stores a document, and its values.
 
@@ -94,7 +94,7 @@ class Table:
         sql = f"UPDATE {self.name} SET version = ?, data = ?{sets} WHERE id = ?"
         return sql, (version, text, *columns, id_)
 
-    def _next_version(self, before: Row | None) -> int:
+    def _next_version(self, before: StoredRow | None) -> int:
         """The time, but later than every earlier version, even if the clock goes back."""
         own = before.version + 1 if before else 0
         self._newest_version = max(time.time_ns(), self._newest_version + 1, own)
@@ -205,7 +205,7 @@ def _to_extracted(value: Any) -> Any:
 # ── Queries ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def build_select(table: Table, query: Query) -> tuple[str, list[Any]]:
+def build_select(table: Table, query: Query[Any]) -> tuple[str, list[Any]]:
     """The SELECT statement of a query, and its values.
 
     Each value of an `in` becomes a SELECT of its own, so that SQLite reads its index no further
@@ -231,7 +231,7 @@ def build_select(table: Table, query: Query) -> tuple[str, list[Any]]:
     return f"SELECT * FROM ({merged}) ORDER BY {by}{limit}", values
 
 
-def build_conditions(table: Table, query: Query) -> tuple[str, list[Any]]:
+def build_conditions(table: Table, query: Query[Any]) -> tuple[str, list[Any]]:
     """The WHERE clause of a query, and its values: the filters, then the cursor."""
     clauses: list[str] = []
     values: list[Any] = []
@@ -246,12 +246,12 @@ def build_conditions(table: Table, query: Query) -> tuple[str, list[Any]]:
     return (f" WHERE {' AND '.join(clauses)}" if clauses else ""), values
 
 
-def _full_order(query: Query) -> list[tuple[str, str]]:
+def _full_order(query: Query[Any]) -> list[tuple[str, str]]:
     """The query's order, then the id in the direction of the last field."""
     return [*query.order, ("__id__", query.order[-1][1] if query.order else "asc")]
 
 
-def _split_in_filter(query: Query) -> list[tuple[_Filter, ...]]:
+def _split_in_filter(query: Query[Any]) -> list[tuple[_Filter, ...]]:
     """The filters once for each value of an `in`, as an equality; else the filters as they are."""
     for position, (field, operator, value) in enumerate(query.where):
         if operator == "in" and value and query.limit is not None:
@@ -273,7 +273,7 @@ def _build_filter(table: Table, field: str, operator: str, value: Any) -> tuple[
     return f"{expression} {_SQL_OPERATORS[operator]} ?", [table.to_sql(field, value)]
 
 
-def _build_cursor(table: Table, query: Query) -> tuple[str, list[Any]]:
+def _build_cursor(table: Table, query: Query[Any]) -> tuple[str, list[Any]]:
     """The clause for the rows after a cursor, and its values.
 
     Those are the rows with a greater first field, or an equal first and a greater second one, and

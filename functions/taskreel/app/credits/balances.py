@@ -6,13 +6,14 @@ from datetime import datetime
 
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
-from taskreel.ports import Document, Store, Transaction
+from taskreel.ports import Store, Transaction
+from taskreel.store_collections import ACCOUNTS, LEDGER
 
 
 async def load_account(services: Services, reader: Store | Transaction, user_id: str) -> Account:
     """Read a user's account; a user without one has the initial grant. One read."""
-    document = await reader.get("accounts", user_id)
-    return _decode_account(services, user_id, document)
+    account = await reader.get(ACCOUNTS, user_id)
+    return account or _new_account(services, user_id)
 
 
 async def open_account(services: Services, tx: Transaction, user_id: str, at: datetime) -> Account:
@@ -21,11 +22,13 @@ async def open_account(services: Services, tx: Transaction, user_id: str, at: da
     For a user without one the ledger entry of the initial grant is created in the same transaction,
     so that the ledger always explains the balance.
     """
-    document = await tx.get("accounts", user_id)
-    account = _decode_account(services, user_id, document)
-    if document is None and account.granted:
+    stored = await tx.get(ACCOUNTS, user_id)
+    if stored is not None:
+        return stored
+    account = _new_account(services, user_id)
+    if account.granted:
         entry = initial_grant(account, at)
-        tx.create("ledger", entry.entry_id, entry.document())
+        tx.create(LEDGER, entry.entry_id, entry)
     return account
 
 
@@ -41,8 +44,6 @@ def initial_grant(account: Account, at: datetime) -> LedgerEntry:
     )
 
 
-def _decode_account(services: Services, user_id: str, document: Document | None) -> Account:
-    if document is not None:
-        return Account.model_validate(document.data)
+def _new_account(services: Services, user_id: str) -> Account:
     initial = services.rules.initial_credits
     return Account(user_id=user_id, available=initial, granted=initial)

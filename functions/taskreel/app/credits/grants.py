@@ -8,6 +8,7 @@ from taskreel.domain.credits import Account, EntryKind, LedgerEntry, grant_movem
 from taskreel.domain.errors import IdempotencyMismatchError, InvalidError
 from taskreel.domain.ids import USER_ID, is_user_id, keyed_grant_id, random_id
 from taskreel.ports import Transaction
+from taskreel.store_collections import ACCOUNTS, LEDGER
 
 
 async def grant_credits(
@@ -51,9 +52,8 @@ def check_user_id(user_id: str) -> None:
 
 async def _write_grant(services: Services, tx: Transaction, entry: LedgerEntry) -> Account:
     # The entry's fixed id makes a repeated grant find the first.
-    stored = await tx.get("ledger", entry.entry_id)
-    if stored is not None:
-        earlier = LedgerEntry.model_validate(stored.data)
+    earlier = await tx.get(LEDGER, entry.entry_id)
+    if earlier is not None:
         if _describe_grant(earlier) != _describe_grant(entry):
             raise IdempotencyMismatchError(
                 "This Idempotency-Key was used before for another grant. "
@@ -63,8 +63,8 @@ async def _write_grant(services: Services, tx: Transaction, entry: LedgerEntry) 
         return await load_account(services, tx, entry.user_id)
     before = await open_account(services, tx, entry.user_id, entry.created_at)
     account = before.apply(grant_movement(entry.amount))
-    tx.set("accounts", entry.user_id, account.document())
-    tx.create("ledger", entry.entry_id, entry.document())
+    tx.set(ACCOUNTS, entry.user_id, account)
+    tx.create(LEDGER, entry.entry_id, entry)
     return account
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.finish_job import finish_job, stop_job
@@ -17,13 +18,14 @@ from taskreel.domain.errors import (
     Category,
     PermanentError,
     TaskreelError,
-    UnreadableJobError,
+    UnreadableDocumentError,
 )
 from taskreel.domain.job import Ending, Job, JobChanges
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun
-from taskreel.ports import Transaction
+from taskreel.ports import Collection, Transaction
+from taskreel.store_collections import JOBS
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ MOST_CRASHES = 3
 _FIRST_WAIT = timedelta(seconds=30)
 #: When the sweep comes back to a document that cannot be read at all.
 _UNREADABLE_WAIT = timedelta(hours=1)
+#: The jobs as they are stored.
+_UNDECODED_JOBS: Collection[Mapping[str, Any]] = Collection(JOBS.name, dict, dict)
 #: A crash leaves the status and the start of these as they are.
 _WAITING = frozenset({Status.BLOCKED, Status.SCHEDULED, Status.THROTTLED})
 
@@ -64,7 +68,7 @@ async def record_crash(
         job = await services.store.transaction(
             lambda tx: _write_crash(services, tx, job_id, error, run)
         )
-    except UnreadableJobError:
+    except UnreadableDocumentError:
         await services.store.transaction(lambda tx: _postpone_unreadable(services, tx, job_id))
         log.critical(
             "a stored job cannot be read and is set aside for an hour: it stays as it is, with its "
@@ -148,6 +152,6 @@ def _describe_crash(job: Job, error: Exception) -> JobError:
 
 async def _postpone_unreadable(services: Services, tx: Transaction, job_id: str) -> None:
     """Move the wake time of a document that cannot be read, so that it stops no sweep."""
-    document = await tx.get("jobs", job_id)
-    if document is not None and document.data.get("wakeAt") is not None:
-        tx.update("jobs", job_id, {"wakeAt": services.clock.now() + _UNREADABLE_WAIT})
+    document = await tx.get(_UNDECODED_JOBS, job_id)
+    if document is not None and document.get("wakeAt") is not None:
+        tx.update(_UNDECODED_JOBS, job_id, {"wakeAt": services.clock.now() + _UNREADABLE_WAIT})

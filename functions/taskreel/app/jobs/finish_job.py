@@ -12,6 +12,7 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Increment, Transaction
+from taskreel.store_collections import ACCOUNTS, LEDGER
 
 #: When the sweep cancels the operations of an ended job, should the clean-up task not have; and
 #: when it goes on ending a pipeline whose end was interrupted.
@@ -111,10 +112,10 @@ def _settle_hold(tx: Transaction, job: Job, held: int, captured: int, at: dateti
         job_id=job.job_id,
         created_at=at,
     )
-    tx.create("ledger", entry.entry_id, entry.document())
+    tx.create(LEDGER, entry.entry_id, entry)
 
     # Increments need no read of the account, so a busy account does not contend.
     increments = settle_movement(held, captured).increments()
     if increments:
         changes = {name: Increment(amount) for name, amount in increments.items()}
-        tx.update("accounts", job.user_id, changes)
+        tx.update(ACCOUNTS, job.user_id, changes)

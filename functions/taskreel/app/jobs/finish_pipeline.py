@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from taskreel.app.jobs.finish_job import cancel_in_transaction, finish_job
-from taskreel.app.jobs.job_store import decode_job, load_job
+from taskreel.app.jobs.job_store import load_job
 from taskreel.app.services import Services
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import StepChanges, StepRun
 from taskreel.ports import Query, Transaction
+from taskreel.store_collections import JOBS
 
 #: The final statuses of a child job that count as a failure of it.
 FAILED_STATUSES = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
@@ -57,8 +58,8 @@ async def cancel_open_jobs(services: Services, jobs: Sequence[Job]) -> list[Job]
 
 async def find_all_child_jobs(services: Services, parent: Job) -> list[Job]:
     """All child jobs of a pipeline, of every step and round."""
-    query = Query(collection="jobs", where=(("parentId", "==", parent.job_id),))
-    return [decode_job(row) for row in await services.store.query(query)]
+    query = Query(collection=JOBS, where=(("parentId", "==", parent.job_id),))
+    return [row.value for row in await services.store.query(query)]
 
 
 async def settle_pipeline(services: Services, job: Job, children: Sequence[Job]) -> Job:

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import ValidationError
 from pydantic_core import to_json
 
 from taskreel.app.services import Services
@@ -16,11 +15,11 @@ from taskreel.domain.errors import (
     DocumentTooLargeError,
     LeaseLostError,
     StoreError,
-    UnreadableJobError,
 )
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.ports import Document, Store, Transaction
+from taskreel.ports import Store, Transaction
+from taskreel.store_collections import JOBS
 
 log = logging.getLogger(__name__)
 
@@ -39,19 +38,7 @@ _WITHOUT_SUCCESS = frozenset({Status.FAILED, Status.CANCELLED, Status.EXPIRED})
 
 async def load_job(reader: Store | Transaction, job_id: str) -> Job | None:
     """Read one job, or None when there is none. One read."""
-    document = await reader.get("jobs", job_id)
-    return None if document is None else decode_job(document)
-
-
-def decode_job(document: Document) -> Job:
-    """The job stored in a document. Raises UnreadableJobError if this revision cannot read it."""
-    try:
-        return Job.model_validate(document.data)
-    except ValidationError as error:
-        raise UnreadableJobError(
-            f"The stored job {document.id} cannot be read by this revision of the service. It is "
-            "reported to the operators, who can repair it; nothing of it is lost."
-        ) from error
+    return await reader.get(JOBS, job_id)
 
 
 def store_job(tx: Transaction, job: Job) -> None:
@@ -60,10 +47,9 @@ def store_job(tx: Transaction, job: Job) -> None:
     A job that ends without success can always be written: where it is too large, without its
     payload and its units' data. Raises DocumentTooLargeError for any other that is too large.
     """
-    document = job.document()
-    if is_larger(document, MAX_DOCUMENT_BYTES):
-        document = _shrink_job(job).document()
-    tx.set("jobs", job.job_id, document)
+    if is_larger(job.document(), MAX_DOCUMENT_BYTES):
+        job = _shrink_job(job)
+    tx.set(JOBS, job.job_id, job)
 
 
 def _shrink_job(job: Job) -> Job:

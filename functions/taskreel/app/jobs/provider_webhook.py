@@ -12,6 +12,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.ports import Query, Transaction
+from taskreel.store_collections import JOBS
 
 
 async def handle_webhook(
@@ -44,7 +45,7 @@ async def handle_webhook(
 async def _find_job_id(services: Services, operation_id: str) -> str:
     """The id of the job with such a running operation; "" when there is none."""
     query = Query(
-        collection="jobs", where=(("operationIds", "array-contains", operation_id),), limit=1
+        collection=JOBS, where=(("operationIds", "array-contains", operation_id),), limit=1
     )
     found = await services.store.query(query)
     return found[0].id if found else ""

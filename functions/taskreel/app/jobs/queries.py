@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import ValidationError
 from pydantic_core import to_json
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.services import Services
 from taskreel.domain.credits import LedgerEntry
-from taskreel.domain.errors import InvalidError, NotFoundError
+from taskreel.domain.errors import InvalidError, NotFoundError, UnreadableDocumentError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES, canonical_name
-from taskreel.ports import Direction, Document, Query
+from taskreel.ports import Collection, Direction, Query, Row
+from taskreel.store_collections import JOBS, LEDGER
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ async def list_jobs(
         "parentId": filters.parent_id,
     }
     where += [(field, "==", str(value)) for field, value in named.items() if value is not None]
-    return await _query_page(services, "jobs", tuple(where), Job, limit=limit, cursor=cursor)
+    return await _query_page(services, JOBS, tuple(where), limit=limit, cursor=cursor)
 
 
 async def list_ledger(
@@ -98,22 +98,21 @@ async def list_ledger(
 ) -> Page[LedgerEntry]:
     """A user's ledger, newest first."""
     return await _query_page(
-        services, "ledger", (("userId", "==", user_id),), LedgerEntry, limit=limit, cursor=cursor
+        services, LEDGER, (("userId", "==", user_id),), limit=limit, cursor=cursor
     )
 
 
 async def _query_page(
     services: Services,
-    collection: str,
+    collection: Collection[V],
     where: tuple[tuple[str, Any, Any], ...],
-    model: type[V],
     *,
     limit: int,
     cursor: str | None,
 ) -> Page[V]:
     order: tuple[tuple[str, Direction], ...] = (("createdAt", "desc"),)
     after = None if cursor is None else _decode_cursor(cursor)
-    rows: list[Document] = []
+    rows: list[Row[V]] = []
     size = 0
     more = None
     # In chunks, so that a page of large documents does not fill the memory: it ends early.
@@ -127,26 +126,26 @@ async def _query_page(
             break
         after = _decode_cursor(more)
         size += sum(len(to_json(row.data)) for row in found)
-    return Page(list(_decode_rows(rows, model)), more)
+    return Page(list(_read_values(rows)), more)
 
 
-def _decode_rows(rows: Sequence[Document], model: type[V]) -> Iterator[V]:
-    """Yield the rows; one that cannot be read is left out and logged, and the others are served."""
+def _read_values(rows: Sequence[Row[V]]) -> Iterator[V]:
+    """Yield the values. One that cannot be read is left out and logged."""
     for row in rows:
         try:
-            yield model.model_validate(row.data)
-        except ValidationError:
+            yield row.value
+        except UnreadableDocumentError:
             log.exception(
                 "a stored document cannot be read and is left out of a list",
                 extra={
                     "action": "document_unreadable",
-                    "collection": row.collection,
+                    "collection": row.collection.name,
                     "document_id": row.id,
                 },
             )
 
 
-def _encode_cursor(row: Document) -> str:
+def _encode_cursor(row: Row[Any]) -> str:
     """An opaque cursor: the row's time and id, so that rows inserted meanwhile shift nothing."""
     text = json.dumps([row.data["createdAt"].isoformat(), row.id])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")

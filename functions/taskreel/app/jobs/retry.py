@@ -16,6 +16,7 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
 from taskreel.jobtypes import find_job_type
 from taskreel.ports import Transaction
+from taskreel.store_collections import ACCOUNTS
 
 
 async def retry_job(services: Services, caller: Caller, job_id: str, job_type: str) -> Job:
@@ -56,7 +57,7 @@ async def _open_next_round(services: Services, tx: Transaction, job_id: str) -> 
     places = [place for place, unit in enumerate(job.units) if unit.state is UnitState.DONE]
     needed = compute_credits(job_type, submission, without=[*job.finished_steps, *places])
     account = await load_account(services, tx, job.user_id)
-    tx.set("accounts", job.user_id, account.apply(hold_movement(account, needed)).document())
+    tx.set(ACCOUNTS, job.user_id, account.apply(hold_movement(account, needed)))
 
     reopened = job.next_round(now, needed, now)
     wake_at = reopened.next_wake_at(now + services.rules.rescue_after)

@@ -42,6 +42,7 @@ from taskreel.domain.validation_messages import invalid_model
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import DeferredSubmission, RetryOptions, Submission
 from taskreel.ports import Transaction
+from taskreel.store_collections import ACCOUNTS, JOBS
 
 _LONGEST_SCHEDULE = timedelta(days=366)
 
@@ -177,10 +178,10 @@ async def _store_new_job(services: Services, tx: Transaction, job: Job) -> None:
     """Hold the credits and create the job, in one transaction: there is never one without both."""
     account = await open_account(services, tx, job.user_id, job.created_at)
     after = account.apply(hold_movement(account, job.credits.held))
-    tx.set("accounts", job.user_id, after.document())
+    tx.set(ACCOUNTS, job.user_id, after)
     if job.status is Status.BLOCKED:
         job = await register_waiter(tx, job)
-    tx.create("jobs", job.job_id, job.document())
+    tx.create(JOBS, job.job_id, job)
 
 
 def _repeat_submission(existing: Job, request: JobRequest) -> Submitted:

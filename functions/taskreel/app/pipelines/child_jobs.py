@@ -14,8 +14,8 @@ from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.finish_pipeline import FAILED_STATUSES, is_of_this_round
 from taskreel.app.jobs.job_store import (
     MAX_PAYLOAD_BYTES,
-    decode_job,
     is_larger,
+    load_job,
     measure_bytes,
     require_lease,
     store_job,
@@ -33,6 +33,7 @@ from taskreel.domain.validation_messages import invalid_model
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import STORED, Submission
 from taskreel.ports import MOST_IN, Operator, Query, Transaction
+from taskreel.store_collections import JOBS
 
 _JOBS_PER_COMMIT = 100
 #: Firestore takes 10 MiB in one commit.
@@ -49,9 +50,9 @@ async def find_child_jobs(services: Services, parent: Job, step: str) -> list[Jo
     found: dict[int, Job] = {}
     for start in range(0, len(parents), MOST_IN):
         some = parents[start : start + MOST_IN]
-        query = Query(collection="jobs", where=(("parentId", "in", some), ("step", "==", step)))
+        query = Query(collection=JOBS, where=(("parentId", "in", some), ("step", "==", step)))
         for row in await services.store.query(query):
-            job = decode_job(row)
+            job = row.value
             other = found.get(job.index)
             if other is None or _rank_job(job, parents, parent) > _rank_job(other, parents, parent):
                 found[job.index] = job
@@ -83,12 +84,12 @@ async def count_ended_jobs(
     )
     failed_statuses = [str(status) for status in FAILED_STATUSES]
     failed = await services.store.aggregate(
-        Query(collection="jobs", where=(*of_step, ("status", "in", failed_statuses)))
+        Query(collection=JOBS, where=(*of_step, ("status", "in", failed_statuses)))
     )
     # After the failed ones: a job that ends in between is missed until the next check, and none is
     # counted twice.
     completed = await services.store.aggregate(
-        Query(collection="jobs", where=(*of_step, ("status", "==", str(Status.COMPLETED))))
+        Query(collection=JOBS, where=(*of_step, ("status", "==", str(Status.COMPLETED))))
     )
     failures = int(failed["count"])
     return run.adopted + failures + int(completed["count"]), failures
@@ -237,7 +238,6 @@ async def _create_missing(
     wake_at = stored.next_wake_at(lease_until)
     store_job(tx, stored.with_changes(now, lease_until=lease_until, wake_at=wake_at))
 
-    documents = [await tx.get("jobs", job.job_id) for job in jobs]
-    for job, document in zip(jobs, documents, strict=True):
-        if document is None:
-            tx.create("jobs", job.job_id, job.document())
+    missing = [job for job in jobs if await load_job(tx, job.job_id) is None]
+    for job in missing:
+        tx.create(JOBS, job.job_id, job)

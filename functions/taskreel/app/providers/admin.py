@@ -7,25 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import AwareDatetime
-
 from taskreel.app.providers.circuit_breakers import breaker_id
 from taskreel.app.providers.registry import ProviderRegistry
+from taskreel.domain.audit import AuditEntry
 from taskreel.domain.breaker import Breaker, BreakerState
 from taskreel.domain.errors import NotFoundError
-from taskreel.domain.value import Value
 from taskreel.ports import Store, Transaction
-
-
-class AuditEntry(Value):
-    """One action of an administrator, with its reason; create-only."""
-
-    entry_id: str
-    at: AwareDatetime
-    user_id: str
-    action: str
-    subject: str
-    reason: str
+from taskreel.store_collections import AUDIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +79,7 @@ async def set_breaker(
     )
 
     async def write_override(tx: Transaction) -> Breaker:
-        tx.create("audit", entry.entry_id, entry.document())
+        tx.create(AUDIT, entry.entry_id, entry)
         id_ = breaker_id(provider, order.model)
         return registry.breakers.force_state(tx, id_, order.state, now)
 

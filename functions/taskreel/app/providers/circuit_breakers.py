@@ -7,14 +7,19 @@ seconds reads them all and nothing is written.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from taskreel.domain.breaker import Breaker, BreakerRule, BreakerState
-from taskreel.ports import Document, Query, Store, Transaction
+from taskreel.domain.errors import UnreadableDocumentError
+from taskreel.ports import Query, Row, Store, Transaction
+from taskreel.store_collections import BREAKERS
+
+log = logging.getLogger(__name__)
 
 #: Greatest age of the view of other processes' results.
 MAX_VIEW_AGE = timedelta(seconds=5)
@@ -53,8 +58,8 @@ class CircuitBreakers:
         """All breakers that have seen results, by id; at most MAX_VIEW_AGE old."""
         if now - self._read_at >= MAX_VIEW_AGE:
             self._read_at = now
-            rows = await self._store.query(Query(collection="breakers"))
-            self._view = {row.id: _decode_breaker(row) for row in rows}
+            rows = await self._store.query(Query(collection=BREAKERS))
+            self._view = dict(_read_breakers(rows))
             for id_ in self._unwritten:
                 self._view[id_] = self._apply_unwritten(id_, self._view.get(id_, Breaker()), now)
         return self._view
@@ -73,12 +78,12 @@ class CircuitBreakers:
             return admits_at
 
         async def start_probe(tx: Transaction) -> tuple[Breaker, datetime | None]:
-            current = _decode_breaker(await tx.get("breakers", id_))
+            current = await tx.get(BREAKERS, id_) or Breaker()
             current_admits_at = current.admits_at(now)
             if current_admits_at is None or current_admits_at > now:
                 return current, current_admits_at
             probing = current.record_start(now, self._rule)
-            tx.set("breakers", id_, probing.document())
+            tx.set(BREAKERS, id_, probing)
             return probing, now
 
         self._view[id_], admits_at = await self._store.transaction(start_probe)
@@ -121,16 +126,16 @@ class CircuitBreakers:
     ) -> Breaker:
         """Within a transaction: hold the breaker open or closed; None returns it to normal."""
         breaker = Breaker.forced_by_admin(state, now)
-        tx.set("breakers", id_, breaker.document())
+        tx.set(BREAKERS, id_, breaker)
         self._unwritten.pop(id_, None)
         self._view[id_] = breaker
         return breaker
 
     async def _write_breaker(self, id_: str, now: datetime) -> None:
         async def merge_results(tx: Transaction) -> Breaker:
-            stored = _decode_breaker(await tx.get("breakers", id_))
+            stored = await tx.get(BREAKERS, id_) or Breaker()
             breaker = self._apply_unwritten(id_, stored, now)
-            tx.set("breakers", id_, breaker.document())
+            tx.set(BREAKERS, id_, breaker)
             return breaker
 
         self._written_at[id_] = now
@@ -161,5 +166,13 @@ def _hash_user(id_: str, user_id: str) -> str:
     return hashlib.sha256(f"{id_}\n{user_id}".encode()).hexdigest()[:8]
 
 
-def _decode_breaker(document: Document | None) -> Breaker:
-    return Breaker() if document is None else Breaker.model_validate(document.data)
+def _read_breakers(rows: Sequence[Row[Breaker]]) -> Iterator[tuple[str, Breaker]]:
+    """Yield the breakers by id; one that cannot be read counts as closed."""
+    for row in rows:
+        try:
+            yield row.id, row.value
+        except UnreadableDocumentError:
+            log.exception(
+                "a stored circuit breaker cannot be read, and counts as closed",
+                extra={"action": "document_unreadable", "document_id": row.id},
+            )

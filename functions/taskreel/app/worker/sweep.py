@@ -12,7 +12,7 @@ from taskreel.app.jobs.dependencies import unblock_if_ready
 from taskreel.app.jobs.enqueue import enqueue_jobs, first_wake_at
 from taskreel.app.jobs.finish_job import stop_job
 from taskreel.app.jobs.job_ended import act_on_job_end, handle_crash
-from taskreel.app.jobs.job_store import decode_job, load_job, store_job
+from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.domain.claim import find_due_end
 from taskreel.domain.errors import QueueError, StoreError
@@ -20,7 +20,8 @@ from taskreel.domain.job import Ending, Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import CLOCK_TOLERANCE
 from taskreel.jobtypes import find_job_type
-from taskreel.ports import Document, Query, QueueStats, Transaction
+from taskreel.ports import Query, QueueStats, Row, Transaction
+from taskreel.store_collections import JOBS
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
     counts: Counter[str] = Counter()
     queues = _SweptQueues(services)
     query = Query(
-        collection="jobs",
+        collection=JOBS,
         where=(("wakeShard", "in", list(range(WAKE_SHARDS))), ("wakeAt", "<=", now)),
         order=(("wakeAt", "asc"),),
         limit=_PAGE,
@@ -106,12 +107,12 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
 
 
 async def _wake_safely(
-    services: Services, queues: _SweptQueues, row: Document, now: datetime
+    services: Services, queues: _SweptQueues, row: Row[Job], now: datetime
 ) -> tuple[str, Job | None]:
     """`_wake_job`, with every error counted and logged instead of raised."""
     job_id = row.id
     try:
-        return await _wake_job(services, queues, decode_job(row), now)
+        return await _wake_job(services, queues, row.value, now)
     except (StoreError, QueueError) as error:
         log.warning(
             "the sweep could not write a job; the next one tries again",

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.app.indexes import INDEXES
@@ -17,6 +16,7 @@ from taskreel.domain.job import Job, JobCredits
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.ports import Transaction
+from taskreel.store_collections import JOBS
 from taskreel_local.bench.contenders import start_stack
 from taskreel_local.bench.http_connection import Connection
 from taskreel_local.bench.table import format_ratio, format_table, format_values
@@ -69,23 +69,23 @@ async def _seed_store(path: Path, ids: list[str]) -> None:
     store = SqliteStore(path, INDEXES)
     began = datetime.now(UTC) - timedelta(days=30)
     for first in range(0, len(ids), _BATCH):
-        documents = [
-            _job_document(id_, began, first + place)
+        jobs = [
+            _build_job(id_, began, first + place)
             for place, id_ in enumerate(ids[first : first + _BATCH])
         ]
 
-        async def write(tx: Transaction, documents: list[dict[str, Any]] = documents) -> None:
-            for document in documents:
-                tx.create("jobs", document["jobId"], document)
+        async def write(tx: Transaction, jobs: list[Job] = jobs) -> None:
+            for job in jobs:
+                tx.create(JOBS, job.job_id, job)
 
         await store.transaction(write)
     await store.close()
 
 
-def _job_document(job_id: str, began: datetime, number: int) -> dict[str, Any]:
+def _build_job(job_id: str, began: datetime, number: int) -> Job:
     at = began + timedelta(seconds=number * 20)
     status = _STATUSES[number % len(_STATUSES)]
-    job = Job(
+    return Job(
         job_id=job_id,
         job_type="image-generation",
         status=status,
@@ -99,7 +99,6 @@ def _job_document(job_id: str, began: datetime, number: int) -> dict[str, Any]:
         served_by="studio",
         units=(UnitRun(state=UnitState.DONE, credits=1, provider="studio"),),
     )
-    return job.document()
 
 
 def _list_calls(sides: list[_SeededStack]) -> Mapping[str, list[list[str]]]:

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError
-from taskreel.ports import Document, Increment
+from taskreel.ports import Collection, Increment
 
+V = TypeVar("V")
 Key = tuple[str, str]
 WriteKind = Literal["set", "update", "delete"]
 #: The precondition of a write: the document's version, or its existence (True) or absence (False).
 #: None: the write has no precondition.
 Condition = str | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A stored document: JSON types and aware datetimes. Each write gives it another version."""
+
+    collection: str
+    id: str
+    data: dict[str, Any]
+    version: str
+
+    @property
+    def commit_number(self) -> int:
+        """The version as a number: nanoseconds since 1970. A later commit has a greater one."""
+        return int(self.version.replace(".", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,35 +85,35 @@ class BufferedTransaction:
         self._documents: dict[Key, Document | None] = {}
         self._writes: dict[Key, Write] = {}
 
-    async def get(self, collection: str, id_: str, /) -> Document | None:
-        key = (collection, id_)
+    async def get(self, collection: Collection[V], id_: str, /) -> V | None:
+        key = (collection.name, id_)
         if key not in self._documents:
             self._documents[key] = await self._read(key)
-        return self._documents[key]
+        return read_value(collection, self._documents[key])
 
-    def create(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
-        key = (collection, id_)
+    def create(self, collection: Collection[V], id_: str, value: V, /) -> None:
+        key = (collection.name, id_)
         earlier = self._writes.get(key)
         was_read = self._documents.get(key) is not None
         was_written = earlier is not None and earlier.kind != "delete"
         if was_read or was_written:
-            raise StoreConflictError(f"{collection}/{id_} exists")
-        self._add_write(key, "set", data, condition=False)
+            raise StoreConflictError(f"{collection.name}/{id_} exists")
+        self._add_write(key, "set", collection.encode(value), condition=False)
 
-    def set(self, collection: str, id_: str, data: Mapping[str, Any], /) -> None:
-        key = (collection, id_)
-        self._add_write(key, "set", data, condition=self._condition_of(key))
+    def set(self, collection: Collection[V], id_: str, value: V, /) -> None:
+        key = (collection.name, id_)
+        self._add_write(key, "set", collection.encode(value), condition=self._condition_of(key))
 
-    def update(self, collection: str, id_: str, changes: Mapping[str, Any], /) -> None:
-        key = (collection, id_)
+    def update(self, collection: Collection[Any], id_: str, changes: Mapping[str, Any], /) -> None:
+        key = (collection.name, id_)
         condition = self._condition_of(key)
         if condition is False and key not in self._writes:
-            raise StoreAbsentError(f"{collection}/{id_} does not exist")
+            raise StoreAbsentError(f"{collection.name}/{id_} does not exist")
         # An unread document only has to exist, so an increment needs no read.
         self._add_write(key, "update", changes, condition=True if condition is None else condition)
 
-    def delete(self, collection: str, id_: str, /) -> None:
-        key = (collection, id_)
+    def delete(self, collection: Collection[Any], id_: str, /) -> None:
+        key = (collection.name, id_)
         self._add_write(key, "delete", {}, condition=self._condition_of(key))
 
     @property
@@ -127,6 +143,11 @@ class BufferedTransaction:
             self._writes[key] = Write(key, kind, dict(data), condition)
         else:
             self._writes[key] = earlier.merge(kind, data)
+
+
+def read_value(collection: Collection[V], document: Document | None) -> V | None:
+    """The value in a document; None if there is no document."""
+    return None if document is None else collection.read(document.id, document.data)
 
 
 def version_of(document: Document | None) -> str | None:

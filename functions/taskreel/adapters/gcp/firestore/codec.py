@@ -14,8 +14,8 @@ from urllib.parse import unquote
 
 from google.cloud.firestore_v1.types import document, query, write
 
-from taskreel.adapters.gcp.firestore.buffer import Condition, Key, Write
-from taskreel.ports import Direction, Document, Increment, Query
+from taskreel.adapters.gcp.firestore.buffer import Condition, Document, Key, Write
+from taskreel.ports import Direction, Increment, Query
 
 _ProtoQuery = query.StructuredQuery.pb()
 _ProtoWrite = write.Write.pb()
@@ -206,7 +206,7 @@ def _encode_condition(condition: Condition, message: Any) -> None:
 # ── Queries ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def encode_query(root: str, ours: Query) -> Any:
+def encode_query(root: str, ours: Query[Any]) -> Any:
     """Convert a query. Ties are ordered by name, in the direction of the last order."""
     message = encode_filters(ours)
     last: Direction = ours.order[-1][1] if ours.order else "asc"
@@ -222,17 +222,17 @@ def encode_query(root: str, ours: Query) -> Any:
     return message
 
 
-def encode_filters(ours: Query) -> Any:
+def encode_filters(ours: Query[Any]) -> Any:
     """Convert a query without its order, for an aggregation."""
     message = _ProtoQuery()
-    message.from_.add(collection_id=ours.collection)
+    message.from_.add(collection_id=ours.collection.name)
     _encode_where(ours.where, message.where)
     if ours.limit is not None:
         message.limit.value = ours.limit
     return message
 
 
-def _unordered_ranges(ours: Query) -> list[str]:
+def _unordered_ranges(ours: Query[Any]) -> list[str]:
     """Fields with a range that are not in the order, which Firestore needs before the name."""
     ordered = {field for field, _ in ours.order}
     return [
@@ -262,12 +262,12 @@ def _encode_filter(one: tuple[str, str, Any], into: Any) -> None:
     encode_value(value, into.field_filter.value)
 
 
-def _encode_after(root: str, ours: Query, after: Sequence[Any], into: Any) -> None:
+def _encode_after(root: str, ours: Query[Any], after: Sequence[Any], into: Any) -> None:
     if _unordered_ranges(ours):
         raise ValueError("a query with a cursor must order by every field that has a range")
     if len(after) != len(ours.order) + 1:
         raise ValueError(f"the cursor needs {len(ours.order) + 1} values, not {len(after)}")
     for value in after[:-1]:
         encode_value(value, into.values.add())
-    into.values.add().reference_value = document_name(root, (ours.collection, after[-1]))
+    into.values.add().reference_value = document_name(root, (ours.collection.name, after[-1]))
     into.before = False

@@ -16,7 +16,7 @@ from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrp
 from google.cloud.firestore_v1.types import firestore
 
 from taskreel.adapters.gcp.error_advice import Service
-from taskreel.adapters.gcp.firestore.buffer import Condition, Key, Write
+from taskreel.adapters.gcp.firestore.buffer import Condition, Document, Key, Write
 from taskreel.adapters.gcp.firestore.codec import (
     document_name,
     encode_filters,
@@ -32,7 +32,7 @@ from taskreel.adapters.gcp.google_client import (
     was_never_sent,
 )
 from taskreel.domain.errors import StoreError
-from taskreel.ports import Document, Query
+from taskreel.ports import Query
 
 _Commit = firestore.CommitRequest.pb()
 _BatchGet = firestore.BatchGetDocumentsRequest.pb()
@@ -120,7 +120,7 @@ class Database:
 
         return await self._budget.run_call(self._name, read)
 
-    async def run_query(self, query: Query) -> list[Document]:
+    async def run_query(self, query: Query[Any]) -> list[Document]:
         """Read the matching documents in order. One read a row."""
         message = _RunQuery(parent=self._root, structured_query=encode_query(self._root, query))
         request = firestore.RunQueryRequest.wrap(message)
@@ -138,7 +138,7 @@ class Database:
 
         return await self._budget.run_call(self._name, read)
 
-    async def aggregate(self, query: Query, totals: Sequence[str]) -> dict[str, int | float]:
+    async def aggregate(self, query: Query[Any], totals: Sequence[str]) -> dict[str, int | float]:
         """Count the matching documents and add up the fields in `totals`."""
         message = _RunAggregation(parent=self._root)
         aggregation = message.structured_aggregation_query
@@ -218,7 +218,7 @@ class Database:
         message.add_target.documents.documents.append(document_name(self._root, key))
         return firestore.ListenRequest.wrap(message)
 
-    def watch_query_request(self, target: int, query: Query) -> Any:
+    def watch_query_request(self, target: int, query: Query[Any]) -> Any:
         """The request that adds a query to a Listen stream, as the number `target`."""
         message = _Listen(database=self._name)
         message.add_target.target_id = target

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
+from typing import Any
 
+from taskreel.adapters.gcp.firestore.buffer import Document
 from taskreel.domain.errors import StoreError
-from taskreel.ports import COMMIT_DELAY, Changes, Document, Query
+from taskreel.ports import COMMIT_DELAY, Change, Changes, Collection, Query
 
 #: Nanoseconds.
 _READ_TIME_ERROR = 10**9
@@ -22,7 +24,9 @@ _FEW = 64
 class QueryTarget:
     """One query of a Listen stream, and what it has sent since it was last read."""
 
-    def __init__(self, collection: str, field: str, value: str, since: datetime) -> None:
+    def __init__(
+        self, collection: Collection[Any], field: str, value: str, since: datetime
+    ) -> None:
         self.collection = collection
         self.field = field
         self.value = value
@@ -42,7 +46,7 @@ class QueryTarget:
         self._woken = asyncio.Event()
 
     @property
-    def query(self) -> Query:
+    def query(self) -> Query[Any]:
         """The query as a stream that begins now has to ask it: without what is long reported."""
         return Query(
             collection=self.collection,
@@ -102,7 +106,7 @@ class QueryTarget:
         self._error = error
         self._woken.set()
 
-    async def follow(self) -> AsyncIterator[Changes]:
+    async def follow(self) -> AsyncIterator[Changes[Any]]:
         """Yield what is reported; raises the error of a failed target."""
         while True:
             if self._error is not None:
@@ -110,7 +114,11 @@ class QueryTarget:
             if self._has_news:
                 self._has_news = False
                 documents, self._ready = self._ready, []
-                yield Changes(documents, self._position)
+                changes = [
+                    Change(self.collection, one.id, one.data, one.commit_number)
+                    for one in documents
+                ]
+                yield Changes(changes, self._position)
                 continue
             self._woken.clear()
             await self._woken.wait()

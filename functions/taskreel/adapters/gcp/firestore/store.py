@@ -7,16 +7,23 @@ import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
 from taskreel.adapters.gcp.error_advice import Service
-from taskreel.adapters.gcp.firestore.buffer import BufferedTransaction, Key, Write, version_of
+from taskreel.adapters.gcp.firestore.buffer import (
+    BufferedTransaction,
+    Document,
+    Key,
+    Write,
+    read_value,
+    version_of,
+)
 from taskreel.adapters.gcp.firestore.query_target import QueryTarget
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError
-from taskreel.ports import Changes, Document, Increment, Query, Transaction
+from taskreel.ports import Changes, Collection, Increment, Query, Row, Transaction
 
 if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
     from taskreel.adapters.gcp.firestore.watch import DocumentWatcher
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 _FIRST_WAIT_SECONDS = 0.02
 _LONGEST_WAIT_SECONDS = 1.0
@@ -64,8 +72,8 @@ class FirestoreStore:
         self._watcher: DocumentWatcher | None = None
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
-    async def get(self, collection: str, id_: str, /) -> Document | None:
-        return await self._read_document((collection, id_))
+    async def get(self, collection: Collection[V], id_: str, /) -> V | None:
+        return read_value(collection, await self._read_document((collection.name, id_)))
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         deadline = time.monotonic() + self._conflict_seconds
@@ -88,26 +96,32 @@ class FirestoreStore:
             f"{self._conflict_seconds:g} s, so nothing was written. Try again later."
         )
 
-    async def query(self, query: Query, /) -> list[Document]:
+    async def query(self, query: Query[V], /) -> list[Row[V]]:
         if _matches_nothing(query):
             return []
-        return await self._connect().run_query(query)
+        found = await self._connect().run_query(query)
+        return [Row(query.collection, document.id, document.data) for document in found]
 
     async def aggregate(
-        self, query: Query, /, *, total: Sequence[str] = ()
+        self, query: Query[Any], /, *, total: Sequence[str] = ()
     ) -> dict[str, int | float]:
         if _matches_nothing(query):
             return {"count": 0, **dict.fromkeys(total, 0)}
         return await self._connect().aggregate(query, total)
 
-    def watch(self, collection: str, id_: str, /) -> AsyncIterator[Document | None]:
-        return self._open_watcher().watch((collection, id_))
+    async def watch(self, collection: Collection[V], id_: str, /) -> AsyncIterator[V | None]:
+        async with aclosing(self._open_watcher().watch((collection.name, id_))) as documents:
+            async for document in documents:
+                yield read_value(collection, document)
 
     def watch_changes(
-        self, collection: str, field: str, value: str, /, *, since: datetime
-    ) -> AsyncIterator[Changes]:
+        self, collection: Collection[V], field: str, value: str, /, *, since: datetime
+    ) -> AsyncIterator[Changes[V]]:
         target = QueryTarget(collection, field, value, since)
         return self._open_watcher().watch_changes(target)
+
+    async def durable(self) -> None:
+        """Nothing: a transaction returns when it is committed."""
 
     def _open_watcher(self) -> DocumentWatcher:
         if self._watcher is None:
@@ -185,7 +199,7 @@ class FirestoreStore:
         return (reread or [write.key for write in transaction.writes])[0]
 
 
-def _matches_nothing(query: Query) -> bool:
+def _matches_nothing(query: Query[Any]) -> bool:
     """True for an `in` with no values, which Firestore refuses."""
     return any(operator == "in" and not value for _, operator, value in query.where)
 

@@ -28,12 +28,12 @@ from typing import Any, cast
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud.firestore_v1.types import firestore
 
-from taskreel.adapters.gcp.firestore.buffer import Key, version_of
+from taskreel.adapters.gcp.firestore.buffer import Document, Key, version_of
 from taskreel.adapters.gcp.firestore.codec import key_of, read_document
 from taskreel.adapters.gcp.firestore.database import STREAM_END_CODES, Database
 from taskreel.adapters.gcp.firestore.query_target import QueryTarget
 from taskreel.domain.errors import StoreError
-from taskreel.ports import Changes, Document
+from taskreel.ports import Changes
 
 _Change = firestore.TargetChange.TargetChangeType
 #: The longest pause between two streams, so that one which ends at once is not opened in a loop.
@@ -90,7 +90,7 @@ class DocumentWatcher:
         self._requests: asyncio.Queue[Any] = asyncio.Queue()
         self._stream: asyncio.Task[None] | None = None
 
-    async def watch(self, key: Key) -> AsyncIterator[Document | None]:
+    async def watch(self, key: Key) -> AsyncGenerator[Document | None]:
         """Yield the document now and after each change; a slow reader gets the newest state."""
         target = self._add_watcher(key)
         try:
@@ -101,13 +101,13 @@ class DocumentWatcher:
         finally:
             self._remove_watcher(key, target)
 
-    async def watch_changes(self, target: QueryTarget) -> AsyncIterator[Changes]:
+    async def watch_changes(self, target: QueryTarget) -> AsyncIterator[Changes[Any]]:
         """Yield the matching documents, then those that are written."""
         number = next(self._numbers)
         self._queries[number] = target
         self._request_target(self._database.watch_query_request(number, target.query))
         try:
-            async with aclosing(cast("AsyncGenerator[Changes]", target.follow())) as changes:
+            async with aclosing(cast("AsyncGenerator[Changes[Any]]", target.follow())) as changes:
                 async for change in changes:
                     yield change
         finally:

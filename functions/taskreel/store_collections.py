@@ -1,0 +1,24 @@
+"""The collections of the store: the name of each, and the codec of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from taskreel.domain.audit import AuditEntry
+from taskreel.domain.breaker import Breaker
+from taskreel.domain.credits import Account, LedgerEntry
+from taskreel.domain.job import Job
+from taskreel.ports import Collection
+
+JOBS: Collection[Job] = Collection("jobs", Job.document, Job.model_validate)
+ACCOUNTS: Collection[Account] = Collection("accounts", Account.document, Account.model_validate)
+#: Create-only.
+LEDGER: Collection[LedgerEntry] = Collection(
+    "ledger", LedgerEntry.document, LedgerEntry.model_validate
+)
+BREAKERS: Collection[Breaker] = Collection("breakers", Breaker.document, Breaker.model_validate)
+#: Create-only.
+AUDIT: Collection[AuditEntry] = Collection("audit", AuditEntry.document, AuditEntry.model_validate)
+#: Nothing is stored in it: a health check reads it.
+HEALTH: Collection[Mapping[str, Any]] = Collection("health", dict, dict)
