@@ -140,8 +140,10 @@ class DataFolder:
             ) from None
 
     def write_url(self, url: str) -> None:
-        """Write the stack's URL, for other commands."""
-        (self.root / "url").write_text(url)
+        """Write the stack's URL, for other commands; none of them reads half of it."""
+        beside = self.root / "url.new"
+        beside.write_text(url)
+        beside.replace(self.root / "url")
 
     def read_url(self) -> str | None:
         """Return the URL of the running or last stack, None if there was none."""
