@@ -563,6 +563,13 @@ VerifyWebhook = Callable[[Mapping[str, str], bytes, datetime], str]
 # ── Clock ────────────────────────────────────────────────────────────────────────────────────────
 
 
+class Timer(Protocol):
+    """A call that is still to come."""
+
+    def cancel(self) -> None:
+        """Cancel the call; harmless after it was made."""
+
+
 class Clock(Protocol):
     """The time, which tests control."""
 
@@ -571,3 +578,6 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float, /) -> None:
         """Wait that many seconds."""
+
+    def call_later(self, seconds: float, callback: Callable[[], None], /) -> Timer:
+        """Call `callback` once, after that many seconds."""

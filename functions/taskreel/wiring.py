@@ -48,6 +48,7 @@ from taskreel.ports import (
     ProviderCatalogue,
     Store,
     TaskQueue,
+    Timer,
     VerifyWebhook,
 )
 
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PROBE_SECONDS = 60.0
+#: A job leaves no reference cycles: with Python's own 700, the collector took 9 % of a job's time.
+_GC_THRESHOLDS = (50_000, 50, 100)
 
 
 class SystemClock:
@@ -74,6 +77,10 @@ class SystemClock:
     async def sleep(self, seconds: float, /) -> None:
         """Wait that long."""
         await asyncio.sleep(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], None], /) -> Timer:
+        """Call back on the running event loop."""
+        return asyncio.get_running_loop().call_later(seconds, callback)
 
 
 @functools.cache
@@ -167,6 +174,7 @@ def maintenance() -> InternalApp:
 def _finish_start(app: T) -> T:
     """Turn the collector, off since `main`, on again; it never scans what is imported by now."""
     gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
     gc.enable()
     return app
 

@@ -15,7 +15,7 @@ from taskreel.adapters.gcp.cloud_storage import CloudStorage
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.local.files import FileBlobs
 from taskreel.adapters.local.sqlite import SqliteStore
-from taskreel.ports import Blobs, Index, Store
+from taskreel.ports import Blobs, Index, Store, Timer
 from taskreel_local.emulators.google_emulators import LocalStorage, free_port
 
 INDEXES = (
@@ -99,6 +99,9 @@ class MachineClock:
 
     async def sleep(self, seconds: float, /) -> None:
         await asyncio.sleep(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], None], /) -> Timer:
+        return asyncio.get_running_loop().call_later(seconds, callback)
 
 
 @pytest.fixture(params=["files", pytest.param("gcs", marks=pytest.mark.emulator)])

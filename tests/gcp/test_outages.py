@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -38,7 +38,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.submission import register_options
-from taskreel.ports import Clock, Done, Generation, Pending
+from taskreel.ports import Clock, Done, Generation, Pending, Timer
 
 from .calls import rpc_error
 
@@ -65,6 +65,9 @@ class ScaledClock(wiring.SystemClock):
 
     async def sleep(self, seconds: float, /) -> None:
         await super().sleep(seconds / SCALE)
+
+    def call_later(self, seconds: float, callback: Callable[[], None], /) -> Timer:
+        return super().call_later(seconds / SCALE, callback)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
-from simulation.world import VirtualTime, settings
+from simulation.world import settings
 from taskreel import wiring
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.app.indexes import INDEXES
@@ -44,6 +44,7 @@ from taskreel.ports import (
 )
 from taskreel.store_collections import ACCOUNTS, JOBS, LEDGER
 from taskreel_cloud_tasks.clock import SECOND, VirtualClock
+from virtual_time import VirtualTime
 
 T = TypeVar("T")
 V = TypeVar("V")

@@ -43,6 +43,7 @@ from taskreel_cloud_tasks.http_client import SendError
 from taskreel_cloud_tasks.queues_file import apply_queues, load_queues
 from taskreel_cloud_tasks.rest_app import RestApp
 from taskreel_local.stack.local_stack import PARENT
+from virtual_time import VirtualTime
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ROOT / "functions" / "main.py"
@@ -54,29 +55,6 @@ QUEUES = load_queues(ROOT / "infra" / "queues.yaml", PARENT)
 KEY = "the-internal-key-of-these-tests"
 JWT_SECRET = "the-jwt-secret-of-these-tests-is-long"
 BASE = "http://api.test"
-
-
-class VirtualTime:
-    """`Clock` of the services over the engine's virtual clock."""
-
-    def __init__(self, clock: VirtualClock) -> None:
-        self.clock = clock
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.clock.now() / SECOND, UTC)
-
-    async def sleep(self, seconds: float, /) -> None:
-        woken = asyncio.get_running_loop().create_future()
-
-        def wake() -> None:
-            if not woken.done():
-                woken.set_result(None)
-
-        timer = self.clock.call_at(self.clock.now() + round(seconds * SECOND), wake)
-        try:
-            await woken
-        finally:
-            timer.cancel()
 
 
 class WatchedWorkers(WorkerPool):
