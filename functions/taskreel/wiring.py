@@ -309,11 +309,17 @@ def _store(chosen: Settings) -> Store:
                 parts.path.strip("/") or "(default)",
                 emulator=_emulator(url) or chosen.firestore_emulator_host,
                 endpoint=_query_value(url, "endpoint"),
+                is_leased=_is_leased,
             )
         case _:
             raise ConfigurationError(
                 f"STORE_URL: {url!r} is neither sqlite:///… nor firestore://PROJECT/DATABASE"
             )
+
+
+def _is_leased(collection: str, data: Mapping[str, Any]) -> bool:
+    """True for a job that is being run: until its lease ends, only its run writes it."""
+    return collection == "jobs" and data.get("leaseUntil") is not None
 
 
 def _tasks(chosen: Settings) -> TaskQueue:

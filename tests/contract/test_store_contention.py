@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
-from taskreel.domain.errors import StoreConflictError, StoreError
+from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
 from taskreel.ports import Increment, Query, Store, Transaction
 
 from .rows import ROWS, create_row, read_row, update_row, watch_row
@@ -83,6 +83,59 @@ async def test_a_repeated_creation_finds_the_first_one(store: Store) -> None:
         return int(there["n"])
 
     assert await asyncio.gather(*(store.transaction(once) for _ in range(15))) == [7] * 15
+
+
+async def test_of_transactions_at_once_one_that_fails_fails_alone(store: Store) -> None:
+    await create_row(store, "a", {"n": 0})
+
+    async def refuse(tx: Transaction) -> None:
+        assert await tx.get(ROWS, "a") is not None
+        tx.set(ROWS, "a", {"n": -1})
+        raise KeyError("mine")
+
+    def work(number: int) -> Awaitable[None]:
+        match number % 4:
+            case 0:
+                return store.transaction(refuse)
+            case 1:
+                return create_row(store, "a", {"n": -1})
+            case 2:
+                return update_row(store, "absent", {"n": Increment(1)})
+            case _:
+                return update_row(store, "a", {"n": Increment(1)})
+
+    answers = await asyncio.gather(*(work(n) for n in range(40)), return_exceptions=True)
+    expected = (KeyError, StoreConflictError, StoreAbsentError, type(None))
+    assert [type(answer) for answer in answers] == [*expected] * 10
+    assert await read_row(store) == {"n": 10}
+
+
+async def test_transactions_at_once_leave_what_some_order_of_them_leaves(store: Store) -> None:
+    await create_row(store, "a", {"n": 1})
+    await create_row(store, "b", {"n": 0})
+
+    async def double_and_count(tx: Transaction) -> int:
+        one, count = await tx.get(ROWS, "a"), await tx.get(ROWS, "b")
+        assert one is not None
+        assert count is not None
+        tx.set(ROWS, "a", {"n": 2 * one["n"]})
+        tx.update(ROWS, "b", {"n": Increment(1)})
+        return int(count["n"])
+
+    async def check(tx: Transaction) -> bool:
+        one, count = await tx.get(ROWS, "a"), await tx.get(ROWS, "b")
+        assert one is not None
+        assert count is not None
+        tx.set(ROWS, "a", one)  # proves that both were read at one moment
+        tx.set(ROWS, "b", count)
+        return bool(one["n"] == 2 ** count["n"])
+
+    answers = await asyncio.gather(
+        *(store.transaction(fn) for _ in range(20) for fn in (double_and_count, check))
+    )
+    assert all(answers[1::2])
+    assert sorted(answers[::2]) == list(range(20))
+    assert await read_row(store) == {"n": 2**20}
 
 
 WORKER = """

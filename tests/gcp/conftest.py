@@ -42,13 +42,17 @@ async def new_store(firestore_address: str) -> AsyncIterator[Callable[..., Fires
     opened: list[FirestoreStore] = []
 
     def open_store(
-        interceptors: Sequence[Any] = (), *, conflict_seconds: float = 20
+        interceptors: Sequence[Any] = (),
+        *,
+        conflict_seconds: float = 20,
+        is_leased: Callable[[str, Any], bool] = lambda _collection, _data: False,
     ) -> FirestoreStore:
         store = FirestoreStore(
             project,
             emulator=firestore_address,
             interceptors=interceptors,
             conflict_seconds=conflict_seconds,
+            is_leased=is_leased,
         )
         opened.append(store)
         return store

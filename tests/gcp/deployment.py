@@ -102,7 +102,9 @@ async def run_deployment(
     config = ServiceConfig(rest_port=None, grpc_port=0, queues=QUEUES, sender=_Sender(made))
     async with AsyncExitStack() as stack:
         queue = await stack.enter_async_context(LocalCloudTasks(config))
-        store = FirestoreStore(project, emulator=firestore, interceptors=interceptors)
+        store = FirestoreStore(
+            project, emulator=firestore, interceptors=interceptors, is_leased=wiring._is_leased
+        )
         tasks = _cloud_tasks(f"127.0.0.1:{queue.grpc_port}", interceptors)
         blobs = CloudStorage(bucket, emulator=storage.url, signing_key=storage.signing_key)
         for adapter in (store, tasks, blobs):

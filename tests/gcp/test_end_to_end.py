@@ -85,6 +85,7 @@ async def test_one_idempotency_key_at_once_is_one_job(cloud: Deployment) -> None
     assert all(answer.is_success for answer in answers)
     assert sum("idempotency-replayed" in answer.headers for answer in answers) == 7
     assert len({answer.json()["jobId"] for answer in answers}) == 1
+    await cloud.wait_for_deliveries(1)
     job = await read_job(cloud, answers[0].json())
     # A list's row is the job without its payload, and of its result the files only.
     row = {**job, "result": {"artifacts": job["result"]["artifacts"]}}

@@ -52,7 +52,7 @@ class Operations:
 #: Submission, one delivery, settlement, and the later removal of the job; its ledger entry stays.
 #: tests/gcp/test_operation_budget.py counts this and the four below on the Google adapters.
 PLAIN_JOB = Operations(
-    reads=3,
+    reads=2,
     writes=6,
     deletes=1,
     task_operations=2,
@@ -62,11 +62,11 @@ PLAIN_JOB = Operations(
     stored_kib=6,
 )
 #: Added by a paid provider: the job records the request before it is made.
-PAID_REQUEST = Operations(reads=1, writes=1)
+PAID_REQUEST = Operations(writes=1)
 #: The circuit breakers are read at submission, start and end (an instance caches them for 5 s).
 BREAKER_READS = Operations(reads=3)
 #: One poll of a provider that has not finished at once: a task, a claim, the result.
-POLL = Operations(reads=2, writes=2, task_operations=2, requests=1, processor_seconds=0.3)
+POLL = Operations(reads=1, writes=2, task_operations=2, requests=1, processor_seconds=0.3)
 #: A client's status read; with `Prefer: wait` one is enough.
 STATUS_READ = Operations(reads=1, requests=1, api_seconds=0.1)
 #: One idle minute: a sweep, whose empty query is billed as one read.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
@@ -45,6 +46,11 @@ class Write:
     def has_increments(self) -> bool:
         """True if writing it twice differs from writing it once."""
         return any(isinstance(value, Increment) for value in self.data.values())
+
+    @property
+    def is_carried_out_once(self) -> bool:
+        """True for a condition of absence or of a version: the commit itself ends both."""
+        return self.condition is False or isinstance(self.condition, str)
 
     def merge(self, kind: WriteKind, data: Mapping[str, Any]) -> Write:
         """Combine this write with a later one of the same document into one.
@@ -125,9 +131,10 @@ class BufferedTransaction:
             if (write.kind, write.condition) != ("delete", False)
         ]
 
-    def has_read(self, key: Key) -> bool:
-        """True if the transaction's function may depend on this document."""
-        return key in self._documents
+    @property
+    def reads(self) -> AbstractSet[Key]:
+        """The documents that the transaction's function may depend on."""
+        return self._documents.keys()
 
     def _condition_of(self, key: Key) -> Condition:
         if key not in self._documents:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
-from google.cloud.firestore_v1.types import document, query, write
+from google.cloud.firestore_v1.types import query, write
 
 from taskreel.adapters.gcp.firestore.buffer import Condition, Document, Key, Write
 from taskreel.ports import Direction, Increment, Query
@@ -113,13 +113,6 @@ def decode_fields(fields: Any) -> dict[str, Any]:
     return {name.removeprefix("~"): decode_value(value) for name, value in fields.items()}
 
 
-def round_trip(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields as reading them back gives them: a tuple becomes a list, a time becomes UTC."""
-    message = document.Document.pb()()
-    encode_fields(data, message.fields)
-    return decode_fields(message.fields)
-
-
 def _encode_time(value: datetime, into: Any) -> None:
     if value.tzinfo is None:
         raise TypeError(f"a stored time needs a time zone: {value!r}")
@@ -166,8 +159,13 @@ def key_of(name: str) -> Key:
 def read_document(message: Any) -> Document:
     """Read a Document message. The version is its update time to the nanosecond."""
     collection, id_ = key_of(message.name)
-    at = message.update_time
-    return Document(collection, id_, decode_fields(message.fields), f"{at.seconds}.{at.nanos:09d}")
+    fields = decode_fields(message.fields)
+    return Document(collection, id_, fields, format_version(message.update_time))
+
+
+def format_version(update_time: Any) -> str:
+    """A document's version: its update time to the nanosecond."""
+    return f"{update_time.seconds}.{update_time.nanos:09d}"
 
 
 def encode_write(root: str, ours: Write) -> Any:

@@ -16,14 +16,15 @@ from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrp
 from google.cloud.firestore_v1.types import firestore
 
 from taskreel.adapters.gcp.error_advice import Service
-from taskreel.adapters.gcp.firestore.buffer import Condition, Document, Key, Write
+from taskreel.adapters.gcp.firestore.buffer import Document, Key
 from taskreel.adapters.gcp.firestore.codec import (
     document_name,
     encode_filters,
     encode_query,
-    encode_write,
+    format_version,
     read_document,
 )
+from taskreel.adapters.gcp.firestore.overlay import EncodedWrite
 from taskreel.adapters.gcp.google_client import (
     TEMPORARY_CODES,
     RetryBudget,
@@ -83,7 +84,8 @@ class Database:
         interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
     ) -> None:
         self._name = f"projects/{project}/databases/{database}"
-        self._root = f"{self._name}/documents"
+        #: The beginning of every document's name.
+        self.root = f"{self._name}/documents"
         self._budget = RetryBudget(service, StoreError)
         self._metadata = [("google-cloud-resource-prefix", self._name)]
         if service.emulator is not None:
@@ -102,7 +104,7 @@ class Database:
         if not keys:
             return {}
         message = _BatchGet(
-            database=self._name, documents=[document_name(self._root, key) for key in keys]
+            database=self._name, documents=[document_name(self.root, key) for key in keys]
         )
         request = firestore.BatchGetDocumentsRequest.wrap(message)
 
@@ -122,7 +124,7 @@ class Database:
 
     async def run_query(self, query: Query[Any]) -> list[Document]:
         """Read the matching documents in order. One read a row."""
-        message = _RunQuery(parent=self._root, structured_query=encode_query(self._root, query))
+        message = _RunQuery(parent=self.root, structured_query=encode_query(self.root, query))
         request = firestore.RunQueryRequest.wrap(message)
 
         async def read(seconds: float) -> list[Document]:
@@ -140,7 +142,7 @@ class Database:
 
     async def aggregate(self, query: Query[Any], totals: Sequence[str]) -> dict[str, int | float]:
         """Count the matching documents and add up the fields in `totals`."""
-        message = _RunAggregation(parent=self._root)
+        message = _RunAggregation(parent=self.root)
         aggregation = message.structured_aggregation_query
         aggregation.structured_query.CopyFrom(encode_filters(query))
         aggregation.aggregations.add(alias="count").count.SetInParent()
@@ -163,27 +165,29 @@ class Database:
 
         return await self._budget.run_call(self._name, read)
 
-    async def commit(self, writes: Sequence[Write]) -> None:
-        """Carry out all writes or none. Raises CommitRefusedError when a condition is false.
+    async def commit(self, writes: Sequence[EncodedWrite]) -> list[str]:
+        """Carry out all writes or none; return the versions that the documents have now.
+
+        Raises CommitRefusedError when a condition is false.
 
         A try without a response may have been carried out. Another one is safe only if it cannot
         write twice: when one of the conditions can be true only once, or when no field is
         incremented. A call that never reached the server is always safe to repeat.
         """
-        message = _Commit(
-            database=self._name, writes=[encode_write(self._root, write) for write in writes]
-        )
+        message = _Commit(database=self._name, writes=[one.message for one in writes])
         request = firestore.CommitRequest.wrap(message)
-        holds_once = any(_is_true_only_once(write.condition) for write in writes)
-        repeatable = holds_once or not any(write.has_increments for write in writes)
+        holds_once = any(one.write.is_carried_out_once for one in writes)
+        repeatable = holds_once or not any(one.write.has_increments for one in writes)
         unanswered = False
 
-        async def send(seconds: float) -> None:
+        async def send(seconds: float) -> list[str]:
             nonlocal unanswered
             try:
-                await self._client.commit(
+                response = await self._client.commit(
                     request, retry=None, timeout=seconds, metadata=self._metadata
                 )
+                results = firestore.CommitResponse.pb(response).write_results
+                return [format_version(result.update_time) for result in results]
             except GoogleAPICallError as error:
                 if error.grpc_status_code in _REFUSED_CODES and not _is_missing_database(error):
                     raise CommitRefusedError(maybe_ours=unanswered) from error
@@ -193,7 +197,7 @@ class Database:
         def may_retry(error: GoogleAPICallError) -> bool:
             return is_temporary(error) and (repeatable or was_never_sent(error))
 
-        await self._budget.run_call(self._name, send, may_retry=may_retry)
+        return await self._budget.run_call(self._name, send, may_retry=may_retry)
 
     async def listen(self, requests: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
         """Yield the responses of one Listen stream, as protobuf messages, until it ends.
@@ -215,15 +219,15 @@ class Database:
         """The request that adds a document to a Listen stream, as the number `target`."""
         message = _Listen(database=self._name)
         message.add_target.target_id = target
-        message.add_target.documents.documents.append(document_name(self._root, key))
+        message.add_target.documents.documents.append(document_name(self.root, key))
         return firestore.ListenRequest.wrap(message)
 
     def watch_query_request(self, target: int, query: Query[Any]) -> Any:
         """The request that adds a query to a Listen stream, as the number `target`."""
         message = _Listen(database=self._name)
         message.add_target.target_id = target
-        message.add_target.query.parent = self._root
-        message.add_target.query.structured_query.CopyFrom(encode_query(self._root, query))
+        message.add_target.query.parent = self.root
+        message.add_target.query.structured_query.CopyFrom(encode_query(self.root, query))
         return firestore.ListenRequest.wrap(message)
 
     def unwatch_request(self, target: int) -> Any:
@@ -247,11 +251,6 @@ def _read_number(value: Any) -> int | float:
     if value.WhichOneof("value_type") == "double_value":
         return float(value.double_value)
     return int(value.integer_value)
-
-
-def _is_true_only_once(condition: Condition) -> bool:
-    """True for an absence or a version: the commit itself ends both."""
-    return condition is False or isinstance(condition, str)
 
 
 def _is_missing_database(error: GoogleAPICallError) -> bool:

@@ -1,0 +1,535 @@
+"""Groups of transactions: their calls, their isolation, and failures that stay with one member."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+from grpc.aio import UnaryUnaryClientInterceptor
+
+from contract.rows import ROWS
+from taskreel.adapters.gcp import google_client
+from taskreel.adapters.gcp.firestore import FirestoreStore, overlay
+from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
+from taskreel.ports import Increment, Transaction
+
+from .calls import CountedStreams, CountedUnaryCalls, LostCalls, method_name
+
+pytestmark = pytest.mark.emulator
+
+NewStore = Callable[..., FirestoreStore]
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+
+
+async def put(store: FirestoreStore, id_: str, **data: Any) -> None:
+    async def write(tx: Transaction) -> None:
+        tx.set(ROWS, id_, data)
+
+    await store.transaction(write)
+
+
+async def read(store: FirestoreStore, id_: str) -> dict[str, Any] | None:
+    document = await store.get(ROWS, id_)
+    return None if document is None else dict(document)
+
+
+async def add(store: FirestoreStore, id_: str, by: int = 1) -> int:
+    """Read a number, write it increased, return it."""
+
+    async def write(tx: Transaction) -> int:
+        document = await tx.get(ROWS, id_)
+        assert document is not None
+        number = int(document["n"]) + by
+        tx.update(ROWS, id_, {"n": number})
+        return number
+
+    return await store.transaction(write)
+
+
+async def increase(store: FirestoreStore, id_: str, by: int = 1) -> None:
+    """Add to a number without reading it."""
+
+    async def write(tx: Transaction) -> None:
+        tx.update(ROWS, id_, {"n": Increment(by)})
+
+    await store.transaction(write)
+
+
+async def create(store: FirestoreStore, id_: str, **data: Any) -> None:
+    async def write(tx: Transaction) -> None:
+        tx.create(ROWS, id_, data)
+
+    await store.transaction(write)
+
+
+def of_any_row(collection: str, _data: Any) -> bool:
+    return collection == "rows"
+
+
+class ChangeBefore(UnaryUnaryClientInterceptor):
+    """Awaits `change` before the first commits are sent: others are faster."""
+
+    def __init__(self, change: Callable[[], Any], *, times: int = 1) -> None:
+        self._change = change
+        self._times = times
+        self.commits: list[list[str]] = []
+        self.began = asyncio.Event()
+
+    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        if method_name(details) == "Commit":
+            names = [write.update.name or write.delete for write in request.writes]
+            self.began.set()
+            self.commits.append(sorted(name.rpartition("/")[2] for name in names))
+            if self._times:
+                self._times -= 1
+                await self._change()
+        return await continuation(details, request)
+
+
+# ── Calls ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_transactions_that_wait_are_one_read_and_one_commit(new_store: NewStore) -> None:
+    plain, answers, streams = new_store(), CountedUnaryCalls(), CountedStreams()
+    store = new_store([answers, streams])
+    for n in range(20):
+        await put(plain, f"r{n}", n=n)
+    await asyncio.gather(*(add(store, f"r{n}") for n in range(20)))
+    assert [len(request.documents) for _, request in streams.calls] == [20]
+    assert [len(request.writes) for _, request in answers.calls] == [20]
+    assert await read(plain, "r19") == {"n": 20}
+
+
+async def test_an_account_that_many_write_is_one_write_and_refuses_nobody(
+    new_store: NewStore,
+) -> None:
+    answers, streams = CountedUnaryCalls(), CountedStreams()
+    store = new_store([answers, streams])
+    await put(store, "account", n=0)
+    answers.calls.clear()
+    numbers = await asyncio.gather(*(add(store, "account") for _ in range(50)))
+    assert sorted(numbers) == list(range(1, 51))
+    assert await read(new_store(), "account") == {"n": 50}
+    assert len(streams.calls) == 1
+    assert [len(request.writes) for _, request in answers.calls] == [1]
+
+
+async def test_transactions_that_come_during_a_commit_share_the_next(new_store: NewStore) -> None:
+    later: list[asyncio.Task[int]] = []
+
+    async def submit_more() -> None:
+        later.extend(asyncio.ensure_future(add(store, "a")) for _ in range(5))
+
+    between = ChangeBefore(submit_more)
+    store, plain = new_store([between]), new_store()
+    await put(plain, "a", n=0)
+    await add(store, "a")
+    assert sorted(await asyncio.gather(*later)) == [2, 3, 4, 5, 6]
+    assert between.commits == [["a"], ["a"]]
+
+
+async def test_a_document_that_this_process_wrote_last_is_written_again_without_a_read(
+    new_store: NewStore,
+) -> None:
+    streams = CountedStreams()
+    store, plain = new_store([streams], is_leased=of_any_row), new_store()
+    await put(plain, "a", n=0, tags=["x"])
+    assert [await add(store, "a") for _ in range(4)] == [1, 2, 3, 4]
+    assert len(streams.calls) == 1
+    assert await read(plain, "a") == {"n": 4, "tags": ["x"]}
+
+
+async def test_a_document_that_is_not_leased_any_more_is_read_again(new_store: NewStore) -> None:
+    streams = CountedStreams()
+    leased = new_store([streams], is_leased=lambda _, data: data["n"] < 3)
+    await put(new_store(), "a", n=0)
+    assert [await add(leased, "a") for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert len(streams.calls) == 3
+
+
+async def test_a_remembered_document_that_others_changed_is_read_again(
+    new_store: NewStore,
+) -> None:
+    store, plain = new_store(is_leased=of_any_row), new_store()
+    await put(plain, "a", n=0)
+    await add(store, "a")
+    await add(plain, "a", 10)
+    assert await add(store, "a") == 12
+    assert await read(plain, "a") == {"n": 12}
+
+
+async def test_a_transaction_that_only_reads_never_sees_a_remembered_document(
+    new_store: NewStore,
+) -> None:
+    store, plain = new_store(is_leased=of_any_row), new_store()
+    await put(plain, "a", n=0)
+    await add(store, "a")
+    await put(plain, "a", n=10)
+
+    async def look(tx: Transaction) -> Any:
+        document = await tx.get(ROWS, "a")
+        assert document is not None
+        return document["n"]
+
+    async def refuse(tx: Transaction) -> None:
+        raise ValueError(await look(tx))
+
+    async def copy(tx: Transaction) -> None:
+        tx.set(ROWS, "copy", {"n": await look(tx)})
+
+    assert await store.transaction(look) == 10
+    await add(store, "a")
+    await put(plain, "a", n=20)
+    with pytest.raises(ValueError, match="20"):
+        await store.transaction(refuse)
+    await add(store, "a")
+    await put(plain, "a", n=30)
+    await store.transaction(copy)
+    assert await read(plain, "copy") == {"n": 30}
+
+
+async def test_a_remembered_document_is_as_reading_it_back_gives_it(new_store: NewStore) -> None:
+    store = new_store(is_leased=of_any_row)
+    await put(store, "a", n=0)
+
+    async def write(tx: Transaction) -> Any:
+        document = await tx.get(ROWS, "a")
+        assert document is not None
+        tx.update(ROWS, "a", {"n": Increment(2), "of": (1, (2,)), "__x__": {"": 1}})
+        return document
+
+    await store.transaction(write)
+    assert await store.transaction(write) == {"n": 2, "of": [1, [2]], "__x__": {"": 1}}
+    assert await store.transaction(write) == {"n": 4, "of": [1, [2]], "__x__": {"": 1}}
+    assert await read(store, "a") == {"n": 6, "of": [1, [2]], "__x__": {"": 1}}
+
+
+# ── Isolation ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_members_see_what_earlier_members_wrote(new_store: NewStore) -> None:
+    store = new_store()
+    await put(store, "a", n=1, old=True)
+    seen: list[Any] = []
+
+    def look_and(write: Callable[[Transaction], None]) -> Any:
+        async def run(tx: Transaction) -> None:
+            document = await tx.get(ROWS, "a")
+            seen.append(document)
+            write(tx)
+
+        return store.transaction(run)
+
+    await asyncio.gather(
+        look_and(lambda tx: tx.update(ROWS, "a", {"n": Increment(2)})),
+        look_and(lambda tx: tx.set(ROWS, "a", {"n": 5, "of": (1, 2)})),
+        look_and(lambda tx: tx.delete(ROWS, "a")),
+        look_and(lambda tx: tx.create(ROWS, "a", {"n": 7})),
+        look_and(lambda _: None),
+    )
+    assert seen == [
+        {"n": 1, "old": True},
+        {"n": 3, "old": True},
+        {"n": 5, "of": [1, 2]},
+        None,
+        {"n": 7},
+    ]
+    assert await read(store, "a") == {"n": 7}
+
+
+async def test_of_members_that_create_the_same_document_the_first_wins(
+    new_store: NewStore,
+) -> None:
+    answers = CountedUnaryCalls()
+    store = new_store([answers])
+    found = await asyncio.gather(
+        *(create(store, "a", by=n) for n in range(4)), return_exceptions=True
+    )
+    assert found[0] is None
+    assert all(isinstance(error, StoreConflictError) for error in found[1:])
+    assert await read(store, "a") == {"by": 0}
+    assert len(answers.calls) == 1
+
+
+async def test_a_document_created_and_deleted_in_one_group_is_gone(new_store: NewStore) -> None:
+    store = new_store()
+
+    async def delete(tx: Transaction) -> bool:
+        there = await tx.get(ROWS, "a") is not None
+        tx.delete(ROWS, "a")
+        return there
+
+    _, there = await asyncio.gather(create(store, "a", n=1), store.transaction(delete))
+    assert there
+    assert await read(store, "a") is None
+
+
+async def test_unread_increments_and_a_reading_write_of_one_group_add_up(
+    new_store: NewStore,
+) -> None:
+    store, plain = new_store(), new_store()
+    await put(plain, "a", n=1)
+    await asyncio.gather(
+        increase(store, "a", 10), add(store, "a", 100), increase(store, "a", 1000), add(store, "a")
+    )
+    assert await read(plain, "a") == {"n": 1112}
+
+
+# ── Failures of one member ───────────────────────────────────────────────────────────────────────
+
+
+async def test_a_member_that_fails_does_not_fail_its_neighbours(new_store: NewStore) -> None:
+    answers = CountedUnaryCalls()
+    store, plain = new_store([answers]), new_store()
+    await put(plain, "a", n=1)
+    await put(plain, "taken", n=1)
+
+    async def raise_mine(tx: Transaction) -> None:
+        tx.set(ROWS, "never", {"n": 1})
+        await tx.get(ROWS, "a")
+        raise KeyError("mine")
+
+    async def store_a_set(tx: Transaction) -> None:
+        tx.set(ROWS, "never", {"n": {1, 2}})
+
+    async def store_a_large_number(tx: Transaction) -> None:
+        tx.set(ROWS, "never", {"n": 2**64})
+
+    async def update_nothing(tx: Transaction) -> None:
+        tx.set(ROWS, "never", {"n": 1})
+        tx.update(ROWS, "absent", {"n": Increment(1)})
+
+    found = await asyncio.gather(
+        add(store, "a"),
+        store.transaction(raise_mine),
+        store.transaction(store_a_set),
+        store.transaction(store_a_large_number),
+        store.transaction(update_nothing),
+        create(store, "taken", n=2),
+        add(store, "a"),
+        create(store, "new", n=1),
+        return_exceptions=True,
+    )
+    errors = [KeyError, TypeError, ValueError, StoreAbsentError, StoreConflictError]
+    assert [type(one) for one in found] == [int, *errors, int, type(None)]
+    assert (found[0], found[6]) == (2, 3)
+    assert await read(plain, "a") == {"n": 3}
+    assert await read(plain, "new") == {"n": 1}
+    assert await read(plain, "never") is None
+    assert await read(plain, "taken") == {"n": 1}
+
+
+async def test_a_document_that_is_too_large_fails_its_own_member_only(new_store: NewStore) -> None:
+    answers = CountedUnaryCalls()
+    store, plain = new_store([answers]), new_store()
+    await put(plain, "a", n=0)
+    works = [add(store, "a") for _ in range(8)]
+    works.insert(5, create(store, "large", text="x" * 1_100_000))  # type: ignore[arg-type]
+    found = await asyncio.gather(*works, return_exceptions=True)
+    assert isinstance(found[5], StoreError)
+    assert "INVALID_ARGUMENT" in str(found[5])
+    assert sorted(one for one in found if isinstance(one, int)) == list(range(1, 9))
+    assert await read(plain, "a") == {"n": 8}
+    assert await read(plain, "large") is None
+    assert len(answers.calls) <= 8
+
+
+async def test_a_name_that_firestore_refuses_fails_its_own_member_only(new_store: NewStore) -> None:
+    store, plain = new_store(), new_store()
+    await put(plain, "a", n=0)
+    found = await asyncio.gather(
+        add(store, "a"), add(store, ""), add(store, "a"), return_exceptions=True
+    )
+    assert (found[0], type(found[1]), found[2]) == (1, StoreError, 2)
+
+
+async def test_the_conflict_of_a_member_runs_that_member_again_and_no_other(
+    new_store: NewStore,
+) -> None:
+    plain = new_store()
+    between = ChangeBefore(lambda: add(plain, "b", 10))
+    store = new_store([between])
+    for id_ in "abc":
+        await put(plain, id_, n=0)
+    runs: list[str] = []
+
+    def change(id_: str) -> Any:
+        async def write(tx: Transaction) -> int:
+            document = await tx.get(ROWS, id_)
+            assert document is not None
+            runs.append(id_)
+            tx.update(ROWS, id_, {"n": document["n"] + 1})
+            return int(document["n"])
+
+        return store.transaction(write)
+
+    assert await asyncio.gather(*map(change, "abc")) == [0, 10, 0]
+    assert sorted(runs) == ["a", "b", "b", "c"]
+    assert between.commits == [["a", "b", "c"], ["a", "c"], ["b"]]
+    assert await read(plain, "b") == {"n": 11}
+
+
+async def test_members_that_saw_the_writes_of_one_in_conflict_run_again_with_it(
+    new_store: NewStore,
+) -> None:
+    plain = new_store()
+    store = new_store([ChangeBefore(lambda: add(plain, "hot", 10))])
+    for id_ in ("hot", "shared", "other"):
+        await put(plain, id_, n=0)
+
+    async def move(tx: Transaction) -> None:
+        hot, shared = await tx.get(ROWS, "hot"), await tx.get(ROWS, "shared")
+        assert hot is not None
+        assert shared is not None
+        tx.update(ROWS, "hot", {"n": hot["n"] + 1})
+        tx.update(ROWS, "shared", {"n": shared["n"] + hot["n"]})
+
+    async def look(tx: Transaction) -> int:
+        document = await tx.get(ROWS, "shared")
+        assert document is not None
+        return int(document["n"])
+
+    _, seen, increased, other = await asyncio.gather(
+        store.transaction(move), store.transaction(look), add(store, "shared"), add(store, "other")
+    )
+    # Either order is right; seeing what the refused commit would have written is not.
+    assert increased in {1, 11}
+    assert seen in {0, 1, 10, 11}
+    assert other == 1
+    assert await read(plain, "hot") == {"n": 11}
+    assert await read(plain, "shared") == {"n": 11}
+
+
+# ── Limits ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_commit_has_at_most_five_hundred_writes(new_store: NewStore) -> None:
+    answers = CountedUnaryCalls()
+    store = new_store([answers])
+
+    def create_many(group: int) -> Any:
+        async def write(tx: Transaction) -> None:
+            for n in range(200):
+                tx.create(ROWS, f"{group}-{n}", {"n": n})
+
+        return store.transaction(write)
+
+    await asyncio.gather(*map(create_many, range(6)))
+    assert [len(request.writes) for _, request in answers.calls] == [400, 400, 400]
+
+
+async def test_a_commit_has_at_most_three_mebibytes(new_store: NewStore) -> None:
+    answers = CountedUnaryCalls()
+    store = new_store([answers])
+    text = "x" * 900_000
+    await asyncio.gather(*(create(store, f"r{n}", text=text) for n in range(7)))
+    assert [len(request.writes) for _, request in answers.calls] == [3, 3, 1]
+    assert await read(store, "r6") == {"text": text}
+
+
+# ── Lost answers and outages ─────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+async def test_a_group_whose_answer_was_lost_is_written_once(
+    new_store: NewStore, *, carried_out: bool
+) -> None:
+    losing = LostCalls("Commit", UNAVAILABLE, times=1, carried_out=carried_out)
+    store, plain = new_store([losing]), new_store()
+    await put(plain, "account", n=0)
+    found = await asyncio.gather(
+        *(increase(store, "account") for _ in range(3)),
+        *(create(store, f"job{n}", n=n) for n in range(3)),
+    )
+    assert found == [None] * 6
+    assert await read(plain, "account") == {"n": 3}
+    assert await read(plain, "job2") == {"n": 2}
+
+
+async def test_a_lost_answer_is_recognised_by_one_member_though_others_were_changed_since(
+    new_store: NewStore,
+) -> None:
+    plain = new_store()
+
+    class LoseThenChange(UnaryUnaryClientInterceptor):
+        lost = False
+
+        async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+            call = await continuation(details, request)
+            if not self.lost and method_name(details) == "Commit":
+                self.lost = True
+                await call
+                await add(plain, "account", 100)
+                raise grpc.aio.AioRpcError(UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata())
+            return call
+
+    store = new_store([LoseThenChange()])
+    await put(plain, "account", n=0)
+    number, _ = await asyncio.gather(add(store, "account"), create(store, "job", n=1))
+    assert number == 1
+    assert await read(plain, "account") == {"n": 101}
+
+
+async def test_an_outage_fails_every_member_that_writes_once_and_no_later_one(
+    new_store: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(google_client, "CALL_SECONDS", 0.5)
+    away = LostCalls("Commit", UNAVAILABLE, times=4, carried_out=False)
+    store, plain = new_store([away]), new_store()
+    await put(plain, "a", n=0)
+    found = await asyncio.gather(*(add(store, "a") for _ in range(5)), return_exceptions=True)
+    assert {type(error) for error in found} == {StoreError}
+    assert len({id(error) for error in found}) == 5
+    away.remaining = 0
+    assert await add(store, "a") == 1
+
+
+async def test_a_caller_that_is_cancelled_leaves_its_neighbours_alone(new_store: NewStore) -> None:
+    store = new_store()
+    await put(store, "a", n=0)
+    tasks = [asyncio.ensure_future(add(store, "a")) for _ in range(4)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(found[1], asyncio.CancelledError)
+    assert await read(store, "a") == {"n": 3}
+
+
+async def test_a_group_that_hangs_holds_up_the_next_for_a_second_at_most(
+    new_store: NewStore,
+) -> None:
+    released = asyncio.Event()
+    hanging = ChangeBefore(released.wait)
+    store = new_store([hanging])
+    first = asyncio.ensure_future(create(store, "slow", n=1))
+    await hanging.began.wait()
+    async with asyncio.timeout(5):
+        await create(store, "next", n=1)
+    assert not first.done()
+    released.set()
+    await first
+    assert await read(store, "slow") == {"n": 1}
+
+
+async def test_closing_ends_the_transactions_under_way_with_an_error(
+    new_store: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskreel.adapters.gcp.firestore.group._CLOSE_SECONDS", 0.1)
+    hanging = ChangeBefore(asyncio.Event().wait)
+    store = new_store([hanging])
+    writing = asyncio.ensure_future(create(store, "a", n=1))
+    await hanging.began.wait()
+    waiting = asyncio.ensure_future(create(store, "b", n=1))
+    await asyncio.sleep(0)
+    await store.close()
+    for task in (writing, waiting):
+        with pytest.raises(StoreError, match="closed"):
+            await task
+
+
+def test_the_limits_leave_room_below_those_of_firestore_and_of_its_emulator() -> None:
+    assert overlay.MAX_COMMIT_WRITES <= 500
+    assert overlay.MAX_COMMIT_BYTES < 4 * 2**20
