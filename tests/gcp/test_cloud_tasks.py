@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -22,7 +24,7 @@ from taskreel_cloud_tasks.messages import Queue
 from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 from taskreel_local.emulators.google_emulators import free_port
 
-from .calls import CountedUnaryCalls, LostCalls, method_name
+from .calls import CountedUnaryCalls, LostCalls, method_name, rpc_error
 
 PARENT = "projects/demo/locations/europe-central2"
 QUEUE = "image-generation-normal"
@@ -170,6 +172,76 @@ async def test_a_fan_out_whose_response_was_lost_creates_each_task_once(
         await queue.enqueue_many([make_task(f"job-{n}") for n in range(20)])
     await service.engine.advance(timedelta(seconds=5))
     assert (losing.seen, len(deliveries.requests)) == (2, 20)
+
+
+async def test_tasks_that_are_enqueued_at_once_share_a_call(
+    service: LocalCloudTasks, deliveries: Deliveries
+) -> None:
+    counted = CountedUnaryCalls()
+    async with connect(address_of(service), [counted]) as queue:
+        await queue.enqueue(make_task("first"))
+        await asyncio.gather(*(queue.enqueue(make_task(f"job-{n}")) for n in range(50)))
+    await service.engine.advance(timedelta(seconds=5))
+    assert [name for name, _ in counted.calls] == ["CreateTask", "BatchCreateTasks"]
+    assert len(deliveries.requests) == 51
+
+
+async def test_a_refused_task_fails_its_own_caller_only(service: LocalCloudTasks) -> None:
+    async with connect(address_of(service)) as queue:
+        tasks = [make_task("a"), make_task("b", queue="nope"), make_task("c")]
+        tasks.insert(1, replace(make_task("x"), id="not a valid id!"))
+        found = await asyncio.gather(*map(queue.enqueue, tasks), return_exceptions=True)
+    assert [type(one) for one in found] == [type(None), QueueError, QueueError, type(None)]
+
+
+class NoBatches(UnaryUnaryClientInterceptor):
+    """Cloud Tasks without `BatchCreateTasks`."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+
+    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        if method_name(details) == "BatchCreateTasks":
+            self.refused += 1
+            raise rpc_error(grpc.StatusCode.UNIMPLEMENTED, "Method not found.")
+        return await continuation(details, request)
+
+
+async def test_where_cloud_tasks_has_no_batches_tasks_are_created_one_by_one(
+    service: LocalCloudTasks, deliveries: Deliveries
+) -> None:
+    counted, without = CountedUnaryCalls(), NoBatches()
+    async with connect(address_of(service), [counted, without]) as queue:
+        await queue.enqueue_many([make_task(f"job-{n}") for n in range(5)])
+        await queue.enqueue_many([make_task(f"job-{n}") for n in range(5, 10)])
+        with pytest.raises(QueueError, match="There is no"):
+            await queue.enqueue_many([make_task(f"x-{n}", queue="nope") for n in range(2)])
+    await service.engine.advance(timedelta(seconds=5))
+    assert [name for name, _ in counted.calls].count("CreateTask") == 12
+    assert without.refused == 1
+    assert len(deliveries.requests) == 10
+
+
+async def test_a_call_that_hangs_holds_up_later_tasks_for_a_second_at_most(
+    service: LocalCloudTasks,
+) -> None:
+    began, released = asyncio.Event(), asyncio.Event()
+
+    class HangOnce(UnaryUnaryClientInterceptor):
+        async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+            if not began.is_set():
+                began.set()
+                await released.wait()
+            return await continuation(details, request)
+
+    async with connect(address_of(service), [HangOnce()]) as queue:
+        first = asyncio.ensure_future(queue.enqueue(make_task("first")))
+        await began.wait()
+        async with asyncio.timeout(5):
+            await queue.enqueue(make_task("second"))
+        assert not first.done()
+        released.set()
+        await first
 
 
 class ChangedOperation(UnaryUnaryClientInterceptor):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from taskreel.adapters.gcp.error_advice import Service
 from taskreel.adapters.task_target import TaskTarget, await_all
+from taskreel.domain.errors import QueueError
 from taskreel.ports import QueueStats, Task
 
 if TYPE_CHECKING:
@@ -17,10 +19,28 @@ if TYPE_CHECKING:
 
 #: Cloud Tasks takes no more tasks in one `BatchCreateTasks`.
 _BATCH_SIZE = 100
+#: The time after which the tasks that wait do not wait any longer for the calls under way.
+_SLOW_SECONDS = 1.0
+
+#: A task, and the future of the caller that waits until it is created.
+_WaitingTask = tuple[Task, asyncio.Future[None]]
+
+
+@dataclass(slots=True)
+class _QueueBuffer:
+    """The tasks of one queue that wait for a call, what sends them, and the calls under way."""
+
+    waiting: list[_WaitingTask] = field(default_factory=list)
+    sender: asyncio.Task[None] | None = None
+    calls: set[asyncio.Task[None]] = field(default_factory=set)
 
 
 class CloudTasks:
     """`TaskQueue` over the queues of one project and location.
+
+    Tasks that are enqueued while a queue's calls are under way share the next one, up to a hundred
+    in `BatchCreateTasks`: a call costs the same whatever it carries. A task alone waits for nothing
+    and is created by `CreateTask`.
 
     `target_url` is the task processor's base URL, `invoker` the service account that may call it.
     Tasks of the queues for which `is_media_queue` is true go to `media_target_url` instead.
@@ -59,23 +79,22 @@ class CloudTasks:
         )
         self._interceptors = interceptors
         self._queues: TaskQueues | None = None
+        self._buffers: dict[str, _QueueBuffer] = {}
 
     async def enqueue(self, task: Task, /) -> None:
-        await self._connect().create_task(self._queue_name(task.queue), task)
+        buffer = self._buffers.setdefault(task.queue, _QueueBuffer())
+        created = asyncio.get_running_loop().create_future()
+        buffer.waiting.append((task, created))
+        if buffer.sender is None:
+            buffer.sender = asyncio.create_task(self._send_waiting(task.queue, buffer))
+        await created
 
     async def enqueue_many(self, tasks: Sequence[Task], /) -> None:
         """Put many tasks on their queues, a hundred of one queue in a call.
 
         Raises the first QueueError, after all were tried.
         """
-        by_queue: dict[str, list[Task]] = defaultdict(list)
-        for task in tasks:
-            by_queue[task.queue].append(task)
-        await await_all(
-            self._enqueue_batch(waiting[start : start + _BATCH_SIZE])
-            for waiting in by_queue.values()
-            for start in range(0, len(waiting), _BATCH_SIZE)
-        )
+        await await_all(map(self.enqueue, tasks))
 
     async def pause(self, queue: str, /) -> None:
         await self._connect().pause_queue(self._queue_name(queue))
@@ -90,17 +109,52 @@ class CloudTasks:
         return await self._connect().read_stats(queue, self._queue_name(queue))
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Let the calls under way end, and close the connection."""
+        for buffer in self._buffers.values():
+            tasks = [*buffer.calls, *([buffer.sender] if buffer.sender else [])]
+            await asyncio.gather(*tasks, return_exceptions=True)
         if self._queues is not None:
             await self._queues.close()
             self._queues = None
 
-    async def _enqueue_batch(self, batch: Sequence[Task]) -> None:
-        """Create the tasks of one queue; a single one without the detour of an operation."""
-        if len(batch) == 1:
-            await self.enqueue(batch[0])
-        else:
-            await self._connect().create_tasks(self._queue_name(batch[0].queue), batch)
+    async def _send_waiting(self, queue: str, buffer: _QueueBuffer) -> None:
+        """Send batches until no task of the queue waits."""
+        try:
+            await asyncio.sleep(0)  # the callers that are ready now share the first call
+            while buffer.waiting:
+                waiting, buffer.waiting = buffer.waiting, []
+                calls = {
+                    asyncio.create_task(
+                        self._send_batch(queue, waiting[start : start + _BATCH_SIZE])
+                    )
+                    for start in range(0, len(waiting), _BATCH_SIZE)
+                }
+                buffer.calls |= calls
+                for call in calls:
+                    call.add_done_callback(buffer.calls.discard)
+                await asyncio.wait(calls, timeout=_SLOW_SECONDS)
+        finally:
+            buffer.sender = None
+
+    async def _send_batch(self, queue: str, batch: Sequence[_WaitingTask]) -> None:
+        """Create the tasks of one call; a single one without the detour of an operation.
+
+        A refused task fails its own caller only. Every caller gets an answer, whatever happens
+        here: one that waited for ever would hold its request until the instance is killed.
+        """
+        tasks = [task for task, _ in batch]
+        errors: Mapping[int, QueueError] = {}
+        try:
+            if len(tasks) == 1:
+                await self._connect().create_task(self._queue_name(queue), tasks[0])
+            else:
+                errors = await self._connect().create_tasks(self._queue_name(queue), tasks)
+            _resolve(batch, errors)
+        except QueueError as error:
+            _resolve(batch, dict.fromkeys(range(len(batch)), error))
+        finally:
+            unfinished = QueueError("The call to Cloud Tasks was not completed.")
+            _resolve(batch, dict.fromkeys(range(len(batch)), unfinished))
 
     def _queue_name(self, queue: str) -> str:
         return f"{self._parent}/queues/{queue}"
@@ -119,3 +173,16 @@ class CloudTasks:
                 self._service, self._choose_target, self._invoker, self._interceptors
             )
         return self._queues
+
+
+def _resolve(batch: Sequence[_WaitingTask], errors: Mapping[int, QueueError]) -> None:
+    """Tell each caller that still waits if its task exists now."""
+    for position, (_, created) in enumerate(batch):
+        if created.done():
+            continue
+        if position in errors:
+            error = QueueError(errors[position].message)
+            error.__cause__ = errors[position]
+            created.set_exception(error)
+        else:
+            created.set_result(None)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
-from google.api_core.exceptions import AlreadyExists
+from google.api_core.exceptions import AlreadyExists, MethodNotImplemented
 from google.cloud.tasks_v2.services.cloud_tasks import CloudTasksAsyncClient
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
 from google.cloud.tasks_v2.types import cloudtasks, target
@@ -38,6 +38,8 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _SHORTEST_DEADLINE = timedelta(seconds=15)
 _LONGEST_DEADLINE = timedelta(minutes=30)
 
+#: The calls under way at once where a batch is created by single calls.
+_SINGLE_CALLS = 20
 _OPERATION_SECONDS = 20.0
 _OPERATION_POLL_SECONDS = 0.2
 
@@ -68,6 +70,8 @@ class TaskQueues:
             interceptors,
         )
         self._beta_client: BetaClient | None = None
+        #: False once Cloud Tasks has answered that it has no `BatchCreateTasks`.
+        self._has_batches = True
 
     async def create_task(self, queue_name: str, task: Task) -> None:
         """Create a task. One of the same id is the same task, so that it exists is no error."""
@@ -81,12 +85,17 @@ class TaskQueues:
 
         await self._budget.run_call(queue_name, create)
 
-    async def create_tasks(self, queue_name: str, tasks: Sequence[Task]) -> None:
+    async def create_tasks(
+        self, queue_name: str, tasks: Sequence[Task]
+    ) -> Mapping[int, QueueError]:
         """Create up to a hundred tasks of one queue in one call.
 
-        Those that the call could not create are created one by one. Raises the first QueueError
-        after all were tried.
+        Those that the call could not create are created one by one, as all are where Cloud Tasks
+        has no such call. Returns the errors of tasks by their position. Raises QueueError when the
+        whole call failed.
         """
+        if not self._has_batches:
+            return await self._create_singly(queue_name, dict(enumerate(tasks)))
         message = _BatchCreateTasks(
             parent=queue_name,
             requests=[self._create_request(queue_name, task) for task in tasks],
@@ -95,17 +104,44 @@ class TaskQueues:
         request = cloudtasks.BatchCreateTasksRequest.wrap(message)
 
         async def create(seconds: float) -> Any:
-            operation = await self._client.batch_create_tasks(request, retry=None, timeout=seconds)
+            try:
+                operation = await self._client.batch_create_tasks(
+                    request, retry=None, timeout=seconds
+                )
+            except MethodNotImplemented:
+                return None
             return operation.operation
 
-        operation = await self._wait_for_operation(await self._budget.run_call(queue_name, create))
+        operation = await self._budget.run_call(queue_name, create)
+        if operation is None:
+            # Not every location, emulator or proxy has the call, which is newer than the others.
+            self._has_batches = False
+            return await self._create_singly(queue_name, dict(enumerate(tasks)))
+        operation = await self._wait_for_operation(operation)
         failed = _failed_positions(operation)
         if operation.error.code and not failed:
             code = _CODES[operation.error.code].name
             raise QueueError(
                 explain_error(self._service, queue_name, code, operation.error.message)
             )
-        await await_all(self.create_task(queue_name, tasks[position]) for position in failed)
+        return await self._create_singly(queue_name, {place: tasks[place] for place in failed})
+
+    async def _create_singly(
+        self, queue_name: str, tasks: Mapping[int, Task]
+    ) -> Mapping[int, QueueError]:
+        """Create tasks by one call each, some at a time; return the errors by position."""
+        limit = asyncio.Semaphore(_SINGLE_CALLS)
+        errors: dict[int, QueueError] = {}
+
+        async def create(position: int, task: Task) -> None:
+            async with limit:
+                try:
+                    await self.create_task(queue_name, task)
+                except QueueError as error:
+                    errors[position] = error
+
+        await await_all(create(position, task) for position, task in tasks.items())
+        return errors
 
     async def pause_queue(self, queue_name: str) -> None:
         """Stop dispatching the queue's tasks."""
