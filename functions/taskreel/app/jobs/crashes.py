@@ -10,12 +10,14 @@ from typing import Any
 
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.finish_job import finish_job, stop_job
-from taskreel.app.jobs.job_store import load_job, store_job
+from taskreel.app.jobs.job_store import load_job, store_job, write_for_run
 from taskreel.app.services import Services
+from taskreel.domain.claim import ANSWER_GRACE
 from taskreel.domain.errors import (
     AMBIGUOUS,
     UNSURE,
     Category,
+    LeaseLostError,
     PermanentError,
     TaskreelError,
     UnreadableDocumentError,
@@ -58,16 +60,24 @@ async def record_crash(
     can change. Nothing is written when the job has another run by now. A crash by itself is not an
     attempt: it was not the user's fault. Returns the changed job, None when there is none; the
     caller notifies of its end.
+
+    A run may hold what it has bought, so its crash is written for longer than an API call lasts.
+    Raises StoreError when the store could not be reached until then.
     """
     log.error(
         "processing a job crashed",
         exc_info=error,
         extra={"action": "job_crashed", "job_id": job_id},
     )
+    patience = timedelta(0) if run is None else ANSWER_GRACE
     try:
-        job = await services.store.transaction(
-            lambda tx: _write_crash(services, tx, job_id, error, run)
+        job = await write_for_run(
+            services,
+            lambda tx: _write_crash(services, tx, job_id, error, run),
+            services.clock.now() + patience,
         )
+    except LeaseLostError:
+        return None
     except UnreadableDocumentError:
         await services.store.transaction(lambda tx: _postpone_unreadable(services, tx, job_id))
         log.critical(
@@ -86,8 +96,10 @@ async def _write_crash(
 ) -> Job | None:
     job = await load_job(tx, job_id)
     now = services.clock.now()
-    if job is None or _is_taken_over(job, run, now):
+    if job is None:
         return None
+    if _is_taken_over(job, run, now):
+        raise LeaseLostError("another run, a cancellation or a deadline took the job")
 
     wait = _FIRST_WAIT * 2**job.crashes
     changes: JobChanges = {"crashes": job.crashes + 1, "lease_until": None}
@@ -106,8 +118,15 @@ async def _write_crash(
     if job.ending is not None:
         store_job(tx, job.with_changes(now, crashes=job.crashes + 1, wake_at=now + wait))
         return None
+    crashed = _put_off_crashed_job(services, job.with_changes(now, **changes), now, wait)
+    store_job(tx, crashed)
+    return crashed
 
-    changes |= {
+
+def _put_off_crashed_job(services: Services, job: Job, now: datetime, wait: timedelta) -> Job:
+    """The job as it is tried again after `wait`."""
+    changes: JobChanges = {
+        # A write of the crashed run that is still under way must not succeed later.
         "fence": job.fence + 1,
         "delivery": job.delivery + 1,
         "wake_at": job.next_wake_at(now + wait + services.rules.rescue_after),
@@ -116,11 +135,9 @@ async def _write_crash(
         changes["wake_at"] = job.next_wake_at(now + wait)
     else:
         changes["next_attempt_at"] = now + wait
-    crashed = job.with_changes(now, **changes)
     if job.status is Status.PROCESSING:
-        crashed = crashed.enter_status(Status.RETRYING, now)
-    store_job(tx, crashed)
-    return crashed
+        return job.enter_status(Status.RETRYING, now, **changes)
+    return job.with_changes(now, **changes)
 
 
 def _fail_crashed_job(tx: Transaction, job: Job, error: Exception, now: datetime) -> Job:

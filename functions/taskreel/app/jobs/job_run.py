@@ -118,7 +118,8 @@ class JobRun:
         while True:
             await clock.sleep(_TICK_SECONDS)
             changed = self._pool.progress != saved_progress
-            if changed or clock.now() - renewed_at >= heartbeat:
+            # In either direction: after the clock went back, the lease is renewed by the new time.
+            if changed or abs(clock.now() - renewed_at) >= heartbeat:
                 renewed_at, saved_progress = clock.now(), self._pool.progress
                 await self._save()
 

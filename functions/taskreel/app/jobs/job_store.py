@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic_core import to_json
 
@@ -22,6 +22,8 @@ from taskreel.ports import Store, Transaction
 from taskreel.store_collections import JOBS
 
 log = logging.getLogger(__name__)
+
+J = TypeVar("J", bound=Job | None)
 
 #: The largest payload of a job: it leaves room for the job's state and results.
 MAX_PAYLOAD_BYTES = 700_000
@@ -79,22 +81,22 @@ async def require_lease(tx: Transaction, claimed: Job) -> Job:
 
 
 async def write_for_run(
-    services: Services, write: Callable[[Transaction], Awaitable[Job]], give_up_at: datetime
-) -> Job:
+    services: Services, write: Callable[[Transaction], Awaitable[J]], give_up_at: datetime
+) -> J:
     """Run a transaction of a run, again and again while the store cannot be reached.
 
     One call of the store gives up after ten seconds, which suits a caller of the API. A run may
     hold an answer that was paid for, so its writes are repeated until `give_up_at`. `write` checks
-    the fence of the run and returns the job as it stores it.
+    the fence of the run and returns the job as it stores it, or None when it stores nothing.
 
     Raises StoreError when the store could not be reached until then, LeaseLostError when another
     run, a cancellation or a deadline took the job.
     """
     clock = services.clock
-    computed: list[Job] = []
+    computed: list[J] = []
     wait = _FIRST_WAIT_SECONDS
 
-    async def remember(tx: Transaction) -> Job:
+    async def remember(tx: Transaction) -> J:
         job = await write(tx)
         computed.append(job)
         return job
@@ -120,17 +122,17 @@ async def write_for_run(
         wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
 
 
-async def _find_own_write(services: Services, computed: list[Job]) -> Job | None:
+async def _find_own_write(services: Services, computed: Sequence[J]) -> J | None:
     """The job if an earlier try stored it although its answer was lost; else None.
 
     Such a try has ended the run and moved the fence itself.
     """
-    if not computed:
-        return None
-    stored = await load_job(services.store, computed[-1].job_id)
     for job in computed:
+        if not isinstance(job, Job):
+            continue
+        stored = await load_job(services.store, job.job_id)
         if stored and (stored.fence, stored.updated_at) == (job.fence, job.updated_at):
-            return stored
+            return job
     return None
 
 

@@ -56,7 +56,8 @@ class CircuitBreakers:
 
     async def load_breakers(self, now: datetime) -> Mapping[str, Breaker]:
         """All breakers that have seen results, by id; at most MAX_VIEW_AGE old."""
-        if now - self._read_at >= MAX_VIEW_AGE:
+        # In either direction: the clock may have gone back since.
+        if abs(now - self._read_at) >= MAX_VIEW_AGE:
             self._read_at = now
             rows = await self._store.query(Query(collection=BREAKERS))
             self._view = dict(_read_breakers(rows))
@@ -116,7 +117,7 @@ class CircuitBreakers:
         unwritten.append(_Result(failed, begun_at, now, user))
 
         state_changed = after.state_at(now) is not before.state_at(now)
-        may_write = now - self._written_at.get(id_, _NEVER) >= _WRITE_INTERVAL
+        may_write = abs(now - self._written_at.get(id_, _NEVER)) >= _WRITE_INTERVAL
         probe_ended = after.probe_until != before.probe_until
         if state_changed or probe_ended or (failed and may_write):
             await self._write_breaker(id_, now)

@@ -135,7 +135,11 @@ class Processor:
     ) -> None:
         job = claimed.job
         run = CrashedRun(fence=job.fence, attempt=claimed.before.attempt, units=units)
-        await handle_crash(self._services, job.job_id, error, run)
+        try:
+            await handle_crash(self._services, job.job_id, error, run)
+        except StoreError:
+            _log_unstored_units(job, units)
+            raise
 
 
 async def _claim_job(services: Services, tx: Transaction, job_id: str) -> _Claimed | None:
