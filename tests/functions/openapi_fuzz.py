@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import pytest
 import uvicorn
 
-from simulation.chaos import ScriptedProvider
+from simulation.scripted_provider import ScriptedProvider
 from simulation.world import World, running, token
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.adapters.providers import PROVIDERS

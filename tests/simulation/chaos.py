@@ -3,38 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
+from unittest.mock import patch
 
-from simulation.world import settings
+from simulation.faults import (
+    INPUT_LIMITS,
+    ROOM_BYTES,
+    Outage,
+    PoisonedRun,
+    SteppedClock,
+    read_facts,
+)
+from simulation.scripted_provider import ScriptedProvider
+from simulation.world import Inline, settings
 from taskreel import wiring
 from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.adapters.work_dirs import WorkDirPool
 from taskreel.app.indexes import INDEXES
 from taskreel.app.services import Services
+from taskreel.app.worker import processor
 from taskreel.app.worker.processor import Answer, Processor
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
-from taskreel.domain.errors import (
-    PermanentError,
-    ProviderDownError,
-    QueueError,
-    RateLimitedError,
-    StoreError,
-    TemporaryError,
-)
+from taskreel.domain.errors import QueueError, StoreError
 from taskreel.domain.job import Job
 from taskreel.jobtypes.submission import register_options
 from taskreel.ports import (
     Changes,
-    Clock,
     Collection,
-    Done,
-    Generation,
-    Pending,
     Query,
     QueueStats,
     Row,
@@ -82,94 +82,6 @@ class ManualQueue:
 
     async def close(self) -> None:
         """Nothing is open."""
-
-
-@dataclass
-class ScriptedProvider:
-    """A provider that follows `providerOptions.script`, one step for each call, then is done.
-
-    Unless it is paid, it honours idempotency keys.
-    """
-
-    clock: Clock
-    name: str = "studio"
-    calls: Counter[str] = field(default_factory=Counter)
-    #: How often each unit was bought, by the unit's key.
-    sold: Counter[str] = field(default_factory=Counter)
-    accepted: dict[str, str] = field(default_factory=dict)
-    honours_keys: bool = True
-    #: While set, it cannot cancel anything.
-    refuses_cancel: bool = False
-
-    async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
-        if self.honours_keys and idempotency_key in self.accepted:
-            return _pending(idempotency_key, 0)
-        self.sold[idempotency_key] += 1
-        match self._step(request, idempotency_key):
-            case "temporary":
-                self.sold[idempotency_key] -= 1
-                raise TemporaryError("not now")
-            case "permanent":
-                self.sold[idempotency_key] -= 1
-                raise PermanentError("never")
-            case "limited":
-                self.sold[idempotency_key] -= 1
-                raise RateLimitedError("patience", retry_after=timedelta(seconds=20))
-            case "pending":
-                self.accepted[idempotency_key] = "running"
-                return _pending(idempotency_key, 2)
-            case "slow":
-                await self.clock.sleep(12)
-            case _:
-                pass
-        return Done()
-
-    async def poll(self, operation: Mapping[str, Any], _request: Generation, /) -> Done | Pending:
-        key, left = str(operation["key"]), int(operation["left"])
-        if left > 0:
-            return _pending(key, left - 1)
-        self.accepted[key] = "done"
-        return Done()
-
-    async def cancel(self, operation: Mapping[str, Any], /) -> None:
-        if self.refuses_cancel:
-            raise ProviderDownError("cancelling fails now")
-        self.accepted[str(operation["key"])] = "cancelled"
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-    def _step(self, request: Generation, key: str) -> str:
-        script = request.params.get("providerOptions", {}).get("script", [])
-        place = self.calls[key]
-        self.calls[key] += 1
-        return str(script[place]) if place < len(script) else "done"
-
-
-def _pending(key: str, left: int) -> Pending:
-    return Pending(operation={"key": key, "left": left}, poll_after=timedelta(seconds=15))
-
-
-@dataclass
-class Outage:
-    """The store cannot be reached by anybody, after `calls_left` more calls until `until`.
-
-    With `carried_out`, calls are carried out and only their answers are lost.
-    """
-
-    clock: Clock
-    calls_left: int
-    seconds: float
-    carried_out: bool
-    until: datetime | None = None
-
-    def begins_or_lasts(self) -> bool:
-        if self.until is None:
-            self.calls_left -= 1
-            if self.calls_left >= 0:
-                return False
-            self.until = self.clock.now() + timedelta(seconds=self.seconds)
-        return self.clock.now() < self.until
 
 
 class InstanceDeadError(Exception):
@@ -221,10 +133,12 @@ class InstanceStore:
         await self._pause_or_die()
         away = [outage for outage in self.outages if outage.begins_or_lasts()]
         if away and not away[0].carried_out:
+            away[0].refused += 1
             raise StoreError("the store is away")
         answer = await call()
         await self._pause_or_die()
         if away:
+            away[0].lost_answers += 1
             raise StoreError("the answer was lost")
         return answer
 
@@ -250,8 +164,10 @@ class Chaos:
 
     def __init__(self, folder: Path, *, paid: bool = False) -> None:
         self.loop = asyncio.new_event_loop()
+        self.loop.set_default_executor(Inline())
         self.engine_clock = VirtualClock()
-        self.clock = VirtualTime(self.engine_clock)
+        self.clock = SteppedClock(VirtualTime(self.engine_clock))
+        self._folder = folder
         self.store = SqliteStore(":memory:", INDEXES)
         self.queue = ManualQueue()
         self.provider = ScriptedProvider(self.clock, honours_keys=not paid)
@@ -260,6 +176,9 @@ class Chaos:
             self._base.providers._key_names = {"studio": "STUDIO_KEY"}
         self.outages: list[Outage] = []
         self._stopping: set[asyncio.Task[None]] = set()
+        self._runs = patch.object(processor, "JobRun", PoisonedRun)
+        self._runs.start()
+        PoisonedRun.jobs.clear()
         self.instances: list[Instance] = []
         self._dead: list[Instance] = []
         self.replace(None)
@@ -294,7 +213,9 @@ class Chaos:
             self._dead.append(old)
         store = InstanceStore(self.store, outages=self.outages)
         store.awake.set()
-        services = replace(self._base, store=store)
+        # Each instance has a disk of its own.
+        disk = self._folder / f"disk-{len(self.instances) + len(self._dead)}"
+        services = replace(self._base, store=store, work_dirs=WorkDirPool(disk, ROOM_BYTES))
         self.instances.append(Instance(services, store, Processor(services)))
 
     def deliver(self, task: Task) -> asyncio.Task[Answer]:
@@ -350,6 +271,14 @@ class Chaos:
             if error is not None and not isinstance(error, InstanceDeadError | StoreError)
         ]
 
+    def poison(self, job_id: str, where: str) -> None:
+        """Let every run of the job crash, at its "beginning" or at its "end"."""
+        PoisonedRun.jobs[job_id] = where
+
+    def step_clock(self, seconds: float) -> None:
+        """Set the clock of all machines forward or back; sleeping goes on as it was."""
+        self.clock.offset += timedelta(seconds=seconds)
+
     def advance(self, seconds: float) -> None:
         until = self.engine_clock.now() + round(seconds * SECOND)
         self.do(_nothing())
@@ -373,6 +302,7 @@ class Chaos:
 
     def close(self) -> None:
         """End all instances and close the store."""
+        self._runs.stop()
         self.loop.run_until_complete(self._end_dead())
         self._base.workers.close()
         register_options({})
@@ -399,7 +329,14 @@ class Chaos:
     def _services(self, folder: Path) -> Services:
         built = wiring.build(settings(folder, initial_credits=30), self.clock)
         built.providers._built["studio"] = self.provider
-        return replace(built, store=self.store, tasks=self.queue, random=Random(7))
+        return replace(
+            built,
+            store=self.store,
+            tasks=self.queue,
+            random=Random(7),
+            probe_file=read_facts,
+            rules=replace(built.rules, inputs=INPUT_LIMITS),
+        )
 
 
 async def _nothing() -> None:

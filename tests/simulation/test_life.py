@@ -5,32 +5,52 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from simulation.chaos import Chaos, Outage
+from simulation.chaos import Chaos, InstanceStore
+from simulation.faults import ROOM_BYTES, InputFile, Outage
+from simulation.scripted_provider import LATE_SECONDS
 from taskreel.app.caller import Caller
 from taskreel.app.credits.grants import grant_credits
 from taskreel.app.jobs.cancel import cancel_job
+from taskreel.app.jobs.crashes import MOST_CRASHES
+from taskreel.app.jobs.input_files import NO_ROOM
 from taskreel.app.jobs.replay import Replay, prepare_replay
 from taskreel.app.jobs.retry import retry_job
 from taskreel.app.jobs.submit import JobRequest, submit_job
 from taskreel.app.worker.processor import Answer
 from taskreel.app.worker.sweep import sweep_jobs
 from taskreel.domain.credits import EntryKind
-from taskreel.domain.errors import AMBIGUOUS, ConflictError, ForbiddenError, TooFewCreditsError
+from taskreel.domain.errors import (
+    AMBIGUOUS,
+    ConflictError,
+    ForbiddenError,
+    StoreError,
+    TooFewCreditsError,
+)
+from taskreel.domain.input_limits import INPUT_TOO_LARGE
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.jobtypes import JOB_TYPES
 
 BATCH = JOB_TYPES["batch-generation"]
 PIPELINE = JOB_TYPES["pipeline"]
+UPSCALE = JOB_TYPES["image-upscale"]
 scripts = st.lists(
     st.sampled_from(["slow"] * 4 + ["temporary", "permanent", "limited", "pending"]), max_size=3
 )
@@ -44,6 +64,8 @@ class Life(RuleBasedStateMachine):
 
     #: Its provider is paid and knows no idempotency keys: what is bought twice is billed twice.
     paid = False
+    #: How often each fault has really happened, over all runs.
+    happened: ClassVar[Counter[str]]
 
     @initialize()
     def begin(self) -> None:
@@ -53,6 +75,7 @@ class Life(RuleBasedStateMachine):
         self.operations: set[str] = set()
         #: A worker has died or stood still: an answer of the provider may truly be lost.
         self.disturbed = False
+        self.keys = 0
 
     # ── Events ───────────────────────────────────────────────────────────────────────────────────
 
@@ -131,21 +154,39 @@ class Life(RuleBasedStateMachine):
         *,
         units: int = 1,
         key: str | None = None,
-    ) -> None:
+    ) -> list[Job]:
         """Submit a batch whose units all follow the script."""
         prompts = [f"kite {number}" for number in range(units)]
         body = {"prompts": prompts, "options": {"providerOptions": {"script": script}}, **fields}
         request = JobRequest(
             job_type=BATCH, submission=BATCH.submission.model_validate(body), idempotency_key=key
         )
-        self.submit_request(user, request)
+        return self.submit_request(user, request)
 
-    def submit_request(self, user: str, request: JobRequest) -> None:
+    def send_file(self, user: str, file: InputFile) -> list[Job]:
+        """Submit a job that works on a file."""
+        body = {"imageUrl": file.url, "options": {"providerOptions": {"script": ["slow"]}}}
+        submission = UPSCALE.submission.model_validate(body)
+        return self.submit_request(user, JobRequest(job_type=UPSCALE, submission=submission))
+
+    def submit_request(self, user: str, request: JobRequest) -> list[Job]:
+        """The job, or none when the user's credits do not suffice."""
         try:
-            self.world.do(submit_job(self.world.services, Caller(user_id=user), request))
+            submitted = self.world.do(
+                submit_job(self.world.services, Caller(user_id=user), request)
+            )
         except TooFewCreditsError as error:
             cost = error.details["cost"]
             assert any(one.available < cost for one in self.world.accounts())
+            return []
+        return [submitted.job]
+
+    def deliver_job(self, job_id: str) -> None:
+        """Deliver the newest task of a job, if one waits."""
+        tasks = [task for task in self.world.queue.waiting if task.job_id == job_id]
+        for task in tasks[-1:]:
+            self.world.queue.waiting.remove(task)
+            self.world.deliver(task)
 
     @rule(user=users, amount=st.integers(1, 20))
     def grant(self, user: str, amount: int) -> None:
@@ -183,7 +224,7 @@ class Life(RuleBasedStateMachine):
     )
     def store_goes_away(self, calls: int, seconds: float, carried_out: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
         """At any later call of an instance; the API and the sweep reach it."""
-        self.world.outages.append(Outage(self.world.clock, calls, seconds, carried_out))
+        self.world.outages.append(Outage(self.world.clock.steady, calls, seconds, carried_out))
 
     @precondition(lambda self: self.world.queue.waiting and not self.world.outages)
     @rule(
@@ -204,12 +245,78 @@ class Life(RuleBasedStateMachine):
         waiting = self.world.queue.waiting
         self.world.deliver(waiting[which % len(waiting)])
         self.world.advance(100)
-        self.world.outages.clear()
+        self.store_comes_back()
 
     @precondition(lambda self: self.world.outages)
     @rule()
     def store_comes_back(self) -> None:
+        for outage in self.world.outages:
+            self.happened["store away"] += outage.refused
+            self.happened["answer of the store lost"] += outage.lost_answers
         self.world.outages.clear()
+
+    @rule(user=users, calls=st.integers(0, 3), carried_out=st.booleans())
+    def submit_without_an_answer(self, user: str, calls: int, carried_out: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
+        """The store goes away during a submission, and the client sends it again with its key."""
+        self.keys += 1
+        submission = BATCH.submission.model_validate({"prompts": ["a kite"]})
+        request = JobRequest(
+            job_type=BATCH, submission=submission, idempotency_key=f"again-{self.keys}"
+        )
+        outage = Outage(self.world.clock.steady, calls, 1, carried_out)
+        store = InstanceStore(self.world.store, outages=[outage])
+        store.awake.set()
+        services = replace(self.world.services, store=store)
+        try:
+            self.world.do(submit_job(services, Caller(user_id=user), request))
+        except TooFewCreditsError:
+            return
+        except StoreError:
+            before = len(self.world.jobs())
+            self.submit_request(user, request)
+            created = len(self.world.jobs()) - before
+            self.happened["submission repeated"] += 1
+            self.happened["submission found"] += outage.lost_answers and not created
+
+    @precondition(lambda self: self.open_plain_jobs())
+    @rule(which=numbers, where=st.sampled_from(["beginning", "end"]))
+    def poison(self, which: int, where: str) -> None:
+        """From now on every run of the job crashes."""
+        jobs = self.open_plain_jobs()
+        self.world.poison(jobs[which % len(jobs)].job_id, where)
+
+    @rule(user=users, where=st.sampled_from(["beginning", "end"]), script=scripts)
+    def submit_poison(self, user: str, where: str, script: list[str]) -> None:
+        """A job that crashes until it has failed."""
+        for job in self.send(user, script, {}):
+            self.world.poison(job.job_id, where)
+            for _ in range(4):
+                self.deliver_job(job.job_id)
+                self.world.advance(130)
+
+    @rule(user=users, other=st.sampled_from([InputFile(64, 5000), InputFile(200, 100)]))
+    def submit_input_files(self, user: str, other: InputFile) -> None:
+        """Two jobs side by side, for one of which an instance has room, and one that is refused."""
+        files = [InputFile(64, 700), InputFile(64, 700), other]
+        for job in [job for file in files for job in self.send_file(user, file)]:
+            self.deliver_job(job.job_id)
+
+    @rule(user=users, script=st.sampled_from([["late"], ["unanswered"]]), units=st.integers(1, 2))
+    def provider_answers_late_or_never(self, user: str, script: list[str], units: int) -> None:
+        """It accepts the work, and answers after the attempt's time-out, or not at all."""
+        for job in self.send(user, script, {}, units=units):
+            self.deliver_job(job.job_id)
+            self.world.advance(LATE_SECONDS + 60)
+
+    @precondition(lambda self: self.open_jobs())
+    @rule(seconds=st.sampled_from([-3600, -90, -10, 10, 90, 3600]))
+    def step_clock(self, seconds: float) -> None:
+        """The clock of all machines is set, by up to an hour."""
+        if seconds > 0 and any(job.lease_until is not None for job in self.open_jobs()):
+            # A lease seems to be over while its run goes on, as after a freeze.
+            self.disturbed = True
+        self.happened["clock forward" if seconds > 0 else "clock back"] += 1
+        self.world.step_clock(seconds)
 
     @rule(refuses=st.booleans())
     def provider_refuses_to_cancel_or_not(self, refuses: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
@@ -282,6 +389,9 @@ class Life(RuleBasedStateMachine):
 
     def open_jobs(self) -> list[Job]:
         return [job for job in self.world.jobs() if not job.status.final]
+
+    def open_plain_jobs(self) -> list[Job]:
+        return [job for job in self.open_jobs() if job.job_type != PIPELINE.name]
 
     def halfway_jobs(self) -> list[Job]:
         """The open jobs of users of which some work is done, there or in a child job."""
@@ -370,9 +480,24 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def no_outage_of_the_store_loses_an_answer(self) -> None:
+        unanswered = {key.partition(".")[0] for key in self.world.provider.unanswered}
         for job in [] if self.disturbed else self.world.jobs():
             errors = [job.error, *(unit.error for unit in job.units)]
-            assert AMBIGUOUS not in {error.code for error in errors if error is not None}
+            ambiguous = AMBIGUOUS in {error.code for error in errors if error is not None}
+            assert not ambiguous or job.job_id in unanswered
+
+    @invariant()
+    def count_faults(self) -> None:
+        """No invariant: count the faults of which a job shows that they happened."""
+        late = {key.partition(".")[0] for key in self.world.provider.answered_late}
+        for job in self.world.jobs():
+            errors = [job.error, *(unit.error for unit in job.units)]
+            codes = {error.code for error in errors if error is not None}
+            self.happened["crashed until it failed"] += job.crashes == MOST_CRASHES
+            self.happened["input too large"] += INPUT_TOO_LARGE in codes
+            self.happened["no room for inputs"] += NO_ROOM in codes
+            self.happened["unanswered"] += AMBIGUOUS in codes
+            self.happened["late success"] += job.status is Status.COMPLETED and job.job_id in late
 
     @invariant()
     def nothing_is_bought_twice(self) -> None:
@@ -398,7 +523,7 @@ class Life(RuleBasedStateMachine):
         try:
             self.world.queue.away = False
             self.world.provider.refuses_cancel = False
-            self.world.outages.clear()
+            self.store_comes_back()
             self.world.thaw()
             for _ in range(200):
                 if not self.calm_down():
@@ -413,9 +538,16 @@ class Life(RuleBasedStateMachine):
             self.every_round_that_ended_is_settled_exactly_once()
             self.what_was_delivered_is_paid_for()
             self.no_delivery_crashes()
+            self.all_room_is_free_again()
         finally:
             self.world.close()
             shutil.rmtree(self.folder)
+
+    def all_room_is_free_again(self) -> None:
+        """In the instances that live: no ended job occupies room for input files."""
+        for instance in self.world.instances:
+            disk = instance.services.work_dirs
+            assert disk.reserve(disk.acquire(), ROOM_BYTES)
 
     def calm_down(self) -> bool:
         """Go to the next wake time, sweep, deliver what is due; False when nothing is to do."""
@@ -437,17 +569,49 @@ class Life(RuleBasedStateMachine):
         return True
 
 
+class FreeLife(Life):
+    """At a provider that charges nothing and honours idempotency keys."""
+
+    happened: ClassVar[Counter[str]] = Counter()
+
+
 class PaidLife(Life):
     """The same at a provider that charges for every call."""
 
     paid = True
+    happened: ClassVar[Counter[str]] = Counter()
 
 
-TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=60, stateful_step_count=50)
+#: A fault that never happens tests nothing.
+FAULTS = {
+    "answer of the store lost",
+    "clock back",
+    "clock forward",
+    "crashed until it failed",
+    "input too large",
+    "no room for inputs",
+    "store away",
+    "submission found",
+    "submission repeated",
+    "unanswered",
+}
 
-TestPaidLife = PaidLife.TestCase
-TestPaidLife.settings = settings(max_examples=40, stateful_step_count=50)
+
+def test_life() -> None:
+    live_through_every_fault(FreeLife, FAULTS, max_examples=50)
+
+
+def test_paid_life() -> None:
+    # What is paid is awaited beyond the attempt's time; other work is tried again.
+    live_through_every_fault(PaidLife, FAULTS | {"late success"}, max_examples=40)
+
+
+def live_through_every_fault(life: type[Life], faults: set[str], *, max_examples: int) -> None:
+    life.happened.clear()
+    run_state_machine_as_test(
+        life, settings=settings(max_examples=max_examples, stateful_step_count=50)
+    )
+    assert {name for name in faults if not life.happened[name]} == set()
 
 
 @pytest.mark.parametrize("script", [[], ["pending"]], ids=["at-once", "polled"])
