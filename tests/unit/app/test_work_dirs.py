@@ -20,6 +20,33 @@ async def test_an_empty_folder_is_reused_and_a_full_one_is_deleted(
     assert not full.exists()
 
 
+async def test_files_that_a_worker_writes_take_the_room_of_the_instance(tmp_path: Path) -> None:
+    """A film that is rendered takes as much memory on Cloud Run as one that is downloaded."""
+    work_dirs = WorkDirPool(tmp_path, max_bytes=1000)
+    mine, other = work_dirs.acquire(), work_dirs.acquire()
+    assert work_dirs.reserve(mine, 300)
+    (mine / "input.mp4").write_bytes(b"." * 300)
+    (mine / "parts").mkdir()
+    (mine / "parts" / "film.mp4").write_bytes(b"." * 500)
+    assert not work_dirs.reserve(other, 201)
+    assert work_dirs.reserve(other, 200)
+    await work_dirs.release(mine)
+    assert work_dirs.reserve(other, 800)
+    assert not work_dirs.reserve(other, 1)
+
+
+async def test_room_that_is_reserved_is_not_counted_twice_once_its_file_is_written(
+    tmp_path: Path,
+) -> None:
+    work_dirs = WorkDirPool(tmp_path, max_bytes=1000)
+    folder = work_dirs.acquire()
+    assert work_dirs.reserve(folder, 600)
+    (folder / "half.mp4").write_bytes(b"." * 300)
+    assert work_dirs.reserve(folder, 400)
+    assert not work_dirs.reserve(folder, 1)
+    assert work_dirs.reserve(folder, 50, required=True)
+
+
 def test_folders_of_killed_processes_are_removed_and_no_others(tmp_path: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()

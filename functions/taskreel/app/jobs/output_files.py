@@ -32,7 +32,12 @@ async def store_outputs(
 async def _store_output(
     services: Services, job: Job, output: Output, stem: str, folder: Path
 ) -> Artifact:
-    file = output.path or await _download_output(services, output, folder / f"{stem}.download")
+    file = output.path
+    if file is None:
+        file = await _download_output(services, output, folder / f"{stem}.download")
+    else:
+        # A file of a media worker: it takes room until the run ends, as downloads do.
+        services.work_dirs.reserve(folder, file.stat().st_size, required=True)
     info = await services.probe_file(file)
     name = stem + _file_suffix(info.content_type)
     path = artifact_path(job.job_id, job.fence, name)
