@@ -18,7 +18,7 @@ from functions.job_requests import (
 )
 from functions.stored_documents import read_documents, store_documents
 from simulation.world import World
-from taskreel.app.jobs import dependencies
+from taskreel.app.jobs import dependencies, job_ended
 from taskreel.app.jobs.crashes import MOST_CRASHES
 from taskreel.app.jobs.job_run import JobRun
 from taskreel.app.pipelines.pipeline_run import PipelineRun
@@ -92,6 +92,39 @@ async def test_a_job_that_always_crashes_fails_and_its_hold_is_released(
     await expect_failure(world, ada, job)
     assert crash.calls == MOST_CRASHES
     assert {status for _, status in world.delivered} == {200}
+
+
+async def test_a_crash_of_a_job_that_was_cancelled_meanwhile_changes_nothing(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await submit_job(ada)
+
+    async def cancel_and_crash(_run: JobRun) -> None:
+        assert (await ada.delete(job["urls"]["cancel"])).status_code == 200
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(JobRun, "_store_outcome", cancel_and_crash)
+    await world.advance(10)
+    stored = await world.job(job["jobId"])
+    assert (str(stored.status), stored.crashes) == ("CANCELLED", 0)
+    assert (await read_balance(ada))["held"] == 0
+
+
+async def test_a_pipeline_whose_end_always_crashes_is_settled_with_what_its_steps_had_done(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, crash: Crash
+) -> None:
+    slow = {"type": "image-generation", "payload": image_request("slow", seconds=3000)}
+    steps = {**FILM["steps"], "two": {**slow, "after": ["one"]}}
+    job = await submit_job(ada, {"steps": steps}, PIPELINE)
+    await world.advance(20)
+    monkeypatch.setattr(job_ended, "find_all_child_jobs", crash)
+    assert (await ada.delete(job["urls"]["cancel"])).status_code == 500
+    for _ in range(12):
+        await world.advance(60)
+        await world.sweep()
+    found = await read_job(ada, job)
+    assert (found["status"], found["credits"]["captured"]) == ("CANCELLED", 1)
+    assert (await read_balance(ada))["held"] == 0
 
 
 async def test_a_crash_that_passes_costs_the_user_no_attempt(

@@ -275,6 +275,10 @@ class Chaos:
         """Let every run of the job crash, at its "beginning" or at its "end"."""
         PoisonedRun.jobs[job_id] = where
 
+    def cure(self, job_id: str) -> None:
+        """Let the runs of the job end as others do."""
+        PoisonedRun.jobs.pop(job_id, None)
+
     def step_clock(self, seconds: float) -> None:
         """Set the clock of all machines forward or back; sleeping goes on as it was."""
         self.clock.offset += timedelta(seconds=seconds)

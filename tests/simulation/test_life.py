@@ -51,6 +51,8 @@ from taskreel.jobtypes import JOB_TYPES
 BATCH = JOB_TYPES["batch-generation"]
 PIPELINE = JOB_TYPES["pipeline"]
 UPSCALE = JOB_TYPES["image-upscale"]
+#: The log line of work that was bought and could not be stored.
+UNSTORED = "bought_unstored"
 scripts = st.lists(
     st.sampled_from(["slow"] * 4 + ["temporary", "permanent", "limited", "pending"]), max_size=3
 )
@@ -637,3 +639,80 @@ def test_an_outage_at_each_call_of_a_run_ends_with_one_purchase(
         assert list(life.world.provider.sold.values()) == [1]
     finally:
         life.teardown()
+
+
+@pytest.mark.parametrize("carried_out", [False, True], ids=["refused", "answer-lost"])
+@pytest.mark.parametrize("seconds", [1, 20, 60])
+@pytest.mark.parametrize("calls", range(1, 4))
+def test_an_outage_while_a_crash_is_counted_loses_no_answer(
+    calls: int,
+    seconds: float,
+    carried_out: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """The run crashes with an answer that was paid for, and the store goes away as well."""
+    life = PaidLife()
+    life.begin()
+    try:
+        (job,) = life.send("ada", [], {})
+        life.world.poison(job.job_id, "end")
+        life.deliver_through_an_outage(0, calls, seconds, carried_out)
+        life.no_outage_of_the_store_loses_an_answer()
+        life.world.cure(job.job_id)
+        while life.calm_down():
+            life.no_outage_of_the_store_loses_an_answer()
+        (job,) = life.world.jobs()
+        assert (job.status, job.attempt) == (Status.COMPLETED, 1)
+        assert list(life.world.provider.sold.values()) == [1]
+    finally:
+        life.teardown()
+
+
+def test_an_answer_that_no_write_could_store_is_logged_for_an_operator(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The store stays away for longer than a run may try to write its crash."""
+    life = PaidLife()
+    life.begin()
+    try:
+        (job,) = life.send("ada", ["pending"], {})
+        life.world.poison(job.job_id, "end")
+        life.disturbed = True
+        life.world.outages.append(Outage(life.world.clock.steady, 2, 1000, carried_out=False))
+        life.deliver_job(job.job_id)
+        life.world.advance(200)
+        life.store_comes_back()
+        rows = [vars(row) for row in caplog.records if getattr(row, "action", "") == UNSTORED]
+        assert [(row["job_id"], row["levelname"]) for row in rows] == [(job.job_id, "CRITICAL")]
+        assert rows[0]["units"][0]["operation"]["key"] == f"{job.job_id}.1.0"
+    finally:
+        life.teardown()
+
+
+def test_a_crash_of_the_clean_up_is_repeated_until_the_operation_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    life = PaidLife()
+    life.begin()
+    try:
+        (job,) = life.send("ada", ["pending"], {})
+        life.deliver_job(job.job_id)
+        life.world.do(
+            cancel_job(life.world.services, Caller(user_id="ada"), job.job_id, job.job_type)
+        )
+        with monkeypatch.context() as patch:
+            patch.setattr(life.world.provider, "cancel", _crash)
+            life.deliver_job(job.job_id)
+        (crashed,) = life.world.jobs()
+        assert crashed.status is Status.CANCELLED
+        assert crashed.needs_clean_up
+        assert crashed.wake_at is not None
+        assert crashed.wake_at > life.world.now()
+        while life.calm_down():
+            pass
+        assert list(life.world.provider.accepted.values()) == ["cancelled"]
+    finally:
+        life.teardown()
+
+
+async def _crash(*_: Any) -> None:
+    raise ZeroDivisionError
