@@ -29,7 +29,9 @@ class Settings(Value):
     #: A Google URL (firestore:, cloudtasks:, gs:) may end with `?emulator=ADDRESS`; the first two
     #: also with `?endpoint=HOST`, to use instead of the service's own host.
     store_url: str = "sqlite:///.taskreel/store.db"
-    tasks_url: str = "embedded:http://127.0.0.1:8123"
+    #: `embedded:///QUEUES.yaml`: queues in this process, with the settings of the file; the path is
+    #: relative, and absolute after four slashes. `?unthrottled` ignores their rates.
+    tasks_url: str = "embedded:///infra/queues.yaml"
     blobs_url: str = "file:///.taskreel/files"
     #: As Google's own clients read it; `?emulator=` in STORE_URL comes first.
     firestore_emulator_host: str | None = None

@@ -55,6 +55,7 @@ from taskreel.ports import (
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from taskreel.adapters.local.memory_queue import Delivery
     from taskreel.app.worker.processor import Processor
     from taskreel.web.auth import TokenRules
     from taskreel.web.public_api import PublicApi
@@ -139,10 +140,20 @@ def processor() -> InternalApp:
     return _finish_start(build_processor_app(InternalKeys(settings().internal_keys), running()))
 
 
+async def _process_delivery(delivery: Delivery) -> int:
+    """Process a delivery of the queues in this process."""
+    from taskreel.web.tasks import process_delivery
+
+    return await process_delivery(running(), delivery.task.job_id)
+
+
 async def _stop_runs() -> None:
     """End all runs and release their leases. The ports stay open for requests under way."""
-    await running().stop()
     built = services()
+    if urlsplit(settings().tasks_url).scheme == "embedded":
+        # First: the slots that stopping runs free are not for other tasks. Those stay in the store.
+        await built.tasks.close()
+    await running().stop()
     built.workers.close()
     built.work_dirs.close()
 
@@ -185,7 +196,7 @@ def build(chosen: Settings, clock: Clock) -> Services:
     store = _store(chosen)
     return Services(
         store=store,
-        tasks=_tasks(chosen),
+        tasks=_tasks(chosen, clock),
         blobs=_blobs(chosen, clock),
         providers=_build_providers(chosen, workers, clock, CircuitBreakers(store)),
         workers=workers,
@@ -322,15 +333,16 @@ def _is_leased(collection: str, data: Mapping[str, Any]) -> bool:
     return collection == "jobs" and data.get("leaseUntil") is not None
 
 
-def _tasks(chosen: Settings) -> TaskQueue:
+def _tasks(chosen: Settings, clock: Clock) -> TaskQueue:
     url = chosen.tasks_url
-    key = chosen.internal_keys[0]
     match urlsplit(url).scheme:
         case "embedded":
-            from taskreel.adapters.local.tasks import EmbeddedTasks
+            from taskreel.adapters.local.memory_tasks import MemoryTasks
+            from taskreel.adapters.local.queues_yaml import load_queue_settings
 
-            server_url = url.removeprefix("embedded:")
-            return EmbeddedTasks(server_url, target_url=chosen.processor_url, internal_key=key)
+            queues = load_queue_settings(_path(url))
+            unthrottled = "unthrottled" in urlsplit(url).query
+            return MemoryTasks(queues, clock, _process_delivery, unthrottled=unthrottled)
         case "cloudtasks":
             from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 
@@ -341,14 +353,15 @@ def _tasks(chosen: Settings) -> TaskQueue:
                 target_url=chosen.processor_url,
                 media_target_url=chosen.media_processor_url,
                 is_media_queue=is_media_queue,
-                internal_key=key,
+                internal_key=chosen.internal_keys[0],
                 invoker=chosen.invoker_service_account,
                 emulator=_emulator(url),
                 endpoint=_query_value(url, "endpoint"),
             )
         case _:
             raise ConfigurationError(
-                f"TASKS_URL: {url!r} is neither embedded:http://… nor cloudtasks://PROJECT/LOCATION"
+                f"TASKS_URL: {url!r} is neither embedded:///QUEUES.yaml nor "
+                "cloudtasks://PROJECT/LOCATION"
             )
 
 

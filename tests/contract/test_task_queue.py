@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-import httpx
 import pytest
 
-from httpx_sender import httpx_sender
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.local.memory_queue import Delivery
 from taskreel.adapters.local.memory_tasks import MemoryTasks
 from taskreel.adapters.local.task_pacing import QueueSettings
-from taskreel.adapters.local.tasks import PARENT, EmbeddedTasks, SendRequest
 from taskreel.app.jobs.enqueue import build_task
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task, TaskQueue
@@ -30,6 +27,7 @@ from virtual_time import VirtualTime
 
 QUEUE = "image-generation-normal"
 TARGET = "http://processor.test"
+PARENT = "projects/taskreel-local/locations/us-central1"
 NARROW = "script-low"
 #: The settings of both queues; NARROW also has a limit on concurrency.
 ATTEMPTS, BACKOFF, CONCURRENT = 3, 1, 5
@@ -173,21 +171,6 @@ async def _run_cloud_tasks(processor: Processor) -> AsyncIterator[LocalCloudTask
 
 
 @asynccontextmanager
-async def run_over_rest(processor: Processor) -> AsyncIterator[QueueUnderTest]:
-    async with (
-        _run_cloud_tasks(processor) as service,
-        httpx.AsyncClient(transport=httpx.ASGITransport(service.rest_app)) as client,
-    ):
-        adapter = EmbeddedTasks(
-            "http://local.test",
-            target_url=TARGET,
-            internal_key="key",
-            send_request=httpx_sender(client),
-        )
-        yield QueueUnderTest(adapter, EngineTime(service), processor)
-
-
-@asynccontextmanager
 async def run_over_grpc(processor: Processor) -> AsyncIterator[QueueUnderTest]:
     """Run the production adapter."""
     _, project, _, location = PARENT.split("/")
@@ -203,9 +186,7 @@ async def run_over_grpc(processor: Processor) -> AsyncIterator[QueueUnderTest]:
         await adapter.close()
 
 
-@pytest.fixture(
-    params=[run_in_memory, run_over_rest, run_over_grpc], ids=["memory", "rest", "cloud"]
-)
+@pytest.fixture(params=[run_in_memory, run_over_grpc], ids=["memory", "cloud"])
 async def tested(request: pytest.FixtureRequest) -> AsyncIterator[QueueUnderTest]:
     processor = Processor()
     processor.open.set()
@@ -407,74 +388,3 @@ async def test_a_processor_that_raises_is_called_again_by_the_queues_in_memory()
     await queue.enqueue(make_task("job-1"))
     await time.advance(10)
     assert calls == ["job-1", "job-1"]
-
-
-async def test_an_api_that_cannot_be_reached_is_a_queue_error() -> None:
-    def refuse(_: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused")
-
-    async with httpx.AsyncClient(transport=httpx.MockTransport(refuse)) as client:
-        queue = EmbeddedTasks(
-            "http://local.test",
-            target_url=TARGET,
-            internal_key="key",
-            send_request=httpx_sender(client),
-        )
-        with pytest.raises(QueueError, match="cannot be reached"):
-            await queue.enqueue(make_task("job-1"))
-
-
-async def test_under_load_the_embedded_adapter_sends_a_hundred_tasks_a_call() -> None:
-    calls: list[int] = []
-
-    async def counting(request: httpx.Request) -> httpx.Response:
-        calls.append(len(json.loads(request.content)["requests"]))
-        await asyncio.sleep(0)
-        return httpx.Response(200, json={"name": "operation", "done": True})
-
-    async with httpx.AsyncClient(transport=httpx.MockTransport(counting)) as client:
-        queue = EmbeddedTasks(
-            "http://local.test",
-            target_url=TARGET,
-            internal_key="key",
-            send_request=httpx_sender(client),
-        )
-        await asyncio.gather(*(queue.enqueue(make_task(f"job-{i}")) for i in range(250)))
-    assert calls == [100, 100, 50]
-
-
-def _build_embedded(send: SendRequest) -> EmbeddedTasks:
-    return EmbeddedTasks(
-        "http://local.test", target_url=TARGET, internal_key="key", send_request=send
-    )
-
-
-async def test_a_sender_that_crashes_leaves_no_caller_without_an_answer() -> None:
-    async def crash(_verb: str, _url: str, _body: Mapping[str, Any] | None) -> tuple[int, bytes]:
-        await asyncio.sleep(0)
-        raise RuntimeError("Session is closed")
-
-    queue = _build_embedded(crash)
-    async with asyncio.timeout(5):
-        found = await asyncio.gather(
-            *(queue.enqueue(make_task(f"job-{i}")) for i in range(250)), return_exceptions=True
-        )
-    assert {type(each) for each in found} == {QueueError}
-
-
-async def test_closing_sends_the_tasks_that_wait_and_refuses_later_ones() -> None:
-    sent: list[int] = []
-
-    async def slow(_verb: str, _url: str, body: Mapping[str, Any] | None) -> tuple[int, bytes]:
-        await asyncio.sleep(0.01)
-        sent.append(len((body or {})["requests"]))
-        return 200, b'{"name": "operation", "done": true}'
-
-    queue = _build_embedded(slow)
-    waiting = [asyncio.ensure_future(queue.enqueue(make_task(f"job-{i}"))) for i in range(150)]
-    await asyncio.sleep(0)
-    await queue.close()
-    await asyncio.gather(*waiting)
-    assert sum(sent) == 150
-    with pytest.raises(QueueError, match="stopping"):
-        await queue.enqueue(make_task("job-late"))

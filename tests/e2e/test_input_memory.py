@@ -82,9 +82,7 @@ def test_a_job_of_large_files_is_refused_and_another_users_delivery_goes_on(
     slow = {"width": 64, "height": 64, "studio": {"mode": "slow", "seconds": 6}}
     with (
         memory_cgroup(INSTANCE) as group,
-        stack(
-            memory_folder, "--servers", "1", settings=settings, within=group.enter_command
-        ) as running,
+        stack(memory_folder, settings=settings, within=group.enter_command) as running,
         running.client("mallory") as mallory,
         running.client("bob") as bob,
     ):

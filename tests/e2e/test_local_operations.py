@@ -38,13 +38,13 @@ def slow(seconds: float) -> dict[str, object]:
 
 
 def test_damaged_queues_are_rebuilt_and_no_job_is_lost(tmp_path: Path) -> None:
-    with stack(tmp_path, settings=HASTE) as running, running.client() as client:
+    with stack(tmp_path, "--cloud-tasks", settings=HASTE) as running, running.client() as client:
         job = submit(client, slow(8))
         while client.get(f"/api/jobs/{job}").json()["status"] != "RETRYING":
             time.sleep(0.05)
         assert running.interrupt() == 0
     (tmp_path / "tasks.db").write_bytes(b"no database at all" * 1000)
-    with stack(tmp_path, settings=HASTE) as running, running.client() as client:
+    with stack(tmp_path, "--cloud-tasks", settings=HASTE) as running, running.client() as client:
         assert wait_for_job(client, job)["status"] == "COMPLETED"
     assert "tasks.db is damaged" in (tmp_path / "log.txt").read_text()
     assert len([*tmp_path.glob("tasks.db.damaged-*")]) >= 1
@@ -89,7 +89,7 @@ def test_a_waiting_task_and_its_key_go_to_the_new_port_and_not_to_the_old_one(
 
         def log_message(self, *_: object) -> None: ...
 
-    with stack(tmp_path) as running, running.client() as client:
+    with stack(tmp_path, "--cloud-tasks") as running, running.client() as client:
         old = int(running.url.rpartition(":")[2])
         job = submit(client, slow(8))
         while client.get(f"/api/jobs/{job}").json()["status"] != "RETRYING":
@@ -100,7 +100,8 @@ def test_a_waiting_task_and_its_key_go_to_the_new_port_and_not_to_the_old_one(
     thread = threading.Thread(target=stranger.serve_forever)
     thread.start()
     try:
-        with stack(tmp_path, port=free_port()) as running, running.client() as client:
+        begun = stack(tmp_path, "--cloud-tasks", port=free_port())
+        with begun as running, running.client() as client:
             assert wait_for_job(client, job)["status"] == "COMPLETED"
     finally:
         stranger.shutdown()

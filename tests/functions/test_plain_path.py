@@ -57,7 +57,9 @@ EMBEDDED = {
     "adapters/local/sqlite_changes.py",
     "ports.py",
     "adapters/local/sqlite_tables.py",
-    "adapters/local/tasks.py",
+    "adapters/local/memory_tasks.py",
+    "adapters/local/memory_queue.py",
+    "adapters/local/task_pacing.py",
     "adapters/providers/catalogue.py",
 }
 NOOP = {"prompt": "a red kite", "options": {"studio": {"mode": "noop"}}}

@@ -20,8 +20,8 @@ from functions.job_requests import (
     refused_paths,
     submit_job,
 )
-from httpx_sender import httpx_sender
 from simulation.world import BASE, World, running
+from taskreel.domain.errors import QueueError
 from taskreel.store_collections import ACCOUNTS
 
 
@@ -260,14 +260,15 @@ async def test_a_project_outside_the_token_is_forbidden(world: World) -> None:
     expect_problem(await limited.post(IMAGE, json={**NOOP, "projectId": "p2"}), 403, "forbidden")
 
 
+async def _refuse(_: object) -> None:
+    raise QueueError("The queues cannot be reached.")
+
+
 async def test_a_queue_that_cannot_be_reached_does_not_stop_a_submission(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as cut:
-        out_of_order = httpx.AsyncClient(
-            transport=httpx.MockTransport(lambda _: httpx.Response(500))
-        )
-        cut.setattr(world.services.tasks, "_send_request", httpx_sender(out_of_order))
+        cut.setattr(world.tasks, "enqueue", _refuse)
         job = await submit_job(ada)
     await world.settle()
     assert (await read_job(ada, job))["status"] == "QUEUED"
@@ -305,7 +306,6 @@ async def test_a_sweep_goes_on_when_it_may_not_look_at_a_lane(
     await world.services.tasks.pause("image-generation-normal")
     await submit_job(ada)
     await world.advance(121)
-    refusing = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(403)))
-    monkeypatch.setattr(world.services.tasks, "_send_request", httpx_sender(refusing))
+    monkeypatch.setattr(world.tasks, "stats", _refuse)
     assert await world.sweep() == {"rescued": 1}
     assert "the state of the queue cannot be read" in caplog.text

@@ -26,6 +26,7 @@ from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.jobtypes.submission import register_options
 from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest
+from taskreel_cloud_tasks.queues_file import load_queues
 from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 from taskreel_local.emulators.google_emulators import LocalStorage
 from taskreel_local.stack.local_stack import PARENT
@@ -99,7 +100,9 @@ async def run_deployment(
     bucket, project = f"test-{uuid4().hex}", project or f"test-{uuid4().hex}"
     storage.server.buckets.create_bucket(bucket, {})
     made: list[Deployment] = []
-    config = ServiceConfig(rest_port=None, grpc_port=0, queues=QUEUES, sender=_Sender(made))
+    config = ServiceConfig(
+        rest_port=None, grpc_port=0, queues=load_queues(QUEUES, PARENT), sender=_Sender(made)
+    )
     async with AsyncExitStack() as stack:
         queue = await stack.enter_async_context(LocalCloudTasks(config))
         store = FirestoreStore(

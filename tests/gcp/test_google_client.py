@@ -84,7 +84,7 @@ async def test_an_endpoint_in_the_url_replaces_the_client_s_own() -> None:
         tasks_url="cloudtasks://p/l?endpoint=cloudtasks.example:8443",
         internal_api_key="an-internal-key-of-this-test",
     )
-    store, tasks = wiring._store(settings), wiring._tasks(settings)
+    store, tasks = wiring._store(settings), wiring._tasks(settings, wiring.SystemClock())
     assert isinstance(store, FirestoreStore)
     assert isinstance(tasks, CloudTasks)
     assert store._connect()._client.api_endpoint == "eur3-firestore.googleapis.com"

@@ -1,6 +1,6 @@
 """The whole cloud in one process and in virtual time.
 
-It has the deployed entry points, the queue engine and the embedded stores. Only work in worker
+It has the deployed entry points, and the embedded queues and stores. Only work in worker
 processes takes real time. `advance` moves virtual time from event to event, and before it goes on
 lets everything finish that is due.
 """
@@ -8,7 +8,6 @@ lets everything finish that is due.
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,25 +23,19 @@ import jwt
 import pytest
 from functions_framework.aio import create_asgi_app
 
-from httpx_sender import httpx_sender
 from taskreel import wiring
+from taskreel.adapters.local.memory_queue import Delivery
+from taskreel.adapters.local.memory_tasks import MemoryTasks
+from taskreel.adapters.local.queues_yaml import load_queue_settings
 from taskreel.adapters.local.sqlite import SqliteStore
-from taskreel.adapters.local.tasks import EmbeddedTasks
 from taskreel.app.services import Services
 from taskreel.config import Settings
 from taskreel.domain.job import Job
 from taskreel.jobtypes.submission import register_options
 from taskreel.media.workers import WorkerPool
-from taskreel.ports import Store
+from taskreel.ports import Store, Task
 from taskreel.store_collections import JOBS
-from taskreel_cloud_tasks.api_methods import ApiMethods
 from taskreel_cloud_tasks.clock import SECOND, VirtualClock
-from taskreel_cloud_tasks.engine import Engine
-from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest
-from taskreel_cloud_tasks.http_client import SendError
-from taskreel_cloud_tasks.queues_file import apply_queues, load_queues
-from taskreel_cloud_tasks.rest_app import RestApp
-from taskreel_local.stack.local_stack import PARENT
 from virtual_time import VirtualTime
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +43,7 @@ MAIN = ROOT / "functions" / "main.py"
 T = TypeVar("T")
 #: No work in these tests takes that long; a worker that hangs fails the test.
 WORKER_SECONDS = 120.0
-QUEUES = load_queues(ROOT / "infra" / "queues.yaml", PARENT)
+QUEUES = ROOT / "infra" / "queues.yaml"
 
 KEY = "the-internal-key-of-these-tests"
 JWT_SECRET = "the-jwt-secret-of-these-tests-is-long"
@@ -93,7 +86,7 @@ class Inline(ThreadPoolExecutor):
 def settings(folder: Path, **changes: Any) -> Settings:
     given = {
         "store_url": "sqlite:///:memory:",
-        "tasks_url": "embedded:http://tasks.test",
+        "tasks_url": f"embedded:///{QUEUES}",
         "blobs_url": f"file:///{folder}/files",
         "api_base_url": BASE,
         "processor_url": BASE,
@@ -116,7 +109,7 @@ class World:
 
     settings: Settings
     services: Services
-    engine: Engine
+    tasks: MemoryTasks
     clock: VirtualClock
     api: httpx.AsyncClient
     processor: httpx.AsyncClient
@@ -189,16 +182,31 @@ class World:
                 quiet = 0
             quiet = 0 if loop._ready else quiet + 1
 
-    async def send(self, request: OutgoingRequest) -> HandlerResponse:
-        """Send a delivery of the engine straight to the task processor."""
+    def queued_tasks(self) -> list[Task]:
+        """The tasks that wait or run."""
+        queues = self.tasks._queues.values()
+        return [queued.task for queue in queues for queued in queue._known.values()]
+
+    async def deliver(self, delivery: Delivery) -> int:
+        """Send a delivery of the queues to the task processor, as Cloud Tasks sends it."""
         await self._passing.wait()
         if self.cut_off:
-            raise SendError("the connection was lost")
-        answer = await self.processor.request(
-            request.method, request.url, headers=list(request.headers), content=request.body
+            return 503
+        answer = await self.processor.post(
+            "/tasks/process",
+            headers={
+                "X-Internal-Api-Key": KEY,
+                "Content-Type": "application/json",
+                "X-CloudTasks-QueueName": delivery.task.queue,
+                "X-CloudTasks-TaskName": delivery.task.id,
+                "X-CloudTasks-TaskRetryCount": str(delivery.retry_count),
+                "X-CloudTasks-TaskExecutionCount": str(delivery.execution_count),
+                "X-CloudTasks-TaskETA": f"{delivery.eta.timestamp():.6f}",
+            },
+            content=delivery.task.body,
         )
-        self.delivered.append((json.loads(request.body)["jobId"], answer.status_code))
-        return HandlerResponse(answer.status_code, dict(answer.headers), answer.content)
+        self.delivered.append((delivery.task.job_id, answer.status_code))
+        return answer.status_code
 
 
 async def _set(tx: Any, job: Job) -> None:
@@ -233,14 +241,15 @@ async def running(
     clock = VirtualClock()
     async with AsyncExitStack() as stack:
         made: list[World] = []
-        engine = Engine(clock=clock, sender=_Sender(made))
-        engine.start()
-        await apply_queues(engine, QUEUES)
-        queue = await stack.enter_async_context(
-            httpx.AsyncClient(transport=_asgi(RestApp(ApiMethods(engine))))
-        )
+
+        async def deliver(delivery: Delivery) -> int:
+            return await made[0].deliver(delivery)
+
+        time = VirtualTime(clock)
+        tasks = MemoryTasks(load_queue_settings(QUEUES), time, deliver)
+        stack.push_async_callback(tasks.close)
         patch.setattr(wiring, "WorkerPool", WatchedWorkers)
-        services = _services(chosen, VirtualTime(clock), queue)
+        services = _services(chosen, time, tasks)
         services = change(replace(services, store=wrap(services.store)))
         stack.push_async_callback(services.store.close)
         stack.callback(services.workers.close)
@@ -249,29 +258,14 @@ async def running(
         api, processor, maintenance = map(_client, ("jobs_api", "task_processor", "maintenance"))
         for client in (api, processor, maintenance):
             await stack.enter_async_context(client)
-        world = World(chosen, services, engine, clock, api, processor, maintenance)
+        world = World(chosen, services, tasks, clock, api, processor, maintenance)
         made.append(world)
-        stack.push_async_callback(engine.close, 0)
         yield world
         for client in world._open:
             await client.aclose()
 
 
-@dataclass(frozen=True)
-class _Sender:
-    made: list[World]
-
-    async def send(self, request: OutgoingRequest) -> HandlerResponse:
-        return await self.made[0].send(request)
-
-
-def _services(chosen: Settings, clock: VirtualTime, queue: httpx.AsyncClient) -> Services:
-    tasks = EmbeddedTasks(
-        "http://tasks.test",
-        target_url=BASE,
-        internal_key=chosen.internal_keys[0],
-        send_request=httpx_sender(queue),
-    )
+def _services(chosen: Settings, clock: VirtualTime, tasks: MemoryTasks) -> Services:
     built = wiring.build(chosen, clock)
     if isinstance(built.store, SqliteStore):
         built.store._gather_seconds = 0.0  # it would pause on the real clock

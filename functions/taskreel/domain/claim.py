@@ -72,6 +72,15 @@ def run_over_at(job: Job, lease_until: datetime) -> datetime:
     return lease_until + ANSWER_GRACE if job.maybe_bought else lease_until
 
 
+def end_dead_lease(job: Job, now: datetime) -> Job:
+    """Copy the job with the lease of a run that is known to be dead: over, its grace included.
+
+    The lease stays, as that of a run that died: the claim that follows counts it. The fence need
+    not move, since no one is alive who could write with it.
+    """
+    return job.with_changes(now, lease_until=now - ANSWER_GRACE, wake_at=job.next_wake_at(now))
+
+
 def find_due_end(job: Job, now: datetime) -> Claim | None:
     """The end of a job whose deadline has passed, or that has begun to end.
 

@@ -120,6 +120,18 @@ def build_processor_app(keys: InternalKeys, processor: Processor) -> InternalApp
     return InternalApp("/tasks/process", keys, handle)
 
 
+async def process_delivery(processor: Processor, job_id: str) -> int:
+    """Process a delivery of a queue in this process; the status that the queue is answered."""
+    try:
+        return _STATUS[await processor.process_task(job_id)]
+    except TaskreelError as error:
+        log.warning(
+            "a delivery failed; the queue repeats it",
+            extra={"action": "delivery_failed", "job_id": job_id, "error": error.message},
+        )
+        return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
 def build_maintenance_app(keys: InternalKeys, services: Services) -> InternalApp:
     """The application of `/tasks/sweep`: wake every job that is due."""
 

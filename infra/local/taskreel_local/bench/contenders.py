@@ -53,7 +53,7 @@ Contender = Callable[[Path], AbstractContextManager[Running]]
 
 @contextmanager
 def start_taskreel(folder: Path) -> Iterator[Running]:
-    """Run the stack as `taskreel dev` does, without rate limits: the queues and two servers."""
+    """Run the stack as `taskreel dev` does, without rate limits: one server."""
     with _start_taskreel(folder) as running:
         yield running
 
@@ -71,7 +71,7 @@ def start_taskreel_on_google(folder: Path) -> Iterator[Running]:
 @contextmanager
 def _start_taskreel(folder: Path, *options: str) -> Iterator[Running]:
     data = DataFolder(folder)
-    with start_stack(folder, "--servers", "2", *options) as (url, tree):
+    with start_stack(folder, *options) as (url, tree):
         token = make_token(data, user=_USER)
         with Connection(url, make_token(data, user="bench-admin", role="admin")) as admin:
             admin.call("POST", f"/api/credits/{_USER}/grants", {"amount": _GRANT})

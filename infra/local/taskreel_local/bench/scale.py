@@ -60,7 +60,7 @@ class _SeededStack:
         numbers = random.Random(1).sample(range(16**12), size)  # noqa: S311 - same ids each time
         self.ids = [f"job_{number:026x}" for number in numbers]
         asyncio.run(_seed_store(DataFolder(folder).store_file, self.ids))
-        url, _ = exits.enter_context(start_stack(folder, "--servers", "1"))
+        url, _ = exits.enter_context(start_stack(folder))
         token = make_token(DataFolder(folder), user=_USER)
         self.http = exits.enter_context(Connection(url, token))
 

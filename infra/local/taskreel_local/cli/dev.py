@@ -11,13 +11,13 @@ from typing import Any
 
 from rich.console import Console
 
+from taskreel.adapters.local.queues_yaml import load_queue_settings
 from taskreel.domain.job import Priority
 from taskreel.jobtypes import JOB_TYPES
-from taskreel_cloud_tasks.queues_file import load_queues
 from taskreel_local.stack.bounded_http import raise_descriptor_limit
 from taskreel_local.stack.data_folder import DEFAULT, DataFolder, display_path
 from taskreel_local.stack.dev_tokens import make_token
-from taskreel_local.stack.local_stack import Stack, StackConfig, watch_sources
+from taskreel_local.stack.local_stack import PARENT, Stack, StackConfig, watch_sources
 from taskreel_local.stack.repository_paths import QUEUES
 
 _WELCOME = """
@@ -33,6 +33,16 @@ _CURL = """curl -s {url}/api/jobs/image-generation \\
   -H "Authorization: Bearer {token}" \\
   -H "Content-Type: application/json" -H "Prefer: wait=30" \\
   -d '{{"prompt": "a lighthouse in a storm"}}'
+"""
+
+
+_GCLOUD = """
+[dim]The queues answer gcloud (without --cloud-tasks they are in the server's memory):[/]
+"""
+
+_GCLOUD_COMMANDS = """export CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDTASKS={url}
+export CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true CLOUDSDK_CORE_PROJECT={project}
+gcloud tasks queues list --location={location}
 """
 
 
@@ -59,11 +69,20 @@ async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> 
         console.print(
             _CURL.format(url=stack.url, token=token), soft_wrap=True, highlight=False, markup=False
         )
+        if stack.cloud_tasks_url is not None:
+            _print_gcloud(console, stack.cloud_tasks_url)
         console.print("[dim]Ctrl-C stops it; the next start continues where it stopped.[/]\n")
         until_stopped: list[Awaitable[None]] = [stack.wait_for_failure()]
         if reload:
             until_stopped.append(_reload_on_changes(console, stack))
         await asyncio.gather(*until_stopped)
+
+
+def _print_gcloud(console: Console, url: str) -> None:
+    _, project, _, location = PARENT.split("/")
+    commands = _GCLOUD_COMMANDS.format(url=url, project=project, location=location)
+    console.print(_GCLOUD)
+    console.print(commands, soft_wrap=True, highlight=False, markup=False)
 
 
 async def _reload_on_changes(console: Console, stack: Stack) -> None:
@@ -74,7 +93,7 @@ async def _reload_on_changes(console: Console, stack: Stack) -> None:
 
 def types_without_queues(queues: Path) -> list[str]:
     """Return the job types that lack a queue for one of their priorities in the file."""
-    declared = {queue.name.rpartition("/")[2] for queue in load_queues(queues)}
+    declared = load_queue_settings(queues).keys()
     return [
         name
         for name in JOB_TYPES

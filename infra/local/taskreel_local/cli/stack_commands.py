@@ -27,10 +27,9 @@ from taskreel_local.stack.data_folder import DEFAULT
 @data_option
 @click.option(
     "--servers",
-    default=2,
-    show_default=True,
+    default=None,
     type=click.IntRange(1, 64),
-    help="Number of server processes.",
+    help="Number of server processes with --cloud-tasks.  [2; without it always one]",
 )
 @click.option("--reload", is_flag=True, help="Restart the servers when the code changes.")
 @click.option("--unthrottled", is_flag=True, help="Ignore the queues' rate limits (benchmarks).")
@@ -61,6 +60,12 @@ def run_dev_command(**options: Any) -> None:
         raise click.UsageError(
             "--cloud cannot be combined with --unthrottled, --cloud-tasks or --google-emulators: "
             "the queues are in the cloud"
+        )
+    several = any(options[name] for name in ("cloud", "cloud_tasks", "google_emulators"))
+    if (options["servers"] or 1) > 1 and not several:
+        raise click.UsageError(
+            f"--servers {options['servers']} needs --cloud-tasks: without it the queues are in the "
+            "memory of the one server process, which owns the store"
         )
     _run_until_stopped(lambda: run_dev(Console(), **options))
 

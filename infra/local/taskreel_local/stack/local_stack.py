@@ -1,4 +1,7 @@
-"""Taskreel on this machine: the queues in this process, the functions in server processes."""
+"""Taskreel on this machine: one server process, which this one starts, watches and restarts.
+
+With `cloud_tasks` the queues are a local Cloud Tasks in this process, and there are two servers.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,19 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, NoReturn, Self
+from typing import IO, TYPE_CHECKING, NoReturn, Self
 from urllib.parse import urlsplit
 
 import httpx
 
-from taskreel_cloud_tasks.engine import EngineConfig
-from taskreel_cloud_tasks.queues_file import load_queues
-from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.repository_paths import MAIN, QUEUES, ROOT
 from taskreel_local.stack.server_process import ServerProcess, bind_socket
 from taskreel_local.stack.settings_file import read_settings
 from taskreel_local.stack.stack_error import StackError
+
+if TYPE_CHECKING:
+    from taskreel_cloud_tasks.service import LocalCloudTasks
 
 _START_SECONDS = 60.0
 _SWEEP_SECONDS = 5.0
@@ -39,7 +42,8 @@ class StackConfig:
     host: str = "127.0.0.1"
     #: 0 takes any free port.
     port: int = 0
-    servers: int = 2
+    #: None: two with Cloud Tasks; one without, since the process with the queues owns the store.
+    servers: int | None = None
     #: Ignore the queues' rate limits, for benchmarks.
     unthrottled: bool = False
     #: Call the Cloud Tasks emulator over Google's gRPC API, as in the cloud.
@@ -65,7 +69,8 @@ class Stack:
         self._lock: IO[str] | None = None
         self._listener: socket.socket | None = None
         self._servers: list[ServerProcess] = []
-        self._tasks: LocalCloudTasks
+        #: The local Cloud Tasks, where the queues are not in the server.
+        self._tasks: LocalCloudTasks | None = None
         self._exit = contextlib.AsyncExitStack()
         self._failed = asyncio.Event()
         self._failure = ""
@@ -120,20 +125,19 @@ class Stack:
             # The servers are other programs: gRPC need not prepare for forks, or warn of them.
             os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         if self.config.cloud is None:
-            queues = LocalCloudTasks(self._queue_config(last_address))
-            try:
-                self._tasks = await self._exit.enter_async_context(queues)
-            except OSError as error:
-                raise StackError(f"The queues cannot start: {error}") from None
+            if self._over_grpc:
+                self._tasks = await self._start_cloud_tasks(last_address)
             environ = self._server_environ({**self._local_settings(), **self._emulator_settings()})
         else:
             environ = self._server_environ(read_settings(self.config.cloud))
-        self._servers = [ServerProcess(self._listener, environ) for _ in range(self.config.servers)]
+        self._servers = [
+            ServerProcess(self._listener, environ) for _ in range(self._count_servers())
+        ]
         for server in self._servers:
             await server.start()
             self._exit.push_async_callback(server.stop)
         await self._wait_until_ready()
-        if self.config.cloud is None:
+        if self._tasks is not None:
             sweeping = asyncio.create_task(self._call_sweep())
             self._exit.callback(sweeping.cancel)
         # Runs first when the stack stops: no new deliveries while the servers release their leases.
@@ -160,24 +164,43 @@ class Stack:
                 "Stop it, or choose another folder: --data DIR"
             ) from None
 
-    def _queue_config(self, last_address: str) -> ServiceConfig:
-        """Configure the queues.
+    def _count_servers(self) -> int:
+        several = self._over_grpc or self.config.cloud is not None
+        return (self.config.servers or 2) if several else 1
+
+    async def _start_cloud_tasks(self, last_address: str) -> LocalCloudTasks:
+        """Start the local Cloud Tasks. Raises StackError.
 
         Tasks name the processor, not its port: after a start with another port they, and the key
         that they carry, go to this stack and not to the program that has the old port now.
         """
+        from taskreel_cloud_tasks.engine import EngineConfig
+        from taskreel_cloud_tasks.queues_file import load_queues
+        from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
+
         here = urlsplit(self.url).netloc
         addresses = {urlsplit(PROCESSOR).netloc: here}
         if last_address:
             # Tasks of an earlier release name the port.
             addresses[last_address] = here
-        return ServiceConfig(
-            rest_port=0,
-            grpc_port=0 if self._over_grpc else None,
-            data=self.data.tasks_file,
-            queues=load_queues(QUEUES, PARENT),
-            engine=EngineConfig(unthrottled=self.config.unthrottled, addresses=addresses),
+        queues = LocalCloudTasks(
+            ServiceConfig(
+                rest_port=0,
+                grpc_port=0,
+                data=self.data.tasks_file,
+                queues=load_queues(QUEUES, PARENT),
+                engine=EngineConfig(unthrottled=self.config.unthrottled, addresses=addresses),
+            )
         )
+        try:
+            return await self._exit.enter_async_context(queues)
+        except OSError as error:
+            raise StackError(f"The queues cannot start: {error}") from None
+
+    @property
+    def cloud_tasks_url(self) -> str | None:
+        """The base URL of the local Cloud Tasks' REST API; None where the server has the queues."""
+        return None if self._tasks is None else f"http://127.0.0.1:{self._tasks.rest_port}/"
 
     def _server_environ(self, where: Mapping[str, str]) -> dict[str, str]:
         """Return the servers' environment; `where` are the settings of store, queues and files."""
@@ -205,7 +228,7 @@ class Stack:
         """Return the settings of the embedded store, queues and files."""
         return {
             "STORE_URL": f"sqlite:///{self.data.store_file}",
-            "TASKS_URL": f"embedded:http://127.0.0.1:{self._tasks.rest_port}",
+            "TASKS_URL": f"embedded:///{QUEUES}{'?unthrottled' if self.config.unthrottled else ''}",
             "BLOBS_URL": f"file:///{self.data.files_folder}",
             "PROCESSOR_URL": PROCESSOR,
             "INTERNAL_API_KEY": self._secrets.internal,
@@ -226,7 +249,7 @@ class Stack:
     def _emulator_settings(self) -> dict[str, str]:
         """Start the emulators asked for and return the settings that select them."""
         found: dict[str, str] = {}
-        if self._over_grpc:
+        if self._tasks is not None:
             _, project, _, location = PARENT.split("/")
             found["TASKS_URL"] = (
                 f"cloudtasks://{project}/{location}?emulator=127.0.0.1:{self._tasks.grpc_port}"
@@ -266,7 +289,7 @@ class Stack:
                 await asyncio.sleep(0.02)
 
     async def _call_sweep(self) -> None:
-        """Call the sweep every few seconds; in the cloud, Cloud Scheduler does every minute."""
+        """Call the sweep every few seconds, as Cloud Scheduler does every minute."""
         headers = {"X-Internal-Api-Key": self._secrets.internal}
         async with httpx.AsyncClient(timeout=30) as client:
             while True:

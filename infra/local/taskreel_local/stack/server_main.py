@@ -1,4 +1,4 @@
-"""A server process of the stack: all functions and the files, behind one port.
+"""A server process of the stack: all functions, the queues and the files, behind one port.
 
 Each path is served by the application that `main.py` gives to functions_framework in the cloud.
 """
@@ -29,6 +29,7 @@ from taskreel_local.stack.bounded_http import (
     choose_bounds,
     raise_descriptor_limit,
 )
+from taskreel_local.stack.own_queues import OwnQueues
 
 #: Seconds that a stopping server waits for clients that read slowly.
 _GRACE_SECONDS = 3
@@ -56,8 +57,18 @@ class PathRouter:
 class DrainingServer(uvicorn.Server):
     """Closes the ports once it has answered the requests under way, and not before."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._own_queues = OwnQueues()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and to deliver what waits in queues of this process."""
+        await super().startup(sockets)
+        self._own_queues.start()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, answer what has begun within _GRACE_SECONDS, then close the ports."""
+        await self._own_queues.stop()
         await super().shutdown(sockets)
         cut_off = set(self.server_state.tasks)
         if cut_off:

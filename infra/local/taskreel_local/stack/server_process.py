@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from taskreel_local.stack.stack_error import StackError
 
 _STOP_SECONDS = 8.0
+#: A process that ends sooner than that is not started again at once.
+_SHORT_LIFE_SECONDS = 5.0
 _RESTART_SECONDS = 0.5
 
 
@@ -65,9 +67,12 @@ class ServerProcess:
         )
 
     async def _restart_when_ended(self) -> None:
+        loop = asyncio.get_running_loop()
         while self._process is not None:
+            started_at = loop.time()
             await self._process.wait()
-            await asyncio.sleep(_RESTART_SECONDS)
+            if loop.time() - started_at < _SHORT_LIFE_SECONDS:
+                await asyncio.sleep(_RESTART_SECONDS)
             await self._spawn_process()
 
 

@@ -1,0 +1,111 @@
+"""The start of a process that owns store and queues, after another one was killed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from functions.job_requests import image_request, read_job, submit_job
+from simulation.world import World
+from taskreel.app.worker.recovery import recover_jobs
+from taskreel.domain.job_status import Status
+
+
+async def kill_and_start(world: World) -> int:
+    """Lose the queues with the memory of their process; what ran ends without a write."""
+    attempts = [each for queue in world.tasks._queues.values() for each in queue._attempts]
+    stored = [await world.job(attempt.queued.task.job_id) for attempt in attempts]
+    for queue in world.tasks._queues.values():
+        queue.purge_tasks()
+        queue._finished._newer.clear()
+        queue._attempts.clear()
+    for attempt in attempts:
+        assert attempt.run is not None
+        attempt.run.cancel()
+    await world.advance(0.2)
+    for job in stored:
+        await world.put(job)  # a run that is cancelled releases its lease, a killed one does not
+    return await recover_jobs(world.services, world.now())
+
+
+SLOW = image_request("slow", seconds=60)
+FAILING = image_request("fail-temporary", times=1)
+RETRY = {"minBackoffSeconds": 30, "maxBackoffSeconds": 30}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (image_request("noop"), Status.QUEUED),
+        ({**FAILING, "retry": RETRY}, Status.RETRYING),
+        (image_request("pending", times=1, seconds=30), Status.PROCESSING),
+    ],
+)
+async def test_a_job_whose_task_was_in_memory_goes_on_when_it_is_due(
+    world: World, ada: httpx.AsyncClient, body: dict[str, Any], status: Status
+) -> None:
+    if status is Status.QUEUED:
+        await world.tasks.pause("image-generation-normal")
+    job = await submit_job(ada, body)
+    await world.settle()
+    assert (await world.job(job["jobId"])).status is status
+    assert await kill_and_start(world) == 1
+    await world.tasks.resume("image-generation-normal")
+    await world.advance(31)
+    assert (await read_job(ada, job))["status"] == "COMPLETED"
+    assert world.queued_tasks() == []
+
+
+async def test_the_lease_of_a_killed_run_is_not_waited_for(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    job = await submit_job(ada, SLOW)
+    await world.advance(2)
+    before = await world.job(job["jobId"])
+    assert before.lease_until is not None
+    assert await kill_and_start(world) == 1
+    await world.settle()
+    after = await world.job(job["jobId"])
+    assert (after.status, after.fence, after.lost_runs) == (Status.PROCESSING, before.fence + 1, 1)
+    assert after.lease_until is not None
+    await world.advance(61)
+    assert (await read_job(ada, job))["status"] == "COMPLETED"
+
+
+async def test_a_run_of_the_new_process_keeps_its_lease(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    started_at = world.now() - timedelta(seconds=1)
+    job = await submit_job(ada, SLOW)
+    await world.advance(2)
+    before = await world.job(job["jobId"])
+    assert await recover_jobs(world.services, started_at) == 0
+    assert await world.job(job["jobId"]) == before
+
+
+async def test_jobs_that_wait_for_others_have_no_task_to_recover(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    first = await submit_job(ada, SLOW)
+    second = await submit_job(
+        ada, {**image_request("noop"), "dependsOn": [{"jobId": first["jobId"]}]}
+    )
+    await world.advance(2)
+    assert await kill_and_start(world) == 1
+    await world.advance(70)
+    assert {(await read_job(ada, job))["status"] for job in (first, second)} == {"COMPLETED"}
+
+
+async def test_more_jobs_than_a_page_are_all_recovered(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskreel.app.worker.recovery._PAGE", 4)
+    await world.tasks.pause("image-generation-normal")
+    jobs = [await submit_job(ada) for _ in range(10)]
+    assert await kill_and_start(world) == 10
+    await world.tasks.resume("image-generation-normal")
+    await world.advance(5)
+    assert {(await read_job(ada, job))["status"] for job in jobs} == {"COMPLETED"}
