@@ -299,7 +299,7 @@ def texts(node: Any, name: str) -> list[str]:
         return [text for value in node for text in texts(value, name)]
     if not isinstance(node, dict):
         return []
-    data = {"example", "default", "info"}
+    data = {"example", "examples", "default", "info"}
     own = [node[name]] if isinstance(node.get(name), str) else []
     return own + [
         text for key, value in node.items() if key not in data for text in texts(value, name)
@@ -331,10 +331,11 @@ async def test_health_needs_no_token(world: World) -> None:
 
 
 def references(node: Any) -> set[str]:
-    """Every `$ref` in a JSON document."""
+    """Every `$ref` in a JSON document, but for those in examples, which are data."""
     if isinstance(node, dict):
         own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
-        return own.union(*(references(value) for value in node.values()))
+        inner = [value for name, value in node.items() if name not in {"example", "examples"}]
+        return own.union(*map(references, inner))
     return set().union(*(references(value) for value in node)) if isinstance(node, list) else set()
 
 

@@ -7,15 +7,19 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
     ConfigDict,
+    GetJsonSchemaHandler,
     GetPydanticSchema,
     TypeAdapter,
     ValidationError,
 )
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import (
+    CoreSchema,
     enum_schema,
     no_info_plain_validator_function,
     simple_ser_schema,
@@ -38,9 +42,43 @@ class Value(BaseModel):
         defer_build=True,  # built on first use: cold start
     )
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        if handler.mode == "validation":
+            _add_other_names(cls, schema)
+        return schema
+
     def document(self) -> dict[str, Any]:
         """The value as it is stored: JSON types and aware datetimes, without None."""
         return self.model_dump(by_alias=True, mode="python", exclude_none=True)
+
+
+def _add_other_names(model: type[BaseModel], schema: JsonSchemaValue) -> None:
+    """Add the fields' other names, of which pydantic's own schema has the first alone.
+
+    One of the names of a required field must be given.
+    """
+    properties = schema.get("properties", {})
+    for field in model.model_fields.values():
+        choices = field.validation_alias
+        if not isinstance(choices, AliasChoices):
+            continue
+        names = [name for name in choices.choices if isinstance(name, str)]
+        if names[0] not in properties:
+            continue
+        same = {"description": f"The same as `{names[0]}`."}
+        for name in names[1:]:
+            properties.setdefault(name, {**properties[names[0]], **same})
+        required = schema.get("required", [])
+        if names[0] in required:
+            schema["required"] = [name for name in required if name != names[0]]
+            one_of_them = {"anyOf": [{"required": [name]} for name in names]}
+            schema.setdefault("allOf", []).append(one_of_them)
+    if schema.get("required") == []:
+        del schema["required"]
 
 
 class StoredValue(Value):

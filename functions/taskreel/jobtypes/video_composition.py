@@ -54,7 +54,10 @@ class CompositionOptions(FilmOptions):
 class SceneInput(Value):
     """One scene. A story's `description`, `dialogue` and `heading` are accepted, not shown."""
 
-    visual: Annotated[list[MediaUrl], BeforeValidator(_as_list)] = Field(
+    visual: Annotated[
+        list[MediaUrl],
+        BeforeValidator(_as_list, json_schema_input_type=list[MediaUrl] | MediaUrl),
+    ] = Field(
         default_factory=list,
         max_length=10,
         validation_alias=AliasChoices(*_VISUAL, "visuals", "images", "imageUrls"),
@@ -116,12 +119,14 @@ class VideoComposition(Submission):
     A scene is an object or just a URL. `audio` is one sound for all, or `[{url, scene}]`.
     """
 
-    scenes: list[Annotated[SceneInput, BeforeValidator(_as_scene)]] = Field(
-        min_length=1, max_length=200
-    )
-    assets: list[Annotated[Asset, BeforeValidator(_as_url)]] = Field(
-        default_factory=list, max_length=200
-    )
+    scenes: list[
+        Annotated[
+            SceneInput, BeforeValidator(_as_scene, json_schema_input_type=SceneInput | MediaUrl)
+        ]
+    ] = Field(min_length=1, max_length=200)
+    assets: list[
+        Annotated[Asset, BeforeValidator(_as_url, json_schema_input_type=Asset | MediaUrl)]
+    ] = Field(default_factory=list, max_length=200)
     audio: Annotated[
         list[Annotated[AudioTrack, BeforeValidator(_as_url)]], BeforeValidator(_as_list)
     ] = Field(

@@ -16,7 +16,7 @@ from fastapi_offline import FastAPIOffline
 from taskreel.app.jobs.replay import Replay
 from taskreel.domain.validation_messages import describe_errors, invalid_request
 from taskreel.web import credits as credits_routes
-from taskreel.web import job_reads, jobs, legacy, openapi, problems, providers
+from taskreel.web import job_reads, jobs, legacy, openapi_document, problems, providers
 from taskreel.web.job_submission import QuoteView
 from taskreel.web.responses import Problem
 
@@ -44,7 +44,7 @@ def build_fastapi() -> FastAPI:
     app.include_router(legacy.router)
     app.add_exception_handler(RequestValidationError, _answer_invalid_parameter)
     problems.install_handlers(app)
-    openapi.complete_document(
+    openapi_document.complete_document(
         app,
         requests=(
             credits_routes.Grant,

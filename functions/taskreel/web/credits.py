@@ -17,11 +17,12 @@ from taskreel.app.jobs.queries import list_ledger
 from taskreel.domain.credits import Account, EntryKind
 from taskreel.domain.value import Value
 from taskreel.web.http import JsonResponse, check_query, parse_idempotency_key
-from taskreel.web.openapi import ONCE, PROBLEMS, document_body
+from taskreel.web.openapi import ONCE, document_body
+from taskreel.web.openapi_problems import document_problems
 from taskreel.web.responses import View, is_absent
 from taskreel.web.route_parameters import Authenticated, AuthenticatedAdmin, json_body
 
-router = APIRouter(prefix="/api/credits", tags=["credits"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/credits", tags=["credits"])
 
 
 class Grant(Value):
@@ -81,6 +82,7 @@ async def read_ledger(
     status_code=201,
     summary="Grant credits to a user (admin)",
     response_model=Account,
+    responses=document_problems("forbidden", "idempotency_key_reused"),
     openapi_extra={**document_body(Grant), **ONCE},
 )
 async def create_grant(
@@ -105,7 +107,12 @@ async def create_grant(
     return JsonResponse(account, HTTPStatus.CREATED)
 
 
-@router.get("/{user_id}", summary="A user's balance (admin)", response_model=Account)
+@router.get(
+    "/{user_id}",
+    summary="A user's balance (admin)",
+    response_model=Account,
+    responses=document_problems("forbidden"),
+)
 async def read_balance_of(request: Request, user_id: str, context: AuthenticatedAdmin) -> Response:
     """Whole credits; a user who has never submitted has the initial grant."""
     check_query(request)

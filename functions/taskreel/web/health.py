@@ -80,7 +80,7 @@ async def read_health(request: Request) -> Response:
     deep = parse_boolean(request, "deep")
     monitor = ApiContext.of(request).health
     report = await monitor.read_report()
-    view = _build_view(report, monitor.limits)
+    view = build_health_view(report, monitor.limits)
     if deep:
         facts, verdict = monitor.inspect_machine()
         machine = MachineView(status=verdict.status, reasons=verdict.reasons, facts=facts)
@@ -89,7 +89,8 @@ async def read_health(request: Request) -> Response:
     return JsonResponse(view, HTTPStatus.SERVICE_UNAVAILABLE if bad else HTTPStatus.OK)
 
 
-def _build_view(report: HealthReport, limits: Thresholds) -> HealthView:
+def build_health_view(report: HealthReport, limits: Thresholds) -> HealthView:
+    """The report as it is sent."""
     return HealthView(
         status=report.status,
         reasons=report.reasons,

@@ -22,10 +22,10 @@ from taskreel.web.job_events import follow_job, wait_for_end
 from taskreel.web.job_lookup import read_job
 from taskreel.web.openapi import (
     NO_TOKEN,
-    PROBLEMS,
     WAIT,
     simplify_schema,
 )
+from taskreel.web.openapi_problems import document_problems
 from taskreel.web.responses import (
     JobsPage,
     JobView,
@@ -46,7 +46,7 @@ _DEEP = {
     "schema": {"type": "boolean"},
 }
 
-router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
 
 class JobTypeView(View):
@@ -77,11 +77,12 @@ class JobTypesView(View):
 async def list_job_types() -> Response:
     """No token is needed."""
     return JsonResponse(
-        JobTypesView(job_types=[_build_type_view(one) for one in JOB_TYPES.values()])
+        JobTypesView(job_types=[build_type_view(one) for one in JOB_TYPES.values()])
     )
 
 
-def _build_type_view(job_type: JobType[Any]) -> JobTypeView:
+def build_type_view(job_type: JobType[Any]) -> JobTypeView:
+    """The job type as it is sent."""
     schema = job_type.submission.model_json_schema(by_alias=True)
     return JobTypeView(
         job_type=job_type.name,
@@ -209,6 +210,7 @@ def _add_read_routes(prefix: str) -> None:
         read_result,
         summary="The job's result, with fresh URLs",
         response_model=ResultView,
+        responses=document_problems("no_result"),
         openapi_extra=WAIT,
     )
     router.add_api_route(

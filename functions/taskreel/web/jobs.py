@@ -16,13 +16,14 @@ from taskreel.domain.validation_messages import invalid_model
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.web.http import JsonResponse, check_query
 from taskreel.web.job_submission import post_job, respond_with_job
-from taskreel.web.openapi import PROBLEMS, document_created, document_submission
+from taskreel.web.openapi import document_created, document_submission
+from taskreel.web.openapi_problems import document_problems
 from taskreel.web.responses import JobView, build_job_view
 from taskreel.web.route_parameters import Authenticated, Submitting, json_body
 
-router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
-# Documented by `openapi.complete_document`, with an operation for each job type. `PublicApi` calls
+# Documented by `openapi_document`, with an operation for each job type. `PublicApi` calls
 # the handler itself for the names of job types; a wrong name comes here.
 router.add_route("/api/jobs/{job_type}", post_job, methods=["POST"], include_in_schema=False)
 
@@ -44,6 +45,7 @@ async def cancel_job(job_type: str, job_id: str, context: Authenticated) -> Resp
     status_code=202,
     summary="Try a failed job again, under the same id",
     response_model=JobView,
+    responses=document_problems("conflict", "insufficient_credits", "forbidden"),
 )
 async def retry_job(
     request: Request, job_type: str, job_id: str, context: Authenticated
@@ -60,7 +62,7 @@ async def retry_job(
     "/{job_type}/{job_id}/replay",
     status_code=202,
     summary="Create a new job from an ended one, reusing its finished work",
-    responses=document_created("JobView"),
+    responses={**document_created("JobView"), **document_problems("conflict")},
     openapi_extra=document_submission(
         Replay, {"fromStep": "pictures", "edit": {"style": "watercolour"}}
     ),

@@ -21,7 +21,7 @@ from taskreel.web.documented_bodies import (
 )
 from taskreel.web.http import JsonResponse
 from taskreel.web.job_submission import Submitter, build_request, respond_with_job
-from taskreel.web.openapi import PROBLEMS, document_created, document_submission
+from taskreel.web.openapi import document_created, document_submission
 from taskreel.web.responses import (
     JobErrorView,
     JobView,
@@ -41,9 +41,9 @@ from taskreel.web.route_parameters import (
     submission_body,
 )
 
-router = APIRouter(tags=["older routes"], responses=PROBLEMS)
+router = APIRouter(tags=["older routes"])
 #: Must be included before the jobs: their route takes every type, and refuses this one.
-generation_router = APIRouter(tags=["older routes"], responses=PROBLEMS)
+generation_router = APIRouter(tags=["older routes"])
 
 MOVIE, SCRIPT = "movie-creation", "script-generation"
 #: The prompt of the documented service for a request without one.

@@ -1,20 +1,13 @@
-"""The OpenAPI document: FastAPI's own, and what it cannot derive.
+"""The parts of the OpenAPI document that routes declare.
 
-FastAPI does not see the bodies and headers that handlers read within their limits, nor the route
-that creates jobs; the document has an operation for each job type.
+FastAPI does not see the bodies and headers that handlers read within their limits.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any
 
-from fastapi import FastAPI
-from pydantic.json_schema import models_json_schema
-
-from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.job_type import JobType
+from taskreel.web.openapi_problems import OF_SUBMISSIONS, document_problems
 
 _PREFER = {
     "name": "Prefer",
@@ -45,11 +38,9 @@ _SUBMIT_PARAMETERS = [
         "schema": {"type": "boolean"},
     },
 ]
-_REFERENCE = "#/components/schemas/{model}"
-#: FastAPI's own error model; ours is Problem.
-_UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
+REFERENCE = "#/components/schemas/{model}"
 #: Members of a schema that hold the caller's data, not words about it.
-_DATA = frozenset({"const", "default", "enum", "example", "examples"})
+DATA_MEMBERS = frozenset({"const", "default", "enum", "example", "examples"})
 
 
 def simplify_schema(schema: Any) -> Any:
@@ -62,7 +53,7 @@ def simplify_schema(schema: Any) -> Any:
     for name, value in schema.items():
         if name == "title" and isinstance(value, str):
             continue
-        if name in _DATA:
+        if name in DATA_MEMBERS:
             simple[name] = value
         elif name == "description" and isinstance(value, str):
             simple[name] = _unwrap_paragraphs(value)
@@ -78,16 +69,7 @@ def _unwrap_paragraphs(text: str) -> str:
 def reference_schema(model: type[Any] | str) -> dict[str, str]:
     """The reference to a model's schema; a name spares the import of the model."""
     name = model if isinstance(model, str) else model.__name__
-    return {"$ref": _REFERENCE.format(model=name)}
-
-
-#: The problems that every route may answer with.
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "4XX": {
-        "description": "The reason why it cannot be done",
-        "content": {"application/problem+json": {"schema": reference_schema("Problem")}},
-    }
-}
+    return {"$ref": REFERENCE.format(model=name)}
 
 
 def document_body(model: type[Any] | str, example: Any = None) -> dict[str, Any]:
@@ -110,77 +92,9 @@ def document_created(model: type[Any] | str) -> dict[int | str, dict[str, Any]]:
     return {
         "200": _document_response("Ended within `Prefer: wait`; or a quote", ended),
         "202": _document_response("Created", created),
-    }
-
-
-def _document_submit(job_type: JobType[Any]) -> dict[str, Any]:
-    """The operation that creates a job of the type."""
-    return {
-        "tags": ["jobs"],
-        "summary": job_type.summary,
-        "description": f"{job_type.submission.__doc__} Price: {job_type.price}.",
-        "operationId": f"submit_{job_type.name.replace('-', '_')}",
-        **document_submission(job_type.submission, dict(job_type.example)),
-        "responses": {**document_created("JobView"), **PROBLEMS},
+        **document_problems(*OF_SUBMISSIONS),
     }
 
 
 def _document_response(description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
-
-
-def _document_path_parameters(paths: dict[str, Any]) -> None:
-    """Add the path parameters that a dependency reads without declaring them."""
-    for path, operations in paths.items():
-        for operation in operations.values():
-            parameters = list(operation.get("parameters", []))
-            known = {one["name"] for one in parameters}
-            for name in reversed(re.findall(r"\{(\w+)\}", path)):
-                if name not in known:
-                    schema = {"type": "string"}
-                    one = {"name": name, "in": "path", "required": True, "schema": schema}
-                    parameters.insert(0, one)
-            if parameters:
-                operation["parameters"] = parameters
-
-
-def complete_document(
-    app: FastAPI, *, requests: Iterable[type[Any]], responses: Iterable[type[Any]]
-) -> None:
-    """Complete the app's document when it is first asked for.
-
-    Args:
-        app: The application.
-        requests: The bodies that routes refer to by name, besides those of the job types.
-        responses: The responses that routes refer to by name.
-    """
-    build: Callable[[], dict[str, Any]] = app.openapi
-
-    def build_document() -> dict[str, Any]:
-        if app.openapi_schema is not None:
-            return app.openapi_schema
-        document = build()
-        schemas = document["components"]["schemas"]
-        for name in _UNUSED_SCHEMAS:
-            schemas.pop(name, None)
-        bodies = [*(job_type.submission for job_type in JOB_TYPES.values()), *requests]
-        named: list[tuple[type[Any], Literal["validation", "serialization"]]] = [
-            *((model, "validation") for model in bodies),
-            *((model, "serialization") for model in responses),
-        ]
-        _, found = models_json_schema(named, ref_template=_REFERENCE)
-        schemas.update(found["$defs"])
-        paths = document["paths"]
-        _document_path_parameters(paths)
-        submits = {
-            f"/api/jobs/{name}": {"post": _document_submit(job_type)}
-            for name, job_type in JOB_TYPES.items()
-        }
-        scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-        document["components"]["securitySchemes"] = {"token": scheme}
-        document["security"] = [{"token": []}]
-        document["paths"] = simplify_schema({**submits, **paths})
-        document["components"] = simplify_schema(document["components"])
-        return document
-
-    app.openapi = build_document  # type: ignore[method-assign]  # FastAPI's documented way

@@ -17,7 +17,8 @@ from taskreel.domain.breaker import BreakerState
 from taskreel.domain.ids import random_id
 from taskreel.domain.value import Value
 from taskreel.web.http import JsonResponse, read_body
-from taskreel.web.openapi import NO_TOKEN, PROBLEMS, document_body
+from taskreel.web.openapi import NO_TOKEN, document_body
+from taskreel.web.openapi_problems import document_problems
 from taskreel.web.route_parameters import (
     AppServices,
     Authenticated,
@@ -25,7 +26,7 @@ from taskreel.web.route_parameters import (
     json_body,
 )
 
-router = APIRouter(prefix="/api", tags=["providers"], responses=PROBLEMS)
+router = APIRouter(prefix="/api", tags=["providers"])
 
 
 class BreakerOrder(Value):
@@ -96,6 +97,7 @@ async def read_providers(context: Authenticated) -> Response:
     "/providers/{provider}/{model:path}/breaker",
     summary="Open or close a model's circuit breaker (admin)",
     response_model=BreakerView,
+    responses=document_problems("forbidden"),
     openapi_extra=document_body(BreakerOrder),
 )
 async def order_breaker(
@@ -133,6 +135,7 @@ _WEBHOOK: dict[str, Any] = {
     summary="Called by a provider when an operation has ended",
     status_code=202,
     response_model=WebhookView,
+    responses=document_problems("unauthenticated"),
     openapi_extra=_WEBHOOK,
 )
 async def receive_webhook(

@@ -239,9 +239,15 @@ async def build_job_row(services: Services, job: Job, base_url: str) -> JobView:
 
 
 async def _build_view(services: Services, job: Job, base_url: str, *, whole: bool) -> JobView:
-    urls = build_job_urls(job, base_url)
-    steps = build_step_views(job)
     result = await _build_shown_result(services, job, whole=whole) if job.has_result else None
+    return compose_job_view(job, base_url, result, whole=whole)
+
+
+def compose_job_view(
+    job: Job, base_url: str, result: ResultView | None, *, whole: bool = True
+) -> JobView:
+    """The job with its result, whose URLs are signed already."""
+    steps = build_step_views(job)
     return JobView(
         job_id=job.job_id,
         job_type=job.job_type,
@@ -276,7 +282,7 @@ async def _build_view(services: Services, job: Job, base_url: str, *, whole: boo
         tried=job.tried,
         cost_usd=job.cost_usd,
         cost_estimated=job.cost_estimated,
-        urls=urls,
+        urls=build_job_urls(job, base_url),
     )
 
 

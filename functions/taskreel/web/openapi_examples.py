@@ -1,0 +1,232 @@
+"""An example of every response in the OpenAPI document, built as the response itself is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel
+
+from taskreel.app.health import DependencyHealth, HealthReport, ProviderHealth, QueueHealth
+from taskreel.domain.artifact import Artifact
+from taskreel.domain.breaker import BreakerState
+from taskreel.domain.credits import Account, EntryKind, LedgerEntry
+from taskreel.domain.health import Health, QueueFacts, Thresholds, Verdict
+from taskreel.domain.job import Job, JobCredits
+from taskreel.domain.job_status import Status
+from taskreel.domain.unit import UnitRun, UnitState
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.jobtypes.job_type import JobType
+from taskreel.web import legacy
+from taskreel.web.credits import LedgerEntryView, LedgerPage
+from taskreel.web.health import build_health_view
+from taskreel.web.job_reads import JobTypesView, build_type_view
+from taskreel.web.job_submission import AffordableView, QuoteView
+from taskreel.web.providers import BreakerView, ModelView, ProvidersView, ProviderView, WebhookView
+from taskreel.web.responses import (
+    ArtifactView,
+    JobsPage,
+    JobView,
+    ResultView,
+    build_progress_view,
+    compose_job_view,
+)
+
+BASE_URL = "https://api.example.com"
+_CREATED = datetime(2026, 11, 26, 9, 30, tzinfo=UTC)
+_DONE = _CREATED + timedelta(seconds=9)
+_ID = "job_4k7m2xq9w3r5t8v6b2n4c6z8a1"
+_MOVIE_ID = "job_9d3f5h7j2l4n6p8r1t3v5x7z9b"
+_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_FILE = Artifact(
+    name="image.png",
+    path=f"artifacts/{_ID}/1/image.png",
+    content_type="image/png",
+    bytes=482_113,
+    sha256=_SHA256,
+    width=1024,
+    height=1024,
+)
+_JOB = Job(
+    job_id=_ID,
+    job_type="image-generation",
+    status=Status.COMPLETED,
+    user_id="ada",
+    project_id="spring-campaign",
+    payload={"prompt": "a red kite over the sea", "options": {"width": 1024, "height": 1024}},
+    created_at=_CREATED,
+    updated_at=_DONE,
+    status_at={
+        Status.QUEUED: _CREATED,
+        Status.PROCESSING: _CREATED + timedelta(seconds=1),
+        Status.COMPLETED: _DONE,
+    },
+    progress=100,
+    attempt=1,
+    credits=JobCredits(captured=1),
+    served_by="bfl",
+    units=(UnitRun(state=UnitState.DONE, credits=1, provider="bfl", artifacts=(_FILE,)),),
+)
+
+
+def build_new_job(job_type: JobType[Any]) -> JobView:
+    """The answer to the type's example request."""
+    return compose_job_view(_make_new_job(job_type), BASE_URL, None)
+
+
+def _make_new_job(job_type: JobType[Any], job_id: str = _ID) -> Job:
+    return Job(
+        job_id=job_id,
+        job_type=job_type.name,
+        status=Status.QUEUED,
+        user_id="ada",
+        payload=dict(job_type.example),
+        created_at=_CREATED,
+        updated_at=_CREATED,
+        status_at={Status.QUEUED: _CREATED},
+        credits=JobCredits(held=1),
+    )
+
+
+def _build_result() -> ResultView:
+    url = f"https://storage.googleapis.com/example-taskreel/{_FILE.path}?X-Goog-Signature=5f0c"
+    facts = {name: value for name, value in _FILE if name != "path"}
+    return ResultView(artifacts=[ArtifactView(**facts, url=url)])
+
+
+def _build_job() -> JobView:
+    return compose_job_view(_JOB, BASE_URL, _build_result())
+
+
+def _build_page() -> JobsPage:
+    files = [one.model_copy(update={"url": None}) for one in _build_result().artifacts]
+    row = compose_job_view(_JOB, BASE_URL, ResultView(artifacts=files), whole=False)
+    return JobsPage(jobs=[row], next_cursor=_ID)
+
+
+def _build_movie_job() -> legacy.MovieJobView:
+    job = compose_job_view(_make_new_job(JOB_TYPES[legacy.MOVIE], _MOVIE_ID), BASE_URL, None)
+    status_url = f"{BASE_URL}/api/movies/{job.job_id}/status"
+    return legacy.MovieJobView(**dict(job), movie_id=job.job_id, status_url=status_url)
+
+
+def _build_movie_status() -> legacy.MovieStatus:
+    job = _build_movie_job()
+    return legacy.MovieStatus(
+        movie_id=job.job_id,
+        job_id=job.job_id,
+        status=job.status,
+        current_step=job.current_step,
+        percent=job.progress,
+        steps=job.steps,
+        error=None,
+        result=None,
+    )
+
+
+def _build_legacy_job() -> legacy.LegacyJobView:
+    job = _build_job()
+    return legacy.LegacyJobView(**dict(job), status_url=f"{BASE_URL}/v1/jobs/{job.job_id}/status")
+
+
+def _build_script_job() -> legacy.ScriptJobView:
+    job = build_new_job(JOB_TYPES[legacy.SCRIPT])
+    return legacy.ScriptJobView(**dict(job), status_url=f"{BASE_URL}/v1/jobs/{job.job_id}/status")
+
+
+def _build_quote() -> QuoteView:
+    affordable = AffordableView(available=99, sufficient=True)
+    return QuoteView(cost=1, credits=affordable, served_by="bfl", usd=0.04, steps={})
+
+
+def _build_ledger() -> LedgerPage:
+    entry = LedgerEntry(
+        entry_id=f"{_ID}.1",
+        user_id="ada",
+        kind=EntryKind.CAPTURE,
+        amount=1,
+        held=1,
+        job_id=_ID,
+        created_at=_DONE,
+    )
+    return LedgerPage(entries=[LedgerEntryView(**dict(entry))], next_cursor=None)
+
+
+def _build_providers() -> ProvidersView:
+    model = ModelView.model_validate({"name": "flux-2-pro", "breaker": _build_breaker()})
+    one = ProviderView(provider="bfl", configured=True, served_by="bfl", models=[model])
+    return ProvidersView(providers=[one])
+
+
+def _build_breaker() -> BreakerView:
+    return BreakerView(state=BreakerState.CLOSED, by_hand=False, since=None, admits_at=_CREATED)
+
+
+def _build_health() -> BaseModel:
+    paused = Verdict(status=Health.DEGRADED, reasons=("it is paused",))
+    facts = QueueFacts(paused=True, depth=3, oldest_seconds=41.0, completed=120, failed=2)
+    queue = QueueHealth(
+        queue="image-generation-queue", job_type="image-generation", verdict=paused, facts=facts
+    )
+    report = HealthReport(
+        status=Health.DEGRADED,
+        reasons=("queue image-generation-queue: it is paused",),
+        checked_at=_CREATED,
+        store=DependencyHealth(verdict=Verdict(), latency_ms=6.2),
+        bucket=DependencyHealth(verdict=Verdict(), latency_ms=31.5),
+        queue_service=DependencyHealth(verdict=Verdict(), latency_ms=18.0),
+        queues=(queue,),
+        providers=(ProviderHealth(provider="bfl", verdict=Verdict(), paused_models=()),),
+    )
+    return build_health_view(report, Thresholds())
+
+
+#: Name of a response's schema → its example.
+_EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
+    "Account": lambda: Account(user_id="ada", available=96, held=1, captured=3, granted=100),
+    "BreakerView": _build_breaker,
+    "HealthView": _build_health,
+    "JobTypesView": lambda: JobTypesView(
+        job_types=[build_type_view(JOB_TYPES["image-generation"])]
+    ),
+    "JobView": _build_job,
+    "JobsPage": _build_page,
+    "LedgerPage": _build_ledger,
+    "LegacyJobView": _build_legacy_job,
+    "MovieJobView": _build_movie_job,
+    "MovieStatus": _build_movie_status,
+    "ProgressView": lambda: build_progress_view(_JOB),
+    "ProvidersView": _build_providers,
+    "QuoteView": _build_quote,
+    "ResultView": _build_result,
+    "ScriptJobView": _build_script_job,
+    "WebhookView": lambda: WebhookView(hastened=True),
+}
+_EVENTS = "text/event-stream"
+
+
+def add_examples(operation: dict[str, Any]) -> None:
+    """Add examples to the operation's responses that have none."""
+    for response in operation["responses"].values():
+        for media_type, content in response.get("content", {}).items():
+            if media_type == _EVENTS:
+                data = _build_job().model_dump_json(by_alias=True)
+                content.setdefault("example", f"event: status\ndata: {data}\n\n")
+            elif "example" not in content and "examples" not in content:
+                _add_example(content)
+
+
+def _add_example(content: dict[str, Any]) -> None:
+    schema = content.get("schema", {})
+    names = [one.get("$ref", "").rpartition("/")[2] for one in schema.get("anyOf", [schema])]
+    known = [name for name in names if name in _EXAMPLES]
+    if len(names) == 1 and known:
+        content["example"] = dump_example(_EXAMPLES[known[0]]())
+    elif known:
+        content["examples"] = {name: {"value": dump_example(_EXAMPLES[name]())} for name in known}
+
+
+def dump_example(model: BaseModel) -> Any:
+    """The model as JSON."""
+    return model.model_dump(mode="json", by_alias=True)
