@@ -378,13 +378,14 @@ class MediaWorkers(Protocol):
 class WorkDirs(Protocol):
     """Temporary folders for runs to write into."""
 
-    def acquire(self) -> Path:
-        """Return an empty folder that nobody else uses until it is released."""
+    def acquire(self, job_id: str, /) -> Path:
+        """Return an empty folder for a run of the job, until it is released."""
 
     def reserve(self, folder: Path, size: int, /, *, required: bool = False) -> bool:
         """Reserve room for `size` more bytes in a folder, until the folder is released.
 
-        Return False, and reserve nothing, when this instance has no such room now. With `required`
+        Return False, and reserve nothing, when this instance has no such room now, or has promised
+        it to jobs that were refused before. With `required`
         the bytes are counted all the same: work that has been paid for is stored.
         """
 

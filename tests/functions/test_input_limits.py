@@ -157,7 +157,7 @@ async def test_a_job_waits_for_room_while_other_jobs_go_on_and_spends_no_attempt
     room = 2 * len(CLIP) + len(PICTURE)
     world = await start(InputLimits(), room=room)
     ada, bob = world.as_user("ada"), world.as_user("bob")
-    taken = world.services.work_dirs.acquire()
+    taken = world.services.work_dirs.acquire("job_1")
     assert world.services.work_dirs.reserve(taken, len(CLIP))
 
     waiting = await submit_job(ada, stitch(*FILES[:2]), PROCESSING)

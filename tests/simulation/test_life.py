@@ -549,7 +549,7 @@ class Life(RuleBasedStateMachine):
         """In the instances that live: no ended job occupies room for input files."""
         for instance in self.world.instances:
             disk = instance.services.work_dirs
-            assert disk.reserve(disk.acquire(), ROOM_BYTES)
+            assert disk.reserve(disk.acquire("job_1"), ROOM_BYTES)
 
     def calm_down(self) -> bool:
         """Go to the next wake time, sweep, deliver what is due; False when nothing is to do."""

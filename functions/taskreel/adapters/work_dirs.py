@@ -5,43 +5,94 @@ when another process creates its first one.
 
 On Cloud Run the disk is the instance's memory, so the bytes in all folders are bounded. Room for
 downloads is reserved before they are written; what media workers write is counted as it grows.
+
+Room is given in turn: what a refused job needs is promised to it until it has come back, so that
+small jobs that arrive meanwhile cannot keep a large one waiting for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+
+#: How long room is promised to a refused job. It is tried again after at most 20 seconds, perhaps
+#: in another instance, so a promise does not last much longer.
+_PROMISE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Promise:
+    """The room that a refused job needs, and the time until which it is promised."""
+
+    size: int
+    until: float
 
 
 class WorkDirPool:
-    """`WorkDirs` below `root`, with room for `max_bytes` in all folders (None: no limit)."""
+    """`WorkDirs` below `root`, with room for `max_bytes` in all folders (None: no limit).
 
-    def __init__(self, root: Path, max_bytes: int | None = None) -> None:
+    `clock` gives seconds, from any start.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        max_bytes: int | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._root = root
         self._max_bytes = max_bytes
+        self._clock = clock
+        self._jobs: dict[Path, str] = {}
+        #: By job, in the order in which they were first refused.
+        self._promises: dict[str, _Promise] = {}
         #: The folders in use, and the bytes reserved in each.
         self._reserved: dict[Path, int] = {}
         self._unused: list[Path] = []
         self._removed_stale = False
 
-    def acquire(self) -> Path:
-        """Return an empty folder that nobody else uses until it is released."""
+    def acquire(self, job_id: str, /) -> Path:
+        """Return an empty folder for a run of the job, until it is released."""
         folder = self._unused.pop() if self._unused else self._create_folder()
         self._reserved[folder] = 0
+        self._jobs[folder] = job_id
         return folder
 
     def reserve(self, folder: Path, size: int, /, *, required: bool = False) -> bool:
         """Reserve room for `size` more bytes in a folder; False when there is none."""
-        if not required and self._max_bytes is not None:
-            taken = sum(map(self._count_taken, self._reserved))
-            if taken + size > self._max_bytes:
-                return False
-        self._reserved[folder] = self._reserved.get(folder, 0) + size
+        wanted = self._reserved[folder] + size
+        if not required and not self._has_room(folder, size):
+            until = self._clock() + _PROMISE_SECONDS
+            self._promises[self._jobs[folder]] = _Promise(wanted, until)
+            return False
+        self._reserved[folder] = wanted
         return True
+
+    def _has_room(self, folder: Path, size: int) -> bool:
+        if self._max_bytes is None:
+            return True
+        taken = sum(map(self._count_taken, self._reserved))
+        # A job that has begun goes on: its room is free again when it ends.
+        if not self._reserved[folder]:
+            taken += self._count_promised_before(self._jobs[folder])
+        return taken + size <= self._max_bytes
+
+    def _count_promised_before(self, job_id: str) -> int:
+        """The bytes promised to the jobs that were refused before this one was."""
+        now = self._clock()
+        self._promises = {job: one for job, one in self._promises.items() if one.until > now}
+        running = {self._jobs[folder] for folder, size in self._reserved.items() if size}
+        earlier = itertools.takewhile(lambda job: job != job_id, self._promises)
+        return sum(self._promises[job].size for job in earlier if job not in running)
 
     async def release(self, folder: Path, /) -> None:
         """End the use of a folder: an empty one is reused, any other is deleted with its files."""
@@ -52,7 +103,11 @@ class WorkDirPool:
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         finally:
             # Only now: until its files are deleted, the room is taken.
-            self._reserved.pop(folder, None)
+            wanted = self._reserved.pop(folder, 0)
+            job_id = self._jobs.pop(folder, "")
+            promise = self._promises.get(job_id)
+            if promise is not None and wanted >= promise.size:
+                del self._promises[job_id]  # it had its turn
 
     def close(self) -> None:
         """Delete the folders that wait for reuse."""

@@ -12,18 +12,18 @@ async def test_an_empty_folder_is_reused_and_a_full_one_is_deleted(
     tmp_path: Path,
 ) -> None:
     work_dirs = WorkDirPool(tmp_path)
-    empty, full = work_dirs.acquire(), work_dirs.acquire()
+    empty, full = work_dirs.acquire("job_1"), work_dirs.acquire("job_2")
     (full / "half.mp4").touch()
     await work_dirs.release(full)
     await work_dirs.release(empty)
-    assert work_dirs.acquire() == empty
+    assert work_dirs.acquire("job_3") == empty
     assert not full.exists()
 
 
 async def test_files_that_a_worker_writes_take_the_room_of_the_instance(tmp_path: Path) -> None:
     """A film that is rendered takes as much memory on Cloud Run as one that is downloaded."""
     work_dirs = WorkDirPool(tmp_path, max_bytes=1000)
-    mine, other = work_dirs.acquire(), work_dirs.acquire()
+    mine, other = work_dirs.acquire("job_4"), work_dirs.acquire("job_5")
     assert work_dirs.reserve(mine, 300)
     (mine / "input.mp4").write_bytes(b"." * 300)
     (mine / "parts").mkdir()
@@ -39,12 +39,54 @@ async def test_room_that_is_reserved_is_not_counted_twice_once_its_file_is_writt
     tmp_path: Path,
 ) -> None:
     work_dirs = WorkDirPool(tmp_path, max_bytes=1000)
-    folder = work_dirs.acquire()
+    folder = work_dirs.acquire("job_6")
     assert work_dirs.reserve(folder, 600)
     (folder / "half.mp4").write_bytes(b"." * 300)
     assert work_dirs.reserve(folder, 400)
     assert not work_dirs.reserve(folder, 1)
     assert work_dirs.reserve(folder, 50, required=True)
+
+
+async def test_a_large_job_that_was_refused_has_its_turn_before_later_small_ones(
+    tmp_path: Path,
+) -> None:
+    """A stream of small jobs once took all room that became free."""
+    work_dirs = WorkDirPool(tmp_path, max_bytes=1000, clock=lambda: 0.0)
+    running = work_dirs.acquire("job_running")
+    assert work_dirs.reserve(running, 300)
+    large = work_dirs.acquire("job_large")
+    assert not work_dirs.reserve(large, 800)
+    await work_dirs.release(large)
+
+    small = work_dirs.acquire("job_small")
+    assert not work_dirs.reserve(small, 100)
+    assert work_dirs.reserve(running, 100), "a job that has begun goes on"
+    await work_dirs.release(running)
+    assert work_dirs.reserve(work_dirs.acquire("job_tiny"), 10), "beside all that is promised"
+    assert not work_dirs.reserve(work_dirs.acquire("job_later"), 150)
+
+    large = work_dirs.acquire("job_large")
+    assert work_dirs.reserve(large, 800)
+    assert work_dirs.reserve(small, 100)
+    await work_dirs.release(large)
+    assert work_dirs.reserve(work_dirs.acquire("job_later"), 800)
+
+
+async def test_room_is_promised_for_half_a_minute_to_a_job_that_does_not_come_back(
+    tmp_path: Path,
+) -> None:
+    """It may run in another instance by then."""
+    now = [0.0]
+    work_dirs = WorkDirPool(tmp_path, max_bytes=1000, clock=lambda: now[0])
+    running = work_dirs.acquire("job_running")
+    assert work_dirs.reserve(running, 300)
+    gone = work_dirs.acquire("job_gone")
+    assert not work_dirs.reserve(gone, 800)
+    await work_dirs.release(gone)
+    small = work_dirs.acquire("job_small")
+    assert not work_dirs.reserve(small, 100)
+    now[0] = 31.0
+    assert work_dirs.reserve(small, 100)
 
 
 def test_folders_of_killed_processes_are_removed_and_no_others(tmp_path: Path) -> None:
@@ -54,5 +96,5 @@ def test_folders_of_killed_processes_are_removed_and_no_others(tmp_path: Path) -
     for folder in (stale, others):
         folder.mkdir()
         (folder / "half.mp4").touch()
-    WorkDirPool(tmp_path).acquire()
+    WorkDirPool(tmp_path).acquire("job_7")
     assert (stale.exists(), others.exists()) == (False, True)

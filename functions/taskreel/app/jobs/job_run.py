@@ -100,7 +100,7 @@ class JobRun:
     def _open_folder(self) -> Path:
         """The run's folder, acquired when the first file is written: many runs write none."""
         if self._folder is None:
-            self._folder = self._services.work_dirs.acquire()
+            self._folder = self._services.work_dirs.acquire(self._job.job_id)
         return self._folder
 
     async def _expire(self, attempt: asyncio.Timeout, seconds: float) -> None:
