@@ -23,6 +23,13 @@ from taskreel.app.jobs.crashes import MOST_CRASHES
 from taskreel.app.jobs.job_run import JobRun
 from taskreel.app.pipelines.pipeline_run import PipelineRun
 from taskreel.app.worker import processor, sweep
+from taskreel.domain.errors import (
+    StoreAbsentError,
+    StoreConflictError,
+    StoreContendedError,
+    StoreError,
+    StoreRefusedError,
+)
 
 PIPELINE = "/api/jobs/pipeline"
 FILM = {"steps": {"one": {"type": "image-generation", "payload": NOOP}}}
@@ -33,10 +40,11 @@ class Crash:
 
     def __init__(self) -> None:
         self.calls = 0
+        self.error: Exception = ZeroDivisionError("nobody expected this")
 
     def __call__(self, *_: Any, **__: Any) -> Any:
         self.calls += 1
-        raise ZeroDivisionError("nobody expected this")
+        raise self.error
 
 
 class Always(NamedTuple):
@@ -66,6 +74,52 @@ async def expect_failure(
     assert (await read_balance(ada))["held"] == 0
     stored = await world.job(job["jobId"])
     assert stored.wake_at is None
+
+
+@pytest.mark.parametrize("answer", [StoreAbsentError, StoreConflictError, StoreRefusedError])
+@pytest.mark.parametrize(
+    "always",
+    [
+        Always(processor, "decide_claim", IMAGE, NOOP),
+        Always(JobRun, "_store_outcome", IMAGE, NOOP),
+        Always(PipelineRun, "_write", PIPELINE, FILM),
+    ],
+)
+async def test_an_answer_of_the_store_is_a_failure_of_the_job_and_no_outage(
+    world: World,
+    ada: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    crash: Crash,
+    always: Always,
+    answer: type[StoreError],
+) -> None:
+    crash.error = answer("accounts/ada does not exist")
+    monkeypatch.setattr(always.owner, always.name, crash)
+    job = await submit_job(ada, always.body, always.path)
+    await expect_failure(world, ada, job)
+    assert crash.calls <= MOST_CRASHES
+    assert "accounts/ada" not in str(await read_job(ada, job))
+
+
+@pytest.mark.parametrize("outage", [StoreError, StoreContendedError])
+async def test_an_outage_or_contention_of_the_store_is_no_failure_of_the_job(
+    world: World,
+    ada: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    crash: Crash,
+    outage: type[StoreError],
+) -> None:
+    crash.error = outage("later")
+    with monkeypatch.context() as during:
+        during.setattr(processor, "decide_claim", crash)
+        job = await submit_job(ada, NOOP)
+        for _ in range(5):
+            await world.advance(60)
+            await world.sweep()
+    assert crash.calls > MOST_CRASHES
+    await world.advance(600)
+    assert (await read_job(ada, job))["status"] == "COMPLETED"
+    assert (await world.job(job["jobId"])).crashes == 0
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,13 @@ from taskreel.adapters.gcp import google_client
 from taskreel.adapters.gcp.error_advice import Service, explain_error
 from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.gcp.firestore.codec import decode_fields, encode_fields
-from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
+from taskreel.domain.errors import (
+    StoreAbsentError,
+    StoreConflictError,
+    StoreContendedError,
+    StoreError,
+    StoreRefusedError,
+)
 from taskreel.ports import Increment, Query, Transaction
 from taskreel_local.emulators.google_emulators import firestore_emulator, free_port
 
@@ -117,7 +123,7 @@ async def test_an_endless_conflict_is_given_up(new_store: NewStore) -> None:
         await put_row(other, "a", {"at": time.monotonic()})
         tx.update(ROWS, "a", {"n": 2})
 
-    with pytest.raises(StoreConflictError, match="other writers changed rows/a"):
+    with pytest.raises(StoreContendedError, match="other writers changed rows/a"):
         await store.transaction(always_late)
 
 
@@ -400,7 +406,7 @@ async def test_without_credentials_the_error_names_the_script_that_gets_some(
 
 
 async def test_a_request_that_firestore_refuses_is_a_store_error(new_store: NewStore) -> None:
-    with pytest.raises(StoreError, match="INVALID_ARGUMENT"):
+    with pytest.raises(StoreRefusedError, match="INVALID_ARGUMENT"):
         await new_store().query(Query(collection=ROWS, limit=-1))
 
 

@@ -13,7 +13,12 @@ from grpc.aio import UnaryUnaryClientInterceptor
 from contract.rows import ROWS
 from taskreel.adapters.gcp import google_client
 from taskreel.adapters.gcp.firestore import FirestoreStore, overlay
-from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
+from taskreel.domain.errors import (
+    StoreAbsentError,
+    StoreConflictError,
+    StoreError,
+    StoreRefusedError,
+)
 from taskreel.ports import Increment, Transaction
 
 from .calls import CountedStreams, CountedUnaryCalls, LostCalls, method_name
@@ -329,7 +334,7 @@ async def test_a_document_that_is_too_large_fails_its_own_member_only(new_store:
     works = [add(store, "a") for _ in range(8)]
     works.insert(5, create(store, "large", text="x" * 1_100_000))  # type: ignore[arg-type]
     found = await asyncio.gather(*works, return_exceptions=True)
-    assert isinstance(found[5], StoreError)
+    assert isinstance(found[5], StoreRefusedError)
     assert "INVALID_ARGUMENT" in str(found[5])
     assert sorted(one for one in found if isinstance(one, int)) == list(range(1, 9))
     assert await read(plain, "a") == {"n": 8}
@@ -343,7 +348,7 @@ async def test_a_name_that_firestore_refuses_fails_its_own_member_only(new_store
     found = await asyncio.gather(
         add(store, "a"), add(store, ""), add(store, "a"), return_exceptions=True
     )
-    assert (found[0], type(found[1]), found[2]) == (1, StoreError, 2)
+    assert (found[0], type(found[1]), found[2]) == (1, StoreRefusedError, 2)
 
 
 async def test_the_conflict_of_a_member_runs_that_member_again_and_no_other(

@@ -12,7 +12,11 @@ TaskreelError
     ├── PermanentError        no attempt can help
     │   └── DocumentTooLargeError  the job does not fit into a stored document
     └── LeaseLostError        another run, a cancellation or a deadline took the job away
-StoreError                    the store refused or could not be reached
+StoreError                    the store could not be reached; its subclasses are its answers
+├── StoreConflictError        a document that must be absent exists
+├── StoreContendedError       others kept changing what a transaction read; worth another try
+├── StoreAbsentError          a document that must exist does not
+└── StoreRefusedError         the store does not take the content
 QueueError                    the task queue refused or could not be reached
 """
 
@@ -202,13 +206,23 @@ class LeaseLostError(RunError):
 
 
 class StoreError(TaskreelError):
-    """The store could not be reached or refused; nothing was written."""
+    """The store could not be reached; nothing was written."""
 
     code = "store_unavailable"
+    #: True if the same write may succeed later. A subclass for which it is false is the store's
+    #: answer about these documents: repeating the write gives the same answer, for ever.
+    may_pass: ClassVar[bool] = True
 
 
 class StoreConflictError(StoreError):
-    """A document that was read has changed, or one that must be absent exists."""
+    """A document that must be absent exists."""
+
+    code = "store_conflict"
+    may_pass = False
+
+
+class StoreContendedError(StoreError):
+    """Other writers kept changing what a transaction read, for as long as one is repeated."""
 
     code = "store_conflict"
 
@@ -217,6 +231,14 @@ class StoreAbsentError(StoreError):
     """A document that must exist does not."""
 
     code = "store_absent"
+    may_pass = False
+
+
+class StoreRefusedError(StoreError):
+    """The store does not take what was sent: too large, nested too deeply, an invalid name."""
+
+    code = "store_refused"
+    may_pass = False
 
 
 class QueueError(TaskreelError):

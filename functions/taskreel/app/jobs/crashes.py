@@ -19,6 +19,8 @@ from taskreel.domain.errors import (
     Category,
     LeaseLostError,
     PermanentError,
+    QueueError,
+    StoreError,
     TaskreelError,
     UnreadableDocumentError,
 )
@@ -49,6 +51,15 @@ class CrashedRun:
     fence: int
     attempt: int
     units: Sequence[UnitRun]
+
+
+def is_outage(error: Exception) -> bool:
+    """True if the store or the queues could not be reached: no fault of the job.
+
+    An answer of the store about the job's own documents is a fault like any other exception. Taken
+    for an outage, it would be repeated for ever.
+    """
+    return isinstance(error, QueueError) or (isinstance(error, StoreError) and error.may_pass)
 
 
 async def record_crash(
@@ -160,7 +171,7 @@ def _describe_crash(job: Job, error: Exception) -> JobError:
     """The error as users see it; of an unexpected one only that it happened."""
     if job.maybe_bought:
         code, message = AMBIGUOUS, UNSURE
-    elif isinstance(error, TaskreelError):
+    elif isinstance(error, TaskreelError) and not isinstance(error, StoreError):
         code, message = error.code, error.message
     else:
         code, message = "internal_error", f"The service failed {job.crashes} times at this job."

@@ -89,7 +89,8 @@ async def write_for_run(
     hold an answer that was paid for, so its writes are repeated until `give_up_at`. `write` checks
     the fence of the run and returns the job as it stores it, or None when it stores nothing.
 
-    Raises StoreError when the store could not be reached until then, LeaseLostError when another
+    Raises StoreError when the store could not be reached until then or does not take the write,
+    LeaseLostError when another
     run, a cancellation or a deadline took the job.
     """
     clock = services.clock
@@ -105,9 +106,7 @@ async def write_for_run(
         try:
             return await services.store.transaction(remember)
         except StoreError as error:
-            # Its subclasses are answers of the store, and no outage.
-            is_outage = type(error) is StoreError
-            if not is_outage or clock.now() + timedelta(seconds=wait) > give_up_at:
+            if not error.may_pass or clock.now() + timedelta(seconds=wait) > give_up_at:
                 raise
             log.warning(
                 "a run cannot write its job; it tries again",

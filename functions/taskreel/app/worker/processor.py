@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import Any
 
 from taskreel.app.jobs.cancel_operations import cancel_operations
-from taskreel.app.jobs.crashes import CrashedRun
+from taskreel.app.jobs.crashes import CrashedRun, is_outage
 from taskreel.app.jobs.finish_job import stop_job
 from taskreel.app.jobs.job_ended import act_on_job_end, handle_crash
 from taskreel.app.jobs.job_run import JobRun
@@ -19,7 +19,7 @@ from taskreel.app.jobs.job_store import load_job, require_lease, store_job, writ
 from taskreel.app.pipelines.pipeline_run import PipelineRun
 from taskreel.app.services import Services
 from taskreel.domain.claim import ANSWER_GRACE, Claim, Verdict, claim_job, decide_claim
-from taskreel.domain.errors import LeaseLostError, QueueError, StoreError
+from taskreel.domain.errors import LeaseLostError, StoreError
 from taskreel.domain.job import Ending, Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun, UnitState
@@ -65,9 +65,9 @@ class Processor:
             return Answer.BUSY
         try:
             return await self._process_delivery(job_id)
-        except (StoreError, QueueError):
-            raise  # an outage, and no fault of the job: the queue delivers again
-        except Exception as error:  # noqa: BLE001 - it is counted and logged
+        except Exception as error:
+            if is_outage(error):
+                raise  # no fault of the job: the queue delivers again
             await handle_crash(self._services, job_id, error)
         return Answer.FINISHED
 
@@ -119,12 +119,12 @@ class Processor:
             if not self._stopping:
                 raise
             return Answer.BUSY
-        except StoreError:
-            # The lease could not be renewed, or the outcome not be stored, for as long as a run may
-            # try. The units may hold answers that were paid for: they go back with the job.
-            await _release_lease(self._services, claimed, run.units)
-            return Answer.BUSY
         except Exception as error:  # noqa: BLE001 - it is counted and logged
+            if isinstance(error, StoreError) and error.may_pass:
+                # The lease could not be renewed, or the outcome not be stored, for as long as a run
+                # may try. The units may hold answers that were paid for: they go back with the job.
+                await _release_lease(self._services, claimed, run.units)
+                return Answer.BUSY
             await self._handle_crash(error, claimed, run.units)
         finally:
             self._running.discard(task)

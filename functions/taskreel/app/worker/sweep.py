@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from taskreel.app.jobs.crashes import is_outage
 from taskreel.app.jobs.dependencies import unblock_if_ready
 from taskreel.app.jobs.enqueue import enqueue_jobs, first_wake_at
 from taskreel.app.jobs.finish_job import stop_job
@@ -113,13 +114,13 @@ async def _wake_safely(
     job_id = row.id
     try:
         return await _wake_job(services, queues, row.value, now)
-    except (StoreError, QueueError) as error:
-        log.warning(
-            "the sweep could not write a job; the next one tries again",
-            extra={"action": "sweep_unwritten", "job_id": job_id, "error": str(error)},
-        )
-        return "unwritten", None
     except Exception as error:  # noqa: BLE001 - it is counted and logged
+        if is_outage(error):
+            log.warning(
+                "the sweep could not write a job; the next one tries again",
+                extra={"action": "sweep_unwritten", "job_id": job_id, "error": str(error)},
+            )
+            return "unwritten", None
         return "crashed", await _handle_crash(services, job_id, error)
 
 

@@ -7,7 +7,7 @@ messages as the codec makes and reads them; the client's own wrapper is put arou
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from google.api_core.exceptions import GoogleAPICallError
@@ -26,14 +26,17 @@ from taskreel.adapters.gcp.firestore.codec import (
 )
 from taskreel.adapters.gcp.firestore.overlay import EncodedWrite
 from taskreel.adapters.gcp.google_client import (
+    RETRY_WAITS,
     TEMPORARY_CODES,
     RetryBudget,
     build_client,
     is_temporary,
     was_never_sent,
 )
-from taskreel.domain.errors import StoreError
+from taskreel.domain.errors import StoreError, StoreRefusedError
 from taskreel.ports import Query
+
+T = TypeVar("T")
 
 _Commit = firestore.CommitRequest.pb()
 _BatchGet = firestore.BatchGetDocumentsRequest.pb()
@@ -50,6 +53,9 @@ _REFUSED_CODES = frozenset(
         grpc.StatusCode.ABORTED,
     }
 )
+
+#: The content of the call is at fault, and not the service or its set-up.
+_INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 #: Statuses with which a long stream also ends in normal operation, when a token expires or a server
 #: moves its connections.
@@ -120,7 +126,7 @@ class Database:
                     found[document.collection, document.id] = document
             return found
 
-        return await self._budget.run_call(self._name, read)
+        return await self._run_call(read)
 
     async def run_query(self, query: Query[Any]) -> list[Document]:
         """Read the matching documents in order. One read a row."""
@@ -138,7 +144,7 @@ class Database:
                     documents.append(read_document(answer.document))
             return documents
 
-        return await self._budget.run_call(self._name, read)
+        return await self._run_call(read)
 
     async def aggregate(self, query: Query[Any], totals: Sequence[str]) -> dict[str, int | float]:
         """Count the matching documents and add up the fields in `totals`."""
@@ -163,7 +169,7 @@ class Database:
             sums = {field: values[f"sum{position}"] for position, field in enumerate(totals)}
             return {"count": values["count"], **sums}
 
-        return await self._budget.run_call(self._name, read)
+        return await self._run_call(read)
 
     async def commit(self, writes: Sequence[EncodedWrite]) -> list[str]:
         """Carry out all writes or none; return the versions that the documents have now.
@@ -197,7 +203,23 @@ class Database:
         def may_retry(error: GoogleAPICallError) -> bool:
             return is_temporary(error) and (repeatable or was_never_sent(error))
 
-        return await self._budget.run_call(self._name, send, may_retry=may_retry)
+        return await self._run_call(send, may_retry=may_retry)
+
+    async def _run_call(
+        self,
+        call: Callable[[float], Awaitable[T]],
+        *,
+        may_retry: Callable[[GoogleAPICallError], bool] = is_temporary,
+        waits: Sequence[float] = RETRY_WAITS,
+    ) -> T:
+        """Run a call within its budget. Raises StoreError, or StoreRefusedError for its content."""
+        try:
+            return await self._budget.run_call(self._name, call, may_retry=may_retry, waits=waits)
+        except StoreError as error:
+            cause = error.__cause__
+            if isinstance(cause, GoogleAPICallError) and cause.grpc_status_code is _INVALID:
+                raise StoreRefusedError(error.message) from cause
+            raise
 
     async def listen(self, requests: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
         """Yield the responses of one Listen stream, as protobuf messages, until it ends.
@@ -240,7 +262,7 @@ class Database:
         def may_retry(error: GoogleAPICallError) -> bool:
             return error.grpc_status_code in STREAM_END_CODES
 
-        await self._budget.run_call(self._name, follow, may_retry=may_retry, waits=_STREAM_WAITS)
+        await self._run_call(follow, may_retry=may_retry, waits=_STREAM_WAITS)
 
     async def close(self) -> None:
         """End the calls that are under way and close the connection."""

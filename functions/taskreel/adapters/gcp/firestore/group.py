@@ -442,7 +442,7 @@ class _Group:
         """Fail the members whose writes were not stored, and those that read them."""
         for member in self._finished:
             if member.needs_commit:
-                failed = StoreError(error.message)
+                failed = type(error)(error.message)
                 failed.__cause__ = error
                 member.fail(failed)
 

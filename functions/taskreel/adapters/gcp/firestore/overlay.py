@@ -192,7 +192,7 @@ class Overlay:
         if key in self._reads:
             found = self._reads[key]
             if isinstance(found, StoreError):
-                raise StoreError(found.message) from found
+                raise type(found)(found.message) from found
             return found
         document = self._find_remembered(key)
         if document is None:

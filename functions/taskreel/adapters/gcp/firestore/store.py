@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from taskreel.adapters.gcp.error_advice import Service
 from taskreel.adapters.gcp.firestore.buffer import Key, read_value
 from taskreel.adapters.gcp.firestore.query_target import QueryTarget
-from taskreel.domain.errors import StoreConflictError
+from taskreel.domain.errors import StoreContendedError
 from taskreel.ports import Changes, Collection, Query, Row, Transaction
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class FirestoreStore:
             if time.monotonic() + wait > deadline:
                 break
             await asyncio.sleep(wait)
-        raise StoreConflictError(
+        raise StoreContendedError(
             f"Firestore: other writers changed {'/'.join(contended)} again and again for "
             f"{self._conflict_seconds:g} s, so nothing was written. Try again later."
         )
