@@ -522,7 +522,7 @@ async def test_a_group_that_hangs_holds_up_the_next_for_a_second_at_most(
 async def test_closing_ends_the_transactions_under_way_with_an_error(
     new_store: NewStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskreel.adapters.gcp.firestore.group._CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr("taskreel.adapters.gcp.firestore.transaction_groups._CLOSE_SECONDS", 0.1)
     hanging = ChangeBefore(asyncio.Event().wait)
     store = new_store([hanging])
     writing = asyncio.ensure_future(create(store, "a", n=1))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from grpc.aio import ClientInterceptor
 
     from taskreel.adapters.gcp.firestore.database import Database
-    from taskreel.adapters.gcp.firestore.group import TransactionGroups
+    from taskreel.adapters.gcp.firestore.transaction_groups import TransactionGroups
     from taskreel.adapters.gcp.firestore.watch import DocumentWatcher
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class FirestoreStore:
         return read_value(collection, found.get(key))
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
-        from taskreel.adapters.gcp.firestore.group import Ended
+        from taskreel.adapters.gcp.firestore.group_member import Ended
 
         deadline = time.monotonic() + self._conflict_seconds
         contended: Key
@@ -154,7 +154,7 @@ class FirestoreStore:
 
     def _open_groups(self) -> TransactionGroups:
         if self._groups is None:
-            from taskreel.adapters.gcp.firestore.group import TransactionGroups
+            from taskreel.adapters.gcp.firestore.transaction_groups import TransactionGroups
 
             self._groups = TransactionGroups(self._connect(), self._is_leased)
         return self._groups
