@@ -47,10 +47,10 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
             return st.sampled_from(list(kind._members))
         case MessageMap():
             return st.dictionaries(
-                st.integers(0, 2**31 - 1), messages_of(kind._item._message), min_size=1, max_size=3
+                st.integers(0, 2**31 - 1), messages_of(kind._item.message), min_size=1, max_size=3
             )
         case Message():
-            return messages_of(kind._message)
+            return messages_of(kind.message)
         case Repeated():
             return st.lists(values(kind._item), max_size=3).map(tuple)
         case _:

@@ -38,7 +38,7 @@ RESOURCES = [
     "projects/demo",
 ]
 NAMES = st.sampled_from(RESOURCES) | TEXT
-RPCS = [f"/{service}/{name}" for service, methods in _SERVICES.items() for name in methods]
+RPCS = [f"/{service}/{name}" for service, (_, methods) in _SERVICES.items() for name in methods]
 FAULTS_OF_OURS = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNAVAILABLE}
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXT,

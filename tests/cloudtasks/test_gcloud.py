@@ -30,14 +30,16 @@ class Gcloud:
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDTASKS": f"{remote.service.rest_url}/",
         }
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [self._program, "tasks", *arguments, "--location=us-central1", "--format=json"]
+    def run(self, *arguments: str, track: str = "") -> subprocess.CompletedProcess[str]:
+        tracks = [track] if track else []
+        place = ("--location=us-central1", "--format=json")
+        command = [self._program, *tracks, "tasks", *arguments, *place]
         return subprocess.run(
             command, env=self._environment, capture_output=True, text=True, check=False
         )
 
-    def __call__(self, *arguments: str) -> Any:
-        done = self.run(*arguments)
+    def __call__(self, *arguments: str, track: str = "") -> Any:
+        done = self.run(*arguments, track=track)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if done.stdout.strip() else None
 
@@ -108,3 +110,20 @@ def test_tasks_are_created_listed_described_run_and_deleted(gcloud: Gcloud, remo
     gcloud("delete", "t1", "--queue=q2")
     missing = gcloud.run("describe", "t1", "--queue=q2")
     assert "The task no longer exists" in missing.stderr
+
+
+def test_beta_and_alpha_create_queues_and_tasks_are_buffered(gcloud: Gcloud) -> None:
+    """`gcloud tasks buffer` with and without a task's id: its own help's examples."""
+    for track, flag in (("beta", "dispatches"), ("alpha", "tasks")):
+        made = gcloud("queues", "create", f"q-{track}", f"--max-concurrent-{flag}=3", track=track)
+        assert made["name"].endswith(f"q-{track}")
+        gcloud("queues", "update", f"q-{track}", "--max-attempts=4", track=track)
+        shown = gcloud("queues", "describe", f"q-{track}")
+        assert shown["rateLimits"]["maxConcurrentDispatches"] == 3
+        assert shown["retryConfig"]["maxAttempts"] == 4
+    gcloud("queues", "create", "q3", "--http-uri-override=host:worker.test")
+    gcloud("queues", "pause", "q3")
+    gcloud("buffer", "--queue=q3")
+    gcloud("buffer", "--queue=q3", "--task-id=mine")
+    names = {task["name"].rpartition("/")[2] for task in gcloud("list", "--queue=q3")}
+    assert (len(names), "mine" in names) == (2, True)

@@ -27,6 +27,7 @@ from taskreel_cloud_tasks.messages import (
     RetryConfig,
     State,
 )
+from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 from taskreel_cloud_tasks.tombstones import Tombstones
 
 ROOT = Path(__file__).parents[2]
@@ -297,3 +298,54 @@ async def test_only_its_owner_may_read_the_tasks_and_their_keys(tmp_path: Path) 
     journal.note("a", "b")
     assert {oct(file.stat().st_mode & 0o777) for file in find_files(tmp_path, "*")} == {"0o600"}
     journal.close()
+
+
+async def test_policies_keys_and_operations_are_there_after_a_restart(tmp_path: Path) -> None:
+    data = tmp_path / "tasks.db"
+    config = ServiceConfig(data=data, queues=[Queue(name=QUEUE)])
+    binding = {"role": "roles/viewer", "members": ["user:a@example.com"]}
+    key = {"name": f"{LOCATION}/cmekConfig", "kmsKey": "k"}
+    tasks = [{"parent": QUEUE, "task": {"httpRequest": {"url": "http://127.0.0.1:1/"}}}]
+    async with (
+        LocalCloudTasks(config) as service,
+        httpx.AsyncClient(base_url=service.rest_url) as client,
+    ):
+        policy = (
+            await client.post(f"/v2/{QUEUE}:setIamPolicy", json={"policy": {"bindings": [binding]}})
+        ).json()
+        await client.patch(f"/v2/{LOCATION}/cmekConfig", json=key)
+        await client.post(f"/v2/{QUEUE}:pause")
+        for verb, body in (
+            ("batchCreate", {"requests": tasks}),
+            ("batchCreate", {"requests": [{"parent": QUEUE, "task": {}}]}),
+            ("batchDelete", {"names": [f"{QUEUE}/tasks/none"]}),
+        ):
+            answer = await client.post(f"/v2/{QUEUE}/tasks:{verb}", json=body)
+            assert answer.status_code == 200
+        listed = [
+            (await client.get(f"/v2/{name}")).json() for name in service.api.batches._operations
+        ]
+    async with (
+        LocalCloudTasks(config) as service,
+        httpx.AsyncClient(base_url=service.rest_url) as client,
+    ):
+        assert (await client.get(f"/v2/{QUEUE}:getIamPolicy")).json() == policy
+        assert (await client.get(f"/v2/{LOCATION}/cmekConfig")).json() == key
+        again = [
+            (await client.get(f"/v2/{name}")).json() for name in service.api.batches._operations
+        ]
+        assert again == listed
+        assert [each["done"] for each in again] == [True, True, True]
+        await client.delete(f"/v2/{QUEUE}")
+        await client.post("/control/reset")
+    async with LocalCloudTasks(config) as service:
+        assert service.engine.documents == {}
+
+
+async def test_a_queues_times_to_live_are_there_after_a_restart(tmp_path: Path) -> None:
+    queue = Queue(name=QUEUE, task_ttl=864_000 * SECOND, tombstone_ttl=3600 * SECOND)
+    for queues in ([queue], []):
+        config = ServiceConfig(rest_port=None, data=tmp_path / "tasks.db", queues=queues)
+        async with LocalCloudTasks(config) as service:
+            shown = service.engine.get_queue(QUEUE)
+    assert (shown.task_ttl, shown.tombstone_ttl) == (864_000 * SECOND, 3600 * SECOND)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskreel_cloud_tasks.api_errors import ApiError, Code, invalid_argument
+from taskreel_cloud_tasks.api_versions import V2, ApiVersion
 from taskreel_cloud_tasks.batches import BatchOperations
 from taskreel_cloud_tasks.engine import LOCATIONS, Engine
 from taskreel_cloud_tasks.iam_policies import QueuePolicies
+from taskreel_cloud_tasks.message_codec import from_json, to_json
 from taskreel_cloud_tasks.messages import (
     HttpMethod,
     HttpRequest,
@@ -40,6 +42,7 @@ from taskreel_cloud_tasks.method_messages import (
     SetIamPolicyRequest,
     TaskRequest,
     TestIamPermissionsRequest,
+    TestIamPermissionsResponse,
     UpdateCmekConfigRequest,
     UpdateQueueRequest,
 )
@@ -47,6 +50,7 @@ from taskreel_cloud_tasks.page_tokens import decode_position, page_size, take_pa
 from taskreel_cloud_tasks.queue_filter import parse_filter
 from taskreel_cloud_tasks.resource_names import split_location
 
+_CMEK_DOCUMENT = "cmek/"
 _QUEUES_PAGE, _TASKS_PAGE = 9800, 1000
 """Largest and default page sizes (ListQueues and ListTasks, client 2.26)."""
 
@@ -65,7 +69,7 @@ class ApiMethods:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.batches = BatchOperations(engine)
-        self._policies = QueuePolicies()
+        self._policies = QueuePolicies(engine)
         self._cmek: dict[str, CmekConfig] = {}
         policies, batches = self._policies, self.batches
         self.methods: dict[str, Method] = {
@@ -90,9 +94,7 @@ class ApiMethods:
             "UpdateCmekConfig": Method(UpdateCmekConfigRequest, self._update_cmek),
             "GetIamPolicy": Method(GetIamPolicyRequest, self._require_queue(policies.get_policy)),
             "SetIamPolicy": Method(SetIamPolicyRequest, self._require_queue(policies.set_policy)),
-            "TestIamPermissions": Method(
-                TestIamPermissionsRequest, self._require_queue(policies.test_permissions)
-            ),
+            "TestIamPermissions": Method(TestIamPermissionsRequest, self._test_permissions),
             "ListLocations": Method(ListLocationsRequest, self._list_locations),
             "GetLocation": Method(NameRequest, self._get_location),
         }
@@ -102,6 +104,26 @@ class ApiMethods:
         self.batches.clear()
         self._policies.forget_all()
         self._cmek.clear()
+
+    async def call(self, name: str, request: Any, version: ApiVersion = V2) -> Any:
+        """Call a method with a request of `version`; return that version's result."""
+        version.check_method(name)
+        result = await self.methods[name].call(version.from_request(request))
+        return version.to_response(result, request, self.get_queue_stats)
+
+    def request_type(self, name: str, version: ApiVersion) -> type:
+        """Return the request message of a method in `version`. Raises ApiError UNIMPLEMENTED."""
+        version.check_method(name)
+        return version.requests.get(name) or self.methods[name].request
+
+    def load(self) -> None:
+        """Take over policies, keys and operations of the journal, after `Engine.start`."""
+        self._policies.load()
+        self.batches.load()
+        for name, saved in self.engine.documents.items():
+            if name.startswith(_CMEK_DOCUMENT):
+                config = from_json(CmekConfig, saved)
+                self._cmek[config.name] = config
 
     def get_queue_stats(self, name: str) -> QueueStats:
         """Return the `stats` of v2beta3's GetQueue."""
@@ -126,7 +148,9 @@ class ApiMethods:
         return await self.engine.create_queue(request.parent, request.queue or Queue())
 
     async def _update_queue(self, request: UpdateQueueRequest) -> Queue:
-        return await self.engine.update_queue(request.queue or Queue(), request.update_mask)
+        return await self.engine.update_queue(
+            request.queue or Queue(), request.update_mask, request.cleared
+        )
 
     async def _delete_queue(self, request: NameRequest) -> Empty:
         await self.engine.delete_queue(request.name)
@@ -186,6 +210,7 @@ class ApiMethods:
         config = request.cmek_config or CmekConfig()
         self.engine.check_location(config.name.removesuffix("/cmekConfig"))
         self._cmek[config.name] = config
+        self.engine.journal.put_document(_CMEK_DOCUMENT + config.name, to_json(config))
         return config
 
     async def _list_locations(self, request: ListLocationsRequest) -> ListLocationsResponse:
@@ -201,6 +226,11 @@ class ApiMethods:
         self.engine.check_location(request.name)
         _, place = split_location(request.name)
         return _make_location(request.name.partition("/locations/")[0], place)
+
+    async def _test_permissions(
+        self, request: TestIamPermissionsRequest
+    ) -> TestIamPermissionsResponse:
+        return self._policies.test_permissions(request)
 
     def _require_queue(self, call: Callable[[Any], Any]) -> Callable[[Any], Awaitable[Any]]:
         """Wrap an IAM method so that its queue must exist."""

@@ -61,10 +61,13 @@ class AttemptOutcome:
         """
         return self.response is not None and self.response.status < 500
 
-    @property
-    def signals_overload(self) -> bool:
-        """True for 429 and 503, which slow the whole queue (HttpRequest, client 2.26)."""
-        return self.response is not None and self.response.status in {429, 503}
+    def signals_overload(self, *, app_engine: bool) -> bool:
+        """Return True for 429 and 503, which slow the whole queue (HttpRequest, client 2.26).
+
+        An App Engine app's 429 does not (AppEngineHttpRequest, client 2.26).
+        """
+        slowing = {503} if app_engine else {429, 503}
+        return self.response is not None and self.response.status in slowing
 
     def to_status(self) -> Status:
         """Return `Task.last_attempt.response_status`, in the form other emulators use."""

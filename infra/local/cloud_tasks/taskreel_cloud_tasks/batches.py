@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import OrderedDict
+from typing import Any
 
 from taskreel_cloud_tasks.api_errors import (
     ApiError,
@@ -12,6 +13,7 @@ from taskreel_cloud_tasks.api_errors import (
     invalid_argument,
 )
 from taskreel_cloud_tasks.engine import Engine
+from taskreel_cloud_tasks.message_codec import from_json, to_json
 from taskreel_cloud_tasks.messages import Status, Task
 from taskreel_cloud_tasks.method_messages import (
     BatchCreateState,
@@ -32,6 +34,32 @@ from taskreel_cloud_tasks.stored_task import StoredTask
 _MAX_CREATES, _MAX_DELETES = 100, 1000
 _MAX_OPERATIONS = 100
 """Finished operations that GetOperation still returns."""
+_DOCUMENT = "operation/"
+
+
+def operation_to_json(operation: Operation) -> dict[str, Any]:
+    """Return an operation for the journal."""
+    creates = isinstance(operation.metadata, BatchCreateTasksMetadata)
+    shown: dict[str, Any] = {"creates": creates, "metadata": to_json(operation.metadata)}
+    if operation.error is not None:
+        shown["error"] = to_json(operation.error)
+    elif operation.response is not None:
+        shown["response"] = to_json(operation.response)
+    return shown
+
+
+def operation_from_json(name: str, saved: dict[str, Any]) -> Operation:
+    """Read what `operation_to_json` returned."""
+    metadata: type[BatchCreateTasksMetadata | BatchDeleteTasksMetadata] = BatchDeleteTasksMetadata
+    response: type[BatchCreateTasksResponse | Empty] = Empty
+    if saved["creates"]:
+        metadata, response = BatchCreateTasksMetadata, BatchCreateTasksResponse
+    return Operation(
+        name=name,
+        metadata=from_json(metadata, saved["metadata"]),
+        response=from_json(response, saved["response"]) if "response" in saved else None,
+        error=from_json(Status, saved["error"]) if "error" in saved else None,
+    )
 
 
 class BatchOperations:
@@ -122,6 +150,13 @@ class BatchOperations:
             raise entity_not_found()
         return self._operations[request.name]
 
+    def load(self) -> None:
+        """Take over the operations of the journal."""
+        for name, saved in self._engine.documents.items():
+            if name.startswith(_DOCUMENT):
+                operation = operation_from_json(name.removeprefix(_DOCUMENT), saved)
+                self._operations[operation.name] = operation
+
     def clear(self) -> None:
         """Remove the finished operations."""
         self._operations.clear()
@@ -132,8 +167,12 @@ class BatchOperations:
 
     def _store_operation(self, operation: Operation) -> Operation:
         self._operations[operation.name] = operation
+        journal = self._engine.journal
+        if journal.is_persistent:
+            journal.put_document(_DOCUMENT + operation.name, operation_to_json(operation))
         if len(self._operations) > _MAX_OPERATIONS:
-            self._operations.popitem(last=False)
+            oldest, _ = self._operations.popitem(last=False)
+            journal.put_document(_DOCUMENT + oldest, None)
         return operation
 
 

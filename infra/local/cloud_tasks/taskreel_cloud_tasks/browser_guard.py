@@ -21,7 +21,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: BufferTask takes a body of any type: it is the task's own.
-_ANY_BODY = re.compile(r"/v2(?:beta3)?/.+/tasks(?:/[^/]+)?:buffer")
+_ANY_BODY = re.compile(r"/(?:v2(?:beta3)?/)?projects/.+/tasks(?:/[^/]*)?:buffer")
 
 
 #: No public domain is a single label; underscores are common in names of containers.

@@ -21,16 +21,16 @@ class Message(Scalar):
     """A message inside a message."""
 
     def __init__(self, type_: type) -> None:
-        self._message = type_
+        self.message = type_
 
     def from_json(self, raw: Any) -> Any:
-        return message_codec.from_json(self._message, raw)
+        return message_codec.from_json(self.message, raw)
 
     def to_json(self, value: Any, enum_ints: bool) -> dict[str, Any]:
         return message_codec.to_json(value, enum_ints=enum_ints)
 
     def from_pb(self, raw: Any) -> Any:
-        return message_codec.from_pb(self._message, raw)
+        return message_codec.from_pb(self.message, raw)
 
     def into_pb(self, pb: Any, name: str, value: Any) -> None:
         target = getattr(pb, name)

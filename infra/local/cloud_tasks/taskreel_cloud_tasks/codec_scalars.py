@@ -97,6 +97,20 @@ class Int(Scalar):
         return varint_size(number << 3) + varint_size(value)
 
 
+class Bool(Scalar):
+    """A boolean."""
+
+    unset = False
+
+    def from_json(self, raw: Any) -> bool:
+        if not isinstance(raw, bool):
+            raise type_mismatch("TYPE_BOOL", raw)
+        return raw
+
+    def encoded_size(self, number: int, _value: bool) -> int:
+        return varint_size(number << 3) + 1
+
+
 class Double(Scalar):
     """A 64-bit float; NaN and infinities are refused."""
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
-from taskreel_cloud_tasks import message_codec
 from taskreel_cloud_tasks.attempt_outcome import AttemptOutcome, SystemThrottle
 from taskreel_cloud_tasks.attempt_run import AttemptRun, AttemptTimes
 from taskreel_cloud_tasks.clock import SECOND, Clock, Timer
@@ -24,8 +23,9 @@ from taskreel_cloud_tasks.history import (
 )
 from taskreel_cloud_tasks.http_client import SendError, ShortageError
 from taskreel_cloud_tasks.http_request import TokenIssuer, build_request
-from taskreel_cloud_tasks.journal import Journal
+from taskreel_cloud_tasks.journal import Journal, queue_to_journal
 from taskreel_cloud_tasks.messages import (
+    AppEngineHttpRequest,
     Queue,
     QueueStats,
     RateLimits,
@@ -76,9 +76,7 @@ class QueueDispatcher:
         self.queue = queue
         self.context = context
         self.tasks: dict[str, StoredTask] = {}
-        self.tombstones = Tombstones(
-            int(context.dedup_window.total_seconds() * SECOND), self._forget_task_name
-        )
+        self.tombstones = Tombstones(_window_of(queue, context), self._forget_task_name)
         self.runs: set[AttemptRun] = set()
         self._heap: list[tuple[int, int, int, StoredTask]] = []
         self._stale_count = 0
@@ -97,17 +95,22 @@ class QueueDispatcher:
         return self.queue.rate_limits or RateLimits()
 
     @property
+    def _retention(self) -> int:
+        return RETENTION if self.queue.task_ttl is None else self.queue.task_ttl
+
+    @property
     def has_pending_dispatch(self) -> bool:
         """True if a check for due tasks is scheduled in the event loop."""
         return self._dispatch_handle is not None
 
     def save_queue(self) -> None:
         """Stage the queue's settings in the journal."""
-        self.context.journal.put_queue(self.queue.name, message_codec.to_json(self.queue))
+        self.context.journal.put_queue(self.queue.name, queue_to_journal(self.queue))
 
     def update_settings(self, queue: Queue) -> None:
         """Apply new settings; the token bucket keeps its tokens."""
         self.queue = queue
+        self.tombstones.window = _window_of(queue, self.context)
         self._apply_rate()
         self.save_queue()
         self.schedule_dispatch()
@@ -155,7 +158,7 @@ class QueueDispatcher:
 
     def drop_expired_tasks(self) -> None:
         """Remove tasks past their retention; `tasks` is ordered by creation, the oldest first."""
-        oldest = self.context.clock.now() - RETENTION
+        oldest = self.context.clock.now() - self._retention
         while self.tasks:
             stored = next(iter(self.tasks.values()))
             if stored.create > oldest:
@@ -287,7 +290,7 @@ class QueueDispatcher:
     # ── running ──────────────────────────────────────────────────────────────────────────────
 
     def _start_attempt(self, stored: StoredTask, now: int, retry_from: int | None = None) -> None:
-        if now - stored.create > RETENTION:
+        if now - stored.create > self._retention:
             self.remove_task(stored, EventKind.EXPIRED)
             return
         run = AttemptRun(stored, now, retry_from, stored.dispatches, AttemptTimes.of(stored))
@@ -386,7 +389,7 @@ class QueueDispatcher:
         self._roll_minute_window()
         self._finished_per_second[-1] += 1
         self._record_delivery(run, outcome, now)
-        self._adjust_throttle(outcome, now)
+        self._adjust_throttle(outcome, now, isinstance(stored.request, AppEngineHttpRequest))
         if not stored.removed:
             self._apply_outcome(run, outcome, now)
         elif not self.tasks:
@@ -453,8 +456,9 @@ class QueueDispatcher:
     def _apply_rate(self) -> None:
         self._bucket.set_rate(*self._current_rate(), self.context.clock.now())
 
-    def _adjust_throttle(self, outcome: AttemptOutcome, now: int) -> None:
-        changed = self._throttle.slow_down(now) if outcome.signals_overload else False
+    def _adjust_throttle(self, outcome: AttemptOutcome, now: int, app_engine: bool) -> None:  # noqa: FBT001 - private
+        overload = outcome.signals_overload(app_engine=app_engine)
+        changed = self._throttle.slow_down(now) if overload else False
         if outcome.succeeded:
             changed = self._throttle.speed_up()
         if changed:
@@ -467,6 +471,13 @@ class QueueDispatcher:
         if passed > 0:
             self._finished_per_second = self._finished_per_second[passed:] + [0] * passed
             self._finished_per_second_at = second
+
+
+def _window_of(queue: Queue, context: EngineContext) -> int:
+    """Return the time that the queue's finished tasks keep their names, in microseconds."""
+    if queue.tombstone_ttl is not None:
+        return queue.tombstone_ttl
+    return int(context.dedup_window.total_seconds() * SECOND)
 
 
 def _time_out(run: AttemptRun) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
-from taskreel_cloud_tasks import message_codec
 from taskreel_cloud_tasks.api_errors import (
     ApiError,
     Code,
@@ -29,7 +29,7 @@ from taskreel_cloud_tasks.file_descriptors import connection_limit
 from taskreel_cloud_tasks.history import EventKind, History
 from taskreel_cloud_tasks.http_client import HttpClient
 from taskreel_cloud_tasks.http_request import TokenIssuer
-from taskreel_cloud_tasks.journal import Journal, MemoryJournal
+from taskreel_cloud_tasks.journal import Journal, MemoryJournal, queue_from_journal
 from taskreel_cloud_tasks.messages import Queue, State, Task
 from taskreel_cloud_tasks.queue_settings import complete_queue, merge_update
 from taskreel_cloud_tasks.resource_names import (
@@ -42,18 +42,16 @@ from taskreel_cloud_tasks.task_tokens import TaskTokens
 from taskreel_cloud_tasks.task_validation import build_stored_task
 
 LOCATIONS = (
-    *("asia-east1", "asia-northeast1", "asia-south1", "asia-southeast1", "australia-southeast1"),
-    *(
-        "europe-central2",
-        "europe-west1",
-        "europe-west2",
-        "europe-west3",
-        "europe-west6",
-        "northamerica-northeast1",
-    ),
-    *("southamerica-east1", "us-central1", "us-east1", "us-east4", "us-west1", "us-west2"),
+    *("asia-east1", "asia-east2", "asia-northeast1", "asia-northeast2", "asia-northeast3"),
+    *("asia-south1", "asia-southeast1", "asia-southeast2", "australia-southeast1"),
+    *("europe-central2", "europe-west1", "europe-west2", "europe-west3", "europe-west6"),
+    *("northamerica-northeast1", "southamerica-east1"),
+    *("us-central1", "us-east1", "us-east4", "us-west1", "us-west2", "us-west3", "us-west4"),
 )
-"""Result of ListLocations unless configured; any location is accepted then."""
+"""Result of ListLocations unless configured (the page tasks/docs/locations, 2026).
+
+Any location is accepted then.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +123,8 @@ class Engine:
         self._number = 0
         self._random = random.Random(self.config.seed)  # noqa: S311 (ids, not secrets)
         self._idle_waiters: list[asyncio.Future[None]] = []
+        self.documents: dict[str, dict[str, Any]] = {}
+        """What else the journal had when the engine started: policies, keys, operations."""
 
     @property
     def clock(self) -> Clock:
@@ -146,10 +146,9 @@ class Engine:
         A dispatch that was running when the process died is made again.
         """
         saved = self.journal.load(self.clock.now())
+        self.documents = saved.documents
         for name, data in saved.queues.items():
-            self._dispatchers[name] = QueueDispatcher(
-                message_codec.from_json(Queue, data), self._context
-            )
+            self._dispatchers[name] = QueueDispatcher(queue_from_journal(data), self._context)
         for name, until in saved.tombstones.items():
             self._restore_tombstone(name, until)
         for queue, stored in saved.tasks:
@@ -200,14 +199,16 @@ class Engine:
             raise ApiError(Code.ALREADY_EXISTS, "Queue already exists")
         return await self._create_dispatcher(queue)
 
-    async def update_queue(self, queue: Queue, paths: Iterable[str] = ()) -> Queue:
+    async def update_queue(
+        self, queue: Queue, paths: Iterable[str] = (), cleared: Collection[str] = ()
+    ) -> Queue:
         """UpdateQueue; creates the queue if it does not exist."""
         location, _ = split_queue(queue.name)
         self.check_location(location)
         dispatcher = self._dispatchers.get(queue.name)
         if dispatcher is None:
             return await self._create_dispatcher(queue)
-        dispatcher.update_settings(merge_update(dispatcher.queue, queue, paths))
+        dispatcher.update_settings(merge_update(dispatcher.queue, queue, paths, cleared))
         await self.journal.wait_until_written()
         return dispatcher.queue
 
@@ -364,6 +365,11 @@ class Engine:
             split_queue(name)
             raise queue_not_found()
         return dispatcher
+
+    def has_queue(self, name: str) -> bool:
+        """Return True if the queue exists. Raises ApiError for a name that no queue can have."""
+        split_queue(name)
+        return name in self._dispatchers
 
     def list_dispatchers(self) -> Iterable[QueueDispatcher]:
         """Return the dispatchers of all queues."""

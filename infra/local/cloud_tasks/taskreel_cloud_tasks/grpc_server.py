@@ -1,4 +1,4 @@
-"""The gRPC server: google.cloud.tasks.v2 with Locations, Operations and IAM.
+"""The gRPC server: google.cloud.tasks v2, v2beta3 and v2beta2, Locations, Operations and IAM.
 
 It uses the message classes of the installed client: version 2.25 has methods and fields that the
 public .proto files lack.
@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from types import ModuleType
 from typing import Any
 
 import grpc
 import grpc.aio
-from google.cloud import tasks_v2, tasks_v2beta3
+from google.cloud import tasks_v2, tasks_v2beta2, tasks_v2beta3
 from google.cloud.location import locations_pb2
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.longrunning import operations_pb2
@@ -25,13 +26,13 @@ from grpc_status import rpc_status
 from taskreel_cloud_tasks import message_codec
 from taskreel_cloud_tasks.api_errors import ApiError, Code, invalid_argument
 from taskreel_cloud_tasks.api_methods import ApiMethods
+from taskreel_cloud_tasks.api_versions import V2, V2BETA2, V2BETA3, ApiVersion
 from taskreel_cloud_tasks.codec_field import FieldValueError
 from taskreel_cloud_tasks.method_messages import (
     BatchCreateTasksMetadata,
     BatchCreateTasksResponse,
     BatchDeleteTasksMetadata,
     Empty,
-    GetQueueRequest,
     Operation,
 )
 
@@ -53,49 +54,53 @@ def _protobuf_class(message: Any) -> type[Any]:
     return plain
 
 
-_TASKS: Mapping[str, tuple[type[Any], type[Any]]] = {
-    "ListQueues": (
-        _protobuf_class(tasks_v2.ListQueuesRequest),
-        _protobuf_class(tasks_v2.ListQueuesResponse),
-    ),
-    "GetQueue": (_protobuf_class(tasks_v2.GetQueueRequest), _protobuf_class(tasks_v2.Queue)),
-    "CreateQueue": (_protobuf_class(tasks_v2.CreateQueueRequest), _protobuf_class(tasks_v2.Queue)),
-    "UpdateQueue": (_protobuf_class(tasks_v2.UpdateQueueRequest), _protobuf_class(tasks_v2.Queue)),
-    "DeleteQueue": (_protobuf_class(tasks_v2.DeleteQueueRequest), empty_pb2.Empty),
-    "PurgeQueue": (_protobuf_class(tasks_v2.PurgeQueueRequest), _protobuf_class(tasks_v2.Queue)),
-    "PauseQueue": (_protobuf_class(tasks_v2.PauseQueueRequest), _protobuf_class(tasks_v2.Queue)),
-    "ResumeQueue": (_protobuf_class(tasks_v2.ResumeQueueRequest), _protobuf_class(tasks_v2.Queue)),
+_RESPONSES = {
+    "ListQueues": "ListQueuesResponse",
+    "GetQueue": "Queue",
+    "CreateQueue": "Queue",
+    "UpdateQueue": "Queue",
+    "PurgeQueue": "Queue",
+    "PauseQueue": "Queue",
+    "ResumeQueue": "Queue",
+    "ListTasks": "ListTasksResponse",
+    "GetTask": "Task",
+    "CreateTask": "Task",
+    "RunTask": "Task",
+    "GetCmekConfig": "CmekConfig",
+    "UpdateCmekConfig": "CmekConfig",
+}
+_EMPTY = ("DeleteQueue", "DeleteTask")
+_BATCHES = ("BatchCreateTasks", "BatchDeleteTasks")
+_IAM: Mapping[str, tuple[type[Any], type[Any]]] = {
     "GetIamPolicy": (iam_policy_pb2.GetIamPolicyRequest, policy_pb2.Policy),
     "SetIamPolicy": (iam_policy_pb2.SetIamPolicyRequest, policy_pb2.Policy),
     "TestIamPermissions": (
         iam_policy_pb2.TestIamPermissionsRequest,
         iam_policy_pb2.TestIamPermissionsResponse,
     ),
-    "ListTasks": (
-        _protobuf_class(tasks_v2.ListTasksRequest),
-        _protobuf_class(tasks_v2.ListTasksResponse),
-    ),
-    "GetTask": (_protobuf_class(tasks_v2.GetTaskRequest), _protobuf_class(tasks_v2.Task)),
-    "CreateTask": (_protobuf_class(tasks_v2.CreateTaskRequest), _protobuf_class(tasks_v2.Task)),
-    "BatchCreateTasks": (
-        _protobuf_class(tasks_v2.BatchCreateTasksRequest),
-        operations_pb2.Operation,
-    ),
-    "BatchDeleteTasks": (
-        _protobuf_class(tasks_v2.BatchDeleteTasksRequest),
-        operations_pb2.Operation,
-    ),
-    "DeleteTask": (_protobuf_class(tasks_v2.DeleteTaskRequest), empty_pb2.Empty),
-    "RunTask": (_protobuf_class(tasks_v2.RunTaskRequest), _protobuf_class(tasks_v2.Task)),
-    "GetCmekConfig": (
-        _protobuf_class(tasks_v2.GetCmekConfigRequest),
-        _protobuf_class(tasks_v2.CmekConfig),
-    ),
-    "UpdateCmekConfig": (
-        _protobuf_class(tasks_v2.UpdateCmekConfigRequest),
-        _protobuf_class(tasks_v2.CmekConfig),
-    ),
 }
+
+
+def _list_methods(api: ModuleType) -> dict[str, tuple[type[Any], type[Any]]]:
+    """Return the request and response classes of the methods of one version's CloudTasks."""
+
+    def request_of(name: str) -> type[Any]:
+        return _protobuf_class(getattr(api, f"{name}Request"))
+
+    methods = {
+        name: (request_of(name), _protobuf_class(getattr(api, response)))
+        for name, response in _RESPONSES.items()
+        if hasattr(api, f"{name}Request")
+    }
+    methods |= {name: (request_of(name), empty_pb2.Empty) for name in _EMPTY}
+    methods |= {
+        name: (request_of(name), operations_pb2.Operation)
+        for name in _BATCHES
+        if hasattr(api, f"{name}Request")
+    }
+    return {**methods, **_IAM}
+
+
 _LOCATIONS: Mapping[str, tuple[type[Any], type[Any]]] = {
     "ListLocations": (locations_pb2.ListLocationsRequest, locations_pb2.ListLocationsResponse),
     "GetLocation": (locations_pb2.GetLocationRequest, locations_pb2.Location),
@@ -103,17 +108,19 @@ _LOCATIONS: Mapping[str, tuple[type[Any], type[Any]]] = {
 _OPERATIONS: Mapping[str, tuple[type[Any], type[Any]]] = {
     "GetOperation": (operations_pb2.GetOperationRequest, operations_pb2.Operation),
 }
-_SERVICES: Mapping[str, Mapping[str, tuple[type[Any], type[Any]]]] = {
-    "google.cloud.tasks.v2.CloudTasks": _TASKS,
-    "google.cloud.location.Locations": _LOCATIONS,
-    "google.longrunning.Operations": _OPERATIONS,
+_SERVICES: Mapping[str, tuple[ApiVersion, Mapping[str, tuple[type[Any], type[Any]]]]] = {
+    "google.cloud.tasks.v2.CloudTasks": (V2, _list_methods(tasks_v2)),
+    "google.cloud.tasks.v2beta3.CloudTasks": (V2BETA3, _list_methods(tasks_v2beta3)),
+    "google.cloud.tasks.v2beta2.CloudTasks": (V2BETA2, _list_methods(tasks_v2beta2)),
+    "google.cloud.location.Locations": (V2, _LOCATIONS),
+    "google.longrunning.Operations": (V2, _OPERATIONS),
 }
-_INSIDE_OPERATIONS: Mapping[type, type[Any]] = {
-    BatchCreateTasksMetadata: _protobuf_class(tasks_v2.BatchCreateTasksMetadata),
-    BatchCreateTasksResponse: _protobuf_class(tasks_v2.BatchCreateTasksResponse),
-    BatchDeleteTasksMetadata: _protobuf_class(tasks_v2.BatchDeleteTasksMetadata),
-    Empty: empty_pb2.Empty,
+_INSIDE_OPERATIONS: Mapping[type, str] = {
+    BatchCreateTasksMetadata: "BatchCreateTasksMetadata",
+    BatchCreateTasksResponse: "BatchCreateTasksResponse",
+    BatchDeleteTasksMetadata: "BatchDeleteTasksMetadata",
 }
+_MODULES: Mapping[str, ModuleType] = {"v2": tasks_v2, "v2beta3": tasks_v2beta3}
 
 MethodHandler = Callable[[bytes, Any], Awaitable[Any]]
 
@@ -125,13 +132,13 @@ class GrpcServer:
         self._api = api
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._server = grpc.aio.server(options=_OPTIONS)
-        for service, methods in _SERVICES.items():
-            self._add_service(
-                service, {name: self._make_handler(name, *types) for name, types in methods.items()}
-            )
-        self._add_service(
-            "google.cloud.tasks.v2beta3.CloudTasks", {"GetQueue": self._get_queue_with_stats}
-        )
+        for service, (version, methods) in _SERVICES.items():
+            handlers = {
+                name: self._make_handler(version, name, *types) for name, types in methods.items()
+            }
+            for name in version.refused:
+                handlers[name] = _make_refusal(version, name)
+            self._add_service(service, handlers)
 
     async def start(self) -> int:
         """Listen and return the port. Raises OSError if it is in use."""
@@ -164,39 +171,25 @@ class GrpcServer:
         )
 
     def _make_handler(
-        self, name: str, request_type: type[Any], response_type: type[Any]
+        self, version: ApiVersion, name: str, request_type: type[Any], response_type: type[Any]
     ) -> MethodHandler:
-        method = self._api.methods[name]
+        message = self._api.request_type(name, version)
 
         async def handle_call(data: bytes, _context: Any) -> Any:
-            result = await method.call(
-                message_codec.from_pb(method.request, request_type.FromString(data))
-            )
+            request: Any = message_codec.from_pb(message, request_type.FromString(data))
+            result = await self._api.call(name, request, version)
             if isinstance(result, Operation):
-                return _pack_operation(result)
+                return _pack_operation(result, version)
             return message_codec.into_pb(result, response_type())
 
         return handle_call
 
-    async def _get_queue_with_stats(self, data: bytes, _context: Any) -> Any:
-        """GetQueue of v2beta3, the only method that returns the number of tasks in a queue."""
-        asked = _protobuf_class(tasks_v2beta3.GetQueueRequest).FromString(data)
-        queue = await self._api.methods["GetQueue"].call(GetQueueRequest(name=asked.name))
-        response = _protobuf_class(tasks_v2beta3.Queue)()
-        for name in (
-            "name",
-            "rate_limits",
-            "retry_config",
-            "state",
-            "purge_time",
-            "stackdriver_logging_config",
-        ):
-            value = getattr(queue, name)
-            if value is not None:
-                message_codec.get_field(type(queue), name).field_type.into_pb(response, name, value)
-        if "stats" in asked.read_mask.paths:
-            message_codec.into_pb(self._api.get_queue_stats(asked.name), response.stats)
-        return response
+
+def _make_refusal(version: ApiVersion, name: str) -> MethodHandler:
+    async def handle_call(_data: bytes, _context: Any) -> Any:
+        version.check_method(name)
+
+    return handle_call
 
 
 def _with_error_handling(handler: MethodHandler) -> MethodHandler:
@@ -244,15 +237,18 @@ async def _abort_call(context: Any, error: ApiError) -> None:
     await context.abort_with_status(rpc_status.to_status(status))
 
 
-def _pack_operation(operation: Operation) -> Any:
+def _pack_operation(operation: Operation, version: ApiVersion) -> Any:
     shown = operations_pb2.Operation(name=operation.name, done=True)
-    shown.metadata.Pack(_to_protobuf(operation.metadata))
+    shown.metadata.Pack(_to_protobuf(operation.metadata, version))
     if operation.error is not None:
         message_codec.into_pb(operation.error, shown.error)
     elif operation.response is not None:
-        shown.response.Pack(_to_protobuf(operation.response))
+        shown.response.Pack(_to_protobuf(operation.response, version))
     return shown
 
 
-def _to_protobuf(message: Any) -> Any:
-    return message_codec.into_pb(message, _INSIDE_OPERATIONS[type(message)]())
+def _to_protobuf(message: Any, version: ApiVersion) -> Any:
+    if isinstance(message, Empty):
+        return empty_pb2.Empty()
+    made = getattr(_MODULES[version.name], _INSIDE_OPERATIONS[type(message)])
+    return message_codec.into_pb(message, _protobuf_class(made)())

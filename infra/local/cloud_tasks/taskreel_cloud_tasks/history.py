@@ -44,6 +44,7 @@ class OutgoingRequest:
     url: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    follow_redirects: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 from taskreel_cloud_tasks.history import OutgoingRequest
 from taskreel_cloud_tasks.messages import (
     AppEngineHttpRequest,
+    AppEngineRouting,
     EnforceMode,
     Header,
     HttpMethod,
@@ -143,8 +144,25 @@ def _build_app_engine_request(
     if stored.dispatches:
         headers.append(("X-AppEngine-TaskPreviousResponse", str(stored.previous_status)))
         headers.append(("X-AppEngine-TaskRetryReason", ""))
-    url = encode_url(base.rstrip("/") + (request.relative_uri or "/")) if base else ""
-    return OutgoingRequest(request.http_method.name, url, tuple(headers), request.body)
+    # The queue's routing, if it has any, is for all of its tasks, whatever they name themselves.
+    routing = queue.app_engine_routing_override or request.app_engine_routing or AppEngineRouting()
+    url = encode_url(_app_url(base, routing) + (request.relative_uri or "/")) if base else ""
+    return OutgoingRequest(
+        request.http_method.name, url, tuple(headers), request.body, follow_redirects=False
+    )
+
+
+def _app_url(base: str, routing: AppEngineRouting) -> str:
+    """Return the address of the app: `{service}`, `{version}`, `{instance}` are filled in."""
+    base = base.rstrip("/") if "://" in base else f"http://{base.rstrip('/')}"
+    values = {
+        "service": routing.service or "default",
+        "version": routing.version,
+        "instance": routing.instance,
+    }
+    for name, value in values.items():
+        base = base.replace(f"{{{name}}}", value)
+    return base
 
 
 @lru_cache(maxsize=1024)

@@ -9,11 +9,13 @@ import json
 import logging
 import sqlite3
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from taskreel_cloud_tasks import message_codec
 from taskreel_cloud_tasks.api_errors import ApiError, Code
+from taskreel_cloud_tasks.messages import Queue
 from taskreel_cloud_tasks.stored_task import StoredTask, load_stored_task
 
 _log = logging.getLogger(__name__)
@@ -24,6 +26,9 @@ CREATE TABLE IF NOT EXISTS task (
     number INTEGER PRIMARY KEY, queue TEXT NOT NULL, saved TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS tombstone (name TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS document (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, saved TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _LAZY_S = 0.02
@@ -40,10 +45,31 @@ class JournalContents:
     queues: dict[str, dict[str, Any]] = field(default_factory=dict)
     tasks: list[tuple[str, StoredTask]] = field(default_factory=list)
     tombstones: dict[str, int] = field(default_factory=dict)
+    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By name, in the order of their last change."""
+
+
+def queue_to_journal(queue: Queue) -> dict[str, Any]:
+    """Return the JSON that the journal stores; `queue_from_journal` reads it."""
+    saved = message_codec.to_json(queue)
+    saved["times"] = [queue.task_ttl, queue.tombstone_ttl]
+    return saved
+
+
+def queue_from_journal(saved: dict[str, Any]) -> Queue:
+    """Build a queue from its journal entry."""
+    task_ttl, tombstone_ttl = saved.get("times") or (None, None)
+    settings = {name: value for name, value in saved.items() if name != "times"}
+    return replace(
+        message_codec.from_json(Queue, settings), task_ttl=task_ttl, tombstone_ttl=tombstone_ttl
+    )
 
 
 class Journal(Protocol):
     """Stages changes and writes them in one commit."""
+
+    is_persistent: bool
+    """False if everything is gone with the process."""
 
     def load(self, now: int) -> JournalContents:
         """Return the contents; reservations of names that ended by `now` are removed."""
@@ -66,8 +92,11 @@ class Journal(Protocol):
     def note(self, name: str, value: str | None = None) -> str | None:
         """Write a small text at once if `value` is given; return the current one."""
 
+    def put_document(self, name: str, saved: dict[str, Any] | None) -> None:
+        """Stage a small document, such as an IAM policy; None removes it."""
+
     def clear(self) -> None:
-        """Remove queues, tasks and tombstones."""
+        """Remove queues, tasks, tombstones and documents."""
 
     def flush(self) -> None:
         """Write everything that is staged and wake the waiters."""
@@ -82,6 +111,8 @@ class Journal(Protocol):
 class MemoryJournal:
     """Stores nothing but notes."""
 
+    is_persistent = False
+
     def __init__(self) -> None:
         self._notes: dict[str, str] = {}
 
@@ -92,6 +123,7 @@ class MemoryJournal:
     def put_task(self, queue: str, stored: StoredTask) -> None: ...
     def drop_task(self, queue: str, stored: StoredTask, until: int | None) -> None: ...
     def put_tombstone(self, name: str, until: int | None) -> None: ...
+    def put_document(self, name: str, saved: dict[str, Any] | None) -> None: ...
 
     def note(self, name: str, value: str | None = None) -> str | None:
         if value is not None:
@@ -107,16 +139,18 @@ class MemoryJournal:
 class SqliteJournal:
     """One file in WAL mode. Commits are not fsynced: a killed process loses nothing.
 
-    It runs on the event loop's thread: a commit of a hundred tasks takes less time than handing
-    them
-    to another thread.
+    It runs on the event loop's thread: a commit of a hundred tasks takes less time than to hand
+    them to another thread.
     """
+
+    is_persistent = True
 
     def __init__(self, path: Path) -> None:
         self._db = _open_or_rebuild(path)
         self._queues: dict[str, dict[str, Any] | None] = {}
         self._tasks: dict[int, tuple[str, StoredTask | None]] = {}
         self._tombstones: dict[str, int | None] = {}
+        self._documents: dict[str, dict[str, Any] | None] = {}
         self._waiters: list[asyncio.Future[None]] = []
         self._timer: asyncio.Handle | None = None
         self._lazy = False
@@ -138,6 +172,8 @@ class SqliteJournal:
         saved.tombstones = dict(
             self._db.execute("SELECT name, until FROM tombstone ORDER BY until")
         )
+        for name, text in self._db.execute("SELECT name, saved FROM document ORDER BY number"):
+            saved.documents[name] = json.loads(text)
         return saved
 
     def put_queue(self, name: str, saved: dict[str, Any] | None) -> None:
@@ -158,6 +194,11 @@ class SqliteJournal:
         self._tombstones[name] = until
         self._flush_lazily() if until is None else self._flush_soon()
 
+    def put_document(self, name: str, saved: dict[str, Any] | None) -> None:
+        self._documents.pop(name, None)
+        self._documents[name] = saved
+        self._flush_soon()
+
     def note(self, name: str, value: str | None = None) -> str | None:
         if value is not None:
             self._db.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, value))
@@ -168,12 +209,14 @@ class SqliteJournal:
         self._forget_staged()
         self._known.clear()
         self._db.executescript(
-            "BEGIN; DELETE FROM queue; DELETE FROM task; DELETE FROM tombstone; COMMIT;"
+            "BEGIN; DELETE FROM queue; DELETE FROM task; DELETE FROM tombstone;"
+            "DELETE FROM document; COMMIT;"
         )
 
     def flush(self) -> None:
         self._cancel_timer()
-        refusal = self._try_commit() if self._queues or self._tasks or self._tombstones else None
+        staged = self._queues or self._tasks or self._tombstones or self._documents
+        refusal = self._try_commit() if staged else None
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if waiter.done():
@@ -237,6 +280,7 @@ class SqliteJournal:
         self._db.executemany("INSERT OR REPLACE INTO task VALUES (?, ?, ?)", rows)
         self._db.executemany("DELETE FROM task WHERE number = ?", [(each,) for each in removed])
         self._write_tombstones()
+        self._write_documents()
         self._db.execute("COMMIT")
 
         # Only after COMMIT: a failed batch stays staged for the next try.
@@ -257,7 +301,16 @@ class SqliteJournal:
             else:
                 self._db.execute("INSERT OR REPLACE INTO tombstone VALUES (?, ?)", (name, until))
 
+    def _write_documents(self) -> None:
+        for name, saved in self._documents.items():
+            self._db.execute("DELETE FROM document WHERE name = ?", (name,))
+            if saved is not None:
+                self._db.execute(
+                    "INSERT INTO document (name, saved) VALUES (?, ?)", (name, json.dumps(saved))
+                )
+
     def _forget_staged(self) -> None:
+        self._documents.clear()
         self._queues.clear()
         self._tasks.clear()
         self._tombstones.clear()

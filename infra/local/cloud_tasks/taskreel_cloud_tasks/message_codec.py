@@ -38,15 +38,19 @@ def proto_field(
 class _MessageTable:
     """The field tables of one message."""
 
-    __slots__ = ("by_json_name", "by_number", "fields", "json_plan", "oneofs")
+    __slots__ = ("by_json_name", "by_name", "fields", "json_plan", "oneofs")
 
     def __init__(self, message: Any) -> None:
-        self.fields = tuple(_build_field(field) for field in dataclasses.fields(message))
+        self.fields = tuple(
+            _build_field(field)
+            for field in dataclasses.fields(message)
+            if "proto_field" in field.metadata  # others are not part of the message
+        )
         # Proto3 JSON accepts both the camelCase and the original name.
         self.by_json_name = {
             name: field for field in self.fields for name in (field.json, field.attr)
         }
-        self.by_number = {field.number: field for field in self.fields}
+        self.by_name = {field.attr: field for field in self.fields}
         self.oneofs = tuple(field for field in self.fields if field.oneof)
         self.json_plan = tuple(
             (f.attr, f.json, f.default, f.field_type.to_json) for f in self.fields
@@ -66,7 +70,7 @@ def _get_table(message: type) -> _MessageTable:
 def _build_field(declared: dataclasses.Field[Any]) -> Field:
     number, field_type, oneof = declared.metadata["proto_field"]
     return Field(
-        declared.name, _to_camel_case(declared.name), number, field_type, declared.default, oneof
+        declared.name, to_camel_case(declared.name), number, field_type, declared.default, oneof
     )
 
 
@@ -75,14 +79,15 @@ def fields_of(message: type) -> tuple[Field, ...]:
     return _get_table(message).fields
 
 
-def _to_camel_case(name: str) -> str:
+def to_camel_case(name: str) -> str:
+    """Return a field's name in JSON."""
     head, *rest = name.split("_")
     return head + "".join(part.capitalize() for part in rest)
 
 
-def get_field(message: type, attr: str) -> Field:
-    """Return the field with the attribute name `attr`."""
-    return next(field for field in fields_of(message) if field.attr == attr)
+def to_snake_case(path: str) -> str:
+    """Convert a mask path: REST clients send camelCase, gRPC clients snake_case."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in path.strip())
 
 
 def from_json(message: type[M], data: Any) -> M:
@@ -136,11 +141,14 @@ def to_json(value: Any, *, enum_ints: bool = False) -> dict[str, Any]:
 
 
 def from_pb(message: type[M], pb: Any) -> M:
-    """Read a protobuf object; unknown fields are ignored, as proto3 requires."""
-    table = _get_table(message).by_number
+    """Read a protobuf object; unknown fields are ignored, as proto3 requires.
+
+    Fields are found by name: the numbers of the API's versions differ.
+    """
+    table = _get_table(message).by_name
     values: dict[str, Any] = {}
     for descriptor, raw in pb.ListFields():
-        field = table.get(descriptor.number)
+        field = table.get(descriptor.name)
         if field is not None:
             values[field.attr] = _field_from_pb(field, raw)
     return message(**values)

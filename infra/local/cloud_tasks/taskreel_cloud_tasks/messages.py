@@ -233,6 +233,10 @@ class Queue:
         9, Message(StackdriverLoggingConfig)
     )
     http_target: HttpTarget | None = proto_field(10, Message(HttpTarget))
+    task_ttl: int | None = None
+    """Of v2beta3 and v2beta2 only: longest life of a task. Not a field of v2's message."""
+    tombstone_ttl: int | None = None
+    """Of v2beta3 and v2beta2 only: time that a finished task's name stays reserved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

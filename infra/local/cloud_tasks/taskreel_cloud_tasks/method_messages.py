@@ -56,10 +56,9 @@ class NameRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetQueueRequest:
-    """GetQueue; the mask is v2beta3's and asks for `stats`."""
+    """GetQueue."""
 
     name: str = proto_field(1, _STRING)
-    read_mask: tuple[str, ...] = proto_field(2, _MASK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +75,9 @@ class UpdateQueueRequest:
 
     queue: Queue | None = proto_field(1, _QUEUE)
     update_mask: tuple[str, ...] = proto_field(2, _MASK)
+    cleared: frozenset[str] = frozenset()
+    """Paths of the mask that a JSON request has no value for: they get the default. A protobuf
+    request cannot tell a zero from no value; there a zero in the mask is a zero."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ def burst_size(rate: float) -> int:
     The oldest public text says so, and both known samples agree (500/s: 100, 1/s: 10). The text of
     client 2.25 ("at least equal to the rate") contradicts the create-queue page.
     """
-    return max(10, math.ceil(rate / 5))
+    return max(10, math.ceil(rate / 5)) if rate else 0  # a rate of zero dispatches nothing
 
 
 class TokenBucket:

@@ -1,52 +1,190 @@
-"""The filter of ListQueues.
+"""The filter of ListQueues, in the syntax of Cloud Logging, over every field of a queue.
 
-Examples: `state: PAUSED`, `state=RUNNING OR state=PAUSED`, `NOT state:DISABLED`, `name:part`.
+Examples: `state: PAUSED`, `state=RUNNING OR state=PAUSED`, `NOT state:DISABLED`, `name:emails`,
+`rateLimits.maxDispatchesPerSecond >= 10 AND (retryConfig.minBackoff < 5s)`, `purgeTime:*`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
-from taskreel_cloud_tasks.api_errors import invalid_argument
+from taskreel_cloud_tasks import message_codec
+from taskreel_cloud_tasks.api_errors import ApiError, invalid_argument
+from taskreel_cloud_tasks.codec_field import FieldType, FieldValueError
+from taskreel_cloud_tasks.codec_messages import Message
+from taskreel_cloud_tasks.codec_scalars import Enum, String
 from taskreel_cloud_tasks.messages import Queue
 
 QueuePredicate = Callable[[Queue], bool]
 
-_TERM = re.compile(r"\s*(NOT\s+|-)?(state|name)\s*(:|=|!=)\s*\"?([^\s\"()]+)\"?\s*", re.ASCII)
+_TOKEN = re.compile(
+    r"\s*(?:(?P<operator><=|>=|!=|=|<|>|:)|(?P<paren>[()])"
+    r'|(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<word>[^\s()"<>=!:]+(?::(?=[^\s])[^\s()"<>=!]*)*))'
+)
+_MAX_LENGTH = 20_000
 
 
 def parse_filter(text: str) -> QueuePredicate:
-    """Return the predicate of a filter; OR binds weaker than AND. Raises ApiError.
+    """Return the predicate of a filter. OR binds weaker than AND; a space means AND.
 
-    Supports the part of Cloud Logging's syntax that applies to queues.
+    Raises ApiError.
     """
     if not text.strip():
         return lambda _queue: True
-    alternatives = [
-        [_parse_term(term) for term in re.split(r"\s+AND\s+", part)]
-        for part in re.split(r"\s+OR\s+", text)
-    ]
-    return lambda queue: any(all(term(queue) for term in terms) for terms in alternatives)
+    return _Parser(text).parse()
 
 
-def _parse_term(text: str) -> QueuePredicate:
-    match = _TERM.fullmatch(text)
-    if match is None:
-        raise invalid_argument(f"Invalid filter: '{text.strip()[:100]}' cannot be understood.")
-    negated, field, operator, value = match.groups()
-    matches = _by_state(value) if field == "state" else _by_name(value, operator)
-    inverted = bool(negated) != (operator == "!=")
-    return lambda queue: matches(queue) != inverted
+class _Parser:
+    """A recursive descent parser; each method reads one level of the syntax."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = _split_tokens(text)
+        self._depth = 0
+
+    def parse(self) -> QueuePredicate:
+        predicate = self._parse_or()
+        if self._tokens:
+            raise self._error()
+        return predicate
+
+    def _parse_or(self) -> QueuePredicate:
+        terms = [self._parse_and()]
+        while self._take("word", "OR"):
+            terms.append(self._parse_and())
+        return terms[0] if len(terms) == 1 else lambda queue: any(term(queue) for term in terms)
+
+    def _parse_and(self) -> QueuePredicate:
+        terms = [self._parse_not()]
+        while self._tokens and self._tokens[0] not in {("word", "OR"), ("paren", ")")}:
+            self._take("word", "AND")
+            terms.append(self._parse_not())
+        return terms[0] if len(terms) == 1 else lambda queue: all(term(queue) for term in terms)
+
+    def _parse_not(self) -> QueuePredicate:
+        if self._take("word", "NOT"):
+            inner = self._parse_not()
+            return lambda queue: not inner(queue)
+        if self._take("paren", "("):
+            self._depth += 1
+            if self._depth > 50:
+                raise self._error()
+            inner = self._parse_or()
+            if not self._take("paren", ")"):
+                raise self._error()
+            return inner
+        return self._parse_comparison()
+
+    def _parse_comparison(self) -> QueuePredicate:
+        if len(self._tokens) < 3 or [kind for kind, _ in self._tokens[:2]] != ["word", "operator"]:
+            raise self._error()
+        (_, path), (_, operator), (kind, value), *self._tokens = self._tokens
+        if kind not in {"word", "quoted"}:
+            raise self._error()
+        if kind == "quoted":
+            value = re.sub(r"\\(.)", r"\1", value[1:-1])
+        negated = path.startswith("-")
+        predicate = _compare(path.lstrip("-"), operator, value)
+        return (lambda queue: not predicate(queue)) if negated else predicate
+
+    def _take(self, kind: str, value: str) -> bool:
+        if self._tokens and self._tokens[0] == (kind, value):
+            self._tokens.pop(0)
+            return True
+        return False
+
+    def _error(self) -> ApiError:
+        return invalid_argument(
+            "Invalid filter: it must compare fields of a queue, as 'state: PAUSED' does; "
+            f"'{self._text.strip()[:100]}' cannot be understood."
+        )
 
 
-def _by_state(value: str) -> QueuePredicate:
-    return lambda queue: queue.state.name == value.upper()
+def _split_tokens(text: str) -> list[tuple[str, str]]:
+    tokens: list[tuple[str, str]] = []
+    at = 0
+    text = text[:_MAX_LENGTH].rstrip()
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None or match.lastgroup is None:
+            raise invalid_argument(f"Invalid filter: '{text[at:][:100]}' cannot be understood.")
+        # A colon directly behind a word belongs to the comparison: `name:emails`.
+        kind, value = match.lastgroup, match[match.lastgroup]
+        if kind == "word" and (not tokens or tokens[-1][0] != "operator") and ":" in value:
+            head, _, rest = value.partition(":")
+            tokens += [("word", head), ("operator", ":")]
+            kind, value = "word", rest
+        tokens.append((kind, value))
+        at = match.end()
+    return tokens
 
 
-def _by_name(value: str, operator: str) -> QueuePredicate:
-    return (
-        (lambda queue: value in queue.name)
-        if operator == ":"
-        else (lambda queue: queue.name == value)
-    )
+def _compare(path: str, operator: str, text: str) -> QueuePredicate:
+    """Return the comparison of one field; an unset field is equal to nothing, and has nothing."""
+    field_type = _find_type(Queue, [message_codec.to_snake_case(step) for step in path.split(".")])
+    if field_type is None:
+        raise invalid_argument(f"Invalid filter: a queue has no field '{path[:100]}'.")
+    steps = [message_codec.to_snake_case(step) for step in path.split(".")]
+    if text == "*" and operator in {":", "="}:
+        return lambda queue: _value_at(queue, steps) not in {None, "", 0}
+    if isinstance(field_type, String):
+        return lambda queue: _texts_compare(_value_at(queue, steps), operator, text)
+    wanted = _read_value(field_type, path, text)
+    if isinstance(field_type, Enum) and operator not in {"=", "!=", ":"}:
+        raise invalid_argument(f"Invalid filter: '{path}' has no order; compare it with = or !=.")
+    return lambda queue: _values_compare(_value_at(queue, steps), operator, wanted)
+
+
+def _find_type(message: type, steps: list[str]) -> FieldType | None:
+    head, *rest = steps
+    for field in message_codec.fields_of(message):
+        if field.attr == head:
+            if not rest:
+                return None if isinstance(field.field_type, Message) else field.field_type
+            inside = field.field_type
+            return _find_type(inside.message, rest) if isinstance(inside, Message) else None
+    return None
+
+
+def _value_at(queue: Any, steps: list[str]) -> Any:
+    for step in steps:
+        if queue is None:
+            return None
+        queue = getattr(queue, step)
+    return queue
+
+
+def _read_value(field_type: FieldType, path: str, text: str) -> Any:
+    """Read the filter's value as a value of the field; durations may lack their `s`."""
+    candidates = [text, text.upper(), f"{text}s"]
+    for candidate in candidates:
+        try:
+            return field_type.from_json(candidate)
+        except FieldValueError:
+            continue
+    raise invalid_argument(f"Invalid filter: '{text[:100]}' is no value of the field '{path}'.")
+
+
+def _texts_compare(value: Any, operator: str, text: str) -> bool:
+    if operator == ":":
+        return text.lower() in str(value or "").lower()
+    return _values_compare(value or "", operator, text)
+
+
+def _values_compare(value: Any, operator: str, wanted: Any) -> bool:
+    if value is None:
+        return operator == "!="
+    return bool(_OPERATORS[operator](value, wanted))
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    ":": lambda value, wanted: value == wanted,
+    "=": lambda value, wanted: value == wanted,
+    "!=": lambda value, wanted: value != wanted,
+    "<": lambda value, wanted: value < wanted,
+    "<=": lambda value, wanted: value <= wanted,
+    ">": lambda value, wanted: value > wanted,
+    ">=": lambda value, wanted: value >= wanted,
+}

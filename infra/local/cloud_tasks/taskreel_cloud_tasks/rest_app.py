@@ -9,13 +9,14 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
 from taskreel_cloud_tasks import message_codec
 from taskreel_cloud_tasks.api_errors import ApiError, Code, invalid_argument
 from taskreel_cloud_tasks.api_methods import ApiMethods
+from taskreel_cloud_tasks.api_versions import V2, V2BETA2, VERSIONS, ApiVersion
 from taskreel_cloud_tasks.codec_field import FieldValueError
 from taskreel_cloud_tasks.control_api import ControlApi
 from taskreel_cloud_tasks.method_messages import (
@@ -24,7 +25,6 @@ from taskreel_cloud_tasks.method_messages import (
     BatchDeleteTasksMetadata,
     BufferTaskRequest,
     Empty,
-    GetQueueRequest,
     Operation,
 )
 from taskreel_cloud_tasks.task_tokens import TaskTokens
@@ -37,7 +37,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _LOCATION = r"projects/[^/]+/locations/[^/]+"
 _QUEUE = rf"{_LOCATION}/queues/[^/]+"
-_VERSION = r"/v2(?:beta3)?/"
+#: firebase-admin calls CLOUD_TASKS_EMULATOR_HOST without a version.
+_VERSION = re.compile(r"/(?:(v2|v2beta2|v2beta3)/)?(?=projects/)")
 _MAX_BODY = 32 << 20
 
 _SYSTEM_PARAMETERS = frozenset(
@@ -55,11 +56,11 @@ _SYSTEM_PARAMETERS = frozenset(
     }
     | {"uploadType", "upload_protocol", "$prettyPrint"}
 )
-_TYPE = "type.googleapis.com/google.cloud.tasks.v2."
+_TYPE = "type.googleapis.com/google.cloud.tasks.{version}."
 _TYPES: dict[type, str] = {
-    BatchCreateTasksMetadata: f"{_TYPE}BatchCreateTasksMetadata",
-    BatchDeleteTasksMetadata: f"{_TYPE}BatchDeleteTasksMetadata",
-    BatchCreateTasksResponse: f"{_TYPE}BatchCreateTasksResponse",
+    BatchCreateTasksMetadata: _TYPE + "BatchCreateTasksMetadata",
+    BatchDeleteTasksMetadata: _TYPE + "BatchDeleteTasksMetadata",
+    BatchCreateTasksResponse: _TYPE + "BatchCreateTasksResponse",
     Empty: "type.googleapis.com/google.protobuf.Empty",
 }
 
@@ -80,7 +81,7 @@ class Route:
 
 
 def _make_route(verb: str, path: str, method: str, field: str, body: str = "") -> Route:
-    return Route(verb, re.compile(_VERSION + path), method, field, body)
+    return Route(verb, re.compile(path), method, field, body)
 
 
 ROUTES = (
@@ -111,7 +112,15 @@ ROUTES = (
     ),
     _make_route("GET", rf"({_LOCATION}/operations/[^/]+)", "GetOperation", "name"),
 )
-_BUFFER = re.compile(_VERSION + rf"({_QUEUE})/tasks(?:/([^/]+))?:buffer")
+_PULL_ROUTES = (
+    _make_route("POST", rf"({_QUEUE})/tasks:lease", "LeaseTasks", "parent", "*"),
+    _make_route("POST", rf"({_QUEUE}/tasks/[^/]+):acknowledge", "AcknowledgeTask", "name", "*"),
+    _make_route("POST", rf"({_QUEUE}/tasks/[^/]+):renewLease", "RenewLease", "name", "*"),
+    _make_route("POST", rf"({_QUEUE}/tasks/[^/]+):cancelLease", "CancelLease", "name", "*"),
+)
+"""Of v2beta2; refused in words."""
+#: gcloud and Google's discovery clients leave the task's id empty: `tasks/:buffer`.
+_BUFFER = re.compile(rf"({_QUEUE})/tasks(?:/([^/]*))?:buffer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,7 @@ class JsonResponse:
 class RestApp:
     """The ASGI application.
 
-    Serves `/v2/…` (and `/v2beta3/…` with the same messages), `/control/…`, OIDC discovery and keys.
+    Serves `/v2/…`, `/v2beta3/…`, `/v2beta2/…`, `/control/…`, OIDC discovery and keys.
     """
 
     def __init__(self, api: ApiMethods, control: ControlApi | None = None) -> None:
@@ -165,34 +174,38 @@ class RestApp:
                     verb, path.removeprefix("/control/"), query, _parse_body(body)
                 ),
             )
-        buffered = _BUFFER.fullmatch(path) if verb == "POST" else None
-        if buffered is not None:
+        found = _VERSION.match(path)
+        if found is None:
+            return self._serve_well_known(verb, path)
+        resource = path[found.end() :]
+        version = VERSIONS[found[1] or "v2"]
+        buffered = _BUFFER.fullmatch(resource) if verb == "POST" else None
+        if buffered is not None and version is not V2BETA2:
             return await self._buffer_task(buffered, body, scope)
-        for route in ROUTES:
-            match = route.path.fullmatch(path) if route.verb == verb else None
+        for route in ROUTES if version is not V2BETA2 else (*_PULL_ROUTES, *ROUTES):
+            match = route.path.fullmatch(resource) if route.verb == verb else None
             if match is not None:
-                return await self._call_method(
-                    route, match[1], query, _parse_body(body) if route.body else {}, path
-                )
-        return self._serve_well_known(verb, path)
+                shape = self._api.request_type(route.method, version)
+                parsed = _parse_body(body) if route.body else {}
+                data = _build_request(route, match[1], query, parsed)
+                return await self._call_method(route.method, version, shape, data, query)
+        return _no_such_method(verb, path)
 
     async def _call_method(
-        self, route: Route, resource: str, query: dict[str, str], body: Any, path: str
+        self,
+        name: str,
+        version: ApiVersion,
+        shape: type,
+        data: dict[str, Any],
+        query: dict[str, str],
     ) -> JsonResponse:
-        method = self._api.methods[route.method]
-        request: Any = message_codec.from_json(
-            method.request, _build_request(route, resource, query, body)
-        )
-        result = await method.call(request)
+        request: Any = message_codec.from_json(shape, data)
+        if name == "UpdateQueue":
+            missing = [path for path in request.update_mask if not _has_path(data["queue"], path)]
+            request = replace(request, cleared=frozenset(missing))
+        result = await self._api.call(name, request, version)
         enum_ints = "enum-encoding=int" in query.get("$alt", "")
-        shown = _render_result(result, enum_ints=enum_ints)
-        if (
-            isinstance(request, GetQueueRequest)
-            and path.startswith("/v2beta3/")
-            and "stats" in request.read_mask
-        ):
-            shown["stats"] = message_codec.to_json(self._api.get_queue_stats(request.name))
-        return JsonResponse(200, shown)
+        return JsonResponse(200, _render_result(result, enum_ints=enum_ints, version=version))
 
     async def _buffer_task(self, match: re.Match[str], body: bytes, scope: Scope) -> JsonResponse:
         content_type = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
@@ -200,7 +213,7 @@ class RestApp:
             queue=match[1], task_id=match[2] or "", body=body, content_type=content_type
         )
         result = await self._api.methods["BufferTask"].call(request)
-        return JsonResponse(200, _render_result(result, enum_ints=False))
+        return JsonResponse(200, _render_result(result, enum_ints=False, version=V2))
 
     def _serve_well_known(self, verb: str, path: str) -> JsonResponse:
         if verb == "GET" and path == "/healthz":
@@ -209,11 +222,26 @@ class RestApp:
         if verb == "GET" and isinstance(tokens, TaskTokens):
             if path == "/.well-known/openid-configuration":
                 return JsonResponse(200, tokens.discovery_document())
-            if path == "/oauth2/v3/certs":
+            if path in {"/oauth2/v3/certs", "/jwks"}:
                 return JsonResponse(200, tokens.jwks_document())
-        return _error_response(
-            ApiError(Code.NOT_FOUND, f"No method is bound to {verb} {path[:200]}.")
-        )
+            if path in {"/oauth2/v1/certs", "/certs"}:
+                return JsonResponse(200, tokens.certificates())
+        return _no_such_method(verb, path)
+
+
+def _no_such_method(verb: str, path: str) -> JsonResponse:
+    return _error_response(ApiError(Code.NOT_FOUND, f"No method is bound to {verb} {path[:200]}."))
+
+
+def _has_path(data: Any, path: str) -> bool:
+    """Return True if a JSON object has a value at a path, in either spelling of its names."""
+    for step in path.split("."):
+        names = {step, message_codec.to_camel_case(step), message_codec.to_snake_case(step)}
+        found = [data[name] for name in names if name in data] if isinstance(data, dict) else []
+        if not found or found[0] is None:
+            return False
+        data = found[0]
+    return True
 
 
 def _build_request(route: Route, resource: str, query: dict[str, str], body: Any) -> dict[str, Any]:
@@ -255,24 +283,26 @@ def _refuse_constant(text: str) -> Any:
     raise ValueError(f"Unexpected token: {text}")
 
 
-def _render_result(result: Any, *, enum_ints: bool) -> dict[str, Any]:
+def _render_result(result: Any, *, enum_ints: bool, version: ApiVersion) -> dict[str, Any]:
     if isinstance(result, Operation):
-        return _render_operation(result, enum_ints=enum_ints)
+        return _render_operation(result, enum_ints=enum_ints, version=version)
     return message_codec.to_json(result, enum_ints=enum_ints)
 
 
-def _render_operation(operation: Operation, *, enum_ints: bool) -> dict[str, Any]:
+def _render_operation(
+    operation: Operation, *, enum_ints: bool, version: ApiVersion
+) -> dict[str, Any]:
+    def render(message: Any) -> dict[str, Any]:
+        name = _TYPES[type(message)].format(version=version.name)
+        return {"@type": name, **message_codec.to_json(message, enum_ints=enum_ints)}
+
     shown: dict[str, Any] = {"name": operation.name, "done": True}
-    shown["metadata"] = _render_any(operation.metadata, enum_ints=enum_ints)
+    shown["metadata"] = render(operation.metadata)
     if operation.error is not None:
         shown["error"] = message_codec.to_json(operation.error)
     elif operation.response is not None:
-        shown["response"] = _render_any(operation.response, enum_ints=enum_ints)
+        shown["response"] = render(operation.response)
     return shown
-
-
-def _render_any(message: Any, *, enum_ints: bool) -> dict[str, Any]:
-    return {"@type": _TYPES[type(message)], **message_codec.to_json(message, enum_ints=enum_ints)}
 
 
 def _error_response(error: ApiError) -> JsonResponse:

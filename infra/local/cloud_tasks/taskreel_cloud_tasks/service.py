@@ -101,6 +101,7 @@ class LocalCloudTasks:
 
     async def _start_servers(self) -> None:
         self.engine.start()
+        self.api.load()
         await apply_queues(self.engine, self.config.queues)
         if self.config.rest_port is not None:
             self.rest_port = await self._start_rest(self.config.rest_port)

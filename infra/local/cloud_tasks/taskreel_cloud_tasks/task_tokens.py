@@ -31,6 +31,7 @@ class TaskTokens:
         self.issuer = issuer
         self._journal = journal
         self._key: RSAPrivateKey | None = None
+        self._certificate = ""
         self._made: dict[tuple[str, str], tuple[float, str]] = {}
 
     def issue_oidc_token(self, email: str, audience: str) -> str:
@@ -75,6 +76,12 @@ class TaskTokens:
         key = {"kty": "RSA", "alg": "RS256", "use": "sig", "kid": self._key_id()}
         return {"keys": [{**key, "n": _encode_integer(numbers.n), "e": _encode_integer(numbers.e)}]}
 
+    def certificates(self) -> dict[str, str]:
+        """Return the public key as certificates by key id, as google-auth's default reads it."""
+        if not self._certificate:
+            self._certificate = _make_certificate(self._private_key())
+        return {self._key_id(): self._certificate}
+
     def _sign_claims(self, email: str, audience: str, now: int) -> str:
         import jwt
 
@@ -118,6 +125,28 @@ def _load_or_create_key(journal: Journal) -> RSAPrivateKey:
     )
     journal.note(_NOTE, pem.decode())
     return key
+
+
+def _make_certificate(key: RSAPrivateKey) -> str:
+    """Return a certificate that the key signed itself; its times are wide, nobody checks them."""
+    from datetime import UTC, datetime
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.x509.oid import NameOID
+
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cloud-tasks-emulator")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2120, 1, 1, tzinfo=UTC))
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def _encode_integer(number: int) -> str:

@@ -9,8 +9,10 @@ from taskreel_cloud_tasks import message_codec
 from taskreel_cloud_tasks.api_errors import invalid_argument
 from taskreel_cloud_tasks.clock import SECOND
 from taskreel_cloud_tasks.codec_scalars import Timestamp
+from taskreel_cloud_tasks.http_request import encode_url
 from taskreel_cloud_tasks.messages import (
     AppEngineHttpRequest,
+    AppEngineRouting,
     HttpMethod,
     HttpRequest,
     HttpTarget,
@@ -18,7 +20,8 @@ from taskreel_cloud_tasks.messages import (
     Task,
     View,
 )
-from taskreel_cloud_tasks.queue_settings import complete_retry
+from taskreel_cloud_tasks.queue_settings import complete_retry, fill_host
+from taskreel_cloud_tasks.resource_names import split_queue
 from taskreel_cloud_tasks.stored_task import Request, StoredTask
 
 R = TypeVar("R", HttpRequest, AppEngineHttpRequest)
@@ -32,6 +35,7 @@ MAX_URL = 2083
 MAX_HEADER_BYTES = 80 * 1024
 
 _BODY_METHODS = frozenset({HttpMethod.POST, HttpMethod.PUT, HttpMethod.PATCH})
+_APP_ENGINE_BODY_METHODS = frozenset({HttpMethod.POST, HttpMethod.PUT})
 _DEFAULT_DEADLINE = 600 * SECOND
 _HTTP_DEADLINES = (15 * SECOND, 1800 * SECOND, "[15s, 30m]")
 _APP_ENGINE_DEADLINES = (15 * SECOND, 86_415 * SECOND, "[15s, 24h15s]")
@@ -43,7 +47,7 @@ def build_stored_task(task: Task, queue: Queue, task_id: str, number: int, now: 
 
     The caller has validated `task_id`.
     """
-    request = _stored_request(task, queue.http_target)
+    request = _stored_request(task, queue)
     stored = StoredTask(
         number=number,
         id=task_id,
@@ -58,11 +62,11 @@ def build_stored_task(task: Task, queue: Queue, task_id: str, number: int, now: 
     return stored
 
 
-def _stored_request(task: Task, target: HttpTarget | None) -> Request:
+def _stored_request(task: Task, queue: Queue) -> Request:
     if task.http_request is not None:
-        return _complete_http_request(task.http_request, target)
+        return _complete_http_request(task.http_request, queue.http_target)
     if task.app_engine_http_request is not None:
-        return _complete_app_engine_request(task.app_engine_http_request)
+        return _complete_app_engine_request(task.app_engine_http_request, queue)
     raise invalid_argument("Task must have either an httpRequest or an appEngineHttpRequest.")
 
 
@@ -77,9 +81,16 @@ def _complete_http_request(request: HttpRequest, target: HttpTarget | None) -> H
     return _fill_defaults(request, {**headers, "User-Agent": USER_AGENT})
 
 
-def _complete_app_engine_request(request: AppEngineHttpRequest) -> AppEngineHttpRequest:
+def _complete_app_engine_request(
+    request: AppEngineHttpRequest, queue: Queue
+) -> AppEngineHttpRequest:
     if request.relative_uri and not request.relative_uri.startswith("/"):
         raise invalid_argument("AppEngineHttpRequest.relativeUri must begin with '/'.")
+    if " " in request.relative_uri:
+        raise invalid_argument("AppEngineHttpRequest.relativeUri cannot contain spaces.")
+    location, _ = split_queue(queue.name)
+    routing = queue.app_engine_routing_override or request.app_engine_routing or AppEngineRouting()
+    request = replace(request, app_engine_routing=fill_host(routing, location))
     _check_length("AppEngineHttpRequest.relativeUri", request.relative_uri)
     _check_body("AppEngineHttpRequest", request)
     given = {key.lower(): value for key, value in (request.headers or {}).items()}
@@ -111,15 +122,18 @@ def _check_url(url: str) -> None:
 
 
 def _check_length(field: str, url: str) -> None:
-    if len(url) > MAX_URL:
-        raise invalid_argument(f"{field} must be no more than {MAX_URL} characters long.")
+    if len(encode_url(url)) > MAX_URL:
+        raise invalid_argument(
+            f"{field} must be no more than {MAX_URL} characters long after encoding."
+        )
 
 
 def _check_body(field: str, request: Request) -> None:
-    if request.body and (request.http_method or HttpMethod.POST) not in _BODY_METHODS:
-        raise invalid_argument(
-            f"{field}.body is allowed only if the HTTP method is POST, PUT or PATCH."
-        )
+    app_engine = isinstance(request, AppEngineHttpRequest)
+    allowed = _APP_ENGINE_BODY_METHODS if app_engine else _BODY_METHODS
+    if request.body and (request.http_method or HttpMethod.POST) not in allowed:
+        named = "POST or PUT" if app_engine else "POST, PUT or PATCH"
+        raise invalid_argument(f"{field}.body is allowed only if the HTTP method is {named}.")
     headers = request.headers or {}
     if sum(len(key) + len(value) for key, value in headers.items()) >= MAX_HEADER_BYTES:
         raise invalid_argument(f"{field}.headers must be smaller than 80KB.")
@@ -142,9 +156,10 @@ def _resolve_deadline(task: Task, request: Request) -> int:
     if task.dispatch_deadline is None or (not is_http and task.dispatch_deadline == 0):
         return _DEFAULT_DEADLINE
     shortest, longest, shown = _HTTP_DEADLINES if is_http else _APP_ENGINE_DEADLINES
-    if not shortest <= task.dispatch_deadline <= longest:
+    deadline = task.dispatch_deadline // 1000 * 1000  # truncated to milliseconds, then checked
+    if not shortest <= deadline <= longest:
         raise invalid_argument(f"Task.dispatchDeadline must be between {shown}.")
-    return task.dispatch_deadline // 1000 * 1000
+    return deadline
 
 
 def _check_size(stored: StoredTask, queue_name: str) -> None:

@@ -16,7 +16,8 @@ class Tombstones:
     """
 
     def __init__(self, window: int, forget: Callable[[str], None], most: int = _MAX_NAMED) -> None:
-        self._window = window
+        self.window = window
+        """Length of new reservations; the dispatcher changes it with the queue's settings."""
         self._forget = forget
         self._most = most
         self._named: dict[str, int] = {}
@@ -24,7 +25,7 @@ class Tombstones:
 
     def add_name(self, task_id: str, now: int, *, named: bool) -> int | None:
         """Reserve a name; return the end of the reservation if it must be persisted."""
-        until = now + self._window
+        until = now + self.window
         if not named:
             self._random[task_id] = until
             if len(self._random) > _MAX_RANDOM:
@@ -32,7 +33,7 @@ class Tombstones:
             return None
         self._named[task_id] = until
         self._drop_oldest(now)
-        return until if self._window else None
+        return until if self.window else None
 
     def _drop_oldest(self, now: int) -> None:
         """Release names that expired or exceed the limit, in the journal too.
