@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 _ASYMMETRIC = ["RS256", "ES256"]
 #: Verified tokens in memory; a client sends the same one many times.
 _MAX_CACHED_TOKENS = 2048
+#: How long a key of the issuer, and a token that it has verified, is taken for valid.
+_KEY_SECONDS = 300
+#: How long the keys last that were found before the issuer's key set could not be fetched.
+_OUTAGE_SECONDS = 3600
+_FETCH_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,8 @@ class Authenticator:
     def __init__(self, rules: TokenRules) -> None:
         #: token → its expiry in seconds since 1970, and its caller
         self._cached: dict[str, tuple[float, Caller]] = {}
+        #: The issuer's keys by `kid`, as they were found last, and when.
+        self._known_keys: dict[str, tuple[float, Any]] = {}
         self._issuer = rules.issuer
         self._audience = rules.audience
         self._leeway = rules.leeway_seconds
@@ -77,7 +84,11 @@ class Authenticator:
         caller = _build_caller(claims)
         if len(self._cached) >= _MAX_CACHED_TOKENS:
             self._cached.clear()
-        self._cached[token] = (float(claims["exp"]), caller)
+        expires_at = float(claims["exp"])
+        if self._jwks_url is not None:
+            # The issuer may withdraw the key that signed it.
+            expires_at = min(expires_at, time.time() + _KEY_SECONDS)
+        self._cached[token] = (expires_at, caller)
         return caller
 
     async def _verify_token(self, token: str) -> dict[str, Any]:
@@ -127,12 +138,28 @@ class Authenticator:
         return reasons.get(type(error), "it cannot be verified by the keys of this deployment")
 
     async def _fetch_key(self, token: str) -> Any:
-        """The issuer's key that the token names; an unknown name has the set fetched again."""
+        """The issuer's key that the token names.
+
+        The set is fetched again every few minutes, so that a withdrawn key ends; at once, but not
+        more than every half minute, for an unknown name, so that a new one begins. While the issuer
+        cannot be reached, its keys of the last hour go on.
+        """
         import jwt
 
         if self._jwks is None:
-            self._jwks = jwt.PyJWKClient(self._jwks_url or "", cache_keys=True)
-        return (await asyncio.to_thread(self._jwks.get_signing_key_from_jwt, token)).key
+            self._jwks = jwt.PyJWKClient(
+                self._jwks_url or "", lifespan=_KEY_SECONDS, timeout=_FETCH_SECONDS
+            )
+        name = str(jwt.get_unverified_header(token).get("kid"))
+        try:
+            found = await asyncio.to_thread(self._jwks.get_signing_key, name)
+        except jwt.PyJWKClientConnectionError:
+            at, key = self._known_keys.get(name, (0.0, None))
+            if time.time() - at > _OUTAGE_SECONDS:
+                raise
+            return key
+        self._known_keys[name] = time.time(), found.key
+        return found.key
 
 
 def _build_caller(claims: Mapping[str, Any]) -> Caller:

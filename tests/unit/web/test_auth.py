@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -192,9 +192,22 @@ async def test_no_header_is_a_crash(text: str) -> None:
 # ── Key sets ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture
-def jwks() -> Iterator[str]:
+@dataclass
+class Issuer:
     """An issuer's key set on this machine."""
+
+    url: str
+    keys: list[dict[str, Any]]
+    fetches: int = 0
+    is_down: bool = False
+
+    @property
+    def rules(self) -> TokenRules:
+        return TokenRules(jwks_url=self.url, issuer="https://them", audience="taskreel")
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
     keys = [
         {
             **RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True),
@@ -210,10 +223,13 @@ def jwks() -> Iterator[str]:
         },
     ]
 
+    made = Issuer("", keys)
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps({"keys": keys}).encode()
-            self.send_response(200)
+            made.fetches += 1
+            body = json.dumps({"keys": made.keys}).encode()
+            self.send_response(503 if made.is_down else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -224,7 +240,8 @@ def jwks() -> Iterator[str]:
     server = HTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/keys"
+    made.url = f"http://127.0.0.1:{server.server_port}/keys"
+    yield made
     server.shutdown()
     thread.join()
     server.server_close()
@@ -232,9 +249,9 @@ def jwks() -> Iterator[str]:
 
 @pytest.mark.parametrize(("key", "algorithm", "kid"), [(RSA, "RS256", "r1"), (EC, "ES256", "e1")])
 async def test_an_issuers_keys_are_found_by_their_id(
-    jwks: str, key: Any, algorithm: str, kid: str
+    issuer: Issuer, key: Any, algorithm: str, kid: str
 ) -> None:
-    rules = TokenRules(jwks_url=jwks, issuer="https://them", audience="taskreel")
+    rules = issuer.rules
     ours = {"iss": "https://them", "aud": "taskreel"}
     assert (await caller(rules, token(key, algorithm, {"kid": kid}, **ours))).user_id == "ada"
     await refusal(rules, token(key, algorithm, {"kid": "unknown"}, **ours))
@@ -242,6 +259,67 @@ async def test_an_issuers_keys_are_found_by_their_id(
         rules, token(key, algorithm, {"kid": kid}, iss="https://them", aud="another service")
     )
     await refusal(rules, token(key, algorithm, **ours))
+
+
+OURS = {"iss": "https://them", "aud": "taskreel"}
+
+
+class Clock:
+    """The time that the library and the authenticator read."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.ahead = 0.0
+        wall, monotonic = time.time, time.monotonic
+        patch.setattr(time, "time", lambda: wall() + self.ahead)
+        patch.setattr(time, "monotonic", lambda: monotonic() + self.ahead)
+
+
+async def test_a_key_that_the_issuer_adds_is_found_and_one_that_it_withdraws_ends(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    first, second = issuer.keys
+    issuer.keys = [first]
+    authenticator = Authenticator(issuer.rules)
+    old = f"Bearer {token(RSA, 'RS256', {'kid': 'r1'}, exp=time.time() + 9000, **OURS)}"
+    new = f"Bearer {token(EC, 'ES256', {'kid': 'e1'}, exp=time.time() + 9000, **OURS)}"
+    await authenticator.authenticate(old)
+    issuer.keys = [second]
+    clock.ahead = 31
+    await authenticator.authenticate(new)
+    await authenticator.authenticate(old)
+    clock.ahead = 700
+    with pytest.raises(UnauthenticatedError, match="kid"):
+        await authenticator.authenticate(old)
+    await authenticator.authenticate(new)
+
+
+async def test_unknown_keys_are_not_fetched_for_each_token(issuer: Issuer) -> None:
+    authenticator = Authenticator(issuer.rules)
+    for number in range(20):
+        made = token(RSA, "RS256", {"kid": f"unknown-{number}"}, **OURS)
+        with pytest.raises(UnauthenticatedError):
+            await authenticator.authenticate(f"Bearer {made}")
+    assert issuer.fetches <= 2
+
+
+async def test_while_the_issuer_is_down_its_keys_of_the_last_hour_go_on(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    authenticator = Authenticator(issuer.rules)
+
+    def header(sub: str) -> str:
+        made = token(RSA, "RS256", {"kid": "r1"}, sub=sub, exp=time.time() + 9000, **OURS)
+        return f"Bearer {made}"
+
+    await authenticator.authenticate(header("ada"))
+    issuer.is_down = True
+    clock.ahead = 1800
+    assert (await authenticator.authenticate(header("bob"))).user_id == "bob"
+    clock.ahead = 3700
+    with pytest.raises(UnauthenticatedError, match="cannot be reached"):
+        await authenticator.authenticate(header("eve"))
 
 
 async def test_a_key_set_that_cannot_be_reached_is_said() -> None:
