@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from taskreel.adapters.providers import KEY_VARIABLES
-from taskreel.app.indexes import INDEXES
+from taskreel.app.indexes import FIRESTORE_INDEXES
 from taskreel.app.jobs.enqueue import TIME_TO_STORE
 from taskreel.config import Settings
 from taskreel.domain.job import Priority
@@ -176,7 +176,7 @@ def test_composite_indexes_are_those_that_the_queries_need() -> None:
     words = {"asc": "ASCENDING", "desc": "DESCENDING"}
     needed = {
         (index.collection, tuple((name, words[order]) for name, order in index.fields))
-        for index in INDEXES
+        for index in FIRESTORE_INDEXES
     }
     found = [
         (
@@ -197,7 +197,7 @@ def test_no_time_is_indexed_by_itself() -> None:
     }
     ordered = {
         (index.collection, name)
-        for index in INDEXES
+        for index in FIRESTORE_INDEXES
         for name, _ in index.fields
         if name.endswith("At")
     }

@@ -157,13 +157,16 @@ async def test_a_status_read_is_one_read(counted: tuple[World, Counting], suffix
     assert counts.taken() == (1, 0)
 
 
-async def test_a_list_is_one_read_a_row(counted: tuple[World, Counting]) -> None:
+async def test_a_list_is_one_read_a_row_and_one_for_the_next_page(
+    counted: tuple[World, Counting],
+) -> None:
+    """It tells if there is a next page, so that no cursor leads to an empty one."""
     world, counts = counted
     for _ in range(7):
         await submit_job(world.as_user("ada"))
     counts.taken()
     listed = (await world.as_user("ada").get("/api/jobs?limit=5")).json()["jobs"]
-    assert (len(listed), counts.taken()) == (5, (5, 0))
+    assert (len(listed), counts.taken()) == (5, (6, 0))
 
 
 async def test_a_repeated_delivery_is_one_read(counted: tuple[World, Counting]) -> None:

@@ -87,6 +87,8 @@ async def test_a_failed_pipeline_names_the_step_and_the_job(
         "code",
         "category",
         "message",
+        "timestamp",
+        "details",
     }
 
 

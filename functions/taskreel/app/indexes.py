@@ -29,3 +29,5 @@ INDEXES: tuple[Index, ...] = (
     _define_index("jobs", "parentId", then=("step", "asc")),
     _define_index("ledger", "userId", then=("createdAt", "desc")),
 )
+#: Firestore reads an index in one direction only; SQLite has the same with the time descending.
+FIRESTORE_INDEXES = (*INDEXES, _define_index("jobs", "userId", then=("createdAt", "asc")))

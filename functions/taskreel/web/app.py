@@ -68,7 +68,8 @@ async def _answer_invalid_parameter(request: Request, error: Exception) -> Respo
     """A parameter that FastAPI refused, in the same form as a field of a body."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for these alone
     # A location begins with the part of the request: ("query", "limit").
-    rows: list[Any] = [{**row, "loc": row["loc"][1:]} for row in error.errors()]
+    # ("query", "status", 0) is one of several values of one parameter.
+    rows: list[Any] = [{**row, "loc": row["loc"][1:2]} for row in error.errors()]
     found = describe_errors(rows, _find_query_model(request), noun="query parameter")
     return await problems.answer_error(request, invalid_request(found))
 

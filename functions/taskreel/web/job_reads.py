@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 
-from taskreel.app.jobs.queries import Filters, list_jobs
+from taskreel.app.jobs.job_lists import Filters, list_jobs
 from taskreel.domain.errors import ConflictError
 from taskreel.domain.job_status import Status
 from taskreel.domain.value import Value
@@ -128,28 +135,47 @@ _JobTypeName = Annotated[
 ]
 
 
+def _split_words(given: Any) -> Any:
+    """A list of words, of which each may hold several between commas."""
+    if not isinstance(given, list):
+        return given
+    return [part for word in given for part in str(word).split(",")]
+
+
 class JobsQuery(Value):
     """The filters and the page of `GET /api/jobs`.
 
-    `parentId` selects a pipeline's jobs; `userId` is for admins.
+    `cursor` is the page before's `nextCursor`, or the id of a job: the page begins after it.
+    `status` may be given several times, or with commas. `provider` served the job; `text` is a part
+    of its prompt. The jobs of pipelines are left out but for those of `parentId`, or with
+    `includeChildren`. `userId` is for admins.
     """
 
     model_config = ConfigDict(defer_build=False)  # FastAPI builds none of its own
 
     limit: int = Field(default=20, ge=1, le=100)
     cursor: Annotated[str, Field(max_length=2000)] | None = None
-    status: Status | None = None
+    status: Annotated[tuple[Status, ...], BeforeValidator(_split_words)] = ()
     job_type: _JobTypeName | None = None
     project_id: _Id | None = None
     parent_id: _Id | None = None
     user_id: _Id | None = None
+    provider: _Id | None = None
+    text: (
+        Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_check_text)] | None
+    ) = None
+    created_after: AwareDatetime | None = None
+    created_before: AwareDatetime | None = None
+    include_children: bool = False
+    order: Literal["newest", "oldest"] = "newest"
 
 
 @router.get("", summary="Your jobs, newest first", response_model=JobsPage)
 async def list_own_jobs(wanted: Annotated[JobsQuery, Query()], context: Authenticated) -> Response:
     """A page, and `nextCursor` for the next one."""
     services = context.services
-    filters = Filters(**wanted.model_dump(exclude={"limit", "cursor"}))
+    fields = wanted.model_dump(exclude={"limit", "cursor", "order"})
+    filters = Filters(**fields, oldest_first=wanted.order == "oldest")
     page = await list_jobs(
         services, context.caller, filters, limit=wanted.limit, cursor=wanted.cursor
     )

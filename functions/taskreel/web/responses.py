@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 from taskreel.app.jobs.results import collect_data
 from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact
-from taskreel.domain.errors import Category, UnknownJobTypeError
+from taskreel.domain.errors import Category, UnknownJobTypeError, UnknownRequestError
 from taskreel.domain.job import Job, JobCredits, Priority
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
@@ -389,7 +389,7 @@ def _planned_steps(job: Job) -> Mapping[str, StepRun]:
             return {}
         submission = job_type.submission.load_stored(job.payload)
         return job_type.pipeline(submission).waiting_runs()
-    except (UnknownJobTypeError, ValidationError):
+    except (UnknownJobTypeError, UnknownRequestError, ValidationError):
         return {}
 
 

@@ -1,4 +1,4 @@
-"""Queries for callers: one job, lists of jobs, and ledgers."""
+"""Queries for callers: one job, ledgers, and the pages of any list."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import base64
 import binascii
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
@@ -19,11 +19,10 @@ from taskreel.app.services import Services
 from taskreel.domain.credits import LedgerEntry
 from taskreel.domain.errors import InvalidError, NotFoundError, UnreadableDocumentError
 from taskreel.domain.job import Job
-from taskreel.domain.job_status import Status
 from taskreel.domain.value import Value
-from taskreel.jobtypes import JOB_TYPES, canonical_name
-from taskreel.ports import Collection, Direction, Query, Row
-from taskreel.store_collections import JOBS, LEDGER
+from taskreel.jobtypes import canonical_name
+from taskreel.ports import Query, Row
+from taskreel.store_collections import LEDGER
 
 log = logging.getLogger(__name__)
 
@@ -31,21 +30,12 @@ log = logging.getLogger(__name__)
 _LONGEST_ID_BYTES = 1500
 _LONGEST_JOB_ID = 100
 #: The documents of a page are read so many at a time, until they take so many bytes.
-_CHUNK = 20
+_CHUNK = 25
 _BYTES_OF_A_PAGE = 4_000_000
+#: A page with a filter that no index serves reads so many rows at most.
+MAX_SCANNED = 500
 
 V = TypeVar("V", bound=Value)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
-    """Filters of a list of jobs; None does not filter."""
-
-    status: Status | None = None
-    job_type: str | None = None
-    project_id: str | None = None
-    parent_id: str | None = None
-    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,86 +62,78 @@ async def find_job(
     return job
 
 
-async def list_jobs(
-    services: Services, caller: Caller, filters: Filters, *, limit: int, cursor: str | None
-) -> Page[Job]:
-    """The caller's jobs, newest first; an admin sees all users' unless one is named."""
-    all_users = caller.admin and filters.user_id is None
-    where: list[tuple[str, Any, Any]] = []
-    if not all_users:
-        where.append(("userId", "==", filters.user_id if caller.admin else caller.user_id))
-    elif filters.job_type is None:
-        # No index starts with a time (DESIGN.md, law 6): all types are named instead.
-        where.append(("jobType", "in", sorted(JOB_TYPES)))
-    named = {
-        "status": filters.status,
-        "jobType": filters.job_type,
-        "projectId": filters.project_id,
-        "parentId": filters.parent_id,
-    }
-    where += [(field, "==", str(value)) for field, value in named.items() if value is not None]
-    return await _query_page(services, JOBS, tuple(where), limit=limit, cursor=cursor)
-
-
 async def list_ledger(
     services: Services, user_id: str, *, limit: int, cursor: str | None
 ) -> Page[LedgerEntry]:
     """A user's ledger, newest first."""
-    return await _query_page(
-        services, LEDGER, (("userId", "==", user_id),), limit=limit, cursor=cursor
+    query = Query(
+        collection=LEDGER,
+        where=(("userId", "==", user_id),),
+        order=(("createdAt", "desc"),),
+        after=decode_cursor(cursor) if cursor else None,
     )
+    return await query_page(services, query, limit=limit)
 
 
-async def _query_page(
-    services: Services,
-    collection: Collection[V],
-    where: tuple[tuple[str, Any, Any], ...],
-    *,
-    limit: int,
-    cursor: str | None,
+async def query_page(
+    services: Services, query: Query[V], *, limit: int, matches: Callable[[V], bool] | None = None
 ) -> Page[V]:
-    order: tuple[tuple[str, Direction], ...] = (("createdAt", "desc"),)
-    after = None if cursor is None else _decode_cursor(cursor)
-    rows: list[Row[V]] = []
-    size = 0
-    more = None
-    # In chunks, so that a page of large documents does not fill the memory: it ends early.
-    while len(rows) < limit and size <= _BYTES_OF_A_PAGE:
-        chunk = min(_CHUNK, limit - len(rows))
-        query = Query(collection=collection, where=where, order=order, limit=chunk, after=after)
-        found = await services.store.query(query)
-        rows += found
-        more = _encode_cursor(found[-1]) if len(found) == chunk else None
-        if more is None or len(rows) == limit:
+    """The first rows of a query that match; with the cursor of the next page if there is one.
+
+    Rows are read in chunks, so that a page of large documents does not fill the memory: it ends
+    early. So does one for which MAX_SCANNED rows have been read. A row more than the page holds is
+    read, so that no cursor leads to an empty page.
+    """
+    found: list[tuple[Row[V], V]] = []
+    scanned = size = 0
+    while True:
+        # Where few rows match, small chunks would be many.
+        chunk = _CHUNK if matches and scanned else min(_CHUNK, limit + 1 - len(found))
+        rows = await services.store.query(replace(query, limit=chunk))
+        values = ((row, value) for row in rows if (value := _read_value(row)) is not None)
+        found += [(row, value) for row, value in values if matches is None or matches(value)]
+        if len(found) > limit or len(rows) < chunk:
             break
-        after = _decode_cursor(more)
-        size += sum(len(to_json(row.data)) for row in found)
-    return Page(list(_read_values(rows)), more)
+        scanned += len(rows)
+        size += sum(len(to_json(row.data)) for row in rows)
+        query = replace(query, after=_place_of(rows[-1]))
+        if size > _BYTES_OF_A_PAGE or scanned >= MAX_SCANNED:
+            rest = await services.store.query(replace(query, limit=1))
+            more = _encode_cursor(rows[-1]) if rest else None
+            return Page([value for _, value in found], more)
+    more = _encode_cursor(found[limit - 1][0]) if len(found) > limit else None
+    return Page([value for _, value in found[:limit]], more)
 
 
-def _read_values(rows: Sequence[Row[V]]) -> Iterator[V]:
-    """Yield the values. One that cannot be read is left out and logged."""
-    for row in rows:
-        try:
-            yield row.value
-        except UnreadableDocumentError:
-            log.exception(
-                "a stored document cannot be read and is left out of a list",
-                extra={
-                    "action": "document_unreadable",
-                    "collection": row.collection.name,
-                    "document_id": row.id,
-                },
-            )
+def _read_value(row: Row[V]) -> V | None:
+    """The row's value; None, and a line in the log, for one that cannot be read."""
+    try:
+        return row.value
+    except UnreadableDocumentError:
+        log.exception(
+            "a stored document cannot be read and is left out of a list",
+            extra={
+                "action": "document_unreadable",
+                "collection": row.collection.name,
+                "document_id": row.id,
+            },
+        )
+        return None
+
+
+def _place_of(row: Row[Any]) -> tuple[datetime, str]:
+    return row.data["createdAt"], row.id
 
 
 def _encode_cursor(row: Row[Any]) -> str:
     """An opaque cursor: the row's time and id, so that rows inserted meanwhile shift nothing."""
-    text = json.dumps([row.data["createdAt"].isoformat(), row.id])
+    time, id_ = _place_of(row)
+    text = json.dumps([time.isoformat(), id_])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _decode_cursor(cursor: str) -> tuple[datetime, str]:
+def decode_cursor(cursor: str) -> tuple[datetime, str]:
+    """The place of a page's last row. Raises InvalidError for a cursor that no page has given."""
     try:
         time, id_ = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         after = datetime.fromisoformat(time).astimezone(UTC), str(id_)
