@@ -9,6 +9,8 @@
 #
 #   --resume         also resume queues that are paused (scripts/destroy pauses them)
 #   --adopt          take over queues of these names that carry no mark of Taskreel
+#   --delete-retired delete the queues of earlier releases (image-generation-high, …), which get no new
+#                    tasks and drain; tasks still on them are enqueued anew by the sweep
 set -euo pipefail
 # shellcheck source=lib/common.sh
 source "$(dirname "$0")/lib/common.sh"
@@ -17,7 +19,7 @@ source "$(dirname "$0")/lib/parts.sh"
 
 while (($#)); do
   case $1 in
-    --resume | --adopt) plan_flags+=("$1") && shift ;;
+    --resume | --adopt | --delete-retired) plan_flags+=("$1") && shift ;;
     *) common_option "$@" && shift "$consumed" ;;
   esac
 done

@@ -35,6 +35,7 @@ from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.app.services import Rules, Services
 from taskreel.config import ConfigurationError, Settings
 from taskreel.domain.input_limits import MIB, InputLimits
+from taskreel.domain.queue_names import type_of_queue
 from taskreel.domain.value import Value
 from taskreel.jobtypes.submission import register_options
 from taskreel.media.workers import WorkerPool
@@ -366,11 +367,11 @@ def _tasks(chosen: Settings, clock: Clock) -> TaskQueue:
 
 
 def is_media_queue(queue: str) -> bool:
-    """True for the queues of a job type that works on media files: `{job type}-{priority}`."""
+    """True for the queue of a job type that works on media files, also of an earlier release."""
     from taskreel.jobtypes import JOB_TYPES
 
-    job_type = queue.rpartition("-")[0]
-    return job_type in JOB_TYPES and JOB_TYPES[job_type].works_on_media
+    job_type = JOB_TYPES.get(type_of_queue(queue) or "")
+    return job_type is not None and job_type.works_on_media
 
 
 def _blobs(chosen: Settings, clock: Clock) -> Blobs:

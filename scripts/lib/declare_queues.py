@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - run by scripts/declare-queues
-"""Write the queues of every job type, and their services, into infra/queues.yaml.
+"""Write the queue of every job type, and their services, into infra/queues.yaml.
 
 The limits are those that each job type declares (`JobType.queue`); a limit that equals the default
 is left out. The head of the file, with the defaults, stays as it is.
@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from taskreel.domain.job import Priority
+from taskreel.domain.queue_names import POLL_QUEUE, queue_of_type
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.queue_limits import QueueLimits
+from taskreel.jobtypes.queue_limits import POLL_LIMITS, QueueLimits
 
 FILE = Path(__file__).parents[2] / "infra" / "queues.yaml"
 _SECTION = "\nqueues:\n"
@@ -32,11 +32,10 @@ def render_queues_file(text: str) -> str:
 
 
 def _render_queues(defaults: dict[str, Any]) -> Iterator[str]:
-    for name, job_type in JOB_TYPES.items():
-        for priority in (Priority.HIGH, Priority.NORMAL, Priority.LOW):
-            limits = _render_limits(job_type.queue.for_priority(priority), defaults)
-            own = f"{{rateLimits: {{{limits}}}}}" if limits else "{}"
-            yield f"  {name}-{priority}: {own}"
+    limits = {queue_of_type(name): job_type.queue for name, job_type in JOB_TYPES.items()}
+    for queue, own in {**limits, POLL_QUEUE: POLL_LIMITS}.items():
+        different = _render_limits(own, defaults)
+        yield f"  {queue}: " + (f"{{rateLimits: {{{different}}}}}" if different else "{}")
 
 
 def _render_services() -> Iterator[str]:
@@ -44,11 +43,9 @@ def _render_services() -> Iterator[str]:
         yield f"  {service}:"
         for name, job_type in JOB_TYPES.items():
             if job_type.works_on_media is media:
-                queues = ", ".join(
-                    f"{name}-{priority}"
-                    for priority in (Priority.HIGH, Priority.NORMAL, Priority.LOW)
-                )
-                yield f"    {name}: [{queues}]"
+                yield f"    - {queue_of_type(name)}"
+        if not media:
+            yield f"    - {POLL_QUEUE}"
 
 
 def _render_limits(limits: QueueLimits, defaults: dict[str, Any]) -> str:

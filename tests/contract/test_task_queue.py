@@ -25,7 +25,7 @@ from taskreel_cloud_tasks.messages import Queue, RateLimits, RetryConfig
 from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 from virtual_time import VirtualTime
 
-QUEUE = "image-generation-normal"
+QUEUE = "image-generation-queue"
 TARGET = "http://processor.test"
 PARENT = "projects/taskreel-local/locations/us-central1"
 NARROW = "script-low"

@@ -142,7 +142,7 @@ def small_infra(folder: Path) -> Path:
     queues = yaml.safe_load((folder / "queues.yaml").read_text())["queues"]
     edit(
         "queues.yaml",
-        queues={name: queues[name] for name in ("image-upscale-high", "image-generation-normal")},
+        queues={name: queues[name] for name in ("image-upscale-queue", "image-generation-queue")},
     )
     iam = yaml.safe_load((folder / "iam.yaml").read_text())["accounts"]
     accounts = {

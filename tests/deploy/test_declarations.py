@@ -20,7 +20,7 @@ from taskreel.adapters.providers import KEY_VARIABLES
 from taskreel.app.indexes import FIRESTORE_INDEXES
 from taskreel.app.jobs.enqueue import TIME_TO_STORE
 from taskreel.config import Settings
-from taskreel.domain.job import Priority
+from taskreel.domain.queue_names import POLL_QUEUE, queue_of_type
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.wiring import is_media_queue
 
@@ -80,8 +80,8 @@ def every_secret() -> list[str]:
 
 
 def test_the_queues_are_what_the_job_types_declare() -> None:
-    lanes = {f"{name}-{priority}" for name in JOB_TYPES for priority in Priority}
-    assert declared("queues.yaml")["queues"].keys() == lanes
+    names = {*map(queue_of_type, JOB_TYPES), POLL_QUEUE}
+    assert declared("queues.yaml")["queues"].keys() == names
     done = subprocess.run(
         [ROOT / "scripts" / "declare-queues", "--check"],
         capture_output=True,
@@ -92,46 +92,29 @@ def test_the_queues_are_what_the_job_types_declare() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("job_type", JOB_TYPES)
-def test_the_high_queue_is_twice_as_fast_as_normal_and_low_half(job_type: str) -> None:
-    normal, high, low = (
-        JOB_TYPES[job_type].queue.for_priority(priority)
-        for priority in (Priority.NORMAL, Priority.HIGH, Priority.LOW)
-    )
-    rate = normal.dispatches_per_second
-    assert (high.dispatches_per_second, low.dispatches_per_second) == (rate * 2, rate / 2)
-    assert 1 <= low.concurrent_dispatches <= high.concurrent_dispatches
-
-
 def test_media_queues_are_those_of_job_types_that_work_on_files() -> None:
     """The task queue chooses the service by the job type, the declaration names the same."""
     services = declared("queues.yaml")["services"]
     assert services.keys() == {"task-processor", "media-processor"}
-    chosen = {
-        (name, queue)
-        for name, job_types in services.items()
-        for queues in job_types.values()
-        for queue in queues
-    }
+    chosen = {(name, queue) for name, queues in services.items() for queue in queues}
     assert chosen == {
         ("media-processor" if is_media_queue(queue) else "task-processor", queue)
         for queue in declared("queues.yaml")["queues"]
     }
-    assert is_media_queue("video-composition-normal")
-    assert not is_media_queue("image-generation-high")
-    assert not is_media_queue("removed-type-low")
+    assert is_media_queue("video-composition-normal")  # of an earlier release
+    assert not is_media_queue("removed-type-queue")
 
 
 def test_no_service_is_sent_more_than_its_instances_take(tmp_path: Path) -> None:
     assert planned("capacity") == []
     text = (ROOT / "infra/queues.yaml").read_text("utf-8")
-    own = "  image-generation-normal: {rateLimits: {maxConcurrentDispatches: 4"
-    assert f"{own}0}}" in text
-    (tmp_path / "queues.yaml").write_text(text.replace(f"{own}0}}", f"{own}1}}"))
+    polls = "maxConcurrentDispatches: 300"
+    assert polls in text
+    (tmp_path / "queues.yaml").write_text(text.replace(polls, "maxConcurrentDispatches: 301"))
     (tmp_path / "services.yaml").write_text((ROOT / "infra/services.yaml").read_text("utf-8"))
     ((_, problem),) = planned("capacity", TASKREEL_INFRA=str(tmp_path))
-    assert "queues of task-processor dispatch up to 481 tasks at a time" in problem
-    assert "take 480" in problem
+    assert "queues of task-processor dispatch up to 1501 tasks at a time" in problem
+    assert "take 1500" in problem
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.emulator
 
 DATABASE = f"projects/{PROJECT}/databases/(default)"
 SHOP_RULES = "service cloud.firestore { match /{all=**} { allow read: if isCustomer(); } }"
-QUEUE = "image-upscale-high"
+QUEUE = "image-upscale-queue"
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_a_service_of_another_application_is_not_deployed_over(shared: Cloud) ->
 
 def test_destroy_touches_only_what_is_ours(shared: Cloud) -> None:
     shared.gcloud(
-        "tasks", "queues", "update", "image-generation-normal", "--clear-http-header-override"
+        "tasks", "queues", "update", "image-generation-queue", "--clear-http-header-override"
     )
     # The mark that an earlier test wrote with --adopt.
     shared.google.of("documents").pop(f"{DATABASE}/documents/taskreel/deployment")
@@ -115,14 +115,14 @@ def test_destroy_touches_only_what_is_ours(shared: Cloud) -> None:
     assert done.returncode == 0, done.stderr
     for left in (
         "service jobs-api has no label taskreel-digest; left alone",
-        "queue image-generation-normal is not marked as Taskreel's; left alone",
+        "queue image-generation-queue is not marked as Taskreel's; left alone",
         "database (default) has no mark of Taskreel; its documents are left alone",
         "bucket gs://shop-files has no label managed-by=taskreel; left alone",
     ):
         assert left in done.stderr
     written = shared.writes()
     assert not any("bulkDelete" in write or "/b/shop-files" in write for write in written)
-    assert not any("image-generation-normal" in write for write in written)
+    assert not any("image-generation-queue" in write for write in written)
     assert "jobs-api" in shared.google.of("run")
 
 

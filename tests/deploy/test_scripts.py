@@ -66,10 +66,10 @@ def test_a_dry_run_writes_nothing_and_prints_whole_commands(empty: Cloud) -> Non
     create = next(
         line
         for line in printed.splitlines()
-        if "create image-upscale-high " in line and "gcloud" in line
+        if "create image-upscale-queue " in line and "gcloud" in line
     )
-    assert create.strip().startswith("gcloud tasks queues create image-upscale-high --")
-    assert " --max-concurrent-dispatches=16 " in create
+    assert create.strip().startswith("gcloud tasks queues create image-upscale-queue --")
+    assert " --max-concurrent-dispatches=100 " in create
     assert printed.endswith("Would make 2 changes. Nothing was written.\n")
 
 
@@ -120,19 +120,35 @@ def test_rules_in_force_are_those_of_the_file(provisioned: Cloud) -> None:
     assert "allow read: if owned();" in file["content"]
 
 
+def test_a_queue_of_an_earlier_release_drains_and_is_deleted_on_request(provisioned: Cloud) -> None:
+    mark = ("--http-header-override=X-Managed-By: taskreel", "--http-method-override=post")
+    provisioned.gcloud("tasks", "queues", "create", "image-upscale-low", *mark)
+    provisioned.gcloud("tasks", "queues", "pause", "image-upscale-low")
+    provisioned.gcloud("tasks", "queues", "create", "a-strangers-low")
+    done = provisioned.run("setup-cloud-tasks-queues.sh")
+    assert "resume retired queue image-upscale-low" in done.stdout
+    assert "queue image-upscale-low is of an earlier release" in done.stderr
+    assert "queue a-strangers-low exists" in done.stderr
+    provisioned.writes()
+    provisioned.ok("setup-cloud-tasks-queues.sh", "--delete-retired")
+    assert provisioned.writes() == [f"DELETE cloudtasks /v2/{QUEUE}/image-upscale-low"]
+    provisioned.gcloud("tasks", "queues", "delete", "a-strangers-low", "--quiet")
+    provisioned.writes()
+
+
 def test_settings_changed_by_hand_are_named_and_put_back(provisioned: Cloud) -> None:
     provisioned.gcloud(
         "tasks",
         "queues",
         "update",
-        "image-generation-normal",
+        "image-generation-queue",
         "--max-attempts=9",
         "--min-backoff=5s",
     )
     provisioned.gcloud("tasks", "queues", "create", "a-stranger")
     done = provisioned.run("setup-cloud-tasks-queues.sh")
     assert (
-        "update queue image-generation-normal: maxAttempts 9 → 3, minBackoff 5s → 1s" in done.stdout
+        "update queue image-generation-queue: maxAttempts 9 → 3, minBackoff 5s → 1s" in done.stdout
     )
     assert (
         "queue a-stranger exists in europe-central2 and not in infra/queues.yaml; left alone"
@@ -436,7 +452,7 @@ def test_destroy_empties_queues_and_keeps_them(deployed: Cloud) -> None:
     assert deployed.google.of("run") == {}
     assert deployed.google.of("cloudscheduler") == {}
     changed = deployed.writes()
-    assert f"POST cloudtasks /v2/{QUEUE}/image-upscale-high:purge" in changed
+    assert f"POST cloudtasks /v2/{QUEUE}/image-upscale-queue:purge" in changed
     assert not any("DELETE cloudtasks" in write or "another-stranger" in write for write in changed)
     again = deployed.run("destroy", "--yes")
     assert again.stdout == "Nothing to change.\n"
@@ -444,7 +460,7 @@ def test_destroy_empties_queues_and_keeps_them(deployed: Cloud) -> None:
 
 
 def test_queues_that_destroy_paused_are_resumed_on_request(deployed: Cloud) -> None:
-    assert "resume queue image-upscale-high" in deployed.ok(
+    assert "resume queue image-upscale-queue" in deployed.ok(
         "setup-cloud-tasks-queues.sh", "--resume"
     )
 

@@ -263,7 +263,6 @@ def declared_queues() -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.xfail(strict=True, reason="the next change declares it")
 def test_every_documented_queue_exists() -> None:
     of_document_1 = {code for key, code in CODES.items() if code.endswith("-queue")}
     assert len(of_document_1) == 4
@@ -275,7 +274,6 @@ def test_every_documented_queue_exists() -> None:
     assert queues == {f"{name}-queue" for name in JOB_TYPES} | {"provider-poll-queue"}
 
 
-@pytest.mark.xfail(strict=True, reason="the next change declares it")
 def test_document_1_states_the_limits_of_each_queue() -> None:
     stated = {
         "maxDispatchesPerSecond": 10,

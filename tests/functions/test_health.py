@@ -29,7 +29,7 @@ async def read_health(world: World, query: str = "") -> dict[str, Any]:
 def queue_of(found: dict[str, Any], job_type: str) -> dict[str, Any]:
     """The queue of a type's jobs of normal priority."""
     rows = [row for row in found["queues"] if row["jobType"] == job_type]
-    return next((row for row in rows if row["queue"].endswith("-normal")), rows[0])
+    return next((row for row in rows if row["queue"].endswith("-queue")), rows[0])
 
 
 async def test_a_system_that_works_is_healthy_part_by_part(world: World) -> None:

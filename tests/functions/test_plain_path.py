@@ -29,6 +29,7 @@ SUBMIT = {
     "jobtypes/submission.py",
     "jobtypes/image_generation.py",
     "app/jobs/submit.py",
+    "domain/queue_names.py",
     "app/jobs/new_job.py",
     "app/jobs/enqueue.py",
     "app/pricing/job_plan.py",

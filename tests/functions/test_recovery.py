@@ -48,12 +48,12 @@ async def test_a_job_whose_task_was_in_memory_goes_on_when_it_is_due(
     world: World, ada: httpx.AsyncClient, body: dict[str, Any], status: Status
 ) -> None:
     if status is Status.QUEUED:
-        await world.tasks.pause("image-generation-normal")
+        await world.tasks.pause("image-generation-queue")
     job = await submit_job(ada, body)
     await world.settle()
     assert (await world.job(job["jobId"])).status is status
     assert await kill_and_start(world) == 1
-    await world.tasks.resume("image-generation-normal")
+    await world.tasks.resume("image-generation-queue")
     await world.advance(31)
     assert (await read_job(ada, job))["status"] == "COMPLETED"
     assert world.queued_tasks() == []
@@ -103,9 +103,9 @@ async def test_more_jobs_than_a_page_are_all_recovered(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskreel.app.worker.recovery._PAGE", 4)
-    await world.tasks.pause("image-generation-normal")
+    await world.tasks.pause("image-generation-queue")
     jobs = [await submit_job(ada) for _ in range(10)]
     assert await kill_and_start(world) == 10
-    await world.tasks.resume("image-generation-normal")
+    await world.tasks.resume("image-generation-queue")
     await world.advance(5)
     assert {(await read_job(ada, job))["status"] for job in jobs} == {"COMPLETED"}

@@ -278,11 +278,11 @@ async def test_a_queue_that_cannot_be_reached_does_not_stop_a_submission(
     assert (await read_job(ada, job))["status"] == "COMPLETED"
 
 
-async def test_a_paused_lane_is_told_to_the_operator_once_a_sweep(
+async def test_a_paused_queue_is_told_to_the_operator_once_a_sweep(
     world: World, ada: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lane = "image-generation-normal"
-    await world.services.tasks.pause(lane)
+    queue = "image-generation-queue"
+    await world.services.tasks.pause(queue)
     jobs = [await submit_job(ada) for _ in range(3)]
     await world.advance(121)
     assert await world.sweep() == {"waiting": 3}
@@ -291,19 +291,19 @@ async def test_a_paused_lane_is_told_to_the_operator_once_a_sweep(
     ]
     assert [
         (each["queue"], "setup-cloud-tasks-queues.sh --resume" in each["advice"]) for each in told
-    ] == [(lane, True)]
-    await world.services.tasks.resume(lane)
+    ] == [(queue, True)]
+    await world.services.tasks.resume(queue)
     await world.settle()
     assert {(await read_job(ada, job))["status"] for job in jobs} == {"COMPLETED"}
 
 
-async def test_a_sweep_goes_on_when_it_may_not_look_at_a_lane(
+async def test_a_sweep_goes_on_when_it_may_not_read_a_queue(
     world: World,
     ada: httpx.AsyncClient,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    await world.services.tasks.pause("image-generation-normal")
+    await world.services.tasks.pause("image-generation-queue")
     await submit_job(ada)
     await world.advance(121)
     monkeypatch.setattr(world.tasks, "stats", _refuse)

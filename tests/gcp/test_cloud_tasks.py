@@ -27,7 +27,7 @@ from taskreel_local.emulators.google_emulators import free_port
 from .calls import CountedUnaryCalls, LostCalls, method_name, rpc_error
 
 PARENT = "projects/demo/locations/europe-central2"
-QUEUE = "image-generation-normal"
+QUEUE = "image-generation-queue"
 
 
 class Deliveries:

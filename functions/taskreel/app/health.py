@@ -22,8 +22,8 @@ from taskreel.domain.health import (
     judge_machine,
     judge_queue,
 )
-from taskreel.domain.job import Priority
 from taskreel.domain.job_status import Status
+from taskreel.domain.queue_names import POLL_QUEUE, queue_of_type
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Query, QueueStats
 from taskreel.store_collections import HEALTH, JOBS
@@ -55,7 +55,8 @@ class QueueHealth:
     """A queue; `facts` is None when it could not be asked."""
 
     queue: str
-    job_type: str
+    #: None for the queue of polls, which serves all types.
+    job_type: str | None
     verdict: Verdict
     facts: QueueFacts | None
 
@@ -163,7 +164,10 @@ class HealthMonitor:
     async def _check_queues(
         self, now: datetime
     ) -> tuple[DependencyHealth, tuple[QueueHealth, ...]]:
-        names = [(queue, job_type) for job_type in JOB_TYPES for queue in _name_queues(job_type)]
+        names: list[tuple[str, str | None]] = [
+            *((queue_of_type(job_type), job_type) for job_type in JOB_TYPES),
+            (POLL_QUEUE, None),
+        ]
         found: dict[str, QueueStats] = {}
 
         async def read_all() -> None:
@@ -172,14 +176,16 @@ class HealthMonitor:
 
         service, counts = await asyncio.gather(self._time_call(read_all), self._count_ended(now))
         return service, tuple(
-            self._judge_queue(queue, job_type, found.get(queue), counts.get(job_type, (0, 0)), now)
+            self._judge_queue(
+                queue, job_type, found.get(queue), counts.get(job_type or "", (0, 0)), now
+            )
             for queue, job_type in names
         )
 
     def _judge_queue(
         self,
         queue: str,
-        job_type: str,
+        job_type: str | None,
         stats: QueueStats | None,
         counts: tuple[int, int],
         now: datetime,
@@ -264,10 +270,6 @@ class HealthMonitor:
         return ProviderHealth(
             provider=name, verdict=Verdict.of((health, reason)), paused_models=paused
         )
-
-
-def _name_queues(job_type: str) -> list[str]:
-    return [f"{job_type}-{priority}" for priority in Priority]
 
 
 def _explain_silence(error: Exception) -> Verdict:

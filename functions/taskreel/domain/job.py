@@ -36,7 +36,7 @@ MOST_LOST_RUNS = 3
 
 
 class Priority(StrEnum):
-    """A job's priority: which of its type's three queues it is put on."""
+    """A job's priority among the waiting jobs of its type."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -97,8 +97,8 @@ class Job(StoredValue):
     #: The steps of a pipeline, and of a child job its parent and its place there.
     steps: dict[str, StepRun] = Field(default_factory=dict)
     parent_id: str | None = None
-    #: The parent's queue, on which its check is enqueued.
-    #: The queue of the parent; the stored field has an older name.
+    #: The queue of the parent, on which its check is enqueued; the stored field has an older name,
+    #: and may name a queue of an earlier release (`queue_names.current_name`).
     parent_lane: str | None = None
     parent_round: int | None = None
     step: str | None = None
@@ -222,12 +222,6 @@ class Job(StoredValue):
         )
         cleaned = self.with_changes(at, units=units)
         return cleaned if cleaned.needs_clean_up else cleaned.with_changes(at, wake_at=None)
-
-    @property
-    def queue(self) -> str:
-        """The name of the queue of its type and priority."""
-        priority = self.priority if is_known(self.priority) else Priority.NORMAL
-        return f"{self.job_type}-{priority}"
 
     @property
     def task_due_at(self) -> datetime | None:

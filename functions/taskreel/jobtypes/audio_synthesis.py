@@ -9,7 +9,6 @@ from pydantic import AliasChoices, Field
 from taskreel.domain.value import Value
 from taskreel.jobtypes.fields import Language, SoundFormat
 from taskreel.jobtypes.job_type import JobType, Unit, build_params
-from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 
@@ -73,8 +72,6 @@ AUDIO_SYNTHESIS = JobType(
     capability=Capability.SPEECH,
     units=_build_units,
     timeout=timedelta(minutes=10),
-    # The providers' accounts allow fewer calls at a time than for images.
-    queue=QueueLimits(concurrent_dispatches=16),
     example={
         "text": "The lamp has not gone out in forty years.",
         "voice": "narrator",

@@ -9,7 +9,6 @@ from pydantic import Field
 from taskreel.jobtypes.fields import Prompt
 from taskreel.jobtypes.image_generation import IMAGE_CREDITS, ImageOptions, image_unit
 from taskreel.jobtypes.job_type import JobType, Unit, format_credits
-from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.submission import Submission
 from taskreel.ports import Capability
 
@@ -46,8 +45,6 @@ BATCH_GENERATION = JobType(
     units=_build_units,
     concurrency=lambda job: job.batch_size,
     timeout=timedelta(minutes=28),
-    # One job is many pictures or many jobs: started slowly, it leaves room for others.
-    queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=16),
     example={
         "prompts": ["A red kite", "A blue kite", "A paper boat"],
         "batchSize": 3,

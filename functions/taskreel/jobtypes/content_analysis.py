@@ -109,6 +109,7 @@ CONTENT_ANALYSIS = JobType(
     ),
     units=_build_units,
     timeout=timedelta(minutes=15),
-    queue=QueueLimits(concurrent_dispatches=1),
+    # CPU-bound: the instances of media work take few at a time (infra/services.yaml).
+    queue=QueueLimits(concurrent_dispatches=10),
     example={"url": "https://example.com/film.mp4", "contentType": "video"},
 )

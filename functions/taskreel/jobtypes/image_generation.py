@@ -10,7 +10,6 @@ from taskreel.domain.value import validation_error
 from taskreel.jobtypes.fields import Prompt
 from taskreel.jobtypes.given_story import Story, collect_scenes
 from taskreel.jobtypes.job_type import SCENES_AT_A_TIME, JobType, Unit, format_credits
-from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 
@@ -89,7 +88,6 @@ IMAGE_GENERATION = JobType(
     units=_build_units,
     price_text=f"{format_credits(IMAGE_CREDITS)} an image",
     concurrency=lambda _job: SCENES_AT_A_TIME,
-    queue=QueueLimits(concurrent_dispatches=40),
     example={
         "prompt": "A lighthouse in a storm",
         "model": "flux-1.1-pro",

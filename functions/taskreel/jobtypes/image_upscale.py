@@ -8,7 +8,6 @@ from pydantic import Field
 
 from taskreel.jobtypes.fields import MediaUrl
 from taskreel.jobtypes.job_type import JobType, Unit
-from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 
@@ -54,8 +53,6 @@ IMAGE_UPSCALE = JobType(
     submission=ImageUpscale,
     capability=Capability.UPSCALE,
     units=_build_units,
-    # The providers' accounts allow fewer calls at a time than for images.
-    queue=QueueLimits(concurrent_dispatches=16),
     example={
         "imageUrl": "https://example.com/small.png",
         "model": "real-esrgan",

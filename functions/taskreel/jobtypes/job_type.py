@@ -194,7 +194,7 @@ class JobType(Generic[P]):
     deadline: timedelta = timedelta(hours=24)
     #: The number of units that run at a time.
     concurrency: Callable[[P], int] = lambda _submission: 1
-    #: Limits of the type's normal queue; run `scripts/declare-queues` after a change.
+    #: Limits of the type's queue; run `scripts/declare-queues` after a change.
     queue: QueueLimits = field(default_factory=QueueLimits)
 
     @property

@@ -183,8 +183,8 @@ MEDIA_PROCESSING = JobType(
     capability=Capability.PROCESS,
     units=_build_units,
     timeout=timedelta(minutes=20),
-    # CPU-bound: a delivery occupies a whole instance, so concurrency is the bill.
-    queue=QueueLimits(dispatches_per_second=2, concurrent_dispatches=1),
+    # CPU-bound: the instances of media work take few at a time (infra/services.yaml).
+    queue=QueueLimits(concurrent_dispatches=1),
     example={
         "operation": "video-stitch",
         "inputFiles": ["https://example.com/a.mp4", "https://example.com/b.mp4"],

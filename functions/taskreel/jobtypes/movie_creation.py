@@ -14,7 +14,6 @@ from taskreel.jobtypes.audio_synthesis import SPEECH_CREDITS
 from taskreel.jobtypes.fields import Prompt, Seed
 from taskreel.jobtypes.image_generation import IMAGE_CREDITS
 from taskreel.jobtypes.job_type import JobType, drop_none, escape_templates, format_credits
-from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.submission import Submission
 from taskreel.jobtypes.text_schemas import TEXT_CREDITS, scenes_field
 from taskreel.jobtypes.video_composition import FILM_CREDITS, CompositionOptions
@@ -187,8 +186,6 @@ MOVIE_CREATION = JobType(
     provider_field=_provider_field,
     timeout=timedelta(minutes=10),
     deadline=timedelta(days=2),
-    # One job is many pictures or many jobs: started slowly, it leaves room for others.
-    queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=10),
     example={
         "prompt": "A lighthouse keeper finds a message",
         "genre": "adventure",

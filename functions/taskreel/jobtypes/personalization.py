@@ -146,7 +146,8 @@ PERSONALIZATION = JobType(
     capability=Capability.PERSONALIZE,
     units=_build_units,
     timeout=timedelta(minutes=28),
-    queue=QueueLimits(concurrent_dispatches=1),
+    # CPU-bound: the instances of media work take few at a time (infra/services.yaml).
+    queue=QueueLimits(concurrent_dispatches=5),
     example={
         "contentUrl": "https://example.com/card.png",
         "aspects": {"caption": "For Ada, with love", "palette": "warm"},

@@ -11,7 +11,6 @@ from taskreel.domain import pipeline
 from taskreel.domain.value import validation_error
 from taskreel.jobtypes import JOB_TYPES, explain_unknown_type
 from taskreel.jobtypes.job_type import JobType
-from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.submission import Submission
 from taskreel.ports import Capability
 
@@ -53,8 +52,6 @@ PIPELINE = JobType(
     price_text="the sum of its jobs; only those that succeed are charged",
     pipeline=lambda job: pipeline.Pipeline(steps=job.steps),
     deadline=timedelta(days=2),
-    # One job is many pictures or many jobs: started slowly, it leaves room for others.
-    queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=10),
     example={
         "steps": {
             "picture": {

@@ -61,8 +61,8 @@ VIDEO_ASSEMBLY = JobType(
     capability=Capability.ASSEMBLE,
     units=_build_units,
     timeout=timedelta(minutes=28),
-    # CPU-bound: a delivery occupies a whole instance, so concurrency is the bill.
-    queue=QueueLimits(dispatches_per_second=2, concurrent_dispatches=1),
+    # CPU-bound: the instances of media work take few at a time (infra/services.yaml).
+    queue=QueueLimits(concurrent_dispatches=1),
     example={
         "sceneVideos": ["https://example.com/scene1.mp4", "https://example.com/scene2.mp4"],
         "masterAudio": "https://example.com/narration.mp3",

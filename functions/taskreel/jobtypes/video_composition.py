@@ -238,8 +238,8 @@ VIDEO_COMPOSITION = JobType(
     capability=Capability.COMPOSE,
     units=_build_units,
     timeout=timedelta(minutes=28),
-    # CPU-bound: a delivery occupies a whole instance, so concurrency is the bill.
-    queue=QueueLimits(dispatches_per_second=2, concurrent_dispatches=1),
+    # CPU-bound: the instances of media work take few at a time (infra/services.yaml).
+    queue=QueueLimits(concurrent_dispatches=1),
     example={
         "title": "The Message",
         "scenes": [

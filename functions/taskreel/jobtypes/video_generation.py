@@ -25,7 +25,6 @@ from taskreel.jobtypes.job_type import (
     format_credits,
     parse_resolution,
 )
-from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.submission import Options, Submission
 from taskreel.ports import Capability
 
@@ -127,8 +126,6 @@ VIDEO_GENERATION = JobType(
     price_text=f"{format_credits(VIDEO_CREDITS)} a clip",
     concurrency=lambda _job: SCENES_AT_A_TIME,
     timeout=timedelta(minutes=28),
-    # Providers take minutes, and their accounts allow few operations at a time.
-    queue=QueueLimits(dispatches_per_second=4, concurrent_dispatches=24),
     example={
         "prompt": "Slow push in, waves breaking",
         "model": "runway-gen4",

@@ -29,7 +29,7 @@ class QueueHealthView(View):
     """A queue. `errorRate` is the share of FAILED among the last hour's ended jobs of its type."""
 
     queue: str
-    job_type: str
+    job_type: str | None
     status: Health
     reasons: tuple[str, ...]
     paused: bool | None

@@ -54,6 +54,7 @@ def _plan_queues(request: PlanRequest) -> Iterable[Step]:
         request.target.declared("queues.yaml"),
         resume="resume" in request.flags,
         adopt=request.adopt,
+        delete_retired="delete-retired" in request.flags,
     )
 
 

@@ -1,6 +1,6 @@
 """Queues: created or updated to match infra/queues.yaml.
 
-They are never deleted, because the name of a deleted queue stays reserved for days.
+Declared queues are never deleted, because the name of a deleted queue stays reserved for days.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ FLAGS: Mapping[tuple[str, str], str] = {
     ("retryConfig", "maxDoublings"): "--max-doublings",
     ("stackdriverLoggingConfig", "samplingRatio"): "--log-sampling-ratio",
 }
+
+
+#: Earlier releases had three queues a job type, by priority.
+RETIRED_SUFFIXES = ("-high", "-normal", "-low")
 
 
 class QueuesFileError(Exception):
@@ -61,10 +65,12 @@ def plan_queues(
     *,
     resume: bool,
     adopt: bool,
+    delete_retired: bool,
 ) -> Iterator[Step]:
     """Create missing queues, update different ones, report undeclared ones.
 
-    A queue of a declared name without our mark stops the plan, unless `adopt`.
+    A queue of a declared name without our mark stops the plan, unless `adopt`. Our queues of an
+    earlier release get no more tasks and run until they are empty; `delete_retired` deletes them.
     """
     cloud = {queue["name"].rpartition("/")[2]: queue for queue in found}
     wanted = merge_settings(declared)
@@ -93,11 +99,37 @@ def plan_queues(
         if cloud[name].get("state") == "PAUSED":
             yield _plan_paused_queue(target, name, resume=resume)
     for name in sorted(cloud.keys() - wanted.keys()):
+        if name.endswith(RETIRED_SUFFIXES) and is_own_queue(cloud[name]):
+            yield from _drain_retired_queue(target, cloud[name], delete=delete_retired)
+            continue
         yield warn_step(
             f"queue {name} exists in {target.location} and not in infra/queues.yaml; left alone"
         )
     yield from warn_near_limit(
         len(cloud.keys() | wanted.keys()), 1000, f"queues in {target.location}"
+    )
+
+
+def _drain_retired_queue(
+    target: Target, queue: Mapping[str, Any], *, delete: bool
+) -> Iterator[Step]:
+    """Let a queue of an earlier release run until it is empty, or delete it.
+
+    A task that is deleted with it is not lost: the sweep finds its job, and enqueues it anew.
+    """
+    name = queue["name"].rpartition("/")[2]
+    command = ("tasks", "queues")
+    if delete:
+        why = f"delete retired queue {name}"
+        yield run_step(why, *command, "delete", name, "--quiet", *target.here)
+        return
+    if queue.get("state") == "PAUSED":
+        why = f"resume retired queue {name}, so that it drains"
+        yield run_step(why, *command, "resume", name, *target.here)
+    yield warn_step(
+        f"queue {name} is of an earlier release: it gets no new tasks and drains. Once no rollback "
+        "to that release is wanted, `scripts/setup-cloud-tasks-queues.sh --delete-retired` "
+        "deletes it"
     )
 
 
@@ -151,7 +183,8 @@ def plan_queue_removal(
     wanted = merge_settings(declared)
     for queue in found:
         name = queue["name"].rpartition("/")[2]
-        if name not in wanted or queue.get("state") == "PAUSED":
+        retired = name.endswith(RETIRED_SUFFIXES) and is_own_queue(queue)
+        if not (name in wanted or retired) or queue.get("state") == "PAUSED":
             continue
         if not is_own_queue(queue):
             yield warn_step(f"queue {name} is not marked as Taskreel's; left alone")

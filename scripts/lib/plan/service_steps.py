@@ -317,8 +317,8 @@ def plan_capacity(target: Target) -> Iterator[Step]:
         for name, settings in merge_settings(declared).items()
     }
     services = declared_services(target)
-    for name, job_types in declared["services"].items():
-        queues = [queue for each in job_types.values() for queue in each if queue in limits]
+    for name, its_queues in declared["services"].items():
+        queues = [queue for queue in its_queues if queue in limits]
         dispatched = sum(limits[queue] for queue in queues)
         service = services.get(name, {"maxInstances": 0, "concurrency": 0})
         capacity = service["maxInstances"] * service["concurrency"]

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 import taskreel
 from taskreel.domain.job import Job, JobCredits
 from taskreel.domain.job_status import NEXT_STATUSES, IllegalTransitionError, Status
+from taskreel.domain.queue_names import POLL_QUEUE, current_name, type_of_queue
 from taskreel.domain.unit import UnitState
 from unit.domain.samples import NOW, SECOND, error, job, statuses, times, unit, unit_runs
 
@@ -138,5 +139,14 @@ def test_a_reopened_job_has_its_whole_deadline_again_and_no_more() -> None:
     assert (once.finish_by, twice.finish_by) == (NOW + 2 * day, NOW + 4 * day)
 
 
-def test_a_queue_is_a_type_and_a_priority() -> None:
-    assert job().queue == "batch-generation-normal"
+@pytest.mark.parametrize(
+    "stored", ["image-upscale-queue", "image-upscale-high", "image-upscale-low"]
+)
+def test_a_queue_of_an_earlier_release_has_a_successor(stored: str) -> None:
+    assert current_name(stored) == "image-upscale-queue"
+    assert type_of_queue(stored) == "image-upscale"
+
+
+def test_the_queue_of_polls_belongs_to_no_type() -> None:
+    assert type_of_queue(POLL_QUEUE) is None
+    assert current_name(POLL_QUEUE) == POLL_QUEUE

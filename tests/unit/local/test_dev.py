@@ -15,7 +15,7 @@ from taskreel_local.stack.stack_error import StackError
 
 def test_a_job_type_that_lacks_a_queue_is_named(tmp_path: Path) -> None:
     declared = yaml.safe_load(QUEUES.read_text())
-    del declared["queues"]["image-upscale-low"]
+    del declared["queues"]["image-upscale-queue"]
     (tmp_path / "queues.yaml").write_text(yaml.safe_dump(declared))
     assert types_without_queues(tmp_path / "queues.yaml") == ["image-upscale"]
     assert types_without_queues(QUEUES) == []

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from taskreel.app.services import Services
 from taskreel.domain.errors import QueueError, UnknownJobTypeError
 from taskreel.domain.job import Job
-from taskreel.jobtypes import find_job_type
+from taskreel.domain.queue_names import POLL_QUEUE, current_name, queue_of_type
+from taskreel.jobtypes import JOB_TYPES, find_job_type
 from taskreel.ports import Task
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,19 @@ async def schedule_parent_check(services: Services, parent_id: str, queue: str) 
     """
     slot = int(services.clock.now().timestamp()) // _PARENT_CHECK_SECONDS + 1
     at = datetime.fromtimestamp(slot * _PARENT_CHECK_SECONDS, UTC)
-    await _enqueue_tasks(services, [build_task(queue, parent_id, slot, at=at)])
+    await _enqueue_tasks(services, [build_task(current_name(queue), parent_id, slot, at=at)])
+
+
+def find_queue(job: Job) -> str:
+    """The queue of the job's next task: its type's, or that of polls while an operation runs.
+
+    Job types that work on media files have instances of their own, which their polls need too.
+    """
+    if job.operations:
+        job_type = JOB_TYPES.get(job.job_type)
+        if job_type is None or not job_type.works_on_media:
+            return POLL_QUEUE
+    return queue_of_type(job.job_type)
 
 
 def first_wake_at(services: Services, start: datetime, now: datetime) -> datetime:
@@ -107,7 +120,7 @@ def _build_job_task(job: Job) -> Task:
     except UnknownJobTypeError:
         deadline = _SHORT_DEADLINE
     return build_task(
-        job.queue,
+        find_queue(job),
         job.job_id,
         job.delivery,
         at=job.next_attempt_at,

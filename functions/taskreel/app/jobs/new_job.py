@@ -15,6 +15,7 @@ from taskreel.domain.errors import Category
 from taskreel.domain.job import Job, JobCredits, Priority
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
+from taskreel.domain.queue_names import queue_of_type
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import served_by_names
 from taskreel.jobtypes.job_type import JobType
@@ -87,7 +88,7 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         lineage=new.lineage,
         redo=new.redo,
         parent_id=place.parent.job_id if place else None,
-        parent_lane=place.parent.queue if place else None,
+        parent_lane=queue_of_type(place.parent.job_type) if place else None,
         parent_round=place.parent.round if place else None,
         step=place.step if place else None,
         index=place.index if place else 0,

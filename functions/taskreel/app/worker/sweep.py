@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from taskreel.app.jobs.crashes import is_outage
 from taskreel.app.jobs.dependencies import unblock_if_ready
-from taskreel.app.jobs.enqueue import enqueue_jobs, first_wake_at
+from taskreel.app.jobs.enqueue import enqueue_jobs, find_queue, first_wake_at
 from taskreel.app.jobs.finish_job import stop_job
 from taskreel.app.jobs.job_ended import act_on_job_end, handle_crash
 from taskreel.app.jobs.job_store import load_job, store_job
@@ -140,7 +140,7 @@ async def _wake_job(
 ) -> tuple[str, Job | None]:
     """Do what is overdue for one job; the action, and the job if it was changed."""
     job_id = found.job_id
-    stats = await queues.read_stats(found.queue) if found.task_due_at else None
+    stats = await queues.read_stats(find_queue(found)) if found.task_due_at else None
     action, job = await services.store.transaction(
         lambda tx: _rescue_or_end(services, tx, job_id, stats, now)
     )

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from taskreel.adapters.local.queues_yaml import load_queue_settings
-from taskreel.domain.job import Priority
+from taskreel.domain.queue_names import queue_of_type
 from taskreel.jobtypes import JOB_TYPES
 from taskreel_local.stack.bounded_http import raise_descriptor_limit
 from taskreel_local.stack.data_folder import DEFAULT, DataFolder, display_path
@@ -52,7 +52,7 @@ async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> 
     config = StackConfig(**options)
     for job_type in types_without_queues(QUEUES):
         console.print(
-            f"[yellow]{job_type} has no queues in {display_path(QUEUES)}, "
+            f"[yellow]{job_type} has no queue in {display_path(QUEUES)}, "
             "so its jobs will not run: run scripts/declare-queues.[/]"
         )
     async with Stack(config) as stack:
@@ -92,13 +92,9 @@ async def _reload_on_changes(console: Console, stack: Stack) -> None:
 
 
 def types_without_queues(queues: Path) -> list[str]:
-    """Return the job types that lack a queue for one of their priorities in the file."""
+    """Return the job types that lack their queue in the file."""
     declared = load_queue_settings(queues).keys()
-    return [
-        name
-        for name in JOB_TYPES
-        if not {f"{name}-{priority}" for priority in Priority} <= declared
-    ]
+    return [name for name in JOB_TYPES if queue_of_type(name) not in declared]
 
 
 def _submit_command(data: DataFolder) -> str:

@@ -316,7 +316,7 @@ _OVERRIDABLE = frozenset(
 )
 #: The processor's URL in tasks; the queues know its address. Never looked up: RFC 6761.
 PROCESSOR = "http://task-processor.localhost"
-PARENT = "projects/taskreel-local/locations/us-central1"
+PARENT = "projects/taskreel-local/locations/europe-central2"
 BUCKET = "taskreel-local"
 
 
