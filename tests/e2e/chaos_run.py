@@ -1,12 +1,14 @@
 """Kill and stop the server processes at random under a mix of jobs, then check the store.
 
-`scripts/chaos` runs this. All choices come from one seed; the moments at which they meet the
+On Google's adapters the store also goes away for seconds, in several ways. `scripts/chaos` runs
+this. All choices come from one seed; the moments at which they meet the
 processes do not, so a seed repeats the events and their order, not each interleaving.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -16,21 +18,32 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import httpx
 
 from e2e.processes import Stack, find_processes, stack, wait_for_processes_to_end
-from e2e.store_invariants import StoreContent, find_violations, read_store
-from taskreel_local.emulators.google_emulators import free_port
+from e2e.store_invariants import (
+    StoreContent,
+    find_purchase_violations,
+    find_violations,
+    read_google_store,
+    read_local_store,
+)
+from e2e.store_outages import OutageKind, OutageProxy
+from providers.bfl.fake import FakeBfl
+from providers.fake_provider import serve_on_port
+from taskreel_local.emulators.google_emulators import firestore_emulator, free_port
 from taskreel_local.stack.data_folder import DataFolder
+from taskreel_local.stack.local_stack import PARENT
 
 LEASE_SECONDS, SWEEP_SECONDS = 2.0, 5.0
-#: The longest work of a job here, with all its polls and pauses, on a loaded machine.
-WORK_SECONDS = 30.0
+#: The longest work of a job here, with all its polls and pauses, on a loaded machine. After an
+#: unexpected error a job waits for half a minute.
+WORK_SECONDS = 60.0
 SETTINGS = {
     "LEASE_SECONDS": f"{LEASE_SECONDS:g}",
     "HEARTBEAT_SECONDS": "0.5",
@@ -40,14 +53,26 @@ SETTINGS = {
 }
 SERVER = b"taskreel_local.stack.server_main"
 RETRY = {"maxAttempts": 20, "minBackoffSeconds": 0.5, "maxBackoffSeconds": 1}
+#: Threads that submit: while one waits for a store that is away, others go on.
+CUSTOMERS = 4
+StackKind = Literal["embedded", "google"]
+EVENTS = ("kill", "kill", "freeze", "freeze all", "kill stack")
+#: One of them about every ten seconds.
+STORE_EVENTS = tuple(OutageKind)
+#: Shorter and longer than a lease, and than the ten seconds after which a call is given up.
+OUTAGE_SECONDS = (0.5, 3.0, 6.0, 14.0)
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"})
 
 
 # ── Jobs ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def draw_request(draw: random.Random) -> tuple[str, dict[str, Any]]:
-    """A job type and a request: mostly small pictures, by providers that are well or not."""
+def draw_request(draw: random.Random, name: str) -> tuple[str, dict[str, Any]]:
+    """A job type and a request: mostly small pictures, by providers that are well or not.
+
+    Some are bought from a provider that takes no idempotency keys: their prompts contain
+    `name`, which must be unique.
+    """
     fault = draw.choice(
         [
             None,
@@ -63,17 +88,31 @@ def draw_request(draw: random.Random) -> tuple[str, dict[str, Any]]:
     options: dict[str, Any] = {"width": 64, "height": 64}
     if fault is not None:
         options["studio"] = fault
-    picture = {"prompt": "a kite", "options": options}
-    kind = draw.choice(["picture", "picture", "picture", "batch", "pipeline"])
+    picture = {"prompt": "a kite", "provider": "studio", "options": options}
+    kind = draw.choice(["picture", "picture", "picture", "purchase", "batch", "pipeline"])
+    if kind == "purchase":
+        size = {"width": 1024, "height": 768}
+        return "image-generation", {
+            "prompt": f"kite number {name}",
+            "provider": "bfl",
+            "model": "flux-1.1-pro",
+            "options": size,
+            "retry": RETRY,
+        }
     if kind == "batch":
         prompts = [f"kite {number}" for number in range(draw.randint(2, 4))]
-        return "batch-generation", {"prompts": prompts, "options": options, "retry": RETRY}
+        return "batch-generation", {
+            "prompts": prompts,
+            "provider": "studio",
+            "options": options,
+            "retry": RETRY,
+        }
     if kind == "pipeline":
         many = {"type": "image-generation", "forEach": ["a", "b"], "payload": picture}
         last = {
             "type": "image-generation",
             "after": ["many"],
-            "payload": {"prompt": "a kite", "options": {"width": 64, "height": 64}},
+            "payload": {**picture, "options": {"width": 64, "height": 64}},
         }
         return "pipeline", {"steps": {"many": many, "last": last}}
     return "image-generation", {**picture, "retry": RETRY}
@@ -82,8 +121,10 @@ def draw_request(draw: random.Random) -> tuple[str, dict[str, Any]]:
 class Customer(threading.Thread):
     """Submits jobs until told to stop, each until it is accepted; cancels some of them."""
 
-    def __init__(self, url: str, token: str, draw: random.Random, jobs_per_second: float) -> None:
-        super().__init__(daemon=True)
+    def __init__(
+        self, name: str, url: str, token: str, draw: random.Random, jobs_per_second: float
+    ) -> None:
+        super().__init__(name=name, daemon=True)
         self._url = url
         self._token = token
         self._draw = draw
@@ -95,7 +136,7 @@ class Customer(threading.Thread):
 
     def run(self) -> None:
         headers = {"Authorization": f"Bearer {self._token}"}
-        with httpx.Client(base_url=self._url, headers=headers, timeout=10) as client:
+        with httpx.Client(base_url=self._url, headers=headers, timeout=15) as client:
             number = 0
             while not self.stopped.is_set():
                 number += 1
@@ -105,9 +146,10 @@ class Customer(threading.Thread):
                 self.stopped.wait(self._pause)
 
     def _submit_until_accepted(self, client: httpx.Client, number: int) -> None:
-        job_type, request = draw_request(self._draw)
+        name = f"{self.name}-{number}"
+        job_type, request = draw_request(self._draw, name)
         # The key makes the repetition safe: an answer that was lost may have created the job.
-        key = {"Idempotency-Key": f"chaos-{number}"}
+        key = {"Idempotency-Key": f"chaos-{name}"}
         while not self.stopped.is_set():
             try:
                 answer = client.post(f"/api/jobs/{job_type}", json=request, headers=key)
@@ -139,6 +181,7 @@ class ChaosRun:
     data: Path
     seed: int
     seconds: float
+    stack: StackKind = "embedded"
     jobs_per_second: float = 4.0
     events: Counter[str] = field(default_factory=Counter)
     jobs: dict[str, str] = field(default_factory=dict)
@@ -146,36 +189,78 @@ class ChaosRun:
     #: Seconds from the last event until the last job had ended.
     calm_seconds: float = 0.0
     violations: list[str] = field(default_factory=list)
+    _proxy: OutageProxy | None = None
+    _provider_url: str = ""
 
     def execute(self) -> StoreContent:
         """Run the events, let the jobs end, stop the stack and check its store."""
+        with ExitStack() as around:
+            if self.stack == "google":
+                # Outside the stack, whose end it must survive: it stands for a managed service.
+                firestore = around.enter_context(firestore_emulator())
+                self._proxy = around.enter_context(OutageProxy(firestore).running())
+            provider = FakeBfl(polls=2)
+            self._provider_url = around.enter_context(serve_on_port(provider))
+            self._run_events()
+            content = self._read_store(firestore if self.stack == "google" else "")
+        self._check_content(content)
+        bought = Counter(
+            str(call.body["prompt"]) for call in provider.calls if call.method == "POST"
+        )
+        self.events["purchase"] = bought.total()
+        self.violations += find_purchase_violations(content, bought)
+        return content
+
+    def _run_events(self) -> None:
         draw = random.Random(self.seed)
         port = free_port()
         with self._start_stack(port) as first:
             until = time.monotonic() + self.seconds
             token = first.token()
-            customer = Customer(
-                first.url, token, random.Random(self.seed + 1), self.jobs_per_second
-            )
-            customer.start()
+            customers = [
+                Customer(
+                    f"customer{number}",
+                    first.url,
+                    token,
+                    random.Random(self.seed + number),
+                    self.jobs_per_second / CUSTOMERS,
+                )
+                for number in range(1, CUSTOMERS + 1)
+            ]
+            for customer in customers:
+                customer.start()
             self._disturb_until(draw, until, first)
         while time.monotonic() < until:
             wait_for_processes_to_end(self.data)
             with self._start_stack(port) as found:
                 self._disturb_until(draw, until, found)
         wait_for_processes_to_end(self.data)
+        if self._proxy is not None:
+            self._proxy.end_outage()
         with self._start_stack(port) as last:
-            customer.stopped.set()
-            customer.join()
+            for customer in customers:
+                customer.stopped.set()
+            for customer in customers:
+                customer.join()
             self._wait_until_all_ended(last, token)
-        self.jobs, self.refused = customer.jobs, customer.refused
-        self.events["cancel"] = customer.cancelled
-        return self._check_store()
+        for customer in customers:
+            self.jobs |= customer.jobs
+            self.refused += customer.refused
+            self.events["cancel"] += customer.cancelled
 
     @contextmanager
     def _start_stack(self, port: int) -> Iterator[Stack]:
         self.events["start"] += 1
-        with stack(self.data, "--unthrottled", port=port, settings=SETTINGS) as found:
+        options = ["--unthrottled"]
+        settings = {
+            **SETTINGS,
+            "BFL_API_KEY": FakeBfl.key,
+            "PROVIDER_BASE_URLS": json.dumps({"bfl": self._provider_url}),
+        }
+        if self._proxy is not None:
+            options.append("--google-emulators")
+            settings["FIRESTORE_EMULATOR_HOST"] = self._proxy.address
+        with stack(self.data, *options, port=port, settings=settings) as found:
             yield found
 
     def _disturb_until(self, draw: random.Random, until: float, running: Stack) -> None:
@@ -183,7 +268,10 @@ class ChaosRun:
         while time.monotonic() < until:
             time.sleep(min(draw.uniform(0.2, 3.0), max(0.0, until - time.monotonic())))
             servers = sorted(find_servers(self.data))
-            event = draw.choice(["kill", "kill", "freeze", "freeze all", "kill stack"])
+            event = draw.choice(EVENTS if self._proxy is None else 3 * EVENTS + STORE_EVENTS)
+            if isinstance(event, OutageKind):
+                self._begin_outage(event, draw.choice(OUTAGE_SECONDS))
+                continue
             if event == "kill stack":
                 self.events[event] += 1
                 running.kill()
@@ -197,6 +285,12 @@ class ChaosRun:
                 # Longer than a lease as often as not: another server takes the work over.
                 chosen = servers if event == "freeze all" else [draw.choice(servers)]
                 freeze_processes(chosen, draw.uniform(0.2, 2 * LEASE_SECONDS))
+
+    def _begin_outage(self, kind: OutageKind, seconds: float) -> None:
+        """Begin an outage that lasts while other events happen, unless there is one."""
+        if self._proxy is not None and not self._proxy.has_outage:
+            self.events[kind] += 1
+            self._proxy.begin_outage(kind, seconds)
 
     def _wait_until_all_ended(self, last: Stack, token: str) -> None:
         """Wait until no job is open, at most for the lease, one sweep and the work itself."""
@@ -215,16 +309,20 @@ class ChaosRun:
                 f"{', '.join(open_jobs[:5])}"
             )
 
-    def _check_store(self) -> StoreContent:
+    def _read_store(self, firestore: str) -> StoreContent:
         folder = DataFolder(self.data)
-        content = read_store(folder.store_file, folder.files_folder)
+        if self.stack == "google":
+            project = PARENT.split("/")[1]
+            return read_google_store(project, firestore, folder.files_folder)
+        return read_local_store(folder.store_file, folder.files_folder)
+
+    def _check_content(self, content: StoreContent) -> None:
         self.violations += find_violations(content)
         stored = {job.job_id for job in content.jobs}
         lost = [job_id for job_id in self.jobs if job_id not in stored]
         if lost:
             self.violations.append(f"accepted jobs are not stored: {', '.join(lost)}")
         self.violations += [f"a valid request was refused: {text}" for text in self.refused]
-        return content
 
 
 def find_servers(data: Path) -> list[int]:
@@ -273,7 +371,7 @@ def print_summary(run: ChaosRun, content: StoreContent) -> None:
     """Print the events, the jobs by status, the balance and each violation."""
     statuses = Counter(str(job.status) for job in content.jobs)
     events = ", ".join(f"{count} × {name}" for name, count in sorted(run.events.items()))
-    print(f"seed {run.seed}: {run.seconds:g} s, {events}")
+    print(f"seed {run.seed} on {run.stack}: {run.seconds:g} s, {events}")
     ended = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
     children = len(content.jobs) - len(content.list_root_jobs())
     print(f"{len(run.jobs)} jobs accepted, {children} child jobs; {ended}")
@@ -292,6 +390,12 @@ def main() -> int:
     """Run the chaos as the command line says; 1 if an invariant is violated."""
     parser = argparse.ArgumentParser(prog="scripts/chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0, help="how long (default: 5)")
+    parser.add_argument(
+        "--stack",
+        choices=get_args(StackKind),
+        default="embedded",
+        help="the store, the queues and the files: in one process, or Google's emulators",
+    )
     parser.add_argument("--seed", type=int, help="repeat the events of a run (default: random)")
     parser.add_argument("--data", type=Path, help="keep the stack's data folder here")
     given = parser.parse_args()
@@ -299,7 +403,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="taskreel-chaos-") as scratch:
         data = (given.data or Path(scratch)).absolute()
         print(f"seed {seed}, data in {data}", flush=True)
-        run = ChaosRun(data=data, seed=seed, seconds=given.minutes * 60)
+        run = ChaosRun(data=data, seed=seed, seconds=given.minutes * 60, stack=given.stack)
         content = run.execute()
         print_summary(run, content)
     return 1 if run.violations else 0

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from taskreel.adapters.gcp.firestore import FirestoreStore
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.app.indexes import INDEXES
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
 from taskreel.domain.job import Job
-from taskreel.ports import Query
+from taskreel.ports import Query, Store
 from taskreel.store_collections import ACCOUNTS, JOBS, LEDGER
+from taskreel_local.emulators.storage.object_store import FolderObjectStore
 
 
 @dataclass(frozen=True)
 class StoreContent:
-    """The documents of a store, and the folder of its bucket."""
+    """The documents of a store, and the sizes of the files in its bucket."""
 
     jobs: list[Job]
     accounts: list[Account]
     ledger: list[LedgerEntry]
-    files: Path
+    file_sizes: Mapping[str, int]
 
     def list_family(self, root: Job) -> list[Job]:
         """The job and the child jobs that it created."""
@@ -40,25 +42,51 @@ class StoreContent:
         )
 
 
-def read_store(store_file: Path, files: Path) -> StoreContent:
-    """Read the whole store; no other process may have it open."""
+def read_local_store(store_file: Path, files: Path) -> StoreContent:
+    """Read the whole store of an embedded stack; no other process may have it open."""
+    sizes = {
+        str(file.relative_to(files)): file.stat().st_size
+        for file in files.rglob("*")
+        if file.is_file()
+    }
+    return asyncio.run(_read_all(SqliteStore(store_file, INDEXES), sizes))
 
-    async def read_all() -> StoreContent:
-        store = SqliteStore(store_file, INDEXES)
-        try:
-            jobs = await store.query(Query(collection=JOBS))
-            accounts = await store.query(Query(collection=ACCOUNTS))
-            ledger = await store.query(Query(collection=LEDGER))
-        finally:
-            await store.close()
-        return StoreContent(
-            jobs=[one.value for one in jobs],
-            accounts=[one.value for one in accounts],
-            ledger=[one.value for one in ledger],
-            files=files,
-        )
 
-    return asyncio.run(read_all())
+def read_google_store(project: str, firestore: str, files: Path) -> StoreContent:
+    """Read Firestore's emulator, and the folder of the Cloud Storage emulator."""
+    _, objects = FolderObjectStore(files).load_all()
+    sizes = {one.name: int(one.size) for one in objects}
+    return asyncio.run(_read_all(FirestoreStore(project, emulator=firestore), sizes))
+
+
+async def _read_all(store: Store, sizes: Mapping[str, int]) -> StoreContent:
+    try:
+        jobs = await store.query(Query(collection=JOBS))
+        accounts = await store.query(Query(collection=ACCOUNTS))
+        ledger = await store.query(Query(collection=LEDGER))
+    finally:
+        await store.close()
+    return StoreContent(
+        jobs=[one.value for one in jobs],
+        accounts=[one.value for one in accounts],
+        ledger=[one.value for one in ledger],
+        file_sizes=sizes,
+    )
+
+
+def find_purchase_violations(content: StoreContent, bought: Counter[str]) -> Iterator[str]:
+    """Work that was bought more than once, or delivered without being bought.
+
+    `bought` counts the purchases by prompt; each job that buys has a prompt of its own.
+    """
+    delivered = {
+        job.payload["prompt"]
+        for job in content.jobs
+        if job.payload.get("provider") == "bfl" and job.done_units
+    }
+    for prompt in sorted(delivered | bought.keys()):
+        if bought[prompt] > 1 or (prompt in delivered and not bought[prompt]):
+            yield f"the work {prompt!r} was bought {bought[prompt]} times"
 
 
 def find_violations(content: StoreContent) -> list[str]:
@@ -75,7 +103,12 @@ def find_violations(content: StoreContent) -> list[str]:
 def _check_ends(content: StoreContent) -> Iterator[str]:
     for job in content.jobs:
         if not job.status.final:
-            yield f"job {job.job_id} ({job.job_type}) has not ended: it is {job.status}"
+            yield (
+                f"job {job.job_id} ({job.job_type}) has not ended: it is {job.status}, "
+                f"attempt {job.attempt}, fence {job.fence}, {job.crashes} crashes, leased until "
+                f"{job.lease_until}, updated at {job.updated_at}, wake at {job.wake_at}, "
+                f"options {job.payload.get('options')}"
+            )
         elif job.credits.held:
             yield f"job {job.job_id} is {job.status} and still holds {job.credits.held} credits"
         if (job.status.final and not job.needs_clean_up) is not (job.wake_at is None):
@@ -136,6 +169,5 @@ def _check_files(content: StoreContent) -> Iterator[str]:
             if unit.credits and not unit.artifacts and not makes_nothing:
                 yield f"job {job.job_id}: finished unit {number} has neither files nor a text"
         for artifact in job.artifacts:
-            file = content.files / artifact.path
-            if not file.is_file() or file.stat().st_size != artifact.bytes:
+            if content.file_sizes.get(artifact.path) != artifact.bytes:
                 yield f"job {job.job_id}: the file {artifact.path} is absent or not whole"

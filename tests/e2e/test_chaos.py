@@ -46,7 +46,8 @@ ACCOUNT = Account(user_id="ada", available=4, captured=1, granted=5)
 def check(files: Path, job: Job, account: Account, *ledger: LedgerEntry) -> str:
     """All violations in a store of one job, as one text."""
     (files / "a.png").write_bytes(b"png")
-    content = StoreContent(jobs=[job], accounts=[account], ledger=list(ledger), files=files)
+    sizes = {"a.png": (files / "a.png").stat().st_size}
+    content = StoreContent(jobs=[job], accounts=[account], ledger=list(ledger), file_sizes=sizes)
     return "\n".join(find_violations(content))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from taskreel_local.bench.http_connection import Connection, responds_ok
@@ -16,6 +17,7 @@ from taskreel_local.bench.peer_tools import (
     require_programs,
 )
 from taskreel_local.bench.process_tree import ProcessTree, clean_environ, free_port, wait_for
+from taskreel_local.bench.rpc_counts import FOLDER_VARIABLE, PROVIDERS_NAME, sum_rpc_counts
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import make_token
 from taskreel_local.stack.repository_paths import ROOT
@@ -46,6 +48,8 @@ class Running:
     tree: ProcessTree
     #: Returns the number of jobs completed since the start.
     completed: Callable[[], int]
+    #: Returns the calls through gRPC since the start; None for a contender that makes none.
+    rpcs: Callable[[], int] | None = None
 
 
 Contender = Callable[[Path], AbstractContextManager[Running]]
@@ -64,14 +68,17 @@ def start_taskreel_on_google(folder: Path) -> Iterator[Running]:
 
     The Firestore emulator's CPU time and memory are not counted.
     """
-    with _start_taskreel(folder, "--google-emulators") as running:
-        yield running
+    counted = {FOLDER_VARIABLE: str(folder), "EXTRA_PROVIDERS": PROVIDERS_NAME}
+    with _start_taskreel(folder, "--google-emulators", environ=counted) as running:
+        yield replace(running, rpcs=lambda: sum_rpc_counts(folder).total())
 
 
 @contextmanager
-def _start_taskreel(folder: Path, *options: str) -> Iterator[Running]:
+def _start_taskreel(
+    folder: Path, *options: str, environ: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Running]:
     data = DataFolder(folder)
-    with start_stack(folder, *options) as (url, tree):
+    with start_stack(folder, *options, environ=environ) as (url, tree):
         token = make_token(data, user=_USER)
         with Connection(url, make_token(data, user="bench-admin", role="admin")) as admin:
             admin.call("POST", f"/api/credits/{_USER}/grants", {"amount": _GRANT})
@@ -87,14 +94,16 @@ def _start_taskreel(folder: Path, *options: str) -> Iterator[Running]:
 
 
 @contextmanager
-def start_stack(folder: Path, *options: str) -> Iterator[tuple[str, ProcessTree]]:
+def start_stack(
+    folder: Path, *options: str, environ: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[str, ProcessTree]]:
     """Run the dev stack on `folder` in its own process; yield its URL and its processes."""
     data = DataFolder(folder)
     path = f"{ROOT / 'functions'}:{ROOT / 'infra' / 'local'}"
     common = ["--port", "0", "--data", str(folder), "--unthrottled", "--log-format", "json"]
     with ProcessTree(folder / "bench.log") as tree:
         command = [sys.executable, "-m", "taskreel_local.cli.main", "dev", *common, *options]
-        tree.start(command, environ=clean_environ(PYTHONPATH=path))
+        tree.start(command, environ=clean_environ(PYTHONPATH=path, **environ))
         for _ in wait_for(_START_SECONDS, "starting the stack", tree):
             url = data.read_url()
             if url is not None:

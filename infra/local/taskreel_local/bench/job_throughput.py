@@ -24,6 +24,7 @@ _COLUMNS = (
     "ratio",
     "CPU-ms/job",
     "ratio",
+    "RPCs/job",
     "peak MB",
     "submit p50 ms",
     "p99 ms",
@@ -38,6 +39,7 @@ class Sample:
 
     jobs_per_second: float
     cpu_ms: float
+    rpcs: float | None
     peak_mb: float
     p50_ms: float
     p99_ms: float
@@ -88,6 +90,7 @@ def _measure_contender(name: str, load: Load) -> Sample:
 
 
 def _measure_load(running: Running, load: Load, folder: Path) -> Sample:
+    rpcs = running.rpcs() if running.rpcs else 0
     before, cpu = running.completed(), running.tree.cpu_seconds()
     with PeakMemory(running.tree) as peak:
         began = time.perf_counter()
@@ -98,6 +101,7 @@ def _measure_load(running: Running, load: Load, folder: Path) -> Sample:
     return Sample(
         jobs_per_second=done / seconds,
         cpu_ms=(running.tree.cpu_seconds() - cpu) * 1000 / max(done, 1),
+        rpcs=(running.rpcs() - rpcs) / max(done, 1) if running.rpcs else None,
         peak_mb=peak.megabytes,
         p50_ms=sent.p50_ms,
         p99_ms=sent.p99_ms,
@@ -140,6 +144,7 @@ def _table_row(name: str, results: Results) -> list[str]:
         format_ratio(columns["rate"], against["rate"]) if against else "–",
         format_values(columns["cpu"], ".2f"),
         format_ratio(columns["cpu"], against["cpu"]) if against else "–",
+        format_values(columns["rpcs"], ".1f") if columns["rpcs"] else "–",
         format_values(columns["peak"]),
         format_values(columns["p50"]),
         format_values(columns["p99"]),
@@ -152,6 +157,7 @@ def _sample_columns(samples: Sequence[Sample]) -> Mapping[str, list[float]]:
     return {
         "rate": [sample.jobs_per_second for sample in samples],
         "cpu": [sample.cpu_ms for sample in samples],
+        "rpcs": [sample.rpcs for sample in samples if sample.rpcs is not None],
         "peak": [sample.peak_mb for sample in samples],
         "p50": [sample.p50_ms for sample in samples],
         "p99": [sample.p99_ms for sample in samples],

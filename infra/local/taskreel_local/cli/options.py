@@ -29,5 +29,6 @@ cloud_tasks_option = click.option(
 google_emulators_option = click.option(
     "--google-emulators",
     is_flag=True,
-    help="Also use Firestore's emulator and a local Cloud Storage.",
+    help="Also use Firestore's emulator and a local Cloud Storage. FIRESTORE_EMULATOR_HOST names an"
+    " emulator that runs already.",
 )

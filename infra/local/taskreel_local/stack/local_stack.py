@@ -260,9 +260,11 @@ class Stack:
                 storage_emulator,
             )
 
-            firestore, process = self._exit.enter_context(run_firestore())
-            watching = asyncio.create_task(self._watch_firestore(process))
-            self._exit.callback(watching.cancel)
+            firestore = os.environ.get("FIRESTORE_EMULATOR_HOST")
+            if firestore is None:
+                firestore, process = self._exit.enter_context(run_firestore())
+                watching = asyncio.create_task(self._watch_firestore(process))
+                self._exit.callback(watching.cancel)
             storage = self._exit.enter_context(
                 storage_emulator([BUCKET], folder=self.data.files_folder)
             )
