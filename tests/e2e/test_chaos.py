@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from e2e.chaos_run import ChaosRun
-from e2e.store_invariants import StoreContent, find_violations
+from e2e.store_invariants import StoreContent, find_purchase_violations, find_violations
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
 from taskreel.domain.job import Job, JobCredits
@@ -59,6 +60,25 @@ def test_killed_and_frozen_for_some_seconds_a_mix_of_jobs_violates_no_invariant(
     assert run.violations == []
     assert run.jobs
     assert sum(run.events.values()) > 3
+
+
+@pytest.mark.emulator
+def test_on_googles_adapters_outages_of_the_store_violate_no_invariant_either(
+    tmp_path: Path,
+) -> None:
+    run = ChaosRun(data=tmp_path, seed=20_261_127, seconds=10, stack="google")
+    run.execute()
+    assert run.violations == []
+    assert run.jobs
+
+
+def test_work_bought_twice_and_work_never_bought_are_found() -> None:
+    bought = JOB.model_copy(update={"payload": {"prompt": "a", "provider": "bfl"}})
+    content = StoreContent(jobs=[bought], accounts=[], ledger=[], file_sizes={})
+    assert list(find_purchase_violations(content, Counter(a=1))) == []
+    for count in (0, 2):
+        (found,) = find_purchase_violations(content, Counter(a=count))
+        assert f"bought {count} times" in found
 
 
 def test_a_store_in_order_violates_nothing(tmp_path: Path) -> None:

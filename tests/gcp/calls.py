@@ -88,6 +88,7 @@ class _CountedReads(UnaryStreamClientInterceptor):
         self._bill = bill
 
     async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
+        self._bill.calls += 1
         answers = [answer async for answer in await continuation(details, request)]
         name = method_name(details)
         if name == "BatchGetDocuments":
@@ -109,6 +110,7 @@ class _CountedWrites(UnaryUnaryClientInterceptor):
         self._bill = bill
 
     async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        self._bill.calls += 1
         match method_name(details):
             case "Commit":
                 self._bill.writes += len(request.writes)
@@ -129,13 +131,15 @@ class Bill:
     breaker_reads: int = 0
     writes: int = 0
     task_creations: int = 0
+    #: The calls, whatever they carry.
+    calls: int = 0
 
     @property
     def interceptors(self) -> list[Any]:
         return [_CountedReads(self), _CountedWrites(self)]
 
     def clear(self) -> None:
-        self.reads = self.breaker_reads = self.writes = self.task_creations = 0
+        self.reads = self.breaker_reads = self.writes = self.task_creations = self.calls = 0
 
 
 async def _replay(answers: list[Any]) -> AsyncIterator[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -78,6 +79,25 @@ async def test_a_plain_job_is_four_reads_six_writes_and_two_task_operations(
     assert counted.task_creations == 1  # and its dispatch is the second operation
     assert counted.breaker_reads == 0
     assert_priced(counted, PLAIN_JOB)
+
+
+async def test_jobs_of_one_user_at_once_share_their_calls_and_refuse_none(
+    cloud: Deployment, bill: Bill
+) -> None:
+    await run_plain_jobs(cloud)
+    bill.clear()
+    answers = await asyncio.gather(
+        *(cloud.api.post("/api/jobs/image-generation", json=PLAIN) for _ in range(30))
+    )
+    assert {answer.status_code for answer in answers} == {202}
+    await cloud.wait_for_deliveries(1 + 30)
+    # Alone, a job makes six: two reads, three commits and one task.
+    assert bill.calls <= 3 * 30
+    assert bill.reads <= PLAIN_JOB.reads * 30
+    assert bill.writes <= PLAIN_JOB.writes * 30
+    assert bill.task_creations == 30
+    balance = (await cloud.api.get("/api/credits")).json()
+    assert (balance["held"], balance["captured"]) == (0, 31)
 
 
 @pytest.mark.parametrize(
