@@ -10,6 +10,7 @@ import pytest
 from functions.job_requests import IMAGE, NOOP, image_request, refused_paths, submit_job
 from simulation.world import World
 from taskreel.app.jobs import queries
+from taskreel.app.jobs.enqueue import find_queue
 
 LIST = "/api/jobs"
 PIPELINE = {
@@ -80,7 +81,7 @@ async def test_several_statuses_are_alternatives(
     done = (await submit_job(ada))["jobId"]
     failed = (await submit_job(ada, image_request("fail-permanent")))["jobId"]
     await world.settle()
-    await world.services.tasks.pause((await world.job(done)).queue)
+    await world.services.tasks.pause(find_queue(await world.job(done)))
     waiting = (await submit_job(ada))["jobId"]
     assert await list_ids(ada, "status=QUEUED") == [waiting]
     for words in ("status=COMPLETED&status=FAILED", "status=COMPLETED,failed"):
