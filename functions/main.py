@@ -15,6 +15,7 @@ gc.disable()
 import functions_framework.aio  # noqa: E402
 from starlette.convertors import PathConvertor, register_url_convertor  # noqa: E402
 from starlette.requests import Request  # noqa: E402
+from starlette.types import Receive, Scope, Send  # noqa: E402
 
 from taskreel import wiring  # noqa: E402
 
@@ -45,6 +46,11 @@ async def jobs_api(_request: Request) -> Any:
 async def task_processor(_request: Request) -> Any:
     """The task processor, called by Cloud Tasks."""
     return wiring.processor()
+
+
+async def jobs_gateway(scope: Scope, receive: Receive, send: Send) -> None:
+    """The socket.io gateway: an ASGI application, since functions_framework has no WebSockets."""
+    await wiring.gateway()(scope, receive, send)
 
 
 @functions_framework.aio.http

@@ -52,6 +52,9 @@ class Settings(Value):
     #: The origins whose pages may call the API, separated by commas: `https://app.example.com`,
     #: `http://localhost:*` for any port, or `*`. Absent: no page of another origin.
     cors_origins: str = ""
+    #: The user of socket.io connections without a token. The dev stack has one, so that the
+    #: documented client works as it is; a deployment has none, and refuses them.
+    live_guest_user: str | None = None
     #: Signs the embedded files' URLs.
     files_secret: SecretStr = SecretStr("")
     invoker_service_account: str | None = None

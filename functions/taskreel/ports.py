@@ -59,21 +59,14 @@ class Row(Generic[V]):
     collection: Collection[V]
     id: str
     data: Mapping[str, Any]
+    #: Of the commit that wrote it, a later one has a greater number: a time, in nanoseconds since
+    #: 1970.
+    commit_number: int
 
     @property
     def value(self) -> V:
         """The value. Raises UnreadableDocumentError."""
         return self.collection.read(self.id, self.data)
-
-
-@dataclass(frozen=True, slots=True)
-class Change(Row[V]):
-    """A document that was written, and the number of its commit. A later one has a greater number.
-
-    The number is a time: nanoseconds since 1970.
-    """
-
-    commit_number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +76,7 @@ class Changes(Generic[V]):
     Every commit up to the number `position` has been reported.
     """
 
-    documents: Sequence[Change[V]]
+    documents: Sequence[Row[V]]
     position: int
 
 

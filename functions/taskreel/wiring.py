@@ -29,6 +29,7 @@ from taskreel.adapters.providers import KEY_VARIABLES, PROVIDERS, WebhookKind
 from taskreel.adapters.providers.in_process import InProcessProvider, load_in_process_providers
 from taskreel.adapters.providers.webhooks import WebhookTarget
 from taskreel.adapters.work_dirs import WorkDirPool
+from taskreel.app.caller import Caller
 from taskreel.app.indexes import INDEXES
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.app.providers.registry import ProviderRegistry
@@ -55,10 +56,12 @@ from taskreel.ports import (
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
     from taskreel.adapters.local.memory_queue import Delivery
     from taskreel.app.worker.processor import Processor
     from taskreel.web.auth import TokenRules
+    from taskreel.web.live_context import LiveContext
     from taskreel.web.public_api import PublicApi
     from taskreel.web.tasks import InternalApp
 
@@ -113,6 +116,7 @@ def api() -> PublicApi:
         authenticator=Authenticator(_token_rules(chosen)),
         health=HealthMonitor(services(), partial(read_machine, chosen.scratch_dir)),
         base_url=chosen.api_base_url.rstrip("/"),
+        live=live,
     )
     return _finish_start(PublicApi(context, _build_fastapi, origins=chosen.allowed_origins))
 
@@ -122,6 +126,34 @@ def _build_fastapi() -> FastAPI:
     from taskreel.web.app import build_fastapi
 
     return _finish_start(build_fastapi())
+
+
+@functools.cache
+def live() -> LiveContext:
+    """The live updates of this process; they end when the instance is stopped."""
+    from taskreel.app.live.job_feed import JobFeed
+    from taskreel.web.live_context import ConnectionLimits, LiveContext
+    from taskreel.web.stream_tokens import StreamTokens
+
+    feed = JobFeed(services())
+    _run_before_stopping(feed.close)
+    return LiveContext(feed, StreamTokens(settings().internal_keys), ConnectionLimits())
+
+
+@functools.cache
+def gateway() -> ASGIApp:
+    """The socket.io gateway; an ASGI application of its own, for it needs WebSockets."""
+    from taskreel.web.auth import Authenticator
+    from taskreel.web.live.socket_gateway import SocketGateway
+
+    chosen = settings()
+    guest = None
+    if chosen.live_guest_user:
+        guest = Caller(user_id=chosen.live_guest_user)
+    built = SocketGateway(
+        live(), Authenticator(_token_rules(chosen)), origins=chosen.allowed_origins, guest=guest
+    )
+    return _finish_start(built.app)
 
 
 @functools.cache

@@ -32,7 +32,7 @@ def list_contents(document: dict[str, Any]) -> Iterator[tuple[str, str, str, dic
     """Operation, status, media type and content of each response."""
     for name, operation in list_operations(document):
         for status, response in operation["responses"].items():
-            for media_type, content in response["content"].items():
+            for media_type, content in response.get("content", {}).items():  # a 204 has none
                 yield name, status, media_type, content
 
 

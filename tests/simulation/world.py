@@ -277,7 +277,7 @@ def _wire(patch: pytest.MonkeyPatch, chosen: Settings, services: Services) -> No
     patch.setattr(wiring, "settings", lambda: chosen)
     patch.setattr(wiring, "services", lambda: services)
     patch.setattr(signal, "signal", lambda *_: None)  # the test runner's own handlers stay
-    for app in (wiring.api, wiring.running, wiring.processor, wiring.maintenance):
+    for app in (wiring.api, wiring.live, wiring.running, wiring.processor, wiring.maintenance):
         app.cache_clear()
 
 

@@ -101,6 +101,12 @@ class ConflictError(RequestError):
     code = "conflict"
 
 
+class TooManyConnectionsError(RequestError):
+    """The caller has as many live connections or subscriptions open as one user may have."""
+
+    code = "too_many_connections"
+
+
 class TooFewCreditsError(RequestError):
     """The balance does not cover the hold; details give `available` and `cost`."""
 

@@ -18,6 +18,7 @@ from taskreel.domain.validation_messages import describe_errors, invalid_request
 from taskreel.web import credits as credits_routes
 from taskreel.web import job_reads, jobs, legacy, openapi_document, problems, providers
 from taskreel.web.job_submission import QuoteView
+from taskreel.web.live import routes as live_routes
 from taskreel.web.responses import Problem
 
 _DESCRIPTION = "Create media generation jobs, follow them, and read their results."
@@ -38,6 +39,7 @@ def build_fastapi() -> FastAPI:
     )
     app.include_router(legacy.generation_router)
     app.include_router(jobs.router)
+    app.include_router(live_routes.router)
     app.include_router(job_reads.router)
     app.include_router(credits_routes.router)
     app.include_router(providers.router)

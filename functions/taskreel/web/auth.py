@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ from taskreel.domain.ids import USER_ID, is_user_id
 
 if TYPE_CHECKING:
     from jwt import PyJWKClient
+
+    from taskreel.web.live_context import LiveContext
 
 _ASYMMETRIC = ["RS256", "ES256"]
 #: Verified tokens in memory; a client sends the same one many times.
@@ -50,8 +52,8 @@ class Authenticator:
     """Turns an Authorization header into a Caller."""
 
     def __init__(self, rules: TokenRules) -> None:
-        #: token → its expiry in seconds since 1970, and its caller
-        self._cached: dict[str, tuple[float, Caller]] = {}
+        #: token → when it is verified again, its expiry (both in seconds since 1970), its caller
+        self._cached: dict[str, tuple[float, float, Caller]] = {}
         #: The issuer's keys by `kid`, as they were found last, and when.
         self._known_keys: dict[str, tuple[float, Any]] = {}
         self._issuer = rules.issuer
@@ -74,22 +76,28 @@ class Authenticator:
         Raises UnauthenticatedError for a token that is absent, malformed, expired or for another
         audience.
         """
+        caller, _ = await self.authenticate_until(authorization)
+        return caller
+
+    async def authenticate_until(self, authorization: str | None) -> tuple[Caller, float]:
+        """The caller of an Authorization header, and until when, in seconds since 1970."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise UnauthenticatedError("No token. Send it as `Authorization: Bearer <token>`.")
         cached = self._cached.get(token)
-        if cached is not None and time.time() < cached[0] + self._leeway:
-            return cached[1]
-        claims = await self._verify_token(token.strip())
-        caller = _build_caller(claims)
-        if len(self._cached) >= _MAX_CACHED_TOKENS:
-            self._cached.clear()
-        expires_at = float(claims["exp"])
-        if self._jwks_url is not None:
-            # The issuer may withdraw the key that signed it.
-            expires_at = min(expires_at, time.time() + _KEY_SECONDS)
-        self._cached[token] = (expires_at, caller)
-        return caller
+        if cached is None or time.time() >= cached[0] + self._leeway:
+            claims = await self._verify_token(token.strip())
+            expires_at = float(claims["exp"])
+            trusted_until = expires_at
+            if self._jwks_url is not None:
+                # The issuer may withdraw the key that signed it.
+                trusted_until = min(expires_at, time.time() + _KEY_SECONDS)
+            cached = trusted_until, expires_at, _build_caller(claims)
+            if len(self._cached) >= _MAX_CACHED_TOKENS:
+                self._cached.clear()
+            self._cached[token] = cached
+        _, expires_at, caller = cached
+        return caller, expires_at + self._leeway
 
     async def _verify_token(self, token: str) -> dict[str, Any]:
         import jwt
@@ -194,6 +202,8 @@ class ApiContext:
     authenticator: Authenticator
     health: HealthMonitor
     base_url: str
+    #: Built by the first request that needs it.
+    live: Callable[[], LiveContext]
 
     def attach(self, scope: Scope) -> None:
         """Make it the context of a request."""

@@ -38,13 +38,26 @@ def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
     """
     if not origins:
         return app
-    patterns = [one.removesuffix(_ANY_PORT) for one in origins if one.endswith(_ANY_PORT)]
     return CORSMiddleware(
         app,
         allow_origins=[one for one in origins if not one.endswith(_ANY_PORT)],
-        allow_origin_regex="|".join(rf"{re.escape(one)}(:\d+)?" for one in patterns) or None,
+        allow_origin_regex=_build_pattern(origins) or None,
         allow_methods=_METHODS,
         allow_headers=_REQUEST_HEADERS,
         expose_headers=_SHOWN_HEADERS,
         max_age=_PREFLIGHT_SECONDS,
     )
+
+
+def is_allowed_origin(origin: str, origins: Sequence[str]) -> bool:
+    """True for an origin whose pages may call, as `allow_origins` takes them."""
+    if "*" in origins or origin in origins:
+        return True
+    pattern = _build_pattern(origins)
+    return bool(pattern) and re.fullmatch(pattern, origin) is not None
+
+
+def _build_pattern(origins: Sequence[str]) -> str:
+    """A pattern of the origins with any port; empty without any."""
+    hosts = [one.removesuffix(_ANY_PORT) for one in origins if one.endswith(_ANY_PORT)]
+    return "|".join(rf"{re.escape(host)}(:\d+)?" for host in hosts)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -25,7 +23,7 @@ from taskreel.jobtypes import JOB_TYPES, canonical_name, explain_unknown_type
 from taskreel.jobtypes.job_type import JobType
 from taskreel.web.health import HealthView, read_health
 from taskreel.web.http import JsonResponse
-from taskreel.web.job_events import follow_job, wait_for_end
+from taskreel.web.job_events import wait_for_end
 from taskreel.web.job_lookup import read_job
 from taskreel.web.openapi import (
     NO_TOKEN,
@@ -206,20 +204,6 @@ async def read_result(found: RequestedJob) -> Response:
     raise ConflictError(text, code="no_result", jobStatus=job.status, error=shown)
 
 
-async def _forbid_storing(response: Response) -> None:
-    # FastAPI adds only `no-cache` to events; a job is private.
-    response.headers["Cache-Control"] = "no-store"
-
-
-async def stream_events(
-    found: RequestedJob, _headers: Annotated[None, Depends(_forbid_storing)]
-) -> AsyncIterator[ServerSentEvent]:
-    """`status` on a change of status, else `progress`; each carries the whole job."""
-    context = found.context
-    async for event in follow_job(context.services, found.job.job_id, context.base_url):
-        yield event
-
-
 def _add_read_routes(prefix: str) -> None:
     """Add the routes that read a job. FastAPI tries routes in order: the commonest is the first."""
     router.add_api_route(
@@ -238,12 +222,6 @@ def _add_read_routes(prefix: str) -> None:
         response_model=ResultView,
         responses=document_problems("no_result"),
         openapi_extra=WAIT,
-    )
-    router.add_api_route(
-        f"{prefix}/events",
-        stream_events,
-        summary="The job's changes as server-sent events, until it ends",
-        response_class=EventSourceResponse,
     )
 
 

@@ -23,6 +23,8 @@ from taskreel.web.credits import LedgerEntryView, LedgerPage
 from taskreel.web.health import build_health_view
 from taskreel.web.job_reads import JobTypesView, build_type_view
 from taskreel.web.job_submission import AffordableView, QuoteView
+from taskreel.web.live.event_stream import JobEvent, JobEvents
+from taskreel.web.live.routes import StreamTokenView
 from taskreel.web.providers import BreakerView, ModelView, ProvidersView, ProviderView, WebhookView
 from taskreel.web.responses import (
     ArtifactView,
@@ -103,6 +105,16 @@ def _build_page() -> JobsPage:
     files = [one.model_copy(update={"url": None}) for one in _build_result().artifacts]
     row = compose_job_view(_JOB, BASE_URL, ResultView(artifacts=files), whole=False)
     return JobsPage(jobs=[row], next_cursor=_ID)
+
+
+def _build_events() -> JobEvents:
+    position = f"1795732459556626222.1795732459529.{_ID}"
+    event = JobEvent(id=position, event="status", job=_build_job())
+    return JobEvents(events=[event], position=position)
+
+
+def _build_stream_token() -> StreamTokenView:
+    return StreamTokenView(token="eyJhbGciOi…", expires_at=_DONE)  # noqa: S106 - no real one
 
 
 def _build_movie_job() -> legacy.MovieJobView:
@@ -187,6 +199,7 @@ _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "Account": lambda: Account(user_id="ada", available=96, held=1, captured=3, granted=100),
     "BreakerView": _build_breaker,
     "HealthView": _build_health,
+    "JobEvents": _build_events,
     "JobTypesView": lambda: JobTypesView(
         job_types=[build_type_view(JOB_TYPES["image-generation"])]
     ),
@@ -201,6 +214,7 @@ _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "QuoteView": _build_quote,
     "ResultView": _build_result,
     "ScriptJobView": _build_script_job,
+    "StreamTokenView": _build_stream_token,
     "WebhookView": lambda: WebhookView(hastened=True),
 }
 _EVENTS = "text/event-stream"

@@ -84,6 +84,11 @@ _EXAMPLES = {
             "This Idempotency-Key was used before with another request.",
         ),
         ProblemExample(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "too_many_connections",
+            "You have 32 live connections open, which is the limit.",
+        ),
+        ProblemExample(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "internal_error",
             "The service failed unexpectedly. Your request is not at fault; it may be sent again.",

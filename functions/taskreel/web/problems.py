@@ -28,6 +28,7 @@ STATUS: Mapping[type[errors.TaskreelError], HTTPStatus] = {
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,
     errors.UnknownJobTypeError: HTTPStatus.CONFLICT,
+    errors.TooManyConnectionsError: HTTPStatus.TOO_MANY_REQUESTS,
     errors.UnknownRequestError: HTTPStatus.CONFLICT,
     errors.UnreadableDocumentError: HTTPStatus.CONFLICT,
     errors.TooFewCreditsError: HTTPStatus.PAYMENT_REQUIRED,

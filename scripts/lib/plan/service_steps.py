@@ -230,7 +230,7 @@ def deploy_command(
             "deploy",
             name,
             f"--source={target.source}",
-            f"--function={service['function']}",
+            *([] if "entrypoint" in service else [f"--function={service['function']}"]),
         ),
         *(
             f"--base-image={service['baseImage']}",
@@ -258,9 +258,15 @@ def deploy_command(
         ),
         # The builder compiles our code, and the image's files then get the time 1980: bytecode with
         # times is stale and compiled again at each start. With this variable Python writes hashes.
-        "--set-build-env-vars=SOURCE_DATE_EPOCH=315532801",
+        "--set-build-env-vars=" + _build_variables(service),
         *(f"--set-env-vars={variables}", f"--set-secrets={bindings}"),
     )
+
+
+def _build_variables(service: Mapping[str, Any]) -> str:
+    """Return the builder's variables: with an entry point of its own, a service is no function."""
+    date = "SOURCE_DATE_EPOCH=315532801"
+    return f"{date},GOOGLE_ENTRYPOINT={service['entrypoint']}" if "entrypoint" in service else date
 
 
 def _access_flag(service: Mapping[str, Any], *, all_users: bool) -> str:

@@ -33,7 +33,7 @@ from taskreel.adapters.local.sqlite_tables import (
     load_json,
 )
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
-from taskreel.ports import Change, Changes, Collection, Increment, Index, Query, Row, Transaction
+from taskreel.ports import Changes, Collection, Increment, Index, Query, Row, Transaction
 
 try:
     import fcntl
@@ -158,7 +158,7 @@ class SqliteStore:
         sql, values = build_select(self.open_table(query.collection.name), query)
         with self._translate_errors():
             rows = self._open_connection().execute(sql, values).fetchall()
-        return [Row(query.collection, id_, load_json(text)) for id_, _, text, *_ in rows]
+        return [Row(query.collection, id_, load_json(text), at) for id_, at, text, *_ in rows]
 
     async def aggregate(
         self, query: Query[Any], /, *, total: Sequence[str] = ()
@@ -311,7 +311,7 @@ class SqliteStore:
         value: str,
         since: datetime,
         after_version: int,
-    ) -> list[Change[Any]]:
+    ) -> list[Row[Any]]:
         """The documents with that value that were written after a version, in their order.
 
         Those whose `updatedAt` is before `since` are left out.
@@ -325,7 +325,7 @@ class SqliteStore:
         values = (table.to_sql(field, value), table.to_sql("updatedAt", since), after_version)
         with self._translate_errors():
             rows = self._open_connection().execute(sql, values).fetchall()
-        return [Change(collection, id_, load_json(text), at) for id_, at, text in rows]
+        return [Row(collection, id_, load_json(text), at) for id_, at, text in rows]
 
     def _open_connection(self) -> sqlite3.Connection:
         if self._connection is None:

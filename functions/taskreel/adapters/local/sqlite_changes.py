@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from taskreel.adapters.local.sqlite_tables import StoredRow
 from taskreel.domain.errors import StoreError
-from taskreel.ports import COMMIT_DELAY, Change, Changes, Collection
+from taskreel.ports import COMMIT_DELAY, Changes, Collection, Row
 
 #: The longest time after which a commit of another process is seen.
 _POLL_SECONDS = 0.02
@@ -41,7 +41,7 @@ class WatchedFile(Protocol):
         value: str,
         since: datetime,
         after_version: int,
-    ) -> list[Change[Any]]:
+    ) -> list[Row[Any]]:
         """Read the documents with a value that were written after a version, in their order."""
 
 
@@ -56,12 +56,12 @@ class _Watch:
         self.value = value
         self.since = since
         self.position = 0
-        self.pending: list[Change[Any]] = []
+        self.pending: list[Row[Any]] = []
         #: True when another process has committed: only a query tells what.
         self.is_stale = True
         self.woken = asyncio.Event()
 
-    def add(self, documents: list[Change[Any]]) -> None:
+    def add(self, documents: list[Row[Any]]) -> None:
         """Report documents that were committed after all earlier ones."""
         for document in documents:
             self.position = max(self.position, document.commit_number)
@@ -158,10 +158,10 @@ class ChangeWatches:
                 watch.add(self._read_rows(watch, matching))
             watch.woken.set()
 
-    def _read_rows(self, watch: _Watch, ids: list[str]) -> list[Change[Any]]:
+    def _read_rows(self, watch: _Watch, ids: list[str]) -> list[Row[Any]]:
         rows = [(id_, self._store.read_row(watch.collection.name, id_)) for id_ in ids]
         documents = [
-            Change(watch.collection, id_, row.data, row.version)
+            Row(watch.collection, id_, row.data, row.version)
             for id_, row in rows
             if row is not None and row.version > watch.position
         ]

@@ -17,7 +17,13 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel_local.stack.bounded_http import raise_descriptor_limit
 from taskreel_local.stack.data_folder import DEFAULT, DataFolder, display_path
 from taskreel_local.stack.dev_tokens import make_token
-from taskreel_local.stack.local_stack import PARENT, Stack, StackConfig, watch_sources
+from taskreel_local.stack.local_stack import (
+    DEV_USER,
+    PARENT,
+    Stack,
+    StackConfig,
+    watch_sources,
+)
 from taskreel_local.stack.repository_paths import QUEUES
 
 _WELCOME = """
@@ -56,7 +62,7 @@ async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> 
             "so its jobs will not run: run scripts/declare-queues.[/]"
         )
     async with Stack(config) as stack:
-        token = make_token(stack.data, user="dev", tier="pro")
+        token = make_token(stack.data, user=DEV_USER, tier="pro")
         where = (
             f"on the cloud project of {display_path(config.cloud)}"
             if config.cloud

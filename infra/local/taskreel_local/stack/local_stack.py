@@ -236,11 +236,17 @@ class Stack:
             "EXTRA_PROVIDERS": "taskreel_local.studio:PROVIDERS",
             "STAND_IN_PROVIDER": "studio",
             "INITIAL_CREDITS": "100",
+            **self._guest_settings(),
             # After a kill of everything, whatever was lost goes on within a quarter of a minute.
             "LEASE_SECONDS": "8",
             "HEARTBEAT_SECONDS": "2",
             "RESCUE_AFTER_SECONDS": "8",
         }
+
+    def _guest_settings(self) -> dict[str, str]:
+        """Let the documented socket.io client connect without a token, from this machine only."""
+        is_local = self.config.host in {"127.0.0.1", "::1", "localhost"}
+        return {"LIVE_GUEST_USER": DEV_USER} if is_local else {}
 
     @property
     def _over_grpc(self) -> bool:
@@ -318,6 +324,8 @@ _OVERRIDABLE = frozenset(
 )
 #: The processor's URL in tasks; the queues know its address. Never looked up: RFC 6761.
 PROCESSOR = "http://task-processor.localhost"
+#: The user of the token that `taskreel dev` prints.
+DEV_USER = "dev"
 PARENT = "projects/taskreel-local/locations/europe-central2"
 BUCKET = "taskreel-local"
 

@@ -50,7 +50,14 @@ class PathRouter:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         path: str = scope.get("path", "")
-        app = self._files if path.startswith("/files/") else self._functions.get(path, wiring.api)()
+        if path.startswith("/files/"):
+            app: ASGIApp = self._files
+        elif path.startswith("/socket.io/"):
+            app = wiring.gateway()
+        elif scope["type"] == "websocket":
+            app = _refuse_websocket
+        else:
+            app = self._functions.get(path, wiring.api)()
         await app(scope, receive, send)
 
 
@@ -75,6 +82,11 @@ class DrainingServer(uvicorn.Server):
             # They were cancelled: event streams, and callers that wait for a job to end.
             await asyncio.wait(cut_off, timeout=1)
         await wiring.close_ports()
+
+
+async def _refuse_websocket(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Only socket.io has WebSockets; this becomes a 403."""
+    await send({"type": "websocket.close"})
 
 
 async def _serve_file(request: Request) -> Response:
@@ -119,6 +131,10 @@ def main() -> None:
     config = uvicorn.Config(
         PathRouter(),
         http=bounded_protocol(choose_bounds(raise_descriptor_limit())),
+        ws="websockets-sansio",
+        ws_max_size=64 << 10,
+        ws_ping_interval=None,  # socket.io has pings of its own
+        ws_per_message_deflate=False,  # it would take 300 kB a connection, for small messages
         proxy_headers=False,
         lifespan="off",
         log_config=None,

@@ -14,7 +14,7 @@ from typing import Any
 
 from taskreel.adapters.gcp.firestore.buffer import Document
 from taskreel.domain.errors import StoreError
-from taskreel.ports import COMMIT_DELAY, Change, Changes, Collection, Query
+from taskreel.ports import COMMIT_DELAY, Changes, Collection, Query, Row
 
 #: Nanoseconds.
 _READ_TIME_ERROR = 10**9
@@ -115,8 +115,7 @@ class QueryTarget:
                 self._has_news = False
                 documents, self._ready = self._ready, []
                 changes = [
-                    Change(self.collection, one.id, one.data, one.commit_number)
-                    for one in documents
+                    Row(self.collection, one.id, one.data, one.commit_number) for one in documents
                 ]
                 yield Changes(changes, self._position)
                 continue

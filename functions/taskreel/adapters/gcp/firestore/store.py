@@ -102,7 +102,7 @@ class FirestoreStore:
         if _matches_nothing(query):
             return []
         found = await self._connect().run_query(query)
-        return [Row(query.collection, document.id, document.data) for document in found]
+        return [Row(query.collection, one.id, one.data, one.commit_number) for one in found]
 
     async def aggregate(
         self, query: Query[Any], /, *, total: Sequence[str] = ()

@@ -1,0 +1,1 @@
+"""Live updates for front ends: server-sent events, long polling and socket.io."""

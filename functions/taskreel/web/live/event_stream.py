@@ -1,0 +1,165 @@
+"""Changes of jobs as server-sent events, and as answers to long polling."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from taskreel.app.live.job_feed import JobChange
+from taskreel.app.live.job_reader import JobReader
+from taskreel.app.live.job_scope import OpenScope, ScopeKind
+from taskreel.app.services import Services
+from taskreel.domain.errors import StoreError
+from taskreel.domain.job_status import Status
+from taskreel.domain.stream_position import StreamPosition
+from taskreel.web.responses import JobView, View, build_job_row, build_job_view
+
+#: Proxies close connections on which nothing moves for half a minute or more.
+HEARTBEAT_SECONDS = 15.0
+_HEARTBEAT = b": keep-alive\n\n"
+#: Jobs of which a stream remembers the status it has shown.
+_MOST_REMEMBERED = 512
+_MOST_EVENTS = 100
+
+
+class JobEvent(View):
+    """One event: `status` (a new one), `progress`, or `snapshot`, and the job as it is now.
+
+    `id` is the position behind it. A `snapshot` follows a gap that cannot be filled event by event.
+    """
+
+    id: str
+    event: str
+    job: JobView
+
+
+class JobEvents(View):
+    """The answer to long polling; pass `position` as `after` to get what comes next."""
+
+    events: list[JobEvent]
+    position: str
+
+
+class EventSequence:
+    """The events of one reader of one scope; a job's first event has its status."""
+
+    def __init__(
+        self, reader: JobReader, opened: OpenScope, services: Services, base_url: str
+    ) -> None:
+        self.reader = reader
+        self._source = opened.source
+        self._is_one_job = opened.scope.kind is ScopeKind.JOB
+        self._services = services
+        self._base_url = base_url
+        self._statuses: dict[str, Status] = {}
+
+    @property
+    def position(self) -> StreamPosition:
+        """Behind the last event that was built."""
+        return self.reader.positions[self._source]
+
+    def has_ended(self, change: JobChange) -> bool:
+        """True behind the last event of a single job."""
+        return self._is_one_job and change.job.status.final
+
+    async def build(self, change: JobChange) -> JobEvent:
+        """The event of a change; of a single job with all of it, else as lists show it."""
+        job = change.job
+        build_view = build_job_view if self._is_one_job else build_job_row
+        event = "progress" if self._statuses.get(job.job_id) is job.status else "status"
+        self._statuses.pop(job.job_id, None)
+        self._statuses[job.job_id] = job.status
+        if len(self._statuses) > _MOST_REMEMBERED:
+            del self._statuses[next(iter(self._statuses))]
+        return JobEvent(
+            id=str(change.position),
+            event="snapshot" if change.is_snapshot else event,
+            job=await build_view(self._services, job, self._base_url),
+        )
+
+
+class EventStreamResponse(StreamingResponse):
+    """Streams the events; `connection` is closed at the end, whoever ends it."""
+
+    def __init__(
+        self,
+        sequence: EventSequence,
+        first: JobChange | None,
+        connection: AsyncExitStack,
+        *,
+        expires_at: float,
+    ) -> None:
+        super().__init__(
+            _stream_events(sequence, first, expires_at),
+            media_type="text/event-stream",
+            # Some proxies collect what they pass on; this asks them not to.
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+        self._connection = connection
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond."""
+        async with self._connection:
+            await super().__call__(scope, receive, send)
+
+
+async def _stream_events(
+    sequence: EventSequence, first: JobChange | None, expires_at: float
+) -> AsyncGenerator[bytes]:
+    if first is None:
+        # An id at once: a client that is cut off before the first change goes on from here.
+        yield _format_event("ready", str(sequence.position), "{}")
+    else:
+        yield await _build_event(sequence, first)
+        if sequence.has_ended(first):
+            return
+    while True:
+        try:
+            async with asyncio.timeout(min(HEARTBEAT_SECONDS, expires_at - time.time())):
+                change = await sequence.reader.read()
+        except TimeoutError:
+            if time.time() >= expires_at:
+                yield _format_event("expired", None, '{"code":"token_expired"}')
+                return
+            yield _HEARTBEAT
+            continue
+        except StoreError:
+            return  # the client connects again, and goes on where it was
+        if change is None:
+            return  # the process stops
+        yield await _build_event(sequence, change)
+        if sequence.has_ended(change):
+            return
+
+
+async def _build_event(sequence: EventSequence, change: JobChange) -> bytes:
+    event = await sequence.build(change)
+    return _format_event(event.event, event.id, event.job.model_dump_json(by_alias=True))
+
+
+def _format_event(event: str, id_: str | None, data: str) -> bytes:
+    id_line = "" if id_ is None else f"id: {id_}\n"
+    return f"event: {event}\n{id_line}data: {data}\n\n".encode()
+
+
+async def collect_events(
+    sequence: EventSequence, first: JobChange | None, seconds: float
+) -> JobEvents:
+    """Wait so long for events; return all that have come."""
+    change = first
+    if change is None:
+        try:
+            async with asyncio.timeout(seconds):
+                change = await sequence.reader.read()
+        except TimeoutError:
+            change = None
+    events: list[JobEvent] = []
+    while change is not None and len(events) < _MOST_EVENTS:
+        events.append(await sequence.build(change))
+        change = sequence.reader.read_waiting() if len(events) < _MOST_EVENTS else None
+    return JobEvents(events=events, position=str(sequence.position))
