@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -12,6 +13,8 @@ _log = logging.getLogger(__name__)
 _FIRST_PAUSE = SECOND // 20
 _LONGEST_PAUSE = SECOND
 _LOG_EVERY = 10 * SECOND
+_STARTS_A_TURN = 32
+"""Most attempts of all queues that are started in one turn of the event loop."""
 
 
 class DispatchSlots:
@@ -25,6 +28,7 @@ class DispatchSlots:
         self._clock = clock
         self._limit = limit
         self._used = 0
+        self._started = 0
         self._waiting: dict[Callable[[], None], None] = {}  # in the order of arrival
         self._pause = 0
         self._paused_until = 0
@@ -41,6 +45,22 @@ class DispatchSlots:
     def forget(self, call_when_free: Callable[[], None]) -> None:
         """Call a queue no more."""
         self._waiting.pop(call_when_free, None)
+
+    def has_turn(self) -> bool:
+        """Return True if another attempt may start in this turn of the event loop.
+
+        The first requests of a burst are on their way before the last ones are prepared.
+        """
+        return self._started < _STARTS_A_TURN
+
+    def use_turn(self) -> None:
+        """Count a start in this turn of the event loop."""
+        if not self._started:
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        self._started += 1
+
+    def _end_turn(self) -> None:
+        self._started = 0
 
     def take(self) -> None:
         """Take a slot; RunTask may take one when none is free."""

@@ -41,8 +41,8 @@ from taskreel_cloud_tasks.pacing import (
 from taskreel_cloud_tasks.stored_task import StoredTask
 from taskreel_cloud_tasks.tombstones import Tombstones
 
-_STARTS_AT_ONCE = 64
-"""Most dispatches started in one turn of the event loop, so that a burst does not block callers."""
+_STARTS_AT_ONCE = 16
+"""Most dispatches of a queue that are started before other queues have their turn."""
 
 
 class Sender(Protocol):
@@ -237,11 +237,14 @@ class QueueDispatcher:
         self.context.journal.flush()
         now = self.context.clock.now()
         for _ in range(_STARTS_AT_ONCE):
+            if not self.context.slots.has_turn():
+                break
             wake = self._next_wake_time(now)
             if wake is None or wake > now:
                 self._sleep_until(wake)
                 return
             self._start_attempt(heapq.heappop(self._heap)[3], now)
+            self.context.slots.use_turn()
         self.schedule_dispatch()
 
     def _next_wake_time(self, now: int) -> int | None:
@@ -445,7 +448,7 @@ class QueueDispatcher:
                 outcome.response,
                 outcome.error,
             )
-            self.context.history.deliveries.append(done)
+            self.context.history.record_delivery(done)
 
     # ── pacing ───────────────────────────────────────────────────────────────────────────────
 

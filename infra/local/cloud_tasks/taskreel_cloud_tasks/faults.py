@@ -50,6 +50,8 @@ class Faults:
 
     def extra_delay_s(self, number: int, attempt: int) -> float:
         """Return the seconds by which this delivery starts late."""
+        if not self.delay and not self.reorder:
+            return 0.0
         late = self.delay_s if self.should_inject("delay", number, attempt) else 0.0
         if self.should_inject("reorder", number, attempt):
             late += self.reorder_s * self._draw_fraction("place", number, attempt)

@@ -7,6 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+MOST_BYTES = 32 << 20
+"""Bytes of requests and responses that are stored for tests and the page."""
+
+
+_OVERHEAD = 1000
+"""Bytes of a record's objects, roughly."""
+
 
 class EventKind(StrEnum):
     """Kinds of task events. EXHAUSTED and EXPIRED exist only here: Google reports neither.
@@ -71,10 +78,16 @@ class Delivery:
 
 
 class History:
-    """The last `size` deliveries and events, and the listeners for events."""
+    """The last `size` deliveries and events, and the listeners for events.
 
-    def __init__(self, size: int) -> None:
-        self.deliveries: deque[Delivery] = deque(maxlen=size)
+    Deliveries are also bounded in bytes: a thousand tasks of a megabyte would be a gigabyte.
+    """
+
+    def __init__(self, size: int, most_bytes: int = MOST_BYTES) -> None:
+        self._size = size
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self.deliveries: deque[Delivery] = deque()
         self.events: deque[Event] = deque(maxlen=size)
         self._listeners: list[Callable[[Event], None]] = []
 
@@ -82,6 +95,15 @@ class History:
         """Call `listener` with every event from now on; the returned function removes it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    def record_delivery(self, done: Delivery) -> None:
+        """Record an attempt; the oldest ones go while there are too many, or too many bytes."""
+        self.deliveries.append(done)
+        self._bytes += _size_of(done)
+        while len(self.deliveries) > self._size or (
+            self._bytes > self._most_bytes and len(self.deliveries) > 1
+        ):
+            self._bytes -= _size_of(self.deliveries.popleft())
 
     def record_event(
         self, kind: EventKind, at: int, queue: str, task: str, detail: str = ""
@@ -95,4 +117,15 @@ class History:
     def clear(self) -> None:
         """Remove all records; listeners stay."""
         self.deliveries.clear()
+        self._bytes = 0
         self.events.clear()
+
+
+def _size_of(done: Delivery) -> int:
+    request, response = done.request, done.response
+    size = len(request.body) + len(request.url) + _OVERHEAD
+    size += sum(len(key) + len(value) for key, value in request.headers)
+    if response is not None:
+        size += len(response.body)
+        size += sum(len(key) + len(value) for key, value in response.headers.items())
+    return size

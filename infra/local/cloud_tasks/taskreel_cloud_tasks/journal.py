@@ -16,7 +16,8 @@ from typing import Any, Protocol
 from taskreel_cloud_tasks import message_codec
 from taskreel_cloud_tasks.api_errors import ApiError, Code
 from taskreel_cloud_tasks.messages import Queue
-from taskreel_cloud_tasks.stored_task import StoredTask, load_stored_task
+from taskreel_cloud_tasks.stored_task import StoredTask
+from taskreel_cloud_tasks.task_rows import task_from_row, task_to_row
 
 _log = logging.getLogger(__name__)
 
@@ -161,13 +162,18 @@ class SqliteJournal:
         self._db.execute("DELETE FROM tombstone WHERE until <= ?", (now,))
         for name, text in self._db.execute("SELECT name, saved FROM queue"):
             saved.queues[name] = json.loads(text)
-        rows = self._db.execute("SELECT number, queue, saved FROM task ORDER BY number").fetchall()
+        unreadable: list[tuple[int]] = []
+        rows = self._db.execute("SELECT number, queue, saved FROM task ORDER BY number")
+        names: dict[str, str] = {}  # one text a queue, not one a task
         for number, queue, text in rows:
             try:
-                saved.tasks.append((queue, load_stored_task(number, json.loads(text))))
+                stored = task_from_row(number, json.loads(text))
             except (ValueError, TypeError, KeyError, AttributeError):
                 _log.warning("a task of queue %s cannot be read and is dropped", queue)
-                self._db.execute("DELETE FROM task WHERE number = ?", (number,))
+                unreadable.append((number,))
+            else:
+                saved.tasks.append((names.setdefault(queue, queue), stored))
+        self._db.executemany("DELETE FROM task WHERE number = ?", unreadable)
         self._known = {stored.number for _, stored in saved.tasks}
         saved.tombstones = dict(
             self._db.execute("SELECT name, until FROM tombstone ORDER BY until")
@@ -270,7 +276,7 @@ class SqliteJournal:
         removed: list[int] = []
         for number, (queue, stored) in self._tasks.items():
             if stored is not None:
-                rows.append((number, queue, json.dumps(stored.to_journal())))
+                rows.append((number, queue, json.dumps(task_to_row(stored))))
             elif number in self._known:
                 # A task created and removed within one batch was never written: not listed here.
                 removed.append(number)

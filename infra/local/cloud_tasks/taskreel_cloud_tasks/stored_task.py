@@ -83,22 +83,9 @@ class StoredTask:
             response_status=self.last_status,
         )
 
-    def to_journal(self) -> dict[str, Any]:
-        """Return the JSON that the journal stores; `load_stored_task` reads it."""
-        return {
-            "task": message_codec.to_json(self.to_message("", View.FULL)),
-            "state": [
-                self.named,
-                self.executions,
-                self.failures,
-                self.previous_status,
-                self.create,
-            ],
-        }
-
 
 def load_stored_task(number: int, saved: dict[str, Any]) -> StoredTask:
-    """Build a task from its journal entry; an attempt that was running counts as not made."""
+    """Build a task from the journal entry of a release before 0.1.0 (see `task_rows`)."""
     task = message_codec.from_json(Task, saved["task"])
     named, executions, failures, previous_status, create = saved["state"]
     stored = StoredTask(
