@@ -519,6 +519,23 @@ async def test_a_group_that_hangs_holds_up_the_next_for_a_second_at_most(
     assert await read(store, "slow") == {"n": 1}
 
 
+async def test_a_member_that_reads_many_documents_in_turn_does_not_hold_up_the_others(
+    new_store: NewStore,
+) -> None:
+    commits, streams = ChangeBefore(lambda: None, times=0), CountedStreams()
+    store = new_store([commits, streams])
+
+    async def read_many(tx: Transaction) -> None:
+        for n in range(10):
+            assert await tx.get(ROWS, f"r{n}") is None
+        tx.create(ROWS, "many", {"n": 1})
+
+    await asyncio.gather(store.transaction(read_many), create(store, "quick", n=1))
+    assert commits.commits == [["quick"], ["many"]]
+    # None is read twice, except those of the first rounds.
+    assert sum(len(request.documents) for _, request in streams.calls) <= 15
+
+
 async def test_closing_ends_the_transactions_under_way_with_an_error(
     new_store: NewStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

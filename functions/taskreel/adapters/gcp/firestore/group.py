@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Collection, Mapping, Sequence
 
@@ -35,6 +36,8 @@ from taskreel.ports import Increment
 #: How often a commit is sent again that was refused although every condition holds.
 _UNEXPLAINED_REFUSALS = 3
 _UNEXPLAINED_WAIT_SECONDS = 0.05
+#: The rounds of reading after which the members that are done wait for no other.
+_MOST_ROUNDS = 3
 
 
 class Group:
@@ -51,12 +54,18 @@ class Group:
         #: Members that run again in groups of their own, because Firestore refused the content of
         #: one of them.
         self.parts: list[list[Member]] = []
+        #: Members that read one document after another: they go on without those that wait.
+        self.slow: list[Member] = []
 
     async def run(self, members: Sequence[Member]) -> None:
         """Run the members, commit their writes, and give each of their callers an answer."""
         missing = {key for member in members for key in member.prefetch}
         remaining = list(members)
-        while remaining:
+        for rounds in itertools.count():
+            if rounds > _MOST_ROUNDS and self._finished:
+                self.slow, remaining = remaining, []
+            if not remaining:
+                break
             await self._read_documents(missing)
             missing, unfinished = set(), []
             for member in remaining:
@@ -90,6 +99,7 @@ class Group:
         try:
             member.result = await member.fn(transaction)
         except UnreadError:
+            member.prefetch = transaction.reads | unread
             return unread
         except Exception as error:  # noqa: BLE001 - it is raised at the member's caller
             member.error = error

@@ -32,7 +32,8 @@ Why this is correct:
   what this commit makes of them, the whole commit was carried out, and repeating it would charge or
   count twice. A condition that can hold only once makes it safe to send the commit again.
 * **No endless wait.** A group does not wait for the back-off of a member that others contend with:
-  that member comes back on its own. After `_SLOW_SECONDS` the next group starts beside a slow one;
+  that member comes back on its own. One that reads many documents in turn goes on in a group of
+  its own. After `_SLOW_SECONDS` the next group starts beside a slow one;
   the conditions keep that correct. Every member gets an answer, whatever happens here.
 """
 
@@ -100,13 +101,16 @@ class TransactionGroups:
             await asyncio.sleep(0)  # the callers that are ready now share the first group
             while self._waiting:
                 members, self._waiting = self._waiting, []
-                group = asyncio.create_task(self._run_group(members))
-                self._groups.add(group)
-                group.add_done_callback(self._groups.discard)
-                await asyncio.wait({group}, timeout=_SLOW_SECONDS)
+                await asyncio.wait({self._start_group(members)}, timeout=_SLOW_SECONDS)
         finally:
             self._runner = None
             _fail_all(self._waiting, _closed_error())
+
+    def _start_group(self, members: list[Member]) -> asyncio.Task[None]:
+        group = asyncio.create_task(self._run_group(members))
+        self._groups.add(group)
+        group.add_done_callback(self._groups.discard)
+        return group
 
     async def _run_group(self, members: list[Member]) -> None:
         parts = [members]
@@ -115,6 +119,8 @@ class TransactionGroups:
                 group = Group(self._database, self._recent)
                 await group.run(parts.pop())
                 parts += group.parts
+                if group.slow:
+                    self._start_group(group.slow)
                 # First in line, so that no member is postponed twice for the same reason.
                 self._enqueue([*group.postponed, *self._waiting])
         except asyncio.CancelledError:
