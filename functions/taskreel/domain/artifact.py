@@ -18,10 +18,15 @@ class Artifact(StoredValue):
     duration_seconds: float | None = None
 
 
+def artifacts_folder(job_id: str) -> str:
+    """The prefix of the paths of all files of a job."""
+    return f"artifacts/{job_id}/"
+
+
 def artifact_path(job_id: str, fence: int, name: str) -> str:
     """The path of a run's file in the bucket.
 
     It contains the run's fencing token: a run that has lost its lease cannot overwrite the files of
     its successor.
     """
-    return f"artifacts/{job_id}/{fence}/{name}"
+    return f"{artifacts_folder(job_id)}{fence}/{name}"

@@ -11,6 +11,8 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 
 from taskreel.app.jobs import cancel, retry
+from taskreel.app.jobs.queries import find_job
+from taskreel.app.jobs.remove import remove_job
 from taskreel.app.jobs.replay import Replay, prepare_replay
 from taskreel.domain.validation_messages import invalid_model
 from taskreel.jobtypes import JOB_TYPES
@@ -30,12 +32,24 @@ router.add_route("/api/jobs/{job_type}", post_job, methods=["POST"], include_in_
 
 @router.delete(
     "/{job_type}/{job_id}",
-    summary="Cancel the job, capture what is done, and release the rest of its hold",
+    summary="Cancel the job; remove one that has ended, with its files",
     response_model=JobView,
+    responses={
+        204: {"description": "It had ended, and is removed"},
+        **document_problems("conflict"),
+    },
 )
-async def cancel_job(job_type: str, job_id: str, context: Authenticated) -> Response:
-    """Safe to repeat."""
+async def delete_job(job_type: str, job_id: str, context: Authenticated) -> Response:
+    """Cancelling captures what is done and releases the rest of the hold.
+
+    The job stays readable then, with what was finished of it. Another request removes it, with the
+    jobs that it created as a pipeline. The ledger stays.
+    """
     services = context.services
+    found = await find_job(services, context.caller, job_id, job_type)
+    if found.status.final and found.wake_at is None:
+        await remove_job(services, found)
+        return Response(status_code=HTTPStatus.NO_CONTENT)
     job = await cancel.cancel_job(services, context.caller, job_id, job_type)
     return JsonResponse(await build_job_view(services, job, context.base_url))
 

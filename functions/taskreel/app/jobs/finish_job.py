@@ -100,11 +100,22 @@ def is_started_pipeline(job: Job) -> bool:
     return bool(job.steps) or (is_pipeline and job.is_started)
 
 
+def _name_entry(job: Job) -> str:
+    """The id of the entry: one a round, create-only, so that a second settlement cannot commit.
+
+    A job with an idempotency key may be removed, and then made again under the same id: its time
+    tells the two apart.
+    """
+    entry_id = f"{job.job_id}.{job.round}"
+    if job.request_hash is None:
+        return entry_id
+    return f"{entry_id}.{int(job.created_at.timestamp() * 1000)}"
+
+
 def _settle_hold(tx: Transaction, job: Job, held: int, captured: int, at: datetime) -> None:
     """Write the one ledger entry of this round, and move the credits on the account."""
     entry = LedgerEntry(
-        # One entry a round, create-only: a second settlement of the same hold fails to commit.
-        entry_id=f"{job.job_id}.{job.round}",
+        entry_id=_name_entry(job),
         user_id=job.user_id,
         kind=EntryKind.CAPTURE if captured else EntryKind.RELEASE,
         amount=captured or held,

@@ -1,0 +1,104 @@
+"""Remove an ended job: its document, its child jobs, and their files."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from taskreel.app.jobs.job_store import load_job
+from taskreel.app.services import Services
+from taskreel.domain.artifact import artifacts_folder
+from taskreel.domain.errors import ConflictError
+from taskreel.domain.job import Job
+from taskreel.ports import Query, Transaction
+from taskreel.store_collections import JOBS
+
+log = logging.getLogger(__name__)
+
+#: Firestore commits 500 writes at most.
+_REMOVED_AT_ONCE = 400
+
+
+async def remove_job(services: Services, job: Job) -> None:
+    """Remove an ended job and its files. What it has cost stays in the ledger.
+
+    Raises ConflictError while its work at a provider is being cancelled, while a pipeline shows it,
+    or while a replay of it uses its files.
+    """
+    await _require_unused(services, job)
+    removed = [job.job_id, *await _list_descendants(services, job.job_id)]
+    # The job goes last: until then a repeated request finds the rest.
+    last, children = removed[:1], removed[1:]
+    while len(children) > _REMOVED_AT_ONCE:
+        batch, children = children[-_REMOVED_AT_ONCE:], children[:-_REMOVED_AT_ONCE]
+        await services.store.transaction(partial(_delete_documents, ids=batch))
+
+    async def delete_all(tx: Transaction) -> None:
+        # A retry may have opened another round meanwhile: then the job is not ended any more.
+        found = await load_job(tx, job.job_id)
+        if found is not None:
+            _require_ended(found)
+            await _delete_documents(tx, [*children, *last])
+
+    await services.store.transaction(delete_all)
+    log.info(
+        "job removed",
+        extra={"action": "job_removed", "job_id": job.job_id, "children": len(removed) - 1},
+    )
+    # Files after documents: a document never names a file that is gone. Files that are left by a
+    # crash here are deleted with the others of their age.
+    for job_id in removed:
+        await services.blobs.delete(artifacts_folder(job_id))
+
+
+async def _delete_documents(tx: Transaction, ids: list[str]) -> None:
+    for job_id in ids:
+        tx.delete(JOBS, job_id)
+
+
+async def _require_unused(services: Services, job: Job) -> None:
+    _require_ended(job)
+    if job.parent_id is not None and await load_job(services.store, job.parent_id) is not None:
+        raise ConflictError(
+            f"The job belongs to pipeline {job.parent_id}, which shows its files: "
+            "delete the pipeline.",
+            jobId=job.parent_id,
+        )
+    query = Query(
+        collection=JOBS,
+        where=(("userId", "==", job.user_id), ("lineage", "array-contains", job.job_id)),
+        limit=1,
+    )
+    for replay in await services.store.query(query):
+        raise ConflictError(
+            f"Job {replay.id} is a replay of this one and uses its files: delete it first.",
+            jobId=replay.id,
+        )
+
+
+def _require_ended(job: Job) -> None:
+    if not job.status.final or job.wake_at is not None:
+        raise ConflictError(
+            f"The job is {job.status} and its work is not over yet. Delete it again in a minute.",
+            jobStatus=job.status,
+        )
+
+
+async def _list_descendants(services: Services, job_id: str) -> list[str]:
+    """The ids of the job's child jobs, and of theirs."""
+    found: list[str] = []
+    after = None
+    while True:
+        query = Query(
+            collection=JOBS,
+            where=(("parentId", "==", job_id),),
+            order=(("createdAt", "desc"),),
+            limit=_REMOVED_AT_ONCE,
+            after=after,
+        )
+        rows = await services.store.query(query)
+        for row in rows:
+            found += [row.id, *await _list_descendants(services, row.id)]
+        if len(rows) < _REMOVED_AT_ONCE:
+            return found
+        after = (rows[-1].data["createdAt"], rows[-1].id)
