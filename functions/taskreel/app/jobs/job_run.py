@@ -13,6 +13,7 @@ from typing import Any
 from taskreel.app.jobs.cancel_operations import cancel_operation
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.finish_job import finish_job
+from taskreel.app.jobs.heartbeat import Heartbeat
 from taskreel.app.jobs.input_files import InputFiles
 from taskreel.app.jobs.job_ended import act_on_job_end
 from taskreel.app.jobs.job_store import (
@@ -35,9 +36,6 @@ from taskreel.jobtypes import find_job_type
 from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.ports import Transaction
 
-#: Firestore takes about one write a second to one document.
-_TICK_SECONDS = 1.0
-
 
 class JobRun:
     """One claimed run of a job: heartbeat, unit work, settlement.
@@ -50,6 +48,8 @@ class JobRun:
         self._job = job
         self._type = find_job_type(job.job_type)
         self._lease_until = job.lease_until or services.clock.now()
+        self._renewed_at = services.clock.now()
+        self._saved_progress = 0
         self._folder: Path | None = None
         self._save = CoalescedWriter(self._store_progress)
         self._pool = UnitPool(services, job, self._type, self._open_folder, self._save)
@@ -79,18 +79,17 @@ class JobRun:
         under way is awaited, and the heartbeat holds the lease for it meanwhile.
         """
         limit = self._type.timeout
+        clock = self._services.clock
+        self._renewed_at, self._saved_progress = clock.now(), self._pool.progress
+        heartbeat = Heartbeat(clock, self._is_heartbeat_due, self._renew_lease)
         try:
-            with single_error():
-                async with asyncio.TaskGroup() as group, asyncio.timeout(None) as attempt:
-                    helpers = [
-                        group.create_task(self._renew_lease()),
-                        group.create_task(self._expire(attempt, limit.total_seconds())),
-                    ]
-                    try:
-                        await self._pool.run_units()
-                    finally:
-                        for helper in helpers:
-                            helper.cancel()
+            async with asyncio.timeout(None) as attempt:
+                # The services' clock, which tests own, says when the attempt is over.
+                deadline = clock.call_later(limit.total_seconds(), partial(_expire, attempt))
+                try:
+                    await heartbeat.guard(self._pool.run_units())
+                finally:
+                    deadline.cancel()
         except TimeoutError:
             self._pool.fail_timed_out(limit)
         finally:
@@ -103,25 +102,20 @@ class JobRun:
             self._folder = self._services.work_dirs.acquire(self._job.job_id)
         return self._folder
 
-    async def _expire(self, attempt: asyncio.Timeout, seconds: float) -> None:
-        """End the attempt after `seconds` of the services' clock, which tests own."""
-        await self._services.clock.sleep(seconds)
-        attempt.reschedule(asyncio.get_running_loop().time())
+    def _is_heartbeat_due(self) -> bool:
+        """True if there is progress to store, or the lease is to be renewed."""
+        # In either direction: after the clock went back, the lease is renewed by the new time.
+        age = abs(self._services.clock.now() - self._renewed_at)
+        has_progress = self._pool.progress != self._saved_progress
+        return has_progress or age >= self._services.rules.heartbeat
 
     async def _renew_lease(self) -> None:
-        """Renew the lease and save progress, at most once a second. Never returns.
+        """Renew the lease and save progress.
 
         Raises LeaseLostError when the lease is lost, and StoreError when it cannot be renewed.
         """
-        clock, heartbeat = self._services.clock, self._services.rules.heartbeat
-        renewed_at, saved_progress = clock.now(), self._pool.progress
-        while True:
-            await clock.sleep(_TICK_SECONDS)
-            changed = self._pool.progress != saved_progress
-            # In either direction: after the clock went back, the lease is renewed by the new time.
-            if changed or abs(clock.now() - renewed_at) >= heartbeat:
-                renewed_at, saved_progress = clock.now(), self._pool.progress
-                await self._save()
+        self._renewed_at, self._saved_progress = self._services.clock.now(), self._pool.progress
+        await self._save()
 
     async def _cancel_unstored_operations(self) -> None:
         """Cancel at its provider what this run began and could not store: nobody else knows it."""
@@ -215,6 +209,11 @@ class JobRun:
             wake_at=job.next_wake_at(again.at + self._services.rules.rescue_after),
         )
         return released if again.why == "poll" else released.enter_status(Status.RETRYING, now)
+
+
+def _expire(attempt: asyncio.Timeout) -> None:
+    """End the attempt now."""
+    attempt.reschedule(asyncio.get_running_loop().time())
 
 
 class UnitPool:

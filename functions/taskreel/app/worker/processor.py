@@ -105,10 +105,12 @@ class Processor:
         except Exception as error:  # noqa: BLE001 - it is counted and logged
             await self._handle_crash(error, claimed, job.units)
             return Answer.FINISHED
-        task = asyncio.ensure_future(run.run())
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a delivery is processed in a task")
         self._running.add(task)
         try:
-            await task
+            await run.run()
         except LeaseLostError:
             log.info(
                 "a run lost its lease and stopped; the job goes on without it",
@@ -118,6 +120,7 @@ class Processor:
             await _release_lease(self._services, claimed, run.units)
             if not self._stopping:
                 raise
+            task.uncancel()  # by `stop`: the delivery itself goes on to its answer
             return Answer.BUSY
         except Exception as error:  # noqa: BLE001 - it is counted and logged
             if isinstance(error, StoreError) and error.may_pass:
