@@ -8,6 +8,7 @@ memory. A pause is lost: all queues run after a restart.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from taskreel.adapters.local.memory_queue import Deliver, MemoryQueue
@@ -19,11 +20,14 @@ from taskreel.ports import Clock, QueueStats, Task
 _FARTHEST = timedelta(days=30)
 
 
+_UNTHROTTLED_CONCURRENCY = 100
+
+
 class MemoryTasks:
     """`TaskQueue` of this process: `deliver` processes a delivery, without a socket in between.
 
-    A queue that is not in `settings` does not exist. `unthrottled` ignores the rates, not the
-    limits on concurrency.
+    A queue that is not in `settings` does not exist. `unthrottled` ignores the rates, and lets each
+    queue deliver a hundred tasks at once at the least.
     """
 
     def __init__(
@@ -36,7 +40,9 @@ class MemoryTasks:
     ) -> None:
         self._clock = clock
         self._queues = {
-            name: MemoryQueue(name, each, clock, deliver, unthrottled=unthrottled)
+            name: MemoryQueue(
+                name, _widen(each) if unthrottled else each, clock, deliver, unthrottled=unthrottled
+            )
             for name, each in settings.items()
         }
 
@@ -88,3 +94,8 @@ class MemoryTasks:
                 "scripts/declare-queues writes the queues of all job types into it."
             )
         return queue
+
+
+def _widen(settings: QueueSettings) -> QueueSettings:
+    most = max(settings.max_concurrent_dispatches, _UNTHROTTLED_CONCURRENCY)
+    return replace(settings, max_concurrent_dispatches=most)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -67,6 +68,11 @@ _BENCHMARKS = ("jobs", "cold-start", "cold-start-google", "scale", *_OTHER_MODUL
     help="jobs: load generator.",
 )
 @click.option(
+    "--save",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="jobs: write results.json and jobs.svg into this folder.",
+)
+@click.option(
     "--runs",
     default=RUNS,
     show_default=True,
@@ -80,7 +86,7 @@ _BENCHMARKS = ("jobs", "cold-start", "cold-start-google", "scale", *_OTHER_MODUL
     type=click.IntRange(1000),
     help="scale: number of jobs in the large store.",
 )
-def main(what: str, **options: int | str) -> None:
+def main(what: str, save: Path | None, **options: int | str) -> None:
     """Run the benchmark WHAT. Compare only figures of one run: machines and loads differ."""
     load = Load(
         generator=str(options["generator"]),
@@ -89,7 +95,7 @@ def main(what: str, **options: int | str) -> None:
     )
     names = ["taskreel", *_parse_peers(str(options["peers"]))]
     steps: Mapping[str, Callable[[], None]] = {
-        "jobs": lambda: run_jobs(load, names, int(options["repeat"])),
+        "jobs": lambda: run_jobs(load, names, int(options["repeat"]), save),
         "cold-start": lambda: run_cold_start(int(options["runs"])),
         "cold-start-google": lambda: run_cold_start_google(int(options["runs"])),
         "scale": lambda: run_scale(int(options["rows"])),

@@ -35,7 +35,6 @@ _BODY: Mapping[str, Any] = {
     "provider": "bfl",
     "options": {"width": 1024, "height": 1024},
 }
-_NOOP = {"studio": {"mode": "noop"}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,32 +49,40 @@ class Running:
     completed: Callable[[], int]
     #: Returns the calls through gRPC since the start; None for a contender that makes none.
     rpcs: Callable[[], int] | None = None
+    #: The status of a completed job in the answer to `GET /api/jobs/{id}`.
+    done: str = "completed"
+    #: Understands `Prefer: wait`.
+    can_wait: bool = False
 
 
-Contender = Callable[[Path], AbstractContextManager[Running]]
+#: Runs on a folder; the work of each job takes so many milliseconds.
+Contender = Callable[[Path, int], AbstractContextManager[Running]]
 
 
 @contextmanager
-def start_taskreel(folder: Path) -> Iterator[Running]:
+def start_taskreel(folder: Path, work_ms: int = 0) -> Iterator[Running]:
     """Run the stack as `taskreel dev` does, without rate limits: one server."""
-    with _start_taskreel(folder) as running:
+    with _start_taskreel(folder, work_ms) as running:
         yield running
 
 
 @contextmanager
-def start_taskreel_on_google(folder: Path) -> Iterator[Running]:
+def start_taskreel_on_google(folder: Path, work_ms: int = 0) -> Iterator[Running]:
     """The same on the Google adapters: Firestore emulator, Cloud Tasks over gRPC.
 
     The Firestore emulator's CPU time and memory are not counted.
     """
     counted = {FOLDER_VARIABLE: str(folder), "EXTRA_PROVIDERS": PROVIDERS_NAME}
-    with _start_taskreel(folder, "--google-emulators", environ=counted) as running:
+    with _start_taskreel(folder, work_ms, "--google-emulators", environ=counted) as running:
         yield replace(running, rpcs=lambda: sum_rpc_counts(folder).total())
 
 
 @contextmanager
 def _start_taskreel(
-    folder: Path, *options: str, environ: Mapping[str, str] = MappingProxyType({})
+    folder: Path,
+    work_ms: int,
+    *options: str,
+    environ: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Running]:
     data = DataFolder(folder)
     with start_stack(folder, *options, environ=environ) as (url, tree):
@@ -83,13 +90,16 @@ def _start_taskreel(
         with Connection(url, make_token(data, user="bench-admin", role="admin")) as admin:
             admin.call("POST", f"/api/credits/{_USER}/grants", {"amount": _GRANT})
         with Connection(url, token) as user:
-            body = {**_BODY, "options": {**_BODY["options"], **_NOOP}}
+            studio = {"mode": "sleep", "seconds": work_ms / 1000} if work_ms else {"mode": "noop"}
+            body = {**_BODY, "options": {**_BODY["options"], "studio": studio}}
             yield Running(
                 url=url,
                 token=token,
                 body=body,
                 tree=tree,
                 completed=lambda: int(user.call("GET", "/api/credits")["captured"]),
+                done="COMPLETED",
+                can_wait=True,
             )
 
 
@@ -112,32 +122,33 @@ def start_stack(
 
 
 @contextmanager
-def start_express_bullmq(folder: Path) -> Iterator[Running]:
+def start_express_bullmq(folder: Path, work_ms: int = 0) -> Iterator[Running]:
     """Run Express, BullMQ and Redis: the architecture of the project's documents."""
-    with _start_node_peer("express_bullmq.js", folder) as running:
+    with _start_node_peer("express_bullmq.js", folder, work_ms) as running:
         yield running
 
 
 @contextmanager
-def start_express_bee(folder: Path) -> Iterator[Running]:
+def start_express_bee(folder: Path, work_ms: int = 0) -> Iterator[Running]:
     """Run Express, bee-queue and Redis."""
-    with _start_node_peer("express_bee.js", folder) as running:
-        yield running
+    with _start_node_peer("express_bee.js", folder, work_ms) as running:
+        yield replace(running, done="succeeded")
 
 
 @contextmanager
-def _start_node_peer(script: str, folder: Path) -> Iterator[Running]:
+def _start_node_peer(script: str, folder: Path, work_ms: int) -> Iterator[Running]:
     modules = install_node_modules()
-    environ = {"NODE_ENV": "production", "NODE_PATH": str(modules)}
+    environ = {"NODE_ENV": "production", "NODE_PATH": str(modules), "JOB_MS": str(work_ms)}
     roles = [["node", str(PEERS / script), role] for role in ("api", "worker")]
     with _start_on_redis(folder, environ, lambda _port: roles) as running:
         yield running
 
 
 @contextmanager
-def start_fastapi_celery(folder: Path) -> Iterator[Running]:
+def start_fastapi_celery(folder: Path, work_ms: int = 0) -> Iterator[Running]:
     """Run FastAPI, Celery and Redis: one API process and a worker with two processes."""
     python = install_peer_python()
+    environ = {"PYTHONPATH": str(PEERS), "JOB_MS": str(work_ms)}
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "ERROR"]
 
     def build_commands(port: int) -> list[list[str]]:
@@ -153,8 +164,8 @@ def start_fastapi_celery(folder: Path) -> Iterator[Running]:
         worker = ["celery", "-A", "celery_tasks", "worker", "--concurrency", "2", *quiet]
         return [[python, "-m", *api], [python, "-m", *worker]]
 
-    with _start_on_redis(folder, {"PYTHONPATH": str(PEERS)}, build_commands) as running:
-        yield running
+    with _start_on_redis(folder, environ, build_commands) as running:
+        yield replace(running, done="SUCCESS")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -30,11 +31,13 @@ class Connection:
     ) -> None:
         self._http.close()
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
+    def call(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
         """Return the JSON response. Raises BenchmarkError unless it is 2xx."""
         text = None if body is None else json.dumps(body)
         try:
-            status, answer = self._exchange(method, path, text)
+            status, answer = self._exchange(method, path, text, headers or {})
         except (OSError, http.client.HTTPException) as error:
             raise BenchmarkError(f"{method} {path}: no response ({error!r})") from None
         if not 200 <= status < 300:
@@ -43,12 +46,16 @@ class Connection:
             )
         return json.loads(answer)
 
-    def _exchange(self, method: str, path: str, text: str | None) -> tuple[int, bytes]:
+    def _exchange(
+        self, method: str, path: str, text: str | None, more: Mapping[str, str]
+    ) -> tuple[int, bytes]:
         """Send one request; repeat a GET on a new connection if the server closed this one.
 
         Node.js closes idle connections after five seconds.
         """
-        headers = self._headers | ({"Content-Type": "application/json"} if text else {})
+        headers = {**self._headers, **more}
+        if text:
+            headers["Content-Type"] = "application/json"
         for last in (method != "GET", True):
             try:
                 self._http.request(method, path, body=text, headers=headers)

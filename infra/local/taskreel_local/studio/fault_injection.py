@@ -20,11 +20,19 @@ _CRASH_SECONDS = 120.0
 class StudioOptions(Value):
     """Behaviour of the dev stack's own providers, for benchmarks and rehearsals.
 
-    They misbehave on the first `times` attempts (`pending`: for `times` polls), then work.
+    They misbehave on the first `times` attempts (`pending`: for `times` polls), then work. `noop`
+    makes nothing, and `sleep` nothing after `seconds`.
     """
 
     mode: Literal[
-        "noop", "slow", "fail-temporary", "fail-permanent", "rate-limit", "pending", "crash"
+        "noop",
+        "sleep",
+        "slow",
+        "fail-temporary",
+        "fail-permanent",
+        "rate-limit",
+        "pending",
+        "crash",
     ]
     times: int = Field(default=1, ge=1, le=1000)
     seconds: float = Field(default=1.0, ge=0, le=3600)
@@ -68,9 +76,11 @@ class FaultInjector:
         """Fail or answer as `fault` says; None where the work should be done now."""
         early = request.attempt <= fault.times
         match fault.mode:
-            case "noop":
+            case "noop" | "sleep":
                 request.report(0.5)
-                note = "noop: nothing was made, as options.studio asks"
+                if fault.mode == "sleep":
+                    await self._clock.sleep(fault.seconds)
+                note = f"{fault.mode}: nothing was made, as options.studio asks"
                 return Done(data={"generator": "The dev stack's fault injection", "note": note})
             case "pending":
                 operation = {"polls": fault.times, "seconds": fault.seconds}

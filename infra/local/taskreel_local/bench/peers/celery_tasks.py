@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import redis  # type: ignore[import-not-found, unused-ignore]  # the peer's own environment has it
@@ -10,6 +11,7 @@ from celery import Celery  # type: ignore[import-not-found, unused-ignore]  # th
 
 BROKER = f"redis://127.0.0.1:{os.environ['REDIS_PORT']}/0"
 COMPLETED = "completed"
+WORK_SECONDS = float(os.environ.get("JOB_MS", "0")) / 1000
 
 app = Celery("peer", broker=BROKER, backend=BROKER)
 app.conf.update(
@@ -24,6 +26,7 @@ _counter = redis.Redis.from_url(BROKER)
 def _generate(self: Any, payload: dict[str, Any]) -> dict[str, str]:
     del payload
     self.update_state(state="PROGRESS", meta={"progress": 50})
+    time.sleep(WORK_SECONDS)
     _counter.incr(COMPLETED)
     return {"resultUrl": f"https://storage.googleapis.com/bucket/{self.request.id}.png"}
 

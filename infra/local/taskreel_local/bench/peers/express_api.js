@@ -45,3 +45,7 @@ exports.serve = (queue) => {
 
 // What a job that generates nothing leaves behind.
 exports.finished = (id) => ({ resultUrl: `https://storage.googleapis.com/bucket/${id}.png` });
+
+// The work of a job: to wait, as for a service.
+const milliseconds = Number(process.env.JOB_MS ?? 0);
+exports.work = () => (milliseconds ? new Promise((done) => setTimeout(done, milliseconds)) : undefined);

@@ -1,6 +1,6 @@
 // A job API on Express, bee-queue and Redis, and its worker: `node express_bee.js api|worker`.
 'use strict';
-const { serve, finished } = require('./express_api');
+const { serve, finished, work } = require('./express_api');
 const Queue = require('bee-queue');
 
 const NAME = 'image-generation';
@@ -18,13 +18,14 @@ function api() {
   });
 }
 
-function work() {
+function startWorker() {
   const queue = new Queue(NAME, { redis, getEvents: false, removeOnSuccess: false });
   queue.process(100, async (job) => {
     job.reportProgress(50);
+    await work();
     return finished(job.id);
   });
 }
 
 if (process.argv[2] === 'api') api();
-else work();
+else startWorker();

@@ -1,6 +1,6 @@
 // A job API on Express, BullMQ and Redis, and its worker: `node express_bullmq.js api|worker`.
 'use strict';
-const { serve, finished } = require('./express_api');
+const { serve, finished, work } = require('./express_api');
 const { Queue, Worker } = require('bullmq');
 
 const NAME = 'image-generation';
@@ -21,6 +21,7 @@ function api() {
 
 async function generate(job) {
   await job.updateProgress(50);
+  await work();
   return finished(job.id);
 }
 
