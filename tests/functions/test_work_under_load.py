@@ -1,0 +1,52 @@
+"""The work of the embedded default under load, in counts: they do not depend on the machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from functions.job_requests import read_job, submit_job
+from simulation.world import World, running
+from taskreel.adapters.local.sqlite import SqliteStore
+
+#: As many as a queue delivers at once: its bucket of tokens.
+JOBS = 10
+
+
+@pytest.fixture
+async def world_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    async with running(tmp_path, monkeypatch, store_url=f"sqlite:///{tmp_path}/store.db") as world:
+        await submit_job(world.as_user())
+        await world.settle()
+        yield world
+
+
+@contextmanager
+def count_statements(world: World) -> Iterator[Counter[str]]:
+    """Count the statements of the store's connection by their first word."""
+    store = world.services.store
+    assert isinstance(store, SqliteStore)
+    counts: Counter[str] = Counter()
+    connection = store._open_connection()
+    connection.set_trace_callback(lambda text: counts.update([text.split(None, 1)[0].upper()]))
+    yield counts
+    connection.set_trace_callback(None)
+
+
+async def test_jobs_that_come_together_share_commits(world_on_disk: World) -> None:
+    world = world_on_disk
+    ada = world.as_user()
+    with count_statements(world) as counts:
+        jobs = await asyncio.gather(*(submit_job(ada) for _ in range(JOBS)))
+        await world.settle()
+    ended = [await read_job(ada, job) for job in jobs]
+    assert {job["status"] for job in ended} == {"COMPLETED"}
+    # A submission, a claim and a settlement each: alone they would be three a job.
+    assert counts["COMMIT"] / JOBS <= 0.5, counts
+    assert counts["SELECT"] / JOBS <= 6, counts
+    assert (counts["INSERT"] + counts["UPDATE"]) / JOBS <= 6.1, counts
