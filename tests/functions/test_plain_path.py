@@ -41,6 +41,7 @@ RUN = {
     "app/worker/processor.py",
     "app/jobs/job_store.py",
     "app/jobs/job_run.py",
+    "app/jobs/heartbeat.py",
     "app/jobs/unit_runner.py",
     "app/jobs/finish_job.py",
 }
