@@ -33,6 +33,8 @@ class AnyPathConvertor(PathConvertor):
 # The framework compiles its routes after it has loaded this module.
 register_url_convertor("path", AnyPathConvertor())
 
+wiring.check_start()
+
 # The framework calls what a handler returns with `scope, receive, send`: so it may be an ASGI app.
 
 

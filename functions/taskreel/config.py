@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 
 from taskreel.domain.validation_messages import describe_errors
 from taskreel.domain.value import Value, validation_error
+from taskreel.google_settings import derive_settings, describe_missing
 
 #: A port may be any: `:*`.
 _ORIGIN = re.compile(r"https?://[\w.-]+(:(\d{1,5}|\*))?|https?://\[[0-9a-f:]+\](:(\d{1,5}|\*))?")
@@ -28,6 +29,9 @@ class Settings(Value):
 
     #: A Google URL (firestore:, cloudtasks:, gs:) may end with `?emulator=ADDRESS`; the first two
     #: also with `?endpoint=HOST`, to use instead of the service's own host.
+    #: The project and location of the adapters whose URLs are not given (google_settings.py).
+    google_cloud_project: str | None = None
+    google_cloud_location: str | None = None
     store_url: str = "sqlite:///.taskreel/store.db"
     #: `embedded:///QUEUES.yaml`: queues in this process, with the settings of the file; the path is
     #: relative, and absolute after four slashes. `?unthrottled` ignores their rates.
@@ -167,6 +171,17 @@ class Settings(Value):
         return _split_list(self.cors_origins)
 
     @classmethod
+    def check_start(cls, environ: Mapping[str, str], key_names: Mapping[str, str]) -> None:
+        """Raise ConfigurationError for what is missing or wrong, all of it in one line."""
+        given = {
+            name: environ[name.upper()] for name in cls.model_fields if environ.get(name.upper())
+        }
+        missing = describe_missing(derive_settings(given))
+        if missing:
+            raise ConfigurationError("; ".join(missing))
+        cls.from_environment(environ, key_names)
+
+    @classmethod
     def from_environment(cls, environ: Mapping[str, str], key_names: Mapping[str, str]) -> Self:
         """The settings in `environ`.
 
@@ -184,7 +199,7 @@ class Settings(Value):
             provider: environ[name] for provider, name in key_names.items() if environ.get(name)
         }
         try:
-            return cls.model_validate({**given, "provider_keys": keys})
+            return cls.model_validate({**derive_settings(given), "provider_keys": keys})
         except ValidationError as error:
             found = describe_errors(error.errors(include_input=False), cls)
             lines = [f"{str(at[0]).upper()}: {message}" for at, message in found if at]

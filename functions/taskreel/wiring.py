@@ -96,6 +96,14 @@ def settings() -> Settings:
     return found
 
 
+def check_start() -> None:
+    """End the process, with one line, if it could not answer any request by its settings."""
+    try:
+        Settings.check_start(os.environ, KEY_VARIABLES)
+    except ConfigurationError as error:
+        raise SystemExit(f"taskreel cannot start: {error}") from None
+
+
 @functools.cache
 def services() -> Services:
     """The ports and limits of this process."""
