@@ -81,11 +81,7 @@ async def test_several_statuses_are_alternatives(
     done = (await submit_job(ada))["jobId"]
     failed = (await submit_job(ada, image_request("fail-permanent")))["jobId"]
     await world.settle()
-<<<<<<< HEAD
     await world.services.tasks.pause(find_queue(await world.job(done)))
-=======
-    await world.services.tasks.pause("image-generation-queue")
->>>>>>> d9286eb (Derive settings from the project, and say what is missing at start)
     waiting = (await submit_job(ada))["jobId"]
     assert await list_ids(ada, "status=QUEUED") == [waiting]
     for words in ("status=COMPLETED&status=FAILED", "status=COMPLETED,failed"):
