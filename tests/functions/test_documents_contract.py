@@ -100,7 +100,6 @@ _NODE = "A part of a Node program; the route or job that it serves is run by ano
 TESTS_TO_COME = {
     "deploy/test_documents_commands.py::test_the_setup_scripts_run_in_the_order_of_the_document",
     "deploy/test_documents_commands.py::test_the_debug_commands_run_as_they_are_printed",
-    "unit/local/test_documented_dev_variables.py::test_dev_listens_on_port",
 }
 #: Part of a document, with wildcards → the reason why it is not run literally.
 NOT_LITERAL: dict[str, str] = {

@@ -21,7 +21,7 @@ from taskreel.app.pricing.credit_cost import compute_credits, compute_step_credi
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType
 from taskreel_cloud_tasks.queues_file import load_queues
-from taskreel_local.stack.local_stack import PARENT
+from taskreel_local.stack.local_stack import find_parent
 
 ROOT = Path(__file__).parents[2]
 #: The job type that README adds, priced other than a plain image.
@@ -73,7 +73,7 @@ async def sticker_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asyn
 
     queues = tmp_path / "queues.yaml"
     queues.write_text(render_queues_file((ROOT / "infra/queues.yaml").read_text("utf-8")))
-    monkeypatch.setattr(simulation, "QUEUES", load_queues(queues, PARENT))
+    monkeypatch.setattr(simulation, "QUEUES", load_queues(queues, find_parent({})))
     async with running(tmp_path, monkeypatch, initial_credits=1000) as made:
         yield made
 

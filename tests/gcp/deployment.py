@@ -29,7 +29,7 @@ from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest
 from taskreel_cloud_tasks.queues_file import load_queues
 from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 from taskreel_local.emulators.google_emulators import LocalStorage
-from taskreel_local.stack.local_stack import PARENT
+from taskreel_local.stack.local_stack import find_parent
 
 
 class ShiftedClock(wiring.SystemClock):
@@ -101,7 +101,10 @@ async def run_deployment(
     storage.server.buckets.create_bucket(bucket, {})
     made: list[Deployment] = []
     config = ServiceConfig(
-        rest_port=None, grpc_port=0, queues=load_queues(QUEUES, PARENT), sender=_Sender(made)
+        rest_port=None,
+        grpc_port=0,
+        queues=load_queues(QUEUES, find_parent({})),
+        sender=_Sender(made),
     )
     async with AsyncExitStack() as stack:
         queue = await stack.enter_async_context(LocalCloudTasks(config))
@@ -133,7 +136,7 @@ async def run_deployment(
 
 
 def _cloud_tasks(emulator: str, interceptors: Sequence[Any]) -> CloudTasks:
-    _, project, _, location = PARENT.split("/")
+    _, project, _, location = find_parent({}).split("/")
     return CloudTasks(
         project=project,
         location=location,

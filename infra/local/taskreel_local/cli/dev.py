@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 from collections.abc import Awaitable
@@ -19,9 +20,9 @@ from taskreel_local.stack.data_folder import DEFAULT, DataFolder, display_path
 from taskreel_local.stack.dev_tokens import make_token
 from taskreel_local.stack.local_stack import (
     DEV_USER,
-    PARENT,
     Stack,
     StackConfig,
+    find_parent,
     watch_sources,
 )
 from taskreel_local.stack.repository_paths import QUEUES
@@ -77,6 +78,9 @@ async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> 
         )
         if stack.cloud_tasks_url is not None:
             _print_gcloud(console, stack.cloud_tasks_url)
+        taken = [*(["PORT"] if os.environ.get("PORT") else []), *stack.taken]
+        if taken:
+            console.print(f"[dim]Taken from the environment: {', '.join(taken)}[/]")
         console.print("[dim]Ctrl-C stops it; the next start continues where it stopped.[/]\n")
         until_stopped: list[Awaitable[None]] = [stack.wait_for_failure()]
         if reload:
@@ -85,7 +89,7 @@ async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> 
 
 
 def _print_gcloud(console: Console, url: str) -> None:
-    _, project, _, location = PARENT.split("/")
+    _, project, _, location = find_parent(os.environ).split("/")
     commands = _GCLOUD_COMMANDS.format(url=url, project=project, location=location)
     console.print(_GCLOUD)
     console.print(commands, soft_wrap=True, highlight=False, markup=False)

@@ -21,6 +21,8 @@ from taskreel_local.stack.data_folder import DEFAULT
     "--port",
     default=8080,
     show_default=True,
+    envvar="PORT",
+    show_envvar=True,
     type=click.IntRange(0, 65_535),
     help="Port to listen on; 0 takes any free port.",
 )

@@ -188,7 +188,7 @@ class Stack:
                 rest_port=0,
                 grpc_port=0,
                 data=self.data.tasks_file,
-                queues=load_queues(QUEUES, PARENT),
+                queues=load_queues(QUEUES, find_parent(os.environ)),
                 engine=EngineConfig(unthrottled=self.config.unthrottled, addresses=addresses),
             )
         )
@@ -219,7 +219,7 @@ class Stack:
             **{
                 name: value
                 for name, value in os.environ.items()
-                if name not in own or name in _OVERRIDABLE
+                if name not in own or name in self._overridable
             },
             **self.config.environ,
         }
@@ -249,6 +249,22 @@ class Stack:
         return {"LIVE_GUEST_USER": DEV_USER} if is_local else {}
 
     @property
+    def _overridable(self) -> frozenset[str]:
+        """The settings that the environment may override; on a project its file has the key."""
+        return _OVERRIDABLE if self.config.cloud else _OVERRIDABLE | _OVERRIDABLE_LOCALLY
+
+    @property
+    def taken(self) -> list[str]:
+        """The names of the settings that were taken from the environment."""
+        known = self._overridable | {"GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION"}
+        return sorted(name for name in known if os.environ.get(name))
+
+    @property
+    def _internal_key(self) -> str:
+        """The processor's key: of a rotation's two the first."""
+        return os.environ.get("INTERNAL_API_KEY", self._secrets.internal).partition(",")[0].strip()
+
+    @property
     def _over_grpc(self) -> bool:
         return self.config.cloud_tasks or self.config.google_emulators
 
@@ -256,7 +272,7 @@ class Stack:
         """Start the emulators asked for and return the settings that select them."""
         found: dict[str, str] = {}
         if self._tasks is not None:
-            _, project, _, location = PARENT.split("/")
+            _, project, _, location = find_parent(os.environ).split("/")
             found["TASKS_URL"] = (
                 f"cloudtasks://{project}/{location}?emulator=127.0.0.1:{self._tasks.grpc_port}"
             )
@@ -298,7 +314,7 @@ class Stack:
 
     async def _call_sweep(self) -> None:
         """Call the sweep every few seconds, as Cloud Scheduler does every minute."""
-        headers = {"X-Internal-Api-Key": self._secrets.internal}
+        headers = {"X-Internal-Api-Key": self._internal_key}
         async with httpx.AsyncClient(timeout=30) as client:
             while True:
                 with contextlib.suppress(httpx.TransportError):
@@ -322,12 +338,22 @@ _OVERRIDABLE = frozenset(
         "STAND_IN_PROVIDER",
     }
 )
+#: Those of a stack whose processor runs here too.
+_OVERRIDABLE_LOCALLY = frozenset({"API_BASE_URL", "INTERNAL_API_KEY"})
 #: The processor's URL in tasks; the queues know its address. Never looked up: RFC 6761.
 PROCESSOR = "http://task-processor.localhost"
 #: The user of the token that `taskreel dev` prints.
 DEV_USER = "dev"
-PARENT = "projects/taskreel-local/locations/europe-central2"
+#: The project and location of the queues, unless the environment names others.
+PROJECT, LOCATION = "taskreel-local", "europe-central2"
 BUCKET = "taskreel-local"
+
+
+def find_parent(environ: Mapping[str, str]) -> str:
+    """The project and location of the stack's queues."""
+    project = environ.get("GOOGLE_CLOUD_PROJECT") or PROJECT
+    location = environ.get("GOOGLE_CLOUD_LOCATION") or LOCATION
+    return f"projects/{project}/locations/{location}"
 
 
 async def watch_sources() -> AsyncIterator[None]:
