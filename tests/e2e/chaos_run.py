@@ -38,7 +38,7 @@ from providers.bfl.fake import FakeBfl
 from providers.fake_provider import serve_on_port
 from taskreel_local.emulators.google_emulators import firestore_emulator, free_port
 from taskreel_local.stack.data_folder import DataFolder
-from taskreel_local.stack.local_stack import PARENT
+from taskreel_local.stack.local_stack import find_parent
 
 LEASE_SECONDS, SWEEP_SECONDS = 2.0, 5.0
 #: The longest work of a job here, with all its polls and pauses, on a loaded machine. After an
@@ -312,7 +312,7 @@ class ChaosRun:
     def _read_store(self, firestore: str) -> StoreContent:
         folder = DataFolder(self.data)
         if self.stack == "google":
-            project = PARENT.split("/")[1]
+            project = find_parent({}).split("/")[1]
             return read_google_store(project, firestore, folder.files_folder)
         return read_local_store(folder.store_file, folder.files_folder)
 
