@@ -6,11 +6,13 @@ Each path is served by the application that `main.py` gives to functions_framewo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
 import threading
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import uvicorn
@@ -58,7 +60,25 @@ class PathRouter:
             app = _refuse_websocket
         else:
             app = self._functions.get(path, wiring.api)()
-        await app(scope, receive, send)
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            if scope["type"] == "http":
+                await _answer_cut_off(scope, receive, send)
+            raise
+
+
+async def _answer_cut_off(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer 503 to a request that this server cannot finish, since it stops.
+
+    uvicorn would answer 500, after which no client tries again. A port that does not answer, such
+    as the store in an outage, is what holds a request up for so long.
+    """
+    detail = "This server stops and could not finish the request. Send it again."
+    response = build_problem(HTTPStatus.SERVICE_UNAVAILABLE, "server_stopping", detail)
+    response.headers["Retry-After"] = "1"
+    with contextlib.suppress(RuntimeError):  # its response has begun
+        await response(scope, receive, send)
 
 
 class DrainingServer(uvicorn.Server):
