@@ -9,6 +9,7 @@ from taskreel.domain.audit import AuditEntry
 from taskreel.domain.breaker import Breaker
 from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.job import Job
+from taskreel.domain.recurring_job import RecurringJob
 from taskreel.ports import Collection
 
 JOBS: Collection[Job] = Collection("jobs", Job.document, Job.model_validate)
@@ -16,6 +17,9 @@ ACCOUNTS: Collection[Account] = Collection("accounts", Account.document, Account
 #: Create-only.
 LEDGER: Collection[LedgerEntry] = Collection(
     "ledger", LedgerEntry.document, LedgerEntry.model_validate
+)
+RECURRING_JOBS: Collection[RecurringJob] = Collection(
+    "recurring_jobs", RecurringJob.document, RecurringJob.model_validate
 )
 BREAKERS: Collection[Breaker] = Collection("breakers", Breaker.document, Breaker.model_validate)
 #: Create-only.

@@ -117,9 +117,6 @@ NOT_LITERAL: dict[str, str] = {
 
 #: Routes that other parts of the product will serve; a row whose route exists fails.
 ROUTES_TO_COME: dict[str, str] = {
-    "POST /api/jobs/delayed": "flow control",
-    "POST /api/jobs/recurring": "flow control",
-    "DELETE /api/jobs/recurring/{recurringJobId}": "flow control",
     "GET /api/jobs/user/{userId}/history": "flow control",
     "GET /api/jobs/stats": "flow control",
     "GET /api/jobs/queues/stats": "flow control",

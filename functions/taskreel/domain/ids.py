@@ -31,6 +31,16 @@ def random_job_id(random: Random) -> str:
     return f"job_{random_id(random)}"
 
 
+def random_recurring_job_id(random: Random) -> str:
+    """`rec_` and a random id."""
+    return f"rec_{random_id(random)}"
+
+
+def keyed_recurring_job_id(user_id: str, idempotency_key: str) -> str:
+    """The fixed id of a recurring job with an idempotency key: the same one is made once."""
+    return f"rec_{keyed_job_id(user_id, idempotency_key).removeprefix('job_')}"
+
+
 def child_job_id(parent_id: str, round_: int, step: str, index: int) -> str:
     """The fixed id of a pipeline's job: creating the job twice creates it once."""
     return keyed_job_id(parent_id, f"{round_}.{step}.{index}")

@@ -104,8 +104,8 @@ class Submission(Value):
     max_usd: float | None = Field(default=None, ge=0, le=100_000, strict=True)
     schedule_at: AwareDatetime | None = Field(
         default=None,
-        description="The job starts at this time, at most a year ahead; one in the past starts it "
-        "at once.",
+        description="The job starts at this time, at most ten years ahead; one in the past starts "
+        "it at once.",
     )
     start_within_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)
     deadline_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)

@@ -16,7 +16,7 @@ from fastapi_offline import FastAPIOffline
 from taskreel.app.jobs.replay import Replay
 from taskreel.domain.validation_messages import describe_errors, invalid_request
 from taskreel.web import credits as credits_routes
-from taskreel.web import job_reads, jobs, legacy, openapi_document, problems, providers
+from taskreel.web import job_reads, jobs, legacy, openapi_document, problems, providers, schedules
 from taskreel.web.job_submission import QuoteView
 from taskreel.web.live import routes as live_routes
 from taskreel.web.responses import Problem
@@ -38,6 +38,8 @@ def build_fastapi() -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.include_router(legacy.generation_router)
+    # Before the routes whose path begins with the name of a job type.
+    app.include_router(schedules.router)
     app.include_router(jobs.router)
     app.include_router(live_routes.router)
     app.include_router(job_reads.router)
@@ -54,6 +56,9 @@ def build_fastapi() -> FastAPI:
             legacy.AiGeneration,
             legacy.ScriptOrder,
             Replay,
+            schedules.DelayedJob,
+            schedules.StartTime,
+            schedules.RecurringJobOrder,
         ),
         responses=(
             legacy.MovieJobView,

@@ -64,15 +64,19 @@ class QuoteView(View):
 
 async def post_job(request: Request) -> Response:
     """Create a job of the type in the path."""
-    name = request.path_params["job_type"]
-    try:
-        job_type = find_job_type(name)
-    except UnknownJobTypeError:
-        job_type = _find_type_in_other_spelling(name)
+    job_type = find_requested_type(request.path_params["job_type"])
     submitter = await read_submitter(request)
     body = parse_submission(await read_body(request), job_type)
     wanted = build_request(submitter, job_type, body)
     return await respond_with_job(submitter, submitter.context.caller, wanted)
+
+
+def find_requested_type(name: str) -> JobType[Any]:
+    """The job type that a request names, in either spelling. Raises NotFoundError."""
+    try:
+        return find_job_type(name)
+    except UnknownJobTypeError:
+        return _find_type_in_other_spelling(name)
 
 
 def _find_type_in_other_spelling(name: str) -> JobType[Any]:

@@ -14,6 +14,7 @@ from taskreel.app.jobs.enqueue import enqueue_jobs, find_queue, first_wake_at
 from taskreel.app.jobs.finish_job import stop_job
 from taskreel.app.jobs.job_ended import act_on_job_end, handle_crash
 from taskreel.app.jobs.job_store import load_job, store_job
+from taskreel.app.schedules.due_runs import make_due_runs
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.domain.claim import find_due_end
 from taskreel.domain.errors import QueueError, StoreError
@@ -74,7 +75,9 @@ class _SweptQueues:
 
 
 async def sweep_jobs(services: Services) -> dict[str, int]:
-    """Rescue all jobs whose `wake_at` has passed; returns the number of jobs by action.
+    """Rescue all jobs whose `wake_at` has passed, and make the due runs of recurring jobs.
+
+    Returns the number of jobs by action, and of runs by result.
 
     Actions: `rescued` (lost task, dead lease, or due soon: a new task), `waiting` (its task is in a
     queue that has not come to it yet: nothing is sent), `ended` (deadline passed),
@@ -102,7 +105,7 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
             if counts and counts.keys() == {"unwritten"}:
                 raise StoreError("the store refused every write of the sweep")
             await queues.warn_if_paused()
-            return dict(counts)
+            return {**counts, **await make_due_runs(services)}
         # Not the first page again: a job that could not be written would stay on it.
         query = replace(query, after=(rows[-1].data["wakeAt"], rows[-1].id))
 

@@ -1,0 +1,101 @@
+"""Cron expressions: their times by Debian's rule for changes of the clocks, and what is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskreel.domain.cron import CronSchedule
+from taskreel.domain.errors import InvalidError
+
+BERLIN = "Europe/Berlin"
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type]  # hours and minutes too
+
+
+def test_an_hour_that_the_clocks_repeat_has_one_run() -> None:
+    # 2026-10-25: 03:00 CEST becomes 02:00 CET.
+    schedule = CronSchedule("30 2 * * *", BERLIN)
+    assert schedule.next_times(utc(2026, 10, 24, 12), 2) == [
+        utc(2026, 10, 25, 0, 30),
+        utc(2026, 10, 26, 1, 30),
+    ]
+
+
+def test_an_hour_that_the_clocks_skip_has_its_run_right_after_it() -> None:
+    # 2026-03-29: 02:00 CET becomes 03:00 CEST.
+    schedule = CronSchedule("30 2 * * *", BERLIN)
+    assert schedule.next_times(utc(2026, 3, 28, 12), 2) == [
+        utc(2026, 3, 29, 1, 0),
+        utc(2026, 3, 30, 0, 30),
+    ]
+
+
+def test_every_half_hour_runs_on_through_both_changes() -> None:
+    for start in (utc(2026, 3, 28, 23), utc(2026, 10, 24, 23)):
+        times = CronSchedule("*/30 * * * *", BERLIN).next_times(start, 10)
+        assert times == [start + timedelta(minutes=30 * n) for n in range(1, 11)]
+
+
+def test_the_words_say_what_the_expression_means() -> None:
+    assert CronSchedule("0 9 * * MON-FRI", "UTC").words == "At 09:00 on Monday through Friday"
+
+
+@pytest.mark.parametrize(
+    ("alias", "first"),
+    [
+        ("@daily", utc(2026, 6, 2)),
+        ("@hourly", utc(2026, 6, 1, 13)),
+        ("@weekly", utc(2026, 6, 7)),
+        ("@monthly", utc(2026, 7, 1)),
+        ("@Yearly", utc(2027, 1, 1)),
+    ],
+)
+def test_an_alias_stands_for_its_expression(alias: str, first: datetime) -> None:
+    assert CronSchedule(alias, "UTC").next_after(utc(2026, 6, 1, 12, 5)) == first
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "",
+        "* * *",
+        "61 * * * *",
+        "0 0 30 2 *",
+        "0 0 31 4 *",
+        "*/15 * * * * *",
+        "@reboot",
+        "x x x x x",
+    ],
+)
+def test_an_expression_without_times_is_refused_by_name(expression: str) -> None:
+    with pytest.raises(InvalidError) as refused:
+        CronSchedule(expression, "UTC")
+    assert refused.value.details["errors"][0]["path"] == "cronExpression"
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "", "../etc/passwd", "Europe/Berlin\0", "/"])
+def test_a_zone_that_does_not_exist_is_refused_by_name(zone: str) -> None:
+    with pytest.raises(InvalidError) as refused:
+        CronSchedule("0 0 * * *", zone)
+    assert refused.value.details["errors"][0]["path"] == "timeZone"
+
+
+@given(
+    minute=st.integers(0, 59),
+    hour=st.integers(0, 23),
+    hours=st.integers(0, 175_000),
+    zone=st.sampled_from([BERLIN, "America/New_York", "Australia/Lord_Howe", "UTC"]),
+)
+def test_a_daily_time_comes_once_in_each_day(minute: int, hour: int, hours: int, zone: str) -> None:
+    start = utc(2020, 1, 1) + timedelta(hours=hours)
+    times = CronSchedule(f"{minute} {hour} * * *", zone).next_times(start, 4)
+    assert times == sorted(set(times))
+    for earlier, later in pairwise(times):
+        assert timedelta(hours=22) < later - earlier < timedelta(hours=26)
