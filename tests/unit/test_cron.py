@@ -15,8 +15,8 @@ from taskreel.domain.errors import InvalidError
 BERLIN = "Europe/Berlin"
 
 
-def utc(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type]  # hours and minutes too
+def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:
+    return datetime(year, month, day, hour, minute, tzinfo=UTC)
 
 
 def test_an_hour_that_the_clocks_repeat_has_one_run() -> None:

@@ -15,6 +15,7 @@ from taskreel.domain.credits import Account, EntryKind, LedgerEntry
 from taskreel.domain.health import Health, QueueFacts, Thresholds, Verdict
 from taskreel.domain.job import Job, JobCredits
 from taskreel.domain.job_status import Status
+from taskreel.domain.recurring_job import RecurringJob, RecurringRun, RunResult
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType
@@ -34,6 +35,7 @@ from taskreel.web.responses import (
     build_progress_view,
     compose_job_view,
 )
+from taskreel.web.schedules import RecurringJobPage, RecurringJobView, build_recurring_view
 
 BASE_URL = "https://api.example.com"
 _CREATED = datetime(2026, 11, 26, 9, 30, tzinfo=UTC)
@@ -165,6 +167,27 @@ def _build_ledger() -> LedgerPage:
     return LedgerPage(entries=[LedgerEntryView(**dict(entry))], next_cursor=None)
 
 
+def _build_recurring() -> RecurringJobView:
+    run = RecurringRun(due_at=_CREATED, at=_CREATED, result=RunResult.SUBMITTED, job_id=_ID)
+    recurring = RecurringJob(
+        recurring_job_id="rec_7h2j9k4m6n8p3q5r7s9t2v4w6x",
+        user_id="ada",
+        job_type="image-generation",
+        payload={"prompt": "The picture of the day"},
+        cron_expression="30 9 * * *",
+        runs=(run,),
+        submitted=1,
+        next_run_at=_CREATED + timedelta(days=1),
+        created_at=_CREATED - timedelta(hours=1),
+        updated_at=_CREATED,
+    )
+    return build_recurring_view(recurring, _DONE)
+
+
+def _build_recurring_page() -> RecurringJobPage:
+    return RecurringJobPage(recurring_jobs=[_build_recurring()], next_cursor=None)
+
+
 def _build_providers() -> ProvidersView:
     model = ModelView.model_validate({"name": "flux-2-pro", "breaker": _build_breaker()})
     one = ProviderView(provider="bfl", configured=True, served_by="bfl", models=[model])
@@ -206,6 +229,8 @@ _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "JobView": _build_job,
     "JobsPage": _build_page,
     "LedgerPage": _build_ledger,
+    "RecurringJobPage": _build_recurring_page,
+    "RecurringJobView": _build_recurring,
     "LegacyJobView": _build_legacy_job,
     "MovieJobView": _build_movie_job,
     "MovieStatus": _build_movie_status,

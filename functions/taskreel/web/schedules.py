@@ -260,7 +260,7 @@ async def list_recurring_jobs(
     services = context.services
     page = await use_cases.list_recurring_jobs(services, context.caller, limit=limit, cursor=cursor)
     now = services.clock.now()
-    views = [_build_view(recurring, now) for recurring in page.rows]
+    views = [build_recurring_view(recurring, now) for recurring in page.rows]
     return JsonResponse(RecurringJobPage(recurring_jobs=views, next_cursor=page.cursor))
 
 
@@ -344,10 +344,11 @@ def _parse_data(job_type: JobType[Any], data: dict[str, Any]) -> SubmissionBody:
 def _respond(
     context: AuthenticatedRequest, recurring: RecurringJob, status: HTTPStatus = HTTPStatus.OK
 ) -> Response:
-    return JsonResponse(_build_view(recurring, context.services.clock.now()), status)
+    return JsonResponse(build_recurring_view(recurring, context.services.clock.now()), status)
 
 
-def _build_view(recurring: RecurringJob, now: datetime) -> RecurringJobView:
+def build_recurring_view(recurring: RecurringJob, now: datetime) -> RecurringJobView:
+    """The view of a recurring job at the time `now`."""
     schedule = CronSchedule(recurring.cron_expression, recurring.time_zone)
     next_runs: list[datetime] = []
     if recurring.state is RecurrenceState.ACTIVE and recurring.next_run_at is not None:
