@@ -105,6 +105,43 @@ def test_the_hot_routes_are_answered_without_fastapi(
     assert list_modules(code + FASTAPI, tmp_path) == loaded
 
 
+ALL = """
+import json, sys
+print(json.dumps(sorted(sys.modules)))
+"""
+BARE = ROOT / "infra" / "local" / "taskreel_local" / "bench" / "bare.py"
+KEY = '"X-Internal-Api-Key": "an-internal-key-of-this-test"'
+
+
+@pytest.mark.parametrize(
+    ("function", "request_", "status", "most"),
+    [
+        ("jobs_api", 'get("/api/jobs/job_of_nobody")', 401, 168),
+        ("jobs_api", 'get("/api/jobs/health")', 200, 175),
+        (
+            "task_processor",
+            f'post("/tasks/process", json={{"jobId": "job_of_nobody"}}, headers={{{KEY}}})',
+            200,
+            172,
+        ),
+    ],
+)
+def test_a_cold_start_imports_few_modules_more_than_a_bare_function(
+    tmp_path: Path, function: str, request_: str, status: int, most: int
+) -> None:
+    """Their number is the same on every machine, and most of the time goes there.
+
+    `yaml` is the embedded queues': in the cloud nothing reads it.
+    """
+    bare = FIRST_REQUEST.format(function="bare", main=BARE, request='get("/")', status=200)
+    ours = FIRST_REQUEST.format(
+        function=function, main=FUNCTIONS / "main.py", request=request_, status=status
+    )
+    added = set(list_modules(ours + ALL, tmp_path)) - set(list_modules(bare + ALL, tmp_path))
+    own = sorted(name for name in added if name.partition(".")[0] not in {"yaml", "_yaml"})
+    assert len(own) <= most, own
+
+
 @pytest.mark.parametrize(
     "making",
     [

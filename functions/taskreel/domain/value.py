@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import (
     AliasChoices,
@@ -16,7 +16,6 @@ from pydantic import (
     ValidationError,
 )
 from pydantic.alias_generators import to_camel
-from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import (
     CoreSchema,
@@ -25,6 +24,9 @@ from pydantic_core.core_schema import (
     simple_ser_schema,
     union_schema,
 )
+
+if TYPE_CHECKING:  # nothing of it runs before a schema is asked for: cold start
+    from pydantic.json_schema import JsonSchemaValue
 
 #: A place in a value: field names and list indexes, from the outside in.
 Location = tuple[str | int, ...]

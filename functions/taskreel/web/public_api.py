@@ -18,7 +18,6 @@ from taskreel.domain.errors import TaskreelError
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.web.auth import ApiContext
 from taskreel.web.cors import allow_origins
-from taskreel.web.health import read_health
 from taskreel.web.http import SecurityHeaders
 from taskreel.web.job_lookup import read_job
 from taskreel.web.job_submission import post_job
@@ -82,7 +81,7 @@ def _find_hot_handler(scope: Scope) -> Handler | None:
             scope["path_params"] = {"job_type": job_type}
             return post_job
         case "GET", ["health"]:
-            return read_health
+            return _read_health
         case "GET", [job_id] if job_id.startswith(_JOB_ID):
             scope["path_params"] = {"job_id": job_id}
             return read_job
@@ -90,6 +89,12 @@ def _find_hot_handler(scope: Scope) -> Handler | None:
             scope["path_params"] = {"job_type": job_type, "job_id": job_id}
             return read_job
     return None
+
+
+async def _read_health(request: Request) -> Response:
+    from taskreel.web.health import read_health
+
+    return await read_health(request)
 
 
 async def _respond(handler: Handler, request: Request) -> Response:
