@@ -275,6 +275,7 @@ def _services(chosen: Settings, clock: VirtualTime, tasks: MemoryTasks) -> Servi
 def _wire(patch: pytest.MonkeyPatch, chosen: Settings, services: Services) -> None:
     """`main.py` asks wiring for its applications; here they are made of these services."""
     patch.setattr(wiring, "settings", lambda: chosen)
+    patch.setattr(wiring, "check_start", lambda: None)  # it checks the environment's settings
     patch.setattr(wiring, "services", lambda: services)
     patch.setattr(signal, "signal", lambda *_: None)  # the test runner's own handlers stay
     for app in (wiring.api, wiring.live, wiring.running, wiring.processor, wiring.maintenance):
