@@ -278,7 +278,14 @@ def _wire(patch: pytest.MonkeyPatch, chosen: Settings, services: Services) -> No
     patch.setattr(wiring, "check_start", lambda: None)  # it checks the environment's settings
     patch.setattr(wiring, "services", lambda: services)
     patch.setattr(signal, "signal", lambda *_: None)  # the test runner's own handlers stay
-    for app in (wiring.api, wiring.live, wiring.running, wiring.processor, wiring.maintenance):
+    for app in (
+        wiring.api,
+        wiring.live,
+        wiring.gateway,
+        wiring.running,
+        wiring.processor,
+        wiring.maintenance,
+    ):
         app.cache_clear()
 
 

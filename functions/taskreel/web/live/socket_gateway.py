@@ -232,7 +232,10 @@ class SocketGateway:
 
     async def _close_transport(self, sid: str) -> None:
         with contextlib.suppress(KeyError):
-            await self._find_socket(sid).close(wait=False)
+            transport = self._find_socket(sid)
+            await transport.close(wait=False)
+            # A WebSocket client ignores the closing packet: this ends the writer, and the socket.
+            await transport.queue.put(None)
 
     def _find_socket(self, sid: str) -> Any:
         """The transport of a connection. Raises KeyError when it is closed."""

@@ -1,0 +1,188 @@
+"""A gateway and the API on a real port, over a store in memory, and the stock client in Node."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from installed_programs import find_program, skip_or_fail
+from simulation.world import World, running
+from taskreel import wiring
+from taskreel.domain.job import Job
+from taskreel.ports import Transaction
+from taskreel.store_collections import JOBS
+
+CLIENT = Path(__file__).with_name("socket_client.mjs")
+PACKAGES = ["socket.io-client@4"]
+
+
+@pytest.fixture(scope="session")
+def node_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the released client, unmodified."""
+    find_program("node", "apt-get install nodejs npm")
+    find_program("npm", "apt-get install nodejs npm")
+    folder = tmp_path_factory.mktemp("socket-io")
+    command = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts"]
+    done = subprocess.run(
+        [*command, *PACKAGES], cwd=folder, capture_output=True, text=True, check=False, timeout=180
+    )
+    if done.returncode:
+        skip_or_fail(f"npm cannot install {PACKAGES}: {done.stderr.strip()[-200:]}")
+    shutil.copy(CLIENT, folder)
+    return folder
+
+
+@dataclass
+class Client:
+    """A running client and what it has printed."""
+
+    process: asyncio.subprocess.Process
+    printed: list[dict[str, Any]] = field(default_factory=list)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def read(self) -> None:
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            self.printed.append(json.loads(line))
+            self._news.set()
+
+    @property
+    def updates(self) -> list[dict[str, Any]]:
+        return [one["update"] for one in self.printed if "update" in one]
+
+    @property
+    def acks(self) -> list[dict[str, Any]]:
+        return [one["ack"] for one in self.printed if "ack" in one]
+
+    async def wait_for(self, is_enough: Callable[[], bool], seconds: float = 20) -> None:
+        async with asyncio.timeout(seconds):
+            while not is_enough():
+                self._news.clear()
+                await self._news.wait()
+
+    async def wait_until_printed(self, key: str) -> dict[str, Any]:
+        await self.wait_for(lambda: any(key in one for one in self.printed))
+        return next(one for one in self.printed if key in one)
+
+
+@dataclass
+class Live:
+    """The world's jobs, and a server for live updates."""
+
+    world: World
+    server: uvicorn.Server
+    listener: socket.socket
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        port: int = self.listener.getsockname()[1]
+        return port
+
+    async def put(self, *jobs: Job) -> None:
+        """Store jobs in one commit."""
+
+        async def write(tx: Transaction) -> None:
+            for job in jobs:
+                tx.set(JOBS, job.job_id, job)
+
+        await self.world.services.store.transaction(write)
+
+
+async def _route(scope: Scope, receive: Receive, send: Send) -> None:
+    app = wiring.gateway() if scope["path"].startswith("/socket.io/") else wiring.api()
+    await app(scope, receive, send)
+
+
+def start_server(listener: socket.socket) -> tuple[uvicorn.Server, asyncio.Task[None]]:
+    config = uvicorn.Config(
+        _route,
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    return server, asyncio.create_task(server.serve(sockets=[listener.dup()]))
+
+
+@pytest.fixture
+async def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Live]:
+    async with running(tmp_path, monkeypatch) as world:
+        listener = socket.create_server(("127.0.0.1", 0))
+        server, task = start_server(listener)
+        made = Live(world, server, listener, task)
+        yield made
+        await wiring.live().feed.close()
+        made.server.should_exit = True
+        if made.task is not None:
+            await made.task
+        listener.close()
+
+
+@pytest.fixture
+def world(live: Live) -> World:
+    return live.world
+
+
+@pytest.fixture
+def ada(world: World) -> httpx.AsyncClient:
+    """A user's client."""
+    return world.as_user("ada")
+
+
+@pytest.fixture
+async def connect(
+    node_project: Path,
+) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
+    """Start stock clients; they end with the test."""
+    started: list[tuple[Client, asyncio.Task[None]]] = []
+
+    async def start(url: str, **options: Any) -> Client:
+        process = await asyncio.create_subprocess_exec(
+            "node",
+            "socket_client.mjs",
+            url,
+            json.dumps(options),
+            cwd=node_project,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        client = Client(process)
+        started.append((client, asyncio.create_task(client.read())))
+        return client
+
+    yield start
+    for client, reading in started:
+        with suppress(ProcessLookupError):  # one that is refused ends by itself
+            client.process.kill()
+        await client.process.wait()
+        await reading
+
+
+@asynccontextmanager
+async def restarted(live: Live) -> AsyncIterator[None]:
+    """End the server, and all that the gateway knows; within the block nobody listens."""
+    await wiring.live().feed.close()
+    live.server.should_exit = True
+    live.server.force_exit = True
+    if live.task is not None:
+        await live.task
+    wiring.live.cache_clear()
+    wiring.gateway.cache_clear()
+    wiring.api.cache_clear()
+    yield
+    live.server, live.task = start_server(live.listener)
