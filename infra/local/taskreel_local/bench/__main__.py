@@ -24,6 +24,7 @@ from taskreel_local.bench.scale import MANY, run_scale
 #: Benchmarks in separate modules, which print their own tables.
 _OTHER_MODULES: Mapping[str, str] = {
     "cloud-tasks": "taskreel_cloud_tasks.benchmark",
+    "live": "taskreel_local.bench.live_updates",
     "media": "taskreel_local.bench.media",
 }
 _PEERS = tuple(name for name in CONTENDERS if name != "taskreel")
