@@ -54,7 +54,7 @@ COVERED: dict[str, str] = {
     "2 Concurrent Limits": "test_every_limit_of_document_2_names_a_job_type",
     "3 Queue Configuration": "test_every_documented_queue_exists",
     "3 Job Types": "test_a_job_of_document_3_completes",
-    "3 Queue Service": "test_times_and_attempts_are_those_of_document_3",
+    "3 Queue Service": "test_attempts_and_backoff_are_those_of_document_3",
     "3 Job Processors": "test_a_job_of_document_3_completes",
     "3 Job Processors #2": "test_a_job_of_document_3_completes",
     "3 Queue Jobs Collection": "test_every_status_of_document_3_is_understood",
@@ -492,25 +492,39 @@ SERVED_BY = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="the next change declares it")
-def test_times_and_attempts_are_those_of_document_3() -> None:
-    methods = re.findall(
+def list_queue_methods() -> list[tuple[str, str, str, str]]:
+    """Of each method that adds a job: its name, time-out, retries, and the rest of the call."""
+    return re.findall(
         r"static async (add\w+Job)\(.*?\.timeout\(([^)]+)\).*?\.retries\((\d+)\)(.*?)\.save",
         FENCES["3 Queue Service"],
         re.DOTALL,
     )
+
+
+def test_attempts_and_backoff_are_those_of_document_3() -> None:
+    methods = list_queue_methods()
     assert {name for name, *_ in methods} == SERVED_BY.keys()
     own_backoff = {key.split(" ", 1)[1] for key in FENCES if key.startswith("5 ")}
-    for name, timeout, retries, backoff in methods:
+    for name, _, retries, backoff in methods:
         for type_ in SERVED_BY[name]:
             job_type = find_job_type(type_)
-            assert job_type.timeout == minutes_of(timeout), type_
             # Documents 1 and 2 have three attempts: the lower number counts.
             assert job_type.retry.max_attempts == min(int(retries) + 1, 3), type_
             delay = re.search(r"'exponential', (\d+)", backoff)
             title = type_.replace("-", " ").title()
             if delay and f"{title} Queue" not in own_backoff:  # document 5 has its own
                 assert job_type.retry.min_backoff_seconds * 1000 == int(delay[1]), type_
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="a run ends with its delivery, after 28 minutes at most: none is renewed yet",
+)
+@pytest.mark.parametrize("method", [name for name, types in SERVED_BY.items() if types])
+def test_times_are_those_of_document_3(method: str) -> None:
+    (timeout,) = (time for name, time, *_ in list_queue_methods() if name == method)
+    declared = {type_: find_job_type(type_).timeout for type_ in SERVED_BY[method]}
+    assert declared == dict.fromkeys(declared, minutes_of(timeout))
 
 
 async def test_every_status_of_document_3_is_understood(ada: httpx.AsyncClient) -> None:
@@ -558,7 +572,6 @@ async def test_a_job_that_does_not_exist_has_the_documented_error(ada: httpx.Asy
 QUEUES_OF_5 = [key for key in FENCES if key.startswith("5 ") and key.endswith(" Queue")]
 
 
-@pytest.mark.xfail(strict=True, reason="the next change declares it")
 @pytest.mark.parametrize("key", QUEUES_OF_5)
 def test_the_queues_of_document_5_are_declared(key: str) -> None:
     """`concurrency` is for one machine: in the cloud each of document 1's queues has 100."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import AliasChoices, Field, model_validator
 
+from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import validation_error
 from taskreel.jobtypes.fields import Prompt
 from taskreel.jobtypes.given_story import Story, collect_scenes
@@ -88,6 +89,7 @@ IMAGE_GENERATION = JobType(
     units=_build_units,
     price_text=f"{format_credits(IMAGE_CREDITS)} an image",
     concurrency=lambda _job: SCENES_AT_A_TIME,
+    retry=RetryPolicy(min_backoff_seconds=3),
     example={
         "prompt": "A lighthouse in a storm",
         "model": "flux-1.1-pro",

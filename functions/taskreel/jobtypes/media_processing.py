@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import Value, validation_error
 from taskreel.jobtypes.fields import FPS, FilmFormat, FilmQuality, MediaUrl, Side, SoundFormat
 from taskreel.jobtypes.given_story import OutputPath, name_output
@@ -185,6 +186,7 @@ MEDIA_PROCESSING = JobType(
     timeout=timedelta(minutes=20),
     # CPU-bound: the instances of media work take few at a time (infra/services.yaml).
     queue=QueueLimits(concurrent_dispatches=1),
+    retry=RetryPolicy(min_backoff_seconds=5),
     example={
         "operation": "video-stitch",
         "inputFiles": ["https://example.com/a.mp4", "https://example.com/b.mp4"],

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import AliasChoices, Field
 
 from taskreel.domain.pipeline import Pipeline, Step
+from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import Value
 from taskreel.jobtypes.ai_processing import MUSIC_CREDITS
 from taskreel.jobtypes.audio_synthesis import SPEECH_CREDITS
@@ -186,6 +187,7 @@ MOVIE_CREATION = JobType(
     provider_field=_provider_field,
     timeout=timedelta(minutes=10),
     deadline=timedelta(days=2),
+    retry=RetryPolicy(min_backoff_seconds=1),
     example={
         "prompt": "A lighthouse keeper finds a message",
         "genre": "adventure",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from taskreel.domain.retry import RetryPolicy
 from taskreel.jobtypes.fields import FilmFormat, MediaUrl
 from taskreel.jobtypes.job_type import IN_HOUSE, FilmOptions, JobType, Unit
 from taskreel.jobtypes.queue_limits import QueueLimits
@@ -63,6 +64,7 @@ VIDEO_ASSEMBLY = JobType(
     timeout=timedelta(minutes=28),
     # CPU-bound: the instances of media work take few at a time (infra/services.yaml).
     queue=QueueLimits(concurrent_dispatches=1),
+    retry=RetryPolicy(max_attempts=2),
     example={
         "sceneVideos": ["https://example.com/scene1.mp4", "https://example.com/scene2.mp4"],
         "masterAudio": "https://example.com/narration.mp3",

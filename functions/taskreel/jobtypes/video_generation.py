@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import AliasChoices, Field, model_validator
 
+from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import validation_error
 from taskreel.jobtypes.fields import FilmQuality, Prompt, Resolution
 from taskreel.jobtypes.given_story import (
@@ -126,6 +127,7 @@ VIDEO_GENERATION = JobType(
     price_text=f"{format_credits(VIDEO_CREDITS)} a clip",
     concurrency=lambda _job: SCENES_AT_A_TIME,
     timeout=timedelta(minutes=28),
+    retry=RetryPolicy(min_backoff_seconds=4),
     example={
         "prompt": "Slow push in, waves breaking",
         "model": "runway-gen4",
