@@ -59,6 +59,15 @@ def test_a_job_is_submitted_followed_listed_and_paid(at: list[str]) -> None:
     assert json.loads(taskreel("credits", "--user", "eve", *at).stdout)["captured"] == 1
 
 
+def test_following_a_job_that_fails_ends_with_status_1(at: list[str]) -> None:
+    failing = {"prompt": "x", "options": {"studio": {"mode": "fail-permanent"}}}
+    body = json.dumps(failing)
+    done = taskreel("submit", "image-generation", "--json", body, "--follow", *at)
+    job = json.loads(done.stdout)
+    assert (job["status"], done.returncode) == ("FAILED", 1)
+    assert taskreel("watch", job["jobId"], *at).returncode == 1
+
+
 def test_a_prompt_alone_is_enough(at: list[str]) -> None:
     submitted = taskreel("submit", "image-generation", "--prompt", "a kite", *at)
     assert json.loads(submitted.stdout)["payload"] == {"prompt": "a kite"}

@@ -26,7 +26,7 @@ from taskreel_local.stack.dev_tokens import make_token
 @click.option(
     "--follow/--no-follow",
     default=False,
-    help="Print each status change, and wait until the job has ended.",
+    help="Print each status change until the job has ended; exit with 1 unless COMPLETED.",
 )
 @user_option
 @data_option
@@ -39,10 +39,18 @@ def submit_job(job_type: str, prompt: str | None, body: str, **options: Any) -> 
     async def submit_and_print(client: ApiClient) -> None:
         job = await client.submit_job(job_type, fields, key=options["key"])
         if options["follow"]:
-            job = await _follow_job(client, job["jobId"])
-        _print_json(job)
+            _print_ended_job(await _follow_job(client, job["jobId"]))
+        else:
+            _print_json(job)
 
     _call_stack(options["data"], options["user"], submit_and_print)
+
+
+def _print_ended_job(job: dict[str, Any]) -> None:
+    """Print the job; end with status 1 unless it has completed, so that scripts notice."""
+    _print_json(job)
+    if job["status"] != "COMPLETED":
+        raise click.exceptions.Exit(1)
 
 
 @click.command("watch")
@@ -50,10 +58,13 @@ def submit_job(job_type: str, prompt: str | None, body: str, **options: Any) -> 
 @user_option
 @data_option
 def watch_job(job_id: str, user: str, data: Path) -> None:
-    """Print each status change of a job until it has ended, then the job."""
+    """Print each status change of a job until it has ended, then the job.
+
+    The exit status is 1 unless it is COMPLETED.
+    """
 
     async def follow_and_print(client: ApiClient) -> None:
-        _print_json(await _follow_job(client, job_id))
+        _print_ended_job(await _follow_job(client, job_id))
 
     _call_stack(data, user, follow_and_print)
 
