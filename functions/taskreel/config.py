@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -154,6 +155,12 @@ class Settings(Value):
         if found:
             raise validation_error("Settings", found)
         return self
+
+    @property
+    def project(self) -> str | None:
+        """The Google Cloud project, given or in the URL of the store."""
+        parts = urlsplit(self.store_url)
+        return self.google_cloud_project or (parts.netloc if parts.scheme == "firestore" else None)
 
     @property
     def internal_keys(self) -> list[str]:

@@ -7,6 +7,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from taskreel.app.request_trace import trace_id
+
 #: The attributes of every record; all others are fields that the caller passed as `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
@@ -17,10 +19,13 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
 _SEVERITY = {"WARN": "WARNING", "FATAL": "CRITICAL"}
 
 
-def configure_logging(*, level: str, style: str) -> None:
-    """Write all records of at least `level` to standard error; `style` is `json` or `text`."""
+def configure_logging(*, level: str, style: str, project: str | None = None) -> None:
+    """Write all records of at least `level` to standard error; `style` is `json` or `text`.
+
+    In `project` the lines of a request are shown with it, by its trace.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter() if style == "json" else _TextFormatter())
+    handler.setFormatter(_JsonFormatter(project) if style == "json" else _TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -34,6 +39,10 @@ def _extra_fields(record: logging.LogRecord) -> dict[str, object]:
 class _JsonFormatter(logging.Formatter):
     """Cloud Logging's structured form: `severity`, `message`, `time` and the extra fields."""
 
+    def __init__(self, project: str | None) -> None:
+        super().__init__()
+        self._project = project
+
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = {
             "severity": _SEVERITY.get(record.levelname, record.levelname),
@@ -42,6 +51,9 @@ class _JsonFormatter(logging.Formatter):
             "logger": record.name,
             **_extra_fields(record),
         }
+        trace = trace_id.get()
+        if trace and self._project:
+            fields["logging.googleapis.com/trace"] = f"projects/{self._project}/traces/{trace}"
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields, default=str)

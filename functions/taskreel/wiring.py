@@ -24,6 +24,7 @@ from pydantic import SecretStr
 
 from taskreel import log
 from taskreel.adapters import providers
+from taskreel.adapters.logged_store import LoggedStore
 from taskreel.adapters.media import IN_HOUSE
 from taskreel.adapters.providers import KEY_VARIABLES, PROVIDERS, WebhookKind
 from taskreel.adapters.providers.in_process import InProcessProvider, load_in_process_providers
@@ -92,7 +93,7 @@ class SystemClock:
 def settings() -> Settings:
     """Read and check the environment once; configure logging by it."""
     found = Settings.from_environment(os.environ, KEY_VARIABLES)
-    log.configure_logging(level=found.log_level, style=found.log_format)
+    log.configure_logging(level=found.log_level, style=found.log_format, project=found.project)
     return found
 
 
@@ -234,7 +235,7 @@ def _finish_start(app: T) -> T:
 def build(chosen: Settings, clock: Clock) -> Services:
     """Build the services that the settings describe. Nothing is connected yet."""
     workers = WorkerPool(max_workers=chosen.worker_processes, memory_mb=chosen.worker_memory_mb)
-    store = _store(chosen)
+    store = LoggedStore(_store(chosen))
     return Services(
         store=store,
         tasks=_tasks(chosen, clock),

@@ -16,7 +16,6 @@ from functions.fake_providers import CLIP, running_with_fakes
 from functions.job_requests import NOOP, VIDEO, read_job, submit_job
 from providers.fake_provider import build_png as picture
 from simulation.world import World, running
-from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
 from taskreel.ports import Changes, Collection, Query, Row, Store, Transaction
@@ -292,7 +291,7 @@ async def measured(folder: Path, patch: pytest.MonkeyPatch, count: int) -> dict[
             "nextCursor"
         ]
         cursor = await deep(users[""], cursor, count)
-        connection = cast(SqliteStore, world.services.store)._open_connection()
+        connection = world.sqlite._open_connection()
         for name, path in REQUESTS.items():
             watched = found[name] = Watched(connection, [])
             client = users["a" if name.startswith("an admin") else ""]

@@ -30,6 +30,8 @@ SUBMIT = {
     "jobtypes/image_generation.py",
     "app/jobs/submit.py",
     "domain/queue_names.py",
+    "adapters/logged_store.py",
+    "app/request_trace.py",
     "app/jobs/new_job.py",
     "app/jobs/enqueue.py",
     "app/pricing/job_plan.py",

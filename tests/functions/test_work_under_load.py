@@ -12,7 +12,6 @@ import pytest
 
 from functions.job_requests import read_job, submit_job
 from simulation.world import World, running
-from taskreel.adapters.local.sqlite import SqliteStore
 
 #: As many as a queue delivers at once: its bucket of tokens.
 JOBS = 10
@@ -29,10 +28,8 @@ async def world_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asyn
 @contextmanager
 def count_statements(world: World) -> Iterator[Counter[str]]:
     """Count the statements of the store's connection by their first word."""
-    store = world.services.store
-    assert isinstance(store, SqliteStore)
     counts: Counter[str] = Counter()
-    connection = store._open_connection()
+    connection = world.sqlite._open_connection()
     connection.set_trace_callback(lambda text: counts.update([text.split(None, 1)[0].upper()]))
     yield counts
     connection.set_trace_callback(None)

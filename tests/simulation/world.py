@@ -28,6 +28,7 @@ from taskreel.adapters.local.memory_queue import Delivery
 from taskreel.adapters.local.memory_tasks import MemoryTasks
 from taskreel.adapters.local.queues_yaml import load_queue_settings
 from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.adapters.logged_store import LoggedStore
 from taskreel.app.services import Services
 from taskreel.config import Settings
 from taskreel.domain.job import Job
@@ -125,6 +126,14 @@ class World:
     @property
     def workers(self) -> WatchedWorkers:
         return cast(WatchedWorkers, self.services.workers)
+
+    @property
+    def sqlite(self) -> SqliteStore:
+        """The store behind the one that logs."""
+        logged = self.services.store
+        assert isinstance(logged, LoggedStore)
+        assert isinstance(logged.inner, SqliteStore)
+        return logged.inner
 
     def now(self) -> datetime:
         return self.services.clock.now()
@@ -267,8 +276,9 @@ async def running(
 
 def _services(chosen: Settings, clock: VirtualTime, tasks: MemoryTasks) -> Services:
     built = wiring.build(chosen, clock)
-    if isinstance(built.store, SqliteStore):
-        built.store._gather_seconds = 0.0  # it would pause on the real clock
+    stored = built.store.inner if isinstance(built.store, LoggedStore) else built.store
+    if isinstance(stored, SqliteStore):
+        stored._gather_seconds = 0.0  # it would pause on the real clock
     return replace(built, tasks=tasks, random=Random(7))
 
 

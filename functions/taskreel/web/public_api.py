@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from taskreel.app.request_trace import read_trace
 from taskreel.domain.errors import TaskreelError
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.web.auth import ApiContext
@@ -55,6 +56,7 @@ class PublicApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         self._context.attach(scope)
+        read_trace(scope.get("headers", ()))
         await self._app(scope, receive, send)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:

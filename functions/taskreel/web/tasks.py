@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from taskreel.app.request_trace import read_trace
 from taskreel.app.services import Services
 from taskreel.app.worker.processor import Answer, Processor
 from taskreel.app.worker.sweep import sweep_jobs
@@ -80,6 +81,7 @@ class InternalApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
+        read_trace(scope["headers"])
         request = Request(scope, receive)
         response = await self._respond(request)
         await response(scope, receive, send)

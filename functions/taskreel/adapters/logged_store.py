@@ -1,0 +1,157 @@
+"""A store that logs each change of a job's status, once it is committed: one line a change.
+
+Every write of a job passes a transaction, whoever makes it: this is the one place that sees all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
+from taskreel.ports import Changes, Collection, Query, Row, Store, Transaction
+from taskreel.store_collections import JOBS
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+V = TypeVar("V")
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class LoggedStore:
+    """`Store` that logs; all else is done by `inner`."""
+
+    def __init__(self, inner: Store) -> None:
+        self.inner = inner
+
+    async def get(self, collection: Collection[V], id_: str, /) -> V | None:
+        """Read one value."""
+        return await self.inner.get(collection, id_)
+
+    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
+        """Run the transaction; then log the changes of its last try."""
+        last: list[_WatchedTransaction] = []
+
+        async def watched(tx: Transaction) -> T:
+            last[:] = [_WatchedTransaction(tx)]
+            return await fn(last[0])
+
+        result = await self.inner.transaction(watched)
+        last[0].log_changes()
+        return result
+
+    async def query(self, query: Query[V], /) -> list[Row[V]]:
+        """Read the matching documents."""
+        return await self.inner.query(query)
+
+    async def aggregate(
+        self, query: Query[Any], /, *, total: Sequence[str] = ()
+    ) -> dict[str, int | float]:
+        """Compute sums over a query."""
+        return await self.inner.aggregate(query, total=total)
+
+    def watch(self, collection: Collection[V], id_: str, /) -> AsyncIterator[V | None]:
+        """Yield the value now and after each change."""
+        return self.inner.watch(collection, id_)
+
+    async def durable(self) -> None:
+        """Return when all writes are safe."""
+        await self.inner.durable()
+
+    def watch_changes(
+        self, collection: Collection[V], field: str, value: str, /, *, since: datetime
+    ) -> AsyncIterator[Changes[V]]:
+        """Yield the documents with that value, then changes."""
+        return self.inner.watch_changes(collection, field, value, since=since)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self.inner.close()
+
+
+class _WatchedTransaction:
+    """A transaction that remembers the jobs that it read and wrote."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._read: dict[str, Job] = {}
+        self._written: dict[str, Job] = {}
+
+    async def get(self, collection: Collection[V], id_: str, /) -> V | None:
+        value = await self._tx.get(collection, id_)
+        if isinstance(value, Job):
+            self._read[id_] = value
+        return value
+
+    def create(self, collection: Collection[V], id_: str, value: V, /) -> None:
+        self._note(id_, value)
+        self._tx.create(collection, id_, value)
+
+    def set(self, collection: Collection[V], id_: str, value: V, /) -> None:
+        self._note(id_, value)
+        self._tx.set(collection, id_, value)
+
+    def update(self, collection: Collection[Any], id_: str, changes: Mapping[str, Any], /) -> None:
+        self._tx.update(collection, id_, changes)
+
+    def delete(self, collection: Collection[Any], id_: str, /) -> None:
+        if collection is JOBS:
+            self._written.pop(id_, None)
+        self._tx.delete(collection, id_)
+
+    def _note(self, id_: str, value: object) -> None:
+        if isinstance(value, Job):
+            self._written[id_] = value
+
+    def log_changes(self) -> None:
+        for id_, job in self._written.items():
+            before = self._read.get(id_)
+            if before is None or before.status != job.status:
+                _log_status(before, job)
+
+
+def _log_status(before: Job | None, job: Job) -> None:
+    error = job.error
+    fields: dict[str, object] = {
+        "action": "job_status",
+        "job_id": job.job_id,
+        "user_id": job.user_id,
+        "job_type": job.job_type,
+        "status": str(job.status),
+        "attempt": job.attempt or None,
+        "step": job.step,
+        "parent_id": job.parent_id,
+        "waited_ms": _measure_wait(before, job),
+        "run_ms": _measure_run(before, job),
+        "provider": job.served_by,
+        "cost_usd": job.cost_usd,
+        "credits": job.credits.captured or None,
+        "code": error.code if error else None,
+        "error": error.message if error else None,
+    }
+    level = logging.WARNING if job.status is Status.FAILED else logging.INFO
+    known = {name: value for name, value in fields.items() if value is not None}
+    log.log(level, "%s %s", job.job_type, job.status, extra=known)
+
+
+def _measure_wait(before: Job | None, job: Job) -> int | None:
+    """The time from the status before to the start of a run."""
+    if before is None or job.status is not Status.PROCESSING:
+        return None
+    since = before.next_attempt_at or before.status_at.get(before.status)
+    return _count_milliseconds(since, job.status_at.get(job.status))
+
+
+def _measure_run(before: Job | None, job: Job) -> int | None:
+    """The time in PROCESSING that ends with this status."""
+    if before is None or before.status is not Status.PROCESSING:
+        return None
+    return _count_milliseconds(before.status_at.get(before.status), job.status_at.get(job.status))
+
+
+def _count_milliseconds(start: datetime | None, end: datetime | None) -> int | None:
+    return None if start is None or end is None else max(0, round((end - start) / _MILLISECOND))
