@@ -35,6 +35,7 @@ class ControlApi:
             ("GET", "time"): self._show_time,
             ("POST", "advance"): self._advance_clock,
             ("GET", "deliveries"): self._list_deliveries,
+            ("GET", "delivery"): self._show_delivery,
             ("GET", "events"): self._list_events,
             ("GET", "queues"): self._list_queues,
             ("POST", "wait-empty"): self._wait_empty,
@@ -68,13 +69,26 @@ class ControlApi:
         await self._engine.advance(timedelta(microseconds=micros))
         return await self._show_time(query, body)
 
-    async def _list_deliveries(self, query: Query, _render_body: dict[str, Any]) -> dict[str, Any]:
-        recorded = self._engine.history.deliveries
-        return {
-            "deliveries": [
-                _render_delivery(item) for item in recorded if _matches_query(item, query)
-            ]
-        }
+    async def _list_deliveries(self, query: Query, _body: dict[str, Any]) -> dict[str, Any]:
+        """List attempts, oldest first; `limit` takes the newest, `brief` leaves contents out."""
+        brief = query.get("brief") == "true"
+        found = [
+            (number, item)
+            for number, item in self._engine.history.numbered_deliveries()
+            if _matches_query(item, query)
+        ]
+        found = found[-_parse_limit(query) :]
+        render = _render_brief if brief else _render_delivery
+        return {"deliveries": [{**render(item), "number": number} for number, item in found]}
+
+    async def _show_delivery(self, query: Query, _body: dict[str, Any]) -> dict[str, Any]:
+        wanted = query.get("number", "")
+        for number, item in self._engine.history.numbered_deliveries():
+            if str(number) == wanted:
+                return {**_render_delivery(item), "number": number}
+        raise ApiError(
+            Code.NOT_FOUND, f"There is no record of delivery {wanted[:20]!r}, or no longer."
+        )
 
     async def _list_events(self, query: Query, _render_body: dict[str, Any]) -> dict[str, Any]:
         recorded = self._engine.history.events
@@ -134,6 +148,26 @@ def _matches_query(item: Delivery | Event, query: Query) -> bool:
     queue, task = query.get("queue"), query.get("task")
     in_queue = not queue or item.queue == queue or item.queue.endswith(f"/{queue}")
     return in_queue and (not task or item.task == task)
+
+
+def _parse_limit(query: Query) -> int:
+    text = query.get("limit", "1000")
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= 1_000_000:
+        raise invalid_argument("`limit` must be a number from 1 to 1000000.")
+    return int(text[:9])
+
+
+def _render_brief(item: Delivery) -> dict[str, Any]:
+    return {
+        "queue": item.queue,
+        "task": item.task,
+        "attempt": item.attempt,
+        "startTime": _format_time(item.started),
+        "endTime": _format_time(item.finished),
+        "method": item.request.method,
+        "url": item.request.url,
+        **({"status": item.response.status} if item.response else {"error": item.error}),
+    }
 
 
 def _render_delivery(item: Delivery) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count
 
 MOST_BYTES = 32 << 20
 """Bytes of requests and responses that are stored for tests and the page."""
@@ -88,6 +89,7 @@ class History:
         self._most_bytes = most_bytes
         self._bytes = 0
         self.deliveries: deque[Delivery] = deque()
+        self._count = 0
         self.events: deque[Event] = deque(maxlen=size)
         self._listeners: list[Callable[[Event], None]] = []
 
@@ -96,9 +98,14 @@ class History:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    def numbered_deliveries(self) -> Iterator[tuple[int, Delivery]]:
+        """Return the deliveries with their numbers, which no later delivery gets again."""
+        return zip(count(self._count - len(self.deliveries)), self.deliveries, strict=False)
+
     def record_delivery(self, done: Delivery) -> None:
         """Record an attempt; the oldest ones go while there are too many, or too many bytes."""
         self.deliveries.append(done)
+        self._count += 1
         self._bytes += _size_of(done)
         while len(self.deliveries) > self._size or (
             self._bytes > self._most_bytes and len(self.deliveries) > 1

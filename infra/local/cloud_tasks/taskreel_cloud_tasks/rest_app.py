@@ -40,6 +40,7 @@ _QUEUE = rf"{_LOCATION}/queues/[^/]+"
 #: firebase-admin calls CLOUD_TASKS_EMULATOR_HOST without a version.
 _VERSION = re.compile(r"/(?:(v2|v2beta2|v2beta3)/)?(?=projects/)")
 _MAX_BODY = 32 << 20
+_READS = frozenset({"GET", "HEAD"})
 
 _SYSTEM_PARAMETERS = frozenset(
     {
@@ -145,6 +146,8 @@ class RestApp:
         """Serve one request."""
         if scope["type"] == "lifespan":
             await _handle_lifespan(receive, send)
+        elif scope["type"] == "http" and scope["path"] == "/" and scope["method"] in _READS:
+            await _send_page(send, with_body=scope["method"] == "GET")
         elif scope["type"] == "http":
             response = await self._handle_request(scope, receive)
             await _send_response(send, response)
@@ -335,6 +338,15 @@ async def _send_response(send: Send, response: JsonResponse) -> None:
     ]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": data})
+
+
+async def _send_page(send: Send, *, with_body: bool) -> None:
+    from taskreel_cloud_tasks.page import load_page
+
+    text, headers = load_page()
+    headers = [*headers, (b"content-length", b"%d" % len(text))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": text if with_body else b""})
 
 
 async def _handle_lifespan(receive: Receive, send: Send) -> None:
