@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -131,6 +131,8 @@ class Customer(threading.Thread):
         self._pause = 1 / jobs_per_second
         self.jobs: dict[str, str] = {}
         self.cancelled = 0
+        #: DELETE removes a job that has ended already, and its answer may be lost.
+        self.maybe_removed: set[str] = set()
         self.refused: list[str] = []
         self.stopped = threading.Event()
 
@@ -166,6 +168,7 @@ class Customer(threading.Thread):
 
     def _cancel_one(self, client: httpx.Client) -> None:
         job_id = self._draw.choice(list(self.jobs)[-5:])
+        self.maybe_removed.add(job_id)
         with suppress(httpx.TransportError):
             answer = client.delete(f"/api/jobs/{self.jobs[job_id]}/{job_id}")
             self.cancelled += answer.is_success
@@ -186,6 +189,7 @@ class ChaosRun:
     events: Counter[str] = field(default_factory=Counter)
     jobs: dict[str, str] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
+    maybe_removed: set[str] = field(default_factory=set)
     #: Seconds from the last event until the last job had ended.
     calm_seconds: float = 0.0
     violations: list[str] = field(default_factory=list)
@@ -203,6 +207,7 @@ class ChaosRun:
             self._provider_url = around.enter_context(serve_on_port(provider))
             self._run_events()
             content = self._read_store(firestore if self.stack == "google" else "")
+            content = replace(content, removed=frozenset(self.maybe_removed))
         self._check_content(content)
         bought = Counter(
             str(call.body["prompt"]) for call in provider.calls if call.method == "POST"
@@ -246,6 +251,7 @@ class ChaosRun:
         for customer in customers:
             self.jobs |= customer.jobs
             self.refused += customer.refused
+            self.maybe_removed |= customer.maybe_removed
             self.events["cancel"] += customer.cancelled
 
     @contextmanager
@@ -318,7 +324,7 @@ class ChaosRun:
 
     def _check_content(self, content: StoreContent) -> None:
         self.violations += find_violations(content)
-        stored = {job.job_id for job in content.jobs}
+        stored = {job.job_id for job in content.jobs} | content.removed
         lost = [job_id for job_id in self.jobs if job_id not in stored]
         if lost:
             self.violations.append(f"accepted jobs are not stored: {', '.join(lost)}")

@@ -26,6 +26,8 @@ class StoreContent:
     accounts: list[Account]
     ledger: list[LedgerEntry]
     file_sizes: Mapping[str, int]
+    #: Jobs that their owner may have removed after they ended; their ledger entries stay.
+    removed: frozenset[str] = frozenset()
 
     def list_family(self, root: Job) -> list[Job]:
         """The job and the child jobs that it created."""
@@ -133,11 +135,12 @@ def _check_accounts(content: StoreContent) -> Iterator[str]:
 
 def _check_settlements(content: StoreContent) -> Iterator[str]:
     """Each ended round has exactly one entry; no entry is of a round that is open or unknown."""
+    missing = content.removed - {job.job_id for job in content.jobs}
     settled = Counter(
         # An id may end in the time of the job's creation: the job's id can be used again.
         ".".join(entry.entry_id.split(".")[:2])
         for entry in content.ledger
-        if entry.kind != EntryKind.GRANT
+        if entry.kind != EntryKind.GRANT and entry.job_id not in missing
     )
     rounds = Counter[str]()
     for job in content.list_root_jobs():
