@@ -122,6 +122,26 @@ async def test_whoever_takes_anybody_does_not_wait_for_one(start_providers: Star
     assert (done["status"], done["servedBy"], done["tried"]) == ("COMPLETED", "fal", [])
 
 
+async def test_a_list_that_names_the_imitation_goes_on_to_it(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("bfl")
+    setup.fakes["bfl"].fault = Fault.SERVER_ERROR
+    done = await setup.run_job({"prompt": "x", "provider": ["bfl", "studio"]})
+    assert (done["status"], done["servedBy"]) == ("COMPLETED", "studio")
+    assert [one["provider"] for one in done["tried"]] == ["bfl"]
+
+
+@pytest.mark.parametrize("wanted", ["bfl", ["bfl", "fal"], "auto"])
+async def test_no_imitation_takes_over_that_was_not_named(
+    start_providers: StartProviders, wanted: Any
+) -> None:
+    setup = await start_providers("bfl")
+    setup.fakes["bfl"].fault = Fault.SERVER_ERROR
+    done = await setup.run_job({"prompt": "x", "provider": wanted})
+    assert (done["status"], done["servedBy"]) == ("FAILED", "bfl")
+
+
 @pytest.mark.parametrize("fault", [Fault.RATE_LIMITED, Fault.MODERATION, Fault.PRIVATE_TEXT])
 async def test_what_is_not_the_providers_fault_does_not_open_it(
     start_providers: StartProviders, fault: Fault

@@ -139,11 +139,16 @@ class Failover:
         excluded: Collection[str],
         now: datetime,
     ) -> UnitRun | None:
-        """The unit with the first paid provider of the choice that is ready and not excluded."""
+        """The unit with the first provider of the choice that is ready and may take over.
+
+        An imitation takes over only where the caller names it: it never serves in silence.
+        """
+        named = {self._registry.catalogue.resolve_name(word) for word in self._preference.names}
         for offer in choice.offers if choice else ():
+            name = offer.provider
             is_ready = offer.admits_at is not None and offer.admits_at <= now
-            is_allowed = offer.provider not in excluded and self._registry.is_paid(offer.provider)
-            if is_ready and is_allowed:
+            is_asked_for = self._registry.is_paid(name) or name in named
+            if is_ready and is_asked_for and name not in excluded:
                 changes = {"provider": offer.provider, "model": offer.model}
                 return run.model_copy(update={**changes, "begun_at": None, "due_at": None})
         return None
