@@ -285,9 +285,14 @@ class Chaos:
 
     def advance(self, seconds: float) -> None:
         until = self.engine_clock.now() + round(seconds * SECOND)
+
+        async def run_next() -> bool:
+            # In the loop, as timers of a machine's clock run.
+            return self.engine_clock.run_next(until)
+
         self.do(_nothing())
-        while self.engine_clock.run_next(until):
-            self.do(_nothing())
+        while self.do(run_next()):
+            pass
 
     def jobs(self) -> list[Job]:
         return [row.value for row in self.do(self.store.query(Query(collection=JOBS)))]
