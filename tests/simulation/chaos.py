@@ -215,7 +215,8 @@ class Chaos:
         store.awake.set()
         # Each instance has a disk of its own.
         disk = self._folder / f"disk-{len(self.instances) + len(self._dead)}"
-        services = replace(self._base, store=store, work_dirs=WorkDirPool(disk, ROOM_BYTES))
+        room = WorkDirPool(disk, ROOM_BYTES, clock=lambda: self.engine_clock.now() / SECOND)
+        services = replace(self._base, store=store, work_dirs=room)
         self.instances.append(Instance(services, store, Processor(services)))
 
     def deliver(self, task: Task) -> asyncio.Task[Answer]:

@@ -548,7 +548,8 @@ class Life(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
     def all_room_is_free_again(self) -> None:
-        """In the instances that live: no ended job occupies room for input files."""
+        """In the instances that live: no ended job occupies room, and no promise of it lasts."""
+        self.world.advance(31)
         for instance in self.world.instances:
             disk = instance.services.work_dirs
             assert disk.reserve(disk.acquire("job_1"), ROOM_BYTES)
