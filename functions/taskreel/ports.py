@@ -35,6 +35,9 @@ class Collection(Generic[V]):
     name: str
     encode: Callable[[V], Mapping[str, Any]]
     decode: Callable[[Mapping[str, Any]], V]
+    #: True where nobody changes a value in place, nor what it contains: a store may then give the
+    #: same object to several readers.
+    shareable: bool = False
 
     def read(self, id_: str, data: Mapping[str, Any]) -> V:
         """Decode a stored document. Raises UnreadableDocumentError."""

@@ -12,17 +12,23 @@ from taskreel.domain.job import Job
 from taskreel.domain.recurring_job import RecurringJob
 from taskreel.ports import Collection
 
-JOBS: Collection[Job] = Collection("jobs", Job.document, Job.model_validate)
-ACCOUNTS: Collection[Account] = Collection("accounts", Account.document, Account.model_validate)
+JOBS: Collection[Job] = Collection("jobs", Job.document, Job.model_validate, shareable=True)
+ACCOUNTS: Collection[Account] = Collection(
+    "accounts", Account.document, Account.model_validate, shareable=True
+)
 #: Create-only.
 LEDGER: Collection[LedgerEntry] = Collection(
-    "ledger", LedgerEntry.document, LedgerEntry.model_validate
+    "ledger", LedgerEntry.document, LedgerEntry.model_validate, shareable=True
+)
+BREAKERS: Collection[Breaker] = Collection(
+    "breakers", Breaker.document, Breaker.model_validate, shareable=True
 )
 RECURRING_JOBS: Collection[RecurringJob] = Collection(
-    "recurring_jobs", RecurringJob.document, RecurringJob.model_validate
+    "recurring_jobs", RecurringJob.document, RecurringJob.model_validate, shareable=True
 )
-BREAKERS: Collection[Breaker] = Collection("breakers", Breaker.document, Breaker.model_validate)
 #: Create-only.
-AUDIT: Collection[AuditEntry] = Collection("audit", AuditEntry.document, AuditEntry.model_validate)
+AUDIT: Collection[AuditEntry] = Collection(
+    "audit", AuditEntry.document, AuditEntry.model_validate, shareable=True
+)
 #: Nothing is stored in it: a health check reads it.
 HEALTH: Collection[Mapping[str, Any]] = Collection("health", dict, dict)

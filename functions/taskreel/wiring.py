@@ -24,6 +24,11 @@ from pydantic import SecretStr
 
 from taskreel import log
 from taskreel.adapters import providers
+from taskreel.adapters.external_synchrony import (
+    DurableProvider,
+    DurableResponses,
+    DurableTasks,
+)
 from taskreel.adapters.logged_store import LoggedStore
 from taskreel.adapters.media import IN_HOUSE
 from taskreel.adapters.providers import KEY_VARIABLES, PROVIDERS, WebhookKind
@@ -63,8 +68,6 @@ if TYPE_CHECKING:
     from taskreel.app.worker.processor import Processor
     from taskreel.web.auth import TokenRules
     from taskreel.web.live_context import LiveContext
-    from taskreel.web.public_api import PublicApi
-    from taskreel.web.tasks import InternalApp
 
 T = TypeVar("T")
 
@@ -112,7 +115,7 @@ def services() -> Services:
 
 
 @functools.cache
-def api() -> PublicApi:
+def api() -> DurableResponses:
     """The jobs API."""
     from taskreel.adapters.machine import read_machine
     from taskreel.app.health import HealthMonitor
@@ -127,7 +130,8 @@ def api() -> PublicApi:
         base_url=chosen.api_base_url.rstrip("/"),
         live=live,
     )
-    return _finish_start(PublicApi(context, _build_fastapi, origins=chosen.allowed_origins))
+    app = PublicApi(context, _build_fastapi, origins=chosen.allowed_origins)
+    return _finish_start(DurableResponses(app, services().store))
 
 
 def _build_fastapi() -> FastAPI:
@@ -174,12 +178,13 @@ def running() -> Processor:
 
 
 @functools.cache
-def processor() -> InternalApp:
+def processor() -> DurableResponses:
     """The task processor's app; it releases its leases when the instance is stopped."""
     from taskreel.web.tasks import InternalKeys, build_processor_app
 
     _run_before_stopping(_stop_runs)
-    return _finish_start(build_processor_app(InternalKeys(settings().internal_keys), running()))
+    app = build_processor_app(InternalKeys(settings().internal_keys), running())
+    return _finish_start(DurableResponses(app, services().store))
 
 
 async def _process_delivery(delivery: Delivery) -> int:
@@ -215,13 +220,12 @@ async def close_ports() -> None:
 
 
 @functools.cache
-def maintenance() -> InternalApp:
+def maintenance() -> DurableResponses:
     """The sweep."""
     from taskreel.web import tasks
 
-    return _finish_start(
-        tasks.build_maintenance_app(tasks.InternalKeys(settings().internal_keys), services())
-    )
+    app = tasks.build_maintenance_app(tasks.InternalKeys(settings().internal_keys), services())
+    return _finish_start(DurableResponses(app, services().store))
 
 
 def _finish_start(app: T) -> T:
@@ -238,9 +242,9 @@ def build(chosen: Settings, clock: Clock) -> Services:
     store = LoggedStore(_store(chosen))
     return Services(
         store=store,
-        tasks=_tasks(chosen, clock),
+        tasks=_build_tasks(chosen, clock, store),
         blobs=_blobs(chosen, clock),
-        providers=_build_providers(chosen, workers, clock, CircuitBreakers(store)),
+        providers=_build_providers(chosen, workers, clock, store),
         workers=workers,
         probe_file=partial(_probe_file, workers),
         fetch=_fetch(_own_addresses(chosen)),
@@ -352,7 +356,7 @@ def _store(chosen: Settings) -> Store:
             from taskreel.adapters.local.sqlite import SqliteStore
 
             durable = "durable" in urlsplit(url).query
-            return SqliteStore(_path(url), INDEXES, durable=durable, gather_seconds=0.005)
+            return SqliteStore(_path(url), INDEXES, durable=durable)
         case "firestore":
             from taskreel.adapters.gcp.firestore import FirestoreStore
 
@@ -373,6 +377,13 @@ def _store(chosen: Settings) -> Store:
 def _is_leased(collection: str, data: Mapping[str, Any]) -> bool:
     """True for a job that is being run: until its lease ends, only its run writes it."""
     return collection == "jobs" and data.get("leaseUntil") is not None
+
+
+def _build_tasks(chosen: Settings, clock: Clock, store: Store) -> TaskQueue:
+    """The queues; those outside of this process get tasks of stored jobs only."""
+    tasks = _tasks(chosen, clock)
+    is_inside = urlsplit(chosen.tasks_url).scheme == "embedded"
+    return tasks if is_inside else DurableTasks(tasks, store)
 
 
 def _tasks(chosen: Settings, clock: Clock) -> TaskQueue:
@@ -454,16 +465,17 @@ def _path(url: str) -> Path:
 
 
 def _build_providers(
-    chosen: Settings, workers: MediaWorkers, clock: Clock, breakers: CircuitBreakers
+    chosen: Settings, workers: MediaWorkers, clock: Clock, store: Store
 ) -> ProviderRegistry:
     configured: dict[str, Callable[[], Provider]] = {
-        name: partial(_build_provider, chosen, name) for name in _list_configured(chosen)
+        name: partial(_build_paid_provider, chosen, store, name)
+        for name in _list_configured(chosen)
     }
     in_process = _load_in_process_providers(chosen)
     configured |= {name: partial(one.build, workers, clock) for name, one in in_process.items()}
     return ProviderRegistry(
         configured,
-        breakers=breakers,
+        breakers=CircuitBreakers(store),
         key_names=KEY_VARIABLES,
         catalogue=partial(_build_catalogue, in_process),
         stand_in=chosen.stand_in_provider,
@@ -482,6 +494,10 @@ def _is_keyless(chosen: Settings, name: str) -> bool:
     """True where a setting configures the provider without a key."""
     variable = PROVIDERS[name].keyless_variable
     return bool(variable and getattr(chosen, variable.lower()))
+
+
+def _build_paid_provider(chosen: Settings, store: Store, name: str) -> Provider:
+    return DurableProvider(_build_provider(chosen, name), store)
 
 
 def _build_provider(chosen: Settings, name: str) -> Provider:

@@ -26,27 +26,22 @@ INDEXES = (
 
 @dataclass
 class StoreMaker:
-    """Opens stores over the same documents; a second one acts as a second process."""
+    """Opens stores over the same documents; a second one acts as a second process.
+
+    A SQLite file has one owner, so there every caller gets the same store.
+    """
 
     path: Path
     emulator: str | None
     project: str = field(default_factory=lambda: f"test-{uuid4().hex}")
     opened: list[Store] = field(default_factory=list)
 
-    @property
-    def source(self) -> str:
-        """A Python expression that opens one."""
-        if self.emulator is None:
-            return f"SqliteStore({str(self.path)!r})"
-        return f"FirestoreStore({self.project!r}, emulator={self.emulator!r})"
-
     def open(self) -> Store:
         """Open one more store."""
-        self.opened.append(
-            SqliteStore(self.path, INDEXES)
-            if self.emulator is None
-            else FirestoreStore(self.project, emulator=self.emulator)
-        )
+        if self.emulator is not None:
+            self.opened.append(FirestoreStore(self.project, emulator=self.emulator))
+        elif not self.opened:
+            self.opened.append(SqliteStore(self.path, INDEXES))
         return self.opened[-1]
 
     def unreachable(self) -> Store:
@@ -79,11 +74,6 @@ def store(store_maker: StoreMaker) -> Store:
 @pytest.fixture
 def open_store(store_maker: StoreMaker) -> Callable[[], Store]:
     return store_maker.open
-
-
-@pytest.fixture
-def store_source(store_maker: StoreMaker) -> str:
-    return store_maker.source
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Awaitable, Callable
 
@@ -136,36 +135,6 @@ async def test_transactions_at_once_leave_what_some_order_of_them_leaves(store: 
     assert all(answers[1::2])
     assert sorted(answers[::2]) == list(range(20))
     assert await read_row(store) == {"n": 2**20}
-
-
-WORKER = """
-import asyncio, sys
-from taskreel.adapters.gcp.firestore import FirestoreStore
-from taskreel.adapters.local.sqlite import SqliteStore
-from taskreel.ports import Collection
-
-async def main():
-    store = {source}
-    rows = Collection("rows", dict, dict)
-    async def step(tx):
-        row = await tx.get(rows, "a")
-        tx.update(rows, "a", {{"n": row["n"] + 1}})
-    for _ in range(15):
-        await store.transaction(step)
-    await store.close()
-
-asyncio.run(main())
-"""
-
-
-async def test_several_processes_that_read_and_write_one_document_lose_nothing(
-    store: Store, store_source: str
-) -> None:
-    await create_row(store, "a", {"n": 0})
-    script = WORKER.format(source=store_source)
-    workers = [await asyncio.create_subprocess_exec(sys.executable, "-c", script) for _ in range(3)]
-    assert [await worker.wait() for worker in workers] == [0, 0, 0]
-    assert await read_row(store) == {"n": 45}
 
 
 async def test_a_store_that_cannot_be_reached_raises_soon(unreachable_store: Store) -> None:

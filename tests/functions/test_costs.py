@@ -291,7 +291,7 @@ async def measured(folder: Path, patch: pytest.MonkeyPatch, count: int) -> dict[
             "nextCursor"
         ]
         cursor = await deep(users[""], cursor, count)
-        connection = world.sqlite._open_connection()
+        connection = world.sqlite.file.open()
         for name, path in REQUESTS.items():
             watched = found[name] = Watched(connection, [])
             client = users["a" if name.startswith("an admin") else ""]

@@ -99,7 +99,7 @@ async def test_without_the_store_it_is_unhealthy(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.services.store.close()
-    monkeypatch.setattr(world.sqlite, "_path", "/dev/null/store.db")
+    monkeypatch.setattr(world.sqlite.file, "_path", "/dev/null/store.db")
     found = await read_health(world)
     assert found["status"] == "unhealthy"
     assert "store: it cannot be reached" in found["reasons"]

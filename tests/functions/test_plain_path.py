@@ -58,7 +58,8 @@ RULES = {
 }
 EMBEDDED = {
     "adapters/local/sqlite.py",
-    "adapters/local/sqlite_changes.py",
+    "adapters/local/sqlite_file.py",
+    "adapters/external_synchrony.py",
     "ports.py",
     "adapters/local/sqlite_tables.py",
     "adapters/local/memory_tasks.py",

@@ -300,7 +300,7 @@ async def test_a_store_that_is_away_asks_to_come_again_and_tells_the_log_alone_w
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     await world.services.store.close()
-    monkeypatch.setattr(world.sqlite, "_path", "/dev/null/store.db")
+    monkeypatch.setattr(world.sqlite.file, "_path", "/dev/null/store.db")
     for caller, path in ((ada, "/api/jobs/job_1"), (ada, "/api/jobs")):
         caplog.clear()
         answer = await caller.get(path)

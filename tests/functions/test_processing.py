@@ -420,7 +420,7 @@ async def test_a_store_that_is_away_is_answered_500_and_never_503(
     """A 503 would slow the whole queue."""
     job = await submit_job(ada)
     await world.services.store.close()
-    monkeypatch.setattr(world.sqlite, "_path", "/dev/null/store.db")
+    monkeypatch.setattr(world.sqlite.file, "_path", "/dev/null/store.db")
     assert (await world.process(job["jobId"])).status_code == 500
 
 

@@ -29,7 +29,7 @@ async def world_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asyn
 def count_statements(world: World) -> Iterator[Counter[str]]:
     """Count the statements of the store's connection by their first word."""
     counts: Counter[str] = Counter()
-    connection = world.sqlite._open_connection()
+    connection = world.sqlite.file.open()
     connection.set_trace_callback(lambda text: counts.update([text.split(None, 1)[0].upper()]))
     yield counts
     connection.set_trace_callback(None)
@@ -45,5 +45,8 @@ async def test_jobs_that_come_together_share_commits(world_on_disk: World) -> No
     assert {job["status"] for job in ended} == {"COMPLETED"}
     # A submission, a claim and a settlement each: alone they would be three a job.
     assert counts["COMMIT"] / JOBS <= 0.5, counts
-    assert counts["SELECT"] / JOBS <= 6, counts
-    assert (counts["INSERT"] + counts["UPDATE"]) / JOBS <= 6.1, counts
+    # The new job and its ledger entry are looked for; what was written is in memory.
+    assert counts["SELECT"] / JOBS <= 2.5, counts
+    # A document that changed several times is written once: the job, its ledger entry, and the
+    # account once for all.
+    assert (counts["INSERT"] + counts["UPDATE"]) / JOBS <= 3.5, counts

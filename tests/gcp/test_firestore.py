@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -270,6 +272,38 @@ async def test_fifty_that_race_for_one_document_read_it_three_times_each_at_most
     assert await read_row(store, "a") == {"n": 50}
     assert len(streams.calls) <= 151
     assert len(answers.calls) <= 101
+
+
+WORKER = """
+import asyncio, sys
+from taskreel.adapters.gcp.firestore import FirestoreStore
+from taskreel.ports import Collection
+
+async def main():
+    store = FirestoreStore({project!r}, emulator={emulator!r})
+    rows = Collection("rows", dict, dict)
+    async def step(tx):
+        row = await tx.get(rows, "a")
+        tx.update(rows, "a", {{"n": row["n"] + 1}})
+    for _ in range(15):
+        await store.transaction(step)
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_several_processes_that_read_and_write_one_document_lose_nothing(
+    firestore_address: str,
+) -> None:
+    project = f"test-{uuid4().hex}"
+    store = FirestoreStore(project, emulator=firestore_address)
+    await put_row(store, "a", {"n": 0})
+    script = WORKER.format(project=project, emulator=firestore_address)
+    workers = [await asyncio.create_subprocess_exec(sys.executable, "-c", script) for _ in range(3)]
+    assert [await worker.wait() for worker in workers] == [0, 0, 0]
+    assert await read_row(store, "a") == {"n": 45}
+    await store.close()
 
 
 # ── Watching ─────────────────────────────────────────────────────────────────────────────────────

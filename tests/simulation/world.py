@@ -276,9 +276,6 @@ async def running(
 
 def _services(chosen: Settings, clock: VirtualTime, tasks: MemoryTasks) -> Services:
     built = wiring.build(chosen, clock)
-    stored = built.store.inner if isinstance(built.store, LoggedStore) else built.store
-    if isinstance(stored, SqliteStore):
-        stored._gather_seconds = 0.0  # it would pause on the real clock
     return replace(built, tasks=tasks, random=Random(7))
 
 

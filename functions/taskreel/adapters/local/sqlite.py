@@ -1,119 +1,150 @@
-"""The store in one SQLite file: a write-ahead log, group commit, several processes.
+"""The store of one process in one SQLite file: values in memory, one commit for many transactions.
 
-Group commit: transactions that wait at the same time run one after another inside one SQLite
-transaction and are committed together, since a commit costs about the same for one as for ten.
-Each of them is still all or nothing: its function only buffers its writes, and one that raises
-adds no statement. If the commit itself fails, every transaction in it fails.
+**One owner.** The process that opens the file locks it until it closes it, so nobody else changes
+what is stored: a value that was read or written here may be answered from memory for as long as
+there is room. A second process is refused.
 
-No conflicts: the functions run while SQLite's write lock is held, so nothing that one of them reads
-can change before the commit. Reads inside a transaction do not wait for anything, so the function's
-coroutine is run to its end in one step, on the event loop.
+**A transaction runs at once.** Its function awaits nothing but its own reads, and reads wait for
+nothing, so its coroutine is run to its end in one step of the event loop. Nothing can change
+between what it reads and what it writes: there are no conflicts, and no lock. Its writes are
+encoded while it runs; a value that cannot be stored fails its own transaction and no other. Only
+when the function has returned are all of its writes put into memory, so it is all or nothing.
 
-SQLite runs on the event loop's own thread on purpose: a statement takes microseconds, handing it
-to another thread and back a hundred.
+**One commit for many.** What was written is `_dirty` until it is committed: when the event loop has
+found nothing else to do for some turns, and at the latest 20 ms after the first write. A commit
+takes everything that is dirty, in one SQLite transaction, each document once however often it was
+changed. Transactions are thus committed in the order in which they ran, and never one without an
+earlier one: the file always holds a state in which the memory once was.
+
+**Nothing leaves before it is safe.** After a crash the file holds all transactions up to some
+moment, and what came later never happened. That is sound only if nobody outside has heard of the
+later ones: `durable()` is awaited before a response is sent, before a provider is asked for paid
+work and before a task is given to an outside queue (`adapters.external_synchrony`, for all callers
+at one place). In between nothing waits for the disk: the next step of a job may build on a write
+that is not committed, for if the write is lost then so is the step. Queries read the file, so they
+commit first.
+
+**A commit that fails ends the process.** Memory would be ahead of a file that refuses, and everyone
+who waits for `durable()` would wait for ever. The supervisor starts another process, which begins
+with what the file has.
+
+**What a commit survives.** By default (`synchronous=NORMAL`) the death of the process at any
+point; a power failure may lose the last commits, never the file. With `durable` (STORE_URL with
+`?durable=1`, `synchronous=FULL`) each commit waits for the disk and survives that too.
+
+SQLite runs on the event loop's own thread on purpose: a statement takes microseconds, handing it to
+another thread and back a hundred.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from taskreel.adapters.local.sqlite_changes import ChangeWatches
+from taskreel.adapters.local.sqlite_file import SqliteFile
 from taskreel.adapters.local.sqlite_tables import (
-    TIME,
-    StoredRow,
-    Table,
+    StoredDocument,
     build_conditions,
     build_select,
     load_json,
 )
 from taskreel.domain.errors import StoreAbsentError, StoreConflictError, StoreError
-from taskreel.ports import Changes, Collection, Increment, Index, Query, Row, Transaction
+from taskreel.ports import (
+    Changes,
+    Collection,
+    Increment,
+    Index,
+    Query,
+    Row,
+    Transaction,
+)
 
-try:
-    import fcntl
-except ImportError:  # Windows: SQLite's own busy handler decides whose turn it is, less fairly
-    fcntl = None  # type: ignore[assignment]
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 V = TypeVar("V")
 
-#: A transaction's function, and the future of the caller that waits for its result.
-_WaitingTransaction = tuple[Callable[[Transaction], Awaitable[Any]], asyncio.Future[Any]]
+#: A collection's name and an id.
+Key = tuple[str, str]
 
-#: How often a watch looks for commits; a look is one PRAGMA, not a read of the document.
-_WATCH_SECONDS = 0.02
+#: The longest time from a write to its commit.
+_LONGEST_DELAY_SECONDS = 0.02
+#: The event loop rests when it has come round so often without a transaction.
+_QUIET_TURNS = 3
+#: Committed documents are retained in memory, the least recently used ones removed first, up to so
+#: many characters of JSON.
+_CACHE_SIZE = 16_000_000
 
 
 class _BufferedTransaction:
-    """`Transaction` of one caller, while the store holds SQLite's write lock."""
+    """`Transaction` of one caller."""
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
-        self._rows: dict[tuple[str, str], StoredRow | None] = {}
-        self._written: dict[tuple[str, str], Mapping[str, Any] | None] = {}
+        #: The documents that it has looked up, as they are before its writes.
+        self._before: dict[Key, StoredDocument | None] = {}
+        self.written: dict[Key, StoredDocument] = {}
 
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
-        return _read_value(collection, id_, self._read_row(collection.name, id_))
+        return _read_value(collection, id_, self._look_up((collection.name, id_)))
 
     def create(self, collection: Collection[V], id_: str, value: V, /) -> None:
-        if self._current_data(collection.name, id_) is not None:
+        if _exists(self._find_current((collection.name, id_))):
             raise StoreConflictError(f"{collection.name}/{id_} exists")
-        self._written[collection.name, id_] = collection.encode(value)
+        self._write(collection, id_, collection.encode(value), value)
 
     def set(self, collection: Collection[V], id_: str, value: V, /) -> None:
-        self._read_row(collection.name, id_)  # `build_statements` needs to know if the row exists
-        self._written[collection.name, id_] = collection.encode(value)
+        self._write(collection, id_, collection.encode(value), value)
 
     def update(self, collection: Collection[Any], id_: str, changes: Mapping[str, Any], /) -> None:
-        data = self._current_data(collection.name, id_)
-        if data is None:
+        document = self._find_current((collection.name, id_))
+        if not _exists(document):
             raise StoreAbsentError(f"{collection.name}/{id_} does not exist")
+        data = load_json(document.text)
         changed = {name: _apply_change(data.get(name), to) for name, to in changes.items()}
-        self._written[collection.name, id_] = {**data, **changed}
+        self._write(collection, id_, {**data, **changed}, None)
 
     def delete(self, collection: Collection[Any], id_: str, /) -> None:
-        self._read_row(collection.name, id_)
-        self._written[collection.name, id_] = None
+        self._put((collection.name, id_), StoredDocument("", (), self._store.next_version()))
 
-    def build_statements(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        """Yield the writes as SQL statements with their values."""
-        for (collection, id_), data in self._written.items():
-            table = self._store.open_table(collection)
-            before = self._rows[collection, id_]
-            if data is not None:
-                yield table.build_write(id_, data, before)
-            elif before is not None:
-                yield f"DELETE FROM {table.name} WHERE id = ?", (id_,)
+    def _write(
+        self, collection: Collection[V], id_: str, data: Mapping[str, Any], value: V | None
+    ) -> None:
+        table = self._store.file.open_table(collection.name)
+        document = table.encode(data, self._store.next_version())
+        if collection.shareable:
+            document.value = value
+        self._put((collection.name, id_), document)
 
-    @property
-    def written(self) -> Mapping[tuple[str, str], Mapping[str, Any] | None]:
-        """The documents as the writes leave them; None for a deleted one."""
-        return self._written
+    def _put(self, key: Key, document: StoredDocument) -> None:
+        before = self._look_up(key)
+        if before is not None:
+            document.stored = before.stored
+        self.written[key] = document
 
-    def _read_row(self, collection: str, id_: str) -> StoredRow | None:
-        key = (collection, id_)
-        if key not in self._rows:
-            self._rows[key] = self._store.read_row(collection, id_)
-        return self._rows[key]
-
-    def _current_data(self, collection: str, id_: str) -> Mapping[str, Any] | None:
+    def _find_current(self, key: Key) -> StoredDocument | None:
         """The document as the writes of this transaction leave it so far."""
-        row = self._read_row(collection, id_)
-        return self._written.get((collection, id_), row.data if row else None)
+        return self.written.get(key) or self._look_up(key)
+
+    def _look_up(self, key: Key) -> StoredDocument | None:
+        if key not in self._before:
+            self._before[key] = self._store.find_document(key)
+        return self._before[key]
 
 
 class SqliteStore:
     """`Store` over one file, or `:memory:`.
 
-    With `durable` each commit waits for the disk and survives a power failure. Without it, a commit
-    survives the death of the process at any point, which is what the dev stack needs. A busy
-    process commits once in `gather_seconds` at most. `indexes` are created with their tables.
+    With `durable` a commit survives a power failure too. `indexes` are created with their tables.
+    `end_process` is called when a commit fails.
     """
 
     def __init__(
@@ -122,187 +153,117 @@ class SqliteStore:
         indexes: Sequence[Index] = (),
         *,
         durable: bool = False,
-        gather_seconds: float = 0.0,
+        end_process: Callable[[], None] = lambda: os._exit(1),
     ) -> None:
-        self._path = path
-        self._indexes = tuple(indexes)
-        self._durable = durable
-        self._gather_seconds = gather_seconds
-        self._tables: dict[str, Table] = {}
-        self._connection: sqlite3.Connection | None = None
-        self._lock_file: Any = None
-        self._waiting: list[_WaitingTransaction] = []
-        self._commits = 0
-        self._committed_at = 0.0
-        self._changes = ChangeWatches(self)
+        self.file = SqliteFile(path, indexes, durable=durable)
+        self._end_process = end_process
+        #: Written and not yet committed, in the order of the first write of each.
+        self._dirty: dict[Key, StoredDocument] = {}
+        self._dirty_since = 0.0
+        self._is_commit_planned = False
+        #: Committed documents, the most recently used last, and their size together.
+        self._cache: dict[Key, StoredDocument] = {}
+        self._cached_size = 0
+        self._last_version = 0
+        self._transactions = 0
+        self._waiting: list[asyncio.Future[None]] = []
+        self._watches: dict[Key, set[asyncio.Event]] = {}
+        self._changes: ChangeWatches | None = None
+        self._is_closed = False
 
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
-        with self._translate_errors():
-            row = self.read_row(collection.name, id_)
-        return _read_value(collection, id_, row)
+        return _read_value(collection, id_, self.find_document((collection.name, id_)))
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append((fn, future))
-        if len(self._waiting) == 1:
-            # The first one schedules the commit; those that come before it takes place join it.
-            pause = self._committed_at + self._gather_seconds - loop.time()
-            if pause > 0:
-                loop.call_later(pause, self._commit_waiting)
-            else:
-                loop.call_soon(self._commit_waiting)
-        return await future
+        self.file.open()
+        transaction = _BufferedTransaction(self)
+        result = _run_synchronously(fn(transaction))
+        if transaction.written:
+            self._apply(transaction.written)
+            if self._is_overdue():
+                # Transactions one after another, which give the event loop no turn to commit.
+                self.commit()
+                await asyncio.sleep(0)
+        return result
 
     async def query(self, query: Query[V], /) -> list[Row[V]]:
-        sql, values = build_select(self.open_table(query.collection.name), query)
-        with self._translate_errors():
-            rows = self._open_connection().execute(sql, values).fetchall()
+        self.commit()
+        sql, values = build_select(self.file.open_table(query.collection.name), query)
+        rows = self.file.fetch_all(sql, values)
         return [Row(query.collection, id_, load_json(text), at) for id_, at, text, *_ in rows]
 
     async def aggregate(
         self, query: Query[Any], /, *, total: Sequence[str] = ()
     ) -> dict[str, int | float]:
-        table = self.open_table(query.collection.name)
+        self.commit()
+        table = self.file.open_table(query.collection.name)
         where, values = build_conditions(table, query)
         sums = "".join(f", coalesce(sum({table.expression(field)}), 0)" for field in total)
-        sql = f"SELECT count(*){sums} FROM {table.name}{where}"
-        with self._translate_errors():
-            row = self._open_connection().execute(sql, values).fetchone()
+        (row,) = self.file.fetch_all(f"SELECT count(*){sums} FROM {table.name}{where}", values)
         return dict(zip(("count", *total), row, strict=True))
 
     async def watch(self, collection: Collection[V], id_: str, /) -> AsyncIterator[V | None]:
-        seen_version: int | None = -1
-        seen_commit: tuple[int, int] | None = None
-        while True:
-            commit = self._read_commit_marker()
-            if commit != seen_commit:
-                seen_commit = commit
-                row = self.read_row(collection.name, id_)
-                version = row.version if row else None
-                if version != seen_version:
-                    seen_version = version
-                    yield _read_value(collection, id_, row)
-                    continue
-            await asyncio.sleep(_WATCH_SECONDS)
+        key = (collection.name, id_)
+        changed = asyncio.Event()
+        self._watches.setdefault(key, set()).add(changed)
+        seen: int | None = -1
+        try:
+            while True:
+                if self._is_closed:
+                    raise StoreError("The SQLite store was closed, which ends its watches.")
+                changed.clear()
+                document = self.find_document(key)
+                version = document.version if _exists(document) else None
+                if version != seen:
+                    seen = version
+                    yield _read_value(collection, id_, document)
+                else:
+                    await changed.wait()
+        finally:
+            self._watches[key].discard(changed)
+            if not self._watches[key]:
+                del self._watches[key]
 
     def watch_changes(
         self, collection: Collection[V], field: str, value: str, /, *, since: datetime
     ) -> AsyncIterator[Changes[V]]:
+        if self._changes is None:
+            self._changes = ChangeWatches(self)
         return self._changes.watch(collection, field, value, since)
 
     async def durable(self) -> None:
-        """Nothing: a transaction returns when it is committed."""
+        if self._dirty:
+            committed = asyncio.get_running_loop().create_future()
+            self._waiting.append(committed)
+            await committed
 
     async def close(self) -> None:
-        self._changes.close()
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        if self._lock_file is not None:
-            self._lock_file.close()
-            self._lock_file = None
+        """Commit what was written, end all watches and release the file."""
+        self.commit()
+        self._is_closed = True
+        if self._changes is not None:
+            self._changes.close()
+        for watch in self._watches.values():
+            for changed in watch:
+                changed.set()
+        self._cache.clear()
+        self._cached_size = 0
+        self.file.close()
 
-    def open_table(self, collection: str) -> Table:
-        """The collection's table, created when it is first used."""
-        if collection not in self._tables:
-            with self._translate_errors():
-                self._create_table(collection)
-        return self._tables[collection]
-
-    def read_row(self, collection: str, id_: str) -> StoredRow | None:
-        """Read one document, or None if it does not exist."""
-        table = self.open_table(collection)
-        sql = f"SELECT version, data FROM {table.name} WHERE id = ?"
-        found = self._open_connection().execute(sql, (id_,)).fetchone()
-        return found and StoredRow(*found)
-
-    def _commit_waiting(self) -> None:
-        """Run every waiting transaction, commit all of them at once, and wake their callers."""
-        batch, self._waiting = self._waiting, []
-        results: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
-        try:
-            with self._translate_errors(), self.hold_write_lock() as connection:
-                self._changes.find_foreign_commits()
-                for fn, future in batch:
-                    results.append((future, *self._run_function(connection, fn)))
-        except StoreError as error:
-            # The commit failed. A table that was created in it does not exist any more.
-            self._tables.clear()
-            results = [(future, None, error) for _, future in batch]
-        self._commits += 1
-        self._committed_at = asyncio.get_running_loop().time()
-        self._changes.report_commit()
-
-        for future, result, failure in results:
-            if future.done():  # its caller was cancelled
-                continue
-            if failure is None:
-                future.set_result(result)
-            else:
-                future.set_exception(failure)
-
-    def _run_function(
-        self, connection: sqlite3.Connection, fn: Callable[[Transaction], Awaitable[T]]
-    ) -> tuple[T | None, Exception | None]:
-        """Run one transaction's function and its writes; its result, or the error it raised.
-
-        The statements are complete before the first is executed, so a function that raises has
-        written nothing although the transactions around it are committed.
-        """
-        transaction = _BufferedTransaction(self)
-        try:
-            result = _run_synchronously(fn(transaction))
-            statements = list(transaction.build_statements())
-        except Exception as error:  # noqa: BLE001 - it is raised to the transaction's caller
-            return None, error
-        for statement, values in statements:
-            connection.execute(statement, values)
-        self._changes.note_writes(transaction.written)
-        return result, None
-
-    @contextlib.contextmanager
-    def hold_write_lock(self) -> Iterator[sqlite3.Connection]:
-        """Hold SQLite's write lock and commit at the end; an error rolls everything back.
-
-        A process that already holds it (a table is created during a transaction) joins in.
-        """
-        connection = self._open_connection()
-        if connection.in_transaction:
-            yield connection
-            return
-        with self._hold_file_lock():
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
-
-    @contextlib.contextmanager
-    def _hold_file_lock(self) -> Iterator[None]:
-        """Wait in the kernel for the other processes.
-
-        SQLite's own busy handler sleeps in steps of up to 100 ms, and is not fair.
-        """
-        if self._lock_file is None or not fcntl:
-            yield
-            return
-        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
-
-    def _read_commit_marker(self) -> tuple[int, int]:
-        """A value that differs after a commit of this process or of any other."""
-        return self.read_foreign_marker(), self._commits
-
-    def read_foreign_marker(self) -> int:
-        """A number that differs after a commit of another process."""
-        (version,) = self._open_connection().execute("PRAGMA data_version").fetchone()
-        return int(version)
+    def find_document(self, key: Key) -> StoredDocument | None:
+        """The document as the last transaction left it, deleted perhaps; None if there is none."""
+        document = self._dirty.get(key)
+        if document is not None:
+            return document
+        document = self._cache.pop(key, None)
+        if document is None:
+            document = self.file.read_document(*key)
+            if document is None:
+                return None
+            self._cached_size += len(document.text)
+        self._cache[key] = document  # the most recently used is the last
+        self._trim_cache()
+        return document
 
     def read_changed_rows(
         self,
@@ -316,76 +277,122 @@ class SqliteStore:
 
         Those whose `updatedAt` is before `since` are left out.
         """
-        table = self.open_table(collection.name)
+        self.commit()
+        table = self.file.open_table(collection.name)
         updated = table.expression("updatedAt")
         sql = (
             f"SELECT id, version, data FROM {table.name} WHERE {table.expression(field)} = ? "
             f"AND {updated} >= ? AND version > ? ORDER BY version, id"
         )
-        values = (table.to_sql(field, value), table.to_sql("updatedAt", since), after_version)
-        with self._translate_errors():
-            rows = self._open_connection().execute(sql, values).fetchall()
+        values = [table.to_sql(field, value), table.to_sql("updatedAt", since), after_version]
+        rows = self.file.fetch_all(sql, values)
         return [Row(collection, id_, load_json(text), at) for id_, at, text in rows]
 
-    def _open_connection(self) -> sqlite3.Connection:
-        if self._connection is None:
-            with self._translate_errors():
-                self._connection = self._connect()
-        return self._connection
+    def next_version(self) -> int:
+        """The time, but later than every earlier version, even if the clock goes back."""
+        self._last_version = max(time.time_ns(), self._last_version + 1)
+        return self._last_version
 
-    def _connect(self) -> sqlite3.Connection:
-        if str(self._path) != ":memory:":
-            with contextlib.suppress(OSError):  # SQLite's own error names the problem better
-                Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(
-            self._path, isolation_level=None, timeout=20, cached_statements=512
-        )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
-        connection.execute("PRAGMA wal_autocheckpoint = 8000")
-        connection.execute("PRAGMA cache_size = -32000")
-        if str(self._path) != ":memory:":
-            # Open as long as the connection.
-            self._lock_file = Path(f"{self._path}.lock").open("a")  # noqa: SIM115 - see above
-        return connection
+    def commit(self) -> None:
+        """Commit all that was written, and wake those who wait for it.
 
-    def _create_table(self, collection: str) -> None:
-        """Create the collection's table, columns and indexes where they do not exist."""
-        indexes = [index for index in self._indexes if index.collection == collection]
-        fields = tuple(dict.fromkeys(name for index in indexes for name, _ in index.fields))
-        table = Table(collection, fields)
-        connection = self._open_connection()
-        if not _existing_columns(connection, table) or _missing_fields(connection, table):
-            with self.hold_write_lock():
-                _create_columns(connection, table)
-        for index in indexes:
-            _create_index(connection, table, index)
-        self._tables[collection] = table
-
-    @contextlib.contextmanager
-    def _translate_errors(self) -> Iterator[None]:
-        """Raise StoreError for the errors of SQLite and of the file system."""
+        If that fails the process ends: what is in memory, and perhaps built upon, is not stored.
+        """
+        if not self._dirty:
+            return
+        written, self._dirty = self._dirty, {}
+        waiting, self._waiting = self._waiting, []
         try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(
-                f"The SQLite store in {self._path} failed: {error}. Check that the disk has space "
-                "and that the folder exists and can be written; STORE_URL names the file."
-            ) from error
+            self.file.write_documents(written)
+        except StoreError as error:
+            log.critical(
+                "a commit failed, and the process ends: what it has in memory is not stored",
+                exc_info=error,
+                extra={"action": "commit_failed"},
+            )
+            self._end_process()
+            for committed in waiting:
+                _set_failure(committed, error)
+            raise
+        for key, document in written.items():
+            if not document.is_deleted:
+                self._cache[key] = document
+                self._cached_size += len(document.text)
+        self._trim_cache()
+        for committed in waiting:
+            if not committed.done():  # its caller was cancelled
+                committed.set_result(None)
+
+    def _apply(self, written: Mapping[Key, StoredDocument]) -> None:
+        """Put the writes of a transaction into memory, and have them committed soon."""
+        if not self._dirty:
+            self._dirty_since = asyncio.get_running_loop().time()
+        for key, document in written.items():
+            cached = self._cache.pop(key, None)
+            if cached is not None:
+                self._cached_size -= len(cached.text)
+            self._dirty[key] = document
+            for changed in self._watches.get(key, ()):
+                changed.set()
+        if self._changes is not None:
+            self._changes.report(written)
+
+        self._transactions += 1
+        if not self._is_commit_planned:
+            self._is_commit_planned = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._commit_when_quiet, self._transactions, 0)
+
+    def _commit_when_quiet(self, seen: int, quiet_turns: int) -> None:
+        """Commit if the event loop rests or the time is up; else look again in its next turn."""
+        quiet_turns = quiet_turns + 1 if seen == self._transactions else 0
+        if self._dirty and quiet_turns < _QUIET_TURNS and not self._is_overdue():
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._commit_when_quiet, self._transactions, quiet_turns)
+            return
+        self._is_commit_planned = False
+        with contextlib.suppress(StoreError):  # it has been logged, and the process ends
+            self.commit()
+
+    def _is_overdue(self) -> bool:
+        elapsed = asyncio.get_running_loop().time() - self._dirty_since
+        return elapsed >= _LONGEST_DELAY_SECONDS
+
+    def _trim_cache(self) -> None:
+        while self._cached_size > _CACHE_SIZE:
+            oldest = next(iter(self._cache))
+            self._cached_size -= len(self._cache.pop(oldest).text)
 
 
-def _read_value(collection: Collection[V], id_: str, row: StoredRow | None) -> V | None:
-    return None if row is None else collection.read(id_, row.data)
+def _read_value(collection: Collection[V], id_: str, document: StoredDocument | None) -> V | None:
+    """The value of a document: the one in memory where it may be shared, else a fresh one."""
+    if not _exists(document):
+        return None
+    if not collection.shareable:
+        return collection.read(id_, load_json(document.text))
+    if document.value is None:
+        document.value = collection.read(id_, load_json(document.text))
+    value: V = document.value
+    return value
+
+
+def _exists(document: StoredDocument | None) -> TypeGuard[StoredDocument]:
+    return document is not None and not document.is_deleted
 
 
 def _apply_change(before: Any, to: Any) -> Any:
     return (before or 0) + to.by if isinstance(to, Increment) else to
 
 
+def _set_failure(committed: asyncio.Future[None], error: StoreError) -> None:
+    if not committed.done():
+        committed.set_exception(error)
+
+
 def _run_synchronously(awaitable: Awaitable[T]) -> T:
     """Run a coroutine that never waits to its end, without the event loop.
 
-    Raises RuntimeError for one that waits: nothing else may run while the write lock is held.
+    Raises RuntimeError for one that waits: nothing else may run during a transaction.
     """
     steps = awaitable.__await__()
     try:
@@ -393,48 +400,3 @@ def _run_synchronously(awaitable: Awaitable[T]) -> T:
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]  # it carries the coroutine's own result
     raise RuntimeError("a transaction may await nothing but its own reads")
-
-
-def _existing_columns(connection: sqlite3.Connection, table: Table) -> set[str]:
-    return {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")}
-
-
-def _missing_fields(connection: sqlite3.Connection, table: Table) -> list[str]:
-    """The indexed fields that have no column yet."""
-    existing = _existing_columns(connection, table)
-    return [field for field in table.fields if f"f_{field}" not in existing]
-
-
-def _create_columns(connection: sqlite3.Connection, table: Table) -> None:
-    """Create the table, or add the columns that its indexes need to an older one.
-
-    Called with the write lock held. What exists is read again, because another process may have
-    created it before this one got the lock.
-    """
-    connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {table.name} "
-        "(id TEXT PRIMARY KEY, version INTEGER NOT NULL, data TEXT NOT NULL)"
-    )
-    for field in _missing_fields(connection, table):
-        column = table.expression(field)
-        connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {column}")
-        time = f"json_extract(data, '$.{field}.\"{TIME}\"')"
-        value = f"coalesce({time}, json_extract(data, '$.{field}'))"
-        connection.execute(f"UPDATE {table.name} SET {column} = {value}")
-
-
-def _create_index(connection: sqlite3.Connection, table: Table, index: Index) -> None:
-    """Create an index that ends with the id, in the direction of the last field.
-
-    It leaves out documents that lack one of the fields before the last: no query asks for them by
-    that field.
-    """
-    columns = ", ".join(f"{table.expression(field)} {way}" for field, way in index.fields)
-    columns += f", id {index.fields[-1][1]}"
-    name = "_".join([index.collection, *(f"{field}_{way}" for field, way in index.fields)])
-    is_present = " AND ".join(
-        f"{table.expression(field)} IS NOT NULL" for field, _ in index.fields[:-1]
-    )
-    connection.execute(
-        f'CREATE INDEX IF NOT EXISTS "{name}" ON {table.name} ({columns}) WHERE {is_present}'
-    )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,14 +32,28 @@ _JSON_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
 _Filter = tuple[str, Operator, Any]
 
 
-class StoredRow:
-    """A document as it is stored, with its version."""
+class StoredDocument:
+    """A document as text, in memory: as it is in the file, or as the next commit writes it.
 
-    __slots__ = ("data", "version")
+    Without a text it is deleted.
+    """
 
-    def __init__(self, version: int, text: str) -> None:
+    __slots__ = ("columns", "stored", "text", "value", "version")
+
+    def __init__(self, text: str, columns: tuple[Any, ...], version: int) -> None:
+        self.text = text
+        #: The values of the indexed fields' own columns,
+        self.columns = columns
+        #: and those that the file has; None if it has no such row.
+        self.stored: tuple[Any, ...] | None = None
         self.version = version
-        self.data: dict[str, Any] = load_json(text)
+        #: What the text is decoded to, if that may be shared.
+        self.value: Any = None
+
+    @property
+    def is_deleted(self) -> bool:
+        """True if the document does not exist any more."""
+        return not self.text
 
 
 class Table:
@@ -55,7 +68,11 @@ class Table:
         self.name = f'"{collection}"'
         self.fields = tuple(fields)
         self._columns = {field: f'"f_{field}"' for field in fields}
-        self._newest_version = 0
+        names = "".join(f", {column}" for column in self._columns.values())
+        marks = ", ?" * len(fields)
+        self._insert = f"INSERT INTO {self.name} (id, version, data{names}) VALUES (?, ?, ?{marks})"
+        #: Reads one document by its id, for `restore`.
+        self.select = f"SELECT version, data{names} FROM {self.name} WHERE id = ?"
 
     def expression(self, field: str) -> str:
         """The SQL expression that reads a field."""
@@ -71,34 +88,39 @@ class Table:
         """Convert a value for a comparison with `expression(field)`."""
         return _to_column(value) if field in self._columns else _to_extracted(value)
 
-    def build_write(
-        self, id_: str, data: Mapping[str, Any], before: StoredRow | None
-    ) -> tuple[str, tuple[Any, ...]]:
-        """The statement that stores a document, and its values.
+    def encode(self, data: Mapping[str, Any], version: int) -> StoredDocument:
+        """Encode a document. Raises TypeError for a value that cannot be stored."""
+        columns = tuple(_to_column(data.get(field)) for field in self.fields)
+        return StoredDocument(_dump_json(data), columns, version)
+
+    def restore(self, version: int, text: str, *columns: Any) -> StoredDocument:
+        """The document of a row that `select` has found."""
+        document = StoredDocument(text, columns, version)
+        document.stored = columns
+        return document
+
+    def build_write(self, id_: str, document: StoredDocument) -> tuple[str, tuple[Any, ...]] | None:
+        """The statement that brings a document into the file, and its values; None if none is due.
 
         An update writes only the columns that changed, so that SQLite leaves the other indexes
         alone.
         """
-        text = _dump_json(data)
-        version = self._next_version(before)
-        if before is None:
-            columns = [_to_column(data.get(field)) for field in self.fields]
-            names = "".join(f", {self._columns[field]}" for field in self.fields)
-            marks = ", ?" * len(columns)
-            sql = f"INSERT INTO {self.name} (id, version, data{names}) VALUES (?, ?, ?{marks})"
-            return sql, (id_, version, text, *columns)
+        stored = document.stored
+        if document.is_deleted:
+            return None if stored is None else (f"DELETE FROM {self.name} WHERE id = ?", (id_,))
+        if stored is None:
+            return self._insert, (id_, document.version, document.text, *document.columns)
 
-        changed = [field for field in self.fields if data.get(field) != before.data.get(field)]
-        columns = [_to_column(data.get(field)) for field in changed]
-        sets = "".join(f", {self._columns[field]} = ?" for field in changed)
+        changed = [
+            (column, value)
+            for column, value, before in zip(
+                self._columns.values(), document.columns, stored, strict=True
+            )
+            if value != before
+        ]
+        sets = "".join(f", {column} = ?" for column, _ in changed)
         sql = f"UPDATE {self.name} SET version = ?, data = ?{sets} WHERE id = ?"
-        return sql, (version, text, *columns, id_)
-
-    def _next_version(self, before: StoredRow | None) -> int:
-        """The time, but later than every earlier version, even if the clock goes back."""
-        own = before.version + 1 if before else 0
-        self._newest_version = max(time.time_ns(), self._newest_version + 1, own)
-        return self._newest_version
+        return sql, (document.version, document.text, *(value for _, value in changed), id_)
 
 
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────

@@ -31,7 +31,7 @@ from taskreel_local.stack.data_folder import DEFAULT
     "--servers",
     default=None,
     type=click.IntRange(1, 64),
-    help="Number of server processes with --cloud-tasks.  [2; without it always one]",
+    help="Number of server processes with --google-emulators or --cloud.  [2; else always one]",
 )
 @click.option("--reload", is_flag=True, help="Restart the servers when the code changes.")
 @click.option("--unthrottled", is_flag=True, help="Ignore the queues' rate limits (benchmarks).")

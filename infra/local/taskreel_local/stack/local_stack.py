@@ -1,6 +1,6 @@
 """Taskreel on this machine: one server process, which this one starts, watches and restarts.
 
-With `cloud_tasks` the queues are a local Cloud Tasks in this process, and there are two servers.
+With `cloud_tasks` the queues are a local Cloud Tasks in this process.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class StackConfig:
     host: str = "127.0.0.1"
     #: 0 takes any free port.
     port: int = 0
-    #: None: two with Cloud Tasks; one without, since the process with the queues owns the store.
+    #: None: two; one where they share the SQLite store, which a single process owns.
     servers: int | None = None
     #: Ignore the queues' rate limits, for benchmarks.
     unthrottled: bool = False
@@ -165,7 +165,8 @@ class Stack:
             ) from None
 
     def _count_servers(self) -> int:
-        several = self._over_grpc or self.config.cloud is not None
+        """Several only where they do not share the SQLite store, which has one owner."""
+        several = self.config.google_emulators or self.config.cloud is not None
         return (self.config.servers or 2) if several else 1
 
     async def _start_cloud_tasks(self, last_address: str) -> LocalCloudTasks:

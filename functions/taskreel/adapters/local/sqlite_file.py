@@ -1,0 +1,194 @@
+"""The SQLite file of the store: its lock, its tables and indexes, and the statements on it."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from taskreel.adapters.local.sqlite_tables import TIME, StoredDocument, Table
+from taskreel.domain.errors import StoreError
+from taskreel.ports import Index
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing keeps a second process from opening the file
+    fcntl = None  # type: ignore[assignment]
+
+#: How long an owner that is about to end is waited for.
+_LOCK_SECONDS = 2.0
+_LOCK_PAUSE_SECONDS = 0.05
+
+
+class SqliteFile:
+    """One file that this process alone has open as a store; or `:memory:`.
+
+    It is opened and locked on first use. Every method raises StoreError for errors of SQLite and of
+    the file system.
+    """
+
+    def __init__(self, path: Path | str, indexes: Sequence[Index], *, durable: bool) -> None:
+        self._path = path
+        self._indexes = tuple(indexes)
+        self._durable = durable
+        self._tables: dict[str, Table] = {}
+        self._connection: sqlite3.Connection | None = None
+        self._lock: IO[str] | None = None
+
+    def open(self) -> sqlite3.Connection:
+        """Connect and lock the file, unless that is done."""
+        if self._connection is None:
+            with self._translate_errors():
+                self._connection = self._connect()
+        return self._connection
+
+    def close(self) -> None:
+        """Disconnect, and let another process have the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+        self._tables.clear()
+
+    def open_table(self, collection: str) -> Table:
+        """The collection's table, created when it is first used."""
+        table = self._tables.get(collection)
+        if table is None:
+            with self._translate_errors():
+                table = self._tables[collection] = self._create_table(collection)
+        return table
+
+    def read_document(self, collection: str, id_: str) -> StoredDocument | None:
+        """Read one document; None if there is none."""
+        table = self.open_table(collection)
+        with self._translate_errors():
+            row = self.open().execute(table.select, (id_,)).fetchone()
+        return None if row is None else table.restore(*row)
+
+    def fetch_all(self, sql: str, values: Sequence[Any]) -> list[Any]:
+        """The rows of a SELECT statement."""
+        with self._translate_errors():
+            return self.open().execute(sql, values).fetchall()
+
+    def write_documents(self, written: Mapping[tuple[str, str], StoredDocument]) -> None:
+        """Write the documents in one commit."""
+        with self._translate_errors(), self._transaction() as connection:
+            for (collection, id_), document in written.items():
+                statement = self.open_table(collection).build_write(id_, document)
+                if statement is not None:
+                    connection.execute(*statement)
+        for document in written.values():
+            document.stored = None if document.is_deleted else document.columns
+
+    def _connect(self) -> sqlite3.Connection:
+        if str(self._path) != ":memory:":
+            with contextlib.suppress(OSError):  # SQLite's own error names the problem better
+                Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+            self._lock_file()
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, timeout=20, cached_statements=512
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
+        connection.execute("PRAGMA wal_autocheckpoint = 8000")
+        connection.execute("PRAGMA cache_size = -32000")
+        return connection
+
+    def _lock_file(self) -> None:
+        """Become the file's owner. Raises StoreError while another process is."""
+        if not fcntl:
+            return
+        # A file of its own: closing any descriptor of a database would drop SQLite's locks on it.
+        lock = Path(f"{self._path}.lock").open("a")  # noqa: SIM115 - open as long as the connection
+        give_up_at = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < give_up_at:
+                    time.sleep(_LOCK_PAUSE_SECONDS)
+                    continue
+                lock.close()
+                raise StoreError(
+                    f"Another process has the SQLite store {self._path} open, and a store has one "
+                    "owner. Stop that process, or set STORE_URL to another file. For several "
+                    "processes on one store use Firestore or its emulator."
+                ) from None
+            self._lock = lock
+            return
+
+    def _create_table(self, collection: str) -> Table:
+        """Create the collection's table, columns and indexes where they do not exist."""
+        indexes = [index for index in self._indexes if index.collection == collection]
+        fields = tuple(dict.fromkeys(name for index in indexes for name, _ in index.fields))
+        table = Table(collection, fields)
+        with self._transaction() as connection:
+            _create_columns(connection, table)
+            for index in indexes:
+                _create_index(connection, table, index)
+        return table
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit what is executed within, or nothing of it."""
+        connection = self.open()
+        if connection.in_transaction:  # a table is created by its first write
+            yield connection
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        """Raise StoreError for the errors of SQLite and of the file system."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                f"The SQLite store in {self._path} failed: {error}. Check that the disk has space "
+                "and that the folder exists and can be written; STORE_URL names the file."
+            ) from error
+
+
+def _create_columns(connection: sqlite3.Connection, table: Table) -> None:
+    """Create the table, or add the columns that its indexes need to an older one."""
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {table.name} "
+        "(id TEXT PRIMARY KEY, version INTEGER NOT NULL, data TEXT NOT NULL)"
+    )
+    existing = {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")}
+    for field in table.fields:
+        if f"f_{field}" in existing:
+            continue
+        column = table.expression(field)
+        connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {column}")
+        time_text = f"json_extract(data, '$.{field}.\"{TIME}\"')"
+        value = f"coalesce({time_text}, json_extract(data, '$.{field}'))"
+        connection.execute(f"UPDATE {table.name} SET {column} = {value}")
+
+
+def _create_index(connection: sqlite3.Connection, table: Table, index: Index) -> None:
+    """Create an index that ends with the id, in the direction of the last field.
+
+    It leaves out documents that lack one of the fields before the last: no query asks for them by
+    that field.
+    """
+    columns = ", ".join(f"{table.expression(field)} {way}" for field, way in index.fields)
+    columns += f", id {index.fields[-1][1]}"
+    name = "_".join([index.collection, *(f"{field}_{way}" for field, way in index.fields)])
+    is_present = " AND ".join(
+        f"{table.expression(field)} IS NOT NULL" for field, _ in index.fields[:-1]
+    )
+    connection.execute(
+        f'CREATE INDEX IF NOT EXISTS "{name}" ON {table.name} ({columns}) WHERE {is_present}'
+    )
