@@ -19,8 +19,8 @@ from cloudtasks.worker import LOCATION
 from installed_programs import find_program, skip_or_fail
 from taskreel_cloud_tasks.command import cloud_tasks
 from taskreel_cloud_tasks.conformance.__main__ import render_table, run_probe
+from taskreel_cloud_tasks.conformance.behaviours import ROWS
 from taskreel_cloud_tasks.conformance.probed_emulator import open_site
-from taskreel_cloud_tasks.conformance.probes import ROWS
 from taskreel_cloud_tasks.control_api import ControlApi
 from taskreel_cloud_tasks.faults import Faults
 from taskreel_cloud_tasks.queues_file import load_queues

@@ -7,8 +7,8 @@ import sys
 import grpc
 from google.api_core.exceptions import GoogleAPICallError
 
+from taskreel_cloud_tasks.conformance.behaviours import NO, ROWS, YES, Row
 from taskreel_cloud_tasks.conformance.probed_emulator import Site, open_site
-from taskreel_cloud_tasks.conformance.probes import NO, ROWS, YES, Row
 
 
 def run_probe(row: Row, site: Site) -> str:

@@ -1,4 +1,9 @@
-"""The behaviours of Google's service, each with the probe that looks for it."""
+"""Probes of the behaviours in `behaviours`: each returns True if the behaviour is there.
+
+The functions before them make the calls that a probe expects to be refused.
+"""
+
+# ruff: noqa: D103 - `behaviours` says what each probe looks for
 
 from __future__ import annotations
 
@@ -6,36 +11,19 @@ import re
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 from google.api_core.exceptions import GoogleAPICallError
-from google.cloud import tasks_v2, tasks_v2beta2, tasks_v2beta3
+from google.cloud import tasks_v2
 from google.protobuf import duration_pb2, timestamp_pb2
 
 from taskreel_cloud_tasks.clients import connect
 from taskreel_cloud_tasks.conformance.probed_emulator import LOCATION, Site
 
-YES, NO, UNKNOWN = "yes", "no", "unknown"
-OLDER = "yes (2024-12)"
-"""Measured of the source of December 2024, not of version 2."""
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One behaviour: its probe returns True if it is there."""
-
-    section: str
-    behaviour: str
-    source: str
-    probe: Callable[[Site], bool]
-    aertje: str = UNKNOWN
-    ken109: str = UNKNOWN
-
-
-def _refusal(call: Callable[[], Any]) -> tuple[str, str]:
+def refusal(call: Callable[[], Any]) -> tuple[str, str]:
     """Return code and message of a refused call; empty texts if it was not refused."""
     try:
         call()
@@ -45,61 +33,61 @@ def _refusal(call: Callable[[], Any]) -> tuple[str, str]:
     return "", ""
 
 
-def _refuses(call: Callable[[Site], Any], code: str, text: str) -> Callable[[Site], bool]:
+def refuses(call: Callable[[Site], Any], code: str, text: str) -> Callable[[Site], bool]:
     def probe(site: Site) -> bool:
-        found = _refusal(lambda: call(site))
+        found = refusal(lambda: call(site))
         return found[0] == code and re.fullmatch(text, found[1], re.DOTALL) is not None
 
     return probe
 
 
-def _seconds(value: float) -> duration_pb2.Duration:
+def duration(value: float) -> duration_pb2.Duration:
     whole = int(value)
     return duration_pb2.Duration(seconds=whole, nanos=int((value - whole) * 1e9))
 
 
-def _exact(text: str) -> str:
+def exact(text: str) -> str:
     return re.escape(text)
 
 
-_GONE = _exact(
+GONE = exact(
     "Queue does not exist. If you just created the queue, wait at least a minute for the queue to "
     "initialize."
 )
 
 
-def _queue_with(**settings: Any) -> Callable[[Site], Any]:
+def queue_with(**settings: Any) -> Callable[[Site], Any]:
     return lambda site: site.create_queue(**settings)
 
 
-def _task_with(**fields: Any) -> Callable[[Site], Any]:
+def task_with(**fields: Any) -> Callable[[Site], Any]:
     return lambda site: site.create_task(site.create_queue(), **fields)
 
 
-def _create_again(site: Site) -> Any:
+def create_again(site: Site) -> Any:
     name = site.create_queue()
     return site.client.create_queue(parent=LOCATION, queue={"name": name})
 
 
-def _create_deleted(site: Site) -> Any:
+def create_deleted(site: Site) -> Any:
     name = site.create_queue()
     site.client.delete_queue(name=name)
     return site.client.create_queue(parent=LOCATION, queue={"name": name})
 
 
-def _create_malformed_id(site: Site) -> Any:
+def create_malformed_id(site: Site) -> Any:
     queue = site.create_queue()
     return site.create_task(queue, name=f"{queue}/tasks/a b")
 
 
-def _create_task_twice(site: Site) -> Any:
+def create_task_twice(site: Site) -> Any:
     queue = site.create_queue()
     site.client.pause_queue(name=queue)
     for _ in range(2):
         site.create_task(queue, name=f"{queue}/tasks/same")
 
 
-def _create_executed(site: Site) -> Any:
+def create_executed(site: Site) -> Any:
     queue, path = site.create_queue(), site.script()
     site.create_task(queue, path, name=f"{queue}/tasks/same")
     site.wait_for(path, 1)
@@ -107,7 +95,7 @@ def _create_executed(site: Site) -> Any:
     site.create_task(queue, path, name=f"{queue}/tasks/same")
 
 
-def _get_executed(site: Site) -> Any:
+def get_executed(site: Site) -> Any:
     queue, path = site.create_queue(), site.script()
     site.create_task(queue, path, name=f"{queue}/tasks/same")
     site.wait_for(path, 1)
@@ -115,17 +103,17 @@ def _get_executed(site: Site) -> Any:
     site.client.get_task(name=f"{queue}/tasks/same")
 
 
-def _too_late(site: Site) -> Any:
+def too_late(site: Site) -> Any:
     at = timestamp_pb2.Timestamp()
     at.FromDatetime(datetime.now(UTC) + timedelta(hours=721))
     site.create_task(site.create_queue(), schedule_time=at)
 
 
-def _missing_queue() -> str:
+def missing_queue() -> str:
     return f"{LOCATION}/queues/m-{uuid.uuid4().hex[:12]}"
 
 
-def _has_defaults(site: Site) -> bool:
+def has_defaults(site: Site) -> bool:
     queue = site.client.get_queue(name=site.create_queue())
     limits, retry = queue.rate_limits, queue.retry_config
     return bool(
@@ -140,8 +128,8 @@ def _has_defaults(site: Site) -> bool:
     )
 
 
-def _counts_golden_sequence(site: Site) -> bool:
-    retry = {"min_backoff": _seconds(0.05), "max_backoff": _seconds(0.05)}
+def counts_golden_sequence(site: Site) -> bool:
+    retry = {"min_backoff": duration(0.05), "max_backoff": duration(0.05)}
     queue, path = site.create_queue(retry_config=retry), site.script(503, 404, 429, 500, 302)
     site.create_task(queue, path)
     found = site.wait_for(path, 6, 15)
@@ -155,28 +143,29 @@ def _counts_golden_sequence(site: Site) -> bool:
     )
 
 
-def _gaps(site: Site, answers: int, **retry: Any) -> list[float]:
+def measure_gaps(site: Site, answers: int, **retry: Any) -> list[float]:
     queue, path = site.create_queue(retry_config=retry), site.script(*[500] * answers)
     site.create_task(queue, path)
     times = [each.at for each in site.wait_for(path, answers + 1, 12)]
     return [after - before for before, after in pairwise(times)]
 
 
-def _backs_off_linearly(site: Site) -> bool:
+def backs_off_linearly(site: Site) -> bool:
     settings = {
-        "min_backoff": _seconds(0.2),
-        "max_backoff": _seconds(10),
+        "min_backoff": duration(0.2),
+        "max_backoff": duration(10),
         "max_doublings": 1,
     }
-    gaps = _gaps(site, 4, **settings)
+    found = measure_gaps(site, 4, **settings)
     expected = (0.2, 0.4, 0.8, 1.2)
-    return len(gaps) == 4 and all(
-        want <= gap < want + 0.3 for gap, want in zip(gaps, expected, strict=True)
+    # A loaded machine is late; only a wait that is too short, or a doubled fourth, is wrong.
+    return len(found) == 4 and all(
+        want <= gap < want + 0.35 for gap, want in zip(found, expected, strict=True)
     )
 
 
-def _attempts(site: Site, seconds: float, **retry: Any) -> int:
-    fast = {"min_backoff": _seconds(0.05), "max_backoff": _seconds(0.05), **retry}
+def attempts(site: Site, seconds: float, **retry: Any) -> int:
+    fast = {"min_backoff": duration(0.05), "max_backoff": duration(0.05), **retry}
     queue, path = site.create_queue(retry_config=fast), site.script(*[500] * 200)
     site.create_task(queue, path)
     site.wait_for(path, 200, seconds)
@@ -184,8 +173,8 @@ def _attempts(site: Site, seconds: float, **retry: Any) -> int:
     return len([each for each in site.arrivals if each.path == path])
 
 
-def _exhausted_task_is_gone(site: Site) -> bool:
-    fast = {"max_attempts": 2, "min_backoff": _seconds(0.05), "max_backoff": _seconds(0.05)}
+def exhausted_task_is_gone(site: Site) -> bool:
+    fast = {"max_attempts": 2, "min_backoff": duration(0.05), "max_backoff": duration(0.05)}
     queue, path = site.create_queue(retry_config=fast), site.script(500, 500, 500)
     site.create_task(queue, path)
     site.wait_for(path, 2)
@@ -193,25 +182,25 @@ def _exhausted_task_is_gone(site: Site) -> bool:
     return not list(site.client.list_tasks(parent=queue)) and len(site.wait_for(path, 3, 0.3)) == 2
 
 
-def _duration_extends_attempts(site: Site) -> bool:
-    return _attempts(site, 2.5, max_attempts=2, max_retry_duration=_seconds(1)) > 5
+def duration_extends_attempts(site: Site) -> bool:
+    return attempts(site, 2.5, max_attempts=2, max_retry_duration=duration(1)) > 5
 
 
-def _task_retry_config_counts(site: Site) -> bool:
+def task_retry_config_counts(site: Site) -> bool:
     queue, path = site.create_queue(), site.script(500, 500)
     fast = {"max_attempts": 1}
     site.create_task(queue, path, retry_config=fast)
     return len(site.wait_for(path, 2, 1.0)) == 1
 
 
-def _waits_for_retry_after(site: Site) -> bool:
+def waits_for_retry_after(site: Site) -> bool:
     queue, path = site.create_queue(), site.script(-2)  # 503 with Retry-After: 1
     site.create_task(queue, path)
     times = [each.at for each in site.wait_for(path, 2, 5)]
     return len(times) == 2 and times[1] - times[0] >= 0.95
 
 
-def _basic_view_leaves_out_only_the_body(site: Site) -> bool:
+def basic_view_leaves_out_only_the_body(site: Site) -> bool:
     queue = site.create_queue()
     site.client.pause_queue(name=queue)
     made = site.create_task(queue, http={"body": b"x", "headers": {"X-My": "1"}})
@@ -223,14 +212,14 @@ def _basic_view_leaves_out_only_the_body(site: Site) -> bool:
     )
 
 
-def _agent_is_googles(site: Site) -> bool:
+def agent_is_googles(site: Site) -> bool:
     path = site.script()
     site.create_task(site.create_queue(), path, http={"headers": {"User-Agent": "mine"}})
     found = site.wait_for(path, 1)
     return bool(found) and found[0].headers.get("user-agent") == "Google-Cloud-Tasks"
 
 
-def _names_are_short(site: Site) -> bool:
+def names_are_short(site: Site) -> bool:
     queue, path = site.create_queue(), site.script()
     site.create_task(queue, path, name=f"{queue}/tasks/t1")
     found = site.wait_for(path, 1)
@@ -240,7 +229,7 @@ def _names_are_short(site: Site) -> bool:
     )
 
 
-def _runs_while_paused(site: Site) -> bool:
+def runs_while_paused(site: Site) -> bool:
     queue, path = site.create_queue(), site.script()
     site.client.pause_queue(name=queue)
     task = site.create_task(queue, path)
@@ -249,12 +238,12 @@ def _runs_while_paused(site: Site) -> bool:
     return quiet and len(site.wait_for(path, 1)) == 1
 
 
-def _half_a_task_a_second(site: Site) -> bool:
+def half_a_task_a_second(site: Site) -> bool:
     queue = site.create_queue(rate_limits={"max_dispatches_per_second": 0.5})
     return bool(site.client.get_queue(name=queue).rate_limits.max_dispatches_per_second == 0.5)
 
 
-def _schedule_is_waited_for(site: Site) -> bool:
+def schedule_is_waited_for(site: Site) -> bool:
     at = timestamp_pb2.Timestamp()
     at.FromDatetime(datetime.now(UTC) + timedelta(seconds=1))
     path = site.script()
@@ -263,15 +252,15 @@ def _schedule_is_waited_for(site: Site) -> bool:
     return not early and len(site.wait_for(path, 1, 2)) == 1
 
 
-def _missed_deadline_is_504(site: Site) -> bool:
+def missed_deadline_is_504(site: Site) -> bool:
     queue, path = site.create_queue(), site.script(-1)  # no answer for 17 s
-    site.create_task(queue, path, dispatch_deadline=_seconds(15))
+    site.create_task(queue, path, dispatch_deadline=duration(15))
     found = site.wait_for(path, 2, 20)
     return len(found) > 1 and found[1].headers.get("x-cloudtasks-taskpreviousresponse") == "504"
 
 
-def _updates_and_creates(site: Site) -> bool:
-    name = _missing_queue()
+def updates_and_creates(site: Site) -> bool:
+    name = missing_queue()
     site.client.update_queue(queue={"name": name, "retry_config": {"max_attempts": 3}})
     mask = {"paths": ["rate_limits.max_dispatches_per_second"]}
     limits = {"max_dispatches_per_second": 9}
@@ -280,7 +269,7 @@ def _updates_and_creates(site: Site) -> bool:
     return (shown.retry_config.max_attempts, shown.rate_limits.max_dispatches_per_second) == (3, 9)
 
 
-def _pages(site: Site) -> bool:
+def pages(site: Site) -> bool:
     queue = site.create_queue()
     site.client.pause_queue(name=queue)
     for _ in range(5):
@@ -289,7 +278,7 @@ def _pages(site: Site) -> bool:
     return [len(page.tasks) for page in pages] == [2, 2, 1]
 
 
-def _filters(site: Site) -> bool:
+def filters(site: Site) -> bool:
     name = site.create_queue()
     site.client.pause_queue(name=name)
     found = site.client.list_queues(request={"parent": LOCATION, "filter": "state: PAUSED"})
@@ -297,7 +286,7 @@ def _filters(site: Site) -> bool:
     return states == {tasks_v2.Queue.State.PAUSED}
 
 
-def _batches(site: Site) -> bool:
+def batches(site: Site) -> bool:
     queue = site.create_queue()
     site.client.pause_queue(name=queue)
     item = {"parent": queue, "task": {"http_request": {"url": site.url}}}
@@ -305,7 +294,7 @@ def _batches(site: Site) -> bool:
     return len(done.result(timeout=5).tasks) == 2
 
 
-def _target_overrides(site: Site) -> bool:
+def target_overrides(site: Site) -> bool:
     target = {"http_method": "PUT", "header_overrides": [{"header": {"key": "X-Q", "value": "1"}}]}
     queue, path = site.create_queue(http_target=target), site.script()
     site.create_task(queue, path)
@@ -313,7 +302,7 @@ def _target_overrides(site: Site) -> bool:
     return bool(found) and (found[0].method, found[0].headers.get("x-q")) == ("PUT", "1")
 
 
-def _oidc(site: Site) -> bool:
+def oidc(site: Site) -> bool:
     import jwt
 
     path = site.script()
@@ -327,10 +316,10 @@ def _oidc(site: Site) -> bool:
     )
 
 
-def _version(api: Any) -> Callable[[Site], bool]:
+def version(api: Any) -> Callable[[Site], bool]:
     def probe(site: Site) -> bool:
         with connect(site.address, api=api) as client:
-            name = _missing_queue()
+            name = missing_queue()
             client.create_queue(parent=LOCATION, queue={"name": name})
             client.create_task(parent=name, task={"http_request": {"url": site.url}})
             return bool(client.get_queue(name=name).name == name)
@@ -338,258 +327,15 @@ def _version(api: Any) -> Callable[[Site], bool]:
     return probe
 
 
-def _tests_permissions_of_nothing(site: Site) -> bool:
-    asked = {"resource": _missing_queue(), "permissions": ["cloudtasks.tasks.create"]}
+def tests_permissions_of_nothing(site: Site) -> bool:
+    asked = {"resource": missing_queue(), "permissions": ["cloudtasks.tasks.create"]}
     return not site.client.test_iam_permissions(asked).permissions
 
 
-def _largest_task(site: Site) -> bool:
+def largest_task(site: Site) -> bool:
     queue = site.create_queue()
     site.client.pause_queue(name=queue)
     site.create_task(queue, http={"body": b"x" * 1_000_000})
-    return _refusal(lambda: site.create_task(queue, http={"body": b"x" * 1_048_600}))[0] == (
+    return refusal(lambda: site.create_task(queue, http={"body": b"x" * 1_048_600}))[0] == (
         "INVALID_ARGUMENT"
     )
-
-
-_TASK_ID = r'Task ID "a b" can contain only letters \(\[A-Za-z\]\), numbers \(\[0-9\]\), .*'
-_RATE = {"max_dispatches_per_second": 501}
-ROWS = (
-    Row("Queues", "defaults are filled in", "doc", _has_defaults, OLDER),
-    Row(
-        "Queues",
-        "a name that exists",
-        "recorded",
-        _refuses(_create_again, "ALREADY_EXISTS", _exact("Queue already exists")),
-        OLDER,
-    ),
-    Row(
-        "Queues",
-        "a name deleted recently",
-        "recorded",
-        _refuses(
-            _create_deleted,
-            "FAILED_PRECONDITION",
-            r"The queue cannot be created because .* existed too recently\.",
-        ),
-    ),
-    Row(
-        "Queues",
-        "a malformed name",
-        "recorded",
-        _refuses(
-            lambda site: site.client.create_queue(
-                parent=LOCATION, queue={"name": f"{LOCATION}/queues/a_b"}
-            ),
-            "INVALID_ARGUMENT",
-            "Queue name must be formatted: .*",
-        ),
-    ),
-    Row(
-        "Queues",
-        "a rate over 500",
-        "recorded",
-        _refuses(
-            _queue_with(rate_limits=_RATE),
-            "INVALID_ARGUMENT",
-            _exact("RateLimits.maxDispatchesPerSecond must be less than or equal to 500."),
-        ),
-    ),
-    Row(
-        "Queues",
-        "a concurrency over 5000",
-        "recorded",
-        _refuses(
-            _queue_with(rate_limits={"max_concurrent_dispatches": 5001}),
-            "INVALID_ARGUMENT",
-            _exact("RateLimits.maxConcurrentDispatches must be less than or equal to 5000."),
-        ),
-    ),
-    Row(
-        "Queues",
-        "attempts under -1",
-        "recorded",
-        _refuses(
-            _queue_with(retry_config={"max_attempts": -2}),
-            "INVALID_ARGUMENT",
-            _exact("RetryConfig.maxAttempts must be greater or equal to -1."),
-        ),
-    ),
-    Row(
-        "Queues",
-        "a shortest backoff over the longest",
-        "recorded",
-        _refuses(
-            _queue_with(retry_config={"min_backoff": _seconds(9), "max_backoff": _seconds(3)}),
-            "INVALID_ARGUMENT",
-            _exact("RetryConfig.minBackoff must be less than or equal to RetryConfig.maxBackoff."),
-        ),
-    ),
-    Row(
-        "Queues",
-        "GetQueue of a missing queue",
-        "recorded",
-        _refuses(lambda site: site.client.get_queue(name=_missing_queue()), "NOT_FOUND", _GONE),
-    ),
-    Row(
-        "Queues",
-        "PauseQueue of a missing queue",
-        "recorded",
-        _refuses(lambda site: site.client.pause_queue(name=_missing_queue()), "NOT_FOUND", _GONE),
-    ),
-    Row(
-        "Queues",
-        "DeleteQueue of a missing queue",
-        "recorded",
-        _refuses(
-            lambda site: site.client.delete_queue(name=_missing_queue()),
-            "NOT_FOUND",
-            _exact("Requested entity was not found."),
-        ),
-    ),
-    Row(
-        "Queues",
-        "UpdateQueue with a mask; it creates a missing queue",
-        "doc",
-        _updates_and_creates,
-        NO,
-    ),
-    Row("Queues", "fractional rates", "doc", _half_a_task_a_second),
-    Row("Queues", "filters of ListQueues", "doc", _filters),
-    Row("Queues", "http_target of the queue overrides its tasks", "doc", _target_overrides),
-    Row(
-        "Queues",
-        "TestIamPermissions of a missing queue is empty",
-        "doc",
-        _tests_permissions_of_nothing,
-    ),
-    Row(
-        "Tasks",
-        "a name that is taken",
-        "recorded",
-        _refuses(_create_task_twice, "ALREADY_EXISTS", _exact("Requested entity already exists")),
-        OLDER,
-    ),
-    Row(
-        "Tasks",
-        "a name of a task executed recently",
-        "doc",
-        _refuses(_create_executed, "ALREADY_EXISTS", _exact("Requested entity already exists")),
-        OLDER,
-    ),
-    Row(
-        "Tasks",
-        "GetTask of a task executed recently",
-        "recorded",
-        _refuses(_get_executed, "NOT_FOUND", "The task no longer exists, .*"),
-    ),
-    Row(
-        "Tasks",
-        "GetTask of a task that never existed",
-        "recorded",
-        _refuses(
-            lambda site: site.client.get_task(name=f"{site.create_queue()}/tasks/none"),
-            "NOT_FOUND",
-            _exact("Requested entity was not found."),
-        ),
-    ),
-    Row(
-        "Tasks",
-        "a malformed id",
-        "recorded",
-        _refuses(_create_malformed_id, "INVALID_ARGUMENT", _TASK_ID),
-    ),
-    Row(
-        "Tasks",
-        "a missing queue",
-        "recorded",
-        _refuses(lambda site: site.create_task(_missing_queue()), "NOT_FOUND", _GONE),
-    ),
-    Row(
-        "Tasks",
-        "no URL",
-        "recorded",
-        _refuses(
-            _task_with(http={"url": ""}), "INVALID_ARGUMENT", _exact("HttpRequest.url is required.")
-        ),
-    ),
-    Row(
-        "Tasks",
-        "a URL that is not http",
-        "recorded",
-        _refuses(
-            _task_with(http={"url": "ftp://a/"}),
-            "INVALID_ARGUMENT",
-            _exact("HttpTarget.url must start with 'http://' or 'https://'."),
-        ),
-    ),
-    Row(
-        "Tasks",
-        "a deadline out of range",
-        "recorded",
-        _refuses(
-            _task_with(dispatch_deadline=_seconds(5)),
-            "INVALID_ARGUMENT",
-            _exact("Task.dispatchDeadline must be between [15s, 30m]."),
-        ),
-        YES,
-    ),
-    Row(
-        "Tasks",
-        "a schedule over 30 days ahead",
-        "recorded",
-        _refuses(
-            _too_late,
-            "INVALID_ARGUMENT",
-            r"The Task\.scheduleTime, .*, is too far in the future\. .* 720h in the future\.",
-        ),
-        YES,
-    ),
-    Row(
-        "Tasks",
-        "a body with GET",
-        "doc",
-        lambda site: (
-            _refusal(
-                lambda: site.create_task(
-                    site.create_queue(), http={"http_method": "GET", "body": b"x"}
-                )
-            )[0]
-            == "INVALID_ARGUMENT"
-        ),
-    ),
-    Row("Tasks", "a task over 1 MiB", "recorded", _largest_task, YES),
-    Row(
-        "Tasks",
-        "BASIC leaves out the body and nothing else",
-        "recorded",
-        _basic_view_leaves_out_only_the_body,
-    ),
-    Row("Tasks", "pages of ListTasks", "doc", _pages, UNKNOWN, YES),
-    Row("Tasks", "BatchCreateTasks (2026-09)", "doc", _batches),
-    Row("Dispatch", "short names in the headers", "doc", _names_are_short, OLDER),
-    Row("Dispatch", "User-Agent is Google's", "recorded", _agent_is_googles),
-    Row(
-        "Dispatch", "counts after 503, 404, 429, 500, 302", "recorded", _counts_golden_sequence, YES
-    ),
-    Row("Dispatch", "the schedule is waited for", "doc", _schedule_is_waited_for),
-    Row("Dispatch", "RunTask dispatches from a paused queue", "doc", _runs_while_paused),
-    Row(
-        "Dispatch", "a missed deadline is 504 and a retry", "recorded", _missed_deadline_is_504, YES
-    ),
-    Row("Dispatch", "OIDC: aud is the URL without an audience", "doc", _oidc),
-    Row("Retries", "backoff doubles, then grows linearly", "doc", _backs_off_linearly, NO),
-    Row(
-        "Retries",
-        "-1 attempts are without limit",
-        "doc",
-        lambda site: _attempts(site, 1.5, max_attempts=-1) > 10,
-        YES,
-    ),
-    Row("Retries", "a task out of attempts is gone", "doc", _exhausted_task_is_gone, YES),
-    Row("Retries", "maxRetryDuration extends maxAttempts", "doc", _duration_extends_attempts, NO),
-    Row("Retries", "a task's own retry_config (2026-09)", "doc", _task_retry_config_counts),
-    Row("Retries", "Retry-After is waited for", "doc", _waits_for_retry_after, NO),
-    Row("Versions", "v2beta3 over gRPC", "doc", _version(tasks_v2beta3), NO, YES),
-    Row("Versions", "v2beta2 over gRPC, push queues", "doc", _version(tasks_v2beta2), NO),
-)
