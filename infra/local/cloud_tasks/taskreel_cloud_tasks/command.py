@@ -265,7 +265,7 @@ async def _run_service(config: ServiceConfig) -> None:
             await stop.wait()
             click.echo("Waiting for running attempts …")
     except OSError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(error.strerror or str(error)) from None
     except ApiError as error:
         raise click.ClickException(f"A queue cannot be created: {error.message}") from None
 
