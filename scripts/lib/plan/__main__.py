@@ -19,7 +19,7 @@ from .step import Step
 from .target import Target
 
 #: Options of the scripts that change a plan.
-FLAGS = ("local", "resume", "force", "adopt", "all-users")
+FLAGS = ("local", "resume", "force", "adopt", "all-users", "delete-retired")
 
 
 @dataclass(frozen=True, slots=True)
