@@ -257,7 +257,7 @@ class Life(RuleBasedStateMachine):
             self.happened["answer of the store lost"] += outage.lost_answers
         self.world.outages.clear()
 
-    @rule(user=users, calls=st.integers(0, 3), carried_out=st.booleans())
+    @rule(user=users, calls=st.integers(0, 1), carried_out=st.booleans())
     def submit_without_an_answer(self, user: str, calls: int, carried_out: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
         """The store goes away during a submission, and the client sends it again with its key."""
         self.keys += 1
@@ -719,3 +719,20 @@ def test_a_crash_of_the_clean_up_is_repeated_until_the_operation_is_cancelled(
 
 async def _crash(*_: Any) -> None:
     raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("carried_out", [False, True], ids=["refused", "answer-lost"])
+def test_a_submission_without_an_answer_is_sent_again_and_makes_one_job(
+    carried_out: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    life = FreeLife()
+    life.begin()
+    life.happened.clear()
+    try:
+        life.submit_without_an_answer("ada", 0, carried_out)
+        assert life.happened["submission repeated"] == 1
+        assert life.happened["submission found"] == carried_out
+        assert len(life.world.jobs()) == 1
+        life.accounts_add_up_to_the_ledger_and_the_holds()
+    finally:
+        life.teardown()
