@@ -128,7 +128,9 @@ async def test_what_happens_while_the_gateway_is_gone_comes_once_afterwards(
     await client.wait_for(lambda: len(client.updates) >= 4)
     names = [one["jobId"] for one in client.updates]
     assert names == ["job_ada1", "job_ada2", "job_ada3", "job_ada4"]
-    assert [one["recovered"] for one in client.printed if "connect" in one] == [False, True]
+    # It may have met the old gateway once more, as that one stopped.
+    first, *others = [one["recovered"] for one in client.printed if "connect" in one]
+    assert (first, set(others)) == (False, {True})
 
 
 async def test_a_client_that_was_away_for_long_gets_a_snapshot_that_says_so(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
@@ -31,6 +31,9 @@ MOST_WAITING = 64
 LONGEST_ABSENCE = timedelta(hours=24)
 MOST_MISSED = 500
 SNAPSHOT_JOBS = 50
+#: Jobs are read in pages, for most of a busy minute may have been sent before.
+_PAGE = 200
+_MOST_PAGES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,20 +244,26 @@ class JobReader:
 
         One that was committed after it may have been given its `updatedAt` a little before.
         """
-        query = Query(
-            collection=JOBS,
-            where=(
-                (source.field, "==", source.value),
-                ("updatedAt", ">=", position.updated_at - COMMIT_DELAY),
-            ),
-            order=(("updatedAt", "asc"),),
-            limit=MOST_MISSED + 1,
-        )
-        rows = await self._feed.services.store.query(query)
-        if len(rows) > MOST_MISSED:
-            return None
-        after = (position.commit_number, position.job_id)
-        return [row for row in rows if (row.commit_number, row.id) > after]
+        since = position.updated_at - COMMIT_DELAY
+        place = (position.commit_number, position.job_id)
+        after: tuple[datetime, str] | None = None
+        missed: list[Row[Job]] = []
+        for _ in range(_MOST_PAGES):
+            query = Query(
+                collection=JOBS,
+                where=((source.field, "==", source.value), ("updatedAt", ">=", since)),
+                order=(("updatedAt", "asc"),),
+                limit=_PAGE,
+                after=after,
+            )
+            rows = await self._feed.services.store.query(query)
+            missed += [row for row in rows if (row.commit_number, row.id) > place]
+            if len(missed) > MOST_MISSED:
+                return None
+            if len(rows) < _PAGE:
+                return missed
+            after = (rows[-1].data["updatedAt"], rows[-1].id)
+        return None
 
     async def _query_newest(self, source: Source) -> list[Row[Job]]:
         query = Query(

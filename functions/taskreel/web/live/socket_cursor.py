@@ -5,10 +5,13 @@ and the offset, which is the last text argument of the last event. Both are curs
 that any instance can go on, with nothing remembered:
 
     own@1732….1732….job_x~jobId:job_y@1732….1732….job_y
+
+A `pid` also ends with a random name, so that it is one client's alone.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote, unquote
 
@@ -17,6 +20,7 @@ from taskreel.app.live.job_scope import Scope, ScopeKind
 from taskreel.domain.stream_position import StreamPosition
 
 _MOST_CHARACTERS = 8000
+_NAME = "#"
 
 
 def format_cursor(reader: JobReader) -> str:
@@ -26,6 +30,11 @@ def format_cursor(reader: JobReader) -> str:
         for opened in reader.scopes
         if opened.source in reader.positions
     )
+
+
+def make_pid(reader: JobReader) -> str:
+    """The reader's cursor, with a name of its own."""
+    return f"{format_cursor(reader)}{_NAME}{secrets.token_hex(6)}"
 
 
 def parse_cursor(text: object) -> dict[Scope, StreamPosition] | None:
@@ -48,7 +57,7 @@ def choose_cursor(pid: object, offset: object) -> dict[Scope, StreamPosition] | 
     A client whose stream was begun again has the new `pid` beside the offset of the old one until
     the first event. None without a `pid` of ours.
     """
-    start = parse_cursor(pid)
+    start = parse_cursor(pid.partition(_NAME)[0]) if isinstance(pid, str) else None
     if start is None:
         return None
     last = parse_cursor(offset)

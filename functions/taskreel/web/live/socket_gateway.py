@@ -40,7 +40,12 @@ from taskreel.domain.stream_position import StreamPosition
 from taskreel.web.auth import Authenticator
 from taskreel.web.cors import is_allowed_origin
 from taskreel.web.live.job_update import JobUpdates
-from taskreel.web.live.socket_cursor import choose_cursor, format_cursor, list_scope_names
+from taskreel.web.live.socket_cursor import (
+    choose_cursor,
+    format_cursor,
+    list_scope_names,
+    make_pid,
+)
 from taskreel.web.live_context import LiveContext
 from taskreel.web.stream_tokens import ExpiringCaller
 
@@ -71,7 +76,10 @@ class _ConnectPacket(packet.Packet):  # type: ignore[misc]  # the library has no
 class _Connection:
     """One client: its caller, its reader, and the task that sends it what the reader has."""
 
-    def __init__(self, expiring: ExpiringCaller, reader: JobReader, held: AsyncExitStack) -> None:
+    def __init__(
+        self, expiring: ExpiringCaller, reader: JobReader, held: AsyncExitStack, pid: str
+    ) -> None:
+        self.pid = pid
         self.expiring = expiring
         self.reader = reader
         self.held = held
@@ -145,6 +153,7 @@ class SocketGateway:
         async with AsyncExitStack() as held:
             try:
                 expiring = await self._authenticate(options, environ.get("HTTP_AUTHORIZATION"))
+                await self._drop_earlier(expiring.caller, options.get("pid"))
                 held.enter_context(self._live.limits.hold(expiring.caller.user_id))
                 reader = await held.enter_async_context(JobReader(self._feed))
                 cursor = choose_cursor(options.get("pid"), options.get("offset"))
@@ -156,10 +165,20 @@ class SocketGateway:
                 raise _build_refusal(error) from error
             is_recovered = cursor is not None and not reader.was_reset
             # The same pid tells the client that nothing was missed; another, that it began again.
-            self._pids[sid] = options["pid"] if is_recovered else format_cursor(reader)
-            connection = _Connection(expiring, reader, held.pop_all())
+            pid: str = options["pid"] if is_recovered else make_pid(reader)
+            self._pids[sid] = pid
+            connection = _Connection(expiring, reader, held.pop_all(), pid)
         self._connections[sid] = connection
         connection.task = asyncio.create_task(self._send_changes(sid, connection))
+
+    async def _drop_earlier(self, caller: Caller, pid: object) -> None:
+        """Close the client's last connection, of whose end the server may not know yet.
+
+        It would count as open until it misses its pings, for most of a minute.
+        """
+        for sid, one in list(self._connections.items()):
+            if one.pid == pid and one.caller.user_id == caller.user_id:
+                await self._close_transport(sid)
 
     async def _authenticate(self, options: Mapping[str, Any], header: str | None) -> ExpiringCaller:
         token = options.get("token")
