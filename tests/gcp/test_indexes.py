@@ -75,6 +75,7 @@ async def send_every_query(world: World) -> None:
     for _ in range(5):
         await world.advance(5)
         await world.sweep()
+    assert (await user.get("/api/jobs/recurring")).status_code == 200
     await list_jobs(user, {})
     await list_jobs(admin, {})
     await list_jobs(admin, {"userId": "ada"})
