@@ -121,9 +121,6 @@ ROUTES_TO_COME: dict[str, str] = {
     "GET /api/jobs/stats": "flow control",
     "GET /api/jobs/queues/stats": "flow control",
     "GET /api/jobs/performance": "flow control",
-    "POST /api/jobs/queues/{jobType}/pause": "flow control",
-    "POST /api/jobs/queues/{jobType}/resume": "flow control",
-    "DELETE /api/jobs/queues/{jobType}/clear": "flow control",
     "GET /api/queue/{jobId}/position": "flow control",
 }
 

@@ -16,7 +16,16 @@ from fastapi_offline import FastAPIOffline
 from taskreel.app.jobs.replay import Replay
 from taskreel.domain.validation_messages import describe_errors, invalid_request
 from taskreel.web import credits as credits_routes
-from taskreel.web import job_reads, jobs, legacy, openapi_document, problems, providers, schedules
+from taskreel.web import (
+    job_reads,
+    jobs,
+    legacy,
+    openapi_document,
+    problems,
+    providers,
+    queues,
+    schedules,
+)
 from taskreel.web.job_submission import QuoteView
 from taskreel.web.live import routes as live_routes
 from taskreel.web.responses import Problem
@@ -40,6 +49,7 @@ def build_fastapi() -> FastAPI:
     app.include_router(legacy.generation_router)
     # Before the routes whose path begins with the name of a job type.
     app.include_router(schedules.router)
+    app.include_router(queues.router)
     app.include_router(jobs.router)
     app.include_router(live_routes.router)
     app.include_router(job_reads.router)
@@ -56,6 +66,7 @@ def build_fastapi() -> FastAPI:
             legacy.AiGeneration,
             legacy.ScriptOrder,
             Replay,
+            queues.QueueOrder,
             schedules.DelayedJob,
             schedules.StartTime,
             schedules.RecurringJobOrder,

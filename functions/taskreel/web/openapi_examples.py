@@ -27,6 +27,7 @@ from taskreel.web.job_submission import AffordableView, QuoteView
 from taskreel.web.live.event_stream import JobEvent, JobEvents
 from taskreel.web.live.routes import StreamTokenView
 from taskreel.web.providers import BreakerView, ModelView, ProvidersView, ProviderView, WebhookView
+from taskreel.web.queues import ClearedView, QueueControlView
 from taskreel.web.responses import (
     ArtifactView,
     JobsPage,
@@ -217,6 +218,18 @@ def _build_health() -> BaseModel:
     return build_health_view(report, Thresholds())
 
 
+def _build_queue_control() -> QueueControlView:
+    return QueueControlView(
+        job_type="image-generation",
+        queue="image-generation-queue",
+        paused=True,
+        depth=3,
+        ordered_by="root",
+        ordered_at=_CREATED,
+        reason="The provider is down",
+    )
+
+
 #: Name of a response's schema → its example.
 _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "Account": lambda: Account(user_id="ada", available=96, held=1, captured=3, granted=100),
@@ -236,6 +249,10 @@ _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "MovieStatus": _build_movie_status,
     "ProgressView": lambda: build_progress_view(_JOB),
     "ProvidersView": _build_providers,
+    "ClearedView": lambda: ClearedView(
+        queue="image-generation-queue", cancelled=12, running=1, refunded=12, more=False
+    ),
+    "QueueControlView": _build_queue_control,
     "QuoteView": _build_quote,
     "ResultView": _build_result,
     "ScriptJobView": _build_script_job,

@@ -68,7 +68,8 @@ class _SweptQueues:
                         "action": "queue_paused",
                         "queue": queue,
                         "depth": stats.depth,
-                        "advice": "Nothing on it runs until "
+                        "advice": "Nothing on it runs until an admin resumes it: "
+                        "POST /api/jobs/queues/{jobType}/resume, or "
                         "`scripts/setup-cloud-tasks-queues.sh --resume`.",
                     },
                 )

@@ -1,0 +1,1 @@
+"""Queue management: an administrator pauses, resumes and clears the queue of a job type."""
