@@ -66,6 +66,8 @@ class Settings(Value):
     #: A service account's key that signs Cloud Storage URLs; not needed on Cloud Run.
     signing_key_file: Path | None = None
     initial_credits: int = Field(default=0, ge=0)
+    #: The path of a file like infra/limits.yaml, or its content as JSON; absent: no limits.
+    limits: str | None = None
     #: Providers of this process beside Taskreel's own: `module:ATTRIBUTE`, InProcessProviders.
     #: The dev stack's studio is one; a deployment has none.
     extra_providers: str | None = None

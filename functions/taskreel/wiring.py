@@ -37,6 +37,7 @@ from taskreel.adapters.providers.webhooks import WebhookTarget
 from taskreel.adapters.work_dirs import WorkDirPool
 from taskreel.app.caller import Caller
 from taskreel.app.indexes import INDEXES
+from taskreel.app.job_counts import JobCounts
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.app.services import Rules, Services
@@ -45,6 +46,7 @@ from taskreel.domain.input_limits import MIB, InputLimits
 from taskreel.domain.queue_names import type_of_queue
 from taskreel.domain.value import Value
 from taskreel.jobtypes.submission import register_options
+from taskreel.limits_setting import parse_limits
 from taskreel.media.workers import WorkerPool
 from taskreel.ports import (
     Blobs,
@@ -239,7 +241,10 @@ def _finish_start(app: T) -> T:
 def build(chosen: Settings, clock: Clock) -> Services:
     """Build the services that the settings describe. Nothing is connected yet."""
     workers = WorkerPool(max_workers=chosen.worker_processes, memory_mb=chosen.worker_memory_mb)
-    store = LoggedStore(_store(chosen))
+    counts = JobCounts(exact=urlsplit(chosen.store_url).scheme == "sqlite")
+    rules = _rules(chosen)
+    # Without limits nobody asks for the counts.
+    store = LoggedStore(_store(chosen), counts.note_change if rules.limits else None)
     return Services(
         store=store,
         tasks=_build_tasks(chosen, clock, store),
@@ -249,7 +254,8 @@ def build(chosen: Settings, clock: Clock) -> Services:
         probe_file=partial(_probe_file, workers),
         fetch=_fetch(_own_addresses(chosen)),
         clock=clock,
-        rules=_rules(chosen),
+        rules=rules,
+        counts=counts,
         work_dirs=WorkDirPool(chosen.scratch_dir, chosen.scratch_mb * MIB),
     )
 
@@ -330,6 +336,7 @@ def _rules(chosen: Settings) -> Rules:
         rescue_after=timedelta(seconds=chosen.rescue_after_seconds),
         signed_url_lifetime=timedelta(seconds=chosen.signed_url_seconds),
         inputs=_input_limits(chosen),
+        limits=parse_limits(chosen.limits),
     )
 
 

@@ -34,6 +34,7 @@ SUBMIT = {
     "app/request_trace.py",
     "app/jobs/new_job.py",
     "app/jobs/enqueue.py",
+    "app/flow/slots.py",
     "app/pricing/job_plan.py",
     "app/providers/registry.py",
     "app/credits/balances.py",
@@ -46,6 +47,7 @@ RUN = {
     "app/jobs/heartbeat.py",
     "app/jobs/unit_runner.py",
     "app/jobs/finish_job.py",
+    "app/jobs/admit_next.py",
 }
 RULES = {
     "domain/job.py",

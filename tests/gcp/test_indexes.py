@@ -17,6 +17,8 @@ import pytest
 
 from firestore_indexes import DeclaredIndexes, QueryShape
 from simulation.world import World, running
+from taskreel.app.flow.admission import mend_account
+from taskreel.app.job_counts import JobCounts
 from taskreel.app.live.job_feed import JobFeed
 from taskreel.app.live.job_reader import JobReader
 from taskreel.app.live.job_scope import OWN_JOBS, OpenScope, Source
@@ -80,9 +82,17 @@ async def send_every_query(world: World) -> None:
     await list_jobs(admin, {})
     await list_jobs(admin, {"userId": "ada"})
     await resume_every_source(world)
+    await count_waiting_jobs(world)
     assert (await user.get("/api/credits/ledger")).is_success
     assert (await user.get("/api/jobs/health")).is_success
     assert (await user.delete(f"/api/jobs/pipeline/{made.json()['jobId']}")).status_code < 500
+
+
+async def count_waiting_jobs(world: World) -> None:
+    """Ask what flow control asks for when jobs wait."""
+    counts = JobCounts(exact=True)
+    await counts.may_wait(world.services.store, "image-generation", 10, world.now())
+    await mend_account(world.services, "ada")
 
 
 async def resume_every_source(world: World) -> None:

@@ -25,8 +25,11 @@ _MILLISECOND = timedelta(milliseconds=1)
 class LoggedStore:
     """`Store` that logs; all else is done by `inner`."""
 
-    def __init__(self, inner: Store) -> None:
+    def __init__(
+        self, inner: Store, note_change: Callable[[Job | None, Job], None] | None = None
+    ) -> None:
         self.inner = inner
+        self._note_change = note_change
 
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         """Read one value."""
@@ -41,7 +44,7 @@ class LoggedStore:
             return await fn(last[0])
 
         result = await self.inner.transaction(watched)
-        last[0].log_changes()
+        last[0].log_changes(self._note_change)
         return result
 
     async def query(self, query: Query[V], /) -> list[Row[V]]:
@@ -107,9 +110,11 @@ class _WatchedTransaction:
         if isinstance(value, Job):
             self._written[id_] = value
 
-    def log_changes(self) -> None:
+    def log_changes(self, note_change: Callable[[Job | None, Job], None] | None) -> None:
         for id_, job in self._written.items():
             before = self._read.get(id_)
+            if note_change is not None:
+                note_change(before, job)
             if before is None or before.status != job.status:
                 _log_status(before, job)
 

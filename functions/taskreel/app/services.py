@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random, SystemRandom
 
+from taskreel.app.job_counts import JobCounts
 from taskreel.app.providers.registry import ProviderRegistry
+from taskreel.domain.flow_limits import FlowLimits
 from taskreel.domain.input_limits import InputLimits
 from taskreel.ports import Blobs, Clock, Fetch, MediaWorkers, ProbeFile, Store, TaskQueue, WorkDirs
 
@@ -25,6 +27,8 @@ class Rules:
     signed_url_lifetime: timedelta = timedelta(hours=1)
     inputs: InputLimits = field(default_factory=InputLimits)
     input_timeout: timedelta = timedelta(minutes=2)
+    #: None: every job goes on its queue at once.
+    limits: FlowLimits | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,4 +45,5 @@ class Services:
     clock: Clock
     rules: Rules
     work_dirs: WorkDirs
+    counts: JobCounts = field(default_factory=lambda: JobCounts(exact=False))
     random: Random = field(default_factory=SystemRandom)

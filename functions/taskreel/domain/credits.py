@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import NonNegativeInt
+from pydantic import Field, NonNegativeInt
 
 from taskreel.domain.errors import TooFewCreditsError
 from taskreel.domain.value import StoredValue, Value, accept_unknown
@@ -30,13 +30,25 @@ class Movement(Value):
 
 
 class Account(StoredValue):
-    """A user's balance, in whole credits."""
+    """A user's balance, in whole credits, and their place in flow control."""
 
     user_id: str
     available: NonNegativeInt = 0
     held: NonNegativeInt = 0
     captured: NonNegativeInt = 0
     granted: NonNegativeInt = 0
+    #: Unfinished jobs that may run, and those that wait for the user's limit. A settlement moves
+    #: them by increments; the sweep mends a number that has gone wrong by counting.
+    active: int = 0
+    waiting: int = 0
+    #: The tier of the user's last token, for decisions when no token is at hand.
+    tier: str | None = None
+    #: An administrator's limit on active jobs, instead of the tier's.
+    max_active: int | None = None
+    #: For each job type the place of the next job on the user's virtual clock.
+    passes: dict[str, datetime] = Field(default_factory=dict)
+    #: The theoretical arrival time of the rate limit on writes.
+    writes_at: datetime | None = None
 
     def apply(self, movement: Movement) -> Self:
         """The account after a movement. Raises ValidationError if a number falls below 0."""

@@ -43,6 +43,15 @@ class Priority(StrEnum):
     LOW = "low"
 
 
+class WaitsFor(StrEnum):
+    """The room that a THROTTLED job waits for."""
+
+    #: Its owner has as many active jobs as their limit allows.
+    USER = "user"
+    #: The queue of its type is full.
+    TYPE = "type"
+
+
 class JobCredits(StoredValue):
     """The credits that the job holds now, and those that its settlement captured and released."""
 
@@ -140,6 +149,12 @@ class Job(StoredValue):
     #: When an ended job may be removed.
     expire_at: datetime | None = None
     finish_by: datetime | None = None
+    #: The user whose limit it counts against: it holds one of their slots until it ends.
+    slot_of: str | None = None
+    #: While it is THROTTLED; other statuses have none.
+    waits_for: Annotated[WaitsFor, accept_unknown(WaitsFor)] | None = None
+    #: Its place among the waiting jobs; None for one that met a type with much room.
+    rank: datetime | None = None
     #: Digest of the request body, to tell a repeated idempotency key from a reused one.
     request_hash: str | None = None
 
@@ -158,7 +173,10 @@ class Job(StoredValue):
                 "lease_until": None,
                 "next_attempt_at": None,
                 "ending": None,
+                "slot_of": None,
             }
+        if status is not Status.THROTTLED:
+            changed["waits_for"] = None
         status_at = {**self.status_at, status: at}
         return self.model_copy(
             update={"updated_at": at, **changed, "status": status, "status_at": status_at}
@@ -207,6 +225,7 @@ class Job(StoredValue):
             wake_at=wake_at,
             steps={},
             expire_at=None,
+            rank=None,
         )
         return changed.model_copy(
             update={"status": Status.QUEUED, "status_at": {Status.QUEUED: at}}
@@ -364,4 +383,7 @@ class JobChanges(TypedDict, total=False):
     wake_at: datetime | None
     start_by: datetime | None
     finish_by: datetime | None
+    slot_of: str | None
+    waits_for: WaitsFor | None
+    rank: datetime | None
     expire_at: datetime | None

@@ -33,6 +33,21 @@ class Grant(Value):
     reason: str | None = Field(default=None, max_length=500)
 
 
+class BalanceView(View):
+    """A user's balance, in whole credits: granted = available + held + captured."""
+
+    user_id: str
+    available: int
+    held: int
+    captured: int
+    granted: int
+
+
+def build_balance_view(account: Account) -> BalanceView:
+    """The balance as it is sent."""
+    return BalanceView(**dict(account))
+
+
 class LedgerEntryView(View):
     """A grant, or the settlement of a job's hold: `amount` of `held` was captured or released."""
 
@@ -54,13 +69,13 @@ class LedgerPage(View):
     next_cursor: str | None
 
 
-@router.get("", summary="Your balance", response_model=Account)
+@router.get("", summary="Your balance", response_model=BalanceView)
 async def read_balance(request: Request, context: Authenticated) -> Response:
     """Whole credits; granted = available + held + captured."""
     check_query(request)
-    return JsonResponse(
-        await load_account(context.services, context.services.store, context.caller.user_id)
-    )
+    services = context.services
+    account = await load_account(services, services.store, context.caller.user_id)
+    return JsonResponse(build_balance_view(account))
 
 
 @router.get("/ledger", summary="Your ledger, newest first", response_model=LedgerPage)
@@ -81,7 +96,7 @@ async def read_ledger(
     "/{user_id}/grants",
     status_code=201,
     summary="Grant credits to a user (admin)",
-    response_model=Account,
+    response_model=BalanceView,
     responses=document_problems("forbidden", "idempotency_key_reused"),
     openapi_extra={**document_body(Grant), **ONCE},
 )
@@ -104,17 +119,18 @@ async def create_grant(
         granted_by=context.caller.user_id,
         idempotency_key=parse_idempotency_key(request.headers.get("idempotency-key")),
     )
-    return JsonResponse(account, HTTPStatus.CREATED)
+    return JsonResponse(build_balance_view(account), HTTPStatus.CREATED)
 
 
 @router.get(
     "/{user_id}",
     summary="A user's balance (admin)",
-    response_model=Account,
+    response_model=BalanceView,
     responses=document_problems("forbidden"),
 )
 async def read_balance_of(request: Request, user_id: str, context: AuthenticatedAdmin) -> Response:
     """Whole credits; a user who has never submitted has the initial grant."""
     check_query(request)
     check_user_id(user_id)
-    return JsonResponse(await load_account(context.services, context.services.store, user_id))
+    account = await load_account(context.services, context.services.store, user_id)
+    return JsonResponse(build_balance_view(account))

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from taskreel.app.health import DependencyHealth, HealthReport, ProviderHealth, QueueHealth
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.breaker import BreakerState
-from taskreel.domain.credits import Account, EntryKind, LedgerEntry
+from taskreel.domain.credits import EntryKind, LedgerEntry
 from taskreel.domain.health import Health, QueueFacts, Thresholds, Verdict
 from taskreel.domain.job import Job, JobCredits
 from taskreel.domain.job_status import Status
@@ -20,7 +20,7 @@ from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType
 from taskreel.web import legacy
-from taskreel.web.credits import LedgerEntryView, LedgerPage
+from taskreel.web.credits import BalanceView, LedgerEntryView, LedgerPage
 from taskreel.web.health import build_health_view
 from taskreel.web.job_reads import JobTypesView, build_type_view
 from taskreel.web.job_submission import AffordableView, QuoteView
@@ -232,7 +232,9 @@ def _build_queue_control() -> QueueControlView:
 
 #: Name of a response's schema → its example.
 _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
-    "Account": lambda: Account(user_id="ada", available=96, held=1, captured=3, granted=100),
+    "BalanceView": lambda: BalanceView(
+        user_id="ada", available=96, held=1, captured=3, granted=100
+    ),
     "BreakerView": _build_breaker,
     "HealthView": _build_health,
     "JobEvents": _build_events,

@@ -72,6 +72,7 @@ class Target:
             MEDIA_PROCESSOR_URL=self.variables.get("MEDIA_PROCESSOR_URL")
             or self.variables.get("PROCESSOR_URL")
             or self.url("media-processor"),
+            LIMITS=json.dumps(self.declared("limits.yaml"), separators=(",", ":")),
         )
 
     def declared(self, name: str) -> Any:

@@ -12,6 +12,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from taskreel.app.credits.balances import load_account
+from taskreel.app.flow.slots import Room, place_job, reserve_room
+from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.crashes import record_crash
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.finish_job import finish_job
@@ -45,6 +48,7 @@ from taskreel.jobtypes import find_job_type
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import DeferredSubmission, Dependency, Submission
 from taskreel.ports import Store, Transaction
+from taskreel.store_collections import ACCOUNTS
 
 #: Waiters that a job's document carries; the sweep unblocks those beyond.
 _MOST_WAITERS = 200
@@ -181,8 +185,13 @@ async def _unblock_job(services: Services, waiting: list[str], job_id: str) -> J
         crashed = await record_crash(services, job.job_id, error) or job
         waiting += crashed.waiters if crashed.status.final else ()
         return crashed
-    job = await services.store.transaction(lambda tx: _store_unblocked(tx, ready))
-    if not job.status.final:
+    async with reserve_room(services, ready.job_type) as room:
+        job = await services.store.transaction(
+            lambda tx: _store_unblocked(services, tx, ready, room)
+        )
+    if job.status is Status.THROTTLED:
+        await admit_next(services, job)
+    elif not job.status.final:
         await enqueue_jobs(services, job)
     return job
 
@@ -228,13 +237,17 @@ async def _prepare_job(services: Services, job: Job, others: Sequence[_Dependenc
     return unblock_job(services, job, submission, payload, plan, job_type.deadline)
 
 
-async def _store_unblocked(tx: Transaction, ready: Job) -> Job:
+async def _store_unblocked(services: Services, tx: Transaction, ready: Job, room: Room) -> Job:
     """Store the unblocked job, unless it was unblocked, cancelled or ended meanwhile."""
     job = await load_job(tx, ready.job_id)
     if job is None or job.status is not Status.BLOCKED:
         return job or ready
     # Others may have registered as waiters since `ready` was read.
     ready = ready.with_changes(ready.updated_at, waiters=job.waiters)
+    if services.rules.limits is not None and ready.status is Status.QUEUED:
+        account = await load_account(services, tx, ready.user_id)
+        account, ready = place_job(services, account, ready, room, services.clock.now())
+        tx.set(ACCOUNTS, ready.user_id, account)
     store_job(tx, ready)
     return ready
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Unpack
 
+from taskreel.app.flow.slots import count_leaving
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.domain.credits import EntryKind, LedgerEntry, settle_movement
 from taskreel.domain.job import Ending, Job, JobChanges
@@ -78,7 +80,14 @@ def finish_job(
 
     store_job(tx, ended)
     if job.parent_id is None:
-        _settle_hold(tx, ended, held, captured, at)
+        _write_entry(tx, ended, held, captured, at)
+        # Increments need no read of the account, so a busy account does not contend. The slot is
+        # free in the same commit: a job that ends twice would have to commit twice.
+        increments = Counter(settle_movement(held, captured).increments())
+        increments.update(count_leaving(job))
+        moved = {name: Increment(amount) for name, amount in increments.items() if amount}
+        if moved:
+            tx.update(ACCOUNTS, job.user_id, moved)
     return ended
 
 
@@ -112,8 +121,8 @@ def _name_entry(job: Job) -> str:
     return f"{entry_id}.{int(job.created_at.timestamp() * 1000)}"
 
 
-def _settle_hold(tx: Transaction, job: Job, held: int, captured: int, at: datetime) -> None:
-    """Write the one ledger entry of this round, and move the credits on the account."""
+def _write_entry(tx: Transaction, job: Job, held: int, captured: int, at: datetime) -> None:
+    """Write the one ledger entry of this round."""
     entry = LedgerEntry(
         entry_id=_name_entry(job),
         user_id=job.user_id,
@@ -124,9 +133,3 @@ def _settle_hold(tx: Transaction, job: Job, held: int, captured: int, at: dateti
         created_at=at,
     )
     tx.create(LEDGER, entry.entry_id, entry)
-
-    # Increments need no read of the account, so a busy account does not contend.
-    increments = settle_movement(held, captured).increments()
-    if increments:
-        changes = {name: Increment(amount) for name, amount in increments.items()}
-        tx.update(ACCOUNTS, job.user_id, changes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.crashes import CrashedRun, record_crash
 from taskreel.app.jobs.dependencies import unblock_if_ready
 from taskreel.app.jobs.enqueue import enqueue_jobs, schedule_parent_check
@@ -22,8 +23,8 @@ async def act_on_job_end(services: Services, job: Job) -> Job:
     Returns the job as it is then. Safe to repeat; the sweep makes up for a step that was lost. A
     pipeline that `stop_job` has stopped is finished first: its unfinished child jobs are cancelled,
     then it is settled. Enqueues a clean-up task while an operation still runs at a provider,
-    unblocks the jobs that depend on this one, and schedules a check of the pipeline that this job
-    is a part of.
+    unblocks the jobs that depend on this one, schedules a check of the pipeline that this job is a
+    part of, and admits the jobs that waited for its slot or its room.
     """
     if job.ending is not None:
         job = await _finish_pipeline(services, job)
@@ -35,6 +36,8 @@ async def act_on_job_end(services: Services, job: Job) -> Job:
 
     if job.parent_id is not None and job.parent_lane is not None:
         await schedule_parent_check(services, job.parent_id, job.parent_lane)
+    if job.status.final:
+        await admit_next(services, job)
     return job
 
 

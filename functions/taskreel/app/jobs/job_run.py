@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.cancel_operations import cancel_operation
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.finish_job import finish_job
@@ -171,6 +172,8 @@ class JobRun:
             await enqueue_jobs(self._services, job)
         elif job.end_concerns_others:
             await act_on_job_end(self._services, job)
+        else:
+            await admit_next(self._services, job)
 
     async def _write_outcome(self, tx: Transaction, outcome: Outcome) -> Job:
         job = await require_lease(tx, self._job)

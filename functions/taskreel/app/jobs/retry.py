@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account
+from taskreel.app.flow.slots import Room, place_job, reserve_room
+from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.jobs.queries import find_job
@@ -26,8 +28,14 @@ async def retry_job(services: Services, caller: Caller, job_id: str, job_type: s
     for work that may have been bought, unless an admin asks.
     """
     require_unambiguous(await find_job(services, caller, job_id, job_type), caller)
-    job = await services.store.transaction(lambda tx: _open_next_round(services, tx, job_id))
-    await enqueue_jobs(services, job)
+    async with reserve_room(services, job_type) as room:
+        job = await services.store.transaction(
+            lambda tx: _open_next_round(services, tx, job_id, room)
+        )
+    if job.status is Status.THROTTLED:
+        await admit_next(services, job)
+    else:
+        await enqueue_jobs(services, job)
     return job
 
 
@@ -42,7 +50,7 @@ def require_unambiguous(job: Job, caller: Caller) -> None:
         raise ForbiddenError(f"Only an admin may have this job's work done again. {UNSURE}")
 
 
-async def _open_next_round(services: Services, tx: Transaction, job_id: str) -> Job:
+async def _open_next_round(services: Services, tx: Transaction, job_id: str, room: Room) -> Job:
     job = await load_job(tx, job_id)
     if job is None:
         raise NotFoundError(f"There is no job {job_id}.")
@@ -57,11 +65,13 @@ async def _open_next_round(services: Services, tx: Transaction, job_id: str) -> 
     places = [place for place, unit in enumerate(job.units) if unit.state is UnitState.DONE]
     needed = compute_credits(job_type, submission, without=[*job.finished_steps, *places])
     account = await load_account(services, tx, job.user_id)
-    tx.set(ACCOUNTS, job.user_id, account.apply(hold_movement(account, needed)))
+    account = account.apply(hold_movement(account, needed))
 
     reopened = job.next_round(now, needed, now)
     wake_at = reopened.next_wake_at(now + services.rules.rescue_after)
     reopened = reopened.with_changes(now, wake_at=wake_at)
+    account, reopened = place_job(services, account, reopened, room, now)
+    tx.set(ACCOUNTS, job.user_id, account)
     store_job(tx, reopened)
     return reopened
 

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account, open_account
+from taskreel.app.flow.slots import Room, place_job, reserve_room
+from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.dependencies import (
     check_references,
     load_dependencies,
@@ -34,7 +36,7 @@ from taskreel.domain.errors import (
     TooLargeError,
 )
 from taskreel.domain.ids import keyed_job_id, random_job_id
-from taskreel.domain.job import Job
+from taskreel.domain.job import Job, Priority
 from taskreel.domain.job_status import Status
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import UnitRun
@@ -123,7 +125,10 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     _check_references(request.submission, payload)
     job = await _new_job(services, caller, request, payload)
     try:
-        await services.store.transaction(lambda tx: _store_new_job(services, tx, job))
+        async with reserve_room(services, job.job_type) as room:
+            stored = await services.store.transaction(
+                lambda tx: _store_new_job(services, tx, job, caller.tier, room)
+            )
     except (StoreConflictError, TooFewCreditsError):
         # A keyed job has a fixed id: the first request may have created it, and taken the credits.
         existing = None
@@ -136,9 +141,13 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     if job.status is Status.BLOCKED:
         # The jobs that it waits for may have ended before it was registered with them.
         return Submitted(await unblock_if_ready(services, job.job_id) or job, repeated=False)
+    if stored.status is Status.THROTTLED:
+        # Room that came free while it was being stored is not left to the sweep.
+        await admit_next(services, stored)
+        return Submitted(stored, repeated=False)
     # The job is stored: should the enqueueing fail, the sweep does it.
-    await enqueue_jobs(services, job)
-    return Submitted(job, repeated=False)
+    await enqueue_jobs(services, stored)
+    return Submitted(stored, repeated=False)
 
 
 async def _new_job(
@@ -153,7 +162,7 @@ async def _new_job(
         payload=payload,
         user_id=caller.user_id,
         project_id=submission.project_id,
-        priority=submission.priority,
+        priority=_choose_priority(services, caller, submission),
         retry=_merge_retry_policy(request.job_type.retry, submission.retry),
         held=request.credits_to_hold(plan),
         lineage=request.lineage,
@@ -161,6 +170,14 @@ async def _new_job(
         request_hash=request.body_hash if key else None,
     )
     return build_job(services, new, plan)
+
+
+def _choose_priority(services: Services, caller: Caller, submission: Submission) -> Priority:
+    """The priority that the request names, else the one of the caller's tier."""
+    limits = services.rules.limits
+    if limits is None or "priority" in submission.model_fields_set:
+        return submission.priority
+    return limits.tier(caller.tier).priority
 
 
 async def _plan_job(services: Services, request: JobRequest) -> JobPlan:
@@ -174,14 +191,24 @@ async def _plan_job(services: Services, request: JobRequest) -> JobPlan:
     return replace(plan, units=units)
 
 
-async def _store_new_job(services: Services, tx: Transaction, job: Job) -> None:
-    """Hold the credits and create the job, in one transaction: there is never one without both."""
+async def _store_new_job(
+    services: Services, tx: Transaction, job: Job, tier: str, room: Room
+) -> Job:
+    """Hold the credits and create the job, in one transaction: there is never one without both.
+
+    The same transaction takes a slot of the account's, or lets the job wait for one.
+    """
     account = await open_account(services, tx, job.user_id, job.created_at)
     after = account.apply(hold_movement(account, job.credits.held))
-    tx.set(ACCOUNTS, job.user_id, after)
+    if services.rules.limits is not None:
+        after = after.model_copy(update={"tier": tier})
     if job.status is Status.BLOCKED:
         job = await register_waiter(tx, job)
+    elif job.status is Status.QUEUED:
+        after, job = place_job(services, after, job, room, job.created_at)
+    tx.set(ACCOUNTS, job.user_id, after)
     tx.create(JOBS, job.job_id, job)
+    return job
 
 
 def _repeat_submission(existing: Job, request: JobRequest) -> Submitted:

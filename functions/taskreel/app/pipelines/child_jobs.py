@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
+from taskreel.app.flow.slots import place_child_jobs, reserve_room
+from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.done_work import find_done_units
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.finish_pipeline import FAILED_STATUSES, is_of_this_round
@@ -208,8 +211,17 @@ async def create_child_jobs(services: Services, parent: Job, jobs: Sequence[Job]
     Raises LeaseLostError when the pipeline has ended, or another run has it.
     """
     for some in _split_commits(jobs):
-        await services.store.transaction(partial(_create_missing, services, parent, some))
-    await enqueue_jobs(services, *jobs)
+        async with AsyncExitStack() as stack:
+            rooms = [
+                await stack.enter_async_context(reserve_room(services, job.job_type))
+                for job in some
+            ]
+            placed = place_child_jobs(services, some, rooms)
+            await services.store.transaction(partial(_create_missing, services, parent, placed))
+        ready = [job for job in placed if job.status is not Status.THROTTLED]
+        await enqueue_jobs(services, *ready)
+        if len(ready) < len(placed):
+            await admit_next(services, next(job for job in placed if job not in ready))
 
 
 def _split_commits(jobs: Sequence[Job]) -> Iterator[list[Job]]:

@@ -10,6 +10,9 @@ from datetime import timedelta
 from enum import Enum, auto
 from typing import Any
 
+from taskreel.app.credits.balances import load_account
+from taskreel.app.flow.slots import FREE_ROOM, place_job
+from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.cancel_operations import cancel_operations
 from taskreel.app.jobs.crashes import CrashedRun, is_outage
 from taskreel.app.jobs.finish_job import stop_job
@@ -25,6 +28,7 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes import find_job_type
 from taskreel.ports import Transaction
+from taskreel.store_collections import ACCOUNTS
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +91,8 @@ class Processor:
             case Verdict.RUN:
                 return await self._run_job(claimed)
             case Verdict.IGNORE:
-                pass
+                if claimed.job.status is Status.THROTTLED:
+                    await admit_next(self._services, claimed.job)
         return Answer.FINISHED
 
     async def stop(self) -> None:
@@ -156,11 +161,28 @@ async def _claim_job(services: Services, tx: Transaction, job_id: str) -> _Claim
         case Claim(Verdict.END, Status() as status, error):
             job = stop_job(tx, before, Ending(status=status, error=error), now)
         case Claim(Verdict.RUN):
-            job = claim_job(before, now, services.rules.lease)
+            job = await _take_slot(services, tx, before)
+            if job.status is Status.THROTTLED:
+                store_job(tx, job)
+                return _Claimed(before, job, Verdict.IGNORE)
+            job = claim_job(job, now, services.rules.lease)
             store_job(tx, job)
         case _:
             job = before
     return _Claimed(before, job, claim.verdict)
+
+
+async def _take_slot(services: Services, tx: Transaction, job: Job) -> Job:
+    """Give a scheduled job, whose time has come, a slot of its owner's, or let it wait for one.
+
+    The job is about to run, so it takes room of its type even if that is full.
+    """
+    if services.rules.limits is None or job.status is not Status.SCHEDULED:
+        return job
+    account = await load_account(services, tx, job.user_id)
+    account, job = place_job(services, account, job, FREE_ROOM, services.clock.now())
+    tx.set(ACCOUNTS, job.user_id, account)
+    return job
 
 
 async def _release_lease(services: Services, claimed: _Claimed, units: Sequence[UnitRun]) -> None:

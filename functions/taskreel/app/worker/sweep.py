@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from taskreel.app.flow.admission import put_on_queue, recover_waiting
 from taskreel.app.jobs.crashes import is_outage
 from taskreel.app.jobs.dependencies import unblock_if_ready
 from taskreel.app.jobs.enqueue import enqueue_jobs, find_queue, first_wake_at
@@ -18,12 +19,12 @@ from taskreel.app.schedules.due_runs import make_due_runs
 from taskreel.app.services import WAKE_SHARDS, Services
 from taskreel.domain.claim import find_due_end
 from taskreel.domain.errors import QueueError, StoreError
-from taskreel.domain.job import Ending, Job
+from taskreel.domain.job import Ending, Job, WaitsFor
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import CLOCK_TOLERANCE
 from taskreel.jobtypes import find_job_type
-from taskreel.ports import Query, QueueStats, Row, Transaction
-from taskreel.store_collections import JOBS
+from taskreel.ports import Increment, Query, QueueStats, Row, Transaction
+from taskreel.store_collections import ACCOUNTS, JOBS
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +36,12 @@ _GIVE_UP_AFTER = timedelta(hours=6)
 
 
 class _SweptQueues:
-    """The state of the queues that a sweep asks about: one call for each of them."""
+    """The queues that a sweep asks about or fills: one call for each of them."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._reads: dict[str, asyncio.Task[QueueStats | None]] = {}
+        self._admitted: set[tuple[WaitsFor | None, str]] = set()
 
     async def read_stats(self, queue: str) -> QueueStats | None:
         """The state of a queue, as it was when the sweep first asked; None if it cannot be read."""
@@ -56,6 +58,14 @@ class _SweptQueues:
                 extra={"action": "queue_unseen", "queue": queue, "advice": error.message},
             )
             return None
+
+    async def admit_waiting(self, job: Job) -> None:
+        """Admit what waits for the same room as `job`: once a sweep for each owner and type."""
+        waits_for_user = job.waits_for is WaitsFor.USER
+        key = (job.waits_for, job.user_id if waits_for_user else job.job_type)
+        if key not in self._admitted:
+            self._admitted.add(key)
+            await enqueue_jobs(self._services, *await recover_waiting(self._services, job))
 
     async def warn_if_paused(self) -> None:
         """Log the queues that are paused: an operator must resume them."""
@@ -152,6 +162,8 @@ async def _wake_job(
         await act_on_job_end(services, job)
     elif job is not None and job.status is Status.BLOCKED:
         await unblock_if_ready(services, job_id)
+    elif job is not None and job.status is Status.THROTTLED:
+        await queues.admit_waiting(job)
     elif job is not None:
         await enqueue_jobs(services, job)
 
@@ -196,12 +208,9 @@ async def _rescue_or_end(
     # No queue takes a job of a type that is not deployed: it ends here.
     find_job_type(job.job_type)
 
-    due_at = job.task_due_at
-    if due_at is not None and _is_task_waiting(due_at, stats, now):
-        # The next look comes after as long again: a few for a task, however long it waits.
-        wait = min(max(now - due_at, services.rules.rescue_after), _LONGEST_RESCUE)
-        store_job(tx, job.with_changes(job.updated_at, wake_at=job.next_wake_at(now + wait)))
-        return "waiting", None
+    waiting = _wake_waiting_job(services, tx, job, stats, now)
+    if waiting is not None:
+        return waiting
 
     # A new delivery number: the task is new to the queue even if the old one was delivered.
     rescued = job.with_changes(
@@ -212,6 +221,29 @@ async def _rescue_or_end(
     )
     store_job(tx, rescued)
     return "rescued", rescued
+
+
+def _wake_waiting_job(
+    services: Services, tx: Transaction, job: Job, stats: QueueStats | None, now: datetime
+) -> tuple[str, Job | None] | None:
+    """Set the next look at a job that waits for room, or in a queue; None if it does neither.
+
+    The next look comes after as long again: a few for a job, however long it waits. Where no limits
+    are set any more, a job that waited for room goes on its queue.
+    """
+    if job.status is Status.THROTTLED and services.rules.limits is None:
+        admitted = put_on_queue(services, job)
+        store_job(tx, admitted)
+        if job.waits_for is WaitsFor.USER:
+            tx.update(ACCOUNTS, job.user_id, {"waiting": Increment(-1)})
+        return "rescued", admitted
+    throttled = job.status is Status.THROTTLED
+    since = job.status_at.get(Status.THROTTLED, now) if throttled else job.task_due_at
+    if since is None or not (throttled or _is_task_waiting(since, stats, now)):
+        return None
+    wait = min(max(now - since, services.rules.rescue_after), _LONGEST_RESCUE)
+    store_job(tx, job.with_changes(job.updated_at, wake_at=job.next_wake_at(now + wait)))
+    return "waiting", job if throttled else None
 
 
 def _is_task_waiting(due_at: datetime, stats: QueueStats | None, now: datetime) -> bool:

@@ -25,7 +25,7 @@ from taskreel_local.stack.local_stack import (
     find_parent,
     watch_sources,
 )
-from taskreel_local.stack.repository_paths import QUEUES
+from taskreel_local.stack.repository_paths import LIMITS, QUEUES
 
 _WELCOME = """
 [bold green]Taskreel runs at {url}[/]   ({where})
@@ -56,14 +56,14 @@ gcloud tasks queues list --location={location}
 async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> None:
     """Start the stack, print its address, and run until cancelled."""
     raise_descriptor_limit()
-    config = StackConfig(**options)
+    config = StackConfig(**{"limits": LIMITS, **options})
     for job_type in types_without_queues(QUEUES):
         console.print(
             f"[yellow]{job_type} has no queue in {display_path(QUEUES)}, "
             "so its jobs will not run: run scripts/declare-queues.[/]"
         )
     async with Stack(config) as stack:
-        token = make_token(stack.data, user=DEV_USER, tier="pro")
+        token = make_token(stack.data, user=DEV_USER, tier="enterprise")
         where = (
             f"on the cloud project of {display_path(config.cloud)}"
             if config.cloud

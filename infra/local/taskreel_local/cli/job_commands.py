@@ -134,7 +134,7 @@ def _call_stack(data: Path, user: str, work: Callable[[ApiClient], Awaitable[Non
         )
 
     async def run_with_client() -> None:
-        async with ApiClient(url, make_token(folder, user=user)) as client:
+        async with ApiClient(url, make_token(folder, user=user, tier="enterprise")) as client:
             await work(client)
 
     try:

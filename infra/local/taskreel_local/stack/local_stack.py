@@ -51,6 +51,8 @@ class StackConfig:
     #: Use the emulators of Firestore and Cloud Storage instead of SQLite and files; implies
     #: `cloud_tasks`.
     google_emulators: bool = False
+    #: The file of the limits of flow control; None: no limits, for benchmarks.
+    limits: Path | None = None
     #: A settings file: only the API runs here, on the Google Cloud project of the file.
     cloud: Path | None = None
     log_format: str = "text"
@@ -237,6 +239,7 @@ class Stack:
             "EXTRA_PROVIDERS": "taskreel_local.studio:PROVIDERS",
             "STAND_IN_PROVIDER": "studio",
             "INITIAL_CREDITS": "100",
+            **({} if self.config.limits is None else {"LIMITS": str(self.config.limits)}),
             **self._guest_settings(),
             # After a kill of everything, whatever was lost goes on within a quarter of a minute.
             "LEASE_SECONDS": "8",
@@ -334,6 +337,7 @@ _OVERRIDABLE = frozenset(
         "HEARTBEAT_SECONDS",
         "INITIAL_CREDITS",
         "LEASE_SECONDS",
+        "LIMITS",
         "LOG_FORMAT",
         "RESCUE_AFTER_SECONDS",
         "STAND_IN_PROVIDER",

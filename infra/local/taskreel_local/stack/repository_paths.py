@@ -7,3 +7,4 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[4]
 MAIN = ROOT / "functions" / "main.py"
 QUEUES = ROOT / "infra" / "queues.yaml"
+LIMITS = ROOT / "infra" / "limits.yaml"

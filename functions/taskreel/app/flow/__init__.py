@@ -1,0 +1,1 @@
+"""Flow control: which job may run now, and which waits for room."""

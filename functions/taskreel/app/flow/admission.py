@@ -1,0 +1,238 @@
+"""Admit waiting jobs: to a slot of their owner's, and to the queue of their type.
+
+The end of a job frees its slot in its own commit; what follows here is safe to repeat and to
+lose. Two ends at once find the same waiting job; the transaction of one admits it, and the other
+looks for the next. Should a process die in between, the sweep admits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from functools import partial
+
+from taskreel.app.flow.slots import Room, active_limit, grant_slot, has_window, reserve_room
+from taskreel.app.services import Services
+from taskreel.domain.errors import StoreError, UnreadableDocumentError
+from taskreel.domain.job import Job, WaitsFor
+from taskreel.domain.job_status import Status
+from taskreel.ports import Query, Transaction
+from taskreel.store_collections import ACCOUNTS, JOBS
+
+log = logging.getLogger(__name__)
+
+_PAGE = 20
+
+
+async def admit_after_end(services: Services, job: Job) -> list[Job]:
+    """Admit the jobs for which the end of `job` made room; the caller enqueues them.
+
+    Never fails: the end has been stored, and the sweep admits what was missed.
+    """
+    limits = services.rules.limits
+    if limits is None:
+        return []
+    store, counts = services.store, services.counts
+    admitted: list[Job] = []
+    try:
+        if job.parent_id is None and await counts.user_may_wait(store, job.user_id):
+            admitted += await admit_jobs_of_user(services, job.user_id)
+        # Where several processes share a store, a job that met much room asks nothing: while jobs
+        # wait, at least half of those in the window have a rank, and their ends admit.
+        matters = has_window(job.job_type) and (counts.exact or job.rank is not None)
+        window, now = limits.window(job.job_type), services.clock.now()
+        if matters and await counts.may_wait(store, job.job_type, window, now):
+            admitted += await admit_jobs_of_type(services, job.job_type)
+    except StoreError as error:
+        log.warning(
+            "waiting jobs were not admitted; the sweep will admit them",
+            extra={"action": "admission_failed", "job_id": job.job_id, "error": error.message},
+        )
+    return admitted
+
+
+class _Outcome(Enum):
+    ADMITTED = auto()
+    #: The job has another state by now.
+    CHANGED = auto()
+    #: The owner has no free slot.
+    FULL = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Admission:
+    outcome: _Outcome
+    job: Job | None = None
+    #: The owner has another free slot, and another job that waits for it.
+    more: bool = False
+
+
+async def admit_jobs_of_user(services: Services, user_id: str) -> list[Job]:
+    """Give the user's free slots to their waiting jobs; return those that go on a queue."""
+    admitted: list[Job] = []
+    async for waiting in _list_waiting(services, "userId", user_id, WaitsFor.USER):
+        async with reserve_room(services, waiting.job_type) as room:
+            found = await services.store.transaction(
+                partial(_admit_to_slot, services, job_id=waiting.job_id, room=room)
+            )
+        if found.job is not None and found.job.status is Status.QUEUED:
+            admitted.append(found.job)
+        if found.outcome is _Outcome.FULL or (
+            found.outcome is _Outcome.ADMITTED and not found.more
+        ):
+            break
+    return admitted
+
+
+async def admit_jobs_of_type(services: Services, job_type: str) -> list[Job]:
+    """Fill the room of a type with its waiting jobs, the lowest rank first; return them."""
+    limits = services.rules.limits
+    if limits is None:
+        return []
+    admitted: list[Job] = []
+    window, counts = limits.window(job_type), services.counts
+    waiting = _list_waiting(services, "jobType", job_type, WaitsFor.TYPE)
+    while counts.take_for_waiting(job_type, window):
+        try:
+            found = await anext(waiting, None)
+            if found is None:
+                break
+            job = await services.store.transaction(
+                partial(_admit_to_queue, services, job_id=found.job_id)
+            )
+        finally:
+            counts.release(job_type)
+        if job is not None:
+            admitted.append(job)
+    return admitted
+
+
+async def _admit_to_slot(
+    services: Services, tx: Transaction, /, job_id: str, room: Room
+) -> _Admission:
+    job = await tx.get(JOBS, job_id)
+    limits, now = services.rules.limits, services.clock.now()
+    if limits is None or job is None or job.waits_for is not WaitsFor.USER:
+        return _Admission(_Outcome.CHANGED)
+    account = await tx.get(ACCOUNTS, job.user_id)
+    if account is None:
+        return _Admission(_Outcome.FULL)
+    limit = active_limit(limits, account)
+    if account.active >= limit:
+        return _Admission(_Outcome.FULL)
+    account = account.model_copy(update={"waiting": account.waiting - 1})
+    account, job = grant_slot(services, account, put_on_queue(services, job), room, now)
+    tx.set(ACCOUNTS, job.user_id, account)
+    tx.set(JOBS, job.job_id, job)
+    return _Admission(_Outcome.ADMITTED, job, account.active < limit and account.waiting > 0)
+
+
+async def _admit_to_queue(services: Services, tx: Transaction, /, job_id: str) -> Job | None:
+    job = await tx.get(JOBS, job_id)
+    if job is None or job.waits_for is not WaitsFor.TYPE:
+        return None
+    admitted = put_on_queue(services, job)
+    tx.set(JOBS, job_id, admitted)
+    return admitted
+
+
+def put_on_queue(services: Services, job: Job) -> Job:
+    """A waiting job as it goes on its queue, with a new task."""
+    now = services.clock.now()
+    return job.enter_status(
+        Status.QUEUED,
+        now,
+        error=None,
+        # A task of it may have come while it waited, and been ignored.
+        delivery=job.delivery + 1,
+        wake_at=job.next_wake_at(now + services.rules.rescue_after),
+    )
+
+
+async def _list_waiting(
+    services: Services, field: str, value: str, reason: WaitsFor
+) -> AsyncIterator[Job]:
+    """Yield the waiting jobs of a user or a type by rank, one at first and then by pages.
+
+    A document that cannot be read is passed over, so that it stops nobody; the sweep reports it.
+    """
+    query = Query(
+        collection=JOBS,
+        where=((field, "==", value), ("waitsFor", "==", str(reason))),
+        order=(("rank", "asc"),),
+        limit=1,
+    )
+    while True:
+        rows = await services.store.query(query)
+        for row in rows:
+            try:
+                yield row.value
+            except UnreadableDocumentError:
+                continue
+        if len(rows) < (query.limit or 0):
+            return
+        query = replace(query, after=(rows[-1].data["rank"], rows[-1].id), limit=_PAGE)
+
+
+async def recover_waiting(services: Services, job: Job) -> list[Job]:
+    """Admit what an admission that was lost has left waiting; the caller enqueues it.
+
+    The numbers that decide are counted first: a leaked slot would keep its owner waiting.
+    """
+    services.counts.forget(job.job_type, job.user_id)
+    limits = services.rules.limits
+    if limits is None:
+        return []
+    if job.waits_for is WaitsFor.USER:
+        await mend_account(services, job.user_id)
+        return await admit_jobs_of_user(services, job.user_id)
+    if not has_window(job.job_type):
+        return []
+    window, now = limits.window(job.job_type), services.clock.now()
+    await services.counts.may_wait(services.store, job.job_type, window, now)
+    return await admit_jobs_of_type(services, job.job_type)
+
+
+async def mend_account(services: Services, user_id: str) -> bool:
+    """Set an account's numbers of active and waiting jobs to what is counted; True if changed.
+
+    Nothing is written when the account changed during the count.
+    """
+    store = services.store
+    before = await store.get(ACCOUNTS, user_id)
+    if before is None:
+        return False
+    slots = Query(
+        collection=JOBS, where=(("slotOf", "==", user_id),), order=(("createdAt", "desc"),)
+    )
+    waiting = Query(
+        collection=JOBS,
+        where=(("userId", "==", user_id), ("waitsFor", "==", str(WaitsFor.USER))),
+        order=(("rank", "asc"),),
+    )
+    active = int((await store.aggregate(slots))["count"])
+    numbers = {"active": active, "waiting": int((await store.aggregate(waiting))["count"])}
+    if (before.active, before.waiting) == (numbers["active"], numbers["waiting"]):
+        return False
+
+    async def mend(tx: Transaction) -> bool:
+        account = await tx.get(ACCOUNTS, user_id)
+        if account != before:
+            return False
+        tx.set(ACCOUNTS, user_id, account.model_copy(update=numbers))
+        return True
+
+    mended = await store.transaction(mend)
+    if mended:
+        log.warning(
+            "an account's numbers of jobs were wrong and have been counted afresh",
+            extra={
+                "action": "slots_mended",
+                "user_id": user_id,
+                "before": {"active": before.active, "waiting": before.waiting},
+                "after": numbers,
+            },
+        )
+    return mended

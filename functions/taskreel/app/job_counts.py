@@ -1,0 +1,163 @@
+"""Counts of open and waiting jobs by type, which decide on room without a read for each job.
+
+The process that alone owns the store counts every change itself: exact. Where several processes
+share a store, the counts are capped aggregations, refreshed after a second or two while a type is
+crowded and less often while it is not; between them a process counts its own changes. So many
+processes together may exceed a window by what arrives in that time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from taskreel.domain.job import Job, WaitsFor
+from taskreel.domain.job_status import Status
+from taskreel.ports import Operator, Query, Store
+from taskreel.store_collections import JOBS
+
+#: Jobs of a type in these states take its room.
+OPEN = (Status.QUEUED, Status.PROCESSING, Status.RETRYING)
+
+_CROWDED_AGE = timedelta(seconds=2)
+_ROOMY_AGE = timedelta(seconds=10)
+#: More waiting jobs than that need no exact number.
+MOST_COUNTED = 1_000
+#: A count during which nothing changed is exact; the last of these tries is taken as it is.
+_COUNT_TRIES = 4
+#: Users in memory; an unknown user is looked up.
+_MOST_USERS = 50_000
+
+
+@dataclass(slots=True)
+class _TypeCount:
+    open: int = 0
+    waiting: int = 0
+    #: Room that was promised to jobs that are not stored yet.
+    reserved: int = 0
+    counted_at: datetime | None = None
+    #: Grows with each change, to tell if one came in between a count and its answer.
+    changes: int = 0
+
+
+class JobCounts:
+    """The counts of this process."""
+
+    def __init__(self, *, exact: bool) -> None:
+        self.exact = exact
+        self._types: defaultdict[str, _TypeCount] = defaultdict(_TypeCount)
+        #: Jobs that wait for their owner's limit; only of users who were looked up.
+        self._waiting_of_user: dict[str, int] = {}
+
+    def note_change(self, before: Job | None, after: Job) -> None:
+        """Count a committed change of a job."""
+        count = self._types[after.job_type]
+        moved = _is_open(after) - _is_open(before)
+        waits = _waits(after, WaitsFor.TYPE) - _waits(before, WaitsFor.TYPE)
+        if moved or waits:
+            count.open += moved
+            count.waiting += waits
+            count.changes += 1
+        of_user = _waits(after, WaitsFor.USER) - _waits(before, WaitsFor.USER)
+        if of_user and after.user_id in self._waiting_of_user:
+            self._waiting_of_user[after.user_id] += of_user
+
+    async def reserve(self, store: Store, job_type: str, window: int, now: datetime) -> bool:
+        """Reserve room for one job of a type, if there is some and no other waits for it."""
+        count = await self._refresh(store, job_type, window, now)
+        if count.waiting > 0 or count.open + count.reserved >= window:
+            return False
+        count.reserved += 1
+        return True
+
+    def release(self, job_type: str) -> None:
+        """End a reservation: the job is stored and counted, or was not made."""
+        self._types[job_type].reserved -= 1
+
+    def take_for_waiting(self, job_type: str, window: int) -> bool:
+        """Reserve room for a job that waits; nobody else goes before it."""
+        count = self._types[job_type]
+        if count.open + count.reserved >= window:
+            return False
+        count.reserved += 1
+        return True
+
+    async def is_crowded(self, store: Store, job_type: str, window: int, now: datetime) -> bool:
+        """True when at least half of a type's room is taken, or jobs wait for it."""
+        count = await self._refresh(store, job_type, window, now)
+        return count.waiting > 0 or 2 * (count.open + count.reserved + 1) > window
+
+    async def may_wait(self, store: Store, job_type: str, window: int, now: datetime) -> bool:
+        """True when jobs may wait for the room of a type."""
+        return (await self._refresh(store, job_type, window, now)).waiting > 0
+
+    async def user_may_wait(self, store: Store, user_id: str) -> bool:
+        """True when jobs may wait for their owner's limit; unknown where others write too."""
+        if not self.exact:
+            return True
+        known = self._waiting_of_user.get(user_id)
+        if known is None:
+            if len(self._waiting_of_user) >= _MOST_USERS:
+                self._waiting_of_user.clear()
+            self._waiting_of_user[user_id] = 0
+            found = await _count(store, ("userId", user_id), WaitsFor.USER)
+            # Changes since are counted on the 0 above; a change that the count saw too is counted
+            # twice, which asks the store once too often and no more.
+            known = self._waiting_of_user[user_id] = self._waiting_of_user[user_id] + found
+        return known > 0
+
+    def forget(self, job_type: str, user_id: str) -> None:
+        """Count afresh at the next question: the sweep found a job that should not wait."""
+        self._types[job_type].counted_at = None
+        self._waiting_of_user.pop(user_id, None)
+
+    async def _refresh(self, store: Store, job_type: str, window: int, now: datetime) -> _TypeCount:
+        count = self._types[job_type]
+        if count.counted_at is not None:
+            if self.exact:
+                return count
+            roomy = 2 * (count.open + count.reserved) <= window and count.waiting <= 0
+            if timedelta(0) <= now - count.counted_at < (_ROOMY_AGE if roomy else _CROWDED_AGE):
+                return count
+        for _ in range(_COUNT_TRIES):
+            changes = count.changes
+            found = await _count_open(store, job_type, window)
+            # While a type has much room nobody waits for it: no second count.
+            waiting = 0
+            if self.exact or 2 * found > window or count.waiting > 0:
+                waiting = await _count(store, ("jobType", job_type), WaitsFor.TYPE)
+            if count.changes == changes:
+                break
+        count.open, count.waiting, count.counted_at = found, waiting, now
+        return count
+
+
+def _is_open(job: Job | None) -> int:
+    return int(job is not None and job.status in OPEN)
+
+
+def _waits(job: Job | None, reason: WaitsFor) -> int:
+    return int(job is not None and job.waits_for is reason)
+
+
+async def _count_open(store: Store, job_type: str, window: int) -> int:
+    where: tuple[tuple[str, Operator, object], ...] = (
+        ("jobType", "==", job_type),
+        ("status", "in", [str(status) for status in OPEN]),
+    )
+    query = Query(
+        collection=JOBS, where=where, order=(("createdAt", "desc"),), limit=window + MOST_COUNTED
+    )
+    return int((await store.aggregate(query))["count"])
+
+
+async def _count(store: Store, of: tuple[str, str], reason: WaitsFor) -> int:
+    name, value = of
+    query = Query(
+        collection=JOBS,
+        where=((name, "==", value), ("waitsFor", "==", str(reason))),
+        order=(("rank", "asc"),),
+        limit=MOST_COUNTED,
+    )
+    return int((await store.aggregate(query))["count"])

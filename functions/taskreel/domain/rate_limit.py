@@ -1,0 +1,57 @@
+"""Rate limits by GCRA, the generic cell rate algorithm: one stored time for each policy.
+
+The stored time is the theoretical arrival time: when the bucket of the caller would be full again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydantic import Field
+
+from taskreel.domain.value import Value
+
+
+class Rate(Value):
+    """`per_minute` requests on average, and up to `burst` at once."""
+
+    per_minute: float = Field(gt=0)
+    burst: int = Field(ge=1)
+
+    @property
+    def interval(self) -> timedelta:
+        """The time in which one request is earned."""
+        return timedelta(minutes=1) / self.per_minute
+
+    @property
+    def window(self) -> timedelta:
+        """The time in which a spent burst is earned again."""
+        return self.burst * self.interval
+
+
+@dataclass(frozen=True, slots=True)
+class RateDecision:
+    """The decision on one request."""
+
+    allowed: bool
+    #: The time to store; of a refused request the one that was stored.
+    arrival: datetime
+    #: Requests that may follow at once.
+    remaining: int
+    #: Until the next request is allowed (refused), or until one more is earned.
+    wait: timedelta
+
+
+def decide_request(rate: Rate, arrival: datetime | None, now: datetime) -> RateDecision:
+    """Decide on a request at `now`; `arrival` is the stored time, None for a first request."""
+    interval, window = rate.interval, rate.window
+    # A clock that has gone back must not lock anyone out for longer than a full burst.
+    stored = now if arrival is None else min(max(arrival, now), now + window)
+    following = stored + interval
+    if following - now > window:
+        return RateDecision(False, stored, 0, following - now - window)
+    remaining = int((window - (following - now)) / interval)
+    # The room that is not a whole request yet grows into one.
+    wait = interval - (window - (following - now) - remaining * interval)
+    return RateDecision(True, following, remaining, wait)
