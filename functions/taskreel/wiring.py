@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from taskreel.adapters.local.memory_queue import Delivery
     from taskreel.app.worker.processor import Processor
     from taskreel.web.auth import TokenRules
+    from taskreel.web.file_links import FileLinks
     from taskreel.web.live_context import LiveContext
 
 T = TypeVar("T")
@@ -131,6 +132,7 @@ def api() -> DurableResponses:
         health=HealthMonitor(services(), partial(read_machine, chosen.scratch_dir)),
         base_url=chosen.api_base_url.rstrip("/"),
         live=live,
+        file_links=_file_links,
     )
     app = PublicApi(context, _build_fastapi, origins=chosen.allowed_origins)
     return _finish_start(DurableResponses(app, services().store))
@@ -153,6 +155,14 @@ def live() -> LiveContext:
     feed = JobFeed(services())
     _run_before_stopping(feed.close)
     return LiveContext(feed, StreamTokens(settings().internal_keys), ConnectionLimits())
+
+
+@functools.cache
+def _file_links() -> FileLinks:
+    """The signed links to files that come through the API."""
+    from taskreel.web.file_links import FileLinks
+
+    return FileLinks(settings().internal_keys)
 
 
 @functools.cache

@@ -24,6 +24,7 @@ from taskreel.domain.ids import USER_ID, is_user_id
 if TYPE_CHECKING:
     from jwt import PyJWKClient
 
+    from taskreel.web.file_links import FileLinks
     from taskreel.web.live_context import LiveContext
 
 _ASYMMETRIC = ["RS256", "ES256"]
@@ -202,8 +203,9 @@ class ApiContext:
     authenticator: Authenticator
     health: HealthMonitor
     base_url: str
-    #: Built by the first request that needs it.
+    #: Both are built by the first request that needs them.
     live: Callable[[], LiveContext]
+    file_links: Callable[[], FileLinks]
 
     def attach(self, scope: Scope) -> None:
         """Make it the context of a request."""

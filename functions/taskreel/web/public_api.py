@@ -22,6 +22,7 @@ from taskreel.web.cors import allow_origins
 from taskreel.web.http import SecurityHeaders
 from taskreel.web.job_lookup import read_job
 from taskreel.web.job_submission import post_job
+from taskreel.web.other_apis import build_other_api, find_other_api
 from taskreel.web.problems import answer_crash, answer_error
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -32,7 +33,7 @@ _JOB_TYPES = frozenset(JOB_TYPES)
 
 
 class PublicApi:
-    """The ASGI application that serves `/api` and `/v1` to callers with a token."""
+    """The ASGI application that serves callers with a token: this API, and those of others."""
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class PublicApi:
         self._context = context
         self._build_rest = build_rest
         self._rest: ASGIApp | None = None
+        self._other_apis: dict[str, ASGIApp] = {}
         self._app = SecurityHeaders(allow_origins(self._route, origins))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,6 +66,12 @@ class PublicApi:
         if handler is not None:
             response = await _respond(handler, Request(scope, receive))
             await response(scope, receive, send)
+            return
+        other_api = find_other_api(scope["path"])
+        if other_api is not None:
+            if other_api not in self._other_apis:
+                self._other_apis[other_api] = build_other_api(other_api)
+            await self._other_apis[other_api](scope, receive, send)
             return
         if self._rest is None:
             self._rest = self._build_rest()

@@ -1,0 +1,28 @@
+"""The APIs of other generation services, over the same jobs.
+
+A program that was written for one of them works with this one by another base URL and a token of
+this API in place of its key. Each is an application of its own: its routes, its errors and its
+responses are those that the service's released client reads, and no part of this API's document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+
+from starlette.types import ASGIApp
+
+#: The first part of a path → the module that serves what is below it.
+_PREFIXES: Mapping[str, str] = {"replicate": "replicate_api"}
+
+
+def find_other_api(path: str) -> str | None:
+    """The module of the API that has the path; None for this API's own paths."""
+    first = path[1:].partition("/")[0]
+    return _PREFIXES.get(first)
+
+
+def build_other_api(module: str) -> ASGIApp:
+    """The application of the module, which is imported on first use."""
+    app: ASGIApp = import_module(f"{__name__}.{module}").build_app()
+    return app

@@ -1,0 +1,72 @@
+"""Requests of other services' clients: their token, their body, and the job that is made of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import from_json
+from starlette.requests import Request
+
+from taskreel.app.jobs.submit import JobRequest, Submitted, submit_job
+from taskreel.domain.errors import InvalidError, MalformedError
+from taskreel.web.auth import ApiContext, AuthenticatedRequest
+from taskreel.web.http import parse_idempotency_key, read_body
+from taskreel.web.other_apis.model_names import NamedModel, translate_input
+
+#: The schemes of the clients: fal's is `Key`, that of old clients of Replicate `Token`.
+_SCHEMES = frozenset({"bearer", "key", "token"})
+
+
+async def authenticate_client(request: Request) -> AuthenticatedRequest:
+    """The request's context, whatever scheme its client sends the token by.
+
+    Raises UnauthenticatedError without a valid token.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    header = f"Bearer {token.strip()}" if scheme.lower() in _SCHEMES else None
+    context = ApiContext.of(request)
+    caller = await context.authenticator.authenticate(header)
+    return AuthenticatedRequest(services=context.services, caller=caller, base_url=context.base_url)
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    """The body as a JSON object. Raises MalformedError and InvalidError."""
+    raw = await read_body(request)
+    try:
+        body = from_json(raw or b"{}")
+    except ValueError as error:
+        raise MalformedError(f"The body is not valid JSON: {error}.") from None
+    if not isinstance(body, dict):
+        message = "the body must be a JSON object"
+        raise InvalidError.at("", message, text=f"{message.capitalize()}.")
+    return body
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SubmittedModel:
+    """The job that a model's input has made, and the inputs that have no effect."""
+
+    submitted: Submitted
+    ignored: tuple[str, ...]
+
+
+async def submit_model(
+    request: Request,
+    context: AuthenticatedRequest,
+    named: NamedModel,
+    given: Mapping[str, Any],
+    *,
+    at: str = "input",
+) -> SubmittedModel:
+    """Create the job that serves a model, or find the one that the same idempotency key made."""
+    job_type, body = translate_input(named, given, at=at)
+    wanted = JobRequest(
+        job_type=job_type,
+        submission=body.submission,
+        ignored=body.ignored,
+        idempotency_key=parse_idempotency_key(request.headers.get("idempotency-key")),
+    )
+    submitted = await submit_job(context.services, context.caller, wanted)
+    return SubmittedModel(submitted, body.ignored)

@@ -1,0 +1,121 @@
+"""The API on a real port, over HTTPS, for the released clients of other services.
+
+A client runs as a process of its own, as its users run it: with nothing changed but the base URL
+and the token. It prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+import uvicorn
+
+from simulation.world import World, running, token
+from taskreel import wiring
+from taskreel_cloud_tasks.clock import SECOND
+
+HERE = Path(__file__).parent
+#: No client's script takes that long.
+MOST_SECONDS = 60
+
+
+@dataclass
+class OtherApis:
+    """The world, its address, and the clients that are started."""
+
+    world: World
+    url: str
+    ca_file: Path
+
+    async def run_python(self, script: str, **variables: str) -> dict[str, Any]:
+        """What the script of these tests prints."""
+        return await self.run_client([sys.executable, str(HERE / script)], variables)
+
+    async def run_client(
+        self, command: Sequence[str], variables: Mapping[str, str], folder: Path = HERE
+    ) -> dict[str, Any]:
+        """What the client prints at its end; time passes meanwhile."""
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=folder,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": os.environ.get("HOME", "/"),
+                "API_URL": self.url,
+                "API_TOKEN": token("ada"),
+                "SSL_CERT_FILE": str(self.ca_file),
+                "NODE_EXTRA_CA_CERTS": str(self.ca_file),
+                **variables,
+            },
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        ended = asyncio.create_task(process.communicate())
+        try:
+            async with asyncio.timeout(MOST_SECONDS):
+                while not ended.done():
+                    await self.world.advance(0.5)
+                    # The client's own time: it polls, and answers travel.
+                    await asyncio.wait([ended], timeout=0.05)
+        finally:
+            if process.returncode is None:
+                process.kill()
+            printed, errors = await ended
+        assert process.returncode == 0, errors.decode()[-3000:]
+        answer: dict[str, Any] = json.loads(printed)
+        return answer
+
+    def virtual_seconds(self) -> float:
+        """The virtual time that has passed."""
+        return self.world.clock.now() / SECOND
+
+
+@pytest.fixture
+async def apis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OtherApis]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+    authority = trustme.CA()
+    ca_file, key_file = tmp_path / "ca.pem", tmp_path / "server.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(key_file))
+    async with running(tmp_path, monkeypatch, api_base_url=url) as world:
+
+        async def serve(scope: Any, receive: Any, send: Any) -> None:
+            await wiring.api()(scope, receive, send)
+
+        config = uvicorn.Config(
+            serve,
+            ssl_certfile=str(key_file),
+            lifespan="off",
+            log_config=None,
+            timeout_graceful_shutdown=1,
+        )
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        yield OtherApis(world, url, ca_file)
+        server.should_exit = True
+        await serving
+    listener.close()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    """A world without a port, for what needs no released client."""
+    async with running(tmp_path, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def ada(world: World) -> httpx.AsyncClient:
+    return world.as_user("ada")
