@@ -263,6 +263,27 @@ async def test_a_crash_inside_a_unit_costs_one_attempt(
     assert (done["status"], done["attempt"]) == ("COMPLETED", 2)
 
 
+async def test_a_crash_that_repeats_is_permanent_at_its_second_time(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
+    async def crashing(_request: Any, **_more: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        raise IndexError("a bug that no further attempt can pass")
+
+    monkeypatch.setattr(world.services.providers.get("studio"), "start", crashing)
+    job = await submit_job(ada)
+    await world.settle()
+    await world.advance(600)
+    failed = await read_job(ada, job)
+    assert (failed["status"], failed["error"]["category"]) == ("FAILED", "permanent")
+    assert failed["error"]["code"] == "internal_error"
+    assert calls == 2
+    assert (await read_balance(ada))["held"] == 0
+
+
 async def test_a_crash_inside_start_may_have_bought_so_it_is_not_repeated(
     start_providers: StartProviders,
     monkeypatch: pytest.MonkeyPatch,

@@ -304,7 +304,7 @@ class UnitRunner:
     # ── Errors ───────────────────────────────────────────────────────────────────────────────────
 
     async def _catch_error(self, work: Awaitable[None]) -> RunError | None:
-        """Await `work` and return its error; a crash becomes a temporary one.
+        """Await `work` and return its error; a crash becomes a temporary one, its repeat permanent.
 
         Raises LeaseLostError and StoreError: they are not errors of the unit.
         """
@@ -316,7 +316,7 @@ class UnitRunner:
             return error
         except Exception:
             log.exception(
-                "a unit crashed; it is tried again while attempts remain",
+                "a unit crashed; it is tried once more, while attempts remain",
                 extra={
                     "action": "unit_crashed",
                     "job_id": self._job.job_id,
@@ -324,8 +324,16 @@ class UnitRunner:
                     "provider": self.unit.provider,
                 },
             )
-            return TemporaryError("Something went wrong on our side.", code="internal_error")
+            return self._describe_crash()
         return None
+
+    def _describe_crash(self) -> RunError:
+        """The error of a crash; one that happens again is a fault of the code and permanent."""
+        before = self.unit.error
+        if before is not None and before.code == "internal_error":
+            message = "Something went wrong on our side, again at the same work."
+            return PermanentError(message, code="internal_error")
+        return TemporaryError("Something went wrong on our side.", code="internal_error")
 
     async def _fail_over(self, error: RunError, called_at: datetime) -> bool:
         """Move the unit to another provider; False when there is none that may take over."""

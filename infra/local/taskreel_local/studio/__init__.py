@@ -31,8 +31,12 @@ _TEXT_OPTIONS = {
 }
 #: The options that it takes, by capability.
 CAPABILITIES: Mapping[Capability, frozenset[str]] = {
-    Capability.IMAGE: frozenset({"prompt", "seed", "width", "height", "outputFormat"}),
-    Capability.VIDEO: frozenset({"prompt", "seed", "width", "height", "fps", "duration"}),
+    Capability.IMAGE: frozenset(
+        {"prompt", "seed", "width", "height", "aspectRatio", "outputFormat"}
+    ),
+    Capability.VIDEO: frozenset(
+        {"prompt", "seed", "width", "height", "aspectRatio", "fps", "duration"}
+    ),
     Capability.UPSCALE: frozenset({"scale", "outputFormat"}),
     Capability.TEXT: frozenset(_TEXT_OPTIONS),
     Capability.SPEECH: frozenset({"text", "voice", "language", "outputFormat", "speed", "pitch"}),

@@ -2,23 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from taskreel.domain.errors import PermanentError
 from taskreel.ports import Done, Generation, MediaWorkers, Output
 
 _SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
+#: Shapes are at most so long; ratios so little apart count as one.
+MOST_RATIO, SAME_RATIO = 4.0, 0.02
+SMALLEST_SIDE = 64
 _IMAGE_SECONDS, _VIDEO_SECONDS = 120.0, 1500.0
 
 
 async def make_image(workers: MediaWorkers, request: Generation) -> Done:
-    """Paint a scene from the prompt's words."""
-    from taskreel_local.studio.drawing.draw_picture import draw
-
+    """Paint a scene from the prompt's words; a given picture is changed as they say."""
     params = request.params
     out = _output_path(request, params.get("outputFormat", "png"))
-    size = {"width": params["width"], "height": params["height"], "seed": params["seed"]}
-    await workers.run(draw, params["prompt"], **size, out=out, timeout_seconds=_IMAGE_SECONDS)
+    work = _edit if request.inputs else _draw
+    given = [request.inputs[0].path] if request.inputs else []
+    await workers.run(work, *given, dict(params), out=out, timeout_seconds=_IMAGE_SECONDS)
     return Done(outputs=(Output(path=out),))
+
+
+def _draw(params: Mapping[str, Any], *, out: Path) -> None:
+    from taskreel_local.studio.drawing.draw_picture import draw
+
+    width, height = choose_size(params)
+    draw(params["prompt"], seed=params["seed"], width=width, height=height, out=out)
+
+
+def _edit(picture: Path, params: Mapping[str, Any], *, out: Path) -> None:
+    from taskreel.media.open_media import open_picture
+    from taskreel_local.studio.drawing.edit_picture import edit_picture
+
+    shape = open_picture(picture).size
+    width, height = choose_size({"aspectRatio": f"{shape[0]}:{shape[1]}", **params})
+    edit_picture(
+        picture, params["prompt"], seed=params["seed"], width=width, height=height, out=out
+    )
+
+
+def choose_size(params: Mapping[str, Any]) -> tuple[int, int]:
+    """Width and height; `aspectRatio` changes the shape and keeps the number of pixels."""
+    width, height = params["width"], params["height"]
+    if not params.get("aspectRatio"):
+        return width, height
+    wide, high = (float(part) for part in params["aspectRatio"].split(":"))
+    if wide <= 0 or high <= 0:
+        message = f"aspectRatio is {params['aspectRatio']}; both of its numbers must be over 0."
+        raise PermanentError(message, code="bad_parameters")
+    ratio = min(max(wide / high, 1 / MOST_RATIO), MOST_RATIO)
+    if abs(width / height / ratio - 1) < SAME_RATIO:
+        return width, height
+    area = width * height
+    sides = ((area * ratio) ** 0.5, (area / ratio) ** 0.5)
+    return _even(sides[0]), _even(sides[1])
+
+
+def _even(side: float) -> int:
+    return max(SMALLEST_SIDE, 2 * round(side / 2))
 
 
 async def make_video(workers: MediaWorkers, request: Generation) -> Done:
@@ -27,6 +71,7 @@ async def make_video(workers: MediaWorkers, request: Generation) -> Done:
 
     params = request.params
     out = request.folder / f"{request.name}.mp4"
+    width, height = choose_size(params)
     images = [given.path for given in request.inputs] or await _draw_stills(workers, request)
     await workers.run(
         animate_pictures,
@@ -35,8 +80,8 @@ async def make_video(workers: MediaWorkers, request: Generation) -> Done:
             prompt=params["prompt"],
             seed=params["seed"],
             seconds=params["duration"],
-            width=params["width"],
-            height=params["height"],
+            width=width,
+            height=height,
             fps=params["fps"],
         ),
         out=out,
@@ -51,14 +96,11 @@ async def _draw_stills(workers: MediaWorkers, request: Generation) -> list[Path]
     from taskreel_local.studio.drawing.draw_picture import draw
 
     params = request.params
+    width, height = choose_size(params)
     count = max(1, min(6, round(params["duration"] / 4)))
     files = [request.folder / f"{request.name}-still-{index}.png" for index in range(count)]
     for index, file in enumerate(files):
-        size = {
-            "width": params["width"],
-            "height": params["height"],
-            "seed": params["seed"] + index,
-        }
+        size = {"width": width, "height": height, "seed": params["seed"] + index}
         await workers.run(draw, params["prompt"], **size, out=file, timeout_seconds=_IMAGE_SECONDS)
         request.report(0.1 * (index + 1) / count)
     return files

@@ -175,6 +175,7 @@ def _paint_seabed(scene: Scene) -> None:
         canvas.cut(plants, colour)
         if near == 1.0:
             _paint_corals(scene, top, rng)
+    scene.ground = top.astype(np.float32)
 
 
 def _paint_plant(stencil: Stencil, foot: Point, height: float, rng: np.random.Generator) -> None:

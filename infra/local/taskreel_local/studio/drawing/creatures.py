@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from taskreel_local.studio.drawing.canvas import Colour, Point, Stencil
-from taskreel_local.studio.drawing.landmarks import LAMP, LOWEST, ground_at
+from taskreel_local.studio.drawing.ground import choose_place
+from taskreel_local.studio.drawing.landmarks import LAMP
 from taskreel_local.studio.drawing.noise import ramp, sample
 from taskreel_local.studio.drawing.palette import invented, mix, rgb
 from taskreel_local.studio.drawing.picture_plan import COLOUR_WORDS
@@ -13,17 +14,10 @@ from taskreel_local.studio.drawing.sky import Scene
 from taskreel_local.studio.drawing.solid_shapes import backlit
 
 
-def _choose_place(scene: Scene, share: float, deep: float = 0.06) -> Point:
-    """The position of a thing in the foreground, away from the lamp."""
-    x = scene.canvas.width * (share if scene.lamp[0] < scene.canvas.width / 2 else 1 - share)
-    foot = ground_at(scene, x)
-    return x, min(foot + scene.unit * deep, scene.canvas.height * LOWEST)
-
-
 def paint_figure(scene: Scene) -> None:
     """Somebody seen from behind, cloak moving, a lantern in hand."""
     unit = scene.unit
-    x, foot = _choose_place(scene, 0.36)
+    x, foot = choose_place(scene, 0.36)
     height = unit * 0.26
     shape = scene.canvas.stencil(x - height * 0.5, foot - height * 1.15, x + height * 0.5, foot + 2)
     _paint_person(shape, x, foot, height)
@@ -81,7 +75,7 @@ def _paint_person(shape: Stencil, x: float, foot: float, h: float) -> None:
 
 def paint_cat(scene: Scene) -> None:
     """A cat that sits and looks at you."""
-    x, foot = _choose_place(scene, 0.36, 0.1)
+    x, foot = choose_place(scene, 0.36, 0.1)
     h = scene.unit * 0.3
 
     def at(u: float, v: float) -> Point:
@@ -131,7 +125,7 @@ def _paint_eyes(scene: Scene, eyes: list[Point], size: float, colour: str) -> No
 
 def paint_fox(scene: Scene) -> None:
     """Paint a listening fox: rust-red, with white throat and tail tip, and dark legs."""
-    x, foot = _choose_place(scene, 0.36, 0.08)
+    x, foot = choose_place(scene, 0.36, 0.08)
     h = scene.unit * 0.27
     facing = 1 if x < scene.canvas.width / 2 else -1
     rust = mix(rgb("c4581f"), scene.palette.land, 0.4 if scene.palette.dark else 0.1)
@@ -220,7 +214,7 @@ def _make_dot(u: float, v: float, radius: float) -> list[Point]:
 
 def paint_wolf(scene: Scene) -> None:
     """A wolf howling on its rise."""
-    x, foot = _choose_place(scene, 0.38, 0.05)
+    x, foot = choose_place(scene, 0.38, 0.05)
     h = scene.unit * 0.27
 
     def at(u: float, v: float) -> Point:
@@ -356,7 +350,7 @@ def paint_fish(scene: Scene) -> None:
 
 def paint_robot(scene: Scene) -> None:
     """A friendly robot with glowing eyes."""
-    x, foot = _choose_place(scene, 0.38, 0.12)
+    x, foot = choose_place(scene, 0.38, 0.12)
     h = scene.unit * 0.42
 
     def box(shape: Stencil, u0: float, v0: float, u1: float, v1: float) -> None:

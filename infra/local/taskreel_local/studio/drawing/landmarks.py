@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from taskreel_local.studio.drawing.canvas import Point, Stencil
+from taskreel_local.studio.drawing.ground import ground_at
 from taskreel_local.studio.drawing.noise import Field, ramp, sample
 from taskreel_local.studio.drawing.palette import mix, rgb
 from taskreel_local.studio.drawing.sky import Scene
 from taskreel_local.studio.drawing.solid_shapes import backlit, column, lit_window, rocks
 
-LOWEST = 0.85  # of the picture's height, for what stands in front: captions are below
 LAMP = rgb("fff3c4")
 WINDOW = rgb("ffc860")
 
@@ -143,12 +143,6 @@ def _paint_breakers(scene: Scene, left: float, right: float, shore: float) -> No
             )
         canvas.paint(burst.mask(unit * 0.0012) * 0.85, white, top=burst.top, left=burst.left)
         canvas.paint(burst.mask(unit * 0.012) * 0.6, white, top=burst.top, left=burst.left)
-
-
-def ground_at(scene: Scene, x: float) -> float:
-    """Row of the ground under a column, never below the picture's foot."""
-    row = float(scene.ground[int(np.clip(x, 0, scene.canvas.width - 1))])
-    return min(row, scene.canvas.height * 0.97)
 
 
 def paint_castle(scene: Scene) -> None:

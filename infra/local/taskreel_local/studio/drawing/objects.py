@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from taskreel_local.studio.drawing.canvas import Point, Stencil
-from taskreel_local.studio.drawing.landmarks import LOWEST, ground_at
+from taskreel_local.studio.drawing.ground import LOWEST, ground_at
 from taskreel_local.studio.drawing.noise import Field, ramp, smooth
 from taskreel_local.studio.drawing.palette import invented, mix, rgb
 from taskreel_local.studio.drawing.sky import Scene

@@ -6,11 +6,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from taskreel_local.studio.drawing import creatures, landmarks, objects
+from taskreel_local.studio.drawing import (
+    astronaut,
+    beasts,
+    creatures,
+    indoors,
+    landmarks,
+    objects,
+    playthings,
+    vehicles,
+)
 from taskreel_local.studio.drawing.abstract_picture import paint_abstract
 from taskreel_local.studio.drawing.canvas import Canvas
 from taskreel_local.studio.drawing.city import paint_city
 from taskreel_local.studio.drawing.cosmos import paint_space, paint_underwater
+from taskreel_local.studio.drawing.ground import paint_small_world
 from taskreel_local.studio.drawing.land import (
     paint_dunes,
     paint_forest,
@@ -54,17 +64,29 @@ STANDING: dict[str, Painter] = {
     "whale": creatures.paint_whale,
     "fish": creatures.paint_fish,
     "rocket": objects.paint_rocket,
+    "kite": playthings.paint_kite,
+    "bird": beasts.paint_bird,
+    "dragon": beasts.paint_dragon,
+    "train": vehicles.paint_train,
+    "oven": indoors.paint_oven,
 }
 IN_FRONT: dict[str, Painter] = {
     "flowers": objects.paint_flowers,
+    "horse": beasts.paint_horse,
+    "car": vehicles.paint_car,
+    "baker": indoors.paint_baker,
     "fox": creatures.paint_fox,
     "wolf": creatures.paint_wolf,
     "robot": creatures.paint_robot,
     "cat": creatures.paint_cat,
     "figure": creatures.paint_figure,
+    "astronaut": astronaut.paint_astronaut,
+    "ball": playthings.paint_ball,
     "bottle": objects.paint_bottle,
     "lantern": objects.paint_lantern,
 }
+#: Things that need no ground in open space.
+AFLOAT = {"balloon", "birds", "whale", "fish", "rocket", "kite", "bird", "dragon", "astronaut"}
 
 
 def paint(prompt: str, *, seed: int, width: int, height: int) -> Canvas:
@@ -73,7 +95,7 @@ def paint(prompt: str, *, seed: int, width: int, height: int) -> Canvas:
     plan = read(prompt, dice.of("plan"))
     canvas = Canvas(width, height)
     if plan.place is None:
-        paint_abstract(canvas, dice)
+        paint_abstract(canvas, dice, named=plan.named)
     else:
         _paint_scene(_make_scene(canvas, plan, dice))
     _finish_picture(canvas, dice, grade=plan.mood == "noir")
@@ -122,6 +144,12 @@ def _with_sky(*painters: Painter) -> Painter:
     return place
 
 
+def _paint_open_space(scene: Scene) -> None:
+    paint_space(scene)
+    if scene.plan.has(*({*STANDING, *IN_FRONT} - AFLOAT)):
+        paint_small_world(scene)
+
+
 def _paint_sea(scene: Scene) -> None:
     if scene.plan.mood == "storm":
         paint_water(scene, calm=0.1)
@@ -165,7 +193,8 @@ PLACES: dict[str, Painter] = {
     "desert": _with_sky(paint_dunes),
     "forest": _with_sky(paint_forest),
     "hills": _with_sky(_paint_hills),
-    "space": paint_space,
+    "space": _paint_open_space,
+    "room": indoors.paint_room,
     "underwater": paint_underwater,
     "portrait": paint_portrait,
 }

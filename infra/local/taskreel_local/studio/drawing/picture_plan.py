@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from taskreel_local.studio.drawing.foreign_words import translate_prompt
+
 # Each row: a name → the beginnings of words that mean it ("$" ends a word that must stand alone).
 MOOD_WORDS = {
     "underwater": (
@@ -40,6 +42,10 @@ MOOD_WORDS = {
 PLACE_WORDS = {
     "space": MOOD_WORDS["space"],
     "underwater": MOOD_WORDS["underwater"],
+    "room": (
+        "room$|kitchen|bakery|indoors|interior|library|workshop|caf[eé]|restaurant|classroom"
+        "|studio|attic|cellar|laborator"
+    ),
     "city": (
         "city|cities|skyline|street|urban|downtown|tokyo|new york|london|paris|skyscraper"
         "|metropolis|rooftop|town|neon|cyber"
@@ -78,15 +84,25 @@ THING_WORDS = {
     "robot": "robot|android$|cyborg|mech$|automaton",
     "figure": (
         "person|man$|woman|girl|boy|child|keeper|knight|wizard|witch|king$|queen|prince"
-        "|samurai|astronaut|travel|wander|hero|soldier|sailor|monk|explorer|detective|figure"
+        "|samurai|travel|wander|hero|soldier|sailor|monk|explorer|detective|figure"
         "|someone|stranger|old man|fisherman|hiker|dancer|lover|couple"
     ),
+    "astronaut": "astronaut|cosmonaut|spaceman|spacewoman|space ?suit",
+    "baker": "baker|cook$|cooks|chef|pastry",
+    "oven": "oven$|ovens|stove|fireplace|hearth|bakery|furnace",
+    "horse": "horse|pony|ponies|stallion|mare$|foal|unicorn|knight",
+    "dragon": "dragon|wyvern",
+    "car": "car$|cars|sports car|automobile|taxi|truck|jeep|limousine|race car|vehicle",
+    "train": "train$|trains|locomotive|railway|railroad|steam engine|tram$",
+    "kite": "kite$|kites",
+    "ball": "ball$|balls|football|basketball|soccer",
+    "bird": "bird$|owl$|parrot|eagle|falcon|hawk|robin|sparrow|phoenix|hummingbird|raven|crow$",
     "portrait": "portrait|face$|headshot|close-up|closeup|selfie",
     "tree": "tree$|oak|willow|baobab|bonsai|blossom|cherry",
     "flowers": "flower|poppy|poppies|tulip|rose$|roses|lavender|sunflower|daisy|meadow|blossom",
     "bottle": "bottle|message",
     "lantern": "lantern|candle",
-    "birds": "bird|gull|crow|raven|eagle|swan|geese|dove|owl",
+    "birds": "birds|gull|crows|ravens|swan|geese|doves|owls|flock|pigeon",
     "sun": "sun$|sunset|sunrise|sunny|sunlight",
     "moon": "moon|lunar|night",
     "aurora": "aurora|northern lights",
@@ -111,6 +127,9 @@ HOME = {  # where a thing stands when the prompt names no place
     "planet": "space",
     "fish": "underwater",
     "robot": "city",
+    "oven": "room",
+    "baker": "room",
+    "car": "city",
 }
 COLOUR_WORDS = {
     "red": "c2362b",
@@ -143,6 +162,7 @@ USUAL_MOODS = {
     "mountains": "dawn",
     "forest": "forest",
 }
+_COLOUR = re.compile(rf"\b({'|'.join(COLOUR_WORDS)})\b")
 WEATHERS = ("storm", "fog", "snow", "noir")
 
 
@@ -158,6 +178,10 @@ class Plan:
     text: str
     things: frozenset[str]
     colours: Mapping[str, str]
+    #: The hex digits of every colour that the prompt names, in its order.
+    named: tuple[str, ...] = ()
+    #: The moods that the prompt names; `mood` is the first of them, or a usual one.
+    moods: tuple[str, ...] = ()
 
     def has(self, *things: str) -> bool:
         """True if any of these is in the picture."""
@@ -166,7 +190,7 @@ class Plan:
 
 def read(prompt: str, rng: np.random.Generator) -> Plan:
     """The plan of a prompt; chance decides what it leaves open."""
-    text = prompt.lower()
+    text = translate_prompt(prompt).lower()
     things = frozenset(thing for thing, words in THING_WORDS.items() if _matches_words(text, words))
     moods = [mood for mood, words in MOOD_WORDS.items() if _matches_words(text, words)]
     place = _find_place(text, things, moods)
@@ -180,7 +204,13 @@ def read(prompt: str, rng: np.random.Generator) -> Plan:
     if place in ("desert", "space", "underwater") and mood not in moods:
         mood = place
     return Plan(
-        mood=mood, place=place, text=text, things=things, colours=_find_colours(text, things)
+        mood=mood,
+        place=place,
+        text=text,
+        things=things,
+        colours=_find_colours(text, things),
+        named=tuple(COLOUR_WORDS[word] for word in _COLOUR.findall(text)),
+        moods=tuple(moods),
     )
 
 
