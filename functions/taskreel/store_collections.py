@@ -9,6 +9,7 @@ from taskreel.domain.audit import AuditEntry
 from taskreel.domain.breaker import Breaker
 from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.job import Job
+from taskreel.domain.job_history import RunAnswers
 from taskreel.domain.queue_control import QueueControl
 from taskreel.domain.recurring_job import RecurringJob
 from taskreel.ports import Collection
@@ -34,6 +35,10 @@ AUDIT: Collection[AuditEntry] = Collection(
 #: By the name of the queue.
 QUEUE_CONTROLS: Collection[QueueControl] = Collection(
     "queue_controls", QueueControl.document, QueueControl.model_validate, shareable=True
+)
+#: By the job, its round, and the fence of its run.
+RUN_ANSWERS: Collection[RunAnswers] = Collection(
+    "run_answers", RunAnswers.document, RunAnswers.model_validate, shareable=True
 )
 #: Nothing is stored in it: a health check reads it.
 HEALTH: Collection[Mapping[str, Any]] = Collection("health", dict, dict)

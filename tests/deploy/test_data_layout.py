@@ -16,6 +16,9 @@ from taskreel.domain.audit import AuditEntry
 from taskreel.domain.breaker import Breaker
 from taskreel.domain.credits import Account, LedgerEntry
 from taskreel.domain.job import Job
+from taskreel.domain.job_history import RunAnswers
+from taskreel.domain.queue_control import QueueControl
+from taskreel.domain.recurring_job import RecurringJob
 from taskreel.domain.value import Value
 from taskreel.ports import Collection
 
@@ -26,6 +29,9 @@ MODELS: dict[str, type[Value]] = {
     "accounts": Account,
     "ledger": LedgerEntry,
     "breakers": Breaker,
+    "recurring_jobs": RecurringJob,
+    "queue_controls": QueueControl,
+    "run_answers": RunAnswers,
     "audit": AuditEntry,
 }
 _ROW = re.compile(r"^\| `(\w+)/\{[\w.]+\}` \| (.+) \| [^|]+ \|$", re.MULTILINE)
@@ -84,7 +90,7 @@ def test_lists_maps_and_times_are_exempted_from_single_field_indexes(collection:
 #: Collection → the fields of queries that have no order and so no composite index; `userId` is
 #: asked for by web clients (infra/firestore.rules), whose queries may have none either.
 _QUERIED_ALONE = {
-    "jobs": {"parentId", "step", "parentRound", "status", "operationIds", "userId"},
+    "jobs": {"parentId", "step", "parentRound", "status", "operationIds", "fingerprint", "userId"},
     "accounts": set[str](),
     "ledger": {"userId"},
 }

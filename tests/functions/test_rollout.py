@@ -62,7 +62,7 @@ async def make_jobs_in_every_status(world: World, ada: httpx.AsyncClient) -> Non
 
 async def read_everything(ada: httpx.AsyncClient) -> dict[str, str]:
     """Ask for every document by every route; the status of each job."""
-    listed = await ada.get("/api/jobs?limit=100")
+    listed = await ada.get("/api/jobs?limit=100&includeChildren=true")
     assert listed.status_code == 200, listed.text
     jobs = listed.json()["jobs"]
     for job in jobs:

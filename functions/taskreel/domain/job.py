@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.job_error import JobError
+from taskreel.domain.job_history import MOST_CHANGES, FailedAttempt, StatusChange
 from taskreel.domain.job_status import (
     AFTER_UNKNOWN,
     NEXT_STATUSES,
@@ -65,6 +66,8 @@ class Ending(StoredValue):
 
     status: StoredStatus
     error: JobError | None = None
+    #: The user who ended it; None for the service itself.
+    by: str | None = None
 
 
 Percent = Annotated[int, Field(ge=0, le=100)]
@@ -155,11 +158,22 @@ class Job(StoredValue):
     waits_for: Annotated[WaitsFor, accept_unknown(WaitsFor)] | None = None
     #: Its place among the waiting jobs; None for one that met a type with much room.
     rank: datetime | None = None
+    #: The newest changes of its status, in order, and the number of older ones.
+    history: tuple[StatusChange, ...] = ()
+    forgotten_changes: int = 0
+    #: The newest failed attempts of all rounds, in order.
+    failed_attempts: tuple[FailedAttempt, ...] = ()
+    #: Of a failed job: a digest that is equal for failures of the same kind.
+    fingerprint: str | None = None
     #: Digest of the request body, to tell a repeated idempotency key from a reused one.
     request_hash: str | None = None
 
-    def enter_status(self, status: Status, at: datetime, **changes: Unpack[JobChanges]) -> Self:
+    def enter_status(
+        self, status: Status, at: datetime, *, by: str | None = None, **changes: Unpack[JobChanges]
+    ) -> Self:
         """Copy the job into `status`, entered at `at`, with other fields changed.
+
+        The change is recorded in its history, as caused by the user `by`, None for the service.
 
         A final status also drops the lease and the wake time. Raises IllegalTransitionError when
         the table does not allow it, and ValidationError for a change of a wrong name or type.
@@ -178,9 +192,28 @@ class Job(StoredValue):
         if status is not Status.THROTTLED:
             changed["waits_for"] = None
         status_at = {**self.status_at, status: at}
-        return self.model_copy(
+        entered = self.model_copy(
             update={"updated_at": at, **changed, "status": status, "status_at": status_at}
         )
+        return entered.record_change(by)
+
+    def record_change(self, by: str | None) -> Self:
+        """Copy the job with its status, just entered, recorded in its history."""
+        final = self.status.final
+        change = StatusChange(
+            status=self.status,
+            at=self.status_at[self.status],
+            by=by,
+            attempt=self.attempt,
+            code=None if self.error is None else self.error.code,
+            credits=self.credits.captured if final else None,
+            cost_usd=self.cost_usd if final else None,
+        )
+        history = (*self.history, change)
+        forgotten = self.forgotten_changes
+        if len(history) > MOST_CHANGES:
+            history, forgotten = history[1:], forgotten + 1
+        return self.model_copy(update={"history": history, "forgotten_changes": forgotten})
 
     def with_changes(self, at: datetime, **changes: Unpack[JobChanges]) -> Self:
         """Copy the job with other fields changed at `at`; its status stays.
@@ -189,7 +222,9 @@ class Job(StoredValue):
         """
         return self.model_copy(update={"updated_at": at, **validate_changes(JobChanges, changes)})
 
-    def next_round(self, at: datetime, held: int, wake_at: datetime) -> Self:
+    def next_round(
+        self, at: datetime, held: int, wake_at: datetime, *, by: str | None = None
+    ) -> Self:
         """Open the next round of a failed job: new attempts and a new hold under the same id.
 
         Units that are DONE were captured by an earlier round: they are not done again and cost
@@ -226,10 +261,12 @@ class Job(StoredValue):
             steps={},
             expire_at=None,
             rank=None,
+            fingerprint=None,
         )
-        return changed.model_copy(
+        reopened = changed.model_copy(
             update={"status": Status.QUEUED, "status_at": {Status.QUEUED: at}}
         )
+        return reopened.record_change(by)
 
     def without_operations(self, at: datetime, operations: Sequence[Mapping[str, Any]]) -> Self:
         """Copy the ended job without these operations; without any it needs no wake time."""
@@ -387,3 +424,5 @@ class JobChanges(TypedDict, total=False):
     waits_for: WaitsFor | None
     rank: datetime | None
     expire_at: datetime | None
+    failed_attempts: tuple[FailedAttempt, ...]
+    fingerprint: str | None

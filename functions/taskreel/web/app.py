@@ -17,6 +17,7 @@ from taskreel.app.jobs.replay import Replay
 from taskreel.domain.validation_messages import describe_errors, invalid_request
 from taskreel.web import credits as credits_routes
 from taskreel.web import (
+    history,
     job_reads,
     jobs,
     legacy,
@@ -50,6 +51,7 @@ def build_fastapi() -> FastAPI:
     # Before the routes whose path begins with the name of a job type.
     app.include_router(schedules.router)
     app.include_router(queues.router)
+    app.include_router(history.router)
     app.include_router(jobs.router)
     app.include_router(live_routes.router)
     app.include_router(job_reads.router)

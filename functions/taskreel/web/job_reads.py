@@ -128,12 +128,12 @@ def _check_text(text: str) -> str:
 _Id = Annotated[str, Field(max_length=256), AfterValidator(_check_text)]
 
 
-_JobTypeName = Annotated[
+JobTypeName = Annotated[
     str, AfterValidator(_check_type), WithJsonSchema({"type": "string", "enum": list(JOB_TYPES)})
 ]
 
 
-def _split_words(given: Any) -> Any:
+def split_words(given: Any) -> Any:
     """A list of words, of which each may hold several between commas."""
     if not isinstance(given, list):
         return given
@@ -153,8 +153,8 @@ class JobsQuery(Value):
 
     limit: int = Field(default=20, ge=1, le=100)
     cursor: Annotated[str, Field(max_length=2000)] | None = None
-    status: Annotated[tuple[Status, ...], BeforeValidator(_split_words)] = ()
-    job_type: _JobTypeName | None = None
+    status: Annotated[tuple[Status, ...], BeforeValidator(split_words)] = ()
+    job_type: JobTypeName | None = None
     project_id: _Id | None = None
     parent_id: _Id | None = None
     user_id: _Id | None = None

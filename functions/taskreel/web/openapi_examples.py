@@ -8,12 +8,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from taskreel.app.caller import Caller
 from taskreel.app.health import DependencyHealth, HealthReport, ProviderHealth, QueueHealth
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.breaker import BreakerState
 from taskreel.domain.credits import EntryKind, LedgerEntry
+from taskreel.domain.errors import Category
 from taskreel.domain.health import Health, QueueFacts, Thresholds, Verdict
 from taskreel.domain.job import Job, JobCredits
+from taskreel.domain.job_history import FailedAttempt, StatusChange
 from taskreel.domain.job_status import Status
 from taskreel.domain.recurring_job import RecurringJob, RecurringRun, RunResult
 from taskreel.domain.unit import UnitRun, UnitState
@@ -22,6 +25,7 @@ from taskreel.jobtypes.job_type import JobType
 from taskreel.web import legacy
 from taskreel.web.credits import BalanceView, LedgerEntryView, LedgerPage
 from taskreel.web.health import build_health_view
+from taskreel.web.history import JobHistoryView, UserHistoryPage, build_job_history
 from taskreel.web.job_reads import JobTypesView, build_type_view
 from taskreel.web.job_submission import AffordableView, QuoteView
 from taskreel.web.live.event_stream import JobEvent, JobEvents
@@ -71,6 +75,22 @@ _JOB = Job(
     attempt=1,
     credits=JobCredits(captured=1),
     served_by="bfl",
+    history=(
+        StatusChange(status=Status.QUEUED, at=_CREATED, by="ada"),
+        StatusChange(status=Status.PROCESSING, at=_CREATED + timedelta(seconds=1), attempt=1),
+        StatusChange(status=Status.COMPLETED, at=_DONE, attempt=1, credits=1, cost_usd=0.04),
+    ),
+    failed_attempts=(
+        FailedAttempt(
+            at=_CREATED + timedelta(seconds=2),
+            attempt=1,
+            unit=0,
+            provider="stability",
+            code="provider_down",
+            category=Category.PROVIDER_DOWN,
+            message="stability cannot be reached",
+        ),
+    ),
     units=(UnitRun(state=UnitState.DONE, credits=1, provider="bfl", artifacts=(_FILE,)),),
 )
 
@@ -218,6 +238,10 @@ def _build_health() -> BaseModel:
     return build_health_view(report, Thresholds())
 
 
+def _build_history() -> JobHistoryView:
+    return build_job_history(_JOB, Caller(user_id="ada"))
+
+
 def _build_queue_control() -> QueueControlView:
     return QueueControlView(
         job_type="image-generation",
@@ -238,6 +262,7 @@ _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "BreakerView": _build_breaker,
     "HealthView": _build_health,
     "JobEvents": _build_events,
+    "JobHistoryView": _build_history,
     "JobTypesView": lambda: JobTypesView(
         job_types=[build_type_view(JOB_TYPES["image-generation"])]
     ),
@@ -259,6 +284,7 @@ _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "ResultView": _build_result,
     "ScriptJobView": _build_script_job,
     "StreamTokenView": _build_stream_token,
+    "UserHistoryPage": lambda: UserHistoryPage(jobs=[_build_history()], next_cursor=None),
     "WebhookView": lambda: WebhookView(hastened=True),
 }
 _EVENTS = "text/event-stream"

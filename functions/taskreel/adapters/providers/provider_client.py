@@ -115,6 +115,7 @@ def moderation_error(provider: str, **details: Any) -> PermanentError:
 def operation_failed_error(provider: str, reason: Any, **details: Any) -> OperationFailedError:
     """The provider gave the operation up, for a reason in its own words (perhaps empty)."""
     text = sanitise_text(str(reason or "no reason given"))
+    details = {"answer": str(reason or ""), **details}
     return OperationFailedError(f"{provider} failed: {text}", provider=provider, **details)
 
 
@@ -312,6 +313,12 @@ class ProviderClient:
 
     def _build_refusal_error(self, response: httpx.Response, creates: str | None) -> RunError:
         self._log_response("provider refused a request", response)
+        error = self._classify_refusal(response, creates)
+        # For the job's record, which administrators read; users see the message alone.
+        error.details["answer"] = response.text
+        return error
+
+    def _classify_refusal(self, response: httpx.Response, creates: str | None) -> RunError:
         status, reply = response.status_code, ErrorReply.parse(response)
         if permanent := self._find_permanent_reason(status, reply, creates):
             code, reason = permanent

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from taskreel.app.jobs.enqueue import enqueue_jobs
+from taskreel.app.jobs.failed_attempts import FailedCall, record_failures
 from taskreel.app.jobs.finish_job import finish_job, stop_job
 from taskreel.app.jobs.job_store import load_job, store_job, write_for_run
 from taskreel.app.services import Services
@@ -26,6 +27,7 @@ from taskreel.domain.errors import (
 )
 from taskreel.domain.job import Ending, Job, JobChanges
 from taskreel.domain.job_error import JobError
+from taskreel.domain.job_history import FailedAttempt
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun
 from taskreel.ports import Collection, Transaction
@@ -119,6 +121,7 @@ async def _write_crash(
             store_job(tx, job.with_changes(now, wake_at=now + wait))
         return None
 
+    changes["failed_attempts"] = record_failures(tx, job, [_note_crash(job, error, now)], now)
     if run is not None and not isinstance(error, PermanentError):
         # What the run has bought is stored, so that the next one does not buy it again.
         changes["units"] = tuple(run.units)
@@ -165,6 +168,19 @@ def _is_taken_over(job: Job, run: CrashedRun | None, now: datetime) -> bool:
     if run is not None:
         return job.fence != run.fence
     return job.lease_until is not None and job.lease_until > now
+
+
+def _note_crash(job: Job, error: Exception, now: datetime) -> FailedCall:
+    """The crash for the job's record: administrators see the exception, its user that it was."""
+    shown = _describe_crash(job, error)
+    attempt = FailedAttempt(
+        at=now,
+        attempt=job.attempt,
+        code=shown.code,
+        category=Category.TEMPORARY,
+        message="The service failed at this job.",
+    )
+    return FailedCall(attempt, repr(error))
 
 
 def _describe_crash(job: Job, error: Exception) -> JobError:

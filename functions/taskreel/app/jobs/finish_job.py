@@ -9,6 +9,7 @@ from typing import Unpack
 from taskreel.app.flow.slots import count_leaving
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.domain.credits import EntryKind, LedgerEntry, settle_movement
+from taskreel.domain.failure_fingerprint import fingerprint_failure
 from taskreel.domain.job import Ending, Job, JobChanges
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
@@ -35,7 +36,7 @@ def stop_job(tx: Transaction, job: Job, ending: Ending, at: datetime) -> Job:
     if job.ending is not None:
         return job
     if not is_started_pipeline(job):
-        return finish_job(tx, job, ending.status, at, error=ending.error)
+        return finish_job(tx, job, ending.status, at, by=ending.by, error=ending.error)
 
     stopped = job.with_changes(
         at,
@@ -50,13 +51,20 @@ def stop_job(tx: Transaction, job: Job, ending: Ending, at: datetime) -> Job:
 
 
 def finish_job(
-    tx: Transaction, job: Job, status: Status, at: datetime, **changes: Unpack[JobChanges]
+    tx: Transaction,
+    job: Job,
+    status: Status,
+    at: datetime,
+    *,
+    by: str | None = None,
+    **changes: Unpack[JobChanges],
 ) -> Job:
     """Put `job`, as read in `tx`, into a final status and settle its hold.
 
     Whatever the status, the work that is done is captured and the rest is released: `spent`
     credits where the caller has summed them (a pipeline), else those of the units that are DONE.
-    At most the hold is captured. A child job holds nothing: its pipeline settles once for all. The
+    At most the hold is captured. `by` is the user who ended it, None for the service. A child
+    job holds nothing: its pipeline settles once for all. The
     caller then calls `act_on_job_end`.
     """
     units = changes.get("units", job.units)
@@ -74,7 +82,9 @@ def finish_job(
         "expire_at": at + RETENTION,
     }
     merged: JobChanges = {**ending, **changes}
-    ended = job.enter_status(status, at, **merged)
+    ended = job.enter_status(status, at, by=by, **merged)
+    if status is Status.FAILED and job.parent_id is None:
+        ended = ended.with_changes(at, fingerprint=fingerprint_failure(ended))
     if ended.needs_clean_up:
         ended = ended.with_changes(at, delivery=ended.delivery + 1, wake_at=at + CLEAN_UP_AFTER)
 
@@ -91,12 +101,17 @@ def finish_job(
     return ended
 
 
-async def cancel_in_transaction(tx: Transaction, job_id: str, at: datetime) -> Job | None:
-    """Cancel the job unless it has ended; the job as it is then, None when there is none."""
+async def cancel_in_transaction(
+    tx: Transaction, job_id: str, at: datetime, by: str | None = None
+) -> Job | None:
+    """Cancel the job unless it has ended; the job as it is then, None when there is none.
+
+    `by` is the user who cancels it, None for the service.
+    """
     job = await load_job(tx, job_id)
     if job is None or job.status.final:
         return job
-    return stop_job(tx, job, Ending(status=Status.CANCELLED), at)
+    return stop_job(tx, job, Ending(status=Status.CANCELLED, by=by), at)
 
 
 def is_started_pipeline(job: Job) -> bool:

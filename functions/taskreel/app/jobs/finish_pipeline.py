@@ -77,6 +77,7 @@ async def settle_pipeline(services: Services, job: Job, children: Sequence[Job])
             stored,
             ending.status,
             services.clock.now(),
+            by=ending.by,
             error=ending.error,
             spent=spent,
             steps=steps,

@@ -13,6 +13,7 @@ from typing import Any
 from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.cancel_operations import cancel_operation
 from taskreel.app.jobs.enqueue import enqueue_jobs
+from taskreel.app.jobs.failed_attempts import FailedCall, record_failures
 from taskreel.app.jobs.finish_job import finish_job
 from taskreel.app.jobs.heartbeat import Heartbeat
 from taskreel.app.jobs.input_files import InputFiles
@@ -179,6 +180,8 @@ class JobRun:
         job = await require_lease(tx, self._job)
         now = self._services.clock.now()
         changes = self._unit_changes(outcome.units)
+        if failures := self._pool.failures:
+            changes["failed_attempts"] = record_failures(tx, job, failures, now)
         match outcome:
             case Completed():
                 changes |= {"progress": 100, "error": None}
@@ -187,7 +190,7 @@ class JobRun:
                 changes["error"] = error
                 return finish_job(tx, job, Status.FAILED, now, **changes)
             case Again():
-                following = self._reschedule(job, outcome, now)
+                following = self._reschedule(job, changes, outcome, now)
                 store_job(tx, following)
                 return following
 
@@ -198,9 +201,9 @@ class JobRun:
             "tried": self._pool.tried,
         }
 
-    def _reschedule(self, job: Job, again: Again, now: datetime) -> Job:
+    def _reschedule(self, job: Job, changes: JobChanges, again: Again, now: datetime) -> Job:
         """The job with its lease released, to be delivered again at `again.at`."""
-        released = job.with_changes(now, **self._unit_changes(again.units)).with_changes(
+        released = job.with_changes(now, **changes).with_changes(
             now,
             progress=self._pool.progress,
             error=again.error,
@@ -259,6 +262,11 @@ class UnitPool:
     def tried(self) -> tuple[TriedProvider, ...]:
         """The providers that failed the job so far."""
         return self._tried if self._failover is None else self._failover.tried
+
+    @property
+    def failures(self) -> list[FailedCall]:
+        """The calls that failed in this run, of all units."""
+        return [failure for runner in self._runners for failure in runner.failures]
 
     def _get_failover(self) -> Failover:
         """The one Failover of all units, made when the first of them calls a paid provider."""

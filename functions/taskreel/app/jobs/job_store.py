@@ -64,7 +64,7 @@ def _shrink_job(job: Job) -> Job:
     if not is_larger(smaller.document(), MAX_DOCUMENT_BYTES):
         return smaller
     units = tuple(unit.with_changes(data=None) for unit in job.units)
-    return smaller.with_changes(job.updated_at, units=units, result=None)
+    return smaller.with_changes(job.updated_at, units=units, result=None, failed_attempts=())
 
 
 async def require_lease(tx: Transaction, claimed: Job) -> Job:

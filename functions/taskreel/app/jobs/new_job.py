@@ -93,7 +93,8 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         step=place.step if place else None,
         index=place.index if place else 0,
     )
-    return job.with_changes(now, wake_at=job.next_wake_at(first_wake_at(services, start.at, now)))
+    wake_at = job.next_wake_at(first_wake_at(services, start.at, now))
+    return job.with_changes(now, wake_at=wake_at).record_change(None if place else new.user_id)
 
 
 def unblock_job(

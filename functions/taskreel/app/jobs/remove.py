@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.services import Services
 from taskreel.domain.artifact import artifacts_folder
 from taskreel.domain.errors import ConflictError
 from taskreel.domain.job import Job
-from taskreel.ports import Query, Transaction
-from taskreel.store_collections import JOBS
+from taskreel.ports import MOST_IN, Collection, Query, Transaction
+from taskreel.store_collections import JOBS, RUN_ANSWERS
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,7 @@ async def remove_job(services: Services, job: Job) -> None:
     """
     await _require_unused(services, job)
     removed = [job.job_id, *await _list_descendants(services, job.job_id)]
+    await _delete_answers(services, removed)
     # The job goes last: until then a repeated request finds the rest.
     last, children = removed[:1], removed[1:]
     while len(children) > _REMOVED_AT_ONCE:
@@ -49,6 +52,23 @@ async def remove_job(services: Services, job: Job) -> None:
     # crash here are deleted with the others of their age.
     for job_id in removed:
         await services.blobs.delete(artifacts_folder(job_id))
+
+
+async def _delete_answers(services: Services, ids: Sequence[str]) -> None:
+    """Delete the providers' answers to the jobs' failed calls; the jobs themselves go last."""
+    for start in range(0, len(ids), MOST_IN):
+        some = list(ids[start : start + MOST_IN])
+        rows = await services.store.query(
+            Query(collection=RUN_ANSWERS, where=(("jobId", "in", some),))
+        )
+        for first in range(0, len(rows), _REMOVED_AT_ONCE):
+            batch = [row.id for row in rows[first : first + _REMOVED_AT_ONCE]]
+            await services.store.transaction(partial(_delete_from, RUN_ANSWERS, batch))
+
+
+async def _delete_from(collection: Collection[Any], ids: Sequence[str], tx: Transaction) -> None:
+    for id_ in ids:
+        tx.delete(collection, id_)
 
 
 async def _delete_documents(tx: Transaction, ids: list[str]) -> None:

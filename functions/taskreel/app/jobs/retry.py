@@ -30,7 +30,7 @@ async def retry_job(services: Services, caller: Caller, job_id: str, job_type: s
     require_unambiguous(await find_job(services, caller, job_id, job_type), caller)
     async with reserve_room(services, job_type) as room:
         job = await services.store.transaction(
-            lambda tx: _open_next_round(services, tx, job_id, room)
+            lambda tx: _open_next_round(services, tx, job_id, room, caller.user_id)
         )
     if job.status is Status.THROTTLED:
         await admit_next(services, job)
@@ -50,7 +50,9 @@ def require_unambiguous(job: Job, caller: Caller) -> None:
         raise ForbiddenError(f"Only an admin may have this job's work done again. {UNSURE}")
 
 
-async def _open_next_round(services: Services, tx: Transaction, job_id: str, room: Room) -> Job:
+async def _open_next_round(
+    services: Services, tx: Transaction, job_id: str, room: Room, by: str
+) -> Job:
     job = await load_job(tx, job_id)
     if job is None:
         raise NotFoundError(f"There is no job {job_id}.")
@@ -67,7 +69,7 @@ async def _open_next_round(services: Services, tx: Transaction, job_id: str, roo
     account = await load_account(services, tx, job.user_id)
     account = account.apply(hold_movement(account, needed))
 
-    reopened = job.next_round(now, needed, now)
+    reopened = job.next_round(now, needed, now, by=by)
     wake_at = reopened.next_wake_at(now + services.rules.rescue_after)
     reopened = reopened.with_changes(now, wake_at=wake_at)
     account, reopened = place_job(services, account, reopened, room, now)

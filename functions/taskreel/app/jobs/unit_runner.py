@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from taskreel.app.jobs.failed_attempts import FailedCall
 from taskreel.app.jobs.input_files import InputFiles
 from taskreel.app.jobs.output_files import store_outputs
 from taskreel.app.providers.failover import Failover
@@ -29,6 +30,7 @@ from taskreel.domain.errors import (
 )
 from taskreel.domain.job import Job
 from taskreel.domain.job_error import JobError
+from taskreel.domain.job_history import FailedAttempt
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes.job_type import Unit
 from taskreel.jobtypes.submission import list_given_options
@@ -68,6 +70,8 @@ class UnitRunner:
         self._save = context.save
         self._index = index
         self._planned = planned
+        #: The calls that failed in this run.
+        self.failures: list[FailedCall] = []
 
     async def run_unit(self) -> None:
         """Start or poll the unit, if it is due. An error ends in its state.
@@ -83,6 +87,7 @@ class UnitRunner:
             error = await self._catch_error(self._call_provider())
             if error is None:
                 return
+            self._note_failure(error)
             if not await self._fail_over(error, called_at):
                 self._record_error(error)
                 return
@@ -345,6 +350,24 @@ class UnitRunner:
             return False
         self.unit = other
         return True
+
+    def _note_failure(self, error: RunError) -> None:
+        """Note the failed call for the job's record; a rate limit is a wait, not a failure."""
+        if error.category is Category.RATE_LIMITED:
+            return
+        shown = _describe_error(error)
+        attempt = FailedAttempt(
+            at=self._services.clock.now(),
+            attempt=self._job.attempt,
+            unit=self._index,
+            provider=self.unit.provider,
+            model=self.unit.model,
+            code=shown.code,
+            category=shown.category,
+            message=shown.message,
+        )
+        answer = error.details.get("answer")
+        self.failures.append(FailedCall(attempt, None if answer is None else str(answer)))
 
     def _record_error(self, error: RunError) -> None:
         """Record the error: it ends the unit, or says when it is polled or started again."""

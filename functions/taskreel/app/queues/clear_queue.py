@@ -61,7 +61,10 @@ async def clear_queue(services: Services, caller: Caller, job_type: str, reason:
         rows = await services.store.query(query)
         for start in range(0, len(rows), _AT_ONCE):
             found = await asyncio.gather(
-                *(_cancel_waiting_job(services, row.id) for row in rows[start : start + _AT_ONCE])
+                *(
+                    _cancel_waiting_job(services, row.id, caller.user_id)
+                    for row in rows[start : start + _AT_ONCE]
+                )
             )
             cancelled += sum(job is not None for job in found)
             running += sum(job is None for job in found)
@@ -105,7 +108,7 @@ def _list_jobs(job_type: str, statuses: Sequence[Status]) -> Query[Job]:
     )
 
 
-async def _cancel_waiting_job(services: Services, job_id: str) -> Job | None:
+async def _cancel_waiting_job(services: Services, job_id: str, by: str) -> Job | None:
     """Cancel the job if it still waits; None if it goes on, or cannot be read."""
 
     async def write(tx: Transaction) -> Job | None:
@@ -113,7 +116,7 @@ async def _cancel_waiting_job(services: Services, job_id: str) -> Job | None:
         # Decided in the transaction: a run may have begun since the list was read.
         if job is None or job.status not in WAITING or job.operations:
             return None
-        return await cancel_in_transaction(tx, job_id, services.clock.now())
+        return await cancel_in_transaction(tx, job_id, services.clock.now(), by)
 
     try:
         job = await services.store.transaction(write)

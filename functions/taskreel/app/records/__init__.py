@@ -1,0 +1,1 @@
+"""Records of jobs: their history, dead letters, and statistics."""

@@ -1,0 +1,65 @@
+"""The history of a job that its document has: changes of its status, and failed attempts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from taskreel.domain.errors import Category
+from taskreel.domain.job_status import StoredStatus
+from taskreel.domain.value import StoredValue, accept_unknown
+
+#: The newest changes of status that a job records.
+MOST_CHANGES = 100
+#: The newest failed attempts that a job records, and the characters of an answer.
+MOST_FAILED_ATTEMPTS = 20
+LONGEST_ANSWER = 2000
+
+
+class StatusChange(StoredValue):
+    """A status, the time at which the job entered it, and its attempts and cost by then."""
+
+    status: StoredStatus
+    at: datetime
+    #: The user who caused it; None for the service itself.
+    by: str | None = None
+    attempt: int = 0
+    #: The code of the error that the job had then.
+    code: str | None = None
+    #: Of a final status: the credits captured, and the providers' charges in US dollars.
+    credits: int | None = None
+    cost_usd: float | None = None
+
+
+class FailedAttempt(StoredValue):
+    """A failed call of an attempt; of a crash, without a provider."""
+
+    at: datetime
+    attempt: int
+    #: The number of the unit in the job, from 0.
+    unit: int | None = None
+    provider: str | None = None
+    model: str | None = None
+    code: str
+    category: Annotated[Category, accept_unknown(Category)]
+    #: As its user sees it.
+    message: str
+
+
+class ProviderAnswer(StoredValue):
+    """A provider's own answer to a failed call, or the exception of a crash."""
+
+    at: datetime
+    unit: int | None = None
+    code: str
+    text: str
+
+
+class RunAnswers(StoredValue):
+    """The answers that one run of a job met, for administrators alone."""
+
+    job_id: str
+    user_id: str
+    at: datetime
+    answers: tuple[ProviderAnswer, ...]
+    expire_at: datetime
