@@ -16,6 +16,12 @@ _REQUEST_HEADERS = (
     "Last-Event-ID",
     "Prefer",
     "X-Request-Id",
+    # fal's client, which calls its proxy.
+    "X-Fal-Object-Lifecycle-Preference",
+    "X-Fal-Queue-Priority",
+    "X-Fal-Request-Timeout",
+    "X-Fal-Runner-Hint",
+    "X-Fal-Target-Url",
 )
 #: A script on another origin sees a few headers of an answer only; these are ours.
 _SHOWN_HEADERS = (
@@ -23,7 +29,9 @@ _SHOWN_HEADERS = (
     "Location",
     "Preference-Applied",
     "Retry-After",
+    "Taskreel-Ignored-Inputs",
     "WWW-Authenticate",
+    "X-Fal-Request-Id",
     "X-Request-Id",
 )
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

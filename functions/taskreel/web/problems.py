@@ -92,13 +92,21 @@ async def answer_error(_request: Request, error: Exception) -> Response:
     """Answer a TaskreelError with its problem, and log faults of the service."""
     assert isinstance(error, errors.TaskreelError)  # noqa: S101 - it is registered for these alone
     status = find_status(error)
-    if status not in _SERVER_FAULTS:
+    fault = log_server_fault(error, status)
+    if fault is None:
         return build_problem(status, error.code, error.message, error.details)
+    return build_problem(status, error.code, fault)
+
+
+def log_server_fault(error: errors.TaskreelError, status: HTTPStatus) -> str | None:
+    """Log a fault of the service, and return the text for its caller; None for other errors."""
+    if status not in _SERVER_FAULTS:
+        return None
     # An outage has the same long traceback in every request; its advice alone says enough.
     cause = None if status is HTTPStatus.SERVICE_UNAVAILABLE else error
     fields = {"action": "request_failed", "code": error.code, "advice": error.message}
     log.error("request failed", exc_info=cause, extra=fields)
-    return build_problem(status, error.code, _SERVER_FAULTS[status])
+    return _SERVER_FAULTS[status]
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:

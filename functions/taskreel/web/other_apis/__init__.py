@@ -13,7 +13,7 @@ from importlib import import_module
 from starlette.types import ASGIApp
 
 #: The first part of a path → the module that serves what is below it.
-_PREFIXES: Mapping[str, str] = {"replicate": "replicate_api"}
+_PREFIXES: Mapping[str, str] = {"fal": "fal_api", "replicate": "replicate_api"}
 
 
 def find_other_api(path: str) -> str | None:

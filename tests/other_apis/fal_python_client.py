@@ -1,0 +1,75 @@
+"""The scenario of `test_fal_api`, with the released `fal-client`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import fal_client
+
+FLUX = "fal-ai/flux/schnell"
+SMALL = {"prompt": "a kite", "image_size": {"width": 64, "height": 64}}
+OWN = "taskreel/image-generation"
+
+
+def own_input(mode: str, **how: Any) -> dict[str, Any]:
+    return {"prompt": "a kite", "options": {"studio": {"mode": mode, **how}}}
+
+
+def main() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    updates: list[fal_client.Status] = []
+    found["subscribed"] = fal_client.subscribe(
+        FLUX, SMALL, with_logs=True, on_queue_update=updates.append
+    )
+    found["ended"] = type(updates[-1]).__name__
+    found["run"] = fal_client.run(FLUX, SMALL)
+
+    handle = fal_client.submit(
+        OWN, own_input("pending", times=4, seconds=15), priority="low", start_timeout=600
+    )
+    seen = [type(one).__name__ for one in handle.iter_events(with_logs=True)]
+    found["slow"] = {"id": handle.request_id, "seen": sorted(set(seen)), "polls": len(seen)}
+    found["result"] = sorted(handle.get())
+
+    cancelled = fal_client.submit(OWN, own_input("pending", times=100, seconds=60))
+    fal_client.cancel(OWN, cancelled.request_id)
+    status = fal_client.status(OWN, cancelled.request_id)
+    assert isinstance(status, fal_client.Completed)
+    found["cancelled"] = [status.error_type, status.error]
+    found["asynchronous"] = asyncio.run(subscribe_later())
+    found["errors"] = collect_errors()
+    return found
+
+
+async def subscribe_later() -> int:
+    answer = await fal_client.subscribe_async(FLUX, {**SMALL, "num_images": 2})
+    return len(answer["images"])
+
+
+def collect_errors() -> dict[str, Any]:
+    errors: dict[str, Any] = {}
+    asked: dict[str, tuple[str, dict[str, Any]]] = {
+        "failed": (OWN, own_input("fail-permanent")),
+        "unknown": ("fal-ai/flux/schnel", SMALL),
+        "invalid": (FLUX, {"prompt": "a kite", "image_size": {"width": 5, "height": 64}}),
+    }
+    for name, (model, given) in asked.items():
+        try:
+            fal_client.subscribe(model, given)
+        except fal_client.FalClientHTTPError as error:
+            errors[name] = {
+                "status": error.status_code,
+                "type": error.error_type,
+                "message": error.message,
+            }
+    try:
+        fal_client.SyncClient(key="wrong").subscribe(FLUX, SMALL)
+    except fal_client.FalClientHTTPError as error:
+        errors["unauthenticated"] = error.status_code
+    return errors
+
+
+if __name__ == "__main__":
+    print(json.dumps(main()))
