@@ -14,7 +14,21 @@ from taskreel.domain.queue_control import QueueControl
 from taskreel.domain.recurring_job import RecurringJob
 from taskreel.ports import Collection
 
-JOBS: Collection[Job] = Collection("jobs", Job.document, Job.model_validate, shareable=True)
+
+class _LastJob:
+    """Encodes jobs, and remembers the last one: a job is measured, and then stored."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Job, Mapping[str, Any]] | None = None
+
+    def encode(self, job: Job) -> Mapping[str, Any]:
+        last = self._last
+        if last is None or last[0] is not job:
+            last = self._last = job, job.document()
+        return last[1]
+
+
+JOBS: Collection[Job] = Collection("jobs", _LastJob().encode, Job.model_validate, shareable=True)
 ACCOUNTS: Collection[Account] = Collection(
     "accounts", Account.document, Account.model_validate, shareable=True
 )

@@ -3,7 +3,7 @@
 A plain job is one unit, with no provider named and none to choose, no references, no files, and no
 job that waits for it. The list is what a reader of its way has to open; a file that is missing here
 is for jobs that need more, or is a table from which values are read without a call:
-`store_collections.py`, `domain/job_status.py`, `jobtypes/__init__.py`.
+`domain/job_status.py`, `jobtypes/__init__.py`.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ EMBEDDED = {
     "adapters/local/sqlite_file.py",
     "adapters/external_synchrony.py",
     "ports.py",
+    "store_collections.py",
     "adapters/local/sqlite_tables.py",
     "adapters/local/memory_tasks.py",
     "adapters/local/memory_queue.py",

@@ -343,7 +343,8 @@ class Job(StoredValue):
     def document(self) -> dict[str, Any]:
         """The job as the store holds it."""
         ids = tuple(str(operation["id"]) for operation in self.operations if "id" in operation)
-        return super(Job, self.model_copy(update={"operation_ids": ids})).document()
+        job = self if ids == self.operation_ids else self.model_copy(update={"operation_ids": ids})
+        return super(Job, job).document()
 
     @property
     def operations(self) -> tuple[dict[str, Any], ...]:

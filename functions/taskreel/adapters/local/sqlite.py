@@ -75,12 +75,20 @@ V = TypeVar("V")
 #: A collection's name and an id.
 Key = tuple[str, str]
 
-#: The longest time from a write to its commit.
+#: The time from a write to its commit, after which the next turn of the event loop commits.
 _LONGEST_DELAY_SECONDS = 0.02
+#: The same where one turn takes so long: its transactions are not divided into several commits
+#: before.
+_LONGEST_TURN_SECONDS = 0.2
 #: The event loop rests when it has come round so often without a transaction.
-_QUIET_TURNS = 3
-#: Committed documents are retained in memory, the least recently used ones removed first, up to so
-#: many characters of JSON.
+_QUIET_TURNS = 5
+#: The shortest time between two commits while transactions come all the time: other tasks run
+#: although the loop seems to rest. After a longer time a commit waits for nothing.
+_GATHER_SECONDS = 0.005
+#: Committed documents are retained in memory, the least recently used ones removed first: so many
+#: at most, with so many characters of JSON. More of them cost the garbage collector more than
+#: another read of the file costs.
+_CACHE_DOCUMENTS = 500
 _CACHE_SIZE = 16_000_000
 
 
@@ -161,6 +169,7 @@ class SqliteStore:
         self._dirty: dict[Key, StoredDocument] = {}
         self._dirty_since = 0.0
         self._is_commit_planned = False
+        self._committed_at = 0.0
         #: Committed documents, the most recently used last, and their size together.
         self._cache: dict[Key, StoredDocument] = {}
         self._cached_size = 0
@@ -180,7 +189,7 @@ class SqliteStore:
         result = _run_synchronously(fn(transaction))
         if transaction.written:
             self._apply(transaction.written)
-            if self._is_overdue():
+            if self._is_overdue(_LONGEST_TURN_SECONDS):
                 # Transactions one after another, which give the event loop no turn to commit.
                 self.commit()
                 await asyncio.sleep(0)
@@ -344,22 +353,30 @@ class SqliteStore:
             loop.call_soon(self._commit_when_quiet, self._transactions, 0)
 
     def _commit_when_quiet(self, seen: int, quiet_turns: int) -> None:
-        """Commit if the event loop rests or the time is up; else look again in its next turn."""
+        """Commit if the event loop rests or the time is up; else look again later."""
+        loop = asyncio.get_running_loop()
         quiet_turns = quiet_turns + 1 if seen == self._transactions else 0
-        if self._dirty and quiet_turns < _QUIET_TURNS and not self._is_overdue():
-            loop = asyncio.get_running_loop()
+        if (
+            self._dirty
+            and quiet_turns < _QUIET_TURNS
+            and not self._is_overdue(_LONGEST_DELAY_SECONDS)
+        ):
             loop.call_soon(self._commit_when_quiet, self._transactions, quiet_turns)
             return
+        pause = self._committed_at + _GATHER_SECONDS - loop.time()
+        if self._dirty and pause > 0:
+            loop.call_later(pause, self._commit_when_quiet, self._transactions, _QUIET_TURNS)
+            return
         self._is_commit_planned = False
+        self._committed_at = loop.time()
         with contextlib.suppress(StoreError):  # it has been logged, and the process ends
             self.commit()
 
-    def _is_overdue(self) -> bool:
-        elapsed = asyncio.get_running_loop().time() - self._dirty_since
-        return elapsed >= _LONGEST_DELAY_SECONDS
+    def _is_overdue(self, seconds: float) -> bool:
+        return asyncio.get_running_loop().time() - self._dirty_since >= seconds
 
     def _trim_cache(self) -> None:
-        while self._cached_size > _CACHE_SIZE:
+        while len(self._cache) > _CACHE_DOCUMENTS or self._cached_size > _CACHE_SIZE:
             oldest = next(iter(self._cache))
             self._cached_size -= len(self._cache.pop(oldest).text)
 

@@ -49,7 +49,7 @@ def store_job(tx: Transaction, job: Job) -> None:
     A job that ends without success can always be written: where it is too large, without its
     payload and its units' data. Raises DocumentTooLargeError for any other that is too large.
     """
-    if is_larger(job.document(), MAX_DOCUMENT_BYTES):
+    if is_larger(JOBS.encode(job), MAX_DOCUMENT_BYTES):
         job = _shrink_job(job)
     tx.set(JOBS, job.job_id, job)
 
