@@ -86,15 +86,25 @@ def list_revisions(google: FakeGoogle, request: Request) -> Body:
 @route("GET", "run-service", r"/([^/]+)/api/jobs")
 def call_service(google: FakeGoogle, _: Request, name: str) -> Body:
     """Answer as Cloud Run does, and as our API behind it does, to a request without a token."""
+    _require_public(google, name)
+    raise Refusal(401, "UNAUTHENTICATED", "No token.", media_type="application/problem+json")
+
+
+@route("GET", "run-service", r"/([^/]+)/socket\.io/")
+def open_socket(google: FakeGoogle, _: Request, name: str) -> Body:
+    """Answer as our gateway does to the first request of a client, which needs no token."""
+    _require_public(google, name)
+    return {}
+
+
+def _require_public(google: FakeGoogle, name: str) -> None:
+    """Refuse as Cloud Run does, unless the service is open to everybody."""
     annotations = google.get("run", name)["metadata"].get("annotations", {})
     bindings = google.policies.get(f"service {name}", {}).get("bindings", ())
     everybody = any("allUsers" in binding["members"] for binding in bindings)
-    if (
-        annotations.get("run.googleapis.com/invoker-iam-disabled", "").lower() == "true"
-        or everybody
-    ):
-        raise Refusal(401, "UNAUTHENTICATED", "No token.", media_type="application/problem+json")
-    raise Refusal(403, "PERMISSION_DENIED", "Forbidden", media_type="text/html")
+    is_open = annotations.get("run.googleapis.com/invoker-iam-disabled", "").lower() == "true"
+    if not (is_open or everybody):
+        raise Refusal(403, "PERMISSION_DENIED", "Forbidden", media_type="text/html")
 
 
 @route("ANY", "run", r"/v1/projects/[^/]+/locations/[^/]+/services/([^/:]+):[gs]etIamPolicy")

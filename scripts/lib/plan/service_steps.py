@@ -139,14 +139,23 @@ def _is_ready(revision: Mapping[str, Any]) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
+#: The request with which clients of a public service other than the API begin.
+_HANDSHAKES = {"jobs-gateway": "/socket.io/?EIO=4&transport=polling"}
+
+
 def list_public_urls(target: Target, found: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the URLs at which clients call the deployed public services."""
+    """Yield the URLs at which clients call the deployed public services.
+
+    That of the API has no path; another one is that of a first request, which needs no token.
+    """
     declared = declared_services(target)
     for service in found:
         name = service["metadata"]["name"]
         if name in declared and declared[name]["public"] and is_own_service(service):
-            yield service["status"]["url"]
-            own = _environment_of(service).get("API_BASE_URL", "")
+            handshake = _HANDSHAKES.get(name, "")
+            yield service["status"]["url"] + handshake
+            # The API's own domain; other public services know it too.
+            own = _environment_of(service).get("API_BASE_URL", "") if name == "jobs-api" else ""
             if own not in {"", service["status"]["url"], target.url(name)}:
                 yield own
 
