@@ -90,7 +90,16 @@ def test_lists_maps_and_times_are_exempted_from_single_field_indexes(collection:
 #: Collection → the fields of queries that have no order and so no composite index; `userId` is
 #: asked for by web clients (infra/firestore.rules), whose queries may have none either.
 _QUERIED_ALONE = {
-    "jobs": {"parentId", "step", "parentRound", "status", "operationIds", "fingerprint", "lineage", "userId"},
+    "jobs": {
+        "parentId",
+        "step",
+        "parentRound",
+        "status",
+        "operationIds",
+        "fingerprint",
+        "lineage",
+        "userId",
+    },
     "accounts": set[str](),
     "ledger": {"userId"},
 }

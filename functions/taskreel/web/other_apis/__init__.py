@@ -12,14 +12,21 @@ from importlib import import_module
 
 from starlette.types import ASGIApp
 
-#: The first part of a path → the module that serves what is below it.
-_PREFIXES: Mapping[str, str] = {"fal": "fal_api", "replicate": "replicate_api"}
+#: The beginning of a path → the module that serves what begins so.
+_PREFIXES: Mapping[str, str] = {
+    "/fal/": "fal_api",
+    "/replicate/": "replicate_api",
+    "/v1/audio/": "openai_api",
+    "/v1/images/": "openai_api",
+    "/v1/models": "openai_api",
+}
 
 
 def find_other_api(path: str) -> str | None:
     """The module of the API that has the path; None for this API's own paths."""
-    first = path[1:].partition("/")[0]
-    return _PREFIXES.get(first)
+    if path.startswith("/api/"):
+        return None
+    return next((module for prefix, module in _PREFIXES.items() if path.startswith(prefix)), None)
 
 
 def build_other_api(module: str) -> ASGIApp:

@@ -190,6 +190,7 @@ def translate_input(
         if named.model is not None:
             fields["model"] = named.model
         request, dropped = spread_fields(job_type.submission, {}, fields, at=at)
+        dropped = [one.removeprefix(".") for one in dropped]
         return job_type, validate_submission(request, job_type, dropped)
     except InvalidError as error:
         raise _prefix_paths(error, at) from None

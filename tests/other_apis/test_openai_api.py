@@ -1,0 +1,122 @@
+"""The media part of OpenAI's API, judged by its released client with another base URL."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from functions.job_requests import read_balance
+from other_apis.conftest import OtherApis
+from simulation.world import World, token
+from taskreel.domain.credits import Account
+from taskreel.domain.job_status import Status
+from taskreel.store_collections import ACCOUNTS
+
+IMAGES = "/v1/images/generations"
+SPEECH = "/v1/audio/speech"
+PNG = [0x89, 0x50, 0x4E, 0x47]
+
+
+async def store_account(world: World, account: Account) -> None:
+    async def write(tx: Any) -> None:
+        tx.set(ACCOUNTS, account.user_id, account)
+
+    await world.services.store.transaction(write)
+
+
+async def test_the_python_client_makes_images_and_speech(apis: OtherApis) -> None:
+    await store_account(apis.world, Account(user_id="poor"))
+    found = await apis.run_python(
+        "openai_client.py",
+        OPENAI_BASE_URL=f"{apis.url}/v1",
+        OPENAI_API_KEY=token("ada"),
+        POOR_TOKEN=token("poor"),
+    )
+
+    assert found["image"]["begins"] == PNG
+    job = await apis.world.job(found["image"]["id"])
+    assert job.status is Status.COMPLETED
+    assert job.payload["maxUsd"] == 1
+    assert job.payload["model"] == "gpt-image-2"
+    assert job.credits.captured == 1
+    assert found["linked"] == ["https", "https"]
+    assert found["asynchronous"] > 500
+    assert found["speech"] == {"begins": "RIFF", "type": "audio/wav"}
+    assert "tts-1" in found["models"]
+    assert "taskreel/image-generation" in found["models"]
+    errors = found["errors"]
+    assert errors["size"]["class"] == "BadRequestError"
+    assert errors["size"]["param"] == "size"
+    assert errors["word"]["param"] == "size"
+    assert errors["unknown"]["class"] == "NotFoundError"
+    assert "gpt-image-2" in errors["unknown"]["message"]
+    assert errors["speech"]["param"] == "model"
+    assert errors["failed"]["class"] == "BadRequestError"
+    assert errors["failed"]["code"] == "studio_failed"
+    assert errors["format"] == {"param": "response_format"}
+    assert errors["unauthenticated"] == 401
+    assert errors["poor"] == "insufficient_quota"
+
+
+async def test_a_job_that_takes_too_long_goes_on_and_is_not_bought_again(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskreel.web.other_apis.openai_api._LONGEST_WAIT", 0.05)
+    body = {
+        "model": "taskreel/image-generation",
+        "prompt": "a kite",
+        "options": {"studio": {"mode": "sleep", "seconds": 30}},
+    }
+    answer = await ada.post(IMAGES, json=body)
+    assert answer.status_code == 504
+    assert answer.headers["x-should-retry"] == "false"
+    await world.advance(60)
+    job = await world.job(answer.headers["x-request-id"])
+    assert job.status is Status.COMPLETED
+
+
+async def test_a_cancelled_job_is_answered_as_such(world: World, ada: httpx.AsyncClient) -> None:
+    asking = asyncio.create_task(ada.post(IMAGES, json={"prompt": "a kite"}))
+    await asyncio.sleep(0.05)
+    [job] = (await ada.get("/api/jobs")).json()["jobs"]
+    await ada.delete(f"/api/jobs/image-generation/{job['jobId']}")
+    answer = await asking
+    assert answer.status_code == 409
+    assert answer.json()["error"]["code"] == "cancelled"
+    assert answer.headers["x-should-retry"] == "false"
+    assert (await read_balance(ada))["held"] == 0
+    await world.settle()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "parameter"),
+    [
+        (IMAGES, {"prompt": "a kite", "stream": True}, "stream"),
+        (IMAGES, {"prompt": "a kite", "response_format": "text"}, "response_format"),
+        (IMAGES, {"prompt": "a kite", "response_format": []}, "response_format"),
+        (IMAGES, {"prompt": "a kite", "quality": []}, "quality"),
+        (IMAGES, {"prompt": "a kite", "options": 7}, "options"),
+        (IMAGES, {"prompt": "a kite", "n": 99}, "n"),
+        (IMAGES, {"prompt": "a kite", "model": 7}, "model"),
+        (IMAGES, {}, "prompt"),
+        (SPEECH, {"model": "tts-1"}, "input"),
+        (SPEECH, {"model": "tts-1", "input": "a", "speed": 9}, "speed"),
+        (SPEECH, {"input": "a"}, "model"),
+    ],
+)
+async def test_a_wrong_parameter_is_named(
+    ada: httpx.AsyncClient, path: str, body: dict[str, Any], parameter: str
+) -> None:
+    answer = await ada.post(path, json=body)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["param"] == parameter
+
+
+async def test_the_older_routes_below_v1_are_still_served(ada: httpx.AsyncClient) -> None:
+    answer = await ada.post("/v1/generate/script", json={"parameters": {"genre": "comedy"}})
+    assert answer.status_code == 202
+    status = await ada.get(f"/v1/jobs/{answer.json()['jobId']}/status")
+    assert status.status_code == 200
