@@ -124,6 +124,7 @@ def api() -> DurableResponses:
     from taskreel.app.health import HealthMonitor
     from taskreel.web.auth import ApiContext, Authenticator
     from taskreel.web.public_api import PublicApi
+    from taskreel.web.request_rates import RequestRates
 
     chosen = settings()
     context = ApiContext(
@@ -131,6 +132,7 @@ def api() -> DurableResponses:
         authenticator=Authenticator(_token_rules(chosen)),
         health=HealthMonitor(services(), partial(read_machine, chosen.scratch_dir)),
         base_url=chosen.api_base_url.rstrip("/"),
+        rates=RequestRates(services().rules.limits, services().clock),
         live=live,
         file_links=_file_links,
     )

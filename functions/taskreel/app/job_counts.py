@@ -92,6 +92,10 @@ class JobCounts:
         """True when jobs may wait for the room of a type."""
         return (await self._refresh(store, job_type, window, now)).waiting > 0
 
+    async def read_waiting(self, store: Store, job_type: str, window: int, now: datetime) -> int:
+        """The number of jobs that wait for the room of a type."""
+        return (await self._refresh(store, job_type, window, now)).waiting
+
     async def user_may_wait(self, store: Store, user_id: str) -> bool:
         """True when jobs may wait for their owner's limit; unknown where others write too."""
         if not self.exact:

@@ -8,6 +8,7 @@ from random import Random, SystemRandom
 
 from taskreel.app.job_counts import JobCounts
 from taskreel.app.providers.registry import ProviderRegistry
+from taskreel.app.recent_jobs import RecentJobs
 from taskreel.domain.flow_limits import FlowLimits
 from taskreel.domain.input_limits import InputLimits
 from taskreel.ports import Blobs, Clock, Fetch, MediaWorkers, ProbeFile, Store, TaskQueue, WorkDirs
@@ -46,4 +47,5 @@ class Services:
     rules: Rules
     work_dirs: WorkDirs
     counts: JobCounts = field(default_factory=lambda: JobCounts(exact=False))
+    recent_jobs: RecentJobs = field(default_factory=RecentJobs)
     random: Random = field(default_factory=SystemRandom)

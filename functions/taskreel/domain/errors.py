@@ -107,6 +107,18 @@ class TooManyConnectionsError(RequestError):
     code = "too_many_connections"
 
 
+class RateExceededError(RequestError):
+    """More requests than a policy allows; another is allowed after `retry_after`."""
+
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, policy: str, retry_after: timedelta) -> None:
+        super().__init__(message)
+        self.details = {"violated-policies": [policy]}
+        self.policy = policy
+        self.retry_after = retry_after
+
+
 class TooFewCreditsError(RequestError):
     """The balance does not cover the hold; details give `available` and `cost`."""
 

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 
 from pydantic import Field
 
+from taskreel.domain.errors import RateExceededError
 from taskreel.domain.value import Value
+
+#: The policies, as a problem and the header fields name them.
+READS, WRITES, REFUSALS = "reads", "writes", "refusals"
 
 
 class Rate(Value):
@@ -34,6 +39,7 @@ class Rate(Value):
 class RateDecision:
     """The decision on one request."""
 
+    rate: Rate
     allowed: bool
     #: The time to store; of a refused request the one that was stored.
     arrival: datetime
@@ -50,8 +56,24 @@ def decide_request(rate: Rate, arrival: datetime | None, now: datetime) -> RateD
     stored = now if arrival is None else min(max(arrival, now), now + window)
     following = stored + interval
     if following - now > window:
-        return RateDecision(False, stored, 0, following - now - window)
+        return RateDecision(rate, False, stored, 0, following - now - window)
     remaining = int((window - (following - now)) / interval)
     # The room that is not a whole request yet grows into one.
     wait = interval - (window - (following - now) - remaining * interval)
-    return RateDecision(True, following, remaining, wait)
+    return RateDecision(rate, True, following, remaining, wait)
+
+
+def refuse_request(policy: str, decision: RateDecision) -> RateExceededError:
+    """The error of a request over the limit of a policy."""
+    seconds = count_seconds(decision.wait)
+    return RateExceededError(
+        f"Too many requests: the policy {policy!r} allows {decision.rate.per_minute:g} a minute, "
+        f"and {decision.rate.burst} at once. Send the next one in {seconds} s.",
+        policy=policy,
+        retry_after=decision.wait,
+    )
+
+
+def count_seconds(wait: timedelta) -> int:
+    """The whole seconds of a wait, at least one: asking earlier would be refused again."""
+    return max(1, ceil(wait.total_seconds()))

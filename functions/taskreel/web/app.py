@@ -17,6 +17,7 @@ from taskreel.app.jobs.replay import Replay
 from taskreel.domain.validation_messages import describe_errors, invalid_request
 from taskreel.web import credits as credits_routes
 from taskreel.web import (
+    flow,
     history,
     job_reads,
     jobs,
@@ -57,6 +58,7 @@ def build_fastapi() -> FastAPI:
     app.include_router(job_reads.router)
     app.include_router(credits_routes.router)
     app.include_router(providers.router)
+    app.include_router(flow.router)
     app.include_router(legacy.router)
     app.add_exception_handler(RequestValidationError, _answer_invalid_parameter)
     problems.install_handlers(app)
@@ -69,6 +71,7 @@ def build_fastapi() -> FastAPI:
             legacy.ScriptOrder,
             Replay,
             queues.QueueOrder,
+            flow.UserLimitOrder,
             schedules.DelayedJob,
             schedules.StartTime,
             schedules.RecurringJobOrder,

@@ -20,6 +20,7 @@ from taskreel.app.health import HealthMonitor
 from taskreel.app.services import Services
 from taskreel.domain.errors import ForbiddenError, UnauthenticatedError
 from taskreel.domain.ids import USER_ID, is_user_id
+from taskreel.web.request_rates import RequestRates
 
 if TYPE_CHECKING:
     from jwt import PyJWKClient
@@ -203,6 +204,7 @@ class ApiContext:
     authenticator: Authenticator
     health: HealthMonitor
     base_url: str
+    rates: RequestRates
     #: Both are built by the first request that needs them.
     live: Callable[[], LiveContext]
     file_links: Callable[[], FileLinks]
@@ -228,9 +230,18 @@ class AuthenticatedRequest:
 
 
 async def authenticate(request: Request) -> AuthenticatedRequest:
-    """The request's context. Raises UnauthenticatedError without a valid token."""
+    """The request's context, before any access to the store.
+
+    Raises UnauthenticatedError without a valid token, and RateExceededError for too many requests
+    with or without one.
+    """
     context = ApiContext.of(request)
-    caller = await context.authenticator.authenticate(request.headers.get("authorization"))
+    try:
+        caller = await context.authenticator.authenticate(request.headers.get("authorization"))
+    except UnauthenticatedError:
+        context.rates.check_refusal(request)
+        raise
+    context.rates.check_request(request, caller.user_id)
     return AuthenticatedRequest(services=context.services, caller=caller, base_url=context.base_url)
 
 

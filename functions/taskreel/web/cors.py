@@ -28,6 +28,8 @@ _SHOWN_HEADERS = (
     "Idempotency-Replayed",
     "Location",
     "Preference-Applied",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "Taskreel-Ignored-Inputs",
     "WWW-Authenticate",

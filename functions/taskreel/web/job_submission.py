@@ -10,10 +10,12 @@ from typing import Any
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.submit import JobQuote, JobRequest, quote_job, submit_job
 from taskreel.domain.errors import NotFoundError, UnknownJobTypeError
+from taskreel.domain.rate_limit import WRITES
 from taskreel.domain.validation_messages import suggest_name
 from taskreel.jobtypes import JOB_TYPES, canonical_name, find_job_type
 from taskreel.jobtypes.job_type import JobType
@@ -27,6 +29,7 @@ from taskreel.web.http import (
     read_body,
 )
 from taskreel.web.job_events import wait_for_end
+from taskreel.web.request_rates import report_rate
 from taskreel.web.responses import (
     JobView,
     View,
@@ -99,6 +102,7 @@ class Submitter:
     idempotency_key: str | None
     wait_seconds: float
     validate_only: bool
+    scope: Scope
 
 
 async def read_submitter(request: Request) -> Submitter:
@@ -113,6 +117,7 @@ async def read_submitter(request: Request) -> Submitter:
         idempotency_key=parse_idempotency_key(headers.get("idempotency-key")),
         wait_seconds=parse_wait_seconds(headers.get("prefer")),
         validate_only=parse_validate_only(request),
+        scope=request.scope,
     )
 
 
@@ -143,6 +148,8 @@ async def respond_with_job(
         return JsonResponse(_build_quote_view(quote, request.ignored))
     submitted = await submit_job(services, owner, request)
     job = submitted.job
+    if submitted.rate is not None:
+        report_rate(submitter.scope, WRITES, submitted.rate)
     if submitter.wait_seconds:
         job = await wait_for_end(services, job, submitter.wait_seconds)
     view = await build_job_view(services, job, submitter.context.base_url)

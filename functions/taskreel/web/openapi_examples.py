@@ -24,6 +24,7 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType
 from taskreel.web import legacy
 from taskreel.web.credits import BalanceView, LedgerEntryView, LedgerPage
+from taskreel.web.flow import PositionView, UserLimitView
 from taskreel.web.health import build_health_view
 from taskreel.web.history import JobHistoryView, UserHistoryPage, build_job_history
 from taskreel.web.job_reads import JobTypesView, build_type_view
@@ -31,6 +32,7 @@ from taskreel.web.job_submission import AffordableView, QuoteView
 from taskreel.web.live.event_stream import JobEvent, JobEvents
 from taskreel.web.live.routes import StreamTokenView
 from taskreel.web.providers import BreakerView, ModelView, ProvidersView, ProviderView, WebhookView
+from taskreel.web.queue_views import EstimateView
 from taskreel.web.queues import ClearedView, QueueControlView
 from taskreel.web.responses import (
     ArtifactView,
@@ -274,6 +276,20 @@ _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "LegacyJobView": _build_legacy_job,
     "MovieJobView": _build_movie_job,
     "MovieStatus": _build_movie_status,
+    "PositionView": lambda: PositionView(
+        job_id=_ID,
+        job_type="image-generation",
+        status=Status.THROTTLED,
+        reason="You have 1 job under way, as many as your plan runs at a time. "
+        "This one starts when one of them ends.",
+        ahead=2,
+        ahead_text="2",
+        starts_in=EstimateView(p50=12.4, p90=18.1),
+        ends_in=EstimateView(p50=16.5, p90=24.0),
+    ),
+    "UserLimitView": lambda: UserLimitView(
+        user_id="ada", tier="pro", active_jobs=20, is_own=True, active=7, waiting=0
+    ),
     "ProgressView": lambda: build_progress_view(_JOB),
     "ProvidersView": _build_providers,
     "ClearedView": lambda: ClearedView(

@@ -89,6 +89,13 @@ _EXAMPLES = {
             "You have 32 live connections open, which is the limit.",
         ),
         ProblemExample(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "rate_limit_exceeded",
+            "Too many requests: the policy 'writes' allows 600 a minute, and 200 at once. "
+            "Send the next one in 1 s.",
+            {"violated-policies": ["writes"]},
+        ),
+        ProblemExample(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "internal_error",
             "The service failed unexpectedly. Your request is not at fault; it may be sent again.",
@@ -131,7 +138,7 @@ def add_implied_problems(path: str, operation: dict[str, Any]) -> None:
     """Add the problems that follow from the operation: its token, its path, and what it reads."""
     codes = [*_ALWAYS]
     if operation.get("security") != []:
-        codes.append("unauthenticated")
+        codes += ["unauthenticated", "rate_limit_exceeded"]
     if "{" in path:
         codes.append("not_found")
     if "requestBody" in operation:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from taskreel.domain import errors
+from taskreel.domain.rate_limit import count_seconds
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +30,18 @@ STATUS: Mapping[type[errors.TaskreelError], HTTPStatus] = {
     errors.ConflictError: HTTPStatus.CONFLICT,
     errors.UnknownJobTypeError: HTTPStatus.CONFLICT,
     errors.TooManyConnectionsError: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.RateExceededError: HTTPStatus.TOO_MANY_REQUESTS,
     errors.UnknownRequestError: HTTPStatus.CONFLICT,
     errors.UnreadableDocumentError: HTTPStatus.CONFLICT,
     errors.TooFewCreditsError: HTTPStatus.PAYMENT_REQUIRED,
     errors.IdempotencyMismatchError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.QueueError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+#: The types that IANA has registered; all other problems have a type of their own.
+_REGISTERED_TYPES = {
+    errors.RateExceededError.code: "https://iana.org/assignments/http-problem-types#quota-exceeded"
 }
 
 _HEADERS: Mapping[HTTPStatus, dict[str, str]] = {
@@ -62,7 +69,7 @@ def build_problem(
     """The response with this problem; no extension member replaces a standard one."""
     body = {
         **(extensions or {}),
-        "type": f"urn:taskreel:problem:{code}",
+        "type": _REGISTERED_TYPES.get(code, f"urn:taskreel:problem:{code}"),
         "title": status.phrase,
         "status": status.value,
         "detail": detail,
@@ -94,7 +101,10 @@ async def answer_error(_request: Request, error: Exception) -> Response:
     status = find_status(error)
     fault = log_server_fault(error, status)
     if fault is None:
-        return build_problem(status, error.code, error.message, error.details)
+        response = build_problem(status, error.code, error.message, error.details)
+        if isinstance(error, errors.RateExceededError):
+            response.headers["Retry-After"] = str(count_seconds(error.retry_after))
+        return response
     return build_problem(status, error.code, fault)
 
 

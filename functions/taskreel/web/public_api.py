@@ -24,6 +24,7 @@ from taskreel.web.job_lookup import read_job
 from taskreel.web.job_submission import post_job
 from taskreel.web.other_apis import build_other_api, find_other_api
 from taskreel.web.problems import answer_crash, answer_error
+from taskreel.web.request_rates import RateHeaders
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -53,7 +54,7 @@ class PublicApi:
         self._build_rest = build_rest
         self._rest: ASGIApp | None = None
         self._other_apis: dict[str, ASGIApp] = {}
-        self._app = SecurityHeaders(allow_origins(self._route, origins))
+        self._app = SecurityHeaders(allow_origins(RateHeaders(self._route), origins))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""

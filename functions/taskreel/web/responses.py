@@ -8,13 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     ValidationError,
 )
-from pydantic.alias_generators import to_camel
 
+from taskreel.app.flow.queue_position import find_position
 from taskreel.app.jobs.results import collect_data
 from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact
@@ -25,29 +24,9 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.pipeline import StepRun, StepState
 from taskreel.domain.unit import TriedProvider, UnitRun, UnitState
 from taskreel.jobtypes import find_job_type
-
-
-def is_absent(value: Any) -> bool:
-    """Leave a field out of the JSON: for `exclude_if`."""
-    return value is None
-
-
-class View(BaseModel):
-    """The base of responses: built by field name, sent in camelCase.
-
-    Each request for a job builds one: without aliases on input and the check for unknown fields
-    it takes half the time. A misspelled field is found missing.
-    """
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        validate_by_alias=False,
-        validate_by_name=True,
-        extra="ignore",
-        frozen=True,
-        ser_json_inf_nan="null",
-        defer_build=True,
-    )
+from taskreel.web.queue_views import QueueView, build_queue_view
+from taskreel.web.view import View as View  # noqa: PLC0414 - routes import it from here
+from taskreel.web.view import is_absent as is_absent  # noqa: PLC0414 - routes import it from here
 
 
 class ArtifactView(View):
@@ -179,6 +158,8 @@ class JobView(View):
     index: int | None
     steps: list[StepView]
     current_step: str | None
+    #: The position of a job that waits for room; lists and updates leave it out.
+    queue: QueueView | None = Field(default=None, exclude_if=is_absent)
     replay_of: str | None
     #: The providers that failed it, in order.
     tried: tuple[TriedProvider, ...]
@@ -230,7 +211,11 @@ _FILES_OF_A_ROW = 10
 
 async def build_job_view(services: Services, job: Job, base_url: str) -> JobView:
     """The whole job, its artifacts with fresh URLs."""
-    return await _build_view(services, job, base_url, whole=True)
+    view = await _build_view(services, job, base_url, whole=True)
+    if job.status is not Status.THROTTLED:
+        return view
+    position = build_queue_view(await find_position(services, job))
+    return view.model_copy(update={"queue": position})
 
 
 async def build_job_row(services: Services, job: Job, base_url: str) -> JobView:

@@ -31,6 +31,7 @@ from taskreel.domain.errors import (
     ForbiddenError,
     IdempotencyMismatchError,
     InvalidError,
+    RateExceededError,
     StoreConflictError,
     TooFewCreditsError,
     TooLargeError,
@@ -38,6 +39,7 @@ from taskreel.domain.errors import (
 from taskreel.domain.ids import keyed_job_id, random_job_id
 from taskreel.domain.job import Job, Priority
 from taskreel.domain.job_status import Status
+from taskreel.domain.rate_limit import WRITES, RateDecision, decide_request, refuse_request
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import UnitRun
 from taskreel.domain.validation_messages import invalid_model
@@ -83,10 +85,14 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The job; `repeated` when an earlier request with the same idempotency key made it."""
+    """The job; `repeated` when an earlier request with the same idempotency key made it.
+
+    `rate` is the decision of the rate limit on the submission, where there is one.
+    """
 
     job: Job
     repeated: bool
+    rate: RateDecision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +132,10 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     job = await _new_job(services, caller, request, payload)
     try:
         async with reserve_room(services, job.job_type) as room:
-            stored = await services.store.transaction(
+            stored, rate = await services.store.transaction(
                 lambda tx: _store_new_job(services, tx, job, caller.tier, room)
             )
-    except (StoreConflictError, TooFewCreditsError):
+    except (StoreConflictError, TooFewCreditsError, RateExceededError):
         # A keyed job has a fixed id: the first request may have created it, and taken the credits.
         existing = None
         if request.idempotency_key:
@@ -144,10 +150,10 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     if stored.status is Status.THROTTLED:
         # Room that came free while it was being stored is not left to the sweep.
         await admit_next(services, stored)
-        return Submitted(stored, repeated=False)
+        return Submitted(stored, repeated=False, rate=rate)
     # The job is stored: should the enqueueing fail, the sweep does it.
     await enqueue_jobs(services, stored)
-    return Submitted(stored, repeated=False)
+    return Submitted(stored, repeated=False, rate=rate)
 
 
 async def _new_job(
@@ -193,22 +199,28 @@ async def _plan_job(services: Services, request: JobRequest) -> JobPlan:
 
 async def _store_new_job(
     services: Services, tx: Transaction, job: Job, tier: str, room: Room
-) -> Job:
+) -> tuple[Job, RateDecision | None]:
     """Hold the credits and create the job, in one transaction: there is never one without both.
 
-    The same transaction takes a slot of the account's, or lets the job wait for one.
+    The same transaction counts the submission, and takes a slot of the account's or lets the job
+    wait for one. Raises RateExceededError and TooFewCreditsError, with nothing written.
     """
     account = await open_account(services, tx, job.user_id, job.created_at)
+    limits, rate = services.rules.limits, None
+    if limits is not None:
+        rate = decide_request(limits.writes, account.writes_at, job.created_at)
+        if not rate.allowed:
+            raise refuse_request(WRITES, rate)
     after = account.apply(hold_movement(account, job.credits.held))
-    if services.rules.limits is not None:
-        after = after.model_copy(update={"tier": tier})
+    if rate is not None:
+        after = after.model_copy(update={"tier": tier, "writes_at": rate.arrival})
     if job.status is Status.BLOCKED:
         job = await register_waiter(tx, job)
     elif job.status is Status.QUEUED:
         after, job = place_job(services, after, job, room, job.created_at)
     tx.set(ACCOUNTS, job.user_id, after)
     tx.create(JOBS, job.job_id, job)
-    return job
+    return job, rate
 
 
 def _repeat_submission(existing: Job, request: JobRequest) -> Submitted:

@@ -1,0 +1,114 @@
+"""A job's position: the jobs ahead of it, and when it will start and end.
+
+Cheap at any number of jobs: one capped count, and the recent jobs of a type once in two minutes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from taskreel.app.flow.slots import active_limit, has_window
+from taskreel.app.job_counts import MOST_COUNTED
+from taskreel.app.recent_jobs import RecentTimes
+from taskreel.app.services import Services
+from taskreel.domain.eta import NOW, Estimate, estimate_run, estimate_wait
+from taskreel.domain.job import Job, WaitsFor
+from taskreel.domain.job_status import Status
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.ports import Operator, Query
+from taskreel.store_collections import ACCOUNTS, JOBS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePosition:
+    """The position of a job; None where there is none, or nothing to estimate it from."""
+
+    #: Jobs that start before it; at most MOST_COUNTED, which means that many or more.
+    ahead: int | None = None
+    starts_in: Estimate | None = None
+    ends_in: Estimate | None = None
+
+    @property
+    def ahead_text(self) -> str | None:
+        """The number for people: `1,000+` if there are more than are counted."""
+        if self.ahead is None:
+            return None
+        return f"{MOST_COUNTED:,}+" if self.ahead >= MOST_COUNTED else f"{self.ahead:,}"
+
+
+async def find_position(services: Services, job: Job) -> QueuePosition:
+    """The position of a job as it is now."""
+    now = services.clock.now()
+    if job.status.final or job.status is Status.BLOCKED or job.has_unknown_state:
+        return QueuePosition()
+    times = await services.recent_jobs.read(services.store, job.job_type, now)
+    run = estimate_run(times.running)
+    if job.status is Status.PROCESSING:
+        passed = (now - job.status_at[Status.PROCESSING]).total_seconds()
+        return QueuePosition(ahead=0, starts_in=NOW, ends_in=run and run.reduced(passed))
+    if job.status is Status.THROTTLED:
+        ahead, wait = await _wait_for_room(services, job, times)
+    elif job.next_attempt_at is not None and job.next_attempt_at > now:
+        seconds = (job.next_attempt_at - now).total_seconds()
+        ahead, wait = 0, Estimate(seconds, seconds)
+    else:
+        ahead, wait = await _wait_in_queue(services, job, times)
+    ends_in = None if run is None or wait is None else run.after(wait)
+    return QueuePosition(ahead=ahead, starts_in=wait, ends_in=ends_in)
+
+
+async def _wait_for_room(
+    services: Services, job: Job, times: RecentTimes
+) -> tuple[int, Estimate | None]:
+    """The wait of a THROTTLED job: for its owner's limit, for the room of its type, or both."""
+    limits = services.rules.limits
+    ahead = await _count_before(services, job)
+    if limits is None:
+        return ahead, None
+    window = limits.window(job.job_type)
+    if job.waits_for is not WaitsFor.USER:
+        return ahead, estimate_wait(ahead, window, times.in_place)
+    account = await services.store.get(ACCOUNTS, job.user_id)
+    places = 1 if account is None else active_limit(limits, account)
+    wait = estimate_wait(ahead, places, times.in_place)
+    if wait is None or not has_window(job.job_type):
+        return ahead, wait
+    waiting = await services.counts.read_waiting(
+        services.store, job.job_type, window, services.clock.now()
+    )
+    then = estimate_wait(waiting, window, times.in_place) if waiting else NOW
+    return ahead, wait if then is None else wait.after(then)
+
+
+async def _count_before(services: Services, job: Job) -> int:
+    """The jobs that wait for the same room and have a lower rank."""
+    of_user = job.waits_for is WaitsFor.USER
+    where: tuple[tuple[str, Operator, object], ...] = (
+        ("userId", "==", job.user_id) if of_user else ("jobType", "==", job.job_type),
+        ("waitsFor", "==", str(job.waits_for)),
+        ("rank", "<", job.rank or job.created_at),
+    )
+    query = Query(collection=JOBS, where=where, order=(("rank", "asc"),), limit=MOST_COUNTED)
+    return int((await services.store.aggregate(query))["count"])
+
+
+async def _wait_in_queue(
+    services: Services, job: Job, times: RecentTimes
+) -> tuple[int, Estimate | None]:
+    """The wait of a job that is on its queue, behind those that were made before it."""
+    query = Query(
+        collection=JOBS,
+        where=(
+            ("jobType", "==", job.job_type),
+            ("status", "==", str(Status.QUEUED)),
+            ("createdAt", "<", job.created_at),
+        ),
+        order=(("createdAt", "desc"),),
+        limit=MOST_COUNTED,
+    )
+    ahead = int((await services.store.aggregate(query))["count"])
+    if ahead == 0:
+        return 0, NOW
+    job_type = JOB_TYPES.get(job.job_type)
+    places = job_type.queue.concurrent_dispatches if job_type is not None else 1
+    return ahead, estimate_wait(ahead - 1, places, times.running)
