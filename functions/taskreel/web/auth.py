@@ -235,9 +235,14 @@ async def authenticate(request: Request) -> AuthenticatedRequest:
     Raises UnauthenticatedError without a valid token, and RateExceededError for too many requests
     with or without one.
     """
+    return await authenticate_header(request, request.headers.get("authorization"))
+
+
+async def authenticate_header(request: Request, header: str | None) -> AuthenticatedRequest:
+    """`authenticate` by this Authorization header."""
     context = ApiContext.of(request)
     try:
-        caller = await context.authenticator.authenticate(request.headers.get("authorization"))
+        caller = await context.authenticator.authenticate(header)
     except UnauthenticatedError:
         context.rates.check_refusal(request)
         raise

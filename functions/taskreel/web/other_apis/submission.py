@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from taskreel.app.jobs.submit import JobRequest, Submitted, submit_job
 from taskreel.domain.errors import InvalidError, MalformedError
-from taskreel.web.auth import ApiContext, AuthenticatedRequest
+from taskreel.web.auth import AuthenticatedRequest, authenticate_header
 from taskreel.web.http import parse_idempotency_key, read_body
 from taskreel.web.other_apis.model_names import NamedModel, translate_input
 
@@ -26,9 +26,7 @@ async def authenticate_client(request: Request) -> AuthenticatedRequest:
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     header = f"Bearer {token.strip()}" if scheme.lower() in _SCHEMES else None
-    context = ApiContext.of(request)
-    caller = await context.authenticator.authenticate(header)
-    return AuthenticatedRequest(services=context.services, caller=caller, base_url=context.base_url)
+    return await authenticate_header(request, header)
 
 
 async def read_object(request: Request) -> dict[str, Any]:
