@@ -120,7 +120,6 @@ ROUTES_TO_COME: dict[str, str] = {
     "GET /api/jobs/stats": "flow control",
     "GET /api/jobs/queues/stats": "flow control",
     "GET /api/jobs/performance": "flow control",
-    "GET /api/queue/{jobId}/position": "flow control",
 }
 
 
