@@ -43,6 +43,7 @@ import contextlib
 import logging
 import os
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -171,7 +172,7 @@ class SqliteStore:
         self._is_commit_planned = False
         self._committed_at = 0.0
         #: Committed documents, the most recently used last, and their size together.
-        self._cache: dict[Key, StoredDocument] = {}
+        self._cache: OrderedDict[Key, StoredDocument] = OrderedDict()
         self._cached_size = 0
         self._last_version = 0
         self._transactions = 0
@@ -377,8 +378,8 @@ class SqliteStore:
 
     def _trim_cache(self) -> None:
         while len(self._cache) > _CACHE_DOCUMENTS or self._cached_size > _CACHE_SIZE:
-            oldest = next(iter(self._cache))
-            self._cached_size -= len(self._cache.pop(oldest).text)
+            _, oldest = self._cache.popitem(last=False)
+            self._cached_size -= len(oldest.text)
 
 
 def _read_value(collection: Collection[V], id_: str, document: StoredDocument | None) -> V | None:
