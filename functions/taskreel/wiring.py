@@ -136,7 +136,12 @@ def api() -> DurableResponses:
         live=live,
         file_links=_file_links,
     )
-    app = PublicApi(context, _build_fastapi, origins=chosen.allowed_origins)
+    app = PublicApi(
+        context,
+        _build_fastapi,
+        origins=chosen.allowed_origins,
+        media_origins=_find_media_origins(chosen),
+    )
     return _finish_start(DurableResponses(app, services().store))
 
 
@@ -467,6 +472,19 @@ def _blobs(chosen: Settings, clock: Clock) -> Blobs:
             return CachedSignedUrls(storage, clock)
         case _:
             raise ConfigurationError(f"BLOBS_URL: {url!r} is neither file:///… nor gs://BUCKET")
+
+
+def _find_media_origins(chosen: Settings) -> list[str]:
+    """The origins of the signed URLs: of the files, or of Cloud Storage."""
+    url = chosen.blobs_url
+    if urlsplit(url).scheme == "gs":
+        emulator = _emulator(url)
+        url = emulator or "https://storage.googleapis.com"
+        url = url if "://" in url else f"http://{url}"
+    else:
+        url = chosen.api_base_url
+    parts = urlsplit(url)
+    return [f"{parts.scheme}://{parts.netloc}"]
 
 
 def _emulator(url: str) -> str | None:

@@ -29,6 +29,7 @@ from taskreel.web.request_rates import RateHeaders
 Handler = Callable[[Request], Awaitable[Response]]
 
 _JOBS = "/api/jobs/"
+_DASHBOARD = "/dashboard"
 _JOB_ID = "job_"
 _JOB_TYPES = frozenset(JOB_TYPES)
 
@@ -42,6 +43,7 @@ class PublicApi:
         build_rest: Callable[[], ASGIApp],
         *,
         origins: Sequence[str] = (),
+        media_origins: Sequence[str] = (),
     ) -> None:
         """Serve with `context`.
 
@@ -49,11 +51,13 @@ class PublicApi:
             context: The parts that every request needs.
             build_rest: Imports and builds the application of all other routes.
             origins: The origins whose pages may call the API.
+            media_origins: The origins of signed URLs, whose files the dashboard shows.
         """
         self._context = context
         self._build_rest = build_rest
         self._rest: ASGIApp | None = None
         self._other_apis: dict[str, ASGIApp] = {}
+        self._media_origins = media_origins
         self._app = SecurityHeaders(allow_origins(RateHeaders(self._route), origins))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +67,7 @@ class PublicApi:
         await self._app(scope, receive, send)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        handler = _find_hot_handler(scope)
+        handler = self._find_page(scope) or _find_hot_handler(scope)
         if handler is not None:
             response = await _respond(handler, Request(scope, receive))
             await response(scope, receive, send)
@@ -77,6 +81,18 @@ class PublicApi:
         if self._rest is None:
             self._rest = self._build_rest()
         await self._rest(scope, receive, send)
+
+    def _find_page(self, scope: Scope) -> Handler | None:
+        """The handler of the dashboard's addresses."""
+        path: str = scope["path"]
+        if scope["type"] == "http" and (path == _DASHBOARD or path.startswith(f"{_DASHBOARD}/")):
+            return self._serve_dashboard
+        return None
+
+    async def _serve_dashboard(self, request: Request) -> Response:
+        from taskreel.web.dashboard import serve_dashboard
+
+        return await serve_dashboard(request, self._media_origins)
 
 
 def _find_hot_handler(scope: Scope) -> Handler | None:

@@ -30,6 +30,7 @@ from taskreel_local.stack.repository_paths import LIMITS, QUEUES
 _WELCOME = """
 [bold green]Taskreel runs at {url}[/]   ({where})
 
+  dashboard          {dashboard}
   API documentation  {url}/api/docs
   create an image    {submit} --prompt "a lighthouse in a storm" --follow
 
@@ -70,7 +71,12 @@ async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> 
             else f"data in {display_path(stack.data.root)}"
         )
         console.print(
-            _WELCOME.format(url=stack.url, where=where, submit=_submit_command(stack.data)),
+            _WELCOME.format(
+                url=stack.url,
+                where=where,
+                dashboard=_dashboard_url(stack),
+                submit=_submit_command(stack.data),
+            ),
             soft_wrap=True,
         )
         console.print(
@@ -86,6 +92,15 @@ async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> 
         if reload:
             until_stopped.append(_reload_on_changes(console, stack))
         await asyncio.gather(*until_stopped)
+
+
+def _dashboard_url(stack: Stack) -> str:
+    """The dashboard's URL, which signs in an admin: the stack's own developer.
+
+    The token is behind `#`, which a browser sends to no server and the page removes at once.
+    """
+    token = make_token(stack.data, user=DEV_USER, tier="pro", role="admin")
+    return f"{stack.url}/dashboard#token={token}"
 
 
 def _print_gcloud(console: Console, url: str) -> None:

@@ -1,0 +1,160 @@
+/** The parts that several pages show: statuses, notices, previews, dialogs. */
+
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { formatBytes, formatDistance, formatFullTime, formatSeconds } from "./format.js";
+import { describeStatus } from "./statuses.js";
+
+/** @param {{status: string}} props */
+export function StatusPill({ status }) {
+  const { word, tone, hint } = describeStatus(status);
+  return html`<span class="pill tone-${tone}" title=${hint}><i aria-hidden="true"></i>${word}</span>`;
+}
+
+/** @param {{text: string, tone?: string}} props */
+export const Pill = ({ text, tone = "off" }) => html`<span class="pill tone-${tone}"><i aria-hidden="true"></i>${text}</span>`;
+
+/** A time as a distance, and in full under the pointer. @param {{at: string, now: number}} props */
+export const Time = ({ at, now }) => html`<time datetime=${at} title=${formatFullTime(at)}>${formatDistance(at, now)}</time>`;
+
+/** @param {{percent: number, label: string}} props */
+export const Progress = ({ percent, label }) => html`<progress max="100" value=${percent} aria-label=${label}>${percent} %</progress>`;
+
+/** @param {{error: any, retry?: () => void}} props */
+export function Failure({ error, retry }) {
+  return html`<div class="notice tone-bad" role="alert">
+    <p><strong>${describeFailure(error)}</strong></p>
+    <p>${error.message}</p>
+    ${retry && html`<button onClick=${retry}>Try again</button>`}
+  </div>`;
+}
+
+/** @param {any} error */
+function describeFailure(error) {
+  if (error.status === 0) return "No connection to the server";
+  if (error.status === 403) return "Your token does not permit this";
+  if (error.status === 404) return "It is not there, or not yours";
+  return error.status ? "The server refused this" : "Something went wrong on this page";
+}
+
+/** @param {{title: string, children?: any}} props */
+export const Empty = ({ title, children }) => html`<div class="empty"><h2>${title}</h2>${children}</div>`;
+
+/** Grey lines in place of what is being read. @param {{lines?: number}} props */
+export const Loading = ({ lines = 4 }) => html`<div class="skeleton" role="status" aria-label="Loading">
+  ${Array.from({ length: lines }, (_, index) => html`<span key=${index}></span>`)}
+</div>`;
+
+/** @param {{text: string, label?: string}} props */
+export function CopyButton({ text, label = "Copy" }) {
+  const [done, setDone] = useState(false);
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // Without HTTPS a browser has no clipboard to give.
+      const area = document.body.appendChild(Object.assign(document.createElement("textarea"), { value: text }));
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    setDone(true);
+    setTimeout(() => setDone(false), 1500);
+  };
+  return html`<button type="button" class="quiet" onClick=${copy} aria-live="polite">${done ? "Copied" : label}</button>`;
+}
+
+/**
+ * A modal dialog; Escape and a click beside it close it.
+ * @param {{title: string, close: () => void, children?: any, wide?: boolean}} props
+ */
+export function Dialog({ title, close, children, wide = false }) {
+  const element = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  useEffect(() => { element.current?.showModal(); }, []);
+  const closeBeside = (/** @type {MouseEvent} */ event) => { if (event.target === element.current) close(); };
+  return html`<dialog ref=${element} class=${wide ? "wide" : ""} aria-label=${title} onClose=${close} onClick=${closeBeside}>
+    <header><h2>${title}</h2><button type="button" class="quiet" onClick=${close} aria-label="Close">✕</button></header>
+    <div class="dialog-body">${children}</div>
+  </dialog>`;
+}
+
+/** @param {any} artifact @returns {"image" | "video" | "audio" | "text" | "file"} */
+export function kindOf(artifact) {
+  const kind = artifact.contentType.split("/")[0];
+  return ["image", "video", "audio", "text"].includes(kind) ? kind : "file";
+}
+
+/** @param {any} artifact */
+export function describeArtifact(artifact) {
+  const size = artifact.width ? `${artifact.width} × ${artifact.height}` : "";
+  const length = artifact.durationSeconds ? formatSeconds(artifact.durationSeconds) : "";
+  return [size, length, formatBytes(artifact.bytes), artifact.contentType].filter(Boolean).join(" · ");
+}
+
+/** A result to look at, listen to or download. @param {{artifact: any, label: string}} props */
+export function Preview({ artifact, label }) {
+  const kind = kindOf(artifact);
+  return html`<figure class="preview">
+    ${kind === "image" && html`<a href=${artifact.url} target="_blank" rel="noopener"><img src=${artifact.url} alt=${label} width=${artifact.width} height=${artifact.height} /></a>`}
+    ${kind === "video" && html`<video src=${artifact.url} controls preload="metadata" aria-label=${label} width=${artifact.width} height=${artifact.height}></video>`}
+    ${kind === "audio" && html`<audio src=${artifact.url} controls preload="metadata" aria-label=${label}></audio>`}
+    <figcaption><span>${artifact.name}</span><small>${describeArtifact(artifact)}</small><a href=${artifact.url} target="_blank" rel="noopener" download=${artifact.name}>Open file</a></figcaption>
+  </figure>`;
+}
+
+/**
+ * A small picture of a job's first result; a video plays under the pointer.
+ * @param {{job: any, playing?: boolean}} props
+ */
+export function Thumbnail({ job, playing = false }) {
+  const artifacts = job?.result?.artifacts ?? [];
+  const artifact = artifacts.find((/** @type {any} */ one) => kindOf(one) === "video") ?? artifacts.find((/** @type {any} */ one) => kindOf(one) === "image") ?? artifacts[0];
+  const video = useRef(/** @type {HTMLVideoElement | null} */ (null));
+  useEffect(() => {
+    if (!video.current) return;
+    if (playing) void video.current.play().catch(() => {});
+    else video.current.pause();
+  }, [playing]);
+  if (!artifact?.url) return html`<span class="thumb-word" aria-hidden="true">${describeThumb(job)}</span>`;
+  switch (kindOf(artifact)) {
+    case "image": return html`<img src=${artifact.url} alt="" loading="lazy" decoding="async" />`;
+    case "video": return html`<video ref=${video} src=${`${artifact.url}#t=0.1`} muted loop playsinline preload="metadata" aria-hidden="true" tabindex="-1"></video><span class="badge">▶ ${formatSeconds(artifact.durationSeconds ?? 0)}</span>`;
+    case "audio": return html`<span class="thumb-word" aria-hidden="true">♪ ${formatSeconds(artifact.durationSeconds ?? 0)}</span>`;
+    default: return html`<span class="thumb-word" aria-hidden="true">${artifact.name}</span>`;
+  }
+}
+
+/** @param {any} job */
+function describeThumb(job) {
+  if (!job) return "";
+  const text = job.result?.title ?? job.result?.text ?? job.result?.output;
+  return typeof text === "string" ? text.slice(0, 80) : job.status === "COMPLETED" ? "Text" : "";
+}
+
+/** Text with a switch to see all of it. @param {{value: unknown, name: string}} props */
+export function Json({ value, name }) {
+  const text = JSON.stringify(value, null, 2);
+  return html`<div class="json"><pre tabindex="0" aria-label=${name}>${text}</pre><${CopyButton} text=${text} /></div>`;
+}
+
+// ── Short messages ───────────────────────────────────────────────────────────────────────────────
+
+/** @type {Set<(message: any) => void>} */
+const listeners = new Set();
+
+/** Say what an act has done, at the bottom of the page. @param {string} text @param {string} [tone] */
+export function announce(text, tone = "good") {
+  for (const listener of listeners) listener({ text, tone, id: Math.random() });
+}
+
+export function Announcements() {
+  const [messages, setMessages] = useState(/** @type {any[]} */ ([]));
+  useEffect(() => {
+    const listener = (/** @type {any} */ message) => {
+      setMessages((old) => [...old.slice(-2), message]);
+      setTimeout(() => setMessages((old) => old.filter((one) => one !== message)), 6000);
+    };
+    listeners.add(listener);
+    return () => { listeners.delete(listener); };
+  }, []);
+  return html`<div class="announcements" role="status">${messages.map((one) => html`<p key=${one.id} class="tone-${one.tone}">${one.text}</p>`)}</div>`;
+}

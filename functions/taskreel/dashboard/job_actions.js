@@ -1,0 +1,136 @@
+/** Acts on jobs, each of which says beforehand what it will do and cost. */
+
+import { html, useEffect, useMemo, useState } from "./vendor/preact.js";
+import { call } from "./api.js";
+import { announce, Dialog, Failure, Loading } from "./elements.js";
+import { countOf, formatCredits, formatType, formatUsd } from "./format.js";
+import { useReading } from "./reading.js";
+import { go, ROOT } from "./router.js";
+import { SchemaForm } from "./schema_form.js";
+import { buildMergePatch, readFields } from "./schema_fields.js";
+import { canCancel, canRetry } from "./statuses.js";
+
+const AT_ONCE = 6;
+
+/** @param {any} job */
+const pathOf = (job) => `/api/jobs/${job.jobType}/${job.jobId}`;
+
+/**
+ * Cancel or retry several jobs, after saying how many may be, and at what cost.
+ * @param {{act: "cancel" | "retry", jobs: any[], close: () => void, done: () => void}} props
+ */
+export function BulkDialog({ act, jobs, close, done }) {
+  const able = jobs.filter(act === "cancel" ? canCancel : canRetry);
+  const [progress, setProgress] = useState(-1);
+  const [failures, setFailures] = useState(/** @type {{job: any, error: any}[]} */ ([]));
+  // What a settled job had held is what its next round will hold: its charge and what came back.
+  const cost = able.reduce((sum, job) => sum + (act === "retry" ? job.credits.released : job.credits.held), 0);
+  const run = async () => {
+    setProgress(0);
+    /** @type {{job: any, error: any}[]} */ const failed = [];
+    const waiting = [...able];
+    const work = async () => {
+      for (let job = waiting.shift(); job; job = waiting.shift()) {
+        try {
+          if (act === "cancel") await call("DELETE", pathOf(job));
+          else await call("POST", `${pathOf(job)}/retry`);
+        } catch (error) {
+          failed.push({ job, error });
+        }
+        setProgress((count) => count + 1);
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    done();
+    const succeeded = able.length - failed.length;
+    if (succeeded) announce(`${countOf(succeeded, "job")} ${act === "cancel" ? "cancelled" : "started again"}.`);
+    if (failed.length) setFailures(failed);
+    else close();
+  };
+  const left = jobs.length - able.length;
+  const verb = act === "cancel" ? "Cancel" : "Retry";
+  return html`<${Dialog} title=${`${verb} ${countOf(able.length, "job")}`} close=${close}>
+    ${failures.length ? html`<p>${countOf(failures.length, "job")} could not be changed:</p><ul>${failures.map(({ job, error }) => html`<li key=${job.jobId}><code>${job.jobId}</code>: ${error.message}</li>`)}</ul>` : html`
+      ${act === "cancel"
+        ? html`<p>${able.length ? html`${able.length === 1 ? "It ends" : "They end"} now. What is finished of ${able.length === 1 ? "it" : "them"} is charged and stays readable; the rest of <strong>${formatCredits(cost)}</strong> held goes back.` : "None of them can be cancelled: all have ended."}</p>`
+        : html`<p>${able.length ? html`New attempts under the same ids. About <strong>${formatCredits(cost)}</strong> will be held; a job that fails again is not charged.` : "None of them can be retried: only failed jobs can, and a pipeline's jobs only as a whole."}</p>`}
+      ${left > 0 && able.length > 0 && html`<p class="hint">${countOf(left, "selected job")} ${left === 1 ? "is" : "are"} left as ${left === 1 ? "it is" : "they are"}: ${act === "cancel" ? "already ended" : "not failed, or part of a pipeline"}.</p>`}
+      ${progress >= 0 && html`<progress max=${able.length} value=${progress} aria-label="Progress"></progress>`}
+      <div class="buttons"><button onClick=${close}>Back</button><button class=${act === "cancel" ? "danger" : "primary"} disabled=${!able.length || progress >= 0} onClick=${run}>${verb} ${countOf(able.length, "job")}</button></div>`}
+  </${Dialog}>`;
+}
+
+/**
+ * Replay a job, with another payload if wanted: the form of its type, and what it will cost.
+ * @param {{job: any, close: () => void}} props
+ */
+export function ReplayDialog({ job, close }) {
+  const types = useReading("/api/jobs/types");
+  const type = types.data?.jobTypes.find((/** @type {any} */ one) => one.jobType === job.jobType);
+  const [values, setValues] = useState(job.payload ?? {});
+  const [fromStep, setFromStep] = useState("");
+  const edit = useMemo(() => buildMergePatch(job.payload ?? {}, values), [values]);
+  const body = useMemo(() => ({ ...(edit && { edit }), ...(fromStep && { fromStep }) }), [edit, fromStep]);
+  const quote = useQuote(`${pathOf(job)}/replay`, body, !!type);
+  const [error, setError] = useState(/** @type {any} */ (null));
+  const [busy, setBusy] = useState(false);
+  const submit = async () => {
+    setBusy(true);
+    try {
+      const made = await call("POST", `${pathOf(job)}/replay`, { body, headers: { "Idempotency-Key": crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` } });
+      announce("A new job was created from this one.");
+      close();
+      go(`${ROOT}/compare?a=${job.jobId}&b=${made.jobId}`);
+    } catch (failure) {
+      setError(failure);
+      setBusy(false);
+    }
+  };
+  return html`<${Dialog} title="Replay with changes" close=${close} wide>
+    <p class="hint">A new job of ${formatType(job.jobType)}. What this one finished and your changes leave alone is not bought again.</p>
+    ${job.steps?.length > 0 && html`<label>Repeat from step<select value=${fromStep} onChange=${(/** @type {any} */ event) => setFromStep(event.target.value)}><option value="">Only what the changes need</option>${job.steps.map((/** @type {any} */ step) => html`<option key=${step.name} value=${step.name}>${step.name}</option>`)}</select></label>`}
+    ${type ? html`<${SchemaForm} fields=${readFields(type.schema)} example=${{ ...type.example, ...job.payload }} values=${values} change=${setValues} errors=${shiftPaths((error ?? quote.error)?.errors)} />` : html`<${Loading} />`}
+    ${edit && html`<details class="changes" open><summary>Changes</summary><pre>${JSON.stringify(edit, null, 2)}</pre></details>`}
+    ${error && html`<${Failure} error=${error} />`}
+    <div class="buttons"><${QuoteLine} quote=${quote} /><button onClick=${close}>Back</button><button class="primary" disabled=${busy || !type || !!quote.error} onClick=${submit}>Replay</button></div>
+  </${Dialog}>`;
+}
+
+/** A replay's errors are at `edit.prompt`; the form's field is `prompt`. @param {any[] | undefined} errors */
+const shiftPaths = (errors) => (errors ?? []).map((one) => ({ ...one, path: one.path.replace(/^edit\./, "") }));
+
+/**
+ * The cost of a submission, asked again when it has not changed for a moment.
+ * @param {string} path @param {any} body @param {boolean} ready
+ * @returns {{quote: any, error: any, loading: boolean}}
+ */
+export function useQuote(path, body, ready) {
+  const [state, setState] = useState(/** @type {any} */ ({ quote: null, error: null, loading: true }));
+  const text = JSON.stringify(body);
+  useEffect(() => {
+    if (!ready) return undefined;
+    let current = true;
+    setState((/** @type {any} */ old) => ({ ...old, loading: true }));
+    const timer = setTimeout(async () => {
+      try {
+        const quote = await call("POST", `${path}?validateOnly=true`, { body: JSON.parse(text) });
+        if (current) setState({ quote, error: null, loading: false });
+      } catch (error) {
+        if (current) setState({ quote: null, error, loading: false });
+      }
+    }, 350);
+    return () => { current = false; clearTimeout(timer); };
+  }, [path, text, ready]);
+  return state;
+}
+
+/** @param {{quote: {quote: any, error: any, loading: boolean}}} props */
+export function QuoteLine({ quote: { quote, error, loading } }) {
+  if (error) return html`<p class="quote tone-bad" aria-live="polite"><strong>${error.status === 422 || error.status === 400 ? "Not complete yet" : "Refused"}</strong><small>${error.message}</small></p>`;
+  if (!quote) return html`<p class="quote" aria-live="polite"><strong>${loading ? "…" : ""}</strong></p>`;
+  const after = quote.credits.available - quote.cost;
+  return html`<p class=${`quote ${quote.credits.sufficient ? "" : "tone-bad"}`} aria-live="polite">
+    <strong>${quote.cost === 0 ? "Free" : formatCredits(quote.cost)}${quote.usd ? html` <span class="usd">≈ ${formatUsd(quote.usd)} at the provider</span>` : ""}</strong>
+    <small>${quote.credits.sufficient ? `${after.toLocaleString()} left afterwards` : `You have ${quote.credits.available.toLocaleString()}, which is not enough`}${quote.servedBy ? ` · served by ${quote.servedBy}` : ""}</small>
+  </p>`;
+}

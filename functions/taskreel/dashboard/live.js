@@ -1,0 +1,109 @@
+/** One stream of job changes for the whole page, which connects again by itself. */
+
+import { readEvents, signals } from "./api.js";
+import { readToken } from "./session.js";
+
+const FIRST_DELAY = 500;
+const LONGEST_DELAY = 10_000;
+
+/** @typedef {"connecting" | "live" | "lost"} LinkState */
+
+class LiveJobs {
+  /** @type {Set<(jobs: any[]) => void>} */ #readers = new Set();
+  /** @type {Set<(state: LinkState) => void>} */ #watchers = new Set();
+  /** @type {Map<string, any>} */ #waiting = new Map();
+  /** @type {LinkState} */ state = "connecting";
+  #position = "";
+  #running = false;
+  #stop = new AbortController();
+
+  /** Call `reader` with changed jobs, once a frame at most. @param {(jobs: any[]) => void} reader */
+  subscribe(reader) {
+    this.#readers.add(reader);
+    return () => { this.#readers.delete(reader); };
+  }
+
+  /** @param {(state: LinkState) => void} watcher */
+  watchState(watcher) {
+    this.#watchers.add(watcher);
+    return () => { this.#watchers.delete(watcher); };
+  }
+
+  start() {
+    if (this.#running) return;
+    this.#running = true;
+    this.#stop = new AbortController();
+    this.#position = "";
+    signals.addEventListener("unreachable", () => this.#enter("lost"));
+    void this.#run();
+  }
+
+  stop() {
+    this.#running = false;
+    this.#stop.abort();
+  }
+
+  async #run() {
+    let delay = FIRST_DELAY;
+    while (this.#running) {
+      try {
+        await this.#follow(() => { delay = FIRST_DELAY; });
+      } catch { /* the connection has ended: the next one goes on behind the last event */ }
+      if (!this.#running) return;
+      await new Promise((resume) => setTimeout(resume, delay));
+      delay = Math.min(delay * 2, LONGEST_DELAY);
+    }
+  }
+
+  /** @param {() => void} connected */
+  async #follow(connected) {
+    /** @type {Record<string, string>} */
+    const headers = { Accept: "text/event-stream", Authorization: `Bearer ${readToken()}` };
+    if (this.#position) headers["Last-Event-ID"] = this.#position;
+    let answer;
+    try {
+      answer = await fetch("/api/jobs/events", { headers, signal: this.#stop.signal });
+    } catch (error) {
+      this.#enter("lost");
+      throw error;
+    }
+    if (answer.status === 401) {
+      signals.dispatchEvent(new Event("signed-out"));
+      this.stop();
+    }
+    if (!answer.ok || !answer.body) {
+      this.#enter("lost");
+      throw new Error(`events: ${answer.status}`);
+    }
+    this.#enter("live");
+    connected();
+    for await (const { event, id, data } of readEvents(answer.body)) {
+      if (id) this.#position = id;
+      if (event === "expired") signals.dispatchEvent(new Event("signed-out"));
+      if (event === "ready" || event === "expired") continue;
+      this.#deliver(JSON.parse(data));
+    }
+    this.#enter("connecting");
+  }
+
+  /** @param {any} job */
+  #deliver(job) {
+    if (this.#waiting.size === 0) requestAnimationFrame(() => this.#flush());
+    this.#waiting.set(job.jobId, job);
+  }
+
+  #flush() {
+    const jobs = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const reader of this.#readers) reader(jobs);
+  }
+
+  /** @param {LinkState} state */
+  #enter(state) {
+    if (this.state === state) return;
+    this.state = state;
+    for (const watcher of this.#watchers) watcher(state);
+  }
+}
+
+export const live = new LiveJobs();

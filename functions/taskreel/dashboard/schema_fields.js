@@ -1,0 +1,132 @@
+/** From a job type's JSON Schema to the fields of a form, and back to a request. Pure. */
+
+/**
+ * @typedef {{name: string, path: string[], label: string, hint: string, required: boolean,
+ *   kind: "text" | "long" | "number" | "choice" | "switch" | "lines" | "json" | "group",
+ *   choices: string[], minimum?: number, maximum?: number, step?: string, initial: any, fields: Field[],
+ *   maxLength?: number}} Field
+ */
+
+const LONG_TEXT = 400;
+/** Fields of the envelope that a person at this form has no use for. */
+const LEFT_OUT = new Set(["userId", "id", "createdAt", "userSubscription", "dependsOn"]);
+/** Shown first; all other optional fields are under "More settings". */
+const FIRST = ["prompt", "text", "prompts", "input", "task", "operation", "model", "provider"];
+
+/** @param {any} schema a request's schema @returns {Field[]} */
+export function readFields(schema) {
+  return readProperties(schema, schema.$defs ?? {}, [], 0);
+}
+
+/** @param {any} schema @param {any} defs @param {string[]} path @param {number} depth @returns {Field[]} */
+function readProperties(schema, defs, path, depth) {
+  const required = new Set(schema.required ?? []);
+  const fields = [];
+  for (const [name, property] of Object.entries(schema.properties ?? {})) {
+    const hint = property.description ?? "";
+    if (hint.startsWith("The same as") || hint === "Ignored." || (depth === 0 && LEFT_OUT.has(name))) continue;
+    fields.push(readField(name, property, defs, [...path, name], required.has(name), depth));
+  }
+  // Free JSON is for the few who need it: after the fields that explain themselves.
+  return [...fields.filter((field) => field.kind !== "json"), ...fields.filter((field) => field.kind === "json")];
+}
+
+/** @param {string} name @param {any} property @param {any} defs @param {string[]} path @param {boolean} required @param {number} depth @returns {Field} */
+function readField(name, property, defs, path, required, depth) {
+  const options = (property.anyOf ?? [property]).map((/** @type {any} */ one) => resolve(one, defs)).filter((/** @type {any} */ one) => one.type !== "null");
+  const main = options.find((/** @type {any} */ one) => one.type === "string") ?? options[0] ?? {};
+  /** @type {Field} */
+  const field = {
+    name, path, required, label: splitWords(name), hint: firstSentence(property.description ?? main.description ?? ""), kind: "json",
+    choices: [], fields: [], initial: property.default ?? undefined, minimum: main.minimum ?? main.exclusiveMinimum, maximum: main.maximum, maxLength: main.maxLength,
+  };
+  if (main.enum) return { ...field, kind: "choice", choices: main.enum };
+  if (main.type === "boolean") return { ...field, kind: "switch" };
+  if (main.type === "integer" || main.type === "number") return { ...field, kind: "number", step: main.type === "integer" ? "1" : "any" };
+  if (main.type === "string") {
+    const long = name === "prompt" || name === "text" || (main.maxLength ?? 0) > LONG_TEXT && (main.maxLength ?? 0) <= 500_000;
+    return { ...field, kind: long ? "long" : "text" };
+  }
+  if (main.type === "array" && resolve(main.items ?? {}, defs).type === "string") return { ...field, kind: "lines" };
+  if (main.type === "object" && main.properties && depth < 2) {
+    return { ...field, kind: "group", fields: readProperties(main, defs, path, depth + 1) };
+  }
+  return field;
+}
+
+/** @param {any} schema @param {any} defs */
+function resolve(schema, defs) {
+  return schema.$ref ? { ...defs[schema.$ref.split("/").pop()], ...schema } : schema;
+}
+
+/** The fields to see at once, and the others. @param {Field[]} fields @param {any} example */
+export function splitFields(fields, example) {
+  const isFirst = (/** @type {Field} */ field) => field.required || FIRST.includes(field.name) || (field.name in example && field.kind !== "group");
+  const rank = (/** @type {Field} */ field) => (FIRST.indexOf(field.name) + 1 || 99) - (field.required ? 0.5 : 0);
+  return {
+    first: fields.filter(isFirst).sort((one, other) => rank(one) - rank(other)),
+    groups: fields.filter((field) => !isFirst(field) && field.kind === "group" && field.name === "options"),
+    more: fields.filter((field) => !isFirst(field) && field.name !== "options"),
+  };
+}
+
+/** @param {any} values @param {string[]} path */
+export const readValue = (values, path) => path.reduce((value, name) => value?.[name], values);
+
+/** A copy with one value set; undefined removes it. @param {any} values @param {string[]} path @param {any} value @returns {any} */
+export function setValue(values, path, value) {
+  const [name, ...rest] = path;
+  const changed = { ...values };
+  const inner = rest.length ? setValue(changed[name] ?? {}, rest, value) : value;
+  if (inner === undefined || (rest.length && Object.keys(inner).length === 0)) delete changed[name];
+  else changed[name] = inner;
+  return changed;
+}
+
+/** What a person typed as the field's value; undefined for nothing. @param {Field} field @param {string} text */
+export function parseInput(field, text) {
+  if (text === "") return undefined;
+  switch (field.kind) {
+    case "number": return Number.isFinite(Number(text)) ? Number(text) : text;
+    case "switch": return text === "true";
+    case "lines": return text.split("\n").filter((line) => line.trim());
+    case "json": try { return JSON.parse(text); } catch { return text; }
+    default: return text;
+  }
+}
+
+/** @param {Field} field @param {any} value */
+export function formatInput(field, value) {
+  if (value === undefined || value === null) return "";
+  if (field.kind === "lines" && Array.isArray(value) && value.every((one) => typeof one === "string")) return value.join("\n");
+  return typeof value === "string" ? value : JSON.stringify(value, null, 2);
+}
+
+/**
+ * The JSON merge patch (RFC 7396) from one payload to another; null if they are equal.
+ * @param {any} before @param {any} after @returns {any}
+ */
+export function buildMergePatch(before, after) {
+  /** @type {Record<string, any>} */ const patch = {};
+  for (const name of Object.keys(before)) if (!(name in after)) patch[name] = null;
+  for (const [name, value] of Object.entries(after)) {
+    const old = before[name];
+    if (isObject(value) && isObject(old)) {
+      const inner = buildMergePatch(old, value);
+      if (inner) patch[name] = inner;
+    } else if (JSON.stringify(old) !== JSON.stringify(value)) patch[name] = value;
+  }
+  return Object.keys(patch).length ? patch : null;
+}
+
+/** @param {any} value */
+const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+
+/** "negativePrompt" → "Negative prompt". @param {string} name */
+export function splitWords(name) {
+  const words = name.replaceAll("_", " ").replace(/([a-z0-9])([A-Z])/g, (_, one, other) => `${one} ${other.toLowerCase()}`);
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** @param {string} text */
+const firstSentence = (text) => text.split("\n")[0].replaceAll("`", "");

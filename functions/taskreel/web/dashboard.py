@@ -1,0 +1,135 @@
+"""The dashboard's files: a page that is a client of the public API, served beside it.
+
+The page's own modules are sent as they are written: there is no build step. Their addresses begin
+with a digest of all files, so a browser stores them for good, and asks again only for the page.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from taskreel.domain.errors import NotFoundError
+
+PREFIX = "/dashboard"
+_FOLDER = Path(__file__).resolve().parents[1] / "dashboard"
+_PAGE = "index.html"
+_ASSETS = "assets/"
+_VERSION = b"{{version}}"
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_STORED_FOR_GOOD = "public, max-age=31536000, immutable"
+_ASKED_EACH_TIME = "no-cache"
+#: Below this size a compressed answer is no quicker.
+_SMALLEST_COMPRESSED = 600
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFile:
+    """A file as it is sent."""
+
+    content_type: str
+    plain: bytes
+    compressed: bytes | None
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFiles:
+    """All files of the dashboard by their path, and the digest of them together."""
+
+    version: str
+    files: Mapping[str, StaticFile]
+
+
+async def serve_dashboard(request: Request, media_origins: Sequence[str]) -> Response:
+    """The page for any of its own addresses, or one of its files.
+
+    `media_origins` are the origins of signed URLs, from which the page shows results.
+    """
+    if request.method not in {"GET", "HEAD"}:
+        raise NotFoundError(f"{PREFIX} is a page: GET it.")
+    static = load_files()
+    path = request.scope["path"].removeprefix(PREFIX).removeprefix("/")
+    if path.startswith(_ASSETS):
+        version, _, name = path.removeprefix(_ASSETS).partition("/")
+        file = static.files.get(name)
+        if file is None or name == _PAGE:
+            raise NotFoundError(f"The dashboard has no file {name!r}.")
+        # During a rollout another revision's page may ask: what it gets must not be stored.
+        lifetime = _STORED_FOR_GOOD if version == static.version else "no-store"
+    else:
+        file, lifetime = static.files[_PAGE], _ASKED_EACH_TIME
+    headers = {
+        "Cache-Control": lifetime,
+        "Content-Security-Policy": build_policy(media_origins),
+        "ETag": file.etag,
+        "Referrer-Policy": "no-referrer",
+        "Vary": "Accept-Encoding",
+    }
+    if file.etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    body = file.plain
+    if file.compressed is not None and "gzip" in request.headers.get("accept-encoding", ""):
+        body = file.compressed
+        headers["Content-Encoding"] = "gzip"
+    return Response(body, headers=headers, media_type=file.content_type)
+
+
+def build_policy(media_origins: Sequence[str]) -> str:
+    """The content security policy: own scripts and styles, and results from the bucket alone."""
+    media = " ".join(["'self'", *media_origins])
+    return "; ".join(
+        [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            f"img-src {media} data:",
+            f"media-src {media}",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
+    )
+
+
+@cache
+def load_files() -> StaticFiles:
+    """Read the files, once."""
+    found = {
+        path.relative_to(_FOLDER).as_posix(): path.read_bytes()
+        for path in sorted(_FOLDER.rglob("*"))
+        if path.suffix in _TYPES
+    }
+    digest = hashlib.sha256()
+    for name, content in found.items():
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    version = digest.hexdigest()[:12]
+    found[_PAGE] = found[_PAGE].replace(_VERSION, version.encode())
+    return StaticFiles(
+        version, {name: _prepare_file(name, content) for name, content in found.items()}
+    )
+
+
+def _prepare_file(name: str, content: bytes) -> StaticFile:
+    compressed = gzip.compress(content, mtime=0) if len(content) >= _SMALLEST_COMPRESSED else None
+    return StaticFile(
+        content_type=_TYPES[Path(name).suffix],
+        plain=content,
+        compressed=compressed,
+        etag=f'"{hashlib.sha256(content).hexdigest()[:16]}"',
+    )

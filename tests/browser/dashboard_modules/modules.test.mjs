@@ -1,0 +1,155 @@
+// The dashboard's pure modules, under `node --test`.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+
+const folder = new URL("../../../functions/taskreel/dashboard/", import.meta.url);
+const { applyChanges, letIn, showPage, addPage } = await import(new URL("live_rows.js", folder));
+const { readFilters, writeFilters, buildApiQuery, matches } = await import(new URL("filters.js", folder));
+const { explainJob } = await import(new URL("job_reason.js", folder));
+const { readFields, splitFields, buildMergePatch, parseInput, setValue } = await import(new URL("schema_fields.js", folder));
+const { groupErrors, findPersonalWork } = await import(new URL("attention.js", folder));
+const { arrangeSteps } = await import(new URL("step_order.js", folder));
+const { listDifferences } = await import(new URL("differences.js", folder));
+const { formatSeconds, formatDistance } = await import(new URL("format.js", folder));
+
+const NOW = Date.parse("2026-11-26T12:00:00Z");
+const job = (id, more = {}) => ({
+  jobId: id, jobType: "image-generation", status: "QUEUED", progress: 0, userId: "ada", projectId: null, parentId: null,
+  createdAt: `2026-11-26T11:59:${id.padStart(2, "0")}Z`, updatedAt: "2026-11-26T11:59:00Z", statusAt: { QUEUED: "2026-11-26T11:59:00Z" },
+  servedBy: "studio", attempt: 1, maxAttempts: 3, nextAttemptAt: null, error: null, credits: { held: 1, captured: 0, released: 0 },
+  payload: {}, steps: [], ...more,
+});
+const any = () => true;
+
+test("a changed job changes in its row, and new jobs wait until they are let in", () => {
+  const list = showPage([job("20"), job("10")]);
+  const changed = applyChanges(list, [job("10", { status: "COMPLETED", updatedAt: "2026-11-26T11:59:30Z" }), job("30")], any);
+  assert.deepEqual(changed.rows.map((one) => [one.jobId, one.status]), [["20", "QUEUED"], ["10", "COMPLETED"]]);
+  assert.deepEqual(changed.arrived.map((one) => one.jobId), ["30"]);
+  assert.deepEqual(letIn(changed).rows.map((one) => one.jobId), ["30", "20", "10"]);
+});
+
+test("an older state that comes late does not replace a newer one", () => {
+  const list = showPage([job("10", { status: "COMPLETED", updatedAt: "2026-11-26T11:59:30Z" })]);
+  assert.equal(applyChanges(list, [job("10")], any).rows[0].status, "COMPLETED");
+});
+
+test("a row that no longer matches stays in its place, marked, until the list is let in", () => {
+  const failed = (one) => one.status === "FAILED";
+  const list = showPage([job("20", { status: "FAILED" }), job("10", { status: "FAILED" })]);
+  const changed = applyChanges(list, [job("20", { updatedAt: "2026-11-26T11:59:59Z" })], failed);
+  assert.deepEqual([...changed.gone], ["20"]);
+  assert.equal(changed.rows.length, 2);
+  assert.deepEqual(letIn(changed).rows.map((one) => one.jobId), ["10"]);
+});
+
+test("the next page repeats no row", () => {
+  assert.deepEqual(addPage(showPage([job("20"), job("10")]), [job("10"), job("05")]).rows.map((one) => one.jobId), ["20", "10", "05"]);
+});
+
+test("filters survive the address, and become the API's parameters", () => {
+  const query = new URLSearchParams("status=FAILED,EXPIRED&type=image-upscale&user=ada&since=24h&children=1");
+  const filters = readFilters(query);
+  assert.equal(writeFilters(filters), "status=FAILED,EXPIRED&type=image-upscale&user=ada&since=24h&children=1");
+  const sent = buildApiQuery(filters, NOW);
+  assert.equal(sent.get("createdAfter"), "2026-11-25T12:00:00.000Z");
+  assert.deepEqual([sent.get("status"), sent.get("jobType"), sent.get("userId"), sent.get("includeChildren")], ["FAILED,EXPIRED", "image-upscale", "ada", "true"]);
+  assert.equal(readFilters(new URLSearchParams("since=constructor")).since, "");
+});
+
+test("a live job is shown only where the filters match it", () => {
+  const filters = (text) => readFilters(new URLSearchParams(text));
+  assert.ok(matches(filters("status=QUEUED&user=ada"), job("10"), NOW));
+  assert.ok(!matches(filters("user=bob"), job("10"), NOW));
+  assert.ok(!matches(filters(""), job("10", { parentId: "20" }), NOW));
+  assert.ok(!matches(filters("since=15m"), job("10", { createdAt: "2026-11-26T11:00:00Z" }), NOW));
+});
+
+test("one sentence says why a job waits", () => {
+  const paused = { queues: [{ jobType: "image-generation", queue: "image-generation-queue", paused: true, depth: 5 }] };
+  assert.match(explainJob(job("10"), { now: NOW, health: paused }).text, /image-generation-queue is paused/);
+  const providers = [{ provider: "bfl", models: [{ name: "flux", aliases: [], breaker: { state: "open", byHand: false, admitsAt: "2026-11-26T12:04:00Z" } }] }];
+  const waiting = job("10", { payload: { provider: "bfl", model: "flux" } });
+  assert.match(explainJob(waiting, { now: NOW, providers }).text, /bfl flux is paused after failures; the next call is allowed in 4 min/);
+  assert.match(explainJob(job("10", { status: "THROTTLED" }), { now: NOW }).text, /room/);
+  assert.match(explainJob(job("10", { status: "BLOCKED", payload: { dependsOn: [{ jobId: "job_a" }] } }), { now: NOW }).href, /jobs\/job_a$/);
+});
+
+test("a failed job says why, after how many attempts, and what it cost", () => {
+  const failed = job("10", { status: "FAILED", attempt: 3, error: { message: "The model is overloaded." }, credits: { held: 0, captured: 0, released: 1 } });
+  assert.equal(explainJob(failed, { now: NOW }).text, "It failed after 3 attempts: The model is overloaded. Nothing was charged.");
+});
+
+test("a status of a newer server is shown, not hidden", () => {
+  assert.match(explainJob(job("10", { status: "PARKED" }), { now: NOW }).text, /PARKED/);
+});
+
+test("a schema becomes fields: no aliases, no ignored ones, long texts and choices by kind", () => {
+  const schema = {
+    $defs: { Options: { type: "object", properties: { width: { type: "integer", minimum: 64, maximum: 4096, default: 1024 } } }, Priority: { type: "string", enum: ["high", "normal"] } },
+    properties: {
+      prompt: { anyOf: [{ type: "string", maxLength: 10000 }, { type: "null" }] }, modelId: { type: "string", description: "The same as `model`." },
+      createdAt: { type: "string", description: "Ignored." }, priority: { $ref: "#/$defs/Priority", default: "normal" },
+      options: { $ref: "#/$defs/Options" }, prompts: { type: "array", items: { type: "string" } }, spoken: { type: "boolean" }, story: { type: "object" },
+    },
+    required: ["prompt"],
+  };
+  const fields = readFields(schema);
+  assert.deepEqual(fields.map((field) => [field.name, field.kind]), [["prompt", "long"], ["priority", "choice"], ["options", "group"], ["prompts", "lines"], ["spoken", "switch"], ["story", "json"]]);
+  assert.deepEqual(fields[2].fields.map((field) => [field.path.join("."), field.maximum]), [["options.width", 4096]]);
+  assert.deepEqual(splitFields(fields, {}).first.map((field) => field.name), ["prompt", "prompts"]);
+});
+
+test("inputs become values, and an empty one none", () => {
+  const field = (kind) => ({ kind });
+  assert.equal(parseInput(field("number"), "12"), 12);
+  assert.equal(parseInput(field("number"), "1e"), "1e");
+  assert.deepEqual(parseInput(field("lines"), "a\n\nb"), ["a", "b"]);
+  assert.deepEqual(setValue({ options: { width: 1 } }, ["options", "width"], undefined), {});
+  assert.deepEqual(setValue({}, ["options", "width"], 2), { options: { width: 2 } });
+});
+
+test("an edit is the smallest merge patch", () => {
+  const before = { prompt: "a", style: "oil", options: { width: 1, height: 2 }, list: [1] };
+  assert.equal(buildMergePatch(before, structuredClone(before)), null);
+  assert.deepEqual(buildMergePatch(before, { prompt: "b", options: { width: 1, height: 3 }, list: [1, 2] }), { prompt: "b", style: null, options: { height: 3 }, list: [1, 2] });
+});
+
+test("failures with one cause are one group, and a pipeline is not counted beside its job", () => {
+  const failed = (id, message, more = {}) => job(id, { status: "FAILED", error: { code: "x", message, ...more } });
+  const groups = groupErrors([failed("1", "Host 10.0.0.1 is down"), failed("2", "Host 10.0.0.2 is down"), failed("3", "step failed", { jobId: "1" })]);
+  assert.deepEqual(groups.map((group) => group.jobs.map((one) => one.jobId)), [["1", "2"]]);
+});
+
+test("what needs a person: purchases without an answer, paused queues, stopped models", () => {
+  const health = { queues: [{ queue: "q", jobType: "image-generation", paused: true, depth: 2 }] };
+  const providers = [{ provider: "bfl", models: [{ name: "flux", breaker: { state: "open", byHand: true } }] }];
+  const failed = [job("1", { status: "FAILED", error: { code: "ambiguous_create", message: "no answer" } })];
+  const titles = findPersonalWork({ health, providers, failed, most: 100 }).map((item) => item.title);
+  assert.deepEqual(titles.slice(0, 3), ["1 purchase without an answer", "Image generation is paused", "bfl: 1 model stopped"]);
+});
+
+test("a pipeline's graph follows its own references; steps that start together share a column", () => {
+  const steps = ["picture", "voice", "film"].map((name) => ({ name }));
+  const payload = { steps: { picture: {}, voice: {}, film: { payload: { visual: "{{steps.picture.artifacts[0]}}" }, after: ["voice"] } } };
+  const graph = arrangeSteps({ steps, payload }, []);
+  assert.deepEqual(graph.columns.map((column) => column.map((step) => step.name)), [["picture", "voice"], ["film"]]);
+  assert.deepEqual(graph.edges.sort(), [["picture", "film"], ["voice", "film"]]);
+  const children = [{ step: "picture", createdAt: "2026-11-26T12:00:00.000Z" }, { step: "voice", createdAt: "2026-11-26T12:00:00.100Z" }, { step: "film", createdAt: "2026-11-26T12:00:09Z" }];
+  assert.deepEqual(arrangeSteps({ steps, payload: {} }, children).columns.map((column) => column.length), [2, 1]);
+});
+
+test("differences are listed by path", () => {
+  assert.deepEqual(listDifferences({ a: 1, o: { x: 1 } }, { a: 1, o: { x: 2 }, n: true }), [{ path: "o.x", before: "1", after: "2" }, { path: "n", before: "–", after: "true" }]);
+});
+
+test("times are short", () => {
+  assert.deepEqual([0.05, 3.21, 59, 300, 7200].map(formatSeconds), ["50 ms", "3.2 s", "59 s", "5 min", "2 h"]);
+  assert.equal(formatDistance("2026-11-26T12:00:30Z", NOW), "in 30 s");
+});
+
+test("no module but the page's own loads markup as text", () => {
+  const main = readFileSync(new URL("main.js", folder), "utf8");
+  assert.ok(!/innerHTML|eval\(|new Function/.test(main));
+});
