@@ -101,6 +101,9 @@ class Settings(Value):
     #: JSON `{provider: secret}`: the providers that may call `/api/webhooks/{provider}`. For bfl,
     #: choose any secret.
     webhook_secrets: dict[str, SecretStr] = Field(default_factory=dict)
+    #: Origins that may get client webhooks although they are private or without TLS, separated by
+    #: commas: `http://localhost:3000`. For a machine of one's own; a deployment has none.
+    webhook_private_origins: str = ""
     #: Use Google through Vertex AI, as the service's own account, instead of GOOGLE_API_KEY.
     google_vertex_project: str | None = None
     google_vertex_location: str = "us-central1"
@@ -126,6 +129,17 @@ class Settings(Value):
             raise ValueError(
                 f"must have at least {_HS256_BYTES} bytes; `openssl rand -hex 32` generates one"
             )
+        return value
+
+    @field_validator("webhook_private_origins")
+    @classmethod
+    def _check_private_origins(cls, value: str) -> str:
+        for origin in _split_list(value):
+            if not _ORIGIN.fullmatch(origin) or origin.endswith("*"):
+                raise ValueError(
+                    f"{origin!r} is no origin: give a scheme, a host and a port, such as "
+                    "http://localhost:3000"
+                )
         return value
 
     @field_validator("cors_origins")
@@ -178,6 +192,11 @@ class Settings(Value):
     def allowed_origins(self) -> list[str]:
         """The origins of CORS_ORIGINS."""
         return _split_list(self.cors_origins)
+
+    @property
+    def private_webhook_origins(self) -> list[str]:
+        """The origins of WEBHOOK_PRIVATE_ORIGINS."""
+        return _split_list(self.webhook_private_origins)
 
     @classmethod
     def check_start(cls, environ: Mapping[str, str], key_names: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.provider_choice import Offer
+from taskreel.domain.webhook import SigningKey, WebhookAnswer
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -328,6 +329,24 @@ class Fetch(Protocol):
         `admit` is called with a number of bytes before they are written: the length that the
         server announces, else each piece as it comes. An error that it raises ends the download.
         """
+
+
+class SendWebhook(Protocol):
+    """Sends signed messages to addresses that users name."""
+
+    def check_url(self, url: str, path: str, /) -> None:
+        """Raise InvalidError, with the field's path, for an address that cannot get webhooks."""
+
+    def public_key(self, key: SigningKey, /) -> str | None:
+        """The public half of a key, for the receiver; None for a shared secret."""
+
+    async def send(
+        self, url: str, body: str, /, *, message_id: str, at: datetime, keys: Sequence[SigningKey]
+    ) -> WebhookAnswer:
+        """Send the body once, signed for the time `at` with every key. Raises nothing."""
+
+    async def close(self) -> None:
+        """Close all connections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

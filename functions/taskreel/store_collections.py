@@ -12,6 +12,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_history import RunAnswers
 from taskreel.domain.queue_control import QueueControl
 from taskreel.domain.recurring_job import RecurringJob
+from taskreel.domain.webhook import WebhookDelivery, WebhookEndpoint
 from taskreel.ports import Collection
 
 
@@ -41,6 +42,12 @@ BREAKERS: Collection[Breaker] = Collection(
 )
 RECURRING_JOBS: Collection[RecurringJob] = Collection(
     "recurring_jobs", RecurringJob.document, RecurringJob.model_validate, shareable=True
+)
+WEBHOOK_ENDPOINTS: Collection[WebhookEndpoint] = Collection(
+    "webhook_endpoints", WebhookEndpoint.document, WebhookEndpoint.model_validate, shareable=True
+)
+WEBHOOK_DELIVERIES: Collection[WebhookDelivery] = Collection(
+    "webhook_deliveries", WebhookDelivery.document, WebhookDelivery.model_validate, shareable=True
 )
 #: Create-only.
 AUDIT: Collection[AuditEntry] = Collection(

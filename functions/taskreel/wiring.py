@@ -34,6 +34,7 @@ from taskreel.adapters.media import IN_HOUSE
 from taskreel.adapters.providers import KEY_VARIABLES, PROVIDERS, WebhookKind
 from taskreel.adapters.providers.in_process import InProcessProvider, load_in_process_providers
 from taskreel.adapters.providers.webhooks import WebhookTarget
+from taskreel.adapters.webhook_sender import WebhookSender
 from taskreel.adapters.work_dirs import WorkDirPool
 from taskreel.app.caller import Caller
 from taskreel.app.indexes import INDEXES
@@ -234,7 +235,10 @@ async def close_ports() -> None:
         return
     built = services()
     await asyncio.gather(
-        *(port.close() for port in (built.tasks, built.providers, built.blobs, built.store))
+        *(
+            port.close()
+            for port in (built.tasks, built.providers, built.blobs, built.webhooks, built.store)
+        )
     )
 
 
@@ -270,6 +274,7 @@ def build(chosen: Settings, clock: Clock) -> Services:
         workers=workers,
         probe_file=partial(_probe_file, workers),
         fetch=_fetch(_own_addresses(chosen)),
+        webhooks=WebhookSender(chosen.private_webhook_origins),
         clock=clock,
         rules=rules,
         counts=counts,
@@ -354,6 +359,7 @@ def _rules(chosen: Settings) -> Rules:
         signed_url_lifetime=timedelta(seconds=chosen.signed_url_seconds),
         inputs=_input_limits(chosen),
         limits=parse_limits(chosen.limits),
+        api_base_url=chosen.api_base_url.rstrip("/"),
     )
 
 

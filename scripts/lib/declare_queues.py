@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from taskreel.domain.queue_names import POLL_QUEUE, queue_of_type
+from taskreel.domain.queue_names import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.jobtypes.queue_limits import POLL_LIMITS, QueueLimits
+from taskreel.jobtypes.queue_limits import POLL_LIMITS, WEBHOOK_LIMITS, QueueLimits
 
 FILE = Path(__file__).parents[2] / "infra" / "queues.yaml"
 _SECTION = "\nqueues:\n"
@@ -33,7 +33,8 @@ def render_queues_file(text: str) -> str:
 
 def _render_queues(defaults: dict[str, Any]) -> Iterator[str]:
     limits = {queue_of_type(name): job_type.queue for name, job_type in JOB_TYPES.items()}
-    for queue, own in {**limits, POLL_QUEUE: POLL_LIMITS}.items():
+    limits |= {POLL_QUEUE: POLL_LIMITS, WEBHOOK_QUEUE: WEBHOOK_LIMITS}
+    for queue, own in limits.items():
         different = _render_limits(own, defaults)
         yield f"  {queue}: " + (f"{{rateLimits: {{{different}}}}}" if different else "{}")
 
@@ -46,6 +47,7 @@ def _render_services() -> Iterator[str]:
                 yield f"    - {queue_of_type(name)}"
         if not media:
             yield f"    - {POLL_QUEUE}"
+            yield f"    - {WEBHOOK_QUEUE}"
 
 
 def _render_limits(limits: QueueLimits, defaults: dict[str, Any]) -> str:

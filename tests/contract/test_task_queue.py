@@ -16,7 +16,7 @@ from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.adapters.local.memory_queue import Delivery
 from taskreel.adapters.local.memory_tasks import MemoryTasks
 from taskreel.adapters.local.task_pacing import QueueSettings
-from taskreel.app.jobs.enqueue import build_task
+from taskreel.app.messages.job_task import build_task
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task, TaskQueue
 from taskreel_cloud_tasks.clock import SECOND, VirtualClock

@@ -20,6 +20,7 @@ from taskreel.domain.job_history import RunAnswers
 from taskreel.domain.queue_control import QueueControl
 from taskreel.domain.recurring_job import RecurringJob
 from taskreel.domain.value import Value
+from taskreel.domain.webhook import WebhookDelivery, WebhookEndpoint
 from taskreel.ports import Collection
 
 from .test_declarations import ROOT
@@ -32,6 +33,8 @@ MODELS: dict[str, type[Value]] = {
     "recurring_jobs": RecurringJob,
     "queue_controls": QueueControl,
     "run_answers": RunAnswers,
+    "webhook_endpoints": WebhookEndpoint,
+    "webhook_deliveries": WebhookDelivery,
     "audit": AuditEntry,
 }
 _ROW = re.compile(r"^\| `(\w+)/\{[\w.]+\}` \| (.+) \| [^|]+ \|$", re.MULTILINE)

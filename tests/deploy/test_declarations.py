@@ -20,7 +20,7 @@ from taskreel.adapters.providers import KEY_VARIABLES
 from taskreel.app.indexes import FIRESTORE_INDEXES
 from taskreel.app.jobs.enqueue import TIME_TO_STORE
 from taskreel.config import Settings
-from taskreel.domain.queue_names import POLL_QUEUE, queue_of_type
+from taskreel.domain.queue_names import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.wiring import is_media_queue
 
@@ -80,7 +80,7 @@ def every_secret() -> list[str]:
 
 
 def test_the_queues_are_what_the_job_types_declare() -> None:
-    names = {*map(queue_of_type, JOB_TYPES), POLL_QUEUE}
+    names = {*map(queue_of_type, JOB_TYPES), POLL_QUEUE, WEBHOOK_QUEUE}
     assert declared("queues.yaml")["queues"].keys() == names
     done = subprocess.run(
         [ROOT / "scripts" / "declare-queues", "--check"],
@@ -108,9 +108,9 @@ def test_media_queues_are_those_of_job_types_that_work_on_files() -> None:
 def test_no_service_is_sent_more_than_its_instances_take(tmp_path: Path) -> None:
     assert planned("capacity") == []
     text = (ROOT / "infra/queues.yaml").read_text("utf-8")
-    polls = "maxConcurrentDispatches: 300"
+    polls = "maxConcurrentDispatches: 250"
     assert polls in text
-    (tmp_path / "queues.yaml").write_text(text.replace(polls, "maxConcurrentDispatches: 301"))
+    (tmp_path / "queues.yaml").write_text(text.replace(polls, "maxConcurrentDispatches: 251"))
     (tmp_path / "services.yaml").write_text((ROOT / "infra/services.yaml").read_text("utf-8"))
     ((_, problem),) = planned("capacity", TASKREEL_INFRA=str(tmp_path))
     assert "queues of task-processor dispatch up to 1501 tasks at a time" in problem

@@ -261,7 +261,10 @@ def test_every_documented_queue_exists() -> None:
     of_document_3 -= {"ai-generation", "webhook-processing"}
     queues = set(declared_queues())
     assert of_document_1 | {f"{name}-queue" for name in of_document_3} <= queues
-    assert queues == {f"{name}-queue" for name in JOB_TYPES} | {"provider-poll-queue"}
+    assert queues == {f"{name}-queue" for name in JOB_TYPES} | {
+        "provider-poll-queue",
+        "webhook-processing",
+    }
 
 
 def test_document_1_states_the_limits_of_each_queue() -> None:

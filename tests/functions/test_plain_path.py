@@ -37,6 +37,7 @@ SUBMIT = {
     "app/jobs/new_job.py",
     "app/jobs/enqueue.py",
     "app/flow/slots.py",
+    "app/messages/job_task.py",
     "app/pricing/job_plan.py",
     "app/providers/registry.py",
     "app/credits/balances.py",

@@ -16,7 +16,7 @@ from grpc.aio import UnaryUnaryClientInterceptor
 
 from taskreel.adapters.gcp import task_queues
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
-from taskreel.app.jobs.enqueue import build_task
+from taskreel.app.messages.job_task import build_task
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task
 from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest

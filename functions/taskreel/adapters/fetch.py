@@ -7,8 +7,6 @@ that no time limit interrupts. The bytes that are counted are those of the wire.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +14,12 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from taskreel.adapters.public_addresses import is_public, resolve_host
 from taskreel.domain.errors import PermanentError, TemporaryError
 
 _MAX_REDIRECTS = 3
 #: Digits of a Content-Length; more than any file has.
 _LONGEST_LENGTH = 18
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 #: HTTP statuses that another try does not change.
 _PERMANENT_STATUSES = frozenset({400, 401, 403, 404, 405, 406, 410, 415, 451})
 
@@ -115,15 +113,12 @@ class Fetcher:
         """The host's first address. Raises PermanentError if any of its addresses is private."""
         port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                parts.host, port, type=socket.SOCK_STREAM
-            )
+            addresses = await resolve_host(parts.host, port)
         except OSError as error:
             raise TemporaryError(
                 f"The host name {parts.host} has no address.", code="input_unreachable"
             ) from error
-        addresses = [str(entry[4][0]) for entry in found]
-        if _origin(url) not in self._own_origins and not all(map(_is_public, addresses)):
+        if _origin(url) not in self._own_origins and not all(map(is_public, addresses)):
             raise PermanentError(
                 f"{parts.host} is a private address; inputs must be public.",
                 code="input_forbidden",
@@ -196,18 +191,6 @@ def _refuse_encoded_body(response: httpx.Response, name: str) -> None:
             "Serve the file without compression in transit (Content-Encoding).",
             code="input_encoded",
         )
-
-
-def _is_public(address: str) -> bool:
-    """True for an address on the Internet; for an embedded IPv4 address, that one decides."""
-    ip = ipaddress.ip_address(address)
-    if isinstance(ip, ipaddress.IPv6Address):
-        teredo = ip.teredo[1] if ip.teredo else None
-        nat64 = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None
-        embedded = (ip.ipv4_mapped, ip.sixtofour, teredo, nat64)
-        if any(inner is not None and not inner.is_global for inner in embedded):
-            return False
-    return ip.is_global and not ip.is_multicast
 
 
 def _origin(url: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from taskreel.domain.health import (
     judge_queue,
 )
 from taskreel.domain.job_status import Status
-from taskreel.domain.queue_names import POLL_QUEUE, queue_of_type
+from taskreel.domain.queue_names import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Query, QueueStats
 from taskreel.store_collections import HEALTH, JOBS
@@ -167,6 +167,7 @@ class HealthMonitor:
         names: list[tuple[str, str | None]] = [
             *((queue_of_type(job_type), job_type) for job_type in JOB_TYPES),
             (POLL_QUEUE, None),
+            (WEBHOOK_QUEUE, None),
         ]
         found: dict[str, QueueStats] = {}
 

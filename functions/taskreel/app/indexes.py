@@ -36,6 +36,10 @@ INDEXES: tuple[Index, ...] = (
     _define_index("ledger", "userId", then=("createdAt", "desc")),
     _define_index("recurring_jobs", "userId", then=("createdAt", "desc")),
     _define_index("recurring_jobs", "wakeShard", then=("wakeAt", "asc")),
+    _define_index("webhook_endpoints", "userId", then=("createdAt", "desc")),
+    _define_index("webhook_deliveries", "endpointId", then=("createdAt", "desc")),
+    _define_index("webhook_deliveries", "endpointId", "state", then=("createdAt", "desc")),
+    _define_index("webhook_deliveries", "wakeShard", then=("wakeAt", "asc")),
 )
 #: Firestore reads an index in one direction only; SQLite has the same with the time descending.
 FIRESTORE_INDEXES = (*INDEXES, _define_index("jobs", "userId", then=("createdAt", "asc")))

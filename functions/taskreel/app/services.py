@@ -11,7 +11,17 @@ from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.app.recent_jobs import RecentJobs
 from taskreel.domain.flow_limits import FlowLimits
 from taskreel.domain.input_limits import InputLimits
-from taskreel.ports import Blobs, Clock, Fetch, MediaWorkers, ProbeFile, Store, TaskQueue, WorkDirs
+from taskreel.ports import (
+    Blobs,
+    Clock,
+    Fetch,
+    MediaWorkers,
+    ProbeFile,
+    SendWebhook,
+    Store,
+    TaskQueue,
+    WorkDirs,
+)
 
 WAKE_SHARDS = 8
 
@@ -30,6 +40,8 @@ class Rules:
     input_timeout: timedelta = timedelta(minutes=2)
     #: None: every job goes on its queue at once.
     limits: FlowLimits | None = None
+    #: The public address of the API, for links in webhooks.
+    api_base_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +55,7 @@ class Services:
     workers: MediaWorkers
     probe_file: ProbeFile
     fetch: Fetch
+    webhooks: SendWebhook
     clock: Clock
     rules: Rules
     work_dirs: WorkDirs

@@ -14,6 +14,7 @@ from pydantic import Field, NonNegativeInt
 
 from taskreel.domain.errors import TooFewCreditsError
 from taskreel.domain.value import StoredValue, Value, accept_unknown
+from taskreel.domain.webhook import WebhookSubscription
 
 
 class Movement(Value):
@@ -49,6 +50,10 @@ class Account(StoredValue):
     passes: dict[str, datetime] = Field(default_factory=dict)
     #: The theoretical arrival time of the rate limit on writes.
     writes_at: datetime | None = None
+    #: The events that the user's webhook endpoints get; submitting a job reads the account anyway.
+    webhooks: tuple[WebhookSubscription, ...] = Field(
+        default=(), exclude_if=lambda value: not value
+    )
 
     def apply(self, movement: Movement) -> Self:
         """The account after a movement. Raises ValidationError if a number falls below 0."""

@@ -7,6 +7,7 @@ import hashlib
 import re
 from random import Random
 
+_DELIVERY = "msg_"
 #: The rule of `is_user_id` in words.
 USER_ID = "1 to 256 characters without a slash, other than `.`, `..` and `__…__`"
 
@@ -39,6 +40,32 @@ def random_recurring_job_id(random: Random) -> str:
 def keyed_recurring_job_id(user_id: str, idempotency_key: str) -> str:
     """The fixed id of a recurring job with an idempotency key: the same one is made once."""
     return f"rec_{keyed_job_id(user_id, idempotency_key).removeprefix('job_')}"
+
+
+def random_delivery_id(random: Random) -> str:
+    """`msg_` and a random id: of a webhook's delivery."""
+    return f"{_DELIVERY}{random_id(random)}"
+
+
+def hashed_delivery_id(*parts: str) -> str:
+    """The fixed id of a webhook's delivery: the same event is delivered under one id."""
+    digest = hashlib.sha256("\n".join(parts).encode()).digest()
+    return f"{_DELIVERY}{_encode_base32(digest[:16])}"
+
+
+def is_delivery_id(text: str) -> bool:
+    """True for the id of a webhook's delivery, which has tasks as a job has."""
+    return text.startswith(_DELIVERY)
+
+
+def random_endpoint_id(random: Random) -> str:
+    """`whe_` and a random id."""
+    return f"whe_{random_id(random)}"
+
+
+def own_endpoint_id(user_id: str) -> str:
+    """The fixed id of the endpoint with the keys of the webhooks that a user's jobs name."""
+    return f"whe_{keyed_job_id(user_id, 'webhookUrl').removeprefix('job_')}"
 
 
 def child_job_id(parent_id: str, round_: int, step: str, index: int) -> str:

@@ -30,6 +30,7 @@ from taskreel.domain.value import (
     is_known,
     validate_changes,
 )
+from taskreel.domain.webhook import WebhookSubscription
 
 #: So many runs of a round may die with their workers and spend none of the user's attempts. More
 #: spend one each, for the job's own work may be what kills them.
@@ -128,6 +129,13 @@ class Job(StoredValue):
 
     #: The jobs that depend on this one and are unblocked at its end; the sweep finds any others.
     waiters: tuple[str, ...] = ()
+
+    #: The webhooks that get its events: the user's endpoints at its submission, and its own.
+    webhooks: tuple[WebhookSubscription, ...] = Field(
+        default=(), exclude_if=lambda value: not value
+    )
+    #: The `status_entry` of the newest event that was made.
+    announced: str | None = None
 
     #: From 1; a retry by the user opens the next round, with its own hold and settlement.
     round: int = 1
@@ -280,6 +288,11 @@ class Job(StoredValue):
         return cleaned if cleaned.needs_clean_up else cleaned.with_changes(at, wake_at=None)
 
     @property
+    def status_entry(self) -> str:
+        """Its status and when it was entered: different for each change of its status."""
+        return f"{self.status} {self.status_at[self.status].isoformat()}"
+
+    @property
     def task_due_at(self) -> datetime | None:
         """Due time of the task that the job waits for; None while it waits for no task.
 
@@ -358,8 +371,9 @@ class Job(StoredValue):
 
     @property
     def end_concerns_others(self) -> bool:
-        """True when its end has to be acted on: at a provider, or in jobs that it belongs with."""
-        return bool(self.operations or self.steps or self.waiters or self.parent_id or self.ending)
+        """True when its end has to be acted on: by a provider, a webhook, or related jobs."""
+        others = self.operations or self.steps or self.waiters or self.parent_id or self.ending
+        return bool(others or self.webhooks)
 
     @property
     def cost_usd(self) -> float | None:

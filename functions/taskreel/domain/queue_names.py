@@ -1,9 +1,12 @@
-"""The names of the Cloud Tasks queues: one a job type, and one for polls and clean-up."""
+"""The names of the Cloud Tasks queues: one a job type, one for polls, one for webhooks."""
 
 from __future__ import annotations
 
 #: Tasks that ask a provider about work under way, or cancel it: they never wait behind starts.
 POLL_QUEUE = "provider-poll-queue"
+
+#: Tasks that deliver client webhooks; the name is the documents'.
+WEBHOOK_QUEUE = "webhook-processing"
 
 _SUFFIX = "-queue"
 #: Earlier releases had three queues a type, by priority: `image-generation-normal`.

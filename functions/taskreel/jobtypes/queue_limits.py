@@ -16,4 +16,6 @@ class QueueLimits:
 
 
 #: Polls are short and many: a thousand operations that are polled every few seconds.
-POLL_LIMITS = QueueLimits(dispatches_per_second=500, concurrent_dispatches=300)
+POLL_LIMITS = QueueLimits(dispatches_per_second=500, concurrent_dispatches=250)
+#: A slow endpoint takes a place for 30 seconds.
+WEBHOOK_LIMITS = QueueLimits(dispatches_per_second=100, concurrent_dispatches=50)

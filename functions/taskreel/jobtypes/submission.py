@@ -36,6 +36,7 @@ from taskreel.domain.job import Priority
 from taskreel.domain.pipeline import OnFailure
 from taskreel.domain.validation_messages import describe_errors, invalid_model
 from taskreel.domain.value import Location, Value, validation_error
+from taskreel.domain.webhook import EventNames
 from taskreel.jobtypes.fields import ProviderWish, Seed
 
 #: The validation context of a stored payload: it may carry options that are no longer registered.
@@ -113,6 +114,11 @@ class Submission(Value):
     #: The job is BLOCKED until they have ended; then `{{jobs.<jobId>.result.…}}` in its payload is
     #: filled in.
     depends_on: list[Dependency] = Field(default_factory=list, max_length=20)
+
+    #: The address that gets the job's events, signed as Standard Webhooks are.
+    webhook_url: str | None = Field(default=None, min_length=1, max_length=2000)
+    #: The events that it gets; absent: those of the job's end.
+    webhook_events: EventNames | None = None
 
     # Clients of the documented services send these with every body. The token says who the caller
     # is, so they are neither used nor stored.

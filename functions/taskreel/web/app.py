@@ -28,6 +28,7 @@ from taskreel.web import (
     queues,
     schedules,
 )
+from taskreel.web import webhooks as webhook_routes
 from taskreel.web.job_submission import QuoteView
 from taskreel.web.live import routes as live_routes
 from taskreel.web.responses import Problem
@@ -59,6 +60,7 @@ def build_fastapi() -> FastAPI:
     app.include_router(credits_routes.router)
     app.include_router(providers.router)
     app.include_router(flow.router)
+    app.include_router(webhook_routes.router)
     app.include_router(legacy.router)
     app.add_exception_handler(RequestValidationError, _answer_invalid_parameter)
     problems.install_handlers(app)
@@ -75,6 +77,10 @@ def build_fastapi() -> FastAPI:
             schedules.DelayedJob,
             schedules.StartTime,
             schedules.RecurringJobOrder,
+            webhook_routes.EndpointOrder,
+            webhook_routes.EndpointPatch,
+            webhook_routes.KeyRotation,
+            webhook_routes.DeliveryRange,
         ),
         responses=(
             legacy.MovieJobView,

@@ -31,6 +31,7 @@ from taskreel.web.job_reads import JobTypesView, build_type_view
 from taskreel.web.job_submission import AffordableView, QuoteView
 from taskreel.web.live.event_stream import JobEvent, JobEvents
 from taskreel.web.live.routes import StreamTokenView
+from taskreel.web.openapi_webhook_examples import WEBHOOK_EXAMPLES
 from taskreel.web.providers import BreakerView, ModelView, ProvidersView, ProviderView, WebhookView
 from taskreel.web.queue_views import EstimateView
 from taskreel.web.queues import ClearedView, QueueControlView
@@ -301,6 +302,7 @@ _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "ScriptJobView": _build_script_job,
     "StreamTokenView": _build_stream_token,
     "UserHistoryPage": lambda: UserHistoryPage(jobs=[_build_history()], next_cursor=None),
+    **WEBHOOK_EXAMPLES,
     "WebhookView": lambda: WebhookView(hastened=True),
 }
 _EVENTS = "text/event-stream"

@@ -14,6 +14,7 @@ from enum import Enum, auto
 from functools import partial
 
 from taskreel.app.flow.slots import Room, active_limit, grant_slot, has_window, reserve_room
+from taskreel.app.messages.job_events import create_status_event
 from taskreel.app.services import Services
 from taskreel.domain.errors import StoreError, UnreadableDocumentError
 from taskreel.domain.job import Job, WaitsFor
@@ -125,6 +126,8 @@ async def _admit_to_slot(
     account = account.model_copy(update={"waiting": account.waiting - 1})
     account, job = grant_slot(services, account, put_on_queue(services, job), room, now)
     tx.set(ACCOUNTS, job.user_id, account)
+    if job.webhooks:
+        job = create_status_event(tx, job)
     tx.set(JOBS, job.job_id, job)
     return _Admission(_Outcome.ADMITTED, job, account.active < limit and account.waiting > 0)
 
@@ -134,6 +137,8 @@ async def _admit_to_queue(services: Services, tx: Transaction, /, job_id: str) -
     if job is None or job.waits_for is not WaitsFor.TYPE:
         return None
     admitted = put_on_queue(services, job)
+    if admitted.webhooks:
+        admitted = create_status_event(tx, admitted)
     tx.set(JOBS, job_id, admitted)
     return admitted
 

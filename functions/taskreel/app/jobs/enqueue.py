@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from taskreel.app.messages.job_events import build_event_tasks
+from taskreel.app.messages.job_task import SHORT_DEADLINE, build_task
 from taskreel.app.services import Services
 from taskreel.domain.errors import QueueError, UnknownJobTypeError
 from taskreel.domain.job import Job
@@ -19,9 +19,6 @@ log = logging.getLogger(__name__)
 
 #: Cloud Tasks takes tasks up to 30 days ahead; the sweep enqueues those that are due later.
 FARTHEST = timedelta(days=29)
-#: The longest delivery of a pipeline's check, and of a job whose type is not deployed: it only ends
-#: or cleans up.
-_SHORT_DEADLINE = timedelta(minutes=10)
 #: Cloud Tasks waits that much longer for a response than a run may take: a run that ends itself
 #: still stores why, before the platform cuts it off.
 TIME_TO_STORE = timedelta(minutes=2)
@@ -37,7 +34,14 @@ async def enqueue_jobs(services: Services, *jobs: Job) -> None:
     """
     farthest = services.clock.now() + FARTHEST
     near = [job for job in jobs if job.next_attempt_at is None or job.next_attempt_at <= farthest]
-    await _enqueue_tasks(services, [_build_job_task(job) for job in near])
+    tasks = [_build_job_task(job) for job in near]
+    tasks += [task for job in jobs if job.webhooks for task in build_event_tasks(job)]
+    await enqueue_tasks(services, tasks)
+
+
+async def enqueue_events(services: Services, job: Job) -> None:
+    """Put the deliveries of the job's last change of status on the queue of webhooks."""
+    await enqueue_tasks(services, build_event_tasks(job))
 
 
 async def schedule_parent_check(services: Services, parent_id: str, queue: str) -> None:
@@ -48,7 +52,7 @@ async def schedule_parent_check(services: Services, parent_id: str, queue: str) 
     """
     slot = int(services.clock.now().timestamp()) // _PARENT_CHECK_SECONDS + 1
     at = datetime.fromtimestamp(slot * _PARENT_CHECK_SECONDS, UTC)
-    await _enqueue_tasks(services, [build_task(current_name(queue), parent_id, slot, at=at)])
+    await enqueue_tasks(services, [build_task(current_name(queue), parent_id, slot, at=at)])
 
 
 def find_queue(job: Job) -> str:
@@ -73,30 +77,8 @@ def first_wake_at(services: Services, start: datetime, now: datetime) -> datetim
     return start + services.rules.rescue_after
 
 
-def build_task(
-    queue: str,
-    job_id: str,
-    delivery: int,
-    *,
-    at: datetime | None = None,
-    deadline: timedelta = _SHORT_DEADLINE,
-) -> Task:
-    """The task of a job's delivery: it carries ids only, since the payload is in the store.
-
-    Its id is the same for the same job and delivery, so that a task that is enqueued twice is one
-    task. It is a hash, because Cloud Tasks becomes slow when the ids of a queue are in sequence.
-    """
-    return Task(
-        queue=queue,
-        job_id=job_id,
-        id=hashlib.blake2b(f"{job_id}/{delivery}".encode(), digest_size=16).hexdigest(),
-        body=json.dumps({"jobId": job_id, "delivery": delivery}).encode(),
-        at=at,
-        deadline=deadline,
-    )
-
-
-async def _enqueue_tasks(services: Services, tasks: Sequence[Task]) -> None:
+async def enqueue_tasks(services: Services, tasks: Sequence[Task]) -> None:
+    """Put the tasks on their queues. Never fails: the sweep sends those that were lost."""
     try:
         if len(tasks) == 1:
             await services.tasks.enqueue(tasks[0])
@@ -118,7 +100,7 @@ def _build_job_task(job: Job) -> Task:
     try:
         deadline = find_job_type(job.job_type).timeout
     except UnknownJobTypeError:
-        deadline = _SHORT_DEADLINE
+        deadline = SHORT_DEADLINE
     return build_task(
         find_queue(job),
         job.job_id,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.crashes import CrashedRun, record_crash
 from taskreel.app.jobs.dependencies import unblock_if_ready
-from taskreel.app.jobs.enqueue import enqueue_jobs, schedule_parent_check
+from taskreel.app.jobs.enqueue import enqueue_events, enqueue_jobs, schedule_parent_check
 from taskreel.app.jobs.finish_pipeline import (
     cancel_open_jobs,
     find_all_child_jobs,
@@ -30,6 +30,8 @@ async def act_on_job_end(services: Services, job: Job) -> Job:
         job = await _finish_pipeline(services, job)
     if job.needs_clean_up:
         await enqueue_jobs(services, job)
+    elif job.webhooks:
+        await enqueue_events(services, job)
 
     for waiter in job.waiters:
         await unblock_if_ready(services, waiter)

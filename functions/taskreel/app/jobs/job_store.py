@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic_core import to_json
 
+from taskreel.app.messages.job_events import create_status_event
 from taskreel.app.services import Services
 from taskreel.domain.errors import (
     DocumentTooLargeError,
@@ -49,6 +50,8 @@ def store_job(tx: Transaction, job: Job) -> None:
     A job that ends without success can always be written: where it is too large, without its
     payload and its units' data. Raises DocumentTooLargeError for any other that is too large.
     """
+    if job.webhooks:
+        job = create_status_event(tx, job)
     if is_larger(JOBS.encode(job), MAX_DOCUMENT_BYTES):
         job = _shrink_job(job)
     tx.set(JOBS, job.job_id, job)

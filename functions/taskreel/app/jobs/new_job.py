@@ -18,6 +18,7 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.queue_names import queue_of_type
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import served_by_names
+from taskreel.domain.webhook import WebhookSubscription
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import Submission
 
@@ -51,6 +52,7 @@ class NewJob:
     lineage: tuple[str, ...] = ()
     redo: tuple[str, ...] = ()
     request_hash: str | None = None
+    webhooks: tuple[WebhookSubscription, ...] = ()
 
     @property
     def blocked(self) -> bool:
@@ -85,6 +87,7 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         start_by=None if place else _after(start.at, new.submission.start_within_seconds),
         finish_by=place.parent.finish_by if place else _finish_by(new, start.at),
         request_hash=new.request_hash,
+        webhooks=new.webhooks,
         lineage=new.lineage,
         redo=new.redo,
         parent_id=place.parent.job_id if place else None,

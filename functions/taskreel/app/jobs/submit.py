@@ -23,6 +23,7 @@ from taskreel.app.jobs.dependencies import (
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.job_store import MAX_PAYLOAD_BYTES, is_larger, load_job
 from taskreel.app.jobs.new_job import NewJob, build_job
+from taskreel.app.messages.job_events import create_status_event
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.pricing.job_plan import JobPlan, plan_job
 from taskreel.app.services import Services
@@ -36,13 +37,14 @@ from taskreel.domain.errors import (
     TooFewCreditsError,
     TooLargeError,
 )
-from taskreel.domain.ids import keyed_job_id, random_job_id
+from taskreel.domain.ids import keyed_job_id, own_endpoint_id, random_job_id
 from taskreel.domain.job import Job, Priority
 from taskreel.domain.job_status import Status
 from taskreel.domain.rate_limit import WRITES, RateDecision, decide_request, refuse_request
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import UnitRun
 from taskreel.domain.validation_messages import invalid_model
+from taskreel.domain.webhook import FINAL_EVENTS, WebhookSubscription, list_wanted
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import DeferredSubmission, RetryOptions, Submission
 from taskreel.ports import Transaction
@@ -109,6 +111,7 @@ async def quote_job(services: Services, caller: Caller, request: JobRequest) -> 
     submission = request.submission
     _check_identity(caller, submission)
     _check_schedule(services, submission)
+    _check_webhook(services, submission)
     payload = submission.payload()
     _check_size(payload)
     _check_references(submission, payload)
@@ -126,6 +129,7 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     """
     _check_identity(caller, request.submission)
     _check_schedule(services, request.submission)
+    _check_webhook(services, request.submission)
     payload = request.submission.payload()
     _check_size(payload)
     _check_references(request.submission, payload)
@@ -144,9 +148,10 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
             raise
         return _repeat_submission(existing, request)
 
-    if job.status is Status.BLOCKED:
+    if stored.status is Status.BLOCKED:
         # The jobs that it waits for may have ended before it was registered with them.
-        return Submitted(await unblock_if_ready(services, job.job_id) or job, repeated=False)
+        ready = await unblock_if_ready(services, stored.job_id)
+        return Submitted(ready or stored, repeated=False)
     if stored.status is Status.THROTTLED:
         # Room that came free while it was being stored is not left to the sweep.
         await admit_next(services, stored)
@@ -174,6 +179,7 @@ async def _new_job(
         lineage=request.lineage,
         redo=request.redo,
         request_hash=request.body_hash if key else None,
+        webhooks=_list_own_webhooks(caller, submission),
     )
     return build_job(services, new, plan)
 
@@ -184,6 +190,25 @@ def _choose_priority(services: Services, caller: Caller, submission: Submission)
     if limits is None or "priority" in submission.model_fields_set:
         return submission.priority
     return limits.tier(caller.tier).priority
+
+
+def _list_own_webhooks(caller: Caller, submission: Submission) -> tuple[WebhookSubscription, ...]:
+    """The webhook that the request itself names."""
+    if submission.webhook_url is None:
+        return ()
+    own = WebhookSubscription(
+        endpoint_id=own_endpoint_id(caller.user_id),
+        events=tuple(submission.webhook_events or FINAL_EVENTS),
+        url=submission.webhook_url,
+    )
+    return (own,)
+
+
+def _check_webhook(services: Services, submission: Submission) -> None:
+    if submission.webhook_url is not None:
+        services.webhooks.check_url(submission.webhook_url, "webhookUrl")
+    elif submission.webhook_events is not None:
+        raise InvalidError.at("webhookEvents", "needs webhookUrl beside it")
 
 
 async def _plan_job(services: Services, request: JobRequest) -> JobPlan:
@@ -219,6 +244,11 @@ async def _store_new_job(
     elif job.status is Status.QUEUED:
         after, job = place_job(services, after, job, room, job.created_at)
     tx.set(ACCOUNTS, job.user_id, after)
+    if account.webhooks:
+        webhooks = (*job.webhooks, *list_wanted(account.webhooks, job.project_id))
+        job = job.model_copy(update={"webhooks": webhooks})
+    if job.webhooks:
+        job = create_status_event(tx, job)
     tx.create(JOBS, job.job_id, job)
     return job, rate
 

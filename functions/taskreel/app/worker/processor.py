@@ -15,6 +15,7 @@ from taskreel.app.flow.slots import FREE_ROOM, place_job
 from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.cancel_operations import cancel_operations
 from taskreel.app.jobs.crashes import CrashedRun, is_outage
+from taskreel.app.jobs.enqueue import enqueue_events
 from taskreel.app.jobs.finish_job import stop_job
 from taskreel.app.jobs.job_ended import act_on_job_end, handle_crash
 from taskreel.app.jobs.job_run import JobRun
@@ -23,6 +24,7 @@ from taskreel.app.pipelines.pipeline_run import PipelineRun
 from taskreel.app.services import Services
 from taskreel.domain.claim import ANSWER_GRACE, Claim, Verdict, claim_job, decide_claim
 from taskreel.domain.errors import LeaseLostError, StoreError
+from taskreel.domain.ids import is_delivery_id
 from taskreel.domain.job import Ending, Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun, UnitState
@@ -67,6 +69,8 @@ class Processor:
         """
         if self._stopping:
             return Answer.BUSY
+        if is_delivery_id(job_id):
+            return await self._send_webhook(job_id)
         try:
             return await self._process_delivery(job_id)
         except Exception as error:
@@ -74,6 +78,12 @@ class Processor:
                 raise  # no fault of the job: the queue delivers again
             await handle_crash(self._services, job_id, error)
         return Answer.FINISHED
+
+    async def _send_webhook(self, delivery_id: str) -> Answer:
+        from taskreel.app.webhooks.sending import process_delivery_task
+
+        done = await process_delivery_task(self._services, delivery_id)
+        return Answer.FINISHED if done else Answer.BUSY
 
     async def _process_delivery(self, job_id: str) -> Answer:
         claimed = await self._services.store.transaction(
@@ -89,6 +99,8 @@ class Processor:
             case Verdict.CLEAN_UP:
                 await cancel_operations(self._services, claimed.job)
             case Verdict.RUN:
+                if claimed.job.webhooks:
+                    await enqueue_events(self._services, claimed.job)
                 return await self._run_job(claimed)
             case Verdict.IGNORE:
                 if claimed.job.status is Status.THROTTLED:

@@ -17,6 +17,7 @@ from taskreel.app.jobs.job_ended import act_on_job_end, handle_crash
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.schedules.due_runs import make_due_runs
 from taskreel.app.services import WAKE_SHARDS, Services
+from taskreel.app.webhooks.sending import rescue_deliveries
 from taskreel.domain.claim import find_due_end
 from taskreel.domain.errors import QueueError, StoreError
 from taskreel.domain.job import Ending, Job, WaitsFor
@@ -86,9 +87,9 @@ class _SweptQueues:
 
 
 async def sweep_jobs(services: Services) -> dict[str, int]:
-    """Rescue all jobs whose `wake_at` has passed, and make the due runs of recurring jobs.
+    """Rescue the jobs whose `wake_at` has passed; make due runs; send webhooks that were lost.
 
-    Returns the number of jobs by action, and of runs by result.
+    Returns the number of jobs by action, and of runs and webhooks by result.
 
     Actions: `rescued` (lost task, dead lease, or due soon: a new task), `waiting` (its task is in a
     queue that has not come to it yet: nothing is sent), `ended` (deadline passed),
@@ -116,7 +117,8 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
             if counts and counts.keys() == {"unwritten"}:
                 raise StoreError("the store refused every write of the sweep")
             await queues.warn_if_paused()
-            return {**counts, **await make_due_runs(services)}
+            runs = await make_due_runs(services)
+            return {**counts, **runs, **await rescue_deliveries(services)}
         # Not the first page again: a job that could not be written would stay on it.
         query = replace(query, after=(rows[-1].data["wakeAt"], rows[-1].id))
 

@@ -341,6 +341,7 @@ _OVERRIDABLE = frozenset(
         "LOG_FORMAT",
         "RESCUE_AFTER_SECONDS",
         "STAND_IN_PROVIDER",
+        "WEBHOOK_PRIVATE_ORIGINS",
     }
 )
 #: Those of a stack whose processor runs here too.

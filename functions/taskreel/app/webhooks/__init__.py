@@ -1,0 +1,1 @@
+"""Client webhooks: endpoints, their deliveries, and the sending of them."""

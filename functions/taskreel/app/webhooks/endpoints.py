@@ -1,0 +1,229 @@
+"""Webhook endpoints for their owners: create, read, change, delete, and keys.
+
+An endpoint's events are listed in its owner's account too, in the same commit: a submission reads
+the account anyway, so webhooks cost it no further read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from taskreel.app.caller import Caller
+from taskreel.app.credits.balances import open_account
+from taskreel.app.jobs.queries import Page, decode_cursor, query_page
+from taskreel.app.services import Services
+from taskreel.domain.errors import ConflictError, ForbiddenError, NotFoundError
+from taskreel.domain.ids import own_endpoint_id, random_endpoint_id
+from taskreel.domain.webhook import EndpointState, Signature, SigningKey, WebhookEndpoint
+from taskreel.ports import Query, Transaction
+from taskreel.store_collections import ACCOUNTS, WEBHOOK_ENDPOINTS
+
+#: A user has at most so many endpoints: each is listed in the account and in each job.
+MOST_ENDPOINTS = 20
+#: The word for the endpoint with the keys of the webhooks that jobs name.
+OWN = "default"
+_MOST_KEYS = 3
+_LONGEST_ID = 100
+
+Change = Callable[[WebhookEndpoint, datetime], WebhookEndpoint]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEndpoint:
+    """A request for an endpoint."""
+
+    url: str
+    events: tuple[str, ...]
+    project_id: str | None
+    description: str | None
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointChanges:
+    """The fields of an endpoint that its owner changes; None leaves one as it is."""
+
+    url: str | None = None
+    events: tuple[str, ...] | None = None
+    description: str | None = None
+    enabled: bool | None = None
+
+
+async def create_endpoint(
+    services: Services, caller: Caller, wanted: NewEndpoint
+) -> WebhookEndpoint:
+    """Store an endpoint with a new key; it gets events of jobs that are submitted from now on.
+
+    Raises InvalidError (url), ForbiddenError (project), ConflictError (too many).
+    """
+    services.webhooks.check_url(wanted.url, "url")
+    project = wanted.project_id
+    if project is not None and caller.projects is not None and project not in caller.projects:
+        raise ForbiddenError(f"Your token does not include project {project!r}.")
+    now = services.clock.now()
+    endpoint = WebhookEndpoint(
+        endpoint_id=random_endpoint_id(services.random),
+        user_id=caller.user_id,
+        url=wanted.url,
+        description=wanted.description,
+        events=wanted.events,
+        project_id=project,
+        signing_keys=(SigningKey.create(wanted.signature, services.random, now),),
+        created_at=now,
+        updated_at=now,
+    )
+
+    async def store_new(tx: Transaction) -> None:
+        tx.create(WEBHOOK_ENDPOINTS, endpoint.endpoint_id, endpoint)
+        await _list_in_account(services, tx, endpoint, now)
+
+    await services.store.transaction(store_new)
+    return endpoint
+
+
+async def find_endpoint(services: Services, caller: Caller, id_: str) -> WebhookEndpoint:
+    """The endpoint, if the caller may see it; `default` is made on first use.
+
+    Raises NotFoundError.
+    """
+    if id_ == OWN:
+        return await services.store.transaction(
+            lambda tx: open_own_endpoint(services, tx, caller.user_id)
+        )
+    found = None
+    if len(id_) <= _LONGEST_ID:
+        found = await services.store.get(WEBHOOK_ENDPOINTS, id_)
+    if found is None or not (caller.admin or found.user_id == caller.user_id):
+        raise NotFoundError(f"There is no webhook endpoint {id_} that you may see.")
+    return found
+
+
+async def open_own_endpoint(services: Services, tx: Transaction, user_id: str) -> WebhookEndpoint:
+    """The endpoint with the keys of the webhooks that a user's jobs name, made on first use."""
+    id_ = own_endpoint_id(user_id)
+    found = await tx.get(WEBHOOK_ENDPOINTS, id_)
+    if found is not None:
+        return found
+    now = services.clock.now()
+    own = WebhookEndpoint(
+        endpoint_id=id_,
+        user_id=user_id,
+        description="Signs the webhooks that your jobs name by webhookUrl.",
+        signing_keys=(SigningKey.create(Signature.HMAC, services.random, now),),
+        created_at=now,
+        updated_at=now,
+    )
+    tx.create(WEBHOOK_ENDPOINTS, id_, own)
+    return own
+
+
+async def list_endpoints(
+    services: Services, caller: Caller, *, limit: int, cursor: str | None
+) -> Page[WebhookEndpoint]:
+    """The caller's endpoints, newest first."""
+    query = Query(
+        collection=WEBHOOK_ENDPOINTS,
+        where=(("userId", "==", caller.user_id),),
+        order=(("createdAt", "desc"),),
+        after=decode_cursor(cursor) if cursor else None,
+    )
+    return await query_page(
+        services, query, limit=limit, matches=lambda endpoint: endpoint.url is not None
+    )
+
+
+async def change_endpoint(
+    services: Services, caller: Caller, id_: str, wanted: EndpointChanges
+) -> WebhookEndpoint:
+    """Change its address, events or description, or enable or disable it."""
+    if wanted.url is not None:
+        services.webhooks.check_url(wanted.url, "url")
+
+    def change(endpoint: WebhookEndpoint, now: datetime) -> WebhookEndpoint:
+        if endpoint.url is None:
+            raise ConflictError("Only the keys of the default endpoint can be changed.")
+        given = {
+            "url": wanted.url,
+            "events": wanted.events,
+            "description": wanted.description,
+        }
+        known = {name: value for name, value in given.items() if value is not None}
+        changed = endpoint.with_changes(now, **known)
+        if wanted.enabled is True and endpoint.state is not EndpointState.ENABLED:
+            changed = changed.enable(now)
+        elif wanted.enabled is False and endpoint.state is EndpointState.ENABLED:
+            changed = changed.disable("Its owner has disabled it.", now)
+        return changed
+
+    return await _change(services, caller, id_, change)
+
+
+async def rotate_key(
+    services: Services, caller: Caller, id_: str, signature: Signature | None, overlap: timedelta
+) -> WebhookEndpoint:
+    """Give it a new key; messages carry both signatures while the present one is valid too.
+
+    Raises ConflictError when more keys would be valid than receivers may be expected to try.
+    """
+
+    def change(endpoint: WebhookEndpoint, now: datetime) -> WebhookEndpoint:
+        if len(endpoint.valid_keys(now)) >= _MOST_KEYS:
+            raise ConflictError(
+                f"{_MOST_KEYS} keys are valid already. Wait until an old one expires, or rotate "
+                "with overlapSeconds 0."
+            )
+        kind = signature or endpoint.signing_keys[-1].kind
+        return endpoint.rotate_key(SigningKey.create(kind, services.random, now), overlap, now)
+
+    return await _change(services, caller, id_, change)
+
+
+async def delete_endpoint(services: Services, caller: Caller, id_: str) -> WebhookEndpoint:
+    """Delete it; what waits to be delivered to it fails. Raises NotFoundError."""
+    endpoint = await find_endpoint(services, caller, id_)
+
+    async def delete(tx: Transaction) -> None:
+        tx.delete(WEBHOOK_ENDPOINTS, endpoint.endpoint_id)
+        await _list_in_account(services, tx, endpoint, services.clock.now(), listed=False)
+
+    await services.store.transaction(delete)
+    return endpoint
+
+
+async def _change(services: Services, caller: Caller, id_: str, change: Change) -> WebhookEndpoint:
+    endpoint_id = (await find_endpoint(services, caller, id_)).endpoint_id
+
+    async def write(tx: Transaction) -> WebhookEndpoint:
+        endpoint = await tx.get(WEBHOOK_ENDPOINTS, endpoint_id)
+        if endpoint is None:
+            raise NotFoundError(f"There is no webhook endpoint {id_} any more.")
+        now = services.clock.now()
+        changed = change(endpoint, now)
+        tx.set(WEBHOOK_ENDPOINTS, endpoint_id, changed)
+        if changed.url is not None:
+            listed = changed.state is EndpointState.ENABLED
+            await _list_in_account(services, tx, changed, now, listed=listed)
+        return changed
+
+    return await services.store.transaction(write)
+
+
+async def _list_in_account(
+    services: Services,
+    tx: Transaction,
+    endpoint: WebhookEndpoint,
+    now: datetime,
+    *,
+    listed: bool = True,
+) -> None:
+    """List the endpoint's events in its owner's account, or no longer."""
+    account = await open_account(services, tx, endpoint.user_id, now)
+    others = tuple(one for one in account.webhooks if one.endpoint_id != endpoint.endpoint_id)
+    if listed and len(others) >= MOST_ENDPOINTS:
+        raise ConflictError(
+            f"You have {MOST_ENDPOINTS} webhook endpoints, which is the limit: delete some."
+        )
+    webhooks = (*others, endpoint.subscription) if listed else others
+    tx.set(ACCOUNTS, endpoint.user_id, account.model_copy(update={"webhooks": webhooks}))

@@ -1,0 +1,436 @@
+"""The API of client webhooks: endpoints, their keys, deliveries, and sending again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.requests import Request
+from fastapi.responses import Response
+from pydantic import AwareDatetime, Field
+
+from taskreel.app.services import Services
+from taskreel.app.webhooks import deliveries as deliveries_of
+from taskreel.app.webhooks import endpoints as use_cases
+from taskreel.app.webhooks.endpoints import EndpointChanges, NewEndpoint
+from taskreel.domain.value import Value
+from taskreel.domain.webhook import (
+    FINAL_EVENTS,
+    KEY_OVERLAP,
+    DeliveryState,
+    DeliveryTry,
+    EventNames,
+    Signature,
+    SigningKey,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
+from taskreel.web.http import JsonResponse, check_query
+from taskreel.web.openapi import document_body
+from taskreel.web.openapi_problems import document_problems
+from taskreel.web.responses import View, is_absent
+from taskreel.web.route_parameters import Authenticated, json_body
+
+router = APIRouter(prefix="/api", tags=["webhooks"])
+
+_WEEK_SECONDS = 7 * 86_400
+
+
+class EndpointOrder(Value):
+    """An endpoint: the `url` gets the `events` of your jobs, or of those of one project.
+
+    `events` are `job.` and a status in lower case, `job.*`, or `*`; absent: those of a job's end.
+    `signature` is `v1` (a shared secret) or `v1a` (Ed25519).
+    """
+
+    url: str = Field(min_length=1, max_length=2000)
+    events: EventNames = Field(default=list(FINAL_EVENTS))
+    project_id: str | None = Field(default=None, min_length=1, max_length=128)
+    description: str | None = Field(default=None, max_length=500)
+    signature: Signature = Signature.HMAC
+
+
+class EndpointPatch(Value):
+    """The fields to change; `enabled: true` also forgets an endpoint's failures."""
+
+    url: str | None = Field(default=None, min_length=1, max_length=2000)
+    events: EventNames | None = None
+    description: str | None = Field(default=None, max_length=500)
+    enabled: bool | None = None
+
+
+class KeyRotation(Value):
+    """`overlapSeconds`: how long the present key signs beside the new one; a day unless given."""
+
+    signature: Signature | None = None
+    overlap_seconds: int = Field(
+        default=int(KEY_OVERLAP.total_seconds()), ge=0, le=_WEEK_SECONDS, strict=True
+    )
+
+
+class DeliveryRange(Value):
+    """The deliveries made between `since` and `until`: the failed ones, unless `state` differs."""
+
+    since: AwareDatetime
+    until: AwareDatetime | None = None
+    state: DeliveryState = DeliveryState.FAILED
+
+
+class KeyView(View):
+    """A key: with the shared secret the receiver checks signatures, or with the public key."""
+
+    signature: str
+    secret: str | None = Field(exclude_if=is_absent)
+    public_key: str | None = Field(exclude_if=is_absent)
+    created_at: datetime
+    #: A replaced key signs until then.
+    expires_at: datetime | None = Field(exclude_if=is_absent)
+
+
+class KeysView(View):
+    """The keys that sign at present, the newest first."""
+
+    keys: list[KeyView]
+
+
+class EndpointView(View):
+    """An endpoint; its keys are shown when it is created and by `GET …/keys`."""
+
+    endpoint_id: str
+    url: str | None
+    events: list[str]
+    project_id: str | None = Field(exclude_if=is_absent)
+    description: str | None = Field(exclude_if=is_absent)
+    state: str
+    disabled_reason: str | None = Field(exclude_if=is_absent)
+    disabled_at: datetime | None = Field(exclude_if=is_absent)
+    failing_since: datetime | None = Field(exclude_if=is_absent)
+    resting_until: datetime | None = Field(exclude_if=is_absent)
+    keys: list[KeyView] | None = Field(default=None, exclude_if=is_absent)
+    created_at: datetime
+    updated_at: datetime
+
+
+class EndpointPage(View):
+    """Endpoints, newest first; pass `nextCursor` as `cursor` to get the next page."""
+
+    endpoints: list[EndpointView]
+    next_cursor: str | None
+
+
+class TryView(View):
+    """One try, and the beginning of the answer, or the reason why there was none."""
+
+    at: datetime
+    url: str
+    status: int | None = Field(exclude_if=is_absent)
+    error: str | None = Field(exclude_if=is_absent)
+    body: str
+    milliseconds: int
+
+    @classmethod
+    def of(cls, one: DeliveryTry) -> TryView:
+        """The view of a try."""
+        return cls(**dict(one))
+
+
+class DeliveryView(View):
+    """A message: its id is the header `webhook-id`, the same in every try; `body` is what is sent.
+
+    It is made at the first try.
+    """
+
+    delivery_id: str
+    endpoint_id: str
+    event: str
+    job_id: str | None = Field(exclude_if=is_absent)
+    state: str
+    reason: str | None = Field(exclude_if=is_absent)
+    attempt: int
+    next_try_at: datetime | None = Field(exclude_if=is_absent)
+    body: str | None = Field(exclude_if=is_absent)
+    tries: list[TryView]
+    created_at: datetime
+
+
+class DeliveryPage(View):
+    """Deliveries, newest first; pass `nextCursor` as `cursor` to get the next page."""
+
+    deliveries: list[DeliveryView]
+    next_cursor: str | None
+
+
+class SentAgainView(View):
+    """The numbers of deliveries that are sent again, and of pending ones, which were skipped."""
+
+    sent: int
+    skipped: int
+    #: True when there are others, beyond what one request sends.
+    more: bool
+
+
+# ── Endpoints ────────────────────────────────────────────────────────────────────────────────────
+
+
+@router.post(
+    "/webhook-endpoints",
+    status_code=201,
+    summary="Create a webhook endpoint",
+    response_model=EndpointView,
+    responses=document_problems("conflict", "forbidden"),
+    openapi_extra=document_body(
+        EndpointOrder,
+        {"url": "https://example.com/hooks/taskreel", "events": ["job.completed", "job.failed"]},
+    ),
+)
+async def create_endpoint(
+    request: Request,
+    context: Authenticated,
+    order: Annotated[EndpointOrder, json_body(EndpointOrder)],
+) -> Response:
+    """It gets the events of jobs that are submitted from now on, signed by Standard Webhooks.
+
+    Of a project it gets the events of your own jobs.
+    """
+    check_query(request)
+    endpoint = await use_cases.create_endpoint(
+        context.services,
+        context.caller,
+        NewEndpoint(
+            url=order.url,
+            events=tuple(order.events),
+            project_id=order.project_id,
+            description=order.description,
+            signature=order.signature,
+        ),
+    )
+    view = build_endpoint_view(context.services, endpoint, with_keys=True)
+    return JsonResponse(view, HTTPStatus.CREATED)
+
+
+@router.get("/webhook-endpoints", summary="Your webhook endpoints", response_model=EndpointPage)
+async def list_endpoints(
+    request: Request,
+    context: Authenticated,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: str | None = None,
+) -> Response:
+    """Newest first."""
+    check_query(request, "limit", "cursor")
+    services = context.services
+    page = await use_cases.list_endpoints(services, context.caller, limit=limit, cursor=cursor)
+    views = [build_endpoint_view(services, endpoint) for endpoint in page.rows]
+    return JsonResponse(EndpointPage(endpoints=views, next_cursor=page.cursor))
+
+
+@router.get(
+    "/webhook-endpoints/{endpoint_id}", summary="A webhook endpoint", response_model=EndpointView
+)
+async def read_endpoint(request: Request, endpoint_id: str, context: Authenticated) -> Response:
+    """`default` is the one whose keys sign the webhooks that jobs name by `webhookUrl`."""
+    check_query(request)
+    endpoint = await use_cases.find_endpoint(context.services, context.caller, endpoint_id)
+    return JsonResponse(build_endpoint_view(context.services, endpoint))
+
+
+@router.patch(
+    "/webhook-endpoints/{endpoint_id}",
+    summary="Change, enable or disable a webhook endpoint",
+    response_model=EndpointView,
+    responses=document_problems("conflict"),
+    openapi_extra=document_body(EndpointPatch, {"enabled": True}),
+)
+async def change_endpoint(
+    request: Request,
+    endpoint_id: str,
+    context: Authenticated,
+    patch: Annotated[EndpointPatch, json_body(EndpointPatch)],
+) -> Response:
+    """Other events are those of jobs that are submitted from now on."""
+    check_query(request)
+    wanted = EndpointChanges(
+        url=patch.url,
+        events=None if patch.events is None else tuple(patch.events),
+        description=patch.description,
+        enabled=patch.enabled,
+    )
+    endpoint = await use_cases.change_endpoint(
+        context.services, context.caller, endpoint_id, wanted
+    )
+    return JsonResponse(build_endpoint_view(context.services, endpoint))
+
+
+@router.delete(
+    "/webhook-endpoints/{endpoint_id}",
+    summary="Delete a webhook endpoint",
+    response_model=EndpointView,
+)
+async def delete_endpoint(request: Request, endpoint_id: str, context: Authenticated) -> Response:
+    """Messages that wait for another try are not sent any more."""
+    check_query(request)
+    endpoint = await use_cases.delete_endpoint(context.services, context.caller, endpoint_id)
+    return JsonResponse(build_endpoint_view(context.services, endpoint))
+
+
+@router.get(
+    "/webhook-endpoints/{endpoint_id}/keys",
+    summary="The keys of a webhook endpoint",
+    response_model=KeysView,
+)
+async def read_keys(request: Request, endpoint_id: str, context: Authenticated) -> Response:
+    """The newest first. `default` has the keys for `webhookUrl`."""
+    check_query(request)
+    endpoint = await use_cases.find_endpoint(context.services, context.caller, endpoint_id)
+    return JsonResponse(KeysView(keys=_build_key_views(context.services, endpoint)))
+
+
+@router.post(
+    "/webhook-endpoints/{endpoint_id}/keys",
+    status_code=201,
+    summary="Replace the key of a webhook endpoint",
+    response_model=KeysView,
+    responses=document_problems("conflict"),
+    openapi_extra=document_body(KeyRotation, {"overlapSeconds": 86_400}),
+)
+async def rotate_key(
+    request: Request,
+    endpoint_id: str,
+    context: Authenticated,
+    rotation: Annotated[KeyRotation, json_body(KeyRotation, absent=b"{}")],
+) -> Response:
+    """Messages carry both signatures until the replaced key expires."""
+    check_query(request)
+    endpoint = await use_cases.rotate_key(
+        context.services,
+        context.caller,
+        endpoint_id,
+        rotation.signature,
+        timedelta(seconds=rotation.overlap_seconds),
+    )
+    keys = _build_key_views(context.services, endpoint)
+    return JsonResponse(KeysView(keys=keys), HTTPStatus.CREATED)
+
+
+# ── Deliveries ───────────────────────────────────────────────────────────────────────────────────
+
+
+@router.post(
+    "/webhook-endpoints/{endpoint_id}/test",
+    status_code=202,
+    summary="Send a test event",
+    response_model=DeliveryView,
+    responses=document_problems("conflict"),
+)
+async def send_test(request: Request, endpoint_id: str, context: Authenticated) -> Response:
+    """A `webhook.test` event; read its delivery for the answer."""
+    check_query(request)
+    endpoint = await use_cases.find_endpoint(context.services, context.caller, endpoint_id)
+    delivery = await deliveries_of.send_test(context.services, endpoint)
+    return JsonResponse(build_delivery_view(delivery), HTTPStatus.ACCEPTED)
+
+
+@router.get(
+    "/webhook-endpoints/{endpoint_id}/deliveries",
+    summary="The deliveries to a webhook endpoint",
+    response_model=DeliveryPage,
+)
+async def list_deliveries(
+    request: Request,
+    endpoint_id: str,
+    context: Authenticated,
+    state: DeliveryState | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: str | None = None,
+) -> Response:
+    """Newest first, with every try; they are retained for 30 days."""
+    check_query(request, "state", "limit", "cursor")
+    endpoint = await use_cases.find_endpoint(context.services, context.caller, endpoint_id)
+    page = await deliveries_of.list_deliveries(
+        context.services, endpoint, state=state, limit=limit, cursor=cursor
+    )
+    views = [build_delivery_view(delivery) for delivery in page.rows]
+    return JsonResponse(DeliveryPage(deliveries=views, next_cursor=page.cursor))
+
+
+@router.post(
+    "/webhook-endpoints/{endpoint_id}/redeliver",
+    status_code=202,
+    summary="Send the deliveries of a range of time again",
+    response_model=SentAgainView,
+    openapi_extra=document_body(DeliveryRange, {"since": "2026-11-26T00:00:00Z"}),
+)
+async def send_range_again(
+    request: Request,
+    endpoint_id: str,
+    context: Authenticated,
+    wanted: Annotated[DeliveryRange, json_body(DeliveryRange)],
+) -> Response:
+    """With their ids and bodies as they were; at most a thousand at a time."""
+    check_query(request)
+    endpoint = await use_cases.find_endpoint(context.services, context.caller, endpoint_id)
+    counts = await deliveries_of.send_range_again(
+        context.services, endpoint, state=wanted.state, since=wanted.since, until=wanted.until
+    )
+    view = SentAgainView(sent=counts["sent"], skipped=counts["skipped"], more=bool(counts["more"]))
+    return JsonResponse(view, HTTPStatus.ACCEPTED)
+
+
+@router.get(
+    "/webhook-deliveries/{delivery_id}", summary="A webhook's delivery", response_model=DeliveryView
+)
+async def read_delivery(request: Request, delivery_id: str, context: Authenticated) -> Response:
+    """The message, its tries and their answers."""
+    check_query(request)
+    delivery = await deliveries_of.find_delivery(context.services, context.caller, delivery_id)
+    return JsonResponse(build_delivery_view(delivery))
+
+
+@router.post(
+    "/webhook-deliveries/{delivery_id}/redeliver",
+    status_code=202,
+    summary="Send a webhook again",
+    response_model=DeliveryView,
+    responses=document_problems("conflict"),
+)
+async def send_again(request: Request, delivery_id: str, context: Authenticated) -> Response:
+    """With its id and body as they were, and all its tries again."""
+    check_query(request)
+    found = await deliveries_of.find_delivery(context.services, context.caller, delivery_id)
+    delivery = await deliveries_of.send_again(context.services, found.delivery_id)
+    return JsonResponse(build_delivery_view(delivery), HTTPStatus.ACCEPTED)
+
+
+def build_endpoint_view(
+    services: Services, endpoint: WebhookEndpoint, *, with_keys: bool = False
+) -> EndpointView:
+    """The view of an endpoint."""
+    fields: dict[str, Any] = dict(endpoint) | {
+        "events": list(endpoint.events),
+        "keys": _build_key_views(services, endpoint) if with_keys else None,
+    }
+    return EndpointView(**fields)
+
+
+def build_delivery_view(delivery: WebhookDelivery) -> DeliveryView:
+    """The view of a delivery."""
+    fields = dict(delivery) | {"tries": [TryView.of(one) for one in delivery.tries]}
+    return DeliveryView(**fields)
+
+
+def _build_key_views(services: Services, endpoint: WebhookEndpoint) -> list[KeyView]:
+    valid = reversed(endpoint.valid_keys(services.clock.now()))
+    return [_build_key_view(services, key) for key in valid]
+
+
+def _build_key_view(services: Services, key: SigningKey) -> KeyView:
+    public = services.webhooks.public_key(key)
+    return KeyView(
+        signature=str(key.kind),
+        # The secret half of an Ed25519 key is nobody's but ours.
+        secret=key.secret if public is None else None,
+        public_key=public,
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+    )

@@ -1,0 +1,512 @@
+"""Client webhooks over HTTP and the virtual clock; the public library verifies what arrives."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from functions.job_requests import (
+    IMAGE,
+    expect_problem,
+    image_request,
+    refused_paths,
+    submit_job,
+)
+from functions.test_costs import Counting
+from simulation.world import World, running
+from streamed_answers import StreamedAnswers
+from taskreel.adapters.webhook_sender import WebhookSender
+from taskreel.app.services import Services
+from taskreel.ports import Query
+from taskreel.store_collections import WEBHOOK_DELIVERIES
+
+ENDPOINTS = "/api/webhook-endpoints"
+URL = "https://93.184.216.34/hooks"
+NOOP = image_request("noop")
+PICTURE = {"prompt": "a kite", "options": {"width": 64, "height": 64}}
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+@dataclass
+class Receiver:
+    """A user's server, and what it has received."""
+
+    answer: Answer = lambda _request: httpx.Response(204)
+    received: list[httpx.Request] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.received.append(request)
+        return self.answer(request)
+
+    @property
+    def events(self) -> list[str]:
+        return [json.loads(one.content)["type"] for one in self.received]
+
+
+@dataclass
+class Hooked:
+    """A world whose webhooks arrive at a receiver."""
+
+    world: World
+    receiver: Receiver
+    ada: httpx.AsyncClient
+
+    async def create(self, **fields: Any) -> dict[str, Any]:
+        answer = await self.ada.post(ENDPOINTS, json={"url": URL, **fields})
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    async def run_job(self, **fields: Any) -> dict[str, Any]:
+        job = await submit_job(self.ada, {**NOOP, **fields})
+        await self.world.advance(5)
+        return job
+
+    async def read(self, path: str) -> dict[str, Any]:
+        answer = await self.ada.get(path)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def deliveries(self, endpoint_id: str, **query: Any) -> list[dict[str, Any]]:
+        answer = await self.ada.get(f"{ENDPOINTS}/{endpoint_id}/deliveries", params=query)
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["deliveries"]
+        return found
+
+
+@pytest.fixture
+async def hooked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hooked]:
+    receiver = Receiver()
+
+    def change(services: Services) -> Services:
+        sender = WebhookSender(transport=StreamedAnswers(receiver))
+        return replace(services, webhooks=sender)
+
+    async with running(tmp_path, monkeypatch, change=change) as world:
+        yield Hooked(world, receiver, world.as_user("ada"))
+
+
+def verify(request: httpx.Request, secret: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The message, once the public library has verified it at the time of the virtual clock."""
+    sent_at = datetime.fromtimestamp(int(request.headers["webhook-timestamp"])).astimezone()
+
+    class Then(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Then:
+            return cls.fromtimestamp(sent_at.timestamp(), tz)
+
+    monkeypatch.setattr("standardwebhooks.webhooks.datetime", Then)
+    return Webhook(secret).verify(request.content, dict(request.headers))
+
+
+# ── What arrives ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_end_of_a_job_arrives_and_the_public_library_verifies_it(
+    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = await hooked.create()
+    job = await submit_job(hooked.ada, PICTURE)
+    await hooked.world.advance(5)
+
+    (request,) = hooked.receiver.received
+    message = verify(request, endpoint["keys"][0]["secret"], monkeypatch)
+    assert message["type"] == "job.completed"
+    assert message["data"]["jobId"] == job["jobId"]
+    assert message["data"]["status"] == "COMPLETED"
+    assert message["data"]["artifacts"][0]["url"].startswith("http")
+    self_url = message["data"]["urls"]["self"]
+    assert (await hooked.ada.get(self_url)).json()["jobId"] == job["jobId"]
+    with pytest.raises(WebhookVerificationError):
+        verify(request, "whsec_" + base64.b64encode(b"x" * 32).decode(), monkeypatch)
+
+    (delivery,) = await hooked.deliveries(endpoint["endpointId"])
+    assert delivery["state"] == "succeeded"
+    assert delivery["deliveryId"] == request.headers["webhook-id"]
+    assert delivery["body"] == request.content.decode()
+    assert [one["status"] for one in delivery["tries"]] == [204]
+
+
+async def test_an_endpoint_gets_the_events_of_its_filter_alone(hooked: Hooked) -> None:
+    await hooked.create(events=["job.*"])
+    await hooked.run_job()
+    assert sorted(hooked.receiver.events) == ["job.completed", "job.processing", "job.queued"]
+    hooked.receiver.received.clear()
+    other = (await hooked.read(ENDPOINTS))["endpoints"][0]["endpointId"]
+    await hooked.ada.patch(f"{ENDPOINTS}/{other}", json={"events": ["job.cancelled"]})
+    await hooked.run_job()
+    assert hooked.receiver.events == []
+
+
+async def test_failed_and_cancelled_jobs_are_told(hooked: Hooked) -> None:
+    await hooked.create()
+    failing = image_request("fail-permanent")
+    await submit_job(hooked.ada, failing)
+    await hooked.world.advance(5)
+    later = {**NOOP, "scheduleAt": (hooked.world.now() + timedelta(days=1)).isoformat()}
+    job = await submit_job(hooked.ada, later)
+    await hooked.ada.delete(f"{IMAGE}/{job['jobId']}")
+    await hooked.world.settle()
+    assert hooked.receiver.events == ["job.failed", "job.cancelled"]
+    assert json.loads(hooked.receiver.received[0].content)["data"]["error"]["message"]
+
+
+async def test_only_the_jobs_of_its_project_and_of_its_user(hooked: Hooked) -> None:
+    await hooked.create(projectId="spring")
+    await hooked.run_job()
+    bob = hooked.world.as_user("bob")
+    await submit_job(bob, {**NOOP, "projectId": "spring"})
+    await hooked.world.advance(5)
+    assert hooked.receiver.events == []
+    await hooked.run_job(projectId="spring")
+    assert hooked.receiver.events == ["job.completed"]
+
+
+async def test_a_job_names_its_own_webhook_and_the_default_key_signs(
+    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hooked.run_job(webhookUrl=f"{URL}/job")
+    (request,) = hooked.receiver.received
+    assert request.url.path == "/hooks/job"
+    keys = (await hooked.read(f"{ENDPOINTS}/default/keys"))["keys"]
+    assert verify(request, keys[0]["secret"], monkeypatch)["type"] == "job.completed"
+    assert len(await hooked.deliveries("default")) == 1
+    assert (await hooked.read(ENDPOINTS))["endpoints"] == []
+
+
+async def test_ed25519_signatures_verify_with_the_public_key(hooked: Hooked) -> None:
+    endpoint = await hooked.create(signature="v1a")
+    key = endpoint["keys"][0]
+    assert "secret" not in key
+    await hooked.run_job()
+    (request,) = hooked.receiver.received
+    version, _, signature = request.headers["webhook-signature"].partition(",")
+    assert version == "v1a"
+    signed = b".".join(
+        [
+            request.headers["webhook-id"].encode(),
+            request.headers["webhook-timestamp"].encode(),
+            request.content,
+        ]
+    )
+    raw = base64.b64decode(key["publicKey"].removeprefix("whpk_"))
+    Ed25519PublicKey.from_public_bytes(raw).verify(base64.b64decode(signature), signed)
+
+
+async def test_both_keys_sign_while_one_is_replaced(
+    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = await hooked.create()
+    old = endpoint["keys"][0]["secret"]
+    path = f"{ENDPOINTS}/{endpoint['endpointId']}/keys"
+    answer = await hooked.ada.post(path, json={"overlapSeconds": 3600})
+    assert answer.status_code == 201
+    new = answer.json()["keys"][0]["secret"]
+    assert new != old
+    await hooked.run_job()
+    for secret in (old, new):
+        assert verify(hooked.receiver.received[-1], secret, monkeypatch)
+    await hooked.world.advance(3700)
+    await hooked.run_job()
+    assert verify(hooked.receiver.received[-1], new, monkeypatch)
+    with pytest.raises(WebhookVerificationError):
+        verify(hooked.receiver.received[-1], old, monkeypatch)
+
+
+# ── Tries ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_failed_try_is_repeated_with_the_same_id_and_body_and_a_new_time(
+    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = await hooked.create()
+    hooked.receiver.answer = lambda _request: httpx.Response(500, text="broken")
+    await hooked.run_job()
+    await hooked.world.advance(40)
+    received = hooked.receiver.received
+    # At once, and after 1, 2, 4, 8 and 16 seconds.
+    assert len(received) == 6
+    assert len({one.headers["webhook-id"] for one in received}) == 1
+    assert len({one.content for one in received}) == 1
+    times = [int(one.headers["webhook-timestamp"]) for one in received]
+    assert len(set(times)) == 6
+    for one in received:
+        assert verify(one, endpoint["keys"][0]["secret"], monkeypatch)
+
+    hooked.receiver.answer = lambda _request: httpx.Response(200)
+    await hooked.world.advance(301)
+    (delivery,) = await hooked.deliveries(endpoint["endpointId"])
+    assert delivery["state"] == "succeeded"
+    assert [one["status"] for one in delivery["tries"]] == [500] * 6 + [200]
+    assert delivery["tries"][0]["body"] == "broken"
+
+
+async def test_a_redirect_is_a_failure_and_is_not_followed(hooked: Hooked) -> None:
+    endpoint = await hooked.create()
+    hooked.receiver.answer = lambda _request: httpx.Response(
+        302, headers={"location": "https://169.254.169.254/"}
+    )
+    await hooked.run_job()
+    assert {one.url.host for one in hooked.receiver.received} == {"93.184.216.34"}
+    (delivery,) = await hooked.deliveries(endpoint["endpointId"], state="pending")
+    assert delivery["tries"][0]["status"] == 302
+
+
+async def test_gone_disables_the_endpoint_at_once(hooked: Hooked) -> None:
+    endpoint = await hooked.create()
+    hooked.receiver.answer = lambda _request: httpx.Response(410)
+    await hooked.run_job()
+    found = await hooked.read(f"{ENDPOINTS}/{endpoint['endpointId']}")
+    assert (found["state"], found["disabledReason"]) == ("disabled", "It answered 410 Gone.")
+    await hooked.run_job()
+    assert len(hooked.receiver.received) == 1
+
+    hooked.receiver.answer = lambda _request: httpx.Response(204)
+    path = f"{ENDPOINTS}/{endpoint['endpointId']}"
+    enabled = await hooked.ada.patch(path, json={"enabled": True})
+    assert enabled.json()["state"] == "enabled"
+    await hooked.run_job()
+    assert len(hooked.receiver.received) == 2
+
+
+@pytest.mark.parametrize("status", [429, 502, 504])
+async def test_an_endpoint_that_asks_for_less_is_left_alone(hooked: Hooked, status: int) -> None:
+    await hooked.create()
+    hooked.receiver.answer = lambda _request: httpx.Response(status)
+    await hooked.run_job()
+    await hooked.run_job()
+    assert len(hooked.receiver.received) == 1
+    hooked.receiver.answer = lambda _request: httpx.Response(204)
+    await hooked.world.advance(80)
+    assert len(hooked.receiver.received) == 3
+
+
+async def test_retry_after_is_honoured(hooked: Hooked) -> None:
+    await hooked.create()
+    hooked.receiver.answer = lambda _request: httpx.Response(503, headers={"retry-after": "1000"})
+    await hooked.run_job()
+    await hooked.world.advance(900)
+    assert len(hooked.receiver.received) == 1
+    await hooked.world.advance(200)
+    assert len(hooked.receiver.received) == 2
+
+
+async def test_an_endpoint_that_only_fails_is_disabled_and_the_others_are_told(
+    hooked: Hooked,
+) -> None:
+    bad = await hooked.create(url=f"{URL}/bad")
+    good = await hooked.create(url=f"{URL}/good", events=["job.expired"])
+    hooked.receiver.answer = lambda request: httpx.Response(
+        500 if request.url.path.endswith("bad") else 204
+    )
+    await hooked.run_job()
+    for _ in range(4):
+        await hooked.world.advance(86_400)
+    found = await hooked.read(f"{ENDPOINTS}/{bad['endpointId']}")
+    assert found["state"] == "disabled"
+    assert "3 days" in found["disabledReason"]
+    (delivery,) = await hooked.deliveries(bad["endpointId"])
+    assert delivery["state"] == "failed"
+    (notice,) = await hooked.deliveries(good["endpointId"])
+    assert notice["event"] == "webhook.disabled"
+    assert bad["endpointId"] in notice["body"]
+
+
+async def test_a_lost_task_is_made_up_for_by_the_sweep(hooked: Hooked) -> None:
+    await hooked.create()
+    await hooked.world.tasks.pause("webhook-processing")
+    await hooked.run_job()
+    await hooked.world.tasks.purge("webhook-processing")
+    await hooked.world.tasks.resume("webhook-processing")
+    await hooked.world.advance(130)
+    assert hooked.receiver.received == []
+    assert (await hooked.world.sweep())["webhook_rescued"] == 1
+    await hooked.world.settle()
+    assert hooked.receiver.events == ["job.completed"]
+
+
+async def test_a_delivery_of_the_task_that_comes_twice_sends_once(hooked: Hooked) -> None:
+    endpoint = await hooked.create()
+    await hooked.run_job()
+    (delivery,) = await hooked.deliveries(endpoint["endpointId"])
+    for _ in range(3):
+        assert (await hooked.world.process(delivery["deliveryId"])).status_code == 200
+    assert len(hooked.receiver.received) == 1
+
+
+# ── By hand ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_message_is_sent_again_by_hand_with_the_same_id_and_body(hooked: Hooked) -> None:
+    endpoint = await hooked.create()
+    await hooked.run_job()
+    (delivery,) = await hooked.deliveries(endpoint["endpointId"])
+    path = f"/api/webhook-deliveries/{delivery['deliveryId']}"
+    assert (await hooked.ada.post(f"{path}/redeliver")).status_code == 202
+    await hooked.world.settle()
+    first, second = hooked.receiver.received
+    assert first.content == second.content
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert len((await hooked.read(path))["tries"]) == 2
+
+
+async def test_the_failed_ones_of_a_range_are_sent_again(hooked: Hooked) -> None:
+    endpoint = await hooked.create()
+    path = f"{ENDPOINTS}/{endpoint['endpointId']}"
+    since = hooked.world.now().isoformat()
+    hooked.receiver.answer = lambda _request: httpx.Response(410)
+    await hooked.run_job()
+    hooked.receiver.answer = lambda _request: httpx.Response(204)
+    await hooked.ada.patch(path, json={"enabled": True})
+    await hooked.run_job()
+    answer = await hooked.ada.post(f"{path}/redeliver", json={"since": since})
+    assert answer.json() == {"sent": 1, "skipped": 0, "more": False}
+    await hooked.world.settle()
+    assert [one["state"] for one in await hooked.deliveries(endpoint["endpointId"])] == [
+        "succeeded"
+    ] * 2
+
+
+async def test_a_test_event_is_sent_whatever_the_events_are(hooked: Hooked) -> None:
+    endpoint = await hooked.create(events=["job.expired"])
+    answer = await hooked.ada.post(f"{ENDPOINTS}/{endpoint['endpointId']}/test")
+    assert answer.status_code == 202
+    await hooked.world.settle()
+    assert hooked.receiver.events == ["webhook.test"]
+    expect_problem(await hooked.ada.post(f"{ENDPOINTS}/default/test"), 409, "conflict")
+
+
+async def test_a_deleted_endpoint_gets_nothing_more(hooked: Hooked) -> None:
+    endpoint = await hooked.create()
+    hooked.receiver.answer = lambda _request: httpx.Response(500)
+    job = await hooked.run_job()
+    seen = len(hooked.receiver.received)
+    path = f"{ENDPOINTS}/{endpoint['endpointId']}"
+    assert (await hooked.ada.delete(path)).status_code == 200
+    await hooked.run_job()
+    await hooked.world.advance(3600)
+    assert len(hooked.receiver.received) == seen
+    expect_problem(await hooked.ada.get(path), 404, "not_found")
+    assert (await hooked.read(f"/api/jobs/{job['jobId']}"))["status"] == "COMPLETED"
+
+
+# ── Refusals ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/hooks",
+        "https://127.0.0.1/",
+        "https://[::1]/",
+        "https://[fec0::1]/",
+        "https://[64:ff9b:1::1]/",
+        "https://[::127.0.0.1]/",
+        "https://[::ffff:0:127.0.0.1]/",
+        "https://localhost/",
+        "https://user:secret@example.com/",
+        "https://example.com/\r\nX-Evil: 1",
+        "ftp://example.com/",
+        "not a url",
+    ],
+)
+async def test_an_address_that_is_not_public_https_is_refused(hooked: Hooked, url: str) -> None:
+    assert refused_paths(await hooked.ada.post(ENDPOINTS, json={"url": url})) == {"url"}
+    refused = await hooked.ada.post(IMAGE, json={**NOOP, "webhookUrl": url})
+    assert refused_paths(refused) == {"webhookUrl"}
+
+
+async def test_a_name_that_resolves_to_a_private_address_is_not_connected_to(
+    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def resolve(_host: str, _port: int) -> list[str]:
+        return ["93.184.216.34", "10.0.0.1"]
+
+    monkeypatch.setattr("taskreel.adapters.public_addresses.resolve_host", resolve)
+    endpoint = await hooked.create(url="https://inside.example.com/")
+    await hooked.run_job()
+    assert hooked.receiver.received == []
+    (delivery,) = await hooked.deliveries(endpoint["endpointId"])
+    assert "private address" in delivery["tries"][0]["error"]
+
+
+async def test_nobody_sees_the_endpoints_and_deliveries_of_others(hooked: Hooked) -> None:
+    endpoint = await hooked.create()
+    await hooked.run_job()
+    (delivery,) = await hooked.deliveries(endpoint["endpointId"])
+    bob = hooked.world.as_user("bob")
+    path = f"{ENDPOINTS}/{endpoint['endpointId']}"
+    expect_problem(await bob.get(path), 404, "not_found")
+    expect_problem(await bob.get(f"{path}/keys"), 404, "not_found")
+    expect_problem(await bob.get(f"{path}/deliveries"), 404, "not_found")
+    one = f"/api/webhook-deliveries/{delivery['deliveryId']}"
+    expect_problem(await bob.get(one), 404, "not_found")
+    expect_problem(await bob.post(f"{one}/redeliver"), 404, "not_found")
+
+
+async def test_a_user_has_twenty_endpoints_at_most(hooked: Hooked) -> None:
+    for _ in range(20):
+        await hooked.create()
+    expect_problem(await hooked.ada.post(ENDPOINTS, json={"url": URL}), 409, "conflict")
+
+
+async def test_the_balance_does_not_show_endpoints(hooked: Hooked) -> None:
+    await hooked.create()
+    assert set(await hooked.read("/api/credits")) == {
+        "userId",
+        "available",
+        "held",
+        "captured",
+        "granted",
+    }
+
+
+async def test_a_huge_answer_is_not_read_to_its_end(hooked: Hooked) -> None:
+    read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read
+        while True:
+            read += 1
+            yield b"x" * 1024
+
+    endpoint = await hooked.create()
+    hooked.receiver.answer = lambda _request: httpx.Response(200, content=endless())
+    await hooked.run_job()
+    (delivery,) = await hooked.deliveries(endpoint["endpointId"])
+    assert delivery["state"] == "succeeded"
+    assert len(delivery["tries"][0]["body"]) == 2048
+    assert read <= 3
+
+
+async def test_a_webhook_costs_a_job_one_write_a_event_and_no_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = []
+    for hook in ({}, {"webhookUrl": URL}):
+        counters: list[Counting] = []
+
+        def wrap(store: Any, into: list[Counting] = counters) -> Any:
+            into.append(Counting(store))
+            return into[0]
+
+        async with running(tmp_path, monkeypatch, wrap=wrap) as world:
+            await world.tasks.pause("webhook-processing")
+            await submit_job(world.as_user("ada"), {**NOOP, **hook})
+            await world.advance(5)
+            counts.append((counters[0].reads, counters[0].writes))
+            rows = await world.services.store.aggregate(Query(collection=WEBHOOK_DELIVERIES))
+            assert rows["count"] == len(hook)
+    (reads, writes), (hooked_reads, hooked_writes) = counts
+    assert (hooked_reads - reads, hooked_writes - writes) == (0, 1)
