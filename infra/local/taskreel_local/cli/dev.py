@@ -57,7 +57,9 @@ gcloud tasks queues list --location={location}
 async def run_dev(console: Console, *, reload: bool = False, **options: Any) -> None:
     """Start the stack, print its address, and run until cancelled."""
     raise_descriptor_limit()
-    config = StackConfig(**{"limits": LIMITS, **options})
+    # A benchmark has one user, and the peers that it measures have no limits a user.
+    limits = None if options.get("unthrottled") else LIMITS
+    config = StackConfig(**{"limits": limits, **options})
     for job_type in types_without_queues(QUEUES):
         console.print(
             f"[yellow]{job_type} has no queue in {display_path(QUEUES)}, "

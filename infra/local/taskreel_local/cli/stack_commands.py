@@ -34,7 +34,11 @@ from taskreel_local.stack.data_folder import DEFAULT
     help="Number of server processes with --google-emulators or --cloud.  [2; else always one]",
 )
 @click.option("--reload", is_flag=True, help="Restart the servers when the code changes.")
-@click.option("--unthrottled", is_flag=True, help="Ignore the queues' rate limits (benchmarks).")
+@click.option(
+    "--unthrottled",
+    is_flag=True,
+    help="Ignore the queues' rates and the users' limits (benchmarks).",
+)
 @cloud_tasks_option
 @google_emulators_option
 @click.option(
