@@ -8,8 +8,10 @@ from typing import Any
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.breaker import Breaker
 from taskreel.domain.credits import Account, LedgerEntry
+from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.job import Job
 from taskreel.domain.job_history import RunAnswers
+from taskreel.domain.job_metrics import DailyMetrics
 from taskreel.domain.queue_control import QueueControl
 from taskreel.domain.recurring_job import RecurringJob
 from taskreel.domain.webhook import WebhookDelivery, WebhookEndpoint
@@ -60,6 +62,14 @@ QUEUE_CONTROLS: Collection[QueueControl] = Collection(
 #: By the job, its round, and the fence of its run.
 RUN_ANSWERS: Collection[RunAnswers] = Collection(
     "run_answers", RunAnswers.document, RunAnswers.model_validate, shareable=True
+)
+#: By type, day and shard.
+METRICS: Collection[DailyMetrics] = Collection(
+    "job_performance_metrics", DailyMetrics.document, DailyMetrics.model_validate, shareable=True
+)
+#: By the fingerprint.
+DEAD_LETTERS: Collection[DeadLetterGroup] = Collection(
+    "dead_letters", DeadLetterGroup.document, DeadLetterGroup.model_validate, shareable=True
 )
 #: Nothing is stored in it: a health check reads it.
 HEALTH: Collection[Mapping[str, Any]] = Collection("health", dict, dict)

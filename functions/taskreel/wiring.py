@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from random import SystemRandom
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -41,6 +42,7 @@ from taskreel.app.indexes import INDEXES
 from taskreel.app.job_counts import JobCounts
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.app.providers.registry import ProviderRegistry
+from taskreel.app.records.recorder import SHARDS, Recorder
 from taskreel.app.services import Rules, Services
 from taskreel.config import ConfigurationError, Settings
 from taskreel.domain.input_limits import MIB, InputLimits
@@ -221,6 +223,7 @@ async def _stop_runs() -> None:
         # First: the slots that stopping runs free are not for other tasks. Those stay in the store.
         await built.tasks.close()
     await running().stop()
+    await built.flush_records()
     built.workers.close()
     built.work_dirs.close()
 
@@ -234,6 +237,7 @@ async def close_ports() -> None:
     if services.cache_info().currsize == 0:
         return
     built = services()
+    await built.flush_records()
     await asyncio.gather(
         *(
             port.close()
@@ -265,7 +269,10 @@ def build(chosen: Settings, clock: Clock) -> Services:
     counts = JobCounts(exact=urlsplit(chosen.store_url).scheme == "sqlite")
     rules = _rules(chosen)
     # Without limits nobody asks for the counts.
-    store = LoggedStore(_store(chosen), counts.note_change if rules.limits else None)
+    inner = _store(chosen)
+    recorder = Recorder(inner, clock, SystemRandom().randrange(SHARDS))
+    observers = [recorder.note_change, *([counts.note_change] if rules.limits else [])]
+    store = LoggedStore(inner, observers)
     return Services(
         store=store,
         tasks=_build_tasks(chosen, clock, store),
@@ -278,6 +285,7 @@ def build(chosen: Settings, clock: Clock) -> Services:
         clock=clock,
         rules=rules,
         counts=counts,
+        flush_records=recorder.flush,
         work_dirs=WorkDirPool(chosen.scratch_dir, chosen.scratch_mb * MIB),
     )
 

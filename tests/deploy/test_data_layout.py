@@ -15,8 +15,10 @@ from taskreel import store_collections
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.breaker import Breaker
 from taskreel.domain.credits import Account, LedgerEntry
+from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.job import Job
 from taskreel.domain.job_history import RunAnswers
+from taskreel.domain.job_metrics import DailyMetrics
 from taskreel.domain.queue_control import QueueControl
 from taskreel.domain.recurring_job import RecurringJob
 from taskreel.domain.value import Value
@@ -35,6 +37,8 @@ MODELS: dict[str, type[Value]] = {
     "run_answers": RunAnswers,
     "webhook_endpoints": WebhookEndpoint,
     "webhook_deliveries": WebhookDelivery,
+    "job_performance_metrics": DailyMetrics,
+    "dead_letters": DeadLetterGroup,
     "audit": AuditEntry,
 }
 _ROW = re.compile(r"^\| `(\w+)/\{[\w.]+\}` \| (.+) \| [^|]+ \|$", re.MULTILINE)

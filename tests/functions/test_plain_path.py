@@ -33,6 +33,7 @@ SUBMIT = {
     "app/jobs/submit.py",
     "domain/queue_names.py",
     "adapters/logged_store.py",
+    "app/records/recorder.py",
     "app/request_trace.py",
     "app/jobs/new_job.py",
     "app/jobs/enqueue.py",
@@ -53,6 +54,7 @@ RUN = {
     "app/jobs/admit_next.py",
 }
 RULES = {
+    "domain/job_metrics.py",
     "domain/job.py",
     "domain/unit.py",
     "domain/claim.py",

@@ -22,6 +22,7 @@ from taskreel.app.job_counts import JobCounts
 from taskreel.app.live.job_feed import JobFeed
 from taskreel.app.live.job_reader import JobReader
 from taskreel.app.live.job_scope import OWN_JOBS, OpenScope, Source
+from taskreel.app.queues.pause_queue import restore_pauses
 from taskreel.domain.stream_position import StreamPosition
 from taskreel.ports import Query, Row, Store
 from taskreel.store_collections import JOBS, LEDGER
@@ -85,7 +86,21 @@ async def send_every_query(world: World) -> None:
     await count_waiting_jobs(world)
     assert (await user.get("/api/credits/ledger")).is_success
     assert (await user.get("/api/jobs/health")).is_success
+    await read_records(world, user, admin)
     assert (await user.delete(f"/api/jobs/pipeline/{made.json()['jobId']}")).status_code < 500
+
+
+async def read_records(world: World, user: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
+    """Ask for histories, dead letters and statistics, and manage a queue."""
+    paths = ("dead-letters", "stats", "stats?userId=ada", "queues/stats", "performance")
+    for path in (*paths, "user/ada/history?status=FAILED"):
+        assert (await admin.get(f"/api/jobs/{path}")).is_success, path
+    for wanted in ({"fingerprint": "f"}, {"code": "c"}, {"jobType": "pipeline"}):
+        order = {**wanted, "limit": 1, "dryRun": True}
+        for client in (user, admin):
+            assert (await client.post("/api/jobs/dead-letters/redrive", json=order)).is_success
+    assert (await admin.delete("/api/jobs/queues/pipeline/clear")).is_success
+    await restore_pauses(world.services)
 
 
 async def count_waiting_jobs(world: World) -> None:

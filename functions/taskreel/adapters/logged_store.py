@@ -26,10 +26,10 @@ class LoggedStore:
     """`Store` that logs; all else is done by `inner`."""
 
     def __init__(
-        self, inner: Store, note_change: Callable[[Job | None, Job], None] | None = None
+        self, inner: Store, observers: Sequence[Callable[[Job | None, Job], None]] = ()
     ) -> None:
         self.inner = inner
-        self._note_change = note_change
+        self._observers = observers
 
     async def get(self, collection: Collection[V], id_: str, /) -> V | None:
         """Read one value."""
@@ -44,7 +44,7 @@ class LoggedStore:
             return await fn(last[0])
 
         result = await self.inner.transaction(watched)
-        last[0].log_changes(self._note_change)
+        last[0].log_changes(self._observers)
         return result
 
     async def query(self, query: Query[V], /) -> list[Row[V]]:
@@ -110,10 +110,10 @@ class _WatchedTransaction:
         if isinstance(value, Job):
             self._written[id_] = value
 
-    def log_changes(self, note_change: Callable[[Job | None, Job], None] | None) -> None:
+    def log_changes(self, observers: Sequence[Callable[[Job | None, Job], None]]) -> None:
         for id_, job in self._written.items():
             before = self._read.get(id_)
-            if note_change is not None:
+            for note_change in observers:
                 note_change(before, job)
             if before is None or before.status != job.status:
                 _log_status(before, job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random, SystemRandom
@@ -44,6 +45,10 @@ class Rules:
     api_base_url: str = ""
 
 
+async def _store_nothing() -> None:
+    """Do nothing: for services that record no statistics."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """The ports and the rules that use cases depend on."""
@@ -61,4 +66,6 @@ class Services:
     work_dirs: WorkDirs
     counts: JobCounts = field(default_factory=lambda: JobCounts(exact=False))
     recent_jobs: RecentJobs = field(default_factory=RecentJobs)
+    #: Stores the statistics that this process has counted and not stored yet.
+    flush_records: Callable[[], Awaitable[None]] = _store_nothing
     random: Random = field(default_factory=SystemRandom)

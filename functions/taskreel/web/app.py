@@ -17,6 +17,7 @@ from taskreel.app.jobs.replay import Replay
 from taskreel.domain.validation_messages import describe_errors, invalid_request
 from taskreel.web import credits as credits_routes
 from taskreel.web import (
+    dead_letters,
     flow,
     history,
     job_reads,
@@ -27,6 +28,7 @@ from taskreel.web import (
     providers,
     queues,
     schedules,
+    statistics,
 )
 from taskreel.web import webhooks as webhook_routes
 from taskreel.web.job_submission import QuoteView
@@ -53,6 +55,8 @@ def build_fastapi() -> FastAPI:
     # Before the routes whose path begins with the name of a job type.
     app.include_router(schedules.router)
     app.include_router(queues.router)
+    app.include_router(dead_letters.router)
+    app.include_router(statistics.router)
     app.include_router(history.router)
     app.include_router(jobs.router)
     app.include_router(live_routes.router)
@@ -74,6 +78,7 @@ def build_fastapi() -> FastAPI:
             Replay,
             queues.QueueOrder,
             flow.UserLimitOrder,
+            dead_letters.Redrive,
             schedules.DelayedJob,
             schedules.StartTime,
             schedules.RecurringJobOrder,

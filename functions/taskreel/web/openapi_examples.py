@@ -10,13 +10,17 @@ from pydantic import BaseModel
 
 from taskreel.app.caller import Caller
 from taskreel.app.health import DependencyHealth, HealthReport, ProviderHealth, QueueHealth
+from taskreel.app.records.dead_letters import OpenGroup
+from taskreel.app.records.statistics import JobStatistics, QueueStatistics
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.breaker import BreakerState
 from taskreel.domain.credits import EntryKind, LedgerEntry
+from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.errors import Category
 from taskreel.domain.health import Health, QueueFacts, Thresholds, Verdict
 from taskreel.domain.job import Job, JobCredits
 from taskreel.domain.job_history import FailedAttempt, StatusChange
+from taskreel.domain.job_metrics import DailyMetrics
 from taskreel.domain.job_status import Status
 from taskreel.domain.recurring_job import RecurringJob, RecurringRun, RunResult
 from taskreel.domain.unit import UnitRun, UnitState
@@ -24,6 +28,12 @@ from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType
 from taskreel.web import legacy
 from taskreel.web.credits import BalanceView, LedgerEntryView, LedgerPage
+from taskreel.web.dead_letters import (
+    DeadLettersView,
+    RedriveView,
+    RefusedJobView,
+    build_group_view,
+)
 from taskreel.web.flow import PositionView, UserLimitView
 from taskreel.web.health import build_health_view
 from taskreel.web.history import JobHistoryView, UserHistoryPage, build_job_history
@@ -44,6 +54,12 @@ from taskreel.web.responses import (
     compose_job_view,
 )
 from taskreel.web.schedules import RecurringJobPage, RecurringJobView, build_recurring_view
+from taskreel.web.statistics import (
+    PerformanceView,
+    build_day_view,
+    build_queues_view,
+    build_statistics_view,
+)
 
 BASE_URL = "https://api.example.com"
 _CREATED = datetime(2026, 11, 26, 9, 30, tzinfo=UTC)
@@ -95,6 +111,42 @@ _JOB = Job(
         ),
     ),
     units=(UnitRun(state=UnitState.DONE, credits=1, provider="bfl", artifacts=(_FILE,)),),
+)
+
+
+_DEAD_LETTERS = DeadLetterGroup(
+    fingerprint="3f9a2c71d05b8e64",
+    job_type="image-generation",
+    code="provider_down",
+    message="bfl answered with the server error 503",
+    served_by="bfl",
+    seen=17,
+    first_seen_at=_CREATED,
+    last_seen_at=_DONE,
+    job_ids=(_ID,),
+    expire_at=_DONE + timedelta(days=90),
+)
+_METRICS = DailyMetrics(
+    job_type="image-generation",
+    day="2026-11-26",
+    counts={"submitted": 42, "COMPLETED": 41, "FAILED": 1},
+    wait_ms={"70": 40, "80": 2},
+    run_ms={"95": 42},
+    expire_at=_DONE + timedelta(days=400),
+)
+_QUEUE_STATISTICS = QueueStatistics(
+    job_type="image-generation",
+    queue="image-generation-queue",
+    paused=False,
+    waiting=3,
+    active=10,
+    delayed=1,
+    completed=41,
+    failed=1,
+    avg_run_ms=8200.5,
+    avg_wait_ms=912.0,
+    throughput=0.64,
+    error_rate=0.0238,
 )
 
 
@@ -263,8 +315,24 @@ _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
         user_id="ada", available=96, held=1, captured=3, granted=100
     ),
     "BreakerView": _build_breaker,
+    "DeadLettersView": lambda: DeadLettersView(
+        groups=[build_group_view(OpenGroup(_DEAD_LETTERS, 3))]
+    ),
+    "RedriveView": lambda: RedriveView(
+        dry_run=True,
+        eligible=1,
+        cost=1,
+        job_ids=[_ID],
+        refused=[RefusedJobView(job_id=_MOVIE_ID, reason="its owner has too few credits")],
+    ),
     "HealthView": _build_health,
     "JobEvents": _build_events,
+    "JobStatisticsView": lambda: build_statistics_view(
+        JobStatistics(by_status={"COMPLETED": 41, "FAILED": 1}, by_type={"image-generation": 42}),
+        "ada",
+    ),
+    "PerformanceView": lambda: PerformanceView(days=[build_day_view(_METRICS, with_costs=False)]),
+    "QueuesStatisticsView": lambda: build_queues_view([_QUEUE_STATISTICS]),
     "JobHistoryView": _build_history,
     "JobTypesView": lambda: JobTypesView(
         job_types=[build_type_view(JOB_TYPES["image-generation"])]

@@ -50,22 +50,27 @@ def require_unambiguous(job: Job, caller: Caller) -> None:
         raise ForbiddenError(f"Only an admin may have this job's work done again. {UNSURE}")
 
 
+def price_next_round(job: Job) -> int:
+    """The credits that another round of a failed job holds: for what is still to be done.
+
+    Finished steps and units were captured in an earlier round.
+    """
+    job_type = find_job_type(job.job_type)
+    submission = job_type.submission.load_stored(job.payload)
+    places = [place for place, unit in enumerate(job.units) if unit.state is UnitState.DONE]
+    return compute_credits(job_type, submission, without=[*job.finished_steps, *places])
+
+
 async def _open_next_round(
     services: Services, tx: Transaction, job_id: str, room: Room, by: str
 ) -> Job:
     job = await load_job(tx, job_id)
     if job is None:
         raise NotFoundError(f"There is no job {job_id}.")
-    _require_retryable(job)
+    require_retryable(job)
 
     now = services.clock.now()
-    job_type = find_job_type(job.job_type)
-    submission = job_type.submission.load_stored(job.payload)
-
-    # Hold only what is still to be done: finished steps and units were captured in an earlier
-    # round.
-    places = [place for place, unit in enumerate(job.units) if unit.state is UnitState.DONE]
-    needed = compute_credits(job_type, submission, without=[*job.finished_steps, *places])
+    needed = price_next_round(job)
     account = await load_account(services, tx, job.user_id)
     account = account.apply(hold_movement(account, needed))
 
@@ -78,7 +83,7 @@ async def _open_next_round(
     return reopened
 
 
-def _require_retryable(job: Job) -> None:
+def require_retryable(job: Job) -> None:
     """Raise ConflictError, with what to do instead, for a job that cannot be retried."""
     if job.parent_id is not None:
         raise ConflictError(

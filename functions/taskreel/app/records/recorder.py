@@ -1,0 +1,130 @@
+"""Collect the metrics and failures of this process, and store them now and then.
+
+A job's own transactions pay nothing for statistics: each committed change of a status is counted in
+memory, and the numbers of half a minute are stored together. A process that is killed loses that
+much of its counts; the jobs themselves are not affected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from taskreel.domain.dead_letters import DeadLetterGroup
+from taskreel.domain.errors import StoreError
+from taskreel.domain.job import Job
+from taskreel.domain.job_metrics import DailyMetrics, MetricsTally, count_change
+from taskreel.domain.job_status import Status
+from taskreel.ports import Clock, Store, Timer, Transaction
+from taskreel.store_collections import DEAD_LETTERS, METRICS
+
+log = logging.getLogger(__name__)
+
+_FLUSH_SECONDS = 30.0
+#: Processes write to different documents, so that each takes about a write a second at most.
+SHARDS = 4
+#: Metrics are removed after that time.
+METRICS_RETENTION = timedelta(days=400)
+#: Kinds of failures between two writes; a flood of others is counted in the metrics alone.
+_MOST_GROUPS = 200
+
+_Tallies = dict[tuple[str, str], MetricsTally]
+
+
+class Recorder:
+    """The numbers of this process that are not stored yet."""
+
+    def __init__(self, store: Store, clock: Clock, shard: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._shard = shard % SHARDS
+        self._tallies: _Tallies = {}
+        self._groups: dict[str, DeadLetterGroup] = {}
+        self._timer: Timer | None = None
+        self._flushing: asyncio.Task[None] | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    def note_change(self, before: Job | None, job: Job) -> None:
+        """Count a committed change of a job."""
+        if before is not None and before.status == job.status:
+            return
+        day = job.status_at[job.status].astimezone(UTC).date().isoformat()
+        key = (job.job_type, day)
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = MetricsTally()
+        count_change(tally, before, job)
+        if job.status is Status.FAILED:
+            self._note_failure(job)
+        if self._timer is None:
+            self._timer = self._clock.call_later(_FLUSH_SECONDS, self._start_flush)
+
+    async def flush(self) -> None:
+        """Store what has been counted. What cannot be stored now is stored with the next."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        async with self._one_at_a_time:
+            tallies, self._tallies = self._tallies, {}
+            groups, self._groups = self._groups, {}
+            try:
+                while tallies:
+                    key = next(iter(tallies))
+                    await self._store.transaction(partial(self._add_metrics, key, tallies[key]))
+                    del tallies[key]
+                while groups:
+                    fingerprint = next(iter(groups))
+                    await self._store.transaction(partial(_add_group, groups[fingerprint]))
+                    del groups[fingerprint]
+            except StoreError as error:
+                log.warning(
+                    "statistics cannot be stored; they are stored with the next",
+                    extra={"action": "statistics_unstored", "error": error.message},
+                )
+                self._restore(tallies, groups)
+
+    def _note_failure(self, job: Job) -> None:
+        group = DeadLetterGroup.of(job)
+        if group is None:
+            return
+        known = self._groups.get(group.fingerprint)
+        if known is not None:
+            self._groups[group.fingerprint] = known.plus(group)
+        elif len(self._groups) < _MOST_GROUPS:
+            self._groups[group.fingerprint] = group
+
+    def _start_flush(self) -> None:
+        self._timer = None
+        self._flushing = asyncio.get_running_loop().create_task(self.flush())
+
+    def _restore(self, tallies: _Tallies, groups: Mapping[str, DeadLetterGroup]) -> None:
+        """Put numbers that could not be stored back before what was counted meanwhile."""
+        for key, tally in tallies.items():
+            later = self._tallies.get(key)
+            if later is not None:
+                tally.merge(later)
+            self._tallies[key] = tally
+        for fingerprint, group in groups.items():
+            newer = self._groups.get(fingerprint)
+            self._groups[fingerprint] = group if newer is None else group.plus(newer)
+        if self._timer is None:
+            self._timer = self._clock.call_later(_FLUSH_SECONDS, self._start_flush)
+
+    async def _add_metrics(
+        self, key: tuple[str, str], tally: MetricsTally, tx: Transaction
+    ) -> None:
+        job_type, day = key
+        id_ = f"{job_type}.{day}.{self._shard}"
+        stored = await tx.get(METRICS, id_)
+        if stored is None:
+            expire_at = datetime.fromisoformat(day).replace(tzinfo=UTC) + METRICS_RETENTION
+            stored = DailyMetrics(job_type=job_type, day=day, expire_at=expire_at)
+        tx.set(METRICS, id_, stored.plus(tally))
+
+
+async def _add_group(group: DeadLetterGroup, tx: Transaction) -> None:
+    stored = await tx.get(DEAD_LETTERS, group.fingerprint)
+    tx.set(DEAD_LETTERS, group.fingerprint, group if stored is None else stored.plus(group))

@@ -1,0 +1,200 @@
+"""Statistics: capped counts of what waits and runs, and stored metrics of what has ended.
+
+No request scans jobs. What it costs depends on the number of job types and days, not on that of
+jobs: a count reads a thousand at most, and the metrics of a day are a few documents a type.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from taskreel.app.services import Services
+from taskreel.domain.errors import QueueError
+from taskreel.domain.job_metrics import RETRIED, SLOT, SUBMITTED, DailyMetrics, name_slot
+from taskreel.domain.job_status import Status
+from taskreel.domain.queue_names import queue_of_type
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.ports import MOST_IN, Operator, Query
+from taskreel.store_collections import JOBS, METRICS
+
+#: A count costs the same, however many jobs there are.
+MOST_COUNTED = 1000
+#: Recent numbers are those of the last hour.
+RECENT = timedelta(hours=1)
+_WAITING = (Status.QUEUED, Status.THROTTLED)
+_DELAYED = (Status.SCHEDULED, Status.RETRYING, Status.BLOCKED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStatistics:
+    """A queue now, and its last hour; times in milliseconds, None where no job tells."""
+
+    job_type: str
+    queue: str
+    paused: bool | None
+    waiting: int
+    active: int
+    delayed: int
+    completed: int
+    failed: int
+    avg_run_ms: float | None
+    avg_wait_ms: float | None
+    #: Ended jobs a minute.
+    throughput: float
+    error_rate: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStatistics:
+    """Jobs by status and by type; of all users also by priority and by day."""
+
+    by_status: Mapping[str, int]
+    by_type: Mapping[str, int]
+    by_priority: Mapping[str, int] | None = None
+    by_day: Mapping[str, Mapping[str, int]] | None = None
+
+
+async def load_metrics(services: Services, first: datetime, last: datetime) -> list[DailyMetrics]:
+    """The metrics of every type and day from `first` to `last`, shards added together."""
+    # So that the caller sees what this process has done, too.
+    await services.flush_records()
+    start = first.astimezone(UTC).date()
+    count = (last.astimezone(UTC).date() - start).days + 1
+    days = [(start + timedelta(days=number)).isoformat() for number in range(count)]
+    pages = await asyncio.gather(
+        *(_load_days(services, days[at : at + MOST_IN]) for at in range(0, len(days), MOST_IN))
+    )
+    found: dict[tuple[str, str], DailyMetrics] = {}
+    for metrics in (one for page in pages for one in page):
+        key = (metrics.day, metrics.job_type)
+        found[key] = found[key].plus(metrics) if key in found else metrics
+    return [found[key] for key in sorted(found)]
+
+
+async def read_queue_statistics(services: Services) -> list[QueueStatistics]:
+    """Every job type's queue."""
+    now = services.clock.now()
+    names = list(JOB_TYPES)
+    metrics, counts, pauses = await asyncio.gather(
+        load_metrics(services, now - RECENT, now),
+        asyncio.gather(*(_count_open(services, name) for name in names)),
+        asyncio.gather(*(_read_pause(services, name) for name in names)),
+    )
+    found: list[QueueStatistics] = []
+    for name, (waiting, active, delayed), paused in zip(names, counts, pauses, strict=True):
+        recent, minutes = _sum_recent([one for one in metrics if one.job_type == name], now)
+        completed, failed = recent[Status.COMPLETED], recent[Status.FAILED]
+        ended = completed + failed
+        found.append(
+            QueueStatistics(
+                job_type=name,
+                queue=queue_of_type(name),
+                paused=paused,
+                waiting=waiting,
+                active=active,
+                delayed=delayed,
+                completed=completed,
+                failed=failed,
+                avg_run_ms=_divide(recent["runMs"], recent["ran"]),
+                avg_wait_ms=_divide(recent["waitMs"], recent["started"]),
+                throughput=round(ended / minutes, 2),
+                error_rate=_divide(failed, ended),
+            )
+        )
+    return found
+
+
+async def count_user_jobs(services: Services, user_id: str) -> JobStatistics:
+    """The stored jobs of a user, each number up to MOST_COUNTED."""
+    statuses, types = [str(one) for one in Status], list(JOB_TYPES)
+    by_status, by_type = await asyncio.gather(
+        asyncio.gather(
+            *(_count(services, ("userId", user_id), ("status", one)) for one in statuses)
+        ),
+        asyncio.gather(*(_count(services, ("userId", user_id), ("jobType", one)) for one in types)),
+    )
+    return JobStatistics(
+        by_status=dict(zip(statuses, by_status, strict=True)),
+        by_type=dict(zip(types, by_type, strict=True)),
+    )
+
+
+async def sum_all_jobs(services: Services, since: datetime) -> JobStatistics:
+    """The jobs of all users that were submitted or have ended since then."""
+    metrics = await load_metrics(services, since, services.clock.now())
+    by_status: Counter[str] = Counter()
+    by_type: Counter[str] = Counter()
+    by_priority: Counter[str] = Counter()
+    by_day: dict[str, Counter[str]] = {}
+    for one in metrics:
+        by_type[one.job_type] += one.counts.get(SUBMITTED, 0)
+        for name, number in one.counts.items():
+            group, _, priority = name.partition(".")
+            if priority and group == "priority":
+                by_priority[priority] += number
+            elif name in Status.__members__:
+                by_status[name] += number
+            if name in Status.__members__ or name in {SUBMITTED, RETRIED}:
+                by_day.setdefault(one.day, Counter())[name.lower()] += number
+    return JobStatistics(
+        by_status=by_status, by_type=by_type, by_priority=by_priority, by_day=by_day
+    )
+
+
+async def _load_days(services: Services, days: Sequence[str]) -> list[DailyMetrics]:
+    query = Query(collection=METRICS, where=(("day", "in", list(days)),))
+    return [row.value for row in await services.store.query(query)]
+
+
+async def _count_open(services: Services, job_type: str) -> tuple[int, int, int]:
+    waiting, active, delayed = await asyncio.gather(
+        _count(services, ("jobType", job_type), ("status", list(map(str, _WAITING)))),
+        _count(services, ("jobType", job_type), ("status", str(Status.PROCESSING))),
+        _count(services, ("jobType", job_type), ("status", list(map(str, _DELAYED)))),
+    )
+    return waiting, active, delayed
+
+
+async def _count(services: Services, *equal: tuple[str, str | list[str]]) -> int:
+    where: list[tuple[str, Operator, str | list[str]]] = [
+        (name, "in" if isinstance(value, list) else "==", value) for name, value in equal
+    ]
+    query = Query(
+        collection=JOBS,
+        where=tuple(where),
+        order=(("createdAt", "desc"),),
+        limit=MOST_COUNTED,
+    )
+    return int((await services.store.aggregate(query))["count"])
+
+
+async def _read_pause(services: Services, job_type: str) -> bool | None:
+    try:
+        return (await services.tasks.stats(queue_of_type(job_type))).paused
+    except QueueError:
+        return None  # health says that the queue service cannot be reached
+
+
+def _sum_recent(metrics: Sequence[DailyMetrics], now: datetime) -> tuple[Counter[str], float]:
+    """The counts of the slots of the last hour, and the minutes that they cover."""
+    first = now - RECENT
+    first -= timedelta(
+        minutes=first.minute % 10, seconds=first.second, microseconds=first.microsecond
+    )
+    recent: Counter[str] = Counter()
+    at = first
+    while at <= now:
+        day, slot = at.astimezone(UTC).date().isoformat(), name_slot(at.astimezone(UTC))
+        for one in metrics:
+            if one.day == day:
+                recent.update(one.slots.get(slot, {}))
+        at += SLOT
+    return recent, (now - first) / timedelta(minutes=1)
+
+
+def _divide(total: float, count: float) -> float | None:
+    return round(total / count, 4) if count else None
