@@ -22,8 +22,7 @@ import trustme
 import uvicorn
 
 from simulation.world import World, running, token
-from taskreel import wiring
-from taskreel_cloud_tasks.clock import SECOND
+from taskreel_local.stack.server_main import PathRouter
 
 HERE = Path(__file__).parent
 #: No client's script takes that long.
@@ -76,10 +75,6 @@ class OtherApis:
         answer: dict[str, Any] = json.loads(printed)
         return answer
 
-    def virtual_seconds(self) -> float:
-        """The virtual time that has passed."""
-        return self.world.clock.now() / SECOND
-
 
 @pytest.fixture
 async def apis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OtherApis]:
@@ -90,12 +85,8 @@ async def apis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     authority.cert_pem.write_to_path(str(ca_file))
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(key_file))
     async with running(tmp_path, monkeypatch, api_base_url=url) as world:
-
-        async def serve(scope: Any, receive: Any, send: Any) -> None:
-            await wiring.api()(scope, receive, send)
-
         config = uvicorn.Config(
-            serve,
+            PathRouter(),  # the dev stack's: files of the bucket too
             ssl_certfile=str(key_file),
             lifespan="off",
             log_config=None,

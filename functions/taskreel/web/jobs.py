@@ -55,6 +55,21 @@ async def delete_job(job_type: str, job_id: str, context: Authenticated) -> Resp
 
 
 @router.post(
+    "/{job_type}/{job_id}/cancel",
+    summary="Cancel the job; one that has ended stays as it is",
+    response_model=JobView,
+)
+async def cancel_running_job(
+    request: Request, job_type: str, job_id: str, context: Authenticated
+) -> Response:
+    """Safe to repeat, unlike DELETE, which removes a job that has ended meanwhile."""
+    check_query(request)
+    services = context.services
+    job = await cancel.cancel_job(services, context.caller, job_id, job_type)
+    return JsonResponse(await build_job_view(services, job, context.base_url))
+
+
+@router.post(
     "/{job_type}/{job_id}/retry",
     status_code=202,
     summary="Try a failed job again, under the same id",

@@ -1,0 +1,31 @@
+"""A typed client of the API, blocking and asynchronous. It needs httpx and pydantic alone.
+
+    from taskreel.client import Taskreel
+
+    with Taskreel("https://api.example.com", token) as taskreel:
+        job = taskreel.run("image-generation", prompt="A red kite")
+        files = taskreel.download(job, "kites")
+
+It is a distribution of its own, `taskreel-client`; nothing of the server is imported here.
+"""
+
+from taskreel.client.asynchronous import AsyncTaskreel
+from taskreel.client.blocking import Taskreel
+from taskreel.client.client_errors import ApiError, DownloadError, JobFailedError, TaskreelError
+from taskreel.client.job_models import Account, File, Job, JobError, Quote, Result, Status
+
+__all__ = [
+    "Account",
+    "ApiError",
+    "AsyncTaskreel",
+    "DownloadError",
+    "File",
+    "Job",
+    "JobError",
+    "JobFailedError",
+    "Quote",
+    "Result",
+    "Status",
+    "Taskreel",
+    "TaskreelError",
+]
