@@ -103,6 +103,24 @@ async def test_a_status_is_held_until_something_changes(
     assert (await held).json()["status"] == "IN_PROGRESS"
 
 
+async def test_a_waiting_request_has_its_position(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0 is the next one."""
+    monkeypatch.setattr("taskreel.web.other_apis.fal_api._HOLD_SECONDS", 0.0)
+    world.cut_off = True
+    users = [world.as_user(name) for name in ("ada", "bob", "eve")]
+    submitted = []
+    for user in users:
+        submitted.append((await user.post(OWN, json=SLOW)).json())
+        await world.advance(1)
+    shown = [
+        (await user.get(one["status_url"])).json()
+        for user, one in zip(users, submitted, strict=True)
+    ]
+    assert [one["queue_position"] for one in shown] == [0, 1, 2]
+
+
 async def test_another_user_cannot_poll_read_or_cancel(
     world: World, ada: httpx.AsyncClient
 ) -> None:

@@ -110,6 +110,22 @@ class TriedProvider(Model):
     code: str
 
 
+class Estimate(Model):
+    """Seconds: half of the jobs take at most `p50`, nine of ten at most `p90`."""
+
+    p50: float
+    p90: float
+
+
+class QueuePosition(Model):
+    """The jobs ahead of a waiting job, and the estimated seconds until it starts and ends."""
+
+    ahead: int | None = None
+    ahead_text: str | None = None
+    starts_in: Estimate | None = None
+    ends_in: Estimate | None = None
+
+
 class Job(Model):
     """A job. Lists leave out its `payload` and the URLs of its files."""
 
@@ -142,6 +158,7 @@ class Job(Model):
     tried: list[TriedProvider] = Field(default_factory=list)
     cost_usd: float | None = None
     cost_estimated: bool = False
+    queue: QueuePosition | None = None
     urls: dict[str, str] = Field(default_factory=dict)
     ignored_fields: list[str] | None = None
 

@@ -31,7 +31,12 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.web.auth import AuthenticatedRequest
 from taskreel.web.job_events import wait_for_end
-from taskreel.web.other_apis.fal_request import build_result, build_status, describe_failure
+from taskreel.web.other_apis.fal_request import (
+    RUNNING,
+    build_result,
+    build_status,
+    describe_failure,
+)
 from taskreel.web.other_apis.followed_jobs import FollowedJobs
 from taskreel.web.other_apis.model_names import find_model
 from taskreel.web.other_apis.submission import (
@@ -110,8 +115,8 @@ class _FalApi:
             raise InvalidError.at("fal_webhook", "is not supported here; poll the request")
         made = await self._submit(request, context)
         job = made.submitted.job
-        urls = _build_urls(context, request.path_params["model"], job.job_id)
-        return _respond(build_status(job, urls, 0), HTTPStatus.OK, job.job_id, _list_ignored(made))
+        shown = await self._build_status(context, request.path_params["model"], job)
+        return _respond(shown, HTTPStatus.OK, job.job_id, _list_ignored(made))
 
     async def run(self, request: Request) -> Response:
         """The result itself, as soon as there is one."""
@@ -134,7 +139,7 @@ class _FalApi:
         job_id = request.path_params["job_id"]
         jobs = self._follow(context.services)
         job = await jobs.wait_for_change(context.caller, job_id, _HOLD_SECONDS)
-        shown = self._build_status(request, context, job)
+        shown = await self._build_status(context, _name_app(request), job)
         status = HTTPStatus.OK if job.status.final else HTTPStatus.ACCEPTED
         return _respond(shown, status, job_id)
 
@@ -148,7 +153,7 @@ class _FalApi:
         async def send_events() -> AsyncIterator[bytes]:
             shown: Any = None
             async for job in jobs.watch(context.caller, job_id):
-                status = self._build_status(request, context, job)
+                status = await self._build_status(context, _name_app(request), job)
                 if status != shown:
                     shown = status
                     yield b"data: " + to_json(status) + b"\n\n"
@@ -175,12 +180,17 @@ class _FalApi:
         word = "CANCELLATION_REQUESTED" if cancelled else "ALREADY_COMPLETED"
         return _respond({"status": word}, HTTPStatus.ACCEPTED, job_id)
 
-    def _build_status(
-        self, request: Request, context: AuthenticatedRequest, job: Job
+    async def _build_status(
+        self, context: AuthenticatedRequest, model: str, job: Job
     ) -> dict[str, Any]:
-        path = request.path_params
-        urls = _build_urls(context, f"{path['owner']}/{path['alias']}", job.job_id)
-        return build_status(job, urls, 0)
+        waits = not job.status.final and job.status not in RUNNING
+        position = await self._follow(context.services).count_ahead(job) if waits else 0
+        return build_status(job, _build_urls(context, model, job.job_id), position)
+
+
+def _name_app(request: Request) -> str:
+    """The part of the model's name that the URLs of a request have."""
+    return f"{request.path_params['owner']}/{request.path_params['alias']}"
 
 
 def _read_headers(request: Request) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from taskreel.domain.errors import Category
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 
-_RUNNING = frozenset({Status.PROCESSING, Status.RETRYING})
+RUNNING = frozenset({Status.PROCESSING, Status.RETRYING})
 #: The name of the file, or of the list of files, in the result of a job of the type.
 _FILE_FIELDS: Mapping[str, str] = {
     "image-generation": "images",
@@ -31,7 +31,7 @@ def build_status(job: Job, urls: Mapping[str, str], position: int) -> dict[str, 
     A job that did not complete is COMPLETED with an error: the clients know no other end.
     """
     shown: dict[str, Any] = {"request_id": job.job_id, **urls}
-    if job.status in _RUNNING:
+    if job.status in RUNNING:
         return {**shown, "status": "IN_PROGRESS", "logs": _build_logs(job)}
     if not job.status.final:
         return {**shown, "status": "IN_QUEUE", "queue_position": position}

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from taskreel.app.caller import Caller
+from taskreel.app.flow.queue_position import find_position
 from taskreel.app.services import Services
 from taskreel.domain.errors import NotFoundError, TaskreelError
 from taskreel.domain.job import Job
@@ -20,6 +21,7 @@ from taskreel.web.job_events import watch_job
 
 #: A job that nobody has asked for so long is no longer watched.
 _IDLE_SECONDS = 10.0
+_COUNT_SECONDS = 5.0
 #: Jobs that are watched at once; the one that was asked for longest ago goes first.
 _MOST_JOBS = 1000
 #: No longer id is ever stored, and Firestore refuses to read one.
@@ -36,6 +38,9 @@ class _Followed:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
+    #: The number of jobs ahead of it, and when it was counted.
+    ahead: int = 0
+    counted_at: float | None = None
 
     def note_change(self) -> None:
         """Wake everybody who waits for it."""
@@ -73,6 +78,15 @@ class FollowedJobs:
             while not changed.is_set():
                 await self._follow(job_id)
                 await _wait_for(changed, _IDLE_SECONDS / 2)
+
+    async def count_ahead(self, job: Job) -> int:
+        """The number of jobs that start before it, counted again every few seconds."""
+        followed = await self._follow(job.job_id)
+        now = asyncio.get_running_loop().time()
+        if followed.counted_at is None or now - followed.counted_at >= _COUNT_SECONDS:
+            followed.counted_at = now
+            followed.ahead = (await find_position(self._services, job)).ahead or 0
+        return followed.ahead
 
     async def _follow(self, job_id: str) -> _Followed:
         if len(job_id) > _LONGEST_ID:
