@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -15,6 +15,23 @@ def _check_url(url: str) -> str:
     raise ValueError(
         "must be an http(s) URL, a data: URL, or job:{jobId}/{artifact} for a file of your own job"
     )
+
+
+def sort_by_order(given: Any) -> Any:
+    """Sort files that are given as objects by their `order`, and a mix's music behind its voice."""
+    if not isinstance(given, list):
+        return given
+
+    def place(numbered: tuple[int, Any]) -> tuple[float, bool]:
+        index, item = numbered
+        known = item if isinstance(item, dict) else {}
+        order = known.get("order")
+        if not isinstance(order, int | float) or isinstance(order, bool):
+            order = index
+        return float(order), known.get("role") == "music"
+
+    ordered = any(isinstance(item, dict) and {"order", "role"} & set(item) for item in given)
+    return [item for _, item in sorted(enumerate(given), key=place)] if ordered else given
 
 
 MediaUrl = Annotated[str, Field(min_length=5, max_length=900_000), AfterValidator(_check_url)]
@@ -32,6 +49,7 @@ Seed = Annotated[int, Field(ge=0, le=4_294_967_295)]
 
 FilmFormat = Literal["mp4", "webm", "mov"]
 SoundFormat = Literal["mp3", "wav", "opus", "m4a", "flac"]
+Fit = Literal["cover", "contain", "blur"]
 _QUALITY_SYNONYMS: Mapping[str, str] = {"low": "draft", "medium": "standard", "best": "high"}
 FilmQuality = Annotated[
     Literal["draft", "standard", "high"],

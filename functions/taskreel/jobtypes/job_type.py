@@ -17,6 +17,7 @@ from taskreel.jobtypes.fields import (
     FPS,
     RESOLUTIONS,
     FilmQuality,
+    Fit,
     Resolution,
     Side,
 )
@@ -62,7 +63,10 @@ class FilmOptions(Options):
     resolution: Resolution | None = None
     width: Side | None = None
     height: Side | None = None
-    fps: FPS = 30
+    #: None: the rate of the first clip, so that none of its frames is doubled or dropped.
+    fps: FPS | None = None
+    #: For clips of another shape: crop them, or show bars or their own blurred picture around them.
+    fit: Fit | None = None
     quality: FilmQuality = "standard"
 
     @property

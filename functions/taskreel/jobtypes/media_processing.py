@@ -17,7 +17,16 @@ from pydantic import (
 
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.value import Value, validation_error
-from taskreel.jobtypes.fields import FPS, FilmFormat, FilmQuality, MediaUrl, Side, SoundFormat
+from taskreel.jobtypes.fields import (
+    FPS,
+    FilmFormat,
+    FilmQuality,
+    Fit,
+    MediaUrl,
+    Side,
+    SoundFormat,
+    sort_by_order,
+)
 from taskreel.jobtypes.given_story import OutputPath, name_output
 from taskreel.jobtypes.job_type import IN_HOUSE, JobType, Unit, build_params
 from taskreel.jobtypes.queue_limits import QueueLimits
@@ -39,9 +48,11 @@ _FORMAT = AliasChoices("outputFormat", "output_format", "format")
 
 
 class VideoStitch(Value):
-    """Clips one after another, by default in the first clip's size.
+    """Clips one after another, by default in the first clip's size and rate.
 
-    `fill` crops clips of another shape; without it they get bars.
+    Clips that are alike are copied without loss, unless a size, rate or quality is asked for.
+    `fit` says how clips of another shape are shown: cropped (`cover`), with bars (`contain`, the
+    default) or over their own blurred picture (`blur`). `fill: true` is an older name of `cover`.
     """
 
     output_format: FilmFormat = Field(default="mp4", validation_alias=_FORMAT)
@@ -50,6 +61,7 @@ class VideoStitch(Value):
     fps: FPS | None = None
     quality: FilmQuality | None = None
     fill: bool | None = None
+    fit: Fit | None = None
 
 
 class AudioStitch(Value):
@@ -137,9 +149,9 @@ class MediaProcessing(Submission):
             "operation", "type", "task", "processingType", "processing_type"
         )
     )
-    input_files: list[Annotated[MediaUrl, BeforeValidator(_bare_url)]] = Field(
-        min_length=1, max_length=100
-    )
+    input_files: Annotated[
+        list[Annotated[MediaUrl, BeforeValidator(_bare_url)]], BeforeValidator(sort_by_order)
+    ] = Field(min_length=1, max_length=100)
     parameters: Annotated[Parameters, BeforeValidator(_parse_parameters)] = Field(
         default={}, validate_default=True
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from taskreel.domain.retry import RetryPolicy
-from taskreel.jobtypes.fields import FilmFormat, MediaUrl
+from taskreel.jobtypes.fields import FilmFormat, MediaUrl, sort_by_order
 from taskreel.jobtypes.job_type import IN_HOUSE, FilmOptions, JobType, Unit
 from taskreel.jobtypes.queue_limits import QueueLimits
 from taskreel.jobtypes.submission import Submission
@@ -33,7 +33,9 @@ Video = Annotated[MediaUrl, BeforeValidator(_bare_url)]
 class VideoAssembly(Submission):
     """`{sceneVideos[], masterAudio, outputFormats[], options{resolution, fps, quality}}`."""
 
-    scene_videos: list[Video] = Field(min_length=1, max_length=100)
+    scene_videos: Annotated[list[Video], BeforeValidator(sort_by_order)] = Field(
+        min_length=1, max_length=100
+    )
     master_audio: Annotated[MediaUrl, BeforeValidator(_bare_url)] | None = None
     output_formats: list[FilmFormat] = Field(default=["mp4"], min_length=1, max_length=3)
     options: FilmOptions = Field(default_factory=FilmOptions)

@@ -226,7 +226,7 @@ def _build_scene(
         "name": scene.title,
         "title": scene.title if job.options.scene_titles else None,
         "subtitle": scene.subtitle if job.options.scene_titles else None,
-        "seconds": scene.duration_seconds if sound is None else None,
+        "seconds": scene.duration_seconds,
         "move": scene.move,
     }
 

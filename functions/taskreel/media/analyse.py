@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import av
@@ -12,7 +13,8 @@ from PIL import Image, ImageFilter
 
 from taskreel.domain.errors import PermanentError
 from taskreel.media.audio_io import read_audio_frames, to_samples
-from taskreel.media.frames import FrameShape, read_clip_pictures
+from taskreel.media.frame_filters import FrameShape
+from taskreel.media.frames import read_clip_pictures
 from taskreel.media.loudness import Loudness, LoudnessMeter
 from taskreel.media.open_media import open_picture
 from taskreel.media.probe import MediaInfo, probe_file
@@ -256,7 +258,7 @@ def _read_samples(path: Path, info: MediaInfo) -> Iterator[npt.NDArray[np.uint8]
     width, height = (
         max(16, round((side or 16) * scale / 2) * 2) for side in (info.width, info.height)
     )
-    return read_clip_pictures(path, FrameShape((width, height), SAMPLE_FPS))
+    return read_clip_pictures(path, FrameShape((width, height), Fraction(SAMPLE_FPS)))
 
 
 def _find_shots(changes: list[float], length: float) -> tuple[tuple[float, float], ...]:

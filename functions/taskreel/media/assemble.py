@@ -80,7 +80,7 @@ def assemble_films(
             excess = _measure_excess(master_audio, scene_videos)
             if NOTED_SECONDS < excess <= LONGEST_HOLD_SECONDS:
                 clips.append(_make_held_clip(clips[-1], excess, folder, options))
-            if options.width or options.height or not _can_be_copied(clips):
+            if options.width or options.height or options.fps or not _can_be_copied(clips):
                 pictures = folder / "pictures.mp4"
                 stitch_videos(clips, out=pictures, options=options)
                 clips = [pictures]
@@ -122,9 +122,9 @@ def _make_held_clip(clip: Path, seconds: float, folder: Path, options: StitchOpt
         seconds=seconds,
         width=max(size.width or 0, SMALLEST_SIDE),
         height=max(size.height or 0, SMALLEST_SIDE),
-        fps=round(probe_file(clip).fps or options.fps),
+        fps=round(probe_file(clip).fps or options.fps or 30),
         prompt="static",
-        quality=options.quality,
+        quality=options.quality or "standard",
     )
     animate_pictures([picture], motion, out=held)
     return held
@@ -242,5 +242,6 @@ def _write_output(master: Path, out: Path, options: StitchOptions) -> None:
         case ".mov":
             remux_film(master, out)
         case _:
-            encoding = StitchOptions(fps=options.fps, quality=options.quality)
+            quality = options.quality or "standard"
+            encoding = StitchOptions(fps=options.fps, quality=quality)
             stitch_videos([master], out=out, options=encoding)

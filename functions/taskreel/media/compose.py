@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ from taskreel.media.audio_io import SoundReader
 from taskreel.media.camera import DRIFT, PUSH_IN, choose_moves
 from taskreel.media.encode import FilmWriter, Picture, Quality, Size, to_even_size
 from taskreel.media.fonts import find_undrawable
-from taskreel.media.frames import FrameShape
+from taskreel.media.frame_filters import Fit, FrameShape
+from taskreel.media.frames import read_frame_rate
 from taskreel.media.loudness import TARGET_LUFS
 from taskreel.media.mix import MixOptions, MusicBed, SoundClip, mix_sounds
 from taskreel.media.overlay import (
@@ -39,6 +41,7 @@ from taskreel.media.sound_track import SOUND_RATE, make_sound_frame
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+USUAL_FPS = 30
 STILL_SECONDS = 5.0  # of a picture without narration or a length of its own
 LEAD_SECONDS, TAIL_SECONDS = 0.5, 0.7  # around a narration
 CARD_SECONDS = 3.5
@@ -74,15 +77,20 @@ class FilmOptions:
 
     width: int = 1280
     height: int = 720
-    fps: int = 30
+    fps: int | None = None  # None: the first clip's rate, or 30 without a clip
     quality: Quality = "standard"
     transition: Transition = "fade"
     transition_seconds: float = 0.6
     captions: bool = True
-    fill: bool = True  # clips of another shape are cropped; else they get bars
+    fit: Fit = "cover"  # of clips of another shape
     music_gain_db: float = -5.0
     target_lufs: float = TARGET_LUFS
     seed: int = 0
+
+    @property
+    def rate(self) -> int:
+        """Frames a second."""
+        return self.fps or USUAL_FPS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,9 +141,13 @@ def compose_film(
     for unreadable media and for lengths out of range.
     """
     look = options or FilmOptions()
+    look = replace(look, fps=look.fps or _choose_rate(scenes))
     cards = cards or Cards()
     size = to_even_size(look.width, look.height)
-    parts = [_measure_part(scene, look.fps) for scene in _add_cards(scenes, cards)]
+    parts = [
+        _measure_part(scene, look.rate, number if cards.heading else number + 1)
+        for number, scene in enumerate(_add_cards(scenes, cards))
+    ]
     overlaps = _compute_overlaps(parts, look)
     starts = _compute_starts(parts, overlaps)
     total = starts[-1] + parts[-1].frames
@@ -152,22 +164,30 @@ def compose_film(
         pictures = _draw_pictures(shots, overlaps, look, overlays)
         reader = SoundReader.open(sound) if sound else None
         with FilmWriter(
-            out, size=size, fps=look.fps, quality=look.quality, sound=sound is not None
+            out, size=size, fps=look.rate, quality=look.quality, sound=sound is not None
         ) as film:
             for number, picture in enumerate(prefetch_items(pictures), 1):
                 film.add_picture(picture)
                 # Once a second: the muxer holds the stream that is ahead of the other in memory.
-                if number % look.fps == 0 or number == total:
+                if number % look.rate == 0 or number == total:
                     _add_sound_to_pictures(film, reader)
                     if on_progress:
                         on_progress(SOUND_SHARE + (1 - SOUND_SHARE) * number / total)
 
     spans = tuple(
-        (start / look.fps, part.frames / look.fps)
+        (start / look.rate, part.frames / look.rate)
         for start, part in zip(starts, parts, strict=True)
     )
     undrawn = find_undrawable(_list_texts(parts, look, cards.closing))
     return Composition(info=probe_file(out), scenes=spans, undrawn=undrawn)
+
+
+def _choose_rate(scenes: Sequence[Scene]) -> int:
+    """The rate of the first clip, so that none of its frames is doubled; 30 without a clip."""
+    for scene in scenes:
+        if scene.visual and detect_kind(scene.visual).family == "stream":
+            return max(1, round(read_frame_rate(scene.visual)))
+    return USUAL_FPS
 
 
 def _add_cards(scenes: Sequence[Scene], cards: Cards) -> list[Scene]:
@@ -182,7 +202,7 @@ def _add_cards(scenes: Sequence[Scene], cards: Cards) -> list[Scene]:
     return shown
 
 
-def _measure_part(scene: Scene, fps: int) -> _Part:
+def _measure_part(scene: Scene, fps: int, number: int) -> _Part:
     is_clip = scene.visual is not None and detect_kind(scene.visual).family == "stream"
     visual = probe_file(scene.visual) if scene.visual and is_clip else None
     narration = 0.0
@@ -196,7 +216,7 @@ def _measure_part(scene: Scene, fps: int) -> _Part:
     seconds = max(wanted, needed)
     if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
         message = (
-            f"A scene lasts {seconds:g} s; its length must be {SHORTEST_SECONDS:g} to"
+            f"Scene {number} lasts {seconds:g} s; its length must be {SHORTEST_SECONDS:g} to"
             f" {LONGEST_SECONDS} s."
         )
         raise PermanentError(message, code="bad_duration")
@@ -213,7 +233,7 @@ def _compute_overlaps(parts: Sequence[_Part], look: FilmOptions) -> list[int]:
     """Return the frames that each part shares with the next: at most a third of either."""
     if look.transition == "cut":
         return [0] * (len(parts) - 1)
-    wanted = round(look.transition_seconds * look.fps)
+    wanted = round(look.transition_seconds * look.rate)
     return [min(wanted, one.frames // 3, other.frames // 3) for one, other in pairwise(parts)]
 
 
@@ -237,14 +257,14 @@ def _mix_soundtrack(
     """Mix narrations, the clips' own sound and music; None for a silent film."""
     clips: list[SoundClip] = []
     for part, start in zip(parts, starts, strict=True):
-        scene, at = part.scene, start / look.fps
+        scene, at = part.scene, start / look.rate
         if scene.narration:
             clips.append(SoundClip(path=scene.narration, start_seconds=at + LEAD_SECONDS))
         if part.has_sound and scene.visual:
             own_sound = SoundClip(
                 path=scene.visual,
                 start_seconds=at,
-                seconds=part.frames / look.fps,
+                seconds=part.frames / look.rate,
                 gain=CLIP_GAIN_UNDER_NARRATION if scene.narration else CLIP_GAIN,
                 ducks=False,
             )
@@ -252,7 +272,7 @@ def _mix_soundtrack(
     if not clips and music is None:
         return None
     bed = MusicBed(path=music, gain_db=look.music_gain_db) if music else None
-    seconds = (starts[-1] + parts[-1].frames) / look.fps
+    seconds = (starts[-1] + parts[-1].frames) / look.rate
     played_as = ".opus" if film.suffix.lower() == ".webm" else ".m4a"
     options = MixOptions(target_lufs=look.target_lufs, played_as=played_as)
     mix_sounds(clips, bed, seconds=seconds, out=out, options=options)
@@ -272,7 +292,7 @@ def _list_shots(parts: Sequence[_Part], look: FilmOptions, size: Size) -> list[S
             move = DRIFT if index else PUSH_IN
             shots.append(make_card_shot(background, move, part.frames, size))
         elif part.is_clip:
-            shape = FrameShape(size, look.fps, look.fill)
+            shape = FrameShape(size, Fraction(look.rate), look.fit)
             shots.append(make_clip_shot(scene.visual, part.frames, shape))
         else:
             move = choose_moves(scene.move, look.seed + index, 1)[0]
@@ -298,14 +318,14 @@ def _schedule_overlays(
     closing: Sequence[str],
 ) -> list[TimedOverlay]:
     """Draw titles, captions and credits, each with the frames that show it."""
-    margin = look.fps // 4
+    margin = look.rate // 4
     overlays: list[TimedOverlay] = []
     for part, start in zip(parts, starts, strict=True):
         if part.scene.title:
             # A card shows its title to its end, a scene for a few seconds.
             shown = part.frames
             if part.scene.visual is not None:
-                shown = min(part.frames, round(CARD_SECONDS * look.fps))
+                shown = min(part.frames, round(CARD_SECONDS * look.rate))
             title = draw_title(part.scene.title, part.scene.subtitle, size)
             overlays.append(TimedOverlay(title, start + margin, start + shown - margin))
         if part.scene.narrated and look.captions:
@@ -320,9 +340,9 @@ def _schedule_overlays(
 def _schedule_part_captions(
     part: _Part, start: int, look: FilmOptions, size: Size
 ) -> list[TimedOverlay]:
-    lead = round(LEAD_SECONDS * look.fps)
+    lead = round(LEAD_SECONDS * look.rate)
     first = start + lead
-    spoken = round(part.narration_seconds * look.fps) or part.frames - 2 * lead
+    spoken = round(part.narration_seconds * look.rate) or part.frames - 2 * lead
     return schedule_captions(part.scene.narrated, size, first, max(first + 1, first + spoken))
 
 
@@ -332,7 +352,7 @@ def _draw_pictures(
     look: FilmOptions,
     overlays: Sequence[TimedOverlay],
 ) -> Iterator[Picture]:
-    fade = max(1, round(FADE_SECONDS * look.fps))
+    fade = max(1, round(FADE_SECONDS * look.rate))
     for number, picture in enumerate(join_shots(shots, overlaps, look.transition)):
         opacities = [(timed, timed.compute_opacity(number, fade)) for timed in overlays]
         visible = [(timed, opacity) for timed, opacity in opacities if opacity > 0]

@@ -109,11 +109,17 @@ class FilmWriter(OutputFile):
     """
 
     def __init__(
-        self, out: Path, *, size: Size, fps: int, quality: Quality = "standard", sound: bool = True
+        self,
+        out: Path,
+        *,
+        size: Size,
+        fps: Fraction | int,
+        quality: Quality = "standard",
+        sound: bool = True,
     ) -> None:
         form = find_film_format(out)
         super().__init__(out, options=form.options)
-        self._fps = fps
+        self._fps = Fraction(fps)
         self._container.metadata["encoder"] = "Taskreel"
         self._video = _add_video_stream(self._container, form, size, fps, quality)
         self._sound: SoundTrack | None = None
@@ -124,7 +130,7 @@ class FilmWriter(OutputFile):
     @property
     def seconds(self) -> float:
         """The length of the pictures."""
-        return self._frame_count / self._fps
+        return float(self._frame_count / self._fps)
 
     @property
     def sound_seconds(self) -> float:
@@ -138,7 +144,7 @@ class FilmWriter(OutputFile):
     def add_frame(self, frame: av.VideoFrame) -> None:
         """Append one decoded or filtered frame: yuv420p, of the film's size."""
         frame.pts = self._frame_count
-        frame.time_base = Fraction(1, self._fps)
+        frame.time_base = 1 / self._fps
         # A decoded frame still says that it was a key frame; the encoder would make it one again.
         frame.pict_type = av.video.frame.PictureType.NONE
         self._frame_count += 1
@@ -162,14 +168,14 @@ class FilmWriter(OutputFile):
 
 
 def _add_video_stream(
-    container: OutputContainer, form: FilmFormat, size: Size, fps: int, quality: Quality
+    container: OutputContainer, form: FilmFormat, size: Size, fps: Fraction | int, quality: Quality
 ) -> VideoStream:
     stream = cast(
         "VideoStream", container.add_stream(form.video, rate=fps, options=form.settings[quality])
     )
     stream.width, stream.height = size
     stream.pix_fmt = "yuv420p"
-    stream.time_base = Fraction(1, fps)
+    stream.time_base = 1 / Fraction(fps)
     context = stream.codec_context
     context.thread_count = THREADS
     # Untagged video is shown with the colours of standard definition by many players.

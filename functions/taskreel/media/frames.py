@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
-import av.error
-import av.filter
 import numpy as np
 from PIL import Image
 
 from taskreel.domain.errors import PermanentError
-from taskreel.media.encode import THREADS, Picture, Size
+from taskreel.media.encode import Picture
+from taskreel.media.frame_filters import (
+    FrameShape,
+    build_frame_filters,
+    convert_to_rgb,
+    pull_pictures,
+)
 from taskreel.media.image_output import save_picture
 from taskreel.media.open_media import find_video_stream, open_stream
 from taskreel.media.probe import MediaInfo, probe_file
@@ -28,8 +31,12 @@ if TYPE_CHECKING:
 
 #: The last frame is searched so far before the end, before the whole video is decoded.
 SEEK_BACK_SECONDS = (1.0, 12.0)
-#: Arguments of the transpose filter by the rotation that the file asks for.
-TURNS = {90: ("cclock",), 180: ("clock", "clock"), 270: ("clock",)}
+#: Rates that cameras mean when they write one nearly the same: telephones' vary a little.
+USUAL_RATES = (
+    *(Fraction(rate) for rate in (24, 25, 30, 48, 50, 60)),
+    *(Fraction(rate * 1000, 1001) for rate in (24, 30, 60)),
+)
+FASTEST, USUAL = Fraction(60), Fraction(30)
 
 
 def extract_frame(video: Path, *, out: Path, at_seconds: float | None = None) -> MediaInfo:
@@ -38,9 +45,9 @@ def extract_frame(video: Path, *, out: Path, at_seconds: float | None = None) ->
     Raises PermanentError for a time outside the video and for one without a decodable frame.
     """
     frame = _decode_last_frame(video) if at_seconds is None else _decode_frame_at(video, at_seconds)
-    image = Image.fromarray(frame.to_ndarray(format="rgb24"))
-    if frame.rotation:
-        image = image.rotate(frame.rotation, expand=True)
+    with open_stream(video, need="video") as container:
+        shown = convert_to_rgb(_select_video_stream(container), frame)
+    image = Image.fromarray(shown.to_ndarray())
     save_picture(image, out, note=f"frame of {video.name} at {frame.time or 0:.3f} s")
     return probe_file(out)
 
@@ -96,15 +103,6 @@ def _select_video_stream(container: InputContainer) -> VideoStream:
     return stream
 
 
-@dataclass(frozen=True, slots=True)
-class FrameShape:
-    """The size and rate that clips are converted to; `fill` crops, else the picture gets bars."""
-
-    size: Size
-    fps: int
-    fill: bool = False
-
-
 def read_clip_frames(path: Path, shape: FrameShape) -> Iterator[av.VideoFrame]:
     """Decode a clip upright, in a size and rate, as 4:2:0 BT.709 of limited range.
 
@@ -115,14 +113,14 @@ def read_clip_frames(path: Path, shape: FrameShape) -> Iterator[av.VideoFrame]:
         stream = _select_video_stream(container)
         graph: av.filter.Graph | None = None
         for frame in check_not_truncated(path, container, stream, container.decode(stream)):
-            graph = graph or _build_filter_graph(stream, frame, shape)
+            graph = graph or build_frame_filters(stream, frame, shape)
             graph.push(frame)
-            for ready in _pull_frames(graph):
+            for ready in pull_pictures(graph):
                 found = True
                 yield ready
         if graph is not None:
             graph.push(None)
-            for ready in _pull_frames(graph):
+            for ready in pull_pictures(graph):
                 found = True
                 yield ready
     if not found:
@@ -135,48 +133,16 @@ def read_clip_pictures(path: Path, shape: FrameShape) -> Iterator[Picture]:
         yield np.asarray(frame.to_ndarray(), np.uint8)
 
 
-def _build_filter_graph(
-    stream: VideoStream, first: av.VideoFrame, shape: FrameShape
-) -> av.filter.Graph:
-    width, height = shape.size
-    graph = av.filter.Graph()
-    graph.threads = THREADS
-    source = graph.add_buffer(
-        width=first.width,
-        height=first.height,
-        format=first.format,
-        time_base=stream.time_base,
-        name="in",
-    )
-    turns = [graph.add("transpose", turn) for turn in TURNS.get(first.rotation % 360, ())]
-    fit = "increase" if shape.fill else "decrease"
-    # Even sides for 4:2:0; the matrix and range that the encoder's tags state.
-    scale = (
-        f"{width}:{height}:force_original_aspect_ratio={fit}:force_divisible_by=2"
-        ":out_range=tv:out_color_matrix=bt709"
-    )
-    place = (
-        ("crop", f"{width}:{height}")
-        if shape.fill
-        else ("pad", f"{width}:{height}:(ow-iw)/2:(oh-ih)/2")
-    )
-    nodes = [
-        graph.add("scale", scale + ":flags=bicubic"),
-        graph.add(*place),
-        graph.add("setsar", "1"),
-        graph.add("fps", f"{shape.fps}"),
-        graph.add("format", "yuv420p"),
-        graph.add("buffersink"),
-    ]
-    graph.link_nodes(source, *turns, *nodes).configure()
-    return graph
-
-
-def _pull_frames(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
-    while True:
-        try:
-            frame = graph.pull()
-        except (BlockingIOError, av.error.EOFError):  # it wants more input, or has ended
-            return
-        if isinstance(frame, av.VideoFrame):
-            yield frame
+def read_frame_rate(video: Path) -> Fraction:
+    """The rate to show a clip at: its own, at most 60 frames a second; 30 where it tells none."""
+    with open_stream(video, need="video") as container:
+        rate = _select_video_stream(container).average_rate
+    if not rate or not 1 <= rate <= 1000:
+        return USUAL
+    nearest = min(USUAL_RATES, key=lambda usual: abs(usual - rate))
+    if abs(nearest - rate) <= nearest / 1000 * 4:
+        return nearest
+    # Slow motion of 120 or 240 frames a second shows every second or fourth of them.
+    while rate > FASTEST:
+        rate /= 2
+    return Fraction(rate).limit_denominator(1001)

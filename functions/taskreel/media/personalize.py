@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -138,7 +139,8 @@ def _speak_greeting(
 def _tint_film(source: Path, out: Path, colour: tuple[int, int, int], intensity: float) -> None:
     from taskreel.media.audio_io import SoundReader
     from taskreel.media.encode import FilmWriter, to_even_size
-    from taskreel.media.frames import FrameShape, read_clip_pictures
+    from taskreel.media.frame_filters import FrameShape
+    from taskreel.media.frames import read_clip_pictures
     from taskreel.media.sound_track import SOUND_RATE, make_sound_frame
 
     info = probe_file(source)
@@ -148,7 +150,7 @@ def _tint_film(source: Path, out: Path, colour: tuple[int, int, int], intensity:
     u, v = _chroma_of(colour)
     strength = _STRONGEST_TINT * intensity
     with FilmWriter(out, size=size, fps=fps, sound=reader is not None) as film:
-        for picture in read_clip_pictures(source, FrameShape(size, fps)):
+        for picture in read_clip_pictures(source, FrameShape(size, Fraction(fps))):
             planes = picture.copy()
             middle = rows + rows // 4
             for start, end, target in ((rows, middle, u), (middle, rows + rows // 2, v)):

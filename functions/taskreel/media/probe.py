@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import av
 from PIL import ExifTags
 
+from taskreel.media.frame_filters import read_pixel_aspect
 from taskreel.media.open_media import find_video_stream, open_image_header, open_stream
 from taskreel.media.sniff import detect_kind
 
@@ -100,10 +101,18 @@ def _read_stream(path: Path, file: MediaInfo) -> MediaInfo:
 
 
 def _read_shown_size(container: InputContainer, video: VideoStream) -> tuple[int, int]:
-    """Return the size as shown: phones film sideways, and the first frame has the rotation."""
+    """Return the size as shown: phones film sideways, and the first frame has the rotation.
+
+    Pixels that are not square count as shown too: enlarged to squares.
+    """
     frame = next(container.decode(video), None)
     sideways = frame is not None and frame.rotation % 180 != 0
-    return (video.height, video.width) if sideways else (video.width, video.height)
+    width, height, aspect = video.width, video.height, read_pixel_aspect(video)
+    if aspect > 1:
+        width = round(width * aspect / 2) * 2
+    elif aspect < 1:
+        height = round(height / aspect / 2) * 2
+    return (height, width) if sideways else (width, height)
 
 
 def _hash_file(path: Path) -> str:

@@ -12,7 +12,8 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from taskreel.media.camera import Move, StillPicture, blend_pictures
 from taskreel.media.encode import Picture, Size
-from taskreel.media.frames import FrameShape, read_clip_pictures
+from taskreel.media.frame_filters import FrameShape
+from taskreel.media.frames import read_clip_pictures
 from taskreel.media.open_media import open_picture
 
 Transition = Literal["cut", "fade", "dip", "slide", "wipe"]

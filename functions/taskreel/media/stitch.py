@@ -1,14 +1,20 @@
-"""Join clips of any size, rate and sound into one film."""
+"""Join clips of any size, rate and sound into one film.
+
+Clips that are alike are copied, packet by packet: nothing is encoded again.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from taskreel.domain.errors import PermanentError
 from taskreel.media.audio_io import SoundReader
-from taskreel.media.encode import FilmWriter, Quality, Size, to_even_size
-from taskreel.media.frames import FrameShape, read_clip_frames
+from taskreel.media.copy_streams import can_be_copied, copy_clips
+from taskreel.media.encode import FilmWriter, Quality, Size, find_film_format, to_even_size
+from taskreel.media.frame_filters import Fit, FrameShape
+from taskreel.media.frames import read_clip_frames, read_frame_rate
 from taskreel.media.open_media import open_stream
 from taskreel.media.prefetch import prefetch_items
 from taskreel.media.probe import MediaInfo, probe_file
@@ -21,16 +27,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StitchOptions:
-    """Size, rate and quality of a joined film; without a size it has that of the first clip.
+    """Size, rate and quality of a joined film.
 
-    Clips of another shape get bars, or are cropped with `fill`.
+    What is None is as in the first clip; a quality always encodes. `fit` is for clips of another
+    shape.
     """
 
     width: int | None = None
     height: int | None = None
-    fps: int = 30
-    fill: bool = False
-    quality: Quality = "standard"
+    fps: int | None = None
+    fit: Fit = "contain"
+    quality: Quality | None = None
+
+    @property
+    def as_it_is(self) -> bool:
+        """True if clips that are alike need no change."""
+        return not (self.width or self.height or self.fps or self.quality)
 
 
 def stitch_videos(
@@ -50,11 +62,17 @@ def stitch_videos(
         raise PermanentError(
             "There is nothing to join: at least one video is needed.", code="no_inputs"
         )
+    find_film_format(out)  # refuse before the work, not after it
+    if options.as_it_is and can_be_copied(clips, out):
+        copy_clips(clips, out, on_progress)
+        return probe_file(out)
 
-    shape = FrameShape(_choose_size(clips[0], options), options.fps, options.fill)
+    fps = Fraction(options.fps) if options.fps else read_frame_rate(clips[0])
+    shape = FrameShape(_choose_size(clips[0], options), fps, options.fit)
     audible = [_has_sound(clip) for clip in clips]
+    quality = options.quality or "standard"
     with FilmWriter(
-        out, size=shape.size, fps=shape.fps, quality=options.quality, sound=any(audible)
+        out, size=shape.size, fps=shape.fps, quality=quality, sound=any(audible)
     ) as film:
         for index, clip in enumerate(clips):
             reader = SoundReader.open(clip) if audible[index] else None
@@ -75,9 +93,10 @@ def _append_clip(
     film: FilmWriter, clip: Path, shape: FrameShape, reader: SoundReader | None
 ) -> None:
     """Append one clip, its sound in step with its pictures: the muxer holds what is ahead."""
+    second = max(1, round(shape.fps))
     for number, frame in enumerate(prefetch_items(read_clip_frames(clip, shape)), 1):
         film.add_frame(frame)
-        if number % shape.fps == 0:
+        if number % second == 0:
             _add_sound_to_pictures(film, reader)
     _add_sound_to_pictures(film, reader)
 

@@ -41,7 +41,8 @@ def check_not_truncated(
     try:
         for part in parts:
             stamp = part.dts if part.pts is None else part.pts
-            if stamp is not None:
+            other = isinstance(part, av.Packet) and part.stream_index != stream.index
+            if stamp is not None and not other:
                 end = max(end or 0, stamp + (part.duration or 0))
             yield part
     except av.error.InvalidDataError:  # half a packet: say that the file is cut off, not damaged

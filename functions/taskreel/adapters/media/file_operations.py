@@ -44,7 +44,9 @@ async def upscale_image(workers: MediaWorkers, request: Generation) -> Done:
 def _stitch_videos(files: Sequence[Path], params: Mapping[str, Any], out: Path) -> None:
     from taskreel.media.stitch import StitchOptions, stitch_videos
 
-    chosen = given_params(params, "width", "height", "fps", "quality", "fill")
+    chosen = given_params(params, "width", "height", "fps", "quality", "fit")
+    if params.get("fill") and "fit" not in chosen:
+        chosen["fit"] = "cover"
     stitch_videos(files, out=out, options=StitchOptions(**chosen))
 
 

@@ -67,7 +67,7 @@ async def assemble_films(workers: MediaWorkers, request: Generation) -> Done:
         paths[: params["videos"]],
         paths[params["videos"]] if len(paths) > params["videos"] else None,
         outs=outs,
-        options=StitchOptions(**given_params(params, "width", "height", "fps", "quality")),
+        options=StitchOptions(**given_params(params, "width", "height", "fps", "quality", "fit")),
         on_progress=request.report,
         timeout_seconds=_FILM_SECONDS,
     )
@@ -130,7 +130,9 @@ def _join_files(
         **given_params(params, "width", "height", "fps", "quality"),
     }
     if any(not probe_file(visual).content_type.startswith("image/") for visual in visuals):
-        stitch_videos(visuals, out=out, options=StitchOptions(fill=True, **shape))
+        stitch_videos(
+            visuals, out=out, options=StitchOptions(fit=params.get("fit") or "cover", **shape)
+        )
         return
     spoken = (probe_file(sound).duration_seconds or 0) + _AROUND_SECONDS if sound else 0
     length = max(seconds or 0, spoken) or _STILL_SECONDS * len(visuals)
@@ -158,7 +160,7 @@ def _lay_sound(film: Path, sounds: Sequence[Path], out: Path) -> str:
 def _film_options(params: Mapping[str, Any]) -> Any:
     from taskreel.media.compose import FilmOptions
 
-    names = ("width", "height", "fps", "quality", "transition", "captions", "seed")
+    names = ("width", "height", "fps", "quality", "transition", "captions", "seed", "fit")
     more = {
         "transition_seconds": params.get("transitionSeconds"),
         "music_gain_db": params.get("musicGainDb"),
@@ -179,7 +181,7 @@ def _scene_facts(
             "title": scene.title or given.get("name") or None,
             "startSeconds": round(start, 3),
             "durationSeconds": round(length, 3),
-            "narration": "speech" if scene.narration else "captions" if scene.narrated else "none",
+            "narration": _describe_narration(scene, params),
         }
         for scene, given, (start, length) in zip(scenes, params["scenes"], spans, strict=False)
     ]
@@ -189,6 +191,12 @@ def _scene_facts(
         "scenes": rows,
         "narration": "speech" if "speech" in told else "captions" if "captions" in told else "none",
     }
+
+
+def _describe_narration(scene: Scene, params: Mapping[str, Any]) -> str:
+    if scene.narration:
+        return "speech"
+    return "captions" if scene.narrated and params.get("captions", True) else "none"
 
 
 def _collect_notes(
