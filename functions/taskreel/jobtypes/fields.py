@@ -22,13 +22,13 @@ def sort_by_order(given: Any) -> Any:
     if not isinstance(given, list):
         return given
 
-    def place(numbered: tuple[int, Any]) -> tuple[float, bool]:
+    def place(numbered: tuple[int, Any]) -> tuple[bool, float]:
         index, item = numbered
         known = item if isinstance(item, dict) else {}
         order = known.get("order")
         if not isinstance(order, int | float) or isinstance(order, bool):
             order = index
-        return float(order), known.get("role") == "music"
+        return known.get("role") == "music", float(order)
 
     ordered = any(isinstance(item, dict) and {"order", "role"} & set(item) for item in given)
     return [item for _, item in sorted(enumerate(given), key=place)] if ordered else given

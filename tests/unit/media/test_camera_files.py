@@ -34,10 +34,11 @@ def encode_pq(nits: np.ndarray) -> np.ndarray:
 
 def encode_hlg(nits: np.ndarray) -> np.ndarray:
     """ITU-R BT.2100 for a screen of 1000 cd/m²."""
-    luma = nits @ np.array([0.2627, 0.6780, 0.0593]) / 1000
+    luma: np.ndarray = nits @ np.array([0.2627, 0.6780, 0.0593]) / 1000
     scene = nits / 1000 * (np.maximum(luma, 1e-9)[..., None] ** (1 / 1.2 - 1))
     high = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
-    return np.where(scene <= 1 / 12, np.sqrt(3 * scene), high)
+    coded: np.ndarray = np.where(scene <= 1 / 12, np.sqrt(3 * scene), high)
+    return coded
 
 
 def write_clip(
