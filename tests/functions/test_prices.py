@@ -24,6 +24,8 @@ from taskreel_cloud_tasks.queues_file import load_queues
 from taskreel_local.stack.local_stack import find_parent
 
 ROOT = Path(__file__).parents[2]
+#: The output of an earlier step, in a payload.
+OUTPUT = "{{steps.a.artifacts.0.url}}"
 #: The job type that README adds, priced other than a plain image.
 STICKER = '''
 from pydantic import Field
@@ -171,3 +173,26 @@ async def test_readme_s_sticker_has_one_price(sticker_world: World) -> None:
     assert await published_price(ada, "sticker") == "3 credits"
     assert await quoted_credits(ada, "sticker", body) == 3
     assert await charged_credits(world, ada, "sticker", body) == 3
+
+
+@pytest.mark.parametrize(
+    ("payload", "job_type", "expected"),
+    [
+        ({"task": "image-to-video", "input": {"imageUrl": OUTPUT}}, "ai-processing", 5),
+        ({"task": "upscale", "input": {"files": [OUTPUT]}}, "ai-processing", 2),
+        ({"task": "text-to-image", "input": OUTPUT}, "ai-processing", 1),
+        ({"url": OUTPUT}, "content-analysis", 2),
+        ({"url": OUTPUT, "insights": False}, "content-analysis", 1),
+    ],
+)
+def test_a_step_whose_files_are_templates_is_priced_by_its_literal_fields(
+    payload: dict[str, Any], job_type: str, expected: int
+) -> None:
+    steps = {
+        "a": {"type": "image-generation", "payload": {"prompt": "a kite"}},
+        "b": {"type": job_type, "needs": ["a"], "payload": payload},
+    }
+    declared = JOB_TYPES["pipeline"]
+    submission = declared.submission.model_validate({"steps": steps})
+    assert declared.pipeline is not None
+    assert compute_step_credits(declared.pipeline(submission))["b"] == expected

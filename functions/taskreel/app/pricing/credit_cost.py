@@ -19,6 +19,9 @@ from taskreel.jobtypes import JOB_TYPES, explain_unknown_type
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import DeferredSubmission, Submission
 
+#: Stands for an output of an earlier step, which is not there yet when a price is computed.
+_SUPPOSED_FILE = "https://example.com/output"
+
 
 def compute_credits(
     job_type: JobType[Any], submission: Submission, *, without: Collection[int | str] = ()
@@ -104,11 +107,33 @@ def _max_credits_of_step(name: str, step: Step) -> int:
 
 
 def _estimate_job_credits(job_type: JobType[Any], payload: Mapping[str, Any], at: Location) -> int:
-    """Price of one job: exact if enough of its payload is known, else that of a usual one."""
+    """Price of one job: exact if enough of its payload is known, else that of a usual one.
+
+    Literal fields give the price even where templates fill in others: a step that must not die of
+    its own estimate needs the price of its own task, not of another.
+    """
     submission, _ = validate_known_fields(job_type, payload, at)
     if submission is None:
-        submission = job_type.usual_submission()
+        submission = _suppose_submission(job_type, payload)
     return compute_credits(job_type, submission)
+
+
+def _suppose_submission(job_type: JobType[Any], payload: Mapping[str, Any]) -> Submission:
+    """The request with a file in place of each template, else a usual one."""
+    supposed: Submission
+    try:
+        supposed = job_type.submission.model_validate(_replace_templates(payload))
+    except ValidationError:
+        supposed = job_type.usual_submission()
+    return supposed
+
+
+def _replace_templates(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _replace_templates(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_replace_templates(inner) for inner in value]
+    return _SUPPOSED_FILE if isinstance(value, str) and has_references(value) else value
 
 
 def _is_templated_at(payload: Any, location: Location) -> bool:
