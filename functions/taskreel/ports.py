@@ -301,6 +301,21 @@ class Blobs(Protocol):
     async def signed_url(self, path: str, /, *, expires_in: timedelta) -> str:
         """Create a URL that anyone can GET until it expires."""
 
+    async def open_upload(
+        self,
+        path: str,
+        /,
+        *,
+        content_type: str,
+        size: int,
+        expires_in: timedelta,
+        origin: str | None = None,
+    ) -> str:
+        """Create a URL to which anyone can PUT exactly `size` bytes, once, until it expires.
+
+        `origin` is that of the web page that will send them, if one will.
+        """
+
     async def delete(self, prefix: str, /) -> int:
         """Delete every file whose path starts with `prefix`; return their number."""
 

@@ -14,6 +14,7 @@ from taskreel.domain.job_history import RunAnswers
 from taskreel.domain.job_metrics import DailyMetrics
 from taskreel.domain.queue_control import QueueControl
 from taskreel.domain.recurring_job import RecurringJob
+from taskreel.domain.upload import Upload
 from taskreel.domain.webhook import WebhookDelivery, WebhookEndpoint
 from taskreel.ports import Collection
 
@@ -44,6 +45,9 @@ BREAKERS: Collection[Breaker] = Collection(
 )
 RECURRING_JOBS: Collection[RecurringJob] = Collection(
     "recurring_jobs", RecurringJob.document, RecurringJob.model_validate, shareable=True
+)
+UPLOADS: Collection[Upload] = Collection(
+    "uploads", Upload.document, Upload.model_validate, shareable=True
 )
 WEBHOOK_ENDPOINTS: Collection[WebhookEndpoint] = Collection(
     "webhook_endpoints", WebhookEndpoint.document, WebhookEndpoint.model_validate, shareable=True

@@ -21,6 +21,7 @@ from taskreel.domain.job_history import RunAnswers
 from taskreel.domain.job_metrics import DailyMetrics
 from taskreel.domain.queue_control import QueueControl
 from taskreel.domain.recurring_job import RecurringJob
+from taskreel.domain.upload import Upload
 from taskreel.domain.value import Value
 from taskreel.domain.webhook import WebhookDelivery, WebhookEndpoint
 from taskreel.ports import Collection
@@ -35,6 +36,7 @@ MODELS: dict[str, type[Value]] = {
     "recurring_jobs": RecurringJob,
     "queue_controls": QueueControl,
     "run_answers": RunAnswers,
+    "uploads": Upload,
     "webhook_endpoints": WebhookEndpoint,
     "webhook_deliveries": WebhookDelivery,
     "job_performance_metrics": DailyMetrics,

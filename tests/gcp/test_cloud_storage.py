@@ -204,3 +204,29 @@ def test_the_credentials_of_a_person_cannot_sign() -> None:
     person = Person()  # type: ignore[no-untyped-call]  # the library is untyped
     with pytest.raises(StoreError, match="Only a service account"):
         _ = IamSigner(person).signer_email
+
+
+async def test_an_upload_goes_on_after_a_cut_and_replaces_nothing(blobs: CloudStorage) -> None:
+    data = bytes(range(256)) * 2048
+    url = await blobs.open_upload(
+        "uploads/u1/a.png",
+        content_type="image/png",
+        size=len(data),
+        expires_in=HOUR,
+        origin="https://app.example.com",
+    )
+    assert await blobs.info("uploads/u1/a.png") is None
+    half = len(data) // 2
+    first = {"Content-Range": f"bytes 0-{half - 1}/{len(data)}"}
+    answer = await request_url(url, "PUT", content=data[:half], headers=first)
+    assert (answer.status_code, answer.headers["range"]) == (308, f"bytes=0-{half - 1}")
+    rest = {"Content-Range": f"bytes {half}-{len(data) - 1}/{len(data)}"}
+    assert (await request_url(url, "PUT", content=data[half:], headers=rest)).is_success
+    info = await blobs.info("uploads/u1/a.png")
+    assert info is not None
+    assert (info.bytes, info.content_type) == (len(data), "image/png")
+
+    with pytest.raises(StoreError, match="412"):
+        await blobs.open_upload(
+            "uploads/u1/a.png", content_type="image/png", size=1, expires_in=HOUR
+        )

@@ -87,7 +87,20 @@ async def send_every_query(world: World) -> None:
     assert (await user.get("/api/credits/ledger")).is_success
     assert (await user.get("/api/jobs/health")).is_success
     await read_records(world, user, admin)
+    await use_webhooks_and_uploads(user)
     assert (await user.delete(f"/api/jobs/pipeline/{made.json()['jobId']}")).status_code < 500
+
+
+async def use_webhooks_and_uploads(user: httpx.AsyncClient) -> None:
+    endpoints = "/api/webhook-endpoints"
+    made = await user.post(endpoints, json={"url": "https://example.com/hooks"})
+    path = f"{endpoints}/{made.json()['endpointId']}"
+    assert (await user.get(endpoints)).is_success
+    assert (await user.get(f"{path}/deliveries")).is_success
+    since = {"since": "2020-01-01T00:00:00Z"}
+    assert (await user.post(f"{path}/redeliver", json=since)).is_success
+    order = {"name": "a.png", "contentType": "image/png", "bytes": 1}
+    assert (await user.post("/api/uploads", json=order)).is_success
 
 
 async def read_records(world: World, user: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:

@@ -48,6 +48,20 @@ class CachedSignedUrls:
         # A caller that is cancelled leaves the signature to the others.
         return await asyncio.shield(signing)
 
+    async def open_upload(
+        self,
+        path: str,
+        /,
+        *,
+        content_type: str,
+        size: int,
+        expires_in: timedelta,
+        origin: str | None = None,
+    ) -> str:
+        return await self._blobs.open_upload(
+            path, content_type=content_type, size=size, expires_in=expires_in, origin=origin
+        )
+
     async def delete(self, prefix: str, /) -> int:
         return await self._blobs.delete(prefix)
 

@@ -37,6 +37,7 @@ INDEXES: tuple[Index, ...] = (
     _define_index("ledger", "userId", then=("createdAt", "desc")),
     _define_index("recurring_jobs", "userId", then=("createdAt", "desc")),
     _define_index("recurring_jobs", "wakeShard", then=("wakeAt", "asc")),
+    _define_index("uploads", "userId", then=("createdAt", "desc")),
     _define_index("webhook_endpoints", "userId", then=("createdAt", "desc")),
     _define_index("webhook_deliveries", "endpointId", then=("createdAt", "desc")),
     _define_index("webhook_deliveries", "endpointId", "state", then=("createdAt", "desc")),

@@ -58,6 +58,11 @@ def is_delivery_id(text: str) -> bool:
     return text.startswith(_DELIVERY)
 
 
+def random_upload_id(random: Random) -> str:
+    """`upl_` and a random id."""
+    return f"upl_{random_id(random)}"
+
+
 def random_endpoint_id(random: Random) -> str:
     """`whe_` and a random id."""
     return f"whe_{random_id(random)}"

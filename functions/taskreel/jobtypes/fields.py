@@ -10,10 +10,11 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 
 def _check_url(url: str) -> str:
-    if url.startswith(("https://", "http://", "job:", "data:")):
+    if url.startswith(("https://", "http://", "job:", "data:", "upload:")):
         return url
     raise ValueError(
-        "must be an http(s) URL, a data: URL, or job:{jobId}/{artifact} for a file of your own job"
+        "must be an http(s) URL, a data: URL, upload:{uploadId} for a file that you have uploaded, "
+        "or job:{jobId}/{artifact} for a file of your own job"
     )
 
 

@@ -30,6 +30,7 @@ from taskreel.web import (
     schedules,
     statistics,
 )
+from taskreel.web import uploads as upload_routes
 from taskreel.web import webhooks as webhook_routes
 from taskreel.web.job_submission import QuoteView
 from taskreel.web.live import routes as live_routes
@@ -65,6 +66,7 @@ def build_fastapi() -> FastAPI:
     app.include_router(providers.router)
     app.include_router(flow.router)
     app.include_router(webhook_routes.router)
+    app.include_router(upload_routes.router)
     app.include_router(legacy.router)
     app.add_exception_handler(RequestValidationError, _answer_invalid_parameter)
     problems.install_handlers(app)
@@ -82,6 +84,7 @@ def build_fastapi() -> FastAPI:
             schedules.DelayedJob,
             schedules.StartTime,
             schedules.RecurringJobOrder,
+            upload_routes.UploadOrder,
             webhook_routes.EndpointOrder,
             webhook_routes.EndpointPatch,
             webhook_routes.KeyRotation,

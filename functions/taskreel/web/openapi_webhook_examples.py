@@ -1,4 +1,4 @@
-"""Examples of the webhooks' responses in the OpenAPI document."""
+"""Examples of the responses of webhooks and uploads in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import BaseModel
 
 from taskreel.domain.webhook import FINAL_EVENTS
+from taskreel.web.uploads import UploadView
 from taskreel.web.webhooks import (
     DeliveryPage,
     DeliveryView,
@@ -80,5 +81,16 @@ WEBHOOK_EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     ),
     "EndpointView": _build_endpoint,
     "KeysView": lambda: KeysView(keys=_build_keys()),
+    "UploadView": lambda: UploadView(
+        upload_id="upl_3c5e7g2i4k6m2o4q6s2u4w6y2a",
+        reference="upload:upl_3c5e7g2i4k6m2o4q6s2u4w6y2a",
+        name="cat.png",
+        content_type="image/png",
+        bytes=482_113,
+        sha256=None,
+        upload_url="https://storage.googleapis.com/upload/storage/v1/b/example/o?upload_id=AB3",
+        received=False,
+        expires_at=_CREATED,
+    ),
     "SentAgainView": lambda: SentAgainView(sent=12, skipped=0, more=False),
 }

@@ -114,6 +114,22 @@ class Bucket:
                 )
             )
 
+    def open_upload(self, path: str, content_type: str, size: int, origin: str | None) -> str:
+        """Begin a resumable upload of so many bytes; the URL of its session is the permission.
+
+        An object that exists is not replaced.
+        """
+        with self._translate_errors():
+            return str(
+                self._bucket.blob(path).create_resumable_upload_session(
+                    content_type=content_type,
+                    size=size,
+                    origin=origin,
+                    timeout=_TIMEOUT,
+                    if_generation_match=0,
+                )
+            )
+
     def delete_prefix(self, prefix: str) -> int:
         """Delete every object whose path begins with `prefix`; return their number."""
         with self._translate_errors():

@@ -70,6 +70,19 @@ class CloudStorage:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._signers, bucket.sign_url, path, expires_in)
 
+    async def open_upload(
+        self,
+        path: str,
+        /,
+        *,
+        content_type: str,
+        size: int,
+        expires_in: timedelta,  # noqa: ARG002 - Cloud Storage ends a session after a week
+        origin: str | None = None,
+    ) -> str:
+        bucket = await self._open_bucket()
+        return await asyncio.to_thread(bucket.open_upload, path, content_type, size, origin)
+
     async def delete(self, prefix: str, /) -> int:
         bucket = await self._open_bucket()
         return await asyncio.to_thread(bucket.delete_prefix, prefix)

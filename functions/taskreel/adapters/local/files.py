@@ -9,7 +9,7 @@ import mimetypes
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -61,6 +61,38 @@ class FileBlobs:
         expires = int((self._clock.now() + expires_in).timestamp())
         query = {"expires": str(expires), "signature": self._sign(path, expires)}
         return f"{self._base_url}/files/{quote(path)}?{urlencode(query)}"
+
+    async def open_upload(
+        self,
+        path: str,
+        /,
+        *,
+        content_type: str,
+        size: int,
+        expires_in: timedelta,
+        origin: str | None = None,  # noqa: ARG002 - the server answers pages of any origin
+    ) -> str:
+        expires = int((self._clock.now() + expires_in).timestamp())
+        query = {"expires": str(expires), "size": str(size), "type": content_type}
+        query["signature"] = self._sign_upload(path, expires, str(size), content_type)
+        return f"{self._base_url}/files/{quote(path)}?{urlencode(query)}"
+
+    def check_upload(self, path: str, query: Mapping[str, str]) -> tuple[int, str]:
+        """The size and content type that an upload's URL allows.
+
+        Raises ForbiddenError unless its signature is ours, its time has not passed, and the file
+        is not there.
+        """
+        expires, size, content_type = (query.get(name, "") for name in ("expires", "size", "type"))
+        until = int(expires) if expires.isdecimal() and len(expires) <= 12 else 0
+        expected = self._sign_upload(path, until, size, content_type)
+        if not hmac.compare_digest(query.get("signature", "").encode(), expected.encode()):
+            raise ForbiddenError("This upload URL's signature does not match. Create another one.")
+        if self._clock.now().timestamp() >= until:
+            raise ForbiddenError("This upload URL has expired. Create another one.")
+        if self.find_path(path).exists():
+            raise ForbiddenError("This file has been uploaded already. Create another upload.")
+        return int(size), content_type
 
     async def delete(self, prefix: str, /) -> int:
         return await asyncio.to_thread(self._delete_files, prefix)
@@ -120,6 +152,10 @@ class FileBlobs:
 
     def _sign(self, path: str, expires: int) -> str:
         text = f"GET\n{path}\n{expires}\n"
+        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
+
+    def _sign_upload(self, path: str, expires: int, size: str, content_type: str) -> str:
+        text = f"PUT\n{path}\n{expires}\n{size}\n{content_type}\n"
         return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
 
     @staticmethod

@@ -12,11 +12,13 @@ from urllib.parse import unquote_to_bytes
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.queries import find_job
+from taskreel.app.jobs.uploads import copy_upload, require_received
 from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.errors import NotFoundError, PermanentError, RateLimitedError
 from taskreel.domain.input_limits import InputTotals, find_fields
 from taskreel.domain.job import Job
+from taskreel.domain.upload import Upload, is_upload_reference
 from taskreel.ports import Input
 
 _LONGEST_LABEL = 100
@@ -43,23 +45,30 @@ class InputFiles:
     async def fetch(self, urls: tuple[str, ...], name: str, *, measured: bool) -> tuple[Input, ...]:
         """Fetch every input of a unit, in order; `name` is the unit's own name in the folder.
 
-        A URL is `https:`, `data:` or `job:{jobId}/{artifact}`, a file of the same user. With
-        `measured`, pixels and seconds are read from the files. Raises PermanentError for a file
-        that cannot be used or is beyond a limit, RateLimitedError while the instance has no room,
-        and TemporaryError for a file that may work later.
+        A URL is `https:`, `data:`, or a file of the same user: `job:{jobId}/{artifact}` or
+        `upload:{uploadId}`. With `measured`, pixels and seconds are read from the files. Raises
+        PermanentError for a file that cannot be used or is beyond a limit, RateLimitedError while
+        the instance has no room, and TemporaryError for a file that may work later.
         """
         targets = [self._folder / f"{name}-input-{index:03}" for index in range(len(urls))]
         # First the files of own jobs, whose sizes are known: a job that is too large downloads
         # nothing.
         artifacts: dict[Path, Artifact] = {}
+        uploads: dict[Path, Upload] = {}
         for url, target in zip(urls, targets, strict=True):
             self._totals.start_file(target.name)
             if url.startswith("job:"):
                 artifacts[target] = await self._admit_artifact(url, target)
+            elif is_upload_reference(url):
+                uploads[target] = await self._admit_upload(url, target)
 
         inputs: list[Input] = []
         for url, target in zip(urls, targets, strict=True):
-            fetched = await self._fetch_input(url, target, artifacts.get(target))
+            if target in uploads:
+                label = _label_input(self._job.payload, url)
+                fetched = await copy_upload(self._services, uploads[target], target, label)
+            else:
+                fetched = await self._fetch_input(url, target, artifacts.get(target))
             inputs.append(fetched)
             if measured and target not in artifacts:
                 await self._measure_file(fetched)
@@ -90,6 +99,12 @@ class InputFiles:
         self._admit_bytes(artifact.bytes, url, target)
         self._count_size(url, target, artifact.width, artifact.height, artifact.duration_seconds)
         return artifact
+
+    async def _admit_upload(self, url: str, target: Path) -> Upload:
+        """Find an upload of the job's user whose file has arrived, and count its bytes."""
+        upload = await require_received(self._services, self._job.user_id, url)
+        self._admit_bytes(upload.bytes, url, target)
+        return upload
 
     def _admit_bytes(self, size: int, url: str, target: Path) -> None:
         """Count bytes that are about to be stored, and reserve room for them."""

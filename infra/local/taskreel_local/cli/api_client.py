@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+import mimetypes
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 from httpx_sse import aconnect_sse
+
+_CHUNK_BYTES = 1 << 18
 
 
 class ApiError(Exception):
@@ -64,6 +68,36 @@ class ApiClient:
             "POST", f"/api/jobs/{job_type}", body, {"Idempotency-Key": key} if key else None
         )
         return job
+
+    async def upload_file(self, file: Path, on_progress: Callable[[int], None]) -> str:
+        """Upload a file; return its reference, which a job's input may be.
+
+        `on_progress` is called with the numbers of bytes that were sent.
+        """
+        size = (await asyncio.to_thread(file.stat)).st_size
+        content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        made = await self.call(
+            "POST",
+            "/api/uploads",
+            {"name": file.name, "contentType": content_type, "bytes": size},
+        )
+
+        async def read_chunks() -> AsyncIterator[bytes]:
+            with file.open("rb") as content:
+                while chunk := await asyncio.to_thread(content.read, _CHUNK_BYTES):
+                    yield chunk
+                    on_progress(len(chunk))
+
+        # The URL is signed, so the token is not sent.
+        response = await self._http_without_token.put(
+            made["uploadUrl"],
+            content=read_chunks(),
+            headers={"Content-Length": str(size), "Content-Type": content_type},
+        )
+        if not response.is_success:
+            raise ApiError(response.status_code, {"title": f"{file} could not be uploaded"})
+        reference: str = made["reference"]
+        return reference
 
     async def follow_job(self, job_id: str) -> AsyncIterator[dict[str, Any]]:
         """Yield the job at each change, until it has ended."""

@@ -17,6 +17,8 @@ from taskreel_local.cli.options import data_option, user_option
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import make_token
 
+_LOCAL_FILE = "file:"
+
 
 @click.command("submit")
 @click.argument("job_type", metavar="TYPE")
@@ -31,13 +33,17 @@ from taskreel_local.stack.dev_tokens import make_token
 @user_option
 @data_option
 def submit_job(job_type: str, prompt: str | None, body: str, **options: Any) -> None:
-    """Submit a job to the running stack and print it."""
+    """Submit a job to the running stack and print it.
+
+    A value `file:PATH` in the JSON is a local file, which is uploaded first.
+    """
     fields = _parse_fields(sys.stdin.read() if body == "-" else body)
     if prompt is not None:
         fields["prompt"] = prompt
 
     async def submit_and_print(client: ApiClient) -> None:
-        job = await client.submit_job(job_type, fields, key=options["key"])
+        uploaded = await _upload_files(client, fields)
+        job = await client.submit_job(job_type, uploaded, key=options["key"])
         if options["follow"]:
             _print_ended_job(await _follow_job(client, job["jobId"]))
         else:
@@ -114,6 +120,28 @@ def _parse_fields(text: str) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise click.UsageError("--json must be an object: {…}")
     return fields
+
+
+async def _upload_files(client: ApiClient, value: Any) -> Any:
+    """The value with each local file uploaded, in its place the reference of its upload."""
+    if isinstance(value, dict):
+        return {name: await _upload_files(client, inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [await _upload_files(client, inner) for inner in value]
+    if not isinstance(value, str) or not value.startswith(_LOCAL_FILE):
+        return value
+    file, size = _find_local_file(value)
+    # The bar goes to the standard error output: the standard output is the job.
+    with click.progressbar(length=size, label=f"Uploading {file.name}", file=sys.stderr) as bar:
+        return await client.upload_file(file, bar.update)
+
+
+def _find_local_file(value: str) -> tuple[Path, int]:
+    """The file that `file:PATH` names, and its size."""
+    file = Path(value.removeprefix(_LOCAL_FILE)).expanduser()
+    if not file.is_file():
+        raise click.UsageError(f"{value}: there is no such file")
+    return file, file.stat().st_size
 
 
 async def _follow_job(client: ApiClient, job_id: str) -> dict[str, Any]:

@@ -10,9 +10,11 @@ import contextlib
 import os
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -42,7 +44,10 @@ class PathRouter:
 
     def __init__(self) -> None:
         self._files = Starlette(
-            routes=[Route("/files/{path:path}", _serve_file, methods=["GET", "HEAD"])]
+            routes=[
+                Route("/files/{path:path}", _serve_file, methods=["GET", "HEAD"]),
+                Route("/files/{path:path}", _receive_file, methods=["PUT", "OPTIONS"]),
+            ]
         )
         self._functions: dict[str, Callable[[], ASGIApp]] = {
             "/tasks/process": wiring.processor,
@@ -128,6 +133,34 @@ async def _serve_file(request: Request) -> Response:
     # The signature is the permission: a page of any origin may read the file, as in the bucket.
     headers = {"Access-Control-Allow-Origin": "*"}
     return FileResponse(file, media_type=blobs.read_content_type(path), headers=headers)
+
+
+async def _receive_file(request: Request) -> Response:
+    """Store an uploaded file under a signed URL, whole or not at all."""
+    headers = {"Access-Control-Allow-Origin": "*"}
+    if request.method == "OPTIONS":
+        allowed = {"Access-Control-Allow-Methods": "PUT", "Access-Control-Allow-Headers": "*"}
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers={**headers, **allowed})
+    blobs = wiring.services().blobs
+    path = request.path_params["path"]
+    assert isinstance(blobs, FileBlobs)  # noqa: S101 - the stack sets BLOBS_URL=file:///
+    try:
+        size, content_type = blobs.check_upload(path, request.query_params)
+    except TaskreelError as error:
+        return build_problem(find_status(error), error.code, error.message)
+    with tempfile.NamedTemporaryFile(prefix="taskreel-upload-") as file:
+        received = 0
+        async for chunk in request.stream():
+            received += len(chunk)
+            if received > size:
+                break
+            await asyncio.to_thread(file.write, chunk)
+        if received != size:
+            detail = f"The body must have exactly {size} bytes, as they were announced."
+            return build_problem(HTTPStatus.BAD_REQUEST, "wrong_size", detail)
+        file.flush()
+        await blobs.put(path, Path(file.name), content_type=content_type)
+    return Response(status_code=HTTPStatus.OK, headers=headers)
 
 
 def _exit_with_parent() -> None:

@@ -1,0 +1,186 @@
+"""Uploads of users: announced here, sent to the bucket by a signed URL, used by jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from taskreel.app.caller import Caller
+from taskreel.app.services import Services
+from taskreel.domain.errors import ConflictError, InvalidError, NotFoundError, PermanentError
+from taskreel.domain.ids import random_upload_id
+from taskreel.domain.upload import (
+    MOST_UPLOAD_BYTES,
+    MOST_UPLOADS,
+    UPLOAD_LIFETIME,
+    Upload,
+    build_upload_path,
+    read_upload_id,
+)
+from taskreel.ports import Input, Query, Transaction
+from taskreel.store_collections import UPLOADS
+
+_LONGEST_ID = 100
+#: Sound may be in a container of films, and is then detected as one.
+_SAME_FAMILIES = {"audio": "stream", "video": "stream"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUpload:
+    """The announcement of a file; `origin` is that of the page which will send it."""
+
+    name: str
+    content_type: str
+    bytes: int
+    sha256: str | None
+    origin: str | None
+
+
+async def create_upload(
+    services: Services, caller: Caller, wanted: NewUpload
+) -> tuple[Upload, str]:
+    """Store an upload; it, and the URL that takes its bytes once by PUT.
+
+    Raises InvalidError (too large), ConflictError (the user's quota).
+    """
+    limit = services.rules.inputs.max_file_bytes
+    if wanted.bytes > limit:
+        raise InvalidError.at("bytes", f"must be at most {limit}, the limit of an input file")
+    await _check_quota(services, caller, wanted.bytes)
+    now = services.clock.now()
+    upload_id = random_upload_id(services.random)
+    upload = Upload(
+        upload_id=upload_id,
+        user_id=caller.user_id,
+        name=wanted.name,
+        content_type=wanted.content_type,
+        bytes=wanted.bytes,
+        sha256=wanted.sha256,
+        path=build_upload_path(upload_id, wanted.name),
+        created_at=now,
+        expire_at=now + UPLOAD_LIFETIME,
+    )
+
+    async def create(tx: Transaction) -> None:
+        tx.create(UPLOADS, upload_id, upload)
+
+    # First the document: a file that nobody knows of would stay in no quota.
+    await services.store.transaction(create)
+    url = await services.blobs.open_upload(
+        upload.path,
+        content_type=upload.content_type,
+        size=upload.bytes,
+        expires_in=UPLOAD_LIFETIME,
+        origin=wanted.origin,
+    )
+    return upload, url
+
+
+async def find_upload(services: Services, caller: Caller, id_: str) -> Upload:
+    """The upload, if the caller has one of that id that has not expired. Raises NotFoundError."""
+    found = None
+    if len(id_) <= _LONGEST_ID:
+        found = await services.store.get(UPLOADS, id_)
+    is_own = found is not None and (caller.admin or found.user_id == caller.user_id)
+    if found is None or not is_own or found.expire_at <= services.clock.now():
+        raise NotFoundError(
+            f"You have no upload {id_}. Uploads expire after "
+            f"{UPLOAD_LIFETIME.total_seconds() / 3600:.0f} hours: upload the file again."
+        )
+    return found
+
+
+async def is_received(services: Services, upload: Upload) -> bool:
+    """True when the whole file has arrived."""
+    info = await services.blobs.info(upload.path)
+    return info is not None and info.bytes == upload.bytes
+
+
+async def delete_upload(services: Services, caller: Caller, id_: str) -> Upload:
+    """Delete an upload and its file. Raises NotFoundError."""
+    upload = await find_upload(services, caller, id_)
+    await _delete(services, upload)
+    return upload
+
+
+async def require_received(services: Services, user_id: str, reference: str) -> Upload:
+    """The upload that a job's input names. Raises PermanentError unless its file has arrived."""
+    try:
+        upload = await find_upload(services, Caller(user_id=user_id), read_upload_id(reference))
+    except NotFoundError as error:
+        raise PermanentError(f"{reference}: {error.message}", code="input_not_found") from error
+    if not await is_received(services, upload):
+        raise PermanentError(
+            f"{reference}: the file has not been uploaded. PUT its {upload.bytes} bytes to the "
+            "upload's URL first.",
+            code="input_not_found",
+        )
+    return upload
+
+
+async def copy_upload(services: Services, upload: Upload, target: Path, label: str) -> Input:
+    """Copy the file to disk, and compare its content with what was announced.
+
+    Raises PermanentError when type or checksum differ.
+    """
+    with target.open("wb") as file:
+        async for chunk in services.blobs.read(upload.path):
+            file.write(chunk)
+    content_type = upload.content_type
+    if not content_type.startswith("text/"):
+        facts = await services.probe_file(target)
+        content_type = facts.content_type
+        if _family(content_type) != _family(upload.content_type):
+            raise PermanentError(
+                f"{label}: the upload was announced as {upload.content_type}, and its content is "
+                f"{content_type}.",
+                code="input_invalid",
+            )
+        if upload.sha256 is not None and facts.sha256 != upload.sha256:
+            raise PermanentError(
+                f"{label}: the content's SHA-256 is {facts.sha256}, and {upload.sha256} was "
+                "announced. Upload the file again.",
+                code="input_invalid",
+            )
+    lifetime = services.rules.signed_url_lifetime
+    url = await services.blobs.signed_url(upload.path, expires_in=lifetime)
+    return Input(target, url, content_type, label)
+
+
+def _family(content_type: str) -> str:
+    family = content_type.partition("/")[0]
+    return _SAME_FAMILIES.get(family, family)
+
+
+async def _check_quota(services: Services, caller: Caller, more: int) -> None:
+    """Raise ConflictError when the user's uploads would be too many; delete the expired ones."""
+    # Two requests at once may both pass: the quota protects the bucket, and is no exact count.
+    query = Query(
+        collection=UPLOADS,
+        where=(("userId", "==", caller.user_id),),
+        order=(("createdAt", "desc"),),
+        limit=2 * MOST_UPLOADS,
+    )
+    now = services.clock.now()
+    live: list[Upload] = []
+    for row in await services.store.query(query):
+        if row.value.expire_at > now:
+            live.append(row.value)
+        else:
+            await _delete(services, row.value)
+    total = sum(upload.bytes for upload in live) + more
+    if len(live) >= MOST_UPLOADS or total > MOST_UPLOAD_BYTES:
+        raise ConflictError(
+            f"Your uploads may be {MOST_UPLOADS} files and {MOST_UPLOAD_BYTES >> 30} GiB "
+            f"together; you have {len(live)}. Delete some, or wait until they expire.",
+            code="upload_quota",
+        )
+
+
+async def _delete(services: Services, upload: Upload) -> None:
+    await services.blobs.delete(upload.path)
+
+    async def delete(tx: Transaction) -> None:
+        tx.delete(UPLOADS, upload.upload_id)
+
+    await services.store.transaction(delete)
