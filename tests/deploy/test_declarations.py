@@ -18,7 +18,7 @@ import yaml
 
 from taskreel.adapters.providers import KEY_VARIABLES
 from taskreel.app.indexes import FIRESTORE_INDEXES
-from taskreel.app.jobs.enqueue import TIME_TO_STORE
+from taskreel.app.jobs.enqueue import LONGEST_DELIVERY, TIME_TO_STORE
 from taskreel.config import Settings
 from taskreel.domain.queue_names import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
 from taskreel.jobtypes import JOB_TYPES
@@ -132,8 +132,8 @@ def test_all_services_fit_the_quota_of_a_new_project_together(quota: str, most: 
     assert "jobs-api" in problem
 
 
-def test_a_run_ends_itself_before_cloud_tasks_and_cloud_run_end_it() -> None:
-    longest = max(job_type.timeout for job_type in JOB_TYPES.values()) + TIME_TO_STORE
+def test_a_delivery_ends_itself_before_cloud_tasks_and_cloud_run_end_it() -> None:
+    longest = LONGEST_DELIVERY + TIME_TO_STORE
     # Cloud Tasks waits for thirty minutes at most.
     assert longest <= timedelta(minutes=30)
     services = declared("services.yaml")["services"]

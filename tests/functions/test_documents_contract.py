@@ -510,10 +510,6 @@ def test_attempts_and_backoff_are_those_of_document_3() -> None:
                 assert job_type.retry.min_backoff_seconds * 1000 == int(delay[1]), type_
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a run ends with its delivery, after 28 minutes at most: none is renewed yet",
-)
 @pytest.mark.parametrize("method", [name for name, types in SERVED_BY.items() if types])
 def test_times_are_those_of_document_3(method: str) -> None:
     (timeout,) = (time for name, time, *_ in list_queue_methods() if name == method)

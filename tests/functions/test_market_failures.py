@@ -15,14 +15,15 @@ from functions.fake_providers import KITE, ProviderSetup, StartProviders
 from functions.job_requests import read_balance, read_job, submit_job
 from providers.fake_provider import Fault
 from simulation.world import World
+from taskreel.app.jobs.enqueue import LONGEST_DELIVERY
 from taskreel.app.jobs.finish_job import finish_job
 from taskreel.app.jobs.job_store import load_job
 from taskreel.domain.errors import StoreConflictError
 from taskreel.domain.job_status import Status
-from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Transaction
 
-TIMEOUT = JOB_TYPES["image-generation"].timeout.total_seconds()
+#: Of a type with half an hour: one delivery.
+TIMEOUT = LONGEST_DELIVERY.total_seconds()
 
 
 def delay_answer(setup: ProviderSetup, patch: pytest.MonkeyPatch, seconds: float) -> None:

@@ -30,6 +30,7 @@ SUBMIT = {
     "web/view.py",
     "jobtypes/submission.py",
     "jobtypes/image_generation.py",
+    "jobtypes/job_type.py",
     "app/jobs/submit.py",
     "domain/queue_names.py",
     "adapters/logged_store.py",

@@ -15,7 +15,8 @@ from taskreel.app.jobs import cancel, dependencies, retry
 from taskreel.app.jobs.dependencies import unblock_if_ready
 from taskreel.app.jobs.finish_job import cancel_in_transaction
 from taskreel.app.jobs.job_store import require_lease
-from taskreel.app.worker.processor import Answer, Processor
+from taskreel.app.worker.long_run import Answer
+from taskreel.app.worker.processor import Processor
 from taskreel.domain.errors import LeaseLostError, NotFoundError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status

@@ -31,7 +31,8 @@ from taskreel.app.jobs.job_store import load_job
 from taskreel.app.jobs.submit import JobRequest, submit_job
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.app.services import Services
-from taskreel.app.worker.processor import Answer, Processor
+from taskreel.app.worker.long_run import Answer
+from taskreel.app.worker.processor import Processor
 from taskreel.app.worker.sweep import sweep_jobs
 from taskreel.domain.errors import StoreError
 from taskreel.domain.job import Job

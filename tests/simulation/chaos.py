@@ -27,7 +27,8 @@ from taskreel.adapters.work_dirs import WorkDirPool
 from taskreel.app.indexes import INDEXES
 from taskreel.app.services import Services
 from taskreel.app.worker import processor
-from taskreel.app.worker.processor import Answer, Processor
+from taskreel.app.worker.long_run import Answer
+from taskreel.app.worker.processor import Processor
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
 from taskreel.domain.errors import QueueError, StoreError
 from taskreel.domain.job import Job

@@ -33,7 +33,7 @@ from taskreel.app.jobs.input_files import NO_ROOM
 from taskreel.app.jobs.replay import Replay, prepare_replay
 from taskreel.app.jobs.retry import retry_job
 from taskreel.app.jobs.submit import JobRequest, submit_job
-from taskreel.app.worker.processor import Answer
+from taskreel.app.worker.long_run import Answer
 from taskreel.app.worker.sweep import sweep_jobs
 from taskreel.domain.credits import EntryKind
 from taskreel.domain.errors import (

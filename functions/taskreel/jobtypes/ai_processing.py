@@ -178,7 +178,7 @@ AI_PROCESSING = JobType(
         f"{capability} {format_credits(amount)}" for capability, (_, amount) in _PARAMETERS.items()
     ),
     units=_build_units,
-    timeout=timedelta(minutes=28),
+    timeout=timedelta(minutes=30),
     example={
         "task": "text-to-music",
         "input": "A calm morning at the harbour",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal
 
 from pydantic import AliasChoices, Field, model_validator
@@ -89,6 +90,7 @@ IMAGE_GENERATION = JobType(
     units=_build_units,
     price_text=f"{format_credits(IMAGE_CREDITS)} an image",
     concurrency=lambda _job: SCENES_AT_A_TIME,
+    timeout=timedelta(minutes=30),
     retry=RetryPolicy(min_backoff_seconds=3),
     example={
         "prompt": "A lighthouse in a storm",

@@ -191,8 +191,8 @@ class JobType(Generic[P]):
     #: For a pipeline type: the request's field that names the provider of a step.
     provider_field: Callable[[P, str], str] = lambda _submission, _step: "provider"
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    #: Longest run of one delivery, at most 28 minutes. Cloud Tasks waits two minutes more for the
-    #: response, and so does Cloud Run: a run ends itself, and stores why, before it is cut off.
+    #: Longest attempt, unless a job has its own `timeoutSeconds`; a run ends itself, and stores
+    #: why. One of more than half an hour goes on in several deliveries.
     timeout: timedelta = timedelta(minutes=10)
     #: Longest time from submission to the end of a job.
     deadline: timedelta = timedelta(hours=24)
@@ -216,6 +216,12 @@ class JobType(Generic[P]):
             return self.price_text
         submission = self.submission.model_validate(self.example)
         return format_credits(sum(unit.credits for unit in self.units(submission)))
+
+    def attempt_limit(self, payload: Mapping[str, Any]) -> timedelta:
+        """The longest attempt of a job with this payload."""
+        own = payload.get("timeoutSeconds")
+        # A stored payload may be of a newer revision.
+        return timedelta(seconds=own) if isinstance(own, int) else self.timeout
 
     def usual_submission(self) -> P:
         """The request of a usual job."""

@@ -195,7 +195,7 @@ MEDIA_PROCESSING = JobType(
     submission=MediaProcessing,
     capability=Capability.PROCESS,
     units=_build_units,
-    timeout=timedelta(minutes=20),
+    timeout=timedelta(hours=1),
     # CPU-bound: the instances of media work take few at a time (infra/services.yaml).
     queue=QueueLimits(concurrent_dispatches=1),
     retry=RetryPolicy(min_backoff_seconds=5),

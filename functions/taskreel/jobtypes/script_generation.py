@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal
 
 from pydantic import AliasChoices, Field
@@ -73,6 +74,7 @@ SCRIPT_GENERATION = JobType(
     submission=ScriptGeneration,
     capability=Capability.TEXT,
     units=_build_units,
+    timeout=timedelta(minutes=30),
     example={
         "prompt": "Two rival bakers share one oven",
         "genre": "comedy",

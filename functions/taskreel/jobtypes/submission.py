@@ -110,6 +110,13 @@ class Submission(Value):
     )
     start_within_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)
     deadline_seconds: int | None = Field(default=None, ge=1, le=30 * 86_400)
+    timeout_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=2 * 3600,
+        description="The longest attempt, instead of the job type's. Then the job is tried again, "
+        "if an attempt remains. The steps of a pipeline have their own.",
+    )
     retry: RetryOptions | None = None
     #: The job is BLOCKED until they have ended; then `{{jobs.<jobId>.result.…}}` in its payload is
     #: filled in.

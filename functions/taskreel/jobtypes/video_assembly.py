@@ -63,7 +63,7 @@ VIDEO_ASSEMBLY = JobType(
     submission=VideoAssembly,
     capability=Capability.ASSEMBLE,
     units=_build_units,
-    timeout=timedelta(minutes=28),
+    timeout=timedelta(hours=2),
     # CPU-bound: the instances of media work take few at a time (infra/services.yaml).
     queue=QueueLimits(concurrent_dispatches=1),
     retry=RetryPolicy(max_attempts=2),

@@ -126,7 +126,7 @@ VIDEO_GENERATION = JobType(
     units=_build_units,
     price_text=f"{format_credits(VIDEO_CREDITS)} a clip",
     concurrency=lambda _job: SCENES_AT_A_TIME,
-    timeout=timedelta(minutes=28),
+    timeout=timedelta(minutes=30),
     retry=RetryPolicy(min_backoff_seconds=4),
     example={
         "prompt": "Slow push in, waves breaking",

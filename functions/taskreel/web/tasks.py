@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from taskreel.app.request_trace import read_trace
 from taskreel.app.services import Services
-from taskreel.app.worker.processor import Answer, Processor
+from taskreel.app.worker.long_run import Answer
+from taskreel.app.worker.processor import Processor
 from taskreel.app.worker.sweep import sweep_jobs
 from taskreel.domain.errors import TaskreelError, UnauthenticatedError
 from taskreel.domain.value import Value

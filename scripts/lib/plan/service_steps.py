@@ -262,6 +262,7 @@ def deploy_command(
         ),
         *(
             "--cpu-boost",
+            "--no-cpu-throttling" if service["cpuBetweenRequests"] else "--cpu-throttling",
             "--execution-environment=gen2",
             f"--timeout={service['timeout'].removesuffix('s')}",
         ),

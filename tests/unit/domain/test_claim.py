@@ -88,7 +88,13 @@ def test_a_claim_counts_as_an_attempt_only_when_something_is_due_to_be_tried(
     found: Job, now: datetime
 ) -> None:
     if decide_claim(found, now).verdict is Verdict.RUN:
-        to_try = [one for one in found.units if one.state is UnitState.TODO and one.is_due(now)]
+        # A claim after the clock went back tries at once what waits for a time of the other clock.
+        is_early = found.updated_at > now + CLOCK_TOLERANCE
+        to_try = [
+            one
+            for one in found.units
+            if one.state is UnitState.TODO and (one.is_due(now) or is_early)
+        ]
         assert found.attempt <= claim_job(found, now, LEASE).attempt <= found.attempt + bool(to_try)
 
 

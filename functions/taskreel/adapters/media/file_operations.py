@@ -10,7 +10,8 @@ from taskreel.adapters.media.film_operations import given_params
 from taskreel.ports import Done, Generation, MediaWorkers, Output
 
 _SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
-_OPERATION_SECONDS, _UPSCALE_SECONDS = 900.0, 300.0
+#: At most; the attempt itself may end sooner.
+_OPERATION_SECONDS, _UPSCALE_SECONDS = 3600.0, 300.0
 
 
 async def process_media(workers: MediaWorkers, request: Generation) -> Done:

@@ -11,7 +11,8 @@ from taskreel.ports import Done, Generation, MediaWorkers, Output
 if TYPE_CHECKING:
     from taskreel.media.compose import Composition, Scene
 
-_FILM_SECONDS, _STEP_SECONDS = 1700.0, 900.0
+#: At most; the attempt itself may end sooner.
+_FILM_SECONDS, _STEP_SECONDS = 7200.0, 900.0
 #: Around a narration, and of a picture that nothing else gives a length.
 _AROUND_SECONDS, _STILL_SECONDS = 1.2, 5.0
 

@@ -22,6 +22,10 @@ FARTHEST = timedelta(days=29)
 #: Cloud Tasks waits that much longer for a response than a run may take: a run that ends itself
 #: still stores why, before the platform cuts it off.
 TIME_TO_STORE = timedelta(minutes=2)
+#: Cloud Tasks waits for a response for half an hour at most. A run that may take longer goes on in
+#: deliveries that follow one another.
+_LONGEST_WAIT = timedelta(minutes=30)
+LONGEST_DELIVERY = _LONGEST_WAIT - TIME_TO_STORE
 #: The checks of a pipeline come at most so often: a check is two writes, and a document takes
 #: about one write a second.
 _PARENT_CHECK_SECONDS = 2
@@ -42,6 +46,16 @@ async def enqueue_jobs(services: Services, *jobs: Job) -> None:
 async def enqueue_events(services: Services, job: Job) -> None:
     """Put the deliveries of the job's last change of status on the queue of webhooks."""
     await enqueue_tasks(services, build_event_tasks(job))
+
+
+async def renew_delivery(services: Services, job: Job, renewal: int) -> None:
+    """Enqueue the delivery number `renewal` after the first one of a run that goes on.
+
+    If that fails the run still ends by itself; only the platform may stop an instance that serves
+    no delivery.
+    """
+    task_number = f"{job.delivery}/{job.fence}/{renewal}"
+    await enqueue_tasks(services, [_build_job_task(job, task_number)])
 
 
 async def schedule_parent_check(services: Services, parent_id: str, queue: str) -> None:
@@ -96,15 +110,24 @@ async def enqueue_tasks(services: Services, tasks: Sequence[Task]) -> None:
         )
 
 
-def _build_job_task(job: Job) -> Task:
+def find_attempt_limit(job: Job) -> timedelta:
+    """The longest attempt of the job; short if its type is not deployed.
+
+    Half an hour is one delivery, and ends early enough to store the outcome in it.
+    """
     try:
-        deadline = find_job_type(job.job_type).timeout
+        limit = find_job_type(job.job_type).attempt_limit(job.payload)
     except UnknownJobTypeError:
-        deadline = SHORT_DEADLINE
+        return SHORT_DEADLINE
+    return min(limit, LONGEST_DELIVERY) if limit <= _LONGEST_WAIT else limit
+
+
+def _build_job_task(job: Job, task_number: str | None = None) -> Task:
     return build_task(
         find_queue(job),
         job.job_id,
         job.delivery,
+        task_number=task_number,
         at=job.next_attempt_at,
-        deadline=deadline + TIME_TO_STORE,
+        deadline=min(find_attempt_limit(job), LONGEST_DELIVERY) + TIME_TO_STORE,
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.cancel_operations import cancel_operation
-from taskreel.app.jobs.enqueue import enqueue_jobs
+from taskreel.app.jobs.enqueue import enqueue_jobs, find_attempt_limit
 from taskreel.app.jobs.failed_attempts import FailedCall, record_failures
 from taskreel.app.jobs.finish_job import finish_job
 from taskreel.app.jobs.heartbeat import Heartbeat
@@ -80,7 +80,7 @@ class JobRun:
         A heartbeat that fails cancels the units. The deadline cancels the units only: a purchase
         under way is awaited, and the heartbeat holds the lease for it meanwhile.
         """
-        limit = self._type.timeout
+        limit = find_attempt_limit(self._job)
         clock = self._services.clock
         self._renewed_at, self._saved_progress = clock.now(), self._pool.progress
         heartbeat = Heartbeat(clock, self._is_heartbeat_due, self._renew_lease)

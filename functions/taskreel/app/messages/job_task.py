@@ -18,18 +18,21 @@ def build_task(
     job_id: str,
     delivery: int,
     *,
+    task_number: str | None = None,
     at: datetime | None = None,
     deadline: timedelta = SHORT_DEADLINE,
 ) -> Task:
     """The task of a job's delivery: it carries ids only, since the payload is in the store.
 
-    Its id is the same for the same job and delivery, so that a task that is enqueued twice is one
-    task. It is a hash, because Cloud Tasks becomes slow when the ids of a queue are in sequence.
+    Its id is the same for the same job and delivery (or `task_number`), so that a task that is
+    enqueued twice is one task. It is a hash, because Cloud Tasks becomes slow when the ids of a
+    queue are in sequence.
     """
+    number = task_number or str(delivery)
     return Task(
         queue=queue,
         job_id=job_id,
-        id=hashlib.blake2b(f"{job_id}/{delivery}".encode(), digest_size=16).hexdigest(),
+        id=hashlib.blake2b(f"{job_id}/{number}".encode(), digest_size=16).hexdigest(),
         body=json.dumps({"jobId": job_id, "delivery": delivery}).encode(),
         at=at,
         deadline=deadline,

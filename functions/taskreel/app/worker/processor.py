@@ -7,7 +7,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import Enum, auto
 from typing import Any
 
 from taskreel.app.credits.balances import load_account
@@ -15,13 +14,14 @@ from taskreel.app.flow.slots import FREE_ROOM, place_job
 from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.cancel_operations import cancel_operations
 from taskreel.app.jobs.crashes import CrashedRun, is_outage
-from taskreel.app.jobs.enqueue import enqueue_events
+from taskreel.app.jobs.enqueue import LONGEST_DELIVERY, enqueue_events, find_attempt_limit
 from taskreel.app.jobs.finish_job import stop_job
 from taskreel.app.jobs.job_ended import act_on_job_end, handle_crash
 from taskreel.app.jobs.job_run import JobRun
 from taskreel.app.jobs.job_store import load_job, require_lease, store_job, write_for_run
 from taskreel.app.pipelines.pipeline_run import PipelineRun
 from taskreel.app.services import Services
+from taskreel.app.worker.long_run import Answer, LongRuns
 from taskreel.domain.claim import ANSWER_GRACE, Claim, Verdict, claim_job, decide_claim
 from taskreel.domain.errors import LeaseLostError, StoreError
 from taskreel.domain.ids import is_delivery_id
@@ -33,15 +33,6 @@ from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS
 
 log = logging.getLogger(__name__)
-
-
-class Answer(Enum):
-    """The answer to the queue."""
-
-    #: Done, duplicate, ended, or a new task is scheduled: this task is finished.
-    FINISHED = auto()
-    #: Another run holds the lease, or this instance is stopping: deliver the task again.
-    BUSY = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +51,7 @@ class Processor:
         self._services = services
         self._running: set[asyncio.Task[Any]] = set()
         self._stopping = False
+        self._long_runs = LongRuns(services)
 
     async def process_task(self, job_id: str) -> Answer:
         """Process one delivery. Safe to repeat, at any time and in any order.
@@ -93,6 +85,8 @@ class Processor:
             return Answer.FINISHED
         match claimed.verdict:
             case Verdict.BUSY:
+                if self._long_runs.has_run(claimed.job):
+                    return await self._long_runs.serve_delivery(job_id)
                 return Answer.BUSY
             case Verdict.END:
                 await act_on_job_end(self._services, claimed.job)
@@ -101,11 +95,19 @@ class Processor:
             case Verdict.RUN:
                 if claimed.job.webhooks:
                     await enqueue_events(self._services, claimed.job)
-                return await self._run_job(claimed)
+                return await self._start_run(claimed)
             case Verdict.IGNORE:
                 if claimed.job.status is Status.THROTTLED:
                     await admit_next(self._services, claimed.job)
         return Answer.FINISHED
+
+    async def _start_run(self, claimed: _Claimed) -> Answer:
+        """Run the job in this delivery, or in several if an attempt may outlast one."""
+        run = self._run_job(claimed)
+        if find_attempt_limit(claimed.job) <= LONGEST_DELIVERY:
+            return await run
+        self._long_runs.start(claimed.job, run)
+        return await self._long_runs.serve_delivery(claimed.job.job_id)
 
     async def stop(self) -> None:
         """Stop all runs and release their leases, so that each job may run again at once."""
