@@ -20,12 +20,10 @@ from taskreel import jobtypes
 from taskreel.app.pricing.credit_cost import compute_credits, compute_step_credits
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType
-from taskreel_cloud_tasks.queues_file import load_queues
-from taskreel_local.stack.local_stack import find_parent
 
 ROOT = Path(__file__).parents[2]
 #: The output of an earlier step, in a payload.
-OUTPUT = "{{steps.a.artifacts.0.url}}"
+OUTPUT = "{{steps.a.artifacts[0].url}}"
 #: The job type that README adds, priced other than a plain image.
 STICKER = '''
 from pydantic import Field
@@ -75,7 +73,7 @@ async def sticker_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asyn
 
     queues = tmp_path / "queues.yaml"
     queues.write_text(render_queues_file((ROOT / "infra/queues.yaml").read_text("utf-8")))
-    monkeypatch.setattr(simulation, "QUEUES", load_queues(queues, find_parent({})))
+    monkeypatch.setattr(simulation, "QUEUES", queues)
     async with running(tmp_path, monkeypatch, initial_credits=1000) as made:
         yield made
 
@@ -190,7 +188,7 @@ def test_a_step_whose_files_are_templates_is_priced_by_its_literal_fields(
 ) -> None:
     steps = {
         "a": {"type": "image-generation", "payload": {"prompt": "a kite"}},
-        "b": {"type": job_type, "needs": ["a"], "payload": payload},
+        "b": {"type": job_type, "payload": payload},
     }
     declared = JOB_TYPES["pipeline"]
     submission = declared.submission.model_validate({"steps": steps})
