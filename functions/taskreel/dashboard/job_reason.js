@@ -57,6 +57,8 @@ function explainWaiting(job, { now, health, providers }) {
       link: "See the provider",
     };
   }
+  const place = describePlace(job.queue);
+  if (place) return { tone: "wait", text: `It waits for room: ${place}` };
   if (job.status === "THROTTLED") {
     return { tone: "wait", text: "It waits for room: its owner, its type or its provider has as many jobs running as are allowed. It starts by itself when one ends." };
   }
@@ -65,6 +67,15 @@ function explainWaiting(job, { now, health, providers }) {
     return { tone: "wait", text: `It is one of ${countOf(queue.depth, "task")} on ${queue.queue}, and has waited for ${waited}.` };
   }
   return { tone: "wait", text: `It is on its queue and starts in a moment; it has waited for ${waited}.` };
+}
+
+/** The server's own position and estimate. @param {any} queue @returns {string} */
+function describePlace(queue) {
+  if (!queue || (queue.ahead === null && !queue.startsIn)) return "";
+  const ahead = queue.ahead === null ? "" : queue.ahead === 0 ? "it is the next of its type" : `${queue.aheadText ?? queue.ahead} ${queue.ahead === 1 ? "job is" : "jobs are"} ahead of it`;
+  if (!queue.startsIn) return `${ahead}.`;
+  const times = `about ${formatSeconds(queue.startsIn.p50)} to go, nine times in ten at most ${formatSeconds(queue.startsIn.p90)}`;
+  return ahead ? `${ahead}; ${times}.` : `${times}.`;
 }
 
 /** @param {any} job @param {any[] | undefined} providers */

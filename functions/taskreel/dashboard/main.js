@@ -12,12 +12,12 @@ import { readClaims, readToken, removeToken, storeToken, takeTokenFromAddress } 
  * when it is first opened. A new page is one line here and one file in `pages/`.
  */
 const PAGES = [
-  { path: "/", name: "Overview", icon: "◧", key: "o", load: () => import("./pages/overview.js") },
-  { path: "/jobs", name: "Jobs", icon: "☰", key: "b", load: () => import("./pages/jobs.js") },
-  { path: "/new", name: "New job", icon: "＋", key: "n", load: () => import("./pages/new_job.js") },
-  { path: "/schedules", name: "Schedules", icon: "↻", key: "s", load: () => import("./pages/schedules.js") },
-  { path: "/providers", name: "Providers", icon: "⌁", key: "p", load: () => import("./pages/providers.js") },
-  { path: "/credits", name: "Credits", icon: "¤", key: "c", load: () => import("./pages/credits.js") },
+  { path: "/", name: "Overview", icon: "M4 4h7v9H4zM13 4h7v5h-7zM13 11h7v9h-7zM4 15h7v5H4z", key: "o", load: () => import("./pages/overview.js") },
+  { path: "/jobs", name: "Jobs", icon: "M4 6h16M4 12h16M4 18h16", key: "b", load: () => import("./pages/jobs.js") },
+  { path: "/new", name: "New job", icon: "M12 5v14M5 12h14", key: "n", load: () => import("./pages/new_job.js") },
+  { path: "/schedules", name: "Schedules", icon: "M12 7v5l3 2M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0z", key: "s", load: () => import("./pages/schedules.js") },
+  { path: "/providers", name: "Providers", icon: "M7 3v6a5 5 0 0 0 10 0V3M12 14v7", key: "p", load: () => import("./pages/providers.js") },
+  { path: "/credits", name: "Credits", icon: "M12 6v12M15.5 8.5C15 7 9 6.500 9 9.300S15.500 12 15.500 15 9 17 8.500 15.300M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0z", key: "c", load: () => import("./pages/credits.js") },
 ];
 const HIDDEN = [
   { path: "/compare", name: "Compare", load: () => import("./pages/compare.js") },
@@ -114,7 +114,7 @@ function Frame({ caller, signOut }) {
     <a class="skip" href="#main">Skip to content</a>
     <header class="top">
       <a class="brand" href=${ROOT}><${Mark} /><span>Taskreel</span></a>
-      <nav aria-label="Pages">${PAGES.map((page) => html`<a key=${page.path} href=${ROOT + (page.path === "/" ? "" : page.path)} aria-current=${isCurrent(page, place.path) ? "page" : undefined}><i aria-hidden="true">${page.icon}</i><span>${page.name}</span></a>`)}</nav>
+      <nav aria-label="Pages">${PAGES.map((page) => html`<a key=${page.path} href=${ROOT + (page.path === "/" ? "" : page.path)} aria-current=${isCurrent(page, place.path) ? "page" : undefined}><svg viewBox="0 0 24 24" aria-hidden="true"><path d=${page.icon} /></svg><span>${page.name}</span></a>`)}</nav>
       <div class="who">
         <span class="link link-${link}" role="status"><i aria-hidden="true"></i><span>${{ live: "Live", connecting: "Connecting", lost: "No connection" }[link]}</span></span>
         <button class="quiet" onClick=${() => setHelp(true)} aria-label="Keyboard and help" title="Keyboard (?)">?</button>

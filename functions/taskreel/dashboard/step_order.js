@@ -1,13 +1,12 @@
 /** Where a pipeline's steps stand in its graph. Pure. */
 
-/** Steps whose first jobs were created within this time were started together. */
-const TOGETHER_MS = 400;
+import { ENDED } from "./statuses.js";
 
 /**
  * Columns from left to right, and the edges that are known.
  *
  * A `pipeline` job's payload says what each step needs. Other pipelines do not show their plan:
- * there, steps that were started together stand in one column, the others in their order.
+ * there, steps whose jobs ran at the same time stand in one column, the others in their order.
  * @param {any} job @param {any[]} children
  * @returns {{columns: any[][], edges: [string, string][]}}
  */
@@ -15,17 +14,26 @@ export function arrangeSteps(job, children) {
   const needs = readNeeds(job.payload?.steps);
   if (needs) return arrangeByNeeds(job.steps, needs);
   /** @type {any[][]} */ const columns = [];
-  let previous = NaN;
+  let firstEnd = -Infinity;
   for (const step of job.steps) {
-    const started = Math.min(...children.filter((one) => one.step === step.name).map((one) => Date.parse(one.createdAt)));
-    const joins = Number.isFinite(started) && Math.abs(started - previous) <= TOGETHER_MS;
-    if (joins) /** @type {any[]} */ (columns.at(-1)).push(step);
-    else columns.push([step]);
-    previous = started;
+    const { start, end } = readSpan(children.filter((one) => one.step === step.name));
+    if (start < firstEnd) {
+      /** @type {any[]} */ (columns.at(-1)).push(step);
+      firstEnd = Math.min(firstEnd, end);
+    } else {
+      columns.push([step]);
+      firstEnd = Number.isFinite(start) ? end : -Infinity;
+    }
   }
   /** @type {[string, string][]} */
   const edges = columns.slice(1).flatMap((column, index) => column.flatMap((step) => columns[index].map((before) => /** @type {[string, string]} */ ([before.name, step.name]))));
   return { columns, edges };
+}
+
+/** When the first of a step's jobs was created, and the last ended; Infinity: not yet. @param {any[]} jobs */
+function readSpan(jobs) {
+  const ends = jobs.map((job) => Date.parse(ENDED.map((status) => job.statusAt[status]).find(Boolean) ?? "") || Infinity);
+  return { start: Math.min(Infinity, ...jobs.map((job) => Date.parse(job.createdAt))), end: Math.max(-Infinity, ...ends) };
 }
 
 /** The names of the steps that each step needs. @param {any} steps @returns {Map<string, string[]> | null} */

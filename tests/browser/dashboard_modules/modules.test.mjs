@@ -76,6 +76,12 @@ test("one sentence says why a job waits", () => {
   assert.match(explainJob(job("10", { status: "BLOCKED", payload: { dependsOn: [{ jobId: "job_a" }] } }), { now: NOW }).href, /jobs\/job_a$/);
 });
 
+test("a job that waits for room says how many are ahead, and how long it takes", () => {
+  const queue = { ahead: 14, aheadText: "14", startsIn: { p50: 60, p90: 420 }, endsIn: null };
+  const text = explainJob(job("10", { status: "THROTTLED", queue }), { now: NOW }).text;
+  assert.equal(text, "It waits for room: 14 jobs are ahead of it; about 60 s to go, nine times in ten at most 7 min.");
+});
+
 test("a failed job says why, after how many attempts, and what it cost", () => {
   const failed = job("10", { status: "FAILED", attempt: 3, error: { message: "The model is overloaded." }, credits: { held: 0, captured: 0, released: 1 } });
   assert.equal(explainJob(failed, { now: NOW }).text, "It failed after 3 attempts: The model is overloaded. Nothing was charged.");
@@ -130,14 +136,16 @@ test("what needs a person: purchases without an answer, paused queues, stopped m
   assert.deepEqual(titles.slice(0, 3), ["1 purchase without an answer", "Image generation is paused", "bfl: 1 model stopped"]);
 });
 
-test("a pipeline's graph follows its own references; steps that start together share a column", () => {
+test("a pipeline's graph follows its own references; steps that ran at the same time share a column", () => {
   const steps = ["picture", "voice", "film"].map((name) => ({ name }));
   const payload = { steps: { picture: {}, voice: {}, film: { payload: { visual: "{{steps.picture.artifacts[0]}}" }, after: ["voice"] } } };
   const graph = arrangeSteps({ steps, payload }, []);
   assert.deepEqual(graph.columns.map((column) => column.map((step) => step.name)), [["picture", "voice"], ["film"]]);
   assert.deepEqual(graph.edges.sort(), [["picture", "film"], ["voice", "film"]]);
-  const children = [{ step: "picture", createdAt: "2026-11-26T12:00:00.000Z" }, { step: "voice", createdAt: "2026-11-26T12:00:00.100Z" }, { step: "film", createdAt: "2026-11-26T12:00:09Z" }];
-  assert.deepEqual(arrangeSteps({ steps, payload: {} }, children).columns.map((column) => column.length), [2, 1]);
+  const child = (step, from, to) => ({ step, createdAt: `2026-11-26T12:00:0${from}Z`, statusAt: to ? { COMPLETED: `2026-11-26T12:00:0${to}Z` } : {} });
+  const columns = (...children) => arrangeSteps({ steps, payload: {} }, children).columns.map((column) => column.map((step) => step.name));
+  assert.deepEqual(columns(child("picture", 0, 4), child("voice", 1, 3), child("film", 4)), [["picture", "voice"], ["film"]]);
+  assert.deepEqual(columns(child("picture", 0, 1), child("voice", 1)), [["picture"], ["voice"], ["film"]]);
 });
 
 test("differences are listed by path", () => {

@@ -40,7 +40,7 @@ export default function Jobs({ query, caller }) {
   const all = list.rows.length > 0 && list.rows.every((job) => selected.has(job.jobId));
   const toggleAll = () => setSelected(all ? new Map() : new Map(list.rows.map((job) => [job.jobId, job])));
   return html`
-    <div class="title"><h1>Jobs</h1>
+    <div class="title job-list-title"><h1>Jobs</h1>
       <div class="switch" role="group" aria-label="View">
         <button aria-pressed=${view === "table"} onClick=${() => change({ view: "" })}>Table</button>
         <button aria-pressed=${view === "sheet"} onClick=${() => change({ view: "sheet" })}>Contact sheet</button>
@@ -171,7 +171,7 @@ function Row({ job, now, admin, selected, toggle, gone }) {
   const press = useRowKeys(job, toggle);
   return html`<tr ref=${row} data-row tabindex="0" class=${`${selected ? "selected" : ""} ${gone ? "gone" : ""}`} onKeyDown=${press} onClick=${(/** @type {any} */ event) => openUnlessControl(event, job)}>
     <td class="tick"><input type="checkbox" aria-label=${`Select ${job.jobId}`} checked=${selected} onChange=${() => toggle(job)} /></td>
-    <td class="job"><span class="mini" aria-hidden="true">${job.status === "COMPLETED" ? html`<${Thumbnail} job=${whole} />` : html`<${StatusPill} status=${job.status} />`}</span><div><a href=${`${ROOT}/jobs/${job.jobId}`}>${findPrompt(whole?.payload) || formatType(job.jobType)}</a><small>${job.error && job.status !== "COMPLETED" ? html`<span class="bad">${job.error.message}</span>` : html`<span class="narrow-only">${formatType(job.jobType)} · </span><code>${job.jobId}</code>`}</small></div></td>
+    <td class="job"><span class="mini" aria-hidden="true">${job.status === "COMPLETED" ? html`<${Thumbnail} job=${whole} />` : html`<${StatusPill} status=${job.status} />`}</span><div><a href=${`${ROOT}/jobs/${job.jobId}`}>${findPrompt(whole?.payload) || formatType(job.jobType)}</a><small>${job.error && job.status !== "COMPLETED" ? html`<span class="bad">${job.error.message}</span>` : html`<span class="narrow-only">${formatType(job.jobType)}</span><code class="wide-only">${job.jobId}</code>`}</small></div></td>
     <td class="status"><${StatusPill} status=${job.status} />${ACTIVE.includes(job.status) && html`<${Progress} percent=${job.progress} label="Progress" />`}</td>
     <td class="wide-only">${formatType(job.jobType)}</td>
     ${admin && html`<td class="wide-only">${job.userId}</td>`}

@@ -31,7 +31,7 @@ export default function Providers({ query, caller }) {
         ${provider.fitting.length > 0 && html`<div class="table-wrap"><table><thead><tr><th>Model</th><th class="wide-only">Makes</th><th class="number">Price</th><th>Circuit breaker</th>${caller.admin && html`<th></th>`}</tr></thead>
           <tbody>${provider.fitting.map((/** @type {any} */ model) => html`<tr key=${model.name}>
             <th scope="row">${model.name}${model.retired && html` <small class="bad">retired${model.replacedBy ? `, use ${model.replacedBy}` : ""}</small>`}${model.aliases?.length > 0 && html`<small class="aliases">${model.aliases.join(", ")}</small>`}</th>
-            <td class="wide-only">${model.capability}</td><td class="number">${model.usd === null || model.usd === undefined ? "–" : html`${formatUsd(model.usd)}<small> a ${model.unit}</small>`}</td>
+            <td class="wide-only">${model.capability}</td><td class="number">${model.usd === null || model.usd === undefined ? "–" : html`${formatUsd(model.usd)}<small> ${/^[aeiou]/.test(model.unit) ? "an" : "a"} ${model.unit}</small>`}</td>
             <td><${Pill} text=${(BREAKERS[model.breaker.state] ?? [model.breaker.state])[0]} tone=${(BREAKERS[model.breaker.state] ?? ["", "off"])[1]} />${model.breaker.byHand && html`<small> by an admin</small>`}${model.breaker.state === "open" && !model.breaker.byHand && model.breaker.admitsAt && html`<small> next call <${Time} at=${model.breaker.admitsAt} now=${now} /></small>`}</td>
             ${caller.admin && html`<td class="number"><button class="quiet" onClick=${() => setOrder({ provider: provider.provider, model: model.name, byHand: model.breaker.byHand, state: model.breaker.state })}>Change…</button></td>`}
           </tr>`)}</tbody></table></div>`}

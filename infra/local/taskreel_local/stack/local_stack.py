@@ -362,9 +362,15 @@ def find_parent(environ: Mapping[str, str]) -> str:
     return f"projects/{project}/locations/{location}"
 
 
+#: The dashboard's files, which a server reads once.
+_PAGE_FILES = (".js", ".css", ".html", ".svg")
+
+
 async def watch_sources() -> AsyncIterator[None]:
     """Yield once for each burst of changes to the deployed code."""
     from watchfiles import PythonFilter, awatch
 
-    async for _changes in awatch(MAIN.parent, watch_filter=PythonFilter()):
+    async for _changes in awatch(
+        MAIN.parent, watch_filter=PythonFilter(extra_extensions=_PAGE_FILES)
+    ):
         yield

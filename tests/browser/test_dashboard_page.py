@@ -1,0 +1,196 @@
+"""The dashboard as a person uses it: in Chromium, on a running stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from e2e.processes import Stack, stack
+from installed_programs import find_program
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+#: A picture takes a second or two; the machine of a test run is busy.
+SECONDS = 60_000
+FLAGS = [
+    "--no-sandbox",  # CI is root
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = find_program("chromium", "apt-get install chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with stack(tmp_path_factory.mktemp("dashboard") / "data") as started:
+        yield started
+
+
+@contextmanager
+def signed_in(
+    browser: Browser,
+    running: Stack,
+    user: str,
+    path: str = "",
+    *,
+    phone: bool = False,
+    **token: str,
+) -> Iterator[Page]:
+    """A page of that user. It must ask no other host, and its console must stay clean."""
+    size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 860}
+    context = browser.new_context(viewport=size)  # type: ignore[arg-type] # a TypedDict
+    context.set_default_timeout(SECONDS)
+    page = context.new_page()
+    page.set_default_timeout(SECONDS)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    foreign: list[str] = []
+    page.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith((running.url, "data:")) else foreign.append(request.url)
+        ),
+    )
+    page.goto(f"{running.url}/dashboard{path}#token={running.token(user, **token)}")
+    expect(page.get_by_role("navigation", name="Pages")).to_be_visible(timeout=SECONDS)
+    try:
+        yield page
+        assert errors == []
+        assert foreign == []
+    finally:
+        context.close()
+
+
+def test_a_person_makes_a_picture_replays_it_with_another_prompt_and_compares(
+    browser: Browser, running: Stack
+) -> None:
+    with signed_in(browser, running, "ada", "/new") as page:
+        assert "token" not in page.url  # it is out of the address, and of the history
+        page.get_by_label("Prompt", exact=False).first.fill("a lighthouse at dawn")
+        page.get_by_label("Width").fill("96")
+        page.get_by_label("Height").fill("64")
+        expect(page.get_by_text("1 credit", exact=True)).to_be_visible(timeout=SECONDS)
+        page.get_by_role("button", name="Create the job").click()
+
+        expect(page.get_by_role("heading", name="a lighthouse at dawn")).to_be_visible(
+            timeout=SECONDS
+        )
+        picture = page.get_by_role("img", name="a lighthouse at dawn")
+        expect(picture).to_be_visible(timeout=SECONDS)  # it came without a reload
+        expect(page.get_by_text("It was made by studio")).to_be_visible()
+        assert picture.evaluate("one => one.decode().then(() => one.naturalWidth)") == 96
+
+        page.get_by_role("button", name="Replay with changes…").click()
+        dialog = page.get_by_role("dialog", name="Replay with changes")
+        dialog.get_by_label("Prompt", exact=False).first.fill("a lighthouse at night")
+        expect(dialog.get_by_text('"prompt": "a lighthouse at night"')).to_be_visible()
+        replay = dialog.get_by_role("button", name="Replay", exact=True)
+        expect(replay).to_be_enabled(timeout=SECONDS)
+        replay.click()
+
+        expect(page.get_by_role("heading", name="Compare")).to_be_visible(timeout=SECONDS)
+        expect(page.get_by_label("How much of A is seen")).to_be_visible(timeout=SECONDS)
+        row = page.get_by_role("row").filter(has_text="prompt")
+        expect(row).to_contain_text("a lighthouse at night")
+
+
+def test_jobs_appear_while_one_looks_and_several_are_cancelled_at_once(
+    browser: Browser, running: Stack
+) -> None:
+    with signed_in(browser, running, "bob", "/jobs") as page, running.client("bob") as api:
+        expect(page.get_by_text("No jobs yet")).to_be_visible(timeout=SECONDS)
+        later = {"prompt": "dunes under a wide sky", "scheduleAt": "2030-01-01T00:00:00Z"}
+        for _ in range(3):
+            assert api.post("/api/jobs/image-generation", json=later).status_code == 202
+        rows = page.locator("tr[data-row]")
+        expect(rows).to_have_count(3, timeout=SECONDS)
+        page.keyboard.press("j")
+        page.keyboard.press("x")
+        page.keyboard.press("j")
+        page.keyboard.press("x")
+        page.get_by_role("button", name="Cancel…").click()
+        expect(page.get_by_role("dialog")).to_contain_text("the rest of 2 credits held goes back")
+        page.get_by_role("button", name="Cancel 2 jobs").click()
+        expect(rows.filter(has_text="Cancelled")).to_have_count(2, timeout=SECONDS)
+        page.get_by_role("button", name="Stopped").click()
+        expect(page).to_have_url(f"{running.url}/dashboard/jobs?status=CANCELLED,EXPIRED")
+        expect(rows).to_have_count(2, timeout=SECONDS)
+        page.get_by_role("button", name="Contact sheet").click()
+        expect(page.locator("li.card")).to_have_count(2)
+
+
+def test_only_an_admin_is_offered_what_only_an_admin_may_do(
+    browser: Browser, running: Stack
+) -> None:
+    with signed_in(browser, running, "ada", "/providers?text=flux-2-pro") as page:
+        expect(page.get_by_role("rowheader", name="flux-2-pro")).to_be_visible(timeout=SECONDS)
+        expect(page.get_by_role("button", name="Change…")).to_have_count(0)
+    with signed_in(browser, running, "root", "/providers?text=flux-2-pro", role="admin") as page:
+        page.get_by_role("button", name="Change…").first.click()
+        page.get_by_label("Reason, for the audit log").fill("a rehearsal")
+        page.get_by_role("button", name="Apply").click()
+        expect(page.get_by_text("stopped", exact=True)).to_be_visible(timeout=SECONDS)
+        page.goto(f"{running.url}/dashboard")
+        expect(page.get_by_text("bfl: 1 model stopped")).to_be_visible(timeout=SECONDS)
+
+
+def test_another_users_job_is_refused_in_plain_words(browser: Browser, running: Stack) -> None:
+    with running.client("ada") as api:
+        request = {"prompt": "a red kite", "scheduleAt": "2030-01-01T00:00:00Z"}
+        job = api.post("/api/jobs/image-generation", json=request).json()["jobId"]
+    with signed_in(browser, running, "eve", f"/jobs/{job}") as page:
+        expect(page.get_by_text("It is not there, or not yours")).to_be_visible(timeout=SECONDS)
+
+
+def test_without_a_valid_token_the_page_asks_for_one(browser: Browser, running: Stack) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{running.url}/dashboard#token=not.a.token")
+    expect(page.get_by_text("Your token has expired or was refused")).to_be_visible(timeout=SECONDS)
+    page.get_by_label("Token").fill(running.token("ada"))
+    expect(page.get_by_text("It signs in ada.")).to_be_visible()
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible(timeout=SECONDS)
+    context.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/jobs", "/jobs?view=sheet", "/new", "/providers", "/credits"]
+)
+def test_each_page_fits_a_phone(browser: Browser, running: Stack, path: str) -> None:
+    with signed_in(browser, running, "ada", path, phone=True) as page:
+        expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=SECONDS)
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_the_page_goes_on_by_itself_when_the_server_is_back(
+    browser: Browser, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    with stack(data) as first:
+        port = int(first.url.rpartition(":")[2])
+        with signed_in(browser, first, "ada", "/jobs") as page:
+            expect(page.get_by_text("Live", exact=True)).to_be_visible(timeout=SECONDS)
+            first.kill()
+            expect(page.get_by_text("The server cannot be reached.")).to_be_visible(timeout=SECONDS)
+            with stack(data, port=port) as second, second.client("ada") as api:
+                request = {"prompt": "a red kite", "scheduleAt": "2030-01-01T00:00:00Z"}
+                assert api.post("/api/jobs/image-generation", json=request).status_code == 202
+                expect(page.locator("tr[data-row]")).to_have_count(1, timeout=SECONDS)
+                expect(page.get_by_role("alert")).to_have_count(0, timeout=SECONDS)
