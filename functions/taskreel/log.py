@@ -7,7 +7,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-from taskreel.app.request_trace import trace_id
+from taskreel.app.request_trace import request_id, trace_id
 
 #: The attributes of every record; all others are fields that the caller passed as `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
@@ -51,6 +51,9 @@ class _JsonFormatter(logging.Formatter):
             "logger": record.name,
             **_extra_fields(record),
         }
+        request = request_id.get()
+        if request is not None:
+            fields["request_id"] = request
         trace = trace_id.get()
         if trace and self._project:
             fields["logging.googleapis.com/trace"] = f"projects/{self._project}/traces/{trace}"

@@ -1,13 +1,20 @@
-"""The trace that the current request belongs to, for log lines that are written during it."""
+"""The trace and the id of the current request, for log lines that are written during it."""
 
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterable
 from contextvars import ContextVar
 
 #: The id of the trace; None outside a request, or where it carries none.
 trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
+
+#: The id of the request; None outside one.
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+#: A client's id that is fit for a log line and a header.
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 
 #: W3C's `00-TRACE-SPAN-FLAGS`, and Google's `TRACE/SPAN;o=1`.
 _FORMS = {
@@ -25,3 +32,11 @@ def read_trace(headers: Iterable[tuple[bytes, bytes]]) -> None:
         if match:
             found = match[1].decode()
     trace_id.set(found)
+
+
+def read_request_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Remember the client's `X-Request-Id`, or a new id, and return it."""
+    given = next((value for name, value in headers if name == b"x-request-id"), b"")
+    found = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16).encode()
+    request_id.set(found.decode())
+    return found

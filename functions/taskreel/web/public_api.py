@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from taskreel.app.request_trace import read_trace
+from taskreel.app.request_trace import read_request_id, read_trace
 from taskreel.domain.errors import TaskreelError
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.web.auth import ApiContext
@@ -63,8 +63,19 @@ class PublicApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         self._context.attach(scope)
-        read_trace(scope.get("headers", ()))
-        await self._app(scope, receive, send)
+        headers = scope.get("headers", ())
+        read_trace(headers)
+        id_header = b"x-request-id", read_request_id(headers)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                sent = message.get("headers", ())
+                # OpenAI's routes answer with the id of the job.
+                if all(name != b"x-request-id" for name, _ in sent):
+                    message["headers"] = [*sent, id_header]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         handler = self._find_page(scope) or _find_hot_handler(scope)
