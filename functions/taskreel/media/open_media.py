@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import av
 import av.error
+import numpy as np
 from av.stream import Disposition
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from taskreel.domain.errors import PermanentError
 from taskreel.media.sniff import Kind, detect_kind
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 MAX_IMAGE_PIXELS = 8192 * 8192
+BYTE = 255  # the greatest value of 8 bits
 MAX_VIDEO_PIXELS = 8192 * 4320
 
 Need = Literal["video", "audio"]
@@ -37,9 +41,12 @@ def open_image_header(path: Path) -> Iterator[Image.Image]:
     kind = detect_kind(path)
     if kind.family != "image":
         message = (
-            f"{path.name} is {kind.content_type}, not an image; use PNG, JPEG, WebP, GIF or AVIF."
+            f"{path.name} is {kind.content_type}, not an image;"
+            " use PNG, JPEG, WebP, GIF, AVIF or HEIC."
         )
         raise PermanentError(message, code="not_an_image", file=path.name)
+    if kind.reader == "HEIF":
+        _register_heif()
     with _translate_errors(path), warnings.catch_warnings():
         # Our own limit, below, is the stricter one.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -48,12 +55,48 @@ def open_image_header(path: Path) -> Iterator[Image.Image]:
             yield image
 
 
+@cache
+def _register_heif() -> None:
+    """Teach Pillow to read HEIC; the library is imported only where such a file is opened."""
+    import pi_heif
+
+    pi_heif.register_heif_opener(thumbnails=False)
+
+
 def open_image(path: Path) -> Image.Image:
     """Decode an image, upright, as RGB, or as RGBA if it has transparency."""
     with open_image_header(path) as image:
-        upright = ImageOps.exif_transpose(image)
+        upright = _reduce_depth(ImageOps.exif_transpose(image))
         transparent = upright.has_transparency_data
-        return upright.convert("RGBA" if transparent else "RGB")
+        mode = "RGBA" if transparent else "RGB"
+        return _convert_to_srgb(upright, image.info.get("icc_profile"), mode)
+
+
+def _reduce_depth(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey to 8 bits; Pillow's own conversion cuts it off at 255."""
+    if not image.mode.startswith("I"):
+        return image
+    deep = np.asarray(image).astype(np.float32)
+    top = 65535.0 if deep.max(initial=0) > BYTE else float(BYTE)
+    return Image.fromarray(np.clip(deep / top * BYTE + 0.5, 0, BYTE).astype(np.uint8))
+
+
+def _convert_to_srgb(image: Image.Image, profile: bytes | None, mode: str) -> Image.Image:
+    """Convert to sRGB by the picture's colour profile; one that cannot be read is ignored."""
+    if not profile or image.mode not in ("RGB", "RGBA", "L", "CMYK"):
+        return image.convert(mode)
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        target = ImageCms.createProfile("sRGB")
+        opaque = image.convert("RGB") if image.mode == "RGBA" else image
+        shown = ImageCms.profileToProfile(opaque, source, target, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image.convert(mode)
+    if shown is None:
+        return image.convert(mode)
+    if mode == "RGBA":
+        shown.putalpha(image.convert("RGBA").getchannel("A"))
+    return shown
 
 
 def open_picture(path: Path) -> Image.Image:

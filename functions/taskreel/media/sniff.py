@@ -42,7 +42,8 @@ NO_TEXT: tuple[tuple[bytes, str], ...] = (
     (b"<html", "a web page"),
 )
 READABLE = (
-    "PNG, JPEG, WebP, GIF, AVIF, MP4, MOV, WebM, MKV, AVI, MP3, WAV, OGG, FLAC, AAC or UTF-8 text"
+    "PNG, JPEG, WebP, GIF, AVIF, HEIC, MP4, MOV, WebM, MKV, AVI, MP3, WAV, OGG, FLAC, AAC or"
+    " UTF-8 text"
 )
 
 
@@ -84,6 +85,10 @@ BRANDS = {
     b"avis": Kind("image", "image/avif", "AVIF"),
     b"qt  ": MOV,
 }
+#: HEIC, as telephones write it. `mif1` is any picture: the other brands tell which.
+HEIC = Kind("image", "image/heic", "HEIF")
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis")
+PICTURE_BRANDS = (*HEIC_BRANDS, b"mif1")
 OLD_MOV_ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip")
 
 
@@ -131,7 +136,7 @@ def _match_container(head: bytes) -> Kind | None:
     if head.startswith(b"RIFF"):
         return RIFF.get(head[8:12])
     if head[4:8] == b"ftyp":
-        return BRANDS.get(head[8:12], MP4)
+        return _match_brand(head)
     if head[4:8] in OLD_MOV_ATOMS:
         return MOV
     if head.startswith(b"\x1aE\xdf\xa3"):
@@ -139,6 +144,16 @@ def _match_container(head: bytes) -> Kind | None:
             "stream", "video/webm" if b"webm" in head[:64] else "video/x-matroska", "matroska"
         )
     return None
+
+
+def _match_brand(head: bytes) -> Kind:
+    brand = head[8:12]
+    if brand in PICTURE_BRANDS:
+        length = min(int.from_bytes(head[:4]), 256)
+        others = [head[at : at + 4] for at in range(16, length, 4)]
+        avif = brand not in HEIC_BRANDS and b"avif" in others
+        return BRANDS[b"avif"] if avif else HEIC
+    return BRANDS.get(brand, MP4)
 
 
 def _match_text(head: bytes) -> Kind | None:

@@ -65,3 +65,13 @@ def test_without_the_extra_speech_says_how_to_install_it(
     with pytest.raises(PermanentError, match="scripts/bootstrap --speech"):
         speak("hello", out=tmp_path / "a.wav")
     assert not speech.is_installed()
+
+
+@pytest.mark.parametrize(
+    "language",
+    "de-DE en-GB es-ES es-MX fr-FR fr-CA it-IT ja-JP nl-NL pl-PL zh-CN pt-BR en_US".split(),  # noqa: SIM905
+)
+def test_a_language_may_have_a_region(language: str, tmp_path: Path) -> None:
+    pytest.importorskip("espeakng_loader")
+    info = speak("Anna, Berlin, Europa.", out=tmp_path / "a.wav", language=language)
+    assert (info.duration_seconds or 0) > 0.3

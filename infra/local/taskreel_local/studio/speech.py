@@ -45,8 +45,13 @@ VOICES: dict[
 ACCENTS = {
     "en": "en-us",
     "en-us": "en-us",
-    "en-gb": "en-gb",
+    "en-gb": "en",  # as espeak names it
+    "en-au": "en",
+    "es-mx": "es-419",
     "pt": "pt-br",
+    "pt-pt": "pt",
+    "fr-be": "fr-be",
+    "fr-ch": "fr-ch",
     "zh": "cmn",
     "no": "nb",
 }
@@ -69,7 +74,7 @@ def speak(
     """
     _check_request(text, words_per_minute, pitch)
     variant, own_pitch, liveliness = VOICES.get(voice, (None, 50, 50))
-    name = voice if variant is None else ACCENTS.get(language.lower(), language.lower()) + variant
+    name = voice if variant is None else _choose_accent(language) + variant
     with tempfile.TemporaryDirectory(prefix="taskreel-speech-") as folder:
         raw = Path(folder) / "speech.wav"
         settings = {
@@ -80,6 +85,12 @@ def speak(
         _write_speech(text, name, settings, raw)
         normalise_audio(raw, out=out, target_lufs=SPEECH_LUFS)
     return probe_file(out)
+
+
+def _choose_accent(language: str) -> str:
+    """Espeak's name of a language; a region that it has no accent for is left out."""
+    code = language.lower().replace("_", "-")
+    return ACCENTS.get(code) or ACCENTS.get(code.split("-")[0], code.split("-")[0])
 
 
 def speak_greeting(words: str, out: Path, voice: str, language: str) -> str | None:
