@@ -15,8 +15,8 @@ from fastapi_offline import FastAPIOffline
 
 from taskreel.app.jobs.replay import Replay
 from taskreel.domain.validation_messages import describe_errors, invalid_request
-from taskreel.web import credits as credits_routes
 from taskreel.web import (
+    batch,
     dead_letters,
     flow,
     history,
@@ -30,6 +30,7 @@ from taskreel.web import (
     schedules,
     statistics,
 )
+from taskreel.web import credits as credits_routes
 from taskreel.web import uploads as upload_routes
 from taskreel.web import webhooks as webhook_routes
 from taskreel.web.job_submission import QuoteView
@@ -59,6 +60,7 @@ def build_fastapi() -> FastAPI:
     app.include_router(dead_letters.router)
     app.include_router(statistics.router)
     app.include_router(history.router)
+    app.include_router(batch.router)
     app.include_router(jobs.router)
     app.include_router(live_routes.router)
     app.include_router(job_reads.router)
@@ -81,6 +83,7 @@ def build_fastapi() -> FastAPI:
             queues.QueueOrder,
             flow.UserLimitOrder,
             dead_letters.Redrive,
+            batch.JobBatch,
             schedules.DelayedJob,
             schedules.StartTime,
             schedules.RecurringJobOrder,

@@ -27,6 +27,7 @@ from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.jobtypes.job_type import JobType
 from taskreel.web import legacy
+from taskreel.web.batch import BatchResultView, BatchView
 from taskreel.web.credits import BalanceView, LedgerEntryView, LedgerPage
 from taskreel.web.dead_letters import (
     DeadLettersView,
@@ -313,6 +314,9 @@ def _build_queue_control() -> QueueControlView:
 _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "BalanceView": lambda: BalanceView(
         user_id="ada", available=96, held=1, captured=3, granted=100
+    ),
+    "BatchView": lambda: BatchView(
+        created=1, refused=0, results=[BatchResultView(index=0, status=202, job=_build_job())]
     ),
     "BreakerView": _build_breaker,
     "DeadLettersView": lambda: DeadLettersView(

@@ -2,7 +2,8 @@
 
 No task is written down. A job that is not finished is the record of its task: at its start the
 process puts each of them back on its queue (`app/worker/recovery.py`), so nothing is lost with the
-memory. A pause is lost: all queues run after a restart.
+memory. A pause is lost, too; the process restores those that an administrator has ordered
+(`app/queues/pause_queue.py`).
 """
 
 from __future__ import annotations
