@@ -153,7 +153,7 @@ class RecurringJobPage(View):
     "/delayed",
     status_code=202,
     summary="Create a job that starts later",
-    responses=document_created("JobView"),
+    responses={**document_created("JobView"), **document_problems("not_found")},
     openapi_extra=document_submission(
         DelayedJob,
         {"jobType": "image-generation", "data": {"prompt": "A sunset"}, "delay": 300_000},
@@ -204,7 +204,7 @@ async def change_start(
     status_code=201,
     summary="Submit a request again and again, at the times of a cron expression",
     response_model=RecurringJobView,
-    responses=document_problems("conflict", "forbidden", "idempotency_key_reused"),
+    responses=document_problems("conflict", "forbidden", "idempotency_key_reused", "not_found"),
     openapi_extra={
         **document_body(
             RecurringJobOrder,
