@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from typing import Any
 
@@ -53,6 +54,15 @@ def main() -> dict[str, Any]:
     found["by_version"] = str(replicate.run(f"{FLUX}:{version.id}", input=SMALL))[:5]
     found["models"] = [one.id for one in replicate.models.list()]
     found["account"] = Client().accounts.current().username
+    picture = io.BytesIO(several[0].read())
+    picture.name = "kite.jpg"
+    larger: Any = replicate.run(
+        "nightmareai/real-esrgan", input={"image": picture, "scale": 2, "output_format": "png"}
+    )
+    found["upscaled"] = list(larger.read()[:4])
+    file = replicate.files.create(io.BytesIO(b"some words"), filename="notes.txt")
+    found["file"] = [file.name, file.size, replicate.files.get(file.id).checksums["sha256"][:4]]
+    found["deleted"] = replicate.files.delete(file.id)
     found["errors"] = collect_errors()
     return found
 

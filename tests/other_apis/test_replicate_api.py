@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import httpx
@@ -45,6 +46,8 @@ async def test_the_python_client_runs_models_follows_and_cancels(apis: OtherApis
     assert found["by_version"] == "https"
     assert "taskreel/movie-creation" in found["models"]
     assert found["account"] == "ada"
+    assert found["upscaled"] == PNG
+    assert found["file"] == ["notes.txt", 10, hashlib.sha256(b"some words").hexdigest()[:4]]
     assert found["errors"]["failed"]["status"] == "failed"
     assert "fails permanently" in found["errors"]["failed"]["message"]
     assert found["errors"]["unknown"]["status"] == 404
@@ -137,3 +140,40 @@ async def test_another_user_sees_nothing_of_a_prediction(
 )
 async def test_a_body_that_is_wrong_is_refused(ada: httpx.AsyncClient, body: Any) -> None:
     expect_problem(await ada.post(PREDICTIONS, json=body), 422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("name", "type_", "content", "code"),
+    [
+        ("content", "application/octet-stream", b"x", "invalid_request"),
+        ("content", "image/png", b"", "invalid_request"),
+        ("other", "image/png", b"x", "invalid_request"),
+    ],
+)
+async def test_a_file_that_is_no_medium_is_refused(
+    ada: httpx.AsyncClient, name: str, type_: str, content: bytes, code: str
+) -> None:
+    answer = await ada.post("/replicate/v1/files", files={name: ("file", content, type_)})
+    expect_problem(answer, 422, code)
+
+
+async def test_a_file_arrives_unchanged_and_is_its_owners(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    content = b"\r\n--\r\n\r\n" + bytes(range(256)) * 40 + b"\r\n"
+    sent = {"content": ("Käse.png", content, "image/png")}
+    file = (await ada.post("/replicate/v1/files", files=sent)).json()
+    assert file["size"] == len(content)
+    assert file["checksums"]["sha256"] == hashlib.sha256(content).hexdigest()
+    url = f"/replicate/v1/files/{file['id']}"
+    expect_problem(await world.as_user("bob").get(url), 404, "not_found")
+    assert (await ada.delete(url)).status_code == 204
+    expect_problem(await ada.get(url), 404, "not_found")
+
+
+async def test_a_file_that_is_too_large_or_no_form_is_refused(ada: httpx.AsyncClient) -> None:
+    large = {"content": ("a.png", bytes(21 << 20), "image/png")}
+    answer = await ada.post("/replicate/v1/files", files=large)
+    assert "20 MiB" in expect_problem(answer, 413, "too_large")["detail"]
+    answer = await ada.post("/replicate/v1/files", content=b"x")
+    expect_problem(answer, 400, "malformed_json")

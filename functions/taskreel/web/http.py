@@ -71,33 +71,34 @@ def validate_fields(fields: Mapping[str, Any], model: type[M]) -> M:
         raise invalid_model(error, model) from None
 
 
-async def read_body(request: Request) -> bytes:
-    """The body. Raises TooLargeError over 1 MiB, before the rest of it is read.
+async def read_body(request: Request, most_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """The body. Raises TooLargeError over the limit (1 MiB), before the rest of it is read.
 
     Raises TooSlowError when it has not arrived after BODY_SECONDS: it would hold one of the
     requests that an instance may serve at once.
     """
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await _receive_body(request)
+            return await _receive_body(request, most_bytes)
     except TimeoutError:
         raise TooSlowError(f"The body did not arrive within {BODY_SECONDS:g} s.") from None
 
 
-async def _receive_body(request: Request) -> bytes:
+async def _receive_body(request: Request, most_bytes: int) -> bytes:
     declared = request.headers.get("content-length", "")
     chunks: list[bytes] = []
     size = int(declared) if declared.isdecimal() else 0
     received = 0
-    while size <= MAX_BODY_BYTES and received <= MAX_BODY_BYTES:
+    while size <= most_bytes and received <= most_bytes:
         message = await request.receive()
         chunk = message.get("body", b"")
         received += len(chunk)
         chunks.append(chunk)
         if not message.get("more_body", False):
             break
-    if max(size, received) > MAX_BODY_BYTES:
-        raise TooLargeError("The body is larger than 1 MiB. Pass large files by URL.")
+    if max(size, received) > most_bytes:
+        limit = f"{most_bytes >> 20} MiB"
+        raise TooLargeError(f"The body is larger than {limit}. Pass large files by URL.")
     return b"".join(chunks)
 
 

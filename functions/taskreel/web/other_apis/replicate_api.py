@@ -29,6 +29,7 @@ from taskreel.web.auth import ApiContext, AuthenticatedRequest
 from taskreel.web.http import parse_wait_seconds
 from taskreel.web.job_events import wait_for_end
 from taskreel.web.other_apis.model_names import NamedModel, find_model, list_models
+from taskreel.web.other_apis.replicate_files import create_file, delete_file, read_file
 from taskreel.web.other_apis.replicate_prediction import (
     build_model,
     build_prediction,
@@ -70,6 +71,9 @@ def _list_routes() -> list[tuple[str, str, Callable[[Request], Awaitable[Respons
         ("POST", "/models/{owner}/{name}/predictions", _create_by_model),
         ("POST", "/deployments/{owner}/{name}/predictions", _create_by_model),
         ("GET", "/account", _read_account),
+        ("POST", "/files", create_file),
+        ("GET", "/files/{file_id}", read_file),
+        ("DELETE", "/files/{file_id}", delete_file),
     ]
 
 
