@@ -149,6 +149,27 @@ def test_only_an_admin_is_offered_what_only_an_admin_may_do(
         expect(page.get_by_text("bfl: 1 model stopped")).to_be_visible(timeout=SECONDS)
 
 
+def test_failed_jobs_are_redriven_after_a_dry_run_that_says_the_cost(
+    browser: Browser, running: Stack
+) -> None:
+    fails = {"prompt": "a red kite", "options": {"studio": {"mode": "fail-permanent"}}}
+    with running.client("zoe") as api:
+        job = api.post(
+            "/api/jobs/image-generation", json=fails, headers={"Prefer": "wait=30"}
+        ).json()
+        assert job["status"] == "FAILED"
+    with signed_in(browser, running, "root", "/failures", role="admin") as page:
+        page.get_by_role("button", name="Redrive…").first.click()
+        expect(page.get_by_role("dialog")).to_contain_text("1 credit will be held")
+        page.get_by_role("button", name="Redrive 1 job").click()
+        expect(page.get_by_text("1 job started again.")).to_be_visible(timeout=SECONDS)
+        page.goto(f"{running.url}/dashboard/jobs/{job['jobId']}")
+        page.get_by_text("All changes and attempts").click()
+        # `studio` fails the first attempt of each round, so the second one is there to read.
+        failed = page.get_by_role("row").filter(has_text="Failed call")
+        expect(failed).to_have_count(2, timeout=SECONDS)
+
+
 def test_another_users_job_is_refused_in_plain_words(browser: Browser, running: Stack) -> None:
     with running.client("ada") as api:
         request = {"prompt": "a red kite", "scheduleAt": "2030-01-01T00:00:00Z"}

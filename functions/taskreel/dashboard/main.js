@@ -17,6 +17,7 @@ const PAGES = [
   { path: "/new", name: "New job", icon: "M12 5v14M5 12h14", key: "n", load: () => import("./pages/new_job.js") },
   { path: "/schedules", name: "Schedules", icon: "M12 7v5l3 2M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0z", key: "s", load: () => import("./pages/schedules.js") },
   { path: "/providers", name: "Providers", icon: "M7 3v6a5 5 0 0 0 10 0V3M12 14v7", key: "p", load: () => import("./pages/providers.js") },
+  { path: "/failures", name: "Failures", icon: "M12 4 21 20H3zM12 10v4M12 17v.1", key: "f", admin: true, load: () => import("./pages/dead_letters.js") },
   { path: "/credits", name: "Credits", icon: "M12 6v12M15.5 8.5C15 7 9 6.500 9 9.300S15.500 12 15.500 15 9 17 8.500 15.300M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0z", key: "c", load: () => import("./pages/credits.js") },
 ];
 const HIDDEN = [
@@ -114,7 +115,7 @@ function Frame({ caller, signOut }) {
     <a class="skip" href="#main">Skip to content</a>
     <header class="top">
       <a class="brand" href=${ROOT}><${Mark} /><span>Taskreel</span></a>
-      <nav aria-label="Pages">${PAGES.map((page) => html`<a key=${page.path} href=${ROOT + (page.path === "/" ? "" : page.path)} aria-current=${isCurrent(page, place.path) ? "page" : undefined}><svg viewBox="0 0 24 24" aria-hidden="true"><path d=${page.icon} /></svg><span>${page.name}</span></a>`)}</nav>
+      <nav aria-label="Pages">${PAGES.filter((page) => !page.admin || caller.admin).map((page) => html`<a key=${page.path} href=${ROOT + (page.path === "/" ? "" : page.path)} aria-current=${isCurrent(page, place.path) ? "page" : undefined}><svg viewBox="0 0 24 24" aria-hidden="true"><path d=${page.icon} /></svg><span>${page.name}</span></a>`)}</nav>
       <div class="who">
         <span class="link link-${link}" role="status"><i aria-hidden="true"></i><span>${{ live: "Live", connecting: "Connecting", lost: "No connection" }[link]}</span></span>
         <button class="quiet" onClick=${() => setHelp(true)} aria-label="Keyboard and help" title="Keyboard (?)">?</button>
@@ -184,7 +185,7 @@ function moveFocus(by) {
 
 /** @param {{close: () => void}} props */
 function Help({ close }) {
-  const keys = [["/", "Search"], ["j  k", "Next and previous job"], ["Enter", "Open it"], ["x", "Select it"], ["n", "New job"], ["g, then o b n s p c", PAGES.map((page) => page.name).join(", ")], ["Esc", "Close a dialog"], ["?", "This help"]];
+  const keys = [["/", "Search"], ["j  k", "Next and previous job"], ["Enter", "Open it"], ["x", "Select it"], ["n", "New job"], ["g, then o b n s p f c", PAGES.map((page) => page.name).join(", ")], ["Esc", "Close a dialog"], ["?", "This help"]];
   return html`<${Dialog} title="Keyboard" close=${close}><dl class="keys">${keys.map(([key, text]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${text}</dd></div>`)}</dl></${Dialog}>`;
 }
 

@@ -54,7 +54,7 @@ export default function JobPage({ id, caller }) {
       <div>
         <${Results} job=${job} prompt=${prompt} />
         ${job.steps.length > 0 && html`<section><h2>Steps</h2><${StepGraph} job=${job} /></section>`}
-        <section><h2>Timeline</h2><${Timeline} job=${job} now=${now} /></section>
+        <section><h2>Timeline</h2><${Timeline} job=${job} now=${now} /><${History} job=${job} now=${now} /></section>
         <section><h2>Payload</h2><${Json} value=${job.payload} name="Payload" /></section>
       </div>
       <aside><${Facts} job=${job} now=${now} /></aside>
@@ -101,6 +101,21 @@ function Timeline({ job, now }) {
       ${job.error && html`<li class="attempt"><span class="bad">Attempt ${job.error.details.attempt} of ${job.maxAttempts}</span><span>${job.error.message} <code>${job.error.code}</code></span></li>`}
     </ol>
   </div>`;
+}
+
+/** Each change of status with who caused it, and every failed attempt; read when it is opened. @param {{job: any, now: number}} props */
+function History({ job, now }) {
+  const [open, setOpen] = useState(false);
+  const { data, error, reload } = useReading(open ? `/api/jobs/${job.jobType}/${job.jobId}/history` : null);
+  useEffect(() => { if (open) void reload(); }, [job.status, job.attempt]);
+  return html`<details onToggle=${(/** @type {any} */ event) => setOpen(event.target.open)}><summary>All changes and attempts</summary>
+    ${error && html`<${Failure} error=${error} retry=${reload} />`}
+    ${open && !data && !error && html`<${Loading} lines=${3} />`}
+    ${data && html`<div class="table-wrap"><table><thead><tr><th>Change</th><th>When</th><th>By</th><th class="number">Attempt</th><th class="wide-only">Facts</th></tr></thead><tbody>
+      ${data.changes.map((/** @type {any} */ one, /** @type {number} */ index) => html`<tr key=${index}><td><${StatusPill} status=${one.status} /></td><td title=${formatFullTime(one.at)}>${formatTime(one.at, now)}</td><td>${one.by}</td><td class="number">${one.attempt || "–"}</td><td class="wide-only">${one.code && html`<code>${one.code}</code> `}${one.credits !== undefined && `${formatCredits(one.credits)} `}${one.costUsd !== undefined && formatUsd(one.costUsd)}</td></tr>`)}
+      ${data.failedAttempts.map((/** @type {any} */ one, /** @type {number} */ index) => html`<tr key=${`failed-${index}`}><td class="bad">Failed call</td><td title=${formatFullTime(one.at)}>${formatTime(one.at, now)}</td><td>${one.provider ?? "–"}${one.model ? ` ${one.model}` : ""}</td><td class="number">${one.attempt}</td><td class="wide-only">${one.message} <code>${one.code}</code>${one.answer && html`<details><summary>The provider's answer</summary><pre>${one.answer}</pre></details>`}</td></tr>`)}
+    </tbody></table></div>`}
+  </details>`;
 }
 
 /** @param {{job: any, now: number}} props */
