@@ -83,7 +83,7 @@ class FilmOptions:
     transition_seconds: float = 0.6
     captions: bool = True
     fit: Fit = "cover"  # of clips of another shape
-    music_gain_db: float = -5.0
+    music_gain_db: float = -4.0  # below a voice, while nobody speaks
     target_lufs: float = TARGET_LUFS
     seed: int = 0
 

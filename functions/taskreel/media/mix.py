@@ -50,11 +50,15 @@ class SoundClip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MusicBed:
-    """Music under everything, repeated to the end; `duck_db` changes its level under a voice."""
+    """Music under everything, repeated to the end; `duck_db` changes its level under a voice.
+
+    Both are brought to one loudness before: at a `gain_db` of 0 the music is as loud as a voice
+    while nobody speaks, and `duck_db` softer while somebody does.
+    """
 
     path: Path
-    gain_db: float = -9.0
-    duck_db: float = -11.0
+    gain_db: float = -4.0
+    duck_db: float = -8.0
     fade_in_seconds: float = 1.0
     fade_out_seconds: float = 2.0
 
@@ -131,8 +135,11 @@ def _mix_chunks(
     clips: Sequence[SoundClip], bed: MusicBed | None, seconds: float
 ) -> Iterator[tuple[int, Samples]]:
     total = round(seconds * SOUND_RATE)
-    voices = [_ScheduledSound(clip) for clip in clips]
+    voices = [
+        _ScheduledSound(clip, gain) for clip, gain in zip(clips, _match_voices(clips), strict=True)
+    ]
     music = SoundReader.open_looped(bed.path) if bed else None
+    music_gain = _measure_gain(bed.path) * 10 ** (bed.gain_db / 20) if bed else 1.0
     duck = _Ducking(bed.duck_db) if bed else None
     for start, count in split_seconds(seconds):
         speech = np.zeros((2, count), np.float32)
@@ -147,15 +154,33 @@ def _mix_chunks(
             gain = duck.compute_gains(speech) * compute_fade_gain(
                 start, count, total, bed.fade_in_seconds, bed.fade_out_seconds
             )
-            piece += music.read(count) * (gain * 10 ** (bed.gain_db / 20))
+            piece += music.read(count) * (gain * music_gain)
         yield start, piece
+
+
+def _match_voices(clips: Sequence[SoundClip]) -> list[float]:
+    """The gain of each clip: voices are brought to one loudness, other sounds stay as they are."""
+    gains: dict[Path, float] = {}
+    for clip in clips:
+        if clip.ducks and clip.path not in gains:
+            gains[clip.path] = _measure_gain(clip.path)
+    return [clip.gain * gains.get(clip.path, 1.0) if clip.ducks else clip.gain for clip in clips]
+
+
+def _measure_gain(sound: Path) -> float:
+    """The factor that brings a sound to the loudness of a mix, as a stream."""
+    meter = LoudnessMeter()
+    for frame in read_audio_frames(sound):
+        meter.add_samples(to_samples(frame))
+    return meter.compute_loudness().gain_to(TARGET_LUFS)
 
 
 class _ScheduledSound:
     """A clip on the time line. Its file is open only while it plays: a film may have hundreds."""
 
-    def __init__(self, clip: SoundClip) -> None:
+    def __init__(self, clip: SoundClip, gain: float) -> None:
         self.clip = clip
+        self._gain = gain
         self._first = round(clip.start_seconds * SOUND_RATE)
         self._last = (
             self._first + round(clip.seconds * SOUND_RATE) if clip.seconds is not None else None
@@ -170,7 +195,7 @@ class _ScheduledSound:
             return None
         self._reader = self._reader or SoundReader.open(self.clip.path)
         piece = np.zeros((2, count), np.float32)
-        piece[:, begin - start : end - start] = self._reader.read(end - begin) * self.clip.gain
+        piece[:, begin - start : end - start] = self._reader.read(end - begin) * self._gain
         self._over = self._reader.is_empty
         return piece
 

@@ -57,7 +57,7 @@ def test_music_steps_back_while_the_voice_speaks_and_fades_at_the_end(
     voice: Path, tone: Path, tmp_path: Path
 ) -> None:
     bed = MusicBed(path=tone, gain_db=0, duck_db=-12, fade_in_seconds=0, fade_out_seconds=0.5)
-    quiet_voice = SoundClip(path=voice, start_seconds=2.0, gain=0.05)
+    quiet_voice = SoundClip(path=voice, start_seconds=2.0, gain=0.06)  # of -16 LUFS
     mix_sounds([quiet_voice], bed, seconds=6, out=tmp_path / "a.flac")
     sound = read_sound(tmp_path / "a.flac")
     assert sound.shape[1] == 6 * 48_000
@@ -67,6 +67,33 @@ def test_music_steps_back_while_the_voice_speaks_and_fades_at_the_end(
     assert 20 * np.log10(under / alone) == pytest.approx(-11, abs=2.5)
     assert after > under * 2
     assert measure_level(sound[:, -200:]) < alone * 0.02
+
+
+def write_tone(path: Path, hertz: float, level: float, seconds: float) -> Path:
+    wave = np.sin(np.arange(round(seconds * 48_000)) * 2 * np.pi * hertz / 48_000) * level
+    with SoundWriter(path) as file:
+        file.add_samples(np.stack([wave, wave]).astype(np.float32))
+    return path
+
+
+def measure_tone(sound: np.ndarray, hertz: float) -> float:
+    """The level of one tone in dB, whatever else sounds."""
+    at = np.arange(sound.shape[1]) * 2j * np.pi * hertz / 48_000
+    return float(20 * np.log10(np.abs((sound[0] * np.exp(-at)).mean()) + 1e-9))
+
+
+@pytest.mark.parametrize(("voice_level", "music_level"), [(0.012, 0.9), (0.3, 0.3), (0.9, 0.02)])
+def test_a_voice_stands_12_db_above_the_music_however_loud_either_was_recorded(
+    voice_level: float, music_level: float, tmp_path: Path
+) -> None:
+    """A telephone's voice under a mastered song, the same loudness, and a loud voice."""
+    speech = write_tone(tmp_path / "voice.wav", 1000, voice_level, 4)
+    song = write_tone(tmp_path / "music.wav", 1500, music_level, 4)
+    mix_music(speech, song, out=tmp_path / "a.flac")
+    heard = read_sound(tmp_path / "a.flac")[:, 2 * 48_000 : 4 * 48_000]
+    difference = measure_tone(heard, 1000) - measure_tone(heard, 1500)
+    # The two tones differ by about 1 dB in the ear's weighting (BS.1770).
+    assert difference == pytest.approx(12, abs=2)
 
 
 def test_a_voice_over_music_is_as_long_as_lead_voice_and_tail_at_the_target(
