@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,9 +11,10 @@ import pytest
 
 from functions.job_requests import read_balance
 from other_apis.conftest import OtherApis
-from simulation.world import World, token
+from simulation.world import ROOT, World, running, token
 from taskreel.domain.credits import Account
 from taskreel.domain.job_status import Status
+from taskreel.limits_setting import parse_limits
 from taskreel.store_collections import ACCOUNTS
 
 IMAGES = "/v1/images/generations"
@@ -120,3 +122,18 @@ async def test_the_older_routes_below_v1_are_still_served(ada: httpx.AsyncClient
     assert answer.status_code == 202
     status = await ada.get(f"/v1/jobs/{answer.json()['jobId']}/status")
     assert status.status_code == 200
+
+
+async def test_a_flood_of_requests_is_told_when_to_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = parse_limits(str(ROOT / "infra" / "limits.yaml"))
+    assert limits is not None
+    async with running(tmp_path, monkeypatch, limits=limits.model_dump_json(by_alias=True)) as made:
+        ada = made.as_user("ada")
+        for path in (IMAGES, "/fal/fal-ai/flux/schnell"):
+            answers = [await ada.post(path, json={}) for _ in range(400)]
+            refused = [one for one in answers if one.status_code == 429]
+            assert refused
+            assert int(refused[0].headers["retry-after"]) >= 1
+            assert "rate_limit_exceeded" in refused[0].text

@@ -102,10 +102,16 @@ async def answer_error(_request: Request, error: Exception) -> Response:
     fault = log_server_fault(error, status)
     if fault is None:
         response = build_problem(status, error.code, error.message, error.details)
-        if isinstance(error, errors.RateExceededError):
-            response.headers["Retry-After"] = str(count_seconds(error.retry_after))
+        response.headers.update(find_headers(error))
         return response
     return build_problem(status, error.code, fault)
+
+
+def find_headers(error: errors.TaskreelError) -> dict[str, str]:
+    """The headers that an error has beside those of its status."""
+    if isinstance(error, errors.RateExceededError):
+        return {"Retry-After": str(count_seconds(error.retry_after))}
+    return {}
 
 
 def log_server_fault(error: errors.TaskreelError, status: HTTPStatus) -> str | None:

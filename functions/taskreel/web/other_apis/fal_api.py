@@ -45,7 +45,7 @@ from taskreel.web.other_apis.submission import (
     read_object,
     submit_model,
 )
-from taskreel.web.problems import answer_crash, find_status, log_server_fault
+from taskreel.web.problems import answer_crash, find_headers, find_status, log_server_fault
 
 #: An unchanged status is held so long: the clients ask again at once.
 _HOLD_SECONDS = 1.0
@@ -264,7 +264,7 @@ async def _answer_error(_request: Request, error: Exception) -> Response:
             for one in error.details["errors"]
         ]
     body = {"detail": detail, "message": message, "error_type": error.code}
-    headers = {"x-fal-error-type": error.code}
+    headers = {"x-fal-error-type": error.code, **find_headers(error)}
     return _respond(body, status, headers=headers)
 
 

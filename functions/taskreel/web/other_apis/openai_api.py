@@ -33,7 +33,7 @@ from taskreel.web.other_apis.submission import (
     read_object,
     submit_model,
 )
-from taskreel.web.problems import answer_crash, find_status, log_server_fault
+from taskreel.web.problems import answer_crash, find_headers, find_status, log_server_fault
 
 #: Cloud Run ends a request after 300 s; the client itself waits for 600.
 _LONGEST_WAIT = 280.0
@@ -272,7 +272,7 @@ async def _answer_error(_request: Request, error: Exception) -> Response:
         found = error.details.get("errors") or [{"path": ""}]
         path = str(found[0]["path"])
         parameter = _PARAMETERS.get(path, path) or None
-    headers = None
+    headers = find_headers(error)
     if isinstance(error, TooFewCreditsError):
         status, headers = HTTPStatus.TOO_MANY_REQUESTS, _NO_RETRY
     return _refuse(status, message, error.code, parameter, headers)
