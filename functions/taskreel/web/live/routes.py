@@ -65,7 +65,8 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "model": JobEvents,
         "description": "Server-sent events, or JSON with `Prefer: wait=N`",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        # Without a type: OpenAPI 3.1 does not say if a schema is that of the stream or an event.
+        "content": {"text/event-stream": {"schema": {"description": "A stream of events"}}},
     },
     204: {"description": "The job has ended, and `after` is behind its last event"},
     **document_problems("too_many_connections"),
