@@ -18,10 +18,14 @@ from taskreel.domain.value import Value
 READS, WRITES, REFUSALS = "reads", "writes", "refusals"
 
 
+#: The clocks of two instances may differ by so much.
+_CLOCK_TOLERANCE = timedelta(seconds=5)
+
+
 class Rate(Value):
     """`per_minute` requests on average, and up to `burst` at once."""
 
-    per_minute: float = Field(gt=0)
+    per_minute: float = Field(gt=0, le=1_000_000)  # the interval is whole microseconds
     burst: int = Field(ge=1)
 
     @property
@@ -52,8 +56,10 @@ class RateDecision:
 def decide_request(rate: Rate, arrival: datetime | None, now: datetime) -> RateDecision:
     """Decide on a request at `now`; `arrival` is the stored time, None for a first request."""
     interval, window = rate.interval, rate.window
-    # A clock that has gone back must not lock anyone out for longer than a full burst.
-    stored = now if arrival is None else min(max(arrival, now), now + window)
+    stored = now if arrival is None else max(arrival, now)
+    if stored - now > window + _CLOCK_TOLERANCE:
+        # No burst reaches so far: the clock has gone back, and that locks nobody out.
+        stored = now
     following = stored + interval
     if following - now > window:
         return RateDecision(rate, False, stored, 0, following - now - window)

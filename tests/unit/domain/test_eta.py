@@ -1,0 +1,43 @@
+"""Estimated waits against a simulated queue."""
+
+from __future__ import annotations
+
+import heapq
+import random
+
+import pytest
+
+from taskreel.domain.eta import Estimate, estimate_run, estimate_wait
+
+
+def test_without_recent_jobs_there_is_no_estimate() -> None:
+    assert estimate_wait(3, 2, []) is None
+    assert estimate_run([]) is None
+
+
+def test_a_wait_is_the_jobs_ahead_by_the_rate_of_departures() -> None:
+    found = estimate_wait(9, 5, [10.0] * 40)
+    assert found is not None
+    assert found.p50 == 20.0
+
+
+def test_what_has_passed_is_taken_off_and_never_below_zero() -> None:
+    assert Estimate(5, 9).reduced(7) == Estimate(0, 2)
+
+
+@pytest.mark.parametrize("places", [1, 10])
+@pytest.mark.parametrize("ahead", [0, 5, 100])
+def test_nine_of_ten_jobs_start_before_their_p90(places: int, ahead: int) -> None:
+    draw = random.Random(1)
+    recent = [draw.lognormvariate(1, 0.5) for _ in range(40)]
+    estimate = estimate_wait(ahead, places, recent)
+    assert estimate is not None
+    starts = []
+    for _ in range(2000):
+        busy = [draw.lognormvariate(1, 0.5) * draw.random() for _ in range(places)]
+        heapq.heapify(busy)
+        for _ in range(ahead):
+            heapq.heapreplace(busy, busy[0] + draw.lognormvariate(1, 0.5))
+        starts.append(busy[0])
+    within = sum(start <= estimate.p90 for start in starts) / len(starts)
+    assert within >= 0.85
