@@ -92,10 +92,11 @@ async def run_deployment(
     providers: FakeProviders | None = None,
     *,
     project: str | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Deployment]:
     """Run the system for the time of a block, in a new bucket and a new project (or that one).
 
-    `providers` are fake generation services.
+    `providers` are fake generation services, `changes` settings.
     """
     bucket, project = f"test-{uuid4().hex}", project or f"test-{uuid4().hex}"
     storage.server.buckets.create_bucket(bucket, {})
@@ -115,7 +116,7 @@ async def run_deployment(
         blobs = CloudStorage(bucket, emulator=storage.url, signing_key=storage.signing_key)
         for adapter in (store, tasks, blobs):
             stack.push_async_callback(adapter.close)
-        chosen = settings(folder, **(providers.settings if providers else {}))
+        chosen = settings(folder, **(providers.settings if providers else {}), **changes)
         clock = ShiftedClock()
         # The circuit breakers read the store as well, so it replaces the one that is built.
         patch.setattr(wiring, "_store", lambda _: store)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account, open_account
-from taskreel.app.flow.slots import Room, place_job, reserve_room
+from taskreel.app.flow.slots import Room, active_limit, place_job, reserve_room
 from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.dependencies import (
     check_references,
@@ -136,7 +136,7 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     job = await _new_job(services, caller, request, payload)
     try:
         async with reserve_room(services, job.job_type) as room:
-            stored, rate = await services.store.transaction(
+            stored, rate, may_start = await services.store.transaction(
                 lambda tx: _store_new_job(services, tx, job, caller.tier, room)
             )
     except (StoreConflictError, TooFewCreditsError, RateExceededError):
@@ -153,8 +153,9 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
         ready = await unblock_if_ready(services, stored.job_id)
         return Submitted(ready or stored, repeated=False)
     if stored.status is Status.THROTTLED:
-        # Room that came free while it was being stored is not left to the sweep.
-        await admit_next(services, stored)
+        if may_start:
+            # Room that came free while it was being stored is not left to the sweep.
+            await admit_next(services, stored)
         return Submitted(stored, repeated=False, rate=rate)
     # The job is stored: should the enqueueing fail, the sweep does it.
     await enqueue_jobs(services, stored)
@@ -224,11 +225,11 @@ async def _plan_job(services: Services, request: JobRequest) -> JobPlan:
 
 async def _store_new_job(
     services: Services, tx: Transaction, job: Job, tier: str, room: Room
-) -> tuple[Job, RateDecision | None]:
+) -> tuple[Job, RateDecision | None, bool]:
     """Hold the credits and create the job, in one transaction: there is never one without both.
 
     The same transaction counts the submission, and takes a slot of the account's or lets the job
-    wait for one. Raises RateExceededError and TooFewCreditsError, with nothing written.
+    wait for one; the last part tells if a slot is free. Raises RateExceededError and TooFewCreditsError, with nothing written.
     """
     account = await open_account(services, tx, job.user_id, job.created_at)
     limits, rate = services.rules.limits, None
@@ -250,7 +251,8 @@ async def _store_new_job(
     if job.webhooks:
         job = create_status_event(tx, job)
     tx.create(JOBS, job.job_id, job)
-    return job, rate
+    may_start = limits is None or after.active < active_limit(limits, after)
+    return job, rate, may_start or job.slot_of is not None
 
 
 def _repeat_submission(existing: Job, request: JobRequest) -> Submitted:
