@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from taskreel.domain.rate_limit import Rate, decide_request
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-rates = st.builds(
-    Rate, per_minute=st.floats(0.1, 6000).map(lambda v: round(v, 2)), burst=st.integers(1, 50)
+rates = st.tuples(st.floats(0.1, 6000), st.integers(1, 50)).map(
+    lambda drawn: Rate.model_validate({"perMinute": round(drawn[0], 2), "burst": drawn[1]})
 )
 gaps = st.lists(st.floats(0, 120).map(lambda value: timedelta(seconds=value)), max_size=80)
 

@@ -229,7 +229,8 @@ async def _store_new_job(
     """Hold the credits and create the job, in one transaction: there is never one without both.
 
     The same transaction counts the submission, and takes a slot of the account's or lets the job
-    wait for one; the last part tells if a slot is free. Raises RateExceededError and TooFewCreditsError, with nothing written.
+    wait for one; the last part tells if a slot is free. Raises RateExceededError and
+    TooFewCreditsError, with nothing written.
     """
     account = await open_account(services, tx, job.user_id, job.created_at)
     limits, rate = services.rules.limits, None
