@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
-from statistics import fmean, pstdev, quantiles
 
 #: 90 % of a normal distribution lie below the mean and so many deviations.
 _P90_DEVIATIONS = 1.2816
@@ -40,6 +39,8 @@ def estimate_wait(ahead: int, places: int, seconds: Sequence[float]) -> Estimate
 
     `seconds` are the times for which recent jobs had a place. None without any.
     """
+    from statistics import fmean, pstdev  # on first use: cold start
+
     if not seconds:
         return None
     departures = ahead + 1
@@ -53,6 +54,8 @@ def estimate_wait(ahead: int, places: int, seconds: Sequence[float]) -> Estimate
 
 def estimate_run(seconds: Sequence[float]) -> Estimate | None:
     """The time from start to end, by the recent jobs' own; None without any."""
+    from statistics import quantiles
+
     if not seconds:
         return None
     if len(seconds) == 1:
