@@ -11,7 +11,7 @@ from .test_declarations import ROOT, declared
 
 #: What the image of cloudbuild.yaml brings, and what we make.
 #: Of the image or of Debian itself (perl-base is essential), or installed by the checkout.
-BROUGHT = {"gcloud", "perl", "taskreel", "uv"}
+BROUGHT = {"curl", "gcloud", "perl", "taskreel", "uv"}
 PACKAGES = {
     "java": "default-jre-headless",
     "redis-server": "redis-server",
