@@ -116,14 +116,14 @@ KEY = '"X-Internal-Api-Key": "an-internal-key-of-this-test"'
 @pytest.mark.parametrize(
     ("function", "request_", "status", "most"),
     [
-        ("jobs_api", 'get("/api/jobs/job_of_nobody")', 401, 196),
-        ("jobs_api", 'get("/api/jobs/health")', 200, 203),
+        ("jobs_api", 'get("/api/jobs/job_of_nobody")', 401, 201),
+        ("jobs_api", 'get("/api/jobs/health")', 200, 208),
         (
             "task_processor",
             f'post("/tasks/process", json={{"jobId": "job_of_nobody"}}, headers={{{KEY}}})',
             200,
             # Five of them are the events of client webhooks, which every job may have.
-            205,
+            214,
         ),
     ],
 )
