@@ -222,6 +222,18 @@ def test_fit_says_how_a_clip_of_another_shape_is_shown(fit: str, tmp_path: Path)
     assert (left.max() < 30) == (fit == "contain"), "only contain has black bars"
 
 
+def test_an_animated_gif_is_a_clip(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(plain((number * 25, 60, 200))) for number in range(10)]
+    pictures[0].save(
+        tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=100, loop=0
+    )
+    film = stitch_videos([tmp_path / "a.gif"], out=tmp_path / "film.mp4")
+    assert film.duration_seconds == pytest.approx(1, abs=0.15)
+    frames = read_video_frames(tmp_path / "film.mp4")
+    assert has_colour(frames[0], (0, 60, 200), within=20)
+    assert has_colour(frames[-1], (225, 60, 200), within=20)
+
+
 # ── Copying ──────────────────────────────────────────────────────────────────────────────────────
 
 
