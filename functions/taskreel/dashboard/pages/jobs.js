@@ -204,7 +204,7 @@ function Card({ job, now, selected, toggle, gone }) {
   const press = useRowKeys(job, toggle);
   const prompt = findPrompt(whole?.payload) || formatType(job.jobType);
   return html`<li ref=${card} data-row tabindex="0" class=${`card ${selected ? "selected" : ""} ${gone ? "gone" : ""}`} onKeyDown=${press} onMouseEnter=${() => setPointed(true)} onMouseLeave=${() => setPointed(false)} onFocusIn=${() => setPointed(true)} onFocusOut=${() => setPointed(false)}>
-    <a class="thumb" href=${`${ROOT}/jobs/${job.jobId}`} tabindex="-1" aria-label=${prompt}>
+    <a class="thumb" href=${`${ROOT}/jobs/${job.jobId}`} tabindex="-1" aria-hidden="true">
       ${hasEnded(job) && job.status === "COMPLETED" ? html`<${Thumbnail} job=${whole} playing=${pointed} />` : html`<span class="thumb-state"><${StatusPill} status=${job.status} />${ACTIVE.includes(job.status) && html`<${Progress} percent=${job.progress} label="Progress" />`}${job.error && html`<small>${job.error.message}</small>`}</span>`}
     </a>
     <input type="checkbox" aria-label=${`Select ${prompt}`} checked=${selected} onChange=${() => toggle(job)} />
