@@ -12,7 +12,7 @@ import pytest
 from installed_programs import skip_or_fail
 from other_apis.conftest import HERE, OtherApis
 
-SOURCE = Path(__file__).resolve().parents[2] / "clients" / "python"
+SOURCE = Path(__file__).resolve().parents[2] / "infra" / "python_client"
 
 
 def install(folder: Path) -> Path:
