@@ -53,7 +53,9 @@ async def send(
     answer = await client.request(
         method, path.replace("{job}", job), content=content, headers=headers
     )
-    return answer.status_code, dict(answer.headers), answer.json()
+    found = dict(answer.headers)
+    assert found.pop("x-request-id")
+    return answer.status_code, found, answer.json()
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=[one[0] for one in REQUESTS])

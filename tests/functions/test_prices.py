@@ -76,6 +76,8 @@ async def sticker_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asyn
     monkeypatch.setattr(simulation, "QUEUES", queues)
     async with running(tmp_path, monkeypatch, initial_credits=1000) as made:
         yield made
+    # It remembers the types that it has found.
+    jobtypes.find_job_type.cache_clear()
 
 
 def render_queues_file(text: str) -> str:
