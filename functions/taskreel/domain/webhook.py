@@ -13,8 +13,9 @@ from enum import StrEnum
 from random import Random
 from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from taskreel.domain.job_status import Status
 from taskreel.domain.value import StoredValue, Value, accept_unknown
 
 #: The tries of one message; a user may send it again at any time.
@@ -309,7 +310,24 @@ def list_wanted(
     return tuple(one for one in subscriptions if one.project_id in {None, project_id})
 
 
+#: Every name that a subscription may list.
+EVENT_NAMES = (
+    "*",
+    "job.*",
+    *(f"job.{status.value.lower()}" for status in Status),
+    "webhook.*",
+    TEST_EVENT,
+    DISABLED_EVENT,
+)
+
+
+def _check_event(name: str) -> str:
+    if name not in EVENT_NAMES:
+        raise ValueError(f"is no event; use one of: {', '.join(EVENT_NAMES)}")
+    return name
+
+
 EventNames = Annotated[
-    list[Annotated[str, Field(pattern=r"^(\*|[a-z]+\.(\*|[a-z_]+))$", max_length=64)]],
+    list[Annotated[str, AfterValidator(_check_event), Field(max_length=64)]],
     Field(min_length=1, max_length=20),
 ]

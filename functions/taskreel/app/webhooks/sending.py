@@ -162,7 +162,7 @@ async def _record(services: Services, made: _Try, answer: WebhookAnswer) -> None
     pending = [recorded] if recorded.state is DeliveryState.PENDING else []
     await enqueue_tasks(services, [build_delivery_task(one) for one in [*pending, *notices]])
     log.info(
-        "a webhook was sent: %s",
+        "a webhook was tried: %s",
         answer.status or answer.error,
         extra={
             "action": "webhook_sent",

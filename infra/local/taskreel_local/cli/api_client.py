@@ -107,6 +107,9 @@ class ApiClient:
                     await source.response.aread()
                     raise ApiError(source.response.status_code, source.response.json())
                 async for event in source.aiter_sse():
+                    # httpx-sse makes an event of a heartbeat that comes after an event with an id.
+                    if not event.data:
+                        continue
                     job = event.json()
                     yield job
                     if job["status"] in {"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"}:

@@ -101,7 +101,7 @@ def _dashboard_url(stack: Stack) -> str:
 
     The token is behind `#`, which a browser sends to no server and the page removes at once.
     """
-    token = make_token(stack.data, user=DEV_USER, tier="pro", role="admin")
+    token = make_token(stack.data, user=DEV_USER, tier="enterprise", role="admin")
     return f"{stack.url}/dashboard#token={token}"
 
 

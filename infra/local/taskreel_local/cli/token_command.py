@@ -10,14 +10,15 @@ import click
 from taskreel_local.cli.options import data_option
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import make_token
+from taskreel_local.stack.local_stack import DEV_USER
 
 
 @click.command("token")
-@click.option("--user", required=True, help="User id (the `sub` claim).")
+@click.option("--user", default=DEV_USER, show_default=True, help="User id (the `sub` claim).")
 @click.option(
     "--tier",
     type=click.Choice(["free", "basic", "pro", "enterprise"]),
-    default="free",
+    default="enterprise",
     show_default=True,
     help="Tier of the user.",
 )
