@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from functions.job_requests import (
+    NOOP,
     expect_problem,
     image_request,
     read_balance,
@@ -15,7 +16,13 @@ from functions.job_requests import (
     refused_paths,
     submit_job,
 )
+from functions.stored_documents import read_documents, store_documents
 from simulation.world import World
+from taskreel.app.caller import Caller
+from taskreel.app.jobs.retry import retry_job
+from taskreel.app.records import dead_letters
+from taskreel.app.services import Services
+from taskreel.domain.job import Job
 
 DEAD = "/api/jobs/dead-letters"
 REDRIVE = f"{DEAD}/redrive"
@@ -135,3 +142,70 @@ async def test_a_redrive_without_a_filter_or_a_cap_is_refused_by_field(
     admin: httpx.AsyncClient, order: dict[str, Any], path: str
 ) -> None:
     assert refused_paths(await admin.post(REDRIVE, json=order)) == {path}
+
+
+async def test_jobs_that_are_not_to_be_retried_are_refused_with_their_reason(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    first = await submit_job(ada, FAILING)
+    never_began = await submit_job(ada, {**NOOP, "dependsOn": [{"jobId": first["jobId"]}]})
+    await world.advance(3)
+    found = await redrive(admin, code="dependency_failed")
+    assert (found["eligible"], found["jobIds"]) == (0, [])
+    (refused,) = found["refused"]
+    assert refused["jobId"] == never_began["jobId"]
+    assert "never began" in refused["reason"]
+
+
+async def test_a_job_that_is_retried_by_its_owner_meanwhile_is_refused_and_the_others_are_not(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older, newer = await submit_job(ada, FAILING), await submit_job(ada, FAILING)
+    await world.advance(2)
+    await world.tasks.pause("image-generation-queue")
+
+    async def retry_late(services: Services, caller: Caller, job_id: str, job_type: str) -> Job:
+        if job_id == newer["jobId"]:
+            assert (await ada.post(newer["urls"]["retry"])).status_code == 202
+        return await retry_job(services, caller, job_id, job_type)
+
+    monkeypatch.setattr(dead_letters, "retry_job", retry_late)
+    found = await redrive(admin, jobType="image-generation")
+    assert found["jobIds"] == [older["jobId"]]
+    (refused,) = found["refused"]
+    assert refused["jobId"] == newer["jobId"]
+    assert "QUEUED" in refused["reason"]
+    assert (await read_balance(ada))["held"] == 2
+
+
+async def test_a_redrive_of_a_range_of_time_leaves_out_the_jobs_before_and_after(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    jobs, times = [], []
+    for _ in range(3):
+        times.append(world.now().isoformat())
+        jobs.append(await submit_job(ada, FAILING))
+        await world.advance(60)
+    await submit_job(world.as_user("bob"), FAILING)
+    await world.advance(2)
+    span = {"createdAfter": times[1], "createdBefore": times[2], "dryRun": True}
+    (group,) = await read_groups(admin)
+    wanted: tuple[dict[str, Any], ...] = (
+        {"userId": "ada"},
+        {"code": group["code"]},
+        {"fingerprint": group["fingerprint"]},
+    )
+    for each in wanted:
+        assert (await redrive(admin, **each, **span))["jobIds"] == [jobs[1]["jobId"]]
+
+
+async def test_a_failed_job_that_cannot_be_read_is_passed_over(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    damaged, whole = await submit_job(ada, FAILING), await submit_job(ada, FAILING)
+    await world.advance(2)
+    documents = await read_documents(world)
+    documents["jobs"][damaged["jobId"]]["units"] = "three"
+    await store_documents(world, documents)
+    found = await redrive(admin, jobType="image-generation", dryRun=True)
+    assert (found["jobIds"], found["refused"]) == ([whole["jobId"]], [])

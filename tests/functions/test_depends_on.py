@@ -17,7 +17,9 @@ from functions.job_requests import (
     refused_paths,
     submit_job,
 )
+from functions.stored_documents import read_documents, store_documents
 from simulation.world import World
+from taskreel.app.jobs import dependencies
 
 STORY = "/api/jobs/story-generation"
 SLOW = image_request("slow", seconds=20)
@@ -264,3 +266,48 @@ async def test_a_job_that_never_began_is_replayed_and_not_retried(
     again = await ada.post(f"{IMAGE}/{job['jobId']}/replay", json={"edit": {"dependsOn": None}})
     await world.settle()
     assert await status(ada, again.json()) == "COMPLETED"
+
+
+async def test_an_unblocked_job_of_a_type_that_is_not_deployed_fails_with_those_that_wait_for_it(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    first = await submit_job(ada, SLOW)
+    second = await submit_job(ada, after(first))
+    third = await submit_job(ada, after(second))
+    await world.settle()
+    documents = await read_documents(world)
+    documents["jobs"][second["jobId"]]["jobType"] = "sticker"
+    await store_documents(world, documents)
+    for _ in range(12):
+        await world.advance(60)
+        await world.sweep()
+    assert (await read_job(ada, second))["error"]["code"] == "job_type_unknown"
+    assert (await read_job(ada, third))["error"]["code"] == "dependency_failed"
+    assert (await read_balance(ada))["held"] == 0
+
+
+async def test_an_output_that_makes_the_payload_too_large_or_invalid_fails_the_job(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dependencies, "MAX_PAYLOAD_BYTES", 600)
+    story = await submit_job(ada, {"prompt": "A fox " * 20}, STORY)
+    large = await submit_job(ada, after(story, prompt="{{jobs." + story["jobId"] + ".result}}" * 3))
+    await world.advance(60)
+    found = await read_job(ada, large)
+    assert (found["status"], found["error"]["code"]) == ("FAILED", "payload_too_large")
+    assert found["credits"]["held"] == 0
+
+
+async def test_a_job_that_has_too_many_waiters_leaves_the_rest_to_the_sweep(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dependencies, "_MOST_WAITERS", 1)
+    first = await submit_job(ada, SLOW)
+    jobs = [await submit_job(ada, after(first)) for _ in range(2)]
+    assert (await world.job(first["jobId"])).waiters == (jobs[0]["jobId"],)
+    await world.advance(30)
+    assert [await status(ada, job) for job in jobs] == ["COMPLETED", "BLOCKED"]
+    for _ in range(4):
+        await world.advance(200)
+        await world.sweep()
+    assert await status(ada, jobs[1]) == "COMPLETED"

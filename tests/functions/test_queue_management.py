@@ -15,8 +15,12 @@ from functions.job_requests import (
     read_job,
     submit_job,
 )
+from functions.stored_documents import read_documents, store_documents
 from simulation.world import World
+from taskreel.app.queues import clear_queue
 from taskreel.app.queues.pause_queue import restore_pauses
+from taskreel.app.services import Services
+from taskreel.domain.job import Job
 from taskreel.ports import Query
 from taskreel.store_collections import AUDIT
 
@@ -149,3 +153,47 @@ async def test_only_admins_manage_queues(ada: httpx.AsyncClient, admin: httpx.As
     unknown = await admin.post("/api/jobs/queues/nothing/pause")
     expect_problem(unknown, 404, "not_found")
     assert (await admin.post("/api/jobs/queues/IMAGE_GENERATION/pause")).status_code == 200
+
+
+async def test_a_job_that_begins_while_the_queue_is_cleared_and_an_unreadable_one_go_on(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await order(admin, "pause")
+    damaged, begins, waits = [await submit_job(ada) for _ in range(3)]
+    documents = await read_documents(world)
+    documents["jobs"][damaged["jobId"]]["units"] = "three"
+    await store_documents(world, documents)
+    cancel = clear_queue._cancel_waiting_job
+
+    async def begin_meanwhile(services: Services, job_id: str, by: str) -> Job | None:
+        if job_id == begins["jobId"]:
+            assert (await world.process(job_id)).status_code == 200
+        return await cancel(services, job_id, by)
+
+    monkeypatch.setattr(clear_queue, "_cancel_waiting_job", begin_meanwhile)
+    cleared = await order(admin, "clear")
+    assert (cleared["cancelled"], cleared["running"], cleared["refunded"]) == (1, 2, 1)
+    assert (await read_job(ada, begins))["status"] == "COMPLETED"
+    assert (await read_job(ada, waits))["status"] == "CANCELLED"
+    # The task of the unreadable job was purged: the sweep reports it until it is repaired.
+    assert await world.sweep() == {}
+    await world.advance(200)
+    assert await world.sweep() == {"crashed": 1}
+
+
+async def test_each_job_that_goes_on_gets_a_new_task_page_by_page(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskreel.app.queues.clear_queue._PAGE", 2)
+    running = [
+        await submit_job(ada, image_request("pending", times=1, seconds=30)) for _ in range(5)
+    ]
+    await world.settle()
+    await order(admin, "pause")
+    await submit_job(ada)
+    assert (await order(admin, "clear"))["cancelled"] == 1
+    waits = {task.job_id for task in world.queued_tasks()}
+    assert waits == {job["jobId"] for job in running}
+    await order(admin, "resume")
+    await world.advance(60)
+    assert {(await read_job(ada, job))["status"] for job in running} == {"COMPLETED"}

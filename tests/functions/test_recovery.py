@@ -9,8 +9,12 @@ import httpx
 import pytest
 
 from functions.job_requests import image_request, read_job, submit_job
+from functions.stored_documents import read_documents, store_documents
 from simulation.world import World
+from taskreel.app.services import Services
+from taskreel.app.worker import recovery
 from taskreel.app.worker.recovery import recover_jobs
+from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 
 
@@ -109,3 +113,34 @@ async def test_more_jobs_than_a_page_are_all_recovered(
     await world.tasks.resume("image-generation-queue")
     await world.advance(5)
     assert {(await read_job(ada, job))["status"] for job in jobs} == {"COMPLETED"}
+
+
+async def test_a_document_that_cannot_be_read_stops_no_other_from_being_recovered(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    await world.tasks.pause("image-generation-queue")
+    damaged, whole = await submit_job(ada), await submit_job(ada)
+    documents = await read_documents(world)
+    documents["jobs"][damaged["jobId"]]["units"] = "three"
+    await store_documents(world, documents)
+    assert await kill_and_start(world) == 1
+    await world.tasks.resume("image-generation-queue")
+    await world.advance(5)
+    assert (await read_job(ada, whole))["status"] == "COMPLETED"
+
+
+async def test_a_job_that_has_gone_on_since_it_was_found_is_left_alone(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await submit_job(ada, SLOW)
+    await world.advance(2)
+    end_lease = recovery._end_lease
+
+    async def cancel_meanwhile(services: Services, found: Job) -> Job | None:
+        assert (await ada.delete(job["urls"]["cancel"])).status_code == 200
+        return await end_lease(services, found)
+
+    monkeypatch.setattr(recovery, "_end_lease", cancel_meanwhile)
+    await kill_and_start(world)
+    await world.advance(120)
+    assert (await read_job(ada, job))["status"] == "CANCELLED"

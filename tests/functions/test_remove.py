@@ -17,6 +17,10 @@ from functions.job_requests import (
     submit_job,
 )
 from simulation.world import World
+from taskreel.app.jobs import remove as remove_module
+from taskreel.domain.job_history import RunAnswers
+from taskreel.ports import Query
+from taskreel.store_collections import JOBS, RUN_ANSWERS
 
 PIPELINE = "/api/jobs/pipeline"
 PICTURE = image_request("slow", seconds=0)
@@ -139,3 +143,44 @@ async def test_a_retry_that_comes_first_saves_the_job(
     refused = expect_problem(await remove(ada, job), 409, "conflict")
     assert refused["jobStatus"] == "QUEUED"
     assert (await read_job(ada, job))["status"] in {"QUEUED", "FAILED"}
+
+
+async def test_more_children_and_answers_than_one_commit_takes_are_all_removed(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskreel.app.jobs.remove._REMOVED_AT_ONCE", 2)
+    step = {"type": "image-generation", "payload": PICTURE}
+    steps = {"steps": dict.fromkeys(("one", "two", "three", "four", "five"), step)}
+    pipeline, other = await submit_job(ada, steps, PIPELINE), await submit_job(ada, PICTURE)
+    await world.advance(30)
+    now = world.now()
+
+    async def store_answers(tx: Any) -> None:
+        for job_id in [pipeline["jobId"]] * 5 + [other["jobId"]]:
+            answers = RunAnswers(job_id=job_id, user_id="ada", at=now, answers=(), expire_at=now)
+            tx.create(RUN_ANSWERS, f"{job_id}.{world.services.random.random()}", answers)
+
+    await world.services.store.transaction(store_answers)
+    assert (await remove(ada, pipeline)).status_code == 204
+    jobs = await world.services.store.query(Query(collection=JOBS))
+    assert [row.id for row in jobs] == [other["jobId"]]
+    answers = await world.services.store.query(Query(collection=RUN_ANSWERS))
+    assert [row.value.job_id for row in answers] == [other["jobId"]]
+
+
+async def test_a_job_that_is_retried_while_it_is_removed_stays(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await submit_job(ada, image_request("fail-permanent"))
+    await world.advance(2)
+    await world.tasks.pause("image-generation-queue")
+    delete_answers = remove_module._delete_answers
+
+    async def retry_meanwhile(*args: Any) -> None:
+        assert (await ada.post(job["urls"]["retry"])).status_code == 202
+        await delete_answers(*args)
+
+    monkeypatch.setattr(remove_module, "_delete_answers", retry_meanwhile)
+    expect_problem(await remove(ada, job), 409, "conflict")
+    assert (await read_job(ada, job))["status"] == "QUEUED"
+    assert (await read_balance(ada))["held"] == 1

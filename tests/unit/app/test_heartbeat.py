@@ -146,7 +146,7 @@ async def test_work_outside_a_task_is_refused_since_it_could_not_be_cancelled() 
 
     def drive() -> None:
         try:
-            Heart().guard(never).send(None)  # type: ignore[attr-defined]  # it is a coroutine
+            Heart().guard(never).send(None)
         except RuntimeError as error:
             refused.set_result(error)
 
