@@ -70,6 +70,8 @@ def test_an_alias_stands_for_its_expression(alias: str, first: datetime) -> None
         "0 0 30 2 *",
         "0 0 31 4 *",
         "*/15 * * * * *",
+        # The second Tuesday is never the 1st or the 29th.
+        "0 0 */28 * 2#2",
         "@reboot",
         "x x x x x",
     ],

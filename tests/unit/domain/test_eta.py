@@ -41,3 +41,12 @@ def test_nine_of_ten_jobs_start_before_their_p90(places: int, ahead: int) -> Non
         starts.append(busy[0])
     within = sum(start <= estimate.p90 for start in starts) / len(starts)
     assert within >= 0.85
+
+
+def test_a_run_is_estimated_by_the_median_and_the_ninth_tenth() -> None:
+    assert estimate_run([float(n) for n in range(11)]) == Estimate(5.0, 9.0)
+    assert estimate_run([3.0]) == Estimate(3.0, 3.0)
+
+
+def test_a_time_after_another_is_their_sum() -> None:
+    assert Estimate(1, 2).after(Estimate(10, 20)) == Estimate(11, 22)
