@@ -219,21 +219,22 @@ async def test_a_job_that_cannot_be_read_is_left_out_and_logged(
 
 
 class BreakableWatches:
-    """The world's store, whose watches break while `is_broken` is set."""
+    """The world's store, of which watches are refused, or break at the next change."""
 
     def __init__(self, store: Any) -> None:
         self.store = store
-        self.is_broken = False
+        self.refuses = False
+        self.breaks_next = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
 
     async def watch_changes(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
-        if self.is_broken:
+        if self.refuses:
             raise StoreError("the store cannot be watched")
         async for changes in self.store.watch_changes(*args, **options):
-            if self.is_broken:
-                self.is_broken = False
+            if self.breaks_next:
+                self.breaks_next = False
                 raise StoreError("the watch broke")
             yield changes
 
@@ -246,7 +247,7 @@ async def test_changes_that_a_broken_watch_missed_are_read_from_the_store(
     feed = JobFeed(replace(world.services, store=store))
     async with JobReader(feed) as reader:
         await reader.add(await open_own(world))
-        store.is_broken = True
+        store.breaks_next = True
         job = await submit(world, ada)
         missed = await next_change(reader)
         assert (missed.job.job_id, missed.is_snapshot) == (job.job_id, True)
@@ -261,11 +262,11 @@ async def test_a_scope_whose_store_cannot_be_watched_is_not_added(
     store: Any = BreakableWatches(world.services.store)
     feed = JobFeed(replace(world.services, store=store))
     async with JobReader(feed) as reader:
-        store.is_broken = True
+        store.refuses = True
         with pytest.raises(StoreError):
             await reader.add(await open_own(world))
         assert list(reader.scopes) == []
-        store.is_broken = False
+        store.refuses = False
         await reader.add(await open_own(world))
         job = await submit(world, ada)
         assert (await next_change(reader)).job.job_id == job.job_id

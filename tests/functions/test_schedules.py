@@ -17,7 +17,10 @@ from functions.job_requests import (
     submit_job,
 )
 from simulation.world import World
+from taskreel.app.jobs.submit import submit_job as submit_due
+from taskreel.app.schedules import due_runs, recurring_jobs
 from taskreel.app.schedules.due_runs import make_due_runs
+from taskreel.domain.errors import StoreError
 
 DELAYED = "/api/jobs/delayed"
 RECURRING = "/api/jobs/recurring"
@@ -278,3 +281,97 @@ async def test_a_bad_recurrence_is_refused_by_field(
     ada: httpx.AsyncClient, fields: dict[str, Any], path: str
 ) -> None:
     assert refused_paths(await ada.post(RECURRING, json=recurring(**fields))) == {path}
+
+
+async def test_a_run_that_cannot_be_stored_is_made_by_the_next_sweep(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await create(ada)
+    await world.advance(60)
+
+    async def fail(*_: Any) -> Any:
+        raise StoreError("the store is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(due_runs, "submit_job", fail)
+        assert await make_due_runs(world.services) == {"run_unwritten": 1}
+    assert await make_due_runs(world.services) == {"run_submitted": 1}
+    assert (await read(ada, made))["submitted"] == 1
+
+
+async def test_a_recurring_job_that_crashes_stops_no_other(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, sound = await create(ada), await create(ada)
+    await world.advance(60)
+
+    async def crash(services: Any, owner: Any, request: Any) -> Any:
+        if request.idempotency_key.startswith(broken["recurringJobId"]):
+            raise ZeroDivisionError
+        return await submit_due(services, owner, request)
+
+    monkeypatch.setattr(due_runs, "submit_job", crash)
+    assert await make_due_runs(world.services) == {"run_crashed": 1, "run_submitted": 1}
+    assert (await read(ada, sound))["submitted"] == 1
+
+
+@pytest.mark.parametrize("change", ["pause", "delete"])
+async def test_a_run_that_its_owner_overtakes_does_not_change_the_recurring_job(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    made = await create(ada)
+    path = f"{RECURRING}/{made['recurringJobId']}"
+    await world.advance(60)
+
+    async def overtake(*arguments: Any) -> Any:
+        done = await (ada.post(f"{path}/pause") if change == "pause" else ada.delete(path))
+        assert done.status_code == 200
+        return await submit_due(*arguments)
+
+    monkeypatch.setattr(due_runs, "submit_job", overtake)
+    await make_due_runs(world.services)
+    if change == "pause":
+        found = await read(ada, made)
+        assert (found["state"], found["submitted"]) == ("paused", 0)
+    else:
+        expect_problem(await ada.get(path), 404, "not_found")
+
+
+async def test_more_due_runs_than_a_page_are_all_made(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due_runs, "_PAGE", 2)
+    for _ in range(5):
+        await create(ada)
+    await world.advance(60)
+    assert await make_due_runs(world.services) == {"run_submitted": 5}
+
+
+async def test_one_that_has_ended_cannot_be_resumed(world: World, ada: httpx.AsyncClient) -> None:
+    made = await create(ada, options={"endAt": (world.now() + timedelta(minutes=2)).isoformat()})
+    path = f"{RECURRING}/{made['recurringJobId']}"
+    assert (await ada.post(f"{path}/resume")).json()["state"] == "active"
+    assert (await ada.post(f"{path}/pause")).status_code == 200
+    await world.advance(300)
+    expect_problem(await ada.post(f"{path}/resume"), 409, "conflict")
+
+
+async def test_a_user_has_a_limited_number_of_recurring_jobs(
+    ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurring_jobs, "MOST_RECURRING_JOBS", 2)
+    for _ in range(2):
+        await create(ada)
+    expect_problem(await ada.post(RECURRING, json=recurring()), 409, "conflict")
+
+
+async def test_a_recurrence_neither_depends_nor_is_scheduled_nor_ends_before_its_start(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    start, end = far(world), (world.now() + timedelta(days=1)).isoformat()
+    for fields, path in (
+        ({"data": {**IMAGE, "dependsOn": [{"jobId": "job_1"}]}}, "data.dependsOn"),
+        ({"data": {**IMAGE, "scheduleAt": start}}, "data.scheduleAt"),
+        ({"options": {"startAt": start, "endAt": end}}, "options.endAt"),
+    ):
+        assert refused_paths(await ada.post(RECURRING, json=recurring(**fields))) == {path}
