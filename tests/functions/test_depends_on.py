@@ -286,7 +286,7 @@ async def test_an_unblocked_job_of_a_type_that_is_not_deployed_fails_with_those_
     assert (await read_balance(ada))["held"] == 0
 
 
-async def test_an_output_that_makes_the_payload_too_large_or_invalid_fails_the_job(
+async def test_an_output_that_makes_the_payload_too_large_fails_the_job(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dependencies, "MAX_PAYLOAD_BYTES", 600)
@@ -311,3 +311,20 @@ async def test_a_job_that_has_too_many_waiters_leaves_the_rest_to_the_sweep(
         await world.advance(200)
         await world.sweep()
     assert await status(ada, jobs[1]) == "COMPLETED"
+
+
+async def test_a_job_that_would_cost_more_than_is_held_fails_and_costs_nothing(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    story = await submit_job(ada, {"prompt": "a fox builds a boat", "numSequences": 12}, STORY)
+    prompts = f"{{{{jobs.{story['jobId']}.result.scenes[*].description}}}}"
+    body = {
+        "prompts": prompts,
+        "dependsOn": [{"jobId": story["jobId"]}],
+        "options": {"studio": {"mode": "noop"}},
+    }
+    job = await submit_job(ada, body, "/api/jobs/batch-generation")
+    await world.advance(5)
+    found = await read_job(ada, job)
+    assert (found["status"], found["error"]["code"]) == ("FAILED", "budget_exceeded")
+    assert found["credits"] == {"held": 0, "captured": 0, "released": 10}
