@@ -125,6 +125,7 @@ async def read_job(cloud: Deployment, job_id: str) -> Any:
     job = (await cloud.api.get(f"/api/jobs/{job_id}")).json()
     for artifact in job["result"]["artifacts"]:
         del artifact["url"]
+    del job["resultUrl"]
     return job
 
 

@@ -344,7 +344,7 @@ def test_the_doctor_goes_on_where_it_may_not_look(deployed: Cloud, fault: Cloud)
         "firestore": DISABLED,
         "firebaserules": FORBIDDEN,
     }
-    fault.google.of("cloudquotas")["CpuAllocPerProjectRegion"] = {"value": "9000"}
+    fault.google.of("cloudquotas")["CpuAllocPerProjectRegion"] = {"value": "8000"}
     done = fault.run("doctor")
     fault.google.of("cloudquotas").clear()
     assert done.returncode == 1
@@ -357,8 +357,8 @@ def test_the_doctor_goes_on_where_it_may_not_look(deployed: Cloud, fault: Cloud)
     assert "PROBLEM gcloud firestore databases list" in done.stdout
     assert "ok      bucket" in done.stdout
     assert (
-        "PROBLEM all instances together may use 11 CPUs (task-processor 6, jobs-api 5), "
-        "more than the 9 that europe-central2" in done.stdout
+        "PROBLEM all instances together may use 9 CPUs (task-processor 5, jobs-api 4), "
+        "more than the 8 that europe-central2" in done.stdout
     )
     assert "ok      quota MemAllocPerProjectRegion" in done.stdout
     assert done.stdout.splitlines()[-1].endswith(" problems, 0 differences.")

@@ -149,7 +149,9 @@ async def test_a_page_of_jobs_is_its_rows(cloud: Deployment, bill: Bill) -> None
     for limit in (2, 20):
         bill.clear()
         rows = (await cloud.api.get(f"/api/jobs?limit={limit}")).json()["jobs"]
-        assert (bill.reads, bill.writes) == (len(rows), 0) == (min(limit, 5), 0)
+        # A row more is read where there is one, so that no cursor leads to an empty page.
+        assert len(rows) == min(limit, 5)
+        assert (bill.reads, bill.writes) == (min(limit + 1, 5), 0)
 
 
 async def test_a_balance_is_one_read(cloud: Deployment, bill: Bill) -> None:
@@ -159,7 +161,7 @@ async def test_a_balance_is_one_read(cloud: Deployment, bill: Bill) -> None:
     assert (bill.reads, bill.writes) == (1, 0)
 
 
-async def test_cancelling_reads_the_job_once_and_commits_once(
+async def test_cancelling_reads_the_job_twice_and_commits_once(
     cloud: Deployment, bill: Bill
 ) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
@@ -170,7 +172,8 @@ async def test_cancelling_reads_the_job_once_and_commits_once(
     assert (
         await cloud.api.delete(f"/api/jobs/image-generation/{answer.json()['jobId']}")
     ).is_success
-    assert bill.reads <= 2
+    # The job for the caller and in the transaction, and the jobs that wait for its room: none.
+    assert bill.reads <= 3
     assert bill.writes <= 3
 
 

@@ -224,9 +224,10 @@ async def test_an_outage_of_the_store_at_any_call_loses_nothing_that_was_bought(
     polled: bool,  # noqa: FBT001 - a parameter of the test
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
     firestore_address: str,
 ) -> None:
-    logging.getLogger("taskreel").setLevel(logging.ERROR)
+    caplog.set_level(logging.ERROR, "taskreel")
     monkeypatch.setattr(google_client, "CALL_SECONDS", CALL_SECONDS)
     clock = ScaledClock()
     keys = {"bfl": "a-key", "openai": "a-key"}

@@ -63,6 +63,8 @@ CHANGES: dict[Capability, dict[str, Any]] = {
         "fps": 24,
         "negativePrompt": "rain",
         "audio": False,
+        "quality": "high",
+        "style": "anime",
     },
     Capability.UPSCALE: {
         "seed": 7,
@@ -135,7 +137,8 @@ async def send_to_fake(row: ModelRow, folder: Path, params: dict[str, Any]) -> A
 def test_every_option_of_the_job_types_is_tried_here(capability: Capability) -> None:
     fields = MODELS[capability].model_fields.values()
     names = {field.serialization_alias or field.alias for field in fields}
-    assert set(CHANGES[capability]) == names - {"providerOptions"}
+    # `resolution` is sent as width and height.
+    assert set(CHANGES[capability]) == names - {"providerOptions", "resolution"}
 
 
 @pytest.mark.parametrize(
