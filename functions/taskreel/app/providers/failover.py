@@ -74,7 +74,9 @@ class Failover:
 
             seen.add(run.provider)
             choice = await self._choose_again(unit)
-            other = self._move_unit(run, choice, seen | self._excluded, now)
+            # Not the earlier `now`: an offer that is ready is admitted from the choice's own time on.
+            chosen_at = self._clock.now()
+            other = self._move_unit(run, choice, seen | self._excluded, chosen_at)
             if other is None:
                 raise _resting_error(run, choice.not_before if choice else admits_at, now)
             self._add_tried(run, PROVIDER_RESTING)
