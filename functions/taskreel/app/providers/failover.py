@@ -74,7 +74,7 @@ class Failover:
 
             seen.add(run.provider)
             choice = await self._choose_again(unit)
-            # Not the earlier `now`: an offer that is ready is admitted from the choice's own time on.
+            # Not the earlier `now`: a ready offer is admitted from the time of the choice on.
             chosen_at = self._clock.now()
             other = self._move_unit(run, choice, seen | self._excluded, chosen_at)
             if other is None:
