@@ -88,13 +88,22 @@ function useJobList(filters, address, caller) {
   const guard = async (/** @type {() => Promise<void>} */ work) => {
     try { await work(); setError(null); } catch (failure) { setError(failure); } finally { setLoading(false); }
   };
+  // What the stream brings while a page is being read may be newer than the page.
+  const readings = useRef(/** @type {Set<any[]>} */ (new Set()));
   const reload = useCallback(() => guard(async () => {
-    const page = await read(null);
-    setList(showPage(page.jobs));
-    setCursor(page.nextCursor);
+    /** @type {any[]} */ const meanwhile = [];
+    readings.current.add(meanwhile);
+    try {
+      const page = await read(null);
+      setList(settle(applyChanges(showPage(page.jobs), meanwhile, fits.current)));
+      setCursor(page.nextCursor);
+    } finally { readings.current.delete(meanwhile); }
   }), [read]);
   useEffect(() => { setLoading(true); setList(EMPTY); void reload(); }, [reload]);
-  useEffect(() => live.subscribe((jobs) => setList((old) => settle(applyChanges(old, jobs, fits.current)))), [address]);
+  useEffect(() => live.subscribe((jobs) => {
+    for (const meanwhile of readings.current) meanwhile.push(...jobs);
+    setList((old) => settle(applyChanges(old, jobs, fits.current)));
+  }), [address]);
   useEffect(() => live.watchState((state) => { if (state === "live") void reload(); }), [reload]);
   useEffect(() => {
     if (!caller.admin && !filters.text) return undefined;
