@@ -175,7 +175,7 @@ async def cut_while_jobs_are_stored(
                 # On a busy machine a client that is cut before it has read anything, again and
                 # again, falls so far behind that it rightly gets a snapshot. Most cuts still come
                 # in the middle of what it reads. (ASYNC110: the client is another process.)
-                seen, until = len(client.updates), time.monotonic() + 0.5
+                seen, until = len(client.updates), time.monotonic() + 0.2
                 while len(client.updates) == seen and time.monotonic() < until:  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
             await asyncio.sleep(0.02)  # the client connects again in real time
