@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import abc
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -119,6 +119,10 @@ class Query(Generic[V]):
     def __post_init__(self) -> None:
         if any(operator == "in" and len(value) > MOST_IN for _, operator, value in self.where):
             raise ValueError(f"an `in` takes at most {MOST_IN} values")
+
+    def behind(self, row: Row[Any]) -> Query[V]:
+        """The same query, continued behind a row that it has found."""
+        return replace(self, after=(*(row.data[name] for name, _ in self.order), row.id))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,6 @@ from taskreel.ports import (
     WorkDirs,
 )
 
-WAKE_SHARDS = 8
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:

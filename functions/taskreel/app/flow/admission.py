@@ -178,7 +178,7 @@ async def _list_waiting(
                 continue
         if len(rows) < (query.limit or 0):
             return
-        query = replace(query, after=(rows[-1].data["rank"], rows[-1].id), limit=_PAGE)
+        query = replace(query.behind(rows[-1]), limit=_PAGE)
 
 
 async def recover_waiting(services: Services, job: Job) -> list[Job]:

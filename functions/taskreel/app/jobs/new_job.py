@@ -9,7 +9,8 @@ from typing import Any
 
 from taskreel.app.jobs.enqueue import first_wake_at
 from taskreel.app.pricing.job_plan import JobPlan
-from taskreel.app.services import WAKE_SHARDS, Services
+from taskreel.app.query_pages import WAKE_SHARDS
+from taskreel.app.services import Services
 from taskreel.domain.breaker import PROVIDER_RESTING, explain_resting
 from taskreel.domain.errors import Category
 from taskreel.domain.job import Job, JobCredits, Priority

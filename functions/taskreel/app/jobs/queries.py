@@ -96,7 +96,7 @@ async def query_page(
             break
         scanned += len(rows)
         size += sum(len(to_json(row.data)) for row in rows)
-        query = replace(query, after=_place_of(rows[-1]))
+        query = query.behind(rows[-1])
         if size > _BYTES_OF_A_PAGE or scanned >= MAX_SCANNED:
             rest = await services.store.query(replace(query, limit=1))
             more = _encode_cursor(rows[-1]) if rest else None
@@ -121,14 +121,9 @@ def _read_value(row: Row[V]) -> V | None:
         return None
 
 
-def _place_of(row: Row[Any]) -> tuple[datetime, str]:
-    return row.data["createdAt"], row.id
-
-
 def _encode_cursor(row: Row[Any]) -> str:
     """An opaque cursor: the row's time and id, so that rows inserted meanwhile shift nothing."""
-    time, id_ = _place_of(row)
-    text = json.dumps([time.isoformat(), id_])
+    text = json.dumps([row.data["createdAt"].isoformat(), row.id])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from taskreel.app.jobs.job_store import load_job
+from taskreel.app.query_pages import read_pages
 from taskreel.app.services import Services
 from taskreel.domain.artifact import artifacts_folder
 from taskreel.domain.errors import ConflictError
@@ -107,18 +108,13 @@ def _require_ended(job: Job) -> None:
 async def _list_descendants(services: Services, job_id: str) -> list[str]:
     """The ids of the job's child jobs, and of theirs."""
     found: list[str] = []
-    after = None
-    while True:
-        query = Query(
-            collection=JOBS,
-            where=(("parentId", "==", job_id),),
-            order=(("createdAt", "desc"),),
-            limit=_REMOVED_AT_ONCE,
-            after=after,
-        )
-        rows = await services.store.query(query)
+    query = Query(
+        collection=JOBS,
+        where=(("parentId", "==", job_id),),
+        order=(("createdAt", "desc"),),
+        limit=_REMOVED_AT_ONCE,
+    )
+    async for rows in read_pages(services.store, query):
         for row in rows:
             found += [row.id, *await _list_descendants(services, row.id)]
-        if len(rows) < _REMOVED_AT_ONCE:
-            return found
-        after = (rows[-1].data["createdAt"], rows[-1].id)
+    return found

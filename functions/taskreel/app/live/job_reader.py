@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -246,23 +246,21 @@ class JobReader:
         """
         since = position.updated_at - COMMIT_DELAY
         place = (position.commit_number, position.job_id)
-        after: tuple[datetime, str] | None = None
         missed: list[Row[Job]] = []
+        query = Query(
+            collection=JOBS,
+            where=((source.field, "==", source.value), ("updatedAt", ">=", since)),
+            order=(("updatedAt", "asc"),),
+            limit=_PAGE,
+        )
         for _ in range(_MOST_PAGES):
-            query = Query(
-                collection=JOBS,
-                where=((source.field, "==", source.value), ("updatedAt", ">=", since)),
-                order=(("updatedAt", "asc"),),
-                limit=_PAGE,
-                after=after,
-            )
             rows = await self._feed.services.store.query(query)
             missed += [row for row in rows if (row.commit_number, row.id) > place]
             if len(missed) > MOST_MISSED:
                 return None
             if len(rows) < _PAGE:
                 return missed
-            after = (rows[-1].data["updatedAt"], rows[-1].id)
+            query = query.behind(rows[-1])
         return None
 
     async def _query_newest(self, source: Source) -> list[Row[Job]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from taskreel.app.caller import Caller
@@ -13,6 +13,7 @@ from taskreel.app.jobs.enqueue import enqueue_jobs, find_queue
 from taskreel.app.jobs.finish_job import cancel_in_transaction
 from taskreel.app.jobs.job_ended import act_on_job_end
 from taskreel.app.jobs.job_store import load_job, store_job
+from taskreel.app.query_pages import read_pages
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.errors import UnreadableDocumentError
@@ -56,9 +57,7 @@ async def clear_queue(services: Services, caller: Caller, job_type: str, reason:
     queue = queue_of_type(job_type)
     cancelled = running = refunded = 0
     rows: Sequence[Row[Job]] = ()
-    query = _list_jobs(job_type, WAITING)
-    while cancelled + running < MOST_CLEARED:
-        rows = await services.store.query(query)
+    async for rows in read_pages(services.store, _list_jobs(job_type, WAITING)):
         for start in range(0, len(rows), _AT_ONCE):
             found = await asyncio.gather(
                 *(
@@ -69,9 +68,8 @@ async def clear_queue(services: Services, caller: Caller, job_type: str, reason:
             cancelled += sum(job is not None for job in found)
             running += sum(job is None for job in found)
             refunded += sum(job.credits.released for job in found if job is not None)
-        if len(rows) < _PAGE:
+        if cancelled + running >= MOST_CLEARED:
             break
-        query = replace(query, after=(rows[-1].data["createdAt"], rows[-1].id))
     more = len(rows) == _PAGE
 
     entry = AuditEntry(
@@ -131,18 +129,14 @@ async def _send_tasks_again(services: Services, job_type: str, queue: str) -> No
     It is a new delivery, since a queue takes a task's id once. Whatever is missed here is found by
     the sweep.
     """
-    query = _list_jobs(job_type, (*WAITING, Status.PROCESSING))
-    while True:
-        rows = await services.store.query(query)
+    unfinished = _list_jobs(job_type, (*WAITING, Status.PROCESSING))
+    async for rows in read_pages(services.store, unfinished):
         renewed = await asyncio.gather(
             *(services.store.transaction(partial(_renew_delivery, job_id=row.id)) for row in rows)
         )
         jobs = [job for job in renewed if job is not None and find_queue(job) == queue]
         for start in range(0, len(jobs), _AT_ONCE):
             await enqueue_jobs(services, *jobs[start : start + _AT_ONCE])
-        if len(rows) < _PAGE:
-            return
-        query = replace(query, after=(rows[-1].data["createdAt"], rows[-1].id))
 
 
 async def _renew_delivery(tx: Transaction, job_id: str) -> Job | None:

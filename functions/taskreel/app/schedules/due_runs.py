@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.cancel import cancel_job
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.jobs.submit import JobRequest, submit_job
-from taskreel.app.services import WAKE_SHARDS, Services
+from taskreel.app.query_pages import build_due_query, read_pages
+from taskreel.app.services import Services
 from taskreel.domain.cron import CronSchedule
 from taskreel.domain.errors import StoreError, TaskreelError
 from taskreel.domain.job import Job
 from taskreel.domain.recurring_job import Overlap, RecurringJob, RecurringRun, RunResult
 from taskreel.domain.value import is_known
 from taskreel.jobtypes import find_job_type
-from taskreel.ports import Query, Row, Transaction
+from taskreel.ports import Row, Transaction
 from taskreel.store_collections import RECURRING_JOBS
 
 log = logging.getLogger(__name__)
@@ -40,19 +40,10 @@ async def make_due_runs(services: Services) -> dict[str, int]:
     """
     now = services.clock.now()
     counts: Counter[str] = Counter()
-    query = Query(
-        collection=RECURRING_JOBS,
-        where=(("wakeShard", "in", list(range(WAKE_SHARDS))), ("wakeAt", "<=", now)),
-        order=(("wakeAt", "asc"),),
-        limit=_PAGE,
-    )
-    while True:
-        rows = await services.store.query(query)
+    async for rows in read_pages(services.store, build_due_query(RECURRING_JOBS, now, page=_PAGE)):
         for row in rows:
             counts[await _make_run_safely(services, row, now)] += 1
-        if len(rows) < _PAGE:
-            return dict(counts)
-        query = replace(query, after=(rows[-1].data["wakeAt"], rows[-1].id))
+    return dict(counts)
 
 
 async def _make_run_safely(services: Services, row: Row[RecurringJob], now: datetime) -> str:

@@ -11,7 +11,8 @@ from taskreel.app.caller import Caller
 from taskreel.app.jobs.enqueue import enqueue_tasks
 from taskreel.app.jobs.queries import Page, decode_cursor, query_page
 from taskreel.app.messages.job_events import build_delivery_task
-from taskreel.app.services import WAKE_SHARDS, Services
+from taskreel.app.query_pages import WAKE_SHARDS, read_pages
+from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, NotFoundError
 from taskreel.domain.ids import random_delivery_id
 from taskreel.domain.webhook import (
@@ -134,8 +135,7 @@ async def send_range_again(
     if until is not None:
         where.append(("createdAt", "<=", until))
     query = replace(query, where=tuple(where))
-    while True:
-        rows = await services.store.query(query)
+    async for rows in read_pages(services.store, query):
         for row in rows:
             if counts["sent"] >= MOST_SENT_AGAIN:
                 counts["more"] = 1
@@ -145,9 +145,7 @@ async def send_range_again(
                 continue
             await send_again(services, row.id)
             counts["sent"] += 1
-        if len(rows) < _PAGE:
-            return dict(counts)
-        query = replace(query, after=(rows[-1].data["createdAt"], rows[-1].id))
+    return dict(counts)
 
 
 def _query_deliveries(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,8 @@ from pydantic_core import to_json
 from taskreel.app.jobs.enqueue import enqueue_tasks
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.messages.job_events import build_delivery_task
-from taskreel.app.services import WAKE_SHARDS, Services
+from taskreel.app.query_pages import build_due_query, read_pages
+from taskreel.app.services import Services
 from taskreel.app.webhooks.deliveries import build_notice
 from taskreel.app.webhooks.endpoints import open_own_endpoint
 from taskreel.domain.errors import StoreError
@@ -36,7 +37,7 @@ from taskreel.domain.webhook import (
     WebhookDelivery,
     WebhookEndpoint,
 )
-from taskreel.ports import Query, Transaction
+from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS, WEBHOOK_DELIVERIES, WEBHOOK_ENDPOINTS
 
 log = logging.getLogger(__name__)
@@ -278,14 +279,8 @@ async def rescue_deliveries(services: Services) -> dict[str, int]:
     """Send another task for each delivery whose task is overdue; the number of them, by action."""
     now = services.clock.now()
     counts: Counter[str] = Counter()
-    query = Query(
-        collection=WEBHOOK_DELIVERIES,
-        where=(("wakeShard", "in", list(range(WAKE_SHARDS))), ("wakeAt", "<=", now)),
-        order=(("wakeAt", "asc"),),
-        limit=_PAGE,
-    )
-    while True:
-        rows = await services.store.query(query)
+    due = build_due_query(WEBHOOK_DELIVERIES, now, page=_PAGE)
+    async for rows in read_pages(services.store, due):
         for row in rows:
             try:
                 counts[await _rescue(services, row.id)] += 1
@@ -299,9 +294,7 @@ async def rescue_deliveries(services: Services) -> dict[str, int]:
                     },
                 )
                 counts["webhook_unwritten"] += 1
-        if len(rows) < _PAGE:
-            return dict(counts)
-        query = replace(query, after=(rows[-1].data["wakeAt"], rows[-1].id))
+    return dict(counts)
 
 
 async def _rescue(services: Services, delivery_id: str) -> str:

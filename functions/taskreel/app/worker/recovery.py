@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from taskreel.app.jobs.enqueue import enqueue_jobs
 from taskreel.app.jobs.job_store import load_job, store_job
-from taskreel.app.services import WAKE_SHARDS, Services
+from taskreel.app.query_pages import build_due_query, read_pages
+from taskreel.app.services import Services
 from taskreel.domain.claim import end_dead_lease
 from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
-from taskreel.ports import Query, Row, Transaction
+from taskreel.ports import Row, Transaction
 from taskreel.store_collections import JOBS
 
 log = logging.getLogger(__name__)
@@ -34,20 +34,12 @@ async def recover_jobs(services: Services, started_at: datetime) -> int:
     once. Pages come in the order of `wake_at`; a job that moves meanwhile has been changed.
     """
     recovered = 0
-    query = Query(
-        collection=JOBS,
-        where=(("wakeShard", "in", list(range(WAKE_SHARDS))), ("wakeAt", "<=", _END_OF_TIME)),
-        order=(("wakeAt", "asc"),),
-        limit=_PAGE,
-    )
-    while True:
-        rows = await services.store.query(query)
+    every_unfinished = build_due_query(JOBS, _END_OF_TIME, page=_PAGE)
+    async for rows in read_pages(services.store, every_unfinished):
         jobs = [job for row in rows if (job := _decode(row)) and _has_lost_task(job, started_at)]
         await _requeue(services, jobs)
         recovered += len(jobs)
-        if len(rows) < _PAGE:
-            return recovered
-        query = replace(query, after=(rows[-1].data["wakeAt"], rows[-1].id))
+    return recovered
 
 
 def _decode(row: Row[Job]) -> Job | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from taskreel.app.flow.admission import put_on_queue, recover_waiting
@@ -15,8 +14,9 @@ from taskreel.app.jobs.enqueue import enqueue_jobs, find_queue, first_wake_at
 from taskreel.app.jobs.finish_job import stop_job
 from taskreel.app.jobs.job_ended import act_on_job_end, handle_crash
 from taskreel.app.jobs.job_store import load_job, store_job
+from taskreel.app.query_pages import build_due_query, read_pages
 from taskreel.app.schedules.due_runs import make_due_runs
-from taskreel.app.services import WAKE_SHARDS, Services
+from taskreel.app.services import Services
 from taskreel.app.webhooks.sending import rescue_deliveries
 from taskreel.domain.claim import find_due_end
 from taskreel.domain.errors import QueueError, StoreError
@@ -24,7 +24,7 @@ from taskreel.domain.job import Ending, Job, WaitsFor
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import CLOCK_TOLERANCE
 from taskreel.jobtypes import find_job_type
-from taskreel.ports import Increment, Query, QueueStats, Row, Transaction
+from taskreel.ports import Increment, QueueStats, Row, Transaction
 from taskreel.store_collections import ACCOUNTS, JOBS
 
 log = logging.getLogger(__name__)
@@ -103,24 +103,14 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
     now = services.clock.now()
     counts: Counter[str] = Counter()
     queues = _SweptQueues(services)
-    query = Query(
-        collection=JOBS,
-        where=(("wakeShard", "in", list(range(WAKE_SHARDS))), ("wakeAt", "<=", now)),
-        order=(("wakeAt", "asc"),),
-        limit=_PAGE,
-    )
-    while True:
-        rows = await services.store.query(query)
+    async for rows in read_pages(services.store, build_due_query(JOBS, now, page=_PAGE)):
         woken = await asyncio.gather(*(_wake_safely(services, queues, row, now) for row in rows))
         counts.update(action for action, _ in woken)
-        if len(rows) < _PAGE:
-            if counts and counts.keys() == {"unwritten"}:
-                raise StoreError("the store refused every write of the sweep")
-            await queues.warn_if_paused()
-            runs = await make_due_runs(services)
-            return {**counts, **runs, **await rescue_deliveries(services)}
-        # Not the first page again: a job that could not be written would stay on it.
-        query = replace(query, after=(rows[-1].data["wakeAt"], rows[-1].id))
+    if counts and counts.keys() == {"unwritten"}:
+        raise StoreError("the store refused every write of the sweep")
+    await queues.warn_if_paused()
+    runs = await make_due_runs(services)
+    return {**counts, **runs, **await rescue_deliveries(services)}
 
 
 async def _wake_safely(
