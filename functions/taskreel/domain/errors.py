@@ -76,6 +76,14 @@ class InvalidError(RequestError):
             text or f"{path}: {message}", code=code, errors=[{"path": path, "message": message}]
         )
 
+    def under(self, path: str) -> Self:
+        """The same error of a value that lies at `path` of the request."""
+        errors = [
+            {**one, "path": ".".join(part for part in (path, one["path"]) if part)}
+            for one in self.details.get("errors", [])
+        ]
+        return type(self)(self.message, code=self.code, errors=errors)
+
 
 class UnauthenticatedError(RequestError):
     """A missing or invalid token."""

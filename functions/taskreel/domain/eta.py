@@ -27,7 +27,7 @@ class Estimate:
         return Estimate(self.p50 + earlier.p50, self.p90 + earlier.p90)
 
     def reduced(self, seconds: float) -> Estimate:
-        """What remains after some of it has passed."""
+        """The time that remains after some of it has passed."""
         return Estimate(max(self.p50 - seconds, 0.0), max(self.p90 - seconds, 0.0))
 
 

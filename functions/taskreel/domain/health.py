@@ -33,7 +33,7 @@ class Threshold(Value):
 
 
 class Thresholds(Value):
-    """What makes a part degraded or unhealthy."""
+    """The values from which a part is degraded or unhealthy."""
 
     #: How long the oldest task has been due; the sweep repeats a lost one after two minutes.
     queue_oldest_seconds: Threshold = Threshold(degraded=300, unhealthy=1800)

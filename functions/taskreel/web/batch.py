@@ -146,11 +146,7 @@ def _describe_refusal(error: TaskreelError, index: int) -> BatchResultView:
     detail = log_server_fault(error, status)
     members = dict(error.details) if detail is None else {}
     if isinstance(error, InvalidError):
-        at = f"jobs[{index}].data"
-        members["errors"] = [
-            {**one, "path": f"{at}.{one['path']}" if one["path"] else at}
-            for one in error.details["errors"]
-        ]
+        members |= error.under(f"jobs[{index}].data").details
     problem = build_problem(status, error.code, detail or error.message, members)
     return BatchResultView(
         index=index,

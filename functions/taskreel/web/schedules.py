@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -12,9 +13,11 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, Field, model_validator
 from pydantic_core import to_json
 
+from taskreel.app.caller import Caller
 from taskreel.app.schedules import recurring_jobs as use_cases
 from taskreel.app.schedules.recurring_jobs import Recurrence
 from taskreel.app.schedules.reschedule import reschedule_job
+from taskreel.app.services import Services
 from taskreel.domain.cron import CronSchedule
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.recurring_job import (
@@ -273,11 +276,7 @@ async def read_recurring_job(
     request: Request, recurring_job_id: str, context: Authenticated
 ) -> Response:
     """The newest twenty runs."""
-    check_query(request)
-    recurring = await use_cases.find_recurring_job(
-        context.services, context.caller, recurring_job_id
-    )
-    return _respond(context, recurring)
+    return await _respond_after(use_cases.find_recurring_job, request, context, recurring_job_id)
 
 
 @router.post(
@@ -289,11 +288,7 @@ async def pause_recurring_job(
     request: Request, recurring_job_id: str, context: Authenticated
 ) -> Response:
     """Safe to repeat."""
-    check_query(request)
-    recurring = await use_cases.pause_recurring_job(
-        context.services, context.caller, recurring_job_id
-    )
-    return _respond(context, recurring)
+    return await _respond_after(use_cases.pause_recurring_job, request, context, recurring_job_id)
 
 
 @router.post(
@@ -306,11 +301,7 @@ async def resume_recurring_job(
     request: Request, recurring_job_id: str, context: Authenticated
 ) -> Response:
     """Runs that it missed while it was paused are left out. Safe to repeat."""
-    check_query(request)
-    recurring = await use_cases.resume_recurring_job(
-        context.services, context.caller, recurring_job_id
-    )
-    return _respond(context, recurring)
+    return await _respond_after(use_cases.resume_recurring_job, request, context, recurring_job_id)
 
 
 @router.delete(
@@ -322,11 +313,7 @@ async def delete_recurring_job(
     request: Request, recurring_job_id: str, context: Authenticated
 ) -> Response:
     """The jobs that it has submitted stay."""
-    check_query(request)
-    recurring = await use_cases.delete_recurring_job(
-        context.services, context.caller, recurring_job_id
-    )
-    return _respond(context, recurring)
+    return await _respond_after(use_cases.delete_recurring_job, request, context, recurring_job_id)
 
 
 def _parse_data(job_type: JobType[Any], data: dict[str, Any]) -> SubmissionBody:
@@ -334,11 +321,18 @@ def _parse_data(job_type: JobType[Any], data: dict[str, Any]) -> SubmissionBody:
     try:
         return parse_submission(to_json(data), job_type)
     except InvalidError as error:
-        errors = [
-            {**one, "path": f"data.{one['path']}" if one["path"] else "data"}
-            for one in error.details["errors"]
-        ]
-        raise InvalidError(error.message, code=error.code, errors=errors) from None
+        raise error.under("data") from None
+
+
+async def _respond_after(
+    act: Callable[[Services, Caller, str], Awaitable[RecurringJob]],
+    request: Request,
+    context: AuthenticatedRequest,
+    id_: str,
+) -> Response:
+    """Do something with a recurring job, and show it as it is then."""
+    check_query(request)
+    return _respond(context, await act(context.services, context.caller, id_))
 
 
 def _respond(

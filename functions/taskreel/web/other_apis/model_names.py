@@ -193,7 +193,7 @@ def translate_input(
         dropped = [one.removeprefix(".") for one in dropped]
         return job_type, validate_submission(request, job_type, dropped)
     except InvalidError as error:
-        raise _prefix_paths(error, at) from None
+        raise error.under(at) from None
 
 
 def _rename_fields(
@@ -233,12 +233,3 @@ def _parse_size(given: Any) -> dict[str, Any]:
         raise InvalidError.at("image_size", f"must have width and height, or be one of: {names}")
     width, height = _SIZES[given]
     return {"width": width, "height": height}
-
-
-def _prefix_paths(error: InvalidError, at: str) -> InvalidError:
-    found = error.details.get("errors", [])
-    errors = [
-        {**one, "path": f"{at}.{one['path']}" if one["path"] and at else one["path"] or at}
-        for one in found
-    ]
-    return InvalidError(error.message, code=error.code, errors=errors)
