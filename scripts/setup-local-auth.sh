@@ -8,8 +8,9 @@
 # The API of your working tree then runs here; its jobs go to the project's Firestore, Cloud Tasks and
 # bucket, and the deployed task-processor runs them.
 #
-# By default you impersonate the account, and no key file exists. Safe to run again. Run
-# scripts/provision first.
+# By default you impersonate the account, and no key file exists. Safe to run again. It may be the first
+# script that a project sees: it creates what the account refers to (APIs, bucket, service accounts, the
+# internal key), exactly as scripts/provision does, which makes the rest.
 #
 #   --key            create a key file instead (0600, next to the settings), if you cannot impersonate
 #   --env-file FILE  settings file (else .taskreel/cloud.env), mode 0600; use it by scripts/dev --cloud FILE
@@ -35,7 +36,6 @@ done
 prepare_run
 read_project_number
 load_deployed_settings
-plan_flags+=(--local)
 account=$(plan value-email taskreel-dev </dev/null)
 key_file=$(dirname "$env_file")/taskreel-dev-key.json
 
@@ -70,14 +70,27 @@ ensure_key() {
   fi
 }
 
-# The key of the deployed processor, which refuses any other.
+# What the account of local development refers to. Only what is missing in an empty project is made: in
+# one that scripts/provision has made, a developer needs no right to make it.
+ensure_foundation() {
+  ensure_apis
+  read_state gcloud iam service-accounts list --format=json >"$scratch/accounts"
+  if ! grep -qF "\"$(plan value-email taskreel-invoker </dev/null)\"" "$scratch/accounts"; then
+    ensure accounts -- gcloud iam service-accounts list --format=json
+  fi
+  read_state gcloud storage buckets describe "gs://$BUCKET" --format=json >"$scratch/bucket"
+  if [[ $(<"$scratch/bucket") == null ]]; then ensure_bucket; fi
+  read_state gcloud secrets versions access latest --secret=taskreel-internal-api-key >"$scratch/value"
+  if [[ $(<"$scratch/value") == null ]]; then
+    ensure secrets -- gcloud secrets list --format=json
+  fi
+}
+
+# The key of the deployed processor, which refuses any other. A dry run on an empty project has none.
 load_internal_key() {
   if [[ -z ${INTERNAL_API_KEY:-} ]]; then
     read_state gcloud secrets versions access latest --secret=taskreel-internal-api-key >"$scratch/value"
     INTERNAL_API_KEY=$(<"$scratch/value")
-  fi
-  if [[ $INTERNAL_API_KEY == null ]]; then
-    [[ $mode == dry ]] || die "there is no secret taskreel-internal-api-key in $project; run scripts/provision first"
   fi
 }
 
@@ -117,6 +130,8 @@ ensure_settings() {
   chmod 0600 "$env_file"
 }
 
+ensure_foundation
+plan_flags+=(--local)
 ensure_accounts
 if [[ $way == key ]]; then ensure_key; else ensure_impersonation; fi
 load_internal_key

@@ -3,6 +3,13 @@
 # them. Each line reads the state with gcloud; lib/plan lists what is missing.
 # shellcheck disable=SC2154  # the variables are common.sh's
 
+ensure_apis() {
+  local before=$changes
+  ensure apis -- gcloud services list --enabled --format=json
+  # shellcheck disable=SC2034  # common.sh reads it
+  if [[ $mode == apply ]] && ((changes > before)); then enabled_apis=yes; fi
+}
+
 ensure_queues() {
   ensure queues -- gcloud tasks queues list --location="$location" --format=json
 }
