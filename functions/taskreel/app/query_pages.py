@@ -1,12 +1,16 @@
-"""Queries of many rows: read by pages, each behind the last; and the one for what is due."""
+"""Queries of many rows: by pages, without odd documents; and the query for what is due."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import datetime
 from typing import TypeVar
 
+from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.ports import Collection, Query, Row, Store
+
+log = logging.getLogger(__name__)
 
 V = TypeVar("V")
 
@@ -28,6 +32,30 @@ async def read_pages(store: Store, query: Query[V]) -> AsyncIterator[list[Row[V]
         if len(rows) < query.limit:
             return
         query = query.behind(rows[-1])
+
+
+def read_value(row: Row[V]) -> V | None:
+    """The row's value; None, and a line in the log, for one that cannot be read."""
+    try:
+        return row.value
+    except UnreadableDocumentError:
+        log.exception(
+            "a stored document cannot be read and is passed over",
+            extra={
+                "action": "document_unreadable",
+                "collection": row.collection.name,
+                "document_id": row.id,
+            },
+        )
+        return None
+
+
+def read_values(rows: Iterable[Row[V]]) -> Iterator[V]:
+    """Yield the rows' values, without those that cannot be read: one stops no list."""
+    for row in rows:
+        value = read_value(row)
+        if value is not None:
+            yield value
 
 
 def build_due_query(collection: Collection[V], until: datetime, *, page: int) -> Query[V]:

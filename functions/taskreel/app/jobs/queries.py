@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,16 +14,15 @@ from pydantic_core import to_json
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.job_store import load_job
+from taskreel.app.query_pages import read_value
 from taskreel.app.services import Services
 from taskreel.domain.credits import LedgerEntry
-from taskreel.domain.errors import InvalidError, NotFoundError, UnreadableDocumentError
+from taskreel.domain.errors import InvalidError, NotFoundError
 from taskreel.domain.job import Job
 from taskreel.domain.value import Value
 from taskreel.jobtypes import canonical_name
 from taskreel.ports import Query, Row
 from taskreel.store_collections import LEDGER
-
-log = logging.getLogger(__name__)
 
 #: Ids of documents have at most so many bytes in Firestore; those of jobs are much shorter.
 _LONGEST_ID_BYTES = 1500
@@ -90,7 +88,7 @@ async def query_page(
         # Where few rows match, small chunks would be many.
         chunk = _CHUNK if matches and scanned else min(_CHUNK, limit + 1 - len(found))
         rows = await services.store.query(replace(query, limit=chunk))
-        values = ((row, value) for row in rows if (value := _read_value(row)) is not None)
+        values = ((row, value) for row in rows if (value := read_value(row)) is not None)
         found += [(row, value) for row, value in values if matches is None or matches(value)]
         if len(found) > limit or len(rows) < chunk:
             break
@@ -103,22 +101,6 @@ async def query_page(
             return Page([value for _, value in found], more)
     more = _encode_cursor(found[limit - 1][0]) if len(found) > limit else None
     return Page([value for _, value in found[:limit]], more)
-
-
-def _read_value(row: Row[V]) -> V | None:
-    """The row's value; None, and a line in the log, for one that cannot be read."""
-    try:
-        return row.value
-    except UnreadableDocumentError:
-        log.exception(
-            "a stored document cannot be read and is left out of a list",
-            extra={
-                "action": "document_unreadable",
-                "collection": row.collection.name,
-                "document_id": row.id,
-            },
-        )
-        return None
 
 
 def _encode_cursor(row: Row[Any]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taskreel.app.caller import Caller
+from taskreel.app.query_pages import read_values
 from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, InvalidError, NotFoundError, PermanentError
 from taskreel.domain.ids import random_upload_id
@@ -163,11 +164,11 @@ async def _check_quota(services: Services, caller: Caller, more: int) -> None:
     )
     now = services.clock.now()
     live: list[Upload] = []
-    for row in await services.store.query(query):
-        if row.value.expire_at > now:
-            live.append(row.value)
+    for upload in read_values(await services.store.query(query)):
+        if upload.expire_at > now:
+            live.append(upload)
         else:
-            await _delete(services, row.value)
+            await _delete(services, upload)
     total = sum(upload.bytes for upload in live) + more
     if len(live) >= MOST_UPLOADS or total > MOST_UPLOAD_BYTES:
         raise ConflictError(

@@ -61,7 +61,7 @@ async def restore_pauses(services: Services) -> list[str]:
     For a process that has its queues in memory, which forget it with the process.
     """
     query = Query(collection=QUEUE_CONTROLS, where=(("paused", "==", True),))
-    queues = [row.value.queue for row in await services.store.query(query)]
+    queues = [row.id for row in await services.store.query(query)]
     for queue in queues:
         await services.tasks.pause(queue)
     return queues

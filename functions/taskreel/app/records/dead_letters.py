@@ -10,6 +10,7 @@ from datetime import datetime
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account
 from taskreel.app.jobs.retry import price_next_round, require_retryable, retry_job
+from taskreel.app.query_pages import read_values
 from taskreel.app.services import Services
 from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.errors import (
@@ -72,7 +73,7 @@ async def list_groups(services: Services, job_type: str | None, limit: int) -> l
         order=(("lastSeenAt", "desc"),),
         limit=limit,
     )
-    groups = [row.value for row in await services.store.query(query)]
+    groups = list(read_values(await services.store.query(query)))
     numbers = await asyncio.gather(*(_count_open(services, one.fingerprint) for one in groups))
     return [OpenGroup(group, number) for group, number in zip(groups, numbers, strict=True)]
 

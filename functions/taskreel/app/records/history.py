@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.job_lists import Filters, list_jobs
 from taskreel.app.jobs.queries import Page
+from taskreel.app.query_pages import read_values
 from taskreel.app.services import Services
 from taskreel.domain.errors import ForbiddenError
 from taskreel.domain.job import Job
@@ -34,7 +35,7 @@ async def load_answers(services: Services, job_id: str) -> Sequence[ProviderAnsw
     """The providers' own answers to the job's failed calls: for administrators alone."""
     query = Query(collection=RUN_ANSWERS, where=(("jobId", "==", job_id),), limit=_MOST_RUNS)
     rows = await services.store.query(query)
-    return [answer for row in rows for answer in row.value.answers]
+    return [answer for run in read_values(rows) for answer in run.answers]
 
 
 async def list_user_jobs(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from taskreel.domain.dead_letters import DeadLetterGroup
-from taskreel.domain.errors import StoreError
+from taskreel.domain.errors import StoreError, UnreadableDocumentError
 from taskreel.domain.job import Job
 from taskreel.domain.job_metrics import DailyMetrics, MetricsTally, count_change
 from taskreel.domain.job_status import Status
@@ -73,11 +73,11 @@ class Recorder:
             try:
                 while tallies:
                     key = next(iter(tallies))
-                    await self._store.transaction(partial(self._add_metrics, key, tallies[key]))
+                    await self._add(partial(self._add_metrics, key, tallies[key]))
                     del tallies[key]
                 while groups:
                     fingerprint = next(iter(groups))
-                    await self._store.transaction(partial(_add_group, groups[fingerprint]))
+                    await self._add(partial(_add_group, groups[fingerprint]))
                     del groups[fingerprint]
             except StoreError as error:
                 log.warning(
@@ -85,6 +85,16 @@ class Recorder:
                     extra={"action": "statistics_unstored", "error": error.message},
                 )
                 self._restore(tallies, groups)
+
+    async def _add(self, add: Callable[[Transaction], Awaitable[None]]) -> None:
+        """Add to one stored document; to one that cannot be read nothing can be added."""
+        try:
+            await self._store.transaction(add)
+        except UnreadableDocumentError:
+            log.exception(
+                "a stored statistic cannot be read: what belongs to it is not counted",
+                extra={"action": "document_unreadable"},
+            )
 
     def _note_failure(self, job: Job) -> None:
         group = DeadLetterGroup.of(job)

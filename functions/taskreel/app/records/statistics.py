@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from taskreel.app.query_pages import read_values
 from taskreel.app.services import Services
 from taskreel.domain.errors import QueueError
 from taskreel.domain.job_metrics import RETRIED, SLOT, SUBMITTED, DailyMetrics, name_slot
@@ -147,7 +148,7 @@ async def sum_all_jobs(services: Services, since: datetime) -> JobStatistics:
 
 async def _load_days(services: Services, days: Sequence[str]) -> list[DailyMetrics]:
     query = Query(collection=METRICS, where=(("day", "in", list(days)),))
-    return [row.value for row in await services.store.query(query)]
+    return list(read_values(await services.store.query(query)))
 
 
 async def _count_open(services: Services, job_type: str) -> tuple[int, int, int]:

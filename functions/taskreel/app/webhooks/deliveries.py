@@ -11,7 +11,7 @@ from taskreel.app.caller import Caller
 from taskreel.app.jobs.enqueue import enqueue_tasks
 from taskreel.app.jobs.queries import Page, decode_cursor, query_page
 from taskreel.app.messages.job_events import build_delivery_task
-from taskreel.app.query_pages import WAKE_SHARDS, read_pages
+from taskreel.app.query_pages import WAKE_SHARDS, read_pages, read_value
 from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, NotFoundError
 from taskreel.domain.ids import random_delivery_id
@@ -23,7 +23,7 @@ from taskreel.domain.webhook import (
     WebhookDelivery,
     WebhookEndpoint,
 )
-from taskreel.ports import Operator, Query, Transaction
+from taskreel.ports import Operator, Query, Row, Transaction
 from taskreel.store_collections import WEBHOOK_DELIVERIES
 
 #: A request sends at most so many deliveries again.
@@ -127,7 +127,8 @@ async def send_range_again(
 ) -> dict[str, int]:
     """Send the deliveries again that were made in a range of time: the numbers sent and skipped.
 
-    Pending ones are skipped. Stops after MOST_SENT_AGAIN; `more` is 1 if there are others.
+    Pending ones are skipped, and those that cannot be read. Stops after MOST_SENT_AGAIN; `more` is
+    1 if there are others.
     """
     counts: Counter[str] = Counter(sent=0, skipped=0, more=0)
     query = replace(_query_deliveries(endpoint, state), limit=_PAGE)
@@ -140,12 +141,21 @@ async def send_range_again(
             if counts["sent"] >= MOST_SENT_AGAIN:
                 counts["more"] = 1
                 return dict(counts)
-            if row.value.state is DeliveryState.PENDING:
-                counts["skipped"] += 1
-                continue
-            await send_again(services, row.id)
-            counts["sent"] += 1
+            is_sent = await _send_again_if_ended(services, row)
+            counts["sent" if is_sent else "skipped"] += 1
     return dict(counts)
+
+
+async def _send_again_if_ended(services: Services, row: Row[WebhookDelivery]) -> bool:
+    """Send the delivery again; False for one that is pending, has gone, or cannot be read."""
+    delivery = read_value(row)
+    if delivery is None or delivery.state is DeliveryState.PENDING:
+        return False
+    try:
+        await send_again(services, row.id)
+    except (ConflictError, NotFoundError):  # a try has begun, or it was removed since
+        return False
+    return True
 
 
 def _query_deliveries(

@@ -276,25 +276,39 @@ async def _describe_files(services: Services, job: Job) -> list[dict[str, Any]]:
 
 
 async def rescue_deliveries(services: Services) -> dict[str, int]:
-    """Send another task for each delivery whose task is overdue; the number of them, by action."""
+    """Send another task for each delivery whose task is overdue; the number of them, by action.
+
+    No delivery stops the others.
+    """
     now = services.clock.now()
     counts: Counter[str] = Counter()
     due = build_due_query(WEBHOOK_DELIVERIES, now, page=_PAGE)
     async for rows in read_pages(services.store, due):
         for row in rows:
-            try:
-                counts[await _rescue(services, row.id)] += 1
-            except StoreError as error:
-                log.warning(
-                    "a webhook's delivery could not be written; the next sweep tries again",
-                    extra={
-                        "action": "webhook_unwritten",
-                        "delivery_id": row.id,
-                        "error": str(error),
-                    },
-                )
-                counts["webhook_unwritten"] += 1
+            counts[await _rescue_safely(services, row.id)] += 1
     return dict(counts)
+
+
+async def _rescue_safely(services: Services, delivery_id: str) -> str:
+    """`_rescue`, with every error logged instead of raised."""
+    try:
+        return await _rescue(services, delivery_id)
+    except StoreError as error:
+        log.warning(
+            "a webhook's delivery could not be written; the next sweep tries again",
+            extra={
+                "action": "webhook_unwritten",
+                "delivery_id": delivery_id,
+                "error": str(error),
+            },
+        )
+        return "webhook_unwritten"
+    except Exception:
+        log.exception(
+            "a webhook's delivery could not be rescued: it needs an operator",
+            extra={"action": "webhook_crashed", "delivery_id": delivery_id},
+        )
+        return "webhook_crashed"
 
 
 async def _rescue(services: Services, delivery_id: str) -> str:
