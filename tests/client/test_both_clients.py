@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from taskreel.client import job_models
 from taskreel.domain import job_status
 from taskreel.domain.credits import Account
+from taskreel.web.history import FailedAttemptView, JobHistoryView, StatusChangeView
 from taskreel.web.job_submission import QuoteView
 from taskreel.web.live.event_stream import JobEvent, JobEvents
 from taskreel.web.queue_views import QueueView
@@ -22,6 +23,7 @@ from taskreel.web.responses import (
     RetryView,
     StepView,
 )
+from taskreel.web.uploads import UploadView
 
 FOLDER = Path(job_models.__file__).parent
 NAMES = {
@@ -90,6 +92,10 @@ def test_the_asynchronous_client_is_the_blocking_one_with_await() -> None:
         (job_models.JobEvents, JobEvents),
         (job_models.QueuePosition, QueueView),
         (job_models.Quote, QuoteView),
+        (job_models.History, JobHistoryView),
+        (job_models.StatusChange, StatusChangeView),
+        (job_models.FailedAttempt, FailedAttemptView),
+        (job_models.Upload, UploadView),
         (job_models.Account, Account),
     ],
 )

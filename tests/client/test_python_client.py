@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from functions.job_requests import NOOP, image_request
+from functions.test_inputs import png
 from simulation.world import BASE, World, running, token
 from taskreel.client import (
     ApiError,
@@ -21,10 +22,13 @@ from taskreel.client import (
     File,
     Job,
     JobFailedError,
+    JobNotEndedError,
     Taskreel,
 )
 from taskreel.client.api_calls import ClientSettings
+from taskreel_local.stack.server_main import PathRouter
 
+PNG = png()
 PICTURE = {"prompt": "a kite", "options": {"width": 64, "height": 64}}
 
 
@@ -33,15 +37,19 @@ class FaultyNetwork(httpx.AsyncBaseTransport):
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
         self._inner = inner
-        #: Each is an error after the server has done its work, or a status in its place.
-        self.faults: list[type[httpx.TransportError] | int] = []
+        #: Each is an error after the server has done its work, a status in its place, or nothing.
+        self.faults: list[type[httpx.TransportError] | int | None] = []
         self.sent = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.sent += 1
         fault = self.faults.pop(0) if self.faults else None
         if isinstance(fault, int):
+            if request.method == "PUT":
+                await request.aread()
             return httpx.Response(fault, headers={"Retry-After": "0"}, request=request)
+        if fault is httpx.ConnectError:
+            raise fault("refused", request=request)
         response = await self._inner.handle_async_request(request)
         if fault is not None:
             await response.aread()
@@ -140,6 +148,128 @@ async def test_run_waits_and_downloads_what_the_job_has_made(
     with pytest.raises(DownloadError, match=r"image\.png"):
         await client.download_file(damaged, tmp_path / "other.png")
     assert not (tmp_path / "other.png").exists()
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "cat.png"
+    path.write_bytes(PNG)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("faults", "sent"),
+    [
+        ([], 2),
+        ([None, httpx.ReadError], 3),  # its answer is lost: the file has arrived
+        ([None, 503], 5),  # refused by what lies between: it begins again
+        ([503, None, httpx.ReadTimeout], 4),
+    ],
+)
+async def test_a_file_is_uploaded_over_cuts_and_used(
+    world: World,
+    client: AsyncTaskreel,
+    network: FaultyNetwork,
+    picture: Path,
+    faults: list[type[httpx.TransportError] | int | None],
+    sent: int,
+) -> None:
+    network._inner = _Switch(network._inner, httpx.ASGITransport(PathRouter()))
+    network.faults = faults
+    seen: list[int] = []
+    upload = await client.upload(picture, on_progress=seen.append)
+    assert network.sent == sent
+    assert seen[-1] == len(PNG)
+    assert upload.reference.startswith("upload:")
+    assert upload.sha256 == hashlib.sha256(PNG).hexdigest()
+    job = await client.submit("image-upscale", image_url=upload.reference, scale=2)
+    await world.advance(30)
+    assert [(file.width, file.height) for file in (await client.get(job.job_id)).files] == [
+        (64, 48)
+    ]
+
+
+async def test_a_file_that_the_api_does_not_take_is_refused_before_it_is_sent(
+    client: AsyncTaskreel, network: FaultyNetwork, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.zip").write_bytes(b"PK")
+    with pytest.raises(ApiError, match="contentType"):
+        await client.upload(tmp_path / "notes.zip")
+    with pytest.raises(FileNotFoundError):
+        await client.upload(tmp_path / "none.png")
+    assert network.sent == 1
+
+
+async def test_a_retry_is_sent_again_only_if_it_was_not_served(
+    world: World, client: AsyncTaskreel, network: FaultyNetwork
+) -> None:
+    job = await client.submit("image-generation", image_request("fail-permanent"))
+    await world.advance(20)
+    network.faults = [None, httpx.ConnectError, 429]
+    assert (await client.retry(job.job_id)).attempt == 0
+    await world.advance(20)
+    failed = await client.get(job.job_id)
+    network.faults = [httpx.ReadError]
+    with pytest.raises(httpx.ReadError):
+        await client.retry(failed)
+    history = await client.history(job)
+    assert [change.status for change in history.changes].count("QUEUED") == 3
+    assert [one.code for one in history.failed_attempts] == ["studio_failed"] * 2
+
+
+async def test_a_replay_edits_the_payload_and_leaves_the_job(
+    world: World, client: AsyncTaskreel
+) -> None:
+    job = await client.submit("image-generation", NOOP)
+    await world.advance(20)
+    edit = {"prompt": "another", "options": {"studio": {"mode": "noop"}}}
+    assert (await client.quote_replay(job, edit)).cost == 1
+    made = await client.replay(job.job_id, edit)
+    assert made.replay_of == job.job_id
+    assert made.payload is not None
+    assert made.payload["prompt"] == "another"
+    assert (await client.get(job.job_id)).payload == NOOP
+
+
+async def test_only_a_job_that_has_ended_is_deleted(world: World, client: AsyncTaskreel) -> None:
+    job = await client.submit("image-generation", image_request("sleep", seconds=60))
+    with pytest.raises(JobNotEndedError, match="cancel it"):
+        await client.delete(job)
+    await client.cancel(job)
+    await world.advance(20)
+    await client.delete(job)
+    with pytest.raises(ApiError, match="not_found"):
+        await client.get(job.job_id)
+
+
+async def test_all_jobs_are_streamed_from_now_on(world: World, client: AsyncTaskreel) -> None:
+    await client.submit("image-generation", NOOP)
+    await world.settle()
+    seen: list[tuple[str, str]] = []
+
+    async def follow() -> None:
+        async for state in client.stream_all():
+            seen.append((state.job_id, state.status))
+            if state.has_ended:
+                return
+
+    following = asyncio.create_task(follow())
+    await asyncio.sleep(0.1)
+    job = await client.submit("image-generation", image_request("noop"))
+    for _ in range(100):
+        if following.done():
+            break
+        await asyncio.sleep(0.02)
+        await world.advance(1)
+    await following
+    assert (job.job_id, "COMPLETED") in seen
+
+
+async def test_a_route_without_a_method_is_called(client: AsyncTaskreel) -> None:
+    found = await client.call("GET", "/api/jobs", query={"job_type": "image-upscale", "limit": 5})
+    assert found == {"jobs": [], "nextCursor": None}
+    with pytest.raises(ApiError, match="forbidden"):
+        await client.call("GET", "/api/jobs/dead-letters")
 
 
 class _Switch(httpx.AsyncBaseTransport):

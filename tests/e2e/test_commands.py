@@ -49,14 +49,14 @@ def test_a_token_says_who_calls(running: Stack, at: list[str]) -> None:
 
 def test_a_job_is_submitted_followed_listed_and_paid(at: list[str]) -> None:
     done = taskreel(
-        "submit", "image-generation", "--json", json.dumps(NOOP), "--user", "eve", "--follow", *at
+        "submit", "image-generation", json.dumps(NOOP), "--user", "eve", "--follow", "--json", *at
     )
     assert done.returncode == 0, done.stderr
     job = json.loads(done.stdout)
     assert job["status"] == "COMPLETED"
     assert "COMPLETED" in done.stderr
     assert job["jobId"] in taskreel("jobs", "--user", "eve", *at).stdout
-    assert json.loads(taskreel("credits", "--user", "eve", *at).stdout)["captured"] == 1
+    assert json.loads(taskreel("credits", "--user", "eve", "--json", *at).stdout)["captured"] == 1
 
 
 def test_following_a_job_that_fails_ends_with_status_1(at: list[str]) -> None:
@@ -69,20 +69,20 @@ def test_following_a_job_that_fails_ends_with_status_1(at: list[str]) -> None:
 
 
 def test_a_prompt_alone_is_enough(at: list[str]) -> None:
-    submitted = taskreel("submit", "image-generation", "--prompt", "a kite", *at)
+    submitted = taskreel("submit", "image-generation", "--prompt", "a kite", "--json", *at)
     assert json.loads(submitted.stdout)["payload"] == {"prompt": "a kite"}
 
 
 def test_a_request_is_read_from_standard_input(at: list[str]) -> None:
     submitted = taskreel("submit", "image-generation", "--json", "-", *at, stdin=json.dumps(NOOP))
     job = json.loads(submitted.stdout)
-    watched = taskreel("watch", job["jobId"], *at)
+    watched = taskreel("watch", job["jobId"], "--json", *at)
     assert json.loads(watched.stdout)["status"] == "COMPLETED"
 
 
 def test_the_same_key_submits_once(at: list[str]) -> None:
     jobs = [
-        taskreel("submit", "image-generation", "--prompt", "x", "--key", "k1", *at).stdout
+        taskreel("submit", "image-generation", "--prompt", "x", "--key", "k1", "--json", *at).stdout
         for _ in range(2)
     ]
     assert json.loads(jobs[0])["jobId"] == json.loads(jobs[1])["jobId"]
@@ -96,8 +96,8 @@ def test_jobs_are_listed_by_status(at: list[str]) -> None:
     ("arguments", "message"),
     [
         (["submit", "sculpture", "--prompt", "x"], "There are: image-generation"),
-        (["submit", "image-generation", "--json", "{"], "--json is not JSON"),
-        (["submit", "image-generation", "--json", "[1]", "--prompt", "x"], "must be an object"),
+        (["submit", "image-generation", "{"], "is not JSON"),
+        (["submit", "image-generation", "[1]", "--prompt", "x"], "must be an object"),
         (["submit", "image-generation"], "prompt"),
         (["watch", "job_none"], "There is no job job_none"),
         (["jobs", "--status", "DONE"], "status"),
@@ -118,7 +118,7 @@ def test_without_a_stack_the_command_to_start_one_is_named(tmp_path: Path) -> No
         ["submit", "image-generation", "--prompt", "x"],
     ):
         refused = taskreel(*command, "--data", str(tmp_path))
-        assert refused.returncode == 1
+        assert refused.returncode == 4
         assert f"scripts/dev --data {tmp_path}" in refused.stderr
 
 
@@ -156,7 +156,7 @@ def test_the_commands_that_are_printed_work(tmp_path: Path) -> None:
             printed += line
         submit = printed.partition("create an image")[2].partition("\n")[0]
         curl = "curl" + printed.partition("curl")[2]
-        for command in (submit, curl):
+        for command in (f"{submit} --json", curl):
             answer = subprocess.run(
                 ["bash", "-c", command],
                 check=True,

@@ -11,8 +11,25 @@ It is a distribution of its own, `taskreel-client`; nothing of the server is imp
 
 from taskreel.client.asynchronous import AsyncTaskreel
 from taskreel.client.blocking import Taskreel
-from taskreel.client.client_errors import ApiError, DownloadError, JobFailedError, TaskreelError
-from taskreel.client.job_models import Account, File, Job, JobError, Quote, Result, Status
+from taskreel.client.client_errors import (
+    ApiError,
+    DownloadError,
+    JobFailedError,
+    JobNotEndedError,
+    TaskreelError,
+)
+from taskreel.client.job_models import (
+    Account,
+    File,
+    History,
+    Job,
+    JobError,
+    JobsPage,
+    Quote,
+    Result,
+    Status,
+    Upload,
+)
 
 __all__ = [
     "Account",
@@ -20,12 +37,16 @@ __all__ = [
     "AsyncTaskreel",
     "DownloadError",
     "File",
+    "History",
     "Job",
     "JobError",
     "JobFailedError",
+    "JobNotEndedError",
+    "JobsPage",
     "Quote",
     "Result",
     "Status",
     "Taskreel",
     "TaskreelError",
+    "Upload",
 ]

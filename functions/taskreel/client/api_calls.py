@@ -1,16 +1,17 @@
 """The calls of the API, the retries and the reading of responses, without any input or output.
 
-Both clients send these calls. Every call may be sent again: reading changes nothing, a submission
-carries an idempotency key, and cancelling twice is cancelling once.
+Both clients send these calls. Most may be sent again: reading changes nothing, a submission carries
+an idempotency key, and cancelling twice is cancelling once. The others are marked.
 """
 
 from __future__ import annotations
 
 import hashlib
+import mimetypes
 import os
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,28 +22,44 @@ from uuid import uuid4
 import httpx
 from pydantic import BaseModel
 
-from taskreel.client.client_errors import ApiError, DownloadError
-from taskreel.client.job_models import File, Job
+from taskreel.client.client_errors import ApiError, DownloadError, JobNotEndedError
+from taskreel.client.job_models import File, Job, Upload
 
 M = TypeVar("M", bound=BaseModel)
+
+#: Called during a transfer with the number of bytes sent so far.
+OnProgress = Callable[[int], None]
 
 #: A long poll is answered after so long; the connection must outlive it.
 WAIT_SECONDS = 30
 TIMEOUT = httpx.Timeout(30, read=WAIT_SECONDS + 30)
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: Methods that have the same effect however often they are sent.
+_REPEATABLE = frozenset({"GET", "HEAD", "PUT"})
+#: Errors before the request was sent.
+_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+CHUNK_BYTES = 1 << 18
 _LONGEST_DELAY = 30.0
 _UNSAFE = re.compile(r"[^\w.-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """A request that may be sent more than once."""
+    """A request. One that is not `repeatable` is sent again only if it has not been served."""
 
     method: str
     path: str
     body: Mapping[str, Any] | None = None
     query: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    repeatable: bool = True
+
+    def may_follow(self, outcome: httpx.Response | httpx.TransportError) -> bool:
+        """True if the request may be sent again after this outcome."""
+        if self.repeatable or isinstance(outcome, _UNSENT):
+            return True
+        # Too many requests: this one was refused before anything was done.
+        return isinstance(outcome, httpx.Response) and outcome.status_code == 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +150,74 @@ def cancel_call(job: Job) -> ApiCall:
     return ApiCall("POST", f"/api/jobs/{quote(job.job_type)}/{quote(job.job_id)}/cancel")
 
 
+def retry_call(job: Job) -> ApiCall:
+    """Open a failed job's next round. A second one would be refused, since the job runs then."""
+    path = f"/api/jobs/{quote(job.job_type)}/{quote(job.job_id)}/retry"
+    return ApiCall("POST", path, repeatable=False)
+
+
+def replay_call(
+    job: Job,
+    edit: Mapping[str, Any] | None,
+    from_step: str | None,
+    provider: str | None,
+    key: str | None,
+) -> ApiCall:
+    """Create a job from an ended one, with the payload edited by a JSON merge patch."""
+    given = {"edit": edit, "fromStep": from_step, "provider": provider}
+    body = {name: value for name, value in given.items() if value is not None}
+    path = f"/api/jobs/{quote(job.job_type)}/{quote(job.job_id)}/replay"
+    return ApiCall("POST", path, body, headers={"Idempotency-Key": key or uuid4().hex})
+
+
+def quote_replay_call(call: ApiCall) -> ApiCall:
+    """Check a replay and ask for its price."""
+    return ApiCall(call.method, call.path, call.body, {"validateOnly": "true"})
+
+
+def delete_call(job: Job) -> ApiCall:
+    """Remove an ended job and its files. Raises JobNotEndedError for another, which it cancels."""
+    if not job.has_ended:
+        raise JobNotEndedError(job)
+    path = f"/api/jobs/{quote(job.job_type)}/{quote(job.job_id)}"
+    return ApiCall("DELETE", path, repeatable=False)
+
+
+def history_call(job_id: str) -> ApiCall:
+    """Read the changes of a job's status."""
+    return ApiCall("GET", f"/api/jobs/{quote(job_id)}/history")
+
+
+def all_events_call(after: str | None) -> ApiCall:
+    """Wait for the changes of all jobs behind a position."""
+    query = {} if after is None else {"after": after}
+    return ApiCall(
+        "GET", "/api/jobs/events", query=query, headers={"Prefer": f"wait={WAIT_SECONDS}"}
+    )
+
+
+def any_call(
+    method: str,
+    path: str,
+    body: Mapping[str, Any] | None,
+    query: Mapping[str, Any] | None,
+    key: str | None,
+) -> ApiCall:
+    """A call of any route. It is repeatable by its method or its idempotency key."""
+    return ApiCall(
+        method,
+        path,
+        body,
+        query={
+            _to_camel(name): _format(value)
+            for name, value in (query or {}).items()
+            if value is not None
+        },
+        headers={"Idempotency-Key": key} if key else {},
+        repeatable=method in _REPEATABLE or key is not None,
+    )
+
+
 def account_call() -> ApiCall:
     """Read the caller's credits."""
     return ApiCall("GET", "/api/credits")
@@ -169,14 +254,79 @@ def parse_response(response: httpx.Response, model: type[M]) -> M:
     """The body of a success. Raises ApiError."""
     if response.is_success:
         return model.model_validate_json(response.content)
+    raise build_error(response)
+
+
+def build_error(response: httpx.Response) -> ApiError:
+    """The error that a response other than a success tells of."""
     try:
         problem = response.json()
     except ValueError:
         problem = None
-    raise ApiError(
+    return ApiError(
         response.status_code,
         problem if isinstance(problem, dict) else {"title": response.reason_phrase},
     )
+
+
+def parse_json(response: httpx.Response) -> Any:
+    """The JSON of a success; None without a body. Raises ApiError."""
+    if response.is_success:
+        return response.json() if response.content else None
+    raise build_error(response)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file to upload: its path, and what the API is told of it."""
+
+    path: Path
+    name: str
+    content_type: str
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str], content_type: str | None) -> LocalFile:
+        """Read the facts of a file. Raises OSError if it cannot be read."""
+        path = Path(path)
+        guessed = mimetypes.guess_type(path.name)[0]
+        with path.open("rb") as file:
+            return cls(
+                path=path,
+                name=path.name,
+                content_type=content_type or guessed or "application/octet-stream",
+                bytes=os.fstat(file.fileno()).st_size,
+                sha256=hashlib.file_digest(file, "sha256").hexdigest(),
+            )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the transfer, whose URL is signed: it needs no token."""
+        return {"Content-Length": str(self.bytes), "Content-Type": self.content_type}
+
+
+def upload_call(file: LocalFile) -> ApiCall:
+    """Announce a file. Repeated it makes another upload, which nothing uses and which expires."""
+    body = {
+        "name": file.name,
+        "contentType": file.content_type,
+        "bytes": file.bytes,
+        "sha256": file.sha256,
+    }
+    return ApiCall("POST", "/api/uploads", body)
+
+
+def read_upload_call(upload: Upload) -> ApiCall:
+    """Read an upload."""
+    return ApiCall("GET", f"/api/uploads/{quote(upload.upload_id)}")
+
+
+def find_upload_url(upload: Upload) -> str:
+    """The URL that takes the bytes. Raises ValueError for an upload that was read later."""
+    if upload.upload_url is None:
+        raise ValueError(f"{upload.upload_id} has no upload URL: only a new upload has one.")
+    return upload.upload_url
 
 
 class FileCheck:

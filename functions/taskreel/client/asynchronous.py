@@ -14,9 +14,27 @@ import httpx
 from pydantic import BaseModel
 
 from taskreel.client import api_calls
-from taskreel.client.api_calls import TIMEOUT, ApiCall, ClientSettings, FileCheck, parse_response
+from taskreel.client.api_calls import (
+    TIMEOUT,
+    ApiCall,
+    ClientSettings,
+    FileCheck,
+    LocalFile,
+    OnProgress,
+    parse_response,
+)
 from taskreel.client.client_errors import JobFailedError
-from taskreel.client.job_models import Account, File, Job, JobEvents, JobsPage, Quote, Status
+from taskreel.client.job_models import (
+    Account,
+    File,
+    History,
+    Job,
+    JobEvents,
+    JobsPage,
+    Quote,
+    Status,
+    Upload,
+)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -143,6 +161,16 @@ class AsyncTaskreel:
                 if event.job.has_ended:
                     return
 
+    async def stream_all(self) -> AsyncIterator[Job]:
+        """Yield each of your jobs after each of its changes, from now on and without an end."""
+        position: str | None = None
+        while True:
+            response = await self._send(api_calls.all_events_call(position))
+            answer = parse_response(response, JobEvents)
+            position = answer.position
+            for event in answer.events:
+                yield event.job
+
     async def list(self, **filters: Any) -> AsyncIterator[Job]:
         """Yield your jobs, newest first, from as many pages as are needed.
 
@@ -151,21 +179,143 @@ class AsyncTaskreel:
         """
         cursor: str | None = None
         while True:
-            page = await self._call(api_calls.list_call(filters, cursor), JobsPage)
+            page = await self.list_page(cursor, **filters)
             for job in page.jobs:
                 yield job
             cursor = page.next_cursor
             if cursor is None:
                 return
 
+    async def list_page(self, cursor: str | None = None, **filters: Any) -> JobsPage:
+        """Read one page of a list; `cursor` is the `next_cursor` of the page before."""
+        return await self._call(api_calls.list_call(filters, cursor), JobsPage)
+
     async def cancel(self, job: Job | str) -> Job:
         """Cancel a job and return it; one that has ended stays as it is."""
         found = await self.get(job) if isinstance(job, str) else job
         return await self._call(api_calls.cancel_call(found), Job)
 
+    async def retry(self, job: Job | str) -> Job:
+        """Try a failed job again, under its id, and return it as it waits."""
+        found = await self.get(job) if isinstance(job, str) else job
+        return await self._call(api_calls.retry_call(found), Job)
+
+    async def replay(
+        self,
+        job: Job | str,
+        edit: Mapping[str, Any] | None = None,
+        *,
+        from_step: str | None = None,
+        provider: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Create a job from an ended one, reusing its finished work.
+
+        `edit` is a JSON merge patch on the payload; `from_step` repeats a step and those behind it.
+        """
+        found = await self.get(job) if isinstance(job, str) else job
+        call = api_calls.replay_call(found, edit, from_step, provider, idempotency_key)
+        return await self._call(call, Job)
+
+    async def quote_replay(
+        self,
+        job: Job | str,
+        edit: Mapping[str, Any] | None = None,
+        *,
+        from_step: str | None = None,
+        provider: str | None = None,
+    ) -> Quote:
+        """Check a replay and return its price; nothing is created."""
+        found = await self.get(job) if isinstance(job, str) else job
+        call = api_calls.replay_call(found, edit, from_step, provider, None)
+        return await self._call(api_calls.quote_replay_call(call), Quote)
+
+    async def delete(self, job: Job | str) -> None:
+        """Remove a job that has ended, with its files. Raises JobNotEndedError for another."""
+        found = await self.get(job if isinstance(job, str) else job.job_id)
+        api_calls.parse_json(await self._send(api_calls.delete_call(found)))
+
+    async def history(self, job: Job | str) -> History:
+        """Read every change of a job's status, and its failed attempts."""
+        job_id = job if isinstance(job, str) else job.job_id
+        return await self._call(api_calls.history_call(job_id), History)
+
     async def account(self) -> Account:
         """Read your credits."""
         return await self._call(api_calls.account_call(), Account)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Any:
+        """Call a route that has no method here; return its JSON. Raises ApiError.
+
+        A POST, PATCH or DELETE without a key is repeated only if the server has not served it.
+        """
+        call = api_calls.any_call(method, path, body, query, idempotency_key)
+        return api_calls.parse_json(await self._send(call))
+
+    # ── Uploads ──────────────────────────────────────────────────────────────────────────────────
+
+    async def upload(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        content_type: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Upload:
+        """Upload a local file; its `reference` is an input of a job wherever a URL is.
+
+        `on_progress` is called with the number of bytes sent so far. A transfer that is cut begins
+        again. The server compares size, SHA-256 and type when a job uses the file.
+        """
+        file = api_calls.LocalFile.read(path, content_type)
+        failures = 0
+        while True:
+            upload = await self._call(api_calls.upload_call(file), Upload)
+            failures += 1
+            if await self._transfer(upload, file, failures, on_progress):
+                return upload
+
+    async def _transfer(
+        self, upload: Upload, file: LocalFile, failures: int, on_progress: OnProgress | None
+    ) -> bool:
+        """Send the bytes once; False if another upload is worth a try, after the pause."""
+        response: httpx.Response | None = None
+        try:
+            response = await self._http.put(
+                api_calls.find_upload_url(upload),
+                content=self._read_chunks(file, on_progress),
+                headers=file.headers,
+            )
+            response.raise_for_status()
+        except (httpx.TransportError, httpx.HTTPStatusError) as error:
+            # The answer alone may be lost: a URL takes the bytes once.
+            if (await self._call(api_calls.read_upload_call(upload), Upload)).received:
+                return True
+            refusal = response if isinstance(error, httpx.HTTPStatusError) else None
+            delay = self._settings.find_delay(failures, refusal)
+            if delay is None and refusal is not None:
+                raise api_calls.build_error(refusal) from None
+            if delay is None:
+                raise
+            await asyncio.sleep(delay)
+            return False
+        return True
+
+    async def _read_chunks(
+        self, file: LocalFile, on_progress: OnProgress | None
+    ) -> AsyncIterator[bytes]:
+        with file.path.open("rb") as source:
+            while chunk := source.read(api_calls.CHUNK_BYTES):
+                yield chunk
+                if on_progress is not None:
+                    on_progress(source.tell())
 
     # ── Files ────────────────────────────────────────────────────────────────────────────────────
 
@@ -237,14 +387,14 @@ class AsyncTaskreel:
                 )
                 if response.is_success:
                     return response
-            except httpx.TransportError:
+            except httpx.TransportError as error:
                 failures += 1
                 delay = self._settings.find_delay(failures, None)
-                if delay is None:
+                if delay is None or not call.may_follow(error):
                     raise
             else:
                 failures += 1
                 delay = self._settings.find_delay(failures, response)
-                if delay is None:
+                if delay is None or not call.may_follow(response):
                     return response
             await asyncio.sleep(delay)

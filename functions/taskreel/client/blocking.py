@@ -13,9 +13,27 @@ import httpx
 from pydantic import BaseModel
 
 from taskreel.client import api_calls
-from taskreel.client.api_calls import TIMEOUT, ApiCall, ClientSettings, FileCheck, parse_response
+from taskreel.client.api_calls import (
+    TIMEOUT,
+    ApiCall,
+    ClientSettings,
+    FileCheck,
+    LocalFile,
+    OnProgress,
+    parse_response,
+)
 from taskreel.client.client_errors import JobFailedError
-from taskreel.client.job_models import Account, File, Job, JobEvents, JobsPage, Quote, Status
+from taskreel.client.job_models import (
+    Account,
+    File,
+    History,
+    Job,
+    JobEvents,
+    JobsPage,
+    Quote,
+    Status,
+    Upload,
+)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -142,6 +160,16 @@ class Taskreel:
                 if event.job.has_ended:
                     return
 
+    def stream_all(self) -> Iterator[Job]:
+        """Yield each of your jobs after each of its changes, from now on and without an end."""
+        position: str | None = None
+        while True:
+            response = self._send(api_calls.all_events_call(position))
+            answer = parse_response(response, JobEvents)
+            position = answer.position
+            for event in answer.events:
+                yield event.job
+
     def list(self, **filters: Any) -> Iterator[Job]:
         """Yield your jobs, newest first, from as many pages as are needed.
 
@@ -150,21 +178,141 @@ class Taskreel:
         """
         cursor: str | None = None
         while True:
-            page = self._call(api_calls.list_call(filters, cursor), JobsPage)
+            page = self.list_page(cursor, **filters)
             for job in page.jobs:  # noqa: UP028 - the two clients are the same
                 yield job
             cursor = page.next_cursor
             if cursor is None:
                 return
 
+    def list_page(self, cursor: str | None = None, **filters: Any) -> JobsPage:
+        """Read one page of a list; `cursor` is the `next_cursor` of the page before."""
+        return self._call(api_calls.list_call(filters, cursor), JobsPage)
+
     def cancel(self, job: Job | str) -> Job:
         """Cancel a job and return it; one that has ended stays as it is."""
         found = self.get(job) if isinstance(job, str) else job
         return self._call(api_calls.cancel_call(found), Job)
 
+    def retry(self, job: Job | str) -> Job:
+        """Try a failed job again, under its id, and return it as it waits."""
+        found = self.get(job) if isinstance(job, str) else job
+        return self._call(api_calls.retry_call(found), Job)
+
+    def replay(
+        self,
+        job: Job | str,
+        edit: Mapping[str, Any] | None = None,
+        *,
+        from_step: str | None = None,
+        provider: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Create a job from an ended one, reusing its finished work.
+
+        `edit` is a JSON merge patch on the payload; `from_step` repeats a step and those behind it.
+        """
+        found = self.get(job) if isinstance(job, str) else job
+        call = api_calls.replay_call(found, edit, from_step, provider, idempotency_key)
+        return self._call(call, Job)
+
+    def quote_replay(
+        self,
+        job: Job | str,
+        edit: Mapping[str, Any] | None = None,
+        *,
+        from_step: str | None = None,
+        provider: str | None = None,
+    ) -> Quote:
+        """Check a replay and return its price; nothing is created."""
+        found = self.get(job) if isinstance(job, str) else job
+        call = api_calls.replay_call(found, edit, from_step, provider, None)
+        return self._call(api_calls.quote_replay_call(call), Quote)
+
+    def delete(self, job: Job | str) -> None:
+        """Remove a job that has ended, with its files. Raises JobNotEndedError for another."""
+        found = self.get(job if isinstance(job, str) else job.job_id)
+        api_calls.parse_json(self._send(api_calls.delete_call(found)))
+
+    def history(self, job: Job | str) -> History:
+        """Read every change of a job's status, and its failed attempts."""
+        job_id = job if isinstance(job, str) else job.job_id
+        return self._call(api_calls.history_call(job_id), History)
+
     def account(self) -> Account:
         """Read your credits."""
         return self._call(api_calls.account_call(), Account)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Any:
+        """Call a route that has no method here; return its JSON. Raises ApiError.
+
+        A POST, PATCH or DELETE without a key is repeated only if the server has not served it.
+        """
+        call = api_calls.any_call(method, path, body, query, idempotency_key)
+        return api_calls.parse_json(self._send(call))
+
+    # ── Uploads ──────────────────────────────────────────────────────────────────────────────────
+
+    def upload(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        content_type: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Upload:
+        """Upload a local file; its `reference` is an input of a job wherever a URL is.
+
+        `on_progress` is called with the number of bytes sent so far. A transfer that is cut begins
+        again. The server compares size, SHA-256 and type when a job uses the file.
+        """
+        file = api_calls.LocalFile.read(path, content_type)
+        failures = 0
+        while True:
+            upload = self._call(api_calls.upload_call(file), Upload)
+            failures += 1
+            if self._transfer(upload, file, failures, on_progress):
+                return upload
+
+    def _transfer(
+        self, upload: Upload, file: LocalFile, failures: int, on_progress: OnProgress | None
+    ) -> bool:
+        """Send the bytes once; False if another upload is worth a try, after the pause."""
+        response: httpx.Response | None = None
+        try:
+            response = self._http.put(
+                api_calls.find_upload_url(upload),
+                content=self._read_chunks(file, on_progress),
+                headers=file.headers,
+            )
+            response.raise_for_status()
+        except (httpx.TransportError, httpx.HTTPStatusError) as error:
+            # The answer alone may be lost: a URL takes the bytes once.
+            if (self._call(api_calls.read_upload_call(upload), Upload)).received:
+                return True
+            refusal = response if isinstance(error, httpx.HTTPStatusError) else None
+            delay = self._settings.find_delay(failures, refusal)
+            if delay is None and refusal is not None:
+                raise api_calls.build_error(refusal) from None
+            if delay is None:
+                raise
+            time.sleep(delay)
+            return False
+        return True
+
+    def _read_chunks(self, file: LocalFile, on_progress: OnProgress | None) -> Iterator[bytes]:
+        with file.path.open("rb") as source:
+            while chunk := source.read(api_calls.CHUNK_BYTES):
+                yield chunk
+                if on_progress is not None:
+                    on_progress(source.tell())
 
     # ── Files ────────────────────────────────────────────────────────────────────────────────────
 
@@ -233,14 +381,14 @@ class Taskreel:
                 )
                 if response.is_success:
                     return response
-            except httpx.TransportError:
+            except httpx.TransportError as error:
                 failures += 1
                 delay = self._settings.find_delay(failures, None)
-                if delay is None:
+                if delay is None or not call.may_follow(error):
                     raise
             else:
                 failures += 1
                 delay = self._settings.find_delay(failures, response)
-                if delay is None:
+                if delay is None or not call.may_follow(response):
                     return response
             time.sleep(delay)

@@ -34,5 +34,13 @@ class JobFailedError(TaskreelError):
         super().__init__(f"{job.job_id} is {job.status}{reason}")
 
 
+class JobNotEndedError(TaskreelError):
+    """A job that has not ended cannot be deleted: it must be cancelled first."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        super().__init__(f"{job.job_id} is {job.status}: cancel it before you delete it")
+
+
 class DownloadError(TaskreelError):
     """A downloaded file is not the one that the job has made."""

@@ -173,6 +173,44 @@ class Job(Model):
         return self.result.artifacts if self.result else []
 
 
+class StatusChange(Model):
+    """A change of a job's status; `by` is the user who caused it, `admin` or `service`."""
+
+    status: Status | str
+    at: datetime
+    by: str = "service"
+    attempt: int = 0
+    code: str | None = None
+    credits: int | None = None
+    cost_usd: float | None = None
+
+
+class FailedAttempt(Model):
+    """A failed call of an attempt. `answer` is the provider's own, for admins alone."""
+
+    at: datetime
+    attempt: int
+    unit: int | None = None
+    provider: str | None = None
+    model: str | None = None
+    code: str
+    category: str
+    message: str
+    answer: str | None = None
+
+
+class History(Model):
+    """The changes of a job's status, oldest first; `forgotten` is the number of older ones."""
+
+    job_id: str
+    job_type: str
+    status: Status | str
+    created_at: datetime
+    changes: list[StatusChange]
+    forgotten: int = 0
+    failed_attempts: list[FailedAttempt] = Field(default_factory=list)
+
+
 class JobsPage(Model):
     """A page of a list."""
 
@@ -193,6 +231,20 @@ class JobEvents(Model):
 
     events: list[JobEvent]
     position: str
+
+
+class Upload(Model):
+    """An uploaded file; `reference` is an input of a job until it expires."""
+
+    upload_id: str
+    reference: str
+    name: str
+    content_type: str
+    bytes: int
+    sha256: str | None = None
+    upload_url: str | None = None
+    received: bool
+    expires_at: datetime
 
 
 class Affordable(Model):

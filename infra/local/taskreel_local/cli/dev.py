@@ -17,9 +17,8 @@ from taskreel.domain.queue_names import queue_of_type
 from taskreel.jobtypes import JOB_TYPES
 from taskreel_local.stack.bounded_http import raise_descriptor_limit
 from taskreel_local.stack.data_folder import DEFAULT, DataFolder, display_path
-from taskreel_local.stack.dev_tokens import make_token
+from taskreel_local.stack.dev_tokens import DEV_USER, make_token
 from taskreel_local.stack.local_stack import (
-    DEV_USER,
     Stack,
     StackConfig,
     find_parent,

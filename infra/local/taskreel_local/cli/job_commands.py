@@ -1,179 +1,302 @@
-"""Commands that call the API of a running stack: submit, watch, jobs and credits."""
+"""Commands that create and follow jobs, and list them: submit, watch, jobs, types."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import click
-import httpx
 
-from taskreel_local.cli.api_client import ApiClient, ApiError
-from taskreel_local.cli.options import data_option, user_option
-from taskreel_local.stack.data_folder import DataFolder
-from taskreel_local.stack.dev_tokens import make_token
+from taskreel_local.cli.api_command import Session, connected, print_json
+from taskreel_local.cli.completions import JOB, JOB_TYPE, STATUSES
+from taskreel_local.cli.job_input import INPUT_HELP, parse_input, upload_files
 
-_LOCAL_FILE = "file:"
+if TYPE_CHECKING:
+    from taskreel.client import Job, Quote
+
+_PAGE = 100
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-@click.command("submit")
-@click.argument("job_type", metavar="TYPE")
-@click.option("--prompt", help="The prompt; give other fields with --json.")
-@click.option("--json", "body", default="{}", help="The request's JSON, or - for standard input.")
-@click.option("--key", help="An Idempotency-Key.")
-@click.option(
-    "--follow/--no-follow",
-    default=False,
-    help="Print each status change until the job has ended; exit with 1 unless COMPLETED.",
+class Moment(click.ParamType[datetime]):
+    """A time: `2h` ago, or ISO 8601, in this machine's zone unless it has one."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Parse a time."""
+        if isinstance(value, datetime):
+            return value
+        ago = re.fullmatch(r"(\d+)([smhdw])", value)
+        if ago:
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        try:
+            return datetime.fromisoformat(value).astimezone(UTC)
+        except ValueError:
+            self.fail(f"{value!r} is neither like 2h or 3d, nor like 2026-11-26T09:30", param, ctx)
+
+
+MOMENT = Moment()
+
+
+# ── submit ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@click.command(
+    "submit",
+    help=f"""Submit a job of TYPE (taskreel types lists them).
+    {INPUT_HELP}
+    \b
+    With --follow the exit status is 0 for COMPLETED, 1 for another end.
+
+    \b
+    Examples:
+      taskreel submit image-generation prompt="A lighthouse in a storm" --follow
+      taskreel submit image-upscale imageUrl=@cat.png scale=2 --follow
+      taskreel submit movie-creation @movie.json --dry-run
+    """,
 )
-@user_option
-@data_option
-def submit_job(job_type: str, prompt: str | None, body: str, **options: Any) -> None:
-    """Submit a job to the running stack and print it.
-
-    A value `file:PATH` in the JSON is a local file, which is uploaded first.
-    """
-    fields = _parse_fields(sys.stdin.read() if body == "-" else body)
+@click.argument("job_type", metavar="TYPE", shell_complete=JOB_TYPE)
+@click.argument("words", metavar="[INPUT]...", nargs=-1)
+@click.option("--prompt", help="The prompt, always as a text.")
+@click.option("--key", help="Idempotency-Key: the same key submits once.")
+@click.option("--follow/--no-follow", default=False, help="Show its progress until it has ended.")
+@click.option("--dry-run", is_flag=True, help="Check the request and print its price alone.")
+@connected
+def submit_job(
+    session: Session,
+    job_type: str,
+    words: tuple[str, ...],
+    *,
+    prompt: str | None,
+    key: str | None,
+    **options: bool,
+) -> None:
+    """Submit a job."""
+    request = parse_input(words)
     if prompt is not None:
-        fields["prompt"] = prompt
-
-    async def submit_and_print(client: ApiClient) -> None:
-        uploaded = await _upload_files(client, fields)
-        job = await client.submit_job(job_type, uploaded, key=options["key"])
-        if options["follow"]:
-            _print_ended_job(await _follow_job(client, job["jobId"]))
-        else:
-            _print_json(job)
-
-    _call_stack(options["data"], options["user"], submit_and_print)
+        request["prompt"] = prompt
+    if options["dry_run"]:
+        show_quote(session, session.client.quote(job_type, request))
+        return
+    request = upload_files(session.client, request)
+    job = session.client.submit(job_type, request, idempotency_key=key)
+    show_made_job(session, job, follow=options["follow"])
 
 
-def _print_ended_job(job: dict[str, Any]) -> None:
-    """Print the job; end with status 1 unless it has completed, so that scripts notice."""
-    _print_json(job)
-    if job["status"] != "COMPLETED":
-        raise click.exceptions.Exit(1)
+def show_made_job(session: Session, job: Job, *, follow: bool) -> None:
+    """Print a job that was just created, or follow it to its end."""
+    if follow:
+        end_with(session, follow_to_the_end(session, [job]))
+        return
+    session.show(
+        job,
+        lambda: click.echo(
+            f"{job.job_id}  {job.status}\nFollow it: taskreel watch {job.job_id}"
+            + _name_ignored(job.ignored_fields)
+        ),
+    )
+
+
+def show_quote(session: Session, quote: Quote) -> None:
+    """Print a price."""
+
+    def show_text() -> None:
+        dollars = f", about ${quote.usd:.3f} at the provider" if quote.usd else ""
+        by = f", served by {quote.served_by}" if quote.served_by else ""
+        left = quote.credits.available - quote.cost
+        enough = f"{left:,} left afterwards" if quote.credits.sufficient else "not enough credits"
+        click.echo(f"{quote.cost:,} credits{dollars}{by}; {enough}.")
+        click.echo("Nothing was created." + _name_ignored(quote.ignored_fields))
+
+    session.show(quote, show_text)
+
+
+def _name_ignored(fields: Sequence[str] | None) -> str:
+    return f"\nThese fields have no effect: {', '.join(fields)}" if fields else ""
+
+
+# ── watch ────────────────────────────────────────────────────────────────────────────────────────
 
 
 @click.command("watch")
-@click.argument("job_id", metavar="JOB")
-@user_option
-@data_option
-def watch_job(job_id: str, user: str, data: Path) -> None:
-    """Print each status change of a job until it has ended, then the job.
+@click.argument("job_ids", metavar="JOB...", nargs=-1, required=True, shell_complete=JOB)
+@connected
+def watch_jobs(session: Session, job_ids: tuple[str, ...]) -> None:
+    """Show the progress of jobs until all have ended.
 
-    The exit status is 1 unless it is COMPLETED.
+    The exit status is 0 if all are COMPLETED, else 1. Ctrl-C ends the command, not the jobs.
     """
+    jobs = [session.client.get(job_id) for job_id in dict.fromkeys(job_ids)]
+    end_with(session, follow_to_the_end(session, jobs))
 
-    async def follow_and_print(client: ApiClient) -> None:
-        _print_ended_job(await _follow_job(client, job_id))
 
-    _call_stack(data, user, follow_and_print)
+def follow_to_the_end(session: Session, jobs: Sequence[Job]) -> list[Job]:
+    """Follow jobs, and read what came of them."""
+    from taskreel_local.cli.follow_jobs import follow_jobs
+
+    return follow_jobs(session.patient_client, jobs, session.messages)
+
+
+def end_with(session: Session, jobs: Sequence[Job]) -> None:
+    """Print ended jobs; exit with 1 unless all are COMPLETED, so that scripts notice."""
+    if session.as_json:
+        print_json(jobs[0] if len(jobs) == 1 else {"jobs": jobs})
+    else:
+        from taskreel_local.cli.show_command import print_end
+
+        for job in jobs:
+            print_end(session, job)
+    if any(job.status != "COMPLETED" for job in jobs):
+        raise click.exceptions.Exit(1)
+
+
+# ── jobs ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 @click.command("jobs")
 @click.option(
-    "--limit",
-    default=20,
-    show_default=True,
-    type=click.IntRange(1, 100),
-    help="Number of jobs.",
+    "--status",
+    multiple=True,
+    metavar="STATUS",
+    shell_complete=STATUSES,
+    help="Only jobs with this status; repeatable, or FAILED,EXPIRED.",
 )
-@click.option("--status", help="Only jobs with this status, such as COMPLETED.")
-@user_option
-@data_option
-def list_jobs(limit: int, status: str | None, user: str, data: Path) -> None:
-    """List the newest jobs."""
+@click.option("--type", "job_type", metavar="TYPE", shell_complete=JOB_TYPE, help="Only this type.")
+@click.option("--project", "project_id", metavar="PROJECT", help="Only this project.")
+@click.option("--owner", "user_id", metavar="USER", help="Only this user's (admin).")
+@click.option("--provider", metavar="PROVIDER", help="Only jobs that this provider served.")
+@click.option("--text", metavar="TEXT", help="Only jobs with this text in their prompt.")
+@click.option("--since", "created_after", type=MOMENT, help="Created since: 2h, 3d, 2026-11-26.")
+@click.option("--until", "created_before", type=MOMENT, help="Created until.")
+@click.option("--parent", "parent_id", metavar="JOB", help="The jobs that this pipeline made.")
+@click.option("--children", "include_children", is_flag=True, help="Also the jobs of pipelines.")
+@click.option("--oldest", "oldest_first", is_flag=True, help="The oldest first.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="At most.")
+@click.option("--cursor", metavar="CURSOR", help="Go on after this nextCursor or job.")
+@click.option("--ids", is_flag=True, help="Print the ids alone, for other commands.")
+@connected
+def list_jobs(
+    session: Session,
+    *,
+    oldest_first: bool,
+    limit: int,
+    cursor: str | None,
+    ids: bool,
+    **filters: Any,
+) -> None:
+    r"""List jobs, the newest first: yours, or as an admin everybody's.
 
-    async def list_and_print(client: ApiClient) -> None:
-        query = httpx.QueryParams({"limit": limit, **({"status": status} if status else {})})
-        for job in (await client.call("GET", f"/api/jobs?{query}"))["jobs"]:
-            click.echo(
-                f"{job['jobId']}  {job['status']:<10} {job['progress']:>3}%  "
-                f"{job['jobType']:<18} {job['createdAt']}"
-            )
-
-    _call_stack(data, user, list_and_print)
-
-
-@click.command("credits")
-@user_option
-@data_option
-def show_credits(user: str, data: Path) -> None:
-    """Print the credit balance."""
-
-    async def get_and_print(client: ApiClient) -> None:
-        _print_json(await client.call("GET", "/api/credits"))
-
-    _call_stack(data, user, get_and_print)
-
-
-def _parse_fields(text: str) -> dict[str, Any]:
-    try:
-        fields = json.loads(text)
-    except ValueError as error:
-        raise click.UsageError(f"--json is not JSON: {error}") from None
-    if not isinstance(fields, dict):
-        raise click.UsageError("--json must be an object: {…}")
-    return fields
-
-
-async def _upload_files(client: ApiClient, value: Any) -> Any:
-    """The value with each local file uploaded, in its place the reference of its upload."""
-    if isinstance(value, dict):
-        return {name: await _upload_files(client, inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [await _upload_files(client, inner) for inner in value]
-    if not isinstance(value, str) or not value.startswith(_LOCAL_FILE):
-        return value
-    file, size = _find_local_file(value)
-    # The bar goes to the standard error output: the standard output is the job.
-    with click.progressbar(length=size, label=f"Uploading {file.name}", file=sys.stderr) as bar:
-        return await client.upload_file(file, bar.update)
+    \b
+    Examples:
+      taskreel jobs --status FAILED --since 24h
+      taskreel jobs --status FAILED --text kite --ids | xargs taskreel retry --yes
+    """
+    wanted = {name: value for name, value in filters.items() if value not in ((), False, None)}
+    if oldest_first:
+        wanted["order"] = "oldest"
+    jobs: list[Job] = []
+    while True:
+        size = min(_PAGE, limit - len(jobs))
+        page = session.client.list_page(cursor, limit=size, **wanted)
+        jobs.extend(page.jobs)
+        cursor = page.next_cursor
+        if cursor is None or len(jobs) >= limit:
+            break
+    if ids:
+        click.echo("".join(f"{job.job_id}\n" for job in jobs), nl=False)
+    else:
+        session.show({"jobs": jobs, "nextCursor": cursor}, lambda: _print_jobs(session, jobs))
 
 
-def _find_local_file(value: str) -> tuple[Path, int]:
-    """The file that `file:PATH` names, and its size."""
-    file = Path(value.removeprefix(_LOCAL_FILE)).expanduser()
-    if not file.is_file():
-        raise click.UsageError(f"{value}: there is no such file")
-    return file, file.stat().st_size
+def _print_jobs(session: Session, jobs: Sequence[Job]) -> None:
+    from taskreel_local.cli.text_output import (
+        format_distance,
+        format_share,
+        link,
+        print_table,
+        styled,
+    )
 
-
-async def _follow_job(client: ApiClient, job_id: str) -> dict[str, Any]:
-    job: dict[str, Any] = {}
-    async for job in client.follow_job(job_id):
-        error = f"  {job['error']['message']}" if job["error"] else ""
-        click.echo(f"{job['status']:<10} {job['progress']:>3}%{error}", err=True)
-    return job
-
-
-def _call_stack(data: Path, user: str, work: Callable[[ApiClient], Awaitable[None]]) -> None:
-    """Run `work` with a client of the stack that runs on the data folder."""
-    folder = DataFolder(data)
-    url = folder.read_url()
-    if url is None:
-        raise click.ClickException(
-            f"No stack has run on {data}. Start one: scripts/dev --data {data}"
+    rows = [
+        (
+            link(job.job_id, session.target.dashboard_url(f"/jobs/{job.job_id}")),
+            styled(job.status),
+            format_share(job.progress / 100),
+            job.job_type,
+            format_distance(job.created_at),
+            job.user_id,
+            job.served_by or "",
+            f"{job.error.code}: {job.error.message}" if job.error else "",
         )
-
-    async def run_with_client() -> None:
-        async with ApiClient(url, make_token(folder, user=user, tier="enterprise")) as client:
-            await work(client)
-
-    try:
-        asyncio.run(run_with_client())
-    except ApiError as error:
-        raise click.ClickException(str(error)) from None
-    except httpx.TransportError:
-        raise click.ClickException(
-            f"The stack at {url} does not respond. Start it: scripts/dev --data {data}"
-        ) from None
+        for job in jobs
+    ]
+    columns = ("job", "status", ">done", "type", "created", "owner", "served by", "error")
+    print_table(session.console, columns, rows, nothing="There are no such jobs.")
 
 
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+# ── types ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@click.command("types")
+@click.argument("job_type", metavar="[TYPE]", required=False, shell_complete=JOB_TYPE)
+@connected
+def list_types(session: Session, job_type: str | None) -> None:
+    """List the job types; for one, print the fields of its request and an example."""
+    types = session.call("GET", "/api/jobs/types")["jobTypes"]
+    if job_type is None:
+        session.show({"jobTypes": types}, lambda: _print_types(session, types))
+        return
+    found = next((one for one in types if one["jobType"] == job_type), None)
+    if found is None:
+        known = ", ".join(one["jobType"] for one in types)
+        raise click.UsageError(f"There is no job type {job_type}. There are: {known}")
+    shared = set.intersection(*(set(one["schema"].get("properties", ())) for one in types))
+    session.show(found, lambda: _print_type(session, found, shared))
+
+
+def _print_types(session: Session, types: Sequence[dict[str, Any]]) -> None:
+    from taskreel_local.cli.text_output import print_table
+
+    rows = [(one["jobType"], one["price"], one["summary"]) for one in types]
+    print_table(session.console, ("type", "price", "makes"), rows)
+
+
+def _print_type(session: Session, found: dict[str, Any], shared: set[str]) -> None:
+    """Print a type's own fields; those that every type takes are named at the end."""
+    import json
+
+    from taskreel_local.cli.text_output import print_table
+
+    schema = found["schema"]
+    required = set(schema.get("required", ()))
+    rows = [
+        (
+            name,
+            _name_schema(field),
+            "required" if name in required else "",
+            " ".join(field.get("description", "").split()),
+        )
+        for name, field in schema.get("properties", {}).items()
+        if name not in shared or name in required
+    ]
+    click.echo(f"{found['jobType']}: {found['summary']}. {found['price']}.\n")
+    print_table(session.console, ("field", "takes", "", "means"), rows)
+    click.echo(f"\nAs every type: {', '.join(sorted(shared - required))}")
+    example = json.dumps(found["example"], ensure_ascii=False)
+    click.echo(f"\nExample: taskreel submit {found['jobType']} '{example}'")
+
+
+def _name_schema(field: dict[str, Any]) -> str:
+    """The values that a field takes, in a few words."""
+    if "enum" in field:
+        return "|".join(map(str, field["enum"][:6]))
+    if "$ref" in field:
+        return "object"
+    choices = field.get("anyOf") or field.get("oneOf") or ()
+    names = [_name_schema(one) for one in choices if one.get("type") != "null"]
+    return "|".join(dict.fromkeys(names)) or str(field.get("type", "any"))

@@ -1,20 +1,46 @@
-"""The `taskreel` command: one file for each group of commands."""
+"""The `taskreel` command: one file for each group of commands, imported when it is used."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from taskreel_cloud_tasks.command import cloud_tasks
-from taskreel_local.cli.cost_command import cost
-from taskreel_local.cli.job_commands import list_jobs, show_credits, submit_job, watch_job
-from taskreel_local.cli.stack_commands import run_demo_command, run_dev_command
-from taskreel_local.cli.token_command import print_token
-from taskreel_local.migrate.bullmq_command import import_jobs
+from taskreel_local.cli.command_groups import LazyCommand, LazyCommands
+
+_CLI = "taskreel_local.cli"
+
+#: The commands by sections: where each is, and its short help. A test compares the two.
+SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
+    "Jobs": {
+        "submit": (f"{_CLI}.job_commands:submit_job", "Submit a job."),
+        "watch": (f"{_CLI}.job_commands:watch_jobs", "Show the progress of jobs."),
+        "jobs": (f"{_CLI}.job_commands:list_jobs", "List jobs."),
+        "show": (f"{_CLI}.show_command:show_job", "Say why a job is where it is."),
+        "types": (f"{_CLI}.job_commands:list_types", "List the job types."),
+    },
+    "Operation": {
+        "credits": (f"{_CLI}.credit_commands:credit_commands", "Balances, ledger, grants."),
+    },
+    "This machine": {
+        "dev": (f"{_CLI}.stack_commands:run_dev_command", "Run the whole stack."),
+        "demo": (f"{_CLI}.stack_commands:run_demo_command", "Make four files, and stop."),
+        "token": (f"{_CLI}.token_command:print_token", "Print a token of a stack."),
+        "cloud-tasks": (
+            "taskreel_cloud_tasks.command:cloud_tasks",
+            "Run the local Cloud Tasks alone.",
+        ),
+        "cost": (f"{_CLI}.cost_command:cost", "Print the monthly bill on Google Cloud."),
+        "import": (
+            "taskreel_local.migrate.bullmq_command:import_jobs",
+            "Import jobs of another system.",
+        ),
+    },
+}
 
 
-class Commands(click.Group):
+class Commands(LazyCommands):
     """Commands whose StackErrors are shown as one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -33,26 +59,17 @@ _DEFAULTS = {"cloud-tasks": {"project": "taskreel-local"}}
 
 @click.group(
     cls=Commands,
+    sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "default_map": _DEFAULTS},
+    epilog="Exit status: 0 done, 1 a job did not complete or a check failed, 2 wrong command line,"
+    " 3 refused by the API, 4 the API cannot be reached, 130 Ctrl-C.",
 )
 @click.version_option(package_name="taskreel")
 def main() -> None:
-    """Run AI media generation jobs on this machine, as in the cloud."""
+    """Submit jobs to Taskreel, follow them, and operate it.
 
-
-for _command in (
-    run_dev_command,
-    run_demo_command,
-    print_token,
-    submit_job,
-    watch_job,
-    list_jobs,
-    show_credits,
-    cloud_tasks,
-    cost,
-    import_jobs,
-):
-    main.add_command(_command)
+    Commands call the stack that scripts/dev runs in this folder, or a deployment: taskreel login.
+    """
 
 
 if __name__ == "__main__":

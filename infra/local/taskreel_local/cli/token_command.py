@@ -9,8 +9,7 @@ import click
 
 from taskreel_local.cli.options import data_option
 from taskreel_local.stack.data_folder import DataFolder
-from taskreel_local.stack.dev_tokens import make_token
-from taskreel_local.stack.local_stack import DEV_USER
+from taskreel_local.stack.dev_tokens import DEV_USER, make_token
 
 
 @click.command("token")

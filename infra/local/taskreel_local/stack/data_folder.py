@@ -11,7 +11,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskreel.adapters.local.files import PARTIAL_PREFIX
 from taskreel_local.stack.stack_error import StackError
 
 DEFAULT = Path(".taskreel")
@@ -113,6 +112,9 @@ class DataFolder:
 
     def remove_partial_files(self) -> int:
         """Remove what killed servers had begun to write to the bucket; return the number."""
+        # Most commands only need the folder's URL and secret, and start in half the time.
+        from taskreel.adapters.local.files import PARTIAL_PREFIX
+
         found = [*self.files_folder.rglob(f"{PARTIAL_PREFIX}*")]
         for path in found:
             path.unlink(missing_ok=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import jwt
-
 from taskreel_local.stack.data_folder import DataFolder
+
+#: The user of the dev stack's own addresses, commands and sockets.
+DEV_USER = "dev"
 
 
 def make_token(
@@ -20,6 +21,8 @@ def make_token(
     ttl_seconds: int = 30 * 86_400,
 ) -> str:
     """Return a token that the stack on this data folder accepts."""
+    import jwt
+
     now = int(time.time())
     claims: dict[str, object] = {"sub": user, "tier": tier, "iat": now, "exp": now + ttl_seconds}
     if role:

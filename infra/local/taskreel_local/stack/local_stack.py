@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from taskreel_local.stack.data_folder import DataFolder
+from taskreel_local.stack.dev_tokens import DEV_USER
 from taskreel_local.stack.repository_paths import MAIN, QUEUES, ROOT
 from taskreel_local.stack.server_process import ServerProcess, bind_socket
 from taskreel_local.stack.settings_file import read_settings
@@ -348,8 +349,6 @@ _OVERRIDABLE = frozenset(
 _OVERRIDABLE_LOCALLY = frozenset({"API_BASE_URL", "INTERNAL_API_KEY"})
 #: The processor's URL in tasks; the queues know its address. Never looked up: RFC 6761.
 PROCESSOR = "http://task-processor.localhost"
-#: The user of the token that `taskreel dev` prints.
-DEV_USER = "dev"
 #: The project and location of the queues, unless the environment names others.
 PROJECT, LOCATION = "taskreel-local", "europe-central2"
 BUCKET = "taskreel-local"

@@ -1,0 +1,87 @@
+"""`taskreel credits`: balances, the ledger, grants."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from taskreel_local.cli.api_command import Session, connected
+from taskreel_local.cli.command_groups import GroupWithDefault
+
+
+@click.group("credits", cls=GroupWithDefault, default="show")
+def credit_commands() -> None:
+    r"""Show balances and the ledger, and grant credits.
+
+    \b
+    taskreel credits                  your balance
+    taskreel credits show USER        another user's (admin)
+    """
+
+
+@credit_commands.command("show")
+@click.argument("user_id", metavar="[USER]", required=False)
+@connected
+def show_balance(session: Session, user_id: str | None) -> None:
+    """Show a balance: yours, or as an admin another user's."""
+    path = "/api/credits" if user_id is None else f"/api/credits/{quote(user_id, safe='')}"
+    _show_account(session, session.call("GET", path))
+
+
+def _show_account(session: Session, account: dict[str, Any]) -> None:
+    def show_text() -> None:
+        click.echo(f"{account['userId']}: {account['available']:,} available")
+        click.echo(
+            f"{account['granted']:,} granted = {account['available']:,} available "
+            f"+ {account['held']:,} held + {account['captured']:,} captured"
+        )
+
+    session.show(account, show_text)
+
+
+@credit_commands.command("ledger")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
+@click.option("--cursor", help="Go on after this nextCursor.")
+@connected
+def show_ledger(session: Session, *, limit: int, cursor: str | None) -> None:
+    """List your grants, and the settlements of your jobs, the newest first."""
+    page = session.call("GET", "/api/credits/ledger", limit=limit, cursor=cursor)
+
+    def show_text() -> None:
+        from taskreel_local.cli.text_output import format_clock, print_table
+
+        rows = [
+            (
+                format_clock(one["createdAt"]),
+                one["kind"],
+                f"{one['amount']:,}",
+                f"{one['held']:,}" if one["held"] else "",
+                one.get("jobId") or one.get("reason") or "",
+                one.get("grantedBy", ""),
+            )
+            for one in page["entries"]
+        ]
+        columns = ("at", "kind", ">amount", ">of held", "job or reason", "by")
+        print_table(session.console, columns, rows, nothing="Nothing was granted or settled.")
+
+    session.show(page, show_text)
+
+
+@credit_commands.command("grant")
+@click.argument("user_id", metavar="USER")
+@click.argument("amount", type=click.IntRange(1))
+@click.option("--reason", help="A reason, for the ledger.")
+@click.option("--key", help="Idempotency-Key: the same key grants once.")
+@connected
+def grant_credits(
+    session: Session, user_id: str, amount: int, *, reason: str | None, key: str | None
+) -> None:
+    """Grant a user credits (admin)."""
+    from uuid import uuid4
+
+    body = {"amount": amount} | ({"reason": reason} if reason else {})
+    path = f"/api/credits/{quote(user_id, safe='')}/grants"
+    # A key of its own: a request whose answer is lost is sent again, and must not grant twice.
+    _show_account(session, session.call("POST", path, body, key=key or uuid4().hex))
