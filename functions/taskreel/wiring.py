@@ -38,6 +38,7 @@ from taskreel.adapters.providers.webhooks import WebhookTarget
 from taskreel.adapters.webhook_sender import WebhookSender
 from taskreel.adapters.work_dirs import WorkDirPool
 from taskreel.app.caller import Caller
+from taskreel.app.eta_calibration import EtaCalibration, JobObserver
 from taskreel.app.indexes import INDEXES
 from taskreel.app.job_counts import JobCounts
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
@@ -271,7 +272,9 @@ def build(chosen: Settings, clock: Clock) -> Services:
     # Without limits nobody asks for the counts.
     inner = _store(chosen)
     recorder = Recorder(inner, clock, SystemRandom().randrange(SHARDS))
-    observers = [recorder.note_change, *([counts.note_change] if rules.limits else [])]
+    observers: list[JobObserver] = [recorder.note_change]
+    observers += [counts.note_change] if rules.limits else []
+    calibration = EtaCalibration(recorder.count_eta, shards=SHARDS, observe=observers.append)
     store = LoggedStore(inner, observers)
     return Services(
         store=store,
@@ -285,6 +288,7 @@ def build(chosen: Settings, clock: Clock) -> Services:
         clock=clock,
         rules=rules,
         counts=counts,
+        calibration=calibration,
         flush_records=recorder.flush,
         work_dirs=WorkDirPool(chosen.scratch_dir, chosen.scratch_mb * MIB),
     )

@@ -123,7 +123,7 @@ KEY = '"X-Internal-Api-Key": "an-internal-key-of-this-test"'
             f'post("/tasks/process", json={{"jobId": "job_of_nobody"}}, headers={{{KEY}}})',
             200,
             # Five of them are the events of client webhooks, which every job may have.
-            214,
+            215,
         ),
     ],
 )

@@ -1,16 +1,25 @@
-"""The times of recent completed jobs of a type, from which waits and runs are estimated."""
+"""The recent jobs of a type: times in a place, times of runs, and arrivals by priority.
+
+Waits and runs are estimated from them. They are read at most once in two minutes for each type.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from taskreel.domain.errors import UnreadableDocumentError
+from taskreel.domain.job import Job, Priority
 from taskreel.domain.job_status import Status
-from taskreel.ports import Query, Store
+from taskreel.ports import Operator, Query, Row, Store
 from taskreel.store_collections import JOBS
 
+#: Jobs of one reading, and of several, from which the mean is taken: forty carry ±8 % at a usual
+#: spread of times, three hundred ±3 %.
 _RECENT_JOBS = 40
+_MOST_JOBS = 300
 _RECENT_AGE = timedelta(minutes=2)
 
 
@@ -22,35 +31,84 @@ class RecentTimes:
     running: tuple[float, ...]
 
 
+@dataclass(slots=True)
+class _KnownJobs:
+    """The completed jobs of a type that were read: their seconds in a place and of their run."""
+
+    read_at: datetime | None = None
+    jobs: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
+
+    def build_times(self) -> RecentTimes:
+        return RecentTimes(
+            tuple(in_place for in_place, _ in self.jobs.values()),
+            tuple(running for _, running in self.jobs.values()),
+        )
+
+
 class RecentJobs:
-    """The times of recent jobs, read at most once in two minutes for each type."""
+    """The recent jobs of each type that were asked for."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[datetime, RecentTimes]] = {}
+        self._known: dict[str, _KnownJobs] = {}
+        self._arrivals: dict[str, tuple[datetime, Mapping[Priority, float]]] = {}
 
     async def read(self, store: Store, job_type: str, now: datetime) -> RecentTimes:
         """The times of the recent jobs of a type."""
-        known = self._known.get(job_type)
-        if known is not None and timedelta(0) <= now - known[0] < _RECENT_AGE:
-            return known[1]
-        query = Query(
-            collection=JOBS,
-            where=(("jobType", "==", job_type), ("status", "==", str(Status.COMPLETED))),
-            order=(("createdAt", "desc"),),
-            limit=_RECENT_JOBS,
-        )
-        in_place, running = [], []
-        for row in await store.query(query):
-            try:
-                entered = row.value.status_at
-            except UnreadableDocumentError:
-                continue
-            ended, started = entered[Status.COMPLETED], entered.get(Status.PROCESSING)
-            if started is not None:
-                running.append((ended - started).total_seconds())
-                admitted = entered.get(Status.QUEUED, started)
-                in_place.append((ended - admitted).total_seconds())
-        times = RecentTimes(tuple(in_place), tuple(running))
-        if times.running:
-            self._known[job_type] = now, times
-        return times
+        known = self._known.setdefault(job_type, _KnownJobs())
+        if known.read_at is None or not _is_recent(known.read_at, now):
+            completed = await _read_newest(
+                store, [("jobType", "==", job_type), ("status", "==", str(Status.COMPLETED))]
+            )
+            for job in reversed(completed):
+                times = _measure(job)
+                if times is not None:
+                    known.jobs[job.job_id] = times
+                    known.jobs.move_to_end(job.job_id)
+            while len(known.jobs) > _MOST_JOBS:
+                known.jobs.popitem(last=False)
+            known.read_at = now if known.jobs else None
+        return known.build_times()
+
+    async def read_arrivals(
+        self, store: Store, job_type: str, now: datetime
+    ) -> Mapping[Priority, float]:
+        """The arrivals of a type by priority, in jobs a second."""
+        found = self._arrivals.get(job_type)
+        if found is None or not _is_recent(found[0], now):
+            jobs = await _read_newest(store, [("jobType", "==", job_type)])
+            rates: dict[Priority, float] = {}
+            if jobs:
+                seconds = max((now - jobs[-1].created_at).total_seconds(), 1.0)
+                counts = Counter(job.priority for job in jobs)
+                rates = {priority: count / seconds for priority, count in counts.items()}
+            found = self._arrivals[job_type] = now, rates
+        return found[1]
+
+
+def _is_recent(read_at: datetime, now: datetime) -> bool:
+    return timedelta(0) <= now - read_at < _RECENT_AGE
+
+
+async def _read_newest(store: Store, where: Sequence[tuple[str, Operator, str]]) -> list[Job]:
+    query = Query(
+        collection=JOBS, where=tuple(where), order=(("createdAt", "desc"),), limit=_RECENT_JOBS
+    )
+    values = (_read_value(row) for row in await store.query(query))
+    return [job for job in values if job is not None]
+
+
+def _read_value(row: Row[Job]) -> Job | None:
+    try:
+        return row.value
+    except UnreadableDocumentError:
+        return None
+
+
+def _measure(job: Job) -> tuple[float, float] | None:
+    """The seconds that a completed job had a place, and those of its run; None if it never ran."""
+    started = job.status_at.get(Status.PROCESSING)
+    if started is None:
+        return None
+    ended = job.status_at[Status.COMPLETED]
+    admitted = job.status_at.get(Status.QUEUED, started)
+    return (ended - admitted).total_seconds(), (ended - started).total_seconds()

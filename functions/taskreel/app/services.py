@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random, SystemRandom
 
+from taskreel.app.eta_calibration import EtaCalibration
 from taskreel.app.job_counts import JobCounts
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.app.recent_jobs import RecentJobs
@@ -43,6 +44,10 @@ class Rules:
     api_base_url: str = ""
 
 
+def _build_uncounted_calibration() -> EtaCalibration:
+    return EtaCalibration(lambda _job_type, _outcome, _at: None)
+
+
 async def _store_nothing() -> None:
     """Do nothing: for services that record no statistics."""
 
@@ -64,6 +69,7 @@ class Services:
     work_dirs: WorkDirs
     counts: JobCounts = field(default_factory=lambda: JobCounts(exact=False))
     recent_jobs: RecentJobs = field(default_factory=RecentJobs)
+    calibration: EtaCalibration = field(default_factory=_build_uncounted_calibration)
     #: Stores the statistics that this process has counted and not stored yet.
     flush_records: Callable[[], Awaitable[None]] = _store_nothing
     random: Random = field(default_factory=SystemRandom)

@@ -22,6 +22,9 @@ _MILLISECOND = timedelta(milliseconds=1)
 SLOT = timedelta(minutes=10)
 #: The names under which jobs are counted.
 SUBMITTED, RETRIED = "submitted", "retried"
+#: Estimated starts that were checked, those that were not late, and the sum of the scale's steps.
+ETA_CHECKED, ETA_WITHIN_P50, ETA_WITHIN_P90 = "etaChecked", "etaWithinP50", "etaWithinP90"
+ETA_SCALE = "etaScale"
 
 
 @dataclass(slots=True)
@@ -52,6 +55,15 @@ class MetricsTally:
     def add(self, name: str, amount: float) -> None:
         """Add to a sum."""
         self.sums[name] = self.sums.get(name, 0.0) + amount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EtaOutcome:
+    """A start beside its estimate, and the step of the band's scale (a logarithm) for it."""
+
+    within_p50: bool
+    within_p90: bool
+    step: float
 
 
 class DailyMetrics(StoredValue):
@@ -103,6 +115,14 @@ def count_change(tally: MetricsTally, before: Job | None, job: Job) -> None:
     if job.status.final:
         tally.count(str(job.status), at)
         _count_end(tally, before, job, at)
+
+
+def count_eta(tally: MetricsTally, outcome: EtaOutcome) -> None:
+    """Count an estimated start that was checked."""
+    tally.counts[ETA_CHECKED] += 1
+    tally.counts[ETA_WITHIN_P50] += outcome.within_p50
+    tally.counts[ETA_WITHIN_P90] += outcome.within_p90
+    tally.add(ETA_SCALE, outcome.step)
 
 
 def _count_end(tally: MetricsTally, before: Job | None, job: Job, at: datetime) -> None:

@@ -130,7 +130,14 @@ _DEAD_LETTERS = DeadLetterGroup(
 _METRICS = DailyMetrics(
     job_type="image-generation",
     day="2026-11-26",
-    counts={"submitted": 42, "COMPLETED": 41, "FAILED": 1},
+    counts={
+        "submitted": 42,
+        "COMPLETED": 41,
+        "FAILED": 1,
+        "etaChecked": 20,
+        "etaWithinP50": 11,
+        "etaWithinP90": 18,
+    },
     wait_ms={"70": 40, "80": 2},
     run_ms={"95": 42},
     expire_at=_DONE + timedelta(days=400),

@@ -19,7 +19,15 @@ from taskreel.app.records.statistics import (
     sum_all_jobs,
 )
 from taskreel.domain.errors import ForbiddenError
-from taskreel.domain.job_metrics import RETRIED, SUBMITTED, DailyMetrics, find_quantile
+from taskreel.domain.job_metrics import (
+    ETA_CHECKED,
+    ETA_WITHIN_P50,
+    ETA_WITHIN_P90,
+    RETRIED,
+    SUBMITTED,
+    DailyMetrics,
+    find_quantile,
+)
 from taskreel.domain.job_status import Status
 from taskreel.domain.value import Value
 from taskreel.web.http import JsonResponse
@@ -107,10 +115,19 @@ class QuantilesView(View):
     p99: float | None
 
 
+class EstimatesView(View):
+    """Estimated starts that callers have read: the shares that came before their p50 and p90."""
+
+    checked: int
+    within_p50: float
+    within_p90: float
+
+
 class DayPerformanceView(View):
     """A job type on a day (UTC). `wait` is the time before the start, `run` that of the last run.
 
-    `credits` and `costUsd`, what was spent, are for admins.
+    `estimates` tells how good the estimated starts were; null where none was checked. `credits` and
+    `costUsd`, what was spent, are for admins.
     """
 
     day: str
@@ -124,6 +141,7 @@ class DayPerformanceView(View):
     success_rate: float | None
     wait: QuantilesView
     run: QuantilesView
+    estimates: EstimatesView | None
     credits: int | None = Field(exclude_if=is_absent)
     cost_usd: float | None = Field(exclude_if=is_absent)
 
@@ -246,8 +264,21 @@ def build_day_view(metrics: DailyMetrics, *, with_costs: bool) -> DayPerformance
         success_rate=round(completed / ended, 4) if ended else None,
         wait=_build_quantiles(metrics.wait_ms),
         run=_build_quantiles(metrics.run_ms),
+        estimates=_build_estimates(metrics),
         credits=round(metrics.sums.get("credits", 0)) if with_costs else None,
         cost_usd=round(metrics.sums.get("costUsd", 0.0), 6) if with_costs else None,
+    )
+
+
+def _build_estimates(metrics: DailyMetrics) -> EstimatesView | None:
+    counts = metrics.counts
+    checked = counts.get(ETA_CHECKED, 0)
+    if not checked:
+        return None
+    return EstimatesView(
+        checked=checked,
+        within_p50=round(counts.get(ETA_WITHIN_P50, 0) / checked, 4),
+        within_p90=round(counts.get(ETA_WITHIN_P90, 0) / checked, 4),
     )
 
 

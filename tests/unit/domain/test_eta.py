@@ -50,3 +50,19 @@ def test_a_run_is_estimated_by_the_median_and_the_ninth_tenth() -> None:
 
 def test_a_time_after_another_is_their_sum() -> None:
     assert Estimate(1, 2).after(Estimate(10, 20)) == Estimate(11, 22)
+
+
+def test_jobs_that_overtake_lengthen_the_wait_until_their_head_start_ends() -> None:
+    alone = estimate_wait(9, 1, [1.0] * 40)
+    crowd = estimate_wait(9, 1, [1.0] * 40, lambda seconds: 0.5 * seconds)
+    briefly = estimate_wait(9, 1, [1.0] * 40, lambda seconds: 0.5 * min(seconds, 4))
+    assert alone is not None
+    assert crowd is not None
+    assert briefly is not None
+    assert alone.p50 == 10
+    assert crowd.p50 == pytest.approx(20, abs=0.5)
+    assert briefly.p50 == 12
+
+
+def test_a_band_is_scaled_from_its_median() -> None:
+    assert Estimate(10, 14).with_band(2.0) == Estimate(10, 18)

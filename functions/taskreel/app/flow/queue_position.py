@@ -37,8 +37,9 @@ class QueuePosition:
 
 
 async def find_position(services: Services, job: Job) -> QueuePosition:
-    """The position of a job as it is now."""
+    """The position of a job as it is now; its estimated start is checked when it starts."""
     now = services.clock.now()
+    services.calibration.note_change(None, job)
     if job.status.final or job.status is Status.BLOCKED or job.has_unknown_state:
         return QueuePosition()
     times = await services.recent_jobs.read(services.store, job.job_type, now)
@@ -53,6 +54,10 @@ async def find_position(services: Services, job: Job) -> QueuePosition:
         ahead, wait = 0, Estimate(seconds, seconds)
     else:
         ahead, wait = await _wait_in_queue(services, job, times)
+    if wait is not None:
+        scale = await services.calibration.read_scale(services.store, job.job_type, now)
+        wait = wait.with_band(scale)
+        services.calibration.note_prediction(job, wait, now)
     ends_in = None if run is None or wait is None else run.after(wait)
     return QueuePosition(ahead=ahead, starts_in=wait, ends_in=ends_in)
 
@@ -67,7 +72,7 @@ async def _wait_for_room(
         return ahead, None
     window = limits.window(job.job_type)
     if job.waits_for is not WaitsFor.USER:
-        return ahead, estimate_wait(ahead, window, times.in_place)
+        return ahead, await _wait_among_ranks(services, job, ahead, window, times)
     account = await services.store.get(ACCOUNTS, job.user_id)
     places = 1 if account is None else active_limit(limits, account)
     wait = estimate_wait(ahead, places, times.in_place)
@@ -78,6 +83,27 @@ async def _wait_for_room(
     )
     then = estimate_wait(waiting, window, times.in_place) if waiting else NOW
     return ahead, wait if then is None else wait.after(then)
+
+
+async def _wait_among_ranks(
+    services: Services, job: Job, ahead: int, places: int, times: RecentTimes
+) -> Estimate | None:
+    """The wait in order of rank, with those who come later and overtake by their head start."""
+    limits, now = services.rules.limits, services.clock.now()
+    rank = job.rank or job.created_at
+    if limits is None:
+        return estimate_wait(ahead, places, times.in_place)
+    rates = await services.recent_jobs.read_arrivals(services.store, job.job_type, now)
+    # A job that arrives at t has the rank t - head start: it goes before this one until then.
+    windows = {
+        priority: max((rank + limits.head_start(priority) - now).total_seconds(), 0.0)
+        for priority in rates
+    }
+
+    def count_overtakers(seconds: float) -> float:
+        return sum(rates[one] * min(seconds, windows[one]) for one in rates)
+
+    return estimate_wait(ahead, places, times.in_place, count_overtakers)
 
 
 async def _count_before(services: Services, job: Job) -> int:

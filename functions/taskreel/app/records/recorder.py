@@ -16,7 +16,13 @@ from functools import partial
 from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.errors import StoreError, UnreadableDocumentError
 from taskreel.domain.job import Job
-from taskreel.domain.job_metrics import DailyMetrics, MetricsTally, count_change
+from taskreel.domain.job_metrics import (
+    DailyMetrics,
+    EtaOutcome,
+    MetricsTally,
+    count_change,
+    count_eta,
+)
 from taskreel.domain.job_status import Status
 from taskreel.ports import Clock, Store, Timer, Transaction
 from taskreel.store_collections import DEAD_LETTERS, METRICS
@@ -51,16 +57,23 @@ class Recorder:
         """Count a committed change of a job."""
         if before is not None and before.status == job.status:
             return
-        day = job.status_at[job.status].astimezone(UTC).date().isoformat()
-        key = (job.job_type, day)
+        count_change(self._open_tally(job.job_type, job.status_at[job.status]), before, job)
+        if job.status is Status.FAILED:
+            self._note_failure(job)
+
+    def count_eta(self, job_type: str, outcome: EtaOutcome, at: datetime) -> None:
+        """Count an estimated start that was checked."""
+        count_eta(self._open_tally(job_type, at), outcome)
+
+    def _open_tally(self, job_type: str, at: datetime) -> MetricsTally:
+        """The numbers of a type and day, which are stored before long."""
+        key = (job_type, at.astimezone(UTC).date().isoformat())
         tally = self._tallies.get(key)
         if tally is None:
             tally = self._tallies[key] = MetricsTally()
-        count_change(tally, before, job)
-        if job.status is Status.FAILED:
-            self._note_failure(job)
         if self._timer is None:
             self._timer = self._clock.call_later(_FLUSH_SECONDS, self._start_flush)
+        return tally
 
     async def flush(self) -> None:
         """Store what has been counted. What cannot be stored now is stored with the next."""
