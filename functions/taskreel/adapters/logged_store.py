@@ -120,6 +120,9 @@ class _WatchedTransaction:
 
 
 def _log_status(before: Job | None, job: Job) -> None:
+    level = logging.WARNING if job.status is Status.FAILED else logging.INFO
+    if not log.isEnabledFor(level):
+        return
     error = job.error
     fields: dict[str, object] = {
         "action": "job_status",
@@ -138,7 +141,6 @@ def _log_status(before: Job | None, job: Job) -> None:
         "code": error.code if error else None,
         "error": error.message if error else None,
     }
-    level = logging.WARNING if job.status is Status.FAILED else logging.INFO
     known = {name: value for name, value in fields.items() if value is not None}
     log.log(level, "%s %s", job.job_type, job.status, extra=known)
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -27,6 +28,9 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _SQL_OPERATORS = {"==": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 #: Times are for `encode_other`. A key may be an enum member of a string type, such as a status.
 _JSON_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
+
+#: Types that a column has as they are.
+_PLAIN = frozenset({str, int, float, type(None)})
 
 #: One filter of a query: field, operator, value.
 _Filter = tuple[str, Operator, Any]
@@ -90,7 +94,10 @@ class Table:
 
     def encode(self, data: Mapping[str, Any], version: int) -> StoredDocument:
         """Encode a document. Raises TypeError for a value that cannot be stored."""
-        columns = tuple(_to_column(data.get(field)) for field in self.fields)
+        values = [data.get(field) for field in self.fields]
+        columns = tuple(
+            [value if value.__class__ in _PLAIN else _to_column(value) for value in values]
+        )
         return StoredDocument(_dump_json(data), columns, version)
 
     def restore(self, version: int, text: str, *columns: Any) -> StoredDocument:
@@ -165,8 +172,12 @@ def _escape_keys(value: Any) -> Any:
     return value
 
 
+@lru_cache(maxsize=1024)
 def _format_time(value: datetime) -> str:
-    """UTC text of a fixed width, which sorts as the times do."""
+    """UTC text of a fixed width, which sorts as the times do.
+
+    Remembered: one change of a job stores the same time in several places, and the next again.
+    """
     if value.tzinfo is None:
         raise TypeError(f"a stored time needs a time zone: {value!r}")
     utc = value if value.tzinfo is UTC else value.astimezone(UTC)
