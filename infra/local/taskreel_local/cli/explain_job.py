@@ -20,10 +20,10 @@ from taskreel_local.cli.text_output import (
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The present time, and the API's health and providers where they are known."""
+    """The present time, and the API's queues and providers where they are known."""
 
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
-    health: Mapping[str, Any] = field(default_factory=dict)
+    queues: Sequence[Mapping[str, Any]] = ()
     providers: Sequence[Mapping[str, Any]] = ()
 
 
@@ -63,12 +63,11 @@ def _explain_blocked(job: Job, _around: Surroundings) -> str:
 
 
 def _explain_waiting(job: Job, around: Surroundings) -> str:
-    queues = around.health.get("queues", [])
-    named = [one for one in queues if one.get("jobType") == job.job_type]
+    named = [one["queue"] for one in around.queues if one["jobType"] == job.job_type]
     queue: Mapping[str, Any] = named[0] if named else {}
     if queue.get("paused"):
         return (
-            f"It waits because the queue {queue['queue']} is paused; an admin starts it again: "
+            f"It waits because the queue {queue['name']} is paused; an admin starts it again: "
             f"taskreel queues resume {job.job_type}."
         )
     breaker = _find_open_breaker(job, around.providers)
@@ -78,9 +77,9 @@ def _explain_waiting(job: Job, around: Surroundings) -> str:
         return f"It waits for room: {_explain_room(job)}"
     since = job.status_at.get("QUEUED", job.created_at)
     waited = format_seconds(max(0.0, (around.now - since).total_seconds()))
-    if (queue.get("depth") or 0) > 1:
+    if queue.get("waiting", 0) > 1:
         return (
-            f"It is one of {count_of(queue['depth'], 'task')} on {queue['queue']}, "
+            f"It is one of {count_of(queue['waiting'], 'waiting job')} of {queue['name']}, "
             f"and has waited for {waited}."
         )
     return f"It is on its queue and starts in a moment; it has waited for {waited}."

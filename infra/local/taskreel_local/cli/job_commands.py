@@ -110,7 +110,9 @@ def show_quote(session: Session, quote: Quote) -> None:
         by = f", served by {quote.served_by}" if quote.served_by else ""
         left = quote.credits.available - quote.cost
         enough = f"{left:,} left afterwards" if quote.credits.sufficient else "not enough credits"
-        click.echo(f"{quote.cost:,} credits{dollars}{by}; {enough}.")
+        from taskreel_local.cli.text_output import format_credits
+
+        click.echo(f"{format_credits(quote.cost)}{dollars}{by}; {enough}.")
         click.echo("Nothing was created." + _name_ignored(quote.ignored_fields))
 
     session.show(quote, show_text)
@@ -175,7 +177,9 @@ def end_with(session: Session, jobs: Sequence[Job]) -> None:
 @click.option("--until", "created_before", type=MOMENT, help="Created until.")
 @click.option("--parent", "parent_id", metavar="JOB", help="The jobs that this pipeline made.")
 @click.option("--children", "include_children", is_flag=True, help="Also the jobs of pipelines.")
-@click.option("--oldest", "oldest_first", is_flag=True, help="The oldest first.")
+@click.option(
+    "--oldest", "oldest_first", is_flag=True, help="The oldest first; as an admin with --owner."
+)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="At most.")
 @click.option("--cursor", metavar="CURSOR", help="Go on after this nextCursor or job.")
 @click.option("--ids", is_flag=True, help="Print the ids alone, for other commands.")

@@ -18,9 +18,21 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
         "watch": (f"{_CLI}.job_commands:watch_jobs", "Show the progress of jobs."),
         "jobs": (f"{_CLI}.job_commands:list_jobs", "List jobs."),
         "show": (f"{_CLI}.show_command:show_job", "Say why a job is where it is."),
+        "cancel": (f"{_CLI}.job_actions:cancel_jobs", "Cancel jobs."),
+        "retry": (f"{_CLI}.job_actions:retry_jobs", "Try failed jobs again."),
+        "replay": (f"{_CLI}.job_actions:replay_job", "Create a job from an ended one."),
+        "delete": (f"{_CLI}.job_actions:delete_jobs", "Delete ended jobs and their files."),
         "types": (f"{_CLI}.job_commands:list_types", "List the job types."),
     },
     "Operation": {
+        "queues": (f"{_CLI}.queue_commands:queue_commands", "What waits; pause, resume, clear."),
+        "dead-letters": (
+            f"{_CLI}.dead_letter_commands:dead_letter_commands",
+            "Failures by cause; try them again.",
+        ),
+        "providers": (f"{_CLI}.provider_commands:provider_commands", "Models, prices, breakers."),
+        "schedules": (f"{_CLI}.schedule_commands:schedule_commands", "Recurring jobs."),
+        "stats": (f"{_CLI}.statistics_commands:show_statistics", "Jobs, times and cost by day."),
         "credits": (f"{_CLI}.credit_commands:credit_commands", "Balances, ledger, grants."),
     },
     "This machine": {

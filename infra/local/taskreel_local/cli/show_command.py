@@ -38,9 +38,10 @@ def _find_reason(session: Session, job: Job) -> str:
 
     if job.status not in _WAITING:
         return explain_job(job, Surroundings())
-    health = session.call("GET", "/api/jobs/health")
+    # The health's queues may be five seconds old; these are those of now.
+    queues = session.call("GET", "/api/jobs/queues/stats")["queues"]
     providers = session.call("GET", "/api/providers")["providers"]
-    return explain_job(job, Surroundings(health=health, providers=providers))
+    return explain_job(job, Surroundings(queues=queues, providers=providers))
 
 
 def _print_job(

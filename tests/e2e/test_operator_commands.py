@@ -1,0 +1,235 @@
+"""An operator's work at the command line, on a running stack."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from e2e.commands import Commands
+from functions.test_inputs import png
+
+NOOP = ("prompt=a kite", "options.studio.mode=noop")
+FAILING = ("prompt=a storm", "options.studio.mode=fail-permanent")
+SLEEPING = ("prompt=a cat", "options.studio.mode=sleep", "options.studio.seconds=60")
+
+
+@pytest.fixture(scope="module")
+def failed(commands: Commands) -> str:
+    return commands.submit("image-generation", *FAILING)
+
+
+def test_fields_are_given_in_every_form(commands: Commands, tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    file.write_text('{"prompt": "of the file", "options": {"width": 64}}')
+    job = commands.json(
+        "submit",
+        "image-generation",
+        f"@{file}",
+        '{"options": {"studio": {"mode": "noop"}}}',
+        "options.height=64",
+        "prompt=of the word",
+    )
+    assert job["payload"] == {
+        "prompt": "of the word",
+        "options": {"width": 64, "height": 64, "studio": {"mode": "noop"}},
+    }
+    piped = commands.json("submit", "batch-generation", "-", "prompts=a", "prompts=b", stdin="{}")
+    assert piped["payload"]["prompts"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["prompt"], "give key=value"),
+        (["@none.json"], "cannot be read"),
+        (["[1]"], "must be an object"),
+        (["options=1", "options.width=2"], "options has a value already"),
+        (["imageUrl=@none.png"], "no such file"),
+    ],
+)
+def test_a_request_that_is_not_understood_is_a_wrong_command_line(
+    commands: Commands, words: list[str], message: str
+) -> None:
+    result = commands.run("submit", "image-generation", *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_a_refusal_lists_the_fields_and_is_json_if_that_was_asked_for(commands: Commands) -> None:
+    words = ("submit", "image-generation", "prompt=", "sise=1")
+    result = commands.run(*words)
+    assert result.exit_code == 3
+    assert result.stderr.startswith("Error: 2 fields are wrong (422 invalid_request):\n  prompt: ")
+    problem = json.loads(commands.run(*words, "--json").stderr)
+    assert [one["path"] for one in problem["errors"]] == ["prompt", "sise"]
+
+
+def test_local_files_are_uploaded_and_used(commands: Commands, tmp_path: Path) -> None:
+    (tmp_path / "cat.png").write_bytes(png())
+    job = commands.json(
+        "submit", "image-upscale", f"imageUrl=@{tmp_path}/cat.png", "scale=2", "--follow"
+    )
+    assert job["payload"]["imageUrl"].startswith("upload:upl_")
+    assert job["result"]["artifacts"][0]["width"] == 64
+
+
+def test_a_dry_run_quotes_and_creates_nothing(commands: Commands) -> None:
+    before = commands.text("jobs", "--ids")
+    assert commands.json("submit", "video-generation", "prompt=a", "--dry-run")["cost"] == 5
+    assert "5 credits" in commands.text("submit", "video-generation", "prompt=a", "--dry-run")
+    assert commands.text("jobs", "--ids") == before
+
+
+def test_jobs_are_filtered_and_paged(commands: Commands, failed: str) -> None:
+    done = commands.submit("image-generation", *NOOP)
+    assert failed in commands.text("jobs", "--status", "FAILED,EXPIRED", "--ids").split()
+    assert done not in commands.text("jobs", "--status", "FAILED", "--ids").split()
+    assert commands.text("jobs", "--text", "storm", "--ids").split() == [failed]
+    assert commands.json("jobs", "--since", "1h", "--type", "video-assembly")["jobs"] == []
+    assert commands.json("jobs", "--until", "1h")["jobs"] == []
+    assert commands.json("jobs", "--owner", "somebody")["jobs"] == []
+    oldest = commands.json("jobs", "--owner", "dev", "--oldest", "--limit", "1")
+    assert oldest["jobs"][0]["jobId"] != done
+    cursor = oldest["nextCursor"]
+    second = commands.json("jobs", "--owner", "dev", "--oldest", "--limit", "1", "--cursor", cursor)
+    assert second["jobs"][0]["createdAt"] > oldest["jobs"][0]["createdAt"]
+    assert commands.run("jobs", "--since", "yesterday").exit_code == 2
+
+
+def test_show_says_why_and_lists_every_attempt(commands: Commands, failed: str) -> None:
+    found = commands.json("show", failed)
+    assert found["job"]["status"] == "FAILED"
+    assert found["reason"] == (
+        "It failed: The studio fails permanently, as options.studio asks. Nothing was charged."
+    )
+    assert [one["code"] for one in found["history"]["failedAttempts"]] == ["studio_failed"]
+    text = commands.text("show", failed)
+    assert found["reason"] in text
+    assert "studio_failed" in text.partition("Timeline")[2]
+
+
+def test_a_paused_queue_is_the_reason_and_is_cleared(commands: Commands) -> None:
+    assert commands.json("queues", "pause", "audio-synthesis", "--reason", "x")["paused"] is True
+    job = commands.json("submit", "audio-synthesis", "text=Hello")["jobId"]
+    assert "audio-synthesis-queue is paused" in commands.json("show", job)["reason"]
+    assert "paused" in commands.text("queues")
+    refused = commands.run("queues", "clear", "audio-synthesis")
+    assert refused.exit_code == 2
+    assert "of all users" in refused.stderr
+    assert "1 now" in refused.stderr
+    assert commands.json("queues", "clear", "audio-synthesis", "--yes")["cancelled"] == 1
+    assert commands.json("queues", "resume", "audio-synthesis")["paused"] is False
+    assert commands.json("show", job)["job"]["status"] == "CANCELLED"
+
+
+def test_a_running_job_is_cancelled_and_then_deleted(commands: Commands) -> None:
+    job = commands.json("submit", "image-generation", *SLEEPING)["jobId"]
+    refused = commands.run("delete", job, "--yes")
+    assert refused.exit_code == 3
+    assert "cancel it before" in refused.stderr
+    cancelled = commands.json("cancel", job, "--yes")
+    assert [one["status"] for one in cancelled["jobs"]] == ["CANCELLED"]
+    assert commands.run("watch", job).exit_code == 1
+    assert commands.text("delete", job, "--yes").startswith(job)
+    assert commands.run("show", job).exit_code == 3
+
+
+def test_failed_jobs_are_redriven_after_a_dry_run(commands: Commands, failed: str) -> None:
+    groups = commands.json("dead-letters")["groups"]
+    [cause] = [one["fingerprint"] for one in groups if failed in one["jobIds"]]
+    planned = commands.json("dead-letters", "redrive", cause, "--dry-run")
+    assert (planned["dryRun"], planned["eligible"]) == (True, 1)
+    assert commands.run("dead-letters", "redrive", cause).exit_code == 2
+    done = commands.json("dead-letters", "redrive", cause, "--yes")
+    assert done["jobIds"] == [failed]
+    assert commands.run("watch", failed).exit_code == 1
+    assert commands.run("dead-letters", "redrive").exit_code == 2
+
+
+def test_retry_follows_and_refuses_what_has_not_failed(commands: Commands, failed: str) -> None:
+    assert commands.json("retry", failed, "--yes", "--follow", exit_code=1)["jobId"] == failed
+    done = commands.submit("image-generation", *NOOP)
+    both = commands.run("retry", done, failed, "--yes", "--json")
+    assert both.exit_code == 3
+    assert [one["jobId"] for one in json.loads(both.stdout)["jobs"]] == [failed]
+    assert json.loads(both.stderr)["refused"][0]["jobId"] == done
+
+
+def test_a_replay_takes_changes_from_words_and_from_an_editor(
+    commands: Commands, failed: str, tmp_path: Path
+) -> None:
+    commands.run("watch", failed)
+    made = commands.json("replay", failed, "options.studio.mode=noop", "--follow")
+    assert made["replayOf"] == failed
+    assert made["payload"]["prompt"] == "a storm"
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\nsed -i "s/a storm/a calm/; s/fail-permanent/noop/" "$1"\n')
+    editor.chmod(0o700)
+    edited = commands.run("replay", failed, "--edit", "--json", EDITOR=str(editor))
+    assert json.loads(edited.stdout)["payload"]["prompt"] == "a calm"
+    assert commands.json("replay", failed, "prompt=b", "--dry-run")["cost"] == 1
+
+
+def test_a_model_is_stopped_permitted_and_left_to_itself(commands: Commands) -> None:
+    for act, state, by_hand in (
+        ("stop", "open", True),
+        ("permit", "closed", True),
+        ("auto", "closed", False),
+    ):
+        found = commands.json("providers", act, "bfl", "flux-2-pro", "--reason", "a test")
+        assert (found["state"], found["byHand"]) == (state, by_hand)
+    assert "flux-2-pro" in commands.text("providers", "list", "bfl")
+    assert commands.run("providers", "list", "nobody").exit_code == 2
+
+
+def test_a_schedule_is_created_paused_run_and_deleted(commands: Commands) -> None:
+    made = commands.json(
+        "schedules", "create", "0 9 * * MON", "image-generation", *NOOP, "--zone", "Europe/Berlin"
+    )
+    name = made["recurringJobId"]
+    assert made["timeZone"] == "Europe/Berlin"
+    assert name in commands.text("schedules")
+    assert commands.json("schedules", "pause", name)["state"] == "paused"
+    assert commands.json("schedules", "resume", name)["state"] == "active"
+    assert commands.json("schedules", "run", name, "--follow")["status"] == "COMPLETED"
+    assert "At 09:00" in commands.text("schedules", "show", name)
+    assert commands.run("schedules", "delete", name).exit_code == 2
+    commands.text("schedules", "delete", name, "--yes")
+    assert commands.run("schedules", "show", name).exit_code == 3
+
+
+def test_credits_are_granted_and_the_ledger_adds_up(commands: Commands) -> None:
+    before = commands.json("credits", "show", "zoe")
+    after = commands.json("credits", "grant", "zoe", "40", "--reason", "a gift")
+    assert after["granted"] == before["granted"] + 40
+    assert "granted = " in commands.text("credits")
+    assert commands.json("credits", "ledger")["entries"]
+    commands.json("credits", "grant", "zoe", "1", "--key", "k")
+    assert commands.json("credits", "grant", "zoe", "1", "--key", "k")["granted"] == (
+        after["granted"] + 1
+    )
+
+
+def test_a_user_without_the_role_is_refused(commands: Commands) -> None:
+    for words in (
+        ["queues", "pause", "image-generation"],
+        ["dead-letters"],
+        ["credits", "show", "a"],
+    ):
+        refused = commands.run(*words, "--user", "eve")
+        assert refused.exit_code == 3
+        assert "forbidden" in refused.stderr
+
+
+def test_statistics_and_types_are_shown(commands: Commands, failed: str) -> None:
+    assert failed
+    found = commands.json("stats")
+    assert found["jobs"]["byStatus"]
+    assert "FAILED" in commands.text("stats")
+    assert commands.json("types", "image-upscale")["jobType"] == "image-upscale"
+    text = commands.text("types", "image-upscale")
+    assert "imageUrl" in text
+    assert "Example: taskreel submit image-upscale" in text
+    assert commands.run("types", "sculpture").exit_code == 2

@@ -1,0 +1,85 @@
+"""The command's groups: what they list without importing it, and their defaults."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from taskreel_local.cli.command_groups import GroupWithDefault
+from taskreel_local.cli.main import main
+
+
+def list_all() -> list[tuple[str, click.Command]]:
+    """Every command and subcommand by its words."""
+    context = click.Context(main)
+    found: list[tuple[str, click.Command]] = []
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
+        found.append((name, command))
+        if isinstance(command, click.Group):
+            found += [(f"{name} {sub}", one) for sub, one in command.commands.items()]
+    return found
+
+
+ALL = list_all()
+
+
+@pytest.mark.parametrize("name", [name for name, _ in ALL])
+def test_every_command_has_help_that_says_how_it_is_used(name: str) -> None:
+    told = CliRunner().invoke(main, [*name.split(), "--help"], prog_name="taskreel")
+    assert told.exit_code == 0
+    assert told.stdout.startswith(f"Usage: taskreel {name}")
+    assert len(told.stdout.splitlines()[2].strip()) > 10
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [one for one in ALL if one[0] not in {"cloud-tasks", "dev", "demo", "token", "cost"}],
+)
+def test_commands_that_call_the_api_print_json_too(name: str, command: click.Command) -> None:
+    if isinstance(command, click.Group) or name.startswith(("cloud-tasks", "import")):
+        return
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert "--json" in options
+
+
+def test_help_and_the_completion_of_a_name_import_no_command() -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from taskreel_local.cli.main import main;"
+        "print(CliRunner().invoke(main, ['--help']).exit_code);"
+        "print(sorted({'httpx', 'pydantic', 'rich', 'redis', 'fastapi'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.split("\n")[:2] == ["0", "[]"]
+
+
+def test_a_wrong_name_is_answered_with_the_nearest() -> None:
+    refused = CliRunner().invoke(main, ["dead-leters"])
+    assert refused.exit_code == 2
+    assert "Did you mean dead-letters?" in refused.stderr
+
+
+def test_a_group_without_a_command_runs_its_default_with_its_options() -> None:
+    @click.group(cls=GroupWithDefault, default="list")
+    def group() -> None:
+        """A group."""
+
+    @group.command("list")
+    @click.option("--size", default=1)
+    def list_things(size: int) -> None:
+        click.echo(f"listed {size}")
+
+    for words, expected in (
+        ([], "listed 1"),
+        (["--size", "2"], "listed 2"),
+        (["list"], "listed 1"),
+    ):
+        assert CliRunner().invoke(group, words).stdout == f"{expected}\n"
+    assert CliRunner().invoke(group, ["--help"]).stdout.startswith("Usage:")
