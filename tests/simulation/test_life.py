@@ -456,6 +456,15 @@ class Life(RuleBasedStateMachine):
             assert account.granted == account.available + account.held + account.captured == grants
             assert account.captured == captures
             assert account.held == sum(job.credits.held for job in mine)
+            # Every credit that is held or captured counts as spent in exactly one month.
+            months = {
+                period[: len("2026-11")]
+                for job in mine
+                for period in [job.held_on, *(one.at.isoformat() for one in job.history)]
+                if period is not None
+            }
+            spent = sum(account.count_spent(month) for month in months)
+            assert spent == account.held + account.captured
 
     @invariant()
     def every_round_that_ended_is_settled_exactly_once(self) -> None:

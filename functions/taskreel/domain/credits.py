@@ -2,17 +2,22 @@
 
 Always `granted = available + held + captured`. A movement is a set of increments, so that it can be
 applied to a value here, and without a read to a document in the store.
+
+The spend of a day and of a month (UTC) is what is held and captured of the holds made in it. Each
+period has a number of its own in the account, in a field that is named for it: so a release, which
+reads no account, gives back to the period of its hold, however late it comes.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, NonNegativeInt
 
-from taskreel.domain.errors import TooFewCreditsError
+from taskreel.domain.errors import SpendCapError, TooFewCreditsError
 from taskreel.domain.value import StoredValue, Value, accept_unknown
 from taskreel.domain.webhook import WebhookSubscription
 
@@ -55,7 +60,13 @@ class Account(StoredValue):
         default=(), exclude_if=lambda value: not value
     )
 
-    def apply(self, movement: Movement) -> Self:
+    #: The credits that the user may spend in a day and in a month; None is no limit.
+    daily_cap: int | None = None
+    monthly_cap: int | None = None
+    #: The periods in which the user was told that most of a cap is spent.
+    alerted: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+
+    def apply(self, movement: Movement, **changes: Any) -> Self:
         """The account after a movement. Raises ValidationError if a number falls below 0."""
         moved = {
             "available": self.available + movement.available,
@@ -64,7 +75,137 @@ class Account(StoredValue):
             "granted": self.granted + movement.granted,
         }
         # Made anew and not copied, so that the numbers are checked.
-        return type(self)(**{**dict(self), **moved})
+        return type(self)(**{**dict(self), **moved, **changes})
+
+    def hold(self, cost: int, at: datetime) -> Self:
+        """The account with `cost` held at `at`, counted as spent in that day and month.
+
+        Raises TooFewCreditsError, and SpendCapError for a cost that a cap does not leave.
+        """
+        movement = hold_movement(self, cost)
+        if not cost:
+            return self
+        caps = self.find_caps(at)
+        for cap in caps:
+            if cap.limit is not None and cap.spent + cost > cap.limit:
+                raise _refuse_spend(cap, cost)
+        fields = {cap.field: cap.spent + cost for cap in caps}
+        stale = self._name_stale_spend(at)
+        if stale:
+            fresh = {name: value for name, value in self if name not in stale}
+            return type(self)(**fresh).apply(movement, **fields)
+        return self.apply(movement, **fields)
+
+    def find_caps(self, at: datetime) -> tuple[SpendCap, SpendCap]:
+        """The caps of the day and the month at `at`, with what is spent of them."""
+        day = at.astimezone(UTC).date()
+        return (
+            SpendCap(
+                name="daily",
+                period=day.isoformat(),
+                limit=self.daily_cap,
+                spent=self.count_spent(day.isoformat()),
+                resets_on=day + timedelta(days=1),
+            ),
+            SpendCap(
+                name="monthly",
+                period=day.isoformat()[:_MONTH],
+                limit=self.monthly_cap,
+                spent=self.count_spent(day.isoformat()[:_MONTH]),
+                resets_on=(day.replace(day=1) + timedelta(days=31)).replace(day=1),
+            ),
+        )
+
+    def count_spent(self, period: str) -> int:
+        """The spend of a day, `2026-11-27`, or a month, `2026-11`; 0 for one long past."""
+        spent: int = (self.model_extra or {}).get(_spend_field(period), 0)
+        return spent
+
+    @property
+    def has_caps(self) -> bool:
+        """True when the user may spend only so much in a day or a month."""
+        return self.daily_cap is not None or self.monthly_cap is not None
+
+    def find_alerts(self, at: datetime) -> list[SpendCap]:
+        """The caps of which most is spent, and whose period has had no alert yet."""
+        return [cap for cap in self.find_caps(at) if cap.is_near and cap.period not in self.alerted]
+
+    def _name_stale_spend(self, at: datetime) -> set[str]:
+        """The numbers of past periods.
+
+        Those of yesterday, last month, and later periods stay: clocks of machines differ.
+        """
+        day = at.astimezone(UTC).date()
+        yesterday = _spend_field((day - timedelta(days=1)).isoformat())
+        last_month = _spend_field((day.replace(day=1) - timedelta(days=1)).isoformat()[:_MONTH])
+        oldest = {len(yesterday): yesterday, len(last_month): last_month}
+        extra = self.model_extra or {}
+        return {name for name in extra if name.startswith(_SPENT) and name < oldest[len(name)]}
+
+
+#: The alert of a cap comes when so much of it is spent.
+ALERT_PERCENT = 80
+#: The field of a period's spend is `spent20261127` or `spent202611`.
+_SPENT = "spent"
+#: The characters of a month in a day's date.
+_MONTH = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpendCap:
+    """A limit on the credits of a period, and what is held and captured of it."""
+
+    #: `daily` or `monthly`.
+    name: str
+    #: `2026-11-27` or `2026-11`.
+    period: str
+    limit: int | None
+    spent: int
+    resets_on: date
+
+    @property
+    def resets_at(self) -> datetime:
+        """The end of the period."""
+        day = self.resets_on
+        return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+    @property
+    def field(self) -> str:
+        """The field of the account that counts the period's spend."""
+        return _spend_field(self.period)
+
+    @property
+    def is_near(self) -> bool:
+        """True when most of it is spent."""
+        return self.limit is not None and self.spent * 100 >= self.limit * ALERT_PERCENT
+
+
+def count_release(held_on: str, released: int) -> dict[str, int]:
+    """The increments that take `released` credits out of the spend of their hold's periods."""
+    return {_spend_field(period): -released for period in (held_on, held_on[:_MONTH])}
+
+
+def name_day(at: datetime) -> str:
+    """The day of a hold, as its job stores it: `2026-11-27`, in UTC."""
+    return at.astimezone(UTC).date().isoformat()
+
+
+def _spend_field(period: str) -> str:
+    return _SPENT + period.replace("-", "")
+
+
+def _refuse_spend(cap: SpendCap, cost: int) -> SpendCapError:
+    left = max((cap.limit or 0) - cap.spent, 0)
+    return SpendCapError(
+        f"This job costs {cost} credits, and {left} are left of your {cap.name} cap of {cap.limit} "
+        f"credits: {cap.spent} are spent or held in {cap.period} (UTC). Submit it again after "
+        f"{cap.resets_at:%Y-%m-%dT%H:%M:%SZ}, or ask an administrator for a higher cap.",
+        cap=cap.name,
+        limit=cap.limit,
+        spent=cap.spent,
+        cost=cost,
+        resetsAt=cap.resets_at.isoformat().replace("+00:00", "Z"),
+    )
 
 
 class EntryKind(StrEnum):

@@ -133,6 +133,15 @@ class TooFewCreditsError(RequestError):
     code = "insufficient_credits"
 
 
+class SpendCapError(RequestError):
+    """The hold would exceed a cap on the account's spend.
+
+    Details give the `cap`, its `limit`, what is `spent`, the `cost`, and `resetsAt`.
+    """
+
+    code = "spend_cap_reached"
+
+
 class IdempotencyMismatchError(RequestError):
     """The idempotency key was used before with another request."""
 

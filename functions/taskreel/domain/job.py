@@ -11,6 +11,7 @@ from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from taskreel.domain.artifact import Artifact
+from taskreel.domain.credits import name_day
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_history import MOST_CHANGES, FailedAttempt, StatusChange
 from taskreel.domain.job_status import (
@@ -97,6 +98,9 @@ class Job(StoredValue):
     next_attempt_at: datetime | None = None
     error: JobError | None = None
     credits: JobCredits = JobCredits()
+    #: The day (UTC) in which this round's hold was made, to which a release gives back; None for a
+    #: child job, which holds nothing, and for holds of older releases, which no period counts.
+    held_on: str | None = None
     served_by: str | None = None
     #: The providers that failed it, in order.
     tried: tuple[TriedProvider, ...] = ()
@@ -262,6 +266,7 @@ class Job(StoredValue):
             error=None,
             tried=(),
             credits=JobCredits(held=held),
+            held_on=name_day(at),
             units=units,
             finish_by=finish_by,
             start_by=None,
@@ -417,6 +422,7 @@ class JobChanges(TypedDict, total=False):
     next_attempt_at: datetime | None
     error: JobError | None
     credits: JobCredits
+    held_on: str | None
     served_by: str | None
     tried: tuple[TriedProvider, ...]
     result: dict[str, Any] | None

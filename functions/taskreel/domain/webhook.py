@@ -46,6 +46,8 @@ _SECRET_BYTES = 32
 FINAL_EVENTS = ("job.completed", "job.failed", "job.cancelled", "job.expired")
 TEST_EVENT = "webhook.test"
 DISABLED_EVENT = "webhook.disabled"
+#: Most of a cap on the user's spend is spent.
+SPEND_ALERT_EVENT = "credits.spend_alert"
 
 
 class Signature(StrEnum):
@@ -318,6 +320,8 @@ EVENT_NAMES = (
     "webhook.*",
     TEST_EVENT,
     DISABLED_EVENT,
+    "credits.*",
+    SPEND_ALERT_EVENT,
 )
 
 

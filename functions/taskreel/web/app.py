@@ -31,6 +31,7 @@ from taskreel.web import (
     statistics,
 )
 from taskreel.web import credits as credits_routes
+from taskreel.web import spend_caps as spend_cap_routes
 from taskreel.web import uploads as upload_routes
 from taskreel.web import webhooks as webhook_routes
 from taskreel.web.job_submission import QuoteView
@@ -64,6 +65,7 @@ def build_fastapi() -> FastAPI:
     app.include_router(jobs.router)
     app.include_router(live_routes.router)
     app.include_router(job_reads.router)
+    app.include_router(spend_cap_routes.router)  # before `/api/credits/{user_id}`
     app.include_router(credits_routes.router)
     app.include_router(providers.router)
     app.include_router(flow.router)
@@ -76,6 +78,7 @@ def build_fastapi() -> FastAPI:
         app,
         requests=(
             credits_routes.Grant,
+            spend_cap_routes.SpendCapsOrder,
             providers.BreakerOrder,
             legacy.AiGeneration,
             legacy.ScriptOrder,

@@ -39,7 +39,7 @@ from taskreel.web.responses import (
 
 
 class AffordableView(View):
-    """The caller's balance, and whether it covers the cost."""
+    """The caller's balance; `sufficient` tells if it and the spend caps cover the cost."""
 
     available: int
     sufficient: bool
@@ -173,7 +173,7 @@ def _build_quote_view(found: JobQuote, ignored: Sequence[str]) -> QuoteView:
     }
     return QuoteView(
         cost=found.cost,
-        credits=AffordableView(available=available, sufficient=found.cost <= available),
+        credits=AffordableView(available=available, sufficient=found.refusal is None),
         served_by=found.plan.served_by,
         usd=found.plan.usd,
         steps=steps,

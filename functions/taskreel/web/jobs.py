@@ -74,7 +74,9 @@ async def cancel_running_job(
     status_code=202,
     summary="Try a failed job again, under the same id",
     response_model=JobView,
-    responses=document_problems("conflict", "insufficient_credits", "forbidden"),
+    responses=document_problems(
+        "conflict", "insufficient_credits", "spend_cap_reached", "forbidden"
+    ),
 )
 async def retry_job(
     request: Request, job_type: str, job_id: str, context: Authenticated

@@ -14,7 +14,7 @@ from taskreel.app.records.dead_letters import OpenGroup
 from taskreel.app.records.statistics import JobStatistics, QueueStatistics
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.breaker import BreakerState
-from taskreel.domain.credits import EntryKind, LedgerEntry
+from taskreel.domain.credits import Account, EntryKind, LedgerEntry
 from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.errors import Category
 from taskreel.domain.health import Health, QueueFacts, Thresholds, Verdict
@@ -55,6 +55,7 @@ from taskreel.web.responses import (
     compose_job_view,
 )
 from taskreel.web.schedules import RecurringJobPage, RecurringJobView, build_recurring_view
+from taskreel.web.spend_caps import build_spend_caps_view
 from taskreel.web.statistics import (
     PerformanceView,
     build_day_view,
@@ -351,6 +352,10 @@ _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     "JobView": _build_job,
     "JobsPage": _build_page,
     "LedgerPage": _build_ledger,
+    "SpendCapsView": lambda: build_spend_caps_view(
+        Account(user_id="ada", available=500, granted=500, daily_cap=100).hold(12, _CREATED),
+        _CREATED,
+    ),
     "RecurringJobPage": _build_recurring_page,
     "RecurringJobView": _build_recurring,
     "LegacyJobView": _build_legacy_job,

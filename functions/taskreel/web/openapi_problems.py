@@ -45,6 +45,20 @@ _EXAMPLES = {
             {"cost": 5, "available": 2},
         ),
         ProblemExample(
+            HTTPStatus.PAYMENT_REQUIRED,
+            "spend_cap_reached",
+            "This job costs 5 credits, and 2 are left of your daily cap of 100 credits: 98 are "
+            "spent or held in 2026-11-27 (UTC). Submit it again after 2026-11-28T00:00:00Z, or "
+            "ask an administrator for a higher cap.",
+            {
+                "cap": "daily",
+                "limit": 100,
+                "spent": 98,
+                "cost": 5,
+                "resetsAt": "2026-11-28T00:00:00Z",
+            },
+        ),
+        ProblemExample(
             HTTPStatus.FORBIDDEN,
             "forbidden",
             "Only an admin may do this: the token needs the claim `role: admin`.",
@@ -113,7 +127,12 @@ _EXAMPLES = {
 _ALWAYS = ("internal_error", "store_unavailable")
 _OF_BODIES = ("malformed_json", "request_timeout", "too_large", "invalid_request")
 #: The codes that creating a job, or doing its work again, may be refused with.
-OF_SUBMISSIONS = ("insufficient_credits", "forbidden", "idempotency_key_reused")
+OF_SUBMISSIONS = (
+    "insufficient_credits",
+    "spend_cap_reached",
+    "forbidden",
+    "idempotency_key_reused",
+)
 
 
 def document_problems(*codes: str) -> dict[int | str, dict[str, Any]]:

@@ -34,6 +34,8 @@ STATUS: Mapping[type[errors.TaskreelError], HTTPStatus] = {
     errors.UnknownRequestError: HTTPStatus.CONFLICT,
     errors.UnreadableDocumentError: HTTPStatus.CONFLICT,
     errors.TooFewCreditsError: HTTPStatus.PAYMENT_REQUIRED,
+    # Not 429: clients repeat that by themselves, and a cap may be reached for weeks.
+    errors.SpendCapError: HTTPStatus.PAYMENT_REQUIRED,
     errors.IdempotencyMismatchError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.QueueError: HTTPStatus.SERVICE_UNAVAILABLE,

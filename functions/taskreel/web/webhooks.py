@@ -41,7 +41,8 @@ _WEEK_SECONDS = 7 * 86_400
 class EndpointOrder(Value):
     """An endpoint: the `url` gets the `events` of your jobs, or of those of one project.
 
-    `events` are `job.` and a status in lower case, `job.*`, or `*`; absent: those of a job's end.
+    `events` are `job.` and a status in lower case, `job.*`, `credits.spend_alert`, or `*`; absent:
+    those of a job's end.
     `signature` is `v1` (a shared secret) or `v1a` (Ed25519).
     """
 

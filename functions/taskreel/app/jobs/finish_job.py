@@ -8,7 +8,7 @@ from typing import Unpack
 
 from taskreel.app.flow.slots import count_leaving
 from taskreel.app.jobs.job_store import load_job, store_job
-from taskreel.domain.credits import EntryKind, LedgerEntry, settle_movement
+from taskreel.domain.credits import EntryKind, LedgerEntry, count_release, settle_movement
 from taskreel.domain.failure_fingerprint import fingerprint_failure
 from taskreel.domain.job import Ending, Job, JobChanges
 from taskreel.domain.job_status import Status
@@ -95,6 +95,8 @@ def finish_job(
         # free in the same commit: a job that ends twice would have to commit twice.
         increments = Counter(settle_movement(held, captured).increments())
         increments.update(count_leaving(job))
+        if job.held_on is not None and captured < held:
+            increments.update(count_release(job.held_on, held - captured))
         moved = {name: Increment(amount) for name, amount in increments.items() if amount}
         if moved:
             tx.update(ACCOUNTS, job.user_id, moved)

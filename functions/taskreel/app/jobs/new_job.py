@@ -12,6 +12,7 @@ from taskreel.app.pricing.job_plan import JobPlan
 from taskreel.app.query_pages import WAKE_SHARDS
 from taskreel.app.services import Services
 from taskreel.domain.breaker import PROVIDER_RESTING, explain_resting
+from taskreel.domain.credits import name_day
 from taskreel.domain.errors import Category
 from taskreel.domain.job import Job, JobCredits, Priority
 from taskreel.domain.job_error import JobError
@@ -82,6 +83,7 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         next_attempt_at=start.next_attempt_at,
         error=start.wait_reason,
         credits=JobCredits(held=new.held),
+        held_on=name_day(now) if new.held else None,
         served_by=None if new.blocked else served_by_names(plan.units),
         units=() if new.blocked else plan.units,
         wake_shard=services.random.randrange(WAKE_SHARDS),

@@ -6,12 +6,16 @@ from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account
 from taskreel.app.flow.slots import Room, place_job, reserve_room
 from taskreel.app.jobs.admit_next import admit_next
-from taskreel.app.jobs.enqueue import enqueue_jobs
+from taskreel.app.jobs.enqueue import enqueue_jobs, enqueue_tasks
 from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.jobs.queries import find_job
+from taskreel.app.messages.spend_alerts import (
+    SpendAlerts,
+    announce_spend_alerts,
+    create_spend_alerts,
+)
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.services import Services
-from taskreel.domain.credits import hold_movement
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, ConflictError, ForbiddenError, NotFoundError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
@@ -24,14 +28,15 @@ from taskreel.store_collections import ACCOUNTS
 async def retry_job(services: Services, caller: Caller, job_id: str, job_type: str) -> Job:
     """Open the next round of a failed job and return the job, queued again.
 
-    Raises ConflictError unless it has failed, TooFewCreditsError, NotFoundError, and ForbiddenError
-    for work that may have been bought, unless an admin asks.
+    Raises ConflictError unless it has failed, TooFewCreditsError, SpendCapError, NotFoundError, and
+    ForbiddenError for work that may have been bought, unless an admin asks.
     """
     require_unambiguous(await find_job(services, caller, job_id, job_type), caller)
     async with reserve_room(services, job_type) as room:
-        job = await services.store.transaction(
+        job, alerts = await services.store.transaction(
             lambda tx: _open_next_round(services, tx, job_id, room, caller.user_id)
         )
+    await enqueue_tasks(services, announce_spend_alerts(alerts))
     if job.status is Status.THROTTLED:
         await admit_next(services, job)
     else:
@@ -63,7 +68,7 @@ def price_next_round(job: Job) -> int:
 
 async def _open_next_round(
     services: Services, tx: Transaction, job_id: str, room: Room, by: str
-) -> Job:
+) -> tuple[Job, SpendAlerts]:
     job = await load_job(tx, job_id)
     if job is None:
         raise NotFoundError(f"There is no job {job_id}.")
@@ -72,7 +77,7 @@ async def _open_next_round(
     now = services.clock.now()
     needed = price_next_round(job)
     account = await load_account(services, tx, job.user_id)
-    account = account.apply(hold_movement(account, needed))
+    account, alerts = create_spend_alerts(tx, account.hold(needed, now), now)
 
     reopened = job.next_round(now, needed, now, by=by)
     wake_at = reopened.next_wake_at(now + services.rules.rescue_after)
@@ -80,7 +85,7 @@ async def _open_next_round(
     account, reopened = place_job(services, account, reopened, room, now)
     tx.set(ACCOUNTS, job.user_id, account)
     store_job(tx, reopened)
-    return reopened
+    return reopened, alerts
 
 
 def require_retryable(job: Job) -> None:

@@ -20,19 +20,25 @@ from taskreel.app.jobs.dependencies import (
     register_waiter,
     unblock_if_ready,
 )
-from taskreel.app.jobs.enqueue import enqueue_jobs
+from taskreel.app.jobs.enqueue import enqueue_jobs, enqueue_tasks
 from taskreel.app.jobs.job_store import MAX_PAYLOAD_BYTES, is_larger, load_job
 from taskreel.app.jobs.new_job import NewJob, build_job
 from taskreel.app.messages.job_events import create_status_event
+from taskreel.app.messages.spend_alerts import (
+    SpendAlerts,
+    announce_spend_alerts,
+    create_spend_alerts,
+)
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.pricing.job_plan import JobPlan, plan_job
 from taskreel.app.services import Services
-from taskreel.domain.credits import Account, hold_movement
+from taskreel.domain.credits import Account
 from taskreel.domain.errors import (
     ForbiddenError,
     IdempotencyMismatchError,
     InvalidError,
     RateExceededError,
+    SpendCapError,
     StoreConflictError,
     TooFewCreditsError,
     TooLargeError,
@@ -104,6 +110,8 @@ class JobQuote:
     cost: int
     account: Account
     plan: JobPlan
+    #: The reason for which the account does not cover the cost.
+    refusal: str | None
 
 
 async def quote_job(services: Services, caller: Caller, request: JobRequest) -> JobQuote:
@@ -118,14 +126,19 @@ async def quote_job(services: Services, caller: Caller, request: JobRequest) -> 
     await load_dependencies(services.store, caller.user_id, submission)
     plan = await _plan_job(services, request)
     account = await load_account(services, services.store, caller.user_id)
-    return JobQuote(request.credits_to_hold(plan), account, plan)
+    cost, refusal = request.credits_to_hold(plan), None
+    try:
+        account.hold(cost, services.clock.now())
+    except (TooFewCreditsError, SpendCapError) as error:
+        refusal = error.message
+    return JobQuote(cost, account, plan, refusal)
 
 
 async def submit_job(services: Services, caller: Caller, request: JobRequest) -> Submitted:
     """Create a job and enqueue it, or return the one that the same idempotency key has made.
 
-    Raises TooFewCreditsError, InvalidError (a field, provider, model, scheduleAt), ForbiddenError
-    (project) and IdempotencyMismatchError.
+    Raises TooFewCreditsError, SpendCapError, InvalidError (a field, provider, model, scheduleAt),
+    ForbiddenError (project) and IdempotencyMismatchError.
     """
     _check_identity(caller, request.submission)
     _check_schedule(services, request.submission)
@@ -136,10 +149,10 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     job = await _new_job(services, caller, request, payload)
     try:
         async with reserve_room(services, job.job_type) as room:
-            stored, rate, may_start = await services.store.transaction(
+            new = await services.store.transaction(
                 lambda tx: _store_new_job(services, tx, job, caller.tier, room)
             )
-    except (StoreConflictError, TooFewCreditsError, RateExceededError):
+    except (StoreConflictError, TooFewCreditsError, SpendCapError, RateExceededError):
         # A keyed job has a fixed id: the first request may have created it, and taken the credits.
         existing = None
         if request.idempotency_key:
@@ -148,12 +161,15 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
             raise
         return _repeat_submission(existing, request)
 
+    stored, rate = new.job, new.rate
+    if new.alerts is not None:
+        await enqueue_tasks(services, announce_spend_alerts(new.alerts))
     if stored.status is Status.BLOCKED:
         # The jobs that it waits for may have ended before it was registered with them.
         ready = await unblock_if_ready(services, stored.job_id)
         return Submitted(ready or stored, repeated=False)
     if stored.status is Status.THROTTLED:
-        if may_start:
+        if new.may_start:
             # Room that came free while it was being stored is not left to the sweep.
             await admit_next(services, stored)
         return Submitted(stored, repeated=False, rate=rate)
@@ -223,14 +239,24 @@ async def _plan_job(services: Services, request: JobRequest) -> JobPlan:
     return replace(plan, units=units)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredJob:
+    """A job as it was stored; `may_start` tells if a slot is free for it."""
+
+    job: Job
+    rate: RateDecision | None
+    may_start: bool
+    alerts: SpendAlerts | None
+
+
 async def _store_new_job(
     services: Services, tx: Transaction, job: Job, tier: str, room: Room
-) -> tuple[Job, RateDecision | None, bool]:
+) -> _StoredJob:
     """Hold the credits and create the job, in one transaction: there is never one without both.
 
-    The same transaction counts the submission, and takes a slot of the account's or lets the job
-    wait for one; the last part tells if a slot is free. Raises RateExceededError and
-    TooFewCreditsError, with nothing written.
+    The same transaction counts the submission and its spend, and takes a slot of the account's or
+    lets the job wait for one. Raises RateExceededError, TooFewCreditsError and SpendCapError, with
+    nothing written.
     """
     account = await open_account(services, tx, job.user_id, job.created_at)
     limits, rate = services.rules.limits, None
@@ -238,7 +264,9 @@ async def _store_new_job(
         rate = decide_request(limits.writes, account.writes_at, job.created_at)
         if not rate.allowed:
             raise refuse_request(WRITES, rate)
-    after = account.apply(hold_movement(account, job.credits.held))
+    after, alerts = account.hold(job.credits.held, job.created_at), None
+    if after.has_caps:
+        after, alerts = create_spend_alerts(tx, after, job.created_at)
     if rate is not None:
         after = after.model_copy(update={"tier": tier, "writes_at": rate.arrival})
     if job.status is Status.BLOCKED:
@@ -253,7 +281,8 @@ async def _store_new_job(
         job = create_status_event(tx, job)
     tx.create(JOBS, job.job_id, job)
     may_start = limits is None or after.active < active_limit(limits, after)
-    return job, rate, may_start or job.slot_of is not None
+    may_start = may_start or job.slot_of is not None
+    return _StoredJob(job=job, rate=rate, may_start=may_start, alerts=alerts)
 
 
 def _repeat_submission(existing: Job, request: JobRequest) -> Submitted:

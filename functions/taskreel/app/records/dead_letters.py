@@ -12,13 +12,16 @@ from taskreel.app.credits.balances import load_account
 from taskreel.app.jobs.retry import price_next_round, require_retryable, retry_job
 from taskreel.app.query_pages import read_values
 from taskreel.app.services import Services
+from taskreel.domain.credits import Account
 from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.errors import (
     AMBIGUOUS,
     InvalidError,
     RequestError,
+    SpendCapError,
     StoreError,
     TaskreelError,
+    TooFewCreditsError,
     UnreadableDocumentError,
 )
 from taskreel.domain.job import Job
@@ -92,11 +95,11 @@ async def redrive_jobs(
         )
     outcomes: list[RedriveOutcome] = []
     eligible = 0
-    available: dict[str, int] = {}
+    accounts: dict[str, Account] = {}
     for job in await _find_failed_jobs(services, wanted):
         if eligible == limit:
             break
-        outcome = await _judge(services, job, available)
+        outcome = await _judge(services, job, accounts)
         if outcome.reason is None and not dry_run:
             outcome = await _redrive(services, caller, outcome)
         eligible += outcome.reason is None
@@ -104,8 +107,8 @@ async def redrive_jobs(
     return outcomes
 
 
-async def _judge(services: Services, job: Job, available: dict[str, int]) -> RedriveOutcome:
-    """Tell if the job may have another round; `available` has the credits that owners have left."""
+async def _judge(services: Services, job: Job, accounts: dict[str, Account]) -> RedriveOutcome:
+    """Tell if the job may have another round; `accounts` are the owners' after those before it."""
     if any(one is not None and one.code == AMBIGUOUS for one in _errors_of(job)):
         # An admin may retry each by itself, having looked at the provider.
         return RedriveOutcome(job, 0, "its work may have been bought: retry it by itself")
@@ -114,12 +117,15 @@ async def _judge(services: Services, job: Job, available: dict[str, int]) -> Red
         cost = price_next_round(job)
     except TaskreelError as error:
         return RedriveOutcome(job, 0, error.message)
-    if job.user_id not in available:
-        account = await load_account(services, services.store, job.user_id)
-        available[job.user_id] = account.available
-    if cost > available[job.user_id]:
+    if job.user_id not in accounts:
+        accounts[job.user_id] = await load_account(services, services.store, job.user_id)
+    try:
+        accounts[job.user_id] = accounts[job.user_id].hold(cost, services.clock.now())
+    except TooFewCreditsError:
         return RedriveOutcome(job, cost, "its owner has too few credits")
-    available[job.user_id] -= cost
+    except SpendCapError as error:
+        reason = f"its owner's {error.details['cap']} spend cap is reached"
+        return RedriveOutcome(job, cost, reason)
     return RedriveOutcome(job, cost, None)
 
 

@@ -21,7 +21,13 @@ from starlette.routing import Route
 
 from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact
-from taskreel.domain.errors import Category, InvalidError, TaskreelError, TooFewCreditsError
+from taskreel.domain.errors import (
+    Category,
+    InvalidError,
+    SpendCapError,
+    TaskreelError,
+    TooFewCreditsError,
+)
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.web.auth import AuthenticatedRequest
@@ -247,6 +253,10 @@ def _respond_with_failure(job: Job) -> Response:
     return _refuse(status, job.error.message, job.error.code, headers=headers)
 
 
+#: OpenAI's clients know them as an exceeded quota.
+_OF_MONEY = {TooFewCreditsError.code, SpendCapError.code}
+
+
 def _refuse(
     status: HTTPStatus,
     message: str,
@@ -256,7 +266,7 @@ def _refuse(
 ) -> Response:
     kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
     if status is HTTPStatus.TOO_MANY_REQUESTS:
-        kind = "insufficient_quota" if code == TooFewCreditsError.code else "rate_limit_error"
+        kind = "insufficient_quota" if code in _OF_MONEY else "rate_limit_error"
     error = {"message": message, "type": kind, "param": parameter, "code": code}
     return _respond({"error": error}, status, headers)
 
@@ -273,7 +283,7 @@ async def _answer_error(_request: Request, error: Exception) -> Response:
         path = str(found[0]["path"])
         parameter = _PARAMETERS.get(path, path) or None
     headers = find_headers(error)
-    if isinstance(error, TooFewCreditsError):
+    if error.code in _OF_MONEY:
         status, headers = HTTPStatus.TOO_MANY_REQUESTS, _NO_RETRY
     return _refuse(status, message, error.code, parameter, headers)
 

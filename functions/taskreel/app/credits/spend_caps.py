@@ -1,0 +1,56 @@
+"""Caps on the credits that a user may spend in a day and in a month, set by administrators."""
+
+from __future__ import annotations
+
+from taskreel.app.caller import Caller
+from taskreel.app.credits.balances import open_account
+from taskreel.app.credits.grants import check_user_id
+from taskreel.app.services import Services
+from taskreel.domain.audit import AuditEntry
+from taskreel.domain.credits import Account
+from taskreel.domain.ids import random_id
+from taskreel.ports import Transaction
+from taskreel.store_collections import ACCOUNTS, AUDIT
+
+
+async def set_spend_caps(
+    services: Services,
+    caller: Caller,
+    user_id: str,
+    *,
+    daily: int | None,
+    monthly: int | None,
+    reason: str,
+) -> Account:
+    """Limit the credits of a user's holds in a day and in a month (UTC); None is no limit.
+
+    What is spent already counts. A cap below it stops new holds, and no job that has one. A raised
+    cap has its alert again in the same period. Recorded in the audit log. Raises InvalidError for a
+    text that cannot be a user's id.
+    """
+    check_user_id(user_id)
+    now = services.clock.now()
+    entry = AuditEntry(
+        entry_id=f"audit.{random_id(services.random)}",
+        at=now,
+        user_id=caller.user_id,
+        action=f"spend caps set: daily {_name_cap(daily)}, monthly {_name_cap(monthly)}",
+        subject=user_id,
+        reason=reason,
+    )
+
+    async def write(tx: Transaction) -> Account:
+        account = await open_account(services, tx, user_id, now)
+        account = account.model_copy(update={"daily_cap": daily, "monthly_cap": monthly})
+        near = {cap.period for cap in account.find_caps(now) if cap.is_near}
+        alerted = tuple(period for period in account.alerted if period in near)
+        account = account.model_copy(update={"alerted": alerted})
+        tx.set(ACCOUNTS, user_id, account)
+        tx.create(AUDIT, entry.entry_id, entry)
+        return account
+
+    return await services.store.transaction(write)
+
+
+def _name_cap(limit: int | None) -> str:
+    return "none" if limit is None else str(limit)

@@ -1,0 +1,103 @@
+"""Alerts of spend caps: once a period, when a hold brings the spend to most of a cap."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+from taskreel.app.messages.job_events import build_delivery_task
+from taskreel.app.query_pages import WAKE_SHARDS
+from taskreel.domain.credits import Account, SpendCap
+from taskreel.domain.ids import hashed_delivery_id
+from taskreel.domain.webhook import (
+    DELIVERY_RETENTION,
+    SPEND_ALERT_EVENT,
+    WAKE_AFTER,
+    WebhookDelivery,
+)
+from taskreel.ports import Task, Transaction
+from taskreel.store_collections import WEBHOOK_DELIVERIES
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SpendAlerts:
+    """The alerts that a hold has made, and their deliveries to the user's webhook endpoints."""
+
+    user_id: str
+    caps: tuple[SpendCap, ...] = ()
+    deliveries: tuple[WebhookDelivery, ...] = ()
+
+
+def create_spend_alerts(
+    tx: Transaction, account: Account, at: datetime
+) -> tuple[Account, SpendAlerts]:
+    """Create the alerts that are due after a hold; the account that is to be stored with them.
+
+    The account lists the periods that have had theirs, so that there is one a period and cap. The
+    caller calls `announce_spend_alerts` after the commit.
+    """
+    caps = tuple(account.find_alerts(at))
+    if not caps:
+        return account, SpendAlerts(account.user_id)
+    current = {cap.period for cap in account.find_caps(at)}
+    alerted = {*account.alerted, *(cap.period for cap in caps)} & current
+    deliveries = tuple(
+        _build_delivery(account.user_id, one.endpoint_id, cap, at)
+        for cap in caps
+        for one in account.webhooks
+        if one.wants(SPEND_ALERT_EVENT)
+    )
+    for delivery in deliveries:
+        tx.set(WEBHOOK_DELIVERIES, delivery.delivery_id, delivery)
+    marked = account.model_copy(update={"alerted": tuple(sorted(alerted))})
+    return marked, SpendAlerts(account.user_id, caps, deliveries)
+
+
+def announce_spend_alerts(alerts: SpendAlerts) -> list[Task]:
+    """Log the alerts, once they are stored; the tasks of their deliveries, to be enqueued."""
+    for cap in alerts.caps:
+        log.warning(
+            "a user has spent most of their %s cap: %d of %d credits",
+            cap.name,
+            cap.spent,
+            cap.limit,
+            extra={
+                "action": "spend_alert",
+                "user_id": alerts.user_id,
+                **describe_cap(cap),
+            },
+        )
+    return [build_delivery_task(delivery) for delivery in alerts.deliveries]
+
+
+def describe_cap(cap: SpendCap) -> dict[str, object]:
+    """The facts of a cap, as webhooks and logs have them."""
+    return {
+        "cap": cap.name,
+        "period": cap.period,
+        "limit": cap.limit,
+        "spent": cap.spent,
+        "resetsAt": cap.resets_at,
+    }
+
+
+def _build_delivery(user_id: str, endpoint_id: str, cap: SpendCap, at: datetime) -> WebhookDelivery:
+    # The id is the same however often a transaction runs.
+    delivery_id = hashed_delivery_id(user_id, SPEND_ALERT_EVENT, cap.period, endpoint_id)
+    return WebhookDelivery(
+        delivery_id=delivery_id,
+        endpoint_id=endpoint_id,
+        user_id=user_id,
+        event=SPEND_ALERT_EVENT,
+        occurred_at=at,
+        data={"userId": user_id, **describe_cap(cap)},
+        next_try_at=at,
+        wake_at=at + WAKE_AFTER,
+        wake_shard=int.from_bytes(delivery_id[-2:].encode()) % WAKE_SHARDS,
+        created_at=at,
+        updated_at=at,
+        expire_at=at + DELIVERY_RETENTION,
+    )
