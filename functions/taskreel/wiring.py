@@ -26,9 +26,11 @@ from pydantic import SecretStr
 from taskreel import log
 from taskreel.adapters import providers
 from taskreel.adapters.external_synchrony import (
+    DurableBlobs,
     DurableProvider,
     DurableResponses,
     DurableTasks,
+    DurableWebhooks,
 )
 from taskreel.adapters.logged_store import LoggedStore
 from taskreel.adapters.media import IN_HOUSE
@@ -68,7 +70,6 @@ from taskreel.ports import (
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-    from starlette.types import ASGIApp
 
     from taskreel.adapters.local.memory_queue import Delivery
     from taskreel.app.worker.processor import Processor
@@ -177,7 +178,7 @@ def _file_links() -> FileLinks:
 
 
 @functools.cache
-def gateway() -> ASGIApp:
+def gateway() -> DurableResponses:
     """The socket.io gateway; an ASGI application of its own, for it needs WebSockets."""
     from taskreel.web.auth import Authenticator
     from taskreel.web.live.socket_gateway import SocketGateway
@@ -189,7 +190,7 @@ def gateway() -> ASGIApp:
     built = SocketGateway(
         live(), Authenticator(_token_rules(chosen)), origins=chosen.allowed_origins, guest=guest
     )
-    return _finish_start(built.app)
+    return _finish_start(DurableResponses(built.app, services().store))
 
 
 @functools.cache
@@ -279,12 +280,12 @@ def build(chosen: Settings, clock: Clock) -> Services:
     return Services(
         store=store,
         tasks=_build_tasks(chosen, clock, store),
-        blobs=_blobs(chosen, clock),
+        blobs=DurableBlobs(_blobs(chosen, clock), store),
         providers=_build_providers(chosen, workers, clock, store),
         workers=workers,
         probe_file=partial(_probe_file, workers),
         fetch=_fetch(_own_addresses(chosen)),
-        webhooks=WebhookSender(chosen.private_webhook_origins),
+        webhooks=DurableWebhooks(WebhookSender(chosen.private_webhook_origins), store),
         clock=clock,
         rules=rules,
         counts=counts,

@@ -20,7 +20,6 @@ from functions.job_requests import (
     submit_job,
 )
 from simulation.world import World
-from taskreel.adapters.local.files import FileBlobs
 from taskreel.app.jobs import queries
 from taskreel.domain.errors import ForbiddenError, PermanentError
 from taskreel.domain.template import fill_template
@@ -161,6 +160,5 @@ async def test_tabs_and_line_ends_are_no_control_characters(ada: httpx.AsyncClie
 async def test_an_expiry_of_thousands_of_digits_is_no_valid_address(
     world: World, digits: int
 ) -> None:
-    assert isinstance(world.services.blobs, FileBlobs)
     with pytest.raises(ForbiddenError):
-        world.services.blobs.check_url("x", expires="9" * digits, signature="s")
+        world.files.check_url("x", expires="9" * digits, signature="s")

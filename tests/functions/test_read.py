@@ -22,7 +22,6 @@ from functions.job_requests import (
     submit_job,
 )
 from simulation.world import World
-from taskreel.adapters.local.files import FileBlobs
 from taskreel.domain.errors import ForbiddenError
 
 FIELDS = {
@@ -128,10 +127,9 @@ async def test_reading_may_wait_for_the_end(world: World, ada: httpx.AsyncClient
 
 def check(world: World, url: str) -> None:
     """What the server of the files asks of a URL."""
-    assert isinstance(world.services.blobs, FileBlobs)
     query = dict(parse_qsl(urlsplit(url).query))
     path = urlsplit(url).path.removeprefix("/files/")
-    world.services.blobs.check_url(path, expires=query["expires"], signature=query["signature"])
+    world.files.check_url(path, expires=query["expires"], signature=query["signature"])
 
 
 async def test_result_urls_are_fresh_at_each_read_and_expire(

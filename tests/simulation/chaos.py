@@ -19,10 +19,12 @@ from simulation.faults import (
     SteppedClock,
     read_facts,
 )
+from simulation.mortal_store import MortalStore
 from simulation.scripted_provider import ScriptedProvider
 from simulation.world import Inline, settings
 from taskreel import wiring
-from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.adapters.external_synchrony import DurableProvider, DurableResponses, DurableTasks
+from taskreel.adapters.local import sqlite
 from taskreel.adapters.work_dirs import WorkDirPool
 from taskreel.app.indexes import INDEXES
 from taskreel.app.services import Services
@@ -108,11 +110,13 @@ class InstanceStore:
         return await self._alive(lambda: self.store.transaction(fn))
 
     async def query(self, query: Query[V], /) -> list[Row[V]]:
+        await self._wait_for_commit()
         return await self._alive(lambda: self.store.query(query))
 
     async def aggregate(
         self, query: Query[Any], /, *, total: Sequence[str] = ()
     ) -> dict[str, int | float]:
+        await self._wait_for_commit()
         return await self._alive(lambda: self.store.aggregate(query, total=total))
 
     def watch(self, collection: Collection[V], id_: str, /) -> AsyncIterator[V | None]:
@@ -126,6 +130,12 @@ class InstanceStore:
     async def durable(self) -> None:
         # No fault: a store that cannot keep what it has taken ends its process.
         await self.store.durable()
+        await self._pause_or_die()
+
+    async def _wait_for_commit(self) -> None:
+        """Wait as a query does, which commits first."""
+        if isinstance(self.store, MortalStore) and self.store.stalled.is_set():
+            await self.durable()
 
     async def close(self) -> None:
         """Nothing: all instances share the store below."""
@@ -170,7 +180,7 @@ class Chaos:
         self.engine_clock = VirtualClock()
         self.clock = SteppedClock(VirtualTime(self.engine_clock))
         self._folder = folder
-        self.store = SqliteStore(":memory:", INDEXES)
+        self.store = MortalStore(":memory:", INDEXES)
         self.queue = ManualQueue()
         self.provider = ScriptedProvider(self.clock, honours_keys=not paid)
         self._base = self._services(folder)
@@ -180,6 +190,9 @@ class Chaos:
         self._stopping: set[asyncio.Task[None]] = set()
         self._runs = patch.object(processor, "JobRun", PoisonedRun)
         self._runs.start()
+        # A commit that gathers others waits for real time, which a step does not wait for.
+        self._commits = patch.object(sqlite, "_GATHER_SECONDS", 0.0)
+        self._commits.start()
         PoisonedRun.jobs.clear()
         self.instances: list[Instance] = []
         self._dead: list[Instance] = []
@@ -188,7 +201,7 @@ class Chaos:
     def use_queue(self, queue: ManualQueue) -> None:
         """Put another queue in the place of the one that is driven by hand."""
         self.queue = queue
-        self._base = replace(self._base, tasks=queue)
+        self._base = replace(self._base, tasks=DurableTasks(queue, self.store))
         self.instances.clear()
         self.replace(None)
 
@@ -240,6 +253,48 @@ class Chaos:
         """Kill the newest instance (SIGKILL)."""
         self.instances[-1].store.dead = True
         self.replace(self.instances[-1])
+
+    def answer(self, services: Services, work: Coroutine[Any, Any, T]) -> list[T]:
+        """Do the work of a request; the answer that its client gets, none if the process dies."""
+        received: list[T] = []
+
+        async def app(_scope: Any, _receive: Any, send: Any) -> None:
+            await send({"type": "answer", "value": await work})
+
+        async def send(message: Any) -> None:
+            received.append(message["value"])
+
+        async def receive() -> Any:
+            raise NotImplementedError
+
+        async def begin() -> asyncio.Task[None]:
+            return asyncio.ensure_future(DurableResponses(app, services.store)({}, receive, send))
+
+        task = self.do(begin())
+        if task.done():
+            task.result()
+        return received
+
+    def open_owner(self) -> tuple[Services, InstanceStore]:
+        """The services of a request to the process that owns the store, and its store."""
+        store = InstanceStore(self.store)
+        store.awake.set()
+        return replace(self._base, store=store), store
+
+    def lose_process(self, *stores: InstanceStore) -> int:
+        """Kill the one process that has store and instances; the number of documents it loses.
+
+        `stores` are those of its requests. The queue is outside of it, and so is the provider.
+        """
+        for store in stores:
+            store.dead = True
+        for instance in list(self.instances):
+            instance.store.dead = True
+            self.instances.remove(instance)
+            self._dead.append(instance)
+        lost = self.store.die()
+        self.replace(None)
+        return lost
 
     def stop(self) -> None:
         """Stop the newest instance (SIGTERM); it waits for purchases while others go on."""
@@ -315,6 +370,7 @@ class Chaos:
     def close(self) -> None:
         """End all instances and close the store."""
         self._runs.stop()
+        self._commits.stop()
         self.loop.run_until_complete(self._end_dead())
         self._base.workers.close()
         register_options({})
@@ -340,11 +396,11 @@ class Chaos:
 
     def _services(self, folder: Path) -> Services:
         built = wiring.build(settings(folder, initial_credits=30), self.clock)
-        built.providers._built["studio"] = self.provider
+        built.providers._built["studio"] = DurableProvider(self.provider, self.store)
         return replace(
             built,
             store=self.store,
-            tasks=self.queue,
+            tasks=DurableTasks(self.queue, self.store),
             random=Random(7),
             probe_file=read_facts,
             rules=replace(built.rules, inputs=INPUT_LIMITS),

@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 
 from simulation.chaos import Chaos, InstanceStore
 from simulation.faults import ROOM_BYTES, InputFile, Outage
+from simulation.mortal_store import MortalStore
 from simulation.scripted_provider import LATE_SECONDS
 from taskreel.app.caller import Caller
 from taskreel.app.credits.grants import grant_credits
@@ -78,6 +79,8 @@ class Life(RuleBasedStateMachine):
         #: A worker has died or stood still: an answer of the provider may truly be lost.
         self.disturbed = False
         self.keys = 0
+        #: The jobs whose submission was answered.
+        self.answered: set[str] = set()
 
     # ── Events ───────────────────────────────────────────────────────────────────────────────────
 
@@ -320,6 +323,60 @@ class Life(RuleBasedStateMachine):
         self.happened["clock forward" if seconds > 0 else "clock back"] += 1
         self.world.step_clock(seconds)
 
+    @rule(user=users, script=scripts, transactions=st.integers(0, 1))
+    def die_before_the_commit_of_a_submission(
+        self, user: str, script: list[str], transactions: int
+    ) -> None:
+        """The process that owns the store dies; a client without an answer knows of no job."""
+        body = {"prompts": ["a kite"], "options": {"providerOptions": {"script": script}}}
+        request = JobRequest(job_type=BATCH, submission=BATCH.submission.model_validate(body))
+        services, store = self.world.open_owner()
+        before = {job.job_id for job in self.world.jobs()}
+        self.world.store.stall_after(transactions)
+        try:
+            answers = self.world.answer(
+                services, submit_job(services, Caller(user_id=user), request)
+            )
+        except TooFewCreditsError:
+            answers = []
+        self.lose_process(store)
+        self.answered |= {answer.job.job_id for answer in answers}
+        made = {job.job_id for job in self.world.jobs()} - before
+        self.happened["submission lost with the process"] += not made and not answers
+
+    @precondition(lambda self: self.world.queue.waiting)
+    @rule(which=numbers, transactions=st.integers(0, 5), seconds=st.sampled_from([0, 13, 31]))
+    def die_before_a_commit_of_a_run(self, which: int, transactions: int, seconds: float) -> None:
+        """One delivery, during which the process that owns the store dies."""
+        waiting = self.world.queue.waiting
+        task = waiting[which % len(waiting)]
+        bought = self.world.provider.sold.total()
+        self.world.store.stall_after(transactions)
+        self.world.deliver(task)
+        self.world.advance(seconds)
+        lost = self.lose_process()
+        bought = self.world.provider.sold.total() - bought
+        self.happened["purchase lost with the process"] += lost > 0 and bought > 0
+        self.happened["run lost with the process"] += lost > 0 and not bought
+
+    @rule(user=users, script=st.sampled_from([[], ["pending"]]), transactions=st.integers(0, 4))
+    def die_before_a_commit_of_a_first_run(
+        self, user: str, script: list[str], transactions: int
+    ) -> None:
+        for job in self.send(user, script, {}):
+            waiting = self.world.queue.waiting
+            (which, *_) = [at for at, task in enumerate(waiting) if task.job_id == job.job_id] or [
+                -1
+            ]
+            if which >= 0:
+                self.die_before_a_commit_of_a_run(which, transactions, 0)
+
+    def lose_process(self, *stores: InstanceStore) -> int:
+        self.disturbed = True
+        lost = self.world.lose_process(*stores)
+        self.happened["died before a commit"] += lost > 0
+        return lost
+
     @rule(refuses=st.booleans())
     def provider_refuses_to_cancel_or_not(self, refuses: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
         self.world.provider.refuses_cancel = refuses
@@ -500,6 +557,16 @@ class Life(RuleBasedStateMachine):
             assert not ambiguous or job.job_id in unanswered
 
     @invariant()
+    def nothing_outside_depends_on_what_was_lost(self) -> None:
+        """What was answered, bought or given to the queue belongs to jobs that are stored."""
+        stored = {job.job_id for job in self.world.jobs()}
+        assert self.answered <= stored
+        assert {task.job_id for task in self.world.queue.waiting} <= stored
+        provider = self.world.provider
+        bought = {key.partition(".")[0] for key in [*provider.sold, *provider.accepted]}
+        assert bought <= stored
+
+    @invariant()
     def count_faults(self) -> None:
         """No invariant: count the faults of which a job shows that they happened."""
         late = {key.partition(".")[0] for key in self.world.provider.answered_late}
@@ -602,10 +669,14 @@ FAULTS = {
     "clock back",
     "clock forward",
     "crashed until it failed",
+    "died before a commit",
     "input too large",
     "no room for inputs",
+    "purchase lost with the process",
+    "run lost with the process",
     "store away",
     "submission found",
+    "submission lost with the process",
     "submission repeated",
     "unanswered",
 }
@@ -743,5 +814,57 @@ def test_a_submission_without_an_answer_is_sent_again_and_makes_one_job(
         assert life.happened["submission found"] == carried_out
         assert len(life.world.jobs()) == 1
         life.accounts_add_up_to_the_ledger_and_the_holds()
+    finally:
+        life.teardown()
+
+
+@pytest.mark.parametrize("script", [[], ["pending"], ["temporary"]], ids=str)
+@pytest.mark.parametrize("seconds", [0, 13, 40])
+@pytest.mark.parametrize("transactions", range(6))
+def test_a_death_before_any_commit_of_a_run_buys_nothing_twice(
+    transactions: int, seconds: float, script: list[str]
+) -> None:
+    life = PaidLife()
+    life.begin()
+    try:
+        life.send("ada", script, {})
+        life.die_before_a_commit_of_a_run(0, transactions, seconds)
+        life.nothing_outside_depends_on_what_was_lost()
+        while life.calm_down():
+            life.nothing_is_bought_twice()
+        (job,) = life.world.jobs()
+        assert job.status.final
+    finally:
+        life.teardown()
+
+
+def test_without_the_rule_a_death_before_a_commit_would_be_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The simulation finds a purchase, a task and an answer that do not wait for the commit."""
+
+    async def wait_for_nothing(_store: object) -> None:
+        return
+
+    life = PaidLife()
+    life.begin()
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(MortalStore, "durable", wait_for_nothing)
+            life.die_before_the_commit_of_a_submission("ada", [], 0)
+            assert life.answered
+            with pytest.raises(AssertionError):
+                life.nothing_outside_depends_on_what_was_lost()
+        life.answered.clear()
+        life.world.queue.waiting.clear()
+
+        life.send("ada", [], {})
+        with monkeypatch.context() as patch:
+            patch.setattr(MortalStore, "durable", wait_for_nothing)
+            life.die_before_a_commit_of_a_run(0, 0, 0)
+        while life.calm_down():
+            pass
+        with pytest.raises(AssertionError):
+            life.nothing_is_bought_twice()
     finally:
         life.teardown()

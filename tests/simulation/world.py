@@ -24,7 +24,9 @@ import pytest
 from functions_framework.aio import create_asgi_app
 
 from taskreel import wiring
+from taskreel.adapters.external_synchrony import DurableBlobs
 from taskreel.adapters.local import sqlite
+from taskreel.adapters.local.files import FileBlobs
 from taskreel.adapters.local.memory_queue import Delivery
 from taskreel.adapters.local.memory_tasks import MemoryTasks
 from taskreel.adapters.local.queues_yaml import load_queue_settings
@@ -135,6 +137,14 @@ class World:
         assert isinstance(logged, LoggedStore)
         assert isinstance(logged.inner, SqliteStore)
         return logged.inner
+
+    @property
+    def files(self) -> FileBlobs:
+        """The folder behind the port."""
+        blobs = self.services.blobs
+        assert isinstance(blobs, DurableBlobs)
+        assert isinstance(blobs.inner, FileBlobs)
+        return blobs.inner
 
     def now(self) -> datetime:
         return self.services.clock.now()

@@ -6,18 +6,37 @@ out waits for `Store.durable()`:
 
 * an answer to a request, and each part of one that is streamed: `DurableResponses`;
 * work for a provider that is paid, and its cancellation: `DurableProvider`;
-* tasks for a queue outside of this process: `DurableTasks`.
+* tasks and orders for a queue outside of this process: `DurableTasks`;
+* messages to the servers of users: `DurableWebhooks`;
+* the deletion of files, which documents name until they are deleted themselves: `DurableBlobs`.
 
 `wiring` puts these around the applications and the ports, so that no use case has to think of it.
 A queue in this process needs nothing: its tasks are lost together with the writes.
+`tests/unit/adapters/test_external_synchrony.py` lists the calls of all ports, and says of each that
+does not wait why it need not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from taskreel.ports import Done, Generation, Pending, Provider, QueueStats, Store, Task, TaskQueue
+from taskreel.domain.webhook import SigningKey, WebhookAnswer
+from taskreel.ports import (
+    BlobInfo,
+    Blobs,
+    Done,
+    Generation,
+    Pending,
+    Provider,
+    QueueStats,
+    SendWebhook,
+    Store,
+    Task,
+    TaskQueue,
+)
 
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
@@ -72,7 +91,7 @@ class DurableProvider:
 
 
 class DurableTasks:
-    """A queue outside of this process that gets tasks once their jobs are stored."""
+    """A queue outside of this process that gets tasks and orders once they are stored."""
 
     def __init__(self, tasks: TaskQueue, store: Store) -> None:
         self._tasks = tasks
@@ -87,12 +106,15 @@ class DurableTasks:
         await self._tasks.enqueue_many(tasks)
 
     async def pause(self, queue: str, /) -> None:
+        await self._store.durable()
         await self._tasks.pause(queue)
 
     async def resume(self, queue: str, /) -> None:
+        await self._store.durable()
         await self._tasks.resume(queue)
 
     async def purge(self, queue: str, /) -> None:
+        await self._store.durable()
         await self._tasks.purge(queue)
 
     async def stats(self, queue: str, /) -> QueueStats:
@@ -100,3 +122,70 @@ class DurableTasks:
 
     async def close(self) -> None:
         await self._tasks.close()
+
+
+class DurableWebhooks:
+    """A sender of webhooks that sends once everything written before is stored.
+
+    The message is part of that: it is the same in every try.
+    """
+
+    def __init__(self, webhooks: SendWebhook, store: Store) -> None:
+        self._webhooks = webhooks
+        self._store = store
+
+    def check_url(self, url: str, path: str, /) -> None:
+        self._webhooks.check_url(url, path)
+
+    def public_key(self, key: SigningKey, /) -> str | None:
+        return self._webhooks.public_key(key)
+
+    async def send(
+        self, url: str, body: str, /, *, message_id: str, at: datetime, keys: Sequence[SigningKey]
+    ) -> WebhookAnswer:
+        await self._store.durable()
+        return await self._webhooks.send(url, body, message_id=message_id, at=at, keys=keys)
+
+    async def close(self) -> None:
+        await self._webhooks.close()
+
+
+class DurableBlobs:
+    """A bucket whose files are deleted once it is stored that no document names them."""
+
+    def __init__(self, inner: Blobs, store: Store) -> None:
+        self.inner = inner
+        self._store = store
+
+    async def put(self, path: str, source: Path | bytes, /, *, content_type: str) -> None:
+        await self.inner.put(path, source, content_type=content_type)
+
+    def read(self, path: str, /) -> AsyncIterator[bytes]:
+        return self.inner.read(path)
+
+    async def info(self, path: str, /) -> BlobInfo | None:
+        return await self.inner.info(path)
+
+    async def signed_url(self, path: str, /, *, expires_in: timedelta) -> str:
+        return await self.inner.signed_url(path, expires_in=expires_in)
+
+    async def open_upload(
+        self,
+        path: str,
+        /,
+        *,
+        content_type: str,
+        size: int,
+        expires_in: timedelta,
+        origin: str | None = None,
+    ) -> str:
+        return await self.inner.open_upload(
+            path, content_type=content_type, size=size, expires_in=expires_in, origin=origin
+        )
+
+    async def delete(self, prefix: str, /) -> int:
+        await self._store.durable()
+        return await self.inner.delete(prefix)
+
+    async def close(self) -> None:
+        await self.inner.close()

@@ -44,7 +44,6 @@ async def set_pause(
     )
     entry_id = f"audit.{random_id(services.random)}"
     control = await services.store.transaction(lambda tx: _store_order(tx, wanted, entry_id))
-    await services.store.durable()
     # Also if the stored order was the same: the call after an earlier one may have failed.
     await (services.tasks.pause(queue) if paused else services.tasks.resume(queue))
     log.info(

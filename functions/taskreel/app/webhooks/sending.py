@@ -73,8 +73,6 @@ async def process_delivery_task(services: Services, delivery_id: str) -> bool:
         await enqueue_tasks(services, [build_delivery_task(claimed)])
         return True
 
-    # The body is the same in every try: it must be stored before it leaves the process.
-    await store.durable()
     now = services.clock.now()
     answer = await services.webhooks.send(
         claimed.url,

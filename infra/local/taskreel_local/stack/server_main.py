@@ -25,6 +25,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskreel import wiring
+from taskreel.adapters.external_synchrony import DurableBlobs
 from taskreel.adapters.local.files import FileBlobs
 from taskreel.domain.errors import TaskreelError
 from taskreel.web.problems import build_problem, find_status
@@ -114,11 +115,17 @@ async def _refuse_websocket(_scope: Scope, _receive: Receive, send: Send) -> Non
     await send({"type": "websocket.close"})
 
 
+def _find_files() -> FileBlobs:
+    blobs = wiring.services().blobs
+    files = blobs.inner if isinstance(blobs, DurableBlobs) else blobs
+    assert isinstance(files, FileBlobs)  # noqa: S101 - the stack sets BLOBS_URL=file:///
+    return files
+
+
 async def _serve_file(request: Request) -> Response:
     """Serve a file of the bucket under a signed URL."""
-    blobs = wiring.services().blobs
+    blobs = _find_files()
     path, query = request.path_params["path"], request.query_params
-    assert isinstance(blobs, FileBlobs)  # noqa: S101 - the stack sets BLOBS_URL=file:///
     try:
         blobs.check_url(
             path,
@@ -141,9 +148,8 @@ async def _receive_file(request: Request) -> Response:
     if request.method == "OPTIONS":
         allowed = {"Access-Control-Allow-Methods": "PUT", "Access-Control-Allow-Headers": "*"}
         return Response(status_code=HTTPStatus.NO_CONTENT, headers={**headers, **allowed})
-    blobs = wiring.services().blobs
+    blobs = _find_files()
     path = request.path_params["path"]
-    assert isinstance(blobs, FileBlobs)  # noqa: S101 - the stack sets BLOBS_URL=file:///
     try:
         size, content_type = blobs.check_upload(path, request.query_params)
     except TaskreelError as error:
