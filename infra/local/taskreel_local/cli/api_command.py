@@ -36,10 +36,15 @@ _RETRY_SECONDS = 0.25
 class Session:
     """The API, the output, and what a command asks before it changes something."""
 
-    def __init__(self, target: ApiTarget, *, as_json: bool) -> None:
-        self.target = target
+    def __init__(self, find: Callable[[], ApiTarget], *, as_json: bool) -> None:
+        self._find_target = find
         self.as_json = as_json
         self._closing = ExitStack()
+
+    @cached_property
+    def target(self) -> ApiTarget:
+        """The API. Raises ClickException if none is known: not all commands need one."""
+        return self._find_target()
 
     def __enter__(self) -> Self:
         return self
@@ -159,35 +164,35 @@ def connected(command: Callable[..., None]) -> Callable[..., None]:
         user: str | None,
         **options: Any,
     ) -> None:
-        target = find_target(data, profile, user)
-        with Session(target, as_json=as_json) as session:
-            _run_command(session, lambda: command(session, *args, **options))
+        with Session(lambda: find_target(data, profile, user), as_json=as_json) as session:
+            run_in_session(session, lambda: command(session, *args, **options))
 
     return run
 
 
-def _run_command(session: Session, run: Callable[[], None]) -> None:
+def run_in_session(session: Session, run: Callable[[], None]) -> None:
+    """Run a part of a command; turn the client's errors into the command's."""
     import httpx
 
     from taskreel.client import ApiError, TaskreelError
 
-    target = session.target
     try:
         run()
     except ApiError as error:
         text = explain_problem(error.problem, error.status)
         if error.status == httpx.codes.UNAUTHORIZED:
-            text = f"{text}\nThe token of {target.name} is not accepted: taskreel login"
+            text = f"{text}\nThe token of {session.target.name} is not accepted: taskreel login"
         raise RefusedError(text, error.problem, as_json=session.as_json) from None
     except TaskreelError as error:
         raise click.ClickException(str(error)) from None
     except httpx.TransportError as error:
+        target = session.target
         reason = str(error) or type(error).__name__
         raise UnreachableError(
             f"{target.name} does not respond at {target.url} ({reason}). {target.advice}"
         ) from None
     except httpx.InvalidURL as error:
-        raise click.UsageError(f"{target.url} is not a URL: {error}") from None
+        raise click.UsageError(f"{session.target.url} is not a URL: {error}") from None
     except KeyboardInterrupt:
         click.echo("", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None

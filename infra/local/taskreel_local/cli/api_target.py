@@ -46,18 +46,19 @@ def find_target(data: Path | None, profile: str | None, user: str | None) -> Api
     if data is not None:
         return _find_local(data, user)
     if profile is not None:
-        return _find_profile(profile, load_profiles().find(profile), user)
+        return target_of_profile(profile, load_profiles().find(profile), user)
     url, token = os.environ.get("TASKREEL_URL"), os.environ.get("TASKREEL_TOKEN")
     if url and token:
         _refuse_user(user)
         return ApiTarget(url=url.rstrip("/"), token=token, name="TASKREEL_URL")
     profiles = load_profiles()
     if profiles.current is not None:
-        return _find_profile(profiles.current, profiles.find(profiles.current), user)
+        return target_of_profile(profiles.current, profiles.find(profiles.current), user)
     return _find_local(DEFAULT_DATA, user)
 
 
-def _find_profile(name: str, profile: Profile, user: str | None) -> ApiTarget:
+def target_of_profile(name: str, profile: Profile, user: str | None) -> ApiTarget:
+    """The API of a profile."""
     if profile.data is not None:
         return _find_local(Path(profile.data), user)
     _refuse_user(user)

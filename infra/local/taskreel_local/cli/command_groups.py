@@ -84,6 +84,8 @@ class GroupWithDefault(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Insert the default's name before its options."""
-        if not args or (args[0].startswith("-") and args[0] not in {"-h", "--help"}):
+        # While a shell completes, the words behind the group's name are still to come.
+        nothing = not args and not ctx.resilient_parsing
+        if nothing or (args and args[0].startswith("-") and args[0] not in {"-h", "--help"}):
             args = [self._default, *args]
         return super().parse_args(ctx, args)

@@ -22,6 +22,7 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
         "retry": (f"{_CLI}.job_actions:retry_jobs", "Try failed jobs again."),
         "replay": (f"{_CLI}.job_actions:replay_job", "Create a job from an ended one."),
         "delete": (f"{_CLI}.job_actions:delete_jobs", "Delete ended jobs and their files."),
+        "logs": (f"{_CLI}.log_command:show_logs", "Print the changes of jobs, a line each."),
         "types": (f"{_CLI}.job_commands:list_types", "List the job types."),
     },
     "Operation": {
@@ -32,8 +33,20 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
         ),
         "providers": (f"{_CLI}.provider_commands:provider_commands", "Models, prices, breakers."),
         "schedules": (f"{_CLI}.schedule_commands:schedule_commands", "Recurring jobs."),
+        "webhooks": (f"{_CLI}.webhook_commands:webhook_commands", "Endpoints, keys, deliveries."),
         "stats": (f"{_CLI}.statistics_commands:show_statistics", "Jobs, times and cost by day."),
         "credits": (f"{_CLI}.credit_commands:credit_commands", "Balances, ledger, grants."),
+    },
+    "Setup": {
+        "login": (f"{_CLI}.login_commands:log_in", "Choose a deployment or a stack."),
+        "logout": (f"{_CLI}.login_commands:log_out", "Forget a profile and its token."),
+        "profiles": (f"{_CLI}.login_commands:profile_commands", "List the profiles; choose one."),
+        "doctor": (f"{_CLI}.doctor_command:run_checks", "Check the profile and the API."),
+        "open": (f"{_CLI}.open_command:open_dashboard", "Open the dashboard, at a job."),
+        "completion": (
+            f"{_CLI}.completion_command:print_completion",
+            "Complete words in bash, zsh or fish.",
+        ),
     },
     "This machine": {
         "dev": (f"{_CLI}.stack_commands:run_dev_command", "Run the whole stack."),
