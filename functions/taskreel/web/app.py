@@ -15,6 +15,7 @@ from fastapi_offline import FastAPIOffline
 
 from taskreel.app.jobs.replay import Replay
 from taskreel.domain.validation_messages import describe_errors, invalid_request
+from taskreel.jobtypes import JOB_TYPES
 from taskreel.web import (
     batch,
     dead_letters,
@@ -34,10 +35,31 @@ from taskreel.web import credits as credits_routes
 from taskreel.web import spend_caps as spend_cap_routes
 from taskreel.web import uploads as upload_routes
 from taskreel.web import webhooks as webhook_routes
+from taskreel.web.allowed_methods import AllowedMethods
 from taskreel.web.job_submission import QuoteView
 from taskreel.web.live import routes as live_routes
 from taskreel.web.responses import Problem
 
+_ROUTERS = (
+    legacy.generation_router,
+    # Before the routes whose path begins with the name of a job type.
+    schedules.router,
+    queues.router,
+    dead_letters.router,
+    statistics.router,
+    history.router,
+    batch.router,
+    jobs.router,
+    live_routes.router,
+    job_reads.router,
+    spend_cap_routes.router,  # before `/api/credits/{user_id}`
+    credits_routes.router,
+    providers.router,
+    flow.router,
+    webhook_routes.router,
+    upload_routes.router,
+    legacy.router,
+)
 _DESCRIPTION = "Create media generation jobs, follow them, and read their results."
 
 
@@ -54,24 +76,11 @@ def build_fastapi() -> FastAPI:
         # Cloud Run traces, measures and logs requests already.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.include_router(legacy.generation_router)
-    # Before the routes whose path begins with the name of a job type.
-    app.include_router(schedules.router)
-    app.include_router(queues.router)
-    app.include_router(dead_letters.router)
-    app.include_router(statistics.router)
-    app.include_router(history.router)
-    app.include_router(batch.router)
-    app.include_router(jobs.router)
-    app.include_router(live_routes.router)
-    app.include_router(job_reads.router)
-    app.include_router(spend_cap_routes.router)  # before `/api/credits/{user_id}`
-    app.include_router(credits_routes.router)
-    app.include_router(providers.router)
-    app.include_router(flow.router)
-    app.include_router(webhook_routes.router)
-    app.include_router(upload_routes.router)
-    app.include_router(legacy.router)
+    for router in _ROUTERS:
+        app.include_router(router)
+    routes = [route for router in _ROUTERS for route in router.routes]
+    submits = [("POST", f"/api/jobs/{name}") for name in JOB_TYPES]
+    app.add_middleware(AllowedMethods, routes=routes, more=submits)
     app.add_exception_handler(RequestValidationError, _answer_invalid_parameter)
     problems.install_handlers(app)
     openapi_document.complete_document(

@@ -10,12 +10,24 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from taskreel.domain.errors import InvalidError, MalformedError, TooLargeError, TooSlowError
-from taskreel.domain.validation_messages import explain_unknown_name, invalid_model
+from taskreel.domain.errors import (
+    InvalidError,
+    MalformedError,
+    TaskreelError,
+    TooLargeError,
+    TooSlowError,
+)
+from taskreel.domain.validation_messages import (
+    describe_errors,
+    explain_unknown_name,
+    invalid_model,
+    invalid_request,
+)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -51,16 +63,34 @@ def parse_model(raw: bytes, model: type[M]) -> M:
     """The JSON as `model`. Raises MalformedError for invalid JSON, InvalidError with paths."""
     if not raw.strip():
         raise MalformedError("The body is empty; send a JSON object.")
+    # By the types that the schema states: no number as a text, no 1 for true.
+    try:
+        return model.model_validate_json(raw, strict=True)
+    except ValidationError as error:
+        # To JSON Schema, and to many clients, 5.0 is a whole number as well.
+        wrong = [row for row in error.errors(include_url=False) if not _is_whole_number(row)]
+    if wrong:
+        raise _describe_invalid_body(wrong, model)
+    # Nothing else is read less strictly: those numbers are all that was refused.
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "json_invalid":
-            raise MalformedError(f"The body is not valid JSON: {first['ctx']['error']}.") from None
-        if first["type"] == "model_type" and not first["loc"]:
-            message = "the body must be a JSON object"
-            raise InvalidError.at("", message, text=f"{message.capitalize()}.") from None
         raise invalid_model(error, model) from None
+
+
+def _is_whole_number(row: ErrorDetails) -> bool:
+    given = row["input"]
+    return row["type"] == "int_type" and isinstance(given, float) and given.is_integer()
+
+
+def _describe_invalid_body(rows: list[ErrorDetails], model: type[BaseModel]) -> TaskreelError:
+    first = rows[0]
+    if first["type"] == "json_invalid":
+        return MalformedError(f"The body is not valid JSON: {first['ctx']['error']}.")
+    if first["type"] == "model_type" and not first["loc"]:
+        message = "the body must be a JSON object"
+        return InvalidError.at("", message, text=f"{message.capitalize()}.")
+    return invalid_request(describe_errors(rows, model))
 
 
 def validate_fields(fields: Mapping[str, Any], model: type[M]) -> M:
