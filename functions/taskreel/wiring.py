@@ -436,7 +436,13 @@ def _tasks(chosen: Settings, clock: Clock) -> TaskQueue:
             from taskreel.adapters.local.memory_tasks import MemoryTasks
             from taskreel.adapters.local.queues_yaml import load_queue_settings
 
-            queues = load_queue_settings(_path(url))
+            path = _path(url)
+            if not path.is_file():
+                raise ConfigurationError(
+                    f"TASKS_URL: {url!r} names no file of queues; use embedded:///QUEUES.yaml, "
+                    "such as embedded:///infra/queues.yaml (a fourth slash begins an absolute path)"
+                )
+            queues = load_queue_settings(path)
             unthrottled = "unthrottled" in urlsplit(url).query
             return MemoryTasks(queues, clock, _process_delivery, unthrottled=unthrottled)
         case "cloudtasks":

@@ -243,3 +243,12 @@ def test_a_provider_that_does_not_exist_is_a_configuration_error(
 ) -> None:
     with pytest.raises(ConfigurationError, match=words):
         wiring.build(settings(tmp_path, **{**DEPLOYED, **changes}), wiring.SystemClock())
+
+
+@pytest.mark.parametrize("path", ["", "///", "///no/such.yaml", "////etc"])
+def test_queues_without_a_file_that_declares_them_are_a_configuration_error(
+    tmp_path: Path, path: str
+) -> None:
+    chosen = settings(tmp_path, tasks_url=f"embedded:{path}")
+    with pytest.raises(ConfigurationError, match=r"TASKS_URL: 'embedded:.*infra/queues.yaml"):
+        wiring.build(chosen, wiring.SystemClock())

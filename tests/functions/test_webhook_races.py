@@ -13,12 +13,15 @@ import httpx
 import pytest
 
 from functions.job_requests import IMAGE, expect_problem, submit_job
+from functions.stored_documents import store_documents
+from functions.test_recovery import kill_and_start
 from functions.test_webhooks import ENDPOINTS, PICTURE, URL, Hooked, Receiver
 from simulation.world import running
 from streamed_answers import StreamedAnswers
 from taskreel.adapters.webhook_sender import WebhookSender
 from taskreel.app.services import Services
 from taskreel.app.webhooks import deliveries, endpoints, sending
+from taskreel.app.worker.recovery import recover_deliveries
 from taskreel.domain.errors import NotFoundError
 from taskreel.domain.webhook import EndpointState, WebhookDelivery
 from taskreel.store_collections import ACCOUNTS, WEBHOOK_DELIVERIES, WEBHOOK_ENDPOINTS
@@ -329,3 +332,38 @@ async def test_a_change_of_an_endpoint_that_was_deleted_meanwhile_is_refused(
     refused = await hooked.ada.patch(path, json={"description": "late"})
     expect_problem(refused, 404, "not_found")
     expect_problem(await hooked.ada.get(path), 404, "not_found")
+
+
+# ── The start of a process, after another one was killed ─────────────────────────────────────────
+
+
+async def test_a_webhook_whose_task_was_in_memory_is_delivered_at_once(hooked: Hooked) -> None:
+    world = hooked.world
+    await hooked.create()
+    await world.tasks.pause("webhook-processing")
+    await hooked.run_job()
+    await kill_and_start(world)
+    assert await recover_deliveries(world.services, world.now()) == 1
+    await world.tasks.resume("webhook-processing")
+    await world.advance(1)
+    assert hooked.receiver.events == ["job.completed"]
+    assert await recover_deliveries(world.services, world.now()) == 0
+
+
+async def test_a_try_that_died_with_its_process_is_made_again(hooked: Hooked) -> None:
+    world = hooked.world
+    endpoint = await hooked.create()
+    await world.tasks.pause("webhook-processing")
+    await hooked.run_job()
+    (listed,) = await hooked.deliveries(endpoint["endpointId"])
+    found = await world.services.store.get(WEBHOOK_DELIVERIES, listed["deliveryId"])
+    assert found is not None
+    held = found.with_changes(world.now(), lease_until=world.now() + timedelta(seconds=50))
+    await store_documents(
+        world, {"webhook_deliveries": {listed["deliveryId"]: dict(held.document())}}
+    )
+    await kill_and_start(world)
+    await world.tasks.resume("webhook-processing")
+    assert await recover_deliveries(world.services, world.now()) == 1
+    await world.advance(1)
+    assert hooked.receiver.events == ["job.completed"]

@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, Field, model_validator
 from pydantic_core import to_json
 
 from taskreel.app.caller import Caller
+from taskreel.app.jobs.submit import LONGEST_SCHEDULE
 from taskreel.app.schedules import recurring_jobs as use_cases
 from taskreel.app.schedules.recurring_jobs import Recurrence
 from taskreel.app.schedules.reschedule import reschedule_job
@@ -45,7 +46,7 @@ from taskreel.web.route_parameters import Authenticated, Submitting, json_body
 router = APIRouter(prefix="/api/jobs", tags=["schedules"])
 
 #: Ten years in milliseconds, the farthest that a job may be scheduled.
-_LONGEST_DELAY = 10 * 365 * 86_400_000
+_LONGEST_DELAY = LONGEST_SCHEDULE // timedelta(milliseconds=1)
 _RUNS_AHEAD = 5
 
 

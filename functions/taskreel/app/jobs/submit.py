@@ -56,7 +56,8 @@ from taskreel.jobtypes.submission import DeferredSubmission, RetryOptions, Submi
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS, JOBS
 
-_LONGEST_SCHEDULE = timedelta(days=3660)
+#: The time from now until which a job may be scheduled: ten years.
+LONGEST_SCHEDULE = timedelta(days=3660)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,7 +326,7 @@ def _check_size(payload: Mapping[str, Any]) -> None:
 
 def _check_schedule(services: Services, submission: Submission) -> None:
     at = submission.schedule_at
-    if at is not None and at > services.clock.now() + _LONGEST_SCHEDULE:
+    if at is not None and at > services.clock.now() + LONGEST_SCHEDULE:
         message = "must be at most ten years ahead"
         raise InvalidError.at("scheduleAt", message, text=f"scheduleAt {message}")
 

@@ -1,4 +1,7 @@
-"""Recover the tasks of queues that were in the memory of a process which has ended."""
+"""Recover the tasks of queues that were in the memory of a process which has ended.
+
+Those of unfinished jobs, and of webhooks that are not delivered yet.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,18 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from taskreel.app.jobs.enqueue import enqueue_jobs
+from taskreel.app.jobs.enqueue import enqueue_jobs, enqueue_tasks
 from taskreel.app.jobs.job_store import load_job, store_job
-from taskreel.app.query_pages import build_due_query, read_pages
+from taskreel.app.messages.job_events import build_delivery_task
+from taskreel.app.query_pages import build_due_query, read_pages, read_values
 from taskreel.app.services import Services
 from taskreel.domain.claim import end_dead_lease
 from taskreel.domain.errors import UnreadableDocumentError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
+from taskreel.domain.webhook import DeliveryState, WebhookDelivery
 from taskreel.ports import Row, Transaction
-from taskreel.store_collections import JOBS
+from taskreel.store_collections import JOBS, WEBHOOK_DELIVERIES
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +45,42 @@ async def recover_jobs(services: Services, started_at: datetime) -> int:
         await _requeue(services, jobs)
         recovered += len(jobs)
     return recovered
+
+
+async def recover_deliveries(services: Services, started_at: datetime) -> int:
+    """Put every pending webhook delivery back on its queue; return their number.
+
+    As `recover_jobs`, and under the same condition: a try of the process that has ended holds the
+    delivery no longer. A try whose answer was lost is made once more, with the same id and body.
+    """
+    recovered = 0
+    pending = build_due_query(WEBHOOK_DELIVERIES, _END_OF_TIME, page=_PAGE)
+    async for rows in read_pages(services.store, pending):
+        ids = [one.delivery_id for one in read_values(rows) if one.updated_at < started_at]
+        found = [await _free_delivery(services, id_, started_at) for id_ in ids]
+        tasks = [build_delivery_task(one) for one in found if one is not None]
+        await enqueue_tasks(services, tasks)
+        recovered += len(tasks)
+    return recovered
+
+
+async def _free_delivery(
+    services: Services, delivery_id: str, started_at: datetime
+) -> WebhookDelivery | None:
+    """A pending delivery without the lease of a dead try; None if it has gone on since."""
+
+    async def write(tx: Transaction) -> WebhookDelivery | None:
+        delivery = await tx.get(WEBHOOK_DELIVERIES, delivery_id)
+        if delivery is None or delivery.updated_at >= started_at:
+            return None
+        if delivery.state is not DeliveryState.PENDING or delivery.lease_until is None:
+            return delivery if delivery.state is DeliveryState.PENDING else None
+        now = services.clock.now()
+        freed = delivery.wait_until(max(now, delivery.next_try_at or now), now)
+        tx.set(WEBHOOK_DELIVERIES, delivery_id, freed)
+        return freed
+
+    return await services.store.transaction(write)
 
 
 def _decode(row: Row[Job]) -> Job | None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from taskreel import wiring
 from taskreel.adapters.local.memory_tasks import MemoryTasks
 from taskreel.app.queues.pause_queue import restore_pauses
-from taskreel.app.worker.recovery import recover_jobs
+from taskreel.app.worker.recovery import recover_deliveries, recover_jobs
 from taskreel.app.worker.sweep import sweep_jobs
 from taskreel.domain.errors import StoreError
 
@@ -52,6 +52,7 @@ class OwnQueues:
                 # Before any task: a queue that an administrator has paused starts paused.
                 await restore_pauses(services)
                 recovered = await recover_jobs(services, started_at)
+                await recover_deliveries(services, started_at)
                 break
             except StoreError as error:
                 log.warning(
