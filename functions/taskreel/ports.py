@@ -102,6 +102,10 @@ Direction = Literal["asc", "desc"]
 MOST_IN = 30
 
 
+#: A field, an operator, and its value.
+Condition = tuple[str, Operator, Any]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query(Generic[V]):
     """Documents of one collection. Ties are ordered by id, in the last order's direction.
@@ -111,7 +115,7 @@ class Query(Generic[V]):
     """
 
     collection: Collection[V]
-    where: tuple[tuple[str, Operator, Any], ...] = ()
+    where: tuple[Condition, ...] = ()
     order: tuple[tuple[str, Direction], ...] = ()
     limit: int | None = None
     after: tuple[Any, ...] | None = None

@@ -96,6 +96,7 @@ async def test_clearing_cancels_what_waits_with_a_refund_and_leaves_what_runs(
     cleared = await order(admin, "clear", "poison")
     assert cleared == {
         "queue": "image-generation-queue",
+        "dryRun": False,
         "cancelled": 4,
         "running": 0,
         "refunded": 4,

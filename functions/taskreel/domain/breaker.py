@@ -44,6 +44,8 @@ PROVIDER_RESTING = "provider_resting"
 _UNMISTAKABLE_CODES = frozenset({"model_retired", "provider_auth", "provider_out_of_credit"})
 #: Users whose failures one step of the window lists; more say nothing more.
 _MAX_LISTED_USERS = 20
+#: Changes of its state that a breaker remembers.
+MOST_BREAKER_CHANGES = 30
 
 
 class BreakerState(StrEnum):
@@ -91,6 +93,14 @@ class WindowStep(StoredValue):
         return self.model_copy(update={"user_failures": counts})
 
 
+class BreakerChange(StoredValue):
+    """A change of a breaker's state that was written; `by_hand`: by an administrator."""
+
+    at: AwareDatetime
+    state: Annotated[BreakerState, accept_unknown(BreakerState)]
+    by_hand: bool = False
+
+
 class Breaker(StoredValue):
     """The recent results of one provider's model. Rule and time are arguments everywhere."""
 
@@ -105,6 +115,18 @@ class Breaker(StoredValue):
     since: AwareDatetime | None = None
     #: An administrator's override.
     forced: Annotated[BreakerState, accept_unknown(BreakerState)] | None = None
+    #: The newest changes of its state, the oldest first.
+    changes: tuple[BreakerChange, ...] = Field(default=(), exclude_if=lambda value: not value)
+
+    def follow(self, stored: Breaker, now: datetime) -> Self:
+        """This breaker as the successor of the stored one: with its changes, and the newest."""
+        changes = stored.changes
+        state = self.state_at(now)
+        # One that has opened again after a probe is open since another time.
+        if state is not stored.state_at(now) or self.since != stored.since:
+            change = BreakerChange(at=now, state=state, by_hand=self.forced is not None)
+            changes = (*changes, change)[-MOST_BREAKER_CHANGES:]
+        return self.model_copy(update={"changes": changes})
 
     @classmethod
     def forced_by_admin(cls, state: BreakerState | None, now: datetime) -> Self:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
+from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.domain.value import StoredValue
 
 #: A bucket is so much wider than the one before: a quantile is within 5 % of the true value.
@@ -36,6 +37,7 @@ class MetricsTally:
     run_ms: Counter[str] = field(default_factory=Counter)
     sums: dict[str, float] = field(default_factory=dict)
     slots: dict[str, Counter[str]] = field(default_factory=dict)
+    models: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def count(self, name: str, at: datetime, by: int = 1) -> None:
         """Count in the day and in its slot."""
@@ -51,6 +53,13 @@ class MetricsTally:
             self.sums[name] = self.sums.get(name, 0.0) + amount
         for slot, counts in later.slots.items():
             self.slots.setdefault(slot, Counter()).update(counts)
+        for model, numbers in later.models.items():
+            self.models[model] = _add(self.models.get(model, {}), numbers)
+
+    def add_to_model(self, provider: str, model: str | None, numbers: Mapping[str, float]) -> None:
+        """Add to the numbers of a provider's model."""
+        name = f"{provider}/{model or ''}"
+        self.models[name] = _add(self.models.get(name, {}), numbers)
 
     def add(self, name: str, amount: float) -> None:
         """Add to a sum."""
@@ -71,6 +80,9 @@ class DailyMetrics(StoredValue):
 
     `counts` are by status, and of submissions by priority; `wait_ms` and `run_ms` map a bucket to
     its number of jobs; `slots` have the counts of each ten minutes.
+    `models` map a provider's model (`bfl/flux-2-pro`) to its `calls` that were finished, their
+    `credits` and `costUsd`, the `released` credits of jobs, and the numbers of `error.CODE` and
+    `run.BUCKET`.
     """
 
     job_type: str
@@ -80,6 +92,9 @@ class DailyMetrics(StoredValue):
     run_ms: dict[str, int] = Field(default_factory=dict)
     sums: dict[str, float] = Field(default_factory=dict)
     slots: dict[str, dict[str, int]] = Field(default_factory=dict)
+    models: dict[str, dict[str, float]] = Field(
+        default_factory=dict, exclude_if=lambda value: not value
+    )
     expire_at: datetime
 
     def plus(self, tally: MetricsTally | DailyMetrics) -> Self:
@@ -87,6 +102,9 @@ class DailyMetrics(StoredValue):
         slots = {name: dict(counts) for name, counts in self.slots.items()}
         for name, counts in tally.slots.items():
             slots[name] = _add(slots.get(name, {}), counts)
+        models = {name: dict(numbers) for name, numbers in self.models.items()}
+        for name, numbers in tally.models.items():
+            models[name] = _add(models.get(name, {}), numbers)
         return self.model_copy(
             update={
                 "counts": _add(self.counts, tally.counts),
@@ -94,6 +112,7 @@ class DailyMetrics(StoredValue):
                 "run_ms": _add(self.run_ms, tally.run_ms),
                 "sums": _add(self.sums, tally.sums),
                 "slots": slots,
+                "models": models,
             }
         )
 
@@ -112,6 +131,8 @@ def count_change(tally: MetricsTally, before: Job | None, job: Job) -> None:
         tally.add("waitMs", waited)
         tally.count("started", at)
         tally.slots[name_slot(at)]["waitMs"] += waited
+    if before is not None:
+        _count_errors(tally, before, job, at)
     if job.status.final:
         tally.count(str(job.status), at)
         _count_end(tally, before, job, at)
@@ -125,14 +146,50 @@ def count_eta(tally: MetricsTally, outcome: EtaOutcome) -> None:
     tally.add(ETA_SCALE, outcome.step)
 
 
+def _count_errors(tally: MetricsTally, before: Job, job: Job, at: datetime) -> None:
+    """Count the failed calls since the job entered its last status, each by its error's code."""
+    since = before.status_at[before.status]
+    for one in job.failed_attempts:
+        # One at that very time was counted with that change if the job had it by then.
+        is_new = since < one.at <= at or (since == one.at and one not in before.failed_attempts)
+        if one.provider is not None and is_new:
+            tally.add_to_model(one.provider, one.model, {f"error.{one.code}": 1})
+
+
+def _count_models(tally: MetricsTally, job: Job, ran: int | None) -> None:
+    """Count the finished calls of a job that has ended, with what they earned and cost."""
+    done = [unit for unit in job.units if unit.state is UnitState.DONE]
+    # A pipeline pays for its jobs, whose own settlement is empty: they tell what they have spent.
+    captured = job.credits.captured if job.parent_id is None else job.spent
+    weight = sum(unit.credits for unit in done)
+    for unit in done:
+        numbers = {"calls": 1.0, "costUsd": unit.cost_usd or 0.0}
+        numbers["credits"] = captured * unit.credits / weight if weight else 0.0
+        if ran is not None and len(job.units) == 1:
+            numbers[f"run.{name_bucket(ran)}"] = 1.0
+        tally.add_to_model(unit.provider, _name_model(job, unit), numbers)
+    if job.credits.released and job.units:
+        first = job.units[0]
+        tally.add_to_model(
+            first.provider, _name_model(job, first), {"released": float(job.credits.released)}
+        )
+
+
+def _name_model(job: Job, unit: UnitRun) -> str | None:
+    model = unit.model or job.payload.get("model")
+    return model if isinstance(model, str) else None
+
+
 def _count_end(tally: MetricsTally, before: Job | None, job: Job, at: datetime) -> None:
     started_at = job.status_at.get(Status.PROCESSING)
+    ran: int | None = None
     if before is not None and before.status is Status.PROCESSING and started_at is not None:
         ran = _count_milliseconds(started_at, at)
         tally.run_ms[name_bucket(ran)] += 1
         tally.add("runMs", ran)
         tally.count("ran", at)
         tally.slots[name_slot(at)]["runMs"] += ran
+    _count_models(tally, job, ran)
     tally.add("credits", job.credits.captured)
     # A pipeline's cost is that of its jobs, which are counted under their own types.
     if not job.steps and job.cost_usd is not None:

@@ -17,6 +17,8 @@ from taskreel.app.jobs.replay import Replay
 from taskreel.domain.validation_messages import describe_errors, invalid_request
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.web import (
+    accounts,
+    audit,
     batch,
     dead_letters,
     flow,
@@ -24,6 +26,7 @@ from taskreel.web import (
     job_reads,
     jobs,
     legacy,
+    model_performance,
     openapi_document,
     problems,
     providers,
@@ -54,6 +57,9 @@ _ROUTERS = (
     job_reads.router,
     spend_cap_routes.router,  # before `/api/credits/{user_id}`
     credits_routes.router,
+    accounts.router,
+    audit.router,
+    model_performance.router,
     providers.router,
     flow.router,
     webhook_routes.router,

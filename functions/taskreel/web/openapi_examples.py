@@ -42,10 +42,10 @@ from taskreel.web.job_reads import JobTypesView, build_type_view
 from taskreel.web.job_submission import AffordableView, QuoteView
 from taskreel.web.live.event_stream import JobEvent, JobEvents
 from taskreel.web.live.routes import StreamTokenView
+from taskreel.web.openapi_operator_examples import OPERATOR_EXAMPLES
 from taskreel.web.openapi_webhook_examples import WEBHOOK_EXAMPLES
 from taskreel.web.providers import BreakerView, ModelView, ProvidersView, ProviderView, WebhookView
 from taskreel.web.queue_views import EstimateView
-from taskreel.web.queues import ClearedView, QueueControlView
 from taskreel.web.responses import (
     ArtifactView,
     JobsPage,
@@ -156,6 +156,8 @@ _QUEUE_STATISTICS = QueueStatistics(
     avg_wait_ms=912.0,
     throughput=0.64,
     error_rate=0.0238,
+    window=120,
+    control=None,
 )
 
 
@@ -280,7 +282,9 @@ def _build_providers() -> ProvidersView:
 
 
 def _build_breaker() -> BreakerView:
-    return BreakerView(state=BreakerState.CLOSED, by_hand=False, since=None, admits_at=_CREATED)
+    return BreakerView(
+        state=BreakerState.CLOSED, by_hand=False, since=None, admits_at=_CREATED, changes=[]
+    )
 
 
 def _build_health() -> BaseModel:
@@ -304,18 +308,6 @@ def _build_health() -> BaseModel:
 
 def _build_history() -> JobHistoryView:
     return build_job_history(_JOB, Caller(user_id="ada"))
-
-
-def _build_queue_control() -> QueueControlView:
-    return QueueControlView(
-        job_type="image-generation",
-        queue="image-generation-queue",
-        paused=True,
-        depth=3,
-        ordered_by="root",
-        ordered_at=_CREATED,
-        reason="The provider is down",
-    )
 
 
 #: Name of a response's schema → its example.
@@ -344,7 +336,7 @@ _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
         "ada",
     ),
     "PerformanceView": lambda: PerformanceView(days=[build_day_view(_METRICS, with_costs=False)]),
-    "QueuesStatisticsView": lambda: build_queues_view([_QUEUE_STATISTICS]),
+    "QueuesStatisticsView": lambda: build_queues_view([_QUEUE_STATISTICS], with_orders=False),
     "JobHistoryView": _build_history,
     "JobTypesView": lambda: JobTypesView(
         job_types=[build_type_view(JOB_TYPES["image-generation"])]
@@ -377,15 +369,12 @@ _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
     ),
     "ProgressView": lambda: build_progress_view(_JOB),
     "ProvidersView": _build_providers,
-    "ClearedView": lambda: ClearedView(
-        queue="image-generation-queue", cancelled=12, running=1, refunded=12, more=False
-    ),
-    "QueueControlView": _build_queue_control,
     "QuoteView": _build_quote,
     "ResultView": _build_result,
     "ScriptJobView": _build_script_job,
     "StreamTokenView": _build_stream_token,
     "UserHistoryPage": lambda: UserHistoryPage(jobs=[_build_history()], next_cursor=None),
+    **OPERATOR_EXAMPLES,
     **WEBHOOK_EXAMPLES,
     "WebhookView": lambda: WebhookView(hastened=True),
 }

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import BaseModel
 
 from taskreel.domain.webhook import FINAL_EVENTS
-from taskreel.web.uploads import UploadView
+from taskreel.web.uploads import UploadPage, UploadView
 from taskreel.web.webhooks import (
     DeliveryPage,
     DeliveryView,
@@ -40,6 +40,7 @@ def _build_keys() -> list[KeyView]:
 def _build_endpoint() -> EndpointView:
     return EndpointView(
         endpoint_id=_ENDPOINT_ID,
+        user_id="ada",
         url=_URL,
         events=list(FINAL_EVENTS),
         project_id=None,
@@ -72,16 +73,8 @@ def _build_delivery() -> DeliveryView:
     )
 
 
-#: Name of a response's schema → its example.
-WEBHOOK_EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
-    "DeliveryPage": lambda: DeliveryPage(deliveries=[_build_delivery()], next_cursor=None),
-    "DeliveryView": _build_delivery,
-    "EndpointPage": lambda: EndpointPage(
-        endpoints=[_build_endpoint().model_copy(update={"keys": None})], next_cursor=None
-    ),
-    "EndpointView": _build_endpoint,
-    "KeysView": lambda: KeysView(keys=_build_keys()),
-    "UploadView": lambda: UploadView(
+def _build_upload() -> UploadView:
+    return UploadView(
         upload_id="upl_3c5e7g2i4k6m2o4q6s2u4w6y2a",
         reference="upload:upl_3c5e7g2i4k6m2o4q6s2u4w6y2a",
         name="cat.png",
@@ -91,6 +84,21 @@ WEBHOOK_EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
         upload_url="https://storage.googleapis.com/upload/storage/v1/b/example/o?upload_id=AB3",
         received=False,
         expires_at=_CREATED,
+    )
+
+
+#: Name of a response's schema → its example.
+WEBHOOK_EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
+    "DeliveryPage": lambda: DeliveryPage(deliveries=[_build_delivery()], next_cursor=None),
+    "DeliveryView": _build_delivery,
+    "EndpointPage": lambda: EndpointPage(
+        endpoints=[_build_endpoint().model_copy(update={"keys": None})], next_cursor=None
     ),
+    "EndpointView": _build_endpoint,
+    "KeysView": lambda: KeysView(keys=_build_keys()),
+    "UploadPage": lambda: UploadPage(
+        uploads=[_build_upload().model_copy(update={"upload_url": None})], next_cursor=None
+    ),
+    "UploadView": _build_upload,
     "SentAgainView": lambda: SentAgainView(sent=12, skipped=0, more=False),
 }

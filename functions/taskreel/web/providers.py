@@ -39,16 +39,26 @@ class BreakerOrder(Value):
     reason: str = Field(min_length=1, max_length=500)
 
 
+class BreakerChangeView(Value):
+    """A change of a circuit breaker; `byHand`: by an admin."""
+
+    at: datetime
+    state: BreakerState
+    by_hand: bool
+
+
 class BreakerView(Value):
     """A circuit breaker.
 
-    `byHand`: an admin set it. `admitsAt`: the earliest time of the next call.
+    `byHand`: an admin set it. `admitsAt`: the earliest time of the next call. `changes`: its
+    newest, up to thirty, the oldest first.
     """
 
     state: BreakerState
     by_hand: bool
     since: datetime | None
     admits_at: datetime | None
+    changes: list[BreakerChangeView]
 
 
 class ModelView(Value):

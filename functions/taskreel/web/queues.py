@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.requests import Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from taskreel.app.queues.clear_queue import clear_queue
+from taskreel.app.queues.clear_queue import clear_queue, preview_clear
 from taskreel.app.queues.pause_queue import ControlledQueue, set_pause
 from taskreel.domain.value import Value
 from taskreel.web.auth import AuthenticatedRequest
@@ -45,10 +45,12 @@ class QueueControlView(View):
 class ClearedView(View):
     """The numbers of jobs that were cancelled and that run and go on, and the credits refunded.
 
-    `more`: others still wait; send the request again.
+    `more`: others still wait; send the request again. With `dryRun` nothing was changed: the
+    numbers are those that clearing it at that moment would have given.
     """
 
     queue: str
+    dry_run: bool
     cancelled: int
     running: int
     refunded: int
@@ -103,19 +105,29 @@ async def resume_queue(
     openapi_extra=_REASON,
 )
 async def clear_queued_jobs(
-    request: Request, job_type: str, context: AuthenticatedAdmin, order: _Order
+    request: Request,
+    job_type: str,
+    context: AuthenticatedAdmin,
+    order: _Order,
+    *,
+    dry_run: Annotated[bool, Query(alias="dryRun")] = False,
 ) -> Response:
     """Cancels jobs that are QUEUED, THROTTLED, SCHEDULED or RETRYING, and releases their credits.
 
     Running jobs go on, and so do recurring jobs and jobs that are BLOCKED by others. One request
-    cancels up to 1,000; pause the queue first if new ones arrive. Recorded in the audit log.
+    cancels up to 1,000; pause the queue first if new ones arrive. `dryRun=true` only tells what
+    it would do. Recorded in the audit log.
     """
-    check_query(request)
+    check_query(request, "dryRun")
     name = find_requested_type(job_type).name
-    cleared = await clear_queue(context.services, context.caller, name, order.reason)
+    if dry_run:
+        cleared = await preview_clear(context.services, name)
+    else:
+        cleared = await clear_queue(context.services, context.caller, name, order.reason)
     return JsonResponse(
         ClearedView(
             queue=cleared.queue,
+            dry_run=dry_run,
             cancelled=cleared.cancelled,
             running=cleared.running,
             refunded=cleared.refunded,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends
+from fastapi import Depends, Query
 from fastapi.requests import Request
 from pydantic import BaseModel
 
@@ -41,6 +41,9 @@ async def get_services(request: Request) -> Services:
 
 
 AppServices = Annotated[Services, Depends(get_services)]
+
+#: Admins may list what all users have.
+AllUsers = Annotated[bool, Query(alias="allUsers")]
 
 
 # ── Bodies ───────────────────────────────────────────────────────────────────────────────────────

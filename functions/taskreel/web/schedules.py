@@ -41,7 +41,7 @@ from taskreel.web.openapi import (
 )
 from taskreel.web.openapi_problems import document_problems
 from taskreel.web.responses import JobView, View, build_job_view, is_absent
-from taskreel.web.route_parameters import Authenticated, Submitting, json_body
+from taskreel.web.route_parameters import AllUsers, Authenticated, Submitting, json_body
 
 router = APIRouter(prefix="/api/jobs", tags=["schedules"])
 
@@ -121,6 +121,7 @@ class RecurringJobView(View):
     """A recurring job, its next five runs, and its newest twenty."""
 
     recurring_job_id: str
+    user_id: str
     job_type: str
     data: dict[str, Any]
     cron_expression: str
@@ -252,17 +253,26 @@ async def create_recurring_job(
     return _respond(context, recurring, HTTPStatus.CREATED)
 
 
-@router.get("/recurring", summary="Your recurring jobs", response_model=RecurringJobPage)
+@router.get(
+    "/recurring",
+    summary="Your recurring jobs",
+    response_model=RecurringJobPage,
+    responses=document_problems("forbidden"),
+)
 async def list_recurring_jobs(
     request: Request,
     context: Authenticated,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: str | None = None,
+    *,
+    all_users: AllUsers = False,
 ) -> Response:
-    """Newest first."""
-    check_query(request, "limit", "cursor")
+    """Newest first. `allUsers=true` lists those of everybody, for admins."""
+    check_query(request, "limit", "cursor", "allUsers")
     services = context.services
-    page = await use_cases.list_recurring_jobs(services, context.caller, limit=limit, cursor=cursor)
+    page = await use_cases.list_recurring_jobs(
+        services, context.caller, limit=limit, cursor=cursor, all_users=all_users
+    )
     now = services.clock.now()
     views = [build_recurring_view(recurring, now) for recurring in page.rows]
     return JsonResponse(RecurringJobPage(recurring_jobs=views, next_cursor=page.cursor))

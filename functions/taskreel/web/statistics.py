@@ -29,7 +29,9 @@ from taskreel.domain.job_metrics import (
     find_quantile,
 )
 from taskreel.domain.job_status import Status
+from taskreel.domain.queue_control import QueueControl
 from taskreel.domain.value import Value
+from taskreel.jobtypes import find_job_type
 from taskreel.web.http import JsonResponse
 from taskreel.web.openapi_problems import document_problems
 from taskreel.web.responses import View, is_absent
@@ -92,12 +94,36 @@ class QueuePerformanceView(View):
     error_rate: float | None
 
 
+class QueueLimitsView(View):
+    """The limits of a queue: tasks started a second, tasks that run at a time, and its jobs.
+
+    `jobs`: so many of the type are on the queue or run; more wait by their rank. It is null where
+    there is no such limit.
+    """
+
+    dispatches_per_second: float
+    concurrent_dispatches: int
+    jobs: int | None
+
+
+class QueueOrderView(View):
+    """The newest order of an administrator."""
+
+    paused: bool
+    ordered_by: str
+    ordered_at: datetime
+    reason: str
+
+
 class QueueStatisticsView(View):
     """The queue of a job type."""
 
     job_type: str
     queue: QueueCountsView
     performance: QueuePerformanceView
+    limits: QueueLimitsView
+    #: For admins.
+    order: QueueOrderView | None = Field(exclude_if=is_absent)
 
 
 class QueuesStatisticsView(View):
@@ -181,7 +207,7 @@ async def read_job_statistics(
 async def read_queues_statistics(context: Authenticated) -> Response:
     """Its cost does not depend on the number of jobs."""
     found = await read_queue_statistics(context.services)
-    return JsonResponse(build_queues_view(found))
+    return JsonResponse(build_queues_view(found, with_orders=context.caller.admin))
 
 
 @router.get(
@@ -219,7 +245,7 @@ def build_statistics_view(
     )
 
 
-def build_queues_view(found: list[QueueStatistics]) -> QueuesStatisticsView:
+def build_queues_view(found: list[QueueStatistics], *, with_orders: bool) -> QueuesStatisticsView:
     """The queues as they are sent."""
     return QueuesStatisticsView(
         queues=[
@@ -240,10 +266,32 @@ def build_queues_view(found: list[QueueStatistics]) -> QueuesStatisticsView:
                     throughput=one.throughput,
                     error_rate=one.error_rate,
                 ),
+                limits=_build_limits(one),
+                order=_build_order(one.control) if with_orders else None,
             )
             for one in found
         ],
         counted_up_to=MOST_COUNTED,
+    )
+
+
+def _build_limits(one: QueueStatistics) -> QueueLimitsView:
+    declared = find_job_type(one.job_type).queue
+    return QueueLimitsView(
+        dispatches_per_second=declared.dispatches_per_second,
+        concurrent_dispatches=declared.concurrent_dispatches,
+        jobs=one.window,
+    )
+
+
+def _build_order(control: QueueControl | None) -> QueueOrderView | None:
+    if control is None:
+        return None
+    return QueueOrderView(
+        paused=control.paused,
+        ordered_by=control.user_id,
+        ordered_at=control.at,
+        reason=control.reason,
     )
 
 

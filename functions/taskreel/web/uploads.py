@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.requests import Request
 from fastapi.responses import Response
 from pydantic import Field
@@ -51,6 +52,13 @@ class UploadView(View):
     expires_at: datetime
 
 
+class UploadPage(View):
+    """Uploads, newest first; pass `nextCursor` as `cursor` to get the next page."""
+
+    uploads: list[UploadView]
+    next_cursor: str | None
+
+
 @router.post(
     "",
     status_code=201,
@@ -81,6 +89,25 @@ async def create_upload(
     upload, url = await use_cases.create_upload(context.services, context.caller, wanted)
     view = build_upload_view(upload, received=False, url=url)
     return JsonResponse(view, HTTPStatus.CREATED)
+
+
+@router.get("", summary="Your uploads", response_model=UploadPage)
+async def list_uploads(
+    request: Request,
+    context: Authenticated,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: str | None = None,
+) -> Response:
+    """Those that have not expired, newest first."""
+    check_query(request, "limit", "cursor")
+    services = context.services
+    page = await use_cases.list_uploads(services, context.caller, limit=limit, cursor=cursor)
+    received = await asyncio.gather(*(use_cases.is_received(services, one) for one in page.rows))
+    views = [
+        build_upload_view(upload, received=there)
+        for upload, there in zip(page.rows, received, strict=True)
+    ]
+    return JsonResponse(UploadPage(uploads=views, next_cursor=page.cursor))
 
 
 @router.get("/{upload_id}", summary="An upload", response_model=UploadView)

@@ -15,6 +15,7 @@ from taskreel.app.services import Services
 from taskreel.app.webhooks import deliveries as deliveries_of
 from taskreel.app.webhooks import endpoints as use_cases
 from taskreel.app.webhooks.endpoints import EndpointChanges, NewEndpoint
+from taskreel.app.webhooks.job_deliveries import find_job_deliveries
 from taskreel.domain.value import Value
 from taskreel.domain.webhook import (
     FINAL_EVENTS,
@@ -31,7 +32,7 @@ from taskreel.web.http import JsonResponse, check_query
 from taskreel.web.openapi import document_body
 from taskreel.web.openapi_problems import document_problems
 from taskreel.web.responses import View, is_absent
-from taskreel.web.route_parameters import Authenticated, json_body
+from taskreel.web.route_parameters import AllUsers, Authenticated, RequestedJob, json_body
 
 router = APIRouter(prefix="/api", tags=["webhooks"])
 
@@ -100,6 +101,7 @@ class EndpointView(View):
     """An endpoint; its keys are shown when it is created and by `GET …/keys`."""
 
     endpoint_id: str
+    user_id: str
     url: str | None
     events: list[str]
     project_id: str | None = Field(exclude_if=is_absent)
@@ -211,17 +213,26 @@ async def create_endpoint(
     return JsonResponse(view, HTTPStatus.CREATED)
 
 
-@router.get("/webhook-endpoints", summary="Your webhook endpoints", response_model=EndpointPage)
+@router.get(
+    "/webhook-endpoints",
+    summary="Your webhook endpoints",
+    response_model=EndpointPage,
+    responses=document_problems("forbidden"),
+)
 async def list_endpoints(
     request: Request,
     context: Authenticated,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: str | None = None,
+    *,
+    all_users: AllUsers = False,
 ) -> Response:
-    """Newest first."""
-    check_query(request, "limit", "cursor")
+    """Newest first. `allUsers=true` lists those of everybody, for admins."""
+    check_query(request, "limit", "cursor", "allUsers")
     services = context.services
-    page = await use_cases.list_endpoints(services, context.caller, limit=limit, cursor=cursor)
+    page = await use_cases.list_endpoints(
+        services, context.caller, limit=limit, cursor=cursor, all_users=all_users
+    )
     views = [build_endpoint_view(services, endpoint) for endpoint in page.rows]
     return JsonResponse(EndpointPage(endpoints=views, next_cursor=page.cursor))
 
@@ -401,6 +412,21 @@ async def send_again(request: Request, delivery_id: str, context: Authenticated)
     found = await deliveries_of.find_delivery(context.services, context.caller, delivery_id)
     delivery = await deliveries_of.send_again(context.services, found.delivery_id)
     return JsonResponse(build_delivery_view(delivery), HTTPStatus.ACCEPTED)
+
+
+async def read_job_deliveries(found: RequestedJob) -> Response:
+    """Those of its newest changes, the oldest first, with every try."""
+    deliveries = await find_job_deliveries(found.context.services, found.job)
+    views = [build_delivery_view(delivery) for delivery in deliveries]
+    return JsonResponse(DeliveryPage(deliveries=views, next_cursor=None))
+
+
+router.add_api_route(
+    "/jobs/{job_type}/{job_id}/webhooks",
+    read_job_deliveries,
+    summary="The webhooks of a job",
+    response_model=DeliveryPage,
+)
 
 
 def build_endpoint_view(

@@ -103,7 +103,7 @@ class OneUnit:
         """Open the breaker of the unit's provider, as an administrator does."""
 
         async def force(tx: Transaction) -> None:
-            self.services.providers.breakers.force_state(
+            await self.services.providers.breakers.force_state(
                 tx,
                 breaker_id(run.provider, run.model),
                 BreakerState.OPEN,

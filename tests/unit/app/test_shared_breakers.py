@@ -121,7 +121,7 @@ async def test_an_administrator_s_state_overrides_results(store: Counted) -> Non
     await fail(breakers, 0, times=4)
 
     async def write(tx: Any) -> Breaker:
-        return breakers.force_state(tx, ID, BreakerState.CLOSED, at(5))
+        return await breakers.force_state(tx, ID, BreakerState.CLOSED, at(5))
 
     await store.transaction(write)
     await fail(breakers, 6, times=4)

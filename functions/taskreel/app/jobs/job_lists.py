@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.queries import Page, decode_cursor, find_job, query_page
@@ -19,10 +18,8 @@ from taskreel.domain.errors import InvalidError, NotFoundError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.ports import MOST_IN, Operator, Query
+from taskreel.ports import MOST_IN, Condition, Query
 from taskreel.store_collections import JOBS
-
-Condition = tuple[str, Operator, Any]
 
 _JOB_ID = "job_"
 #: The fields of a payload that hold what a user wrote.

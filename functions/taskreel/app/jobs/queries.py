@@ -97,15 +97,16 @@ async def query_page(
         query = query.behind(rows[-1])
         if size > _BYTES_OF_A_PAGE or scanned >= MAX_SCANNED:
             rest = await services.store.query(replace(query, limit=1))
-            more = _encode_cursor(rows[-1]) if rest else None
+            more = _encode_cursor(query, rows[-1]) if rest else None
             return Page([value for _, value in found], more)
-    more = _encode_cursor(found[limit - 1][0]) if len(found) > limit else None
+    more = _encode_cursor(query, found[limit - 1][0]) if len(found) > limit else None
     return Page([value for _, value in found[:limit]], more)
 
 
-def _encode_cursor(row: Row[Any]) -> str:
+def _encode_cursor(query: Query[Any], row: Row[Any]) -> str:
     """An opaque cursor: the row's time and id, so that rows inserted meanwhile shift nothing."""
-    text = json.dumps([row.data["createdAt"].isoformat(), row.id])
+    [(time, _)] = query.order
+    text = json.dumps([row.data[time].isoformat(), row.id])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 

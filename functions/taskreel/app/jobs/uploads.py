@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taskreel.app.caller import Caller
+from taskreel.app.jobs.queries import Page, decode_cursor, query_page
 from taskreel.app.query_pages import read_values
 from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, InvalidError, NotFoundError, PermanentError
@@ -89,6 +90,22 @@ async def find_upload(services: Services, caller: Caller, id_: str) -> Upload:
             f"{UPLOAD_LIFETIME.total_seconds() / 3600:.0f} hours: upload the file again."
         )
     return found
+
+
+async def list_uploads(
+    services: Services, caller: Caller, *, limit: int, cursor: str | None
+) -> Page[Upload]:
+    """The caller's uploads that have not expired, newest first."""
+    now = services.clock.now()
+    query = Query(
+        collection=UPLOADS,
+        where=(("userId", "==", caller.user_id),),
+        order=(("createdAt", "desc"),),
+        after=decode_cursor(cursor) if cursor else None,
+    )
+    return await query_page(
+        services, query, limit=limit, matches=lambda upload: upload.expire_at > now
+    )
 
 
 async def is_received(services: Services, upload: Upload) -> bool:

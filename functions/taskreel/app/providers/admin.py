@@ -52,6 +52,9 @@ def describe_breaker(breaker: Breaker, now: datetime) -> dict[str, Any]:
         "byHand": breaker.forced is not None,
         "since": breaker.since,
         "admitsAt": breaker.admits_at(now),
+        "changes": [
+            {"at": one.at, "state": one.state, "byHand": one.by_hand} for one in breaker.changes
+        ],
     }
 
 
@@ -81,7 +84,7 @@ async def set_breaker(
     async def write_override(tx: Transaction) -> Breaker:
         tx.create(AUDIT, entry.entry_id, entry)
         id_ = breaker_id(provider, order.model)
-        return registry.breakers.force_state(tx, id_, order.state, now)
+        return await registry.breakers.force_state(tx, id_, order.state, now)
 
     return describe_breaker(await store.transaction(write_override), now)
 

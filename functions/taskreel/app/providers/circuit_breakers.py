@@ -122,11 +122,12 @@ class CircuitBreakers:
         if state_changed or probe_ended or (failed and may_write):
             await self._write_breaker(id_, now)
 
-    def force_state(
+    async def force_state(
         self, tx: Transaction, id_: str, state: BreakerState | None, now: datetime
     ) -> Breaker:
         """Within a transaction: hold the breaker open or closed; None returns it to normal."""
-        breaker = Breaker.forced_by_admin(state, now)
+        stored = await tx.get(BREAKERS, id_) or Breaker()
+        breaker = Breaker.forced_by_admin(state, now).follow(stored, now)
         tx.set(BREAKERS, id_, breaker)
         self._unwritten.pop(id_, None)
         self._view[id_] = breaker
@@ -135,7 +136,7 @@ class CircuitBreakers:
     async def _write_breaker(self, id_: str, now: datetime) -> None:
         async def merge_results(tx: Transaction) -> Breaker:
             stored = await tx.get(BREAKERS, id_) or Breaker()
-            breaker = self._apply_unwritten(id_, stored, now)
+            breaker = self._apply_unwritten(id_, stored, now).follow(stored, now)
             tx.set(BREAKERS, id_, breaker)
             return breaker
 

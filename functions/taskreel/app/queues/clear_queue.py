@@ -13,7 +13,7 @@ from taskreel.app.jobs.enqueue import enqueue_jobs, find_queue
 from taskreel.app.jobs.finish_job import cancel_in_transaction
 from taskreel.app.jobs.job_ended import act_on_job_end
 from taskreel.app.jobs.job_store import load_job, store_job
-from taskreel.app.query_pages import read_pages
+from taskreel.app.query_pages import read_pages, read_values
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.errors import UnreadableDocumentError
@@ -95,6 +95,31 @@ async def clear_queue(services: Services, caller: Caller, job_type: str, reason:
         },
     )
     return Cleared(queue=queue, cancelled=cancelled, running=running, refunded=refunded, more=more)
+
+
+async def preview_clear(services: Services, job_type: str) -> Cleared:
+    """The numbers that clearing the queue now would give; nothing is changed.
+
+    Costs one read a waiting job, as clearing it does.
+    """
+    cancelled = running = refunded = 0
+    rows: Sequence[Row[Job]] = ()
+    async for rows in read_pages(services.store, _list_jobs(job_type, WAITING)):
+        for job in read_values(rows):
+            if job.operations:
+                running += 1
+            else:
+                cancelled += 1
+                refunded += job.credits.held
+        if cancelled + running >= MOST_CLEARED:
+            break
+    return Cleared(
+        queue=queue_of_type(job_type),
+        cancelled=cancelled,
+        running=running,
+        refunded=refunded,
+        more=len(rows) == _PAGE,
+    )
 
 
 def _list_jobs(job_type: str, statuses: Sequence[Status]) -> Query[Job]:

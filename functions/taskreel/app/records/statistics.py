@@ -12,15 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from taskreel.app.flow.slots import has_window
 from taskreel.app.query_pages import read_values
 from taskreel.app.services import Services
 from taskreel.domain.errors import QueueError
 from taskreel.domain.job_metrics import RETRIED, SLOT, SUBMITTED, DailyMetrics, name_slot
 from taskreel.domain.job_status import Status
+from taskreel.domain.queue_control import QueueControl
 from taskreel.domain.queue_names import queue_of_type
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import MOST_IN, Operator, Query
-from taskreel.store_collections import JOBS, METRICS
+from taskreel.store_collections import JOBS, METRICS, QUEUE_CONTROLS
 
 #: A count costs the same, however many jobs there are.
 MOST_COUNTED = 1000
@@ -47,6 +49,10 @@ class QueueStatistics:
     #: Ended jobs a minute.
     throughput: float
     error_rate: float | None
+    #: The most jobs of the type on its queue; None where there is no such limit.
+    window: int | None
+    #: The newest order of an administrator, if there is one.
+    control: QueueControl | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +86,14 @@ async def read_queue_statistics(services: Services) -> list[QueueStatistics]:
     """Every job type's queue."""
     now = services.clock.now()
     names = list(JOB_TYPES)
-    metrics, counts, pauses = await asyncio.gather(
+    limits = services.rules.limits
+    metrics, counts, pauses, controls = await asyncio.gather(
         load_metrics(services, now - RECENT, now),
         asyncio.gather(*(_count_open(services, name) for name in names)),
         asyncio.gather(*(_read_pause(services, name) for name in names)),
+        services.store.query(Query(collection=QUEUE_CONTROLS)),
     )
+    orders = {control.queue: control for control in read_values(controls)}
     found: list[QueueStatistics] = []
     for name, (waiting, active, delayed), paused in zip(names, counts, pauses, strict=True):
         recent, minutes = _sum_recent([one for one in metrics if one.job_type == name], now)
@@ -104,6 +113,8 @@ async def read_queue_statistics(services: Services) -> list[QueueStatistics]:
                 avg_wait_ms=_divide(recent["waitMs"], recent["started"]),
                 throughput=round(ended / minutes, 2),
                 error_rate=_divide(failed, ended),
+                window=limits.window(name) if limits and has_window(name) else None,
+                control=orders.get(queue_of_type(name)),
             )
         )
     return found

@@ -1,0 +1,128 @@
+"""The API of all users' accounts, for administrators."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.requests import Request
+from fastapi.responses import Response
+
+from taskreel.app.credits.accounts import AccountSums, list_accounts, sum_accounts
+from taskreel.app.flow.slots import active_limit
+from taskreel.domain.credits import Account
+from taskreel.domain.errors import InvalidError
+from taskreel.domain.flow_limits import FlowLimits
+from taskreel.domain.ids import is_user_id
+from taskreel.web.http import JsonResponse, check_query
+from taskreel.web.openapi_problems import document_problems
+from taskreel.web.route_parameters import AuthenticatedAdmin
+from taskreel.web.view import View
+
+router = APIRouter(prefix="/api/accounts", tags=["accounts"])
+
+
+class AccountView(View):
+    """A user: the tier of the last token, the balance, and the jobs that run and wait now.
+
+    `activeJobs` is the limit on jobs that run, null where there are no limits; `isOwn` tells that
+    an administrator has set it for this user.
+    """
+
+    user_id: str
+    tier: str | None
+    available: int
+    held: int
+    captured: int
+    granted: int
+    active: int
+    waiting: int
+    active_jobs: int | None
+    is_own: bool
+
+
+class AccountPage(View):
+    """Accounts by user; pass `nextCursor` as `cursor` to get the next page."""
+
+    accounts: list[AccountView]
+    next_cursor: str | None
+
+
+class AccountSumsView(View):
+    """The sums of all accounts: granted = available + held + captured.
+
+    `complete` is false where there are more accounts than one request adds up, 20,000.
+    """
+
+    users: int
+    available: int
+    held: int
+    captured: int
+    granted: int
+    complete: bool
+
+
+@router.get(
+    "",
+    summary="All users' accounts (admin)",
+    response_model=AccountPage,
+    responses=document_problems("forbidden"),
+)
+async def read_accounts(
+    request: Request,
+    context: AuthenticatedAdmin,
+    prefix: Annotated[str, Query(max_length=256, pattern="^[!-.0-~]*$")] = "",
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(max_length=256)] = None,
+) -> Response:
+    """By the users' ids, of which `prefix` is the beginning.
+
+    A user who has never submitted a job, and has no grant, has no account.
+    """
+    check_query(request, "prefix", "limit", "cursor")
+    services = context.services
+    if cursor is not None and not is_user_id(cursor):
+        raise InvalidError.at("cursor", "invalid cursor: use nextCursor from the previous page")
+    accounts, more = await list_accounts(services, prefix=prefix, limit=limit, after=cursor)
+    views = [build_account_view(account, services.rules.limits) for account in accounts]
+    return JsonResponse(AccountPage(accounts=views, next_cursor=more))
+
+
+@router.get(
+    "/sums",
+    summary="The sums of all users' accounts (admin)",
+    response_model=AccountSumsView,
+    responses=document_problems("forbidden"),
+)
+async def read_sums(request: Request, context: AuthenticatedAdmin) -> Response:
+    """Reads every account, so ask for it seldom."""
+    check_query(request)
+    return JsonResponse(build_sums_view(await sum_accounts(context.services)))
+
+
+def build_account_view(account: Account, limits: FlowLimits | None) -> AccountView:
+    """The account as it is sent."""
+    return AccountView(
+        user_id=account.user_id,
+        tier=account.tier,
+        available=account.available,
+        held=account.held,
+        captured=account.captured,
+        granted=account.granted,
+        active=max(account.active, 0),
+        waiting=max(account.waiting, 0),
+        active_jobs=None if limits is None else active_limit(limits, account),
+        is_own=account.max_active is not None,
+    )
+
+
+def build_sums_view(sums: AccountSums) -> AccountSumsView:
+    """The sums as they are sent."""
+    return AccountSumsView(
+        users=sums.users,
+        available=sums.available,
+        held=sums.held,
+        captured=sums.captured,
+        granted=sums.granted,
+        complete=sums.complete,
+    )

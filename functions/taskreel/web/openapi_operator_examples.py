@@ -1,0 +1,65 @@
+"""Examples of the responses of queues, accounts, the audit log and the models' performance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from pydantic import BaseModel
+
+from taskreel.app.credits.accounts import AccountSums
+from taskreel.app.records.model_performance import ModelDay
+from taskreel.domain.audit import AuditEntry
+from taskreel.domain.credits import Account
+from taskreel.web.accounts import AccountPage, build_account_view, build_sums_view
+from taskreel.web.audit import AuditPage, build_entry_view
+from taskreel.web.model_performance import ModelDaysView, build_model_day_view
+from taskreel.web.queues import ClearedView, QueueControlView
+
+_AT = datetime(2026, 11, 26, 9, 30, tzinfo=UTC)
+_QUEUE = "image-generation-queue"
+_ACCOUNT = Account(
+    user_id="ada", available=96, held=1, captured=3, granted=100, active=1, tier="pro"
+)
+_SUMS = AccountSums(users=2, available=190, held=3, captured=7, granted=200, complete=True)
+_ENTRY = AuditEntry(
+    entry_id="audit.4k7m2xq9w3r5t8v6b2n4c6z8a1",
+    at=_AT,
+    user_id="root",
+    action="queue paused",
+    subject=_QUEUE,
+    reason="The provider is down",
+)
+_MODEL_DAY = ModelDay(
+    day="2026-11-26",
+    provider="bfl",
+    model="flux-2-pro",
+    calls=41,
+    credits=41,
+    released=2,
+    cost_usd=1.64,
+    errors={"provider_unavailable": 2},
+    run_ms={"95": 41},
+)
+
+#: Name of a response's schema → its example.
+OPERATOR_EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
+    "AccountPage": lambda: AccountPage(
+        accounts=[build_account_view(_ACCOUNT, None)], next_cursor=None
+    ),
+    "AccountSumsView": lambda: build_sums_view(_SUMS),
+    "AuditPage": lambda: AuditPage(entries=[build_entry_view(_ENTRY)], next_cursor=None),
+    "ClearedView": lambda: ClearedView(
+        queue=_QUEUE, dry_run=False, cancelled=12, running=1, refunded=12, more=False
+    ),
+    "ModelDaysView": lambda: ModelDaysView(days=[build_model_day_view(_MODEL_DAY)]),
+    "QueueControlView": lambda: QueueControlView(
+        job_type="image-generation",
+        queue=_QUEUE,
+        paused=True,
+        depth=3,
+        ordered_by="root",
+        ordered_at=_AT,
+        reason="The provider is down",
+    ),
+}
