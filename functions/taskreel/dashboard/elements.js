@@ -39,6 +39,48 @@ function describeFailure(error) {
 /** @param {{title: string, children?: any}} props */
 export const Empty = ({ title, children }) => html`<div class="empty"><h2>${title}</h2>${children}</div>`;
 
+/**
+ * An answer of the API as a page shows it: grey lines while it is read, what went wrong, a sentence
+ * where there is nothing, or the content that the child makes of the data. Data stays on the page
+ * while a later reading fails.
+ * @param {{reading: {data: any, error: any, reload: () => any}, children: (data: any) => any,
+ *   isEmpty?: (data: any) => boolean, empty?: string, hint?: any, lines?: number}} props
+ */
+export function PageOf({ reading: { data, error, reload }, children, isEmpty = () => false, empty = "Nothing here", hint, lines = 5 }) {
+  return html`
+    ${error && html`<${Failure} error=${error} retry=${reload} />`}
+    ${!data ? !error && html`<${Loading} lines=${lines} />` : isEmpty(data) ? html`<${Empty} title=${empty}>${hint && html`<p>${hint}</p>`}</${Empty}>` : children(data)}`;
+}
+
+/** The button below a list that has more rows. @param {{more: (() => void) | null, text?: string}} props */
+export const More = ({ more, text = "Older" }) => more && html`<div class="more"><button onClick=${more}>${text}</button></div>`;
+
+/**
+ * A dialog that asks before an act, runs it, and says what went wrong.
+ * @param {{title: string, verb: string, close: () => void, act: () => Promise<void>, children?: any,
+ *   danger?: boolean, ready?: boolean}} props
+ */
+export function ConfirmDialog({ title, verb, close, act, children, danger = false, ready = true }) {
+  const [error, setError] = useState(/** @type {any} */ (null));
+  const [busy, setBusy] = useState(false);
+  const run = async (/** @type {Event} */ event) => {
+    event.preventDefault();
+    setBusy(true);
+    try {
+      await act();
+      close();
+    } catch (failure) {
+      setError(failure);
+      setBusy(false);
+    }
+  };
+  return html`<${Dialog} title=${title} close=${close}><form onSubmit=${run}>
+    ${children}
+    ${error && html`<${Failure} error=${error} />`}
+    <div class="buttons"><button type="button" onClick=${close}>Back</button><button class=${danger ? "danger" : "primary"} disabled=${busy || !ready}>${verb}</button></div>
+  </form></${Dialog}>`;
+}
+
 /** Grey lines in place of what is being read. @param {{lines?: number}} props */
 export const Loading = ({ lines = 4 }) => html`<div class="skeleton" role="status" aria-label="Loading">
   ${Array.from({ length: lines }, (_, index) => html`<span key=${index}></span>`)}

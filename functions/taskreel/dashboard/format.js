@@ -11,6 +11,9 @@ export function formatSeconds(seconds) {
   return `${Math.round(seconds / 86_400)} days`;
 }
 
+/** @param {number} milliseconds */
+export const formatMs = (milliseconds) => formatSeconds(milliseconds / 1000);
+
 /** @param {string} from @param {string} to seconds between two times */
 export const secondsBetween = (from, to) => (Date.parse(to) - Date.parse(from)) / 1000;
 
@@ -49,9 +52,9 @@ export const formatUsd = (amount) => `$${amount.toFixed(amount < 0.1 ? 3 : 2)}`;
 /** @param {number} number @param {string} noun its singular */
 export const countOf = (number, noun) => `${number.toLocaleString()} ${noun}${number === 1 ? "" : "s"}`;
 
-/** "image-generation" → "Image generation". @param {string} name */
+/** "image-generation" → "Image generation", "ai-processing" → "AI processing". @param {string} name */
 export function formatType(name) {
-  const words = name.replaceAll("-", " ");
+  const words = name.replaceAll("-", " ").replace(/^ai\b/, "AI");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
@@ -66,7 +69,17 @@ export function findPrompt(payload) {
   if (payload.operation) return payload.operation;
   if (payload.steps && typeof payload.steps === "object") return Object.keys(payload.steps).join(" → ");
   if (Array.isArray(payload.scenes)) return countOf(payload.scenes.length, "scene");
-  return payload.imageUrl ?? payload.contentUrl ?? "";
+  const file = payload.imageUrl ?? payload.contentUrl ?? "";
+  return isUpload(file) ? file : nameFile(file);
+}
+
+/** Tell if a text is the reference of an upload, whose name the API knows. @param {string} text */
+export const isUpload = (text) => text.startsWith("upload:");
+
+/** The file's name in an address. @param {string} url */
+export function nameFile(url) {
+  const last = url.split(/[?#]/)[0].split("/").pop() || url;
+  try { return decodeURIComponent(last); } catch { return last; }
 }
 
 /** @param {{captured: number, held: number, released: number}} credits */

@@ -2,6 +2,7 @@
 
 import { useCallback, useEffect, useRef, useState } from "./vendor/preact.js";
 import { call } from "./api.js";
+import { findPrompt, formatType, isUpload } from "./format.js";
 import { live } from "./live.js";
 
 /**
@@ -38,6 +39,40 @@ export function useReading(path, { everySeconds = 0, accept = [] } = {}) {
     reload,
     setData: (data) => setState({ path, data, error: null }),
   };
+}
+
+/**
+ * A list by pages: the first is read again from time to time, older ones when they are asked for.
+ * @param {string | null} path with its query, without `cursor` @param {string} name of the list in the answer
+ * @param {string} id the name of a row's id @param {{everySeconds?: number}} [options]
+ */
+export function usePages(path, name, id, options) {
+  const first = useReading(path, options);
+  const [older, setOlder] = useState(/** @type {{path: string | null, rows: any[], cursor: string | null | undefined}} */ ({ path, rows: [], cursor: undefined }));
+  const [failure, setFailure] = useState(/** @type {any} */ (null));
+  const mine = older.path === path ? older : { path, rows: [], cursor: undefined };
+  const next = mine.cursor === undefined ? first.data?.nextCursor ?? null : mine.cursor;
+  const loadMore = async () => {
+    try {
+      const page = await call("GET", `${path}${path?.includes("?") ? "&" : "?"}cursor=${encodeURIComponent(next)}`);
+      setOlder({ path, rows: [...mine.rows, ...page[name]], cursor: page.nextCursor });
+      setFailure(null);
+    } catch (error) { setFailure(error); }
+  };
+  const top = first.data?.[name] ?? [];
+  const known = new Set(top.map((/** @type {any} */ row) => row[id]));
+  const rows = [...top, ...mine.rows.filter((row) => !known.has(row[id]))];
+  return { ...first, error: first.error ?? failure, rows, more: next ? loadMore : null };
+}
+
+/** A value once it has not changed for a moment, for what is typed. @template T @param {T} value @returns {T} */
+export function useDelayed(value) {
+  const [settled, setSettled] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), 350);
+    return () => clearTimeout(timer);
+  }, [value]);
+  return settled;
 }
 
 /** The time in milliseconds, anew each second while the page is seen. */
@@ -80,6 +115,27 @@ export function readWholeJob(row) {
 
 function startNext() {
   while (running < MOST_AT_ONCE && queue.length) /** @type {() => void} */ (queue.shift())();
+}
+
+/** @type {Map<string, Promise<string>>} the names of uploads by their reference */
+const uploadNames = new Map();
+
+/** The words by which a person knows a job: its prompt, or the name of its file. @param {{payload?: any, jobType: string} | null} job */
+export function useTitle(job) {
+  const prompt = findPrompt(job?.payload);
+  const reference = isUpload(prompt) ? prompt : "";
+  const [name, setName] = useState("");
+  useEffect(() => {
+    if (!reference) return undefined;
+    let current = true;
+    // An upload that has expired is no longer there to be asked.
+    const known = uploadNames.get(reference) ?? call("GET", `/api/uploads/${reference.slice("upload:".length)}`).then((upload) => upload.name, () => "Uploaded file");
+    uploadNames.set(reference, known);
+    void known.then((found) => { if (current) setName(found); });
+    return () => { current = false; };
+  }, [reference]);
+  if (reference) return name || "Uploaded file";
+  return prompt || (job ? formatType(job.jobType) : "");
 }
 
 /** The whole job once its row has been seen. @param {any} row @param {{current: Element | null}} ref */

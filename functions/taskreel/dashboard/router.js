@@ -4,6 +4,9 @@ import { useEffect, useState } from "./vendor/preact.js";
 
 export const ROOT = "/dashboard";
 
+/** The address of a page of the dashboard. @param {string} path it begins with a slash */
+export const linkTo = (path) => ROOT + (path === "/" ? "" : path);
+
 /** @returns {{path: string, query: URLSearchParams}} */
 const readPlace = () => ({
   path: location.pathname.slice(ROOT.length).replace(/\/+$/, "") || "/",

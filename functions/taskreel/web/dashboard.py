@@ -89,7 +89,7 @@ async def serve_dashboard(request: Request, media_origins: Sequence[str]) -> Res
 
 
 def build_policy(media_origins: Sequence[str]) -> str:
-    """The content security policy: own scripts and styles, and results from the bucket alone."""
+    """The content security policy: own scripts and styles; files from and to the bucket alone."""
     media = " ".join(["'self'", *media_origins])
     return "; ".join(
         [
@@ -98,7 +98,7 @@ def build_policy(media_origins: Sequence[str]) -> str:
             "style-src 'self'",
             f"img-src {media} data:",
             f"media-src {media}",
-            "connect-src 'self'",
+            f"connect-src {media}",
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",

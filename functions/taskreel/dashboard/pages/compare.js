@@ -1,13 +1,12 @@
 /** Two jobs side by side: their results, and in what their payloads differ. */
 
-import { html, useRef, useState } from "../vendor/preact.js";
+import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import { Failure, kindOf, Loading, Preview, Progress, StatusPill } from "../elements.js";
-import { describeCredits, findPrompt, formatSeconds, formatType, secondsBetween } from "../format.js";
+import { describeCredits, formatSeconds, secondsBetween } from "../format.js";
 import { listDifferences } from "../differences.js";
-import { useEffect } from "../vendor/preact.js";
 import { live } from "../live.js";
 import { ResultText } from "../result_text.js";
-import { useReading } from "../reading.js";
+import { useReading, useTitle } from "../reading.js";
 import { ROOT } from "../router.js";
 import { ACTIVE, hasEnded } from "../statuses.js";
 
@@ -42,9 +41,10 @@ const firstPicture = (job) => (job.result?.artifacts ?? []).find((/** @type {any
 /** @param {{letter: string, job: any}} props */
 function Side({ letter, job }) {
   const { artifacts = [], items: _, ...facts } = job.result ?? {};
+  const title = useTitle(job);
   const took = job.statusAt.PROCESSING && job.statusAt.COMPLETED ? formatSeconds(Math.max(0, secondsBetween(job.statusAt.PROCESSING, job.statusAt.COMPLETED))) : "–";
   return html`<article class="side" aria-label=${`Job ${letter}`}>
-    <header><span class="letter">${letter}</span><a href=${`${ROOT}/jobs/${job.jobId}`}>${findPrompt(job.payload) || formatType(job.jobType)}</a><${StatusPill} status=${job.status} /></header>
+    <header><span class="letter">${letter}</span><a href=${`${ROOT}/jobs/${job.jobId}`}>${title}</a><${StatusPill} status=${job.status} /></header>
     ${ACTIVE.includes(job.status) && html`<${Progress} percent=${job.progress} label="Progress" />`}
     ${!hasEnded(job) && html`<div class="side-waits">Its result appears here.</div>`}
     ${artifacts.map((/** @type {any} */ artifact) => html`<${Preview} key=${artifact.name} artifact=${artifact} label=${`Result of ${letter}`} />`)}

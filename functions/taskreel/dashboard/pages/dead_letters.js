@@ -22,7 +22,7 @@ export default function DeadLetters({ caller }) {
   };
   return html`
     <div class="title"><h1>Failures</h1><a href=${`${ROOT}/jobs?status=FAILED`}>All failed jobs</a></div>
-    <p class="hint">Failures of one kind are one line, of all users. A redrive retries the jobs that are failed still; a dry run comes first.</p>
+    <p class="lead">Failures of one kind are one line, of all users. A redrive retries the jobs that are failed still; a dry run comes first.</p>
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     ${!data ? !error && html`<${Loading} />` : data.groups.length === 0 ? html`<${Empty} title="Nothing has failed"><p>Jobs that fail for good are grouped here by their cause.</p></${Empty}>`
       : html`<ul class="work">${data.groups.map((/** @type {any} */ group) => html`<li key=${group.fingerprint} class=${`tone-${group.open ? "bad" : "off"}`}>

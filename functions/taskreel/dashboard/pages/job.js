@@ -3,13 +3,13 @@
 import { html, useEffect, useMemo, useState } from "../vendor/preact.js";
 import { call } from "../api.js";
 import { announce, CopyButton, Dialog, Failure, Json, Loading, Preview, Progress, StatusPill, Time } from "../elements.js";
-import { describeCredits, findPrompt, formatCredits, formatFullTime, formatSeconds, formatTime, formatType, formatUsd } from "../format.js";
+import { describeCredits, formatCredits, formatFullTime, formatSeconds, formatTime, formatType, formatUsd } from "../format.js";
 import { BulkDialog, ReplayDialog } from "../job_actions.js";
 import { explainJob } from "../job_reason.js";
 import { live } from "../live.js";
 import { StepGraph } from "../step_graph.js";
 import { ResultText } from "../result_text.js";
-import { useNow, useReading } from "../reading.js";
+import { useNow, useReading, useTitle } from "../reading.js";
 import { go, ROOT } from "../router.js";
 import { ACTIVE, canCancel, canReplay, canRetry, describeStatus, hasEnded, WAITING } from "../statuses.js";
 
@@ -30,13 +30,13 @@ export default function JobPage({ id, caller }) {
   }), [id, reload]);
   // The stream has the caller's own jobs only; an ended job does not change.
   useEffect(() => setForeign(!!job && job.userId !== caller.userId && !hasEnded(job)), [job]);
+  const title = useTitle(job);
   if (loading) return html`<${Loading} lines=${8} />`;
-  if (!job) return html`<h1>Job</h1><${Failure} error=${error} retry=${reload} />`;
-  const prompt = findPrompt(job.payload);
+  if (!job) return html`<nav class="crumbs" aria-label="Way back"><a href=${`${ROOT}/jobs`}>Jobs</a></nav><h1>Job</h1><${Failure} error=${error} retry=${reload} /><p><a href=${`${ROOT}/jobs`}>All jobs</a></p>`;
   const reason = explainJob(job, { now, health: health.data, providers: providers.data?.providers });
   return html`
     <nav class="crumbs" aria-label="Way back"><a href=${`${ROOT}/jobs`}>Jobs</a>${job.parentId && html` / <a href=${`${ROOT}/jobs/${job.parentId}`}>Pipeline</a>`}</nav>
-    <div class="title job-title"><div><h1>${prompt ? shorten(prompt, 160) : formatType(job.jobType)}</h1><p class="hint">${formatType(job.jobType)} · <code>${job.jobId}</code> <${CopyButton} text=${job.jobId} label="Copy id" /></p></div></div>
+    <div class="title job-title"><div><h1>${shorten(title, 160)}</h1><p class="hint">${formatType(job.jobType)} · <code>${job.jobId}</code> <${CopyButton} text=${job.jobId} label="Copy id" /></p></div></div>
     ${error && html`<${Failure} error=${error} />`}
     <section class=${`reason tone-${reason.tone}`} aria-live="polite">
       <${StatusPill} status=${job.status} />
@@ -52,7 +52,7 @@ export default function JobPage({ id, caller }) {
     </section>
     <div class="job-columns">
       <div>
-        <${Results} job=${job} prompt=${prompt} />
+        <${Results} job=${job} prompt=${title} />
         ${job.steps.length > 0 && html`<section><h2>Steps</h2><${StepGraph} job=${job} /></section>`}
         <section><h2>Timeline</h2><${Timeline} job=${job} now=${now} /><${History} job=${job} now=${now} /></section>
         <section><h2>Payload</h2><${Json} value=${job.payload} name="Payload" /></section>

@@ -4,11 +4,11 @@ import { html, useCallback, useEffect, useRef, useState } from "../vendor/preact
 import { call } from "../api.js";
 import { Empty, Failure, Loading, Progress, StatusPill, Thumbnail, Time } from "../elements.js";
 import { buildApiQuery, countFilters, matches, readFilters, SPANS, writeFilters } from "../filters.js";
-import { countOf, describeCredits, findPrompt, formatType } from "../format.js";
+import { countOf, describeCredits, formatType } from "../format.js";
 import { BulkDialog } from "../job_actions.js";
 import { live } from "../live.js";
 import { addPage, applyChanges, EMPTY, letIn, showPage } from "../live_rows.js";
-import { useNow, useReading, useWholeJob } from "../reading.js";
+import { useNow, useReading, useTitle, useWholeJob } from "../reading.js";
 import { go, ROOT } from "../router.js";
 import { ACTIVE, canCancel, canRetry, describeStatus, hasEnded, STATUSES, WAITING } from "../statuses.js";
 
@@ -177,10 +177,11 @@ function NoJobs({ filters, change }) {
 function Row({ job, now, admin, selected, toggle, gone }) {
   const row = useRef(/** @type {HTMLTableRowElement | null} */ (null));
   const whole = useWholeJob(job, row);
+  const title = useTitle(whole ?? job);
   const press = useRowKeys(job, toggle);
   return html`<tr ref=${row} data-row tabindex="0" class=${`${selected ? "selected" : ""} ${gone ? "gone" : ""}`} onKeyDown=${press} onClick=${(/** @type {any} */ event) => openUnlessControl(event, job)}>
     <td class="tick"><input type="checkbox" aria-label=${`Select ${job.jobId}`} checked=${selected} onChange=${() => toggle(job)} /></td>
-    <td class="job"><span class="mini" aria-hidden="true">${job.status === "COMPLETED" ? html`<${Thumbnail} job=${whole} />` : html`<${StatusPill} status=${job.status} />`}</span><div><a href=${`${ROOT}/jobs/${job.jobId}`}>${findPrompt(whole?.payload) || formatType(job.jobType)}</a><small>${job.error && job.status !== "COMPLETED" ? html`<span class="bad">${job.error.message}</span>` : html`<span class="narrow-only">${formatType(job.jobType)}</span><code class="wide-only">${job.jobId}</code>`}</small></div></td>
+    <td class="job"><div class="job-cell"><span class="mini" aria-hidden="true">${job.status === "COMPLETED" ? html`<${Thumbnail} job=${whole} />` : html`<${StatusPill} status=${job.status} />`}</span><div><a href=${`${ROOT}/jobs/${job.jobId}`}>${title}</a><small>${job.error && job.status !== "COMPLETED" ? html`<span class="bad">${job.error.message}</span>` : html`<span class="narrow-only">${formatType(job.jobType)}</span><code class="wide-only">${job.jobId}</code>`}</small></div></div></td>
     <td class="status"><${StatusPill} status=${job.status} />${ACTIVE.includes(job.status) && html`<${Progress} percent=${job.progress} label="Progress" />`}</td>
     <td class="wide-only">${formatType(job.jobType)}</td>
     ${admin && html`<td class="wide-only">${job.userId}</td>`}
@@ -211,7 +212,7 @@ function Card({ job, now, selected, toggle, gone }) {
   const [pointed, setPointed] = useState(false);
   const whole = useWholeJob(job, card);
   const press = useRowKeys(job, toggle);
-  const prompt = findPrompt(whole?.payload) || formatType(job.jobType);
+  const prompt = useTitle(whole ?? job);
   return html`<li ref=${card} data-row tabindex="0" class=${`card ${selected ? "selected" : ""} ${gone ? "gone" : ""}`} onKeyDown=${press} onMouseEnter=${() => setPointed(true)} onMouseLeave=${() => setPointed(false)} onFocusIn=${() => setPointed(true)} onFocusOut=${() => setPointed(false)}>
     <a class="thumb" href=${`${ROOT}/jobs/${job.jobId}`} tabindex="-1" aria-hidden="true">
       ${hasEnded(job) && job.status === "COMPLETED" ? html`<${Thumbnail} job=${whole} playing=${pointed} />` : html`<span class="thumb-state"><${StatusPill} status=${job.status} />${ACTIVE.includes(job.status) && html`<${Progress} percent=${job.progress} label="Progress" />`}${job.error && html`<small>${job.error.message}</small>`}</span>`}

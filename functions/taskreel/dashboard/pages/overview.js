@@ -1,13 +1,12 @@
 /** The overview: the health of everything, what needs a person, and each type with its jobs. */
 
-import { html, useMemo } from "../vendor/preact.js";
+import { html, useMemo, useRef } from "../vendor/preact.js";
 import { Empty, Failure, Loading, Pill, Thumbnail, Time } from "../elements.js";
 import { findPersonalWork, groupJobs } from "../attention.js";
-import { countOf, findPrompt, formatSeconds, formatType } from "../format.js";
-import { useNow, useReading, useWholeJob } from "../reading.js";
+import { formatSeconds, formatType } from "../format.js";
+import { useNow, useReading, useTitle, useWholeJob } from "../reading.js";
 import { ROOT } from "../router.js";
 import { ACTIVE, WAITING } from "../statuses.js";
-import { useRef } from "../vendor/preact.js";
 
 const MOST = 100;
 /** @type {Record<string, string>} */
@@ -83,6 +82,6 @@ function TypeRow({ queue, counts }) {
 function StripItem({ job, now }) {
   const ref = useRef(/** @type {HTMLLIElement | null} */ (null));
   const whole = useWholeJob(job, ref);
-  const prompt = findPrompt(whole?.payload) || formatType(job.jobType);
+  const prompt = useTitle(whole ?? job);
   return html`<li ref=${ref}><a href=${`${ROOT}/jobs/${job.jobId}`} title=${prompt}><span class="thumb"><${Thumbnail} job=${whole} /></span><span class="caption"><b>${prompt}</b><small><${Time} at=${job.createdAt} now=${now} /></small></span></a></li>`;
 }

@@ -1,0 +1,29 @@
+/** The audit log: who ordered what, and why. */
+
+import { html, useState } from "../vendor/preact.js";
+import { Empty, Failure, Loading, More, Time } from "../elements.js";
+import { useDelayed, useNow, usePages } from "../reading.js";
+import { ROOT } from "../router.js";
+
+export default function Audit() {
+  const now = useNow();
+  const [text, setText] = useState("");
+  const wanted = useDelayed(text.trim());
+  const { rows, data, error, reload, more } = usePages(`/api/audit?limit=50${wanted && `&text=${encodeURIComponent(wanted)}`}`, "entries", "entryId", { everySeconds: 15 });
+  return html`
+    <div class="title"><h1>Audit</h1></div>
+    <p class="lead">Each order of an admin to a queue, a provider or a user's limits is written here with its reason, and stays.</p>
+    <div class="filter-row"><label class="search"><span class="hidden">Search the log</span><input data-search type="search" placeholder="Search names, acts and reasons  ( / )" value=${text} onInput=${(/** @type {any} */ event) => setText(event.target.value)} /></label></div>
+    ${error && html`<${Failure} error=${error} retry=${reload} />`}
+    ${!data ? !error && html`<${Loading} lines=${8} />` : rows.length === 0 ? html`<${Empty} title=${wanted ? "No entry matches" : "No entries yet"}><p>${wanted ? "The search is in users, acts, subjects and reasons." : "The first pause, override or limit is written here."}</p></${Empty}>`
+      : html`<div class="table-wrap"><table><thead><tr><th>When</th><th>Who</th><th>Did</th><th>To</th><th class="wide-only">Reason</th></tr></thead>
+        <tbody>${rows.map((one) => html`<tr key=${one.entryId}><td class="nowrap"><${Time} at=${one.at} now=${now} /></td><td>${one.userId}</td><td>${one.action}</td><td><${Subject} subject=${one.subject} /></td><td class="wide-only">${one.reason || html`<span class="zero">–</span>`}</td></tr>`)}</tbody></table></div>`}
+    <${More} more=${more} text="Older entries" />`;
+}
+
+/** A subject with the page that shows it. @param {{subject: string}} props */
+function Subject({ subject }) {
+  if (subject.endsWith("-queue")) return html`<a href=${`${ROOT}/queues`}>${subject}</a>`;
+  if (subject.includes("/")) return html`<a href=${`${ROOT}/providers?text=${encodeURIComponent(subject.split("/").slice(1).join("/"))}`}>${subject}</a>`;
+  return html`<a href=${`${ROOT}/users?user=${encodeURIComponent(subject)}`}>${subject}</a>`;
+}
