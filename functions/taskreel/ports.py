@@ -452,6 +452,8 @@ class Capability(StrEnum):
     PROCESS = "process"
     ANALYSE = "analyse"
     PERSONALIZE = "personalize"
+    #: Sends a message of the caller's own.
+    WEBHOOK = "webhook"
     #: Made of other jobs; calls no provider itself.
     PIPELINE = "pipeline"
 
@@ -484,6 +486,8 @@ class Generation:
     #: Returns `folder`, which is made on first use.
     open_folder: Callable[[], Path]
     name: str
+    #: The job's owner, whose keys sign a message.
+    user_id: str = ""
     #: Number of the attempt, from 1; read by the provider that simulates failures.
     attempt: int = 1
     #: Number of rate limits met so far.

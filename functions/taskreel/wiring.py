@@ -51,17 +51,20 @@ from taskreel.config import ConfigurationError, Settings
 from taskreel.domain.input_limits import MIB, InputLimits
 from taskreel.domain.queue_names import type_of_queue
 from taskreel.domain.value import Value
+from taskreel.domain.webhook import SENDER
 from taskreel.jobtypes.submission import register_options
 from taskreel.limits_setting import parse_limits
 from taskreel.media.workers import WorkerPool
 from taskreel.ports import (
     Blobs,
+    Capability,
     Clock,
     Fetch,
     FileFacts,
     MediaWorkers,
     Provider,
     ProviderCatalogue,
+    SendWebhook,
     Store,
     TaskQueue,
     Timer,
@@ -277,15 +280,16 @@ def build(chosen: Settings, clock: Clock) -> Services:
     observers += [counts.note_change] if rules.limits else []
     calibration = EtaCalibration(recorder.count_eta, shards=SHARDS, observe=observers.append)
     store = LoggedStore(inner, observers)
+    webhooks = DurableWebhooks(WebhookSender(chosen.private_webhook_origins), store)
     return Services(
         store=store,
         tasks=_build_tasks(chosen, clock, store),
         blobs=DurableBlobs(_blobs(chosen, clock), store),
-        providers=_build_providers(chosen, workers, clock, store),
+        providers=_build_providers(chosen, workers, clock, store, webhooks),
         workers=workers,
         probe_file=partial(_probe_file, workers),
         fetch=_fetch(_own_addresses(chosen)),
-        webhooks=DurableWebhooks(WebhookSender(chosen.private_webhook_origins), store),
+        webhooks=webhooks,
         clock=clock,
         rules=rules,
         counts=counts,
@@ -527,13 +531,18 @@ def _path(url: str) -> Path:
 
 
 def _build_providers(
-    chosen: Settings, workers: MediaWorkers, clock: Clock, store: Store
+    chosen: Settings, workers: MediaWorkers, clock: Clock, store: Store, webhooks: SendWebhook
 ) -> ProviderRegistry:
     configured: dict[str, Callable[[], Provider]] = {
         name: partial(_build_paid_provider, chosen, store, name)
         for name in _list_configured(chosen)
     }
     in_process = _load_in_process_providers(chosen)
+    in_process[SENDER] = InProcessProvider(
+        name=SENDER,
+        build=lambda _workers, clock: _build_message_sender(store, webhooks, clock),
+        capabilities={Capability.WEBHOOK: None},
+    )
     configured |= {name: partial(one.build, workers, clock) for name, one in in_process.items()}
     return ProviderRegistry(
         configured,
@@ -543,6 +552,12 @@ def _build_providers(
         stand_in=chosen.stand_in_provider,
         webhooks=_build_webhook_checks(chosen),
     )
+
+
+def _build_message_sender(store: Store, webhooks: SendWebhook, clock: Clock) -> Provider:
+    from taskreel.app.webhooks.message_sender import MessageSender
+
+    return MessageSender(store, webhooks, clock, SystemRandom())
 
 
 def _list_configured(chosen: Settings) -> set[str]:

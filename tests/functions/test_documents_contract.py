@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ import yaml
 from functions import documents_text as documents
 from functions.job_requests import expect_problem, read_job
 from simulation.world import ROOT, World
+from streamed_answers import StreamedAnswers
+from taskreel import wiring
+from taskreel.adapters.webhook_sender import WebhookSender
 from taskreel.config import Settings
 from taskreel.domain.job_status import Status
 from taskreel.domain.retry import RetryPolicy
@@ -250,7 +254,8 @@ def test_every_documented_queue_exists() -> None:
     of_document_1 = {code for key, code in CODES.items() if code.endswith("-queue")}
     assert len(of_document_1) == 4
     of_document_3 = set(re.findall(r"new Queue\('([^']+)'", FENCES["3 Queue Configuration"]))
-    # A generation is put on the queue of the type that it becomes; webhooks are another part's.
+    # A generation is put on the queue of the type that it becomes; `webhook-processing` is the
+    # queue of events, and a job of its kind is of the type `webhook`.
     of_document_3 -= {"ai-generation", "webhook-processing"}
     queues = set(declared_queues())
     assert of_document_1 | {f"{name}-queue" for name in of_document_3} <= queues
@@ -399,14 +404,14 @@ ROUTE_OF_JOB = {
     "AIGenerationJob": "/api/jobs/ai-generation",
     "MediaProcessingJob": "/api/jobs/media-processing",
     "VideoAssemblyJob": "/api/jobs/video-assembly",
+    "WebhookJob": "/api/jobs/webhook",
 }
 SHAPES = documents.interfaces(FENCES["3 Job Types"])
 PARAMETERS = set(re.findall(r"parameters\.(\w+)", " ".join(FENCES.values())))
 
 
 def test_every_job_of_document_3_has_a_route() -> None:
-    # A job of `webhook-processing` is not a request of a user; webhooks are another part's.
-    assert SHAPES.keys() - {"BaseJob", "WebhookJob"} == ROUTE_OF_JOB.keys()
+    assert SHAPES.keys() - {"BaseJob"} == ROUTE_OF_JOB.keys()
     assert {"style", "imageUrl", "musicTrack"} == PARAMETERS
 
 
@@ -420,6 +425,7 @@ def build_bodies(files: dict[str, str], shape: str) -> list[dict[str, Any]]:
         "outputPath": "films/the-result.mp4",
         "sceneVideos": [files["video"], files["video"]],
         "masterAudio": files["sound"],
+        "webhookUrl": "https://93.184.216.34/hooks",
     }
     bodies = documents.bodies_of(SHAPES[shape], samples)
     for body in bodies:
@@ -444,6 +450,14 @@ def build_bodies(files: dict[str, str], shape: str) -> list[dict[str, Any]]:
     return bodies
 
 
+@pytest.fixture
+def answer_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every address that is sent a message answers 204."""
+    transport = StreamedAnswers(lambda _request: httpx.Response(204))
+    monkeypatch.setattr(wiring, "WebhookSender", partial(WebhookSender, transport=transport))
+
+
+@pytest.mark.usefixtures("answer_webhooks")  # before `world` is built
 @pytest.mark.parametrize("shape", ROUTE_OF_JOB)
 async def test_a_job_of_document_3_completes(
     shape: str, world: World, ada: httpx.AsyncClient
@@ -452,7 +466,8 @@ async def test_a_job_of_document_3_completes(
     for body in build_bodies(files, shape):
         answer = await ada.post(ROUTE_OF_JOB[shape], json=body)
         assert answer.status_code == 202, (body, answer.text)
-        assert answer.json()["ignoredFields"] == ["id", "createdAt"]
+        ignored = {"id", "createdAt"} | (body.keys() & {"retryCount"})
+        assert set(answer.json()["ignoredFields"]) == ignored
         await world.advance(120)
         job = await read_job(ada, answer.json())
         assert job["status"] == "COMPLETED", (body, job["error"])
@@ -478,8 +493,7 @@ SERVED_BY = {
     ),
     "addMediaProcessingJob": ("media-processing",),
     "addVideoAssemblyJob": ("video-assembly",),
-    # Webhooks are another part's.
-    "addWebhookJob": (),
+    "addWebhookJob": ("webhook",),
 }
 
 
@@ -499,8 +513,9 @@ def test_attempts_and_backoff_are_those_of_document_3() -> None:
     for name, _, retries, backoff in methods:
         for type_ in SERVED_BY[name]:
             job_type = find_job_type(type_)
-            # Documents 1 and 2 have three attempts: the lower number counts.
-            assert job_type.retry.max_attempts == min(int(retries) + 1, 3), type_
+            # Documents 1 and 2 have three attempts a generation: the lower number counts.
+            most = 3 if type_ != "webhook" else int(retries) + 1
+            assert job_type.retry.max_attempts == min(int(retries) + 1, most), type_
             delay = re.search(r"'exponential', (\d+)", backoff)
             title = type_.replace("-", " ").title()
             if delay and f"{title} Queue" not in own_backoff:  # document 5 has its own

@@ -380,7 +380,7 @@ async def test_each_type_describes_itself(name: str, ada: httpx.AsyncClient) -> 
     rows = {row["jobType"]: row for row in (await ada.get("/api/jobs/types")).json()["jobTypes"]}
     assert rows[name]["schema"]["additionalProperties"] is False
     answer = await ada.post(f"/api/jobs/{name}?validateOnly=true", json=rows[name]["example"])
-    assert answer.json()["cost"] > 0, answer.text
+    assert answer.json()["cost"] >= (name != "webhook"), answer.text  # a message is free
 
 
 @pytest.mark.parametrize("name", [name for name in JOB_TYPES if name != "pipeline"])

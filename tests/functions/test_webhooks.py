@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ from functions.job_requests import (
 from functions.test_costs import Counting
 from simulation.world import World, running
 from streamed_answers import StreamedAnswers
+from taskreel import wiring
 from taskreel.adapters.webhook_sender import WebhookSender
-from taskreel.app.services import Services
 from taskreel.ports import Query
 from taskreel.store_collections import WEBHOOK_DELIVERIES
 
@@ -89,11 +90,9 @@ class Hooked:
 async def hooked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hooked]:
     receiver = Receiver()
 
-    def change(services: Services) -> Services:
-        sender = WebhookSender(transport=StreamedAnswers(receiver))
-        return replace(services, webhooks=sender)
-
-    async with running(tmp_path, monkeypatch, change=change) as world:
+    transport = StreamedAnswers(receiver)
+    monkeypatch.setattr(wiring, "WebhookSender", partial(WebhookSender, transport=transport))
+    async with running(tmp_path, monkeypatch) as world:
         yield Hooked(world, receiver, world.as_user("ada"))
 
 

@@ -44,6 +44,8 @@ _SECRET_BYTES = 32
 
 #: The events that a webhook gets unless it names others.
 FINAL_EVENTS = ("job.completed", "job.failed", "job.cancelled", "job.expired")
+#: The provider that sends the messages of `webhook` jobs; every deployment has it.
+SENDER = "webhooks"
 TEST_EVENT = "webhook.test"
 DISABLED_EVENT = "webhook.disabled"
 #: Most of a cap on the user's spend is spent.

@@ -30,6 +30,7 @@ _TABLE: Mapping[str, str] = {
     "ai-processing": "ai_processing:AI_PROCESSING",
     "movie-creation": "movie_creation:MOVIE_CREATION",
     "pipeline": "pipeline:PIPELINE",
+    "webhook": "webhook:WEBHOOK",
 }
 
 

@@ -50,7 +50,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufdd0-\ufdef\ufffe\uffff]
 _MAX_NAME_BYTES = 1000
 _camel = lru_cache(maxsize=1024)(to_camel)
 #: Fields of a submission that are accepted and have no effect.
-_IGNORED = frozenset({"user_subscription", "id", "created_at"})
+_IGNORED = frozenset({"user_subscription", "id", "created_at", "retry_count"})
 
 
 # ── The request ───────────────────────────────────────────────────────────────────────────────────

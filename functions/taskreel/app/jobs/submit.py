@@ -53,7 +53,7 @@ from taskreel.domain.validation_messages import invalid_model
 from taskreel.domain.webhook import FINAL_EVENTS, WebhookSubscription, list_wanted
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import DeferredSubmission, RetryOptions, Submission
-from taskreel.ports import Transaction
+from taskreel.ports import Capability, Transaction
 from taskreel.store_collections import ACCOUNTS, JOBS
 
 #: The time from now until which a job may be scheduled: ten years.
@@ -197,7 +197,7 @@ async def _new_job(
         lineage=request.lineage,
         redo=request.redo,
         request_hash=request.body_hash if key else None,
-        webhooks=_list_own_webhooks(caller, submission),
+        webhooks=_list_own_webhooks(caller, request),
     )
     return build_job(services, new, plan)
 
@@ -210,9 +210,10 @@ def _choose_priority(services: Services, caller: Caller, submission: Submission)
     return limits.tier(caller.tier).priority
 
 
-def _list_own_webhooks(caller: Caller, submission: Submission) -> tuple[WebhookSubscription, ...]:
+def _list_own_webhooks(caller: Caller, request: JobRequest) -> tuple[WebhookSubscription, ...]:
     """The webhook that the request itself names."""
-    if submission.webhook_url is None:
+    submission = request.submission
+    if submission.webhook_url is None or request.job_type.capability is Capability.WEBHOOK:
         return ()
     own = WebhookSubscription(
         endpoint_id=own_endpoint_id(caller.user_id),

@@ -424,6 +424,7 @@ def _build_request(
         params={"seed": default_seed(job, index), **planned.params},
         open_folder=open_folder,
         name=f"unit-{index}",
+        user_id=job.user_id,
         attempt=job.attempt,
         waits=unit.waits,
         report=report,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from random import Random
 
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import open_account
@@ -17,7 +18,7 @@ from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, ForbiddenError, NotFoundError
 from taskreel.domain.ids import own_endpoint_id, random_endpoint_id
 from taskreel.domain.webhook import EndpointState, Signature, SigningKey, WebhookEndpoint
-from taskreel.ports import Condition, Query, Transaction
+from taskreel.ports import Clock, Condition, Query, Transaction
 from taskreel.store_collections import ACCOUNTS, WEBHOOK_ENDPOINTS
 
 #: A user has at most so many endpoints: each is listed in the account and in each job.
@@ -90,7 +91,7 @@ async def find_endpoint(services: Services, caller: Caller, id_: str) -> Webhook
     """
     if id_ == OWN:
         return await services.store.transaction(
-            lambda tx: open_own_endpoint(services, tx, caller.user_id)
+            lambda tx: open_own_endpoint(tx, caller.user_id, services.clock, services.random)
         )
     found = None
     if len(id_) <= _LONGEST_ID:
@@ -100,18 +101,20 @@ async def find_endpoint(services: Services, caller: Caller, id_: str) -> Webhook
     return found
 
 
-async def open_own_endpoint(services: Services, tx: Transaction, user_id: str) -> WebhookEndpoint:
+async def open_own_endpoint(
+    tx: Transaction, user_id: str, clock: Clock, random: Random
+) -> WebhookEndpoint:
     """The endpoint with the keys of the webhooks that a user's jobs name, made on first use."""
     id_ = own_endpoint_id(user_id)
     found = await tx.get(WEBHOOK_ENDPOINTS, id_)
     if found is not None:
         return found
-    now = services.clock.now()
+    now = clock.now()
     own = WebhookEndpoint(
         endpoint_id=id_,
         user_id=user_id,
         description="Signs the webhooks that your jobs name by webhookUrl.",
-        signing_keys=(SigningKey.create(Signature.HMAC, services.random, now),),
+        signing_keys=(SigningKey.create(Signature.HMAC, random, now),),
         created_at=now,
         updated_at=now,
     )

@@ -103,7 +103,9 @@ async def _claim(
         return True  # an old task: the newer one comes at its time
 
     if delivery.endpoint_id == own_endpoint_id(delivery.user_id):
-        endpoint: WebhookEndpoint | None = await open_own_endpoint(services, tx, delivery.user_id)
+        endpoint: WebhookEndpoint | None = await open_own_endpoint(
+            tx, delivery.user_id, services.clock, services.random
+        )
     else:
         endpoint = await tx.get(WEBHOOK_ENDPOINTS, delivery.endpoint_id)
     url = delivery.url or (endpoint.url if endpoint else None)

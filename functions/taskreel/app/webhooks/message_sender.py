@@ -1,0 +1,74 @@
+"""The provider behind jobs of the type `webhook`: it sends a message of the caller's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+from pydantic_core import to_json
+
+from taskreel.app.webhooks.endpoints import open_own_endpoint
+from taskreel.domain.errors import PermanentError, RateLimitedError, RunError, TemporaryError
+from taskreel.domain.webhook import SENDER, WebhookAnswer
+from taskreel.ports import Clock, Done, Generation, Pending, SendWebhook, Store
+
+
+class MessageSender:
+    """`Provider` that posts a job's message once a try, signed with the keys of its owner.
+
+    A message may come more than once, with the same `webhook-id`, as all webhooks do.
+    """
+
+    name = SENDER
+
+    def __init__(self, store: Store, webhooks: SendWebhook, clock: Clock, random: Random) -> None:
+        self._store = store
+        self._webhooks = webhooks
+        self._clock = clock
+        self._random = random
+
+    async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
+        """Post the message; the answer's status and beginning are the result."""
+        endpoint = await self._store.transaction(
+            lambda tx: open_own_endpoint(tx, request.user_id, self._clock, self._random)
+        )
+        now = self._clock.now()
+        answer = await self._webhooks.send(
+            request.params["url"],
+            to_json(request.params["message"]).decode(),
+            message_id=f"msg_{idempotency_key}",
+            at=now,
+            keys=endpoint.valid_keys(now),
+        )
+        if not answer.succeeded:
+            raise _explain_failure(answer)
+        return Done(
+            data={
+                "status": answer.status,
+                "answer": answer.body,
+                "milliseconds": answer.milliseconds,
+            }
+        )
+
+    async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
+        """Send the message again."""
+        del operation  # `start` never leaves one
+        return await self.start(request, idempotency_key=request.name)
+
+    async def cancel(self, operation: Mapping[str, Any], /) -> None:
+        """Nothing goes on after `start`."""
+
+    async def close(self) -> None:
+        """The connections are closed by their owner."""
+
+
+def _explain_failure(answer: WebhookAnswer) -> RunError:
+    """The error of an answer that is no success. One that asks for a rest counts no attempt."""
+    if answer.is_gone:
+        return PermanentError("The address answered 410 Gone.", code="webhook_gone")
+    message = answer.error or f"The address answered {answer.status}."
+    rest = answer.find_rest() if answer.status is not None else None
+    if rest is not None:
+        return RateLimitedError(message, code="webhook_throttled", retry_after=rest)
+    return TemporaryError(message, code="webhook_failed")
