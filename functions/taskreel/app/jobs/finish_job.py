@@ -126,7 +126,7 @@ def is_started_pipeline(job: Job) -> bool:
     return bool(job.steps) or (is_pipeline and job.is_started)
 
 
-def _name_entry(job: Job) -> str:
+def name_entry(job: Job) -> str:
     """The id of the entry: one a round, create-only, so that a second settlement cannot commit.
 
     A job with an idempotency key may be removed, and then made again under the same id: its time
@@ -141,7 +141,7 @@ def _name_entry(job: Job) -> str:
 def _write_entry(tx: Transaction, job: Job, held: int, captured: int, at: datetime) -> None:
     """Write the one ledger entry of this round."""
     entry = LedgerEntry(
-        entry_id=_name_entry(job),
+        entry_id=name_entry(job),
         user_id=job.user_id,
         kind=EntryKind.CAPTURE if captured else EntryKind.RELEASE,
         amount=captured or held,

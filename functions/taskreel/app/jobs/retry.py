@@ -49,10 +49,19 @@ def require_unambiguous(job: Job, caller: Caller) -> None:
 
     Somebody must first look for it at the provider. Raises ForbiddenError unless an admin asks.
     """
-    errors = [job.error, *(unit.error for unit in job.units)]
-    ambiguous = any(error is not None and error.code == AMBIGUOUS for error in errors)
-    if ambiguous and not caller.admin:
+    if is_ambiguous(job) and not caller.admin:
         raise ForbiddenError(f"Only an admin may have this job's work done again. {UNSURE}")
+
+
+def is_ambiguous(job: Job) -> bool:
+    """True for a job whose work may have been bought without our knowing.
+
+    A job that failed at its deadline while it was buying says nothing of it in its errors.
+    """
+    errors = [job.error, *(unit.error for unit in job.units)]
+    if any(error is not None and error.code == AMBIGUOUS for error in errors):
+        return True
+    return job.status is Status.FAILED and job.maybe_bought
 
 
 def price_next_round(job: Job) -> int:

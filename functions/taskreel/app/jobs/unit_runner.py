@@ -17,6 +17,7 @@ from taskreel.app.jobs.output_files import store_outputs
 from taskreel.app.providers.failover import Failover
 from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact
+from taskreel.domain.claim import ANSWER_GRACE
 from taskreel.domain.errors import (
     AMBIGUOUS,
     UNSURE,
@@ -40,6 +41,9 @@ log = logging.getLogger(__name__)
 
 #: How often a finished result is fetched, each time from the address that a new poll gives.
 _MOST_FETCHES = 3
+#: The waits between two tries to store what was bought.
+_FIRST_WAIT_SECONDS = 1.0
+_LONGEST_WAIT_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,11 +285,34 @@ class UnitRunner:
         self.fraction = 1.0
 
     async def _store_outputs(self, outputs: Sequence[Output]) -> tuple[Artifact, ...]:
+        """Store the files in the bucket; those that were paid for again and again, for a while.
+
+        A bucket that is away for seconds, or a disk that is full, must not cost what was bought.
+        """
         name, folder = self._planned.name, self._open_folder()
-        try:
-            return await store_outputs(self._services, self._job, outputs, name, folder)
-        except RunError as error:
-            raise self._explain_store_error(error) from error
+        clock = self._services.clock
+        give_up_at = clock.now() + (ANSWER_GRACE if self._is_paid() else timedelta(0))
+        wait = _FIRST_WAIT_SECONDS
+        while True:
+            try:
+                return await store_outputs(self._services, self._job, outputs, name, folder)
+            except RunError as error:
+                raise self._explain_store_error(error) from error
+            except (StoreError, OSError) as error:
+                is_answer = isinstance(error, StoreError) and not error.may_pass
+                if is_answer or clock.now() + timedelta(seconds=wait) > give_up_at:
+                    raise
+                log.warning(
+                    "a result that was bought cannot be stored yet; the run tries again",
+                    extra={
+                        "action": "outputs_repeated",
+                        "job_id": self._job.job_id,
+                        "unit": self._index,
+                        "error": str(error),
+                    },
+                )
+            await clock.sleep(wait * (0.5 + self._services.random.random()))
+            wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
 
     def _explain_store_error(self, error: RunError) -> RunError:
         """The error of a result that could not be stored.
@@ -319,7 +346,7 @@ class UnitRunner:
             raise
         except RunError as error:
             return error
-        except Exception:
+        except Exception as error:
             log.exception(
                 "a unit crashed; it is tried once more, while attempts remain",
                 extra={
@@ -329,16 +356,38 @@ class UnitRunner:
                     "provider": self.unit.provider,
                 },
             )
-            return self._describe_crash()
+            return self._describe_crash(error)
         return None
 
-    def _describe_crash(self) -> RunError:
-        """The error of a crash; one that happens again is a fault of the code and permanent."""
+    def _describe_crash(self, error: Exception) -> RunError:
+        """The error of a crash; one that happens again is a fault of the code and permanent.
+
+        A disk that is full is none: while the provider has the result, it is fetched again later,
+        perhaps by another instance.
+        """
         before = self.unit.error
-        if before is not None and before.code == "internal_error":
+        is_fetched_again = self.unit.operation is not None and isinstance(error, OSError)
+        if before is not None and before.code == "internal_error" and not is_fetched_again:
+            self._report_lost_operation()
             message = "Something went wrong on our side, again at the same work."
             return PermanentError(message, code="internal_error")
         return TemporaryError("Something went wrong on our side.", code="internal_error")
+
+    def _report_lost_operation(self) -> None:
+        """Hand an operation whose result the code cannot take to an operator."""
+        if self.unit.operation is None or not self._is_paid():
+            return
+        log.critical(
+            "the result of an operation that was bought crashes the code that takes it; the unit "
+            "has failed, and the provider has the result",
+            extra={
+                "action": "bought_unstored",
+                "job_id": self._job.job_id,
+                "unit": self._index,
+                "provider": self.unit.provider,
+                "operation": self.unit.operation,
+            },
+        )
 
     async def _fail_over(self, error: RunError, called_at: datetime) -> bool:
         """Move the unit to another provider; False when there is none that may take over."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from taskreel.app.caller import Caller
 from taskreel.app.credits.balances import load_account
-from taskreel.app.jobs.retry import price_next_round, require_retryable, retry_job
+from taskreel.app.jobs.retry import is_ambiguous, price_next_round, require_retryable, retry_job
 from taskreel.app.query_pages import read_values
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account
 from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.errors import (
-    AMBIGUOUS,
     InvalidError,
     RequestError,
     SpendCapError,
@@ -25,7 +23,6 @@ from taskreel.domain.errors import (
     UnreadableDocumentError,
 )
 from taskreel.domain.job import Job
-from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Operator, Query
@@ -109,7 +106,7 @@ async def redrive_jobs(
 
 async def _judge(services: Services, job: Job, accounts: dict[str, Account]) -> RedriveOutcome:
     """Tell if the job may have another round; `accounts` are the owners' after those before it."""
-    if any(one is not None and one.code == AMBIGUOUS for one in _errors_of(job)):
+    if is_ambiguous(job):
         # An admin may retry each by itself, having looked at the provider.
         return RedriveOutcome(job, 0, "its work may have been bought: retry it by itself")
     try:
@@ -137,10 +134,6 @@ async def _redrive(services: Services, caller: Caller, outcome: RedriveOutcome) 
     except (RequestError, StoreError) as error:
         return RedriveOutcome(job, outcome.cost, error.message)
     return outcome
-
-
-def _errors_of(job: Job) -> Sequence[JobError | None]:
-    return [job.error, *(unit.error for unit in job.units)]
 
 
 async def _find_failed_jobs(services: Services, wanted: DeadLetterFilter) -> list[Job]:

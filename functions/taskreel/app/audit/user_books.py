@@ -1,0 +1,278 @@
+"""The books of one user: account, jobs, ledger and deliveries, and the rules between them.
+
+The sums are carried along with each document that comes or changes, so that a check costs what has
+changed since the last one: a simulation checks after every step, an audit once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from taskreel.app.audit.job_rules import Rule, Violation, check_job
+from taskreel.app.jobs.finish_job import name_entry
+from taskreel.domain.credits import Account, EntryKind, LedgerEntry
+from taskreel.domain.ids import hashed_delivery_id
+from taskreel.domain.job import Job, WaitsFor
+from taskreel.domain.job_status import Status
+from taskreel.domain.unit import UnitState
+from taskreel.domain.value import is_known
+from taskreel.domain.webhook import DeliveryState, WebhookDelivery
+
+
+@dataclass(frozen=True, slots=True)
+class _JobFacts:
+    """The facts of a job that the rules between documents need."""
+
+    job_type: str
+    status: Status
+    parent_id: str | None
+    round: int
+    held: int
+    captured: int
+    #: The credits of its finished units.
+    done: int
+    #: Work of an earlier job or an earlier round is in it, which that one has paid for.
+    has_earlier_work: bool
+    has_slot: bool
+    waits: bool
+    #: The end of the ids of its ledger entries: "", or a dot and the time of its creation.
+    entry_suffix: str
+    #: The deliveries that its present status must have.
+    deliveries: tuple[str, ...]
+
+    @property
+    def entry_suffix_parts(self) -> tuple[str, str]:
+        """The suffix, as `partition` divides it from what is before it."""
+        return self.entry_suffix[:1], self.entry_suffix[1:]
+
+
+def _read_facts(job: Job, events_since: datetime | None) -> _JobFacts:
+    wanted: tuple[str, ...] = ()
+    is_recent = events_since is None or job.status_at[job.status] > events_since
+    if job.webhooks and is_recent and is_known(job.status):
+        event = f"job.{job.status.lower()}"
+        wanted = tuple(
+            hashed_delivery_id(job.job_id, job.status_entry, one.endpoint_id)
+            for one in job.webhooks
+            if one.wants(event)
+        )
+    return _JobFacts(
+        job_type=job.job_type,
+        status=job.status,
+        parent_id=job.parent_id,
+        round=job.round,
+        held=job.credits.held,
+        captured=job.credits.captured,
+        done=sum(unit.credits for unit in job.units if unit.state is UnitState.DONE),
+        has_earlier_work=job.round > 1 or bool(job.lineage),
+        has_slot=job.slot_of is not None,
+        waits=job.waits_for is WaitsFor.USER,
+        entry_suffix=_find_entry_suffix(job),
+        deliveries=wanted,
+    )
+
+
+def _find_entry_suffix(job: Job) -> str:
+    return name_entry(job).removeprefix(f"{job.job_id}.{job.round}")
+
+
+@dataclass
+class UserBooks:
+    """The documents of one user, as far as the rules need them.
+
+    Deliveries are retained for some weeks: those of statuses before `events_since` are not missed.
+    """
+
+    user_id: str
+    events_since: datetime | None = None
+    account: Account | None = None
+    _jobs: dict[str, _JobFacts] = field(default_factory=dict)
+    _children: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _entries: dict[str, LedgerEntry] = field(default_factory=dict)
+    _entries_of_job: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _deliveries: set[str] = field(default_factory=set)
+    _granted: int = 0
+    _captured: int = 0
+    _held: int = 0
+    _active: int = 0
+    _waiting: int = 0
+    #: Found while documents came, and jobs that have changed since the last check.
+    _found: list[Violation] = field(default_factory=list)
+    _changed: set[str] = field(default_factory=set)
+
+    # ── Documents ────────────────────────────────────────────────────────────────────────────────
+
+    def put_job(self, job: Job) -> None:
+        """Add a job, or the next state of one."""
+        self.remove_job(job.job_id)
+        facts = self._jobs[job.job_id] = _read_facts(job, self.events_since)
+        self._add_facts(facts, 1)
+        if facts.parent_id is not None:
+            self._children[facts.parent_id].add(job.job_id)
+        self._found += check_job(job)
+        self._changed.add(job.job_id)
+
+    def remove_job(self, job_id: str) -> None:
+        """Remove a job; its ledger entries stay."""
+        facts = self._jobs.pop(job_id, None)
+        if facts is not None:
+            self._add_facts(facts, -1)
+            if facts.parent_id is not None:
+                self._children[facts.parent_id].discard(job_id)
+        self._changed.discard(job_id)
+
+    def put_entry(self, entry: LedgerEntry) -> None:
+        """Add an entry of the ledger."""
+        if entry.entry_id in self._entries:
+            self._report(Rule.SETTLED_ONCE, f"entry {entry.entry_id}", "it was written again")
+            return
+        self._entries[entry.entry_id] = entry
+        if entry.kind is EntryKind.GRANT:
+            self._granted += entry.amount
+            return
+        if entry.kind is EntryKind.CAPTURE:
+            self._captured += entry.amount
+        if entry.amount > entry.held:
+            text = f"it moves {entry.amount} of {entry.held} held credits"
+            self._report(Rule.SETTLED_ONCE, f"entry {entry.entry_id}", text)
+        if entry.job_id is not None:
+            self._entries_of_job[entry.job_id].add(entry.entry_id)
+            self._changed.add(entry.job_id)
+
+    def put_delivery(self, delivery: WebhookDelivery) -> None:
+        """Add a webhook's delivery, or its next state."""
+        self._deliveries.add(delivery.delivery_id)
+        is_pending = delivery.state is DeliveryState.PENDING
+        if is_known(delivery.state) and is_pending is (delivery.wake_at is None):
+            text = f"it is {delivery.state}, and its wakeAt is {delivery.wake_at}"
+            self._report(Rule.EVENTS, f"delivery {delivery.delivery_id}", text)
+
+    def _add_facts(self, facts: _JobFacts, sign: int) -> None:
+        self._held += sign * facts.held
+        self._active += sign * facts.has_slot
+        self._waiting += sign * facts.waits
+
+    # ── Rules ────────────────────────────────────────────────────────────────────────────────────
+
+    def check(self, *, active_limit: int | None = None) -> list[Violation]:
+        """The broken rules: of the sums, and of what has changed since the last check.
+
+        `active_limit` is the most jobs that may be active, None for no limit.
+        """
+        found, self._found = self._found, []
+        changed, self._changed = self._changed, set()
+        found += self._check_account()
+        if active_limit is not None and self._active > active_limit:
+            text = f"{self._active} jobs are active, and the limit is {active_limit}"
+            found.append(Violation(Rule.LIMIT, self.user_id, "account", text))
+        roots = {self._find_root(job_id) for job_id in changed if job_id in self._jobs}
+        for root_id in sorted(roots):
+            found += self._check_family(root_id)
+        for job_id in sorted(changed & self._jobs.keys()):
+            found += self._check_events(job_id)
+        return found
+
+    def _report(self, rule: Rule, subject: str, text: str) -> None:
+        self._found.append(Violation(rule, self.user_id, subject, text))
+
+    def _check_account(self) -> Iterator[Violation]:
+        account = self.account
+        if account is None:
+            if self._held or self._granted:
+                text = f"there is no account, with {self._granted} granted and {self._held} held"
+                yield Violation(Rule.LEDGER, self.user_id, "account", text)
+            return
+        total = account.available + account.held + account.captured
+        sums: tuple[tuple[Rule, str, int, int, str], ...] = (
+            (Rule.BALANCE, "granted", account.granted, total, "available + held + captured"),
+            (Rule.LEDGER, "granted", account.granted, self._granted, "the ledger"),
+            (Rule.LEDGER, "captured", account.captured, self._captured, "the ledger"),
+            (Rule.HOLDS, "held", account.held, self._held, "its jobs"),
+            (Rule.SLOTS, "active", account.active, self._active, "its jobs"),
+            (Rule.SLOTS, "waiting", account.waiting, self._waiting, "its jobs"),
+        )
+        for rule, name, stated, counted, source in sums:
+            if stated != counted:
+                text = f"{name} is {stated}, and {counted} by {source}"
+                yield Violation(rule, self.user_id, "account", text)
+
+    def _find_root(self, job_id: str) -> str:
+        seen = {job_id}
+        while True:
+            parent = self._jobs[job_id].parent_id
+            if parent is None or parent not in self._jobs or parent in seen:
+                return job_id
+            seen.add(parent)
+            job_id = parent
+
+    def _check_family(self, root_id: str) -> Iterator[Violation]:
+        root = self._jobs[root_id]
+        subject = f"job {root_id}"
+        if root.parent_id is not None:
+            text = f"its pipeline {root.parent_id} does not exist"
+            yield Violation(Rule.FAMILY, self.user_id, subject, text)
+            return
+        yield from self._check_settlements(root_id, root)
+        if not root.status.final:
+            return
+        family = list(self._list_family(root_id))
+        open_jobs = [id_ for id_ in family if not self._jobs[id_].status.final]
+        if open_jobs:
+            text = f"it is {root.status}, and its child jobs go on: {', '.join(open_jobs[:3])}"
+            yield Violation(Rule.FAMILY, self.user_id, subject, text)
+        yield from self._check_payment(root_id, root, family)
+
+    def _list_family(self, root_id: str) -> Iterator[str]:
+        yield root_id
+        for child in sorted(self._children.get(root_id, ())):
+            yield from self._list_family(child)
+
+    def _check_settlements(self, root_id: str, root: _JobFacts) -> Iterator[Violation]:
+        """One entry for each round that has ended, and none for one that goes on."""
+        last = root.round if root.status.final else root.round - 1
+        expected = {f"{root_id}.{number}{root.entry_suffix}" for number in range(1, last + 1)}
+        # Others are of a removed job, of which this one has the idempotency key and thus the id.
+        settled = {
+            id_
+            for id_ in self._entries_of_job.get(root_id, ())
+            if id_.removeprefix(f"{root_id}.").partition(".")[1:] == root.entry_suffix_parts
+        }
+        subject = f"job {root_id}"
+        for entry_id in sorted(expected - settled):
+            text = f"a round has ended, and the ledger entry {entry_id} that settles it is missing"
+            yield Violation(Rule.SETTLED_ONCE, self.user_id, subject, text)
+        for entry_id in sorted(settled - expected):
+            text = f"a round is open, and the ledger entry {entry_id} settles it"
+            yield Violation(Rule.SETTLED_ONCE, self.user_id, subject, text)
+
+    def _check_payment(
+        self, root_id: str, root: _JobFacts, family: list[str]
+    ) -> Iterator[Violation]:
+        delivered = sum(self._jobs[id_].done for id_ in family)
+        if root.has_earlier_work:
+            # Work that an earlier round or job has paid for is not charged again.
+            captured = sum(
+                self._entries[id_].amount
+                for id_ in self._entries_of_job[root_id]
+                if self._entries[id_].kind is EntryKind.CAPTURE
+            )
+            is_right = captured >= delivered
+        else:
+            captured = root.captured
+            is_right = captured == delivered
+        if not is_right:
+            text = (
+                f"it is {root.status}, {captured} credits were captured, and its finished units "
+                f"cost {delivered}"
+            )
+            yield Violation(Rule.PAID_WORK, self.user_id, f"job {root_id}", text)
+
+    def _check_events(self, job_id: str) -> Iterator[Violation]:
+        facts = self._jobs[job_id]
+        missing = [one for one in facts.deliveries if one not in self._deliveries]
+        if missing:
+            text = f"it is {facts.status}, and a webhook that wants this has no delivery"
+            yield Violation(Rule.EVENTS, self.user_id, f"job {job_id}", text)

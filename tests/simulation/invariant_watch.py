@@ -1,0 +1,217 @@
+"""The watch over a simulated store: it sees each commit, and checks the rules after each step."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from simulation.simulated_ports import NEW_FIELD
+from taskreel.adapters.local.sqlite import SqliteStore
+from taskreel.app.audit.job_rules import Rule
+from taskreel.app.audit.user_books import UserBooks
+from taskreel.domain.credits import Account, LedgerEntry
+from taskreel.domain.flow_limits import FlowLimits
+from taskreel.domain.job import Job, WaitsFor
+from taskreel.domain.job_status import Status
+from taskreel.domain.webhook import WebhookDelivery
+from taskreel.ports import Collection, Transaction
+from taskreel.store_collections import ACCOUNTS, JOBS, LEDGER, WEBHOOK_DELIVERIES
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+#: A waiting job may be passed by one of a higher rank for so long: an admission that has chosen may
+#: be slow, frozen, or repeated.
+RANK_SLACK_SECONDS = 300.0
+
+
+class ViolationError(Exception):
+    """An invariant does not hold."""
+
+
+@dataclass
+class StoreWatch:
+    """The newest state of every document, and what was wrong with the changes between them."""
+
+    limits: FlowLimits | None
+    time: Callable[[], float]
+    jobs: dict[str, Job] = field(default_factory=dict)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    deliveries: dict[str, WebhookDelivery] = field(default_factory=dict)
+    #: The jobs whose owner has asked to remove them, and those that pipelines of such jobs had.
+    may_be_removed: set[str] = field(default_factory=set)
+    #: All jobs that were removed.
+    removed: set[str] = field(default_factory=set)
+    _books: dict[str, UserBooks] = field(default_factory=dict)
+    _changed_users: set[str] = field(default_factory=set)
+    _found: list[str] = field(default_factory=list)
+    _leaked: set[str] = field(default_factory=set)
+    #: Since when each job has been waiting for the room of its type.
+    _waiting_since: dict[str, float] = field(default_factory=dict)
+    commits: int = 0
+
+    def note_write(self, collection: str, id_: str, value: Any) -> None:
+        """Note a committed document; None for a deleted one."""
+        self.commits += 1
+        match value:
+            case Job():
+                self._note_job(self.jobs.get(id_), value)
+            case Account():
+                self.accounts[id_] = value
+                self._books_of(id_).account = value
+            case LedgerEntry():
+                self._books_of(value.user_id).put_entry(value)
+            case WebhookDelivery():
+                self._note_delivery(self.deliveries.get(id_), value)
+            case None if collection == JOBS.name:
+                self._note_removal(id_)
+            case _:
+                pass
+
+    def check(self) -> None:
+        """Check what has changed since the last step. Raises ViolationError."""
+        found, self._found = self._found, []
+        users, self._changed_users = self._changed_users, set()
+        for user in sorted(users):
+            account = self.accounts.get(user)
+            limit = None
+            if self.limits is not None and account is not None:
+                limit = account.max_active or self.limits.tier(account.tier).active_jobs
+            broken = self._books[user].check(active_limit=limit)
+            leaked = user in self._leaked
+            found += [str(one) for one in broken if not (leaked and one.rule is Rule.SLOTS)]
+        if found:
+            raise ViolationError("\n".join(found))
+
+    def leak_slot(self, user: str) -> None:
+        """From now on the account may count more active jobs than there are, until it is mended."""
+        self._leaked.add(user)
+
+    def has_leaked(self, user: str) -> bool:
+        """True if a slot of the user was leaked."""
+        return user in self._leaked
+
+    def list_overdue(self, before: datetime) -> list[str]:
+        """The jobs and deliveries whose wake time was before."""
+        jobs = [
+            f"job {job.job_id} ({job.status}) was due at {job.wake_at}"
+            for job in self.jobs.values()
+            if job.wake_at is not None and job.wake_at < before
+        ]
+        deliveries = [
+            f"delivery {one.delivery_id} ({one.state}) was due at {one.wake_at}"
+            for one in self.deliveries.values()
+            if one.wake_at is not None and one.wake_at < before
+        ]
+        return jobs + deliveries
+
+    def _books_of(self, user: str) -> UserBooks:
+        self._changed_users.add(user)
+        return self._books.setdefault(user, UserBooks(user))
+
+    def _note_job(self, before: Job | None, job: Job) -> None:
+        self.jobs[job.job_id] = job
+        self._books_of(job.user_id).put_job(job)
+        self._note_waiting(before, job)
+        if before is None:
+            return
+        if NEW_FIELD in (before.model_extra or {}) and NEW_FIELD not in (job.model_extra or {}):
+            self._found.append(f"readers-are-tolerant: job {job.job_id} lost an unknown field")
+        if job.fence < before.fence:
+            text = f"its fence went from {before.fence} to {job.fence}"
+            self._found.append(f"fence: job {job.job_id}: {text}")
+        if before.status.final and job.round == before.round:
+            settled = (before.status, before.credits, before.attempt, before.result)
+            if (job.status, job.credits, job.attempt, job.result) != settled:
+                text = f"it had ended as {before.status}, and is {job.status} now"
+                self._found.append(f"one-final-status: job {job.job_id}: {text}")
+            if len(job.done_units) < len(before.done_units):
+                self._found.append(f"artifacts-stay: job {job.job_id} lost a finished unit")
+
+    def _note_waiting(self, before: Job | None, job: Job) -> None:
+        """A job that leaves the line passes nobody who has waited long with a lower rank."""
+        waited = before is not None and before.waits_for is WaitsFor.TYPE
+        if job.waits_for is WaitsFor.TYPE:
+            self._waiting_since.setdefault(job.job_id, self.time())
+            return
+        self._waiting_since.pop(job.job_id, None)
+        if not waited or before is None or job.status is not Status.QUEUED or before.rank is None:
+            return
+        long_ago = self.time() - RANK_SLACK_SECONDS
+        for other_id, since in self._waiting_since.items():
+            other = self.jobs[other_id]
+            waits_long = other.job_type == job.job_type and since < long_ago
+            if waits_long and other.rank is not None and other.rank < before.rank:
+                text = f"it was admitted before job {other_id}, whose rank is lower"
+                self._found.append(f"rank: job {job.job_id}: {text}")
+
+    def _note_delivery(self, before: WebhookDelivery | None, delivery: WebhookDelivery) -> None:
+        self.deliveries[delivery.delivery_id] = delivery
+        self._books_of(delivery.user_id).put_delivery(delivery)
+        if before is not None and before.body is not None and before.body != delivery.body:
+            self._found.append(f"stable-message: delivery {delivery.delivery_id} changed its body")
+
+    def _note_removal(self, job_id: str) -> None:
+        job = self.jobs.pop(job_id, None)
+        self._waiting_since.pop(job_id, None)
+        if job is None:
+            return
+        self.removed.add(job_id)
+        self._books_of(job.user_id).remove_job(job_id)
+        root = job
+        while root.parent_id is not None and root.parent_id in self.jobs:
+            root = self.jobs[root.parent_id]
+        if root.job_id not in self.may_be_removed:
+            self._found.append(f"no-job-lost: job {job_id} ({job.status}) disappeared")
+
+
+class _NotedTransaction:
+    """A transaction that remembers which documents it wrote."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self.written: dict[tuple[str, str], Collection[Any]] = {}
+
+    async def get(self, collection: Collection[V], id_: str, /) -> V | None:
+        return await self._tx.get(collection, id_)
+
+    def create(self, collection: Collection[V], id_: str, value: V, /) -> None:
+        self._tx.create(collection, id_, value)
+        self.written[collection.name, id_] = collection
+
+    def set(self, collection: Collection[V], id_: str, value: V, /) -> None:
+        self._tx.set(collection, id_, value)
+        self.written[collection.name, id_] = collection
+
+    def update(self, collection: Collection[Any], id_: str, changes: Mapping[str, Any], /) -> None:
+        self._tx.update(collection, id_, changes)
+        self.written[collection.name, id_] = collection
+
+    def delete(self, collection: Collection[Any], id_: str, /) -> None:
+        self._tx.delete(collection, id_)
+        self.written[collection.name, id_] = collection
+
+
+_WATCHED = {one.name: one for one in (JOBS, ACCOUNTS, LEDGER, WEBHOOK_DELIVERIES)}
+
+
+class WatchedStore(SqliteStore):
+    """The real store, whose every commit is shown to the watch."""
+
+    watch_over: StoreWatch
+
+    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
+        noted: list[_NotedTransaction] = []
+
+        async def run(tx: Transaction) -> T:
+            noted[:] = [_NotedTransaction(tx)]
+            return await fn(noted[0])
+
+        result = await super().transaction(run)
+        for name, id_ in noted[0].written:
+            collection = _WATCHED.get(name)
+            if collection is not None:
+                self.watch_over.note_write(name, id_, await self.get(collection, id_))
+        return result

@@ -1,0 +1,440 @@
+"""The whole backend on one thread: instances that come and go, queues, the sweep, and faults.
+
+Every instance has the deployed applications (API, task processor, maintenance) over its own ports;
+they share the store, the queues, the bucket and the services outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from simulation.fault_plan import Fault, FaultPlan
+from simulation.invariant_watch import StoreWatch, WatchedStore
+from simulation.simulated_ports import (
+    EPOCH,
+    Machine,
+    MachineBlobs,
+    MachineQueue,
+    MachineStore,
+    MachineWebhooks,
+    Outage,
+    Receiver,
+    SimulatedClock,
+    read_facts,
+)
+from simulation.simulated_provider import Market, SimulatedProvider
+from simulation.tape import Tape, TapeRandom
+from simulation.virtual_loop import VirtualLoop
+from simulation.world import JWT_SECRET, KEY, QUEUES, settings
+from taskreel import wiring
+from taskreel.adapters.local import sqlite
+from taskreel.adapters.local.memory_queue import Delivery
+from taskreel.adapters.local.memory_tasks import MemoryTasks
+from taskreel.adapters.local.queues_yaml import load_queue_settings
+from taskreel.adapters.logged_store import LoggedStore
+from taskreel.adapters.machine import read_machine
+from taskreel.adapters.providers import KEY_VARIABLES
+from taskreel.adapters.providers.catalogue import ModelCatalogue
+from taskreel.adapters.work_dirs import WorkDirPool
+from taskreel.app.health import HealthMonitor
+from taskreel.app.indexes import INDEXES
+from taskreel.app.job_counts import JobCounts
+from taskreel.app.live.job_feed import JobFeed
+from taskreel.app.providers.circuit_breakers import CircuitBreakers
+from taskreel.app.providers.registry import ProviderRegistry
+from taskreel.app.recent_jobs import RecentJobs
+from taskreel.app.records.recorder import Recorder
+from taskreel.app.services import Services
+from taskreel.app.worker.processor import Processor
+from taskreel.web.auth import ApiContext, Authenticator, TokenRules
+from taskreel.web.file_links import FileLinks
+from taskreel.web.live_context import ConnectionLimits, LiveContext
+from taskreel.web.public_api import PublicApi
+from taskreel.web.request_rates import RequestRates
+from taskreel.web.stream_tokens import StreamTokens
+from taskreel.web.tasks import InternalKeys, build_maintenance_app, build_processor_app
+
+#: The paid services; any of them can make the model that is asked for.
+PROVIDERS = ("bfl", "fal")
+_KEYS = {name: KEY_VARIABLES[name] for name in PROVIDERS}
+_SWEEP_SECONDS = 60.0
+#: A caller gives up after that time without an answer.
+_CLIENT_SECONDS = 120.0
+_SIGTERM_SECONDS = 10.0
+
+
+class ConnectionLostError(Exception):
+    """The instance died, or did not answer in time: the caller knows nothing."""
+
+
+@functools.cache
+def _catalogue() -> ModelCatalogue:
+    return ModelCatalogue({})
+
+
+@functools.cache
+def _other_routes() -> Any:
+    """FastAPI's application, which has no state of its own: building it takes half a second."""
+    from taskreel.web.app import build_fastapi
+
+    return build_fastapi()
+
+
+@dataclass(eq=False)
+class Instance:
+    """One process: its machine and its applications."""
+
+    machine: Machine
+    services: Services
+    processor: Processor
+    feed: JobFeed
+    api: Any
+    tasks_app: Any
+    maintenance_app: Any
+    #: It takes no new requests: it is being stopped.
+    draining: bool = False
+    #: Resolves when it dies.
+    died: asyncio.Future[None] | None = None
+
+
+@dataclass
+class Shape:
+    """The parameters of a seed beside its faults."""
+
+    instances: int
+    #: The mean number of seconds between two faults of the environment.
+    fault_seconds: float
+    limits: str
+
+    @classmethod
+    def draw(cls, tape: Tape) -> Shape:
+        """Choose how many instances there are, how calm it is, and how little room."""
+        window = 2 + tape.draw(6)
+        limits = {
+            "tiers": {
+                "free": {"activeJobs": 1 + tape.draw(2), "priority": "low"},
+                "pro": {"activeJobs": 2 + tape.draw(4), "priority": "normal"},
+            },
+            "prioritySeconds": {"high": 300, "normal": 60, "low": 0},
+            "defaultWindow": 50,
+            "windows": {"image-generation": window, "batch-generation": window},
+            "writes": {"perMinute": 6000, "burst": 2000},
+            "reads": {"perMinute": 60000, "burst": 10000},
+            "refusals": {"perMinute": 60, "burst": 60},
+        }
+        return cls(
+            instances=2 + tape.draw(2),
+            fault_seconds=(180.0, 600.0, 1800.0)[tape.draw(3)],
+            limits=json.dumps(limits),
+        )
+
+
+@dataclass
+class SimulatedCloud:
+    """Everything that runs in one simulation."""
+
+    loop: VirtualLoop
+    tape: Tape
+    plan: FaultPlan
+    shape: Shape
+    folder: Path
+    watch: StoreWatch
+    store: WatchedStore
+    queues: MemoryTasks
+    market: Market
+    receiver: Receiver
+    base: Services
+    store_outage: Outage = field(default_factory=Outage)
+    queue_outage: Outage = field(default_factory=Outage)
+    instances: list[Instance] = field(default_factory=list)
+    stored_files: set[str] = field(default_factory=set)
+    started: int = 0
+    sweeps: int = 0
+    #: Tasks of the world around: they end with the simulation.
+    _around: set[asyncio.Task[Any]] = field(default_factory=set)
+    _dead: list[Instance] = field(default_factory=list)
+
+    # ── Instances ────────────────────────────────────────────────────────────────────────────────
+
+    def start_instance(self) -> Instance:
+        """Start a process."""
+        self.started += 1
+        machine = Machine(
+            f"instance-{self.started}", self.loop, self.plan, self.store_outage, self.queue_outage
+        )
+        clock = SimulatedClock(self.loop)
+        if not self.plan.is_calm and Fault.CLOCK_SKEW in self.plan.enabled:
+            clock.skew = timedelta(seconds=self.tape.between(-8, 8))
+            self.plan.note(Fault.CLOCK_SKEW)
+        if not self.plan.is_calm and Fault.TWO_REVISIONS in self.plan.enabled:
+            machine.is_newer_revision = self.started % 2 == 0
+            if machine.is_newer_revision:
+                self.plan.note(Fault.TWO_REVISIONS)
+        services = self._build_services(machine, clock)
+        processor = Processor(services)
+        feed = JobFeed(services)
+        keys = InternalKeys([KEY])
+        instance = Instance(
+            machine,
+            services,
+            processor,
+            feed,
+            self._build_api(services, feed),
+            build_processor_app(keys, processor),
+            build_maintenance_app(keys, services),
+        )
+        instance.died = self.loop.create_future()
+        self.instances.append(instance)
+        return instance
+
+    def _build_services(self, machine: Machine, clock: SimulatedClock) -> Services:
+        store = MachineStore(self.store, machine)
+        counts = JobCounts(exact=False)
+        recorder = Recorder(store, clock, self.started)
+        logged = LoggedStore(store, [recorder.note_change, counts.note_change])
+        registry = ProviderRegistry(
+            {
+                name: functools.partial(SimulatedProvider, name, machine, self.market)
+                for name in PROVIDERS
+            },
+            breakers=CircuitBreakers(logged),
+            key_names=_KEYS,
+            catalogue=_catalogue,
+        )
+        disk = self.folder / f"disk-{self.started}"
+        return replace(
+            self.base,
+            store=logged,
+            tasks=MachineQueue(self.queues, machine),
+            blobs=MachineBlobs(self.base.blobs, machine, self.stored_files),
+            providers=registry,
+            probe_file=read_facts,
+            webhooks=MachineWebhooks(machine, self.receiver),
+            clock=clock,
+            work_dirs=WorkDirPool(disk, None, clock=self.loop.time),
+            counts=counts,
+            recent_jobs=RecentJobs(),
+            flush_records=recorder.flush,
+            random=TapeRandom(self.tape),
+        )
+
+    def _build_api(self, services: Services, feed: JobFeed) -> PublicApi:
+        live = LiveContext(feed, StreamTokens([KEY]), ConnectionLimits())
+        context = ApiContext(
+            services=services,
+            authenticator=Authenticator(TokenRules(secret=JWT_SECRET)),
+            health=HealthMonitor(services, functools.partial(read_machine, self.folder)),
+            base_url="http://api.test",
+            rates=RequestRates(services.rules.limits, services.clock),
+            live=lambda: live,
+            file_links=lambda: FileLinks([KEY]),
+        )
+        return PublicApi(context, _other_routes)
+
+    def kill(self, instance: Instance) -> None:
+        """SIGKILL: none of its calls returns any more, and no `finally` has an effect."""
+        instance.machine.alive = False
+        self.instances.remove(instance)
+        self._dead.append(instance)
+        if instance.died is not None and not instance.died.done():
+            instance.died.set_result(None)
+
+    async def stop(self, instance: Instance) -> None:
+        """SIGTERM, and ten seconds later SIGKILL."""
+        instance.draining = True
+        stopping = asyncio.ensure_future(instance.processor.stop())
+        await asyncio.wait({stopping}, timeout=_SIGTERM_SECONDS)
+        if instance in self.instances:
+            self.kill(instance)
+
+    def choose_instance(self) -> Instance | None:
+        """An instance that takes requests; None while there is none."""
+        ready = [one for one in self.instances if not one.draining]
+        return ready[self.tape.draw(len(ready))] if ready else None
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run something of the world around; an error of it ends the simulation."""
+        task = self.loop.create_task(work)
+        self._around.add(task)
+        task.add_done_callback(self._end_around)
+        return task
+
+    def _end_around(self, task: asyncio.Task[Any]) -> None:
+        self._around.discard(task)
+        if not task.cancelled() and task.exception() is not None and not self.loop.is_ending:
+            self.loop.failed = task.exception()
+
+    # ── Requests ─────────────────────────────────────────────────────────────────────────────────
+
+    async def call(
+        self,
+        instance: Instance,
+        app: Any,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, Any]:
+        """Send a request to an application of an instance; status and JSON of its answer.
+
+        Raises ConnectionLostError when the instance dies, or does not answer for two minutes.
+        """
+        content = b"" if body is None else json.dumps(body).encode()
+        serving = self.loop.create_task(_serve(app, method, path, content, headers or {}))
+        assert instance.died is not None
+        either: set[asyncio.Future[Any]] = {serving, instance.died}
+        await asyncio.wait(
+            either,
+            timeout=_CLIENT_SECONDS if app is instance.api else None,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if not serving.done():
+            raise ConnectionLostError
+        return serving.result()
+
+    async def deliver(self, delivery: Delivery) -> int:
+        """Post a task to one of the instances, as Cloud Tasks does."""
+        if self.plan.strikes(Fault.TASK_LATE):
+            await asyncio.sleep(self.tape.between(5, 300))
+        if self.plan.strikes(Fault.TASK_DOUBLED):
+            self.spawn(self._deliver_again(delivery))
+        return await self._deliver_once(delivery)
+
+    async def _deliver_again(self, delivery: Delivery) -> None:
+        await asyncio.sleep(self.tape.between(0, 40))
+        await self._deliver_once(delivery)
+
+    async def _deliver_once(self, delivery: Delivery) -> int:
+        instance = self.choose_instance()
+        if instance is None:
+            return 503
+        try:
+            status, _ = await self.call(
+                instance,
+                instance.tasks_app,
+                "POST",
+                "/tasks/process",
+                body=json.loads(delivery.task.body),
+                headers={"x-internal-api-key": KEY},
+            )
+        except ConnectionLostError:
+            return 503
+        return status
+
+    async def sweep_for_ever(self) -> None:
+        """Call the sweep each minute, as Cloud Scheduler does."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            await self.sweep()
+
+    async def sweep(self) -> bool:
+        """Sweep once; False if it failed."""
+        instance = self.choose_instance()
+        if instance is None:
+            return False
+        headers = {"x-internal-api-key": KEY}
+        app = instance.maintenance_app
+        sweeping = self.call(instance, app, "POST", "/tasks/sweep", headers=headers)
+        task = self.loop.create_task(sweeping)
+        # Cloud Scheduler calls again in a minute, whatever has become of the last call.
+        await asyncio.wait({task}, timeout=_SWEEP_SECONDS)
+        if not task.done() or task.exception() is not None:
+            return False
+        status, _ = task.result()
+        self.sweeps += status == 200
+        return bool(status == 200)
+
+
+async def _serve(
+    app: Any, method: str, path: str, content: bytes, headers: dict[str, str]
+) -> tuple[int, Any]:
+    """Run one request through an ASGI application."""
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [
+            (b"host", b"api.test"),
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(content)).encode()),
+            *((name.encode(), value.encode()) for name, value in headers.items()),
+        ],
+        "client": ("10.0.0.1", 1234),
+        "server": ("api.test", 80),
+    }
+    sent: list[Any] = []
+    answered: list[int] = []
+    parts: list[bytes] = []
+
+    async def receive() -> Any:
+        if sent:
+            await asyncio.Event().wait()  # the client stays connected
+        sent.append(True)
+        return {"type": "http.request", "body": content, "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            answered.append(message["status"])
+        else:
+            parts.append(message.get("body", b""))
+
+    await app(scope, receive, send)
+    text = b"".join(parts)
+    return answered[0], json.loads(text) if text.startswith((b"{", b"[")) else text
+
+
+@asynccontextmanager
+async def running_cloud(
+    loop: VirtualLoop, tape: Tape, folder: Path
+) -> AsyncIterator[SimulatedCloud]:
+    """A cloud with its first instances, its queues and its sweep."""
+    plan, shape = FaultPlan.draw(tape), Shape.draw(tape)
+    with ExitStack() as around:
+        seconds = SimpleNamespace(time_ns=lambda: int((EPOCH.timestamp() + loop.time()) * 1e9))
+        around.enter_context(patch.object(sqlite, "time", seconds))
+        around.enter_context(patch.object(sqlite, "_GATHER_SECONDS", 0.0))
+        clock = SimulatedClock(loop)
+        base = wiring.build(settings(folder, limits=shape.limits, initial_credits=40), clock)
+        watch = StoreWatch(base.rules.limits, loop.time)
+        store = WatchedStore(":memory:", INDEXES)
+        store.watch_over = watch
+        made: list[SimulatedCloud] = []
+
+        async def deliver(delivery: Delivery) -> int:
+            return await made[0].deliver(delivery)
+
+        queues = MemoryTasks(load_queue_settings(QUEUES), clock, deliver, unthrottled=True)
+        cloud = SimulatedCloud(
+            loop=loop,
+            tape=tape,
+            plan=plan,
+            shape=shape,
+            folder=folder,
+            watch=watch,
+            store=store,
+            queues=queues,
+            market=Market(plan),
+            receiver=Receiver(),
+            base=base,
+        )
+        made.append(cloud)
+        for _ in range(shape.instances):
+            cloud.start_instance()
+        yield cloud

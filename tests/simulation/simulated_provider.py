@@ -1,0 +1,158 @@
+"""A paid generation service outside of the system, and the truth about what it has sold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from simulation.fault_plan import Fault, FaultPlan
+from simulation.simulated_ports import Machine
+from taskreel.domain.errors import (
+    AMBIGUOUS,
+    UNSURE,
+    PermanentError,
+    ProviderDownError,
+    RateLimitedError,
+    TemporaryError,
+)
+from taskreel.ports import Done, Generation, Output, Pending
+
+#: Longer than an attempt of an image may take.
+_HANG_SECONDS = 2400.0
+
+
+class SaleState(StrEnum):
+    """The state of work that the service has accepted."""
+
+    RUNNING = "running"
+    DONE = "done"
+    #: The service has said that it made nothing.
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass
+class Sale:
+    """Work that was accepted and will be billed."""
+
+    number: int
+    job_id: str
+    unit: str
+    state: SaleState
+    polls_left: int
+    #: The system asked to cancel it.
+    cancel_asked: bool = False
+    #: The service cannot say whether the system has heard of it.
+    maybe_unheard: bool = False
+
+
+@dataclass
+class Market:
+    """All sales of all services, and every purchase that should not have happened."""
+
+    plan: FaultPlan
+    sales: list[Sale] = field(default_factory=list)
+    bought_twice: list[str] = field(default_factory=list)
+
+    def sell(self, job_id: str, unit: str, *, done: bool) -> Sale:
+        """Accept work; note when the same is still running, or was delivered."""
+        for earlier in self.sales:
+            is_same = (earlier.job_id, earlier.unit) == (job_id, unit)
+            # What was to be cancelled, at a deadline, may be bought again by a later round.
+            lives = (
+                earlier.state in {SaleState.RUNNING, SaleState.DONE} and not earlier.cancel_asked
+            )
+            if is_same and lives:
+                self.bought_twice.append(
+                    f"unit {unit} of job {job_id} was bought again while sale {earlier.number} "
+                    f"is {earlier.state}"
+                )
+        state = SaleState.DONE if done else SaleState.RUNNING
+        sale = Sale(len(self.sales), job_id, unit, state, polls_left=1 + self.plan.tape.draw(3))
+        self.sales.append(sale)
+        return sale
+
+
+@dataclass
+class SimulatedProvider:
+    """`Provider` as one instance reaches it. It knows no idempotency keys: the worst kind."""
+
+    name: str
+    machine: Machine
+    market: Market
+
+    async def start(self, request: Generation, /, *, idempotency_key: str) -> Done | Pending:
+        plan, machine = self.market.plan, self.machine
+        job_id, _, unit = idempotency_key.split(".")
+        await machine.pause()
+        if plan.strikes(Fault.PROVIDER_DOWN):
+            raise ProviderDownError("503")
+        if plan.strikes(Fault.PROVIDER_LIMITS):
+            raise RateLimitedError("429", retry_after=timedelta(seconds=20))
+        if plan.strikes(Fault.PROVIDER_REFUSES):
+            raise PermanentError("the prompt is not allowed", code="content_refused")
+        if plan.strikes(Fault.PROVIDER_SLOW):
+            await asyncio.sleep(plan.tape.between(5, 60))
+            await machine.pause()
+        answers_at_once = plan.tape.draw(3) == 0
+        sale = self.market.sell(job_id, unit, done=answers_at_once)
+        sale.maybe_unheard = True
+        if plan.strikes(Fault.PROVIDER_HANGS):
+            sale.state = SaleState.DONE
+            await asyncio.sleep(_HANG_SECONDS)
+        await machine.pause()
+        if plan.strikes(Fault.PROVIDER_ANSWER_LOST):
+            raise PermanentError(UNSURE, code=AMBIGUOUS)
+        if plan.strikes(Fault.PROVIDER_CRASHES):
+            raise ZeroDivisionError("a bug of the adapter")
+        if sale.state is SaleState.DONE:
+            return self._deliver(sale, request)
+        sale.maybe_unheard = False
+        return self._wait(sale)
+
+    async def poll(self, operation: Mapping[str, Any], request: Generation, /) -> Done | Pending:
+        plan = self.market.plan
+        await self.machine.pause()
+        sale = self.market.sales[int(operation["sale"])]
+        if plan.strikes(Fault.PROVIDER_POLL_FAILS):
+            raise TemporaryError("502")
+        if sale.state is SaleState.RUNNING:
+            if plan.strikes(Fault.PROVIDER_DROPS):
+                sale.state = SaleState.FAILED
+                raise TemporaryError("there is no such operation", ended=True)
+            if plan.strikes(Fault.PROVIDER_BILLS_AND_FAILS):
+                sale.state = SaleState.FAILED
+                raise PermanentError("the generation failed", code="generation_failed")
+            sale.polls_left -= 1
+            if sale.polls_left > 0:
+                return self._wait(sale)
+            sale.state = SaleState.DONE
+        if sale.state is not SaleState.DONE:
+            raise PermanentError("it was cancelled", code="operation_ended")
+        return self._deliver(sale, request)
+
+    async def cancel(self, operation: Mapping[str, Any], /) -> None:
+        await self.machine.pause()
+        sale = self.market.sales[int(operation["sale"])]
+        if self.market.plan.strikes(Fault.PROVIDER_CANCEL_FAILS):
+            raise ProviderDownError("cancelling fails now")
+        sale.cancel_asked = True
+        if sale.state is SaleState.RUNNING:
+            sale.state = SaleState.CANCELLED
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _wait(self, sale: Sale) -> Pending:
+        wait = timedelta(seconds=5 + self.market.plan.tape.draw(20))
+        return Pending(operation={"sale": sale.number}, poll_after=wait)
+
+    def _deliver(self, sale: Sale, request: Generation) -> Done:
+        self.machine.write_to_disk()
+        file = request.folder / f"{request.name}.png"
+        file.write_bytes(b"sale %d" % sale.number)
+        return Done(outputs=(Output(path=file),))
