@@ -16,6 +16,7 @@ import click
 
 from taskreel_local.bench.cold_start import RUNS, run_cold_start, run_cold_start_google
 from taskreel_local.bench.contenders import CONTENDERS
+from taskreel_local.bench.flow import run_flow
 from taskreel_local.bench.job_throughput import run_jobs
 from taskreel_local.bench.load import GENERATORS, Load
 from taskreel_local.bench.process_tree import BenchmarkError
@@ -28,7 +29,7 @@ _OTHER_MODULES: Mapping[str, str] = {
     "media": "taskreel_local.bench.media",
 }
 _PEERS = tuple(name for name in CONTENDERS if name != "taskreel")
-_BENCHMARKS = ("jobs", "cold-start", "cold-start-google", "scale", *_OTHER_MODULES)
+_BENCHMARKS = ("jobs", "cold-start", "cold-start-google", "scale", "flow", *_OTHER_MODULES)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,7 +72,7 @@ _BENCHMARKS = ("jobs", "cold-start", "cold-start-google", "scale", *_OTHER_MODUL
 @click.option(
     "--save",
     type=click.Path(path_type=Path, file_okay=False),
-    help="jobs: write results.json and jobs.svg into this folder.",
+    help="jobs, flow: write results.json and jobs.svg, or flow.svg, into this folder.",
 )
 @click.option(
     "--runs",
@@ -87,7 +88,8 @@ _BENCHMARKS = ("jobs", "cold-start", "cold-start-google", "scale", *_OTHER_MODUL
     type=click.IntRange(1000),
     help="scale: number of jobs in the large store.",
 )
-def main(what: str, save: Path | None, **options: int | str) -> None:
+@click.option("--quick", is_flag=True, help="flow: small numbers, in a few seconds.")
+def main(what: str, save: Path | None, *, quick: bool, **options: int | str) -> None:
     """Run the benchmark WHAT. Compare only figures of one run: machines and loads differ."""
     load = Load(
         generator=str(options["generator"]),
@@ -100,6 +102,7 @@ def main(what: str, save: Path | None, **options: int | str) -> None:
         "cold-start": lambda: run_cold_start(int(options["runs"])),
         "cold-start-google": lambda: run_cold_start_google(int(options["runs"])),
         "scale": lambda: run_scale(int(options["rows"])),
+        "flow": lambda: run_flow(save, quick=quick),
         **{name: functools.partial(_run_module, module) for name, module in _OTHER_MODULES.items()},
     }
     print(_describe_machine())

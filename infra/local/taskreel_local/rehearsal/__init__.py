@@ -1,0 +1,1 @@
+"""Many jobs of many users in virtual time, through the product's own use cases and queues."""
