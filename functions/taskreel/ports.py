@@ -39,6 +39,12 @@ class Collection(Generic[V]):
     #: True where nobody changes a value in place, nor what it contains: a store may then give the
     #: same object to several readers.
     shareable: bool = False
+    #: True where every value can be encoded: a store that holds values in memory may then encode
+    #: the last of several versions alone.
+    encodes_any: bool = False
+    #: Adds to numbers of a value, by their stored names, as `Transaction.update` does to those of a
+    #: document. Raises ValueError for a result that is not valid.
+    increase: Callable[[V, Mapping[str, int | float]], V] | None = None
 
     def read(self, id_: str, data: Mapping[str, Any]) -> V:
         """Decode a stored document. Raises UnreadableDocumentError."""

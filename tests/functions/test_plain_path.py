@@ -68,8 +68,6 @@ EMBEDDED = {
     "adapters/local/sqlite.py",
     "adapters/local/sqlite_file.py",
     "adapters/external_synchrony.py",
-    "ports.py",
-    "store_collections.py",
     "adapters/local/sqlite_tables.py",
     "adapters/local/memory_tasks.py",
     "adapters/local/memory_queue.py",

@@ -10,19 +10,22 @@ reads no account, gives back to the period of its hold, however late it comes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, with_config
+from typing_extensions import TypedDict
 
 from taskreel.domain.errors import SpendCapError, TooFewCreditsError
-from taskreel.domain.value import StoredValue, Value, accept_unknown
+from taskreel.domain.value import STRICT, StoredValue, accept_unknown, validate_changes
 from taskreel.domain.webhook import WebhookSubscription
 
 
-class Movement(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movement:
     """Increments of an account's numbers; they keep granted = available + held + captured."""
 
     available: int = 0
@@ -32,7 +35,13 @@ class Movement(Value):
 
     def increments(self) -> dict[str, int]:
         """The increments that are not 0, by field name."""
-        return {name: amount for name, amount in self.model_dump().items() if amount}
+        amounts = {
+            "available": self.available,
+            "held": self.held,
+            "captured": self.captured,
+            "granted": self.granted,
+        }
+        return {name: amount for name, amount in amounts.items() if amount}
 
 
 class Account(StoredValue):
@@ -74,8 +83,20 @@ class Account(StoredValue):
             "captured": self.captured + movement.captured,
             "granted": self.granted + movement.granted,
         }
-        # Made anew and not copied, so that the numbers are checked.
-        return type(self)(**{**dict(self), **moved, **changes})
+        return self.model_copy(update={**validate_changes(_Numbers, moved), **changes})
+
+    def increase(self, amounts: Mapping[str, int | float]) -> Self:
+        """The account with numbers increased, by their stored names; those of a movement included.
+
+        Raises ValidationError if a number of credits falls below 0.
+        """
+        moved = {name: int(amounts[name]) for name in _MOVED if name in amounts}
+        others = {
+            name: (getattr(self, name, None) or 0) + amount
+            for name, amount in amounts.items()
+            if name not in moved
+        }
+        return self.apply(Movement(**moved), **others)
 
     def hold(self, cost: int, at: datetime) -> Self:
         """The account with `cost` held at `at`, counted as spent in that day and month.
@@ -85,16 +106,20 @@ class Account(StoredValue):
         movement = hold_movement(self, cost)
         if not cost:
             return self
-        caps = self.find_caps(at)
-        for cap in caps:
-            if cap.limit is not None and cap.spent + cost > cap.limit:
-                raise _refuse_spend(cap, cost)
-        fields = {cap.field: cap.spent + cost for cap in caps}
+        if self.has_caps:
+            for cap in self.find_caps(at):
+                if cap.limit is not None and cap.spent + cost > cap.limit:
+                    raise _refuse_spend(cap, cost)
+        day = name_day(at)
+        fields = {
+            _spend_field(period): self.count_spent(period) + cost for period in (day, day[:_MONTH])
+        }
+        if _spend_field(day) in (self.model_extra or {}):
+            return self.apply(movement, **fields)
+        # The first hold of a day also drops the numbers of periods that are long past.
         stale = self._name_stale_spend(at)
-        if stale:
-            fresh = {name: value for name, value in self if name not in stale}
-            return type(self)(**fresh).apply(movement, **fields)
-        return self.apply(movement, **fields)
+        fresh = {name: value for name, value in self if name not in stale}
+        return type(self)(**fresh).apply(movement, **fields)
 
     def find_caps(self, at: datetime) -> tuple[SpendCap, SpendCap]:
         """The caps of the day and the month at `at`, with what is spent of them."""
@@ -141,6 +166,19 @@ class Account(StoredValue):
         oldest = {len(yesterday): yesterday, len(last_month): last_month}
         extra = self.model_extra or {}
         return {name for name in extra if name.startswith(_SPENT) and name < oldest[len(name)]}
+
+
+_MOVED = ("available", "held", "captured", "granted")
+
+
+@with_config(STRICT)
+class _Numbers(TypedDict):
+    """The numbers of an account that a movement changes."""
+
+    available: NonNegativeInt
+    held: NonNegativeInt
+    captured: NonNegativeInt
+    granted: NonNegativeInt
 
 
 #: The alert of a cap comes when so much of it is spent.

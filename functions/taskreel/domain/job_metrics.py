@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -36,13 +36,13 @@ class MetricsTally:
     wait_ms: Counter[str] = field(default_factory=Counter)
     run_ms: Counter[str] = field(default_factory=Counter)
     sums: dict[str, float] = field(default_factory=dict)
-    slots: dict[str, Counter[str]] = field(default_factory=dict)
+    slots: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     models: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def count(self, name: str, at: datetime, by: int = 1) -> None:
         """Count in the day and in its slot."""
         self.counts[name] += by
-        self.slots.setdefault(name_slot(at), Counter())[name] += by
+        self.slots[name_slot(at)][name] += by
 
     def merge(self, later: MetricsTally) -> None:
         """Add the numbers of another tally."""
@@ -52,7 +52,7 @@ class MetricsTally:
         for name, amount in later.sums.items():
             self.sums[name] = self.sums.get(name, 0.0) + amount
         for slot, counts in later.slots.items():
-            self.slots.setdefault(slot, Counter()).update(counts)
+            self.slots[slot].update(counts)
         for model, numbers in later.models.items():
             self.models[model] = _add(self.models.get(model, {}), numbers)
 

@@ -167,10 +167,14 @@ class StoredValue(Value):
         if deep:
             return super().model_copy(update=update, deep=True)
         copied = object.__new__(type(self))
-        fields = {**self.__dict__, **update} if update else self.__dict__.copy()
+        fields, extra = {**self.__dict__, **(update or {})}, self.__pydantic_extra__
+        if len(fields) > len(self.__dict__):
+            # Names that the class does not declare are not among its fields.
+            added = [name for name in fields if name not in self.__dict__]
+            extra = {**(extra or {}), **{name: fields.pop(name) for name in added}}
         object.__setattr__(copied, "__dict__", fields)
         object.__setattr__(copied, "__pydantic_fields_set__", self.__pydantic_fields_set__)
-        object.__setattr__(copied, "__pydantic_extra__", self.__pydantic_extra__)
+        object.__setattr__(copied, "__pydantic_extra__", extra)
         object.__setattr__(copied, "__pydantic_private__", None)
         return copied
 

@@ -7,8 +7,9 @@ there is room. A second process is refused.
 **A transaction runs at once.** Its function awaits nothing but its own reads, and reads wait for
 nothing, so its coroutine is run to its end in one step of the event loop. Nothing can change
 between what it reads and what it writes: there are no conflicts, and no lock. Its writes are
-encoded while it runs; a value that cannot be stored fails its own transaction and no other. Only
-when the function has returned are all of its writes put into memory, so it is all or nothing.
+encoded while it runs, and a value that cannot be stored fails its own transaction and no other;
+values that can always be stored (`Collection.encodes_any`) are encoded by the commit. Only when the
+function has returned are all of its writes put into memory, so it is all or nothing.
 
 **One commit for many.** What was written is `_dirty` until it is committed: when the event loop has
 found nothing else to do for some turns, and at the latest 20 ms after the first write. A commit
@@ -53,6 +54,7 @@ from taskreel.adapters.local.sqlite_changes import ChangeWatches
 from taskreel.adapters.local.sqlite_file import SqliteFile
 from taskreel.adapters.local.sqlite_tables import (
     StoredDocument,
+    Table,
     build_conditions,
     build_select,
     load_json,
@@ -108,30 +110,45 @@ class _BufferedTransaction:
     def create(self, collection: Collection[V], id_: str, value: V, /) -> None:
         if _exists(self._find_current((collection.name, id_))):
             raise StoreConflictError(f"{collection.name}/{id_} exists")
-        self._write(collection, id_, collection.encode(value), value)
+        self._write_value(collection, id_, value)
 
     def set(self, collection: Collection[V], id_: str, value: V, /) -> None:
-        self._write(collection, id_, collection.encode(value), value)
+        self._write_value(collection, id_, value)
 
     def update(self, collection: Collection[Any], id_: str, changes: Mapping[str, Any], /) -> None:
         document = self._find_current((collection.name, id_))
         if not _exists(document):
             raise StoreAbsentError(f"{collection.name}/{id_} does not exist")
-        data = load_json(document.text)
+        increased = _increase_value(collection, document.value, changes)
+        if increased is not None:
+            self._write_value(collection, id_, increased)
+            return
+        data = load_json(self._table(collection).complete(document))
         changed = {name: _apply_change(data.get(name), to) for name, to in changes.items()}
-        self._write(collection, id_, {**data, **changed}, None)
+        self._write_document(collection, id_, {**data, **changed})
 
     def delete(self, collection: Collection[Any], id_: str, /) -> None:
         self._put((collection.name, id_), StoredDocument("", (), self._store.next_version()))
 
-    def _write(
-        self, collection: Collection[V], id_: str, data: Mapping[str, Any], value: V | None
-    ) -> None:
-        table = self._store.file.open_table(collection.name)
-        document = table.encode(data, self._store.next_version())
+    def _write_value(self, collection: Collection[V], id_: str, value: V) -> None:
+        if collection.encodes_any:
+            document = StoredDocument("", (), self._store.next_version())
+            document.encode = collection.encode
+        else:
+            data = collection.encode(value)
+            document = self._table(collection).encode(data, self._store.next_version())
         if collection.shareable:
             document.value = value
         self._put((collection.name, id_), document)
+
+    def _write_document(
+        self, collection: Collection[Any], id_: str, data: Mapping[str, Any]
+    ) -> None:
+        document = self._table(collection).encode(data, self._store.next_version())
+        self._put((collection.name, id_), document)
+
+    def _table(self, collection: Collection[Any]) -> Table:
+        return self._store.file.open_table(collection.name)
 
     def _put(self, key: Key, document: StoredDocument) -> None:
         before = self._look_up(key)
@@ -345,6 +362,8 @@ class SqliteStore:
             for changed in self._watches.get(key, ()):
                 changed.set()
         if self._changes is not None:
+            for (collection, _), document in written.items():
+                self.file.open_table(collection).complete(document)
             self._changes.report(written)
 
         self._transactions += 1
@@ -392,6 +411,21 @@ def _read_value(collection: Collection[V], id_: str, document: StoredDocument | 
         document.value = collection.read(id_, load_json(document.text))
     value: V = document.value
     return value
+
+
+def _increase_value(
+    collection: Collection[V], value: V | None, changes: Mapping[str, Any]
+) -> V | None:
+    """The value with numbers increased; None where the document has to be changed instead."""
+    if value is None or collection.increase is None:
+        return None
+    amounts = {name: to.by for name, to in changes.items() if isinstance(to, Increment)}
+    if len(amounts) < len(changes):
+        return None
+    try:
+        return collection.increase(value, amounts)
+    except ValueError:  # a number is not valid any more: the next reader is told so
+        return None
 
 
 def _exists(document: StoredDocument | None) -> TypeGuard[StoredDocument]:

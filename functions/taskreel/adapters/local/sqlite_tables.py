@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -37,14 +37,12 @@ _Filter = tuple[str, Operator, Any]
 
 
 class StoredDocument:
-    """A document as text, in memory: as it is in the file, or as the next commit writes it.
+    """A document in memory: as it is in the file, or as the next commit writes it."""
 
-    Without a text it is deleted.
-    """
-
-    __slots__ = ("columns", "stored", "text", "value", "version")
+    __slots__ = ("columns", "encode", "stored", "text", "value", "version")
 
     def __init__(self, text: str, columns: tuple[Any, ...], version: int) -> None:
+        #: "" of a deleted one, and of one that is still to be encoded.
         self.text = text
         #: The values of the indexed fields' own columns,
         self.columns = columns
@@ -53,11 +51,13 @@ class StoredDocument:
         self.version = version
         #: What the text is decoded to, if that may be shared.
         self.value: Any = None
+        #: The codec of a value that is still to be encoded, by `Table.complete`.
+        self.encode: Callable[[Any], Mapping[str, Any]] | None = None
 
     @property
     def is_deleted(self) -> bool:
         """True if the document does not exist any more."""
-        return not self.text
+        return not self.text and self.encode is None
 
 
 class Table:
@@ -94,11 +94,22 @@ class Table:
 
     def encode(self, data: Mapping[str, Any], version: int) -> StoredDocument:
         """Encode a document. Raises TypeError for a value that cannot be stored."""
+        return StoredDocument(_dump_json(data), self._read_columns(data), version)
+
+    def complete(self, document: StoredDocument) -> str:
+        """The document's text; one that was written as a value is encoded now."""
+        if document.encode is not None:
+            data = document.encode(document.value)
+            document.text = _dump_any_json(data)
+            document.columns = self._read_columns(data)
+            document.encode = None
+        return document.text
+
+    def _read_columns(self, data: Mapping[str, Any]) -> tuple[Any, ...]:
         values = [data.get(field) for field in self.fields]
-        columns = tuple(
+        return tuple(
             [value if value.__class__ in _PLAIN else _to_column(value) for value in values]
         )
-        return StoredDocument(_dump_json(data), columns, version)
 
     def restore(self, version: int, text: str, *columns: Any) -> StoredDocument:
         """The document of a row that `select` has found."""
@@ -115,8 +126,9 @@ class Table:
         stored = document.stored
         if document.is_deleted:
             return None if stored is None else (f"DELETE FROM {self.name} WHERE id = ?", (id_,))
+        text = self.complete(document)
         if stored is None:
-            return self._insert, (id_, document.version, document.text, *document.columns)
+            return self._insert, (id_, document.version, text, *document.columns)
 
         changed = [
             (column, value)
@@ -127,7 +139,7 @@ class Table:
         ]
         sets = "".join(f", {column} = ?" for column, _ in changed)
         sql = f"UPDATE {self.name} SET version = ?, data = ?{sets} WHERE id = ?"
-        return sql, (document.version, document.text, *(value for _, value in changed), id_)
+        return sql, (document.version, text, *(value for _, value in changed), id_)
 
 
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────
@@ -158,6 +170,33 @@ def _dump_json(value: Any) -> str:
     except TypeError as error:
         raise (error.__cause__ or error) from None
     return text
+
+
+def _dump_any_json(value: Any) -> str:
+    """`_dump_json`, but of texts and numbers that no store can have, the nearest that it can.
+
+    For a document that is encoded after its transaction has ended, which cannot fail any more.
+    """
+    try:
+        return _dump_json(value)
+    except TypeError:
+        return _dump_json(_make_storable(value))
+
+
+def _make_storable(value: Any) -> Any:
+    """Copy a value without half surrogate pairs and without integers of more than 64 bits.
+
+    They become replacement characters and floats.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return float(value)
+    if isinstance(value, Mapping):
+        return {_make_storable(name): _make_storable(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_make_storable(inner) for inner in value]
+    return value
 
 
 def _escape_keys(value: Any) -> Any:

@@ -237,6 +237,8 @@ async def _plan_job(services: Services, request: JobRequest) -> JobPlan:
     plan = await plan_job(
         services, request.job_type, request.submission, without=request.done_steps
     )
+    if not request.done_units:
+        return plan
     units = tuple(request.done_units.get(place, unit) for place, unit in enumerate(plan.units))
     return replace(plan, units=units)
 

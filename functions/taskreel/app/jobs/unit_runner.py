@@ -198,7 +198,9 @@ class UnitRunner:
         key = f"{self._job.job_id}.{self._job.round}.{self._index}"
         provider = self._services.providers.get(self.unit.provider)
         # The provider may have changed since the request was built, and its model with it.
-        request = replace(request, model=_requested_model(self._job, self.unit))
+        model = _requested_model(self._job, self.unit)
+        if model != request.model:
+            request = replace(request, model=model)
         return await provider.start(request, idempotency_key=key)
 
     def _is_paid(self) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from datetime import datetime, timedelta
+
+from pydantic_core import to_json
 
 from taskreel.ports import Task
 
@@ -33,7 +34,7 @@ def build_task(
         queue=queue,
         job_id=job_id,
         id=hashlib.blake2b(f"{job_id}/{number}".encode(), digest_size=16).hexdigest(),
-        body=json.dumps({"jobId": job_id, "delivery": delivery}).encode(),
+        body=to_json({"jobId": job_id, "delivery": delivery}),
         at=at,
         deadline=deadline,
     )
