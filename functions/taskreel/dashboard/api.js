@@ -45,6 +45,9 @@ export async function call(method, path, { body, headers = {}, accept = [] } = {
   throw new ApiError(answer.status, json ?? {});
 }
 
+/** A new Idempotency-Key: a request that is sent again with it has one effect. */
+export const newKey = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+
 /** @param {string} path */
 export const get = (path) => call("GET", path);
 

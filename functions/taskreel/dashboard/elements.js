@@ -57,8 +57,8 @@ export const More = ({ more, text = "Older" }) => more && html`<div class="more"
 
 /**
  * A dialog that asks before an act, runs it, and says what went wrong.
- * @param {{title: string, verb: string, close: () => void, act: () => Promise<void>, children?: any,
- *   danger?: boolean, ready?: boolean}} props
+ * @param {{title: string, verb: string, close: () => void, act: () => Promise<void | boolean>, children?: any,
+ *   danger?: boolean, ready?: boolean}} props `act` returns `true` to leave the dialog open
  */
 export function ConfirmDialog({ title, verb, close, act, children, danger = false, ready = true }) {
   const [error, setError] = useState(/** @type {any} */ (null));
@@ -67,8 +67,7 @@ export function ConfirmDialog({ title, verb, close, act, children, danger = fals
     event.preventDefault();
     setBusy(true);
     try {
-      await act();
-      close();
+      if (!await act()) close();
     } catch (failure) {
       setError(failure);
       setBusy(false);

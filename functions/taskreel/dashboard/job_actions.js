@@ -1,7 +1,7 @@
 /** Acts on jobs, each of which says beforehand what it will do and cost. */
 
 import { html, useEffect, useMemo, useState } from "./vendor/preact.js";
-import { call } from "./api.js";
+import { call, newKey } from "./api.js";
 import { announce, Dialog, Failure, Loading } from "./elements.js";
 import { countOf, formatCredits, formatType, formatUsd } from "./format.js";
 import { useReading } from "./reading.js";
@@ -77,7 +77,7 @@ export function ReplayDialog({ job, close }) {
   const submit = async () => {
     setBusy(true);
     try {
-      const made = await call("POST", `${pathOf(job)}/replay`, { body, headers: { "Idempotency-Key": crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` } });
+      const made = await call("POST", `${pathOf(job)}/replay`, { body, headers: { "Idempotency-Key": newKey() } });
       announce("A new job was created from this one.");
       close();
       go(`${ROOT}/compare?a=${job.jobId}&b=${made.jobId}`);

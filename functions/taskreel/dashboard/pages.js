@@ -48,18 +48,20 @@ export const GROUPS = [
       { path: "/failures", name: "Failures", icon: "M12 4 21 20H3zM12 10v4M12 17v.1", key: "f", admin: true, main: true, load: () => import("./pages/dead_letters.js") },
       { path: "/queues", name: "Queues", icon: "M4 6h10M4 12h16M4 18h7M18 4v4", key: "q", load: () => import("./pages/queues.js") },
       { path: "/providers", name: "Providers", icon: "M7 3v6a5 5 0 0 0 10 0V3M12 14v7", key: "p", load: () => import("./pages/providers.js") },
+      { path: "/webhooks", name: "Webhooks", icon: "M5 12h14M13 6l6 6-6 6M5 5v14", key: "w", load: () => import("./pages/webhooks.js") },
     ],
   },
   {
     name: "Numbers",
     pages: [
       { path: "/performance", name: "Performance", icon: "M4 19V5M4 19h16M8 15l4-5 3 3 5-7", key: "t", load: () => import("./pages/performance.js") },
-      { path: "/credits", name: "Credits", icon: "M12 6v12M15.5 8.5C15 7 9 6.500 9 9.300S15.500 12 15.500 15 9 17 8.500 15.300M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0z", key: "c", load: () => import("./pages/credits.js") },
+      { path: "/credits", name: "Money", icon: "M12 6v12M15.5 8.5C15 7 9 6.500 9 9.300S15.500 12 15.500 15 9 17 8.500 15.300M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0z", key: "c", load: () => import("./pages/credits.js") },
     ],
   },
   {
     name: "People",
     pages: [
+      { path: "/users", name: "Users", icon: "M16 20v-2a4 4 0 0 0-8 0v2M12 11a4 4 0 1 0 0-8 4 4 0 0 0 0 8z", key: "u", admin: true, load: () => import("./pages/users.js") },
       { path: "/audit", name: "Audit", icon: "M6 3h9l4 4v14H6zM9 11h7M9 15h7", key: "a", admin: true, load: () => import("./pages/audit.js") },
     ],
   },
@@ -72,6 +74,7 @@ export const PAGES = GROUPS.flatMap((group) => group.pages);
 const HIDDEN = [
   { path: /^\/compare$/, name: "Compare", load: () => import("./pages/compare.js") },
   { path: /^\/jobs\/([A-Za-z0-9_-]+)$/, name: "Job", load: () => import("./pages/job.js") },
+  { path: /^\/webhooks\/([A-Za-z0-9_-]+)$/, name: "Webhook endpoint", load: () => import("./pages/webhook_endpoint.js") },
 ];
 
 /** The page at an address. @param {string} path @returns {{page: Page | HiddenPage, id: string} | null} */

@@ -1,7 +1,7 @@
 /** A new job: a form from its type's JSON Schema, with the price while one types. */
 
 import { html, useEffect, useMemo, useState } from "../vendor/preact.js";
-import { call } from "../api.js";
+import { call, newKey } from "../api.js";
 import { announce, CopyButton, Failure, Loading } from "../elements.js";
 import { findPrompt, formatType } from "../format.js";
 import { QuoteLine, useQuote } from "../job_actions.js";
@@ -44,7 +44,7 @@ function TypeForm({ type }) {
         announce(`It runs ${made.schedule.charAt(0).toLowerCase()}${made.schedule.slice(1)}.`);
         return go(`${ROOT}/schedules`);
       }
-      const job = await call("POST", `/api/jobs/${type.jobType}`, { body: values, headers: { "Idempotency-Key": crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` } });
+      const job = await call("POST", `/api/jobs/${type.jobType}`, { body: values, headers: { "Idempotency-Key": newKey() } });
       go(`${ROOT}/jobs/${job.jobId}`);
     } catch (error) {
       setRefusal(error);

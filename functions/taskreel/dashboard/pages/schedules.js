@@ -2,14 +2,15 @@
 
 import { html, useState } from "../vendor/preact.js";
 import { call } from "../api.js";
-import { announce, Dialog, Empty, Failure, Loading, Pill, Time } from "../elements.js";
+import { announce, Dialog, Empty, Failure, Loading, More, Pill, Time } from "../elements.js";
 import { findPrompt, formatTime, formatType } from "../format.js";
-import { useNow, useReading } from "../reading.js";
+import { useNow, usePages } from "../reading.js";
 import { ROOT } from "../router.js";
 
-export default function Schedules() {
+/** @param {import("../pages.js").PageProps} props */
+export default function Schedules({ caller }) {
   const now = useNow();
-  const { data, error, reload } = useReading("/api/jobs/recurring?limit=100", { everySeconds: 15 });
+  const { rows, data, error, reload, more } = usePages(`/api/jobs/recurring?limit=25${caller.admin ? "&allUsers=true" : ""}`, "recurringJobs", "recurringJobId", { everySeconds: 15 });
   const [removing, setRemoving] = useState(/** @type {any} */ (null));
   const act = async (/** @type {any} */ one, /** @type {string} */ verb) => {
     try {
@@ -28,10 +29,11 @@ export default function Schedules() {
   };
   return html`
     <div class="title"><h1>Schedules</h1><a href=${`${ROOT}/jobs?status=SCHEDULED`}>Jobs that start later</a><a class="button primary" href=${`${ROOT}/new`}>New job</a></div>
+    <p class="lead">${caller.admin ? "All users' jobs that repeat." : "Your jobs that repeat."} Each run is a job of its own, at its own price.</p>
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
-    ${!data ? !error && html`<${Loading} />` : data.recurringJobs.length === 0 ? html`<${Empty} title="No schedules"><p>A job that repeats: open <a href=${`${ROOT}/new`}>New job</a>, and fill in <b>Repeat</b>.</p></${Empty}>`
-      : html`<ul class="cards">${data.recurringJobs.map((/** @type {any} */ one) => html`<li key=${one.recurringJobId} class="panel schedule">
-        <header><div><h2>${one.schedule}</h2><p>${formatType(one.jobType)} · ${findPrompt(one.data)}</p></div><${Pill} text=${one.state.toLowerCase()} tone=${/active/i.test(one.state) ? "good" : "wait"} /></header>
+    ${!data ? !error && html`<${Loading} />` : rows.length === 0 ? html`<${Empty} title="No schedules"><p>A job that repeats: open <a href=${`${ROOT}/new`}>New job</a>, and fill in <b>Repeat</b>.</p></${Empty}>`
+      : html`<ul class="cards">${rows.map((one) => html`<li key=${one.recurringJobId} class="panel schedule">
+        <header><div><h2>${one.schedule}</h2><p>${caller.admin && html`<a href=${`${ROOT}/jobs?user=${encodeURIComponent(one.userId)}`}>${one.userId}</a> · `}${formatType(one.jobType)} · ${findPrompt(one.data)}</p></div><${Pill} text=${one.state.toLowerCase()} tone=${/active/i.test(one.state) ? "good" : "wait"} /></header>
         <div class="columns">
           <div><h3>Next runs</h3>${one.nextRuns.length ? html`<ol class="plain">${one.nextRuns.slice(0, 4).map((/** @type {string} */ at, /** @type {number} */ index) => html`<li key=${at}>${formatTime(at, now)}${index === 0 && html` <small><${Time} at=${at} now=${now} /></small>`}</li>`)}</ol>` : html`<p class="hint">None</p>`}</div>
           <div><h3>Newest runs</h3>${one.runs.length ? html`<ol class="plain">${one.runs.slice(0, 4).map((/** @type {any} */ run) => html`<li key=${run.dueAt}>${run.jobId ? html`<a href=${`${ROOT}/jobs/${run.jobId}`}>${formatTime(run.dueAt, now)}</a>` : formatTime(run.dueAt, now)} <small>${run.result}${run.reason ? `: ${run.reason}` : ""}</small></li>`)}</ol>` : html`<p class="hint">None yet</p>`}</div>
@@ -39,5 +41,6 @@ export default function Schedules() {
         </div>
         <div class="buttons">${/paused/i.test(one.state) ? html`<button onClick=${() => act(one, "resume")}>Resume</button>` : /active/i.test(one.state) && html`<button onClick=${() => act(one, "pause")}>Pause</button>`}<button class="quiet" onClick=${() => setRemoving(one)}>Delete…</button></div>
       </li>`)}</ul>`}
+    <${More} more=${more} text="Older schedules" />
     ${removing && html`<${Dialog} title="Delete the schedule" close=${() => setRemoving(null)}><p>It makes no more runs. The jobs that it has submitted stay.</p><div class="buttons"><button onClick=${() => setRemoving(null)}>Back</button><button class="danger" onClick=${remove}>Delete</button></div></${Dialog}>`}`;
 }

@@ -1,0 +1,20 @@
+/** A balance as an equation, which proves that no credit is lost; and the caps on spend. */
+
+import { html } from "./vendor/preact.js";
+import { Pill } from "./elements.js";
+
+/** granted = available + held + captured, always. @param {{account: any, of?: string}} props */
+export function BalanceEquation({ account, of = "Balance" }) {
+  const holds = account.granted === account.available + account.held + account.captured;
+  const part = (/** @type {string} */ name, /** @type {number} */ amount, /** @type {string} */ hint) => html`<div><strong>${amount.toLocaleString()}</strong><span>${name}</span><small>${hint}</small></div>`;
+  return html`<div class="equation" role="group" aria-label=${of}>
+    ${part("available", account.available, "to spend")}<i aria-hidden="true">+</i>${part("held", account.held, "by jobs that run")}<i aria-hidden="true">+</i>${part("charged", account.captured, "for finished work")}<i aria-hidden="true">=</i>${part("granted", account.granted, "in all")}
+    <${Pill} text=${holds ? "it adds up" : "it does not add up"} tone=${holds ? "good" : "bad"} />
+  </div>`;
+}
+
+/** What was spent of each cap that is set. @param {{caps: any}} props */
+export function Caps({ caps }) {
+  const set = [["today", caps.daily], ["this month", caps.monthly]].filter(([, cap]) => cap.limit !== null);
+  return set.length > 0 && html`<div class="caps">${set.map(([name, cap]) => html`<label key=${name}>${cap.spent.toLocaleString()} of ${cap.limit.toLocaleString()} credits ${name}<progress class=${cap.remaining === 0 ? "tone-bad" : ""} max=${Math.max(cap.limit, 1)} value=${Math.min(cap.spent, cap.limit)}></progress></label>`)}</div>`;
+}

@@ -1,0 +1,117 @@
+/** Users, for admins: balances and limits of all, and one user's grants, limit and caps. */
+
+import { html, useEffect, useState } from "../vendor/preact.js";
+import { call, newKey } from "../api.js";
+import { BalanceEquation } from "../balance.js";
+import { announce, Empty, Failure, Loading, More, PageOf } from "../elements.js";
+import { useDelayed, usePages, useReading } from "../reading.js";
+import { go, linkTo } from "../router.js";
+
+/** @param {import("../pages.js").PageProps} props */
+export default function Users({ query }) {
+  const chosen = query.get("user") ?? "";
+  const [text, setText] = useState("");
+  const prefix = useDelayed(text.trim());
+  const { rows, data, error, reload, more } = usePages(`/api/accounts?limit=50${prefix && `&prefix=${encodeURIComponent(prefix)}`}`, "accounts", "userId", { everySeconds: 15 });
+  return html`
+    <div class="title"><h1>Users</h1></div>
+    <p class="lead">A user is here from the first job or grant on. Jobs over a user's limit wait; credits over a cap are refused.</p>
+    ${chosen && html`<${OneUser} key=${chosen} user=${chosen} done=${reload} />`}
+    <div class="filter-row"><label class="search"><span class="hidden">Find a user by the beginning of the id</span><input data-search type="search" placeholder="The beginning of a user's id  ( / )" value=${text} onInput=${(/** @type {any} */ event) => setText(event.target.value)} onKeyDown=${(/** @type {KeyboardEvent} */ event) => { if (event.key === "Enter" && text.trim()) go(userPath(text.trim())); }} /></label></div>
+    ${error && html`<${Failure} error=${error} retry=${reload} />`}
+    ${!data ? !error && html`<${Loading} lines=${8} />` : rows.length === 0 ? html`<${Empty} title=${prefix ? "No user's id begins so" : "No users yet"}>${prefix && html`<p>A user without jobs can be given credits: <a href=${userPath(prefix)}>open ${prefix}</a></p>`}</${Empty}>`
+      : html`<div class="table-wrap"><table><thead><tr><th>User</th><th class="wide-only">Tier</th><th class="number">Available</th><th class="number wide-only">Held</th><th class="number wide-only">Charged</th><th class="number wide-only">Granted</th><th class="number">Running</th><th class="number wide-only">Waiting</th></tr></thead>
+        <tbody>${rows.map((one) => html`<tr key=${one.userId} class=${one.userId === chosen ? "selected" : ""}><th scope="row"><a href=${userPath(one.userId)}>${one.userId}</a></th><td class="wide-only">${one.tier ?? html`<span class="zero">–</span>`}</td><td class="number">${one.available.toLocaleString()}</td><td class="number wide-only">${one.held.toLocaleString()}</td><td class="number wide-only">${one.captured.toLocaleString()}</td><td class="number wide-only">${one.granted.toLocaleString()}</td><td class="number">${one.active}${one.activeJobs !== null && html`<small> of ${one.activeJobs}${one.isOwn && " (own)"}</small>`}</td><td class="number wide-only">${one.waiting ? one.waiting.toLocaleString() : html`<span class="zero">0</span>`}</td></tr>`)}</tbody></table></div>`}
+    <${More} more=${more} text="More users" />`;
+}
+
+/** @param {string} user */
+const userPath = (user) => `${linkTo("/users")}?user=${encodeURIComponent(user)}`;
+
+/** @param {{user: string, done: () => void}} props */
+function OneUser({ user, done }) {
+  const id = encodeURIComponent(user);
+  const account = useReading(`/api/credits/${id}`, { everySeconds: 10 });
+  const limit = useReading(`/api/limits/${id}`, { everySeconds: 10 });
+  const caps = useReading(`/api/credits/${id}/caps`, { everySeconds: 30 });
+  const reload = () => { void account.reload(); void limit.reload(); void caps.reload(); done(); };
+  return html`<section class="panel user" aria-label=${`User ${user}`}>
+    <div class="title"><h2>${user}</h2><a href=${`${linkTo("/jobs")}?user=${id}`}>Jobs</a><a href=${`${linkTo("/jobs")}?user=${id}&status=FAILED`}>Failed</a><a class="button quiet" href=${linkTo("/users")} aria-label="Close">✕</a></div>
+    <${PageOf} reading=${account} lines=${2}>${(/** @type {any} */ data) => html`<${BalanceEquation} account=${data} />`}</${PageOf}>
+    <div class="user-forms">
+      <${GrantForm} user=${user} done=${reload} />
+      ${limit.data && html`<${LimitForm} key=${limit.data.activeJobs} limit=${limit.data} path=${`/api/limits/${id}`} done=${reload} />`}
+      ${caps.data && html`<${CapsForm} key=${`${caps.data.daily.limit}/${caps.data.monthly.limit}`} caps=${caps.data} path=${`/api/credits/${id}/caps`} done=${reload} />`}
+    </div>
+  </section>`;
+}
+
+/**
+ * A small form whose failure is shown below it.
+ * @param {{title: string, hint: any, verb: string, ready: boolean, act: () => Promise<void>, children?: any}} props
+ */
+function SmallForm({ title, hint, verb, ready, act, children }) {
+  const [error, setError] = useState(/** @type {any} */ (null));
+  const [busy, setBusy] = useState(false);
+  const submit = async (/** @type {Event} */ event) => {
+    event.preventDefault();
+    setBusy(true);
+    try {
+      await act();
+      setError(null);
+    } catch (failure) { setError(failure); }
+    setBusy(false);
+  };
+  return html`<form class="small-form" onSubmit=${submit}><h3>${title}</h3>${children}<p class="hint">${hint}</p>${error && html`<p class="field-error" role="alert">${error.message}</p>`}<button disabled=${!ready || busy}>${verb}</button></form>`;
+}
+
+/** @param {{label: string, value: string, change: (text: string) => void, least?: number, placeholder?: string}} props */
+const NumberField = ({ label, value, change, least = 1, placeholder = "" }) => html`<label class="compact">${label}<input type="number" min=${least} step="1" value=${value} placeholder=${placeholder} onInput=${(/** @type {any} */ event) => change(event.target.value)} /></label>`;
+/** @param {{value: string, change: (text: string) => void}} props */
+const Reason = ({ value, change }) => html`<label class="compact">Reason<input maxlength="500" value=${value} onInput=${(/** @type {any} */ event) => change(event.target.value)} /></label>`;
+
+/** @param {{user: string, done: () => void}} props */
+function GrantForm({ user, done }) {
+  const [amount, setAmount] = useState("");
+  const [reason, setReason] = useState("");
+  const [key, setKey] = useState(newKey);
+  // Another amount is another grant; the same one sent again is not.
+  useEffect(() => setKey(newKey()), [amount, reason]);
+  const act = async () => {
+    const body = { amount: Number(amount), ...(reason.trim() && { reason: reason.trim() }) };
+    await call("POST", `/api/credits/${encodeURIComponent(user)}/grants`, { body, headers: { "Idempotency-Key": key } });
+    announce(`${Number(amount).toLocaleString()} credits granted to ${user}.`);
+    setAmount("");
+    done();
+  };
+  return html`<${SmallForm} title="Grant" verb=${amount ? `Grant ${Number(amount).toLocaleString()} credits` : "Grant credits"} ready=${Number(amount) >= 1} act=${act} hint="The grant and its reason are in the user's ledger.">
+    <${NumberField} label="Credits" value=${amount} change=${setAmount} /><${Reason} value=${reason} change=${setReason} /></${SmallForm}>`;
+}
+
+/** @param {{limit: any, path: string, done: () => void}} props */
+function LimitForm({ limit, path, done }) {
+  const [most, setMost] = useState(limit.isOwn ? String(limit.activeJobs) : "");
+  const [reason, setReason] = useState("");
+  const act = async () => {
+    await call("PUT", path, { body: { activeJobs: most ? Number(most) : null, reason: reason.trim() } });
+    announce(most ? `${limit.userId} may run ${most} jobs at a time.` : `${limit.userId} has the limit of the tier again.`);
+    done();
+  };
+  const now = `${limit.active} run and ${limit.waiting} wait now. ${limit.activeJobs === null ? "There are no limits here." : limit.isOwn ? "An own limit; empty is the tier's." : `The tier ${limit.tier ?? "free"} allows ${limit.activeJobs}.`}`;
+  return html`<${SmallForm} title="Jobs at a time" verb=${most ? "Set the limit" : "Use the tier's limit"} ready=${most !== (limit.isOwn ? String(limit.activeJobs) : "")} act=${act} hint=${now}>
+    <${NumberField} label="Limit" value=${most} placeholder=${limit.activeJobs === null ? "" : String(limit.activeJobs)} change=${setMost} /><${Reason} value=${reason} change=${setReason} /></${SmallForm}>`;
+}
+
+/** @param {{caps: any, path: string, done: () => void}} props */
+function CapsForm({ caps, path, done }) {
+  const [daily, setDaily] = useState(caps.daily.limit === null ? "" : String(caps.daily.limit));
+  const [monthly, setMonthly] = useState(caps.monthly.limit === null ? "" : String(caps.monthly.limit));
+  const act = async () => {
+    await call("PUT", path, { body: { daily: daily ? Number(daily) : null, monthly: monthly ? Number(monthly) : null } });
+    announce("The caps are changed.");
+    done();
+  };
+  const changed = daily !== String(caps.daily.limit ?? "") || monthly !== String(caps.monthly.limit ?? "");
+  return html`<${SmallForm} title="Caps on spend" verb="Set the caps" ready=${changed} act=${act} hint=${`${caps.daily.spent.toLocaleString()} spent today, ${caps.monthly.spent.toLocaleString()} this month (UTC). Empty is no cap.`}>
+    <${NumberField} label="A day" least=${0} value=${daily} placeholder="none" change=${setDaily} /><${NumberField} label="A month" least=${0} value=${monthly} placeholder="none" change=${setMonthly} /></${SmallForm}>`;
+}
