@@ -43,5 +43,6 @@ class Commands:
     def submit(self, job_type: str, *words: str) -> str:
         """Submit a job that is followed to its end; return its id."""
         result = self.run("submit", job_type, *words, "--follow", "--json")
+        assert result.stdout, result.stderr
         job: dict[str, str] = json.loads(result.stdout)
         return job["jobId"]

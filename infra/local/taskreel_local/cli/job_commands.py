@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from taskreel.client import Job, Quote
 
 _PAGE = 100
+_WIDE = 110
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -218,28 +219,28 @@ def list_jobs(
 
 
 def _print_jobs(session: Session, jobs: Sequence[Job]) -> None:
-    from taskreel_local.cli.text_output import (
-        format_distance,
-        format_share,
-        link,
-        print_table,
-        styled,
-    )
+    from taskreel_local.cli.text_output import format_distance, link, print_table, styled
 
-    rows = [
-        (
-            link(job.job_id, session.target.dashboard_url(f"/jobs/{job.job_id}")),
-            styled(job.status),
-            format_share(job.progress / 100),
-            job.job_type,
-            format_distance(job.created_at),
-            job.user_id,
-            job.served_by or "",
-            f"{job.error.code}: {job.error.message}" if job.error else "",
-        )
-        for job in jobs
-    ]
-    columns = ("job", "status", ">done", "type", "created", "owner", "served by", "error")
+    rows: list[tuple[object, ...]] = []
+    # A narrow window has room for what tells jobs apart.
+    wide = session.console.width >= _WIDE
+    for job in jobs:
+        status = styled(job.status)
+        if job.progress and not job.has_ended:
+            status.append(f" {job.progress}%")
+        page = session.target.dashboard_url(f"/jobs/{job.job_id}")
+        cells = (link(job.job_id, page), status, job.job_type, format_distance(job.created_at))
+        more = (job.user_id, job.served_by) if wide else ()
+        error = f"{job.error.code}: {job.error.message}" if job.error else ""
+        rows.append((*cells, *more, error))
+    columns = (
+        "job",
+        "status",
+        "type",
+        "created",
+        *(("owner", "served by") if wide else ()),
+        "error",
+    )
     print_table(session.console, columns, rows, nothing="There are no such jobs.")
 
 

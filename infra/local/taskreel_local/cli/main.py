@@ -34,6 +34,7 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
         "providers": (f"{_CLI}.provider_commands:provider_commands", "Models, prices, breakers."),
         "schedules": (f"{_CLI}.schedule_commands:schedule_commands", "Recurring jobs."),
         "webhooks": (f"{_CLI}.webhook_commands:webhook_commands", "Endpoints, keys, deliveries."),
+        "top": (f"{_CLI}.top_command:show_top", "Queues and jobs on the whole screen, live."),
         "stats": (f"{_CLI}.statistics_commands:show_statistics", "Jobs, times and cost by day."),
         "credits": (f"{_CLI}.credit_commands:credit_commands", "Balances, ledger, grants."),
     },

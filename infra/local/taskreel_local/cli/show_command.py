@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
     from taskreel.client import File, History, Job
 
 _WAITING = frozenset({"QUEUED", "THROTTLED"})
+#: So many pictures of a job are shown, none of them larger than so many bytes.
+_MOST_SHOWN = 4
+_LARGEST_SHOWN = 32 << 20
 
 
 @click.command("show")
@@ -191,6 +197,35 @@ def print_files(session: Session, job: Job) -> None:
         session.console.print("  ", name, f"  {_describe_file(file)}", sep="", soft_wrap=True)
         if not session.console.is_terminal and file.url:
             session.console.print(f"    {file.url}", soft_wrap=True)
+    _show_pictures(session, job)
+
+
+def _show_pictures(session: Session, job: Job) -> None:
+    """Show the first pictures where the terminal can; elsewhere their links are enough."""
+    pictures = [
+        file
+        for file in job.files
+        if file.content_type.startswith("image/") and file.bytes <= _LARGEST_SHOWN
+    ]
+    if not session.console.is_terminal or not pictures:
+        return
+    from taskreel_local.cli.inline_pictures import (
+        PictureProtocol,
+        ask_terminal,
+        encode_picture,
+        find_protocol,
+    )
+
+    protocol = find_protocol(os.environ, ask_terminal)
+    if protocol is PictureProtocol.NONE:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for file in pictures[:_MOST_SHOWN]:
+            content = session.client.download_file(file, Path(folder) / "picture").read_bytes()
+            codes = encode_picture(content, protocol)
+            if codes is not None:
+                # As they are: the console would count the codes' width.
+                click.echo(codes)
 
 
 def _describe_file(file: File) -> str:

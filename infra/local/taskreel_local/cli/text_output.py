@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import IO, Any, cast
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -62,7 +62,7 @@ def print_table(
     """
     table = make_table(columns)
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(clean(cell)) for cell in row))
+        add_row(table, row)
     if table.row_count:
         console.print(table)
     else:
@@ -70,7 +70,7 @@ def print_table(
 
 
 def make_table(columns: Sequence[str]) -> Table:
-    """A table without lines. Its last column takes the room that is left."""
+    """A table without lines. If it is too wide, its last column is cut and the others are whole."""
     table = Table(
         box=None,
         pad_edge=False,
@@ -78,15 +78,23 @@ def make_table(columns: Sequence[str]) -> Table:
         header_style="bold",
         show_header=any(columns),
     )
-    for place, name in enumerate(columns):
-        table.add_column(
-            name.removeprefix(">"),
-            justify="right" if name.startswith(">") else "left",
-            no_wrap=True,
-            overflow="ellipsis" if place == len(columns) - 1 else "fold",
-            min_width=None if place == len(columns) - 1 else len(name.removeprefix(">")),
-        )
+    for name in columns:
+        # Rich narrows columns that may wrap before all others.
+        last = name is columns[-1]
+        justify: JustifyMethod = "right" if name.startswith(">") else "left"
+        table.add_column(name.removeprefix(">"), justify=justify, no_wrap=not last)
     return table
+
+
+def add_row(table: Table, cells: Sequence[object]) -> None:
+    """Add a row of texts, or what else Rich prints; the last cell is cut, not wrapped."""
+    shown = [
+        Text(clean(cell)) if isinstance(cell, str | int | float | None) else cell for cell in cells
+    ]
+    if isinstance(shown[-1], Text):
+        shown[-1].no_wrap = True
+        shown[-1].overflow = "ellipsis"
+    table.add_row(*(cast("RenderableType", cell) for cell in shown))
 
 
 # ── Times and amounts ────────────────────────────────────────────────────────────────────────────
