@@ -41,7 +41,7 @@ from taskreel.adapters.webhook_sender import WebhookSender
 from taskreel.adapters.work_dirs import WorkDirPool
 from taskreel.app.caller import Caller
 from taskreel.app.eta_calibration import EtaCalibration, JobObserver
-from taskreel.app.indexes import INDEXES
+from taskreel.app.indexes import LOCAL_INDEXES
 from taskreel.app.job_counts import JobCounts
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.app.providers.registry import ProviderRegistry
@@ -403,7 +403,7 @@ def _store(chosen: Settings) -> Store:
             from taskreel.adapters.local.sqlite import SqliteStore
 
             durable = "durable" in urlsplit(url).query
-            return SqliteStore(_path(url), INDEXES, durable=durable)
+            return SqliteStore(_path(url), LOCAL_INDEXES, durable=durable)
         case "firestore":
             from taskreel.adapters.gcp.firestore import FirestoreStore
 

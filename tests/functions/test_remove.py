@@ -174,13 +174,13 @@ async def test_a_job_that_is_retried_while_it_is_removed_stays(
     job = await submit_job(ada, image_request("fail-permanent"))
     await world.advance(2)
     await world.tasks.pause("image-generation-queue")
-    delete_answers = remove_module._delete_answers
+    delete_answers = remove_module.delete_answers
 
     async def retry_meanwhile(*args: Any) -> None:
         assert (await ada.post(job["urls"]["retry"])).status_code == 202
         await delete_answers(*args)
 
-    monkeypatch.setattr(remove_module, "_delete_answers", retry_meanwhile)
+    monkeypatch.setattr(remove_module, "delete_answers", retry_meanwhile)
     expect_problem(await remove(ada, job), 409, "conflict")
     assert (await read_job(ada, job))["status"] == "QUEUED"
     assert (await read_balance(ada))["held"] == 1

@@ -45,5 +45,13 @@ INDEXES: tuple[Index, ...] = (
     _define_index("webhook_deliveries", "endpointId", "state", then=("createdAt", "desc")),
     _define_index("webhook_deliveries", "wakeShard", then=("wakeAt", "asc")),
 )
+#: Where no service removes documents by their time to live: see app/worker/expiry.py.
+LOCAL_INDEXES = (
+    *INDEXES,
+    *(
+        _define_index(collection, then=("expireAt", "asc"))
+        for collection in ("uploads", "webhook_deliveries", "dead_letters")
+    ),
+)
 #: Firestore reads an index in one direction only; SQLite has the same with the time descending.
 FIRESTORE_INDEXES = (*INDEXES, _define_index("jobs", "userId", then=("createdAt", "asc")))

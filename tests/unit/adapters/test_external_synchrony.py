@@ -61,6 +61,7 @@ INSIDE = {
     "rules": "stays in the process",
     "work_dirs": "files of this process alone",
     "counts": "stays in the process",
+    "calibration": "stays in the process",
     "recent_jobs": "stays in the process",
     "flush_records": "writes to the store",
     "random": "stays in the process",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import mimetypes
@@ -138,7 +139,8 @@ class FileBlobs:
             temporary.unlink(missing_ok=True)
 
     def _delete_files(self, prefix: str) -> int:
-        start = self._root / PurePosixPath(prefix).parent if prefix else self._root
+        # The folder alone where a prefix is one: beside it are those of all other jobs.
+        start = self._root / (prefix if prefix.endswith("/") else PurePosixPath(prefix).parent)
         if not start.is_dir():
             return 0
         deleted = 0
@@ -148,6 +150,8 @@ class FileBlobs:
                 file.unlink(missing_ok=True)
                 self._type_file(file).unlink(missing_ok=True)
                 deleted += 1
+        if prefix.endswith("/"):
+            _remove_empty_folders(start)
         return deleted
 
     def _sign(self, path: str, expires: int) -> str:
@@ -169,6 +173,14 @@ def _copy_into(source: Path | bytes, file: BinaryIO) -> None:
         return
     with source.open("rb") as original:
         shutil.copyfileobj(original, file, _CHUNK_BYTES)
+
+
+def _remove_empty_folders(folder: Path) -> None:
+    """Remove the folder and those below it, unless a file is being written there."""
+    for inner in [*sorted(folder.rglob("*"), reverse=True), folder]:
+        if inner.is_dir():
+            with contextlib.suppress(OSError):
+                inner.rmdir()
 
 
 def _guess_type(path: str) -> str:

@@ -55,7 +55,7 @@ from taskreel.adapters.local.sqlite_file import SqliteFile
 from taskreel.adapters.local.sqlite_tables import (
     StoredDocument,
     Table,
-    build_conditions,
+    build_aggregate,
     build_select,
     load_json,
 )
@@ -223,10 +223,8 @@ class SqliteStore:
         self, query: Query[Any], /, *, total: Sequence[str] = ()
     ) -> dict[str, int | float]:
         self.commit()
-        table = self.file.open_table(query.collection.name)
-        where, values = build_conditions(table, query)
-        sums = "".join(f", coalesce(sum({table.expression(field)}), 0)" for field in total)
-        (row,) = self.file.fetch_all(f"SELECT count(*){sums} FROM {table.name}{where}", values)
+        sql, values = build_aggregate(self.file.open_table(query.collection.name), query, total)
+        (row,) = self.file.fetch_all(sql, values)
         return dict(zip(("count", *total), row, strict=True))
 
     async def watch(self, collection: Collection[V], id_: str, /) -> AsyncIterator[V | None]:

@@ -180,14 +180,14 @@ def _create_columns(connection: sqlite3.Connection, table: Table) -> None:
 def _create_index(connection: sqlite3.Connection, table: Table, index: Index) -> None:
     """Create an index that ends with the id, in the direction of the last field.
 
-    It leaves out documents that lack one of the fields before the last: no query asks for them by
-    that field.
+    It leaves out documents that lack one of the fields before the last, or the only one: no query
+    asks for them by that field.
     """
     columns = ", ".join(f"{table.expression(field)} {way}" for field, way in index.fields)
     columns += f", id {index.fields[-1][1]}"
     name = "_".join([index.collection, *(f"{field}_{way}" for field, way in index.fields)])
     is_present = " AND ".join(
-        f"{table.expression(field)} IS NOT NULL" for field, _ in index.fields[:-1]
+        f"{table.expression(field)} IS NOT NULL" for field, _ in index.fields[:-1] or index.fields
     )
     connection.execute(
         f'CREATE INDEX IF NOT EXISTS "{name}" ON {table.name} ({columns}) WHERE {is_present}'

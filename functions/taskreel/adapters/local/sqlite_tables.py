@@ -303,6 +303,18 @@ def build_select(table: Table, query: Query[Any]) -> tuple[str, list[Any]]:
     return f"SELECT * FROM ({merged}) ORDER BY {by}{limit}", values
 
 
+def build_aggregate(table: Table, query: Query[Any], total: Sequence[str]) -> tuple[str, list[Any]]:
+    """The SELECT statement of a count and of sums over a query, and its values.
+
+    With a limit no more rows than that are read, as on Firestore.
+    """
+    where, values = build_conditions(table, query)
+    columns = "".join(f", {table.expression(field)} AS s{at}" for at, field in enumerate(total))
+    sums = "".join(f", coalesce(sum(s{at}), 0)" for at in range(len(total)))
+    limit = "" if query.limit is None else f" LIMIT {int(query.limit)}"
+    return f"SELECT count(*){sums} FROM (SELECT 1{columns} FROM {table.name}{where}{limit})", values
+
+
 def build_conditions(table: Table, query: Query[Any]) -> tuple[str, list[Any]]:
     """The WHERE clause of a query, and its values: the filters, then the cursor."""
     clauses: list[str] = []

@@ -30,7 +30,7 @@ async def remove_job(services: Services, job: Job) -> None:
     """
     await _require_unused(services, job)
     removed = [job.job_id, *await _list_descendants(services, job.job_id)]
-    await _delete_answers(services, removed)
+    await delete_answers(services, removed)
     # The job goes last: until then a repeated request finds the rest.
     last, children = removed[:1], removed[1:]
     while len(children) > _REMOVED_AT_ONCE:
@@ -55,7 +55,7 @@ async def remove_job(services: Services, job: Job) -> None:
         await services.blobs.delete(artifacts_folder(job_id))
 
 
-async def _delete_answers(services: Services, ids: Sequence[str]) -> None:
+async def delete_answers(services: Services, ids: Sequence[str]) -> None:
     """Delete the providers' answers to the jobs' failed calls; the jobs themselves go last."""
     for start in range(0, len(ids), MOST_IN):
         some = list(ids[start : start + MOST_IN])

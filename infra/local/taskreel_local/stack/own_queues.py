@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from taskreel import wiring
 from taskreel.adapters.local.memory_tasks import MemoryTasks
 from taskreel.app.queues.pause_queue import restore_pauses
+from taskreel.app.worker.expiry import remove_expired
 from taskreel.app.worker.recovery import recover_deliveries, recover_jobs
 from taskreel.app.worker.sweep import sweep_jobs
 from taskreel.domain.errors import StoreError
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 #: In the cloud, Cloud Scheduler calls the sweep every minute.
 SWEEP_SECONDS = 5.0
+#: In the cloud, the time to live of documents and the lifecycle of the bucket do this.
+REMOVAL_INTERVAL = timedelta(hours=1)
 _RETRY_SECONDS = 0.5
 
 
@@ -65,10 +68,14 @@ class OwnQueues:
                 "unfinished jobs are back on their queues",
                 extra={"action": "recovered", "jobs": recovered},
             )
+        next_removal = services.clock.now()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
                 await sweep_jobs(services)
+                if services.clock.now() >= next_removal:
+                    next_removal = services.clock.now() + REMOVAL_INTERVAL
+                    await remove_expired(services)
             except StoreError as error:
                 log.warning(
                     "the sweep could not use the store; the next one tries again",

@@ -1,0 +1,120 @@
+"""Remove what has expired, where the store does not do so itself: documents, then their files.
+
+Firestore's time to live removes documents by `expireAt`, and the bucket's lifecycle removes files
+by their age. The process that owns a SQLite store removes both here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from taskreel.app.jobs.finish_job import RETENTION
+from taskreel.app.jobs.remove import delete_answers
+from taskreel.app.query_pages import read_pages
+from taskreel.app.services import Services
+from taskreel.domain.artifact import artifacts_folder
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.ports import Collection, Query, Transaction
+from taskreel.store_collections import (
+    DEAD_LETTERS,
+    JOBS,
+    METRICS,
+    UPLOADS,
+    WEBHOOK_DELIVERIES,
+)
+
+log = logging.getLogger(__name__)
+
+_Document = Mapping[str, Any]
+#: The documents of one transaction: other work of the event loop waits for it.
+_PAGE = 100
+#: The collections, besides that of jobs, whose documents expire by themselves.
+EXPIRING = (UPLOADS.name, WEBHOOK_DELIVERIES.name, METRICS.name, DEAD_LETTERS.name)
+
+
+async def remove_expired(services: Services) -> dict[str, int]:
+    """Remove the documents whose `expireAt` has passed, with their files; their numbers.
+
+    Documents are not decoded, so one that cannot be read is removed like any other. Documents go
+    first: none names a file that is gone. What is retried meanwhile has no `expireAt` any more and
+    stays. Entries of the ledger never expire.
+    """
+    now = services.clock.now()
+    removed: Counter[str] = Counter()
+    for job_type in JOB_TYPES:
+        async for ids in _list_expired(services, _query_old_jobs(job_type, now), now):
+            gone = await _delete_expired(services, JOBS.name, ids, now)
+            await delete_answers(services, list(gone))
+            for job_id in gone:
+                await services.blobs.delete(artifacts_folder(job_id))
+            removed[JOBS.name] += len(gone)
+    for name in EXPIRING:
+        query = Query(
+            collection=_raw(name),
+            where=(("expireAt", "<=", now),),
+            order=(("expireAt", "asc"),),
+            limit=_PAGE,
+        )
+        async for ids in _list_expired(services, query, now):
+            gone = await _delete_expired(services, name, ids, now)
+            for data in gone.values() if name == UPLOADS.name else ():
+                folder, slash, _ = str(data["path"]).rpartition("/")
+                await services.blobs.delete(folder + slash)
+            removed[name] += len(gone)
+    counts = {name: number for name, number in removed.items() if number}
+    if counts:
+        log.info("expired documents were removed", extra={"action": "expired_removed", **counts})
+    return counts
+
+
+def _query_old_jobs(job_type: str, now: datetime) -> Query[_Document]:
+    """The jobs that have not changed since those that expire now have ended.
+
+    An index on `expireAt` would be one more write of every job, for one query an hour.
+    """
+    return Query(
+        collection=_raw(JOBS.name),
+        where=(("jobType", "==", job_type), ("updatedAt", "<=", now - RETENTION)),
+        order=(("updatedAt", "asc"),),
+        limit=_PAGE,
+    )
+
+
+async def _list_expired(
+    services: Services, query: Query[_Document], now: datetime
+) -> AsyncIterator[Sequence[str]]:
+    async for rows in read_pages(services.store, query):
+        yield [row.id for row in rows if _is_expired(row.data, now)]
+        await asyncio.sleep(0)
+
+
+async def _delete_expired(
+    services: Services, name: str, ids: Sequence[str], now: datetime
+) -> dict[str, _Document]:
+    """Delete those of the documents that are expired still; what they were."""
+    collection = _raw(name)
+
+    async def write(tx: Transaction) -> dict[str, _Document]:
+        found: dict[str, _Document] = {}
+        for id_ in ids:
+            data = await tx.get(collection, id_)
+            if data is not None and _is_expired(data, now):
+                tx.delete(collection, id_)
+                found[id_] = data
+        return found
+
+    return await services.store.transaction(write) if ids else {}
+
+
+def _is_expired(data: _Document, now: datetime) -> bool:
+    expire_at = data.get("expireAt")
+    return isinstance(expire_at, datetime) and expire_at <= now
+
+
+def _raw(name: str) -> Collection[_Document]:
+    return Collection(name, dict, dict)

@@ -1,0 +1,111 @@
+"""What has expired is removed with its files, where no service of a cloud does so."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.job_requests import image_request, submit_job
+from functions.stored_documents import store_documents
+from simulation.world import World, running
+from taskreel.app.jobs.finish_job import RETENTION
+from taskreel.app.worker.expiry import remove_expired
+from taskreel.domain.job_status import Status
+from taskreel.ports import Collection, Query
+
+PICTURE = {"prompt": "a kite", "options": {"width": 64, "height": 64}}
+
+
+@pytest.fixture
+async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    async with running(tmp_path, monkeypatch) as made:
+        yield made
+
+
+def raw(name: str) -> Collection[Mapping[str, Any]]:
+    return Collection(name, dict, dict)
+
+
+async def read(world: World, name: str) -> dict[str, Mapping[str, Any]]:
+    rows = await world.services.store.query(Query(collection=raw(name)))
+    return {row.id: row.data for row in rows}
+
+
+async def age(world: World, name: str, by: timedelta, *ids: str) -> None:
+    """Let documents be older than they are, by the times that decide."""
+    for id_, data in (await read(world, name)).items():
+        if not ids or id_ in ids:
+            moved = {
+                field: data[field] - by for field in ("updatedAt", "expireAt") if field in data
+            }
+            await store_documents(world, {name: {id_: {**data, **moved}}})
+
+
+async def test_an_expired_job_goes_with_its_files_and_its_ledger_stays(world: World) -> None:
+    ada = world.as_user()
+    old, new = [(await submit_job(ada, PICTURE))["jobId"] for _ in range(2)]
+    await world.advance(30)
+    paths = {id_: (await world.job(id_)).artifacts[0].path for id_ in (old, new)}
+    ledger = await read(world, "ledger")
+    await age(world, "jobs", RETENTION, old)
+
+    assert await remove_expired(world.services) == {"jobs": 1}
+    assert (await read(world, "jobs")).keys() == {new}
+    assert await world.services.blobs.info(paths[old]) is None
+    assert not world.files.find_path(paths[old]).parent.exists()
+    assert await world.services.blobs.info(paths[new]) is not None
+    assert await read(world, "ledger") == ledger
+    assert await remove_expired(world.services) == {}
+
+
+async def test_a_job_that_has_not_ended_stays_however_old_it_is(world: World) -> None:
+    ada = world.as_user()
+    await world.tasks.pause("image-generation-queue")
+    waiting = (await submit_job(ada, image_request("noop")))["jobId"]
+    await age(world, "jobs", 10 * RETENTION)
+    assert await remove_expired(world.services) == {}
+    assert (await world.job(waiting)).status is Status.QUEUED
+
+
+async def test_a_job_that_cannot_be_read_expires_too(world: World) -> None:
+    ada = world.as_user()
+    job_id = (await submit_job(ada, image_request("noop")))["jobId"]
+    await world.advance(5)
+    await age(world, "jobs", RETENTION)
+    data = (await read(world, "jobs"))[job_id]
+    await store_documents(world, {"jobs": {job_id: {**data, "units": "none"}}})
+    assert await remove_expired(world.services) == {"jobs": 1}
+
+
+async def test_more_jobs_than_a_page_are_removed_and_what_lies_between_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskreel.app.worker.expiry._PAGE", 3)
+    ada = world.as_user()
+    ids = [(await submit_job(ada, image_request("noop")))["jobId"] for _ in range(8)]
+    await world.advance(30)
+    await age(world, "jobs", RETENTION)
+    data = (await read(world, "jobs"))[ids[4]]
+    unended = {name: value for name, value in data.items() if name != "expireAt"}
+    await store_documents(world, {"jobs": {ids[4]: unended}})
+    assert await remove_expired(world.services) == {"jobs": 7}
+    assert (await read(world, "jobs")).keys() == {ids[4]}
+
+
+async def test_expired_uploads_go_with_their_files(world: World) -> None:
+    ada = world.as_user()
+    body = {"name": "a.png", "contentType": "image/png", "bytes": 3}
+    for _ in range(2):
+        assert (await ada.post("/api/uploads", json=body)).status_code == 201
+    uploads = await read(world, "uploads")
+    for data in uploads.values():
+        await world.services.blobs.put(data["path"], b"abc", content_type="image/png")
+    old, new = uploads
+    await age(world, "uploads", timedelta(days=2), old)
+    assert await remove_expired(world.services) == {"uploads": 1}
+    assert await world.services.blobs.info(uploads[old]["path"]) is None
+    assert await world.services.blobs.info(uploads[new]["path"]) is not None
