@@ -179,7 +179,8 @@ async def _run_schemathesis(
         "--generation-database=none",
         "--suppress-health-check=all",
         "--continue-on-failure",
-        "--request-timeout=30",
+        # Some examples wait for half a minute.
+        "--request-timeout=70",
         "--no-color",
         *options,
     ]

@@ -370,23 +370,3 @@ async def test_an_amount_of_money_is_a_number(admin: httpx.AsyncClient, amount: 
     assert refused_paths(job) == {"maxUsd"}
     grant = await admin.post("/api/credits/ada/grants", json={"amount": amount})
     assert refused_paths(grant) == {"amount"}
-
-
-async def test_a_whole_number_may_be_written_with_a_point_and_not_as_a_text(
-    ada: httpx.AsyncClient,
-) -> None:
-    made = await ada.post(IMAGE, json={**NOOP, "timeoutSeconds": 30.0})
-    assert made.status_code == 202
-    both = {**NOOP, "timeoutSeconds": 30.0, "startWithinSeconds": "30"}
-    assert refused_paths(await ada.post(IMAGE, json=both)) == {"startWithinSeconds"}
-    for seconds in ("30", True, 30.5):
-        refused = await ada.post(IMAGE, json={**NOOP, "timeoutSeconds": seconds})
-        assert refused_paths(refused) == {"timeoutSeconds"}, seconds
-
-
-@pytest.mark.parametrize("dry_run", ["true", 1])
-async def test_a_boolean_is_true_or_false(admin: httpx.AsyncClient, dry_run: Any) -> None:
-    refused = await admin.post(
-        "/api/jobs/dead-letters/redrive", json={"limit": 1, "dryRun": dry_run}
-    )
-    assert refused_paths(refused) == {"dryRun"}

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from pydantic_core import PydanticKnownError
 
 
 def _check_url(url: str) -> str:
@@ -35,6 +36,19 @@ def sort_by_order(given: Any) -> Any:
     return [item for _, item in sorted(enumerate(given), key=place)] if ordered else given
 
 
+def _refuse_timestamp(given: Any) -> Any:
+    """Refuse a number, also as a text, which pydantic would take for seconds since 1970.
+
+    Nothing says whether a caller means seconds or milliseconds.
+    """
+    is_number = isinstance(given, int | float)
+    if is_number or (isinstance(given, str) and "-" not in given.strip()[1:]):
+        raise PydanticKnownError("datetime_parsing", {"error": "invalid date"})
+    return given
+
+
+#: A date and time with a time zone, as RFC 3339 writes them.
+Moment = Annotated[AwareDatetime, BeforeValidator(_refuse_timestamp)]
 MediaUrl = Annotated[str, Field(min_length=5, max_length=900_000), AfterValidator(_check_url)]
 Prompt = Annotated[
     str,

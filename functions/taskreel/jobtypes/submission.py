@@ -18,7 +18,6 @@ from typing import Annotated, Any, Self
 from pydantic import (
     AfterValidator,
     AliasChoices,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -37,7 +36,7 @@ from taskreel.domain.pipeline import OnFailure
 from taskreel.domain.validation_messages import describe_errors, invalid_model
 from taskreel.domain.value import Location, Value, validation_error
 from taskreel.domain.webhook import EventNames
-from taskreel.jobtypes.fields import ProviderWish, Seed
+from taskreel.jobtypes.fields import Moment, ProviderWish, Seed
 
 #: The validation context of a stored payload: it may carry options that are no longer registered.
 STORED = {"stored": True}
@@ -103,7 +102,7 @@ class Submission(Value):
     #: work that is free.
     # Strict: `true` or a text is no amount of money.
     max_usd: float | None = Field(default=None, ge=0, le=100_000, strict=True)
-    schedule_at: AwareDatetime | None = Field(
+    schedule_at: Moment | None = Field(
         default=None,
         description="The job starts at this time, at most ten years ahead; one in the past starts "
         "it at once.",

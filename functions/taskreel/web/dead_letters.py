@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.requests import Request
 from fastapi.responses import Response
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from taskreel.app.records.dead_letters import (
     DeadLetterFilter,
@@ -19,6 +19,7 @@ from taskreel.app.records.dead_letters import (
 )
 from taskreel.domain.errors import ForbiddenError
 from taskreel.domain.value import Value
+from taskreel.jobtypes.fields import Moment
 from taskreel.web.http import JsonResponse, check_query
 from taskreel.web.job_reads import JobTypeName
 from taskreel.web.openapi import document_body
@@ -48,8 +49,8 @@ class Redrive(Value):
     job_type: JobTypeName | None = None
     user_id: str | None = Field(default=None, min_length=1, max_length=256)
     code: str | None = Field(default=None, min_length=1, max_length=100)
-    created_after: AwareDatetime | None = None
-    created_before: AwareDatetime | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
     limit: int = Field(ge=1, le=100)
     dry_run: bool = False
 

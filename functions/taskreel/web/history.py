@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
-from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from taskreel.app.caller import Caller
@@ -26,6 +26,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_history import ProviderAnswer, StatusChange
 from taskreel.domain.job_status import Status
 from taskreel.domain.value import Value
+from taskreel.jobtypes.fields import Moment
 from taskreel.web.http import JsonResponse
 from taskreel.web.job_reads import JobTypeName, split_words
 from taskreel.web.openapi_problems import document_problems
@@ -100,8 +101,8 @@ class HistoryQuery(Value):
     cursor: Annotated[str, Field(max_length=2000)] | None = None
     status: Annotated[tuple[Status, ...], BeforeValidator(split_words)] = ()
     job_type: JobTypeName | None = None
-    created_after: AwareDatetime | None = None
-    created_before: AwareDatetime | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
     include_children: bool = False
     format: Literal["json", "csv", "jsonl"] = "json"
 

@@ -67,20 +67,27 @@ def parse_model(raw: bytes, model: type[M]) -> M:
     try:
         return model.model_validate_json(raw, strict=True)
     except ValidationError as error:
-        # To JSON Schema, and to many clients, 5.0 is a whole number as well.
-        wrong = [row for row in error.errors(include_url=False) if not _is_whole_number(row)]
-    if wrong:
-        raise _describe_invalid_body(wrong, model)
-    # Nothing else is read less strictly: those numbers are all that was refused.
+        converted = [row for row in error.errors(include_url=False) if _is_other_type(row)]
+    # Strictness also refuses what JSON has no type for, such as a date behind a validator: only
+    # numbers and booleans are taken from it.
     try:
-        return model.model_validate_json(raw)
+        value = model.model_validate_json(raw)
     except ValidationError as error:
-        raise invalid_model(error, model) from None
+        wrong = error.errors(include_url=False)
+    else:
+        if not converted:
+            return value
+        wrong = []
+    places = {row["loc"] for row in wrong}
+    wrong += [row for row in converted if row["loc"] not in places]
+    raise _describe_invalid_body(wrong, model)
 
 
-def _is_whole_number(row: ErrorDetails) -> bool:
+def _is_other_type(row: ErrorDetails) -> bool:
+    """True for what is no number or boolean; to JSON Schema 5.0 is a whole number as well."""
     given = row["input"]
-    return row["type"] == "int_type" and isinstance(given, float) and given.is_integer()
+    is_whole = isinstance(given, float) and given.is_integer()
+    return row["type"] in {"int_type", "float_type", "bool_type"} and not is_whole
 
 
 def _describe_invalid_body(rows: list[ErrorDetails], model: type[BaseModel]) -> TaskreelError:

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -20,6 +19,7 @@ from taskreel.domain.errors import ConflictError
 from taskreel.domain.job_status import Status
 from taskreel.domain.value import Value
 from taskreel.jobtypes import JOB_TYPES, canonical_name, explain_unknown_type
+from taskreel.jobtypes.fields import Moment
 from taskreel.jobtypes.job_type import JobType
 from taskreel.web.health import HealthView, read_health
 from taskreel.web.http import JsonResponse
@@ -162,8 +162,8 @@ class JobsQuery(Value):
     text: (
         Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_check_text)] | None
     ) = None
-    created_after: AwareDatetime | None = None
-    created_before: AwareDatetime | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
     include_children: bool = False
     order: Literal["newest", "oldest"] = "newest"
 

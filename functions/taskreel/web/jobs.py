@@ -95,7 +95,7 @@ async def retry_job(
     summary="Create a new job from an ended one, reusing its finished work",
     responses={**document_created("JobView"), **document_problems("conflict")},
     openapi_extra=document_submission(
-        Replay, {"fromStep": "pictures", "edit": {"style": "watercolour"}}
+        Replay, {"fromStep": "pictures", "edit": {"style": "watercolour"}}, required=False
     ),
 )
 async def replay_job(

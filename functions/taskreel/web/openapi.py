@@ -72,17 +72,21 @@ def reference_schema(model: type[Any] | str) -> dict[str, str]:
     return {"$ref": REFERENCE.format(model=name)}
 
 
-def document_body(model: type[Any] | str, example: Any = None) -> dict[str, Any]:
-    """A route's `openapi_extra`: its body."""
+def document_body(
+    model: type[Any] | str, example: Any = None, *, required: bool = True
+) -> dict[str, Any]:
+    """A route's `openapi_extra`: its body, which may be empty unless it is required."""
     content: dict[str, Any] = {"schema": reference_schema(model)}
     if example is not None:
         content["example"] = example
-    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+    return {"requestBody": {"required": required, "content": {"application/json": content}}}
 
 
-def document_submission(model: type[Any] | str, example: Any = None) -> dict[str, Any]:
+def document_submission(
+    model: type[Any] | str, example: Any = None, *, required: bool = True
+) -> dict[str, Any]:
     """The same for a route that creates a job, with its headers and its query parameter."""
-    return {**document_body(model, example), "parameters": [*_SUBMIT_PARAMETERS]}
+    return {**document_body(model, example, required=required), "parameters": [*_SUBMIT_PARAMETERS]}
 
 
 def document_created(model: type[Any] | str) -> dict[int | str, dict[str, Any]]:

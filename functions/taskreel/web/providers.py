@@ -136,7 +136,10 @@ async def order_breaker(
 _WEBHOOK: dict[str, Any] = {
     **NO_TOKEN,
     "parameters": [{"name": "job", "in": "query", "schema": {"type": "string"}}],
-    "requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}},
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    },
 }
 
 

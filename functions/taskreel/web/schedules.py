@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.requests import Request
 from fastapi.responses import Response
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import to_json
 
 from taskreel.app.caller import Caller
@@ -28,6 +28,7 @@ from taskreel.domain.recurring_job import (
     RecurringRun,
 )
 from taskreel.domain.value import Value
+from taskreel.jobtypes.fields import Moment
 from taskreel.jobtypes.job_type import JobType
 from taskreel.web.auth import AuthenticatedRequest
 from taskreel.web.documented_bodies import SubmissionBody, parse_submission
@@ -54,7 +55,7 @@ class StartTime(Value):
     """`{delay}` in milliseconds from now, or `{runAt}`."""
 
     delay: int | None = Field(default=None, ge=0, le=_LONGEST_DELAY, strict=True)
-    run_at: AwareDatetime | None = None
+    run_at: Moment | None = None
 
     @model_validator(mode="after")
     def _require_one(self) -> StartTime:
@@ -84,8 +85,8 @@ class RecurrenceOptions(Value):
 
     skip_cache: bool = False
     overlap: Overlap = Overlap.SKIP
-    start_at: AwareDatetime | None = None
-    end_at: AwareDatetime | None = None
+    start_at: Moment | None = None
+    end_at: Moment | None = None
 
 
 class RecurringJobOrder(Value):

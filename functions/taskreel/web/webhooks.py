@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.requests import Request
 from fastapi.responses import Response
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from taskreel.app.services import Services
 from taskreel.app.webhooks import deliveries as deliveries_of
@@ -28,6 +28,7 @@ from taskreel.domain.webhook import (
     WebhookDelivery,
     WebhookEndpoint,
 )
+from taskreel.jobtypes.fields import Moment
 from taskreel.web.http import JsonResponse, check_query
 from taskreel.web.openapi import document_body
 from taskreel.web.openapi_problems import document_problems
@@ -75,8 +76,8 @@ class KeyRotation(Value):
 class DeliveryRange(Value):
     """The deliveries made between `since` and `until`: the failed ones, unless `state` differs."""
 
-    since: AwareDatetime
-    until: AwareDatetime | None = None
+    since: Moment
+    until: Moment | None = None
     state: DeliveryState = DeliveryState.FAILED
 
 
@@ -304,7 +305,7 @@ async def read_keys(request: Request, endpoint_id: str, context: Authenticated) 
     summary="Replace the key of a webhook endpoint",
     response_model=KeysView,
     responses=document_problems("conflict"),
-    openapi_extra=document_body(KeyRotation, {"overlapSeconds": 86_400}),
+    openapi_extra=document_body(KeyRotation, {"overlapSeconds": 86_400}, required=False),
 )
 async def rotate_key(
     request: Request,
