@@ -53,11 +53,11 @@ export const get = (path) => call("GET", path);
 
 /**
  * The parsed events of a stream of server-sent events. EventSource cannot send a token in a header.
- * @param {ReadableStream<Uint8Array>} body
+ * @param {ReadableStream<Uint8Array<ArrayBuffer>>} body
  * @returns {AsyncGenerator<{event: string, id: string | null, data: string}>}
  */
 export async function* readEvents(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  const reader = body.pipeThrough(/** @type {ReadableWritablePair<string, Uint8Array<ArrayBuffer>>} */ (new TextDecoderStream())).getReader();
   let buffer = "";
   for (;;) {
     const { done, value } = await reader.read();

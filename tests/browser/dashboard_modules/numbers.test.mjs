@@ -69,3 +69,43 @@ test("each page has its own path and key, and a page below another belongs to it
   assert.ok(isCurrent(named("Jobs"), "/compare"));
   assert.ok(!isCurrent(named("Overview"), "/jobs"));
 });
+
+const { buildTimeline } = await import(new URL("timeline_lanes.js", folder));
+
+test("a job's changes, attempts, failed calls and webhooks share one axis", () => {
+  const at = (seconds) => new Date(NOW + seconds * 1000).toISOString();
+  const job = { status: "COMPLETED", createdAt: at(0), statusAt: { COMPLETED: at(100) } };
+  const history = {
+    changes: [["QUEUED", 0, 0], ["PROCESSING", 10, 1], ["RETRYING", 40, 1], ["PROCESSING", 60, 2], ["COMPLETED", 90, 2]].map(([status, seconds, attempt]) => ({ status, at: at(seconds), attempt, by: "service" })),
+    failedAttempts: [{ at: at(40), attempt: 1, provider: "bfl", model: "flux", code: "down", message: "no answer" }],
+  };
+  const deliveries = [{ event: "job.completed", endpointId: "whe_1", tries: [{ at: at(91), milliseconds: 9000, status: 204 }] }];
+  const { start, end, lanes, moments } = buildTimeline(job, history, deliveries, NOW + 5_000_000);
+  assert.deepEqual([start - NOW, end - NOW], [0, 100_000]);
+  assert.deepEqual(lanes.map((lane) => [lane.name, lane.parts.map((part) => [Math.round(part.left), Math.round(part.width)])]), [
+    ["Status", [[0, 10], [10, 30], [40, 20], [60, 30], [90, 1]]], ["Attempts", [[10, 30], [60, 30]]], ["Failed calls", [[40, 1]]], ["Webhooks", [[91, 9]]]]);
+  assert.deepEqual(lanes[1].parts.map((part) => part.title), ["Attempt 1: retrying after 30 s", "Attempt 2: completed after 30 s"]);
+  assert.deepEqual(moments.map((one) => one.name), ["Queued", "Processing", "Retrying", "Failed call", "Processing", "Completed", "Webhook"]);
+});
+
+test("before its history is read, a job's axis has the times that it carries itself", () => {
+  const running = { status: "PROCESSING", createdAt: "2026-11-27T11:00:00Z", statusAt: { QUEUED: "2026-11-27T11:00:00Z", PROCESSING: "2026-11-27T11:30:00Z" } };
+  const { lanes, end } = buildTimeline(running, null, [], NOW);
+  assert.deepEqual(lanes.map((lane) => lane.parts.map((part) => part.width)), [[50, 50], [50]]);
+  assert.equal(end, NOW);
+});
+
+const { readViews, removeView, storeView } = await import(new URL("view_store.js", folder));
+
+test("a saved view replaces the one of its name, and odd storage is no view", () => {
+  const stored = new Map();
+  const storage = { getItem: (key) => stored.get(key) ?? null, setItem: (key, text) => stored.set(key, text) };
+  storeView(storage, { name: "mine", query: "user=ada" });
+  storeView(storage, { name: "bad", query: "status=FAILED" });
+  assert.deepEqual(storeView(storage, { name: "mine", query: "user=bob" }).map((view) => view.query), ["status=FAILED", "user=bob"]);
+  assert.deepEqual(removeView(storage, "bad"), readViews(storage));
+  for (const odd of ["{", "3", '[{"name": 1}]']) {
+    stored.set("taskreel.views", odd);
+    assert.deepEqual(readViews(storage), []);
+  }
+});

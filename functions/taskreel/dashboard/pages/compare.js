@@ -22,6 +22,7 @@ export default function Compare({ query }) {
     <nav class="crumbs" aria-label="Way back"><a href=${`${ROOT}/jobs`}>Jobs</a></nav>
     <h1>Compare</h1>
     ${pictures[0] && pictures[1] && html`<${Slider} before=${pictures[0]} after=${pictures[1]} />`}
+    ${isVideo(one.data) && isVideo(other.data) && html`<p><button onClick=${playTogether}>Play both from the start</button></p>`}
     <div class="pair"><${Side} letter="A" job=${one.data} /><${Side} letter="B" job=${other.data} /></div>
     <section><h2>Differences in the payload</h2>
       ${differences.length === 0 ? html`<p class="hint">None: the same request twice.</p>` : html`<div class="table-wrap"><table class="differences"><thead><tr><th>Field</th><th>A</th><th>B</th></tr></thead><tbody>${differences.map((row) => html`<tr key=${row.path}><th scope="row"><code>${row.path}</code></th><td>${row.before}</td><td>${row.after}</td></tr>`)}</tbody></table></div>`}
@@ -37,6 +38,18 @@ function useLiveJob(id) {
 
 /** @param {any} job */
 const firstPicture = (job) => (job.result?.artifacts ?? []).find((/** @type {any} */ one) => kindOf(one) === "image");
+
+/** @param {any} job */
+const isVideo = (job) => (job.result?.artifacts ?? []).some((/** @type {any} */ one) => kindOf(one) === "video");
+
+/** Play the two films side by side, in step. */
+function playTogether() {
+  const films = /** @type {HTMLVideoElement[]} */ ([...document.querySelectorAll(".side video")]);
+  for (const film of films) {
+    film.currentTime = 0;
+    void film.play();
+  }
+}
 
 /** @param {{letter: string, job: any}} props */
 function Side({ letter, job }) {

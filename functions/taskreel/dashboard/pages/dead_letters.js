@@ -9,8 +9,7 @@ import { ROOT } from "../router.js";
 
 const MOST = 100;
 
-/** @param {{caller: any}} props */
-export default function DeadLetters({ caller }) {
+export default function DeadLetters() {
   const now = useNow();
   const { data, error, reload } = useReading("/api/jobs/dead-letters?limit=100", { everySeconds: 15 });
   const [plan, setPlan] = useState(/** @type {any} */ (null));

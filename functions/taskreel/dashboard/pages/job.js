@@ -1,17 +1,19 @@
 /** One job: why it is where it is, its results, its way, its steps, and what can be done with it. */
 
-import { html, useEffect, useMemo, useState } from "../vendor/preact.js";
+import { html, useEffect, useState } from "../vendor/preact.js";
 import { call } from "../api.js";
 import { announce, CopyButton, Dialog, Failure, Json, Loading, Preview, Progress, StatusPill, Time } from "../elements.js";
-import { describeCredits, formatCredits, formatFullTime, formatSeconds, formatTime, formatType, formatUsd } from "../format.js";
-import { BulkDialog, ReplayDialog } from "../job_actions.js";
+import { describeCredits, formatCredits, formatType, formatUsd } from "../format.js";
+import { BulkDialog } from "../bulk_dialog.js";
+import { ReplayDialog } from "../replay_dialog.js";
 import { explainJob } from "../job_reason.js";
+import { JobTimeline } from "../job_timeline.js";
 import { live } from "../live.js";
 import { StepGraph } from "../step_graph.js";
 import { ResultText } from "../result_text.js";
 import { useNow, useReading, useTitle } from "../reading.js";
 import { go, ROOT } from "../router.js";
-import { ACTIVE, canCancel, canReplay, canRetry, describeStatus, hasEnded, WAITING } from "../statuses.js";
+import { ACTIVE, canCancel, canReplay, canRetry, hasEnded, WAITING } from "../statuses.js";
 
 /** How often a job is read again that is not in the caller's own stream of events. */
 const OTHERS_SECONDS = 3;
@@ -54,7 +56,7 @@ export default function JobPage({ id, caller }) {
       <div>
         <${Results} job=${job} prompt=${title} />
         ${job.steps.length > 0 && html`<section><h2>Steps</h2><${StepGraph} job=${job} /></section>`}
-        <section><h2>Timeline</h2><${Timeline} job=${job} now=${now} /><${History} job=${job} now=${now} /></section>
+        <section><h2>Timeline</h2><${JobTimeline} job=${job} now=${now} /></section>
         <section><h2>Payload</h2><${Json} value=${job.payload} name="Payload" /></section>
       </div>
       <aside><${Facts} job=${job} now=${now} /></aside>
@@ -77,45 +79,6 @@ function Results({ job, prompt }) {
     <${ResultText} facts=${facts} />
     ${items && html`<details><summary>${items.length} units</summary><table><thead><tr><th class="number">#</th><th>State</th><th>Provider</th><th>Files or error</th></tr></thead><tbody>${items.map((/** @type {any} */ item) => html`<tr key=${item.index}><td class="number">${item.index + 1}</td><td>${item.status}</td><td>${item.servedBy}</td><td>${item.error ? html`<span class="bad">${item.error.message}</span>` : item.artifacts.join(", ")}</td></tr>`)}</tbody></table></details>`}
   </section>`;
-}
-
-/** The times of its statuses on one axis. @param {{job: any, now: number}} props */
-function Timeline({ job, now }) {
-  const stops = useMemo(() => Object.entries(job.statusAt).map(([status, at]) => ({ status, at: Date.parse(/** @type {string} */ (at)) })).sort((one, other) => one.at - other.at), [job]);
-  const start = Math.min(Date.parse(job.createdAt), stops[0]?.at ?? now);
-  const ended = hasEnded(job);
-  const end = Math.max(ended ? stops.at(-1)?.at ?? now : now, start + 1);
-  const share = (/** @type {number} */ at) => Math.min(100, (100 * (at - start)) / (end - start));
-  return html`<div class="timeline">
-    <div class="bar" aria-hidden="true">${stops.map((stop, index) => {
-      const until = stops[index + 1]?.at ?? end;
-      return html`<span key=${stop.status} class=${`tone-${describeStatus(stop.status).tone}`} title=${`${describeStatus(stop.status).word}: ${formatSeconds((until - stop.at) / 1000)}`} style=${{ left: `${share(stop.at)}%`, width: `${Math.max(0.6, share(until) - share(stop.at))}%` }}></span>`;
-    })}</div>
-    <div class="scale" aria-hidden="true"><span>${formatTime(new Date(start).toISOString(), now)}</span><span>${formatSeconds((end - start) / 1000)}</span></div>
-    <ol>
-      ${stops.map((stop, index) => {
-        const until = stops[index + 1]?.at ?? (ended ? null : end);
-        return html`<li key=${stop.status}><${StatusPill} status=${stop.status} /><time title=${formatFullTime(new Date(stop.at).toISOString())}>${formatTime(new Date(stop.at).toISOString(), now)}</time><span>${until === null ? "" : `for ${formatSeconds((until - stop.at) / 1000)}`}</span></li>`;
-      })}
-      ${job.tried.map((/** @type {any} */ one, /** @type {number} */ index) => html`<li key=${`tried-${index}`} class="attempt"><span class="bad">${one.provider} failed</span><span>${one.error?.message ?? one.message ?? one.code ?? ""}</span></li>`)}
-      ${job.error && html`<li class="attempt"><span class="bad">Attempt ${job.error.details.attempt} of ${job.maxAttempts}</span><span>${job.error.message} <code>${job.error.code}</code></span></li>`}
-    </ol>
-  </div>`;
-}
-
-/** Each change of status with who caused it, and every failed attempt; read when it is opened. @param {{job: any, now: number}} props */
-function History({ job, now }) {
-  const [open, setOpen] = useState(false);
-  const { data, error, reload } = useReading(open ? `/api/jobs/${job.jobType}/${job.jobId}/history` : null);
-  useEffect(() => { if (open) void reload(); }, [job.status, job.attempt]);
-  return html`<details onToggle=${(/** @type {any} */ event) => setOpen(event.target.open)}><summary>All changes and attempts</summary>
-    ${error && html`<${Failure} error=${error} retry=${reload} />`}
-    ${open && !data && !error && html`<${Loading} lines=${3} />`}
-    ${data && html`<div class="table-wrap"><table><thead><tr><th>Change</th><th>When</th><th>By</th><th class="number">Attempt</th><th class="wide-only">Facts</th></tr></thead><tbody>
-      ${data.changes.map((/** @type {any} */ one, /** @type {number} */ index) => html`<tr key=${index}><td><${StatusPill} status=${one.status} /></td><td title=${formatFullTime(one.at)}>${formatTime(one.at, now)}</td><td>${one.by}</td><td class="number">${one.attempt || "–"}</td><td class="wide-only">${one.code && html`<code>${one.code}</code> `}${one.credits !== undefined && `${formatCredits(one.credits)} `}${one.costUsd !== undefined && formatUsd(one.costUsd)}</td></tr>`)}
-      ${data.failedAttempts.map((/** @type {any} */ one, /** @type {number} */ index) => html`<tr key=${`failed-${index}`}><td class="bad">Failed call</td><td title=${formatFullTime(one.at)}>${formatTime(one.at, now)}</td><td>${one.provider ?? "–"}${one.model ? ` ${one.model}` : ""}</td><td class="number">${one.attempt}</td><td class="wide-only">${one.message} <code>${one.code}</code>${one.answer && html`<details><summary>The provider's answer</summary><pre>${one.answer}</pre></details>`}</td></tr>`)}
-    </tbody></table></div>`}
-  </details>`;
 }
 
 /** @param {{job: any, now: number}} props */

@@ -5,12 +5,13 @@ import { call } from "../api.js";
 import { Empty, Failure, Loading, Progress, StatusPill, Thumbnail, Time } from "../elements.js";
 import { buildApiQuery, countFilters, matches, readFilters, SPANS, writeFilters } from "../filters.js";
 import { countOf, describeCredits, formatType } from "../format.js";
-import { BulkDialog } from "../job_actions.js";
+import { BulkDialog } from "../bulk_dialog.js";
 import { live } from "../live.js";
 import { addPage, applyChanges, EMPTY, letIn, showPage } from "../live_rows.js";
 import { useNow, useReading, useTitle, useWholeJob } from "../reading.js";
 import { go, ROOT } from "../router.js";
-import { ACTIVE, canCancel, canRetry, describeStatus, hasEnded, STATUSES, WAITING } from "../statuses.js";
+import { SavedViews } from "../saved_views.js";
+import { ACTIVE, canCancel, canReplay, canRetry, describeStatus, hasEnded, STATUSES, WAITING } from "../statuses.js";
 
 const PAGE_SIZE = 40;
 /** Other users' jobs are not in an admin's stream of events. */
@@ -28,7 +29,7 @@ export default function Jobs({ query, caller }) {
   const now = useNow();
   const { list, cursor, error, loading, reload, loadMore, show } = useJobList(filters, address, caller);
   const [selected, setSelected] = useState(/** @type {Map<string, any>} */ (new Map()));
-  const [act, setAct] = useState(/** @type {"" | "cancel" | "retry"} */ (""));
+  const [act, setAct] = useState(/** @type {"" | "cancel" | "retry" | "replay"} */ (""));
   useEffect(() => setSelected(new Map()), [address]);
   const change = (/** @type {any} */ some) => go(`${ROOT}/jobs?${writeFilters({ ...filters, view: view === "sheet" ? "sheet" : "", ...some })}`, { replace: true });
   const toggle = (/** @type {any} */ job) => setSelected((old) => {
@@ -47,7 +48,7 @@ export default function Jobs({ query, caller }) {
       </div>
       <a class="button primary" href=${`${ROOT}/new`}>New job</a>
     </div>
-    <${FilterBar} filters=${filters} change=${change} caller=${caller} focus=${query.get("focus") === "search"} />
+    <${FilterBar} filters=${filters} address=${writeFilters({ ...filters, view: view === "sheet" ? "sheet" : "" })} change=${change} caller=${caller} focus=${query.get("focus") === "search"} />
     <div class="list-bar" aria-live="polite">
       ${list.arrived.length > 0 && html`<button class="arrived" onClick=${show}>Show ${countOf(list.arrived.length, "new job")}</button>`}
       ${list.arrived.length === 0 && list.gone.size > 0 && html`<button class="quiet" onClick=${show}>Hide ${countOf(list.gone.size, "job")} that no longer ${list.gone.size === 1 ? "matches" : "match"}</button>`}
@@ -64,6 +65,7 @@ export default function Jobs({ query, caller }) {
       <strong>${countOf(selected.size, "job")} selected</strong>
       <button class="danger" disabled=${!current.some(canCancel)} onClick=${() => setAct("cancel")}>Cancel…</button>
       <button disabled=${!current.some(canRetry)} onClick=${() => setAct("retry")}>Retry…</button>
+      <button disabled=${!current.some(canReplay)} onClick=${() => setAct("replay")}>Replay…</button>
       ${selected.size === 2 && html`<a class="button" href=${`${ROOT}/compare?a=${current[0].jobId}&b=${current[1].jobId}`}>Compare</a>`}
       <button class="quiet" onClick=${() => setSelected(new Map())}>Select none</button>
     </div>`}
@@ -76,7 +78,7 @@ function useJobList(filters, address, caller) {
   const [cursor, setCursor] = useState(/** @type {string | null} */ (null));
   const [error, setError] = useState(/** @type {any} */ (null));
   const [loading, setLoading] = useState(true);
-  const fits = useRef((/** @type {any} */ _job) => true);
+  const fits = useRef(/** @type {(job: any) => boolean} */ (() => true));
   // Rows of the stream have no payload to search in: with a text, the server decides.
   fits.current = (job) => !filters.text && matches(filters, job, Date.now());
   const read = useCallback((/** @type {string | null} */ after) => {
@@ -129,8 +131,8 @@ function settle(list) {
   return list.arrived.length && !busy ? letIn({ ...list, gone: new Set() }) : list;
 }
 
-/** @param {{filters: any, change: (some: any) => void, caller: any, focus: boolean}} props */
-function FilterBar({ filters, change, caller, focus }) {
+/** @param {{filters: any, address: string, change: (some: any) => void, caller: any, focus: boolean}} props */
+function FilterBar({ filters, address, change, caller, focus }) {
   const types = useReading("/api/jobs/types");
   const search = useRef(/** @type {HTMLInputElement | null} */ (null));
   const [text, setText] = useState(filters.text);
@@ -144,7 +146,7 @@ function FilterBar({ filters, change, caller, focus }) {
   const used = countFilters(filters);
   const field = (/** @type {string} */ name, /** @type {string} */ label) => html`<label class="compact">${label}<input type="text" value=${filters[name]} onChange=${(/** @type {any} */ event) => change({ [name]: event.target.value.trim() })} /></label>`;
   return html`<section class="filters" aria-label="Filters">
-    <div class="tabs" role="group" aria-label="Status">${QUICK.map(([word, statuses]) => html`<button key=${word} aria-pressed=${filters.status.join() === statuses.join()} onClick=${() => change({ status: statuses })}>${word}</button>`)}</div>
+    <div class="tab-row"><div class="tabs" role="group" aria-label="Status">${QUICK.map(([word, statuses]) => html`<button key=${word} aria-pressed=${filters.status.join() === statuses.join()} onClick=${() => change({ status: statuses })}>${word}</button>`)}</div><${SavedViews} address=${address} /></div>
     <div class="filter-row">
       <label class="search"><span class="hidden">Search prompts, or paste a job's id</span><input ref=${search} data-search type="search" placeholder="Search prompts, or paste a job's id  ( / )" value=${text} onInput=${(/** @type {any} */ event) => setText(event.target.value)} /></label>
       <label class="compact">Type<select value=${filters.type} onChange=${(/** @type {any} */ event) => change({ type: event.target.value })}><option value="">any</option>${(types.data?.jobTypes ?? (filters.type ? [{ jobType: filters.type }] : [])).map((/** @type {any} */ one) => html`<option key=${one.jobType} value=${one.jobType}>${formatType(one.jobType)}</option>`)}</select></label>
@@ -186,7 +188,7 @@ function Row({ job, now, admin, selected, toggle, gone }) {
     <td class="wide-only">${formatType(job.jobType)}</td>
     ${admin && html`<td class="wide-only">${job.userId}</td>`}
     <td class="wide-only">${job.servedBy ?? "–"}</td>
-    <td class="wide-only number"><span title=${describeCredits(job.credits)}>${describeCredits(job.credits)}</span></td>
+    <td class="wide-only number credits"><span title=${describeCredits(job.credits)}>${describeCredits(job.credits)}</span></td>
     <td class="number"><${Time} at=${job.createdAt} now=${now} /></td>
   </tr>`;
 }

@@ -4,7 +4,7 @@ import { html, useEffect, useMemo, useState } from "../vendor/preact.js";
 import { call, newKey } from "../api.js";
 import { announce, CopyButton, Failure, Loading } from "../elements.js";
 import { findPrompt, formatType } from "../format.js";
-import { QuoteLine, useQuote } from "../job_actions.js";
+import { QuoteLine, useQuote } from "../replay_dialog.js";
 import { useReading } from "../reading.js";
 import { go, ROOT } from "../router.js";
 import { readFields } from "../schema_fields.js";

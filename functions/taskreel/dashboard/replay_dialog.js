@@ -1,64 +1,16 @@
-/** Acts on jobs, each of which says beforehand what it will do and cost. */
+/** Replay a job with another payload, and what a submission costs before it is made. */
 
 import { html, useEffect, useMemo, useState } from "./vendor/preact.js";
 import { call, newKey } from "./api.js";
 import { announce, Dialog, Failure, Loading } from "./elements.js";
-import { countOf, formatCredits, formatType, formatUsd } from "./format.js";
+import { formatCredits, formatType, formatUsd } from "./format.js";
 import { useReading } from "./reading.js";
 import { go, ROOT } from "./router.js";
 import { SchemaForm } from "./schema_form.js";
 import { buildMergePatch, readFields } from "./schema_fields.js";
-import { canCancel, canRetry } from "./statuses.js";
-
-const AT_ONCE = 6;
 
 /** @param {any} job */
-const pathOf = (job) => `/api/jobs/${job.jobType}/${job.jobId}`;
-
-/**
- * Cancel or retry several jobs, after saying how many may be, and at what cost.
- * @param {{act: "cancel" | "retry", jobs: any[], close: () => void, done: () => void}} props
- */
-export function BulkDialog({ act, jobs, close, done }) {
-  const able = jobs.filter(act === "cancel" ? canCancel : canRetry);
-  const [progress, setProgress] = useState(-1);
-  const [failures, setFailures] = useState(/** @type {{job: any, error: any}[]} */ ([]));
-  // What a settled job had held is what its next round will hold: its charge and what came back.
-  const cost = able.reduce((sum, job) => sum + (act === "retry" ? job.credits.released : job.credits.held), 0);
-  const run = async () => {
-    setProgress(0);
-    /** @type {{job: any, error: any}[]} */ const failed = [];
-    const waiting = [...able];
-    const work = async () => {
-      for (let job = waiting.shift(); job; job = waiting.shift()) {
-        try {
-          if (act === "cancel") await call("DELETE", pathOf(job));
-          else await call("POST", `${pathOf(job)}/retry`);
-        } catch (error) {
-          failed.push({ job, error });
-        }
-        setProgress((count) => count + 1);
-      }
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, work));
-    done();
-    const succeeded = able.length - failed.length;
-    if (succeeded) announce(`${countOf(succeeded, "job")} ${act === "cancel" ? "cancelled" : "started again"}.`);
-    if (failed.length) setFailures(failed);
-    else close();
-  };
-  const left = jobs.length - able.length;
-  const verb = act === "cancel" ? "Cancel" : "Retry";
-  return html`<${Dialog} title=${`${verb} ${countOf(able.length, "job")}`} close=${close}>
-    ${failures.length ? html`<p>${countOf(failures.length, "job")} could not be changed:</p><ul>${failures.map(({ job, error }) => html`<li key=${job.jobId}><code>${job.jobId}</code>: ${error.message}</li>`)}</ul>` : html`
-      ${act === "cancel"
-        ? html`<p>${able.length ? html`${able.length === 1 ? "It ends" : "They end"} now. What is finished of ${able.length === 1 ? "it" : "them"} is charged and stays readable; the rest of <strong>${formatCredits(cost)}</strong> held goes back.` : "None of them can be cancelled: all have ended."}</p>`
-        : html`<p>${able.length ? html`New attempts under the same ids. About <strong>${formatCredits(cost)}</strong> will be held; a job that fails again is not charged.` : "None of them can be retried: only failed jobs can, and a pipeline's jobs only as a whole."}</p>`}
-      ${left > 0 && able.length > 0 && html`<p class="hint">${countOf(left, "selected job")} ${left === 1 ? "is" : "are"} left as ${left === 1 ? "it is" : "they are"}: ${act === "cancel" ? "already ended" : "not failed, or part of a pipeline"}.</p>`}
-      ${progress >= 0 && html`<progress max=${able.length} value=${progress} aria-label="Progress"></progress>`}
-      <div class="buttons"><button onClick=${close}>Back</button><button class=${act === "cancel" ? "danger" : "primary"} disabled=${!able.length || progress >= 0} onClick=${run}>${verb} ${countOf(able.length, "job")}</button></div>`}
-  </${Dialog}>`;
-}
+export const pathOf = (job) => `/api/jobs/${job.jobType}/${job.jobId}`;
 
 /**
  * Replay a job, with another payload if wanted: the form of its type, and what it will cost.
