@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from simulation.world import ROOT
+from taskreel_local.cli.cost_model import PLAIN_JOB
 from taskreel_local.emulators.google_emulators import LocalStorage
 
 from .calls import Bill
 from .deployment import Deployment, run_deployment
+from .test_operation_budget import assert_priced
 
 pytestmark = pytest.mark.emulator
 
@@ -66,6 +68,7 @@ async def test_a_plain_job_that_meets_room_is_within_the_budget(
     assert bill.reads <= 4
     assert bill.writes <= 6
     assert bill.task_creations == 1
+    assert_priced(bill, PLAIN_JOB)
 
 
 async def test_a_job_that_waited_is_two_reads_and_two_writes_more(

@@ -18,6 +18,7 @@ from taskreel_local.cli.cost_model import (
     POLL,
     STATUS_READ,
     SWEEP,
+    WITHOUT_LIMITS,
     Operations,
 )
 from taskreel_local.emulators.google_emulators import LocalStorage
@@ -78,7 +79,7 @@ async def test_a_plain_job_is_four_reads_six_writes_and_two_task_operations(
     assert counted.writes <= 6
     assert counted.task_creations == 1  # and its dispatch is the second operation
     assert counted.breaker_reads == 0
-    assert_priced(counted, PLAIN_JOB)
+    assert_priced(counted, PLAIN_JOB + WITHOUT_LIMITS)
 
 
 async def test_jobs_of_one_user_at_once_share_their_calls_and_refuse_none(
@@ -126,7 +127,7 @@ async def test_a_job_at_a_provider_costs_what_is_priced(
         done = (await cloud.api.get(f"/api/jobs/{answer.json()['jobId']}")).json()
     assert (done["status"], done["servedBy"]) == ("COMPLETED", provider), done["error"]
     assert 1 <= counted.breaker_reads <= BREAKER_READS.reads
-    assert_priced(counted, PLAIN_JOB + PAID_REQUEST + POLL * polls)
+    assert_priced(counted, PLAIN_JOB + WITHOUT_LIMITS + PAID_REQUEST + POLL * polls)
 
 
 async def test_reading_a_status_is_one_read(cloud: Deployment, bill: Bill) -> None:

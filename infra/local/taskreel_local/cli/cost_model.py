@@ -52,7 +52,8 @@ class Operations:
 #: Submission, one delivery, settlement, and the later removal of the job; its ledger entry stays.
 #: tests/gcp/test_operation_budget.py counts this and the four below on the Google adapters.
 PLAIN_JOB = Operations(
-    reads=2,
+    # The job twice, and the account at its submission, which the limits need.
+    reads=3,
     writes=6,
     deletes=1,
     task_operations=2,
@@ -61,6 +62,8 @@ PLAIN_JOB = Operations(
     processor_seconds=1.5,
     stored_kib=6,
 )
+#: One read less where LIMITS is not set: a submission need not know the account's running jobs.
+WITHOUT_LIMITS = Operations(reads=-1)
 #: Added by a paid provider: the job records the request before it is made.
 PAID_REQUEST = Operations(writes=1)
 #: The circuit breakers are read at submission, start and end (an instance caches them for 5 s).
