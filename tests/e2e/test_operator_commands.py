@@ -118,7 +118,8 @@ def test_a_paused_queue_is_the_reason_and_is_cleared(commands: Commands) -> None
     refused = commands.run("queues", "clear", "audio-synthesis")
     assert refused.exit_code == 2
     assert "of all users" in refused.stderr
-    assert "1 now" in refused.stderr
+    assert "1 jobs, 1 credits" in refused.stderr
+    assert commands.json("queues", "clear", "audio-synthesis", "--dry-run")["cancelled"] == 1
     assert commands.json("queues", "clear", "audio-synthesis", "--yes")["cancelled"] == 1
     assert commands.json("queues", "resume", "audio-synthesis")["paused"] is False
     assert commands.json("show", job)["job"]["status"] == "CANCELLED"
@@ -233,3 +234,53 @@ def test_statistics_and_types_are_shown(commands: Commands, failed: str) -> None
     assert "imageUrl" in text
     assert "Example: taskreel submit image-upscale" in text
     assert commands.run("types", "sculpture").exit_code == 2
+
+
+def test_a_users_limit_and_caps_are_set_and_audited(commands: Commands) -> None:
+    commands.json("credits", "grant", "max", "5")
+    assert commands.json("users", "limit", "max", "7", "--reason", "a launch")["activeJobs"] == 7
+    caps = commands.json("users", "caps", "max", "--daily", "30", "--reason", "a trial")
+    assert (caps["daily"]["limit"], caps["monthly"]["limit"]) == (30, None)
+    shown = commands.json("users", "show", "max")
+    assert (shown["limit"]["isOwn"], shown["caps"]["daily"]["limit"]) == (True, 30)
+    text = commands.text("users", "show", "max")
+    assert "7 (set by an admin)" in text
+    assert "of 30" in text
+    assert "max" in commands.text("users", "--prefix", "ma")
+    assert commands.json("users", "limit", "max", "default")["isOwn"] is False
+    assert commands.run("users", "limit", "max", "many").exit_code == 2
+    assert commands.json("users", "sums")["users"] >= 1
+    assert "a launch" in commands.text("audit", "--text", "a launch")
+
+
+def test_files_are_uploaded_for_several_jobs_listed_and_deleted(
+    commands: Commands, tmp_path: Path
+) -> None:
+    (tmp_path / "cat.png").write_bytes(png())
+    [made] = commands.json("uploads", "add", str(tmp_path / "cat.png"))["uploads"]
+    assert made["reference"] in commands.text("uploads")
+    assert commands.run("uploads", "delete", made["reference"]).exit_code == 2
+    commands.text("uploads", "delete", made["reference"], "--yes")
+    left = [one["reference"] for one in commands.json("uploads")["uploads"]]
+    assert made["reference"] not in left
+    assert commands.run("uploads", "add", "none.png").exit_code == 2
+
+
+def test_a_scheduled_job_gets_another_time(commands: Commands) -> None:
+    job = commands.json("submit", "image-generation", *NOOP, "scheduleAt=2036-01-01T00:00:00Z")
+    name = job["jobId"]
+    assert commands.json("reschedule", name, "2h")["status"] == "SCHEDULED"
+    assert "starts in" in commands.json("show", name)["reason"]
+    assert commands.run("reschedule", name, "soon").exit_code == 2
+    commands.json("reschedule", name, "now")
+    assert commands.json("watch", name)["status"] == "COMPLETED"
+
+
+def test_models_and_everybodys_schedules_are_shown(commands: Commands) -> None:
+    assert commands.json("providers", "performance", "--days", "1")["days"] is not None
+    commands.text("providers", "performance")
+    made = commands.json(
+        "schedules", "create", "@daily", "image-generation", *NOOP, "--user", "eve"
+    )["recurringJobId"]
+    assert made not in commands.text("schedules")
+    assert made in commands.text("schedules", "--all-users")

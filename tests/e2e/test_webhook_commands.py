@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -84,6 +85,20 @@ def test_a_test_event_is_sent_and_its_answer_shown(
         one["state"] for one in commands.json("webhooks", "deliveries", endpoint)["deliveries"]
     ]
     assert states == ["pending", "succeeded"]
+
+
+def test_show_has_the_webhooks_of_a_job_in_its_timeline(
+    commands: Commands, receiver: Receiver, endpoint: str
+) -> None:
+    assert endpoint
+    job = commands.submit("image-generation", "prompt=x", "options.studio.mode=noop")
+    for _ in range(50):
+        tries = [one["tries"] for one in commands.json("show", job)["webhooks"]]
+        if tries and all(tries):
+            break
+        time.sleep(0.1)
+    line = f"job.completed to {receiver.url}/hooks: 200"
+    assert line in commands.text("show", job)
 
 
 def test_a_genuine_request_is_told_from_a_changed_one(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +12,7 @@ import click
 from taskreel_local.cli.api_command import Session, connected, print_json
 from taskreel_local.cli.completions import JOB, PROVIDER
 from taskreel_local.cli.exit_codes import RefusedError, explain_problem
-from taskreel_local.cli.job_commands import show_made_job, show_quote
+from taskreel_local.cli.job_commands import parse_span, show_made_job, show_quote
 from taskreel_local.cli.job_input import INPUT_HELP, parse_input, upload_files
 
 if TYPE_CHECKING:
@@ -54,6 +55,33 @@ def retry_jobs(session: Session, job_ids: tuple[str, ...], *, yes: bool, follow:
         from taskreel_local.cli.job_commands import end_with, follow_to_the_end
 
         end_with(session, follow_to_the_end(session, made))
+
+
+@click.command("reschedule")
+@click.argument("job_id", metavar="JOB", shell_complete=JOB)
+@click.argument("start", metavar="TIME")
+@connected
+def reschedule_job(session: Session, job_id: str, start: str) -> None:
+    """Give a scheduled job another TIME: now, in 30m, 2h or 3d, or at 2026-11-26T09:30."""
+    job = session.client.get(job_id)
+    path = f"/api/jobs/{job.job_type}/{job.job_id}/reschedule"
+    found = session.call("POST", path, parse_start(start))
+    session.show(found, lambda: click.echo(f"{job_id} is {found['status']}"))
+
+
+def parse_start(text: str) -> dict[str, Any]:
+    """The start that the words give, as the API takes it. Raises UsageError."""
+    if text == "now":
+        return {"delay": 0}
+    span = parse_span(text)
+    if span is not None:
+        return {"delay": int(span.total_seconds() * 1000)}
+    try:
+        return {"runAt": datetime.fromisoformat(text).astimezone(UTC).isoformat()}
+    except ValueError:
+        raise click.UsageError(
+            f"{text!r} is no time: give now, 30m, 2h, 3d, or 2026-11-26T09:30"
+        ) from None
 
 
 @click.command("delete")

@@ -32,9 +32,9 @@ class Moment(click.ParamType[datetime]):
         """Parse a time."""
         if isinstance(value, datetime):
             return value
-        ago = re.fullmatch(r"(\d+)([smhdw])", value)
-        if ago:
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        ago = parse_span(value)
+        if ago is not None:
+            return datetime.now(UTC) - ago
         try:
             return datetime.fromisoformat(value).astimezone(UTC)
         except ValueError:
@@ -42,6 +42,12 @@ class Moment(click.ParamType[datetime]):
 
 
 MOMENT = Moment()
+
+
+def parse_span(text: str) -> timedelta | None:
+    """A span such as `90s`, `30m`, `2h`, `3d`, `1w`; None for another text."""
+    found = re.fullmatch(r"(\d{1,9})([smhdw])", text)
+    return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
 
 
 # ── submit ───────────────────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from taskreel.client import Taskreel
+    from taskreel.client import Taskreel, Upload
 
 #: In a JSON request, as in `key=@PATH`, this names a local file.
 LOCAL_FILE = "file:"
@@ -111,10 +111,12 @@ def upload_files(client: Taskreel, value: Any) -> Any:
         return [upload_files(client, inner) for inner in value]
     if not isinstance(value, str) or not value.startswith(LOCAL_FILE):
         return value
-    return _upload_file(client, Path(value.removeprefix(LOCAL_FILE)).expanduser())
+    file = Path(value.removeprefix(LOCAL_FILE)).expanduser()
+    return upload_file(client, file).reference
 
 
-def _upload_file(client: Taskreel, file: Path) -> str:
+def upload_file(client: Taskreel, file: Path) -> Upload:
+    """Upload a file with a bar. Raises UsageError if it is not there."""
     if not file.is_file():
         raise click.UsageError(f"{file}: there is no such file")
     from rich.progress import (
@@ -132,5 +134,4 @@ def _upload_file(client: Taskreel, file: Path) -> str:
     console = make_console(sys.stderr)
     with Progress(*columns, TransferSpeedColumn(), console=console) as progress:
         bar = progress.add_task(f"Uploading {file.name}", total=file.stat().st_size)
-        upload = client.upload(file, on_progress=lambda sent: progress.update(bar, completed=sent))
-    return upload.reference
+        return client.upload(file, on_progress=lambda sent: progress.update(bar, completed=sent))

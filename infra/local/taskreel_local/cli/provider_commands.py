@@ -73,6 +73,48 @@ def _print_models(session: Session, provider: dict[str, Any]) -> None:
     print_table(session.console, columns, rows)
 
 
+@provider_commands.command("performance")
+@click.option("--days", default=7, show_default=True, type=click.IntRange(1, 90), help="Period.")
+@connected
+def show_performance(session: Session, *, days: int) -> None:
+    """Show each model's calls, errors, times, credits and cost by day (admin)."""
+    found = session.call("GET", "/api/providers/performance", days=days)
+
+    def show_text() -> None:
+        from taskreel_local.cli.text_output import format_milliseconds, print_table
+
+        rows = [
+            (
+                one["day"],
+                one["provider"],
+                one["model"],
+                one["calls"],
+                one["failed"] or "",
+                format_milliseconds(one["run"]["p50"]),
+                format_milliseconds(one["run"]["p99"]),
+                f"{one['credits']:,}",
+                f"${one['costUsd']:.2f}",
+                ", ".join(f"{code} {count}" for code, count in one["errors"].items()),
+            )
+            for one in found["days"]
+        ]
+        columns = (
+            "day",
+            "provider",
+            "model",
+            ">calls",
+            ">failed",
+            ">run p50",
+            ">p99",
+            ">credits",
+            ">cost",
+            "errors",
+        )
+        print_table(session.console, columns, rows, nothing="No model was called.")
+
+    session.show(found, show_text)
+
+
 @provider_commands.command("stop")
 @_provider
 @_model

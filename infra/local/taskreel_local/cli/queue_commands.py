@@ -109,21 +109,24 @@ def _set_pause(session: Session, job_type: str, act: str, reason: str) -> None:
 @_type
 @_reason
 @_yes
+@click.option("--dry-run", is_flag=True, help="Only say what it would do.")
 @connected
-def clear_queue(session: Session, job_type: str, reason: str, *, yes: bool) -> None:
+def clear_queue(session: Session, job_type: str, reason: str, *, yes: bool, dry_run: bool) -> None:
     """Cancel the jobs of TYPE that wait, and release their credits. Running jobs go on."""
-    queues = session.call("GET", "/api/jobs/queues/stats")["queues"]
-    counts = next((one["queue"] for one in queues if one["jobType"] == job_type), None)
-    if counts is not None:
-        waiting = counts["waiting"] + counts["delayed"]
-        session.confirm(
-            f"Cancel all waiting and delayed jobs of {job_type} of all users on "
-            f"{session.target.name}: {waiting:,} now.",
-            yes=yes,
-        )
+    path = f"/api/jobs/queues/{job_type}/clear"
+    planned = session.call("DELETE", path, {"reason": reason}, dry_run=True)
+    more = "more than " if planned["more"] else ""
+    if dry_run:
+        session.show(planned, lambda: _print_cleared(planned))
+        return
+    session.confirm(
+        f"Cancel the waiting jobs of {job_type} of all users on {session.target.name}: "
+        f"{more}{planned['cancelled']:,} jobs, {planned['refunded']:,} credits released.",
+        yes=yes,
+    )
     total = {"cancelled": 0, "refunded": 0}
     while True:
-        cleared = session.call("DELETE", f"/api/jobs/queues/{job_type}/clear", {"reason": reason})
+        cleared = session.call("DELETE", path, {"reason": reason})
         for name in total:
             total[name] += cleared[name]
         if not cleared["more"]:
@@ -134,7 +137,8 @@ def clear_queue(session: Session, job_type: str, reason: str, *, yes: bool) -> N
 def _print_cleared(found: dict[str, Any]) -> None:
     from taskreel_local.cli.text_output import count_of, format_credits
 
+    verb = "Would be cancelled" if found["dryRun"] else "Cancelled"
     click.echo(
-        f"Cancelled: {count_of(found['cancelled'], 'job')}. "
+        f"{verb}: {count_of(found['cancelled'], 'job')}. "
         f"Released: {format_credits(found['refunded'])}. Still running: {found['running']:,}."
     )

@@ -24,10 +24,11 @@ def schedule_commands() -> None:
 @schedule_commands.command("list")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100))
 @click.option("--cursor", help="Go on after this nextCursor.")
+@click.option("--all-users", is_flag=True, help="Those of everybody (admin).")
 @connected
-def list_schedules(session: Session, *, limit: int, cursor: str | None) -> None:
+def list_schedules(session: Session, *, limit: int, cursor: str | None, all_users: bool) -> None:
     """List your recurring jobs, the newest first."""
-    page = session.call("GET", _PATH, limit=limit, cursor=cursor)
+    page = session.call("GET", _PATH, limit=limit, cursor=cursor, all_users=all_users or None)
 
     def show_text() -> None:
         from taskreel_local.cli.text_output import find_prompt, format_distance, print_table

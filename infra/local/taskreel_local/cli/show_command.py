@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +31,31 @@ _LARGEST_SHOWN = 32 << 20
 def show_job(session: Session, job_id: str, *, with_payload: bool) -> None:
     """Say why a job is where it is; show its timeline, failures, costs and files.
 
-    With --json: {job, reason, history}.
+    With --json: {job, reason, history, webhooks}.
     """
+    from taskreel_local.cli.text_output import link
+
     job = session.client.get(job_id)
     history = session.client.history(job)
+    path = f"/api/jobs/{job.job_type}/{job.job_id}/webhooks"
+    webhooks = session.call("GET", path)["deliveries"]
     reason = _find_reason(session, job)
-    session.show(
-        {"job": job, "reason": reason, "history": history},
-        lambda: _print_job(session, job, reason, history, with_payload=with_payload),
-    )
+
+    def show_text() -> None:
+        _print_heading(session, job, reason)
+        _print_prompt(session, job)
+        _print_facts(session, job)
+        _print_steps(session, job)
+        _print_timeline(session, history, webhooks)
+        if with_payload:
+            _print_payload(session, job)
+        print_files(session, job)
+        page = session.target.dashboard_url(f"/jobs/{job.job_id}")
+        session.console.print()
+        session.console.print(link(page, page, "dim"), soft_wrap=True)
+
+    found = {"job": job, "reason": reason, "history": history, "webhooks": webhooks}
+    session.show(found, show_text)
 
 
 def _find_reason(session: Session, job: Job) -> str:
@@ -50,28 +69,17 @@ def _find_reason(session: Session, job: Job) -> str:
     return explain_job(job, Surroundings(queues=queues, providers=providers))
 
 
-def _print_job(
-    session: Session, job: Job, reason: str, history: History, *, with_payload: bool
-) -> None:
-    import json
+def _print_prompt(session: Session, job: Job) -> None:
+    from taskreel_local.cli.text_output import find_prompt
 
-    from taskreel_local.cli.text_output import clean, find_prompt, link
-
-    _print_heading(session, job, reason)
-    console = session.console
     prompt = find_prompt(job.payload)
     if prompt:
-        console.print(f"\n  {prompt[:300]}")
-    _print_facts(session, job)
-    _print_steps(session, job)
-    _print_timeline(session, history)
-    if with_payload:
-        console.print("\nPayload")
-        console.print(clean(json.dumps(job.payload, ensure_ascii=False)))
-    print_files(session, job)
-    console.print()
-    page = session.target.dashboard_url(f"/jobs/{job.job_id}")
-    console.print(link(page, page, "dim"), soft_wrap=True)
+        session.console.print(f"\n  {prompt[:300]}")
+
+
+def _print_payload(session: Session, job: Job) -> None:
+    session.console.print("\nPayload")
+    click.echo(json.dumps(job.payload, indent=2, ensure_ascii=False))
 
 
 def _print_heading(session: Session, job: Job, reason: str) -> None:
@@ -136,8 +144,8 @@ def _print_steps(session: Session, job: Job) -> None:
     print_table(session.console, columns, rows)
 
 
-def _print_timeline(session: Session, history: History) -> None:
-    """Changes and failures on one axis of time."""
+def _print_timeline(session: Session, history: History, webhooks: Sequence[dict[str, Any]]) -> None:
+    """Changes, failures and webhooks on one axis of time."""
     from taskreel_local.cli.text_output import (
         clean,
         format_credits,
@@ -160,6 +168,11 @@ def _print_timeline(session: Session, history: History) -> None:
         if failure.answer:
             text = f"{text} [{failure.answer}]"
         rows.append((failure.at, (styled("failure"), failure.attempt, clean(text))))
+    for webhook in webhooks:
+        for one in webhook["tries"]:
+            outcome = one.get("status") or one.get("error", "")
+            text = clean(f"{webhook['event']} to {one['url']}: {outcome}")
+            rows.append((datetime.fromisoformat(one["at"]), (styled("webhook"), "", text)))
     rows.sort(key=lambda row: row[0])
     session.console.print("\nTimeline")
     if history.forgotten:

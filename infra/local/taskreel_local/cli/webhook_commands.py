@@ -43,10 +43,11 @@ webhook_commands.add_command(verify_webhook)
 @webhook_commands.command("list")
 @_limit
 @_cursor
+@click.option("--all-users", is_flag=True, help="Those of everybody (admin).")
 @connected
-def list_endpoints(session: Session, *, limit: int, cursor: str | None) -> None:
+def list_endpoints(session: Session, *, limit: int, cursor: str | None, all_users: bool) -> None:
     """List your endpoints, the newest first."""
-    page = session.call("GET", _PATH, limit=limit, cursor=cursor)
+    page = session.call("GET", _PATH, limit=limit, cursor=cursor, all_users=all_users or None)
 
     def show_text() -> None:
         from taskreel_local.cli.text_output import print_table

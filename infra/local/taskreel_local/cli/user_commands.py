@@ -1,0 +1,167 @@
+"""`taskreel users`, `taskreel audit`: accounts, limits and caps of users, and acts of admins."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from taskreel_local.cli.api_command import Session, connected
+from taskreel_local.cli.command_groups import GroupWithDefault
+
+_user = click.argument("user_id", metavar="USER")
+_limit = click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
+_cursor = click.option("--cursor", help="Go on after this nextCursor.")
+_reason = click.option("--reason", default="", help="A reason, for the audit log.")
+
+
+@click.group("users", cls=GroupWithDefault, default="list")
+def user_commands() -> None:
+    """Show users' balances, jobs and limits; set their limits and spend caps (admin)."""
+
+
+@user_commands.command("list")
+@click.option("--prefix", default="", help="The beginning of the user's id.")
+@_limit
+@_cursor
+@connected
+def list_users(session: Session, *, prefix: str, limit: int, cursor: str | None) -> None:
+    """List users with an account, by their ids."""
+    page = session.call("GET", "/api/accounts", prefix=prefix, limit=limit, cursor=cursor)
+
+    def show_text() -> None:
+        from taskreel_local.cli.text_output import print_table
+
+        rows = [
+            (
+                one["userId"],
+                one["tier"],
+                *(f"{one[name]:,}" for name in ("available", "held", "captured")),
+                one["active"] or "",
+                one["waiting"] or "",
+                _describe_limit(one),
+            )
+            for one in page["accounts"]
+        ]
+        columns = (
+            "user",
+            "tier",
+            ">available",
+            ">held",
+            ">captured",
+            ">running",
+            ">waiting",
+            "may run",
+        )
+        print_table(session.console, columns, rows, nothing="There are no such accounts.")
+
+    session.show(page, show_text)
+
+
+def _describe_limit(account: dict[str, Any]) -> str:
+    if account["activeJobs"] is None:
+        return "any number"
+    return f"{account['activeJobs']}{' (set by an admin)' if account['isOwn'] else ''}"
+
+
+@user_commands.command("show")
+@_user
+@connected
+def show_user(session: Session, user_id: str) -> None:
+    """Show a user's balance, limit and spend. With --json: {balance, limit, caps}."""
+    name = quote(user_id, safe="")
+    found = {
+        "balance": session.call("GET", f"/api/credits/{name}"),
+        "limit": session.call("GET", f"/api/limits/{name}"),
+        "caps": session.call("GET", f"/api/credits/{name}/caps"),
+    }
+
+    def show_text() -> None:
+        balance, limit = found["balance"], found["limit"]
+        click.echo(
+            f"{user_id}: {balance['available']:,} credits available, {balance['held']:,} held, "
+            f"{balance['captured']:,} captured"
+        )
+        click.echo(
+            f"Jobs: {limit['active']} running, {limit['waiting']} waiting; "
+            f"may run: {_describe_limit(limit)}"
+        )
+        _print_caps(found["caps"])
+
+    session.show(found, show_text)
+
+
+def _print_caps(caps: dict[str, Any]) -> None:
+    for name in ("daily", "monthly"):
+        cap = caps[name]
+        most = "no cap" if cap["limit"] is None else f"of {cap['limit']:,}"
+        click.echo(f"Spent in {cap['period']}: {cap['spent']:,} credits, {most}")
+
+
+@user_commands.command("limit")
+@_user
+@click.argument("jobs", metavar="JOBS|default")
+@_reason
+@connected
+def set_limit(session: Session, user_id: str, jobs: str, reason: str) -> None:
+    """Set how many jobs a user may run at a time; `default` is that of the tier again."""
+    if jobs != "default" and not jobs.isdecimal():
+        raise click.UsageError("Give a number of jobs, or default.")
+    body = {"activeJobs": None if jobs == "default" else int(jobs), "reason": reason}
+    found = session.call("PUT", f"/api/limits/{quote(user_id, safe='')}", body)
+    session.show(found, lambda: click.echo(f"{user_id} may run: {_describe_limit(found)}"))
+
+
+@user_commands.command("caps")
+@_user
+@click.option("--daily", type=click.IntRange(0), help="Credits a day (UTC); absent: no cap.")
+@click.option("--monthly", type=click.IntRange(0), help="Credits a month; absent: no cap.")
+@_reason
+@connected
+def set_caps(
+    session: Session, user_id: str, *, daily: int | None, monthly: int | None, reason: str
+) -> None:
+    """Set both of a user's spend caps; a job above one is refused."""
+    body = {"daily": daily, "monthly": monthly, "reason": reason}
+    found = session.call("PUT", f"/api/credits/{quote(user_id, safe='')}/caps", body)
+    session.show(found, lambda: _print_caps(found))
+
+
+@user_commands.command("sums")
+@connected
+def show_sums(session: Session) -> None:
+    """Add up all users' accounts. It reads each of them."""
+    found = session.call("GET", "/api/accounts/sums")
+
+    def show_text() -> None:
+        click.echo(
+            f"{found['users']:,} users: {found['granted']:,} granted = {found['available']:,} "
+            f"available + {found['held']:,} held + {found['captured']:,} captured"
+        )
+        if not found["complete"]:
+            click.echo("There are more users than one request adds up.")
+
+    session.show(found, show_text)
+
+
+@click.command("audit")
+@click.option("--text", help="Only entries with this text in any field.")
+@_limit
+@_cursor
+@connected
+def show_audit(session: Session, *, text: str | None, limit: int, cursor: str | None) -> None:
+    """List what admins did to queues, providers, limits and caps, the newest first (admin)."""
+    page = session.call("GET", "/api/audit", text=text, limit=limit, cursor=cursor)
+
+    def show_text() -> None:
+        from taskreel_local.cli.text_output import format_clock, print_table
+
+        rows = [
+            (format_clock(one["at"]), one["userId"], one["action"], one["subject"], one["reason"])
+            for one in page["entries"]
+        ]
+        columns = ("at", "admin", "action", "subject", "reason")
+        print_table(session.console, columns, rows, nothing="There are no such entries.")
+
+    session.show(page, show_text)
