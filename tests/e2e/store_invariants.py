@@ -17,6 +17,8 @@ from taskreel.ports import Query, Store
 from taskreel.store_collections import ACCOUNTS, JOBS, LEDGER
 from taskreel_local.emulators.storage.object_store import FolderObjectStore
 
+_SETTLEMENTS = {EntryKind.CAPTURE, EntryKind.RELEASE}
+
 
 @dataclass(frozen=True)
 class StoreContent:
@@ -120,8 +122,12 @@ def _check_ends(content: StoreContent) -> Iterator[str]:
 def _check_accounts(content: StoreContent) -> Iterator[str]:
     for account in content.accounts:
         user = account.user_id
-        if account.granted != account.available + account.held + account.captured:
-            yield f"account {user}: granted is not available + held + captured: {account!r}"
+        parts = account.available + account.held + account.captured + account.expired
+        if account.granted != parts:
+            yield f"account {user}: granted is not the sum of its parts: {account!r}"
+        expired = content.sum_entries(EntryKind.EXPIRY, user)
+        if account.expired != expired:
+            yield f"account {user}: {account.expired} expired, but {expired} by the ledger"
         granted = content.sum_entries(EntryKind.GRANT, user)
         if account.granted != granted:
             yield f"account {user}: {account.granted} granted, but {granted} by the ledger"
@@ -140,7 +146,7 @@ def _check_settlements(content: StoreContent) -> Iterator[str]:
         # An id may end in the time of the job's creation: the job's id can be used again.
         ".".join(entry.entry_id.split(".")[:2])
         for entry in content.ledger
-        if entry.kind != EntryKind.GRANT and entry.job_id not in missing
+        if entry.kind in _SETTLEMENTS and entry.job_id not in missing
     )
     rounds = Counter[str]()
     for job in content.list_root_jobs():
@@ -149,7 +155,7 @@ def _check_settlements(content: StoreContent) -> Iterator[str]:
     for round_id in sorted((rounds - settled) + (settled - rounds)):
         yield f"round {round_id} has {settled[round_id]} settlements, not {rounds[round_id]}"
     for entry in content.ledger:
-        if entry.kind != EntryKind.GRANT and entry.amount > entry.held:
+        if entry.kind in _SETTLEMENTS and entry.amount > entry.held:
             yield f"entry {entry.entry_id}: {entry.amount} of {entry.held} held credits"
 
 

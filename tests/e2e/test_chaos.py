@@ -106,7 +106,7 @@ def test_a_store_in_order_violates_nothing(tmp_path: Path) -> None:
             JOB,
             ACCOUNT.model_copy(update={"available": 5}),
             (GRANT, CAPTURE),
-            "granted is not available + held + captured",
+            "granted is not the sum of its parts",
             id="account",
         ),
         pytest.param(

@@ -36,7 +36,7 @@ from taskreel.app.jobs.retry import retry_job
 from taskreel.app.jobs.submit import JobRequest, submit_job
 from taskreel.app.worker.long_run import Answer
 from taskreel.app.worker.sweep import sweep_jobs
-from taskreel.domain.credits import EntryKind
+from taskreel.domain.credits import Account, EntryKind
 from taskreel.domain.errors import (
     AMBIGUOUS,
     ConflictError,
@@ -44,6 +44,7 @@ from taskreel.domain.errors import (
     StoreError,
     TooFewCreditsError,
 )
+from taskreel.domain.grants import DEFAULT_PRIORITY
 from taskreel.domain.input_limits import INPUT_TOO_LARGE
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
@@ -193,10 +194,24 @@ class Life(RuleBasedStateMachine):
             self.world.queue.waiting.remove(task)
             self.world.deliver(task)
 
-    @rule(user=users, amount=st.integers(1, 20))
-    def grant(self, user: str, amount: int) -> None:
+    @rule(
+        user=users,
+        amount=st.integers(1, 20),
+        priority=st.sampled_from([DEFAULT_PRIORITY, DEFAULT_PRIORITY, 1, 100]),
+        lasts=st.sampled_from([None, None, 5, 60, 3600]),
+    )
+    def grant(self, user: str, amount: int, priority: int, lasts: int | None) -> None:
+        ends = None if lasts is None else self.world.now() + timedelta(seconds=lasts)
         self.world.do(
-            grant_credits(self.world.services, user, amount, reason=None, granted_by="root")
+            grant_credits(
+                self.world.services,
+                user,
+                amount,
+                reason=None,
+                granted_by="root",
+                priority=priority,
+                expires_at=ends,
+            )
         )
 
     @precondition(lambda self: self.world.queue.waiting)
@@ -502,16 +517,18 @@ class Life(RuleBasedStateMachine):
         jobs = self.world.jobs()
         for account in self.world.accounts():
             mine = [job for job in jobs if job.user_id == account.user_id]
-            grants, captures = (
+            grants, captures, expired = (
                 sum(
                     entry.amount
                     for entry in self.world.ledger(kind)
                     if entry.user_id == account.user_id
                 )
-                for kind in (EntryKind.GRANT, EntryKind.CAPTURE)
+                for kind in (EntryKind.GRANT, EntryKind.CAPTURE, EntryKind.EXPIRY)
             )
-            assert account.granted == account.available + account.held + account.captured == grants
-            assert account.captured == captures
+            parts = account.available + account.held + account.captured + account.expired
+            assert account.granted == parts == grants
+            assert (account.captured, account.expired) == (captures, expired)
+            self.shares_are_those_of_the_grants(account, mine)
             assert account.held == sum(job.credits.held for job in mine)
             # Every credit that is held or captured counts as spent in exactly one month.
             months = {
@@ -522,6 +539,21 @@ class Life(RuleBasedStateMachine):
             }
             spent = sum(account.count_spent(month) for month in months)
             assert spent == account.held + account.captured
+
+    def shares_are_those_of_the_grants(self, account: Account, jobs: list[Job]) -> None:
+        """No credit is in two grants, and a grant has what the jobs that hold of it will return."""
+        held = Counter[str]()
+        for job in jobs:
+            if job.credits.held:
+                held.update({one.grant_id: one.amount for one in job.burned if one.grant_id})
+        left = 0
+        for grant in account.grants:
+            there, taken = account.count_grant(grant)
+            assert 0 <= there <= there + taken <= grant.amount
+            assert taken == held.pop(grant.grant_id, 0)
+            left += there
+        assert not held
+        assert left <= account.available
 
     @invariant()
     def every_round_that_ended_is_settled_exactly_once(self) -> None:

@@ -33,6 +33,7 @@ INDEXES: tuple[Index, ...] = (
     _define_index("jobs", "wakeShard", then=("wakeAt", "asc")),
     _define_index("jobs", "parentId", then=("createdAt", "desc")),
     _define_index("jobs", "parentId", then=("step", "asc")),
+    _define_index("accounts", "wakeShard", then=("wakeAt", "asc")),
     _define_index("dead_letters", "jobType", then=("lastSeenAt", "desc")),
     _define_index("ledger", "userId", then=("createdAt", "desc")),
     _define_index("recurring_jobs", "userId", then=("createdAt", "desc")),

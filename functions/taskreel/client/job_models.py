@@ -269,10 +269,11 @@ class Quote(Model):
 
 
 class Account(Model):
-    """The caller's credits: granted = available + held + captured."""
+    """The caller's credits: granted = available + held + captured + expired."""
 
     user_id: str
     available: int
     held: int
     captured: int
     granted: int
+    expired: int = 0

@@ -3,12 +3,13 @@
 import { html } from "./vendor/preact.js";
 import { Pill } from "./elements.js";
 
-/** granted = available + held + captured, always. @param {{account: any, of?: string}} props */
+/** granted = available + held + captured + expired, always. @param {{account: any, of?: string}} props */
 export function BalanceEquation({ account, of = "Balance" }) {
-  const holds = account.granted === account.available + account.held + account.captured;
+  const expired = account.expired ?? 0;
+  const holds = account.granted === account.available + account.held + account.captured + expired;
   const part = (/** @type {string} */ name, /** @type {number} */ amount, /** @type {string} */ hint) => html`<div><strong>${amount.toLocaleString()}</strong><span>${name}</span><small>${hint}</small></div>`;
   return html`<div class="equation" role="group" aria-label=${of}>
-    ${part("available", account.available, "to spend")}<i aria-hidden="true">+</i>${part("held", account.held, "by jobs that run")}<i aria-hidden="true">+</i>${part("charged", account.captured, "for finished work")}<i aria-hidden="true">=</i>${part("granted", account.granted, "in all")}
+    ${part("available", account.available, "to spend")}<i aria-hidden="true">+</i>${part("held", account.held, "by jobs that run")}<i aria-hidden="true">+</i>${part("charged", account.captured, "for finished work")}${expired > 0 && html`<i aria-hidden="true">+</i>${part("expired", expired, "with their grants")}`}<i aria-hidden="true">=</i>${part("granted", account.granted, "in all")}
     <${Pill} text=${holds ? "it adds up" : "it does not add up"} tone=${holds ? "good" : "bad"} />
   </div>`;
 }

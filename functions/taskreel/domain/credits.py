@@ -1,7 +1,7 @@
-"""Credits: one account a user, four numbers, and the only arithmetic on them.
+"""Credits: one account a user, five numbers, and the only arithmetic on them.
 
-Always `granted = available + held + captured`. A movement is a set of increments, so that it can be
-applied to a value here, and without a read to a document in the store.
+Always `granted = available + held + captured + expired`. A movement is a set of increments, so that
+it can be applied to a value here, and without a read to a document in the store.
 
 The spend of a day and of a month (UTC) is what is held and captured of the holds made in it. Each
 period has a number of its own in the account, in a field that is named for it: so a release, which
@@ -10,7 +10,7 @@ reads no account, gives back to the period of its hold, however late it comes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -26,12 +26,13 @@ from taskreel.domain.webhook import WebhookSubscription
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Movement:
-    """Increments of an account's numbers; they keep granted = available + held + captured."""
+    """Increments of an account's numbers; they leave granted the sum of the other parts."""
 
     available: int = 0
     held: int = 0
     captured: int = 0
     granted: int = 0
+    expired: int = 0
 
     def increments(self) -> dict[str, int]:
         """The increments that are not 0, by field name."""
@@ -40,8 +41,41 @@ class Movement:
             "held": self.held,
             "captured": self.captured,
             "granted": self.granted,
+            "expired": self.expired,
         }
         return {name: amount for name, amount in amounts.items() if amount}
+
+
+class CreditGrant(StoredValue):
+    """A grant with a priority or an end of its own."""
+
+    grant_id: str
+    amount: int
+    priority: int
+    expires_at: datetime | None = None
+    created_at: datetime
+
+    @property
+    def left_field(self) -> str:
+        """The field of the account with the credits that are left."""
+        return name_left(self.grant_id)
+
+    @property
+    def held_field(self) -> str:
+        """The field of the account with the credits that holds have of it."""
+        return name_held(self.grant_id)
+
+    def has_expired(self, at: datetime) -> bool:
+        """True from its end on."""
+        return self.expires_at is not None and self.expires_at <= at
+
+
+class GrantShare(StoredValue):
+    """The credits that a hold took of a grant; of the pool without a `grant_id`."""
+
+    grant_id: str | None = None
+    amount: int
+    expires_at: datetime | None = None
 
 
 class Account(StoredValue):
@@ -52,6 +86,13 @@ class Account(StoredValue):
     held: NonNegativeInt = 0
     captured: NonNegativeInt = 0
     granted: NonNegativeInt = 0
+    #: Of grants that have ended.
+    expired: NonNegativeInt = Field(default=0, exclude_if=lambda value: not value)
+    #: The open grants with a priority or an end of their own; others are one pool.
+    grants: tuple[CreditGrant, ...] = Field(default=(), exclude_if=lambda value: not value)
+    #: When the next of them ends, for the sweep.
+    wake_at: datetime | None = None
+    wake_shard: int | None = None
     #: Unfinished jobs that may run, and those that wait for the user's limit. A settlement moves
     #: them by increments; the sweep mends a number that has gone wrong by counting.
     active: int = 0
@@ -82,6 +123,7 @@ class Account(StoredValue):
             "held": self.held + movement.held,
             "captured": self.captured + movement.captured,
             "granted": self.granted + movement.granted,
+            "expired": self.expired + movement.expired,
         }
         return self.model_copy(update={**validate_changes(_Numbers, moved), **changes})
 
@@ -98,10 +140,11 @@ class Account(StoredValue):
         }
         return self.apply(Movement(**moved), **others)
 
-    def hold(self, cost: int, at: datetime) -> Self:
+    def hold(self, cost: int, at: datetime, shares: Sequence[GrantShare] = ()) -> Self:
         """The account with `cost` held at `at`, counted as spent in that day and month.
 
-        Raises TooFewCreditsError, and SpendCapError for a cost that a cap does not leave.
+        `shares` are those of its grants. Raises TooFewCreditsError, and SpendCapError for a cost
+        that a cap does not leave.
         """
         movement = hold_movement(self, cost)
         if not cost:
@@ -114,12 +157,26 @@ class Account(StoredValue):
         fields = {
             _spend_field(period): self.count_spent(period) + cost for period in (day, day[:_MONTH])
         }
+        for share in shares:
+            if share.grant_id is not None:
+                left, held = name_left(share.grant_id), name_held(share.grant_id)
+                fields[left] = self.read_count(left) - share.amount
+                fields[held] = self.read_count(held) + share.amount
         if _spend_field(day) in (self.model_extra or {}):
             return self.apply(movement, **fields)
         # The first hold of a day also drops the numbers of periods that are long past.
         stale = self._name_stale_spend(at)
         fresh = {name: value for name, value in self if name not in stale}
         return type(self)(**fresh).apply(movement, **fields)
+
+    def count_grant(self, grant: CreditGrant) -> tuple[int, int]:
+        """The credits that are left of a grant, and those that holds have of it."""
+        return self.read_count(grant.left_field), self.read_count(grant.held_field)
+
+    def read_count(self, name: str) -> int:
+        """A number in a field that is named for a period or a grant; 0 without one."""
+        count: int = (self.model_extra or {}).get(name, 0)
+        return count
 
     def find_caps(self, at: datetime) -> tuple[SpendCap, SpendCap]:
         """The caps of the day and the month at `at`, with what is spent of them."""
@@ -143,8 +200,7 @@ class Account(StoredValue):
 
     def count_spent(self, period: str) -> int:
         """The spend of a day, `2026-11-27`, or a month, `2026-11`; 0 for one long past."""
-        spent: int = (self.model_extra or {}).get(_spend_field(period), 0)
-        return spent
+        return self.read_count(_spend_field(period))
 
     @property
     def has_caps(self) -> bool:
@@ -168,7 +224,7 @@ class Account(StoredValue):
         return {name for name in extra if name.startswith(_SPENT) and name < oldest[len(name)]}
 
 
-_MOVED = ("available", "held", "captured", "granted")
+_MOVED = ("available", "held", "captured", "granted", "expired")
 
 
 @with_config(STRICT)
@@ -179,6 +235,7 @@ class _Numbers(TypedDict):
     held: NonNegativeInt
     captured: NonNegativeInt
     granted: NonNegativeInt
+    expired: NonNegativeInt
 
 
 #: The alert of a cap comes when so much of it is spent.
@@ -223,6 +280,16 @@ def count_release(held_on: str, released: int) -> dict[str, int]:
     return {_spend_field(period): -released for period in (held_on, held_on[:_MONTH])}
 
 
+def name_left(grant_id: str) -> str:
+    """The field of an account with the credits that are left of a grant."""
+    return f"grantLeft_{grant_id}"
+
+
+def name_held(grant_id: str) -> str:
+    """The field of an account with the credits that holds have of a grant."""
+    return f"grantHeld_{grant_id}"
+
+
 def name_day(at: datetime) -> str:
     """The day of a hold, as its job stores it: `2026-11-27`, in UTC."""
     return at.astimezone(UTC).date().isoformat()
@@ -252,13 +319,15 @@ class EntryKind(StrEnum):
     GRANT = "grant"
     CAPTURE = "capture"
     RELEASE = "release"
+    EXPIRY = "expiry"
 
 
 class LedgerEntry(StoredValue):
-    """One create-only record of a grant or a settlement.
+    """One create-only record of a grant, a settlement, or the end of a grant.
 
     A hold has no entry of its own: the job records it, until the settlement's entry closes it.
-    `amount` was granted, captured or released; a capture below `held` has released the rest.
+    `amount` was granted, captured, released or has expired; a capture below `held` has released
+    the rest.
     """
 
     entry_id: str
@@ -269,6 +338,9 @@ class LedgerEntry(StoredValue):
     job_id: str | None = None
     reason: str | None = None
     granted_by: str | None = None
+    #: Of a grant with a priority or an end of its own.
+    priority: int | None = None
+    expires_at: datetime | None = None
     created_at: datetime
 
 

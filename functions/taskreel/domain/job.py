@@ -11,7 +11,7 @@ from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from taskreel.domain.artifact import Artifact
-from taskreel.domain.credits import name_day
+from taskreel.domain.credits import GrantShare, name_day
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_history import MOST_CHANGES, FailedAttempt, StatusChange
 from taskreel.domain.job_status import (
@@ -101,6 +101,9 @@ class Job(StoredValue):
     #: The day (UTC) in which this round's hold was made, to which a release gives back; None for a
     #: child job, which holds nothing, and for holds of older releases, which no period counts.
     held_on: str | None = None
+    #: The shares of the account's grants that the hold took, in the order in which they are
+    #: captured; empty where the pool of ordinary grants pays it all.
+    burned: tuple[GrantShare, ...] = Field(default=(), exclude_if=lambda value: not value)
     served_by: str | None = None
     #: The providers that failed it, in order.
     tried: tuple[TriedProvider, ...] = ()
@@ -267,6 +270,7 @@ class Job(StoredValue):
             tried=(),
             credits=JobCredits(held=held),
             held_on=name_day(at),
+            burned=(),
             units=units,
             finish_by=finish_by,
             start_by=None,
@@ -423,6 +427,7 @@ class JobChanges(TypedDict, total=False):
     error: JobError | None
     credits: JobCredits
     held_on: str | None
+    burned: tuple[GrantShare, ...]
     served_by: str | None
     tried: tuple[TriedProvider, ...]
     result: dict[str, Any] | None

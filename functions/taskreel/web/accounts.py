@@ -35,6 +35,7 @@ class AccountView(View):
     held: int
     captured: int
     granted: int
+    expired: int
     active: int
     waiting: int
     active_jobs: int | None
@@ -49,7 +50,7 @@ class AccountPage(View):
 
 
 class AccountSumsView(View):
-    """The sums of all accounts: granted = available + held + captured.
+    """The sums of all accounts: granted = available + held + captured + expired.
 
     `complete` is false where there are more accounts than one request adds up, 20,000.
     """
@@ -59,6 +60,7 @@ class AccountSumsView(View):
     held: int
     captured: int
     granted: int
+    expired: int
     complete: bool
 
 
@@ -109,6 +111,7 @@ def build_account_view(account: Account, limits: FlowLimits | None) -> AccountVi
         held=account.held,
         captured=account.captured,
         granted=account.granted,
+        expired=account.expired,
         active=max(account.active, 0),
         waiting=max(account.waiting, 0),
         active_jobs=None if limits is None else active_limit(limits, account),
@@ -124,5 +127,6 @@ def build_sums_view(sums: AccountSums) -> AccountSumsView:
         held=sums.held,
         captured=sums.captured,
         granted=sums.granted,
+        expired=sums.expired,
         complete=sums.complete,
     )

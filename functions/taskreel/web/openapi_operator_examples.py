@@ -21,7 +21,9 @@ _QUEUE = "image-generation-queue"
 _ACCOUNT = Account(
     user_id="ada", available=96, held=1, captured=3, granted=100, active=1, tier="pro"
 )
-_SUMS = AccountSums(users=2, available=190, held=3, captured=7, granted=200, complete=True)
+_SUMS = AccountSums(
+    users=2, available=185, held=3, captured=7, granted=200, expired=5, complete=True
+)
 _ENTRY = AuditEntry(
     entry_id="audit.4k7m2xq9w3r5t8v6b2n4c6z8a1",
     at=_AT,

@@ -26,9 +26,9 @@ class Rule(StrEnum):
     ATTEMPTS = "attempts"
     #: A unit that is paid for has its files, or its data.
     NO_CAPTURE_WITHOUT_ARTIFACT = "no-capture-without-artifact"
-    #: granted = available + held + captured.
+    #: granted = available + held + captured + expired.
     BALANCE = "balance"
-    #: What the account has granted and captured is what the ledger says.
+    #: What the account has granted, captured and expired is what the ledger says.
     LEDGER = "ledger"
     #: What the account holds is what its jobs hold.
     HOLDS = "holds"

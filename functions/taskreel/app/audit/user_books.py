@@ -96,6 +96,7 @@ class UserBooks:
     _deliveries: set[str] = field(default_factory=set)
     _granted: int = 0
     _captured: int = 0
+    _expired: int = 0
     _held: int = 0
     _active: int = 0
     _waiting: int = 0
@@ -132,6 +133,9 @@ class UserBooks:
         self._entries[entry.entry_id] = entry
         if entry.kind is EntryKind.GRANT:
             self._granted += entry.amount
+            return
+        if entry.kind is EntryKind.EXPIRY:
+            self._expired += entry.amount
             return
         if entry.kind is EntryKind.CAPTURE:
             self._captured += entry.amount
@@ -185,11 +189,12 @@ class UserBooks:
                 text = f"there is no account, with {self._granted} granted and {self._held} held"
                 yield Violation(Rule.LEDGER, self.user_id, "account", text)
             return
-        total = account.available + account.held + account.captured
+        total = account.available + account.held + account.captured + account.expired
         sums: tuple[tuple[Rule, str, int, int, str], ...] = (
-            (Rule.BALANCE, "granted", account.granted, total, "available + held + captured"),
+            (Rule.BALANCE, "granted", account.granted, total, "the sum of its parts"),
             (Rule.LEDGER, "granted", account.granted, self._granted, "the ledger"),
             (Rule.LEDGER, "captured", account.captured, self._captured, "the ledger"),
+            (Rule.LEDGER, "expired", account.expired, self._expired, "the ledger"),
             (Rule.HOLDS, "held", account.held, self._held, "its jobs"),
             (Rule.SLOTS, "active", account.active, self._active, "its jobs"),
             (Rule.SLOTS, "waiting", account.waiting, self._waiting, "its jobs"),

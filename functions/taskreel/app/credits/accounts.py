@@ -16,7 +16,7 @@ MOST_SUMMED = 20_000
 _PAGE = 500
 #: Sorts behind every character that ids have.
 _LAST = "\uf8ff"
-_NUMBERS = ("available", "held", "captured", "granted")
+_NUMBERS = ("available", "held", "captured", "granted", "expired")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,7 @@ class AccountSums:
     held: int
     captured: int
     granted: int
+    expired: int
     complete: bool
 
 
@@ -61,6 +62,7 @@ async def sum_accounts(services: Services) -> AccountSums:
         held=sums["held"],
         captured=sums["captured"],
         granted=sums["granted"],
+        expired=sums["expired"],
         complete=users < MOST_SUMMED,
     )
 

@@ -20,16 +20,38 @@ async def open_account(services: Services, tx: Transaction, user_id: str, at: da
     """Read a user's account in order to change it; the caller writes the changed account.
 
     For a user without one the ledger entry of the initial grant is created in the same transaction,
-    so that the ledger always explains the balance.
+    so that the ledger always explains the balance; and so are those of grants that have ended.
     """
     stored = await tx.get(ACCOUNTS, user_id)
     if stored is not None:
-        return stored
+        return write_expiry(tx, stored, at) if stored.grants else stored
     account = _new_account(services, user_id)
     if account.granted:
         entry = initial_grant(account, at)
         tx.create(LEDGER, entry.entry_id, entry)
     return account
+
+
+def write_expiry(tx: Transaction, account: Account, at: datetime) -> Account:
+    """Take what is left of ended grants out of the account, with ledger entries.
+
+    The account, which the caller writes in `tx`, has nothing left of them: it happens once.
+    """
+    from taskreel.domain.grants import expire_grants  # with such grants alone: cold start
+
+    after, expired = expire_grants(account, at)
+    for grant_id, amount in expired.items():
+        entry = LedgerEntry(
+            # A late release can return to a grant that has ended, and then expires by itself.
+            entry_id=f"expiry.{grant_id}.{account.expired}",
+            user_id=account.user_id,
+            kind=EntryKind.EXPIRY,
+            amount=amount,
+            reason=f"grant.{grant_id}",
+            created_at=at,
+        )
+        tx.create(LEDGER, entry.entry_id, entry)
+    return after
 
 
 def initial_grant(account: Account, at: datetime) -> LedgerEntry:

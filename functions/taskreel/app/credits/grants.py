@@ -1,17 +1,35 @@
-"""Grants: an administrator gives a user credits."""
+"""Grants: an administrator gives a user credits, which may have an end or an order of their own."""
 
 from __future__ import annotations
 
-from taskreel.app.credits.balances import load_account, open_account
+import logging
+from collections import Counter
+from datetime import datetime
+from functools import partial
+
+from taskreel.app.credits.balances import load_account, open_account, write_expiry
+from taskreel.app.query_pages import WAKE_SHARDS, build_due_query, read_pages
 from taskreel.app.services import Services
-from taskreel.domain.credits import Account, EntryKind, LedgerEntry, grant_movement
-from taskreel.domain.errors import IdempotencyMismatchError, InvalidError
+from taskreel.domain.credits import Account, CreditGrant, EntryKind, LedgerEntry, grant_movement
+from taskreel.domain.errors import (
+    ConflictError,
+    IdempotencyMismatchError,
+    InvalidError,
+    TaskreelError,
+)
+from taskreel.domain.grants import DEFAULT_PRIORITY, is_ordinary, open_grant, plan_expiry
 from taskreel.domain.ids import USER_ID, is_user_id, keyed_grant_id, random_id
 from taskreel.ports import Transaction
 from taskreel.store_collections import ACCOUNTS, LEDGER
 
+log = logging.getLogger(__name__)
 
-async def grant_credits(
+#: They are parts of the account's document, which every hold reads and writes.
+MOST_OPEN_GRANTS = 50
+_PAGE = 100
+
+
+async def grant_credits(  # noqa: PLR0913 - all but three by name
     services: Services,
     user_id: str,
     amount: int,
@@ -19,12 +37,16 @@ async def grant_credits(
     reason: str | None,
     granted_by: str,
     idempotency_key: str | None = None,
+    priority: int = DEFAULT_PRIORITY,
+    expires_at: datetime | None = None,
 ) -> Account:
     """Add `amount` credits to an account, with a ledger entry of the giver and the reason.
 
+    Credits of a smaller `priority` are spent first, then those that expire first, then the oldest.
     A second grant of the same giver with the same idempotency key adds nothing. Raises InvalidError
-    when `user_id` cannot be a user's id, and IdempotencyMismatchError when the key was used for
-    another grant.
+    when `user_id` cannot be a user's id or the grant would have expired, ConflictError for an
+    account with too many open grants of their own order, and IdempotencyMismatchError when the key
+    was used for another grant.
     """
     check_user_id(user_id)
     if idempotency_key is None:
@@ -38,6 +60,8 @@ async def grant_credits(
         amount=amount,
         reason=reason,
         granted_by=granted_by,
+        priority=None if priority == DEFAULT_PRIORITY else priority,
+        expires_at=expires_at,
         created_at=services.clock.now(),
     )
     return await services.store.transaction(lambda tx: _write_grant(services, tx, entry))
@@ -63,10 +87,60 @@ async def _write_grant(services: Services, tx: Transaction, entry: LedgerEntry) 
         return await load_account(services, tx, entry.user_id)
     before = await open_account(services, tx, entry.user_id, entry.created_at)
     account = before.apply(grant_movement(entry.amount))
+    priority = DEFAULT_PRIORITY if entry.priority is None else entry.priority
+    if not is_ordinary(priority, entry.expires_at):
+        account = _open_grant(services, account, entry, priority)
     tx.set(ACCOUNTS, entry.user_id, account)
     tx.create(LEDGER, entry.entry_id, entry)
     return account
 
 
-def _describe_grant(entry: LedgerEntry) -> tuple[str, int, str | None]:
-    return entry.user_id, entry.amount, entry.reason
+def _open_grant(services: Services, account: Account, entry: LedgerEntry, priority: int) -> Account:
+    if entry.expires_at is not None and entry.expires_at <= entry.created_at:
+        raise InvalidError.at("expiresAt", "must be in the future")
+    if len(account.grants) >= MOST_OPEN_GRANTS:
+        raise ConflictError(
+            f"The account has {MOST_OPEN_GRANTS} open grants with a priority or an end of their "
+            "own, which is the most. Grant without either, or wait until some are spent or expire."
+        )
+    grant = CreditGrant(
+        grant_id=entry.entry_id.removeprefix("grant."),
+        amount=entry.amount,
+        priority=priority,
+        expires_at=entry.expires_at,
+        created_at=entry.created_at,
+    )
+    return open_grant(account, grant, services.random.randrange(WAKE_SHARDS))
+
+
+def _describe_grant(entry: LedgerEntry) -> tuple[object, ...]:
+    return entry.user_id, entry.amount, entry.reason, entry.priority, entry.expires_at
+
+
+async def expire_due_grants(services: Services) -> dict[str, int]:
+    """Expire what is left of grants that have ended; returns the number of accounts by action.
+
+    No account stops the others.
+    """
+    now = services.clock.now()
+    counts: Counter[str] = Counter()
+    async for rows in read_pages(services.store, build_due_query(ACCOUNTS, now, page=_PAGE)):
+        for row in rows:
+            try:
+                await services.store.transaction(partial(_expire_in_account, row.id, now))
+            except TaskreelError as error:
+                log.warning(
+                    "grants of an account could not expire; the next sweep tries again",
+                    extra={"action": "expiry_unwritten", "user_id": row.id, "error": error.message},
+                )
+                counts["expiry_unwritten"] += 1
+            else:
+                counts["expired_grants"] += 1
+    return dict(counts)
+
+
+async def _expire_in_account(user_id: str, now: datetime, tx: Transaction) -> None:
+    account = await tx.get(ACCOUNTS, user_id)
+    if account is None or account.wake_at is None or account.wake_at > now:
+        return
+    tx.set(ACCOUNTS, user_id, plan_expiry(write_expiry(tx, account, now), now))

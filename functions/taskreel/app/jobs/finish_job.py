@@ -97,6 +97,8 @@ def finish_job(
         increments.update(count_leaving(job))
         if job.held_on is not None and captured < held:
             increments.update(count_release(job.held_on, held - captured))
+        if job.burned:
+            increments.update(_settle_grants(tx, ended, captured, at))
         moved = {name: Increment(amount) for name, amount in increments.items() if amount}
         if moved:
             tx.update(ACCOUNTS, job.user_id, moved)
@@ -136,6 +138,29 @@ def name_entry(job: Job) -> str:
     if job.request_hash is None:
         return entry_id
     return f"{entry_id}.{int(job.created_at.timestamp() * 1000)}"
+
+
+def _settle_grants(tx: Transaction, job: Job, captured: int, at: datetime) -> Counter[str]:
+    """Return what is released to the grants of which the hold took shares; the increments.
+
+    Credits of a grant that has ended meanwhile are not available again: they expire.
+    """
+    from taskreel.domain.grants import settle_shares  # with such grants alone: cold start
+
+    settled = settle_shares(job.burned, captured, at)
+    increments = settled.increments
+    if settled.expired:
+        increments.update(available=-settled.expired, expired=settled.expired)
+        entry = LedgerEntry(
+            entry_id=f"{name_entry(job)}.expiry",
+            user_id=job.user_id,
+            kind=EntryKind.EXPIRY,
+            amount=settled.expired,
+            job_id=job.job_id,
+            created_at=at,
+        )
+        tx.create(LEDGER, entry.entry_id, entry)
+    return increments
 
 
 def _write_entry(tx: Transaction, job: Job, held: int, captured: int, at: datetime) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskreel.app.caller import Caller
-from taskreel.app.credits.balances import load_account
+from taskreel.app.credits.balances import open_account
 from taskreel.app.flow.slots import Room, place_job, reserve_room
 from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.enqueue import enqueue_jobs, enqueue_tasks
@@ -17,6 +17,7 @@ from taskreel.app.messages.spend_alerts import (
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.services import Services
 from taskreel.domain.errors import AMBIGUOUS, UNSURE, ConflictError, ForbiddenError, NotFoundError
+from taskreel.domain.grants import split_hold
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitState
@@ -85,10 +86,11 @@ async def _open_next_round(
 
     now = services.clock.now()
     needed = price_next_round(job)
-    account = await load_account(services, tx, job.user_id)
-    account, alerts = create_spend_alerts(tx, account.hold(needed, now), now)
+    account = await open_account(services, tx, job.user_id, now)
+    shares = split_hold(account, needed)
+    account, alerts = create_spend_alerts(tx, account.hold(needed, now, shares), now)
 
-    reopened = job.next_round(now, needed, now, by=by)
+    reopened = job.next_round(now, needed, now, by=by).with_changes(now, burned=shares)
     wake_at = reopened.next_wake_at(now + services.rules.rescue_after)
     reopened = reopened.with_changes(now, wake_at=wake_at)
     account, reopened = place_job(services, account, reopened, room, now)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -24,11 +24,6 @@ from taskreel.app.jobs.enqueue import enqueue_jobs, enqueue_tasks
 from taskreel.app.jobs.job_store import MAX_PAYLOAD_BYTES, is_larger, load_job
 from taskreel.app.jobs.new_job import NewJob, build_job
 from taskreel.app.messages.job_events import create_status_event
-from taskreel.app.messages.spend_alerts import (
-    SpendAlerts,
-    announce_spend_alerts,
-    create_spend_alerts,
-)
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.pricing.job_plan import JobPlan, plan_job
 from taskreel.app.services import Services
@@ -55,6 +50,9 @@ from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import DeferredSubmission, RetryOptions, Submission
 from taskreel.ports import Capability, Transaction
 from taskreel.store_collections import ACCOUNTS, JOBS
+
+if TYPE_CHECKING:  # with caps alone: cold start
+    from taskreel.app.messages.spend_alerts import SpendAlerts
 
 #: The time from now until which a job may be scheduled: ten years.
 LONGEST_SCHEDULE = timedelta(days=3660)
@@ -127,6 +125,10 @@ async def quote_job(services: Services, caller: Caller, request: JobRequest) -> 
     await load_dependencies(services.store, caller.user_id, submission)
     plan = await _plan_job(services, request)
     account = await load_account(services, services.store, caller.user_id)
+    if account.grants:
+        from taskreel.domain.grants import expire_grants
+
+        account, _ = expire_grants(account, services.clock.now())
     cost, refusal = request.credits_to_hold(plan), None
     try:
         account.hold(cost, services.clock.now())
@@ -164,6 +166,8 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
 
     stored, rate = new.job, new.rate
     if new.alerts is not None:
+        from taskreel.app.messages.spend_alerts import announce_spend_alerts
+
         await enqueue_tasks(services, announce_spend_alerts(new.alerts))
     if stored.status is Status.BLOCKED:
         # The jobs that it waits for may have ended before it was registered with them.
@@ -268,8 +272,14 @@ async def _store_new_job(
         rate = decide_request(limits.writes, account.writes_at, job.created_at)
         if not rate.allowed:
             raise refuse_request(WRITES, rate)
-    after, alerts = account.hold(job.credits.held, job.created_at), None
+    if account.grants:
+        from taskreel.domain.grants import split_hold
+
+        job = job.with_changes(job.updated_at, burned=split_hold(account, job.credits.held))
+    after, alerts = account.hold(job.credits.held, job.created_at, job.burned), None
     if after.has_caps:
+        from taskreel.app.messages.spend_alerts import create_spend_alerts
+
         after, alerts = create_spend_alerts(tx, after, job.created_at)
     if rate is not None:
         after = after.model_copy(update={"tier": tier, "writes_at": rate.arrival})

@@ -89,7 +89,7 @@ class _SweptQueues:
 async def sweep_jobs(services: Services) -> dict[str, int]:
     """Rescue the jobs whose `wake_at` has passed; make due runs; send webhooks that were lost.
 
-    Returns the number of jobs by action, and of runs and webhooks by result.
+    It also expires grants. Returns the number of jobs by action, and of others by result.
 
     Actions: `rescued` (lost task, dead lease, or due soon: a new task), `waiting` (its task is in a
     queue that has not come to it yet: nothing is sent), `ended` (deadline passed),
@@ -110,7 +110,10 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
         raise StoreError("the store refused every write of the sweep")
     await queues.warn_if_paused()
     runs = await make_due_runs(services)
-    return {**counts, **runs, **await rescue_deliveries(services)}
+    from taskreel.app.credits.grants import expire_due_grants  # of the sweep alone: cold start
+
+    expired = await expire_due_grants(services)
+    return {**counts, **runs, **expired, **await rescue_deliveries(services)}
 
 
 async def _wake_safely(

@@ -33,9 +33,11 @@ def show_balance(session: Session, user_id: str | None) -> None:
 def _show_account(session: Session, account: dict[str, Any]) -> None:
     def show_text() -> None:
         click.echo(f"{account['userId']}: {account['available']:,} available")
+        expired = account.get("expired")
         click.echo(
             f"{account['granted']:,} granted = {account['available']:,} available "
             f"+ {account['held']:,} held + {account['captured']:,} captured"
+            + (f" + {expired:,} expired" if expired else "")
         )
 
     session.show(account, show_text)
