@@ -35,6 +35,7 @@ def test_every_command_has_help_that_says_how_it_is_used(name: str) -> None:
     assert told.exit_code == 0
     assert told.stdout.startswith(f"Usage: taskreel {name}")
     assert len(told.stdout.splitlines()[2].strip()) > 10
+    assert "\\b" not in told.stdout
 
 
 #: They print a token, a script, or what a stack does.

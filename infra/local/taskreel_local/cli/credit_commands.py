@@ -13,7 +13,7 @@ from taskreel_local.cli.command_groups import GroupWithDefault
 
 @click.group("credits", cls=GroupWithDefault, default="show")
 def credit_commands() -> None:
-    r"""Show balances and the ledger, and grant credits.
+    """Show balances and the ledger, and grant credits.
 
     \b
     taskreel credits                  your balance

@@ -15,7 +15,7 @@ from taskreel_local.cli.job_commands import MOMENT
 
 @click.group("dead-letters", cls=GroupWithDefault, default="list")
 def dead_letter_commands() -> None:
-    r"""Show failed jobs by the cause of their failure, and try them again.
+    """Show failed jobs by the cause of their failure, and try them again.
 
     \b
     taskreel dead-letters                      what fails, how often, since when

@@ -200,7 +200,7 @@ def list_jobs(
     ids: bool,
     **filters: Any,
 ) -> None:
-    r"""List jobs, the newest first: yours, or as an admin everybody's.
+    """List jobs, the newest first: yours, or as an admin everybody's.
 
     \b
     Examples:

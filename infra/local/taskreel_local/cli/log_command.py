@@ -21,7 +21,7 @@ from taskreel_local.cli.completions import JOB
 def show_logs(
     session: Session, job_id: str | None, user_id: str | None, *, limit: int, follow: bool
 ) -> None:
-    r"""Print the changes of your newest jobs, or all of one, and every failed attempt.
+    """Print the changes of your newest jobs, or all of one, and every failed attempt.
 
     With --json a line is an object: {at, jobId, jobType, status, attempt, …}.
 

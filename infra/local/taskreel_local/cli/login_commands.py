@@ -42,7 +42,7 @@ def _complete_profile(_ctx: object, _parameter: object, incomplete: str) -> list
 @click.option("--no-check", is_flag=True, help="Do not try the token.")
 @_json
 def log_in(name: str | None, data: Path | None, *, as_json: bool, **options: Any) -> None:
-    r"""Store where an API is, and its token, as a profile; use it from now on.
+    """Store where an API is, and its token, as a profile; use it from now on.
 
     The token is asked for without showing it. It is stored in a file that you alone can read, and
     is never printed.

@@ -90,7 +90,11 @@ _DEFAULTS = {"cloud-tasks": {"project": "taskreel-local"}}
 @click.group(
     cls=Commands,
     sections=SECTIONS,
-    context_settings={"help_option_names": ["-h", "--help"], "default_map": _DEFAULTS},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "default_map": _DEFAULTS,
+        "max_content_width": 100,
+    },
     epilog="Exit status: 0 done, 1 a job did not complete or a check failed, 2 wrong command line,"
     " 3 refused by the API, 4 the API cannot be reached, 130 Ctrl-C.",
 )

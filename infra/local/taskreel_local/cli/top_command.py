@@ -67,7 +67,7 @@ class Snapshot:
 @click.option("--once", is_flag=True, help="Print it once, and end.")
 @connected
 def show_top(session: Session, *, every: float, once: bool) -> None:
-    r"""Show queues and jobs on the whole screen, as they change.
+    """Show queues and jobs on the whole screen, as they change.
 
     With --json it is printed once: {health, queues, jobs}.
 

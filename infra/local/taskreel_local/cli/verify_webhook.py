@@ -66,7 +66,7 @@ def verify_webhook(
     headers: tuple[str, ...],
     max_age: int,
 ) -> None:
-    r"""Tell if a received request was sent by Taskreel. The exit status is 1 if it was not.
+    """Tell if a received request was sent by Taskreel. The exit status is 1 if it was not.
 
     FILE, or the standard input, has the request as it came: headers, an empty line, the body. With
     --header it has the body alone. With --key no server is needed.
@@ -74,7 +74,7 @@ def verify_webhook(
     \b
     Examples:
       taskreel webhooks verify --key whsec_… request.txt
-      taskreel webhooks verify --endpoint default --max-age 0 body.json \
+      taskreel webhooks verify --endpoint default --max-age 0 body.json \\
         --header "webhook-id: …" --header "webhook-timestamp: …" --header "webhook-signature: …"
     """
     raw = _read(file)

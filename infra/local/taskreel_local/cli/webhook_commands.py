@@ -27,7 +27,7 @@ _TEST_SECONDS = 10.0
 
 @click.group("webhooks", cls=GroupWithDefault, default="list")
 def webhook_commands() -> None:
-    r"""Show and change your webhook endpoints, and what was sent to them.
+    """Show and change your webhook endpoints, and what was sent to them.
 
     \b
     The endpoint `default` has the keys for jobs with a webhookUrl of their own.
