@@ -50,5 +50,15 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_json_cannot_say_is_said_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure_logging(level="INFO", style="json")
-    logging.getLogger("x").info("odd", extra={"thing": {1}})
-    assert json.loads(capsys.readouterr().err)["thing"] == "{1}"
+    logging.getLogger("x").info("odd", extra={"thing": ValueError("oh"), "several": {1}})
+    line = json.loads(capsys.readouterr().err)
+    assert (line["thing"], line["several"]) == ("oh", [1])
+
+
+def test_a_text_that_is_not_valid_unicode_is_logged_with_escapes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log.configure_logging(level="INFO", style="json")
+    logging.getLogger("x").info("said %s", "\ud800", extra={"code": "odd"})
+    line = json.loads(capsys.readouterr().err)
+    assert (line["message"], line["code"]) == ("said \ud800", "odd")

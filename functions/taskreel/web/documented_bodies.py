@@ -16,7 +16,13 @@ from pydantic_core import from_json
 
 from taskreel.app.jobs.dependencies import refers_to_jobs
 from taskreel.jobtypes.job_type import JobType
-from taskreel.jobtypes.submission import DeferredSubmission, Submission, registered_names
+from taskreel.jobtypes.submission import (
+    PLAIN,
+    DeferredSubmission,
+    Submission,
+    is_plain,
+    registered_names,
+)
 from taskreel.web.http import parse_model, validate_fields
 
 _MOVIE = "movieData"
@@ -34,7 +40,8 @@ def parse_submission(raw: bytes, job_type: JobType[Any]) -> SubmissionBody:
     """The body as the type's request; deferred if it refers to jobs that it depends on."""
     fields = _parse_rare_object(raw)
     if fields is None:
-        return _complete(parse_model(raw, job_type.submission), ())
+        context = PLAIN if is_plain(raw) else None
+        return _complete(parse_model(raw, job_type.submission, context), ())
     dropped: list[str] = []
     if isinstance(fields.get(_MOVIE), Mapping):
         movie = fields.pop(_MOVIE)

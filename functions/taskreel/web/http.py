@@ -59,19 +59,22 @@ async def read_model(request: Request, model: type[M], *, absent: bytes = b"") -
     return parse_model(await read_body(request) or absent, model)
 
 
-def parse_model(raw: bytes, model: type[M]) -> M:
-    """The JSON as `model`. Raises MalformedError for invalid JSON, InvalidError with paths."""
+def parse_model(raw: bytes, model: type[M], context: Mapping[str, Any] | None = None) -> M:
+    """The JSON as `model`, whose validators get `context`.
+
+    Raises MalformedError for invalid JSON, InvalidError with paths.
+    """
     if not raw.strip():
         raise MalformedError("The body is empty; send a JSON object.")
     # By the types that the schema states: no number as a text, no 1 for true.
     try:
-        return model.model_validate_json(raw, strict=True)
+        return model.model_validate_json(raw, strict=True, context=context)
     except ValidationError as error:
         converted = [row for row in error.errors(include_url=False) if _is_other_type(row)]
     # Strictness also refuses what JSON has no type for, such as a date behind a validator: only
     # numbers and booleans are taken from it.
     try:
-        value = model.model_validate_json(raw)
+        value = model.model_validate_json(raw, context=context)
     except ValidationError as error:
         wrong = error.errors(include_url=False)
     else:

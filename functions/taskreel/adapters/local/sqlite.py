@@ -329,7 +329,7 @@ class SqliteStore:
         waiting, self._waiting = self._waiting, []
         try:
             self.file.write_documents(written)
-        except StoreError as error:
+        except Exception as error:
             log.critical(
                 "a commit failed, and the process ends: what it has in memory is not stored",
                 exc_info=error,
@@ -387,7 +387,7 @@ class SqliteStore:
             return
         self._is_commit_planned = False
         self._committed_at = loop.time()
-        with contextlib.suppress(StoreError):  # it has been logged, and the process ends
+        with contextlib.suppress(Exception):  # it has been logged, and the process ends
             self.commit()
 
     def _is_overdue(self, seconds: float) -> bool:
@@ -434,7 +434,7 @@ def _apply_change(before: Any, to: Any) -> Any:
     return (before or 0) + to.by if isinstance(to, Increment) else to
 
 
-def _set_failure(committed: asyncio.Future[None], error: StoreError) -> None:
+def _set_failure(committed: asyncio.Future[None], error: Exception) -> None:
     if not committed.done():
         committed.set_exception(error)
 

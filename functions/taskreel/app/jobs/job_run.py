@@ -25,6 +25,7 @@ from taskreel.app.jobs.job_store import (
     store_job,
     write_for_run,
 )
+from taskreel.app.jobs.new_job import load_request
 from taskreel.app.jobs.unit_runner import RunContext, UnitRunner
 from taskreel.app.providers.failover import Failover
 from taskreel.app.services import Services
@@ -236,8 +237,7 @@ class UnitPool:
         open_folder: Callable[[], Path],
         save: Callable[[], Awaitable[None]],
     ) -> None:
-        submission = job_type.submission.load_stored(job.payload)
-        plan = job_type.units(submission)
+        submission, plan = load_request(job, job_type)
         self._tried = job.tried
         self._failover: Failover | None = None
         self._open_failover = partial(

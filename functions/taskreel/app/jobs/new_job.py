@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from taskreel.app.jobs.enqueue import first_wake_at
+from taskreel.app.jobs.job_store import is_larger
 from taskreel.app.pricing.job_plan import JobPlan
 from taskreel.app.query_pages import WAKE_SHARDS
 from taskreel.app.services import Services
@@ -21,7 +22,7 @@ from taskreel.domain.queue_names import queue_of_type
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import served_by_names
 from taskreel.domain.webhook import WebhookSubscription
-from taskreel.jobtypes.job_type import JobType
+from taskreel.jobtypes.job_type import JobType, Unit
 from taskreel.jobtypes.submission import Submission
 
 
@@ -130,6 +131,34 @@ def unblock_job(
     )
     wake_at = ready.next_wake_at(first_wake_at(services, start.at, now))
     return ready.with_changes(now, wake_at=wake_at)
+
+
+#: The small requests of jobs that were submitted here and have not run, by the job's id: the
+#: payload that was stored, the validated request, its units. The oldest make room for others.
+_submitted: dict[str, tuple[dict[str, Any], Submission, tuple[Unit, ...]]] = {}
+_MOST_SUBMITTED = 256
+_SMALL_BYTES = 20_000
+
+
+def remember_request(job: Job, submission: Submission, plan: JobPlan) -> None:
+    """Let a run of the job in this process have its request, which was validated just now."""
+    if is_larger(job.payload, _SMALL_BYTES):
+        return
+    _submitted[job.job_id] = job.payload, submission, plan.calls
+    if len(_submitted) > _MOST_SUBMITTED:
+        del _submitted[next(iter(_submitted))]
+
+
+def load_request(job: Job, job_type: JobType[Any]) -> tuple[Submission, tuple[Unit, ...]]:
+    """The job's request and its units: validated at its submission, else from what is stored.
+
+    Raises UnknownRequestError for a stored request that is invalid here.
+    """
+    submitted = _submitted.pop(job.job_id, None)
+    if submitted is not None and submitted[0] is job.payload:
+        return submitted[1:]
+    submission = job_type.submission.load_stored(job.payload)
+    return submission, job_type.units(submission)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from taskreel.app.jobs.dependencies import (
 )
 from taskreel.app.jobs.enqueue import enqueue_jobs, enqueue_tasks
 from taskreel.app.jobs.job_store import MAX_PAYLOAD_BYTES, is_larger, load_job
-from taskreel.app.jobs.new_job import NewJob, build_job
+from taskreel.app.jobs.new_job import NewJob, build_job, remember_request
 from taskreel.app.messages.job_events import create_status_event
 from taskreel.app.pricing.credit_cost import compute_credits
 from taskreel.app.pricing.job_plan import JobPlan, plan_job
@@ -149,7 +149,8 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     payload = request.submission.payload()
     _check_size(payload)
     _check_references(request.submission, payload)
-    job = await _new_job(services, caller, request, payload)
+    plan = await _plan_job(services, request)
+    job = _build_job(services, caller, request, payload, plan)
     try:
         async with reserve_room(services, job.job_type) as room:
             new = await services.store.transaction(
@@ -178,16 +179,16 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
             # Room that came free while it was being stored is not left to the sweep.
             await admit_next(services, stored)
         return Submitted(stored, repeated=False, rate=rate)
+    remember_request(stored, request.submission, plan)
     # The job is stored: should the enqueueing fail, the sweep does it.
     await enqueue_jobs(services, stored)
     return Submitted(stored, repeated=False, rate=rate)
 
 
-async def _new_job(
-    services: Services, caller: Caller, request: JobRequest, payload: dict[str, Any]
+def _build_job(
+    services: Services, caller: Caller, request: JobRequest, payload: dict[str, Any], plan: JobPlan
 ) -> Job:
     submission, key = request.submission, request.idempotency_key
-    plan = await _plan_job(services, request)
     new = NewJob(
         job_id=keyed_job_id(caller.user_id, key) if key else random_job_id(services.random),
         job_type=request.job_type,

@@ -55,6 +55,8 @@ class JobPlan:
     not_before: datetime | None = None
     usd: float | None = 0.0
     steps: Mapping[str, JobPlan] = field(default_factory=dict)
+    #: The provider calls of all units of its own.
+    calls: tuple[Unit, ...] = ()
 
     @property
     def served_by(self) -> str | None:
@@ -144,6 +146,7 @@ async def plan_units(services: Services, job_type: JobType[Any], submission: Sub
         unit_credits=_list_credits(units),
         not_before=_earliest_start(choices.values()),
         usd=_sum_usd(prices),
+        calls=tuple(units),
     )
 
 
@@ -189,7 +192,7 @@ def _plan_without_choice(registry: ProviderRegistry, units: Sequence[Unit]) -> J
         if provider is None:
             return None
         runs.append(UnitRun(credits=unit.credits, provider=provider))
-    return JobPlan(tuple(runs), _list_credits(units))
+    return JobPlan(tuple(runs), _list_credits(units), calls=tuple(units))
 
 
 def _check_file_count(services: Services, submission: Submission, units: Sequence[Unit]) -> None:
