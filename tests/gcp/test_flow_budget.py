@@ -76,14 +76,18 @@ async def test_a_job_that_waited_is_two_reads_and_two_writes_more(
 ) -> None:
     cloud, bill = counted
     await run_one(cloud)
+    # An instance reads a type's calibration once, eight documents: here for this first position.
+    await submit(cloud, SLOW)
+    await submit(cloud, PLAIN)
+    await cloud.wait_for_deliveries(3)
     bill.clear()
     await submit(cloud, SLOW)
-    await cloud.wait_for_deliveries(2)
+    await cloud.wait_for_deliveries(4)
     alone = replace(bill)
     bill.clear()
     first, second = await submit(cloud, SLOW), await submit(cloud, PLAIN)
     assert (first["status"], second["status"]) == ("QUEUED", "THROTTLED")
-    await cloud.wait_for_deliveries(4)
+    await cloud.wait_for_deliveries(6)
     done = await cloud.api.get(f"{IMAGE}/{second['jobId']}")
     assert done.json()["status"] == "COMPLETED"
     assert bill.task_creations == 2

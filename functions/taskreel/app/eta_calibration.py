@@ -9,6 +9,7 @@ The outcomes are counted with the statistics of the day.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -64,11 +65,9 @@ class EtaCalibration:
         """The factor of the type's p90 band; the first time, what earlier processes arrived at."""
         if job_type not in self._log_scales:
             days = [(now - timedelta(days=ago)).date().isoformat() for ago in (0, 1)]
-            total = 0.0
-            for day in days:
-                for shard in range(self._shards):
-                    metrics = await store.get(METRICS, f"{job_type}.{day}.{shard}")
-                    total += metrics.sums.get(ETA_SCALE, 0.0) if metrics is not None else 0.0
+            ids = [f"{job_type}.{day}.{shard}" for day in days for shard in range(self._shards)]
+            found = await asyncio.gather(*(store.get(METRICS, id_) for id_ in ids))
+            total = sum(one.sums.get(ETA_SCALE, 0.0) for one in found if one is not None)
             self._log_scales.setdefault(job_type, _clamp(total))
         return math.exp(self._log_scales[job_type])
 
