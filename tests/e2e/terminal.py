@@ -10,7 +10,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from e2e.processes import TASKREEL, environment
@@ -35,12 +35,18 @@ class Terminal:
 
     def wait_for(self, wanted: str, seconds: float = 8, *, raw: bool = False) -> None:
         """Read until a text was written after the last call of `clear`."""
+
+        def is_written() -> bool:
+            return wanted in (self.raw.decode("utf-8", "replace") if raw else self.text)
+
+        self.wait_until(is_written, f"{wanted!r} was not written", seconds)
+
+    def wait_until(self, is_so: Callable[[], bool], fault: str, seconds: float = 8) -> None:
+        """Read until something is so."""
         until = time.monotonic() + seconds
-        while wanted not in (self.raw.decode("utf-8", "replace") if raw else self.text):
+        while not is_so():
             if not self._read(until - time.monotonic()):
-                raise AssertionError(
-                    f"{wanted!r} was not written:\n{self.text[-3000:]}\n{self.raw[-500:]!r}"
-                )
+                raise AssertionError(f"{fault}:\n{self.text[-3000:]}\n{self.raw[-500:]!r}")
 
     def clear(self) -> None:
         """Forget what was written so far."""

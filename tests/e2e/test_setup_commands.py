@@ -77,6 +77,7 @@ def test_several_profiles_are_chosen_by_name_by_use_and_by_environment(
     assert taskreel(config, "profiles", "use", "ada").returncode == 0
     assert who() == "ada"
     assert who(TASKREEL_URL=running.url, TASKREEL_TOKEN=running.token("zoe")) == "zoe"
+    assert taskreel(config, "credits", TASKREEL_URL=running.url).returncode == 2
     assert taskreel(config, "logout", "ada").returncode == 0
     missing = taskreel(config, "credits", "--profile", "ada")
     assert (missing.returncode, "eve, local" in missing.stderr) == (2, True)

@@ -38,14 +38,31 @@ def test_following_has_a_bar_and_ends_with_the_status_of_the_job(at: tuple[str, 
         assert window.wait() == 1
 
 
-def test_ctrl_c_ends_the_following_and_not_the_job(at: tuple[str, str], commands: Commands) -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_ctrl_c_ends_the_following_and_not_the_jobs(
+    at: tuple[str, str], commands: Commands, count: int
+) -> None:
     words = ("submit", "image-generation", "prompt=z", "options.studio.mode=sleep")
-    with terminal(*words, "options.studio.seconds=60", "--follow", *at) as window:
+    made = [commands.json(*words, "options.studio.seconds=60")["jobId"] for _ in range(count)]
+    with terminal("watch", *made, *at) as window:
         window.wait_for("processing")
         window.press("\x03")
-        assert window.wait() == 130
-    [job] = commands.text("jobs", "--status", "PROCESSING,QUEUED", "--ids").split()
-    commands.text("cancel", job, "--yes")
+        assert window.wait(5) == 130
+        assert "Traceback" not in window.text
+    found = commands.text("jobs", "--status", "PROCESSING,QUEUED", "--ids").split()
+    assert sorted(found) == sorted(made)
+    commands.text("cancel", *made, "--yes")
+
+
+def test_several_jobs_have_a_bar_each(at: tuple[str, str], commands: Commands) -> None:
+    made = [
+        commands.json("submit", "image-generation", *SMALL, f"options.studio.mode={mode}")["jobId"]
+        for mode in ("noop", "fail-permanent")
+    ]
+    with terminal("watch", *made, *at) as window:
+        assert window.wait() == 1
+        for job in made:
+            assert window.text.count(f"{job}  COMPLETED") + window.text.count(f"{job}  FAILED") == 1
 
 
 def test_a_list_links_each_job_to_the_dashboard(
@@ -93,8 +110,12 @@ def test_the_live_screen_follows_jobs_filters_stops_and_quits(
         window.press("f")
         window.wait_for("[f] running")
         window.clear()
-        window.wait_for(new)
-        assert job not in window.text
+
+        def shows_the_running_job_alone() -> bool:
+            frames = window.text.split("taskreel http")[1:-1]  # whole ones
+            return bool(frames) and new in frames[-1] and job not in frames[-1]
+
+        window.wait_until(shows_the_running_job_alone, "other jobs are shown")
         window.press(" ")
         window.wait_for("stopped")
         window.press("q")

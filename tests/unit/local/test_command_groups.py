@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -27,6 +29,7 @@ def list_all() -> list[tuple[str, click.Command]]:
 
 
 ALL = list_all()
+README = Path(__file__).resolve().parents[3] / "README.md"
 
 
 @pytest.mark.parametrize("name", [name for name, _ in ALL])
@@ -52,6 +55,13 @@ WITHOUT_JSON = {"dev", "demo", "token", "cost", "cloud-tasks", "import", "comple
 )
 def test_every_other_command_prints_json_if_it_is_asked_to(command: click.Command) -> None:
     assert "--json" in {option for parameter in command.params for option in parameter.opts}
+
+
+def test_readme_names_every_command() -> None:
+    section = README.read_text().partition("## The command line")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([\w-]+)`", section))
+    others = {"cloud-tasks", "import"}  # they have pages of their own
+    assert set(main.list_commands(click.Context(main))) - others <= named
 
 
 def test_help_and_the_completion_of_a_name_import_no_command() -> None:

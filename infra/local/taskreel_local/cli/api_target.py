@@ -51,6 +51,9 @@ def find_target(data: Path | None, profile: str | None, user: str | None) -> Api
     if url and token:
         _refuse_user(user)
         return ApiTarget(url=url.rstrip("/"), token=token, name="TASKREEL_URL")
+    if url or token:
+        missing = "TASKREEL_TOKEN" if url else "TASKREEL_URL"
+        raise click.UsageError(f"{missing} is not set: set both of TASKREEL_URL and TASKREEL_TOKEN")
     profiles = load_profiles()
     if profiles.current is not None:
         return target_of_profile(profiles.current, profiles.find(profiles.current), user)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from threading import BoundedSemaphore, Thread
 from typing import TYPE_CHECKING
 
 import click
@@ -58,32 +58,52 @@ def _follow_with_bars(client: Taskreel, jobs: Sequence[Job], messages: Console) 
         return _follow_all(client, jobs, update)
 
 
-class _Following:
-    """One job, whose changes are shown."""
-
-    def __init__(self, client: Taskreel, show: _Show) -> None:
-        self._client = client
-        self._show = show
-
-    def run(self, job: Job) -> Job:
-        self._show(job)
-        if job.has_ended:
-            return job
-        for state in self._client.stream(job):
-            job = state
-            self._show(job)
-        return job
-
-
 def _follow_all(client: Taskreel, jobs: Sequence[Job], show: _Show) -> list[Job]:
-    following = _Following(client, show)
     if len(jobs) == 1:
-        return [following.run(jobs[0])]
-    pool = ThreadPoolExecutor(min(len(jobs), MOST_FOLLOWED))
-    try:
-        return list(pool.map(following.run, jobs))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        return [_follow(client, jobs[0], show)]
+    room = BoundedSemaphore(MOST_FOLLOWED)
+    threads = [_Follower(client, job, show, room) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [thread.take_end() for thread in threads]
+
+
+def _follow(client: Taskreel, job: Job, show: _Show) -> Job:
+    """Show a job's changes until it has ended; return it as it ended."""
+    show(job)
+    if not job.has_ended:
+        for state in client.stream(job):
+            job = state
+            show(job)
+    return job
+
+
+class _Follower(Thread):
+    """Follows one of several jobs. A daemon: Ctrl-C does not wait for the next change."""
+
+    def __init__(self, client: Taskreel, job: Job, show: _Show, room: BoundedSemaphore) -> None:
+        super().__init__(daemon=True)
+        self._client = client
+        self._job = job
+        self._show = show
+        self._room = room
+        self._error: Exception | None = None
+
+    def run(self) -> None:
+        """Follow the job, as soon as there is room."""
+        try:
+            with self._room:
+                self._job = _follow(self._client, self._job, self._show)
+        except Exception as error:  # noqa: BLE001 - it is raised where the thread is joined
+            self._error = error
+
+    def take_end(self) -> Job:
+        """The job as it ended. Raises the error that ended the following."""
+        if self._error is not None:
+            raise self._error
+        return self._job
 
 
 def _print_change(job: Job) -> None:
