@@ -14,7 +14,6 @@ import random
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from typing import Any, Literal, get_args
 
 import httpx
 
+from e2e.chaos_customers import Customer
 from e2e.processes import Stack, find_processes, stack, wait_for_processes_to_end
 from e2e.store_invariants import (
     StoreContent,
@@ -36,6 +36,7 @@ from e2e.store_invariants import (
 from e2e.store_outages import OutageKind, OutageProxy
 from providers.bfl.fake import FakeBfl
 from providers.fake_provider import serve_on_port
+from taskreel.domain.claim import ANSWER_GRACE
 from taskreel_local.emulators.google_emulators import firestore_emulator, free_port
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.local_stack import find_parent
@@ -52,7 +53,6 @@ SETTINGS = {
     "INITIAL_CREDITS": "1000000",
 }
 SERVER = b"taskreel_local.stack.server_main"
-RETRY = {"maxAttempts": 20, "minBackoffSeconds": 0.5, "maxBackoffSeconds": 1}
 #: Threads that submit: while one waits for a store that is away, others go on.
 CUSTOMERS = 4
 StackKind = Literal["embedded", "google"]
@@ -62,116 +62,6 @@ STORE_EVENTS = tuple(OutageKind)
 #: Shorter and longer than a lease, and than the ten seconds after which a call is given up.
 OUTAGE_SECONDS = (0.5, 3.0, 6.0, 14.0)
 FINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"})
-
-
-# ── Jobs ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-def draw_request(draw: random.Random, name: str) -> tuple[str, dict[str, Any]]:
-    """A job type and a request: mostly small pictures, by providers that are well or not.
-
-    Some are bought from a provider that takes no idempotency keys: their prompts contain
-    `name`, which must be unique.
-    """
-    fault = draw.choice(
-        [
-            None,
-            None,
-            {"mode": "slow", "seconds": 1.5},
-            {"mode": "pending", "seconds": 0.5, "times": 2},
-            {"mode": "fail-temporary", "times": 1},
-            {"mode": "fail-permanent"},
-            {"mode": "rate-limit", "seconds": 0.5, "times": 1},
-            {"mode": "crash", "times": 1},
-        ]
-    )
-    options: dict[str, Any] = {"width": 64, "height": 64}
-    if fault is not None:
-        options["studio"] = fault
-    picture = {"prompt": "a kite", "provider": "studio", "options": options}
-    kind = draw.choice(["picture", "picture", "picture", "purchase", "batch", "pipeline"])
-    if kind == "purchase":
-        size = {"width": 1024, "height": 768}
-        return "image-generation", {
-            "prompt": f"kite number {name}",
-            "provider": "bfl",
-            "model": "flux-1.1-pro",
-            "options": size,
-            "retry": RETRY,
-        }
-    if kind == "batch":
-        prompts = [f"kite {number}" for number in range(draw.randint(2, 4))]
-        return "batch-generation", {
-            "prompts": prompts,
-            "provider": "studio",
-            "options": options,
-            "retry": RETRY,
-        }
-    if kind == "pipeline":
-        many = {"type": "image-generation", "forEach": ["a", "b"], "payload": picture}
-        last = {
-            "type": "image-generation",
-            "after": ["many"],
-            "payload": {**picture, "options": {"width": 64, "height": 64}},
-        }
-        return "pipeline", {"steps": {"many": many, "last": last}}
-    return "image-generation", {**picture, "retry": RETRY}
-
-
-class Customer(threading.Thread):
-    """Submits jobs until told to stop, each until it is accepted; cancels some of them."""
-
-    def __init__(
-        self, name: str, url: str, token: str, draw: random.Random, jobs_per_second: float
-    ) -> None:
-        super().__init__(name=name, daemon=True)
-        self._url = url
-        self._token = token
-        self._draw = draw
-        self._pause = 1 / jobs_per_second
-        self.jobs: dict[str, str] = {}
-        self.cancelled = 0
-        #: DELETE removes a job that has ended already, and its answer may be lost.
-        self.maybe_removed: set[str] = set()
-        self.refused: list[str] = []
-        self.stopped = threading.Event()
-
-    def run(self) -> None:
-        headers = {"Authorization": f"Bearer {self._token}"}
-        with httpx.Client(base_url=self._url, headers=headers, timeout=15) as client:
-            number = 0
-            while not self.stopped.is_set():
-                number += 1
-                self._submit_until_accepted(client, number)
-                if self.jobs and self._draw.random() < 0.1:
-                    self._cancel_one(client)
-                self.stopped.wait(self._pause)
-
-    def _submit_until_accepted(self, client: httpx.Client, number: int) -> None:
-        name = f"{self.name}-{number}"
-        job_type, request = draw_request(self._draw, name)
-        # The key makes the repetition safe: an answer that was lost may have created the job.
-        key = {"Idempotency-Key": f"chaos-{name}"}
-        while not self.stopped.is_set():
-            try:
-                answer = client.post(f"/api/jobs/{job_type}", json=request, headers=key)
-            except httpx.TransportError:
-                self.stopped.wait(0.1)
-                continue
-            if answer.is_success:
-                self.jobs[answer.json()["jobId"]] = job_type
-                return
-            if answer.status_code != 503:
-                self.refused.append(f"{answer.status_code} {answer.text[:300]}")
-                return
-            self.stopped.wait(0.2)
-
-    def _cancel_one(self, client: httpx.Client) -> None:
-        job_id = self._draw.choice(list(self.jobs)[-5:])
-        self.maybe_removed.add(job_id)
-        with suppress(httpx.TransportError):
-            answer = client.delete(f"/api/jobs/{self.jobs[job_id]}/{job_id}")
-            self.cancelled += answer.is_success
 
 
 # ── Events ───────────────────────────────────────────────────────────────────────────────────────
@@ -299,9 +189,9 @@ class ChaosRun:
             self._proxy.begin_outage(kind, seconds)
 
     def _wait_until_all_ended(self, last: Stack, token: str) -> None:
-        """Wait until no job is open, at most for the lease, one sweep and the work itself."""
+        """Wait until no job is open, for as long as `find_calm_limit` says."""
         started = time.monotonic()
-        limit = LEASE_SECONDS + SWEEP_SECONDS + WORK_SECONDS
+        limit = find_calm_limit(self.stack)
         headers = {"Authorization": f"Bearer {token}"}
         with httpx.Client(base_url=last.url, headers=headers, timeout=30) as client:
             open_jobs = list_open_jobs(client)
@@ -329,6 +219,17 @@ class ChaosRun:
         if lost:
             self.violations.append(f"accepted jobs are not stored: {', '.join(lost)}")
         self.violations += [f"a valid request was refused: {text}" for text in self.refused]
+
+
+def find_calm_limit(kind: StackKind) -> float:
+    """The seconds after the last event in which each job ends: its lease, one sweep, its work.
+
+    A run that was killed in the middle of a purchase may have been charged: no other run takes its
+    job before ANSWER_GRACE is over. One process that owns its store knows at its start that all
+    earlier runs are dead, and does not wait for that.
+    """
+    grace = ANSWER_GRACE.total_seconds() if kind == "google" else 0.0
+    return LEASE_SECONDS + grace + SWEEP_SECONDS + WORK_SECONDS
 
 
 def find_servers(data: Path) -> list[int]:

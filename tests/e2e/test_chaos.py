@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from e2e.chaos_run import ChaosRun
+from e2e.chaos_run import LEASE_SECONDS, WORK_SECONDS, ChaosRun, find_calm_limit
 from e2e.store_invariants import StoreContent, find_purchase_violations, find_violations
 from taskreel.domain.artifact import Artifact
+from taskreel.domain.claim import Verdict, decide_claim
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
 from taskreel.domain.job import Job, JobCredits
 from taskreel.domain.job_status import Status
@@ -50,6 +51,20 @@ def check(files: Path, job: Job, account: Account, *ledger: LedgerEntry) -> str:
     sizes = {"a.png": (files / "a.png").stat().st_size}
     content = StoreContent(jobs=[job], accounts=[account], ledger=list(ledger), file_sizes=sizes)
     return "\n".join(find_violations(content))
+
+
+def test_a_purchase_whose_run_was_killed_is_waited_for_until_another_run_may_take_it() -> None:
+    """It stays PROCESSING for the grace of an answer that may have been paid for."""
+    killed_at = NOW
+    lease_until = killed_at + timedelta(seconds=LEASE_SECONDS)
+    buying = UnitRun(state=UnitState.TODO, credits=1, provider="bfl", begun_at=NOW)
+    job = JOB.model_copy(
+        update={"status": Status.PROCESSING, "units": (buying,), "lease_until": lease_until}
+    )
+    without_grace = killed_at + timedelta(seconds=find_calm_limit("embedded"))
+    assert decide_claim(job, without_grace).verdict is Verdict.BUSY
+    limit = killed_at + timedelta(seconds=find_calm_limit("google") - WORK_SECONDS)
+    assert decide_claim(job, limit).verdict is not Verdict.BUSY
 
 
 def test_killed_and_frozen_for_some_seconds_a_mix_of_jobs_violates_no_invariant(

@@ -1,0 +1,119 @@
+"""The customers of a chaos run: threads that submit a mix of jobs and cancel some of them."""
+
+from __future__ import annotations
+
+import random
+import threading
+from contextlib import suppress
+from typing import Any
+
+import httpx
+
+RETRY = {"maxAttempts": 20, "minBackoffSeconds": 0.5, "maxBackoffSeconds": 1}
+
+
+def draw_request(draw: random.Random, name: str) -> tuple[str, dict[str, Any]]:
+    """A job type and a request: mostly small pictures, by providers that are well or not.
+
+    Some are bought from a provider that takes no idempotency keys: their prompts contain
+    `name`, which must be unique.
+    """
+    fault = draw.choice(
+        [
+            None,
+            None,
+            {"mode": "slow", "seconds": 1.5},
+            {"mode": "pending", "seconds": 0.5, "times": 2},
+            {"mode": "fail-temporary", "times": 1},
+            {"mode": "fail-permanent"},
+            {"mode": "rate-limit", "seconds": 0.5, "times": 1},
+            {"mode": "crash", "times": 1},
+        ]
+    )
+    options: dict[str, Any] = {"width": 64, "height": 64}
+    if fault is not None:
+        options["studio"] = fault
+    picture = {"prompt": "a kite", "provider": "studio", "options": options}
+    kind = draw.choice(["picture", "picture", "picture", "purchase", "batch", "pipeline"])
+    if kind == "purchase":
+        size = {"width": 1024, "height": 768}
+        return "image-generation", {
+            "prompt": f"kite number {name}",
+            "provider": "bfl",
+            "model": "flux-1.1-pro",
+            "options": size,
+            "retry": RETRY,
+        }
+    if kind == "batch":
+        prompts = [f"kite {number}" for number in range(draw.randint(2, 4))]
+        return "batch-generation", {
+            "prompts": prompts,
+            "provider": "studio",
+            "options": options,
+            "retry": RETRY,
+        }
+    if kind == "pipeline":
+        many = {"type": "image-generation", "forEach": ["a", "b"], "payload": picture}
+        last = {
+            "type": "image-generation",
+            "after": ["many"],
+            "payload": {**picture, "options": {"width": 64, "height": 64}},
+        }
+        return "pipeline", {"steps": {"many": many, "last": last}}
+    return "image-generation", {**picture, "retry": RETRY}
+
+
+class Customer(threading.Thread):
+    """Submits jobs until told to stop, each until it is accepted; cancels some of them."""
+
+    def __init__(
+        self, name: str, url: str, token: str, draw: random.Random, jobs_per_second: float
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self._url = url
+        self._token = token
+        self._draw = draw
+        self._pause = 1 / jobs_per_second
+        self.jobs: dict[str, str] = {}
+        self.cancelled = 0
+        #: DELETE removes a job that has ended already, and its answer may be lost.
+        self.maybe_removed: set[str] = set()
+        self.refused: list[str] = []
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        with httpx.Client(base_url=self._url, headers=headers, timeout=15) as client:
+            number = 0
+            while not self.stopped.is_set():
+                number += 1
+                self._submit_until_accepted(client, number)
+                if self.jobs and self._draw.random() < 0.1:
+                    self._cancel_one(client)
+                self.stopped.wait(self._pause)
+
+    def _submit_until_accepted(self, client: httpx.Client, number: int) -> None:
+        name = f"{self.name}-{number}"
+        job_type, request = draw_request(self._draw, name)
+        # The key makes the repetition safe: an answer that was lost may have created the job.
+        key = {"Idempotency-Key": f"chaos-{name}"}
+        while not self.stopped.is_set():
+            try:
+                answer = client.post(f"/api/jobs/{job_type}", json=request, headers=key)
+            except httpx.TransportError:
+                self.stopped.wait(0.1)
+                continue
+            if answer.is_success:
+                self.jobs[answer.json()["jobId"]] = job_type
+                return
+            if answer.status_code != 503:
+                self.refused.append(f"{answer.status_code} {answer.text[:300]}")
+                return
+            self.stopped.wait(0.2)
+
+    def _cancel_one(self, client: httpx.Client) -> None:
+        job_id = self._draw.choice(list(self.jobs)[-5:])
+        self.maybe_removed.add(job_id)
+        with suppress(httpx.TransportError):
+            answer = client.delete(f"/api/jobs/{self.jobs[job_id]}/{job_id}")
+            self.cancelled += answer.is_success
