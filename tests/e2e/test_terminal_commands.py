@@ -80,6 +80,10 @@ def test_a_narrow_window_shows_whole_ids(at: tuple[str, str], job: str) -> None:
         assert window.wait() == 0
         assert job in window.text
         assert max(map(len, window.text.splitlines())) <= 80
+    with terminal("top", *at, columns=100) as window:
+        window.wait_for(job)
+        window.press("q")
+        assert window.wait() == 0
 
 
 def test_a_question_is_asked_and_its_answer_obeyed(at: tuple[str, str], commands: Commands) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from taskreel.client import Job, Quote
 
 _PAGE = 100
-_WIDE = 110
+#: A window of fewer columns has room for what tells jobs apart.
+WIDE = 120
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -228,8 +229,7 @@ def _print_jobs(session: Session, jobs: Sequence[Job]) -> None:
     from taskreel_local.cli.text_output import format_distance, link, print_table, styled
 
     rows: list[tuple[object, ...]] = []
-    # A narrow window has room for what tells jobs apart.
-    wide = session.console.width >= _WIDE
+    wide = session.console.width >= WIDE
     for job in jobs:
         status = styled(job.status)
         if job.progress and not job.has_ended:
@@ -237,7 +237,9 @@ def _print_jobs(session: Session, jobs: Sequence[Job]) -> None:
         page = session.target.dashboard_url(f"/jobs/{job.job_id}")
         cells = (link(job.job_id, page), status, job.job_type, format_distance(job.created_at))
         more = (job.user_id, job.served_by) if wide else ()
-        error = f"{job.error.code}: {job.error.message}" if job.error else ""
+        error = ""
+        if job.error:
+            error = f"{job.error.code}: {job.error.message}" if wide else job.error.code
         rows.append((*cells, *more, error))
     columns = (
         "job",

@@ -37,8 +37,7 @@ def show_job(session: Session, job_id: str, *, with_payload: bool) -> None:
 
     job = session.client.get(job_id)
     history = session.client.history(job)
-    path = f"/api/jobs/{job.job_type}/{job.job_id}/webhooks"
-    webhooks = session.call("GET", path)["deliveries"]
+    webhooks = _read_webhooks(session, job)
     reason = _find_reason(session, job)
 
     def show_text() -> None:
@@ -56,6 +55,20 @@ def show_job(session: Session, job_id: str, *, with_payload: bool) -> None:
 
     found = {"job": job, "reason": reason, "history": history, "webhooks": webhooks}
     session.show(found, show_text)
+
+
+def _read_webhooks(session: Session, job: Job) -> list[dict[str, Any]]:
+    """The job's webhooks; none where the server is older than their route."""
+    from taskreel.client import ApiError
+
+    path = f"/api/jobs/{job.job_type}/{job.job_id}/webhooks"
+    try:
+        found: list[dict[str, Any]] = session.call("GET", path)["deliveries"]
+    except ApiError as error:
+        if error.code != "not_found":
+            raise
+        return []
+    return found
 
 
 def _find_reason(session: Session, job: Job) -> str:

@@ -18,10 +18,10 @@ import click
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from taskreel_local.cli.api_command import Session, connected
+from taskreel_local.cli.job_commands import WIDE
 from taskreel_local.cli.queue_commands import QUEUE_COLUMNS, build_queue_row, is_used
 from taskreel_local.cli.text_output import (
     add_row,
@@ -252,21 +252,13 @@ class _Screen:
         jobs = self._snapshot.jobs[:most]
         if not jobs:
             return Text("No such jobs.", style="dim")
-        names = ("job", "status", "progress", "type", "created", "owner", "served by", "error")
-        table: Table = make_table(names)
+        wide = self._session.console.width >= WIDE
+        more = ("owner", "served by") if wide else ()
+        table = make_table(("job", "status", "progress", "type", "created", *more, "error"))
         for job in jobs:
             bar: RenderableType = "" if job.has_ended else ProgressBar(100, job.progress, width=12)
-            add_row(
-                table,
-                (
-                    job.job_id,
-                    styled(job.status),
-                    bar,
-                    job.job_type,
-                    format_distance(job.created_at),
-                    job.user_id,
-                    job.served_by,
-                    job.error.message if job.error else "",
-                ),
-            )
+            cells = (job.job_id, styled(job.status), bar, job.job_type)
+            facts = (job.user_id, job.served_by) if wide else ()
+            error = job.error.message if job.error else ""
+            add_row(table, (*cells, format_distance(job.created_at), *facts, error))
         return table
