@@ -15,9 +15,11 @@ from functions.job_requests import submit_job
 from functions.stored_documents import store_documents
 from simulation.world import ROOT, World, running
 from taskreel.app.flow import admission
-from taskreel.app.flow.admission import admit_jobs_of_type, admit_jobs_of_user, mend_account
+from taskreel.app.flow.admission import admit_jobs_of_user, admit_jobs_to_room, mend_account
 from taskreel.app.flow.queue_position import find_position
+from taskreel.app.flow.slots import RoomLimit
 from taskreel.domain.errors import StoreError
+from taskreel.domain.job import WaitsFor
 from taskreel.domain.job_status import Status
 from taskreel.limits_setting import parse_limits
 from taskreel.ports import Query
@@ -108,9 +110,10 @@ async def test_two_admissions_at_once_exceed_no_window(narrow: World) -> None:
     first, second, third = await submit(narrow, ada, 3)
     ended = (await narrow.job(first)).enter_status(Status.CANCELLED, narrow.now())
     await narrow.put(ended)
-    narrow.services.counts.forget(TYPE, "ada")
-    await narrow.services.counts.may_wait(narrow.services.store, TYPE, 1, narrow.now())
-    found = await asyncio.gather(*(admit_jobs_of_type(narrow.services, TYPE) for _ in range(3)))
+    room = RoomLimit(WaitsFor.TYPE, ("jobType", TYPE), 1)
+    narrow.services.counts.forget(room.key, "ada")
+    await narrow.services.counts.may_wait(narrow.services.store, room.key, 1, narrow.now())
+    found = await asyncio.gather(*(admit_jobs_to_room(narrow.services, room) for _ in range(3)))
     assert [job.job_id for admitted in found for job in admitted] == [second]
     assert (await narrow.job(third)).status is Status.THROTTLED
 

@@ -18,7 +18,7 @@ import pytest
 from firestore_indexes import DeclaredIndexes, QueryShape
 from simulation.world import World, running
 from taskreel.app.flow.admission import mend_account
-from taskreel.app.job_counts import JobCounts
+from taskreel.app.job_counts import ROOM_FIELDS, JobCounts
 from taskreel.app.live.job_feed import JobFeed
 from taskreel.app.live.job_reader import JobReader
 from taskreel.app.live.job_scope import OWN_JOBS, OpenScope, Source
@@ -119,7 +119,8 @@ async def read_records(world: World, user: httpx.AsyncClient, admin: httpx.Async
 async def count_waiting_jobs(world: World) -> None:
     """Ask what flow control asks for when jobs wait."""
     counts = JobCounts(exact=True)
-    await counts.may_wait(world.services.store, "image-generation", 10, world.now())
+    for name in ROOM_FIELDS.values():
+        await counts.may_wait(world.services.store, (name, "any"), 10, world.now())
     await mend_account(world.services, "ada")
 
 

@@ -1,4 +1,6 @@
-"""Counts of open and waiting jobs by type, which decide on room without a read for each job.
+"""Counts of open and waiting jobs by room, which decide on room without a read for each job.
+
+A room is that of a type, and where limits are set that of a provider's account or of a project.
 
 The process that alone owns the store counts every change itself: exact. Where several processes
 share a store, the counts are capped aggregations, refreshed after a second or two while a type is
@@ -9,6 +11,7 @@ processes together may exceed a window by what arrives in that time.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -29,9 +32,18 @@ _COUNT_TRIES = 4
 #: Users in memory; an unknown user is looked up.
 _MOST_USERS = 50_000
 
+#: The stored field of the jobs that share a room, and its value: `("jobType", "video-generation")`.
+RoomKey = tuple[str, str]
+#: The field of each reason to wait for a room.
+ROOM_FIELDS: Mapping[WaitsFor, str] = {
+    WaitsFor.TYPE: "jobType",
+    WaitsFor.PROVIDER: "providerSlot",
+    WaitsFor.PROJECT: "projectSlot",
+}
+
 
 @dataclass(slots=True)
-class _TypeCount:
+class _RoomCount:
     open: int = 0
     waiting: int = 0
     #: Room that was promised to jobs that are not stored yet.
@@ -46,55 +58,66 @@ class JobCounts:
 
     def __init__(self, *, exact: bool) -> None:
         self.exact = exact
-        self._types: defaultdict[str, _TypeCount] = defaultdict(_TypeCount)
+        self._rooms: defaultdict[RoomKey, _RoomCount] = defaultdict(_RoomCount)
         #: Jobs that wait for their owner's limit; only of users who were looked up.
         self._waiting_of_user: dict[str, int] = {}
 
     def note_change(self, before: Job | None, after: Job) -> None:
         """Count a committed change of a job."""
-        count = self._types[after.job_type]
         moved = _is_open(after) - _is_open(before)
-        waits = _waits(after, WaitsFor.TYPE) - _waits(before, WaitsFor.TYPE)
-        if moved or waits:
-            count.open += moved
-            count.waiting += waits
-            count.changes += 1
+        self._count_room(("jobType", after.job_type), WaitsFor.TYPE, before, after, moved)
+        if after.provider_slot is not None:
+            key = ("providerSlot", after.provider_slot)
+            self._count_room(key, WaitsFor.PROVIDER, before, after, moved)
+        if after.project_slot is not None:
+            key = ("projectSlot", after.project_slot)
+            self._count_room(key, WaitsFor.PROJECT, before, after, moved)
         of_user = _waits(after, WaitsFor.USER) - _waits(before, WaitsFor.USER)
         if of_user and after.user_id in self._waiting_of_user:
             self._waiting_of_user[after.user_id] += of_user
 
-    async def reserve(self, store: Store, job_type: str, window: int, now: datetime) -> bool:
-        """Reserve room for one job of a type, if there is some and no other waits for it."""
-        count = await self._refresh(store, job_type, window, now)
+    def _count_room(
+        self, key: RoomKey, reason: WaitsFor, before: Job | None, after: Job, moved: int
+    ) -> None:
+        waits = _waits(after, reason) - _waits(before, reason)
+        if moved or waits:
+            count = self._rooms[key]
+            count.open += moved
+            count.waiting += waits
+            count.changes += 1
+
+    async def reserve(self, store: Store, key: RoomKey, window: int, now: datetime) -> bool:
+        """Reserve room for one job, if there is some and no other waits for it."""
+        count = await self._refresh(store, key, window, now)
         if count.waiting > 0 or count.open + count.reserved >= window:
             return False
         count.reserved += 1
         return True
 
-    def release(self, job_type: str) -> None:
+    def release(self, key: RoomKey) -> None:
         """End a reservation: the job is stored and counted, or was not made."""
-        self._types[job_type].reserved -= 1
+        self._rooms[key].reserved -= 1
 
-    def take_for_waiting(self, job_type: str, window: int) -> bool:
+    def take_for_waiting(self, key: RoomKey, window: int) -> bool:
         """Reserve room for a job that waits; nobody else goes before it."""
-        count = self._types[job_type]
+        count = self._rooms[key]
         if count.open + count.reserved >= window:
             return False
         count.reserved += 1
         return True
 
-    async def is_crowded(self, store: Store, job_type: str, window: int, now: datetime) -> bool:
-        """True when at least half of a type's room is taken, or jobs wait for it."""
-        count = await self._refresh(store, job_type, window, now)
+    async def is_crowded(self, store: Store, key: RoomKey, window: int, now: datetime) -> bool:
+        """True when at least half of the room is taken, or jobs wait for it."""
+        count = await self._refresh(store, key, window, now)
         return count.waiting > 0 or 2 * (count.open + count.reserved + 1) > window
 
-    async def may_wait(self, store: Store, job_type: str, window: int, now: datetime) -> bool:
-        """True when jobs may wait for the room of a type."""
-        return (await self._refresh(store, job_type, window, now)).waiting > 0
+    async def may_wait(self, store: Store, key: RoomKey, window: int, now: datetime) -> bool:
+        """True when jobs may wait for the room."""
+        return (await self._refresh(store, key, window, now)).waiting > 0
 
-    async def read_waiting(self, store: Store, job_type: str, window: int, now: datetime) -> int:
-        """The number of jobs that wait for the room of a type."""
-        return (await self._refresh(store, job_type, window, now)).waiting
+    async def read_waiting(self, store: Store, key: RoomKey, window: int, now: datetime) -> int:
+        """The number of jobs that wait for the room."""
+        return (await self._refresh(store, key, window, now)).waiting
 
     async def user_may_wait(self, store: Store, user_id: str) -> bool:
         """True when jobs may wait for their owner's limit; unknown where others write too."""
@@ -111,13 +134,13 @@ class JobCounts:
             known = self._waiting_of_user[user_id] = self._waiting_of_user[user_id] + found
         return known > 0
 
-    def forget(self, job_type: str, user_id: str) -> None:
+    def forget(self, key: RoomKey, user_id: str) -> None:
         """Count afresh at the next question: the sweep found a job that should not wait."""
-        self._types[job_type].counted_at = None
+        self._rooms[key].counted_at = None
         self._waiting_of_user.pop(user_id, None)
 
-    async def _refresh(self, store: Store, job_type: str, window: int, now: datetime) -> _TypeCount:
-        count = self._types[job_type]
+    async def _refresh(self, store: Store, key: RoomKey, window: int, now: datetime) -> _RoomCount:
+        count = self._rooms[key]
         if count.counted_at is not None:
             if self.exact:
                 return count
@@ -126,11 +149,11 @@ class JobCounts:
                 return count
         for _ in range(_COUNT_TRIES):
             changes = count.changes
-            found = await _count_open(store, job_type, window)
-            # While a type has much room nobody waits for it: no second count.
+            found = await _count_open(store, key, window)
+            # While a room has much room nobody waits for it: no second count.
             waiting = 0
             if self.exact or 2 * found > window or count.waiting > 0:
-                waiting = await _count(store, ("jobType", job_type), WaitsFor.TYPE)
+                waiting = await _count(store, key, _REASONS[key[0]])
             if count.changes == changes:
                 break
         count.open, count.waiting, count.counted_at = found, waiting, now
@@ -145,9 +168,12 @@ def _waits(job: Job | None, reason: WaitsFor) -> int:
     return int(job is not None and job.waits_for is reason)
 
 
-async def _count_open(store: Store, job_type: str, window: int) -> int:
+_REASONS = {field: reason for reason, field in ROOM_FIELDS.items()}
+
+
+async def _count_open(store: Store, key: RoomKey, window: int) -> int:
     where: tuple[tuple[str, Operator, object], ...] = (
-        ("jobType", "==", job_type),
+        (key[0], "==", key[1]),
         ("status", "in", [str(status) for status in OPEN]),
     )
     query = Query(

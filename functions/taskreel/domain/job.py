@@ -53,6 +53,10 @@ class WaitsFor(StrEnum):
     USER = "user"
     #: The queue of its type is full.
     TYPE = "type"
+    #: The account at its provider, or a model of it, has as many jobs as it allows.
+    PROVIDER = "provider"
+    #: Its project has as many jobs under way as its limit allows.
+    PROJECT = "project"
 
 
 class JobCredits(StoredValue):
@@ -169,6 +173,10 @@ class Job(StoredValue):
     finish_by: datetime | None = None
     #: The user whose limit it counts against: it holds one of their slots until it ends.
     slot_of: str | None = None
+    #: The provider, or the model of it, and the project whose limits it counts against; None where
+    #: none is set.
+    provider_slot: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    project_slot: str | None = Field(default=None, exclude_if=lambda value: value is None)
     #: While it is THROTTLED; other statuses have none.
     waits_for: Annotated[WaitsFor, accept_unknown(WaitsFor)] | None = None
     #: Its place among the waiting jobs; None for one that met a type with much room.
@@ -447,6 +455,7 @@ class JobChanges(TypedDict, total=False):
     start_by: datetime | None
     finish_by: datetime | None
     slot_of: str | None
+    provider_slot: str | None
     waits_for: WaitsFor | None
     rank: datetime | None
     expire_at: datetime | None

@@ -1,4 +1,4 @@
-"""Admit waiting jobs: to a slot of their owner's, and to the queue of their type.
+"""Admit waiting jobs: to a slot of their owner's, and to the room that they need.
 
 The end of a job frees its slot in its own commit; what follows here is safe to repeat and to
 lose. Two ends at once find the same waiting job; the transaction of one admits it, and the other
@@ -13,7 +13,16 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
 
-from taskreel.app.flow.slots import Room, active_limit, grant_slot, has_window, reserve_room
+from taskreel.app.flow.slots import (
+    Room,
+    RoomLimit,
+    active_limit,
+    grant_slot,
+    list_rooms,
+    move_to_room,
+    reserve_room,
+)
+from taskreel.app.job_counts import RoomKey
 from taskreel.app.messages.job_events import create_status_event
 from taskreel.app.services import Services
 from taskreel.domain.errors import StoreError, UnreadableDocumentError
@@ -42,10 +51,10 @@ async def admit_after_end(services: Services, job: Job) -> list[Job]:
             admitted += await admit_jobs_of_user(services, job.user_id)
         # Where several processes share a store, a job that met much room asks nothing: while jobs
         # wait, at least half of those in the window have a rank, and their ends admit.
-        matters = has_window(job.job_type) and (counts.exact or job.rank is not None)
-        window, now = limits.window(job.job_type), services.clock.now()
-        if matters and await counts.may_wait(store, job.job_type, window, now):
-            admitted += await admit_jobs_of_type(services, job.job_type)
+        now = services.clock.now()
+        for room in list_rooms(limits, job) if counts.exact or job.rank is not None else ():
+            if await counts.may_wait(store, room.key, room.places, now):
+                admitted += await admit_jobs_to_room(services, room)
     except StoreError as error:
         log.warning(
             "waiting jobs were not admitted; the sweep will admit them",
@@ -74,7 +83,7 @@ async def admit_jobs_of_user(services: Services, user_id: str) -> list[Job]:
     """Give the user's free slots to their waiting jobs; return those that go on a queue."""
     admitted: list[Job] = []
     async for waiting in _list_waiting(services, "userId", user_id, WaitsFor.USER):
-        async with reserve_room(services, waiting.job_type) as room:
+        async with reserve_room(services, waiting) as room:
             found = await services.store.transaction(
                 partial(_admit_to_slot, services, job_id=waiting.job_id, room=room)
             )
@@ -87,27 +96,47 @@ async def admit_jobs_of_user(services: Services, user_id: str) -> list[Job]:
     return admitted
 
 
-async def admit_jobs_of_type(services: Services, job_type: str) -> list[Job]:
-    """Fill the room of a type with its waiting jobs, the lowest rank first; return them."""
-    limits = services.rules.limits
-    if limits is None:
-        return []
+async def admit_jobs_to_room(services: Services, room: RoomLimit) -> list[Job]:
+    """Fill a room with the jobs that wait for it, the lowest rank first; return them.
+
+    One that needs another room too, in which no place is free, goes on waiting for that one, at the
+    place of its rank.
+    """
     admitted: list[Job] = []
-    window, counts = limits.window(job_type), services.counts
-    waiting = _list_waiting(services, "jobType", job_type, WaitsFor.TYPE)
-    while counts.take_for_waiting(job_type, window):
+    counts = services.counts
+    waiting = _list_waiting(services, *room.key, room.reason)
+    while counts.take_for_waiting(room.key, room.places):
+        taken = [room.key]
         try:
             found = await anext(waiting, None)
             if found is None:
                 break
+            full = await _take_other_rooms(services, found, room, taken)
             job = await services.store.transaction(
-                partial(_admit_to_queue, services, job_id=found.job_id)
+                partial(_admit_to_queue, services, job_id=found.job_id, room=room, full=full)
             )
         finally:
-            counts.release(job_type)
-        if job is not None:
+            for key in taken:
+                counts.release(key)
+        if job is not None and job.status is Status.QUEUED:
             admitted.append(job)
     return admitted
+
+
+async def _take_other_rooms(
+    services: Services, job: Job, room: RoomLimit, taken: list[RoomKey]
+) -> WaitsFor | None:
+    """Reserve the other rooms that the job needs; returns the first without a free place."""
+    limits, now = services.rules.limits, services.clock.now()
+    for other in list_rooms(limits, job) if limits is not None else ():
+        if other.key == room.key:
+            continue
+        # Counted first: a fresh process knows nothing of it.
+        await services.counts.may_wait(services.store, other.key, other.places, now)
+        if not services.counts.take_for_waiting(other.key, other.places):
+            return other.reason
+        taken.append(other.key)
+    return None
 
 
 async def _admit_to_slot(
@@ -132,10 +161,17 @@ async def _admit_to_slot(
     return _Admission(_Outcome.ADMITTED, job, account.active < limit and account.waiting > 0)
 
 
-async def _admit_to_queue(services: Services, tx: Transaction, /, job_id: str) -> Job | None:
+async def _admit_to_queue(
+    services: Services, tx: Transaction, /, job_id: str, room: RoomLimit, full: WaitsFor | None
+) -> Job | None:
+    """Put the job on its queue, or let it wait for the room that is `full`; None if it changed."""
     job = await tx.get(JOBS, job_id)
-    if job is None or job.waits_for is not WaitsFor.TYPE:
+    if job is None or job.waits_for is not room.reason:
         return None
+    if full is not None:
+        moved = move_to_room(services, job, full)
+        tx.set(JOBS, job_id, moved)
+        return moved
     admitted = put_on_queue(services, job)
     if admitted.webhooks:
         admitted = create_status_event(tx, admitted)
@@ -186,18 +222,34 @@ async def recover_waiting(services: Services, job: Job) -> list[Job]:
 
     The numbers that decide are counted first: a leaked slot would keep its owner waiting.
     """
-    services.counts.forget(job.job_type, job.user_id)
-    limits = services.rules.limits
+    limits, counts = services.rules.limits, services.counts
     if limits is None:
         return []
     if job.waits_for is WaitsFor.USER:
+        counts.forget(("jobType", job.job_type), job.user_id)
         await mend_account(services, job.user_id)
         return await admit_jobs_of_user(services, job.user_id)
-    if not has_window(job.job_type):
-        return []
-    window, now = limits.window(job.job_type), services.clock.now()
-    await services.counts.may_wait(services.store, job.job_type, window, now)
-    return await admit_jobs_of_type(services, job.job_type)
+    now = services.clock.now()
+    for room in list_rooms(limits, job):
+        counts.forget(room.key, job.user_id)
+        await counts.may_wait(services.store, room.key, room.places, now)
+    rooms = [room for room in list_rooms(limits, job) if room.reason is job.waits_for]
+    if not rooms:
+        # The limit that it waits for has been removed.
+        freed = await services.store.transaction(partial(_free, services, job_id=job.job_id))
+        return [] if freed is None else [freed]
+    return await admit_jobs_to_room(services, rooms[0])
+
+
+async def _free(services: Services, tx: Transaction, /, job_id: str) -> Job | None:
+    job = await tx.get(JOBS, job_id)
+    if job is None or job.waits_for in {None, WaitsFor.USER}:
+        return None
+    freed = put_on_queue(services, job)
+    if freed.webhooks:
+        freed = create_status_event(tx, freed)
+    tx.set(JOBS, job_id, freed)
+    return freed
 
 
 async def mend_account(services: Services, user_id: str) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from taskreel.app.flow.slots import active_limit, has_window
+from taskreel.app.flow.slots import active_limit, has_window, list_rooms
 from taskreel.app.job_counts import MOST_COUNTED
 from taskreel.app.recent_jobs import RecentTimes
 from taskreel.app.services import Services
@@ -72,14 +72,16 @@ async def _wait_for_room(
         return ahead, None
     window = limits.window(job.job_type)
     if job.waits_for is not WaitsFor.USER:
-        return ahead, await _wait_among_ranks(services, job, ahead, window, times)
+        rooms = [room for room in list_rooms(limits, job) if room.reason is job.waits_for]
+        places = rooms[0].places if rooms else window
+        return ahead, await _wait_among_ranks(services, job, ahead, places, times)
     account = await services.store.get(ACCOUNTS, job.user_id)
     places = 1 if account is None else active_limit(limits, account)
     wait = estimate_wait(ahead, places, times.in_place)
     if wait is None or not has_window(job.job_type):
         return ahead, wait
     waiting = await services.counts.read_waiting(
-        services.store, job.job_type, window, services.clock.now()
+        services.store, ("jobType", job.job_type), window, services.clock.now()
     )
     then = estimate_wait(waiting, window, times.in_place) if waiting else NOW
     return ahead, wait if then is None else wait.after(then)
@@ -108,9 +110,14 @@ async def _wait_among_ranks(
 
 async def _count_before(services: Services, job: Job) -> int:
     """The jobs that wait for the same room and have a lower rank."""
-    of_user = job.waits_for is WaitsFor.USER
+    shared = {
+        WaitsFor.USER: ("userId", job.user_id),
+        WaitsFor.PROVIDER: ("providerSlot", job.provider_slot),
+        WaitsFor.PROJECT: ("projectSlot", job.project_slot),
+    }
+    field, value = shared.get(job.waits_for or WaitsFor.TYPE, ("jobType", job.job_type))
     where: tuple[tuple[str, Operator, object], ...] = (
-        ("userId", "==", job.user_id) if of_user else ("jobType", "==", job.job_type),
+        (field, "==", value),
         ("waitsFor", "==", str(job.waits_for)),
         ("rank", "<", job.rank or job.created_at),
     )

@@ -1,4 +1,7 @@
-"""Decide if a job that is ready to run gets a slot of its owner and room on its type's queue.
+"""Decide if a job that is ready to run gets a slot of its owner, and room to run.
+
+Room is a place on its type's queue, and where limits are set one of its provider's account and one
+of its project.
 
 The account is read and written by the transaction that stores the job, so a limit is exact. Child
 jobs take no slot: their pipeline has one. Pipelines need no room of their type: they wait for
@@ -7,11 +10,12 @@ their own children, which may be pipelines too, and would never get it from each
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from taskreel.app.job_counts import RoomKey
 from taskreel.app.services import Services
 from taskreel.domain.credits import Account
 from taskreel.domain.errors import Category
@@ -20,23 +24,39 @@ from taskreel.domain.job import Job, WaitsFor
 from taskreel.domain.job_error import JobError
 from taskreel.domain.job_status import Status
 from taskreel.domain.rank import compute_rank, next_pass
+from taskreel.domain.unit import UnitRun
 from taskreel.jobtypes import JOB_TYPES
 
 #: The codes of a waiting job's `error`.
 USER_LIMIT = "user_limit"
 TYPE_LIMIT = "type_limit"
+PROVIDER_LIMIT = "provider_limit"
+PROJECT_LIMIT = "project_limit"
+_CODES = {
+    WaitsFor.TYPE: TYPE_LIMIT,
+    WaitsFor.PROVIDER: PROVIDER_LIMIT,
+    WaitsFor.PROJECT: PROJECT_LIMIT,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The room that a type had for a job: some, or none; `crowded` if the order matters."""
+    """The room that there was for a job; `full` names what had none.
 
-    free: bool
+    It is `crowded` if the order of jobs matters.
+    """
+
+    full: WaitsFor | None
     crowded: bool
+
+    @property
+    def free(self) -> bool:
+        """True if the job may go on its queue."""
+        return self.full is None
 
 
 #: Of a type without a window, and where no limits are set.
-FREE_ROOM = Room(free=True, crowded=False)
+FREE_ROOM = Room(full=None, crowded=False)
 
 
 def has_window(job_type: str) -> bool:
@@ -45,21 +65,70 @@ def has_window(job_type: str) -> bool:
     return known is not None and known.pipeline is None
 
 
-@asynccontextmanager
-async def reserve_room(services: Services, job_type: str) -> AsyncIterator[Room]:
-    """Reserve room on a type's queue while its job is being stored."""
+@dataclass(frozen=True, slots=True)
+class RoomLimit:
+    """A room that a job needs: the jobs that share it, and how many of them it takes."""
+
+    reason: WaitsFor
+    key: RoomKey
+    places: int
+
+
+def list_rooms(limits: FlowLimits, job: Job) -> list[RoomLimit]:
+    """The rooms that a job needs, that of its type first."""
+    rooms = []
+    if has_window(job.job_type):
+        key = ("jobType", job.job_type)
+        rooms.append(RoomLimit(WaitsFor.TYPE, key, limits.window(job.job_type)))
+    # A limit that has been removed since holds nobody any more.
+    provider, project = job.provider_slot, job.project_slot
+    if provider is not None and provider in limits.providers:
+        key = ("providerSlot", provider)
+        rooms.append(RoomLimit(WaitsFor.PROVIDER, key, limits.providers[provider]))
+    if project is not None and project in limits.projects:
+        key = ("projectSlot", project)
+        rooms.append(RoomLimit(WaitsFor.PROJECT, key, limits.projects[project]))
+    return rooms
+
+
+def find_provider_slot(services: Services, units: Sequence[UnitRun]) -> str | None:
+    """The provider's limit that a job with these units counts against: the first that is set.
+
+    It is that of the provider which was planned; one that an outage moves elsewhere counts on.
+    """
     limits = services.rules.limits
-    if limits is None or not has_window(job_type):
+    if limits is None or not limits.providers:
+        return None
+    slots = (limits.find_provider_slot(unit.provider, unit.model) for unit in units)
+    return next((slot for slot in slots if slot is not None), None)
+
+
+def find_project_slot(services: Services, project_id: str | None) -> str | None:
+    """The project, if a limit is set for it."""
+    limits = services.rules.limits
+    return project_id if limits is not None and project_id in limits.projects else None
+
+
+@asynccontextmanager
+async def reserve_room(services: Services, job: Job) -> AsyncIterator[Room]:
+    """Reserve all the room that a job needs while it is being stored, or none."""
+    limits = services.rules.limits
+    if limits is None:
         yield FREE_ROOM
         return
-    counts, window, now = services.counts, limits.window(job_type), services.clock.now()
-    if not await counts.reserve(services.store, job_type, window, now):
-        yield Room(free=False, crowded=True)
-        return
+    counts, now, crowded = services.counts, services.clock.now(), False
+    reserved: list[RoomKey] = []
     try:
-        yield Room(True, await counts.is_crowded(services.store, job_type, window, now))
+        for room in list_rooms(limits, job):
+            if not await counts.reserve(services.store, room.key, room.places, now):
+                yield Room(full=room.reason, crowded=True)
+                return
+            reserved.append(room.key)
+            crowded |= await counts.is_crowded(services.store, room.key, room.places, now)
+        yield Room(full=None, crowded=crowded)
     finally:
-        counts.release(job_type)
+        for key in reserved:
+            counts.release(key)
 
 
 def active_limit(limits: FlowLimits, account: Account) -> int:
@@ -101,8 +170,8 @@ def grant_slot(
         ahead = {name: at for name, at in account.passes.items() if at > now}
         changes["passes"] = {**ahead, job.job_type: place + limits.fair_share}
     job = job.with_changes(job.updated_at, slot_of=job.user_id, rank=rank)
-    if not room.free:
-        job = wait_for_type(services, job, now)
+    if room.full is not None:
+        job = wait_for_room(services, job, room.full, now)
     return account.model_copy(update=changes), job
 
 
@@ -121,7 +190,8 @@ def place_child_jobs(services: Services, jobs: Iterable[Job], rooms: Iterable[Ro
         if room.crowded:
             rank = compute_rank(now + index * limits.fair_share, limits.head_start(job.priority))
             ranked = job.with_changes(job.updated_at, rank=rank)
-        placed.append(ranked if room.free else wait_for_type(services, ranked, now))
+        full = room.full
+        placed.append(ranked if full is None else wait_for_room(services, ranked, full, now))
     return placed
 
 
@@ -155,20 +225,32 @@ def _wait_for_user(services: Services, limits: FlowLimits, job: Job, limit: int,
     return _wake_after(services, waiting, now, 1 + ahead / limit)
 
 
-def wait_for_type(services: Services, job: Job, now: datetime) -> Job:
-    """The job, waiting for room on its type's queue; it has a rank."""
+def wait_for_room(services: Services, job: Job, full: WaitsFor, now: datetime) -> Job:
+    """The job, waiting for a room that is full; it has a rank."""
+    match full:
+        case WaitsFor.PROVIDER:
+            taken = f"All places that the account at {job.provider_slot} allows are taken."
+        case WaitsFor.PROJECT:
+            taken = f"Project {job.project_slot} has as many jobs under way as its limit allows."
+        case _:
+            taken = f"All places for {job.job_type} jobs are taken."
     message = (
-        f"All places for {job.job_type} jobs are taken. This one starts when it is its turn: "
+        f"{taken} This one starts when it is its turn: "
         f"GET /api/queue/{job.job_id}/position tells how many are ahead."
     )
-    waiting = job.enter_status(
-        Status.THROTTLED,
-        now,
-        waits_for=WaitsFor.TYPE,
-        next_attempt_at=None,
-        error=JobError(code=TYPE_LIMIT, category=Category.RATE_LIMITED, message=message),
-    )
+    error = JobError(code=_CODES[full], category=Category.RATE_LIMITED, message=message)
+    if job.status is Status.THROTTLED:
+        waiting = job.with_changes(now, waits_for=full, error=error)
+    else:
+        waiting = job.enter_status(
+            Status.THROTTLED, now, waits_for=full, next_attempt_at=None, error=error
+        )
     return _wake_after(services, waiting, now, 1 + services.random.random())
+
+
+def move_to_room(services: Services, job: Job, full: WaitsFor) -> Job:
+    """A waiting job, waiting from now on for another room, at the place of its rank."""
+    return wait_for_room(services, job, full, services.clock.now())
 
 
 def _wake_after(services: Services, job: Job, now: datetime, times: float) -> Job:

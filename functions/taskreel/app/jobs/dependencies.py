@@ -185,7 +185,7 @@ async def _unblock_job(services: Services, waiting: list[str], job_id: str) -> J
         crashed = await record_crash(services, job.job_id, error) or job
         waiting += crashed.waiters if crashed.status.final else ()
         return crashed
-    async with reserve_room(services, ready.job_type) as room:
+    async with reserve_room(services, ready) as room:
         job = await services.store.transaction(
             lambda tx: _store_unblocked(services, tx, ready, room)
         )

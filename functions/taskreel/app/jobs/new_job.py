@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from taskreel.app.flow.slots import find_project_slot, find_provider_slot
 from taskreel.app.jobs.enqueue import first_wake_at
 from taskreel.app.jobs.job_store import is_larger
 from taskreel.app.pricing.job_plan import JobPlan
@@ -97,6 +98,9 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         parent_id=place.parent.job_id if place else None,
         parent_lane=queue_of_type(place.parent.job_type) if place else None,
         parent_round=place.parent.round if place else None,
+        provider_slot=None if new.blocked else find_provider_slot(services, plan.units),
+        # A child job's pipeline has the slot of the project.
+        project_slot=None if place else find_project_slot(services, new.project_id),
         step=place.step if place else None,
         index=place.index if place else 0,
     )
@@ -124,6 +128,7 @@ def unblock_job(
         payload=dict(payload),
         units=plan.units,
         served_by=served_by_names(plan.units),
+        provider_slot=find_provider_slot(services, plan.units),
         next_attempt_at=start.next_attempt_at,
         error=start.wait_reason,
         # Without a deadline of its own the stored one was for the time of waiting.

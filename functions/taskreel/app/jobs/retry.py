@@ -32,8 +32,9 @@ async def retry_job(services: Services, caller: Caller, job_id: str, job_type: s
     Raises ConflictError unless it has failed, TooFewCreditsError, SpendCapError, NotFoundError, and
     ForbiddenError for work that may have been bought, unless an admin asks.
     """
-    require_unambiguous(await find_job(services, caller, job_id, job_type), caller)
-    async with reserve_room(services, job_type) as room:
+    failed = await find_job(services, caller, job_id, job_type)
+    require_unambiguous(failed, caller)
+    async with reserve_room(services, failed) as room:
         job, alerts = await services.store.transaction(
             lambda tx: _open_next_round(services, tx, job_id, room, caller.user_id)
         )

@@ -152,7 +152,7 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     plan = await _plan_job(services, request)
     job = _build_job(services, caller, request, payload, plan)
     try:
-        async with reserve_room(services, job.job_type) as room:
+        async with reserve_room(services, job) as room:
             new = await services.store.transaction(
                 lambda tx: _store_new_job(services, tx, job, caller.tier, room)
             )

@@ -212,10 +212,7 @@ async def create_child_jobs(services: Services, parent: Job, jobs: Sequence[Job]
     """
     for some in _split_commits(jobs):
         async with AsyncExitStack() as stack:
-            rooms = [
-                await stack.enter_async_context(reserve_room(services, job.job_type))
-                for job in some
-            ]
+            rooms = [await stack.enter_async_context(reserve_room(services, job)) for job in some]
             placed = place_child_jobs(services, some, rooms)
             await services.store.transaction(partial(_create_missing, services, parent, placed))
         ready = [job for job in placed if job.status is not Status.THROTTLED]

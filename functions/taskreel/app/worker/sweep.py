@@ -62,8 +62,12 @@ class _SweptQueues:
 
     async def admit_waiting(self, job: Job) -> None:
         """Admit what waits for the same room as `job`: once a sweep for each owner and type."""
-        waits_for_user = job.waits_for is WaitsFor.USER
-        key = (job.waits_for, job.user_id if waits_for_user else job.job_type)
+        shared = {
+            WaitsFor.USER: job.user_id,
+            WaitsFor.PROVIDER: job.provider_slot,
+            WaitsFor.PROJECT: job.project_slot,
+        }
+        key = (job.waits_for, shared.get(job.waits_for or WaitsFor.TYPE) or job.job_type)
         if key not in self._admitted:
             self._admitted.add(key)
             await enqueue_jobs(self._services, *await recover_waiting(self._services, job))
