@@ -278,7 +278,7 @@ def build(chosen: Settings, clock: Clock) -> Services:
     recorder = Recorder(inner, clock, SystemRandom().randrange(SHARDS))
     observers: list[JobObserver] = [recorder.note_change]
     observers += [counts.note_change] if rules.limits else []
-    calibration = EtaCalibration(recorder.count_eta, shards=SHARDS, observe=observers.append)
+    calibration = EtaCalibration(recorder.count_eta, observe=observers.append)
     store = LoggedStore(inner, observers)
     webhooks = DurableWebhooks(WebhookSender(chosen.private_webhook_origins), store)
     return Services(

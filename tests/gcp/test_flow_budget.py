@@ -76,7 +76,7 @@ async def test_a_job_that_waited_is_two_reads_and_two_writes_more(
 ) -> None:
     cloud, bill = counted
     await run_one(cloud)
-    # An instance reads a type's calibration once, eight documents: here for this first position.
+    # An instance reads the band of a type once: here for this first position.
     await submit(cloud, SLOW)
     await submit(cloud, PLAIN)
     await cloud.wait_for_deliveries(3)

@@ -9,7 +9,6 @@ The outcomes are counted with the statistics of the day.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ from taskreel.domain.eta import Estimate
 from taskreel.domain.job import Job
 from taskreel.domain.job_metrics import ETA_SCALE, EtaOutcome
 from taskreel.domain.job_status import Status
-from taskreel.ports import Store
+from taskreel.ports import Operator, Query, Store
 from taskreel.store_collections import METRICS
 
 #: Told of a committed change of a job: the job before, and after.
@@ -43,31 +42,32 @@ class _Prediction:
 class EtaCalibration:
     """The predictions of this process that are open, and the scale of each type's band.
 
-    `record` counts an outcome; `shards` is the number of documents that a day's metrics have.
-    `observe` is called with the first prediction, and lets `note_change` hear of every change of a
-    job: as long as nobody reads an estimate, nothing is checked.
+    `record` counts an outcome. `observe` is called with the first prediction, and lets
+    `note_change` hear of every change of a job: as long as nobody reads an estimate, nothing is
+    checked.
     """
 
     def __init__(
         self,
         record: Callable[[str, EtaOutcome, datetime], None],
         *,
-        shards: int = 0,
         observe: Callable[[JobObserver], None] = lambda _observer: None,
     ) -> None:
         self._record = record
-        self._shards = shards
         self._observe: Callable[[JobObserver], None] | None = observe
         self._open: OrderedDict[str, _Prediction] = OrderedDict()
         self._log_scales: dict[str, float] = {}
 
     async def read_scale(self, store: Store, job_type: str, now: datetime) -> float:
-        """The factor of the type's p90 band; the first time, what earlier processes arrived at."""
+        """The factor of the type's p90 band; the first time, what others arrived at today."""
         if job_type not in self._log_scales:
-            days = [(now - timedelta(days=ago)).date().isoformat() for ago in (0, 1)]
-            ids = [f"{job_type}.{day}.{shard}" for day in days for shard in range(self._shards)]
-            found = await asyncio.gather(*(store.get(METRICS, id_) for id_ in ids))
-            total = sum(one.sums.get(ETA_SCALE, 0.0) for one in found if one is not None)
+            day = now.date().isoformat()
+            where: tuple[tuple[str, Operator, str], ...] = (
+                ("day", "==", day),
+                ("jobType", "==", job_type),
+            )
+            rows = await store.query(Query(collection=METRICS, where=where))
+            total = sum(row.value.sums.get(ETA_SCALE, 0.0) for row in rows)
             self._log_scales.setdefault(job_type, _clamp(total))
         return math.exp(self._log_scales[job_type])
 

@@ -5,7 +5,7 @@ Waits and runs are estimated from them. They are read at most once in two minute
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,6 +29,8 @@ class RecentTimes:
 
     in_place: tuple[float, ...]
     running: tuple[float, ...]
+    #: Arrivals by priority, in jobs a second.
+    arrivals: Mapping[Priority, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -37,11 +39,13 @@ class _KnownJobs:
 
     read_at: datetime | None = None
     jobs: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
+    arrivals: Mapping[Priority, float] = field(default_factory=dict)
 
     def build_times(self) -> RecentTimes:
         return RecentTimes(
             tuple(in_place for in_place, _ in self.jobs.values()),
             tuple(running for _, running in self.jobs.values()),
+            self.arrivals,
         )
 
 
@@ -50,7 +54,6 @@ class RecentJobs:
 
     def __init__(self) -> None:
         self._known: dict[str, _KnownJobs] = {}
-        self._arrivals: dict[str, tuple[datetime, Mapping[Priority, float]]] = {}
 
     async def read(self, store: Store, job_type: str, now: datetime) -> RecentTimes:
         """The times of the recent jobs of a type."""
@@ -66,23 +69,24 @@ class RecentJobs:
                     known.jobs.move_to_end(job.job_id)
             while len(known.jobs) > _MOST_JOBS:
                 known.jobs.popitem(last=False)
+            known.arrivals = _measure_arrivals(completed, now)
             known.read_at = now if known.jobs else None
         return known.build_times()
 
-    async def read_arrivals(
-        self, store: Store, job_type: str, now: datetime
-    ) -> Mapping[Priority, float]:
-        """The arrivals of a type by priority, in jobs a second."""
-        found = self._arrivals.get(job_type)
-        if found is None or not _is_recent(found[0], now):
-            jobs = await _read_newest(store, [("jobType", "==", job_type)])
-            rates: dict[Priority, float] = {}
-            if jobs:
-                seconds = max((now - jobs[-1].created_at).total_seconds(), 1.0)
-                counts = Counter(job.priority for job in jobs)
-                rates = {priority: count / seconds for priority, count in counts.items()}
-            found = self._arrivals[job_type] = now, rates
-        return found[1]
+
+def _measure_arrivals(jobs: Sequence[Job], now: datetime) -> Mapping[Priority, float]:
+    """Arrivals a second by priority, of the newest completed jobs.
+
+    Exact for those who are served at once, which are the ones that overtake; of jobs that wait for
+    long the newest are missing.
+    """
+    created: dict[Priority, list[datetime]] = {}
+    for job in jobs:
+        created.setdefault(job.priority, []).append(job.created_at)
+    return {
+        priority: len(times) / max((now - min(times)).total_seconds(), 1.0)
+        for priority, times in created.items()
+    }
 
 
 def _is_recent(read_at: datetime, now: datetime) -> bool:

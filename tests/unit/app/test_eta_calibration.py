@@ -10,7 +10,7 @@ import pytest
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.app.eta_calibration import EtaCalibration
 from taskreel.app.indexes import INDEXES
-from taskreel.app.records.recorder import SHARDS, Recorder
+from taskreel.app.records.recorder import Recorder
 from taskreel.domain.eta import Estimate
 from taskreel.domain.job import Job
 from taskreel.domain.job_metrics import EtaOutcome
@@ -49,7 +49,7 @@ async def test_nine_of_ten_start_before_their_p90_whatever_the_spread(spread: fl
 async def test_a_process_begins_with_the_band_of_the_one_before() -> None:
     store, clock = SqliteStore(":memory:", INDEXES), VirtualTime(VirtualClock())
     recorder = Recorder(store, clock, shard=2)
-    first = EtaCalibration(recorder.count_eta, shards=SHARDS)
+    first = EtaCalibration(recorder.count_eta)
     now = clock.now()
     await first.read_scale(store, "batch-generation", now)
     for number in range(5):
@@ -58,7 +58,7 @@ async def test_a_process_begins_with_the_band_of_the_one_before() -> None:
         late = job.enter_status(Status.QUEUED, now + timedelta(seconds=60))
         first.note_change(None, late.enter_status(Status.PROCESSING, now + timedelta(seconds=60)))
     await recorder.flush()
-    second = EtaCalibration(recorder.count_eta, shards=SHARDS)
+    second = EtaCalibration(recorder.count_eta)
     scale = await second.read_scale(store, "batch-generation", now)
     assert scale == pytest.approx(first.scales["batch-generation"])
     assert scale > 1.4

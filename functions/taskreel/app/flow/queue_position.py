@@ -74,7 +74,7 @@ async def _wait_for_room(
     if job.waits_for is not WaitsFor.USER:
         rooms = [room for room in list_rooms(limits, job) if room.reason is job.waits_for]
         places = rooms[0].places if rooms else window
-        return ahead, await _wait_among_ranks(services, job, ahead, places, times)
+        return ahead, _wait_among_ranks(services, job, ahead, places, times)
     account = await services.store.get(ACCOUNTS, job.user_id)
     places = 1 if account is None else active_limit(limits, account)
     wait = estimate_wait(ahead, places, times.in_place)
@@ -87,7 +87,7 @@ async def _wait_for_room(
     return ahead, wait if then is None else wait.after(then)
 
 
-async def _wait_among_ranks(
+def _wait_among_ranks(
     services: Services, job: Job, ahead: int, places: int, times: RecentTimes
 ) -> Estimate | None:
     """The wait in order of rank, with those who come later and overtake by their head start."""
@@ -95,7 +95,7 @@ async def _wait_among_ranks(
     rank = job.rank or job.created_at
     if limits is None:
         return estimate_wait(ahead, places, times.in_place)
-    rates = await services.recent_jobs.read_arrivals(services.store, job.job_type, now)
+    rates = times.arrivals
     # A job that arrives at t has the rank t - head start: it goes before this one until then.
     windows = {
         priority: max((rank + limits.head_start(priority) - now).total_seconds(), 0.0)
