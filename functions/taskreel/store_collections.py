@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.breaker import Breaker
@@ -18,8 +18,18 @@ from taskreel.domain.upload import Upload
 from taskreel.domain.webhook import WebhookDelivery, WebhookEndpoint
 from taskreel.ports import Collection
 
+if TYPE_CHECKING:
+    from taskreel.domain.job_template import JobTemplate
+
+
 #: Each job is written three times or more within milliseconds, and its owner's account twice. What
 #: a job has from callers and providers is checked before: `submission`, `job_store.store_job`.
+def _read_template(data: Mapping[str, Any]) -> JobTemplate:
+    from taskreel.domain.job_template import JobTemplate  # of few requests: cold start
+
+    return JobTemplate.model_validate(data)
+
+
 JOBS: Collection[Job] = Collection(
     "jobs", Job.document, Job.model_validate, shareable=True, encodes_any=True
 )
@@ -49,6 +59,9 @@ WEBHOOK_ENDPOINTS: Collection[WebhookEndpoint] = Collection(
 )
 WEBHOOK_DELIVERIES: Collection[WebhookDelivery] = Collection(
     "webhook_deliveries", WebhookDelivery.document, WebhookDelivery.model_validate, shareable=True
+)
+JOB_TEMPLATES: Collection[JobTemplate] = Collection(
+    "job_templates", lambda template: template.document(), _read_template, shareable=True
 )
 #: Create-only.
 AUDIT: Collection[AuditEntry] = Collection(

@@ -19,6 +19,7 @@ from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.job import Job
 from taskreel.domain.job_history import RunAnswers
 from taskreel.domain.job_metrics import DailyMetrics
+from taskreel.domain.job_template import JobTemplate
 from taskreel.domain.queue_control import QueueControl
 from taskreel.domain.recurring_job import RecurringJob
 from taskreel.domain.upload import Upload
@@ -41,6 +42,7 @@ MODELS: dict[str, type[Value]] = {
     "webhook_deliveries": WebhookDelivery,
     "job_performance_metrics": DailyMetrics,
     "dead_letters": DeadLetterGroup,
+    "job_templates": JobTemplate,
     "audit": AuditEntry,
 }
 _ROW = re.compile(r"^\| `(\w+)/\{[\w.]+\}` \| (.+) \| [^|]+ \|$", re.MULTILINE)

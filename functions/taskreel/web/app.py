@@ -36,6 +36,7 @@ from taskreel.web import (
 )
 from taskreel.web import credits as credits_routes
 from taskreel.web import spend_caps as spend_cap_routes
+from taskreel.web import templates as template_routes
 from taskreel.web import uploads as upload_routes
 from taskreel.web import webhooks as webhook_routes
 from taskreel.web.allowed_methods import AllowedMethods
@@ -63,6 +64,7 @@ _ROUTERS = (
     providers.router,
     flow.router,
     webhook_routes.router,
+    template_routes.router,
     upload_routes.router,
     legacy.router,
 )
@@ -106,6 +108,9 @@ def build_fastapi() -> FastAPI:
             schedules.StartTime,
             schedules.RecurringJobOrder,
             upload_routes.UploadOrder,
+            template_routes.NamedTemplateOrder,
+            template_routes.TemplateOrder,
+            template_routes.TemplateUse,
             webhook_routes.EndpointOrder,
             webhook_routes.EndpointPatch,
             webhook_routes.KeyRotation,

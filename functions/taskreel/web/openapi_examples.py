@@ -22,6 +22,7 @@ from taskreel.domain.job import Job, JobCredits
 from taskreel.domain.job_history import FailedAttempt, StatusChange
 from taskreel.domain.job_metrics import DailyMetrics
 from taskreel.domain.job_status import Status
+from taskreel.domain.job_template import JobTemplate, TemplateVersion
 from taskreel.domain.recurring_job import RecurringJob, RecurringRun, RunResult
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.jobtypes import JOB_TYPES
@@ -62,6 +63,7 @@ from taskreel.web.statistics import (
     build_queues_view,
     build_statistics_view,
 )
+from taskreel.web.templates import TemplateList, TemplateView, build_template_view
 
 BASE_URL = "https://api.example.com"
 _CREATED = datetime(2026, 11, 26, 9, 30, tzinfo=UTC)
@@ -241,6 +243,26 @@ def _build_quote() -> QuoteView:
     return QuoteView(cost=1, credits=affordable, served_by="bfl", usd=0.04, steps={})
 
 
+def _build_template() -> TemplateView:
+    version = TemplateVersion(
+        version=1,
+        job_type="image-generation",
+        data={"prompt": "A poster of {{parameters.subject}}, {{parameters.style}}"},
+        defaults={"style": "as a woodcut"},
+        saved_at=_CREATED,
+        saved_by="ada",
+    )
+    template = JobTemplate(
+        template_id="tpl_4f",
+        name="poster",
+        user_id="ada",
+        versions=(version,),
+        created_at=_CREATED,
+        updated_at=_CREATED,
+    )
+    return build_template_view(template, version)
+
+
 def _build_ledger() -> LedgerPage:
     entry = LedgerEntry(
         entry_id=f"{_ID}.1",
@@ -348,6 +370,8 @@ _EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
         Account(user_id="ada", available=500, granted=500, daily_cap=100).hold(12, _CREATED),
         _CREATED,
     ),
+    "TemplateList": lambda: TemplateList(templates=[_build_template()]),
+    "TemplateView": _build_template,
     "RecurringJobPage": _build_recurring_page,
     "RecurringJobView": _build_recurring,
     "LegacyJobView": _build_legacy_job,

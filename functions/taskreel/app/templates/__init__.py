@@ -1,0 +1,1 @@
+"""Templates of jobs: saved by users, shared by administrators."""
