@@ -202,6 +202,7 @@ def test_a_schedule_is_created_paused_run_and_deleted(commands: Commands) -> Non
 
 
 def test_credits_are_granted_and_the_ledger_adds_up(commands: Commands) -> None:
+    commands.submit("image-generation", *NOOP)
     before = commands.json("credits", "show", "zoe")
     after = commands.json("credits", "grant", "zoe", "40", "--reason", "a gift")
     assert after["granted"] == before["granted"] + 40
@@ -211,6 +212,14 @@ def test_credits_are_granted_and_the_ledger_adds_up(commands: Commands) -> None:
     assert commands.json("credits", "grant", "zoe", "1", "--key", "k")["granted"] == (
         after["granted"] + 1
     )
+
+
+def test_a_grant_has_a_priority_and_an_end(commands: Commands) -> None:
+    words = ("credits", "grant", "amy", "9", "--priority", "3", "--expires", "30d")
+    [grant] = commands.json(*words)["grants"]
+    assert (grant["left"], grant["priority"]) == (9, 3)
+    assert "9 left, priority 3, ends in 30 days" in commands.text("credits", "show", "amy")
+    assert commands.run("credits", "grant", "amy", "1", "--expires", "soon").exit_code == 2
 
 
 def test_a_user_without_the_role_is_refused(commands: Commands) -> None:

@@ -9,6 +9,7 @@ import click
 
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
+from taskreel_local.cli.job_actions import parse_time
 
 
 @click.group("credits", cls=GroupWithDefault, default="show")
@@ -32,13 +33,21 @@ def show_balance(session: Session, user_id: str | None) -> None:
 
 def _show_account(session: Session, account: dict[str, Any]) -> None:
     def show_text() -> None:
-        click.echo(f"{account['userId']}: {account['available']:,} available")
+        from taskreel_local.cli.text_output import format_distance
+
         expired = account.get("expired")
+        click.echo(f"{account['userId']}: {account['available']:,} available")
         click.echo(
             f"{account['granted']:,} granted = {account['available']:,} available "
             f"+ {account['held']:,} held + {account['captured']:,} captured"
             + (f" + {expired:,} expired" if expired else "")
         )
+        for grant in account.get("grants") or ():
+            ends = format_distance(grant["expiresAt"])
+            click.echo(
+                f"  of a grant of {grant['amount']:,}: {grant['left']:,} left, "
+                f"priority {grant['priority']}{f', ends {ends}' if ends else ''}"
+            )
 
     session.show(account, show_text)
 
@@ -76,14 +85,21 @@ def show_ledger(session: Session, *, limit: int, cursor: str | None) -> None:
 @click.argument("amount", type=click.IntRange(1))
 @click.option("--reason", help="A reason, for the ledger.")
 @click.option("--key", help="Idempotency-Key: the same key grants once.")
+@click.option("--priority", type=click.IntRange(1, 100), help="Smaller ones are spent first.")
+@click.option("--expires", metavar="TIME", help="What is left expires: 30d, or 2027-01-01T00:00.")
 @connected
 def grant_credits(
-    session: Session, user_id: str, amount: int, *, reason: str | None, key: str | None
+    session: Session, user_id: str, amount: int, *, key: str | None, **options: Any
 ) -> None:
     """Grant a user credits (admin)."""
     from uuid import uuid4
 
-    body = {"amount": amount} | ({"reason": reason} if reason else {})
+    body: dict[str, Any] = {"amount": amount}
+    for name in ("reason", "priority"):
+        if options[name] is not None:
+            body[name] = options[name]
+    if options["expires"] is not None:
+        body["expiresAt"] = parse_time(options["expires"]).isoformat()
     path = f"/api/credits/{quote(user_id, safe='')}/grants"
     # A key of its own: a request whose answer is lost is sent again, and must not grant twice.
     _show_account(session, session.call("POST", path, body, key=key or uuid4().hex))

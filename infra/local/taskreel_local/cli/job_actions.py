@@ -71,16 +71,19 @@ def reschedule_job(session: Session, job_id: str, start: str) -> None:
 
 def parse_start(text: str) -> dict[str, Any]:
     """The start that the words give, as the API takes it. Raises UsageError."""
-    if text == "now":
-        return {"delay": 0}
+    return {"delay": 0} if text == "now" else {"runAt": parse_time(text).isoformat()}
+
+
+def parse_time(text: str) -> datetime:
+    """A time to come: so long from now, or ISO 8601. Raises UsageError."""
     span = parse_span(text)
     if span is not None:
-        return {"delay": int(span.total_seconds() * 1000)}
+        return datetime.now(UTC) + span
     try:
-        return {"runAt": datetime.fromisoformat(text).astimezone(UTC).isoformat()}
+        return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError:
         raise click.UsageError(
-            f"{text!r} is no time: give now, 30m, 2h, 3d, or 2026-11-26T09:30"
+            f"{text!r} is no time: give 30m, 2h, 3d, or 2026-11-26T09:30"
         ) from None
 
 
