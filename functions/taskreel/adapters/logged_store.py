@@ -40,14 +40,16 @@ class LoggedStore:
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]], /) -> T:
         """Run the transaction; then log the changes of its last try."""
-        last: list[_WatchedTransaction] = []
+        watched: _WatchedTransaction | None = None
 
-        async def watched(tx: Transaction) -> T:
-            last[:] = [_WatchedTransaction(tx)]
-            return await fn(last[0])
+        def watch(tx: Transaction) -> Awaitable[T]:
+            nonlocal watched
+            watched = _WatchedTransaction(tx)
+            return fn(watched)
 
-        result = await self.inner.transaction(watched)
-        last[0].log_changes(self._observers)
+        result = await self.inner.transaction(watch)
+        if watched is not None:
+            watched.log_changes(self._observers)
         return result
 
     async def query(self, query: Query[V], /) -> list[Row[V]]:

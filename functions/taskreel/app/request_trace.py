@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from collections.abc import Iterable
 from contextvars import ContextVar
 
@@ -37,6 +37,6 @@ def read_trace(headers: Iterable[tuple[bytes, bytes]]) -> None:
 def read_request_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Remember the client's `X-Request-Id`, or a new id, and return it."""
     given = next((value for name, value in headers if name == b"x-request-id"), b"")
-    found = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16).encode()
+    found = given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex().encode()
     request_id.set(found.decode())
     return found

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskreel.domain.errors import (
     InvalidError,
@@ -169,6 +168,8 @@ def parse_wait_seconds(prefer: str | None) -> float:
 
 def parse_validate_only(request: Request) -> bool:
     """The query parameter `validateOnly`. Raises InvalidError for any other word or parameter."""
+    if not request.scope["query_string"]:
+        return False
     check_query(request, "validateOnly")
     return parse_boolean(request, "validateOnly")
 
@@ -200,35 +201,14 @@ _PAGE_POLICY = (
     b"img-src 'self' data:; frame-ancestors 'none'"
 )
 _PAGES = "/api/docs"
+_PAGE_HEADERS = [_NOSNIFF, (b"content-security-policy", _PAGE_POLICY)]
+_DATA_HEADERS = [
+    _NOSNIFF,
+    (b"content-security-policy", _DATA_POLICY),
+    (b"cache-control", b"no-store"),
+]
 
 
-class SecurityHeaders:
-    """ASGI middleware: headers that keep browsers from guessing, framing, running or storing.
-
-    It adds them to every answer, where the application has not set its own.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One connection."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        is_page = scope["path"].startswith(_PAGES)
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = _add_headers(message["headers"], is_page=is_page)
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
-
-
-def _add_headers(headers: list[tuple[bytes, bytes]], *, is_page: bool) -> list[tuple[bytes, bytes]]:
-    added = [_NOSNIFF, (b"content-security-policy", _PAGE_POLICY if is_page else _DATA_POLICY)]
-    if not is_page:
-        added.append((b"cache-control", b"no-store"))
-    present = {name for name, _ in headers}
-    return [*headers, *(header for header in added if header[0] not in present)]
+def list_security_headers(path: str) -> list[tuple[bytes, bytes]]:
+    """Headers that keep browsers from guessing, framing, running or storing an answer."""
+    return _PAGE_HEADERS if path.startswith(_PAGES) else _DATA_HEADERS

@@ -19,12 +19,12 @@ from taskreel.domain.errors import TaskreelError
 from taskreel.jobtypes import JOB_TYPES
 from taskreel.web.auth import ApiContext
 from taskreel.web.cors import allow_origins
-from taskreel.web.http import SecurityHeaders
+from taskreel.web.http import list_security_headers
 from taskreel.web.job_lookup import read_job
 from taskreel.web.job_submission import post_job
 from taskreel.web.other_apis import build_other_api, find_other_api
 from taskreel.web.problems import answer_crash, answer_error
-from taskreel.web.request_rates import RateHeaders
+from taskreel.web.request_rates import list_rate_headers
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -58,7 +58,7 @@ class PublicApi:
         self._rest: ASGIApp | None = None
         self._other_apis: dict[str, ASGIApp] = {}
         self._media_origins = media_origins
-        self._app = SecurityHeaders(allow_origins(RateHeaders(self._route), origins))
+        self._app = allow_origins(self._route, origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -67,15 +67,20 @@ class PublicApi:
         read_trace(headers)
         id_header = b"x-request-id", read_request_id(headers)
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                added = [
+                    id_header,
+                    *list_rate_headers(scope),
+                    *list_security_headers(scope["path"]),
+                ]
                 sent = message.get("headers", ())
-                # OpenAI's routes answer with the id of the job.
-                if all(name != b"x-request-id" for name, _ in sent):
-                    message["headers"] = [*sent, id_header]
+                # The application may have set its own: OpenAI's routes answer with the job's id.
+                present = {name for name, _ in sent}
+                message["headers"] = [*sent, *[one for one in added if one[0] not in present]]
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        await self._app(scope, receive, send_with_headers)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         handler = self._find_page(scope) or _find_hot_handler(scope)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from taskreel.domain.flow_limits import FlowLimits
 from taskreel.domain.rate_limit import (
@@ -79,22 +79,10 @@ def report_rate(scope: Scope, policy: str, decision: RateDecision) -> None:
     scope.setdefault(_SCOPE, {})[policy] = decision
 
 
-class RateHeaders:
-    """ASGI middleware: `RateLimit-Policy` and `RateLimit` on answers to counted requests."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One connection."""
-
-        async def send_with_headers(message: Message) -> None:
-            decisions: dict[str, RateDecision] = scope.get(_SCOPE, {})
-            if decisions and message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_format_headers(decisions)]
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
+def list_rate_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """`RateLimit-Policy` and `RateLimit` of the answer to a counted request."""
+    decisions: dict[str, RateDecision] | None = scope.get(_SCOPE)
+    return _format_headers(decisions) if decisions else []
 
 
 def _format_headers(decisions: dict[str, RateDecision]) -> list[tuple[bytes, bytes]]:

@@ -66,8 +66,10 @@ class SqliteFile:
     def read_document(self, collection: str, id_: str) -> StoredDocument | None:
         """Read one document; None if there is none."""
         table = self.open_table(collection)
-        with self._translate_errors():
+        try:
             row = self.open().execute(table.select, (id_,)).fetchone()
+        except (sqlite3.Error, OSError) as error:
+            raise self._describe_error(error) from error
         return None if row is None else table.restore(*row)
 
     def fetch_all(self, sql: str, values: Sequence[Any]) -> list[Any]:
@@ -154,10 +156,13 @@ class SqliteFile:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(
-                f"The SQLite store in {self._path} failed: {error}. Check that the disk has space "
-                "and that the folder exists and can be written; STORE_URL names the file."
-            ) from error
+            raise self._describe_error(error) from error
+
+    def _describe_error(self, error: Exception) -> StoreError:
+        return StoreError(
+            f"The SQLite store in {self._path} failed: {error}. Check that the disk has space "
+            "and that the folder exists and can be written; STORE_URL names the file."
+        )
 
 
 def _create_columns(connection: sqlite3.Connection, table: Table) -> None:

@@ -11,7 +11,7 @@ their own children, which may be pipelines too, and would never get it from each
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -109,13 +109,14 @@ def find_project_slot(services: Services, project_id: str | None) -> str | None:
     return project_id if limits is not None and project_id in limits.projects else None
 
 
-@asynccontextmanager
-async def reserve_room(services: Services, job: Job) -> AsyncIterator[Room]:
+def reserve_room(services: Services, job: Job) -> AbstractAsyncContextManager[Room]:
     """Reserve all the room that a job needs while it is being stored, or none."""
     limits = services.rules.limits
-    if limits is None:
-        yield FREE_ROOM
-        return
+    return nullcontext(FREE_ROOM) if limits is None else _reserve_rooms(services, limits, job)
+
+
+@asynccontextmanager
+async def _reserve_rooms(services: Services, limits: FlowLimits, job: Job) -> AsyncIterator[Room]:
     counts, now, crowded = services.counts, services.clock.now(), False
     reserved: list[RoomKey] = []
     try:
