@@ -86,6 +86,8 @@ async def send_every_query(world: World) -> None:
     await count_waiting_jobs(world)
     assert (await user.get("/api/credits/ledger")).is_success
     assert (await user.get("/api/jobs/health")).is_success
+    for path in ("/api/jobs/recurring", "/api/webhook-endpoints"):
+        assert (await admin.get(path, params={"allUsers": "true"})).is_success
     await read_records(world, user, admin)
     await use_webhooks_and_uploads(user)
     assert (await user.delete(f"/api/jobs/pipeline/{made.json()['jobId']}")).status_code < 500
