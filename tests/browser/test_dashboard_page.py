@@ -2,78 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
+from browser.signed_in_page import SECONDS, signed_in
 from e2e.processes import Stack, stack
-from installed_programs import find_program
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-#: A picture takes a second or two; the machine of a test run is busy.
-SECONDS = 60_000
-FLAGS = [
-    "--no-sandbox",  # CI is root
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-dev-shm-usage",
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = find_program("chromium", "apt-get install chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with stack(tmp_path_factory.mktemp("dashboard") / "data") as started:
-        yield started
-
-
-@contextmanager
-def signed_in(
-    browser: Browser,
-    running: Stack,
-    user: str,
-    path: str = "",
-    *,
-    phone: bool = False,
-    **token: str,
-) -> Iterator[Page]:
-    """A page of that user. It must ask no other host, and its console must stay clean."""
-    size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 860}
-    context = browser.new_context(viewport=size)  # type: ignore[arg-type] # a TypedDict
-    context.set_default_timeout(SECONDS)
-    page = context.new_page()
-    page.set_default_timeout(SECONDS)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    foreign: list[str] = []
-    page.on(
-        "request",
-        lambda request: (
-            None if request.url.startswith((running.url, "data:")) else foreign.append(request.url)
-        ),
-    )
-    page.goto(f"{running.url}/dashboard{path}#token={running.token(user, **token)}")
-    expect(page.get_by_role("navigation", name="Pages")).to_be_visible(timeout=SECONDS)
-    try:
-        yield page
-        assert errors == []
-        assert foreign == []
-    finally:
-        context.close()
 
 
 def test_a_person_makes_a_picture_replays_it_with_another_prompt_and_compares(

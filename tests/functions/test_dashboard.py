@@ -87,6 +87,17 @@ async def test_all_of_it_together_is_small(world: World) -> None:
     assert total < MOST_BYTES
 
 
+async def test_the_page_asks_for_its_first_modules_at_once(world: World) -> None:
+    """A browser finds an import only once it has read the module that has it."""
+    page = (await world.api.get("/dashboard")).text
+    preloaded = re.findall(r'rel="modulepreload" href="/dashboard/assets/\w+/([^"]+)"', page)
+    imported = set(re.findall(r'from "\./([^"]+)";', (FOLDER / "main.js").read_text()))
+    assert imported <= set(preloaded)
+    assert len(preloaded) == len(set(preloaded))
+    assert not [name for name in preloaded if name.startswith("pages/")]
+    assert "{{" not in page
+
+
 def test_every_import_names_a_file_that_is_there() -> None:
     for path in FOLDER.rglob("*.js"):
         if path.parent.name == "vendor":

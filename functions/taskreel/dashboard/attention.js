@@ -1,36 +1,41 @@
 /** From the API's lists to what a person should see first. Pure. */
 
 import { countOf, formatType } from "./format.js";
+import { ACTIVE, WAITING } from "./statuses.js";
 
 const ROOT = "/dashboard";
 
 /**
- * The numbers of jobs by type; `capped` names the lists that have more than was read.
- * @param {Record<string, any[] | undefined>} lists @param {number} most
+ * The jobs that wait and run: of all users, or one's own. `more`: there are others beyond the count.
+ * @param {any} queues the statistics of all queues @param {any} own one's own statistics, for users
+ * @param {boolean} admin @returns {{waiting: {count: number, more: boolean}, active: {count: number, more: boolean}} | null}
  */
-export function groupJobs(lists, most) {
-  /** @type {any} */ const groups = { capped: {} };
-  for (const [name, jobs] of Object.entries(lists)) {
-    groups[name] = {};
-    groups.capped[name] = (jobs?.length ?? 0) >= most;
-    for (const job of jobs ?? []) groups[name][job.jobType] = (groups[name][job.jobType] ?? 0) + 1;
+export function countOpen(queues, own, admin) {
+  const sum = (/** @type {number[]} */ numbers, /** @type {number} */ most) => ({ count: numbers.reduce((total, one) => total + one, 0), more: numbers.some((one) => one >= most) });
+  if (admin) {
+    if (!queues) return null;
+    const numbers = (/** @type {string[]} */ names) => queues.queues.flatMap((/** @type {any} */ row) => names.map((name) => row.queue[name]));
+    return { waiting: sum(numbers(["waiting", "delayed"]), queues.countedUpTo), active: sum(numbers(["active"]), queues.countedUpTo) };
   }
-  return groups;
+  if (!own) return null;
+  const numbers = (/** @type {string[]} */ statuses) => statuses.map((status) => own.byStatus[status] ?? 0);
+  return { waiting: sum(numbers(WAITING), own.countedUpTo), active: sum(numbers(ACTIVE), own.countedUpTo) };
 }
 
 /**
  * What does not go away by itself, the worst first.
- * @param {{health: any, providers: any[] | undefined, failed: any[] | undefined, most: number}} facts
+ * @param {{health: any, providers: any[] | undefined, failed: any[] | undefined, most: number, admin?: boolean}} facts
+ *   an admin is led to where failures are redriven
  * @returns {{key: string, tone: string, title: string, detail: string, href: string, link: string}[]}
  */
-export function findPersonalWork({ health, providers, failed, most }) {
+export function findPersonalWork({ health, providers, failed, most, admin = false }) {
   const items = [];
   const ambiguous = (failed ?? []).filter((job) => job.error?.code === "ambiguous_create");
   if (ambiguous.length) {
     items.push({ key: "ambiguous", tone: "bad", title: `${countOf(ambiguous.length, "purchase")} without an answer`, detail: "A provider may have charged for work that was never delivered. Compare with its own list of operations.", href: `${ROOT}/jobs/${ambiguous[0].jobId}`, link: "See the newest" });
   }
   for (const queue of health?.queues ?? []) {
-    if (queue.paused) items.push({ key: queue.queue, tone: "warn", title: `${queue.jobType ? formatType(queue.jobType) : queue.queue} is paused`, detail: `${queue.queue} sends no task; ${countOf(queue.depth ?? 0, "task")} wait.`, href: `${ROOT}/jobs?status=QUEUED&type=${queue.jobType ?? ""}`, link: "See its jobs" });
+    if (queue.paused) items.push({ key: queue.queue, tone: "warn", title: `${queue.jobType ? formatType(queue.jobType) : queue.queue} is paused`, detail: `${queue.queue} sends no task; ${countOf(queue.depth ?? 0, "task")} wait.`, href: `${ROOT}/queues`, link: "See the queues" });
   }
   for (const provider of providers ?? []) {
     const open = provider.models.filter((/** @type {any} */ model) => model.breaker.state === "open");
@@ -40,7 +45,10 @@ export function findPersonalWork({ health, providers, failed, most }) {
     const types = [...new Set(group.jobs.map((/** @type {any} */ job) => job.jobType))];
     const type = types.length === 1 ? `&type=${types[0]}` : "";
     const more = (failed?.length ?? 0) >= most ? "at least " : "";
-    items.push({ key: group.key, tone: "bad", title: `${more}${countOf(group.jobs.length, "job")} failed: ${group.message}`, detail: types.map(formatType).join(", "), href: group.jobs.length === 1 ? `${ROOT}/jobs/${group.jobs[0].jobId}` : `${ROOT}/jobs?status=FAILED&since=24h${type}`, link: group.jobs.length === 1 ? "See the job" : "See the jobs" });
+    const single = group.jobs.length === 1;
+    const place = single ? { href: `${ROOT}/jobs/${group.jobs[0].jobId}`, link: "See the job" }
+      : admin ? { href: `${ROOT}/failures`, link: "See failures" } : { href: `${ROOT}/jobs?status=FAILED&since=24h${type}`, link: "See the jobs" };
+    items.push({ key: group.key, tone: "bad", title: `${more}${countOf(group.jobs.length, "job")} failed: ${group.message}`, detail: types.map(formatType).join(", "), ...place });
   }
   return items;
 }

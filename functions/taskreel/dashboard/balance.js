@@ -14,6 +14,9 @@ export function BalanceEquation({ account, of = "Balance" }) {
   </div>`;
 }
 
+/** The place of a balance that is being read, of the same height. */
+export const BalanceSkeleton = () => html`<div class="equation balance-waits" role="status" aria-label="Loading"><div><strong>–</strong><span>…</span><small>…</small></div></div>`;
+
 /** What was spent of each cap that is set. @param {{caps: any}} props */
 export function Caps({ caps }) {
   const set = [["today", caps.daily], ["this month", caps.monthly]].filter(([, cap]) => cap.limit !== null);

@@ -44,12 +44,13 @@ export const Empty = ({ title, children }) => html`<div class="empty"><h2>${titl
  * where there is nothing, or the content that the child makes of the data. Data stays on the page
  * while a later reading fails.
  * @param {{reading: {data: any, error: any, reload: () => any}, children: (data: any) => any,
- *   isEmpty?: (data: any) => boolean, empty?: string, hint?: any, lines?: number}} props
+ *   isEmpty?: (data: any) => boolean, empty?: string, hint?: any, lines?: number, waiting?: any}} props `waiting` stands in the
+ *   place of the content until there is some
  */
-export function PageOf({ reading: { data, error, reload }, children, isEmpty = () => false, empty = "Nothing here", hint, lines = 5 }) {
+export function PageOf({ reading: { data, error, reload }, children, isEmpty = () => false, empty = "Nothing here", hint, lines = 5, waiting }) {
   return html`
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
-    ${!data ? !error && html`<${Loading} lines=${lines} />` : isEmpty(data) ? html`<${Empty} title=${empty}>${hint && html`<p>${hint}</p>`}</${Empty}>` : children(data)}`;
+    ${!data ? !error && (waiting ?? html`<${Loading} lines=${lines} />`) : isEmpty(data) ? html`<${Empty} title=${empty}>${hint && html`<p>${hint}</p>`}</${Empty}>` : children(data)}`;
 }
 
 /** The button below a list that has more rows. @param {{more: (() => void) | null, text?: string}} props */

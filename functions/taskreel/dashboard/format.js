@@ -47,7 +47,7 @@ export function formatBytes(bytes) {
 export const formatCredits = (amount) => `${amount.toLocaleString()} ${amount === 1 ? "credit" : "credits"}`;
 
 /** @param {number} amount */
-export const formatUsd = (amount) => `$${amount.toFixed(amount < 0.1 ? 3 : 2)}`;
+export const formatUsd = (amount) => (amount === 0 ? "$0" : `$${amount.toFixed(amount < 0.1 ? 3 : 2)}`);
 
 /** @param {number} number @param {string} noun its singular */
 export const countOf = (number, noun) => `${number.toLocaleString()} ${noun}${number === 1 ? "" : "s"}`;

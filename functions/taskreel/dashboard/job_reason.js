@@ -45,7 +45,7 @@ function explainBlocked(job) {
 function explainWaiting(job, { now, health, providers }) {
   const queue = health?.queues?.find((/** @type {any} */ one) => one.jobType === job.jobType);
   if (queue?.paused) {
-    return { tone: "warn", text: `It waits because the queue ${queue.queue} is paused.`, href: "/dashboard", link: "See the queues" };
+    return { tone: "warn", text: `It waits because the queue ${queue.queue} is paused.`, href: "/dashboard/queues", link: "See the queues" };
   }
   const breaker = findOpenBreaker(job, providers);
   if (breaker) {

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,6 +26,10 @@ _FOLDER = Path(__file__).resolve().parents[1] / "dashboard"
 _PAGE = "index.html"
 _ASSETS = "assets/"
 _VERSION = b"{{version}}"
+_PRELOADS = b"{{preloads}}"
+_MAIN = "main.js"
+#: A static import; the pages themselves are imported when they are opened.
+_IMPORT = re.compile(rb'^(?:import|export) [^"\n]*"(\.{1,2}/[^"]+)";$', re.MULTILINE)
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -119,10 +125,27 @@ def load_files() -> StaticFiles:
         digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)
     version = digest.hexdigest()[:12]
-    found[_PAGE] = found[_PAGE].replace(_VERSION, version.encode())
+    page = found[_PAGE].replace(_PRELOADS, _write_preloads(found))
+    found[_PAGE] = page.replace(_VERSION, version.encode())
     return StaticFiles(
         version, {name: _prepare_file(name, content) for name, content in found.items()}
     )
+
+
+def _write_preloads(found: Mapping[str, bytes]) -> bytes:
+    """Links for the modules that the page needs at first, so that they are all asked for at once.
+
+    Without them a browser finds each module only in the one that imports it.
+    """
+    names = [_MAIN]
+    for name in names:
+        folder = PurePosixPath(name).parent
+        for target in _IMPORT.findall(found[name]):
+            path = os.path.normpath(folder / target.decode())
+            if path not in names:
+                names.append(path)
+    link = b'<link rel="modulepreload" href="/dashboard/assets/%s/%s">'
+    return b"\n    ".join(link % (_VERSION, name.encode()) for name in names[1:])
 
 
 def _prepare_file(name: str, content: bytes) -> StaticFile:

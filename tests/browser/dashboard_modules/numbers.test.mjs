@@ -109,3 +109,13 @@ test("a saved view replaces the one of its name, and odd storage is no view", ()
     assert.deepEqual(readViews(storage), []);
   }
 });
+
+const { countOpen } = await import(new URL("attention.js", folder));
+
+test("open jobs are those of all queues for an admin, and one's own for a user", () => {
+  const queues = { countedUpTo: 1000, queues: [{ queue: { waiting: 3, delayed: 1, active: 2 } }, { queue: { waiting: 1000, delayed: 0, active: 0 } }] };
+  assert.deepEqual(countOpen(queues, null, true), { waiting: { count: 1004, more: true }, active: { count: 2, more: false } });
+  const own = { countedUpTo: 1000, byStatus: { QUEUED: 2, SCHEDULED: 1, PROCESSING: 4 } };
+  assert.deepEqual(countOpen(queues, own, false), { waiting: { count: 3, more: false }, active: { count: 4, more: false } });
+  assert.equal(countOpen(null, null, false), null);
+});

@@ -1,7 +1,7 @@
 /** Money: where all credits are, what models earn and cost by day, and one's own ledger. */
 
 import { html, useState } from "../vendor/preact.js";
-import { BalanceEquation, Caps } from "../balance.js";
+import { BalanceEquation, BalanceSkeleton, Caps } from "../balance.js";
 import { formatDay, listDays } from "../chart_scale.js";
 import { Bars, Lines } from "../charts.js";
 import { Empty, Failure, Loading, More, PageOf, Pill, Time } from "../elements.js";
@@ -23,7 +23,7 @@ export default function Money({ query, caller }) {
     <div class="title"><h1>Money</h1></div>
     ${caller.admin && html`<${EverybodysMoney} query=${query} />`}
     <section><h2>${caller.admin ? "Your own credits" : "Your credits"}</h2>
-      <${PageOf} reading=${account} lines=${2}>${(/** @type {any} */ data) => html`<${BalanceEquation} account=${data} of="Your balance" />`}</${PageOf}>
+      <${PageOf} reading=${account} waiting=${html`<${BalanceSkeleton} />`}>${(/** @type {any} */ data) => html`<${BalanceEquation} account=${data} of="Your balance" />`}</${PageOf}>
       ${caps.data && html`<${Caps} caps=${caps.data} />`}
     </section>
     <${Ledger} />`;
@@ -37,10 +37,10 @@ function EverybodysMoney({ query }) {
   const change = (/** @type {number} */ period) => go(`${linkTo("/credits")}${period === 7 ? "" : `?days=${period}`}`, { replace: true });
   return html`
     <p class="lead">All users' credits: what was granted is available, held or charged, to the last one. ${sums.data && !sums.data.complete && "There are more accounts than were added up."} <a href=${linkTo("/users")}>Grants and caps of a user</a></p>
-    <${PageOf} reading=${sums} lines=${2}>${(/** @type {any} */ data) => html`<${BalanceEquation} account=${data} of=${`All ${data.users.toLocaleString()} accounts`} />`}</${PageOf}>
+    <${PageOf} reading=${sums} waiting=${html`<${BalanceSkeleton} />`}>${(/** @type {any} */ data) => html`<${BalanceEquation} account=${data} of=${`All ${data.users.toLocaleString()} accounts`} />`}</${PageOf}>
     <section><div class="title"><h2>By model</h2>
       <div class="switch" role="group" aria-label="Period">${PERIODS.map((period) => html`<button key=${period} aria-pressed=${period === days} onClick=${() => change(period)}>${period} days</button>`)}</div></div>
-      <${PageOf} reading=${models} isEmpty=${(/** @type {any} */ data) => data.days.length === 0} empty="Nothing was bought in this time" hint="Each call that a provider finishes is counted here within half a minute.">${(/** @type {any} */ data) => html`<${ByModel} rows=${data.days} labels=${listDays(days, Date.now())} />`}</${PageOf}>
+      <${PageOf} reading=${models} isEmpty=${(/** @type {any} */ data) => data.days.length === 0} empty="Nothing was bought in this time" hint="Each call that a provider finishes is counted here within half a minute." waiting=${html`<div class="models-wait" role="status" aria-label="Loading"></div>`}>${(/** @type {any} */ data) => html`<${ByModel} rows=${data.days} labels=${listDays(days, Date.now())} />`}</${PageOf}>
     </section>`;
 }
 

@@ -2,80 +2,87 @@
 
 import { html, useMemo, useRef } from "../vendor/preact.js";
 import { Empty, Failure, Loading, Pill, Thumbnail, Time } from "../elements.js";
-import { findPersonalWork, groupJobs } from "../attention.js";
-import { formatSeconds, formatType } from "../format.js";
+import { countOpen, findPersonalWork } from "../attention.js";
+import { formatMs, formatSeconds, formatType } from "../format.js";
 import { useNow, useReading, useTitle, useWholeJob } from "../reading.js";
 import { ROOT } from "../router.js";
 import { ACTIVE, WAITING } from "../statuses.js";
 
 const MOST = 100;
+const MOST_REASONS = 3;
 /** @type {Record<string, string>} */
 const TONES = { healthy: "good", degraded: "warn", unhealthy: "bad" };
 /** @type {Record<string, string>} */
 const WORDS = { healthy: "Everything works", degraded: "Some jobs wait or fail", unhealthy: "Jobs cannot be served now" };
 
-/** @param {{caller: any}} props */
+/** @param {import("../pages.js").PageProps} props */
 export default function Overview({ caller }) {
   const now = useNow();
   const health = useReading("/api/jobs/health", { everySeconds: 5, accept: [503] });
   const providers = useReading("/api/providers", { everySeconds: 60 });
   const account = useReading("/api/credits", { everySeconds: 15 });
   const day = useMemo(() => new Date(Date.now() - 86_400_000).toISOString(), []);
-  const active = useReading(`/api/jobs?status=${ACTIVE}&limit=${MOST}&includeChildren=true`, { everySeconds: 5 });
-  const waiting = useReading(`/api/jobs?status=${WAITING}&limit=${MOST}&includeChildren=true`, { everySeconds: 5 });
+  // Counts that cost the same, however many jobs there are: of all users for admins, else one's own.
+  const queues = useReading("/api/jobs/queues/stats", { everySeconds: 5 });
+  const own = useReading(caller.admin ? null : "/api/jobs/stats", { everySeconds: 5 });
   const failed = useReading(`/api/jobs?status=FAILED&limit=${MOST}&createdAfter=${day}&includeChildren=true`, { everySeconds: 15 });
   const recent = useReading("/api/jobs?status=COMPLETED&limit=12", { everySeconds: 5 });
-  const counts = useMemo(() => groupJobs({ active: active.data?.jobs, waiting: waiting.data?.jobs, failed: failed.data?.jobs }, MOST), [active.data, waiting.data, failed.data]);
-  const work = useMemo(() => findPersonalWork({ health: health.data, providers: providers.data?.providers, failed: failed.data?.jobs, most: MOST }), [health.data, providers.data, failed.data]);
-  const error = health.error ?? active.error;
+  const counts = useMemo(() => countOpen(queues.data, own.data, caller.admin), [queues.data, own.data]);
+  const work = useMemo(() => findPersonalWork({ health: health.data, providers: providers.data?.providers, failed: failed.data?.jobs, most: MOST, admin: caller.admin }), [health.data, providers.data, failed.data]);
+  const failures = failed.data && { count: failed.data.jobs.length, more: failed.data.jobs.length === MOST };
+  const error = health.error ?? queues.error ?? failed.error;
+  // All at once, so that nothing jumps as one answer comes after the other.
+  const isRead = health.data && queues.data && failed.data && providers.data && recent.data && (caller.admin || own.data);
+  if (!isRead && !error) return html`<div class="title"><h1>Overview</h1></div><${Loading} lines=${12} />`;
   return html`
-    <div class="title"><h1>Overview</h1>${health.data && html`<span class="hint">Measured <${Time} at=${health.data.checkedAt} now=${now} /></span>`}</div>
-    ${error && html`<${Failure} error=${error} retry=${() => { void health.reload(); void active.reload(); }} />`}
-    ${health.data ? html`<${HealthBanner} health=${health.data} />` : !error && html`<${Loading} lines=${2} />`}
+    <div class="title"><h1>Overview</h1><span class="hint">${health.data ? html`Measured <${Time} at=${health.data.checkedAt} now=${now} />` : ""}</span></div>
+    ${error && html`<${Failure} error=${error} retry=${() => { void health.reload(); void queues.reload(); void failed.reload(); }} />`}
+    <${HealthBanner} health=${health.data} />
     <div class="tiles">
-      <${Tile} name="Waiting" count=${waiting.data?.jobs} href=${`${ROOT}/jobs?status=${WAITING}`} />
-      <${Tile} name="Running" count=${active.data?.jobs} href=${`${ROOT}/jobs?status=${ACTIVE}`} />
-      <${Tile} name="Failed in 24 h" count=${failed.data?.jobs} href=${`${ROOT}/jobs?status=FAILED&since=24h`} tone=${failed.data?.jobs.length ? "bad" : ""} />
+      <${Tile} name="Waiting" found=${counts?.waiting} href=${`${ROOT}/jobs?status=${WAITING}&children=1`} />
+      <${Tile} name="Running" found=${counts?.active} href=${`${ROOT}/jobs?status=${ACTIVE}&children=1`} />
+      <${Tile} name="Failed in 24 h" found=${failures} href=${`${ROOT}/jobs?status=FAILED&since=24h&children=1`} tone=${failures?.count ? "bad" : ""} />
       <a class="tile" href=${`${ROOT}/credits`}><span>Your credits</span><strong>${account.data ? account.data.available.toLocaleString() : "–"}</strong><small>${account.data ? `${account.data.held.toLocaleString()} held` : ""}</small></a>
     </div>
     <section><h2>Needs a person</h2>
-      ${!failed.data || !health.data ? html`<${Loading} lines=${2} />` : work.length === 0 ? html`<p class="calm"><${Pill} text="Nothing" tone="good" /> No open circuit breaker, no paused queue, no failure in the last 24 hours.</p>`
+      ${!failed.data || !health.data ? html`<p class="calm">…</p>` : work.length === 0 ? html`<p class="calm"><${Pill} text="Nothing" tone="good" /> No open circuit breaker, no paused queue, no failure in the last 24 hours.</p>`
         : html`<ul class="work">${work.map((item) => html`<li key=${item.key} class=${`tone-${item.tone}`}><div><strong>${item.title}</strong><small>${item.detail}</small></div><a class="button" href=${item.href}>${item.link}</a></li>`)}</ul>`}
     </section>
     <section><div class="title"><h2>Latest results</h2><a href=${`${ROOT}/jobs?status=COMPLETED&view=sheet`}>Contact sheet</a></div>
-      ${!recent.data ? html`<${Loading} lines=${2} />` : recent.data.jobs.length === 0 ? html`<${Empty} title="No results yet"><a class="button primary" href=${`${ROOT}/new`}>Create the first job</a></${Empty}>`
-        : html`<ul class="strip">${recent.data.jobs.map((/** @type {any} */ job) => html`<${StripItem} key=${job.jobId} job=${job} now=${now} />`)}</ul>`}
+      ${recent.data?.jobs.length === 0 ? html`<${Empty} title="No results yet"><a class="button primary" href=${`${ROOT}/new`}>Create the first job</a></${Empty}>`
+        : html`<ul class="strip" tabindex="0" aria-label="Latest results">${(recent.data?.jobs ?? []).map((/** @type {any} */ job) => html`<${StripItem} key=${job.jobId} job=${job} now=${now} />`)}</ul>`}
     </section>
-    <section><h2>Job types</h2>
-      ${!health.data ? html`<${Loading} lines=${6} />` : html`<div class="table-wrap"><table class="types"><thead><tr><th>Type</th><th class="number">Waiting</th><th class="number">Running</th><th class="number wide-only">Failed, 24 h</th><th class="number wide-only">Tasks</th><th class="number wide-only">Oldest due</th><th>Health</th></tr></thead>
-        <tbody>${health.data.queues.map((/** @type {any} */ queue) => html`<${TypeRow} key=${queue.queue} queue=${queue} counts=${counts} />`)}</tbody></table></div>`}
-      <p class="hint">${caller.admin ? "All users' jobs." : "Your own jobs."} A count of ${MOST}+ means that there are more.</p>
+    <section><div class="title"><h2>Job types</h2><a href=${`${ROOT}/queues`}>Queues and their limits</a></div>
+      <div class="table-wrap"><table class="types"><thead><tr><th>Type</th><th class="number">Waiting</th><th class="number">Running</th><th class="number wide-only">Done, 1 h</th><th class="number wide-only">Failed, 1 h</th><th class="number wide-only">Wait</th><th class="number wide-only">Oldest due</th><th>Health</th></tr></thead>
+        <tbody>${(queues.data?.queues ?? []).map((/** @type {any} */ row) => html`<${TypeRow} key=${row.jobType} row=${row} most=${queues.data.countedUpTo} health=${health.data?.queues.find((/** @type {any} */ one) => one.jobType === row.jobType)} />`)}</tbody></table></div>
+      <p class="hint">All users' jobs.${caller.admin ? "" : " The numbers above are those of your own."}</p>
     </section>`;
 }
 
-/** @param {{health: any}} props */
+/** It has its height before it has its words, so that nothing jumps. @param {{health: any}} props */
 function HealthBanner({ health }) {
+  if (!health) return html`<div class="health tone-off" role="status"><${Pill} text="…" /><div><strong>Measuring</strong></div><dl><div><dt>Store</dt><dd>–</dd></div></dl></div>`;
   return html`<div class=${`health tone-${TONES[health.status]}`} role="status">
     <${Pill} text=${health.status} tone=${TONES[health.status]} />
-    <div><strong>${WORDS[health.status]}</strong>${health.reasons.length > 0 && html`<ul>${health.reasons.map((/** @type {string} */ reason) => html`<li key=${reason}>${reason}</li>`)}</ul>`}</div>
+    <div><strong>${WORDS[health.status]}</strong>${health.reasons.length > 0 && html`<ul>${health.reasons.slice(0, MOST_REASONS).map((/** @type {string} */ reason) => html`<li key=${reason}>${reason}</li>`)}${health.reasons.length > MOST_REASONS && html`<li>and ${health.reasons.length - MOST_REASONS} more, below</li>`}</ul>`}</div>
     <dl>${[["Store", health.store], ["Bucket", health.bucket], ["Queues", health.queueService]].map(([name, part]) => html`<div key=${name}><dt>${name}</dt><dd class=${`tone-${TONES[part.status]}`}>${part.latencyMs === null ? "no answer" : `${part.latencyMs} ms`}</dd></div>`)}</dl>
   </div>`;
 }
 
-/** @param {{name: string, count: any[] | undefined, href: string, tone?: string}} props */
-const Tile = ({ name, count, href, tone = "" }) => html`<a class=${`tile tone-${tone}`} href=${href}><span>${name}</span><strong>${count ? `${count.length}${count.length === MOST ? "+" : ""}` : "–"}</strong><small>${count ? (count.length === 1 ? "job" : "jobs") : ""}</small></a>`;
+/** @param {{name: string, found: {count: number, more: boolean} | null | undefined, href: string, tone?: string}} props */
+const Tile = ({ name, found, href, tone = "" }) => html`<a class=${`tile tone-${tone}`} href=${href}><span>${name}</span><strong>${found ? `${found.count.toLocaleString()}${found.more ? "+" : ""}` : "–"}</strong><small>${found ? (found.count === 1 ? "job" : "jobs") : ""}</small></a>`;
 
-/** @param {{queue: any, counts: any}} props */
-function TypeRow({ queue, counts }) {
-  const type = queue.jobType;
-  const cell = (/** @type {string} */ kind, /** @type {string} */ status) => {
-    const count = counts[kind][type] ?? 0;
-    return count ? html`<a href=${`${ROOT}/jobs?status=${status}&type=${type}&children=1`}>${count}${counts.capped[kind] ? "+" : ""}</a>` : html`<span class="zero">0</span>`;
-  };
-  return html`<tr><th scope="row">${type ? html`<a href=${`${ROOT}/jobs?type=${type}`}>${formatType(type)}</a>` : html`<span>${queue.queue}</span>`}</th>
-    <td class="number">${type ? cell("waiting", String(WAITING)) : ""}</td><td class="number">${type ? cell("active", String(ACTIVE)) : ""}</td><td class="number wide-only">${type ? cell("failed", "FAILED") : ""}</td>
-    <td class="number wide-only">${queue.depth ?? "–"}</td><td class="number wide-only">${queue.oldestSeconds === null ? "–" : formatSeconds(queue.oldestSeconds)}</td>
-    <td><${Pill} text=${queue.paused ? "paused" : queue.status} tone=${TONES[queue.status]} />${queue.reasons.length > 0 && html`<small class="why">${queue.reasons.join("; ")}</small>`}</td></tr>`;
+/** @param {{row: any, most: number, health: any}} props */
+function TypeRow({ row, most, health }) {
+  const { queue, performance } = row;
+  const zero = html`<span class="zero">0</span>`;
+  const cell = (/** @type {number} */ count, /** @type {string} */ status) => (count ? html`<a href=${`${ROOT}/jobs?status=${status}&type=${row.jobType}&children=1`}>${count.toLocaleString()}${count >= most ? "+" : ""}</a>` : zero);
+  return html`<tr><th scope="row"><a href=${`${ROOT}/jobs?type=${row.jobType}`}>${formatType(row.jobType)}</a></th>
+    <td class="number">${cell(queue.waiting, "QUEUED,THROTTLED")}</td><td class="number">${cell(queue.active, String(ACTIVE))}</td>
+    <td class="number wide-only">${queue.completed ? queue.completed.toLocaleString() : zero}</td><td class="number wide-only">${queue.failed ? html`<span class="bad">${queue.failed.toLocaleString()}</span>` : zero}</td>
+    <td class="number wide-only">${performance.avgWaitTime === null ? html`<span class="zero">–</span>` : formatMs(performance.avgWaitTime)}</td>
+    <td class="number wide-only">${health?.oldestSeconds ? formatSeconds(health.oldestSeconds) : html`<span class="zero">–</span>`}</td>
+    <td>${health && html`<${Pill} text=${queue.paused ? "paused" : health.status} tone=${TONES[health.status]} />${health.reasons.length > 0 && html`<small class="why">${health.reasons.join("; ")}</small>`}`}</td></tr>`;
 }
 
 /** @param {{job: any, now: number}} props */

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "../vendor/preact.js";
 import { call, newKey } from "../api.js";
-import { BalanceEquation } from "../balance.js";
+import { BalanceEquation, BalanceSkeleton } from "../balance.js";
 import { announce, Empty, Failure, Loading, More, PageOf } from "../elements.js";
 import { useDelayed, usePages, useReading } from "../reading.js";
 import { go, linkTo } from "../router.js";
@@ -37,11 +37,10 @@ function OneUser({ user, done }) {
   const reload = () => { void account.reload(); void limit.reload(); void caps.reload(); done(); };
   return html`<section class="panel user" aria-label=${`User ${user}`}>
     <div class="title"><h2>${user}</h2><a href=${`${linkTo("/jobs")}?user=${id}`}>Jobs</a><a href=${`${linkTo("/jobs")}?user=${id}&status=FAILED`}>Failed</a><a class="button quiet" href=${linkTo("/users")} aria-label="Close">✕</a></div>
-    <${PageOf} reading=${account} lines=${2}>${(/** @type {any} */ data) => html`<${BalanceEquation} account=${data} />`}</${PageOf}>
+    <${PageOf} reading=${account} waiting=${html`<${BalanceSkeleton} />`}>${(/** @type {any} */ data) => html`<${BalanceEquation} account=${data} />`}</${PageOf}>
     <div class="user-forms">
       <${GrantForm} user=${user} done=${reload} />
-      ${limit.data && html`<${LimitForm} key=${limit.data.activeJobs} limit=${limit.data} path=${`/api/limits/${id}`} done=${reload} />`}
-      ${caps.data && html`<${CapsForm} key=${`${caps.data.daily.limit}/${caps.data.monthly.limit}`} caps=${caps.data} path=${`/api/credits/${id}/caps`} done=${reload} />`}
+      ${!(limit.data && caps.data) ? html`<div class="small-form small-form-waits"></div>` : html`<${LimitForm} key=${limit.data.activeJobs} limit=${limit.data} path=${`/api/limits/${id}`} done=${reload} /><${CapsForm} key=${`${caps.data.daily.limit}/${caps.data.monthly.limit}`} caps=${caps.data} path=${`/api/credits/${id}/caps`} done=${reload} />`}
     </div>
   </section>`;
 }

@@ -24,7 +24,8 @@ from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import make_token
 
 FEW, MANY = 100, 100_000
-_USER = "bench"
+#: The owner of the jobs.
+USER = "bench"
 _CALLS = 200
 _WARM_UP = 20
 _BATCH = 1000
@@ -59,13 +60,14 @@ class _SeededStack:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="taskreel-bench-")))
         numbers = random.Random(1).sample(range(16**12), size)  # noqa: S311 - same ids each time
         self.ids = [f"job_{number:026x}" for number in numbers]
-        asyncio.run(_seed_store(DataFolder(folder).store_file, self.ids))
+        asyncio.run(seed_store(DataFolder(folder).store_file, self.ids))
         url, _ = exits.enter_context(start_stack(folder))
-        token = make_token(DataFolder(folder), user=_USER)
+        token = make_token(DataFolder(folder), user=USER)
         self.http = exits.enter_context(Connection(url, token))
 
 
-async def _seed_store(path: Path, ids: list[str]) -> None:
+async def seed_store(path: Path, ids: list[str]) -> None:
+    """Store a finished job of USER under each id, twenty seconds after the one before."""
     store = SqliteStore(path, INDEXES)
     began = datetime.now(UTC) - timedelta(days=30)
     for first in range(0, len(ids), _BATCH):
@@ -89,7 +91,7 @@ def _build_job(job_id: str, began: datetime, number: int) -> Job:
         job_id=job_id,
         job_type="image-generation",
         status=status,
-        user_id=_USER,
+        user_id=USER,
         project_id=f"project-{number % 4}",
         payload={"prompt": "A lighthouse in a storm", "options": {"width": 1024, "height": 1024}},
         created_at=at,

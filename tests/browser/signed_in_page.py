@@ -1,0 +1,64 @@
+"""A page of the dashboard with a user signed in, and what every test of it expects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Browser, Page, expect
+
+from e2e.processes import Stack
+
+#: A picture takes a second or two; the machine of a test run is busy.
+SECONDS = 60_000
+
+
+@contextmanager
+def signed_in(
+    browser: Browser,
+    running: Stack,
+    user: str,
+    path: str = "",
+    *,
+    phone: bool = False,
+    scheme: Literal["light", "dark"] = "light",
+    **token: str,
+) -> Iterator[Page]:
+    """A page of that user. It must ask no other host, and its console must stay clean."""
+    size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 860}
+    context = browser.new_context(viewport=size, color_scheme=scheme)  # type: ignore[arg-type] # a TypedDict
+    context.set_default_timeout(SECONDS)
+    page = context.new_page()
+    page.set_default_timeout(SECONDS)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    foreign: list[str] = []
+    page.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith((running.url, "data:")) else foreign.append(request.url)
+        ),
+    )
+    page.goto(f"{running.url}/dashboard{path}#token={running.token(user, **token)}")
+    expect(page.get_by_role("navigation", name="Pages")).to_be_visible(timeout=SECONDS)
+    try:
+        yield page
+        assert errors == []
+        assert foreign == []
+    finally:
+        context.close()
+
+
+def store_picture(page: Page, name: str, *, height: int = 860) -> None:
+    """Store the top of what the page shows as `name`.jpg in the folder of SCREENSHOTS, if set.
+
+    The pictures in README.md and infra/README.md are made so.
+    """
+    folder = os.environ.get("SCREENSHOTS")
+    if folder:
+        path = Path(folder) / f"{name}.jpg"
+        top = {"x": 0.0, "y": 0.0, "width": 1280.0, "height": float(height)}
+        page.screenshot(path=path, type="jpeg", quality=82, clip=top)  # type: ignore[arg-type] # a TypedDict

@@ -1,0 +1,156 @@
+"""An operator's acts on the dashboard, each after a dialog that says its effect; and refusals."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from browser.signed_in_page import SECONDS, signed_in
+from e2e.processes import Stack, stack
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+LATER = {"prompt": "dunes under a wide sky", "scheduleAt": "2030-01-01T00:00:00Z"}
+ADMIN_PAGES = ("/failures", "/users", "/audit")
+
+
+def test_a_queue_is_paused_and_cleared_after_its_effect_was_said(
+    browser: Browser, running: Stack
+) -> None:
+    with running.client("ada") as api:
+        for _ in range(3):
+            assert api.post("/api/jobs/image-upscale", json=upscale(LATER)).status_code == 202
+    with signed_in(browser, running, "root", "/queues", role="admin") as page:
+        page.get_by_role("button", name="Pause Image upscale").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("No job of this type starts until it is resumed")
+        dialog.get_by_label("Reason").fill("maintenance tonight")
+        dialog.get_by_role("button", name="Pause", exact=True).click()
+        row = page.get_by_role("row").filter(has_text="Image upscale")
+        expect(row).to_contain_text("by root", timeout=SECONDS)
+        expect(row).to_contain_text("maintenance tonight")
+
+        page.get_by_role("button", name="Clear Image upscale").click()
+        expect(dialog).to_contain_text("3 jobs that wait or are scheduled will be cancelled")
+        expect(dialog).to_contain_text("6 credits go back to the owners")
+        dialog.get_by_role("button", name="Cancel 3 jobs").click()
+        expect(page.get_by_text("3 jobs cancelled, 6 credits returned.")).to_be_visible(
+            timeout=SECONDS
+        )
+        page.get_by_role("button", name="Resume Image upscale").click()
+        dialog.get_by_role("button", name="Resume", exact=True).click()
+        expect(row).not_to_contain_text("paused", timeout=SECONDS)
+
+        page.keyboard.press("g")
+        page.keyboard.press("a")
+        entries = page.get_by_role("row").filter(has_text="image-upscale-queue")
+        expect(entries).to_have_count(3, timeout=SECONDS)
+        page.get_by_label("Search the log").fill("MAINTENANCE")
+        expect(entries).to_have_count(1, timeout=SECONDS)
+
+
+def upscale(more: dict[str, str]) -> dict[str, str]:
+    return {"imageUrl": "https://example.com/cat.png", "scheduleAt": more["scheduleAt"]}
+
+
+def test_a_user_gets_credits_a_limit_and_a_cap(browser: Browser, running: Stack) -> None:
+    with signed_in(browser, running, "root", "/users?user=carol", role="admin") as page:
+        balance = page.get_by_role("group", name="Balance")
+        expect(balance).to_contain_text("it adds up", timeout=SECONDS)
+        page.get_by_label("Credits", exact=True).fill("250")
+        page.get_by_role("button", name="Grant 250 credits").click()
+        expect(balance).to_contain_text("350available", timeout=SECONDS)
+        page.get_by_label("Limit").fill("3")
+        page.get_by_role("button", name="Set the limit").click()
+        expect(page.get_by_text("carol may run 3 jobs at a time.")).to_be_visible(timeout=SECONDS)
+        page.get_by_label("A day").fill("40")
+        page.get_by_role("button", name="Set the caps").click()
+        expect(page.get_by_text("The caps are changed.")).to_be_visible(timeout=SECONDS)
+        row = page.get_by_role("row").filter(has_text="carol")
+        expect(row).to_contain_text("of 3 (own)", timeout=SECONDS)
+    with signed_in(browser, running, "carol", "/credits") as page:
+        expect(page.get_by_text("0 of 40 credits today")).to_be_visible(timeout=SECONDS)
+
+
+def test_a_webhook_is_tested_and_its_answer_read(browser: Browser, tmp_path: Path) -> None:
+    with HTTPServer(("127.0.0.1", 0), Teapot) as receiver:
+        threading.Thread(target=receiver.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{receiver.server_port}"
+        settings = {"WEBHOOK_PRIVATE_ORIGINS": url}
+        with (
+            stack(tmp_path / "data", settings=settings) as running,
+            signed_in(browser, running, "ada", "/webhooks") as page,
+        ):
+            page.get_by_role("button", name="New endpoint").click()
+            page.get_by_label("Address").fill(f"{url}/hooks")
+            page.get_by_role("button", name="Create", exact=True).click()
+            expect(page.get_by_text("whsec_")).to_be_visible(timeout=SECONDS)
+            page.get_by_role("link", name="Open the endpoint").click()
+            page.get_by_role("button", name="Send a test").click()
+            delivery = page.locator(".deliveries > li")
+            expect(delivery).to_contain_text("418 in", timeout=SECONDS)
+            delivery.locator("summary").click()
+            expect(delivery).to_contain_text('"type": "webhook.test"')
+            expect(delivery).to_contain_text("short and stout")
+        receiver.shutdown()
+
+
+class Teapot(BaseHTTPRequestHandler):
+    """A receiver that refuses."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(418)
+        self.end_headers()
+        self.wfile.write(b"short and stout")
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+def test_a_user_who_is_no_admin_is_offered_none_of_it(browser: Browser, running: Stack) -> None:
+    with signed_in(browser, running, "eve", "/queues") as page:
+        expect(page.get_by_role("rowheader", name="Image generation")).to_be_visible(
+            timeout=SECONDS
+        )
+        assert page.get_by_role("button", name="Pause").count() == 0
+        names = page.get_by_role("navigation", name="Pages").get_by_role("link")
+        assert not {"Failures", "Users", "Audit"} & set(names.all_inner_texts())
+        for path in ADMIN_PAGES:
+            page.goto(f"{running.url}/dashboard{path}")
+            expect(page.get_by_text("Only an admin may see this page.")).to_be_visible(
+                timeout=SECONDS
+            )
+        page.goto(f"{running.url}/dashboard/credits")
+        expect(page.get_by_role("heading", name="Your credits")).to_be_visible(timeout=SECONDS)
+        expect(page.get_by_text("By model")).to_have_count(0)
+
+
+def test_several_jobs_are_replayed_after_their_cost_was_asked_for(
+    browser: Browser, running: Stack
+) -> None:
+    with running.client("fay") as api:
+        for number in range(2):
+            request = {"prompt": f"a lake {number}", "options": {"width": 96, "height": 64}}
+            wait = {"Prefer": "wait=30"}
+            made = api.post("/api/jobs/image-generation", json=request, headers=wait).json()
+            assert made["status"] == "COMPLETED"
+    with signed_in(browser, running, "fay", "/jobs?status=COMPLETED") as page:
+        rows = page.locator("tr[data-row]")
+        expect(rows).to_have_count(2, timeout=SECONDS)
+        page.get_by_role("button", name="Save this view…").click()
+        page.get_by_label("Name").fill("Done")
+        page.get_by_role("dialog").get_by_role("button", name="Save").click()
+        page.get_by_label("Select all").check()
+        page.get_by_role("button", name="Replay…").click()
+        dialog = page.get_by_role("dialog", name="Replay 2 jobs")
+        expect(dialog).to_contain_text("will be held", timeout=SECONDS)
+        dialog.get_by_role("button", name="Replay 2 jobs").click()
+        page.goto(f"{running.url}/dashboard/jobs")
+        expect(rows).to_have_count(4, timeout=SECONDS)
+        page.get_by_role("link", name="Done", exact=True).click()
+        expect(page).to_have_url(f"{running.url}/dashboard/jobs?status=COMPLETED")

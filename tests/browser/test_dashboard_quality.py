@@ -1,0 +1,183 @@
+"""Each page of the dashboard: accessible in light and dark, still while it loads, and quick."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from browser.signed_in_page import SECONDS, signed_in
+from e2e.processes import Stack, stack
+from installed_programs import find_program, skip_or_fail
+from taskreel_local.bench.scale import USER, seed_store
+from taskreel_local.stack.data_folder import DataFolder
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+AXE = "axe-core@4"
+PAGES = (
+    "",
+    "/jobs",
+    "/jobs?view=sheet",
+    "/new",
+    "/schedules",
+    "/uploads",
+    "/failures",
+    "/queues",
+    "/providers?text=flux",
+    "/webhooks",
+    "/performance",
+    "/credits",
+    "/users?user=ada",
+    "/audit",
+)
+MANY = 100_000
+MOST_BYTES = 250_000
+MOST_SHIFT = 0.05
+#: Adds up the layout's shifts as the browser sees them, those that an input causes left out.
+SHIFTS = """
+window.shifts = 0;
+new PerformanceObserver((list) => {
+  for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifts += one.value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+VIOLATIONS = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
+  .flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 160)}`))"""
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core, which finds what a screen reader or a keyboard cannot use."""
+    find_program("npm", "apt-get install nodejs npm")
+    folder = tmp_path_factory.mktemp("axe")
+    (folder / "package.json").write_text('{"private": true}')
+    command = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts", AXE]
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=180
+    )
+    if done.returncode:
+        skip_or_fail(f"npm cannot install {AXE}: {done.stderr.strip()[-200:]}")
+    return (folder / "node_modules/axe-core/axe.min.js").read_text()
+
+
+@pytest.fixture(scope="module")
+def used(running: Stack) -> Stack:
+    """A stack in which something of everything has happened."""
+    with running.client("ada") as ada, running.client("root", role="admin") as root:
+        picture = {"prompt": "a lighthouse at dawn", "options": {"width": 96, "height": 64}}
+        fails = {"prompt": "a red kite", "options": {"studio": {"mode": "fail-permanent"}}}
+        later = {"prompt": "dunes", "scheduleAt": "2030-01-01T00:00:00Z"}
+        hook = {"url": "https://example.com/hooks"}
+        daily = {"jobType": "image-generation", "data": later | {"scheduleAt": None}}
+        daily |= {"data": {"prompt": "dunes"}, "cronExpression": "0 9 * * MON-FRI"}
+        upload = {"name": "cat.png", "contentType": "image/png", "bytes": 10}
+        for path, body in (
+            ("/api/jobs/image-generation", picture),
+            ("/api/jobs/image-generation", fails),
+            ("/api/jobs/image-generation", later),
+            ("/api/webhook-endpoints", hook),
+            ("/api/jobs/recurring", daily),
+        ):
+            answer = ada.post(path, json=body, headers={"Prefer": "wait=30"})
+            assert answer.is_success, answer.text
+        assert root.post("/api/uploads", json=upload).is_success
+        assert root.post(
+            "/api/jobs/queues/image-upscale/pause", json={"reason": "a test"}
+        ).is_success
+        assert root.post(
+            "/api/providers/bfl/flux-2-pro/breaker", json={"state": "open", "reason": "a test"}
+        ).is_success
+    return running
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing_on_a_page(
+    browser: Browser, used: Stack, axe: str, path: str, scheme: Any
+) -> None:
+    with signed_in(browser, used, "root", path, role="admin", scheme=scheme) as page:
+        wait_for_content(page)
+        page.evaluate(axe)
+        assert page.evaluate(VIOLATIONS) == []
+
+
+def test_axe_finds_nothing_on_a_job_or_in_a_dialog(browser: Browser, used: Stack, axe: str) -> None:
+    with used.client("ada") as ada:
+        jobs = ada.get("/api/jobs").json()["jobs"]
+    for job in jobs:
+        with signed_in(browser, used, "ada", f"/jobs/{job['jobId']}") as page:
+            wait_for_content(page)
+            page.evaluate(axe)
+            assert page.evaluate(VIOLATIONS) == [], job["status"]
+            page.keyboard.press("?")
+            expect(page.get_by_role("dialog")).to_be_visible(timeout=SECONDS)
+            assert page.evaluate(VIOLATIONS) == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_on_a_page_jumps_while_it_loads(browser: Browser, used: Stack, path: str) -> None:
+    with signed_in(browser, used, "root", path, role="admin") as page:
+        page.add_init_script(SHIFTS)
+        page.reload()
+        wait_for_content(page)
+        page.wait_for_timeout(500)
+        assert page.evaluate("window.shifts") <= MOST_SHIFT
+
+
+def wait_for_content(page: Page) -> None:
+    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=SECONDS)
+    expect(page.locator(".skeleton")).to_have_count(0, timeout=SECONDS)
+
+
+# ── With many jobs ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack with so many finished jobs."""
+    data = tmp_path_factory.mktemp("crowded") / "data"
+    data.mkdir()
+    ids = [f"job_{number:026x}" for number in range(MANY)]
+    # Playwright runs an event loop in this thread.
+    seeding = threading.Thread(
+        target=lambda: asyncio.run(seed_store(DataFolder(data).store_file, ids))
+    )
+    seeding.start()
+    seeding.join()
+    with stack(data) as started:
+        yield started
+
+
+def test_the_overview_of_many_jobs_is_small_and_painted_at_once(
+    browser: Browser, crowded: Stack
+) -> None:
+    with signed_in(browser, crowded, USER, role="admin") as page:
+        painted = []
+        for _ in range(3):
+            sent: list[int] = []
+            session = page.context.new_cdp_session(page)
+            session.send("Network.enable")
+            session.send("Network.setCacheDisabled", {"cacheDisabled": True})
+            session.on("Network.loadingFinished", lambda one: sent.append(one["encodedDataLength"]))  # noqa: B023 - a list of each round
+            page.reload()
+            expect(page.get_by_text("Everything works")).to_be_visible(timeout=SECONDS)
+            painted.append(
+                page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+            )
+            assert sum(sent) <= MOST_BYTES
+            session.detach()
+        # The best of three: neighbours of the test run share the machine.
+        assert min(painted) <= 1000
+
+
+def test_a_list_of_many_jobs_is_paged_and_searched(browser: Browser, crowded: Stack) -> None:
+    with signed_in(browser, crowded, USER, "/jobs?status=FAILED", role="admin") as page:
+        rows = page.locator("tr[data-row]")
+        expect(rows).to_have_count(40, timeout=SECONDS)
+        page.get_by_role("button", name="Older jobs").click()
+        expect(rows).to_have_count(80, timeout=SECONDS)
