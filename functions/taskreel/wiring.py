@@ -51,7 +51,7 @@ from taskreel.config import ConfigurationError, Settings
 from taskreel.domain.input_limits import MIB, InputLimits
 from taskreel.domain.queue_names import type_of_queue
 from taskreel.domain.value import Value
-from taskreel.domain.webhook import SENDER
+from taskreel.domain.webhook import SENDER, WebhookDelivery
 from taskreel.jobtypes.submission import register_options
 from taskreel.limits_setting import parse_limits
 from taskreel.media.workers import WorkerPool
@@ -76,6 +76,7 @@ if TYPE_CHECKING:
 
     from taskreel.adapters.local.memory_queue import Delivery
     from taskreel.app.worker.processor import Processor
+    from taskreel.domain.job import Job
     from taskreel.web.auth import TokenRules
     from taskreel.web.file_links import FileLinks
     from taskreel.web.live_context import LiveContext
@@ -294,6 +295,7 @@ def build(chosen: Settings, clock: Clock) -> Services:
         rules=rules,
         counts=counts,
         calibration=calibration,
+        render_message=partial(_render_message, chosen.internal_keys),
         flush_records=recorder.flush,
         work_dirs=WorkDirPool(chosen.scratch_dir, chosen.scratch_mb * MIB),
     )
@@ -306,6 +308,16 @@ def _own_addresses(chosen: Settings) -> list[str]:
         _emulator(chosen.blobs_url) or "",
         *chosen.provider_base_urls.values(),
     ]
+
+
+async def _render_message(
+    internal_keys: Sequence[str], services: Services, delivery: WebhookDelivery, job: Job | None
+) -> dict[str, Any]:
+    """The message of a delivery in another service's form; the first imports its module."""
+    from taskreel.web.file_links import FileLinks
+    from taskreel.web.other_apis.webhook_messages import render_message
+
+    return await render_message(services, FileLinks(internal_keys), delivery, job)
 
 
 def _token_rules(chosen: Settings) -> TokenRules:

@@ -10,8 +10,10 @@ import asyncio
 import json
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,12 @@ import pytest
 import trustme
 import uvicorn
 
+from installed_programs import find_program, skip_or_fail
 from simulation.world import World, running, token
 from taskreel_local.stack.server_main import PathRouter
 
 HERE = Path(__file__).parent
+PACKAGES = ["@fal-ai/client@1", "replicate@1"]
 #: No client's script takes that long.
 MOST_SECONDS = 60
 
@@ -76,15 +80,18 @@ class OtherApis:
         return answer
 
 
-@pytest.fixture
-async def apis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OtherApis]:
+@asynccontextmanager
+async def serve_apis(
+    folder: Path, patch: pytest.MonkeyPatch, **settings: Any
+) -> AsyncIterator[OtherApis]:
+    """Serve a world on a port of its own, with these settings."""
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"https://127.0.0.1:{listener.getsockname()[1]}"
     authority = trustme.CA()
-    ca_file, key_file = tmp_path / "ca.pem", tmp_path / "server.pem"
+    ca_file, key_file = folder / "ca.pem", folder / "server.pem"
     authority.cert_pem.write_to_path(str(ca_file))
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(key_file))
-    async with running(tmp_path, monkeypatch, api_base_url=url) as world:
+    async with running(folder, patch, api_base_url=url, **settings) as world:
         config = uvicorn.Config(
             PathRouter(),  # the dev stack's: files of the bucket too
             ssl_certfile=str(key_file),
@@ -98,6 +105,27 @@ async def apis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         server.should_exit = True
         await serving
     listener.close()
+
+
+@pytest.fixture
+async def apis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OtherApis]:
+    async with serve_apis(tmp_path, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def node_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the released clients of JavaScript, unmodified."""
+    find_program("node", "apt-get install nodejs npm")
+    find_program("npm", "apt-get install nodejs npm")
+    folder = tmp_path_factory.mktemp("other-apis")
+    command = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts"]
+    done = subprocess.run(
+        [*command, *PACKAGES], cwd=folder, capture_output=True, text=True, check=False, timeout=180
+    )
+    if done.returncode:
+        skip_or_fail(f"npm cannot install {PACKAGES}: {done.stderr.strip()[-200:]}")
+    return folder
 
 
 @pytest.fixture

@@ -79,12 +79,6 @@ async def test_the_same_idempotency_key_makes_one_prediction(ada: httpx.AsyncCli
     assert (await read_balance(ada))["held"] == 1
 
 
-async def test_a_webhook_is_refused_rather_than_forgotten(ada: httpx.AsyncClient) -> None:
-    answer = await ada.post(PREDICTIONS, json={**SLEEP, "webhook": "https://example.com"})
-    body = expect_problem(answer, 422, "invalid_request")
-    assert body["errors"][0]["path"] == "webhook"
-
-
 async def test_an_input_that_has_no_effect_is_named(ada: httpx.AsyncClient) -> None:
     answer = await ada.post(
         "/replicate/v1/models/black-forest-labs/flux-dev/predictions",

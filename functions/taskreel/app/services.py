@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random, SystemRandom
+from typing import Any
 
 from taskreel.app.eta_calibration import EtaCalibration
 from taskreel.app.job_counts import JobCounts
@@ -13,6 +14,8 @@ from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.app.recent_jobs import RecentJobs
 from taskreel.domain.flow_limits import FlowLimits
 from taskreel.domain.input_limits import InputLimits
+from taskreel.domain.job import Job
+from taskreel.domain.webhook import WebhookDelivery
 from taskreel.ports import (
     Blobs,
     Clock,
@@ -52,6 +55,17 @@ async def _store_nothing() -> None:
     """Do nothing: for services that record no statistics."""
 
 
+#: Makes the message of a delivery in the form of another service. The job is None when it has been
+#: removed since.
+RenderMessage = Callable[["Services", WebhookDelivery, Job | None], Awaitable[dict[str, Any]]]
+
+
+async def _refuse_other_forms(
+    _services: Services, delivery: WebhookDelivery, _job: Job | None
+) -> dict[str, Any]:
+    raise RuntimeError(f"This process makes no messages in the form {delivery.form}.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """The ports and the rules that use cases depend on."""
@@ -70,6 +84,7 @@ class Services:
     counts: JobCounts = field(default_factory=lambda: JobCounts(exact=False))
     recent_jobs: RecentJobs = field(default_factory=RecentJobs)
     calibration: EtaCalibration = field(default_factory=_build_uncounted_calibration)
+    render_message: RenderMessage = _refuse_other_forms
     #: Stores the statistics that this process has counted and not stored yet.
     flush_records: Callable[[], Awaitable[None]] = _store_nothing
     random: Random = field(default_factory=SystemRandom)

@@ -61,6 +61,13 @@ class Signature(StrEnum):
     ED25519 = "v1a"
 
 
+class MessageForm(StrEnum):
+    """The forms of messages of other services, whose clients named the webhook."""
+
+    FAL = "fal"
+    REPLICATE = "replicate"
+
+
 class SigningKey(StoredValue):
     """A key of an endpoint; a replaced one signs until `expires_at`."""
 
@@ -89,6 +96,8 @@ class WebhookSubscription(StoredValue):
     project_id: str | None = None
     #: The address of one job's own webhook; None for an endpoint, which has its own.
     url: str | None = None
+    #: None for this API's own `{type, timestamp, data}`.
+    form: Annotated[MessageForm, accept_unknown(MessageForm)] | None = None
 
     def wants(self, event: str) -> bool:
         """True for an event that it lists, or that `*` or `job.*` stands for."""
@@ -234,6 +243,8 @@ class WebhookDelivery(StoredValue):
     job_id: str | None = None
     #: The address of a job's own webhook; None for that of the endpoint.
     url: str | None = None
+    #: None for this API's own `{type, timestamp, data}`.
+    form: Annotated[MessageForm, accept_unknown(MessageForm)] | None = None
     #: The event's time and facts, as they were in the commit that made it.
     occurred_at: datetime
     data: dict[str, Any]

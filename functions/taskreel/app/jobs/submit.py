@@ -45,7 +45,12 @@ from taskreel.domain.rate_limit import WRITES, RateDecision, decide_request, ref
 from taskreel.domain.retry import RetryPolicy
 from taskreel.domain.unit import UnitRun
 from taskreel.domain.validation_messages import invalid_model
-from taskreel.domain.webhook import FINAL_EVENTS, WebhookSubscription, list_wanted
+from taskreel.domain.webhook import (
+    FINAL_EVENTS,
+    MessageForm,
+    WebhookSubscription,
+    list_wanted,
+)
 from taskreel.jobtypes.job_type import JobType
 from taskreel.jobtypes.submission import DeferredSubmission, RetryOptions, Submission
 from taskreel.ports import Capability, Transaction
@@ -74,6 +79,8 @@ class JobRequest:
     #: The units, by their place, and the steps that are taken over from the replayed job.
     done_units: Mapping[int, UnitRun] = field(default_factory=dict)
     done_steps: frozenset[str] = frozenset()
+    #: The form of the messages to the submission's webhook; None for this API's own.
+    webhook_form: MessageForm | None = None
 
     @property
     def body_hash(self) -> str:
@@ -224,6 +231,7 @@ def _list_own_webhooks(caller: Caller, request: JobRequest) -> tuple[WebhookSubs
         endpoint_id=own_endpoint_id(caller.user_id),
         events=tuple(submission.webhook_events or FINAL_EVENTS),
         url=submission.webhook_url,
+        form=request.webhook_form,
     )
     return (own,)
 

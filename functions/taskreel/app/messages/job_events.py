@@ -84,6 +84,7 @@ def _build_delivery(job: Job, subscription: WebhookSubscription) -> WebhookDeliv
         event=name_event(job),
         job_id=job.job_id,
         url=subscription.url,
+        form=subscription.form,
         occurred_at=at,
         data=_describe_job(job),
         next_try_at=at,

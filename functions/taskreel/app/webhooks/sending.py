@@ -247,7 +247,13 @@ async def _notify_others(
 
 
 async def _render_body(services: Services, delivery: WebhookDelivery) -> str:
-    """The message: `{type, timestamp, data}`; with links instead of large results."""
+    """The message: `{type, timestamp, data}`; with links instead of large results.
+
+    One that another service's client asked for has that service's form.
+    """
+    if delivery.form is not None:
+        job = await load_job(services.store, delivery.job_id) if delivery.job_id else None
+        return to_json(await services.render_message(services, delivery, job)).decode()
     data = dict(delivery.data)
     if delivery.job_id is not None:
         base = services.rules.api_base_url

@@ -29,6 +29,7 @@ from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError, TaskreelError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
+from taskreel.domain.webhook import MessageForm
 from taskreel.web.auth import AuthenticatedRequest
 from taskreel.web.job_events import wait_for_end
 from taskreel.web.other_apis.fal_request import (
@@ -40,6 +41,7 @@ from taskreel.web.other_apis.fal_request import (
 from taskreel.web.other_apis.followed_jobs import FollowedJobs
 from taskreel.web.other_apis.model_names import find_model
 from taskreel.web.other_apis.submission import (
+    ClientWebhook,
     SubmittedModel,
     authenticate_client,
     read_object,
@@ -111,8 +113,6 @@ class _FalApi:
 
     async def submit(self, request: Request) -> Response:
         context = await authenticate_client(request)
-        if request.query_params.get("fal_webhook"):
-            raise InvalidError.at("fal_webhook", "is not supported here; poll the request")
         made = await self._submit(request, context)
         job = made.submitted.job
         shown = await self._build_status(context, request.path_params["model"], job)
@@ -131,7 +131,10 @@ class _FalApi:
     async def _submit(self, request: Request, context: AuthenticatedRequest) -> SubmittedModel:
         named = find_model("fal", request.path_params["model"])
         given = {**await read_object(request), **_read_headers(request)}
-        return await submit_model(request, context, named, given, at="")
+        webhook = None
+        if url := request.query_params.get("fal_webhook"):
+            webhook = ClientWebhook(url, MessageForm.FAL, "fal_webhook")
+        return await submit_model(request, context, named, given, at="", webhook=webhook)
 
     async def read_status(self, request: Request) -> Response:
         """Held for a second if nothing changes: the client would ask again at once."""

@@ -7,7 +7,7 @@ Its errors have the form of this API's own problems.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -22,28 +22,43 @@ from taskreel.app.jobs.cancel import cancel_job
 from taskreel.app.jobs.job_lists import Filters, list_jobs
 from taskreel.app.jobs.job_store import load_job
 from taskreel.app.jobs.queries import find_job
-from taskreel.domain.artifact import Artifact
-from taskreel.domain.errors import InvalidError, NotFoundError
+from taskreel.app.webhooks.endpoints import OWN, find_endpoint
+from taskreel.domain.errors import ConflictError, InvalidError, NotFoundError
 from taskreel.domain.job import Job
+from taskreel.domain.webhook import FINAL_EVENTS, MessageForm, Signature
 from taskreel.web.auth import ApiContext, AuthenticatedRequest
 from taskreel.web.http import parse_wait_seconds
 from taskreel.web.job_events import wait_for_end
 from taskreel.web.other_apis.model_names import NamedModel, find_model, list_models
 from taskreel.web.other_apis.replicate_files import create_file, delete_file, read_file
 from taskreel.web.other_apis.replicate_prediction import (
+    build_linker,
     build_model,
     build_prediction,
     build_version,
     version_id,
 )
-from taskreel.web.other_apis.submission import authenticate_client, read_object, submit_model
+from taskreel.web.other_apis.submission import (
+    ClientWebhook,
+    authenticate_client,
+    read_object,
+    submit_model,
+)
 from taskreel.web.problems import install_handlers
 
 _PAGE = 100
 #: The clients give up after 60.5 s; the answer needs some of it.
 _LONGEST_WAIT = 55.0
-_INPUT_FIELDS = frozenset({"input", "version", "stream", "webhook_events_filter"})
-_WEBHOOKS = ("webhook", "webhook_completed")
+_FIELDS = frozenset(
+    {"input", "version", "stream", "webhook", "webhook_completed", "webhook_events_filter"}
+)
+#: Replicate's events → those of a job. All of a result comes with the end.
+_EVENTS: Mapping[str, tuple[str, ...]] = {
+    "start": ("job.processing",),
+    "output": ("job.completed",),
+    "logs": (),
+    "completed": FINAL_EVENTS,
+}
 
 
 def build_app() -> Starlette:
@@ -71,6 +86,7 @@ def _list_routes() -> list[tuple[str, str, Callable[[Request], Awaitable[Respons
         ("POST", "/models/{owner}/{name}/predictions", _create_by_model),
         ("POST", "/deployments/{owner}/{name}/predictions", _create_by_model),
         ("GET", "/account", _read_account),
+        ("GET", "/webhooks/default/secret", _read_webhook_secret),
         ("POST", "/files", create_file),
         ("GET", "/files/{file_id}", read_file),
         ("DELETE", "/files/{file_id}", delete_file),
@@ -100,7 +116,9 @@ async def _create(
     request: Request, context: AuthenticatedRequest, named: NamedModel, body: dict[str, Any]
 ) -> Response:
     _check_body(body)
-    made = await submit_model(request, context, named, body.get("input", {}))
+    webhook = _parse_webhook(body)
+    given = body.get("input", {})
+    made = await submit_model(request, context, named, given, webhook=webhook)
     job = made.submitted.job
     seconds = _parse_wait(request.headers.get("prefer"))
     if seconds:
@@ -111,15 +129,48 @@ async def _create(
 
 
 def _check_body(body: dict[str, Any]) -> None:
-    for name in _WEBHOOKS:
-        if body.get(name):
-            message = "is not supported here; wait for the prediction, or poll it"
-            raise InvalidError.at(name, message)
-    for name in body.keys() - _INPUT_FIELDS - {*_WEBHOOKS}:
+    for name in body.keys() - _FIELDS:
         message = "is unknown; the model's inputs belong into `input`"
         raise InvalidError.at(name, message)
     if not isinstance(body.get("input", {}), dict):
         raise InvalidError.at("input", "must be an object")
+
+
+def _parse_webhook(body: Mapping[str, Any]) -> ClientWebhook | None:
+    """`webhook` with its filter, or the older `webhook_completed`, which gets the end alone."""
+    name = "webhook" if body.get("webhook") else "webhook_completed"
+    url, given = body.get(name), body.get("webhook_events_filter")
+    if not url:
+        return None
+    if not isinstance(url, str):
+        raise InvalidError.at(name, "must be a URL")
+    if not given or name == "webhook_completed":
+        return ClientWebhook(url, MessageForm.REPLICATE, name)
+    known = ", ".join(_EVENTS)
+    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+        raise InvalidError.at("webhook_events_filter", f"must be a list of: {known}")
+    if unknown := [one for one in given if one not in _EVENTS]:
+        message = f"has no event {unknown[0]!r}; there are: {known}"
+        raise InvalidError.at("webhook_events_filter", message)
+    events = tuple(dict.fromkeys(event for one in given for event in _EVENTS[one]))
+    if not events:
+        message = "must have more than logs: logs are not sent here"
+        raise InvalidError.at("webhook_events_filter", message)
+    return ClientWebhook(url, MessageForm.REPLICATE, name, events)
+
+
+async def _read_webhook_secret(request: Request) -> Response:
+    """The key that signs the webhooks of the caller's predictions."""
+    context = await authenticate_client(request)
+    endpoint = await find_endpoint(context.services, context.caller, OWN)
+    now = context.services.clock.now()
+    shared = [one for one in endpoint.valid_keys(now) if one.kind is Signature.HMAC]
+    if not shared:
+        raise ConflictError(
+            "Your webhooks are signed by Ed25519, which this client cannot verify. Replace the key "
+            'by POST /api/webhook-endpoints/default/keys {"signature": "v1"}.'
+        )
+    return _respond({"key": shared[-1].secret})
 
 
 def _parse_wait(prefer: str | None) -> float:
@@ -180,20 +231,9 @@ async def _read_output(request: Request) -> Response:
 
 
 def _build_prediction(request: Request, job: Job, *, has_waited: bool = False) -> dict[str, Any]:
-    base_url = ApiContext.of(request).base_url
-    return build_prediction(job, base_url, _find_linker(request, job), has_waited=has_waited)
-
-
-def _find_linker(request: Request, job: Job) -> Callable[[Artifact], str]:
     context = ApiContext.of(request)
-    lifetime = context.services.rules.signed_url_lifetime
-    url = f"{context.base_url}/replicate/v1/outputs"
-
-    def link(file: Artifact) -> str:
-        now = context.services.clock.now()
-        return context.file_links().make(url, f"{job.job_id}/{file.name}", now, lifetime)
-
-    return link
+    link = build_linker(context.file_links(), context.services, job)
+    return build_prediction(job, context.base_url, link, has_waited=has_waited)
 
 
 # ── Models ───────────────────────────────────────────────────────────────────────────────────────

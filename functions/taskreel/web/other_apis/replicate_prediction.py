@@ -8,10 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from taskreel.app.jobs.results import collect_data
+from taskreel.app.services import Services
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
+from taskreel.domain.webhook import MessageForm
 from taskreel.jobtypes import JOB_TYPES
+from taskreel.web.file_links import FileLinks
 from taskreel.web.openapi import simplify_schema
 from taskreel.web.other_apis.model_names import NamedModel, name_model
 
@@ -41,6 +44,7 @@ def build_prediction(
     url = f"{base_url}/replicate/v1/predictions/{job.job_id}"
     started = job.status_at.get(Status.PROCESSING)
     ended = job.status_at.get(job.status) if job.status.final else None
+    webhook = next((one.url for one in job.webhooks if one.form is MessageForm.REPLICATE), None)
     return {
         "id": job.job_id,
         "model": name,
@@ -56,8 +60,26 @@ def build_prediction(
         "completed_at": _format_time(ended),
         "data_removed": False,
         "source": "api",
+        **({"webhook": webhook} if webhook else {}),
         "urls": {"get": url, "cancel": f"{url}/cancel", "web": f"{base_url}/api/jobs/{job.job_id}"},
     }
+
+
+def build_removed_prediction(job_id: str, status: Status) -> dict[str, Any]:
+    """A prediction of which only the id and the status are known any more."""
+    known = {"id": job_id, "status": _STATUSES.get(status, "starting"), "data_removed": True}
+    return {**known, "output": None, "error": None, "logs": ""}
+
+
+def build_linker(links: FileLinks, services: Services, job: Job) -> Callable[[Artifact], str]:
+    """The function that makes the URL of one of the job's files, on the API's own host."""
+    url = f"{services.rules.api_base_url}/replicate/v1/outputs"
+    lifetime = services.rules.signed_url_lifetime
+
+    def link(file: Artifact) -> str:
+        return links.make(url, f"{job.job_id}/{file.name}", services.clock.now(), lifetime)
+
+    return link
 
 
 def _build_input(job: Job) -> dict[str, Any]:

@@ -10,7 +10,11 @@ from pydantic_core import from_json
 from starlette.requests import Request
 
 from taskreel.app.jobs.submit import JobRequest, Submitted, submit_job
+from taskreel.app.services import Services
 from taskreel.domain.errors import InvalidError, MalformedError
+from taskreel.domain.webhook import FINAL_EVENTS, MessageForm
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.ports import Capability
 from taskreel.web.auth import AuthenticatedRequest, authenticate_header
 from taskreel.web.http import parse_idempotency_key, read_body
 from taskreel.web.other_apis.model_names import NamedModel, translate_input
@@ -43,6 +47,17 @@ async def read_object(request: Request) -> dict[str, Any]:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class ClientWebhook:
+    """An address that gets messages in the form of the client's own service."""
+
+    url: str
+    form: MessageForm
+    #: The parameter that names the address.
+    parameter: str
+    events: tuple[str, ...] = FINAL_EVENTS
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class SubmittedModel:
     """The job that a model's input has made, and the inputs that have no effect."""
 
@@ -57,14 +72,32 @@ async def submit_model(
     given: Mapping[str, Any],
     *,
     at: str = "input",
+    webhook: ClientWebhook | None = None,
 ) -> SubmittedModel:
     """Create the job that serves a model, or find the one that the same idempotency key made."""
+    if webhook is not None:
+        given = {**given, **_check_webhook(context.services, named, given, webhook)}
     job_type, body = translate_input(named, given, at=at)
     wanted = JobRequest(
         job_type=job_type,
         submission=body.submission,
         ignored=body.ignored,
         idempotency_key=parse_idempotency_key(request.headers.get("idempotency-key")),
+        webhook_form=webhook.form if webhook else None,
     )
     submitted = await submit_job(context.services, context.caller, wanted)
     return SubmittedModel(submitted, body.ignored)
+
+
+def _check_webhook(
+    services: Services, named: NamedModel, given: Mapping[str, Any], webhook: ClientWebhook
+) -> dict[str, Any]:
+    """The fields of the job for the webhook. Raises InvalidError (the parameter's name)."""
+    services.webhooks.check_url(webhook.url, webhook.parameter)
+    if JOB_TYPES[named.job_type].capability is Capability.WEBHOOK:
+        message = "is not for jobs of this type: they send a message to their own webhookUrl"
+        raise InvalidError.at(webhook.parameter, message)
+    if given.keys() & {"webhook_url", "webhookUrl", "webhook_events", "webhookEvents"}:
+        message = "cannot be used beside the input webhookUrl; leave one of them out"
+        raise InvalidError.at(webhook.parameter, message)
+    return {"webhook_url": webhook.url, "webhook_events": list(webhook.events)}

@@ -1,0 +1,200 @@
+"""Webhooks that fal's and Replicate's clients name, in those services' forms."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from functions.job_requests import expect_problem
+from other_apis.conftest import HERE, OtherApis, serve_apis
+from simulation.world import World, running, token
+from streamed_answers import StreamedAnswers
+from taskreel import wiring
+from taskreel.adapters.webhook_sender import WebhookSender
+from taskreel.domain.queue_names import WEBHOOK_QUEUE
+
+FAL = "/fal/taskreel/image-generation?fal_webhook=https://93.184.216.34/hooks"
+PREDICTIONS = "/replicate/v1/predictions"
+HOOK = "https://93.184.216.34/hooks"
+PREDICTION = {
+    "version": "taskreel/image-generation",
+    "input": {"prompt": "a kite", "options": {"width": 64, "height": 64}},
+    "webhook": HOOK,
+}
+
+
+@pytest.fixture
+def receiver_port() -> int:
+    """A port on which only the client's own server listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+async def apis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receiver_port: int
+) -> AsyncIterator[OtherApis]:
+    origin = f"http://127.0.0.1:{receiver_port}"
+    async with serve_apis(tmp_path, monkeypatch, webhook_private_origins=origin) as made:
+        yield made
+
+
+async def test_the_python_clients_get_and_verify_their_webhooks(
+    apis: OtherApis, receiver_port: int
+) -> None:
+    host = apis.url.removeprefix("https://")
+    found = await apis.run_python(
+        "webhook_client.py",
+        FAL_QUEUE_RUN_HOST=f"{host}/fal",
+        FAL_KEY=token("ada"),
+        REPLICATE_BASE_URL=f"{apis.url}/replicate",
+        REPLICATE_API_TOKEN=token("ada"),
+        RECEIVER_PORT=str(receiver_port),
+    )
+
+    done, failed = found["fal"]
+    assert done["path"] == "/fal"
+    assert done["message"]["request_id"] == done["message"]["gateway_request_id"] == done["id"]
+    assert done["message"]["status"] == "OK"
+    assert done["message"]["payload"]["images"][0]["width"] == 64
+    assert failed["message"]["status"] == "ERROR"
+    assert "fails permanently" in failed["message"]["error"]
+    assert failed["message"]["payload"]["detail"] == failed["message"]["error"]
+
+    begun, ended = sorted(found["replicate"], key=lambda one: one["message"]["status"])
+    assert begun["message"]["id"] == ended["message"]["id"] == begun["id"]
+    assert [begun["message"]["status"], ended["message"]["status"]] == ["processing", "succeeded"]
+    assert begun["message"]["output"] is None
+    assert ended["message"]["output"].startswith(f"{apis.url}/replicate/v1/outputs/")
+    assert begun["sent"] != ended["sent"]
+    assert found["forged"] == "Webhook signature is invalid"
+
+
+async def test_the_javascript_clients_get_and_verify_their_webhooks(
+    apis: OtherApis, node_project: Path, receiver_port: int
+) -> None:
+    shutil.copy(HERE / "webhook_clients.mjs", node_project)
+    variables = {"RECEIVER_PORT": str(receiver_port)}
+    found = await apis.run_client(["node", "webhook_clients.mjs"], variables, node_project)
+
+    assert found["fal"]["message"]["request_id"] == found["fal"]["id"]
+    assert found["fal"]["message"]["status"] == "OK"
+    assert found["replicate"]["message"]["id"] == found["replicate"]["id"]
+    assert found["replicate"]["message"]["status"] == "succeeded"
+    assert found["replicate"]["valid"] is True
+    assert found["replicate"]["forged"] is False
+
+
+# ── What is refused, and odd cases ───────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def received() -> list[dict[str, Any]]:
+    """The messages that have arrived."""
+    return []
+
+
+@pytest.fixture
+async def world(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, received: list[dict[str, Any]]
+) -> AsyncIterator[World]:
+    def answer(request: httpx.Request) -> httpx.Response:
+        received.append(json.loads(request.content))
+        return httpx.Response(204)
+
+    sender = partial(WebhookSender, transport=StreamedAnswers(answer))
+    monkeypatch.setattr(wiring, "WebhookSender", sender)
+    async with running(tmp_path, monkeypatch) as made:
+        yield made
+
+
+async def test_without_a_filter_replicates_webhook_gets_the_end_alone(
+    world: World, ada: httpx.AsyncClient, received: list[dict[str, Any]]
+) -> None:
+    made = (await ada.post(PREDICTIONS, json=PREDICTION)).json()
+    assert made["webhook"] == HOOK
+    await world.advance(20)
+    assert [one["status"] for one in received] == ["succeeded"]
+    assert received[0]["webhook"] == HOOK
+
+
+async def test_a_cancelled_prediction_is_told_to_the_older_parameter_too(
+    world: World, ada: httpx.AsyncClient, received: list[dict[str, Any]]
+) -> None:
+    slow = {"prompt": "a kite", "options": {"studio": {"mode": "sleep", "seconds": 3600}}}
+    body = {"version": PREDICTION["version"], "input": slow, "webhook_completed": HOOK}
+    made = (await ada.post(PREDICTIONS, json=body)).json()
+    await world.advance(1)
+    await ada.post(f"{PREDICTIONS}/{made['id']}/cancel")
+    await world.advance(5)
+    assert [one["status"] for one in received] == ["canceled"]
+
+
+async def test_a_job_that_was_removed_since_is_named_without_its_result(
+    world: World, ada: httpx.AsyncClient, received: list[dict[str, Any]]
+) -> None:
+    await world.tasks.pause(WEBHOOK_QUEUE)
+    given = {"prompt": "a kite", "options": {"width": 64, "height": 64}}
+    request_id = (await ada.post(FAL, json=given)).json()["request_id"]
+    prediction = (await ada.post(PREDICTIONS, json=PREDICTION)).json()
+    await world.advance(20)
+    assert received == []
+    for id_ in (request_id, prediction["id"]):
+        answer = await ada.delete(f"/api/jobs/image-generation/{id_}")
+        assert answer.status_code == 204, answer.text
+    await world.tasks.resume(WEBHOOK_QUEUE)
+    await world.advance(300)
+    of_fal, of_replicate = sorted(received, key=lambda one: "id" in one)
+    assert of_fal["request_id"] == request_id
+    assert (of_fal["status"], of_fal["payload"]) == ("OK", None)
+    assert "removed" in of_fal["payload_error"]
+    assert of_replicate["id"] == prediction["id"]
+    assert (of_replicate["status"], of_replicate["data_removed"]) == ("succeeded", True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"webhook": "http://example.com"}, "webhook"),
+        ({"webhook": "https://127.0.0.1/x"}, "webhook"),
+        ({"webhook": 7}, "webhook"),
+        ({"webhook_events_filter": ["started"]}, "webhook_events_filter"),
+        ({"webhook_events_filter": "completed"}, "webhook_events_filter"),
+        ({"webhook_events_filter": ["logs"]}, "webhook_events_filter"),
+        ({"input": {"prompt": "a", "webhookUrl": HOOK}}, "webhook"),
+        ({"version": "taskreel/webhook", "input": {"webhookUrl": HOOK}}, "webhook"),
+    ],
+)
+async def test_a_webhook_that_is_wrong_is_refused(
+    ada: httpx.AsyncClient, changes: dict[str, Any], path: str
+) -> None:
+    answer = await ada.post(PREDICTIONS, json={**PREDICTION, **changes})
+    body = expect_problem(answer, 422, "invalid_request")
+    assert body["errors"][0]["path"] == path
+
+
+async def test_fals_webhook_to_a_private_address_is_refused(ada: httpx.AsyncClient) -> None:
+    url = FAL.replace("93.184.216.34", "10.0.0.1")
+    answer = await ada.post(url, json={"prompt": "a kite"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", "fal_webhook"]
+
+
+async def test_a_secret_that_replicates_client_cannot_use_is_explained(
+    ada: httpx.AsyncClient,
+) -> None:
+    keys = "/api/webhook-endpoints/default/keys"
+    first = await ada.get("/replicate/v1/webhooks/default/secret")
+    assert first.json()["key"].startswith("whsec_")
+    await ada.post(keys, json={"signature": "v1a", "overlapSeconds": 0})
+    answer = await ada.get("/replicate/v1/webhooks/default/secret")
+    assert "Ed25519" in expect_problem(answer, 409, "conflict")["detail"]
