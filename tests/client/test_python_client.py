@@ -24,6 +24,7 @@ from taskreel.client import (
     JobFailedError,
     JobNotEndedError,
     Taskreel,
+    UnreadableAnswerError,
 )
 from taskreel.client.api_calls import ClientSettings
 from taskreel_local.stack.server_main import PathRouter
@@ -263,6 +264,18 @@ async def test_all_jobs_are_streamed_from_now_on(world: World, client: AsyncTask
         await world.advance(1)
     await following
     assert (job.job_id, "COMPLETED") in seen
+
+
+async def test_an_answer_of_something_else_names_the_url() -> None:
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, html="<p>Sign in</p>")
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    async with AsyncTaskreel("http://api.test", "t", http=http) as client:
+        with pytest.raises(UnreadableAnswerError, match=r"api\.test.*text/html"):
+            await client.account()
+        with pytest.raises(UnreadableAnswerError, match="check the URL"):
+            await client.call("GET", "/api/jobs/stats")
 
 
 async def test_a_route_without_a_method_is_called(client: AsyncTaskreel) -> None:

@@ -293,3 +293,19 @@ def test_models_and_everybodys_schedules_are_shown(commands: Commands) -> None:
     )["recurringJobId"]
     assert made not in commands.text("schedules")
     assert made in commands.text("schedules", "--all-users")
+
+
+def test_a_template_is_saved_run_changed_and_deleted(commands: Commands) -> None:
+    words = ("templates", "save", "poster", "image-generation", "options.studio.mode=noop")
+    made = commands.json(*words, "prompt=A {{parameters.subject}}", "--default", "subject=kite")
+    assert made["version"]["parameters"] == ["subject"]
+    assert "poster" in commands.text("templates")
+    assert 'subject = "kite"' in commands.text("templates", "show", "poster")
+    job = commands.json("templates", "run", "poster", "subject=lamp", "--follow")
+    assert (job["status"], job["payload"]["prompt"]) == ("COMPLETED", "A lamp")
+    assert commands.json(*words, "prompt=Two")["version"]["version"] == 2
+    first = commands.json("templates", "run", "poster", "--version", "1")
+    assert first["payload"]["prompt"] == "A kite"
+    assert commands.run("templates", "delete", "poster").exit_code == 2
+    commands.text("templates", "delete", "poster", "--yes")
+    assert commands.run("templates", "show", "poster").exit_code == 3

@@ -78,6 +78,12 @@ def test_several_profiles_are_chosen_by_name_by_use_and_by_environment(
     assert who() == "ada"
     assert who(TASKREEL_URL=running.url, TASKREEL_TOKEN=running.token("zoe")) == "zoe"
     assert taskreel(config, "credits", TASKREEL_URL=running.url).returncode == 2
+    assert taskreel(config, "credits", TASKREEL_URL="api", TASKREEL_TOKEN="t").returncode == 2
+    page = f"{running.url}/dashboard"
+    mistaken = taskreel(config, "jobs", TASKREEL_URL=page, TASKREEL_TOKEN="t")
+    assert mistaken.returncode == 1
+    assert "check the URL of the API" in mistaken.stderr
+    assert "Traceback" not in mistaken.stderr
     assert taskreel(config, "logout", "ada").returncode == 0
     missing = taskreel(config, "credits", "--profile", "ada")
     assert (missing.returncode, "eve, local" in missing.stderr) == (2, True)

@@ -17,6 +17,7 @@ from taskreel.client.client_errors import (
     JobFailedError,
     JobNotEndedError,
     TaskreelError,
+    UnreadableAnswerError,
 )
 from taskreel.client.job_models import (
     Account,
@@ -48,5 +49,6 @@ __all__ = [
     "Status",
     "Taskreel",
     "TaskreelError",
+    "UnreadableAnswerError",
     "Upload",
 ]

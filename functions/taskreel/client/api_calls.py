@@ -20,9 +20,14 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from taskreel.client.client_errors import ApiError, DownloadError, JobNotEndedError
+from taskreel.client.client_errors import (
+    ApiError,
+    DownloadError,
+    JobNotEndedError,
+    UnreadableAnswerError,
+)
 from taskreel.client.job_models import File, Job, Upload
 
 M = TypeVar("M", bound=BaseModel)
@@ -251,10 +256,18 @@ def _format(value: Any) -> Any:
 
 
 def parse_response(response: httpx.Response, model: type[M]) -> M:
-    """The body of a success. Raises ApiError."""
-    if response.is_success:
+    """The body of a success. Raises ApiError and UnreadableAnswerError."""
+    if not response.is_success:
+        raise build_error(response)
+    try:
         return model.model_validate_json(response.content)
-    raise build_error(response)
+    except ValidationError as error:
+        raise _build_unreadable(response) from error
+
+
+def _build_unreadable(response: httpx.Response) -> UnreadableAnswerError:
+    kind = response.headers.get("Content-Type", "")
+    return UnreadableAnswerError(response.request.url, kind)
 
 
 def build_error(response: httpx.Response) -> ApiError:
@@ -270,10 +283,13 @@ def build_error(response: httpx.Response) -> ApiError:
 
 
 def parse_json(response: httpx.Response) -> Any:
-    """The JSON of a success; None without a body. Raises ApiError."""
-    if response.is_success:
+    """The JSON of a success; None without a body. Raises as `parse_response`."""
+    if not response.is_success:
+        raise build_error(response)
+    try:
         return response.json() if response.content else None
-    raise build_error(response)
+    except ValueError as error:
+        raise _build_unreadable(response) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,16 @@ class ApiError(TaskreelError):
         super().__init__(f"{detail} ({status} {self.code})")
 
 
+class UnreadableAnswerError(TaskreelError):
+    """An answer is not the API's: something else serves the URL, such as a sign-in page."""
+
+    def __init__(self, url: object, content_type: str) -> None:
+        super().__init__(
+            f"The answer of {url} is not the API's, but {content_type or 'something else'}: "
+            "check the URL of the API"
+        )
+
+
 class JobFailedError(TaskreelError):
     """A job ended otherwise than COMPLETED. `job` may have files of finished parts."""
 

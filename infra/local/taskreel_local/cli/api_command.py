@@ -191,6 +191,9 @@ def run_in_session(session: Session, run: Callable[[], None]) -> None:
         raise UnreachableError(
             f"{target.name} does not respond at {target.url} ({reason}). {target.advice}"
         ) from None
+    except httpx.HTTPStatusError as error:
+        # Of a file: its URL is signed, and served by the bucket.
+        raise click.ClickException(f"A file could not be downloaded: {error}") from None
     except httpx.InvalidURL as error:
         raise click.UsageError(f"{session.target.url} is not a URL: {error}") from None
     except KeyboardInterrupt:

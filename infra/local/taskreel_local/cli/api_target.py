@@ -50,7 +50,9 @@ def find_target(data: Path | None, profile: str | None, user: str | None) -> Api
     url, token = os.environ.get("TASKREEL_URL"), os.environ.get("TASKREEL_TOKEN")
     if url and token:
         _refuse_user(user)
-        return ApiTarget(url=url.rstrip("/"), token=token, name="TASKREEL_URL")
+        if not url.startswith(("http://", "https://")):
+            raise click.UsageError(f"TASKREEL_URL is {url!r}; it must begin with https://")
+        return ApiTarget(url=url.rstrip("/"), token=token, name="the API of TASKREEL_URL")
     if url or token:
         missing = "TASKREEL_TOKEN" if url else "TASKREEL_URL"
         raise click.UsageError(f"{missing} is not set: set both of TASKREEL_URL and TASKREEL_TOKEN")

@@ -84,6 +84,10 @@ def _list_groups(answer: Any) -> list[tuple[str, str]]:
     return [(one["fingerprint"], f"{one['jobType']} {one['code']}") for one in answer["groups"]]
 
 
+def _list_templates(answer: Any) -> list[tuple[str, str]]:
+    return [(one["name"], one["version"]["jobType"]) for one in answer["templates"]]
+
+
 def _list_providers(answer: Any) -> list[tuple[str, str]]:
     return [(one["provider"], "") for one in answer["providers"]]
 
@@ -93,4 +97,5 @@ JOB = _complete_from("/api/jobs?limit=30", _list_jobs)
 SCHEDULE = _complete_from("/api/jobs/recurring?limit=50", _list_schedules)
 ENDPOINT = _complete_from("/api/webhook-endpoints?limit=50", _list_endpoints)
 FINGERPRINT = _complete_from("/api/jobs/dead-letters?limit=50", _list_groups)
+TEMPLATE = _complete_from("/api/templates", _list_templates)
 PROVIDER = _complete_from("/api/providers", _list_providers)

@@ -23,6 +23,7 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
         "replay": (f"{_CLI}.job_actions:replay_job", "Create a job from an ended one."),
         "reschedule": (f"{_CLI}.job_actions:reschedule_job", "Give a job another start."),
         "delete": (f"{_CLI}.job_actions:delete_jobs", "Delete ended jobs and their files."),
+        "templates": (f"{_CLI}.template_commands:template_commands", "Requests with parameters."),
         "uploads": (f"{_CLI}.upload_commands:upload_commands", "Files for several jobs."),
         "logs": (f"{_CLI}.log_command:show_logs", "Print the changes of jobs, a line each."),
         "types": (f"{_CLI}.job_commands:list_types", "List the job types."),
