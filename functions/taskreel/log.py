@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -52,21 +53,23 @@ class _PlainRecord(logging.LogRecord):
         *_unused: object,
     ) -> None:
         created = time.time()
-        self.__dict__.update(
-            _EMPTY,
-            name=name,
-            msg=msg,
-            args=args[0] if len(args) == 1 and isinstance(args[0], dict) else args,
-            levelname=logging.getLevelName(level),
-            levelno=level,
-            exc_info=exc_info,
-            created=created,
-            msecs=created % 1 * 1000,
-        )
+        self.__dict__ = {
+            **_EMPTY,
+            "name": name,
+            "msg": msg,
+            "args": args[0] if len(args) == 1 and isinstance(args[0], dict) else args,
+            "levelname": logging.getLevelName(level),
+            "levelno": level,
+            "exc_info": exc_info,
+            "created": created,
+            "msecs": created % 1 * 1000,
+        }
 
 
 def _extra_fields(record: logging.LogRecord) -> dict[str, object]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    # Those that every record has come first.
+    others = islice(vars(record).items(), len(_EMPTY), None)
+    return {name: value for name, value in others if name not in _STANDARD}
 
 
 class _JsonFormatter(logging.Formatter):

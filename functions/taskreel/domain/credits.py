@@ -154,15 +154,17 @@ class Account(StoredValue):
                 if cap.limit is not None and cap.spent + cost > cap.limit:
                     raise _refuse_spend(cap, cost)
         day = name_day(at)
+        of_day, of_month = _spend_field(day), _spend_field(day[:_MONTH])
         fields = {
-            _spend_field(period): self.count_spent(period) + cost for period in (day, day[:_MONTH])
+            of_day: self.read_count(of_day) + cost,
+            of_month: self.read_count(of_month) + cost,
         }
         for share in shares:
             if share.grant_id is not None:
                 left, held = name_left(share.grant_id), name_held(share.grant_id)
                 fields[left] = self.read_count(left) - share.amount
                 fields[held] = self.read_count(held) + share.amount
-        if _spend_field(day) in (self.model_extra or {}):
+        if of_day in (self.model_extra or {}):
             return self.apply(movement, **fields)
         # The first hold of a day also drops the numbers of periods that are long past.
         stale = self._name_stale_spend(at)

@@ -372,14 +372,15 @@ class Job(StoredValue):
 
     def document(self) -> dict[str, Any]:
         """The job as the store holds it."""
-        ids = tuple(str(operation["id"]) for operation in self.operations if "id" in operation)
+        running = self.operations
+        ids = tuple([str(one["id"]) for one in running if "id" in one]) if running else ()
         job = self if ids == self.operation_ids else self.model_copy(update={"operation_ids": ids})
         return super(Job, job).document()
 
     @property
     def operations(self) -> tuple[dict[str, Any], ...]:
         """Its operations that still run at providers."""
-        return tuple(unit.operation for unit in self.units if unit.operation is not None)
+        return tuple([unit.operation for unit in self.units if unit.operation is not None])
 
     @property
     def needs_clean_up(self) -> bool:
@@ -395,8 +396,9 @@ class Job(StoredValue):
     @property
     def cost_usd(self) -> float | None:
         """The cost at providers, child jobs included, as far as it is known; in US dollars."""
-        parts: list[UnitRun | StepRun] = [*self.units, *self.steps.values()]
-        known = [part.cost_usd for part in parts if part.cost_usd is not None]
+        known = [unit.cost_usd for unit in self.units if unit.cost_usd is not None]
+        if self.steps:
+            known += [run.cost_usd for run in self.steps.values() if run.cost_usd is not None]
         return round(sum(known), 6) if known else None
 
     @property

@@ -170,7 +170,7 @@ class StoredValue(Value):
         fields, extra = {**self.__dict__, **(update or {})}, self.__pydantic_extra__
         if len(fields) > len(self.__dict__):
             # Names that the class does not declare are not among its fields.
-            added = [name for name in fields if name not in self.__dict__]
+            added = [name for name in update or () if name not in self.__dict__]
             extra = {**(extra or {}), **{name: fields.pop(name) for name in added}}
         object.__setattr__(copied, "__dict__", fields)
         object.__setattr__(copied, "__pydantic_fields_set__", self.__pydantic_fields_set__)

@@ -80,7 +80,8 @@ def test_no_code_beside_the_table_copies_a_job_into_another_status() -> None:
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "model_copy"
         if any(isinstance(key, ast.Constant) and key.value == "status" for key in ast.walk(node))
     ]
-    assert set(guilty) <= {"domain/job.py"}
+    # A message shows the state that it is about, which the job may have left; it stores nothing.
+    assert set(guilty) <= {"domain/job.py", "web/other_apis/webhook_messages.py"}
 
 
 def test_a_job_survives_its_document() -> None:

@@ -151,7 +151,7 @@ class _BufferedTransaction:
         return self._store.file.open_table(collection.name)
 
     def _put(self, key: Key, document: StoredDocument) -> None:
-        before = self._look_up(key)
+        before = self._before[key] if key in self._before else self._look_up(key)
         if before is not None:
             document.stored = before.stored
         self.written[key] = document

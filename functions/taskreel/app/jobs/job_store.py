@@ -32,8 +32,10 @@ MAX_PAYLOAD_BYTES = 700_000
 MAX_DOCUMENT_BYTES = 1_000_000
 #: Firestore counts a number as 8 bytes, which in JSON takes at least 2, with its comma.
 _JSON_FACTOR = 4
-#: More than all fields of a job take that have a largest size.
-_BYTES_OF_OTHER_FIELDS = 100_000
+#: More than all fields of a job take that have a largest size, its history included, and those of
+#: a unit.
+_BYTES_OF_OTHER_FIELDS = 200_000
+_BYTES_OF_A_UNIT = 2_000
 
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 5.0
@@ -178,13 +180,11 @@ def is_larger(value: Any, most_bytes: int) -> bool:
 
 def _is_job_too_large(job: Job) -> bool:
     """True when the job's document is larger than the store takes."""
-    # Only these can be of any size; what remains is much smaller than the room that is left here.
-    growing = (
+    # Only these can be of any size.
+    growing = [
         job.payload,
-        job.units,
         job.steps,
         job.result,
-        job.history,
         job.failed_attempts,
         job.error,
         job.ending,
@@ -192,8 +192,13 @@ def _is_job_too_large(job: Job) -> bool:
         job.webhooks,
         job.lineage,
         job.model_extra,
-    )
-    if len(to_json(growing)) * _JSON_FACTOR <= MAX_DOCUMENT_BYTES - _BYTES_OF_OTHER_FIELDS:
+        *[
+            (one.data, one.operation, one.artifacts, one.error, one.model_extra)
+            for one in job.units
+        ],
+    ]
+    others = _BYTES_OF_OTHER_FIELDS + len(job.units) * _BYTES_OF_A_UNIT
+    if len(to_json(growing)) * _JSON_FACTOR + others <= MAX_DOCUMENT_BYTES:
         return False
     return measure_bytes(job.document()) > MAX_DOCUMENT_BYTES
 
