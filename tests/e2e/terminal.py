@@ -30,7 +30,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What was written so far, without codes."""
+        """The written text, without codes."""
         return _CODES.sub("", self.raw.decode("utf-8", "replace"))
 
     def wait_for(self, wanted: str, seconds: float = 8, *, raw: bool = False) -> None:

@@ -218,7 +218,7 @@ def test_a_grant_has_a_priority_and_an_end(commands: Commands) -> None:
     words = ("credits", "grant", "amy", "9", "--priority", "3", "--expires", "30d")
     [grant] = commands.json(*words)["grants"]
     assert (grant["left"], grant["priority"]) == (9, 3)
-    assert "9 left, priority 3, ends in 30 days" in commands.text("credits", "show", "amy")
+    assert "9 unspent, priority 3, ends in 30 days" in commands.text("credits", "show", "amy")
     assert commands.run("credits", "grant", "amy", "1", "--expires", "soon").exit_code == 2
 
 
@@ -270,8 +270,8 @@ def test_files_are_uploaded_for_several_jobs_listed_and_deleted(
     assert made["reference"] in commands.text("uploads")
     assert commands.run("uploads", "delete", made["reference"]).exit_code == 2
     commands.text("uploads", "delete", made["reference"], "--yes")
-    left = [one["reference"] for one in commands.json("uploads")["uploads"]]
-    assert made["reference"] not in left
+    others = [one["reference"] for one in commands.json("uploads")["uploads"]]
+    assert made["reference"] not in others
     assert commands.run("uploads", "add", "none.png").exit_code == 2
 
 

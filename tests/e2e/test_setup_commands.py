@@ -165,7 +165,7 @@ def test_open_signs_in_at_the_own_stack_without_printing_the_token(
 
 
 def complete(running: Stack, line: str) -> list[str]:
-    """What bash offers at the end of the line, by the script that the command prints."""
+    """The words that bash offers at the end of the line, by the script that the command prints."""
     words = line.split(" ")
     script = f"""
         PATH={TASKREEL.parent}:$PATH

@@ -90,7 +90,7 @@ def test_a_question_is_asked_and_its_answer_obeyed(at: tuple[str, str], commands
     job = commands.submit("image-generation", *SMALL)
     for answer, status in (("n", 1), ("y", 0)):
         with terminal("delete", job, *at) as window:
-            window.wait_for("This cannot be undone. Go on? [y/N]")
+            window.wait_for("This cannot be undone. Continue? [y/N]")
             window.press(f"{answer}\n")
             assert window.wait() == status
     assert commands.run("show", job).exit_code == 3

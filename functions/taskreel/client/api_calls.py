@@ -294,7 +294,7 @@ def parse_json(response: httpx.Response) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file to upload: its path, and what the API is told of it."""
+    """A file to upload: its path, and the facts that announce it."""
 
     path: Path
     name: str

@@ -113,7 +113,7 @@ class Session:
             return
         if not sys.stdin.isatty():
             raise click.UsageError(f"{text} Add --yes to do it without a question.")
-        click.confirm(f"{text} Go on?", abort=True, err=True)
+        click.confirm(f"{text} Continue?", abort=True, err=True)
 
 
 def print_json(value: Any) -> None:

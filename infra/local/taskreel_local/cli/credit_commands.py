@@ -45,7 +45,7 @@ def _show_account(session: Session, account: dict[str, Any]) -> None:
         for grant in account.get("grants") or ():
             ends = format_distance(grant["expiresAt"])
             click.echo(
-                f"  of a grant of {grant['amount']:,}: {grant['left']:,} left, "
+                f"  of a grant of {grant['amount']:,}: {grant['left']:,} unspent, "
                 f"priority {grant['priority']}{f', ends {ends}' if ends else ''}"
             )
 
@@ -86,7 +86,9 @@ def show_ledger(session: Session, *, limit: int, cursor: str | None) -> None:
 @click.option("--reason", help="A reason, for the ledger.")
 @click.option("--key", help="Idempotency-Key: the same key grants once.")
 @click.option("--priority", type=click.IntRange(1, 100), help="Smaller ones are spent first.")
-@click.option("--expires", metavar="TIME", help="What is left expires: 30d, or 2027-01-01T00:00.")
+@click.option(
+    "--expires", metavar="TIME", help="The unspent rest expires: in 30d, or 2027-01-01T00:00."
+)
 @connected
 def grant_credits(
     session: Session, user_id: str, amount: int, *, key: str | None, **options: Any

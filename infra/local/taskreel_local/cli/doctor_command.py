@@ -113,15 +113,15 @@ def check_token(token: str) -> Check:
         claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     except (IndexError, ValueError, binascii.Error):
         return Check("token", ok=True, found="its claims cannot be read here")
-    left = float(claims.get("exp", time.time() + 1)) - time.time()
+    rest_seconds = float(claims.get("exp", time.time() + 1)) - time.time()
     role = f", role {claims['role']}" if claims.get("role") else ""
-    if left <= 0:
+    if rest_seconds <= 0:
         return Check(
             "token", ok=False, found=f"of {claims.get('sub')}, expired", advice="taskreel login"
         )
     from taskreel_local.cli.text_output import format_seconds
 
-    ends = f", valid for {format_seconds(left)}" if "exp" in claims else ", without an end"
+    ends = f", valid for {format_seconds(rest_seconds)}" if "exp" in claims else ", without an end"
     return Check("token", ok=True, found=f"of {claims.get('sub')}{role}{ends}")
 
 

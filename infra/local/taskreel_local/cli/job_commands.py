@@ -116,8 +116,10 @@ def show_quote(session: Session, quote: Quote) -> None:
     def show_text() -> None:
         dollars = f", about ${quote.usd:.3f} at the provider" if quote.usd else ""
         by = f", served by {quote.served_by}" if quote.served_by else ""
-        left = quote.credits.available - quote.cost
-        enough = f"{left:,} left afterwards" if quote.credits.sufficient else "not enough credits"
+        rest = quote.credits.available - quote.cost
+        enough = (
+            f"{rest:,} available afterwards" if quote.credits.sufficient else "not enough credits"
+        )
         from taskreel_local.cli.text_output import format_credits
 
         click.echo(f"{format_credits(quote.cost)}{dollars}{by}; {enough}.")

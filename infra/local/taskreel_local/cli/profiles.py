@@ -20,7 +20,7 @@ import click
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """Where an API is, and its token: stored, printed by a command, or of a local stack."""
+    """An API and its token: a stored one, one that a command prints, or a local stack's."""
 
     url: str | None = None
     token: str | None = field(default=None, repr=False)

@@ -50,7 +50,7 @@ def _print_providers(session: Session, providers: list[dict[str, Any]]) -> None:
             (
                 one["provider"],
                 "yes" if one["configured"] else "no",
-                one["servedBy"] or "nobody",
+                one["servedBy"] or "none",
                 len(one["models"]),
                 Text(", ".join(stopped), style="yellow"),
             )

@@ -128,7 +128,7 @@ def pause_schedule(session: Session, schedule_id: str) -> None:
 @_schedule
 @connected
 def resume_schedule(session: Session, schedule_id: str) -> None:
-    """Make runs again; those missed meanwhile are left out."""
+    """Make runs again; those missed meanwhile are not made up for."""
     _show_state(session, session.call("POST", f"{_PATH}/{schedule_id}/resume"))
 
 

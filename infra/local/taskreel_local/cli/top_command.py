@@ -114,7 +114,7 @@ class _Reader:
             self._wanted.put(shown)
 
     def take(self) -> Snapshot | None:
-        """What was read, if it is there. Raises ApiError."""
+        """The finished reading, if there is one. Raises ApiError."""
         try:
             found = self._read.get_nowait()
         except Empty:
@@ -184,7 +184,7 @@ def _read_keys() -> Iterator[Iterator[str]]:
 
 
 class _Screen:
-    """What is on the screen, and which jobs are chosen."""
+    """The content of the screen, and the choice of its jobs."""
 
     def __init__(self, session: Session, snapshot: Snapshot) -> None:
         self._session = session
@@ -223,11 +223,11 @@ class _Screen:
         queues = make_table(QUEUE_COLUMNS)
         for one in used:
             add_row(queues, build_queue_row(one))
-        left = max(3, height - len(used) - 6)
+        room = max(3, height - len(used) - 6)
         parts: list[RenderableType] = [self._render_heading()]
         if used:
             parts += [queues, ""]
-        return Group(*parts, self._render_jobs(left))
+        return Group(*parts, self._render_jobs(room))
 
     def _render_heading(self) -> Text:
         snapshot = self._snapshot
