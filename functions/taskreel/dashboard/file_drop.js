@@ -5,10 +5,10 @@ import { ApiError, call } from "./api.js";
 import { formatBytes } from "./format.js";
 
 /**
- * @param {{done: (upload: any) => void, accept?: string, label?: string}} props
+ * @param {{done: (upload: any) => void, accept?: string, label?: string, small?: boolean}} props
  *   `done` gets each upload once its file has arrived
  */
-export function FileDrop({ done, accept = "image/*,video/*,audio/*,text/plain", label = "Drop files here" }) {
+export function FileDrop({ done, accept = "image/*,video/*,audio/*,text/plain", label = "Drop files here", small = false }) {
   const [over, setOver] = useState(false);
   const [running, setRunning] = useState(/** @type {{name: string, share: number}[]} */ ([]));
   const [failures, setFailures] = useState(/** @type {string[]} */ ([]));
@@ -31,8 +31,8 @@ export function FileDrop({ done, accept = "image/*,video/*,audio/*,text/plain", 
     setOver(false);
     void sendAll(event.dataTransfer?.files ?? []);
   };
-  return html`<div class=${`drop ${over ? "over" : ""}`} onDragOver=${(/** @type {Event} */ event) => { event.preventDefault(); setOver(true); }} onDragLeave=${() => setOver(false)} onDrop=${drop}>
-    <p>${label}, or <button type="button" class="link-button" onClick=${() => input.current?.click()}>choose them</button></p>
+  return html`<div class=${`drop ${over ? "over" : ""} ${small ? "small-drop" : ""}`} onDragOver=${(/** @type {Event} */ event) => { event.preventDefault(); setOver(true); }} onDragLeave=${() => setOver(false)} onDrop=${drop}>
+    <p>${label}, or <button type="button" class="link-button" onClick=${() => input.current?.click()}>choose ${small ? "one" : "them"}</button></p>
     <input ref=${input} type="file" multiple accept=${accept} class="hidden" tabindex="-1" aria-label="Files to upload" onChange=${(/** @type {any} */ event) => { void sendAll([...event.target.files]); event.target.value = ""; }} />
     ${running.map((one) => html`<label key=${one.name}>${one.name}<progress max="1" value=${one.share}></progress></label>`)}
     ${failures.map((text) => html`<p key=${text} class="field-error" role="alert">${text}</p>`)}

@@ -112,7 +112,7 @@ function explainCompleted(job) {
   const ran = job.statusAt.PROCESSING ? ` in ${formatSeconds(Math.max(0, secondsBetween(job.statusAt.PROCESSING, end)))}` : "";
   const waited = job.statusAt.PROCESSING ? secondsBetween(job.createdAt, job.statusAt.PROCESSING) : 0;
   const wait = waited >= 1 ? `, after a wait of ${formatSeconds(waited)}` : "";
-  const by = job.servedBy ? ` by ${job.servedBy}` : "";
+  const by = job.servedBy ? ` by ${joinWords(job.servedBy.split(", "))}` : "";
   return { tone: "good", text: `It was made${by}${ran}${wait}, for ${formatCredits(job.credits.captured)}.` };
 }
 
@@ -128,7 +128,7 @@ function explainFailed(job) {
 
 /** @param {any} job */
 function describeSettlement(job) {
-  if (job.credits.captured) return `What was finished is kept, for ${formatCredits(job.credits.captured)}.`;
+  if (job.credits.captured) return `What was finished stays, for ${formatCredits(job.credits.captured)}.`;
   if (job.credits.held) return `${formatCredits(job.credits.held)} are held until it is settled.`;
   return "Nothing was charged.";
 }

@@ -73,6 +73,12 @@ export function splitFields(fields, example) {
 /** @param {any} values @param {string[]} path */
 export const readValue = (values, path) => path.reduce((value, name) => value?.[name], values);
 
+/** Tell if a field takes the address of a file, for which an upload's reference may stand. @param {Field} field */
+export const isFileAddress = (field) => ["text", "lines"].includes(field.kind) && /(^|[a-z])(image|video|audio|content|file|mask|media)?urls?$/i.test(field.name) && !/webhook/i.test(field.name);
+
+/** A field's value with one more upload: in a list behind the others, else in place of what was there. @param {Field} field @param {any} value @param {string} reference */
+export const addReference = (field, value, reference) => (field.kind === "lines" ? [...(Array.isArray(value) ? value : []), reference] : reference);
+
 /** A copy with one value set; undefined removes it. @param {any} values @param {string[]} path @param {any} value @returns {any} */
 export function setValue(values, path, value) {
   const [name, ...rest] = path;
@@ -122,10 +128,10 @@ export function buildMergePatch(before, after) {
 /** @param {any} value */
 const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 
-/** "negativePrompt" → "Negative prompt". @param {string} name */
+/** "negativePrompt" → "Negative prompt", "imageUrl" → "Image URL". @param {string} name */
 export function splitWords(name) {
   const words = name.replaceAll("_", " ").replace(/([a-z0-9])([A-Z])/g, (_, one, other) => `${one} ${other.toLowerCase()}`);
-  return words.charAt(0).toUpperCase() + words.slice(1);
+  return (words.charAt(0).toUpperCase() + words.slice(1)).replace(/\burl(s?)\b/gi, "URL$1");
 }
 
 /** @param {string} text */

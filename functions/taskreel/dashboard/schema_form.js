@@ -1,7 +1,8 @@
 /** A form made from a job type's JSON Schema. */
 
 import { html, useMemo, useState } from "./vendor/preact.js";
-import { formatInput, parseInput, readValue, setValue, splitFields } from "./schema_fields.js";
+import { FileDrop } from "./file_drop.js";
+import { addReference, formatInput, isFileAddress, parseInput, readValue, setValue, splitFields } from "./schema_fields.js";
 
 /** @typedef {import("./schema_fields.js").Field} Field */
 
@@ -46,6 +47,7 @@ function FieldInput({ field, values, change, errors }) {
   return html`<div class=${`field ${["long", "lines", "json"].includes(field.kind) ? "full" : ""}`}>
     <label for=${id}>${field.label}${field.required && html` <abbr title="required">*</abbr>`}</label>
     ${renderControl(field, shared, placeholder)}
+    ${isFileAddress(field) && html`<${FileDrop} small label="Drop a file" done=${(/** @type {any} */ upload) => { setTyped(null); change(setValue(values, field.path, addReference(field, value, upload.reference))); }} />`}
     <p id=${`${id}-hint`} class=${error ? "field-error" : "hint"}>${error ? error.message : describeField(field)}</p>
   </div>`;
 }

@@ -119,3 +119,13 @@ test("open jobs are those of all queues for an admin, and one's own for a user",
   assert.deepEqual(countOpen(queues, own, false), { waiting: { count: 3, more: false }, active: { count: 4, more: false } });
   assert.equal(countOpen(null, null, false), null);
 });
+
+const { addReference, isFileAddress } = await import(new URL("schema_fields.js", folder));
+
+test("fields that take a file's address take an upload's reference", () => {
+  const is = (name, kind = "text") => isFileAddress({ name, kind });
+  assert.deepEqual(["imageUrl", "imageUrls", "contentUrl", "audioUrl", "url"].map((name) => is(name)), [true, true, true, true, true]);
+  assert.deepEqual([is("webhookUrl"), is("prompt"), is("curl", "json"), is("imageUrl", "json")], [false, false, false, false]);
+  assert.deepEqual(addReference({ kind: "lines" }, ["a"], "upload:1"), ["a", "upload:1"]);
+  assert.equal(addReference({ kind: "text" }, "a", "upload:1"), "upload:1");
+});

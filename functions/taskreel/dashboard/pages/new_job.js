@@ -21,14 +21,19 @@ export default function NewJob({ query }) {
     <div class="new-job">
       <nav class="type-list" aria-label="Job types">${types.data.jobTypes.map((/** @type {any} */ one) => html`<a key=${one.jobType} href=${`${ROOT}/new?type=${one.jobType}`} aria-current=${one.jobType === chosen ? "true" : undefined}><strong>${formatType(one.jobType)}</strong><small>${one.summary}</small></a>`)}</nav>
       <label class="type-select">Job type<select value=${chosen} onChange=${(/** @type {any} */ event) => go(`${ROOT}/new?type=${event.target.value}`)}>${types.data.jobTypes.map((/** @type {any} */ one) => html`<option key=${one.jobType} value=${one.jobType}>${formatType(one.jobType)}</option>`)}</select></label>
-      ${type ? html`<${TypeForm} key=${type.jobType} type=${type} />` : html`<p>There is no job type ${chosen}.</p>`}
+      ${type ? html`<${TypeForm} key=${type.jobType} type=${type} given=${readGiven(query, type)} />` : html`<p>There is no job type ${chosen}.</p>`}
     </div>`;
 }
 
-/** @param {{type: any}} props */
-function TypeForm({ type }) {
+/** The fields that an address gives, of those that the type has. @param {URLSearchParams} query @param {any} type */
+function readGiven(query, type) {
+  return Object.fromEntries([...query].filter(([name]) => name !== "type" && name in (type.schema.properties ?? {})));
+}
+
+/** @param {{type: any, given: Record<string, string>}} props */
+function TypeForm({ type, given }) {
   const fields = useMemo(() => readFields(type.schema), [type]);
-  const [values, setValues] = useState(type.example);
+  const [values, setValues] = useState({ ...type.example, ...given });
   const [repeat, setRepeat] = useState("");
   const quote = useQuote(`/api/jobs/${type.jobType}`, values, true);
   const [refusal, setRefusal] = useState(/** @type {any} */ (null));
