@@ -50,6 +50,10 @@ async function runReplicate() {
   const slow = await replicate.predictions.create({ version, input: own("pending", { times: 100, seconds: 60 }) });
   const cancelled = await replicate.predictions.cancel(slow.id);
   const listed = (await replicate.predictions.list()).results.length;
+  const streamed = [];
+  for await (const { event, data } of replicate.stream("taskreel/script-generation", { input: { prompt: "two bakers" } })) {
+    streamed.push([event, data]);
+  }
   const failed = await catchError(() => replicate.run(version, { input: own("fail-permanent") }));
   const invalid = await catchError(() => replicate.run(model, { input: { ...input, width: 5 } }));
   return {
@@ -58,6 +62,7 @@ async function runReplicate() {
     polled: polled.url().protocol,
     cancelled: cancelled.status,
     listed,
+    streamed,
     failed: failed.message,
     invalid: invalid.response.status,
   };

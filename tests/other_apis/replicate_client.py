@@ -63,8 +63,16 @@ def main() -> dict[str, Any]:
     file = replicate.files.create(io.BytesIO(b"some words"), filename="notes.txt")
     found["file"] = [file.name, file.size, replicate.files.get(file.id).checksums["sha256"][:4]]
     found["deleted"] = replicate.files.delete(file.id)
+    found["streamed"] = collect_stream("taskreel/script-generation", {"prompt": "two bakers"})
+    several = {"prompts": ["a kite", "a boat"], "options": {"width": 64, "height": 64}}
+    found["streamed_files"] = collect_stream("taskreel/batch-generation", several)
     found["errors"] = collect_errors()
     return found
+
+
+def collect_stream(model: str, given: dict[str, Any]) -> list[list[str]]:
+    events = replicate.stream(model, input=given)
+    return [[event.event.value, str(event.data), event.id] for event in events]
 
 
 async def run_later() -> list[int]:
@@ -78,6 +86,10 @@ def collect_errors() -> dict[str, Any]:
         replicate.run(OWN, input=own_input("fail-permanent"))
     except ModelError as error:
         errors["failed"] = {"status": error.prediction.status, "message": str(error)}
+    try:
+        collect_stream(OWN, own_input("fail-permanent"))
+    except RuntimeError as error:
+        errors["streamed"] = str(error)
     asked: dict[str, tuple[str, dict[str, Any]]] = {
         "unknown": ("black-forest-labs/flux-schnel", SMALL),
         "invalid": (FLUX, {"prompt": "a kite", "width": 5}),

@@ -40,5 +40,9 @@ async def test_the_javascript_clients_run_models_follow_and_cancel(
     assert replicate["polled"] == "https:"
     assert replicate["cancelled"] == "canceled"
     assert replicate["listed"] >= 3
+    [*_, output, done] = replicate["streamed"]
+    assert output[0] == "output"
+    assert len(output[1].splitlines()) > 5
+    assert done == ["done", "{}"]
     assert "fails permanently" in replicate["failed"]
     assert replicate["invalid"] == 422

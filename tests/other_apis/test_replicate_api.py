@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 import httpx
@@ -48,6 +49,14 @@ async def test_the_python_client_runs_models_follows_and_cancels(apis: OtherApis
     assert found["account"] == "ada"
     assert found["upscaled"] == PNG
     assert found["file"] == ["notes.txt", 10, hashlib.sha256(b"some words").hexdigest()[:4]]
+    [*_, output, done] = found["streamed"]
+    assert output[0] == "output"
+    assert len(output[1].splitlines()) > 5  # a script, with its line breaks
+    assert done[:2] == ["done", "{}"]
+    files = [data for event, data, _ in found["streamed_files"] if event == "output"]
+    assert len(set(files)) == 2
+    assert all(url.startswith(f"{apis.url}/replicate/v1/outputs/") for url in files)
+    assert "fails permanently" in json.loads(found["errors"]["streamed"])["detail"]
     assert found["errors"]["failed"]["status"] == "failed"
     assert "fails permanently" in found["errors"]["failed"]["message"]
     assert found["errors"]["unknown"]["status"] == 404

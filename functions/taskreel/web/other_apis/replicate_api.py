@@ -32,12 +32,13 @@ from taskreel.web.job_events import wait_for_end
 from taskreel.web.other_apis.model_names import NamedModel, find_model, list_models
 from taskreel.web.other_apis.replicate_files import create_file, delete_file, read_file
 from taskreel.web.other_apis.replicate_prediction import (
-    build_linker,
+    PredictionLinks,
     build_model,
     build_prediction,
     build_version,
     version_id,
 )
+from taskreel.web.other_apis.replicate_stream import stream_prediction
 from taskreel.web.other_apis.submission import (
     ClientWebhook,
     authenticate_client,
@@ -79,6 +80,7 @@ def _list_routes() -> list[tuple[str, str, Callable[[Request], Awaitable[Respons
         ("GET", "/predictions/{job_id}", _read_prediction),
         ("POST", "/predictions/{job_id}/cancel", _cancel_prediction),
         ("GET", "/outputs/{job_id}/{name:path}", _read_output),
+        ("GET", "/streams/{job_id}", stream_prediction),
         ("GET", "/models", _list_models),
         ("GET", "/models/{owner}/{name}", _read_model),
         ("GET", "/models/{owner}/{name}/versions", _list_versions),
@@ -232,8 +234,8 @@ async def _read_output(request: Request) -> Response:
 
 def _build_prediction(request: Request, job: Job, *, has_waited: bool = False) -> dict[str, Any]:
     context = ApiContext.of(request)
-    link = build_linker(context.file_links(), context.services, job)
-    return build_prediction(job, context.base_url, link, has_waited=has_waited)
+    links = PredictionLinks(context.file_links(), context.services, job)
+    return build_prediction(job, context.base_url, links, has_waited=has_waited)
 
 
 # ── Models ───────────────────────────────────────────────────────────────────────────────────────

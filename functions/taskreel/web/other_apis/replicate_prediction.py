@@ -32,9 +32,9 @@ _BAR_WIDTH = 20
 
 
 def build_prediction(
-    job: Job, base_url: str, link: Callable[[Artifact], str], *, has_waited: bool = False
+    job: Job, base_url: str, links: PredictionLinks, *, has_waited: bool = False
 ) -> dict[str, Any]:
-    """The job as a prediction; `link` makes the URL of a file.
+    """The job as a prediction.
 
     After `Prefer: wait` an unfinished one is always `starting`: the clients take every other status
     for the end, and would return nothing.
@@ -51,9 +51,9 @@ def build_prediction(
         "version": version_id(name),
         "status": "starting" if has_waited and not job.status.final else status,
         "input": _build_input(job),
-        "output": _build_output(job, link),
-        "error": _describe_error(job),
-        "logs": _build_logs(job),
+        "output": _build_output(job, links.link_file),
+        "error": describe_error(job),
+        "logs": build_logs(job),
         "metrics": _build_metrics(job, started, ended),
         "created_at": _format_time(job.created_at),
         "started_at": _format_time(started),
@@ -61,7 +61,12 @@ def build_prediction(
         "data_removed": False,
         "source": "api",
         **({"webhook": webhook} if webhook else {}),
-        "urls": {"get": url, "cancel": f"{url}/cancel", "web": f"{base_url}/api/jobs/{job.job_id}"},
+        "urls": {
+            "get": url,
+            "cancel": f"{url}/cancel",
+            "stream": links.link_stream(),
+            "web": f"{base_url}/api/jobs/{job.job_id}",
+        },
     }
 
 
@@ -71,15 +76,32 @@ def build_removed_prediction(job_id: str, status: Status) -> dict[str, Any]:
     return {**known, "output": None, "error": None, "logs": ""}
 
 
-def build_linker(links: FileLinks, services: Services, job: Job) -> Callable[[Artifact], str]:
-    """The function that makes the URL of one of the job's files, on the API's own host."""
-    url = f"{services.rules.api_base_url}/replicate/v1/outputs"
-    lifetime = services.rules.signed_url_lifetime
+class PredictionLinks:
+    """Makes the links of one job: to its files and to its stream, on the API's own host."""
 
-    def link(file: Artifact) -> str:
-        return links.make(url, f"{job.job_id}/{file.name}", services.clock.now(), lifetime)
+    def __init__(self, links: FileLinks, services: Services, job: Job) -> None:
+        self._links = links
+        self._services = services
+        self._job_id = job.job_id
 
-    return link
+    def link_file(self, file: Artifact) -> str:
+        """The URL of a file, for everybody who has it."""
+        return self._make("/outputs", f"{self._job_id}/{file.name}")
+
+    def link_stream(self) -> str:
+        """The URL of the stream: JavaScript's client opens it without a token."""
+        return self._make("", name_stream(self._job_id))
+
+    def _make(self, folder: str, path: str) -> str:
+        rules = self._services.rules
+        url = f"{rules.api_base_url}/replicate/v1{folder}"
+        now = self._services.clock.now()
+        return self._links.make(url, path, now, rules.signed_url_lifetime)
+
+
+def name_stream(job_id: str) -> str:
+    """The path of a stream in its link; no file's path has that form."""
+    return f"streams/{job_id}"
 
 
 def _build_input(job: Job) -> dict[str, Any]:
@@ -98,7 +120,8 @@ def _build_output(job: Job, link: Callable[[Artifact], str]) -> Any:
     return urls[0] if len(urls) == 1 else urls
 
 
-def _describe_error(job: Job) -> str | None:
+def describe_error(job: Job) -> str | None:
+    """A sentence why there is no result; None while there is none to be told."""
     if job.error is not None:
         return job.error.message
     if job.status is Status.EXPIRED:
@@ -106,7 +129,7 @@ def _describe_error(job: Job) -> str | None:
     return None
 
 
-def _build_logs(job: Job) -> str:
+def build_logs(job: Job) -> str:
     """One line of progress, in the form from which both clients read a percentage."""
     if not job.progress:
         return ""

@@ -14,7 +14,7 @@ from taskreel.domain.webhook import MessageForm, WebhookDelivery
 from taskreel.web.file_links import FileLinks
 from taskreel.web.other_apis.fal_request import build_result, describe_failure
 from taskreel.web.other_apis.replicate_prediction import (
-    build_linker,
+    PredictionLinks,
     build_prediction,
     build_removed_prediction,
 )
@@ -33,8 +33,8 @@ async def render_message(
         return build_removed_prediction(delivery.data["jobId"], status)
     # A job may have gone on since: the message shows the state that it is about.
     shown = job.model_copy(update={"status": status}) if not status.final else job
-    link = build_linker(links, services, job)
-    return build_prediction(shown, services.rules.api_base_url, link)
+    made = PredictionLinks(links, services, job)
+    return build_prediction(shown, services.rules.api_base_url, made)
 
 
 async def _render_for_fal(
