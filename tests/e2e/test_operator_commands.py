@@ -72,6 +72,10 @@ def test_local_files_are_uploaded_and_used(commands: Commands, tmp_path: Path) -
         "submit", "image-upscale", f"imageUrl=@{tmp_path}/cat.png", "scale=2", "--follow"
     )
     assert job["payload"]["imageUrl"].startswith("upload:upl_")
+    quoted = commands.json(
+        "submit", "image-upscale", f"imageUrl=@{tmp_path}/cat.png", "scale=2", "--dry-run"
+    )
+    assert quoted["cost"] == 2
     assert job["result"]["artifacts"][0]["width"] == 64
 
 

@@ -172,7 +172,7 @@ def _change_each(
 @click.option("--from-step", metavar="STEP", help="Repeat this step and all behind it.")
 @click.option("--provider", shell_complete=PROVIDER, help="Provider of the work done again.")
 @click.option("--follow/--no-follow", default=False, help="Show its progress until it has ended.")
-@click.option("--dry-run", is_flag=True, help="Check the request and print its price alone.")
+@click.option("--dry-run", is_flag=True, help="Print its price; only its files are uploaded.")
 @connected
 def replay_job(
     session: Session,
@@ -188,11 +188,11 @@ def replay_job(
     changes = parse_input(words)
     if options["edit"]:
         changes = edit_payload(job.payload or {}, changes)
+    changes = upload_files(session.client, changes)
     wanted: dict[str, Any] = {"from_step": from_step, "provider": provider}
     if options["dry_run"]:
         show_quote(session, session.client.quote_replay(job, changes or None, **wanted))
         return
-    changes = upload_files(session.client, changes)
     made = session.client.replay(job, changes or None, **wanted)
     show_made_job(session, made, follow=options["follow"])
 

@@ -73,7 +73,7 @@ def parse_span(text: str) -> timedelta | None:
 @click.option("--prompt", help="The prompt, always as a text.")
 @click.option("--key", help="Idempotency-Key: the same key submits once.")
 @click.option("--follow/--no-follow", default=False, help="Show its progress until it has ended.")
-@click.option("--dry-run", is_flag=True, help="Check the request and print its price alone.")
+@click.option("--dry-run", is_flag=True, help="Print its price; only its files are uploaded.")
 @connected
 def submit_job(
     session: Session,
@@ -88,10 +88,11 @@ def submit_job(
     request = parse_input(words)
     if prompt is not None:
         request["prompt"] = prompt
+    # Also for a quote: the price and the checks are those of the file that is there.
+    request = upload_files(session.client, request)
     if options["dry_run"]:
         show_quote(session, session.client.quote(job_type, request))
         return
-    request = upload_files(session.client, request)
     job = session.client.submit(job_type, request, idempotency_key=key)
     show_made_job(session, job, follow=options["follow"])
 
