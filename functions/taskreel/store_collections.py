@@ -12,6 +12,7 @@ from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.job import Job
 from taskreel.domain.job_history import RunAnswers
 from taskreel.domain.job_metrics import DailyMetrics
+from taskreel.domain.operation import BulkOperation
 from taskreel.domain.queue_control import QueueControl
 from taskreel.domain.recurring_job import RecurringJob
 from taskreel.domain.upload import Upload
@@ -50,6 +51,9 @@ BREAKERS: Collection[Breaker] = Collection(
 )
 RECURRING_JOBS: Collection[RecurringJob] = Collection(
     "recurring_jobs", RecurringJob.document, RecurringJob.model_validate, shareable=True
+)
+OPERATIONS: Collection[BulkOperation] = Collection(
+    "operations", BulkOperation.document, BulkOperation.model_validate, shareable=True
 )
 UPLOADS: Collection[Upload] = Collection(
     "uploads", Upload.document, Upload.model_validate, shareable=True

@@ -20,6 +20,7 @@ from taskreel.domain.job import Job
 from taskreel.domain.job_history import RunAnswers
 from taskreel.domain.job_metrics import DailyMetrics
 from taskreel.domain.job_template import JobTemplate
+from taskreel.domain.operation import BulkOperation
 from taskreel.domain.queue_control import QueueControl
 from taskreel.domain.recurring_job import RecurringJob
 from taskreel.domain.upload import Upload
@@ -37,6 +38,7 @@ MODELS: dict[str, type[Value]] = {
     "recurring_jobs": RecurringJob,
     "queue_controls": QueueControl,
     "run_answers": RunAnswers,
+    "operations": BulkOperation,
     "uploads": Upload,
     "webhook_endpoints": WebhookEndpoint,
     "webhook_deliveries": WebhookDelivery,

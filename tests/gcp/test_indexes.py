@@ -90,6 +90,9 @@ async def send_every_query(world: World) -> None:
         assert (await admin.get(path, params={"allUsers": "true"})).is_success
     await read_records(world, user, admin)
     await use_webhooks_and_uploads(user)
+    order = {"action": "cancel", "filter": {"status": ["QUEUED"]}, "limit": 5}
+    assert (await user.post("/api/operations", json=order)).is_success
+    assert (await user.get("/api/operations")).is_success
     assert (await user.delete(f"/api/jobs/pipeline/{made.json()['jobId']}")).status_code < 500
 
 

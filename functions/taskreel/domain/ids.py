@@ -7,6 +7,7 @@ import re
 from random import Random
 
 _DELIVERY = "msg_"
+_OPERATION = "op_"
 #: The rule of `is_user_id` in words.
 USER_ID = "1 to 256 characters without a slash, other than `.`, `..` and `__…__`"
 
@@ -55,6 +56,16 @@ def hashed_delivery_id(*parts: str) -> str:
 def is_delivery_id(text: str) -> bool:
     """True for the id of a webhook's delivery, which has tasks as a job has."""
     return text.startswith(_DELIVERY)
+
+
+def random_operation_id(random: Random) -> str:
+    """`op_` and a random id: of a bulk operation."""
+    return f"{_OPERATION}{random_id(random)}"
+
+
+def is_operation_id(text: str) -> bool:
+    """True for the id of a bulk operation, which has tasks as a job has."""
+    return text.startswith(_OPERATION)
 
 
 def random_upload_id(random: Random) -> str:

@@ -118,14 +118,15 @@ def _check_type(name: str) -> str:
     return known
 
 
-def _check_text(text: str) -> str:
+def check_text(text: str) -> str:
+    """The text of a filter; ValueError for characters that cannot be printed."""
     if not all(map(str.isprintable, text)):
         raise ValueError("contains characters that cannot be printed")
     return text
 
 
 #: No longer id is ever stored, and Firestore refuses to compare one.
-_Id = Annotated[str, Field(max_length=256), AfterValidator(_check_text)]
+_Id = Annotated[str, Field(max_length=256), AfterValidator(check_text)]
 
 
 JobTypeName = Annotated[
@@ -159,9 +160,9 @@ class JobsQuery(Value):
     parent_id: _Id | None = None
     user_id: _Id | None = None
     provider: _Id | None = None
-    text: (
-        Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_check_text)] | None
-    ) = None
+    text: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(check_text)] | None = (
+        None
+    )
     created_after: Moment | None = None
     created_before: Moment | None = None
     include_children: bool = False

@@ -8,12 +8,22 @@ from datetime import UTC, datetime
 from pydantic import BaseModel
 
 from taskreel.app.credits.accounts import AccountSums
+from taskreel.app.operations.orders import Forecast
 from taskreel.app.records.model_performance import ModelDay
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.credits import Account
+from taskreel.domain.job_status import Status
+from taskreel.domain.operation import BulkAction, BulkOperation, JobFilter, RefusedJob
 from taskreel.web.accounts import AccountPage, build_account_view, build_sums_view
 from taskreel.web.audit import AuditPage, build_entry_view
 from taskreel.web.model_performance import ModelDaysView, build_model_day_view
+from taskreel.web.operations import (
+    ForecastView,
+    OperationsPage,
+    OperationView,
+    build_forecast_view,
+    build_operation_view,
+)
 from taskreel.web.queues import ClearedView, QueueControlView
 
 _AT = datetime(2026, 11, 26, 9, 30, tzinfo=UTC)
@@ -32,6 +42,34 @@ _ENTRY = AuditEntry(
     subject=_QUEUE,
     reason="The provider is down",
 )
+_REFUSED = RefusedJob(job_id="job_4k7m2xq9w3r5t8v6b2n4c6z8a1", reason="it is COMPLETED already")
+_OPERATION = BulkOperation(
+    operation_id="op_7m2xq9w3r5t8v6b2n4c6z8a14k",
+    user_id="ada",
+    tier="pro",
+    action=BulkAction.CANCEL,
+    filter=JobFilter(status=(Status.QUEUED,), job_type="image-generation"),
+    limit=500,
+    seen=40,
+    changed=39,
+    refused=1,
+    refused_jobs=(_REFUSED,),
+    created_at=_AT,
+    updated_at=_AT,
+    expire_at=_AT,
+)
+
+
+def _build_operation() -> OperationView:
+    return build_operation_view(_OPERATION)
+
+
+def _build_forecast() -> ForecastView:
+    forecast = Forecast(seen=40, eligible=39, refused=1, refused_jobs=[_REFUSED], complete=True)
+    forecast.reasons[_REFUSED.reason] = 1
+    return build_forecast_view(forecast)
+
+
 _MODEL_DAY = ModelDay(
     day="2026-11-26",
     provider="bfl",
@@ -55,6 +93,9 @@ OPERATOR_EXAMPLES: Mapping[str, Callable[[], BaseModel]] = {
         queue=_QUEUE, dry_run=False, cancelled=12, running=1, refunded=12, more=False
     ),
     "ModelDaysView": lambda: ModelDaysView(days=[build_model_day_view(_MODEL_DAY)]),
+    "ForecastView": _build_forecast,
+    "OperationView": _build_operation,
+    "OperationsPage": lambda: OperationsPage(operations=[_build_operation()], next_cursor=None),
     "QueueControlView": lambda: QueueControlView(
         job_type="image-generation",
         queue=_QUEUE,

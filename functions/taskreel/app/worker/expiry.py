@@ -24,6 +24,7 @@ from taskreel.store_collections import (
     DEAD_LETTERS,
     JOBS,
     METRICS,
+    OPERATIONS,
     UPLOADS,
     WEBHOOK_DELIVERIES,
 )
@@ -34,7 +35,7 @@ _Document = Mapping[str, Any]
 #: The documents of one transaction: other work of the event loop waits for it.
 _PAGE = 100
 #: The collections, besides that of jobs, whose documents expire by themselves.
-EXPIRING = (UPLOADS.name, WEBHOOK_DELIVERIES.name, METRICS.name, DEAD_LETTERS.name)
+EXPIRING = (OPERATIONS.name, UPLOADS.name, WEBHOOK_DELIVERIES.name, METRICS.name, DEAD_LETTERS.name)
 
 
 async def remove_expired(services: Services) -> dict[str, int]:

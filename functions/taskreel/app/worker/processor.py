@@ -24,7 +24,7 @@ from taskreel.app.services import Services
 from taskreel.app.worker.long_run import Answer, LongRuns
 from taskreel.domain.claim import ANSWER_GRACE, Claim, Verdict, claim_job, decide_claim
 from taskreel.domain.errors import LeaseLostError, StoreError
-from taskreel.domain.ids import is_delivery_id
+from taskreel.domain.ids import is_delivery_id, is_operation_id
 from taskreel.domain.job import Ending, Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.unit import UnitRun, UnitState
@@ -63,6 +63,8 @@ class Processor:
             return Answer.BUSY
         if is_delivery_id(job_id):
             return await self._send_webhook(job_id)
+        if is_operation_id(job_id):
+            return await self._carry_on_operation(job_id)
         try:
             return await self._process_delivery(job_id)
         except Exception as error:
@@ -75,6 +77,12 @@ class Processor:
         from taskreel.app.webhooks.sending import process_delivery_task
 
         done = await process_delivery_task(self._services, delivery_id)
+        return Answer.FINISHED if done else Answer.BUSY
+
+    async def _carry_on_operation(self, operation_id: str) -> Answer:
+        from taskreel.app.operations.steps import process_operation_task
+
+        done = await process_operation_task(self._services, operation_id)
         return Answer.FINISHED if done else Answer.BUSY
 
     async def _process_delivery(self, job_id: str) -> Answer:

@@ -14,6 +14,7 @@ from taskreel.app.jobs.enqueue import enqueue_jobs, find_queue, first_wake_at
 from taskreel.app.jobs.finish_job import stop_job
 from taskreel.app.jobs.job_ended import act_on_job_end, handle_crash
 from taskreel.app.jobs.job_store import load_job, store_job
+from taskreel.app.operations.operation_tasks import rescue_operations
 from taskreel.app.query_pages import build_due_query, read_pages
 from taskreel.app.schedules.due_runs import make_due_runs
 from taskreel.app.services import Services
@@ -117,7 +118,8 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
     from taskreel.app.credits.grants import expire_due_grants  # of the sweep alone: cold start
 
     expired = await expire_due_grants(services)
-    return {**counts, **runs, **expired, **await rescue_deliveries(services)}
+    operations = await rescue_operations(services)
+    return {**counts, **runs, **expired, **operations, **await rescue_deliveries(services)}
 
 
 async def _wake_safely(

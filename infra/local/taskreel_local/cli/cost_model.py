@@ -72,9 +72,9 @@ BREAKER_READS = Operations(reads=3)
 POLL = Operations(reads=1, writes=2, task_operations=2, requests=1, processor_seconds=0.3)
 #: A client's status read; with `Prefer: wait` one is enough.
 STATUS_READ = Operations(reads=1, requests=1, api_seconds=0.1)
-#: One idle minute: a sweep, which asks for jobs, recurring jobs, grants and webhooks; an empty
-#: query is billed as one read.
-SWEEP = Operations(reads=4, requests=1, api_seconds=0.1)
+#: One idle minute: a sweep, which asks for jobs, recurring jobs, grants, bulk operations and
+#: webhooks; an empty query is billed as one read.
+SWEEP = Operations(reads=5, requests=1, api_seconds=0.1)
 
 
 def _paid_job(mib: float, *, seconds: int = 0, every: int = 1) -> Operations:

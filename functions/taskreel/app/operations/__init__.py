@@ -1,0 +1,1 @@
+"""Bulk operations: one action on every job that a filter means."""

@@ -1,0 +1,127 @@
+"""The action of a bulk operation on one job: judged without a change, and carried out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from taskreel.app.caller import Caller
+from taskreel.app.credits.balances import load_account
+from taskreel.app.jobs.cancel import cancel_job
+from taskreel.app.jobs.remove import remove_job
+from taskreel.app.jobs.replay import Replay, prepare_replay
+from taskreel.app.jobs.retry import (
+    is_ambiguous,
+    price_next_round,
+    require_retryable,
+    retry_job,
+)
+from taskreel.app.jobs.submit import quote_job, submit_job
+from taskreel.app.services import Services
+from taskreel.domain.errors import StoreError, TaskreelError
+from taskreel.domain.job import Job
+from taskreel.domain.operation import BulkAction
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The credits that the action holds, or the reason why it is not carried out."""
+
+    cost: int = 0
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class JobActions:
+    """The actions of one operation; `key` makes a replay that is repeated the same job."""
+
+    services: Services
+    caller: Caller
+    action: BulkAction
+    edit: dict[str, Any] | None = None
+    key: str = ""
+    #: What the owners have left, as a dry run spends it.
+    _available: dict[str, int] = field(default_factory=dict)
+
+    async def judge(self, job: Job) -> Outcome:
+        """The outcome that the action would have now; nothing is changed."""
+        try:
+            return await self._judge(job)
+        except (TaskreelError, ValidationError) as error:
+            return Outcome(reason=_explain(error))
+
+    async def act(self, job: Job) -> Outcome:
+        """Carry it out. Safe to repeat. Raises StoreError when the store cannot be reached."""
+        try:
+            return await self._act(job)
+        except StoreError:
+            raise
+        except (TaskreelError, ValidationError) as error:
+            return Outcome(reason=_explain(error))
+
+    async def _judge(self, job: Job) -> Outcome:
+        match self.action:
+            case BulkAction.CANCEL:
+                return Outcome(reason=_explain_ended(job))
+            case BulkAction.DELETE:
+                over = job.status.final and job.wake_at is None
+                return Outcome(reason=None if over else f"it is {job.status}: cancel it first")
+            case BulkAction.RETRY:
+                require_retryable(job)
+                cost = price_next_round(job)
+            case BulkAction.REPLAY:
+                owner, request = await self._prepare_replay(job)
+                cost = (await quote_job(self.services, owner, request)).cost
+        if is_ambiguous(job):
+            # An admin may repeat each by itself, having looked at the provider.
+            return Outcome(reason="its work may have been bought: repeat it by itself")
+        if job.user_id not in self._available:
+            account = await load_account(self.services, self.services.store, job.user_id)
+            self._available[job.user_id] = account.available
+        if cost > self._available[job.user_id]:
+            return Outcome(cost, "its owner has too few credits")
+        self._available[job.user_id] -= cost
+        return Outcome(cost)
+
+    async def _act(self, job: Job) -> Outcome:
+        services, caller = self.services, self.caller
+        match self.action:
+            case BulkAction.CANCEL:
+                reason = _explain_ended(job)
+                if reason is None:
+                    await cancel_job(services, caller, job.job_id, job.job_type)
+                return Outcome(reason=reason)
+            case BulkAction.DELETE:
+                await remove_job(services, job)
+                return Outcome()
+            case BulkAction.RETRY:
+                if is_ambiguous(job):
+                    return Outcome(reason="its work may have been bought: repeat it by itself")
+                cost = price_next_round(job)
+                await retry_job(services, caller, job.job_id, job.job_type)
+                return Outcome(cost)
+            case BulkAction.REPLAY:
+                if is_ambiguous(job):
+                    return Outcome(reason="its work may have been bought: repeat it by itself")
+                owner, request = await self._prepare_replay(job)
+                made = await submit_job(services, owner, request)
+                return Outcome(made.job.credits.held)
+
+    async def _prepare_replay(self, job: Job) -> tuple[Caller, Any]:
+        key = f"{self.key}.{job.job_id}" if self.key else None
+        named = (job.job_type, job.job_id)
+        return await prepare_replay(self.services, self.caller, named, Replay(edit=self.edit), key)
+
+
+def _explain_ended(job: Job) -> str | None:
+    return f"it is {job.status} already" if job.status.final else None
+
+
+def _explain(error: TaskreelError | ValidationError) -> str:
+    if isinstance(error, TaskreelError):
+        return error.message
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"the edited payload does not fit: {place}: {first['msg']}"

@@ -1,0 +1,102 @@
+"""A bulk operation: one action on every job that a filter means, carried out in the background."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import Field
+
+from taskreel.domain.job_status import Status
+from taskreel.domain.value import StoredValue, Value, accept_unknown
+
+#: How long an operation is retained.
+OPERATION_RETENTION = timedelta(days=90)
+#: The refused jobs that an operation names; more are counted.
+MOST_NAMED = 50
+
+
+class BulkAction(StrEnum):
+    """The action on each job."""
+
+    CANCEL = "cancel"
+    #: Another round of a failed job.
+    RETRY = "retry"
+    #: A new job, with an edited payload; the old one stays.
+    REPLAY = "replay"
+    DELETE = "delete"
+
+
+class OperationState(StrEnum):
+    """The state of an operation."""
+
+    RUNNING = "running"
+    DONE = "done"
+    ABORTED = "aborted"
+
+
+class JobFilter(Value):
+    """The jobs that are meant, never those that pipelines have made. None does not filter."""
+
+    status: tuple[Status, ...] = ()
+    job_type: str | None = None
+    project_id: str | None = None
+    user_id: str | None = None
+    provider: str | None = None
+    text: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+class RefusedJob(Value):
+    """A job on which the action was not carried out, and why."""
+
+    job_id: str
+    reason: str
+
+
+class BulkOperation(StoredValue):
+    """The order, its progress, and the place from which it goes on after a crash."""
+
+    operation_id: str
+    user_id: str
+    tier: str
+    admin: bool = False
+    projects: tuple[str, ...] | None = None
+    action: BulkAction
+    filter: JobFilter
+    #: A JSON merge patch of the payload, for replays.
+    edit: dict[str, Any] | None = None
+    #: The most jobs on which it is carried out.
+    limit: int
+    reason: str = ""
+    state: Annotated[OperationState, accept_unknown(OperationState)] = OperationState.RUNNING
+    #: Jobs that were looked at, changed and refused, and the credits that changed ones hold.
+    seen: int = 0
+    changed: int = 0
+    refused: int = 0
+    cost: int = 0
+    refused_jobs: tuple[RefusedJob, ...] = ()
+    #: Behind the last job that was looked at; None at the beginning.
+    cursor: str | None = None
+    #: Who carries it out; another delivery waits until the lease ends, and a later one has a
+    #: greater fence.
+    fence: int = 0
+    lease_until: datetime | None = None
+    #: Numbers its tasks.
+    sends: int = 1
+    wake_at: datetime | None = None
+    wake_shard: int = 0
+    created_at: datetime
+    updated_at: datetime
+    ended_at: datetime | None = None
+    expire_at: datetime = Field()
+
+    def with_changes(self, at: datetime, **changes: Any) -> Self:
+        """Copy it with other fields changed at `at`."""
+        return self.model_copy(update={"updated_at": at, **changes})
+
+    def finish(self, state: OperationState, at: datetime) -> Self:
+        """Copy it in its last state."""
+        return self.with_changes(at, state=state, ended_at=at, lease_until=None, wake_at=None)
