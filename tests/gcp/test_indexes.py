@@ -88,6 +88,8 @@ async def send_every_query(world: World) -> None:
     assert (await user.get("/api/jobs/health")).is_success
     for path in ("/api/jobs/recurring", "/api/webhook-endpoints"):
         assert (await admin.get(path, params={"allUsers": "true"})).is_success
+    cached = {"prompt": "a kite", "cacheSeconds": 60}
+    assert (await user.post("/api/jobs/image-generation", json=cached)).is_success
     await read_records(world, user, admin)
     await use_webhooks_and_uploads(user)
     order = {"action": "cancel", "filter": {"status": ["QUEUED"]}, "limit": 5}

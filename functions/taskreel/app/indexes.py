@@ -33,6 +33,7 @@ INDEXES: tuple[Index, ...] = (
     _define_index("jobs", "providerSlot", "waitsFor", then=("rank", "asc")),
     _define_index("jobs", "projectSlot", "status", then=("createdAt", "desc")),
     _define_index("jobs", "projectSlot", "waitsFor", then=("rank", "asc")),
+    _define_index("jobs", "cacheKey", then=("createdAt", "desc")),
     _define_index("jobs", "slotOf", then=("createdAt", "desc")),
     _define_index("jobs", "wakeShard", then=("wakeAt", "asc")),
     _define_index("jobs", "parentId", then=("createdAt", "desc")),

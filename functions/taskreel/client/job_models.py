@@ -165,6 +165,7 @@ class Job(Model):
     queue: QueuePosition | None = None
     urls: dict[str, str] = Field(default_factory=dict)
     ignored_fields: list[str] | None = None
+    cached_seconds: int | None = None
 
     @property
     def has_ended(self) -> bool:

@@ -190,6 +190,8 @@ class Job(StoredValue):
     fingerprint: str | None = None
     #: Digest of the request body, to tell a repeated idempotency key from a reused one.
     request_hash: str | None = None
+    #: Digest of a request that may answer later ones (`app/jobs/result_cache.py`).
+    cache_key: str | None = Field(default=None, exclude_if=lambda value: value is None)
 
     def enter_status(
         self, status: Status, at: datetime, *, by: str | None = None, **changes: Unpack[JobChanges]

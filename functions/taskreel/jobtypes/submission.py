@@ -128,6 +128,19 @@ class Submission(Value):
     #: The events that it gets; absent: those of the job's end.
     webhook_events: EventNames | None = None
 
+    cache_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=30 * 86_400,
+        description="The answer is an equal job of yours that is under way, or that was completed "
+        "at most so long ago, at no cost. Equal are model, provider, input addresses and all "
+        "options, the seed included. Not for the steps of a pipeline.",
+    )
+    skip_cache: bool | None = Field(
+        default=None,
+        description="Make the result anew; with cacheSeconds it answers later requests.",
+    )
+
     # Clients of the documented services send these with every body. The token says who the caller
     # is, so they are neither used nor stored.
     user_id: str | None = Field(

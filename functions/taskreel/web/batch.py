@@ -19,7 +19,7 @@ from taskreel.domain.value import Value
 from taskreel.web.auth import AuthenticatedRequest
 from taskreel.web.documented_bodies import parse_submission
 from taskreel.web.http import JsonResponse, check_query, parse_idempotency_key
-from taskreel.web.job_submission import find_requested_type
+from taskreel.web.job_submission import find_requested_type, show_age
 from taskreel.web.openapi import ONCE, document_body
 from taskreel.web.problems import build_problem, find_status, log_server_fault
 from taskreel.web.responses import JobView, Problem, View, build_job_view, is_absent
@@ -132,6 +132,8 @@ async def _create_job(
     view = await build_job_view(services, submitted.job, context.base_url)
     if body.ignored:
         view = view.model_copy(update={"ignored_fields": list(body.ignored)})
+    if submitted.cached:
+        view = show_age(services, submitted.job, view)
     return BatchResultView(
         index=index,
         status=HTTPStatus.ACCEPTED.value,

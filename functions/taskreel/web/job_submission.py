@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +15,10 @@ from starlette.types import Scope
 
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.submit import JobQuote, JobRequest, quote_job, submit_job
+from taskreel.app.services import Services
 from taskreel.domain.errors import NotFoundError, UnknownJobTypeError
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
 from taskreel.domain.rate_limit import WRITES
 from taskreel.domain.validation_messages import suggest_name
 from taskreel.jobtypes import JOB_TYPES, canonical_name, find_job_type
@@ -155,6 +159,8 @@ async def respond_with_job(
     view = await build_job_view(services, job, submitter.context.base_url)
     if request.ignored:
         view = view.model_copy(update={"ignored_fields": list(request.ignored)})
+    if submitted.cached:
+        view = show_age(services, job, view)
     view = extend(view)
     headers = {"Location": view.urls.self}
     if submitted.repeated:
@@ -163,6 +169,13 @@ async def respond_with_job(
         headers["Preference-Applied"] = f"wait={submitter.wait_seconds:g}"
     status = HTTPStatus.OK if job.status.final else HTTPStatus.ACCEPTED
     return JsonResponse(view, status, headers)
+
+
+def show_age(services: Services, job: Job, view: JobView) -> JobView:
+    """The view of a job that answers another request: with the age of its result in seconds."""
+    completed_at = job.status_at.get(Status.COMPLETED)
+    age = timedelta(0) if completed_at is None else services.clock.now() - completed_at
+    return view.model_copy(update={"cached_seconds": max(0, int(age.total_seconds()))})
 
 
 def _build_quote_view(found: JobQuote, ignored: Sequence[str]) -> QuoteView:

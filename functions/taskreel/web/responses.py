@@ -169,6 +169,9 @@ class JobView(View):
     urls: JobUrls
     #: In the answer to a submission: the given fields that have no effect.
     ignored_fields: list[str] | None = Field(default=None, exclude_if=is_absent)
+    #: In the answer to a submission with `cacheSeconds` that an earlier job answers: the age of its
+    #: result, 0 while that is being made.
+    cached_seconds: int | None = Field(default=None, exclude_if=is_absent)
 
 
 class ProgressView(View):

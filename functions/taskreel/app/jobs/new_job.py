@@ -56,6 +56,7 @@ class NewJob:
     lineage: tuple[str, ...] = ()
     redo: tuple[str, ...] = ()
     request_hash: str | None = None
+    cache_key: str | None = None
     webhooks: tuple[WebhookSubscription, ...] = ()
 
     @property
@@ -92,6 +93,7 @@ def build_job(services: Services, new: NewJob, plan: JobPlan) -> Job:
         start_by=None if place else _after(start.at, new.submission.start_within_seconds),
         finish_by=place.parent.finish_by if place else _finish_by(new, start.at),
         request_hash=new.request_hash,
+        cache_key=new.cache_key,
         webhooks=new.webhooks,
         lineage=new.lineage,
         redo=new.redo,

@@ -56,7 +56,8 @@ from taskreel.jobtypes.submission import DeferredSubmission, RetryOptions, Submi
 from taskreel.ports import Capability, Transaction
 from taskreel.store_collections import ACCOUNTS, JOBS
 
-if TYPE_CHECKING:  # with caps alone: cold start
+if TYPE_CHECKING:  # with caps and cached results alone: cold start
+    from taskreel.app.jobs.result_cache import CacheLookup
     from taskreel.app.messages.spend_alerts import SpendAlerts
 
 #: The time from now until which a job may be scheduled: ten years.
@@ -72,6 +73,8 @@ class JobRequest:
     idempotency_key: str | None = None
     #: The fields of the body that have no effect, for the answer.
     ignored: tuple[str, ...] = ()
+    #: Where the request asks for a cached result: the key, and the id of the job to create.
+    cache: CacheLookup | None = None
     #: The jobs that it replays, the newest first.
     lineage: tuple[str, ...] = ()
     #: The steps that are done again though they were done.
@@ -107,6 +110,8 @@ class Submitted:
     job: Job
     repeated: bool
     rate: RateDecision | None = None
+    #: True when an equal job answers, which an earlier request has made.
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,9 @@ async def quote_job(services: Services, caller: Caller, request: JobRequest) -> 
 
         account, _ = expire_grants(account, services.clock.now())
     cost, refusal = request.credits_to_hold(plan), None
+    if submission.cache_seconds is not None and not request.lineage:
+        found = await _look_up_result(services, caller, request, payload)
+        cost = 0 if found.cache is not None and found.cache.hit is not None else cost
     try:
         account.hold(cost, services.clock.now())
     except (TooFewCreditsError, SpendCapError) as error:
@@ -156,6 +164,11 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     payload = request.submission.payload()
     _check_size(payload)
     _check_references(request.submission, payload)
+    # A replay is made to do its work again.
+    if request.submission.cache_seconds is not None and not request.lineage:
+        request = await _look_up_result(services, caller, request, payload)
+        if request.cache is not None and request.cache.hit is not None:
+            return Submitted(request.cache.hit, repeated=False, cached=True)
     plan = await _plan_job(services, request)
     job = _build_job(services, caller, request, payload, plan)
     try:
@@ -164,13 +177,10 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
                 lambda tx: _store_new_job(services, tx, job, caller.tier, room)
             )
     except (StoreConflictError, TooFewCreditsError, SpendCapError, RateExceededError):
-        # A keyed job has a fixed id: the first request may have created it, and taken the credits.
-        existing = None
-        if request.idempotency_key:
-            existing = await load_job(services.store, job.job_id)
+        existing = await _find_earlier_job(services, job, request)
         if existing is None:
             raise
-        return _repeat_submission(existing, request)
+        return existing
 
     stored, rate = new.job, new.rate
     if new.alerts is not None:
@@ -192,12 +202,27 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     return Submitted(stored, repeated=False, rate=rate)
 
 
+async def _look_up_result(
+    services: Services, caller: Caller, request: JobRequest, payload: dict[str, Any]
+) -> JobRequest:
+    from taskreel.app.jobs.result_cache import look_up_result  # of few requests: cold start
+
+    job_type = request.job_type.name
+    found = await look_up_result(services, caller, job_type, request.submission, payload)
+    return replace(request, cache=found)
+
+
 def _build_job(
     services: Services, caller: Caller, request: JobRequest, payload: dict[str, Any], plan: JobPlan
 ) -> Job:
     submission, key = request.submission, request.idempotency_key
+    cache = request.cache
+    if key is not None:
+        job_id = keyed_job_id(caller.user_id, key)
+    else:
+        job_id = random_job_id(services.random) if cache is None else cache.job_id
     new = NewJob(
-        job_id=keyed_job_id(caller.user_id, key) if key else random_job_id(services.random),
+        job_id=job_id,
         job_type=request.job_type,
         submission=submission,
         payload=payload,
@@ -208,7 +233,9 @@ def _build_job(
         held=request.credits_to_hold(plan),
         lineage=request.lineage,
         redo=request.redo,
-        request_hash=request.body_hash if key else None,
+        # Of every job whose id may come again after its removal: `finish_job.name_entry`.
+        request_hash=request.body_hash if key or cache else None,
+        cache_key=None if cache is None else cache.key,
         webhooks=_list_own_webhooks(caller, request),
     )
     return build_job(services, new, plan)
@@ -306,6 +333,21 @@ async def _store_new_job(
     may_start = limits is None or after.active < active_limit(limits, after)
     may_start = may_start or job.slot_of is not None
     return _StoredJob(job=job, rate=rate, may_start=may_start, alerts=alerts)
+
+
+async def _find_earlier_job(services: Services, job: Job, request: JobRequest) -> Submitted | None:
+    """The job that a request of the same key, or an equal one, has made under the id of `job`.
+
+    Such a job has a fixed id: the first request may have created it, and taken the credits.
+    """
+    if request.idempotency_key is None and request.cache is None:
+        return None
+    existing = await load_job(services.store, job.job_id)
+    if existing is None:
+        return None
+    if request.idempotency_key is None:
+        return Submitted(existing, repeated=False, cached=True)
+    return _repeat_submission(existing, request)
 
 
 def _repeat_submission(existing: Job, request: JobRequest) -> Submitted:

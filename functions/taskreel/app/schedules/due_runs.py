@@ -107,6 +107,8 @@ async def _submit_run(
     try:
         job_type = find_job_type(recurring.job_type)
         submission = job_type.submission.load_stored(recurring.payload)
+        if recurring.skip_cache:
+            submission = submission.model_copy(update={"skip_cache": True})
         request = JobRequest(
             job_type=job_type,
             submission=submission,

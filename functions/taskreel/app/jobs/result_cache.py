@@ -1,0 +1,101 @@
+"""The result cache: an earlier job of the caller's that answers an equal request.
+
+A request asks for it with `cacheSeconds`. The answer is the earlier job itself, so it costs no
+credits, shares its files with nobody else, and is gone when that job is removed. Nothing is stored
+but the job's `cacheKey`, and only for requests that ask.
+
+Equal requests at the same time make one job: its id follows from the key and from the newest job
+that has it, and the second one to create it finds the first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from taskreel.app.caller import Caller
+from taskreel.app.services import Services
+from taskreel.domain.errors import InvalidError
+from taskreel.domain.ids import keyed_job_id
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
+from taskreel.jobtypes.submission import Submission
+from taskreel.ports import Query
+from taskreel.store_collections import JOBS
+
+#: Fields that do not change what is made, but when, for whom, and how often it is tried.
+_NOT_COMPARED = (
+    "cacheSeconds",
+    "skipCache",
+    "priority",
+    "maxUsd",
+    "startWithinSeconds",
+    "deadlineSeconds",
+    "timeoutSeconds",
+    "retry",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLookup:
+    """The key of a request, the job that answers it, and the id of the one that else would."""
+
+    key: str
+    hit: Job | None
+    job_id: str
+
+
+async def look_up_result(
+    services: Services,
+    caller: Caller,
+    job_type: str,
+    submission: Submission,
+    payload: Mapping[str, Any],
+) -> CacheLookup:
+    """Find the caller's newest job of an equal request, if it may answer this one.
+
+    Raises InvalidError for a request that waits for a time or for other jobs, or that wants
+    webhooks: the earlier job has times and webhooks of its own.
+    """
+    _check_combination(submission)
+    key = _build_key(caller.user_id, job_type, payload)
+    newest = None
+    query = Query(
+        collection=JOBS, where=(("cacheKey", "==", key),), order=(("createdAt", "desc"),), limit=1
+    )
+    for row in await services.store.query(query):
+        newest = row.value
+    job_id = keyed_job_id(caller.user_id, f"{key} after {newest.job_id if newest else ''}")
+    now = services.clock.now()
+    usable = newest is not None and not submission.skip_cache and _may_answer(newest, now)
+    if usable and newest is not None and newest.status is Status.COMPLETED:
+        seconds = submission.cache_seconds or 0
+        usable = now - newest.status_at[Status.COMPLETED] <= timedelta(seconds=seconds)
+    return CacheLookup(key, newest if usable else None, job_id)
+
+
+def _check_combination(submission: Submission) -> None:
+    for path, given in (
+        ("scheduleAt", submission.schedule_at),
+        ("dependsOn", submission.depends_on),
+        ("webhookUrl", submission.webhook_url),
+    ):
+        if given:
+            raise InvalidError.at(path, "must not be combined with cacheSeconds")
+
+
+def _may_answer(job: Job, now: datetime) -> bool:
+    """True for a job that is completed and retained, or still under way."""
+    if job.status is Status.COMPLETED:
+        return job.expire_at is None or job.expire_at > now
+    return not job.status.final and job.ending is None
+
+
+def _build_key(user_id: str, job_type: str, payload: Mapping[str, Any]) -> str:
+    compared = {name: value for name, value in payload.items() if name not in _NOT_COMPARED}
+    text = json.dumps([user_id, job_type, compared], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
