@@ -309,6 +309,15 @@ def texts(node: Any, name: str) -> list[str]:
     ]
 
 
+async def test_the_schemas_of_all_job_types_are_made_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They take so long that anybody could keep the API busy by asking for them."""
+    first = (await world.api.get("/api/jobs/types")).json()
+    monkeypatch.delattr("taskreel.web.job_reads.build_type_view")
+    assert (await world.api.get("/api/jobs/types")).json() == first
+
+
 @pytest.mark.parametrize("path", ["/api/jobs/types", "/api/openapi.json"])
 async def test_descriptions_have_no_hard_line_breaks_and_fields_no_made_up_titles(
     world: World, path: str
