@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import fal_client
+import httpx
 
 FLUX = "fal-ai/flux/schnell"
 SMALL = {"prompt": "a kite", "image_size": {"width": 64, "height": 64}}
@@ -39,8 +43,31 @@ def main() -> dict[str, Any]:
     assert isinstance(status, fal_client.Completed)
     found["cancelled"] = [status.error_type, status.error]
     found["asynchronous"] = asyncio.run(subscribe_later())
+    found["uploaded"] = upload_files()
     found["errors"] = collect_errors()
     return found
+
+
+def upload_files() -> dict[str, Any]:
+    """Both of the client's ways to send a file: the module's variables are the only setting."""
+    fal_client.client.REST_URL = f"{os.environ['API_URL']}/fal/rest"
+    fal_client.client.CDN_URL = f"{os.environ['API_URL']}/fal/cdn"
+    answer = fal_client.run(FLUX, SMALL)
+    picture = httpx.get(answer["images"][0]["url"]).content
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "Drachen ä.png"
+        file.write_bytes(picture)
+        by_cdn = fal_client.upload_file(file)
+        by_storage = asyncio.run(upload_later(file))
+    sizes = []
+    for url in (by_cdn, by_storage):
+        larger = fal_client.subscribe("fal-ai/esrgan", {"image_url": url, "scale": 2})
+        sizes.append(larger["image"]["width"])
+    return {"sizes": sizes, "references": [by_cdn, by_storage]}
+
+
+async def upload_later(file: Path) -> str:
+    return await fal_client.AsyncClient().upload_file(file, repository="fal")
 
 
 async def subscribe_later() -> int:

@@ -28,9 +28,14 @@ async function runFal() {
   const invalid = await catchError(() => fal.subscribe(FLUX, { input: { ...small, image_size: { width: 5, height: 64 } } }));
   const failed = await catchError(() => fal.subscribe(model, { input: own("fail-permanent") }));
   const shown = polled.data.images[0];
+  const picture = await (await fetch(shown.url)).blob();
+  const larger = await fal.subscribe("fal-ai/esrgan", { input: { image_url: picture, scale: 2 } });
+  const text = await fal.storage.upload(new File(["some words"], "notes.txt", { type: "text/plain" }));
   return {
     polled: { id: polled.requestId, seen: seen.at(-1), type: shown.content_type, width: shown.width },
     streamed: streamed.data.images.length,
+    larger: larger.data.image.width,
+    text,
     ran: ran.data.images.length,
     cancelled: cancelled.error_type,
     invalid: { status: invalid.status, name: invalid.name, fields: invalid.fieldErrors.map((one) => one.loc) },

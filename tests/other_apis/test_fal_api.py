@@ -39,6 +39,11 @@ async def test_the_python_client_subscribes_queues_and_cancels(apis: OtherApis) 
     assert job.priority is Priority.LOW
     assert job.payload["startWithinSeconds"] == 600
     assert "images" in found["result"]
+    assert found["uploaded"]["sizes"] == [128, 128]
+    uploads = (await apis.world.as_user("ada").get("/api/uploads")).json()["uploads"]
+    sent = {one["reference"]: one["name"] for one in uploads}
+    assert sent.keys() == set(found["uploaded"]["references"])
+    assert set(sent.values()) == {"Drachen ä.png"}
     assert found["cancelled"] == ["cancelled", "The request was cancelled."]
     assert found["asynchronous"] == 2
     errors = found["errors"]

@@ -25,6 +25,8 @@ async def test_the_javascript_clients_run_models_follow_and_cancel(
         "width": 64,
     }
     assert fal["streamed"] == fal["ran"] == 1
+    assert fal["larger"] == 128
+    assert fal["text"].startswith("upload:upl_")
     assert fal["cancelled"] == "cancelled"
     assert fal["invalid"] == {
         "status": 422,

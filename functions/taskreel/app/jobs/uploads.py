@@ -45,26 +45,12 @@ async def create_upload(
 
     Raises InvalidError (too large), ConflictError (the user's quota).
     """
-    limit = services.rules.inputs.max_file_bytes
-    if wanted.bytes > limit:
-        raise InvalidError.at("bytes", f"must be at most {limit}, the limit of an input file")
+    _check_size(services, wanted)
     await _check_quota(services, caller, wanted.bytes)
-    now = services.clock.now()
-    upload_id = random_upload_id(services.random)
-    upload = Upload(
-        upload_id=upload_id,
-        user_id=caller.user_id,
-        name=wanted.name,
-        content_type=wanted.content_type,
-        bytes=wanted.bytes,
-        sha256=wanted.sha256,
-        path=build_upload_path(upload_id, wanted.name),
-        created_at=now,
-        expire_at=now + UPLOAD_LIFETIME,
-    )
+    upload = _build_upload(services, caller, wanted, random_upload_id(services.random))
 
     async def create(tx: Transaction) -> None:
-        tx.create(UPLOADS, upload_id, upload)
+        tx.create(UPLOADS, upload.upload_id, upload)
 
     # First the document: a file that nobody knows of would stay in no quota.
     await services.store.transaction(create)
@@ -76,6 +62,60 @@ async def create_upload(
         origin=wanted.origin,
     )
     return upload, url
+
+
+async def store_upload(
+    services: Services,
+    caller: Caller,
+    wanted: NewUpload,
+    content: bytes,
+    *,
+    upload_id: str | None = None,
+) -> Upload:
+    """Store an upload whose content has come with its announcement.
+
+    The same content may be stored again under its id. Raises InvalidError (too large) and
+    ConflictError (the user's quota, or other content under that id).
+    """
+    _check_size(services, wanted)
+    id_ = upload_id or random_upload_id(services.random)
+    if await services.store.get(UPLOADS, id_) is None:
+        await _check_quota(services, caller, wanted.bytes)
+    upload = _build_upload(services, caller, wanted, id_)
+
+    async def create(tx: Transaction) -> Upload:
+        found = await tx.get(UPLOADS, id_)
+        if found is None:
+            tx.create(UPLOADS, id_, upload)
+        return found or upload
+
+    # First the document: a file that nobody knows of would stay in no quota.
+    stored = await services.store.transaction(create)
+    if stored.sha256 != wanted.sha256:
+        raise ConflictError("Another file was sent here before. Start a new upload.")
+    await services.blobs.put(stored.path, content, content_type=stored.content_type)
+    return stored
+
+
+def _check_size(services: Services, wanted: NewUpload) -> None:
+    limit = services.rules.inputs.max_file_bytes
+    if wanted.bytes > limit:
+        raise InvalidError.at("bytes", f"must be at most {limit}, the limit of an input file")
+
+
+def _build_upload(services: Services, caller: Caller, wanted: NewUpload, id_: str) -> Upload:
+    now = services.clock.now()
+    return Upload(
+        upload_id=id_,
+        user_id=caller.user_id,
+        name=wanted.name,
+        content_type=wanted.content_type,
+        bytes=wanted.bytes,
+        sha256=wanted.sha256,
+        path=build_upload_path(id_, wanted.name),
+        created_at=now,
+        expire_at=now + UPLOAD_LIFETIME,
+    )
 
 
 async def find_upload(services: Services, caller: Caller, id_: str) -> Upload:

@@ -32,6 +32,7 @@ from taskreel.domain.job_status import Status
 from taskreel.domain.webhook import MessageForm
 from taskreel.web.auth import AuthenticatedRequest
 from taskreel.web.job_events import wait_for_end
+from taskreel.web.other_apis import fal_files
 from taskreel.web.other_apis.fal_request import (
     RUNNING,
     build_result,
@@ -55,7 +56,12 @@ _HOLD_SECONDS = 1.0
 _LONGEST_RUN = 600.0
 _PROXY = "/fal/proxy"
 #: The hosts that a proxied request may mean; it is served here, and never forwarded.
-_HOSTS = {"queue.fal.run": "/fal", "fal.run": "/fal/run"}
+_HOSTS = {
+    "queue.fal.run": "/fal",
+    "fal.run": "/fal/run",
+    "rest.fal.ai": "/fal/rest",
+    "v3.fal.media": "/fal/cdn",
+}
 _PRIORITIES = frozenset({"high", "low"})
 _REQUEST = "/fal/{owner}/{alias}/requests/{job_id}"
 
@@ -69,6 +75,7 @@ def build_app() -> ASGIApp:
             Route(f"{_REQUEST}/status", api.read_status, methods=["GET"]),
             Route(f"{_REQUEST}/cancel", api.cancel, methods=["PUT"]),
             Route(_REQUEST, api.read_result, methods=["GET"]),
+            *fal_files.list_routes(),
             Route("/fal/run/{model:path}", api.run, methods=["POST"]),
             Route("/fal/{model:path}", api.submit, methods=["POST"]),
         ]

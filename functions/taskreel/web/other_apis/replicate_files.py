@@ -5,9 +5,6 @@ The clients send a file here by themselves when an input is one.
 
 from __future__ import annotations
 
-import hashlib
-import mimetypes
-from dataclasses import dataclass
 from email.message import Message
 from email.parser import BytesHeaderParser
 from http import HTTPStatus
@@ -21,40 +18,16 @@ from taskreel.app.jobs import uploads
 from taskreel.domain.errors import InvalidError, MalformedError
 from taskreel.domain.upload import Upload
 from taskreel.web.http import read_body
+from taskreel.web.other_apis.client_files import MOST_FILE_BYTES, SentFile, store_file
 from taskreel.web.other_apis.submission import authenticate_client
-
-#: The file is in the memory while it is stored; larger ones go by POST /api/uploads.
-_MOST_BYTES = 20 << 20
-_FAMILIES = ("image/", "video/", "audio/", "text/plain")
-_LONGEST_NAME = 200
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A file of a multipart body."""
-
-    name: str
-    content_type: str
-    content: bytes
 
 
 async def create_file(request: Request) -> Response:
     """Store the part `content`."""
     context = await authenticate_client(request)
-    body = await read_body(request, _MOST_BYTES)
-    part = _find_part(request.headers.get("content-type", ""), body)
-    if not part.content:
-        raise InvalidError.at("content", "is empty")
-    wanted = uploads.NewUpload(
-        name=part.name,
-        content_type=_choose_type(part),
-        bytes=len(part.content),
-        sha256=hashlib.sha256(part.content).hexdigest(),
-        origin=None,
-    )
-    services = context.services
-    upload, _ = await uploads.create_upload(services, context.caller, wanted)
-    await services.blobs.put(upload.path, part.content, content_type=upload.content_type)
+    body = await read_body(request, MOST_FILE_BYTES)
+    file = _find_part(request.headers.get("content-type", ""), body)
+    upload = await store_file(context.services, context.caller, file, at="content")
     return _respond(upload, HTTPStatus.CREATED)
 
 
@@ -88,17 +61,7 @@ def _respond(upload: Upload, status: HTTPStatus = HTTPStatus.OK) -> Response:
     return Response(to_json(shown), status.value, media_type="application/json")
 
 
-def _choose_type(part: _Part) -> str:
-    """The type that was sent, or that of the name. Raises InvalidError if it is no medium."""
-    guessed, _ = mimetypes.guess_type(part.name)
-    for one in (part.content_type, guessed):
-        if one and one.startswith(_FAMILIES):
-            return one
-    message = "must be an image, a video, sound or plain text, by its type or its name's ending"
-    raise InvalidError.at("content", message)
-
-
-def _find_part(content_type: str, body: bytes) -> _Part:
+def _find_part(content_type: str, body: bytes) -> SentFile:
     """The part `content` of a multipart body (RFC 7578). Raises MalformedError and InvalidError."""
     boundary = _parse_header(content_type).get_param("boundary")
     if not content_type.lower().startswith("multipart/form-data") or not boundary:
@@ -110,8 +73,8 @@ def _find_part(content_type: str, body: bytes) -> _Part:
             continue
         headers = BytesHeaderParser().parsebytes(head.lstrip())
         if headers.get_param("name", header="content-disposition") == "content":
-            name = headers.get_filename("file")[:_LONGEST_NAME] or "file"
-            return _Part(name, headers.get_content_type(), content)
+            name = headers.get_filename("file")
+            return SentFile(name, headers.get_content_type(), content)
     raise InvalidError.at("content", "is required: the part with the file")
 
 
