@@ -190,6 +190,7 @@ def complete(running: Stack, line: str) -> list[str]:
 
 def test_bash_completes_commands_options_types_and_jobs(running: Stack, commands: Commands) -> None:
     job = commands.submit("image-generation", "prompt=x", "options.studio.mode=noop")
+    commands.json("types")  # the server's first answer imports and builds all schemas
     at = f"--data {running.data}"
     assert complete(running, "taskreel de") == ["delete", "dead-letters", "dev", "demo"]
     assert complete(running, "taskreel queues pa") == ["pause"]

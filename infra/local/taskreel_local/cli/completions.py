@@ -14,8 +14,8 @@ Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 _STATUSES = (
     "SCHEDULED BLOCKED THROTTLED QUEUED PROCESSING RETRYING COMPLETED FAILED CANCELLED EXPIRED"
 )
-#: A person who presses the key twice waits no longer.
-_SECONDS = 2.0
+#: The first answer of a server that has just started takes its time.
+_SECONDS = 5.0
 
 
 def STATUSES(  # noqa: N802 - a value, as the others
