@@ -154,3 +154,22 @@ def test_several_jobs_are_replayed_after_their_cost_was_asked_for(
         expect(rows).to_have_count(4, timeout=SECONDS)
         page.get_by_role("link", name="Done", exact=True).click()
         expect(page).to_have_url(f"{running.url}/dashboard/jobs?status=COMPLETED")
+
+
+def test_every_job_that_matches_is_cancelled_after_a_dry_run(
+    browser: Browser, running: Stack
+) -> None:
+    with running.client("gus") as api:
+        for _ in range(45):  # more than a page
+            assert api.post("/api/jobs/image-generation", json=LATER).status_code == 202
+    with signed_in(browser, running, "gus", "/jobs?status=SCHEDULED") as page:
+        expect(page.locator("tr[data-row]")).to_have_count(40, timeout=SECONDS)
+        page.get_by_label("Select all").check()
+        page.get_by_role("button", name="Every job that matches…").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("45 jobs will end", timeout=SECONDS)
+        expect(dialog).to_contain_text("the rest of what they hold goes back")
+        dialog.get_by_role("button", name="Cancel all").click()
+        expect(dialog).to_contain_text("45 jobs changed", timeout=SECONDS)
+        dialog.get_by_role("button", name="Done").click(timeout=SECONDS)
+        expect(page.get_by_text("No job matches")).to_be_visible(timeout=SECONDS)

@@ -52,6 +52,18 @@ export function buildApiQuery(filters, now) {
   return query;
 }
 
+/** The same for a bulk operation, which acts on no job that a pipeline has made. @param {Filters} filters @param {number} now in milliseconds */
+export function buildOperationFilter(filters, now) {
+  /** @type {Record<string, unknown>} */ const found = {};
+  if (filters.status.length) found.status = filters.status;
+  for (const [name, apiName] of Object.entries(API_NAMES)) {
+    const value = filters[/** @type {"type"} */ (name)];
+    if (value) found[apiName] = value;
+  }
+  if (filters.since) found.createdAfter = new Date(now - SPANS[filters.since] * 1000).toISOString();
+  return found;
+}
+
 /** True when a changed job belongs into the list. `text` is left to the server: rows have no payload. */
 export function matches(/** @type {Filters} */ filters, /** @type {any} */ job, /** @type {number} */ now) {
   return (!filters.status.length || filters.status.includes(job.status))

@@ -129,3 +129,11 @@ test("fields that take a file's address take an upload's reference", () => {
   assert.deepEqual(addReference({ kind: "lines" }, ["a"], "upload:1"), ["a", "upload:1"]);
   assert.equal(addReference({ kind: "text" }, "a", "upload:1"), "upload:1");
 });
+
+const { buildOperationFilter, readFilters } = await import(new URL("filters.js", folder));
+
+test("filters of the list are those of a bulk operation, without order and view", () => {
+  const filters = readFilters(new URLSearchParams("status=FAILED,EXPIRED&type=image-upscale&user=ada&since=1h&order=oldest"));
+  assert.deepEqual(buildOperationFilter(filters, NOW), { status: ["FAILED", "EXPIRED"], jobType: "image-upscale", userId: "ada", createdAfter: "2026-11-27T11:00:00.000Z" });
+  assert.deepEqual(buildOperationFilter(readFilters(new URLSearchParams("order=oldest&children=1")), NOW), {});
+});

@@ -3,10 +3,11 @@
 import { html, useCallback, useEffect, useRef, useState } from "../vendor/preact.js";
 import { call } from "../api.js";
 import { Empty, Failure, Loading, Progress, StatusPill, Thumbnail, Time } from "../elements.js";
-import { buildApiQuery, countFilters, matches, readFilters, SPANS, writeFilters } from "../filters.js";
+import { buildApiQuery, buildOperationFilter, countFilters, matches, readFilters, SPANS, writeFilters } from "../filters.js";
 import { countOf, describeCredits, formatType } from "../format.js";
 import { BulkDialog } from "../bulk_dialog.js";
 import { live } from "../live.js";
+import { MatchingDialog } from "../matching_dialog.js";
 import { addPage, applyChanges, EMPTY, letIn, showPage } from "../live_rows.js";
 import { useNow, useReading, useTitle, useWholeJob } from "../reading.js";
 import { go, ROOT } from "../router.js";
@@ -29,7 +30,7 @@ export default function Jobs({ query, caller }) {
   const now = useNow();
   const { list, cursor, error, loading, reload, loadMore, show } = useJobList(filters, address, caller);
   const [selected, setSelected] = useState(/** @type {Map<string, any>} */ (new Map()));
-  const [act, setAct] = useState(/** @type {"" | "cancel" | "retry" | "replay"} */ (""));
+  const [act, setAct] = useState(/** @type {"" | "cancel" | "retry" | "replay" | "matching"} */ (""));
   useEffect(() => setSelected(new Map()), [address]);
   const change = (/** @type {any} */ some) => go(`${ROOT}/jobs?${writeFilters({ ...filters, view: view === "sheet" ? "sheet" : "", ...some })}`, { replace: true });
   const toggle = (/** @type {any} */ job) => setSelected((old) => {
@@ -39,6 +40,8 @@ export default function Jobs({ query, caller }) {
   });
   const current = [...selected.keys()].map((id) => list.rows.find((job) => job.jobId === id) ?? selected.get(id));
   const all = list.rows.length > 0 && list.rows.every((job) => selected.has(job.jobId));
+  // An operation needs a filter, and means no pipeline's own jobs.
+  const canMatch = !filters.children && Object.keys(buildOperationFilter(filters, 0)).length > 0;
   const toggleAll = () => setSelected(all ? new Map() : new Map(list.rows.map((job) => [job.jobId, job])));
   return html`
     <div class="title job-list-title"><h1>Jobs</h1>
@@ -67,9 +70,11 @@ export default function Jobs({ query, caller }) {
       <button disabled=${!current.some(canRetry)} onClick=${() => setAct("retry")}>Retry…</button>
       <button disabled=${!current.some(canReplay)} onClick=${() => setAct("replay")}>Replay…</button>
       ${selected.size === 2 && html`<a class="button" href=${`${ROOT}/compare?a=${current[0].jobId}&b=${current[1].jobId}`}>Compare</a>`}
+      ${all && canMatch && html`<button onClick=${() => setAct("matching")}>Every job that matches…</button>`}
       <button class="quiet" onClick=${() => setSelected(new Map())}>Select none</button>
     </div>`}
-    ${act && html`<${BulkDialog} act=${act} jobs=${current} close=${() => setAct("")} done=${() => { setSelected(new Map()); void reload(); }} />`}`;
+    ${act === "matching" && html`<${MatchingDialog} filters=${filters} close=${() => setAct("")} done=${() => { setSelected(new Map()); void reload(); }} />`}
+    ${act && act !== "matching" && html`<${BulkDialog} act=${act} jobs=${current} close=${() => setAct("")} done=${() => { setSelected(new Map()); void reload(); }} />`}`;
 }
 
 /** The rows, which follow the stream. @param {import("../filters.js").Filters} filters @param {string} address @param {any} caller */
