@@ -8,7 +8,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import Any, TextIO
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -26,7 +26,7 @@ def configure_logging(*, level: str, style: str, project: str | None = None) -> 
 
     In `project` the lines of a request are shown with it, by its trace.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _LineHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter(project) if style == "json" else _TextFormatter())
     # Records of the places in the code where they were made are not written: the stack need not be
     # walked. Logging's documentation names this switch ("Optimization").
@@ -36,6 +36,17 @@ def configure_logging(*, level: str, style: str, project: str | None = None) -> 
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+class _LineHandler(logging.StreamHandler[TextIO]):
+    """Writes lines to standard error, which sends each on at its end: it needs no flush."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record."""
+        try:
+            self.stream.write(f"{self.format(record)}\n")
+        except Exception:  # noqa: BLE001 - as the class above: a log line never stops the work
+            self.handleError(record)
 
 
 class _PlainRecord(logging.LogRecord):

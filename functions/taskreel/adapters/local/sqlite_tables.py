@@ -107,9 +107,7 @@ class Table:
 
     def _read_columns(self, data: Mapping[str, Any]) -> tuple[Any, ...]:
         values = [data.get(field) for field in self.fields]
-        return tuple(
-            [value if value.__class__ in _PLAIN else _to_column(value) for value in values]
-        )
+        return tuple([one if one.__class__ in _PLAIN else _to_column(one) for one in values])
 
     def restore(self, version: int, text: str, *columns: Any) -> StoredDocument:
         """The document of a row that `select` has found."""
@@ -152,24 +150,32 @@ def load_json(text: str) -> Any:
 
 
 def _dump_json(value: Any) -> str:
-    times = 0
-
-    def encode_other(inner: Any) -> Any:
-        """Encode a value for which JSON has no type."""
-        nonlocal times
-        if isinstance(inner, datetime):
-            times += 1
-            return {TIME: _format_time(inner)}
-        raise TypeError(f"a document field cannot be of type {type(inner).__name__}")
-
+    times_before = _count_marked_times()
     try:
-        text = orjson.dumps(value, encode_other, _JSON_OPTIONS).decode()
-        if text.count(TIME) != times:
+        text = orjson.dumps(value, _mark_time, _JSON_OPTIONS).decode()
+        if text.count(TIME) != _count_marked_times() - times_before:
             # A caller's text or key has the character as well, which is rare: look for keys.
-            text = orjson.dumps(_escape_keys(value), encode_other, _JSON_OPTIONS).decode()
+            text = orjson.dumps(_escape_keys(value), _mark_time, _JSON_OPTIONS).decode()
     except TypeError as error:
         raise (error.__cause__ or error) from None
     return text
+
+
+@lru_cache(maxsize=1024)
+def _mark_time(value: Any) -> dict[str, str]:
+    """Encode a time, for which JSON has no type. Raises TypeError for any other value.
+
+    Remembered: one change of a job stores the same time in several places, and the next again.
+    """
+    if isinstance(value, datetime):
+        return {TIME: _format_time(value)}
+    raise TypeError(f"a document field cannot be of type {type(value).__name__}")
+
+
+def _count_marked_times() -> int:
+    """The number of times that were ever marked: what `_mark_time` did or remembered."""
+    done = _mark_time.cache_info()
+    return done.hits + done.misses
 
 
 def _dump_any_json(value: Any) -> str:
@@ -213,10 +219,7 @@ def _escape_keys(value: Any) -> Any:
 
 @lru_cache(maxsize=1024)
 def _format_time(value: datetime) -> str:
-    """UTC text of a fixed width, which sorts as the times do.
-
-    Remembered: one change of a job stores the same time in several places, and the next again.
-    """
+    """UTC text of a fixed width, which sorts as the times do. Remembered, as `_mark_time` is."""
     if value.tzinfo is None:
         raise TypeError(f"a stored time needs a time zone: {value!r}")
     utc = value if value.tzinfo is UTC else value.astimezone(UTC)
