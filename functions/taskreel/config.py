@@ -17,6 +17,7 @@ from taskreel.google_settings import derive_settings, describe_missing
 
 #: A port may be any: `:*`.
 _ORIGIN = re.compile(r"https?://[\w.-]+(:(\d{1,5}|\*))?|https?://\[[0-9a-f:]+\](:(\d{1,5}|\*))?")
+_METRICS_KEY = re.compile(r"[!-~]{16,256}")
 #: RFC 7518, 3.2: a key for HS256 is at least as long as the hash.
 _HS256_BYTES = 32
 
@@ -54,6 +55,9 @@ class Settings(Value):
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     jwt_leeway_seconds: int = Field(default=30, ge=0, le=600)
+    #: Reads `/metrics`, and nothing else, as `Authorization: Bearer KEY`: for a Prometheus server.
+    #: Absent: an admin's token alone reads them.
+    metrics_key: SecretStr | None = None
     #: The origins whose pages may call the API, separated by commas: `https://app.example.com`,
     #: `http://localhost:*` for any port, or `*`. Absent: no page of another origin.
     cors_origins: str = ""
@@ -128,6 +132,15 @@ class Settings(Value):
         if value is not None and len(value.get_secret_value().encode()) < _HS256_BYTES:
             raise ValueError(
                 f"must have at least {_HS256_BYTES} bytes; `openssl rand -hex 32` generates one"
+            )
+        return value
+
+    @field_validator("metrics_key")
+    @classmethod
+    def _check_metrics_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _METRICS_KEY.fullmatch(value.get_secret_value()):
+            raise ValueError(
+                "must have 16 to 256 visible ASCII characters; `openssl rand -hex 32` generates one"
             )
         return value
 

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from taskreel.adapters.local.memory_queue import Delivery
+    from taskreel.app.records.store_metrics import StoreMetrics
     from taskreel.app.worker.processor import Processor
     from taskreel.domain.job import Job
     from taskreel.web.auth import TokenRules
@@ -144,6 +145,8 @@ def api() -> DurableResponses:
         rates=RequestRates(services().rules.limits, services().clock),
         live=live,
         file_links=_file_links,
+        store_metrics=_store_metrics,
+        metrics_key=chosen.metrics_key.get_secret_value() if chosen.metrics_key else None,
     )
     app = PublicApi(
         context,
@@ -171,6 +174,14 @@ def live() -> LiveContext:
     feed = JobFeed(services())
     _run_before_stopping(feed.close)
     return LiveContext(feed, StreamTokens(settings().internal_keys), ConnectionLimits())
+
+
+@functools.cache
+def _store_metrics() -> StoreMetrics:
+    """The metrics of the whole system, which this process reads from the store."""
+    from taskreel.app.records.store_metrics import StoreMetrics
+
+    return StoreMetrics(services())
 
 
 @functools.cache
@@ -296,6 +307,7 @@ def build(chosen: Settings, clock: Clock) -> Services:
         counts=counts,
         calibration=calibration,
         render_message=partial(_render_message, chosen.internal_keys),
+        count_sweep=recorder.count_sweep,
         flush_records=recorder.flush,
         work_dirs=WorkDirPool(chosen.scratch_dir, chosen.scratch_mb * MIB),
     )

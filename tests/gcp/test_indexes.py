@@ -115,6 +115,12 @@ async def read_records(world: World, user: httpx.AsyncClient, admin: httpx.Async
     paths = ("dead-letters", "stats", "stats?userId=ada", "queues/stats", "performance")
     for path in (*paths, "user/ada/history?status=FAILED"):
         assert (await admin.get(f"/api/jobs/{path}")).is_success, path
+    for path in (
+        "/metrics",
+        "/api/jobs/recurring?allUsers=true",
+        "/api/webhook-endpoints?allUsers=true",
+    ):
+        assert (await admin.get(path)).is_success, path
     for wanted in ({"fingerprint": "f"}, {"code": "c"}, {"jobType": "pipeline"}):
         order = {**wanted, "limit": 1, "dryRun": True}
         for client in (user, admin):

@@ -54,6 +54,7 @@ from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.app.recent_jobs import RecentJobs
 from taskreel.app.records.recorder import Recorder
+from taskreel.app.records.store_metrics import StoreMetrics
 from taskreel.app.services import Services
 from taskreel.app.worker.processor import Processor
 from taskreel.web.auth import ApiContext, Authenticator, TokenRules
@@ -224,6 +225,7 @@ class SimulatedCloud:
             work_dirs=WorkDirPool(disk, None, clock=self.loop.time),
             counts=counts,
             recent_jobs=RecentJobs(),
+            count_sweep=recorder.count_sweep,
             flush_records=recorder.flush,
             random=TapeRandom(self.tape),
         )
@@ -238,6 +240,7 @@ class SimulatedCloud:
             rates=RequestRates(services.rules.limits, services.clock),
             live=lambda: live,
             file_links=lambda: FileLinks([KEY]),
+            store_metrics=lambda: StoreMetrics(services),
         )
         return PublicApi(context, _other_routes)
 

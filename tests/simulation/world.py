@@ -313,6 +313,7 @@ def _wire(patch: pytest.MonkeyPatch, chosen: Settings, services: Services) -> No
     for app in (
         wiring.api,
         wiring.live,
+        wiring._store_metrics,
         wiring.gateway,
         wiring.running,
         wiring.processor,

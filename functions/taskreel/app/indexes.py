@@ -62,4 +62,8 @@ LOCAL_INDEXES = (
     ),
 )
 #: Firestore reads an index in one direction only; SQLite has the same with the time descending.
-FIRESTORE_INDEXES = (*INDEXES, _define_index("jobs", "userId", then=("createdAt", "asc")))
+FIRESTORE_INDEXES = (
+    *INDEXES,
+    _define_index("jobs", "userId", then=("createdAt", "asc")),
+    _define_index("jobs", "jobType", "status", then=("createdAt", "asc")),
+)

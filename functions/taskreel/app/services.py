@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random, SystemRandom
 from typing import Any
 
@@ -51,6 +51,10 @@ def _build_uncounted_calibration() -> EtaCalibration:
     return EtaCalibration(lambda _job_type, _outcome, _at: None)
 
 
+def _count_nothing(_job: Job, _action: str, _at: datetime) -> None:
+    """Do nothing: for services that record no statistics."""
+
+
 async def _store_nothing() -> None:
     """Do nothing: for services that record no statistics."""
 
@@ -85,6 +89,8 @@ class Services:
     recent_jobs: RecentJobs = field(default_factory=RecentJobs)
     calibration: EtaCalibration = field(default_factory=_build_uncounted_calibration)
     render_message: RenderMessage = _refuse_other_forms
+    #: Counts an act of the sweep on a job.
+    count_sweep: Callable[[Job, str, datetime], None] = _count_nothing
     #: Stores the statistics that this process has counted and not stored yet.
     flush_records: Callable[[], Awaitable[None]] = _store_nothing
     random: Random = field(default_factory=SystemRandom)

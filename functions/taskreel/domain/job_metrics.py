@@ -23,6 +23,9 @@ _MILLISECOND = timedelta(milliseconds=1)
 SLOT = timedelta(minutes=10)
 #: The names under which jobs are counted.
 SUBMITTED, RETRIED = "submitted", "retried"
+STARTED, ATTEMPTS = "started", "attempts"
+#: `sweep.ACTION.STATUS`: acts of the sweep on jobs that had the status.
+SWEPT = "sweep"
 #: Estimated starts that were checked, those that were not late, and the sum of the scale's steps.
 ETA_CHECKED, ETA_WITHIN_P50, ETA_WITHIN_P90 = "etaChecked", "etaWithinP50", "etaWithinP90"
 ETA_SCALE = "etaScale"
@@ -129,13 +132,19 @@ def count_change(tally: MetricsTally, before: Job | None, job: Job) -> None:
         waited = _count_milliseconds(_waits_since(before), at)
         tally.wait_ms[name_bucket(waited)] += 1
         tally.add("waitMs", waited)
-        tally.count("started", at)
+        tally.count(STARTED, at)
         tally.slots[name_slot(at)]["waitMs"] += waited
     if before is not None:
         _count_errors(tally, before, job, at)
     if job.status.final:
         tally.count(str(job.status), at)
         _count_end(tally, before, job, at)
+
+
+def count_attempt(tally: MetricsTally, before: Job | None, job: Job) -> None:
+    """Count a run that began: also one that follows a run whose process has died."""
+    if before is not None and job.attempt > before.attempt:
+        tally.counts[ATTEMPTS] += 1
 
 
 def count_eta(tally: MetricsTally, outcome: EtaOutcome) -> None:
@@ -221,6 +230,13 @@ def find_quantile(buckets: Mapping[str, int], share: float) -> float | None:
             middle: float = _GROWTH ** (bucket - 0.5)
             return round(middle, 1)
     return None
+
+
+def count_up_to(buckets: Mapping[str, int], milliseconds: int) -> int:
+    """The jobs in buckets that end by that time; the bucket around it is not counted."""
+    # The last of them: `name_bucket` rounds up, and a bound is the end of its bucket or within it.
+    last = math.floor(math.log(max(milliseconds, 1), _GROWTH) + 1e-9)
+    return sum(count for bucket, count in buckets.items() if int(bucket) <= last)
 
 
 def name_slot(at: datetime) -> str:

@@ -7,6 +7,7 @@ algorithms.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from taskreel.web.request_rates import RequestRates
 if TYPE_CHECKING:
     from jwt import PyJWKClient
 
+    from taskreel.app.records.store_metrics import StoreMetrics
     from taskreel.web.file_links import FileLinks
     from taskreel.web.live_context import LiveContext
 
@@ -208,6 +210,9 @@ class ApiContext:
     #: Both are built by the first request that needs them.
     live: Callable[[], LiveContext]
     file_links: Callable[[], FileLinks]
+    store_metrics: Callable[[], StoreMetrics]
+    #: Reads `/metrics`, and nothing else, in place of an admin's token.
+    metrics_key: str | None = None
 
     def attach(self, scope: Scope) -> None:
         """Make it the context of a request."""
@@ -248,6 +253,20 @@ async def authenticate_header(request: Request, header: str | None) -> Authentic
         raise
     context.rates.check_request(request, caller.user_id)
     return AuthenticatedRequest(services=context.services, caller=caller, base_url=context.base_url)
+
+
+async def authenticate_metrics(request: Request) -> ApiContext:
+    """The request's context, for the metrics key or an admin's token.
+
+    Raises UnauthenticatedError or ForbiddenError, and RateExceededError for too many requests.
+    """
+    context = ApiContext.of(request)
+    key = context.metrics_key
+    given = request.headers.get("authorization", "").encode()
+    # In a time that does not tell how much of the key is right.
+    if key is None or not hmac.compare_digest(given, f"Bearer {key}".encode()):
+        require_admin((await authenticate(request)).caller)
+    return context
 
 
 def require_admin(caller: Caller) -> None:

@@ -139,7 +139,10 @@ def build_maintenance_app(keys: InternalKeys, services: Services) -> InternalApp
     """The application of `/tasks/sweep`: wake every job that is due."""
 
     async def handle(_request: Request) -> Response:
-        return JsonResponse(SweepAnswer(swept=dict(await sweep_jobs(services))))
+        swept = await sweep_jobs(services)
+        # Between requests the instance may have no processor, and no timer runs.
+        await services.flush_records()
+        return JsonResponse(SweepAnswer(swept=dict(swept)))
 
     return InternalApp("/tasks/sweep", keys, handle)
 

@@ -17,9 +17,11 @@ from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.errors import StoreError, UnreadableDocumentError
 from taskreel.domain.job import Job
 from taskreel.domain.job_metrics import (
+    SWEPT,
     DailyMetrics,
     EtaOutcome,
     MetricsTally,
+    count_attempt,
     count_change,
     count_eta,
 )
@@ -56,14 +58,22 @@ class Recorder:
     def note_change(self, before: Job | None, job: Job) -> None:
         """Count a committed change of a job."""
         if before is not None and before.status == job.status:
+            if job.attempt > before.attempt:
+                count_attempt(self._open_tally(job.job_type, job.updated_at), before, job)
             return
-        count_change(self._open_tally(job.job_type, job.status_at[job.status]), before, job)
+        tally = self._open_tally(job.job_type, job.status_at[job.status])
+        count_change(tally, before, job)
+        count_attempt(tally, before, job)
         if job.status is Status.FAILED:
             self._note_failure(job)
 
     def count_eta(self, job_type: str, outcome: EtaOutcome, at: datetime) -> None:
         """Count an estimated start that was checked."""
         count_eta(self._open_tally(job_type, at), outcome)
+
+    def count_sweep(self, job: Job, action: str, at: datetime) -> None:
+        """Count an act of the sweep on a job, by the status in which it was found."""
+        self._open_tally(job.job_type, at).counts[f"{SWEPT}.{action}.{job.status}"] += 1
 
     def _open_tally(self, job_type: str, at: datetime) -> MetricsTally:
         """The numbers of a type and day, which are stored before long."""

@@ -169,6 +169,7 @@ async def _wake_job(
         await enqueue_jobs(services, job)
 
     if action not in {"asleep", "waiting"}:
+        services.count_sweep(found, action, services.clock.now())
         log.info(
             "the sweep acted on a job: %s",
             action,
