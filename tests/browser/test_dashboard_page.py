@@ -127,7 +127,20 @@ def test_without_a_valid_token_the_page_asks_for_one(browser: Browser, running: 
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/jobs", "/jobs?view=sheet", "/new", "/providers", "/credits"]
+    "path",
+    [
+        "",
+        "/jobs",
+        "/jobs?view=sheet",
+        "/new",
+        "/schedules",
+        "/uploads",
+        "/queues",
+        "/providers",
+        "/webhooks",
+        "/performance",
+        "/credits",
+    ],
 )
 def test_each_page_fits_a_phone(browser: Browser, running: Stack, path: str) -> None:
     with signed_in(browser, running, "ada", path, phone=True) as page:

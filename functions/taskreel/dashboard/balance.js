@@ -1,7 +1,7 @@
 /** A balance as an equation, which proves that no credit is lost; and the caps on spend. */
 
 import { html } from "./vendor/preact.js";
-import { Pill } from "./elements.js";
+import { Pill, Time } from "./elements.js";
 
 /** granted = available + held + captured + expired, always. @param {{account: any, of?: string}} props */
 export function BalanceEquation({ account, of = "Balance" }) {
@@ -12,6 +12,12 @@ export function BalanceEquation({ account, of = "Balance" }) {
     ${part("available", account.available, "to spend")}<i aria-hidden="true">+</i>${part("held", account.held, "by jobs that run")}<i aria-hidden="true">+</i>${part("charged", account.captured, "for finished work")}${expired > 0 && html`<i aria-hidden="true">+</i>${part("expired", expired, "with their grants")}`}<i aria-hidden="true">=</i>${part("granted", account.granted, "in all")}
     <${Pill} text=${holds ? "it adds up" : "it does not add up"} tone=${holds ? "good" : "bad"} />
   </div>`;
+}
+
+/** The grants that end, or that are spent before others. @param {{account: any, now: number}} props */
+export function Grants({ account, now }) {
+  const grants = (account.grants ?? []).filter((/** @type {any} */ grant) => grant.left + grant.held > 0);
+  return grants.length > 0 && html`<ul class="plain">${grants.map((/** @type {any} */ grant) => html`<li key=${grant.grantId}>${grant.left.toLocaleString()} of ${grant.amount.toLocaleString()} credits left of a grant${grant.expiresAt && html` that ends <${Time} at=${grant.expiresAt} now=${now} />`} <small>priority ${grant.priority}</small></li>`)}</ul>`;
 }
 
 /** The place of a balance that is being read, of the same height. */

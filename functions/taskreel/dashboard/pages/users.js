@@ -2,9 +2,9 @@
 
 import { html, useEffect, useState } from "../vendor/preact.js";
 import { call, newKey } from "../api.js";
-import { BalanceEquation, BalanceSkeleton } from "../balance.js";
+import { BalanceEquation, BalanceSkeleton, Grants } from "../balance.js";
 import { announce, Empty, Failure, Loading, More, PageOf } from "../elements.js";
-import { useDelayed, usePages, useReading } from "../reading.js";
+import { useDelayed, useNow, usePages, useReading } from "../reading.js";
 import { go, linkTo } from "../router.js";
 
 /** @param {import("../pages.js").PageProps} props */
@@ -30,6 +30,7 @@ const userPath = (user) => `${linkTo("/users")}?user=${encodeURIComponent(user)}
 
 /** @param {{user: string, done: () => void}} props */
 function OneUser({ user, done }) {
+  const now = useNow();
   const id = encodeURIComponent(user);
   const account = useReading(`/api/credits/${id}`, { everySeconds: 10 });
   const limit = useReading(`/api/limits/${id}`, { everySeconds: 10 });
@@ -37,7 +38,7 @@ function OneUser({ user, done }) {
   const reload = () => { void account.reload(); void limit.reload(); void caps.reload(); done(); };
   return html`<section class="panel user" aria-label=${`User ${user}`}>
     <div class="title"><h2>${user}</h2><a href=${`${linkTo("/jobs")}?user=${id}`}>Jobs</a><a href=${`${linkTo("/jobs")}?user=${id}&status=FAILED`}>Failed</a><a class="button quiet" href=${linkTo("/users")} aria-label="Close">✕</a></div>
-    <${PageOf} reading=${account} waiting=${html`<${BalanceSkeleton} />`}>${(/** @type {any} */ data) => html`<${BalanceEquation} account=${data} />`}</${PageOf}>
+    <${PageOf} reading=${account} waiting=${html`<${BalanceSkeleton} />`}>${(/** @type {any} */ data) => html`<${BalanceEquation} account=${data} /><${Grants} account=${data} now=${now} />`}</${PageOf}>
     <div class="user-forms">
       <${GrantForm} user=${user} done=${reload} />
       ${!(limit.data && caps.data) ? html`<div class="small-form small-form-waits"></div>` : html`<${LimitForm} key=${limit.data.activeJobs} limit=${limit.data} path=${`/api/limits/${id}`} done=${reload} /><${CapsForm} key=${`${caps.data.daily.limit}/${caps.data.monthly.limit}`} caps=${caps.data} path=${`/api/credits/${id}/caps`} done=${reload} />`}
@@ -73,18 +74,19 @@ const Reason = ({ value, change }) => html`<label class="compact">Reason<input m
 function GrantForm({ user, done }) {
   const [amount, setAmount] = useState("");
   const [reason, setReason] = useState("");
+  const [day, setDay] = useState("");
   const [key, setKey] = useState(newKey);
   // Another amount is another grant; the same one sent again is not.
-  useEffect(() => setKey(newKey()), [amount, reason]);
+  useEffect(() => setKey(newKey()), [amount, reason, day]);
   const act = async () => {
-    const body = { amount: Number(amount), ...(reason.trim() && { reason: reason.trim() }) };
+    const body = { amount: Number(amount), ...(reason.trim() && { reason: reason.trim() }), ...(day && { expiresAt: new Date(`${day}T23:59:59`).toISOString() }) };
     await call("POST", `/api/credits/${encodeURIComponent(user)}/grants`, { body, headers: { "Idempotency-Key": key } });
     announce(`${Number(amount).toLocaleString()} credits granted to ${user}.`);
     setAmount("");
     done();
   };
   return html`<${SmallForm} title="Grant" verb=${amount ? `Grant ${Number(amount).toLocaleString()} credits` : "Grant credits"} ready=${Number(amount) >= 1} act=${act} hint="The grant and its reason are in the user's ledger.">
-    <${NumberField} label="Credits" value=${amount} change=${setAmount} /><${Reason} value=${reason} change=${setReason} /></${SmallForm}>`;
+    <${NumberField} label="Credits" value=${amount} change=${setAmount} /><label class="compact">Until the end of<input type="date" value=${day} onInput=${(/** @type {any} */ event) => setDay(event.target.value)} /></label><${Reason} value=${reason} change=${setReason} /></${SmallForm}>`;
 }
 
 /** @param {{limit: any, path: string, done: () => void}} props */
