@@ -64,6 +64,8 @@ class Settings(Value):
     #: The user of socket.io connections without a token. The dev stack has one, so that the
     #: documented client works as it is; a deployment has none, and refuses them.
     live_guest_user: str | None = None
+    #: The path of the read-only MCP server for assistants, such as `/mcp`; absent: there is none.
+    mcp_path: str | None = Field(default=None, pattern=r"^(/[a-z0-9-]+)+$")
     #: Signs the embedded files' URLs.
     files_secret: SecretStr = SecretStr("")
     invoker_service_account: str | None = None

@@ -153,6 +153,7 @@ def api() -> DurableResponses:
         _build_fastapi,
         origins=chosen.allowed_origins,
         media_origins=_find_media_origins(chosen),
+        mcp_path=chosen.mcp_path,
     )
     return _finish_start(DurableResponses(app, services().store))
 

@@ -44,6 +44,7 @@ class PublicApi:
         *,
         origins: Sequence[str] = (),
         media_origins: Sequence[str] = (),
+        mcp_path: str | None = None,
     ) -> None:
         """Serve with `context`.
 
@@ -52,12 +53,15 @@ class PublicApi:
             build_rest: Imports and builds the application of all other routes.
             origins: The origins whose pages may call the API.
             media_origins: The origins of signed URLs, whose files the dashboard shows.
+            mcp_path: The path of the MCP server; None has none.
         """
         self._context = context
         self._build_rest = build_rest
         self._rest: ASGIApp | None = None
         self._other_apis: dict[str, ASGIApp] = {}
         self._media_origins = media_origins
+        self._mcp_path = mcp_path
+        self._mcp_server: ASGIApp | None = None
         self._app = allow_origins(self._route, origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,6 +92,9 @@ class PublicApi:
             response = await _respond(handler, Request(scope, receive))
             await response(scope, receive, send)
             return
+        if self._mcp_path is not None and scope["path"] == self._mcp_path:
+            await self._find_mcp_server(self._mcp_path)(scope, receive, send)
+            return
         other_api = find_other_api(scope["path"])
         if other_api is not None:
             if other_api not in self._other_apis:
@@ -97,6 +104,13 @@ class PublicApi:
         if self._rest is None:
             self._rest = self._build_rest()
         await self._rest(scope, receive, send)
+
+    def _find_mcp_server(self, path: str) -> ASGIApp:
+        if self._mcp_server is None:
+            from taskreel.web.mcp_server import build_mcp_server
+
+            self._mcp_server = build_mcp_server(path, self)
+        return self._mcp_server
 
     def _find_page(self, scope: Scope) -> Handler | None:
         """The handler of the dashboard's addresses."""
