@@ -263,7 +263,7 @@ def test_a_users_limit_and_caps_are_set_and_audited(commands: Commands) -> None:
     assert commands.json("users", "limit", "max", "default")["isOwn"] is False
     assert commands.run("users", "limit", "max", "many").exit_code == 2
     assert commands.json("users", "sums")["users"] >= 1
-    assert "a launch" in commands.text("audit", "--text", "a launch")
+    assert "a launch" in commands.text("audit-log", "--text", "a launch")
 
 
 def test_files_are_uploaded_for_several_jobs_listed_and_deleted(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from simulation.fault_plan import Fault
@@ -12,7 +13,7 @@ from simulation.invariant_watch import ViolationError
 from simulation.simulated_cloud import ConnectionLostError, SimulatedCloud
 from simulation.world import token
 from taskreel.app.caller import Caller
-from taskreel.app.live.job_reader import JobReader
+from taskreel.app.live.job_reader import LONGEST_ABSENCE, JobReader
 from taskreel.app.live.job_scope import Scope, ScopeKind, Source, open_scope
 from taskreel.domain.errors import StoreError
 from taskreel.domain.job import Job
@@ -21,6 +22,7 @@ from taskreel.domain.stream_position import StreamPosition
 #: The users and their tiers.
 USERS = {"ada": "pro", "bob": "free", "eve": "pro"}
 _MODEL = "flux-1.1-pro"
+_SKEW = timedelta(minutes=1)
 _FOREVER = 4_000_000_000
 #: A request is repeated so often while nobody answers it.
 _MOST_TRIES = 6
@@ -49,14 +51,18 @@ class Customer:
         self._admin = {"authorization": f"Bearer {root}"}
 
     async def act_until(self, end: float) -> None:
-        """Act now and then: ten busy minutes, then as long a rest as the tape says."""
+        """Act now and then: ten busy minutes, then as long a rest as the tape says.
+
+        A simulation of days has rests of up to a day.
+        """
+        longest_rest = max(5400.0, end / 4)
         loop, tape = self.cloud.loop, self.cloud.tape
         while loop.time() < end:
             busy_until = loop.time() + 600
             while loop.time() < min(busy_until, end):
                 await asyncio.sleep(tape.between(0, 2 * self.think_seconds))
                 await self._choose_act()()
-            await asyncio.sleep(tape.between(0, 5400))
+            await asyncio.sleep(tape.between(0, longest_rest))
 
     def _choose_act(self) -> Callable[[], Coroutine[Any, Any, None]]:
         acts: list[tuple[int, Callable[[], Coroutine[Any, Any, None]]]] = [
@@ -66,8 +72,8 @@ class Customer:
             (2, self.submit_dependent),
             (2, self.submit_delayed),
             (1, self.create_recurring),
-            (3, self.cancel),
-            (3, self.retry),
+            (4, self.cancel),
+            (6, self.retry),
             (2, self.replay),
             (2, self.remove),
             (1, self.add_credits),
@@ -134,7 +140,7 @@ class Customer:
 
     async def submit_delayed(self) -> None:
         """An image that starts later."""
-        delay = 1000 * (1 + self.cloud.tape.draw(7200))
+        delay = 1000 * (1 + self.cloud.tape.draw(2400))
         order = {"jobType": "image-generation", "data": _PICTURE, "delay": delay}
         await self._submit_to("/api/jobs/delayed", "image-generation", order)
 
@@ -198,8 +204,12 @@ class Customer:
             await asyncio.sleep(5)
 
     async def cancel(self) -> None:
-        """Cancel a job."""
-        await self._on_job("POST", "cancel")
+        """Cancel a job, one that is open if there is one."""
+        known = self.cloud.watch.jobs
+        ids = [id_ for id_ in self.jobs if id_ in known and not known[id_].status.final]
+        job_id = ids[self.cloud.tape.draw(len(ids))] if ids else self._choose_job()
+        if job_id is not None:
+            await self._request("POST", f"/api/jobs/{self.jobs[job_id]}/{job_id}/cancel")
 
     async def retry(self) -> None:
         """Retry a job; only failed ones can be."""
@@ -261,11 +271,6 @@ class Customer:
         ids = list(self.jobs)[-30:]
         return ids[self.cloud.tape.draw(len(ids))] if ids else None
 
-    async def _on_job(self, method: str, act: str) -> None:
-        job_id = self._choose_job()
-        if job_id is not None:
-            await self._request(method, f"/api/jobs/{self.jobs[job_id]}/{job_id}/{act}")
-
     async def _request(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any] | None:
@@ -326,7 +331,9 @@ class Customer:
                     before, self._position = self._position, reader.positions[own]
                     if self._position < before:
                         raise ViolationError(f"events: {self.user}'s position went back")
-                    if change.is_reset:
+                    now = feed.services.clock.now()
+                    # After a day without a change its position is as old as that.
+                    if change.is_reset and now - before.updated_at < LONGEST_ABSENCE - _SKEW:
                         raise ViolationError(f"events: {self.user}'s stream has a gap")
                     if position is not None:
                         self.cloud.plan.note("live stream resumed")

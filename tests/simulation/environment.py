@@ -49,7 +49,7 @@ class Environment:
         if instance is not None:
             self.cloud.plan.note(Fault.KILL)
             self.cloud.kill(instance)
-            await self._start_later()
+            await self.cloud.start_later()
 
     async def stop(self) -> None:
         """Stop an instance in order, as a deployment does."""
@@ -114,7 +114,3 @@ class Environment:
             tx.update(ACCOUNTS, user, {"active": Increment(1)})
 
         await self.cloud.store.transaction(leak)
-
-    async def _start_later(self) -> None:
-        await asyncio.sleep(self.cloud.tape.between(1, 15))
-        self.cloud.start_instance()

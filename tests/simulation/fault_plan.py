@@ -39,6 +39,7 @@ class Fault(StrEnum):
     PROVIDER_BILLS_AND_FAILS = "billed, then failed"
     PROVIDER_POLL_FAILS = "poll failed"
     PROVIDER_CANCEL_FAILS = "cancel failed"
+    CODE_CRASHES = "a run crashes by a bug"
     CLOCK_SKEW = "clocks differ"
     TWO_REVISIONS = "two revisions at once"
     SLOT_LEAKED = "slot leaked"
@@ -49,21 +50,24 @@ class Fault(StrEnum):
 
 #: Faults of a single call, and in how many of a thousand calls each happens where it is on.
 _PER_MILLE = {
+    # At any call of an instance, beside the faults of the environment.
+    Fault.KILL: 3,
     Fault.STORE_CONTENDED: 20,
     Fault.TASK_REFUSED: 30,
     Fault.TASK_ANSWER_LOST: 30,
-    Fault.TASK_LOST: 30,
+    Fault.TASK_LOST: 100,
+    Fault.CODE_CRASHES: 30,
     Fault.TASK_DOUBLED: 60,
     Fault.TASK_LATE: 60,
     Fault.BLOB_HALF_WRITTEN: 30,
     Fault.BLOB_ANSWER_LOST: 30,
-    Fault.PROVIDER_DOWN: 60,
-    Fault.PROVIDER_LIMITS: 40,
+    Fault.PROVIDER_DOWN: 100,
+    Fault.PROVIDER_LIMITS: 80,
     Fault.PROVIDER_REFUSES: 40,
     Fault.PROVIDER_SLOW: 120,
     Fault.PROVIDER_HANGS: 15,
-    Fault.PROVIDER_ANSWER_LOST: 20,
-    Fault.PROVIDER_CRASHES: 10,
+    Fault.PROVIDER_ANSWER_LOST: 50,
+    Fault.PROVIDER_CRASHES: 30,
     Fault.PROVIDER_DROPS: 60,
     Fault.PROVIDER_BILLS_AND_FAILS: 40,
     Fault.PROVIDER_POLL_FAILS: 60,
@@ -74,25 +78,61 @@ _PER_MILLE = {
 }
 
 
+#: Between a purchase and its record these may part a run from what it has bought.
+_DISTURBING = frozenset(
+    {
+        Fault.KILL,
+        Fault.STOP,
+        Fault.FREEZE,
+        Fault.STORE_AWAY,
+        Fault.STORE_ANSWER_LOST,
+        Fault.BLOB_HALF_WRITTEN,
+        Fault.BLOB_ANSWER_LOST,
+        Fault.DISK_FULL,
+        Fault.PROVIDER_HANGS,
+        Fault.PROVIDER_ANSWER_LOST,
+        Fault.PROVIDER_CRASHES,
+        Fault.CODE_CRASHES,
+        Fault.CLOCK_SKEW,
+    }
+)
+
+
 @dataclass
 class FaultPlan:
-    """The faults that this seed has: a random half of them, so that rare ones are not drowned."""
+    """The faults that this seed has: a random half of them, so that rare ones are not drowned.
+
+    A few seeds have none, and a few only those in which no answer of a provider can be lost.
+    """
 
     tape: Tape
     enabled: frozenset[Fault]
     #: How often each fault, and each rare branch of the product, has really happened.
     happened: Counter[str] = field(default_factory=Counter)
     is_calm: bool = False
+    #: Faults that a scenario orders: so many of the next calls meet each.
+    ordered: Counter[Fault] = field(default_factory=Counter)
 
     @classmethod
     def draw(cls, tape: Tape) -> FaultPlan:
-        """Switch each fault on or off; a few seeds have none at all."""
-        if tape.draw(12) == 11:
+        """Switch each fault on or off."""
+        kind = tape.draw(12)
+        if kind == 11:
             return cls(tape, frozenset())
-        return cls(tape, frozenset(fault for fault in Fault if tape.draw(2)))
+        chosen = frozenset(fault for fault in Fault if tape.draw(2))
+        return cls(tape, chosen - _DISTURBING) if kind >= 9 else cls(tape, chosen)
+
+    @property
+    def loses_no_answer(self) -> bool:
+        """True if a run hears every answer that a provider gives."""
+        return not self.enabled & _DISTURBING
 
     def strikes(self, fault: Fault) -> bool:
         """True if the fault happens to this call; it is counted."""
+        if self.ordered[fault] > 0:
+            self.ordered[fault] -= 1
+            self.happened[fault] += 1
+            return True
         if self.is_calm or fault not in self.enabled:
             return False
         struck = self.tape.happens(_PER_MILLE[fault])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from simulation.simulated_ports import NEW_FIELD
+from simulation.simulated_ports import EPOCH, NEW_FIELD
 from taskreel.adapters.local.sqlite import SqliteStore
 from taskreel.app.audit.job_rules import Rule
 from taskreel.app.audit.user_books import UserBooks
@@ -25,6 +25,13 @@ V = TypeVar("V")
 #: A waiting job may be passed by one of a higher rank for so long: an admission that has chosen may
 #: be slow, frozen, or repeated.
 RANK_SLACK_SECONDS = 300.0
+
+
+#: Two rescues are an hour apart at most; the rest is for late sweeps and clocks that differ.
+LONGEST_SLEEP = timedelta(hours=1, minutes=15)
+#: The clocks of two simulated machines, at most.
+_CLOCKS_DIFFER = timedelta(seconds=17)
+_MAY_RUN = frozenset({Status.QUEUED, Status.PROCESSING, Status.RETRYING})
 
 
 class ViolationError(Exception):
@@ -48,7 +55,7 @@ class StoreWatch:
     _changed_users: set[str] = field(default_factory=set)
     _found: list[str] = field(default_factory=list)
     _leaked: set[str] = field(default_factory=set)
-    #: Since when each job has been waiting for the room of its type.
+    #: Since when each job has been waiting for room.
     _waiting_since: dict[str, float] = field(default_factory=dict)
     commits: int = 0
 
@@ -115,6 +122,7 @@ class StoreWatch:
         self.jobs[job.job_id] = job
         self._books_of(job.user_id).put_job(job)
         self._note_waiting(before, job)
+        self._check_wake_time(job)
         if before is None:
             return
         if NEW_FIELD in (before.model_extra or {}) and NEW_FIELD not in (job.model_extra or {}):
@@ -122,6 +130,7 @@ class StoreWatch:
         if job.fence < before.fence:
             text = f"its fence went from {before.fence} to {job.fence}"
             self._found.append(f"fence: job {job.job_id}: {text}")
+        self._check_one_run(before, job)
         if before.status.final and job.round == before.round:
             settled = (before.status, before.credits, before.attempt, before.result)
             if (job.status, job.credits, job.attempt, job.result) != settled:
@@ -130,19 +139,40 @@ class StoreWatch:
             if len(job.done_units) < len(before.done_units):
                 self._found.append(f"artifacts-stay: job {job.job_id} lost a finished unit")
 
+    def _check_one_run(self, before: Job, job: Job) -> None:
+        """Nobody claims a job of which a run holds the lease."""
+        if before.lease_until is None or job.lease_until is None or job.fence == before.fence:
+            return
+        left = before.lease_until - EPOCH - timedelta(seconds=self.time())
+        if left > _CLOCKS_DIFFER:
+            text = f"another run claimed it {left.total_seconds():.0f} s before its lease was over"
+            self._found.append(f"one-run: job {job.job_id}: {text}")
+
+    def _check_wake_time(self, job: Job) -> None:
+        """A job that may run is looked at within an hour or so."""
+        if job.wake_at is None or job.status not in _MAY_RUN:
+            return
+        now = EPOCH + timedelta(seconds=self.time())
+        latest = max(now, job.next_attempt_at or now) + LONGEST_SLEEP
+        if job.wake_at > latest:
+            text = f"it is {job.status}, and nothing looks at it before {job.wake_at}"
+            self._found.append(f"wake-time: job {job.job_id}: {text}")
+
     def _note_waiting(self, before: Job | None, job: Job) -> None:
-        """A job that leaves the line passes nobody who has waited long with a lower rank."""
-        waited = before is not None and before.waits_for is WaitsFor.TYPE
-        if job.waits_for is WaitsFor.TYPE:
+        """A job that leaves a line passes nobody who has waited long with a lower rank."""
+        waited = before is not None and before.waits_for is not None
+        if before is not None and before.waits_for is not job.waits_for:
+            self._waiting_since.pop(job.job_id, None)
+        if job.waits_for is not None:
             self._waiting_since.setdefault(job.job_id, self.time())
             return
         self._waiting_since.pop(job.job_id, None)
-        if not waited or before is None or job.status is not Status.QUEUED or before.rank is None:
+        if before is None or not waited or job.status is not Status.QUEUED or before.rank is None:
             return
         long_ago = self.time() - RANK_SLACK_SECONDS
         for other_id, since in self._waiting_since.items():
             other = self.jobs[other_id]
-            waits_long = other.job_type == job.job_type and since < long_ago
+            waits_long = _name_line(other) == _name_line(before) and since < long_ago
             if waits_long and other.rank is not None and other.rank < before.rank:
                 text = f"it was admitted before job {other_id}, whose rank is lower"
                 self._found.append(f"rank: job {job.job_id}: {text}")
@@ -165,6 +195,12 @@ class StoreWatch:
             root = self.jobs[root.parent_id]
         if root.job_id not in self.may_be_removed:
             self._found.append(f"no-job-lost: job {job_id} ({job.status}) disappeared")
+
+
+def _name_line(job: Job) -> tuple[WaitsFor | None, str]:
+    """The line in which the job waits: its owner's, or its type's."""
+    of_user = job.waits_for is WaitsFor.USER
+    return job.waits_for, job.user_id if of_user else job.job_type
 
 
 class _NotedTransaction:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,6 +31,8 @@ from simulation.tape import Tape, shrink_tape
 from simulation.virtual_loop import Schedule, StuckError, VirtualLoop
 
 HOUR = 3600.0
+#: A simulation of so many hours is worth the days that the last webhooks may take.
+_THOROUGH_HOURS = 2.0
 
 
 @dataclass
@@ -71,8 +73,12 @@ def simulate(
     choices: Sequence[int] | None = None,
     bug: Callable[[ExitStack], None] = lambda _: None,
     most_steps: int | None = None,
+    life: Callable[[SimulatedCloud], Awaitable[None]] | None = None,
 ) -> Outcome:
-    """Run one simulation of so many hours, and until everything has come to its end."""
+    """Run one simulation of so many hours, and until everything has come to its end.
+
+    `life` is a scenario instead of users and faults that the tape draws.
+    """
     tape = Tape(seed, choices)
     schedule = Schedule(tape, by_priority=tape.draw(2) == 1)
     loop = VirtualLoop(tape, schedule)
@@ -87,7 +93,7 @@ def simulate(
     with ExitStack() as around, tempfile.TemporaryDirectory(prefix="taskreel-sim-") as folder:
         bug(around)
         simulation = _Simulation(loop, tape, outcome, log, most_steps)
-        running = loop.create_task(simulation.run(Path(folder), hours))
+        running = loop.create_task(simulation.run(Path(folder), life or partial(live, hours=hours)))
         try:
             loop.run_until_complete(running)
         except ViolationError as error:
@@ -122,14 +128,14 @@ class _Simulation:
     log: _LogCounter
     most_steps: int | None
 
-    async def run(self, folder: Path, hours: float) -> None:
-        """Let the cloud live for so many hours, and until everything has come to its end."""
+    async def run(self, folder: Path, life: Callable[[SimulatedCloud], Awaitable[None]]) -> None:
+        """Let a cloud live, and check it after each step."""
         schedule = "priority schedule" if self.loop.by_priority else "uniform schedule"
         self.outcome.happened[schedule] += 1
         async with running_cloud(self.loop, self.tape, folder) as cloud:
             cloud.plan.happened = self.outcome.happened
             self.loop.after_step = partial(self._check, cloud)
-            await _live(cloud, hours)
+            await life(cloud)
             self.loop.after_step = lambda: None
 
     def _check(self, cloud: SimulatedCloud) -> None:
@@ -144,7 +150,7 @@ class _Simulation:
         self.outcome.jobs = len(cloud.watch.jobs)
 
 
-async def _live(cloud: SimulatedCloud, hours: float) -> None:
+async def live(cloud: SimulatedCloud, hours: float) -> None:
     """Let the users and the faults work for so many hours; then let everything come to its end."""
     end = hours * HOUR
     cloud.spawn(cloud.sweep_for_ever())
@@ -155,7 +161,7 @@ async def _live(cloud: SimulatedCloud, hours: float) -> None:
     busy = [cloud.spawn(customer.act_until(end)) for customer in customers]
     busy.append(cloud.spawn(Environment(cloud).disturb_until(end)))
     await asyncio.wait(busy)
-    await check_quiet(cloud, customers)
+    await check_quiet(cloud, customers, with_webhooks=hours >= _THOROUGH_HOURS)
 
 
 def _end(loop: VirtualLoop) -> None:
@@ -240,10 +246,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     flush=True,
                 )
     seconds = time.monotonic() - began
+    cpu = time.process_time()
     print(
         f"{number} seeds, {total.hours:,.0f} simulated hours, {total.steps:,} steps, "
         f"{total.commits:,} commits, {total.jobs:,} jobs in {seconds:.0f} s "
-        f"({total.hours / seconds:.1f} hours/s): {failures} violations"
+        f"({total.hours / cpu:.1f} hours a CPU-second, {cpu:.0f} of them): {failures} violations"
     )
     for name, count in sorted(total.happened.items()):
         print(f"  {count:8,} × {name}")

@@ -27,6 +27,7 @@ from simulation.simulated_ports import (
     MachineQueue,
     MachineStore,
     MachineWebhooks,
+    MachineWorkDirs,
     Outage,
     Receiver,
     SimulatedClock,
@@ -45,10 +46,10 @@ from taskreel.adapters.logged_store import LoggedStore
 from taskreel.adapters.machine import read_machine
 from taskreel.adapters.providers import KEY_VARIABLES
 from taskreel.adapters.providers.catalogue import ModelCatalogue
-from taskreel.adapters.work_dirs import WorkDirPool
 from taskreel.app.health import HealthMonitor
 from taskreel.app.indexes import INDEXES
 from taskreel.app.job_counts import JobCounts
+from taskreel.app.jobs.job_run import JobRun
 from taskreel.app.live.job_feed import JobFeed
 from taskreel.app.providers.circuit_breakers import CircuitBreakers
 from taskreel.app.providers.registry import ProviderRegistry
@@ -56,6 +57,7 @@ from taskreel.app.recent_jobs import RecentJobs
 from taskreel.app.records.recorder import Recorder
 from taskreel.app.records.store_metrics import StoreMetrics
 from taskreel.app.services import Services
+from taskreel.app.worker import processor
 from taskreel.app.worker.processor import Processor
 from taskreel.web.auth import ApiContext, Authenticator, TokenRules
 from taskreel.web.file_links import FileLinks
@@ -72,6 +74,25 @@ _SWEEP_SECONDS = 60.0
 #: A caller gives up after that time without an answer.
 _CLIENT_SECONDS = 120.0
 _SIGTERM_SECONDS = 10.0
+
+
+class CrashingRun(JobRun):
+    """A run that crashes now and then by a bug, before its work or after it."""
+
+    async def run(self) -> None:
+        """Run, unless it crashes."""
+        self._crash_now_and_then()
+        await super().run()
+
+    async def _store_outcome(self) -> None:
+        self._crash_now_and_then()
+        await super()._store_outcome()
+
+    def _crash_now_and_then(self) -> None:
+        work_dirs = self._services.work_dirs
+        assert isinstance(work_dirs, MachineWorkDirs)
+        if work_dirs.machine.plan.strikes(Fault.CODE_CRASHES):
+            raise ArithmeticError("a bug")
 
 
 class ConnectionLostError(Exception):
@@ -120,7 +141,7 @@ class Shape:
     @classmethod
     def draw(cls, tape: Tape) -> Shape:
         """Choose how many instances there are, how calm it is, and how little room."""
-        window = 2 + tape.draw(6)
+        window = 1 + tape.draw(4)
         limits = {
             "tiers": {
                 "free": {"activeJobs": 1 + tape.draw(2), "priority": "low"},
@@ -135,7 +156,7 @@ class Shape:
         }
         return cls(
             instances=2 + tape.draw(2),
-            fault_seconds=(180.0, 600.0, 1800.0)[tape.draw(3)],
+            fault_seconds=(60.0, 200.0, 600.0, 1800.0)[tape.draw(4)],
             limits=json.dumps(limits),
         )
 
@@ -195,6 +216,7 @@ class SimulatedCloud:
             build_maintenance_app(keys, services),
         )
         instance.died = self.loop.create_future()
+        machine.kill = functools.partial(self._kill_at_call, instance)
         self.instances.append(instance)
         return instance
 
@@ -213,6 +235,8 @@ class SimulatedCloud:
             catalogue=_catalogue,
         )
         disk = self.folder / f"disk-{self.started}"
+        work_dirs = MachineWorkDirs(disk, None, clock=self.loop.time)
+        work_dirs.machine = machine
         return replace(
             self.base,
             store=logged,
@@ -222,7 +246,7 @@ class SimulatedCloud:
             probe_file=read_facts,
             webhooks=MachineWebhooks(machine, self.receiver),
             clock=clock,
-            work_dirs=WorkDirPool(disk, None, clock=self.loop.time),
+            work_dirs=work_dirs,
             counts=counts,
             recent_jobs=RecentJobs(),
             count_sweep=recorder.count_sweep,
@@ -251,6 +275,16 @@ class SimulatedCloud:
         self._dead.append(instance)
         if instance.died is not None and not instance.died.done():
             instance.died.set_result(None)
+
+    def _kill_at_call(self, instance: Instance) -> None:
+        if instance in self.instances:
+            self.kill(instance)
+            self.spawn(self.start_later())
+
+    async def start_later(self) -> None:
+        """Start an instance in the place of a dead one, some seconds later."""
+        await asyncio.sleep(self.tape.between(1, 15))
+        self.start_instance()
 
     async def stop(self, instance: Instance) -> None:
         """SIGTERM, and ten seconds later SIGKILL."""
@@ -413,8 +447,9 @@ async def running_cloud(
         seconds = SimpleNamespace(time_ns=lambda: int((EPOCH.timestamp() + loop.time()) * 1e9))
         around.enter_context(patch.object(sqlite, "time", seconds))
         around.enter_context(patch.object(sqlite, "_GATHER_SECONDS", 0.0))
+        around.enter_context(patch.object(processor, "JobRun", CrashingRun))
         clock = SimulatedClock(loop)
-        base = wiring.build(settings(folder, limits=shape.limits, initial_credits=40), clock)
+        base = wiring.build(settings(folder, limits=shape.limits, initial_credits=400), clock)
         watch = StoreWatch(base.rules.limits, loop.time)
         store = WatchedStore(":memory:", INDEXES)
         store.watch_over = watch

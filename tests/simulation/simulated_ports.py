@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from simulation.fault_plan import Fault, FaultPlan
 from simulation.virtual_loop import VirtualLoop
+from taskreel.adapters.work_dirs import WorkDirPool
 from taskreel.domain.errors import QueueError, StoreError
 from taskreel.domain.job import Job
 from taskreel.domain.webhook import SigningKey, WebhookAnswer
@@ -86,6 +87,8 @@ class Machine:
     is_newer_revision: bool = False
     #: Until then nothing can be written to its disk.
     disk_full_until: float = 0.0
+    #: Kills its instance.
+    kill: Callable[[], None] = lambda: None
 
     def may_go_on(self) -> bool:
         """True while its calls return."""
@@ -95,6 +98,8 @@ class Machine:
         """One step of this machine; for ever once it is dead."""
         if self.loop.is_ending:
             raise InstanceDeadError
+        if self.alive and self.plan.strikes(Fault.KILL):
+            self.kill()
         await self.loop.pause(self.may_go_on)
         if self.loop.is_ending:
             raise InstanceDeadError
@@ -202,7 +207,7 @@ class MachineStore:
             machine.plan.note(Fault.STORE_AWAY)
             raise StoreError("the store is away")
         answer = await call()
-        await machine.pause()
+        # No pause here: the caller's next call has one, and until then it does nothing outside.
         if is_away:
             machine.plan.note(Fault.STORE_ANSWER_LOST)
             raise StoreError("the answer was lost")
@@ -226,7 +231,6 @@ class MachineQueue:
             raise QueueError("CreateTask failed, nothing was stored")
         stored = [task for task in tasks if not plan.strikes(Fault.TASK_LOST)]
         await self.inner.enqueue_many(stored)
-        await self.machine.pause()
         if plan.strikes(Fault.TASK_ANSWER_LOST):
             raise QueueError("CreateTask's answer was lost")
 
@@ -272,7 +276,6 @@ class MachineBlobs:
             raise StoreError("the upload was cut off half-way")
         await self.inner.put(path, source, content_type=content_type)
         self.stored.add(path)
-        await self.machine.pause()
         if plan.strikes(Fault.BLOB_ANSWER_LOST):
             raise StoreError("the bucket's answer was lost")
 
@@ -296,6 +299,16 @@ class MachineBlobs:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+class MachineWorkDirs(WorkDirPool):
+    """The real folders, on a disk that may be full."""
+
+    machine: Machine
+
+    def acquire(self, job_id: str, /) -> Path:
+        self.machine.write_to_disk()
+        return super().acquire(job_id)
 
 
 @dataclass

@@ -57,6 +57,8 @@ class Market:
     plan: FaultPlan
     sales: list[Sale] = field(default_factory=list)
     bought_twice: list[str] = field(default_factory=list)
+    #: Whether a scenario wants answers at once; else the tape says so.
+    answers_at_once: bool | None = None
 
     def sell(self, job_id: str, unit: str, *, done: bool) -> Sale:
         """Accept work; note when the same is still running, or was delivered."""
@@ -98,7 +100,9 @@ class SimulatedProvider:
         if plan.strikes(Fault.PROVIDER_SLOW):
             await asyncio.sleep(plan.tape.between(5, 60))
             await machine.pause()
-        answers_at_once = plan.tape.draw(3) == 0
+        answers_at_once = self.market.answers_at_once
+        if answers_at_once is None:
+            answers_at_once = plan.tape.draw(3) == 0
         sale = self.market.sell(job_id, unit, done=answers_at_once)
         sale.maybe_unheard = True
         if plan.strikes(Fault.PROVIDER_HANGS):

@@ -154,6 +154,10 @@ class UserBooks:
             text = f"it is {delivery.state}, and its wakeAt is {delivery.wake_at}"
             self._report(Rule.EVENTS, f"delivery {delivery.delivery_id}", text)
 
+    def list_wanted_deliveries(self) -> list[str]:
+        """The ids of the deliveries that the present statuses of the jobs must have."""
+        return [one for facts in self._jobs.values() for one in facts.deliveries]
+
     def _add_facts(self, facts: _JobFacts, sign: int) -> None:
         self._held += sign * facts.held
         self._active += sign * facts.has_slot

@@ -90,19 +90,27 @@ def finish_job(
 
     store_job(tx, ended)
     if job.parent_id is None:
-        _write_entry(tx, ended, held, captured, at)
-        # Increments need no read of the account, so a busy account does not contend. The slot is
-        # free in the same commit: a job that ends twice would have to commit twice.
-        increments = Counter(settle_movement(held, captured).increments())
-        increments.update(count_leaving(job))
-        if job.held_on is not None and captured < held:
-            increments.update(count_release(job.held_on, held - captured))
-        if job.burned:
-            increments.update(_settle_grants(tx, ended, captured, at))
-        moved = {name: Increment(amount) for name, amount in increments.items() if amount}
-        if moved:
-            tx.update(ACCOUNTS, job.user_id, moved)
+        settle_hold(tx, job, at, held=held, captured=captured)
     return ended
+
+
+def settle_hold(tx: Transaction, job: Job, at: datetime, *, held: int, captured: int) -> None:
+    """Write the settlement of a round: its ledger entry, and the account's increments.
+
+    `job` is as it was before its end, with its slot.
+    """
+    _write_entry(tx, job, held, captured, at)
+    # Increments need no read of the account, so a busy account does not contend. The slot is free
+    # in the same commit: a job that ends twice would have to commit twice.
+    increments = Counter(settle_movement(held, captured).increments())
+    increments.update(count_leaving(job))
+    if job.held_on is not None and captured < held:
+        increments.update(count_release(job.held_on, held - captured))
+    if job.burned:
+        increments.update(_settle_grants(tx, job, captured, at))
+    moved = {name: Increment(amount) for name, amount in increments.items() if amount}
+    if moved:
+        tx.update(ACCOUNTS, job.user_id, moved)
 
 
 async def cancel_in_transaction(

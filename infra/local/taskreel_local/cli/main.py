@@ -39,9 +39,10 @@ SECTIONS: Mapping[str, Mapping[str, LazyCommand]] = {
         "webhooks": (f"{_CLI}.webhook_commands:webhook_commands", "Endpoints, keys, deliveries."),
         "top": (f"{_CLI}.top_command:show_top", "Queues and jobs on the whole screen, live."),
         "users": (f"{_CLI}.user_commands:user_commands", "Accounts, limits, spend caps."),
-        "audit": (f"{_CLI}.user_commands:show_audit", "What admins did."),
+        "audit-log": (f"{_CLI}.user_commands:show_audit", "What admins did."),
         "stats": (f"{_CLI}.statistics_commands:show_statistics", "Jobs, times and cost by day."),
         "credits": (f"{_CLI}.credit_commands:credit_commands", "Balances, ledger, grants."),
+        "audit": (f"{_CLI}.audit_command:audit", "Check every invariant of a store."),
     },
     "Setup": {
         "login": (f"{_CLI}.login_commands:log_in", "Choose a deployment or a stack."),

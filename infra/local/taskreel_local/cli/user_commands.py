@@ -1,4 +1,4 @@
-"""`taskreel users`, `taskreel audit`: accounts, limits and caps of users, and acts of admins."""
+"""`taskreel users`, `taskreel audit-log`: accounts, limits and caps of users, and acts of admins."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def show_sums(session: Session) -> None:
     session.show(found, show_text)
 
 
-@click.command("audit")
+@click.command("audit-log")
 @click.option("--text", help="Only entries with this text in any field.")
 @_limit
 @_cursor

@@ -53,6 +53,7 @@ class PathRouter:
         self._functions: dict[str, Callable[[], ASGIApp]] = {
             "/tasks/process": wiring.processor,
             "/tasks/sweep": wiring.maintenance,
+            "/tasks/audit": wiring.maintenance,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,0 +1,165 @@
+"""The audit of a store: every rule of every user's books, and of all that is due.
+
+It reads a store in use: what seems to break a rule is read again a little later, and is reported
+only if it is still the same. Reads one user at a time, and holds a few facts of each of their jobs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from taskreel.app.audit.job_rules import Rule, Violation
+from taskreel.app.audit.repairs import repair
+from taskreel.app.audit.user_books import UserBooks
+from taskreel.app.flow.slots import active_limit
+from taskreel.app.query_pages import build_due_query, read_pages
+from taskreel.app.services import Services
+from taskreel.domain.credits import Account
+from taskreel.domain.errors import UnreadableDocumentError
+from taskreel.domain.webhook import DELIVERY_RETENTION
+from taskreel.ports import Collection, Query, Row
+from taskreel.store_collections import ACCOUNTS, JOBS, LEDGER, WEBHOOK_DELIVERIES
+
+V = TypeVar("V")
+
+_PAGE = 200
+#: A document that was written meanwhile has come to rest after that time.
+_PAUSE_SECONDS = 2.0
+_READINGS = 3
+#: A lease with its grace, and two sweeps: what is due longer has been missed.
+OVERDUE_AFTER = timedelta(minutes=5)
+
+
+@dataclass
+class AuditReport:
+    """What an audit has read, found, and repaired."""
+
+    users: int = 0
+    jobs: int = 0
+    entries: int = 0
+    violations: list[Violation] = field(default_factory=list)
+    repaired: list[str] = field(default_factory=list)
+
+    def count_rules(self) -> dict[str, int]:
+        """The number of violations by rule."""
+        return dict(Counter(str(one.rule) for one in self.violations))
+
+
+async def audit_store(
+    services: Services, *, with_files: bool = False, with_repair: bool = False
+) -> AuditReport:
+    """Check every rule; with `with_repair`, repair what can be, and report what is left.
+
+    `with_files` also compares each artifact with the bucket: a call for each file. Raises
+    StoreError.
+    """
+    report = AuditReport()
+    async for account in _read_all(services, Query(collection=ACCOUNTS, limit=_PAGE), report):
+        report.users += 1
+        found = await _audit_user(services, account.user_id, report)
+        if with_repair:
+            done = [text for one in found if (text := await repair(services, one)) is not None]
+            if done:
+                report.repaired += done
+                found = await _audit_user(services, account.user_id, AuditReport())
+        report.violations += found
+        if with_files:
+            await _check_files(services, account.user_id, report)
+    await _check_due(services, report)
+    return report
+
+
+async def _audit_user(services: Services, user_id: str, report: AuditReport) -> list[Violation]:
+    """The rules that the user's books break, in each of several readings."""
+    before = (report.jobs, report.entries)
+    found: list[Violation] = []
+    for reading in range(_READINGS):
+        report.jobs, report.entries = before
+        again = await _read_books(services, user_id, report)
+        found = [one for one in again if reading == 0 or one in found]
+        if not found:
+            break
+        if reading + 1 < _READINGS:
+            await services.clock.sleep(_PAUSE_SECONDS)
+    return found
+
+
+async def _read_books(services: Services, user_id: str, report: AuditReport) -> list[Violation]:
+    unreadable = AuditReport()
+    recent = services.clock.now() - DELIVERY_RETENTION + timedelta(days=1)
+    books = UserBooks(user_id, events_since=recent)
+    async for job in _read_all(services, _query_user(JOBS, user_id), unreadable):
+        books.put_job(job)
+        report.jobs += 1
+    async for entry in _read_all(services, _query_user(LEDGER, user_id), unreadable):
+        books.put_entry(entry)
+        report.entries += 1
+    for delivery_id in books.list_wanted_deliveries():
+        delivery = await services.store.get(WEBHOOK_DELIVERIES, delivery_id)
+        if delivery is not None:
+            books.put_delivery(delivery)
+    account = await services.store.get(ACCOUNTS, user_id)
+    books.account = account
+    return [*unreadable.violations, *books.check(active_limit=_find_limit(services, account))]
+
+
+def _query_user(collection: Collection[V], user_id: str) -> Query[V]:
+    return Query(
+        collection=collection,
+        where=(("userId", "==", user_id),),
+        order=(("createdAt", "desc"),),
+        limit=_PAGE,
+    )
+
+
+def _find_limit(services: Services, account: Account | None) -> int | None:
+    limits = services.rules.limits
+    return None if limits is None or account is None else active_limit(limits, account)
+
+
+async def _read_all(services: Services, query: Query[V], report: AuditReport) -> AsyncIterator[V]:
+    """Yield the values of all pages; a document that cannot be read breaks a rule of its own."""
+    async for rows in read_pages(services.store, query):
+        for row in rows:
+            value = _read_row(row, report)
+            if value is not None:
+                yield value
+
+
+def _read_row(row: Row[V], report: AuditReport) -> V | None:
+    try:
+        return row.value
+    except UnreadableDocumentError as error:
+        user = str(row.data.get("userId", "?"))
+        subject = f"{row.collection.name}/{row.id}"
+        report.violations.append(Violation(Rule.READABLE, user, subject, error.message))
+        return None
+
+
+async def _check_files(services: Services, user_id: str, report: AuditReport) -> None:
+    async for job in _read_all(services, _query_user(JOBS, user_id), AuditReport()):
+        for artifact in job.artifacts:
+            info = await services.blobs.info(artifact.path)
+            if info is None or info.bytes != artifact.bytes:
+                state = "missing" if info is None else f"{info.bytes} bytes, not {artifact.bytes}"
+                text = f"the file {artifact.path} is {state}"
+                report.violations.append(Violation(Rule.FILES, user_id, f"job {job.job_id}", text))
+
+
+async def _check_due(services: Services, report: AuditReport) -> None:
+    """Report what was due long ago: the sweep is not called, or does not come to it."""
+    before = services.clock.now() - OVERDUE_AFTER
+    collections: tuple[Collection[Any], ...] = (JOBS, WEBHOOK_DELIVERIES)
+    for collection in collections:
+        async for rows in read_pages(
+            services.store, build_due_query(collection, before, page=_PAGE)
+        ):
+            for row in rows:
+                text = f"it was due at {row.data['wakeAt']:%Y-%m-%d %H:%M:%S}"
+                subject = f"{collection.name}/{row.id}"
+                user = str(row.data.get("userId", "?"))
+                report.violations.append(Violation(Rule.OVERDUE, user, subject, text))

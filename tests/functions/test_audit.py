@@ -1,0 +1,237 @@
+"""The audit of a store in use: every broken rule has a name, and what can be repaired is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulation.world import KEY, World, running
+from taskreel.app.audit.job_rules import Rule
+from taskreel.app.audit.store_audit import AuditReport, audit_store
+from taskreel.domain.credits import EntryKind, LedgerEntry
+from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
+from taskreel.ports import Query
+from taskreel.store_collections import ACCOUNTS, AUDIT, JOBS, LEDGER
+
+PICTURE = {"prompt": "a kite", "options": {"width": 64, "height": 64, "studio": {"mode": "noop"}}}
+
+
+async def audit(world: World, **options: bool) -> AuditReport:
+    """An audit, whose pauses pass at once."""
+
+    async def sleep(_seconds: float) -> None:
+        """Pass no time."""
+
+    clock: Any = world.services.clock
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock, "sleep", sleep)
+        return await audit_store(world.services, **options)
+
+
+async def submit(world: World, user: str = "ada", **fields: Any) -> Job:
+    client = world.as_user(user)
+    answer = await client.post("/api/jobs/image-generation", json={**PICTURE, **fields})
+    assert answer.status_code == 202, answer.text
+    return await world.job(answer.json()["jobId"])
+
+
+async def write(world: World, change: Callable[[Any], None]) -> None:
+    async def run(tx: Any) -> None:
+        change(tx)
+
+    await world.services.store.transaction(run)
+
+
+async def change_job(world: World, job: Job, **changes: Any) -> None:
+    await world.put(job.model_copy(update=changes))
+
+
+async def test_a_store_in_order_breaks_no_rule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, monkeypatch) as world:
+        await submit(world)
+        await world.settle()
+        await submit(world, user="bob", scheduleAt="2030-01-01T00:00:00Z")
+        report = await audit(world, with_files=True)
+        assert report.violations == []
+        assert (report.users, report.jobs, report.entries) == (2, 2, 3)
+
+
+async def break_balance(world: World, _job: Job) -> None:
+    await write(world, lambda tx: tx.update(ACCOUNTS, "ada", {"available": 7}))
+
+
+async def break_ledger(world: World, job: Job) -> None:
+    entry = LedgerEntry(
+        entry_id="stray",
+        user_id="ada",
+        kind=EntryKind.GRANT,
+        amount=3,
+        created_at=job.created_at,
+    )
+    await write(world, lambda tx: tx.create(LEDGER, "stray", entry))
+
+
+async def break_settlement(world: World, job: Job) -> None:
+    await write(world, lambda tx: tx.delete(LEDGER, f"{job.job_id}.1"))
+
+
+async def break_payment(world: World, job: Job) -> None:
+    ended = await world.job(job.job_id)
+    paid = ended.credits.model_copy(update={"captured": 5})
+    await change_job(world, ended, credits=paid)
+
+
+async def break_wake_time(world: World, job: Job) -> None:
+    await change_job(world, await world.job(job.job_id), wake_at=job.created_at)
+
+
+async def break_history(world: World, job: Job) -> None:
+    ended = await world.job(job.job_id)
+    at = {**ended.status_at, Status.CANCELLED: world.now()}
+    await change_job(world, ended, status=Status.CANCELLED, status_at=at)
+
+
+async def break_family(world: World, job: Job) -> None:
+    await change_job(world, await world.job(job.job_id), parent_id="job_gone")
+
+
+async def break_slots(world: World, _job: Job) -> None:
+    await write(world, lambda tx: tx.update(ACCOUNTS, "ada", {"active": 2}))
+
+
+async def break_document(world: World, job: Job) -> None:
+    await write(world, lambda tx: tx.update(JOBS, job.job_id, {"createdAt": "yesterday"}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "rule"),
+    [
+        (break_balance, Rule.BALANCE),
+        (break_ledger, Rule.LEDGER),
+        (break_settlement, Rule.SETTLED_ONCE),
+        (break_payment, Rule.PAID_WORK),
+        (break_wake_time, Rule.WAKE_TIME),
+        (break_history, Rule.ONE_FINAL_STATUS),
+        (break_family, Rule.FAMILY),
+        (break_slots, Rule.SLOTS),
+        (break_document, Rule.READABLE),
+    ],
+)
+async def test_a_damage_has_a_name(
+    damage: Callable[[World, Job], Awaitable[None]],
+    rule: Rule,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running(tmp_path, monkeypatch) as world:
+        job = await submit(world)
+        await world.settle()
+        assert (await audit(world)).violations == []
+        await damage(world, job)
+        report = await audit(world)
+        assert rule in {one.rule for one in report.violations}
+
+
+async def test_repairs_recount_slots_wake_jobs_and_settle_holds_and_are_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, monkeypatch) as world:
+        ended = await submit(world)
+        await world.settle()
+        asleep = await submit(world, scheduleAt="2030-01-01T00:00:00Z")
+        lost = await submit(world, scheduleAt="2030-01-01T00:00:00Z")
+        before = await world.services.store.get(ACCOUNTS, "ada")
+        assert before is not None
+        await break_slots(world, ended)
+        await change_job(world, asleep, wake_at=None)
+        # Its document vanished, and its hold with it.
+        await write(world, lambda tx: tx.delete(JOBS, lost.job_id))
+
+        report = await audit(world, with_repair=True)
+        assert report.violations == []
+        assert len(report.repaired) == 3
+        woken = await world.job(asleep.job_id)
+        assert woken.wake_at is not None
+        after = await world.services.store.get(ACCOUNTS, "ada")
+        assert after is not None
+        assert (after.active, after.held) == (0, asleep.credits.held)
+        assert after.available == before.available + lost.credits.held
+        entries = await world.services.store.query(Query(collection=AUDIT))
+        assert {row.value.action for row in entries} == {"repair wake-time", "repair holds"}
+
+
+async def test_a_hold_that_an_ended_job_has_is_settled_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The case of a settlement that was lost: the job has ended, and its hold stands."""
+    async with running(tmp_path, monkeypatch) as world:
+        job = await submit(world, scheduleAt="2030-01-01T00:00:00Z")
+        now = world.now()
+        broken = job.enter_status(Status.CANCELLED, now)
+        await world.put(broken)
+        report = await audit(world)
+        rules = {one.rule for one in report.violations}
+        assert rules == {Rule.NOTHING_HELD_AFTER_END, Rule.SETTLED_ONCE}
+        repaired = await audit(world, with_repair=True)
+        assert repaired.violations == []
+        account = await world.services.store.get(ACCOUNTS, "ada")
+        assert account is not None
+        assert (account.held, account.captured) == (0, 0)
+        assert account.available == account.granted
+        entry = await world.services.store.get(LEDGER, f"{job.job_id}.1")
+        assert entry is not None
+        assert (entry.kind, entry.amount) == (EntryKind.RELEASE, job.credits.held)
+
+
+async def test_what_was_due_long_ago_is_overdue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, monkeypatch) as world:
+        job = await submit(world, scheduleAt="2030-01-01T00:00:00Z")
+        await change_job(world, job, wake_at=world.now() - timedelta(hours=1))
+        report = await audit(world)
+        assert [(one.rule, one.subject) for one in report.violations] == [
+            (Rule.OVERDUE, f"jobs/{job.job_id}")
+        ]
+
+
+async def test_a_missing_file_is_found_where_files_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, monkeypatch) as world:
+        options = {"width": 64, "height": 64}
+        job = await submit(world, options=options)
+        await world.settle()
+        (artifact,) = (await world.job(job.job_id)).artifacts
+        assert (await audit(world, with_files=True)).violations == []
+        await world.services.blobs.delete(artifact.path)
+        assert (await audit(world)).violations == []
+        report = await audit(world, with_files=True)
+        assert [one.rule for one in report.violations] == [Rule.FILES]
+
+
+async def test_the_maintenance_function_answers_an_audit_to_those_who_have_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, monkeypatch) as world:
+        await submit(world)
+        await world.settle()
+        refused = await world.maintenance.post("/tasks/audit", json={})
+        assert refused.status_code == 401
+        answer = await world.maintenance.post(
+            "/tasks/audit", json={}, headers={"X-Internal-Api-Key": KEY}
+        )
+        assert answer.json() == {
+            "users": 1,
+            "jobs": 1,
+            "entries": 2,
+            "violations": [],
+            "repaired": [],
+        }
