@@ -15,6 +15,7 @@ from taskreel.app.jobs.job_store import load_job, store_job
 from taskreel.app.query_pages import read_pages
 from taskreel.app.services import Services
 from taskreel.domain.audit import AuditEntry
+from taskreel.domain.errors import StoreConflictError
 from taskreel.domain.ids import random_id
 from taskreel.domain.job import Job
 from taskreel.ports import Query, Transaction
@@ -33,7 +34,10 @@ async def repair(services: Services, violation: Violation) -> str | None:
         Rule.HOLDS: _release_stale_hold,
     }
     mend = repairs.get(violation.rule)
-    done = None if mend is None else await mend(services, violation)
+    try:
+        done = None if mend is None else await mend(services, violation)
+    except StoreConflictError:
+        done = None  # its settlement exists: an operator must look at both
     return None if done is None else f"{violation.rule}: {violation.subject}: {done}"
 
 

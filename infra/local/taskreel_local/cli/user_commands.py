@@ -1,4 +1,4 @@
-"""`taskreel users`, `taskreel audit-log`: accounts, limits and caps of users, and acts of admins."""
+"""`taskreel users` and `audit-log`: accounts, limits and caps of users, and acts of admins."""
 
 from __future__ import annotations
 
