@@ -64,6 +64,8 @@ class BulkOperation(StoredValue):
     tier: str
     admin: bool = False
     projects: tuple[str, ...] | None = None
+    #: The role in each project, as a number.
+    roles: dict[str, int] = Field(default_factory=dict)
     action: BulkAction
     filter: JobFilter
     #: A JSON merge patch of the payload, for replays.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.types import Scope
 
-from taskreel.app.caller import Caller
+from taskreel.app.caller import Caller, ProjectRole
 from taskreel.app.health import HealthMonitor
 from taskreel.app.services import Services
 from taskreel.domain.errors import ForbiddenError, UnauthenticatedError
@@ -186,7 +186,14 @@ def _build_caller(claims: Mapping[str, Any]) -> Caller:
         tier=str(claims.get("tier", "free")),
         admin=claims.get("role") == "admin",
         projects=None if projects is None else frozenset(projects),
+        roles=None if "projectRoles" not in claims else _read_roles(claims),
     )
+
+
+def _read_roles(claims: Mapping[str, Any]) -> Mapping[str, ProjectRole] | None:
+    from taskreel.web.project_roles import read_roles  # on first use: cold start
+
+    return read_roles(claims)
 
 
 def _is_list_of_texts(value: Any) -> bool:

@@ -157,7 +157,8 @@ class JobsQuery(Value):
     `cursor` is the page before's `nextCursor`, or the id of a job: the page begins after it.
     `status` may be given several times, or with commas. `provider` served the job; `text` is a part
     of its prompt. The jobs of pipelines are left out but for those of `parentId`, or with
-    `includeChildren`. `userId` is for admins.
+    `includeChildren`. `userId` is for admins, and for members of
+    `projectId`: they see the jobs of all members.
     """
 
     model_config = ConfigDict(defer_build=False)  # FastAPI builds none of its own

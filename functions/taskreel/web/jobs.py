@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 
 from taskreel.app.jobs import cancel, retry
-from taskreel.app.jobs.queries import find_job
+from taskreel.app.jobs.queries import find_job_to_delete
 from taskreel.app.jobs.remove import remove_job
 from taskreel.app.jobs.replay import Replay, prepare_replay
 from taskreel.domain.validation_messages import invalid_model
@@ -46,7 +46,7 @@ async def delete_job(job_type: str, job_id: str, context: Authenticated) -> Resp
     jobs that it created as a pipeline. The ledger stays.
     """
     services = context.services
-    found = await find_job(services, context.caller, job_id, job_type)
+    found = await find_job_to_delete(services, context.caller, job_id, job_type)
     if found.status.final and found.wake_at is None:
         await remove_job(services, found)
         return Response(status_code=HTTPStatus.NO_CONTENT)

@@ -16,6 +16,7 @@ from typing import Any
 
 from taskreel.app.caller import Caller
 from taskreel.domain.errors import UnauthenticatedError
+from taskreel.web.project_roles import read_roles, write_roles
 
 LIFETIME_SECONDS = 600
 _AUDIENCE = "taskreel:events"
@@ -56,6 +57,8 @@ class StreamTokens:
         }
         if caller.projects is not None:
             claims["projects"] = sorted(caller.projects)
+        if caller.roles:
+            claims["projectRoles"] = write_roles(caller.roles)
         token = jwt.encode(claims, self._keys[0], algorithm=_ALGORITHM)
         return token, datetime.fromtimestamp(expires_at, UTC)
 
@@ -76,6 +79,7 @@ class StreamTokens:
                 tier=claims["tier"],
                 admin=claims["admin"],
                 projects=None if projects is None else frozenset(projects),
+                roles=read_roles(claims),
             )
             return ExpiringCaller(caller, float(claims["exp"]))
         raise UnauthenticatedError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.finish_job import cancel_in_transaction
 from taskreel.app.jobs.job_ended import act_on_job_end
-from taskreel.app.jobs.queries import find_job
+from taskreel.app.jobs.queries import find_job_to_change
 from taskreel.app.services import Services
 from taskreel.domain.errors import NotFoundError
 from taskreel.domain.job import Job
@@ -17,7 +17,7 @@ async def cancel_job(services: Services, caller: Caller, job_id: str, job_type: 
     A run in progress loses its fence and stops. Operations at providers are cancelled by one more
     delivery. Raises NotFoundError for a job that the caller may not see.
     """
-    await find_job(services, caller, job_id, job_type)
+    await find_job_to_change(services, caller, job_id, job_type)
     job = await services.store.transaction(
         lambda tx: cancel_in_transaction(tx, job_id, services.clock.now(), caller.user_id)
     )

@@ -51,10 +51,14 @@ async def list_jobs(
 ) -> Page[Job]:
     """The caller's jobs, newest first; an admin sees all users' unless one is named.
 
+    A member of the project that is named sees those of all its members.
+
     `cursor` is that of the page before, or the id of a job, after which the page begins.
     Raises InvalidError for another one.
     """
-    owner = filters.user_id if caller.admin else caller.user_id
+    # A member lists the jobs of all members, if they name the project.
+    sees_all = caller.admin or caller.is_member(filters.project_id)
+    owner = filters.user_id if sees_all else caller.user_id
     if filters.oldest_first and owner is None:
         raise InvalidError.at("order", "oldest needs userId: the jobs of one user")
     after = None if cursor is None else await _find_place(services, caller, cursor)

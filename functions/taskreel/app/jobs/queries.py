@@ -17,7 +17,7 @@ from taskreel.app.jobs.job_store import load_job
 from taskreel.app.query_pages import read_value
 from taskreel.app.services import Services
 from taskreel.domain.credits import LedgerEntry
-from taskreel.domain.errors import InvalidError, NotFoundError
+from taskreel.domain.errors import ForbiddenError, InvalidError, NotFoundError
 from taskreel.domain.job import Job
 from taskreel.domain.value import Value
 from taskreel.jobtypes import canonical_name
@@ -57,6 +57,37 @@ async def find_job(
     ):
         of_type = f" of type {job_type}" if job_type else ""
         raise NotFoundError(f"There is no job {job_id}{of_type} that you may see.")
+    return job
+
+
+async def find_job_to_change(
+    services: Services, caller: Caller, job_id: str, job_type: str | None = None
+) -> Job:
+    """The job that the caller may change: cancel, retry, replay or move.
+
+    Raises NotFoundError for one that they may not see, and ForbiddenError for a viewer.
+    """
+    job = await find_job(services, caller, job_id, job_type)
+    if not caller.may_change(job):
+        raise ForbiddenError(
+            f"You are a viewer of project {job.project_id}: "
+            "changing its jobs needs the role editor."
+        )
+    return job
+
+
+async def find_job_to_delete(
+    services: Services, caller: Caller, job_id: str, job_type: str | None = None
+) -> Job:
+    """The job that the caller may delete once it has ended, and may cancel before.
+
+    Raises NotFoundError for one that they may not see, and ForbiddenError.
+    """
+    job = await find_job_to_change(services, caller, job_id, job_type)
+    if job.status.final and not caller.may_delete(job):
+        raise ForbiddenError(
+            f"Deleting the jobs of others in project {job.project_id} needs the role admin."
+        )
     return job
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.dependencies import read_submission
 from taskreel.app.jobs.done_work import find_done_units, load_former_request
-from taskreel.app.jobs.queries import find_job
+from taskreel.app.jobs.queries import find_job_to_change
 from taskreel.app.jobs.retry import require_unambiguous
 from taskreel.app.jobs.submit import JobRequest
 from taskreel.app.services import Services
@@ -43,7 +43,7 @@ async def prepare_replay(
     ValidationError when the edited payload does not fit.
     """
     job_type, job_id = named
-    original = await find_job(services, caller, job_id, job_type)
+    original = await find_job_to_change(services, caller, job_id, job_type)
     _require_replayable(original)
     require_unambiguous(original, caller)
 

@@ -8,7 +8,7 @@ from taskreel.app.flow.slots import Room, place_job, reserve_room
 from taskreel.app.jobs.admit_next import admit_next
 from taskreel.app.jobs.enqueue import enqueue_jobs, enqueue_tasks
 from taskreel.app.jobs.job_store import load_job, store_job
-from taskreel.app.jobs.queries import find_job
+from taskreel.app.jobs.queries import find_job_to_change
 from taskreel.app.messages.spend_alerts import (
     SpendAlerts,
     announce_spend_alerts,
@@ -32,7 +32,7 @@ async def retry_job(services: Services, caller: Caller, job_id: str, job_type: s
     Raises ConflictError unless it has failed, TooFewCreditsError, SpendCapError, NotFoundError, and
     ForbiddenError for work that may have been bought, unless an admin asks.
     """
-    failed = await find_job(services, caller, job_id, job_type)
+    failed = await find_job_to_change(services, caller, job_id, job_type)
     require_unambiguous(failed, caller)
     async with reserve_room(services, failed) as room:
         job, alerts = await services.store.transaction(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from taskreel.app.caller import Caller
+from taskreel.app.caller import Caller, ProjectRole
 from taskreel.app.credits.balances import load_account, open_account
 from taskreel.app.flow.slots import Room, active_limit, place_job, reserve_room
 from taskreel.app.jobs.admit_next import admit_next
@@ -370,6 +370,10 @@ def _check_identity(caller: Caller, submission: Submission) -> None:
         )
     if project is not None and caller.projects is not None and project not in caller.projects:
         raise ForbiddenError(f"Your token does not include project {project!r}.")
+    if project is not None and caller.find_role(project) is ProjectRole.VIEWER:
+        raise ForbiddenError(
+            f"You are a viewer of project {project}: submitting to it needs the role editor."
+        )
 
 
 def _check_references(submission: Submission, payload: dict[str, Any]) -> None:

@@ -87,7 +87,8 @@ async def open_scope(
             source = Source("userId", job.user_id)
             return OpenScope(scope, source, lambda other: other.job_id == scope.name)
         case ScopeKind.PROJECT:
-            source = Source("projectId", scope.name) if caller.admin else own
+            sees_all = caller.admin or caller.is_member(scope.name)
+            source = Source("projectId", scope.name) if sees_all else own
             return OpenScope(scope, source, lambda job: job.project_id == scope.name)
         case ScopeKind.QUEUE:
             if not caller.admin:

@@ -47,6 +47,8 @@ class JobActions:
 
     async def judge(self, job: Job) -> Outcome:
         """The outcome that the action would have now; nothing is changed."""
+        if (refusal := self._explain_right(job)) is not None:
+            return Outcome(reason=refusal)
         try:
             return await self._judge(job)
         except (TaskreelError, ValidationError) as error:
@@ -54,12 +56,20 @@ class JobActions:
 
     async def act(self, job: Job) -> Outcome:
         """Carry it out. Safe to repeat. Raises StoreError when the store cannot be reached."""
+        if (refusal := self._explain_right(job)) is not None:
+            return Outcome(reason=refusal)
         try:
             return await self._act(job)
         except StoreError:
             raise
         except (TaskreelError, ValidationError) as error:
             return Outcome(reason=_explain(error))
+
+    def _explain_right(self, job: Job) -> str | None:
+        deletes = self.action is BulkAction.DELETE
+        allowed = self.caller.may_delete(job) if deletes else self.caller.may_change(job)
+        needed = "admin" if deletes else "editor"
+        return None if allowed else f"its project gives you no right to: it needs the role {needed}"
 
     async def _judge(self, job: Job) -> Outcome:
         match self.action:

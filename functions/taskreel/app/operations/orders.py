@@ -101,6 +101,7 @@ async def start_operation(services: Services, caller: Caller, order: BulkOrder) 
         tier=caller.tier,
         admin=caller.admin,
         projects=None if caller.projects is None else tuple(sorted(caller.projects)),
+        roles={project: int(role) for project, role in (caller.roles or {}).items()},
         action=order.action,
         filter=order.filter.model_copy(
             update={"created_before": until if bound is None else min(bound, until)}
@@ -198,7 +199,8 @@ def _check(caller: Caller, order: BulkOrder) -> None:
         raise InvalidError.at(
             "filter", "name at least a status, jobType, userId or time: not every job there is"
         )
-    if wanted.user_id not in {None, caller.user_id} and not caller.admin:
+    sees_all = caller.admin or caller.is_member(wanted.project_id)
+    if wanted.user_id not in {None, caller.user_id} and not sees_all:
         raise ForbiddenError("Only an admin may change the jobs of other users.")
     if order.edit is not None and order.action is not BulkAction.REPLAY:
         raise InvalidError.at("edit", "is for the action replay: others leave payloads as they are")

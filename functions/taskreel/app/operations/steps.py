@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from taskreel.app.caller import Caller
+from taskreel.app.caller import Caller, ProjectRole
 from taskreel.app.jobs.enqueue import enqueue_tasks
 from taskreel.app.operations.job_actions import JobActions, Outcome
 from taskreel.app.operations.operation_tasks import build_operation_task
@@ -71,6 +71,7 @@ async def _make_step(services: Services, operation: BulkOperation) -> BulkOperat
         tier=operation.tier,
         admin=operation.admin,
         projects=None if operation.projects is None else frozenset(operation.projects),
+        roles={project: ProjectRole(role) for project, role in operation.roles.items()},
     )
     left = operation.limit - operation.changed
     page = await read_page(

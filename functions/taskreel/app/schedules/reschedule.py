@@ -7,7 +7,7 @@ from datetime import datetime
 from taskreel.app.caller import Caller
 from taskreel.app.jobs.enqueue import enqueue_jobs, first_wake_at
 from taskreel.app.jobs.job_store import load_job, store_job
-from taskreel.app.jobs.queries import find_job
+from taskreel.app.jobs.queries import find_job_to_change
 from taskreel.app.services import Services
 from taskreel.domain.errors import ConflictError, NotFoundError
 from taskreel.domain.job import Job
@@ -22,7 +22,7 @@ async def reschedule_job(
 
     Its deadlines move with it. Raises NotFoundError, and ConflictError for any other status.
     """
-    await find_job(services, caller, job_id, job_type)
+    await find_job_to_change(services, caller, job_id, job_type)
 
     async def move(tx: Transaction) -> Job:
         job = await load_job(tx, job_id)
