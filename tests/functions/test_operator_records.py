@@ -141,6 +141,19 @@ async def test_queues_show_their_limits_and_admins_the_newest_order(
         assert found.get("order", {}).get("reason") == reason
 
 
+async def test_the_ended_jobs_of_each_ten_minutes_are_listed(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    for count in (2, 1):
+        for _ in range(count):
+            await submit_job(ada)
+        await world.settle()
+        await world.advance(600)
+    rows = (await get(ada, "/api/jobs/queues/stats"))["queues"]
+    found = next(one for one in rows if one["jobType"] == "image-generation")
+    assert found["performance"]["ended"] == [0] * 9 + [2, 1, 0]
+
+
 async def test_admins_see_the_schedules_and_endpoints_of_all_users(
     ada: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:

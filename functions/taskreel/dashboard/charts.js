@@ -13,7 +13,7 @@ import { findScale, placePoints } from "./chart_scale.js";
 export function Sparkline({ values, label }) {
   const top = Math.max(1, ...values);
   const points = values.map((value, index) => `${(100 * index) / Math.max(1, values.length - 1)},${22 - (20 * value) / top}`);
-  return html`<svg class="sparkline" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label=${label}><polyline points=${points.join(" ")} /></svg>`;
+  return html`<svg class=${`sparkline ${values.some((value) => value > 0) ? "" : "flat"}`} viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label=${label}><polyline points=${points.join(" ")} /></svg>`;
 }
 
 /** Stacked bars, one for each label. @param {ChartProps} props */

@@ -158,6 +158,7 @@ _QUEUE_STATISTICS = QueueStatistics(
     avg_wait_ms=912.0,
     throughput=0.64,
     error_rate=0.0238,
+    ended=(0, 3, 5, 2, 0, 0, 9, 4, 7, 5, 4, 3),
     window=120,
     control=None,
 )

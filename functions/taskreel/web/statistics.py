@@ -86,12 +86,16 @@ class QueueCountsView(View):
 
 
 class QueuePerformanceView(View):
-    """The last hour: averages in milliseconds, ended jobs a minute, and the share that failed."""
+    """The last hour: averages in milliseconds, ended jobs a minute, and the share that failed.
+
+    `ended` are the jobs that ended in each ten minutes of the last two hours, the oldest first.
+    """
 
     avg_processing_time: float | None
     avg_wait_time: float | None
     throughput: float
     error_rate: float | None
+    ended: list[int]
 
 
 class QueueLimitsView(View):
@@ -265,6 +269,7 @@ def build_queues_view(found: list[QueueStatistics], *, with_orders: bool) -> Que
                     avg_wait_time=one.avg_wait_ms,
                     throughput=one.throughput,
                     error_rate=one.error_rate,
+                    ended=list(one.ended),
                 ),
                 limits=_build_limits(one),
                 order=_build_order(one.control) if with_orders else None,

@@ -28,6 +28,8 @@ from taskreel.store_collections import JOBS, METRICS, QUEUE_CONTROLS
 MOST_COUNTED = 1000
 #: Recent numbers are those of the last hour.
 RECENT = timedelta(hours=1)
+#: So many of the last ten minutes are listed one by one.
+LISTED_SLOTS = 12
 _WAITING = (Status.QUEUED, Status.THROTTLED)
 _DELAYED = (Status.SCHEDULED, Status.RETRYING, Status.BLOCKED)
 
@@ -49,6 +51,8 @@ class QueueStatistics:
     #: Ended jobs a minute.
     throughput: float
     error_rate: float | None
+    #: Ended jobs in each of the last LISTED_SLOTS, the oldest first.
+    ended: tuple[int, ...]
     #: The most jobs of the type on its queue; None where there is no such limit.
     window: int | None
     #: The newest order of an administrator, if there is one.
@@ -88,7 +92,7 @@ async def read_queue_statistics(services: Services) -> list[QueueStatistics]:
     names = list(JOB_TYPES)
     limits = services.rules.limits
     metrics, counts, pauses, controls = await asyncio.gather(
-        load_metrics(services, now - RECENT, now),
+        load_metrics(services, now - LISTED_SLOTS * SLOT, now),
         asyncio.gather(*(_count_open(services, name) for name in names)),
         asyncio.gather(*(_read_pause(services, name) for name in names)),
         services.store.query(Query(collection=QUEUE_CONTROLS)),
@@ -96,7 +100,8 @@ async def read_queue_statistics(services: Services) -> list[QueueStatistics]:
     orders = {control.queue: control for control in read_values(controls)}
     found: list[QueueStatistics] = []
     for name, (waiting, active, delayed), paused in zip(names, counts, pauses, strict=True):
-        recent, minutes = _sum_recent([one for one in metrics if one.job_type == name], now)
+        of_type = [one for one in metrics if one.job_type == name]
+        recent, minutes = _sum_recent(of_type, now)
         completed, failed = recent[Status.COMPLETED], recent[Status.FAILED]
         ended = completed + failed
         found.append(
@@ -113,6 +118,7 @@ async def read_queue_statistics(services: Services) -> list[QueueStatistics]:
                 avg_wait_ms=_divide(recent["waitMs"], recent["started"]),
                 throughput=round(ended / minutes, 2),
                 error_rate=_divide(failed, ended),
+                ended=_list_ended(of_type, now),
                 window=limits.window(name) if limits and has_window(name) else None,
                 control=orders.get(queue_of_type(name)),
             )
@@ -206,6 +212,19 @@ def _sum_recent(metrics: Sequence[DailyMetrics], now: datetime) -> tuple[Counter
                 recent.update(one.slots.get(slot, {}))
         at += SLOT
     return recent, (now - first) / timedelta(minutes=1)
+
+
+def _list_ended(metrics: Sequence[DailyMetrics], now: datetime) -> tuple[int, ...]:
+    """The jobs that were completed or failed in each of the last slots, the oldest first."""
+    found: list[int] = []
+    for number in reversed(range(LISTED_SLOTS)):
+        at = (now - number * SLOT).astimezone(UTC)
+        day, slot = at.date().isoformat(), name_slot(at)
+        counts = [one.slots.get(slot, {}) for one in metrics if one.day == day]
+        found.append(
+            sum(one.get(Status.COMPLETED, 0) + one.get(Status.FAILED, 0) for one in counts)
+        )
+    return tuple(found)
 
 
 def _divide(total: float, count: float) -> float | None:
