@@ -10,7 +10,7 @@ import pytest_socket
 from hypothesis import settings
 
 from installed_programs import skip_or_fail
-from taskreel.adapters.providers import KEY_VARIABLES
+from taskreel.adapters.providers import KEY_VARIABLES, PROVIDERS
 from taskreel.config import Settings
 from taskreel_local.emulators.google_emulators import (
     EmulatorMissingError,
@@ -21,7 +21,8 @@ from taskreel_local.emulators.google_emulators import (
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
-for name in [*map(str.upper, Settings.model_fields), *KEY_VARIABLES.values()]:
+_OTHER_KEYS = [name for entry in PROVIDERS.values() for name in entry.other_key_variables]
+for name in [*map(str.upper, Settings.model_fields), *KEY_VARIABLES.values(), *_OTHER_KEYS]:
     os.environ.pop(name, None)
 
 settings.register_profile("dev", deadline=None, max_examples=60)

@@ -108,7 +108,7 @@ class SystemClock:
 @functools.cache
 def settings() -> Settings:
     """Read and check the environment once; configure logging by it."""
-    found = Settings.from_environment(os.environ, KEY_VARIABLES)
+    found = Settings.from_environment(providers.rename_keys(os.environ), KEY_VARIABLES)
     log.configure_logging(level=found.log_level, style=found.log_format, project=found.project)
     return found
 
@@ -116,7 +116,7 @@ def settings() -> Settings:
 def check_start() -> None:
     """End the process, with one line, if it could not answer any request by its settings."""
     try:
-        Settings.check_start(os.environ, KEY_VARIABLES)
+        Settings.check_start(providers.rename_keys(os.environ), KEY_VARIABLES)
     except ConfigurationError as error:
         raise SystemExit(f"taskreel cannot start: {error}") from None
 

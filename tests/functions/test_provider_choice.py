@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from providers.fake_provider import serve_on_port
 from providers.fakes import FAKES
 from simulation.world import running
 from taskreel import wiring
-from taskreel.adapters.providers import KEY_VARIABLES
+from taskreel.adapters.providers import KEY_VARIABLES, rename_keys
 from taskreel.config import ConfigurationError, Settings
 
 # ── Choice ───────────────────────────────────────────────────────────────────────────────────────
@@ -32,8 +33,11 @@ from taskreel.config import ConfigurationError, Settings
 @pytest.mark.parametrize(
     ("body", "served_by"),
     [
-        ({}, "replicate"),
+        ({}, "bfl"),
         ({"provider": "auto"}, "replicate"),
+        ({"maxUsd": 0.01}, "replicate"),
+        ({"quality": "draft"}, "replicate"),
+        ({"provider": "fal", "model": "flux-kontext-pro"}, "bfl"),
         ({"provider": "auto", "maxUsd": 0.01}, "replicate"),
         ({"model": "flux-kontext-pro"}, "bfl"),
         ({"provider": "black-forest-labs"}, "bfl"),
@@ -44,7 +48,7 @@ from taskreel.config import ConfigurationError, Settings
 async def test_who_serves(
     start_providers: StartProviders, body: dict[str, Any], served_by: str
 ) -> None:
-    """Stability has no key here, and there is no stand-in."""
+    """Stability and fal have no key here, and there is no stand-in."""
     setup = await start_providers("bfl", "replicate", "openai", stand_in_provider=None)
     checked = await setup.user().post(f"{IMAGE}?validateOnly=true", json={"prompt": "x", **body})
     assert checked.json()["servedBy"] == served_by
@@ -118,8 +122,97 @@ async def test_without_any_key_and_without_a_stand_in_the_keys_to_set_are_named(
 
 async def test_a_stand_in_says_that_it_is_one(start_providers: StartProviders) -> None:
     setup = await start_providers("fal")
-    checked = await setup.user().post(f"{IMAGE}?validateOnly=true", json=KITE)
+    body = {**KITE, "model": "flux-2-pro"}
+    checked = await setup.user().post(f"{IMAGE}?validateOnly=true", json=body)
     assert checked.json()["servedBy"] == "studio"
+
+
+# ── The best that a key has ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("body", "model"),
+    [
+        ({}, "flux-2-pro"),
+        ({"quality": "draft"}, "flux-2-klein-4b"),
+        ({"quality": "best"}, "flux-1.1-pro-ultra"),
+        ({"quality": "draft", "model": "flux-2-max"}, "flux-2-max"),
+        ({"provider": "bfl"}, "flux-2-pro"),
+        ({"provider": "bfl", "quality": "best"}, "flux-2-max"),
+        ({"provider": "auto"}, "flux-2-klein-4b"),
+    ],
+)
+async def test_a_quality_chooses_among_the_models_of_a_key(
+    start_providers: StartProviders, body: dict[str, Any], model: str
+) -> None:
+    setup = await start_providers("bfl", stand_in_provider=None)
+    await setup.run_job({"prompt": "x", **body})
+    created = next(call for call in setup.fakes["bfl"].calls if call.method == "POST")
+    path = {"flux-1.1-pro-ultra": "flux-pro-1.1-ultra"}.get(model, model)
+    assert created.path == f"/v1/{path}"
+
+
+async def test_a_provider_with_a_key_serves_the_model_that_was_asked_of_another(
+    start_providers: StartProviders,
+) -> None:
+    """FAL_KEY alone left README's first request to the stand-in, though fal has that model."""
+    setup = await start_providers("fal")
+    assert (await setup.run_job(KITE))["servedBy"] == "fal"
+
+
+async def test_a_request_beyond_the_keys_here_says_which_key_unlocks_it(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("stability", stand_in_provider=None)
+    user = setup.user()
+    refused = expect_problem(
+        await user.post(IMAGE, json={"prompt": "x", "model": "flux-2-pro"}), 422, "unknown_model"
+    )
+    assert "Set BFL_API_KEY for a provider that can" in refused["detail"]
+    refused = expect_problem(
+        await user.post("/api/jobs/video-generation", json={"prompt": "x"}),
+        422,
+        "provider_not_configured",
+    )
+    assert "RUNWAY_API_KEY" in refused["detail"]
+
+
+async def test_a_provider_says_what_its_key_unlocks_and_what_it_ends(
+    start_providers: StartProviders,
+) -> None:
+    setup = await start_providers("openai")
+    shown = (await setup.user().get("/api/providers")).json()["providers"]
+    openai = next(one for one in shown if one["provider"] == "openai")
+    assert openai["keyVariable"] == "OPENAI_API_KEY"
+    assert {"image-generation", "story-generation", "audio-synthesis"} <= {*openai["jobTypes"]}
+    bfl = next(one for one in shown if one["provider"] == "bfl")
+    assert "video-generation" not in bfl["jobTypes"]
+    assert "movie-creation" in openai["jobTypesInPart"]
+    today = setup.world.services.clock.now().date()
+    ending = {
+        model["name"]
+        for model in openai["models"]
+        if model["retiresOn"]
+        and today.isoformat() < model["retiresOn"] <= (today + timedelta(days=90)).isoformat()
+    }
+    assert {text.partition(" ")[0] for text in openai["warnings"]} == ending
+
+
+@pytest.mark.parametrize(
+    ("variable", "provider"),
+    [("RUNWAYML_API_SECRET", "runway"), ("GEMINI_API_KEY", "google"), ("FAL_KEY", "fal")],
+)
+def test_a_key_is_read_under_the_name_that_the_providers_sdk_reads(
+    variable: str, provider: str
+) -> None:
+    environ = rename_keys({"INTERNAL_API_KEY": "k" * 16, "FILES_SECRET": "f", variable: "s"})
+    found = Settings.from_environment(environ, KEY_VARIABLES).provider_keys
+    assert {name: key.get_secret_value() for name, key in found.items()} == {provider: "s"}
+
+
+def test_our_own_name_of_a_key_wins() -> None:
+    environ = {"RUNWAY_API_KEY": "ours", "RUNWAYML_API_SECRET": "theirs"}
+    assert rename_keys(environ)["RUNWAY_API_KEY"] == "ours"
 
 
 # ── What it costs ────────────────────────────────────────────────────────────────────────────────

@@ -160,7 +160,8 @@ async def test_insights_come_from_the_cheapest_that_is_configured(
     setup = await start_providers("openai", "google")
     for fake in setup.fakes.values():
         fake.answer = INSIGHTS  # type: ignore[attr-defined]  # both have one
-    done = await setup.run_job({"content": "A boat. It was early."}, ANALYSE)
+    body = {"content": "A boat. It was early.", "provider": "auto"}
+    done = await setup.run_job(body, ANALYSE)
     assert done["result"]["insights"]["summary"] == "A boat."
     assert done["result"]["measured"]["text"]["words"] == 5
     assert [item["servedBy"] for item in done["result"]["items"]] == ["taskreel", "openai"]

@@ -26,6 +26,7 @@ IMAGE, VIDEO, UPSCALE, SPEECH = (
     Capability.SPEECH,
 )
 DAY = date(2026, 11, 22)
+NO_LONGER_CHOSEN = "requests that name no model no longer get it"
 ROWS = tuple(list_rows())
 
 
@@ -238,6 +239,35 @@ def test_without_a_model_each_gives_its_default_or_everything() -> None:
     every = list_candidates(["google", "runway", "bfl"], "", VIDEO, DAY, every=True)
     assert {row.name for row in every} > {"veo-3.1", "veo-3.1-lite", "gen4_turbo"}
     assert all(row.is_current(DAY) for row in every)
+
+
+def test_a_model_that_retires_within_thirty_days_is_not_chosen_by_itself() -> None:
+    """chatgpt-image-latest was the cheapest of OpenAI's pictures days before its end."""
+    names = {row.name for row in list_candidates(["openai"], "", IMAGE, DAY, every=True)}
+    assert "gpt-image-2" in names
+    assert not names & {"chatgpt-image-latest", "gpt-image-1.5", "gpt-image-1-mini"}
+    assert list_candidates(["openai"], "gpt-image-1.5", IMAGE, DAY)
+    in_the_last_month = date(2026, 12, 20)
+    assert list_candidates(["openai"], "", SPEECH, in_the_last_month, every=True) == []
+    # A caller who names the provider gets what it has, as long as it has nothing else.
+    assert find_row("openai", "", SPEECH, in_the_last_month).name == "gpt-4o-mini-tts"
+
+
+@pytest.mark.parametrize(
+    ("on", "warning"),
+    [
+        (date(2026, 10, 1), None),
+        (date(2026, 10, 9), "tts-1 retires on 2027-01-06; use elevenlabs"),
+        (
+            date(2026, 12, 20),
+            f"tts-1 retires on 2027-01-06; {NO_LONGER_CHOSEN}; use elevenlabs",
+        ),
+        (date(2027, 1, 6), None),
+    ],
+)
+def test_a_retirement_is_announced_ninety_days_ahead(on: date, warning: str | None) -> None:
+    row = next(row for row in ROWS if row.name == "tts-1")
+    assert row.explain_retirement(on) == warning
 
 
 def test_names_of_providers_are_folded() -> None:

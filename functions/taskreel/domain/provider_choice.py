@@ -5,8 +5,9 @@ A caller names one provider, a list in order of preference, or "auto".
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -14,6 +15,15 @@ from taskreel.domain.errors import Category, InvalidError, RunError
 from taskreel.domain.value import Value
 
 AUTO = "auto"
+#: How good a model is within what it does. `standard` is the usual trade of price and result.
+ModelQuality = Literal["draft", "standard", "best"]
+#: The classes of models in the order in which a wish is served: a better one before a worse one,
+#: except for a draft.
+_NEAREST: Mapping[ModelQuality, tuple[ModelQuality, ...]] = {
+    "draft": ("draft", "standard", "best"),
+    "standard": ("standard", "best", "draft"),
+    "best": ("best", "standard", "draft"),
+}
 #: Codes of errors that are permanent at one provider only: another account or model may succeed.
 ELSEWHERE_CODES = frozenset({"model_retired", "provider_auth", "provider_out_of_credit"})
 
@@ -30,6 +40,7 @@ class Offer(Value):
     lacks: tuple[str, ...] = ()
     #: Time from which its breaker admits work; None while an administrator holds it open.
     admits_at: AwareDatetime | None
+    quality: ModelQuality = "standard"
     #: An imitation of the paid providers: `auto` chooses it only when there are none.
     stand_in: bool = False
 
@@ -47,12 +58,15 @@ def choose_offers(
     *,
     now: datetime,
     max_usd: float | None = None,
+    quality: ModelQuality | None = None,
 ) -> ProviderChoice:
     """The offers that may serve a request, best first.
 
     One name allows that provider only; a list keeps its order; "auto" sorts by price and uses a
-    stand-in only when nothing else can serve. Offers whose breaker is open follow all others, the
-    earliest first; when there are only those, the choice says until when to wait.
+    stand-in only when nothing else can serve. With a quality, the offers of the nearest class come
+    first, within one provider of a list and among all of "auto".
+    Offers whose breaker is open follow all others, the earliest first; when there are only those,
+    the choice says until when to wait.
     Raises InvalidError with every provider's reason when none can serve.
     """
     is_automatic = wanted == AUTO
@@ -66,6 +80,8 @@ def choose_offers(
         raise _no_provider_error(names, listed, max_usd, is_automatic=is_automatic)
     if is_automatic:
         able = _order_by_price(able)
+    if quality is not None:
+        able = _order_by_quality(able, quality, names=None if is_automatic else names)
 
     ready = [offer for offer in able if offer.admits_at is not None and offer.admits_at <= now]
     later = [offer for offer in able if offer not in ready]
@@ -97,6 +113,20 @@ def _order_by_price(offers: Sequence[Offer]) -> list[Offer]:
     """The paid offers, cheapest first; the stand-ins' when there are no others."""
     paid = [offer for offer in offers if not offer.stand_in]
     return sorted(paid or offers, key=lambda offer: (offer.usd or 0.0, offer.provider, offer.model))
+
+
+def _order_by_quality(
+    offers: Sequence[Offer], quality: ModelQuality, names: Sequence[str] | None
+) -> list[Offer]:
+    """The offers by nearness to the quality; with names, in their order first."""
+    nearest = _NEAREST[quality]
+    return sorted(
+        offers,
+        key=lambda offer: (
+            names.index(offer.provider) if names else 0,
+            nearest.index(offer.quality),
+        ),
+    )
 
 
 def _obstacle_of(offer: Offer, max_usd: float | None, *, is_automatic: bool) -> str | None:

@@ -174,6 +174,7 @@ AI_PROCESSING = JobType(
     summary="A provider call by its task, with the parameters as they stand",
     submission=AiProcessing,
     capability=Capability.TEXT,
+    further_capabilities=frozenset(_PARAMETERS),
     price_text="; ".join(
         f"{capability} {format_credits(amount)}" for capability, (_, amount) in _PARAMETERS.items()
     ),

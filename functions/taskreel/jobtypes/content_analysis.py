@@ -103,6 +103,7 @@ CONTENT_ANALYSIS = JobType(
     summary="Measurements of a script, text, picture, sound or video, and a model's insights",
     submission=ContentAnalysis,
     capability=Capability.ANALYSE,
+    further_capabilities=frozenset({Capability.TEXT}),
     price_text=(
         f"{format_credits(ANALYSIS_CREDITS)}; "
         f"{TEXT_CREDITS} more for insights, where a text provider gives them"

@@ -178,6 +178,8 @@ class JobType(Generic[P]):
     summary: str
     submission: type[P]
     capability: Capability
+    #: Further kinds of work: of its tasks, of its optional units, or of its steps.
+    further_capabilities: frozenset[Capability] = frozenset()
     #: A request that works, shown to callers.
     example: Mapping[str, Any]
     units: Callable[[P], tuple[Unit, ...]] = lambda _submission: ()

@@ -177,6 +177,15 @@ MOVIE_CREATION = JobType(
     summary="A whole movie from a prompt",
     submission=MovieCreation,
     capability=Capability.PIPELINE,
+    further_capabilities=frozenset(
+        {
+            Capability.TEXT,
+            Capability.IMAGE,
+            Capability.VIDEO,
+            Capability.SPEECH,
+            Capability.MUSIC,
+        }
+    ),
     price_text=(
         f"{format_credits(TEXT_CREDITS)} for the story, {IMAGE_CREDITS} a picture, "
         f"{SPEECH_CREDITS} a narration, {MUSIC_CREDITS} for music, {FILM_CREDITS} for the film, "

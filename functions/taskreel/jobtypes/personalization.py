@@ -144,6 +144,7 @@ PERSONALIZATION = JobType(
     summary="Existing text, pictures or videos made personal",
     submission=Personalization,
     capability=Capability.PERSONALIZE,
+    further_capabilities=frozenset({Capability.TEXT}),
     units=_build_units,
     timeout=timedelta(minutes=28),
     # CPU-bound: the instances of media work take few at a time (infra/services.yaml).

@@ -108,6 +108,7 @@ SCENE_CREATION = JobType(
     summary="One scene: pictures and narration to a clip",
     submission=SceneCreation,
     capability=Capability.PIPELINE,
+    further_capabilities=frozenset({Capability.IMAGE, Capability.SPEECH}),
     price_text=(
         f"{format_credits(FILM_CREDITS)} for the clip, {IMAGE_CREDITS} for a picture that is made, "
         f"{SPEECH_CREDITS} for narration that is spoken"

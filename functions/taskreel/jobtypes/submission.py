@@ -33,6 +33,7 @@ from pydantic_core import CoreSchema, PydanticKnownError
 from taskreel.domain.errors import UnknownRequestError
 from taskreel.domain.job import Priority
 from taskreel.domain.pipeline import OnFailure
+from taskreel.domain.provider_choice import ModelQuality
 from taskreel.domain.validation_messages import describe_errors, invalid_model
 from taskreel.domain.value import Location, Value, validation_error
 from taskreel.domain.webhook import EventNames
@@ -97,9 +98,15 @@ class Submission(Value):
         max_length=200,
         validation_alias=AliasChoices("model", "modelId", "model_id"),
     )
-    #: A name, names in order of preference, or "auto": the cheapest one that can do it and is not
-    #: paused by its circuit breaker.
+    #: A name, names in order of preference, or "auto": the cheapest model that can do it and is not
+    #: paused by its circuit breaker. Absent: the cheapest of the providers' default models.
     provider: ProviderWish | None = None
+    #: The class of the models to choose from, where `model` names none.
+    quality: ModelQuality | None = Field(
+        default=None,
+        description="The class of the model that is chosen where `model` names none; the nearest "
+        "that can do the work.",
+    )
     #: Price cap of all provider calls of the job, in US dollars by the model table; 0 allows only
     #: work that is free.
     # Strict: `true` or a text is no amount of money.

@@ -76,6 +76,7 @@ WORLD_BUILDING = JobType(
     summary="A world: places, characters, palette, rules, and concept pictures",
     submission=WorldBuilding,
     capability=Capability.PIPELINE,
+    further_capabilities=frozenset({Capability.TEXT, Capability.IMAGE}),
     price_text=f"{format_credits(TEXT_CREDITS)}, and {IMAGE_CREDITS} for each concept picture",
     usual={"conceptPictures": 1},
     pipeline=_build_pipeline,

@@ -300,7 +300,15 @@ def _build_recurring_page() -> RecurringJobPage:
 
 def _build_providers() -> ProvidersView:
     model = ModelView.model_validate({"name": "flux-2-pro", "breaker": _build_breaker()})
-    one = ProviderView(provider="bfl", configured=True, served_by="bfl", models=[model])
+    one = ProviderView(
+        provider="bfl",
+        configured=True,
+        served_by="bfl",
+        key_variable="BFL_API_KEY",
+        job_types=["image-generation", "batch-generation"],
+        job_types_in_part=["ai-processing", "movie-creation"],
+        models=[model],
+    )
     return ProvidersView(providers=[one])
 
 

@@ -71,11 +71,19 @@ class ModelView(Value):
 
 
 class ProviderView(Value):
-    """A provider. `configured`: its key is set here; `servedBy`: the one that does its work."""
+    """A provider. `configured`: its key is set here; `servedBy`: the one that does its work.
+
+    `keyVariable` names the setting of the key, which unlocks `jobTypes` whole and parts of
+    `jobTypesInPart`. `warnings`: models that it ends within 90 days.
+    """
 
     provider: str
     configured: bool
     served_by: str | None
+    key_variable: str | None = None
+    job_types: list[str] = Field(default_factory=list)
+    job_types_in_part: list[str] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
     models: list[ModelView]
 
 

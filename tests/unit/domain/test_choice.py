@@ -13,7 +13,7 @@ from taskreel.domain.errors import (
     RateLimitedError,
     RunError,
 )
-from taskreel.domain.provider_choice import Offer, choose_offers, next_offer
+from taskreel.domain.provider_choice import ModelQuality, Offer, choose_offers, next_offer
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -47,6 +47,21 @@ def names(wanted: str | list[str], *offers: Offer, max_usd: float | None = None)
 
 def test_a_name_means_that_provider_and_no_other() -> None:
     assert names("bfl", OPENAI, BFL, STUDIO) == ["bfl"]
+
+
+def test_a_quality_puts_the_nearest_class_first_and_the_cheapest_of_it() -> None:
+    cheap, dear, great = (
+        offer("a", 0.01).model_copy(update={"quality": "draft"}),
+        offer("b", 0.05),
+        offer("c", 0.20).model_copy(update={"quality": "best"}),
+    )
+    offers = (great, cheap, dear, offer("d", 0.03))
+
+    def order(quality: ModelQuality) -> str:
+        choice = choose_offers("auto", offers, now=NOW, quality=quality)
+        return "".join(item.provider for item in choice.offers)
+
+    assert [order("draft"), order("standard"), order("best")] == ["adbc", "dbca", "cdba"]
 
 
 def test_a_list_keeps_its_order() -> None:

@@ -53,6 +53,8 @@ class ProviderEntry:
     #: The setting that configures it without a key. Then `settings.py` in its folder has
     #: `build_options(settings)`: the adapter's arguments in place of `key`.
     keyless_variable: str = ""
+    #: Other variables of its key, as its own SDK and documents name them; `key_variable` wins.
+    other_key_variables: tuple[str, ...] = ()
 
 
 #: Real services only; a provider that works in this process is not in the table (in_process.py).
@@ -66,7 +68,13 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
             WebhookKind.PER_JOB,
             aliases=("black-forest-labs", "flux"),
         ),
-        ProviderEntry("runway", "Runway", "RUNWAY_API_KEY", aliases=("runwayml",)),
+        ProviderEntry(
+            "runway",
+            "Runway",
+            "RUNWAY_API_KEY",
+            aliases=("runwayml",),
+            other_key_variables=("RUNWAYML_API_SECRET",),
+        ),
         ProviderEntry(
             "stability",
             "Stability",
@@ -80,6 +88,7 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
             "GOOGLE_API_KEY",
             aliases=("gemini", "vertex", "vertex-ai", "veo"),
             keyless_variable="GOOGLE_VERTEX_PROJECT",
+            other_key_variables=("GEMINI_API_KEY",),
         ),
         ProviderEntry("elevenlabs", "ElevenLabs", "ELEVENLABS_API_KEY"),
         ProviderEntry(
@@ -99,6 +108,16 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
 
 #: The environment variable of each provider's key.
 KEY_VARIABLES: Mapping[str, str] = {name: entry.key_variable for name, entry in PROVIDERS.items()}
+
+
+def rename_keys(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment with each key under Taskreel's own variable, whatever it was named."""
+    found = dict(environ)
+    for entry in PROVIDERS.values():
+        given = [found[name] for name in entry.other_key_variables if found.get(name)]
+        if given and not found.get(entry.key_variable):
+            found[entry.key_variable] = given[0]
+    return found
 
 
 def load_adapter(name: str) -> Any:

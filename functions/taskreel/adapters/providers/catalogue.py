@@ -97,6 +97,7 @@ def _build_offer(row: ModelRow, request: WorkRequest) -> Offer:
         model=row.name,
         usd=estimate_cost(row, request.params),
         lacks=list_lacking(row, request.params, request.inputs),
+        quality=row.quality,
         admits_at=request.now,
     )
 
@@ -139,6 +140,8 @@ def _describe_row(row: ModelRow, on: datetime) -> dict[str, Any]:
         "retired": not row.is_current(on.date()),
         "retiresOn": row.retires_on,
         "replacedBy": row.replaced_by or None,
+        "warning": row.explain_retirement(on.date()),
+        "quality": row.quality,
         "ratios": row.ratios,
         "durations": row.durations,
         "scales": row.scales,

@@ -43,7 +43,9 @@ def find_row(provider: str, model: str, capability: Capability, on: date) -> Mod
     provider = resolve_provider_name(provider)
     known = list(list_rows(provider, capability))
     named = next((row for row in known if _is_named(row, model)), None)
-    current = [row for row in known if row.is_current(on)]
+    current = sorted(
+        (row for row in known if row.is_current(on)), key=lambda row: not row.is_lasting(on)
+    )
 
     if not current and named is None and not _runs_any_model(provider):
         raise _no_capability_error(provider, capability)
@@ -67,13 +69,13 @@ def list_candidates(
     """The row by which each provider would serve a request, in the order of `providers`.
 
     A provider that cannot serve it is left out. Without a model, a provider gives its default, or
-    with `every` all of its models: the choice "auto" takes the cheapest of them.
+    with `every` all of its models but those that retire soon.
     """
     found: list[ModelRow] = []
     for provider in providers:
         if every and not model:
             known = list_rows(resolve_provider_name(provider), capability)
-            found += [row for row in known if row.is_current(on)]
+            found += [row for row in known if row.is_lasting(on)]
             continue
         with contextlib.suppress(PermanentError):
             found.append(find_row(provider, model, capability, on))

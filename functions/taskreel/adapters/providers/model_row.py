@@ -10,10 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 
+from taskreel.domain.provider_choice import ModelQuality
 from taskreel.ports import Capability
+
+#: A model is not chosen by itself this long before its last day, as its jobs and pipelines may
+#: still wait then; an operator is warned earlier.
+AVOIDED_BEFORE = timedelta(days=30)
+WARNED_BEFORE = timedelta(days=90)
 
 
 class PriceUnit(StrEnum):
@@ -47,6 +53,8 @@ class ModelRow:
     usd_input: float = 0.0
     #: US dollars a unit by our option `quality`, where the price depends on it.
     usd_by_quality: Mapping[str, float] = field(default_factory=dict)
+    #: Its class among all models of the capability.
+    quality: ModelQuality = "standard"
     aliases: tuple[str, ...] = ()
     #: The first day on which the provider no longer has it.
     retires_on: date | None = None
@@ -81,6 +89,17 @@ class ModelRow:
     def is_current(self, on: date) -> bool:
         """True while the provider has it, on a given day."""
         return self.retires_on is None or on < self.retires_on
+
+    def is_lasting(self, on: date) -> bool:
+        """True where it may be chosen for a request that names no model."""
+        return self.is_current(on + AVOIDED_BEFORE)
+
+    def explain_retirement(self, on: date) -> str | None:
+        """The warning that the provider soon no longer has it; None before and afterwards."""
+        if not self.is_current(on) or self.is_current(on + WARNED_BEFORE):
+            return None
+        chosen = "" if self.is_lasting(on) else "; requests that name no model no longer get it"
+        return f"{self.name} retires on {self.retires_on}{chosen}; use {self.replaced_by}"
 
 
 #: The options for a shape, which an adapter turns into the nearest that its model can make.

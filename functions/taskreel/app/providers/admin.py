@@ -12,6 +12,7 @@ from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.domain.audit import AuditEntry
 from taskreel.domain.breaker import Breaker, BreakerState
 from taskreel.domain.errors import NotFoundError
+from taskreel.jobtypes import JOB_TYPES
 from taskreel.ports import Store, Transaction
 from taskreel.store_collections import AUDIT
 
@@ -39,6 +40,7 @@ async def list_providers(registry: ProviderRegistry, now: datetime) -> list[dict
             "provider": name,
             "configured": registry.is_configured(name),
             "servedBy": name if registry.is_configured(name) else registry.stand_in,
+            **_describe_key(registry, name, now),
             "models": _list_models(registry, name, breakers, now),
         }
         for name in registry.all_names
@@ -87,6 +89,20 @@ async def set_breaker(
         return await registry.breakers.force_state(tx, id_, order.state, now)
 
     return describe_breaker(await store.transaction(write_override), now)
+
+
+def _describe_key(registry: ProviderRegistry, name: str, now: datetime) -> dict[str, Any]:
+    """The variable of a paid provider's key, and the job types that its current models serve."""
+    models = registry.catalogue.list_models(name, now)
+    able = {model["capability"] for model in models if not model["retired"]}
+    partly = [one for one in JOB_TYPES.values() if able & one.further_capabilities]
+    whole = [one for one in JOB_TYPES.values() if one.capability in able]
+    return {
+        "keyVariable": registry.key_name_of(name),
+        "jobTypes": [one.name for one in whole],
+        "jobTypesInPart": [one.name for one in partly if one not in whole],
+        "warnings": [model["warning"] for model in models if model["warning"]],
+    }
 
 
 def _list_models(

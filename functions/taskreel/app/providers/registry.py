@@ -70,6 +70,10 @@ class ProviderRegistry:
             return None
         return self.stand_in if self.catalogue.has_models_for(self.stand_in, capability) else None
 
+    def key_name_of(self, name: str) -> str | None:
+        """The variable of a provider's key; None for one that needs none."""
+        return self._key_names.get(name)
+
     def key_names_for(self, capability: Capability) -> list[str]:
         """The variables of which each one would configure a provider of the capability."""
         return [
@@ -77,6 +81,45 @@ class ProviderRegistry:
             for name, key in self._key_names.items()
             if self.catalogue.has_models_for(name, capability)
         ]
+
+    def key_names_that_unlock(self, request: WorkRequest) -> list[str]:
+        """The variables that are not set, each of a provider that could do this very work."""
+        found: list[str] = []
+        for name, key in self._key_names.items():
+            if name in self._configured or not self.catalogue.has_models_for(
+                name, request.capability
+            ):
+                continue
+            try:
+                offers = self.catalogue.list_offers(name, request, every=not request.model)
+            except InvalidError:
+                continue
+            if any(not offer.lacks and offer.usd is not None for offer in offers):
+                found.append(key)
+        return found
+
+    def list_other_sellers(self, word: str, request: WorkRequest) -> list[str]:
+        """The configured providers that sell the named model, where `word`'s own has no key.
+
+        Its name must be the same at both: a name of one may be another model's alias elsewhere.
+        """
+        name = self.catalogue.resolve_name(word)
+        if not request.model or name in self._configured or name not in self._key_names:
+            return []
+        try:
+            (own,) = self.catalogue.list_offers(name, request)
+        except InvalidError:
+            return []
+        return [seller for seller in self.paid_names if self._sells(seller, request, own.model)]
+
+    def _sells(self, seller: str, request: WorkRequest, model: str) -> bool:
+        try:
+            offers = self.catalogue.list_offers(seller, request)
+        except InvalidError:
+            return False
+        return any(
+            offer.model == model and offer.usd is not None and not offer.lacks for offer in offers
+        )
 
     def check_model(self, request: WorkRequest) -> None:
         """Raise InvalidError for a model that no provider has, configured or not.

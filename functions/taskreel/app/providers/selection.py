@@ -10,7 +10,13 @@ from typing import Self
 from taskreel.app.providers.circuit_breakers import breaker_id
 from taskreel.app.providers.registry import ProviderRegistry
 from taskreel.domain.errors import InvalidError
-from taskreel.domain.provider_choice import AUTO, Offer, ProviderChoice, choose_offers
+from taskreel.domain.provider_choice import (
+    AUTO,
+    ModelQuality,
+    Offer,
+    ProviderChoice,
+    choose_offers,
+)
 from taskreel.jobtypes.job_type import Unit
 from taskreel.jobtypes.submission import Submission
 from taskreel.ports import WorkRequest
@@ -26,6 +32,7 @@ class ProviderPreference:
     providers: str | Sequence[str] | None
     model: str
     max_usd: float | None
+    quality: ModelQuality | None = None
 
     @classmethod
     def of_submission(cls, submission: Submission, unit_count: int) -> Self:
@@ -35,12 +42,19 @@ class ProviderPreference:
             submission.provider,
             submission.model or "",
             None if cap is None else cap / max(unit_count, 1),
+            submission.quality,
         )
 
     @property
     def is_automatic(self) -> bool:
         """True when any provider will do."""
         return self.providers is None or self.providers == AUTO
+
+    @property
+    def ranges_over_models(self) -> bool:
+        """True when a provider may serve by any of its models, False: by its default."""
+        is_cheapest = self.providers == AUTO or (self.is_automatic and self.max_usd is not None)
+        return not self.model and (is_cheapest or self.quality is not None)
 
     @property
     def names(self) -> list[str]:
@@ -65,7 +79,15 @@ async def choose_providers(
     # Only paid work has breakers: work done here costs no query.
     if any(registry.is_paid(offer.provider) for offer in offers):
         offers = await _apply_breakers(registry, offers, now)
-    return choose_offers(names, offers, now=now, max_usd=preference.max_usd)
+    quality = None if preference.model else preference.quality
+    try:
+        return choose_offers(names, offers, now=now, max_usd=preference.max_usd, quality=quality)
+    except InvalidError as error:
+        keys = registry.key_names_that_unlock(request) if preference.is_automatic else []
+        if not keys or error.code != "no_provider":
+            raise
+        message = f"{error.message} Set {' or '.join(keys)} for a provider that can."
+        raise InvalidError.at("provider", message, text=message, code="no_provider") from None
 
 
 def collect_offers(
@@ -73,12 +95,12 @@ def collect_offers(
 ) -> tuple[str | list[str], list[Offer]]:
     """The provider names to choose by ("auto" or a list), and the offers of those providers."""
     if preference.is_automatic:
-        return AUTO, _collect_any_offers(registry, request)
-    names = resolve_provider_names(registry, preference)
+        return AUTO, _collect_any_offers(registry, preference, request)
+    names = resolve_provider_names(registry, preference, request)
     offers: list[Offer] = []
     for name in names:
         try:
-            offers += registry.catalogue.list_offers(name, request)
+            offers += _list_offers(registry, name, preference, request)
         except InvalidError:
             if len(names) == 1:
                 raise
@@ -114,15 +136,24 @@ def find_imitated_provider(
     return None
 
 
-def resolve_provider_names(registry: ProviderRegistry, preference: ProviderPreference) -> list[str]:
+def resolve_provider_names(
+    registry: ProviderRegistry,
+    preference: ProviderPreference,
+    request: WorkRequest | None = None,
+) -> list[str]:
     """The configured providers for the caller's names, in order, without duplicates.
 
+    In place of a provider without a key serve those that sell the very model of the request.
     Names without a configured provider are skipped. Raises InvalidError for an unknown name, or
     when no name remains; returns [] when any provider will do.
     """
     found: list[str] = []
     missing: list[InvalidError] = []
     for word in preference.names:
+        sellers = [] if request is None else registry.list_other_sellers(word, request)
+        if sellers:
+            found += sellers
+            continue
         try:
             found.append(registry.resolve_name(word))
         except InvalidError as error:
@@ -149,7 +180,28 @@ async def _apply_breakers(
     return found
 
 
-def _collect_any_offers(registry: ProviderRegistry, request: WorkRequest) -> list[Offer]:
+def _list_offers(
+    registry: ProviderRegistry, name: str, preference: ProviderPreference, request: WorkRequest
+) -> list[Offer]:
+    """A provider's offers: of all models, or of its first that can do the work.
+
+    Raises InvalidError where it has no such model.
+    """
+    offers = registry.catalogue.list_offers(name, request)
+    if request.model or not registry.is_paid(name):
+        return offers
+    if preference.ranges_over_models:
+        return registry.catalogue.list_offers(name, request, every=True) or offers
+    if any(not offer.lacks for offer in offers):
+        return offers
+    others = registry.catalogue.list_offers(name, request, every=True)
+    able = [offer for offer in others if not offer.lacks]
+    return able[:1] or offers
+
+
+def _collect_any_offers(
+    registry: ProviderRegistry, preference: ProviderPreference, request: WorkRequest
+) -> list[Offer]:
     """The offers of every configured paid provider, or the stand-in's when there are none.
 
     Raises InvalidError without either: with every refusal, or with the keys that would help.
@@ -160,7 +212,7 @@ def _collect_any_offers(registry: ProviderRegistry, request: WorkRequest) -> lis
         if not registry.catalogue.has_models_for(name, request.capability):
             continue
         try:
-            found += registry.catalogue.list_offers(name, request, every=not request.model)
+            found += _list_offers(registry, name, preference, request)
         except InvalidError as error:
             refusals.append(error)
     if found:
@@ -169,5 +221,8 @@ def _collect_any_offers(registry: ProviderRegistry, request: WorkRequest) -> lis
     if stand_in is not None and registry.catalogue.has_models_for(stand_in, request.capability):
         return registry.catalogue.list_offers(stand_in, request)
     if refusals:
-        raise InvalidError("; ".join(error.message for error in refusals), code=refusals[0].code)
+        message = "; ".join(error.message for error in refusals)
+        keys = registry.key_names_that_unlock(request)
+        message += f". Set {' or '.join(keys)} for a provider that can." if keys else ""
+        raise InvalidError(message, code=refusals[0].code)
     raise registry.not_configured(request.capability)

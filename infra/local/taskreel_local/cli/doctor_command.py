@@ -158,4 +158,7 @@ def _check_providers(session: Session) -> Check:
             advice="taskreel providers",
         )
     advice = "Set a provider's key: infra/README.md"
-    return Check("providers", bool(served), f"{len(served)} of {len(providers)} are served", advice)
+    found = f"{len(served)} of {len(providers)} are served"
+    ending = [text for one in providers if one["configured"] for text in one.get("warnings", ())]
+    found += f"; warning: {'; '.join(ending)}" if ending else ""
+    return Check("providers", bool(served), found, advice)

@@ -52,10 +52,11 @@ def _print_providers(session: Session, providers: list[dict[str, Any]]) -> None:
                 "yes" if one["configured"] else "no",
                 one["servedBy"] or "none",
                 len(one["models"]),
+                ", ".join(one.get("jobTypes", ())),
                 Text(", ".join(stopped), style="yellow"),
             )
         )
-    columns = ("provider", "key is set", "served by", ">models", "stopped or on trial")
+    columns = ("provider", "key is set", "served by", ">models", "job types", "stopped or on trial")
     print_table(session.console, columns, rows)
 
 

@@ -56,17 +56,19 @@ MODELS: tuple[ModelRow, ...] = (
             max_inputs=pictures,
             max_pixels=FOUR_MEGAPIXELS,
             fields=fields,
+            quality=quality,
         )
-        for name, usd, pictures, fields in (
-            ("flux-2-max", 0.07, 8, FIELDS),
+        for name, usd, pictures, fields, quality in (
+            ("flux-2-max", 0.07, 8, FIELDS, "best"),
             (
                 "flux-2-flex",
                 0.06,
                 8,
                 UPSAMPLING_FIELDS | {"steps": "steps", "guidance": "guidance"},
+                "best",
             ),
-            ("flux-2-klein-4b", 0.014, 4, FIELDS),
-            ("flux-2-klein-9b", 0.015, 4, FIELDS),
+            ("flux-2-klein-4b", 0.014, 4, FIELDS, "draft"),
+            ("flux-2-klein-9b", 0.015, 4, FIELDS, "draft"),
         )
     ),
     _build_row(
@@ -82,6 +84,7 @@ MODELS: tuple[ModelRow, ...] = (
         "flux-1.1-pro-ultra",
         0.06,
         path="flux-pro-1.1-ultra",
+        quality="best",
         max_inputs=1,
         ratios=FLUX_RATIOS,
         aliases=("flux-pro-1.1-ultra",),
@@ -95,6 +98,11 @@ MODELS: tuple[ModelRow, ...] = (
         aliases=("flux-kontext",),
     ),
     _build_row(
-        "flux-kontext-max", 0.08, max_inputs=4, ratios=FLUX_RATIOS, fields=UPSAMPLING_FIELDS
+        "flux-kontext-max",
+        0.08,
+        quality="best",
+        max_inputs=4,
+        ratios=FLUX_RATIOS,
+        fields=UPSAMPLING_FIELDS,
     ),
 )

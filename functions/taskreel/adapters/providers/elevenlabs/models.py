@@ -53,7 +53,7 @@ MODELS: tuple[ModelRow, ...] = (
         **SPEECH_OPTIONS,
         aliases=("elevenlabs", "multilingual-v2"),
     ),
-    _build_row("eleven_v3", 0.18, unit=PriceUnit.CHARACTERS, **SPEECH_OPTIONS),
+    _build_row("eleven_v3", 0.18, quality="best", unit=PriceUnit.CHARACTERS, **SPEECH_OPTIONS),
     _build_row(
         "music_v1",
         0.80 / 60,

@@ -35,11 +35,16 @@ RESERVED_OPTIONS = RESERVED_IN_PRICE | {"fal_webhook"}
 
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (
+    _build_row("flux-1.1-pro", "fal-ai/flux-pro/v1.1", 0.04, max_results=4),
     _build_row(
-        "flux-schnell", "fal-ai/flux/schnell", 0.003, max_results=4, fields=OPEN_FLUX_FIELDS
+        "flux-schnell",
+        "fal-ai/flux/schnell",
+        0.003,
+        quality="draft",
+        max_results=4,
+        fields=OPEN_FLUX_FIELDS,
     ),
     _build_row("flux-dev", "fal-ai/flux/dev", 0.025, max_results=4, fields=OPEN_FLUX_FIELDS),
-    _build_row("flux-1.1-pro", "fal-ai/flux-pro/v1.1", 0.04, max_results=4),
     _build_row(
         "flux-kontext-pro",
         "fal-ai/flux-pro/kontext",

@@ -145,9 +145,17 @@ MODELS: tuple[ModelRow, ...] = (
         aliases=("gpt", "gpt-5-mini"),
     ),
     _build_row(
-        "gpt-5.4", Capability.TEXT, 15.0, PriceUnit.TOKENS, usd_input=2.50, aliases=("gpt-5",)
+        "gpt-5.4",
+        Capability.TEXT,
+        15.0,
+        PriceUnit.TOKENS,
+        usd_input=2.50,
+        quality="best",
+        aliases=("gpt-5",),
     ),
-    _build_row("gpt-5.4-nano", Capability.TEXT, 1.25, PriceUnit.TOKENS, usd_input=0.20),
+    _build_row(
+        "gpt-5.4-nano", Capability.TEXT, 1.25, PriceUnit.TOKENS, usd_input=0.20, quality="draft"
+    ),
     *(
         _build_row(
             name,
@@ -157,11 +165,17 @@ MODELS: tuple[ModelRow, ...] = (
             retires_on=date(2027, 1, 6),
             replaced_by="elevenlabs",
             fields=fields,
+            quality=quality,
         )
-        for name, usd, fields in (
-            ("gpt-4o-mini-tts", 0.015, SPEECH_FIELDS | {"instructions": "instructions"}),
-            ("tts-1", 0.015, SPEECH_FIELDS),
-            ("tts-1-hd", 0.030, SPEECH_FIELDS),
+        for name, usd, fields, quality in (
+            (
+                "gpt-4o-mini-tts",
+                0.015,
+                SPEECH_FIELDS | {"instructions": "instructions"},
+                "standard",
+            ),
+            ("tts-1", 0.015, SPEECH_FIELDS, "draft"),
+            ("tts-1-hd", 0.030, SPEECH_FIELDS, "best"),
         )
     ),
 )

@@ -35,9 +35,13 @@ RESERVED_OPTIONS = RESERVED_IN_PRICE | {"input", "hardware", "deployment"}
 #: The first of a capability is its default.
 MODELS: tuple[ModelRow, ...] = (
     _build_row(
+        "flux-1.1-pro", "black-forest-labs/flux-1.1-pro", 0.04, ratios=FLUX_RATIOS, max_inputs=1
+    ),
+    _build_row(
         "flux-schnell",
         "black-forest-labs/flux-schnell",
         0.003,
+        quality="draft",
         ratios=FLUX_RATIOS,
         max_results=4,
         fields=OPEN_FLUX_FIELDS,
@@ -50,9 +54,6 @@ MODELS: tuple[ModelRow, ...] = (
         max_inputs=1,
         max_results=4,
         fields=OPEN_FLUX_FIELDS | {"guidance": "guidance"},
-    ),
-    _build_row(
-        "flux-1.1-pro", "black-forest-labs/flux-1.1-pro", 0.04, ratios=FLUX_RATIOS, max_inputs=1
     ),
     _build_row(
         "flux-kontext-pro",

@@ -48,6 +48,7 @@ MODELS: tuple[ModelRow, ...] = (
         Capability.VIDEO,
         0.12,
         PriceUnit.SECOND,
+        quality="best",
         ratios=GEN4_VIDEO_RATIOS,
         durations=tuple(range(2, 11)),
         max_inputs=1,
@@ -59,6 +60,7 @@ MODELS: tuple[ModelRow, ...] = (
         Capability.VIDEO,
         0.05,
         PriceUnit.SECOND,
+        quality="draft",
         ratios=GEN4_VIDEO_RATIOS,
         durations=tuple(range(2, 11)),
         max_inputs=1,
@@ -72,12 +74,13 @@ MODELS: tuple[ModelRow, ...] = (
             Capability.VIDEO,
             usd,
             PriceUnit.SECOND,
+            quality=quality,
             ratios=("1280:720", "720:1280"),
             durations=(4, 6, 8),
             max_inputs=2,
             fields=VEO_FIELDS,
         )
-        for name, usd in (("veo3.1", 0.40), ("veo3.1_fast", 0.15))
+        for name, usd, quality in (("veo3.1", 0.40, "best"), ("veo3.1_fast", 0.15, "standard"))
     ),
     _build_row(
         "gen4_image",
@@ -93,6 +96,7 @@ MODELS: tuple[ModelRow, ...] = (
         Capability.IMAGE,
         0.02,
         PriceUnit.IMAGE,
+        quality="draft",
         ratios=GEN4_IMAGE_RATIOS,
         max_inputs=3,
         needs_input=True,

@@ -63,6 +63,7 @@ MODELS: tuple[ModelRow, ...] = (
         "stable-image-ultra",
         "generate/ultra",
         0.08,
+        quality="best",
         ratios=RATIOS,
         max_inputs=1,
         aliases=("ultra", "stable-ultra"),
@@ -87,7 +88,14 @@ MODELS: tuple[ModelRow, ...] = (
     ),
     *(
         _build_row(
-            name, "generate/sd3", usd, variant=name, ratios=RATIOS, max_inputs=1, **SD3_OPTIONS
+            name,
+            "generate/sd3",
+            usd,
+            variant=name,
+            quality="draft",
+            ratios=RATIOS,
+            max_inputs=1,
+            **SD3_OPTIONS,
         )
         for name, usd in (
             ("sd3.5-large-turbo", 0.04),
@@ -99,6 +107,7 @@ MODELS: tuple[ModelRow, ...] = (
         "upscale-fast",
         "upscale/fast",
         0.02,
+        quality="draft",
         capability=Capability.UPSCALE,
         scales=(4,),
         max_inputs=1,
@@ -122,6 +131,7 @@ MODELS: tuple[ModelRow, ...] = (
         "upscale-creative",
         "upscale/creative",
         0.60,
+        quality="best",
         capability=Capability.UPSCALE,
         max_inputs=1,
         needs_input=True,
