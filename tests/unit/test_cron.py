@@ -101,3 +101,21 @@ def test_a_daily_time_comes_once_in_each_day(minute: int, hour: int, hours: int,
     assert times == sorted(set(times))
     for earlier, later in pairwise(times):
         assert timedelta(hours=22) < later - earlier < timedelta(hours=26)
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("0 0 30 2 *", "never comes"),
+        ("0 0 31 4,6,9,11 *", "never comes"),
+        ("0 0 32 1 *", "no cron expression: bad day-of-month; its fields are minute, hour"),
+        ("61 0 * * *", "bad minute"),
+        ("0 0 * 13 *", "bad month"),
+    ],
+)
+def test_a_date_that_never_comes_is_told_from_a_wrong_field(expression: str, reason: str) -> None:
+    with pytest.raises(InvalidError) as raised:
+        CronSchedule(expression, "UTC")
+    (problem,) = raised.value.details["errors"]
+    assert problem["path"] == "cronExpression"
+    assert reason in problem["message"]

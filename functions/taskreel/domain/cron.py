@@ -14,6 +14,7 @@ from cronsim import CronSim, CronSimError
 from taskreel.domain.errors import InvalidError
 
 _FIELDS = "minute, hour, day of the month, month, day of the week"
+_NEVER = "names a date that never comes: use a day that one of its months has"
 _ANY_TIME = datetime(2024, 1, 1, tzinfo=UTC)
 _ALIASES = {
     "@yearly": "0 0 1 1 *",
@@ -43,10 +44,10 @@ class CronSchedule:
         try:
             self._words = CronSim(self._expression, _ANY_TIME).explain()
         except CronSimError as error:
-            message = f"is no cron expression: {str(error).lower()}"
+            message = _explain_refusal(self._expression, error)
             raise InvalidError.at("cronExpression", message) from None
         if self.next_after(_ANY_TIME) is None:
-            raise InvalidError.at("cronExpression", "names a date that never comes")
+            raise InvalidError.at("cronExpression", _NEVER)
 
     @property
     def words(self) -> str:
@@ -69,6 +70,20 @@ class CronSchedule:
             times.append(found)
             found = self.next_after(found)
         return times
+
+
+def _explain_refusal(expression: str, error: CronSimError) -> str:
+    """The reason in words; a date that never comes is told from a wrong field."""
+    reason = str(error).lower()
+    minute, hour, day, _, weekday = expression.split()
+    try:
+        CronSim(f"{minute} {hour} {day} * {weekday}", _ANY_TIME)
+        never_comes = "day-of-month" in reason
+    except CronSimError:
+        never_comes = False
+    if never_comes:
+        return _NEVER
+    return f"is no cron expression: {reason}; its fields are {_FIELDS}"
 
 
 def _load_zone(name: str) -> ZoneInfo:

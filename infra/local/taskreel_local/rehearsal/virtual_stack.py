@@ -127,7 +127,7 @@ async def running_stack(
     change: Callable[[Services], Services] = lambda services: services,
 ) -> AsyncIterator[VirtualStack]:
     """Run a stack during the block. `limits` are changes of infra/limits.yaml."""
-    time, draw = VirtualTime(), random.Random(seed)
+    time, draw, others = VirtualTime(), random.Random(seed), asyncio.all_tasks()
     with TemporaryDirectory(prefix="taskreel-rehearsal-") as folder:
         settings = Settings(
             # A project is empty: scenarios of one emulator share nothing.
@@ -166,6 +166,11 @@ async def running_stack(
             yield stack
         finally:
             await tasks.close()
+            # Runs under way would wait for a time that never comes.
+            left = asyncio.all_tasks() - others
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
             await services.store.close()
             services.workers.close()
 
