@@ -4,6 +4,7 @@ import { html, useEffect, useState } from "./vendor/preact.js";
 import { call, newKey } from "./api.js";
 import { announce, Dialog } from "./elements.js";
 import { countOf, formatCredits } from "./format.js";
+import { mayChange } from "./rights.js";
 import { pathOf } from "./replay_dialog.js";
 import { canCancel, canReplay, canRetry } from "./statuses.js";
 
@@ -12,9 +13,9 @@ const AT_ONCE = 6;
 
 /** @type {Record<Act, {verb: string, done: string, can: (job: any) => boolean, others: string, none: string, run: (job: any) => Promise<any>}>} */
 const ACTS = {
-  cancel: { verb: "Cancel", done: "cancelled", can: canCancel, others: "already ended", none: "None of them can be cancelled: all have ended.", run: (job) => call("DELETE", pathOf(job)) },
-  retry: { verb: "Retry", done: "started again", can: canRetry, others: "not failed, or part of a pipeline", none: "None of them can be retried: only failed jobs can, and a pipeline's jobs only as a whole.", run: (job) => call("POST", `${pathOf(job)}/retry`) },
-  replay: { verb: "Replay", done: "replayed", can: canReplay, others: "not ended, or part of a pipeline", none: "None of them can be replayed: only ended jobs can, and a pipeline's jobs only as a whole.", run: (job) => call("POST", `${pathOf(job)}/replay`, { body: {}, headers: { "Idempotency-Key": newKey() } }) },
+  cancel: { verb: "Cancel", done: "cancelled", can: canCancel, others: "already ended, or not yours to change", none: "None of them can be cancelled: all have ended.", run: (job) => call("DELETE", pathOf(job)) },
+  retry: { verb: "Retry", done: "started again", can: canRetry, others: "not failed, part of a pipeline, or not yours to change", none: "None of them can be retried: only failed jobs can, and a pipeline's jobs only as a whole.", run: (job) => call("POST", `${pathOf(job)}/retry`) },
+  replay: { verb: "Replay", done: "replayed", can: canReplay, others: "not ended, part of a pipeline, or not yours to change", none: "None of them can be replayed: only ended jobs can, and a pipeline's jobs only as a whole.", run: (job) => call("POST", `${pathOf(job)}/replay`, { body: {}, headers: { "Idempotency-Key": newKey() } }) },
 };
 
 /** Run something for each job, a few at a time. @param {any[]} jobs @param {(job: any) => Promise<void>} work */
@@ -24,11 +25,11 @@ async function forEachJob(jobs, work) {
   await Promise.all(Array.from({ length: AT_ONCE }, loop));
 }
 
-/** @param {{act: Act, jobs: any[], close: () => void, done: () => void}} props */
-export function BulkDialog({ act, jobs, close, done }) {
+/** @param {{act: Act, jobs: any[], caller: import("./rights.js").Caller, close: () => void, done: () => void}} props */
+export function BulkDialog({ act, jobs, caller, close, done }) {
   const { verb, can, run, others, none, done: word } = ACTS[act];
   // Those that it was opened for, whatever the stream says meanwhile.
-  const [able] = useState(() => jobs.filter(can));
+  const [able] = useState(() => jobs.filter((job) => can(job) && mayChange(caller, job)));
   const cost = useCost(act, able);
   const [progress, setProgress] = useState(-1);
   const [failures, setFailures] = useState(/** @type {{job: any, error: any}[]} */ ([]));

@@ -37,7 +37,8 @@ function App({ offered }) {
     setError(null);
     try {
       const account = await get("/api/credits");
-      setCaller({ userId: account.userId, admin: readClaims(readToken() ?? "").role === "admin" });
+      const claims = readClaims(readToken() ?? "");
+      setCaller({ userId: account.userId, admin: claims.role === "admin", roles: claims.projectRoles ?? {} });
       live.start();
     } catch (failure) {
       if (/** @type {any} */ (failure).status !== 401) setError(failure);
@@ -72,7 +73,7 @@ function Frame({ caller, signOut }) {
         <span class="link link-${link}" role="status"><i aria-hidden="true"></i><span>${{ live: "Live", connecting: "Connecting", lost: "No connection" }[link]}</span></span>
         <button class="quiet" onClick=${() => setHelp(true)} aria-label="Keyboard and help" title="Keyboard (?)">?</button>
         <details class="account"><summary>${caller.userId}${caller.admin && html`<small>admin</small>`}</summary>
-          <div><p>${caller.admin ? "You see all users' jobs, and may change queues, providers, limits and grants." : "You see your own jobs."}</p><a href="/api/docs" target="_blank" rel="noopener">API documentation</a><button onClick=${signOut}>Sign out</button></div>
+          <div><p>${caller.admin ? "You see all users' jobs, and may change queues, providers, limits and grants." : Object.keys(caller.roles).length ? "You see your own jobs, and those of your projects." : "You see your own jobs."}</p><a href="/api/docs" target="_blank" rel="noopener">API documentation</a><button onClick=${signOut}>Sign out</button></div>
         </details>
       </div>
     </header>

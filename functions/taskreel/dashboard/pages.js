@@ -14,14 +14,14 @@
  *         </${PageOf}>`;
  *     }
  *
- * `caller` is `{userId, admin}`, `query` the address's URLSearchParams, `id` the part of the address
+ * `caller` is `{userId, admin, roles}`, `query` the address's URLSearchParams, `id` the part of the address
  * that a pattern has found. `useReading` reads the API, and again while the page is seen;
  * `reading.js` has more of that kind. `elements.js` has the parts that pages share (tables, notices,
  * dialogs, times), `charts.js` the charts, `format.js` numbers as text, `api.js` `call` for acts.
  * `style.css` styles plain elements, so a page needs few classes. What is no HTML belongs into a
  * module of its own without imports from the page, with a test in `tests/browser/dashboard_modules`.
  *
- * @typedef {{userId: string, admin: boolean}} Caller
+ * @typedef {import("./rights.js").Caller} Caller
  * @typedef {{caller: Caller, query: URLSearchParams, id: string}} PageProps
  * @typedef {{path: string, name: string, icon: string, key: string, admin?: boolean, main?: boolean,
  *   load: () => Promise<{default: (props: PageProps) => any}>}} Page

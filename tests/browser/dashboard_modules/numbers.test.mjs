@@ -137,3 +137,16 @@ test("filters of the list are those of a bulk operation, without order and view"
   assert.deepEqual(buildOperationFilter(filters, NOW), { status: ["FAILED", "EXPIRED"], jobType: "image-upscale", userId: "ada", createdAfter: "2026-11-27T11:00:00.000Z" });
   assert.deepEqual(buildOperationFilter(readFilters(new URLSearchParams("order=oldest&children=1")), NOW), {});
 });
+
+const { mayChange, mayDelete } = await import(new URL("rights.js", folder));
+
+test("a member of a project is offered what the role permits", () => {
+  const job = { userId: "ada", projectId: "film" };
+  const rights = (caller) => [mayChange(caller, job), mayDelete(caller, job)];
+  const member = (role, project = "film") => ({ userId: "bob", admin: false, roles: { [project]: role } });
+  assert.deepEqual(["viewer", "editor", "admin", "owner"].map((role) => rights(member(role))), [[false, false], [true, false], [true, true], [false, false]]);
+  assert.deepEqual(rights(member("admin", "other")), [false, false]);
+  assert.deepEqual(rights({ userId: "ada", admin: false, roles: {} }), [true, true]);
+  assert.deepEqual(rights({ userId: "root", admin: true, roles: {} }), [true, true]);
+  assert.equal(mayChange({ userId: "bob", admin: false, roles: {} }, { userId: "ada", projectId: null }), false);
+});

@@ -12,6 +12,7 @@ import { live } from "../live.js";
 import { StepGraph } from "../step_graph.js";
 import { ResultText } from "../result_text.js";
 import { useNow, useReading, useTitle } from "../reading.js";
+import { mayChange, mayDelete } from "../rights.js";
 import { go, ROOT } from "../router.js";
 import { ACTIVE, canCancel, canReplay, canRetry, hasEnded, WAITING } from "../statuses.js";
 
@@ -45,11 +46,11 @@ export default function JobPage({ id, caller }) {
       <p>${reason.text} ${reason.href && html`<a href=${reason.href}>${reason.link}</a>`}</p>
       ${ACTIVE.includes(job.status) && html`<${Progress} percent=${job.progress} label="Progress" />`}
       <div class="buttons">
-        ${canCancel(job) && html`<button class="danger" onClick=${() => setDialog("cancel")}>Cancel…</button>`}
-        ${canRetry(job) && html`<button class="primary" onClick=${() => setDialog("retry")}>Retry…</button>`}
-        ${canReplay(job) && html`<button onClick=${() => setDialog("replay")}>Replay with changes…</button>`}
+        ${canCancel(job) && mayChange(caller, job) && html`<button class="danger" onClick=${() => setDialog("cancel")}>Cancel…</button>`}
+        ${canRetry(job) && mayChange(caller, job) && html`<button class="primary" onClick=${() => setDialog("retry")}>Retry…</button>`}
+        ${canReplay(job) && mayChange(caller, job) && html`<button onClick=${() => setDialog("replay")}>Replay with changes…</button>`}
         ${job.replayOf && html`<a class="button" href=${`${ROOT}/compare?a=${job.replayOf}&b=${job.jobId}`}>Compare with the original</a>`}
-        ${hasEnded(job) && !job.parentId && html`<button class="quiet" onClick=${() => setDialog("delete")}>Delete…</button>`}
+        ${hasEnded(job) && !job.parentId && mayDelete(caller, job) && html`<button class="quiet" onClick=${() => setDialog("delete")}>Delete…</button>`}
       </div>
     </section>
     <div class="job-columns">
@@ -61,7 +62,7 @@ export default function JobPage({ id, caller }) {
       </div>
       <aside><${Facts} job=${job} now=${now} /></aside>
     </div>
-    ${(dialog === "cancel" || dialog === "retry") && html`<${BulkDialog} act=${dialog} jobs=${[job]} close=${() => setDialog("")} done=${reload} />`}
+    ${(dialog === "cancel" || dialog === "retry") && html`<${BulkDialog} act=${dialog} jobs=${[job]} caller=${caller} close=${() => setDialog("")} done=${reload} />`}
     ${dialog === "replay" && html`<${ReplayDialog} job=${job} close=${() => setDialog("")} />`}
     ${dialog === "delete" && html`<${DeleteDialog} job=${job} close=${() => setDialog("")} />`}`;
 }

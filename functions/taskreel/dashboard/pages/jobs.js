@@ -10,6 +10,7 @@ import { live } from "../live.js";
 import { MatchingDialog } from "../matching_dialog.js";
 import { addPage, applyChanges, EMPTY, letIn, showPage } from "../live_rows.js";
 import { useNow, useReading, useTitle, useWholeJob } from "../reading.js";
+import { mayChange } from "../rights.js";
 import { go, ROOT } from "../router.js";
 import { SavedViews } from "../saved_views.js";
 import { ACTIVE, canCancel, canReplay, canRetry, describeStatus, hasEnded, STATUSES, WAITING } from "../statuses.js";
@@ -66,15 +67,15 @@ export default function Jobs({ query, caller }) {
     ${cursor && html`<div class="more"><button onClick=${loadMore}>Older jobs</button></div>`}
     ${selected.size > 0 && html`<div class="act-bar" role="region" aria-label="Selected jobs">
       <strong>${countOf(selected.size, "job")} selected</strong>
-      <button class="danger" disabled=${!current.some(canCancel)} onClick=${() => setAct("cancel")}>Cancel…</button>
-      <button disabled=${!current.some(canRetry)} onClick=${() => setAct("retry")}>Retry…</button>
-      <button disabled=${!current.some(canReplay)} onClick=${() => setAct("replay")}>Replay…</button>
+      <button class="danger" disabled=${!current.some((job) => canCancel(job) && mayChange(caller, job))} onClick=${() => setAct("cancel")}>Cancel…</button>
+      <button disabled=${!current.some((job) => canRetry(job) && mayChange(caller, job))} onClick=${() => setAct("retry")}>Retry…</button>
+      <button disabled=${!current.some((job) => canReplay(job) && mayChange(caller, job))} onClick=${() => setAct("replay")}>Replay…</button>
       ${selected.size === 2 && html`<a class="button" href=${`${ROOT}/compare?a=${current[0].jobId}&b=${current[1].jobId}`}>Compare</a>`}
       ${all && canMatch && html`<button onClick=${() => setAct("matching")}>Every job that matches…</button>`}
       <button class="quiet" onClick=${() => setSelected(new Map())}>Select none</button>
     </div>`}
     ${act === "matching" && html`<${MatchingDialog} filters=${filters} close=${() => setAct("")} done=${() => { setSelected(new Map()); void reload(); }} />`}
-    ${act && act !== "matching" && html`<${BulkDialog} act=${act} jobs=${current} close=${() => setAct("")} done=${() => { setSelected(new Map()); void reload(); }} />`}`;
+    ${act && act !== "matching" && html`<${BulkDialog} act=${act} jobs=${current} caller=${caller} close=${() => setAct("")} done=${() => { setSelected(new Map()); void reload(); }} />`}`;
 }
 
 /** The rows, which follow the stream. @param {import("../filters.js").Filters} filters @param {string} address @param {any} caller */
