@@ -96,6 +96,25 @@ def test_every_option_is_an_environment_variable_too(tmp_path: Path) -> None:
     assert data.exists()
 
 
+def test_the_variables_of_aertjes_start_script_mean_the_same() -> None:
+    keys = free_port()
+    issuer = f"http://localhost:{keys}"
+    with running(
+        CLOUD_TASKS_PORT="0",
+        INITIAL_QUEUES=f"{QUEUE},{LOCATION}/queues/b",
+        OPENID_ISSUER=issuer,
+        HARD_RESET_ON_PURGE_QUEUE="true",
+    ) as (_, url):
+        listed = httpx.get(f"{url}/control/queues").json()["queues"]
+        assert [queue["name"] for queue in listed] == [QUEUE, f"{LOCATION}/queues/b"]
+        assert httpx.get(f"{issuer}/.well-known/openid-configuration").json()["issuer"] == issuer
+        task = {"name": f"{QUEUE}/tasks/a", "httpRequest": {"url": "http://127.0.0.1:1/"}}
+        httpx.post(f"{url}/v2/{QUEUE}:pause")
+        for _attempt in range(2):
+            assert httpx.post(f"{url}/v2/{QUEUE}/tasks", json={"task": task}).status_code == 200
+            httpx.post(f"{url}/v2/{QUEUE}:purge")
+
+
 def test_purging_keeps_names_reserved_unless_told_otherwise() -> None:
     with running("-port", "0", "-queue", QUEUE, "-hard-reset-on-purge-queue=false") as (_, url):
         task = {"name": f"{QUEUE}/tasks/a", "httpRequest": {"url": "http://127.0.0.1:1/"}}

@@ -240,6 +240,24 @@ def test_a_zero_that_the_mask_names_is_a_zero(v2: Any) -> None:
     assert every.rate_limits.max_dispatches_per_second == 500
 
 
+def test_a_zero_that_the_mask_of_a_creating_update_names_outlives_a_reset(
+    v2: Any, remote: Remote
+) -> None:
+    made = v2.update_queue(
+        queue={"name": QUEUE, "retry_config": {"max_attempts": 4, "max_doublings": 0}},
+        update_mask={"paths": ["retry_config.max_doublings"]},
+    )
+    assert (made.retry_config.max_doublings, made.retry_config.max_attempts) == (0, 4)
+    assert made.rate_limits.max_dispatches_per_second == 500
+    remote.ask("POST", "reset", {"keepQueues": True})
+    assert v2.get_queue(name=QUEUE).retry_config == made.retry_config
+    with pytest.raises(InvalidArgument, match="unknown path"):
+        v2.update_queue(
+            queue={"name": f"{LOCATION}/queues/new"},
+            update_mask={"paths": ["retry_config.patience"]},
+        )
+
+
 def test_over_rest_a_field_that_is_masked_but_absent_is_cleared(remote: Remote) -> None:
     call(remote, "POST", f"/v2/{LOCATION}/queues", {"name": QUEUE})
     mask = "retryConfig.maxDoublings,retryConfig.maxAttempts"
@@ -275,6 +293,12 @@ def test_a_rate_of_zero_dispatches_nothing(v2: Any, remote: Remote) -> None:
         ("state = paused", ["mid"]),
         ('name = "projects/demo/locations/us-central1/queues/mid"', ["mid"]),
         ("name:OW", ["slow"]),
+        ('name:"ow"', ["slow"]),
+        ('state:"PAUSED" OR name:"fast"', ["fast", "mid"]),
+        ('name:("slow" OR fast)', ["fast", "slow"]),
+        ("-name:(slow OR fast)", ["mid"]),
+        ("state = (NOT PAUSED) name:fast", ["fast"]),
+        ("rateLimits.maxDispatchesPerSecond = (5 OR 50)", ["mid", "slow"]),
         ("NOT (name:slow OR name:fast)", ["mid"]),
         ("-state:PAUSED name:fast", ["fast"]),
         (
@@ -323,6 +347,11 @@ def test_every_field_of_a_queue_can_be_compared(v2: Any, text: str, expected: li
         "((" * 60,
         "retryConfig = 3",
         "state:PAUSED OR",
+        "state = ()",
+        "state = (PAUSED OR)",
+        "state = (PAUSED OR name:fast)",
+        "state = (PAUSED",
+        "state = (SLEEPY)",
         '"state"',
     ],
 )

@@ -1,8 +1,9 @@
 """The command `taskreel-cloud-tasks`: run the emulator until it is interrupted.
 
-Every option is also an environment variable, and the flags of aertje's emulator (`-host`, `-port`,
-`-queue`, `-openid-issuer`, `-hard-reset-on-purge-queue`) mean the same here, so that a container
-only needs another image.
+Every option is also an environment variable. The flags of aertje's emulator (`-host`, `-port`,
+`-queue`, `-openid-issuer`, `-hard-reset-on-purge-queue`) mean the same here, and so do variables of
+its `emulator_from_env.sh`, so that a container only needs another image. `HOST` and `PORT` are not
+among them: shells and platforms set those for other purposes.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @_option(
     *("--queue", "-queue", "queue_names"),
-    envvar="CLOUD_TASKS_QUEUES",
+    envvar=["CLOUD_TASKS_QUEUES", "INITIAL_QUEUES"],
     type=QueueNameType(),
     multiple=True,
     help="A queue to create with Google's default settings; repeatable.",
@@ -153,11 +154,13 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @_option(
     *("--reset-on-purge", "-reset-on-purge", "--hard-reset-on-purge-queue"),
     "-hard-reset-on-purge-queue",
+    envvar=["CLOUD_TASKS_RESET_ON_PURGE", "HARD_RESET_ON_PURGE_QUEUE"],
     is_flag=True,
     help="PurgeQueue also releases the reserved names of the queue's tasks.",
 )
 @_option(
     *("--openid-issuer", "-openid-issuer", "--oidc-issuer", "oidc_issuer"),
+    envvar=["CLOUD_TASKS_OPENID_ISSUER", "OPENID_ISSUER"],
     default="",
     help="Issuer of the OIDC tokens; if it is http:// with a port, its keys are served there too."
     "  [default: the REST API's address]",

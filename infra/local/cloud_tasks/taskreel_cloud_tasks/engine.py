@@ -207,7 +207,7 @@ class Engine:
             )
         if queue.name in self._dispatchers:
             raise ApiError(Code.ALREADY_EXISTS, "Queue already exists")
-        return await self._create_dispatcher(queue)
+        return await self._create_dispatcher(complete_queue(queue))
 
     async def update_queue(
         self, queue: Queue, paths: Iterable[str] = (), cleared: Collection[str] = ()
@@ -217,20 +217,25 @@ class Engine:
         self.check_location(location)
         dispatcher = self._dispatchers.get(queue.name)
         if dispatcher is None:
-            return await self._create_dispatcher(queue)
+            settings = complete_queue(queue)
+            # A mask that names a field tells its zero from an unset one, here as in an update.
+            named = [path for path in paths if "." in path]
+            if named:
+                settings = merge_update(settings, queue, named, cleared)
+            return await self._create_dispatcher(settings)
         dispatcher.update_settings(merge_update(dispatcher.queue, queue, paths, cleared))
         await self.journal.wait_until_written()
         return dispatcher.queue
 
     async def _create_dispatcher(self, queue: Queue) -> Queue:
+        """Create a queue with complete settings. Raises ApiError if its name is reserved."""
         if self._deleted.get(queue.name, 0) > self.clock.now():
             text = (
                 "The queue cannot be created because a queue with this name existed too recently."
             )
             raise ApiError(Code.FAILED_PRECONDITION, text)
-        dispatcher = QueueDispatcher(
-            complete_queue(replace(queue, state=State.RUNNING, purge_time=None)), self._context
-        )
+        queue = replace(queue, state=State.RUNNING, purge_time=None)
+        dispatcher = QueueDispatcher(queue, self._context)
         self._dispatchers[queue.name] = dispatcher
         dispatcher.save_queue()
         await self.journal.wait_until_written()

@@ -1,7 +1,8 @@
 """The filter of ListQueues, in the syntax of Cloud Logging, over every field of a queue.
 
 Examples: `state: PAUSED`, `state=RUNNING OR state=PAUSED`, `NOT state:DISABLED`, `name:emails`,
-`rateLimits.maxDispatchesPerSecond >= 10 AND (retryConfig.minBackoff < 5s)`, `purgeTime:*`.
+`rateLimits.maxDispatchesPerSecond >= 10 AND (retryConfig.minBackoff < 5s)`, `purgeTime:*`,
+`name:("emails" OR "thumbnails")`.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class _Parser:
         self._text = text
         self._tokens = _split_tokens(text)
         self._depth = 0
+        self._compared: tuple[str, str] | None = None
+        """Path and operator of the group of values that is being read."""
 
     def parse(self) -> QueuePredicate:
         predicate = self._parse_or()
@@ -78,16 +81,31 @@ class _Parser:
         return self._parse_comparison()
 
     def _parse_comparison(self) -> QueuePredicate:
+        if self._compared is not None:
+            return _compare(*self._compared, self._take_value())
         if len(self._tokens) < 3 or [kind for kind, _ in self._tokens[:2]] != ["word", "operator"]:
             raise self._error()
-        (_, path), (_, operator), (kind, value), *self._tokens = self._tokens
-        if kind not in {"word", "quoted"}:
-            raise self._error()
-        if kind == "quoted":
-            value = re.sub(r"\\(.)", r"\1", value[1:-1])
+        (_, path), (_, operator), *self._tokens = self._tokens
         negated = path.startswith("-")
-        predicate = _compare(path.lstrip("-"), operator, value)
+        predicate = self._parse_compared(path.lstrip("-"), operator)
         return (lambda queue: not predicate(queue)) if negated else predicate
+
+    def _parse_compared(self, path: str, operator: str) -> QueuePredicate:
+        """Read a value, or several in parentheses: `state = (RUNNING OR PAUSED)`."""
+        if self._tokens[0] != ("paren", "("):
+            return _compare(path, operator, self._take_value())
+        self._compared = (path, operator)
+        predicate = self._parse_not()
+        self._compared = None
+        return predicate
+
+    def _take_value(self) -> str:
+        kind, value = self._tokens.pop(0) if self._tokens else ("", "")
+        if kind == "quoted":
+            return re.sub(r"\\(.)", r"\1", value[1:-1])
+        if kind != "word" or (self._compared and value in {"AND", "OR", "NOT"}):
+            raise self._error()
+        return value
 
     def _take(self, kind: str, value: str) -> bool:
         if self._tokens and self._tokens[0] == (kind, value):
@@ -115,8 +133,9 @@ def _split_tokens(text: str) -> list[tuple[str, str]]:
         if kind == "word" and (not tokens or tokens[-1][0] != "operator") and ":" in value:
             head, _, rest = value.partition(":")
             tokens += [("word", head), ("operator", ":")]
-            kind, value = "word", rest
-        tokens.append((kind, value))
+            value = rest
+        if value:  # `name:"emails"` has no word behind its colon
+            tokens.append((kind, value))
         at = match.end()
     return tokens
 
