@@ -111,7 +111,7 @@ function Navigation({ caller, path }) {
 }
 
 /** @param {{page: Page, path: string}} props */
-const NavigationLink = ({ page, path }) => html`<a class=${page.main ? "main" : ""} href=${linkTo(page.path)} aria-current=${isCurrent(page, path) ? "page" : undefined}><svg viewBox="0 0 24 24" aria-hidden="true"><path d=${page.icon} /></svg><span>${page.name}</span></a>`;
+const NavigationLink = ({ page, path }) => html`<a class=${page.main ? "main" : ""} href=${linkTo(page.path)} title=${page.name} aria-current=${isCurrent(page, path) ? "page" : undefined}><svg viewBox="0 0 24 24" aria-hidden="true"><path d=${page.icon} /></svg><span>${page.name}</span></a>`;
 
 /** @param {{page: {load: () => Promise<any>}, id: string, query: URLSearchParams, caller: Caller}} props */
 function LazyPage({ page, id, query, caller }) {

@@ -61,7 +61,7 @@ export default function Jobs({ query, caller }) {
     ${loading ? html`<${Loading} lines=${10} />` : list.rows.length === 0 ? !error && html`<${NoJobs} filters=${filters} change=${change} />`
       : view === "sheet" ? html`<ul class="sheet">${list.rows.map((job) => html`<${Card} key=${job.jobId} job=${job} now=${now} selected=${selected.has(job.jobId)} toggle=${toggle} gone=${list.gone.has(job.jobId)} />`)}</ul>`
       : html`<div class="table-wrap"><table class="jobs">
-          <thead><tr><th class="tick"><input type="checkbox" aria-label="Select all" checked=${all} onChange=${toggleAll} /></th><th>Job</th><th>Status</th><th class="wide-only">Type</th>${caller.admin && html`<th class="wide-only">User</th>`}<th class="wide-only">Provider</th><th class="wide-only number">Credits</th><th class="number">Created</th></tr></thead>
+          <thead><tr><th class="tick"><input type="checkbox" aria-label="Select all" checked=${all} onChange=${toggleAll} /></th><th>Job</th><th>Status</th><th class="wide-only roomy">Type</th>${caller.admin && html`<th class="wide-only">User</th>`}<th class="wide-only roomy">Provider</th><th class="wide-only number">Credits</th><th class="number">Created</th></tr></thead>
           <tbody>${list.rows.map((job) => html`<${Row} key=${job.jobId} job=${job} now=${now} admin=${caller.admin} selected=${selected.has(job.jobId)} toggle=${toggle} gone=${list.gone.has(job.jobId)} />`)}</tbody>
         </table></div>`}
     ${cursor && html`<div class="more"><button onClick=${loadMore}>Older jobs</button></div>`}
@@ -191,9 +191,9 @@ function Row({ job, now, admin, selected, toggle, gone }) {
     <td class="tick"><input type="checkbox" aria-label=${`Select ${job.jobId}`} checked=${selected} onChange=${() => toggle(job)} /></td>
     <td class="job"><div class="job-cell"><span class="mini" aria-hidden="true">${job.status === "COMPLETED" ? html`<${Thumbnail} job=${whole} />` : html`<${StatusPill} status=${job.status} />`}</span><div><a href=${`${ROOT}/jobs/${job.jobId}`}>${title}</a><small>${job.error && job.status !== "COMPLETED" ? html`<span class="bad">${job.error.message}</span>` : html`<span class="narrow-only">${formatType(job.jobType)}</span><code class="wide-only">${job.jobId}</code>`}</small></div></div></td>
     <td class="status"><${StatusPill} status=${job.status} />${ACTIVE.includes(job.status) && html`<${Progress} percent=${job.progress} label="Progress" />`}</td>
-    <td class="wide-only">${formatType(job.jobType)}</td>
+    <td class="wide-only roomy">${formatType(job.jobType)}</td>
     ${admin && html`<td class="wide-only">${job.userId}</td>`}
-    <td class="wide-only">${job.servedBy ?? "–"}</td>
+    <td class="wide-only roomy">${job.servedBy ?? "–"}</td>
     <td class="wide-only number credits"><span title=${describeCredits(job.credits)}>${describeCredits(job.credits)}</span></td>
     <td class="number"><${Time} at=${job.createdAt} now=${now} /></td>
   </tr>`;
