@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
@@ -126,7 +127,7 @@ def _capture_everything(real: Any) -> Any:
 def _release_without_account(real: Any) -> Any:
     def settle_movement(held: int, captured: int) -> Any:
         moved = real(held, captured)
-        return moved if captured else moved.model_copy(update={"available": 0})
+        return moved if captured else replace(moved, available=0)
 
     return settle_movement
 
