@@ -82,9 +82,28 @@ def simulate(
     `life` is a scenario instead of users and faults that the tape draws.
     """
     tape = Tape(seed, choices)
+    before = sys.unraisablehook
+    # A dead instance's coroutines are dropped in the middle, as a killed process drops them; what
+    # their clean-up then says, nobody hears.
+    sys.unraisablehook = lambda _: None
+    try:
+        return _simulate(tape, Outcome(seed), hours, bug=bug, most_steps=most_steps, life=life)
+    finally:
+        gc.collect()
+        sys.unraisablehook = before
+
+
+def _simulate(
+    tape: Tape,
+    outcome: Outcome,
+    hours: float,
+    *,
+    bug: Callable[[ExitStack], None],
+    most_steps: int | None,
+    life: Callable[[SimulatedCloud], Awaitable[None]] | None,
+) -> Outcome:
     schedule = Schedule(tape, by_priority=tape.draw(2) == 1)
     loop = VirtualLoop(tape, schedule)
-    outcome = Outcome(seed)
     log = _LogCounter(outcome.happened)
     logger = logging.getLogger("taskreel")
     before = (logger.level, logger.propagate, logger.handlers)
