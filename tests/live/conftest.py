@@ -92,6 +92,13 @@ class Live:
         port: int = self.listener.getsockname()[1]
         return port
 
+    async def wait_for_jobs(self, user: str) -> None:
+        """Wait until an outside client has submitted a job as the user."""
+        client = self.world.as_user(user)
+        async with asyncio.timeout(30):
+            while not (await client.get("/api/jobs")).json()["jobs"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)  # the client is another process
+
     async def put(self, *jobs: Job) -> None:
         """Store jobs in one commit."""
 
@@ -122,7 +129,7 @@ def start_server(listener: socket.socket) -> tuple[uvicorn.Server, asyncio.Task[
 
 @pytest.fixture
 async def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Live]:
-    async with running(tmp_path, monkeypatch) as world:
+    async with running(tmp_path, monkeypatch, cors_origins="*") as world:
         listener = socket.create_server(("127.0.0.1", 0))
         server, task = start_server(listener)
         made = Live(world, server, listener, task)

@@ -16,6 +16,8 @@ class CuttingProxy:
         self.target = target
         self.port = 0
         self.cuts = 0
+        #: The connections that were ever made.
+        self.opened = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._random = random.Random(5)
 
@@ -25,6 +27,7 @@ class CuttingProxy:
         with contextlib.suppress(OSError):
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.target)
             self._writers |= {writer, up_writer}
+            self.opened += 1
             passing = [
                 asyncio.create_task(self._pass(reader, up_writer)),
                 asyncio.create_task(self._pass(up_reader, writer)),
@@ -47,6 +50,12 @@ class CuttingProxy:
     def is_used(self) -> bool:
         """True while a connection is open."""
         return bool(self._writers)
+
+    def cut_all(self) -> None:
+        """Reset every connection."""
+        for writer in list(self._writers):
+            writer.transport.abort()
+        self.cuts += 1
 
     def cut_one(self) -> None:
         """Reset one connection, without a farewell."""
