@@ -7,7 +7,7 @@ import pytest
 
 from cloudtasks.remote import Remote, connect, start, stop
 from cloudtasks.worker import LOCATION, Bench, Worker, make_bench, serving
-from taskreel_cloud_tasks.engine import EngineConfig
+from taskreel_cloud_tasks.engine_config import EngineConfig
 from taskreel_cloud_tasks.service import ServiceConfig
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from cloudtasks.worker import QUEUE, Bench, Worker, http_task, make_bench
 from taskreel_cloud_tasks.api_errors import ApiError
-from taskreel_cloud_tasks.engine import EngineConfig
+from taskreel_cloud_tasks.engine_config import EngineConfig
 from taskreel_cloud_tasks.messages import (
     AppEngineHttpRequest,
     AppEngineRouting,

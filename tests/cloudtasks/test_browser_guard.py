@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from cloudtasks.recording_server import recording_server
-from taskreel_cloud_tasks.engine import EngineConfig
+from taskreel_cloud_tasks.engine_config import EngineConfig
 from taskreel_cloud_tasks.messages import Queue
 from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cloudtasks.worker import Bench, make_bench
-from taskreel_cloud_tasks.engine import EngineConfig
+from taskreel_cloud_tasks.engine_config import EngineConfig
 from taskreel_cloud_tasks.history import (
     MOST_BYTES,
     Delivery,

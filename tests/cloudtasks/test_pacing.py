@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cloudtasks.worker import QUEUE, Bench, make_bench
 from taskreel_cloud_tasks.clock import SECOND
-from taskreel_cloud_tasks.engine import EngineConfig
+from taskreel_cloud_tasks.engine_config import EngineConfig
 from taskreel_cloud_tasks.messages import Queue, RateLimits, RetryConfig
 from taskreel_cloud_tasks.pacing import (
     TokenBucket,

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from cloudtasks.worker import QUEUE, Bench, make_bench
 from taskreel_cloud_tasks.api_errors import ApiError
 from taskreel_cloud_tasks.clock import SECOND, VirtualClock
-from taskreel_cloud_tasks.engine import EngineConfig
+from taskreel_cloud_tasks.engine_config import EngineConfig
 from taskreel_cloud_tasks.journal import SqliteJournal
 from taskreel_cloud_tasks.messages import Queue, RateLimits, RetryConfig, State
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from installed_programs import GCLOUD_INSTALL, find_program
-from taskreel_cloud_tasks.engine import EngineConfig
+from taskreel_cloud_tasks.engine_config import EngineConfig
 from taskreel_cloud_tasks.queues_file import load_queues
 from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 from taskreel_local.emulators.google_emulators import firestore_emulator, storage_emulator

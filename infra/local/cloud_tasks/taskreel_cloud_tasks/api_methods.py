@@ -9,7 +9,8 @@ from typing import Any
 from taskreel_cloud_tasks.api_errors import ApiError, Code, invalid_argument
 from taskreel_cloud_tasks.api_versions import V2, ApiVersion
 from taskreel_cloud_tasks.batches import BatchOperations
-from taskreel_cloud_tasks.engine import LOCATIONS, Engine
+from taskreel_cloud_tasks.engine import Engine
+from taskreel_cloud_tasks.engine_config import LOCATIONS
 from taskreel_cloud_tasks.iam_policies import QueuePolicies
 from taskreel_cloud_tasks.message_codec import from_json, to_json
 from taskreel_cloud_tasks.messages import (
@@ -203,12 +204,12 @@ class ApiMethods:
         return BufferTaskResponse(task=stored.to_message(request.queue, View.BASIC))
 
     async def _get_cmek(self, request: NameRequest) -> CmekConfig:
-        self.engine.check_location(request.name.removesuffix("/cmekConfig"))
+        self.engine.config.check_location(request.name.removesuffix("/cmekConfig"))
         return self._cmek.get(request.name, CmekConfig(name=request.name))
 
     async def _update_cmek(self, request: UpdateCmekConfigRequest) -> CmekConfig:
         config = request.cmek_config or CmekConfig()
-        self.engine.check_location(config.name.removesuffix("/cmekConfig"))
+        self.engine.config.check_location(config.name.removesuffix("/cmekConfig"))
         self._cmek[config.name] = config
         self.engine.journal.put_document(_CMEK_DOCUMENT + config.name, to_json(config))
         return config
@@ -217,13 +218,13 @@ class ApiMethods:
         if not request.name.startswith("projects/"):
             raise invalid_argument('Project name must be formatted: "projects/<PROJECT_ID>".')
         known = self.engine.config.locations or LOCATIONS
-        self.engine.check_location(f"{request.name}/locations/{known[0]}")
+        self.engine.config.check_location(f"{request.name}/locations/{known[0]}")
         return ListLocationsResponse(
             locations=tuple(_make_location(request.name, place) for place in known)
         )
 
     async def _get_location(self, request: NameRequest) -> Location:
-        self.engine.check_location(request.name)
+        self.engine.config.check_location(request.name)
         _, place = split_location(request.name)
         return _make_location(request.name.partition("/locations/")[0], place)
 

@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from taskreel_cloud_tasks.api_errors import ApiError
-from taskreel_cloud_tasks.engine import EngineConfig
+from taskreel_cloud_tasks.engine_config import EngineConfig
 from taskreel_cloud_tasks.file_descriptors import raise_limit
 from taskreel_cloud_tasks.messages import Queue
 from taskreel_cloud_tasks.queues_file import QueuesFileError, load_queues

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Protocol
+from dataclasses import replace
 
-from taskreel_cloud_tasks.attempt_outcome import AttemptOutcome, SystemThrottle
+from taskreel_cloud_tasks.attempt_outcome import AttemptOutcome
 from taskreel_cloud_tasks.attempt_run import AttemptRun, AttemptTimes
-from taskreel_cloud_tasks.clock import SECOND, Clock, Timer
-from taskreel_cloud_tasks.dispatch_slots import DispatchSlots
-from taskreel_cloud_tasks.faults import NO_FAULTS, Faults
-from taskreel_cloud_tasks.history import (
-    Delivery,
-    EventKind,
-    HandlerResponse,
-    History,
-    OutgoingRequest,
-)
+from taskreel_cloud_tasks.clock import SECOND, Timer
+from taskreel_cloud_tasks.engine_context import EngineContext
+from taskreel_cloud_tasks.history import Delivery, EventKind
 from taskreel_cloud_tasks.http_client import SendError, ShortageError
-from taskreel_cloud_tasks.http_request import TokenIssuer, build_request
-from taskreel_cloud_tasks.journal import Journal, queue_to_journal
+from taskreel_cloud_tasks.http_request import build_request
+from taskreel_cloud_tasks.journal import queue_to_journal
 from taskreel_cloud_tasks.messages import (
     AppEngineHttpRequest,
     Queue,
@@ -32,41 +21,14 @@ from taskreel_cloud_tasks.messages import (
     RetryConfig,
     State,
 )
-from taskreel_cloud_tasks.pacing import (
-    RETENTION,
-    TokenBucket,
-    backoff_after,
-    is_exhausted,
-)
+from taskreel_cloud_tasks.pacing import RETENTION, backoff_after, is_exhausted
+from taskreel_cloud_tasks.queue_rate import MinuteCount, QueueRate
 from taskreel_cloud_tasks.stored_task import StoredTask
+from taskreel_cloud_tasks.task_schedule import TaskSchedule
 from taskreel_cloud_tasks.tombstones import Tombstones
 
 _STARTS_AT_ONCE = 16
 """Most dispatches of a queue that are started before other queues have their turn."""
-
-
-class Sender(Protocol):
-    """Delivers dispatch requests to handlers."""
-
-    async def send(self, request: OutgoingRequest) -> HandlerResponse:
-        """Send one request and return its response. Raises SendError; may be cancelled."""
-
-
-@dataclass(slots=True, kw_only=True)
-class EngineContext:
-    """Objects and settings that all dispatchers of one engine share."""
-
-    clock: Clock
-    journal: Journal
-    sender: Sender
-    tokens: TokenIssuer
-    history: History
-    slots: DispatchSlots
-    dedup_window: timedelta
-    unthrottled: bool = False
-    app_engine_url: str = ""
-    faults: Faults = NO_FAULTS
-    on_idle: Callable[[], None] = lambda: None
 
 
 class QueueDispatcher:
@@ -78,16 +40,13 @@ class QueueDispatcher:
         self.tasks: dict[str, StoredTask] = {}
         self.tombstones = Tombstones(_window_of(queue, context), self._forget_task_name)
         self.runs: set[AttemptRun] = set()
-        self._heap: list[tuple[int, int, int, StoredTask]] = []
-        self._stale_count = 0
-        self._throttle = SystemThrottle()
-        self._bucket = TokenBucket(*self._current_rate(), context.clock.now())
+        self._schedule = TaskSchedule()
+        self._rate = QueueRate(self.rate_limits, context.clock.now())
+        self._finished = MinuteCount()
         self._timer: Timer | None = None
         self._wake_time: int | None = None
         self._dispatch_handle: asyncio.Handle | None = None
         self._closed = False
-        self._finished_per_second = [0] * 60
-        self._finished_per_second_at = 0
 
     @property
     def rate_limits(self) -> RateLimits:
@@ -111,7 +70,7 @@ class QueueDispatcher:
         """Apply new settings; the token bucket keeps its tokens."""
         self.queue = queue
         self.tombstones.window = _window_of(queue, self.context)
-        self._apply_rate()
+        self._rate.set_limits(self.rate_limits, self.context.clock.now())
         self.save_queue()
         self.schedule_dispatch()
 
@@ -133,7 +92,7 @@ class QueueDispatcher:
         """Remove a task for good. A running attempt goes on, but its outcome is ignored."""
         now = self.context.clock.now()
         stored.removed = True
-        self._stale_count += 1
+        self._schedule.count_removed()
         del self.tasks[stored.id]
         until = self.tombstones.add_name(stored.id, now, named=stored.named)
         self.context.journal.drop_task(self.queue.name, stored, until)
@@ -146,8 +105,7 @@ class QueueDispatcher:
         now = self.context.clock.now()
         for stored in list(self.tasks.values()):
             self.remove_task(stored, EventKind.PURGED)
-        self._heap.clear()
-        self._stale_count = 0
+        self._schedule.clear()
         self.update_settings(replace(self.queue, purge_time=now))
 
     def run_now(self, stored: StoredTask) -> None:
@@ -172,14 +130,12 @@ class QueueDispatcher:
         to run; it is in the past while tasks wait for their turn.
         """
         self.drop_expired_tasks()
-        self._roll_minute_window()
-        self._drop_stale_entries()
         return QueueStats(
             tasks_count=len(self.tasks),
-            oldest_estimated_arrival_time=self._heap[0][0] if self._heap else None,
-            executed_last_minute_count=sum(self._finished_per_second),
+            oldest_estimated_arrival_time=self._schedule.next_due(),
+            executed_last_minute_count=self._finished.total(self.context.clock.now()),
             concurrent_dispatches_count=len(self.runs),
-            effective_execution_rate=self._current_rate()[0],
+            effective_execution_rate=self._rate.per_second,
         )
 
     def close(self) -> None:
@@ -213,23 +169,9 @@ class QueueDispatcher:
             self._dispatch_handle = asyncio.get_running_loop().call_soon(self._dispatch_due_tasks)
 
     def _schedule_task(self, stored: StoredTask, when: int) -> None:
-        stored.schedule_version += 1
         late = self.context.faults.extra_delay_s(stored.number, stored.dispatches)
-        heapq.heappush(
-            self._heap, (when + int(late * SECOND), stored.number, stored.schedule_version, stored)
-        )
-        if self._stale_count > 1000 and self._stale_count * 2 > len(self._heap):
-            self._compact_heap()
+        self._schedule.add(stored, when + int(late * SECOND))
         self.schedule_dispatch()
-
-    def _compact_heap(self) -> None:
-        self._heap = [
-            item
-            for item in self._heap
-            if item[2] == item[3].schedule_version and not item[3].removed
-        ]
-        heapq.heapify(self._heap)
-        self._stale_count = 0
 
     def _dispatch_due_tasks(self) -> None:
         """Start due tasks as state, concurrency and rate allow; set a timer for the next."""
@@ -243,7 +185,7 @@ class QueueDispatcher:
             if wake is None or wake > now:
                 self._sleep_until(wake)
                 return
-            self._start_attempt(heapq.heappop(self._heap)[3], now)
+            self._start_attempt(self._schedule.take_first(), now)
             self.context.slots.use_turn()
         self.schedule_dispatch()
 
@@ -254,23 +196,14 @@ class QueueDispatcher:
         """
         if not self._has_capacity():
             return None
-        self._drop_stale_entries()
-        if not self._heap:
+        due = self._schedule.next_due()
+        if due is None:
             return None
-        due = self._heap[0][0]
         if due <= now and not self.context.slots.has_free_slot(self.schedule_dispatch):
             return None
-        if due > now or self.context.unthrottled or self._bucket.take_token(now):
+        if due > now or self.context.unthrottled or self._rate.bucket.take_token(now):
             return due
-        return self._bucket.ready_at()
-
-    def _drop_stale_entries(self) -> None:
-        """Remove the first entries of the heap while their tasks are gone or rescheduled."""
-        while self._heap and (
-            self._heap[0][3].removed or self._heap[0][2] != self._heap[0][3].schedule_version
-        ):
-            heapq.heappop(self._heap)
-            self._stale_count -= 1
+        return self._rate.bucket.ready_at()
 
     def _has_capacity(self) -> bool:
         return (
@@ -389,10 +322,10 @@ class QueueDispatcher:
         self.runs.discard(run)
         self.context.slots.free()
         stored.running -= 1
-        self._roll_minute_window()
-        self._finished_per_second[-1] += 1
+        self._finished.add(now)
         self._record_delivery(run, outcome, now)
-        self._adjust_throttle(outcome, now, isinstance(stored.request, AppEngineHttpRequest))
+        app_engine = isinstance(stored.request, AppEngineHttpRequest)
+        self._rate.adjust(outcome, now, app_engine=app_engine)
         if not stored.removed:
             self._apply_outcome(run, outcome, now)
         elif not self.tasks:
@@ -449,31 +382,6 @@ class QueueDispatcher:
                 outcome.error,
             )
             self.context.history.record_delivery(done)
-
-    # ── pacing ───────────────────────────────────────────────────────────────────────────────
-
-    def _current_rate(self) -> tuple[float, int]:
-        limits = self.rate_limits
-        return limits.max_dispatches_per_second * self._throttle.factor, limits.max_burst_size
-
-    def _apply_rate(self) -> None:
-        self._bucket.set_rate(*self._current_rate(), self.context.clock.now())
-
-    def _adjust_throttle(self, outcome: AttemptOutcome, now: int, app_engine: bool) -> None:  # noqa: FBT001 - private
-        overload = outcome.signals_overload(app_engine=app_engine)
-        changed = self._throttle.slow_down(now) if overload else False
-        if outcome.succeeded:
-            changed = self._throttle.speed_up()
-        if changed:
-            self._apply_rate()
-
-    def _roll_minute_window(self) -> None:
-        """Advance the counts of finished attempts, one a second for the last minute."""
-        second = self.context.clock.now() // SECOND
-        passed = min(second - self._finished_per_second_at, 60)
-        if passed > 0:
-            self._finished_per_second = self._finished_per_second[passed:] + [0] * passed
-            self._finished_per_second_at = second
 
 
 def _window_of(queue: Queue, context: EngineContext) -> int:

@@ -9,8 +9,8 @@ import asyncio
 import gc
 import random
 import sys
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -24,7 +24,10 @@ from taskreel_cloud_tasks.api_errors import (
 )
 from taskreel_cloud_tasks.clock import Clock, RealClock, VirtualClock
 from taskreel_cloud_tasks.dispatch_slots import DispatchSlots
-from taskreel_cloud_tasks.dispatcher import EngineContext, QueueDispatcher, Sender
+from taskreel_cloud_tasks.dispatcher import QueueDispatcher
+from taskreel_cloud_tasks.due_work import advance_clock, finish_attempts, run_due_work
+from taskreel_cloud_tasks.engine_config import EngineConfig
+from taskreel_cloud_tasks.engine_context import EngineContext, Sender
 from taskreel_cloud_tasks.faults import NO_FAULTS, Faults
 from taskreel_cloud_tasks.file_descriptors import connection_limit
 from taskreel_cloud_tasks.history import EventKind, History
@@ -34,54 +37,12 @@ from taskreel_cloud_tasks.journal import Journal, MemoryJournal, queue_from_jour
 from taskreel_cloud_tasks.messages import Queue, State, Task
 from taskreel_cloud_tasks.queue_settings import complete_queue, merge_update
 from taskreel_cloud_tasks.resource_names import (
-    split_location,
     split_queue,
     split_task,
 )
 from taskreel_cloud_tasks.stored_task import StoredTask
 from taskreel_cloud_tasks.task_tokens import TaskTokens
 from taskreel_cloud_tasks.task_validation import build_stored_task
-
-LOCATIONS = (
-    *("asia-east1", "asia-east2", "asia-northeast1", "asia-northeast2", "asia-northeast3"),
-    *("asia-south1", "asia-southeast1", "asia-southeast2", "australia-southeast1"),
-    *("europe-central2", "europe-west1", "europe-west2", "europe-west3", "europe-west6"),
-    *("northamerica-northeast1", "southamerica-east1"),
-    *("us-central1", "us-east1", "us-east4", "us-west1", "us-west2", "us-west3", "us-west4"),
-)
-"""Result of ListLocations unless configured (the page tasks/docs/locations, 2026).
-
-Any location is accepted then.
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineConfig:
-    """Settings of an engine. The defaults are Google's."""
-
-    projects: tuple[str, ...] = ()
-    """The projects that exist; empty: every project exists."""
-    locations: tuple[str, ...] = ()
-    """The locations that exist; empty: every location exists."""
-    dedup_window: timedelta = timedelta(hours=24)
-    """Time a finished task's name stays reserved (quotas page, 2026-04-08: up to 24 hours)."""
-    queue_window: timedelta = timedelta(days=3)
-    """Time a deleted queue's name stays reserved (CreateQueue, client 2.25: up to 3 days)."""
-    reset_on_purge: bool = False
-    """PurgeQueue also releases the names of the queue's tasks."""
-    unthrottled: bool = False
-    """Ignore rate limits, not concurrency limits: for benchmarks and fast development."""
-    app_engine_url: str = ""
-    """Base URL for App Engine tasks; without it their attempts fail."""
-    addresses: Mapping[str, str] = field(default_factory=dict)
-    """`host:port` to connect to for a task's URL, by the URL's own host (and port, if it has one).
-
-    A service that gets another port is then called there, also by tasks created before.
-    """
-    history_size: int = 1000
-    """Number of deliveries and of events that are stored for tests and dashboards."""
-    seed: int | None = None
-    """Seed of the random task ids."""
 
 
 class Engine:
@@ -181,17 +142,7 @@ class Engine:
         """
         for dispatcher in self._dispatchers.values():
             dispatcher.close()
-        under_way = [
-            run.task
-            for dispatcher in self._dispatchers.values()
-            for run in dispatcher.runs
-            if run.task
-        ]
-        if under_way:
-            _, late = await asyncio.wait(under_way, timeout=grace_s)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await finish_attempts(self._dispatchers.values(), grace_s)
         await self._client.close()
         self.journal.close()
 
@@ -199,7 +150,7 @@ class Engine:
 
     async def create_queue(self, parent: str, queue: Queue) -> Queue:
         """CreateQueue. Raises ApiError ALREADY_EXISTS, or INVALID_ARGUMENT for a foreign parent."""
-        self.check_location(parent)
+        self.config.check_location(parent)
         location, _ = split_queue(queue.name)
         if location != parent:
             raise invalid_argument(
@@ -214,7 +165,7 @@ class Engine:
     ) -> Queue:
         """UpdateQueue; creates the queue if it does not exist."""
         location, _ = split_queue(queue.name)
-        self.check_location(location)
+        self.config.check_location(location)
         dispatcher = self._dispatchers.get(queue.name)
         if dispatcher is None:
             settings = complete_queue(queue)
@@ -247,7 +198,7 @@ class Engine:
 
     def list_queues(self, parent: str) -> list[Queue]:
         """Return all queues of a location, in lexicographic order."""
-        self.check_location(parent)
+        self.config.check_location(parent)
         prefix = f"{parent}/queues/"
         return [
             self._dispatchers[name].queue
@@ -390,19 +341,6 @@ class Engine:
         """Return the dispatchers of all queues."""
         return self._dispatchers.values()
 
-    def check_location(self, name: str) -> None:
-        """Raise ApiError for a project or location that this engine does not serve."""
-        project, location = split_location(name)
-        if self.config.projects and project not in self.config.projects:
-            raise ApiError(
-                Code.PERMISSION_DENIED, f"Permission denied on resource project {project}."
-            )
-        if self.config.locations and location not in self.config.locations:
-            raise invalid_argument(
-                f"Location '{location}' is not a valid location. "
-                "Use ListLocations to list valid locations."
-            )
-
     async def reset(self, *, keep_queues: bool = False) -> None:
         """Remove all tasks, reserved names and history, and the queues unless `keep_queues`."""
         queues = (
@@ -448,35 +386,11 @@ class Engine:
             raise ApiError(
                 Code.FAILED_PRECONDITION, "The clock is real; start with a virtual one to move it."
             )
-        until = clock.now() + _to_micros(by)
-        await self.run_due_work(grace_s)
-        while clock.run_next(until):
-            await self.run_due_work(grace_s)
+        await advance_clock(clock, _to_micros(by), self._dispatchers.values(), grace_s)
 
     async def run_due_work(self, grace_s: float = 0.25) -> None:
         """Run everything that is due now; wait at most `grace_s` seconds for each attempt."""
-        while True:
-            for _ in range(3):  # a dispatch is started a turn after what makes it due
-                await asyncio.sleep(0)
-            dispatchers = self._dispatchers.values()
-            waiting = await self._wait_for_attempts(grace_s)
-            if not waiting and not any(each.has_pending_dispatch for each in dispatchers):
-                return
-
-    async def _wait_for_attempts(self, grace_s: float) -> bool:
-        """Wait once for each running attempt; return False if there was none to wait for."""
-        runs = {
-            run.task: run
-            for dispatcher in self._dispatchers.values()
-            for run in dispatcher.runs
-            if run.task is not None and not run.had_grace
-        }
-        if not runs:
-            return False
-        _, pending = await asyncio.wait(runs, timeout=grace_s)
-        for task, run in runs.items():
-            run.had_grace = task in pending
-        return True
+        await run_due_work(self._dispatchers.values(), grace_s)
 
 
 def _to_micros(duration: timedelta) -> int:

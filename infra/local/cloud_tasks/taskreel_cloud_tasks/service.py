@@ -15,8 +15,9 @@ import uvicorn
 from taskreel_cloud_tasks.api_methods import ApiMethods
 from taskreel_cloud_tasks.browser_guard import BrowserGuard
 from taskreel_cloud_tasks.clock import Clock, RealClock, VirtualClock
-from taskreel_cloud_tasks.dispatcher import Sender
-from taskreel_cloud_tasks.engine import Engine, EngineConfig
+from taskreel_cloud_tasks.engine import Engine
+from taskreel_cloud_tasks.engine_config import EngineConfig
+from taskreel_cloud_tasks.engine_context import Sender
 from taskreel_cloud_tasks.journal import Journal, MemoryJournal, SqliteJournal
 from taskreel_cloud_tasks.messages import Queue
 from taskreel_cloud_tasks.queues_file import apply_queues

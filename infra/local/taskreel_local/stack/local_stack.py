@@ -178,7 +178,7 @@ class Stack:
         Tasks name the processor, not its port: after a start with another port they, and the key
         that they carry, go to this stack and not to the program that has the old port now.
         """
-        from taskreel_cloud_tasks.engine import EngineConfig
+        from taskreel_cloud_tasks.engine_config import EngineConfig
         from taskreel_cloud_tasks.queues_file import load_queues
         from taskreel_cloud_tasks.service import LocalCloudTasks, ServiceConfig
 
