@@ -1,0 +1,384 @@
+"""The rights of every route, for every kind of caller.
+
+The routes come from the OpenAPI document and from the applications of the other APIs: a new route
+fails here until RIGHTS has its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+import httpx
+import pytest
+
+from functions.job_requests import NOOP, image_request, submit_job
+from simulation.world import KEY, World, token
+from taskreel.jobtypes import JOB_TYPES
+from taskreel.web.other_apis import fal_api, openai_api, replicate_api
+
+
+class Right(Enum):
+    """The callers that may use a route."""
+
+    #: All, without a token.
+    OPEN = "open"
+    #: Those with a token; a user gets and changes their own things alone.
+    USER = "user"
+    #: The owner of what the path names, and admins; to others it does not exist.
+    OWNER = "owner"
+    #: The owner alone: an admin is told that it does not exist.
+    ONLY_OWNER = "only owner"
+    #: The user whom the path names, and admins.
+    SELF = "self"
+    ADMIN = "admin"
+
+
+_IMAGE = "/api/jobs/image-generation"
+_ENDPOINT = "/api/webhook-endpoints/{endpoint_id}"
+_OF_JOB = ("/api/jobs/{job_id}", "/api/jobs/{job_type}/{job_id}")
+_REASON = {"reason": "a test"}
+_TEMPLATE: dict[str, Any] = {
+    "name": "poster",
+    "jobType": "image-generation",
+    "data": {"prompt": "a kite", "options": {"width": 64, "height": 64}},
+}
+
+#: `METHOD path` → who may, by the kind of right.
+RIGHTS: Mapping[str, Right] = {
+    **{f"POST /api/jobs/{name}": Right.USER for name in JOB_TYPES},
+    **{
+        f"GET {path}{part}": Right.OWNER
+        for path in _OF_JOB
+        for part in ("", "/history", "/events", "/progress", "/result")
+    },
+    "POST /api/jobs/{job_type}/{job_id}/cancel": Right.OWNER,
+    "POST /api/jobs/{job_type}/{job_id}/retry": Right.OWNER,
+    "POST /api/jobs/{job_type}/{job_id}/replay": Right.OWNER,
+    "POST /api/jobs/{job_type}/{job_id}/reschedule": Right.OWNER,
+    "GET /api/jobs/{job_type}/{job_id}/webhooks": Right.OWNER,
+    "DELETE /api/jobs/{job_type}/{job_id}": Right.OWNER,
+    "GET /api/queue/{job_id}/position": Right.OWNER,
+    "GET /v1/jobs/{job_id}/status": Right.OWNER,
+    "GET /api/movies/{movie_id}/status": Right.OWNER,
+    "POST /api/jobs/ai-generation": Right.USER,
+    "POST /api/movies": Right.USER,
+    "POST /v1/generate/script": Right.USER,
+    "POST /api/jobs/delayed": Right.USER,
+    "POST /api/jobs:batch": Right.USER,
+    "GET /api/jobs": Right.USER,
+    "GET /api/jobs/events": Right.USER,
+    "POST /api/stream-tokens": Right.USER,
+    "GET /api/jobs/types": Right.OPEN,
+    "GET /api/jobs/health": Right.OPEN,
+    "POST /api/jobs/recurring": Right.USER,
+    "GET /api/jobs/recurring": Right.USER,
+    "GET /api/jobs/recurring/{recurring_job_id}": Right.OWNER,
+    "DELETE /api/jobs/recurring/{recurring_job_id}": Right.OWNER,
+    "POST /api/jobs/recurring/{recurring_job_id}/pause": Right.OWNER,
+    "POST /api/jobs/recurring/{recurring_job_id}/resume": Right.OWNER,
+    "POST /api/jobs/queues/{job_type}/pause": Right.ADMIN,
+    "POST /api/jobs/queues/{job_type}/resume": Right.ADMIN,
+    "DELETE /api/jobs/queues/{job_type}/clear": Right.ADMIN,
+    "GET /api/jobs/queues/stats": Right.USER,
+    "GET /api/jobs/dead-letters": Right.ADMIN,
+    "POST /api/jobs/dead-letters/redrive": Right.USER,
+    "GET /api/jobs/stats": Right.USER,
+    "GET /api/jobs/performance": Right.USER,
+    "GET /api/jobs/user/{user_id}/history": Right.SELF,
+    "GET /api/credits": Right.USER,
+    "GET /api/credits/ledger": Right.USER,
+    "GET /api/credits/caps": Right.USER,
+    "GET /api/credits/{user_id}": Right.ADMIN,
+    "GET /api/credits/{user_id}/caps": Right.ADMIN,
+    "PUT /api/credits/{user_id}/caps": Right.ADMIN,
+    "POST /api/credits/{user_id}/grants": Right.ADMIN,
+    "GET /api/accounts": Right.ADMIN,
+    "GET /api/accounts/sums": Right.ADMIN,
+    "GET /api/audit": Right.ADMIN,
+    "GET /api/providers": Right.USER,
+    "GET /api/providers/performance": Right.ADMIN,
+    "POST /api/providers/{provider}/{model}/breaker": Right.ADMIN,
+    "POST /api/webhooks/{provider}": Right.OPEN,  # the provider signs the body
+    "GET /metrics": Right.ADMIN,
+    "GET /api/limits": Right.USER,
+    "GET /api/limits/{user_id}": Right.ADMIN,
+    "PUT /api/limits/{user_id}": Right.ADMIN,
+    "POST /api/operations": Right.USER,
+    "GET /api/operations": Right.USER,
+    "GET /api/operations/{operation_id}": Right.OWNER,
+    "POST /api/operations/{operation_id}/abort": Right.OWNER,
+    "POST /api/webhook-endpoints": Right.USER,
+    "GET /api/webhook-endpoints": Right.USER,
+    f"GET {_ENDPOINT}": Right.OWNER,
+    f"PATCH {_ENDPOINT}": Right.OWNER,
+    f"DELETE {_ENDPOINT}": Right.OWNER,
+    f"GET {_ENDPOINT}/keys": Right.OWNER,
+    f"POST {_ENDPOINT}/keys": Right.OWNER,
+    f"POST {_ENDPOINT}/test": Right.OWNER,
+    f"GET {_ENDPOINT}/deliveries": Right.OWNER,
+    f"POST {_ENDPOINT}/redeliver": Right.OWNER,
+    "GET /api/webhook-deliveries/{delivery_id}": Right.OWNER,
+    "POST /api/webhook-deliveries/{delivery_id}/redeliver": Right.OWNER,
+    "GET /api/templates": Right.USER,
+    "POST /api/templates": Right.USER,
+    # A template of the caller's own, or a shared one: nobody reads another's.
+    "GET /api/templates/{name}": Right.ONLY_OWNER,
+    "PUT /api/templates/{name}": Right.ONLY_OWNER,
+    "DELETE /api/templates/{name}": Right.ONLY_OWNER,
+    "POST /api/templates/{name}/jobs": Right.ONLY_OWNER,
+    "POST /api/uploads": Right.USER,
+    "GET /api/uploads": Right.USER,
+    "GET /api/uploads/{upload_id}": Right.OWNER,
+    "DELETE /api/uploads/{upload_id}": Right.OWNER,
+}
+
+#: The bodies of routes that check one before they look for what the path names.
+BODIES: Mapping[str, Any] = {
+    "POST /api/jobs/{job_type}/{job_id}/replay": {},
+    "POST /api/jobs/{job_type}/{job_id}/reschedule": {"delay": 60_000},
+    "POST /api/jobs/queues/{job_type}/pause": _REASON,
+    "POST /api/jobs/queues/{job_type}/resume": _REASON,
+    "POST /api/jobs/dead-letters/redrive": {"code": "x", "limit": 1},
+    "PUT /api/credits/{user_id}/caps": {"daily": 10, **_REASON},
+    "POST /api/credits/{user_id}/grants": {"amount": 1, **_REASON},
+    "POST /api/providers/{provider}/{model}/breaker": {"state": None, **_REASON},
+    "PUT /api/limits/{user_id}": {"activeJobs": 1, **_REASON},
+    f"PATCH {_ENDPOINT}": {"description": "mine"},
+    f"POST {_ENDPOINT}/keys": {},
+    f"POST {_ENDPOINT}/redeliver": {"since": "2020-01-01T00:00:00Z"},
+    "PUT /api/templates/{name}": {**_TEMPLATE, "name": None},
+    "POST /api/templates/{name}/jobs": {"parameters": {}},
+}
+
+#: The routes of other services' clients. Their errors have the forms of those services.
+OTHER_RIGHTS: Mapping[str, Right] = {
+    **{
+        f"{method} /fal/{{owner}}/{{alias}}/requests/{{job_id}}{part}": Right.OWNER
+        for method, part in (("GET", "/status/stream"), ("GET", "/status"), ("GET", ""))
+    },
+    "PUT /fal/{owner}/{alias}/requests/{job_id}/cancel": Right.OWNER,
+    "POST /fal/run/{model:path}": Right.USER,
+    "POST /fal/{model:path}": Right.USER,
+    **{
+        f"POST /fal/{path}": Right.USER
+        for path in (
+            "rest/storage/auth/token",
+            "rest/storage/upload/initiate",
+            "rest/storage/upload/initiate-multipart",
+            "cdn/files/upload",
+            "cdn/files/upload/multipart",
+        )
+    },
+    "POST /v1/images/generations": Right.USER,
+    "POST /v1/audio/speech": Right.USER,
+    "GET /v1/models": Right.USER,
+    "GET /v1/models/{model:path}": Right.USER,
+    **{
+        f"GET /replicate/v1{path}": Right.USER
+        for path in (
+            "/predictions",
+            "/models",
+            "/models/{owner}/{name}",
+            "/models/{owner}/{name}/versions",
+            "/models/{owner}/{name}/versions/{version}",
+            "/account",
+            "/webhooks/default/secret",
+        )
+    },
+    "POST /replicate/v1/predictions": Right.USER,
+    "POST /replicate/v1/models/{owner}/{name}/predictions": Right.USER,
+    "POST /replicate/v1/deployments/{owner}/{name}/predictions": Right.USER,
+    "POST /replicate/v1/files": Right.USER,
+    "GET /replicate/v1/predictions/{job_id}": Right.OWNER,
+    "POST /replicate/v1/predictions/{job_id}/cancel": Right.OWNER,
+    "GET /replicate/v1/files/{file_id}": Right.OWNER,
+    "DELETE /replicate/v1/files/{file_id}": Right.OWNER,
+}
+#: Links that are opened without a token; the address has a signature instead.
+SIGNED_LINKS = (
+    "PUT /fal/cdn/",
+    "GET /replicate/v1/outputs/",
+    "GET /replicate/v1/streams/",
+)
+
+
+class Tenants:
+    """The owner ada, with one of each thing; another user; an admin; and callers without rights."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.ada = world.as_user("ada")
+        self.bob = world.as_user("bob")
+        self.admin = world.as_user("root", role="admin")
+        self.stranger = world.as_user("ada", key="another-secret-that-signs-for-no-one-here")
+
+    async def make(self, name: str) -> str:
+        """A new thing of ada's for a path's parameter."""
+        fixed = {
+            "job_type": "image-generation",
+            "user_id": "ada",
+            "provider": "bfl",
+            "model": "flux-2-pro",
+            "model:path": "taskreel/image-generation",
+            "owner": "taskreel",
+            "alias": "image-generation",
+            "version": "1",
+        }
+        if name in fixed:
+            return fixed[name]
+        path, body, key = {
+            "job_id": (_IMAGE, image_request("pending", times=1, seconds=60), "jobId"),
+            "movie_id": ("/api/movies", {"prompt": "a kite", "num_sequences": 2}, "movieId"),
+            "recurring_job_id": (
+                "/api/jobs/recurring",
+                {"jobType": "image-generation", "data": NOOP, "cronExpression": "0 * * * *"},
+                "recurringJobId",
+            ),
+            "endpoint_id": (
+                "/api/webhook-endpoints",
+                {"url": "https://example.com/hooks"},
+                "endpointId",
+            ),
+            "upload_id": ("/api/uploads", _order_upload(), "uploadId"),
+            "file_id": ("/api/uploads", _order_upload(), "uploadId"),
+            "operation_id": (
+                "/api/operations",
+                {"action": "cancel", "filter": {"status": ["QUEUED"]}, "limit": 1},
+                "operationId",
+            ),
+            "name": ("/api/templates", _TEMPLATE, "name"),
+            "delivery_id": ("", None, ""),
+        }[name]
+        if name == "delivery_id":
+            endpoint = await self.make("endpoint_id")
+            answer = await self.ada.post(f"/api/webhook-endpoints/{endpoint}/test")
+            found = await self.ada.get(f"/api/webhook-endpoints/{endpoint}/deliveries")
+            return str(found.json()["deliveries"][0]["deliveryId"])
+        answer = await self.ada.post(path, json=body)
+        if name == "name" and answer.status_code == 409:
+            return "poster"
+        assert answer.is_success, f"{path}: {answer.text}"
+        found = answer.json()
+        return str(found.get(key) or found["template"][key])
+
+    async def fill(self, path: str) -> str:
+        """The path with things of ada's for its parameters."""
+        parts = path.split("{")
+        filled = parts[0]
+        for part in parts[1:]:
+            name, _, rest = part.partition("}")
+            if path.startswith("/replicate/") and name == "name":
+                filled += "image-generation" + rest
+            else:
+                filled += await self.make(name) + rest
+        return filled
+
+
+def _order_upload() -> dict[str, Any]:
+    return {"name": "a.png", "contentType": "image/png", "bytes": 1}
+
+
+async def send(client: httpx.AsyncClient, route: str, path: str) -> int:
+    """The status of the answer; event streams are left after their head."""
+    method = route.partition(" ")[0]
+    body = BODIES.get(route)
+    if isinstance(body, dict):
+        body = {name: value for name, value in body.items() if value is not None or name == "state"}
+    async with client.stream(method, path, json=body) as answer:
+        return answer.status_code
+
+
+@pytest.fixture
+def tenants(world: World) -> Tenants:
+    return Tenants(world)
+
+
+async def test_every_route_has_a_row(world: World) -> None:
+    document = (await world.api.get("/api/openapi.json")).json()
+    routes = {
+        f"{method.upper()} {path}"
+        for path, methods in document["paths"].items()
+        for method in methods
+    }
+    assert routes == RIGHTS.keys()
+
+
+def test_every_route_of_the_other_apis_has_a_row() -> None:
+    found = set()
+    for api in (fal_api, openai_api, replicate_api):
+        app: Any = api.build_app()
+        for route in (app if hasattr(app, "routes") else app._app).routes:
+            found |= {f"{method} {route.path}" for method in route.methods - {"HEAD"}}
+    signed = {route for route in found if route.startswith(SIGNED_LINKS)}
+    assert len(signed) == len(SIGNED_LINKS)
+    assert found - signed == OTHER_RIGHTS.keys()
+
+
+#: The answer holds until a job changes: a status tells nothing before that.
+_ENDLESS = ("/events", "/status/stream")
+
+
+@pytest.mark.parametrize("route", [*RIGHTS, *OTHER_RIGHTS])
+async def test_a_route_serves_those_who_have_the_right(tenants: Tenants, route: str) -> None:
+    right = {**RIGHTS, **OTHER_RIGHTS}[route]
+    is_endless = route.endswith(_ENDLESS)
+    path = await tenants.fill(route.partition(" ")[2])
+    nobody = tenants.world.api
+    if right is Right.OPEN:
+        # A webhook without its provider's signature is refused by itself.
+        assert await send(nobody, route, path) < 500
+        return
+    for client in (nobody, tenants.stranger):
+        assert await send(client, route, path) == 401
+    other = await send(tenants.bob, route, path) if right is not Right.USER else None
+    match right:
+        case Right.ADMIN | Right.SELF:
+            assert other == 403
+        case Right.OWNER | Right.ONLY_OWNER:
+            assert other == 404
+        case _:
+            assert other is None
+    if is_endless:
+        return  # tests/live and the released clients follow them to their ends
+    allowed = {
+        Right.ADMIN: [tenants.admin],
+        Right.USER: [tenants.ada, tenants.admin],
+        Right.ONLY_OWNER: [tenants.ada],
+    }.get(right, [tenants.ada, tenants.admin])
+    for client in allowed:
+        # What an owner has deleted or changed is made again for the admin.
+        path = await tenants.fill(route.partition(" ")[2])
+        status = await send(client, route, path)
+        # A user without a body is told what is missing; a state may forbid what the right allows.
+        refused = {401, 403} if right is Right.USER else {401, 403, 404, 422}
+        assert status not in refused, f"{status} for one who may"
+        assert status < 500
+    if right is Right.ADMIN:
+        assert await send(tenants.ada, route, path) == 403  # even for what is about oneself
+
+
+async def test_the_processor_and_the_sweep_take_the_internal_key_and_no_token(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    job = await submit_job(ada)
+    tokens = (token("ada"), token("root", role="admin"), KEY)
+    for app, path in ((world.processor, "/tasks/process"), (world.maintenance, "/tasks/sweep")):
+        for headers in (
+            {},
+            *({"Authorization": f"Bearer {one}"} for one in tokens),
+            *({"X-Internal-Api-Key": one} for one in ("", "wrong", f"{KEY}x", KEY[:-1], tokens[0])),
+        ):
+            answer = await app.post(path, json={"jobId": job["jobId"]}, headers=headers)
+            assert answer.status_code in {401, 403}, answer.text
+    # Nor does the key open the API.
+    headers = {"X-Internal-Api-Key": KEY, "Authorization": f"Bearer {KEY}"}
+    assert (await world.api.get("/api/jobs", headers=headers)).status_code == 401
+
+
+async def test_the_dashboard_is_a_page_without_data(world: World) -> None:
+    for path in ("/dashboard", "/dashboard/jobs/job_1"):
+        answer = await world.api.get(path, follow_redirects=True)
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "job_1" not in answer.text
