@@ -334,6 +334,7 @@ role_for() {
     'beta quotas') say roles/cloudquotas.viewer ;;
     releases* | rulesets*) say roles/firebaserules.admin ;;
     documents*) say roles/datastore.user ;;
+    policies*) say 'roles/monitoring.editor   # and roles/logging.configWriter' ;;
     services*) say roles/serviceusage.serviceUsageAdmin ;;
     'iam roles') say roles/iam.roleAdmin ;;
     iam*) say roles/iam.serviceAccountAdmin ;;

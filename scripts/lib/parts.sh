@@ -105,6 +105,32 @@ call_rules_api() {
   PYTHONPATH=$root/scripts/lib "$python" -m plan.security_rules "$1" "$project" "$DATABASE" "${TASKREEL_INFRA:-infra}/firestore.rules"
 }
 
+# ensure_monitoring [SHOW APPLY]: log-based metrics, alert policies, the uptime check and the dashboard.
+ensure_monitoring() {
+  local show=${1:-show} apply=${2:-apply} line
+  load_token || return 0
+  call_google call_monitoring "$show" policies list get >"$scratch/monitoring" || return 0
+  if [[ ! -s $scratch/monitoring ]]; then
+    [[ $mode != check ]] || say "ok      monitoring"
+    return 0
+  fi
+  while read -r line; do
+    changes=$((changes + 1))
+    case $mode in
+      check) say "DIFFERS $line" ;;
+      dry) say "would $line" ;;
+      apply) say "$line" ;;
+    esac
+  done <"$scratch/monitoring"
+  [[ $mode != apply ]] || call_google call_monitoring "$apply" policies create post
+}
+
+call_monitoring() {
+  local url=${API_BASE_URL:-$(plan value-url jobs-api </dev/null)} host
+  host=${url#*://}
+  PYTHONPATH=$root/scripts/lib "$python" -m plan.monitoring "$1" "$project" "${host%%/*}" "${TASKREEL_INFRA:-infra}/monitoring"
+}
+
 ensure_secrets() {
   local secret
   ensure secrets -- gcloud secrets list --format=json

@@ -25,7 +25,7 @@ from taskreel_local.emulators.google_emulators import firestore_emulator, storag
 from taskreel_local.stack.local_stack import Stack, StackConfig
 from taskreel_local.stack.repository_paths import QUEUES
 
-from . import fake_run, fake_services  # noqa: F401 - their import registers the routes
+from . import fake_monitoring, fake_run, fake_services  # noqa: F401 - their import registers the routes
 from .fake_google import LOCATION, PROJECT, FakeGoogle, serve
 
 ROOT = Path(__file__).parents[2]
@@ -116,6 +116,8 @@ def environment(port: int, home: Path) -> dict[str, str]:
         },
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": "http://storage.fake/storage/v1/",
         "FIREBASE_RULES_ENDPOINT": f"http://127.0.0.1:{port}/firebaserules",
+        "MONITORING_ENDPOINT": f"http://127.0.0.1:{port}/monitoring",
+        "LOGGING_ENDPOINT": f"http://127.0.0.1:{port}/logging",
         "IDENTITY_TOOLKIT_ENDPOINT": f"http://127.0.0.1:{port}/identitytoolkit",
         "TASKREEL_API_SECONDS": "0",
         "FIRESTORE_ENDPOINT": f"http://127.0.0.1:{port}/firestore",

@@ -117,6 +117,15 @@ class CircuitBreakers:
         unwritten.append(_Result(failed, begun_at, now, user))
 
         state_changed = after.state_at(now) is not before.state_at(now)
+        if state_changed:
+            # Each process that sees it says so; the store has one breaker for all.
+            log.log(
+                logging.WARNING if after.state_at(now) is BreakerState.OPEN else logging.INFO,
+                "the circuit breaker %s is %s",
+                id_,
+                after.state_at(now),
+                extra={"action": "breaker_changed", "breaker": id_, "state": after.state_at(now)},
+            )
         may_write = abs(now - self._written_at.get(id_, _NEVER)) >= _WRITE_INTERVAL
         probe_ended = after.probe_until != before.probe_until
         if state_changed or probe_ended or (failed and may_write):

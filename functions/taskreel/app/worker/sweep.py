@@ -108,12 +108,24 @@ async def sweep_jobs(services: Services) -> dict[str, int]:
     now = services.clock.now()
     counts: Counter[str] = Counter()
     queues = _SweptQueues(services)
+    oldest: datetime | None = None
     async for rows in read_pages(services.store, build_due_query(JOBS, now, page=_PAGE)):
+        if oldest is None and rows:
+            oldest = rows[0].data["wakeAt"]
         woken = await asyncio.gather(*(_wake_safely(services, queues, row, now) for row in rows))
         counts.update(action for action, _ in woken)
     if counts and counts.keys() == {"unwritten"}:
         raise StoreError("the store refused every write of the sweep")
     await queues.warn_if_paused()
+    if oldest is not None:
+        log.info(
+            "the sweep found jobs that were due",
+            extra={
+                "action": "swept",
+                "overdue_seconds": (now - oldest).total_seconds(),
+                "jobs": counts.total(),
+            },
+        )
     runs = await make_due_runs(services)
     from taskreel.app.credits.grants import expire_due_grants  # of the sweep alone: cold start
 
@@ -173,7 +185,12 @@ async def _wake_job(
         log.info(
             "the sweep acted on a job: %s",
             action,
-            extra={"action": f"sweep_{action}", "job_id": job_id},
+            extra={
+                "action": f"sweep_{action}",
+                "job_id": job_id,
+                "job_type": found.job_type,
+                "status": str(found.status),
+            },
         )
     return action, job
 
