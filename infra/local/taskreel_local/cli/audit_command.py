@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,19 @@ _ANSWER_SECONDS = 3600.0
 @click.option("--blobs-url", metavar="URL", help="Its bucket, for --files: gs://BUCKET.")
 @click.option("--files", is_flag=True, help="Compare each artifact with the bucket, too.")
 @click.option("--repair", is_flag=True, help="Repair what has one right answer.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def audit(
-    data: Path, store_url: str | None, blobs_url: str | None, *, files: bool, repair: bool
+    data: Path,
+    store_url: str | None,
+    blobs_url: str | None,
+    *,
+    files: bool,
+    repair: bool,
+    as_json: bool,
 ) -> None:
-    """Check every invariant of jobs, credits, slots and webhooks; name each violation.
+    """Check every invariant of a store.
+
+    Of jobs, credits, slots and webhooks; each violation is named.
 
     Without --store-url it is the store of the stack in --data: the running stack is asked, or its
     file is read while it does not run. It exits with 1 if a rule is broken. --repair recounts
@@ -42,7 +52,10 @@ def audit(
         report = _audit_folder(DataFolder(data), order)
     else:
         report = asyncio.run(_audit_store(store_url, blobs_url or "file:///.", order))
-    _print_report(report)
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    else:
+        _print_report(report)
     raise SystemExit(1 if report["violations"] else 0)
 
 
