@@ -357,7 +357,7 @@ class _InProcess(httpx.AsyncBaseTransport):
 async def _read_call(request: Request) -> Call:
     kind, body = request.headers.get("content-type", ""), await request.body()
     content: Any = body
-    if kind.startswith("application/json"):
+    if kind.startswith("application/json") and body:
         content = await request.json()
     elif kind.startswith("multipart/form-data"):
         content = parse_form(kind, body)

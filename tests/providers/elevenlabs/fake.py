@@ -16,6 +16,7 @@ SETTINGS: dict[str, Callable[[Any], bool]] = {
     "similarity_boost": between(0, 1),
     "style": between(0, 1),
     "speed": between(0.7, 1.2),
+    "use_speaker_boost": lambda value: isinstance(value, bool),
 }
 SPEECH: dict[str, Check] = {
     "text": str,
@@ -77,7 +78,7 @@ class FakeElevenLabs(FakeProvider):
         self, request: Request, fields: dict[str, Check], required: tuple[str, ...]
     ) -> dict[str, object]:
         self.check_access(request)
-        if request.query_params.get("output_format") not in FORMATS:
+        if request.query_params.get("output_format", "mp3_44100_128") not in FORMATS:
             raise self.build_invalid_error("output_format has a wrong value")
         body = await self.read_json(request, fields, required)
         if self.fault is Fault.MODERATION:

@@ -37,7 +37,7 @@ OPEN_FLUX: dict[str, Check] = FLUX | {
     "guidance_scale": between(1, 20),
 }
 MODELS: dict[str, dict[str, Check]] = {
-    "fal-ai/flux/schnell": OPEN_FLUX,
+    "fal-ai/flux/schnell": OPEN_FLUX | {"num_inference_steps": between(1, 12)},
     "fal-ai/flux/dev": OPEN_FLUX,
     "fal-ai/flux-pro/v1.1": FLUX,
     "fal-ai/flux-pro/kontext": {

@@ -49,7 +49,10 @@ MODELS = {
     "gemini-3.1-flash-image",
     "gemini-3-pro-image",
     "gemini-3.7-flash",
+    "gemini-3.5-flash",
     "veo-3.1-generate-001",
+    "veo-3.1-fast-generate-001",
+    "veo-3.1-lite-generate-001",
 }
 STATUS = {
     400: "INVALID_ARGUMENT",
@@ -74,6 +77,8 @@ class FakeGoogle(FakeProvider):
             Route("/v1beta/files/{name}:download", self._handle_download),
             Route("/v1beta/models/{model}/operations/{id}", self._handle_operation),
             Route("/v1beta/models/{model}:{verb}", self._handle_call, methods=["POST"]),
+            # The default of google-genai 3.6.
+            Route("/v1/models/{model}:{verb}", self._handle_call, methods=["POST"]),
             Route(
                 f"{VERTEX}/publishers/google/models/{{model}}:{{verb}}",
                 self._handle_call,

@@ -39,7 +39,7 @@ PICTURE: dict[str, Check] = {
     "model": str,
     "prompt": str,
     "n": between(1, 10),
-    "size": lambda value: value == "auto" or all(int(side) % 16 == 0 for side in value.split("x")),
+    "size": str,
     "quality": one_of("low", "medium", "high", "auto"),
     "output_format": one_of("png", "jpeg", "webp"),
     "output_compression": between(0, 100),
@@ -65,15 +65,38 @@ TEXT: dict[str, Check] = {
     "temperature": between(0, 2),
     "text": lambda value: set(value) == {"format"} and _is_format(value["format"]),
 }
+OLD_SIZES = {"1024x1024", "1536x1024", "1024x1536", "auto"}
+OLD_MODELS = {"gpt-image-1.5", "gpt-image-1-mini", "chatgpt-image-latest"}
 MODELS = {
     "gpt-image-2",
+    "gpt-image-2.5-flare",
+    "gpt-image-2.5-sunburst",
     "gpt-image-2.6-flare",
+    "gpt-image-2.6-sunburst",
+    *OLD_MODELS,
+    "tts-1-hd",
     "gpt-4o-mini-tts",
     "tts-1",
     "gpt-5.4-mini",
     "gpt-5.4",
     "gpt-5.4-nano",
 }
+
+
+def explain_size(model: str, size: str) -> str | None:
+    """The reason that a model does not make a size; None where it does."""
+    if size == "auto":
+        return None
+    if model in OLD_MODELS:
+        return None if size in OLD_SIZES else f"size must be one of {sorted(OLD_SIZES)}"
+    width, height = (int(side) for side in size.split("x"))
+    if width % 16 or height % 16:
+        return "width and height must be divisible by 16"
+    if max(width, height) > 3 * min(width, height):
+        return "the aspect ratio must be within 1:3 and 3:1"
+    if not 655_360 <= width * height <= 3840 * 2160:
+        return "too few or too many pixels: 655360 to 8294400"
+    return None
 
 
 def _is_format(value: Any) -> bool:
@@ -107,17 +130,23 @@ class FakeOpenAI(FakeProvider):
     async def _handle_generation(self, request: Request) -> Response:
         self.check_access(request)
         body = await self.read_json(request, PICTURE, ("model", "prompt"))
+        self._check_size(body["model"], body.get("size", "auto"))
         return self._make_pictures(body["model"], body.get("n", 1))
+
+    def _check_size(self, model: str, size: str) -> None:
+        if reason := explain_size(model, size):
+            raise self.build_invalid_error(reason)
 
     async def _handle_edit(self, request: Request) -> Response:
         self.check_access(request)
         fields = parse_form(request.headers["content-type"], await request.body())
-        if not fields.get("image[]") or not all(
-            isinstance(item, bytes) for item in fields["image[]"]
-        ):
-            raise self.build_invalid_error("image[] is required")
-        if unknown := fields.keys() - PICTURE.keys() - {"image[]", "mask"}:
+        # One picture may come as `image`, several come as `image[]`.
+        pictures = fields.get("image[]") or fields.get("image") or []
+        if not pictures or not all(isinstance(item, bytes) for item in pictures):
+            raise self.build_invalid_error("image is required")
+        if unknown := fields.keys() - PICTURE.keys() - {"image", "image[]", "mask"}:
             raise self.build_invalid_error(f"unknown parameter {unknown.pop()}")
+        self._check_size(str(fields["model"][0]), str(fields.get("size", ["auto"])[0]))
         return self._make_pictures(str(fields["model"][0]), int(fields.get("n", ["1"])[0]))
 
     def _make_pictures(self, model: str, count: int) -> Response:

@@ -33,7 +33,7 @@ OPEN_FLUX: dict[str, Check] = FLUX | {
 }
 #: owner/name or version → input fields
 MODELS: dict[str, dict[str, Check]] = {
-    "black-forest-labs/flux-schnell": OPEN_FLUX,
+    "black-forest-labs/flux-schnell": OPEN_FLUX | {"num_inference_steps": between(1, 4)},
     "black-forest-labs/flux-dev": OPEN_FLUX | {"guidance": between(0, 10)},
     "black-forest-labs/flux-1.1-pro": FLUX | {"image_prompt": str},
     "black-forest-labs/flux-kontext-pro": FLUX | {"input_image": str},
@@ -57,6 +57,11 @@ class FakeReplicate(FakeProvider):
     key = "r8_0123456789abcdefghijklmnopqrstuvwxyz"
     #: What the models answer; None: the address of a picture.
     answer: Any = None
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        #: The model, the version and the input of each prediction.
+        self.requests: dict[str, dict[str, Any]] = {}
 
     def build_routes(self) -> list[Route]:
         return [
@@ -86,9 +91,10 @@ class FakeReplicate(FakeProvider):
             raise self.build_invalid_error("Cancel-After has a wrong value")
         if model in MODELS:
             self.check_fields(body["input"], MODELS[model])
-        prediction = self._build_prediction(
-            request, self.accept_create(known=model in MODELS), "starting"
-        )
+        id_ = self.accept_create(known=model in MODELS)
+        version = model.rpartition(":")[2] if community else "hidden"
+        self.requests[id_] = {"model": model, "version": version, "input": body["input"]}
+        prediction = self._build_prediction(request, id_, "starting")
         if self.fault is Fault.NO_ID:
             prediction.pop("id")
         return JSONResponse(prediction, status_code=201)
@@ -133,7 +139,10 @@ class FakeReplicate(FakeProvider):
             "output": None,
             "error": None,
             "data_removed": False,
+            "logs": "",
+            "created_at": "2026-11-22T00:00:00Z",
             "urls": urls,
+            **self.requests[id_],
         }
 
 

@@ -74,7 +74,7 @@ PATHS: dict[str, dict[str, tuple[dict[str, Check], tuple[str, ...]]]] = {
         "veo3.1_fast": (VEO, ("promptImage",)),
     },
     "text_to_video": {
-        "gen4.5": (GEN4, ("promptText", "ratio", "duration")),
+        "gen4.5": (GEN4 | {"ratio": WIDE_TALL}, ("promptText", "ratio", "duration")),
         "veo3.1": (VEO, ("promptText", "ratio", "duration")),
         "veo3.1_fast": (VEO, ("promptText", "ratio", "duration")),
     },

@@ -86,7 +86,7 @@ async def test_shape_and_duration_are_snapped(
     asked: float, seconds: int, shape: tuple[int, int], ratio: str, tmp_path: Path
 ) -> None:
     params = CLIP | {"duration": asked, "width": shape[0], "height": shape[1]}
-    call = await send_to_fake(Capability.VIDEO, "gen4.5", params, 0, tmp_path)
+    call = await send_to_fake(Capability.VIDEO, "gen4.5", params, 1, tmp_path)
     assert (call.body["duration"], call.body["ratio"]) == (seconds, ratio)
 
 

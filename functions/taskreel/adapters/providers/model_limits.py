@@ -68,6 +68,10 @@ def list_ignored_options(
         if name not in row.options:
             ignored[name] = f"{model} has no such option"
             continue
+        if name in row.ranges and not row.ranges[name][0] <= params[name] <= row.ranges[name][1]:
+            least, most = row.ranges[name]
+            ignored[name] = f"{model} uses the nearest within {least:g} to {most:g}"
+            continue
         able = {"duration": row.durations, "scale": row.scales}.get(name)
         if able and params[name] not in able:
             ignored[name] = f"{model} uses the nearest of {', '.join(map(str, able))}"

@@ -61,11 +61,19 @@ class ModelRow:
     replaced_by: str = ""
     #: Aspect ratios (`16:9`), or sizes written in the same way (`1280:720`).
     ratios: tuple[str, ...] = ()
+    #: Those of work from text alone, where they differ from those from a picture.
+    text_ratios: tuple[str, ...] = ()
     #: Seconds, ascending.
     durations: tuple[int, ...] = ()
     #: Factors of an upscale, ascending.
     scales: tuple[int, ...] = ()
     max_pixels: int | None = None
+    #: The smallest picture; a smaller request is made larger in its own shape.
+    min_pixels: int = 0
+    #: The longest side by the shortest.
+    max_ratio: float | None = None
+    #: The least and the greatest number of an option of ours; others are moved into the range.
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     #: The number of files that one request can start from.
     max_inputs: int = 0
     #: It needs a picture to start from; a text alone is not enough.

@@ -27,9 +27,20 @@ _NOT_IN_OPENAPI = frozenset(
 )
 
 
-def rename_fields(params: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """The given parameters that are in `names` (ours: theirs), under the provider's names."""
-    return {theirs: params[ours] for ours, theirs in names.items() if params.get(ours) is not None}
+def rename_fields(
+    params: Mapping[str, Any],
+    names: Mapping[str, str],
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+) -> dict[str, Any]:
+    """The given parameters that are in `names` (ours: theirs), under the provider's names.
+
+    A number outside its range is moved to the nearest end, as `list_ignored_options` says.
+    """
+    given = {ours: params[ours] for ours in names if params.get(ours) is not None}
+    for ours, (least, most) in (ranges or {}).items():
+        if ours in given:
+            given[ours] = min(max(given[ours], least), most)
+    return {names[ours]: value for ours, value in given.items()}
 
 
 def get_provider_options(row: ModelRow, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,6 +86,31 @@ def choose_ratio(params: Mapping[str, Any], allowed: Sequence[str]) -> str | Non
     return min(allowed, key=measure_distance)
 
 
+def meet_least_size(
+    params: Mapping[str, Any], *, min_pixels: int, max_ratio: float, multiple: int
+) -> Mapping[str, Any]:
+    """The parameters with a size of at least `min_pixels`, no longer than `max_ratio`.
+
+    They are returned as they are where the request leaves the shape open, or is well within both:
+    so far that rounding cannot lead out of them.
+    """
+    shape = _get_shape(params)
+    if shape is None:
+        return params
+    asked = (params.get("width") or 1024) * (params.get("height") or 1024)
+    if max(shape, 1 / shape) <= 0.95 * max_ratio and 0.95 * asked >= min_pixels:
+        return params
+    shape = min(max(shape, 1 / max_ratio), max_ratio)
+    # A step more on each side, so that rounding does not fall below the limit again.
+    area = max(asked, (math.sqrt(min_pixels) + multiple * math.sqrt(max_ratio)) ** 2)
+    height = math.sqrt(area / shape)
+    # The ratio is exact, but for the rounding to the multiple: never beyond the longest.
+    width, height = (math.floor(side / multiple) * multiple for side in (height * shape, height))
+    longest = math.floor(min(width, height) * max_ratio / multiple) * multiple
+    sides = {"width": min(width, longest), "height": min(height, longest)}
+    return {**params, **sides, "aspectRatio": None}
+
+
 def fit_size(
     params: Mapping[str, Any], *, multiple: int, least: int, most: int, max_pixels: int
 ) -> tuple[int, int] | None:
@@ -89,8 +125,9 @@ def fit_size(
     area = (params.get("width") or 1024) * (params.get("height") or 1024)
     width, height = math.sqrt(area * shape), math.sqrt(area / shape)
     shrink = min(1.0, math.sqrt(max_pixels / (width * height)), most / max(width, height))
-    # Downwards when shrunk, so that rounding does not exceed the limit again.
-    snap = math.floor if shrink < 1 else round
+    # Downwards near the limit, so that rounding does not exceed it again.
+    near_limit = (width + multiple) * (height + multiple) > max_pixels
+    snap = math.floor if shrink < 1 or near_limit else round
     fit = [
         min(max(snap(side * shrink / multiple) * multiple, least), most) for side in (width, height)
     ]

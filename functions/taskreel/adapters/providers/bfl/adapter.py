@@ -109,7 +109,7 @@ class BlackForestLabs:
 
 
 def _build_body(row: ModelRow, request: Generation) -> dict[str, Any]:
-    fields = payloads.rename_fields(request.params, row.fields)
+    fields = payloads.rename_fields(request.params, row.fields, row.ranges)
     return fields | _build_shape(row, request) | _build_pictures(row, request)
 
 

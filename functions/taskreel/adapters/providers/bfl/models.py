@@ -57,6 +57,8 @@ MODELS: tuple[ModelRow, ...] = (
             max_pixels=FOUR_MEGAPIXELS,
             fields=fields,
             quality=quality,
+            # Only flex has these two.
+            ranges={"steps": (1, 50), "guidance": (1.5, 10)} if "steps" in fields else {},
         )
         for name, usd, pictures, fields, quality in (
             ("flux-2-max", 0.07, 8, FIELDS, "best"),

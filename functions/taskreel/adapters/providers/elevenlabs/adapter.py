@@ -88,7 +88,7 @@ class ElevenLabs:
 
 
 def _build_music(row: ModelRow, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    body = payloads.rename_fields(params, row.fields)
+    body = payloads.rename_fields(params, row.fields, row.ranges)
     body["music_length_ms"] = int((params.get("duration") or DEFAULT_MUSIC_SECONDS) * 1000)
     body["model_id"] = row.path
     return "/v1/music", body
@@ -101,10 +101,10 @@ def _build_speech(row: ModelRow, params: Mapping[str, Any]) -> tuple[str, dict[s
             f"voice must be an ElevenLabs voice id (letters and digits), not {voice!r}",
             code="voice_unknown",
         )
-    body = {"model_id": row.path, **payloads.rename_fields(params, row.fields)}
+    body = {"model_id": row.path, **payloads.rename_fields(params, row.fields, row.ranges)}
     if language := params.get("language"):
         body["language_code"] = re.split("[-_]", language)[0].lower()
-    if settings := payloads.rename_fields(params, VOICE_SETTING_FIELDS):
+    if settings := payloads.rename_fields(params, VOICE_SETTING_FIELDS, row.ranges):
         body["voice_settings"] = settings
     return f"/v1/text-to-speech/{voice}", body
 

@@ -18,6 +18,7 @@ VOICE_SETTING_FIELDS = {
 SPEECH_OPTIONS: dict[str, Any] = {
     "fields": {"text": "text", "seed": "seed"},
     "computed": frozenset({"voice", "language", "outputFormat", *VOICE_SETTING_FIELDS}),
+    "ranges": {"speed": (0.7, 1.2)},
 }
 
 

@@ -108,7 +108,7 @@ class Fal:
 
 def _build_body(row: ModelRow, request: Generation) -> dict[str, Any]:
     params = request.params
-    body = payloads.rename_fields(params, row.fields)
+    body = payloads.rename_fields(params, row.fields, row.ranges)
     if row.ratios and (ratio := payloads.choose_ratio(params, row.ratios)):
         body["aspect_ratio"] = ratio
     elif "width" in row.options:

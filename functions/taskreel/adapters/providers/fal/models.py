@@ -25,6 +25,7 @@ def _build_row(
         "unit": PriceUnit.MEGAPIXEL,
         "fields": FAL_FLUX_FIELDS,
         "computed": SHAPE_OPTIONS,
+        "formats": ("png", "jpeg") if capability is Capability.IMAGE else (),
         **more,
     }
     return ModelRow(name=name, provider="fal", path=path, capability=capability, usd=usd, **more)
@@ -41,10 +42,18 @@ MODELS: tuple[ModelRow, ...] = (
         "fal-ai/flux/schnell",
         0.003,
         quality="draft",
+        ranges={"steps": (1, 12), "guidance": (1, 20)},
         max_results=4,
         fields=OPEN_FLUX_FIELDS,
     ),
-    _build_row("flux-dev", "fal-ai/flux/dev", 0.025, max_results=4, fields=OPEN_FLUX_FIELDS),
+    _build_row(
+        "flux-dev",
+        "fal-ai/flux/dev",
+        0.025,
+        max_results=4,
+        fields=OPEN_FLUX_FIELDS,
+        ranges={"steps": (1, 50), "guidance": (1, 20)},
+    ),
     _build_row(
         "flux-kontext-pro",
         "fal-ai/flux-pro/kontext",
@@ -54,6 +63,7 @@ MODELS: tuple[ModelRow, ...] = (
         max_inputs=1,
         needs_input=True,
         fields=FAL_FLUX_FIELDS | {"guidance": "guidance_scale"},
+        ranges={"guidance": (1, 20)},
     ),
     _build_row(
         "esrgan",

@@ -189,7 +189,7 @@ def _build_content_body(row: ModelRow, request: Generation) -> dict[str, Any]:
     if params.get("instructions"):
         body["systemInstruction"] = {"parts": [{"text": params["instructions"]}]}
 
-    config: dict[str, Any] = payloads.rename_fields(params, row.fields)
+    config: dict[str, Any] = payloads.rename_fields(params, row.fields, row.ranges)
     config |= payloads.fold_seed(params, MAX_SEED)
     if request.capability is Capability.IMAGE:
         config["responseModalities"] = ["TEXT", "IMAGE"]
@@ -212,7 +212,7 @@ def _build_video_body(row: ModelRow, request: Generation) -> dict[str, Any]:
     instance: dict[str, Any] = {"prompt": params.get("prompt") or ""}
     instance |= zip(("image", "lastFrame"), map(_encode_frame, request.inputs), strict=False)
 
-    parameters = payloads.rename_fields(params, row.fields)
+    parameters = payloads.rename_fields(params, row.fields, row.ranges)
     parameters |= payloads.fold_seed(params, MAX_VIDEO_SEED)
     parameters["durationSeconds"] = payloads.choose_nearest(
         params.get("duration") or 8, row.durations

@@ -104,7 +104,7 @@ class OpenAI:
 
     async def _make_speech(self, row: ModelRow, request: Generation) -> Done:
         body = {"model": row.path, "voice": request.params.get("voice") or DEFAULT_VOICE}
-        body |= payloads.rename_fields(request.params, row.fields)
+        body |= payloads.rename_fields(request.params, row.fields, row.ranges)
         body |= payloads.get_provider_options(row, request.params)
         answer = await self._client.send("POST", "/audio/speech", creates=row.path, json=body)
         if not answer.content:
@@ -143,10 +143,18 @@ class OpenAI:
 
 
 def _build_picture_body(row: ModelRow, request: Generation) -> dict[str, Any]:
-    body = {"model": row.path, **payloads.rename_fields(request.params, row.fields)}
-    pixels = row.max_pixels or 1536 * 1024
-    if size := payloads.fit_size(
-        request.params, multiple=16, least=256, most=3840, max_pixels=pixels
+    body = {"model": row.path, **payloads.rename_fields(request.params, row.fields, row.ranges)}
+    if row.ratios:
+        if listed := payloads.choose_ratio(request.params, row.ratios):
+            body["size"] = listed.replace(":", "x")
+    elif size := payloads.fit_size(
+        payloads.meet_least_size(
+            request.params, min_pixels=row.min_pixels, max_ratio=row.max_ratio or 3.0, multiple=16
+        ),
+        multiple=16,
+        least=256,
+        most=3840,
+        max_pixels=row.max_pixels or 3840 * 2160,
     ):
         body["size"] = f"{size[0]}x{size[1]}"
     return body | payloads.get_provider_options(row, request.params)
@@ -161,7 +169,7 @@ def _build_edit_form(row: ModelRow, request: Generation) -> dict[str, Any]:
 
 
 def _build_text_body(row: ModelRow, request: Generation) -> dict[str, Any]:
-    body = payloads.rename_fields(request.params, row.fields)
+    body = payloads.rename_fields(request.params, row.fields, row.ranges)
     # OpenAI runs in the background only what it also stores.
     body |= {"model": row.path, "background": True, "store": True}
     if schema := request.params.get("schema"):

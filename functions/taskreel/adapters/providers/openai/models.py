@@ -22,6 +22,8 @@ TEXT_FIELDS = {
     "temperature": "temperature",
     "maxTokens": "max_output_tokens",
 }
+#: Sizes since gpt-image-2, by OpenAI's image generation guide.
+ANY_SIZE: dict[str, Any] = {"max_pixels": 3840 * 2160, "min_pixels": 655_360, "max_ratio": 3.0}
 SPEECH_FIELDS = {"text": "input", "outputFormat": "response_format", "speed": "speed"}
 #: List prices of the gpt-image line in US dollars a million tokens.
 USD_TEXT_IN, USD_PICTURE_IN, USD_PICTURE_OUT = 5.0, 8.0, 30.0
@@ -72,7 +74,7 @@ MODELS: tuple[ModelRow, ...] = (
         usd_input=5.0,
         max_inputs=16,
         max_results=10,
-        max_pixels=3840 * 2160,
+        **ANY_SIZE,
         aliases=("gpt-image",),
     ),
     *(
@@ -85,7 +87,7 @@ MODELS: tuple[ModelRow, ...] = (
             usd_input=5.0,
             max_inputs=16,
             max_results=10,
-            max_pixels=3840 * 2160,
+            **ANY_SIZE,
         )
         for name in (
             "gpt-image-2.5-flare",
@@ -102,6 +104,7 @@ MODELS: tuple[ModelRow, ...] = (
             PriceUnit.IMAGE,
             max_inputs=16,
             max_results=10,
+            ratios=("1024:1024", "1536:1024", "1024:1536"),
             retires_on=date(2026, 12, 1),
             replaced_by="gpt-image-2",
         )

@@ -129,7 +129,7 @@ class Replicate:
 
 
 def _build_input(row: ModelRow, request: Generation) -> dict[str, Any]:
-    body = payloads.rename_fields(request.params, row.fields)
+    body = payloads.rename_fields(request.params, row.fields, row.ranges)
     if body.get("output_format") == "jpeg":
         body["output_format"] = "jpg"
     if row.ratios and (ratio := payloads.choose_ratio(request.params, row.ratios)):

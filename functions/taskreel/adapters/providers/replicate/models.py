@@ -42,6 +42,7 @@ MODELS: tuple[ModelRow, ...] = (
         "black-forest-labs/flux-schnell",
         0.003,
         quality="draft",
+        ranges={"steps": (1, 4)},
         ratios=FLUX_RATIOS,
         max_results=4,
         fields=OPEN_FLUX_FIELDS,
@@ -54,6 +55,7 @@ MODELS: tuple[ModelRow, ...] = (
         max_inputs=1,
         max_results=4,
         fields=OPEN_FLUX_FIELDS | {"guidance": "guidance"},
+        ranges={"steps": (1, 50), "guidance": (0, 10)},
     ),
     _build_row(
         "flux-kontext-pro",

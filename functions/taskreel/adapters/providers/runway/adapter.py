@@ -123,10 +123,12 @@ def _build_request(row: ModelRow, request: Generation) -> tuple[str, dict[str, A
         case Capability.SPEECH:
             preset = request.params.get("voice") or DEFAULT_VOICE
             voice = {"type": "runway-preset", "presetId": preset}
-            body = payloads.rename_fields(request.params, row.fields)
+            body = payloads.rename_fields(request.params, row.fields, row.ranges)
             return "text_to_speech", body | {"voice": voice}
         case _:
-            body = payloads.rename_fields(request.params, row.fields) | _build_ratio(row, request)
+            body = payloads.rename_fields(request.params, row.fields, row.ranges) | _build_ratio(
+                row, request
+            )
             references = [
                 {"uri": _build_uri(request, index), "tag": f"image{index + 1}"}
                 for index in range(len(request.inputs))
@@ -135,7 +137,9 @@ def _build_request(row: ModelRow, request: Generation) -> tuple[str, dict[str, A
 
 
 def _build_video(row: ModelRow, request: Generation) -> tuple[str, dict[str, Any]]:
-    body = payloads.rename_fields(request.params, row.fields) | _build_ratio(row, request)
+    body = payloads.rename_fields(request.params, row.fields, row.ranges) | _build_ratio(
+        row, request
+    )
     body["duration"] = payloads.choose_nearest(request.params.get("duration") or 5, row.durations)
     if not request.inputs:
         return "text_to_video", body
@@ -148,7 +152,8 @@ def _build_video(row: ModelRow, request: Generation) -> tuple[str, dict[str, Any
 
 
 def _build_ratio(row: ModelRow, request: Generation) -> dict[str, Any]:
-    return {"ratio": payloads.choose_ratio(request.params, row.ratios) or row.ratios[0]}
+    ratios = row.ratios if request.inputs else row.text_ratios or row.ratios
+    return {"ratio": payloads.choose_ratio(request.params, ratios) or ratios[0]}
 
 
 def _build_uri(request: Generation, index: int) -> str:

@@ -50,6 +50,7 @@ MODELS: tuple[ModelRow, ...] = (
         PriceUnit.SECOND,
         quality="best",
         ratios=GEN4_VIDEO_RATIOS,
+        text_ratios=("1280:720", "720:1280"),
         durations=tuple(range(2, 11)),
         max_inputs=1,
         fields=GEN4_FIELDS,

@@ -101,7 +101,7 @@ class Stability:
 
 
 def _build_fields(row: ModelRow, request: Generation) -> dict[str, str]:
-    fields = payloads.rename_fields(request.params, row.fields)
+    fields = payloads.rename_fields(request.params, row.fields, row.ranges)
     if row.path != FAST:
         # To Stability, the seed 0 means a random one.
         seed = payloads.fold_seed(request.params, MAX_SEED)

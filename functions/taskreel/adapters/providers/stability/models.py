@@ -23,6 +23,7 @@ FIELDS = UPSCALE_FIELDS | {"style": "style_preset"}
 SD3_OPTIONS: dict[str, Any] = {
     "fields": FIELDS | {"guidance": "cfg_scale"},
     "formats": ("png", "jpeg"),
+    "ranges": {"guidance": (1, 10)},
 }
 
 

@@ -1,0 +1,286 @@
+"""The providers' own released clients against the fakes: what the fakes accept is what they send.
+
+A fake that these clients cannot use is wrong, whatever our adapters make of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import elevenlabs
+import fal_client
+import httpx
+import openai
+import pytest
+import runwayml
+from elevenlabs.core import ApiError as ElevenLabsError
+from google import genai
+from google.genai import types as genai_types
+from replicate.client import Client as ReplicateClient
+from replicate.exceptions import ReplicateError
+
+from providers.fake_provider import FakeProvider, Fault, build_png, serve_on_port
+from providers.fakes import FAKES
+
+PICTURE = ("given.png", build_png(), "image/png")
+
+
+class Served:
+    """A fake on a port of this machine."""
+
+    def __init__(self, fake: FakeProvider, url: str) -> None:
+        self.fake = fake
+        self.url = url
+
+
+@pytest.fixture
+def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+    """The fake of the provider that the test's mark `provider` names."""
+    name, fault = request.param if isinstance(request.param, tuple) else (request.param, None)
+    fake = FAKES[name](fault=fault)
+    with serve_on_port(fake) as url:
+        yield Served(fake, url)
+
+
+def serving(name: str, fault: Fault | None = None) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("served", [(name, fault)], indirect=True, ids=[name])
+
+
+# ── OpenAI ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def open_openai(served: Served) -> openai.OpenAI:
+    return openai.OpenAI(api_key=served.fake.key, base_url=f"{served.url}/v1", max_retries=0)
+
+
+@serving("openai")
+def test_openai_makes_and_edits_pictures(served: Served) -> None:
+    with open_openai(served) as client:
+        made = client.images.generate(model="gpt-image-2", prompt="a kite", size="1536x1024", n=2)
+        assert made.data is not None
+        assert len(made.data) == 2
+        assert all(one.b64_json for one in made.data)
+        for image in (PICTURE, [PICTURE, PICTURE]):
+            edited = client.images.edit(model="gpt-image-2", prompt="blue", image=image)
+            assert edited.usage is not None
+            assert edited.usage.output_tokens == 1000
+
+
+@serving("openai")
+def test_openai_speaks_and_writes_in_the_background(served: Served) -> None:
+    with open_openai(served) as client:
+        speech = client.audio.speech.create(model="gpt-4o-mini-tts", voice="coral", input="Hello.")
+        assert speech.read() == served.fake.files["wav"]
+        text = client.responses.create(model="gpt-5.4-mini", input="A lamp", background=True)
+        assert text.status == "queued"
+        assert client.responses.retrieve(text.id).status == "in_progress"
+        assert client.responses.retrieve(text.id).output_text == '{"title": "The lamp"}'
+        assert client.responses.cancel(text.id).status == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("size", "code"), [("512x512", "too few"), ("2048x512", "ratio"), ("1000x1000", "16")]
+)
+@serving("openai")
+def test_openai_refuses_sizes_that_a_model_does_not_make(
+    served: Served, size: Any, code: str
+) -> None:
+    with open_openai(served) as client, pytest.raises(openai.BadRequestError) as caught:
+        client.images.generate(model="gpt-image-2", prompt="a kite", size=size)
+    assert code in str(caught.value)
+
+
+@serving("openai")
+def test_openai_refuses_a_retired_model_and_a_wrong_key(served: Served) -> None:
+    with open_openai(served) as client, pytest.raises(openai.NotFoundError) as caught:
+        client.images.generate(model="dall-e-3", prompt="a kite")
+    assert caught.value.code == "model_not_found"
+    with (
+        openai.OpenAI(api_key="sk-wrong", base_url=f"{served.url}/v1", max_retries=0) as client,
+        pytest.raises(openai.AuthenticationError),
+    ):
+        client.images.generate(model="gpt-image-2", prompt="a kite")
+
+
+# ── Runway ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def open_runway(served: Served) -> runwayml.RunwayML:
+    return runwayml.RunwayML(api_key=served.fake.key, base_url=served.url, max_retries=0)
+
+
+@serving("runway")
+def test_runway_creates_follows_and_deletes_tasks(served: Served) -> None:
+    with open_runway(served) as client:
+        film = client.text_to_video.create(
+            model="gen4.5", prompt_text="waves", ratio="1280:720", duration=4
+        )
+        assert client.tasks.retrieve(film.id).status == "RUNNING"
+        done = client.tasks.retrieve(film.id)
+        assert done.status == "SUCCEEDED"
+        assert done.output[0].startswith(served.url)
+        client.image_to_video.create(
+            model="gen4_turbo", prompt_image="https://example.org/a.png", ratio="960:960"
+        )
+        client.text_to_image.create(model="gen4_image", prompt_text="x", ratio="1920:1080")
+        client.text_to_speech.create(
+            model="eleven_multilingual_v2",
+            prompt_text="Hello.",
+            voice={"type": "runway-preset", "preset_id": "Maya"},
+        )
+        client.tasks.delete(film.id)
+        with pytest.raises(runwayml.NotFoundError):
+            client.tasks.retrieve(film.id)
+
+
+@serving("runway")
+def test_runway_refuses_a_square_film_from_text_alone(served: Served) -> None:
+    """Its types allow 960:960 for gen4.5 only with a picture."""
+    square: Any = "960:960"
+    with open_runway(served) as client, pytest.raises(runwayml.BadRequestError):
+        client.text_to_video.create(model="gen4.5", prompt_text="x", ratio=square, duration=4)
+
+
+# ── Google ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("version", [None, "v1", "v1beta"])
+@serving("google")
+def test_google_makes_pictures_and_texts_by_each_version_of_its_api(
+    served: Served, version: str | None
+) -> None:
+    options = genai_types.HttpOptions(base_url=served.url, api_version=version)
+    with genai.Client(api_key=served.fake.key, http_options=options) as client:
+        config = genai_types.GenerateContentConfig(
+            response_modalities=["TEXT", "IMAGE"],
+            image_config=genai_types.ImageConfig(aspect_ratio="16:9", image_size="2K"),
+        )
+        answer = client.models.generate_content(
+            model="gemini-3.1-flash-image", contents="a kite", config=config
+        )
+        assert answer.parts is not None
+        pictures = [part.inline_data for part in answer.parts if part.inline_data]
+        assert [one.data for one in pictures] == [served.fake.files["png"]]
+        text = client.models.generate_content(model="gemini-3.7-flash", contents="a lamp")
+        assert text.text == '{"title": "The lamp"}'
+        with pytest.raises(genai.errors.ClientError) as caught:
+            client.models.generate_content(model="imagen-4", contents="a kite")
+        assert caught.value.status == "NOT_FOUND"
+
+
+# ── ElevenLabs ───────────────────────────────────────────────────────────────────────────────────
+
+
+def open_elevenlabs(served: Served, http: httpx.Client) -> elevenlabs.ElevenLabs:
+    return elevenlabs.ElevenLabs(api_key=served.fake.key, base_url=served.url, httpx_client=http)
+
+
+@pytest.fixture
+def http() -> Iterator[httpx.Client]:
+    with httpx.Client() as client:
+        yield client
+
+
+@serving("elevenlabs")
+def test_elevenlabs_speaks_and_composes(served: Served, http: httpx.Client) -> None:
+    client = open_elevenlabs(served, http)
+    settings = elevenlabs.VoiceSettings(stability=0.5, use_speaker_boost=True, speed=1.1)
+    speech = client.text_to_speech.convert(
+        "voice1",
+        text="Hello.",
+        model_id="eleven_v3",
+        output_format="mp3_44100_128",
+        voice_settings=settings,
+    )
+    assert b"".join(speech) == served.fake.files["wav"]
+    music = client.music.compose(
+        prompt="a waltz", music_length_ms=10_000, output_format="mp3_44100_128"
+    )
+    assert b"".join(music) == served.fake.files["wav"]
+
+
+@serving("elevenlabs", Fault.NO_CREDIT)
+def test_elevenlabs_reports_an_empty_account_as_its_client_expects(
+    served: Served, http: httpx.Client
+) -> None:
+    client = open_elevenlabs(served, http)
+    with pytest.raises(ElevenLabsError) as caught:
+        b"".join(client.text_to_speech.convert("voice1", text="x", model_id="eleven_v3"))
+    assert (caught.value.status_code, caught.value.body["detail"]["status"]) == (
+        401,
+        "quota_exceeded",
+    )
+
+
+# ── Replicate ────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def opening_replicate(served: Served) -> Iterator[ReplicateClient]:
+    """Its client cannot be closed but by its own httpx client."""
+    client = ReplicateClient(api_token=served.fake.key, base_url=served.url)
+    with client._client:
+        yield client
+
+
+@serving("replicate")
+def test_replicate_creates_follows_and_cancels_predictions(served: Served) -> None:
+    with opening_replicate(served) as client:
+        model = "black-forest-labs/flux-schnell"
+        made = client.models.predictions.create(model, input={"prompt": "x", "num_outputs": 2})
+        assert (made.status, made.model, made.input) == (
+            "starting",
+            model,
+            {"prompt": "x", "num_outputs": 2},
+        )
+        assert client.predictions.get(made.id).status == "processing"
+        done = client.predictions.get(made.id)
+        assert done.status == "succeeded"
+        assert done.output == [f"{served.url}/files/out-0.png"]
+        other = client.models.predictions.create(model, input={"prompt": "x"})
+        other.cancel()
+        assert client.predictions.get(other.id).status == "canceled"
+
+
+@serving("replicate")
+def test_replicate_refuses_more_steps_than_a_model_takes(served: Served) -> None:
+    """flux-schnell's own schema: one to four steps."""
+    with opening_replicate(served) as client:
+        with pytest.raises(ReplicateError) as caught:
+            client.models.predictions.create(
+                "black-forest-labs/flux-schnell", input={"prompt": "x", "num_inference_steps": 30}
+            )
+        assert caught.value.status == 422
+
+
+# ── fal ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def open_fal(fake: FakeProvider) -> fal_client.AsyncClient:
+    """Its client speaks HTTPS alone: give it the fake's transport."""
+    client = fal_client.AsyncClient(key=fake.key)
+    http: httpx.AsyncClient = await client._client
+    await http._transport.aclose()
+    http._transport = fake.transport()
+    return client
+
+
+async def test_fal_submits_follows_and_cancels_requests() -> None:
+    fake = FAKES["fal"]()
+    client = await open_fal(fake)
+    handle = await client.submit("fal-ai/flux/dev", {"prompt": "x", "num_images": 2})
+    assert isinstance(await handle.status(), fal_client.InProgress)
+    assert isinstance(await handle.status(), fal_client.Completed)
+    assert (await handle.get())["images"][0]["content_type"] == "image/png"
+    other = await client.submit("fal-ai/flux/dev", {"prompt": "x"})
+    await other.cancel()
+    assert other.request_id in fake.cancelled
+
+
+async def test_fal_refuses_options_that_a_model_does_not_have() -> None:
+    client = await open_fal(FAKES["fal"]())
+    with pytest.raises(fal_client.FalClientHTTPError) as caught:
+        await client.submit("fal-ai/flux/dev", {"prompt": "x", "sampler": "euler"})
+    assert caught.value.status_code == 422

@@ -1,0 +1,121 @@
+"""One request for each row of the model table, to a fake that knows the model's own schema."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from providers.case import IMAGE as IMAGE_PARAMS
+from providers.case import SPEECH, TEXT, UPSCALE, VIDEO, build_generation, run_until_done
+from providers.fakes import FAKES
+from providers.openai.fake import explain_size
+from taskreel.adapters.providers import load_adapter
+from taskreel.adapters.providers.model_limits import list_ignored_options
+from taskreel.adapters.providers.model_lookup import find_row, list_rows
+from taskreel.adapters.providers.model_row import ModelRow
+from taskreel.adapters.providers.payloads import fit_size, meet_least_size
+from taskreel.ports import Capability, Done
+
+TODAY = datetime.now(UTC).date()
+ROWS = [row for row in list_rows() if row.is_current(TODAY)]
+PARAMS: dict[Capability, dict[str, Any]] = {
+    Capability.IMAGE: IMAGE_PARAMS,
+    Capability.VIDEO: VIDEO,
+    Capability.UPSCALE: UPSCALE,
+    Capability.TEXT: TEXT,
+    Capability.SPEECH: SPEECH,
+    Capability.MUSIC: {"prompt": "a waltz", "duration": 10.0},
+}
+
+
+async def send(folder: Path, row: ModelRow, params: dict[str, Any], pictures: int) -> Done:
+    fake = FAKES[row.provider]()
+    adapter = load_adapter(row.provider)(
+        key=fake.key, transport=fake.transport(), base_url=fake.base_url
+    )
+    request = build_generation(folder, row.capability, row.name, params, pictures)
+    try:
+        return await run_until_done(adapter, request)
+    finally:
+        await adapter.close()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.provider} {row.name}")
+async def test_each_model_takes_a_usual_request(row: ModelRow, tmp_path: Path) -> None:
+    done = await send(tmp_path, row, PARAMS[row.capability], 1 if row.needs_input else 0)
+    assert done.outputs or done.data
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.max_inputs], ids=lambda row: f"{row.provider} {row.name}"
+)
+async def test_each_model_that_takes_pictures_takes_as_many_as_its_row_says(
+    row: ModelRow, tmp_path: Path
+) -> None:
+    done = await send(tmp_path, row, PARAMS[row.capability], row.max_inputs)
+    assert done.outputs or done.data
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.ranges], ids=lambda row: f"{row.provider} {row.name}"
+)
+async def test_a_number_beyond_a_models_range_is_moved_into_it_and_said(
+    row: ModelRow, tmp_path: Path
+) -> None:
+    """`steps: 30` failed a whole movie at flux-schnell, which takes at most 4."""
+    far = {name: 10 * most for name, (_, most) in row.ranges.items()}
+    params = {**PARAMS[row.capability], **far}
+    done = await send(tmp_path, row, params, 1 if row.needs_input else 0)
+    assert done.outputs
+    said = list_ignored_options(row, params, far)
+    assert said.keys() == far.keys()
+    assert all("uses the nearest within" in reason for reason in said.values())
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(512, 512), (2048, 256), (1024, 768), (64, 4096), (4096, 4096)]
+)
+@pytest.mark.parametrize("model", ["gpt-image-2", "gpt-image-1.5"])
+async def test_openai_gets_a_size_that_its_model_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, width: int, height: int
+) -> None:
+    row = next(row for row in list_rows("openai") if row.name == model)
+    monkeypatch.setattr(
+        "taskreel.adapters.providers.model_limits.get_today", lambda: date(2026, 11, 1)
+    )
+    assert (await send(tmp_path, row, {"prompt": "x", "width": width, "height": height}, 0)).outputs
+
+
+@given(width=st.integers(64, 4096), height=st.integers(64, 4096))
+def test_every_size_is_met_by_one_that_gpt_image_2_makes(width: int, height: int) -> None:
+    row = find_row("openai", "gpt-image-2", Capability.IMAGE, TODAY)
+    enlarged = meet_least_size(
+        {"width": width, "height": height},
+        min_pixels=row.min_pixels,
+        max_ratio=row.max_ratio or 3,
+        multiple=16,
+    )
+    size = fit_size(enlarged, multiple=16, least=256, most=3840, max_pixels=row.max_pixels or 0)
+    assert size is not None
+    assert explain_size("gpt-image-2", f"{size[0]}x{size[1]}") is None, size
+
+
+@pytest.mark.parametrize(("pictures", "ratio"), [(0, "1280:720"), (1, "960:960")])
+async def test_runway_gets_a_square_only_with_a_picture(
+    tmp_path: Path, pictures: int, ratio: str
+) -> None:
+    row = find_row("runway", "gen4.5", Capability.VIDEO, TODAY)
+    fake = FAKES["runway"]()
+    adapter = load_adapter("runway")(key=fake.key, transport=fake.transport())
+    params = {**VIDEO, "width": 720, "height": 720}
+    await run_until_done(
+        adapter, build_generation(tmp_path, Capability.VIDEO, row.name, params, pictures)
+    )
+    await adapter.close()
+    (created,) = (call for call in fake.calls if call.method == "POST")
+    assert created.body["ratio"] == ratio
