@@ -219,3 +219,23 @@ def test_v2beta3_tells_how_much_waits(channel: grpc.Channel, remote: Remote) -> 
     assert shown.stats.tasks_count == 1
     assert shown.state is tasks_v2beta3.Queue.State.PAUSED
     assert not shown.name  # the mask does not name it
+
+
+def check_health(remote: Remote, request: bytes) -> bytes:
+    with grpc.insecure_channel(f"127.0.0.1:{remote.service.grpc_port}") as channel:
+        check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            "/grpc.health.v1.Health/Check"
+        )
+        return check(request, timeout=10)
+
+
+@pytest.mark.parametrize("service", ["", "google.cloud.tasks.v2.CloudTasks"])
+def test_the_standard_health_check_of_grpc_finds_it_serving(remote: Remote, service: str) -> None:
+    request = b"\x0a" + bytes([len(service)]) + service.encode() if service else b""
+    assert check_health(remote, request) == b"\x08\x01"  # SERVING, as health.proto numbers it
+
+
+def test_the_health_of_a_service_that_does_not_exist_is_not_found(remote: Remote) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        check_health(remote, b"\x0a\x04mail")
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND

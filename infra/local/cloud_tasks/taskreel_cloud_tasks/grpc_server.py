@@ -1,4 +1,4 @@
-"""The gRPC server: google.cloud.tasks v2, v2beta3 and v2beta2, Locations, Operations and IAM.
+"""The gRPC server: google.cloud.tasks v2, v2beta3 and v2beta2, Locations, Operations, IAM, health.
 
 It uses the message classes of the installed client: version 2.25 has methods and fields that the
 public .proto files lack.
@@ -18,13 +18,13 @@ from google.cloud import tasks_v2, tasks_v2beta2, tasks_v2beta3
 from google.cloud.location import locations_pb2
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.longrunning import operations_pb2
-from google.protobuf import empty_pb2, json_format
+from google.protobuf import empty_pb2, json_format, wrappers_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from taskreel_cloud_tasks import message_codec
-from taskreel_cloud_tasks.api_errors import ApiError, Code, invalid_argument
+from taskreel_cloud_tasks.api_errors import ApiError, Code, entity_not_found, invalid_argument
 from taskreel_cloud_tasks.api_methods import ApiMethods
 from taskreel_cloud_tasks.api_versions import V2, V2BETA2, V2BETA3, ApiVersion
 from taskreel_cloud_tasks.codec_field import FieldValueError
@@ -45,6 +45,8 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", _MAX_MESSAGE),
     ("grpc.max_send_message_length", _MAX_MESSAGE),
 )
+_SERVING = 1
+"""grpc.health.v1.HealthCheckResponse.ServingStatus.SERVING."""
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -139,6 +141,7 @@ class GrpcServer:
             for name in version.refused:
                 handlers[name] = _make_refusal(version, name)
             self._add_service(service, handlers)
+        self._add_service("grpc.health.v1.Health", {"Check": _check_health})
 
     async def start(self) -> int:
         """Listen and return the port. Raises OSError if it is in use."""
@@ -183,6 +186,18 @@ class GrpcServer:
             return message_codec.into_pb(result, response_type())
 
         return handle_call
+
+
+async def _check_health(data: bytes, _context: Any) -> Any:
+    """Answer SERVING for the whole server and for each of its services.
+
+    The standard probes of containers call this. On the wire HealthCheckRequest and -Response are
+    the same as these wrappers, one string and one number, which saves a dependency.
+    """
+    service = wrappers_pb2.StringValue.FromString(data).value
+    if service and service not in _SERVICES:
+        raise entity_not_found()
+    return wrappers_pb2.Int32Value(value=_SERVING)
 
 
 def _make_refusal(version: ApiVersion, name: str) -> MethodHandler:
