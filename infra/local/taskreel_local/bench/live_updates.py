@@ -1,4 +1,4 @@
-"""`scripts/bench live`: from a job's change to the event at a socket.io client.
+"""`scripts/bench live`: from a job's change to the event at a socket.io client, on both stores.
 
 An event's offset has the time of its commit, and both processes have the same clock.
 """
@@ -23,6 +23,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from taskreel_local.bench.table import format_table
+from taskreel_local.emulators.google_emulators import EmulatorMissingError, firestore_emulator
 from taskreel_local.stack.bounded_http import raise_descriptor_limit
 from taskreel_local.stack.repository_paths import ROOT
 
@@ -95,11 +96,14 @@ async def _measure(
 ) -> list[list[str]]:
     clients = [Client(port, f"user{number}") for number in range(CLIENTS)]
     await _connect_all(clients)
+    begun = time.perf_counter()
     await change(CHANGES)
+    rate = CHANGES / (time.perf_counter() - begun)
     await asyncio.sleep(0.5)
     delays = sorted(delay for client in clients for delay in client.delays)
     cuts = statistics.quantiles(delays, n=100)
     rows = [
+        ["changes that the store has taken a second", f"{rate:.0f}"],
         ["events received of changes", f"{len(delays)} of {CHANGES}"],
         ["change → event, p50", f"{statistics.median(delays):.1f} ms"],
         ["change → event, p99", f"{cuts[98]:.1f} ms"],
@@ -122,40 +126,56 @@ async def _measure(
 
 async def _run() -> None:
     raise_descriptor_limit()
+    with tempfile.TemporaryDirectory() as folder:
+        columns = {"SQLite": await _measure_on(f"sqlite:///{Path(folder) / 'store.db'}", folder)}
+        try:
+            with firestore_emulator() as address:
+                url = f"firestore://taskreel-live?emulator={address}"
+                columns["Firestore's emulator"] = await _measure_on(url, folder)
+        except EmulatorMissingError as missing:
+            print(f"Firestore: left out, {missing}")
+    first, *others = columns.values()
+    rows = [
+        [name, value, *(rows[place][1] for rows in others)]
+        for place, (name, value) in enumerate(first)
+    ]
+    head = [f"{CLIENTS} clients, {CHANGES_PER_SECOND} changes a second", *columns]
+    print(format_table(head, rows))
+
+
+async def _measure_on(store_url: str, folder: str) -> list[list[str]]:
+    """The rows of a server over this store."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        settings = {
-            "STORE_URL": f"sqlite:///{Path(folder) / 'store.db'}",
-            "BLOBS_URL": f"file:///{Path(folder) / 'files'}",
-            "FILES_SECRET": _SECRET,
-            "JWT_SECRET": _SECRET,
-            "INTERNAL_API_KEY": _SECRET,
-            "LOG_LEVEL": "ERROR",
-            "PYTHONPATH": os.pathsep.join([str(ROOT / "functions"), str(ROOT / "infra" / "local")]),
-        }
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "taskreel_local.bench.live_server", str(port)),
-            env={**os.environ, **settings},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert process.stdin is not None  # noqa: S101 - it is a pipe, see above
-        assert process.stdout is not None  # noqa: S101 - as above
-        stdin, stdout = process.stdin, process.stdout
+    settings = {
+        "STORE_URL": store_url,
+        "BLOBS_URL": f"file:///{Path(folder) / 'files'}",
+        "FILES_SECRET": _SECRET,
+        "JWT_SECRET": _SECRET,
+        "INTERNAL_API_KEY": _SECRET,
+        "LOG_LEVEL": "ERROR",
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "functions"), str(ROOT / "infra" / "local")]),
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "taskreel_local.bench.live_server", str(port)),
+        env={**os.environ, **settings},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None  # noqa: S101 - it is a pipe, see above
+    assert process.stdout is not None  # noqa: S101 - as above
+    stdin, stdout = process.stdin, process.stdout
 
-        async def change(count: int) -> None:
-            stdin.write(f"changes {count} {CHANGES_PER_SECOND} {CLIENTS}\n".encode())
-            await stdout.readline()
+    async def change(count: int) -> None:
+        stdin.write(f"changes {count} {CHANGES_PER_SECOND} {CLIENTS}\n".encode())
+        await stdout.readline()
 
-        try:
-            await _wait_for_port(port)
-            rows = await _measure(port, psutil.Process(process.pid), change)
-        finally:
-            process.kill()
-            await process.wait()
-    head = [f"{CLIENTS} clients, {CHANGES_PER_SECOND} changes a second", "measured"]
-    print(format_table(head, rows))
+    try:
+        await _wait_for_port(port)
+        return await _measure(port, psutil.Process(process.pid), change)
+    finally:
+        process.kill()
+        await process.wait()
 
 
 async def _wait_for_port(port: int) -> None:
