@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _ASYMMETRIC = ["RS256", "ES256"]
 #: Verified tokens in memory; a client sends the same one many times.
 _MAX_CACHED_TOKENS = 2048
+#: No issuer's token is near it; a longer one is refused before it is decoded.
+LONGEST_TOKEN = 16_384
 #: How long a key of the issuer, and a token that it has verified, is taken for valid.
 _KEY_SECONDS = 300
 #: How long the keys last that were found before the issuer's key set could not be fetched.
@@ -88,6 +90,10 @@ class Authenticator:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise UnauthenticatedError("No token. Send it as `Authorization: Bearer <token>`.")
+        if len(token) > LONGEST_TOKEN:
+            raise UnauthenticatedError(
+                f"Invalid token: it is longer than {LONGEST_TOKEN} characters; send fewer claims."
+            )
         cached = self._cached.get(token)
         if cached is None or time.time() >= cached[0] + self._leeway:
             claims = await self._verify_token(token.strip())
