@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -101,3 +102,48 @@ def test_every_program_that_a_test_looks_for_is_there_in_ci() -> None:
     }
     assert sought >= {"java", "redis-server", "node"}
     assert sought <= BROUGHT | PACKAGES.keys()
+
+
+def scan(folder: Path, **programs: str) -> subprocess.CompletedProcess[str]:
+    """Run `scripts/scan-dependencies` with these programs before those of the machine."""
+    folder.mkdir()
+    for name, body in programs.items():
+        (folder / name).write_text(f"#!/bin/bash\n{body}\n")
+        (folder / name).chmod(0o755)
+    return subprocess.run(
+        [ROOT / "scripts" / "scan-dependencies", folder / "sbom.json"],
+        env={"PATH": f"{folder}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_the_bill_of_materials_has_every_package_of_the_functions(tmp_path: Path) -> None:
+    uv = shutil.which("uv") or str(ROOT / ".venv" / "bin" / "uv")
+    done = scan(tmp_path / "offline", curl="exit 6", uv=f'exec {uv} "$@"')
+    assert done.returncode == 0, done.stderr
+    assert "SKIPPED: api.osv.dev cannot be reached" in done.stdout
+    written = json.loads((tmp_path / "offline" / "sbom.json").read_text())
+    listed = {(one["name"], one["version"]) for one in written["components"] if "version" in one}
+    required = re.findall(
+        r"^([\w.-]+)==([\w.]+)",
+        (ROOT / "functions" / "requirements.txt").read_text(),
+        re.MULTILINE,
+    )
+    assert len(required) > 20
+    assert set(required) <= listed
+
+
+def test_a_vulnerable_package_fails_the_scan(tmp_path: Path) -> None:
+    vulnerable = 'if [[ $1 == tool ]]; then echo "$@"; exit 1; fi; echo "{}"'
+    done = scan(tmp_path / "found", curl="exit 0", uv=vulnerable)
+    assert done.returncode == 1
+    assert "tool run pip-audit" in done.stdout
+    assert "functions/requirements.txt" in done.stdout
+    assert scan(tmp_path / "clean", curl="exit 0", uv='echo "{}"').returncode == 0
+
+
+def test_the_scan_is_part_of_each_night() -> None:
+    assert "scripts/scan-dependencies" in (ROOT / ".ci" / "nightly").read_text().splitlines()

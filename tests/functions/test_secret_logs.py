@@ -61,7 +61,8 @@ async def test_the_logs_of_work_refusals_and_crashes_hold_no_secret(
     # A provider that is down, and one that refuses the key.
     bfl.fault = Fault.SERVER_ERROR
     await setup.run_job(KITE)
-    bfl.fault, bfl.key = None, "another key than the one that is sent"
+    bfl.fault = None
+    monkeypatch.setattr(bfl, "key", "another key than the one that is sent")
     await setup.run_job(KITE)
     # Refusals and a crash, with secrets in every place that a caller may put one.
     wrong = {"authorization": f"Bearer {token('ada', key=KEY + '-and-more-than-thirty-two')}"}
