@@ -71,6 +71,7 @@ class FakeGoogle(FakeProvider):
     key = "AIzaSy0123456789abcdefghijklmnop"
     answer: str = '{"title": "The lamp"}'
     finish: str = "STOP"
+    more_usage: dict[str, int] = {}  # noqa: RUF012 - a test sets its own
 
     def build_routes(self) -> list[Route]:
         return [
@@ -141,7 +142,7 @@ class FakeGoogle(FakeProvider):
         )
         parts = [] if self.fault is Fault.NO_RESULT else parts
         candidate = {"content": {"role": "model", "parts": parts}, "finishReason": self.finish}
-        usage = {"promptTokenCount": 100, "candidatesTokenCount": 200}
+        usage = {"promptTokenCount": 100, "candidatesTokenCount": 200, **self.more_usage}
         return JSONResponse({"candidates": [candidate], "usageMetadata": usage})
 
     def _build_picture_parts(self) -> list[dict[str, Any]]:

@@ -177,3 +177,19 @@ async def test_live(tmp_path: Path) -> None:
         tmp_path, Capability.TEXT, "gemini-flash", {"prompt": "A title for a film about a lamp"}
     )
     await buy_live(Google(require_live_key("GOOGLE_API_KEY")), request)
+
+
+async def test_what_a_model_thought_is_paid_for_too(tmp_path: Path) -> None:
+    """Google bills thoughtsTokenCount beside candidatesTokenCount, at the price of output."""
+    costs = []
+    for usage in ({}, {"thoughtsTokenCount": 1000}):
+        fake = FakeGoogle()
+        fake.more_usage = usage
+        adapter = Google(fake.key, transport=fake.transport())
+        request = build_generation(tmp_path, Capability.TEXT, "gemini-3.7-flash", {"prompt": "x"})
+        costs.append((await run_until_done(adapter, request)).cost_usd)
+        await adapter.close()
+    assert costs == [
+        pytest.approx((100 * 0.75 + 200 * 3.75) / 1e6),
+        pytest.approx((100 * 0.75 + 1200 * 3.75) / 1e6),
+    ]

@@ -142,9 +142,10 @@ class Google:
         if request.capability is Capability.TEXT:
             text = "".join(part.get("text", "") for part in answer)
             usage = reply.get("usageMetadata") or {}
-            cost = count_token_cost(
-                row, usage.get("promptTokenCount"), usage.get("candidatesTokenCount")
-            )
+            written = usage.get("candidatesTokenCount")
+            if written is not None:  # what it thought is billed as what it wrote
+                written += usage.get("thoughtsTokenCount") or 0
+            cost = count_token_cost(row, usage.get("promptTokenCount"), written)
             return Done(data=payloads.parse_text_result(self.name, text, request), cost_usd=cost)
 
         pictures = [part["inlineData"]["data"] for part in answer if "inlineData" in part]
