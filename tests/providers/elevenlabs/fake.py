@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from providers.fake_provider import Check, FakeProvider, Fault, Refused, between
+from providers.fake_provider import Check, FakeProvider, Fault, Refused, between, one_of
 
 SETTINGS: dict[str, Callable[[Any], bool]] = {
     "stability": between(0, 1),
@@ -32,7 +32,7 @@ SPEECH: dict[str, Check] = {
 MUSIC: dict[str, Check] = {
     "prompt": str,
     "music_length_ms": between(3000, 600_000),
-    "model_id": str,
+    "model_id": one_of("music_v1", "music_v2", "music_v2_5"),
 }
 FORMATS = {"mp3_44100_128", "wav_44100", "opus_48000_128", "pcm_24000"}
 VOICES = {"21m00Tcm4TlvDq8ikWAM", "voice1"}

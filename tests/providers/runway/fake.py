@@ -53,6 +53,24 @@ VEO = {
     "audio": bool,
     "negativePrompt": str,
 }
+#: The ratios of runwayml 5.24's types.
+SEEDANCE: dict[str, Check] = {
+    "promptText": lambda value: isinstance(value, str) and 1 <= len(value) <= 3500,
+    "promptImage": _are_frames,
+    "audio": bool,
+    "seed": SEED,
+    "duration": lambda value: value == "auto" or type(value) is int,
+    "ratio": one_of("1470:630", "1280:720", "1112:834", "960:960", "834:1112", "720:1280"),
+}
+KLING: dict[str, Check] = {
+    "promptText": str,
+    "promptImage": _are_frames,
+    "audio": bool,
+    "cfgScale": between(0, 1),
+    "duration": lambda value: type(value) is int,
+    "ratio": one_of("1280:720", "720:1280", "960:960"),
+}
+KLING_PRO = KLING | {"ratio": one_of("1920:1080", "1080:1920", "1440:1440")}
 PICTURE: dict[str, Check] = {
     "promptText": PROMPT,
     "seed": SEED,
@@ -72,11 +90,19 @@ PATHS: dict[str, dict[str, tuple[dict[str, Check], tuple[str, ...]]]] = {
         "gen4.5": (GEN4, ("promptImage", "promptText", "ratio", "duration")),
         "veo3.1": (VEO, ("promptImage",)),
         "veo3.1_fast": (VEO, ("promptImage",)),
+        "seedance2": (SEEDANCE, ("promptImage",)),
+        "seedance2_fast": (SEEDANCE, ("promptImage",)),
+        "kling3.0_standard": (KLING, ("promptImage",)),
+        "kling3.0_pro": (KLING_PRO, ("promptImage",)),
     },
     "text_to_video": {
         "gen4.5": (GEN4 | {"ratio": WIDE_TALL}, ("promptText", "ratio", "duration")),
         "veo3.1": (VEO, ("promptText", "ratio", "duration")),
         "veo3.1_fast": (VEO, ("promptText", "ratio", "duration")),
+        "seedance2": (SEEDANCE, ("promptText",)),
+        "seedance2_fast": (SEEDANCE, ("promptText",)),
+        "kling3.0_standard": (KLING, ("ratio",)),
+        "kling3.0_pro": (KLING_PRO, ("ratio",)),
     },
     "text_to_image": {
         "gen4_image": (PICTURE, ("promptText", "ratio")),

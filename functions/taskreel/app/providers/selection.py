@@ -191,11 +191,13 @@ def _list_offers(
     if request.model or not registry.is_paid(name):
         return offers
     if preference.ranges_over_models:
-        return registry.catalogue.list_offers(name, request, every=True) or offers
+        every = registry.catalogue.list_offers(name, request, every=True)
+        # A model without a known price is bought only by its name.
+        return [offer for offer in every if offer.usd is not None] or offers
     if any(not offer.lacks for offer in offers):
         return offers
     others = registry.catalogue.list_offers(name, request, every=True)
-    able = [offer for offer in others if not offer.lacks]
+    able = [offer for offer in others if not offer.lacks and offer.usd is not None]
     return able[:1] or offers
 
 

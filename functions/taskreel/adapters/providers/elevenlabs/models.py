@@ -24,7 +24,7 @@ SPEECH_OPTIONS: dict[str, Any] = {
 
 def _build_row(
     name: str,
-    usd: float,
+    usd: float | None,
     *,
     capability: Capability = Capability.SPEECH,
     unit: PriceUnit,
@@ -63,5 +63,17 @@ MODELS: tuple[ModelRow, ...] = (
         fields={"prompt": "prompt"},
         computed=frozenset({"duration", "outputFormat"}),
         aliases=("music", "eleven-music"),
+    ),
+    # By the types of elevenlabs 2.78, without prices: they serve only where they are named.
+    *(
+        _build_row(
+            name,
+            None,
+            capability=Capability.MUSIC,
+            unit=PriceUnit.SECOND,
+            fields={"prompt": "prompt"},
+            computed=frozenset({"duration", "outputFormat"}),
+        )
+        for name in ("music_v2", "music_v2_5")
     ),
 )

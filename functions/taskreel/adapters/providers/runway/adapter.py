@@ -140,7 +140,8 @@ def _build_video(row: ModelRow, request: Generation) -> tuple[str, dict[str, Any
     body = payloads.rename_fields(request.params, row.fields, row.ranges) | _build_ratio(
         row, request
     )
-    body["duration"] = payloads.choose_nearest(request.params.get("duration") or 5, row.durations)
+    seconds = request.params.get("duration") or 5
+    body["duration"] = payloads.choose_nearest(seconds, row.durations) or max(round(seconds), 1)
     if not request.inputs:
         return "text_to_video", body
     frames = [

@@ -20,11 +20,15 @@ GEN4_IMAGE_RATIOS = (
     "2112:912",
 )
 GEN4_FIELDS = {"prompt": "promptText", "seed": "seed"}
+#: Those of 720p: the greater ones have prices of their own.
+SEEDANCE_RATIOS = ("1470:630", "1280:720", "1112:834", "960:960", "834:1112", "720:1280")
+SEEDANCE_FIELDS = {"prompt": "promptText", "seed": "seed", "audio": "audio"}
+KLING_FIELDS = {"prompt": "promptText", "audio": "audio"}
 VEO_FIELDS = {"prompt": "promptText", "negativePrompt": "negativePrompt", "audio": "audio"}
 
 
 def _build_row(
-    name: str, capability: Capability, usd: float, unit: PriceUnit, **more: Any
+    name: str, capability: Capability, usd: float | None, unit: PriceUnit, **more: Any
 ) -> ModelRow:
     computed = {
         Capability.IMAGE: SHAPE_OPTIONS,
@@ -82,6 +86,25 @@ MODELS: tuple[ModelRow, ...] = (
             fields=VEO_FIELDS,
         )
         for name, usd, quality in (("veo3.1", 0.40, "best"), ("veo3.1_fast", 0.15, "standard"))
+    ),
+    # By the types of runwayml 5.24, which state no range of seconds. Without a price here a model
+    # serves only where it is named; what a task cost is in its answer.
+    *(
+        _build_row(
+            name,
+            Capability.VIDEO,
+            None,
+            PriceUnit.SECOND,
+            ratios=ratios,
+            max_inputs=2,
+            fields=fields,
+        )
+        for name, ratios, fields in (
+            ("seedance2", SEEDANCE_RATIOS, SEEDANCE_FIELDS),
+            ("seedance2_fast", SEEDANCE_RATIOS, SEEDANCE_FIELDS),
+            ("kling3.0_standard", ("1280:720", "720:1280", "960:960"), KLING_FIELDS),
+            ("kling3.0_pro", ("1920:1080", "1080:1920", "1440:1440"), KLING_FIELDS),
+        )
     ),
     _build_row(
         "gen4_image",
