@@ -247,6 +247,9 @@ class Task:
     body: bytes
     at: datetime | None = None
     deadline: timedelta = timedelta(minutes=10)
+    #: That of the request that made it. A queue may send tasks of several requests at once, so the
+    #: context in which it does so is not theirs.
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from grpc.aio import UnaryUnaryClientInterceptor
 from taskreel.adapters.gcp import task_queues
 from taskreel.adapters.gcp.cloud_tasks import CloudTasks
 from taskreel.app.messages.job_task import build_task
+from taskreel.app.request_trace import read_trace, trace_id
 from taskreel.domain.errors import QueueError
 from taskreel.ports import Task
 from taskreel_cloud_tasks.history import HandlerResponse, OutgoingRequest
@@ -96,6 +97,24 @@ async def test_a_task_carries_ids_the_internal_key_and_a_token_for_the_invoker(
     )
     assert sent.http_request.oidc_token.audience == "https://processor.example"
     assert sent.name == f"{PARENT}/queues/{QUEUE}/tasks/{make_task(delivery=3).id}"
+
+
+async def test_a_task_carries_the_trace_of_the_request_that_made_it(
+    service: LocalCloudTasks,
+) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    counted = CountedUnaryCalls()
+    async with connect(address_of(service), [counted]) as queue:
+        read_trace([(b"traceparent", f"00-{trace}-b7ad6b7169203331-01".encode())])
+        await queue.enqueue(make_task("job-1"))
+        read_trace([])
+        await queue.enqueue(make_task("job-2"))
+    traced, untraced = (request.task.http_request.headers for _, request in counted.calls)
+    # The processor reads it as it reads that of any request.
+    read_trace([(b"traceparent", traced["traceparent"].encode())])
+    assert trace_id.get() == trace
+    assert "traceparent" not in untraced
+    read_trace([])
 
 
 async def test_work_on_media_goes_to_its_own_service(service: LocalCloudTasks) -> None:

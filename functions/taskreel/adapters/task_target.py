@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
+
+from taskreel.ports import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +27,16 @@ class TaskTarget:
         """The audience of an OIDC token for the task processor."""
         return self.base_url.rstrip("/")
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The headers of every task."""
-        return {"Content-Type": "application/json", "X-Internal-Api-Key": self.internal_key}
+    def build_headers(self, task: Task) -> Mapping[str, str]:
+        """The headers of a task, with the trace of the request that made it (W3C).
+
+        The log lines of its run are then found with those of the request. The flag says that nobody
+        has recorded the request, so that no trace is sampled only for it.
+        """
+        headers = {"Content-Type": "application/json", "X-Internal-Api-Key": self.internal_key}
+        if task.trace_id is not None:
+            headers["traceparent"] = f"00-{task.trace_id}-{secrets.token_hex(8)}-00"
+        return headers
 
 
 async def await_all(calls: Iterable[Awaitable[None]]) -> None:

@@ -207,7 +207,7 @@ class TaskQueues:
         message.name = f"{queue_name}/tasks/{task.id}"
         message.http_request.url = task_target.url
         message.http_request.http_method = target.HttpMethod.POST
-        message.http_request.headers.update(task_target.headers)
+        message.http_request.headers.update(task_target.build_headers(task))
         message.http_request.body = task.body
         deadline = min(max(task.deadline, _SHORTEST_DEADLINE), _LONGEST_DEADLINE)
         message.dispatch_deadline.FromTimedelta(deadline)

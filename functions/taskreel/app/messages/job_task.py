@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from pydantic_core import to_json
 
+from taskreel.app.request_trace import trace_id
 from taskreel.ports import Task
 
 #: The longest delivery of a pipeline's check, and of a job whose type is not deployed: it only ends
@@ -37,4 +38,5 @@ def build_task(
         body=to_json({"jobId": job_id, "delivery": delivery}),
         at=at,
         deadline=deadline,
+        trace_id=trace_id.get(),
     )
