@@ -43,7 +43,7 @@ def commands_in(text: str) -> Iterator[str]:
 
 def written() -> Iterator[tuple[str, str]]:
     """Yield the written commands, each with its file."""
-    pages = [ROOT / "README.md", *sorted((ROOT / "infra").glob("*.md"))]
+    pages = [ROOT / "README.md", *sorted((ROOT / "infra").rglob("*.md"))]
     scripts = [
         path
         for path in sorted((ROOT / "scripts").rglob("*"))

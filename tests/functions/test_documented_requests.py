@@ -264,9 +264,10 @@ async def test_a_generation_of_another_type_is_refused(ada: httpx.AsyncClient) -
     assert refused["errors"][0]["path"] == "type"
 
 
-def named_in_readme() -> set[str]:
-    """The paths of README's table of calls without parameter names; `…/x` continues the last."""
-    table = (ROOT / "README.md").read_text().split("| call | does |")[1].split("\n\n")[0]
+def named_in_the_guide() -> set[str]:
+    """The paths of the guide's table of calls without parameter names; `…/x` continues the last."""
+    text = (ROOT / "infra/guides/api.md").read_text("utf-8")
+    table = text.split("| call | does |")[1].split("\n\n")[0]
     found: list[str] = []
     for row in table.splitlines():
         for path in re.findall(r"`(?:[A-Z]+ )?((?:/|…)[^`?]*)", row.rpartition(" | ")[0]):
@@ -287,12 +288,12 @@ async def test_options_that_are_no_object_are_refused_with_their_path(
     assert refused["errors"] == [{"path": "options", "message": "must be an object"}]
 
 
-async def test_readme_names_every_route_and_no_other(world: World) -> None:
+async def test_the_guide_names_every_route_and_no_other(world: World) -> None:
     document = (await world.api.get("/api/openapi.json")).json()
     types = {f"/api/jobs/{name}" for name in JOB_TYPES}
     routes = {re.sub(r"{[^}]*}", "{}", path) for path in document["paths"] if path not in types}
     below_type = {f"/api/jobs/{{}}/{{}}{suffix}" for suffix in ("/progress", "/result", "/events")}
     assert (
-        named_in_readme() - {"/api/docs", "/api/openapi.json"}
+        named_in_the_guide() - {"/api/docs", "/api/openapi.json"}
         == (routes | {"/api/jobs/{}"}) - below_type
     )
