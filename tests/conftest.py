@@ -33,6 +33,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 #: Files that take minutes. xdist hands out whole files in this order: started last, one of them
 #: would keep a single process busy while the other has nothing to do.
 LONGEST_FILES = (
+    "test_life.py",
+    "test_simulation.py",
+    "test_rehearsals.py",
     "test_whole_infra.py",
     "test_scripts.py",
     "test_every_type.py",

@@ -33,7 +33,7 @@ async def test_a_job_that_is_removed_meanwhile_cannot_be_cancelled_or_retried(
         return stored
 
     for module in (cancel, retry):
-        monkeypatch.setattr(module, "find_job", find)
+        monkeypatch.setattr(module, "find_job_to_change", find)
     with pytest.raises(NotFoundError, match="job_removed"):
         await cancel.cancel_job(world.services, ADA, "job_removed", "image-generation")
     with pytest.raises(NotFoundError, match="job_removed"):

@@ -130,7 +130,7 @@ async def get_templates(request: Request, context: Authenticated) -> Response:
     status_code=201,
     summary="Save a template",
     response_model=TemplateView,
-    responses=document_problems("conflict", "forbidden"),
+    responses=document_problems("conflict", "forbidden", "not_found"),
     openapi_extra=document_body(NamedTemplateOrder, {"name": "poster", **_EXAMPLE}),
 )
 async def create_template(

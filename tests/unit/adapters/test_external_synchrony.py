@@ -63,6 +63,7 @@ INSIDE = {
     "counts": "stays in the process",
     "calibration": "stays in the process",
     "recent_jobs": "stays in the process",
+    "count_sweep": "stays in the process",
     "render_message": "writes a body, which `webhooks` sends",
     "flush_records": "writes to the store",
     "random": "stays in the process",
