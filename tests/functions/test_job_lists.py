@@ -175,3 +175,12 @@ async def test_paths_of_jobs_in_a_list_are_those_of_their_type(ada: httpx.AsyncC
     job = await submit_job(ada)
     (row,) = (await ada.get(LIST)).json()["jobs"]
     assert row["urls"]["self"].endswith(f"{IMAGE}/{job['jobId']}")
+
+
+@pytest.mark.parametrize("name", ["createdAfter", "createdBefore"])
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+async def test_a_time_without_a_time_in_utc_is_refused(
+    ada: httpx.AsyncClient, name: str, at: str
+) -> None:
+    answer = await ada.get("/api/jobs", params={name: at})
+    assert answer.status_code == 422, answer.text

@@ -17,7 +17,7 @@ from functions.job_requests import (
     submit_job,
 )
 from simulation.world import World
-from taskreel.app.operations import steps
+from taskreel.app.operations import operation_tasks, steps
 from taskreel.app.operations.job_actions import JobActions
 from taskreel.domain.errors import StoreError
 from taskreel.domain.job import Job
@@ -263,3 +263,67 @@ async def test_an_order_over_everything_or_without_a_cap_is_refused(
 async def test_a_user_may_not_change_the_jobs_of_others(ada: httpx.AsyncClient) -> None:
     wanted = {"action": "cancel", "filter": {"userId": "bob"}, "limit": 5}
     expect_problem(await ada.post(OPERATIONS_PATH, json=wanted), 403, "forbidden")
+
+
+async def test_an_order_of_many_jobs_goes_on_in_another_delivery(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "_STEPS_OF_A_DELIVERY", 1)
+    jobs = await schedule_jobs(world, ada, 25)
+    started = await order(ada, action="cancel", filter={"status": ["SCHEDULED"]})
+    await world.advance(60)
+    assert (await follow(world, ada, started))["changed"] == 25
+    assert set(await list_statuses(world, jobs)) == {"CANCELLED"}
+
+
+async def test_the_sweep_sends_a_lost_task_again_and_one_odd_operation_stops_no_other(
+    world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = await schedule_jobs(world, ada, 3)
+    world.cut_off = True
+    lost = await order(ada, action="cancel", filter={"status": ["SCHEDULED"]})
+    for error in (StoreError("the store is away"), RuntimeError("a bug")):
+        rescue = operation_tasks._rescue
+
+        async def fail(*_: Any, error: Exception = error) -> str:
+            raise error
+
+        await world.advance(600)
+        monkeypatch.setattr(operation_tasks, "_rescue", fail)
+        counts = await operation_tasks.rescue_operations(world.services)
+        assert sum(counts.values()) == 1
+        monkeypatch.setattr(operation_tasks, "_rescue", rescue)
+    world.cut_off = False
+    assert await operation_tasks.rescue_operations(world.services) == {"operation_rescued": 1}
+    assert (await follow(world, ada, lost))["changed"] == 3
+    assert set(await list_statuses(world, jobs)) == {"CANCELLED"}
+    assert await operation_tasks._rescue(world.services, lost["operationId"]) == "operation_asleep"
+
+
+async def test_a_step_that_was_lost_retries_no_job_twice(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    job = await submit_job(ada, FAILING)
+    await world.advance(60)
+    started = await order(ada, action="retry", filter={"status": ["FAILED"]})
+    await world.advance(60)
+    stored = await world.services.store.get(OPERATIONS, started["operationId"])
+    assert stored is not None
+    before = stored.model_copy(
+        update={"state": "running", "cursor": None, "changed": 0, "seen": 0, "ended_at": None}
+    )
+
+    async def put_back(tx: Any) -> None:
+        tx.set(OPERATIONS, stored.operation_id, before)
+
+    await world.services.store.transaction(put_back)
+    await steps.process_operation_task(world.services, stored.operation_id)
+    await world.advance(60)
+    assert (await world.job(job["jobId"])).round == 2
+
+
+async def test_an_edit_that_no_store_can_hold_is_refused(ada: httpx.AsyncClient) -> None:
+    body = {"action": "replay", "filter": {"status": ["FAILED"]}, "limit": 1}
+    for edit in ({"n": 2**70}, {"p": "\x07"}):
+        answer = await ada.post(OPERATIONS_PATH, json={**body, "edit": edit})
+        assert answer.status_code == 422, answer.text

@@ -174,3 +174,22 @@ async def test_a_stream_token_carries_the_roles(
     del bare.headers["authorization"]
     path = f"/api/jobs/{job}/events"
     assert (await bare.get(path, params={"token": token})).status_code == 200
+
+
+async def test_an_editor_may_replay_but_not_edit_what_runs_as_its_owner(
+    world: World, clients: Mapping[str, httpx.AsyncClient]
+) -> None:
+    """An edit could read the owner's other jobs, sign as the owner, and leave the project."""
+    job_id = await make_job(world, clients["owner"], "done")
+    for edit in ({"projectId": None}, {"prompt": "of mine"}):
+        answer = await clients["editor"].post(f"{IMAGE}/{job_id}/replay", json={"edit": edit})
+        expect_problem(answer, 403, "forbidden")
+    assert (await clients["editor"].post(f"{IMAGE}/{job_id}/replay", json={})).is_success
+    edited = await clients["owner"].post(f"{IMAGE}/{job_id}/replay", json={"edit": {"prompt": "x"}})
+    assert edited.is_success
+
+
+@pytest.mark.parametrize("roles", [{"film": ["editor"]}, {"film": {}}, {"film": 1}])
+async def test_a_role_that_is_no_name_is_an_invalid_token(world: World, roles: Any) -> None:
+    answer = await world.as_user("ada", projectRoles=roles).get("/api/jobs")
+    expect_problem(answer, 401, "unauthenticated")

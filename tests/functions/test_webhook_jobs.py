@@ -121,3 +121,13 @@ async def test_a_message_of_a_pipeline_follows_its_steps(hooked: Hooked) -> None
     await hooked.world.advance(60)
     assert (await read(hooked, answer.json()))["status"] == "COMPLETED"
     assert [json.loads(one.content) for one in hooked.receiver.received] == [{"done": "image.png"}]
+
+
+async def test_an_address_that_always_asks_for_a_second_is_given_up(hooked: Hooked) -> None:
+    busy = httpx.Response(429, headers={"Retry-After": "1"})
+    hooked.receiver.answer = lambda _request: busy
+    job = await send(hooked)
+    await hooked.world.advance(4 * 3600)
+    failed = await read(hooked, job)
+    assert (failed["status"], failed["error"]["code"]) == ("FAILED", "webhook_failed")
+    assert len(hooked.receiver.received) == 20 + 6

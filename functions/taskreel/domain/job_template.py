@@ -14,7 +14,7 @@ from taskreel.domain.template import fill_template, find_references, find_roots
 from taskreel.domain.value import Location, StoredValue
 
 #: Older versions are forgotten.
-MOST_VERSIONS = 20
+MOST_VERSIONS = 5
 #: The characters of a version as JSON: all versions fit into one document.
 MOST_CHARACTERS = 30_000
 _PARAMETERS = "parameters"

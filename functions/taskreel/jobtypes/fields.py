@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
@@ -47,8 +48,17 @@ def _refuse_timestamp(given: Any) -> Any:
     return given
 
 
+def _check_range(given: datetime) -> datetime:
+    """Refuse the hours at the ends of the calendar that have no time in UTC."""
+    try:
+        given.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be between the years 1 and 9999 in UTC") from None
+    return given
+
+
 #: A date and time with a time zone, as RFC 3339 writes them.
-Moment = Annotated[AwareDatetime, BeforeValidator(_refuse_timestamp)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_refuse_timestamp), AfterValidator(_check_range)]
 MediaUrl = Annotated[str, Field(min_length=5, max_length=900_000), AfterValidator(_check_url)]
 Prompt = Annotated[
     str,

@@ -343,6 +343,14 @@ def is_plain(raw: bytes) -> bool:
     return 2 * most_nested <= _MAX_DEPTH and _UNUSUAL.search(raw) is None
 
 
+def require_storable(value: Any) -> Any:
+    """Raise ValueError for a value that no store can hold, with the place of the fault."""
+    for find in (_find_unstorable, _find_control_characters):
+        for at, reason in find(value):
+            raise ValueError(f"{'.'.join(map(str, at))} {reason}".strip())
+    return value
+
+
 def _find_unstorable(
     value: Any, at: Location = (), depth: int = 0
 ) -> Iterator[tuple[Location, str]]:

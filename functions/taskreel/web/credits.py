@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.requests import Request
 from fastapi.responses import Response
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from taskreel.app.credits.balances import load_account
 from taskreel.app.credits.grants import check_user_id, grant_credits
@@ -17,6 +17,7 @@ from taskreel.app.jobs.queries import list_ledger
 from taskreel.domain.credits import Account, CreditGrant, EntryKind
 from taskreel.domain.grants import DEFAULT_PRIORITY, expire_grants
 from taskreel.domain.value import Value
+from taskreel.jobtypes.fields import Moment
 from taskreel.web.http import JsonResponse, check_query, parse_idempotency_key
 from taskreel.web.openapi import ONCE, document_body
 from taskreel.web.openapi_problems import document_problems
@@ -36,7 +37,7 @@ class Grant(Value):
     amount: int = Field(ge=1, le=1_000_000_000, strict=True)
     reason: str | None = Field(default=None, max_length=500)
     priority: int = Field(default=DEFAULT_PRIORITY, ge=1, le=100, strict=True)
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
 
 
 class GrantView(View):

@@ -86,6 +86,8 @@ def build_mcp_server(path: str, api: ASGIApp) -> Starlette:
                 content=None if body is None else to_json(body),
                 headers={"Authorization": authorization},
             )
+            if answer.is_redirect:  # of a path that an argument has changed
+                raise RefusedError({"detail": "An argument contains a character of a path."})
             found: dict[str, Any] = answer.json()
             if answer.is_error:
                 raise RefusedError(found)

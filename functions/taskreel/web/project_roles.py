@@ -19,7 +19,9 @@ def read_roles(claims: Mapping[str, Any]) -> Mapping[str, ProjectRole] | None:
     given = claims.get("projectRoles")
     if given is None:
         return None
-    if not isinstance(given, dict) or not all(role in _ROLES for role in given.values()):
+    if not isinstance(given, dict) or not all(
+        isinstance(role, str) and role in _ROLES for role in given.values()
+    ):
         raise UnauthenticatedError(
             "Invalid token: its `projectRoles` must map each project to one of: "
             f"{', '.join(_ROLES)}."

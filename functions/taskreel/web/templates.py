@@ -80,7 +80,7 @@ class TemplateVersionView(View):
 
 
 class TemplateView(View):
-    """A template with its newest version; earlier ones by number, up to twenty in all."""
+    """A template with its newest version; earlier ones by number, up to five in all."""
 
     name: str
     shared: bool

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from functions.job_requests import image_request, submit_job
+from functions.job_requests import BATCH, image_request, submit_job
 from functions.stored_documents import store_documents
 from simulation.world import World, running
 from taskreel.app.jobs.finish_job import RETENTION
 from taskreel.app.worker.expiry import remove_expired
 from taskreel.domain.job_status import Status
+from taskreel.domain.unit import UnitState
 from taskreel.ports import Collection, Query
 
 PICTURE = {"prompt": "a kite", "options": {"width": 64, "height": 64}}
@@ -109,3 +110,30 @@ async def test_expired_uploads_go_with_their_files(world: World) -> None:
     assert await remove_expired(world.services) == {"uploads": 1}
     assert await world.services.blobs.info(uploads[old]["path"]) is None
     assert await world.services.blobs.info(uploads[new]["path"]) is not None
+
+
+async def test_a_job_stays_while_a_replay_that_uses_its_files_does(world: World) -> None:
+    ada = world.as_user()
+    body = {"prompts": ["a", "b", "c"], "options": {"width": 64, "height": 64}}
+    made = (await ada.post(BATCH, json=body)).json()
+    await world.advance(60)
+    job = await world.job(made["jobId"])
+    failed = job.units[2].model_copy(update={"state": UnitState.FAILED, "artifacts": ()})
+    status_at = {**job.status_at, Status.FAILED: job.status_at[Status.COMPLETED]}
+    await world.put(
+        job.model_copy(
+            update={
+                "units": (*job.units[:2], failed),
+                "status": Status.FAILED,
+                "status_at": status_at,
+            }
+        )
+    )
+    await world.advance(80 * 86_400)
+    replay = (await ada.post(f"{BATCH}/{made['jobId']}/replay", json={})).json()
+    await world.advance(300)
+    await world.advance(11 * 86_400)
+    assert await remove_expired(world.services) == {}
+    stored = await world.job(replay["jobId"])
+    for artifact in stored.artifacts:
+        assert await world.services.blobs.info(artifact.path) is not None

@@ -123,6 +123,9 @@ def find_attempt_limit(job: Job) -> timedelta:
 
 
 def _build_job_task(job: Job, task_number: str | None = None) -> Task:
+    if task_number is None and job.request_hash is not None:
+        # As in `name_entry`: the id may come again, and a queue takes a task's name once.
+        task_number = f"{job.delivery}/{int(job.created_at.timestamp() * 1000)}"
     return build_task(
         find_queue(job),
         job.job_id,

@@ -15,7 +15,7 @@ from taskreel.app.jobs.queries import find_job_to_change
 from taskreel.app.jobs.retry import require_unambiguous
 from taskreel.app.jobs.submit import JobRequest
 from taskreel.app.services import Services
-from taskreel.domain.errors import ConflictError, InvalidError
+from taskreel.domain.errors import ConflictError, ForbiddenError, InvalidError
 from taskreel.domain.job import Job
 from taskreel.domain.unit import UnitRun, UnitState
 from taskreel.domain.value import Value
@@ -46,6 +46,9 @@ async def prepare_replay(
     original = await find_job_to_change(services, caller, job_id, job_type)
     _require_replayable(original)
     require_unambiguous(original, caller)
+    if wanted.edit and not caller.admin and caller.user_id != original.user_id:
+        # It would run with the owner's keys, files, other jobs and credits.
+        raise ForbiddenError("Only its owner may edit a job. Submit it as a job of your own.")
 
     kind = find_job_type(original.job_type)
     edit = dict(wanted.edit or {})

@@ -85,8 +85,9 @@ def describe_cap(cap: SpendCap) -> dict[str, object]:
 
 
 def _build_delivery(user_id: str, endpoint_id: str, cap: SpendCap, at: datetime) -> WebhookDelivery:
-    # The id is the same however often a transaction runs.
-    delivery_id = hashed_delivery_id(user_id, SPEND_ALERT_EVENT, cap.period, endpoint_id)
+    # The id is the same however often a transaction runs; a cap that was raised alerts again.
+    named = f"{cap.period} {cap.limit}"
+    delivery_id = hashed_delivery_id(user_id, SPEND_ALERT_EVENT, named, endpoint_id)
     return WebhookDelivery(
         delivery_id=delivery_id,
         endpoint_id=endpoint_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,6 +23,7 @@ from taskreel.app.jobs.submit import quote_job, submit_job
 from taskreel.app.services import Services
 from taskreel.domain.errors import StoreError, TaskreelError
 from taskreel.domain.job import Job
+from taskreel.domain.job_status import Status
 from taskreel.domain.operation import BulkAction
 
 
@@ -42,6 +44,8 @@ class JobActions:
     action: BulkAction
     edit: dict[str, Any] | None = None
     key: str = ""
+    #: When the operation was ordered: what has failed since then was retried by it already.
+    since: datetime | None = None
     #: What the owners have left, as a dry run spends it.
     _available: dict[str, int] = field(default_factory=dict)
 
@@ -97,6 +101,8 @@ class JobActions:
 
     async def _act(self, job: Job) -> Outcome:
         services, caller = self.services, self.caller
+        if self.action in {BulkAction.RETRY, BulkAction.REPLAY} and is_ambiguous(job):
+            return Outcome(reason="its work may have been bought: repeat it by itself")
         match self.action:
             case BulkAction.CANCEL:
                 reason = _explain_ended(job)
@@ -107,14 +113,12 @@ class JobActions:
                 await remove_job(services, job)
                 return Outcome()
             case BulkAction.RETRY:
-                if is_ambiguous(job):
-                    return Outcome(reason="its work may have been bought: repeat it by itself")
+                if self.since and job.status_at.get(Status.FAILED, self.since) > self.since:
+                    return Outcome()  # the step that retried it was not stored
                 cost = price_next_round(job)
                 await retry_job(services, caller, job.job_id, job.job_type)
                 return Outcome(cost)
             case BulkAction.REPLAY:
-                if is_ambiguous(job):
-                    return Outcome(reason="its work may have been bought: repeat it by itself")
                 owner, request = await self._prepare_replay(job)
                 made = await submit_job(services, owner, request)
                 return Outcome(made.job.credits.held)

@@ -33,6 +33,8 @@ from taskreel.store_collections import AUDIT, OPERATIONS
 #: A dry run looks at so many jobs at most, in one request.
 MOST_JUDGED = 500
 _JUDGED_AT_ONCE = 50
+#: A filter on a text may match few of the rows that are read for a page.
+_MOST_PAGES_JUDGED = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,9 @@ async def forecast_operation(services: Services, caller: Caller, order: BulkOrde
     _check(caller, order)
     actions = JobActions(services, caller, order.action, order.edit)
     found, cursor = Forecast(), None
-    while found.seen < MOST_JUDGED and found.eligible < order.limit:
+    for _ in range(_MOST_PAGES_JUDGED):
+        if found.seen >= MOST_JUDGED or found.eligible >= order.limit:
+            break
         page = await read_page(services, caller, order.filter, cursor, _JUDGED_AT_ONCE)
         for job in page.rows:
             if found.eligible == order.limit:

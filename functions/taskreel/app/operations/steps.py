@@ -78,7 +78,12 @@ async def _make_step(services: Services, operation: BulkOperation) -> BulkOperat
         services, caller, operation.filter, operation.cursor, min(_JOBS_OF_A_STEP, left)
     )
     actions = JobActions(
-        services, caller, operation.action, operation.edit, key=operation.operation_id
+        services,
+        caller,
+        operation.action,
+        operation.edit,
+        key=operation.operation_id,
+        since=operation.created_at,
     )
     outcomes = [(job, await actions.act(job)) for job in page.rows]
     progressed = _count(operation, outcomes)

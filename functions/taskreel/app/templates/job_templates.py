@@ -18,8 +18,8 @@ from taskreel.domain.job_template import (
 from taskreel.ports import Query, Transaction
 from taskreel.store_collections import JOB_TEMPLATES
 
-#: Templates of one user, and shared ones.
-MOST_TEMPLATES = 200
+#: Templates of one user, and shared ones: a list reads them all, with their versions.
+MOST_TEMPLATES = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ async def save_template(
     owner = _find_owner(caller, shared=new.shared)
     draft = draft_version(services, caller, new)
     id_ = name_template_id(owner, new.name)
-    if must_be_new and len(await _list_of(services, owner)) >= MOST_TEMPLATES:
+    if must_be_new and await _count_of(services, owner) >= MOST_TEMPLATES:
         raise ConflictError(f"There are {MOST_TEMPLATES} templates, the most. Delete some first.")
 
     async def write(tx: Transaction) -> JobTemplate:
@@ -132,6 +132,13 @@ def _find_owner(caller: Caller, *, shared: bool) -> str | None:
 
 
 async def _list_of(services: Services, owner: str | None) -> list[JobTemplate]:
+    return [row.value for row in await services.store.query(_build_query(owner))]
+
+
+async def _count_of(services: Services, owner: str | None) -> int:
+    return int((await services.store.aggregate(_build_query(owner)))["count"])
+
+
+def _build_query(owner: str | None) -> Query[JobTemplate]:
     field, value = ("shared", True) if owner is None else ("userId", owner)
-    query = Query(collection=JOB_TEMPLATES, where=((field, "==", value),), limit=MOST_TEMPLATES)
-    return [row.value for row in await services.store.query(query)]
+    return Query(collection=JOB_TEMPLATES, where=((field, "==", value),), limit=MOST_TEMPLATES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -12,6 +13,11 @@ from taskreel.app.webhooks.endpoints import open_own_endpoint
 from taskreel.domain.errors import PermanentError, RateLimitedError, RunError, TemporaryError
 from taskreel.domain.webhook import SENDER, WebhookAnswer
 from taskreel.ports import Clock, Done, Generation, Pending, SendWebhook, Store
+
+#: How often an address may ask for a rest, and the least rest: it doubles up to the longest.
+_MOST_RESTS = 20
+_FIRST_REST = timedelta(seconds=5)
+_LONGEST_LEAST_REST = timedelta(minutes=10)
 
 
 class MessageSender:
@@ -42,7 +48,7 @@ class MessageSender:
             keys=endpoint.valid_keys(now),
         )
         if not answer.succeeded:
-            raise _explain_failure(answer)
+            raise _explain_failure(answer, request.waits)
         return Done(
             data={
                 "status": answer.status,
@@ -63,12 +69,17 @@ class MessageSender:
         """The connections are closed by their owner."""
 
 
-def _explain_failure(answer: WebhookAnswer) -> RunError:
-    """The error of an answer that is no success. One that asks for a rest counts no attempt."""
+def _explain_failure(answer: WebhookAnswer, rests: int) -> RunError:
+    """The error of an answer that is no success. One that asks for a rest counts no attempt.
+
+    Each rest is longer than the last, and after `_MOST_RESTS` attempts count again: the message is
+    free, so an address that always asks for a second more would be asked for a month.
+    """
     if answer.is_gone:
         return PermanentError("The address answered 410 Gone.", code="webhook_gone")
     message = answer.error or f"The address answered {answer.status}."
     rest = answer.find_rest() if answer.status is not None else None
-    if rest is not None:
-        return RateLimitedError(message, code="webhook_throttled", retry_after=rest)
+    if rest is not None and rests < _MOST_RESTS:
+        least = min(_FIRST_REST * 2**rests, _LONGEST_LEAST_REST)
+        return RateLimitedError(message, code="webhook_throttled", retry_after=max(rest, least))
     return TemporaryError(message, code="webhook_failed")

@@ -19,7 +19,7 @@ from taskreel.app.query_pages import read_pages
 from taskreel.app.services import Services
 from taskreel.domain.artifact import artifacts_folder
 from taskreel.jobtypes import JOB_TYPES
-from taskreel.ports import Collection, Query, Transaction
+from taskreel.ports import Collection, Query, Row, Transaction
 from taskreel.store_collections import (
     DEAD_LETTERS,
     JOBS,
@@ -48,7 +48,8 @@ async def remove_expired(services: Services) -> dict[str, int]:
     now = services.clock.now()
     removed: Counter[str] = Counter()
     for job_type in JOB_TYPES:
-        async for ids in _list_expired(services, _query_old_jobs(job_type, now), now):
+        async for found in _list_expired(services, _query_old_jobs(job_type, now), now):
+            ids = [row.id for row in found if not await _is_replayed(services, row)]
             gone = await _delete_expired(services, JOBS.name, ids, now)
             await delete_answers(services, list(gone))
             for job_id in gone:
@@ -61,8 +62,8 @@ async def remove_expired(services: Services) -> dict[str, int]:
             order=(("expireAt", "asc"),),
             limit=_PAGE,
         )
-        async for ids in _list_expired(services, query, now):
-            gone = await _delete_expired(services, name, ids, now)
+        async for found in _list_expired(services, query, now):
+            gone = await _delete_expired(services, name, [row.id for row in found], now)
             for data in gone.values() if name == UPLOADS.name else ():
                 folder, slash, _ = str(data["path"]).rpartition("/")
                 await services.blobs.delete(folder + slash)
@@ -88,10 +89,23 @@ def _query_old_jobs(job_type: str, now: datetime) -> Query[_Document]:
 
 async def _list_expired(
     services: Services, query: Query[_Document], now: datetime
-) -> AsyncIterator[Sequence[str]]:
+) -> AsyncIterator[Sequence[Row[_Document]]]:
     async for rows in read_pages(services.store, query):
-        yield [row.id for row in rows if _is_expired(row.data, now)]
+        yield [row for row in rows if _is_expired(row.data, now)]
         await asyncio.sleep(0)
+
+
+async def _is_replayed(services: Services, row: Row[_Document]) -> bool:
+    """True for a job whose files a replay, which is retained for longer, uses."""
+    query = Query(
+        collection=_raw(JOBS.name),
+        where=(
+            ("userId", "==", row.data.get("userId")),
+            ("lineage", "array-contains", row.id),
+        ),
+        limit=1,
+    )
+    return bool(await services.store.query(query))
 
 
 async def _delete_expired(
