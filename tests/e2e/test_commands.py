@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 import httpx
 import jwt
 import pytest
+from click.testing import CliRunner
 
 from e2e.processes import ROOT, TASKREEL, Stack, environment, stack, taskreel, wait_for_job
+from taskreel_local.cli.main import main
 
 NOOP = {"prompt": "x", "options": {"studio": {"mode": "noop"}}}
 
@@ -114,12 +116,31 @@ def test_without_a_stack_the_command_to_start_one_is_named(tmp_path: Path) -> No
     for command in (
         ["jobs"],
         ["credits"],
+        ["token"],
         ["watch", "job_1"],
         ["submit", "image-generation", "--prompt", "x"],
     ):
         refused = taskreel(*command, "--data", str(tmp_path))
         assert refused.returncode == 4
         assert f"scripts/dev --data {tmp_path}" in refused.stderr
+    assert not (tmp_path / "secrets.json").exists()
+
+
+def test_a_token_and_an_audit_are_of_the_current_profiles_stack(
+    running: Stack, tmp_path: Path
+) -> None:
+    runner = CliRunner(env={"XDG_CONFIG_HOME": str(tmp_path)})
+    assert runner.invoke(main, ["login", "here", "--data", str(running.data)]).exit_code == 0
+    token = runner.invoke(main, ["token", "--user", "ada"]).stdout.strip()
+    answer = httpx.get(f"{running.url}/api/credits", headers={"Authorization": f"Bearer {token}"})
+    assert answer.json()["userId"] == "ada"
+    assert "every invariant holds" in runner.invoke(main, ["audit"]).stdout
+
+
+def test_an_empty_job_id_is_refused(at: list[str]) -> None:
+    refused = taskreel("show", "", *at)
+    assert refused.returncode == 2
+    assert "it is empty" in refused.stderr
 
 
 def test_a_wrong_token_is_refused(running: Stack) -> None:

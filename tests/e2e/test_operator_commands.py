@@ -136,6 +136,8 @@ def test_a_running_job_is_cancelled_and_then_deleted(commands: Commands) -> None
     assert "cancel it before" in refused.stderr
     cancelled = commands.json("cancel", job, "--yes")
     assert [one["status"] for one in cancelled["jobs"]] == ["CANCELLED"]
+    again = commands.text("cancel", job)
+    assert again == f"{job} had already ended (CANCELLED); nothing was cancelled\n"
     assert commands.run("watch", job).exit_code == 1
     assert commands.text("delete", job, "--yes").startswith(job)
     assert commands.run("show", job).exit_code == 3

@@ -74,6 +74,7 @@ async def test_a_body_that_is_no_object_is_called_the_body(
 ) -> None:
     refused = expect_problem(await ada.post(IMAGE, content=body), 422, "invalid_request")
     assert refused["errors"] == [{"path": "", "message": "the body must be a JSON object"}]
+    assert refused["detail"] == "The body must be a JSON object."
 
 
 async def test_an_empty_body_is_called_empty(ada: httpx.AsyncClient) -> None:

@@ -303,9 +303,14 @@ def _spend_field(period: str) -> str:
 
 def _refuse_spend(cap: SpendCap, cost: int) -> SpendCapError:
     left = max((cap.limit or 0) - cap.spent, 0)
+    costs = "1 credit" if cost == 1 else f"{cost} credits"
+    are_left = "1 is" if left == 1 else f"{left} are"
+    credits_of_cap = "1 credit" if cap.limit == 1 else f"{cap.limit} credits"
+    are_spent = "1 is" if cap.spent == 1 else f"{cap.spent} are"
+    when = "on" if cap.name == "daily" else "in"
     return SpendCapError(
-        f"This job costs {cost} credits, and {left} are left of your {cap.name} cap of {cap.limit} "
-        f"credits: {cap.spent} are spent or held in {cap.period} (UTC). Submit it again after "
+        f"This job costs {costs}, and {are_left} left of your {cap.name} cap of {credits_of_cap}: "
+        f"{are_spent} spent or held {when} {cap.period} (UTC). Submit it again after "
         f"{cap.resets_at:%Y-%m-%dT%H:%M:%SZ}, or ask an administrator for a higher cap.",
         cap=cap.name,
         limit=cap.limit,

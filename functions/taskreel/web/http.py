@@ -98,7 +98,7 @@ def _describe_invalid_body(rows: list[ErrorDetails], model: type[BaseModel]) -> 
         return MalformedError(f"The body is not valid JSON: {first['ctx']['error']}.")
     if first["type"] == "model_type" and not first["loc"]:
         message = "the body must be a JSON object"
-        return InvalidError.at("", message, text=f"{message.capitalize()}.")
+        return InvalidError.at("", message, text="The body must be a JSON object.")
     return invalid_request(describe_errors(rows, model))
 
 

@@ -48,7 +48,7 @@ _EXAMPLES = {
             HTTPStatus.PAYMENT_REQUIRED,
             "spend_cap_reached",
             "This job costs 5 credits, and 2 are left of your daily cap of 100 credits: 98 are "
-            "spent or held in 2026-11-27 (UTC). Submit it again after 2026-11-28T00:00:00Z, or "
+            "spent or held on 2026-11-27 (UTC). Submit it again after 2026-11-28T00:00:00Z, or "
             "ask an administrator for a higher cap.",
             {
                 "cap": "daily",

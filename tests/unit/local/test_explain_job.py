@@ -53,6 +53,11 @@ ERROR = {"code": "c", "category": "temporary", "message": "The provider is busy.
             "It starts when the job that it depends on has ended: job_0.",
         ),
         (
+            make_job("COMPLETED", cachedSeconds=40, credits={"captured": 1}),
+            {},
+            "Answered by an earlier job (made 40 s ago), free.",
+        ),
+        (
             make_job("QUEUED"),
             {"queues": [PAUSED]},
             (

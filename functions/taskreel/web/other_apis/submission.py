@@ -42,7 +42,7 @@ async def read_object(request: Request) -> dict[str, Any]:
         raise MalformedError(f"The body is not valid JSON: {error}.") from None
     if not isinstance(body, dict):
         message = "the body must be a JSON object"
-        raise InvalidError.at("", message, text=f"{message.capitalize()}.")
+        raise InvalidError.at("", message, text="The body must be a JSON object.")
     return body
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from taskreel_local.cli.exit_codes import UnreachableError
 from taskreel_local.cli.profiles import Profile, load_profiles, read_token
+
+if TYPE_CHECKING:
+    from taskreel_local.stack.data_folder import DataFolder
 
 DEFAULT_DATA = Path(".taskreel")
 
@@ -62,6 +66,23 @@ def find_target(data: Path | None, profile: str | None, user: str | None) -> Api
     return _find_local(DEFAULT_DATA, user)
 
 
+def find_data_folder(data: Path | None) -> Path:
+    """The data folder that is named, or the current profile's, or the one in this folder."""
+    if data is not None:
+        return data
+    profiles = load_profiles()
+    name = os.environ.get("TASKREEL_PROFILE") or profiles.current
+    profile = None if name is None else profiles.find(name)
+    return Path(profile.data) if profile is not None and profile.data else DEFAULT_DATA
+
+
+def check_stack_has_run(data: Path) -> None:
+    """Raise UnreachableError for a folder without a stack: a secret made there opens nothing."""
+    from taskreel_local.stack.data_folder import DataFolder
+
+    _read_url(DataFolder(data), data)
+
+
 def target_of_profile(name: str, profile: Profile, user: str | None) -> ApiTarget:
     """The API of a profile."""
     if profile.data is not None:
@@ -84,12 +105,18 @@ def _find_local(data: Path, user: str | None) -> ApiTarget:
     from taskreel_local.stack.dev_tokens import DEV_USER, make_token
 
     folder = DataFolder(data)
+    url = _read_url(folder, data)
+    role = "admin" if user is None else None
+    token = make_token(folder, user=user or DEV_USER, tier="enterprise", role=role)
+    return ApiTarget(url=url, token=token, name=f"the stack on {data}", data=data)
+
+
+def _read_url(folder: DataFolder, data: Path) -> str:
+    """The URL of the stack that runs, or has run, on the folder. Raises UnreachableError."""
     url = folder.read_url()
     if url is None:
         raise UnreachableError(
             f"No stack has run on {data}. Start one: scripts/dev --data {data}\n"
             "Or use a deployment: taskreel login NAME --url URL"
         )
-    role = "admin" if user is None else None
-    token = make_token(folder, user=user or DEV_USER, tier="enterprise", role=role)
-    return ApiTarget(url=url, token=token, name=f"the stack on {data}", data=data)
+    return url

@@ -10,14 +10,15 @@ from typing import Any
 import click
 import httpx
 
-from taskreel_local.cli.options import data_option
+from taskreel_local.cli.api_target import find_data_folder
+from taskreel_local.cli.options import chosen_data_option
 from taskreel_local.stack.data_folder import DataFolder
 
 _ANSWER_SECONDS = 3600.0
 
 
 @click.command("audit")
-@data_option
+@chosen_data_option
 @click.option(
     "--store-url",
     metavar="URL",
@@ -28,7 +29,7 @@ _ANSWER_SECONDS = 3600.0
 @click.option("--repair", is_flag=True, help="Repair what has one right answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def audit(
-    data: Path,
+    data: Path | None,
     store_url: str | None,
     blobs_url: str | None,
     *,
@@ -40,8 +41,8 @@ def audit(
 
     Of jobs, credits, slots and webhooks; each violation is named.
 
-    Without --store-url it is the store of the stack in --data: the running stack is asked, or its
-    file is read while it does not run. It exits with 1 if a rule is broken. --repair recounts
+    Without --store-url it is the store of a stack on this machine: the running stack is asked, or
+    its file is read while it does not run. It exits with 1 if a rule is broken. --repair recounts
     slots, wakes jobs that nothing would wake, settles holds of ended jobs and releases those of no
     job; each repair is in the audit log of administrators. What is left needs a person.
     """
@@ -49,7 +50,7 @@ def audit(
         raise click.UsageError("--files needs --blobs-url beside --store-url")
     order = {"files": files, "repair": repair}
     if store_url is None:
-        report = _audit_folder(DataFolder(data), order)
+        report = _audit_folder(DataFolder(find_data_folder(data)), order)
     else:
         report = asyncio.run(_audit_store(store_url, blobs_url or "file:///.", order))
     if as_json:

@@ -143,7 +143,6 @@ def _check_queues(session: Session) -> Check:
 
 def _check_providers(session: Session) -> Check:
     providers = session.call("GET", "/api/providers")["providers"]
-    served = [one["provider"] for one in providers if one["servedBy"]]
     stopped = [
         f"{one['provider']} {model['name']}"
         for one in providers
@@ -158,7 +157,12 @@ def _check_providers(session: Session) -> Check:
             advice="taskreel providers",
         )
     advice = "Set a provider's key: infra/README.md"
-    found = f"{len(served)} of {len(providers)} are served"
+    # Those in-house have no key to set.
+    paid = [one for one in providers if one.get("keyVariable")]
+    keyed = [one for one in paid if one["configured"]]
+    stand_ins = {one["servedBy"] for one in paid if one["servedBy"] and not one["configured"]}
+    found = f"{len(keyed)} of {len(paid)} have a key"
+    found += f"; {', '.join(sorted(stand_ins))} stands in for the others" if stand_ins else ""
     ending = [text for one in providers if one["configured"] for text in one.get("warnings", ())]
     found += f"; warning: {'; '.join(ending)}" if ending else ""
-    return Check("providers", bool(served), found, advice)
+    return Check("providers", bool(keyed or stand_ins), found, advice)

@@ -155,6 +155,11 @@ def _explain_retrying(job: Job, around: Surroundings) -> str:
 
 
 def _explain_completed(job: Job, _around: Surroundings) -> str:
+    if job.cached_seconds is not None:
+        # Its credits are what the earlier submission paid.
+        seconds = job.cached_seconds
+        made = f"{format_seconds(seconds)} ago" if seconds else "just now"
+        return f"Answered by an earlier job (made {made}), free."
     start, end = job.status_at.get("PROCESSING"), job.status_at.get("COMPLETED")
     by = f" by {clean(job.served_by)}" if job.served_by else ""
     ran = wait = ""

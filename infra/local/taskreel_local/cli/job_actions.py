@@ -14,11 +14,14 @@ from taskreel_local.cli.completions import JOB, PROVIDER
 from taskreel_local.cli.exit_codes import RefusedError, explain_problem
 from taskreel_local.cli.job_commands import parse_span, show_made_job, show_quote
 from taskreel_local.cli.job_input import INPUT_HELP, parse_input, upload_files
+from taskreel_local.cli.options import JOB_ID
 
 if TYPE_CHECKING:
     from taskreel.client import Job
 
-_job_ids = click.argument("job_ids", metavar="JOB...", nargs=-1, required=True, shell_complete=JOB)
+_job_ids = click.argument(
+    "job_ids", metavar="JOB...", type=JOB_ID, nargs=-1, required=True, shell_complete=JOB
+)
 _yes = click.option("--yes", is_flag=True, help="Do it without a question.")
 
 
@@ -36,7 +39,12 @@ def cancel_jobs(session: Session, job_ids: tuple[str, ...], *, yes: bool) -> Non
     if open_jobs:
         held = sum(job.credits.held for job in open_jobs)
         session.confirm(f"Cancel {_count(open_jobs)}; credits held: {held:,}.", yes=yes)
-    _change_each(session, jobs, session.client.cancel, "is")
+    for job in jobs:
+        if job.has_ended:
+            session.say(f"{job.job_id} had already ended ({job.status}); nothing was cancelled")
+    # As JSON the ended jobs are listed with the others.
+    changing = jobs if session.as_json else open_jobs
+    _change_each(session, changing, session.client.cancel, "is")
 
 
 @click.command("retry")
@@ -58,7 +66,7 @@ def retry_jobs(session: Session, job_ids: tuple[str, ...], *, yes: bool, follow:
 
 
 @click.command("reschedule")
-@click.argument("job_id", metavar="JOB", shell_complete=JOB)
+@click.argument("job_id", metavar="JOB", type=JOB_ID, shell_complete=JOB)
 @click.argument("start", metavar="TIME")
 @connected
 def reschedule_job(session: Session, job_id: str, start: str) -> None:
@@ -166,7 +174,7 @@ def _change_each(
       taskreel replay job_4k7m --from-step pictures
     """,
 )
-@click.argument("job_id", metavar="JOB", shell_complete=JOB)
+@click.argument("job_id", metavar="JOB", type=JOB_ID, shell_complete=JOB)
 @click.argument("words", metavar="[INPUT]...", nargs=-1)
 @click.option("--edit", is_flag=True, help="Change the request in your editor.")
 @click.option("--from-step", metavar="STEP", help="Repeat this step and all behind it.")

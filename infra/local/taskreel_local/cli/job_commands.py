@@ -12,6 +12,7 @@ import click
 from taskreel_local.cli.api_command import Session, connected, print_json
 from taskreel_local.cli.completions import JOB, JOB_TYPE, STATUSES
 from taskreel_local.cli.job_input import INPUT_HELP, parse_input, upload_files
+from taskreel_local.cli.options import JOB_ID
 
 if TYPE_CHECKING:
     from taskreel.client import Job, Quote
@@ -102,13 +103,17 @@ def show_made_job(session: Session, job: Job, *, follow: bool) -> None:
     if follow:
         end_with(session, follow_to_the_end(session, [job]))
         return
-    session.show(
-        job,
-        lambda: click.echo(
-            f"{job.job_id}  {job.status}\nFollow it: taskreel watch {job.job_id}"
-            + _name_ignored(job.ignored_fields)
-        ),
-    )
+
+    def show_text() -> None:
+        following = f"Follow it: taskreel watch {job.job_id}"
+        if job.cached_seconds is not None:
+            from taskreel_local.cli.explain_job import Surroundings, explain_job
+
+            following = f"{explain_job(job, Surroundings())} taskreel show {job.job_id}"
+        ignored = _name_ignored(job.ignored_fields)
+        click.echo(f"{job.job_id}  {job.status}\n{following}{ignored}")
+
+    session.show(job, show_text)
 
 
 def show_quote(session: Session, quote: Quote) -> None:
@@ -137,7 +142,9 @@ def _name_ignored(fields: Sequence[str] | None) -> str:
 
 
 @click.command("watch")
-@click.argument("job_ids", metavar="JOB...", nargs=-1, required=True, shell_complete=JOB)
+@click.argument(
+    "job_ids", metavar="JOB...", type=JOB_ID, nargs=-1, required=True, shell_complete=JOB
+)
 @connected
 def watch_jobs(session: Session, job_ids: tuple[str, ...]) -> None:
     """Show the progress of jobs until all have ended.

@@ -10,10 +10,11 @@ import click
 
 from taskreel_local.cli.api_command import Session, connected, to_json
 from taskreel_local.cli.completions import JOB
+from taskreel_local.cli.options import JOB_ID
 
 
 @click.command("logs")
-@click.argument("job_id", metavar="[JOB]", required=False, shell_complete=JOB)
+@click.argument("job_id", metavar="[JOB]", type=JOB_ID, required=False, shell_complete=JOB)
 @click.option("--owner", "user_id", metavar="USER", help="Another user's jobs (admin).")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100), help="Jobs.")
 @click.option("--follow/--no-follow", "-f", default=False, help="Go on with each change.")

@@ -6,11 +6,14 @@ import click
 
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.completions import JOB
+from taskreel_local.cli.options import JOB_ID
 
 
 @click.command("open")
-@click.argument("job_id", metavar="[JOB]", required=False, shell_complete=JOB)
-@click.option("--print", "only_print", is_flag=True, help="Print the address alone.")
+@click.argument("job_id", metavar="[JOB]", type=JOB_ID, required=False, shell_complete=JOB)
+@click.option(
+    "--print", "only_print", is_flag=True, help="Print the address alone, without the token."
+)
 @connected
 def open_dashboard(session: Session, job_id: str | None, *, only_print: bool) -> None:
     """Open the dashboard in your browser, at a JOB if one is named.

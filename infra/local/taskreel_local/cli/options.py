@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,6 +15,12 @@ data_option = click.option(
     default=DEFAULT,
     show_default=True,
     help="Data folder of the stack.",
+)
+#: As the commands that call the API choose it: `find_data_folder` resolves it.
+chosen_data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Data folder of the stack. [default: the current profile's, else .taskreel]",
 )
 user_option = click.option(
     "--user",
@@ -32,3 +39,18 @@ google_emulators_option = click.option(
     help="Also use Firestore's emulator and a local Cloud Storage. FIRESTORE_EMULATOR_HOST names an"
     " emulator that runs already.",
 )
+
+
+class JobId(click.ParamType[str]):
+    """The id of a job. An empty one would be another route of the API: the list of jobs."""
+
+    name = "job"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse an id without a character."""
+        if not str(value).strip():
+            self.fail("it is empty; give the id of a job (taskreel jobs lists them)", param, ctx)
+        return str(value)
+
+
+JOB_ID = JobId()

@@ -14,6 +14,7 @@ import click
 
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.completions import JOB
+from taskreel_local.cli.options import JOB_ID
 
 if TYPE_CHECKING:
     from taskreel.client import File, History, Job
@@ -25,7 +26,7 @@ _LARGEST_SHOWN = 32 << 20
 
 
 @click.command("show")
-@click.argument("job_id", metavar="JOB", shell_complete=JOB)
+@click.argument("job_id", metavar="JOB", type=JOB_ID, shell_complete=JOB)
 @click.option("--payload", "with_payload", is_flag=True, help="Also the whole request.")
 @connected
 def show_job(session: Session, job_id: str, *, with_payload: bool) -> None:

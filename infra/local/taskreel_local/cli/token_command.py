@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from taskreel_local.cli.options import data_option
+from taskreel_local.cli.api_target import check_stack_has_run, find_data_folder
+from taskreel_local.cli.options import chosen_data_option
 from taskreel_local.stack.data_folder import DataFolder
 from taskreel_local.stack.dev_tokens import DEV_USER, make_token
 
@@ -35,7 +36,9 @@ from taskreel_local.stack.dev_tokens import DEV_USER, make_token
     show_default=True,
     help="Seconds until the token expires.",
 )
-@data_option
-def print_token(data: Path, **claims: Any) -> None:
-    """Print a token signed with the data folder's development secret."""
-    click.echo(make_token(DataFolder(data), **claims))
+@chosen_data_option
+def print_token(data: Path | None, **claims: Any) -> None:
+    """Print a token signed with the development secret of a stack on this machine."""
+    folder = find_data_folder(data)
+    check_stack_has_run(folder)
+    click.echo(make_token(DataFolder(folder), **claims))

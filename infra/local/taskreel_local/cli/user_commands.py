@@ -93,10 +93,13 @@ def show_user(session: Session, user_id: str) -> None:
 
 
 def _print_caps(caps: dict[str, Any]) -> None:
+    from taskreel_local.cli.text_output import format_credits
+
     for name in ("daily", "monthly"):
         cap = caps[name]
         most = "no cap" if cap["limit"] is None else f"of {cap['limit']:,}"
-        click.echo(f"Spent in {cap['period']}: {cap['spent']:,} credits, {most}")
+        when = f"on {cap['period']}" if name == "daily" else f"in {cap['period']}"
+        click.echo(f"Spent {when}: {format_credits(cap['spent'])}, {most}")
 
 
 @user_commands.command("limit")
