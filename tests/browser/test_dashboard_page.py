@@ -22,7 +22,7 @@ def test_a_person_makes_a_picture_replays_it_with_another_prompt_and_compares(
         page.get_by_label("Width").fill("96")
         page.get_by_label("Height").fill("64")
         expect(page.get_by_text("1 credit", exact=True)).to_be_visible(timeout=SECONDS)
-        page.get_by_role("button", name="Create the job").click()
+        page.get_by_role("button", name="Create job").click()
 
         expect(page.get_by_role("heading", name="a lighthouse at dawn")).to_be_visible(
             timeout=SECONDS

@@ -19,6 +19,7 @@ function App({ offered }) {
   const [caller, setCaller] = useState(/** @type {Caller | null} */ (null));
   const [error, setError] = useState(/** @type {any} */ (null));
   const [ended, setEnded] = useState(false);
+  const [offer, setOffer] = useState(offered);
   const leave = () => {
     live.stop();
     removeToken();
@@ -45,12 +46,24 @@ function App({ offered }) {
     }
   };
   useEffect(() => { if (token) void read(); }, [token]);
+  // A printed address that is opened in a tab that is here already changes the fragment alone.
+  useEffect(() => {
+    const take = () => {
+      const found = takeTokenFromAddress();
+      if (!found) return;
+      // Everything on the page was read with the old token.
+      if (found.stored) location.reload();
+      else if (!readToken()) setOffer(found.token);
+    };
+    addEventListener("hashchange", take);
+    return () => removeEventListener("hashchange", take);
+  }, []);
   const signIn = (/** @type {string} */ given, /** @type {boolean} */ remember) => {
     storeToken(given, remember);
     setEnded(false);
     setToken(given);
   };
-  if (!token) return html`<${SignIn} offered=${offered} ended=${ended} signIn=${signIn} />`;
+  if (!token) return html`<${SignIn} key=${offer} offered=${offer} ended=${ended} signIn=${signIn} />`;
   if (error) return html`<main class="alone"><${Failure} error=${error} retry=${read} /></main>`;
   if (!caller) return html`<p class="boot">Loading…</p>`;
   return html`<${Frame} caller=${caller} signOut=${leave} />`;
@@ -123,6 +136,6 @@ function LazyPage({ page, id, query, caller }) {
 }
 
 const app = /** @type {HTMLElement} */ (document.getElementById("app"));
-const offered = takeTokenFromAddress();
+const found = takeTokenFromAddress();
 app.textContent = "";
-render(html`<${App} offered=${offered} />`, app);
+render(html`<${App} offered=${found && !found.stored ? found.token : ""} />`, app);

@@ -78,7 +78,7 @@ export function useQuote(path, body, ready) {
 
 /** @param {{quote: {quote: any, error: any, loading: boolean}}} props */
 export function QuoteLine({ quote: { quote, error, loading } }) {
-  if (error) return html`<p class="quote tone-bad" aria-live="polite"><strong>${error.status === 422 || error.status === 400 ? "Not complete yet" : "Refused"}</strong><small>${error.message}</small></p>`;
+  if (error) return html`<p class="quote tone-bad" aria-live="polite"><strong>${error.status === 422 || error.status === 400 ? "Something is wrong" : "Refused"}</strong><small>${error.message}</small></p>`;
   if (!quote) return html`<p class="quote" aria-live="polite"><strong>${loading ? "…" : ""}</strong></p>`;
   const after = quote.credits.available - quote.cost;
   return html`<p class=${`quote ${quote.credits.sufficient ? "" : "tone-bad"}`} aria-live="polite">

@@ -6,6 +6,8 @@ import { addReference, formatInput, isFileAddress, parseInput, readValue, setVal
 
 /** @typedef {import("./schema_fields.js").Field} Field */
 
+const BY_TIER = "by tier";
+
 /**
  * @param {{fields: Field[], example: any, values: any, change: (values: any) => void,
  *   errors?: {path: string, message: string}[]}} props
@@ -43,7 +45,8 @@ function FieldInput({ field, values, change, errors }) {
     id, onInput: input, onBlur: () => setTyped(null), "aria-invalid": error ? "true" : undefined,
     "aria-describedby": `${id}-hint`, value: typed ?? formatInput(field, value),
   };
-  const placeholder = field.initial === undefined || typeof field.initial === "object" ? "" : String(field.initial);
+  // The server puts a job without a priority by its owner's tier, whatever the schema's default says.
+  const placeholder = path === "priority" ? BY_TIER : field.initial === undefined || typeof field.initial === "object" ? "" : String(field.initial);
   return html`<div class=${`field ${["long", "lines", "json"].includes(field.kind) ? "full" : ""}`}>
     <label for=${id}>${field.label}${field.required && html` <abbr title="required">*</abbr>`}</label>
     ${renderControl(field, shared, placeholder)}
@@ -56,7 +59,7 @@ function FieldInput({ field, values, change, errors }) {
 function renderControl(field, shared, placeholder) {
   switch (field.kind) {
     case "choice":
-      return html`<select ...${shared} onInput=${undefined} onChange=${shared.onInput}><option value="">${placeholder ? `${placeholder} (default)` : "–"}</option>${field.choices.map((choice) => html`<option key=${choice} value=${choice}>${choice}</option>`)}</select>`;
+      return html`<select ...${shared} onInput=${undefined} onChange=${shared.onInput}><option value="">${placeholder === BY_TIER ? BY_TIER : placeholder ? `${placeholder} (default)` : "–"}</option>${field.choices.map((choice) => html`<option key=${choice} value=${choice}>${choice}</option>`)}</select>`;
     case "switch":
       return html`<select ...${shared} onInput=${undefined} onChange=${shared.onInput}><option value="">${placeholder ? `${placeholder === "true" ? "yes" : "no"} (default)` : "–"}</option><option value="true">yes</option><option value="false">no</option></select>`;
     case "number":

@@ -29,15 +29,15 @@ export function removeToken() {
  *
  * On this machine it signs in, since `scripts/dev` prints such an address. Elsewhere a link could
  * sign a person in as somebody else: there it only fills the sign-in form.
- * @returns {string} the token to put into the form
+ * @returns {{token: string, stored: boolean} | null} not stored: it is for the form
  */
 export function takeTokenFromAddress() {
   const found = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (!found) return "";
+  if (!found) return null;
   history.replaceState(null, "", location.pathname + location.search);
-  if (!LOOPBACK.has(location.hostname)) return found;
+  if (!LOOPBACK.has(location.hostname)) return { token: found, stored: false };
   storeToken(found, true);
-  return "";
+  return { token: found, stored: true };
 }
 
 /** @param {string} token @returns {Claims} */

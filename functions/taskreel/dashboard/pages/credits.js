@@ -69,11 +69,13 @@ function ByModel({ rows, labels }) {
 function Ledger() {
   const now = useNow();
   const { rows, data, error, reload, more } = usePages("/api/credits/ledger?limit=50", "entries", "entryId", { everySeconds: 10 });
+  // Free jobs have entries too, which move nothing.
+  const shown = rows.filter((one) => one.amount !== 0);
   return html`<section><h2>Your ledger</h2>
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
-    ${!data ? !error && html`<${Loading} />` : rows.length === 0 ? html`<${Empty} title="No entries yet"><p>Each job that ends writes one line here: what it cost, and what came back.</p></${Empty}>`
+    ${!data ? !error && html`<${Loading} />` : shown.length === 0 ? html`<${Empty} title="No entries yet"><p>Each job that ends and is not free writes one line here: what it cost, and what came back.</p></${Empty}>`
       : html`<div class="table-wrap"><table><thead><tr><th>Entry</th><th class="number">Amount</th><th class="number wide-only">Of a hold of</th><th>Job or reason</th><th class="number">When</th></tr></thead>
-        <tbody>${rows.map((one) => html`<tr key=${one.entryId}><td><${Pill} text=${(KINDS[one.kind] ?? [one.kind])[0]} tone=${(KINDS[one.kind] ?? ["", "off"])[1]} /></td><td class="number">${one.kind === "capture" ? "−" : one.kind === "grant" ? "+" : ""}${one.amount.toLocaleString()}</td><td class="number wide-only">${one.kind === "grant" ? "–" : one.held.toLocaleString()}</td><td class="file-name">${one.jobId ? html`<a href=${linkTo(`/jobs/${one.jobId}`)}><code>${one.jobId}</code></a>` : html`${one.reason ?? ""}${one.grantedBy ? html` <small>by ${one.grantedBy}</small>` : ""}`}</td><td class="number"><${Time} at=${one.createdAt} now=${now} /></td></tr>`)}</tbody></table></div>`}
+        <tbody>${shown.map((one) => html`<tr key=${one.entryId}><td><${Pill} text=${(KINDS[one.kind] ?? [one.kind])[0]} tone=${(KINDS[one.kind] ?? ["", "off"])[1]} /></td><td class="number">${one.kind === "capture" ? "−" : one.kind === "grant" ? "+" : ""}${one.amount.toLocaleString()}</td><td class="number wide-only">${one.kind === "grant" ? "–" : one.held.toLocaleString()}</td><td class="file-name">${one.jobId ? html`<a href=${linkTo(`/jobs/${one.jobId}`)}><code>${one.jobId}</code></a>` : html`${one.reason ?? ""}${one.grantedBy ? html` <small>by ${one.grantedBy}</small>` : ""}`}</td><td class="number"><${Time} at=${one.createdAt} now=${now} /></td></tr>`)}</tbody></table></div>`}
     <${More} more=${more} text="Older entries" />
   </section>`;
 }

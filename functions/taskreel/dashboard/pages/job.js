@@ -35,7 +35,7 @@ export default function JobPage({ id, caller }) {
   useEffect(() => setForeign(!!job && job.userId !== caller.userId && !hasEnded(job)), [job]);
   const title = useTitle(job);
   if (loading) return html`<${Loading} lines=${8} />`;
-  if (!job) return html`<nav class="crumbs" aria-label="Way back"><a href=${`${ROOT}/jobs`}>Jobs</a></nav><h1>Job</h1><${Failure} error=${error} retry=${reload} /><p><a href=${`${ROOT}/jobs`}>All jobs</a></p>`;
+  if (!job) return html`<nav class="crumbs" aria-label="Way back"><a href=${`${ROOT}/jobs`}>Jobs</a></nav><h1>Job</h1><${Failure} error=${error} retry=${error.status === 404 ? undefined : reload} /><p><a href=${`${ROOT}/jobs`}>All jobs</a></p>`;
   const reason = explainJob(job, { now, health: health.data, providers: providers.data?.providers });
   return html`
     <nav class="crumbs" aria-label="Way back"><a href=${`${ROOT}/jobs`}>Jobs</a>${job.parentId && html` / <a href=${`${ROOT}/jobs/${job.parentId}`}>Pipeline</a>`}</nav>

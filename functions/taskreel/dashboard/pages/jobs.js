@@ -57,7 +57,7 @@ export default function Jobs({ query, caller }) {
       ${list.arrived.length > 0 && html`<button class="arrived" onClick=${show}>Show ${countOf(list.arrived.length, "new job")}</button>`}
       ${list.arrived.length === 0 && list.gone.size > 0 && html`<button class="quiet" onClick=${show}>Hide ${countOf(list.gone.size, "job")} that no longer ${list.gone.size === 1 ? "matches" : "match"}</button>`}
     </div>
-    ${error && html`<${Failure} error=${error} retry=${reload} />`}
+    ${error && (isUnknownFilter(error) ? html`<${UnknownFilter} />` : html`<${Failure} error=${error} retry=${reload} />`)}
     ${loading ? html`<${Loading} lines=${10} />` : list.rows.length === 0 ? !error && html`<${NoJobs} filters=${filters} change=${change} />`
       : view === "sheet" ? html`<ul class="sheet">${list.rows.map((job) => html`<${Card} key=${job.jobId} job=${job} now=${now} selected=${selected.has(job.jobId)} toggle=${toggle} gone=${list.gone.has(job.jobId)} />`)}</ul>`
       : html`<div class="table-wrap"><table class="jobs">
@@ -172,6 +172,11 @@ function openOrSearch(text, change) {
   if (/^job_[a-z0-9]{20,}$/.test(text)) go(`${ROOT}/jobs/${text}`);
   else change({ text });
 }
+
+/** Only an address that was typed or stored elsewhere has a value that the server does not know. @param {any} error */
+const isUnknownFilter = (error) => error.status === 400 || error.status === 422;
+
+const UnknownFilter = () => html`<${Empty} title="This view's filter is not known"><p>The address has a type, a status or another filter that does not exist.</p><p><button onClick=${() => go(`${ROOT}/jobs`)}>Clear filters</button></p></${Empty}>`;
 
 /** @param {{filters: any, change: (some: any) => void}} props */
 function NoJobs({ filters, change }) {

@@ -3,7 +3,7 @@
 import { html, useEffect, useMemo, useState } from "../vendor/preact.js";
 import { call, newKey } from "../api.js";
 import { announce, CopyButton, Failure, Loading } from "../elements.js";
-import { findPrompt, formatType } from "../format.js";
+import { formatType } from "../format.js";
 import { QuoteLine, useQuote } from "../replay_dialog.js";
 import { useReading } from "../reading.js";
 import { go, ROOT } from "../router.js";
@@ -30,6 +30,9 @@ function readGiven(query, type) {
   return Object.fromEntries([...query].filter(([name]) => name !== "type" && name in (type.schema.properties ?? {})));
 }
 
+/** @param {string} text */
+const raiseFirst = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** @param {{type: any, given: Record<string, string>}} props */
 function TypeForm({ type, given }) {
   const fields = useMemo(() => readFields(type.schema), [type]);
@@ -50,6 +53,7 @@ function TypeForm({ type, given }) {
         return go(`${ROOT}/schedules`);
       }
       const job = await call("POST", `/api/jobs/${type.jobType}`, { body: values, headers: { "Idempotency-Key": newKey() } });
+      if (job.cachedSeconds !== undefined) announce("Answered by an earlier job, free.");
       go(`${ROOT}/jobs/${job.jobId}`);
     } catch (error) {
       setRefusal(error);
@@ -59,12 +63,12 @@ function TypeForm({ type, given }) {
   const error = refusal ?? quote.error;
   const curl = `curl ${location.origin}/api/jobs/${type.jobType} -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d '${JSON.stringify(values).replaceAll("'", "'\\''")}'`;
   return html`<form class="panel" onSubmit=${submit} noValidate>
-    <header class="form-head"><div><h2>${formatType(type.jobType)}</h2><p class="hint">${type.summary}. ${type.price}.</p></div>
+    <header class="form-head"><div><h2>${formatType(type.jobType)}</h2><p class="hint">${type.summary}. ${raiseFirst(type.price)}.</p></div>
       <button type="button" class="quiet" onClick=${() => setValues({})}>Empty the form</button></header>
     <${SchemaForm} fields=${fields} example=${type.example} values=${values} change=${setValues} errors=${error?.errors} />
     <details><summary>Repeat</summary><div class="field"><label for="repeat">Cron expression</label><input id="repeat" type="text" placeholder="0 9 * * MON-FRI, or @daily" value=${repeat} onInput=${(/** @type {any} */ event) => setRepeat(event.target.value)} /><p class="hint">Each run is a job of its own, at its own price. Times are those of ${Intl.DateTimeFormat().resolvedOptions().timeZone}.</p></div></details>
     <details><summary>As a request</summary><div class="json"><pre tabindex="0">${curl}</pre><${CopyButton} text=${curl} /></div></details>
     ${refusal && !refusal.errors.length && html`<${Failure} error=${refusal} />`}
-    <footer class="form-foot"><${QuoteLine} quote=${quote} /><button class="primary" disabled=${busy || !!quote.error}>${repeat.trim() ? "Create the schedule" : `Create ${findPrompt(values) ? "the job" : "job"}`}</button></footer>
+    <footer class="form-foot"><${QuoteLine} quote=${quote} /><button class="primary" disabled=${busy || !!quote.error}>${repeat.trim() ? "Create the schedule" : "Create job"}</button></footer>
   </form>`;
 }
