@@ -359,8 +359,10 @@ def grant_movement(amount: int) -> Movement:
 def hold_movement(account: Account, cost: int) -> Movement:
     """Set `cost` aside. Raises TooFewCreditsError when the balance does not cover it."""
     if cost > account.available:
+        costs = "1 credit" if cost == 1 else f"{cost} credits"
+        available = "1 is" if account.available == 1 else f"{account.available} are"
         raise TooFewCreditsError(
-            f"This job costs {cost} credits and {account.available} are available. "
+            f"This job costs {costs} and {available} available. "
             "Ask for a grant, or choose a cheaper job.",
             available=account.available,
             cost=cost,
