@@ -11,6 +11,9 @@ import pytest
 from functions.job_requests import UPSCALE, expect_problem, read_job, refused_paths, submit_job
 from functions.test_inputs import mp4, png
 from simulation.world import BASE, World
+from taskreel.app.caller import Caller
+from taskreel.app.jobs.uploads import NewUpload, store_upload
+from taskreel.domain.errors import ConflictError
 from taskreel_local.stack.server_main import PathRouter
 
 UPLOADS = "/api/uploads"
@@ -161,3 +164,30 @@ async def test_no_name_leads_out_of_the_folder(ada: httpx.AsyncClient, name: str
     made = await announce(ada, name=name)
     assert f"/files/uploads/{made['uploadId']}/" in made["uploadUrl"]
     assert (await send(made)).status_code == 200
+
+
+async def test_content_that_came_with_its_announcement_is_stored_once(world: World) -> None:
+    """The APIs of fal and Replicate take a file in one request, and its client may repeat it."""
+    caller = Caller(user_id="ada")
+
+    def describe(content: bytes) -> NewUpload:
+        return NewUpload(
+            name="a.txt",
+            content_type="text/plain",
+            bytes=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            origin=None,
+        )
+
+    first = await store_upload(
+        world.services, caller, describe(b"one"), b"one", upload_id="upl_fixed"
+    )
+    again = await store_upload(
+        world.services, caller, describe(b"one"), b"one", upload_id="upl_fixed"
+    )
+    assert (first.upload_id, again.upload_id) == ("upl_fixed", "upl_fixed")
+    found = await world.services.blobs.info(first.path)
+    assert found is not None
+    assert found.bytes == 3
+    with pytest.raises(ConflictError):
+        await store_upload(world.services, caller, describe(b"two"), b"two", upload_id="upl_fixed")
