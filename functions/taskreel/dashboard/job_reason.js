@@ -108,6 +108,8 @@ function explainRetrying(job, { now }) {
 
 /** @param {any} job @returns {Reason} */
 function explainCompleted(job) {
+  const sent = job.jobType === "webhook" && job.result;
+  if (sent?.milliseconds !== undefined) return { tone: "good", text: `Delivered (${sent.status}) in ${sent.milliseconds} ms.` };
   const end = job.statusAt.COMPLETED;
   const ran = job.statusAt.PROCESSING ? ` in ${formatSeconds(Math.max(0, secondsBetween(job.statusAt.PROCESSING, end)))}` : "";
   const waited = job.statusAt.PROCESSING ? secondsBetween(job.createdAt, job.statusAt.PROCESSING) : 0;

@@ -59,7 +59,7 @@ export default function Jobs({ query, caller }) {
     </div>
     ${error && (isUnknownFilter(error) ? html`<${UnknownFilter} />` : html`<${Failure} error=${error} retry=${reload} />`)}
     ${loading ? html`<${Loading} lines=${10} />` : list.rows.length === 0 ? !error && html`<${NoJobs} filters=${filters} change=${change} />`
-      : view === "sheet" ? html`<ul class="sheet">${list.rows.map((job) => html`<${Card} key=${job.jobId} job=${job} now=${now} selected=${selected.has(job.jobId)} toggle=${toggle} gone=${list.gone.has(job.jobId)} />`)}</ul>`
+      : view === "sheet" ? html`<ul class="sheet">${list.rows.filter((job) => job.jobType !== "webhook" || filters.type === "webhook").map((job) => html`<${Card} key=${job.jobId} job=${job} now=${now} selected=${selected.has(job.jobId)} toggle=${toggle} gone=${list.gone.has(job.jobId)} />`)}</ul>`
       : html`<div class="table-wrap"><table class="jobs">
           <thead><tr><th class="tick"><input type="checkbox" aria-label="Select all" checked=${all} onChange=${toggleAll} /></th><th>Job</th><th>Status</th><th class="wide-only roomy">Type</th>${caller.admin && html`<th class="wide-only">User</th>`}<th class="wide-only roomy">Provider</th><th class="wide-only number">Credits</th><th class="number">Created</th></tr></thead>
           <tbody>${list.rows.map((job) => html`<${Row} key=${job.jobId} job=${job} now=${now} admin=${caller.admin} selected=${selected.has(job.jobId)} toggle=${toggle} gone=${list.gone.has(job.jobId)} />`)}</tbody>

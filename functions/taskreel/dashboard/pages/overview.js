@@ -27,7 +27,9 @@ export default function Overview({ caller }) {
   const queues = useReading("/api/jobs/queues/stats", { everySeconds: 5 });
   const own = useReading(caller.admin ? null : "/api/jobs/stats", { everySeconds: 5 });
   const failed = useReading(`/api/jobs?status=FAILED&limit=${MOST}&createdAfter=${day}&includeChildren=true`, { everySeconds: 15 });
-  const recent = useReading("/api/jobs?status=COMPLETED&limit=12", { everySeconds: 5 });
+  const recent = useReading("/api/jobs?status=COMPLETED&limit=36", { everySeconds: 5 });
+  // A delivered message is nothing to look at.
+  const results = (recent.data?.jobs ?? []).filter((/** @type {any} */ job) => job.jobType !== "webhook").slice(0, 12);
   const counts = useMemo(() => countOpen(queues.data, own.data, caller.admin), [queues.data, own.data]);
   const work = useMemo(() => findPersonalWork({ health: health.data, providers: providers.data?.providers, failed: failed.data?.jobs, most: MOST, admin: caller.admin }), [health.data, providers.data, failed.data]);
   const failures = failed.data && { count: failed.data.jobs.length, more: failed.data.jobs.length === MOST };
@@ -50,8 +52,8 @@ export default function Overview({ caller }) {
         : html`<ul class="work">${work.map((item) => html`<li key=${item.key} class=${`tone-${item.tone}`}><div><strong>${item.title}</strong><small>${item.detail}</small></div><a class="button" href=${item.href}>${item.link}</a></li>`)}</ul>`}
     </section>
     <section><div class="title"><h2>Latest results</h2><a href=${`${ROOT}/jobs?status=COMPLETED&view=sheet`}>Contact sheet</a></div>
-      ${recent.data?.jobs.length === 0 ? html`<${Empty} title="No results yet"><a class="button primary" href=${`${ROOT}/new`}>Create the first job</a></${Empty}>`
-        : html`<ul class="strip" tabindex="0" aria-label="Latest results">${(recent.data?.jobs ?? []).map((/** @type {any} */ job) => html`<${StripItem} key=${job.jobId} job=${job} now=${now} />`)}</ul>`}
+      ${recent.data && results.length === 0 ? html`<${Empty} title="No results yet"><a class="button primary" href=${`${ROOT}/new`}>Create the first job</a></${Empty}>`
+        : html`<ul class="strip" tabindex="0" aria-label="Latest results">${results.map((/** @type {any} */ job) => html`<${StripItem} key=${job.jobId} job=${job} now=${now} />`)}</ul>`}
     </section>
     <section><div class="title"><h2>Job types</h2><a href=${`${ROOT}/queues`}>Queues and their limits</a></div>
       <div class="table-wrap"><table class="types"><thead><tr><th>Type</th><th class="number">Waiting</th><th class="number">Running</th><th class="wide-only">Ended, 2 h</th><th class="number wide-only">Done, 1 h</th><th class="number wide-only">Failed, 1 h</th><th class="number wide-only">Wait</th><th class="number wide-only">Oldest due</th><th>Health</th></tr></thead>
