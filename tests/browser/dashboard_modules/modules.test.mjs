@@ -66,6 +66,11 @@ test("a live job is shown only where the filters match it", () => {
   assert.ok(!matches(filters("since=15m"), job("10", { createdAt: "2026-11-26T11:00:00Z" }), NOW));
 });
 
+test("a delivered message says its answer's status and time", () => {
+  const sent = job("10", { jobType: "webhook", status: "COMPLETED", statusAt: {}, credits: { captured: 0 }, result: { artifacts: [], status: 200, answer: "ok", milliseconds: 508 } });
+  assert.equal(explainJob(sent, { now: NOW }).text, "Delivered (200) in 508 ms.");
+});
+
 test("one sentence says why a job waits", () => {
   const paused = { queues: [{ jobType: "image-generation", queue: "image-generation-queue", paused: true, depth: 5 }] };
   assert.match(explainJob(job("10"), { now: NOW, health: paused }).text, /image-generation-queue is paused/);
