@@ -33,7 +33,7 @@ class Terminal:
         """The written text, without codes."""
         return _CODES.sub("", self.raw.decode("utf-8", "replace"))
 
-    def wait_for(self, wanted: str, seconds: float = 8, *, raw: bool = False) -> None:
+    def wait_for(self, wanted: str, seconds: float = 30, *, raw: bool = False) -> None:
         """Read until a text was written after the last call of `clear`."""
 
         def is_written() -> bool:

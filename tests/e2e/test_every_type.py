@@ -152,7 +152,8 @@ def stack_client(running: Stack) -> Iterator[StackClient]:
 
 
 def test_no_type_is_forgotten() -> None:
-    assert BODIES.keys() == JOB_TYPES.keys()
+    # A message goes to an address of its own: functions/test_webhook_jobs.py.
+    assert BODIES.keys() == JOB_TYPES.keys() - {"webhook"}
 
 
 @pytest.mark.parametrize("job_type", BODIES)

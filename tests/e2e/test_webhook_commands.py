@@ -25,8 +25,12 @@ class Receiver:
     status: int = 200
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
-    def write_newest(self, path: Path) -> Path:
-        """Write the newest request as it was on the wire."""
+    def write_newest(self, path: Path, endpoint: str = "") -> Path:
+        """Write the newest request as it was on the wire, once it is one for the endpoint."""
+        for _ in range(100):
+            if self.received and endpoint.encode() in self.received[-1][1]:
+                break
+            time.sleep(0.1)
         headers, body = self.received[-1]
         lines = ["POST /hooks HTTP/1.1", *(f"{name}: {text}" for name, text in headers.items())]
         path.write_bytes("\r\n".join([*lines, "", ""]).encode() + body)
@@ -152,7 +156,7 @@ def test_ed25519_signatures_are_verified_by_the_public_key(
     key = made["keys"][0]["publicKey"]
     assert "secret" not in made["keys"][0]
     commands.json("webhooks", "test", made["endpointId"])
-    request = receiver.write_newest(tmp_path / "request.txt")
+    request = receiver.write_newest(tmp_path / "request.txt", made["endpointId"])
     assert commands.json("webhooks", "verify", "--key", key, str(request))["valid"] is True
     request.write_bytes(request.read_bytes()[:-1] + b" ")
     commands.json("webhooks", "verify", "--key", key, str(request), exit_code=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -20,6 +21,8 @@ from .cutting_proxy import running_proxy
 
 Connect = Callable[..., Awaitable[Client]]
 
+#: Three hundred at night (.ci/nightly): they take a minute each.
+CUTS = 300 if os.environ.get("NIGHTLY") else 100
 FIELDS = ["jobId", "status", "progress", "resultUrl", "error"]
 
 
@@ -200,8 +203,8 @@ async def test_cuts_lose_and_repeat_nothing(
 @pytest.mark.parametrize(
     ("transports", "cuts"),
     [
-        (["websocket"], 300),
-        (["polling"], 300),
+        (["websocket"], CUTS),
+        (["polling"], CUTS),
         # It begins by polling, and upgrades. Cut in the middle of that, the client waits until the
         # server's ping is overdue.
         (["polling", "websocket"], 15),
