@@ -26,12 +26,14 @@ class Receiver:
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
     def write_newest(self, path: Path, endpoint: str = "") -> Path:
-        """Write the newest request as it was on the wire, once it is one for the endpoint."""
+        """Write the newest request, once there is one for the endpoint, as it was on the wire."""
+        found: list[Any] = []
         for _ in range(100):
-            if self.received and endpoint.encode() in self.received[-1][1]:
+            found = [one for one in self.received if endpoint.encode() in one[1]]
+            if found:
                 break
             time.sleep(0.1)
-        headers, body = self.received[-1]
+        headers, body = found[-1]
         lines = ["POST /hooks HTTP/1.1", *(f"{name}: {text}" for name, text in headers.items())]
         path.write_bytes("\r\n".join([*lines, "", ""]).encode() + body)
         return path
