@@ -27,7 +27,7 @@ class Receiver:
 
     def write_newest(self, path: Path, endpoint: str = "") -> Path:
         """Write the newest request, once there is one for the endpoint, as it was on the wire."""
-        found: list[Any] = []
+        found: list[tuple[dict[str, str], bytes]] = []
         for _ in range(100):
             found = [one for one in self.received if endpoint.encode() in one[1]]
             if found:
