@@ -167,7 +167,7 @@ async def put_template(
     context: Authenticated,
     order: Annotated[TemplateOrder, json_body(TemplateOrder)],
 ) -> Response:
-    """Twenty versions are retained; jobs and uses of earlier ones are not affected."""
+    """Five versions are retained; jobs and uses of earlier ones are not affected."""
     check_query(request)
     template = await _save(context, name, order, must_be_new=False)
     return JsonResponse(build_template_view(template, template.newest))
