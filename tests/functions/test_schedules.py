@@ -237,7 +237,7 @@ async def test_a_run_without_credits_is_recorded_and_the_schedule_goes_on(
     await pass_minutes(world, 2)
     found = await read(ada, made)
     assert (found["submitted"], found["refused"], found["state"]) == (0, 2, "active")
-    assert "credits" in found["runs"][0]["reason"]
+    assert "credit" in found["runs"][0]["reason"]
 
 
 def far(world: World) -> str:
