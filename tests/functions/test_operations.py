@@ -327,3 +327,16 @@ async def test_an_edit_that_no_store_can_hold_is_refused(ada: httpx.AsyncClient)
     for edit in ({"n": 2**70}, {"p": "\x07"}):
         answer = await ada.post(OPERATIONS_PATH, json={**body, "edit": edit})
         assert answer.status_code == 422, answer.text
+
+
+async def test_a_dry_run_of_retries_knows_the_spend_cap_of_the_owner(
+    world: World, ada: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    for _ in range(2):
+        await submit_job(ada, FAILING)
+    await world.advance(60)
+    capped = await admin.put("/api/credits/ada/caps", json={"daily": 1, "reason": "a trial"})
+    assert capped.is_success, capped.text
+    forecast = await order(ada, action="retry", filter={"status": ["FAILED"]}, dryRun=True)
+    assert (forecast["eligible"], forecast["refused"]) == (1, 1)
+    assert list(forecast["reasons"]) == ["its owner's daily spend cap is reached"]

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from taskreel.app.caller import Caller
-from taskreel.app.credits.balances import load_account
+from taskreel.app.credits.hold_forecast import HoldForecast
 from taskreel.app.jobs.cancel import cancel_job
 from taskreel.app.jobs.remove import remove_job
 from taskreel.app.jobs.replay import Replay, prepare_replay
@@ -25,6 +25,9 @@ from taskreel.domain.errors import StoreError, TaskreelError
 from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.operation import BulkAction
+
+#: An admin may repeat each by itself, having looked at the provider.
+_MAYBE_BOUGHT = "its work may have been bought: repeat it by itself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,10 @@ class JobActions:
     key: str = ""
     #: When the operation was ordered: what has failed since then was retried by it already.
     since: datetime | None = None
-    #: What the owners have left, as a dry run spends it.
-    _available: dict[str, int] = field(default_factory=dict)
+    _forecast: HoldForecast = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._forecast = HoldForecast(self.services)
 
     async def judge(self, job: Job) -> Outcome:
         """The outcome that the action would have now; nothing is changed."""
@@ -89,20 +94,13 @@ class JobActions:
                 owner, request = await self._prepare_replay(job)
                 cost = (await quote_job(self.services, owner, request)).cost
         if is_ambiguous(job):
-            # An admin may repeat each by itself, having looked at the provider.
-            return Outcome(reason="its work may have been bought: repeat it by itself")
-        if job.user_id not in self._available:
-            account = await load_account(self.services, self.services.store, job.user_id)
-            self._available[job.user_id] = account.available
-        if cost > self._available[job.user_id]:
-            return Outcome(cost, "its owner has too few credits")
-        self._available[job.user_id] -= cost
-        return Outcome(cost)
+            return Outcome(reason=_MAYBE_BOUGHT)
+        return Outcome(cost, await self._forecast.hold(job.user_id, cost))
 
     async def _act(self, job: Job) -> Outcome:
         services, caller = self.services, self.caller
         if self.action in {BulkAction.RETRY, BulkAction.REPLAY} and is_ambiguous(job):
-            return Outcome(reason="its work may have been bought: repeat it by itself")
+            return Outcome(reason=_MAYBE_BOUGHT)
         match self.action:
             case BulkAction.CANCEL:
                 reason = _explain_ended(job)

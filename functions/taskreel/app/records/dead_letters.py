@@ -7,19 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from taskreel.app.caller import Caller
-from taskreel.app.credits.balances import load_account
+from taskreel.app.credits.hold_forecast import HoldForecast
 from taskreel.app.jobs.retry import is_ambiguous, price_next_round, require_retryable, retry_job
 from taskreel.app.query_pages import read_values
 from taskreel.app.services import Services
-from taskreel.domain.credits import Account
 from taskreel.domain.dead_letters import DeadLetterGroup
 from taskreel.domain.errors import (
     InvalidError,
     RequestError,
-    SpendCapError,
     StoreError,
     TaskreelError,
-    TooFewCreditsError,
     UnreadableDocumentError,
 )
 from taskreel.domain.job import Job
@@ -92,11 +89,11 @@ async def redrive_jobs(
         )
     outcomes: list[RedriveOutcome] = []
     eligible = 0
-    accounts: dict[str, Account] = {}
+    forecast = HoldForecast(services)
     for job in await _find_failed_jobs(services, wanted):
         if eligible == limit:
             break
-        outcome = await _judge(services, job, accounts)
+        outcome = await _judge(job, forecast)
         if outcome.reason is None and not dry_run:
             outcome = await _redrive(services, caller, outcome)
         eligible += outcome.reason is None
@@ -104,8 +101,8 @@ async def redrive_jobs(
     return outcomes
 
 
-async def _judge(services: Services, job: Job, accounts: dict[str, Account]) -> RedriveOutcome:
-    """Tell if the job may have another round; `accounts` are the owners' after those before it."""
+async def _judge(job: Job, forecast: HoldForecast) -> RedriveOutcome:
+    """Tell if the job may have another round, after those before it."""
     if is_ambiguous(job):
         # An admin may retry each by itself, having looked at the provider.
         return RedriveOutcome(job, 0, "its work may have been bought: retry it by itself")
@@ -114,16 +111,7 @@ async def _judge(services: Services, job: Job, accounts: dict[str, Account]) -> 
         cost = price_next_round(job)
     except TaskreelError as error:
         return RedriveOutcome(job, 0, error.message)
-    if job.user_id not in accounts:
-        accounts[job.user_id] = await load_account(services, services.store, job.user_id)
-    try:
-        accounts[job.user_id] = accounts[job.user_id].hold(cost, services.clock.now())
-    except TooFewCreditsError:
-        return RedriveOutcome(job, cost, "its owner has too few credits")
-    except SpendCapError as error:
-        reason = f"its owner's {error.details['cap']} spend cap is reached"
-        return RedriveOutcome(job, cost, reason)
-    return RedriveOutcome(job, cost, None)
+    return RedriveOutcome(job, cost, await forecast.hold(job.user_id, cost))
 
 
 async def _redrive(services: Services, caller: Caller, outcome: RedriveOutcome) -> RedriveOutcome:
