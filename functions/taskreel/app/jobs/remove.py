@@ -85,16 +85,23 @@ async def _require_unused(services: Services, job: Job) -> None:
             "delete the pipeline.",
             jobId=job.parent_id,
         )
+    replay_id = await find_replay(services, job.user_id, job.job_id)
+    if replay_id is not None:
+        raise ConflictError(
+            f"Job {replay_id} is a replay of this one and uses its files: delete it first.",
+            jobId=replay_id,
+        )
+
+
+async def find_replay(services: Services, user_id: str, job_id: str) -> str | None:
+    """A replay of the job, which may use its files; None if there is none."""
     query = Query(
         collection=JOBS,
-        where=(("userId", "==", job.user_id), ("lineage", "array-contains", job.job_id)),
+        where=(("userId", "==", user_id), ("lineage", "array-contains", job_id)),
         limit=1,
     )
-    for replay in await services.store.query(query):
-        raise ConflictError(
-            f"Job {replay.id} is a replay of this one and uses its files: delete it first.",
-            jobId=replay.id,
-        )
+    rows = await services.store.query(query)
+    return rows[0].id if rows else None
 
 
 def _require_ended(job: Job) -> None:

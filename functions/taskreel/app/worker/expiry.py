@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from taskreel.app.jobs.finish_job import RETENTION
-from taskreel.app.jobs.remove import delete_answers
+from taskreel.app.jobs.remove import delete_answers, find_replay
 from taskreel.app.query_pages import read_pages
 from taskreel.app.services import Services
 from taskreel.domain.artifact import artifacts_folder
@@ -97,15 +97,7 @@ async def _list_expired(
 
 async def _is_replayed(services: Services, row: Row[_Document]) -> bool:
     """True for a job whose files a replay, which is retained for longer, uses."""
-    query = Query(
-        collection=_raw(JOBS.name),
-        where=(
-            ("userId", "==", row.data.get("userId")),
-            ("lineage", "array-contains", row.id),
-        ),
-        limit=1,
-    )
-    return bool(await services.store.query(query))
+    return await find_replay(services, str(row.data.get("userId")), row.id) is not None
 
 
 async def _delete_expired(
