@@ -63,19 +63,16 @@ async def look_up_result(
     """
     _check_combination(submission)
     key = _build_key(caller.user_id, job_type, payload)
-    newest = None
     query = Query(
         collection=JOBS, where=(("cacheKey", "==", key),), order=(("createdAt", "desc"),), limit=1
     )
-    for row in await services.store.query(query):
-        newest = row.value
+    rows = await services.store.query(query)
+    newest = rows[0].value if rows else None
     job_id = keyed_job_id(caller.user_id, f"{key} after {newest.job_id if newest else ''}")
-    now = services.clock.now()
-    usable = newest is not None and not submission.skip_cache and _may_answer(newest, now)
-    if usable and newest is not None and newest.status is Status.COMPLETED:
-        seconds = submission.cache_seconds or 0
-        usable = now - newest.status_at[Status.COMPLETED] <= timedelta(seconds=seconds)
-    return CacheLookup(key, newest if usable else None, job_id)
+    if newest is None or submission.skip_cache:
+        return CacheLookup(key, None, job_id)
+    may_answer = _may_answer(newest, submission, services.clock.now())
+    return CacheLookup(key, newest if may_answer else None, job_id)
 
 
 def _check_combination(submission: Submission) -> None:
@@ -88,11 +85,14 @@ def _check_combination(submission: Submission) -> None:
             raise InvalidError.at(path, "must not be combined with cacheSeconds")
 
 
-def _may_answer(job: Job, now: datetime) -> bool:
-    """True for a job that is completed and retained, or still under way."""
-    if job.status is Status.COMPLETED:
-        return job.expire_at is None or job.expire_at > now
-    return not job.status.final and job.ending is None
+def _may_answer(job: Job, submission: Submission, now: datetime) -> bool:
+    """True for a job that is still under way, or was completed so lately and is retained."""
+    if job.status is not Status.COMPLETED:
+        return not job.status.final and job.ending is None
+    if job.expire_at is not None and job.expire_at <= now:
+        return False
+    longest = timedelta(seconds=submission.cache_seconds or 0)
+    return now - job.status_at[Status.COMPLETED] <= longest
 
 
 def _build_key(user_id: str, job_type: str, payload: Mapping[str, Any]) -> str:

@@ -86,6 +86,11 @@ class JobRequest:
     webhook_form: MessageForm | None = None
 
     @property
+    def asks_for_cache(self) -> bool:
+        """True where an earlier equal job may answer; a replay is made to do its work again."""
+        return self.submission.cache_seconds is not None and not self.lineage
+
+    @property
     def body_hash(self) -> str:
         """A digest that is equal for equal requests, whatever their white space."""
         text = "\n".join([self.submission.model_dump_json(), *self.lineage[:1], *self.redo])
@@ -142,9 +147,9 @@ async def quote_job(services: Services, caller: Caller, request: JobRequest) -> 
 
         account, _ = expire_grants(account, services.clock.now())
     cost, refusal = request.credits_to_hold(plan), None
-    if submission.cache_seconds is not None and not request.lineage:
+    if request.asks_for_cache:
         found = await _look_up_result(services, caller, request, payload)
-        cost = 0 if found.cache is not None and found.cache.hit is not None else cost
+        cost = cost if found.hit is None else 0
     try:
         account.hold(cost, services.clock.now())
     except (TooFewCreditsError, SpendCapError) as error:
@@ -164,11 +169,11 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
     payload = request.submission.payload()
     _check_size(payload)
     _check_references(request.submission, payload)
-    # A replay is made to do its work again.
-    if request.submission.cache_seconds is not None and not request.lineage:
-        request = await _look_up_result(services, caller, request, payload)
-        if request.cache is not None and request.cache.hit is not None:
-            return Submitted(request.cache.hit, repeated=False, cached=True)
+    if request.asks_for_cache:
+        found = await _look_up_result(services, caller, request, payload)
+        if found.hit is not None:
+            return Submitted(found.hit, repeated=False, cached=True)
+        request = replace(request, cache=found)
     plan = await _plan_job(services, request)
     job = _build_job(services, caller, request, payload, plan)
     try:
@@ -204,12 +209,11 @@ async def submit_job(services: Services, caller: Caller, request: JobRequest) ->
 
 async def _look_up_result(
     services: Services, caller: Caller, request: JobRequest, payload: dict[str, Any]
-) -> JobRequest:
+) -> CacheLookup:
     from taskreel.app.jobs.result_cache import look_up_result  # of few requests: cold start
 
     job_type = request.job_type.name
-    found = await look_up_result(services, caller, job_type, request.submission, payload)
-    return replace(request, cache=found)
+    return await look_up_result(services, caller, job_type, request.submission, payload)
 
 
 def _build_job(
