@@ -50,6 +50,7 @@ _MAX_INTEGER = 2**63
 #: C0 but for tab and line ends, delete, and the code points that are no characters.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufdd0-\ufdef\ufffe\uffff]")
 _MAX_NAME_BYTES = 1000
+_MOST_FAULTS = 20
 _camel = lru_cache(maxsize=1024)(to_camel)
 #: Fields of a submission that are accepted and have no effect.
 _IGNORED = frozenset({"user_subscription", "id", "created_at", "retry_count"})
@@ -192,9 +193,7 @@ class Submission(Value):
     def _check_storable(self, info: ValidationInfo) -> Self:
         if info.context is PLAIN:
             return self
-        found = [*islice(_find_unstorable(self), 20)]
-        if info.context != STORED:
-            found = found or [*islice(_find_control_characters(self), 20)]
+        found = _list_faults(self, stored=info.context == STORED)
         if found:
             raise validation_error(type(self).__name__, found)
         return self
@@ -345,10 +344,20 @@ def is_plain(raw: bytes) -> bool:
 
 def require_storable(value: Any) -> Any:
     """Raise ValueError for a value that no store can hold, with the place of the fault."""
-    for find in (_find_unstorable, _find_control_characters):
-        for at, reason in find(value):
-            raise ValueError(f"{'.'.join(map(str, at))} {reason}".strip())
+    for at, reason in _list_faults(value):
+        raise ValueError(f"{'.'.join(map(str, at))} {reason}".strip())
     return value
+
+
+def _list_faults(value: Any, *, stored: bool = False) -> list[tuple[Location, str]]:
+    """The first places that cannot be stored, else those of control characters, with reasons.
+
+    What is stored already may have control characters: earlier releases took them.
+    """
+    found = [*islice(_find_unstorable(value), _MOST_FAULTS)]
+    if found or stored:
+        return found
+    return [*islice(_find_control_characters(value), _MOST_FAULTS)]
 
 
 def _find_unstorable(
