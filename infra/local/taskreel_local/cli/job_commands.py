@@ -12,7 +12,7 @@ import click
 from taskreel_local.cli.api_command import Session, connected, print_json
 from taskreel_local.cli.completions import JOB, JOB_TYPE, STATUSES
 from taskreel_local.cli.job_input import INPUT_HELP, parse_input, upload_files
-from taskreel_local.cli.options import JOB_ID
+from taskreel_local.cli.options import JOB_ID, find_named
 
 if TYPE_CHECKING:
     from taskreel.client import Job, Quote
@@ -274,10 +274,7 @@ def list_types(session: Session, job_type: str | None) -> None:
     if job_type is None:
         session.show({"jobTypes": types}, lambda: _print_types(session, types))
         return
-    found = next((one for one in types if one["jobType"] == job_type), None)
-    if found is None:
-        known = ", ".join(one["jobType"] for one in types)
-        raise click.UsageError(f"There is no job type {job_type}. There are: {known}")
+    found = find_named(types, "jobType", job_type, "job type")
     shared = set.intersection(*(set(one["schema"].get("properties", ())) for one in types))
     session.show(found, lambda: _print_type(session, found, shared))
 

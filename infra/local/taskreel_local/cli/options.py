@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,12 @@ class JobId(click.ParamType[str]):
 
 
 JOB_ID = JobId()
+
+
+def find_named(rows: Sequence[dict[str, Any]], field: str, name: str, kind: str) -> dict[str, Any]:
+    """The row that the user named. Raises UsageError with all names for one that there is not."""
+    for row in rows:
+        if row[field] == name:
+            return row
+    known = ", ".join(row[field] for row in rows)
+    raise click.UsageError(f"There is no {kind} {name}. There are: {known}")

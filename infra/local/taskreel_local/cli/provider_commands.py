@@ -9,6 +9,7 @@ import click
 from taskreel_local.cli.api_command import Session, connected
 from taskreel_local.cli.command_groups import GroupWithDefault
 from taskreel_local.cli.completions import PROVIDER
+from taskreel_local.cli.options import find_named
 
 _reason = click.option("--reason", required=True, help="The reason, for the audit log.")
 _provider = click.argument("provider", shell_complete=PROVIDER)
@@ -29,10 +30,7 @@ def list_providers(session: Session, provider: str | None) -> None:
     if provider is None:
         session.show({"providers": found}, lambda: _print_providers(session, found))
         return
-    one = next((one for one in found if one["provider"] == provider), None)
-    if one is None:
-        known = ", ".join(one["provider"] for one in found)
-        raise click.UsageError(f"There is no provider {provider}. There are: {known}")
+    one = find_named(found, "provider", provider, "provider")
     session.show(one, lambda: _print_models(session, one))
 
 
