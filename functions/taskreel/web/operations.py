@@ -87,7 +87,7 @@ class RefusedByOperationView(View):
 
 
 class ForecastView(View):
-    """What an operation would do now: the numbers of jobs, the credits, and why not the others.
+    """The forecast of an operation: the numbers of jobs, the credits, and why not the others.
 
     A dry run looks at 500 jobs at most: `complete` tells if those were all.
     """

@@ -113,7 +113,7 @@ async def put_caps_of(
     context: AuthenticatedAdmin,
     order: Annotated[SpendCapsOrder, json_body(SpendCapsOrder)],
 ) -> Response:
-    """What is spent in the period already counts; running jobs are not stopped.
+    """Set a user's caps. Spend of the period so far counts; running jobs are not stopped.
 
     At 80 % the user's webhook endpoints that list `credits.spend_alert` get it, once a period.
     Recorded in the audit log.

@@ -36,7 +36,7 @@ OVERDUE_AFTER = timedelta(minutes=5)
 
 @dataclass
 class AuditReport:
-    """What an audit has read, found, and repaired."""
+    """The numbers that an audit has read, the violations it found, and its repairs."""
 
     users: int = 0
     jobs: int = 0

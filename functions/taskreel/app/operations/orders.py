@@ -39,7 +39,7 @@ _MOST_PAGES_JUDGED = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkOrder:
-    """What is asked for."""
+    """An order: an action on the jobs of a filter, up to a limit."""
 
     action: BulkAction
     filter: JobFilter
