@@ -51,6 +51,21 @@ async def schedule_jobs(world: World, client: httpx.AsyncClient, count: int) -> 
     return [answer.json()["jobId"] for answer in made]
 
 
+async def repeat_lost_step(world: World, operation_id: str) -> None:
+    """Carry an operation on as it was before its only step was stored."""
+    stored = await world.services.store.get(OPERATIONS, operation_id)
+    assert stored is not None
+    before = stored.model_copy(
+        update={"state": "running", "cursor": None, "changed": 0, "seen": 0, "ended_at": None}
+    )
+
+    async def put_back(tx: Any) -> None:
+        tx.set(OPERATIONS, operation_id, before)
+
+    await world.services.store.transaction(put_back)
+    await steps.process_operation_task(world.services, operation_id)
+
+
 async def list_statuses(world: World, jobs: list[str]) -> list[str]:
     return [str((await world.job(job)).status) for job in jobs]
 
@@ -182,18 +197,7 @@ async def test_a_replay_that_is_repeated_after_a_crash_makes_no_second_job(
     wanted = {"action": "replay", "filter": {"status": ["FAILED"]}, "edit": edit}
     started = await order(ada, **wanted)
     await world.advance(5)
-    stored = await world.services.store.get(OPERATIONS, started["operationId"])
-    assert stored is not None
-    # As it was before its only step was stored.
-    before = stored.model_copy(
-        update={"state": "running", "cursor": None, "changed": 0, "seen": 0, "ended_at": None}
-    )
-
-    async def put_back(tx: Any) -> None:
-        tx.set(OPERATIONS, stored.operation_id, before)
-
-    await world.services.store.transaction(put_back)
-    await steps.process_operation_task(world.services, stored.operation_id)
+    await repeat_lost_step(world, started["operationId"])
     found = (await ada.get("/api/jobs", params={"text": "once"})).json()["jobs"]
     assert len(found) == 1
 
@@ -307,17 +311,7 @@ async def test_a_step_that_was_lost_retries_no_job_twice(
     await world.advance(60)
     started = await order(ada, action="retry", filter={"status": ["FAILED"]})
     await world.advance(60)
-    stored = await world.services.store.get(OPERATIONS, started["operationId"])
-    assert stored is not None
-    before = stored.model_copy(
-        update={"state": "running", "cursor": None, "changed": 0, "seen": 0, "ended_at": None}
-    )
-
-    async def put_back(tx: Any) -> None:
-        tx.set(OPERATIONS, stored.operation_id, before)
-
-    await world.services.store.transaction(put_back)
-    await steps.process_operation_task(world.services, stored.operation_id)
+    await repeat_lost_step(world, started["operationId"])
     await world.advance(60)
     assert (await world.job(job["jobId"])).round == 2
 
