@@ -78,12 +78,30 @@ async def test_a_repeated_batch_creates_nothing_again(ada: httpx.AsyncClient) ->
     assert alone.json()["jobId"] == ids[0][2]
 
 
+async def test_a_malformed_job_of_a_batch_refuses_no_other(ada: httpx.AsyncClient) -> None:
+    wrong: list[Any] = [
+        {"jobType": "image-generation"},
+        {**item(), "foo": 1},
+        "no object",
+        {**item(), "idempotencyKey": 7},
+        {"jobType": "nope", "data": {}},
+    ]
+    answer = await ada.post(BATCH, json={"jobs": [item(), *wrong, item()]})
+    assert answer.status_code == 200
+    body = answer.json()
+    assert (body["created"], body["refused"]) == (2, 5)
+    statuses = [one["status"] for one in body["results"]]
+    assert statuses == [202, 422, 422, 422, 422, 404, 202]
+    paths = [one["error"]["errors"][0]["path"] for one in body["results"][1:5]]
+    assert paths == ["jobs[1].data", "jobs[2].foo", "jobs[3]", "jobs[4].idempotencyKey"]
+    assert "jobs[1].data: is required" in body["results"][1]["error"]["detail"]
+
+
 @pytest.mark.parametrize(
     ("body", "path"),
     [
         ({"jobs": []}, "jobs"),
         ({"jobs": [item()] * 101}, "jobs"),
-        ({"jobs": [{"jobType": "image-generation"}]}, "jobs[0].data"),
         ({"items": []}, "items"),
     ],
 )

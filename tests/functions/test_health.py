@@ -87,6 +87,24 @@ async def test_the_share_of_failed_jobs_counts_once_there_are_enough(
     assert row["reasons"] == ["100% of the jobs of the last hour have failed"]
 
 
+async def test_failures_that_the_request_explains_leave_it_healthy(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    """A file that is no picture is its owner's fault; a provider that fails is not."""
+    path = "/api/jobs/image-upscale"
+    no_picture = {"imageUrl": "data:image/png;base64,bm9uZQ=="}
+    for count, body, status in (
+        (8, no_picture, "healthy"),
+        (2, {**no_picture, "options": {"studio": {"mode": "fail-permanent"}}}, "degraded"),
+    ):
+        for _ in range(count):
+            assert (await ada.post(path, json=body)).status_code == 202
+        await world.advance(61)
+        row = queue_of(await read_health(world), "image-upscale")
+        assert (row["errorRate"], row["status"]) == (1.0, status), row
+    assert row["reasons"] == ["20% of the jobs of the last hour have failed"]
+
+
 async def test_an_hour_later_they_are_forgotten(world: World, ada: httpx.AsyncClient) -> None:
     for _ in range(10):
         await submit_job(ada, image_request("fail-permanent"))

@@ -266,6 +266,16 @@ async def test_an_idempotency_key_creates_it_once(ada: httpx.AsyncClient) -> Non
     )
 
 
+async def test_all_that_is_wrong_in_a_recurrence_is_named_at_once(ada: httpx.AsyncClient) -> None:
+    body = recurring(cronExpression="61 * * * *", timeZone="Mars/Base", data={"prompt": 3})
+    answer = await ada.post(RECURRING, json=body)
+    assert answer.status_code == 422
+    problem = answer.json()
+    paths = [one["path"] for one in problem["errors"]]
+    assert paths == ["data.prompt", "timeZone", "cronExpression"]
+    assert all(f"{path}: " in problem["detail"] for path in paths)
+
+
 @pytest.mark.parametrize(
     ("fields", "path"),
     [

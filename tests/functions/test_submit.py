@@ -264,6 +264,12 @@ async def _refuse(_: object) -> None:
     raise QueueError("The queues cannot be reached.")
 
 
+async def test_a_project_is_a_name_and_no_reference(ada: httpx.AsyncClient) -> None:
+    answer = await ada.post(IMAGE, json={**NOOP, "projectId": "{{story.id}}"})
+    problem = expect_problem(answer, 422, "invalid_request")
+    assert problem["errors"][0]["path"] == "projectId"
+
+
 async def test_a_queue_that_cannot_be_reached_does_not_stop_a_submission(
     world: World, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

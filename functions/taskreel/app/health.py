@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from taskreel.app.providers.circuit_breakers import breaker_id
+from taskreel.app.query_pages import read_value
 from taskreel.app.services import Services
 from taskreel.domain.breaker import Breaker, BreakerState
 from taskreel.domain.errors import TaskreelError
 from taskreel.domain.health import (
+    REQUEST_FAULTS,
     Health,
     MachineFacts,
     QueueFacts,
@@ -22,6 +24,7 @@ from taskreel.domain.health import (
     judge_machine,
     judge_queue,
 )
+from taskreel.domain.job import Job
 from taskreel.domain.job_status import Status
 from taskreel.domain.queue_names import POLL_QUEUE, WEBHOOK_QUEUE, queue_of_type
 from taskreel.jobtypes import JOB_TYPES
@@ -37,6 +40,8 @@ _COUNTS_AGE = timedelta(seconds=60)
 _COUNTED_PERIOD = timedelta(hours=1)
 #: A count costs the same, however many jobs there are.
 _MAX_COUNT = 1000
+#: So many failures are read, where there are many, to tell whose fault they are.
+_FAILURE_SAMPLE = 50
 #: A dependency that has not answered by then is unhealthy; other calls wait longer for it.
 _SECONDS = 3.0
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -84,6 +89,15 @@ class HealthReport:
     providers: tuple[ProviderHealth, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _EndedJobs:
+    """The jobs of a type that ended in the last hour; see QueueFacts."""
+
+    completed: int = 0
+    failed: int = 0
+    refused_share: float = 0.0
+
+
 class HealthMonitor:
     """Measures the health; several callers at once share one measurement."""
 
@@ -98,8 +112,7 @@ class HealthMonitor:
         self._read_machine = read_machine
         self._report: HealthReport | None = None
         self._lock = asyncio.Lock()
-        #: Job type → the jobs of the last hour that completed, and that failed.
-        self._counts: Mapping[str, tuple[int, int]] = {}
+        self._counts: Mapping[str, _EndedJobs] = {}
         self._counted_at = _NEVER
 
     async def read_report(self) -> HealthReport:
@@ -178,7 +191,7 @@ class HealthMonitor:
         service, counts = await asyncio.gather(self._time_call(read_all), self._count_ended(now))
         return service, tuple(
             self._judge_queue(
-                queue, job_type, found.get(queue), counts.get(job_type or "", (0, 0)), now
+                queue, job_type, found.get(queue), counts.get(job_type or "", _EndedJobs()), now
             )
             for queue, job_type in names
         )
@@ -188,7 +201,7 @@ class HealthMonitor:
         queue: str,
         job_type: str | None,
         stats: QueueStats | None,
-        counts: tuple[int, int],
+        ended: _EndedJobs,
         now: datetime,
     ) -> QueueHealth:
         if stats is None:
@@ -200,13 +213,14 @@ class HealthMonitor:
             paused=stats.paused,
             depth=stats.depth,
             oldest_seconds=None if oldest is None else max((now - oldest).total_seconds(), 0.0),
-            completed=counts[0],
-            failed=counts[1],
+            completed=ended.completed,
+            failed=ended.failed,
+            refused_share=ended.refused_share,
         )
         verdict = judge_queue(facts, self.limits)
         return QueueHealth(queue=queue, job_type=job_type, verdict=verdict, facts=facts)
 
-    async def _count_ended(self, now: datetime) -> Mapping[str, tuple[int, int]]:
+    async def _count_ended(self, now: datetime) -> Mapping[str, _EndedJobs]:
         """Count the last hour's ended jobs of each type; none while the store cannot be read."""
         if now - self._counted_at < _COUNTS_AGE:
             return self._counts
@@ -220,23 +234,38 @@ class HealthMonitor:
                         for status in (Status.COMPLETED, Status.FAILED)
                     )
                 )
+                found = {
+                    name: await self._look_into_failures(
+                        name, completed, failed, now - _COUNTED_PERIOD
+                    )
+                    for name, completed, failed in zip(
+                        names, counts[::2], counts[1::2], strict=True
+                    )
+                }
         except (TaskreelError, TimeoutError):
             return {}
-        pairs = zip(counts[::2], counts[1::2], strict=True)
-        self._counts, self._counted_at = dict(zip(names, pairs, strict=True)), now
-        return self._counts
+        self._counts, self._counted_at = found, now
+        return found
+
+    async def _look_into_failures(
+        self, job_type: str, completed: int, failed: int, since: datetime
+    ) -> _EndedJobs:
+        """The counts, with a sample of the failures where they are so many that they matter."""
+        ended = _EndedJobs(completed, failed)
+        enough = completed + failed >= self.limits.error_rate_min_jobs
+        if not enough or failed < self.limits.error_rate.degraded * (completed + failed):
+            return ended
+        query = replace(_query_ended(job_type, Status.FAILED, since), limit=_FAILURE_SAMPLE)
+        jobs = [
+            job
+            for row in await self._services.store.query(query)
+            if (job := read_value(row)) is not None
+        ]
+        refused = sum(job.error is not None and job.error.code in REQUEST_FAULTS for job in jobs)
+        return replace(ended, refused_share=refused / len(jobs) if jobs else 0.0)
 
     async def _count_jobs(self, job_type: str, status: Status, since: datetime) -> int:
-        query = Query(
-            collection=JOBS,
-            where=(
-                ("jobType", "==", job_type),
-                ("status", "==", str(status)),
-                ("createdAt", ">=", since),
-            ),
-            order=(("createdAt", "desc"),),
-            limit=_MAX_COUNT,
-        )
+        query = _query_ended(job_type, status, since)
         return int((await self._services.store.aggregate(query))["count"])
 
     async def _check_providers(self, now: datetime) -> tuple[ProviderHealth, ...]:
@@ -271,6 +300,19 @@ class HealthMonitor:
         return ProviderHealth(
             provider=name, verdict=Verdict.of((health, reason)), paused_models=paused
         )
+
+
+def _query_ended(job_type: str, status: Status, since: datetime) -> Query[Job]:
+    return Query(
+        collection=JOBS,
+        where=(
+            ("jobType", "==", job_type),
+            ("status", "==", str(status)),
+            ("createdAt", ">=", since),
+        ),
+        order=(("createdAt", "desc"),),
+        limit=_MAX_COUNT,
+    )
 
 
 def _explain_silence(error: Exception) -> Verdict:

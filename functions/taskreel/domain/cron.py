@@ -72,6 +72,20 @@ class CronSchedule:
         return times
 
 
+def list_faults(expression: str, time_zone: str) -> list[InvalidError]:
+    """The reasons why there is no CronSchedule of them: of the zone, the expression, or both."""
+    faults = []
+    try:
+        _load_zone(time_zone)
+    except InvalidError as error:
+        faults.append(error)
+    try:
+        CronSchedule(expression, "UTC")
+    except InvalidError as error:
+        faults.append(error)
+    return faults
+
+
 def _explain_refusal(expression: str, error: CronSimError) -> str:
     """The reason in words; a date that never comes is told from a wrong field."""
     reason = str(error).lower()

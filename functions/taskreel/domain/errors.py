@@ -22,6 +22,7 @@ QueueError                    the task queue refused or could not be reached
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Self
@@ -78,11 +79,29 @@ class InvalidError(RequestError):
 
     def under(self, path: str) -> Self:
         """The same error of a value that lies at `path` of the request."""
+        before = self.details.get("errors", [])
         errors = [
             {**one, "path": ".".join(part for part in (path, one["path"]) if part)}
-            for one in self.details.get("errors", [])
+            for one in before
         ]
-        return type(self)(self.message, code=self.code, errors=errors)
+        # A message that names the paths names the new ones.
+        is_list = self.message == _list_errors(before)
+        message = _list_errors(errors) if is_list else self.message
+        return type(self)(message, code=self.code, errors=errors)
+
+    @classmethod
+    def join(cls, found: Sequence[InvalidError]) -> InvalidError:
+        """One error with the fields of all of them, which are at least one."""
+        if len(found) == 1:
+            return found[0]
+        errors = [one for error in found for one in error.details.get("errors", [])]
+        return cls("; ".join(error.message for error in found), errors=errors)
+
+
+def _list_errors(errors: Iterable[Mapping[str, str]]) -> str:
+    return "; ".join(
+        f"{one['path']}: {one['message']}" if one["path"] else one["message"] for one in errors
+    )
 
 
 class UnauthenticatedError(RequestError):

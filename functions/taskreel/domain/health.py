@@ -70,6 +70,14 @@ class QueueFacts(Value):
     oldest_seconds: float | None
     completed: int
     failed: int
+    #: The part of the failed ones that a wrong request explains: a file that is not there, a text
+    #: that moderation refuses. It says nothing about the system.
+    refused_share: float = 0.0
+
+    @property
+    def own_error_rate(self) -> float:
+        """The share of jobs that have failed for other reasons than their request."""
+        return (self.error_rate or 0.0) * (1 - self.refused_share)
 
     @property
     def error_rate(self) -> float | None:
@@ -90,6 +98,53 @@ class MachineFacts(Value):
     disk_limit_bytes: int
 
 
+#: The codes of failures that the request explains. One that is not listed counts against us.
+REQUEST_FAULTS = frozenset(
+    {
+        "bad_duration",
+        "bad_parameters",
+        "bad_payload",
+        "bad_scale",
+        "bad_size",
+        "budget_exceeded",
+        "cut_off_media",
+        "dependency_failed",
+        "empty_media",
+        "empty_text",
+        "input_encoded",
+        "input_forbidden",
+        "input_invalid",
+        "input_not_found",
+        "input_required",
+        "input_too_large",
+        "input_unreachable",
+        "invalid_parameter",
+        "media_too_large",
+        "missing_media",
+        "moderation",
+        "no_audio",
+        "no_images",
+        "no_inputs",
+        "no_scenes",
+        "no_streams",
+        "no_video",
+        "not_a_recording",
+        "not_an_image",
+        "payload_too_large",
+        "price_cap_exceeded",
+        "too_wide",
+        "unexpected_media",
+        "unknown_model",
+        "unreadable_media",
+        "unsupported_format",
+        "unsupported_media",
+        "unsupported_parameter",
+        "voice_unknown",
+        "webhook_gone",
+    }
+)
+
+
 def find_worst(healths: Iterable[Health]) -> Health:
     """The worst of them; healthy if there is none."""
     return max(healths, key=_SEVERITY.index, default=Health.HEALTHY)
@@ -97,7 +152,7 @@ def find_worst(healths: Iterable[Health]) -> Health:
 
 def judge_queue(facts: QueueFacts, limits: Thresholds) -> Verdict:
     """A queue is as healthy as its oldest task and its jobs' error rate; paused, it is degraded."""
-    oldest, rate = facts.oldest_seconds or 0.0, facts.error_rate or 0.0
+    oldest, rate = facts.oldest_seconds or 0.0, facts.own_error_rate
     enough = facts.completed + facts.failed >= limits.error_rate_min_jobs
     return Verdict.of(
         (Health.DEGRADED if facts.paused else Health.HEALTHY, "it is paused"),

@@ -20,6 +20,12 @@ def _check_url(url: str) -> str:
     )
 
 
+def _check_project(project_id: str) -> str:
+    if "{{" in project_id:
+        raise ValueError("must not contain {{: it names one project, and no reference")
+    return project_id
+
+
 def sort_by_order(given: Any) -> Any:
     """Sort files that are given as objects by their `order`, and a mix's music behind its voice."""
     if not isinstance(given, list):
@@ -57,6 +63,7 @@ def _check_range(given: datetime) -> datetime:
     return given
 
 
+ProjectId = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_check_project)]
 #: A date and time with a time zone, as RFC 3339 writes them.
 Moment = Annotated[AwareDatetime, BeforeValidator(_refuse_timestamp), AfterValidator(_check_range)]
 MediaUrl = Annotated[str, Field(min_length=5, max_length=900_000), AfterValidator(_check_url)]

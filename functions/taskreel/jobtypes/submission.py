@@ -37,7 +37,7 @@ from taskreel.domain.provider_choice import ModelQuality
 from taskreel.domain.validation_messages import describe_errors, invalid_model
 from taskreel.domain.value import Location, Value, validation_error
 from taskreel.domain.webhook import EventNames
-from taskreel.jobtypes.fields import Moment, ProviderWish, Seed
+from taskreel.jobtypes.fields import Moment, ProjectId, ProviderWish, Seed
 
 #: The validation context of a stored payload: it may carry options that are no longer registered.
 STORED = {"stored": True}
@@ -91,7 +91,7 @@ class Submission(Value):
 
     model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
 
-    project_id: str | None = Field(default=None, min_length=1, max_length=128)
+    project_id: ProjectId | None = None
     priority: Priority = Priority.NORMAL
     model: str | None = Field(
         default=None,

@@ -18,7 +18,12 @@ from taskreel.domain.errors import InvalidError, TaskreelError
 from taskreel.domain.value import Value
 from taskreel.web.auth import AuthenticatedRequest
 from taskreel.web.documented_bodies import parse_submission
-from taskreel.web.http import JsonResponse, check_query, parse_idempotency_key
+from taskreel.web.http import (
+    JsonResponse,
+    check_query,
+    parse_idempotency_key,
+    parse_model,
+)
 from taskreel.web.job_submission import find_requested_type, show_age
 from taskreel.web.openapi import ONCE, document_body
 from taskreel.web.problems import build_problem, find_status, log_server_fault
@@ -47,6 +52,12 @@ class JobBatch(Value):
     """Up to a hundred jobs."""
 
     jobs: list[BatchItem] = Field(min_length=1, max_length=MOST_JOBS)
+
+
+class _BatchBody(Value):
+    """The same before its jobs are read, each by itself: a malformed one refuses no other."""
+
+    jobs: list[Any] = Field(min_length=1, max_length=MOST_JOBS)
 
 
 class BatchResultView(View):
@@ -90,11 +101,11 @@ class BatchView(View):
 async def create_jobs(
     request: Request,
     context: Authenticated,
-    batch: Annotated[JobBatch, json_body(JobBatch)],
+    batch: Annotated[_BatchBody, json_body(_BatchBody)],
 ) -> Response:
     """Each counts as one write for the rate limit. With an `Idempotency-Key` it may be repeated.
 
-    The answer is 200 also if jobs are refused: look at each result.
+    The answer is 200 also if jobs are refused, or malformed: look at each result.
     """
     check_query(request)
     key = parse_idempotency_key(request.headers.get("idempotency-key"))
@@ -109,9 +120,13 @@ async def create_jobs(
 
 
 async def _create_job(
-    context: AuthenticatedRequest, item: BatchItem, index: int, batch_key: str | None
+    context: AuthenticatedRequest, given: Any, index: int, batch_key: str | None
 ) -> BatchResultView:
     """Create one job of the batch; an error is the result of this job alone."""
+    try:
+        item = parse_model(to_json(given), BatchItem)
+    except InvalidError as error:
+        return _describe_refusal(error.under(f"jobs[{index}]"), index)
     key = item.idempotency_key
     if key is None and batch_key is not None:
         # Longer than a header may be: no key of a single request is the same.
@@ -127,6 +142,8 @@ async def _create_job(
             idempotency_key=key,
         )
         submitted = await submit_job(services, context.caller, wanted)
+    except InvalidError as error:
+        return _describe_refusal(error.under(f"jobs[{index}].data"), index)
     except TaskreelError as error:
         return _describe_refusal(error, index)
     view = await build_job_view(services, submitted.job, context.base_url)
@@ -143,12 +160,10 @@ async def _create_job(
 
 
 def _describe_refusal(error: TaskreelError, index: int) -> BatchResultView:
-    """The refusal of one job as a problem; its paths begin at the batch."""
+    """The refusal of one job as a problem."""
     status = find_status(error)
     detail = log_server_fault(error, status)
     members = dict(error.details) if detail is None else {}
-    if isinstance(error, InvalidError):
-        members |= error.under(f"jobs[{index}].data").details
     problem = build_problem(status, error.code, detail or error.message, members)
     return BatchResultView(
         index=index,

@@ -19,7 +19,7 @@ from taskreel.app.schedules import recurring_jobs as use_cases
 from taskreel.app.schedules.recurring_jobs import Recurrence
 from taskreel.app.schedules.reschedule import reschedule_job
 from taskreel.app.services import Services
-from taskreel.domain.cron import CronSchedule
+from taskreel.domain.cron import CronSchedule, list_faults
 from taskreel.domain.errors import InvalidError
 from taskreel.domain.recurring_job import (
     Overlap,
@@ -235,7 +235,7 @@ async def create_recurring_job(
     """
     check_query(request)
     job_type = find_requested_type(order.job_type)
-    body = _parse_data(job_type, order.data)
+    body = _check_parts(job_type, order)
     recurring = await use_cases.create_recurring_job(
         context.services,
         context.caller,
@@ -326,6 +326,20 @@ async def delete_recurring_job(
 ) -> Response:
     """The jobs that it has submitted stay."""
     return await _respond_after(use_cases.delete_recurring_job, request, context, recurring_job_id)
+
+
+def _check_parts(job_type: JobType[Any], order: RecurringJobOrder) -> SubmissionBody:
+    """The request in `data`. Raises InvalidError that lists what is wrong in it and in the times."""
+    found: list[InvalidError] = []
+    body = None
+    try:
+        body = _parse_data(job_type, order.data)
+    except InvalidError as error:
+        found.append(error)
+    found += list_faults(order.cron_expression, order.time_zone)
+    if body is None or found:
+        raise InvalidError.join(found)
+    return body
 
 
 def _parse_data(job_type: JobType[Any], data: dict[str, Any]) -> SubmissionBody:

@@ -28,7 +28,7 @@ from taskreel.domain.webhook import (
     WebhookDelivery,
     WebhookEndpoint,
 )
-from taskreel.jobtypes.fields import Moment
+from taskreel.jobtypes.fields import Moment, ProjectId
 from taskreel.web.http import JsonResponse, check_query
 from taskreel.web.openapi import document_body
 from taskreel.web.openapi_problems import document_problems
@@ -50,7 +50,7 @@ class EndpointOrder(Value):
 
     url: str = Field(min_length=1, max_length=2000)
     events: EventNames = Field(default=list(FINAL_EVENTS))
-    project_id: str | None = Field(default=None, min_length=1, max_length=128)
+    project_id: ProjectId | None = None
     description: str | None = Field(default=None, max_length=500)
     signature: Signature = Signature.HMAC
 
