@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Future
+from collections.abc import Coroutine, Iterator
 from enum import StrEnum
+from typing import Any, TypeVar
 
 from taskreel_local.emulators.google_emulators import free_port
+
+T = TypeVar("T")
 
 
 class OutageKind(StrEnum):
@@ -32,6 +34,7 @@ class OutageProxy:
         self.address = f"127.0.0.1:{free_port()}"
         self._kind: OutageKind | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._connections: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._flowing = asyncio.Event()
         self._timer: threading.Timer | None = None
@@ -39,16 +42,19 @@ class OutageProxy:
     @contextlib.contextmanager
     def running(self) -> Iterator[OutageProxy]:
         """Forward connections during the block, on a thread of its own."""
-        started: Future[None] = Future()
-        thread = threading.Thread(target=self._run, args=(started,), daemon=True)
+        thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         thread.start()
-        started.result(10)
         try:
-            yield self
+            server = self._run(self._open())
+            try:
+                yield self
+            finally:
+                self.end_outage()
+                self._run(self._close(server))
         finally:
-            self.end_outage()
             self._loop.call_soon_threadsafe(self._loop.stop)
-            thread.join(10)
+            thread.join()
+            self._loop.close()
 
     @property
     def has_outage(self) -> bool:
@@ -65,15 +71,28 @@ class OutageProxy:
         """End the outage, if there is one."""
         if self._timer is not None:
             self._timer.cancel()
+            if self._timer is not threading.current_thread():
+                # It must not reach the loop after the loop's end.
+                self._timer.join()
         self._loop.call_soon_threadsafe(self._change, None)
 
-    def _run(self, started: Future[None]) -> None:
-        asyncio.set_event_loop(self._loop)
-        host, _, port = self.address.partition(":")
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _open(self) -> asyncio.Server:
         self._flowing.set()
-        self._loop.run_until_complete(asyncio.start_server(self._forward, host, int(port)))
-        started.set_result(None)
-        self._loop.run_forever()
+        host, _, port = self.address.partition(":")
+        return await asyncio.start_server(self._forward, host, int(port))
+
+    async def _close(self, server: asyncio.Server) -> None:
+        server.close()
+        await server.wait_closed()
+        connections = list(self._connections)
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections)
+        # An aborted transport closes its socket in the loop's next round.
+        await asyncio.sleep(0)
 
     def _change(self, kind: OutageKind | None) -> None:
         # After lost answers the connections would be out of step.
@@ -90,19 +109,28 @@ class OutageProxy:
         if self._kind is OutageKind.REFUSED:
             writer.transport.abort()
             return
-        with contextlib.suppress(OSError):
-            server_reader, server_writer = await asyncio.open_connection(self._host, self._port)
-            both = {writer, server_writer}
-            self._writers |= both
-            try:
-                await asyncio.gather(
-                    self._copy(reader, server_writer, are_answers=False),
-                    self._copy(server_reader, writer, are_answers=True),
-                )
-            finally:
-                self._writers -= both
-                for one in both:
-                    one.transport.abort()
+        connection = asyncio.current_task()
+        assert connection is not None
+        self._connections.add(connection)
+        # Only `_close` cancels a connection: it waits for the end, and nothing else does.
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await self._connect(reader, writer)
+        writer.transport.abort()
+        self._connections.discard(connection)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection(self._host, self._port)
+        both = {writer, server_writer}
+        self._writers |= both
+        try:
+            await asyncio.gather(
+                self._copy(reader, server_writer, are_answers=False),
+                self._copy(server_reader, writer, are_answers=True),
+            )
+        finally:
+            self._writers -= both
+            for one in both:
+                one.transport.abort()
 
     async def _copy(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, are_answers: bool

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import socket
+import warnings
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +13,7 @@ import pytest
 
 from e2e.chaos_run import LEASE_SECONDS, WORK_SECONDS, ChaosRun, find_calm_limit
 from e2e.store_invariants import StoreContent, find_purchase_violations, find_violations
+from e2e.store_outages import OutageKind, OutageProxy
 from taskreel.domain.artifact import Artifact
 from taskreel.domain.claim import Verdict, decide_claim
 from taskreel.domain.credits import Account, EntryKind, LedgerEntry
@@ -85,6 +89,27 @@ def test_on_googles_adapters_outages_of_the_store_violate_no_invariant_either(
     run.execute()
     assert run.violations == []
     assert run.jobs
+
+
+def test_the_proxy_of_outages_leaves_no_socket_and_no_loop_open() -> None:
+    """A later test of the process would be blamed for them, whenever they are collected."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host, port = server.getsockname()
+        with (
+            OutageProxy(f"{host}:{port}").running() as proxy,
+            socket.create_connection((host, int(proxy.address.rpartition(":")[2]))) as client,
+        ):
+            taken, _ = server.accept()
+            with taken:
+                client.sendall(b"a call")
+                assert taken.recv(6) == b"a call"
+                proxy.begin_outage(OutageKind.SILENT, 60)
+                client.sendall(b"another")
+        del proxy
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [str(one.message) for one in caught] == []
 
 
 def test_work_bought_twice_and_work_never_bought_are_found() -> None:
