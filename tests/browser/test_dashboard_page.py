@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from browser.signed_in_page import SECONDS, signed_in
 from e2e.processes import Stack, stack
@@ -156,11 +156,27 @@ def test_the_page_goes_on_by_itself_when_the_server_is_back(
     with stack(data) as first:
         port = int(first.url.rpartition(":")[2])
         with signed_in(browser, first, "ada", "/jobs") as page:
+            expect(page.get_by_text("No jobs yet")).to_be_visible(timeout=SECONDS)
             expect(page.get_by_text("Live", exact=True)).to_be_visible(timeout=SECONDS)
+            # A second tab, whose list was just being opened when the server went away.
+            opening = open_tab_without(page, "jobs.js")
             first.kill()
             expect(page.get_by_text("What you see may be old")).to_be_visible(timeout=SECONDS)
+            expect(opening.get_by_text("What you see may be old")).to_be_visible(timeout=SECONDS)
+            opening.unroute_all()
             with stack(data, port=port) as second, second.client("ada") as api:
                 request = {"prompt": "a red kite", "scheduleAt": "2030-01-01T00:00:00Z"}
                 assert api.post("/api/jobs/image-generation", json=request).status_code == 202
-                expect(page.locator("tr[data-row]")).to_have_count(1, timeout=SECONDS)
-                expect(page.get_by_role("alert")).to_have_count(0, timeout=SECONDS)
+                for tab in (page, opening):
+                    expect(tab.locator("tr[data-row]")).to_have_count(1, timeout=SECONDS)
+                    expect(tab.get_by_role("alert")).to_have_count(0, timeout=SECONDS)
+
+
+def open_tab_without(page: Page, script: str) -> Page:
+    """The same address in another tab, where a script of the page cannot be loaded."""
+    tab = page.context.new_page()
+    tab.route(f"**/pages/{script}", lambda route: route.abort("connectionreset"))
+    tab.goto(page.url)
+    expect(tab.get_by_text("could not be loaded")).to_be_visible(timeout=SECONDS)
+    expect(tab.get_by_text("Live", exact=True)).to_be_visible(timeout=SECONDS)
+    return tab

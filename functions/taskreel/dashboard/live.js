@@ -8,7 +8,7 @@ const LONGEST_DELAY = 10_000;
 
 /** @typedef {"connecting" | "live" | "lost"} LinkState */
 
-class LiveJobs {
+export class LiveJobs {
   /** @type {Set<(jobs: any[]) => void>} */ #readers = new Set();
   /** @type {Set<(state: LinkState) => void>} */ #watchers = new Set();
   /** @type {Map<string, any>} */ #waiting = new Map();
@@ -16,6 +16,11 @@ class LiveJobs {
   #position = "";
   #running = false;
   #stop = new AbortController();
+  #connection = new AbortController();
+
+  constructor() {
+    signals.addEventListener("unreachable", () => this.#connectAgain());
+  }
 
   /** Call `reader` with changed jobs, once a frame at most. @param {(jobs: any[]) => void} reader */
   subscribe(reader) {
@@ -34,22 +39,28 @@ class LiveJobs {
     this.#running = true;
     this.#stop = new AbortController();
     this.#position = "";
-    signals.addEventListener("unreachable", () => this.#enter("lost"));
-    void this.#run();
+    void this.#run(this.#stop.signal);
   }
 
   stop() {
     this.#running = false;
     this.#stop.abort();
+    this.#connection.abort();
   }
 
-  async #run() {
+  /** @param {AbortSignal} stopped */
+  async #run(stopped) {
     let delay = FIRST_DELAY;
-    while (this.#running) {
+    while (!stopped.aborted) {
+      let connectedAt = Infinity;
       try {
-        await this.#follow(() => { delay = FIRST_DELAY; });
+        await this.#follow(() => { connectedAt = Date.now(); });
       } catch { /* the connection has ended: the next one goes on behind the last event */ }
-      if (!this.#running) return;
+      if (stopped.aborted) return;
+      // However it ended: whoever reads the API reads again once the state is "live".
+      if (this.state === "live") this.#enter("connecting");
+      // A call that always fails ends each connection soon; that must not become a fast circle.
+      if (Date.now() - connectedAt > LONGEST_DELAY) delay = FIRST_DELAY;
       await new Promise((resume) => setTimeout(resume, delay));
       delay = Math.min(delay * 2, LONGEST_DELAY);
     }
@@ -60,9 +71,10 @@ class LiveJobs {
     /** @type {Record<string, string>} */
     const headers = { Accept: "text/event-stream", Authorization: `Bearer ${readToken()}` };
     if (this.#position) headers["Last-Event-ID"] = this.#position;
+    this.#connection = new AbortController();
     let answer;
     try {
-      answer = await fetch("/api/jobs/events", { headers, signal: this.#stop.signal });
+      answer = await fetch("/api/jobs/events", { headers, signal: this.#connection.signal });
     } catch (error) {
       this.#enter("lost");
       throw error;
@@ -83,7 +95,14 @@ class LiveJobs {
       if (event === "ready" || event === "expired") continue;
       this.#deliver(JSON.parse(data));
     }
-    this.#enter("connecting");
+  }
+
+  /** A call found no server: the stream may be dead too, and only a new one shows that all is well. */
+  #connectAgain() {
+    if (!this.#running) return;
+    const wasLive = this.state === "live";
+    this.#enter("lost");
+    if (wasLive) this.#connection.abort();
   }
 
   /** @param {any} job */

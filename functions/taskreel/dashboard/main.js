@@ -131,8 +131,21 @@ function LazyPage({ page, id, query, caller }) {
   const [module, setModule] = useState(/** @type {any} */ (null));
   const [error, setError] = useState(/** @type {any} */ (null));
   useEffect(() => { page.load().then(setModule, setError); }, [page]);
+  useEffect(() => error ? loadWhenBack() : undefined, [error]);
   if (error) return html`<${Failure} error=${{ message: "This part of the page could not be loaded." }} retry=${() => location.reload()} />`;
   return module ? html`<${module.default} id=${id} query=${query} caller=${caller} />` : null;
+}
+
+/**
+ * Load the whole page again once the server is back: some browsers do not ask twice for a script
+ * that they could not load. With a server that was never lost it would not help, and never end.
+ */
+function loadWhenBack() {
+  let wasLost = live.state === "lost";
+  return live.watchState((state) => {
+    if (state === "live" && wasLost) location.reload();
+    wasLost ||= state === "lost";
+  });
 }
 
 const app = /** @type {HTMLElement} */ (document.getElementById("app"));
