@@ -329,7 +329,7 @@ async def delete_recurring_job(
 
 
 def _check_parts(job_type: JobType[Any], order: RecurringJobOrder) -> SubmissionBody:
-    """The request in `data`. Raises InvalidError that lists what is wrong in it and in the times."""
+    """The request in `data`. Raises InvalidError that lists all wrong fields, also of the times."""
     found: list[InvalidError] = []
     body = None
     try:
