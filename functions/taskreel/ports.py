@@ -516,11 +516,14 @@ class Generation:
 class Output:
     """A file that a provider made: on disk, or at a URL that expires and needs no key.
 
+    One with a `suffix` goes with the others and was not asked for by number: its artifact's name
+    ends with that (`-poster.jpg`), where the others are numbered and have their type's suffix.
     Its type, size and duration are read from its content, not taken from the provider.
     """
 
     path: Path | None = None
     url: str | None = None
+    suffix: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
+import av
 import httpx
 import pytest
 
@@ -53,6 +55,12 @@ async def music(world: World, client: httpx.AsyncClient, seconds: int = 2) -> st
     }
     job = await done(world, client, "ai-processing", body)
     return f"job:{job['jobId']}/{job['result']['artifacts'][0]['name']}"
+
+
+async def read_file(world: World, job: dict[str, Any], name: str) -> bytes:
+    """The content of one of the job's files."""
+    (path,) = [one.path for one in (await world.job(job["jobId"])).artifacts if one.name == name]
+    return b"".join([piece async for piece in world.services.blobs.read(path)])
 
 
 async def test_a_story_is_scenes_that_can_be_drawn_and_spoken(
@@ -212,16 +220,49 @@ async def test_a_composition_is_written_in_each_format(
     assert [scene["narration"] for scene in job["result"]["scenes"]] == ["captions", "none"]
 
 
+async def test_a_film_comes_with_soft_captions_chapters_a_subtitle_file_and_a_poster(
+    world: World, ada: httpx.AsyncClient
+) -> None:
+    body = {
+        "title": "The Boat",
+        "scenes": [
+            {"title": "Harbour", "narration": "A boat.", "duration": 2},
+            {"title": "Open sea", "narration": "It is far out.", "duration": 2},
+        ],
+        "assets": [await picture(world, ada)],
+        "options": {**FILM, "captions": "soft", "subtitleFile": True, "poster": True},
+    }
+    job = await done(world, ada, "video-composition", body)
+    film, subtitles, poster = job["result"]["artifacts"]
+    assert [film["name"], subtitles["name"], poster["name"]] == [
+        "film.mp4",
+        "film.srt",
+        "film-poster.jpg",
+    ]
+    assert poster["contentType"] == "image/jpeg"
+    text = (await read_file(world, job, "film.srt")).decode()
+    assert "A boat." in text
+    assert "It is far out." in text
+    with av.open(io.BytesIO(await read_file(world, job, "film.mp4"))) as opened:
+        assert opened.metadata["title"] == "The Boat"
+        chapters = [chapter["metadata"]["title"] for chapter in opened.chapters()]
+        assert chapters == ["The Boat", "Harbour", "Open sea"]
+        assert [stream.codec_context.name for stream in opened.streams.subtitles] == ["mov_text"]
+
+
 async def test_one_sound_lies_under_the_whole_composition(
     world: World, ada: httpx.AsyncClient
 ) -> None:
     body = {
         "scenes": [await picture(world, ada)],
         "audio": await music(world, ada),
+        "title": "The Boat",
         "options": FILM,
     }
     job = await done(world, ada, "video-composition", body)
     film = f"job:{job['jobId']}/film.mp4"
+    with av.open(io.BytesIO(await read_file(world, job, "film.mp4"))) as opened:
+        assert opened.metadata["title"] == "The Boat"
     found = await done(world, ada, "content-analysis", {"url": film})
     assert found["result"]["measured"]["info"]["hasAudio"] is True
 

@@ -35,6 +35,10 @@ class PartProviders(Value):
     music: str | None = Field(default=None, max_length=100)
 
 
+#: Of a film that nobody narrates.
+_UNTOLD = {"captions": "none", "subtitleFile": False}
+
+
 class MovieCreation(Submission):
     """`{prompt, genre, num_sequences, seed, sampler, steps, cfg_scale, style, narration, …}`.
 
@@ -152,7 +156,7 @@ def _film_step(job: MovieCreation) -> Step:
         "assets": f"{{{{steps.{'clips' if job.clips else 'pictures'}.artifacts[*].ref}}}}",
         "credits": list(_CLOSING_TITLES),
         "spoken": job.narration == "speech",
-        "options": options if job.narration != "none" else {**options, "captions": False},
+        "options": options if job.narration != "none" else {**options, **_UNTOLD},
     }
     if job.narration == "speech":
         payload["audio"] = "{{steps.voices.results[*].{scene: index, url: artifacts[0].ref} }}"

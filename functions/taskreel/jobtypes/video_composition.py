@@ -15,6 +15,7 @@ from taskreel.jobtypes.submission import Submission
 from taskreel.ports import Capability
 
 FILM_CREDITS = 2
+Captions = Literal["burned", "soft", "none"]
 _VISUAL = (
     "visual",
     "url",
@@ -38,6 +39,11 @@ def _first_of_list(given: Any) -> Any:
     return (given[0] if given else None) if isinstance(given, list) else given
 
 
+def _as_captions(given: Any) -> Any:
+    """Read yes and no as they were before captions could be soft."""
+    return {True: "burned", False: "none"}[given] if isinstance(given, bool) else given
+
+
 class CompositionOptions(FilmOptions):
     """`sceneTitles` shows each scene's title at its start; a title card shows the film's."""
 
@@ -46,7 +52,19 @@ class CompositionOptions(FilmOptions):
     )
     transition: Literal["fade", "dip", "slide", "wipe", "cut"] = "fade"
     transition_seconds: float | None = Field(default=None, gt=0, le=5)
-    captions: bool = True
+    captions: Annotated[
+        Captions, BeforeValidator(_as_captions, json_schema_input_type=Captions | bool)
+    ] = Field(
+        default="burned",
+        description="`burned` into the pictures, `soft`: a track that the viewer turns on, or "
+        "`none`; true is burned, false none",
+    )
+    subtitle_file: bool = Field(
+        default=False, description="Add the narration as a .srt file to the job's artifacts"
+    )
+    poster: bool = Field(
+        default=False, description="Add a picture of the film as a .jpg file to the artifacts"
+    )
     scene_titles: bool = True
     music_gain_db: float | None = Field(default=None, ge=-40, le=6)
 
@@ -162,6 +180,8 @@ class VideoComposition(Submission):
             "fps",
             "transition",
             "captions",
+            "subtitleFile",
+            "poster",
         )
         moved = {name: given[name] for name in names if name in given}
         if not moved or not isinstance(given.get("options", {}), dict):

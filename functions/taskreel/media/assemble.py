@@ -18,6 +18,7 @@ from taskreel.domain.errors import PermanentError
 from taskreel.media.animate import MotionOptions, animate_pictures
 from taskreel.media.audio_io import SoundReader, compute_fade_gain, measure_sound_seconds
 from taskreel.media.encode import SMALLEST_SIDE, find_film_format
+from taskreel.media.film_text import FilmText, write_text
 from taskreel.media.frames import extract_frame
 from taskreel.media.open_media import open_stream
 from taskreel.media.probe import MediaInfo, probe_file
@@ -130,16 +131,19 @@ def _make_held_clip(clip: Path, seconds: float, folder: Path, options: StitchOpt
     return held
 
 
-def remux_film(source: Path, out: Path) -> MediaInfo:
-    """Copy the streams into another container (.mp4 to .mov or back) without encoding."""
-    with (
-        open_stream(source) as container,
-        av.open(str(out), "w", options=find_film_format(out).options) as target,
-    ):
+def remux_film(source: Path, out: Path, text: FilmText | None = None) -> MediaInfo:
+    """Copy the streams into another container (.mp4 to .mov or back) without encoding.
+
+    With `text`, the copy's title, chapters and subtitles are those.
+    """
+    form = find_film_format(out)
+    with open_stream(source) as container, av.open(str(out), "w", options=form.options) as target:
         streams = {
             stream: target.add_stream_from_template(stream)
             for stream in (*container.streams.video[:1], *container.streams.audio[:1])
         }
+        if text:
+            write_text(target, text, form.subtitles)
         for packet in container.demux(list(streams)):
             if packet.dts is not None:
                 packet.stream = streams[packet.stream]

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from taskreel.domain.errors import PermanentError
 from taskreel.media.audio_io import SoundReader
 from taskreel.media.camera import DRIFT, PUSH_IN, choose_moves
 from taskreel.media.encode import FilmWriter, Picture, Quality, Size, to_even_size
+from taskreel.media.film_text import FilmText
 from taskreel.media.fonts import find_undrawable
 from taskreel.media.frame_filters import Fit, FrameShape
 from taskreel.media.frames import read_frame_rate
@@ -37,9 +38,13 @@ from taskreel.media.shots import (
 )
 from taskreel.media.sniff import detect_kind
 from taskreel.media.sound_track import SOUND_RATE, make_sound_frame
+from taskreel.media.subtitles import Cue, make_cues
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+#: Drawn on the pictures, a track that the viewer can turn on, or none.
+Captions = Literal["burned", "soft", "none"]
 
 USUAL_FPS = 30
 STILL_SECONDS = 5.0  # of a picture without narration or a length of its own
@@ -57,7 +62,8 @@ class Scene:
     """One scene. `visual` is a picture or a clip; without one it is a card with its title.
 
     With `seconds` None it is as long as its narration, else its clip, else 5 s; it is never shorter
-    than its narration. `narrated` is the text of the captions. `move` names a camera move
+    than its narration. `narrated` is the text of the captions. `title` is shown, `name` is that of
+    its chapter, and the title without one. `move` names a camera move
     ("zoom out", "pan left", "static").
     """
 
@@ -67,6 +73,7 @@ class Scene:
     narrated: str = ""
     title: str = ""
     subtitle: str = ""
+    name: str = ""
     move: str = ""
     keep_sound: bool = True
 
@@ -81,7 +88,7 @@ class FilmOptions:
     quality: Quality = "standard"
     transition: Transition = "fade"
     transition_seconds: float = 0.6
-    captions: bool = True
+    captions: Captions = "burned"
     fit: Fit = "cover"  # of clips of another shape
     music_gain_db: float = -4.0  # below a voice, while nobody speaks
     target_lufs: float = TARGET_LUFS
@@ -104,7 +111,7 @@ class Cards:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composition:
-    """The film, and (start, length) of each scene and card in seconds.
+    """The film, (start, length) of each scene and card in seconds, its text and all its cues.
 
     `undrawn` are the characters of titles and captions that no installed font has; they are missing
     in the film.
@@ -112,6 +119,8 @@ class Composition:
 
     info: MediaInfo
     scenes: tuple[tuple[float, float], ...]
+    text: FilmText
+    cues: tuple[Cue, ...]
     undrawn: str
 
 
@@ -161,10 +170,17 @@ def compose_film(
 
         shots = _list_shots(parts, look, size)
         overlays = _schedule_overlays(parts, starts, look, size, cards.closing)
+        cues = _list_cues(parts, starts, look)
         pictures = _draw_pictures(shots, overlaps, look, overlays)
         reader = SoundReader.open(sound) if sound else None
+        text = FilmText(
+            title=cards.heading,
+            chapters=_list_chapters(parts, starts, look),
+            seconds=total / look.rate,
+            subtitles=cues if look.captions == "soft" else (),
+        )
         with FilmWriter(
-            out, size=size, fps=look.rate, quality=look.quality, sound=sound is not None
+            out, size=size, fps=look.rate, quality=look.quality, sound=sound is not None, text=text
         ) as film:
             for number, picture in enumerate(prefetch_items(pictures), 1):
                 film.add_picture(picture)
@@ -179,7 +195,9 @@ def compose_film(
         for start, part in zip(starts, parts, strict=True)
     )
     undrawn = find_undrawable(_list_texts(parts, look, cards.closing))
-    return Composition(info=probe_file(out), scenes=spans, undrawn=undrawn)
+    return Composition(
+        info=probe_file(out), scenes=spans, text=text, cues=tuple(cues), undrawn=undrawn
+    )
 
 
 def _choose_rate(scenes: Sequence[Scene]) -> int:
@@ -305,7 +323,7 @@ def _list_texts(parts: Sequence[_Part], look: FilmOptions, closing: Sequence[str
     texts: list[str] = []
     for part in parts:
         texts += [part.scene.title, part.scene.subtitle]
-        if look.captions:
+        if look.captions == "burned":
             texts.append(part.scene.narrated)
     return [*texts, *closing]
 
@@ -328,8 +346,9 @@ def _schedule_overlays(
                 shown = min(part.frames, round(CARD_SECONDS * look.rate))
             title = draw_title(part.scene.title, part.scene.subtitle, size)
             overlays.append(TimedOverlay(title, start + margin, start + shown - margin))
-        if part.scene.narrated and look.captions:
-            overlays += _schedule_part_captions(part, start, look, size)
+        if part.scene.narrated and look.captions == "burned":
+            first, last = _find_spoken_frames(part, start, look)
+            overlays += schedule_captions(part.scene.narrated, size, first, last)
 
     if closing:
         last = starts[-1] + parts[-1].frames
@@ -337,13 +356,32 @@ def _schedule_overlays(
     return overlays
 
 
-def _schedule_part_captions(
-    part: _Part, start: int, look: FilmOptions, size: Size
-) -> list[TimedOverlay]:
+def _find_spoken_frames(part: _Part, start: int, look: FilmOptions) -> tuple[int, int]:
+    """Return the frames during which a scene's narration is heard, or read without a voice."""
     lead = round(LEAD_SECONDS * look.rate)
     first = start + lead
     spoken = round(part.narration_seconds * look.rate) or part.frames - 2 * lead
-    return schedule_captions(part.scene.narrated, size, first, max(first + 1, first + spoken))
+    return first, max(first + 1, first + spoken)
+
+
+def _list_cues(parts: Sequence[_Part], starts: Sequence[int], look: FilmOptions) -> list[Cue]:
+    cues: list[Cue] = []
+    for part, start in zip(parts, starts, strict=True):
+        first, last = _find_spoken_frames(part, start, look)
+        cues += make_cues(part.scene.narrated, first / look.rate, last / look.rate)
+    return cues
+
+
+def _list_chapters(
+    parts: Sequence[_Part], starts: Sequence[int], look: FilmOptions
+) -> list[tuple[float, str]]:
+    """Return a chapter for each scene that has a name; the first one begins with the film."""
+    chapters: list[tuple[float, str]] = []
+    for part, start in zip(parts, starts, strict=True):
+        name = part.scene.name or part.scene.title
+        if name:
+            chapters.append((start / look.rate if chapters else 0.0, name))
+    return chapters if len(chapters) > 1 else []
 
 
 def _draw_pictures(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from taskreel.domain.errors import PermanentError
+from taskreel.media.film_text import FilmText, write_text
 from taskreel.media.output_file import OutputFile
 from taskreel.media.sound_track import SoundTrack
 
@@ -67,13 +68,14 @@ class FilmFormat:
     audio: str
     settings: dict[str, dict[str, str]]
     audio_bit_rate: int
+    subtitles: str
     options: dict[str, str]
 
 
 FORMATS = {
-    ".mp4": FilmFormat("libx264", "aac", H264, 160_000, FAST_START),
-    ".mov": FilmFormat("libx264", "aac", H264, 160_000, FAST_START),
-    ".webm": FilmFormat("libvpx-vp9", "libopus", VP9, 112_000, {}),
+    ".mp4": FilmFormat("libx264", "aac", H264, 160_000, "mov_text", FAST_START),
+    ".mov": FilmFormat("libx264", "aac", H264, 160_000, "mov_text", FAST_START),
+    ".webm": FilmFormat("libvpx-vp9", "libopus", VP9, 112_000, "webvtt", {}),
 }
 
 
@@ -116,6 +118,7 @@ class FilmWriter(OutputFile):
         fps: Fraction | int,
         quality: Quality = "standard",
         sound: bool = True,
+        text: FilmText | None = None,
     ) -> None:
         form = find_film_format(out)
         super().__init__(out, options=form.options)
@@ -126,6 +129,8 @@ class FilmWriter(OutputFile):
         if sound:
             self._sound = SoundTrack(self._container, form.audio, form.audio_bit_rate)
         self._frame_count = 0
+        if text:
+            write_text(self._container, text, form.subtitles)
 
     @property
     def seconds(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,12 +12,17 @@ from PIL.ImageFont import FreeTypeFont
 from taskreel.media.camera import to_picture
 from taskreel.media.encode import Picture, Size
 from taskreel.media.fonts import load_font, remove_undrawable
+from taskreel.media.phrases import (
+    CAPTION_LETTERS,
+    CAPTION_LINES,
+    balance_lines,
+    split_phrases,
+    time_phrases,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-CAPTION_LINES = 2
-CAPTION_LETTERS = 42  # a line: the usual limit of subtitles
 CAPTION_WIDTH = 0.84  # of the picture
 FADE_SECONDS = 0.25
 
@@ -138,12 +142,6 @@ def draw_credits(lines: Sequence[str], size: Size) -> Overlay:
     return _to_overlay(_add_shadow(sheet, unit))
 
 
-def split_phrases(text: str, most: float = CAPTION_LINES * CAPTION_LETTERS) -> list[str]:
-    """Cut a text at its punctuation into parts of about equal length, of at most `most` letters."""
-    sentences = re.split(r"(?<=[.!?…;:])\s+", " ".join(text.split()))
-    return [part for sentence in sentences for part in balance_lines(sentence, most, len)]
-
-
 def schedule_captions(text: str, size: Size, first: int, last: int) -> list[TimedOverlay]:
     """Spread a text's phrases over a span of frames, each as long as its share of the letters."""
     text = remove_undrawable(text)
@@ -151,57 +149,16 @@ def schedule_captions(text: str, size: Size, first: int, last: int) -> list[Time
     letter = face.getlength(text) / max(len(text), 1) or 1
     # Nine tenths: words do not break exactly at the end of a line.
     fitting = 0.9 * CAPTION_LINES * _compute_caption_width(face, size) / letter
-    parts = split_phrases(text, min(fitting, CAPTION_LINES * CAPTION_LETTERS))
-    total = sum(len(part) + 8 for part in parts)  # 8: even a short word needs a moment
-    showings, at = [], float(first)
-    for part in parts:
-        until = at + (last - first) * (len(part) + 8) / total
-        showings.append(TimedOverlay(draw_caption(part, size), round(at), round(until)))
-        at = until
-    return showings
+    phrases = split_phrases(text, min(fitting, CAPTION_LINES * CAPTION_LETTERS))
+    return [
+        TimedOverlay(draw_caption(phrase, size), round(at), round(until))
+        for phrase, at, until in time_phrases(phrases, first, last)
+    ]
 
 
 def wrap_text(text: str, face: FreeTypeFont, width: float) -> list[str]:
     """Break a text into lines of about equal length, no wider than `width` pixels."""
     return balance_lines(text, width, face.getlength)
-
-
-def balance_lines(text: str, most: float, measure: Callable[[str], float]) -> list[str]:
-    """Break a text into as few lines as `most` allows, then narrow them evenly.
-
-    Words longer than a line are cut.
-    """
-    words = [piece for word in text.split() for piece in _cut_word(word, most, measure)]
-    lines = _fill_lines(words, most, measure)
-    narrow, wide = most / max(len(lines), 1) / 2, most
-    for _ in range(10):  # halving: to a thousandth of the width
-        middle = (narrow + wide) / 2
-        even = _fill_lines(words, middle, measure)
-        if len(even) == len(lines) and all(measure(line) <= middle for line in even):
-            lines, wide = even, middle
-        else:
-            narrow = middle
-    return lines
-
-
-def _cut_word(word: str, most: float, measure: Callable[[str], float]) -> list[str]:
-    pieces = [""]
-    for letter in word:
-        if pieces[-1] and measure(pieces[-1] + letter) > most:
-            pieces.append("")
-        pieces[-1] += letter
-    return pieces
-
-
-def _fill_lines(words: list[str], most: float, measure: Callable[[str], float]) -> list[str]:
-    lines: list[str] = []
-    for word in words:
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and measure(longer) <= most:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines
 
 
 def _load_caption_font(text: str, size: Size) -> FreeTypeFont:

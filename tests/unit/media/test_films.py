@@ -13,7 +13,7 @@ from taskreel.media.assemble import assemble_films, remux_film
 from taskreel.media.camera import IN_TURN, PULL_OUT, PUSH_IN, choose_moves, ease_motion
 from taskreel.media.compose import Cards, FilmOptions, Scene, compose_film
 from taskreel.media.frames import extract_frame
-from taskreel.media.overlay import split_phrases
+from taskreel.media.phrases import split_phrases
 from taskreel.media.prefetch import prefetch_items
 from taskreel.media.probe import probe_file
 from taskreel.media.shots import Transition

@@ -13,13 +13,8 @@ from hypothesis import strategies as st
 from taskreel.media import fonts
 from taskreel.media.compose import FilmOptions, Scene, compose_film
 from taskreel.media.fonts import find_undrawable, load_font, remove_undrawable
-from taskreel.media.overlay import (
-    balance_lines,
-    draw_caption,
-    draw_title,
-    schedule_captions,
-    split_phrases,
-)
+from taskreel.media.overlay import draw_caption, draw_title, schedule_captions
+from taskreel.media.phrases import balance_lines, split_phrases
 
 SAMPLES = {
     "Bosnian, Croatian": "Gojazni đačić s biciklom drži hmelj i finu vatu u džepu nošnje",
@@ -95,7 +90,7 @@ def test_a_film_says_what_its_words_lack_and_shows_the_rest(
     assert compose_film(scenes, out=tmp_path / "a.mp4", options=look).undrawn == "東京"
     assert (
         compose_film(
-            scenes[:1], out=tmp_path / "a.mp4", options=FilmOptions(fps=10, captions=False)
+            scenes[:1], out=tmp_path / "a.mp4", options=FilmOptions(fps=10, captions="none")
         ).undrawn
         == ""
     )

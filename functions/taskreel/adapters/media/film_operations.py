@@ -10,6 +10,7 @@ from taskreel.ports import Done, Generation, MediaWorkers, Output
 
 if TYPE_CHECKING:
     from taskreel.media.compose import Composition, Scene
+    from taskreel.media.film_text import FilmText
 
 #: At most; the attempt itself may end sooner.
 _FILM_SECONDS, _STEP_SECONDS = 7200.0, 900.0
@@ -30,17 +31,14 @@ async def compose_film(workers: MediaWorkers, request: Generation) -> Done:
     master, music = params.get("master"), params.get("music")
     out = request.folder / f"{request.name}.{params['outputFormat']}"
     film = out if master is None else out.with_name(f"{request.name}-silent.mp4")
+    heading, closing = params.get("title") or "", params.get("credits") or ()
     made = await workers.run(
         compose_scenes,
         scenes,
         out=film,
         options=_film_options(params),
         music=request.inputs[music].path if music is not None and master is None else None,
-        cards=Cards(
-            heading=params.get("title") or "",
-            subheading=params.get("subtitle") or "",
-            closing=params.get("credits") or (),
-        ),
+        cards=Cards(heading=heading, subheading=params.get("subtitle") or "", closing=closing),
         on_progress=lambda fraction: request.report(0.05 + 0.9 * fraction),
         timeout_seconds=_FILM_SECONDS,
     )
@@ -48,11 +46,13 @@ async def compose_film(workers: MediaWorkers, request: Generation) -> Done:
     if master is not None:
         sounds = _input_paths(request, master, music)
         notes.append(
-            await workers.run(_lay_sound, film, sounds, out=out, timeout_seconds=_FILM_SECONDS)
+            await workers.run(
+                _lay_sound, film, sounds, made.text, out=out, timeout_seconds=_FILM_SECONDS
+            )
         )
-    return Done(
-        outputs=(Output(path=out),), data={**_scene_facts(params, scenes, made), **_as_note(notes)}
-    )
+    outputs = [Output(path=out), *await _add_companions(workers, params, out, made)]
+    data = {**_scene_facts(params, scenes, made), **_as_note(notes)}
+    return Done(outputs=tuple(outputs), data=data)
 
 
 async def assemble_films(workers: MediaWorkers, request: Generation) -> Done:
@@ -76,6 +76,33 @@ async def assemble_films(workers: MediaWorkers, request: Generation) -> Done:
     return Done(outputs=tuple(Output(path=out) for out in outs), data=data)
 
 
+async def _add_companions(
+    workers: MediaWorkers, params: Mapping[str, Any], film: Path, made: Composition
+) -> list[Output]:
+    """Make the files that go with the film: its subtitles and its poster."""
+    from taskreel.media.frames import extract_frame
+    from taskreel.media.subtitles import format_srt
+
+    companions = []
+    if params.get("subtitleFile") and made.cues:
+        subtitles = film.with_suffix(".srt")
+        subtitles.write_text(format_srt(made.cues), encoding="utf-8")
+        companions.append(Output(path=subtitles, suffix=".srt"))
+    if params.get("poster"):
+        poster, at = film.with_name(f"{film.stem}-poster.jpg"), _choose_poster_time(made)
+        await workers.run(
+            extract_frame, film, out=poster, at_seconds=at, timeout_seconds=_STEP_SECONDS
+        )
+        companions.append(Output(path=poster, suffix="-poster.jpg"))
+    return companions
+
+
+def _choose_poster_time(made: Composition) -> float:
+    """The middle of the title card or first scene: what the film is called, or begins with."""
+    start, length = made.scenes[0]
+    return start + length / 2
+
+
 async def _load_scene(
     workers: MediaWorkers, request: Generation, index: int, given: Mapping[str, Any]
 ) -> Scene:
@@ -93,6 +120,7 @@ async def _load_scene(
         narrated=given.get("text") or "",
         title=given.get("title") or "",
         subtitle=given.get("subtitle") or "",
+        name=given.get("name") or "",
         move=given.get("move") or "",
     )
 
@@ -141,9 +169,10 @@ def _join_files(
     animate_pictures(visuals, motion, out=out)
 
 
-def _lay_sound(film: Path, sounds: Sequence[Path], out: Path) -> str:
+def _lay_sound(film: Path, sounds: Sequence[Path], text: FilmText, out: Path) -> str:
     """Replace the film's sound by one, over music if any. Returns a note for the caller."""
     from taskreel.media.assemble import assemble_films as assemble_clips
+    from taskreel.media.assemble import remux_film
     from taskreel.media.audio_io import measure_sound_seconds
     from taskreel.media.mix import MixOptions, MusicBed, SoundClip, mix_sounds
     from taskreel.media.probe import probe_file
@@ -155,7 +184,10 @@ def _lay_sound(film: Path, sounds: Sequence[Path], out: Path) -> str:
     )
     options = MixOptions(played_as=".m4a")
     mix_sounds([SoundClip(path=sounds[0])], bed, seconds=seconds, out=mixed, options=options)
-    return assemble_clips([film], mixed, outs=[out]).note
+    joined = out.with_name(f"{out.stem}-joined{out.suffix}")
+    note = assemble_clips([film], mixed, outs=[joined]).note
+    remux_film(joined, out, text)  # an assembly has no text of its own
+    return note
 
 
 def _film_options(params: Mapping[str, Any]) -> Any:
@@ -197,7 +229,7 @@ def _scene_facts(
 def _describe_narration(scene: Scene, params: Mapping[str, Any]) -> str:
     if scene.narration:
         return "speech"
-    return "captions" if scene.narrated and params.get("captions", True) else "none"
+    return "captions" if scene.narrated and params.get("captions") != "none" else "none"
 
 
 def _collect_notes(

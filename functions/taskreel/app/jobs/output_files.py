@@ -21,10 +21,10 @@ async def store_outputs(
     No job completes before its files are in the bucket: a provider's addresses expire. Raises
     PermanentError for an output that is no file of a known kind, and the errors of a download.
     """
-    several = len(outputs) > 1
+    several = sum(output.suffix is None for output in outputs) > 1
     artifacts: list[Artifact] = []
     for number, output in enumerate(outputs, start=1):
-        stem = f"{name}-{number}" if several else name
+        stem = f"{name}-{number}" if several and output.suffix is None else name
         artifacts.append(await _store_output(services, job, output, stem, folder))
     return tuple(artifacts)
 
@@ -39,7 +39,7 @@ async def _store_output(
         # A file of a media worker: it takes room until the run ends, as downloads do.
         services.work_dirs.reserve(folder, file.stat().st_size, required=True)
     info = await services.probe_file(file)
-    name = stem + _file_suffix(info.content_type)
+    name = stem + (output.suffix or _file_suffix(info.content_type))
     path = artifact_path(job.job_id, job.fence, name)
     await services.blobs.put(path, file, content_type=info.content_type)
     return Artifact(
